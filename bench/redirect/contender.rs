@@ -1,0 +1,234 @@
+//! A server under measurement, and its rounds.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::counts;
+use crate::generator::{Closed, Generator, Open};
+use crate::machine;
+use crate::options::Contestant;
+use crate::slugline::Api;
+
+/// One of the two servers, with what the rounds so far have shown.
+#[derive(Debug)]
+pub struct Contender {
+    /// Which server it is.
+    pub contestant: Contestant,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its process.
+    pub process: u32,
+    /// slugline's API: after each phase, slugline is given the time to project its clicks.
+    pub api: Option<Api>,
+    /// All redirects received from it, warm-up included.
+    pub answered: u64,
+    /// What its closed loops have shown, by round.
+    pub closed: Vec<ClosedLoop>,
+    /// What its open loops have shown, by round.
+    pub open: Vec<OpenLoop>,
+}
+
+/// What a closed loop shows.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClosedLoop {
+    /// Redirects received.
+    pub answered: u64,
+    /// How long the loop ran.
+    pub seconds: f64,
+    /// Redirects per second.
+    pub requests_per_second: f64,
+    /// Processor time of the server per time passed.
+    pub server_cores: f64,
+    /// Processor time of the generator per time passed.
+    pub generator_cores: f64,
+    /// The same of all else on the machine; a run beside other work measures that work too.
+    pub other_cores: f64,
+    /// How long slugline worked on after the loop.
+    pub settle_seconds: Option<f64>,
+}
+
+/// What an open loop shows.
+#[derive(Debug, Clone, Serialize)]
+pub struct OpenLoop {
+    /// Requests per second that the schedule asks for.
+    pub asked_per_second: f64,
+    /// Redirects received per second.
+    pub requests_per_second: f64,
+    /// From when a request was due to its answer.
+    #[serde(rename = "latency_us")]
+    pub latency: Percentiles,
+    /// From when a request was due to when an idle connection sent it.
+    #[serde(rename = "generator_lag_us")]
+    pub generator_lag: Percentiles,
+    /// How long slugline worked on after the loop.
+    pub settle_seconds: Option<f64>,
+}
+
+/// A distribution of times, in microseconds.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Percentiles {
+    /// The median.
+    pub p50: f64,
+    /// 9 of 10 are below.
+    pub p90: f64,
+    /// 99 of 100 are below.
+    pub p99: f64,
+    /// 999 of 1000 are below.
+    pub p999: f64,
+    /// The longest.
+    pub max: f64,
+}
+
+impl Percentiles {
+    /// Reads a histogram of nanoseconds.
+    pub fn of(histogram: &Histogram<u32>) -> Self {
+        let at = |quantile| as_f64(histogram.value_at_quantile(quantile)) / 1_000.0;
+        Self { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: at(1.0) }
+    }
+}
+
+impl Contender {
+    /// A server that nothing has been asked of yet.
+    pub const fn new(contestant: Contestant, address: SocketAddr, process: u32) -> Self {
+        Self {
+            contestant,
+            address,
+            process,
+            api: None,
+            answered: 0,
+            closed: Vec::new(),
+            open: Vec::new(),
+        }
+    }
+
+    /// Drives the server unmeasured.
+    pub async fn warm_up(&mut self, generator: &Generator, phase: Duration) -> anyhow::Result<()> {
+        self.drive(generator, phase).await?;
+        Ok(())
+    }
+
+    /// Measures the throughput of one round.
+    pub async fn closed(&mut self, generator: &Generator, phase: Duration) -> anyhow::Result<()> {
+        let throughput = self.drive(generator, phase).await?;
+        self.closed.push(throughput);
+        Ok(())
+    }
+
+    async fn drive(
+        &mut self,
+        generator: &Generator,
+        phase: Duration,
+    ) -> anyhow::Result<ClosedLoop> {
+        let before = Usage::read(self.process)?;
+        let Closed { answered, elapsed } = generator.closed(self.address, phase).await?;
+        let after = Usage::read(self.process)?;
+        let seconds = elapsed.as_secs_f64();
+        let cores = |pick: fn(&Usage) -> Duration| {
+            pick(&after).saturating_sub(pick(&before)).as_secs_f64() / seconds
+        };
+        let server_cores = cores(|usage| usage.server);
+        let generator_cores = cores(|usage| usage.generator);
+        let all_cores = cores(|usage| usage.machine);
+        Ok(ClosedLoop {
+            answered,
+            seconds,
+            requests_per_second: as_f64(answered) / seconds,
+            server_cores,
+            generator_cores,
+            other_cores: (all_cores - server_cores - generator_cores).max(0.0),
+            settle_seconds: self.settle(answered).await?,
+        })
+    }
+
+    /// Measures the latency of one round, at half of the throughput of the same round.
+    pub async fn open(&mut self, generator: &Generator, phase: Duration) -> anyhow::Result<()> {
+        let Some(throughput) = self.closed.last() else {
+            anyhow::bail!("an open loop needs the throughput of a closed one");
+        };
+        let asked_per_second = throughput.requests_per_second / 2.0;
+        let seed = self.open.len() as u64;
+        let Open { answered, elapsed, latency, lag } =
+            generator.open(self.address, phase, asked_per_second, seed).await?;
+        let settle_seconds = self.settle(answered).await?;
+        self.open.push(OpenLoop {
+            asked_per_second,
+            requests_per_second: as_f64(answered) / elapsed.as_secs_f64(),
+            latency: Percentiles::of(&latency),
+            generator_lag: Percentiles::of(&lag),
+            settle_seconds,
+        });
+        Ok(())
+    }
+
+    /// Counts the answers of a phase, and waits until slugline has projected them.
+    async fn settle(&mut self, answered: u64) -> anyhow::Result<Option<f64>> {
+        self.answered += answered;
+        let Some(api) = &self.api else {
+            return Ok(None);
+        };
+        let begun = Instant::now();
+        counts::settle(api, self.answered).await?;
+        Ok(Some(begun.elapsed().as_secs_f64()))
+    }
+
+    /// The throughput that half of the rounds exceed.
+    pub fn requests_per_second(&self) -> f64 {
+        median(self.closed.iter().map(|round| round.requests_per_second))
+    }
+
+    /// The percentiles that half of the rounds exceed, each by itself: one disturbed round
+    /// would fill the upper ones of all rounds together.
+    pub fn percentiles(&self) -> Percentiles {
+        let middle = |pick: fn(&Percentiles) -> f64| {
+            median(self.open.iter().map(|round| pick(&round.latency)))
+        };
+        Percentiles {
+            p50: middle(|latency| latency.p50),
+            p90: middle(|latency| latency.p90),
+            p99: middle(|latency| latency.p99),
+            p999: middle(|latency| latency.p999),
+            max: middle(|latency| latency.max),
+        }
+    }
+}
+
+/// Processor time used so far.
+struct Usage {
+    server: Duration,
+    generator: Duration,
+    machine: Duration,
+}
+
+impl Usage {
+    fn read(server: u32) -> anyhow::Result<Self> {
+        Ok(Self {
+            server: machine::processor_time(server)?,
+            generator: machine::processor_time(std::process::id())?,
+            machine: machine::busy_time()?,
+        })
+    }
+}
+
+/// The middle one of the values, or the mean of the middle two; 0 of none.
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => 0.0,
+        count if count % 2 == 0 => f64::midpoint(values[middle - 1], values[middle]),
+        _ => values[middle],
+    }
+}
+
+/// A count as a number to divide by.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts and nanoseconds of a run stay far below 2^53"
+)]
+pub const fn as_f64(count: u64) -> f64 {
+    count as f64
+}

@@ -1,0 +1,76 @@
+//! Reads the head of a response: as much of HTTP/1.1 as the two servers speak.
+
+use std::str;
+
+use anyhow::{Context as _, bail, ensure};
+
+/// What the generator needs to know of a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Bytes up to the end of the blank line.
+    pub length: usize,
+    /// Bytes of the body.
+    pub body: usize,
+    /// The server will close the connection.
+    pub closes: bool,
+}
+
+const REDIRECT: &[u8] = b"HTTP/1.1 302";
+const BLANK_LINE: &[u8] = b"\r\n\r\n";
+
+/// Reads the head at the start of `bytes`; `None` while its blank line is yet to come.
+///
+/// Anything but a 302 is an error: a benchmark that counted other answers would measure them.
+pub fn read(bytes: &[u8]) -> anyhow::Result<Option<Head>> {
+    let Some(end) = find(bytes, BLANK_LINE) else {
+        return Ok(None);
+    };
+    let head = &bytes[..end];
+    if !head.starts_with(REDIRECT) {
+        bail!("expected a 302, got: {}", String::from_utf8_lossy(&bytes[..bytes.len().min(600)]));
+    }
+    let mut body = 0;
+    let mut closes = false;
+    for line in head.split(|byte| *byte == b'\n').skip(1) {
+        // Few headers matter, and the first letter rules out most of the others.
+        match line.first() {
+            Some(b'c' | b'C') => {}
+            Some(b't' | b'T') => {
+                ensure!(
+                    value(line, b"transfer-encoding").is_none(),
+                    "a chunked response to a redirect"
+                );
+                continue;
+            }
+            _ => continue,
+        }
+        if let Some(length) = value(line, b"content-length") {
+            body = str::from_utf8(length)?.parse().context("a content-length that is no number")?;
+        } else if let Some(connection) = value(line, b"connection") {
+            closes = connection.eq_ignore_ascii_case(b"close");
+        }
+    }
+    Ok(Some(Head { length: end + BLANK_LINE.len(), body, closes }))
+}
+
+/// Where `wanted` starts; it begins with a carriage return, which is rare in a head.
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    while let Some(place) = bytes[from..].iter().position(|byte| *byte == b'\r') {
+        let place = from + place;
+        if bytes[place..].starts_with(wanted) {
+            return Some(place);
+        }
+        from = place + 1;
+    }
+    None
+}
+
+/// The value of a header line, if it has this name.
+fn value<'line>(line: &'line [u8], name: &[u8]) -> Option<&'line [u8]> {
+    let (start, rest) = line.split_at_checked(name.len())?;
+    if !start.eq_ignore_ascii_case(name) {
+        return None;
+    }
+    Some(rest.strip_prefix(b":")?.trim_ascii())
+}

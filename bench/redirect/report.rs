@@ -1,0 +1,176 @@
+//! All results of a run, as they are written to a file.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use crate::contender::{ClosedLoop, Contender, OpenLoop, Percentiles, median};
+use crate::counts::Counts;
+use crate::machine::{self, Machine, Memory};
+use crate::options::{Contestant, Options};
+use crate::traffic;
+
+/// What a run has measured, and where.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// How to repeat it.
+    pub command: String,
+    /// When it ended.
+    pub date: String,
+    /// How the servers and the generator were built.
+    pub build: Build,
+    /// The machine that all of them shared.
+    pub machine: Machine,
+    /// What was asked for.
+    pub options: Value,
+    /// The requests.
+    pub traffic: traffic::Summary,
+    /// Each server's results.
+    pub servers: Vec<ServerReport>,
+    /// slugline's throughput by the bare server's, each round by itself.
+    pub ratios: Vec<f64>,
+    /// The median of the ratios.
+    pub ratio: Option<f64>,
+    /// What is measured of slugline alone.
+    pub slugline: Option<SluglineReport>,
+}
+
+/// How the executables were built.
+#[derive(Debug, Serialize)]
+pub struct Build {
+    /// `release` or `debug`.
+    pub profile: &'static str,
+    /// The compiler in use, if it says so.
+    pub rustc: Option<String>,
+}
+
+/// The results of one server.
+#[derive(Debug, Serialize)]
+pub struct ServerReport {
+    /// Which one.
+    pub server: Contestant,
+    /// The median of the rounds.
+    pub requests_per_second: f64,
+    /// At half load, the medians of the rounds.
+    #[serde(rename = "latency_us")]
+    pub latency: Percentiles,
+    /// After the load.
+    pub memory: Memory,
+    /// The closed loops, by round.
+    pub closed: Vec<ClosedLoop>,
+    /// The open loops, by round.
+    pub open: Vec<OpenLoop>,
+}
+
+/// What is measured of slugline alone.
+#[derive(Debug, Serialize)]
+pub struct SluglineReport {
+    /// Links created, and loaded at the restart.
+    pub links: u32,
+    /// From the first start, on an empty folder, until ready.
+    pub first_ready_seconds: f64,
+    /// How long the links took to create.
+    pub fill_seconds: f64,
+    /// How many were created in a second.
+    pub creates_per_second: f64,
+    /// Before any redirect.
+    pub memory_with_links: Memory,
+    /// After the last one.
+    pub memory_after_load: Memory,
+    /// From a start with the links until ready, the files in the page cache.
+    pub restart_ready_seconds: f64,
+    /// What slugline said of its projection after the load.
+    pub projection: Value,
+    /// The clicks, counted three times.
+    pub counts: Counts,
+}
+
+impl Report {
+    /// Puts together what the contenders, which must still run, have shown.
+    pub fn new(
+        machine: Machine,
+        options: &Options,
+        traffic: traffic::Summary,
+        contenders: &[Contender],
+    ) -> anyhow::Result<Self> {
+        let servers = contenders
+            .iter()
+            .map(|contender| {
+                Ok(ServerReport {
+                    server: contender.contestant,
+                    requests_per_second: contender.requests_per_second(),
+                    latency: contender.percentiles(),
+                    memory: machine::memory(contender.process)?,
+                    closed: contender.closed.clone(),
+                    open: contender.open.clone(),
+                })
+            })
+            .collect::<anyhow::Result<_>>()?;
+        let ratios = ratios(contenders);
+        Ok(Self {
+            command: command(),
+            date: jiff::Timestamp::now().to_string(),
+            build: Build::read(),
+            machine,
+            options: serde_json::to_value(options)?,
+            traffic,
+            servers,
+            ratio: (!ratios.is_empty()).then(|| median(ratios.iter().copied())),
+            ratios,
+            slugline: None,
+        })
+    }
+
+    /// Writes all of it.
+    pub fn write(&self, file: &Path) -> anyhow::Result<()> {
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+    }
+}
+
+impl Build {
+    /// Whether this build may be measured is for the reader to judge.
+    pub fn read() -> Self {
+        Self { profile: profile(), rustc: rustc() }
+    }
+}
+
+/// The kind of this build.
+pub const fn profile() -> &'static str {
+    if cfg!(debug_assertions) { "debug" } else { "release" }
+}
+
+fn rustc() -> Option<String> {
+    let answer = Command::new("rustc").arg("--version").output().ok()?;
+    let version = String::from_utf8(answer.stdout).ok()?;
+    answer.status.success().then(|| version.trim().to_owned())
+}
+
+/// The command line that repeats this run.
+fn command() -> String {
+    let arguments = std::env::args().skip(1).filter(|word| word != "--bench");
+    let words: Vec<_> = arguments.collect();
+    format!("cargo bench --bench redirect -- {}", words.join(" "))
+        .trim_end_matches([' ', '-'])
+        .to_owned()
+}
+
+/// slugline's throughput by the bare server's in the same round.
+fn ratios(contenders: &[Contender]) -> Vec<f64> {
+    let [bare, slugline] = contenders else {
+        return Vec::new();
+    };
+    let pairs = slugline.closed.iter().zip(&bare.closed);
+    pairs.map(|(slugline, bare)| slugline.requests_per_second / bare.requests_per_second).collect()
+}
+
+/// Writes a duration as a number of seconds.
+pub fn as_seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
+}

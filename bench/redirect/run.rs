@@ -1,0 +1,167 @@
+//! The course of the benchmark: start, fill, warm up, alternate, count, restart, report.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use reqwest::StatusCode;
+
+use crate::agents;
+use crate::bare::SERVE_BARE;
+use crate::contender::{Contender, as_f64};
+use crate::counts::{self, Counts};
+use crate::generator::Generator;
+use crate::machine::{self, Machine, Memory};
+use crate::options::{Contestant, Options};
+use crate::process::{Recipe, Server, free_address};
+use crate::report::{Report, SluglineReport};
+use crate::slugline::Slugline;
+use crate::table;
+use crate::traffic::Traffic;
+
+const BARE_READY_LIMIT: Duration = Duration::from_secs(10);
+const REQUEST_LIMIT: Duration = Duration::from_secs(60);
+
+/// Runs the benchmark; fails if slugline's counts differ.
+pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let machine = Machine::read()?;
+    let traffic = Traffic::render(options.links, &agents::profiles()?);
+    let summary = traffic.summary.clone();
+    print!("{}", table::preamble(&machine, options, &summary));
+    let generator = Generator::start(options.threads, options.connections, traffic)?;
+    let http = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .timeout(REQUEST_LIMIT)
+        .build()
+        .context("cannot make an HTTP client")?;
+
+    let mut contenders = Vec::new();
+    let mut bare = None;
+    if options.measures(Contestant::Bare) {
+        let output = tempfile::Builder::new().prefix("bare-bench-").tempfile()?.into_temp_path();
+        let server = start_bare(&output, &http).await?;
+        contenders.push(Contender::new(Contestant::Bare, server.address(), server.process()));
+        bare = Some((server, output));
+    }
+    let mut filled = None;
+    if options.measures(Contestant::Slugline) {
+        let started = fill(options, &http).await?;
+        let server = &started.slugline.server;
+        let mut contender =
+            Contender::new(Contestant::Slugline, server.address(), server.process());
+        contender.api = Some(started.slugline.api.clone());
+        contenders.push(contender);
+        filled = Some(started);
+    }
+
+    measure(options, &generator, &mut contenders).await?;
+
+    let mut report = Report::new(machine, options, summary, &contenders)?;
+    drop(bare);
+    if let (Some(filled), Some(contender)) = (filled, contenders.last()) {
+        report.slugline = Some(conclude(options, filled, contender).await?);
+    }
+    print!("{}", table::results(&report));
+    if let Some(file) = &options.json {
+        report.write(file)?;
+    }
+    let equal = report.slugline.as_ref().is_none_or(|slugline| slugline.counts.equal());
+    if !equal {
+        eprintln!("redirect bench: the three counts of clicks differ");
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A slugline with its links, and what that took.
+struct Filled {
+    slugline: Slugline,
+    first_ready: Duration,
+    fill: Duration,
+    memory: Memory,
+}
+
+async fn start_bare(output: &std::path::Path, http: &reqwest::Client) -> anyhow::Result<Server> {
+    let address = free_address()?;
+    let recipe = Recipe {
+        name: Contestant::Bare.name(),
+        program: std::env::current_exe()?,
+        arguments: vec![SERVE_BARE.into(), address.to_string().into()],
+        environment: Vec::new(),
+        address,
+        // It takes `readyz` for a slug.
+        ready: StatusCode::FOUND,
+        output: output.to_owned(),
+    };
+    Server::start(recipe, http, BARE_READY_LIMIT).await
+}
+
+async fn fill(options: &Options, http: &reqwest::Client) -> anyhow::Result<Filled> {
+    println!("starting slugline …");
+    let slugline = Slugline::start(http).await?;
+    println!("creating {} links …", table::thousands(options.links.into()));
+    let fill = slugline.api.fill(options.links).await?;
+    println!(
+        "created in {:.1} s, {} per second",
+        fill.as_secs_f64(),
+        table::rate(f64::from(options.links) / fill.as_secs_f64()),
+    );
+    Ok(Filled {
+        first_ready: slugline.server.ready_after,
+        memory: machine::memory(slugline.server.process())?,
+        slugline,
+        fill,
+    })
+}
+
+/// Drives the servers in turn, so that what disturbs the machine disturbs both.
+async fn measure(
+    options: &Options,
+    generator: &Generator,
+    contenders: &mut [Contender],
+) -> anyhow::Result<()> {
+    for contender in &mut *contenders {
+        println!("warming up {} …", contender.contestant.name());
+        contender.warm_up(generator, options.warm_up()).await?;
+    }
+    for round in 1..=options.rounds {
+        for contender in &mut *contenders {
+            contender.closed(generator, options.phase).await?;
+            if let Some(closed) = contender.closed.last() {
+                print!("{}", table::throughput(round, contender.contestant, closed));
+            }
+        }
+        for contender in &mut *contenders {
+            contender.open(generator, options.phase).await?;
+            if let Some(open) = contender.open.last() {
+                print!("{}", table::latency(round, contender.contestant, open));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Counts slugline's clicks, and restarts it.
+async fn conclude(
+    options: &Options,
+    filled: Filled,
+    contender: &Contender,
+) -> anyhow::Result<SluglineReport> {
+    println!("counting and restarting …");
+    let memory_after = machine::memory(filled.slugline.server.process())?;
+    let projection = counts::projection(&filled.slugline.api).await?;
+    let in_clickhouse = counts::settle(&filled.slugline.api, contender.answered).await?;
+    let (restarted, in_log) = filled.slugline.restart(counts::clicks_in_log).await?;
+    Ok(SluglineReport {
+        links: options.links,
+        first_ready_seconds: filled.first_ready.as_secs_f64(),
+        fill_seconds: filled.fill.as_secs_f64(),
+        creates_per_second: as_f64(options.links.into()) / filled.fill.as_secs_f64(),
+        memory_with_links: filled.memory,
+        memory_after_load: memory_after,
+        restart_ready_seconds: restarted.server.ready_after.as_secs_f64(),
+        projection,
+        counts: Counts { answered: contender.answered, in_log, in_clickhouse },
+    })
+}

@@ -1,0 +1,150 @@
+//! slugline as the benchmark runs it: its own process, in a folder of its own.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use crate::options::Contestant;
+use crate::process::{Recipe, Server, free_address};
+use crate::traffic;
+
+/// The executable, of the same build as this benchmark.
+pub const EXECUTABLE: &str = env!("CARGO_BIN_EXE_slugline");
+
+/// The first start may have to fetch what slugline runs on.
+const READY_LIMIT: Duration = Duration::from_secs(600);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+/// Creates are committed in groups: one at a time would each wait for the disk.
+const CREATES_IN_FLIGHT: u32 = 256;
+
+/// A slugline that serves.
+#[derive(Debug)]
+pub struct Slugline {
+    /// Its process.
+    pub server: Server,
+    /// What speaks to its API.
+    pub api: Api,
+    // Dropped after the server.
+    folder: TempDir,
+}
+
+/// slugline's HTTP API.
+#[derive(Debug, Clone)]
+pub struct Api {
+    http: reqwest::Client,
+    base: String,
+    token: String,
+}
+
+impl Slugline {
+    /// Starts slugline on an empty folder.
+    pub async fn start(http: &reqwest::Client) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("slugline-bench-").tempdir()?;
+        let address = free_address()?;
+        let token = format!("bench-{:032x}", rand::random::<u128>());
+        let mut arguments: Vec<OsString> = vec!["serve".into(), "--data-dir".into()];
+        arguments.push(data_dir(folder.path()).into());
+        arguments.extend(["--listen".into(), address.to_string().into()]);
+        arguments.extend(["--trusted-proxies".into(), "127.0.0.1/32".into()]);
+        let recipe = Recipe {
+            name: Contestant::Slugline.name(),
+            program: EXECUTABLE.into(),
+            arguments,
+            environment: vec![("SLUGLINE_BOOTSTRAP_TOKEN", token.clone())],
+            address,
+            ready: StatusCode::OK,
+            output: folder.path().join("output.log"),
+        };
+        Ok(Self {
+            server: Server::start(recipe, http, READY_LIMIT).await?,
+            api: Api { http: http.clone(), base: format!("http://{address}"), token },
+            folder,
+        })
+    }
+
+    /// Stops slugline, lets `meanwhile` look at its data, and starts it again.
+    pub async fn restart<T>(
+        self,
+        meanwhile: impl FnOnce(&Path) -> anyhow::Result<T>,
+    ) -> anyhow::Result<(Self, T)> {
+        let recipe = self.server.stop(STOP_LIMIT).await?;
+        let seen = meanwhile(&data_dir(self.folder.path()))?;
+        let server = Server::start(recipe, &self.api.http, READY_LIMIT).await?;
+        let restarted = Self { server, api: self.api, folder: self.folder };
+        Ok((restarted, seen))
+    }
+}
+
+/// Where slugline keeps its data.
+fn data_dir(folder: &Path) -> PathBuf {
+    folder.join("data")
+}
+
+impl Api {
+    /// Creates the links 0 to `links`, many at a time; returns how long that took.
+    pub async fn fill(&self, links: u32) -> anyhow::Result<Duration> {
+        let begun = Instant::now();
+        let next = Arc::new(AtomicU32::new(0));
+        let mut workers = JoinSet::new();
+        for _ in 0..CREATES_IN_FLIGHT.min(links) {
+            let (api, next) = (self.clone(), Arc::clone(&next));
+            workers.spawn(async move {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= links {
+                        return anyhow::Ok(());
+                    }
+                    api.create(number).await?;
+                }
+            });
+        }
+        while let Some(worker) = workers.join_next().await {
+            worker.context("a create ended early")??;
+        }
+        Ok(begun.elapsed())
+    }
+
+    async fn create(&self, number: u32) -> anyhow::Result<()> {
+        let slug = traffic::slug(number);
+        let link = json!({ "destination": traffic::destination(&slug), "slug": slug });
+        let answer = self
+            .http
+            .post(format!("{}/api/v1/links", self.base))
+            .bearer_auth(&self.token)
+            .json(&link)
+            .send()
+            .await
+            .with_context(|| format!("cannot create link {slug}"))?;
+        let status = answer.status();
+        // Read to its end, or the connection could not be used again.
+        let body = answer.text().await?;
+        ensure!(
+            status == StatusCode::CREATED,
+            "creating link {slug} was answered {status}: {body}"
+        );
+        Ok(())
+    }
+
+    /// The JSON that a path answers.
+    pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let answer = self
+            .http
+            .get(format!("{}{path}", self.base))
+            .bearer_auth(&self.token)
+            .send()
+            .await
+            .with_context(|| format!("cannot get {path}"))?;
+        let status = answer.status();
+        let body = answer.text().await?;
+        ensure!(status == StatusCode::OK, "GET {path} was answered {status}: {body}");
+        serde_json::from_str(&body).with_context(|| format!("GET {path} answered no JSON"))
+    }
+}

@@ -1,0 +1,215 @@
+//! The requests: rendered before the clock runs, the same for both servers, the same each run.
+
+use std::collections::HashSet;
+use std::net::Ipv4Addr;
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::seq::{IndexedRandom as _, SliceRandom as _};
+use rand::{RngExt as _, SeedableRng as _};
+use serde::Serialize;
+
+use crate::agents::{CRAWLERS, Profile};
+
+/// Requests in the pool; the connections walk through it again and again.
+const POOL: usize = 65_536;
+/// The exponent of the law by which links are popular: the second gets half of the first.
+const ZIPF: f64 = 1.0;
+const CRAWLER_SHARE: f64 = 0.05;
+const REFERRER_SHARE: f64 = 0.65;
+const SEED: u64 = 0x0073_6c75_676c_696e;
+
+/// The same at both servers, whatever their ports.
+const HOST: &str = "localhost";
+const ACCEPT: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+
+/// The first octets of addresses that no private or special network shares.
+const RESERVED_OCTETS: &[u8] = &[10, 100, 127, 169, 172, 192, 198, 203];
+
+const REFERRERS: &[&str] = &[
+    "https://www.google.com/",
+    "https://www.google.de/",
+    "https://www.bing.com/",
+    "https://duckduckgo.com/",
+    "https://search.brave.com/",
+    "https://www.facebook.com/",
+    "https://l.facebook.com/",
+    "https://l.instagram.com/",
+    "https://t.co/",
+    "https://x.com/",
+    "https://www.linkedin.com/",
+    "https://www.reddit.com/",
+    "https://old.reddit.com/r/rust/comments/1c5x0yz/show/",
+    "https://news.ycombinator.com/item?id=40012345",
+    "https://www.youtube.com/",
+    "https://mail.google.com/",
+    "https://outlook.live.com/",
+    "https://app.slack.com/",
+    "https://web.telegram.org/",
+    "https://github.com/",
+    "https://lobste.rs/",
+];
+
+/// The slug of the link with this number: eight characters.
+pub fn slug(number: u32) -> String {
+    format!("b{number:07}")
+}
+
+/// Where a slug leads, at both servers.
+pub fn destination(slug: &str) -> String {
+    format!("https://www.example.com/articles/{slug}?utm_source=bench")
+}
+
+/// A pool of rendered requests.
+#[derive(Debug)]
+pub struct Traffic {
+    bytes: Vec<u8>,
+    /// Where each request ends, and the next one begins.
+    ends: Vec<usize>,
+    /// What is in the pool.
+    pub summary: Summary,
+}
+
+/// What a pool of requests holds.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// Rendered requests.
+    pub requests: usize,
+    /// Different links among them.
+    pub distinct_links: usize,
+    /// Different user agents among them.
+    pub distinct_agents: usize,
+    /// Bytes of a request, on average.
+    pub mean_bytes: usize,
+}
+
+impl Traffic {
+    /// Renders requests for `links` links by visitors with these profiles.
+    pub fn render(links: u32, profiles: &[Profile]) -> Self {
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(SEED);
+        let mut slugs: Vec<String> = (0..links).map(slug).collect();
+        // Popular links are not the oldest ones.
+        slugs.shuffle(&mut random);
+        let popularity = Cumulative::new((1..=links).map(|rank| f64::from(rank).powf(-ZIPF)));
+        let browsers = Cumulative::new(profiles.iter().map(|profile| profile.weight));
+
+        let mut bytes = Vec::new();
+        let mut ends = Vec::with_capacity(POOL);
+        let mut seen_links = HashSet::new();
+        let mut seen_agents = HashSet::new();
+        for _ in 0..POOL {
+            let link = popularity.draw(&mut random);
+            let visitor = Visitor::draw(&mut random, profiles, &browsers);
+            seen_links.insert(link);
+            seen_agents.insert(visitor.agent);
+            visitor.render(&slugs[link], &mut bytes);
+            ends.push(bytes.len());
+        }
+        let summary = Summary {
+            requests: POOL,
+            distinct_links: seen_links.len(),
+            distinct_agents: seen_agents.len(),
+            mean_bytes: bytes.len() / POOL,
+        };
+        Self { bytes, ends, summary }
+    }
+
+    /// How many requests the pool holds.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The request with this number; after the last comes the first again.
+    pub fn request(&self, number: usize) -> &[u8] {
+        let number = number % self.ends.len();
+        let start = number.checked_sub(1).map_or(0, |previous| self.ends[previous]);
+        &self.bytes[start..self.ends[number]]
+    }
+}
+
+/// Who makes one request.
+struct Visitor<'profiles> {
+    agent: &'profiles str,
+    /// Crawlers have none.
+    language: Option<&'profiles str>,
+    referrer: Option<&'static str>,
+    address: Ipv4Addr,
+}
+
+impl<'profiles> Visitor<'profiles> {
+    fn draw(
+        random: &mut Xoshiro256PlusPlus,
+        profiles: &'profiles [Profile],
+        browsers: &Cumulative,
+    ) -> Self {
+        let address = public_address(random);
+        if random.random_bool(CRAWLER_SHARE) {
+            return Self {
+                agent: CRAWLERS.choose(random).copied().unwrap_or_default(),
+                language: None,
+                referrer: None,
+                address,
+            };
+        }
+        let profile = &profiles[browsers.draw(random)];
+        let referrer = if random.random_bool(REFERRER_SHARE) {
+            REFERRERS.choose(random).copied()
+        } else {
+            None
+        };
+        Self { agent: &profile.user_agent, language: Some(&profile.language), referrer, address }
+    }
+
+    fn render(&self, slug: &str, into: &mut Vec<u8>) {
+        let mut lines = vec![
+            format!("GET /{slug} HTTP/1.1"),
+            format!("Host: {HOST}"),
+            format!("User-Agent: {}", self.agent),
+            format!("Accept: {ACCEPT}"),
+            "Accept-Encoding: gzip, deflate, br".to_owned(),
+            format!("X-Forwarded-For: {}", self.address),
+        ];
+        if let Some(language) = self.language {
+            let general = language.split('-').next().unwrap_or(language);
+            lines.push(format!("Accept-Language: {language},{general};q=0.9,en;q=0.5"));
+        }
+        if let Some(referrer) = self.referrer {
+            lines.push(format!("Referer: {referrer}"));
+        }
+        into.extend_from_slice(lines.join("\r\n").as_bytes());
+        into.extend_from_slice(b"\r\n\r\n");
+    }
+}
+
+fn public_address(random: &mut Xoshiro256PlusPlus) -> Ipv4Addr {
+    loop {
+        let first = random.random_range(1..=223);
+        if !RESERVED_OCTETS.contains(&first) {
+            let [second, third, fourth] = random.random();
+            return Ipv4Addr::new(first, second, third, fourth);
+        }
+    }
+}
+
+/// Draws indexes as often as their weights say.
+struct Cumulative {
+    sums: Vec<f64>,
+}
+
+impl Cumulative {
+    fn new(weights: impl Iterator<Item = f64>) -> Self {
+        let sums = weights
+            .scan(0.0, |sum, weight| {
+                *sum += weight;
+                Some(*sum)
+            })
+            .collect();
+        Self { sums }
+    }
+
+    fn draw(&self, random: &mut Xoshiro256PlusPlus) -> usize {
+        let total = self.sums.last().copied().unwrap_or_default();
+        let point = random.random::<f64>() * total;
+        let index = self.sums.partition_point(|sum| *sum <= point);
+        index.min(self.sums.len() - 1)
+    }
+}

@@ -1,0 +1,17 @@
+-- Each distinct user agent once, so that clicks can be classified again by a newer list.
+CREATE TABLE agents
+(
+    agent_id        UInt64,
+    user_agent      String CODEC(ZSTD(3)),
+    browser         LowCardinality(String),
+    browser_version LowCardinality(String),
+    os              LowCardinality(String),
+    os_version      LowCardinality(String),
+    device          LowCardinality(String),
+    bot             LowCardinality(String),
+    bot_pattern     LowCardinality(String),
+    seen_at         DateTime64(3, 'UTC')
+)
+ENGINE = ReplacingMergeTree(seen_at)
+ORDER BY agent_id
+SETTINGS non_replicated_deduplication_window = 10000;

@@ -1,0 +1,96 @@
+//! From a visit to a click: what a visitor's request means.
+//!
+//! A [`Visit`] is the raw request, in memory only. [`Interpreter::interpret`] takes it through
+//! these steps, and what comes out, [`Interpreted`], is what the click log holds:
+//!
+//! 1. `proxies` – the client's address: the peer's, or what trusted proxies say;
+//! 2. `agents`, `agent`, `bot` – the user agent: browser, system, machine, and whether it is a
+//!    bot; once per distinct agent, then from a bounded cache;
+//! 3. `visitor` – a keyed hash of the address, whose key is destroyed when its period ends
+//!    (`salt_period`, `salt_file`);
+//! 4. `geo` – the place of the address. Here the address is done with: it goes no further;
+//! 5. `referrer` – the site the visitor came from, folded, and its page, shortened;
+//! 6. `language` – the visitor's first choice;
+//! 7. `visit` – whether it is a HEAD or a prefetch, and so no human's click;
+//! 8. `visit_part` – the encoding of what was found.
+//!
+//! The [`Recorder`] then appends the click to the log. What a visit says lives in memory only,
+//! for as long as that takes.
+
+mod agent;
+mod agents;
+mod bot;
+mod geo;
+mod interpreted;
+mod language;
+mod proxies;
+mod recorder;
+mod referrer;
+mod referrer_folds;
+mod salt_file;
+mod salt_period;
+mod text;
+mod visit;
+mod visit_part;
+mod visitor;
+
+use http::header::{ACCEPT_LANGUAGE, REFERER, USER_AGENT};
+
+pub use agent::Classification;
+pub use agents::{Agent, Agents, DEFAULT_CAPACITY, USER_AGENT_LIMIT};
+pub use bot::{BotList, BotListError};
+pub use geo::{Geo, GeoError, GeoReader, Place};
+pub use interpreted::Interpreted;
+pub use language::Language;
+pub use proxies::{InvalidProxy, TrustedProxies};
+pub use recorder::{Recorder, Syncer};
+pub use referrer::{Referrer, URL_LIMIT};
+pub use salt_file::SaltFileError;
+pub use salt_period::{InvalidSaltPeriod, SaltPeriod};
+pub use visit::Visit;
+pub use visitor::VisitorSalts;
+
+use self::visit_part::VisitPart;
+use crate::domain::click::ClickTarget;
+
+/// The steps from a visit to a click, with all that they consult.
+pub struct Interpreter {
+    /// Whose word on the client's address is taken.
+    pub proxies: TrustedProxies,
+    /// Where addresses are. [`GeoReader::reload`] replaces the database at run time.
+    pub geo: GeoReader,
+    /// What user agents are.
+    pub agents: Agents,
+    /// The key of the visitors' ids. [`VisitorSalts::turn_if_due`] is to be called from time to
+    /// time.
+    pub visitors: VisitorSalts,
+}
+
+impl Interpreter {
+    /// Interprets a visit of a link; see the [module](self) for the steps.
+    pub fn interpret(&self, visit: &Visit<'_>, target: &ClickTarget) -> Interpreted {
+        let address = self.proxies.client(visit.peer, visit.headers);
+        let agent = self.agents.of(visit.headers.get(USER_AGENT));
+        let visitor = self.visitors.visitor(visit.at_ms, address, agent.id(), &target.workspace);
+        let geo = self.geo.load();
+        let place = geo.as_ref().map(|geo| geo.lookup(address)).unwrap_or_default();
+        let referrer = Referrer::of(visit.headers.get(REFERER));
+        let language = Language::of(visit.headers.get(ACCEPT_LANGUAGE));
+        let (head, prefetch) = (visit.head, visit.is_prefetch());
+        let bot = visit::bot_reason(head, prefetch);
+        let part = VisitPart {
+            at_ms: visit.at_ms,
+            bot,
+            visitor,
+            place,
+            referrer,
+            language,
+            head,
+            prefetch,
+        };
+        Interpreted::new(visit.at_ms, target, part.encode(), bot, agent)
+    }
+}
+
+#[cfg(test)]
+mod tests;

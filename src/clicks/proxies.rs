@@ -1,0 +1,169 @@
+//! The client's address: the socket's peer, or what trusted proxies say of the hops before.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use http::HeaderMap;
+use http::header::{FORWARDED, HeaderName};
+use ipnet::{IpNet, Ipv4Net};
+
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The networks whose hosts are believed when they say for whom they ask.
+///
+/// With none, the socket's peer is the client and the headers are not read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+/// A text that is neither a network nor an address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is neither a network (10.0.0.0/8) nor an address (10.0.0.1)")]
+pub struct InvalidProxy {
+    text: String,
+}
+
+impl FromStr for TrustedProxies {
+    type Err = InvalidProxy;
+
+    /// Reads networks in CIDR notation or bare addresses, separated by commas.
+    fn from_str(text: &str) -> Result<Self, InvalidProxy> {
+        text.split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .map(|item| {
+                let net = item.parse().or_else(|_| item.parse::<IpAddr>().map(IpNet::from));
+                net.map(canonical).map_err(|_| InvalidProxy { text: item.to_owned() })
+            })
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
+impl TrustedProxies {
+    /// The client's address, IPv4 in its own form even when the socket is an IPv6 one.
+    ///
+    /// It is the peer's unless the peer is trusted. Then the hops that the headers name are
+    /// walked from the nearest, the rightmost, through trusted ones: the first that isn't
+    /// trusted is the client, or the last one when all are. What stands left of it is the
+    /// client's own claim. A hop that names no address (`unknown`, `_hidden`, nonsense) ends the
+    /// walk at the hop before it.
+    ///
+    /// `Forwarded` (RFC 7239) is read when there is one, else `X-Forwarded-For`. A proxy that
+    /// writes only the latter must therefore not let a client's `Forwarded` pass.
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let peer = peer.to_canonical();
+        if !self.trusts(peer) {
+            return peer;
+        }
+        if headers.contains_key(&FORWARDED) {
+            self.walk(peer, elements(headers, &FORWARDED).map(forwarded_for))
+        } else {
+            self.walk(peer, elements(headers, &X_FORWARDED_FOR).map(node))
+        }
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|net| net.contains(&address))
+    }
+
+    fn walk(&self, peer: IpAddr, hops: impl Iterator<Item = Option<IpAddr>>) -> IpAddr {
+        let mut client = peer;
+        for hop in hops.map_while(|hop| hop) {
+            client = hop;
+            if !self.trusts(client) {
+                break;
+            }
+        }
+        client
+    }
+}
+
+/// A network of IPv4-mapped addresses as the IPv4 network that it means.
+fn canonical(net: IpNet) -> IpNet {
+    match (net.addr().to_canonical(), net.prefix_len().checked_sub(96)) {
+        (IpAddr::V4(address), Some(prefix)) if net.addr().is_ipv6() => {
+            Ipv4Net::new(address, prefix).map_or(net, IpNet::V4)
+        }
+        _ => net,
+    }
+}
+
+/// The elements of a list header from right to left, its lines being one list (RFC 9110 § 5.3);
+/// empty elements don't count (§ 5.6.1).
+fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    let lines = headers.get_all(name).into_iter().rev();
+    lines
+        .flat_map(|line| Backwards { rest: Some(line.as_bytes()), separator: b',' })
+        .filter(|element| !element.is_empty())
+}
+
+/// Splits from the right, outside quoted strings.
+///
+/// From the right, so that a quote which a client left open swallows only what the client
+/// wrote, and not the elements that proxies put behind it.
+struct Backwards<'a> {
+    rest: Option<&'a [u8]>,
+    separator: u8,
+}
+
+impl<'a> Iterator for Backwards<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let rest = self.rest?;
+        let mut quoted = false;
+        let separator = rest.iter().enumerate().rposition(|(at, byte)| {
+            quoted ^= *byte == b'"' && (at == 0 || rest[at - 1] != b'\\');
+            *byte == self.separator && !quoted
+        });
+        let (left, element) = match separator {
+            Some(at) => (Some(&rest[..at]), &rest[at + 1..]),
+            None => (None, rest),
+        };
+        self.rest = left;
+        Some(element.trim_ascii())
+    }
+}
+
+/// The address in the one `for` parameter of a `Forwarded` element (RFC 7239 § 4).
+fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
+    let mut nodes = Backwards { rest: Some(element), separator: b';' }.filter_map(|pair| {
+        let equals = pair.iter().position(|byte| *byte == b'=')?;
+        let (name, value) = (&pair[..equals], &pair[equals + 1..]);
+        name.eq_ignore_ascii_case(b"for").then_some(value)
+    });
+    let value = nodes.next()?;
+    // "Each parameter MUST NOT occur more than once per field-value": which one to believe?
+    if nodes.next().is_some() {
+        return None;
+    }
+    node(value)
+}
+
+/// The address of a node (RFC 7239 § 6): `192.0.2.1`, `192.0.2.1:80`, `"[2001:db8::1]:80"`, and
+/// the bare `2001:db8::1` of `X-Forwarded-For`. None for `unknown` and obfuscated names.
+fn node(value: &[u8]) -> Option<IpAddr> {
+    let text = str::from_utf8(value).ok()?;
+    let text = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+    let address = if let Some(rest) = text.strip_prefix('[') {
+        let (address, port) = rest.split_once(']')?;
+        let port_follows = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+        port_follows.then(|| address.parse::<Ipv6Addr>().ok())?.map(IpAddr::V6)
+    } else if let Ok(address) = text.parse() {
+        Some(address)
+    } else {
+        let (address, port) = text.rsplit_once(':')?;
+        is_port(port).then(|| address.parse::<Ipv4Addr>().ok())?.map(IpAddr::V4)
+    };
+    address.map(|address| address.to_canonical())
+}
+
+/// A number or an obfuscated port (`_80a`).
+fn is_port(text: &str) -> bool {
+    let digits = text.len() <= 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    !text.is_empty() && (digits || text.starts_with('_'))
+}
+
+#[cfg(test)]
+#[path = "proxies_tests.rs"]
+mod tests;

@@ -1,0 +1,118 @@
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines {
+        headers.append(HeaderName::from_static(name), value.parse().unwrap());
+    }
+    headers
+}
+
+fn client(peer: &str, lines: &[(&'static str, &str)]) -> String {
+    let proxies: TrustedProxies = "10.0.0.0/8, 192.168.1.1,fd00::/8".parse().unwrap();
+    proxies.client(peer.parse().unwrap(), &headers(lines)).to_string()
+}
+
+#[test]
+fn networks_and_addresses_are_read() {
+    for text in ["", " ", "10.0.0.0/8", "10.0.0.1,", "::1, 127.0.0.1", "::ffff:10.0.0.0/104"] {
+        assert!(text.parse::<TrustedProxies>().is_ok(), "{text}");
+    }
+    let mapped: TrustedProxies = "::ffff:10.0.0.0/104".parse().unwrap();
+    assert_eq!(mapped, "10.0.0.0/8".parse().unwrap());
+    for text in ["10.0.0.0/33", "localhost", "10.0.0", "10.0.0.1;10.0.0.2"] {
+        let error = text.parse::<TrustedProxies>().unwrap_err();
+        assert!(error.to_string().contains(text), "{error}");
+    }
+}
+
+#[test]
+fn x_forwarded_for_is_walked_from_the_right() {
+    for (value, expected) in [
+        ("203.0.113.7", "203.0.113.7"),
+        ("203.0.113.7, 10.1.1.1", "203.0.113.7"),
+        ("203.0.113.7:4711, 10.1.1.1", "203.0.113.7"),
+        ("2001:db8::7", "2001:db8::7"),
+        ("[2001:db8::7]:4711", "2001:db8::7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("10.2.2.2, 10.1.1.1", "10.2.2.2"),
+        ("203.0.113.7,, 10.1.1.1,", "203.0.113.7"),
+        // Left of the first address that isn't trusted stands what the client claims.
+        ("127.0.0.1, 203.0.113.7", "203.0.113.7"),
+        ("1.1.1.1, 203.0.113.7, 10.1.1.1", "203.0.113.7"),
+        // Nonsense ends the walk at the last good hop.
+        ("1.1.1.1, unknown, 10.1.1.1", "10.1.1.1"),
+        ("203.0.113.7, 10.1.1.1x", "10.0.0.1"),
+        ("203.0.113.7:99999999", "10.0.0.1"),
+        ("", "10.0.0.1"),
+    ] {
+        assert_eq!(client("10.0.0.1", &[("x-forwarded-for", value)]), expected, "{value}");
+    }
+}
+
+#[test]
+fn forwarded_is_walked_from_the_right() {
+    for (value, expected) in [
+        ("for=203.0.113.7", "203.0.113.7"),
+        ("For=\"203.0.113.7:4711\";proto=https", "203.0.113.7"),
+        ("proto=https;for=\"[2001:db8::7]:4711\";by=10.0.0.1", "2001:db8::7"),
+        ("for=\"[2001:db8::7]\", for=10.1.1.1", "2001:db8::7"),
+        ("for=203.0.113.7:_port, for=\"[fd00::1]\";host=\"a,b;c\"", "203.0.113.7"),
+        ("for=1.1.1.1, for=203.0.113.7, for=10.1.1.1", "203.0.113.7"),
+        ("for=203.0.113.7, for=unknown", "10.0.0.1"),
+        ("for=203.0.113.7, for=_gazonk, for=10.1.1.1", "10.1.1.1"),
+        ("for=203.0.113.7;for=1.1.1.1", "10.0.0.1"),
+        ("proto=https", "10.0.0.1"),
+        // A quote left open by the client doesn't swallow what the proxy wrote.
+        ("for=\"1.1.1.1, for=203.0.113.7", "203.0.113.7"),
+        ("for=\"1.1.1.1\\\", for=\"[2001:db8::7]:1\"", "2001:db8::7"),
+    ] {
+        assert_eq!(client("10.0.0.1", &[("forwarded", value)]), expected, "{value}");
+    }
+}
+
+#[test]
+fn several_lines_are_one_list() {
+    let lines = [("x-forwarded-for", "1.1.1.1, 203.0.113.7"), ("x-forwarded-for", "10.1.1.1")];
+    assert_eq!(client("10.0.0.1", &lines), "203.0.113.7");
+}
+
+#[test]
+fn forwarded_is_read_before_x_forwarded_for() {
+    let lines = [("x-forwarded-for", "1.1.1.1"), ("forwarded", "for=203.0.113.7")];
+    assert_eq!(client("10.0.0.1", &lines), "203.0.113.7");
+}
+
+#[test]
+fn a_peer_that_is_not_trusted_is_the_client_whatever_it_says() {
+    let lines = [("x-forwarded-for", "1.1.1.1"), ("forwarded", "for=1.1.1.1")];
+    assert_eq!(client("198.51.100.9", &lines), "198.51.100.9");
+    assert_eq!(client("::ffff:198.51.100.9", &lines), "198.51.100.9");
+    assert_eq!(client("::ffff:10.0.0.1", &lines), "1.1.1.1", "trusted in its IPv4 form");
+    assert_eq!(
+        TrustedProxies::default().client("10.0.0.1".parse().unwrap(), &headers(&lines)).to_string(),
+        "10.0.0.1"
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_header_makes_the_walk_panic(value in proptest::collection::vec(any::<u8>(), 0..200), forwarded: bool) {
+        let name = if forwarded { "forwarded" } else { "x-forwarded-for" };
+        if let Ok(value) = http::HeaderValue::from_bytes(&value) {
+            let mut headers = HeaderMap::new();
+            headers.insert(HeaderName::from_static(name), value);
+            let proxies: TrustedProxies = "10.0.0.0/8".parse().unwrap();
+            proxies.client(Ipv4Addr::new(10, 0, 0, 1).into(), &headers);
+        }
+    }
+
+    #[test]
+    fn text_of_the_grammar_does_not_make_the_walk_panic(value in "[for=\"\\\\,;:\\[\\]0-9a-f._ ]{0,80}") {
+        client("10.0.0.1", &[("forwarded", &value), ("x-forwarded-for", &value)]);
+    }
+}

@@ -1,0 +1,118 @@
+//! Where the visitor came from: the `Referer` header (RFC 9110 § 10.1.3), folded and shortened.
+
+use std::borrow::Cow;
+
+use http::HeaderValue;
+
+use super::referrer_folds::folded;
+use super::text::cut;
+
+/// The longest referring address that a click keeps, in bytes.
+pub const URL_LIMIT: usize = 512;
+
+/// The longest name that DNS knows (RFC 1035 § 2.3.4).
+const HOST_LIMIT: usize = 253;
+
+/// The referring site and page; both empty when the header is absent or invalid.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Referrer<'a> {
+    /// The site: lower case, without port and `www.`, and for a redirector or an app the site
+    /// it belongs to (`x.com` for `t.co`).
+    pub host: Cow<'a, str>,
+    /// The page: scheme, host, port and path, without credentials, query and fragment, which
+    /// may name a person. At most [`URL_LIMIT`] bytes.
+    pub url: Cow<'a, str>,
+}
+
+impl<'a> Referrer<'a> {
+    /// Interprets the header. Nothing is copied for an address that is spelt as browsers do.
+    pub fn of(header: Option<&'a HeaderValue>) -> Self {
+        header.and_then(|value| Self::parse(value.as_bytes())).unwrap_or_default()
+    }
+
+    fn parse(header: &'a [u8]) -> Option<Self> {
+        // Some clients send a path in another encoding than UTF-8: what follows is left out.
+        let text = match str::from_utf8(header) {
+            Ok(text) => text,
+            Err(error) => str::from_utf8(&header[..error.valid_up_to()]).ok()?,
+        };
+        let (scheme, rest) = text.split_at(text.find(':')?);
+        let rest = rest.strip_prefix("://")?;
+        if !["https", "http", "android-app"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+        {
+            return None;
+        }
+        let (authority, after) = rest.split_at(before(rest, b"/?#\\"));
+        if after.is_empty() && text.len() < header.len() {
+            return None;
+        }
+        let server = authority.rsplit_once('@').map_or(authority, |(_credentials, server)| server);
+        let host = host_of(server)?;
+        let path = &after[..before(after, b"?#\\")];
+        let spelt_plainly = server.len() == authority.len()
+            && !scheme.bytes().chain(host.bytes()).any(|byte| byte.is_ascii_uppercase());
+        let url = if spelt_plainly {
+            let end = scheme.len() + "://".len() + authority.len() + path.len();
+            Cow::Borrowed(shortened(&text[..end]))
+        } else {
+            let origin = format!("{scheme}://{server}").to_ascii_lowercase();
+            Cow::Owned(shortened(&(origin + path)).to_owned())
+        };
+        Some(Self { host: site(host), url })
+    }
+}
+
+/// How many bytes of `text` stand before the first of the given ASCII signs.
+fn before(text: &str, signs: &[u8]) -> usize {
+    text.bytes().position(|byte| signs.contains(&byte)).unwrap_or(text.len())
+}
+
+/// The host in `host:port`, when both are well-formed.
+fn host_of(server: &str) -> Option<&str> {
+    let bracket = server.starts_with('[').then(|| server.find(']')).flatten();
+    let (host, port) = match bracket {
+        Some(end) => server.split_at(end + 1),
+        None => server.split_at(server.find(':').unwrap_or(server.len())),
+    };
+    let is_letter = |byte: u8| match bracket {
+        Some(_) => byte.is_ascii_hexdigit() || matches!(byte, b'[' | b':' | b'.' | b']'),
+        None => byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'),
+    };
+    let port = if port.is_empty() { "" } else { port.strip_prefix(':')? };
+    let valid = host.len() <= HOST_LIMIT
+        && host.bytes().all(is_letter)
+        && host.bytes().any(|byte| byte.is_ascii_alphanumeric())
+        && port.bytes().all(|byte| byte.is_ascii_digit());
+    valid.then_some(host)
+}
+
+/// The site that a host counts for.
+fn site(host: &str) -> Cow<'_, str> {
+    let mut host = Cow::Borrowed(host.strip_suffix('.').unwrap_or(host));
+    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        host = Cow::Owned(host.to_ascii_lowercase());
+    }
+    if let Some(site) = folded(host.strip_prefix("www.").unwrap_or(&host)) {
+        return Cow::Borrowed(site);
+    }
+    match host {
+        Cow::Borrowed(host) => Cow::Borrowed(host.strip_prefix("www.").unwrap_or(host)),
+        Cow::Owned(host) => Cow::Owned(host.strip_prefix("www.").unwrap_or(&host).to_owned()),
+    }
+}
+
+/// Cut at [`URL_LIMIT`], between characters and not within a percent-encoded byte.
+fn shortened(url: &str) -> &str {
+    let kept = cut(url, URL_LIMIT);
+    if kept.len() == url.len() {
+        return url;
+    }
+    match kept.rfind('%') {
+        Some(at) if at + 3 > kept.len() => &kept[..at],
+        _ => kept,
+    }
+}
+
+#[cfg(test)]
+#[path = "referrer_tests.rs"]
+mod tests;

@@ -1,0 +1,215 @@
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Mutex;
+
+use http::{HeaderMap, HeaderName};
+use prost::Message;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::*;
+use crate::domain::click::{AgentSeen, BotReason, Click, Device};
+use crate::domain::ids::{LinkId, WorkspaceId};
+
+const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
+const AT_MS: u64 = 1_781_725_900_000;
+
+/// An interpreter with a geo database, and the directory of its files.
+fn interpreter() -> (Interpreter, TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let geo = directory.path().join("geo.mmdb");
+    std::fs::write(&geo, include_bytes!("fixtures/nested-city.mmdb")).unwrap();
+    let interpreter = Interpreter {
+        proxies: "10.0.0.0/8".parse().unwrap(),
+        geo: GeoReader::new(Some(geo)).unwrap(),
+        agents: Agents::new(BotList::from_json(r#"[{"pattern": "examplebot"}]"#).unwrap()),
+        visitors: VisitorSalts::open(directory.path().join("salt"), SaltPeriod::Daily, AT_MS)
+            .unwrap(),
+    };
+    (interpreter, directory)
+}
+
+fn target() -> ClickTarget {
+    let (workspace, link) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    ClickTarget::new(WorkspaceId::new(workspace), LinkId::new(link), 3, "go.example")
+}
+
+fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+    lines
+        .iter()
+        .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+        .collect()
+}
+
+fn visit<'a>(peer: &str, headers: &'a HeaderMap) -> Visit<'a> {
+    Visit { peer: peer.parse().unwrap(), headers, head: false, at_ms: AT_MS }
+}
+
+fn click(outcome: &Interpreted) -> Click {
+    Click::decode(outcome.parts().concat().as_slice()).unwrap()
+}
+
+#[test]
+fn a_visit_becomes_a_click() {
+    let (interpreter, _directory) = interpreter();
+    let headers = headers(&[
+        ("user-agent", FIREFOX),
+        ("x-forwarded-for", "192.0.2.7, 10.9.9.9"),
+        ("referer", "https://t.co/abc?secret=1"),
+        ("accept-language", "de-CH,en;q=0.5"),
+    ]);
+    let outcome = interpreter.interpret(&visit("10.0.0.1", &headers), &target());
+    let click = click(&outcome);
+    let expected = Click {
+        at_ms: AT_MS,
+        workspace: Uuid::from_u128(1).as_bytes().to_vec(),
+        link: Uuid::from_u128(2).as_bytes().to_vec(),
+        link_version: 3,
+        domain: "go.example".to_owned(),
+        agent: outcome.agent().id(),
+        browser: "Firefox".to_owned(),
+        browser_version: "128.0".to_owned(),
+        os: "Linux".to_owned(),
+        device: Device::Desktop.into(),
+        visitor: click.visitor,
+        country: "CH".to_owned(),
+        region: "Zurich".to_owned(),
+        city: "Zurich".to_owned(),
+        referrer: "x.com".to_owned(),
+        referrer_url: "https://t.co/abc".to_owned(),
+        language: "de".to_owned(),
+        ..Click::default()
+    };
+    assert_eq!(click, expected);
+    assert_ne!(click.visitor, 0);
+    assert_eq!(outcome.bot(), BotReason::Human);
+}
+
+#[test]
+fn the_agents_reason_for_a_bot_wins_over_the_visits() {
+    let (interpreter, _directory) = interpreter();
+    for (user_agent, head, purpose, reason) in [
+        (FIREFOX, false, "", BotReason::Human),
+        (FIREFOX, true, "", BotReason::Head),
+        (FIREFOX, true, "prefetch", BotReason::Head),
+        (FIREFOX, false, "prefetch", BotReason::Prefetch),
+        ("examplebot", true, "prefetch", BotReason::Pattern),
+        ("somebot/1.0", false, "prefetch", BotReason::Woothee),
+        ("", true, "", BotReason::NoAgent),
+    ] {
+        let headers = headers(&[("user-agent", user_agent), ("sec-purpose", purpose)]);
+        let visit = Visit { head, ..visit("192.0.2.7", &headers) };
+        let outcome = interpreter.interpret(&visit, &target());
+        let click = click(&outcome);
+        assert_eq!(outcome.bot(), reason, "{user_agent} {head} {purpose}");
+        assert_eq!(click.bot(), reason, "{user_agent} {head} {purpose}");
+        assert_eq!((click.head, click.prefetch), (head, purpose == "prefetch"));
+    }
+}
+
+#[test]
+fn an_empty_request_is_a_click_too() {
+    let (interpreter, _directory) = interpreter();
+    let headers = HeaderMap::new();
+    let click = click(&interpreter.interpret(&visit("::1", &headers), &target()));
+    assert_eq!((click.bot(), click.device()), (BotReason::NoAgent, Device::Bot));
+    assert_eq!((click.country, click.referrer, click.language), Default::default());
+}
+
+#[test]
+fn nothing_of_the_address_is_in_the_click() {
+    let (interpreter, _directory) = interpreter();
+    let text = "2001:db8:dead:beef:cafe:f00d:1234:5678";
+    let address: IpAddr = text.parse().unwrap();
+    let IpAddr::V6(octets) = address else { unreachable!() };
+    let headers = headers(&[
+        ("user-agent", FIREFOX),
+        ("x-forwarded-for", text),
+        ("forwarded", &format!("for=\"[{text}]\"")),
+    ]);
+    let outcome = interpreter.interpret(&visit("10.0.0.1", &headers), &target());
+    let mut logged = Vec::new();
+    outcome
+        .append_with(|seen, parts| {
+            logged = [seen.unwrap_or_default(), &parts.concat()].concat();
+            Ok::<_, Infallible>(())
+        })
+        .unwrap();
+    let holds = |part: &[u8]| logged.windows(part.len()).any(|window| window == part);
+    assert!(holds(b"FR"), "the place was looked up by it");
+    for part in octets.octets().windows(4).chain(text.as_bytes().windows(6)) {
+        assert!(!holds(part), "{}", part.escape_ascii());
+    }
+    assert!(!holds(b"10.0.0.1") && !holds(&[10, 0, 0, 1]), "nor of the proxy's");
+}
+
+#[test]
+fn the_agents_record_comes_with_clicks_until_an_append_succeeded() {
+    let (interpreter, _directory) = interpreter();
+    let headers = headers(&[("user-agent", FIREFOX)]);
+    let append = |result: Result<(), &'static str>| {
+        let outcome = interpreter.interpret(&visit("192.0.2.7", &headers), &target());
+        let mut record = None;
+        let appended = outcome.append_with(|seen, _parts| {
+            record = seen.map(|seen| AgentSeen::decode(seen).unwrap());
+            result
+        });
+        assert_eq!(appended, result);
+        record
+    };
+    assert!(append(Err("disk full")).is_some());
+    let seen = append(Ok(())).unwrap();
+    assert_eq!(
+        (seen.user_agent.as_str(), seen.browser.as_str(), seen.at_ms),
+        (FIREFOX, "Firefox", AT_MS)
+    );
+    assert_eq!(append(Ok(())), None);
+}
+
+/// Threads that meet new agents at once, and a log whose appends sometimes fail: whenever a
+/// click is in the log, its agent's record is there before it.
+#[test]
+fn no_click_is_logged_before_its_agent() {
+    enum Record {
+        Seen(u64),
+        Click(u64),
+    }
+    let (interpreter, _directory) = interpreter();
+    let log = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for thread in 0..8_usize {
+            let (interpreter, log) = (&interpreter, &log);
+            scope.spawn(move || {
+                for number in 0..400 {
+                    let headers = headers(&[("user-agent", &format!("agent/{}", number / 4))]);
+                    let outcome = interpreter.interpret(&visit("192.0.2.7", &headers), &target());
+                    let _ = outcome.append_with(|seen, parts| {
+                        if (number + thread) % 3 == 0 {
+                            return Err(());
+                        }
+                        let seen =
+                            seen.map(|seen| Record::Seen(AgentSeen::decode(seen).unwrap().id));
+                        let click = Click::decode(parts.concat().as_slice()).unwrap();
+                        let mut log = log.lock().unwrap();
+                        log.extend(seen);
+                        log.push(Record::Click(click.agent));
+                        Ok(())
+                    });
+                }
+            });
+        }
+    });
+    let mut seen = HashSet::new();
+    for record in log.into_inner().unwrap() {
+        match record {
+            Record::Seen(id) => {
+                seen.insert(id);
+            }
+            Record::Click(id) => assert!(seen.contains(&id), "a click without its agent"),
+        }
+    }
+    assert_eq!(seen.len(), 100);
+}

@@ -1,0 +1,100 @@
+//! The visit: what a redirect request says, before any of it is interpreted.
+
+use std::net::IpAddr;
+
+use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
+
+use crate::domain::click::BotReason;
+
+static PURPOSE: HeaderName = HeaderName::from_static("purpose");
+static SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+static X_MOZ: HeaderName = HeaderName::from_static("x-moz");
+static X_PURPOSE: HeaderName = HeaderName::from_static("x-purpose");
+
+/// A visitor's request for a link. It lives in memory only, for as long as the answer takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Visit<'a> {
+    /// The other end of the socket: the visitor, or a reverse proxy.
+    pub peer: IpAddr,
+    /// The request's headers, as they came.
+    pub headers: &'a HeaderMap,
+    /// The request's method was HEAD.
+    pub head: bool,
+    /// When it came, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+}
+
+impl Visit<'_> {
+    /// Whether the request says that nobody asked to see the page yet.
+    ///
+    /// `Sec-Purpose` is the [Fetch standard's](https://fetch.spec.whatwg.org/#sec-purpose-header)
+    /// and may carry parameters (`prefetch;prerender`). Before it, Chrome sent `Purpose`,
+    /// Safari `X-Purpose` (with `preview` for its page of top sites) and Firefox `X-Moz`.
+    pub fn is_prefetch(&self) -> bool {
+        [&SEC_PURPOSE, &PURPOSE, &X_PURPOSE, &X_MOZ]
+            .into_iter()
+            .filter_map(|name| self.headers.get(name))
+            .any(says_prefetch)
+    }
+}
+
+/// Why a visit isn't taken for a human's, whatever its user agent is.
+///
+/// A HEAD is named first: nobody sees anything of its answer, while a prefetched page may be
+/// shown yet.
+pub(super) fn bot_reason(head: bool, prefetch: bool) -> BotReason {
+    match (head, prefetch) {
+        (true, _) => BotReason::Head,
+        (false, true) => BotReason::Prefetch,
+        (false, false) => BotReason::Human,
+    }
+}
+
+fn says_prefetch(value: &HeaderValue) -> bool {
+    let token = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    let token = token.trim_ascii();
+    token.eq_ignore_ascii_case(b"prefetch") || token.eq_ignore_ascii_case(b"preview")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn a_prefetch_says_so_in_one_of_four_headers() {
+        for (name, value, prefetch) in [
+            ("sec-purpose", "prefetch", true),
+            ("sec-purpose", "prefetch;prerender", true),
+            ("sec-purpose", "prefetch; anonymous-client-ip", true),
+            ("purpose", "Prefetch", true),
+            ("x-purpose", "preview", true),
+            ("x-moz", "prefetch", true),
+            ("sec-purpose", "prefetching", false),
+            ("sec-purpose", "", false),
+            ("purpose", "navigate", false),
+            ("x-other", "prefetch", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(HeaderName::from_static(name), value.parse().unwrap());
+            let visit = Visit {
+                peer: Ipv4Addr::LOCALHOST.into(),
+                headers: &headers,
+                head: false,
+                at_ms: 0,
+            };
+            assert_eq!(visit.is_prefetch(), prefetch, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn a_head_is_named_before_a_prefetch() {
+        assert_eq!(bot_reason(true, true), BotReason::Head);
+        assert_eq!(bot_reason(false, true), BotReason::Prefetch);
+        assert_eq!(bot_reason(false, false), BotReason::Human);
+    }
+}

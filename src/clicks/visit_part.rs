@@ -1,0 +1,145 @@
+//! The visit's part of a click, encoded without building the message.
+//!
+//! It is the encoding of a [`Click`](crate::domain::click::Click) that has only these fields: the same
+//! bytes as the message's own, at a tenth of the allocations.
+
+use prost::encoding::{WireType, encode_key, encode_varint};
+
+use super::geo::Place;
+use super::language::Language;
+use super::referrer::Referrer;
+use crate::domain::click::BotReason;
+
+/// The numbers of the fields in [`Click`](crate::domain::click::Click).
+mod tag {
+    pub(super) const AT_MS: u32 = 1;
+    pub(super) const BOT: u32 = 11;
+    pub(super) const VISITOR: u32 = 12;
+    pub(super) const COUNTRY: u32 = 13;
+    pub(super) const REGION: u32 = 14;
+    pub(super) const CITY: u32 = 15;
+    pub(super) const REFERRER: u32 = 16;
+    pub(super) const REFERRER_URL: u32 = 17;
+    pub(super) const LANGUAGE: u32 = 18;
+    pub(super) const HEAD: u32 = 19;
+    pub(super) const PREFETCH: u32 = 20;
+}
+
+/// An upper bound of what the numbers and keys take, without the texts, in bytes.
+const FIXED_LEN: usize = 64;
+
+/// What is known of the visit itself, apart from its link and its agent.
+pub(super) struct VisitPart<'a> {
+    pub(super) at_ms: u64,
+    pub(super) bot: BotReason,
+    pub(super) visitor: u64,
+    pub(super) place: Place<'a>,
+    pub(super) referrer: Referrer<'a>,
+    pub(super) language: Language,
+    pub(super) head: bool,
+    pub(super) prefetch: bool,
+}
+
+impl VisitPart<'_> {
+    /// The fields in the order of their numbers; a default value is left out (proto3).
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let Place { country, region, city } = self.place;
+        let Referrer { host, url } = &self.referrer;
+        let texts = country.len() + region.len() + city.len() + host.len() + url.len();
+        let mut part = Vec::with_capacity(FIXED_LEN + texts);
+        put_varint(tag::AT_MS, self.at_ms, &mut part);
+        // No reason is negative: the enumeration's varint is its number's.
+        put_varint(tag::BOT, self.bot as u64, &mut part);
+        put_fixed64(tag::VISITOR, self.visitor, &mut part);
+        put_text(tag::COUNTRY, country, &mut part);
+        put_text(tag::REGION, region, &mut part);
+        put_text(tag::CITY, city, &mut part);
+        put_text(tag::REFERRER, host, &mut part);
+        put_text(tag::REFERRER_URL, url, &mut part);
+        put_text(tag::LANGUAGE, self.language.as_str(), &mut part);
+        put_varint(tag::HEAD, self.head.into(), &mut part);
+        put_varint(tag::PREFETCH, self.prefetch.into(), &mut part);
+        part
+    }
+}
+
+fn put_varint(tag: u32, value: u64, part: &mut Vec<u8>) {
+    if value != 0 {
+        encode_key(tag, WireType::Varint, part);
+        encode_varint(value, part);
+    }
+}
+
+fn put_fixed64(tag: u32, value: u64, part: &mut Vec<u8>) {
+    if value != 0 {
+        encode_key(tag, WireType::SixtyFourBit, part);
+        part.extend_from_slice(&value.to_le_bytes());
+    }
+}
+
+fn put_text(tag: u32, text: &str, part: &mut Vec<u8>) {
+    if !text.is_empty() {
+        encode_key(tag, WireType::LengthDelimited, part);
+        encode_varint(text.len() as u64, part);
+        part.extend_from_slice(text.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use prost::Message;
+
+    use super::*;
+    use crate::domain::click::Click;
+
+    fn assert_encoded_as_the_message(part: &VisitPart<'_>) {
+        let click = Click {
+            at_ms: part.at_ms,
+            bot: part.bot.into(),
+            visitor: part.visitor,
+            country: part.place.country.to_owned(),
+            region: part.place.region.to_owned(),
+            city: part.place.city.to_owned(),
+            referrer: part.referrer.host.to_string(),
+            referrer_url: part.referrer.url.to_string(),
+            language: part.language.as_str().to_owned(),
+            head: part.head,
+            prefetch: part.prefetch,
+            ..Click::default()
+        };
+        assert_eq!(part.encode(), click.encode_to_vec());
+    }
+
+    #[test]
+    fn the_encoding_is_that_of_the_message() {
+        let referrer = HeaderValue::from_static("https://t.co/some/path");
+        let language = HeaderValue::from_static("de-AT");
+        let full = |at_ms, visitor, city| VisitPart {
+            at_ms,
+            bot: BotReason::Head,
+            visitor,
+            place: Place { country: "AT", region: "Wien", city },
+            referrer: Referrer::of(Some(&referrer)),
+            language: Language::of(Some(&language)),
+            head: true,
+            prefetch: true,
+        };
+        let long = "x".repeat(300);
+        for part in
+            [full(1, 1, "Wien"), full(u64::MAX, u64::MAX, &long), full(1_781_725_900_000, 0, "")]
+        {
+            assert_encoded_as_the_message(&part);
+        }
+        assert_encoded_as_the_message(&VisitPart {
+            at_ms: 0,
+            bot: BotReason::Human,
+            visitor: 0,
+            place: Place::default(),
+            referrer: Referrer::default(),
+            language: Language::default(),
+            head: false,
+            prefetch: false,
+        });
+    }
+}

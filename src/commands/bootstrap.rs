@@ -1,0 +1,93 @@
+//! The first start: a workspace, and a token that owns it.
+
+use prost::Message;
+use uuid::Uuid;
+
+use super::{now_ms, secret};
+use crate::domain::event::{Envelope, Event, VERSION, WorkspaceCreated};
+use crate::domain::ids::{TokenId, WorkspaceId};
+use crate::domain::token::{Abilities, Token};
+use crate::log::{Log, LogError, NewRecord};
+use crate::projections::index::{Index, IndexError};
+
+/// What became of the first start.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Bootstrap {
+    /// The log has a workspace already.
+    NotNeeded,
+    /// A workspace was made; its owner's secret is the given one.
+    WithGivenToken,
+    /// A workspace was made; this is its owner's secret, never to be seen again.
+    WithNewToken(String),
+}
+
+/// Why the first start failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BootstrapError {
+    /// The given token is not fit to be one.
+    #[error("SLUGLINE_BOOTSTRAP_TOKEN must be 20 to 200 visible ASCII characters")]
+    UnfitToken,
+    /// The log took it not.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The index took it not.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+}
+
+/// Makes the first workspace and its owner's token, if the log is empty.
+pub fn bootstrap(
+    log: &Log,
+    index: &Index,
+    given: Option<&str>,
+) -> Result<Bootstrap, BootstrapError> {
+    // A crash of the machine may have kept the workspace and lost its token: then begin anew.
+    if log.end() > 1 {
+        return Ok(Bootstrap::NotNeeded);
+    }
+    let is_fit = |token: &str| {
+        (20..=200).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    if given.is_some_and(|token| !is_fit(token)) {
+        return Err(BootstrapError::UnfitToken);
+    }
+    let made = given.is_none().then(secret::generate);
+    let secret = given.or(made.as_deref()).unwrap_or_default();
+
+    let at_ms = now_ms();
+    let workspace = WorkspaceId::new(Uuid::now_v7());
+    let token = Token {
+        id: TokenId::new(Uuid::now_v7()),
+        workspace,
+        name: "owner".to_owned(),
+        abilities: Abilities::ALL,
+        secret_sha256: secret::hash(secret),
+        created_at_ms: at_ms,
+    };
+    let events = [
+        Event::WorkspaceCreated(WorkspaceCreated { name: "default".to_owned() }),
+        Event::TokenCreated((&token).into()),
+    ];
+    let mut pending = index.begin();
+    let mut payloads = Vec::new();
+    for event in events {
+        let kind = event.kind();
+        let envelope = Envelope {
+            at_ms,
+            workspace: workspace.as_bytes().to_vec(),
+            token: Vec::new(),
+            idempotency: None,
+            event: Some(event),
+        };
+        pending.apply(&envelope)?;
+        payloads.push((kind, envelope.encode_to_vec()));
+    }
+    let [(kind_a, a), (kind_b, b)] = &payloads[..] else { return Ok(Bootstrap::NotNeeded) };
+    let offset = log.append(&[
+        NewRecord { kind: *kind_a, version: VERSION, parts: &[a] },
+        NewRecord { kind: *kind_b, version: VERSION, parts: &[b] },
+    ])?;
+    log.sync()?;
+    index.commit(pending, offset)?;
+    Ok(made.map_or(Bootstrap::WithGivenToken, Bootstrap::WithNewToken))
+}

@@ -1,0 +1,246 @@
+//! Deciding: a command and what stands, to an event and an outcome. Nothing is written here.
+
+use rand::Rng;
+use uuid::Uuid;
+
+use super::CommandError;
+use crate::domain::command::{Command, Expected, LinkRef, Outcome};
+use crate::domain::error::{DomainError, Invalid};
+use crate::domain::event::{Event, LinkDeleted, TokenRevoked};
+use crate::domain::ids::{LinkId, TokenId};
+use crate::domain::link::{Link, LinkInput, LinkPolicy};
+use crate::domain::slug::{GENERATED_LEN, Slug};
+use crate::domain::token::{Abilities, Actor, Token};
+use crate::projections::index::Read;
+
+/// How often a length is tried before a generated slug grows by one: where a fifth try is
+/// needed, more than half of the names of that length are gone.
+const TRIES_PER_LENGTH: usize = 4;
+const MAX_GENERATED_LEN: usize = 32;
+const MAX_TOKEN_NAME_CHARS: usize = 100;
+
+/// What a command comes to: the event to be logged, where something changes, and the outcome.
+pub type Decision = (Option<Event>, Outcome);
+
+/// Decides one command of one actor at one moment, over one view of the index.
+pub struct Decider<'a, R> {
+    pub state: &'a R,
+    pub policy: &'a LinkPolicy,
+    pub actor: &'a Actor,
+    pub now_ms: u64,
+}
+
+impl<R: Read> Decider<'_, R> {
+    /// # Errors
+    /// The rule that the command breaks, or a failure to read the index.
+    pub fn decide(&self, command: Command) -> Result<Decision, CommandError> {
+        let ability = command.ability();
+        if !self.actor.abilities.allows(ability) {
+            let text = format!("the token lacks the ability {}", ability.as_str());
+            return Err(DomainError::Forbidden(text).into());
+        }
+        match command {
+            Command::CreateLink(input) => self.create_link(input),
+            Command::ReplaceLink(named, input, expected) => {
+                let link = self.current(&named, expected)?;
+                let mut accepted = input.accept(None, self.policy)?;
+                let slug = accepted.slug.take().unwrap_or_else(|| link.slug.clone());
+                self.change_link(&link, slug, accepted.fields)
+            }
+            Command::ChangeLink(named, input, expected) => {
+                let link = self.current(&named, expected)?;
+                let mut accepted = input.accept(Some(&link), self.policy)?;
+                let slug = accepted.slug.take().unwrap_or_else(|| link.slug.clone());
+                self.change_link(&link, slug, accepted.fields)
+            }
+            Command::DeleteLink(named, expected) => {
+                let link = self.current(&named, expected)?;
+                let deleted = LinkDeleted { link: link.id.as_bytes().to_vec() };
+                Ok((Some(Event::LinkDeleted(deleted)), Outcome::Gone))
+            }
+            Command::CreateToken { name, abilities, secret_sha256 } => {
+                self.create_token(&name, abilities, secret_sha256)
+            }
+            Command::RevokeToken(id) => {
+                let token = self.state.token(self.actor.workspace, id)?;
+                let token = token.ok_or(DomainError::NotFound("token"))?;
+                let revoked = TokenRevoked { token: token.id.as_bytes().to_vec() };
+                Ok((Some(Event::TokenRevoked(revoked)), Outcome::Gone))
+            }
+        }
+    }
+
+    fn create_link(&self, input: LinkInput) -> Result<Decision, CommandError> {
+        let accepted = input.accept(None, self.policy)?;
+        let domain = &accepted.fields.domain;
+        let slug = match accepted.slug {
+            Some(slug) if self.state.slug(domain, slug.as_str())?.is_some() => {
+                return Err(DomainError::SlugTaken(slug.to_string()).into());
+            }
+            Some(slug) => slug,
+            None => self.free_slug(domain)?,
+        };
+        let link = Link {
+            id: LinkId::new(Uuid::now_v7()),
+            workspace: self.actor.workspace,
+            slug,
+            fields: accepted.fields,
+            created_at_ms: self.now_ms,
+            updated_at_ms: self.now_ms,
+            version: 1,
+        };
+        Ok((Some(Event::LinkCreated((&link).into())), Outcome::Link(link.into())))
+    }
+
+    fn change_link(
+        &self,
+        link: &Link,
+        slug: Slug,
+        fields: crate::domain::link::LinkFields,
+    ) -> Result<Decision, CommandError> {
+        let holder = self.state.slug(&fields.domain, slug.as_str())?;
+        if holder.is_some_and(|holder| holder != link.id) {
+            return Err(DomainError::SlugTaken(slug.to_string()).into());
+        }
+        Ok(match link.changed(slug, fields, self.now_ms) {
+            Some(next) => (Some(Event::LinkChanged((&next).into())), Outcome::Link(next.into())),
+            None => (None, Outcome::Link(link.clone().into())),
+        })
+    }
+
+    fn create_token(
+        &self,
+        name: &str,
+        abilities: Abilities,
+        secret_sha256: [u8; 32],
+    ) -> Result<Decision, CommandError> {
+        if !self.actor.abilities.covers(abilities) {
+            let text = "a token can't hand on abilities that it lacks".to_owned();
+            return Err(DomainError::Forbidden(text).into());
+        }
+        let is_named = (1..=MAX_TOKEN_NAME_CHARS).contains(&name.chars().count());
+        if !is_named || name.chars().any(char::is_control) {
+            let rule = format!(
+                "must be 1 to {MAX_TOKEN_NAME_CHARS} characters, none of them control characters"
+            );
+            return Err(DomainError::Invalid(Invalid::field("name", rule)).into());
+        }
+        let token = Token {
+            id: TokenId::new(Uuid::now_v7()),
+            workspace: self.actor.workspace,
+            name: name.to_owned(),
+            abilities,
+            secret_sha256,
+            created_at_ms: self.now_ms,
+        };
+        Ok((Some(Event::TokenCreated((&token).into())), Outcome::Token(token.into())))
+    }
+
+    /// The link that is meant, if it's the actor's and at the version that the caller has seen.
+    fn current(&self, named: &LinkRef, expected: Expected) -> Result<Link, CommandError> {
+        let link = self.state.link_in(self.actor.workspace, named)?;
+        let link = link.ok_or(DomainError::NotFound("link"))?;
+        match expected {
+            Some(expected) if expected != link.version => {
+                Err(DomainError::VersionMismatch { expected, actual: link.version }.into())
+            }
+            _ => Ok(link),
+        }
+    }
+
+    fn free_slug(&self, domain: &str) -> Result<Slug, CommandError> {
+        let mut random = rand::rng();
+        for len in GENERATED_LEN..=MAX_GENERATED_LEN {
+            for _ in 0..TRIES_PER_LENGTH {
+                let slug = Slug::generate(len, |bytes| random.fill_bytes(bytes));
+                // The alphabet could spell a path of the service's own.
+                let is_free = self.state.slug(domain, slug.as_str())?.is_none();
+                if is_free && Slug::parse(slug.as_str()).is_ok() {
+                    return Ok(slug);
+                }
+            }
+        }
+        Err(CommandError::Unavailable("no free slug was found".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::domain::link::Field;
+    use crate::projections::index::IndexError;
+
+    /// Answers each slug up to a length as taken.
+    struct Crowded {
+        taken_up_to: usize,
+        keys: HashMap<Vec<u8>, Vec<u8>>,
+    }
+
+    impl Read for Crowded {
+        fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+            // `s`, the empty default domain, a zero byte, the slug.
+            let is_taken = key.first() == Some(&b's') && key.len() - 2 <= self.taken_up_to;
+            Ok(is_taken.then(|| vec![7; 16]).or_else(|| self.keys.get(key).cloned()))
+        }
+    }
+
+    fn decide(
+        taken_up_to: usize,
+        abilities: Abilities,
+        command: Command,
+    ) -> Result<Decision, CommandError> {
+        let actor = Actor {
+            workspace: crate::domain::ids::WorkspaceId::new(Uuid::from_u128(1)),
+            token: TokenId::new(Uuid::from_u128(2)),
+            abilities,
+        };
+        let state = Crowded { taken_up_to, keys: HashMap::new() };
+        let policy = LinkPolicy::default();
+        Decider { state: &state, policy: &policy, actor: &actor, now_ms: 1 }.decide(command)
+    }
+
+    fn create(slug: Option<&str>) -> Command {
+        Command::CreateLink(LinkInput {
+            destination: Field::Value("https://example.com".into()),
+            slug: slug.map_or(Field::Absent, |slug| Field::Value(slug.into())),
+            ..LinkInput::default()
+        })
+    }
+
+    fn slug_of(decision: Result<Decision, CommandError>) -> String {
+        match decision {
+            Ok((Some(Event::LinkCreated(link)), _)) => link.slug,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_generated_slug_has_seven_characters_and_grows_when_crowded() {
+        assert_eq!(slug_of(decide(0, Abilities::ALL, create(None))).len(), 7);
+        assert_eq!(slug_of(decide(8, Abilities::ALL, create(None))).len(), 9);
+    }
+
+    #[test]
+    fn a_taken_slug_is_refused() {
+        let refused = decide(7, Abilities::ALL, create(Some("promo")));
+        assert!(matches!(refused, Err(CommandError::Refused(DomainError::SlugTaken(_)))));
+    }
+
+    #[test]
+    fn abilities_bound_what_is_decided_and_what_is_handed_on() {
+        let user = Abilities::parse(&["user:write"]).unwrap();
+        let forbidden =
+            |refused| matches!(refused, Err(CommandError::Refused(DomainError::Forbidden(_))));
+        assert!(forbidden(decide(0, user, create(None))));
+        let token = |abilities| Command::CreateToken {
+            name: "ci".into(),
+            abilities,
+            secret_sha256: [0; 32],
+        };
+        assert!(forbidden(decide(0, user, token(Abilities::ALL))));
+        assert!(decide(0, user, token(user)).is_ok());
+    }
+}

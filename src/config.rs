@@ -1,0 +1,293 @@
+//! Settings: flags, then `SLUGLINE_*` environment variables, then a TOML file, then defaults.
+//! Read once; what comes out is checked and typed.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+use url::Url;
+
+use crate::clicks::{SaltPeriod, TrustedProxies};
+use crate::http::Site;
+use crate::projections::clickhouse::Target;
+
+/// The settings of `slugline serve`, as they are given: in a file by the same names with `_`
+/// for `-`.
+#[derive(Debug, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServeArgs {
+    /// Where to listen [default: 127.0.0.1:8080]
+    #[arg(long, env = "SLUGLINE_LISTEN", value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// The folder of all data [default: ./data]
+    #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// Where visitors reach the service; short URLs begin with it [default: http://LISTEN]
+    #[arg(long, env = "SLUGLINE_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<Url>,
+    /// A ClickHouse (24.8 or later) to use instead of the embedded one
+    #[arg(long, env = "SLUGLINE_CLICKHOUSE_URL", value_name = "URL")]
+    clickhouse_url: Option<Url>,
+    /// The user at that ClickHouse [default: default]
+    #[arg(
+        long,
+        env = "SLUGLINE_CLICKHOUSE_USER",
+        value_name = "NAME",
+        requires = "clickhouse_url"
+    )]
+    clickhouse_user: Option<String>,
+    /// The user's password; better given in the environment than as a flag
+    #[arg(
+        long,
+        env = "SLUGLINE_CLICKHOUSE_PASSWORD",
+        value_name = "PASSWORD",
+        hide_env_values = true
+    )]
+    clickhouse_password: Option<String>,
+    /// The database there, made if absent [default: slugline]
+    #[arg(long, env = "SLUGLINE_CLICKHOUSE_DATABASE", value_name = "NAME")]
+    clickhouse_database: Option<String>,
+    /// A libchdb that is already there, instead of fetching it
+    #[arg(long, env = "SLUGLINE_ENGINE_LIB", value_name = "FILE")]
+    engine_lib: Option<PathBuf>,
+    /// The embedded ClickHouse's memory, in MiB [default: a quarter of all, at most 4096]
+    #[arg(long, env = "SLUGLINE_ENGINE_MEMORY_MB", value_name = "MIB")]
+    engine_memory_mb: Option<u64>,
+    /// A geo database (mmdb) instead of the fetched one; `none` for no places
+    #[arg(long, env = "SLUGLINE_GEO_DB", value_name = "FILE")]
+    geo_db: Option<PathBuf>,
+    /// A list of crawlers (JSON, as the npm package crawler-user-agents has it); `none` for none
+    #[arg(long, env = "SLUGLINE_CRAWLER_LIST", value_name = "FILE")]
+    crawler_list: Option<PathBuf>,
+    /// Reverse proxies whose word on the client's address is taken [default: none]
+    #[arg(long, env = "SLUGLINE_TRUSTED_PROXIES", value_name = "CIDR,…")]
+    trusted_proxies: Option<String>,
+    /// How long a visitor is the same one: daily, weekly, monthly or never [default: daily]
+    #[arg(long, env = "SLUGLINE_VISITOR_SALT", value_name = "PERIOD")]
+    visitor_salt: Option<String>,
+    /// How much of the clicks a power loss can cost [default: 100ms]
+    #[arg(long, env = "SLUGLINE_CLICKS_SYNC_INTERVAL", value_name = "DURATION")]
+    clicks_sync_interval: Option<String>,
+    /// How the service logs, on standard error [default: human]
+    #[arg(long, env = "SLUGLINE_LOG_FORMAT", value_enum)]
+    log_format: Option<LogFormat>,
+    /// What is logged: a level, or targets with levels [default: info]
+    #[arg(long, env = "SLUGLINE_LOG", value_name = "FILTER")]
+    log: Option<String>,
+    /// A TOML file with any of these settings
+    #[arg(long, env = "SLUGLINE_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    config: Option<PathBuf>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where the engine's library or a data file comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Fetched by package name, once.
+    Fetched,
+    /// A file that is there.
+    File(PathBuf),
+    /// Done without.
+    Nothing,
+}
+
+/// Which ClickHouse.
+#[derive(Debug, Clone)]
+pub enum ClickHouseChoice {
+    /// The embedded one.
+    Embedded {
+        /// Its library.
+        lib: Source,
+        /// Its memory cap; `None`: the engine's own choice.
+        memory_bytes: Option<u64>,
+    },
+    /// One that somebody runs.
+    Server(Target),
+}
+
+/// The settings, checked.
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "each is documented in ServeArgs")]
+pub struct Settings {
+    pub listen: SocketAddr,
+    pub data_dir: PathBuf,
+    pub public_url: Option<Url>,
+    pub clickhouse: ClickHouseChoice,
+    pub geo_db: Source,
+    pub crawler_list: Source,
+    pub trusted_proxies: TrustedProxies,
+    pub visitor_salt: SaltPeriod,
+    pub clicks_sync_interval: Duration,
+    pub log_format: LogFormat,
+    pub log: String,
+}
+
+impl ServeArgs {
+    /// Reads the file, if one is named, under the flags and the environment, and checks it all.
+    pub fn settings(self) -> anyhow::Result<Settings> {
+        let file = match &self.config {
+            Some(path) => read_file(path)?,
+            None => Self::default(),
+        };
+        self.over(file).check()
+    }
+
+    /// These settings, and the file's where there is none.
+    fn over(self, file: Self) -> Self {
+        Self {
+            listen: self.listen.or(file.listen),
+            data_dir: self.data_dir.or(file.data_dir),
+            public_url: self.public_url.or(file.public_url),
+            clickhouse_url: self.clickhouse_url.or(file.clickhouse_url),
+            clickhouse_user: self.clickhouse_user.or(file.clickhouse_user),
+            clickhouse_password: self.clickhouse_password.or(file.clickhouse_password),
+            clickhouse_database: self.clickhouse_database.or(file.clickhouse_database),
+            engine_lib: self.engine_lib.or(file.engine_lib),
+            engine_memory_mb: self.engine_memory_mb.or(file.engine_memory_mb),
+            geo_db: self.geo_db.or(file.geo_db),
+            crawler_list: self.crawler_list.or(file.crawler_list),
+            trusted_proxies: self.trusted_proxies.or(file.trusted_proxies),
+            visitor_salt: self.visitor_salt.or(file.visitor_salt),
+            clicks_sync_interval: self.clicks_sync_interval.or(file.clicks_sync_interval),
+            log_format: self.log_format.or(file.log_format),
+            log: self.log.or(file.log),
+            config: None,
+        }
+    }
+
+    fn check(self) -> anyhow::Result<Settings> {
+        let visitor_salt = self.visitor_salt.as_deref().unwrap_or("daily").parse();
+        let interval = self.clicks_sync_interval.as_deref().unwrap_or("100ms");
+        let interval = humantime::parse_duration(interval).with_context(|| {
+            format!("clicks-sync-interval: `{interval}` is no duration such as 100ms")
+        })?;
+        if !(Duration::from_millis(1)..=Duration::from_secs(60)).contains(&interval) {
+            bail!("clicks-sync-interval must be from 1ms to 1min");
+        }
+        if let Some(url) = &self.public_url {
+            check_public_url(url)?;
+        }
+        let database = self.clickhouse_database.unwrap_or_else(|| "slugline".to_owned());
+        let clickhouse = match self.clickhouse_url {
+            Some(url) => ClickHouseChoice::Server(Target {
+                url: url.to_string(),
+                user: self.clickhouse_user.unwrap_or_else(|| "default".to_owned()),
+                password: self.clickhouse_password.unwrap_or_default(),
+                database,
+            }),
+            None => ClickHouseChoice::Embedded {
+                lib: self.engine_lib.map_or(Source::Fetched, Source::File),
+                memory_bytes: self.engine_memory_mb.map(|mib| mib << 20),
+            },
+        };
+        let proxies = self.trusted_proxies.as_deref().unwrap_or_default();
+        Ok(Settings {
+            listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+            data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("data")),
+            public_url: self.public_url,
+            clickhouse,
+            geo_db: source(self.geo_db),
+            crawler_list: source(self.crawler_list),
+            trusted_proxies: proxies.parse().context("trusted-proxies")?,
+            visitor_salt: visitor_salt.context("visitor-salt")?,
+            clicks_sync_interval: interval,
+            log_format: self.log_format.unwrap_or(LogFormat::Human),
+            log: self.log.unwrap_or_else(|| "info".to_owned()),
+        })
+    }
+}
+
+fn read_file(path: &Path) -> anyhow::Result<ServeArgs> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    toml::from_str(&text).with_context(|| path.display().to_string())
+}
+
+fn source(path: Option<PathBuf>) -> Source {
+    match path {
+        None => Source::Fetched,
+        Some(path) if path == Path::new("none") => Source::Nothing,
+        Some(path) => Source::File(path),
+    }
+}
+
+fn check_public_url(url: &Url) -> anyhow::Result<()> {
+    let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() || !is_bare {
+        bail!("public-url must be http or https and a host, such as https://sho.rt, not `{url}`");
+    }
+    Ok(())
+}
+
+impl Settings {
+    /// Where the service is reached, given where it listens in the end.
+    pub fn site(&self, listening: SocketAddr) -> Site {
+        let (scheme, host) = self.public_url.as_ref().map_or_else(
+            || ("http".to_owned(), listening.to_string()),
+            |url| {
+                let host = url.host_str().unwrap_or_default();
+                let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
+                (url.scheme().to_owned(), format!("{host}{port}"))
+            },
+        );
+        Site { base: format!("{scheme}://{host}"), scheme, host }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn file(text: &str) -> anyhow::Result<Settings> {
+        ServeArgs::default().over(toml::from_str(text)?).check()
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let flags = ServeArgs { data_dir: Some("/flag".into()), ..ServeArgs::default() };
+        let file = toml::from_str("data_dir = '/file'\nvisitor_salt = 'weekly'").unwrap();
+        let settings = flags.over(file).check().unwrap();
+        assert_eq!(settings.data_dir, PathBuf::from("/flag"));
+        assert_eq!(settings.visitor_salt, SaltPeriod::Weekly);
+        assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
+    }
+
+    #[test]
+    fn wrong_settings_are_named() {
+        for (text, named) in [
+            ("lissen = 1", "lissen"),
+            ("visitor_salt = 'hourly'", "visitor-salt"),
+            ("trusted_proxies = '10.0.0.0/33'", "trusted-proxies"),
+            ("clicks_sync_interval = 'soon'", "clicks-sync-interval"),
+            ("clicks_sync_interval = '2h'", "clicks-sync-interval"),
+            ("public_url = 'https://sho.rt/path'", "public-url"),
+        ] {
+            let error = format!("{:#}", file(text).unwrap_err());
+            assert!(error.contains(named), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_site_is_the_public_url_or_where_it_listens() {
+        let listening = "127.0.0.1:8080".parse().unwrap();
+        assert_eq!(file("").unwrap().site(listening).base, "http://127.0.0.1:8080");
+        let site = file("public_url = 'https://Sho.rt:8443/'").unwrap().site(listening);
+        assert_eq!(
+            (site.base.as_str(), site.host.as_str()),
+            ("https://sho.rt:8443", "sho.rt:8443")
+        );
+    }
+}

@@ -1,0 +1,76 @@
+//! What somebody can ask for, in the imperative.
+
+use super::ids::{LinkId, TokenId};
+use super::link::{Link, LinkInput};
+use super::slug::Slug;
+use super::token::{Abilities, Ability, Token};
+
+/// A wish that the dispatcher decides on.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// A new link.
+    CreateLink(LinkInput),
+    /// Each field anew; what isn't named falls back to its default, but for the slug.
+    ReplaceLink(LinkRef, LinkInput, Expected),
+    /// Some fields anew.
+    ChangeLink(LinkRef, LinkInput, Expected),
+    /// The link goes.
+    DeleteLink(LinkRef, Expected),
+    /// A new API token.
+    CreateToken {
+        /// What its maker calls it.
+        name: String,
+        /// What it may do: no more than its maker.
+        abilities: Abilities,
+        /// SHA-256 of the secret, which the dispatcher never sees.
+        secret_sha256: [u8; 32],
+    },
+    /// The token is no longer good.
+    RevokeToken(TokenId),
+}
+
+impl Command {
+    /// What the actor must be allowed.
+    pub const fn ability(&self) -> Ability {
+        match self {
+            Self::CreateLink(_)
+            | Self::ReplaceLink(..)
+            | Self::ChangeLink(..)
+            | Self::DeleteLink(..) => Ability::LinksWrite,
+            Self::CreateToken { .. } | Self::RevokeToken(_) => Ability::UserWrite,
+        }
+    }
+}
+
+/// The version that the caller has seen (`If-Match`); `None`: any.
+pub type Expected = Option<u32>;
+
+/// A link as a path names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkRef {
+    /// By its id.
+    Id(LinkId),
+    /// By its slug on the default domain.
+    Slug(Slug),
+}
+
+impl LinkRef {
+    /// Reads a path segment; `None` when no link can be named so.
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Ok(id) = text.parse() {
+            return Some(Self::Id(id));
+        }
+        Slug::is_wellformed(text).then(|| Self::Slug(Slug::from_log(text)))
+    }
+}
+
+/// What a command came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The link as it stands now.
+    Link(Box<Link>),
+    /// The token as it stands now.
+    Token(Box<Token>),
+    /// It is gone.
+    Gone,
+}

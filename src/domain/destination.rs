@@ -1,0 +1,203 @@
+//! Where a link leads, and what a visitor's browser is finally told.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use url::Url;
+
+use super::link::Utm;
+
+const MAX_BYTES: usize = 8_192;
+
+/// How much of a visitor's own query string is handed on, in bytes; a longer one is not.
+const MAX_FORWARDED_BYTES: usize = 4_096;
+
+/// An `http` or `https` address that a link may lead to, as its owner wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination(Box<str>);
+
+impl Destination {
+    /// Takes an address; surrounding blanks are dropped, nothing else is changed.
+    ///
+    /// `is_own` tells whether a host (with its port, where the address names one) is one of the
+    /// service's own: a link to a link would loop, or hide where it leads.
+    ///
+    /// # Errors
+    /// A sentence that says which rule it breaks.
+    pub fn parse(text: &str, is_own: impl Fn(&str) -> bool) -> Result<Self, String> {
+        // The URL standard drops tabs and line feeds silently; here they are refused.
+        if text.chars().any(char::is_control) {
+            return Err("must not hold control characters".to_owned());
+        }
+        let text = text.trim_matches(' ');
+        if text.len() > MAX_BYTES {
+            return Err(format!("must not be longer than {MAX_BYTES} bytes"));
+        }
+        let url = Url::parse(text).map_err(|error| format!("is not an absolute URL: {error}"))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(format!("must be http or https, not `{}`", url.scheme()));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("must not hold credentials".to_owned());
+        }
+        if url.as_str().len() > MAX_BYTES {
+            return Err(format!("must not be longer than {MAX_BYTES} bytes once encoded"));
+        }
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or("must name a host")?;
+        let with_port = url.port().map_or(Cow::from(host), |port| format!("{host}:{port}").into());
+        if is_own(&with_port) {
+            return Err("must not lead back to this service".to_owned());
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The address as its owner wrote it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Takes an address that stands in the log, whatever today's rules say of it.
+    pub fn from_log(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+/// The `Location` of a redirect, worked out once per version of a link.
+///
+/// Precedence, first wins: what stands in the destination's query, then the link's UTM
+/// parameters, then what the visitor's query adds. The fragment stays at the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// The whole address; visible ASCII by construction of the URL standard's serialiser.
+    full: String,
+    /// Where the fragment starts in `full`, or its length.
+    fragment_at: usize,
+    /// Whether `full` has a query before the fragment.
+    has_query: bool,
+}
+
+impl Location {
+    /// Works out the address for a link's destination and UTM parameters.
+    ///
+    /// `None` when the destination is no address at all, which [`Destination::parse`] excludes.
+    pub fn new(destination: &Destination, utm: &Utm) -> Option<Self> {
+        let mut url = Url::parse(destination.as_str()).ok()?;
+        let present: HashSet<String> =
+            url.query_pairs().map(|(name, _)| name.into_owned()).collect();
+        let missing: Vec<_> = utm.pairs().filter(|(name, _)| !present.contains(*name)).collect();
+        if !missing.is_empty() {
+            // Only adds: the owner's own query keeps its spelling.
+            url.query_pairs_mut().extend_pairs(missing);
+        }
+        let fragment_at = url.as_str().find('#').unwrap_or(url.as_str().len());
+        let has_query = url.query().is_some();
+        Some(Self { full: url.into(), fragment_at, has_query })
+    }
+
+    /// The address for a visit that brings no query of its own.
+    pub fn as_str(&self) -> &str {
+        &self.full
+    }
+
+    /// The address for a visit with this raw query string. Parameters that the address already
+    /// has are not overridden; the others are handed on as they came.
+    pub fn with_query(&self, visitor: &str) -> Cow<'_, str> {
+        if visitor.is_empty() || visitor.len() > MAX_FORWARDED_BYTES {
+            return Cow::Borrowed(&self.full);
+        }
+        let (before, fragment) = self.full.split_at(self.fragment_at);
+        let own = before.split_once('?').map_or("", |(_, query)| query);
+        let own: HashSet<_> =
+            form_urlencoded::parse(own.as_bytes()).map(|(name, _)| name).collect();
+        let mut address = String::with_capacity(self.full.len() + visitor.len() + 1);
+        address.push_str(before);
+        let mut separator = match (self.has_query, before.ends_with(['?', '&'])) {
+            (false, _) => "?",
+            (true, true) => "",
+            (true, false) => "&",
+        };
+        for pair in visitor.split('&').filter(|pair| !pair.is_empty()) {
+            let name = form_urlencoded::parse(pair.as_bytes()).next();
+            if name.is_some_and(|(name, _)| own.contains(&name)) {
+                continue;
+            }
+            address.push_str(separator);
+            address.extend(pair.bytes().filter(u8::is_ascii_graphic).map(char::from));
+            separator = "&";
+        }
+        address.push_str(fragment);
+        Cow::Owned(address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn parse(text: &str) -> Result<Destination, String> {
+        Destination::parse(text, |host| host == "sho.rt" || host == "localhost:8080")
+    }
+
+    fn location(destination: &str, utm_source: Option<&str>) -> Location {
+        let utm = Utm { source: utm_source.map(Into::into), ..Utm::default() };
+        Location::new(&parse(destination).unwrap(), &utm).unwrap()
+    }
+
+    #[test]
+    fn what_a_destination_may_be() {
+        for good in ["https://example.com", " http://example.com/a?b#c ", "https://[::1]:8443/"] {
+            assert!(parse(good).is_ok(), "{good}");
+        }
+        let long = format!("https://example.com/{}", "a".repeat(MAX_BYTES));
+        for bad in [
+            "",
+            "example.com",
+            "/a",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "file:///etc/passwd",
+            "ftp://example.com",
+            "https://user:pass@example.com",
+            "https://user@example.com",
+            "https://example.com/\r\nSet-Cookie: a=b",
+            "https://exa\tmple.com",
+            "https://sho.rt/x",
+            "http://SHO.rt/x",
+            "http://localhost:8080/x",
+            "https://",
+            &long,
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn utm_parameters_are_added_unless_there() {
+        assert_eq!(
+            location("https://e.com", Some("a b")).as_str(),
+            "https://e.com/?utm_source=a+b"
+        );
+        assert_eq!(
+            location("https://e.com/?q=%20x&utm_source=mine#f", Some("other")).as_str(),
+            "https://e.com/?q=%20x&utm_source=mine#f"
+        );
+        assert_eq!(
+            location("https://e.com/#f", Some("x")).as_str(),
+            "https://e.com/?utm_source=x#f"
+        );
+    }
+
+    #[test]
+    fn a_visitors_query_adds_and_never_overrides() {
+        let plain = location("https://e.com/p#f", None);
+        assert_eq!(plain.with_query("a=1&b=2"), "https://e.com/p?a=1&b=2#f");
+        let own = location("https://e.com/p?a=0", Some("mail"));
+        assert_eq!(
+            own.with_query("a=1&b=2&utm_source=evil&%61=3"),
+            "https://e.com/p?a=0&utm_source=mail&b=2"
+        );
+        assert_eq!(own.with_query(""), own.as_str());
+        assert_eq!(own.with_query(&"x".repeat(5_000)), own.as_str());
+    }
+}

@@ -1,0 +1,254 @@
+//! What the mutation log holds: each change, once, with who made it.
+//!
+//! As in [`click`](super::click), the messages are protobuf by derive, and their numbers are
+//! for ever. Readers see only today's types: what an old record lacks is filled in here.
+
+use super::destination::Destination;
+use super::ids::{LinkId, TokenId, WorkspaceId};
+use super::link::{Link, LinkFields, Utm};
+use super::slug::Slug;
+use super::token::{Abilities, Token};
+
+/// The version of the envelope's layout that is written now.
+pub const VERSION: u16 = 1;
+
+/// A record of the mutation log.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Envelope {
+    /// When it was decided, in milliseconds since the Unix epoch.
+    #[prost(uint64, tag = "1")]
+    pub at_ms: u64,
+    /// The 16 bytes of the workspace it belongs to.
+    #[prost(bytes = "vec", tag = "2")]
+    pub workspace: Vec<u8>,
+    /// The 16 bytes of the token that asked; empty for the service itself.
+    #[prost(bytes = "vec", tag = "3")]
+    pub token: Vec<u8>,
+    /// The request's idempotency key, where it had one.
+    #[prost(message, optional, tag = "4")]
+    pub idempotency: Option<Idempotency>,
+    /// What happened.
+    #[prost(oneof = "Event", tags = "10, 11, 12, 20, 21, 22")]
+    pub event: Option<Event>,
+}
+
+/// A key that makes a repeated request the same request.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Idempotency {
+    /// What the client sent as `Idempotency-Key`.
+    #[prost(string, tag = "1")]
+    pub key: String,
+    /// SHA-256 of the request that came with it.
+    #[prost(bytes = "vec", tag = "2")]
+    pub request_sha256: Vec<u8>,
+}
+
+/// What happened, in the past tense. The number is also the record's kind.
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum Event {
+    /// A workspace began.
+    #[prost(message, tag = "10")]
+    WorkspaceCreated(WorkspaceCreated),
+    /// A token is good from now on.
+    #[prost(message, tag = "11")]
+    TokenCreated(TokenState),
+    /// A token is no longer good.
+    #[prost(message, tag = "12")]
+    TokenRevoked(TokenRevoked),
+    /// A link began: its first version.
+    #[prost(message, tag = "20")]
+    LinkCreated(LinkState),
+    /// A link's next version, whole.
+    #[prost(message, tag = "21")]
+    LinkChanged(LinkState),
+    /// A link is gone; its slug is free.
+    #[prost(message, tag = "22")]
+    LinkDeleted(LinkDeleted),
+}
+
+impl Event {
+    /// The record kind, which lets a reader skip without decoding.
+    pub const fn kind(&self) -> u16 {
+        match self {
+            Self::WorkspaceCreated(_) => 10,
+            Self::TokenCreated(_) => 11,
+            Self::TokenRevoked(_) => 12,
+            Self::LinkCreated(_) => 20,
+            Self::LinkChanged(_) => 21,
+            Self::LinkDeleted(_) => 22,
+        }
+    }
+
+    /// The event's name, for people who read a dump.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::WorkspaceCreated(_) => "WorkspaceCreated",
+            Self::TokenCreated(_) => "TokenCreated",
+            Self::TokenRevoked(_) => "TokenRevoked",
+            Self::LinkCreated(_) => "LinkCreated",
+            Self::LinkChanged(_) => "LinkChanged",
+            Self::LinkDeleted(_) => "LinkDeleted",
+        }
+    }
+}
+
+/// A workspace began.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct WorkspaceCreated {
+    /// What people call it.
+    #[prost(string, tag = "1")]
+    pub name: String,
+}
+
+/// A token is no longer good.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct TokenRevoked {
+    /// The token's 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub token: Vec<u8>,
+}
+
+/// A link is gone.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct LinkDeleted {
+    /// The link's 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub link: Vec<u8>,
+}
+
+/// A [`Token`] as written; its workspace is the envelope's.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[allow(missing_docs, reason = "the same names as in Token")]
+pub struct TokenState {
+    #[prost(bytes = "vec", tag = "1")]
+    pub id: Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub name: String,
+    #[prost(string, repeated, tag = "3")]
+    pub abilities: Vec<String>,
+    #[prost(bytes = "vec", tag = "4")]
+    pub secret_sha256: Vec<u8>,
+    #[prost(uint64, tag = "5")]
+    pub created_at_ms: u64,
+}
+
+/// A [`Link`] as written; its workspace is the envelope's.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[allow(missing_docs, reason = "the same names as in Link")]
+pub struct LinkState {
+    #[prost(bytes = "vec", tag = "1")]
+    pub id: Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub domain: String,
+    #[prost(string, tag = "3")]
+    pub slug: String,
+    #[prost(string, tag = "4")]
+    pub destination: String,
+    #[prost(string, optional, tag = "5")]
+    pub title: Option<String>,
+    #[prost(string, optional, tag = "6")]
+    pub utm_source: Option<String>,
+    #[prost(string, optional, tag = "7")]
+    pub utm_medium: Option<String>,
+    #[prost(string, optional, tag = "8")]
+    pub utm_campaign: Option<String>,
+    #[prost(string, optional, tag = "9")]
+    pub utm_content: Option<String>,
+    #[prost(string, optional, tag = "10")]
+    pub utm_term: Option<String>,
+    /// Said the other way round, so that the default costs no byte.
+    #[prost(bool, tag = "11")]
+    pub query_dropped: bool,
+    #[prost(uint64, tag = "12")]
+    pub created_at_ms: u64,
+    #[prost(uint64, tag = "13")]
+    pub updated_at_ms: u64,
+    #[prost(uint32, tag = "14")]
+    pub version: u32,
+}
+
+/// A record that passed its checksum and still makes no sense: written by a newer slugline.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a {0} that this version of slugline can't read: was it written by a newer one?")]
+pub struct Unreadable(pub &'static str);
+
+impl From<&Link> for LinkState {
+    fn from(link: &Link) -> Self {
+        let fields = &link.fields;
+        Self {
+            id: link.id.as_bytes().to_vec(),
+            domain: fields.domain.clone(),
+            slug: link.slug.as_str().to_owned(),
+            destination: fields.destination.as_str().to_owned(),
+            title: fields.title.clone(),
+            utm_source: fields.utm.source.clone(),
+            utm_medium: fields.utm.medium.clone(),
+            utm_campaign: fields.utm.campaign.clone(),
+            utm_content: fields.utm.content.clone(),
+            utm_term: fields.utm.term.clone(),
+            query_dropped: !fields.forward_query,
+            created_at_ms: link.created_at_ms,
+            updated_at_ms: link.updated_at_ms,
+            version: link.version,
+        }
+    }
+}
+
+impl LinkState {
+    /// The link, in the workspace that the envelope names.
+    ///
+    /// # Errors
+    /// [`Unreadable`] when the id is none.
+    pub fn into_link(self, workspace: WorkspaceId) -> Result<Link, Unreadable> {
+        Ok(Link {
+            id: LinkId::from_bytes(&self.id).map_err(|_| Unreadable("link"))?,
+            workspace,
+            slug: Slug::from_log(&self.slug),
+            fields: LinkFields {
+                domain: self.domain,
+                destination: Destination::from_log(&self.destination),
+                title: self.title,
+                utm: Utm {
+                    source: self.utm_source,
+                    medium: self.utm_medium,
+                    campaign: self.utm_campaign,
+                    content: self.utm_content,
+                    term: self.utm_term,
+                },
+                forward_query: !self.query_dropped,
+            },
+            created_at_ms: self.created_at_ms,
+            updated_at_ms: self.updated_at_ms,
+            version: self.version,
+        })
+    }
+}
+
+impl From<&Token> for TokenState {
+    fn from(token: &Token) -> Self {
+        Self {
+            id: token.id.as_bytes().to_vec(),
+            name: token.name.clone(),
+            abilities: token.abilities.names().into_iter().map(str::to_owned).collect(),
+            secret_sha256: token.secret_sha256.to_vec(),
+            created_at_ms: token.created_at_ms,
+        }
+    }
+}
+
+impl TokenState {
+    /// The token, in the workspace that the envelope names.
+    ///
+    /// # Errors
+    /// [`Unreadable`] when an ability is unknown: a token must not silently shrink or grow.
+    pub fn into_token(self, workspace: WorkspaceId) -> Result<Token, Unreadable> {
+        Ok(Token {
+            id: TokenId::from_bytes(&self.id).map_err(|_| Unreadable("token"))?,
+            workspace,
+            name: self.name,
+            abilities: Abilities::parse(&self.abilities).map_err(|_| Unreadable("token"))?,
+            secret_sha256: self.secret_sha256.try_into().map_err(|_| Unreadable("token"))?,
+            created_at_ms: self.created_at_ms,
+        })
+    }
+}

@@ -1,0 +1,12 @@
+//! The words of the service and their rules. Pure: no I/O, no async, no clock, no randomness.
+
+pub mod click;
+pub mod command;
+pub mod country;
+pub mod destination;
+pub mod error;
+pub mod event;
+pub mod ids;
+pub mod link;
+pub mod slug;
+pub mod token;

@@ -1,0 +1,210 @@
+//! One life of the engine's child process.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead as _, BufReader, Read};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::endpoint::{DATABASE, Endpoint, Password};
+use super::error::EngineError;
+use super::library::EngineArgs;
+use super::probe;
+use super::supervise::EngineOptions;
+
+/// How many of the child's last lines are kept for the account of its death.
+const LAST_LINES: usize = 20;
+/// How much of a line is kept, in bytes; a statement in an error can be of any length.
+const LINE_BYTES: u64 = 4096;
+/// How `ClickHouse` marks the first line of a message; what follows is its stack trace.
+const LEVELS: [&str; 4] = ["<Warning>", "<Error>", "<Critical>", "<Fatal>"];
+/// How often a child that was asked to end is looked at.
+const POLL: Duration = Duration::from_millis(10);
+
+/// What the child may have of slugline's environment. All else stays here: there are tokens
+/// in it, and `ClickHouse` takes settings and credentials from variables.
+const ENVIRONMENT: [&str; 6] =
+    ["PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"];
+
+/// A running child.
+pub(super) struct EngineChild {
+    process: Child,
+    port: u16,
+    password: Password,
+    last_lines: LastLines,
+    started: Instant,
+}
+
+impl EngineChild {
+    /// Starts a child on a fresh port with a fresh password. `gone` is called from another
+    /// thread when the child has closed its standard error, which it does by dying.
+    pub(super) fn spawn(
+        options: &EngineOptions,
+        gone: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, EngineError> {
+        let password = Password::random();
+        let config = options.config.write(&options.run_dir, &password)?;
+        let port = probe::free_port().map_err(EngineError::Spawn)?;
+        let args = EngineArgs {
+            lib: options.lib.clone(),
+            config,
+            data: options.data_dir.clone(),
+            port,
+            parent: Some(std::process::id()),
+        };
+        let mut process = Command::new(&options.exe)
+            .args(args.command_line())
+            .env_clear()
+            .envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
+            .env("TZ", "UTC")
+            .current_dir(&options.run_dir)
+            // Closing this pipe is what stops the engine.
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            // Ctrl-C in a terminal reaches slugline, not the engine.
+            .process_group(0)
+            .spawn()
+            .map_err(EngineError::Spawn)?;
+        let last_lines = LastLines::default();
+        if let Some(stderr) = process.stderr.take() {
+            let lines = last_lines.clone();
+            std::thread::Builder::new()
+                .name("engine-log".to_owned())
+                .spawn(move || {
+                    forward(stderr, &lines);
+                    gone();
+                })
+                .map_err(EngineError::Spawn)?;
+        }
+        Ok(Self { process, port, password, last_lines, started: Instant::now() })
+    }
+
+    /// The child's process id.
+    pub(super) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// How long ago the child was started.
+    pub(super) fn age(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Where the child can be reached, once it is [ready](Self::ready).
+    pub(super) fn endpoint(&self) -> Endpoint {
+        Endpoint::on_port(self.port, self.password.clone())
+    }
+
+    /// Whether the child answers and lets slugline in; sees to it that the database exists.
+    pub(super) fn ready(&self) -> io::Result<()> {
+        probe::execute(self.port, &self.password, "SELECT 1")?;
+        let create = format!("CREATE DATABASE IF NOT EXISTS {DATABASE}");
+        probe::execute(self.port, &self.password, &create)
+    }
+
+    /// How the child ended, if it did.
+    pub(super) fn ended(&mut self) -> Option<String> {
+        let status = self.process.try_wait();
+        status.map_or_else(|error| Some(error.to_string()), |s| s.map(|s| s.to_string()))
+    }
+
+    /// The child's last lines, for the account of its death.
+    pub(super) fn last_lines(&self) -> String {
+        self.last_lines.text()
+    }
+
+    /// Ends the child: closes its pipe, and kills it after `grace`; how it ended.
+    pub(super) fn stop(mut self, grace: Duration) -> io::Result<ExitStatus> {
+        drop(self.process.stdin.take());
+        let asked = Instant::now();
+        while asked.elapsed() < grace {
+            if let Some(status) = self.process.try_wait()? {
+                return Ok(status);
+            }
+            std::thread::sleep(POLL);
+        }
+        self.process.kill()?;
+        self.process.wait()
+    }
+}
+
+impl Drop for EngineChild {
+    /// A child that is let go of without [`EngineChild::stop`] is killed and reaped.
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The last lines that a child wrote.
+#[derive(Debug, Clone, Default)]
+struct LastLines(Arc<Mutex<VecDeque<String>>>);
+
+impl LastLines {
+    fn lines(&self) -> MutexGuard<'_, VecDeque<String>> {
+        // A half-written list of log lines is still a list of log lines.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, line: String) {
+        let mut lines = self.lines();
+        if lines.len() == LAST_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+
+    fn text(&self) -> String {
+        Vec::from(self.lines().clone()).join("\n")
+    }
+}
+
+/// Passes the child's lines on to slugline's log, until the child closes its standard error.
+fn forward(stderr: impl Read, last_lines: &LastLines) {
+    let mut reader = BufReader::new(stderr);
+    while let Ok(Some(line)) = next_line(&mut reader) {
+        if line.trim().is_empty() {
+            continue;
+        }
+        // ClickHouse writes a stack trace below an error: one warning per error is enough.
+        if LEVELS.iter().any(|level| line.contains(level)) {
+            tracing::warn!(target: "slugline::engine", "{line}");
+        } else {
+            tracing::debug!(target: "slugline::engine", "{line}");
+        }
+        last_lines.push(line);
+    }
+}
+
+/// The next line, cut to [`LINE_BYTES`]; `None` at the end.
+fn next_line(reader: &mut impl io::BufRead) -> io::Result<Option<String>> {
+    let mut line = Vec::new();
+    if reader.by_ref().take(LINE_BYTES).read_until(b'\n', &mut line)? == 0 {
+        return Ok(None);
+    }
+    if line.last() != Some(&b'\n') {
+        reader.skip_until(b'\n')?;
+    }
+    Ok(Some(String::from_utf8_lossy(&line).trim_end().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_kept_and_long_ones_cut() {
+        let lines: Vec<_> = (0..100).map(|line| format!("<Error> line {line}")).collect();
+        let mut text = lines.join("\n\n") + "\n";
+        text.push_str(&"x".repeat(100_000));
+        text.push_str("\nthe end");
+        let kept = LastLines::default();
+        forward(text.as_bytes(), &kept);
+        let kept = kept.text();
+        assert_eq!(kept.lines().count(), LAST_LINES);
+        assert!(kept.ends_with("\nthe end") && kept.len() < 8192);
+        assert!(kept.contains("line 99") && !kept.contains("line 50"));
+    }
+}

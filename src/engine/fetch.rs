@@ -1,0 +1,204 @@
+//! Brings a package's file into the cache, once.
+//!
+//! The cache has one folder per package and version asked for, renamed into place whole: that
+//! it is there means that it is complete. Whoever fetches holds a lock on the package, so that
+//! two processes do not fetch the same twice.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use super::error::FetchError;
+use super::integrity::{mismatch, verify};
+use super::npm::{Npm, Published};
+use super::package::Package;
+use super::progress::{Progress, Reporter};
+use super::unpack::{remove, unpack};
+
+/// The file beside a fetched one that names its version.
+const VERSION_FILE: &str = "VERSION";
+
+/// The folder for fetched packages: `$SLUGLINE_CACHE_DIR`, else `$XDG_CACHE_HOME/slugline`,
+/// else `~/.cache/slugline`.
+///
+/// # Errors
+///
+/// [`FetchError::NoCacheDir`] when none of the variables is set.
+pub fn default_cache_dir() -> Result<PathBuf, FetchError> {
+    cache_dir_from(|name| std::env::var_os(name)).ok_or(FetchError::NoCacheDir)
+}
+
+/// The cache folder, by these environment variables.
+fn cache_dir_from(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let path = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    path("SLUGLINE_CACHE_DIR")
+        // The XDG specification has relative paths ignored.
+        .or_else(|| path("XDG_CACHE_HOME").filter(|p| p.is_absolute()).map(|p| p.join("slugline")))
+        .or_else(|| path("HOME").map(|p| p.join(".cache").join("slugline")))
+}
+
+/// The package's file in the cache; fetched through npm if it is not there yet.
+///
+/// A file that is there is returned at once, without npm and without network; so a package
+/// asked for by its latest version stays at the version first fetched. Blocks for as long as
+/// npm takes, at most 17 minutes, and for as long as another process that fetches the same.
+///
+/// # Errors
+///
+/// [`FetchError`]; nothing is left in the cache that could be taken for whole.
+pub fn fetch(package: &Package, cache: &Path, progress: Progress) -> Result<PathBuf, FetchError> {
+    fetch_with(&Npm::default(), package, cache, progress)
+}
+
+/// As [`fetch`], with this npm.
+pub(super) fn fetch_with(
+    npm: &Npm,
+    package: &Package,
+    cache: &Path,
+    progress: Progress,
+) -> Result<PathBuf, FetchError> {
+    let folder = cache.join(package.folder());
+    if let Some(file) = cached(package, &folder) {
+        return Ok(file);
+    }
+    // 0700: whoever can write here can have slugline load a library.
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(cache)
+        .map_err(FetchError::cache(cache))?;
+    // npm runs in a folder of its own, where a relative path would lead elsewhere.
+    let cache = &fs::canonicalize(cache).map_err(FetchError::cache(cache))?;
+    let mut reporter = Reporter::start(progress, package.name, package.packed_bytes);
+    let _lock = lock(package, cache, &mut reporter)?;
+    if let Some(file) = cached(package, &folder) {
+        return Ok(file);
+    }
+    remove_leftovers(package, cache)?;
+    check_space(package, cache)?;
+
+    let work = Work::create(package, cache)?;
+    let published = npm.view(package, &work.0, &mut reporter)?;
+    let whole = pack_and_unpack(npm, package, &published, &work.0, &mut reporter)?;
+    // A folder without the wanted file may be in the way, of a user's making.
+    remove(&folder)?;
+    fs::rename(&whole, &folder).map_err(FetchError::cache(&folder))?;
+    sync(cache)?;
+    reporter.done(&published.version);
+    cached(package, &folder).ok_or(FetchError::NoEntry {
+        package: package.name,
+        entry: package.entry.name(),
+        hint: package.hint,
+    })
+}
+
+/// Fetches, checks and unpacks one version; the folder with all that is to go into the cache.
+fn pack_and_unpack(
+    npm: &Npm,
+    package: &Package,
+    published: &Published,
+    work: &Path,
+    reporter: &mut Reporter,
+) -> Result<PathBuf, FetchError> {
+    let expected = package.integrity.unwrap_or(&published.integrity);
+    if !published.integrity.split_whitespace().any(|hash| hash == expected) {
+        // Said before a long download rather than after it.
+        return Err(mismatch(package, expected, &published.integrity));
+    }
+    let tarball = npm.pack(package, &published.version, work, reporter)?;
+    reporter.stage("unpacking");
+    remove(&work.join("npm-cache"))?;
+    verify(package, &tarball, expected)?;
+    let whole = work.join("whole");
+    fs::create_dir(&whole).map_err(FetchError::cache(&whole))?;
+    unpack(package, &tarball, &whole)?;
+    let version = whole.join(VERSION_FILE);
+    fs::write(&version, format!("{}\n", published.version)).map_err(FetchError::cache(&version))?;
+    sync(&version)?;
+    sync(&whole)?;
+    Ok(whole)
+}
+
+/// The package's file, if it is in this folder.
+fn cached(package: &Package, folder: &Path) -> Option<PathBuf> {
+    let wanted = |name: OsString| name.to_str().is_some_and(|name| package.entry.matches(name));
+    let mut entries = fs::read_dir(folder).ok()?.filter_map(Result::ok);
+    entries.find(|entry| wanted(entry.file_name())).map(|entry| entry.path())
+}
+
+/// Waits until nobody else fetches this package. The lock ends with the file's life, or with
+/// the process, however that ends.
+fn lock(package: &Package, cache: &Path, reporter: &mut Reporter) -> Result<File, FetchError> {
+    let path = cache.join(format!("{}.lock", package.folder()));
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .map_err(FetchError::cache(&path))?;
+    match file.try_lock() {
+        Ok(()) => return Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            reporter.stage("waiting for another slugline that is fetching it");
+        }
+        Err(TryLockError::Error(error)) => return Err(FetchError::cache(&path)(error)),
+    }
+    file.lock().map_err(FetchError::cache(&path))?;
+    Ok(file)
+}
+
+/// The front of the names of a package's work folders.
+fn work_prefix(package: &Package) -> String {
+    format!(".{}.work-", package.folder())
+}
+
+/// Removes what interrupted fetches of this package left; to be called under its lock.
+fn remove_leftovers(package: &Package, cache: &Path) -> Result<(), FetchError> {
+    let prefix = work_prefix(package);
+    for entry in fs::read_dir(cache).map_err(FetchError::cache(cache))?.filter_map(Result::ok) {
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Says no before a fetch that the disk cannot hold.
+fn check_space(package: &Package, cache: &Path) -> Result<(), FetchError> {
+    let disk = rustix::fs::statvfs(cache).map_err(|e| FetchError::cache(cache)(e.into()))?;
+    let needs_bytes = package.needs_bytes();
+    if disk.f_bavail.saturating_mul(disk.f_frsize) < needs_bytes {
+        let cache = cache.to_owned();
+        return Err(FetchError::NoSpace { package: package.name, cache, needs_bytes });
+    }
+    Ok(())
+}
+
+/// Flushes a file or folder to the disk.
+fn sync(path: &Path) -> Result<(), FetchError> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(FetchError::cache(path))
+}
+
+/// A folder to fetch in, removed at the end of its life.
+struct Work(PathBuf);
+
+impl Work {
+    /// A new folder. Its name is fresh: the npm of an interrupted fetch may still be running,
+    /// and must not write into this one.
+    fn create(package: &Package, cache: &Path) -> Result<Self, FetchError> {
+        let path = cache.join(format!("{}{}", work_prefix(package), uuid::Uuid::now_v7()));
+        fs::create_dir(&path).map_err(FetchError::cache(&path))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        // What cannot be removed now is tried again by the next fetch.
+        let _ = remove(&self.0);
+    }
+}
+
+#[cfg(test)]
+#[path = "fetch_tests.rs"]
+mod tests;

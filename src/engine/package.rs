@@ -1,0 +1,174 @@
+//! The npm packages slugline fetches: the engine, the country database, the crawler list.
+
+use super::error::FetchError;
+
+/// One file of one npm package.
+#[derive(Debug, Clone)]
+pub struct Package {
+    /// The package's name, with its scope.
+    pub name: &'static str,
+    /// A version or a range of versions (the highest is taken); `None` takes the latest.
+    pub version: Option<&'static str>,
+    /// The file wanted; nothing else is unpacked.
+    pub entry: Entry,
+    /// The tarball's SHA-512 as npm writes it (`sha512-…`), where it is known beforehand;
+    /// otherwise the one the registry names is used.
+    pub integrity: Option<&'static str>,
+    /// About how long the tarball is, in bytes.
+    pub packed_bytes: u64,
+    /// About how long the file wanted is, in bytes.
+    pub unpacked_bytes: u64,
+    /// What a user can do instead of fetching: completes the sentence "…, or …".
+    pub hint: &'static str,
+}
+
+/// Which file of a package is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// The file of this name.
+    Named(&'static str),
+    /// The file of this name before its last dot, whatever comes after: shared libraries end
+    /// differently from system to system.
+    Stem(&'static str),
+}
+
+impl Entry {
+    /// Whether a file of this name is the one wanted.
+    pub fn matches(self, file_name: &str) -> bool {
+        match self {
+            Self::Named(name) => file_name == name,
+            Self::Stem(stem) => file_name.rsplit_once('.').is_some_and(|(front, _)| front == stem),
+        }
+    }
+
+    /// The name to show to a user.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Named(name) | Self::Stem(name) => name,
+        }
+    }
+}
+
+/// The version of `ClickHouse` this slugline is made for.
+const ENGINE_VERSION: &str = "26.7.3-stable.1";
+
+/// The engine's package for a system, and its integrity where it could be pinned.
+type EngineBuild = (&'static str, &'static str, &'static str, Option<&'static str>);
+
+/// Operating system, processor, package, integrity of [`ENGINE_VERSION`].
+const ENGINE_BUILDS: [EngineBuild; 4] = [
+    (
+        "linux",
+        "x86_64",
+        "@chdb/lib-linux-x64-gnu",
+        Some(
+            "sha512-XP97mMqnc5tZpKQywR8N7cLTsHNiTmHr30pC5mzo3jWmukjKn2IBa60c2B/gWUNcuFjOMjWoorQICCqBVj5wpw==",
+        ),
+    ),
+    ("linux", "aarch64", "@chdb/lib-linux-arm64-gnu", None),
+    ("macos", "aarch64", "@chdb/lib-darwin-arm64", None),
+    ("macos", "x86_64", "@chdb/lib-darwin-x64", None),
+];
+
+impl Package {
+    /// The engine for the system slugline runs on.
+    ///
+    /// # Errors
+    ///
+    /// [`FetchError::Platform`] where the engine is not published for this system, or this
+    /// slugline is built on musl: libchdb needs glibc.
+    pub fn engine() -> Result<Self, FetchError> {
+        let libc = if cfg!(target_env = "musl") { "linux-musl" } else { std::env::consts::OS };
+        Self::engine_for(libc, std::env::consts::ARCH)
+    }
+
+    /// The engine for an operating system and processor, named as Rust names them.
+    fn engine_for(os: &'static str, arch: &'static str) -> Result<Self, FetchError> {
+        let (_, _, name, integrity) = ENGINE_BUILDS
+            .into_iter()
+            .find(|build| (build.0, build.1) == (os, arch))
+            .ok_or(FetchError::Platform { os, arch })?;
+        Ok(Self {
+            name,
+            version: Some(ENGINE_VERSION),
+            entry: Entry::Stem("libchdb"),
+            integrity,
+            packed_bytes: 178_000_000,
+            unpacked_bytes: 567_000_000,
+            hint: "pass --engine-lib FILE with a libchdb of your own, or --clickhouse-url URL to use a ClickHouse server",
+        })
+    }
+
+    /// The database that tells an address's country.
+    pub fn countries() -> Self {
+        Self {
+            name: "@ip-location-db/geo-whois-asn-country-mmdb",
+            version: None,
+            entry: Entry::Named("geo-whois-asn-country.mmdb"),
+            integrity: None,
+            packed_bytes: 8_000_000,
+            unpacked_bytes: 8_000_000,
+            hint: "pass --geo-db FILE with a country database of your own",
+        }
+    }
+
+    /// The list of patterns that tells crawlers by their user agent.
+    pub fn crawlers() -> Self {
+        Self {
+            name: "crawler-user-agents",
+            version: Some("1.x"),
+            entry: Entry::Named("crawler-user-agents.json"),
+            integrity: None,
+            packed_bytes: 100_000,
+            unpacked_bytes: 1_000_000,
+            hint: "pass --crawler-list FILE with a list of your own",
+        }
+    }
+
+    /// The package as npm's command line names it.
+    pub(super) fn spec(&self) -> String {
+        format!("{}@{}", self.name, self.version.unwrap_or("latest"))
+    }
+
+    /// The package's folder in the cache: one per name and version asked for.
+    pub(super) fn folder(&self) -> String {
+        self.spec().trim_start_matches('@').replace('/', "-")
+    }
+
+    /// The disk space a fetch takes at its peak, in bytes: npm's copy, the tarball, the file.
+    pub(super) fn needs_bytes(&self) -> u64 {
+        2 * self.packed_bytes + self.unpacked_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn each_published_system_has_its_package() {
+        let linux = Package::engine_for("linux", "x86_64").unwrap();
+        assert_eq!(linux.spec(), "@chdb/lib-linux-x64-gnu@26.7.3-stable.1");
+        assert_eq!(linux.folder(), "chdb-lib-linux-x64-gnu@26.7.3-stable.1");
+        assert!(linux.integrity.unwrap().starts_with("sha512-"));
+        assert_eq!(Package::engine_for("macos", "aarch64").unwrap().name, "@chdb/lib-darwin-arm64");
+    }
+
+    #[test]
+    fn another_system_is_named_and_shown_the_way_out() {
+        for (os, arch) in [("freebsd", "x86_64"), ("linux-musl", "x86_64")] {
+            let text = Package::engine_for(os, arch).unwrap_err().to_string();
+            assert!(text.contains(&format!("{os}/{arch}")), "{text}");
+            assert!(text.contains("--clickhouse-url"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_stem_takes_any_ending_and_nothing_else() {
+        let entry = Entry::Stem("libchdb");
+        assert!(entry.matches("libchdb.so") && entry.matches("libchdb.dylib"));
+        assert!(!entry.matches("libchdb") && !entry.matches("libchdb.so.sig"));
+        assert!(!Entry::Named("a.json").matches("b.json"));
+    }
+}

@@ -1,0 +1,110 @@
+//! Shows how far a fetch is: a bar on a terminal, plain lines elsewhere.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// How often a plain line is written.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Whether a fetch tells the user how far it is, on standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// A bar on a terminal; elsewhere a line at the start, every few seconds, and at the end.
+    Shown,
+    /// Nothing.
+    Hidden,
+}
+
+/// Tells of one fetch.
+pub(super) struct Reporter {
+    name: &'static str,
+    total: u64,
+    started: Instant,
+    last_line: Instant,
+    sink: Sink,
+}
+
+/// Where a reporter writes.
+enum Sink {
+    Bar(ProgressBar),
+    Lines,
+    Nothing,
+}
+
+impl Reporter {
+    /// Begins to tell of a fetch of about `total` bytes.
+    pub(super) fn start(progress: Progress, name: &'static str, total: u64) -> Self {
+        let sink = match progress {
+            Progress::Hidden => Sink::Nothing,
+            Progress::Shown if std::io::stderr().is_terminal() => Sink::Bar(bar(name, total)),
+            Progress::Shown => Sink::Lines,
+        };
+        let now = Instant::now();
+        let reporter = Self { name, total, started: now, last_line: now, sink };
+        if matches!(reporter.sink, Sink::Lines) {
+            line(&format!("fetching {name} (about {}) ...", megabytes(total)));
+        }
+        reporter
+    }
+
+    /// Tells what the fetch is at, when that is not the transfer itself.
+    pub(super) fn stage(&mut self, stage: &str) {
+        match &self.sink {
+            Sink::Bar(bar) => bar.set_message(stage.to_owned()),
+            Sink::Lines => line(&format!("{}: {stage}", self.name)),
+            Sink::Nothing => {}
+        }
+    }
+
+    /// Tells how many bytes are there by now.
+    pub(super) fn bytes(&mut self, bytes: u64) {
+        match &self.sink {
+            Sink::Bar(bar) => bar.set_position(bytes.min(self.total)),
+            Sink::Lines if self.last_line.elapsed() >= LINE_EVERY => {
+                self.last_line = Instant::now();
+                let (done, total) = (megabytes(bytes), megabytes(self.total));
+                line(&format!("fetching {}: {done} of about {total}", self.name));
+            }
+            Sink::Lines | Sink::Nothing => {}
+        }
+    }
+
+    /// Tells that the fetch is done.
+    pub(super) fn done(self, version: &str) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        let text = format!("fetched {} {version} in {seconds:.1} s", self.name);
+        match self.sink {
+            Sink::Bar(bar) => {
+                bar.finish_and_clear();
+                line(&text);
+            }
+            Sink::Lines => line(&text),
+            Sink::Nothing => {}
+        }
+    }
+}
+
+/// A bar on standard error.
+fn bar(name: &'static str, total: u64) -> ProgressBar {
+    let bar = ProgressBar::new(total);
+    let template = "{prefix} [{bar:30}] {bytes} of about {total_bytes} {msg}";
+    // The template is a constant; were it wrong, indicatif's own style would do.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.set_prefix(format!("fetching {name}"));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// A line on standard error. That nobody can read it is no reason to stop a fetch.
+fn line(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Bytes as a user reads them.
+fn megabytes(bytes: u64) -> String {
+    format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10)
+}

@@ -1,0 +1,135 @@
+//! Takes one file out of an npm tarball.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Component, Path};
+
+use flate2::read::GzDecoder;
+use tar::{Archive, EntryType};
+
+use super::error::FetchError;
+use super::package::{Entry, Package};
+
+/// Unpacks the package's wanted file into the folder `to`, flushed to the disk.
+///
+/// The file's name is the only part of the tarball's paths that is used, and it has passed
+/// [`Entry::matches`]: no path in the tarball can lead out of `to`.
+///
+/// # Errors
+///
+/// [`FetchError::NoEntry`] when the tarball has no such file, [`FetchError::NoSpace`] when the
+/// disk is full, [`FetchError::Cache`] when the tarball cannot be read or the file not written.
+pub(super) fn unpack(package: &Package, tarball: &Path, to: &Path) -> Result<(), FetchError> {
+    match unpack_entry(package.entry, tarball, to) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(FetchError::NoEntry {
+            package: package.name,
+            entry: package.entry.name(),
+            hint: package.hint,
+        }),
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => Err(FetchError::NoSpace {
+            package: package.name,
+            cache: to.to_owned(),
+            needs_bytes: package.needs_bytes(),
+        }),
+        Err(source) => Err(FetchError::Cache { path: tarball.to_owned(), source }),
+    }
+}
+
+/// Unpacks the first file that matches; whether there was one.
+fn unpack_entry(wanted: Entry, tarball: &Path, to: &Path) -> io::Result<bool> {
+    let mut archive = Archive::new(GzDecoder::new(File::open(tarball)?));
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        if entry.header().entry_type() != EntryType::Regular {
+            continue;
+        }
+        let Some(name) = top_level_name(&entry.path()?).filter(|name| wanted.matches(name)) else {
+            continue;
+        };
+        let mut file = File::create_new(to.join(name))?;
+        io::copy(&mut entry, &mut file)?;
+        file.sync_all()?;
+        File::open(to)?.sync_all()?;
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+/// The name of a file right below the tarball's one top folder (npm's is `package/`).
+fn top_level_name(path: &Path) -> Option<String> {
+    let mut parts = path.components();
+    match (parts.next()?, parts.next()?, parts.next()) {
+        (Component::Normal(_), Component::Normal(name), None) => name.to_str().map(str::to_owned),
+        _ => None,
+    }
+}
+
+/// Removes a folder and all in it; that it is not there is as good.
+///
+/// # Errors
+///
+/// [`FetchError::Cache`] when it is there and cannot be removed.
+pub(super) fn remove(folder: &Path) -> Result<(), FetchError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(FetchError::Cache { path: folder.to_owned(), source: error })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use flate2::{Compression, write::GzEncoder};
+
+    /// A tarball of these paths, each with its own path as its text, written unchecked.
+    fn tarball(at: &Path, paths: &[&str]) {
+        let mut tar =
+            tar::Builder::new(GzEncoder::new(File::create(at).unwrap(), Compression::fast()));
+        for path in paths {
+            let mut header = tar::Header::new_gnu();
+            header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
+            header.set_size(path.len() as u64);
+            header.set_cksum();
+            tar.append(&header, path.as_bytes()).unwrap();
+        }
+        tar.into_inner().unwrap().finish().unwrap();
+    }
+
+    #[test]
+    fn only_the_wanted_file_comes_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let (at, to) = (folder.path().join("t.tgz"), folder.path().join("out"));
+        fs::create_dir(&to).unwrap();
+        tarball(&at, &["package/index.js", "package/deep/libchdb.so", "package/libchdb.dylib"]);
+        unpack(&Package::engine().unwrap(), &at, &to).unwrap();
+        let names: Vec<_> = fs::read_dir(&to).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, ["libchdb.dylib"]);
+        assert_eq!(fs::read_to_string(to.join("libchdb.dylib")).unwrap(), "package/libchdb.dylib");
+    }
+
+    #[test]
+    fn a_path_that_leads_out_is_no_match() {
+        let folder = tempfile::tempdir().unwrap();
+        let (at, to) = (folder.path().join("t.tgz"), folder.path().join("out"));
+        fs::create_dir(&to).unwrap();
+        tarball(&at, &["../libchdb.so", "/libchdb.so", "package/../libchdb.so", "libchdb.so"]);
+        let error = unpack(&Package::engine().unwrap(), &at, &to).unwrap_err();
+        assert!(matches!(error, FetchError::NoEntry { .. }), "{error}");
+        assert!(!folder.path().join("libchdb.so").exists());
+        assert_eq!(fs::read_dir(&to).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_cut_off_tarball_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().join("t.tgz");
+        tarball(&at, &["package/libchdb.so"]);
+        let whole = fs::read(&at).unwrap();
+        fs::write(&at, &whole[..whole.len() / 2]).unwrap();
+        assert!(unpack(&Package::engine().unwrap(), &at, folder.path()).is_err());
+    }
+}

@@ -1,0 +1,95 @@
+//! Credential → actor. Each handler names the ability that it needs, in its signature.
+
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+use axum::extract::FromRequestParts;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+
+use super::Services;
+use super::problem::Problem;
+use crate::commands::secret;
+use crate::domain::token::{Ability, Actor};
+
+/// An ability as a type.
+pub trait Needed {
+    /// Which one.
+    const ABILITY: Ability;
+}
+
+macro_rules! needed {
+    ($($name:ident),* $(,)?) => {$(
+        #[doc = concat!("The handler needs [`Ability::", stringify!($name), "`].")]
+        pub struct $name;
+
+        impl Needed for $name {
+            const ABILITY: Ability = Ability::$name;
+        }
+    )*};
+}
+
+needed!(LinksRead, LinksWrite, AnalyticsRead, UserRead, UserWrite);
+
+/// An actor who may do what the handler is about to.
+pub struct Can<A>(Actor, PhantomData<A>);
+
+impl<A> Deref for Can<A> {
+    type Target = Actor;
+
+    fn deref(&self) -> &Actor {
+        &self.0
+    }
+}
+
+impl<A: Needed> FromRequestParts<Services> for Can<A> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Problem> {
+        let secret = credential(&parts.headers).ok_or_else(|| {
+            let detail = "Send a token as `Authorization: Bearer …` or `X-API-Key: …`.";
+            Problem::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", detail)
+        })?;
+        // Found by its hash: how long the look-up takes says nothing of the secret.
+        let actor = services.links.actor(&secret::hash(secret))?.ok_or_else(|| {
+            Problem::new(StatusCode::UNAUTHORIZED, "INVALID_API_KEY", "This token is not valid.")
+        })?;
+        if !actor.abilities.allows(A::ABILITY) {
+            let detail = format!("This token lacks the ability {}.", A::ABILITY.as_str());
+            return Err(Problem::new(StatusCode::FORBIDDEN, "FORBIDDEN", detail));
+        }
+        Ok(Self(actor, PhantomData))
+    }
+}
+
+/// The token of a request: RFC 6750's bearer scheme, else `X-API-Key`.
+fn credential(headers: &HeaderMap) -> Option<&str> {
+    let bearer = headers.get(AUTHORIZATION).and_then(|value| {
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    let key = || headers.get("x-api-key").and_then(|value| value.to_str().ok()).map(str::trim);
+    bearer.or_else(key).filter(|token| !token.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn tokens_come_in_either_header() {
+        let with = |name: &'static str, value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static(value));
+            credential(&headers).map(str::to_owned)
+        };
+        assert_eq!(with("authorization", "Bearer slk_x").as_deref(), Some("slk_x"));
+        assert_eq!(with("authorization", "bearer slk_x").as_deref(), Some("slk_x"));
+        assert_eq!(with("x-api-key", "slk_x").as_deref(), Some("slk_x"));
+        assert_eq!(with("authorization", "Basic c2x1Zw=="), None);
+        assert_eq!(with("authorization", "Bearer "), None);
+        assert_eq!(credential(&HeaderMap::new()), None);
+    }
+}

@@ -1,0 +1,67 @@
+//! `/livez`, `/readyz`, `/metrics`: for those who run the service.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use serde::Serialize;
+
+use super::Services;
+
+/// Knows how the service is.
+pub trait Health: Send + Sync {
+    /// The state of each projection.
+    fn report(&self) -> Report;
+    /// All metrics, in Prometheus's text format.
+    fn metrics(&self) -> String;
+}
+
+/// How the service is.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// `ready`: redirects and changes are served.
+    pub status: &'static str,
+    /// slugline's version.
+    pub version: &'static str,
+    /// Each projection by name.
+    pub projections: Projections,
+}
+
+/// The projections.
+#[derive(Debug, Serialize)]
+pub struct Projections {
+    /// The links, over the mutation log.
+    pub index: Projection,
+    /// The analytics, over the click log.
+    pub clickhouse: Projection,
+}
+
+/// How far a projection is.
+#[derive(Debug, Serialize)]
+pub struct Projection {
+    /// `up`, or `away`: then it is behind until it is back.
+    pub state: &'static str,
+    /// The last offset that it reflects.
+    pub offset: u64,
+    /// The last offset of its log.
+    pub log_end: u64,
+    /// How many events it is behind.
+    pub lag_events: u64,
+    /// For how long it has been behind, in milliseconds.
+    pub lag_ms: u64,
+}
+
+/// The process answers.
+pub async fn live() -> &'static str {
+    "ok\n"
+}
+
+/// Redirects can be served: the index was open before the port was. Analytics may be behind.
+pub async fn ready(State(services): State<Services>) -> Json<Report> {
+    Json(services.health.report())
+}
+
+/// Prometheus's text format.
+pub async fn metrics(State(services): State<Services>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], services.health.metrics())
+}

@@ -1,0 +1,113 @@
+//! HTTP: the redirect path in front, the router behind it.
+//!
+//! A request first meets [`redirect`], which answers it if its path is a link's slug. All else
+//! goes through the router below, whose layers stand in the order in which a request meets them.
+
+mod auth;
+mod body;
+pub mod health;
+mod native;
+mod params;
+mod problem;
+pub mod redirect;
+pub mod server;
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{MakeRequestId, RequestId, SetRequestIdLayer};
+use uuid::Uuid;
+
+use crate::commands::Commands;
+use crate::queries::analytics::Analytics;
+use crate::queries::links::Links;
+use problem::Problem;
+
+/// How long a request may take, its body included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+const NOT_FOUND_PAGE: &str = include_str!("not_found.html");
+
+/// What handlers work with. Cheap to clone.
+#[derive(Clone)]
+pub struct Services {
+    /// The way to change things.
+    pub commands: Commands,
+    /// Reads of the index.
+    pub links: Links,
+    /// Reads of the clicks.
+    pub analytics: Analytics,
+    /// Where the service is reached.
+    pub site: Arc<Site>,
+    /// How the service is.
+    pub health: Arc<dyn health::Health>,
+}
+
+/// Where the service is reached from outside.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// `https://sho.rt`, without a slash at its end.
+    pub base: String,
+    /// `https`
+    pub scheme: String,
+    /// `sho.rt`, with the port where it is not the scheme's own: the default domain.
+    pub host: String,
+}
+
+/// The routes, and the layers around them.
+pub fn router(services: Services) -> Router {
+    let layers = ServiceBuilder::new()
+        .layer(SetRequestIdLayer::new(problem::REQUEST_ID, NewRequestId))
+        .layer(from_fn(problem::render))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(within_time));
+    Router::new()
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .nest("/api/v1", native::router())
+        .fallback(not_found)
+        .layer(layers)
+        .with_state(services)
+}
+
+#[derive(Clone, Copy)]
+struct NewRequestId;
+
+impl MakeRequestId for NewRequestId {
+    fn make_request_id<B>(&mut self, _: &axum::http::Request<B>) -> Option<RequestId> {
+        HeaderValue::try_from(Uuid::now_v7().to_string()).ok().map(RequestId::new)
+    }
+}
+
+async fn within_time(request: Request, next: Next) -> Response {
+    tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await.unwrap_or_else(|_| {
+        let detail = "The request took too long.";
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "TIMEOUT", detail).into_response()
+    })
+}
+
+fn panicked(_: Box<dyn Any + Send>) -> Response {
+    // The panic's own message is on standard error, with its place.
+    Problem::internal("a handler panicked").into_response()
+}
+
+/// No link and no path of the service: a small page, or a problem for those who ask for JSON.
+async fn not_found(headers: HeaderMap) -> Response {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let wants_json = accept.contains("json") && !accept.contains("text/html");
+    if wants_json {
+        return Problem::not_found("link").into_response();
+    }
+    (StatusCode::NOT_FOUND, Html(NOT_FOUND_PAGE)).into_response()
+}

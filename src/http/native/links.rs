@@ -1,0 +1,390 @@
+//! `/api/v1/links`
+
+use std::collections::HashMap;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::header::{ETAG, IF_MATCH, LOCATION};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Data, iso8601};
+use crate::commands::Done;
+use crate::domain::command::{Command, Expected, LinkRef, Outcome};
+use crate::domain::ids::LinkId;
+use crate::domain::link::{Field, Link, LinkInput};
+use crate::domain::token::Actor;
+use crate::http::Services;
+use crate::http::auth::{Can, LinksRead, LinksWrite};
+use crate::http::body::JsonBody;
+use crate::http::params::Params;
+use crate::http::problem::{Problem, ProblemBody};
+use crate::queries::analytics::Counts;
+use crate::queries::links::Part;
+
+const DEFAULT_LIMIT: u64 = 20;
+const MAX_LIMIT: u64 = 100;
+/// Far beyond what anybody leafs to; a cursor goes further.
+const MAX_PAGE: u64 = 1_000_000;
+
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// What a link is asked to be. A field that is null is cleared; one that is absent is left to
+/// its default (POST, PUT) or as it is (PATCH; and the slug in PUT).
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LinkBody {
+    /// Where it leads: http or https, at most 8,192 bytes, no credentials.
+    #[serde(default)]
+    #[schema(value_type = String, example = "https://example.com/page")]
+    destination: Field<String>,
+    /// 1 to 128 of letters, digits, `-` and `_`; generated when absent.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "launch")]
+    slug: Field<String>,
+    /// The domain it answers on; the default one when absent.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    domain: Field<String>,
+    /// A name for people, at most 200 characters.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    title: Field<String>,
+    /// Added to the destination at the redirect unless it's there already.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    utm_source: Field<String>,
+    /// As `utm_source`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    utm_medium: Field<String>,
+    /// As `utm_source`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    utm_campaign: Field<String>,
+    /// As `utm_source`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    utm_content: Field<String>,
+    /// As `utm_source`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    utm_term: Field<String>,
+    /// Whether a visitor's own query string is handed on; true when absent.
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    forward_query: Field<bool>,
+}
+
+impl From<LinkBody> for LinkInput {
+    fn from(body: LinkBody) -> Self {
+        Self {
+            slug: body.slug,
+            domain: body.domain,
+            destination: body.destination,
+            title: body.title,
+            utm_source: body.utm_source,
+            utm_medium: body.utm_medium,
+            utm_campaign: body.utm_campaign,
+            utm_content: body.utm_content,
+            utm_term: body.utm_term,
+            forward_query: body.forward_query,
+        }
+    }
+}
+
+/// A link.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LinkView {
+    #[schema(example = "link_01kaj9m3v8e9qrs4t5v6w7x8y9")]
+    id: String,
+    slug: String,
+    domain: String,
+    short_url: String,
+    destination: String,
+    title: Option<String>,
+    utm_source: Option<String>,
+    utm_medium: Option<String>,
+    utm_campaign: Option<String>,
+    utm_content: Option<String>,
+    utm_term: Option<String>,
+    forward_query: bool,
+    /// Without bots; null while analytics are away.
+    clicks: Option<u64>,
+    /// Without bots; null while analytics are away.
+    unique_visitors: Option<u64>,
+    created_at: String,
+    updated_at: String,
+    version: u32,
+}
+
+impl LinkView {
+    fn new(services: &Services, link: Link, counts: Option<Counts>) -> Self {
+        let fields = link.fields;
+        let site = &services.site;
+        let (domain, short_url) = if fields.domain.is_empty() {
+            (site.host.clone(), format!("{}/{}", site.base, link.slug))
+        } else {
+            let short_url = format!("{}://{}/{}", site.scheme, fields.domain, link.slug);
+            (fields.domain, short_url)
+        };
+        Self {
+            id: link.id.to_string(),
+            slug: link.slug.to_string(),
+            domain,
+            short_url,
+            destination: fields.destination.as_str().to_owned(),
+            title: fields.title,
+            utm_source: fields.utm.source,
+            utm_medium: fields.utm.medium,
+            utm_campaign: fields.utm.campaign,
+            utm_content: fields.utm.content,
+            utm_term: fields.utm.term,
+            forward_query: fields.forward_query,
+            clicks: counts.map(|counts| counts.clicks),
+            unique_visitors: counts.map(|counts| counts.visitors),
+            created_at: iso8601(link.created_at_ms),
+            updated_at: iso8601(link.updated_at_ms),
+            version: link.version,
+        }
+    }
+}
+
+/// A part of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LinkPage {
+    data: Vec<LinkView>,
+    meta: PageMeta,
+}
+
+/// Where in a list an answer stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PageMeta {
+    /// 1-indexed; null when a cursor was followed.
+    page: Option<u64>,
+    limit: u64,
+    /// How many there are in all.
+    total: u64,
+    /// To be sent as `cursor`; null at the end.
+    next_cursor: Option<String>,
+}
+
+/// A link with its counts, in an answer that carries its version as `ETag`.
+async fn answer(services: &Services, status: StatusCode, link: Link, is_new: bool) -> Response {
+    let etag = HeaderValue::try_from(format!("\"{}\"", link.version));
+    let counts = if is_new {
+        Some(Counts::default())
+    } else {
+        let counts = services.analytics.counts(link.workspace, &[link.id]).await;
+        counts.map(|counts| counts.get(&link.id).copied().unwrap_or_default())
+    };
+    let mut response =
+        (status, Json(Data { data: LinkView::new(services, link, counts) })).into_response();
+    if let Ok(etag) = etag {
+        response.headers_mut().insert(ETAG, etag);
+    }
+    response
+}
+
+fn named(text: &str) -> Result<LinkRef, Problem> {
+    LinkRef::parse(text).ok_or_else(|| Problem::not_found("link"))
+}
+
+/// The link that a path of this actor's names.
+pub fn find(services: &Services, actor: &Actor, text: &str) -> Result<Link, Problem> {
+    let link = services.links.get(actor.workspace, &named(text)?)?;
+    link.ok_or_else(|| Problem::not_found("link"))
+}
+
+/// `If-Match`: one entity tag, or `*`.
+fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
+    let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
+    let tag = value.to_str().unwrap_or_default().trim();
+    if tag == "*" {
+        return Ok(None);
+    }
+    let version = tag
+        .strip_prefix('"')
+        .and_then(|tag| tag.strip_suffix('"'))
+        .and_then(|tag| tag.parse().ok());
+    version.map(Some).ok_or_else(|| {
+        Problem::field("If-Match", "must be one entity tag as an answer's ETag has it, or *")
+    })
+}
+
+/// Create a link.
+#[utoipa::path(
+    post, path = "/links", tag = "links", request_body = LinkBody,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repeated request the same request, for 24 hours")),
+    responses(
+        (status = 201, body = Data<LinkView>),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The slug is taken", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "The idempotency key came with another request", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 507, description = "The disk is full", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn create(
+    State(services): State<Services>,
+    actor: Can<LinksWrite>,
+    body: JsonBody<LinkBody>,
+) -> Result<Response, Problem> {
+    let command = Command::CreateLink(body.value.into());
+    let done = services.commands.run(*actor, command, body.idempotency).await?;
+    let is_replay = done.is_replay;
+    let link = link_of(done)?;
+    let location = HeaderValue::try_from(format!("/api/v1/links/{}", link.id));
+    let mut response = answer(&services, StatusCode::CREATED, link, true).await;
+    let headers = response.headers_mut();
+    if let Ok(location) = location {
+        headers.insert(LOCATION, location);
+    }
+    if is_replay {
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+/// List links, newest first.
+#[utoipa::path(
+    get, path = "/links", tag = "links",
+    params(
+        ("page" = Option<u64>, Query, description = "1-indexed; 1 when absent"),
+        ("limit" = Option<u64>, Query, description = "1 to 100; 20 when absent"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the answer before, instead of a page"),
+    ),
+    responses((status = 200, body = LinkPage))
+)]
+pub async fn list(
+    State(services): State<Services>,
+    actor: Can<LinksRead>,
+    mut params: Params,
+) -> Result<Json<LinkPage>, Problem> {
+    let page = params.number("page", 1, MAX_PAGE);
+    let limit = params.number("limit", 1, MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
+    let cursor = params.text("cursor").map(|text| text.parse::<LinkId>());
+    if matches!(cursor, Some(Err(_))) {
+        params.refuse("cursor", "is not the next_cursor of an answer");
+    }
+    if cursor.is_some() && page.is_some() {
+        params.refuse("cursor", "can't be combined with page");
+    }
+    params.finish()?;
+    let (part, page) = match cursor {
+        Some(Ok(id)) => (Part::Before(id), None),
+        _ => {
+            let page = page.unwrap_or(1);
+            (Part::Page(usize::try_from(page).unwrap_or(usize::MAX)), Some(page))
+        }
+    };
+    let list = services.links.list(actor.workspace, part, usize::try_from(limit).unwrap_or(1))?;
+    let ids: Vec<_> = list.links.iter().map(|link| link.id).collect();
+    let counts: Option<HashMap<_, _>> =
+        if ids.is_empty() { None } else { services.analytics.counts(actor.workspace, &ids).await };
+    let data = list.links.into_iter().map(|link| {
+        let counts =
+            counts.as_ref().map(|counts| counts.get(&link.id).copied().unwrap_or_default());
+        LinkView::new(&services, link, counts)
+    });
+    let meta = PageMeta {
+        page,
+        limit,
+        total: list.total,
+        next_cursor: list.next.map(|id| id.to_string()),
+    };
+    Ok(Json(LinkPage { data: data.collect(), meta }))
+}
+
+/// See a link.
+#[utoipa::path(
+    get, path = "/links/{link}", tag = "links",
+    params(("link" = String, Path, description = "The link's id or slug")),
+    responses((status = 200, body = Data<LinkView>), (status = 404, body = ProblemBody, content_type = "application/problem+json"))
+)]
+pub async fn read(
+    State(services): State<Services>,
+    actor: Can<LinksRead>,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let link = find(&services, &actor, &name)?;
+    Ok(answer(&services, StatusCode::OK, link, false).await)
+}
+
+/// Replace a link: what isn't named falls back to its default, but for the slug.
+#[utoipa::path(
+    put, path = "/links/{link}", tag = "links", request_body = LinkBody,
+    params(
+        ("link" = String, Path, description = "The link's id or slug"),
+        ("If-Match" = Option<String>, Header, description = "Only if the link is still at the version of this ETag"),
+    ),
+    responses(
+        (status = 200, body = Data<LinkView>),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "The link has changed", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn replace(
+    State(services): State<Services>,
+    actor: Can<LinksWrite>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: JsonBody<LinkBody>,
+) -> Result<Response, Problem> {
+    let command = Command::ReplaceLink(named(&name)?, body.value.into(), expected(&headers)?);
+    let done = services.commands.run(*actor, command, body.idempotency).await?;
+    Ok(answer(&services, StatusCode::OK, link_of(done)?, false).await)
+}
+
+/// Change some fields of a link.
+#[utoipa::path(
+    patch, path = "/links/{link}", tag = "links", request_body = LinkBody,
+    params(
+        ("link" = String, Path, description = "The link's id or slug"),
+        ("If-Match" = Option<String>, Header, description = "Only if the link is still at the version of this ETag"),
+    ),
+    responses(
+        (status = 200, body = Data<LinkView>),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "The link has changed", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn change(
+    State(services): State<Services>,
+    actor: Can<LinksWrite>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: JsonBody<LinkBody>,
+) -> Result<Response, Problem> {
+    let command = Command::ChangeLink(named(&name)?, body.value.into(), expected(&headers)?);
+    let done = services.commands.run(*actor, command, body.idempotency).await?;
+    Ok(answer(&services, StatusCode::OK, link_of(done)?, false).await)
+}
+
+/// Delete a link. Its slug is free again.
+#[utoipa::path(
+    delete, path = "/links/{link}", tag = "links",
+    params(
+        ("link" = String, Path, description = "The link's id or slug"),
+        ("If-Match" = Option<String>, Header, description = "Only if the link is still at the version of this ETag"),
+    ),
+    responses((status = 204), (status = 404, body = ProblemBody, content_type = "application/problem+json"))
+)]
+pub async fn delete(
+    State(services): State<Services>,
+    actor: Can<LinksWrite>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    let command = Command::DeleteLink(named(&name)?, expected(&headers)?);
+    services.commands.run(*actor, command, None).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn link_of(done: Done) -> Result<Link, Problem> {
+    match done.outcome {
+        Outcome::Link(link) => Ok(*link),
+        other => Err(Problem::internal(format!("a link was expected, not {other:?}"))),
+    }
+}

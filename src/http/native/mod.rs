@@ -1,0 +1,50 @@
+//! `/api/v1`: one file a noun, with its OpenAPI beside the handlers.
+
+mod analytics;
+mod links;
+mod openapi;
+mod tokens;
+
+use axum::Router;
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Services;
+use super::problem::Problem;
+
+/// The native API.
+pub fn router() -> Router<Services> {
+    let (routes, document) = openapi::routes().split_for_parts();
+    routes
+        .merge(openapi::document(document))
+        .fallback(no_such_path)
+        .layer(axum::middleware::map_response(not_stored))
+}
+
+/// What every successful answer stands in.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Data<T> {
+    /// What was asked for.
+    pub data: T,
+}
+
+async fn no_such_path() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is no such path in this API.")
+}
+
+/// Answers are of the moment, and somebody's own.
+async fn not_stored(mut response: Response) -> Response {
+    let value = HeaderValue::from_static("private, no-store");
+    response.headers_mut().entry(CACHE_CONTROL).or_insert(value);
+    response
+}
+
+/// A moment as the API writes it: ISO 8601, UTC, to the millisecond.
+fn iso8601(at_ms: u64) -> String {
+    let time = i64::try_from(at_ms).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
+    time.unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}

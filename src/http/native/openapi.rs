@@ -1,0 +1,52 @@
+//! The API's own description: OpenAPI 3.1, generated from the handlers, and a page to read it
+//! with that loads nothing from outside.
+
+use axum::Router;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{Info, OpenApi, SecurityRequirement};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{analytics, links, tokens};
+use crate::http::Services;
+
+/// Each path of the API, with what OpenAPI says of it.
+pub fn routes() -> OpenApiRouter<Services> {
+    OpenApiRouter::new()
+        .routes(routes!(links::create, links::list))
+        .routes(routes!(links::read, links::replace, links::change, links::delete))
+        .routes(routes!(analytics::clicks))
+        .routes(routes!(analytics::summary))
+        .routes(routes!(analytics::countries))
+        .routes(routes!(analytics::cities))
+        .routes(routes!(analytics::devices))
+        .routes(routes!(analytics::browsers))
+        .routes(routes!(analytics::operating_systems))
+        .routes(routes!(analytics::referrers))
+        .routes(routes!(analytics::overview))
+        .routes(routes!(tokens::create, tokens::list))
+        .routes(routes!(tokens::revoke))
+}
+
+/// `/openapi.json` and `/docs`, under the API's own prefix.
+pub fn document(mut document: OpenApi) -> Router<Services> {
+    document.info = Info::new("slugline", env!("CARGO_PKG_VERSION"));
+    document.info.description = Some(
+        "Short links and their analytics. Answers stand in `data`; errors are \
+         `application/problem+json` (RFC 9457)."
+            .to_owned(),
+    );
+    document.servers = Some(vec![utoipa::openapi::Server::new("/api/v1")]);
+    let components = document.components.get_or_insert_default();
+    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    let key = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key")));
+    components.add_security_scheme("bearer", bearer);
+    components.add_security_scheme("key", key);
+    let none: [&str; 0] = [];
+    document.security =
+        Some(vec![SecurityRequirement::new("bearer", none), SecurityRequirement::new("key", none)]);
+    utoipa_swagger_ui::SwaggerUi::new("/docs")
+        .url("/openapi.json", document)
+        .config(utoipa_swagger_ui::Config::from("/api/v1/openapi.json"))
+        .into()
+}

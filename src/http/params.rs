@@ -1,0 +1,98 @@
+//! Query strings, read strictly: each parameter is taken by name, and what is left is refused.
+
+use std::collections::BTreeMap;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+
+use super::problem::Problem;
+
+/// The parameters of a request that have not been taken yet.
+pub struct Params {
+    values: BTreeMap<String, String>,
+    errors: BTreeMap<String, Vec<String>>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Params {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Ok(Self::parse(parts.uri.query().unwrap_or_default()))
+    }
+}
+
+impl Params {
+    fn parse(query: &str) -> Self {
+        let mut params = Self { values: BTreeMap::new(), errors: BTreeMap::new() };
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let before = params.values.insert(name.clone().into_owned(), value.into_owned());
+            if before.is_some() {
+                params.refuse(&name, "must not be given twice");
+            }
+        }
+        params
+    }
+
+    /// A parameter's text.
+    pub fn text(&mut self, name: &str) -> Option<String> {
+        self.values.remove(name)
+    }
+
+    /// A whole number within bounds.
+    pub fn number(&mut self, name: &str, min: u64, max: u64) -> Option<u64> {
+        let text = self.values.remove(name)?;
+        let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+        if number.is_none() {
+            self.refuse(name, format!("must be a whole number from {min} to {max}"));
+        }
+        number
+    }
+
+    /// One of some words.
+    pub fn choice<T: Copy>(
+        &mut self,
+        name: &str,
+        every: &[T],
+        word: impl Fn(T) -> &'static str,
+    ) -> Option<T> {
+        let text = self.values.remove(name)?;
+        let chosen = every.iter().copied().find(|choice| word(*choice) == text);
+        if chosen.is_none() {
+            let words: Vec<_> = every.iter().map(|choice| word(*choice)).collect();
+            self.refuse(name, format!("must be one of {}", words.join(", ")));
+        }
+        chosen
+    }
+
+    /// Notes what is wrong with a parameter.
+    pub fn refuse(&mut self, name: &str, reason: impl Into<String>) {
+        self.errors.entry(name.to_owned()).or_default().push(reason.into());
+    }
+
+    /// `Ok` when each parameter was taken and none was wrong.
+    pub fn finish(mut self) -> Result<(), Problem> {
+        let left: Vec<_> = self.values.keys().cloned().collect();
+        for name in left {
+            self.refuse(&name, "is not a parameter of this path");
+        }
+        if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid(self.errors)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn good_parameters_are_taken_and_the_others_named() {
+        let mut params = Params::parse("page=2&limit=1000&unit=year&odd=1&page=3");
+        assert_eq!(params.number("page", 1, 10), Some(3));
+        assert_eq!(params.number("limit", 1, 100), None);
+        assert_eq!(params.choice("unit", &["day"], |word| word), None);
+        assert_eq!(params.text("absent"), None);
+        let wrong: Vec<_> = params.errors.keys().cloned().collect();
+        assert_eq!(wrong, ["limit", "page", "unit"]);
+        assert!(params.finish().is_err());
+        assert!(Params::parse("").finish().is_ok());
+    }
+}

@@ -1,0 +1,247 @@
+//! Errors on the wire: RFC 9457 problem details, with the members `code`, `errors` and
+//! `request_id`.
+//!
+//! A handler returns a [`Problem`]; the outermost layer, [`render`], gives it its body, because
+//! only there is the request's id known. What an operator has to know is logged there too, once;
+//! what a caller may know is in `detail`.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::commands::CommandError;
+use crate::domain::error::{DomainError, ErrorCode};
+use crate::queries::analytics::AnalyticsError;
+use crate::queries::links::LinksError;
+
+/// The header that carries a request's id, both ways.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// How long a client is asked to wait when something is away, in seconds.
+const RETRY_SECONDS: u32 = 5;
+
+/// A failure as the caller sees it.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: Cow<'static, str>,
+    errors: BTreeMap<String, Vec<String>>,
+    retry_after: Option<u32>,
+    /// For the operator's log, never for the caller.
+    cause: Option<String>,
+}
+
+/// The body of a failed request: `application/problem+json` (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProblemBody<'a> {
+    /// Always `about:blank`: `code` tells problems apart.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The status in words.
+    title: &'a str,
+    /// The HTTP status.
+    status: u16,
+    /// What went wrong, for people.
+    detail: &'a str,
+    /// What went wrong, for programs.
+    #[schema(example = "VALIDATION_ERROR")]
+    code: &'static str,
+    /// Field → what is wrong with it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    errors: &'a BTreeMap<String, Vec<String>>,
+    /// The id of the request, also in `X-Request-Id`.
+    request_id: &'a str,
+}
+
+impl Problem {
+    /// A problem with a status, a code and a sentence for people.
+    pub fn new(
+        status: StatusCode,
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        let detail = detail.into();
+        Self { status, code, detail, errors: BTreeMap::new(), retry_after: None, cause: None }
+    }
+
+    /// 400: a field breaks a rule.
+    pub fn field(name: impl Into<String>, reason: impl Into<String>) -> Self {
+        let (name, reason) = (name.into(), reason.into());
+        Self::invalid([(name, vec![reason])].into())
+    }
+
+    /// 400: fields break rules.
+    pub fn invalid(errors: BTreeMap<String, Vec<String>>) -> Self {
+        let fields: Vec<_> =
+            errors.iter().map(|(name, reasons)| format!("{name} {}", reasons.join(", "))).collect();
+        let detail = format!("The request is not valid: {}.", fields.join("; "));
+        let problem = Self::new(StatusCode::BAD_REQUEST, "VALIDATION_ERROR", detail);
+        Self { errors, ..problem }
+    }
+
+    /// 404.
+    pub fn not_found(what: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", format!("There is no such {what}."))
+    }
+
+    /// 500, with a cause for the log.
+    pub fn internal(cause: impl Into<String>) -> Self {
+        let detail = "Something went wrong inside the service.";
+        let problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", detail);
+        Self { cause: Some(cause.into()), ..problem }
+    }
+
+    /// 503: it will be back; the caller is told when to ask again.
+    pub fn unavailable(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
+        Self { retry_after: Some(RETRY_SECONDS), ..problem }
+    }
+
+    fn with_cause(self, cause: String) -> Self {
+        Self { cause: Some(cause), ..self }
+    }
+
+    fn into_body(self, request_id: &str) -> Response {
+        let body = ProblemBody {
+            kind: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            code: self.code,
+            errors: &self.errors,
+            request_id,
+        };
+        let body = serde_json::to_vec(&body).unwrap_or_default();
+        let mut response = (self.status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// The outermost layer: gives problems their bodies, and every answer its request's id.
+pub async fn render(request: Request, next: Next) -> Response {
+    let id = request.headers().get(REQUEST_ID).cloned();
+    let id = id.unwrap_or_else(|| HeaderValue::from_static(""));
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = next.run(request).await;
+    let problem = response.extensions_mut().remove::<Problem>().or_else(|| unnamed(&response));
+    let request_id = id.to_str().unwrap_or_default();
+    if let Some(problem) = problem {
+        if let Some(cause) = &problem.cause {
+            tracing::error!(http.method = %method, http.path = path, http.status = problem.status.as_u16(), request_id, cause, "request failed");
+        }
+        let allow = response.headers_mut().remove(ALLOW);
+        response = problem.into_body(request_id);
+        if let Some(allow) = allow {
+            response.headers_mut().insert(ALLOW, allow);
+        }
+    }
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+/// The router's own refusals have no problem yet.
+fn unnamed(response: &Response<Body>) -> Option<Problem> {
+    (response.status() == StatusCode::METHOD_NOT_ALLOWED).then(|| {
+        let detail = "This path does not take that method.";
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", detail)
+    })
+}
+
+impl From<DomainError> for Problem {
+    fn from(error: DomainError) -> Self {
+        let (status, code) = match error.code() {
+            ErrorCode::ValidationError => (StatusCode::BAD_REQUEST, "VALIDATION_ERROR"),
+            ErrorCode::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND"),
+            ErrorCode::Conflict => (StatusCode::CONFLICT, "CONFLICT"),
+            ErrorCode::PreconditionFailed => {
+                (StatusCode::PRECONDITION_FAILED, "PRECONDITION_FAILED")
+            }
+            ErrorCode::IdempotencyKeyReused => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED")
+            }
+            ErrorCode::Forbidden => (StatusCode::FORBIDDEN, "FORBIDDEN"),
+        };
+        match error {
+            DomainError::Invalid(invalid) => Self::invalid(invalid.fields().clone()),
+            DomainError::NotFound(what) => Self::not_found(what),
+            DomainError::SlugTaken(_) => {
+                let errors = [("slug".to_owned(), vec!["is taken".to_owned()])].into();
+                Self { errors, ..Self::new(status, code, sentence(&error)) }
+            }
+            DomainError::VersionMismatch { .. }
+            | DomainError::IdempotencyKeyReused
+            | DomainError::Forbidden(_) => Self::new(status, code, sentence(&error)),
+        }
+    }
+}
+
+/// An error's text as a sentence.
+fn sentence(error: &DomainError) -> String {
+    let text = error.to_string();
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+    first.into_iter().chain(letters).chain(['.']).collect()
+}
+
+impl From<CommandError> for Problem {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Refused(refused) => refused.into(),
+            CommandError::Overloaded => {
+                Self::unavailable("OVERLOADED", "Too many changes are waiting; please try again.")
+            }
+            CommandError::DiskFull => {
+                let detail = "The disk is full: nothing can be changed until there is room.";
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "DISK_FULL", detail)
+            }
+            CommandError::Unavailable(cause) => {
+                Self::unavailable("CHANGES_UNAVAILABLE", "Changes can't be taken at the moment.")
+                    .with_cause(cause)
+            }
+            CommandError::Index(error) => Self::internal(error.to_string()),
+        }
+    }
+}
+
+impl From<LinksError> for Problem {
+    fn from(error: LinksError) -> Self {
+        Self::internal(error.to_string())
+    }
+}
+
+impl From<AnalyticsError> for Problem {
+    fn from(error: AnalyticsError) -> Self {
+        match error {
+            AnalyticsError::Away => Self::unavailable(
+                "ANALYTICS_UNAVAILABLE",
+                "Analytics are not available at the moment; clicks are kept and will be counted.",
+            ),
+            AnalyticsError::Failed(cause) => Self::internal(cause),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What a redirect does: find the link, log the click, say where it goes.
+//!
+//! One synchronous pass, in front of the router: no lock shared by all but the log's own, no
+//! await, no allocation for what the link's version or the visitor's agent have in common with
+//! the visit before. The click is with the operating system before the answer is: a crash of
+//! the process loses none. A log that can't be written loses the click, counts that, and answers
+//! all the same.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use metrics::{Counter, Histogram};
+
+use crate::clicks::{Recorder, Visit};
+use crate::commands::now_ms;
+use crate::queries::links::Links;
+
+/// A redirect is for one visitor at one moment: a cached one would not be counted.
+const NEVER_STORED: HeaderValue = HeaderValue::from_static("private, no-store");
+
+/// What browsers do by default, said aloud: the destination learns the referring site, not the
+/// page, and nothing over plain http.
+const REFERRER: HeaderValue = HeaderValue::from_static("strict-origin-when-cross-origin");
+
+/// The redirect path.
+pub struct Redirector {
+    links: Links,
+    recorder: Arc<Recorder>,
+    answered: Counter,
+    failed: Counter,
+    duration: Histogram,
+}
+
+impl Redirector {
+    /// Over these links, recording here.
+    pub fn new(links: Links, recorder: Arc<Recorder>) -> Self {
+        Self {
+            links,
+            recorder,
+            answered: metrics::counter!("slugline_redirects_total", "outcome" => "answered"),
+            failed: metrics::counter!("slugline_redirects_total", "outcome" => "failed"),
+            duration: metrics::histogram!("slugline_redirect_seconds"),
+        }
+    }
+
+    /// The answer, if the request is for a link; `None` leaves it to the router.
+    pub fn answer<B>(&self, request: &Request<B>, peer: IpAddr) -> Option<Response<Body>> {
+        let head = match *request.method() {
+            Method::GET => false,
+            Method::HEAD => true,
+            _ => return None,
+        };
+        let slug = request.uri().path().strip_prefix('/')?;
+        if !crate::domain::slug::Slug::is_wellformed(slug) {
+            return None;
+        }
+        let started = Instant::now();
+        let redirect = match self.links.redirect("", slug) {
+            Ok(found) => found?,
+            Err(error) => {
+                tracing::error!(%error, "a redirect could not be looked up");
+                self.failed.increment(1);
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                return Some(response);
+            }
+        };
+        let visit = Visit { peer, headers: request.headers(), head, at_ms: now_ms() };
+        self.recorder.record(&visit, &redirect.target);
+
+        let location = match request.uri().query() {
+            Some(query) if redirect.forward_query => {
+                HeaderValue::try_from(redirect.location.with_query(query).into_owned())
+            }
+            _ => HeaderValue::from_maybe_shared(redirect.location_bytes.clone()),
+        };
+        let mut headers = HeaderMap::with_capacity(4);
+        // The URL standard's serialiser writes visible ASCII only, so this has no way to fail.
+        headers.extend(location.ok().map(|location| (LOCATION, location)));
+        headers.insert(CACHE_CONTROL, NEVER_STORED);
+        headers.insert(REFERRER_POLICY, REFERRER);
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::FOUND;
+        *response.headers_mut() = headers;
+        self.answered.increment(1);
+        self.duration.record(started.elapsed());
+        Some(response)
+    }
+}

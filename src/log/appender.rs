@@ -1,0 +1,171 @@
+//! The writing side of a log: appending, syncing, and beginning new segments.
+//!
+//! Two locks, always taken in this order: `active`, held for each append, and `syncing`, held for
+//! each fdatasync. The second keeps syncs from overlapping, for two reasons. The system reports a
+//! failed write-back to one of several concurrent fdatasyncs and success to the others, which must
+//! not be believed. And the active segment cannot change while one is under way.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::Shared;
+use super::error::LogError;
+use super::record::{self, HEADER_BYTES, MAX_PAYLOAD_BYTES, NewRecord};
+use super::segment::{self, CreateFailure, FIRST_RECORD};
+use super::storage::{StorageFile, write_all_at};
+
+/// Beyond this capacity the encoding buffer is given back after use, in bytes.
+const BUFFER_KEPT_BYTES: usize = 1 << 20;
+
+/// Writes to the last segment of a log.
+pub(super) struct Appender {
+    shared: Arc<Shared>,
+    segment_bytes: u64,
+    active: Mutex<Active>,
+    syncing: Mutex<()>,
+}
+
+/// The segment being written.
+struct Active {
+    file: Arc<dyn StorageFile>,
+    path: PathBuf,
+    /// Bytes of the file that hold whole, announced records.
+    length: u64,
+    /// Reused for encoding each group.
+    buffer: Vec<u8>,
+}
+
+impl Appender {
+    /// Continues the last of the `shared` segments, `file`, at `length`.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        file: Arc<dyn StorageFile>,
+        length: u64,
+        segment_bytes: u64,
+    ) -> Self {
+        let first = shared.segments().last().copied().unwrap_or(1);
+        let active =
+            Active { file, path: segment::path(&shared.dir, first), length, buffer: Vec::new() };
+        Self { shared, segment_bytes, active: Mutex::new(active), syncing: Mutex::new(()) }
+    }
+
+    /// See [`Log::append`](super::Log::append).
+    pub(super) fn append(&self, records: &[NewRecord<'_>]) -> Result<u64, LogError> {
+        let mut size: u64 = 0;
+        for record in records {
+            let bytes = record.payload_bytes();
+            if bytes > MAX_PAYLOAD_BYTES {
+                return Err(LogError::TooLarge { bytes });
+            }
+            size += (HEADER_BYTES + bytes) as u64;
+        }
+        let mut active = self.lock(&self.active)?;
+        self.shared.check_poison()?;
+        let mut offset = self.shared.end();
+        if records.is_empty() {
+            return Ok(offset);
+        }
+        if active.length > FIRST_RECORD && active.length + size > self.segment_bytes {
+            self.roll(&mut active)?;
+        }
+        let synced = self.shared.synced();
+        active.buffer.clear();
+        for record in records {
+            offset += 1;
+            record::encode(&mut active.buffer, offset, synced, record);
+        }
+        let written = write_all_at(&*active.file, active.length, &active.buffer);
+        active.buffer.shrink_to(BUFFER_KEPT_BYTES);
+        if let Err(error) = written {
+            let error = LogError::io("write to", &active.path)(error);
+            self.cut_back(&active)?;
+            return Err(error);
+        }
+        active.length += size;
+        self.shared.end.store(offset, Ordering::Release);
+        Ok(offset)
+    }
+
+    /// See [`Log::sync`](super::Log::sync).
+    pub(super) fn sync(&self) -> Result<u64, LogError> {
+        let (file, target) = {
+            let active = self.lock(&self.active)?;
+            (Arc::clone(&active.file), self.shared.end())
+        };
+        let _syncing = self.lock(&self.syncing)?;
+        self.shared.check_poison()?;
+        let synced = self.shared.synced();
+        if synced >= target {
+            // Another sync, or the end of the segment, has covered this one.
+            return Ok(synced);
+        }
+        self.sync_file(&*file)
+    }
+
+    /// Syncs `file`, the active segment, and publishes how far that makes the log durable. The
+    /// caller holds `syncing`.
+    fn sync_file(&self, file: &dyn StorageFile) -> Result<u64, LogError> {
+        // While `syncing` is held no new segment is begun before this one was synced, so all that
+        // has been announced by now is in this file or in one synced already.
+        let covered = self.shared.end();
+        if let Err(error) = file.sync_data() {
+            return Err(self.shared.poison(format!("syncing it failed: {error}")));
+        }
+        self.shared.synced.fetch_max(covered, Ordering::AcqRel);
+        Ok(covered)
+    }
+
+    /// Removes what a failed write left behind the last whole record.
+    ///
+    /// The cut is synced, lest pages of the failed write turn up among later records after a
+    /// crash.
+    fn cut_back(&self, active: &Active) -> Result<(), LogError> {
+        if let Err(error) = active.file.set_len(active.length) {
+            let path = active.path.display();
+            let reason = format!("a failed write to {path} could not be undone: {error}");
+            return Err(self.shared.poison(reason));
+        }
+        let _syncing = self.lock(&self.syncing)?;
+        self.shared.check_poison()?;
+        self.sync_file(&*active.file).map(drop)
+    }
+
+    /// Closes the active segment and begins the next.
+    fn roll(&self, active: &mut Active) -> Result<(), LogError> {
+        let end = self.shared.end();
+        {
+            let _syncing = self.lock(&self.syncing)?;
+            self.shared.check_poison()?;
+            if self.shared.synced() < end {
+                self.sync_file(&*active.file)?;
+            }
+        }
+        let first = end + 1;
+        let shared = &self.shared;
+        let file = match segment::create(&*shared.storage, &shared.dir, &shared.id, first) {
+            Ok(file) => file,
+            Err(CreateFailure::Refused(error)) => return Err(error),
+            Err(CreateFailure::Uncertain(error)) => {
+                let cause = std::error::Error::source(&error);
+                let cause = cause.map(ToString::to_string).unwrap_or_default();
+                let reason = format!("beginning a segment failed: {error}: {cause}");
+                return Err(shared.poison(reason));
+            }
+        };
+        shared.add_segment(first);
+        active.file = file;
+        active.path = segment::path(&shared.dir, first);
+        active.length = FIRST_RECORD;
+        Ok(())
+    }
+
+    /// Locks one of this appender's mutexes. A thread that panicked while holding it may have
+    /// left a write half done.
+    fn lock<'a, T>(&self, mutex: &'a Mutex<T>) -> Result<MutexGuard<'a, T>, LogError> {
+        mutex.lock().map_err(|_| {
+            let reason = "a thread panicked while writing to it".to_owned();
+            self.shared.poison(reason)
+        })
+    }
+}

@@ -1,0 +1,71 @@
+//! Finding records again behind damage, where it is unknown at which byte they start.
+
+use std::io;
+
+use super::record::{Flaw, HEADER_BYTES, Header};
+use super::window::Window;
+
+/// How far ahead of the expected offset a record found by searching may be. No log skips this
+/// much; the bound keeps arbitrary bytes from being taken for headers and their checksums from
+/// being computed at every position.
+const PLAUSIBLE_GAP: u64 = 1 << 40;
+
+/// Says why a flaw is corruption: `witness` is the record that proves it.
+pub(super) fn lost_although_synced(flaw: Flaw, witness: u64) -> String {
+    format!("{flaw}, though it was durable when record {witness}, found behind it, was written")
+}
+
+/// Searches from `position` for a record proving that record `lost` had been durable; returns its
+/// offset.
+pub(super) fn find_witness(
+    window: &mut Window,
+    position: u64,
+    lost: u64,
+) -> io::Result<Option<u64>> {
+    let proves = |header: &Header| header.watermark().is_some_and(|synced| synced >= lost);
+    let found = find_record(window, position, lost, proves)?;
+    Ok(found.map(|(_, witness)| witness))
+}
+
+/// Searches every position from `position` on for a valid record that has an offset of at least
+/// `lowest` and that `accept` takes; returns its position and offset.
+///
+/// The search is linear in practice: it passes over valid records as a whole, and only computes
+/// checksums where length and offset are plausible, which needs runs of zero bytes in the right
+/// places. Passing over valid records whole also keeps their payloads from being searched.
+pub(super) fn find_record(
+    window: &mut Window,
+    mut position: u64,
+    lowest: u64,
+    accept: impl Fn(&Header) -> bool,
+) -> io::Result<Option<(u64, u64)>> {
+    let limit = window.limit();
+    let offsets = lowest..lowest.saturating_add(PLAUSIBLE_GAP);
+    while position + HEADER_BYTES as u64 <= limit {
+        let bytes = window.peek(position, HEADER_BYTES)?;
+        let candidate = bytes.windows(HEADER_BYTES).enumerate().find_map(|(skipped, bytes)| {
+            let header = Header::decode(bytes)?;
+            let size = header.record_bytes()?;
+            let at = position + skipped as u64;
+            let plausible = offsets.contains(&header.offset) && at + size as u64 <= limit;
+            plausible.then_some((at, header, size))
+        });
+        let Some((at, header, size)) = candidate else {
+            if bytes.len() < HEADER_BYTES {
+                // The file is shorter than it was when the window was made.
+                return Ok(None);
+            }
+            position += (bytes.len() - HEADER_BYTES + 1) as u64;
+            continue;
+        };
+        let record = window.peek(at, size)?.get(..size);
+        if !record.is_some_and(|record| header.matches(record)) {
+            position = at + 1;
+        } else if accept(&header) {
+            return Ok(Some((at, header.offset)));
+        } else {
+            position = at + size as u64;
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,182 @@
+//! Checking a whole log without changing it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::error::LogError;
+use super::record::{Flaw, HEADER_BYTES};
+use super::recovery::{FOREIGN, HEADERLESS, discontinuity};
+use super::search::{find_record, find_witness, lost_although_synced};
+use super::segment::{self, FIRST_RECORD, HeaderState};
+use super::storage::{Access, Storage};
+use super::window::{Parsed, Window};
+
+/// What [`verify`] found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// The log's identity; `None` when no segment has a valid header.
+    pub id: Option<[u8; 16]>,
+    /// Number of segment files.
+    pub segments: u64,
+    /// Size of the segment files together, in bytes.
+    pub bytes: u64,
+    /// Number of good records.
+    pub records: u64,
+    /// Offset of the first good record.
+    pub first_offset: Option<u64>,
+    /// Offset of the last good record.
+    pub last_offset: Option<u64>,
+    /// Number of good records of each kind.
+    pub kinds: BTreeMap<u16, u64>,
+    /// Damage, in the order of the log.
+    pub problems: Vec<Problem>,
+    /// Bytes at the end of the log that never were synced and that opening it cuts off; no
+    /// problem, but what a crash (or a writer at work) leaves.
+    pub torn_tail_bytes: u64,
+}
+
+impl VerifyReport {
+    /// Whether nothing is damaged; a torn tail is not damage.
+    pub fn is_sound(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+/// A damaged place in a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The segment file.
+    pub file: PathBuf,
+    /// Byte position in the file.
+    pub position: u64,
+    /// Offset of the record expected there.
+    pub offset: u64,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// Reads all of the log in `dir` and reports what it holds and what is damaged, going on behind
+/// damage as far as records can be found again. Changes nothing.
+///
+/// Beside a running writer it reports on the log as it was at some moment, with a torn tail where
+/// a write was under way.
+///
+/// # Errors
+///
+/// [`LogError::Io`] when the folder or a segment cannot be read. Damage is no error.
+pub fn verify(storage: &dyn Storage, dir: &Path) -> Result<VerifyReport, LogError> {
+    let segments = segment::list(storage, dir)?;
+    let mut walk =
+        Walk { report: VerifyReport::default(), expected: 1, file: PathBuf::new(), position: 0 };
+    for (index, &first) in segments.iter().enumerate() {
+        if first != walk.expected {
+            // Said of the segment that ends too early, or of the first one there is.
+            if index == 0 {
+                walk.file = segment::path(dir, first);
+                walk.problem("the segments before it are missing");
+            } else {
+                walk.problem(discontinuity(first));
+            }
+            walk.expected = first;
+        }
+        let last = index + 1 == segments.len();
+        let path = segment::path(dir, first);
+        walk.segment(storage, &path, first, last).map_err(LogError::io("read", &path))?;
+    }
+    Ok(walk.report)
+}
+
+/// A walk through a log.
+struct Walk {
+    report: VerifyReport,
+    /// Offset of the record to come.
+    expected: u64,
+    file: PathBuf,
+    position: u64,
+}
+
+impl Walk {
+    /// Notes a problem at the present position, unless one was noted there already: a segment
+    /// that breaks off also fails to meet the next.
+    fn problem(&mut self, what: impl Into<String>) {
+        let last = self.report.problems.last();
+        if last.is_some_and(|last| last.position == self.position && last.file == self.file) {
+            return;
+        }
+        self.report.problems.push(Problem {
+            file: self.file.clone(),
+            position: self.position,
+            offset: self.expected,
+            what: what.into(),
+        });
+    }
+
+    fn segment(
+        &mut self,
+        storage: &dyn Storage,
+        path: &Path,
+        first: u64,
+        last: bool,
+    ) -> io::Result<()> {
+        path.clone_into(&mut self.file);
+        self.position = 0;
+        let file = storage.open(path, Access::Read)?;
+        let header = segment::read_header(&*file, first)?;
+        let mut window = Window::new(file)?;
+        self.report.segments += 1;
+        self.report.bytes += window.limit();
+        match header {
+            HeaderState::Valid(id) if *self.report.id.get_or_insert(id) == id => {}
+            HeaderState::Valid(_) => self.problem(FOREIGN),
+            HeaderState::Damaged(what) => self.problem(what),
+            HeaderState::Unfinished if last => {
+                self.report.torn_tail_bytes = window.limit();
+                return Ok(());
+            }
+            HeaderState::Unfinished => {
+                self.problem(HEADERLESS);
+                return Ok(());
+            }
+        }
+        self.position = FIRST_RECORD;
+        loop {
+            let flaw = match window.record(self.position, self.expected)? {
+                Parsed::End => return Ok(()),
+                Parsed::Flawed(flaw) => flaw,
+                Parsed::Whole { header, payload } => {
+                    self.position += (HEADER_BYTES + payload.len()) as u64;
+                    self.report.first_offset.get_or_insert(header.offset);
+                    self.report.last_offset = Some(header.offset);
+                    self.report.records += 1;
+                    *self.report.kinds.entry(header.kind).or_default() += 1;
+                    self.expected = header.offset + 1;
+                    continue;
+                }
+            };
+            if !self.resume(&mut window, flaw, last)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Judges a flaw and goes to the next good record behind it; `false` when there is none to go
+    /// to in this segment.
+    fn resume(&mut self, window: &mut Window, flaw: Flaw, last: bool) -> io::Result<bool> {
+        if last {
+            let Some(witness) = find_witness(window, self.position, self.expected)? else {
+                self.report.torn_tail_bytes = window.limit() - self.position;
+                return Ok(false);
+            };
+            self.problem(lost_although_synced(flaw, witness));
+        } else {
+            self.problem(flaw.to_string());
+        }
+        let found = find_record(window, self.position, self.expected, |_| true)?;
+        if let Some((position, offset)) = found {
+            self.position = position;
+            self.expected = offset;
+        }
+        Ok(found.is_some())
+    }
+}

@@ -1,0 +1,73 @@
+//! The `slugline` program: reads its settings and hands over to the library.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use slugline::config::{LogFormat, ServeArgs, Settings};
+use slugline::engine::{self, EngineArgs};
+use slugline::{app, maintenance};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Short links with exact analytics, in one program. Without a command it serves.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve redirects, the API and analytics (this is what happens without a command)
+    Serve(Box<ServeArgs>),
+    /// Look at the event log
+    #[command(subcommand)]
+    Log(maintenance::LogCommand),
+    /// The embedded ClickHouse's own process; started by `serve`
+    #[command(hide = true)]
+    Engine(EngineArgs),
+}
+
+/// `slugline serve`, parsed for its environment variables where no command is given.
+#[derive(Parser)]
+struct Serve {
+    #[command(flatten)]
+    args: ServeArgs,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("slugline: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        None => serve(Serve::parse_from(["slugline"]).args),
+        Some(Command::Serve(args)) => serve(*args),
+        Some(Command::Log(command)) => maintenance::run(&command, std::io::stdout().lock()),
+        Some(Command::Engine(args)) => Ok(engine::run(&args)?),
+    }
+}
+
+fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    let settings = args.settings()?;
+    start_logging(&settings)?;
+    app::run(&settings)
+}
+
+fn start_logging(settings: &Settings) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&settings.log)?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match settings.log_format {
+        LogFormat::Human => lines.init(),
+        LogFormat::Json => lines.json().init(),
+    }
+    Ok(())
+}

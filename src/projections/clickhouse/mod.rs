@@ -1,0 +1,59 @@
+//! The click log in ClickHouse, each click once.
+//!
+//! **How a click gets there once.** The [projector](Projector) cuts the log into batches: a
+//! range of offsets, all of one month, because an insert is atomic inside one partition only.
+//! The batch's bounds are [persisted](plan) before it is sent, and its deduplication token
+//! names log, month and bounds. Whatever dies in between, the next attempt sends the same range
+//! under the same token, and ClickHouse drops what it has already.
+//!
+//! ClickHouse may be the embedded engine or any server of version 24.8 or later: a [`Target`]
+//! says where it is at the moment, or that it isn't.
+
+mod connection;
+mod plan;
+mod projector;
+mod rows;
+mod schema;
+
+pub use connection::{ClickHouse, Target};
+pub use projector::{Projector, Status};
+pub use schema::Migration;
+
+/// What goes wrong on the way to ClickHouse.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectionError {
+    /// ClickHouse refused, or could not be reached.
+    #[error(transparent)]
+    ClickHouse(#[from] clickhouse::error::Error),
+    /// The click log could not be read.
+    #[error(transparent)]
+    Log(#[from] crate::log::LogError),
+    /// A record of the click log is no click.
+    #[error(
+        "the click log holds an unreadable record at offset {0}: was it written by a newer slugline?"
+    )]
+    Unreadable(u64),
+    /// The plan file can't be read or written.
+    #[error("{0}: {1}")]
+    Plan(std::path::PathBuf, std::io::Error),
+    /// The plan speaks of clicks that the log does not have.
+    #[error(
+        "the projection's plan names offset {planned}, but the click log ends at {end}: was the log replaced?"
+    )]
+    Ahead {
+        /// The last offset that was planned.
+        planned: u64,
+        /// The last offset of the log.
+        end: u64,
+    },
+    /// The database is somebody else's.
+    #[error(
+        "the ClickHouse database `{0}` holds the analytics of another log: give this slugline its own with --clickhouse-database"
+    )]
+    Foreign(String),
+    /// A migration is not what was applied.
+    #[error(
+        "schema file {0} differs from what was applied to this database: it belongs to another version of slugline"
+    )]
+    ChangedMigration(String),
+}

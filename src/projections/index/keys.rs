@@ -1,0 +1,85 @@
+//! The layout of the index: each kind of key has a letter of its own in front.
+//!
+//! | key | value |
+//! |---|---|
+//! | `m` name | what the index is a projection of: log id, applied offset, layout |
+//! | `l` link | workspace, then the link (protobuf) |
+//! | `s` domain 0 slug | link |
+//! | `w` workspace link | nothing; UUIDv7 ids list a workspace's links in the order they were made |
+//! | `n` workspace | how many links it has |
+//! | `t` secret's hash | workspace, then the token (protobuf) |
+//! | `k` workspace token | the secret's hash |
+//! | `o` workspace | its name |
+//! | `i` workspace key | when, then the envelope that first came with this idempotency key |
+//! | `e` time workspace key | nothing; idempotency keys in the order they expire |
+
+use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
+
+/// The layout's number: another one in the store means that it is rebuilt.
+pub const LAYOUT: u64 = 1;
+
+pub const APPLIED: &[u8] = b"mapplied";
+pub const LOG_ID: &[u8] = b"mlog";
+pub const LAYOUT_KEY: &[u8] = b"mlayout";
+/// What all the keys start with that say where the index comes from, not what is in it.
+pub const META: u8 = b'm';
+
+fn key(letter: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = vec![letter];
+    parts.iter().for_each(|part| key.extend_from_slice(part));
+    key
+}
+
+pub fn link(id: LinkId) -> Vec<u8> {
+    key(b'l', &[id.as_bytes()])
+}
+
+pub fn slug(domain: &str, slug: &str) -> Vec<u8> {
+    key(b's', &[domain.as_bytes(), &[0], slug.as_bytes()])
+}
+
+pub fn links_of(workspace: WorkspaceId) -> Vec<u8> {
+    key(b'w', &[workspace.as_bytes()])
+}
+
+pub fn link_of(workspace: WorkspaceId, id: LinkId) -> Vec<u8> {
+    key(b'w', &[workspace.as_bytes(), id.as_bytes()])
+}
+
+pub fn link_count(workspace: WorkspaceId) -> Vec<u8> {
+    key(b'n', &[workspace.as_bytes()])
+}
+
+pub fn token(secret_sha256: &[u8]) -> Vec<u8> {
+    key(b't', &[secret_sha256])
+}
+
+pub fn tokens_of(workspace: WorkspaceId) -> Vec<u8> {
+    key(b'k', &[workspace.as_bytes()])
+}
+
+pub fn token_of(workspace: WorkspaceId, id: TokenId) -> Vec<u8> {
+    key(b'k', &[workspace.as_bytes(), id.as_bytes()])
+}
+
+pub fn workspace(id: WorkspaceId) -> Vec<u8> {
+    key(b'o', &[id.as_bytes()])
+}
+
+pub fn idempotency(workspace: WorkspaceId, name: &str) -> Vec<u8> {
+    key(b'i', &[workspace.as_bytes(), name.as_bytes()])
+}
+
+pub fn expiry(at_ms: u64, workspace: WorkspaceId, name: &str) -> Vec<u8> {
+    key(b'e', &[&at_ms.to_be_bytes(), workspace.as_bytes(), name.as_bytes()])
+}
+
+pub const EXPIRIES: &[u8] = b"e";
+
+/// Takes an expiry key apart: when, and the idempotency key that it speaks of.
+pub fn expired(key: &[u8]) -> Option<(u64, Vec<u8>)> {
+    let at = key.get(1..9)?.try_into().ok().map(u64::from_be_bytes)?;
+    let mut idempotency = vec![b'i'];
+    idempotency.extend_from_slice(key.get(9..)?);
+    Some((at, idempotency))
+}

@@ -1,0 +1,103 @@
+//! What can be asked of the index: the same questions of what is applied, and of what is
+//! pending over it.
+
+use prost::Message;
+
+use super::{IndexError, keys};
+use crate::domain::command::LinkRef;
+use crate::domain::event::{Envelope, LinkState, TokenState};
+use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
+use crate::domain::link::Link;
+use crate::domain::token::Token;
+
+const ID_BYTES: usize = 16;
+
+/// Reads of one consistent view of the index.
+pub trait Read {
+    /// The raw value of a key.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError>;
+
+    /// A link by its id.
+    fn link(&self, id: LinkId) -> Result<Option<Link>, IndexError> {
+        self.get(&keys::link(id))?.map(|value| decode_link(&value)).transpose()
+    }
+
+    /// Which link answers at a slug of a domain (empty: the default one).
+    fn slug(&self, domain: &str, slug: &str) -> Result<Option<LinkId>, IndexError> {
+        let id = self.get(&keys::slug(domain, slug))?;
+        id.map(|bytes| LinkId::from_bytes(&bytes).map_err(|_| BROKEN_ID)).transpose()
+    }
+
+    /// A link as a path names it, if it is of this workspace.
+    fn link_in(&self, workspace: WorkspaceId, named: &LinkRef) -> Result<Option<Link>, IndexError> {
+        let id = match named {
+            LinkRef::Id(id) => Some(*id),
+            LinkRef::Slug(slug) => self.slug("", slug.as_str())?,
+        };
+        let link = id.map(|id| self.link(id)).transpose()?.flatten();
+        Ok(link.filter(|link| link.workspace == workspace))
+    }
+
+    /// How many links a workspace has.
+    fn link_count(&self, workspace: WorkspaceId) -> Result<u64, IndexError> {
+        Ok(self.get(&keys::link_count(workspace))?.as_deref().map_or(0, number))
+    }
+
+    /// The token with this secret.
+    fn token_by_secret(&self, secret_sha256: &[u8]) -> Result<Option<Token>, IndexError> {
+        self.get(&keys::token(secret_sha256))?.map(|value| decode_token(&value)).transpose()
+    }
+
+    /// A token by its id, if it is of this workspace.
+    fn token(&self, workspace: WorkspaceId, id: TokenId) -> Result<Option<Token>, IndexError> {
+        match self.get(&keys::token_of(workspace, id))? {
+            Some(secret_sha256) => self.token_by_secret(&secret_sha256),
+            None => Ok(None),
+        }
+    }
+
+    /// The envelope that first came with an idempotency key, while the key is remembered.
+    fn idempotent(
+        &self,
+        workspace: WorkspaceId,
+        key: &str,
+    ) -> Result<Option<Envelope>, IndexError> {
+        let value = self.get(&keys::idempotency(workspace, key))?;
+        value.map(|bytes| Ok(Envelope::decode(bytes.get(8..).unwrap_or_default())?)).transpose()
+    }
+}
+
+const BROKEN_ID: IndexError = IndexError::Broken("an id in the index is not 16 bytes long");
+
+/// A count or an offset as the index holds it.
+pub fn number(bytes: &[u8]) -> u64 {
+    bytes.try_into().map_or(0, u64::from_be_bytes)
+}
+
+pub fn encode_link(link: &Link) -> Vec<u8> {
+    let mut value = link.workspace.as_bytes().to_vec();
+    // Encoding into a growing vector has no way to fail.
+    value.extend(LinkState::from(link).encode_to_vec());
+    value
+}
+
+fn decode_link(value: &[u8]) -> Result<Link, IndexError> {
+    let (workspace, state) = split_workspace(value)?;
+    Ok(LinkState::decode(state)?.into_link(workspace)?)
+}
+
+pub fn encode_token(token: &Token) -> Vec<u8> {
+    let mut value = token.workspace.as_bytes().to_vec();
+    value.extend(TokenState::from(token).encode_to_vec());
+    value
+}
+
+pub fn decode_token(value: &[u8]) -> Result<Token, IndexError> {
+    let (workspace, state) = split_workspace(value)?;
+    Ok(TokenState::decode(state)?.into_token(workspace)?)
+}
+
+fn split_workspace(value: &[u8]) -> Result<(WorkspaceId, &[u8]), IndexError> {
+    let (workspace, state) = value.split_at_checked(ID_BYTES).ok_or(BROKEN_ID)?;
+    Ok((WorkspaceId::from_bytes(workspace).map_err(|_| BROKEN_ID)?, state))
+}

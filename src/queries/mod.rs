@@ -1,0 +1,6 @@
+//! Questions and their answers, read from the projections. Nothing here changes anything.
+
+pub mod analytics;
+pub mod links;
+mod sql;
+pub mod window;
