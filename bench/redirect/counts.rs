@@ -75,7 +75,7 @@ pub fn clicks_in_log(data_dir: &Path) -> anyhow::Result<u64> {
     let answer: Value =
         serde_json::from_slice(&verified.stdout).context("slugline log verify answered no JSON")?;
     answer
-        .pointer("/clicks")
+        .pointer("/clicks/kinds/Click")
         .and_then(Value::as_u64)
         .context("slugline log verify counted no clicks")
 }

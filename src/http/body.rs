@@ -73,24 +73,26 @@ fn check_content_type(value: Option<&[u8]>) -> Result<(), Problem> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Err(Problem::field("body", "is required"));
+    let not_json = |error: &serde_json::Error| {
+        Problem::field("body", format!("is not valid JSON: {}", reason(&error.to_string())))
+    };
+    // serde would take a list for a struct, field by field.
+    match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        None => return Err(Problem::field("body", "is required")),
+        Some(b'{') => {}
+        Some(_) => return Err(Problem::field("body", "must be a JSON object")),
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
-        let reason = reason(&inner.to_string());
-        if !inner.is_data() {
-            return Problem::field("body", format!("is not valid JSON: {reason}"));
+        if inner.is_data() {
+            wrong_field(path, &reason(&inner.to_string()))
+        } else {
+            not_json(&inner)
         }
-        let name =
-            unknown_field(&reason).unwrap_or(if path == "." { "body".to_owned() } else { path });
-        Problem::field(name, reason)
     })?;
-    json.end().map_err(|error| {
-        Problem::field("body", format!("is not valid JSON: {}", reason(&error.to_string())))
-    })?;
+    json.end().map_err(|error| not_json(&error))?;
     Ok(value)
 }
 
@@ -100,9 +102,54 @@ fn reason(text: &str) -> String {
 }
 
 /// serde reports an unknown or missing field at the object that should not, or should, hold it.
-fn unknown_field(reason: &str) -> Option<String> {
-    let rest = reason
-        .strip_prefix("unknown field `")
-        .or_else(|| reason.strip_prefix("missing field `"))?;
-    rest.split_once('`').map(|(name, _)| name.to_owned())
+fn wrong_field(path: String, reason: &str) -> Problem {
+    if let Some((name, expected)) = quoted(reason, "unknown field `") {
+        let fields = expected.strip_prefix(", expected ").unwrap_or("there are none");
+        return Problem::field(name, format!("is not a field here: {fields}"));
+    }
+    if let Some((name, _)) = quoted(reason, "missing field `") {
+        return Problem::field(name, "is required");
+    }
+    let name = if path == "." { "body".to_owned() } else { path };
+    Problem::field(name, reason.replacen("invalid type: ", "is of the wrong type: ", 1))
+}
+
+fn quoted<'a>(reason: &'a str, opening: &str) -> Option<(&'a str, &'a str)> {
+    reason.strip_prefix(opening)?.split_once('`')
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use axum::response::IntoResponse;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "only parsed")]
+    struct Body {
+        name: String,
+        list: Option<Vec<u8>>,
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_its_field() {
+        for (json, field) in [
+            ("", "body"),
+            ("{", "body"),
+            ("[\"a\"]", "body"),
+            ("{\"name\":\"a\"} x", "body"),
+            ("{\"name\":1}", "name"),
+            ("{}", "name"),
+            ("{\"name\":\"a\",\"odd\":1}", "odd"),
+            ("{\"name\":\"a\",\"list\":[1,\"x\"]}", "list[1]"),
+        ] {
+            let problem = parse::<Body>(json.as_bytes()).unwrap_err();
+            assert_eq!(problem.fields().collect::<Vec<_>>(), [field], "{json}");
+            assert_eq!(problem.into_response().status(), StatusCode::BAD_REQUEST);
+        }
+        assert!(parse::<Body>(b" {\"name\":\"a\"} ").is_ok());
+    }
 }

@@ -106,6 +106,11 @@ impl Problem {
         Self { retry_after: Some(RETRY_SECONDS), ..problem }
     }
 
+    /// The fields that are wrong.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        self.errors.keys().map(String::as_str)
+    }
+
     fn with_cause(self, cause: String) -> Self {
         Self { cause: Some(cause), ..self }
     }

@@ -6,8 +6,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use jiff::Timestamp;
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use utoipa::ToSchema;
 
 use super::Data;
@@ -28,7 +27,7 @@ const DEFAULT_SIZE: u16 = 10;
 const TOP_LINKS: u16 = 10;
 
 /// Clicks over time.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, serde::Serialize, ToSchema)]
 pub struct ClicksView {
     /// Newest first; empty buckets are there.
     clicks: Vec<BucketView>,
@@ -37,7 +36,7 @@ pub struct ClicksView {
 }
 
 /// One bucket.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, serde::Serialize, ToSchema)]
 pub struct BucketView {
     /// The bucket's day (a week's Monday, a month's first); its first instant below a day. UTC.
     #[schema(example = "2026-03-02")]
@@ -46,7 +45,7 @@ pub struct BucketView {
 }
 
 /// Clicks in a span of time.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, serde::Serialize, ToSchema)]
 pub struct SummaryView {
     total_clicks: u64,
     unit: &'static str,
@@ -54,15 +53,32 @@ pub struct SummaryView {
 }
 
 /// Clicks by what they have in common.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, serde::Serialize, ToSchema)]
 pub struct BreakdownView {
     /// Most clicks first: `{"country": "Germany", "clicks": 3}`, and so for the others.
     #[schema(value_type = Vec<Object>)]
-    metrics: Vec<Value>,
+    metrics: Vec<ShareView>,
+}
+
+/// A value of one dimension and its clicks; the dimension is the first field's name.
+#[derive(Debug)]
+struct ShareView {
+    dimension: Dimension,
+    value: String,
+    clicks: u64,
+}
+
+impl Serialize for ShareView {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut row = serializer.serialize_map(Some(2))?;
+        row.serialize_entry(key(self.dimension), &shown(self.dimension, &self.value))?;
+        row.serialize_entry("clicks", &self.clicks)?;
+        row.end()
+    }
 }
 
 /// A workspace at a glance.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, serde::Serialize, ToSchema)]
 pub struct OverviewView {
     total_clicks: u64,
     unique_visitors: u64,
@@ -74,7 +90,7 @@ pub struct OverviewView {
 }
 
 /// A link and its clicks.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, serde::Serialize, ToSchema)]
 pub struct TopLinkView {
     id: String,
     slug: String,
@@ -233,12 +249,7 @@ async fn breakdown(
     let asked = Asked::take(params)?;
     let scope = scope(services, actor, name, &asked, asked.window_if_any())?;
     let shares = services.analytics.breakdown(&scope, dimension, asked.size).await?;
-    let metrics = shares.into_iter().map(|(value, clicks)| {
-        let mut row = Map::new();
-        row.insert(key(dimension).to_owned(), shown(dimension, &value).into());
-        row.insert("clicks".to_owned(), clicks.into());
-        Value::Object(row)
-    });
+    let metrics = shares.into_iter().map(|(value, clicks)| ShareView { dimension, value, clicks });
     Ok(Json(Data { data: BreakdownView { metrics: metrics.collect() } }))
 }
 
