@@ -29,6 +29,9 @@ use crate::queries::links::Links;
 /// start.
 const LAST_PROJECTION: Duration = Duration::from_secs(3);
 const ENGINE_SHUTDOWN: Duration = Duration::from_secs(10);
+/// As the engine's own.
+#[cfg(target_os = "linux")]
+const PROJECTOR_NICENESS: i32 = 10;
 /// How often recorded durations are folded into their histograms.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
@@ -265,12 +268,22 @@ fn targets(settings: &Settings, engine: Option<&Engine>) -> Targets {
 fn spawn_projector(projector: Projector, forward: Forward) -> anyhow::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = std::thread::Builder::new().name("projector".to_owned()).spawn(move || {
+        stand_back();
         runtime.block_on(async {
             tokio::spawn(forward);
             projector.run().await;
         });
     })?;
     Ok(thread)
+}
+
+/// Lets redirects go before this thread when there is more to do than there are processors.
+/// Linux counts this by thread; elsewhere it is the whole process's, and is left alone.
+fn stand_back() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(PROJECTOR_NICENESS) {
+        tracing::debug!(%error, "the projector keeps its full share");
+    }
 }
 
 /// The hosts that lead here; the default domain first.

@@ -20,6 +20,10 @@ type DestroyResult = unsafe extern "C" fn(*mut c_void);
 /// What the engine runs: opens the port, then blocks until standard input is closed.
 const STATEMENTS: &str = "SYSTEM START LISTEN HTTP; SELECT count() FROM table";
 
+/// By how much the engine stands back when there is more to do than there are processors:
+/// redirects come first, and analytics follow.
+const NICENESS: i32 = 10;
+
 /// How often the child looks whether its parent is still there.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 /// How long after the parent's death the engine may still take to end by itself.
@@ -95,6 +99,8 @@ impl EngineArgs {
 /// `ClickHouse` ends with an error (a port in use, a data folder in use, a broken file).
 pub fn run(args: &EngineArgs) -> Result<(), EngineError> {
     ignore_stop_signals();
+    // Where it is refused, the engine takes its full share.
+    let _ = rustix::process::nice(NICENESS);
     if let Some(parent) = args.parent {
         end_with(parent)?;
     }

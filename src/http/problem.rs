@@ -107,6 +107,7 @@ impl Problem {
     }
 
     /// The fields that are wrong.
+    #[cfg(test)]
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         self.errors.keys().map(String::as_str)
     }

@@ -9,12 +9,17 @@ use clickhouse::{Client, RowOwned, RowWrite};
 use tokio::sync::watch;
 
 use super::plan::{Batch, Plan, PlanFile};
-use super::rows::{Cutter, MAX_BATCH_RECORDS, Rows};
+use super::rows::{Cutter, MAX_BATCH_RECORDS, Records};
 use super::{ProjectionError, Target, schema};
 use crate::log::Log;
 
-/// How often the log's end is looked at. It is also how long small batches gather.
+/// How often the log's end is looked at, and so how long the clicks of a quiet time gather.
 const POLL: Duration = Duration::from_millis(200);
+/// How long they gather when there are many: one large batch costs ClickHouse much less than
+/// several small ones, and a click is still seen well within two seconds.
+const POLL_BUSY: Duration = Duration::from_millis(700);
+/// From how many records on a batch tells of a busy time.
+const BUSY_RECORDS: usize = 1_000;
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 /// How long ClickHouse may take for one batch before it is sent again.
@@ -136,9 +141,10 @@ impl Projector {
                     return Ok(());
                 }
             }
+            let pause = if sent < BUSY_RECORDS { POLL } else { POLL_BUSY };
             if sent < MAX_BATCH_RECORDS {
                 tokio::select! {
-                    () = tokio::time::sleep(POLL) => {}
+                    () = tokio::time::sleep(pause) => {}
                     _ = self.stop.changed() => {}
                 }
             }
@@ -184,58 +190,56 @@ impl Projector {
             "a batch that was on its way is sent again"
         );
         let again = session.cutter.next_batch(batch.last)?;
-        let (again, rows) = again.ok_or(ProjectionError::Unreadable(batch.first))?;
+        let (again, records) = again.ok_or(ProjectionError::Unreadable(batch.first))?;
         if again != batch {
             return Err(ProjectionError::Unreadable(again.last));
         }
-        self.send(session, batch, rows).await
+        self.send(session, batch, &records).await
     }
 
     /// Sends the next batch, if the log has one. Returns how many records went.
     async fn send_next(&self, session: &mut Session) -> Result<usize, ProjectionError> {
-        let Some((batch, rows)) = session.cutter.next_batch(self.log.synced())? else {
+        let Some((batch, records)) = session.cutter.next_batch(self.log.synced())? else {
             return Ok(0);
         };
         session.plan.sending = Some(batch);
         self.plan_file.write(&session.plan)?;
-        let records = rows.clicks.len() + rows.agents.len();
-        self.send(session, batch, rows).await?;
-        Ok(records)
+        self.send(session, batch, &records).await?;
+        Ok(records.len())
     }
 
     async fn send(
         &self,
         session: &mut Session,
         batch: Batch,
-        rows: Rows,
+        records: &Records,
     ) -> Result<(), ProjectionError> {
         let started = Instant::now();
+        let token = |table| batch.token(self.log.id(), table);
         // Agents first: a click that can be read must find its agent.
-        insert(&session.client, "agents", &batch.token(self.log.id(), "agents"), &rows.agents)
-            .await?;
-        insert(&session.client, "clicks", &batch.token(self.log.id(), "clicks"), &rows.clicks)
-            .await?;
+        insert(&session.client, "agents", &token("agents"), records.agents()).await?;
+        let clicks = records.clicks();
+        let count = clicks.len() as u64;
+        insert(&session.client, "clicks", &token("clicks"), clicks).await?;
         // What the plan says of a batch that arrived is written with the next one: until then
         // it would be sent again, and dropped.
         session.plan.applied = batch.last;
         session.plan.sending = None;
         self.status.applied.store(batch.last, Ordering::Release);
         metrics::histogram!("slugline_projection_batch_seconds").record(started.elapsed());
-        metrics::counter!("slugline_projection_clicks_total").increment(rows.clicks.len() as u64);
+        metrics::counter!("slugline_projection_clicks_total").increment(count);
         Ok(())
     }
 }
 
-async fn insert<T>(
+/// Sends rows as one insert, and so as one block that ClickHouse takes whole or not at all.
+async fn insert<T: RowOwned + RowWrite>(
     client: &Client,
     table: &str,
     token: &str,
-    rows: &[T],
-) -> Result<(), ProjectionError>
-where
-    T: RowOwned + RowWrite,
-{
-    if rows.is_empty() {
+    rows: impl ExactSizeIterator<Item = Result<T, ProjectionError>>,
+) -> Result<(), ProjectionError> {
+    if rows.len() == 0 {
         return Ok(());
     }
     let insert = client.insert::<T>(table).await?;
@@ -246,7 +250,7 @@ where
         .with_setting("async_insert", "0")
         .with_timeouts(Some(SEND_TIMEOUT), Some(SEND_TIMEOUT));
     for row in rows {
-        insert.write(row).await?;
+        insert.write(&row?).await?;
     }
     Ok(insert.end().await?)
 }
