@@ -31,8 +31,8 @@ impl Recorder {
         Self {
             interpreter,
             log,
-            humans: metrics::counter!("slugline_clicks_total", "visitor" => "human"),
-            bots: metrics::counter!("slugline_clicks_total", "visitor" => "bot"),
+            humans: metrics::counter!("slugline_redirects_total", "visitor" => "human"),
+            bots: metrics::counter!("slugline_redirects_total", "visitor" => "bot"),
             lost: metrics::counter!("slugline_clicks_lost_total"),
             complained_at_ms: AtomicU64::new(0),
         }
@@ -58,10 +58,12 @@ impl Recorder {
                 }
             }
         });
-        match appended {
-            Ok(_) if interpreted.bot() != BotReason::Human => self.bots.increment(1),
-            Ok(_) => self.humans.increment(1),
-            Err(error) => self.complain(&error, visit.at_ms),
+        match interpreted.bot() {
+            BotReason::Human => self.humans.increment(1),
+            _ => self.bots.increment(1),
+        }
+        if let Err(error) = appended {
+            self.complain(&error, visit.at_ms);
         }
     }
 

@@ -12,11 +12,12 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY};
-use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use metrics::{Counter, Histogram};
 
 use crate::clicks::{Recorder, Visit};
 use crate::commands::now_ms;
+use crate::domain::slug::Slug;
 use crate::queries::links::Links;
 
 /// A redirect is for one visitor at one moment: a cached one would not be counted.
@@ -34,7 +35,6 @@ const TIMED_ONE_IN: u64 = 16;
 pub struct Redirector {
     links: Links,
     recorder: Arc<Recorder>,
-    answered: Counter,
     failed: Counter,
     duration: Histogram,
 }
@@ -45,21 +45,21 @@ impl Redirector {
         Self {
             links,
             recorder,
-            answered: metrics::counter!("slugline_redirects_total", "outcome" => "answered"),
-            failed: metrics::counter!("slugline_redirects_total", "outcome" => "failed"),
+            failed: metrics::counter!("slugline_redirects_failed_total"),
             duration: metrics::histogram!("slugline_redirect_seconds"),
         }
     }
 
-    /// The answer, if the request is for a link; `None` leaves it to the router.
-    pub fn answer<B>(&self, request: &Request<B>, peer: IpAddr) -> Option<Response<Body>> {
+    /// The answer, if the request is for a link; `None` leaves the request, untouched, to the
+    /// router.
+    pub fn answer<B>(&self, request: &mut Request<B>, peer: IpAddr) -> Option<Response<Body>> {
         let head = match *request.method() {
             Method::GET => false,
             Method::HEAD => true,
             _ => return None,
         };
         let slug = request.uri().path().strip_prefix('/')?;
-        if !crate::domain::slug::Slug::is_wellformed(slug) {
+        if !Slug::is_wellformed(slug) {
             return None;
         }
         let visit = Visit { peer, headers: request.headers(), head, at_ms: now_ms() };
@@ -82,7 +82,10 @@ impl Redirector {
             }
             _ => HeaderValue::from_maybe_shared(redirect.location_bytes.clone()),
         };
-        let mut headers = HeaderMap::with_capacity(4);
+        // The request's map becomes the answer's, and with hyper's help the next request's: so a
+        // connection allocates one, once.
+        let mut headers = std::mem::take(request.headers_mut());
+        headers.clear();
         // The URL standard's serialiser writes visible ASCII only, so this has no way to fail.
         headers.extend(location.ok().map(|location| (LOCATION, location)));
         headers.insert(CACHE_CONTROL, NEVER_STORED);
@@ -90,7 +93,6 @@ impl Redirector {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::FOUND;
         *response.headers_mut() = headers;
-        self.answered.increment(1);
         if let Some(started) = started {
             self.duration.record(started.elapsed());
         }

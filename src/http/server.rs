@@ -5,6 +5,7 @@ use std::future::{Ready, ready};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use axum::body::Body;
 use axum::http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -24,8 +25,9 @@ use super::redirect::Redirector;
 
 /// How many connections are served at once; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 16_384;
-/// How long a client may take for a request's head, the wait for a next request included.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+/// A connection on which no request is under way is ended when it brought none for one to two of
+/// these: it is idle, or its client sends a head drop by drop.
+const IDLE_PERIOD: Duration = Duration::from_secs(10);
 /// The largest head that is read, in bytes; a larger one is answered 431.
 const MAX_HEAD_BYTES: usize = 32 << 10;
 /// How long requests under way may take to end once the server stops.
@@ -46,12 +48,48 @@ pub struct Front {
 struct Connection {
     front: Front,
     peer: IpAddr,
+    activity: Arc<Activity>,
+}
+
+/// What a connection has been doing.
+///
+/// hyper's own timeout for heads would arm and disarm a timer for each request, at a tenth of
+/// what a redirect costs. These are two counters, looked at now and then.
+#[derive(Default)]
+struct Activity {
+    begun: AtomicU64,
+    ended: AtomicU64,
+}
+
+impl Activity {
+    fn begin(&self) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.ended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many requests there have been, unless one is under way.
+    fn idle_after(&self) -> Option<u64> {
+        let ended = self.ended.load(Ordering::Relaxed);
+        (self.begun.load(Ordering::Relaxed) == ended).then_some(ended)
+    }
 }
 
 /// An answer that is there, or one that the router works on.
 enum Answer {
     Redirect(Ready<Result<Response<Body>, Infallible>>),
-    Router(Pin<Box<Oneshot<Router, Request<Body>>>>),
+    Router { answer: Pin<Box<Oneshot<Router, Request<Body>>>>, _under_way: UnderWay },
+}
+
+/// A request that the router works on; over when dropped.
+struct UnderWay(Arc<Activity>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 impl Future for Answer {
@@ -60,7 +98,7 @@ impl Future for Answer {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut *self {
             Self::Redirect(answer) => Pin::new(answer).poll(context),
-            Self::Router(answer) => answer.as_mut().poll(context),
+            Self::Router { answer, .. } => answer.as_mut().poll(context),
         }
     }
 }
@@ -70,14 +108,16 @@ impl hyper::service::Service<Request<Incoming>> for Connection {
     type Error = Infallible;
     type Future = Answer;
 
-    fn call(&self, request: Request<Incoming>) -> Answer {
-        match self.front.redirector.answer(&request, self.peer) {
-            Some(response) => Answer::Redirect(ready(Ok(response))),
-            None => {
-                let router = self.front.router.clone();
-                Answer::Router(Box::pin(router.oneshot(request.map(Body::new))))
-            }
+    fn call(&self, mut request: Request<Incoming>) -> Answer {
+        self.activity.begin();
+        if let Some(response) = self.front.redirector.answer(&mut request, self.peer) {
+            self.activity.end();
+            return Answer::Redirect(ready(Ok(response)));
         }
+        let _under_way = UnderWay(Arc::clone(&self.activity));
+        let router = self.front.router.clone();
+        let answer = Box::pin(router.oneshot(request.map(Body::new)));
+        Answer::Router { answer, _under_way }
     }
 }
 
@@ -92,17 +132,20 @@ pub async fn serve(listener: TcpListener, front: Front, stop: impl Future<Output
             () = &mut stop => break,
         };
         let (stream, peer, place) = accepted;
-        let service = Connection { front: front.clone(), peer: peer.ip() };
+        let activity = Arc::new(Activity::default());
+        let service =
+            Connection { front: front.clone(), peer: peer.ip(), activity: Arc::clone(&activity) };
         let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
+            .header_read_timeout(None)
             .max_buf_size(MAX_HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), service);
         let connection = connections.watch(connection);
         tokio::spawn(async move {
-            // What a client does to its own connection is no event of the service.
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
+            tokio::select! {
+                biased;
+                // What a client does to its own connection is no event of the service.
+                _ = connection => {}
+                () = idle(&activity) => {}
             }
             drop(place);
         });
@@ -110,6 +153,19 @@ pub async fn serve(listener: TcpListener, front: Front, stop: impl Future<Output
     drop(listener);
     if tokio::time::timeout(DRAIN_TIMEOUT, connections.shutdown()).await.is_err() {
         tracing::warn!("some requests did not end in time and were cut off");
+    }
+}
+
+/// Done when no request was begun for a whole period and none is under way.
+async fn idle(activity: &Activity) {
+    let mut before = None;
+    loop {
+        tokio::time::sleep(IDLE_PERIOD).await;
+        let now = activity.idle_after();
+        if now.is_some() && now == before {
+            return;
+        }
+        before = now;
     }
 }
 
