@@ -1,21 +1,24 @@
 //! The composition root: opens, spawns, and shuts down in order.
 
+mod health;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context;
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+
+use health::{HouseHealth, install_metrics, keep_metrics};
 
 use crate::clicks::{Agents, BotList, GeoReader, Interpreter, Recorder, Syncer, VisitorSalts};
 use crate::commands::{Bootstrap, Commands, bootstrap, now_ms};
 use crate::config::{ClickHouseChoice, Settings, Source};
 use crate::domain::link::LinkPolicy;
 use crate::engine::{self, Engine, EngineConfig, EngineOptions, Package, Progress};
-use crate::http::health::{Health, Projection, Projections, Report};
 use crate::http::redirect::Redirector;
 use crate::http::server::{self, Front};
 use crate::http::{Services, Site};
@@ -32,15 +35,6 @@ const ENGINE_SHUTDOWN: Duration = Duration::from_secs(10);
 /// As the engine's own.
 #[cfg(target_os = "linux")]
 const PROJECTOR_NICENESS: i32 = 10;
-/// How often recorded durations are folded into their histograms.
-const METRICS_UPKEEP: Duration = Duration::from_secs(5);
-
-/// Buckets of the durations, in seconds: from ten microseconds, a redirect, to ten seconds.
-const BUCKETS: &[f64] = &[
-    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025,
-    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
-
 /// Serves until it is told to stop (SIGTERM, SIGINT).
 pub fn run(settings: &Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -135,6 +129,7 @@ impl House {
     fn front(&self, site: Site) -> Front {
         let links = Links::new(Arc::clone(&self.index));
         let health = HouseHealth {
+            commands: self.commands.clone(),
             mutations: Arc::clone(&self.mutations),
             clicks: Arc::clone(&self.clicks),
             index: Arc::clone(&self.index),
@@ -295,77 +290,6 @@ fn own_hosts(site: &Site) -> Vec<String> {
     hosts
 }
 
-struct HouseHealth {
-    mutations: Arc<Log>,
-    clicks: Arc<Log>,
-    index: Arc<Index>,
-    status: Arc<Status>,
-    metrics: PrometheusHandle,
-}
-
-impl Health for HouseHealth {
-    fn report(&self) -> Report {
-        let projection = |is_up: bool, offset: u64, log_end: u64, lag_ms: u64| Projection {
-            state: if is_up { "up" } else { "away" },
-            offset,
-            log_end,
-            lag_events: log_end.saturating_sub(offset),
-            lag_ms,
-        };
-        // An offset is read before its log's end: the lag may be too large by what came in
-        // between, never too small.
-        let (applied, projected) = (self.index.applied(), self.status.applied());
-        let (mutations, clicks) = (self.mutations.end(), self.clicks.end());
-        Report {
-            status: "ready",
-            version: env!("CARGO_PKG_VERSION"),
-            projections: Projections {
-                index: projection(true, applied, mutations, 0),
-                clickhouse: projection(
-                    self.status.is_connected(),
-                    projected,
-                    clicks,
-                    self.status.lag_ms(clicks),
-                ),
-            },
-        }
-    }
-
-    fn metrics(&self) -> String {
-        let report = self.report().projections;
-        for (name, projection) in [("index", report.index), ("clickhouse", report.clickhouse)] {
-            metrics::gauge!("slugline_projection_up", "projection" => name)
-                .set(f64::from(projection.state == "up"));
-            metrics::gauge!("slugline_projection_offset", "projection" => name)
-                .set(projection.offset as f64);
-            metrics::gauge!("slugline_projection_lag_events", "projection" => name)
-                .set(projection.lag_events as f64);
-            metrics::gauge!("slugline_projection_lag_seconds", "projection" => name)
-                .set(projection.lag_ms as f64 / 1_000.0);
-        }
-        metrics::gauge!("slugline_log_unsynced_events", "log" => "clicks")
-            .set((self.clicks.end() - self.clicks.synced()) as f64);
-        self.metrics.render()
-    }
-}
-
-fn install_metrics() -> anyhow::Result<PrometheusHandle> {
-    let recorder = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), BUCKETS)?
-        .build_recorder();
-    let handle = recorder.handle();
-    metrics::set_global_recorder(recorder)
-        .map_err(|_| anyhow::anyhow!("metrics are set up twice"))?;
-    Ok(handle)
-}
-
-async fn keep_metrics(handle: PrometheusHandle) {
-    loop {
-        tokio::time::sleep(METRICS_UPKEEP).await;
-        handle.run_upkeep();
-    }
-}
-
 #[allow(
     clippy::print_stdout,
     reason = "the token is for the person at the terminal, not for a log"
@@ -387,10 +311,10 @@ async fn reload_on_hangup(recorder: Arc<Recorder>) {
         match reloaded {
             Ok(Ok(())) => tracing::info!("the geo database was read again"),
             Ok(Err(error)) => {
-                tracing::error!(%error, "the geo database could not be read; the old one stays")
+                tracing::error!(%error, "the geo database could not be read; the old one stays");
             }
             Err(error) => {
-                tracing::error!(%error, "reading the geo database panicked; the old one stays")
+                tracing::error!(%error, "reading the geo database panicked; the old one stays");
             }
         }
     }

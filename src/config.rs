@@ -25,7 +25,7 @@ pub struct ServeArgs {
     /// The folder of all data [default: ./data]
     #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
-    /// Where visitors reach the service; short URLs begin with it [default: http://LISTEN]
+    /// Where visitors reach the service; short URLs begin with it [default: http and --listen]
     #[arg(long, env = "SLUGLINE_PUBLIC_URL", value_name = "URL")]
     public_url: Option<Url>,
     /// A ClickHouse (24.8 or later) to use instead of the embedded one

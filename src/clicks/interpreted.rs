@@ -29,7 +29,7 @@ impl Interpreted {
         Self { at_ms, link_part: target.part.clone(), visit_part, visit_bot, agent }
     }
 
-    /// The encoding of the [`Click`]: one part behind the other.
+    /// The encoding of the [`Click`](crate::domain::click::Click): one part behind the other.
     ///
     /// The agent's comes last: of a field that occurs twice, the last one counts, so its reason
     /// for a bot wins over the visit's. `Human`, being the default, isn't encoded and wins over

@@ -108,7 +108,6 @@ impl Commands {
             mpsc::error::TrySendError::Full(_) => CommandError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => stopped(),
         })?;
-        metrics::gauge!("slugline_commands_waiting").set(self.waiting() as f64);
         answered.await.map_err(|_| stopped())?
     }
 
@@ -130,12 +129,15 @@ struct Dispatcher {
     failed: Option<String>,
 }
 
+/// Whoever asked, and what he is told if the log takes the group: the outcome, and whether it is
+/// a replay.
+type Answer = (oneshot::Sender<Result<Done, CommandError>>, Result<(Outcome, bool), CommandError>);
+
 /// A group on its way: who is to be answered, and with what if the log takes the group.
 struct Group<'a> {
     pending: Pending<'a>,
     events: Vec<(u16, Vec<u8>)>,
-    answers:
-        Vec<(oneshot::Sender<Result<Done, CommandError>>, Result<(Outcome, bool), CommandError>)>,
+    answers: Vec<Answer>,
 }
 
 impl Dispatcher {

@@ -122,10 +122,10 @@ mod tests {
         let mut byte = 0_u8;
         for len in [1, GENERATED_LEN, 40] {
             let slug = Slug::generate(len, |bytes| {
-                bytes.iter_mut().for_each(|place| {
+                for place in bytes {
                     byte = byte.wrapping_add(37);
                     *place = byte;
-                });
+                }
             });
             assert_eq!(slug.as_str().len(), len);
             assert!(slug.as_str().bytes().all(|letter| UNAMBIGUOUS.contains(&letter)));

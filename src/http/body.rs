@@ -27,10 +27,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        check_content_type(parts.headers.get(CONTENT_TYPE).map(|value| value.as_bytes()))?;
+        check_content_type(parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes))?;
         let bytes = axum::body::to_bytes(body, MAX_BODY_BYTES).await.map_err(|error| {
             let source = std::error::Error::source(&error);
-            if source.is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>()) {
+            if source.is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>) {
                 let detail = format!("The body is larger than {MAX_BODY_BYTES} bytes.");
                 Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", detail)
             } else {

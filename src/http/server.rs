@@ -114,10 +114,10 @@ impl hyper::service::Service<Request<Incoming>> for Connection {
             self.activity.end();
             return Answer::Redirect(ready(Ok(response)));
         }
-        let _under_way = UnderWay(Arc::clone(&self.activity));
+        let under_way = UnderWay(Arc::clone(&self.activity));
         let router = self.front.router.clone();
         let answer = Box::pin(router.oneshot(request.map(Body::new)));
-        Answer::Router { answer, _under_way }
+        Answer::Router { answer, _under_way: under_way }
     }
 }
 

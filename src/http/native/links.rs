@@ -272,12 +272,11 @@ pub async fn list(
         params.refuse("cursor", "can't be combined with page");
     }
     params.finish()?;
-    let (part, page) = match cursor {
-        Some(Ok(id)) => (Part::Before(id), None),
-        _ => {
-            let page = page.unwrap_or(1);
-            (Part::Page(usize::try_from(page).unwrap_or(usize::MAX)), Some(page))
-        }
+    let (part, page) = if let Some(Ok(id)) = cursor {
+        (Part::Before(id), None)
+    } else {
+        let page = page.unwrap_or(1);
+        (Part::Page(usize::try_from(page).unwrap_or(usize::MAX)), Some(page))
     };
     let list = services.links.list(actor.workspace, part, usize::try_from(limit).unwrap_or(1))?;
     let ids: Vec<_> = list.links.iter().map(|link| link.id).collect();

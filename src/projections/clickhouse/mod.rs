@@ -2,7 +2,7 @@
 //!
 //! **How a click gets there once.** The [projector](Projector) cuts the log into batches: a
 //! range of offsets, all of one month, because an insert is atomic inside one partition only.
-//! The batch's bounds are [persisted](plan) before it is sent, and its deduplication token
+//! The batch's bounds are persisted (`plan`) before it is sent, and its deduplication token
 //! names log, month and bounds. Whatever dies in between, the next attempt sends the same range
 //! under the same token, and ClickHouse drops what it has already.
 //!

@@ -1,0 +1,104 @@
+//! How the service is, for those who run it: the state of the projections, and the metrics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::gauge;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+use crate::commands::Commands;
+use crate::http::health::{Health, Projection, Projections, Report};
+use crate::log::Log;
+use crate::projections::clickhouse::Status;
+use crate::projections::index::Index;
+
+/// How often recorded durations are folded into their histograms.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// Buckets of the durations, in seconds: from ten microseconds, a redirect, to ten seconds.
+const BUCKETS: &[f64] = &[
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025,
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// Looks at what is open.
+pub struct HouseHealth {
+    pub commands: Commands,
+    pub mutations: Arc<Log>,
+    pub clicks: Arc<Log>,
+    pub index: Arc<Index>,
+    pub status: Arc<Status>,
+    pub metrics: PrometheusHandle,
+}
+
+impl Health for HouseHealth {
+    fn report(&self) -> Report {
+        let projection = |is_up: bool, offset: u64, log_end: u64, lag_ms: u64| Projection {
+            state: if is_up { "up" } else { "away" },
+            offset,
+            log_end,
+            lag_events: log_end.saturating_sub(offset),
+            lag_ms,
+        };
+        // An offset is read before its log's end: the lag may be too large by what came in
+        // between, never too small.
+        let (applied, projected) = (self.index.applied(), self.status.applied());
+        let (mutations, clicks) = (self.mutations.end(), self.clicks.end());
+        Report {
+            status: "ready",
+            version: env!("CARGO_PKG_VERSION"),
+            projections: Projections {
+                index: projection(true, applied, mutations, 0),
+                clickhouse: projection(
+                    self.status.is_connected(),
+                    projected,
+                    clicks,
+                    self.status.lag_ms(clicks),
+                ),
+            },
+        }
+    }
+
+    fn metrics(&self) -> String {
+        let report = self.report().projections;
+        for (name, projection) in [("index", report.index), ("clickhouse", report.clickhouse)] {
+            let is_up = u64::from(projection.state == "up");
+            set("slugline_projection_up", "projection", name, is_up);
+            set("slugline_projection_offset", "projection", name, projection.offset);
+            set("slugline_projection_lag_events", "projection", name, projection.lag_events);
+            set("slugline_projection_lag_milliseconds", "projection", name, projection.lag_ms);
+        }
+        for (name, log) in [("mutations", &self.mutations), ("clicks", &self.clicks)] {
+            let synced = log.synced();
+            set("slugline_log_end", "log", name, log.end());
+            set("slugline_log_unsynced_events", "log", name, log.end().saturating_sub(synced));
+        }
+        set("slugline_queue_waiting", "queue", "commands", self.commands.waiting() as u64);
+        self.metrics.render()
+    }
+}
+
+/// Sets a gauge. Beyond 2⁵³ it is off by one; no offset comes near.
+#[allow(clippy::cast_precision_loss, reason = "see above")]
+fn set(name: &'static str, label: &'static str, value: &'static str, to: u64) {
+    gauge!(name, label => value).set(to as f64);
+}
+
+/// Takes all metrics of the process from here on.
+pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), BUCKETS)?
+        .build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder)
+        .map_err(|_| anyhow::anyhow!("metrics are set up twice"))?;
+    Ok(handle)
+}
+
+/// Folds what was recorded into the histograms, for as long as the service runs.
+pub async fn keep_metrics(handle: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(METRICS_UPKEEP).await;
+        handle.run_upkeep();
+    }
+}
