@@ -80,7 +80,8 @@ impl House {
     fn open(settings: &Settings, site: &Site, metrics: PrometheusHandle) -> anyhow::Result<Self> {
         let data = settings.data_dir.as_path();
         let agents = read_crawlers(&settings.crawler_list)?;
-        let geo = GeoReader::new(data_file(&settings.geo_db, &Package::countries())?)?;
+        let geo_db = data_file(&settings.geo_db, &Package::countries())?;
+        let geo = GeoReader::new(geo_db.clone()).with_context(|| shown(geo_db.as_deref()))?;
         let engine = start_engine(settings)?;
 
         let mutations = Arc::new(open_log(&data.join("log/mutations"))?);
@@ -172,6 +173,10 @@ fn open_log(folder: &Path) -> anyhow::Result<Log> {
     Ok(Log::open(Arc::new(DiskStorage), folder, LogOptions::default())?)
 }
 
+fn shown(path: Option<&Path>) -> String {
+    path.unwrap_or(Path::new("none")).display().to_string()
+}
+
 /// A data file that is there, fetched if need be; `None` where it is done without.
 fn data_file(source: &Source, package: &Package) -> anyhow::Result<Option<std::path::PathBuf>> {
     Ok(match source {
@@ -184,11 +189,13 @@ fn data_file(source: &Source, package: &Package) -> anyhow::Result<Option<std::p
 }
 
 /// A list that is being compiled on a thread of its own, which takes a while.
-struct Crawlers(Option<JoinHandle<Result<BotList, crate::clicks::BotListError>>>);
+struct Crawlers(Option<JoinHandle<anyhow::Result<BotList>>>);
 
 fn read_crawlers(source: &Source) -> anyhow::Result<Crawlers> {
     let path = data_file(source, &Package::crawlers())?;
-    Ok(Crawlers(path.map(|path| std::thread::spawn(move || BotList::load(path)))))
+    Ok(Crawlers(path.map(|path| {
+        std::thread::spawn(move || BotList::load(&path).with_context(|| shown(Some(&path))))
+    })))
 }
 
 impl Crawlers {

@@ -176,56 +176,15 @@ impl LinkInput {
                 invalid.check("destination", Err("is required".to_owned()))
             }
         };
-        let domain = match self.domain {
-            Field::Absent => old.map_or_else(String::new, |fields| fields.domain.clone()),
-            Field::Null => String::new(),
-            Field::Value(name) if policy.is_default(&name) => String::new(),
-            Field::Value(name) => {
-                invalid.add("domain", format!("`{name}` is no domain of this workspace"));
-                String::new()
-            }
-        };
-        let mut text = |name: &str, field: Field<String>, old: Option<&String>, max: usize| {
-            let new = field.over(old.cloned());
-            new.and_then(|text| invalid.check(name, plain_text(&text, max)).flatten())
-        };
-        let was = old.map(|fields| &fields.utm);
-        let utm = Utm {
-            source: text(
-                "utm_source",
-                self.utm_source,
-                was.and_then(|utm| utm.source.as_ref()),
-                MAX_UTM_CHARS,
-            ),
-            medium: text(
-                "utm_medium",
-                self.utm_medium,
-                was.and_then(|utm| utm.medium.as_ref()),
-                MAX_UTM_CHARS,
-            ),
-            campaign: text(
-                "utm_campaign",
-                self.utm_campaign,
-                was.and_then(|utm| utm.campaign.as_ref()),
-                MAX_UTM_CHARS,
-            ),
-            content: text(
-                "utm_content",
-                self.utm_content,
-                was.and_then(|utm| utm.content.as_ref()),
-                MAX_UTM_CHARS,
-            ),
-            term: text(
-                "utm_term",
-                self.utm_term,
-                was.and_then(|utm| utm.term.as_ref()),
-                MAX_UTM_CHARS,
-            ),
-        };
-        let title = text(
+        let domain = policy.domain(self.domain, old.map(|fields| fields.domain.clone()));
+        let domain = invalid.check("domain", domain).unwrap_or_default();
+        let asked =
+            [self.utm_source, self.utm_medium, self.utm_campaign, self.utm_content, self.utm_term];
+        let utm = invalid.utm(asked, old.map(|fields| fields.utm.clone()).unwrap_or_default());
+        let title = invalid.text(
             "title",
             self.title,
-            old.and_then(|fields| fields.title.as_ref()),
+            old.and_then(|fields| fields.title.clone()),
             MAX_TITLE_CHARS,
         );
         let forward_query =
@@ -240,8 +199,48 @@ impl LinkInput {
 }
 
 impl LinkPolicy {
-    fn is_default(&self, name: &str) -> bool {
-        self.own_hosts.first().is_some_and(|host| host.eq_ignore_ascii_case(name))
+    /// The domain that is asked for, over the one that stands; empty for the default one.
+    fn domain(&self, asked: Field<String>, before: Option<String>) -> Result<String, String> {
+        match asked {
+            Field::Absent => Ok(before.unwrap_or_default()),
+            Field::Null => Ok(String::new()),
+            Field::Value(name) => {
+                let default = self.own_hosts.first();
+                if default.is_some_and(|host| host.eq_ignore_ascii_case(&name)) {
+                    return Ok(String::new());
+                }
+                Err(format!("`{name}` is no domain of this workspace"))
+            }
+        }
+    }
+}
+
+impl Invalid {
+    /// The parameters in the order of [`Utm`]'s fields, over those that stand.
+    fn utm(&mut self, asked: [Field<String>; 5], before: Utm) -> Utm {
+        let [source, medium, campaign, content, term] = asked;
+        Utm {
+            source: self.text("utm_source", source, before.source, MAX_UTM_CHARS),
+            medium: self.text("utm_medium", medium, before.medium, MAX_UTM_CHARS),
+            campaign: self.text("utm_campaign", campaign, before.campaign, MAX_UTM_CHARS),
+            content: self.text("utm_content", content, before.content, MAX_UTM_CHARS),
+            term: self.text("utm_term", term, before.term, MAX_UTM_CHARS),
+        }
+    }
+
+    /// A text over the one that stands, checked if it is new.
+    fn text(
+        &mut self,
+        name: &str,
+        asked: Field<String>,
+        before: Option<String>,
+        max_chars: usize,
+    ) -> Option<String> {
+        match asked {
+            Field::Absent => before,
+            Field::Null => None,
+            Field::Value(text) => self.check(name, plain_text(&text, max_chars)).flatten(),
+        }
     }
 }
 

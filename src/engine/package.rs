@@ -25,9 +25,9 @@ pub struct Package {
 /// Which file of a package is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
-    /// The file of this name.
+    /// The file of this name, in whatever folder of the package.
     Named(&'static str),
-    /// The file of this name before its last dot, whatever comes after: shared libraries end
+    /// The file right at the package's top of this name before its last dot, whatever comes after: shared libraries end
     /// differently from system to system.
     Stem(&'static str),
 }

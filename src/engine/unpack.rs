@@ -44,9 +44,7 @@ fn unpack_entry(wanted: Entry, tarball: &Path, to: &Path) -> io::Result<bool> {
         if entry.header().entry_type() != EntryType::Regular {
             continue;
         }
-        let Some(name) = top_level_name(&entry.path()?).filter(|name| wanted.matches(name)) else {
-            continue;
-        };
+        let Some(name) = wanted_name(&entry.path()?, wanted) else { continue };
         let mut file = File::create_new(to.join(name))?;
         io::copy(&mut entry, &mut file)?;
         file.sync_all()?;
@@ -56,13 +54,17 @@ fn unpack_entry(wanted: Entry, tarball: &Path, to: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
-/// The name of a file right below the tarball's one top folder (npm's is `package/`).
-fn top_level_name(path: &Path) -> Option<String> {
-    let mut parts = path.components();
-    match (parts.next()?, parts.next()?, parts.next()) {
-        (Component::Normal(_), Component::Normal(name), None) => name.to_str().map(str::to_owned),
-        _ => None,
-    }
+/// The bare name of the file at a tarball's path, if it is the one wanted: a named file anywhere
+/// below the one top folder (npm's is `package/`), another right below it.
+fn wanted_name(path: &Path, wanted: Entry) -> Option<String> {
+    let parts: Vec<_> = path.components().collect();
+    let is_plain = parts.iter().all(|part| matches!(part, Component::Normal(_)));
+    let is_deep_enough = match wanted {
+        Entry::Named(_) => parts.len() >= 2,
+        Entry::Stem(_) => parts.len() == 2,
+    };
+    let name = path.file_name()?.to_str()?;
+    (is_plain && is_deep_enough && wanted.matches(name)).then(|| name.to_owned())
 }
 
 /// Removes a folder and all in it; that it is not there is as good.

@@ -1,8 +1,10 @@
 //! JSON bodies, read strictly: what is wrong is named by its field.
 
+use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
@@ -11,6 +13,9 @@ use crate::domain::event::Idempotency;
 
 /// The largest body that is read, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// How much of a larger body is read, to be thrown away, before its sender is cut off.
+const MAX_DISCARDED_BYTES: usize = 32 << 20;
 
 const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 
@@ -28,15 +33,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         check_content_type(parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes))?;
-        let bytes = axum::body::to_bytes(body, MAX_BODY_BYTES).await.map_err(|error| {
-            let source = std::error::Error::source(&error);
-            if source.is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>) {
-                let detail = format!("The body is larger than {MAX_BODY_BYTES} bytes.");
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", detail)
-            } else {
-                Problem::new(StatusCode::BAD_REQUEST, "VALIDATION_ERROR", "The body broke off.")
-            }
-        })?;
+        let bytes = read(body).await?;
         let value = parse(&bytes)?;
         let idempotency = match parts.headers.get("idempotency-key") {
             None => None,
@@ -60,6 +57,31 @@ fn idempotency_key(value: &HeaderValue) -> Result<String, Problem> {
     text.map(str::to_owned).ok_or_else(|| Problem::field("Idempotency-Key", rule))
 }
 
+/// Reads a body up to its bound. A larger one is still taken off the wire, within reason: a client
+/// that is cut off while it sends would not see the answer.
+async fn read(mut body: Body) -> Result<Vec<u8>, Problem> {
+    let (mut bytes, mut total) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| {
+            Problem::new(StatusCode::BAD_REQUEST, "VALIDATION_ERROR", "The body broke off.")
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        total += data.len();
+        if total > MAX_DISCARDED_BYTES {
+            break;
+        }
+        if total <= MAX_BODY_BYTES {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    if total <= MAX_BODY_BYTES {
+        return Ok(bytes);
+    }
+    let detail = format!("The body is larger than {MAX_BODY_BYTES} bytes.");
+    let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", detail);
+    Err(problem.naming("body", format!("must not be larger than {MAX_BODY_BYTES} bytes")))
+}
+
 fn check_content_type(value: Option<&[u8]>) -> Result<(), Problem> {
     let text = value.and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default();
     let essence = text.split(';').next().unwrap_or_default().trim();
@@ -69,7 +91,9 @@ fn check_content_type(value: Option<&[u8]>) -> Result<(), Problem> {
         return Ok(());
     }
     let detail = "The body must be JSON, sent with `Content-Type: application/json`.";
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", detail))
+    let problem =
+        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", detail);
+    Err(problem.naming("Content-Type", "must be application/json"))
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {

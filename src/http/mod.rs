@@ -19,7 +19,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::header::ACCEPT;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::{Next, from_fn};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
@@ -103,9 +103,12 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
 }
 
 /// No link and no path of the service: a small page, or a problem for those who ask for JSON.
-async fn not_found(headers: HeaderMap) -> Response {
+async fn not_found(uri: Uri, headers: HeaderMap) -> Response {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let wants_json = accept.contains("json") && !accept.contains("text/html");
+    if uri.path().starts_with("/api/") {
+        return Problem::not_found("path").into_response();
+    }
     if wants_json {
         return Problem::not_found("link").into_response();
     }

@@ -1,11 +1,24 @@
-//! Query strings, read strictly: each parameter is taken by name, and what is left is refused.
+//! Paths and query strings, read strictly: each parameter is taken by name, and what is left is refused.
 
 use std::collections::BTreeMap;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 
 use super::problem::Problem;
+
+/// The one name in a request's path: a link's id or slug, a token's id.
+pub struct Name(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        // What is no text can't be the name of anything.
+        let name = Path::<String>::from_request_parts(parts, state).await;
+        name.map(|Path(name)| Self(name)).map_err(|_| Problem::not_found("thing"))
+    }
+}
 
 /// The parameters of a request that have not been taken yet.
 pub struct Params {

@@ -79,6 +79,12 @@ impl Problem {
         Self::invalid([(name, vec![reason])].into())
     }
 
+    /// The same, naming a field that is the reason for it.
+    pub fn naming(mut self, name: &str, reason: impl Into<String>) -> Self {
+        self.errors.insert(name.to_owned(), vec![reason.into()]);
+        self
+    }
+
     /// 400: fields break rules.
     pub fn invalid(errors: BTreeMap<String, Vec<String>>) -> Self {
         let fields: Vec<_> =
@@ -196,8 +202,7 @@ impl From<DomainError> for Problem {
             DomainError::Invalid(invalid) => Self::invalid(invalid.fields().clone()),
             DomainError::NotFound(what) => Self::not_found(what),
             DomainError::SlugTaken(_) => {
-                let errors = [("slug".to_owned(), vec!["is taken".to_owned()])].into();
-                Self { errors, ..Self::new(status, code, sentence(&error)) }
+                Self::new(status, code, sentence(&error)).naming("slug", "is taken")
             }
             DomainError::VersionMismatch { .. }
             | DomainError::IdempotencyKeyReused

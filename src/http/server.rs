@@ -27,7 +27,7 @@ use super::redirect::Redirector;
 const MAX_CONNECTIONS: usize = 16_384;
 /// A connection on which no request is under way is ended when it brought none for one to two of
 /// these: it is idle, or its client sends a head drop by drop.
-const IDLE_PERIOD: Duration = Duration::from_secs(10);
+const IDLE_PERIOD: Duration = Duration::from_secs(8);
 /// The largest head that is read, in bytes; a larger one is answered 431.
 const MAX_HEAD_BYTES: usize = 32 << 10;
 /// How long requests under way may take to end once the server stops.

@@ -4,7 +4,7 @@
 //! (`/analytics`) document.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use jiff::Timestamp;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use utoipa::ToSchema;
@@ -16,7 +16,7 @@ use crate::domain::country;
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::auth::{AnalyticsRead, Can};
-use crate::http::params::Params;
+use crate::http::params::{Name, Params};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::queries::analytics::{Bots, Dimension, Scope};
 use crate::queries::window::{Unit, Window};
@@ -164,7 +164,7 @@ fn start(window: Option<Window>) -> Result<Option<Timestamp>, Problem> {
 pub async fn clicks(
     State(services): State<Services>,
     actor: Can<AnalyticsRead>,
-    Path(name): Path<String>,
+    Name(name): Name,
     params: Params,
 ) -> Result<Json<Data<ClicksView>>, Problem> {
     let asked = Asked::take(params)?;
@@ -190,7 +190,7 @@ pub async fn clicks(
 pub async fn summary(
     State(services): State<Services>,
     actor: Can<AnalyticsRead>,
-    Path(name): Path<String>,
+    Name(name): Name,
     params: Params,
 ) -> Result<Json<Data<SummaryView>>, Problem> {
     let asked = Asked::take(params)?;
@@ -222,7 +222,7 @@ macro_rules! breakdowns {
         pub async fn $name(
             State(services): State<Services>,
             actor: Can<AnalyticsRead>,
-            Path(name): Path<String>,
+            Name(name): Name,
             params: Params,
         ) -> Result<Json<Data<BreakdownView>>, Problem> {
             breakdown(&services, &actor, &name, params, Dimension::$dimension).await

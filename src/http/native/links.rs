@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header::{ETAG, IF_MATCH, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -19,7 +19,7 @@ use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::auth::{Can, LinksRead, LinksWrite};
 use crate::http::body::JsonBody;
-use crate::http::params::Params;
+use crate::http::params::{Name, Params};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::queries::analytics::Counts;
 use crate::queries::links::Part;
@@ -305,7 +305,7 @@ pub async fn list(
 pub async fn read(
     State(services): State<Services>,
     actor: Can<LinksRead>,
-    Path(name): Path<String>,
+    Name(name): Name,
 ) -> Result<Response, Problem> {
     let link = find(&services, &actor, &name)?;
     Ok(answer(&services, StatusCode::OK, link, false).await)
@@ -327,7 +327,7 @@ pub async fn read(
 pub async fn replace(
     State(services): State<Services>,
     actor: Can<LinksWrite>,
-    Path(name): Path<String>,
+    Name(name): Name,
     headers: HeaderMap,
     body: JsonBody<LinkBody>,
 ) -> Result<Response, Problem> {
@@ -352,7 +352,7 @@ pub async fn replace(
 pub async fn change(
     State(services): State<Services>,
     actor: Can<LinksWrite>,
-    Path(name): Path<String>,
+    Name(name): Name,
     headers: HeaderMap,
     body: JsonBody<LinkBody>,
 ) -> Result<Response, Problem> {
@@ -373,7 +373,7 @@ pub async fn change(
 pub async fn delete(
     State(services): State<Services>,
     actor: Can<LinksWrite>,
-    Path(name): Path<String>,
+    Name(name): Name,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     let command = Command::DeleteLink(named(&name)?, expected(&headers)?);

@@ -1,7 +1,7 @@
 //! `/api/v1/tokens`
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,6 +13,7 @@ use crate::domain::token::{Abilities, Token};
 use crate::http::Services;
 use crate::http::auth::{Can, UserRead, UserWrite};
 use crate::http::body::JsonBody;
+use crate::http::params::Name;
 use crate::http::problem::{Problem, ProblemBody};
 
 /// What a token is asked to be.
@@ -98,7 +99,7 @@ pub async fn list(
 pub async fn revoke(
     State(services): State<Services>,
     actor: Can<UserWrite>,
-    Path(id): Path<String>,
+    Name(id): Name,
 ) -> Result<StatusCode, Problem> {
     let id = id.parse().map_err(|_| Problem::not_found("token"))?;
     services.commands.run(*actor, Command::RevokeToken(id), None).await?;

@@ -1,0 +1,117 @@
+//! ClickHouse comes and goes; redirects and links don't.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Options, Server, TOKEN, eventually, is_alive, within};
+
+#[test]
+fn without_clickhouse_links_and_redirects_go_on_and_analytics_say_so() {
+    let server = Options::new().clickhouse_away().start();
+    let link = server.link_to("https://example.com/before");
+    assert_eq!(server.visit(&link).follow(), "https://example.com/before");
+    let changed = json!({ "destination": "https://example.com/after" });
+    let changed = server.api().patch(&link.path(), &changed).expect(200).data();
+    assert_eq!((&changed["clicks"], &changed["unique_visitors"]), (&Value::Null, &Value::Null));
+    assert_eq!(server.visit(&link).follow(), "https://example.com/after");
+    assert_eq!(server.readiness()["projections"]["clickhouse"]["state"], "away");
+
+    for path in
+        ["/analytics", &format!("{}/countries", link.path()), &format!("{}/clicks", link.path())]
+    {
+        let refused = server.api().get(path);
+        refused.problem(503, "ANALYTICS_UNAVAILABLE");
+        assert!(refused.header("retry-after").parse::<u32>().unwrap() > 0);
+    }
+    // A link that isn't there is no matter of ClickHouse's.
+    server.api().get("/links/nothing/clicks").problem(404, "NOT_FOUND");
+}
+
+/// The engine is killed under visits, again and again: each click is counted, and once.
+#[test]
+fn an_engine_that_dies_is_back_and_has_each_click_once() {
+    let server = Options::new().start();
+    server.await_analytics();
+    let link = server.link();
+    let mut visits = 0;
+    for _ in 0..3 {
+        let engine = eventually("there is an engine", || server.engine_pid());
+        for visit in 0..60 {
+            server.visit(&link).send().expect(302);
+            visits += 1;
+            if visit == 30 {
+                kill(engine);
+            }
+        }
+        eventually("the engine is gone", || (!is_alive(engine)).then_some(()));
+        eventually("another engine is there", || server.engine_pid().filter(|pid| *pid != engine));
+    }
+    server.await_clicks(&link, visits);
+}
+
+#[test]
+fn the_engine_goes_with_the_service_however_that_goes() {
+    let server = Options::new().start();
+    server.await_analytics();
+    let engine = eventually("there is an engine", || server.engine_pid());
+    kill(server.pid());
+    let limit = std::time::Duration::from_secs(2);
+    within(limit, "the engine is gone", || (!is_alive(engine)).then_some(()));
+}
+
+/// One slugline's engine is another's server: the same code speaks to both.
+#[test]
+fn a_clickhouse_server_can_be_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let package = slugline::engine::Package::engine().unwrap();
+    let cache = slugline::engine::default_cache_dir().unwrap();
+    let lib = slugline::engine::fetch(&package, &cache, slugline::engine::Progress::Shown).unwrap();
+    let engine = slugline::engine::Engine::start(slugline::engine::EngineOptions {
+        exe: env!("CARGO_BIN_EXE_slugline").into(),
+        lib,
+        data_dir: folder.path().join("clickhouse"),
+        run_dir: folder.path().join("run"),
+        config: slugline::engine::EngineConfig::default(),
+    })
+    .unwrap();
+    let endpoint = eventually("the engine is up", || engine.endpoint().borrow().clone());
+    let server = Options::new()
+        .flag("--clickhouse-url", &endpoint.url)
+        .flag("--clickhouse-user", &endpoint.user)
+        .env("SLUGLINE_CLICKHOUSE_PASSWORD", endpoint.password.expose())
+        .flag("--clickhouse-database", &endpoint.database)
+        .start();
+    assert_eq!(server.engine_pid(), None, "no engine of its own is started");
+    let link = server.link();
+    server.visit(&link).send().expect(302);
+    server.await_clicks(&link, 1);
+    assert!(!server.stderr.contains(endpoint.password.expose()), "the password is not logged");
+
+    // Its analytics are of this log alone: another slugline is told to keep away.
+    let other = Options::new()
+        .flag("--clickhouse-url", &endpoint.url)
+        .flag("--clickhouse-user", &endpoint.user)
+        .env("SLUGLINE_CLICKHOUSE_PASSWORD", endpoint.password.expose())
+        .start();
+    eventually("the other one is told", || other.stderr.contains("of another log").then_some(()));
+    other.api_as(TOKEN).get("/analytics").problem(503, "ANALYTICS_UNAVAILABLE");
+    drop(server);
+    engine.shutdown(std::time::Duration::from_secs(5));
+}
+
+fn kill(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+#[test]
+fn clicks_of_a_time_without_clickhouse_are_projected_later() {
+    let first = Options::new().clickhouse_away().start();
+    let link = first.link();
+    for _ in 0..5 {
+        first.visit(&link).send().expect(302);
+    }
+    let data = first.data.clone();
+    assert!(first.stop().success());
+    let second: Server = Options::at(&data).start();
+    second.await_clicks(&link, 5);
+}

@@ -1,0 +1,156 @@
+//! What was answered is there afterwards, whatever happens to the process or to its index.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use serde_json::json;
+
+use crate::harness::{Link, Options, Server, TOKEN, eventually};
+
+const VISITORS: u64 = 4;
+const WRITERS: u64 = 2;
+
+/// What clients saw of a server that was killed under them.
+struct Seen {
+    /// Redirects that were answered.
+    answered: u64,
+    /// Links whose creation was answered.
+    created: Vec<Link>,
+}
+
+/// Visits and creates from several threads, and SIGKILLs the server in the midst of it.
+fn load_and_kill(server: Server, link: &Link) -> Seen {
+    let (answered, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    let created = std::thread::scope(|scope| {
+        for _ in 0..VISITORS {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let Ok(answer) = server.visit(link).try_send() else { return };
+                    assert_eq!(answer.status, 302);
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let writers: Vec<_> =
+            (0..WRITERS).map(|_| scope.spawn(|| create_until_cut_off(&server))).collect();
+        eventually("some thousand visits", || {
+            (answered.load(Ordering::Relaxed) > 3_000).then_some(())
+        });
+        server.signal(rustix::process::Signal::KILL);
+        stop.store(true, Ordering::Relaxed);
+        writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
+    });
+    drop(server);
+    Seen { answered: answered.into_inner(), created }
+}
+
+fn create_until_cut_off(server: &Server) -> Vec<Link> {
+    let mut created = Vec::new();
+    let url = format!("{}/api/v1/links", server.base);
+    let client = crate::harness::client();
+    loop {
+        let body = json!({ "destination": "https://example.com" });
+        let Ok(answer) = client.post(&url).bearer_auth(TOKEN).json(&body).send() else {
+            return created;
+        };
+        assert_eq!(answer.status(), 201);
+        let Ok(answer) = answer.json::<serde_json::Value>() else { return created };
+        created.push(Link::of(&answer["data"]));
+    }
+}
+
+#[test]
+fn a_kill_loses_no_answer_and_counts_no_click_twice() {
+    let server = Options::new().start();
+    server.await_analytics();
+    let (data, link) = (server.data.clone(), server.link());
+    let mut answered = 0;
+    let mut again = server;
+    let mut created = Vec::new();
+    for _ in 0..2 {
+        let seen = load_and_kill(again, &link);
+        answered += seen.answered;
+        created.extend(seen.created);
+        again = Options::at(&data).start();
+    }
+    let logged = data.logged_clicks_of(&link).len() as u64;
+    // Beyond what was answered there may be a click whose answer was cut off, one a visitor.
+    assert!((answered..=answered + 2 * VISITORS).contains(&logged), "{answered}, {logged} logged");
+    again.await_clicks(&link, logged);
+    assert!(!created.is_empty());
+    for link in &created {
+        again.api().get(&format!("/links/{}", link.id)).expect(200);
+    }
+}
+
+#[test]
+fn a_stop_in_order_leaves_nothing_to_do() {
+    let server = Options::new().start();
+    server.await_analytics();
+    let (data, link) = (server.data.clone(), server.link());
+    for _ in 0..50 {
+        server.visit(&link).send().expect(302);
+    }
+    assert!(server.stop().success());
+    assert_eq!(data.logged_clicks_of(&link).len(), 50);
+    Options::at(&data).start().await_clicks(&link, 50);
+}
+
+#[test]
+fn an_index_that_is_gone_or_garbage_is_rebuilt() {
+    let server = Options::links_only().public_url("https://sho.rt").start();
+    let data = server.data.clone();
+    let kept = server.api().create(
+        &json!({ "destination": "https://example.com/kept", "slug": "kept", "title": "Kept" }),
+    );
+    let gone = server.link();
+    server.api().delete(&gone.path()).expect(204);
+    server.api().patch(&kept.path(), &json!({ "utm_source": "x" })).expect(200);
+    let before = server.api().get(&kept.path()).expect(200).data();
+    drop(server);
+
+    for damage in ["gone", "garbage", "cut"] {
+        let index = data.path().join("index");
+        match damage {
+            "gone" => fs::remove_dir_all(&index).unwrap(),
+            _ => {
+                for entry in fs::read_dir(&index).unwrap().map(Result::unwrap) {
+                    if entry.path().is_file() {
+                        let bytes = fs::read(entry.path()).unwrap();
+                        let cut = bytes[..bytes.len() / 2].to_vec();
+                        let garbage = vec![0xA5; bytes.len()];
+                        fs::write(entry.path(), if damage == "cut" { cut } else { garbage })
+                            .unwrap();
+                    }
+                }
+            }
+        }
+        let server = Options::links_only().public_url("https://sho.rt").over(&data).start();
+        assert_eq!(server.api().get("/links/kept").expect(200).data(), before, "{damage}");
+        assert_eq!(server.visit(&kept).follow(), "https://example.com/kept?utm_source=x");
+        server.api().get(&gone.path()).problem(404, "NOT_FOUND");
+        let list = server.api().get("/links").expect(200).json();
+        assert_eq!(list["meta"]["total"], 1, "{damage}");
+    }
+}
+
+/// The analytics' tables go with their folder, and come again from the log.
+#[test]
+fn analytics_that_are_gone_are_projected_anew() {
+    let server = Options::new().start();
+    let (data, link) = (server.data.clone(), server.link());
+    for _ in 0..7 {
+        server.visit(&link).send().expect(302);
+    }
+    server.await_clicks(&link, 7);
+    assert!(server.stop().success());
+    fs::remove_dir_all(data.path().join("clickhouse")).unwrap();
+    let again = Options::at(&data).start();
+    again.await_clicks(&link, 7);
+    assert!(again.stop().success());
+    // And where only the plan is lost, nothing is counted twice.
+    fs::remove_file(data.path().join("clickhouse.plan")).unwrap();
+    let again = Options::at(&data).start();
+    again.visit(&link).send().expect(302);
+    again.await_clicks(&link, 8);
+}

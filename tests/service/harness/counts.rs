@@ -1,0 +1,46 @@
+//! What analytics say of a link.
+
+use std::collections::BTreeMap;
+
+use super::client::Link;
+use super::eventually;
+use super::server::Server;
+
+impl Server {
+    /// How often a link was clicked this month and the last, by these visitors (`exclude`,
+    /// `include` or `only` bots).
+    #[track_caller]
+    pub fn clicks_of(&self, link: &Link, bots: &str) -> u64 {
+        let path = format!("{}/clicks/summary?unit=month&units=2&bots={bots}", link.path());
+        self.api().get(&path).expect(200).data()["total_clicks"].as_u64().unwrap()
+    }
+
+    /// Waits until analytics have this many clicks of a link, bots included.
+    #[track_caller]
+    pub fn await_clicks(&self, link: &Link, count: u64) {
+        self.await_projection();
+        assert_eq!(self.clicks_of(link, "include"), count);
+    }
+
+    /// A breakdown (`countries`, `devices?bots=only`): value to clicks.
+    #[track_caller]
+    pub fn breakdown(&self, link: &Link, noun: &str) -> BTreeMap<String, u64> {
+        let data = self.api().get(&format!("{}/{noun}", link.path())).expect(200).data();
+        let rows = data["metrics"].as_array().unwrap();
+        rows.iter()
+            .map(|row| {
+                let row = row.as_object().unwrap();
+                let value = row.iter().find(|(name, _)| *name != "clicks").unwrap().1;
+                (value.as_str().unwrap().to_owned(), row["clicks"].as_u64().unwrap())
+            })
+            .collect()
+    }
+
+    /// Waits until ClickHouse is there.
+    pub fn await_analytics(&self) {
+        eventually("ClickHouse is up", || {
+            let state = self.readiness()["projections"]["clickhouse"]["state"].clone();
+            (state == "up").then_some(())
+        });
+    }
+}

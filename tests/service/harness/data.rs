@@ -1,0 +1,91 @@
+//! A data folder, and what the program says of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The program, in an environment without settings of whoever runs the tests.
+pub fn slugline() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_slugline"));
+    let settings = std::env::vars_os().map(|(name, _)| name).filter(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("SLUGLINE_") && name != "SLUGLINE_CACHE_DIR"
+    });
+    for name in settings {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A folder of data that goes when the last one who knows of it does.
+#[derive(Clone)]
+pub struct DataFolder(Arc<TempDir>);
+
+impl DataFolder {
+    pub fn new() -> Self {
+        Self(Arc::new(tempfile::Builder::new().prefix("slugline-test-").tempdir().unwrap()))
+    }
+
+    /// The folder itself, which the first start makes.
+    pub fn path(&self) -> PathBuf {
+        self.0.path().join("data")
+    }
+
+    /// `slugline log …` over this folder.
+    pub fn log_command(&self, arguments: &[&str]) -> Output {
+        slugline().arg("log").args(arguments).arg("--data-dir").arg(self.path()).output().unwrap()
+    }
+
+    /// `slugline log dump`: each record of a log (`clicks` or `mutations`).
+    #[track_caller]
+    pub fn dump(&self, log: &str) -> Vec<Value> {
+        let dump = self.log_command(&["dump", log]);
+        assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+        let text = String::from_utf8(dump.stdout).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The clicks of the log, without the user agents beside them.
+    #[track_caller]
+    pub fn logged_clicks(&self) -> Vec<Value> {
+        let records = self.dump("clicks").into_iter();
+        records.filter(|record| record["kind"] == "Click").collect()
+    }
+
+    /// The clicks of one link that are in the log.
+    #[track_caller]
+    pub fn logged_clicks_of(&self, link: &super::Link) -> Vec<Value> {
+        self.logged_clicks().into_iter().filter(|click| click["link"] == link.id.as_str()).collect()
+    }
+
+    /// The last segment file of a log.
+    pub fn last_segment(&self, log: &str) -> PathBuf {
+        let folder = self.path().join("log").join(log);
+        let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        files.filter(|path| path.extension().is_some_and(|ending| ending == "seg")).max().unwrap()
+    }
+
+    /// Each file of the folder, with its bytes.
+    pub fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut files = Vec::new();
+        collect(&self.path(), &mut files);
+        assert!(!files.is_empty());
+        files
+    }
+}
+
+fn collect(folder: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else {
+            let bytes = fs::read(&path).unwrap();
+            files.push((path, bytes));
+        }
+    }
+}

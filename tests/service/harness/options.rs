@@ -1,0 +1,97 @@
+//! How a server is started.
+
+use std::ffi::{OsStr, OsString};
+use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
+
+use super::data::{DataFolder, slugline};
+use super::server::Server;
+
+/// The owner's token of servers that are started with one.
+pub const TOKEN: &str = "owner-token-of-the-integration-tests";
+
+/// The flags and the environment of a `slugline serve`.
+#[derive(Clone)]
+pub struct Options {
+    pub data: DataFolder,
+    /// Where it listens, when that is not where it says that it is reached.
+    pub listen: Option<SocketAddr>,
+    flags: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+}
+
+impl Options {
+    /// A new data folder, the embedded ClickHouse, the fetched country database; owned by
+    /// [`TOKEN`].
+    pub fn new() -> Self {
+        let data = DataFolder::new();
+        let options = Self { data, listen: None, flags: Vec::new(), environment: Vec::new() };
+        options.env("SLUGLINE_BOOTSTRAP_TOKEN", TOKEN)
+    }
+
+    /// The same over a folder that has been served before, perhaps.
+    pub fn at(data: &DataFolder) -> Self {
+        Self { data: data.clone(), ..Self::new() }
+    }
+
+    /// Redirects and links only: no ClickHouse, no places, no crawlers. It starts at once.
+    pub fn links_only() -> Self {
+        Self::new().clickhouse_away().flag("--geo-db", "none").flag("--crawler-list", "none")
+    }
+
+    /// Names a ClickHouse where nothing listens.
+    pub fn clickhouse_away(self) -> Self {
+        self.flag("--clickhouse-url", "http://127.0.0.1:1")
+    }
+
+    /// Takes `X-Forwarded-For` of the tests' own requests for true.
+    pub fn behind_proxy(self) -> Self {
+        self.flag("--trusted-proxies", "127.0.0.1/32")
+    }
+
+    /// Visitors are told to come here; the service itself listens on a free port.
+    pub fn public_url(mut self, url: &str) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        self.listen = Some(free);
+        self.flag("--listen", free.to_string()).flag("--public-url", url)
+    }
+
+    pub fn over(mut self, data: &DataFolder) -> Self {
+        self.data = data.clone();
+        self
+    }
+
+    pub fn flag(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.flags.extend([name.into(), value.as_ref().to_owned()]);
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.environment.push((name.into(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// No token is given: the first start makes one.
+    pub fn without_token(mut self) -> Self {
+        self.environment.retain(|(name, _)| name != "SLUGLINE_BOOTSTRAP_TOKEN");
+        self
+    }
+
+    /// `slugline serve` with all of this, on a port that the system picks.
+    pub fn command(&self) -> Command {
+        let mut command = slugline();
+        command.arg("serve").arg("--data-dir").arg(self.data.path());
+        for (name, value) in [("--listen", "127.0.0.1:0"), ("--log-format", "json")] {
+            if !self.flags.iter().any(|flag| flag == name) {
+                command.args([name, value]);
+            }
+        }
+        command.args(&self.flags).envs(self.environment.iter().cloned());
+        command
+    }
+
+    /// Starts it and waits until it is ready.
+    pub fn start(&self) -> Server {
+        Server::start(self)
+    }
+}

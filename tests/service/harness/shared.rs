@@ -1,0 +1,21 @@
+//! A server that tests share which don't need their own: each has its own links.
+
+use std::sync::{Arc, Mutex, Weak};
+
+use super::options::Options;
+use super::server::Server;
+
+static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+
+/// The server of all tests that are running at the time; the last one stops it. It believes
+/// what the tests say in `X-Forwarded-For`.
+pub fn shared() -> Arc<Server> {
+    let mut shared = SHARED.lock().unwrap();
+    if let Some(server) = shared.upgrade() {
+        return server;
+    }
+    let server = Arc::new(Options::new().behind_proxy().start());
+    server.await_analytics();
+    *shared = Arc::downgrade(&server);
+    server
+}

@@ -1,0 +1,19 @@
+//! The service as its users meet it: the real program, over HTTP, with the real embedded
+//! ClickHouse.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod analytics;
+mod away;
+mod bad_input;
+mod bad_requests;
+mod clicks;
+mod corpora;
+mod durability;
+mod harness;
+mod link_lists;
+mod links;
+mod operation;
+mod privacy;
+mod redirects;
+mod repeated;
+mod tokens;

@@ -1,0 +1,182 @@
+//! Running the service: probes, metrics, logs, signals, and what it says when it can't start.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::harness::{DataFolder, Options, eventually, shared};
+
+#[test]
+fn probes_tell_how_it_is() {
+    let server = shared();
+    server.get("/livez").expect(200);
+    let ready = server.readiness();
+    assert_eq!(ready["status"], "ready");
+    for projection in ["index", "clickhouse"] {
+        let state = &ready["projections"][projection];
+        assert_eq!(state["state"], "up", "{state}");
+        for field in ["offset", "log_end", "lag_events", "lag_ms"] {
+            assert!(state[field].is_u64(), "{projection} lacks {field}: {state}");
+        }
+    }
+}
+
+#[test]
+fn metrics_tell_what_it_does() {
+    let server = Options::new().start();
+    let link = server.link();
+    for _ in 0..3 {
+        server.visit(&link).send().expect(302);
+    }
+    server.await_projection();
+    let metrics = server.get("/metrics").expect(200).text;
+    for line in [
+        "slugline_redirects_total{visitor=\"human\"} 3",
+        "slugline_clicks_lost_total 0",
+        "slugline_queue_waiting{queue=\"commands\"} 0",
+        "slugline_projection_up{projection=\"clickhouse\"} 1",
+        "slugline_projection_lag_events{projection=\"clickhouse\"} 0",
+        "slugline_projection_clicks_total 3",
+    ] {
+        assert!(metrics.contains(line), "no {line} in:\n{metrics}");
+    }
+    for name in [
+        "slugline_log_sync_seconds_bucket{log=\"mutations\"",
+        "slugline_redirect_seconds",
+        "slugline_projection_batch_seconds_count",
+    ] {
+        assert!(metrics.contains(name), "no {name} in:\n{metrics}");
+    }
+}
+
+#[test]
+fn log_lines_are_json_when_asked_for() {
+    let server = Options::links_only().start();
+    let lines = server.stop_for_log();
+    assert!(!lines.is_empty());
+    for line in lines {
+        let parsed: Value = serde_json::from_str(&line).expect(&line);
+        assert!(parsed["level"].is_string() && parsed["timestamp"].is_string(), "{line}");
+    }
+}
+
+#[test]
+fn the_geo_database_is_read_again_on_sighup() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("geo.mmdb");
+    let fixture = |name: &str| {
+        let path = format!("{}/src/clicks/fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
+        let new = folder.path().join("new.mmdb");
+        fs::copy(path, &new).unwrap();
+        fs::rename(new, &database).unwrap();
+    };
+    fixture("flat-country.mmdb");
+    let server = Options::new().clickhouse_away().flag("--geo-db", &database).start();
+    fixture("nested-city.mmdb");
+    server.signal(rustix::process::Signal::HUP);
+    eventually("the database was read again", || {
+        server.stderr.contains("was read again").then_some(())
+    });
+    fs::write(&database, b"no database").unwrap();
+    server.signal(rustix::process::Signal::HUP);
+    eventually("a broken one is refused", || {
+        server.stderr.contains("the old one stays").then_some(())
+    });
+    server.get("/livez").expect(200);
+}
+
+/// Runs `slugline serve` that must fail, and returns what it says.
+fn refusal(options: &Options) -> String {
+    let ended = options.command().output().unwrap();
+    assert!(!ended.status.success());
+    String::from_utf8(ended.stderr).unwrap()
+}
+
+#[test]
+fn two_processes_cannot_share_a_data_folder() {
+    let server = Options::links_only().start();
+    let said = refusal(&Options::links_only().over(&server.data));
+    let folder = server.data.path().display().to_string();
+    assert!(said.contains(&folder) && said.contains(&server.pid().to_string()), "{said}");
+    server.get("/livez").expect(200);
+}
+
+#[test]
+fn a_wrong_setting_is_named() {
+    for (flag, value, named) in [
+        ("--visitor-salt", "hourly", "visitor-salt"),
+        ("--trusted-proxies", "10.0.0.0/99", "trusted-proxies"),
+        ("--geo-db", "/nowhere/geo.mmdb", "/nowhere/geo.mmdb"),
+        ("--config", "/nowhere/slugline.toml", "/nowhere/slugline.toml"),
+    ] {
+        let said = refusal(&Options::new().clickhouse_away().flag(flag, value));
+        assert!(said.contains(named), "{flag}: {said}");
+    }
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let said = refusal(&Options::new().clickhouse_away().flag("--listen", &address));
+    assert!(said.contains(&address), "{said}");
+}
+
+#[test]
+fn settings_come_from_a_file_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("slugline.toml");
+    fs::write(&file, "public_url = 'https://sho.rt'\ngeo_db = 'none'\ncrawler_list = 'none'\nclickhouse_url = 'http://127.0.0.1:1'\n").unwrap();
+    let server = Options::new().flag("--config", &file).env("SLUGLINE_LOG", "debug");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut server = server.flag("--listen", free.to_string());
+    server.listen = Some(free);
+    let server = server.start();
+    let made =
+        server.api().post("/links", &json!({ "destination": "https://example.com", "slug": "a" }));
+    assert_eq!(made.expect(201).data()["short_url"], "https://sho.rt/a");
+    fs::write(&file, "lissen = '127.0.0.1:0'\n").unwrap();
+    assert!(refusal(&Options::new().flag("--config", &file)).contains("lissen"));
+}
+
+/// A machine without npm and without a cache is told what to do.
+#[test]
+fn what_can_not_be_fetched_can_be_given() {
+    let empty = tempfile::tempdir().unwrap();
+    let bare = |options: Options| {
+        options.env("SLUGLINE_CACHE_DIR", empty.path().as_os_str()).env("PATH", "/nowhere")
+    };
+    let said = refusal(&bare(Options::new()));
+    assert!(said.contains("npm") && said.contains("--crawler-list"), "{said}");
+    let said = refusal(&bare(Options::new().flag("--crawler-list", "none")));
+    assert!(said.contains("npm") && said.contains("--geo-db"), "{said}");
+    let said =
+        refusal(&bare(Options::new().flag("--crawler-list", "none").flag("--geo-db", "none")));
+    assert!(said.contains("--engine-lib") && said.contains("--clickhouse-url"), "{said}");
+}
+
+#[test]
+fn damage_in_the_log_is_reported_and_not_served_over() {
+    let server = Options::links_only().start();
+    let data: DataFolder = server.data.clone();
+    let first = server.link();
+    for _ in 0..20 {
+        server.link();
+    }
+    assert!(server.stop().success());
+    let sound = data.log_command(&["verify"]);
+    assert!(sound.status.success());
+    let report: Value =
+        serde_json::from_slice(&data.log_command(&["verify", "--json"]).stdout).unwrap();
+    assert_eq!(report["mutations"]["kinds"]["LinkCreated"], 21);
+    assert_eq!(data.dump("mutations").len(), 23, "a workspace, a token, and the links");
+
+    let segment = data.last_segment("mutations");
+    let mut bytes = fs::read(&segment).unwrap();
+    let at =
+        bytes.windows(first.slug.len()).position(|text| text == first.slug.as_bytes()).unwrap();
+    bytes[at] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    let damaged = data.log_command(&["verify"]);
+    assert!(!damaged.status.success());
+    let name = segment.file_name().unwrap().to_string_lossy().into_owned();
+    assert!(String::from_utf8_lossy(&damaged.stdout).contains(&name));
+    let said = refusal(&Options::links_only().over(&data));
+    assert!(said.contains(&name) && said.contains("slugline log verify"), "{said}");
+}
