@@ -201,9 +201,7 @@ fn read_crawlers(source: &Source) -> anyhow::Result<Crawlers> {
 impl Crawlers {
     fn join(self) -> anyhow::Result<BotList> {
         let Some(thread) = self.0 else { return Ok(BotList::default()) };
-        let list =
-            thread.join().map_err(|_| anyhow::anyhow!("reading the crawler list panicked"))?;
-        Ok(list?)
+        thread.join().map_err(|_| anyhow::anyhow!("reading the crawler list panicked"))?
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use clickhouse::Client;
+use clickhouse::{Client, Compression};
 use tokio::sync::watch;
 
 /// A ClickHouse to talk to over HTTP.
@@ -30,9 +30,16 @@ impl Target {
         self.client_without_database().with_database(&self.database)
     }
 
+    fn is_here(&self) -> bool {
+        self.url.starts_with("http://127.0.0.1:") || self.url.starts_with("http://localhost:")
+    }
+
     /// A client for the moment before the database is there.
     pub fn client_without_database(&self) -> Client {
+        // On this very machine, to compress and to expand costs more than the bytes do.
+        let compression = if self.is_here() { Compression::None } else { Compression::Lz4 };
         Client::default()
+            .with_compression(compression)
             .with_url(&self.url)
             .with_user(&self.user)
             .with_password(&self.password)

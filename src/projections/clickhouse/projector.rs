@@ -17,7 +17,7 @@ use crate::log::Log;
 const POLL: Duration = Duration::from_millis(200);
 /// How long they gather when there are many: one large batch costs ClickHouse much less than
 /// several small ones, and a click is still seen well within two seconds.
-const POLL_BUSY: Duration = Duration::from_millis(700);
+const POLL_BUSY: Duration = Duration::from_secs(1);
 /// From how many records on a batch tells of a busy time.
 const BUSY_RECORDS: usize = 1_000;
 const FIRST_RETRY: Duration = Duration::from_millis(250);
