@@ -148,9 +148,16 @@ fn analytics_that_are_gone_are_projected_anew() {
     let again = Options::at(&data).start();
     again.await_clicks(&link, 7);
     assert!(again.stop().success());
-    // And where only the plan is lost, nothing is counted twice.
-    fs::remove_file(data.path().join("clickhouse.plan")).unwrap();
-    let again = Options::at(&data).start();
-    again.visit(&link).send().expect(302);
-    again.await_clicks(&link, 8);
+    // And where only the plan is lost, or is an old one, nothing is counted twice.
+    let plan = data.path().join("clickhouse.plan");
+    let old = fs::read(&plan).unwrap();
+    fs::remove_file(&plan).unwrap();
+    for clicks in [8, 9] {
+        let again = Options::at(&data).start();
+        again.visit(&link).send().expect(302);
+        again.await_clicks(&link, clicks);
+        assert!(again.stop().success());
+        fs::write(&plan, &old).unwrap();
+    }
+    Options::at(&data).start().await_clicks(&link, 9);
 }

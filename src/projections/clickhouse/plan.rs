@@ -43,6 +43,13 @@ pub struct Plan {
     pub sending: Option<Batch>,
 }
 
+impl Plan {
+    /// The last offset that was sent, whether it arrived or not.
+    pub fn planned(&self) -> u64 {
+        self.sending.map_or(self.applied, |batch| batch.last)
+    }
+}
+
 /// The file that holds the plan.
 pub struct PlanFile(PathBuf);
 

@@ -163,13 +163,13 @@ impl Projector {
     async fn connect(&self, target: &Target) -> Result<Session, ProjectionError> {
         let instance = schema::prepare(target, self.log.id()).await?;
         let client = target.client();
-        let plan = match self.plan_file.read(instance)? {
-            Some(plan) => plan,
-            // The plan was lost, or the database is new: its own last row says how far it is,
-            // because batches are sent in order and each arrives whole.
-            None => Plan { instance, applied: last_offset(&client).await?, sending: None },
-        };
-        let planned = plan.sending.map_or(plan.applied, |batch| batch.last);
+        // Batches are sent in order and each arrives whole, so the last row tells how far the
+        // database is. A plan that knows less is lost, or of an older backup than the database;
+        // one that knows more may have a batch on its way.
+        let arrived = last_offset(&client).await?;
+        let plan = self.plan_file.read(instance)?.filter(|plan| plan.planned() >= arrived);
+        let plan = plan.unwrap_or(Plan { instance, applied: arrived, sending: None });
+        let planned = plan.planned();
         if planned > self.log.end() {
             return Err(ProjectionError::Ahead { planned, end: self.log.end() });
         }
