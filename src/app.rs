@@ -210,6 +210,10 @@ fn start_engine(settings: &Settings) -> anyhow::Result<Option<Engine>> {
         return Ok(None);
     };
     let lib = match lib {
+        // The supervisor would try for ever, and redirects would go on without analytics.
+        Source::File(path) if !path.is_file() => {
+            anyhow::bail!("--engine-lib: there is no file {}", path.display())
+        }
         Source::File(path) => path.clone(),
         _ => engine::fetch(&Package::engine()?, &engine::default_cache_dir()?, Progress::Shown)?,
     };

@@ -112,6 +112,9 @@ fn a_wrong_setting_is_named() {
         let said = refusal(&Options::new().clickhouse_away().flag(flag, value));
         assert!(said.contains(named), "{flag}: {said}");
     }
+    let engine = Options::new().flag("--geo-db", "none").flag("--crawler-list", "none");
+    let said = refusal(&engine.flag("--engine-lib", "/nowhere/libchdb.so"));
+    assert!(said.contains("--engine-lib") && said.contains("/nowhere/libchdb.so"), "{said}");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let said = refusal(&Options::new().clickhouse_away().flag("--listen", &address));
