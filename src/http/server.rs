@@ -1,18 +1,19 @@
 //! Connections: accepted up to a bound, read within a time, ended in order.
 
 use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::future::Ready;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
-use hyper::body::Incoming;
+use bytes::Bytes;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -80,11 +81,37 @@ impl Activity {
 /// An answer that is there, or one that the router works on.
 enum Answer {
     Redirect(Ready<Result<Response<Body>, Infallible>>),
-    Router { answer: Pin<Box<Oneshot<Router, Request<Body>>>>, _under_way: UnderWay },
+    Router { answer: Pin<Box<Oneshot<Router, Request<Body>>>>, under_way: Option<UnderWay> },
 }
 
-/// A request that the router works on; over when dropped.
+/// A request that the router works on, until its answer is sent; over when dropped.
 struct UnderWay(Arc<Activity>);
+
+/// An answer's body that is still being sent: a slow reader is not idle.
+struct Watched {
+    body: Body,
+    _under_way: Option<UnderWay>,
+}
+
+impl hyper::body::Body for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
@@ -98,7 +125,11 @@ impl Future for Answer {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut *self {
             Self::Redirect(answer) => Pin::new(answer).poll(context),
-            Self::Router { answer, .. } => answer.as_mut().poll(context),
+            Self::Router { answer, under_way } => {
+                let response = ready!(answer.as_mut().poll(context));
+                let watched = |body| Body::new(Watched { body, _under_way: under_way.take() });
+                Poll::Ready(response.map(|response| response.map(watched)))
+            }
         }
     }
 }
@@ -112,12 +143,12 @@ impl hyper::service::Service<Request<Incoming>> for Connection {
         self.activity.begin();
         if let Some(response) = self.front.redirector.answer(&mut request, self.peer) {
             self.activity.end();
-            return Answer::Redirect(ready(Ok(response)));
+            return Answer::Redirect(std::future::ready(Ok(response)));
         }
         let under_way = UnderWay(Arc::clone(&self.activity));
         let router = self.front.router.clone();
         let answer = Box::pin(router.oneshot(request.map(Body::new)));
-        Answer::Router { answer, _under_way: under_way }
+        Answer::Router { answer, under_way: Some(under_way) }
     }
 }
 
