@@ -128,7 +128,8 @@ impl Npm {
                 }
                 _ => FetchError::Cache { path: PathBuf::from(&self.program), source: error },
             })?;
-        let status = wait(&mut npm, limit, || reporter.bytes(folder_bytes(work)));
+        let status =
+            wait(&mut npm, limit, || reporter.bytes(folder_bytes(&work.join("npm-cache"))));
         let status = status.map_err(FetchError::cache(Path::new(&self.program)))?;
         let Some(status) = status else {
             let seconds = limit.as_secs();
