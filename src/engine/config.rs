@@ -86,7 +86,6 @@ impl EngineConfig {
     <max_table_size_to_drop>0</max_table_size_to_drop>
     <max_partition_size_to_drop>0</max_partition_size_to_drop>
     <keep_alive_timeout>60</keep_alive_timeout>
-    <shutdown_wait_unfinished>1</shutdown_wait_unfinished>
     {HTTP_HANDLERS}
 </clickhouse>
 "
