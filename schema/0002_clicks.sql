@@ -3,7 +3,7 @@
 -- The order serves the question asked most (one link, a span of time); the month is the unit in
 -- which an insert is atomic. The window keeps the tokens of the last 10,000 batches: a batch
 -- that is sent again is not inserted again.
-CREATE TABLE clicks
+CREATE TABLE clicks/*generation*/
 (
     workspace_id    UUID                   CODEC(ZSTD(1)),
     link_id         UUID                   CODEC(ZSTD(1)),

@@ -1,5 +1,5 @@
 -- Each distinct user agent once, so that clicks can be classified again by a newer list.
-CREATE TABLE agents
+CREATE TABLE agents/*generation*/
 (
     agent_id        UInt64,
     user_agent      String CODEC(ZSTD(3)),

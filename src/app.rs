@@ -1,40 +1,37 @@
 //! The composition root: opens, spawns, and shuts down in order.
 
+mod analytics;
+mod control;
 mod health;
+pub mod operate;
+mod service;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 
+use analytics::{AnalyticsSide, start_engine};
+use control::ControlFile;
 use health::{HouseHealth, install_metrics, keep_metrics};
 
 use crate::clicks::{Agents, BotList, GeoReader, Interpreter, Recorder, Syncer, VisitorSalts};
 use crate::commands::{Bootstrap, Commands, bootstrap, now_ms};
-use crate::config::{ClickHouseChoice, Settings, Source};
+use crate::config::{Settings, Source};
 use crate::domain::link::LinkPolicy;
-use crate::engine::{self, Engine, EngineConfig, EngineOptions, Package, Progress};
+use crate::engine::{self, Package, Progress};
 use crate::http::redirect::Redirector;
 use crate::http::server::{self, Front};
 use crate::http::{Services, Site};
 use crate::log::{DataLock, DiskStorage, Log, LogOptions};
-use crate::projections::clickhouse::{ClickHouse, Projector, Status, Target};
 use crate::projections::index::Index;
 use crate::queries::analytics::Analytics;
 use crate::queries::links::Links;
+use crate::queries::operations::Operations;
 
-/// How long the last clicks may take into ClickHouse at the end; what is left goes at the next
-/// start.
-const LAST_PROJECTION: Duration = Duration::from_secs(3);
-const ENGINE_SHUTDOWN: Duration = Duration::from_secs(10);
-/// As the engine's own.
-#[cfg(target_os = "linux")]
-const PROJECTOR_NICENESS: i32 = 10;
 /// Serves until it is told to stop (SIGTERM, SIGINT).
 pub fn run(settings: &Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -46,14 +43,16 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     let metrics = install_metrics()?;
     let site = settings.site(listener.local_addr()?);
     let house = House::open(settings, &site, metrics)?;
+    let control = ControlFile::write(&settings.data_dir, listener.local_addr()?)?;
     announce(&house.bootstrap, &site);
     runtime.block_on(async {
-        let front = house.front(site);
+        let front = house.front(site, control.key_sha256);
         tokio::spawn(reload_on_hangup(Arc::clone(&house.recorder)));
         tokio::spawn(keep_metrics(house.metrics.clone()));
         server::serve(listener, front, stop_signal()).await;
     });
     tracing::info!("stopping");
+    drop(control);
     house.close();
     Ok(())
 }
@@ -68,11 +67,7 @@ struct House {
     syncer: Syncer,
     commands: Commands,
     dispatcher: JoinHandle<()>,
-    engine: Option<Engine>,
-    clickhouse: ClickHouse,
-    status: Arc<Status>,
-    stop_projector: watch::Sender<bool>,
-    projector: JoinHandle<()>,
+    analytics: AnalyticsSide,
     metrics: PrometheusHandle,
 }
 
@@ -102,13 +97,7 @@ impl House {
         let (commands, dispatcher) =
             Commands::start(Arc::clone(&mutations), Arc::clone(&index), policy)?;
 
-        let targets = targets(settings, engine.as_ref());
-        let (ready, clickhouse) = ClickHouse::new();
-        let (stop_projector, stop) = watch::channel(false);
-        let plan = data.join("clickhouse.plan");
-        let projector = Projector::new(Arc::clone(&clicks), plan, targets.receiver, ready, stop);
-        let status = projector.status();
-        let projector = spawn_projector(projector, targets.forward)?;
+        let analytics = AnalyticsSide::open(settings, &clicks, engine)?;
         Ok(Self {
             mutations,
             clicks,
@@ -118,31 +107,29 @@ impl House {
             syncer,
             commands,
             dispatcher,
-            engine,
-            clickhouse,
-            status,
-            stop_projector,
-            projector,
+            analytics,
             metrics,
         })
     }
 
-    fn front(&self, site: Site) -> Front {
+    fn front(&self, site: Site, operator_key: [u8; 32]) -> Front {
         let links = Links::new(Arc::clone(&self.index));
         let health = HouseHealth {
             commands: self.commands.clone(),
             mutations: Arc::clone(&self.mutations),
             clicks: Arc::clone(&self.clicks),
             index: Arc::clone(&self.index),
-            status: Arc::clone(&self.status),
+            clickhouse: self.analytics.clickhouse.clone(),
             metrics: self.metrics.clone(),
         };
         let services = Services {
             commands: self.commands.clone(),
             links: links.clone(),
-            analytics: Analytics::new(self.clickhouse.clone()),
+            analytics: Analytics::new(self.analytics.clickhouse.clone()),
             site: Arc::new(site),
             health: Arc::new(health),
+            operations: Operations::new(self.analytics.operator.clone()),
+            operator_key,
         };
         let redirector = Arc::new(Redirector::new(links, Arc::clone(&self.recorder)));
         Front { redirector, router: crate::http::router(services) }
@@ -154,17 +141,10 @@ impl House {
         drop(self.commands);
         let _panicked = self.dispatcher.join();
         self.syncer.stop();
-        self.stop_projector.send_replace(true);
-        let waited = std::time::Instant::now();
-        while !self.projector.is_finished() && waited.elapsed() < LAST_PROJECTION {
-            std::thread::sleep(Duration::from_millis(10));
-        }
         if let Err(error) = self.index.flush() {
             tracing::warn!(%error, "the index could not be flushed; it will catch up from the log");
         }
-        if let Some(engine) = self.engine {
-            engine.shutdown(ENGINE_SHUTDOWN);
-        }
+        self.analytics.close();
         tracing::info!("stopped");
     }
 }
@@ -202,91 +182,6 @@ impl Crawlers {
     fn join(self) -> anyhow::Result<BotList> {
         let Some(thread) = self.0 else { return Ok(BotList::default()) };
         thread.join().map_err(|_| anyhow::anyhow!("reading the crawler list panicked"))?
-    }
-}
-
-fn start_engine(settings: &Settings) -> anyhow::Result<Option<Engine>> {
-    let ClickHouseChoice::Embedded { lib, memory_bytes } = &settings.clickhouse else {
-        return Ok(None);
-    };
-    let lib = match lib {
-        // The supervisor would try for ever, and redirects would go on without analytics.
-        Source::File(path) if !path.is_file() => {
-            anyhow::bail!("--engine-lib: there is no file {}", path.display())
-        }
-        Source::File(path) => path.clone(),
-        _ => engine::fetch(&Package::engine()?, &engine::default_cache_dir()?, Progress::Shown)?,
-    };
-    let config = memory_bytes
-        .map_or_else(EngineConfig::default, |memory_bytes| EngineConfig { memory_bytes });
-    let engine = Engine::start(EngineOptions {
-        exe: std::env::current_exe()?,
-        lib,
-        data_dir: settings.data_dir.join("clickhouse"),
-        run_dir: settings.data_dir.join("clickhouse-run"),
-        config,
-    })?;
-    Ok(Some(engine))
-}
-
-type Forward = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Where ClickHouse is, over time.
-struct Targets {
-    receiver: watch::Receiver<Option<Target>>,
-    /// Passes on what the engine says of itself; to be run beside the projector.
-    forward: Forward,
-}
-
-fn targets(settings: &Settings, engine: Option<&Engine>) -> Targets {
-    let (sender, receiver) = watch::channel(None);
-    let forward: Forward = match (&settings.clickhouse, engine) {
-        (ClickHouseChoice::Server(target), _) => {
-            sender.send_replace(Some(target.clone()));
-            Box::pin(async move { sender.closed().await })
-        }
-        (ClickHouseChoice::Embedded { .. }, None) => Box::pin(std::future::ready(())),
-        (ClickHouseChoice::Embedded { .. }, Some(engine)) => {
-            let mut endpoint = engine.endpoint();
-            Box::pin(async move {
-                loop {
-                    let target = endpoint.borrow_and_update().as_ref().map(|endpoint| Target {
-                        url: endpoint.url.clone(),
-                        user: endpoint.user.clone(),
-                        password: endpoint.password.expose().to_owned(),
-                        database: endpoint.database.clone(),
-                    });
-                    sender.send_replace(target);
-                    if endpoint.changed().await.is_err() {
-                        return;
-                    }
-                }
-            })
-        }
-    };
-    Targets { receiver, forward }
-}
-
-/// The projector works on a thread and a runtime of its own: a batch of clicks is some
-/// milliseconds of work, which no redirect is to wait for.
-fn spawn_projector(projector: Projector, forward: Forward) -> anyhow::Result<JoinHandle<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let thread = std::thread::Builder::new().name("projector".to_owned()).spawn(move || {
-        stand_back();
-        runtime.block_on(async {
-            tokio::spawn(forward);
-            projector.run().await;
-        });
-    })?;
-    Ok(thread)
-}
-
-/// Lets redirects go before this thread when there is more to do than there are processors.
-/// Linux counts this by thread; elsewhere it is the whole process's, and is left alone.
-fn stand_back() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(PROJECTOR_NICENESS) {
-        tracing::debug!(%error, "the projector keeps its full share");
     }
 }
 

@@ -22,6 +22,10 @@ struct Cli {
 enum Command {
     /// Serve redirects, the API and analytics (this is what happens without a command)
     Serve(Box<ServeArgs>),
+    /// Compare the log with ClickHouse: is each click counted, and once?
+    Verify(Box<app::operate::VerifyArgs>),
+    /// Make a projection anew from the log, while the present one serves
+    Rebuild(Box<app::operate::RebuildArgs>),
     /// Look at the event log
     #[command(subcommand)]
     Log(maintenance::LogCommand),
@@ -51,6 +55,8 @@ fn run() -> anyhow::Result<()> {
     match Cli::parse().command {
         None => serve(Serve::parse_from(["slugline"]).args),
         Some(Command::Serve(args)) => serve(*args),
+        Some(Command::Verify(args)) => app::operate::verify(*args, std::io::stdout().lock()),
+        Some(Command::Rebuild(args)) => app::operate::rebuild(*args, std::io::stdout().lock()),
         Some(Command::Log(command)) => maintenance::run(&command, std::io::stdout().lock()),
         Some(Command::Engine(args)) => Ok(engine::run(&args)?),
     }

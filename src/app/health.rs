@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use crate::commands::Commands;
 use crate::http::health::{Health, Projection, Projections, Report};
 use crate::log::Log;
-use crate::projections::clickhouse::Status;
+use crate::projections::clickhouse::ClickHouse;
 use crate::projections::index::Index;
 
 /// How often recorded durations are folded into their histograms.
@@ -27,7 +27,7 @@ pub struct HouseHealth {
     pub mutations: Arc<Log>,
     pub clicks: Arc<Log>,
     pub index: Arc<Index>,
-    pub status: Arc<Status>,
+    pub clickhouse: ClickHouse,
     pub metrics: PrometheusHandle,
 }
 
@@ -42,7 +42,7 @@ impl Health for HouseHealth {
         };
         // An offset is read before its log's end: the lag may be too large by what came in
         // between, never too small.
-        let (applied, projected) = (self.index.applied(), self.status.applied());
+        let (applied, projected) = (self.index.applied(), self.clickhouse.status().applied());
         let (mutations, clicks) = (self.mutations.end(), self.clicks.end());
         Report {
             status: "ready",
@@ -50,10 +50,10 @@ impl Health for HouseHealth {
             projections: Projections {
                 index: projection(true, applied, mutations, 0),
                 clickhouse: projection(
-                    self.status.is_connected(),
+                    self.clickhouse.status().is_connected(),
                     projected,
                     clicks,
-                    self.status.lag_ms(clicks),
+                    self.clickhouse.status().lag_ms(clicks),
                 ),
             },
         }
@@ -67,6 +67,10 @@ impl Health for HouseHealth {
             set("slugline_projection_offset", "projection", name, projection.offset);
             set("slugline_projection_lag_events", "projection", name, projection.lag_events);
             set("slugline_projection_lag_milliseconds", "projection", name, projection.lag_ms);
+        }
+        if let Some(reconciled) = self.clickhouse.status().reconciled() {
+            let name = "slugline_reconcile_differences";
+            set(name, "projection", "clickhouse", reconciled.differences as u64);
         }
         for (name, log) in [("mutations", &self.mutations), ("clicks", &self.clicks)] {
             let synced = log.synced();

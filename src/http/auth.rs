@@ -11,7 +11,8 @@ use axum::http::{HeaderMap, StatusCode};
 use super::Services;
 use super::problem::Problem;
 use crate::commands::secret;
-use crate::domain::token::{Ability, Actor};
+use crate::domain::ids::WorkspaceId;
+use crate::domain::token::{Abilities, Ability, Actor};
 
 /// An ability as a type.
 pub trait Needed {
@@ -60,6 +61,51 @@ impl<A: Needed> FromRequestParts<Services> for Can<A> {
             return Err(Problem::new(StatusCode::FORBIDDEN, "FORBIDDEN", detail));
         }
         Ok(Self(actor, PhantomData))
+    }
+}
+
+/// Whoever has the operator's key: the one who runs the service.
+pub struct Operator;
+
+impl FromRequestParts<Services> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Problem> {
+        // Hashes are compared: how long that takes says nothing of the key.
+        let is_key = |secret| secret::hash(secret) == services.operator_key;
+        if credential(&parts.headers).is_some_and(is_key) {
+            return Ok(Self);
+        }
+        // A good token is told that it is not enough, another one that it is none.
+        Can::<UserRead>::from_request_parts(parts, services).await?;
+        let detail = "This is for the operator's key alone: use the slugline command.";
+        Err(Problem::new(StatusCode::FORBIDDEN, "FORBIDDEN", detail))
+    }
+}
+
+/// The operator, or the owner of a workspace.
+pub struct OperatorOrOwner(Option<WorkspaceId>);
+
+impl OperatorOrOwner {
+    /// The workspace that may be looked at; `None`: all.
+    pub const fn workspace(&self) -> Option<WorkspaceId> {
+        self.0
+    }
+}
+
+impl FromRequestParts<Services> for OperatorOrOwner {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Problem> {
+        if Operator::from_request_parts(parts, services).await.is_ok() {
+            return Ok(Self(None));
+        }
+        let actor = Can::<UserRead>::from_request_parts(parts, services).await?;
+        if !actor.abilities.covers(Abilities::ALL) {
+            let detail = "This is for tokens with the ability *.";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "FORBIDDEN", detail));
+        }
+        Ok(Self(Some(actor.workspace)))
     }
 }
 

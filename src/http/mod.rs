@@ -31,10 +31,15 @@ use uuid::Uuid;
 use crate::commands::Commands;
 use crate::queries::analytics::Analytics;
 use crate::queries::links::Links;
+use crate::queries::operations::{Operations, Reconciliation};
 use problem::Problem;
 
 /// How long a request may take, its body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Reads the whole click log, which may be long.
+const RECONCILE_PATH: &str = "/api/v1/admin/reconcile";
+const RECONCILE_TIMEOUT: Duration = Duration::from_secs(3_600);
 
 const NOT_FOUND_PAGE: &str = include_str!("not_found.html");
 
@@ -51,6 +56,10 @@ pub struct Services {
     pub site: Arc<Site>,
     /// How the service is.
     pub health: Arc<dyn health::Health>,
+    /// What those who run the service may ask.
+    pub operations: Operations,
+    /// SHA-256 of the operator's key.
+    pub operator_key: [u8; 32],
 }
 
 /// Where the service is reached from outside.
@@ -62,6 +71,11 @@ pub struct Site {
     pub scheme: String,
     /// `sho.rt`, with the port where it is not the scheme's own: the default domain.
     pub host: String,
+}
+
+/// The comparison of log and ClickHouse, as its answer has it.
+pub fn reconciliation_json(found: Reconciliation) -> serde_json::Value {
+    serde_json::json!(native::admin::ReconciliationView::from(found))
 }
 
 /// The routes, and the layers around them.
@@ -91,7 +105,9 @@ impl MakeRequestId for NewRequestId {
 }
 
 async fn within_time(request: Request, next: Next) -> Response {
-    tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await.unwrap_or_else(|_| {
+    let is_long = request.uri().path() == RECONCILE_PATH;
+    let limit = if is_long { RECONCILE_TIMEOUT } else { REQUEST_TIMEOUT };
+    tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
         let detail = "The request took too long.";
         Problem::new(StatusCode::REQUEST_TIMEOUT, "TIMEOUT", detail).into_response()
     })

@@ -21,6 +21,7 @@ use crate::commands::CommandError;
 use crate::domain::error::{DomainError, ErrorCode};
 use crate::queries::analytics::AnalyticsError;
 use crate::queries::links::LinksError;
+use crate::queries::operations::OperationError;
 
 /// The header that carries a request's id, both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -202,18 +203,17 @@ impl From<DomainError> for Problem {
             DomainError::Invalid(invalid) => Self::invalid(invalid.fields().clone()),
             DomainError::NotFound(what) => Self::not_found(what),
             DomainError::SlugTaken(_) => {
-                Self::new(status, code, sentence(&error)).naming("slug", "is taken")
+                Self::new(status, code, sentence(&error.to_string())).naming("slug", "is taken")
             }
             DomainError::VersionMismatch { .. }
             | DomainError::IdempotencyKeyReused
-            | DomainError::Forbidden(_) => Self::new(status, code, sentence(&error)),
+            | DomainError::Forbidden(_) => Self::new(status, code, sentence(&error.to_string())),
         }
     }
 }
 
 /// An error's text as a sentence.
-fn sentence(error: &DomainError) -> String {
-    let text = error.to_string();
+fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|letter| letter.to_ascii_uppercase());
     first.into_iter().chain(letters).chain(['.']).collect()
@@ -245,6 +245,19 @@ impl From<LinksError> for Problem {
     }
 }
 
+impl From<OperationError> for Problem {
+    fn from(error: OperationError) -> Self {
+        match error {
+            OperationError::Away => Self::from(AnalyticsError::Away),
+            OperationError::Busy => {
+                let detail = "One is under way already.";
+                Self::new(StatusCode::CONFLICT, "CONFLICT", detail)
+            }
+            OperationError::Failed(cause) => Self::internal(cause),
+        }
+    }
+}
+
 impl From<AnalyticsError> for Problem {
     fn from(error: AnalyticsError) -> Self {
         match error {
@@ -252,6 +265,10 @@ impl From<AnalyticsError> for Problem {
                 "ANALYTICS_UNAVAILABLE",
                 "Analytics are not available at the moment; clicks are kept and will be counted.",
             ),
+            AnalyticsError::Behind { .. } => {
+                let detail = sentence(&error.to_string());
+                Self::new(StatusCode::GATEWAY_TIMEOUT, "ANALYTICS_BEHIND", detail)
+            }
             AnalyticsError::Failed(cause) => Self::internal(cause),
         }
     }

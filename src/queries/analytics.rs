@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use clickhouse::{Client, Row};
+use clickhouse::Row;
 use jiff::Timestamp;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -15,12 +15,15 @@ use uuid::Uuid;
 use super::sql;
 use super::window::Window;
 use crate::domain::ids::{LinkId, WorkspaceId};
-use crate::projections::clickhouse::ClickHouse;
+pub use crate::projections::clickhouse::AsOf;
+use crate::projections::clickhouse::{ClickHouse, Reading};
 
 /// How long an answer may take, ClickHouse's own limit included.
 const TIMEOUT: Duration = Duration::from_secs(25);
 /// How long a link's own counts may keep an answer waiting that is not about analytics.
 const COUNTS_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a question waits for what it wants to be counted.
+const FRESHNESS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +31,14 @@ pub enum AnalyticsError {
     /// ClickHouse is away; the clicks wait in the log.
     #[error("analytics are not available at the moment")]
     Away,
+    /// What was to be counted was not in time.
+    #[error("the analytics did not reach offset {wanted} in time; they are at {reached}")]
+    Behind {
+        /// The offset that was asked for.
+        wanted: u64,
+        /// The offset that is counted.
+        reached: u64,
+    },
     /// ClickHouse refused the question; the text is for the operator.
     #[error("analytics failed: {0}")]
     Failed(String),
@@ -82,6 +93,9 @@ pub struct Scope {
     pub from: Option<Timestamp>,
     /// Of whom.
     pub bots: Bots,
+    /// Up to and with this offset of the click log: an answer is of one moment, and the same
+    /// whenever it is asked for again.
+    pub through: u64,
 }
 
 /// Clicks and who made them.
@@ -132,6 +146,33 @@ impl Analytics {
         Self { clickhouse }
     }
 
+    /// What an answer reflects that is asked for now, after a wait for `min_offset`.
+    ///
+    /// An offset that one of the logs has stands for all that both logs had up to it: one that
+    /// came with a change (`changes` is how far these are) needs no more clicks than there are.
+    /// An offset that neither log has yet is waited for.
+    ///
+    /// # Errors
+    /// [`AnalyticsError::Behind`] after ten seconds.
+    pub async fn as_of(
+        &self,
+        min_offset: Option<u64>,
+        changes: u64,
+    ) -> Result<AsOf, AnalyticsError> {
+        if let Some(wanted) = min_offset {
+            let clicks = self.clickhouse.log_end();
+            let wanted_clicks = if wanted <= changes { wanted.min(clicks) } else { wanted };
+            if self.clickhouse.reading().is_none() {
+                return Err(AnalyticsError::Away);
+            }
+            if !self.clickhouse.reached(wanted_clicks, FRESHNESS_TIMEOUT).await {
+                let reached = self.clickhouse.as_of().offset;
+                return Err(AnalyticsError::Behind { wanted, reached });
+            }
+        }
+        Ok(self.clickhouse.as_of())
+    }
+
     /// Clicks by bucket of the window, newest first; empty buckets have 0.
     pub async fn clicks(
         &self,
@@ -143,7 +184,7 @@ impl Analytics {
             window.starts(now).map_err(|error| AnalyticsError::Failed(error.to_string()))?;
         let scope = Scope { from: starts.last().copied(), ..*scope };
         let rows = self
-            .ask(|client| sql::clicks_by_time(client, &scope, window.unit).fetch_all::<Bucket>())
+            .ask(|reading| sql::clicks_by_time(reading, &scope, window.unit).fetch_all::<Bucket>())
             .await?;
         let counted: HashMap<_, _> = rows.into_iter().map(|row| (row.bucket, row.clicks)).collect();
         let filled = starts.into_iter().map(|start| {
@@ -155,7 +196,7 @@ impl Analytics {
 
     /// All clicks in scope, and who made them.
     pub async fn totals(&self, scope: &Scope) -> Result<Counts, AnalyticsError> {
-        self.ask(|client| sql::totals(client, scope).fetch_one::<Counts>()).await
+        self.ask(|reading| sql::totals(reading, scope).fetch_one::<Counts>()).await
     }
 
     /// Clicks by what they have in common, most first. An empty value is an unknown one.
@@ -166,7 +207,7 @@ impl Analytics {
         size: u16,
     ) -> Result<Vec<(String, u64)>, AnalyticsError> {
         let rows = self
-            .ask(|client| sql::breakdown(client, scope, dimension, size).fetch_all::<Share>())
+            .ask(|reading| sql::breakdown(reading, scope, dimension, size).fetch_all::<Share>())
             .await?;
         Ok(rows.into_iter().map(|row| (row.value, row.clicks)).collect())
     }
@@ -178,7 +219,7 @@ impl Analytics {
         size: u16,
     ) -> Result<Vec<(LinkId, u64)>, AnalyticsError> {
         let rows = self
-            .ask(|client| sql::top_links(client, scope, size).fetch_all::<LinkClicks>())
+            .ask(|reading| sql::top_links(reading, scope, size).fetch_all::<LinkClicks>())
             .await?;
         Ok(rows.into_iter().map(|row| (LinkId::new(row.link_id), row.clicks)).collect())
     }
@@ -190,9 +231,11 @@ impl Analytics {
         workspace: WorkspaceId,
         links: &[LinkId],
     ) -> Option<HashMap<LinkId, Counts>> {
-        let scope = Scope { workspace, link: None, from: None, bots: Bots::Exclude };
+        let through = self.clickhouse.as_of().offset;
+        let scope = Scope { workspace, link: None, from: None, bots: Bots::Exclude, through };
         let ids: Vec<_> = links.iter().map(|link| link.uuid().to_string()).collect();
-        let asked = self.ask(|client| sql::counts(client, &scope, &ids).fetch_all::<LinkCounts>());
+        let asked =
+            self.ask(|reading| sql::counts(reading, &scope, &ids).fetch_all::<LinkCounts>());
         let rows = tokio::time::timeout(COUNTS_TIMEOUT, asked).await.ok()?.ok()?;
         let each = rows.into_iter().map(|row| {
             let counts = Counts { clicks: row.clicks, visitors: row.visitors };
@@ -201,12 +244,12 @@ impl Analytics {
         Some(each.collect())
     }
 
-    async fn ask<T, F>(&self, question: impl FnOnce(&Client) -> F) -> Result<T, AnalyticsError>
+    async fn ask<T, F>(&self, question: impl FnOnce(&Reading) -> F) -> Result<T, AnalyticsError>
     where
         F: Future<Output = Result<T, clickhouse::error::Error>>,
     {
-        let client = self.clickhouse.client().ok_or(AnalyticsError::Away)?;
-        match tokio::time::timeout(TIMEOUT, question(&client)).await {
+        let reading = self.clickhouse.reading().ok_or(AnalyticsError::Away)?;
+        match tokio::time::timeout(TIMEOUT, question(&reading)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(clickhouse::error::Error::Network(_) | clickhouse::error::Error::TimedOut))
             | Err(_) => Err(AnalyticsError::Away),

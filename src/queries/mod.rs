@@ -2,5 +2,6 @@
 
 pub mod analytics;
 pub mod links;
+pub mod operations;
 mod sql;
 pub mod window;

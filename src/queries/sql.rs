@@ -1,19 +1,20 @@
 //! The only analytic SQL. Values are bound by name, never spliced; what is put together here
 //! are constants of this file.
 
-use clickhouse::Client;
 use clickhouse::query::Query;
 use jiff::Timestamp;
 
 use super::analytics::{Dimension, Scope};
 use super::window::Unit;
+use crate::projections::clickhouse::Reading;
 
 /// What one question may cost: a question that takes longer is ended by ClickHouse itself.
 const LIMITS: &[(&str, &str)] = &[("max_execution_time", "20"), ("readonly", "1")];
 
-/// Restricts to a workspace, perhaps a link, a span of time and a kind of visitor. A bound
-/// constant that is not used costs nothing.
-const WHERE: &str = "WHERE workspace_id = {workspace:UUID} \
+/// Restricts to a workspace, perhaps a link, a span of time, a kind of visitor and what was there
+/// at an offset. A bound constant that is not used costs nothing.
+const FROM_WHERE: &str = "FROM {clicks:Identifier} WHERE workspace_id = {workspace:UUID} \
+     AND log_offset <= {through:UInt64} \
      AND ({link:String} = '' OR link_id = toUUIDOrZero({link:String})) \
      AND ts >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
      AND ({bots:String} = 'include' OR (bot != '') = ({bots:String} = 'only'))";
@@ -39,12 +40,14 @@ const fn column(dimension: Dimension) -> &'static str {
     }
 }
 
-fn scoped(client: &Client, sql: &str, scope: &Scope) -> Query {
-    let mut query = client.query(sql);
+fn scoped(reading: &Reading, sql: &str, scope: &Scope) -> Query {
+    let mut query = reading.client.query(sql);
     for (name, value) in LIMITS {
         query = query.with_setting(*name, *value);
     }
     query
+        .param("clicks", reading.generation.clicks())
+        .param("through", scope.through)
         .param("workspace", scope.workspace.uuid().to_string())
         .param("link", scope.link.map_or_else(String::new, |link| link.uuid().to_string()))
         .param("from", scope.from.map_or(0, Timestamp::as_millisecond))
@@ -52,46 +55,45 @@ fn scoped(client: &Client, sql: &str, scope: &Scope) -> Query {
 }
 
 /// Rows `(start of the bucket in seconds, clicks)`, without empty buckets.
-pub fn clicks_by_time(client: &Client, scope: &Scope, unit: Unit) -> Query {
+pub fn clicks_by_time(reading: &Reading, scope: &Scope, unit: Unit) -> Query {
     let bucket = bucket(unit);
     let sql = format!(
         "SELECT toInt64(toUnixTimestamp({bucket})) AS bucket, count() AS clicks \
-         FROM clicks {WHERE} GROUP BY bucket"
+         {FROM_WHERE} GROUP BY bucket"
     );
-    scoped(client, &sql, scope)
+    scoped(reading, &sql, scope)
 }
 
 /// One row `(clicks, unique visitors)`.
-pub fn totals(client: &Client, scope: &Scope) -> Query {
-    let sql =
-        format!("SELECT count() AS clicks, uniqExact(visitor_id) AS visitors FROM clicks {WHERE}");
-    scoped(client, &sql, scope)
+pub fn totals(reading: &Reading, scope: &Scope) -> Query {
+    let sql = format!("SELECT count() AS clicks, uniqExact(visitor_id) AS visitors {FROM_WHERE}");
+    scoped(reading, &sql, scope)
 }
 
 /// Rows `(value, clicks)`, most clicked first.
-pub fn breakdown(client: &Client, scope: &Scope, dimension: Dimension, size: u16) -> Query {
+pub fn breakdown(reading: &Reading, scope: &Scope, dimension: Dimension, size: u16) -> Query {
     let column = column(dimension);
     let sql = format!(
-        "SELECT toString({column}) AS value, count() AS clicks FROM clicks {WHERE} \
+        "SELECT toString({column}) AS value, count() AS clicks {FROM_WHERE} \
          GROUP BY value ORDER BY clicks DESC, value ASC LIMIT {{size:UInt16}}"
     );
-    scoped(client, &sql, scope).param("size", size)
+    scoped(reading, &sql, scope).param("size", size)
 }
 
 /// Rows `(link, clicks)`, most clicked first.
-pub fn top_links(client: &Client, scope: &Scope, size: u16) -> Query {
+pub fn top_links(reading: &Reading, scope: &Scope, size: u16) -> Query {
     let sql = format!(
-        "SELECT link_id, count() AS clicks FROM clicks {WHERE} \
+        "SELECT link_id, count() AS clicks {FROM_WHERE} \
          GROUP BY link_id ORDER BY clicks DESC, link_id ASC LIMIT {{size:UInt16}}"
     );
-    scoped(client, &sql, scope).param("size", size)
+    scoped(reading, &sql, scope).param("size", size)
 }
 
 /// Rows `(link, clicks, unique visitors)` of these links, without those never clicked.
-pub fn counts(client: &Client, scope: &Scope, links: &[String]) -> Query {
+pub fn counts(reading: &Reading, scope: &Scope, links: &[String]) -> Query {
     let sql = format!(
-        "SELECT link_id, count() AS clicks, uniqExact(visitor_id) AS visitors FROM clicks {WHERE} \
+        "SELECT link_id, count() AS clicks, uniqExact(visitor_id) AS visitors {FROM_WHERE} \
          AND link_id IN (SELECT arrayJoin({{links:Array(UUID)}})) GROUP BY link_id"
     );
-    scoped(client, &sql, scope).param("links", links)
+    scoped(reading, &sql, scope).param("links", links)
 }

@@ -9,22 +9,64 @@ use jiff::Timestamp;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use utoipa::ToSchema;
 
-use super::Data;
+use super::iso8601;
 use super::links::find;
 use crate::domain::command::LinkRef;
 use crate::domain::country;
+use crate::domain::link::Link;
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::auth::{AnalyticsRead, Can};
 use crate::http::params::{Name, Params};
 use crate::http::problem::{Problem, ProblemBody};
-use crate::queries::analytics::{Bots, Dimension, Scope};
+use crate::queries::analytics::{AsOf, Bots, Dimension, Scope};
 use crate::queries::window::{Unit, Window};
 
 const MAX_UNITS: u64 = 365;
 const MAX_SIZE: u64 = 1_000;
 const DEFAULT_SIZE: u16 = 10;
 const TOP_LINKS: u16 = 10;
+
+/// What an answer of the analytics stands in.
+#[derive(Debug, serde::Serialize, ToSchema)]
+pub struct Counted<T> {
+    /// What was asked for.
+    data: T,
+    /// What it reflects.
+    meta: CountedMeta,
+}
+
+/// What an answer reflects.
+#[derive(Debug, serde::Serialize, ToSchema)]
+pub struct CountedMeta {
+    /// The moment of which the answer is.
+    as_of: AsOfView,
+}
+
+/// A moment of the click log.
+#[derive(Debug, serde::Serialize, ToSchema)]
+pub struct AsOfView {
+    /// Each click up to this offset of the click log is counted, and no other.
+    offset: u64,
+    /// Each click up to this time is counted.
+    #[schema(example = "2026-03-02T10:31:07.250Z")]
+    time: String,
+    /// How long ago that was, in milliseconds; 0 when no click waits to be counted.
+    lag_ms: u64,
+}
+
+impl<T> Counted<T> {
+    fn new(data: T, as_of: AsOf) -> Json<Self> {
+        let AsOf { offset, at_ms, lag_ms } = as_of;
+        let as_of = AsOfView { offset, time: iso8601(at_ms), lag_ms };
+        Json(Self { data, meta: CountedMeta { as_of } })
+    }
+}
+
+/// What an answer is to reflect: `min_offset` is waited for.
+async fn as_of(services: &Services, min_offset: Option<u64>) -> Result<AsOf, Problem> {
+    Ok(services.analytics.as_of(min_offset, services.links.applied()).await?)
+}
 
 /// Clicks over time.
 #[derive(Debug, serde::Serialize, ToSchema)]
@@ -104,6 +146,7 @@ struct Asked {
     units: Option<u16>,
     size: u16,
     bots: Bots,
+    min_offset: Option<u64>,
 }
 
 impl Asked {
@@ -114,6 +157,7 @@ impl Asked {
             units: params.number("units", 1, MAX_UNITS).map(narrow),
             size: params.number("size", 1, MAX_SIZE).map_or(DEFAULT_SIZE, narrow),
             bots: params.choice("bots", Bots::EVERY, Bots::as_str).unwrap_or_default(),
+            min_offset: params.number("min_offset", 0, u64::MAX),
         };
         params.finish()?;
         Ok(asked)
@@ -130,18 +174,17 @@ impl Asked {
 }
 
 fn scope(
-    services: &Services,
-    actor: &Actor,
-    name: &str,
+    link: &Link,
     asked: &Asked,
     window: Option<Window>,
+    as_of: AsOf,
 ) -> Result<Scope, Problem> {
-    let link = find(services, actor, name)?;
     Ok(Scope {
-        workspace: actor.workspace,
+        workspace: link.workspace,
         link: Some(link.id),
         from: start(window)?,
         bots: asked.bots,
+        through: as_of.offset,
     })
 }
 
@@ -158,22 +201,25 @@ fn start(window: Option<Window>) -> Result<Option<Timestamp>, Problem> {
         ("unit" = Option<String>, Query, description = "minute, hour, day, week or month; day when absent"),
         ("units" = Option<u16>, Query, description = "How many, now included: 1 to 365; 7 when absent"),
         ("bots" = Option<String>, Query, description = "exclude, include or only; exclude when absent"),
+        ("min_offset" = Option<u64>, Query, description = "Wait until this offset is counted: up to 10 s, then 504"),
     ),
-    responses((status = 200, body = Data<ClicksView>), (status = 503, body = ProblemBody, content_type = "application/problem+json"))
+    responses((status = 200, body = Counted<ClicksView>), (status = 503, body = ProblemBody, content_type = "application/problem+json"), (status = 504, description = "`min_offset` was not counted in time", body = ProblemBody, content_type = "application/problem+json"))
 )]
 pub async fn clicks(
     State(services): State<Services>,
     actor: Can<AnalyticsRead>,
     Name(name): Name,
     params: Params,
-) -> Result<Json<Data<ClicksView>>, Problem> {
+) -> Result<Json<Counted<ClicksView>>, Problem> {
     let asked = Asked::take(params)?;
     let window = asked.window(Unit::Day, 7);
-    let scope = scope(&services, &actor, &name, &asked, None)?;
+    let link = find(&services, &actor, &name)?;
+    let as_of = as_of(&services, asked.min_offset).await?;
+    let scope = scope(&link, &asked, None, as_of)?;
     let buckets = services.analytics.clicks(&scope, window, Timestamp::now()).await?;
     let clicks = buckets.into_iter().map(|(date, clicks)| BucketView { date, clicks }).collect();
     let data = ClicksView { clicks, unit: window.unit.as_str(), units: window.units };
-    Ok(Json(Data { data }))
+    Ok(Counted::new(data, as_of))
 }
 
 /// All clicks of a span of time.
@@ -184,25 +230,28 @@ pub async fn clicks(
         ("unit" = Option<String>, Query, description = "minute, hour, day, week or month; month when absent"),
         ("units" = Option<u16>, Query, description = "How many, now included: 1 to 365; 1 when absent"),
         ("bots" = Option<String>, Query, description = "exclude, include or only; exclude when absent"),
+        ("min_offset" = Option<u64>, Query, description = "Wait until this offset is counted: up to 10 s, then 504"),
     ),
-    responses((status = 200, body = Data<SummaryView>), (status = 503, body = ProblemBody, content_type = "application/problem+json"))
+    responses((status = 200, body = Counted<SummaryView>), (status = 503, body = ProblemBody, content_type = "application/problem+json"), (status = 504, description = "`min_offset` was not counted in time", body = ProblemBody, content_type = "application/problem+json"))
 )]
 pub async fn summary(
     State(services): State<Services>,
     actor: Can<AnalyticsRead>,
     Name(name): Name,
     params: Params,
-) -> Result<Json<Data<SummaryView>>, Problem> {
+) -> Result<Json<Counted<SummaryView>>, Problem> {
     let asked = Asked::take(params)?;
     let window = asked.window(Unit::Month, 1);
-    let scope = scope(&services, &actor, &name, &asked, Some(window))?;
+    let link = find(&services, &actor, &name)?;
+    let as_of = as_of(&services, asked.min_offset).await?;
+    let scope = scope(&link, &asked, Some(window), as_of)?;
     let counts = services.analytics.totals(&scope).await?;
     let data = SummaryView {
         total_clicks: counts.clicks,
         unit: window.unit.as_str(),
         units: window.units,
     };
-    Ok(Json(Data { data }))
+    Ok(Counted::new(data, as_of))
 }
 
 macro_rules! breakdowns {
@@ -216,15 +265,16 @@ macro_rules! breakdowns {
                 ("units" = Option<u16>, Query, description = "How many, now included: 1 to 365"),
                 ("size" = Option<u16>, Query, description = "How many rows: 1 to 1000; 10 when absent"),
                 ("bots" = Option<String>, Query, description = "exclude, include or only; exclude when absent"),
+        ("min_offset" = Option<u64>, Query, description = "Wait until this offset is counted: up to 10 s, then 504"),
             ),
-            responses((status = 200, body = Data<BreakdownView>), (status = 503, body = ProblemBody, content_type = "application/problem+json"))
+            responses((status = 200, body = Counted<BreakdownView>), (status = 503, body = ProblemBody, content_type = "application/problem+json"), (status = 504, description = "`min_offset` was not counted in time", body = ProblemBody, content_type = "application/problem+json"))
         )]
         pub async fn $name(
             State(services): State<Services>,
             actor: Can<AnalyticsRead>,
             Name(name): Name,
             params: Params,
-        ) -> Result<Json<Data<BreakdownView>>, Problem> {
+        ) -> Result<Json<Counted<BreakdownView>>, Problem> {
             breakdown(&services, &actor, &name, params, Dimension::$dimension).await
         }
     )*};
@@ -245,12 +295,14 @@ async fn breakdown(
     name: &str,
     params: Params,
     dimension: Dimension,
-) -> Result<Json<Data<BreakdownView>>, Problem> {
+) -> Result<Json<Counted<BreakdownView>>, Problem> {
     let asked = Asked::take(params)?;
-    let scope = scope(services, actor, name, &asked, asked.window_if_any())?;
+    let link = find(services, actor, name)?;
+    let as_of = as_of(services, asked.min_offset).await?;
+    let scope = scope(&link, &asked, asked.window_if_any(), as_of)?;
     let shares = services.analytics.breakdown(&scope, dimension, asked.size).await?;
     let metrics = shares.into_iter().map(|(value, clicks)| ShareView { dimension, value, clicks });
-    Ok(Json(Data { data: BreakdownView { metrics: metrics.collect() } }))
+    Ok(Counted::new(BreakdownView { metrics: metrics.collect() }, as_of))
 }
 
 const fn key(dimension: Dimension) -> &'static str {
@@ -280,19 +332,28 @@ fn shown(dimension: Dimension, value: &str) -> String {
     params(
         ("days" = Option<u16>, Query, description = "How many days (UTC), today included: 1 to 365; 7 when absent"),
         ("bots" = Option<String>, Query, description = "exclude, include or only; exclude when absent"),
+        ("min_offset" = Option<u64>, Query, description = "Wait until this offset is counted: up to 10 s, then 504"),
     ),
-    responses((status = 200, body = Data<OverviewView>), (status = 503, body = ProblemBody, content_type = "application/problem+json"))
+    responses((status = 200, body = Counted<OverviewView>), (status = 503, body = ProblemBody, content_type = "application/problem+json"), (status = 504, description = "`min_offset` was not counted in time", body = ProblemBody, content_type = "application/problem+json"))
 )]
 pub async fn overview(
     State(services): State<Services>,
     actor: Can<AnalyticsRead>,
     mut params: Params,
-) -> Result<Json<Data<OverviewView>>, Problem> {
+) -> Result<Json<Counted<OverviewView>>, Problem> {
     let days = params.number("days", 1, MAX_UNITS).unwrap_or(7);
     let bots = params.choice("bots", Bots::EVERY, Bots::as_str).unwrap_or_default();
+    let min_offset = params.number("min_offset", 0, u64::MAX);
     params.finish()?;
+    let as_of = as_of(&services, min_offset).await?;
     let window = Window { unit: Unit::Day, units: u16::try_from(days).unwrap_or(7) };
-    let scope = Scope { workspace: actor.workspace, link: None, from: start(Some(window))?, bots };
+    let scope = Scope {
+        workspace: actor.workspace,
+        link: None,
+        from: start(Some(window))?,
+        bots,
+        through: as_of.offset,
+    };
     let totals = services.analytics.totals(&scope).await?;
     let top = services.analytics.top_links(&scope, TOP_LINKS).await?;
     let mut top_links = Vec::with_capacity(top.len());
@@ -314,7 +375,7 @@ pub async fn overview(
         revenue: 0.0,
         top_links,
     };
-    Ok(Json(Data { data }))
+    Ok(Counted::new(data, as_of))
 }
 
 #[cfg(test)]

@@ -6,11 +6,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header::{ETAG, IF_MATCH, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Data, iso8601};
+use super::{Changed, Data, iso8601, log_offset};
 use crate::commands::Done;
 use crate::domain::command::{Command, Expected, LinkRef, Outcome};
 use crate::domain::ids::LinkId;
@@ -171,21 +171,29 @@ pub struct PageMeta {
     next_cursor: Option<String>,
 }
 
-/// A link with its counts, in an answer that carries its version as `ETag`.
-async fn answer(services: &Services, status: StatusCode, link: Link, is_new: bool) -> Response {
-    let etag = HeaderValue::try_from(format!("\"{}\"", link.version));
-    let counts = if is_new {
-        Some(Counts::default())
-    } else {
-        let counts = services.analytics.counts(link.workspace, &[link.id]).await;
-        counts.map(|counts| counts.get(&link.id).copied().unwrap_or_default())
-    };
-    let mut response =
-        (status, Json(Data { data: LinkView::new(services, link, counts) })).into_response();
-    if let Ok(etag) = etag {
-        response.headers_mut().insert(ETAG, etag);
-    }
-    response
+/// A link's counts; `None` while analytics are away.
+async fn counts_of(services: &Services, link: &Link) -> Option<Counts> {
+    let counts = services.analytics.counts(link.workspace, &[link.id]).await;
+    counts.map(|counts| counts.get(&link.id).copied().unwrap_or_default())
+}
+
+/// A link's version, as `ETag`.
+fn etag(version: u32) -> AppendHeaders<Option<(HeaderName, HeaderValue)>> {
+    let value = HeaderValue::try_from(format!("\"{version}\"")).ok();
+    AppendHeaders(value.map(|value| (ETAG, value)))
+}
+
+/// The answer to a change: the link, its version and the change's offset.
+fn changed(
+    services: &Services,
+    status: StatusCode,
+    link: Link,
+    counts: Option<Counts>,
+    offset: u64,
+) -> Response {
+    let headers = (etag(link.version), log_offset(offset));
+    let body = Changed::new(LinkView::new(services, link, counts), offset);
+    (status, headers.0, headers.1, Json(body)).into_response()
 }
 
 fn named(text: &str) -> Result<LinkRef, Problem> {
@@ -219,7 +227,7 @@ fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
     post, path = "/links", tag = "links", request_body = LinkBody,
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repeated request the same request, for 24 hours")),
     responses(
-        (status = 201, body = Data<LinkView>),
+        (status = 201, body = Changed<LinkView>),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The slug is taken", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "The idempotency key came with another request", body = ProblemBody, content_type = "application/problem+json"),
@@ -233,10 +241,11 @@ pub async fn create(
 ) -> Result<Response, Problem> {
     let command = Command::CreateLink(body.value.into());
     let done = services.commands.run(*actor, command, body.idempotency).await?;
-    let is_replay = done.is_replay;
+    let (is_replay, offset) = (done.is_replay, done.offset);
     let link = link_of(done)?;
     let location = HeaderValue::try_from(format!("/api/v1/links/{}", link.id));
-    let mut response = answer(&services, StatusCode::CREATED, link, true).await;
+    let counts = Some(Counts::default());
+    let mut response = changed(&services, StatusCode::CREATED, link, counts, offset);
     let headers = response.headers_mut();
     if let Ok(location) = location {
         headers.insert(LOCATION, location);
@@ -308,7 +317,9 @@ pub async fn read(
     Name(name): Name,
 ) -> Result<Response, Problem> {
     let link = find(&services, &actor, &name)?;
-    Ok(answer(&services, StatusCode::OK, link, false).await)
+    let counts = counts_of(&services, &link).await;
+    let etag = etag(link.version);
+    Ok((etag, Json(Data { data: LinkView::new(&services, link, counts) })).into_response())
 }
 
 /// Replace a link: what isn't named falls back to its default, but for the slug.
@@ -319,7 +330,7 @@ pub async fn read(
         ("If-Match" = Option<String>, Header, description = "Only if the link is still at the version of this ETag"),
     ),
     responses(
-        (status = 200, body = Data<LinkView>),
+        (status = 200, body = Changed<LinkView>),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "The link has changed", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -333,7 +344,10 @@ pub async fn replace(
 ) -> Result<Response, Problem> {
     let command = Command::ReplaceLink(named(&name)?, body.value.into(), expected(&headers)?);
     let done = services.commands.run(*actor, command, body.idempotency).await?;
-    Ok(answer(&services, StatusCode::OK, link_of(done)?, false).await)
+    let offset = done.offset;
+    let link = link_of(done)?;
+    let counts = counts_of(&services, &link).await;
+    Ok(changed(&services, StatusCode::OK, link, counts, offset))
 }
 
 /// Change some fields of a link.
@@ -344,7 +358,7 @@ pub async fn replace(
         ("If-Match" = Option<String>, Header, description = "Only if the link is still at the version of this ETag"),
     ),
     responses(
-        (status = 200, body = Data<LinkView>),
+        (status = 200, body = Changed<LinkView>),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "The link has changed", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -358,7 +372,10 @@ pub async fn change(
 ) -> Result<Response, Problem> {
     let command = Command::ChangeLink(named(&name)?, body.value.into(), expected(&headers)?);
     let done = services.commands.run(*actor, command, body.idempotency).await?;
-    Ok(answer(&services, StatusCode::OK, link_of(done)?, false).await)
+    let offset = done.offset;
+    let link = link_of(done)?;
+    let counts = counts_of(&services, &link).await;
+    Ok(changed(&services, StatusCode::OK, link, counts, offset))
 }
 
 /// Delete a link. Its slug is free again.
@@ -375,10 +392,10 @@ pub async fn delete(
     actor: Can<LinksWrite>,
     Name(name): Name,
     headers: HeaderMap,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     let command = Command::DeleteLink(named(&name)?, expected(&headers)?);
-    services.commands.run(*actor, command, None).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let done = services.commands.run(*actor, command, None).await?;
+    Ok((StatusCode::NO_CONTENT, log_offset(done.offset)).into_response())
 }
 
 fn link_of(done: Done) -> Result<Link, Problem> {

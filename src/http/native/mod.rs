@@ -1,12 +1,13 @@
 //! `/api/v1`: one file a noun, with its OpenAPI beside the handlers.
 
+pub mod admin;
 mod analytics;
 mod links;
 mod openapi;
 mod tokens;
 
 use axum::Router;
-use axum::http::header::CACHE_CONTROL;
+use axum::http::header::{CACHE_CONTROL, HeaderName};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use jiff::Timestamp;
@@ -30,6 +31,38 @@ pub fn router() -> Router<Services> {
 pub struct Data<T> {
     /// What was asked for.
     pub data: T,
+}
+
+/// The offset that a change got in the log of changes: `min_offset` of a question that is to
+/// reflect it.
+const LOG_OFFSET: HeaderName = HeaderName::from_static("log-offset");
+
+/// What the answer to a change stands in.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Changed<T> {
+    /// What was asked for.
+    pub data: T,
+    /// Where in the log it is.
+    pub meta: ChangedMeta,
+}
+
+/// Where in the log a change is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ChangedMeta {
+    /// The offset of the log of changes that this answer reflects; in the header `Log-Offset`
+    /// too.
+    pub offset: u64,
+}
+
+impl<T> Changed<T> {
+    fn new(data: T, offset: u64) -> Self {
+        Self { data, meta: ChangedMeta { offset } }
+    }
+}
+
+/// The header that carries a change's offset.
+fn log_offset(offset: u64) -> [(HeaderName, HeaderValue); 1] {
+    [(LOG_OFFSET, HeaderValue::from(offset))]
 }
 
 async fn no_such_path() -> Problem {

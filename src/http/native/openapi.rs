@@ -7,7 +7,7 @@ use utoipa::openapi::{Info, OpenApi, SecurityRequirement};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{analytics, links, tokens};
+use super::{admin, analytics, links, tokens};
 use crate::http::Services;
 
 /// Each path of the API, with what OpenAPI says of it.
@@ -24,6 +24,8 @@ pub fn routes() -> OpenApiRouter<Services> {
         .routes(routes!(analytics::operating_systems))
         .routes(routes!(analytics::referrers))
         .routes(routes!(analytics::overview))
+        .routes(routes!(admin::reconcile))
+        .routes(routes!(admin::rebuild, admin::rebuild_state))
         .routes(routes!(tokens::create, tokens::list))
         .routes(routes!(tokens::revoke))
 }

@@ -3,10 +3,11 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Data, iso8601};
+use super::{Changed, Data, iso8601, log_offset};
 use crate::commands::secret;
 use crate::domain::command::{Command, Outcome};
 use crate::domain::token::{Abilities, Token};
@@ -56,7 +57,7 @@ impl TokenView {
 #[utoipa::path(
     post, path = "/tokens", tag = "tokens", request_body = TokenBody,
     responses(
-        (status = 201, body = Data<TokenView>),
+        (status = 201, body = Changed<TokenView>),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -65,19 +66,21 @@ pub async fn create(
     State(services): State<Services>,
     actor: Can<UserWrite>,
     body: JsonBody<TokenBody>,
-) -> Result<(StatusCode, Json<Data<TokenView>>), Problem> {
+) -> Result<Response, Problem> {
     let TokenBody { name, abilities } = body.value;
     let abilities =
         Abilities::parse(&abilities).map_err(|reason| Problem::field("abilities", reason))?;
     let secret = secret::generate();
     let command = Command::CreateToken { name, abilities, secret_sha256: secret::hash(&secret) };
     let done = services.commands.run(*actor, command, body.idempotency).await?;
+    let offset = done.offset;
     let Outcome::Token(token) = done.outcome else {
         return Err(Problem::internal("a token was expected"));
     };
     // A repeated request finds the token that the first one made; its secret is gone.
     let secret = (!done.is_replay).then_some(secret);
-    Ok((StatusCode::CREATED, Json(Data { data: TokenView::new(*token, secret) })))
+    let body = Changed::new(TokenView::new(*token, secret), offset);
+    Ok((StatusCode::CREATED, log_offset(offset), Json(body)).into_response())
 }
 
 /// List the workspace's tokens, without their secrets.
@@ -100,8 +103,8 @@ pub async fn revoke(
     State(services): State<Services>,
     actor: Can<UserWrite>,
     Name(id): Name,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     let id = id.parse().map_err(|_| Problem::not_found("token"))?;
-    services.commands.run(*actor, Command::RevokeToken(id), None).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let done = services.commands.run(*actor, Command::RevokeToken(id), None).await?;
+    Ok((StatusCode::NO_CONTENT, log_offset(done.offset)).into_response())
 }

@@ -1,9 +1,15 @@
 //! Where ClickHouse is at the moment, and the handle that queries read through.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clickhouse::{Client, Compression};
 use tokio::sync::watch;
+
+use super::generation::Generation;
+use super::status::{AsOf, Status};
+use crate::log::Log;
 
 /// A ClickHouse to talk to over HTTP.
 #[derive(Clone, PartialEq, Eq)]
@@ -47,21 +53,46 @@ impl Target {
     }
 }
 
+/// What a question is put to: ClickHouse, and the tables in use.
+#[derive(Clone)]
+pub struct Reading {
+    /// The client to query with.
+    pub client: Client,
+    /// Whose tables are in use.
+    pub generation: Generation,
+}
+
 /// The read handle: there when ClickHouse is up and its schema is applied.
 #[derive(Clone)]
 pub struct ClickHouse {
-    client: watch::Receiver<Option<Client>>,
+    pub(super) reading: watch::Receiver<Option<Reading>>,
+    pub(super) status: Arc<Status>,
+    pub(super) log: Arc<Log>,
 }
 
 impl ClickHouse {
-    /// The sender is the projector's, which says when the schema stands.
-    pub fn new() -> (watch::Sender<Option<Client>>, Self) {
-        let (sender, client) = watch::channel(None);
-        (sender, Self { client })
+    /// What to put a question to; `None` while ClickHouse is away.
+    pub fn reading(&self) -> Option<Reading> {
+        self.reading.borrow().clone()
     }
 
-    /// A client to query with; `None` while ClickHouse is away.
-    pub fn client(&self) -> Option<Client> {
-        self.client.borrow().clone()
+    /// What an answer reflects at least that is asked for now.
+    pub fn as_of(&self) -> AsOf {
+        self.status.as_of(self.log.end())
+    }
+
+    /// The last offset of the click log.
+    pub fn log_end(&self) -> u64 {
+        self.log.end()
+    }
+
+    /// Waits until an offset is projected; `false` when that takes longer than `limit`.
+    pub async fn reached(&self, offset: u64, limit: Duration) -> bool {
+        self.status.reached(offset, limit).await
+    }
+
+    /// How far the projection is.
+    pub fn status(&self) -> &Status {
+        &self.status
     }
 }

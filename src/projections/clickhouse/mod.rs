@@ -10,14 +10,26 @@
 //! says where it is at the moment, or that it isn't.
 
 mod connection;
+mod generation;
+mod operator;
 mod plan;
 mod projector;
+mod rebuild;
+mod reconcile;
 mod rows;
 mod schema;
+mod session;
+mod status;
+mod tally;
 
-pub use connection::{ClickHouse, Target};
-pub use projector::{Projector, Status};
-pub use schema::Migration;
+pub use connection::{ClickHouse, Reading, Target};
+pub use generation::Generation;
+pub use operator::{Operator, Refused};
+pub use projector::Projector;
+pub use rebuild::RebuildState;
+pub use reconcile::{Compared, Extent, Reconciliation};
+pub use status::{AsOf, Reconciled, Status};
+pub use tally::Sums;
 
 /// What goes wrong on the way to ClickHouse.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +58,9 @@ pub enum ProjectionError {
         /// The last offset of the log.
         end: u64,
     },
+    /// The engine is another process now.
+    #[error("the engine was restarted")]
+    Restarted,
     /// The database is somebody else's.
     #[error(
         "the ClickHouse database `{0}` holds the analytics of another log: give this slugline its own with --clickhouse-database"

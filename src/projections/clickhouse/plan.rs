@@ -2,7 +2,8 @@
 //!
 //! One small file beside the log, replaced whole (temporary file, sync, rename, sync of the
 //! folder) *before* a batch is sent. It is the only memory of a batch's bounds, and so of its
-//! deduplication token. A plan of another database instance counts for nothing.
+//! deduplication token. A plan of another database instance, or of other tables,
+//! counts for nothing.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::ProjectionError;
+use super::generation::Generation;
 
 /// A range of offsets that are sent together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,10 +39,17 @@ impl Batch {
 pub struct Plan {
     /// The database instance that this speaks of.
     pub instance: Uuid,
+    /// And the number of the generation of its tables.
+    #[serde(default = "first_generation")]
+    pub generation: u32,
     /// All up to and with this offset is in ClickHouse.
     pub applied: u64,
     /// A batch that was being sent; it may be there or not.
     pub sending: Option<Batch>,
+}
+
+const fn first_generation() -> u32 {
+    Generation::FIRST.number()
 }
 
 impl Plan {
@@ -51,6 +60,7 @@ impl Plan {
 }
 
 /// The file that holds the plan.
+#[derive(Debug, Clone)]
 pub struct PlanFile(PathBuf);
 
 impl PlanFile {
@@ -58,8 +68,12 @@ impl PlanFile {
         Self(path)
     }
 
-    /// The plan, if there is one for this instance.
-    pub fn read(&self, instance: Uuid) -> Result<Option<Plan>, ProjectionError> {
+    /// The plan, if there is one for this generation of this instance.
+    pub fn read(
+        &self,
+        instance: Uuid,
+        generation: Generation,
+    ) -> Result<Option<Plan>, ProjectionError> {
         let text = match std::fs::read(&self.0) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -69,23 +83,29 @@ impl PlanFile {
         // it might count clicks twice.
         let plan: Plan = serde_json::from_slice(&text)
             .map_err(|error| ProjectionError::Plan(self.0.clone(), error.into()))?;
-        Ok((plan.instance == instance).then_some(plan))
+        let is_of_these = plan.instance == instance && plan.generation == generation.number();
+        Ok(is_of_these.then_some(plan))
     }
 
     /// Replaces the plan; it is on disk when this returns.
     pub fn write(&self, plan: &Plan) -> Result<(), ProjectionError> {
-        self.replace(plan).map_err(|error| ProjectionError::Plan(self.0.clone(), error))
+        let replaced = serde_json::to_vec(plan).map_err(std::io::Error::from);
+        let replaced = replaced.and_then(|text| replace_file(&self.0, &text));
+        replaced.map_err(|error| ProjectionError::Plan(self.0.clone(), error))
     }
+}
 
-    fn replace(&self, plan: &Plan) -> std::io::Result<()> {
-        let folder = self.0.parent().unwrap_or_else(|| Path::new("."));
-        let temporary = self.0.with_extension("new");
-        let mut file = std::fs::File::create(&temporary)?;
-        file.write_all(&serde_json::to_vec(plan)?)?;
-        file.sync_data()?;
-        std::fs::rename(&temporary, &self.0)?;
-        std::fs::File::open(folder)?.sync_all()
-    }
+/// Replaces a file as a whole, durably: whoever reads it finds the old text or the new one.
+pub fn replace_file(path: &Path, text: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let temporary = PathBuf::from(temporary);
+    let mut file = std::fs::File::create(&temporary)?;
+    file.write_all(text)?;
+    file.sync_data()?;
+    std::fs::rename(&temporary, path)?;
+    std::fs::File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
@@ -93,19 +113,25 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    #[test]
-    fn a_plan_reads_back_for_its_own_instance_only() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = PlanFile::new(folder.path().join("plan.json"));
-        let plan = Plan {
+    fn plan() -> Plan {
+        Plan {
             instance: Uuid::from_u128(1),
+            generation: 1,
             applied: 7,
             sending: Some(Batch { month: 202_611, first: 8, last: 20 }),
-        };
-        assert_eq!(file.read(plan.instance).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn a_plan_reads_back_for_its_own_tables_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = PlanFile::new(folder.path().join("plan.json"));
+        let (plan, first) = (plan(), Generation::FIRST);
+        assert_eq!(file.read(plan.instance, first).unwrap(), None);
         file.write(&plan).unwrap();
-        assert_eq!(file.read(plan.instance).unwrap(), Some(plan));
-        assert_eq!(file.read(Uuid::from_u128(2)).unwrap(), None);
+        assert_eq!(file.read(plan.instance, first.next()).unwrap(), None);
+        assert_eq!(file.read(Uuid::from_u128(2), first).unwrap(), None);
+        assert_eq!(file.read(plan.instance, first).unwrap(), Some(plan));
     }
 
     #[test]
@@ -113,7 +139,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("plan.json");
         std::fs::write(&path, b"{\"instance\":").unwrap();
-        assert!(PlanFile::new(path).read(Uuid::from_u128(1)).is_err());
+        assert!(PlanFile::new(path).read(Uuid::from_u128(1), Generation::FIRST).is_err());
     }
 
     #[test]

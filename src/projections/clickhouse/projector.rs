@@ -1,16 +1,23 @@
-//! The projector: follows the click log, batch by batch, for as long as the service lives.
+//! The projector: follows the click log, batch by batch, for as long as the service lives; and
+//! between two batches does what an operator asks for.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use clickhouse::{Client, RowOwned, RowWrite};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
-use super::plan::{Batch, Plan, PlanFile};
-use super::rows::{Cutter, MAX_BATCH_RECORDS, Records};
-use super::{ProjectionError, Target, schema};
+use super::ProjectionError;
+use super::connection::{ClickHouse, Reading, Target};
+use super::generation::Generation;
+use super::operator::{Operator, Refused, Request};
+use super::plan::PlanFile;
+use super::rebuild::{Rebuild, RebuildProgress, RebuildState};
+use super::reconcile::{Extent, Reconciliation, Stored, TallyFiles};
+use super::rows::MAX_BATCH_RECORDS;
+use super::session::Session;
+use super::status::{Status, now_ms};
 use crate::log::Log;
 
 /// How often the log's end is looked at, and so how long the clicks of a quiet time gather.
@@ -22,74 +29,77 @@ const POLL_BUSY: Duration = Duration::from_secs(1);
 const BUSY_RECORDS: usize = 1_000;
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LAST_RETRY: Duration = Duration::from_secs(5);
-/// How long ClickHouse may take for one batch before it is sent again.
-const SEND_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// How far the projection is, for whoever wants to know.
-#[derive(Debug, Default)]
-pub struct Status {
-    applied: AtomicU64,
-    is_connected: AtomicBool,
-    /// When the projection last had all of the log, in milliseconds since the Unix epoch.
-    complete_at_ms: AtomicU64,
-}
-
-impl Status {
-    /// All up to and with this offset of the click log is in ClickHouse.
-    pub fn applied(&self) -> u64 {
-        self.applied.load(Ordering::Acquire)
-    }
-
-    /// Whether ClickHouse answered last time.
-    pub fn is_connected(&self) -> bool {
-        self.is_connected.load(Ordering::Acquire)
-    }
-
-    /// How long ago the projection last had all of the log that ends at `end`, in milliseconds;
-    /// 0 when it has it now.
-    pub fn lag_ms(&self, end: u64) -> u64 {
-        if self.applied() >= end {
-            return 0;
-        }
-        now_ms().saturating_sub(self.complete_at_ms.load(Ordering::Acquire))
-    }
-}
+/// How long the tables that a rebuild has replaced are kept, for the questions that were put to
+/// them before: longer than any question may take.
+const RETIRED_KEPT: Duration = Duration::from_secs(60);
+/// How many requests of operators may wait.
+const REQUESTS: usize = 8;
 
 /// Follows the click log into ClickHouse.
 pub struct Projector {
     log: Arc<Log>,
     plan_file: PlanFile,
+    tally_files: TallyFiles,
     status: Arc<Status>,
+    rebuild_progress: RebuildProgress,
     targets: watch::Receiver<Option<Target>>,
-    ready: watch::Sender<Option<Client>>,
+    reading: watch::Sender<Option<Reading>>,
+    requests: mpsc::Receiver<Request>,
+    requesting: mpsc::Sender<Request>,
     stop: watch::Receiver<bool>,
+    /// Whether ClickHouse was compared with the log since the start.
+    is_checked: bool,
 }
 
-/// A connection that is prepared, and where it stands.
-struct Session {
-    client: Client,
-    plan: Plan,
-    cutter: Cutter,
+/// What goes on while ClickHouse is there.
+struct Following {
+    session: Session,
+    rebuild: Option<Rebuild>,
+    /// Tables that are no longer in use, and when they go.
+    retired: Option<(Generation, Instant)>,
 }
 
 impl Projector {
-    /// `ready` is told a client whenever ClickHouse is there with its schema, and `None` when it
-    /// is not. `stop` ends the run once the log is projected, or ClickHouse is away.
+    /// Keeps what it has to remember in the folder `data`. `targets` says where ClickHouse is at
+    /// the moment; `stop` ends the run once the log is projected, or ClickHouse is away.
     pub fn new(
         log: Arc<Log>,
-        plan_file: PathBuf,
+        data: &Path,
         targets: watch::Receiver<Option<Target>>,
-        ready: watch::Sender<Option<Client>>,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        let status = Arc::new(Status::default());
-        status.complete_at_ms.store(now_ms(), Ordering::Release);
-        Self { log, plan_file: PlanFile::new(plan_file), status, targets, ready, stop }
+        let (requesting, requests) = mpsc::channel(REQUESTS);
+        Self {
+            log,
+            plan_file: PlanFile::new(data.join("clickhouse.plan")),
+            tally_files: TallyFiles::new(data),
+            status: Arc::new(Status::new()),
+            rebuild_progress: RebuildProgress::default(),
+            targets,
+            reading: watch::Sender::new(None),
+            requests,
+            requesting,
+            stop,
+            is_checked: false,
+        }
     }
 
-    /// How far it is; stays good while it runs.
-    pub fn status(&self) -> Arc<Status> {
-        Arc::clone(&self.status)
+    /// The handle to read with; stays good while it runs.
+    pub fn clickhouse(&self) -> ClickHouse {
+        ClickHouse {
+            reading: self.reading.subscribe(),
+            status: Arc::clone(&self.status),
+            log: Arc::clone(&self.log),
+        }
+    }
+
+    /// The handle of those who run the service.
+    pub fn operator(&self) -> Operator {
+        Operator::new(
+            self.requesting.clone(),
+            self.rebuild_progress.clone(),
+            Arc::clone(&self.status),
+        )
     }
 
     /// Runs until it is stopped.
@@ -101,8 +111,8 @@ impl Projector {
             match self.follow(&target).await {
                 Ok(()) => return,
                 Err(error) => {
-                    let was_connected = self.status.is_connected.swap(false, Ordering::AcqRel);
-                    self.ready.send_replace(None);
+                    let was_connected = self.status.set_connected(false);
+                    self.reading.send_replace(None);
                     if was_connected || started.elapsed() > LAST_RETRY {
                         retry = FIRST_RETRY;
                     }
@@ -128,137 +138,174 @@ impl Projector {
 
     /// Projects until it is stopped or something fails.
     async fn follow(&mut self, target: &Target) -> Result<(), ProjectionError> {
-        let mut session = self.connect(target).await?;
-        self.status.is_connected.store(true, Ordering::Release);
-        self.ready.send_replace(Some(target.client()));
-        tracing::info!(?target, applied = session.plan.applied, "ClickHouse is up");
+        let session = Session::resume(target, &self.log, self.plan_file.clone()).await?;
+        self.status.set_applied(session.applied());
+        self.status.set_connected(true);
+        self.show(&session);
+        tracing::info!(?target, applied = session.applied(), "ClickHouse is up");
+        let mut following = Following { session, rebuild: None, retired: None };
+        let followed = self.follow_on(target, &mut following).await;
+        if following.rebuild.is_some() {
+            let text = "ClickHouse went away; begin again once it is back".to_owned();
+            self.rebuild_progress.set(RebuildState::Failed(text));
+        }
+        followed
+    }
+
+    async fn follow_on(
+        &mut self,
+        target: &Target,
+        following: &mut Following,
+    ) -> Result<(), ProjectionError> {
+        let mut due = Instant::now();
         loop {
-            let complete_at_ms = now_ms();
-            let sent = self.send_next(&mut session).await?;
-            if sent == 0 {
-                self.status.complete_at_ms.store(complete_at_ms, Ordering::Release);
-                if *self.stop.borrow() {
-                    return Ok(());
+            if Instant::now() >= due {
+                let complete_at_ms = now_ms();
+                let sent = following.session.send_next(self.log.synced()).await?;
+                self.status.set_applied(following.session.applied());
+                if sent == 0 {
+                    self.status.set_complete(complete_at_ms);
+                    self.check_once(&following.session).await?;
+                    if *self.stop.borrow() {
+                        return Ok(());
+                    }
                 }
+                due = Instant::now() + pause_after(sent);
             }
-            let pause = if sent < BUSY_RECORDS { POLL } else { POLL_BUSY };
-            if sent < MAX_BATCH_RECORDS {
+            while let Ok(request) = self.requests.try_recv() {
+                self.answer(request, following).await?;
+            }
+            self.rebuild_on(following).await;
+            self.drop_retired(following).await?;
+            if following.rebuild.is_none() {
                 tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
-                    _ = self.stop.changed() => {}
+                    () = tokio::time::sleep_until(due) => {}
+                    _ = self.stop.changed() => due = Instant::now(),
+                    Some(request) = self.requests.recv() => self.answer(request, following).await?,
                 }
             }
             if self.targets.has_changed().unwrap_or(false)
                 && self.targets.borrow_and_update().as_ref() != Some(target)
             {
-                return Err(clickhouse::error::Error::Custom(
-                    "the engine was restarted".to_owned(),
-                )
-                .into());
+                return Err(ProjectionError::Restarted);
             }
         }
     }
 
-    /// Prepares the database and takes up where the plan left off.
-    async fn connect(&self, target: &Target) -> Result<Session, ProjectionError> {
-        let instance = schema::prepare(target, self.log.id()).await?;
-        let client = target.client();
-        // Batches are sent in order and each arrives whole, so the last row tells how far the
-        // database is. A plan that knows less is lost, or of an older backup than the database;
-        // one that knows more may have a batch on its way.
-        let arrived = last_offset(&client).await?;
-        let plan = self.plan_file.read(instance)?.filter(|plan| plan.planned() >= arrived);
-        let plan = plan.unwrap_or(Plan { instance, applied: arrived, sending: None });
-        let planned = plan.planned();
-        if planned > self.log.end() {
-            return Err(ProjectionError::Ahead { planned, end: self.log.end() });
-        }
-        self.status.applied.store(plan.applied, Ordering::Release);
-        let cutter = Cutter::new(self.log.read_from(plan.applied + 1)?);
-        let mut session = Session { client, plan, cutter };
-        if let Some(batch) = session.plan.sending {
-            self.send_again(&mut session, batch).await?;
-        }
-        Ok(session)
+    /// Tells the readers which tables are in use.
+    fn show(&self, session: &Session) {
+        let reading =
+            Reading { client: session.client().clone(), generation: session.generation() };
+        self.reading.send_replace(Some(reading));
     }
 
-    /// A batch that may or may not have arrived: the same bounds, the same tokens.
-    async fn send_again(&self, session: &mut Session, batch: Batch) -> Result<(), ProjectionError> {
-        tracing::info!(
-            first = batch.first,
-            last = batch.last,
-            "a batch that was on its way is sent again"
-        );
-        let again = session.cutter.next_batch(batch.last)?;
-        let (again, records) = again.ok_or(ProjectionError::Unreadable(batch.first))?;
-        if again != batch {
-            return Err(ProjectionError::Unreadable(again.last));
+    /// Compares ClickHouse with the log once after the start, when it has all of it.
+    async fn check_once(&mut self, session: &Session) -> Result<(), ProjectionError> {
+        if !self.is_checked {
+            self.reconcile(session, Extent::SinceLast, oneshot::channel().0).await?;
+            self.is_checked = true;
         }
-        self.send(session, batch, &records).await
-    }
-
-    /// Sends the next batch, if the log has one. Returns how many records went.
-    async fn send_next(&self, session: &mut Session) -> Result<usize, ProjectionError> {
-        let Some((batch, records)) = session.cutter.next_batch(self.log.synced())? else {
-            return Ok(0);
-        };
-        session.plan.sending = Some(batch);
-        self.plan_file.write(&session.plan)?;
-        self.send(session, batch, &records).await?;
-        Ok(records.len())
-    }
-
-    async fn send(
-        &self,
-        session: &mut Session,
-        batch: Batch,
-        records: &Records,
-    ) -> Result<(), ProjectionError> {
-        let started = Instant::now();
-        let token = |table| batch.token(self.log.id(), table);
-        // Agents first: a click that can be read must find its agent.
-        insert(&session.client, "agents", &token("agents"), records.agents()).await?;
-        let clicks = records.clicks();
-        let count = clicks.len() as u64;
-        insert(&session.client, "clicks", &token("clicks"), clicks).await?;
-        // What the plan says of a batch that arrived is written with the next one: until then
-        // it would be sent again, and dropped.
-        session.plan.applied = batch.last;
-        session.plan.sending = None;
-        self.status.applied.store(batch.last, Ordering::Release);
-        metrics::histogram!("slugline_projection_batch_seconds").record(started.elapsed());
-        metrics::counter!("slugline_projection_clicks_total").increment(count);
         Ok(())
     }
-}
 
-/// Sends rows as one insert, and so as one block that ClickHouse takes whole or not at all.
-async fn insert<T: RowOwned + RowWrite>(
-    client: &Client,
-    table: &str,
-    token: &str,
-    rows: impl ExactSizeIterator<Item = Result<T, ProjectionError>>,
-) -> Result<(), ProjectionError> {
-    if rows.len() == 0 {
-        return Ok(());
+    async fn answer(
+        &mut self,
+        request: Request,
+        following: &mut Following,
+    ) -> Result<(), ProjectionError> {
+        match request {
+            Request::Reconcile(extent, answer) => {
+                self.reconcile(&following.session, extent, answer).await
+            }
+            Request::Rebuild(answer) => {
+                let begun = if self.rebuild_progress.begin() {
+                    following.rebuild = Some(Rebuild::begin(&following.session).await?);
+                    Ok(())
+                } else {
+                    Err(Refused::Busy)
+                };
+                let _asker_left = answer.send(begun);
+                Ok(())
+            }
+        }
     }
-    let insert = client.insert::<T>(table).await?;
-    let mut insert = insert
-        .with_setting("insert_deduplication_token", token)
-        .with_setting("insert_deduplicate", "1")
-        .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
-        .with_setting("async_insert", "0")
-        .with_timeouts(Some(SEND_TIMEOUT), Some(SEND_TIMEOUT));
-    for row in rows {
-        insert.write(&row?).await?;
+
+    /// Counts ClickHouse's rows now, and the log's clicks beside what comes next.
+    async fn reconcile(
+        &self,
+        session: &Session,
+        extent: Extent,
+        answer: oneshot::Sender<Result<Reconciliation, Refused>>,
+    ) -> Result<(), ProjectionError> {
+        let stored = Stored::count(session.client(), session.generation()).await?;
+        let through = session.applied();
+        let (log, files) = (Arc::clone(&self.log), self.tally_files.clone());
+        let status = Arc::clone(&self.status);
+        tokio::task::spawn_blocking(move || {
+            let found = files.reconcile(&log, &stored, through, extent);
+            let found = found.map_err(|error| Refused::Failed(error.to_string()));
+            if let Ok(found) = &found {
+                status.set_reconciled(found);
+            }
+            let _asker_left = answer.send(found);
+        });
+        Ok(())
     }
-    Ok(insert.end().await?)
+
+    /// Goes on with a rebuild, if one is under way. What goes wrong with it is its own matter.
+    async fn rebuild_on(&mut self, following: &mut Following) {
+        let Some(rebuild) = &mut following.rebuild else { return };
+        let stepped = match rebuild.step(&following.session).await {
+            Ok(false) => {
+                self.rebuild_progress.set(rebuild.progress(&following.session));
+                return;
+            }
+            Ok(true) => self.take_over(following).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = stepped {
+            tracing::error!(%error, "the rebuild of the analytics failed; the old tables stay");
+            following.rebuild = None;
+            self.rebuild_progress.set(RebuildState::Failed(error.to_string()));
+        }
+    }
+
+    /// Puts the rebuilt tables in the place of those in use.
+    async fn take_over(&self, following: &mut Following) -> Result<(), ProjectionError> {
+        let Some(rebuild) = following.rebuild.take() else { return Ok(()) };
+        let (mut session, took) = rebuild.finish();
+        session.take_over(self.plan_file.clone()).await?;
+        self.show(&session);
+        following.retire_now().await?;
+        let retired = std::mem::replace(&mut following.session, session);
+        following.retired = Some((retired.generation(), Instant::now() + RETIRED_KEPT));
+        let events = following.session.applied();
+        tracing::info!(events, took_ms = took.as_millis(), "the rebuilt analytics are in use");
+        self.rebuild_progress.set(RebuildState::Done { events, took });
+        Ok(())
+    }
+
+    /// Drops replaced tables once nobody can be reading them.
+    async fn drop_retired(&self, following: &mut Following) -> Result<(), ProjectionError> {
+        match following.retired {
+            Some((_, at)) if Instant::now() >= at => following.retire_now().await,
+            _ => Ok(()),
+        }
+    }
 }
 
-async fn last_offset(client: &Client) -> Result<u64, ProjectionError> {
-    Ok(client.query("SELECT max(log_offset) FROM clicks").fetch_one::<u64>().await?)
+impl Following {
+    async fn retire_now(&mut self) -> Result<(), ProjectionError> {
+        let Some((generation, _)) = self.retired.take() else { return Ok(()) };
+        generation.drop_tables(self.session.client()).await
+    }
 }
 
-fn now_ms() -> u64 {
-    jiff::Timestamp::now().as_millisecond().cast_unsigned()
+/// How long clicks gather after a batch of this size.
+const fn pause_after(sent: usize) -> Duration {
+    match sent {
+        MAX_BATCH_RECORDS.. => Duration::ZERO,
+        BUSY_RECORDS.. => POLL_BUSY,
+        _ => POLL,
+    }
 }

@@ -197,7 +197,7 @@ struct AgentTime {
     at_ms: u64,
 }
 
-/// The month of a record's time, as ClickHouse's `toYYYYMM` finds it.
+/// The month of a record's time.
 fn month_of(record: &Record) -> Result<u32, ProjectionError> {
     let payload = record.payload.as_ref();
     let at_ms = match record.kind {
@@ -208,7 +208,8 @@ fn month_of(record: &Record) -> Result<u32, ProjectionError> {
     at_ms.and_then(month).ok_or(ProjectionError::Unreadable(record.offset))
 }
 
-fn month(at_ms: u64) -> Option<u32> {
+/// The month of a moment, as ClickHouse's `toYYYYMM` finds it.
+pub fn month(at_ms: u64) -> Option<u32> {
     let time = jiff::Timestamp::from_millisecond(i64::try_from(at_ms).ok()?).ok()?;
     let date = time.to_zoned(jiff::tz::TimeZone::UTC).date();
     Some(u32::try_from(date.year()).ok()? * 100 + u32::try_from(date.month()).ok()?)

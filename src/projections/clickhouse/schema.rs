@@ -1,4 +1,8 @@
 //! The schema: numbered files, applied once each, in order, and checked ever after.
+//!
+//! Some files make what the database has once; the others make the tables of a
+//! [`Generation`], and are applied for each anew. In these a mark stands behind the tables'
+//! names, where the generation's suffix goes.
 
 use std::fmt::Write as _;
 
@@ -7,14 +11,16 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::generation::{Generation, SUFFIX_MARK};
 use super::{ProjectionError, Target};
 
-/// A file of `schema/`: one statement.
-pub struct Migration {
+/// A file of `schema/`: statements that are applied together. One that was cut off by a crash
+/// is applied again from its first statement on.
+struct Migration {
     /// The file's name, which begins with its number.
-    pub name: &'static str,
+    name: &'static str,
     /// The file's text.
-    pub sql: &'static str,
+    sql: &'static str,
 }
 
 macro_rules! migrations {
@@ -25,8 +31,51 @@ macro_rules! migrations {
 
 /// In the order in which they are applied. A file that was released is never edited: what comes
 /// later goes into the next number.
-const MIGRATIONS: &[Migration] =
-    migrations!["0001_origin.sql", "0002_clicks.sql", "0003_agents.sql"];
+const MIGRATIONS: &[Migration] = migrations![
+    "0001_origin.sql",
+    "0002_clicks.sql",
+    "0003_agents.sql",
+    "0004_generations.sql",
+    "0005_clicks_hourly.sql",
+    "0006_synced.sql",
+];
+
+impl Migration {
+    /// Whether it makes tables of a generation.
+    fn is_of_generation(&self) -> bool {
+        self.sql.contains(SUFFIX_MARK)
+    }
+
+    /// The name under which it is noted for a generation.
+    fn noted(&self, generation: Generation) -> String {
+        let suffix = if self.is_of_generation() { generation.suffix() } else { String::new() };
+        format!("{}{suffix}", self.name)
+    }
+
+    /// The checksum that is noted: of the file as it is for the first generation.
+    fn sha256(&self) -> String {
+        hex(&Sha256::digest(self.sql.replace(SUFFIX_MARK, "")))
+    }
+
+    /// Its statements for a generation, fit to be applied again after a crash.
+    fn statements(&self, generation: Generation) -> Vec<String> {
+        let lines = self.sql.lines().filter(|line| !line.trim_start().starts_with("--"));
+        let code: String = lines.flat_map(|line| [line, "\n"]).collect();
+        let code = code.replace(SUFFIX_MARK, &generation.suffix());
+        let again = [
+            ("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS "),
+            ("CREATE MATERIALIZED VIEW ", "CREATE MATERIALIZED VIEW IF NOT EXISTS "),
+        ];
+        let statements = code.split(';').map(str::trim).filter(|statement| !statement.is_empty());
+        statements
+            .map(|statement| {
+                again.iter().fold(statement.to_owned(), |sql, (once, again)| {
+                    sql.strip_prefix(once).map_or(sql.clone(), |rest| format!("{again}{rest}"))
+                })
+            })
+            .collect()
+    }
+}
 
 #[derive(Row, Serialize, Deserialize)]
 struct Applied {
@@ -41,10 +90,18 @@ struct Origin {
     instance: Uuid,
 }
 
+/// A database that is ready.
+pub struct Prepared {
+    /// The database's own id: another one after it was dropped and made anew, so that the
+    /// projector knows that it must begin again.
+    pub instance: Uuid,
+    /// Which of its tables are in use.
+    pub generation: Generation,
+}
+
 /// Makes the database if need be, applies the migrations that it lacks, and checks that it is
-/// this log's own. Returns the database's instance: another one after it was dropped and made
-/// anew, so that the projector knows that it must begin again.
-pub async fn prepare(target: &Target, log_id: [u8; 16]) -> Result<Uuid, ProjectionError> {
+/// this log's own.
+pub async fn prepare(target: &Target, log_id: [u8; 16]) -> Result<Prepared, ProjectionError> {
     let outside = target.client_without_database();
     outside
         .query("CREATE DATABASE IF NOT EXISTS {database:Identifier}")
@@ -60,28 +117,58 @@ pub async fn prepare(target: &Target, log_id: [u8; 16]) -> Result<Uuid, Projecti
         )
         .execute()
         .await?;
-    apply_missing(&client).await?;
-    claim(&client, target, log_id).await
+    let of_database = |migration: &Migration| !migration.is_of_generation();
+    apply_missing(&client, Generation::FIRST, of_database).await?;
+    let instance = claim(&client, target, log_id).await?;
+    let generation = Generation::in_use(&client).await?;
+    generation.drop_others(&client).await?;
+    make_tables(&client, generation).await?;
+    Ok(Prepared { instance, generation })
 }
 
-async fn apply_missing(client: &Client) -> Result<(), ProjectionError> {
+/// Makes the tables of a generation, or brings them up to date.
+pub async fn make_tables(client: &Client, generation: Generation) -> Result<(), ProjectionError> {
+    apply_missing(client, generation, Migration::is_of_generation).await
+}
+
+/// Makes the tables of a generation from nothing, whatever was there.
+pub async fn make_tables_anew(
+    client: &Client,
+    generation: Generation,
+) -> Result<(), ProjectionError> {
+    generation.drop_tables(client).await?;
+    for migration in MIGRATIONS.iter().filter(|migration| migration.is_of_generation()) {
+        client
+            .query("DELETE FROM schema_migrations WHERE name = {name:String}")
+            .param("name", migration.noted(generation))
+            .execute()
+            .await?;
+    }
+    make_tables(client, generation).await
+}
+
+async fn apply_missing(
+    client: &Client,
+    generation: Generation,
+    which: impl Fn(&Migration) -> bool,
+) -> Result<(), ProjectionError> {
     let applied: Vec<Applied> =
         client.query("SELECT name, sha256 FROM schema_migrations").fetch_all().await?;
-    for migration in MIGRATIONS {
-        let sha256 = hex(&Sha256::digest(migration.sql));
-        if let Some(before) = applied.iter().find(|row| row.name == migration.name) {
+    for migration in MIGRATIONS.iter().filter(|migration| which(migration)) {
+        let (name, sha256) = (migration.noted(generation), migration.sha256());
+        if let Some(before) = applied.iter().find(|row| row.name == name) {
             if before.sha256 != sha256 {
                 return Err(ProjectionError::ChangedMigration(migration.name.to_owned()));
             }
             continue;
         }
-        // A crash between the statement and its note must not stop the next start.
-        let sql = migration.sql.replacen("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ", 1);
-        client.query(&sql.replace('?', "??")).execute().await?;
+        for statement in migration.statements(generation) {
+            client.query(&statement.replace('?', "??")).execute().await?;
+        }
+        tracing::info!(migration = name, "schema applied");
         let mut insert = client.insert::<Applied>("schema_migrations").await?;
-        insert.write(&Applied { name: migration.name.to_owned(), sha256 }).await?;
+        insert.write(&Applied { name, sha256 }).await?;
         insert.end().await?;
-        tracing::info!(migration = migration.name, "schema applied");
     }
     client.clear_cached_metadata().await;
     Ok(())
@@ -125,11 +212,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn migrations_are_numbered_without_gaps_and_hold_one_statement() {
+    fn migrations_are_numbered_without_gaps() {
         for (at, migration) in MIGRATIONS.iter().enumerate() {
             assert!(migration.name.starts_with(&format!("{:04}_", at + 1)), "{}", migration.name);
-            let code = migration.sql.lines().filter(|line| !line.trim_start().starts_with("--"));
-            assert_eq!(code.filter(|line| line.contains(';')).count(), 1, "{}", migration.name);
+            assert!(!migration.statements(Generation::FIRST).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_generations_statements_name_its_own_tables_and_can_be_applied_again() {
+        let second = Generation::FIRST.next();
+        for migration in MIGRATIONS.iter().filter(|migration| migration.is_of_generation()) {
+            for statement in migration.statements(second) {
+                assert!(
+                    !statement.contains(SUFFIX_MARK) && statement.contains("_g2"),
+                    "{statement}"
+                );
+                let creates = statement.starts_with("CREATE ");
+                assert!(!creates || statement.contains(" IF NOT EXISTS "), "{statement}");
+            }
+            assert_ne!(migration.noted(second), migration.noted(Generation::FIRST));
+        }
+    }
+
+    /// The checksums that databases in the field have noted.
+    #[test]
+    fn released_files_are_not_edited() {
+        for (name, sha256) in [
+            ("0001_origin.sql", "caf536bfc2c14b68775322f85e11a2a13934f08bdf468723c39421a4b48984fd"),
+            ("0002_clicks.sql", "7c194a4b110fec70e557418ea468710c0b859ceb0646f81ab5aaca1af61cb134"),
+            ("0003_agents.sql", "67f3e77404b17d94a7c050a54236675180080467043c3d349f5585f1aa2df442"),
+        ] {
+            let migration = MIGRATIONS.iter().find(|migration| migration.name == name);
+            assert_eq!(migration.map(Migration::sha256).as_deref(), Some(sha256), "{name}");
         }
     }
 }

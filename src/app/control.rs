@@ -1,0 +1,96 @@
+//! How the `slugline` command finds the service that runs over a data folder.
+//!
+//! At each start the service writes a file into its data folder that says where it listens and
+//! holds a new random key. Whoever may read the folder may run the service, and so may use the
+//! key; nobody else can read the file.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::commands::secret;
+
+const FILE: &str = "service.json";
+
+/// What the file says.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Control {
+    /// Where the service listens, as reached from this machine.
+    pub address: SocketAddr,
+    /// The operator's key.
+    pub key: String,
+}
+
+/// The file of a running service, removed when it ends in order.
+pub struct ControlFile {
+    path: PathBuf,
+    /// SHA-256 of the operator's key.
+    pub key_sha256: [u8; 32],
+}
+
+impl ControlFile {
+    /// Writes the file of a service that listens there.
+    pub fn write(data: &Path, listening: SocketAddr) -> io::Result<Self> {
+        let control = Control { address: reached_at(listening), key: secret::generate() };
+        let path = data.join(FILE);
+        // A file that was left over may have been made readable to others.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        file.write_all(&serde_json::to_vec(&control)?)?;
+        Ok(Self { path, key_sha256: secret::hash(&control.key) })
+    }
+}
+
+impl Drop for ControlFile {
+    fn drop(&mut self) {
+        let _gone_already = fs::remove_file(&self.path);
+    }
+}
+
+impl Control {
+    /// What the file in a data folder says; `None` when there is none, so that no service runs.
+    pub fn read(data: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(data.join(FILE)).ok()?).ok()
+    }
+}
+
+/// An address that stands for all addresses is reached at this machine's own.
+fn reached_at(listening: SocketAddr) -> SocketAddr {
+    let ip = match listening.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listening.port())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_file_is_the_owners_alone_and_goes_with_the_service() {
+        let data = tempfile::tempdir().unwrap();
+        let path = data.path().join(FILE);
+        fs::write(&path, "left over").unwrap();
+        assert!(Control::read(data.path()).is_none());
+        let file = ControlFile::write(data.path(), "0.0.0.0:8080".parse().unwrap()).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let control = Control::read(data.path()).unwrap();
+        assert_eq!(control.address.to_string(), "127.0.0.1:8080");
+        assert_eq!(secret::hash(&control.key), file.key_sha256);
+        drop(file);
+        assert!(Control::read(data.path()).is_none());
+    }
+}

@@ -1,0 +1,87 @@
+//! What those who run the service may ask of the projector.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use super::rebuild::{RebuildProgress, RebuildState};
+use super::reconcile::{Extent, Reconciliation};
+use super::status::Status;
+
+/// How long an answer is waited for: a long log takes its time to be counted.
+const PATIENCE: Duration = Duration::from_secs(3_600);
+
+/// A request, and where its answer goes.
+pub(super) enum Request {
+    /// Compare ClickHouse with the log.
+    Reconcile(Extent, oneshot::Sender<Result<Reconciliation, Refused>>),
+    /// Begin to rebuild the tables.
+    Rebuild(oneshot::Sender<Result<(), Refused>>),
+}
+
+/// Why a request came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// ClickHouse is away.
+    #[error("ClickHouse is away")]
+    Away,
+    /// Such a thing is under way.
+    #[error("one is under way already")]
+    Busy,
+    /// It went wrong.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// The way to the projector. Cheap to clone.
+#[derive(Clone)]
+pub struct Operator {
+    requests: mpsc::Sender<Request>,
+    rebuild: RebuildProgress,
+    status: Arc<Status>,
+    /// Held while the log is counted for somebody: one at a time.
+    reconciling: Arc<Mutex<()>>,
+}
+
+impl Operator {
+    pub(super) fn new(
+        requests: mpsc::Sender<Request>,
+        rebuild: RebuildProgress,
+        status: Arc<Status>,
+    ) -> Self {
+        Self { requests, rebuild, status, reconciling: Arc::default() }
+    }
+
+    /// Compares ClickHouse with the log.
+    pub async fn reconcile(&self, extent: Extent) -> Result<Reconciliation, Refused> {
+        let _one_at_a_time = self.reconciling.try_lock().map_err(|_| Refused::Busy)?;
+        self.ask(|answer| Request::Reconcile(extent, answer)).await
+    }
+
+    /// Begins to rebuild the tables of ClickHouse from the log, beside those in use.
+    pub async fn rebuild(&self) -> Result<(), Refused> {
+        self.ask(Request::Rebuild).await
+    }
+
+    /// What became of the last rebuild.
+    pub fn rebuild_state(&self) -> RebuildState {
+        self.rebuild.state()
+    }
+
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T, Refused>>) -> Request,
+    ) -> Result<T, Refused> {
+        if !self.status.is_connected() {
+            return Err(Refused::Away);
+        }
+        let (answer, answered) = oneshot::channel();
+        self.requests.try_send(request(answer)).map_err(|_| Refused::Busy)?;
+        match tokio::time::timeout(PATIENCE, answered).await {
+            Ok(Ok(answer)) => answer,
+            // The request was dropped with the connection, or nobody came to take it.
+            Ok(Err(_)) | Err(_) => Err(Refused::Away),
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Reconciliation: is each click of the log in ClickHouse, and once, and in the sums by hour?
+//!
+//! The projector counts ClickHouse's rows between two batches, so at an offset known exactly;
+//! the log is counted up to the same offset, beside the projector's further work. What was
+//! found equal is kept as a tally, so that the check at the next start reads only what came
+//! since. A check that is asked for reads all of the log again.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clickhouse::{Client, Row};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::ProjectionError;
+use super::generation::Generation;
+use super::tally::{Cell, Sums, Tally};
+use crate::log::Log;
+
+/// How much of the log is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// What came since the last check that found all equal.
+    SinceLast,
+    /// All that the log holds.
+    Whole,
+}
+
+/// One month of one workspace, counted thrice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compared {
+    /// `202611`, in UTC.
+    pub month: u32,
+    /// Whose clicks.
+    pub workspace: Uuid,
+    /// In the log.
+    pub logged: Sums,
+    /// As rows in ClickHouse.
+    pub stored: Sums,
+    /// As the sum of the clicks by hour.
+    pub by_hour: u64,
+}
+
+impl Compared {
+    /// What differs, if anything does.
+    pub fn difference(&self) -> Option<String> {
+        let (logged, stored) = (self.logged, self.stored);
+        if logged.clicks > stored.clicks {
+            Some(format!("{} clicks are missing", logged.clicks - stored.clicks))
+        } else if logged.clicks < stored.clicks {
+            Some(format!("{} clicks are too many", stored.clicks - logged.clicks))
+        } else if logged != stored {
+            Some("as many clicks, but not the same ones".to_owned())
+        } else if self.by_hour != stored.clicks {
+            Some(format!("the clicks by hour add up to {}", self.by_hour))
+        } else {
+            None
+        }
+    }
+}
+
+/// What a reconciliation found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reconciliation {
+    /// The offset of the click log up to which all was compared.
+    pub through: u64,
+    /// By month, then by workspace.
+    pub compared: Vec<Compared>,
+}
+
+impl Reconciliation {
+    /// How many months of workspaces differ.
+    pub fn differences(&self) -> usize {
+        self.compared.iter().filter(|compared| compared.difference().is_some()).count()
+    }
+
+    /// The part of it that is about one workspace.
+    #[must_use]
+    pub fn of_workspace(mut self, workspace: Uuid) -> Self {
+        self.compared.retain(|compared| compared.workspace == workspace);
+        self
+    }
+}
+
+/// What ClickHouse holds, counted between two batches.
+#[derive(Debug, Default)]
+pub struct Stored {
+    clicks: BTreeMap<Cell, Sums>,
+    by_hour: BTreeMap<Cell, u64>,
+}
+
+#[derive(Row, Deserialize)]
+struct StoredClicks {
+    month: u32,
+    #[serde(with = "clickhouse::serde::uuid")]
+    workspace_id: Uuid,
+    clicks: u64,
+    offsets: u64,
+    squares: u64,
+}
+
+#[derive(Row, Deserialize)]
+struct StoredByHour {
+    month: u32,
+    #[serde(with = "clickhouse::serde::uuid")]
+    workspace_id: Uuid,
+    clicks: u64,
+}
+
+impl Stored {
+    /// Counts the tables of a generation.
+    pub async fn count(client: &Client, generation: Generation) -> Result<Self, ProjectionError> {
+        let clicks = "SELECT toYYYYMM(ts) AS month, workspace_id, count() AS clicks, \
+             sum(log_offset) AS offsets, sum(log_offset * log_offset) AS squares \
+             FROM {clicks:Identifier} GROUP BY month, workspace_id";
+        let clicks = client.query(clicks).param("clicks", generation.clicks());
+        let by_hour = "SELECT toYYYYMM(hour) AS month, workspace_id, sum(clicks) AS clicks \
+             FROM {hourly:Identifier} GROUP BY month, workspace_id";
+        let by_hour = client.query(by_hour).param("hourly", generation.clicks_hourly());
+        let mut stored = Self::default();
+        for row in clicks.fetch_all::<StoredClicks>().await? {
+            let StoredClicks { clicks, offsets, squares, .. } = row;
+            let sums = Sums { clicks, offsets, squares };
+            stored.clicks.insert((row.month, row.workspace_id), sums);
+        }
+        for row in by_hour.fetch_all::<StoredByHour>().await? {
+            stored.by_hour.insert((row.month, row.workspace_id), row.clicks);
+        }
+        Ok(stored)
+    }
+
+    fn compare(&self, logged: &Tally) -> Reconciliation {
+        let mut cells: Vec<_> = logged.cells.keys().chain(self.clicks.keys()).collect();
+        cells.extend(self.by_hour.keys());
+        cells.sort_unstable();
+        cells.dedup();
+        let compared = cells.into_iter().map(|cell| Compared {
+            month: cell.0,
+            workspace: cell.1,
+            logged: logged.cells.get(cell).copied().unwrap_or_default(),
+            stored: self.clicks.get(cell).copied().unwrap_or_default(),
+            by_hour: self.by_hour.get(cell).copied().unwrap_or_default(),
+        });
+        Reconciliation { through: logged.through, compared: compared.collect() }
+    }
+}
+
+/// Where the tallies are kept.
+#[derive(Debug, Clone)]
+pub struct TallyFiles {
+    /// Up to where all was equal at the last check.
+    checked: PathBuf,
+    /// Of the clicks that the log no longer holds.
+    dropped: PathBuf,
+}
+
+impl TallyFiles {
+    /// In the data folder.
+    pub fn new(data: &Path) -> Self {
+        Self { checked: data.join("clicks.tally"), dropped: data.join("clicks.dropped") }
+    }
+
+    /// Counts the log up to an offset and compares.
+    pub fn reconcile(
+        &self,
+        log: &Log,
+        stored: &Stored,
+        through: u64,
+        extent: Extent,
+    ) -> Result<Reconciliation, ProjectionError> {
+        let known = match extent {
+            Extent::SinceLast => Tally::read(&self.checked, log.id()),
+            Extent::Whole => None,
+        };
+        let known = known.filter(|tally| tally.through <= through);
+        let mut tally = known.unwrap_or_else(|| self.dropped(log));
+        tally.extend(log, through)?;
+        let found = stored.compare(&tally);
+        if found.differences() == 0
+            && let Err(error) = tally.write(&self.checked)
+        {
+            tracing::warn!(%error, "the tally could not be kept; the next check counts more");
+        }
+        Ok(found)
+    }
+
+    /// The clicks that were dropped from the log.
+    fn dropped(&self, log: &Log) -> Tally {
+        Tally::read(&self.dropped, log.id()).unwrap_or_else(|| Tally::empty(log.id()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compared(logged: Sums, stored: Sums, by_hour: u64) -> Compared {
+        Compared { month: 202_611, workspace: Uuid::from_u128(1), logged, stored, by_hour }
+    }
+
+    #[test]
+    fn whatever_differs_is_named() {
+        let sums = |clicks, offsets, squares| Sums { clicks, offsets, squares };
+        let logged = sums(2, 3, 5);
+        assert_eq!(compared(logged, logged, 2).difference(), None);
+        for (stored, by_hour, named) in [
+            (sums(1, 1, 1), 1, "1 clicks are missing"),
+            (sums(3, 5, 9), 3, "1 clicks are too many"),
+            (sums(2, 2, 2), 2, "not the same ones"),
+            (sums(2, 3, 6), 2, "not the same ones"),
+            (logged, 1, "add up to 1"),
+        ] {
+            let difference = compared(logged, stored, by_hour).difference().unwrap_or_default();
+            assert!(difference.contains(named), "{difference}");
+        }
+    }
+
+    #[test]
+    fn what_only_one_side_has_is_compared_too() {
+        let cell = |month| (month, Uuid::from_u128(1));
+        let sums = Sums { clicks: 1, offsets: 1, squares: 1 };
+        let mut logged = Tally::empty([0; 16]);
+        logged.cells.insert(cell(1), sums);
+        let stored = Stored {
+            clicks: BTreeMap::from([(cell(2), sums)]),
+            by_hour: BTreeMap::from([(cell(3), 1)]),
+        };
+        let found = stored.compare(&logged);
+        let months: Vec<_> = found.compared.iter().map(|compared| compared.month).collect();
+        assert_eq!(months, [1, 2, 3]);
+        assert_eq!(found.differences(), 3);
+    }
+}

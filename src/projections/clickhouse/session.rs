@@ -1,0 +1,177 @@
+//! A session: one generation's tables, followed from the log batch by batch.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clickhouse::{Client, RowOwned, RowWrite};
+use uuid::Uuid;
+
+use super::generation::Generation;
+use super::plan::{Batch, Plan, PlanFile};
+use super::rows::{Cutter, Records};
+use super::{ProjectionError, Target, schema};
+use crate::log::Log;
+
+/// How long ClickHouse may take for one batch before it is sent again.
+const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Tables that are prepared, and how far they are.
+pub struct Session {
+    client: Client,
+    generation: Generation,
+    log: Arc<Log>,
+    plan: Plan,
+    /// Where the plan is kept. Nowhere for tables that are being rebuilt: these begin anew after
+    /// anything that goes wrong.
+    plan_file: Option<PlanFile>,
+    cutter: Cutter,
+}
+
+impl Session {
+    /// Prepares the database and takes up where the plan left off.
+    pub async fn resume(
+        target: &Target,
+        log: &Arc<Log>,
+        plan_file: PlanFile,
+    ) -> Result<Self, ProjectionError> {
+        let prepared = schema::prepare(target, log.id()).await?;
+        let (instance, generation) = (prepared.instance, prepared.generation);
+        let client = target.client();
+        // Batches are sent in order and each arrives whole, so the last row tells how far the
+        // database is. A plan that knows less is lost, or of an older backup than the database;
+        // one that knows more may have a batch on its way.
+        let arrived = last_offset(&client, generation).await?;
+        let plan = plan_file.read(instance, generation)?;
+        let plan = plan.filter(|plan| plan.planned() >= arrived);
+        let plan = plan.unwrap_or_else(|| new_plan(instance, generation, arrived));
+        let planned = plan.planned();
+        if planned > log.end() {
+            return Err(ProjectionError::Ahead { planned, end: log.end() });
+        }
+        let cutter = Cutter::new(log.read_from(plan.applied + 1)?);
+        let plan_file = Some(plan_file);
+        let log = Arc::clone(log);
+        let mut session = Self { client, generation, log, plan, plan_file, cutter };
+        if let Some(batch) = session.plan.sending {
+            session.send_again(batch).await?;
+        }
+        Ok(session)
+    }
+
+    /// The next generation's tables, empty, to be filled beside these.
+    pub async fn next_generation(&self) -> Result<Self, ProjectionError> {
+        let generation = self.generation.next();
+        schema::make_tables_anew(&self.client, generation).await?;
+        Ok(Self {
+            client: self.client.clone(),
+            generation,
+            log: Arc::clone(&self.log),
+            plan: new_plan(self.plan.instance, generation, 0),
+            plan_file: None,
+            cutter: Cutter::new(self.log.read_from(0)?),
+        })
+    }
+
+    /// Makes these tables, which were filled beside others, the ones in use.
+    pub async fn take_over(&mut self, plan_file: PlanFile) -> Result<(), ProjectionError> {
+        self.generation.use_from_now(&self.client).await?;
+        // Where this is cut off, the tables themselves tell how far they are.
+        plan_file.write(&self.plan)?;
+        self.plan_file = Some(plan_file);
+        Ok(())
+    }
+
+    /// How to talk to ClickHouse.
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Whose tables these are.
+    pub const fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// All up to and with this offset is in the tables.
+    pub const fn applied(&self) -> u64 {
+        self.plan.applied
+    }
+
+    /// A batch that may or may not have arrived: the same bounds, the same tokens.
+    async fn send_again(&mut self, batch: Batch) -> Result<(), ProjectionError> {
+        tracing::info!(
+            first = batch.first,
+            last = batch.last,
+            "a batch that was on its way is sent again"
+        );
+        let again = self.cutter.next_batch(batch.last)?;
+        let (again, records) = again.ok_or(ProjectionError::Unreadable(batch.first))?;
+        if again != batch {
+            return Err(ProjectionError::Unreadable(again.last));
+        }
+        self.send(batch, &records).await
+    }
+
+    /// Sends the next batch of offsets up to and with `through`, if there is one. Returns how
+    /// many records went.
+    pub async fn send_next(&mut self, through: u64) -> Result<usize, ProjectionError> {
+        let Some((batch, records)) = self.cutter.next_batch(through)? else {
+            return Ok(0);
+        };
+        self.plan.sending = Some(batch);
+        if let Some(plan_file) = &self.plan_file {
+            plan_file.write(&self.plan)?;
+        }
+        self.send(batch, &records).await?;
+        Ok(records.len())
+    }
+
+    async fn send(&mut self, batch: Batch, records: &Records) -> Result<(), ProjectionError> {
+        let started = Instant::now();
+        let (agents, clicks) = (self.generation.agents(), self.generation.clicks());
+        let token = |table: &str| batch.token(self.log.id(), table);
+        // Agents first: a click that can be read must find its agent.
+        insert(&self.client, &agents, &token(&agents), records.agents()).await?;
+        let rows = records.clicks();
+        let count = rows.len() as u64;
+        insert(&self.client, &clicks, &token(&clicks), rows).await?;
+        // What the plan says of a batch that arrived is written with the next one: until then
+        // it would be sent again, and dropped.
+        self.plan.applied = batch.last;
+        self.plan.sending = None;
+        metrics::histogram!("slugline_projection_batch_seconds").record(started.elapsed());
+        metrics::counter!("slugline_projection_clicks_total").increment(count);
+        Ok(())
+    }
+}
+
+const fn new_plan(instance: Uuid, generation: Generation, applied: u64) -> Plan {
+    Plan { instance, generation: generation.number(), applied, sending: None }
+}
+
+/// Sends rows as one insert, and so as one block that ClickHouse takes whole or not at all.
+async fn insert<T: RowOwned + RowWrite>(
+    client: &Client,
+    table: &str,
+    token: &str,
+    rows: impl ExactSizeIterator<Item = Result<T, ProjectionError>>,
+) -> Result<(), ProjectionError> {
+    if rows.len() == 0 {
+        return Ok(());
+    }
+    let insert = client.insert::<T>(table).await?;
+    let mut insert = insert
+        .with_setting("insert_deduplication_token", token)
+        .with_setting("insert_deduplicate", "1")
+        .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
+        .with_setting("async_insert", "0")
+        .with_timeouts(Some(SEND_TIMEOUT), Some(SEND_TIMEOUT));
+    for row in rows {
+        insert.write(&row?).await?;
+    }
+    Ok(insert.end().await?)
+}
+
+async fn last_offset(client: &Client, generation: Generation) -> Result<u64, ProjectionError> {
+    let last = client.query("SELECT max(log_offset) FROM {clicks:Identifier}");
+    Ok(last.param("clicks", generation.clicks()).fetch_one::<u64>().await?)
+}

@@ -1,0 +1,151 @@
+//! How far the projection is, for whoever wants to know or to wait.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::reconcile::Reconciliation;
+
+/// How far the projection is.
+#[derive(Debug)]
+pub struct Status {
+    applied: watch::Sender<u64>,
+    is_connected: AtomicBool,
+    /// When the projection last had all of the log, in milliseconds since the Unix epoch.
+    complete_at_ms: AtomicU64,
+    reconciled: Mutex<Option<Reconciled>>,
+}
+
+/// When ClickHouse was last compared with the log, and how it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reconciled {
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// Up to which offset.
+    pub through: u64,
+    /// How many months of workspaces differed.
+    pub differences: usize,
+}
+
+/// What an answer reflects: each click up to an offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AsOf {
+    /// The offset in the click log.
+    pub offset: u64,
+    /// Each click up to this moment is counted, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// How long ago that was, in milliseconds; 0 when nothing waits to be counted.
+    pub lag_ms: u64,
+}
+
+impl Status {
+    /// Nothing is projected yet.
+    pub(super) fn new() -> Self {
+        Self {
+            applied: watch::Sender::new(0),
+            is_connected: AtomicBool::new(false),
+            complete_at_ms: AtomicU64::new(now_ms()),
+            reconciled: Mutex::new(None),
+        }
+    }
+
+    /// All up to and with this offset of the click log is in ClickHouse.
+    pub fn applied(&self) -> u64 {
+        *self.applied.borrow()
+    }
+
+    /// Whether ClickHouse answered last time.
+    pub fn is_connected(&self) -> bool {
+        self.is_connected.load(Ordering::Acquire)
+    }
+
+    /// What an answer reflects that is asked for now, of a log that ends at `end`.
+    pub fn as_of(&self, end: u64) -> AsOf {
+        let (offset, now_ms) = (self.applied(), now_ms());
+        let complete_at_ms = self.complete_at_ms.load(Ordering::Acquire);
+        let at_ms = if offset >= end { now_ms } else { complete_at_ms.min(now_ms) };
+        AsOf { offset, at_ms, lag_ms: now_ms - at_ms }
+    }
+
+    /// How long ago the projection last had all of the log that ends at `end`, in milliseconds;
+    /// 0 when it has it now.
+    pub fn lag_ms(&self, end: u64) -> u64 {
+        self.as_of(end).lag_ms
+    }
+
+    /// Waits until an offset is projected; `false` when that takes longer than `limit`.
+    pub async fn reached(&self, offset: u64, limit: Duration) -> bool {
+        let mut applied = self.applied.subscribe();
+        let reached = applied.wait_for(|applied| *applied >= offset);
+        matches!(tokio::time::timeout(limit, reached).await, Ok(Ok(_)))
+    }
+
+    /// What the last comparison with the log found; `None` before the first.
+    pub fn reconciled(&self) -> Option<Reconciled> {
+        *self.reconciled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what a comparison found, and tells the operator of each difference.
+    pub(super) fn set_reconciled(&self, found: &Reconciliation) {
+        for compared in &found.compared {
+            if let Some(difference) = compared.difference() {
+                tracing::error!(
+                    month = compared.month,
+                    workspace = %compared.workspace,
+                    difference,
+                    "ClickHouse differs from the log; `slugline rebuild analytics` makes it anew"
+                );
+            }
+        }
+        let (through, differences) = (found.through, found.differences());
+        tracing::info!(through, differences, "ClickHouse was compared with the log");
+        let reconciled = Reconciled { at_ms: now_ms(), through, differences };
+        *self.reconciled.lock().unwrap_or_else(PoisonError::into_inner) = Some(reconciled);
+    }
+
+    pub(super) fn set_applied(&self, offset: u64) {
+        self.applied.send_replace(offset);
+    }
+
+    /// Says whether ClickHouse answers, and returns what was said before.
+    pub(super) fn set_connected(&self, is_connected: bool) -> bool {
+        self.is_connected.swap(is_connected, Ordering::AcqRel)
+    }
+
+    /// The projection had all that the log had at this moment.
+    pub(super) fn set_complete(&self, at_ms: u64) {
+        self.complete_at_ms.store(at_ms, Ordering::Release);
+    }
+}
+
+/// Milliseconds since the Unix epoch.
+pub(super) fn now_ms() -> u64 {
+    jiff::Timestamp::now().as_millisecond().cast_unsigned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_complete_has_no_lag() {
+        let status = Status::new();
+        status.set_applied(7);
+        status.set_complete(now_ms() - 5_000);
+        assert_eq!(status.as_of(7).lag_ms, 0);
+        let behind = status.as_of(8);
+        assert_eq!(behind.offset, 7);
+        assert!(behind.lag_ms >= 5_000, "{behind:?}");
+    }
+
+    #[tokio::test]
+    async fn an_offset_is_waited_for_and_not_for_ever() {
+        let status = Status::new();
+        assert!(!status.reached(1, Duration::from_millis(1)).await);
+        let waiting = status.reached(3, Duration::from_secs(20));
+        let (reached, ()) = tokio::join!(waiting, async { status.set_applied(3) });
+        assert!(reached);
+    }
+}

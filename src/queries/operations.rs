@@ -1,0 +1,65 @@
+//! What those who run the service ask of it: is everything counted once, and make a projection
+//! anew.
+
+use crate::domain::ids::WorkspaceId;
+pub use crate::projections::clickhouse::{Compared, RebuildState, Reconciliation};
+use crate::projections::clickhouse::{Extent, Operator, Refused};
+
+/// Why a request came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OperationError {
+    /// ClickHouse is away.
+    #[error("ClickHouse is away")]
+    Away,
+    /// Such a thing is under way.
+    #[error("one is under way already")]
+    Busy,
+    /// It went wrong; the text is for the operator.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<Refused> for OperationError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Away => Self::Away,
+            Refused::Busy => Self::Busy,
+            Refused::Failed(cause) => Self::Failed(cause),
+        }
+    }
+}
+
+/// The operators' way to the projections. Cheap to clone.
+#[derive(Clone)]
+pub struct Operations {
+    analytics: Operator,
+}
+
+impl Operations {
+    /// Over this projector.
+    pub const fn new(analytics: Operator) -> Self {
+        Self { analytics }
+    }
+
+    /// Counts the whole log and ClickHouse, by month and workspace; of one workspace, or of all.
+    pub async fn reconcile(
+        &self,
+        workspace: Option<WorkspaceId>,
+    ) -> Result<Reconciliation, OperationError> {
+        let found = self.analytics.reconcile(Extent::Whole).await?;
+        Ok(match workspace {
+            Some(workspace) => found.of_workspace(workspace.uuid()),
+            None => found,
+        })
+    }
+
+    /// Begins to make the analytics' tables anew.
+    pub async fn rebuild_analytics(&self) -> Result<(), OperationError> {
+        Ok(self.analytics.rebuild().await?)
+    }
+
+    /// How the last rebuild of the analytics goes, or went.
+    pub fn analytics_rebuild(&self) -> RebuildState {
+        self.analytics.rebuild_state()
+    }
+}
