@@ -120,6 +120,7 @@ impl House {
             clicks: Arc::clone(&self.clicks),
             index: Arc::clone(&self.index),
             clickhouse: self.analytics.clickhouse.clone(),
+            recorder: Arc::clone(&self.recorder),
             metrics: self.metrics.clone(),
         };
         let services = Services {

@@ -38,10 +38,11 @@ fn tour() -> Vec<Step> {
 /// What differs from run to run, made equal.
 fn without_chance(text: &str) -> String {
     let chances = [
-        (r"link_[0-9a-z]{26}", "LINK"),
+        (r"(link|ws)_[0-9a-z]{26}", "ID"),
+        (r#""lag_ms":\d+"#, "LAG"),
         (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "REQUEST"),
         (r"(?m)^date: .*$", "DATE"),
-        (r"\d{4}-\d{2}-\d{2}(T[0-9:.]+Z)?", "TIME"),
+        (r"\d{4}-\d{2}(-\d{2}(T[0-9:.]+Z)?)?", "TIME"),
     ];
     let text = text.replace('\r', "");
     let text = chances.iter().fold(text, |text, (pattern, name)| {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use metrics::gauge;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::clicks::Recorder;
 use crate::commands::Commands;
-use crate::http::health::{Health, Projection, Projections, Report};
+use crate::http::health::{Health, LogState, Logs, Projection, Projections, Reconciled, Report};
 use crate::log::Log;
 use crate::projections::clickhouse::ClickHouse;
 use crate::projections::index::Index;
@@ -28,6 +29,7 @@ pub struct HouseHealth {
     pub clicks: Arc<Log>,
     pub index: Arc<Index>,
     pub clickhouse: ClickHouse,
+    pub recorder: Arc<Recorder>,
     pub metrics: PrometheusHandle,
 }
 
@@ -39,22 +41,35 @@ impl Health for HouseHealth {
             log_end,
             lag_events: log_end.saturating_sub(offset),
             lag_ms,
+            reconciled: None,
         };
+        let log_state = |log: &Log| LogState {
+            state: if log.poisoned().is_none() { "up" } else { "stopped" },
+            reason: log.poisoned().map(str::to_owned),
+            end: log.end(),
+            synced: log.synced(),
+        };
+        let logs = Logs { mutations: log_state(&self.mutations), clicks: log_state(&self.clicks) };
+        let is_whole = logs.mutations.reason.is_none() && logs.clicks.reason.is_none();
+        let status = self.clickhouse.status();
+        let reconciled = status.reconciled().map(|reconciled| Reconciled {
+            through: reconciled.through,
+            differences: reconciled.differences,
+        });
         // An offset is read before its log's end: the lag may be too large by what came in
         // between, never too small.
         let (applied, projected) = (self.index.applied(), self.clickhouse.status().applied());
         let (mutations, clicks) = (self.mutations.end(), self.clicks.end());
         Report {
-            status: "ready",
+            status: if is_whole { "ready" } else { "degraded" },
             version: env!("CARGO_PKG_VERSION"),
+            logs,
             projections: Projections {
                 index: projection(true, applied, mutations, 0),
-                clickhouse: projection(
-                    self.clickhouse.status().is_connected(),
-                    projected,
-                    clicks,
-                    self.clickhouse.status().lag_ms(clicks),
-                ),
+                clickhouse: Projection {
+                    reconciled,
+                    ..projection(status.is_connected(), projected, clicks, status.lag_ms(clicks))
+                },
             },
         }
     }
@@ -78,6 +93,7 @@ impl Health for HouseHealth {
             set("slugline_log_unsynced_events", "log", name, log.end().saturating_sub(synced));
         }
         set("slugline_queue_waiting", "queue", "commands", self.commands.waiting() as u64);
+        set("slugline_queue_waiting", "queue", "clicks", self.recorder.waiting());
         self.metrics.render()
     }
 }

@@ -33,6 +33,7 @@ mod text;
 mod visit;
 mod visit_part;
 mod visitor;
+mod waiting;
 
 use http::header::{ACCEPT_LANGUAGE, REFERER, USER_AGENT};
 

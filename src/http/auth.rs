@@ -44,24 +44,34 @@ impl<A> Deref for Can<A> {
     }
 }
 
+/// Whose token a request comes with.
+fn authenticate(parts: &Parts, services: &Services) -> Result<Actor, Problem> {
+    let secret = credential(&parts.headers).ok_or_else(|| {
+        let detail = "Send a token as `Authorization: Bearer …` or `X-API-Key: …`.";
+        Problem::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", detail)
+    })?;
+    // Found by its hash: how long the look-up takes says nothing of the secret.
+    services.links.actor(&secret::hash(secret))?.ok_or_else(|| {
+        Problem::new(StatusCode::UNAUTHORIZED, "INVALID_API_KEY", "This token is not valid.")
+    })
+}
+
 impl<A: Needed> FromRequestParts<Services> for Can<A> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Problem> {
-        let secret = credential(&parts.headers).ok_or_else(|| {
-            let detail = "Send a token as `Authorization: Bearer …` or `X-API-Key: …`.";
-            Problem::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", detail)
-        })?;
-        // Found by its hash: how long the look-up takes says nothing of the secret.
-        let actor = services.links.actor(&secret::hash(secret))?.ok_or_else(|| {
-            Problem::new(StatusCode::UNAUTHORIZED, "INVALID_API_KEY", "This token is not valid.")
-        })?;
+        let actor = authenticate(parts, services)?;
         if !actor.abilities.allows(A::ABILITY) {
             let detail = format!("This token lacks the ability {}.", A::ABILITY.as_str());
             return Err(Problem::new(StatusCode::FORBIDDEN, "FORBIDDEN", detail));
         }
         Ok(Self(actor, PhantomData))
     }
+}
+
+/// Hashes are compared: how long that takes says nothing of the key.
+fn has_operator_key(parts: &Parts, services: &Services) -> bool {
+    credential(&parts.headers).is_some_and(|key| secret::hash(key) == services.operator_key)
 }
 
 /// Whoever has the operator's key: the one who runs the service.
@@ -71,13 +81,11 @@ impl FromRequestParts<Services> for Operator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Problem> {
-        // Hashes are compared: how long that takes says nothing of the key.
-        let is_key = |secret| secret::hash(secret) == services.operator_key;
-        if credential(&parts.headers).is_some_and(is_key) {
+        if has_operator_key(parts, services) {
             return Ok(Self);
         }
         // A good token is told that it is not enough, another one that it is none.
-        Can::<UserRead>::from_request_parts(parts, services).await?;
+        authenticate(parts, services)?;
         let detail = "This is for the operator's key alone: use the slugline command.";
         Err(Problem::new(StatusCode::FORBIDDEN, "FORBIDDEN", detail))
     }
@@ -97,10 +105,10 @@ impl FromRequestParts<Services> for OperatorOrOwner {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Problem> {
-        if Operator::from_request_parts(parts, services).await.is_ok() {
+        if has_operator_key(parts, services) {
             return Ok(Self(None));
         }
-        let actor = Can::<UserRead>::from_request_parts(parts, services).await?;
+        let actor = authenticate(parts, services)?;
         if !actor.abilities.covers(Abilities::ALL) {
             let detail = "This is for tokens with the ability *.";
             return Err(Problem::new(StatusCode::FORBIDDEN, "FORBIDDEN", detail));

@@ -19,12 +19,38 @@ pub trait Health: Send + Sync {
 /// How the service is.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// `ready`: redirects and changes are served.
+    /// `ready`; `degraded` when a log takes no more writes: then redirects go on, and a restart
+    /// is needed for the rest.
     pub status: &'static str,
     /// slugline's version.
     pub version: &'static str,
+    /// Each log by name.
+    pub logs: Logs,
     /// Each projection by name.
     pub projections: Projections,
+}
+
+/// The logs.
+#[derive(Debug, Serialize)]
+pub struct Logs {
+    /// Changes of links and tokens.
+    pub mutations: LogState,
+    /// Clicks.
+    pub clicks: LogState,
+}
+
+/// How a log is.
+#[derive(Debug, Serialize)]
+pub struct LogState {
+    /// `up`, or `stopped`: then it takes no more writes until a restart.
+    pub state: &'static str,
+    /// Why it is stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The last offset.
+    pub end: u64,
+    /// The last offset that survives a power failure.
+    pub synced: u64,
 }
 
 /// The projections.
@@ -49,6 +75,18 @@ pub struct Projection {
     pub lag_events: u64,
     /// For how long it has been behind, in milliseconds.
     pub lag_ms: u64,
+    /// How it compared with its log the last time; null before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reconciled: Option<Reconciled>,
+}
+
+/// How a projection compared with its log.
+#[derive(Debug, Serialize)]
+pub struct Reconciled {
+    /// Up to which offset both were compared.
+    pub through: u64,
+    /// How many months of workspaces differed.
+    pub differences: usize,
 }
 
 /// The process answers.

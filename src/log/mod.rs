@@ -212,6 +212,11 @@ impl Log {
         self.shared.end()
     }
 
+    /// Why the log takes no more writes; `None` while it does.
+    pub fn poisoned(&self) -> Option<&str> {
+        self.shared.poisoned.get().map(String::as_str)
+    }
+
     /// The log's identity: random, and the same for as long as the log exists.
     pub fn id(&self) -> [u8; 16] {
         self.shared.id

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Options, Server, TOKEN, eventually, is_alive, within};
+use crate::harness::{ClickHouseServer, Options, Server, TOKEN, eventually, is_alive, within};
 
 #[test]
 fn without_clickhouse_links_and_redirects_go_on_and_analytics_say_so() {
@@ -61,41 +61,21 @@ fn the_engine_goes_with_the_service_however_that_goes() {
 /// One slugline's engine is another's server: the same code speaks to both.
 #[test]
 fn a_clickhouse_server_can_be_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let package = slugline::engine::Package::engine().unwrap();
-    let cache = slugline::engine::default_cache_dir().unwrap();
-    let lib = slugline::engine::fetch(&package, &cache, slugline::engine::Progress::Shown).unwrap();
-    let engine = slugline::engine::Engine::start(slugline::engine::EngineOptions {
-        exe: env!("CARGO_BIN_EXE_slugline").into(),
-        lib,
-        data_dir: folder.path().join("clickhouse"),
-        run_dir: folder.path().join("run"),
-        config: slugline::engine::EngineConfig::default(),
-    })
-    .unwrap();
-    let endpoint = eventually("the engine is up", || engine.endpoint().borrow().clone());
-    let server = Options::new()
-        .flag("--clickhouse-url", &endpoint.url)
-        .flag("--clickhouse-user", &endpoint.user)
-        .env("SLUGLINE_CLICKHOUSE_PASSWORD", endpoint.password.expose())
-        .flag("--clickhouse-database", &endpoint.database)
-        .start();
+    let clickhouse = ClickHouseServer::start();
+    let server = clickhouse.serve(Options::new()).start();
     assert_eq!(server.engine_pid(), None, "no engine of its own is started");
     let link = server.link();
     server.visit(&link).send().expect(302);
     server.await_clicks(&link, 1);
-    assert!(!server.stderr.contains(endpoint.password.expose()), "the password is not logged");
+    assert!(
+        !server.stderr.contains(clickhouse.endpoint.password.expose()),
+        "the password is not logged"
+    );
 
     // Its analytics are of this log alone: another slugline is told to keep away.
-    let other = Options::new()
-        .flag("--clickhouse-url", &endpoint.url)
-        .flag("--clickhouse-user", &endpoint.user)
-        .env("SLUGLINE_CLICKHOUSE_PASSWORD", endpoint.password.expose())
-        .start();
+    let other = clickhouse.serve(Options::new()).start();
     eventually("the other one is told", || other.stderr.contains("of another log").then_some(()));
     other.api_as(TOKEN).get("/analytics").problem(503, "ANALYTICS_UNAVAILABLE");
-    drop(server);
-    engine.shutdown(std::time::Duration::from_secs(5));
 }
 
 fn kill(pid: u32) {

@@ -27,6 +27,13 @@ const PATHS: &[(&str, &str, &str)] = &[
     ("DELETE", "/tokens/tok_00000000000000000000000000", "user:write"),
 ];
 
+/// Those that no ability opens but all of them together, or the operator's key alone.
+const OPERATORS_PATHS: &[(&str, &str)] = &[
+    ("GET", "/admin/reconcile"),
+    ("GET", "/admin/rebuild/analytics"),
+    ("POST", "/admin/rebuild/analytics"),
+];
+
 const ABILITIES: &[&str] = &[
     "links:read",
     "links:write",
@@ -46,7 +53,8 @@ fn ask(server: &Server, token: &str, method: &str, path: &str) -> Answer {
 #[test]
 fn no_path_of_the_api_is_open_without_a_token() {
     let server = shared();
-    for (method, path, _) in PATHS {
+    let every = PATHS.iter().map(|(method, path, _)| (method, path));
+    for (method, path) in every.chain(OPERATORS_PATHS.iter().map(|(method, path)| (method, path))) {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let bare = Answer::to(server.request(method.clone(), &format!("/api/v1{path}")));
         bare.problem(401, "UNAUTHORIZED");
@@ -91,10 +99,14 @@ fn every_path_of_the_api_needs_a_token() {
         }
     }
     let token = "tok_00000000000000000000000000";
-    let as_described =
-        |path: &str| path.replace("nothing-here", "{link}").replace(token, "{token}");
-    let known = PATHS.iter().map(|(method, path, _)| ((*method).to_owned(), as_described(path)));
-    let mut known: Vec<_> = known.collect();
+    let as_described = |path: &str| {
+        let path = path.replace("nothing-here", "{link}").replace(token, "{token}");
+        path.replace("rebuild/analytics", "rebuild/{projection}")
+    };
+    let known = PATHS.iter().map(|(method, path, _)| (method, path));
+    let known = known.chain(OPERATORS_PATHS.iter().map(|(method, path)| (method, path)));
+    let mut known: Vec<_> =
+        known.map(|(method, path)| ((*method).to_owned(), as_described(path))).collect();
     described.sort();
     known.sort();
     assert_eq!(known, described);
@@ -115,6 +127,9 @@ fn a_token_may_do_what_its_abilities_say_and_no_more() {
                 let detail = problem["detail"].as_str().unwrap();
                 assert!(detail.contains(needed), "{detail}");
             }
+        }
+        for (method, path) in OPERATORS_PATHS {
+            ask(&server, &secret, method, path).problem(403, "FORBIDDEN");
         }
     }
 }

@@ -34,6 +34,7 @@ impl Generation {
     }
 
     /// The one that a rebuild of this one makes.
+    #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
     }

@@ -1,6 +1,7 @@
 //! The real program, started as its users start it, and a small client that speaks to it.
 
 mod answer;
+mod clickhouse;
 mod client;
 mod counts;
 mod data;
@@ -13,8 +14,9 @@ mod shared;
 use std::time::{Duration, Instant};
 
 pub use answer::Answer;
-pub use client::Link;
-pub use data::DataFolder;
+pub use clickhouse::ClickHouseServer;
+pub use client::{Api, Link};
+pub use data::{DataFolder, slugline};
 pub use options::{Options, TOKEN};
 pub use places::{address_in, address_v6_in};
 pub use server::{Server, client, is_alive};

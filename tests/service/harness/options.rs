@@ -77,6 +77,15 @@ impl Options {
         self
     }
 
+    /// Names the same ClickHouse to another command of the program.
+    pub fn pass_clickhouse_to(&self, command: &mut Command) {
+        let named = self
+            .flags
+            .chunks(2)
+            .filter(|flag| flag[0].to_string_lossy().starts_with("--clickhouse"));
+        command.args(named.flatten()).envs(self.environment.iter().cloned());
+    }
+
     /// `slugline serve` with all of this, on a port that the system picks.
     pub fn command(&self) -> Command {
         let mut command = slugline();

@@ -1,0 +1,68 @@
+//! A ClickHouse that the test runs by itself, and can look into.
+
+use std::time::Duration;
+
+use slugline::engine::{
+    Endpoint, Engine, EngineConfig, EngineOptions, Package, Progress, default_cache_dir, fetch,
+};
+use tempfile::TempDir;
+
+use super::{Options, eventually};
+
+/// The engine without a slugline around it: as a server that somebody runs.
+pub struct ClickHouseServer {
+    engine: Option<Engine>,
+    pub endpoint: Endpoint,
+    _folder: TempDir,
+}
+
+impl ClickHouseServer {
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = default_cache_dir().unwrap();
+        let lib = fetch(&Package::engine().unwrap(), &cache, Progress::Shown).unwrap();
+        let engine = Engine::start(EngineOptions {
+            exe: env!("CARGO_BIN_EXE_slugline").into(),
+            lib,
+            data_dir: folder.path().join("clickhouse"),
+            run_dir: folder.path().join("run"),
+            config: EngineConfig::default(),
+        })
+        .unwrap();
+        let endpoint = eventually("the engine is up", || engine.endpoint().borrow().clone());
+        Self { engine: Some(engine), endpoint, _folder: folder }
+    }
+
+    /// Has a slugline use it.
+    pub fn serve(&self, options: Options) -> Options {
+        options
+            .flag("--clickhouse-url", &self.endpoint.url)
+            .flag("--clickhouse-user", &self.endpoint.user)
+            .env("SLUGLINE_CLICKHOUSE_PASSWORD", self.endpoint.password.expose())
+            .flag("--clickhouse-database", &self.endpoint.database)
+    }
+
+    /// What a statement answers, as text.
+    #[track_caller]
+    pub fn sql(&self, statement: &str) -> String {
+        let Endpoint { url, database, .. } = &self.endpoint;
+        let answer = super::client()
+            .post(format!("{url}/?database={database}&mutations_sync=2"))
+            .header("X-ClickHouse-User", &self.endpoint.user)
+            .header("X-ClickHouse-Key", self.endpoint.password.expose())
+            .body(statement.to_owned())
+            .send()
+            .unwrap();
+        let (status, text) = (answer.status(), answer.text().unwrap());
+        assert!(status.is_success(), "{statement}: {text}");
+        text.trim().to_owned()
+    }
+}
+
+impl Drop for ClickHouseServer {
+    fn drop(&mut self) {
+        if let Some(engine) = self.engine.take() {
+            engine.shutdown(Duration::from_secs(5));
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The log and ClickHouse, compared; and the tables made anew where they differ.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Output;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use serde_json::Value;
+
+use crate::harness::{Answer, ClickHouseServer, DataFolder, Options, Server, eventually, slugline};
+
+/// `slugline …` over a data folder, with what a slugline there is started with.
+fn command(data: &DataFolder, arguments: &[&str], options: &Options) -> Output {
+    let mut command = slugline();
+    command.args(arguments).arg("--data-dir").arg(data.path());
+    options.pass_clickhouse_to(&mut command);
+    command.output().unwrap()
+}
+
+/// `slugline verify --json`: whether all is equal, and what it says.
+fn verify(data: &DataFolder, options: &Options) -> (bool, Value) {
+    let output = command(data, &["verify", "--json"], options);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let report: Value = serde_json::from_str(&said).unwrap_or_else(|error| {
+        panic!("{error}: {said}{}", String::from_utf8_lossy(&output.stderr))
+    });
+    assert_eq!(output.status.success(), report["equal"] == true, "{report}");
+    (output.status.success(), report)
+}
+
+fn rebuild(data: &DataFolder, options: &Options) {
+    let output = command(data, &["rebuild", "analytics"], options);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("rebuilt"));
+}
+
+fn clicked(server: &Server, visits: u64) -> crate::harness::Link {
+    let link = server.link();
+    for _ in 0..visits {
+        server.visit(&link).send().expect(302);
+    }
+    server.await_clicks(&link, visits);
+    link
+}
+
+#[test]
+fn what_differs_is_named_and_a_rebuild_mends_it() {
+    let clickhouse = ClickHouseServer::start();
+    let options = clickhouse.serve(Options::new());
+    let server = options.start();
+    server.await_analytics();
+    let data = server.data.clone();
+    let link = clicked(&server, 20);
+    let (equal, report) = verify(&data, &options);
+    assert!(equal);
+    let month = &report["months"][0];
+    assert_eq!(
+        (&month["log"], &month["clickhouse"], &month["hourly"]),
+        (&20.into(), &20.into(), &20.into())
+    );
+
+    let mut generation = String::new();
+    let damages = [
+        ("ALTER TABLE clicks{g} DELETE WHERE log_offset % 7 = 0", "missing"),
+        ("INSERT INTO clicks{g} SELECT * FROM clicks{g} LIMIT 3", "too many"),
+        (
+            "ALTER TABLE clicks{g} UPDATE log_offset = log_offset + 1 WHERE log_offset = (SELECT max(log_offset) FROM clicks{g})",
+            "same ones",
+        ),
+        ("ALTER TABLE clicks_hourly{g} DELETE WHERE 1", "by hour"),
+    ];
+    for (at, (damage, named)) in damages.iter().enumerate() {
+        clickhouse.sql(&damage.replace("{g}", &generation));
+        let (equal, report) = verify(&data, &options);
+        let difference = report["months"][0]["difference"].as_str().unwrap_or_default();
+        assert!(!equal && difference.contains(named), "{damage}: {report}");
+        rebuild(&data, &options);
+        assert!(verify(&data, &options).0, "{damage}");
+        assert_eq!(server.clicks_of(&link, "include"), 20);
+        generation = format!("_g{}", at + 2);
+    }
+    let metrics = server.get("/metrics").expect(200).text;
+    assert!(metrics.contains("slugline_reconcile_differences{projection=\"clickhouse\"} 0"));
+    // The next start takes up where this one was, with the tables of the last rebuild alone.
+    assert!(server.stop().success());
+    let again = options.start();
+    again.await_clicks(&link, 20);
+    let tables = clickhouse.sql("SHOW TABLES LIKE 'clicks%'");
+    assert_eq!(tables, "clicks_g5\nclicks_hourly_feed_g5\nclicks_hourly_g5");
+}
+
+#[test]
+fn without_a_service_the_command_looks_by_itself() {
+    let server = Options::new().start();
+    server.await_analytics();
+    let (data, options) = (server.data.clone(), Options::new());
+    let link = clicked(&server, 9);
+    let file = data.path().join("service.json");
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // Killed, it leaves its file behind, which must not mislead the command.
+    drop(server);
+    assert!(file.exists());
+    let (equal, report) = verify(&data, &options);
+    assert!(equal && report["months"][0]["log"] == 9, "{report}");
+    rebuild(&data, &options);
+    let again = Options::at(&data).start();
+    again.await_clicks(&link, 9);
+    assert!(again.stop().success());
+    assert!(!file.exists());
+    let nothing = DataFolder::new();
+    let refused = command(&nothing, &["verify"], &options);
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("there is no log"));
+}
+
+/// Visits come in, and analytics are asked, all the time that the tables are made anew.
+#[test]
+fn a_rebuild_does_not_stop_the_service() {
+    let server = Options::new().start();
+    server.await_analytics();
+    let link = clicked(&server, 500);
+    let (visits, stop) = (AtomicU64::new(500), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                server.visit(&link).send().expect(302);
+                visits.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        scope.spawn(|| {
+            let mut seen = 500;
+            while !stop.load(Ordering::Relaxed) {
+                let counted = server.clicks_of(&link, "include");
+                assert!(counted >= seen, "{counted} after {seen}");
+                seen = counted;
+            }
+        });
+        for _ in 0..3 {
+            rebuild(&server.data, &Options::new());
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    server.await_clicks(&link, visits.into_inner());
+    assert!(verify(&server.data, &Options::new()).0);
+}
+
+#[test]
+fn only_those_who_may_can_look_and_only_the_operator_can_rebuild() {
+    let server = Options::new().start();
+    server.await_analytics();
+    clicked(&server, 2);
+    let post = |api: &crate::harness::Api<'_>| {
+        Answer::to(api.request(reqwest::Method::POST, "/admin/rebuild/analytics"))
+    };
+    let owner = server.api();
+    let seen = owner.get("/admin/reconcile").expect(200).data();
+    assert_eq!((&seen["equal"], &seen["months"][0]["log"]), (&true.into(), &2.into()));
+    post(&owner).problem(403, "FORBIDDEN");
+    owner.get("/admin/rebuild/analytics").problem(403, "FORBIDDEN");
+    let every = ["links:read", "links:write", "analytics:read", "user:read", "user:write"];
+    let limited = server.api_as(owner.token(&every).1);
+    limited.get("/admin/reconcile").problem(403, "FORBIDDEN");
+    let nobody = server.api_as("nobody");
+    nobody.get("/admin/reconcile").problem(401, "INVALID_API_KEY");
+    post(&nobody).problem(401, "INVALID_API_KEY");
+
+    let control = std::fs::read(server.data.path().join("service.json")).unwrap();
+    let control: Value = serde_json::from_slice(&control).unwrap();
+    let operator = server.api_as(control["key"].as_str().unwrap());
+    operator.get("/admin/rebuild/nothing").problem(404, "NOT_FOUND");
+    assert_eq!(operator.get("/admin/rebuild/analytics").expect(200).data()["state"], "idle");
+    post(&operator).expect(202);
+    eventually("the rebuild is done", || {
+        let state = operator.get("/admin/rebuild/analytics").expect(200).data();
+        (state["state"] == "done").then_some(())
+    });
+    // The operator's key opens nothing else.
+    operator.get("/links").problem(401, "INVALID_API_KEY");
+}
