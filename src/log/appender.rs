@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::Shared;
 use super::error::LogError;
+use super::mark::Watermark;
 use super::record::{self, HEADER_BYTES, MAX_PAYLOAD_BYTES, NewRecord};
 use super::segment::{self, CreateFailure, FIRST_RECORD};
 use super::storage::{StorageFile, write_all_at};
@@ -24,6 +25,8 @@ pub(super) struct Appender {
     segment_bytes: u64,
     active: Mutex<Active>,
     syncing: Mutex<()>,
+    /// Written while `syncing` is held.
+    watermark: Watermark,
 }
 
 /// The segment being written.
@@ -43,11 +46,13 @@ impl Appender {
         file: Arc<dyn StorageFile>,
         length: u64,
         segment_bytes: u64,
+        watermark: Watermark,
     ) -> Self {
         let first = shared.segments().last().copied().unwrap_or(1);
         let active =
             Active { file, path: segment::path(&shared.dir, first), length, buffer: Vec::new() };
-        Self { shared, segment_bytes, active: Mutex::new(active), syncing: Mutex::new(()) }
+        let (active, syncing) = (Mutex::new(active), Mutex::new(()));
+        Self { shared, segment_bytes, active, syncing, watermark }
     }
 
     /// See [`Log::append`](super::Log::append).
@@ -113,6 +118,7 @@ impl Appender {
             return Err(self.shared.poison(format!("syncing it failed: {error}")));
         }
         self.shared.synced.fetch_max(covered, Ordering::AcqRel);
+        self.watermark.set(covered);
         Ok(covered)
     }
 

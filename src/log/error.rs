@@ -69,6 +69,15 @@ pub enum LogError {
         end: u64,
     },
 
+    /// Reading was asked for a record that was dropped with its segment.
+    #[error("record {offset} was dropped: the log begins at {first}")]
+    Dropped {
+        /// The offset asked for.
+        offset: u64,
+        /// The first offset that the log holds.
+        first: u64,
+    },
+
     /// Another process works on the data folder.
     #[error(
         "the data folder {} is in use by {}",

@@ -31,17 +31,25 @@
 //! - Bytes at its end that never were synced, be they half records, zeros, or records behind a
 //!   hole, are cut off with a warning.
 //! - Records lost although they had been synced are [`LogError::Corrupt`], and nothing is changed.
-//!   Every record says how far the log was durable when it was written, which is what tells the
-//!   two cases apart. The one thing that cannot be told: damage to the very last records, when no
-//!   record written after their sync is left to bear witness. Whoever keeps state derived from the
-//!   log notices by [`LogError::BeyondEnd`] when reading on.
+//!   Two things tell this from a torn end: every record says how far the log was durable when it
+//!   was written, and a small file beside the segments, the watermark, is written after each
+//!   sync. Only a power failure right after a sync, together with damage to just what it made
+//!   durable, can leave neither.
 //! - Then everything left is synced: after opening, [`Log::synced`] equals [`Log::end`].
 //!
 //! Earlier segments are checked when read, and all of them by [`verify()`].
+//!
+//! # Dropping what is old
+//!
+//! [`Log::drop_before`] removes whole segments from the front, for good. The first offset kept is
+//! noted durably before anything goes, so that a segment that is missing for another reason is
+//! still noticed. Reading a dropped record is [`LogError::Dropped`].
 
 mod appender;
+mod drop;
 mod error;
 mod lock;
+mod mark;
 mod reader;
 mod record;
 mod recovery;
@@ -52,17 +60,17 @@ mod verify;
 mod view;
 mod window;
 
-#[cfg(test)]
-mod memory;
+pub mod simulated;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use appender::Appender;
+pub use drop::Sealed;
 pub use error::LogError;
 pub use lock::DataLock;
 pub use reader::Reader;
@@ -92,6 +100,8 @@ impl Default for LogOptions {
 pub struct Log {
     shared: Arc<Shared>,
     appender: Appender,
+    /// Held while segments are dropped.
+    dropping: Mutex<()>,
 }
 
 /// What the appending side tells the readers.
@@ -101,6 +111,8 @@ struct Shared {
     id: [u8; 16],
     /// First offsets of the segments, ascending. A segment is listed before `end` reaches it.
     segments: RwLock<Vec<u64>>,
+    /// Offset of the first record held.
+    first: AtomicU64,
     /// Offset of the last record appended.
     end: AtomicU64,
     /// Offset up to which records are durable; never beyond `end`.
@@ -164,6 +176,7 @@ impl Log {
             storage,
             dir: dir.to_owned(),
             id: recovered.id,
+            first: AtomicU64::new(recovered.segments.first().copied().unwrap_or(1)),
             segments: RwLock::new(recovered.segments),
             end: AtomicU64::new(recovered.end),
             synced: AtomicU64::new(recovered.end),
@@ -174,8 +187,9 @@ impl Log {
             recovered.file,
             recovered.length,
             options.segment_bytes,
+            recovered.watermark,
         );
-        Ok(Self { shared, appender })
+        Ok(Self { shared, appender, dropping: Mutex::new(()) })
     }
 
     /// Appends `records` with consecutive offsets and one write, and returns the offset of the
@@ -222,7 +236,7 @@ impl Log {
         self.shared.id
     }
 
-    /// Reads records from `offset` on (0 means from the first), following the log as it grows up
+    /// Reads records from `offset` on (0 means from the first held), following the log as it grows up
     /// to its [`end`](Log::end). `offset` may be the one after the end.
     ///
     /// Records beyond [`synced`](Log::synced) are read too; a crash of the machine can still undo
@@ -230,9 +244,14 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`LogError::BeyondEnd`] when `offset` is further than that.
+    /// [`LogError::BeyondEnd`] when `offset` is further than that; [`LogError::Dropped`] when it
+    /// was dropped.
     pub fn read_from(&self, offset: u64) -> Result<Reader, LogError> {
-        let end = self.end();
+        let (first, end) = (self.first(), self.end());
+        let offset = if offset == 0 { first } else { offset };
+        if offset < first {
+            return Err(LogError::Dropped { offset, first });
+        }
         if offset > end + 1 {
             return Err(LogError::BeyondEnd { offset, end });
         }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::Shared;
 use super::error::LogError;
+use super::mark;
 use super::record::{Flaw, HEADER_BYTES, Record};
 use super::recovery::{FOREIGN, HEADERLESS, discontinuity};
 use super::segment::{self, FIRST_RECORD, HeaderState};
@@ -60,6 +61,14 @@ impl Source {
         match self {
             Self::Live(shared) => &*shared.storage,
             Self::Files { storage, .. } => &**storage,
+        }
+    }
+
+    /// The first record held.
+    fn first(&self) -> Result<u64, LogError> {
+        match self {
+            Self::Live(shared) => Ok(shared.first()),
+            Self::Files { storage, dir } => mark::read_first(&**storage, dir, None),
         }
     }
 
@@ -169,6 +178,7 @@ impl Reader {
             let Some(&oldest) = segments.first() else {
                 return Ok(false);
             };
+            self.check_dropped(self.wanted)?;
             return Err(LogError::Corrupt {
                 file: self.source.path(oldest),
                 position: 0,
@@ -179,12 +189,22 @@ impl Reader {
         self.go_to(first, following < segments.len())
     }
 
+    /// An error when the record at an offset was dropped.
+    fn check_dropped(&self, offset: u64) -> Result<(), LogError> {
+        let first = self.source.first()?;
+        if offset < first { Err(LogError::Dropped { offset, first }) } else { Ok(()) }
+    }
+
     /// Opens the segment `first` and goes to its start. `false` when its creation is not finished
     /// yet, which only the last segment is allowed.
     fn go_to(&mut self, first: u64, complete: bool) -> Result<bool, LogError> {
         let path = self.source.path(first);
-        let file =
-            self.source.storage().open(&path, Access::Read).map_err(LogError::io("open", &path))?;
+        let opened = self.source.storage().open(&path, Access::Read);
+        if opened.is_err() {
+            // Dropped since it was listed, perhaps.
+            self.check_dropped(first)?;
+        }
+        let file = opened.map_err(LogError::io("open", &path))?;
         let header = segment::read_header(&*file, first).map_err(LogError::io("read", &path))?;
         let what = match header {
             HeaderState::Valid(id) if *self.id.get_or_insert(id) == id => {
@@ -225,8 +245,13 @@ impl Reader {
             place.refresh()?;
             return Ok(place.complete);
         }
+        let offset = place.offset;
+        if flaw.is_none() && next.is_some_and(|next| next != offset) {
+            self.check_dropped(offset)?;
+        }
+        let Some(place) = self.place.as_ref() else { return Ok(true) };
         let what = match (flaw, next) {
-            (None, Some(next)) if next == place.offset => {
+            (None, Some(next)) if next == offset => {
                 return self.go_to(next, following + 1 < segments.len());
             }
             (None, Some(next)) => discontinuity(next),

@@ -11,9 +11,11 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::drop;
 use super::error::LogError;
+use super::mark::{self, Watermark};
 use super::record::{Flaw, HEADER_BYTES};
-use super::search::{find_witness, lost_although_synced};
+use super::search::{find_witness, lost_although_synced, lost_before_watermark};
 use super::segment::{self, FIRST_RECORD, HeaderState};
 use super::storage::{Access, Storage, StorageFile};
 use super::window::{Parsed, Window};
@@ -30,6 +32,8 @@ pub(super) struct Recovered {
     pub(super) length: u64,
     /// Offset of the last record, 0 when there is none. All records are durable.
     pub(super) end: u64,
+    /// Where it is noted how far the log is durable.
+    pub(super) watermark: Watermark,
 }
 
 /// Where the unbroken run of records in a segment ends.
@@ -46,11 +50,22 @@ pub(super) struct Scan {
 pub(super) fn open(storage: &dyn Storage, dir: &Path) -> Result<Recovered, LogError> {
     storage.create_dir_all(dir).map_err(LogError::io("create the folder", dir))?;
     let mut segments = segment::list(storage, dir)?;
-    let headers = check_headers(storage, dir, &segments)?;
+    let kept = mark::read_first(storage, dir, None)?;
+    let dropped: Vec<_> = segments.extract_if(.., |segment| *segment < kept).collect();
+    let headers = check_headers(storage, dir, &segments, kept)?;
+    if headers.id.is_some() {
+        // Only a note of this very log may have segments removed.
+        mark::read_first(storage, dir, headers.id.as_ref())?;
+        drop::finish(storage, dir, &dropped)?;
+    }
+    let synced = mark::read_watermark(storage, dir, headers.id.as_ref())?;
     if headers.newest_unfinished {
-        remove_newest(storage, dir, &mut segments)?;
+        remove_newest(storage, dir, &mut segments, synced)?;
     }
     let (Some(id), Some(&newest)) = (headers.id, segments.last()) else {
+        if synced > 0 || kept > 1 {
+            return Err(corrupt(dir, kept, 0, kept, "the log's segments are missing"));
+        }
         return create_log(storage, dir);
     };
     let file = open_segment(storage, dir, newest, Access::ReadWrite)?;
@@ -60,16 +75,19 @@ pub(super) fn open(storage: &dyn Storage, dir: &Path) -> Result<Recovered, LogEr
         // No record in this segment bears witness that it continues the one before.
         check_sealed(storage, dir, segments[segments.len() - 2], newest)?;
     }
-    settle_tail(&*file, &mut window, dir, newest, &found)?;
+    settle_tail(&*file, &mut window, dir, newest, &found, synced)?;
+    let end = found.next - 1;
+    let watermark = Watermark::open(storage, dir, id, end);
     // The name may not be durable yet, if the process ended right after creating the file.
     segment::sync_dir(storage, dir)?;
-    Ok(Recovered { id, segments, file, length: found.position, end: found.next - 1 })
+    Ok(Recovered { id, segments, file, length: found.position, end, watermark })
 }
 
 fn create_log(storage: &dyn Storage, dir: &Path) -> Result<Recovered, LogError> {
     let id = rand::random();
     let file = segment::create(storage, dir, &id, 1)?;
-    Ok(Recovered { id, segments: vec![1], file, length: FIRST_RECORD, end: 0 })
+    let watermark = Watermark::open(storage, dir, id, 0);
+    Ok(Recovered { id, segments: vec![1], file, length: FIRST_RECORD, end: 0, watermark })
 }
 
 /// What the headers of all segments say together.
@@ -80,10 +98,15 @@ struct Headers {
     newest_unfinished: bool,
 }
 
-fn check_headers(storage: &dyn Storage, dir: &Path, segments: &[u64]) -> Result<Headers, LogError> {
+fn check_headers(
+    storage: &dyn Storage,
+    dir: &Path,
+    segments: &[u64],
+    kept: u64,
+) -> Result<Headers, LogError> {
     let mut headers = Headers { id: None, newest_unfinished: false };
-    if let Some(&oldest) = segments.first().filter(|&&oldest| oldest != 1) {
-        return Err(corrupt(dir, oldest, 0, 1, "the segments before it are missing"));
+    if let Some(&oldest) = segments.first().filter(|&&oldest| oldest != kept) {
+        return Err(corrupt(dir, oldest, 0, kept, "the segments before it are missing"));
     }
     for &first in segments {
         let file = open_segment(storage, dir, first, Access::Read)?;
@@ -111,10 +134,15 @@ fn remove_newest(
     storage: &dyn Storage,
     dir: &Path,
     segments: &mut Vec<u64>,
+    synced: u64,
 ) -> Result<(), LogError> {
     let Some(newest) = segments.pop() else {
         return Ok(());
     };
+    if synced >= newest {
+        let what = lost_before_watermark(None, synced);
+        return Err(corrupt(dir, newest, 0, newest, what));
+    }
     if let Some(&before) = segments.last() {
         // The unfinished file is the only evidence that the segment before it was complete, and
         // where it ended, so that has to be checked before the evidence goes.
@@ -176,8 +204,13 @@ fn settle_tail(
     dir: &Path,
     first: u64,
     found: &Scan,
+    synced: u64,
 ) -> Result<(), LogError> {
     let path = segment::path(dir, first);
+    if found.next <= synced {
+        let what = lost_before_watermark(found.flaw, synced);
+        return Err(corrupt(dir, first, found.position, found.next, what));
+    }
     if let Some(flaw) = found.flaw {
         let witness = find_witness(window, found.position, found.next)
             .map_err(LogError::io("read", &path))?;

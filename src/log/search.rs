@@ -15,6 +15,12 @@ pub(super) fn lost_although_synced(flaw: Flaw, witness: u64) -> String {
     format!("{flaw}, though it was durable when record {witness}, found behind it, was written")
 }
 
+/// Says why a log that ends too early is corrupt: the watermark names a later record.
+pub(super) fn lost_before_watermark(flaw: Option<Flaw>, synced: u64) -> String {
+    let what = flaw.map_or_else(|| "the log ends there".to_owned(), |flaw| flaw.to_string());
+    format!("{what}, though records up to {synced} were durable, as the watermark says")
+}
+
 /// Searches from `position` for a record proving that record `lost` had been durable; returns its
 /// offset.
 pub(super) fn find_witness(

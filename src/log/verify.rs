@@ -5,9 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::LogError;
+use super::mark;
 use super::record::{Flaw, HEADER_BYTES};
 use super::recovery::{FOREIGN, HEADERLESS, discontinuity};
-use super::search::{find_record, find_witness, lost_although_synced};
+use super::search::{find_record, find_witness, lost_although_synced, lost_before_watermark};
 use super::segment::{self, FIRST_RECORD, HeaderState};
 use super::storage::{Access, Storage};
 use super::window::{Parsed, Window};
@@ -66,9 +67,22 @@ pub struct Problem {
 ///
 /// [`LogError::Io`] when the folder or a segment cannot be read. Damage is no error.
 pub fn verify(storage: &dyn Storage, dir: &Path) -> Result<VerifyReport, LogError> {
-    let segments = segment::list(storage, dir)?;
-    let mut walk =
-        Walk { report: VerifyReport::default(), expected: 1, file: PathBuf::new(), position: 0 };
+    // Before the segments: beside a writer, later ones would be behind it.
+    let synced = mark::read_watermark(storage, dir, None)?;
+    let kept = match mark::read_first(storage, dir, None) {
+        Err(LogError::Corrupt { file, position, offset, what }) => {
+            let problem = Problem { file, position, offset, what };
+            let mut report = VerifyReport::default();
+            report.problems.push(problem);
+            return Ok(report);
+        }
+        kept => kept?,
+    };
+    let mut segments = segment::list(storage, dir)?;
+    // Left over from a drop that was cut off; the next start removes them.
+    segments.retain(|segment| *segment >= kept);
+    let report = VerifyReport::default();
+    let mut walk = Walk { report, expected: kept, file: PathBuf::new(), position: 0, synced };
     for (index, &first) in segments.iter().enumerate() {
         if first != walk.expected {
             // Said of the segment that ends too early, or of the first one there is.
@@ -84,6 +98,9 @@ pub fn verify(storage: &dyn Storage, dir: &Path) -> Result<VerifyReport, LogErro
         let path = segment::path(dir, first);
         walk.segment(storage, &path, first, last).map_err(LogError::io("read", &path))?;
     }
+    if walk.expected <= synced {
+        walk.problem(lost_before_watermark(None, synced));
+    }
     Ok(walk.report)
 }
 
@@ -94,6 +111,8 @@ struct Walk {
     expected: u64,
     file: PathBuf,
     position: u64,
+    /// Records up to here were durable.
+    synced: u64,
 }
 
 impl Walk {
@@ -164,11 +183,16 @@ impl Walk {
     /// to in this segment.
     fn resume(&mut self, window: &mut Window, flaw: Flaw, last: bool) -> io::Result<bool> {
         if last {
-            let Some(witness) = find_witness(window, self.position, self.expected)? else {
-                self.report.torn_tail_bytes = window.limit() - self.position;
-                return Ok(false);
-            };
-            self.problem(lost_although_synced(flaw, witness));
+            match find_witness(window, self.position, self.expected)? {
+                Some(witness) => self.problem(lost_although_synced(flaw, witness)),
+                None if self.expected <= self.synced => {
+                    self.problem(lost_before_watermark(Some(flaw), self.synced));
+                }
+                None => {
+                    self.report.torn_tail_bytes = window.limit() - self.position;
+                    return Ok(false);
+                }
+            }
         } else {
             self.problem(flaw.to_string());
         }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::LogError;
+use super::mark;
 use super::reader::Reader;
 use super::segment::{self, HeaderState};
 use super::storage::{Access, Storage};
@@ -17,6 +18,7 @@ pub struct LogView {
     storage: Arc<dyn Storage>,
     dir: PathBuf,
     id: Option<[u8; 16]>,
+    first: u64,
 }
 
 impl LogView {
@@ -37,7 +39,13 @@ impl LogView {
                 id = Some(valid);
             }
         }
-        Ok(Self { storage, dir: dir.to_owned(), id })
+        let first = mark::read_first(&*storage, dir, id.as_ref())?;
+        Ok(Self { storage, dir: dir.to_owned(), id, first })
+    }
+
+    /// Offset of the first record held when the log was opened: 1 when nothing was dropped.
+    pub fn first(&self) -> u64 {
+        self.first
     }
 
     /// The log's identity; `None` when there was no log yet, or its first segment is damaged.
@@ -45,9 +53,10 @@ impl LogView {
         self.id
     }
 
-    /// Reads records from `offset` on (0 means from the first). An offset beyond the end is waited
+    /// Reads records from `offset` on (0 means from the first held). An offset beyond the end is waited
     /// for: the reader returns `None` until it exists.
     pub fn read_from(&self, offset: u64) -> Reader {
+        let offset = if offset == 0 { self.first } else { offset };
         Reader::of_files(Arc::clone(&self.storage), self.dir.clone(), self.id, offset)
     }
 }

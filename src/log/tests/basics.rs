@@ -7,7 +7,7 @@ const LARGE: u64 = 1 << 20;
 
 #[test]
 fn kind_version_and_payload_come_back() {
-    let log = open(&MemoryStorage::default(), LARGE).unwrap();
+    let log = open(&SimulatedStorage::default(), LARGE).unwrap();
     assert_eq!((log.end(), log.synced()), (0, 0));
     let record = |kind, version, parts| NewRecord { kind, version, parts };
     let parts: [&[&[u8]]; 3] = [&[b"he", b"", b"llo"], &[], &[b"x"]];
@@ -63,7 +63,7 @@ fn segments_roll_and_reopen_on_the_real_file_system() {
 
 #[test]
 fn a_group_stays_in_one_segment() {
-    let storage = MemoryStorage::default();
+    let storage = SimulatedStorage::default();
     let log = open(&storage, 200).unwrap();
     append(&log, 50).unwrap();
     append(&log, 1).unwrap();
@@ -78,7 +78,7 @@ fn a_group_stays_in_one_segment() {
 
 #[test]
 fn an_empty_group_appends_nothing() {
-    let log = open(&MemoryStorage::default(), LARGE).unwrap();
+    let log = open(&SimulatedStorage::default(), LARGE).unwrap();
     append(&log, 2).unwrap();
     assert_eq!(log.append(&[]).unwrap(), 2);
     assert_eq!(log.end(), 2);
@@ -86,7 +86,7 @@ fn an_empty_group_appends_nothing() {
 
 #[test]
 fn payloads_are_limited() {
-    let log = open(&MemoryStorage::default(), LARGE).unwrap();
+    let log = open(&SimulatedStorage::default(), LARGE).unwrap();
     let bytes = vec![7; MAX_PAYLOAD_BYTES];
     let small = NewRecord { kind: 0, version: 0, parts: &[b"small"] };
     let largest: [&[u8]; 1] = [&bytes];
@@ -103,7 +103,7 @@ fn payloads_are_limited() {
 
 #[test]
 fn reading_beyond_the_next_offset_is_refused() {
-    let log = open(&MemoryStorage::default(), LARGE).unwrap();
+    let log = open(&SimulatedStorage::default(), LARGE).unwrap();
     append(&log, 3).unwrap();
     assert!(log.read_from(4).is_ok());
     let error = log.read_from(5).err().unwrap();
@@ -112,14 +112,14 @@ fn reading_beyond_the_next_offset_is_refused() {
 
 #[test]
 fn a_view_of_nothing_is_empty() {
-    let storage = MemoryStorage::default();
+    let storage = SimulatedStorage::default();
     let view = LogView::open(Arc::new(storage.clone()), dir()).unwrap();
     let mut reader = view.read_from(0);
     assert_eq!((view.id(), reader.next_record().unwrap()), (None, None));
     let log = open(&storage, LARGE).unwrap();
     append(&log, 2).unwrap();
     assert_eq!(drain(&mut reader).unwrap().len(), 2);
-    let report = verify(&MemoryStorage::default(), dir()).unwrap();
+    let report = verify(&SimulatedStorage::default(), dir()).unwrap();
     assert!(report.is_sound());
     assert_eq!(report.records, 0);
 }

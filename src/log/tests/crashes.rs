@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 
 use proptest::prelude::*;
 
-use super::super::memory::{Fault, Op};
+use super::super::simulated::{Fault, Op};
 use super::super::verify;
 use super::*;
 
@@ -38,7 +38,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// Opens what a crash left and checks it against what was promised before.
-fn recover(storage: &MemoryStorage, segment_bytes: u64, synced: u64, end: u64) -> Log {
+fn recover(storage: &SimulatedStorage, segment_bytes: u64, synced: u64, end: u64) -> Log {
     let report = verify(storage, dir()).unwrap();
     let log = open(storage, segment_bytes).unwrap();
     assert!(report.is_sound());
@@ -54,7 +54,7 @@ fn recover(storage: &MemoryStorage, segment_bytes: u64, synced: u64, end: u64) -
 }
 
 fn run(segment_bytes: u64, steps: Vec<Step>) {
-    let mut storage = MemoryStorage::default();
+    let mut storage = SimulatedStorage::default();
     let mut log = open(&storage, segment_bytes).unwrap();
     for step in steps {
         let (synced, end) = (log.synced(), log.end());

@@ -1,12 +1,12 @@
 //! Torn tails and damaged bytes: what is cut off, what is refused, and what verify says.
 
 use super::super::record::{HEADER_BYTES, Header};
-use super::super::{LogView, verify};
+use super::super::{LogView, Storage, verify};
 use super::*;
 
 /// A log of two segments: some records synced with later ones to prove it, some not.
 struct Sample {
-    storage: MemoryStorage,
+    storage: SimulatedStorage,
     /// First offset of the last segment.
     last_segment: u64,
     end: u64,
@@ -15,7 +15,7 @@ struct Sample {
 }
 
 fn sample() -> Sample {
-    let storage = MemoryStorage::default();
+    let storage = SimulatedStorage::default();
     let log = open(&storage, 320).unwrap();
     for _ in 0..3 {
         append(&log, 2).unwrap();
@@ -28,6 +28,13 @@ fn sample() -> Sample {
     let segments = segment::list(&storage, dir()).unwrap();
     assert_eq!(segments, [1, 5]);
     Sample { storage, last_segment: 5, end: log.end(), proven }
+}
+
+/// A copy of the disk that lacks the watermark, as after a power failure before it got there.
+fn without_watermark(storage: &SimulatedStorage) -> SimulatedStorage {
+    let copy = storage.copy();
+    copy.remove(&dir().join("watermark")).unwrap();
+    copy
 }
 
 /// Positions where the records of a segment begin, and where the last ends.
@@ -50,7 +57,7 @@ fn a_tail_torn_at_any_byte_is_cut_at_the_last_whole_record() {
     for length in segment::SEGMENT_HEADER_BYTES..=whole.len() {
         let left = boundaries.iter().filter(|&&end| end <= length).count() as u64 - 1;
         for zeros in [0, 1, 17, 400] {
-            let torn = storage.copy();
+            let torn = without_watermark(&storage);
             let mut bytes = whole[..length].to_vec();
             bytes.resize(length + zeros, 0);
             let excess = bytes.len() - boundaries[usize::try_from(left).unwrap()];
@@ -117,7 +124,7 @@ fn every_flipped_bit_is_noticed() {
 
 #[test]
 fn records_behind_a_hole_prove_nothing_unless_synced_after_it() {
-    let storage = MemoryStorage::default();
+    let storage = SimulatedStorage::default();
     let log = open(&storage, 1 << 20).unwrap();
     for _ in 0..6 {
         append(&log, 1).unwrap();
@@ -125,7 +132,7 @@ fn records_behind_a_hole_prove_nothing_unless_synced_after_it() {
     let path = segment_path(1);
     let bytes = storage.bytes(&path);
     let third = boundaries(&bytes)[2];
-    let hole = |storage: &MemoryStorage| {
+    let hole = |storage: &SimulatedStorage| {
         let damaged = storage.copy();
         let mut bytes = storage.bytes(&path);
         bytes[third..third + HEADER_BYTES].fill(0);
@@ -157,7 +164,7 @@ fn records_behind_a_hole_prove_nothing_unless_synced_after_it() {
 #[test]
 fn a_segment_torn_at_birth_is_made_anew() {
     for length in 0..=segment::SEGMENT_HEADER_BYTES {
-        let storage = MemoryStorage::default();
+        let storage = SimulatedStorage::default();
         storage.set_bytes(&segment_path(1), vec![0; length]);
         let log = open(&storage, 320).unwrap();
         append(&log, 2).unwrap();
@@ -179,14 +186,14 @@ fn a_segment_torn_at_birth_is_made_anew() {
 
 #[test]
 fn missing_and_foreign_segments_are_refused() {
-    let missing = |damage: &dyn Fn(&MemoryStorage)| {
+    let missing = |damage: &dyn Fn(&SimulatedStorage)| {
         let Sample { storage, .. } = sample();
         damage(&storage);
         assert!(!verify(&storage, dir()).unwrap().is_sound());
         let error = open(&storage, 320).unwrap_err();
         assert!(matches!(error, LogError::Corrupt { .. }), "{error}");
     };
-    let remove = |storage: &MemoryStorage, first| {
+    let remove = |storage: &SimulatedStorage, first| {
         super::super::Storage::remove(storage, &segment_path(first)).unwrap();
     };
     missing(&|storage| remove(storage, 1));
@@ -213,7 +220,7 @@ fn missing_and_foreign_segments_are_refused() {
 
 #[test]
 fn verify_counts_kinds_and_goes_on_behind_damage() {
-    let storage = MemoryStorage::default();
+    let storage = SimulatedStorage::default();
     let log = open(&storage, 400).unwrap();
     for n in 0..30_u16 {
         let record = NewRecord { kind: n % 3, version: 1, parts: &[b"0123456789"] };

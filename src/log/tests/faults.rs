@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use super::super::memory::{Fault, Op};
+use super::super::simulated::{Fault, Op};
 use super::super::verify;
 use super::*;
 
@@ -19,7 +19,7 @@ fn assert_poisoned(log: &Log) {
 
 #[test]
 fn a_full_disk_leaves_the_log_usable() {
-    let storage = MemoryStorage::default();
+    let storage = SimulatedStorage::default();
     let log = open(&storage, 1 << 20).unwrap();
     append(&log, 3).unwrap();
     let before = storage.bytes(&segment_path(1));
@@ -42,7 +42,7 @@ fn a_full_disk_leaves_the_log_usable() {
 
 #[test]
 fn a_short_write_without_a_cause_is_completed() {
-    let storage = MemoryStorage::default();
+    let storage = SimulatedStorage::default();
     let log = open(&storage, 1 << 20).unwrap();
     storage.fail(Op::Write, 0, Fault::Short(10));
     storage.fail(Op::Write, 0, Fault::Error(ErrorKind::Interrupted));
@@ -53,7 +53,7 @@ fn a_short_write_without_a_cause_is_completed() {
 #[test]
 fn an_undone_write_stays_undone_after_a_crash() {
     for seed in 0..200 {
-        let storage = MemoryStorage::default();
+        let storage = SimulatedStorage::default();
         let log = open(&storage, 1 << 20).unwrap();
         append(&log, 2).unwrap();
         storage.fail(Op::Write, 0, Fault::Short(90));
@@ -70,7 +70,7 @@ fn an_undone_write_stays_undone_after_a_crash() {
 #[test]
 fn a_write_that_cannot_be_undone_poisons() {
     for undoing in [Op::SetLen, Op::Sync] {
-        let storage = MemoryStorage::default();
+        let storage = SimulatedStorage::default();
         let log = open(&storage, 1 << 20).unwrap();
         append(&log, 2).unwrap();
         storage.fail(Op::Write, 0, FULL);
@@ -83,7 +83,7 @@ fn a_write_that_cannot_be_undone_poisons() {
 
 #[test]
 fn a_failed_sync_poisons_for_good() {
-    let storage = MemoryStorage::default();
+    let storage = SimulatedStorage::default();
     let log = open(&storage, 1 << 20).unwrap();
     append(&log, 2).unwrap();
     log.sync().unwrap();
@@ -99,7 +99,7 @@ fn a_failed_sync_poisons_for_good() {
 
 #[test]
 fn one_failed_sync_fails_all_concurrent_ones() {
-    let storage = MemoryStorage::default();
+    let storage = SimulatedStorage::default();
     let log = open(&storage, 1 << 20).unwrap();
     append(&log, 2).unwrap();
     storage.fail(Op::Sync, 0, BROKEN);
@@ -114,7 +114,7 @@ fn one_failed_sync_fails_all_concurrent_ones() {
 #[test]
 fn a_full_disk_when_rolling_leaves_the_log_usable() {
     for (op, fault) in [(Op::Create, FULL), (Op::Write, FULL), (Op::Write, Fault::Short(0))] {
-        let storage = MemoryStorage::default();
+        let storage = SimulatedStorage::default();
         let log = open(&storage, SMALL).unwrap();
         append(&log, 4).unwrap();
         storage.fail(op, 0, fault);
@@ -133,7 +133,7 @@ fn a_full_disk_when_rolling_leaves_the_log_usable() {
 
 #[test]
 fn a_torn_segment_header_is_undone() {
-    let storage = MemoryStorage::default();
+    let storage = SimulatedStorage::default();
     let log = open(&storage, SMALL).unwrap();
     append(&log, 4).unwrap();
     storage.fail(Op::Write, 0, Fault::Short(20));
@@ -159,7 +159,7 @@ fn uncertain_failures_when_rolling_poison() {
         &[(Op::Write, 0, FULL), (Op::SyncDir, 0, BROKEN)],
     ];
     for plan in plans {
-        let storage = MemoryStorage::default();
+        let storage = SimulatedStorage::default();
         let log = open(&storage, SMALL).unwrap();
         append(&log, 4).unwrap();
         for &(op, passes, fault) in plan {
@@ -179,7 +179,7 @@ fn uncertain_failures_when_rolling_poison() {
 #[test]
 fn a_failing_open_can_be_repeated() {
     for (op, passes) in [(Op::Sync, 0), (Op::SetLen, 0), (Op::SyncDir, 0)] {
-        let storage = MemoryStorage::default();
+        let storage = SimulatedStorage::default();
         let log = open(&storage, 1 << 20).unwrap();
         append(&log, 5).unwrap();
         let mut bytes = storage.bytes(&segment_path(1));

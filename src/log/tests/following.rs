@@ -110,7 +110,7 @@ fn the_announced_end_never_trails_the_synced_offset() {
 
 #[test]
 fn a_reader_keeps_its_place_at_the_end() {
-    let log = open(&MemoryStorage::default(), 300).unwrap();
+    let log = open(&SimulatedStorage::default(), 300).unwrap();
     let mut reader = log.read_from(1).unwrap();
     for group in 1..30 {
         assert_eq!(reader.next_record().unwrap(), None);

@@ -10,7 +10,7 @@ mod following;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::memory::MemoryStorage;
+use super::simulated::SimulatedStorage;
 use super::{Log, LogError, LogOptions, NewRecord, Reader, Record, segment};
 
 /// The folder of the logs kept in memory.
@@ -25,7 +25,7 @@ fn segment_path(first: u64) -> PathBuf {
 }
 
 /// Opens the log in memory with segments of `segment_bytes`.
-fn open(storage: &MemoryStorage, segment_bytes: u64) -> Result<Log, LogError> {
+fn open(storage: &SimulatedStorage, segment_bytes: u64) -> Result<Log, LogError> {
     let options = LogOptions { segment_bytes };
     Log::open(Arc::new(storage.clone()), dir(), options)
 }

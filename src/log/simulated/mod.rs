@@ -1,9 +1,11 @@
-//! A storage in memory that fails on demand and forgets, on a crash, what was not synced.
+//! A storage in memory that fails on demand and forgets, on a crash, what was not synced: to run
+//! a log through more disasters in a second than a disk meets in its life.
 //!
-//! The model is as unkind as a real disk may be. Each write reaches it, once synced or at a crash,
-//! in sectors: of the changes since the last sync a crash keeps any subset, and lengthens files whether or not the data got there. A failed sync drops
-//! those changes for good, and the next sync succeeds nevertheless. Names come and go with the
-//! folder's sync alone.
+//! The model is as unkind as a real disk may be. Of the changes since the last sync a crash
+//! keeps any subset, in any order, torn at any byte, and lengthens files whether or not the data
+//! got there. A failed sync drops those changes for good, and the next sync succeeds
+//! nevertheless. Names come and go with the folder's sync alone. The disk may be full. What a
+//! crash does is a function of a seed.
 
 mod inode;
 
@@ -17,18 +19,24 @@ use super::storage::{Access, Storage, StorageFile};
 
 /// An operation that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Op {
+#[allow(missing_docs, reason = "they are the storage's own operations")]
+pub enum Op {
+    Open,
     Create,
+    /// A write to a segment.
     Write,
+    /// A write to one of the small files beside the segments.
+    WriteMark,
     Sync,
     SetLen,
+    Rename,
     Remove,
     SyncDir,
 }
 
 /// How it fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub enum Fault {
     /// With this error, nothing done.
     Error(io::ErrorKind),
     /// A write that stores only so many bytes and says so.
@@ -43,6 +51,10 @@ struct Disk {
     durable_names: Names,
     /// Faults to come: the operation, how many of its kind pass before, and the fault.
     faults: Vec<(Op, u32, Fault)>,
+    /// How many bytes all files together may have; `None`: any number.
+    capacity: Option<usize>,
+    /// Whether a sync does nothing and says that it did.
+    is_lying: bool,
 }
 
 impl Disk {
@@ -61,6 +73,13 @@ impl Disk {
         due.map(|index| self.faults.remove(index).2)
     }
 
+    /// How many more bytes there is room for.
+    fn room(&self) -> usize {
+        let Some(capacity) = self.capacity else { return usize::MAX };
+        let used: usize = self.names.values().map(|inode| locked(inode).bytes().len()).sum();
+        capacity.saturating_sub(used)
+    }
+
     fn check(&mut self, op: Op) -> io::Result<()> {
         match self.fault(op) {
             Some(Fault::Error(kind)) => Err(kind.into()),
@@ -71,7 +90,7 @@ impl Disk {
 
 /// The storage; clones are the same disk.
 #[derive(Clone, Default)]
-pub(super) struct MemoryStorage {
+pub struct SimulatedStorage {
     disk: Arc<Mutex<Disk>>,
 }
 
@@ -79,16 +98,37 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl MemoryStorage {
+impl SimulatedStorage {
     /// Lets `op` fail once, after it has succeeded `passes` times more. Several faults planned for
     /// one operation fail it as each falls due.
-    pub(super) fn fail(&self, op: Op, passes: u32, fault: Fault) {
+    pub fn fail(&self, op: Op, passes: u32, fault: Fault) {
         locked(&self.disk).faults.push((op, passes, fault));
+    }
+
+    /// Plans no more faults.
+    pub fn heal(&self) {
+        locked(&self.disk).faults.clear();
+    }
+
+    /// Has room for so many bytes in all files together; `None`: for any number.
+    pub fn set_capacity(&self, bytes: Option<usize>) {
+        locked(&self.disk).capacity = bytes;
+    }
+
+    /// Says of each sync that it succeeded, and does none: as some disks do. To see whether a test
+    /// would notice.
+    pub fn lie(&self) {
+        locked(&self.disk).is_lying = true;
+    }
+
+    /// How many bytes all files have together.
+    pub fn used(&self) -> usize {
+        locked(&self.disk).names.values().map(|inode| locked(inode).bytes().len()).sum()
     }
 
     /// The disk as a crash leaves it, everything unsynced kept or lost as `seed` has it. The
     /// original goes on existing.
-    pub(super) fn crashed(&self, seed: u64) -> Self {
+    pub fn crashed(&self, seed: u64) -> Self {
         let mut chance = Chance(seed);
         let disk = locked(&self.disk);
         let mut names = Names::new();
@@ -106,7 +146,7 @@ impl MemoryStorage {
     }
 
     /// A copy of the disk, all of it durable.
-    pub(super) fn copy(&self) -> Self {
+    pub fn copy(&self) -> Self {
         let disk = locked(&self.disk);
         let names = disk.names.iter().map(|(path, inode)| {
             let bytes = locked(inode).bytes().to_vec();
@@ -116,19 +156,19 @@ impl MemoryStorage {
     }
 
     fn of(names: Names) -> Self {
-        let disk = Disk { durable_names: names.clone(), names, faults: Vec::new() };
+        let disk = Disk { durable_names: names.clone(), names, ..Disk::default() };
         Self { disk: Arc::new(Mutex::new(disk)) }
     }
 
     /// The contents of a file.
-    pub(super) fn bytes(&self, path: &Path) -> Vec<u8> {
+    pub fn bytes(&self, path: &Path) -> Vec<u8> {
         let disk = locked(&self.disk);
         let inode = disk.names.get(path);
         inode.map_or_else(Vec::new, |inode| locked(inode).bytes().to_vec())
     }
 
     /// Replaces the contents of a file, durably and behind everyone's back.
-    pub(super) fn set_bytes(&self, path: &Path, bytes: Vec<u8>) {
+    pub fn set_bytes(&self, path: &Path, bytes: Vec<u8>) {
         let mut disk = locked(&self.disk);
         let inode = Arc::new(Mutex::new(Inode::durable(bytes)));
         disk.durable_names.insert(path.into(), Arc::clone(&inode));
@@ -136,7 +176,7 @@ impl MemoryStorage {
     }
 }
 
-impl Storage for MemoryStorage {
+impl Storage for SimulatedStorage {
     fn create_dir_all(&self, _dir: &Path) -> io::Result<()> {
         Ok(())
     }
@@ -149,9 +189,10 @@ impl Storage for MemoryStorage {
     }
 
     fn open(&self, path: &Path, _access: Access) -> io::Result<Arc<dyn StorageFile>> {
-        let disk = locked(&self.disk);
+        let mut disk = locked(&self.disk);
+        disk.check(Op::Open)?;
         let inode = disk.names.get(path).ok_or(io::ErrorKind::NotFound)?;
-        Ok(self.file(inode))
+        Ok(self.file(path, inode))
     }
 
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
@@ -162,11 +203,12 @@ impl Storage for MemoryStorage {
         }
         let inode = Arc::new(Mutex::new(Inode::default()));
         disk.names.insert(path.into(), Arc::clone(&inode));
-        Ok(self.file(&inode))
+        Ok(self.file(path, &inode))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut disk = locked(&self.disk);
+        disk.check(Op::Rename)?;
         let inode = disk.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         disk.names.insert(to.into(), inode);
         Ok(())
@@ -190,22 +232,26 @@ impl Storage for MemoryStorage {
     }
 }
 
-impl MemoryStorage {
-    fn file(&self, inode: &Arc<Mutex<Inode>>) -> Arc<dyn StorageFile> {
-        Arc::new(MemoryFile { disk: Arc::clone(&self.disk), inode: Arc::clone(inode) })
+impl SimulatedStorage {
+    fn file(&self, path: &Path, inode: &Arc<Mutex<Inode>>) -> Arc<dyn StorageFile> {
+        let is_segment = path.extension().is_some_and(|ending| ending == "seg");
+        let write = if is_segment { Op::Write } else { Op::WriteMark };
+        Arc::new(SimulatedFile { disk: Arc::clone(&self.disk), inode: Arc::clone(inode), write })
     }
 }
 
-struct MemoryFile {
+struct SimulatedFile {
     disk: Arc<Mutex<Disk>>,
     inode: Arc<Mutex<Inode>>,
+    /// What a write to it is.
+    write: Op,
 }
 
 fn size(value: u64) -> io::Result<usize> {
     usize::try_from(value).map_err(io::Error::other)
 }
 
-impl StorageFile for MemoryFile {
+impl StorageFile for SimulatedFile {
     fn len(&self) -> io::Result<u64> {
         Ok(locked(&self.inode).bytes().len() as u64)
     }
@@ -219,18 +265,31 @@ impl StorageFile for MemoryFile {
     }
 
     fn write_at(&self, position: u64, bytes: &[u8]) -> io::Result<usize> {
-        let written = match locked(&self.disk).fault(Op::Write) {
+        let mut disk = locked(&self.disk);
+        let written = match disk.fault(self.write) {
             Some(Fault::Error(kind)) => return Err(kind.into()),
             Some(Fault::Short(written)) => written.min(bytes.len()),
             None => bytes.len(),
         };
-        let change = Change::Write(size(position)?, bytes[..written].to_vec());
+        let position = size(position)?;
+        let length = locked(&self.inode).bytes().len();
+        let has_room = disk.room().saturating_add(length.saturating_sub(position));
+        if has_room == 0 && written > 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let change = Change::Write(position, bytes[..written.min(has_room)].to_vec());
+        let written = written.min(has_room);
         locked(&self.inode).apply(change);
         Ok(written)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let checked = locked(&self.disk).check(Op::Sync);
+        let mut disk = locked(&self.disk);
+        let checked = disk.check(Op::Sync);
+        if disk.is_lying {
+            return Ok(());
+        }
+        drop(disk);
         let mut inode = locked(&self.inode);
         match checked {
             Ok(()) => inode.sync(),

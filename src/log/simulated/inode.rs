@@ -1,7 +1,7 @@
-//! Files whose unsynced changes a crash keeps or loses sector by sector.
+//! Files whose unsynced changes a crash keeps or loses piece by piece.
 
-/// The unit in which unsynced writes survive a crash.
-const SECTOR_BYTES: usize = 16;
+/// The longest piece of an unsynced write that survives a crash, or doesn't, as a whole.
+const MAX_PIECE_BYTES: u64 = 32;
 
 /// Pseudo-random numbers (`SplitMix64`), so that a crash can be repeated from its seed.
 pub(super) struct Chance(pub(super) u64);
@@ -9,11 +9,20 @@ pub(super) struct Chance(pub(super) u64);
 impl Chance {
     /// Heads or tails.
     pub(super) fn coin(&mut self) -> bool {
+        self.next() & 1 == 0
+    }
+
+    /// A number from 0 to just below `bound`.
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) & 1 == 0
+        z ^ (z >> 31)
     }
 }
 
@@ -77,8 +86,8 @@ impl Inode {
                     }
                     let mut at = *start;
                     while at < end {
-                        let next = (at / SECTOR_BYTES + 1) * SECTOR_BYTES;
-                        let next = next.min(end);
+                        let piece = 1 + chance.below(MAX_PIECE_BYTES);
+                        let next = at.saturating_add(usize::try_from(piece).unwrap_or(1)).min(end);
                         if chance.coin() {
                             let piece = data[at - start..next - start].to_vec();
                             store(&mut bytes, &Change::Write(at, piece));
