@@ -14,6 +14,9 @@ use crate::clicks::{SaltPeriod, TrustedProxies};
 use crate::http::Site;
 use crate::projections::clickhouse::Target;
 
+/// The shortest time that clicks stay in the log.
+const MIN_RETENTION: Duration = Duration::from_secs(3_600);
+
 /// The settings of `slugline serve`, as they are given: in a file by the same names with `_`
 /// for `-`.
 #[derive(Debug, Default, Args, Deserialize)]
@@ -71,6 +74,9 @@ pub struct ServeArgs {
     /// How much of the clicks a power loss can cost [default: 100ms]
     #[arg(long, env = "SLUGLINE_CLICKS_SYNC_INTERVAL", value_name = "DURATION")]
     clicks_sync_interval: Option<String>,
+    /// When clicks leave the log that ClickHouse has for good: `90d`, or `keep` [default: keep]
+    #[arg(long, env = "SLUGLINE_CLICKS_RETENTION", value_name = "DURATION")]
+    clicks_retention: Option<String>,
     /// How the service logs, on standard error [default: human]
     #[arg(long, env = "SLUGLINE_LOG_FORMAT", value_enum)]
     log_format: Option<LogFormat>,
@@ -131,6 +137,8 @@ pub struct Settings {
     pub trusted_proxies: TrustedProxies,
     pub visitor_salt: SaltPeriod,
     pub clicks_sync_interval: Duration,
+    /// `None`: clicks are kept.
+    pub clicks_retention: Option<Duration>,
     pub log_format: LogFormat,
     pub log: String,
 }
@@ -162,6 +170,7 @@ impl ServeArgs {
             trusted_proxies: self.trusted_proxies.or(file.trusted_proxies),
             visitor_salt: self.visitor_salt.or(file.visitor_salt),
             clicks_sync_interval: self.clicks_sync_interval.or(file.clicks_sync_interval),
+            clicks_retention: self.clicks_retention.or(file.clicks_retention),
             log_format: self.log_format.or(file.log_format),
             log: self.log.or(file.log),
             config: None,
@@ -204,10 +213,22 @@ impl ServeArgs {
             trusted_proxies: proxies.parse().context("trusted-proxies")?,
             visitor_salt: visitor_salt.context("visitor-salt")?,
             clicks_sync_interval: interval,
+            clicks_retention: retention(self.clicks_retention.as_deref())?,
             log_format: self.log_format.unwrap_or(LogFormat::Human),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
         })
     }
+}
+
+fn retention(text: Option<&str>) -> anyhow::Result<Option<Duration>> {
+    let Some(text) = text.filter(|text| *text != "keep") else { return Ok(None) };
+    let age = humantime::parse_duration(text).with_context(|| {
+        format!("clicks-retention: `{text}` is neither `keep` nor a duration such as 90d")
+    })?;
+    if age < MIN_RETENTION {
+        bail!("clicks-retention must be at least an hour");
+    }
+    Ok(Some(age))
 }
 
 fn read_file(path: &Path) -> anyhow::Result<ServeArgs> {
@@ -263,6 +284,7 @@ mod tests {
         assert_eq!(settings.data_dir, PathBuf::from("/flag"));
         assert_eq!(settings.visitor_salt, SaltPeriod::Weekly);
         assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(settings.clicks_retention, None);
     }
 
     #[test]
@@ -273,6 +295,8 @@ mod tests {
             ("trusted_proxies = '10.0.0.0/33'", "trusted-proxies"),
             ("clicks_sync_interval = 'soon'", "clicks-sync-interval"),
             ("clicks_sync_interval = '2h'", "clicks-sync-interval"),
+            ("clicks_retention = 'some'", "clicks-retention"),
+            ("clicks_retention = '5min'", "clicks-retention"),
             ("public_url = 'https://sho.rt/path'", "public-url"),
         ] {
             let error = format!("{:#}", file(text).unwrap_err());

@@ -34,6 +34,9 @@ struct Options {
     /// Flip each bit of three segments and cut the last at each byte instead
     #[arg(long)]
     corruption: bool,
+    /// Syncs that do nothing, to see that the auditor notices
+    #[arg(long)]
+    lying_disk: bool,
     /// What `cargo bench` passes
     #[arg(long, hide = true)]
     bench: bool,
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let is_kept = match options {
         Options { corruption: true, .. } => damage_all(),
+        Options { lying_disk: true, seeds, .. } => lie(seeds),
         Options { seed: Some(seed), .. } => live(seed..seed + 1),
         Options { seeds, .. } => live(0..seeds),
     };
@@ -86,6 +90,13 @@ fn live(seeds: std::ops::Range<u64>) -> bool {
     let is_kept = !failed.load(Ordering::Relaxed);
     println!("promises broken  {:>12}", if is_kept { "0" } else { "see above" });
     is_kept
+}
+
+/// Lives on disks that only say that they sync: most lives must be found broken.
+fn lie(seeds: u64) -> bool {
+    let found = (0..seeds).filter(|seed| World::on_a_lying_disk(*seed).run().is_err()).count();
+    println!("on lying disks, {found} of {seeds} lives were found broken");
+    found as u64 > seeds / 2
 }
 
 fn print_counts(counts: &Counts, seconds: f64) {

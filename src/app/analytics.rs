@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::config::{ClickHouseChoice, Settings, Source};
 use crate::engine::{self, Engine, EngineConfig, EngineOptions, Package, Progress};
 use crate::log::Log;
-use crate::projections::clickhouse::{ClickHouse, Operator, Projector, Target};
+use crate::projections::clickhouse::{ClickHouse, Operator, Projector, Retention, Target};
 
 /// How long the last clicks may take into ClickHouse at the end; what is left goes at the next
 /// start.
@@ -42,7 +42,8 @@ impl AnalyticsSide {
         let data = settings.data_dir.as_path();
         let projector = Projector::new(Arc::clone(clicks), data, targets.receiver, stopped);
         let (clickhouse, operator) = (projector.clickhouse(), projector.operator());
-        let projector = spawn_projector(projector, targets.forward)?;
+        let retention = settings.clicks_retention.map(|age| projector.retention(age));
+        let projector = spawn_projector(projector, retention, targets.forward)?;
         Ok(Self { engine, clickhouse, operator, stop, projector })
     }
 
@@ -124,12 +125,19 @@ fn targets(settings: &Settings, engine: Option<&Engine>) -> Targets {
 
 /// The projector works on a thread and a runtime of its own: a batch of clicks is some
 /// milliseconds of work, which no redirect is to wait for.
-fn spawn_projector(projector: Projector, forward: Forward) -> anyhow::Result<JoinHandle<()>> {
+fn spawn_projector(
+    projector: Projector,
+    retention: Option<Retention>,
+    forward: Forward,
+) -> anyhow::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = std::thread::Builder::new().name("projector".to_owned()).spawn(move || {
         stand_back();
         runtime.block_on(async {
             tokio::spawn(forward);
+            if let Some(retention) = retention {
+                tokio::spawn(retention.run());
+            }
             projector.run().await;
         });
     })?;

@@ -18,4 +18,5 @@ mod privacy;
 mod reconcile;
 mod redirects;
 mod repeated;
+mod retention;
 mod tokens;

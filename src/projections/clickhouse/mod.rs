@@ -16,6 +16,7 @@ mod plan;
 mod projector;
 mod rebuild;
 mod reconcile;
+mod retention;
 mod rows;
 mod schema;
 mod session;
@@ -28,6 +29,7 @@ pub use operator::{Operator, Refused};
 pub use projector::Projector;
 pub use rebuild::RebuildState;
 pub use reconcile::{Compared, Extent, Reconciliation};
+pub use retention::Retention;
 pub use status::{AsOf, Reconciled, Status};
 pub use tally::Sums;
 

@@ -15,6 +15,7 @@ use super::operator::{Operator, Refused, Request};
 use super::plan::PlanFile;
 use super::rebuild::{Rebuild, RebuildProgress, RebuildState};
 use super::reconcile::{Extent, Reconciliation, Stored, TallyFiles};
+use super::retention::Retention;
 use super::rows::MAX_BATCH_RECORDS;
 use super::session::Session;
 use super::status::{Status, now_ms};
@@ -100,6 +101,12 @@ impl Projector {
             self.rebuild_progress.clone(),
             Arc::clone(&self.status),
         )
+    }
+
+    /// What drops clicks from the log that are older than `age`.
+    pub fn retention(&self, age: Duration) -> Retention {
+        let (log, files) = (Arc::clone(&self.log), self.tally_files.clone());
+        Retention::new(log, files, Arc::clone(&self.status), self.operator(), age)
     }
 
     /// Runs until it is stopped.

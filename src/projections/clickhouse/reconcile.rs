@@ -184,9 +184,14 @@ impl TallyFiles {
         Ok(found)
     }
 
-    /// The clicks that were dropped from the log.
-    fn dropped(&self, log: &Log) -> Tally {
+    /// The clicks that were dropped from the log, or are about to be.
+    pub fn dropped(&self, log: &Log) -> Tally {
         Tally::read(&self.dropped, log.id()).unwrap_or_else(|| Tally::empty(log.id()))
+    }
+
+    /// Replaces the tally of the dropped clicks, durably. To be done before they are dropped.
+    pub fn write_dropped(&self, tally: &Tally) -> std::io::Result<()> {
+        tally.write(&self.dropped)
     }
 }
 

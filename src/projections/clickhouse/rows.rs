@@ -199,13 +199,18 @@ struct AgentTime {
 
 /// The month of a record's time.
 fn month_of(record: &Record) -> Result<u32, ProjectionError> {
+    month(time_ms(record)?).ok_or(ProjectionError::Unreadable(record.offset))
+}
+
+/// When a record was made, in milliseconds since the Unix epoch.
+pub fn time_ms(record: &Record) -> Result<u64, ProjectionError> {
     let payload = record.payload.as_ref();
     let at_ms = match record.kind {
         kind::CLICK => ClickTime::decode(payload).ok().map(|click| click.at_ms),
         kind::AGENT_SEEN => AgentTime::decode(payload).ok().map(|agent| agent.at_ms),
         _ => None,
     };
-    at_ms.and_then(month).ok_or(ProjectionError::Unreadable(record.offset))
+    at_ms.ok_or(ProjectionError::Unreadable(record.offset))
 }
 
 /// The month of a moment, as ClickHouse's `toYYYYMM` finds it.

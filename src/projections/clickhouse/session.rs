@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clickhouse::query::Query;
 use clickhouse::{Client, RowOwned, RowWrite};
 use uuid::Uuid;
 
@@ -43,7 +44,17 @@ impl Session {
         let arrived = last_offset(&client, generation).await?;
         let plan = plan_file.read(instance, generation)?;
         let plan = plan.filter(|plan| plan.planned() >= arrived);
-        let plan = plan.unwrap_or_else(|| new_plan(instance, generation, arrived));
+        let mut plan = plan.unwrap_or_else(|| new_plan(instance, generation, arrived));
+        let first = log.first();
+        if plan.planned() + 1 < first {
+            // Tables that were lost after the log dropped their clicks: these are gone.
+            tracing::error!(
+                from = plan.applied + 1,
+                to = first - 1,
+                "ClickHouse lacks clicks that the log has dropped: restore a backup of either"
+            );
+            plan = new_plan(instance, generation, first - 1);
+        }
         let planned = plan.planned();
         if planned > log.end() {
             return Err(ProjectionError::Ahead { planned, end: log.end() });
@@ -58,17 +69,22 @@ impl Session {
         Ok(session)
     }
 
-    /// The next generation's tables, empty, to be filled beside these.
+    /// The next generation's tables, to be filled beside these: empty, but for what the log has
+    /// dropped, which only these have.
     pub async fn next_generation(&self) -> Result<Self, ProjectionError> {
         let generation = self.generation.next();
         schema::make_tables_anew(&self.client, generation).await?;
+        let first = self.log.first();
+        if first > 1 {
+            copy_before(&self.client, self.generation, generation, first).await?;
+        }
         Ok(Self {
             client: self.client.clone(),
             generation,
             log: Arc::clone(&self.log),
-            plan: new_plan(self.plan.instance, generation, 0),
+            plan: new_plan(self.plan.instance, generation, first - 1),
             plan_file: None,
-            cutter: Cutter::new(self.log.read_from(0)?),
+            cutter: Cutter::new(self.log.read_from(first)?),
         })
     }
 
@@ -169,6 +185,36 @@ async fn insert<T: RowOwned + RowWrite>(
         insert.write(&row?).await?;
     }
     Ok(insert.end().await?)
+}
+
+/// Copies what the log held before an offset from one generation's tables into another's, month
+/// by month.
+async fn copy_before(
+    client: &Client,
+    from: Generation,
+    to: Generation,
+    offset: u64,
+) -> Result<(), ProjectionError> {
+    let months = "SELECT DISTINCT toYYYYMM(ts) FROM {from:Identifier} \
+         WHERE log_offset < {offset:UInt64} ORDER BY 1";
+    let months = client.query(months).param("from", from.clicks()).param("offset", offset);
+    for month in months.fetch_all::<u32>().await? {
+        let copy = "INSERT INTO {to:Identifier} SELECT * FROM {from:Identifier} \
+             WHERE log_offset < {offset:UInt64} AND toYYYYMM(ts) = {month:UInt32}";
+        copying(client.query(copy), &from.clicks(), &to.clicks())
+            .param("offset", offset)
+            .param("month", month)
+            .execute()
+            .await?;
+    }
+    let copy = "INSERT INTO {to:Identifier} SELECT * FROM {from:Identifier}";
+    Ok(copying(client.query(copy), &from.agents(), &to.agents()).execute().await?)
+}
+
+/// A copy is begun anew after anything that goes wrong, and so needs no tokens.
+fn copying(query: Query, from: &str, to: &str) -> Query {
+    let query = query.with_setting("insert_deduplicate", "0").with_setting("async_insert", "0");
+    query.with_setting("max_execution_time", "0").param("from", from).param("to", to)
 }
 
 async fn last_offset(client: &Client, generation: Generation) -> Result<u64, ProjectionError> {

@@ -1,0 +1,103 @@
+//! Retention: old segments of the click log go once ClickHouse has their clicks for good.
+//!
+//! A segment may go when all its clicks are older than the operator wants to keep, are in
+//! ClickHouse and on its disk (the tables are set to sync each insert and each merge), and when
+//! a comparison up to there found all equal. What goes is counted first, so that ClickHouse can
+//! be compared with the log ever after; and a rebuild takes these clicks from the tables in use,
+//! the only ones that have them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ProjectionError;
+use super::operator::{Operator, Refused};
+use super::reconcile::{Extent, TallyFiles};
+use super::rows::time_ms;
+use super::status::{Status, now_ms};
+use crate::log::Log;
+
+/// How often it is looked for segments that may go.
+const LOOK_EVERY: Duration = Duration::from_secs(600);
+/// How long after the start it is first looked.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
+
+/// Why nothing was dropped.
+#[derive(Debug, thiserror::Error)]
+enum NotDropped {
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    #[error(transparent)]
+    Projection(#[from] ProjectionError),
+    #[error("the tally of dropped clicks could not be written: {0}")]
+    Tally(#[from] std::io::Error),
+    #[error("ClickHouse differs from the log in {0} months")]
+    Differs(usize),
+}
+
+/// Drops what is old.
+pub struct Retention {
+    log: Arc<Log>,
+    files: TallyFiles,
+    status: Arc<Status>,
+    operator: Operator,
+    /// How old a click is at least when it goes.
+    age: Duration,
+}
+
+impl Retention {
+    pub(super) const fn new(
+        log: Arc<Log>,
+        files: TallyFiles,
+        status: Arc<Status>,
+        operator: Operator,
+        age: Duration,
+    ) -> Self {
+        Self { log, files, status, operator, age }
+    }
+
+    /// Looks again and again, for as long as it is polled.
+    pub async fn run(self) {
+        tokio::time::sleep(FIRST_LOOK).await;
+        loop {
+            if let Err(error) = self.drop_old().await {
+                tracing::warn!(%error, "old clicks stay in the log");
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn drop_old(&self) -> Result<(), NotDropped> {
+        let Some(through) = self.old_through()? else { return Ok(()) };
+        let found = self.operator.reconcile(Extent::SinceLast).await?;
+        let differences = found.differences();
+        if differences > 0 {
+            return Err(NotDropped::Differs(differences));
+        }
+        let mut tally = self.files.dropped(&self.log);
+        tally.extend(&self.log, through)?;
+        self.files.write_dropped(&tally)?;
+        self.log.drop_before(through + 1).map_err(ProjectionError::Log)?;
+        Ok(())
+    }
+
+    /// The last offset of the segments that are old enough and projected; `None` when there is
+    /// none.
+    fn old_through(&self) -> Result<Option<u64>, ProjectionError> {
+        let age_ms = u64::try_from(self.age.as_millis()).unwrap_or(u64::MAX);
+        let (before_ms, applied) = (now_ms().saturating_sub(age_ms), self.status.applied());
+        let mut old = None;
+        for sealed in self.log.sealed_segments() {
+            if sealed.last > applied || self.time_of(sealed.last)? >= before_ms {
+                break;
+            }
+            old = Some(sealed.last);
+        }
+        Ok(old)
+    }
+
+    fn time_of(&self, offset: u64) -> Result<u64, ProjectionError> {
+        let record = self.log.read_from(offset)?.next_record()?;
+        let record = record.ok_or(ProjectionError::Unreadable(offset))?;
+        time_ms(&record)
+    }
+}
