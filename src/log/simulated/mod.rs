@@ -128,6 +128,7 @@ impl SimulatedStorage {
 
     /// The disk as a crash leaves it, everything unsynced kept or lost as `seed` has it. The
     /// original goes on existing.
+    #[must_use]
     pub fn crashed(&self, seed: u64) -> Self {
         let mut chance = Chance(seed);
         let disk = locked(&self.disk);
@@ -146,6 +147,7 @@ impl SimulatedStorage {
     }
 
     /// A copy of the disk, all of it durable.
+    #[must_use]
     pub fn copy(&self) -> Self {
         let disk = locked(&self.disk);
         let names = disk.names.iter().map(|(path, inode)| {
