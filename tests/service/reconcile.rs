@@ -89,6 +89,24 @@ fn what_differs_is_named_and_a_rebuild_mends_it() {
     assert_eq!(tables, "clicks_g5\nclicks_hourly_feed_g5\nclicks_hourly_g5");
 }
 
+/// The check at the start finds it, and the tables are made anew without anybody asking.
+#[test]
+fn a_difference_at_the_start_is_mended() {
+    let clickhouse = ClickHouseServer::start();
+    let options = clickhouse.serve(Options::new());
+    let server = options.start();
+    server.await_analytics();
+    let link = clicked(&server, 12);
+    assert!(server.stop().success());
+    clickhouse.sql("ALTER TABLE clicks DELETE WHERE log_offset % 3 = 0");
+    let again = options.start();
+    eventually("the tables are made anew", || {
+        again.stderr.contains("the rebuilt analytics are in use").then_some(())
+    });
+    again.await_clicks(&link, 12);
+    assert!(verify(&again.data, &options).0);
+}
+
 #[test]
 fn without_a_service_the_command_looks_by_itself() {
     let server = Options::new().start();

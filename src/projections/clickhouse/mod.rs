@@ -6,6 +6,11 @@
 //! names log, month and bounds. Whatever dies in between, the next attempt sends the same range
 //! under the same token, and ClickHouse drops what it has already.
 //!
+//! **Sessions.** A [`Projector`] works in sessions: while ClickHouse answers, one set of tables (a
+//! [`Generation`]) is followed batch by batch. Between two batches, where it is known exactly how
+//! far the tables are, it does what operators ask: counts them for a [`Reconciliation`], or fills
+//! the next generation from the log's beginning and then puts it in the place of this one.
+//!
 //! ClickHouse may be the embedded engine or any server of version 24.8 or later: a [`Target`]
 //! says where it is at the moment, or that it isn't.
 
@@ -52,7 +57,7 @@ pub enum ProjectionError {
     Plan(std::path::PathBuf, std::io::Error),
     /// The plan speaks of clicks that the log does not have.
     #[error(
-        "the projection's plan names offset {planned}, but the click log ends at {end}: was the log replaced?"
+        "ClickHouse has clicks up to offset {planned}, but the log ends at {end}: it is an older one. Restore the newer log, or name another --clickhouse-database, which is then filled from this log"
     )]
     Ahead {
         /// The last offset that was planned.

@@ -58,6 +58,8 @@ struct Following {
     rebuild: Option<Rebuild>,
     /// Tables that are no longer in use, and when they go.
     retired: Option<(Generation, Instant)>,
+    /// What the check after the start will find.
+    check: Option<oneshot::Receiver<Result<Reconciliation, Refused>>>,
 }
 
 impl Projector {
@@ -150,7 +152,7 @@ impl Projector {
         self.status.set_connected(true);
         self.show(&session);
         tracing::info!(?target, applied = session.applied(), "ClickHouse is up");
-        let mut following = Following { session, rebuild: None, retired: None };
+        let mut following = Following { session, rebuild: None, retired: None, check: None };
         let followed = self.follow_on(target, &mut following).await;
         if following.rebuild.is_some() {
             let text = "ClickHouse went away; begin again once it is back".to_owned();
@@ -172,7 +174,7 @@ impl Projector {
                 self.status.set_applied(following.session.applied());
                 if sent == 0 {
                     self.status.set_complete(complete_at_ms);
-                    self.check_once(&following.session).await?;
+                    self.check_once(following).await?;
                     if *self.stop.borrow() {
                         return Ok(());
                     }
@@ -182,6 +184,7 @@ impl Projector {
             while let Ok(request) = self.requests.try_recv() {
                 self.answer(request, following).await?;
             }
+            self.mend(following).await?;
             self.rebuild_on(following).await;
             self.drop_retired(following).await?;
             if following.rebuild.is_none() {
@@ -207,12 +210,48 @@ impl Projector {
     }
 
     /// Compares ClickHouse with the log once after the start, when it has all of it.
-    async fn check_once(&mut self, session: &Session) -> Result<(), ProjectionError> {
+    async fn check_once(&mut self, following: &mut Following) -> Result<(), ProjectionError> {
         if !self.is_checked {
-            self.reconcile(session, Extent::SinceLast, oneshot::channel().0).await?;
+            let (answer, check) = oneshot::channel();
+            self.reconcile(&following.session, Extent::SinceLast, answer).await?;
             self.is_checked = true;
+            following.check = Some(check);
         }
         Ok(())
+    }
+
+    /// Makes the tables anew where the check after the start found that they differ: a power
+    /// failure may have cost ClickHouse what it had said to have.
+    async fn mend(&self, following: &mut Following) -> Result<(), ProjectionError> {
+        let Some(check) = &mut following.check else { return Ok(()) };
+        let found = match check.try_recv() {
+            Err(oneshot::error::TryRecvError::Empty) => return Ok(()),
+            found => found,
+        };
+        following.check = None;
+        if matches!(found, Ok(Ok(found)) if found.differences() > 0) {
+            tracing::warn!("the analytics are made anew from the log, because they differ from it");
+            let _under_way_already = self.begin_rebuild(following).await?;
+        }
+        Ok(())
+    }
+
+    /// Begins to make the tables anew.
+    async fn begin_rebuild(
+        &self,
+        following: &mut Following,
+    ) -> Result<Result<(), Refused>, ProjectionError> {
+        if !self.rebuild_progress.begin() {
+            return Ok(Err(Refused::Busy));
+        }
+        match Rebuild::begin(&following.session).await {
+            Ok(rebuild) => following.rebuild = Some(rebuild),
+            Err(error) => {
+                self.rebuild_progress.set(RebuildState::Failed(error.to_string()));
+                return Err(error);
+            }
+        }
+        Ok(Ok(()))
     }
 
     async fn answer(
@@ -225,13 +264,7 @@ impl Projector {
                 self.reconcile(&following.session, extent, answer).await
             }
             Request::Rebuild(answer) => {
-                let begun = if self.rebuild_progress.begin() {
-                    following.rebuild = Some(Rebuild::begin(&following.session).await?);
-                    Ok(())
-                } else {
-                    Err(Refused::Busy)
-                };
-                let _asker_left = answer.send(begun);
+                let _asker_left = answer.send(self.begin_rebuild(following).await?);
                 Ok(())
             }
         }
