@@ -24,7 +24,8 @@ use crate::http::server::{self, Front};
 use crate::http::{Services, Site};
 use crate::log::{DataLock, DiskStorage, Log, LogOptions};
 use crate::projections::clickhouse::{ClickHouse, Projector, Status, Target};
-use crate::projections::index::Index;
+use crate::projections::index::{Index, Keeper};
+use crate::projections::stand_back;
 use crate::queries::analytics::Analytics;
 use crate::queries::links::Links;
 
@@ -32,9 +33,6 @@ use crate::queries::links::Links;
 /// start.
 const LAST_PROJECTION: Duration = Duration::from_secs(3);
 const ENGINE_SHUTDOWN: Duration = Duration::from_secs(10);
-/// As the engine's own.
-#[cfg(target_os = "linux")]
-const PROJECTOR_NICENESS: i32 = 10;
 /// Serves until it is told to stop (SIGTERM, SIGINT).
 pub fn run(settings: &Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -68,6 +66,7 @@ struct House {
     syncer: Syncer,
     commands: Commands,
     dispatcher: JoinHandle<()>,
+    keeper: Keeper,
     engine: Option<Engine>,
     clickhouse: ClickHouse,
     status: Arc<Status>,
@@ -101,6 +100,7 @@ impl House {
         let policy = LinkPolicy { own_hosts: own_hosts(site) };
         let (commands, dispatcher) =
             Commands::start(Arc::clone(&mutations), Arc::clone(&index), policy)?;
+        let keeper = Keeper::start(Arc::clone(&index), Arc::clone(&mutations))?;
 
         let targets = targets(settings, engine.as_ref());
         let (ready, clickhouse) = ClickHouse::new();
@@ -118,6 +118,7 @@ impl House {
             syncer,
             commands,
             dispatcher,
+            keeper,
             engine,
             clickhouse,
             status,
@@ -153,6 +154,7 @@ impl House {
     fn close(self) {
         drop(self.commands);
         let _panicked = self.dispatcher.join();
+        self.keeper.stop();
         self.syncer.stop();
         self.stop_projector.send_replace(true);
         let waited = std::time::Instant::now();
@@ -279,15 +281,6 @@ fn spawn_projector(projector: Projector, forward: Forward) -> anyhow::Result<Joi
         });
     })?;
     Ok(thread)
-}
-
-/// Lets redirects go before this thread when there is more to do than there are processors.
-/// Linux counts this by thread; elsewhere it is the whole process's, and is left alone.
-fn stand_back() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(PROJECTOR_NICENESS) {
-        tracing::debug!(%error, "the projector keeps its full share");
-    }
 }
 
 /// The hosts that lead here; the default domain first.

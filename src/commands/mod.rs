@@ -134,8 +134,8 @@ struct Dispatcher {
 type Answer = (oneshot::Sender<Result<Done, CommandError>>, Result<(Outcome, bool), CommandError>);
 
 /// A group on its way: who is to be answered, and with what if the log takes the group.
-struct Group<'a> {
-    pending: Pending<'a>,
+struct Group {
+    pending: Pending,
     events: Vec<(u16, Vec<u8>)>,
     answers: Vec<Answer>,
 }
@@ -194,7 +194,7 @@ impl Dispatcher {
         }
     }
 
-    fn decide_into(&self, group: &mut Group<'_>, submission: Submission) {
+    fn decide_into(&self, group: &mut Group, submission: Submission) {
         let Submission { actor, command, idempotency, answer } = submission;
         let now_ms = now_ms();
         let decided = self.decide(&group.pending, &actor, command, idempotency.as_ref(), now_ms);
@@ -219,7 +219,7 @@ impl Dispatcher {
     /// The decision, and whether it was made before under the same idempotency key.
     fn decide(
         &self,
-        state: &Pending<'_>,
+        state: &Pending,
         actor: &Actor,
         command: Command,
         idempotency: Option<&Idempotency>,
