@@ -60,12 +60,12 @@ impl Case {
         let started = Instant::now();
         let opened = match self {
             Self::Rebuild => Index::rebuild_folder(&index, &log, &|done, total| {
-                if done % (total / 10).max(1) < 512 {
+                if total > 1_000_000 && done % (total / 10) < 512 {
                     eprintln!("{:6.2} s: {done} of {total}", started.elapsed().as_secs_f64());
                 }
             })?,
             Self::Replay => {
-                let tuning = Tuning { replay_events_max: u64::MAX, ..Tuning::default() };
+                let tuning = Tuning { start_events_min: u64::MAX, ..Tuning::default() };
                 Index::open_tuned(&index, &log, tuning)?
             }
             Self::LostOverlay | Self::Start => Index::open(&index, &log)?,

@@ -110,7 +110,7 @@ impl Home {
             }
         }
         let layers = match found {
-            Some(layers) if log.end() - layers.applied() <= self.tuning.replay_events_max => layers,
+            Some(layers) if !self.is_base_due(log.end() - layers.applied(), layers.base()) => layers,
             Some(layers) => {
                 let base = layers.base().cloned();
                 let_go(layers.into_parts().0);
@@ -133,7 +133,7 @@ impl Home {
         goes_on: GoesOn<'_>,
     ) -> Result<Layers, IndexError> {
         let offset = base.as_ref().map_or(0, |base| base.table.origin().offset);
-        if log.synced() - offset <= self.tuning.replay_events_max {
+        if !self.is_base_due(log.synced() - offset, base.as_ref()) {
             return self.begin_overlay(log, base);
         }
         let from = base.as_ref().map(|base| &base.table);
@@ -145,6 +145,11 @@ impl Home {
             made => made?,
         };
         self.begin_overlay(log, Some(made))
+    }
+
+    fn is_base_due(&self, events: u64, base: Option<&Arc<Base>>) -> bool {
+        let entries = base.map_or(0, |base| base.table.entries());
+        self.tuning.is_base_due(events, self.tuning.start_events_min, entries)
     }
 
     /// Makes a base of the log up to an offset, over another one or from nothing.

@@ -116,6 +116,12 @@ impl Layers {
         self.base.as_ref()
     }
 
+    /// The offset of the base below, and how many entries it has; nothing for none.
+    pub fn base_extent(&self) -> (u64, u64) {
+        let base = self.base.as_ref();
+        base.map_or((0, 0), |base| (base.table.origin().offset, base.table.entries()))
+    }
+
     /// The overlay, where it is, and the base.
     pub fn into_parts(self) -> (Box<dyn Store>, PathBuf, Option<Arc<Base>>) {
         (self.overlay, self.folder, self.base)

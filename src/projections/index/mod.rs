@@ -66,11 +66,12 @@ use layers::{Damage, Layers};
 /// How the index is kept; tests and measurements choose other numbers.
 #[derive(Debug, Clone, Copy)]
 pub struct Tuning {
-    /// How many events a start folds into an overlay at most; where there are more, it makes a
-    /// base of them, which is quicker.
-    pub replay_events_max: u64,
-    /// A new base is due at the earliest after so many events, and at the latest after so many.
-    pub base_events: (u64, u64),
+    /// A start makes a new base rather than fold more events than this into an overlay.
+    pub start_events_min: u64,
+    /// A new base is made while serving once the overlay is this many events beyond the old one.
+    pub live_events_min: u64,
+    /// Both of these grow with the base, whose making anew has to be worth it: up to this.
+    pub events_max: u64,
     /// How much of a build is folded before it is sorted and written, in bytes.
     pub memtable_bytes: usize,
 }
@@ -78,15 +79,24 @@ pub struct Tuning {
 impl Default for Tuning {
     fn default() -> Self {
         Self {
-            replay_events_max: 100_000,
-            base_events: (100_000, 1_000_000),
+            start_events_min: 10_000,
+            live_events_min: 50_000,
+            events_max: 500_000,
             memtable_bytes: 64 << 20,
         }
     }
 }
 
-/// A new base rewrites the old one: it is due once the log has gone on by a part of that.
-const BASE_ENTRIES_PER_EVENT: u64 = 32;
+/// An event folded into the overlay takes about as long as so many entries of a base that is
+/// made anew.
+const ENTRIES_PER_EVENT: u64 = 100;
+
+impl Tuning {
+    /// Whether so many events are too many for an overlay over a base of so many entries.
+    fn is_base_due(&self, events: u64, events_min: u64, entries: u64) -> bool {
+        events > (entries / ENTRIES_PER_EVENT).clamp(events_min, self.events_max.max(events_min))
+    }
+}
 
 /// The base below the index, for those who watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,7 +198,7 @@ impl Index {
         let layers = self.layers.load();
         // A repair that came in between may have taken the events from the log already.
         if offset > layers.applied() {
-            if pending.over != layers.applied() {
+            if pending.over() != layers.applied() {
                 return Err(IndexError::Broken("a group was decided over another offset"));
             }
             layers.apply(pending.changes, offset)?;
@@ -247,10 +257,9 @@ impl Index {
     /// Whether the overlay has grown so far that a new base is due.
     fn is_base_due(&self) -> bool {
         let layers = self.layers.load();
-        let base = layers.base().map(|base| (base.table.origin().offset, base.table.entries()));
-        let (offset, entries) = base.unwrap_or_default();
-        let (least, most) = self.home.tuning.base_events;
-        layers.applied() - offset > (entries / BASE_ENTRIES_PER_EVENT).clamp(least, most)
+        let tuning = &self.home.tuning;
+        let (offset, entries) = layers.base_extent();
+        tuning.is_base_due(layers.applied() - offset, tuning.live_events_min, entries)
     }
 
     /// Leads readers and the writer to other layers.

@@ -17,8 +17,7 @@ use crate::domain::event::Envelope;
 /// See the module.
 pub struct Pending {
     layers: Arc<Layers>,
-    /// What was applied when it was begun.
-    pub(super) over: u64,
+    over: u64,
     pub(super) changes: Changes,
     /// Cache keys of redirects that are no longer what they were.
     pub(super) touched: Vec<String>,
@@ -75,6 +74,11 @@ impl Pending {
     pub(super) fn new(layers: Arc<Layers>) -> Self {
         let over = layers.applied();
         Self { layers, over, changes: Changes::new(), touched: Vec::new() }
+    }
+
+    /// What was applied when this was begun.
+    pub const fn over(&self) -> u64 {
+        self.over
     }
 
     /// How many keys wait to be committed.

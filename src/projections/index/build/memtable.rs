@@ -70,6 +70,15 @@ impl Memtable {
         self.entries.is_empty() && self.expiries.is_empty()
     }
 
+    /// Forgets all, and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.entries.clear();
+        self.looked_up.clear();
+        self.expiries.clear();
+        self.expiry_bytes = 0;
+    }
+
     /// About how much memory it takes.
     pub fn memory_bytes(&self) -> usize {
         self.bytes.len() + self.entries.len() * ENTRY_BYTES + self.expiry_bytes

@@ -96,7 +96,8 @@ impl<'a> Job<'a> {
         std::thread::scope(|scope| {
             scope.spawn(move || self.read(&events));
             scope.spawn(move || self.sort(&to_sort, &sorted));
-            Folding { job: self, building: Building::new(self.base), full, runs }.run(&decoded)
+            let (building, spare) = (Building::new(self.base), Memtable::default());
+            Folding { job: self, building, full, runs, spare }.run(&decoded)
         })
     }
 
@@ -168,6 +169,8 @@ struct Folding<'j, 'a> {
     building: Building<'a>,
     full: SyncSender<Arc<Memtable>>,
     runs: Receiver<Result<Table, IndexError>>,
+    /// The memory of a memtable that was written, to be filled anew.
+    spare: Memtable,
 }
 
 impl<'a> Folding<'_, 'a> {
@@ -202,7 +205,8 @@ impl<'a> Folding<'_, 'a> {
     fn spill(&mut self) -> Result<(), IndexError> {
         self.take_run()?;
         if !self.building.memtable.is_empty() {
-            let full = Arc::new(std::mem::take(&mut self.building.memtable));
+            let empty = std::mem::take(&mut self.spare);
+            let full = Arc::new(std::mem::replace(&mut self.building.memtable, empty));
             self.building.frozen = Some(Arc::clone(&full));
             self.full.send(full).map_err(|_| SORTING_PANICKED)?;
         }
@@ -210,10 +214,12 @@ impl<'a> Folding<'_, 'a> {
     }
 
     fn take_run(&mut self) -> Result<(), IndexError> {
-        if self.building.frozen.is_some() {
+        if let Some(frozen) = &self.building.frozen {
             let run = self.runs.recv().map_err(|_| SORTING_PANICKED)??;
+            debug_assert_eq!(Arc::strong_count(frozen), 1);
             self.building.runs.push(run);
-            self.building.frozen = None;
+            self.spare = self.building.frozen.take().and_then(Arc::into_inner).unwrap_or_default();
+            self.spare.clear();
         }
         Ok(())
     }

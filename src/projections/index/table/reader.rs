@@ -57,7 +57,8 @@ pub struct Table {
     filtered: u64,
     index: Vec<Placed>,
     filter: Filter,
-    cache: Cache<usize, Arc<Block>, ByBytes>,
+    /// A run has none: there are many, and each block of them is asked for seldom.
+    cache: Option<Cache<usize, Arc<Block>, ByBytes>>,
 }
 
 impl Table {
@@ -69,12 +70,17 @@ impl Table {
         index: Vec<Placed>,
         filter: Filter,
     ) -> Self {
-        let cache = Cache::with_weighter(CACHE_EXPECTED_BLOCKS, CACHE_BYTES, ByBytes);
-        Self { path, file, origin, made_at_ms, entries: 0, filtered: 0, index, filter, cache }
+        let (entries, filtered) = (0, 0);
+        Self { path, file, origin, made_at_ms, entries, filtered, index, filter, cache: None }
     }
 
     pub(super) fn counted(self, entries: u64, filtered: u64) -> Self {
         Self { entries, filtered, ..self }
+    }
+
+    fn with_cache(self) -> Self {
+        let cache = Cache::with_weighter(CACHE_EXPECTED_BLOCKS, CACHE_BYTES, ByBytes);
+        Self { cache: Some(cache), ..self }
     }
 
     /// Opens a table and checks all but its blocks, which are checked when they are read.
@@ -116,7 +122,7 @@ impl Table {
             index,
             filter,
         );
-        Ok(table.counted(footer.entries, footer.filtered))
+        Ok(table.counted(footer.entries, footer.filtered).with_cache())
     }
 
     /// What it is a fold of.
@@ -160,7 +166,7 @@ impl Table {
         }
         let following = self.index.partition_point(|block| *block.first_key <= *key);
         let Some(number) = following.checked_sub(1) else { return Ok(None) };
-        let block = self.cached(number)?;
+        let block = self.block(number)?;
         let found = find(&block.bytes, block.entries_end, key);
         match found.ok_or_else(|| self.damaged(number))? {
             Found::Nothing => Ok(None),
@@ -172,14 +178,16 @@ impl Table {
         }
     }
 
-    fn cached(&self, number: usize) -> Result<Arc<Block>, IndexError> {
-        if let Some(block) = self.cache.get(&number) {
+    fn block(&self, number: usize) -> Result<Arc<Block>, IndexError> {
+        if let Some(block) = self.cache.as_ref().and_then(|cache| cache.get(&number)) {
             return Ok(block);
         }
         let mut bytes = Vec::new();
         let entries_end = self.read_block(number, &mut bytes)?;
         let block = Arc::new(Block { bytes, entries_end });
-        self.cache.insert(number, Arc::clone(&block));
+        if let Some(cache) = &self.cache {
+            cache.insert(number, Arc::clone(&block));
+        }
         Ok(block)
     }
 
