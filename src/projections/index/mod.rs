@@ -40,6 +40,8 @@ mod store;
 mod table;
 
 #[cfg(test)]
+pub mod faults;
+#[cfg(test)]
 mod tests;
 
 use std::ops::Bound;
