@@ -27,7 +27,7 @@ use crate::http::redirect::Redirector;
 use crate::http::server::{self, Front};
 use crate::http::{Services, Site};
 use crate::log::{DataLock, DiskStorage, Log, LogOptions};
-use crate::projections::index::Index;
+use crate::projections::index::{Index, Keeper, Rebuilder};
 use crate::queries::analytics::Analytics;
 use crate::queries::links::Links;
 use crate::queries::operations::Operations;
@@ -68,6 +68,7 @@ struct House {
     commands: Commands,
     dispatcher: JoinHandle<()>,
     analytics: AnalyticsSide,
+    keeper: Keeper,
     metrics: PrometheusHandle,
 }
 
@@ -96,6 +97,7 @@ impl House {
         let policy = LinkPolicy { own_hosts: own_hosts(site) };
         let (commands, dispatcher) =
             Commands::start(Arc::clone(&mutations), Arc::clone(&index), policy)?;
+        let keeper = Keeper::start(Arc::clone(&index), Arc::clone(&mutations))?;
 
         let analytics = AnalyticsSide::open(settings, &clicks, engine)?;
         Ok(Self {
@@ -108,6 +110,7 @@ impl House {
             commands,
             dispatcher,
             analytics,
+            keeper,
             metrics,
         })
     }
@@ -123,13 +126,14 @@ impl House {
             recorder: Arc::clone(&self.recorder),
             metrics: self.metrics.clone(),
         };
+        let rebuilder = Rebuilder::new(Arc::clone(&self.index), Arc::clone(&self.mutations));
         let services = Services {
             commands: self.commands.clone(),
             links: links.clone(),
             analytics: Analytics::new(self.analytics.clickhouse.clone()),
             site: Arc::new(site),
             health: Arc::new(health),
-            operations: Operations::new(self.analytics.operator.clone()),
+            operations: Operations::new(self.analytics.operator.clone(), rebuilder),
             operator_key,
         };
         let redirector = Arc::new(Redirector::new(links, Arc::clone(&self.recorder)));
@@ -141,6 +145,7 @@ impl House {
     fn close(self) {
         drop(self.commands);
         let _panicked = self.dispatcher.join();
+        self.keeper.stop();
         self.syncer.stop();
         if let Err(error) = self.index.flush() {
             tracing::warn!(%error, "the index could not be flushed; it will catch up from the log");

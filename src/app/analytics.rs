@@ -10,14 +10,12 @@ use crate::config::{ClickHouseChoice, Settings, Source};
 use crate::engine::{self, Engine, EngineConfig, EngineOptions, Package, Progress};
 use crate::log::Log;
 use crate::projections::clickhouse::{ClickHouse, Operator, Projector, Retention, Target};
+use crate::projections::stand_back;
 
 /// How long the last clicks may take into ClickHouse at the end; what is left goes at the next
 /// start.
 const LAST_PROJECTION: Duration = Duration::from_secs(3);
 const ENGINE_SHUTDOWN: Duration = Duration::from_secs(10);
-/// As the engine's own.
-#[cfg(target_os = "linux")]
-const PROJECTOR_NICENESS: i32 = 10;
 
 /// ClickHouse and the projector, running.
 pub struct AnalyticsSide {
@@ -142,13 +140,4 @@ fn spawn_projector(
         });
     })?;
     Ok(thread)
-}
-
-/// Lets redirects go before this thread when there is more to do than there are processors.
-/// Linux counts this by thread; elsewhere it is the whole process's, and is left alone.
-fn stand_back() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(PROJECTOR_NICENESS) {
-        tracing::debug!(%error, "the projector keeps its full share");
-    }
 }

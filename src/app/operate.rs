@@ -2,7 +2,7 @@
 //! when none does.
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,9 @@ use super::open_log;
 use super::service::Service;
 use crate::config::{ServeArgs, Settings};
 use crate::log::DataLock;
-use crate::queries::operations::{Operations, RebuildState};
+use crate::projections::RebuildState;
+use crate::projections::clickhouse::{Extent, Operator};
+use crate::projections::index::Index;
 
 /// How often progress is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -44,6 +46,8 @@ pub struct RebuildArgs {
 /// A fold of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Projection {
+    /// The links and tokens, from the changes.
+    Index,
     /// The tables of ClickHouse, from the clicks.
     Analytics,
 }
@@ -51,6 +55,7 @@ pub enum Projection {
 impl Projection {
     const fn name(self) -> &'static str {
         match self {
+            Self::Index => "index",
             Self::Analytics => "analytics",
         }
     }
@@ -61,8 +66,8 @@ pub fn verify(args: VerifyArgs, mut out: impl Write) -> anyhow::Result<()> {
     let settings = args.serve.settings()?;
     let report = match Service::find(&settings.data_dir)? {
         Some(service) => service.get("/api/v1/admin/reconcile")?,
-        None => offline(&settings, |operations, runtime| {
-            let found = runtime.block_on(operations.reconcile(None))?;
+        None => offline(&settings, |operator, runtime| {
+            let found = runtime.block_on(operator.reconcile(Extent::Whole))?;
             Ok(crate::http::reconciliation_json(found))
         })?,
     };
@@ -105,13 +110,27 @@ pub fn rebuild(args: RebuildArgs, mut out: impl Write) -> anyhow::Result<()> {
     let events = match Service::find(&settings.data_dir)? {
         Some(service) => rebuild_at(&service, args.projection)?,
         None => match args.projection {
-            Projection::Analytics => offline(&settings, |operations, runtime| {
-                runtime.block_on(operations.rebuild_analytics())?;
-                watch(|| Ok(operations.analytics_rebuild()))
+            Projection::Index => rebuild_index(&settings)?,
+            Projection::Analytics => offline(&settings, |operator, runtime| {
+                runtime.block_on(operator.rebuild())?;
+                watch(|| Ok(operator.rebuild_state()))
             })?,
         },
     };
     Ok(writeln!(out, "{} rebuilt from {events} events", args.projection.name())?)
+}
+
+fn rebuild_index(settings: &Settings) -> anyhow::Result<u64> {
+    let folder = log_folder(&settings.data_dir, "mutations")?;
+    let _lock = DataLock::acquire(&settings.data_dir)?;
+    let (log, bar) = (open_log(&folder)?, progress_bar());
+    let index = Index::rebuild_folder(&settings.data_dir.join("index"), &log, &|done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    })?;
+    bar.finish_and_clear();
+    index.flush()?;
+    Ok(index.applied())
 }
 
 fn rebuild_at(service: &Service, projection: Projection) -> anyhow::Result<u64> {
@@ -170,9 +189,9 @@ fn progress_bar() -> ProgressBar {
 /// log, and does something with it.
 fn offline<T>(
     settings: &Settings,
-    work: impl FnOnce(&Operations, &tokio::runtime::Runtime) -> anyhow::Result<T>,
+    work: impl FnOnce(&Operator, &tokio::runtime::Runtime) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let folder = log_folder(&settings.data_dir)?;
+    let folder = log_folder(&settings.data_dir, "clicks")?;
     let _lock = DataLock::acquire(&settings.data_dir)?;
     let engine = start_engine(settings)?;
     let clicks = Arc::new(open_log(&folder)?);
@@ -187,14 +206,14 @@ fn offline<T>(
         std::thread::sleep(LOOK_EVERY);
     }
     bar.finish_and_clear();
-    let worked = work(&Operations::new(side.operator.clone()), &runtime);
+    let worked = work(&side.operator, &runtime);
     side.close();
     worked
 }
 
-/// The folder of the clicks; an error where there is no log, lest a wrong folder is filled.
-fn log_folder(data: &Path) -> anyhow::Result<std::path::PathBuf> {
-    let folder = data.join("log/clicks");
+/// The folder of a log; an error where there is none, lest a wrong folder is filled.
+fn log_folder(data: &Path, log: &str) -> anyhow::Result<PathBuf> {
+    let folder = data.join("log").join(log);
     if !folder.is_dir() {
         bail!("there is no log in {}: is --data-dir right?", folder.display());
     }

@@ -5,6 +5,15 @@
 //! with one write and one sync, the index takes them in one batch, and only then are they
 //! answered. So there is no lock around slugs or versions, an answered change survives
 //! power loss, and whoever got an answer reads his own write.
+//!
+//! A command that finds the queue full waits for a place, some seconds at most, before it is
+//! told that there is none.
+//!
+//! Where the index does not take what the log has synced, it is repaired from the log at once,
+//! and the group is answered as if nothing had been. Where that fails too (a full disk), nothing
+//! can be decided over an index that lacks those events: the group is told that it is not
+//! known what became of it, and the groups after it are refused until a repair works, which
+//! they try themselves. No restart is needed.
 
 mod bootstrap;
 mod decide;
@@ -12,6 +21,7 @@ pub mod secret;
 
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use prost::Message;
 use tokio::sync::{mpsc, oneshot};
@@ -27,10 +37,14 @@ use crate::log::{Log, LogError, NewRecord};
 use crate::projections::index::{IDEMPOTENCY_MS, Index, IndexError, Pending, Read};
 use decide::{Decider, Decision};
 
-/// How many commands may wait; more are told to come back.
+/// How many commands may wait in the queue.
 const QUEUE_LEN: usize = 4_096;
+/// How long a command waits for a place in it: some thousand clients at once are normal.
+const PLACE_WAIT: Duration = Duration::from_secs(5);
 /// How many commands one group holds at most.
 const GROUP_LEN: usize = 1_024;
+/// How long after a failed repair of the index the next one is tried, at the earliest.
+const REPAIR_EVERY: Duration = Duration::from_millis(500);
 
 /// Why a command came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +52,7 @@ pub enum CommandError {
     /// A rule refused it.
     #[error(transparent)]
     Refused(#[from] DomainError),
-    /// Too many commands wait.
+    /// Too many commands wait, and have for some seconds.
     #[error("too many changes are waiting")]
     Overloaded,
     /// The disk has no room for the event.
@@ -85,7 +99,7 @@ impl Commands {
         policy: LinkPolicy,
     ) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
         let (queue, submissions) = mpsc::channel(QUEUE_LEN);
-        let dispatcher = Dispatcher { log, index, policy, failed: None };
+        let dispatcher = Dispatcher { log, index, policy, failure: None };
         let thread = thread::Builder::new()
             .name("commands".to_owned())
             .spawn(move || dispatcher.run(submissions))?;
@@ -104,10 +118,11 @@ impl Commands {
     ) -> Result<Done, CommandError> {
         let (answer, answered) = oneshot::channel();
         let submission = Submission { actor, command, idempotency, answer };
-        self.queue.try_send(submission).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => CommandError::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => stopped(),
-        })?;
+        match tokio::time::timeout(PLACE_WAIT, self.queue.send(submission)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(stopped()),
+            Err(_) => return Err(CommandError::Overloaded),
+        }
         answered.await.map_err(|_| stopped())?
     }
 
@@ -125,8 +140,30 @@ struct Dispatcher {
     log: Arc<Log>,
     index: Arc<Index>,
     policy: LinkPolicy,
-    /// Set for good once the log and the index can no longer be held together.
-    failed: Option<String>,
+    /// Set while the index lacks events that the log has.
+    failure: Option<Failure>,
+}
+
+/// Why the index could not be repaired.
+struct Failure {
+    tried_at: Instant,
+    is_full: bool,
+    reason: String,
+}
+
+impl Failure {
+    fn new(error: &IndexError) -> Self {
+        let (is_full, reason) = (error.is_full(), format!("the index failed: {error}"));
+        Self { tried_at: Instant::now(), is_full, reason }
+    }
+
+    fn refusal(&self) -> CommandError {
+        if self.is_full {
+            CommandError::DiskFull
+        } else {
+            CommandError::Unavailable(self.reason.clone())
+        }
+    }
 }
 
 /// Whoever asked, and what he is told if the log takes the group: the outcome, and whether it is
@@ -134,8 +171,8 @@ struct Dispatcher {
 type Answer = (oneshot::Sender<Result<Done, CommandError>>, Result<(Outcome, bool), CommandError>);
 
 /// A group on its way: who is to be answered, and with what if the log takes the group.
-struct Group<'a> {
-    pending: Pending<'a>,
+struct Group {
+    pending: Pending,
     events: Vec<(u16, Vec<u8>)>,
     answers: Vec<Answer>,
 }
@@ -144,57 +181,75 @@ impl Dispatcher {
     fn run(mut self, mut submissions: mpsc::Receiver<Submission>) {
         let mut waiting = Vec::with_capacity(GROUP_LEN);
         while submissions.blocking_recv_many(&mut waiting, GROUP_LEN) > 0 {
-            if let Some(reason) = &self.failed {
+            self.failure = self.failure.take().and_then(|failure| self.try_again(failure));
+            if let Some(failure) = &self.failure {
                 for submission in waiting.drain(..) {
-                    let refused = CommandError::Unavailable(reason.clone());
-                    let _caller_left = submission.answer.send(Err(refused));
+                    let _caller_left = submission.answer.send(Err(failure.refusal()));
                 }
             } else {
-                self.failed = self.run_group(waiting.drain(..));
+                self.failure = self.run_group(waiting.drain(..));
             }
         }
     }
 
-    /// Decides, writes, applies and answers a group. Returns a reason to take no more.
-    fn run_group(&self, submissions: impl Iterator<Item = Submission>) -> Option<String> {
+    /// Repairs the index, unless that has only just failed. Returns what still stands in the way.
+    fn try_again(&self, failure: Failure) -> Option<Failure> {
+        if failure.tried_at.elapsed() < REPAIR_EVERY {
+            return Some(failure);
+        }
+        match self.index.repair(&self.log) {
+            Ok(()) => {
+                tracing::info!("the index is repaired; changes are taken again");
+                None
+            }
+            Err(error) => Some(Failure::new(&error)),
+        }
+    }
+
+    /// Decides, writes, applies and answers a group. Returns why to take no more for now.
+    fn run_group(&self, submissions: impl Iterator<Item = Submission>) -> Option<Failure> {
         let pending = self.index.begin();
         let mut group = Group { pending, events: Vec::new(), answers: Vec::new() };
         for submission in submissions {
             self.decide_into(&mut group, submission);
         }
         let Group { pending, events, answers } = group;
-        match self.write(&events) {
+        let offset = match self.write(&events, &pending) {
+            Ok(offset) => offset,
             Err(error) => {
                 tracing::error!(%error, "changes could not be logged and are refused");
                 for (answer, _) in answers {
                     let _caller_left = answer.send(Err(refusal(&error)));
                 }
-                None
+                return None;
             }
-            Ok(offset) => match self.index.commit(pending, offset) {
-                Ok(()) => {
-                    for (answer, decided) in answers {
-                        let done =
-                            decided.map(|(outcome, is_replay)| Done { outcome, offset, is_replay });
-                        let _caller_left = answer.send(done);
-                    }
-                    None
-                }
-                Err(error) => {
-                    // The events are logged and will be applied at the next start; until then
-                    // nothing can be decided over an index that lacks them.
-                    tracing::error!(%error, "the index failed; no change is taken until a restart");
-                    for (answer, _) in answers {
-                        let _caller_left =
-                            answer.send(Err(CommandError::Unavailable(error.to_string())));
-                    }
-                    Some(format!("the index failed: {error}"))
-                }
-            },
+        };
+        if let Err(error) = self.apply(pending, offset) {
+            // The events are logged and will be applied by the repair that works; until then
+            // nothing can be decided over an index that lacks them.
+            tracing::error!(%error, "the index failed; no change is taken until it is repaired");
+            let failure = Failure::new(&error);
+            for (answer, _) in answers {
+                let unknown = CommandError::Unavailable(failure.reason.clone());
+                let _caller_left = answer.send(Err(unknown));
+            }
+            return Some(failure);
         }
+        for (answer, decided) in answers {
+            let done = decided.map(|(outcome, is_replay)| Done { outcome, offset, is_replay });
+            let _caller_left = answer.send(done);
+        }
+        None
     }
 
-    fn decide_into(&self, group: &mut Group<'_>, submission: Submission) {
+    /// Brings the index to the offset, by what is pending or else from the log.
+    fn apply(&self, pending: Pending, offset: u64) -> Result<(), IndexError> {
+        let Err(error) = self.index.commit(pending, offset) else { return Ok(()) };
+        tracing::warn!(%error, "the index failed and is repaired from the log");
+        self.index.repair(&self.log)
+    }
+
+    fn decide_into(&self, group: &mut Group, submission: Submission) {
         let Submission { actor, command, idempotency, answer } = submission;
         let now_ms = now_ms();
         let decided = self.decide(&group.pending, &actor, command, idempotency.as_ref(), now_ms);
@@ -219,7 +274,7 @@ impl Dispatcher {
     /// The decision, and whether it was made before under the same idempotency key.
     fn decide(
         &self,
-        state: &Pending<'_>,
+        state: &Pending,
         actor: &Actor,
         command: Command,
         idempotency: Option<&Idempotency>,
@@ -239,9 +294,10 @@ impl Dispatcher {
         Ok((decider.decide(command)?, false))
     }
 
-    fn write(&self, events: &[(u16, Vec<u8>)]) -> Result<u64, LogError> {
+    /// The offset that the group reflects, once its events are durable.
+    fn write(&self, events: &[(u16, Vec<u8>)], pending: &Pending) -> Result<u64, LogError> {
         if events.is_empty() {
-            return Ok(self.index.applied());
+            return Ok(pending.over());
         }
         let parts: Vec<[&[u8]; 1]> =
             events.iter().map(|(_, payload)| [payload.as_slice()]).collect();

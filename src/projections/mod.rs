@@ -2,7 +2,7 @@
 //!
 //! | projection | follows | holds | when it is away |
 //! |---|---|---|---|
-//! | [`index`] | mutations, in step with the writer | links, slugs, tokens, in sled | redirects go on from memory; it mends itself |
+//! | [`index`] | mutations, in step with the writer | links, slugs, tokens, in a sorted file and sled | redirects go on from memory; it is repaired from the log, at the start or while serving |
 //! | [`clickhouse`] | clicks, at its own pace | clicks and user agents, in ClickHouse | analytics say so; the log is the queue |
 //!
 //! # What is exact
@@ -24,3 +24,19 @@
 
 pub mod clickhouse;
 pub mod index;
+mod progress;
+
+pub use progress::{RebuildProgress, RebuildState};
+
+/// As the engine's own.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
+
+/// Lets redirects go before this thread when there is more to do than there are processors.
+/// Linux counts this by thread; elsewhere it is the whole process's, and is left alone.
+pub fn stand_back() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(NICENESS) {
+        tracing::debug!(%error, "the thread keeps its full share");
+    }
+}

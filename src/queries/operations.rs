@@ -2,8 +2,10 @@
 //! anew.
 
 use crate::domain::ids::WorkspaceId;
-pub use crate::projections::clickhouse::{Compared, RebuildState, Reconciliation};
+pub use crate::projections::RebuildState;
+pub use crate::projections::clickhouse::{Compared, Reconciliation};
 use crate::projections::clickhouse::{Extent, Operator, Refused};
+use crate::projections::index::Rebuilder;
 
 /// Why a request came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,12 +35,13 @@ impl From<Refused> for OperationError {
 #[derive(Clone)]
 pub struct Operations {
     analytics: Operator,
+    index: Rebuilder,
 }
 
 impl Operations {
-    /// Over this projector.
-    pub const fn new(analytics: Operator) -> Self {
-        Self { analytics }
+    /// Over this projector and this index.
+    pub const fn new(analytics: Operator, index: Rebuilder) -> Self {
+        Self { analytics, index }
     }
 
     /// Counts the whole log and ClickHouse, by month and workspace; of one workspace, or of all.
@@ -56,6 +59,18 @@ impl Operations {
     /// Begins to make the analytics' tables anew.
     pub async fn rebuild_analytics(&self) -> Result<(), OperationError> {
         Ok(self.analytics.rebuild().await?)
+    }
+
+    /// Begins to make the index anew.
+    pub fn rebuild_index(&self) -> Result<(), OperationError> {
+        let begun = self.index.begin();
+        let begun = begun.map_err(|error| OperationError::Failed(error.to_string()))?;
+        if begun { Ok(()) } else { Err(OperationError::Busy) }
+    }
+
+    /// How the last rebuild of the index goes, or went.
+    pub fn index_rebuild(&self) -> RebuildState {
+        self.index.state()
     }
 
     /// How the last rebuild of the analytics goes, or went.

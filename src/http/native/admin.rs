@@ -147,6 +147,7 @@ pub async fn rebuild(
 ) -> Result<(StatusCode, Json<Data<RebuildView>>), Problem> {
     match projection.as_str() {
         "analytics" => services.operations.rebuild_analytics().await?,
+        "index" => services.operations.rebuild_index()?,
         _ => return Err(Problem::not_found("projection")),
     }
     Ok((StatusCode::ACCEPTED, Json(Data { data: state(&services, &projection)? })))
@@ -172,6 +173,7 @@ pub async fn rebuild_state(
 fn state(services: &Services, projection: &str) -> Result<RebuildView, Problem> {
     match projection {
         "analytics" => Ok(services.operations.analytics_rebuild().into()),
+        "index" => Ok(services.operations.index_rebuild().into()),
         _ => Err(Problem::not_found("projection")),
     }
 }

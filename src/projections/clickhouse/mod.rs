@@ -32,7 +32,6 @@ pub use connection::{ClickHouse, Reading, Target};
 pub use generation::Generation;
 pub use operator::{Operator, Refused};
 pub use projector::Projector;
-pub use rebuild::RebuildState;
 pub use reconcile::{Compared, Extent, Reconciliation};
 pub use retention::Retention;
 pub use status::{AsOf, Reconciled, Status};

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::rebuild::{RebuildProgress, RebuildState};
 use super::reconcile::{Extent, Reconciliation};
 use super::status::Status;
+use crate::projections::{RebuildProgress, RebuildState};
 
 /// How long an answer is waited for: a long log takes its time to be counted.
 const PATIENCE: Duration = Duration::from_secs(3_600);

@@ -13,13 +13,14 @@ use super::connection::{ClickHouse, Reading, Target};
 use super::generation::Generation;
 use super::operator::{Operator, Refused, Request};
 use super::plan::PlanFile;
-use super::rebuild::{Rebuild, RebuildProgress, RebuildState};
+use super::rebuild::Rebuild;
 use super::reconcile::{Extent, Reconciliation, Stored, TallyFiles};
 use super::retention::Retention;
 use super::rows::MAX_BATCH_RECORDS;
 use super::session::Session;
 use super::status::{Status, now_ms};
 use crate::log::Log;
+use crate::projections::{RebuildProgress, RebuildState};
 
 /// How often the log's end is looked at, and so how long the clicks of a quiet time gather.
 const POLL: Duration = Duration::from_millis(200);

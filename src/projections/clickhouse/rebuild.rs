@@ -1,60 +1,11 @@
 //! A rebuild: the next generation's tables are filled from the log while the present ones are
 //! followed and read; when both are equally far, the new ones take over.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::ProjectionError;
 use super::session::Session;
-
-/// What became of the last rebuild that this process was asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum RebuildState {
-    /// None was asked for.
-    #[default]
-    Idle,
-    /// It is under way: so many of so many events are done.
-    Running {
-        /// The events that are in the new tables.
-        done: u64,
-        /// The events that are in the tables in use.
-        total: u64,
-    },
-    /// The new tables are in use.
-    Done {
-        /// The events that they hold.
-        events: u64,
-        /// How long it took.
-        took: Duration,
-    },
-    /// It was given up; the old tables are in use still.
-    Failed(String),
-}
-
-/// The state, seen from outside.
-#[derive(Debug, Clone, Default)]
-pub struct RebuildProgress(Arc<Mutex<RebuildState>>);
-
-impl RebuildProgress {
-    /// As it is at the moment.
-    pub fn state(&self) -> RebuildState {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(super) fn set(&self, state: RebuildState) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = state;
-    }
-
-    /// Marks it as begun; `false` when one is under way already.
-    pub(super) fn begin(&self) -> bool {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_free = !matches!(*state, RebuildState::Running { .. });
-        if is_free {
-            *state = RebuildState::Running { done: 0, total: 0 };
-        }
-        is_free
-    }
-}
+use crate::projections::RebuildState;
 
 /// A rebuild under way.
 pub struct Rebuild {

@@ -101,4 +101,9 @@ impl Redirects {
             self.cache.remove(key.as_str());
         }
     }
+
+    /// Forgets all, where it isn't known which links have changed.
+    pub fn forget_all(&self) {
+        self.cache.clear();
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `m` name | what the index is a projection of: log id, applied offset, layout |
+//! | `m` | what the overlay is a projection of; see [`meta`](super::meta) |
 //! | `l` link | workspace, then the link (protobuf) |
 //! | `s` domain 0 slug | link |
 //! | `w` workspace link | nothing; UUIDv7 ids list a workspace's links in the order they were made |
@@ -15,14 +15,16 @@
 
 use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
 
-/// The layout's number: another one in the store means that it is rebuilt.
-pub const LAYOUT: u64 = 1;
+/// The layout's number: another one in a base or in an overlay means that it is not used.
+pub const LAYOUT: u64 = 2;
 
-pub const APPLIED: &[u8] = b"mapplied";
-pub const LOG_ID: &[u8] = b"mlog";
-pub const LAYOUT_KEY: &[u8] = b"mlayout";
-/// What all the keys start with that say where the index comes from, not what is in it.
-pub const META: u8 = b'm';
+/// Says where the overlay comes from, not what is in it.
+pub const META: &[u8] = b"m";
+
+/// The letters of the keys that are looked up one by one; the others are only scanned.
+pub const LOOKED_UP: &[u8] = b"iklnost";
+/// Those of them that the fold itself looks up.
+pub const FOLDED_OVER: &[u8] = b"iklnt";
 
 fn key(letter: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = vec![letter];
@@ -76,7 +78,14 @@ pub fn expiry(at_ms: u64, workspace: WorkspaceId, name: &str) -> Vec<u8> {
     key(b'e', &[&at_ms.to_be_bytes(), workspace.as_bytes(), name.as_bytes()])
 }
 
+/// Where the keys of idempotency keys that expire at some time begin.
+pub fn expiries_from(at_ms: u64) -> Vec<u8> {
+    key(b'e', &[&at_ms.to_be_bytes()])
+}
+
 pub const EXPIRIES: &[u8] = b"e";
+/// The first key after all expiries.
+pub const EXPIRIES_END: &[u8] = b"f";
 
 /// Takes an expiry key apart: when, and the idempotency key that it speaks of.
 pub fn expired(key: &[u8]) -> Option<(u64, Vec<u8>)> {

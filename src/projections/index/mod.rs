@@ -1,142 +1,330 @@
-//! The index: the mutation log folded into sled, and the memory before it that answers
-//! redirects.
+//! The index: the mutation log folded, in two layers on disk, and the memory before them that
+//! answers redirects.
 //!
-//! **Invariants.** The offset of the last applied event is written in the same batch as what
-//! that event changed, so the index is always exactly the fold of a prefix of the log. Whatever
-//! is wrong with it (absent, unreadable, of another log, ahead of the log, of another layout),
-//! it is rebuilt from the log while it is opened, to the same [digest](Index::digest).
+//! ```text
+//! redirects in memory  →  overlay (sled): what has changed since  →  base: one sorted file
+//! ```
+//!
+//! - The **base** is the index at an offset: an immutable [`table`]. The **overlay** holds what
+//!   has changed since, and stays small: once the log has gone on far enough, the [`Keeper`]
+//!   makes a new base of the old one and of the log's rest while the service runs, and begins a
+//!   fresh overlay over it. A start opens the two and folds what the log has beyond.
+//! - **What is promised.** The applied offset changes in the same batch as what the events up to
+//!   it changed, so the index is always exactly the fold of a prefix of the log, to the same
+//!   [digest](Index::digest), however it came to be. It never says what the log has not made
+//!   durable: only synced events are applied.
+//! - **What heals by itself.** Whatever is wrong with the files (absent, unreadable, cut, changed,
+//!   another log's, another layout's) is found where they are opened or read, never answered
+//!   from, and made good from the log: at the start, or while the service runs, where readers go
+//!   on with what they have until the new layers take over. So does a store that has failed for
+//!   good, as sled does when it meets a full disk: see [`Index::repair`].
+//! - **What does not:** an index *ahead* of its log. Then the log has lost events that were durable,
+//!   and [`IndexError::AheadOfLog`] says so instead of forgetting them silently.
+//! - **Layers may be swapped at any time** for others at the same offset, since both follow from
+//!   the log alone. So a group that was decided over the old ones may be committed to the new
+//!   ones: [`Index::commit`] checks the offset, under the lock that a swap takes too.
 
+mod build;
 mod cache;
+mod error;
+mod fold;
+mod home;
+mod keeper;
 mod keys;
+mod layers;
+mod merged;
+mod meta;
 mod pending;
 mod read;
+mod rebuilder;
 mod store;
+mod table;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(test)]
+pub mod faults;
+#[cfg(test)]
+mod tests;
 
-use prost::Message;
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 
 pub use cache::Redirect;
-pub use pending::{IDEMPOTENCY_MS, Pending};
+pub use error::IndexError;
+pub use fold::IDEMPOTENCY_MS;
+pub use keeper::Keeper;
+pub use pending::Pending;
 pub use read::Read;
+pub use rebuilder::Rebuilder;
 
-use crate::domain::event::{Envelope, Unreadable};
 use crate::domain::ids::{LinkId, WorkspaceId};
 use crate::domain::link::Link;
 use crate::domain::token::Token;
-use crate::log::{Log, LogError};
-use store::{Sled, Store};
+use crate::log::Log;
+use home::{GoesOn, Home};
+use layers::{Damage, Layers};
 
-/// How many keys one batch of a rebuild holds at most.
-const REBUILD_BATCH_KEYS: usize = 4_096;
-
-/// What goes wrong with the index.
-#[derive(Debug, thiserror::Error)]
-pub enum IndexError {
-    /// The store refused.
-    #[error("the index's store failed: {0}")]
-    Store(#[from] sled::Error),
-    /// The store's folder could not be handled.
-    #[error("the index's folder {0}: {1}")]
-    Io(PathBuf, std::io::Error),
-    /// The index holds what it never writes.
-    #[error("the index is broken: {0}")]
-    Broken(&'static str),
-    /// A value is no protobuf message.
-    #[error("the index or its log holds an unreadable message: {0}")]
-    Decode(#[from] prost::DecodeError),
-    /// A message makes no sense.
-    #[error(transparent)]
-    Unreadable(#[from] Unreadable),
-    /// The log behind it failed.
-    #[error(transparent)]
-    Log(#[from] LogError),
+/// How the index is kept; tests and measurements choose other numbers.
+#[derive(Debug, Clone, Copy)]
+pub struct Tuning {
+    /// A start makes a new base rather than fold more events than this into an overlay.
+    pub start_events_min: u64,
+    /// A new base is made while serving once the overlay is this many events beyond the old one.
+    pub live_events_min: u64,
+    /// Both of these grow with the base, whose making anew has to be worth it: up to this.
+    pub events_max: u64,
+    /// How much of a build is folded before it is sorted and written, in bytes.
+    pub memtable_bytes: usize,
 }
 
-/// The index. Many read it; the dispatcher alone writes.
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            start_events_min: 10_000,
+            live_events_min: 50_000,
+            events_max: 500_000,
+            memtable_bytes: 64 << 20,
+        }
+    }
+}
+
+/// An event folded into the overlay takes about as long as so many entries of a base that is
+/// made anew.
+const ENTRIES_PER_EVENT: u64 = 100;
+
+impl Tuning {
+    /// Whether so many events are too many for an overlay over a base of so many entries.
+    fn is_base_due(&self, events: u64, events_min: u64, entries: u64) -> bool {
+        events > (entries / ENTRIES_PER_EVENT).clamp(events_min, self.events_max.max(events_min))
+    }
+}
+
+/// The base below the index, for those who watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BaseStatus {
+    /// The offset that it reflects.
+    pub offset: u64,
+    /// How many entries it has.
+    pub entries: u64,
+    /// When it was made, in milliseconds since the Unix epoch.
+    pub made_at_ms: u64,
+}
+
+/// The index. Many read it; the dispatcher alone decides over it and commits.
 pub struct Index {
-    store: Box<dyn Store>,
+    home: Home,
+    layers: ArcSwap<Layers>,
     redirects: cache::Redirects,
-    applied: AtomicU64,
+    /// Held while the layers change: by a commit, and by a swap.
+    writer: Mutex<()>,
+    /// Held by a repair, so that two that met the same failure do it once.
+    repair: Mutex<()>,
+    /// Layers that were swapped out, until their last reader is gone.
+    retired: Mutex<Vec<Arc<Layers>>>,
 }
 
 impl Read for Index {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
-        self.store.get(key)
+        self.layers.load().get(key)
+    }
+
+    fn met(&self, error: IndexError) -> IndexError {
+        self.layers.load().met(error)
     }
 }
 
 impl Index {
     /// Opens the index in `folder` and brings it up to the end of `log`.
+    ///
+    /// # Errors
+    /// [`IndexError::AheadOfLog`] where the log has lost something; else where the folder can't
+    /// be written or the log can't be read. Nothing that lies in the folder makes it fail.
     pub fn open(folder: &Path, log: &Log) -> Result<Self, IndexError> {
-        let mut store = Sled::open_or_put_aside(folder)?;
-        match Origin::of(&store, log)? {
-            Origin::ThisLog => {}
-            Origin::Nothing => mark_origin(&store, log)?,
-            Origin::Other(reason) => {
-                tracing::warn!(reason, "the index is rebuilt from the log");
-                drop(store);
-                store::put_aside(folder).and_then(|aside| {
-                    std::fs::remove_dir_all(&aside).map_err(|error| IndexError::Io(aside, error))
-                })?;
-                store = Sled::open_or_put_aside(folder)?;
-                mark_origin(&store, log)?;
-            }
-        }
-        let applied = store.get(keys::APPLIED)?.as_deref().map_or(0, read::number);
-        let index = Self {
-            store: Box::new(store),
-            redirects: cache::Redirects::new(),
-            applied: AtomicU64::new(applied),
-        };
-        index.catch_up(log)?;
-        Ok(index)
+        Self::open_while(Home::new(folder), log, &|_, _| true)
     }
 
-    /// Applies what the log has beyond the applied offset.
-    fn catch_up(&self, log: &Log) -> Result<(), IndexError> {
-        let from = self.applied() + 1;
-        if from > log.end() {
-            return Ok(());
-        }
-        let mut reader = log.read_from(from)?;
-        let mut pending = self.begin();
-        let mut last = self.applied();
-        while let Some(record) = reader.next_record()? {
-            pending.apply(&Envelope::decode(record.payload.as_ref())?)?;
-            last = record.offset;
-            if pending.len() >= REBUILD_BATCH_KEYS {
-                self.commit(pending, last)?;
-                pending = self.begin();
-            }
-        }
-        self.commit(pending, last)
+    /// As [`open`](Self::open), kept in another way than the usual.
+    pub fn open_tuned(folder: &Path, log: &Log, tuning: Tuning) -> Result<Self, IndexError> {
+        let home = Home::with_stores(folder, Box::new(store::SledStores), tuning);
+        Self::open_while(home, log, &|_, _| true)
+    }
+
+    fn open_while(home: Home, log: &Log, goes_on: GoesOn<'_>) -> Result<Self, IndexError> {
+        let layers = home.open(log, goes_on)?;
+        Ok(Self {
+            home,
+            layers: ArcSwap::new(layers),
+            redirects: cache::Redirects::new(),
+            writer: Mutex::new(()),
+            repair: Mutex::new(()),
+            retired: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Makes the index in `folder` anew from the log as it is, whatever lies there, and opens it:
+    /// for use without a service. `progress` hears how much of how much is done.
+    pub fn rebuild_folder(
+        folder: &Path,
+        log: &Log,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<Self, IndexError> {
+        Self::rebuild_at(Home::new(folder), log, progress)
+    }
+
+    fn rebuild_at(
+        home: Home,
+        log: &Log,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<Self, IndexError> {
+        home.clear();
+        Self::open_while(home, log, &|done, total| {
+            progress(done, total);
+            true
+        })
     }
 
     /// Starts to gather events over what is applied.
-    pub fn begin(&self) -> Pending<'_> {
-        Pending::new(self.store.as_ref())
+    pub fn begin(&self) -> Pending {
+        Pending::new(self.layers.load_full())
     }
 
-    /// Commits what was gathered, up to and with the event at `offset`. Readers see all of it
-    /// or nothing.
-    pub fn commit(&self, mut pending: Pending<'_>, offset: u64) -> Result<(), IndexError> {
-        if offset == self.applied() {
-            return Ok(());
+    /// Commits what was gathered, up to and with the event at `offset`, which the log has synced.
+    /// Readers see all of it or nothing.
+    ///
+    /// # Errors
+    /// Where the store fails; [`repair`](Self::repair) then brings the index to where this would
+    /// have.
+    pub fn commit(&self, pending: Pending, offset: u64) -> Result<(), IndexError> {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let layers = self.layers.load();
+        // A repair that came in between may have taken the events from the log already.
+        if offset > layers.applied() {
+            if pending.over() != layers.applied() {
+                return Err(IndexError::Broken("a group was decided over another offset"));
+            }
+            layers.apply(pending.changes, offset)?;
         }
-        pending.changes.insert(keys::APPLIED.to_vec(), Some(offset.to_be_bytes().to_vec()));
-        self.store.apply(&pending.changes)?;
-        self.applied.store(offset, Ordering::Release);
         self.redirects.forget(&pending.touched);
         Ok(())
     }
 
+    /// Puts a fresh overlay in the place of one that has failed, over the same base, and brings it
+    /// up to what the log has synced. Readers go on meanwhile.
+    ///
+    /// # Errors
+    /// Where that fails too (a full disk, mostly): then all stays as it is, and it may be tried
+    /// again.
+    pub fn repair(&self, log: &Log) -> Result<(), IndexError> {
+        let failed = self.layers.load_full();
+        let _repair = self.repair.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&failed, &self.layers.load()) {
+            return self.catch_up(log);
+        }
+        let base = failed.base().cloned().filter(|_| failed.damage() != Damage::Unknown);
+        drop(failed);
+        let layers = self.home.begin(log, base, &|_, _| true)?;
+        self.take_over(layers, log)
+    }
+
+    /// Makes the index anew from the log alone, and takes it over when it is whole; readers and the
+    /// writer go on meanwhile. `progress` hears how much of how much is done.
+    pub fn rebuild(
+        &self,
+        log: &Log,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<(), IndexError> {
+        self.rebuild_while(log, &|done, total| {
+            progress(done, total);
+            true
+        })
+    }
+
+    fn rebuild_while(&self, log: &Log, goes_on: GoesOn<'_>) -> Result<(), IndexError> {
+        let base = self.home.make_base(log, log.synced(), None, goes_on)?;
+        let layers = self.home.begin_overlay(log, Some(base))?;
+        self.take_over(layers, log)
+    }
+
+    /// Makes a new base of the one there is and what the log has beyond, and a fresh overlay.
+    fn renew(&self, log: &Log, goes_on: GoesOn<'_>) -> Result<(), IndexError> {
+        let before = self.layers.load().base().cloned();
+        let from = before.as_ref().map(|base| &base.table);
+        let base = self.home.make_base(log, log.synced(), from, goes_on)?;
+        drop(before);
+        let layers = self.home.begin_overlay(log, Some(base))?;
+        self.take_over(layers, log)
+    }
+
+    /// Whether the overlay has grown so far that a new base is due.
+    fn is_base_due(&self) -> bool {
+        let layers = self.layers.load();
+        let tuning = &self.home.tuning;
+        let (offset, entries) = layers.base_extent();
+        tuning.is_base_due(layers.applied() - offset, tuning.live_events_min, entries)
+    }
+
+    /// Leads readers and the writer to other layers.
+    fn take_over(&self, layers: Layers, log: &Log) -> Result<(), IndexError> {
+        let layers = Arc::new(layers);
+        // Most of the way without the writer having to wait.
+        let caught_up = home::catch_up(&layers, log, log.synced()).and_then(|()| {
+            let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            // What is applied is synced, so this is at least as far as the old ones.
+            home::catch_up(&layers, log, log.synced())?;
+            let before = self.layers.swap(Arc::clone(&layers));
+            if before.applied() != layers.applied() {
+                self.redirects.forget_all();
+            }
+            self.retired.lock().unwrap_or_else(PoisonError::into_inner).push(before);
+            Ok(())
+        });
+        if caught_up.is_err() {
+            Arc::into_inner(layers).into_iter().for_each(home::retire);
+        }
+        self.sweep();
+        caught_up
+    }
+
+    fn catch_up(&self, log: &Log) -> Result<(), IndexError> {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let layers = self.layers.load_full();
+        let before = layers.applied();
+        home::catch_up(&layers, log, log.synced())?;
+        if layers.applied() != before {
+            self.redirects.forget_all();
+        }
+        Ok(())
+    }
+
+    /// Takes away what was swapped out and is read no more.
+    fn sweep(&self) {
+        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = std::mem::take(&mut *retired);
+        for layers in waiting {
+            // Nobody can come by another reference to them: they are led to no more.
+            match Arc::try_unwrap(layers) {
+                Ok(layers) => home::retire(layers),
+                Err(layers) => retired.push(layers),
+            }
+        }
+    }
+
     /// The offset of the last event that the index reflects; 0 before the first.
     pub fn applied(&self) -> u64 {
-        self.applied.load(Ordering::Acquire)
+        self.layers.load().applied()
+    }
+
+    /// The base below the index; none while the log is short.
+    pub fn base(&self) -> Option<BaseStatus> {
+        let layers = self.layers.load();
+        layers.base().map(|base| BaseStatus {
+            offset: base.table.origin().offset,
+            entries: base.table.entries(),
+            made_at_ms: base.table.made_at_ms(),
+        })
     }
 
     /// What a redirect needs of the link at a slug: from memory, else from the store.
@@ -156,12 +344,14 @@ impl Index {
     ) -> Result<Vec<Link>, IndexError> {
         let before = before.map(|id| keys::link_of(workspace, id));
         let prefix = keys::links_of(workspace);
-        let rows = self.store.scan_back(&prefix, before.as_deref());
+        let layers = self.layers.load();
+        let (from, end) = store::prefixed(&prefix);
+        let rows = layers.rows((from, before.map_or(end, Bound::Excluded)), true);
         let mut links = Vec::with_capacity(limit.min(128));
         for row in rows.skip(skip).take(limit) {
             let (key, _) = row?;
             let id = key.get(prefix.len()..).map(LinkId::from_bytes);
-            let Some(Ok(id)) = id else { return Err(IndexError::Broken("a link's key")) };
+            let Some(Ok(id)) = id else { return Err(self.met(IndexError::Broken("a link's key"))) };
             // Deleted between the two looks: no longer there.
             links.extend(self.link(id)?);
         }
@@ -170,7 +360,8 @@ impl Index {
 
     /// A workspace's tokens, oldest first.
     pub fn tokens(&self, workspace: WorkspaceId) -> Result<Vec<Token>, IndexError> {
-        let rows = self.store.scan(&keys::tokens_of(workspace));
+        let layers = self.layers.load();
+        let rows = layers.rows(store::prefixed(&keys::tokens_of(workspace)), false);
         let tokens = rows.map(|row| self.token_by_secret(&row?.1));
         tokens.filter_map(Result::transpose).collect()
     }
@@ -179,11 +370,8 @@ impl Index {
     /// came to be.
     pub fn digest(&self) -> Result<[u8; 32], IndexError> {
         let mut digest = Sha256::new();
-        for row in self.store.scan(&[]) {
+        for row in self.layers.load().rows(store::prefixed(&[]), false) {
             let (key, value) = row?;
-            if key.first() == Some(&keys::META) {
-                continue;
-            }
             for part in [&key, &value] {
                 digest.update((part.len() as u64).to_be_bytes());
                 digest.update(part);
@@ -194,37 +382,6 @@ impl Index {
 
     /// Waits until what was applied is on disk, so that the next start has nothing to redo.
     pub fn flush(&self) -> Result<(), IndexError> {
-        self.store.flush()
+        self.layers.load().flush()
     }
-}
-
-/// What a store is a projection of.
-enum Origin {
-    ThisLog,
-    Nothing,
-    Other(&'static str),
-}
-
-impl Origin {
-    fn of(store: &Sled, log: &Log) -> Result<Self, IndexError> {
-        let Some(id) = store.get(keys::LOG_ID)? else { return Ok(Self::Nothing) };
-        if id != log.id() {
-            return Ok(Self::Other("it belongs to another log"));
-        }
-        if store.get(keys::LAYOUT_KEY)?.as_deref().map(read::number) != Some(keys::LAYOUT) {
-            return Ok(Self::Other("its layout is of another version"));
-        }
-        if store.get(keys::APPLIED)?.as_deref().map_or(0, read::number) > log.end() {
-            return Ok(Self::Other("it is ahead of the log"));
-        }
-        Ok(Self::ThisLog)
-    }
-}
-
-fn mark_origin(store: &Sled, log: &Log) -> Result<(), IndexError> {
-    let origin = [
-        (keys::LOG_ID.to_vec(), Some(log.id().to_vec())),
-        (keys::LAYOUT_KEY.to_vec(), Some(keys::LAYOUT.to_be_bytes().to_vec())),
-    ];
-    store.apply(&origin.into_iter().collect())
 }

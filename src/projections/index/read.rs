@@ -17,15 +17,22 @@ pub trait Read {
     /// The raw value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError>;
 
+    /// Hears of a value that makes no sense, and hands the error on.
+    fn met(&self, error: IndexError) -> IndexError {
+        error
+    }
+
     /// A link by its id.
     fn link(&self, id: LinkId) -> Result<Option<Link>, IndexError> {
-        self.get(&keys::link(id))?.map(|value| decode_link(&value)).transpose()
+        let link = self.get(&keys::link(id))?.map(|value| decode_link(&value)).transpose();
+        link.map_err(|error| self.met(error))
     }
 
     /// Which link answers at a slug of a domain (empty: the default one).
     fn slug(&self, domain: &str, slug: &str) -> Result<Option<LinkId>, IndexError> {
         let id = self.get(&keys::slug(domain, slug))?;
-        id.map(|bytes| LinkId::from_bytes(&bytes).map_err(|_| BROKEN_ID)).transpose()
+        let id = id.map(|bytes| LinkId::from_bytes(&bytes).map_err(|_| BROKEN_ID)).transpose();
+        id.map_err(|error| self.met(error))
     }
 
     /// A link as a path names it, if it is of this workspace.
@@ -45,7 +52,9 @@ pub trait Read {
 
     /// The token with this secret.
     fn token_by_secret(&self, secret_sha256: &[u8]) -> Result<Option<Token>, IndexError> {
-        self.get(&keys::token(secret_sha256))?.map(|value| decode_token(&value)).transpose()
+        let value = self.get(&keys::token(secret_sha256))?;
+        let token = value.map(|value| decode_token(&value)).transpose();
+        token.map_err(|error| self.met(error))
     }
 
     /// A token by its id, if it is of this workspace.
@@ -63,7 +72,8 @@ pub trait Read {
         key: &str,
     ) -> Result<Option<Envelope>, IndexError> {
         let value = self.get(&keys::idempotency(workspace, key))?;
-        value.map(|bytes| Ok(Envelope::decode(bytes.get(8..).unwrap_or_default())?)).transpose()
+        let decode = |bytes: Vec<u8>| Envelope::decode(bytes.get(8..).unwrap_or_default());
+        value.map(decode).transpose().map_err(|error| self.met(error.into()))
     }
 }
 
@@ -74,10 +84,15 @@ pub fn number(bytes: &[u8]) -> u64 {
     bytes.try_into().map_or(0, u64::from_be_bytes)
 }
 
-pub fn encode_link(link: &Link) -> Vec<u8> {
-    let mut value = link.workspace.as_bytes().to_vec();
-    // Encoding into a growing vector has no way to fail.
-    value.extend(LinkState::from(link).encode_to_vec());
+pub fn encode_link(workspace: WorkspaceId, state: &LinkState) -> Vec<u8> {
+    with_workspace(workspace, state)
+}
+
+fn with_workspace(workspace: WorkspaceId, message: &impl Message) -> Vec<u8> {
+    let mut value = Vec::with_capacity(ID_BYTES + message.encoded_len());
+    value.extend_from_slice(workspace.as_bytes());
+    // A vector grows: there is no way to fail.
+    let _fits = message.encode(&mut value);
     value
 }
 
@@ -87,12 +102,10 @@ fn decode_link(value: &[u8]) -> Result<Link, IndexError> {
 }
 
 pub fn encode_token(token: &Token) -> Vec<u8> {
-    let mut value = token.workspace.as_bytes().to_vec();
-    value.extend(TokenState::from(token).encode_to_vec());
-    value
+    with_workspace(token.workspace, &TokenState::from(token))
 }
 
-pub fn decode_token(value: &[u8]) -> Result<Token, IndexError> {
+fn decode_token(value: &[u8]) -> Result<Token, IndexError> {
     let (workspace, state) = split_workspace(value)?;
     Ok(TokenState::decode(state)?.into_token(workspace)?)
 }

@@ -1,0 +1,202 @@
+//! What a build has folded and not yet sorted: entries one after the other in one stretch of
+//! memory, and where to find those that the fold asks for.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
+
+use siphasher::sip::SipHasher13;
+
+use crate::projections::index::IndexError;
+use crate::projections::index::keys::{EXPIRIES, FOLDED_OVER};
+use crate::projections::index::table::TableWriter;
+
+/// What an entry costs beside its bytes: itself, its place in the map, a map's slack.
+const ENTRY_BYTES: usize = 40;
+/// What an expiry costs beside its key.
+const EXPIRY_BYTES: usize = 64;
+/// No entry before.
+const NONE: u32 = u32::MAX;
+
+/// See the module.
+#[derive(Default)]
+pub struct Memtable {
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+    /// The last entry with a key of this hash; entries of other keys hang behind it.
+    looked_up: HashMap<u64, u32, BuildHasherDefault<AsItIs>>,
+    /// Expiries are asked for in their order: to live or not.
+    expiries: BTreeMap<Vec<u8>, bool>,
+    expiry_bytes: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    at: usize,
+    key: u32,
+    /// The value's length and one more; 0: the key is gone.
+    value: u32,
+    /// The entry before it in the map with the same hash.
+    before: u32,
+}
+
+/// A hash is its own hash.
+#[derive(Default)]
+pub struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+fn hash(key: &[u8]) -> u64 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(key);
+    hasher.finish()
+}
+
+impl Memtable {
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.expiries.is_empty()
+    }
+
+    /// Forgets all, and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.entries.clear();
+        self.looked_up.clear();
+        self.expiries.clear();
+        self.expiry_bytes = 0;
+    }
+
+    /// About how much memory it takes.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes.len() + self.entries.len() * ENTRY_BYTES + self.expiry_bytes
+    }
+
+    /// What is known of a key that the fold looks up.
+    pub fn get(&self, key: &[u8]) -> Option<Option<Vec<u8>>> {
+        let entry = self.find(hash(key), key)?;
+        Some(self.value(&entry).map(<[u8]>::to_vec))
+    }
+
+    fn find(&self, hash: u64, key: &[u8]) -> Option<Entry> {
+        let mut at = *self.looked_up.get(&hash)?;
+        while let Some(entry) = self.entries.get(at as usize) {
+            if self.key(entry) == key {
+                return Some(*entry);
+            }
+            at = entry.before;
+        }
+        None
+    }
+
+    fn key(&self, entry: &Entry) -> &[u8] {
+        self.bytes.get(entry.at..entry.at + entry.key as usize).unwrap_or_default()
+    }
+
+    fn value(&self, entry: &Entry) -> Option<&[u8]> {
+        let from = entry.at + entry.key as usize;
+        self.bytes.get(from..from + (entry.value as usize).checked_sub(1)?)
+    }
+
+    pub fn put(&mut self, key: &[u8], value: Option<&[u8]>) {
+        if key.starts_with(EXPIRIES) {
+            if self.expiries.insert(key.to_vec(), value.is_some()).is_none() {
+                self.expiry_bytes += key.len() + EXPIRY_BYTES;
+            }
+            return;
+        }
+        let mut before = NONE;
+        if key.first().is_some_and(|letter| FOLDED_OVER.contains(letter)) {
+            let hash = hash(key);
+            if let Some(entry) = self.find(hash, key)
+                && let Some(value) = value
+                && entry.value as usize == value.len() + 1
+            {
+                // A counter, mostly: as long as before, so that it fits where it was.
+                let from = entry.at + entry.key as usize;
+                if let Some(place) = self.bytes.get_mut(from..from + value.len()) {
+                    place.copy_from_slice(value);
+                }
+                return;
+            }
+            before = self.looked_up.insert(hash, number(self.entries.len())).unwrap_or(NONE);
+        }
+        self.entries.push(Entry {
+            at: self.bytes.len(),
+            key: number(key.len()),
+            value: number(value.map_or(0, |value| value.len() + 1)),
+            before,
+        });
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(value.unwrap_or_default());
+    }
+
+    /// The expiries from a key on, in order, and whether they live.
+    pub fn expiries_from(&self, from: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
+        self.expiries.range(from.to_vec()..).map(|(key, lives)| (key.as_slice(), *lives))
+    }
+
+    /// How many entries of a sorted run are in its filter, at most.
+    pub fn filtered(&self) -> u64 {
+        let letter = |entry: &&Entry| {
+            self.bytes.get(entry.at).is_some_and(|letter| FOLDED_OVER.contains(letter))
+        };
+        self.entries.iter().filter(letter).count() as u64
+    }
+
+    /// Writes all of it in order; of a key only what was said last.
+    pub fn write_sorted(&self, run: &mut TableWriter) -> Result<(), IndexError> {
+        for (key, lives) in &self.expiries {
+            run.add(key, lives.then_some(b"".as_slice()))?;
+        }
+        // By letter first: ids mostly come in their order, and sorting what is sorted is quick.
+        let mut by_letter: BTreeMap<u8, Vec<(u64, u32)>> = BTreeMap::new();
+        for (number, entry) in (0_u32..).zip(&self.entries) {
+            let key = self.key(entry);
+            let letter = key.first().copied().unwrap_or_default();
+            by_letter.entry(letter).or_default().push((start(key), number));
+        }
+        for places in by_letter.values_mut() {
+            let entry = |number: u32| self.entries.get(number as usize);
+            let key = |number: u32| entry(number).map(|entry| self.key(entry)).unwrap_or_default();
+            // Stable: of equal keys the last one said is the last.
+            places.sort_by(|(a_start, a), (b_start, b)| {
+                a_start.cmp(b_start).then_with(|| key(*a).cmp(key(*b)))
+            });
+            let mut places = places.iter().peekable();
+            while let Some((_, number)) = places.next() {
+                let is_last = places.peek().is_none_or(|(_, next)| key(*next) != key(*number));
+                if let Some(entry) = entry(*number).filter(|_| is_last) {
+                    run.add(self.key(entry), self.value(entry))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The eight bytes after the letter, which mostly tell two keys apart.
+fn start(key: &[u8]) -> u64 {
+    let mut start = [0; 8];
+    let bytes = key.get(1..).unwrap_or_default();
+    let length = bytes.len().min(8);
+    start[..length].copy_from_slice(&bytes[..length]);
+    u64::from_be_bytes(start)
+}
+
+/// A memtable is of some dozens of megabytes: its numbers are small.
+fn number(of: usize) -> u32 {
+    u32::try_from(of).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,128 @@
+//! The fold's state during a build: a memtable, the one before it that is being written, sorted
+//! runs, and the base that it all began with.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::memtable::Memtable;
+use crate::projections::index::IndexError;
+use crate::projections::index::fold::State;
+use crate::projections::index::keys;
+use crate::projections::index::merged::Merged;
+use crate::projections::index::read::Read;
+use crate::projections::index::store::KeyRange;
+use crate::projections::index::table::{Table, TaggedRows};
+
+/// How many expiries are kept at hand.
+const EXPIRIES_AT_HAND: usize = 4_096;
+
+/// See the module. The newest word on a key is the one that counts.
+pub struct Building<'b> {
+    pub memtable: Memtable,
+    /// Full, and on its way to become a run.
+    pub frozen: Option<Arc<Memtable>>,
+    /// Oldest first.
+    pub runs: Vec<Table>,
+    base: Option<&'b Table>,
+    expiries: Expiries,
+}
+
+/// The first of the expiries that stand: all of those before `bound`.
+struct Expiries {
+    first: BTreeSet<Vec<u8>>,
+    /// `None`: the first are all there are.
+    bound: Option<Vec<u8>>,
+}
+
+impl Read for Building<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        let frozen = self.frozen.as_ref();
+        let young = self.memtable.get(key).or_else(|| frozen.and_then(|table| table.get(key)));
+        if let Some(value) = young {
+            return Ok(value);
+        }
+        for table in self.runs.iter().rev().chain(self.base) {
+            if let Some(value) = table.get(key)? {
+                return Ok(value);
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl State for Building<'_> {
+    fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.memtable.put(&key, Some(&value));
+        if key.starts_with(keys::EXPIRIES) {
+            self.expiries.put(key);
+        }
+    }
+
+    fn remove(&mut self, key: Vec<u8>) {
+        self.memtable.put(&key, None);
+        self.expiries.first.remove(&key);
+    }
+
+    fn first_expiries(&mut self, limit: usize) -> Result<Vec<Vec<u8>>, IndexError> {
+        if self.expiries.first.len() < limit
+            && let Some(bound) = self.expiries.bound.take()
+        {
+            self.expiries.bound = self.load_expiries(bound)?;
+        }
+        Ok(self.expiries.first.iter().take(limit).cloned().collect())
+    }
+
+    fn touch(&mut self, _domain: &str, _slug: &str) {}
+}
+
+impl<'b> Building<'b> {
+    pub fn new(base: Option<&'b Table>) -> Self {
+        let bound = base.map(|_| keys::EXPIRIES.to_vec());
+        let expiries = Expiries { first: BTreeSet::new(), bound };
+        Self { memtable: Memtable::default(), frozen: None, runs: Vec::new(), base, expiries }
+    }
+
+    /// Puts the next expiries from `from` on at hand; returns where those begin that are not.
+    fn load_expiries(&mut self, from: Vec<u8>) -> Result<Option<Vec<u8>>, IndexError> {
+        let end = keys::EXPIRIES_END.to_vec();
+        let range: KeyRange = (Bound::Included(from.clone()), Bound::Excluded(end));
+        let memory = |table: &'_ Memtable| -> Vec<_> {
+            let rows = table.expiries_from(&from);
+            // More than that can't be among the next ones that stand.
+            rows.map(|(key, lives)| Ok((key.to_vec(), lives.then(Vec::new)))).collect()
+        };
+        let mut layers: Vec<TaggedRows<'_>> = vec![Box::new(memory(&self.memtable).into_iter())];
+        layers
+            .extend(self.frozen.iter().map(|t| Box::new(memory(t).into_iter()) as TaggedRows<'_>));
+        let tables = self.runs.iter().rev().chain(self.base);
+        layers.extend(tables.map(|table| table.rows(range.clone(), false)));
+        for row in Merged::new(layers, false) {
+            let (key, value) = row?;
+            if value.is_none() {
+                continue;
+            }
+            if self.expiries.first.len() >= EXPIRIES_AT_HAND {
+                return Ok(Some(key));
+            }
+            self.expiries.first.insert(key);
+        }
+        Ok(None)
+    }
+}
+
+impl Expiries {
+    fn put(&mut self, key: Vec<u8>) {
+        if self.bound.as_ref().is_some_and(|bound| key >= *bound) {
+            return;
+        }
+        self.first.insert(key);
+        if self.first.len() > 2 * EXPIRIES_AT_HAND
+            && let Some(half) = self.first.iter().nth(EXPIRIES_AT_HAND).cloned()
+        {
+            // What is dropped here stands in the memtable or below, where it is found again.
+            drop(self.first.split_off(&half));
+            self.bound = Some(half);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What goes wrong with the index.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::domain::event::Unreadable;
+use crate::log::LogError;
+
+/// What goes wrong with the index.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// The store refused.
+    #[error("the index's store failed: {0}")]
+    Store(#[from] sled::Error),
+    /// A file or folder could not be handled.
+    #[error("the index's {path}: {1}", path = .0.display())]
+    Io(PathBuf, io::Error),
+    /// The index holds what it never writes.
+    #[error("the index is broken: {0}")]
+    Broken(&'static str),
+    /// A file of the index is not what was written.
+    #[error("the index's file {} is damaged at byte {position}: {what}", .file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// Where in the file.
+        position: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The log has lost events that were durable once.
+    #[error(
+        "{} reflects the log up to event {applied}, but the log ends at {end}: events that were \
+         durable are missing from the log. Restore the log's folder (log/mutations) from where \
+         its newest segments are; or, to give those events up, run `slugline rebuild index`, \
+         which accepts the log as it is",
+        .path.display()
+    )]
+    AheadOfLog {
+        /// The overlay or base that is ahead.
+        path: PathBuf,
+        /// The offset that it reflects.
+        applied: u64,
+        /// The log's last offset.
+        end: u64,
+    },
+    /// A value is no protobuf message.
+    #[error("the index or its log holds an unreadable message: {0}")]
+    Decode(#[from] prost::DecodeError),
+    /// A message makes no sense.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// The log behind it failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A long work was told to stop.
+    #[error("making a base of the index was stopped")]
+    Stopped,
+}
+
+impl IndexError {
+    /// Whether the disk (or a quota on it) is full: it may go well once there is room.
+    pub fn is_full(&self) -> bool {
+        let kind = match self {
+            Self::Store(sled::Error::Io(error)) | Self::Io(_, error) => error.kind(),
+            _ => return false,
+        };
+        matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+
+    /// Wraps an I/O error with what it is about; made for `map_err`.
+    pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Io(path.to_owned(), error)
+    }
+}

@@ -1,0 +1,87 @@
+//! Stores that fail when a test says so.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use super::home::Home;
+use super::store::{Changes, KeyRange, Rows, SledStores, Store, Stores};
+use super::{Index, IndexError, Tuning};
+use crate::log::Log;
+
+/// What is to fail.
+#[derive(Default)]
+pub struct Faults {
+    /// The store that is open takes no more, ever, as sled after a full disk.
+    pub gives_up: AtomicBool,
+    /// No store can be opened: the disk is still full.
+    pub disk_is_full: AtomicBool,
+    /// Reading a store fails.
+    pub reads_fail: AtomicBool,
+    /// How many stores were opened.
+    pub opened: AtomicUsize,
+}
+
+/// Stores of sled's under these faults.
+pub struct FaultyStores(pub Arc<Faults>);
+
+struct FaultyStore {
+    store: Box<dyn Store>,
+    faults: Arc<Faults>,
+    has_given_up: AtomicBool,
+}
+
+impl Stores for FaultyStores {
+    fn open(&self, folder: &Path) -> Result<Box<dyn Store>, IndexError> {
+        if self.0.disk_is_full.load(Ordering::SeqCst) {
+            return Err(full());
+        }
+        self.0.opened.fetch_add(1, Ordering::SeqCst);
+        let store = SledStores.open(folder)?;
+        let (faults, has_given_up) = (Arc::clone(&self.0), AtomicBool::new(false));
+        Ok(Box::new(FaultyStore { store, faults, has_given_up }))
+    }
+}
+
+fn full() -> IndexError {
+    IndexError::Store(sled::Error::Io(io::ErrorKind::StorageFull.into()))
+}
+
+impl Store for FaultyStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        if self.faults.reads_fail.load(Ordering::SeqCst) {
+            return Err(IndexError::Broken("a test"));
+        }
+        self.store.get(key)
+    }
+
+    fn apply(&self, changes: Changes) -> Result<(), IndexError> {
+        if self.faults.gives_up.swap(false, Ordering::SeqCst) {
+            self.has_given_up.store(true, Ordering::SeqCst);
+        }
+        if self.has_given_up.load(Ordering::SeqCst) {
+            return Err(full());
+        }
+        self.store.apply(changes)
+    }
+
+    fn rows(&self, range: KeyRange, is_back: bool) -> Rows<'_> {
+        self.store.rows(range, is_back)
+    }
+
+    fn flush(&self) -> Result<(), IndexError> {
+        self.store.flush()
+    }
+}
+
+/// An index over such stores.
+pub fn open(
+    folder: &Path,
+    log: &Log,
+    faults: &Arc<Faults>,
+    tuning: Tuning,
+) -> Result<Index, IndexError> {
+    let stores = Box::new(FaultyStores(Arc::clone(faults)));
+    Index::open_while(Home::with_stores(folder, stores, tuning), log, &|_, _| true)
+}

@@ -1,0 +1,122 @@
+//! The keeper: looks after the index while the service runs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::layers::{Damage, Layers};
+use super::{Index, IndexError};
+use crate::log::Log;
+use crate::projections::stand_back;
+
+/// How often the keeper looks whether there is something to do.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long it waits after a failure before it tries again.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(2);
+
+/// A thread that makes a new base when one is due, repairs what readers have found damaged, reads
+/// each base once for damage that nobody has met, and takes away what is read no more. Redirects
+/// go before it.
+pub struct Keeper {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Keeper {
+    /// Starts the thread.
+    pub fn start(index: Arc<Index>, log: Arc<Log>) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::Builder::new().name("index-keeper".to_owned()).spawn(move || {
+            stand_back();
+            let mut keeping = Keeping { index, log, checked: None, again_at: None };
+            // A long work asks in between whether to go on.
+            let goes_on = || !stopped.load(Ordering::Acquire);
+            while goes_on() {
+                keeping.look(&goes_on);
+                thread::park_timeout(LOOK_EVERY);
+            }
+        })?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Stops the thread; what it was making is left, and made again after the next start.
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Release);
+        self.thread.thread().unpark();
+        let _panicked = self.thread.join();
+    }
+}
+
+struct Keeping {
+    index: Arc<Index>,
+    log: Arc<Log>,
+    /// The base that was read for damage.
+    checked: Option<u64>,
+    /// When to try again after a failure.
+    again_at: Option<Instant>,
+}
+
+impl Keeping {
+    fn look(&mut self, goes_on: &(dyn Fn() -> bool + Sync)) {
+        self.index.sweep();
+        if self.again_at.is_some_and(|at| Instant::now() < at) {
+            return;
+        }
+        self.again_at = None;
+        if let Err(error) = self.work(goes_on)
+            && !matches!(error, IndexError::Stopped)
+        {
+            tracing::warn!(%error, "the index could not be looked after; it is tried again");
+            self.again_at = Some(Instant::now() + TRY_AGAIN_AFTER);
+        }
+    }
+
+    fn work(&mut self, goes_on: &(dyn Fn() -> bool + Sync)) -> Result<(), IndexError> {
+        let layers = self.index.layers.load_full();
+        match layers.damage() {
+            Damage::None => {}
+            damage => {
+                drop(layers);
+                return self.mend(damage, goes_on);
+            }
+        }
+        if self.index.is_base_due() {
+            drop(layers);
+            return self.renew(goes_on);
+        }
+        self.check(&layers, goes_on)
+    }
+
+    fn mend(&self, damage: Damage, goes_on: &(dyn Fn() -> bool + Sync)) -> Result<(), IndexError> {
+        match damage {
+            Damage::Overlay => self.index.repair(&self.log)?,
+            _ => self.index.rebuild_while(&self.log, &|_, _| goes_on())?,
+        }
+        tracing::info!(offset = self.index.applied(), "the index is repaired");
+        Ok(())
+    }
+
+    fn renew(&self, goes_on: &(dyn Fn() -> bool + Sync)) -> Result<(), IndexError> {
+        match self.index.renew(&self.log, &|_, _| goes_on()) {
+            Err(error @ IndexError::Damaged { .. }) => Err(self.index.layers.load().met(error)),
+            renewed => renewed,
+        }
+    }
+
+    fn check(
+        &mut self,
+        layers: &Layers,
+        goes_on: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(), IndexError> {
+        let Some(base) = layers.base().filter(|base| self.checked != Some(base.number)) else {
+            return Ok(());
+        };
+        base.table.check(goes_on).map_err(|error| layers.met(error))?;
+        if goes_on() {
+            self.checked = Some(base.number);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,247 @@
+//! What readers see: an overlay of what has changed, over a base that never does.
+//!
+//! **Invariants.** The overlay's entries, its [`Meta`] and so the applied offset change in one
+//! batch. A value in the overlay begins with a byte that tells it from the mark of a key that is
+//! gone. All that the two say together follows from the log up to the applied offset: layers at
+//! the same offset may stand in for each other at any time.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::merged::Merged;
+use super::meta::{Meta, Sum};
+use super::store::{Changes, KeyRange, Rows, Store, prefixed};
+use super::table::{Table, TaggedRows};
+use super::{IndexError, keys};
+
+const GONE: u8 = 0;
+const VALUE: u8 = 1;
+
+/// A base as its folder names it.
+pub struct Base {
+    pub number: u64,
+    pub table: Table,
+}
+
+/// What is known to be wrong with layers, the worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Damage {
+    /// Nothing.
+    None = 0,
+    /// The overlay's store fails. The base has done nothing wrong.
+    Overlay = 1,
+    /// Nothing but the log is to be believed.
+    Unknown = 2,
+}
+
+/// See the module.
+pub struct Layers {
+    overlay: Box<dyn Store>,
+    /// Where the overlay is.
+    folder: PathBuf,
+    base: Option<Arc<Base>>,
+    meta: Mutex<Meta>,
+    applied: AtomicU64,
+    /// No idempotency key that is remembered came before this time. A hint that spares looking
+    /// at what has long expired; only the writer uses it.
+    expiry_floor_ms: AtomicU64,
+    damage: AtomicU8,
+}
+
+impl Layers {
+    /// An empty overlay that was just made, over a base or over nothing.
+    pub fn begin(
+        overlay: Box<dyn Store>,
+        folder: &Path,
+        log: [u8; 16],
+        base: Option<Arc<Base>>,
+    ) -> Result<Self, IndexError> {
+        let base_offset = base.as_ref().map_or(0, |base| base.table.origin().offset);
+        let number = base.as_ref().map_or(0, |base| base.number);
+        let sum = Sum::default();
+        let meta = Meta { log, applied: base_offset, base: number, base_offset, sum };
+        overlay.apply(Changes::from([(keys::META.to_vec(), Some(meta.encode()))]))?;
+        Ok(Self::new(overlay, folder, base, meta))
+    }
+
+    /// What an overlay says of itself, once all of it was compared with that.
+    pub fn checked_meta(overlay: &dyn Store) -> Result<Meta, IndexError> {
+        let meta = overlay.get(keys::META)?;
+        let meta = meta.ok_or(IndexError::Broken("the overlay has no origin"))?;
+        let meta = Meta::decode(&meta).ok_or(IndexError::Broken("the overlay's origin"))?;
+        let mut sum = Sum::default();
+        for row in overlay.rows(prefixed(&[]), false) {
+            let (key, value) = row?;
+            if key != keys::META {
+                sum.add(&key, &value);
+            }
+        }
+        if sum != meta.sum {
+            return Err(IndexError::Broken("the overlay has lost or changed entries"));
+        }
+        Ok(meta)
+    }
+
+    /// An overlay whose meta was [checked](Self::checked_meta), over the base that it names.
+    pub fn new(
+        overlay: Box<dyn Store>,
+        folder: &Path,
+        base: Option<Arc<Base>>,
+        meta: Meta,
+    ) -> Self {
+        Self {
+            overlay,
+            folder: folder.to_owned(),
+            base,
+            applied: AtomicU64::new(meta.applied),
+            meta: Mutex::new(meta),
+            expiry_floor_ms: AtomicU64::new(0),
+            damage: AtomicU8::new(Damage::None as u8),
+        }
+    }
+
+    /// The offset of the last event that these layers reflect.
+    pub fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Acquire)
+    }
+
+    /// Where the overlay is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The base below.
+    pub const fn base(&self) -> Option<&Arc<Base>> {
+        self.base.as_ref()
+    }
+
+    /// The offset of the base below, and how many entries it has; nothing for none.
+    pub fn base_extent(&self) -> (u64, u64) {
+        let base = self.base.as_ref();
+        base.map_or((0, 0), |base| (base.table.origin().offset, base.table.entries()))
+    }
+
+    /// The overlay, where it is, and the base.
+    pub fn into_parts(self) -> (Box<dyn Store>, PathBuf, Option<Arc<Base>>) {
+        (self.overlay, self.folder, self.base)
+    }
+
+    /// What is known to be wrong with the layers.
+    pub fn damage(&self) -> Damage {
+        match self.damage.load(Ordering::Acquire) {
+            0 => Damage::None,
+            1 => Damage::Overlay,
+            _ => Damage::Unknown,
+        }
+    }
+
+    /// Notes an error that was met, and hands it on.
+    pub fn met(&self, error: IndexError) -> IndexError {
+        let damage = match &error {
+            IndexError::Store(_) => Damage::Overlay,
+            _ => Damage::Unknown,
+        };
+        if self.damage.fetch_max(damage as u8, Ordering::AcqRel) < damage as u8 {
+            tracing::error!(%error, "the index is damaged and is to be repaired from the log");
+        }
+        error
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        let over = self.overlay.get(key).and_then(|value| value.map(untagged).transpose());
+        match (over.map_err(|error| self.met(error))?, &self.base) {
+            (Some(value), _) => Ok(value),
+            (None, None) => Ok(None),
+            (None, Some(base)) => {
+                base.table.get(key).map(Option::flatten).map_err(|error| self.met(error))
+            }
+        }
+    }
+
+    /// Applies changes that bring the layers to an offset: all of them or none.
+    pub fn apply(&self, mut changes: Changes, applied: u64) -> Result<(), IndexError> {
+        // Whoever panicked in here has not changed it: that is the last line.
+        let mut meta = self.meta.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = Meta { applied, ..meta.clone() };
+        let mut floor = u64::MAX;
+        for (key, value) in &mut changes {
+            if let Some(before) = self.overlay.get(key)? {
+                next.sum.take(key, &before);
+            }
+            match value {
+                Some(value) => {
+                    value.insert(0, VALUE);
+                    floor = keys::expired(key)
+                        .filter(|_| key.starts_with(keys::EXPIRIES))
+                        .map_or(floor, |(at_ms, _)| floor.min(at_ms));
+                }
+                None if self.base_may_hold(key) => *value = Some(vec![GONE]),
+                None => {}
+            }
+            if let Some(value) = value {
+                next.sum.add(key, value);
+            }
+        }
+        changes.insert(keys::META.to_vec(), Some(next.encode()));
+        self.expiry_floor_ms.fetch_min(floor, Ordering::AcqRel);
+        if let Err(error) = self.overlay.apply(changes) {
+            return Err(self.met(error));
+        }
+        *meta = next;
+        self.applied.store(applied, Ordering::Release);
+        Ok(())
+    }
+
+    fn base_may_hold(&self, key: &[u8]) -> bool {
+        let is_filtered = key.first().is_some_and(|letter| keys::LOOKED_UP.contains(letter));
+        self.base.as_ref().is_some_and(|base| !is_filtered || base.table.may_hold(key))
+    }
+
+    /// Keys and values within a range, ascending or descending.
+    pub fn rows(&self, range: KeyRange, is_back: bool) -> Rows<'_> {
+        let over = self.overlay.rows(range.clone(), is_back);
+        let over = over.filter(|row| !matches!(row, Ok((key, _)) if key == keys::META));
+        let over: TaggedRows<'_> = Box::new(over.map(|row| {
+            let (key, value) = row?;
+            Ok((key, untagged(value)?))
+        }));
+        let base = self.base.as_ref().map(|base| base.table.rows(range, is_back));
+        let merged = Merged::new(std::iter::once(over).chain(base).collect(), is_back);
+        Box::new(merged.filter_map(|row| match row {
+            Ok((key, value)) => value.map(|value| Ok((key, value))),
+            Err(error) => Some(Err(self.met(error))),
+        }))
+    }
+
+    /// The keys of expiries that stand, ascending. For the writer alone.
+    pub fn expiries(&self) -> Rows<'_> {
+        let from = keys::expiries_from(self.expiry_floor_ms.load(Ordering::Acquire));
+        let (_, to) = prefixed(keys::EXPIRIES);
+        let mut rows = self.rows((std::ops::Bound::Included(from), to), false).peekable();
+        let floor = match rows.peek() {
+            Some(Ok((key, _))) => keys::expired(key).map_or(0, |(at_ms, _)| at_ms),
+            Some(Err(_)) => 0,
+            None => u64::MAX,
+        };
+        self.expiry_floor_ms.store(floor, Ordering::Release);
+        Box::new(rows)
+    }
+
+    /// Waits until what was applied is on disk.
+    pub fn flush(&self) -> Result<(), IndexError> {
+        self.overlay.flush()
+    }
+}
+
+fn untagged(mut value: Vec<u8>) -> Result<Option<Vec<u8>>, IndexError> {
+    match value.first() {
+        Some(&VALUE) => {
+            value.remove(0);
+            Ok(Some(value))
+        }
+        Some(&GONE) => Ok(None),
+        _ => Err(IndexError::Broken("a value of the overlay")),
+    }
+}

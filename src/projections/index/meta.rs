@@ -1,0 +1,132 @@
+//! What an overlay says of itself: whose fold it is, how far, over which base, and what it must
+//! hold.
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 0–7 | layout |
+//! | 8–23 | the log's id |
+//! | 24–31 | applied offset |
+//! | 32–39 | number of the base below; 0 for none |
+//! | 40–47 | offset of that base |
+//! | 48–55 | how many entries the overlay has |
+//! | 56–71 | their sum: the wrapping sum of each entry's 128-bit hash |
+//! | 72–75 | CRC-32C of those |
+//!
+//! It is written in the same batch as the entries. sled can come back from damage with keys lost
+//! or rolled back and say nothing; the sum, which no order of writing changes, is compared with
+//! the entries when the overlay is opened, so that any difference is found.
+
+use std::hash::Hasher;
+
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+use super::keys;
+
+const META_BYTES: usize = 76;
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meta {
+    pub log: [u8; 16],
+    pub applied: u64,
+    pub base: u64,
+    pub base_offset: u64,
+    pub sum: Sum,
+}
+
+/// A number for a set of entries, whatever the order in which they came and went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sum {
+    entries: u64,
+    hashes: u128,
+}
+
+impl Sum {
+    pub fn add(&mut self, key: &[u8], value: &[u8]) {
+        self.entries = self.entries.wrapping_add(1);
+        self.hashes = self.hashes.wrapping_add(hash(key, value));
+    }
+
+    pub fn take(&mut self, key: &[u8], value: &[u8]) {
+        self.entries = self.entries.wrapping_sub(1);
+        self.hashes = self.hashes.wrapping_sub(hash(key, value));
+    }
+}
+
+fn hash(key: &[u8], value: &[u8]) -> u128 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(&(key.len() as u64).to_le_bytes());
+    hasher.write(key);
+    hasher.write(value);
+    hasher.finish128().into()
+}
+
+impl Meta {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(META_BYTES);
+        bytes.extend_from_slice(&keys::LAYOUT.to_le_bytes());
+        bytes.extend_from_slice(&self.log);
+        for number in [self.applied, self.base, self.base_offset, self.sum.entries] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        bytes.extend_from_slice(&self.sum.hashes.to_le_bytes());
+        bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+        bytes
+    }
+
+    /// `None` for anything that [`encode`](Self::encode) of this layout has not written.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; META_BYTES] = bytes.try_into().ok()?;
+        let (body, crc) = bytes.split_at(META_BYTES - 4);
+        let number = |at: usize| body.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
+        if crc32c::crc32c(body).to_le_bytes() != crc || number(0) != Some(keys::LAYOUT) {
+            return None;
+        }
+        Some(Self {
+            log: body.get(8..24)?.try_into().ok()?,
+            applied: number(24)?,
+            base: number(32)?,
+            base_offset: number(40)?,
+            sum: Sum {
+                entries: number(48)?,
+                hashes: u128::from_le_bytes(body.get(56..72)?.try_into().ok()?),
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn it_reads_back_and_no_flipped_bit_is_missed() {
+        let mut sum = Sum::default();
+        sum.add(b"k", b"v");
+        let meta = Meta { log: [7; 16], applied: 9, base: 2, base_offset: 5, sum };
+        let bytes = meta.encode();
+        assert_eq!(Meta::decode(&bytes).unwrap(), meta);
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Meta::decode(&flipped), None, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn the_sum_forgets_the_order_and_nothing_else() {
+        let (mut one, mut other) = (Sum::default(), Sum::default());
+        one.add(b"a", b"1");
+        one.add(b"b", b"2");
+        other.add(b"b", b"2");
+        other.add(b"c", b"3");
+        other.add(b"a", b"1");
+        assert_ne!(one, other);
+        other.take(b"c", b"3");
+        assert_eq!(one, other);
+        other.take(b"a", b"1");
+        other.add(b"a1", b"");
+        assert_ne!(one, other);
+    }
+}

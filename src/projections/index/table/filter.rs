@@ -1,0 +1,91 @@
+//! A Bloom filter whose bits for one key stand in one line of 64 bytes.
+//!
+//! With ten bits a key about one key in a hundred that isn't there passes. The hash (SipHash 1-3
+//! with a zero key) is part of the file's format.
+
+use std::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
+
+const LINE_BYTES: usize = 64;
+const BITS_PER_KEY: u64 = 10;
+const BITS_SET: u32 = 6;
+
+/// The filter; empty for no keys, and then nothing passes.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    bytes: Vec<u8>,
+}
+
+impl Filter {
+    /// For about so many keys.
+    pub fn with_capacity(keys: u64) -> Self {
+        let lines = (keys * BITS_PER_KEY).div_ceil(LINE_BYTES as u64 * 8);
+        Self { bytes: vec![0; usize::try_from(lines).unwrap_or(0) * LINE_BYTES] }
+    }
+
+    /// `None` when the bytes can be no filter.
+    pub fn from_bytes(bytes: Vec<u8>) -> Option<Self> {
+        bytes.len().is_multiple_of(LINE_BYTES).then_some(Self { bytes })
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn line(&self, hash: u64) -> usize {
+        let lines = (self.bytes.len() / LINE_BYTES) as u64;
+        // The hash's upper half, scaled down to the lines there are.
+        (((hash >> 32) * lines) >> 32) as usize * LINE_BYTES
+    }
+
+    pub fn add(&mut self, key: &[u8]) {
+        let hash = hash(key);
+        let line = self.line(hash);
+        for (byte, bit) in places(hash) {
+            if let Some(byte) = self.bytes.get_mut(line + byte) {
+                *byte |= bit;
+            }
+        }
+    }
+
+    /// Whether the key may have been added.
+    pub fn may_hold(&self, key: &[u8]) -> bool {
+        let hash = hash(key);
+        let line = self.line(hash);
+        places(hash).all(|(byte, bit)| self.bytes.get(line + byte).is_some_and(|b| b & bit != 0))
+    }
+}
+
+fn hash(key: &[u8]) -> u64 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(key);
+    hasher.finish()
+}
+
+/// Which bits of a line belong to a hash: nine bits of a multiple of it each.
+fn places(hash: u64) -> impl Iterator<Item = (usize, u8)> {
+    let spread = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (0..BITS_SET).map(move |number| {
+        let bit = (spread >> (64 - 9 * (number + 1))) as usize & 511;
+        (bit / 8, 1 << (bit % 8))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_added_passes_and_little_else_does() {
+        let mut filter = Filter::with_capacity(10_000);
+        for number in 0..10_000_u32 {
+            filter.add(&number.to_be_bytes());
+        }
+        assert!((0..10_000_u32).all(|number| filter.may_hold(&number.to_be_bytes())));
+        let wrong =
+            (10_000..110_000_u32).filter(|number| filter.may_hold(&number.to_be_bytes())).count();
+        assert!(wrong < 3_000, "{wrong} of 100,000");
+        assert!(!Filter::default().may_hold(b"x"));
+    }
+}

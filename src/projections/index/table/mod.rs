@@ -1,0 +1,47 @@
+//! An immutable file of sorted entries: what a base is, and what the sorted runs are that a
+//! base is merged from.
+//!
+//! ```text
+//! block … block  filter  index  footer
+//! ```
+//!
+//! - A **block** holds entries in ascending order of their keys, about 16 KiB of them. An entry is
+//!   `shared`, `rest`, `value` (LEB128 numbers), then `rest` bytes of the key and the value: the
+//!   key's first `shared` bytes are those of the entry before. `value` is the value's length and
+//!   one more; 0 says that the key is gone, which only runs hold. Every 16th entry, a *restart*,
+//!   shares nothing. After the entries stand the restarts' positions and their number (u32 each),
+//!   and the CRC-32C of the block's position in the file and all of the block.
+//! - The **filter** is a Bloom filter over the keys that are looked up one by one, see
+//!   [`filter`]; most names that are asked for in vain are refused without a look at a block.
+//! - The **index** has for each block its first key and its length; blocks stand end to end.
+//! - The **footer** is of 108 bytes: the magic `SLUGTBL1`, layout (u64), the log's id, the offset
+//!   up to which the log is folded, the number of entries, of those that are in the filter, when
+//!   it was made (milliseconds since the epoch), then position, length (u64 each) and CRC-32C
+//!   of the filter and of the index, and the CRC-32C of the footer.
+//!
+//! Numbers of a fixed size are little endian. What is read is checked before it is believed, so
+//! that a damaged file is an error ([`IndexError::Damaged`](super::IndexError)) and never an
+//! answer. Reading is by position: any number of threads may.
+
+mod block;
+mod cursor;
+mod filter;
+mod footer;
+mod reader;
+mod writer;
+
+pub use cursor::Cursor;
+pub use reader::{Table, TaggedRows};
+pub use writer::TableWriter;
+
+#[cfg(test)]
+mod tests;
+
+/// What a table is a fold of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// The log's id.
+    pub log: [u8; 16],
+    /// The offset of the last event that is folded in.
+    pub offset: u64,
+}

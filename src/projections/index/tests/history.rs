@@ -1,0 +1,170 @@
+//! Histories that could have been: each event fits those before it.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::event::{
+    Idempotency, LinkDeleted, LinkState, TokenRevoked, TokenState, WorkspaceCreated,
+};
+use crate::domain::ids::WorkspaceId;
+
+/// What is to happen, by numbers that are taken modulo what there is.
+#[derive(Debug, Clone)]
+pub enum Wish {
+    Create {
+        slug: u16,
+        key: Option<u8>,
+    },
+    Change {
+        link: u16,
+        slug: u16,
+    },
+    Delete {
+        link: u16,
+    },
+    CreateToken,
+    RevokeToken {
+        token: u16,
+    },
+    /// Time goes by, in minutes: a day is what an idempotency key is remembered.
+    Wait {
+        minutes: u16,
+    },
+}
+
+pub fn wish() -> impl Strategy<Value = Wish> {
+    prop_oneof![
+        6 => (0..200_u16, prop::option::weighted(0.4, 0..40_u8))
+            .prop_map(|(slug, key)| Wish::Create { slug, key }),
+        3 => (any::<u16>(), 0..200_u16).prop_map(|(link, slug)| Wish::Change { link, slug }),
+        2 => any::<u16>().prop_map(|link| Wish::Delete { link }),
+        1 => Just(Wish::CreateToken),
+        1 => any::<u16>().prop_map(|token| Wish::RevokeToken { token }),
+        2 => (0..900_u16).prop_map(|minutes| Wish::Wait { minutes }),
+    ]
+}
+
+/// What stands, in plain words.
+#[derive(Default)]
+pub struct Standing {
+    pub links: BTreeMap<Vec<u8>, (WorkspaceId, LinkState)>,
+    pub tokens: BTreeMap<Vec<u8>, TokenState>,
+    made: u64,
+    now_ms: u64,
+}
+
+pub fn workspace(number: u64) -> WorkspaceId {
+    WorkspaceId::new(uuid::Uuid::from_u128(u128::from(number % 3) + 1))
+}
+
+impl Standing {
+    /// The event that a wish comes to, unless there is nothing to be had.
+    pub fn next(&mut self, wish: &Wish) -> Option<Envelope> {
+        self.made += 1;
+        let made = self.made;
+        let mut key = None;
+        let mut owner = workspace(made);
+        let event = match wish {
+            Wish::Wait { minutes } => {
+                self.now_ms += u64::from(*minutes) * 60_000;
+                return None;
+            }
+            Wish::Create { slug, key: with } => {
+                key = *with;
+                let mut id = ((1_000 + made / 3) << 16).to_be_bytes().to_vec();
+                id.extend_from_slice(&made.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes());
+                let link = self.link(id, *slug, 1)?;
+                self.links.insert(link.id.clone(), (owner, link.clone()));
+                Event::LinkCreated(link)
+            }
+            Wish::Change { link, slug } => {
+                let (id, before) = self.some_link(*link)?;
+                owner = before.0;
+                let link = self.link(id, *slug, before.1.version + 1)?;
+                self.links.insert(link.id.clone(), (owner, link.clone()));
+                Event::LinkChanged(link)
+            }
+            Wish::Delete { link } => {
+                let (link, before) = self.some_link(*link)?;
+                owner = before.0;
+                self.links.remove(&link);
+                Event::LinkDeleted(LinkDeleted { link })
+            }
+            Wish::CreateToken => {
+                let token = TokenState {
+                    id: u128::from(made).to_be_bytes().to_vec(),
+                    name: format!("token {made}"),
+                    abilities: vec!["*".to_owned()],
+                    secret_sha256: Sha256::digest(made.to_be_bytes()).to_vec(),
+                    created_at_ms: self.now_ms,
+                };
+                owner = workspace(0);
+                self.tokens.insert(token.id.clone(), token.clone());
+                Event::TokenCreated(token)
+            }
+            Wish::RevokeToken { token } => {
+                let place = usize::from(*token) % self.tokens.len().max(1);
+                let token = self.tokens.keys().nth(place)?.clone();
+                owner = workspace(0);
+                self.tokens.remove(&token);
+                Event::TokenRevoked(TokenRevoked { token })
+            }
+        };
+        Some(self.envelope(owner, key, event))
+    }
+
+    pub fn begin(&mut self) -> Envelope {
+        self.now_ms = 1_760_000_000_000;
+        let created = WorkspaceCreated { name: "w".to_owned() };
+        self.envelope(workspace(0), None, Event::WorkspaceCreated(created))
+    }
+
+    fn envelope(&self, owner: WorkspaceId, key: Option<u8>, event: Event) -> Envelope {
+        Envelope {
+            at_ms: self.now_ms,
+            workspace: owner.as_bytes().to_vec(),
+            token: vec![9; 16],
+            idempotency: key.map(|key| Idempotency {
+                key: format!("key-{key}"),
+                request_sha256: vec![key; 32],
+            }),
+            event: Some(event),
+        }
+    }
+
+    fn some_link(&self, number: u16) -> Option<(Vec<u8>, (WorkspaceId, LinkState))> {
+        let place = usize::from(number) % self.links.len().max(1);
+        self.links.iter().nth(place).map(|(id, link)| (id.clone(), link.clone()))
+    }
+
+    /// `None` where the slug is another link's.
+    fn link(&self, id: Vec<u8>, slug: u16, version: u32) -> Option<LinkState> {
+        let slug = format!("slug-{slug}");
+        let is_taken = self.links.values().any(|(_, link)| link.slug == slug && link.id != id);
+        (!is_taken).then(|| LinkState {
+            destination: format!("https://example.com/{slug}/{version}"),
+            id,
+            slug,
+            version,
+            created_at_ms: self.now_ms,
+            updated_at_ms: self.now_ms,
+            ..LinkState::default()
+        })
+    }
+}
+
+/// A history of about so many events, the same for the same seed.
+pub fn of_seed(seed: u64, wishes: usize) -> Vec<Envelope> {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+    let bytes = Sha256::digest(seed.to_be_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    let wishes = prop::collection::vec(wish(), wishes).new_tree(&mut runner).unwrap().current();
+    let mut standing = Standing::default();
+    let mut events = vec![standing.begin()];
+    events.extend(wishes.iter().filter_map(|wish| standing.next(wish)));
+    events
+}

@@ -1,0 +1,194 @@
+//! An index that fails while it is in use, and comes back without a restart.
+
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::super::Keeper;
+use super::super::faults::{self, Faults};
+use super::super::layers::Damage;
+use super::history::of_seed;
+use super::*;
+
+fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < Duration::from_secs(60), "{what} did not come");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_store_that_has_given_up_is_replaced() {
+    let events = of_seed(20, 120);
+    let (early, late) = events.split_at(60);
+    for has_base in [false, true] {
+        let place = Place::with(early);
+        let faults = Arc::new(Faults::default());
+        let index = faults::open(&place.index(), &place.log, &faults, NO_BASES).unwrap();
+        if has_base {
+            index.renew(&place.log, &|_, _| true).unwrap();
+        }
+        faults.gives_up.store(true, Ordering::SeqCst);
+        let failed = write(&index, &place.log, late).unwrap_err();
+        assert!(failed.is_full(), "{failed}");
+        assert_eq!(index.applied(), early.len() as u64);
+
+        faults.disk_is_full.store(true, Ordering::SeqCst);
+        assert!(index.repair(&place.log).unwrap_err().is_full());
+        assert_eq!(index.digest().unwrap(), Map::of(early).digest(), "readers go on");
+
+        faults.disk_is_full.store(false, Ordering::SeqCst);
+        index.repair(&place.log).unwrap();
+        assert_eq!(index.applied(), place.log.end());
+        assert_eq!(index.digest().unwrap(), Map::of(&events).digest());
+    }
+}
+
+/// A group that was decided over the old layers goes to the new ones, or is there already.
+#[test]
+fn a_swap_between_deciding_and_committing_changes_nothing() {
+    let events = of_seed(21, 150);
+    let expected = Map::of(&events).digest();
+    let (early, late) = events.split_at(events.len() / 2);
+    for swap_after_append in [false, true] {
+        let place = Place::with(early);
+        let index = place.open(NO_BASES);
+        let mut pending = index.begin();
+        late.iter().for_each(|event| pending.apply(event).unwrap());
+        if !swap_after_append {
+            index.renew(&place.log, &|_, _| true).unwrap();
+        }
+        let offset = append(&place.log, late);
+        if swap_after_append {
+            index.renew(&place.log, &|_, _| true).unwrap();
+            assert_eq!(index.applied(), offset);
+        }
+        index.commit(pending, offset).unwrap();
+        assert_eq!(index.digest().unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_group_over_another_offset_is_refused_and_repaired() {
+    let events = of_seed(22, 150);
+    let third = events.len() / 3;
+    let place = Place::with(&events[..third]);
+    let index = place.open(NO_BASES);
+    let mut pending = index.begin();
+    events[third..].iter().for_each(|event| pending.apply(event).unwrap());
+    write(&index, &place.log, &events[third..2 * third]).unwrap();
+    let offset = append(&place.log, &events[2 * third..]);
+    assert!(matches!(index.commit(pending, offset), Err(IndexError::Broken(_))));
+    index.repair(&place.log).unwrap();
+    assert_eq!(index.digest().unwrap(), Map::of(&events).digest());
+}
+
+#[test]
+fn only_what_is_synced_is_applied() {
+    let events = of_seed(23, 60);
+    let place = Place::with(&events);
+    let index = place.open(NO_BASES);
+    let synced = place.log.synced();
+    let payload = of_seed(23, 1)[0].encode_to_vec();
+    place.log.append(&[NewRecord { kind: 10, version: VERSION, parts: &[&payload] }]).unwrap();
+    index.repair(&place.log).unwrap();
+    index.rebuild(&place.log, &|_, _| {}).unwrap();
+    assert_eq!((index.applied(), place.log.end()), (synced, synced + 1));
+}
+
+#[test]
+fn an_index_ahead_of_its_log_is_not_opened_but_can_be_made_anew() {
+    let events = of_seed(24, 100);
+    let half = events.len() / 2;
+    for has_base in [false, true] {
+        let place = Place::with(&events[..half]);
+        // The same log, of which the end is lost.
+        let lost = place.folder.path().join("lost");
+        std::fs::create_dir(&lost).unwrap();
+        for entry in std::fs::read_dir(place.folder.path().join("log")).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, lost.join(path.file_name().unwrap())).unwrap();
+        }
+        let index = place.open(NO_BASES);
+        write(&index, &place.log, &events[half..]).unwrap();
+        if has_base {
+            index.renew(&place.log, &|_, _| true).unwrap();
+        }
+        index.flush().unwrap();
+        drop(index);
+        let log = open_log(&lost);
+        let refused = Index::open(&place.index(), &log).map(drop).unwrap_err();
+        assert!(matches!(refused, IndexError::AheadOfLog { .. }), "{refused}");
+        let text = refused.to_string();
+        assert!(text.contains("slugline rebuild index") && text.contains(&format!("{half}")));
+        if has_base {
+            place.names("overlay-").iter().for_each(|path| std::fs::remove_dir_all(path).unwrap());
+            assert!(Index::open(&place.index(), &log).is_err(), "the base alone is ahead too");
+        }
+        let told = std::sync::atomic::AtomicU64::new(0);
+        let progress = |done, total| told.store(total - done, Ordering::SeqCst);
+        let index = Index::rebuild_folder(&place.index(), &log, &progress).unwrap();
+        assert_eq!(index.digest().unwrap(), Map::of(&events[..half]).digest());
+    }
+}
+
+#[test]
+fn the_keeper_repairs_what_a_reader_has_met() {
+    let events = of_seed(25, 200);
+    let place = Place::with(&events);
+    let index = Arc::new(place.open(NO_BASES));
+    index.rebuild(&place.log, &|_, _| {}).unwrap();
+    let base = std::fs::OpenOptions::new().write(true).open(&place.names("base-")[0]).unwrap();
+    base.write_all_at(&[0xA5; 64], 100).unwrap();
+    assert!(index.digest().is_err());
+    assert_eq!(index.layers.load().damage(), Damage::Unknown);
+    let keeper = Keeper::start(Arc::clone(&index), Arc::clone(&place.log)).unwrap();
+    let expected = Map::of(&events).digest();
+    eventually("a repair", || index.digest().is_ok_and(|digest| digest == expected));
+    eventually("a tidy folder", || place.names("").len() == 2);
+    keeper.stop();
+}
+
+#[test]
+fn the_keeper_finds_damage_that_nobody_has_met_and_makes_bases_when_due() {
+    let events = of_seed(26, 400);
+    let (early, late) = events.split_at(events.len() / 2);
+    let place = Place::with(early);
+    let tuning = Tuning { live_events_min: 20, events_max: 20, ..NO_BASES };
+    let index = Arc::new(place.open(tuning));
+    assert_eq!(index.base(), None);
+    let keeper = Keeper::start(Arc::clone(&index), Arc::clone(&place.log)).unwrap();
+    eventually("a base", || index.base().is_some());
+    // While bases are made and swapped, the writer goes on.
+    for group in late.chunks(3) {
+        write(&index, &place.log, group).unwrap();
+    }
+    let is_near = || index.base().is_some_and(|base| base.offset + 20 >= place.log.end());
+    eventually("a newer base", is_near);
+    assert_eq!(index.digest().unwrap(), Map::of(&events).digest());
+    keeper.stop();
+
+    let base = std::fs::OpenOptions::new().write(true).open(&place.names("base-")[0]).unwrap();
+    base.write_all_at(&[0xA5; 64], 100).unwrap();
+    let before = index.base();
+    let keeper = Keeper::start(Arc::clone(&index), Arc::clone(&place.log)).unwrap();
+    eventually("a repair", || index.base() != before);
+    assert_eq!(index.digest().unwrap(), Map::of(&events).digest());
+    keeper.stop();
+}
+
+#[test]
+fn cached_redirects_go_on_while_the_store_fails() {
+    let events = of_seed(27, 100);
+    let place = Place::with(&events);
+    let faults = Arc::new(Faults::default());
+    let index = faults::open(&place.index(), &place.log, &faults, NO_BASES).unwrap();
+    let slugs: Vec<_> = (0..200).map(|number| format!("slug-{number}")).collect();
+    let there = |slug: &&String| index.redirect("", slug).unwrap().is_some();
+    let known: Vec<_> = slugs.iter().filter(there).collect();
+    assert!(!known.is_empty());
+    faults.reads_fail.store(true, Ordering::SeqCst);
+    assert!(known.iter().all(|slug| index.redirect("", slug).unwrap().is_some()));
+    assert!(index.redirect("", "another").is_err());
+}
