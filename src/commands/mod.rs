@@ -166,9 +166,8 @@ impl Failure {
     }
 }
 
-/// Whoever asked, and what he is told if the log takes the group: the outcome, and whether it is
-/// a replay.
-type Answer = (oneshot::Sender<Result<Done, CommandError>>, Result<(Outcome, bool), CommandError>);
+/// Whoever asked, and what he is told if the log takes the group.
+type Answer = (oneshot::Sender<Result<Done, CommandError>>, Result<Done, CommandError>);
 
 /// A group on its way: who is to be answered, and with what if the log takes the group.
 struct Group {
@@ -236,8 +235,7 @@ impl Dispatcher {
             return Some(failure);
         }
         for (answer, decided) in answers {
-            let done = decided.map(|(outcome, is_replay)| Done { outcome, offset, is_replay });
-            let _caller_left = answer.send(done);
+            let _caller_left = answer.send(decided);
         }
         None
     }
@@ -266,7 +264,10 @@ impl Dispatcher {
                 let kind = envelope.event.as_ref().map_or(0, Event::kind);
                 group.events.push((kind, envelope.encode_to_vec()));
             }
-            Ok((outcome, is_replay))
+            // Offsets are dense, and nobody else writes: what the log will call this event, or the
+            // last one before it where nothing changes.
+            let offset = group.pending.over() + group.events.len() as u64;
+            Ok(Done { outcome, offset, is_replay })
         });
         group.answers.push((answer, decided));
     }
