@@ -16,10 +16,8 @@ use std::process::{Command, ExitCode};
 use anyhow::Context as _;
 use clap::Parser as _;
 
-
 use case::Case;
 use row::Row;
-
 
 /// As slugline's own.
 #[global_allocator]

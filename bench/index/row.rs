@@ -25,11 +25,19 @@ impl Row {
 
     /// What the columns are.
     pub fn print_head() {
-        println!("{:<34} {:>10} {:>9} {:>10} {:>10} {:>10}", "case", "events", "seconds", "events/s", "RSS, MiB", "disk, MiB");
+        println!(
+            "{:<34} {:>10} {:>9} {:>10} {:>10} {:>10}",
+            "case", "events", "seconds", "events/s", "RSS, MiB", "disk, MiB"
+        );
     }
 
     /// The columns.
-    #[allow(clippy::cast_precision_loss, clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "for a table")]
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        clippy::cast_possible_truncation,
+        reason = "for a table"
+    )]
     pub fn print(&self) {
         println!(
             "{:<34} {:>10} {:>9.2} {:>10} {:>10} {:>10}",

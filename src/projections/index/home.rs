@@ -70,8 +70,11 @@ impl Home {
 
     /// The numbers of what is named so, the newest first.
     fn numbers(&self, prefix: &str) -> Result<Vec<u64>, IndexError> {
-        let mut numbers: Vec<u64> =
-            self.names()?.iter().filter_map(|name| name.strip_prefix(prefix)?.parse().ok()).collect();
+        let mut numbers: Vec<u64> = self
+            .names()?
+            .iter()
+            .filter_map(|name| name.strip_prefix(prefix)?.parse().ok())
+            .collect();
         numbers.sort_unstable_by(|a, b| b.cmp(a));
         Ok(numbers)
     }
@@ -110,7 +113,9 @@ impl Home {
             }
         }
         let layers = match found {
-            Some(layers) if !self.is_base_due(log.end() - layers.applied(), layers.base()) => layers,
+            Some(layers) if !self.is_base_due(log.end() - layers.applied(), layers.base()) => {
+                layers
+            }
             Some(layers) => {
                 let base = layers.base().cloned();
                 let_go(layers.into_parts().0);
@@ -205,7 +210,7 @@ impl Home {
         let overlay = self.stores.open(&path)?;
         let over = Layers::checked_meta(&*overlay).and_then(|meta| {
             let origin = Origin { log: meta.log, offset: meta.applied };
-            self.check_origin(origin, log, &path)?;
+            Self::check_origin(origin, log, &path)?;
             Ok((self.base_of(&meta, log)?, meta))
         });
         match over {
@@ -231,11 +236,11 @@ impl Home {
     fn open_base(&self, number: u64, log: &Log) -> Result<Arc<Base>, IndexError> {
         let path = self.base_path(number);
         let table = Table::open(&path)?;
-        self.check_origin(table.origin(), log, &path)?;
+        Self::check_origin(table.origin(), log, &path)?;
         Ok(Arc::new(Base { number, table }))
     }
 
-    fn check_origin(&self, origin: Origin, log: &Log, path: &Path) -> Result<(), IndexError> {
+    fn check_origin(origin: Origin, log: &Log, path: &Path) -> Result<(), IndexError> {
         if origin.log != log.id() {
             return Err(IndexError::Broken("it belongs to another log"));
         }
@@ -318,8 +323,7 @@ fn let_go(overlay: Box<dyn Store>) {
 }
 
 fn remove(path: &Path) {
-    let removed =
-        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     if let Err(error) = removed
         && error.kind() != std::io::ErrorKind::NotFound
     {

@@ -105,7 +105,11 @@ impl Keeping {
         }
     }
 
-    fn check(&mut self, layers: &Layers, goes_on: &(dyn Fn() -> bool + Sync)) -> Result<(), IndexError> {
+    fn check(
+        &mut self,
+        layers: &Layers,
+        goes_on: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(), IndexError> {
         let Some(base) = layers.base().filter(|base| self.checked != Some(base.number)) else {
             return Ok(());
         };

@@ -31,8 +31,7 @@ pub fn merge(
         let writing = scope.spawn(move || write(writer, &batches));
         let merged = read(tables, &sender, goes_on);
         drop(sender);
-        let written =
-            writing.join().map_err(|_| IndexError::Broken("writing a base panicked"));
+        let written = writing.join().map_err(|_| IndexError::Broken("writing a base panicked"));
         written?.and(merged)
     })
 }

@@ -180,7 +180,8 @@ impl<'a> Folding<'_, 'a> {
     ) -> Result<Building<'a>, IndexError> {
         let (mut folded, events) = (0, self.job.events());
         while folded < events {
-            let batch = decoded.recv().map_err(|_| IndexError::Broken("reading the log panicked"))?;
+            let batch =
+                decoded.recv().map_err(|_| IndexError::Broken("reading the log panicked"))?;
             let batch = batch?;
             if batch.is_empty() {
                 return Err(IndexError::Broken("the log ends before its end"));

@@ -74,10 +74,10 @@ fn checksum(position: u64, bytes: &[u8]) -> u32 {
 
 pub fn put_number(bytes: &mut Vec<u8>, mut number: usize) {
     while number >= 0x80 {
-        bytes.push((number & 0x7f) as u8 | 0x80);
+        bytes.push(number.to_le_bytes()[0] | 0x80);
         number >>= 7;
     }
-    bytes.push(number as u8);
+    bytes.push(number.to_le_bytes()[0]);
 }
 
 /// Reads a number at `at` and moves on.
@@ -177,7 +177,9 @@ pub fn find(bytes: &[u8], entries_end: usize, key: &[u8]) -> Option<Found> {
         entry.key_into(bytes, &mut here)?;
         match here.as_slice().cmp(key) {
             std::cmp::Ordering::Less => at = entry.end,
-            std::cmp::Ordering::Equal => return Some(entry.value.map_or(Found::Gone, Found::Value)),
+            std::cmp::Ordering::Equal => {
+                return Some(entry.value.map_or(Found::Gone, Found::Value));
+            }
             std::cmp::Ordering::Greater => break,
         }
     }

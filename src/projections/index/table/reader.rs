@@ -10,10 +10,10 @@ use std::sync::Arc;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::Origin;
 use super::block::{Entry, Found, MAX_BLOCK_BYTES, check, find, take_number};
 use super::filter::Filter;
 use super::footer::{FOOTER_BYTES, Footer, Part};
+use super::{Origin, Said};
 use crate::projections::index::IndexError;
 use crate::projections::index::store::KeyRange;
 
@@ -99,7 +99,8 @@ impl Table {
         let footer = Footer::decode(&bytes);
         let footer = footer.ok_or_else(|| damaged(footer_at, "its footer is not whole"))?;
         let read = |part: Part, what: &'static str| {
-            let is_inside = part.position.checked_add(part.length).is_some_and(|to| to <= footer_at);
+            let is_inside =
+                part.position.checked_add(part.length).is_some_and(|to| to <= footer_at);
             let length = usize::try_from(part.length).ok().filter(|_| is_inside);
             let mut bytes = vec![0; length.ok_or_else(|| damaged(part.position, what))?];
             file.read_exact_at(&mut bytes, part.position).map_err(IndexError::io(path))?;
@@ -110,18 +111,13 @@ impl Table {
         };
         let index = read(footer.index, "the index of its blocks is damaged")?;
         let index = parse_index(&index, footer.filter.position);
-        let index = index.ok_or_else(|| damaged(footer.index.position, "its index is senseless"))?;
+        let index =
+            index.ok_or_else(|| damaged(footer.index.position, "its index is senseless"))?;
         let filter = Filter::from_bytes(read(footer.filter, "its filter is damaged")?);
         let filter =
             filter.ok_or_else(|| damaged(footer.filter.position, "its filter is senseless"))?;
-        let table = Self::new(
-            path.to_owned(),
-            file,
-            footer.origin,
-            footer.made_at_ms,
-            index,
-            filter,
-        );
+        let table =
+            Self::new(path.to_owned(), file, footer.origin, footer.made_at_ms, index, filter);
         Ok(table.counted(footer.entries, footer.filtered).with_cache())
     }
 
@@ -159,21 +155,21 @@ impl Table {
         self.filter.may_hold(key)
     }
 
-    /// What is known of a key that the filter covers: nothing, that it is gone, or its value.
-    pub fn get(&self, key: &[u8]) -> Result<Option<Option<Vec<u8>>>, IndexError> {
+    /// What is said of a key that the filter covers.
+    pub fn get(&self, key: &[u8]) -> Result<Said, IndexError> {
         if !self.may_hold(key) {
-            return Ok(None);
+            return Ok(Said::Nothing);
         }
         let following = self.index.partition_point(|block| *block.first_key <= *key);
-        let Some(number) = following.checked_sub(1) else { return Ok(None) };
+        let Some(number) = following.checked_sub(1) else { return Ok(Said::Nothing) };
         let block = self.block(number)?;
         let found = find(&block.bytes, block.entries_end, key);
         match found.ok_or_else(|| self.damaged(number))? {
-            Found::Nothing => Ok(None),
-            Found::Gone => Ok(Some(None)),
+            Found::Nothing => Ok(Said::Nothing),
+            Found::Gone => Ok(Said::Gone),
             Found::Value(range) => {
                 let value = block.bytes.get(range).ok_or_else(|| self.damaged(number))?;
-                Ok(Some(Some(value.to_vec())))
+                Ok(Said::Value(value.to_vec()))
             }
         }
     }
@@ -319,13 +315,11 @@ impl Iterator for TableRows<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let row =
-                if self.is_back { self.loaded.pop_back() } else { self.loaded.pop_front() };
+            let row = if self.is_back { self.loaded.pop_back() } else { self.loaded.pop_front() };
             if let Some(row) = row {
                 return Some(Ok(row));
             }
-            let number =
-                if self.is_back { self.blocks.next_back() } else { self.blocks.next() }?;
+            let number = if self.is_back { self.blocks.next_back() } else { self.blocks.next() }?;
             if let Err(error) = self.load(number) {
                 // After an error there is nothing more to say.
                 self.blocks = 0..0;

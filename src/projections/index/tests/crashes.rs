@@ -51,7 +51,8 @@ fn between_any_two_steps_there_is_an_index() {
             _ => {}
         }
         if number == 5 {
-            let old = place.names("overlay-").into_iter().find(|path| !path.ends_with(&overlay_name));
+            let old =
+                place.names("overlay-").into_iter().find(|path| !path.ends_with(&overlay_name));
             fs::remove_dir_all(old.unwrap()).unwrap();
         }
         let index = place.open(NO_BASES);

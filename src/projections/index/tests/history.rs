@@ -13,13 +13,25 @@ use crate::domain::ids::WorkspaceId;
 /// What is to happen, by numbers that are taken modulo what there is.
 #[derive(Debug, Clone)]
 pub enum Wish {
-    Create { slug: u16, key: Option<u8> },
-    Change { link: u16, slug: u16 },
-    Delete { link: u16 },
+    Create {
+        slug: u16,
+        key: Option<u8>,
+    },
+    Change {
+        link: u16,
+        slug: u16,
+    },
+    Delete {
+        link: u16,
+    },
     CreateToken,
-    RevokeToken { token: u16 },
+    RevokeToken {
+        token: u16,
+    },
     /// Time goes by, in minutes: a day is what an idempotency key is remembered.
-    Wait { minutes: u16 },
+    Wait {
+        minutes: u16,
+    },
 }
 
 pub fn wish() -> impl Strategy<Value = Wish> {
@@ -59,8 +71,8 @@ impl Standing {
                 self.now_ms += u64::from(*minutes) * 60_000;
                 return None;
             }
-            Wish::Create { slug, key: with } => {
-                key = *with;
+            Wish::Create { slug, key: sent } => {
+                key = *sent;
                 let mut id = ((1_000 + made / 3) << 16).to_be_bytes().to_vec();
                 id.extend_from_slice(&made.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes());
                 let link = self.link(id, *slug, 1)?;
