@@ -70,10 +70,10 @@ impl Group<'_> {
         self.add(number, Event::LinkCreated(link(number, 1)))?;
         // Somewhere in what there is by now, and each link once at most.
         let older = mixed(number) % (number + 1);
-        if number % CHANGED_EVERY == 7 && older % DELETED_EVERY != 0 {
+        if number % CHANGED_EVERY == 7 && !older.is_multiple_of(DELETED_EVERY) {
             self.add(number, Event::LinkChanged(link(older, 2)))?;
         }
-        if number % DELETED_EVERY == 0 && number > DELETED_EVERY {
+        if number.is_multiple_of(DELETED_EVERY) && number > DELETED_EVERY {
             let gone = number - DELETED_EVERY;
             self.add(number, Event::LinkDeleted(LinkDeleted { link: id(gone) }))?;
         }
@@ -116,7 +116,7 @@ fn token() -> TokenState {
     }
 }
 
-/// SplitMix64: the same for the same number.
+/// `SplitMix64`: the same for the same number.
 fn mixed(number: u64) -> u64 {
     let mut mixed = number.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -147,7 +147,7 @@ fn link(number: u64, version: u32) -> LinkState {
         id: id(number),
         slug,
         destination: format!("https://www.example.com/articles/{}/{number}", mixed(number)),
-        title: (number % 4 == 0).then(|| format!("Article {number}")),
+        title: number.is_multiple_of(4).then(|| format!("Article {number}")),
         created_at_ms: STARTED_MS + number / 8,
         updated_at_ms: STARTED_MS + number / 8,
         version,

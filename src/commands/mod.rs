@@ -18,6 +18,8 @@
 mod bootstrap;
 mod decide;
 pub mod secret;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::thread;

@@ -210,7 +210,7 @@ impl Home {
         let overlay = self.stores.open(&path)?;
         let over = Layers::checked_meta(&*overlay).and_then(|meta| {
             let origin = Origin { log: meta.log, offset: meta.applied };
-            self.check_origin(origin, log, &path)?;
+            Self::check_origin(origin, log, &path)?;
             Ok((self.base_of(&meta, log)?, meta))
         });
         match over {
@@ -236,11 +236,11 @@ impl Home {
     fn open_base(&self, number: u64, log: &Log) -> Result<Arc<Base>, IndexError> {
         let path = self.base_path(number);
         let table = Table::open(&path)?;
-        self.check_origin(table.origin(), log, &path)?;
+        Self::check_origin(table.origin(), log, &path)?;
         Ok(Arc::new(Base { number, table }))
     }
 
-    fn check_origin(&self, origin: Origin, log: &Log, path: &Path) -> Result<(), IndexError> {
+    fn check_origin(origin: Origin, log: &Log, path: &Path) -> Result<(), IndexError> {
         if origin.log != log.id() {
             return Err(IndexError::Broken("it belongs to another log"));
         }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::merged::Merged;
 use super::meta::{Meta, Sum};
 use super::store::{Changes, KeyRange, Rows, Store, prefixed};
-use super::table::{Table, TaggedRows};
+use super::table::{Said, Table, TaggedRows};
 use super::{IndexError, keys};
 
 const GONE: u8 = 0;
@@ -155,7 +155,7 @@ impl Layers {
             (Some(value), _) => Ok(value),
             (None, None) => Ok(None),
             (None, Some(base)) => {
-                base.table.get(key).map(Option::flatten).map_err(|error| self.met(error))
+                base.table.get(key).map(Said::value).map_err(|error| self.met(error))
             }
         }
     }

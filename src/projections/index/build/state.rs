@@ -12,7 +12,7 @@ use crate::projections::index::keys;
 use crate::projections::index::merged::Merged;
 use crate::projections::index::read::Read;
 use crate::projections::index::store::KeyRange;
-use crate::projections::index::table::{Table, TaggedRows};
+use crate::projections::index::table::{Said, Table, TaggedRows};
 
 /// How many expiries are kept at hand.
 const EXPIRIES_AT_HAND: usize = 4_096;
@@ -37,14 +37,16 @@ struct Expiries {
 
 impl Read for Building<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
-        let frozen = self.frozen.as_ref();
-        let young = self.memtable.get(key).or_else(|| frozen.and_then(|table| table.get(key)));
-        if let Some(value) = young {
-            return Ok(value);
+        for young in [Some(&self.memtable), self.frozen.as_deref()].into_iter().flatten() {
+            match young.get(key) {
+                Said::Nothing => {}
+                said => return Ok(said.value()),
+            }
         }
         for table in self.runs.iter().rev().chain(self.base) {
-            if let Some(value) = table.get(key)? {
-                return Ok(value);
+            match table.get(key)? {
+                Said::Nothing => {}
+                said => return Ok(said.value()),
             }
         }
         Ok(None)
@@ -68,7 +70,7 @@ impl State for Building<'_> {
         if self.expiries.first.len() < limit
             && let Some(bound) = self.expiries.bound.take()
         {
-            self.expiries.bound = self.load_expiries(bound)?;
+            self.expiries.bound = self.load_expiries(&bound)?;
         }
         Ok(self.expiries.first.iter().take(limit).cloned().collect())
     }
@@ -84,12 +86,11 @@ impl<'b> Building<'b> {
     }
 
     /// Puts the next expiries from `from` on at hand; returns where those begin that are not.
-    fn load_expiries(&mut self, from: Vec<u8>) -> Result<Option<Vec<u8>>, IndexError> {
+    fn load_expiries(&mut self, from: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
         let end = keys::EXPIRIES_END.to_vec();
-        let range: KeyRange = (Bound::Included(from.clone()), Bound::Excluded(end));
+        let range: KeyRange = (Bound::Included(from.to_vec()), Bound::Excluded(end));
         let memory = |table: &'_ Memtable| -> Vec<_> {
-            let rows = table.expiries_from(&from);
-            // More than that can't be among the next ones that stand.
+            let rows = table.expiries_from(from);
             rows.map(|(key, lives)| Ok((key.to_vec(), lives.then(Vec::new)))).collect()
         };
         let mut layers: Vec<TaggedRows<'_>> = vec![Box::new(memory(&self.memtable).into_iter())];

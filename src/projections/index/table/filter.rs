@@ -1,7 +1,7 @@
 //! A Bloom filter whose bits for one key stand in one line of 64 bytes.
 //!
-//! With ten bits a key about one key in a hundred that isn't there passes. The hash (SipHash 1-3
-//! with a zero key) is part of the file's format.
+//! With ten bits a key about one key in a hundred that isn't there passes. The hash (`SipHash`
+//! 1-3 with a zero key) is part of the file's format.
 
 use std::hash::Hasher;
 
@@ -67,8 +67,8 @@ fn hash(key: &[u8]) -> u64 {
 fn places(hash: u64) -> impl Iterator<Item = (usize, u8)> {
     let spread = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     (0..BITS_SET).map(move |number| {
-        let bit = (spread >> (64 - 9 * (number + 1))) as usize & 511;
-        (bit / 8, 1 << (bit % 8))
+        let bit = (spread >> (64 - 9 * (number + 1))) & 511;
+        ((bit / 8) as usize, 1 << (bit % 8))
     })
 }
 

@@ -37,6 +37,27 @@ pub use writer::TableWriter;
 #[cfg(test)]
 mod tests;
 
+/// What a table says of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// Nothing: an older one may know.
+    Nothing,
+    /// That it is gone.
+    Gone,
+    /// Its value.
+    Value(Vec<u8>),
+}
+
+impl Said {
+    /// The value, where there is one.
+    pub fn value(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Nothing | Self::Gone => None,
+        }
+    }
+}
+
 /// What a table is a fold of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin {

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::Origin;
 use super::block::{Entry, Found, MAX_BLOCK_BYTES, check, find, take_number};
 use super::filter::Filter;
 use super::footer::{FOOTER_BYTES, Footer, Part};
+use super::{Origin, Said};
 use crate::projections::index::IndexError;
 use crate::projections::index::store::KeyRange;
 
@@ -155,21 +155,21 @@ impl Table {
         self.filter.may_hold(key)
     }
 
-    /// What is known of a key that the filter covers: nothing, that it is gone, or its value.
-    pub fn get(&self, key: &[u8]) -> Result<Option<Option<Vec<u8>>>, IndexError> {
+    /// What is said of a key that the filter covers.
+    pub fn get(&self, key: &[u8]) -> Result<Said, IndexError> {
         if !self.may_hold(key) {
-            return Ok(None);
+            return Ok(Said::Nothing);
         }
         let following = self.index.partition_point(|block| *block.first_key <= *key);
-        let Some(number) = following.checked_sub(1) else { return Ok(None) };
+        let Some(number) = following.checked_sub(1) else { return Ok(Said::Nothing) };
         let block = self.block(number)?;
         let found = find(&block.bytes, block.entries_end, key);
         match found.ok_or_else(|| self.damaged(number))? {
-            Found::Nothing => Ok(None),
-            Found::Gone => Ok(Some(None)),
+            Found::Nothing => Ok(Said::Nothing),
+            Found::Gone => Ok(Said::Gone),
             Found::Value(range) => {
                 let value = block.bytes.get(range).ok_or_else(|| self.damaged(number))?;
-                Ok(Some(Some(value.to_vec())))
+                Ok(Said::Value(value.to_vec()))
             }
         }
     }

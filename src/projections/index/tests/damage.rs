@@ -5,7 +5,7 @@ use std::fs;
 use super::history::of_seed;
 use super::*;
 
-/// SplitMix64.
+/// `SplitMix64`.
 struct Chance(u64);
 
 impl Chance {
@@ -48,7 +48,7 @@ fn damage(folder: &Path, other: &[u8], chance: &mut Chance) -> String {
         3 => {
             let from = chance.next(bytes.len());
             let to = (from + chance.next(4_096)).min(bytes.len());
-            bytes[from..to].iter_mut().for_each(|byte| *byte = chance.next(256) as u8);
+            bytes[from..to].iter_mut().for_each(|byte| *byte = chance.next(256).to_le_bytes()[0]);
         }
         4 => {
             let second = &files[chance.next(files.len())];

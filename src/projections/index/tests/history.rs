@@ -71,8 +71,8 @@ impl Standing {
                 self.now_ms += u64::from(*minutes) * 60_000;
                 return None;
             }
-            Wish::Create { slug, key: with } => {
-                key = *with;
+            Wish::Create { slug, key: sent } => {
+                key = *sent;
                 let mut id = ((1_000 + made / 3) << 16).to_be_bytes().to_vec();
                 id.extend_from_slice(&made.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes());
                 let link = self.link(id, *slug, 1)?;

@@ -57,7 +57,9 @@ impl State for Map {
 impl Map {
     fn of(events: &[Envelope]) -> Self {
         let mut map = Self::default();
-        events.iter().for_each(|event| fold(&mut map, event).unwrap());
+        for event in events {
+            fold(&mut map, event).unwrap();
+        }
         map
     }
 
@@ -130,7 +132,9 @@ fn append(log: &Log, events: &[Envelope]) -> u64 {
 /// As the dispatcher does it: decided, logged, committed.
 fn write(index: &Index, log: &Log, events: &[Envelope]) -> Result<(), IndexError> {
     let mut pending = index.begin();
-    events.iter().for_each(|event| pending.apply(event).unwrap());
+    for event in events {
+        pending.apply(event).unwrap();
+    }
     let offset = append(log, events);
     index.commit(pending, offset)
 }

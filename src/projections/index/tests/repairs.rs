@@ -55,7 +55,9 @@ fn a_swap_between_deciding_and_committing_changes_nothing() {
         let place = Place::with(early);
         let index = place.open(NO_BASES);
         let mut pending = index.begin();
-        late.iter().for_each(|event| pending.apply(event).unwrap());
+        for event in late {
+            pending.apply(event).unwrap();
+        }
         if !swap_after_append {
             index.renew(&place.log, &|_, _| true).unwrap();
         }
@@ -76,7 +78,9 @@ fn a_group_over_another_offset_is_refused_and_repaired() {
     let place = Place::with(&events[..third]);
     let index = place.open(NO_BASES);
     let mut pending = index.begin();
-    events[third..].iter().for_each(|event| pending.apply(event).unwrap());
+    for event in &events[third..] {
+        pending.apply(event).unwrap();
+    }
     write(&index, &place.log, &events[third..2 * third]).unwrap();
     let offset = append(&place.log, &events[2 * third..]);
     assert!(matches!(index.commit(pending, offset), Err(IndexError::Broken(_))));
@@ -123,7 +127,9 @@ fn an_index_ahead_of_its_log_is_not_opened_but_can_be_made_anew() {
         let text = refused.to_string();
         assert!(text.contains("slugline rebuild index") && text.contains(&format!("{half}")));
         if has_base {
-            place.names("overlay-").iter().for_each(|path| std::fs::remove_dir_all(path).unwrap());
+            for path in place.names("overlay-") {
+                std::fs::remove_dir_all(path).unwrap();
+            }
             assert!(Index::open(&place.index(), &log).is_err(), "the base alone is ahead too");
         }
         let told = std::sync::atomic::AtomicU64::new(0);

@@ -1,0 +1,120 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::sync::atomic::Ordering;
+
+use super::*;
+use crate::domain::ids::{TokenId, WorkspaceId};
+use crate::domain::link::{Field, LinkInput};
+use crate::domain::token::Abilities;
+use crate::log::{DiskStorage, LogOptions};
+use crate::projections::index::Tuning;
+use crate::projections::index::faults::{self, Faults};
+
+/// A writer over an index whose store can be made to fail.
+struct Writer {
+    _folder: tempfile::TempDir,
+    log: Arc<Log>,
+    index: Arc<Index>,
+    faults: Arc<Faults>,
+    commands: Commands,
+    actor: Actor,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Writer {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("log");
+        let log = Arc::new(Log::open(Arc::new(DiskStorage), &dir, LogOptions::default()).unwrap());
+        let faults = Arc::new(Faults::default());
+        let at = folder.path().join("index");
+        let index = Arc::new(faults::open(&at, &log, &faults, Tuning::default()).unwrap());
+        let (commands, _thread) =
+            Commands::start(Arc::clone(&log), Arc::clone(&index), LinkPolicy::default()).unwrap();
+        let actor = Actor {
+            workspace: WorkspaceId::new(uuid::Uuid::from_u128(1)),
+            token: TokenId::new(uuid::Uuid::from_u128(2)),
+            abilities: Abilities::ALL,
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        Self { _folder: folder, log, index, faults, commands, actor, runtime }
+    }
+
+    fn create(&self, slug: &str) -> Result<Done, CommandError> {
+        let command = create(slug);
+        self.runtime.block_on(self.commands.run(self.actor, command, None))
+    }
+}
+
+fn create(slug: &str) -> Command {
+    Command::CreateLink(LinkInput {
+        slug: Field::Value(slug.to_owned()),
+        destination: Field::Value("https://example.com".to_owned()),
+        ..LinkInput::default()
+    })
+}
+
+#[test]
+fn a_store_that_gives_up_costs_no_answer() {
+    let writer = Writer::new();
+    writer.create("before").unwrap();
+    writer.faults.gives_up.store(true, Ordering::SeqCst);
+    let done = writer.create("during").unwrap();
+    assert_eq!((done.offset, writer.log.end()), (2, 2));
+    assert_eq!(writer.faults.opened.load(Ordering::SeqCst), 2, "a fresh overlay");
+    assert!(writer.index.slug("", "during").unwrap().is_some());
+    assert!(matches!(
+        writer.create("during"),
+        Err(CommandError::Refused(DomainError::SlugTaken(_)))
+    ));
+    assert_eq!(writer.create("after").unwrap().offset, 3);
+}
+
+#[test]
+fn a_full_disk_refuses_changes_and_none_is_lost_or_needs_a_restart() {
+    let writer = Writer::new();
+    writer.create("before").unwrap();
+    writer.faults.gives_up.store(true, Ordering::SeqCst);
+    writer.faults.disk_is_full.store(true, Ordering::SeqCst);
+    // Logged, but not applied: what became of it is not known yet.
+    assert!(matches!(writer.create("during"), Err(CommandError::Unavailable(_))));
+    assert!(matches!(writer.create("after"), Err(CommandError::DiskFull)));
+    assert_eq!(writer.log.end(), 2, "what is refused is not logged");
+    assert!(writer.index.slug("", "before").unwrap().is_some());
+
+    writer.faults.disk_is_full.store(false, Ordering::SeqCst);
+    let refused = loop {
+        match writer.create("during") {
+            Err(CommandError::DiskFull) => {}
+            other => break other.unwrap_err(),
+        }
+    };
+    assert!(matches!(refused, CommandError::Refused(DomainError::SlugTaken(_))), "{refused}");
+    assert_eq!(writer.create("after").unwrap().offset, 3);
+}
+
+/// More clients at once than the queue has places: each gets an answer, and one the slug.
+#[test]
+fn thousands_at_once_wait_for_a_place() {
+    const CLIENTS: usize = 2 * QUEUE_LEN + 1_000;
+    let writer = Writer::new();
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let (commands, actor) = (writer.commands.clone(), writer.actor);
+            writer.runtime.spawn(async move { commands.run(actor, create("one"), None).await })
+        })
+        .collect();
+    let (mut created, mut taken) = (0, 0);
+    for client in clients {
+        match writer.runtime.block_on(client).unwrap() {
+            Ok(_) => created += 1,
+            Err(CommandError::Refused(DomainError::SlugTaken(_))) => taken += 1,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!((created, taken), (1, CLIENTS - 1));
+}
