@@ -40,6 +40,7 @@
 //! Earlier segments are checked when read, and all of them by [`verify()`].
 
 mod appender;
+mod batch;
 mod error;
 mod lock;
 mod reader;
@@ -63,6 +64,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use appender::Appender;
+pub use batch::{RecordBatch, RecordRef};
 pub use error::LogError;
 pub use lock::DataLock;
 pub use reader::Reader;
