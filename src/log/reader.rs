@@ -124,11 +124,11 @@ impl Reader {
         mut takes: impl FnMut(&RecordRef<'_>) -> Result<bool, E>,
     ) -> Result<(), E> {
         let mut add = |record: RecordRef<'_>| {
-            let taken = takes(&record)?;
-            if taken {
-                batch.push(record);
+            if !takes(&record)? {
+                return Ok(None);
             }
-            Ok::<_, E>(taken.then_some(()))
+            batch.push(record);
+            Ok::<_, E>(Some(()))
         };
         while self.next_with(&mut add)?.is_some() {}
         Ok(())

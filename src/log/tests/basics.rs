@@ -147,10 +147,8 @@ fn a_batch_ends_before_the_first_record_that_is_not_taken() {
     }
     batch.clear();
     assert_eq!(through(&mut batch, u64::MAX), 51);
-    assert_eq!(
-        batch.iter().map(|record| record.offset).collect::<Vec<_>>(),
-        Vec::from_iter(32..51)
-    );
+    let offsets: Vec<_> = batch.iter().map(|record| record.offset).collect();
+    assert_eq!(offsets, (32..51).collect::<Vec<_>>());
     batch.clear();
     append(&log, 2).unwrap();
     assert_eq!(through(&mut batch, u64::MAX), 53);
