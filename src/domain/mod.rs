@@ -1,6 +1,7 @@
 //! The words of the service and their rules. Pure: no I/O, no async, no clock, no randomness.
 
 pub mod click;
+pub mod click_view;
 pub mod command;
 pub mod country;
 pub mod destination;
@@ -10,3 +11,4 @@ pub mod ids;
 pub mod link;
 pub mod slug;
 pub mod token;
+pub mod wire;

@@ -46,6 +46,7 @@
 //! still noticed. Reading a dropped record is [`LogError::Dropped`].
 
 mod appender;
+mod batch;
 mod drop;
 mod error;
 mod lock;
@@ -70,6 +71,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use appender::Appender;
+pub use batch::{RecordBatch, RecordRef};
 pub use drop::Sealed;
 pub use error::LogError;
 pub use lock::DataLock;

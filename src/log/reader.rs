@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Shared;
+use super::batch::{RecordBatch, RecordRef};
 use super::error::LogError;
 use super::mark;
 use super::record::{Flaw, HEADER_BYTES, Record};
@@ -113,6 +114,41 @@ impl Reader {
     /// [`LogError::Corrupt`] when the record is damaged, after which the reader stays where it is;
     /// [`LogError::Io`] when reading fails, after which it may be tried again.
     pub fn next_record(&mut self) -> Result<Option<Record>, LogError> {
+        self.next_with(|record| {
+            let RecordRef { offset, kind, version, payload } = record;
+            Ok(Some(Record { offset, kind, version, payload: Bytes::copy_from_slice(payload) }))
+        })
+    }
+
+    /// Adds records to `batch` for as long as there are any and `takes` says so. The one that it
+    /// does not take is the next to be read.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`next_record`](Self::next_record), and those of `takes`, after which the record
+    /// in question is the next to be read; the ones before it are in `batch`.
+    pub fn read_batch<E: From<LogError>>(
+        &mut self,
+        batch: &mut RecordBatch,
+        mut takes: impl FnMut(&RecordRef<'_>) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let mut add = |record: RecordRef<'_>| {
+            if !takes(&record)? {
+                return Ok(None);
+            }
+            batch.push(record);
+            Ok::<_, E>(Some(()))
+        };
+        while self.next_with(&mut add)?.is_some() {}
+        Ok(())
+    }
+
+    /// What `take` makes of the next record; `None` when there is none yet, or when `take` makes
+    /// nothing of it, in which case the reader stays where it is.
+    fn next_with<T, E: From<LogError>>(
+        &mut self,
+        mut take: impl FnMut(RecordRef<'_>) -> Result<Option<T>, E>,
+    ) -> Result<Option<T>, E> {
         loop {
             if !self.follow()? {
                 return Ok(None);
@@ -127,17 +163,20 @@ impl Reader {
             let flaw = match parsed.map_err(LogError::io("read", &place.path))? {
                 Parsed::Whole { header, payload } => {
                     let size = (HEADER_BYTES + payload.len()) as u64;
-                    let record = (header.offset >= self.wanted).then(|| Record {
-                        offset: header.offset,
-                        kind: header.kind,
-                        version: header.version,
-                        payload: Bytes::copy_from_slice(payload),
-                    });
+                    let is_wanted = header.offset >= self.wanted;
+                    let mut taken = None;
+                    if is_wanted {
+                        let (offset, kind, version) = (header.offset, header.kind, header.version);
+                        taken = take(RecordRef { offset, kind, version, payload })?;
+                        if taken.is_none() {
+                            return Ok(None);
+                        }
+                    }
                     place.position += size;
                     place.offset += 1;
-                    if let Some(record) = record {
+                    if is_wanted {
                         self.wanted = place.offset;
-                        return Ok(Some(record));
+                        return Ok(taken);
                     }
                     continue;
                 }

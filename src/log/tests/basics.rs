@@ -1,6 +1,6 @@
 //! Appending, reading back, rolling, reopening.
 
-use super::super::{DiskStorage, LogView, MAX_PAYLOAD_BYTES, verify};
+use super::super::{DiskStorage, LogView, MAX_PAYLOAD_BYTES, RecordBatch, verify};
 use super::*;
 
 const LARGE: u64 = 1 << 20;
@@ -122,4 +122,50 @@ fn a_view_of_nothing_is_empty() {
     let report = verify(&SimulatedStorage::default(), dir()).unwrap();
     assert!(report.is_sound());
     assert_eq!(report.records, 0);
+}
+
+#[test]
+fn a_batch_ends_before_the_first_record_that_is_not_taken() {
+    let log = open(&SimulatedStorage::default(), 500).unwrap();
+    for _ in 0..10 {
+        append(&log, 5).unwrap();
+    }
+    let mut reader = log.read_from(3).unwrap();
+    let mut batch = RecordBatch::default();
+    let mut through = |batch: &mut RecordBatch, last: u64| {
+        reader.read_batch(batch, |record| Ok::<_, LogError>(record.offset <= last)).unwrap();
+        reader.next_offset()
+    };
+    assert_eq!(through(&mut batch, 2), 3);
+    assert!(batch.is_empty());
+    assert_eq!(through(&mut batch, 29), 30);
+    assert_eq!(through(&mut batch, 31), 32);
+    assert_eq!(batch.len(), 29, "what is read is added");
+    for (record, offset) in batch.iter().zip(3..) {
+        assert_eq!((record.offset, record.kind, record.version), (offset, 1, 1));
+        assert_eq!(record.payload, payload(offset));
+    }
+    batch.clear();
+    assert_eq!(through(&mut batch, u64::MAX), 51);
+    let offsets: Vec<_> = batch.iter().map(|record| record.offset).collect();
+    assert_eq!(offsets, (32..51).collect::<Vec<_>>());
+    batch.clear();
+    append(&log, 2).unwrap();
+    assert_eq!(through(&mut batch, u64::MAX), 53);
+    assert_eq!(batch.len(), 2, "the batch follows the log");
+}
+
+#[test]
+fn a_record_that_a_batch_trips_over_is_read_again() {
+    let log = open(&SimulatedStorage::default(), LARGE).unwrap();
+    append(&log, 5).unwrap();
+    let mut reader = log.read_from(1).unwrap();
+    let mut batch = RecordBatch::default();
+    let tripped = reader.read_batch(&mut batch, |record| match record.offset {
+        4 => Err(LogError::BeyondEnd { offset: 4, end: 0 }),
+        _ => Ok(true),
+    });
+    assert!(matches!(tripped, Err(LogError::BeyondEnd { offset: 4, .. })));
+    assert_eq!((batch.len(), reader.next_offset()), (3, 4));
+    assert_eq!(reader.next_record().unwrap().map(|record| record.offset), Some(4));
 }

@@ -12,9 +12,10 @@ use std::time::Duration;
 use super::ProjectionError;
 use super::operator::{Operator, Refused};
 use super::reconcile::{Extent, TallyFiles};
-use super::rows::time_ms;
+use super::rows::moment_of;
 use super::status::{Status, now_ms};
-use crate::log::Log;
+use crate::log::{Log, RecordBatch};
+use crate::projections::RebuildState;
 
 /// How often it is looked for segments that may go.
 const LOOK_EVERY: Duration = Duration::from_secs(600);
@@ -67,6 +68,10 @@ impl Retention {
     }
 
     async fn drop_old(&self) -> Result<(), NotDropped> {
+        if matches!(self.operator.rebuild_state(), RebuildState::Running { .. }) {
+            // It reads the log from its beginning.
+            return Ok(());
+        }
         let Some(through) = self.old_through()? else { return Ok(()) };
         let found = self.operator.reconcile(Extent::SinceLast).await?;
         let differences = found.differences();
@@ -96,8 +101,11 @@ impl Retention {
     }
 
     fn time_of(&self, offset: u64) -> Result<u64, ProjectionError> {
-        let record = self.log.read_from(offset)?.next_record()?;
-        let record = record.ok_or(ProjectionError::Unreadable(offset))?;
-        time_ms(&record)
+        let mut records = RecordBatch::default();
+        self.log
+            .read_from(offset)?
+            .read_batch(&mut records, |record| Ok::<_, ProjectionError>(record.offset == offset))?;
+        let record = records.iter().next().ok_or(ProjectionError::Unreadable(offset))?;
+        moment_of(&record)
     }
 }

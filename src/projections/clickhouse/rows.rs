@@ -1,4 +1,7 @@
 //! Records of the click log as rows of ClickHouse.
+//!
+//! A batch of records is read into one buffer, and the rows of clicks borrow their texts from
+//! there until they are serialised: on the way of a click nothing is allocated.
 
 use clickhouse::Row;
 use prost::Message;
@@ -7,8 +10,10 @@ use uuid::Uuid;
 
 use super::ProjectionError;
 use super::plan::Batch;
-use crate::domain::click::{AgentSeen, Click, kind};
-use crate::log::{Reader, Record};
+use crate::domain::click::{AgentSeen, kind};
+use crate::domain::click_view::ClickView;
+use crate::domain::wire::uint64_of;
+use crate::log::{Reader, RecordBatch, RecordRef};
 
 /// How many records one batch holds at most. It bounds the memory of the projector (some 20 MB);
 /// one insert of this size is one block, and so atomic.
@@ -16,7 +21,7 @@ pub const MAX_BATCH_RECORDS: usize = 65_536;
 
 /// A row of `clicks`.
 #[derive(Row, Serialize)]
-pub struct ClickRow {
+pub struct ClickRow<'a> {
     #[serde(with = "clickhouse::serde::uuid")]
     workspace_id: Uuid,
     #[serde(with = "clickhouse::serde::uuid")]
@@ -24,23 +29,23 @@ pub struct ClickRow {
     ts: i64,
     log_offset: u64,
     link_version: u32,
-    domain: String,
+    domain: &'a str,
     agent_id: u64,
     visitor_id: u64,
-    country: String,
-    region: String,
-    city: String,
-    browser: String,
-    browser_version: String,
-    os: String,
-    os_version: String,
+    country: &'a str,
+    region: &'a str,
+    city: &'a str,
+    browser: &'a str,
+    browser_version: &'a str,
+    os: &'a str,
+    os_version: &'a str,
     device: &'static str,
     bot: &'static str,
     head: bool,
     prefetch: bool,
-    referrer: String,
-    referrer_url: String,
-    language: String,
+    referrer: &'a str,
+    referrer_url: &'a str,
+    language: &'a str,
 }
 
 /// A row of `agents`.
@@ -58,25 +63,21 @@ pub struct AgentRow {
     seen_at: i64,
 }
 
-impl ClickRow {
+impl<'a> ClickRow<'a> {
     /// The row of a record of the kind [`kind::CLICK`].
-    fn decode(record: &Record) -> Result<Self, ProjectionError> {
+    fn decode(record: RecordRef<'a>) -> Result<Self, ProjectionError> {
         let unreadable = || ProjectionError::Unreadable(record.offset);
-        let click = Click::decode(record.payload.as_ref()).map_err(|_| unreadable())?;
-        let id = |bytes: &[u8]| Uuid::from_slice(bytes).map_err(|_| unreadable());
+        let click = ClickView::parse(record.payload).map_err(|_| unreadable())?;
+        let id = |bytes| Uuid::from_slice(bytes).map_err(|_| unreadable());
         Ok(Self {
-            workspace_id: id(&click.workspace)?,
-            link_id: id(&click.link)?,
+            workspace_id: id(click.workspace)?,
+            link_id: id(click.link)?,
             ts: click.at_ms.cast_signed(),
             log_offset: record.offset,
             link_version: click.link_version,
+            domain: click.domain,
             agent_id: click.agent,
             visitor_id: click.visitor,
-            device: click.device().as_str(),
-            bot: click.bot().as_str(),
-            head: click.head,
-            prefetch: click.prefetch,
-            domain: click.domain,
             country: click.country,
             region: click.region,
             city: click.city,
@@ -84,6 +85,10 @@ impl ClickRow {
             browser_version: click.browser_version,
             os: click.os,
             os_version: click.os_version,
+            device: click.device().as_str(),
+            bot: click.bot().as_str(),
+            head: click.head,
+            prefetch: click.prefetch,
             referrer: click.referrer,
             referrer_url: click.referrer_url,
             language: click.language,
@@ -93,8 +98,8 @@ impl ClickRow {
 
 impl AgentRow {
     /// The row of a record of the kind [`kind::AGENT_SEEN`].
-    fn decode(record: &Record) -> Result<Self, ProjectionError> {
-        let agent = AgentSeen::decode(record.payload.as_ref());
+    fn decode(record: RecordRef<'_>) -> Result<Self, ProjectionError> {
+        let agent = AgentSeen::decode(record.payload);
         let agent = agent.map_err(|_| ProjectionError::Unreadable(record.offset))?;
         Ok(Self {
             agent_id: agent.id,
@@ -113,7 +118,7 @@ impl AgentRow {
 
 /// The records of one batch, decoded as they are sent.
 #[derive(Default)]
-pub struct Records(Vec<Record>);
+pub struct Records(RecordBatch);
 
 impl Records {
     /// How many there are.
@@ -122,124 +127,125 @@ impl Records {
     }
 
     /// The rows of `clicks`.
-    pub fn clicks(&self) -> impl ExactSizeIterator<Item = Result<ClickRow, ProjectionError>> {
-        self.of_kind(kind::CLICK).into_iter().map(ClickRow::decode)
+    pub fn clicks(&self) -> impl Iterator<Item = Result<ClickRow<'_>, ProjectionError>> {
+        self.of_kind(kind::CLICK).map(ClickRow::decode)
     }
 
     /// The rows of `agents`.
-    pub fn agents(&self) -> impl ExactSizeIterator<Item = Result<AgentRow, ProjectionError>> {
-        self.of_kind(kind::AGENT_SEEN).into_iter().map(AgentRow::decode)
+    pub fn agents(&self) -> impl Iterator<Item = Result<AgentRow, ProjectionError>> {
+        self.of_kind(kind::AGENT_SEEN).map(AgentRow::decode)
     }
 
-    fn of_kind(&self, kind: u16) -> Vec<&Record> {
-        self.0.iter().filter(|record| record.kind == kind).collect()
+    fn of_kind(&self, kind: u16) -> impl Iterator<Item = RecordRef<'_>> {
+        self.0.iter().filter(move |record| record.kind == kind)
     }
 }
 
 /// Cuts the log into batches: records are taken while they are of one month.
 pub struct Cutter {
     reader: Reader,
-    /// Read, and of a later batch.
-    ahead: Option<Record>,
 }
 
 impl Cutter {
     pub fn new(reader: Reader) -> Self {
-        Self { reader, ahead: None }
+        Self { reader }
     }
 
     /// The next batch, of records up to and with the offset `through`; `None` when there is none
-    /// yet.
+    /// yet. Its records replace those that `records` held.
     ///
     /// A new batch goes no further than the log is synced: what a power loss can take back must
     /// not be in ClickHouse, because other clicks would get its offsets.
     pub fn next_batch(
         &mut self,
         through: u64,
-    ) -> Result<Option<(Batch, Records)>, ProjectionError> {
-        let mut batch: Option<Batch> = None;
-        let mut records = Records::default();
-        while let Some(record) = self.next_record()? {
-            let month = month_of(&record)?;
-            let is_next = batch
-                .as_ref()
-                .is_none_or(|batch| month == batch.month && records.len() < MAX_BATCH_RECORDS);
-            if record.offset > through || !is_next {
-                self.ahead = Some(record);
-                break;
-            }
-            let (first, last) = (record.offset, record.offset);
-            batch.get_or_insert(Batch { month, first, last }).last = last;
-            records.0.push(record);
-        }
-        Ok(batch.map(|batch| (batch, records)))
-    }
-
-    fn next_record(&mut self) -> Result<Option<Record>, ProjectionError> {
-        match self.ahead.take() {
-            Some(record) => Ok(Some(record)),
-            None => Ok(self.reader.next_record()?),
-        }
+        records: &mut Records,
+    ) -> Result<Option<Batch>, ProjectionError> {
+        let Records(records) = records;
+        records.clear();
+        let mut cut = Cut { through, batch: None };
+        self.reader.read_batch(records, |record| cut.takes(record))?;
+        Ok(cut.batch.map(|(batch, _)| batch))
     }
 }
 
-/// The one field of a [`Click`] that a batch is cut by; the others are skipped.
-#[derive(Clone, PartialEq, prost::Message)]
-struct ClickTime {
-    #[prost(uint64, tag = "1")]
-    at_ms: u64,
+/// A batch that is being cut.
+struct Cut {
+    through: u64,
+    batch: Option<(Batch, Month)>,
 }
 
-/// The same of an [`AgentSeen`].
-#[derive(Clone, PartialEq, prost::Message)]
-struct AgentTime {
-    #[prost(uint64, tag = "10")]
-    at_ms: u64,
+impl Cut {
+    /// Takes the log's next record, unless the batch ends before it.
+    fn takes(&mut self, record: &RecordRef<'_>) -> Result<bool, ProjectionError> {
+        let offset = record.offset;
+        if offset > self.through {
+            return Ok(false);
+        }
+        let at_ms = moment_of(record)?;
+        let Some((batch, month)) = &mut self.batch else {
+            let month = Month::of(at_ms).ok_or(ProjectionError::Unreadable(offset))?;
+            let batch = Batch { month: month.number, first: offset, last: offset };
+            self.batch = Some((batch, month));
+            return Ok(true);
+        };
+        let is_full = offset - batch.first >= MAX_BATCH_RECORDS as u64;
+        if is_full || !month.contains(at_ms) {
+            return Ok(false);
+        }
+        batch.last = offset;
+        Ok(true)
+    }
 }
 
-/// The month of a record's time.
-fn month_of(record: &Record) -> Result<u32, ProjectionError> {
-    month(time_ms(record)?).ok_or(ProjectionError::Unreadable(record.offset))
-}
-
-/// When a record was made, in milliseconds since the Unix epoch.
-pub fn time_ms(record: &Record) -> Result<u64, ProjectionError> {
-    let payload = record.payload.as_ref();
+/// When it was that a record tells of, in milliseconds since the Unix epoch. Its other fields
+/// are passed over.
+pub fn moment_of(record: &RecordRef<'_>) -> Result<u64, ProjectionError> {
     let at_ms = match record.kind {
-        kind::CLICK => ClickTime::decode(payload).ok().map(|click| click.at_ms),
-        kind::AGENT_SEEN => AgentTime::decode(payload).ok().map(|agent| agent.at_ms),
+        kind::CLICK => uint64_of(record.payload, 1).ok(),
+        kind::AGENT_SEEN => uint64_of(record.payload, 10).ok(),
         _ => None,
     };
     at_ms.ok_or(ProjectionError::Unreadable(record.offset))
 }
 
-/// The month of a moment, as ClickHouse's `toYYYYMM` finds it.
+/// A month of UTC, as ClickHouse's `toYYYYMM` finds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Month {
+    /// `202611`
+    number: u32,
+    /// Its first millisecond.
+    from_ms: u64,
+    /// The first millisecond of the next one.
+    until_ms: u64,
+}
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+impl Month {
+    /// The month of a moment; `None` when that is beyond the calendar.
+    fn of(at_ms: u64) -> Option<Self> {
+        let time = jiff::Timestamp::from_millisecond(i64::try_from(at_ms).ok()?).ok()?;
+        let date = time.to_zoned(jiff::tz::TimeZone::UTC).date();
+        let unsigned = |number: i8| u64::try_from(number).ok();
+        let from_ms = at_ms - at_ms % DAY_MS - (unsigned(date.day())? - 1) * DAY_MS;
+        Some(Self {
+            number: u32::try_from(date.year()).ok()? * 100 + u32::try_from(date.month()).ok()?,
+            from_ms,
+            until_ms: from_ms + unsigned(date.days_in_month())? * DAY_MS,
+        })
+    }
+
+    const fn contains(self, at_ms: u64) -> bool {
+        self.from_ms <= at_ms && at_ms < self.until_ms
+    }
+}
+
+/// The number of the month that a moment is of.
 pub fn month(at_ms: u64) -> Option<u32> {
-    let time = jiff::Timestamp::from_millisecond(i64::try_from(at_ms).ok()?).ok()?;
-    let date = time.to_zoned(jiff::tz::TimeZone::UTC).date();
-    Some(u32::try_from(date.year()).ok()? * 100 + u32::try_from(date.month()).ok()?)
+    Month::of(at_ms).map(|month| month.number)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn months_turn_at_midnight_utc() {
-        assert_eq!(month(1_764_547_199_999), Some(202_511));
-        assert_eq!(month(1_764_547_200_000), Some(202_512));
-        assert_eq!(month(u64::MAX), None);
-    }
-
-    #[test]
-    fn the_time_is_found_without_the_rest() {
-        let click = Click { at_ms: 7, browser: "Firefox".to_owned(), ..Click::default() };
-        let agent = AgentSeen { at_ms: 8, user_agent: "x".to_owned(), ..AgentSeen::default() };
-        let click = ClickTime::decode(click.encode_to_vec().as_slice());
-        let agent = AgentTime::decode(agent.encode_to_vec().as_slice());
-        assert_eq!(
-            (click.ok().map(|at| at.at_ms), agent.ok().map(|at| at.at_ms)),
-            (Some(7), Some(8))
-        );
-    }
-}
+#[path = "rows_tests.rs"]
+mod tests;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clickhouse::query::Query;
-use clickhouse::{Client, RowOwned, RowWrite};
+use clickhouse::{Client, RowWrite};
 use uuid::Uuid;
 
 use super::generation::Generation;
 use super::plan::{Batch, Plan, PlanFile};
-use super::rows::{Cutter, Records};
+use super::rows::{AgentRow, ClickRow, Cutter, Records};
 use super::{ProjectionError, Target, schema};
 use crate::log::Log;
 
@@ -26,6 +26,8 @@ pub struct Session {
     /// anything that goes wrong.
     plan_file: Option<PlanFile>,
     cutter: Cutter,
+    /// The batch that is sent.
+    records: Records,
 }
 
 impl Session {
@@ -62,7 +64,8 @@ impl Session {
         let cutter = Cutter::new(log.read_from(plan.applied + 1)?);
         let plan_file = Some(plan_file);
         let log = Arc::clone(log);
-        let mut session = Self { client, generation, log, plan, plan_file, cutter };
+        let records = Records::default();
+        let mut session = Self { client, generation, log, plan, plan_file, cutter, records };
         if let Some(batch) = session.plan.sending {
             session.send_again(batch).await?;
         }
@@ -85,6 +88,7 @@ impl Session {
             plan: new_plan(self.plan.instance, generation, first - 1),
             plan_file: None,
             cutter: Cutter::new(self.log.read_from(first)?),
+            records: Records::default(),
         })
     }
 
@@ -119,37 +123,37 @@ impl Session {
             last = batch.last,
             "a batch that was on its way is sent again"
         );
-        let again = self.cutter.next_batch(batch.last)?;
-        let (again, records) = again.ok_or(ProjectionError::Unreadable(batch.first))?;
+        let again = self.cutter.next_batch(batch.last, &mut self.records)?;
+        let again = again.ok_or(ProjectionError::Unreadable(batch.first))?;
         if again != batch {
             return Err(ProjectionError::Unreadable(again.last));
         }
-        self.send(batch, &records).await
+        self.send(batch).await
     }
 
     /// Sends the next batch of offsets up to and with `through`, if there is one. Returns how
     /// many records went.
     pub async fn send_next(&mut self, through: u64) -> Result<usize, ProjectionError> {
-        let Some((batch, records)) = self.cutter.next_batch(through)? else {
+        let Some(batch) = self.cutter.next_batch(through, &mut self.records)? else {
             return Ok(0);
         };
         self.plan.sending = Some(batch);
         if let Some(plan_file) = &self.plan_file {
             plan_file.write(&self.plan)?;
         }
-        self.send(batch, &records).await?;
-        Ok(records.len())
+        self.send(batch).await?;
+        Ok(self.records.len())
     }
 
-    async fn send(&mut self, batch: Batch, records: &Records) -> Result<(), ProjectionError> {
+    async fn send(&mut self, batch: Batch) -> Result<(), ProjectionError> {
         let started = Instant::now();
         let (agents, clicks) = (self.generation.agents(), self.generation.clicks());
         let token = |table: &str| batch.token(self.log.id(), table);
         // Agents first: a click that can be read must find its agent.
-        insert(&self.client, &agents, &token(&agents), records.agents()).await?;
-        let rows = records.clicks();
-        let count = rows.len() as u64;
-        insert(&self.client, &clicks, &token(&clicks), rows).await?;
+        let rows = self.records.agents();
+        insert::<AgentRow>(&self.client, &agents, &token(&agents), rows).await?;
+        let rows = self.records.clicks();
+        let count = insert::<ClickRow<'_>>(&self.client, &clicks, &token(&clicks), rows).await?;
         // What the plan says of a batch that arrived is written with the next one: until then
         // it would be sent again, and dropped.
         self.plan.applied = batch.last;
@@ -165,26 +169,31 @@ const fn new_plan(instance: Uuid, generation: Generation, applied: u64) -> Plan 
 }
 
 /// Sends rows as one insert, and so as one block that ClickHouse takes whole or not at all.
-async fn insert<T: RowOwned + RowWrite>(
+/// Returns how many went.
+async fn insert<'rows, R: RowWrite>(
     client: &Client,
     table: &str,
     token: &str,
-    rows: impl ExactSizeIterator<Item = Result<T, ProjectionError>>,
-) -> Result<(), ProjectionError> {
-    if rows.len() == 0 {
-        return Ok(());
+    rows: impl Iterator<Item = Result<R::Value<'rows>, ProjectionError>>,
+) -> Result<u64, ProjectionError> {
+    let mut rows = rows.peekable();
+    if rows.peek().is_none() {
+        return Ok(0);
     }
-    let insert = client.insert::<T>(table).await?;
+    let insert = client.insert::<R>(table).await?;
     let mut insert = insert
         .with_setting("insert_deduplication_token", token)
         .with_setting("insert_deduplicate", "1")
         .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
         .with_setting("async_insert", "0")
         .with_timeouts(Some(SEND_TIMEOUT), Some(SEND_TIMEOUT));
+    let mut count = 0;
     for row in rows {
         insert.write(&row?).await?;
+        count += 1;
     }
-    Ok(insert.end().await?)
+    insert.end().await?;
+    Ok(count)
 }
 
 /// Copies what the log held before an offset from one generation's tables into another's, month
