@@ -88,13 +88,27 @@ impl Home {
         Ok(names)
     }
 
-    /// Opens what may be used, or begins anew, and brings it up to the end of the log.
-    pub fn open(&self, log: &Log, goes_on: GoesOn<'_>) -> Result<Arc<Layers>, IndexError> {
+    /// The overlays and the bases that there are; new ones will have higher numbers.
+    fn inventory(&self) -> Result<(Vec<u64>, Vec<u64>), IndexError> {
         fs::create_dir_all(&self.folder).map_err(IndexError::io(&self.folder))?;
         let (overlays, bases) = (self.numbers("overlay-")?, self.numbers("base-")?);
         let highest = overlays.iter().chain(&bases).max().copied().unwrap_or(0);
         self.next_number.fetch_max(highest.saturating_add(1), Ordering::Relaxed);
+        Ok((overlays, bases))
+    }
 
+    /// Makes all anew from the log as it is, and takes away what was there, ahead of it or not.
+    pub fn rebuild(&self, log: &Log, goes_on: GoesOn<'_>) -> Result<Arc<Layers>, IndexError> {
+        self.inventory()?;
+        let base = self.make_base(log, log.end(), None, goes_on)?;
+        let layers = Arc::new(self.begin_overlay(log, Some(base))?);
+        self.sweep(&layers);
+        Ok(layers)
+    }
+
+    /// Opens what may be used, or begins anew, and brings it up to the end of the log.
+    pub fn open(&self, log: &Log, goes_on: GoesOn<'_>) -> Result<Arc<Layers>, IndexError> {
+        let (overlays, bases) = self.inventory()?;
         let mut found = None;
         for number in overlays {
             found = noted(self.open_overlay(number, log), "an overlay of the index")?;
@@ -261,13 +275,6 @@ impl Home {
             if !is_in_use && is_ours.into_iter().any(|prefix| name.starts_with(prefix)) {
                 remove(&path);
             }
-        }
-    }
-
-    /// Takes away all that there is, ahead of the log or not.
-    pub fn clear(&self) {
-        for name in self.names().unwrap_or_default() {
-            remove(&self.folder.join(name));
         }
     }
 }

@@ -148,8 +148,9 @@ impl Layers {
         error
     }
 
-    /// The value of a key.
+    /// The value of a key of those that are looked up.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        debug_assert!(key.first().is_some_and(|letter| keys::LOOKED_UP.contains(letter)));
         let over = self.overlay.get(key).and_then(|value| value.map(untagged).transpose());
         match (over.map_err(|error| self.met(error))?, &self.base) {
             (Some(value), _) => Ok(value),

@@ -152,36 +152,34 @@ impl Index {
 
     fn open_while(home: Home, log: &Log, goes_on: GoesOn<'_>) -> Result<Self, IndexError> {
         let layers = home.open(log, goes_on)?;
-        Ok(Self {
+        Ok(Self::over(home, layers))
+    }
+
+    fn over(home: Home, layers: Arc<Layers>) -> Self {
+        Self {
             home,
             layers: ArcSwap::new(layers),
             redirects: cache::Redirects::new(),
             writer: Mutex::new(()),
             repair: Mutex::new(()),
             retired: Mutex::new(Vec::new()),
-        })
+        }
     }
 
     /// Makes the index in `folder` anew from the log as it is, whatever lies there, and opens it:
-    /// for use without a service. `progress` hears how much of how much is done.
+    /// for use without a service. `progress` hears how much of how much is done. What lay there
+    /// goes once the new index is whole.
     pub fn rebuild_folder(
         folder: &Path,
         log: &Log,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Self, IndexError> {
-        Self::rebuild_at(Home::new(folder), log, progress)
-    }
-
-    fn rebuild_at(
-        home: Home,
-        log: &Log,
-        progress: &(dyn Fn(u64, u64) + Sync),
-    ) -> Result<Self, IndexError> {
-        home.clear();
-        Self::open_while(home, log, &|done, total| {
+        let home = Home::new(folder);
+        let layers = home.rebuild(log, &|done, total| {
             progress(done, total);
             true
-        })
+        })?;
+        Ok(Self::over(home, layers))
     }
 
     /// Starts to gather events over what is applied.
