@@ -10,10 +10,11 @@
 //! told that there is none.
 //!
 //! Where the index does not take what the log has synced, it is repaired from the log at once,
-//! and the group is answered as if nothing had been. Where that fails too (a full disk), nothing
-//! can be decided over an index that lacks those events: the group is told that it is not
-//! known what became of it, and the groups after it are refused until a repair works, which
-//! they try themselves. No restart is needed.
+//! and the group is answered as if nothing had been. Where that fails too, nothing can be decided
+//! over an index that lacks those events: the group is told that it is not known what became of
+//! it, and the groups after it are refused until a repair works, which they try themselves. No
+//! restart is needed. A full disk does not come to that: the index goes on in memory, and it is
+//! the log that refuses.
 
 mod bootstrap;
 mod decide;
@@ -149,22 +150,16 @@ struct Dispatcher {
 /// Why the index could not be repaired.
 struct Failure {
     tried_at: Instant,
-    is_full: bool,
     reason: String,
 }
 
 impl Failure {
     fn new(error: &IndexError) -> Self {
-        let (is_full, reason) = (error.is_full(), format!("the index failed: {error}"));
-        Self { tried_at: Instant::now(), is_full, reason }
+        Self { tried_at: Instant::now(), reason: format!("the index failed: {error}") }
     }
 
     fn refusal(&self) -> CommandError {
-        if self.is_full {
-            CommandError::DiskFull
-        } else {
-            CommandError::Unavailable(self.reason.clone())
-        }
+        CommandError::Unavailable(self.reason.clone())
     }
 }
 
@@ -232,8 +227,7 @@ impl Dispatcher {
             tracing::error!(%error, "the index failed; no change is taken until it is repaired");
             let failure = Failure::new(&error);
             for (answer, _) in answers {
-                let unknown = CommandError::Unavailable(failure.reason.clone());
-                let _caller_left = answer.send(Err(unknown));
+                let _caller_left = answer.send(Err(failure.refusal()));
             }
             return Some(failure);
         }

@@ -17,6 +17,8 @@ pub struct Faults {
     pub gives_up: AtomicBool,
     /// No store can be opened: the disk is still full.
     pub disk_is_full: AtomicBool,
+    /// No store can be opened, for another reason.
+    pub cannot_open: AtomicBool,
     /// Reading a store fails.
     pub reads_fail: AtomicBool,
     /// How many stores were opened.
@@ -36,6 +38,9 @@ impl Stores for FaultyStores {
     fn open(&self, folder: &Path) -> Result<Box<dyn Store>, IndexError> {
         if self.0.disk_is_full.load(Ordering::SeqCst) {
             return Err(full());
+        }
+        if self.0.cannot_open.load(Ordering::SeqCst) {
+            return Err(IndexError::Broken("a test"));
         }
         self.0.opened.fetch_add(1, Ordering::SeqCst);
         let store = SledStores.open(folder)?;

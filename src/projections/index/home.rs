@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::build::Job;
 use super::layers::{Base, Layers};
+use super::memory::MemoryStore;
 use super::meta::Meta;
 use super::pending::Pending;
 use super::store::{SledStores, Store, Stores};
@@ -126,12 +127,33 @@ impl Home {
                 }
             }
         }
+        let base = base.or_else(|| found.as_ref().and_then(|layers| layers.base().cloned()));
+        let opened = self.open_over(log, found, base.clone(), goes_on);
+        let layers = match opened {
+            Err(error) if error.is_full() => {
+                let layers = Arc::new(self.stopgap(log, base)?);
+                catch_up(&layers, log, log.end())?;
+                layers
+            }
+            opened => opened?,
+        };
+        self.sweep(&layers);
+        Ok(layers)
+    }
+
+    /// Brings what was found up to the end of the log, or what is begun over the base.
+    fn open_over(
+        &self,
+        log: &Log,
+        found: Option<Layers>,
+        base: Option<Arc<Base>>,
+        goes_on: GoesOn<'_>,
+    ) -> Result<Arc<Layers>, IndexError> {
         let layers = match found {
             Some(layers) if !self.is_base_due(log.end() - layers.applied(), layers.base()) => {
                 layers
             }
             Some(layers) => {
-                let base = layers.base().cloned();
                 let_go(layers.into_parts().0);
                 self.begin(log, base, goes_on)?
             }
@@ -139,7 +161,6 @@ impl Home {
         };
         let layers = Arc::new(layers);
         catch_up(&layers, log, log.end())?;
-        self.sweep(&layers);
         Ok(layers)
     }
 
@@ -217,6 +238,14 @@ impl Home {
             remove(&path);
         }
         layers
+    }
+
+    /// A fresh overlay in memory, over a base: for as long as the disk has no room.
+    pub fn stopgap(&self, log: &Log, base: Option<Arc<Base>>) -> Result<Layers, IndexError> {
+        tracing::warn!("the disk is full: what is beyond the index's base is held in memory");
+        let path = self.overlay_path(self.number());
+        let layers = Layers::begin(Box::new(MemoryStore::default()), &path, log.id(), base)?;
+        Ok(layers.into_stopgap())
     }
 
     fn open_overlay(&self, number: u64, log: &Log) -> Result<Layers, IndexError> {

@@ -11,14 +11,15 @@ use crate::log::Log;
 use crate::projections::stand_back;
 
 /// How often the keeper looks whether there is something to do.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long it waits after a failure before it tries again; twice as long after each further one.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const TRY_AGAIN_AFTER_MAX: Duration = Duration::from_secs(64);
 
-/// A thread that makes a new base when one is due, repairs what readers have found damaged, reads
-/// each base once for damage that nobody has met, and takes away what is read no more. Redirects
-/// go before it.
+/// A thread that makes a new base when one is due, replaces a store that has given up, repairs
+/// what readers have found damaged, reads each base once for damage that nobody has met, brings a
+/// stopgap to the disk once there is room, and takes away what is read no more. Redirects go
+/// before it.
 pub struct Keeper {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<()>,
@@ -87,6 +88,11 @@ impl Keeping {
                 drop(layers);
                 return self.mend(damage, goes_on);
             }
+        }
+        if layers.is_stopgap() {
+            let base = layers.base().cloned();
+            drop(layers);
+            return self.index.replace_overlay(&self.log, base);
         }
         if self.index.is_base_due() {
             drop(layers);

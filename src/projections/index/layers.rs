@@ -47,6 +47,8 @@ pub struct Layers {
     /// at what has long expired; only the writer uses it.
     expiry_floor_ms: AtomicU64,
     damage: AtomicU8,
+    /// The overlay is in memory, for want of room on the disk.
+    is_stopgap: bool,
 }
 
 impl Layers {
@@ -98,7 +100,18 @@ impl Layers {
             meta: Mutex::new(meta),
             expiry_floor_ms: AtomicU64::new(0),
             damage: AtomicU8::new(Damage::None as u8),
+            is_stopgap: false,
         }
+    }
+
+    /// The same, said to be of memory.
+    pub fn into_stopgap(self) -> Self {
+        Self { is_stopgap: true, ..self }
+    }
+
+    /// Whether the overlay is in memory, for want of room on the disk.
+    pub const fn is_stopgap(&self) -> bool {
+        self.is_stopgap
     }
 
     /// The offset of the last event that these layers reflect.
@@ -127,8 +140,11 @@ impl Layers {
         (self.overlay, self.folder, self.base)
     }
 
-    /// What is known to be wrong with the layers.
+    /// Asks the overlay's store how it is, and says what is known to be wrong with the layers.
     pub fn damage(&self) -> Damage {
+        if let Err(error) = self.overlay.health() {
+            self.met(error);
+        }
         match self.damage.load(Ordering::Acquire) {
             0 => Damage::None,
             1 => Damage::Overlay,

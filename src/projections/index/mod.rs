@@ -32,6 +32,7 @@ mod home;
 mod keeper;
 mod keys;
 mod layers;
+mod memory;
 mod merged;
 mod meta;
 mod pending;
@@ -63,7 +64,7 @@ use crate::domain::link::Link;
 use crate::domain::token::Token;
 use crate::log::Log;
 use home::{GoesOn, Home};
-use layers::{Damage, Layers};
+use layers::{Base, Damage, Layers};
 
 /// How the index is kept; tests and measurements choose other numbers.
 #[derive(Debug, Clone, Copy)]
@@ -208,11 +209,11 @@ impl Index {
     }
 
     /// Puts a fresh overlay in the place of one that has failed, over the same base, and brings it
-    /// up to what the log has synced. Readers go on meanwhile.
+    /// up to what the log has synced. Readers go on meanwhile. Where the disk has no room for it,
+    /// it is held in memory until the keeper finds some.
     ///
     /// # Errors
-    /// Where that fails too (a full disk, mostly): then all stays as it is, and it may be tried
-    /// again.
+    /// Where that fails too: then all stays as it is, and it may be tried again.
     pub fn repair(&self, log: &Log) -> Result<(), IndexError> {
         let failed = self.layers.load_full();
         let _repair = self.repair.lock().unwrap_or_else(PoisonError::into_inner);
@@ -221,6 +222,14 @@ impl Index {
         }
         let base = failed.base().cloned().filter(|_| failed.damage() != Damage::Unknown);
         drop(failed);
+        match self.replace_overlay(log, base.clone()) {
+            Err(error) if error.is_full() => self.take_over(self.home.stopgap(log, base)?, log),
+            replaced => replaced,
+        }
+    }
+
+    /// Begins a fresh overlay on the disk, or a new base if one is due.
+    fn replace_overlay(&self, log: &Log, base: Option<Arc<Base>>) -> Result<(), IndexError> {
         let layers = self.home.begin(log, base, &|_, _| true)?;
         self.take_over(layers, log)
     }

@@ -34,14 +34,49 @@ fn a_store_that_has_given_up_is_replaced() {
         assert!(failed.is_full(), "{failed}");
         assert_eq!(index.applied(), early.len() as u64);
 
-        faults.disk_is_full.store(true, Ordering::SeqCst);
-        assert!(index.repair(&place.log).unwrap_err().is_full());
+        faults.cannot_open.store(true, Ordering::SeqCst);
+        assert!(index.repair(&place.log).is_err());
         assert_eq!(index.digest().unwrap(), Map::of(early).digest(), "readers go on");
 
-        faults.disk_is_full.store(false, Ordering::SeqCst);
+        faults.cannot_open.store(false, Ordering::SeqCst);
         index.repair(&place.log).unwrap();
         assert_eq!(index.applied(), place.log.end());
         assert_eq!(index.digest().unwrap(), Map::of(&events).digest());
+    }
+}
+
+/// While the disk is full the overlay is in memory, also after a start, and goes back to the disk.
+#[test]
+fn a_full_disk_is_bridged_in_memory() {
+    let events = of_seed(28, 180);
+    let third = events.len() / 3;
+    for has_base in [false, true] {
+        let place = Place::with(&events[..third]);
+        let faults = Arc::new(Faults::default());
+        let index = faults::open(&place.index(), &place.log, &faults, NO_BASES).unwrap();
+        if has_base {
+            index.renew(&place.log, &|_, _| true).unwrap();
+        }
+        faults.disk_is_full.store(true, Ordering::SeqCst);
+        faults.gives_up.store(true, Ordering::SeqCst);
+        write(&index, &place.log, &events[third..2 * third]).unwrap_err();
+        index.repair(&place.log).unwrap();
+        assert!(index.layers.load().is_stopgap());
+        write(&index, &place.log, &events[2 * third..]).unwrap();
+        let expected = Map::of(&events).digest();
+        assert_eq!(index.digest().unwrap(), expected);
+        drop(index);
+
+        let index = faults::open(&place.index(), &place.log, &faults, NO_BASES).unwrap();
+        assert!(index.layers.load().is_stopgap());
+        assert_eq!(index.digest().unwrap(), expected);
+        let (index, log) = (Arc::new(index), Arc::clone(&place.log));
+        let keeper = Keeper::start(Arc::clone(&index), log).unwrap();
+        faults.disk_is_full.store(false, Ordering::SeqCst);
+        eventually("room", || !index.layers.load().is_stopgap());
+        keeper.stop();
+        assert_eq!(index.digest().unwrap(), expected);
+        assert_eq!(place.names("overlay-").len(), 1);
     }
 }
 
