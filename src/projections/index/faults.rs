@@ -21,6 +21,8 @@ pub struct Faults {
     pub cannot_open: AtomicBool,
     /// Reading a store fails.
     pub reads_fail: AtomicBool,
+    /// A store that has given up can't be read either.
+    pub gives_up_reads: AtomicBool,
     /// How many stores were opened.
     pub opened: AtomicUsize,
 }
@@ -57,6 +59,10 @@ impl Store for FaultyStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
         if self.faults.reads_fail.load(Ordering::SeqCst) {
             return Err(IndexError::Broken("a test"));
+        }
+        let may_fail = self.faults.gives_up_reads.load(Ordering::SeqCst);
+        if may_fail && self.has_given_up.load(Ordering::SeqCst) {
+            return Err(full());
         }
         self.store.get(key)
     }

@@ -7,7 +7,8 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 use super::merged::Merged;
 use super::meta::{Meta, Sum};
@@ -47,6 +48,8 @@ pub struct Layers {
     /// at what has long expired; only the writer uses it.
     expiry_floor_ms: AtomicU64,
     damage: AtomicU8,
+    /// When the damage was first met.
+    failed_at: OnceLock<Instant>,
     /// The overlay is in memory, for want of room on the disk.
     is_stopgap: bool,
 }
@@ -100,6 +103,7 @@ impl Layers {
             meta: Mutex::new(meta),
             expiry_floor_ms: AtomicU64::new(0),
             damage: AtomicU8::new(Damage::None as u8),
+            failed_at: OnceLock::new(),
             is_stopgap: false,
         }
     }
@@ -159,9 +163,15 @@ impl Layers {
             _ => Damage::Unknown,
         };
         if self.damage.fetch_max(damage as u8, Ordering::AcqRel) < damage as u8 {
+            self.failed_at.get_or_init(Instant::now);
             tracing::error!(%error, "the index is damaged and is to be repaired from the log");
         }
         error
+    }
+
+    /// When the layers were first found damaged.
+    pub fn failed_at(&self) -> Option<Instant> {
+        self.failed_at.get().copied()
     }
 
     /// The value of a key of those that are looked up.

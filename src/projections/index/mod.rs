@@ -48,6 +48,7 @@ mod tests;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
@@ -101,6 +102,9 @@ impl Tuning {
     }
 }
 
+/// How long readers wait for layers that take the place of failed ones.
+const SUCCESSOR_WAIT: Duration = Duration::from_millis(500);
+
 /// The base below the index, for those who watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BaseStatus {
@@ -126,8 +130,16 @@ pub struct Index {
 }
 
 impl Read for Index {
+    /// A store that has given up is about to be replaced: for that a reader waits a moment.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
-        self.layers.load().get(key)
+        let layers = self.layers.load();
+        match layers.get(key) {
+            Err(IndexError::Store(error)) => match self.successor(&layers) {
+                Some(layers) => layers.get(key),
+                None => Err(error.into()),
+            },
+            got => got,
+        }
     }
 
     fn met(&self, error: IndexError) -> IndexError {
@@ -181,6 +193,21 @@ impl Index {
             true
         })?;
         Ok(Self::over(home, layers))
+    }
+
+    /// The layers that take the place of failed ones, if they come soon. All readers together wait
+    /// no longer than that for the same ones: then they are told the error at once.
+    fn successor(&self, failed: &Arc<Layers>) -> Option<Arc<Layers>> {
+        loop {
+            let layers = self.layers.load_full();
+            if !Arc::ptr_eq(&layers, failed) {
+                return Some(layers);
+            }
+            if failed.failed_at()?.elapsed() >= SUCCESSOR_WAIT {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Starts to gather events over what is applied.

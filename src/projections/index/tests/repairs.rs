@@ -219,6 +219,29 @@ fn the_keeper_finds_damage_that_nobody_has_met_and_makes_bases_when_due() {
     keeper.stop();
 }
 
+/// sled refuses some reads too once it has given up: who comes then waits for the repair.
+#[test]
+fn a_reader_waits_for_the_repair_and_is_told_when_it_does_not_come() {
+    let events = of_seed(29, 100);
+    let place = Place::with(&events);
+    let faults = Arc::new(Faults::default());
+    let index = faults::open(&place.index(), &place.log, &faults, NO_BASES).unwrap();
+    let index = Arc::new(index);
+    let wanted = Map::of(&events);
+    let (key, value) = wanted.0.iter().find(|(key, _)| key[0] == b'l').unwrap();
+    faults.gives_up.store(true, Ordering::SeqCst);
+    faults.gives_up_reads.store(true, Ordering::SeqCst);
+    index.layers.load().apply(super::super::store::Changes::new(), 1).unwrap_err();
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| index.get(key));
+        index.repair(&place.log).unwrap();
+        assert_eq!(reader.join().unwrap().unwrap().as_ref(), Some(value));
+    });
+    faults.gives_up.store(true, Ordering::SeqCst);
+    index.layers.load().apply(super::super::store::Changes::new(), 1).unwrap_err();
+    assert!(index.get(key).is_err());
+}
+
 #[test]
 fn cached_redirects_go_on_while_the_store_fails() {
     let events = of_seed(27, 100);
