@@ -178,7 +178,11 @@ impl Dispatcher {
     fn run(mut self, mut submissions: mpsc::Receiver<Submission>) {
         let mut waiting = Vec::with_capacity(GROUP_LEN);
         while submissions.blocking_recv_many(&mut waiting, GROUP_LEN) > 0 {
-            self.failure = self.failure.take().and_then(|failure| self.try_again(failure));
+            self.failure = match self.failure.take() {
+                Some(failure) => self.try_again(failure),
+                None if self.index.has_given_up() => self.repair(),
+                None => None,
+            };
             if let Some(failure) = &self.failure {
                 for submission in waiting.drain(..) {
                     let _caller_left = submission.answer.send(Err(failure.refusal()));
@@ -194,9 +198,13 @@ impl Dispatcher {
         if failure.tried_at.elapsed() < REPAIR_EVERY {
             return Some(failure);
         }
+        self.repair()
+    }
+
+    fn repair(&self) -> Option<Failure> {
         match self.index.repair(&self.log) {
             Ok(()) => {
-                tracing::info!("the index is repaired; changes are taken again");
+                tracing::info!("the index is repaired; changes are taken");
                 None
             }
             Err(error) => Some(Failure::new(&error)),

@@ -210,6 +210,12 @@ impl Index {
         }
     }
 
+    /// Whether the overlay's store takes no more and may refuse to be read:
+    /// [`repair`](Self::repair) helps.
+    pub fn has_given_up(&self) -> bool {
+        self.layers.load().damage() == Damage::Overlay
+    }
+
     /// Starts to gather events over what is applied.
     pub fn begin(&self) -> Pending {
         Pending::new(self.layers.load_full())

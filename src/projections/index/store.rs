@@ -43,7 +43,8 @@ pub trait Stores: Send + Sync {
 /// sled 0.34: one tree, so that a batch is atomic over all of it.
 struct Sled {
     tree: sled::Db,
-    /// Shared with the tree's own: it tells of a write that failed behind the tree's back.
+    /// Shared with the tree's own: it tells of a write that failed behind the tree's back. That
+    /// is not in sled's documentation, but it is public in the version that is used.
     config: sled::Config,
 }
 
