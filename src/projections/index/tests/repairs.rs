@@ -167,9 +167,10 @@ fn an_index_ahead_of_its_log_is_not_opened_but_can_be_made_anew() {
             }
             assert!(Index::open(&place.index(), &log).is_err(), "the base alone is ahead too");
         }
-        let told = std::sync::atomic::AtomicU64::new(0);
-        let progress = |done, total| told.store(total - done, Ordering::SeqCst);
+        let left = std::sync::atomic::AtomicU64::new(u64::MAX);
+        let progress = |done, total| left.store(total - done, Ordering::SeqCst);
         let index = Index::rebuild_folder(&place.index(), &log, &progress).unwrap();
+        assert_eq!(left.into_inner(), 0, "in the end nothing is left");
         assert_eq!(index.digest().unwrap(), Map::of(&events[..half]).digest());
     }
 }
