@@ -10,10 +10,11 @@
 //! told that there is none.
 //!
 //! Where the index does not take what the log has synced, it is repaired from the log at once,
-//! and the group is answered as if nothing had been. Where that fails too (a full disk), nothing
-//! can be decided over an index that lacks those events: the group is told that it is not
-//! known what became of it, and the groups after it are refused until a repair works, which
-//! they try themselves. No restart is needed.
+//! and the group is answered as if nothing had been. Where that fails too, nothing can be decided
+//! over an index that lacks those events: the group is told that it is not known what became of
+//! it, and the groups after it are refused until a repair works, which they try themselves. No
+//! restart is needed. A full disk does not come to that: the index goes on in memory, and it is
+//! the log that refuses.
 
 mod bootstrap;
 mod decide;
@@ -149,22 +150,16 @@ struct Dispatcher {
 /// Why the index could not be repaired.
 struct Failure {
     tried_at: Instant,
-    is_full: bool,
     reason: String,
 }
 
 impl Failure {
     fn new(error: &IndexError) -> Self {
-        let (is_full, reason) = (error.is_full(), format!("the index failed: {error}"));
-        Self { tried_at: Instant::now(), is_full, reason }
+        Self { tried_at: Instant::now(), reason: format!("the index failed: {error}") }
     }
 
     fn refusal(&self) -> CommandError {
-        if self.is_full {
-            CommandError::DiskFull
-        } else {
-            CommandError::Unavailable(self.reason.clone())
-        }
+        CommandError::Unavailable(self.reason.clone())
     }
 }
 
@@ -182,7 +177,11 @@ impl Dispatcher {
     fn run(mut self, mut submissions: mpsc::Receiver<Submission>) {
         let mut waiting = Vec::with_capacity(GROUP_LEN);
         while submissions.blocking_recv_many(&mut waiting, GROUP_LEN) > 0 {
-            self.failure = self.failure.take().and_then(|failure| self.try_again(failure));
+            self.failure = match self.failure.take() {
+                Some(failure) => self.try_again(failure),
+                None if self.index.has_given_up() => self.repair(),
+                None => None,
+            };
             if let Some(failure) = &self.failure {
                 for submission in waiting.drain(..) {
                     let _caller_left = submission.answer.send(Err(failure.refusal()));
@@ -198,9 +197,13 @@ impl Dispatcher {
         if failure.tried_at.elapsed() < REPAIR_EVERY {
             return Some(failure);
         }
+        self.repair()
+    }
+
+    fn repair(&self) -> Option<Failure> {
         match self.index.repair(&self.log) {
             Ok(()) => {
-                tracing::info!("the index is repaired; changes are taken again");
+                tracing::info!("the index is repaired; changes are taken");
                 None
             }
             Err(error) => Some(Failure::new(&error)),
@@ -231,8 +234,7 @@ impl Dispatcher {
             tracing::error!(%error, "the index failed; no change is taken until it is repaired");
             let failure = Failure::new(&error);
             for (answer, _) in answers {
-                let unknown = CommandError::Unavailable(failure.reason.clone());
-                let _caller_left = answer.send(Err(unknown));
+                let _caller_left = answer.send(Err(failure.refusal()));
             }
             return Some(failure);
         }

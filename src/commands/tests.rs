@@ -75,26 +75,37 @@ fn a_store_that_gives_up_costs_no_answer() {
 }
 
 #[test]
-fn a_full_disk_refuses_changes_and_none_is_lost_or_needs_a_restart() {
+fn an_index_that_cannot_be_repaired_refuses_changes_until_it_can() {
     let writer = Writer::new();
     writer.create("before").unwrap();
     writer.faults.gives_up.store(true, Ordering::SeqCst);
-    writer.faults.disk_is_full.store(true, Ordering::SeqCst);
+    writer.faults.cannot_open.store(true, Ordering::SeqCst);
     // Logged, but not applied: what became of it is not known yet.
     assert!(matches!(writer.create("during"), Err(CommandError::Unavailable(_))));
-    assert!(matches!(writer.create("after"), Err(CommandError::DiskFull)));
+    assert!(matches!(writer.create("after"), Err(CommandError::Unavailable(_))));
     assert_eq!(writer.log.end(), 2, "what is refused is not logged");
     assert!(writer.index.slug("", "before").unwrap().is_some());
 
-    writer.faults.disk_is_full.store(false, Ordering::SeqCst);
+    writer.faults.cannot_open.store(false, Ordering::SeqCst);
     let refused = loop {
         match writer.create("during") {
-            Err(CommandError::DiskFull) => {}
+            Err(CommandError::Unavailable(_)) => {}
             other => break other.unwrap_err(),
         }
     };
     assert!(matches!(refused, CommandError::Refused(DomainError::SlugTaken(_))), "{refused}");
     assert_eq!(writer.create("after").unwrap().offset, 3);
+}
+
+#[test]
+fn a_full_disk_of_the_index_alone_costs_no_answer() {
+    let writer = Writer::new();
+    writer.create("before").unwrap();
+    writer.faults.gives_up.store(true, Ordering::SeqCst);
+    writer.faults.disk_is_full.store(true, Ordering::SeqCst);
+    assert_eq!(writer.create("during").unwrap().offset, 2);
+    assert_eq!(writer.create("after").unwrap().offset, 3);
+    assert!(writer.index.slug("", "before").unwrap().is_some());
 }
 
 /// More clients at once than the queue has places: each gets an answer, and one the slug.

@@ -96,6 +96,16 @@ fn a_stop_in_order_leaves_nothing_to_do() {
     Options::at(&data).start().await_clicks(&link, 50);
 }
 
+/// All the files below a folder.
+fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        if path.is_dir() { files.extend(self::files(&path)) } else { files.push(path) }
+    }
+    files
+}
+
 #[test]
 fn an_index_that_is_gone_or_garbage_is_rebuilt() {
     let server = Options::links_only().public_url("https://sho.rt").start();
@@ -111,17 +121,15 @@ fn an_index_that_is_gone_or_garbage_is_rebuilt() {
 
     for damage in ["gone", "garbage", "cut"] {
         let index = data.path().join("index");
+        assert!(!files(&index).is_empty());
         match damage {
             "gone" => fs::remove_dir_all(&index).unwrap(),
             _ => {
-                for entry in fs::read_dir(&index).unwrap().map(Result::unwrap) {
-                    if entry.path().is_file() {
-                        let bytes = fs::read(entry.path()).unwrap();
-                        let cut = bytes[..bytes.len() / 2].to_vec();
-                        let garbage = vec![0xA5; bytes.len()];
-                        fs::write(entry.path(), if damage == "cut" { cut } else { garbage })
-                            .unwrap();
-                    }
+                for path in files(&index) {
+                    let bytes = fs::read(&path).unwrap();
+                    let cut = bytes[..bytes.len() / 2].to_vec();
+                    let garbage = vec![0xA5; bytes.len()];
+                    fs::write(&path, if damage == "cut" { cut } else { garbage }).unwrap();
                 }
             }
         }

@@ -17,8 +17,12 @@ pub struct Faults {
     pub gives_up: AtomicBool,
     /// No store can be opened: the disk is still full.
     pub disk_is_full: AtomicBool,
+    /// No store can be opened, for another reason.
+    pub cannot_open: AtomicBool,
     /// Reading a store fails.
     pub reads_fail: AtomicBool,
+    /// A store that has given up can't be read either.
+    pub gives_up_reads: AtomicBool,
     /// How many stores were opened.
     pub opened: AtomicUsize,
 }
@@ -37,6 +41,9 @@ impl Stores for FaultyStores {
         if self.0.disk_is_full.load(Ordering::SeqCst) {
             return Err(full());
         }
+        if self.0.cannot_open.load(Ordering::SeqCst) {
+            return Err(IndexError::Broken("a test"));
+        }
         self.0.opened.fetch_add(1, Ordering::SeqCst);
         let store = SledStores.open(folder)?;
         let (faults, has_given_up) = (Arc::clone(&self.0), AtomicBool::new(false));
@@ -52,6 +59,10 @@ impl Store for FaultyStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
         if self.faults.reads_fail.load(Ordering::SeqCst) {
             return Err(IndexError::Broken("a test"));
+        }
+        let may_fail = self.faults.gives_up_reads.load(Ordering::SeqCst);
+        if may_fail && self.has_given_up.load(Ordering::SeqCst) {
+            return Err(full());
         }
         self.store.get(key)
     }

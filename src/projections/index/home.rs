@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::build::Job;
 use super::layers::{Base, Layers};
+use super::memory::MemoryStore;
 use super::meta::Meta;
 use super::pending::Pending;
 use super::store::{SledStores, Store, Stores};
@@ -88,13 +89,27 @@ impl Home {
         Ok(names)
     }
 
-    /// Opens what may be used, or begins anew, and brings it up to the end of the log.
-    pub fn open(&self, log: &Log, goes_on: GoesOn<'_>) -> Result<Arc<Layers>, IndexError> {
+    /// The overlays and the bases that there are; new ones will have higher numbers.
+    fn inventory(&self) -> Result<(Vec<u64>, Vec<u64>), IndexError> {
         fs::create_dir_all(&self.folder).map_err(IndexError::io(&self.folder))?;
         let (overlays, bases) = (self.numbers("overlay-")?, self.numbers("base-")?);
         let highest = overlays.iter().chain(&bases).max().copied().unwrap_or(0);
         self.next_number.fetch_max(highest.saturating_add(1), Ordering::Relaxed);
+        Ok((overlays, bases))
+    }
 
+    /// Makes all anew from the log as it is, and takes away what was there, ahead of it or not.
+    pub fn rebuild(&self, log: &Log, goes_on: GoesOn<'_>) -> Result<Arc<Layers>, IndexError> {
+        self.inventory()?;
+        let base = self.make_base(log, log.end(), None, goes_on)?;
+        let layers = Arc::new(self.begin_overlay(log, Some(base))?);
+        self.sweep(&layers);
+        Ok(layers)
+    }
+
+    /// Opens what may be used, or begins anew, and brings it up to the end of the log.
+    pub fn open(&self, log: &Log, goes_on: GoesOn<'_>) -> Result<Arc<Layers>, IndexError> {
+        let (overlays, bases) = self.inventory()?;
         let mut found = None;
         for number in overlays {
             found = noted(self.open_overlay(number, log), "an overlay of the index")?;
@@ -112,12 +127,33 @@ impl Home {
                 }
             }
         }
+        let base = base.or_else(|| found.as_ref().and_then(|layers| layers.base().cloned()));
+        let opened = self.open_over(log, found, base.clone(), goes_on);
+        let layers = match opened {
+            Err(error) if error.is_full() => {
+                let layers = Arc::new(self.stopgap(log, base)?);
+                catch_up(&layers, log, log.end())?;
+                layers
+            }
+            opened => opened?,
+        };
+        self.sweep(&layers);
+        Ok(layers)
+    }
+
+    /// Brings what was found up to the end of the log, or what is begun over the base.
+    fn open_over(
+        &self,
+        log: &Log,
+        found: Option<Layers>,
+        base: Option<Arc<Base>>,
+        goes_on: GoesOn<'_>,
+    ) -> Result<Arc<Layers>, IndexError> {
         let layers = match found {
             Some(layers) if !self.is_base_due(log.end() - layers.applied(), layers.base()) => {
                 layers
             }
             Some(layers) => {
-                let base = layers.base().cloned();
                 let_go(layers.into_parts().0);
                 self.begin(log, base, goes_on)?
             }
@@ -125,7 +161,6 @@ impl Home {
         };
         let layers = Arc::new(layers);
         catch_up(&layers, log, log.end())?;
-        self.sweep(&layers);
         Ok(layers)
     }
 
@@ -205,6 +240,14 @@ impl Home {
         layers
     }
 
+    /// A fresh overlay in memory, over a base: for as long as the disk has no room.
+    pub fn stopgap(&self, log: &Log, base: Option<Arc<Base>>) -> Result<Layers, IndexError> {
+        tracing::warn!("the disk is full: what is beyond the index's base is held in memory");
+        let path = self.overlay_path(self.number());
+        let layers = Layers::begin(Box::new(MemoryStore::default()), &path, log.id(), base)?;
+        Ok(layers.into_stopgap())
+    }
+
     fn open_overlay(&self, number: u64, log: &Log) -> Result<Layers, IndexError> {
         let path = self.overlay_path(number);
         let overlay = self.stores.open(&path)?;
@@ -261,13 +304,6 @@ impl Home {
             if !is_in_use && is_ours.into_iter().any(|prefix| name.starts_with(prefix)) {
                 remove(&path);
             }
-        }
-    }
-
-    /// Takes away all that there is, ahead of the log or not.
-    pub fn clear(&self) {
-        for name in self.names().unwrap_or_default() {
-            remove(&self.folder.join(name));
         }
     }
 }

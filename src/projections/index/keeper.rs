@@ -11,13 +11,15 @@ use crate::log::Log;
 use crate::projections::stand_back;
 
 /// How often the keeper looks whether there is something to do.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// How long it waits after a failure before it tries again.
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long it waits after a failure before it tries again; twice as long after each further one.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const TRY_AGAIN_AFTER_MAX: Duration = Duration::from_secs(64);
 
-/// A thread that makes a new base when one is due, repairs what readers have found damaged, reads
-/// each base once for damage that nobody has met, and takes away what is read no more. Redirects
-/// go before it.
+/// A thread that makes a new base when one is due, replaces a store that has given up, repairs
+/// what readers have found damaged, reads each base once for damage that nobody has met, brings a
+/// stopgap to the disk once there is room, and takes away what is read no more. Redirects go
+/// before it.
 pub struct Keeper {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<()>,
@@ -30,7 +32,8 @@ impl Keeper {
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new().name("index-keeper".to_owned()).spawn(move || {
             stand_back();
-            let mut keeping = Keeping { index, log, checked: None, again_at: None };
+            let (checked, again_at, wait) = (None, None, TRY_AGAIN_AFTER);
+            let mut keeping = Keeping { index, log, checked, again_at, wait };
             // A long work asks in between whether to go on.
             let goes_on = || !stopped.load(Ordering::Acquire);
             while goes_on() {
@@ -56,6 +59,7 @@ struct Keeping {
     checked: Option<u64>,
     /// When to try again after a failure.
     again_at: Option<Instant>,
+    wait: Duration,
 }
 
 impl Keeping {
@@ -65,11 +69,14 @@ impl Keeping {
             return;
         }
         self.again_at = None;
-        if let Err(error) = self.work(goes_on)
-            && !matches!(error, IndexError::Stopped)
-        {
-            tracing::warn!(%error, "the index could not be looked after; it is tried again");
-            self.again_at = Some(Instant::now() + TRY_AGAIN_AFTER);
+        match self.work(goes_on) {
+            Ok(()) => self.wait = TRY_AGAIN_AFTER,
+            Err(IndexError::Stopped) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the index could not be looked after; it is tried again");
+                self.again_at = Some(Instant::now() + self.wait);
+                self.wait = (self.wait * 2).min(TRY_AGAIN_AFTER_MAX);
+            }
         }
     }
 
@@ -81,6 +88,11 @@ impl Keeping {
                 drop(layers);
                 return self.mend(damage, goes_on);
             }
+        }
+        if layers.is_stopgap() {
+            let base = layers.base().cloned();
+            drop(layers);
+            return self.index.replace_overlay(&self.log, base);
         }
         if self.index.is_base_due() {
             drop(layers);

@@ -7,7 +7,8 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 use super::merged::Merged;
 use super::meta::{Meta, Sum};
@@ -47,6 +48,10 @@ pub struct Layers {
     /// at what has long expired; only the writer uses it.
     expiry_floor_ms: AtomicU64,
     damage: AtomicU8,
+    /// When the damage was first met.
+    failed_at: OnceLock<Instant>,
+    /// The overlay is in memory, for want of room on the disk.
+    is_stopgap: bool,
 }
 
 impl Layers {
@@ -98,7 +103,19 @@ impl Layers {
             meta: Mutex::new(meta),
             expiry_floor_ms: AtomicU64::new(0),
             damage: AtomicU8::new(Damage::None as u8),
+            failed_at: OnceLock::new(),
+            is_stopgap: false,
         }
+    }
+
+    /// The same, said to be of memory.
+    pub fn into_stopgap(self) -> Self {
+        Self { is_stopgap: true, ..self }
+    }
+
+    /// Whether the overlay is in memory, for want of room on the disk.
+    pub const fn is_stopgap(&self) -> bool {
+        self.is_stopgap
     }
 
     /// The offset of the last event that these layers reflect.
@@ -127,8 +144,11 @@ impl Layers {
         (self.overlay, self.folder, self.base)
     }
 
-    /// What is known to be wrong with the layers.
+    /// Asks the overlay's store how it is, and says what is known to be wrong with the layers.
     pub fn damage(&self) -> Damage {
+        if let Err(error) = self.overlay.health() {
+            self.met(error);
+        }
         match self.damage.load(Ordering::Acquire) {
             0 => Damage::None,
             1 => Damage::Overlay,
@@ -143,13 +163,20 @@ impl Layers {
             _ => Damage::Unknown,
         };
         if self.damage.fetch_max(damage as u8, Ordering::AcqRel) < damage as u8 {
+            self.failed_at.get_or_init(Instant::now);
             tracing::error!(%error, "the index is damaged and is to be repaired from the log");
         }
         error
     }
 
-    /// The value of a key.
+    /// When the layers were first found damaged.
+    pub fn failed_at(&self) -> Option<Instant> {
+        self.failed_at.get().copied()
+    }
+
+    /// The value of a key of those that are looked up.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        debug_assert!(key.first().is_some_and(|letter| keys::LOOKED_UP.contains(letter)));
         let over = self.overlay.get(key).and_then(|value| value.map(untagged).transpose());
         match (over.map_err(|error| self.met(error))?, &self.base) {
             (Some(value), _) => Ok(value),

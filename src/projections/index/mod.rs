@@ -32,6 +32,7 @@ mod home;
 mod keeper;
 mod keys;
 mod layers;
+mod memory;
 mod merged;
 mod meta;
 mod pending;
@@ -48,6 +49,7 @@ mod tests;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
@@ -65,7 +67,7 @@ use crate::domain::link::Link;
 use crate::domain::token::Token;
 use crate::log::Log;
 use home::{GoesOn, Home};
-use layers::{Damage, Layers};
+use layers::{Base, Damage, Layers};
 
 /// How the index is kept; tests and measurements choose other numbers.
 #[derive(Debug, Clone, Copy)]
@@ -102,6 +104,9 @@ impl Tuning {
     }
 }
 
+/// How long readers wait for layers that take the place of failed ones.
+const SUCCESSOR_WAIT: Duration = Duration::from_millis(500);
+
 /// The base below the index, for those who watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BaseStatus {
@@ -127,8 +132,16 @@ pub struct Index {
 }
 
 impl Read for Index {
+    /// A store that has given up is about to be replaced: for that a reader waits a moment.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
-        self.layers.load().get(key)
+        let layers = self.layers.load();
+        match layers.get(key) {
+            Err(IndexError::Store(error)) => match self.successor(&layers) {
+                Some(layers) => layers.get(key),
+                None => Err(error.into()),
+            },
+            got => got,
+        }
     }
 
     fn met(&self, error: IndexError) -> IndexError {
@@ -154,36 +167,55 @@ impl Index {
 
     fn open_while(home: Home, log: &Log, goes_on: GoesOn<'_>) -> Result<Self, IndexError> {
         let layers = home.open(log, goes_on)?;
-        Ok(Self {
+        Ok(Self::over(home, layers))
+    }
+
+    fn over(home: Home, layers: Arc<Layers>) -> Self {
+        Self {
             home,
             layers: ArcSwap::new(layers),
             redirects: cache::Redirects::new(),
             writer: Mutex::new(()),
             repair: Mutex::new(()),
             retired: Mutex::new(Vec::new()),
-        })
+        }
     }
 
     /// Makes the index in `folder` anew from the log as it is, whatever lies there, and opens it:
-    /// for use without a service. `progress` hears how much of how much is done.
+    /// for use without a service. `progress` hears how much of how much is done. What lay there
+    /// goes once the new index is whole.
     pub fn rebuild_folder(
         folder: &Path,
         log: &Log,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Self, IndexError> {
-        Self::rebuild_at(Home::new(folder), log, progress)
-    }
-
-    fn rebuild_at(
-        home: Home,
-        log: &Log,
-        progress: &(dyn Fn(u64, u64) + Sync),
-    ) -> Result<Self, IndexError> {
-        home.clear();
-        Self::open_while(home, log, &|done, total| {
+        let home = Home::new(folder);
+        let layers = home.rebuild(log, &|done, total| {
             progress(done, total);
             true
-        })
+        })?;
+        Ok(Self::over(home, layers))
+    }
+
+    /// The layers that take the place of failed ones, if they come soon. All readers together wait
+    /// no longer than that for the same ones: then they are told the error at once.
+    fn successor(&self, failed: &Arc<Layers>) -> Option<Arc<Layers>> {
+        loop {
+            let layers = self.layers.load_full();
+            if !Arc::ptr_eq(&layers, failed) {
+                return Some(layers);
+            }
+            if failed.failed_at()?.elapsed() >= SUCCESSOR_WAIT {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Whether the overlay's store takes no more and may refuse to be read:
+    /// [`repair`](Self::repair) helps.
+    pub fn has_given_up(&self) -> bool {
+        self.layers.load().damage() == Damage::Overlay
     }
 
     /// Starts to gather events over what is applied.
@@ -212,11 +244,11 @@ impl Index {
     }
 
     /// Puts a fresh overlay in the place of one that has failed, over the same base, and brings it
-    /// up to what the log has synced. Readers go on meanwhile.
+    /// up to what the log has synced. Readers go on meanwhile. Where the disk has no room for it,
+    /// it is held in memory until the keeper finds some.
     ///
     /// # Errors
-    /// Where that fails too (a full disk, mostly): then all stays as it is, and it may be tried
-    /// again.
+    /// Where that fails too: then all stays as it is, and it may be tried again.
     pub fn repair(&self, log: &Log) -> Result<(), IndexError> {
         let failed = self.layers.load_full();
         let _repair = self.repair.lock().unwrap_or_else(PoisonError::into_inner);
@@ -225,6 +257,14 @@ impl Index {
         }
         let base = failed.base().cloned().filter(|_| failed.damage() != Damage::Unknown);
         drop(failed);
+        match self.replace_overlay(log, base.clone()) {
+            Err(error) if error.is_full() => self.take_over(self.home.stopgap(log, base)?, log),
+            replaced => replaced,
+        }
+    }
+
+    /// Begins a fresh overlay on the disk, or a new base if one is due.
+    fn replace_overlay(&self, log: &Log, base: Option<Arc<Base>>) -> Result<(), IndexError> {
         let layers = self.home.begin(log, base, &|_, _| true)?;
         self.take_over(layers, log)
     }

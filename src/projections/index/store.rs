@@ -28,6 +28,10 @@ pub trait Store: Send + Sync {
     fn rows(&self, range: KeyRange, is_back: bool) -> Rows<'_>;
     /// Waits until what was applied is on disk.
     fn flush(&self) -> Result<(), IndexError>;
+    /// Why the store has given up, if it has.
+    fn health(&self) -> Result<(), IndexError> {
+        Ok(())
+    }
 }
 
 /// Opens stores; sled's but for tests, which make theirs fail.
@@ -39,6 +43,9 @@ pub trait Stores: Send + Sync {
 /// sled 0.34: one tree, so that a batch is atomic over all of it.
 struct Sled {
     tree: sled::Db,
+    /// Shared with the tree's own: it tells of a write that failed behind the tree's back. That
+    /// is not in sled's documentation, but it is public in the version that is used.
+    config: sled::Config,
 }
 
 /// Stores of sled's.
@@ -46,14 +53,10 @@ pub struct SledStores;
 
 impl Stores for SledStores {
     fn open(&self, folder: &Path) -> Result<Box<dyn Store>, IndexError> {
-        let tree = caught(|| {
-            sled::Config::new()
-                .path(folder)
-                .cache_capacity(CACHE_BYTES)
-                .flush_every_ms(Some(500))
-                .open()
-        })?;
-        Ok(Box::new(Sled { tree }))
+        let config =
+            sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(Some(500));
+        let tree = caught(|| config.open())?;
+        Ok(Box::new(Sled { tree, config }))
     }
 }
 
@@ -100,6 +103,10 @@ impl Store for Sled {
 
     fn flush(&self) -> Result<(), IndexError> {
         caught(|| self.tree.flush()).map(drop)
+    }
+
+    fn health(&self) -> Result<(), IndexError> {
+        Ok(self.config.global_error()?)
     }
 }
 

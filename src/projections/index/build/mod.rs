@@ -25,8 +25,10 @@ use state::Building;
 
 /// How much a memtable takes at most; there may be two.
 const MEMTABLE_BYTES: usize = 64 << 20;
-/// How many events the reading thread hands on at a time, and how many such batches may wait.
+/// How many events the reading thread hands on at a time, of how many bytes, and how many such
+/// batches may wait.
 const BATCH_EVENTS: usize = 512;
+const BATCH_BYTES: usize = 1 << 20;
 const BATCHES_WAITING: usize = 8;
 
 /// What is to be built, and where.
@@ -112,8 +114,13 @@ impl<'a> Job<'a> {
         };
         let mut next = || -> Result<Vec<Envelope>, IndexError> {
             let mut batch = Vec::with_capacity(BATCH_EVENTS);
-            while batch.len() < BATCH_EVENTS && reader.next_offset() <= self.upto {
+            let mut bytes = 0;
+            while batch.len() < BATCH_EVENTS && bytes < BATCH_BYTES {
+                if reader.next_offset() > self.upto {
+                    break;
+                }
                 let Some(record) = reader.next_record()? else { break };
+                bytes += record.payload.len();
                 batch.push(Envelope::decode(record.payload.as_ref())?);
             }
             Ok(batch)
@@ -159,7 +166,9 @@ impl<'a> Job<'a> {
             let merged = u128::from(events) * u128::from(read) / u128::from(entries.max(1));
             (self.goes_on)(events + u64::try_from(merged).unwrap_or(events), total)
         })?;
-        writer.finish(self.origin(), self.now_ms)
+        let table = writer.finish(self.origin(), self.now_ms)?;
+        (self.goes_on)(total, total);
+        Ok(table)
     }
 }
 

@@ -34,14 +34,49 @@ fn a_store_that_has_given_up_is_replaced() {
         assert!(failed.is_full(), "{failed}");
         assert_eq!(index.applied(), early.len() as u64);
 
-        faults.disk_is_full.store(true, Ordering::SeqCst);
-        assert!(index.repair(&place.log).unwrap_err().is_full());
+        faults.cannot_open.store(true, Ordering::SeqCst);
+        assert!(index.repair(&place.log).is_err());
         assert_eq!(index.digest().unwrap(), Map::of(early).digest(), "readers go on");
 
-        faults.disk_is_full.store(false, Ordering::SeqCst);
+        faults.cannot_open.store(false, Ordering::SeqCst);
         index.repair(&place.log).unwrap();
         assert_eq!(index.applied(), place.log.end());
         assert_eq!(index.digest().unwrap(), Map::of(&events).digest());
+    }
+}
+
+/// While the disk is full the overlay is in memory, also after a start, and goes back to the disk.
+#[test]
+fn a_full_disk_is_bridged_in_memory() {
+    let events = of_seed(28, 180);
+    let third = events.len() / 3;
+    for has_base in [false, true] {
+        let place = Place::with(&events[..third]);
+        let faults = Arc::new(Faults::default());
+        let index = faults::open(&place.index(), &place.log, &faults, NO_BASES).unwrap();
+        if has_base {
+            index.renew(&place.log, &|_, _| true).unwrap();
+        }
+        faults.disk_is_full.store(true, Ordering::SeqCst);
+        faults.gives_up.store(true, Ordering::SeqCst);
+        write(&index, &place.log, &events[third..2 * third]).unwrap_err();
+        index.repair(&place.log).unwrap();
+        assert!(index.layers.load().is_stopgap());
+        write(&index, &place.log, &events[2 * third..]).unwrap();
+        let expected = Map::of(&events).digest();
+        assert_eq!(index.digest().unwrap(), expected);
+        drop(index);
+
+        let index = faults::open(&place.index(), &place.log, &faults, NO_BASES).unwrap();
+        assert!(index.layers.load().is_stopgap());
+        assert_eq!(index.digest().unwrap(), expected);
+        let (index, log) = (Arc::new(index), Arc::clone(&place.log));
+        let keeper = Keeper::start(Arc::clone(&index), log).unwrap();
+        faults.disk_is_full.store(false, Ordering::SeqCst);
+        eventually("room", || !index.layers.load().is_stopgap());
+        keeper.stop();
+        assert_eq!(index.digest().unwrap(), expected);
+        assert_eq!(place.names("overlay-").len(), 1);
     }
 }
 
@@ -132,9 +167,10 @@ fn an_index_ahead_of_its_log_is_not_opened_but_can_be_made_anew() {
             }
             assert!(Index::open(&place.index(), &log).is_err(), "the base alone is ahead too");
         }
-        let told = std::sync::atomic::AtomicU64::new(0);
-        let progress = |done, total| told.store(total - done, Ordering::SeqCst);
+        let left = std::sync::atomic::AtomicU64::new(u64::MAX);
+        let progress = |done, total| left.store(total - done, Ordering::SeqCst);
         let index = Index::rebuild_folder(&place.index(), &log, &progress).unwrap();
+        assert_eq!(left.into_inner(), 0, "in the end nothing is left");
         assert_eq!(index.digest().unwrap(), Map::of(&events[..half]).digest());
     }
 }
@@ -182,6 +218,29 @@ fn the_keeper_finds_damage_that_nobody_has_met_and_makes_bases_when_due() {
     eventually("a repair", || index.base() != before);
     assert_eq!(index.digest().unwrap(), Map::of(&events).digest());
     keeper.stop();
+}
+
+/// sled refuses some reads too once it has given up: who comes then waits for the repair.
+#[test]
+fn a_reader_waits_for_the_repair_and_is_told_when_it_does_not_come() {
+    let events = of_seed(29, 100);
+    let place = Place::with(&events);
+    let faults = Arc::new(Faults::default());
+    let index = faults::open(&place.index(), &place.log, &faults, NO_BASES).unwrap();
+    let index = Arc::new(index);
+    let wanted = Map::of(&events);
+    let (key, value) = wanted.0.iter().find(|(key, _)| key[0] == b'l').unwrap();
+    faults.gives_up.store(true, Ordering::SeqCst);
+    faults.gives_up_reads.store(true, Ordering::SeqCst);
+    index.layers.load().apply(super::super::store::Changes::new(), 1).unwrap_err();
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| index.get(key));
+        index.repair(&place.log).unwrap();
+        assert_eq!(reader.join().unwrap().unwrap().as_ref(), Some(value));
+    });
+    faults.gives_up.store(true, Ordering::SeqCst);
+    index.layers.load().apply(super::super::store::Changes::new(), 1).unwrap_err();
+    assert!(index.get(key).is_err());
 }
 
 #[test]
