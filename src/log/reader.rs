@@ -281,8 +281,9 @@ impl Reader {
         let may_grow = matches!(self.source, Source::Files { .. }) && next.is_none();
         if may_grow || (next.is_some() && !place.complete) {
             place.complete = next.is_some();
+            let before = place.window.limit();
             place.refresh()?;
-            return Ok(place.complete);
+            return Ok(place.complete || place.window.limit() > before);
         }
         let offset = place.offset;
         if flaw.is_none() && next.is_some_and(|next| next != offset) {

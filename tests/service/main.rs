@@ -10,6 +10,7 @@ mod clicks;
 mod corpora;
 mod durability;
 mod freshness;
+#[allow(dead_code, reason = "other tests use the rest of it")]
 mod harness;
 mod link_lists;
 mod links;

@@ -16,7 +16,6 @@ use super::plan::PlanFile;
 use super::rebuild::Rebuild;
 use super::reconcile::{Extent, Reconciliation, Stored, TallyFiles};
 use super::retention::Retention;
-use super::rows::MAX_BATCH_RECORDS;
 use super::session::Session;
 use super::status::{Status, now_ms};
 use crate::log::Log;
@@ -170,17 +169,22 @@ impl Projector {
         let mut due = Instant::now();
         loop {
             if Instant::now() >= due {
+                // Read before the log's end is: what comes after that waits for the next start.
+                let is_stopping = *self.stop.borrow();
                 let complete_at_ms = now_ms();
-                let sent = following.session.send_next(self.log.synced()).await?;
+                let synced = self.log.synced();
+                let sent = following.session.send_next(synced).await?;
                 self.status.set_applied(following.session.applied());
                 if sent == 0 {
                     self.status.set_complete(complete_at_ms);
                     self.check_once(following).await?;
-                    if *self.stop.borrow() {
+                    if is_stopping {
                         return Ok(());
                     }
                 }
-                due = Instant::now() + pause_after(sent);
+                // What is left of what was there begins another batch.
+                let is_behind = following.session.applied() < synced;
+                due = Instant::now() + if is_behind { Duration::ZERO } else { pause_after(sent) };
             }
             while let Ok(request) = self.requests.try_recv() {
                 self.answer(request, following).await?;
@@ -345,7 +349,6 @@ impl Following {
 /// How long clicks gather after a batch of this size.
 const fn pause_after(sent: usize) -> Duration {
     match sent {
-        MAX_BATCH_RECORDS.. => Duration::ZERO,
         BUSY_RECORDS.. => POLL_BUSY,
         _ => POLL,
     }

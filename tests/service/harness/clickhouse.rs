@@ -35,8 +35,13 @@ impl ClickHouseServer {
 
     /// Has a slugline use it.
     pub fn serve(&self, options: Options) -> Options {
+        self.serve_at(&self.endpoint.url, options)
+    }
+
+    /// The same by another way to it.
+    pub fn serve_at(&self, url: &str, options: Options) -> Options {
         options
-            .flag("--clickhouse-url", &self.endpoint.url)
+            .flag("--clickhouse-url", url)
             .flag("--clickhouse-user", &self.endpoint.user)
             .env("SLUGLINE_CLICKHOUSE_PASSWORD", self.endpoint.password.expose())
             .flag("--clickhouse-database", &self.endpoint.database)

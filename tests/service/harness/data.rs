@@ -21,18 +21,42 @@ pub fn slugline() -> Command {
     command
 }
 
-/// A folder of data that goes when the last one who knows of it does.
+/// A folder of data that goes when the last one who knows of it does; it stays, and is named,
+/// when a test fails.
 #[derive(Clone)]
-pub struct DataFolder(Arc<TempDir>);
+pub struct DataFolder(Arc<Folder>);
+
+struct Folder {
+    path: PathBuf,
+    /// What is removed with it; `None` for a folder that somebody else made.
+    made: Option<TempDir>,
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some(folder) = self.made.take()
+        {
+            eprintln!("the data folder is kept: {}", folder.keep().display());
+        }
+    }
+}
 
 impl DataFolder {
     pub fn new() -> Self {
-        Self(Arc::new(tempfile::Builder::new().prefix("slugline-test-").tempdir().unwrap()))
+        let folder = tempfile::Builder::new().prefix("slugline-test-").tempdir().unwrap();
+        let path = folder.path().join("data");
+        Self(Arc::new(Folder { path, made: Some(folder) }))
+    }
+
+    /// A folder that stays.
+    pub fn at(path: &Path) -> Self {
+        Self(Arc::new(Folder { path: path.to_owned(), made: None }))
     }
 
     /// The folder itself, which the first start makes.
     pub fn path(&self) -> PathBuf {
-        self.0.path().join("data")
+        self.0.path.clone()
     }
 
     /// `slugline log …` over this folder.

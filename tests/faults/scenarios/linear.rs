@@ -1,0 +1,207 @@
+//! A checker of histories: is there an order of the operations, each between its call and its
+//! answer, in which one link alone would have given these answers? (Herlihy and Wing,
+//! "Linearizability", 1990; the search is Wing and Gong's, with what was tried remembered.)
+
+use std::collections::HashSet;
+
+/// What a client asks of one slug.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    Create {
+        title: u64,
+    },
+    Read,
+    /// Change the title, perhaps only if the link is at this version.
+    Change {
+        title: u64,
+        only_if: Option<u64>,
+    },
+    Delete,
+}
+
+/// What it was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// The link, as it is after that.
+    Link {
+        title: u64,
+        version: u64,
+    },
+    Gone,
+    NotFound,
+    /// The slug is taken.
+    Conflict,
+    /// The link is at another version.
+    Mismatch,
+    /// The answer was cut off: it may have happened or not, then or later.
+    Unknown,
+}
+
+/// One operation: when it was called and answered, on one clock.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    pub called: u64,
+    pub answered: u64,
+    pub ask: Ask,
+    pub reply: Reply,
+}
+
+/// A link: title and version; `None` while there is none.
+type State = Option<(u64, u64)>;
+
+/// What one link alone answers, and is afterwards.
+fn apply(state: State, ask: &Ask) -> (State, Reply) {
+    let link = |title, version| (Some((title, version)), Reply::Link { title, version });
+    match (ask, state) {
+        (Ask::Create { title }, None) => link(*title, 1),
+        (Ask::Create { .. }, some) => (some, Reply::Conflict),
+        (_, None) => (None, Reply::NotFound),
+        (Ask::Read, Some((title, version))) => link(title, version),
+        (Ask::Change { only_if: Some(expected), .. }, Some((_, version)))
+            if *expected != version =>
+        {
+            (state, Reply::Mismatch)
+        }
+        (Ask::Change { title, .. }, Some((_, version))) => link(*title, version + 1),
+        (Ask::Delete, Some(_)) => (None, Reply::Gone),
+    }
+}
+
+/// Whether there is such an order.
+pub fn is_linearizable(history: &[Operation]) -> bool {
+    let mut search =
+        Search { history, done: vec![0; history.len().div_ceil(64)], tried: HashSet::new() };
+    search.from(None)
+}
+
+struct Search<'a> {
+    history: &'a [Operation],
+    /// A bit for each operation that has its place.
+    done: Vec<u64>,
+    tried: HashSet<(Vec<u64>, State)>,
+}
+
+impl Search<'_> {
+    fn is_done(&self, at: usize) -> bool {
+        self.done[at / 64] & (1 << (at % 64)) != 0
+    }
+
+    fn from(&mut self, state: State) -> bool {
+        let is_open = |at: &usize| !self.is_done(*at);
+        let open: Vec<_> = (0..self.history.len()).filter(is_open).collect();
+        let is_unknown = |at: &usize| self.history[*at].reply == Reply::Unknown;
+        if open.iter().all(is_unknown) {
+            // What is left may never have happened.
+            return true;
+        }
+        if !self.tried.insert((self.done.clone(), state)) {
+            return false;
+        }
+        // Whatever comes next must have been called before the first of the others was answered.
+        let answered = open.iter().filter(|at| !is_unknown(at));
+        let first = answered.map(|at| self.history[*at].answered).min().unwrap_or(u64::MAX);
+        for at in open {
+            let Operation { called, ask, reply, .. } = &self.history[at];
+            if *called > first {
+                continue;
+            }
+            let (next, would_be) = apply(state, ask);
+            if *reply != Reply::Unknown && *reply != would_be {
+                continue;
+            }
+            self.done[at / 64] |= 1 << (at % 64);
+            if self.from(next) {
+                return true;
+            }
+            self.done[at / 64] &= !(1 << (at % 64));
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operation(called: u64, answered: u64, ask: Ask, reply: Reply) -> Operation {
+        Operation { called, answered, ask, reply }
+    }
+
+    fn link(title: u64, version: u64) -> Reply {
+        Reply::Link { title, version }
+    }
+
+    fn change(title: u64) -> Ask {
+        Ask::Change { title, only_if: None }
+    }
+
+    #[test]
+    fn good_histories_are_accepted() {
+        let create = || operation(0, 10, Ask::Create { title: 1 }, link(1, 1));
+        let histories: [&[Operation]; 5] = [
+            &[],
+            &[create(), operation(11, 12, Ask::Read, link(1, 1))],
+            // A read beside a change may see either.
+            &[
+                create(),
+                operation(20, 40, change(2), link(2, 2)),
+                operation(25, 30, Ask::Read, link(2, 2)),
+                operation(26, 31, Ask::Read, link(1, 1)),
+            ],
+            // What was cut off may have happened long after, or never.
+            &[
+                create(),
+                operation(20, 21, change(2), Reply::Unknown),
+                operation(30, 31, Ask::Read, link(1, 1)),
+                operation(40, 41, Ask::Read, link(2, 2)),
+            ],
+            &[
+                create(),
+                operation(20, 21, Ask::Delete, Reply::Unknown),
+                operation(30, 31, Ask::Read, link(1, 1)),
+            ],
+        ];
+        for history in histories {
+            assert!(is_linearizable(history), "{history:?}");
+        }
+    }
+
+    #[test]
+    fn bad_histories_are_rejected() {
+        let create = || operation(0, 10, Ask::Create { title: 1 }, link(1, 1));
+        let histories: [&[Operation]; 6] = [
+            // Two get the same slug.
+            &[create(), operation(5, 9, Ask::Create { title: 2 }, link(2, 1))],
+            // A read of what was before.
+            &[
+                create(),
+                operation(20, 21, change(2), link(2, 2)),
+                operation(30, 31, Ask::Read, link(1, 1)),
+            ],
+            // A lost update: two changes, and both are the second version.
+            &[
+                create(),
+                operation(20, 30, change(2), link(2, 2)),
+                operation(20, 30, change(3), link(3, 2)),
+            ],
+            // A change that its condition forbids.
+            &[create(), operation(20, 21, Ask::Change { title: 2, only_if: Some(7) }, link(2, 2))],
+            // Back from the dead.
+            &[
+                create(),
+                operation(20, 21, Ask::Delete, Reply::Gone),
+                operation(30, 31, Ask::Read, link(1, 1)),
+            ],
+            // Seen and then unseen, of one that was cut off.
+            &[
+                create(),
+                operation(20, 21, change(2), Reply::Unknown),
+                operation(30, 31, Ask::Read, link(2, 2)),
+                operation(40, 41, Ask::Read, link(1, 1)),
+            ],
+        ];
+        for history in histories {
+            assert!(!is_linearizable(history), "{history:?}");
+        }
+    }
+}
