@@ -9,12 +9,9 @@ use serde::Serialize;
 #[derive(Debug, Parser, Serialize)]
 #[command(name = "cargo bench --bench log --")]
 pub struct Options {
-    /// Seconds of each measurement
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
+    /// Seconds of the whole measurement
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub seconds: u64,
-    /// Rounds: each makes all the measurements in turn
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub rounds: u32,
     /// Where the files are written; the disk to measure
     #[arg(long, value_name = "FOLDER", default_value = env!("CARGO_TARGET_TMPDIR"))]
     pub folder: PathBuf,

@@ -69,26 +69,30 @@ pub struct Aim {
     pub bound: f64,
     /// Whether it should be at least that, or at most.
     pub at_least: bool,
-    /// Whether it is.
-    pub is_reached: bool,
+    /// Whether it is; `None` where the run can't tell.
+    pub is_reached: Option<bool>,
 }
 
 impl Aim {
     /// A figure that should be no less.
     pub fn at_least(what: &'static str, measured: f64, bound: f64) -> Self {
-        Self { what, measured, bound, at_least: true, is_reached: measured >= bound }
+        Self { what, measured, bound, at_least: true, is_reached: Some(measured >= bound) }
     }
 
     /// A figure that should be no more.
     pub fn at_most(what: &'static str, measured: f64, bound: f64) -> Self {
-        Self { what, measured, bound, at_least: false, is_reached: measured <= bound }
+        Self { what, measured, bound, at_least: false, is_reached: Some(measured <= bound) }
     }
 }
 
 impl fmt::Display for Aim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.at_least { '≥' } else { '≤' };
-        let outcome = if self.is_reached { "reached" } else { "NOT reached" };
+        let outcome = match self.is_reached {
+            Some(true) => "reached",
+            Some(false) => "NOT reached",
+            None => "not judged",
+        };
         write!(f, "{}: {:.2}, aim {sign} {}: {outcome}", self.what, self.measured, self.bound)
     }
 }

@@ -9,6 +9,8 @@ use slugline::engine::{
 };
 use slugline::projections::clickhouse::Target;
 
+use crate::machine::processor_time;
+
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_GRACE: Duration = Duration::from_secs(10);
 /// The projector's, and the engine's.
@@ -58,6 +60,12 @@ impl ClickHouse {
             "{clicks} clicks went, {single} are there, {summed} are added up"
         );
         Ok(())
+    }
+
+    /// What this process and the engine have used of the processors so far.
+    pub fn processor_times(&self) -> anyhow::Result<[Duration; 2]> {
+        let engine = self.engine.pid().context("the engine is gone")?;
+        Ok([processor_time(std::process::id())?, processor_time(engine)?])
     }
 
     pub fn stop(self) {

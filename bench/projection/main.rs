@@ -37,7 +37,7 @@ use crate::clicks::Visitors;
 use crate::engine::ClickHouse;
 use crate::machine::Machine;
 use crate::options::Options;
-use crate::report::Report;
+use crate::report::{Report, Round};
 
 /// As slugline's own.
 #[global_allocator]
@@ -62,17 +62,17 @@ fn main() -> anyhow::Result<()> {
     let batches = Arc::new(memory::batches(&log)?);
     anyhow::ensure!(memory::clicks(&batches) == options.clicks, "not all clicks are logged");
 
-    #[expect(clippy::cast_precision_loss, reason = "counts far below 2⁵²")]
-    let per_second = |took: Duration| options.clicks as f64 / took.as_secs_f64();
     let measure = |is_projector: bool| {
         runtime.block_on(clickhouse.clear())?;
+        let worked = clickhouse.processor_times()?;
         let took = if is_projector {
             projector::measure(&clickhouse, &log)
         } else {
             memory::measure(&clickhouse, &batches)
         }?;
+        let round = Round::new(options.clicks, took, worked, clickhouse.processor_times()?);
         runtime.block_on(clickhouse.check(options.clicks))?;
-        anyhow::Ok(per_second(took))
+        anyhow::Ok(round)
     };
     let mut rounds = Vec::new();
     for round in 0..options.rounds {
@@ -84,11 +84,7 @@ fn main() -> anyhow::Result<()> {
             let projector = measure(true)?;
             (measure(false)?, projector)
         };
-        eprintln!(
-            "round {}: {memory:.0} clicks/s from memory, {projector:.0} from the log, ratio {:.2}",
-            round + 1,
-            projector / memory
-        );
+        eprintln!("round {}: memory {memory}; log {projector}", round + 1);
         rounds.push((memory, projector));
     }
     drop(batches);
