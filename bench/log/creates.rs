@@ -1,0 +1,97 @@
+//! Links created through the real command path: decided, logged, synced, indexed, answered.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use slugline::commands::{Commands, bootstrap};
+use slugline::domain::command::Command;
+use slugline::domain::ids::{TokenId, WorkspaceId};
+use slugline::domain::link::{Field, LinkInput, LinkPolicy};
+use slugline::domain::token::{Abilities, Actor};
+use slugline::log::{DiskStorage, Log, LogOptions};
+use slugline::projections::index::Index;
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::measured::{Measured, Stopwatch, empty, note};
+
+/// Log, index and dispatcher, as the service has them.
+pub struct House {
+    log: Arc<Log>,
+    commands: Commands,
+    dispatcher: JoinHandle<()>,
+    runtime: Runtime,
+    actor: Actor,
+}
+
+impl House {
+    pub fn open(folder: &Path) -> anyhow::Result<Self> {
+        let storage = Arc::new(DiskStorage);
+        let log = Arc::new(Log::open(storage, &folder.join("log"), LogOptions::default())?);
+        let index = Arc::new(Index::open(&folder.join("index"), &log)?);
+        bootstrap(&log, &index, Some("a-token-for-the-bench"))?;
+        let (commands, dispatcher) =
+            Commands::start(Arc::clone(&log), index, LinkPolicy::default())?;
+        let actor = Actor {
+            workspace: WorkspaceId::new(Uuid::now_v7()),
+            token: TokenId::new(Uuid::now_v7()),
+            abilities: Abilities::ALL,
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        Ok(Self { log, commands, dispatcher, runtime, actor })
+    }
+
+    /// Has so many writers create links for a while, each one after the other.
+    pub fn measure(&self, writers: usize, span: Duration) -> anyhow::Result<Measured> {
+        let before = self.log.end();
+        let measured = self.runtime.block_on(async {
+            let mut watch = Stopwatch::start();
+            let mut tasks = JoinSet::new();
+            for writer in 0..writers {
+                tasks.spawn(write(self.commands.clone(), self.actor, writer, span));
+            }
+            while let Some(noted) = tasks.join_next().await {
+                watch.add(&noted??);
+            }
+            anyhow::Ok(watch.stop())
+        })?;
+        let (logged, answered) = (self.log.end() - before, measured.nanoseconds.len());
+        anyhow::ensure!(logged == answered, "{answered} creates answered, {logged} logged");
+        anyhow::ensure!(self.log.synced() == self.log.end(), "an answered create is not synced");
+        Ok(measured)
+    }
+
+    /// The size of the last payload logged, in bytes.
+    pub fn payload_bytes(&self) -> anyhow::Result<usize> {
+        let last = self.log.read_from(self.log.end())?.next_record()?;
+        Ok(last.context("nothing is logged")?.payload.len())
+    }
+
+    pub fn close(self) {
+        drop(self.commands);
+        let _panicked = self.dispatcher.join();
+    }
+}
+
+async fn write(
+    commands: Commands,
+    actor: Actor,
+    writer: usize,
+    span: Duration,
+) -> anyhow::Result<hdrhistogram::Histogram<u64>> {
+    let started = Instant::now();
+    let mut noted = empty();
+    let destination = format!("https://www.example.com/articles/{writer:04}?utm_source=bench");
+    while started.elapsed() < span {
+        let input =
+            LinkInput { destination: Field::Value(destination.clone()), ..LinkInput::default() };
+        let begun = Instant::now();
+        commands.run(actor, Command::CreateLink(input), None).await?;
+        note(&mut noted, begun.elapsed());
+    }
+    Ok(noted)
+}
