@@ -3,6 +3,7 @@
 
 #[path = "../simulation/chance.rs"]
 mod chance;
+mod checker;
 #[allow(dead_code, unused_imports, reason = "the scenarios use a part of it")]
 #[path = "../service/harness/mod.rs"]
 mod harness;

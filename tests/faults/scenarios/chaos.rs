@@ -55,6 +55,7 @@ pub fn run(batches: u64, seed: u64) -> Counts {
             std::thread::sleep(Duration::from_millis(20));
         }
         let done = is_done(&server);
+        if std::env::var("SHOW").is_ok() { for line in server.stderr.lines().iter().rev().take(6).rev() { eprintln!("{}", &line[..line.len().min(330)]); } eprintln!("{}", server.readiness()); }
         drop(server);
         counts.add("slugline killed", 1);
         if done {
