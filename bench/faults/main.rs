@@ -52,8 +52,10 @@ enum Scenario {
     Engine,
     /// ClickHouse is away for minutes [rounds of 1 minute: 3]
     Away,
-    /// Batches over a way that is cut at random, and SIGKILLs [10000 batches]
+    /// Batches across months, under SIGKILLs of engine and slugline [10000 batches]
     Chaos,
+    /// The same, and some starts find the plan of an earlier moment [1000 batches]
+    OlderPlans,
     /// 10,000 clients claim one slug at once [3 rounds]
     Claims,
     /// Keys, 20 requests each, with a SIGKILL in the midst [1000 keys]
@@ -76,7 +78,8 @@ fn main() {
         Scenario::Kill => kill::run(rounds(1_000), seed),
         Scenario::Engine => engine::killed(rounds(200), seed),
         Scenario::Away => engine::away(rounds(3), Duration::from_secs(60)),
-        Scenario::Chaos => chaos::run(rounds(10_000), seed),
+        Scenario::Chaos => chaos::run(rounds(10_000), seed, false),
+        Scenario::OlderPlans => chaos::run(rounds(1_000), seed, true),
         Scenario::Claims => claims::run(10_000, rounds(3)),
         Scenario::Idempotency => idempotency::run(rounds(1_000)),
         Scenario::Histories => history::run(rounds(50), seed),

@@ -41,9 +41,11 @@ fn clicks_wait_for_a_clickhouse_that_is_away() {
 }
 
 #[test]
-fn batches_that_are_cut_off_arrive_once() {
-    let counts = shown(chaos::run(60, 3));
-    assert!(counts.get("connections cut") > 3, "{counts:?}");
+fn batches_arrive_once_whoever_dies() {
+    for with_older_plans in [false, true] {
+        let counts = shown(chaos::run(120, 3, with_older_plans));
+        assert!(counts.get("engine killed") > 1, "{counts:?}");
+    }
 }
 
 #[test]

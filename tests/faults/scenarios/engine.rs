@@ -39,7 +39,7 @@ pub fn killed(rounds: u64, seed: u64) -> Counts {
 pub fn away(rounds: u64, time: Duration) -> Counts {
     let counts = Counts::default();
     let clickhouse = ClickHouseServer::start();
-    let proxy = Proxy::start(&clickhouse.endpoint.url, 0);
+    let proxy = Proxy::start(&clickhouse.endpoint.url);
     let server = clickhouse.serve_at(&proxy.url(), Options::new()).start();
     server.await_analytics();
     let link = server.link();

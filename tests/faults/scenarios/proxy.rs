@@ -1,13 +1,10 @@
-//! A way to ClickHouse that fails: closed, or cutting connections at random places, so that a
-//! request may have been carried out and its answer lost.
+//! A way to ClickHouse that can be closed.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-use crate::chance::Chance;
 
 /// How the proxy treats connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,15 +13,11 @@ pub enum Manner {
     Open,
     /// Takes no connection, and ends those that there are.
     Closed,
-    /// Cuts connections at random, so many of a thousand reads.
-    Cutting(u64),
 }
 
 struct Shared {
     upstream: SocketAddr,
     manner: Mutex<Manner>,
-    chance: Mutex<Chance>,
-    cuts: AtomicU64,
     stop: AtomicBool,
 }
 
@@ -35,15 +28,13 @@ pub struct Proxy {
 
 impl Proxy {
     /// Before the server at this URL.
-    pub fn start(url: &str, seed: u64) -> Self {
+    pub fn start(url: &str) -> Self {
         let upstream = url.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             upstream,
             manner: Mutex::new(Manner::Open),
-            chance: Mutex::new(Chance::new(seed)),
-            cuts: AtomicU64::new(0),
             stop: AtomicBool::new(false),
         });
         let accepting = Arc::clone(&shared);
@@ -65,11 +56,6 @@ impl Proxy {
 
     pub fn set(&self, manner: Manner) {
         *self.shared.manner.lock().unwrap() = manner;
-    }
-
-    /// How often a connection was cut.
-    pub fn cuts(&self) -> u64 {
-        self.shared.cuts.load(Ordering::Relaxed)
     }
 }
 
@@ -97,7 +83,7 @@ impl Shared {
         let _passed = answers.join();
     }
 
-    /// Passes bytes on until one side ends or the proxy cuts in.
+    /// Passes bytes on until one side ends or the way is closed.
     fn pass(&self, mut from: TcpStream, mut to: TcpStream) {
         let _timeout = from.set_read_timeout(Some(Duration::from_millis(50)));
         let mut bytes = vec![0; 16 << 10];
@@ -108,8 +94,7 @@ impl Shared {
                 Err(error) if is_timeout(&error) && !self.is_closed() => continue,
                 Err(_) => break,
             };
-            let passed = self.cut(read).unwrap_or(read);
-            if to.write_all(&bytes[..passed]).is_err() || passed < read || self.is_closed() {
+            if to.write_all(&bytes[..read]).is_err() || self.is_closed() {
                 break;
             }
         }
@@ -118,17 +103,6 @@ impl Shared {
 
     fn is_closed(&self) -> bool {
         *self.manner.lock().unwrap() == Manner::Closed
-    }
-
-    /// How many of these bytes go on before the cut; `None`: all of them, and no cut.
-    fn cut(&self, read: usize) -> Option<usize> {
-        let Manner::Cutting(of_thousand) = *self.manner.lock().unwrap() else { return None };
-        let mut chance = self.chance.lock().unwrap();
-        if chance.below(1_000) >= of_thousand {
-            return None;
-        }
-        self.cuts.fetch_add(1, Ordering::Relaxed);
-        Some(usize::try_from(chance.below(read as u64)).unwrap())
     }
 }
 

@@ -1,5 +1,6 @@
 //! A ClickHouse that the test runs by itself, and can look into.
 
+use std::path::Path;
 use std::time::Duration;
 
 use slugline::engine::{
@@ -19,12 +20,22 @@ pub struct ClickHouseServer {
 impl ClickHouseServer {
     pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("clickhouse");
+        Self::run(folder, &data)
+    }
+
+    /// Over the tables that a slugline has left, which runs no longer.
+    pub fn over(data: &Path) -> Self {
+        Self::run(tempfile::tempdir().unwrap(), data)
+    }
+
+    fn run(folder: TempDir, data: &Path) -> Self {
         let cache = default_cache_dir().unwrap();
         let lib = fetch(&Package::engine().unwrap(), &cache, Progress::Shown).unwrap();
         let engine = Engine::start(EngineOptions {
             exe: env!("CARGO_BIN_EXE_slugline").into(),
             lib,
-            data_dir: folder.path().join("clickhouse"),
+            data_dir: data.to_owned(),
             run_dir: folder.path().join("run"),
             config: EngineConfig::default(),
         })
