@@ -79,7 +79,7 @@ pub use reader::Reader;
 pub use record::{MAX_PAYLOAD_BYTES, NewRecord, Record};
 pub use storage::{Access, DiskStorage, Storage, StorageFile};
 pub use verify::{Problem, VerifyReport, verify};
-pub use view::LogView;
+pub use view::{LogView, Tail};
 
 /// How a log is kept.
 #[derive(Debug, Clone, Copy)]

@@ -179,7 +179,7 @@ pub(super) fn discontinuity(following: u64) -> String {
 }
 
 /// Reads records from the segment's start until one is not as it should be.
-fn scan(window: &mut Window, first: u64) -> io::Result<Scan> {
+pub(super) fn scan(window: &mut Window, first: u64) -> io::Result<Scan> {
     let mut found = Scan { next: first, position: FIRST_RECORD, flaw: None };
     loop {
         match window.record(found.position, found.next)? {

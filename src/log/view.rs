@@ -6,8 +6,10 @@ use std::sync::Arc;
 use super::error::LogError;
 use super::mark;
 use super::reader::Reader;
+use super::recovery;
 use super::segment::{self, HeaderState};
 use super::storage::{Access, Storage};
+use super::window::Window;
 
 /// A log open for reading only, by a process that does not write it; changes nothing on disk.
 ///
@@ -19,6 +21,17 @@ pub struct LogView {
     dir: PathBuf,
     id: Option<[u8; 16]>,
     first: u64,
+}
+
+/// Where a log ends, as its files say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tail {
+    /// The first offset of the last segment. All segments before it are complete.
+    pub segment: u64,
+    /// How many bytes of that segment hold its header and whole records.
+    pub bytes: u64,
+    /// Offset of the last whole record; 0 when there is none.
+    pub last: u64,
 }
 
 impl LogView {
@@ -51,6 +64,29 @@ impl LogView {
     /// The log's identity; `None` when there was no log yet, or its first segment is damaged.
     pub fn id(&self) -> Option<[u8; 16]> {
         self.id
+    }
+
+    /// Where the log ends at the moment; `None` when it has no segment yet.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Io`] when the last segment cannot be read.
+    pub fn tail(&self) -> Result<Option<Tail>, LogError> {
+        let segments = segment::list(&*self.storage, &self.dir)?;
+        // The last one may be a file whose header is not written yet: then the log ends before.
+        for &segment in segments.iter().rev() {
+            let path = segment::path(&self.dir, segment);
+            let scanned = self.storage.open(&path, Access::Read).and_then(|file| {
+                if !matches!(segment::read_header(&*file, segment)?, HeaderState::Valid(_)) {
+                    return Ok(None);
+                }
+                recovery::scan(&mut Window::new(file)?, segment).map(Some)
+            });
+            if let Some(found) = scanned.map_err(LogError::io("read", &path))? {
+                return Ok(Some(Tail { segment, bytes: found.position, last: found.next - 1 }));
+            }
+        }
+        Ok(None)
     }
 
     /// Reads records from `offset` on (0 means from the first held). An offset beyond the end is waited

@@ -4,6 +4,7 @@
 
 mod analytics;
 mod away;
+mod backup;
 mod bad_input;
 mod bad_requests;
 mod clicks;

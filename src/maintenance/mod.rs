@@ -1,4 +1,9 @@
-//! `slugline log …`: looking at the log without a service. Nothing here changes anything.
+//! `slugline log …`: looking at the logs; `slugline backup` and `slugline restore`: copies of
+//! them. No service is needed, and but for the restore all of it works beside one.
+
+mod backup;
+mod manifest;
+mod restore;
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -8,6 +13,9 @@ use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
 use prost::Message;
 use serde_json::{Value, json};
+
+pub use backup::{BackupArgs, backup};
+pub use restore::{RestoreArgs, restore};
 
 use crate::domain::click::{AgentSeen, Click, kind};
 use crate::domain::event::{Envelope, Event, LinkState};
@@ -43,8 +51,8 @@ pub struct DumpArgs {
     /// The folder of all data
     #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
     data_dir: PathBuf,
-    /// The first offset to write
-    #[arg(long, default_value_t = 1)]
+    /// The first offset to write; the first that the log holds when absent
+    #[arg(long, default_value_t = 0)]
     from: u64,
 }
 

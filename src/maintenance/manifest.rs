@@ -1,0 +1,141 @@
+//! The manifest of a backup: what it holds, with a digest of each file.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The manifest's own file. It is written last: a folder without it is no backup.
+pub const MANIFEST: &str = "manifest.json";
+/// The two logs, in the order in which they are copied: a link is logged before its clicks, so
+/// a copy of the clicks first never has a click whose link is missing.
+pub const LOGS: [&str; 2] = ["clicks", "mutations"];
+/// The tally of the clicks that the log has dropped; only where some were.
+pub const DROPPED: &str = "clicks.dropped";
+const FORMAT: u32 = 1;
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// See the module.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    format: u32,
+    /// The version of slugline that made it.
+    slugline: String,
+    /// When, ISO 8601.
+    made_at: String,
+    /// The logs.
+    pub logs: Vec<LogCopy>,
+    /// All files, by their path below the backup's folder.
+    pub files: Vec<FileCopy>,
+}
+
+/// A log in a backup.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogCopy {
+    /// `clicks` or `mutations`.
+    pub name: String,
+    /// The log's id, in hexadecimal.
+    pub id: String,
+    /// The first offset.
+    pub first: u64,
+    /// The last offset; 0 when it has none.
+    pub last: u64,
+}
+
+/// A file in a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileCopy {
+    /// With `/`, below the backup's folder.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: String,
+}
+
+impl Manifest {
+    /// Of a backup that is made now.
+    pub fn new(logs: Vec<LogCopy>, files: Vec<FileCopy>) -> Self {
+        Self {
+            format: FORMAT,
+            slugline: env!("CARGO_PKG_VERSION").to_owned(),
+            made_at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            logs,
+            files,
+        }
+    }
+
+    /// Writes it into the backup's folder, durably and as a whole.
+    pub fn write(&self, folder: &Path) -> anyhow::Result<()> {
+        let (path, temporary) = (folder.join(MANIFEST), folder.join("manifest.new"));
+        let mut file = File::create_new(&temporary)?;
+        file.write_all(&serde_json::to_vec_pretty(self)?)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, &path)?;
+        Ok(File::open(folder)?.sync_all()?)
+    }
+
+    /// Reads the manifest of a backup.
+    pub fn read(folder: &Path) -> anyhow::Result<Self> {
+        let path = folder.join(MANIFEST);
+        let text = std::fs::read(&path).with_context(|| {
+            format!("{} is no whole backup: it has no manifest", folder.display())
+        })?;
+        let manifest: Self =
+            serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
+        if manifest.format != FORMAT {
+            bail!("{}: a format of another version of slugline", path.display());
+        }
+        Ok(manifest)
+    }
+}
+
+/// Copies the first `bytes` of a file, or all of it, durably. Fails when there are fewer.
+pub fn copy(from: &Path, to: &Path, bytes: Option<u64>) -> std::io::Result<(u64, String)> {
+    let mut source = File::open(from)?;
+    let bytes = match bytes {
+        Some(bytes) => bytes,
+        None => source.metadata()?.len(),
+    };
+    let mut target = File::create_new(to)?;
+    let (mut left, mut digest) = (bytes, Sha256::new());
+    let mut chunk = vec![0; CHUNK_BYTES];
+    while left > 0 {
+        let length = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK_BYTES);
+        source.read_exact(&mut chunk[..length])?;
+        target.write_all(&chunk[..length])?;
+        digest.update(&chunk[..length]);
+        left -= length as u64;
+    }
+    target.sync_all()?;
+    Ok((bytes, hex(&digest.finalize())))
+}
+
+/// The SHA-256 of a file, in hexadecimal.
+pub fn sha256(path: &Path) -> std::io::Result<String> {
+    let (mut file, mut digest) = (File::open(path)?, Sha256::new());
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        let read = file.read(&mut chunk)?;
+        if read == 0 {
+            return Ok(hex(&digest.finalize()));
+        }
+        digest.update(&chunk[..read]);
+    }
+}
+
+/// Bytes in hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string has no way to fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

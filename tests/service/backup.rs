@@ -1,0 +1,129 @@
+//! A copy of the logs is made while they are written; from it alone everything returns.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::json;
+
+use crate::harness::{DataFolder, Options, eventually, slugline};
+
+fn run(arguments: &[&str], folder: &Path, data: &DataFolder) -> Output {
+    slugline().args(arguments).arg(folder).arg("--data-dir").arg(data.path()).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.clone(), output.stderr.clone()].concat()).into_owned()
+}
+
+fn files_of(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.path().is_dir() {
+            files.extend(files_of(&entry.path()));
+        } else {
+            files.push(entry.path());
+        }
+    }
+    files
+}
+
+#[test]
+fn a_backup_of_a_busy_service_brings_everything_back() {
+    let options = Options::new().public_url("https://sho.rt");
+    let server = options.start();
+    server.await_analytics();
+    let data = server.data.clone();
+    let kept =
+        server.api().create(&json!({ "destination": "https://example.com/kept", "slug": "kept" }));
+    server.api().patch(&kept.path(), &json!({ "title": "changed" })).expect(200);
+    let gone = server.link();
+    server.api().delete(&gone.path()).expect(204);
+    for _ in 0..40 {
+        server.visit(&kept).send().expect(302);
+    }
+    let before = server.api().get(&kept.path()).expect(200).data();
+    let folder = tempfile::tempdir().unwrap();
+    let backup = folder.path().join("backup");
+    let stop = AtomicBool::new(false);
+    let made = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                server.visit(&kept).send().expect(302);
+                server.link();
+            }
+        });
+        let made = run(&["backup"], &backup, &data);
+        stop.store(true, Ordering::Relaxed);
+        made
+    });
+    assert!(made.status.success(), "{}", said(&made));
+    assert!(!files_of(&backup).iter().any(|file| file.ends_with("visitor.salt")));
+    let again = run(&["backup"], &backup, &data);
+    assert!(!again.status.success() && said(&again).contains("not empty"), "{}", said(&again));
+    let present = run(&["restore"], &backup, &data);
+    assert!(!present.status.success(), "over a folder that is in use: {}", said(&present));
+    drop(server);
+
+    let restored = DataFolder::new();
+    let output = run(&["restore"], &backup, &restored);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(restored.log_command(&["verify"]).status.success());
+    let mutations = restored.dump("mutations");
+    assert_eq!(mutations, data.dump("mutations")[..mutations.len()]);
+    let clicks = restored.logged_clicks_of(&kept).len() as u64;
+    assert!(clicks >= 40);
+    let server = options.over(&restored).start();
+    server.await_clicks(&kept, clicks);
+    let after = server.api().get(&kept.path()).expect(200).data();
+    for field in ["id", "slug", "destination", "title", "version", "created_at", "updated_at"] {
+        assert_eq!(after[field], before[field], "{field}");
+    }
+    server.api().get(&format!("/links/{}", gone.id)).problem(404, "NOT_FOUND");
+    assert_eq!(server.visit(&kept).follow(), "https://example.com/kept");
+}
+
+#[test]
+fn a_damaged_backup_is_refused_by_name() {
+    let server = Options::links_only().start();
+    let data = server.data.clone();
+    let link = server.link();
+    server.visit(&link).send().expect(302);
+    eventually("the click is in the log", || (!data.logged_clicks().is_empty()).then_some(()));
+    assert!(server.stop().success());
+    let folder = tempfile::tempdir().unwrap();
+    let backup = folder.path().join("backup");
+    assert!(run(&["backup"], &backup, &data).status.success());
+
+    let refused = |named: &str| {
+        let target = DataFolder::new();
+        let output = run(&["restore"], &backup, &target);
+        assert!(!output.status.success(), "{named}");
+        assert!(said(&output).contains(named), "{named}: {}", said(&output));
+        assert!(!target.path().join("log").exists(), "{named}");
+    };
+    let files = files_of(&backup);
+    assert_eq!(files.len(), 3, "a segment of each log and the manifest: {files:?}");
+    for file in &files {
+        let whole = fs::read(file).unwrap();
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 0x80;
+        fs::write(file, &flipped).unwrap();
+        refused(name);
+        fs::write(file, &whole[..whole.len() - 1]).unwrap();
+        refused(name);
+        fs::remove_file(file).unwrap();
+        refused(if name == "manifest.json" { "manifest" } else { name });
+        fs::write(file, &whole).unwrap();
+    }
+    let stranger = backup.join("log/clicks/00000000000000000099.seg");
+    fs::write(&stranger, "x").unwrap();
+    refused("00000000000000000099.seg");
+    fs::remove_file(&stranger).unwrap();
+    let target = DataFolder::new();
+    assert!(run(&["restore"], &backup, &target).status.success());
+    let output = run(&["restore"], &backup, &target);
+    assert!(!output.status.success() && said(&output).contains("there already"));
+}
