@@ -33,8 +33,7 @@ pub enum LogError {
     #[error(
         "{} is damaged at byte {position}, where record {offset} belongs: {what}. Nothing was \
          changed. Run `slugline log verify` for the extent of it; then restore this file from a \
-         backup or, to give up this record and all that follow, move this file and every later \
-         segment out of the folder (quarantine them)",
+         backup or, to give up this record and all that follow, run `slugline log quarantine`",
         .file.display()
     )]
     Corrupt {

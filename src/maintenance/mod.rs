@@ -3,6 +3,7 @@
 
 mod backup;
 mod manifest;
+mod quarantine;
 mod restore;
 
 use std::io::{BufWriter, Write};
@@ -29,6 +30,8 @@ pub enum LogCommand {
     Verify(VerifyArgs),
     /// Write a log's records as JSON lines
     Dump(DumpArgs),
+    /// Give up a damaged record and all that follow; their files are kept
+    Quarantine(quarantine::QuarantineArgs),
 }
 
 /// `slugline log verify`
@@ -88,6 +91,7 @@ pub fn run(command: &LogCommand, out: impl Write) -> anyhow::Result<()> {
     match command {
         LogCommand::Verify(args) => verify_logs(args, &mut out)?,
         LogCommand::Dump(args) => dump(args, &mut out)?,
+        LogCommand::Quarantine(args) => quarantine::quarantine(args, &mut out)?,
     }
     Ok(out.flush()?)
 }

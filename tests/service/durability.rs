@@ -169,3 +169,48 @@ fn analytics_that_are_gone_are_projected_anew() {
     }
     Options::at(&data).start().await_clicks(&link, 9);
 }
+
+/// A damaged record stops the start with a word on what to do; what is done gives up no record
+/// before it.
+#[test]
+fn a_damaged_record_is_refused_and_can_be_put_in_quarantine() {
+    let server = Options::links_only().start();
+    let data = server.data.clone();
+    let links: Vec<_> = (0..20).map(|_| server.link()).collect();
+    assert!(server.stop().success());
+    let segment = data.last_segment("mutations");
+    let whole = fs::read(&segment).unwrap();
+    let mut damaged = whole.clone();
+    damaged[whole.len() / 2] ^= 1;
+    fs::write(&segment, &damaged).unwrap();
+    let refused = Options::links_only().over(&data).command().output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success());
+    for word in [segment.to_str().unwrap(), "slugline log verify", "slugline log quarantine"] {
+        assert!(said.contains(word), "{said}");
+    }
+    assert!(!data.log_command(&["verify"]).status.success());
+    let would = data.log_command(&["quarantine", "mutations"]);
+    assert!(String::from_utf8_lossy(&would.stdout).contains("nothing was changed"));
+    assert_eq!(fs::read(&segment).unwrap(), damaged);
+    assert!(data.log_command(&["quarantine", "mutations", "--yes"]).status.success());
+    assert!(data.log_command(&["verify"]).status.success());
+
+    // The index knows more than the log does now, and says so rather than to forget it silently.
+    let ahead = Options::links_only().over(&data).command().output().unwrap();
+    assert!(!ahead.status.success());
+    let said = String::from_utf8_lossy(&ahead.stderr).into_owned();
+    assert!(said.contains("slugline rebuild index"), "{said}");
+    let rebuilt = crate::harness::slugline()
+        .args(["rebuild", "index", "--data-dir"])
+        .arg(data.path())
+        .output();
+    assert!(rebuilt.unwrap().status.success());
+    let server = Options::links_only().over(&data).start();
+    let left =
+        links.iter().filter(|link| server.api().get(&format!("/links/{}", link.id)).status == 200);
+    let left = left.count();
+    assert!((5..15).contains(&left), "{left} of 20 links are left");
+    let again = data.log_command(&["quarantine", "clicks", "--yes"]);
+    assert!(!again.status.success(), "the service is at work");
+}

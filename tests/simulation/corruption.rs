@@ -77,7 +77,7 @@ impl Sample {
             let text = error.to_string();
             matches!(error, LogError::Corrupt { file, .. } if file == path)
                 && text.contains("slugline log verify")
-                && text.contains("quarantine")
+                && text.contains("slugline log quarantine")
         };
         match Log::open(Arc::new(storage.clone()), Path::new(DIR), options) {
             Err(error) if is_named(&error) => found.by_open = 1,
