@@ -48,6 +48,8 @@ const PLACE_WAIT: Duration = Duration::from_secs(5);
 const GROUP_LEN: usize = 1_024;
 /// How long after a failed repair of the index the next one is tried, at the earliest.
 const REPAIR_EVERY: Duration = Duration::from_millis(500);
+/// How often at most it is said that changes can't be logged.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// Why a command came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +104,7 @@ impl Commands {
         policy: LinkPolicy,
     ) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
         let (queue, submissions) = mpsc::channel(QUEUE_LEN);
-        let dispatcher = Dispatcher { log, index, policy, failure: None };
+        let dispatcher = Dispatcher { log, index, policy, failure: None, complained_at: None };
         let thread = thread::Builder::new()
             .name("commands".to_owned())
             .spawn(move || dispatcher.run(submissions))?;
@@ -145,6 +147,8 @@ struct Dispatcher {
     policy: LinkPolicy,
     /// Set while the index lacks events that the log has.
     failure: Option<Failure>,
+    /// When it was last said that changes can't be logged.
+    complained_at: Option<Instant>,
 }
 
 /// Why the index could not be repaired.
@@ -210,8 +214,19 @@ impl Dispatcher {
         }
     }
 
+    /// Says that changes are refused, but not for each group: a full disk refuses many.
+    fn complain(&mut self, error: &LogError) {
+        if self.complained_at.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
+            self.complained_at = Some(Instant::now());
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "changes can't be logged and are refused"
+            );
+        }
+    }
+
     /// Decides, writes, applies and answers a group. Returns why to take no more for now.
-    fn run_group(&self, submissions: impl Iterator<Item = Submission>) -> Option<Failure> {
+    fn run_group(&mut self, submissions: impl Iterator<Item = Submission>) -> Option<Failure> {
         let pending = self.index.begin();
         let mut group = Group { pending, events: Vec::new(), answers: Vec::new() };
         for submission in submissions {
@@ -221,7 +236,7 @@ impl Dispatcher {
         let offset = match self.write(&events, &pending) {
             Ok(offset) => offset,
             Err(error) => {
-                tracing::error!(%error, "changes could not be logged and are refused");
+                self.complain(&error);
                 for (answer, _) in answers {
                     let _caller_left = answer.send(Err(refusal(&error)));
                 }
