@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde_json::json;
 
-use crate::harness::{Link, Options, Server, TOKEN, eventually};
+use crate::harness::{DataFolder, Link, Options, Server, TOKEN, eventually, slugline};
 
 const VISITORS: u64 = 4;
 const WRITERS: u64 = 2;
@@ -170,6 +170,13 @@ fn analytics_that_are_gone_are_projected_anew() {
     Options::at(&data).start().await_clicks(&link, 9);
 }
 
+fn rebuild_index(data: &DataFolder) {
+    let arguments = ["rebuild", "index", "--data-dir"];
+    let output = slugline().args(arguments).arg(data.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("index rebuilt from"));
+}
+
 /// A damaged record stops the start with a word on what to do; what is done gives up no record
 /// before it.
 #[test]
@@ -201,12 +208,10 @@ fn a_damaged_record_is_refused_and_can_be_put_in_quarantine() {
     assert!(!ahead.status.success());
     let said = String::from_utf8_lossy(&ahead.stderr).into_owned();
     assert!(said.contains("slugline rebuild index"), "{said}");
-    let rebuilt = crate::harness::slugline()
-        .args(["rebuild", "index", "--data-dir"])
-        .arg(data.path())
-        .output();
-    assert!(rebuilt.unwrap().status.success());
+    rebuild_index(&data);
     let server = Options::links_only().over(&data).start();
+    // The same beside a service at work.
+    rebuild_index(&data);
     let left =
         links.iter().filter(|link| server.api().get(&format!("/links/{}", link.id)).status == 200);
     let left = left.count();
