@@ -56,6 +56,9 @@ impl Session {
                 "ClickHouse lacks clicks that the log has dropped: restore a backup of either"
             );
             plan = new_plan(instance, generation, first - 1);
+        } else if plan.applied + 1 < first {
+            // Only what had arrived is dropped, so the batch that it was part of has.
+            plan = new_plan(instance, generation, plan.planned());
         }
         let planned = plan.planned();
         if planned > log.end() {
