@@ -12,18 +12,19 @@ use slugline::domain::ids::{TokenId, WorkspaceId};
 use slugline::domain::link::{Field, LinkInput, LinkPolicy};
 use slugline::domain::token::{Abilities, Actor};
 use slugline::log::{DiskStorage, Log, LogOptions};
-use slugline::projections::index::Index;
+use slugline::projections::index::{Index, Keeper};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::measured::{Measured, Stopwatch, empty, note};
 
-/// Log, index and dispatcher, as the service has them.
+/// Log, index, dispatcher and keeper, as the service has them.
 pub struct House {
     log: Arc<Log>,
     commands: Commands,
     dispatcher: JoinHandle<()>,
+    keeper: Keeper,
     runtime: Runtime,
     actor: Actor,
 }
@@ -34,6 +35,7 @@ impl House {
         let log = Arc::new(Log::open(storage, &folder.join("log"), LogOptions::default())?);
         let index = Arc::new(Index::open(&folder.join("index"), &log)?);
         bootstrap(&log, &index, Some("a-token-for-the-bench"))?;
+        let keeper = Keeper::start(Arc::clone(&index), Arc::clone(&log))?;
         let (commands, dispatcher) =
             Commands::start(Arc::clone(&log), index, LinkPolicy::default())?;
         let actor = Actor {
@@ -42,7 +44,7 @@ impl House {
             abilities: Abilities::ALL,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        Ok(Self { log, commands, dispatcher, runtime, actor })
+        Ok(Self { log, commands, dispatcher, keeper, runtime, actor })
     }
 
     /// Has so many writers create links for a while, each one after the other.
@@ -74,6 +76,7 @@ impl House {
     pub fn close(self) {
         drop(self.commands);
         let _panicked = self.dispatcher.join();
+        self.keeper.stop();
     }
 }
 

@@ -28,7 +28,9 @@ impl Writer {
         let log = Arc::new(Log::open(Arc::new(DiskStorage), &dir, LogOptions::default()).unwrap());
         let faults = Arc::new(Faults::default());
         let at = folder.path().join("index");
-        let index = Arc::new(faults::open(&at, &log, &faults, Tuning::default()).unwrap());
+        // So that the store is met with each change.
+        let tuning = Tuning { unsettled_max: 0, ..Tuning::default() };
+        let index = Arc::new(faults::open(&at, &log, &faults, tuning).unwrap());
         let (commands, _thread) =
             Commands::start(Arc::clone(&log), Arc::clone(&index), LinkPolicy::default()).unwrap();
         let actor = Actor {

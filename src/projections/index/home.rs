@@ -332,7 +332,8 @@ pub fn catch_up(layers: &Arc<Layers>, log: &Log, upto: u64) -> Result<(), IndexE
         let Some(record) = reader.next_record()? else { break };
         pending.apply(&<Envelope as prost::Message>::decode(record.payload.as_ref())?)?;
         if pending.len() >= BATCH_KEYS || record.offset == upto {
-            layers.apply(pending.changes, record.offset)?;
+            layers.apply(pending.changes, record.offset);
+            layers.settle()?;
             pending = Pending::new(Arc::clone(layers));
         }
     }

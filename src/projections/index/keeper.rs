@@ -16,21 +16,31 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const TRY_AGAIN_AFTER_MAX: Duration = Duration::from_secs(64);
 
-/// A thread that makes a new base when one is due, replaces a store that has given up, repairs
-/// what readers have found damaged, reads each base once for damage that nobody has met, brings a
-/// stopgap to the disk once there is room, and takes away what is read no more. Redirects go
-/// before it.
+/// How often what was applied is brought into the overlay.
+const SETTLE_EVERY: Duration = Duration::from_millis(20);
+
+/// Two threads. One brings what was applied into the overlay. The other makes a new base when one
+/// is due, replaces a store that has given up, repairs what readers have found damaged, reads each
+/// base once for damage that nobody has met, brings a stopgap to the disk once there is room, and
+/// takes away what is read no more; redirects go before it.
 pub struct Keeper {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    threads: [JoinHandle<()>; 2],
 }
 
 impl Keeper {
-    /// Starts the thread.
+    /// Starts the threads.
     pub fn start(index: Arc<Index>, log: Arc<Log>) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let thread = thread::Builder::new().name("index-keeper".to_owned()).spawn(move || {
+        let (settled, settler_stopped) = (Arc::clone(&index), Arc::clone(&stop));
+        let settler = thread::Builder::new().name("index-settler".to_owned()).spawn(move || {
+            while !settler_stopped.load(Ordering::Acquire) {
+                settled.settle();
+                thread::park_timeout(SETTLE_EVERY);
+            }
+        })?;
+        let keeper = thread::Builder::new().name("index-keeper".to_owned()).spawn(move || {
             stand_back();
             let (checked, again_at, wait) = (None, None, TRY_AGAIN_AFTER);
             let mut keeping = Keeping { index, log, checked, again_at, wait };
@@ -41,14 +51,16 @@ impl Keeper {
                 thread::park_timeout(LOOK_EVERY);
             }
         })?;
-        Ok(Self { stop, thread })
+        Ok(Self { stop, threads: [keeper, settler] })
     }
 
-    /// Stops the thread; what it was making is left, and made again after the next start.
+    /// Stops the threads; what it was making is left, and made again after the next start.
     pub fn stop(self) {
         self.stop.store(true, Ordering::Release);
-        self.thread.thread().unpark();
-        let _panicked = self.thread.join();
+        for thread in self.threads {
+            thread.thread().unpark();
+            let _panicked = thread.join();
+        }
     }
 }
 

@@ -1,15 +1,18 @@
-//! What readers see: an overlay of what has changed, over a base that never does.
+//! What readers see: a [front](Front) of what was applied just now, an overlay of what has changed,
+//! and a base that never does.
 //!
-//! **Invariants.** The overlay's entries, its [`Meta`] and so the applied offset change in one
-//! batch. A value in the overlay begins with a byte that tells it from the mark of a key that is
-//! gone. All that the two say together follows from the log up to the applied offset: layers at
-//! the same offset may stand in for each other at any time.
+//! **Invariants.** The overlay's entries, its [`Meta`] and so the offset that it reflects change in
+//! one batch; the front holds what is applied beyond. A value in the overlay begins with a byte
+//! that tells it from the mark of a key that is gone. All that the three say together follows from
+//! the log up to the applied offset: layers at the same offset may stand in for each other at any
+//! time.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
+use super::front::{Front, Keys};
 use super::merged::Merged;
 use super::meta::{Meta, Sum};
 use super::store::{Changes, KeyRange, Rows, Store, prefixed};
@@ -38,10 +41,12 @@ pub enum Damage {
 
 /// See the module.
 pub struct Layers {
+    front: Front,
     overlay: Box<dyn Store>,
     /// Where the overlay is.
     folder: PathBuf,
     base: Option<Arc<Base>>,
+    /// What the overlay says of itself. Held while the front settles into it.
     meta: Mutex<Meta>,
     applied: AtomicU64,
     /// No idempotency key that is remembered came before this time. A hint that spares looking
@@ -96,6 +101,7 @@ impl Layers {
         meta: Meta,
     ) -> Self {
         Self {
+            front: Front::new(meta.applied),
             overlay,
             folder: folder.to_owned(),
             base,
@@ -177,6 +183,10 @@ impl Layers {
     /// The value of a key of those that are looked up.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
         debug_assert!(key.first().is_some_and(|letter| keys::LOOKED_UP.contains(letter)));
+        match self.front.get(key) {
+            Said::Nothing => {}
+            said => return Ok(said.value()),
+        }
         let over = self.overlay.get(key).and_then(|value| value.map(untagged).transpose());
         match (over.map_err(|error| self.met(error))?, &self.base) {
             (Some(value), _) => Ok(value),
@@ -187,38 +197,66 @@ impl Layers {
         }
     }
 
-    /// Applies changes that bring the layers to an offset: all of them or none.
-    pub fn apply(&self, mut changes: Changes, applied: u64) -> Result<(), IndexError> {
+    /// Applies changes that bring the layers to an offset, in memory: all of them or none.
+    pub fn apply(&self, changes: Changes, applied: u64) {
+        let expiries = changes.range(keys::EXPIRIES.to_vec()..keys::EXPIRIES_END.to_vec());
+        let floor = expiries
+            .filter(|(_, value)| value.is_some())
+            .filter_map(|(key, _)| keys::expired(key))
+            .map(|(at_ms, _)| at_ms)
+            .min();
+        self.expiry_floor_ms.fetch_min(floor.unwrap_or(u64::MAX), Ordering::AcqRel);
+        self.front.apply(changes, applied);
+        self.applied.store(applied, Ordering::Release);
+    }
+
+    /// How many keys are applied and not in the overlay yet.
+    pub fn unsettled(&self) -> usize {
+        self.front.len()
+    }
+
+    /// Brings what is applied into the overlay, in one batch.
+    ///
+    /// # Errors
+    /// Where the overlay's store fails. What is applied is still answered, from memory.
+    pub fn settle(&self) -> Result<(), IndexError> {
         // Whoever panicked in here has not changed it: that is the last line.
         let mut meta = self.meta.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.applied() == meta.applied {
+            return Ok(());
+        }
+        let (settling, applied) = self.front.settle();
         let mut next = Meta { applied, ..meta.clone() };
-        let mut floor = u64::MAX;
-        for (key, value) in &mut changes {
-            if let Some(before) = self.overlay.get(key)? {
-                next.sum.take(key, &before);
-            }
-            match value {
-                Some(value) => {
-                    value.insert(0, VALUE);
-                    floor = keys::expired(key)
-                        .filter(|_| key.starts_with(keys::EXPIRIES))
-                        .map_or(floor, |(at_ms, _)| floor.min(at_ms));
-                }
-                None if self.base_may_hold(key) => *value = Some(vec![GONE]),
-                None => {}
-            }
-            if let Some(value) = value {
-                next.sum.add(key, value);
-            }
-        }
-        changes.insert(keys::META.to_vec(), Some(next.encode()));
-        self.expiry_floor_ms.fetch_min(floor, Ordering::AcqRel);
-        if let Err(error) = self.overlay.apply(changes) {
-            return Err(self.met(error));
-        }
+        let settled = self.changes(&settling, &mut next.sum).and_then(|mut changes| {
+            changes.insert(keys::META.to_vec(), Some(next.encode()));
+            self.overlay.apply(changes)
+        });
+        settled.map_err(|error| self.met(error))?;
+        self.front.settled();
         *meta = next;
-        self.applied.store(applied, Ordering::Release);
         Ok(())
+    }
+
+    /// What these keys are in the overlay, and what becomes of its sum by that.
+    fn changes(&self, settling: &Keys, sum: &mut Sum) -> Result<Changes, IndexError> {
+        let mut changes = Changes::new();
+        for (key, value) in settling {
+            let before = self.overlay.get(key)?;
+            if let Some(before) = &before {
+                sum.take(key, before);
+            }
+            let value = match value {
+                Some(value) => Some([&[VALUE], value.as_slice()].concat()),
+                None if self.base_may_hold(key) => Some(vec![GONE]),
+                None if before.is_some() => None,
+                None => continue,
+            };
+            if let Some(value) = &value {
+                sum.add(key, value);
+            }
+            changes.insert(key.clone(), value);
+        }
+        Ok(changes)
     }
 
     fn base_may_hold(&self, key: &[u8]) -> bool {
@@ -228,6 +266,8 @@ impl Layers {
 
     /// Keys and values within a range, ascending or descending.
     pub fn rows(&self, range: KeyRange, is_back: bool) -> Rows<'_> {
+        // The front before the overlay: what settles in between is in both, never in neither.
+        let front = self.front.rows(&range, is_back);
         let over = self.overlay.rows(range.clone(), is_back);
         let over = over.filter(|row| !matches!(row, Ok((key, _)) if key == keys::META));
         let over: TaggedRows<'_> = Box::new(over.map(|row| {
@@ -235,7 +275,7 @@ impl Layers {
             Ok((key, untagged(value)?))
         }));
         let base = self.base.as_ref().map(|base| base.table.rows(range, is_back));
-        let merged = Merged::new(std::iter::once(over).chain(base).collect(), is_back);
+        let merged = Merged::new(front.into_iter().chain([over]).chain(base).collect(), is_back);
         Box::new(merged.filter_map(|row| match row {
             Ok((key, value)) => value.map(|value| Ok((key, value))),
             Err(error) => Some(Err(self.met(error))),
@@ -258,6 +298,7 @@ impl Layers {
 
     /// Waits until what was applied is on disk.
     pub fn flush(&self) -> Result<(), IndexError> {
+        self.settle()?;
         self.overlay.flush()
     }
 }

@@ -1,14 +1,15 @@
-//! The index: the mutation log folded, in two layers on disk, and the memory before them that
-//! answers redirects.
+//! The index: the mutation log folded, in two layers on disk, and the memory before them.
 //!
 //! ```text
-//! redirects in memory  →  overlay (sled): what has changed since  →  base: one sorted file
+//! redirects in memory  →  front: what was  →  overlay (sled): what  →  base: one sorted file
+//!                         applied just now    has changed since
 //! ```
 //!
 //! - The **base** is the index at an offset: an immutable [`table`]. The **overlay** holds what
 //!   has changed since, and stays small: once the log has gone on far enough, the [`Keeper`]
 //!   makes a new base of the old one and of the log's rest while the service runs, and begins a
-//!   fresh overlay over it. A start opens the two and folds what the log has beyond.
+//!   fresh overlay over it. The **front** holds in memory what the keeper has not brought into the
+//!   overlay yet. A start opens the two on disk and folds what the log has beyond.
 //! - **What is promised.** The applied offset changes in the same batch as what the events up to
 //!   it changed, so the index is always exactly the fold of a prefix of the log, to the same
 //!   [digest](Index::digest), however it came to be. It never says what the log has not made
@@ -28,6 +29,7 @@ mod build;
 mod cache;
 mod error;
 mod fold;
+mod front;
 mod home;
 mod keeper;
 mod keys;
@@ -80,6 +82,9 @@ pub struct Tuning {
     pub events_max: u64,
     /// How much of a build is folded before it is sorted and written, in bytes.
     pub memtable_bytes: usize,
+    /// A commit that finds more keys than this waiting in memory brings them into the overlay
+    /// itself, and so waits for the store.
+    pub unsettled_max: usize,
 }
 
 impl Default for Tuning {
@@ -89,6 +94,7 @@ impl Default for Tuning {
             live_events_min: 50_000,
             events_max: 500_000,
             memtable_bytes: 64 << 20,
+            unsettled_max: 32_768,
         }
     }
 }
@@ -227,8 +233,8 @@ impl Index {
     /// Readers see all of it or nothing.
     ///
     /// # Errors
-    /// Where the store fails; [`repair`](Self::repair) then brings the index to where this would
-    /// have.
+    /// Where the store has failed, and memory may not hold more for it; [`repair`](Self::repair)
+    /// then brings the index to where this would have.
     pub fn commit(&self, pending: Pending, offset: u64) -> Result<(), IndexError> {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let layers = self.layers.load();
@@ -237,7 +243,10 @@ impl Index {
             if pending.over() != layers.applied() {
                 return Err(IndexError::Broken("a group was decided over another offset"));
             }
-            layers.apply(pending.changes, offset)?;
+            if layers.unsettled() > self.home.tuning.unsettled_max {
+                layers.settle()?;
+            }
+            layers.apply(pending.changes, offset);
         }
         self.redirects.forget(&pending.touched);
         Ok(())
@@ -296,6 +305,15 @@ impl Index {
         drop(before);
         let layers = self.home.begin_overlay(log, Some(base))?;
         self.take_over(layers, log)
+    }
+
+    /// Brings what was applied into the overlay, unless that is known to fail. What fails is noted,
+    /// and so repaired.
+    fn settle(&self) {
+        let layers = self.layers.load();
+        if layers.damage() == Damage::None {
+            let _noted = layers.settle();
+        }
     }
 
     /// Whether the overlay has grown so far that a new base is due.

@@ -37,7 +37,7 @@ pub use writer::TableWriter;
 #[cfg(test)]
 mod tests;
 
-/// What a table says of a key.
+/// What a layer says of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {
     /// Nothing: an older one may know.

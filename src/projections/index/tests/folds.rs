@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::history::{Standing, Wish, wish, workspace};
+use super::super::store;
+use super::history::{Standing, Wish, of_seed, wish, workspace};
 use super::*;
 use crate::domain::ids::LinkId;
 
@@ -12,6 +13,8 @@ use crate::domain::ids::LinkId;
 enum Step {
     Event(Wish),
     Commit,
+    /// What was applied goes into the overlay.
+    Settle,
     /// A new base of the old one and what came since.
     Renew,
     /// A new base of the log alone.
@@ -27,6 +30,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         100 => wish().prop_map(Step::Event),
         10 => Just(Step::Commit),
+        4 => Just(Step::Settle),
         2 => Just(Step::Renew),
         1 => Just(Step::Rebuild),
         1 => Just(Step::Repair),
@@ -56,6 +60,7 @@ impl Course {
         self.events.append(&mut self.group);
         match step {
             Step::Event(_) | Step::Commit => {}
+            Step::Settle => index.layers.load().settle().unwrap(),
             Step::Renew => index.renew(&log, &|_, _| true).unwrap(),
             Step::Rebuild => index.rebuild(&log, &|_, _| {}).unwrap(),
             Step::Repair => index.repair(&log).unwrap(),
@@ -150,5 +155,32 @@ fn a_build_forgets_the_keys_that_an_overlay_forgets() {
         assert_eq!(index.digest().unwrap(), expected);
         drop(index);
         std::fs::remove_dir_all(place.index()).unwrap();
+    }
+}
+
+/// A scan is of the moment when it was begun: what settles meanwhile is neither missed nor met
+/// twice.
+#[test]
+fn a_scan_across_a_settle_is_whole() {
+    let events = of_seed(31, 300);
+    let (early, late) = events.split_at(150);
+    let all: Vec<_> = Map::of(&events).0.into_iter().collect();
+    for is_back in [false, true] {
+        for settle_at in [0, 1, all.len() / 2, all.len() - 1] {
+            let place = Place::with(early);
+            let index = place.open(NO_BASES);
+            write(&index, &place.log, late).unwrap();
+            let layers = index.layers.load_full();
+            assert!(layers.unsettled() > 100);
+            let mut rows = layers.rows(store::prefixed(&[]), is_back);
+            let mut seen: Vec<_> = rows.by_ref().take(settle_at).map(Result::unwrap).collect();
+            layers.settle().unwrap();
+            assert_eq!(layers.unsettled(), 0);
+            seen.extend(rows.map(Result::unwrap));
+            if is_back {
+                seen.reverse();
+            }
+            assert_eq!(seen, all, "settled after {settle_at}");
+        }
     }
 }

@@ -25,7 +25,11 @@ const NO_BASES: Tuning = Tuning {
     live_events_min: u64::MAX,
     events_max: u64::MAX,
     memtable_bytes: 4 << 10,
+    unsettled_max: 32_768,
 };
+
+/// As that, and a commit waits for the store if the one before is not there yet.
+const NO_FRONT: Tuning = Tuning { unsettled_max: 0, ..NO_BASES };
 
 /// The plainest state: a map.
 #[derive(Default, Clone)]

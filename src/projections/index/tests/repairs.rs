@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::super::Keeper;
 use super::super::faults::{self, Faults};
 use super::super::layers::Damage;
+use super::super::store::Changes;
 use super::history::of_seed;
 use super::*;
 
@@ -30,19 +31,36 @@ fn a_store_that_has_given_up_is_replaced() {
             index.renew(&place.log, &|_, _| true).unwrap();
         }
         faults.gives_up.store(true, Ordering::SeqCst);
-        let failed = write(&index, &place.log, late).unwrap_err();
+        write(&index, &place.log, late).unwrap();
+        let failed = index.layers.load().settle().unwrap_err();
         assert!(failed.is_full(), "{failed}");
-        assert_eq!(index.applied(), early.len() as u64);
 
         faults.cannot_open.store(true, Ordering::SeqCst);
         assert!(index.repair(&place.log).is_err());
-        assert_eq!(index.digest().unwrap(), Map::of(early).digest(), "readers go on");
+        assert_eq!(index.digest().unwrap(), Map::of(&events).digest(), "readers go on");
 
         faults.cannot_open.store(false, Ordering::SeqCst);
         index.repair(&place.log).unwrap();
         assert_eq!(index.applied(), place.log.end());
         assert_eq!(index.digest().unwrap(), Map::of(&events).digest());
     }
+}
+
+/// What waits for a store that takes no more is bounded: then a change is refused until a repair.
+#[test]
+fn a_store_that_has_given_up_is_not_waited_for_without_end() {
+    let events = of_seed(30, 120);
+    let (early, late) = events.split_at(60);
+    let place = Place::with(early);
+    let faults = Arc::new(Faults::default());
+    let index = faults::open(&place.index(), &place.log, &faults, NO_FRONT).unwrap();
+    faults.gives_up.store(true, Ordering::SeqCst);
+    write(&index, &place.log, &late[..30]).unwrap();
+    assert!(write(&index, &place.log, &late[30..]).unwrap_err().is_full());
+    assert_eq!(index.applied(), 90);
+    assert_eq!(index.digest().unwrap(), Map::of(&events[..90]).digest());
+    index.repair(&place.log).unwrap();
+    assert_eq!(index.digest().unwrap(), Map::of(&events).digest());
 }
 
 /// While the disk is full the overlay is in memory, also after a start, and goes back to the disk.
@@ -59,7 +77,8 @@ fn a_full_disk_is_bridged_in_memory() {
         }
         faults.disk_is_full.store(true, Ordering::SeqCst);
         faults.gives_up.store(true, Ordering::SeqCst);
-        write(&index, &place.log, &events[third..2 * third]).unwrap_err();
+        write(&index, &place.log, &events[third..2 * third]).unwrap();
+        index.layers.load().settle().unwrap_err();
         index.repair(&place.log).unwrap();
         assert!(index.layers.load().is_stopgap());
         write(&index, &place.log, &events[2 * third..]).unwrap();
@@ -232,14 +251,19 @@ fn a_reader_waits_for_the_repair_and_is_told_when_it_does_not_come() {
     let (key, value) = wanted.0.iter().find(|(key, _)| key[0] == b'l').unwrap();
     faults.gives_up.store(true, Ordering::SeqCst);
     faults.gives_up_reads.store(true, Ordering::SeqCst);
-    index.layers.load().apply(super::super::store::Changes::new(), 1).unwrap_err();
+    let fail = || {
+        let layers = index.layers.load();
+        layers.apply(Changes::new(), place.log.end() + 1);
+        layers.settle().unwrap_err();
+    };
+    fail();
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| index.get(key));
         index.repair(&place.log).unwrap();
         assert_eq!(reader.join().unwrap().unwrap().as_ref(), Some(value));
     });
     faults.gives_up.store(true, Ordering::SeqCst);
-    index.layers.load().apply(super::super::store::Changes::new(), 1).unwrap_err();
+    fail();
     assert!(index.get(key).is_err());
 }
 
