@@ -40,7 +40,16 @@ impl Visitors {
         let requests = (0..traffic.len()).map(|number| Request::parse(traffic.request(number)));
         let requests = requests.collect::<Option<Vec<_>>>().context("a request can't be read")?;
         let workspace = WorkspaceId::new(Uuid::now_v7());
-        let target = |_| ClickTarget::new(workspace, LinkId::new(Uuid::now_v7()), 1, "");
+        let target = |_| {
+            ClickTarget::new(
+                workspace,
+                LinkId::new(Uuid::now_v7()),
+                1,
+                "",
+                "https://example.com",
+                "https://example.com/",
+            )
+        };
         Ok(Self { requests, targets: (0..LINKS).map(target).collect() })
     }
 
@@ -49,7 +58,7 @@ impl Visitors {
         let many = self.requests.len() as u64;
         let at = usize::try_from(number % many).unwrap_or_default();
         let Request { link, headers } = &self.requests[at];
-        let visit = Visit { peer: address(number), headers, head: false, at_ms };
+        let visit = Visit { peer: address(number), headers, query: None, head: false, at_ms };
         recorder.record(&visit, &self.targets[*link]);
     }
 }

@@ -12,13 +12,15 @@
 //! 5. `referrer` – the site the visitor came from, folded, and its page, shortened;
 //! 6. `language` – the visitor's first choice;
 //! 7. `visit` – whether it is a HEAD or a prefetch, and so no human's click;
-//! 8. `visit_part` – the encoding of what was found.
+//! 8. `asked` – UTM parameters that the visitor brings, and whether he came by a QR code;
+//! 9. `visit_part` – the encoding of what was found.
 //!
 //! The [`Recorder`] then appends the click to the log. What a visit says lives in memory only,
 //! for as long as that takes.
 
 mod agent;
 mod agents;
+mod asked;
 mod bot;
 mod geo;
 mod interpreted;
@@ -51,6 +53,7 @@ pub use salt_period::{InvalidSaltPeriod, SaltPeriod};
 pub use visit::Visit;
 pub use visitor::VisitorSalts;
 
+use self::asked::Asked;
 use self::visit_part::VisitPart;
 use crate::domain::click::ClickTarget;
 
@@ -79,6 +82,7 @@ impl Interpreter {
         let language = Language::of(visit.headers.get(ACCEPT_LANGUAGE));
         let (head, prefetch) = (visit.head, visit.is_prefetch());
         let bot = visit::bot_reason(head, prefetch);
+        let asked = Asked::of(visit.query, target.has_utm);
         let part = VisitPart {
             at_ms: visit.at_ms,
             bot,
@@ -88,6 +92,7 @@ impl Interpreter {
             language,
             head,
             prefetch,
+            asked,
         };
         Interpreted::new(visit.at_ms, target, part.encode(), bot, agent)
     }

@@ -34,7 +34,7 @@ fn interpreter() -> (Interpreter, TempDir) {
 
 fn target() -> ClickTarget {
     let (workspace, link) = (Uuid::from_u128(1), Uuid::from_u128(2));
-    ClickTarget::new(WorkspaceId::new(workspace), LinkId::new(link), 3, "go.example")
+    ClickTarget::new(WorkspaceId::new(workspace), LinkId::new(link), 3, "go.example", "", "")
 }
 
 fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
@@ -45,7 +45,7 @@ fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
 }
 
 fn visit<'a>(peer: &str, headers: &'a HeaderMap) -> Visit<'a> {
-    Visit { peer: peer.parse().unwrap(), headers, head: false, at_ms: AT_MS }
+    Visit { peer: peer.parse().unwrap(), headers, query: None, head: false, at_ms: AT_MS }
 }
 
 fn click(outcome: &Interpreted) -> Click {

@@ -19,6 +19,8 @@ pub struct Visit<'a> {
     pub peer: IpAddr,
     /// The request's headers, as they came.
     pub headers: &'a HeaderMap,
+    /// What stands behind the `?` of the address that was asked for.
+    pub query: Option<&'a str>,
     /// The request's method was HEAD.
     pub head: bool,
     /// When it came, in milliseconds since the Unix epoch.
@@ -84,6 +86,7 @@ mod tests {
             let visit = Visit {
                 peer: Ipv4Addr::LOCALHOST.into(),
                 headers: &headers,
+                query: None,
                 head: false,
                 at_ms: 0,
             };

@@ -5,6 +5,7 @@
 
 use prost::encoding::{WireType, encode_key, encode_varint};
 
+use super::asked::Asked;
 use super::geo::Place;
 use super::language::Language;
 use super::referrer::Referrer;
@@ -23,6 +24,8 @@ mod tag {
     pub(super) const LANGUAGE: u32 = 18;
     pub(super) const HEAD: u32 = 19;
     pub(super) const PREFETCH: u32 = 20;
+    pub(super) const UTM: u32 = crate::domain::click::UTM_FIRST_TAG;
+    pub(super) const QR: u32 = 28;
 }
 
 /// An upper bound of what the numbers and keys take, without the texts, in bytes.
@@ -38,6 +41,7 @@ pub(super) struct VisitPart<'a> {
     pub(super) language: Language,
     pub(super) head: bool,
     pub(super) prefetch: bool,
+    pub(super) asked: Asked<'a>,
 }
 
 impl VisitPart<'_> {
@@ -59,6 +63,10 @@ impl VisitPart<'_> {
         put_text(tag::LANGUAGE, self.language.as_str(), &mut part);
         put_varint(tag::HEAD, self.head.into(), &mut part);
         put_varint(tag::PREFETCH, self.prefetch.into(), &mut part);
+        for (tag, value) in (tag::UTM..).zip(&self.asked.utm) {
+            put_text(tag, value, &mut part);
+        }
+        put_varint(tag::QR, self.asked.qr.into(), &mut part);
         part
     }
 }
@@ -106,6 +114,9 @@ mod tests {
             language: part.language.as_str().to_owned(),
             head: part.head,
             prefetch: part.prefetch,
+            utm_source: part.asked.utm[0].to_string(),
+            utm_term: part.asked.utm[4].to_string(),
+            qr: part.asked.qr,
             ..Click::default()
         };
         assert_eq!(part.encode(), click.encode_to_vec());
@@ -124,6 +135,7 @@ mod tests {
             language: Language::of(Some(&language)),
             head: true,
             prefetch: true,
+            asked: Asked::of(Some("utm_source=mail&utm_term=a+b&qr=1"), [false; 5]),
         };
         let long = "x".repeat(300);
         for part in
@@ -140,6 +152,7 @@ mod tests {
             language: Language::default(),
             head: false,
             prefetch: false,
+            asked: Asked::default(),
         });
     }
 }

@@ -87,7 +87,35 @@ pub struct Click {
     /// The link's domain; empty for the default one.
     #[prost(string, tag = "21")]
     pub domain: String,
+    /// Where the link led, as its owner wrote it.
+    #[prost(string, tag = "22")]
+    pub destination: String,
+    /// `utm_source` of the address that the visitor was sent to, or else of the one that he asked
+    /// for; so for the others. Empty where there is none.
+    #[prost(string, tag = "23")]
+    pub utm_source: String,
+    /// `utm_medium`
+    #[prost(string, tag = "24")]
+    pub utm_medium: String,
+    /// `utm_campaign`
+    #[prost(string, tag = "25")]
+    pub utm_campaign: String,
+    /// `utm_content`
+    #[prost(string, tag = "26")]
+    pub utm_content: String,
+    /// `utm_term`
+    #[prost(string, tag = "27")]
+    pub utm_term: String,
+    /// The visitor came by a QR code.
+    #[prost(bool, tag = "28")]
+    pub qr: bool,
 }
+
+/// The UTM parameters, in the order of their fields in a [`Click`].
+pub const UTM: [&str; 5] = ["utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term"];
+
+/// The number of the first of these fields.
+pub const UTM_FIRST_TAG: u32 = 23;
 
 /// The link that a visit asked for, its fields of a [`Click`] encoded in advance.
 #[derive(Debug, Clone)]
@@ -96,19 +124,43 @@ pub struct ClickTarget {
     pub workspace: WorkspaceId,
     /// The encoding of a [`Click`] that has only the link's fields.
     pub part: Bytes,
+    /// Which of the [`UTM`] parameters the link's own address has: a visitor's don't count.
+    pub has_utm: [bool; UTM.len()],
 }
 
 impl ClickTarget {
-    /// Encodes the link's fields; `domain` is empty for the default one.
-    pub fn new(workspace: WorkspaceId, link: LinkId, version: u32, domain: &str) -> Self {
+    /// Encodes the link's fields. `domain` is empty for the default one; `destination` is as the
+    /// owner wrote it, `location` the address that visitors are sent to.
+    pub fn new(
+        workspace: WorkspaceId,
+        link: LinkId,
+        version: u32,
+        domain: &str,
+        destination: &str,
+        location: &str,
+    ) -> Self {
+        let query = location.split('#').next().and_then(|address| address.split_once('?'));
+        let query = query.map_or("", |(_, query)| query);
+        let utm = UTM.map(|name| {
+            let mut pairs = form_urlencoded::parse(query.as_bytes());
+            pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+        });
+        let has_utm = std::array::from_fn(|at| utm.get(at).is_some_and(Option::is_some));
+        let [source, medium, campaign, content, term] = utm.map(Option::unwrap_or_default);
         let click = Click {
             workspace: workspace.as_bytes().to_vec(),
             link: link.as_bytes().to_vec(),
             link_version: version,
             domain: domain.to_owned(),
+            destination: destination.to_owned(),
+            utm_source: source,
+            utm_medium: medium,
+            utm_campaign: campaign,
+            utm_content: content,
+            utm_term: term,
             ..Click::default()
         };
-        Self { workspace, part: click.encode_to_vec().into() }
+        Self { workspace, part: click.encode_to_vec().into(), has_utm }
     }
 }
 

@@ -29,6 +29,13 @@ pub struct ClickView<'a> {
     pub head: bool,
     pub prefetch: bool,
     pub domain: &'a str,
+    pub destination: &'a str,
+    pub utm_source: &'a str,
+    pub utm_medium: &'a str,
+    pub utm_campaign: &'a str,
+    pub utm_content: &'a str,
+    pub utm_term: &'a str,
+    pub qr: bool,
 }
 
 impl<'a> ClickView<'a> {
@@ -60,6 +67,13 @@ impl<'a> ClickView<'a> {
                 19 => click.head = wire.bool(key)?,
                 20 => click.prefetch = wire.bool(key)?,
                 21 => click.domain = wire.string(key)?,
+                22 => click.destination = wire.string(key)?,
+                23 => click.utm_source = wire.string(key)?,
+                24 => click.utm_medium = wire.string(key)?,
+                25 => click.utm_campaign = wire.string(key)?,
+                26 => click.utm_content = wire.string(key)?,
+                27 => click.utm_term = wire.string(key)?,
+                28 => click.qr = wire.bool(key)?,
                 _ => wire.skip(key)?,
             }
         }

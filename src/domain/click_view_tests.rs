@@ -40,6 +40,13 @@ fn owned(view: &ClickView<'_>) -> Click {
         head: view.head,
         prefetch: view.prefetch,
         domain: view.domain.to_owned(),
+        destination: view.destination.to_owned(),
+        utm_source: view.utm_source.to_owned(),
+        utm_medium: view.utm_medium.to_owned(),
+        utm_campaign: view.utm_campaign.to_owned(),
+        utm_content: view.utm_content.to_owned(),
+        utm_term: view.utm_term.to_owned(),
+        qr: view.qr,
     }
 }
 
@@ -64,12 +71,16 @@ fn click() -> impl Strategy<Value = Click> {
     let numbers = (any::<u64>(), any::<u64>(), any::<i32>(), -1..7, any::<bool>(), any::<bool>());
     let place = (text(), text(), text());
     let source = (text(), "\\PC{0,300}", text());
-    (link, agent, numbers, place, source).prop_map(|(link, agent, numbers, place, source)| {
+    let asked = (text(), [text(), text(), text(), text(), text()], any::<bool>());
+    let parts = (link, agent, numbers, place, source, asked);
+    parts.prop_map(|(link, agent, numbers, place, source, asked)| {
         let (workspace, link, link_version, domain) = link;
         let (agent, browser, browser_version, os, os_version) = agent;
         let (at_ms, visitor, device, bot, head, prefetch) = numbers;
         let (country, region, city) = place;
         let (referrer, referrer_url, language) = source;
+        let (destination, utm, qr) = asked;
+        let [utm_source, utm_medium, utm_campaign, utm_content, utm_term] = utm;
         Click {
             at_ms,
             workspace,
@@ -92,18 +103,25 @@ fn click() -> impl Strategy<Value = Click> {
             head,
             prefetch,
             domain,
+            destination,
+            utm_source,
+            utm_medium,
+            utm_campaign,
+            utm_content,
+            utm_term,
+            qr,
         }
     })
 }
 
 /// One field: of a known number or not, of any form, often of the wrong one.
 fn field() -> impl Strategy<Value = Vec<u8>> {
-    field_of(prop_oneof![4 => 1_u32..24, 1 => 1_u32..(1 << 29)].boxed())
+    field_of(prop_oneof![4 => 1_u32..31, 1 => 1_u32..(1 << 29)].boxed())
 }
 
 /// A field of a number that no click has; so are those inside of it.
 fn unknown() -> impl Strategy<Value = Vec<u8>> {
-    field_of((22_u32..(1 << 29)).boxed())
+    field_of((29_u32..(1 << 29)).boxed())
 }
 
 fn field_of(tag: BoxedStrategy<u32>) -> impl Strategy<Value = Vec<u8>> {

@@ -1,4 +1,4 @@
-//! Countries' English names, as Unicode's CLDR has them.
+//! Countries' English names, as Unicode's CLDR has them, and their continents.
 
 /// The English name of an ISO 3166-1 alpha-2 code; the code itself where it has none, and
 /// `Unknown` where there is no code.
@@ -8,6 +8,79 @@ pub fn name(code: &str) -> &str {
     }
     NAMES.binary_search_by_key(&code, |(code, _)| code).map_or(code, |place| NAMES[place].1)
 }
+
+/// The continent of a country, as the reference APIs name it (`AF AN AS EU NA OC SA`, ISO 3166
+/// countries by the United Nations' M49 regions; Cyprus and Turkey are of Asia there); empty where
+/// there is none.
+pub fn continent(code: &str) -> &'static str {
+    let place = match code.as_bytes() {
+        [one, two] => place(*one, *two),
+        _ => None,
+    };
+    let number = place.and_then(|place| CONTINENT_OF.get(place)).copied().unwrap_or(0);
+    CONTINENTS.get(usize::from(number).wrapping_sub(1)).map_or("", |(continent, _)| continent)
+}
+
+/// The English name of a continent; `Unknown` where there is no code.
+pub fn continent_name(code: &str) -> &str {
+    match code {
+        "AF" => "Africa",
+        "AN" => "Antarctica",
+        "AS" => "Asia",
+        "EU" => "Europe",
+        "NA" => "North America",
+        "OC" => "Oceania",
+        "SA" => "South America",
+        "" => "Unknown",
+        other => other,
+    }
+}
+
+/// Where a code of two capital letters has its place among all there could be.
+const fn place(one: u8, two: u8) -> Option<usize> {
+    if one.is_ascii_uppercase() && two.is_ascii_uppercase() {
+        Some((one - b'A') as usize * 26 + (two - b'A') as usize)
+    } else {
+        None
+    }
+}
+
+/// The number of the continent, from 1 on, at each code's place.
+static CONTINENT_OF: [u8; 26 * 26] = {
+    let mut of = [0; 26 * 26];
+    let mut number = 0;
+    while number < CONTINENTS.len() {
+        let codes = CONTINENTS[number].1.as_bytes();
+        let mut at = 0;
+        // Codes of two letters, one blank between them.
+        while at + 1 < codes.len() {
+            if let Some(place) = place(codes[at], codes[at + 1]) {
+                #[allow(clippy::cast_possible_truncation, reason = "there are seven")]
+                let continent = number as u8 + 1;
+                of[place] = continent;
+            }
+            at += 3;
+        }
+        number += 1;
+    }
+    of
+};
+
+#[rustfmt::skip]
+const CONTINENTS: &[(&str, &str)] = &[
+    ("AF", "AC AO BF BI BJ BW CD CF CG CI CM CV DJ DZ EA EG EH ER ET GA GH GM GN GQ GW IC KE KM \
+     LR LS LY MA MG ML MR MU MW MZ NA NE NG RE RW SC SD SH SL SN SO SS ST SZ TA TD TG TN \
+     TZ UG YT ZA ZM ZW"),
+    ("AN", "AQ BV GS HM TF"),
+    ("AS", "AE AF AM AZ BD BH BN BT CC CN CX CY DG GE HK ID IL IN IO IQ IR JO JP KG KH KP KR KW \
+     KZ LA LB LK MM MN MO MV MY NP OM PH PK PS QA SA SG SY TH TJ TL TM TR TW UZ VN YE"),
+    ("EU", "AD AL AT AX BA BE BG BY CH CQ CZ DE DK EE ES FI FO FR GB GG GI GR HR HU IE IM IS IT \
+     JE LI LT LU LV MC MD ME MK MT NL NO PL PT RO RS RU SE SI SJ SK SM UA VA XK"),
+    ("NA", "AG AI AW BB BL BM BQ BS BZ CA CP CR CU CW DM DO GD GL GP GT HN HT JM KN KY LC MF MQ \
+     MS MX NI PA PM PR SV SX TC TT US VC VG VI"),
+    ("OC", "AS AU CK FJ FM GU KI MH MP NC NF NR NU NZ PF PG PN PW SB TK TO TV UM VU WF WS"),
+    ("SA", "AR BO BR CL CO EC FK GF GY PE PY SR UY VE"),
+];
 
 /// Sorted by code: it is searched by halves.
 #[rustfmt::skip]
@@ -91,6 +164,18 @@ mod tests {
         assert_eq!(name("ZW"), "Zimbabwe");
         assert_eq!(name("Q9"), "Q9");
         assert_eq!(name(""), "Unknown");
+    }
+
+    #[test]
+    fn each_country_has_a_continent() {
+        let without: Vec<_> = NAMES.iter().filter(|(code, _)| continent(code).is_empty()).collect();
+        assert!(without.is_empty(), "{without:?}");
+        for (code, of) in [("DE", "EU"), ("US", "NA"), ("NA", "AF"), ("AS", "OC"), ("ZW", "AF")] {
+            assert_eq!(continent(code), of);
+        }
+        for code in ["", "D", "de", "ZZ", "DEU", "Ä"] {
+            assert_eq!(continent(code), "", "{code}");
+        }
     }
 
     #[test]

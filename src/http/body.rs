@@ -96,6 +96,17 @@ fn check_content_type(value: Option<&[u8]>) -> Result<(), Problem> {
     Err(problem.naming("Content-Type", "must be application/json"))
 }
 
+/// A part of a body that was read already.
+pub fn parse_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Problem> {
+    if !value.is_object() {
+        return Err(Problem::field("body", "must be a JSON object"));
+    }
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        wrong_field(path, &reason(&error.into_inner().to_string()))
+    })
+}
+
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let not_json = |error: &serde_json::Error| {
         Problem::field("body", format!("is not valid JSON: {}", reason(&error.to_string())))

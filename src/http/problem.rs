@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 
 use crate::commands::CommandError;
 use crate::domain::error::{DomainError, ErrorCode};
-use crate::queries::analytics::AnalyticsError;
+use crate::queries::analytics::{AnalyticsError, Limit};
 use crate::queries::links::LinksError;
 use crate::queries::operations::OperationError;
 
@@ -107,6 +107,11 @@ impl Problem {
         Self { cause: Some(cause.into()), ..problem }
     }
 
+    /// 422: a question that is fine but asks for too much.
+    fn too_costly(detail: &'static str) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "QUERY_TOO_COSTLY", detail)
+    }
+
     /// 503: it will be back; the caller is told when to ask again.
     pub fn unavailable(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
@@ -121,6 +126,22 @@ impl Problem {
 
     fn with_cause(self, cause: String) -> Self {
         Self { cause: Some(cause), ..self }
+    }
+
+    /// The status and the body for one item of many, whose request has its id already.
+    pub fn into_item(self) -> (u16, serde_json::Value) {
+        if let Some(cause) = &self.cause {
+            tracing::error!(http.status = self.status.as_u16(), cause, "an item failed");
+        }
+        let body = serde_json::json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "code": self.code,
+            "errors": self.errors,
+        });
+        (self.status.as_u16(), body)
     }
 
     fn into_body(self, request_id: &str) -> Response {
@@ -268,6 +289,25 @@ impl From<AnalyticsError> for Problem {
             AnalyticsError::Behind { .. } => {
                 let detail = sentence(&error.to_string());
                 Self::new(StatusCode::GATEWAY_TIMEOUT, "ANALYTICS_BEHIND", detail)
+            }
+            AnalyticsError::TooCostly(limit) => Self::too_costly(match limit {
+                Limit::Time => "It takes too long: narrow the date range, or filter by link.",
+                Limit::Memory => {
+                    "It takes too much memory: ask for fewer dimensions, a shorter date range, or \
+                     no dedupe."
+                }
+                Limit::Rows => "It reads too many clicks: narrow the date range.",
+            }),
+            AnalyticsError::TooManyRows => Self::too_costly(
+                "It has too many rows: filter by one of the dimensions, or choose a coarser \
+                 granularity.",
+            ),
+            AnalyticsError::TooManyBuckets(reason) => {
+                let reason = format!("{reason}: choose a coarser one or a shorter date_range");
+                Self::field("granularity", reason)
+            }
+            AnalyticsError::BadPattern => {
+                Self::field("filters", "holds a pattern that RE2 doesn't take")
             }
             AnalyticsError::Failed(cause) => Self::internal(cause),
         }

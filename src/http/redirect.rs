@@ -62,7 +62,8 @@ impl Redirector {
         if !Slug::is_wellformed(slug) {
             return None;
         }
-        let visit = Visit { peer, headers: request.headers(), head, at_ms: now_ms() };
+        let (headers, query) = (request.headers(), request.uri().query());
+        let visit = Visit { peer, headers, query, head, at_ms: now_ms() };
         let started = visit.at_ms.is_multiple_of(TIMED_ONE_IN).then(Instant::now);
         let redirect = match self.links.redirect("", slug) {
             Ok(found) => found?,

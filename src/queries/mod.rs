@@ -4,4 +4,3 @@ pub mod analytics;
 pub mod links;
 pub mod operations;
 mod sql;
-pub mod window;

@@ -204,7 +204,12 @@ fn the_workspace_is_summed_up() {
     let nothing = json!({
         "total_clicks": 0, "unique_visitors": 0, "conversions": 0, "revenue": 0.0, "top_links": [],
     });
-    assert_eq!(server.api().get("/analytics").expect(200).data(), nothing);
+    let mut data = server.api().get("/analytics").expect(200).data();
+    let series = data.as_object_mut().unwrap().remove("timeseries").unwrap();
+    let series = series.as_array().unwrap();
+    assert_eq!(series.len(), 7);
+    assert!(series.iter().all(|bucket| bucket["clicks"] == 0), "{series:?}");
+    assert_eq!(data, nothing);
 
     let links = [server.link_to("https://example.com/a"), server.link_to("https://example.com/b")];
     let address = address_in("DE");
@@ -221,7 +226,8 @@ fn the_workspace_is_summed_up() {
     server.await_projection();
 
     let data = server.api().get("/analytics?days=7").expect(200).data();
-    let expected = ["conversions", "revenue", "top_links", "total_clicks", "unique_visitors"];
+    let expected =
+        ["conversions", "revenue", "timeseries", "top_links", "total_clicks", "unique_visitors"];
     assert_eq!(keys(&data), expected);
     assert_eq!((&data["total_clicks"], &data["unique_visitors"]), (&json!(9), &json!(2)));
     let top = |link: &Link, destination: &str, clicks: u64| json!({ "id": link.id, "slug": link.slug, "destination": destination, "clicks": clicks });

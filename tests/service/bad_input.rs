@@ -249,7 +249,7 @@ fn queries_that_make_no_sense_are_refused() {
         ("/LINK/clicks?units=0", "units"),
         ("/LINK/clicks?units=366", "units"),
         ("/LINK/clicks?units=-7", "units"),
-        ("/LINK/clicks?unit=year", "unit"),
+        ("/LINK/clicks?unit=decade", "unit"),
         ("/LINK/clicks?unit=Day", "unit"),
         ("/LINK/clicks?unit=", "unit"),
         ("/LINK/clicks/summary?units=0", "units"),
@@ -263,7 +263,16 @@ fn queries_that_make_no_sense_are_refused() {
         let path = format!("/links{}", path.replace("LINK", &link.slug));
         server.api().get(&path).refuses(400, INVALID, &[field]);
     }
-    for (query, field) in [("days=0", "days"), ("days=366", "days"), ("unit=day", "unit")] {
+    for (query, field) in [
+        ("days=0", "days"),
+        ("days=366", "days"),
+        ("unit=second", "unit"),
+        ("period=7x", "period"),
+        ("start=2026-01-01", "end"),
+        ("country=DE&timezone=Mars", "timezone"),
+        ("trigger=mail", "trigger"),
+        ("time=1", "time"),
+    ] {
         server.api().get(&format!("/analytics?{query}")).refuses(400, INVALID, &[field]);
     }
     let cursor = format!("?cursor={}&page=2", link.id);

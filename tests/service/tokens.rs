@@ -21,7 +21,14 @@ const PATHS: &[(&str, &str, &str)] = &[
     ("GET", "/links/nothing-here/browsers", "analytics:read"),
     ("GET", "/links/nothing-here/operating-systems", "analytics:read"),
     ("GET", "/links/nothing-here/referrers", "analytics:read"),
+    ("GET", "/links/nothing-here/continents", "analytics:read"),
+    ("GET", "/links/nothing-here/regions", "analytics:read"),
+    ("GET", "/links/nothing-here/languages", "analytics:read"),
+    ("GET", "/links/nothing-here/utm/source", "analytics:read"),
     ("GET", "/analytics", "analytics:read"),
+    ("GET", "/analytics/links/nothing-here", "analytics:read"),
+    ("POST", "/analytics/query", "analytics:read"),
+    ("POST", "/analytics/batch", "analytics:read"),
     ("GET", "/tokens", "user:read"),
     ("POST", "/tokens", "user:write"),
     ("DELETE", "/tokens/tok_00000000000000000000000000", "user:write"),
@@ -101,6 +108,7 @@ fn every_path_of_the_api_needs_a_token() {
     let token = "tok_00000000000000000000000000";
     let as_described = |path: &str| {
         let path = path.replace("nothing-here", "{link}").replace(token, "{token}");
+        let path = path.replace("utm/source", "utm/{which}");
         path.replace("rebuild/analytics", "rebuild/{projection}")
     };
     let known = PATHS.iter().map(|(method, path, _)| (method, path));

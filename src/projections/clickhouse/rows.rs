@@ -12,6 +12,7 @@ use super::ProjectionError;
 use super::plan::Batch;
 use crate::domain::click::{AgentSeen, kind};
 use crate::domain::click_view::ClickView;
+use crate::domain::country::continent;
 use crate::domain::wire::uint64_of;
 use crate::log::{Reader, RecordBatch, RecordRef};
 
@@ -46,6 +47,14 @@ pub struct ClickRow<'a> {
     referrer: &'a str,
     referrer_url: &'a str,
     language: &'a str,
+    continent: &'static str,
+    destination: &'a str,
+    utm_source: &'a str,
+    utm_medium: &'a str,
+    utm_campaign: &'a str,
+    utm_content: &'a str,
+    utm_term: &'a str,
+    qr: bool,
 }
 
 /// A row of `agents`.
@@ -92,6 +101,14 @@ impl<'a> ClickRow<'a> {
             referrer: click.referrer,
             referrer_url: click.referrer_url,
             language: click.language,
+            continent: continent(click.country),
+            destination: click.destination,
+            utm_source: click.utm_source,
+            utm_medium: click.utm_medium,
+            utm_campaign: click.utm_campaign,
+            utm_content: click.utm_content,
+            utm_term: click.utm_term,
+            qr: click.qr,
         })
     }
 }

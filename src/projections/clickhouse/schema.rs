@@ -38,6 +38,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0004_generations.sql",
     "0005_clicks_hourly.sql",
     "0006_synced.sql",
+    "0007_destinations.sql",
 ];
 
 impl Migration {

@@ -37,9 +37,16 @@ impl Redirect {
         let location = Location::new(&link.fields.destination, &link.fields.utm)?;
         Some(Self {
             location_bytes: Bytes::copy_from_slice(location.as_str().as_bytes()),
-            location,
             forward_query: link.fields.forward_query,
-            target: ClickTarget::new(link.workspace, link.id, link.version, &link.fields.domain),
+            target: ClickTarget::new(
+                link.workspace,
+                link.id,
+                link.version,
+                &link.fields.domain,
+                link.fields.destination.as_str(),
+                location.as_str(),
+            ),
+            location,
         })
     }
 }

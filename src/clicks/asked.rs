@@ -1,0 +1,75 @@
+//! What the address says that a visitor asked for: how he came, and by which campaign.
+
+use std::borrow::Cow;
+
+use crate::domain::click::UTM;
+
+/// How much of a query is looked at, in bytes: as much as is handed on.
+const QUERY_LIMIT: usize = 4_096;
+/// How long a parameter's value may be to be kept, in bytes: as long as a link's own.
+const VALUE_LIMIT: usize = 255;
+
+/// The part of the query that is kept of a visit.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Asked<'a> {
+    /// Those of the [`UTM`] parameters that the link's own address lacks; else empty.
+    pub(super) utm: [Cow<'a, str>; UTM.len()],
+    /// `qr` or `qr=1`: what slugline's QR codes ask for.
+    pub(super) qr: bool,
+}
+
+impl<'a> Asked<'a> {
+    /// Of the first parameter of a name that stands in the query. `has_utm` says which the link's
+    /// own address has.
+    pub(super) fn of(query: Option<&'a str>, mut has_utm: [bool; UTM.len()]) -> Self {
+        let mut asked = Self::default();
+        let Some(query) = query.filter(|query| query.len() <= QUERY_LIMIT) else { return asked };
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if name == "qr" {
+                asked.qr |= matches!(&*value, "" | "1" | "true");
+                continue;
+            }
+            let known = UTM.iter().zip(&mut has_utm).zip(&mut asked.utm);
+            let known = known.filter(|((known, _), _)| **known == name);
+            for ((_, has), slot) in known.filter(|((_, has), _)| !**has) {
+                *has = true;
+                if value.len() <= VALUE_LIMIT {
+                    slot.clone_from(&value);
+                }
+            }
+        }
+        asked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: [bool; 5] = [false; 5];
+
+    fn utm(query: &str, has_utm: [bool; 5]) -> [String; 5] {
+        Asked::of(Some(query), has_utm).utm.map(Cow::into_owned)
+    }
+
+    #[test]
+    fn the_first_of_a_name_counts_and_the_links_own_before_it() {
+        let query = "utm_source=a%20b&utm_source=c&utm_term=%C3%A4&x=1&UTM_MEDIUM=no";
+        assert_eq!(utm(query, NONE), ["a b", "", "", "", "ä"]);
+        assert_eq!(utm(query, [true, false, false, false, false]), ["", "", "", "", "ä"]);
+        let long = format!("utm_medium={}&utm_content={}", "x".repeat(256), "y".repeat(255));
+        assert_eq!(utm(&long, NONE), ["", "", "", &"y".repeat(255), ""]);
+        assert_eq!(Asked::of(None, NONE), Asked::default());
+        let endless = format!("utm_source=a&{}", "x".repeat(QUERY_LIMIT));
+        assert_eq!(utm(&endless, NONE), [""; 5]);
+    }
+
+    #[test]
+    fn a_qr_code_says_so() {
+        for (query, qr) in
+            [("qr", true), ("qr=1", true), ("a=b&qr=true", true), ("qr=0", false), ("qrx=1", false)]
+        {
+            assert_eq!(Asked::of(Some(query), NONE).qr, qr, "{query}");
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! A question as a request writes it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use serde_json::Value as Json;
+use utoipa::ToSchema;
+
+use super::filters::Reader;
+use super::scope::Resolver;
+use crate::http::problem::Problem;
+use crate::queries::analytics::{
+    AnalyticsQuery, Bots, Compare, DEFAULT_ROWS, DateRange, Dedupe, Dimension, Edge, Granularity,
+    Key, MAX_DIMENSIONS, MAX_ROWS, MAX_SKIPPED, MAX_TEXT_BYTES, Metric, Order, RANGES,
+};
+
+/// The range of a question that names none.
+const DEFAULT_RANGE: &str = "30d";
+
+/// A question.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "metrics": ["clicks", "unique_visitors"],
+    "dimensions": ["country"],
+    "filters": [{"dimension": "device", "operator": "is", "value": "mobile"}],
+    "date_range": "30d",
+    "timezone": "Europe/Berlin"
+}))]
+pub struct QueryBody {
+    /// What is counted: `clicks`, `unique_visitors`, `bot_clicks`, `qr_scans`,
+    /// `clicks_per_visitor`, `last_click_at`; and `conversions`, `leads`, `sales`, `revenue`,
+    /// `conversion_rate`, which are 0 until conversions are recorded. `clicks` when absent.
+    metrics: Option<Vec<String>>,
+    /// By what, up to three: `time`, `link`, `domain`, `tag`, `folder`, `campaign`,
+    /// `destination`, `link_version`, `rule`, `continent`, `country`, `region`, `city`, `device`,
+    /// `browser`, `browser_version`, `os`, `os_version`, `bot`, `bot_reason`, `referrer`,
+    /// `referrer_url`, `language`, `utm_source`, `utm_medium`, `utm_campaign`, `utm_content`,
+    /// `utm_term`, `trigger`.
+    dimensions: Option<Vec<String>>,
+    /// Which clicks: `{"dimension", "operator", "value"}` with one of `is`, `is_not`, `contains`,
+    /// `matches` (RE2), `in`, `is_set`; `{"and": […]}`, `{"or": […]}`, `{"not": {…}}`; or a list
+    /// of these that all hold.
+    #[schema(value_type = Option<Object>)]
+    filters: Option<Json>,
+    /// Of when: `24h`, `7d`, `4w`, `12mo`, `1y` (any number of these, the current one included),
+    /// `today`, `yesterday`, `wtd`, `mtd`, `qtd`, `ytd`, `last_week`, `last_month`,
+    /// `last_quarter`, `last_year`, `all`, or two moments or days: `["2026-03-01",
+    /// "2026-03-31"]`. `30d` when absent.
+    #[schema(value_type = Option<Object>)]
+    date_range: Option<Json>,
+    /// In which days begin: a name of the IANA database. UTC when absent.
+    #[schema(example = "Europe/Berlin")]
+    timezone: Option<String>,
+    /// Of the dimension `time`: `minute`, `hour`, `day`, `week`, `month`, `quarter`, `year`, or
+    /// `auto`, which is the default.
+    granularity: Option<String>,
+    /// `[["clicks", "desc"]]`: metrics or dimensions of the question, with `asc` or `desc`.
+    order_by: Option<Vec<(String, String)>>,
+    /// How many rows: 1 to 10,000; 100 when absent.
+    limit: Option<u32>,
+    /// How many rows are left out before: up to 1,000,000.
+    offset: Option<u32>,
+    /// Adds to each row what it was in the `previous_period` or in the `previous_year`.
+    compare: Option<String>,
+    /// `exclude`, which is the default, `include` or `only`.
+    bots: Option<String>,
+    /// Clicks of one visitor on one link count once: `visitor` in each row, `1h` in each hour.
+    /// `none` when absent.
+    dedupe: Option<String>,
+    /// Wait until this offset is counted: up to 10 s, then 504.
+    pub min_offset: Option<u64>,
+}
+
+/// Notes what is wrong, field by field.
+#[derive(Default)]
+struct Errors(BTreeMap<String, Vec<String>>);
+
+impl Errors {
+    fn note(&mut self, field: impl Into<String>, reason: impl Into<String>) {
+        self.0.entry(field.into()).or_default().push(reason.into());
+    }
+
+    /// One of some words; the first of them when absent.
+    fn choice<T: Copy>(
+        &mut self,
+        field: &str,
+        text: Option<&str>,
+        every: &[T],
+        word: impl Fn(T) -> &'static str,
+    ) -> Option<T> {
+        let text = text?;
+        let chosen = every.iter().copied().find(|choice| word(*choice) == text);
+        if chosen.is_none() {
+            let words: Vec<_> = every.iter().map(|choice| word(*choice)).collect();
+            self.note(field, format!("must be one of {}", words.join(", ")));
+        }
+        chosen
+    }
+
+    /// Words of which each is known and none stands twice.
+    fn list<T: Copy + PartialEq>(
+        &mut self,
+        field: &str,
+        names: &[String],
+        every: &[T],
+        word: impl Fn(T) -> &'static str + Copy,
+    ) -> Vec<T> {
+        let mut list = Vec::new();
+        for (at, name) in names.iter().enumerate() {
+            let found = every.iter().copied().find(|each| word(*each) == name);
+            match found {
+                Some(found) if list.contains(&found) => {
+                    self.note(format!("{field}[{at}]"), format!("names {name} twice"));
+                }
+                Some(found) => list.push(found),
+                None => {
+                    let words: Vec<_> = every.iter().map(|each| word(*each)).collect();
+                    let rule = format!("is `{name}`; must be one of {}", words.join(", "));
+                    self.note(format!("{field}[{at}]"), rule);
+                }
+            }
+        }
+        list
+    }
+}
+
+impl QueryBody {
+    /// The question that it is.
+    ///
+    /// # Errors
+    /// Each field that is wrong, by its path.
+    pub fn read(&self, resolver: &Resolver<'_>) -> Result<AnalyticsQuery, Problem> {
+        let mut errors = Errors::default();
+        let metrics = match &self.metrics {
+            None => vec![Metric::Clicks],
+            Some(names) if names.is_empty() => {
+                errors.note("metrics", "must name at least one");
+                Vec::new()
+            }
+            Some(names) => errors.list("metrics", names, Metric::EVERY, Metric::as_str),
+        };
+        let names = self.dimensions.as_deref().unwrap_or_default();
+        let dimensions = errors.list("dimensions", names, Dimension::EVERY, Dimension::as_str);
+        if names.len() > MAX_DIMENSIONS {
+            errors.note("dimensions", format!("must not be more than {MAX_DIMENSIONS}"));
+        }
+        let filter = self.filters.as_ref().and_then(|json| {
+            let mut reader = Reader { resolver, conditions: 0 };
+            let read = reader.read(json, "filters");
+            if read.as_ref().is_ok_and(|filter| filter.text_bytes() > MAX_TEXT_BYTES) {
+                let rule = format!("hold more text than {MAX_TEXT_BYTES} bytes");
+                errors.note("filters", rule);
+            }
+            read.map_err(|(path, reason)| errors.note(path, reason)).ok()
+        });
+        let zone = self.zone(&mut errors);
+        let range = self.range(&mut errors);
+        let period = range.period(&zone, Timestamp::now());
+        let period = period.map_err(|reason| errors.note("date_range", reason));
+        let granularity = self.granularity.as_deref().filter(|name| *name != "auto");
+        let granularity =
+            errors.choice("granularity", granularity, Granularity::EVERY, Granularity::as_str);
+        let order = self.order(&metrics, &dimensions, &mut errors);
+        let limit = self.limit.unwrap_or(DEFAULT_ROWS);
+        if !(1..=MAX_ROWS).contains(&limit) {
+            errors.note("limit", format!("must be 1 to {MAX_ROWS}"));
+        }
+        let offset = self.offset.unwrap_or(0);
+        if offset > MAX_SKIPPED {
+            errors.note("offset", format!("must not be more than {MAX_SKIPPED}"));
+        }
+        let compare = self.compare.as_deref();
+        let compare = errors.choice("compare", compare, Compare::EVERY, Compare::as_str);
+        if compare.is_some() && range == DateRange::All {
+            errors.note("compare", "needs a date_range that has a beginning");
+        }
+        let bots = errors.choice("bots", self.bots.as_deref(), Bots::EVERY, Bots::as_str);
+        let dedupe = self.dedupe.as_deref();
+        let dedupe = errors.choice("dedupe", dedupe, Dedupe::EVERY, Dedupe::as_str);
+        let (Ok(period), true) = (period, errors.0.is_empty()) else {
+            return Err(Problem::invalid(errors.0));
+        };
+        Ok(AnalyticsQuery {
+            workspace: resolver.workspace,
+            metrics,
+            dimensions,
+            filter,
+            period,
+            zone,
+            granularity,
+            order,
+            limit,
+            offset,
+            compare,
+            bots: bots.unwrap_or_default(),
+            dedupe: dedupe.unwrap_or_default(),
+        })
+    }
+
+    fn zone(&self, errors: &mut Errors) -> TimeZone {
+        let name = self.timezone.as_deref().unwrap_or("UTC");
+        zone(name).unwrap_or_else(|reason| {
+            errors.note("timezone", reason);
+            TimeZone::UTC
+        })
+    }
+
+    fn range(&self, errors: &mut Errors) -> DateRange {
+        let read = match &self.date_range {
+            None => DateRange::parse(DEFAULT_RANGE),
+            Some(Json::String(name)) => DateRange::parse(name),
+            Some(Json::Array(edges)) => match edges.as_slice() {
+                [Json::String(from), Json::String(to)] => Edge::parse(from)
+                    .zip(Edge::parse(to))
+                    .map(|(from, to)| DateRange::Between(from, to)),
+                _ => None,
+            },
+            Some(_) => None,
+        };
+        read.unwrap_or_else(|| {
+            errors.note("date_range", format!("must be one of {RANGES}"));
+            DateRange::All
+        })
+    }
+
+    fn order(
+        &self,
+        metrics: &[Metric],
+        dimensions: &[Dimension],
+        errors: &mut Errors,
+    ) -> Vec<Order> {
+        let mut order = Vec::new();
+        for (at, (name, direction)) in self.order_by.iter().flatten().enumerate() {
+            let metric = Metric::parse(name).filter(|metric| metrics.contains(metric));
+            let dimension = Dimension::parse(name).filter(|one| dimensions.contains(one));
+            let key = metric.map(Key::Metric).or(dimension.map(Key::Dimension));
+            let Some(key) = key else {
+                let field = format!("order_by[{at}][0]");
+                errors.note(field, "must be a metric or a dimension of the question");
+                continue;
+            };
+            if !["asc", "desc"].contains(&direction.as_str()) {
+                errors.note(format!("order_by[{at}][1]"), "must be asc or desc");
+            }
+            order.push(Order { key, is_descending: direction == "desc" });
+        }
+        order
+    }
+}
+
+/// A time zone of the IANA database.
+pub fn zone(name: &str) -> Result<TimeZone, String> {
+    if name == "UTC" {
+        return Ok(TimeZone::UTC);
+    }
+    TimeZone::get(name).map_err(|_| {
+        "must be a name of the IANA time zone database, such as Europe/Berlin".to_owned()
+    })
+}

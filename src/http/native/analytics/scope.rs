@@ -1,0 +1,43 @@
+//! What words of a request mean here: links by id or slug, the default domain by its name.
+
+use crate::domain::command::LinkRef;
+use crate::domain::ids::{LinkId, WorkspaceId};
+use crate::http::Services;
+use crate::queries::analytics::Dimension;
+
+/// Knows the workspace's links and the service's name.
+pub struct Resolver<'a> {
+    pub services: &'a Services,
+    pub workspace: WorkspaceId,
+}
+
+impl Resolver<'_> {
+    /// Values of a dimension as ClickHouse has them.
+    ///
+    /// # Errors
+    /// A sentence that says which one is none.
+    pub fn values(&self, dimension: Dimension, values: Vec<String>) -> Result<Vec<String>, String> {
+        match dimension {
+            Dimension::Link => values.iter().map(|name| self.link(name)).collect(),
+            Dimension::Domain => Ok(values.into_iter().map(|name| self.domain(name)).collect()),
+            _ => Ok(values),
+        }
+    }
+
+    /// Deleted links have their ids still; a slug has to be in use.
+    fn link(&self, name: &str) -> Result<String, String> {
+        let none = || format!("must be links' ids or slugs; `{name}` is neither");
+        let id: LinkId = match LinkRef::parse(name).ok_or_else(none)? {
+            LinkRef::Id(id) => id,
+            slug @ LinkRef::Slug(_) => {
+                let link = self.services.links.get(self.workspace, &slug);
+                link.ok().flatten().ok_or_else(none)?.id
+            }
+        };
+        Ok(id.uuid().to_string())
+    }
+
+    fn domain(&self, name: String) -> String {
+        if name == self.services.site.host { String::new() } else { name }
+    }
+}

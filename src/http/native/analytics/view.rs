@@ -1,0 +1,158 @@
+//! Answers as a request gets them.
+
+use serde::Serialize;
+use serde_json::{Map, Value as Json, json};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::AsOfView;
+use crate::domain::ids::LinkId;
+use crate::http::native::iso8601;
+use crate::queries::analytics::{
+    AnalyticsQuery, AsOf, Dimension, Granularity, Number, Report, Row, Value,
+};
+
+/// An answer to a question.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Answer {
+    /// The rows.
+    data: Vec<RowView>,
+    /// What they reflect, and how they were found.
+    meta: AnswerMeta,
+}
+
+/// What clicks with the same values of the dimensions come to.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RowView {
+    /// The value of each dimension; null where it isn't known.
+    #[schema(value_type = Object)]
+    dimensions: Map<String, Json>,
+    /// The value of each metric.
+    #[schema(value_type = Object)]
+    metrics: Map<String, Json>,
+    /// The same of the span that it is compared with, and by how much it has changed since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comparison: Option<ComparisonView>,
+}
+
+/// What a row was before.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ComparisonView {
+    /// The value of each metric.
+    #[schema(value_type = Object)]
+    metrics: Map<String, Json>,
+    /// By how many per cent each has grown since; null where it was 0.
+    #[schema(value_type = Object)]
+    change: Map<String, Json>,
+}
+
+/// How an answer was found.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AnswerMeta {
+    as_of: AsOfView,
+    /// How many rows there are in all; `data` has `limit` of them.
+    total_rows: u64,
+    date_range: RangeView,
+    timezone: String,
+    /// How long the buckets of time are; null without any.
+    granularity: Option<&'static str>,
+    /// What was read: `clicks`, or a table of sums.
+    table: &'static str,
+    /// How many rows of it.
+    rows_read: u64,
+    /// How long that took.
+    elapsed_ms: u64,
+}
+
+/// The span of time that an answer is about.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RangeView {
+    /// Null: since ever.
+    from: Option<String>,
+    /// The first moment that is not in it.
+    to: String,
+}
+
+impl Answer {
+    /// Of a report; `host` is the default domain's name.
+    pub fn new(query: &AnalyticsQuery, report: Report, as_of: AsOf, host: &str) -> Self {
+        let moment = |at: jiff::Timestamp| iso8601(u64::try_from(at.as_millisecond()).unwrap_or(0));
+        let Report { rows, total, cost, period, granularity } = report;
+        let view = View { query, granularity, host };
+        Self {
+            data: rows.iter().map(|row| view.row(row)).collect(),
+            meta: AnswerMeta {
+                as_of: as_of.into(),
+                total_rows: total,
+                date_range: RangeView { from: period.from.map(moment), to: moment(period.to) },
+                timezone: query.zone.iana_name().unwrap_or("UTC").to_owned(),
+                granularity: granularity.map(Granularity::as_str),
+                table: cost.table,
+                rows_read: cost.rows_read,
+                elapsed_ms: u64::try_from(cost.elapsed.as_millis()).unwrap_or(u64::MAX),
+            },
+        }
+    }
+}
+
+struct View<'a> {
+    query: &'a AnalyticsQuery,
+    granularity: Option<Granularity>,
+    host: &'a str,
+}
+
+impl View<'_> {
+    fn row(&self, row: &Row) -> RowView {
+        let dimensions = self.query.dimensions.iter().zip(&row.dimensions);
+        let dimensions = dimensions.map(|(dimension, value)| {
+            (dimension.as_str().to_owned(), self.value(*dimension, value))
+        });
+        RowView {
+            dimensions: dimensions.collect(),
+            metrics: self.metrics(&row.metrics),
+            comparison: row.comparison.as_ref().map(|before| ComparisonView {
+                metrics: self.metrics(before),
+                change: self.changes(before, &row.metrics),
+            }),
+        }
+    }
+
+    fn metrics(&self, numbers: &[Number]) -> Map<String, Json> {
+        let names = self.query.metrics.iter().map(|metric| metric.as_str().to_owned());
+        names.zip(numbers.iter().map(|number| shown(*number))).collect()
+    }
+
+    fn changes(&self, before: &[Number], now: &[Number]) -> Map<String, Json> {
+        let each = self.query.metrics.iter().zip(before.iter().zip(now));
+        let change = |was: &Number, is: &Number| match (was, is) {
+            (Number::At(_), _) | (_, Number::At(_)) => Json::Null,
+            _ if was.size() <= 0.0 => Json::Null,
+            _ => json!(((is.size() / was.size() - 1.0) * 1_000.0).round() / 10.0),
+        };
+        each.map(|(metric, (was, is))| (metric.as_str().to_owned(), change(was, is))).collect()
+    }
+
+    fn value(&self, dimension: Dimension, value: &Value) -> Json {
+        match (dimension, value) {
+            (_, Value::Time(start)) => {
+                json!(self.granularity.map(|one| one.label(*start, &self.query.zone)))
+            }
+            (Dimension::Link, Value::Text(id)) => {
+                json!(Uuid::parse_str(id).ok().map(|id| LinkId::new(id).to_string()))
+            }
+            (Dimension::Domain, Value::Text(domain)) if domain.is_empty() => json!(self.host),
+            (Dimension::Bot, Value::Text(is)) => json!(is == "true"),
+            (Dimension::LinkVersion, Value::Text(number)) => json!(number.parse::<u64>().ok()),
+            (_, Value::Text(text)) if text.is_empty() => Json::Null,
+            (_, Value::Text(text)) => json!(text),
+        }
+    }
+}
+
+fn shown(number: Number) -> Json {
+    match number {
+        Number::Count(count) => json!(count),
+        Number::Ratio(ratio) => json!((ratio * 10_000.0).round() / 10_000.0),
+        Number::At(at) => json!(at.map(iso8601)),
+    }
+}

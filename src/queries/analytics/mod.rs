@@ -1,0 +1,161 @@
+//! Clicks, counted: any metrics, by any dimensions, of any clicks, over any time, up to one offset
+//! of the log.
+//!
+//! Every way in makes an [`AnalyticsQuery`] and gets a [`Report`]. Clicks are counted exactly, and
+//! of one moment: each click up to an offset and no other. Bots are kept in the data and left out
+//! of the counts unless asked for. A visitor is the same one for as long as the key of the hash
+//! lives (a day, by default), so over several days somebody who comes daily counts once a day.
+
+mod ask;
+mod buckets;
+mod dimension;
+mod filter;
+mod metric;
+mod query;
+mod range;
+mod report;
+mod run;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+pub use ask::Limit;
+pub use buckets::{Granularity, MAX_BUCKETS};
+pub use dimension::{Dimension, Value};
+pub use filter::{Condition, Filter, MAX_CONDITIONS, MAX_DEPTH, MAX_TEXT_BYTES, MAX_VALUES, Test};
+pub use metric::{Metric, Number};
+pub use query::{
+    AnalyticsQuery, Bots, DEFAULT_ROWS, Dedupe, Key, MAX_DIMENSIONS, MAX_ROWS, MAX_SKIPPED, Order,
+};
+pub use range::{Compare, DateRange, Edge, Period, RANGES};
+pub use report::{Cost, Report, Row};
+
+use crate::domain::ids::{LinkId, WorkspaceId};
+pub use crate::projections::clickhouse::AsOf;
+use crate::projections::clickhouse::ClickHouse;
+
+/// How long a link's own counts may keep an answer waiting that is not about analytics.
+const COUNTS_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a question waits for what it wants to be counted.
+const FRESHNESS_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many questions ClickHouse works on at once; the others wait.
+const AT_ONCE: usize = 8;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AnalyticsError {
+    /// ClickHouse is away; the clicks wait in the log.
+    #[error("analytics are not available at the moment")]
+    Away,
+    /// What was to be counted was not in time.
+    #[error("the analytics did not reach offset {wanted} in time; they are at {reached}")]
+    Behind {
+        /// The offset that was asked for.
+        wanted: u64,
+        /// The offset that is counted.
+        reached: u64,
+    },
+    /// The question exceeds what one may cost.
+    #[error("the question costs too much")]
+    TooCostly(Limit),
+    /// The answer has too many rows to be filled up and sorted.
+    #[error("the answer has too many rows")]
+    TooManyRows,
+    /// The span of time has too many buckets; the text says so.
+    #[error("{0}")]
+    TooManyBuckets(String),
+    /// ClickHouse doesn't take a pattern.
+    #[error("a pattern is not one that RE2 takes")]
+    BadPattern,
+    /// ClickHouse refused the question; the text is for the operator.
+    #[error("analytics failed: {0}")]
+    Failed(String),
+}
+
+/// Clicks and who made them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// How many clicks.
+    pub clicks: u64,
+    /// How many visitors, each counted once.
+    pub visitors: u64,
+}
+
+/// Reads of clicks.
+#[derive(Clone)]
+pub struct Analytics {
+    clickhouse: ClickHouse,
+    pool: Arc<Semaphore>,
+}
+
+impl Analytics {
+    /// Over this ClickHouse.
+    pub fn new(clickhouse: ClickHouse) -> Self {
+        Self { clickhouse, pool: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// What an answer reflects that is asked for now, after a wait for `min_offset`.
+    ///
+    /// An offset that one of the logs has stands for all that both logs had up to it: one that
+    /// came with a change (`changes` is how far these are) needs no more clicks than there are.
+    /// An offset that neither log has yet is waited for.
+    ///
+    /// # Errors
+    /// [`AnalyticsError::Behind`] after ten seconds.
+    pub async fn as_of(
+        &self,
+        min_offset: Option<u64>,
+        changes: u64,
+    ) -> Result<AsOf, AnalyticsError> {
+        if let Some(wanted) = min_offset {
+            let clicks = self.clickhouse.log_end();
+            let wanted_clicks = if wanted <= changes { wanted.min(clicks) } else { wanted };
+            if self.clickhouse.reading().is_none() {
+                return Err(AnalyticsError::Away);
+            }
+            if !self.clickhouse.reached(wanted_clicks, FRESHNESS_TIMEOUT).await {
+                let reached = self.clickhouse.as_of().offset;
+                return Err(AnalyticsError::Behind { wanted, reached });
+            }
+        }
+        Ok(self.clickhouse.as_of())
+    }
+
+    /// The counts of some links; those never clicked are not in it. `None` while ClickHouse is
+    /// away: a link can be read and changed without its counts.
+    pub async fn counts(
+        &self,
+        workspace: WorkspaceId,
+        links: &[LinkId],
+    ) -> Option<HashMap<LinkId, Counts>> {
+        let through = self.clickhouse.as_of().offset;
+        let ids = links.iter().map(|link| link.uuid()).collect();
+        let condition = Condition { dimension: Dimension::Link, test: Test::Links(ids) };
+        let period = DateRange::All.period(&jiff::tz::TimeZone::UTC, Timestamp::now()).ok()?;
+        let metrics = [Metric::Clicks, Metric::UniqueVisitors];
+        let query = AnalyticsQuery {
+            dimensions: vec![Dimension::Link],
+            filter: Some(Filter::Is(condition)),
+            limit: MAX_ROWS,
+            ..AnalyticsQuery::of(workspace, &metrics, period)
+        };
+        let asked = tokio::time::timeout(COUNTS_TIMEOUT, self.run(&query, through));
+        let report = asked.await.ok()?.ok()?;
+        Some(report.rows.iter().filter_map(counts_of_link).collect())
+    }
+}
+
+fn counts_of_link(row: &Row) -> Option<(LinkId, Counts)> {
+    match (row.dimensions.as_slice(), row.metrics.as_slice()) {
+        ([Value::Text(link)], [Number::Count(clicks), Number::Count(visitors)]) => {
+            let link = LinkId::new(Uuid::parse_str(link).ok()?);
+            Some((link, Counts { clicks: *clicks, visitors: *visitors }))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,187 @@
+//! Which span of time a question is about.
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp, Zoned};
+
+use super::buckets::Granularity;
+
+/// How many hours, days, … a range may be long.
+const MAX_UNITS: i64 = 10_000;
+
+/// A span of time, as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DateRange {
+    /// All of the time.
+    All,
+    /// So many units (hours, days, weeks, months, years), the current one included.
+    Last(Granularity, i64),
+    /// The current unit so far.
+    ToDate(Granularity),
+    /// The whole unit before the current one.
+    Previous(Granularity),
+    /// From the first moment to the second one, which is not in it.
+    Between(Edge, Edge),
+}
+
+/// One end of a span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edge {
+    /// A moment.
+    At(Timestamp),
+    /// A day of the question's time zone: the first day, or the last one, which is in the span.
+    Day(Date),
+}
+
+/// A span of time: from the first moment, up to and without the second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    /// `None`: since ever.
+    pub from: Option<Timestamp>,
+    /// The first moment that is not in it.
+    pub to: Timestamp,
+}
+
+/// The names that a range may have, for those who are told.
+pub const RANGES: &str = "24h, 7d, 4w, 12mo, 1y (any number of these), today, yesterday, wtd, mtd, \
+     qtd, ytd, last_week, last_month, last_quarter, last_year, all, or [from, to]";
+
+impl DateRange {
+    /// The range with this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        use Granularity::{Day, Hour, Month, Quarter, Week, Year};
+        Some(match name {
+            "all" => Self::All,
+            "today" => Self::ToDate(Day),
+            "yesterday" => Self::Previous(Day),
+            "wtd" => Self::ToDate(Week),
+            "mtd" => Self::ToDate(Month),
+            "qtd" => Self::ToDate(Quarter),
+            "ytd" => Self::ToDate(Year),
+            "last_week" => Self::Previous(Week),
+            "last_month" => Self::Previous(Month),
+            "last_quarter" => Self::Previous(Quarter),
+            "last_year" => Self::Previous(Year),
+            _ => {
+                let digits = name.find(|letter: char| !letter.is_ascii_digit())?;
+                let (number, unit) = name.split_at_checked(digits)?;
+                let unit = match unit {
+                    "h" => Hour,
+                    "d" => Day,
+                    "w" => Week,
+                    "mo" => Month,
+                    "y" => Year,
+                    _ => return None,
+                };
+                let number = number.parse().ok().filter(|number| (1..=MAX_UNITS).contains(number));
+                Self::Last(unit, number?)
+            }
+        })
+    }
+
+    /// The span at a moment, in a time zone.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with it.
+    pub fn period(&self, zone: &TimeZone, now: Timestamp) -> Result<Period, String> {
+        let beyond = |_| "is beyond the calendar".to_owned();
+        let local = now.to_zoned(zone.clone());
+        // What comes in within this very millisecond is in.
+        let until_now = now.checked_add(Span::new().milliseconds(1)).map_err(beyond)?;
+        let (from, to) = match self {
+            Self::All => return Ok(Period { from: None, to: until_now }),
+            Self::ToDate(unit) => (unit.floor(&local).map_err(beyond)?.timestamp(), until_now),
+            Self::Last(unit, units) => {
+                let current = unit.floor(&local).map_err(beyond)?;
+                (unit.back(&current, units - 1).map_err(beyond)?.timestamp(), until_now)
+            }
+            Self::Previous(unit) => {
+                let current = unit.floor(&local).map_err(beyond)?;
+                let before = unit.back(&current, 1).map_err(beyond)?;
+                (before.timestamp(), current.timestamp())
+            }
+            Self::Between(from, to) => {
+                let to = match to {
+                    Edge::At(at) => *at,
+                    Edge::Day(day) => start_of(day.tomorrow().map_err(beyond)?, zone)?,
+                };
+                let from = match from {
+                    Edge::At(at) => *at,
+                    Edge::Day(day) => start_of(*day, zone)?,
+                };
+                (from, to)
+            }
+        };
+        if from >= to {
+            return Err("must end after it begins".to_owned());
+        }
+        Ok(Period { from: Some(from), to })
+    }
+}
+
+fn start_of(day: Date, zone: &TimeZone) -> Result<Timestamp, String> {
+    let start = day.to_zoned(zone.clone()).and_then(|day| day.start_of_day());
+    start.map(|start| start.timestamp()).map_err(|_| "is beyond the calendar".to_owned())
+}
+
+impl Edge {
+    /// A moment as RFC 3339 writes it, or a day (`2026-03-01`).
+    pub fn parse(text: &str) -> Option<Self> {
+        let day = || text.parse().ok().filter(|_| text.len() == 10).map(Self::Day);
+        text.parse().ok().map(Self::At).or_else(day)
+    }
+}
+
+/// What a span is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compare {
+    /// The span of the same length before it.
+    PreviousPeriod,
+    /// The same days a year before.
+    PreviousYear,
+}
+
+impl Compare {
+    /// Each comparison there is.
+    pub const EVERY: &'static [Self] = &[Self::PreviousPeriod, Self::PreviousYear];
+
+    /// The comparison's name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PreviousPeriod => "previous_period",
+            Self::PreviousYear => "previous_year",
+        }
+    }
+
+    /// The span to compare with; `None` for a span without a beginning.
+    ///
+    /// A span of whole days stays one where the clocks are changed in between: it goes back by as
+    /// many days as it has.
+    pub fn period(self, period: Period, zone: &TimeZone) -> Option<Period> {
+        let from = period.from?.to_zoned(zone.clone());
+        let to = period.to.to_zoned(zone.clone());
+        let back = |time: &Zoned, span: Span| time.checked_sub(span).ok();
+        let (before_from, before_to) = match self {
+            Self::PreviousYear => {
+                (back(&from, Span::new().years(1))?, back(&to, Span::new().years(1))?)
+            }
+            Self::PreviousPeriod => {
+                let midnight = |time: &Zoned| time.start_of_day().is_ok_and(|day| day == *time);
+                let days = if midnight(&from) {
+                    let last = to.checked_sub(Span::new().nanoseconds(1)).ok()?;
+                    i64::from(from.date().until(last.date()).ok()?.get_days()) + 1
+                } else {
+                    0
+                };
+                if days > 0 {
+                    let days = Span::new().days(days);
+                    (back(&from, days)?, back(&to, days)?)
+                } else {
+                    let length = period.to.duration_since(period.from?);
+                    (from.checked_sub(length).ok()?, from)
+                }
+            }
+        };
+        Some(Period { from: Some(before_from.timestamp()), to: before_to.timestamp() })
+    }
+}

@@ -1,0 +1,166 @@
+//! From a question to its answer.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::buckets::{Granularity, starts};
+use super::dimension::{Dimension, Value};
+use super::filter::{Condition, Filter, Test};
+use super::metric::Number;
+use super::query::AnalyticsQuery;
+use super::report::{Cost, Report, Row, fill, sort};
+use super::{Analytics, AnalyticsError};
+use crate::queries::sql;
+
+/// How many rows ClickHouse hands over at most, to be filled up and sorted here.
+const MAX_FETCHED: u32 = 100_000;
+/// How many rows an answer over time may have before it is cut to what is asked for.
+const MAX_FILLED: usize = 200_000;
+
+/// An answer, and the starts of its buckets of time.
+struct Found {
+    rows: Vec<Row>,
+    total: u64,
+    rows_read: u64,
+    table: &'static str,
+    granularity: Option<Granularity>,
+    starts: Vec<i64>,
+}
+
+impl Analytics {
+    /// Answers a question, of each click up to and with the offset `through`.
+    ///
+    /// # Errors
+    /// [`AnalyticsError::TooCostly`] where it asks for too much; else where ClickHouse is away or
+    /// refuses it.
+    pub async fn run(
+        &self,
+        query: &AnalyticsQuery,
+        through: u64,
+    ) -> Result<Report, AnalyticsError> {
+        let started = Instant::now();
+        let mut found = self.find(query, through).await?;
+        if let Some(compare) = query.compare
+            && let Some(period) = compare.period(query.period, &query.zone)
+        {
+            let before = AnalyticsQuery { period, ..query.clone() };
+            self.compare(before, &mut found, through).await?;
+        }
+        let Found { rows, total, rows_read, table, granularity, .. } = found;
+        let cost = Cost { table, rows_read, elapsed: started.elapsed() };
+        Ok(Report { rows, total, cost, period: query.period, granularity })
+    }
+
+    async fn find(&self, query: &AnalyticsQuery, through: u64) -> Result<Found, AnalyticsError> {
+        if !query.is_over_time() {
+            let answer = self.ask(sql::analytics(query, &[], through)).await?;
+            let (rows, total) = (answer.rows(query)?, answer.total());
+            let (rows_read, table) = (answer.rows_read(), answer.table);
+            return Ok(Found { rows, total, rows_read, table, granularity: None, starts: vec![] });
+        }
+        let from = match query.period.from {
+            Some(from) => from,
+            None => self.first_click(query, through).await?.unwrap_or(query.period.to),
+        };
+        let seconds = query.period.to.as_second() - from.as_second();
+        let granularity = query.granularity.unwrap_or(Granularity::auto(seconds));
+        let starts = starts(query.period, from, granularity, &query.zone);
+        let starts = starts.map_err(AnalyticsError::TooManyBuckets)?;
+        // Empty buckets have their place among the others: so it is sorted and cut here.
+        let all = AnalyticsQuery { limit: MAX_FETCHED, offset: 0, ..query.clone() };
+        let answer = self.ask(sql::analytics(&all, &starts, through)).await?;
+        let rows = answer.rows(query)?;
+        if rows.len() >= MAX_FETCHED as usize {
+            return Err(AnalyticsError::TooManyRows);
+        }
+        let filled = fill(query, &starts, rows, MAX_FILLED);
+        let mut rows = filled.ok_or(AnalyticsError::TooManyRows)?;
+        sort(query, &mut rows);
+        let total = rows.len() as u64;
+        let rows = rows.into_iter().skip(query.offset as usize).take(query.limit as usize);
+        Ok(Found {
+            rows: rows.collect(),
+            total,
+            rows_read: answer.rows_read(),
+            table: answer.table,
+            granularity: Some(granularity),
+            starts,
+        })
+    }
+
+    /// When the first of the clicks was that the question is about.
+    async fn first_click(
+        &self,
+        query: &AnalyticsQuery,
+        through: u64,
+    ) -> Result<Option<Timestamp>, AnalyticsError> {
+        let first = self.ask(sql::first_click(query, through)).await?.moment()?;
+        Ok(first.and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok()))
+    }
+
+    /// Adds to each row what the same question comes to of the span before. Buckets of time are
+    /// compared by their place: the third day with the third day.
+    async fn compare(
+        &self,
+        before: AnalyticsQuery,
+        now: &mut Found,
+        through: u64,
+    ) -> Result<(), AnalyticsError> {
+        // Of the rows that are shown, and no others: one condition for each dimension.
+        let shown = before.dimensions.iter().enumerate().filter_map(|(at, dimension)| {
+            among(*dimension, now.rows.iter().filter_map(|row| row.dimensions.get(at)))
+        });
+        let filter = before.filter.iter().cloned().chain(shown.map(Filter::Is)).collect();
+        let before = AnalyticsQuery {
+            filter: Some(Filter::And(filter)),
+            granularity: now.granularity,
+            order: Vec::new(),
+            offset: 0,
+            limit: MAX_FETCHED,
+            ..before
+        };
+        let was = self.find(&before, through).await?;
+        now.rows_read += was.rows_read;
+        let key = |row: &Row, starts: &[i64]| -> Vec<Value> {
+            let place = |value: &Value| match value {
+                Value::Time(start) => starts
+                    .binary_search(start)
+                    .ok()
+                    .and_then(|place| i64::try_from(place).ok().map(Value::Time)),
+                text @ Value::Text(_) => Some(text.clone()),
+            };
+            row.dimensions.iter().filter_map(place).collect()
+        };
+        let mut known: HashMap<_, _> =
+            was.rows.into_iter().map(|row| (key(&row, &was.starts), row.metrics)).collect();
+        let zeros: Vec<_> = before.metrics.iter().map(|metric| Number::zero(*metric)).collect();
+        for row in &mut now.rows {
+            let metrics = known.remove(&key(row, &now.starts));
+            row.comparison = Some(metrics.unwrap_or_else(|| zeros.clone()));
+        }
+        Ok(())
+    }
+}
+
+/// The condition that a dimension has one of these values; nothing for time.
+fn among<'a>(dimension: Dimension, values: impl Iterator<Item = &'a Value>) -> Option<Condition> {
+    let mut texts: Vec<_> = values
+        .filter_map(|value| match value {
+            Value::Time(_) => None,
+            Value::Text(text) => Some(text.clone()),
+        })
+        .collect();
+    texts.sort();
+    texts.dedup();
+    let test = match dimension {
+        Dimension::Time => return None,
+        Dimension::Link => {
+            Test::Links(texts.iter().filter_map(|text| Uuid::parse_str(text).ok()).collect())
+        }
+        _ => Test::In(texts),
+    };
+    Some(Condition { dimension, test })
+}
