@@ -1,8 +1,9 @@
 -- One row a click, as the click log has it. Bots are rows like all others, with a reason.
 --
--- The order serves the question asked most (one link, a span of time); the month is the unit in
--- which an insert is atomic. The window keeps the tokens of the last 10,000 batches: a batch
--- that is sent again is not inserted again.
+-- The order serves the questions asked most: of a workspace, some days, a link. The month is the
+-- unit in which an insert is atomic. The window keeps the tokens of the last 10,000 batches: a
+-- batch that is sent again is not inserted again. What was inserted, and what was merged of it, is
+-- on disk before ClickHouse says so: the log's older clicks may be dropped once they are here.
 CREATE TABLE clicks/*generation*/
 (
     workspace_id    UUID                   CODEC(ZSTD(1)),
@@ -28,9 +29,21 @@ CREATE TABLE clicks/*generation*/
     -- The folded host; empty for a direct visit.
     referrer        LowCardinality(String),
     referrer_url    String                 CODEC(ZSTD(3)),
-    language        LowCardinality(String)
+    language        LowCardinality(String),
+    continent       LowCardinality(String),
+    -- Where the link led, and by which campaign.
+    destination     LowCardinality(String),
+    utm_source      LowCardinality(String),
+    utm_medium      LowCardinality(String),
+    utm_campaign    LowCardinality(String),
+    utm_content     LowCardinality(String),
+    utm_term        LowCardinality(String),
+    -- It began with a QR code.
+    qr              Bool
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(ts)
-ORDER BY (workspace_id, link_id, ts)
-SETTINGS non_replicated_deduplication_window = 10000;
+ORDER BY (workspace_id, toDate(ts), link_id, ts)
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1,
+         fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
+         min_compressed_bytes_to_fsync_after_merge = 1;

@@ -14,4 +14,6 @@ CREATE TABLE agents/*generation*/
 )
 ENGINE = ReplacingMergeTree(seen_at)
 ORDER BY agent_id
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1,
+         fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
+         min_compressed_bytes_to_fsync_after_merge = 1;

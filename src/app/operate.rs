@@ -86,7 +86,7 @@ fn write_report(report: &Value, out: &mut impl Write) -> std::io::Result<()> {
     writeln!(
         out,
         "{:<8} {:<30} {:>14} {:>14} {:>14}",
-        "month", "workspace", "log", "clickhouse", "hourly"
+        "month", "workspace", "log", "clickhouse", "rollups"
     )?;
     for row in report["months"].as_array().into_iter().flatten() {
         let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
@@ -97,7 +97,7 @@ fn write_report(report: &Value, out: &mut impl Write) -> std::io::Result<()> {
             text("workspace"),
             row["log"],
             row["clickhouse"],
-            row["hourly"],
+            row["rollups"],
             row["difference"].as_str().unwrap_or("equal")
         )?;
     }

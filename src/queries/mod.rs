@@ -3,4 +3,5 @@
 pub mod analytics;
 pub mod links;
 pub mod operations;
+mod plan;
 mod sql;

@@ -4,18 +4,15 @@
 use std::fmt::Write as _;
 
 use clickhouse::query::Query;
+use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::analytics::{
-    AnalyticsQuery, Bots, Condition, Dedupe, Dimension, Filter, Key, Metric, Order, Test,
+    AnalyticsQuery, Bots, Condition, Dedupe, Dimension, Filter, Key, Metric, Order, Period, Test,
 };
+use super::plan::{Rollup, Source};
 use crate::projections::clickhouse::Reading;
-
-/// How visitors are counted, each once: exactly while there are few, and within about 0.8 %
-/// (one standard error) beyond some thousand. What it counts can be added up over links, days
-/// and dimensions.
-pub const UNIQUES: &str = "uniqCombined64(14)";
 
 /// What one question may cost: one that goes further is ended by ClickHouse itself.
 const LIMITS: &[(&str, &str)] = &[
@@ -69,13 +66,22 @@ pub struct Statement {
 }
 
 impl Statement {
+    pub(super) const fn new(counts: Vec<Count>, table: &'static str) -> Self {
+        Self { sql: String::new(), values: Vec::new(), counts, table }
+    }
+
     /// The statement over the tables in use.
     pub fn query(&self, reading: &Reading) -> Query {
         let mut query = reading.client.query(&self.sql);
         for (name, value) in LIMITS {
             query = query.with_setting(*name, *value);
         }
-        query = query.param("clicks", reading.generation.clicks());
+        let tables = reading.generation;
+        query = query
+            .param("clicks", tables.clicks())
+            .param("hourly", tables.clicks_hourly())
+            .param("links", tables.clicks_daily_links())
+            .param("values", tables.clicks_daily_values());
         for (number, value) in self.values.iter().enumerate() {
             query = query.param(&format!("p{number}"), value);
         }
@@ -111,15 +117,19 @@ impl Statement {
         self.bind("String", Value::Text(text.to_owned()))
     }
 
-    /// The clicks that the question is about.
-    fn clicks_of(&mut self, query: &AnalyticsQuery, through: u64) -> String {
-        let workspace = self.bind("UUID", Value::Text(query.workspace.uuid().to_string()));
+    /// The clicks that the question is about, of a part of its time, up to an offset.
+    fn clicks_of(&mut self, query: &AnalyticsQuery, period: Period, through: u64) -> String {
+        let sealed = self.sealed_clicks_of(query, period);
         let through = self.bind("UInt64", Value::Number(through));
-        let mut sql = format!(
-            "FROM {{clicks:Identifier}} WHERE workspace_id = {workspace} AND log_offset <= {through}"
-        );
-        let from = query.period.from.map(|from| (">=", from));
-        for (sign, moment) in from.into_iter().chain([("<", query.period.to)]) {
+        format!("{sealed} AND log_offset <= {through}")
+    }
+
+    /// The same, whatever their offsets.
+    fn sealed_clicks_of(&mut self, query: &AnalyticsQuery, period: Period) -> String {
+        let workspace = self.workspace(query);
+        let mut sql = format!("FROM {{clicks:Identifier}} WHERE workspace_id = {workspace}");
+        let from = period.from.map(|from| (">=", from));
+        for (sign, moment) in from.into_iter().chain([("<", period.to)]) {
             let moment = self.bind("Int64", Value::Signed(moment.as_millisecond()));
             let _infallible =
                 write!(sql, " AND ts {sign} fromUnixTimestamp64Milli({moment}, 'UTC')");
@@ -129,6 +139,176 @@ impl Statement {
             let _infallible = write!(sql, " AND {filter}");
         }
         sql
+    }
+
+    fn workspace(&mut self, query: &AnalyticsQuery) -> String {
+        self.bind("UUID", Value::Text(query.workspace.uuid().to_string()))
+    }
+
+    /// The values of the dimensions, named `d0`, `d1`, …; `time` is the expression of a row's time
+    /// in seconds, `column` those of the others.
+    fn dimensions(
+        &mut self,
+        query: &AnalyticsQuery,
+        starts: &[i64],
+        time: &str,
+        column: impl Fn(Dimension) -> &'static str,
+    ) -> String {
+        let mut columns = String::new();
+        for (number, dimension) in query.dimensions.iter().enumerate() {
+            let column = match dimension {
+                Dimension::Time => {
+                    let starts = self.bind("Array(Int64)", Value::Numbers(starts.to_vec()));
+                    format!("roundDown(toInt64({time}), {starts})")
+                }
+                other => column(*other).to_owned(),
+            };
+            let _infallible = write!(columns, "{column} AS d{number}, ");
+        }
+        columns
+    }
+
+    /// Single clicks, for counts that don't add up.
+    fn single_clicks(&mut self, query: &AnalyticsQuery, starts: &[i64], cut: Cut) -> String {
+        let dimensions = self.dimensions(query, starts, "toUnixTimestamp(ts)", column);
+        let clicks = self.clicks_of(query, query.period, cut.through);
+        let bots = bots_condition(query);
+        format!(
+            "SELECT {dimensions}bot != '' AS is_bot, link_id, visitor_id, ts, qr {clicks}{bots}"
+        )
+    }
+
+    /// Rows that add up to the answer: from a rollup, from the sealed clicks beside it, and from
+    /// those after, by their offsets.
+    fn parts(
+        &mut self,
+        query: &AnalyticsQuery,
+        starts: &[i64],
+        source: &Source,
+        cut: Cut,
+    ) -> String {
+        let Period { from, to } = query.period;
+        let sealed = Timestamp::from_millisecond(cut.sealed_ms.try_into().unwrap_or(i64::MAX))
+            .unwrap_or(Timestamp::MAX)
+            .min(to);
+        let is_before_sealed = from.is_none_or(|from| from < sealed);
+        let mut parts = Vec::new();
+        let mut sealed_periods = Vec::new();
+        if let Source::Rollup { rollup, from: first, to: last } = source {
+            parts.push(self.rolled_up(query, starts, *rollup, *first, *last));
+            if let Some(first) = *first
+                && from.is_none_or(|from| from < first)
+            {
+                sealed_periods.push(Period { from, to: first });
+            }
+            if *last < sealed {
+                sealed_periods.push(Period { from: Some(*last), to: sealed });
+            }
+        } else if is_before_sealed && cut.sealed_ms > 0 {
+            sealed_periods.push(Period { from, to: sealed });
+        }
+        for period in sealed_periods {
+            let clicks = |statement: &mut Self| statement.sealed_clicks_of(query, period);
+            parts.push(self.part(query, starts, clicks));
+        }
+        if sealed < to || cut.sealed_ms == 0 {
+            let from = if cut.sealed_ms == 0 { from } else { from.max(Some(sealed)) };
+            let clicks =
+                |statement: &mut Self| statement.clicks_of(query, Period { from, to }, cut.through);
+            parts.push(self.part(query, starts, clicks));
+        }
+        parts.join(" UNION ALL ")
+    }
+
+    /// A part of single clicks.
+    fn part(
+        &mut self,
+        query: &AnalyticsQuery,
+        starts: &[i64],
+        clicks: impl FnOnce(&mut Self) -> String,
+    ) -> String {
+        let mut columns = self.dimensions(query, starts, "toUnixTimestamp(ts)", column);
+        columns.push_str("bot != '' AS is_bot");
+        for column in self.part_columns() {
+            let aggregate = match column {
+                "part_clicks" => "count()",
+                "part_scans" => "countIf(qr)",
+                "part_last_at" => "max(ts)",
+                _ => "uniqCombinedState(14)(visitor_id)",
+            };
+            let _infallible = write!(columns, ", {aggregate} AS {column}");
+        }
+        let clicks = clicks(self);
+        let (bots, groups) = (bots_condition(query), groups(query));
+        format!("SELECT {columns} {clicks}{bots} GROUP BY {groups}")
+    }
+
+    /// A part of a rollup's rows, between two of its hours or days.
+    fn rolled_up(
+        &mut self,
+        query: &AnalyticsQuery,
+        starts: &[i64],
+        rollup: Rollup,
+        from: Option<Timestamp>,
+        to: Timestamp,
+    ) -> String {
+        let of = |dimension| match rollup {
+            Rollup::Values(_) => "value",
+            Rollup::Hours | Rollup::Links => column(dimension),
+        };
+        let mut columns = self.dimensions(query, starts, rollup.time(), of);
+        columns.push_str("is_bot");
+        for column in self.part_columns() {
+            let aggregate = match column {
+                "part_clicks" => "sum(clicks)",
+                "part_scans" => "sum(scans)",
+                "part_last_at" => "max(last_at)",
+                _ => "uniqCombinedMergeState(14)(visitors)",
+            };
+            let _infallible = write!(columns, ", {aggregate} AS {column}");
+        }
+        let workspace = self.workspace(query);
+        let mut sql = format!(
+            "SELECT {columns} FROM {{{}:Identifier}} WHERE workspace_id = {workspace}",
+            rollup.parameter()
+        );
+        if let Rollup::Values(dimension) = rollup {
+            let dimension = self.text(dimension.as_str());
+            let _infallible = write!(sql, " AND dimension = {dimension}");
+        }
+        for (sign, moment) in from.map(|from| (">=", from)).into_iter().chain([("<", to)]) {
+            let moment = self.bind("Int64", Value::Signed(moment.as_second()));
+            let bound = rollup.bound(&moment);
+            let _infallible = write!(sql, " AND {} {sign} {bound}", rollup.column());
+        }
+        if let Some(filter) = &query.filter {
+            let filter = self.filter(filter);
+            let _infallible = write!(sql, " AND {filter}");
+        }
+        match bots_condition(query) {
+            " AND bot = ''" => sql.push_str(" AND NOT is_bot"),
+            "" => {}
+            _ => sql.push_str(" AND is_bot"),
+        }
+        let _infallible = write!(sql, " GROUP BY {}", groups(query));
+        sql
+    }
+
+    /// The columns of a part that the counts need.
+    fn part_columns(&self) -> Vec<&'static str> {
+        let mut columns: Vec<_> = self
+            .counts
+            .iter()
+            .map(|count| match count {
+                Count::Clicks | Count::Bots => "part_clicks",
+                Count::Visitors => "part_visitors",
+                Count::Qr => "part_scans",
+                Count::LastAt => "part_last_at",
+            })
+            .collect();
+        columns.sort_unstable();
+        columns.dedup();
+        columns
     }
 
     fn filter(&mut self, filter: &Filter) -> String {
@@ -164,6 +344,12 @@ impl Statement {
             Test::IsSet => "true".to_owned(),
         }
     }
+}
+
+/// What the rows of a part are told apart by.
+fn groups(query: &AnalyticsQuery) -> String {
+    let dimensions = (0..query.dimensions.len()).map(|number| format!("d{number}, "));
+    dimensions.collect::<String>() + "is_bot"
 }
 
 /// What a dimension is of a click.
@@ -236,93 +422,91 @@ const fn alias(count: Count) -> &'static str {
     }
 }
 
-/// The clicks that count, of those that are read.
-const fn counted(bots: Bots) -> Option<&'static str> {
-    match bots {
-        Bots::Include => None,
-        Bots::Exclude => Some("bot = ''"),
-        Bots::Only => Some("bot != ''"),
-    }
-}
-
-/// A count over clicks, of those for which all of the conditions hold.
-fn aggregate(count: Count, dedupe: Dedupe, is_counted: Option<&'static str>) -> String {
-    let of = |function: &str, arguments: &str, conditions: &[Option<&str>]| {
-        let conditions: Vec<_> = conditions.iter().copied().flatten().collect();
-        // A function's own parameters stand between its name and its arguments.
-        let (name, parameters) = function.split_at(function.find('(').unwrap_or(function.len()));
-        if conditions.is_empty() {
-            return format!("{function}({arguments})");
-        }
-        let separator = if arguments.is_empty() { "" } else { ", " };
-        format!("{name}If{parameters}({arguments}{separator}{})", conditions.join(" AND "))
-    };
-    let clicks = |conditions: &[Option<&str>]| match dedupe {
-        Dedupe::None => of("count", "", conditions),
-        Dedupe::Visitor => of("uniqExact", "link_id, visitor_id", conditions),
-        Dedupe::Hour => of("uniqExact", "link_id, visitor_id, toStartOfHour(ts)", conditions),
-    };
-    match count {
-        Count::Clicks => clicks(&[is_counted]),
-        Count::Visitors => of(UNIQUES, "visitor_id", &[is_counted]),
-        Count::Bots => clicks(&[Some("bot != ''")]),
-        Count::Qr => clicks(&[is_counted, Some("qr")]),
-        Count::LastAt => format!("toUnixTimestamp64Milli({})", of("max", "ts", &[is_counted])),
-    }
+/// How far a read goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// Each click up to and with this offset, and no other.
+    pub through: u64,
+    /// Clicks before this time, in milliseconds since the Unix epoch, are there up to that offset
+    /// and no others: so these are read without a look at their offsets, and from rollups. 0 where
+    /// nothing is known of any time. The reader has to [make sure](
+    /// crate::projections::clickhouse::Status::is_sealed) of it afterwards.
+    pub sealed_ms: u64,
 }
 
 /// The rows of the answer: the dimensions' values, then the counts. `starts` are those of the
-/// buckets of time; clicks up to and with the offset `through`.
-pub fn analytics(query: &AnalyticsQuery, starts: &[i64], through: u64) -> Statement {
-    let counts = counts(query);
-    let mut statement = Statement {
-        sql: String::new(),
-        values: Vec::new(),
-        counts: counts.clone(),
-        table: "clicks",
-    };
-    // Bots are left out by the condition on the rows, unless they are counted beside the others.
-    let counts_bots = counts.contains(&Count::Bots);
-    let is_counted = counted(query.bots).filter(|_| counts_bots);
-    let mut columns = Vec::new();
-    for (number, dimension) in query.dimensions.iter().enumerate() {
-        let column = match dimension {
-            Dimension::Time => {
-                let starts = statement.bind("Array(Int64)", Value::Numbers(starts.to_vec()));
-                format!("roundDown(toInt64(toUnixTimestamp(ts)), {starts})")
-            }
-            other => column(*other).to_owned(),
-        };
-        columns.push(format!("{column} AS d{number}"));
-    }
+/// buckets of time.
+pub fn analytics(query: &AnalyticsQuery, starts: &[i64], cut: Cut) -> Statement {
+    let source = Source::of(query, starts, cut);
+    let mut statement = Statement::new(counts(query), source.table());
     let groups: Vec<_> = (0..query.dimensions.len()).map(|number| format!("d{number}")).collect();
-    for count in &counts {
-        columns.push(format!(
-            "{} AS {}",
-            aggregate(*count, query.dedupe, is_counted),
-            alias(*count)
-        ));
-    }
+    let mut columns = groups.clone();
+    let parts = if query.dedupe == Dedupe::None {
+        for count in &statement.counts {
+            columns.push(format!("{} AS {}", merged(*count, query), alias(*count)));
+        }
+        statement.parts(query, starts, &source, cut)
+    } else {
+        for count in &statement.counts {
+            columns.push(format!("{} AS {}", distinct(*count, query), alias(*count)));
+        }
+        statement.single_clicks(query, starts, cut)
+    };
     if columns.is_empty() {
-        columns.push("count() AS rows".to_owned());
+        columns.push("1 AS nothing".to_owned());
     }
-    let mut from_where = statement.clicks_of(query, through);
-    if let Some(condition) = counted(query.bots).filter(|_| !counts_bots) {
-        let _infallible = write!(from_where, " AND {condition}");
-    }
-    let mut sql = format!("SELECT {} {from_where}", columns.join(", "));
+    let mut sql = format!("SELECT {} FROM ({parts})", columns.join(", "));
     if !groups.is_empty() {
-        let _infallible = write!(sql, " GROUP BY {}", groups.join(", "));
         let mut order: Vec<_> =
             query.ordered_by().iter().filter_map(|order| ordering(query, *order)).collect();
-        order.extend(groups);
-        let _infallible = write!(sql, " ORDER BY {}", order.join(", "));
+        order.extend(groups.iter().cloned());
+        let (groups, order) = (groups.join(", "), order.join(", "));
+        let _infallible = write!(sql, " GROUP BY {groups} ORDER BY {order}");
     }
     let limit = statement.bind("UInt32", Value::Number(query.limit.into()));
     let offset = statement.bind("UInt32", Value::Number(query.offset.into()));
     let _infallible = write!(sql, " LIMIT {limit} OFFSET {offset}");
     statement.sql = sql;
     statement
+}
+
+/// A count, added up of [parts](Statement::parts).
+fn merged(count: Count, query: &AnalyticsQuery) -> String {
+    let bots = match count {
+        Count::Bots => Bots::Only,
+        _ => query.bots,
+    };
+    let of = |function: &str, parameters: &str, column: &str| match bots {
+        Bots::Include => format!("{function}{parameters}({column})"),
+        Bots::Exclude => format!("{function}If{parameters}({column}, NOT is_bot)"),
+        Bots::Only => format!("{function}If{parameters}({column}, is_bot)"),
+    };
+    match count {
+        Count::Clicks | Count::Bots => of("sum", "", "part_clicks"),
+        Count::Qr => of("sum", "", "part_scans"),
+        Count::Visitors => of("uniqCombinedMerge", "(14)", "part_visitors"),
+        Count::LastAt => format!("toUnixTimestamp64Milli({})", of("max", "", "part_last_at")),
+    }
+}
+
+/// A count of single clicks, of which some count as one.
+fn distinct(count: Count, query: &AnalyticsQuery) -> String {
+    let who = match query.dedupe {
+        Dedupe::None | Dedupe::Visitor => "link_id, visitor_id",
+        Dedupe::Hour => "link_id, visitor_id, toStartOfHour(ts)",
+    };
+    let is_counted = match query.bots {
+        Bots::Include => "true",
+        Bots::Exclude => "NOT is_bot",
+        Bots::Only => "is_bot",
+    };
+    match count {
+        Count::Clicks => format!("uniqExactIf({who}, {is_counted})"),
+        Count::Bots => format!("uniqExactIf({who}, is_bot)"),
+        Count::Qr => format!("uniqExactIf({who}, {is_counted} AND qr)"),
+        Count::Visitors => format!("uniqCombinedIf(14)(visitor_id, {is_counted})"),
+        Count::LastAt => format!("toUnixTimestamp64Milli(maxIf(ts, {is_counted}))"),
+    }
 }
 
 /// How rows are ordered by one key; `None` where it is the same for all.
@@ -351,12 +535,20 @@ fn ordering(query: &AnalyticsQuery, order: Order) -> Option<String> {
 
 /// One row: when the first click was that the question is about, in milliseconds since the Unix
 /// epoch; 0 where there is none.
-pub fn first_click(query: &AnalyticsQuery, through: u64) -> Statement {
-    let mut statement =
-        Statement { sql: String::new(), values: Vec::new(), counts: Vec::new(), table: "clicks" };
-    let from_where = statement.clicks_of(query, through);
-    let bots = counted(query.bots).map(|condition| format!(" AND {condition}"));
-    statement.sql =
-        format!("SELECT toUnixTimestamp64Milli(min(ts)) {from_where}{}", bots.unwrap_or_default());
+pub fn first_click(query: &AnalyticsQuery, cut: Cut) -> Statement {
+    let mut statement = Statement::new(Vec::new(), "clicks");
+    let bots = bots_condition(query);
+    let clicks = statement.clicks_of(query, query.period, cut.through);
+    statement.sql = format!("SELECT toUnixTimestamp64Milli(min(ts)) {clicks}{bots}");
     statement
+}
+
+/// The condition that leaves out what no metric counts.
+fn bots_condition(query: &AnalyticsQuery) -> &'static str {
+    let counts_bots = query.metrics.contains(&Metric::BotClicks);
+    match query.bots {
+        Bots::Exclude if !counts_bots => " AND bot = ''",
+        Bots::Only => " AND bot != ''",
+        Bots::Include | Bots::Exclude => "",
+    }
 }

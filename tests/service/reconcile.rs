@@ -55,7 +55,7 @@ fn what_differs_is_named_and_a_rebuild_mends_it() {
     assert!(equal);
     let month = &report["months"][0];
     assert_eq!(
-        (&month["log"], &month["clickhouse"], &month["hourly"]),
+        (&month["log"], &month["clickhouse"], &month["rollups"]),
         (&20.into(), &20.into(), &20.into())
     );
 
@@ -67,7 +67,12 @@ fn what_differs_is_named_and_a_rebuild_mends_it() {
             "ALTER TABLE clicks{g} UPDATE log_offset = log_offset + 1 WHERE log_offset = (SELECT max(log_offset) FROM clicks{g})",
             "same ones",
         ),
-        ("ALTER TABLE clicks_hourly{g} DELETE WHERE 1", "by hour"),
+        ("ALTER TABLE clicks_hourly{g} DELETE WHERE 1", "rollup add up to 0"),
+        ("ALTER TABLE clicks_daily_links{g} DELETE WHERE 1", "rollup add up to 0"),
+        (
+            "INSERT INTO clicks_daily_values{g} SELECT * FROM clicks_daily_values{g}",
+            "rollup add up to 40",
+        ),
     ];
     for (at, (damage, named)) in damages.iter().enumerate() {
         clickhouse.sql(&damage.replace("{g}", &generation));
@@ -86,7 +91,14 @@ fn what_differs_is_named_and_a_rebuild_mends_it() {
     let again = options.start();
     again.await_clicks(&link, 20);
     let tables = clickhouse.sql("SHOW TABLES LIKE 'clicks%'");
-    assert_eq!(tables, "clicks_g5\nclicks_hourly_feed_g5\nclicks_hourly_g5");
+    let tables: Vec<_> = tables.lines().collect();
+    let rollups = ["clicks_daily_links", "clicks_daily_values", "clicks_hourly"];
+    let feeds = rollups.map(|rollup| format!("{rollup}_feed_g7"));
+    let mut expected = vec!["clicks_g7".to_owned()];
+    expected.extend(feeds);
+    expected.extend(rollups.map(|rollup| format!("{rollup}_g7")));
+    expected.sort_unstable();
+    assert_eq!(tables, expected);
 }
 
 /// The check at the start finds it, and the tables are made anew without anybody asking.

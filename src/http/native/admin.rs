@@ -39,8 +39,8 @@ pub struct ComparedView {
     log: u64,
     /// Rows in ClickHouse.
     clickhouse: u64,
-    /// The sum of ClickHouse's clicks by hour.
-    hourly: u64,
+    /// Their sum in ClickHouse's rollups; of several that differ, one that is wrong.
+    rollups: u64,
     /// What differs; null when nothing does.
     difference: Option<String>,
 }
@@ -63,7 +63,7 @@ impl From<&Compared> for ComparedView {
             workspace: WorkspaceId::new(workspace).to_string(),
             log: compared.logged.clicks,
             clickhouse: compared.stored.clicks,
-            hourly: compared.by_hour,
+            rollups: compared.sum(),
             difference: compared.difference(),
         }
     }

@@ -13,7 +13,16 @@ use super::ProjectionError;
 pub const SUFFIX_MARK: &str = "/*generation*/";
 
 /// What each generation has, dependants first: the order in which they are dropped.
-const NAMES: [&str; 4] = ["clicks_hourly_feed", "clicks_hourly", "clicks", "agents"];
+const NAMES: [&str; 8] = [
+    "clicks_hourly_feed",
+    "clicks_daily_links_feed",
+    "clicks_daily_values_feed",
+    "clicks_hourly",
+    "clicks_daily_links",
+    "clicks_daily_values",
+    "clicks",
+    "agents",
+];
 
 /// One build of the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +61,16 @@ impl Generation {
     /// The table of clicks by hour.
     pub fn clicks_hourly(self) -> String {
         format!("clicks_hourly{}", self.suffix())
+    }
+
+    /// The table of clicks by link and day.
+    pub fn clicks_daily_links(self) -> String {
+        format!("clicks_daily_links{}", self.suffix())
+    }
+
+    /// The table of clicks by a dimension's value and day.
+    pub fn clicks_daily_values(self) -> String {
+        format!("clicks_daily_values{}", self.suffix())
     }
 
     /// The table of user agents.
@@ -123,6 +142,7 @@ mod tests {
             ("clicks", Some(Generation::FIRST)),
             ("clicks_hourly", Some(Generation::FIRST)),
             ("clicks_hourly_feed_g2", Some(second)),
+            ("clicks_daily_values_g2", Some(second)),
             ("agents_g12", Some(Generation(12))),
             ("clicks_g1", None),
             ("clicks_gone", None),

@@ -147,7 +147,9 @@ impl Projector {
 
     /// Projects until it is stopped or something fails.
     async fn follow(&mut self, target: &Target) -> Result<(), ProjectionError> {
-        let session = Session::resume(target, &self.log, self.plan_file.clone()).await?;
+        let session =
+            Session::resume(target, &self.log, self.plan_file.clone(), Arc::clone(&self.status))
+                .await?;
         self.status.set_applied(session.applied());
         self.status.set_connected(true);
         self.show(&session);

@@ -1,4 +1,4 @@
-//! Reconciliation: is each click of the log in ClickHouse, and once, and in the sums by hour?
+//! Reconciliation: is each click of the log in ClickHouse, and once, and in each rollup?
 //!
 //! The projector counts ClickHouse's rows between two batches, so at an offset known exactly;
 //! the log is counted up to the same offset, beside the projector's further work. What was
@@ -37,11 +37,17 @@ pub struct Compared {
     pub logged: Sums,
     /// As rows in ClickHouse.
     pub stored: Sums,
-    /// As the sum of the clicks by hour.
-    pub by_hour: u64,
+    /// As added up in the rollups: the least of these sums, and the most.
+    pub added_up: (u64, u64),
 }
 
 impl Compared {
+    /// What the clicks of the rollups add up to; of several that differ, one that is wrong.
+    pub const fn sum(&self) -> u64 {
+        let (least, most) = self.added_up;
+        if least == self.stored.clicks { most } else { least }
+    }
+
     /// What differs, if anything does.
     pub fn difference(&self) -> Option<String> {
         let (logged, stored) = (self.logged, self.stored);
@@ -51,8 +57,8 @@ impl Compared {
             Some(format!("{} clicks are too many", stored.clicks - logged.clicks))
         } else if logged != stored {
             Some("as many clicks, but not the same ones".to_owned())
-        } else if self.by_hour != stored.clicks {
-            Some(format!("the clicks by hour add up to {}", self.by_hour))
+        } else if self.sum() != stored.clicks {
+            Some(format!("the clicks of a rollup add up to {}", self.sum()))
         } else {
             None
         }
@@ -86,7 +92,8 @@ impl Reconciliation {
 #[derive(Debug, Default)]
 pub struct Stored {
     clicks: BTreeMap<Cell, Sums>,
-    by_hour: BTreeMap<Cell, u64>,
+    /// The least and the most of the sums.
+    added_up: BTreeMap<Cell, (u64, u64)>,
 }
 
 #[derive(Row, Deserialize)]
@@ -100,12 +107,17 @@ struct StoredClicks {
 }
 
 #[derive(Row, Deserialize)]
-struct StoredByHour {
+struct StoredSums {
     month: u32,
     #[serde(with = "clickhouse::serde::uuid")]
     workspace_id: Uuid,
-    clicks: u64,
+    least: u64,
+    most: u64,
+    sums: u64,
 }
+
+/// How many sums there are of a month's clicks: by hour, by link, and by each dimension's values.
+const SUMS: u64 = 2 + 18;
 
 impl Stored {
     /// Counts the tables of a generation.
@@ -114,24 +126,37 @@ impl Stored {
              sum(log_offset) AS offsets, sum(log_offset * log_offset) AS squares \
              FROM {clicks:Identifier} GROUP BY month, workspace_id";
         let clicks = client.query(clicks).param("clicks", generation.clicks());
-        let by_hour = "SELECT toYYYYMM(hour) AS month, workspace_id, sum(clicks) AS clicks \
-             FROM {hourly:Identifier} GROUP BY month, workspace_id";
-        let by_hour = client.query(by_hour).param("hourly", generation.clicks_hourly());
+        let added_up = "SELECT month, workspace_id, min(sum) AS least, max(sum) AS most, count() AS sums FROM ( \
+                 SELECT toYYYYMM(hour) AS month, workspace_id, sum(clicks) AS sum \
+                 FROM {hourly:Identifier} GROUP BY month, workspace_id \
+             UNION ALL \
+                 SELECT toYYYYMM(day) AS month, workspace_id, sum(clicks) AS sum \
+                 FROM {links:Identifier} GROUP BY month, workspace_id \
+             UNION ALL \
+                 SELECT toYYYYMM(day) AS month, workspace_id, sum(clicks) AS sum \
+                 FROM {values:Identifier} GROUP BY month, workspace_id, dimension \
+             ) GROUP BY month, workspace_id";
+        let added_up = client
+            .query(added_up)
+            .param("hourly", generation.clicks_hourly())
+            .param("links", generation.clicks_daily_links())
+            .param("values", generation.clicks_daily_values());
         let mut stored = Self::default();
         for row in clicks.fetch_all::<StoredClicks>().await? {
             let StoredClicks { clicks, offsets, squares, .. } = row;
             let sums = Sums { clicks, offsets, squares };
             stored.clicks.insert((row.month, row.workspace_id), sums);
         }
-        for row in by_hour.fetch_all::<StoredByHour>().await? {
-            stored.by_hour.insert((row.month, row.workspace_id), row.clicks);
+        for row in added_up.fetch_all::<StoredSums>().await? {
+            let least = if row.sums < SUMS { 0 } else { row.least };
+            stored.added_up.insert((row.month, row.workspace_id), (least, row.most));
         }
         Ok(stored)
     }
 
     fn compare(&self, logged: &Tally) -> Reconciliation {
         let mut cells: Vec<_> = logged.cells.keys().chain(self.clicks.keys()).collect();
-        cells.extend(self.by_hour.keys());
+        cells.extend(self.added_up.keys());
         cells.sort_unstable();
         cells.dedup();
         let compared = cells.into_iter().map(|cell| Compared {
@@ -139,7 +164,7 @@ impl Stored {
             workspace: cell.1,
             logged: logged.cells.get(cell).copied().unwrap_or_default(),
             stored: self.clicks.get(cell).copied().unwrap_or_default(),
-            by_hour: self.by_hour.get(cell).copied().unwrap_or_default(),
+            added_up: self.added_up.get(cell).copied().unwrap_or_default(),
         });
         Reconciliation { through: logged.through, compared: compared.collect() }
     }
@@ -199,8 +224,9 @@ impl TallyFiles {
 mod tests {
     use super::*;
 
-    fn compared(logged: Sums, stored: Sums, by_hour: u64) -> Compared {
-        Compared { month: 202_611, workspace: Uuid::from_u128(1), logged, stored, by_hour }
+    fn compared(logged: Sums, stored: Sums, added_up: u64) -> Compared {
+        let added_up = (added_up, added_up);
+        Compared { month: 202_611, workspace: Uuid::from_u128(1), logged, stored, added_up }
     }
 
     #[test]
@@ -208,14 +234,14 @@ mod tests {
         let sums = |clicks, offsets, squares| Sums { clicks, offsets, squares };
         let logged = sums(2, 3, 5);
         assert_eq!(compared(logged, logged, 2).difference(), None);
-        for (stored, by_hour, named) in [
+        for (stored, added_up, named) in [
             (sums(1, 1, 1), 1, "1 clicks are missing"),
             (sums(3, 5, 9), 3, "1 clicks are too many"),
             (sums(2, 2, 2), 2, "not the same ones"),
             (sums(2, 3, 6), 2, "not the same ones"),
             (logged, 1, "add up to 1"),
         ] {
-            let difference = compared(logged, stored, by_hour).difference().unwrap_or_default();
+            let difference = compared(logged, stored, added_up).difference().unwrap_or_default();
             assert!(difference.contains(named), "{difference}");
         }
     }
@@ -228,7 +254,7 @@ mod tests {
         logged.cells.insert(cell(1), sums);
         let stored = Stored {
             clicks: BTreeMap::from([(cell(2), sums)]),
-            by_hour: BTreeMap::from([(cell(3), 1)]),
+            added_up: BTreeMap::from([(cell(3), (1, 1))]),
         };
         let found = stored.compare(&logged);
         let months: Vec<_> = found.compared.iter().map(|compared| compared.month).collect();

@@ -135,12 +135,20 @@ impl AgentRow {
 
 /// The records of one batch, decoded as they are sent.
 #[derive(Default)]
-pub struct Records(RecordBatch);
+pub struct Records {
+    records: RecordBatch,
+    oldest_ms: u64,
+}
 
 impl Records {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.records.len()
+    }
+
+    /// When the oldest of them was, in milliseconds since the Unix epoch.
+    pub const fn oldest_ms(&self) -> u64 {
+        self.oldest_ms
     }
 
     /// The rows of `clicks`.
@@ -154,7 +162,7 @@ impl Records {
     }
 
     fn of_kind(&self, kind: u16) -> impl Iterator<Item = RecordRef<'_>> {
-        self.0.iter().filter(move |record| record.kind == kind)
+        self.records.iter().filter(move |record| record.kind == kind)
     }
 }
 
@@ -178,10 +186,10 @@ impl Cutter {
         through: u64,
         records: &mut Records,
     ) -> Result<Option<Batch>, ProjectionError> {
-        let Records(records) = records;
-        records.clear();
-        let mut cut = Cut { through, batch: None };
-        self.reader.read_batch(records, |record| cut.takes(record))?;
+        records.records.clear();
+        let mut cut = Cut { through, batch: None, oldest_ms: u64::MAX };
+        self.reader.read_batch(&mut records.records, |record| cut.takes(record))?;
+        records.oldest_ms = cut.oldest_ms;
         Ok(cut.batch.map(|(batch, _)| batch))
     }
 }
@@ -190,6 +198,7 @@ impl Cutter {
 struct Cut {
     through: u64,
     batch: Option<(Batch, Month)>,
+    oldest_ms: u64,
 }
 
 impl Cut {
@@ -204,6 +213,7 @@ impl Cut {
             let month = Month::of(at_ms).ok_or(ProjectionError::Unreadable(offset))?;
             let batch = Batch { month: month.number, first: offset, last: offset };
             self.batch = Some((batch, month));
+            self.oldest_ms = at_ms;
             return Ok(true);
         };
         let is_full = offset - batch.first >= MAX_BATCH_RECORDS as u64;
@@ -211,6 +221,7 @@ impl Cut {
             return Ok(false);
         }
         batch.last = offset;
+        self.oldest_ms = self.oldest_ms.min(at_ms);
         Ok(true)
     }
 }

@@ -36,9 +36,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0002_clicks.sql",
     "0003_agents.sql",
     "0004_generations.sql",
-    "0005_clicks_hourly.sql",
-    "0006_synced.sql",
-    "0007_destinations.sql",
+    "0005_rollups.sql",
 ];
 
 impl Migration {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::generation::Generation;
 use super::plan::{Batch, Plan, PlanFile};
 use super::rows::{AgentRow, ClickRow, Cutter, Records};
+use super::status::Status;
 use super::{ProjectionError, Target, schema};
 use crate::log::Log;
 
@@ -28,6 +29,8 @@ pub struct Session {
     cutter: Cutter,
     /// The batch that is sent.
     records: Records,
+    /// Hears of each batch before it is sent.
+    status: Arc<Status>,
 }
 
 impl Session {
@@ -36,6 +39,7 @@ impl Session {
         target: &Target,
         log: &Arc<Log>,
         plan_file: PlanFile,
+        status: Arc<Status>,
     ) -> Result<Self, ProjectionError> {
         let prepared = schema::prepare(target, log.id()).await?;
         let (instance, generation) = (prepared.instance, prepared.generation);
@@ -68,7 +72,8 @@ impl Session {
         let plan_file = Some(plan_file);
         let log = Arc::clone(log);
         let records = Records::default();
-        let mut session = Self { client, generation, log, plan, plan_file, cutter, records };
+        let mut session =
+            Self { client, generation, log, plan, plan_file, cutter, records, status };
         if let Some(batch) = session.plan.sending {
             session.send_again(batch).await?;
         }
@@ -92,6 +97,7 @@ impl Session {
             plan_file: None,
             cutter: Cutter::new(self.log.read_from(first)?),
             records: Records::default(),
+            status: Arc::clone(&self.status),
         })
     }
 
@@ -150,6 +156,7 @@ impl Session {
 
     async fn send(&mut self, batch: Batch) -> Result<(), ProjectionError> {
         let started = Instant::now();
+        self.status.sending(batch.last, self.records.oldest_ms());
         let (agents, clicks) = (self.generation.agents(), self.generation.clicks());
         let token = |table: &str| batch.token(self.log.id(), table);
         // Agents first: a click that can be read must find its agent.

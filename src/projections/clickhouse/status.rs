@@ -1,5 +1,6 @@
 //! How far the projection is, for whoever wants to know or to wait.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -16,6 +17,19 @@ pub struct Status {
     /// When the projection last had all of the log, in milliseconds since the Unix epoch.
     complete_at_ms: AtomicU64,
     reconciled: Mutex<Option<Reconciled>>,
+    sent: Mutex<Sent>,
+}
+
+/// How many batches are remembered.
+const SENT_KEPT: usize = 64;
+
+/// The batches that were sent lately, whether they have arrived or not.
+#[derive(Debug, Default)]
+struct Sent {
+    /// The last offset of each, and when its oldest click was, in milliseconds since the epoch.
+    batches: VecDeque<(u64, u64)>,
+    /// The last offset of those that are no longer among them.
+    forgotten: u64,
 }
 
 /// When ClickHouse was last compared with the log, and how it was.
@@ -48,6 +62,7 @@ impl Status {
             is_connected: AtomicBool::new(false),
             complete_at_ms: AtomicU64::new(now_ms()),
             reconciled: Mutex::new(None),
+            sent: Mutex::default(),
         }
     }
 
@@ -105,6 +120,27 @@ impl Status {
         *self.reconciled.lock().unwrap_or_else(PoisonError::into_inner) = Some(reconciled);
     }
 
+    /// Notes a batch, before it is sent.
+    pub(super) fn sending(&self, last: u64, oldest_ms: u64) {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        if sent.batches.len() == SENT_KEPT
+            && let Some((last, _)) = sent.batches.pop_front()
+        {
+            sent.forgotten = sent.forgotten.max(last);
+        }
+        sent.batches.push_back((last, oldest_ms));
+    }
+
+    /// Whether ClickHouse has, of the time before `sealed_ms`, the clicks up to the offset
+    /// `through` and no others: no click of that time was sent since. To be asked after a read.
+    ///
+    /// This process alone sends clicks, so what it didn't send isn't there.
+    pub fn is_sealed(&self, through: u64, sealed_ms: u64) -> bool {
+        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_older = |(last, oldest_ms): &(u64, u64)| *last > through && *oldest_ms < sealed_ms;
+        sent.forgotten <= through && !sent.batches.iter().any(is_older)
+    }
+
     pub(super) fn set_applied(&self, offset: u64) {
         self.applied.send_replace(offset);
     }
@@ -138,6 +174,21 @@ mod tests {
         let behind = status.as_of(8);
         assert_eq!(behind.offset, 7);
         assert!(behind.lag_ms >= 5_000, "{behind:?}");
+    }
+
+    #[test]
+    fn a_time_is_sealed_until_a_click_of_it_is_sent() {
+        let status = Status::new();
+        assert!(status.is_sealed(0, 1_000));
+        status.sending(10, 900);
+        assert!(status.is_sealed(10, 1_000), "it was there when the read began");
+        assert!(status.is_sealed(9, 900), "it is of a later time");
+        assert!(!status.is_sealed(9, 901));
+        for last in 11..=74 {
+            status.sending(last, 5_000);
+        }
+        assert!(status.is_sealed(10, 5_000));
+        assert!(!status.is_sealed(9, 901), "what is no longer known counts as sent");
     }
 
     #[tokio::test]

@@ -133,7 +133,7 @@ impl Analytics {
         workspace: WorkspaceId,
         links: &[LinkId],
     ) -> Option<HashMap<LinkId, Counts>> {
-        let through = self.clickhouse.as_of().offset;
+        let as_of = self.clickhouse.as_of();
         let ids = links.iter().map(|link| link.uuid()).collect();
         let condition = Condition { dimension: Dimension::Link, test: Test::Links(ids) };
         let period = DateRange::All.period(&jiff::tz::TimeZone::UTC, Timestamp::now()).ok()?;
@@ -144,7 +144,7 @@ impl Analytics {
             limit: MAX_ROWS,
             ..AnalyticsQuery::of(workspace, &metrics, period)
         };
-        let asked = tokio::time::timeout(COUNTS_TIMEOUT, self.run(&query, through));
+        let asked = tokio::time::timeout(COUNTS_TIMEOUT, self.run(&query, as_of));
         let report = asked.await.ok()?.ok()?;
         Some(report.rows.iter().filter_map(counts_of_link).collect())
     }

@@ -12,9 +12,12 @@ use super::filter::{Condition, Filter, Test};
 use super::metric::Number;
 use super::query::AnalyticsQuery;
 use super::report::{Cost, Report, Row, fill, sort};
-use super::{Analytics, AnalyticsError};
-use crate::queries::sql;
+use super::{Analytics, AnalyticsError, AsOf};
+use crate::queries::sql::{self, Cut};
 
+/// How long ago a time has to be that is taken to be past: clicks carry the time at which they
+/// came, and are in the log and sent a moment later.
+const UNSEALED_MS: u64 = 60_000;
 /// How many rows ClickHouse hands over at most, to be filled up and sorted here.
 const MAX_FETCHED: u32 = 100_000;
 /// How many rows an answer over time may have before it is cut to what is asked for.
@@ -31,39 +34,47 @@ struct Found {
 }
 
 impl Analytics {
-    /// Answers a question, of each click up to and with the offset `through`.
+    /// Answers a question, of each click up to and with the offset of `as_of`.
+    ///
+    /// What is long past is read without a look at the clicks' offsets, and from rollups; should
+    /// clicks of that time have come in meanwhile, the question is asked again without that.
     ///
     /// # Errors
     /// [`AnalyticsError::TooCostly`] where it asks for too much; else where ClickHouse is away or
     /// refuses it.
-    pub async fn run(
-        &self,
-        query: &AnalyticsQuery,
-        through: u64,
-    ) -> Result<Report, AnalyticsError> {
+    pub async fn run(&self, query: &AnalyticsQuery, as_of: AsOf) -> Result<Report, AnalyticsError> {
         let started = Instant::now();
-        let mut found = self.find(query, through).await?;
-        if let Some(compare) = query.compare
-            && let Some(period) = compare.period(query.period, &query.zone)
-        {
-            let before = AnalyticsQuery { period, ..query.clone() };
-            self.compare(before, &mut found, through).await?;
+        let cut = Cut { through: as_of.offset, sealed_ms: as_of.at_ms.saturating_sub(UNSEALED_MS) };
+        let mut found = self.answer(query, cut).await?;
+        if !self.clickhouse.status().is_sealed(cut.through, cut.sealed_ms) {
+            found = self.answer(query, Cut { sealed_ms: 0, ..cut }).await?;
         }
         let Found { rows, total, rows_read, table, granularity, .. } = found;
         let cost = Cost { table, rows_read, elapsed: started.elapsed() };
         Ok(Report { rows, total, cost, period: query.period, granularity })
     }
 
-    async fn find(&self, query: &AnalyticsQuery, through: u64) -> Result<Found, AnalyticsError> {
+    async fn answer(&self, query: &AnalyticsQuery, cut: Cut) -> Result<Found, AnalyticsError> {
+        let mut found = self.find(query, cut).await?;
+        if let Some(compare) = query.compare
+            && let Some(period) = compare.period(query.period, &query.zone)
+        {
+            let before = AnalyticsQuery { period, ..query.clone() };
+            self.compare(before, &mut found, cut).await?;
+        }
+        Ok(found)
+    }
+
+    async fn find(&self, query: &AnalyticsQuery, cut: Cut) -> Result<Found, AnalyticsError> {
         if !query.is_over_time() {
-            let answer = self.ask(sql::analytics(query, &[], through)).await?;
+            let answer = self.ask(sql::analytics(query, &[], cut)).await?;
             let (rows, total) = (answer.rows(query)?, answer.total());
             let (rows_read, table) = (answer.rows_read(), answer.table);
             return Ok(Found { rows, total, rows_read, table, granularity: None, starts: vec![] });
         }
         let from = match query.period.from {
             Some(from) => from,
-            None => self.first_click(query, through).await?.unwrap_or(query.period.to),
+            None => self.first_click(query, cut).await?.unwrap_or(query.period.to),
         };
         let seconds = query.period.to.as_second() - from.as_second();
         let granularity = query.granularity.unwrap_or(Granularity::auto(seconds));
@@ -71,7 +82,7 @@ impl Analytics {
         let starts = starts.map_err(AnalyticsError::TooManyBuckets)?;
         // Empty buckets have their place among the others: so it is sorted and cut here.
         let all = AnalyticsQuery { limit: MAX_FETCHED, offset: 0, ..query.clone() };
-        let answer = self.ask(sql::analytics(&all, &starts, through)).await?;
+        let answer = self.ask(sql::analytics(&all, &starts, cut)).await?;
         let rows = answer.rows(query)?;
         if rows.len() >= MAX_FETCHED as usize {
             return Err(AnalyticsError::TooManyRows);
@@ -95,9 +106,9 @@ impl Analytics {
     async fn first_click(
         &self,
         query: &AnalyticsQuery,
-        through: u64,
+        cut: Cut,
     ) -> Result<Option<Timestamp>, AnalyticsError> {
-        let first = self.ask(sql::first_click(query, through)).await?.moment()?;
+        let first = self.ask(sql::first_click(query, cut)).await?.moment()?;
         Ok(first.and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok()))
     }
 
@@ -107,7 +118,7 @@ impl Analytics {
         &self,
         before: AnalyticsQuery,
         now: &mut Found,
-        through: u64,
+        cut: Cut,
     ) -> Result<(), AnalyticsError> {
         // Of the rows that are shown, and no others: one condition for each dimension.
         let shown = before.dimensions.iter().enumerate().filter_map(|(at, dimension)| {
@@ -122,7 +133,7 @@ impl Analytics {
             limit: MAX_FETCHED,
             ..before
         };
-        let was = self.find(&before, through).await?;
+        let was = self.find(&before, cut).await?;
         now.rows_read += was.rows_read;
         let key = |row: &Row, starts: &[i64]| -> Vec<Value> {
             let place = |value: &Value| match value {

@@ -144,6 +144,11 @@ fn compare(clickhouse: &ClickHouseServer, offsets: &[u64], counts: &Counts) {
     let by_hour: usize =
         clickhouse.sql(&format!("SELECT sum(clicks) FROM clicks_hourly{suffix}")).parse().unwrap();
     assert_eq!(by_hour, offsets.len(), "the sums by hour");
+    for (table, each) in [("clicks_daily_links", 1), ("clicks_daily_values", 18)] {
+        let sum: usize =
+            clickhouse.sql(&format!("SELECT sum(clicks) FROM {table}{suffix}")).parse().unwrap();
+        assert_eq!(sum, each * offsets.len(), "{table}");
+    }
 }
 
 fn verify(data: &DataFolder) -> bool {

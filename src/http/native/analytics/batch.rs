@@ -101,7 +101,7 @@ pub async fn ask(
                     return Err(Problem::field("min_offset", rule));
                 }
                 let query = body.read(&Resolver { services: &services, workspace })?;
-                let report = services.analytics.run(&query, as_of.offset).await?;
+                let report = services.analytics.run(&query, as_of).await?;
                 Ok(Answer::new(&query, report, as_of, &services.site.host))
             };
             (at, asked.await)

@@ -12,8 +12,8 @@ use super::filters::Reader;
 use super::scope::Resolver;
 use crate::http::problem::Problem;
 use crate::queries::analytics::{
-    AnalyticsQuery, Bots, Compare, DEFAULT_ROWS, DateRange, Dedupe, Dimension, Edge, Granularity,
-    Key, MAX_DIMENSIONS, MAX_ROWS, MAX_SKIPPED, MAX_TEXT_BYTES, Metric, Order, RANGES,
+    AnalyticsQuery, Bots, Compare, DEFAULT_ROWS, DateRange, Dedupe, Dimension, Edge, Filter,
+    Granularity, Key, MAX_DIMENSIONS, MAX_ROWS, MAX_SKIPPED, MAX_TEXT_BYTES, Metric, Order, RANGES,
 };
 
 /// The range of a question that names none.
@@ -156,6 +156,7 @@ impl QueryBody {
             }
             read.map_err(|(path, reason)| errors.note(path, reason)).ok()
         });
+        let filter = filter.filter(|filter| *filter != Filter::And(Vec::new()));
         let zone = self.zone(&mut errors);
         let range = self.range(&mut errors);
         let period = range.period(&zone, Timestamp::now());

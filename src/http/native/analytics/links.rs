@@ -102,7 +102,7 @@ pub async fn clicks(
     query.granularity = Some(unit);
     query.order = vec![Order { key: Key::Dimension(Dimension::Time), is_descending: true }];
     query.limit = u32::MAX;
-    let report = services.analytics.run(&query, as_of.offset).await?;
+    let report = services.analytics.run(&query, as_of).await?;
     let clicks = report.rows.iter().filter_map(|row| bucket(row, unit, &asked)).collect();
     let data = ClicksView { clicks, unit: unit.as_str(), units: report.total };
     Ok(Counted::new(data, as_of))
@@ -146,7 +146,7 @@ pub async fn summary(
     let period = asked.period(&DateRange::Last(unit, units))?;
     let as_of = as_of(&services, asked.min_offset).await?;
     let query = asked.question(&resolver, Some(link.id.uuid()), &[Metric::Clicks], period);
-    let report = services.analytics.run(&query, as_of.offset).await?;
+    let report = services.analytics.run(&query, as_of).await?;
     let total_clicks = report.rows.first().map_or(0, clicks_of);
     let units = u64::try_from(units).unwrap_or(1);
     Ok(Counted::new(SummaryView { total_clicks, unit: unit.as_str(), units }, as_of))
@@ -239,7 +239,7 @@ async fn breakdown(
     let mut query = asked.question(&resolver, Some(link.id.uuid()), &[Metric::Clicks], period);
     query.dimensions = vec![dimension];
     query.limit = asked.size;
-    let report = services.analytics.run(&query, as_of.offset).await?;
+    let report = services.analytics.run(&query, as_of).await?;
     let metrics = report.rows.iter().filter_map(|row| share(row, dimension)).collect();
     Ok(Counted::new(BreakdownView { metrics }, as_of))
 }

@@ -96,7 +96,7 @@ pub async fn overview(
     let over_time = over_time(asked.question(&resolver, None, &[Metric::Clicks], period));
     let run = |query| async {
         let query: AnalyticsQuery = query;
-        services.analytics.run(&query, as_of.offset).await
+        services.analytics.run(&query, as_of).await
     };
     let (totals, top, over_time) = tokio::try_join!(run(totals), run(top), run(over_time))?;
     let mut top_links = Vec::new();
@@ -161,7 +161,7 @@ pub async fn link_overview(
     };
     let run = |query| async {
         let query: AnalyticsQuery = query;
-        services.analytics.run(&query, as_of.offset).await
+        services.analytics.run(&query, as_of).await
     };
     let (totals, over_time, countries, devices, browsers, referrers) = tokio::try_join!(
         run(totals),

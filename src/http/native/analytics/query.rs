@@ -31,6 +31,6 @@ pub async fn ask(
 ) -> Result<Json<Answer>, Problem> {
     let query = body.read(&Resolver { services: &services, workspace: actor.workspace })?;
     let as_of = as_of(&services, body.min_offset).await?;
-    let report = services.analytics.run(&query, as_of.offset).await?;
+    let report = services.analytics.run(&query, as_of).await?;
     Ok(Json(Answer::new(&query, report, as_of, &services.site.host)))
 }

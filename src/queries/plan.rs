@@ -1,0 +1,184 @@
+//! The planner: from which table a question is answered.
+//!
+//! A rollup answers the whole hours or days of a span that are sealed, single clicks what is left
+//! at its ends. Which rollups there are was found by measurement: `cargo bench --bench analytics`.
+
+use jiff::Timestamp;
+
+use super::analytics::{AnalyticsQuery, Dedupe, Dimension, Filter, Period, Test};
+use super::sql::Cut;
+
+const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
+
+/// A table of sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rollup {
+    /// A workspace's hours.
+    Hours,
+    /// A link's days.
+    Links,
+    /// A workspace's days by the values of one dimension.
+    Values(Dimension),
+}
+
+impl Rollup {
+    /// How long the time is that one row stands for, in seconds.
+    const fn grain(self) -> i64 {
+        match self {
+            Self::Hours => HOUR,
+            Self::Links | Self::Values(_) => DAY,
+        }
+    }
+
+    /// Its table, as answers tell it.
+    const fn table(self) -> &'static str {
+        match self {
+            Self::Hours => "clicks_hourly",
+            Self::Links => "clicks_daily_links",
+            Self::Values(_) => "clicks_daily_values",
+        }
+    }
+
+    /// The name of the parameter that holds the table's.
+    pub const fn parameter(self) -> &'static str {
+        match self {
+            Self::Hours => "hourly",
+            Self::Links => "links",
+            Self::Values(_) => "values",
+        }
+    }
+
+    /// Its column of time.
+    pub const fn column(self) -> &'static str {
+        match self {
+            Self::Hours => "hour",
+            Self::Links | Self::Values(_) => "day",
+        }
+    }
+
+    /// That column in seconds since the Unix epoch.
+    pub const fn time(self) -> &'static str {
+        match self {
+            Self::Hours => "toUnixTimestamp(hour)",
+            Self::Links | Self::Values(_) => "toInt64(day) * 86400",
+        }
+    }
+
+    /// A moment in seconds, as that column has it.
+    pub fn bound(self, seconds: &str) -> String {
+        match self {
+            Self::Hours => format!("toDateTime({seconds}, 'UTC')"),
+            Self::Links | Self::Values(_) => {
+                format!("toDate(toDateTime({seconds}, 'UTC'))")
+            }
+        }
+    }
+
+    /// The rollup that has all that a question asks for.
+    fn of(query: &AnalyticsQuery) -> Option<Self> {
+        if query.dedupe != Dedupe::None {
+            return None;
+        }
+        let by: Vec<_> =
+            query.dimensions.iter().copied().filter(|one| *one != Dimension::Time).collect();
+        match (by.as_slice(), &query.filter) {
+            ([], None) => Some(Self::Hours),
+            ([Dimension::Link], None) => Some(Self::Links),
+            ([] | [Dimension::Link], Some(filter)) if is_of_links(filter) => Some(Self::Links),
+            ([one], None) if is_rolled_up(*one) => Some(Self::Values(*one)),
+            _ => None,
+        }
+    }
+}
+
+/// Those whose values have days of their own: they are few, or at least no more than links.
+const fn is_rolled_up(dimension: Dimension) -> bool {
+    use Dimension as D;
+    matches!(
+        dimension,
+        D::Country
+            | D::Continent
+            | D::Region
+            | D::City
+            | D::Device
+            | D::Browser
+            | D::BrowserVersion
+            | D::Os
+            | D::OsVersion
+            | D::BotReason
+            | D::Referrer
+            | D::Language
+            | D::UtmSource
+            | D::UtmMedium
+            | D::UtmCampaign
+            | D::UtmContent
+            | D::UtmTerm
+            | D::Trigger
+    )
+}
+
+fn is_of_links(filter: &Filter) -> bool {
+    match filter {
+        Filter::Is(condition) => matches!(condition.test, Test::Links(_)),
+        Filter::And(each) => each.iter().all(is_of_links),
+        Filter::Or(_) | Filter::Not(_) => false,
+    }
+}
+
+/// What answers a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Single clicks.
+    Clicks,
+    /// A rollup from one of its hours or days (`None`: from its first) up to another, and single
+    /// clicks before and after.
+    Rollup {
+        /// Which.
+        rollup: Rollup,
+        /// The first hour or day.
+        from: Option<Timestamp>,
+        /// The first that is not read.
+        to: Timestamp,
+    },
+}
+
+impl Source {
+    /// The best one for a question.
+    pub fn of(query: &AnalyticsQuery, starts: &[i64], cut: Cut) -> Self {
+        let Some(rollup) = Rollup::of(query) else { return Self::Clicks };
+        let grain = rollup.grain();
+        // A bucket's start within a grain would cut it. Before the span it cuts nothing.
+        let Period { from, to } = query.period;
+        let is_within = |start: &&i64| from.is_none_or(|from| from.as_second() < **start);
+        let is_over_time = query.is_over_time();
+        if is_over_time && starts.iter().filter(is_within).any(|start| start % grain != 0) {
+            return Self::Clicks;
+        }
+        let sealed = i64::try_from(cut.sealed_ms / 1_000).unwrap_or(0);
+        let floor = |seconds: i64| seconds - seconds.rem_euclid(grain);
+        let first = from.map(|from| {
+            let nanoseconds = from.as_nanosecond();
+            let grain = i128::from(grain) * 1_000_000_000;
+            i64::try_from((nanoseconds + grain - 1).div_euclid(grain)).unwrap_or(i64::MAX)
+        });
+        let first = first.map(|grains| grains.saturating_mul(grain));
+        let last = floor(to.as_second().min(sealed));
+        if last <= 0 || first.is_some_and(|first| first >= last) {
+            return Self::Clicks;
+        }
+        let at = |seconds| Timestamp::from_second(seconds).ok();
+        match (first.map(at), at(last)) {
+            (Some(None), _) | (_, None) => Self::Clicks,
+            (from, Some(to)) => Self::Rollup { rollup, from: from.flatten(), to },
+        }
+    }
+
+    /// The table, as answers tell it.
+    pub const fn table(&self) -> &'static str {
+        match self {
+            Self::Clicks => "clicks",
+            Self::Rollup { rollup, .. } => rollup.table(),
+        }
+    }
+}
