@@ -12,7 +12,7 @@ CREATE TABLE clicks/*generation*/
     log_offset      UInt64                 CODEC(Delta, ZSTD(1)),
     link_version    UInt32                 CODEC(ZSTD(1)),
     domain          LowCardinality(String),
-    agent_id        UInt64                 CODEC(ZSTD(1)),
+    agent_id        LowCardinality(UInt64),
     visitor_id      UInt64                 CODEC(ZSTD(1)),
     country         LowCardinality(String),
     region          LowCardinality(String),

@@ -87,6 +87,14 @@ impl Rollup {
             ([Dimension::Link], None) => Some(Self::Links),
             ([] | [Dimension::Link], Some(filter)) if is_of_links(filter) => Some(Self::Links),
             ([one], None) if is_rolled_up(*one) => Some(Self::Values(*one)),
+            ([one], Some(filter)) if is_rolled_up(*one) && is_of(filter, *one) => {
+                Some(Self::Values(*one))
+            }
+            ([], Some(filter)) => {
+                let one = filter.conditions().next()?.dimension;
+                let is_alone = is_rolled_up(one) && is_of(filter, one);
+                is_alone.then_some(Self::Values(one))
+            }
             _ => None,
         }
     }
@@ -116,6 +124,11 @@ const fn is_rolled_up(dimension: Dimension) -> bool {
             | D::UtmTerm
             | D::Trigger
     )
+}
+
+/// Whether all of a filter's conditions are on this dimension.
+fn is_of(filter: &Filter, dimension: Dimension) -> bool {
+    filter.conditions().all(|condition| condition.dimension == dimension)
 }
 
 fn is_of_links(filter: &Filter) -> bool {

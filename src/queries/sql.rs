@@ -131,11 +131,14 @@ impl Statement {
         let from = period.from.map(|from| (">=", from));
         for (sign, moment) in from.into_iter().chain([("<", period.to)]) {
             let moment = self.bind("Int64", Value::Signed(moment.as_millisecond()));
+            let moment = format!("fromUnixTimestamp64Milli({moment}, 'UTC')");
+            // The day is in the table's order; ClickHouse doesn't see by itself that it follows.
+            let days = sign.trim_end_matches('=');
             let _infallible =
-                write!(sql, " AND ts {sign} fromUnixTimestamp64Milli({moment}, 'UTC')");
+                write!(sql, " AND ts {sign} {moment} AND toDate(ts) {days}= toDate({moment})");
         }
         if let Some(filter) = &query.filter {
-            let filter = self.filter(filter);
+            let filter = self.filter(filter, &column);
             let _infallible = write!(sql, " AND {filter}");
         }
         sql
@@ -152,7 +155,7 @@ impl Statement {
         query: &AnalyticsQuery,
         starts: &[i64],
         time: &str,
-        column: impl Fn(Dimension) -> &'static str,
+        column: Column<'_>,
     ) -> String {
         let mut columns = String::new();
         for (number, dimension) in query.dimensions.iter().enumerate() {
@@ -170,7 +173,7 @@ impl Statement {
 
     /// Single clicks, for counts that don't add up.
     fn single_clicks(&mut self, query: &AnalyticsQuery, starts: &[i64], cut: Cut) -> String {
-        let dimensions = self.dimensions(query, starts, "toUnixTimestamp(ts)", column);
+        let dimensions = self.dimensions(query, starts, "toUnixTimestamp(ts)", &column);
         let clicks = self.clicks_of(query, query.period, cut.through);
         let bots = bots_condition(query);
         format!(
@@ -227,7 +230,7 @@ impl Statement {
         starts: &[i64],
         clicks: impl FnOnce(&mut Self) -> String,
     ) -> String {
-        let mut columns = self.dimensions(query, starts, "toUnixTimestamp(ts)", column);
+        let mut columns = self.dimensions(query, starts, "toUnixTimestamp(ts)", &column);
         columns.push_str("bot != '' AS is_bot");
         for column in self.part_columns() {
             let aggregate = match column {
@@ -252,11 +255,11 @@ impl Statement {
         from: Option<Timestamp>,
         to: Timestamp,
     ) -> String {
-        let of = |dimension| match rollup {
+        let of = |dimension: Dimension| match rollup {
             Rollup::Values(_) => "value",
             Rollup::Hours | Rollup::Links => column(dimension),
         };
-        let mut columns = self.dimensions(query, starts, rollup.time(), of);
+        let mut columns = self.dimensions(query, starts, rollup.time(), &of);
         columns.push_str("is_bot");
         for column in self.part_columns() {
             let aggregate = match column {
@@ -282,7 +285,7 @@ impl Statement {
             let _infallible = write!(sql, " AND {} {sign} {bound}", rollup.column());
         }
         if let Some(filter) = &query.filter {
-            let filter = self.filter(filter);
+            let filter = self.filter(filter, &of);
             let _infallible = write!(sql, " AND {filter}");
         }
         match bots_condition(query) {
@@ -311,21 +314,21 @@ impl Statement {
         columns
     }
 
-    fn filter(&mut self, filter: &Filter) -> String {
+    fn filter(&mut self, filter: &Filter, column: Column<'_>) -> String {
         match filter {
-            Filter::Is(condition) => self.condition(condition),
-            Filter::Not(one) => format!("NOT {}", self.filter(one)),
-            Filter::And(each) => self.joined(each, " AND ", "true"),
-            Filter::Or(each) => self.joined(each, " OR ", "false"),
+            Filter::Is(condition) => self.condition(condition, column),
+            Filter::Not(one) => format!("NOT {}", self.filter(one, column)),
+            Filter::And(each) => self.joined(each, column, " AND ", "true"),
+            Filter::Or(each) => self.joined(each, column, " OR ", "false"),
         }
     }
 
-    fn joined(&mut self, each: &[Filter], word: &str, of_none: &str) -> String {
-        let each: Vec<_> = each.iter().map(|filter| self.filter(filter)).collect();
+    fn joined(&mut self, each: &[Filter], column: Column<'_>, word: &str, of_none: &str) -> String {
+        let each: Vec<_> = each.iter().map(|filter| self.filter(filter, column)).collect();
         if each.is_empty() { of_none.to_owned() } else { format!("({})", each.join(word)) }
     }
 
-    fn condition(&mut self, condition: &Condition) -> String {
+    fn condition(&mut self, condition: &Condition, column: Column<'_>) -> String {
         let column = column(condition.dimension);
         match &condition.test {
             Test::In(values) => {
@@ -351,6 +354,9 @@ fn groups(query: &AnalyticsQuery) -> String {
     let dimensions = (0..query.dimensions.len()).map(|number| format!("d{number}, "));
     dimensions.collect::<String>() + "is_bot"
 }
+
+/// What a dimension is of a row.
+type Column<'a> = &'a dyn Fn(Dimension) -> &'static str;
 
 /// What a dimension is of a click.
 const fn column(dimension: Dimension) -> &'static str {

@@ -162,7 +162,12 @@ async fn apply_missing(
             continue;
         }
         for statement in migration.statements(generation) {
-            client.query(&statement.replace('?', "??")).execute().await?;
+            client
+                .query(&statement.replace('?', "??"))
+                // Few user agents make most of the clicks: a dictionary takes a third of the room.
+                .with_setting("allow_suspicious_low_cardinality_types", "1")
+                .execute()
+                .await?;
         }
         tracing::info!(migration = name, "schema applied");
         let mut insert = client.insert::<Applied>("schema_migrations").await?;

@@ -1,0 +1,138 @@
+//! Questions asked, and how long the answers took.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use slugline::projections::clickhouse::ClickHouse as Reading;
+use slugline::queries::analytics::{Analytics, AsOf};
+use tokio::task::JoinSet;
+
+use crate::options::Options;
+use crate::questions::{Class, Question};
+
+/// How many questions one batch has.
+const BATCH: usize = 100;
+
+/// Asks as the service does.
+pub struct Asker {
+    analytics: Analytics,
+    as_of: AsOf,
+}
+
+/// What a question took.
+#[derive(Debug, Serialize)]
+pub struct Line {
+    pub name: &'static str,
+    pub class: Class,
+    /// The table that answered.
+    pub table: &'static str,
+    pub rows_read: u64,
+    pub p50_ms: f64,
+    pub p95_ms: f64,
+    /// The same of single clicks, half of the time.
+    pub naive_ms: f64,
+}
+
+impl Line {
+    /// How many times faster it was than of single clicks.
+    pub fn gain(&self) -> f64 {
+        self.naive_ms / self.p50_ms
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, table, rows_read, p50_ms, p95_ms, naive_ms, .. } = self;
+        let gain = self.gain();
+        write!(
+            f,
+            "{name:<43} {p50_ms:>8.1} {p95_ms:>8.1} {naive_ms:>9.1} {gain:>6.1}  {table} {rows_read}"
+        )
+    }
+}
+
+/// What a batch took beside its questions.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Batch {
+    pub batch_ms: f64,
+    /// The mean of the questions asked one by one.
+    pub one_ms: f64,
+}
+
+impl Asker {
+    /// Of clicks up to an offset, all of them past.
+    pub fn new(reading: Reading, through: u64, now_ms: u64) -> Self {
+        // A minute later: so that the last ones are sealed, as most are when a question comes.
+        let as_of = AsOf { offset: through, at_ms: now_ms, lag_ms: 0 };
+        Self { analytics: Analytics::new(reading), as_of }
+    }
+
+    /// Asks a question, again and again.
+    pub async fn measure(&self, question: &Question, options: &Options) -> anyhow::Result<Line> {
+        // At no time is anything sealed: all is read by its offset.
+        let nothing_sealed = AsOf { at_ms: 0, ..self.as_of };
+        let mut naive = Vec::new();
+        for _ in 0..options.naive_runs {
+            naive.push(self.ask(question, nothing_sealed).await?.0);
+        }
+        let mut took = Vec::new();
+        let mut how = ("", 0);
+        self.ask(question, self.as_of).await?;
+        for _ in 0..options.runs {
+            let (each, table, rows_read) = self.ask(question, self.as_of).await?;
+            took.push(each);
+            how = (table, rows_read);
+        }
+        Ok(Line {
+            name: question.name,
+            class: question.class,
+            table: how.0,
+            rows_read: how.1,
+            p50_ms: quantile(&mut took, 0.5),
+            p95_ms: quantile(&mut took, 0.95),
+            naive_ms: quantile(&mut naive, 0.5),
+        })
+    }
+
+    async fn ask(
+        &self,
+        question: &Question,
+        as_of: AsOf,
+    ) -> anyhow::Result<(Duration, &'static str, u64)> {
+        let started = Instant::now();
+        let report = self.analytics.run(&question.query, as_of).await?;
+        anyhow::ensure!(!report.rows.is_empty(), "{} has no answer", question.name);
+        Ok((started.elapsed(), report.cost.table, report.cost.rows_read))
+    }
+
+    /// A hundred questions at once, of those that are asked most, and as many one by one.
+    pub async fn batch(&self, questions: &[Question]) -> anyhow::Result<Batch> {
+        let most: Vec<_> = questions.iter().filter(|one| one.class != Class::Any).collect();
+        let started = Instant::now();
+        for question in &most {
+            self.ask(question, self.as_of).await?;
+        }
+        let each = u32::try_from(most.len())?;
+        let one_ms = started.elapsed().as_secs_f64() * 1_000.0 / f64::from(each);
+        let started = Instant::now();
+        let mut running = JoinSet::new();
+        for question in most.iter().cycle().take(BATCH) {
+            let (analytics, query, as_of) =
+                (self.analytics.clone(), question.query.clone(), self.as_of);
+            running.spawn(async move { analytics.run(&query, as_of).await });
+        }
+        while let Some(ended) = running.join_next().await {
+            ended??;
+        }
+        Ok(Batch { batch_ms: started.elapsed().as_secs_f64() * 1_000.0, one_ms })
+    }
+}
+
+/// The time within which this part of the answers came, in milliseconds.
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn quantile(took: &mut [Duration], part: f64) -> f64 {
+    took.sort_unstable();
+    let at = ((took.len() as f64 * part).ceil() as usize).clamp(1, took.len()) - 1;
+    took.get(at).map_or(f64::NAN, |took| took.as_secs_f64() * 1_000.0)
+}
