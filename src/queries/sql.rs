@@ -93,7 +93,8 @@ impl Statement {
     fn list(&mut self, kind: &'static str, texts: impl Iterator<Item = String>) -> String {
         let (mut parts, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
         for text in texts {
-            bytes += text.len() + 3;
+            let escaped = text.bytes().filter(|byte| b"\\'`\t\n".contains(byte)).count();
+            bytes += text.len() + escaped + 3;
             part.push(text);
             if bytes > MAX_PARAMETER_BYTES {
                 parts.push(self.bind(kind, Value::Texts(std::mem::take(&mut part))));
