@@ -246,6 +246,11 @@ const fn counted(bots: Bots) -> Option<&'static str> {
     }
 }
 
+/// Whether bots are counted beside humans who are counted alone.
+fn counts_bots_beside(query: &AnalyticsQuery) -> bool {
+    query.bots == Bots::Exclude && query.metrics.contains(&Metric::BotClicks)
+}
+
 /// A count over clicks, of those for which all of the conditions hold.
 fn aggregate(count: Count, dedupe: Dedupe, is_counted: Option<&'static str>) -> String {
     let of = |function: &str, arguments: &str, conditions: &[Option<&str>]| {
@@ -283,7 +288,7 @@ pub fn analytics(query: &AnalyticsQuery, starts: &[i64], through: u64) -> Statem
         table: "clicks",
     };
     // Bots are left out by the condition on the rows, unless they are counted beside the others.
-    let counts_bots = counts.contains(&Count::Bots);
+    let counts_bots = counts_bots_beside(query);
     let is_counted = counted(query.bots).filter(|_| counts_bots);
     let mut columns = Vec::new();
     for (number, dimension) in query.dimensions.iter().enumerate() {
@@ -350,13 +355,14 @@ fn ordering(query: &AnalyticsQuery, order: Order) -> Option<String> {
     Some(format!("{by} {}", if order.is_descending { "DESC" } else { "ASC" }))
 }
 
-/// One row: when the first click was that the question is about, in milliseconds since the Unix
-/// epoch; 0 where there is none.
+/// One row: when the first click was that the question counts, be it a bot's beside the others, in
+/// milliseconds since the Unix epoch; 0 where there is none.
 pub fn first_click(query: &AnalyticsQuery, through: u64) -> Statement {
     let mut statement =
         Statement { sql: String::new(), values: Vec::new(), counts: Vec::new(), table: "clicks" };
     let from_where = statement.clicks_of(query, through);
-    let bots = counted(query.bots).map(|condition| format!(" AND {condition}"));
+    let condition = counted(query.bots).filter(|_| !counts_bots_beside(query));
+    let bots = condition.map(|condition| format!(" AND {condition}"));
     statement.sql =
         format!("SELECT toUnixTimestamp64Milli(min(ts)) {from_where}{}", bots.unwrap_or_default());
     statement
