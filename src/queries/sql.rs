@@ -336,7 +336,12 @@ fn ordering(query: &AnalyticsQuery, order: Order) -> Option<String> {
     let by = match order.key {
         Key::Dimension(dimension) => {
             let number = query.dimensions.iter().position(|each| *each == dimension)?;
-            format!("d{number}")
+            match dimension {
+                // ClickHouse compares the second half of a UUID first.
+                Dimension::Link => format!("toString(d{number})"),
+                Dimension::LinkVersion => format!("toUInt32(d{number})"),
+                _ => format!("d{number}"),
+            }
         }
         Key::Metric(metric) => match metric {
             Metric::Clicks => "clicks".to_owned(),
