@@ -113,3 +113,14 @@ fn many_rows_are_compared() {
     };
     check(&world, &[question("previous_period", 100), question("previous_year", 10_000)]);
 }
+
+/// Before all of the time there was nothing.
+#[test]
+fn all_of_the_time_is_not_compared() {
+    let world = world();
+    for compare in COMPARISONS {
+        let question = Question { compare: Some(compare), ..Question::default() }.json();
+        let answer = world.server.api().post("/analytics/query", &question);
+        answer.refuses(400, "VALIDATION_ERROR", &["compare"]);
+    }
+}

@@ -126,3 +126,20 @@ fn a_list_of_conditions_holds_as_a_whole() {
     assert_eq!(rows(&listed), rows(&none.json()));
     check(&world, &[both, none, asked(Filter::Or(Vec::new()))]);
 }
+
+/// Up to a hundred conditions, up to eight levels deep.
+#[test]
+fn trees_may_grow_up_to_their_bounds() {
+    let world = world();
+    let leaf = || Filter::is("country", "is_not", "DE");
+    let deep = |levels| (0..levels).fold(leaf(), |filter, _| Filter::Not(Box::new(filter)));
+    let wide = |count| Filter::And((0..count).map(|_| leaf()).collect());
+    check(&world, &[asked(deep(8)), asked(deep(7)), asked(wide(100)), asked(wide(1))]);
+    for (filter, field) in [
+        (deep(9), format!("filters{}", ".not".repeat(9))),
+        (wide(101), "filters.and[100]".to_owned()),
+    ] {
+        let answer = world.server.api().post("/analytics/query", &asked(filter).json());
+        answer.refuses(400, "VALIDATION_ERROR", &[&field]);
+    }
+}

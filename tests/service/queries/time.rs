@@ -47,6 +47,34 @@ fn buckets_follow_the_clocks_where_they_are_changed() {
     check(&world, &questions);
 }
 
+/// Where a day is left out, has no midnight, or has two; where clocks are changed by two hours.
+#[test]
+fn buckets_follow_stranger_clocks_too() {
+    let world = world();
+    let mut questions = Vec::new();
+    for (zone, around) in [
+        ("Pacific/Apia", "2011-12-30T10:00:00Z"),
+        ("America/Sao_Paulo", "2018-11-04T03:00:00Z"),
+        ("America/Sao_Paulo", "2019-02-17T02:00:00Z"),
+        ("America/Havana", "2024-03-10T05:00:00Z"),
+        ("America/Havana", "2024-11-03T05:00:00Z"),
+        ("Asia/Beirut", "2025-03-29T22:00:00Z"),
+        ("Antarctica/Troll", "2025-03-30T01:00:00Z"),
+        ("Antarctica/Troll", "2025-10-26T01:00:00Z"),
+        ("Asia/Pyongyang", "2018-05-04T15:00:00Z"),
+        ("America/Caracas", "2016-05-01T07:00:00Z"),
+        ("Asia/Kathmandu", "1985-12-31T18:30:00Z"),
+        ("Africa/Casablanca", "2025-02-23T02:00:00Z"),
+    ] {
+        let around = ms(around);
+        for (granularity, days) in [("hour", 2), ("day", 5), ("week", 20), ("month", 70)] {
+            let span = Span::Moments(around - days * DAY_MS, around + days * DAY_MS);
+            questions.push(over_time(granularity, zone, span));
+        }
+    }
+    check(&world, &questions);
+}
+
 /// Whole days on which the clocks are changed have the hours that they have.
 #[test]
 fn days_of_changed_clocks_are_whole() {
