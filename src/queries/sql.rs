@@ -99,7 +99,8 @@ impl Statement {
     fn list(&mut self, kind: &'static str, texts: impl Iterator<Item = String>) -> String {
         let (mut parts, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
         for text in texts {
-            bytes += text.len() + 3;
+            let escaped = text.bytes().filter(|byte| b"\\'`\t\n".contains(byte)).count();
+            bytes += text.len() + escaped + 3;
             part.push(text);
             if bytes > MAX_PARAMETER_BYTES {
                 parts.push(self.bind(kind, Value::Texts(std::mem::take(&mut part))));
@@ -459,7 +460,8 @@ pub fn analytics(query: &AnalyticsQuery, starts: &[i64], cut: Cut) -> Statement 
         statement.single_clicks(query, starts, cut)
     };
     if columns.is_empty() {
-        columns.push("1 AS nothing".to_owned());
+        // One row, also of nothing.
+        columns.push("count() AS nothing".to_owned());
     }
     let mut sql = format!("SELECT {} FROM ({parts})", columns.join(", "));
     if !groups.is_empty() {
@@ -520,7 +522,12 @@ fn ordering(query: &AnalyticsQuery, order: Order) -> Option<String> {
     let by = match order.key {
         Key::Dimension(dimension) => {
             let number = query.dimensions.iter().position(|each| *each == dimension)?;
-            format!("d{number}")
+            match dimension {
+                // ClickHouse compares the second half of a UUID first.
+                Dimension::Link => format!("toString(d{number})"),
+                Dimension::LinkVersion => format!("toUInt32(d{number})"),
+                _ => format!("d{number}"),
+            }
         }
         Key::Metric(metric) => match metric {
             Metric::Clicks => "clicks".to_owned(),
@@ -539,8 +546,8 @@ fn ordering(query: &AnalyticsQuery, order: Order) -> Option<String> {
     Some(format!("{by} {}", if order.is_descending { "DESC" } else { "ASC" }))
 }
 
-/// One row: when the first click was that the question is about, in milliseconds since the Unix
-/// epoch; 0 where there is none.
+/// One row: when the first click was that the question counts, be it a bot's beside the others, in
+/// milliseconds since the Unix epoch; 0 where there is none.
 pub fn first_click(query: &AnalyticsQuery, cut: Cut) -> Statement {
     let mut statement = Statement::new(Vec::new(), "clicks");
     let bots = bots_condition(query);

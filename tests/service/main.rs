@@ -17,6 +17,7 @@ mod link_lists;
 mod links;
 mod operation;
 mod privacy;
+mod queries;
 mod reconcile;
 mod redirects;
 mod repeated;

@@ -18,7 +18,7 @@ pub const MAX_BUCKETS: usize = 5_000;
 pub enum Granularity {
     /// 60 seconds.
     Minute,
-    /// 60 minutes.
+    /// 60 minutes, by the clocks: shorter where these are put forward or back amid it.
     Hour,
     /// From midnight to midnight.
     Day,
@@ -72,7 +72,12 @@ impl Granularity {
         let smallest = |unit| ZonedRound::new().smallest(unit).mode(jiff::RoundMode::Trunc);
         match self {
             Self::Minute => time.round(smallest(Unit::Minute)),
-            Self::Hour => time.round(smallest(Unit::Hour)),
+            Self::Hour => {
+                let full = time.round(smallest(Unit::Hour))?;
+                // Of an hour that the clocks show in part again, each part is a bucket.
+                let since = (full.offset() != time.offset()).then(|| last_change(time));
+                Ok(since.flatten().filter(|change| *change > full).unwrap_or(full))
+            }
             _ => day_start(self.first_day(time.date())?, time.time_zone()),
         }
     }
@@ -118,7 +123,11 @@ impl Granularity {
 
     fn next(self, start: &Zoned) -> Result<Zoned, jiff::Error> {
         match self {
-            Self::Minute | Self::Hour => start.checked_add(self.span(1)),
+            Self::Minute => start.checked_add(self.span(1)),
+            Self::Hour => {
+                // Where clocks are changed by half an hour, the next full hour is nearer.
+                self.floor(&start.checked_add(self.span(1))?)
+            }
             _ => day_start(start.date().checked_add(self.span(1))?, start.time_zone()),
         }
     }
@@ -135,6 +144,13 @@ impl Granularity {
             _ => start.strftime("%Y-%m-%d").to_string(),
         }
     }
+}
+
+/// When clocks were changed last, be it at this very moment.
+fn last_change(time: &Zoned) -> Option<Zoned> {
+    let after = time.timestamp().checked_add(Span::new().nanoseconds(1)).ok()?;
+    let change = time.time_zone().preceding(after).next()?;
+    Some(change.timestamp().to_zoned(time.time_zone().clone()))
 }
 
 /// The first moment of a day, which is not midnight everywhere and always.
@@ -186,6 +202,9 @@ mod tests {
             ("Europe/Berlin", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z", 25),
             ("America/New_York", "2026-03-08T05:00:00Z", "2026-03-09T04:00:00Z", 23),
             ("America/New_York", "2026-11-01T04:00:00Z", "2026-11-02T05:00:00Z", 25),
+            // By half an hour: one hour has the one half only, or is shown in part again.
+            ("Australia/Lord_Howe", "2026-10-03T13:30:00Z", "2026-10-04T13:00:00Z", 24),
+            ("Australia/Lord_Howe", "2026-04-04T13:00:00Z", "2026-04-05T13:30:00Z", 25),
             ("Asia/Kolkata", "2026-03-28T18:30:00Z", "2026-03-29T18:30:00Z", 24),
         ] {
             assert_eq!(labels(Granularity::Hour, zone, day, next).len(), hours, "{zone} {day}");

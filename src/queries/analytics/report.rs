@@ -102,7 +102,13 @@ fn compare(query: &AnalyticsQuery, order: Order, one: &Row, other: &Row) -> Orde
         Key::Dimension(dimension) => {
             let at = query.dimensions.iter().position(|each| *each == dimension);
             let value = |row: &'_ Row| at.and_then(|at| row.dimensions.get(at)).cloned();
-            value(one).cmp(&value(other))
+            let (one, other) = (value(one), value(other));
+            // A version is a number, of which the longer is the larger.
+            let len = |value: &Option<Value>| match value {
+                Some(Value::Text(text)) if dimension == Dimension::LinkVersion => text.len(),
+                _ => 0,
+            };
+            len(&one).cmp(&len(&other)).then_with(|| one.cmp(&other))
         }
     };
     if order.is_descending { ascending.reverse() } else { ascending }

@@ -1,0 +1,100 @@
+//! Many questions in one request.
+
+use serde_json::{Value, json};
+use slugline::domain::ids::LinkId;
+
+use super::asking::{ask_each, check};
+use super::dice::Dice;
+use super::fact::DIMENSIONS;
+use super::filter::{Filter, any_condition};
+use super::question::{Question, Span};
+use super::world::world;
+
+/// An answer without what differs from time to time.
+fn settled(mut answer: Value) -> Value {
+    let meta = answer["meta"].as_object_mut().unwrap();
+    meta.remove("elapsed_ms");
+    meta.remove("as_of");
+    answer
+}
+
+#[test]
+fn a_hundred_questions_are_answered_as_if_alone() {
+    let world = world();
+    let mut dice = Dice::new(9);
+    let mut questions: Vec<_> = (0..100)
+        .map(|_| {
+            let question = Question {
+                dimensions: dice.sample(&DIMENSIONS, 2),
+                filter: Some(any_condition(&mut dice, &world)),
+                span: Span::days("2025-05-01", "2025-05-20"),
+                limit: 20,
+                ..Question::default()
+            };
+            question.json()
+        })
+        .collect();
+    questions[41]["dimensions"] = json!(["colour"]);
+    let items = ask_each(&world, &questions);
+    let api = world.server.api();
+    for (number, (question, item)) in questions.iter().zip(items).enumerate() {
+        let alone = api.post("/analytics/query", question);
+        assert_eq!(item["status"], alone.status, "{question}: {item}");
+        if number == 41 {
+            alone.refuses(400, "VALIDATION_ERROR", &["dimensions[0]"]);
+            assert!(item.get("answer").is_none(), "{item}");
+            assert_eq!(item["problem"]["code"], "VALIDATION_ERROR");
+            assert!(item["problem"]["errors"]["dimensions[0]"].is_array(), "{item}");
+        } else {
+            assert!(item.get("problem").is_none(), "{item}");
+            assert_eq!(settled(item["answer"].clone()), settled(alone.expect(200).json()));
+        }
+    }
+}
+
+#[test]
+fn too_many_questions_are_refused() {
+    let world = world();
+    let ask = |count| {
+        let queries: Vec<_> = (0..count).map(|_| Question::default().json()).collect();
+        world.server.api().post("/analytics/batch", &json!({ "queries": queries }))
+    };
+    for count in [0, 101, 1_000] {
+        ask(count).refuses(400, "VALIDATION_ERROR", &["queries"]);
+    }
+    ask(100).expect(200);
+}
+
+/// What is no question at all fails alone too.
+#[test]
+fn anything_may_stand_among_the_questions() {
+    let world = world();
+    let good = Question::default().json();
+    let bad = [json!(null), json!(7), json!([]), json!("clicks"), json!({ "metric": "clicks" })];
+    let mut all = vec![good.clone()];
+    all.extend(bad);
+    all.extend([json!({ "min_offset": 1 }), good]);
+    let statuses: Vec<_> =
+        ask_each(&world, &all).iter().map(|item| item["status"].as_u64().unwrap()).collect();
+    assert_eq!(statuses, [200, 400, 400, 400, 400, 400, 400, 200]);
+}
+
+/// The statistics of ten thousand links are one question.
+#[test]
+fn ten_thousand_links_can_be_asked_for() {
+    let world = world();
+    let mut dice = Dice::new(10);
+    let unknown = || LinkId::new(uuid::Uuid::from_u64_pair(dice.next(), dice.next())).to_string();
+    let mut links: Vec<_> = std::iter::repeat_with(unknown).take(9_998).collect();
+    links.insert(0, world.links[0].id.clone());
+    links.insert(6_000, world.links[3].id.clone());
+    let question = |operator, links: &[String]| Question {
+        dimensions: vec!["link"],
+        filter: Some(Filter::is("link", operator, json!(links))),
+        ..Question::default()
+    };
+    check(&world, &[question("in", &links), question("is_not", &links)]);
+    links.push(world.links[1].id.clone());
+    let answer = world.server.api().post("/analytics/query", &question("in", &links).json());
+    answer.refuses(400, "VALIDATION_ERROR", &["filters.value"]);
+}

@@ -1,0 +1,21 @@
+//! Any question about clicks, held against a count of the same clicks one by one.
+//!
+//! The clicks are written into the log by the tests themselves: so they know each of them, and
+//! count in a way that has nothing in common with the service's own.
+
+mod asking;
+mod batches;
+mod buckets;
+mod compared;
+mod dice;
+mod expected;
+mod fact;
+mod filter;
+mod filters;
+mod hostile;
+mod pages;
+mod question;
+mod random;
+mod rows;
+mod time;
+mod world;
