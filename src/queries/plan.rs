@@ -175,7 +175,8 @@ impl Source {
             let grain = i128::from(grain) * 1_000_000_000;
             i64::try_from((nanoseconds + grain - 1).div_euclid(grain)).unwrap_or(i64::MAX)
         });
-        let first = first.map(|grains| grains.saturating_mul(grain));
+        // No click is of a time before the epoch, which ClickHouse's days don't know.
+        let first = first.map(|grains| grains.saturating_mul(grain).max(0));
         let last = floor(to.as_second().min(sealed));
         if last <= 0 || first.is_some_and(|first| first >= last) {
             return Self::Clicks;

@@ -28,6 +28,10 @@ const LIMITS: &[(&str, &str)] = &[
 /// How much of a list goes into one parameter, in bytes; one more text may follow.
 const MAX_PARAMETER_BYTES: usize = 64 << 10;
 
+/// The year 2100, in milliseconds since the Unix epoch: ClickHouse's days end in 2149, and no click
+/// is of a later time, nor of one before the epoch.
+const LAST_MS: i64 = 4_102_444_800_000;
+
 /// What ClickHouse is asked to count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Count {
@@ -131,7 +135,8 @@ impl Statement {
         let mut sql = format!("FROM {{clicks:Identifier}} WHERE workspace_id = {workspace}");
         let from = period.from.map(|from| (">=", from));
         for (sign, moment) in from.into_iter().chain([("<", period.to)]) {
-            let moment = self.bind("Int64", Value::Signed(moment.as_millisecond()));
+            let at_ms = moment.as_millisecond().clamp(0, LAST_MS);
+            let moment = self.bind("Int64", Value::Signed(at_ms));
             let moment = format!("fromUnixTimestamp64Milli({moment}, 'UTC')");
             // The day is in the table's order; ClickHouse doesn't see by itself that it follows.
             let days = sign.trim_end_matches('=');
