@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::tz::TimeZone;
-use jiff::{Span as Length, Timestamp};
+use jiff::Span as Length;
 use serde_json::{Value, json};
 
 use super::buckets::{day_start, local};
@@ -217,10 +216,4 @@ fn is_in_order(
         }
     }
     Ok(())
-}
-
-/// Midnight of a day so many days before now, UTC.
-pub fn midnight_before(now: Timestamp, days: i64) -> i64 {
-    let day = now.to_zoned(TimeZone::UTC).date().checked_sub(Length::new().days(days)).unwrap();
-    day_start(day, &TimeZone::UTC)
 }

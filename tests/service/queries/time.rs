@@ -1,9 +1,10 @@
 //! Clicks over time: buckets of each length, whatever the clocks do.
 
+use jiff::civil::{Date, date};
 use jiff::{Span as Length, Timestamp};
-use serde_json::Value;
 
-use super::asking::{ask_each, check, midnight_before};
+use super::asking::{ask_each, check};
+use super::buckets::{day_start, local, zone as tz};
 use super::filter::Filter;
 use super::question::{Question, Span};
 use super::world::{CHANGES, DAY_MS, HOUR_MS, MINUTE_MS, ms, world};
@@ -186,48 +187,73 @@ fn too_many_buckets_are_refused() {
     }
 }
 
-/// The named spans end now, so what they are is known but for the moments of the question.
-#[test]
-fn named_spans_begin_where_they_say() {
-    let world = world();
-    let now = Timestamp::now();
-    let days = |days| midnight_before(now, days);
-    let hour = now.as_millisecond() - now.as_millisecond().rem_euclid(HOUR_MS);
-    let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
-    let first = |months: i64| {
-        let first = today.first_of_month().checked_sub(Length::new().months(months)).unwrap();
-        super::buckets::day_start(first, &jiff::tz::TimeZone::UTC)
+/// The named spans in a zone: when each begins, and when it ends if that isn't now.
+fn named_spans(zone: &'static str) -> Vec<(&'static str, i64, Option<i64>)> {
+    let now = Timestamp::now().as_millisecond();
+    let today = local(now, &tz(zone)).date();
+    let (year, month) = (today.year(), today.month());
+    let start = |day: Date| day_start(day, &tz(zone));
+    let day = |days: i64| start(today.checked_sub(Length::new().days(days)).unwrap());
+    let month_of = |months: i64| {
+        start(date(year, month, 1).checked_sub(Length::new().months(months)).unwrap())
     };
     let monday = i64::from(today.weekday().to_monday_zero_offset());
-    let named = [
-        ("today", days(0)),
-        ("1d", days(0)),
-        ("yesterday", days(1)),
-        ("7d", days(6)),
-        ("30d", days(29)),
-        ("1h", hour),
-        ("24h", hour - 23 * HOUR_MS),
-        ("wtd", days(monday)),
-        ("4w", days(monday + 21)),
-        ("last_week", days(monday + 7)),
-        ("mtd", first(0)),
-        ("12mo", first(11)),
-        ("last_month", first(1)),
-    ];
-    let questions = named.map(|(name, _)| Question {
-        span: Span::Named(name),
-        bots: "include",
-        ..Question::default()
-    });
-    let items = ask_each(&world, &questions.each_ref().map(Question::json));
-    for ((name, from), item) in named.iter().zip(&items) {
-        let answered = &item["answer"]["meta"]["date_range"]["from"];
-        let answered = answered.as_str().map(ms);
-        let is_later = Timestamp::now().as_millisecond() / HOUR_MS != hour / HOUR_MS;
-        // An hour that ended meanwhile moves them all.
-        assert!(answered == Some(*from) || is_later, "{name}: {item}");
+    let quarter = i64::from(month - 1) % 3;
+    // Hours begin at half past where the zone has half an hour.
+    let hour = |at| super::buckets::buckets(at, at + 1, "hour", &tz(zone))[0].start_ms;
+    vec![
+        ("1h", hour(now), None),
+        ("24h", hour(now - 23 * HOUR_MS), None),
+        ("today", day(0), None),
+        ("1d", day(0), None),
+        ("7d", day(6), None),
+        ("30d", day(29), None),
+        ("400d", day(399), None),
+        ("wtd", day(monday), None),
+        ("1w", day(monday), None),
+        ("4w", day(monday + 21), None),
+        ("mtd", month_of(0), None),
+        ("12mo", month_of(11), None),
+        ("qtd", month_of(quarter), None),
+        ("ytd", start(date(year, 1, 1)), None),
+        ("3y", start(date(year - 2, 1, 1)), None),
+        ("yesterday", day(1), Some(day(0))),
+        ("last_week", day(monday + 7), Some(day(monday))),
+        ("last_month", month_of(1), Some(month_of(0))),
+        ("last_quarter", month_of(quarter + 3), Some(month_of(quarter))),
+        ("last_year", start(date(year - 1, 1, 1)), Some(start(date(year, 1, 1)))),
+    ]
+}
+
+#[test]
+fn named_spans_are_those_of_the_calendar() {
+    let world = world();
+    for zone in ["UTC", "Europe/Berlin", "Asia/Kolkata", "America/New_York"] {
+        let asked = |name| Question {
+            span: Span::Named(name),
+            bots: "include",
+            zone,
+            ..Question::default()
+        };
+        // Asked again where an hour or a day ended in between.
+        let (spans, questions, items) = loop {
+            let spans = named_spans(zone);
+            let questions: Vec<_> = spans.iter().map(|(name, ..)| asked(name)).collect();
+            let bodies: Vec<_> = questions.iter().map(Question::json).collect();
+            let items = ask_each(&world, &bodies);
+            if named_spans(zone) == spans {
+                break (spans, questions, items);
+            }
+        };
+        let now = Timestamp::now().as_millisecond();
+        for ((name, from, to), item) in spans.into_iter().zip(items) {
+            let range = &item["answer"]["meta"]["date_range"];
+            let edge = |edge: &str| range[edge].as_str().map(ms);
+            assert_eq!(edge("from"), Some(from), "{name} in {zone}: {item}");
+            let until = edge("to").unwrap();
+            let is_so = to.map_or((now - MINUTE_MS..=now + 1).contains(&until), |to| to == until);
+            assert!(is_so, "{name} in {zone}: {item}");
+        }
+        check(&world, &questions);
     }
-    let all: Vec<_> = items.iter().map(|item| &item["status"]).collect::<Vec<&Value>>();
-    assert!(all.iter().all(|status| **status == 200));
-    check(&world, &questions);
 }
