@@ -13,8 +13,7 @@ pub const MAX_CONDITIONS: usize = 100;
 pub const MAX_VALUES: usize = 10_000;
 /// How long a value may be, in bytes.
 pub const MAX_VALUE_BYTES: usize = 2_048;
-/// How much text the conditions of one question may hold in all, in bytes: it travels to ClickHouse
-/// in an address, which has its limit.
+/// How much text the conditions of one question may hold in all, in bytes as ClickHouse is sent it.
 pub const MAX_TEXT_BYTES: usize = 400 << 10;
 /// How long a pattern may be, in bytes.
 const MAX_PATTERN_BYTES: usize = 200;
@@ -147,8 +146,8 @@ impl Filter {
     }
 }
 
-/// About how many bytes a text takes in an address, by half: most letters stand for themselves,
-/// the others take three or, with an escape, six.
+/// How many bytes a text takes at most on its way: most letters stand for themselves, the others
+/// are escaped.
 fn wire_bytes(text: &str) -> usize {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._".contains(byte);
     let others = text.bytes().filter(|byte| !plain(byte)).count();

@@ -6,7 +6,7 @@ pub enum Metric {
     /// How many clicks.
     Clicks,
     /// How many visitors, each counted once: by ClickHouse's `uniqCombined(14)`, whose states add
-    /// up over links, days and values. Exact up to some thousand, beyond within about 0.8 % (one
+    /// up over links, days and values. Exact up to some hundred, beyond within about 0.8 % (one
     /// standard error, `1.04 / sqrt(2^14)`).
     UniqueVisitors,
     /// How many clicks of bots, whether the question leaves these out or not.
