@@ -1,0 +1,78 @@
+//! Filters as conditions, and what dimensions are of a row.
+
+use uuid::Uuid;
+
+use super::statement::Statement;
+use crate::queries::analytics::{Condition, Dimension, Filter, Test};
+
+impl Statement {
+    pub(super) fn filter(&mut self, filter: &Filter, column: Column<'_>) -> String {
+        match filter {
+            Filter::Is(condition) => self.condition(condition, column),
+            Filter::Not(one) => format!("NOT {}", self.filter(one, column)),
+            Filter::And(each) => self.joined(each, column, " AND ", "true"),
+            Filter::Or(each) => self.joined(each, column, " OR ", "false"),
+        }
+    }
+
+    fn joined(&mut self, each: &[Filter], column: Column<'_>, word: &str, of_none: &str) -> String {
+        let each: Vec<_> = each.iter().map(|filter| self.filter(filter, column)).collect();
+        if each.is_empty() { of_none.to_owned() } else { format!("({})", each.join(word)) }
+    }
+
+    fn condition(&mut self, condition: &Condition, column: Column<'_>) -> String {
+        let column = column(condition.dimension);
+        match &condition.test {
+            Test::In(values) => {
+                let values = self.list("Array(String)", values.iter().cloned());
+                format!("({column} IN {values})")
+            }
+            Test::Links(links) => {
+                let links = self.list("Array(UUID)", links.iter().map(Uuid::to_string));
+                format!("(link_id IN {links})")
+            }
+            Test::Contains(text) => {
+                format!("(positionCaseInsensitiveUTF8({column}, {}) > 0)", self.text(text))
+            }
+            Test::Matches(pattern) => format!("match({column}, {})", self.text(pattern)),
+            Test::IsSet if condition.dimension.is_text() => format!("({column} != '')"),
+            Test::IsSet => "true".to_owned(),
+        }
+    }
+}
+
+/// What a dimension is of a row.
+pub(super) type Column<'a> = &'a dyn Fn(Dimension) -> &'static str;
+
+/// What a dimension is of a click.
+pub(super) const fn column(dimension: Dimension) -> &'static str {
+    match dimension {
+        Dimension::Time => "toUnixTimestamp(ts)",
+        Dimension::Link => "link_id",
+        Dimension::Domain => "domain",
+        // Links have none of these yet.
+        Dimension::Tag | Dimension::Folder | Dimension::Campaign | Dimension::Rule => "''",
+        Dimension::Destination => "destination",
+        Dimension::LinkVersion => "toString(link_version)",
+        Dimension::Continent => "continent",
+        Dimension::Country => "country",
+        Dimension::Region => "region",
+        Dimension::City => "city",
+        Dimension::Device => "device",
+        Dimension::Browser => "browser",
+        Dimension::BrowserVersion => "browser_version",
+        Dimension::Os => "os",
+        Dimension::OsVersion => "os_version",
+        Dimension::Bot => "if(bot = '', 'false', 'true')",
+        Dimension::BotReason => "bot",
+        Dimension::Referrer => "referrer",
+        Dimension::ReferrerUrl => "referrer_url",
+        Dimension::Language => "language",
+        Dimension::UtmSource => "utm_source",
+        Dimension::UtmMedium => "utm_medium",
+        Dimension::UtmCampaign => "utm_campaign",
+        Dimension::UtmContent => "utm_content",
+        Dimension::UtmTerm => "utm_term",
+        Dimension::Trigger => "if(qr, 'qr', 'link')",
+    }
+}
