@@ -8,8 +8,11 @@ CREATE TABLE clicks/*generation*/
 (
     workspace_id    UUID                   CODEC(ZSTD(1)),
     link_id         UUID                   CODEC(ZSTD(1)),
-    ts              DateTime64(3, 'UTC')   CODEC(DoubleDelta, ZSTD(1)),
-    log_offset      UInt64                 CODEC(Delta, ZSTD(1)),
+    -- T64 is read several times faster than what would take somewhat less room.
+    ts              DateTime64(3, 'UTC')   CODEC(T64, LZ4),
+    -- Whole days are told by it: times needn't be read.
+    day             Date                   MATERIALIZED toDate(ts),
+    log_offset      UInt64                 CODEC(T64, ZSTD(1)),
     link_version    UInt32                 CODEC(ZSTD(1)),
     domain          LowCardinality(String),
     agent_id        LowCardinality(UInt64),
@@ -43,7 +46,7 @@ CREATE TABLE clicks/*generation*/
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(ts)
-ORDER BY (workspace_id, toDate(ts), link_id, ts)
+ORDER BY (workspace_id, day, link_id, ts)
 SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1,
          fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
          min_compressed_bytes_to_fsync_after_merge = 1;

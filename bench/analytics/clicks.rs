@@ -14,6 +14,7 @@ pub const WORKSPACE: Uuid = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000
 /// How many clicks one insert has: as many as the largest of the projector's batches, or the
 /// tables would have fewer parts than they have in use.
 const INSERT: u64 = 1_000_000;
+const SETTLE_LIMIT: std::time::Duration = std::time::Duration::from_secs(180);
 const SPAN_MS: u64 = 90 * 24 * 60 * 60 * 1_000;
 
 const INSERT_SQL: &str = "INSERT INTO clicks \
@@ -73,6 +74,19 @@ pub async fn make(client: &Client, clicks: u64, now_ms: u64) -> anyhow::Result<(
         bar.inc(INSERT.min(clicks - first));
     }
     bar.finish();
+    Ok(())
+}
+
+/// Waits until ClickHouse has merged what it wants to, as it has when clicks come in slowly.
+pub async fn settle(client: &Client) -> anyhow::Result<()> {
+    let busy = client.query("SELECT count() FROM system.merges");
+    let started = std::time::Instant::now();
+    let mut quiet = 0;
+    while quiet < 5 && started.elapsed() < SETTLE_LIMIT {
+        let merges = busy.clone().fetch_one::<u64>().await?;
+        quiet = if merges == 0 { quiet + 1 } else { 0 };
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
     Ok(())
 }
 

@@ -49,6 +49,7 @@ fn main() -> anyhow::Result<()> {
     let client = clickhouse.target.client();
     let now = jiff::Timestamp::now().as_millisecond().cast_unsigned();
     runtime.block_on(clicks::make(&client, options.clicks, now))?;
+    runtime.block_on(clicks::settle(&client))?;
     let asker = Asker::new(following.reading.clone(), options.clicks, now);
     let mut lines = Vec::new();
     for question in questions::all()? {

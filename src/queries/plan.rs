@@ -77,9 +77,6 @@ impl Rollup {
 
     /// The rollup that has all that a question asks for.
     fn of(query: &AnalyticsQuery) -> Option<Self> {
-        if query.dedupe != Dedupe::None {
-            return None;
-        }
         let by: Vec<_> =
             query.dimensions.iter().copied().filter(|one| *one != Dimension::Time).collect();
         match (by.as_slice(), &query.filter) {
@@ -139,60 +136,63 @@ fn is_of_links(filter: &Filter) -> bool {
     }
 }
 
-/// What answers a question.
+/// The part of a question's span that is read without a look at offsets: whole hours or days that
+/// are sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// Single clicks.
-    Clicks,
-    /// A rollup from one of its hours or days (`None`: from its first) up to another, and single
-    /// clicks before and after.
-    Rollup {
-        /// Which.
-        rollup: Rollup,
-        /// The first hour or day.
-        from: Option<Timestamp>,
-        /// The first that is not read.
-        to: Timestamp,
-    },
+pub struct Whole {
+    /// From which rollup; `None`: from single clicks.
+    pub rollup: Option<Rollup>,
+    /// The first hour or day; `None`: since ever.
+    pub from: Option<Timestamp>,
+    /// The first that is not read.
+    pub to: Timestamp,
 }
 
-impl Source {
-    /// The best one for a question.
-    pub fn of(query: &AnalyticsQuery, starts: &[i64], cut: Cut) -> Self {
-        let Some(rollup) = Rollup::of(query) else { return Self::Clicks };
-        let grain = rollup.grain();
-        // A bucket's start within a grain would cut it. Before the span it cuts nothing.
-        let Period { from, to } = query.period;
-        let is_within = |start: &&i64| from.is_none_or(|from| from.as_second() < **start);
-        let is_over_time = query.is_over_time();
-        if is_over_time && starts.iter().filter(is_within).any(|start| start % grain != 0) {
-            return Self::Clicks;
+impl Whole {
+    /// The best one for a question, if there is any.
+    pub fn of(query: &AnalyticsQuery, starts: &[i64], cut: Cut) -> Option<Self> {
+        if query.dedupe != Dedupe::None {
+            return None;
         }
-        let sealed = i64::try_from(cut.sealed_ms / 1_000).unwrap_or(0);
-        let floor = |seconds: i64| seconds - seconds.rem_euclid(grain);
-        let first = from.map(|from| {
-            let nanoseconds = from.as_nanosecond();
-            let grain = i128::from(grain) * 1_000_000_000;
-            i64::try_from((nanoseconds + grain - 1).div_euclid(grain)).unwrap_or(i64::MAX)
+        let rollup = Rollup::of(query).filter(|rollup| {
+            // A bucket's start within a grain would cut it. Before the span it cuts nothing.
+            let from = query.period.from.map_or(i64::MIN, Timestamp::as_second);
+            starts.iter().all(|start| start % rollup.grain() == 0 || *start <= from)
         });
-        // No click is of a time before the epoch, which ClickHouse's days don't know.
-        let first = first.map(|grains| grains.saturating_mul(grain).max(0));
-        let last = floor(to.as_second().min(sealed));
-        if last <= 0 || first.is_some_and(|first| first >= last) {
-            return Self::Clicks;
-        }
-        let at = |seconds| Timestamp::from_second(seconds).ok();
-        match (first.map(at), at(last)) {
-            (Some(None), _) | (_, None) => Self::Clicks,
-            (from, Some(to)) => Self::Rollup { rollup, from: from.flatten(), to },
-        }
+        let with = rollup.and_then(|rollup| Self::within(query, rollup.grain(), cut, Some(rollup)));
+        with.or_else(|| Self::within(query, DAY, cut, None))
     }
 
-    /// The table, as answers tell it.
-    pub const fn table(&self) -> &'static str {
-        match self {
-            Self::Clicks => "clicks",
-            Self::Rollup { rollup, .. } => rollup.table(),
+    fn within(
+        query: &AnalyticsQuery,
+        grain: i64,
+        cut: Cut,
+        rollup: Option<Rollup>,
+    ) -> Option<Self> {
+        let Period { from, to } = query.period;
+        let first = from.map(|from| {
+            let nanoseconds = from.as_nanosecond();
+            let grains = i128::from(grain) * 1_000_000_000;
+            let grains = (nanoseconds + grains - 1).div_euclid(grains);
+            // No click is of a time before the epoch, which ClickHouse's days don't know.
+            i64::try_from(grains).unwrap_or(i64::MAX).saturating_mul(grain).max(0)
+        });
+        let sealed = i64::try_from(cut.sealed_ms / 1_000).unwrap_or(0);
+        let last = to.as_second().min(sealed);
+        let last = last - last.rem_euclid(grain);
+        if last <= 0 || first.is_some_and(|first| first >= last) {
+            return None;
         }
+        let at = |seconds| Timestamp::from_second(seconds).ok();
+        let from = match first {
+            None => None,
+            Some(first) => Some(at(first)?),
+        };
+        Some(Self { rollup, from, to: at(last)? })
+    }
+
+    /// The table that is read, beside single clicks, as answers tell it.
+    pub fn table(whole: Option<&Self>) -> &'static str {
+        whole.and_then(|whole| whole.rollup).map_or("clicks", Rollup::table)
     }
 }

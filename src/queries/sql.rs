@@ -7,11 +7,11 @@ mod statement;
 
 use std::fmt::Write as _;
 
-use self::parts::bots_condition;
+use self::parts::{bots_condition, tells_bots};
 pub use self::statement::Statement;
 use self::statement::Value;
 use super::analytics::{AnalyticsQuery, Bots, Dedupe, Dimension, Key, Metric, Order};
-use super::plan::Source;
+use super::plan::Whole;
 
 /// What ClickHouse is asked to count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,15 +42,15 @@ pub struct Cut {
 /// The rows of the answer: the dimensions' values, then the counts. `starts` are those of the
 /// buckets of time.
 pub fn analytics(query: &AnalyticsQuery, starts: &[i64], cut: Cut) -> Statement {
-    let source = Source::of(query, starts, cut);
-    let mut statement = Statement::new(counts(query), source.table());
+    let whole = Whole::of(query, starts, cut);
+    let mut statement = Statement::new(counts(query), Whole::table(whole.as_ref()));
     let groups: Vec<_> = (0..query.dimensions.len()).map(|number| format!("d{number}")).collect();
     let mut columns = groups.clone();
     let parts = if query.dedupe == Dedupe::None {
         for count in &statement.counts {
             columns.push(format!("{} AS {}", merged(*count, query), alias(*count)));
         }
-        statement.parts(query, starts, &source, cut)
+        statement.parts(query, starts, whole, cut)
     } else {
         for count in &statement.counts {
             columns.push(format!("{} AS {}", distinct(*count, query), alias(*count)));
@@ -117,6 +117,8 @@ fn merged(count: Count, query: &AnalyticsQuery) -> String {
         _ => query.bots,
     };
     let of = |function: &str, parameters: &str, column: &str| match bots {
+        // What isn't counted isn't read.
+        _ if !tells_bots(query) => format!("{function}{parameters}({column})"),
         Bots::Include => format!("{function}{parameters}({column})"),
         Bots::Exclude => format!("{function}If{parameters}({column}, NOT is_bot)"),
         Bots::Only => format!("{function}If{parameters}({column}, is_bot)"),

@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use jiff::Timestamp;
-
 use super::filters::{Column, column};
 use super::statement::{Statement, Value};
 use super::{Count, Cut};
 use crate::queries::analytics::{AnalyticsQuery, Bots, Dimension, Metric, Period};
-use crate::queries::plan::{Rollup, Source};
+use crate::queries::plan::{Rollup, Whole};
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// The year 2100, in milliseconds since the Unix epoch: ClickHouse's days end in 2149, and no click
 /// is of a later time, nor of one before the epoch.
@@ -31,15 +31,19 @@ impl Statement {
     fn sealed_clicks_of(&mut self, query: &AnalyticsQuery, period: Period) -> String {
         let workspace = self.workspace(query);
         let mut sql = format!("FROM {{clicks:Identifier}} WHERE workspace_id = {workspace}");
-        let from = period.from.map(|from| (">=", from));
-        for (sign, moment) in from.into_iter().chain([("<", period.to)]) {
+        let edges = [period.from.map(|from| (">", from)), Some(("<", period.to))];
+        for (sign, moment) in edges.into_iter().flatten() {
             let at_ms = moment.as_millisecond().clamp(0, LAST_MS);
             let moment = self.bind("Int64", Value::Signed(at_ms));
             let moment = format!("fromUnixTimestamp64Milli({moment}, 'UTC')");
-            // The day is in the table's order; ClickHouse doesn't see by itself that it follows.
-            let days = sign.trim_end_matches('=');
-            let _infallible =
-                write!(sql, " AND ts {sign} {moment} AND toDate(ts) {days}= toDate({moment})");
+            // Where a span ends with a day, the clicks' times needn't be read.
+            let is_midnight = at_ms % DAY_MS == 0;
+            let _infallible = match (sign, is_midnight) {
+                (">", true) => write!(sql, " AND day >= toDate({moment})"),
+                (">", false) => write!(sql, " AND day >= toDate({moment}) AND ts >= {moment}"),
+                (_, true) => write!(sql, " AND day < toDate({moment})"),
+                (_, false) => write!(sql, " AND day <= toDate({moment}) AND ts < {moment}"),
+            };
         }
         if let Some(filter) = &query.filter {
             let filter = self.filter(filter, &column);
@@ -90,43 +94,31 @@ impl Statement {
         )
     }
 
-    /// Rows that add up to the answer: from a rollup, from the sealed clicks beside it, and from
-    /// those after, by their offsets.
+    /// Rows that add up to the answer: of whole hours or days that are sealed, from a rollup or not;
+    /// of what is before these; and of what is after, by the clicks' offsets.
     pub(super) fn parts(
         &mut self,
         query: &AnalyticsQuery,
         starts: &[i64],
-        source: &Source,
+        whole: Option<Whole>,
         cut: Cut,
     ) -> String {
         let Period { from, to } = query.period;
-        let sealed = Timestamp::from_millisecond(cut.sealed_ms.try_into().unwrap_or(i64::MAX))
-            .unwrap_or(Timestamp::MAX)
-            .min(to);
-        let is_before_sealed = from.is_none_or(|from| from < sealed);
         let mut parts = Vec::new();
-        let mut sealed_periods = Vec::new();
-        if let Source::Rollup { rollup, from: first, to: last } = source {
-            parts.push(self.rolled_up(query, starts, *rollup, *first, *last));
-            if let Some(first) = *first
-                && from.is_none_or(|from| from < first)
-            {
-                sealed_periods.push(Period { from, to: first });
+        if let Some(Whole { rollup, from: first, to: last }) = whole {
+            let whole = Period { from: first, to: last };
+            parts.push(match rollup {
+                Some(rollup) => self.rolled_up(query, starts, rollup, whole),
+                None => self.part(query, starts, |parts| parts.sealed_clicks_of(query, whole)),
+            });
+            if let Some(first) = first.filter(|first| from.is_none_or(|from| from < *first)) {
+                let head = Period { from, to: first };
+                parts.push(self.part(query, starts, |parts| parts.sealed_clicks_of(query, head)));
             }
-            if *last < sealed {
-                sealed_periods.push(Period { from: Some(*last), to: sealed });
-            }
-        } else if is_before_sealed && cut.sealed_ms > 0 {
-            sealed_periods.push(Period { from, to: sealed });
         }
-        for period in sealed_periods {
-            let clicks = |statement: &mut Self| statement.sealed_clicks_of(query, period);
-            parts.push(self.part(query, starts, clicks));
-        }
-        if sealed < to || cut.sealed_ms == 0 {
-            let from = if cut.sealed_ms == 0 { from } else { from.max(Some(sealed)) };
-            let clicks =
-                |statement: &mut Self| statement.clicks_of(query, Period { from, to }, cut.through);
+        let tail = Period { from: whole.map_or(from, |whole| Some(whole.to)), to };
+        if tail.from.is_none_or(|from| from < to) {
+            let clicks = |parts: &mut Self| parts.clicks_of(query, tail, cut.through);
             parts.push(self.part(query, starts, clicks));
         }
         parts.join(" UNION ALL ")
@@ -139,20 +131,19 @@ impl Statement {
         starts: &[i64],
         clicks: impl FnOnce(&mut Self) -> String,
     ) -> String {
-        let mut columns = self.dimensions(query, starts, "toUnixTimestamp(ts)", &column);
-        columns.push_str("bot != '' AS is_bot");
-        for column in self.part_columns() {
-            let aggregate = match column {
-                "part_clicks" => "count()",
-                "part_scans" => "countIf(qr)",
-                "part_last_at" => "max(ts)",
-                _ => "uniqCombinedState(14)(visitor_id)",
-            };
-            let _infallible = write!(columns, ", {aggregate} AS {column}");
+        let mut columns = self.dimensions(query, starts, time_of(query, starts), &column);
+        if tells_bots(query) {
+            columns.push_str("bot != '' AS is_bot, ");
         }
+        columns.push_str(&self.part_columns(|column| match column {
+            "part_clicks" => "count()",
+            "part_scans" => "countIf(qr)",
+            "part_last_at" => "max(ts)",
+            _ => "uniqCombinedState(14)(visitor_id)",
+        }));
         let clicks = clicks(self);
-        let (bots, groups) = (bots_condition(query), groups(query));
-        format!("SELECT {columns} {clicks}{bots} GROUP BY {groups}")
+        let (bots, groups) = (bots_condition(query), grouped(query));
+        format!("SELECT {columns} {clicks}{bots}{groups}")
     }
 
     /// A part of a rollup's rows, between two of its hours or days.
@@ -161,24 +152,22 @@ impl Statement {
         query: &AnalyticsQuery,
         starts: &[i64],
         rollup: Rollup,
-        from: Option<Timestamp>,
-        to: Timestamp,
+        whole: Period,
     ) -> String {
         let of = |dimension: Dimension| match rollup {
             Rollup::Values(_) => "value",
             Rollup::Hours | Rollup::Links => column(dimension),
         };
         let mut columns = self.dimensions(query, starts, rollup.time(), &of);
-        columns.push_str("is_bot");
-        for column in self.part_columns() {
-            let aggregate = match column {
-                "part_clicks" => "sum(clicks)",
-                "part_scans" => "sum(scans)",
-                "part_last_at" => "max(last_at)",
-                _ => "uniqCombinedMergeState(14)(visitors)",
-            };
-            let _infallible = write!(columns, ", {aggregate} AS {column}");
+        if tells_bots(query) {
+            columns.push_str("is_bot, ");
         }
+        columns.push_str(&self.part_columns(|column| match column {
+            "part_clicks" => "sum(clicks)",
+            "part_scans" => "sum(scans)",
+            "part_last_at" => "max(last_at)",
+            _ => "uniqCombinedMergeState(14)(visitors)",
+        }));
         let workspace = self.workspace(query);
         let mut sql = format!(
             "SELECT {columns} FROM {{{}:Identifier}} WHERE workspace_id = {workspace}",
@@ -188,7 +177,8 @@ impl Statement {
             let dimension = self.text(dimension.as_str());
             let _infallible = write!(sql, " AND dimension = {dimension}");
         }
-        for (sign, moment) in from.map(|from| (">=", from)).into_iter().chain([("<", to)]) {
+        let edges = [whole.from.map(|from| (">=", from)), Some(("<", whole.to))];
+        for (sign, moment) in edges.into_iter().flatten() {
             let moment = self.bind("Int64", Value::Signed(moment.as_second()));
             let bound = rollup.bound(&moment);
             let _infallible = write!(sql, " AND {} {sign} {bound}", rollup.column());
@@ -202,12 +192,11 @@ impl Statement {
             "" => {}
             _ => sql.push_str(" AND is_bot"),
         }
-        let _infallible = write!(sql, " GROUP BY {}", groups(query));
-        sql
+        sql + &grouped(query)
     }
 
-    /// The columns of a part that the counts need.
-    fn part_columns(&self) -> Vec<&'static str> {
+    /// The columns of a part that the counts need, by what they are in a table.
+    fn part_columns(&self, aggregate: impl Fn(&str) -> &'static str) -> String {
         let mut columns: Vec<_> = self
             .counts
             .iter()
@@ -220,20 +209,36 @@ impl Statement {
             .collect();
         columns.sort_unstable();
         columns.dedup();
-        columns
+        let columns = columns.iter().map(|column| format!("{} AS {column}", aggregate(column)));
+        let columns: Vec<_> = columns.collect();
+        if columns.is_empty() { "count() AS part_rows".to_owned() } else { columns.join(", ") }
     }
 }
 
-/// What the rows of a part are told apart by.
-fn groups(query: &AnalyticsQuery) -> String {
-    let dimensions = (0..query.dimensions.len()).map(|number| format!("d{number}, "));
-    dimensions.collect::<String>() + "is_bot"
+/// Whether humans and bots are told apart, because both are counted.
+pub(super) fn tells_bots(query: &AnalyticsQuery) -> bool {
+    query.metrics.contains(&Metric::BotClicks)
 }
+
+/// A click's time in seconds, as exactly as the buckets need it.
+fn time_of(query: &AnalyticsQuery, starts: &[i64]) -> &'static str {
+    let from = query.period.from.map_or(i64::MIN, jiff::Timestamp::as_second);
+    let is_by_day = starts.iter().all(|start| start % (DAY_MS / 1_000) == 0 || *start <= from);
+    if is_by_day { Rollup::Links.time() } else { "toUnixTimestamp(ts)" }
+}
+
+/// By what the rows of a part are told apart.
+fn grouped(query: &AnalyticsQuery) -> String {
+    let dimensions = (0..query.dimensions.len()).map(|number| format!("d{number}"));
+    let is_bot = tells_bots(query).then(|| "is_bot".to_owned());
+    let groups: Vec<_> = dimensions.chain(is_bot).collect();
+    if groups.is_empty() { String::new() } else { format!(" GROUP BY {}", groups.join(", ")) }
+}
+
 /// The condition that leaves out what no metric counts.
 pub(super) fn bots_condition(query: &AnalyticsQuery) -> &'static str {
-    let counts_bots = query.metrics.contains(&Metric::BotClicks);
     match query.bots {
-        Bots::Exclude if !counts_bots => " AND bot = ''",
+        Bots::Exclude if !tells_bots(query) => " AND bot = ''",
         Bots::Only => " AND bot != ''",
         Bots::Include | Bots::Exclude => "",
     }
