@@ -23,6 +23,7 @@ mod report;
 #[allow(dead_code, reason = "another benchmark uses more of it")]
 mod rounds;
 
+use anyhow::Context as _;
 use clap::Parser as _;
 
 use crate::engine::ClickHouse;
@@ -58,9 +59,11 @@ fn main() -> anyhow::Result<()> {
         lines.push(line);
     }
     let batch = runtime.block_on(asker.batch(&questions::all()?))?;
+    let totals = questions::all()?.into_iter().next().context("there is no question")?;
+    let export = runtime.block_on(asker.export(&totals))?;
     let disk = runtime.block_on(Disk::of(&client))?;
     drop(following);
     clickhouse.stop();
     let json = options.json.clone();
-    Report::new(Machine::read()?, options, lines, batch, disk).show(json.as_deref())
+    Report::new(Machine::read()?, options, lines, batch, export, disk).show(json.as_deref())
 }

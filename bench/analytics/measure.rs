@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use slugline::projections::clickhouse::ClickHouse as Reading;
-use slugline::queries::analytics::{Analytics, AsOf};
+use slugline::queries::analytics::{Analytics, AsOf, Format, Number};
 use tokio::task::JoinSet;
 
 use crate::options::Options;
@@ -60,6 +60,14 @@ pub struct Batch {
     pub one_ms: f64,
 }
 
+/// A file, and how fast it came.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Export {
+    pub clicks: u64,
+    pub bytes: usize,
+    pub clicks_per_second: f64,
+}
+
 impl Asker {
     /// Of clicks up to an offset, all of them past.
     pub fn new(reading: Reading, through: u64, now_ms: u64) -> Self {
@@ -104,6 +112,24 @@ impl Asker {
         let report = self.analytics.run(&question.query, as_of).await?;
         anyhow::ensure!(!report.rows.is_empty(), "{} has no answer", question.name);
         Ok((started.elapsed(), report.cost.table, report.cost.rows_read))
+    }
+
+    /// All clicks of 30 days as a file; how many a second.
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2⁵²")]
+    pub async fn export(&self, question: &Question) -> anyhow::Result<Export> {
+        let report = self.analytics.run(&question.query, self.as_of).await?;
+        let Some(Number::Count(clicks)) = report.rows.first().and_then(|row| row.metrics.first())
+        else {
+            anyhow::bail!("{} counts no clicks", question.name);
+        };
+        let started = Instant::now();
+        let file = self.analytics.export(&question.query, Format::Parquet, None, self.as_of);
+        let (mut file, mut bytes) = (file.await?, 0);
+        while let Some(piece) = file.next().await? {
+            bytes += piece.len();
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        Ok(Export { clicks: *clicks, bytes, clicks_per_second: *clicks as f64 / seconds })
     }
 
     /// A hundred questions at once, of those that are asked most, and as many one by one.

@@ -7,7 +7,7 @@ use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 
 use crate::machine::Machine;
-use crate::measure::{Batch, Line};
+use crate::measure::{Batch, Export, Line};
 use crate::options::Options;
 use crate::questions::Class;
 use crate::rounds::Aim;
@@ -56,6 +56,7 @@ pub struct Report {
     pub options: Options,
     pub lines: Vec<Line>,
     pub batch: Batch,
+    pub export: Export,
     pub disk: Disk,
     pub aims: Vec<Aim>,
 }
@@ -67,6 +68,7 @@ impl Report {
         options: Options,
         lines: Vec<Line>,
         batch: Batch,
+        export: Export,
         disk: Disk,
     ) -> Self {
         let of = |class| lines.iter().filter(move |line| line.class == class);
@@ -78,10 +80,11 @@ impl Report {
             Aim::at_least("a workspace: the least gain over single clicks", least, 20.0),
             Aim::at_most("any other: the slowest p95, in ms", slowest(Class::Any), 500.0),
             Aim::at_most("100 questions by one", batch.batch_ms / batch.one_ms, 20.0),
+            Aim::at_least("clicks/s to Parquet", export.clicks_per_second, 500_000.0),
             Aim::at_most("bytes on disk for a click", disk.click_bytes, 30.0),
             Aim::at_most("rollups by single clicks on disk", disk.rollups, 0.3),
         ];
-        Self { machine, options, lines, batch, disk, aims }
+        Self { machine, options, lines, batch, export, disk, aims }
     }
 
     /// Prints the table, or JSON where that was asked for.
@@ -109,6 +112,8 @@ impl Report {
         }
         let Batch { batch_ms, one_ms } = self.batch;
         println!("\n100 questions at once: {batch_ms:.0} ms; one of them alone: {one_ms:.1} ms");
+        let Export { clicks, bytes, clicks_per_second } = self.export;
+        println!("{clicks} clicks to Parquet, {} MiB: {clicks_per_second:.0}/s", bytes >> 20);
         for Table { name, rows, bytes } in &self.disk.tables {
             println!("{name}: {rows} rows, {} MiB", bytes >> 20);
         }

@@ -306,6 +306,9 @@ impl From<AnalyticsError> for Problem {
                 let reason = format!("{reason}: choose a coarser one or a shorter date_range");
                 Self::field("granularity", reason)
             }
+            AnalyticsError::NoSuchClick => {
+                Self::field("after", "must be the offset of a click of this export")
+            }
             AnalyticsError::BadPattern => {
                 Self::field("filters", "holds a pattern that RE2 doesn't take")
             }

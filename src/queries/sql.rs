@@ -1,12 +1,14 @@
 //! The only analytic SQL. Values are bound, never spliced; what is put together here are constants
 //! of this room and the names of the parameters that hold the values.
 
+mod clicks;
 mod filters;
 mod parts;
 mod statement;
 
 use std::fmt::Write as _;
 
+pub use self::clicks::{click_columns, export, key, newest};
 use self::parts::{bots_condition, tells_bots};
 pub use self::statement::Statement;
 use self::statement::Value;

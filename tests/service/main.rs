@@ -10,6 +10,7 @@ mod bad_requests;
 mod clicks;
 mod corpora;
 mod durability;
+mod exports;
 mod freshness;
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod harness;

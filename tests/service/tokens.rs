@@ -27,6 +27,8 @@ const PATHS: &[(&str, &str, &str)] = &[
     ("GET", "/links/nothing-here/utm/source", "analytics:read"),
     ("GET", "/analytics", "analytics:read"),
     ("GET", "/analytics/links/nothing-here", "analytics:read"),
+    ("GET", "/clicks", "analytics:read"),
+    ("GET", "/analytics/export", "analytics:read"),
     ("POST", "/analytics/query", "analytics:read"),
     ("POST", "/analytics/batch", "analytics:read"),
     ("GET", "/tokens", "user:read"),

@@ -2,6 +2,7 @@
 
 pub mod admin;
 mod analytics;
+mod clicks;
 mod links;
 mod openapi;
 mod tokens;

@@ -70,7 +70,7 @@ pub enum Limit {
 }
 
 /// What became of a question that failed. ClickHouse's codes are those of its `ErrorCodes.cpp`.
-fn failed(error: &Error) -> AnalyticsError {
+pub(super) fn failed(error: &Error) -> AnalyticsError {
     let text = match error {
         Error::Network(_) | Error::TimedOut => return AnalyticsError::Away,
         other => other.to_string(),
@@ -97,6 +97,11 @@ impl Answer {
     /// How many rows there are without a limit.
     pub fn total(&self) -> u64 {
         self.body.rows_before_limit_at_least.unwrap_or(self.body.data.len() as u64)
+    }
+
+    /// The rows as they came.
+    pub(super) fn into_rows(self) -> Vec<Vec<Json>> {
+        self.body.data
     }
 
     /// The one moment that was asked for; `None` where there was none.

@@ -8,6 +8,7 @@
 
 mod ask;
 mod buckets;
+mod clicks;
 mod dimension;
 mod filter;
 mod metric;
@@ -26,6 +27,7 @@ use uuid::Uuid;
 
 pub use ask::Limit;
 pub use buckets::{Granularity, MAX_BUCKETS};
+pub use clicks::{ClickKey, Export, Format};
 pub use dimension::{Dimension, Value};
 pub use filter::{Condition, Filter, MAX_CONDITIONS, MAX_DEPTH, MAX_TEXT_BYTES, MAX_VALUES, Test};
 pub use metric::{Metric, Number};
@@ -45,6 +47,8 @@ const COUNTS_TIMEOUT: Duration = Duration::from_secs(2);
 const FRESHNESS_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many questions ClickHouse works on at once; the others wait.
 const AT_ONCE: usize = 8;
+/// How many exports are under way at once; the others wait.
+const EXPORTS_AT_ONCE: usize = 2;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +73,9 @@ pub enum AnalyticsError {
     /// The span of time has too many buckets; the text says so.
     #[error("{0}")]
     TooManyBuckets(String),
+    /// The click after which an export is to go on is none of its clicks.
+    #[error("there is no such click in this export")]
+    NoSuchClick,
     /// ClickHouse doesn't take a pattern.
     #[error("a pattern is not one that RE2 takes")]
     BadPattern,
@@ -91,12 +98,14 @@ pub struct Counts {
 pub struct Analytics {
     clickhouse: ClickHouse,
     pool: Arc<Semaphore>,
+    exports: Arc<Semaphore>,
 }
 
 impl Analytics {
     /// Over this ClickHouse.
     pub fn new(clickhouse: ClickHouse) -> Self {
-        Self { clickhouse, pool: Arc::new(Semaphore::new(AT_ONCE)) }
+        let places = |count| Arc::new(Semaphore::new(count));
+        Self { clickhouse, pool: places(AT_ONCE), exports: places(EXPORTS_AT_ONCE) }
     }
 
     /// What an answer reflects that is asked for now, after a wait for `min_offset`.

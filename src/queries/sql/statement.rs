@@ -13,7 +13,21 @@ const LIMITS: &[(&str, &str)] = &[
     ("max_rows_to_read", "2000000000"),
     ("exact_rows_before_limit", "1"),
     ("output_format_json_quote_64bit_integers", "0"),
+    ("date_time_output_format", "iso"),
     // The last one: nothing may be set after it.
+    ("readonly", "1"),
+];
+
+/// What an export may cost: it goes on for as long as somebody takes it.
+const EXPORT_LIMITS: &[(&str, &str)] = &[
+    ("max_execution_time", "0"),
+    ("max_memory_usage", "1000000000"),
+    ("optimize_read_in_order", "1"),
+    ("date_time_output_format", "iso"),
+    ("output_format_json_quote_64bit_integers", "0"),
+    ("output_format_json_escape_forward_slashes", "0"),
+    ("output_format_parquet_string_as_string", "1"),
+    ("output_format_arrow_string_as_string", "1"),
     ("readonly", "1"),
 ];
 
@@ -39,17 +53,22 @@ pub struct Statement {
     pub counts: Vec<Count>,
     /// Which table it reads, as answers tell it.
     pub table: &'static str,
+    limits: &'static [(&'static str, &'static str)],
 }
 
 impl Statement {
     pub(super) const fn new(counts: Vec<Count>, table: &'static str) -> Self {
-        Self { sql: String::new(), values: Vec::new(), counts, table }
+        Self { sql: String::new(), values: Vec::new(), counts, table, limits: LIMITS }
+    }
+
+    pub(super) fn export() -> Self {
+        Self { limits: EXPORT_LIMITS, ..Self::new(Vec::new(), "clicks") }
     }
 
     /// The statement over the tables in use.
     pub fn query(&self, reading: &Reading) -> Query {
         let mut query = reading.client.query(&self.sql);
-        for (name, value) in LIMITS {
+        for (name, value) in self.limits {
             query = query.with_setting(*name, *value);
         }
         let tables = reading.generation;

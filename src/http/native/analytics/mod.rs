@@ -2,14 +2,14 @@
 //! most under paths of their own, as the Lynklens API (`/links/…`), the qklnk API (`/analytics`)
 //! and the `ShortLink` API (`/analytics/links/…`) document them.
 
-mod asked;
+pub mod asked;
 pub mod batch;
 mod body;
 mod filters;
 pub mod links;
 pub mod overview;
 pub mod query;
-mod scope;
+pub mod scope;
 mod view;
 
 use axum::Json;
@@ -62,6 +62,6 @@ impl<T> Counted<T> {
 }
 
 /// What an answer is to reflect: `min_offset` is waited for.
-async fn as_of(services: &Services, min_offset: Option<u64>) -> Result<AsOf, Problem> {
+pub async fn as_of(services: &Services, min_offset: Option<u64>) -> Result<AsOf, Problem> {
     Ok(services.analytics.as_of(min_offset, services.links.applied()).await?)
 }

@@ -1,0 +1,150 @@
+//! Single clicks.
+
+use bytes::Bytes;
+use clickhouse::query::BytesCursor;
+use serde_json::{Map, Value as Json};
+use tokio::sync::OwnedSemaphorePermit;
+use uuid::Uuid;
+
+use super::ask::failed;
+use super::query::AnalyticsQuery;
+use super::{Analytics, AnalyticsError, AsOf};
+use crate::queries::sql::{self, Cut};
+
+/// A kind of file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Comma-separated values with a header; texts that a spreadsheet would take for formulas
+    /// stand behind an apostrophe.
+    Csv,
+    /// A JSON object a line.
+    Ndjson,
+    /// Apache Parquet.
+    Parquet,
+    /// Apache Arrow's IPC file.
+    Arrow,
+}
+
+impl Format {
+    /// Each format there is.
+    pub const EVERY: &'static [Self] = &[Self::Csv, Self::Ndjson, Self::Parquet, Self::Arrow];
+
+    /// The format's name on the wire, and the ending of a file's.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Ndjson => "ndjson",
+            Self::Parquet => "parquet",
+            Self::Arrow => "arrow",
+        }
+    }
+
+    /// Its media type.
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Csv => "text/csv; charset=utf-8",
+            Self::Ndjson => "application/x-ndjson",
+            Self::Parquet => "application/vnd.apache.parquet",
+            Self::Arrow => "application/vnd.apache.arrow.file",
+        }
+    }
+
+    /// Its name in ClickHouse.
+    const fn in_clickhouse(self) -> &'static str {
+        match self {
+            Self::Csv => "CSVWithNames",
+            Self::Ndjson => "JSONEachRow",
+            Self::Parquet => "Parquet",
+            Self::Arrow => "Arrow",
+        }
+    }
+}
+
+/// Where a click stands in an export.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClickKey {
+    /// Its offset.
+    pub offset: u64,
+    /// Its link.
+    pub link: Uuid,
+    /// When it was, in milliseconds since the Unix epoch.
+    pub at_ms: i64,
+}
+
+/// A file on its way from ClickHouse, piece by piece.
+pub struct Export {
+    first: Option<Bytes>,
+    cursor: BytesCursor,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Export {
+    /// The next piece; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, AnalyticsError> {
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
+        self.cursor.next().await.map_err(|error| failed(&error))
+    }
+}
+
+impl Analytics {
+    /// A page of clicks, the newest first; those before an offset where one is given. The
+    /// question's metrics and dimensions are passed over.
+    pub async fn clicks(
+        &self,
+        query: &AnalyticsQuery,
+        before: Option<u64>,
+        as_of: AsOf,
+    ) -> Result<Vec<Map<String, Json>>, AnalyticsError> {
+        let cut = Cut { through: as_of.offset, sealed_ms: 0 };
+        let answer = self.ask(sql::newest(query, before, cut)).await?;
+        let rows = answer.into_rows().into_iter();
+        let named = rows.map(|row| sql::click_columns().map(str::to_owned).zip(row).collect());
+        Ok(named.collect())
+    }
+
+    /// All clicks as a file; those after a click, by its offset, where one is given.
+    ///
+    /// # Errors
+    /// [`AnalyticsError::NoSuchClick`] where the click is none of them; else as for any question.
+    pub async fn export(
+        &self,
+        query: &AnalyticsQuery,
+        format: Format,
+        after: Option<u64>,
+        as_of: AsOf,
+    ) -> Result<Export, AnalyticsError> {
+        let cut = Cut { through: as_of.offset, sealed_ms: 0 };
+        let after = match after {
+            None => None,
+            Some(offset) => Some(self.key(query, offset, cut).await?),
+        };
+        let reading = self.clickhouse.reading().ok_or(AnalyticsError::Away)?;
+        let place = self.exports.clone().acquire_owned().await;
+        let place = place.map_err(|error| AnalyticsError::Failed(error.to_string()))?;
+        let statement = sql::export(query, after.as_ref(), format == Format::Csv, cut);
+        let cursor = statement.query(&reading).fetch_bytes(format.in_clickhouse());
+        let mut cursor = cursor.map_err(|error| failed(&error))?;
+        // A question that fails at once is answered as such, not by a file that breaks off.
+        let first = cursor.next().await.map_err(|error| failed(&error))?;
+        Ok(Export { first, cursor, _place: place })
+    }
+
+    async fn key(
+        &self,
+        query: &AnalyticsQuery,
+        offset: u64,
+        cut: Cut,
+    ) -> Result<ClickKey, AnalyticsError> {
+        let rows = self.ask(sql::key(query, offset, cut)).await?.into_rows();
+        match rows.first().map(Vec::as_slice) {
+            Some([Json::String(link), at_ms]) => {
+                let link = Uuid::parse_str(link).ok().zip(at_ms.as_i64());
+                let (link, at_ms) = link.ok_or(AnalyticsError::NoSuchClick)?;
+                Ok(ClickKey { offset, link, at_ms })
+            }
+            _ => Err(AnalyticsError::NoSuchClick),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Single clicks: a page of them, the newest first, and all of them as a file.
+
+use std::fmt::Write as _;
+
+use super::Cut;
+use super::parts::bots_condition;
+use super::statement::{Statement, Value};
+use crate::queries::analytics::{AnalyticsQuery, ClickKey};
+
+/// A link's id as the API writes it: `link_` and Crockford's base32.
+const LINK: &str = "concat('link_', arrayStringConcat(arrayMap(shift -> \
+     substring('0123456789abcdefghjkmnpqrstvwxyz', \
+         toUInt8(bitAnd(bitShiftRight(reinterpretAsUInt128(reverse(UUIDStringToNum(toString(link_id)))), shift), 31)) + 1, 1), \
+     range(125, -1, -5))))";
+
+/// The columns of a click: names, expressions, and whether they are texts that somebody else wrote.
+const COLUMNS: &[(&str, &str, bool)] = &[
+    ("offset", "log_offset", false),
+    ("time", "ts", false),
+    ("link", LINK, false),
+    ("link_version", "link_version", false),
+    ("domain", "domain", true),
+    ("destination", "destination", true),
+    ("continent", "continent", false),
+    ("country", "country", true),
+    ("region", "region", true),
+    ("city", "city", true),
+    ("device", "device", false),
+    ("browser", "browser", true),
+    ("browser_version", "browser_version", true),
+    ("os", "os", true),
+    ("os_version", "os_version", true),
+    ("bot_reason", "bot", false),
+    ("referrer", "referrer", true),
+    ("referrer_url", "referrer_url", true),
+    ("language", "language", true),
+    ("utm_source", "utm_source", true),
+    ("utm_medium", "utm_medium", true),
+    ("utm_campaign", "utm_campaign", true),
+    ("utm_content", "utm_content", true),
+    ("utm_term", "utm_term", true),
+    ("trigger", "if(qr, 'qr', 'link')", false),
+    ("visitor", "lower(hex(visitor_id))", false),
+];
+
+/// The names of a click's columns.
+pub fn click_columns() -> impl Iterator<Item = &'static str> {
+    COLUMNS.iter().map(|(name, ..)| *name)
+}
+
+/// Columns, with all texts as they are, or with those that a spreadsheet would take for a formula
+/// behind an apostrophe ([OWASP](https://owasp.org/www-community/attacks/CSV_Injection)).
+fn columns(is_for_spreadsheets: bool) -> String {
+    let mut columns = String::new();
+    for (name, expression, is_foreign) in COLUMNS {
+        let separator = if columns.is_empty() { "" } else { ", " };
+        let _infallible = if *is_foreign && is_for_spreadsheets {
+            write!(
+                columns,
+                "{separator}if(match({expression}, '^[=+\\\\-@\\\\t\\\\r]'), \
+                 concat('\\'', {expression}), toString({expression})) AS `{name}`"
+            )
+        } else {
+            write!(columns, "{separator}{expression} AS `{name}`")
+        };
+    }
+    columns
+}
+
+/// A page of clicks, the newest first; those before an offset where one is given.
+pub fn newest(query: &AnalyticsQuery, before: Option<u64>, cut: Cut) -> Statement {
+    let mut statement = Statement::new(Vec::new(), "clicks");
+    let through = before.map_or(cut.through, |before| cut.through.min(before.saturating_sub(1)));
+    let clicks = statement.clicks_of(query, query.period, through);
+    let bots = bots_condition(query);
+    let limit = statement.bind("UInt32", Value::Number(query.limit.into()));
+    let columns = columns(false);
+    statement.sql =
+        format!("SELECT {columns} {clicks}{bots} ORDER BY log_offset DESC LIMIT {limit}");
+    statement
+}
+
+/// Where a click stands in the order of an [`export`]: one row of its link and its time in
+/// milliseconds, or none.
+pub fn key(query: &AnalyticsQuery, offset: u64, cut: Cut) -> Statement {
+    let mut statement = Statement::new(Vec::new(), "clicks");
+    let clicks = statement.clicks_of(query, query.period, cut.through);
+    let offset = statement.bind("UInt64", Value::Number(offset));
+    statement.sql = format!(
+        "SELECT toString(link_id), toUnixTimestamp64Milli(ts) {clicks} AND log_offset = {offset} LIMIT 1"
+    );
+    statement
+}
+
+/// All clicks, by day, link and time, which is how they lie: so memory is bounded whatever there
+/// is. After a click where one is given.
+pub fn export(
+    query: &AnalyticsQuery,
+    after: Option<&ClickKey>,
+    is_for_spreadsheets: bool,
+    cut: Cut,
+) -> Statement {
+    let mut statement = Statement::export();
+    let mut clicks = statement.clicks_of(query, query.period, cut.through);
+    clicks.push_str(bots_condition(query));
+    if let Some(ClickKey { offset, link, at_ms }) = after {
+        let at = statement.bind("Int64", Value::Signed(*at_ms));
+        let link = statement.bind("UUID", Value::Text(link.to_string()));
+        let offset = statement.bind("UInt64", Value::Number(*offset));
+        let at = format!("fromUnixTimestamp64Milli({at}, 'UTC')");
+        let _infallible = write!(
+            clicks,
+            " AND day >= toDate({at}) \
+             AND (day, link_id, ts, log_offset) > (toDate({at}), {link}, {at}, {offset})"
+        );
+    }
+    let columns = columns(is_for_spreadsheets);
+    statement.sql = format!("SELECT {columns} {clicks} ORDER BY day, link_id, ts, log_offset");
+    statement
+}

@@ -1,0 +1,137 @@
+//! Clicks one by one: pages, and files that can be gone on with.
+
+use std::collections::BTreeSet;
+
+use crate::harness::{Options, Server, shared};
+
+/// The rows of an export in lines of JSON.
+fn exported(server: &Server, query: &str) -> Vec<serde_json::Value> {
+    let path = format!("/analytics/export?format=ndjson{query}");
+    let text = server.api().get(&path).expect(200).text;
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn offsets(clicks: &[serde_json::Value]) -> Vec<u64> {
+    clicks.iter().map(|click| click["offset"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn pages_and_files_have_each_click_once() {
+    let server = Options::new().start();
+    let links = [server.link(), server.link()];
+    for number in 0..25 {
+        server.visit(&links[number % 2]).follow();
+    }
+    server.visit_head(&links[0]).send().expect(302);
+    server.await_clicks(&links[0], 14);
+    server.await_clicks(&links[1], 12);
+    let all = exported(&server, "");
+    assert_eq!(all.len(), 25, "bots are left out");
+    assert_eq!(exported(&server, "&bots=include").len(), 26);
+    assert_eq!(exported(&server, "&bots=only").len(), 1);
+    assert_eq!(exported(&server, &format!("&link={}", links[1].slug)).len(), 12);
+    assert_eq!(exported(&server, "&device=tablet").len(), 0);
+    let of_first = all.iter().filter(|click| click["link"] == links[0].id);
+    assert_eq!(of_first.count(), 13);
+
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = server.api().get(&format!("/clicks?limit=7{cursor}")).expect(200).json();
+        seen.extend(offsets(page["data"].as_array().unwrap()));
+        match page["meta"]["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert!(seen.is_sorted_by(|one, next| one > next), "{seen:?}");
+    let exported_offsets: BTreeSet<_> = offsets(&all).into_iter().collect();
+    assert_eq!(seen.iter().copied().collect::<BTreeSet<_>>(), exported_offsets);
+    assert_eq!(seen.len(), 25);
+}
+
+/// A file that broke off anywhere is gone on with, and what came meanwhile is not in it.
+#[test]
+fn a_file_is_gone_on_with() {
+    let server = Options::new().start();
+    let links = [server.link(), server.link(), server.link()];
+    for number in 0..20 {
+        server.visit(&links[number % 3]).follow();
+    }
+    server.await_projection();
+    let answer = server.api().get("/analytics/export?format=ndjson").expect(200);
+    let through = answer.header("as-of-offset").to_owned();
+    let all = offsets(&exported(&server, &format!("&through={through}")));
+    assert_eq!(all.len(), 20);
+    for link in &links {
+        server.visit(link).follow();
+    }
+    server.await_projection();
+    assert_eq!(exported(&server, "").len(), 23);
+    for at in 0..all.len() {
+        let rest = exported(&server, &format!("&through={through}&after={}", all[at]));
+        assert_eq!(offsets(&rest), all[at + 1..], "after {at}");
+    }
+}
+
+#[test]
+fn texts_of_others_are_no_formulas() {
+    let server = Options::new().start();
+    let link = server.link();
+    let hostile = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"];
+    for text in hostile {
+        let query: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+        server.visit_path(&format!("/{}?utm_term={query}", link.slug)).follow();
+    }
+    server.await_clicks(&link, hostile.len() as u64);
+    let csv = server.api().get("/analytics/export?format=csv").expect(200);
+    assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8");
+    assert!(csv.header("content-disposition").contains(".csv\""));
+    for text in hostile {
+        assert!(csv.text.contains(&format!("\"'{text}\"")), "{text:?}: {}", csv.text);
+        assert!(!csv.text.contains(&format!(",\"{text}\"")), "{text:?}: {}", csv.text);
+    }
+    let terms: BTreeSet<_> = exported(&server, "")
+        .iter()
+        .map(|click| click["utm_term"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(terms, hostile.map(str::to_owned).into(), "lines of JSON have them as they are");
+}
+
+#[test]
+fn files_of_columns_are_what_they_say() {
+    let server = shared();
+    for (format, begins, ends) in [("parquet", "PAR1", "PAR1"), ("arrow", "ARROW1", "ARROW1")] {
+        let path = format!("/api/v1/analytics/export?format={format}");
+        let bytes = server.api().request(reqwest::Method::GET, &path[7..]).send().unwrap();
+        assert_eq!(bytes.status(), 200);
+        let bytes = bytes.bytes().unwrap();
+        assert!(
+            bytes.starts_with(begins.as_bytes()) && bytes.ends_with(ends.as_bytes()),
+            "{format}"
+        );
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let server = shared();
+    for (query, field) in [
+        ("", "format"),
+        ("?format=xlsx", "format"),
+        ("?format=csv&after=x", "after"),
+        ("?format=csv&after=18446744073709551615", "after"),
+        ("?format=csv&limit=5", "limit"),
+        ("?format=csv&device=", ""),
+    ] {
+        let answer = server.api().get(&format!("/analytics/export{query}"));
+        if field.is_empty() {
+            answer.expect(200);
+        } else {
+            answer.refuses(400, "VALIDATION_ERROR", &[field]);
+        }
+    }
+    for (query, field) in [("?limit=0", "limit"), ("?limit=1001", "limit"), ("?cursor=x", "cursor")]
+    {
+        server.api().get(&format!("/clicks{query}")).refuses(400, "VALIDATION_ERROR", &[field]);
+    }
+}
