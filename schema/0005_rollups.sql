@@ -1,6 +1,7 @@
 -- Clicks added up as they come in: the same clicks as in `clicks`, some orders of magnitude fewer
 -- rows. Visitors are kept as states that can be merged over hours, days and values. These tables
--- keep tokens as `clicks` does, or a batch that is sent again would be added twice.
+-- keep tokens as `clicks` does, or a batch that is sent again would be added twice. States take
+-- long to read: where few rows are wanted, granules are short.
 
 -- A workspace's hours.
 CREATE TABLE clicks_hourly/*generation*/
@@ -42,7 +43,7 @@ CREATE TABLE clicks_daily_links/*generation*/
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(day)
 ORDER BY (workspace_id, link_id, day, is_bot)
-SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1,
+SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000, fsync_after_insert = 1,
          fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
          min_compressed_bytes_to_fsync_after_merge = 1;
 
@@ -87,7 +88,7 @@ CREATE TABLE clicks_daily_values/*generation*/
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(day)
 ORDER BY (workspace_id, dimension, day, value, is_bot)
-SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1,
+SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000, fsync_after_insert = 1,
          fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
          min_compressed_bytes_to_fsync_after_merge = 1;
 

@@ -47,6 +47,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const FROM_MS: u64 = 1_767_225_600_000 - SPAN_MS / 2;
 const SPAN_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
+/// On which way the clicks go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Memory,
+    Projector,
+    /// From memory, with nothing that adds up.
+    NoRollups,
+}
+
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     if !options.bench {
@@ -62,30 +71,34 @@ fn main() -> anyhow::Result<()> {
     let batches = Arc::new(memory::batches(&log)?);
     anyhow::ensure!(memory::clicks(&batches) == options.clicks, "not all clicks are logged");
 
-    let measure = |is_projector: bool| {
+    let measure = |way: Way| {
         runtime.block_on(clickhouse.clear())?;
         let worked = clickhouse.processor_times()?;
-        let took = if is_projector {
-            projector::measure(&clickhouse, &log)
-        } else {
-            memory::measure(&clickhouse, &batches)
+        let took = match way {
+            Way::Projector => projector::measure(&clickhouse, &log),
+            Way::Memory => memory::measure(&clickhouse, &batches, true),
+            Way::NoRollups => memory::measure(&clickhouse, &batches, false),
         }?;
         let round = Round::new(options.clicks, took, worked, clickhouse.processor_times()?);
-        runtime.block_on(clickhouse.check(options.clicks))?;
+        runtime.block_on(clickhouse.check(options.clicks, way != Way::NoRollups))?;
         anyhow::Ok(round)
     };
     let mut rounds = Vec::new();
     for round in 0..options.rounds {
         // Whoever comes second finds a warmer machine: they take turns at that too.
         let (memory, projector) = if round % 2 == 0 {
-            let memory = measure(false)?;
-            (memory, measure(true)?)
+            let memory = measure(Way::Memory)?;
+            (memory, measure(Way::Projector)?)
         } else {
-            let projector = measure(true)?;
-            (measure(false)?, projector)
+            let projector = measure(Way::Projector)?;
+            (measure(Way::Memory)?, projector)
         };
-        eprintln!("round {}: memory {memory}; log {projector}", round + 1);
-        rounds.push((memory, projector));
+        let without = measure(Way::NoRollups)?;
+        eprintln!(
+            "round {}: memory {memory}, without rollups {without}; log {projector}",
+            round + 1
+        );
+        rounds.push([memory, projector, without]);
     }
     drop(batches);
     runtime.block_on(clickhouse.clear())?;

@@ -11,6 +11,7 @@ use clickhouse::{Client, Row, RowOwned, RowWrite};
 use prost::Message as _;
 use serde::Serialize;
 use slugline::domain::click::{AgentSeen, Click, kind};
+use slugline::domain::country::continent;
 use slugline::log::{Log, Record};
 use uuid::Uuid;
 
@@ -55,6 +56,14 @@ struct ClickRow {
     referrer: String,
     referrer_url: String,
     language: String,
+    continent: &'static str,
+    destination: String,
+    utm_source: String,
+    utm_medium: String,
+    utm_campaign: String,
+    utm_content: String,
+    utm_term: String,
+    qr: bool,
 }
 
 #[derive(Row, Serialize)]
@@ -132,6 +141,8 @@ impl ClickRow {
             visitor_id: click.visitor,
             device: click.device().as_str(),
             bot: click.bot().as_str(),
+            continent: continent(&click.country),
+            qr: click.qr,
             head: click.head,
             prefetch: click.prefetch,
             domain: click.domain,
@@ -145,6 +156,12 @@ impl ClickRow {
             referrer: click.referrer,
             referrer_url: click.referrer_url,
             language: click.language,
+            destination: click.destination,
+            utm_source: click.utm_source,
+            utm_medium: click.utm_medium,
+            utm_campaign: click.utm_campaign,
+            utm_content: click.utm_content,
+            utm_term: click.utm_term,
         })
     }
 }
@@ -166,12 +183,23 @@ impl AgentRow {
     }
 }
 
-/// Inserts all of them into fresh tables, and returns how long that took.
-pub fn measure(clickhouse: &ClickHouse, batches: &Arc<Vec<Batch>>) -> anyhow::Result<Duration> {
+/// What feeds the rollups.
+const FEEDS: [&str; 3] =
+    ["clicks_hourly_feed", "clicks_daily_links_feed", "clicks_daily_values_feed"];
+
+/// Inserts all of them into fresh tables, and returns how long that took; with rollups or without.
+pub fn measure(
+    clickhouse: &ClickHouse,
+    batches: &Arc<Vec<Batch>>,
+    has_rollups: bool,
+) -> anyhow::Result<Duration> {
     // The projector makes its tables, of a log without clicks, and goes.
     Following::start_empty(clickhouse)?.stop()?;
     let (client, batches) = (clickhouse.target.client(), Arc::clone(batches));
     join(like_the_projector(move || async move {
+        for feed in FEEDS.iter().filter(|_| !has_rollups) {
+            client.query(&format!("DROP VIEW {feed}")).execute().await?;
+        }
         let started = Instant::now();
         for (number, batch) in batches.iter().enumerate() {
             insert(&client, "agents", number, &batch.agents).await?;

@@ -73,30 +73,42 @@ pub struct Report {
     /// The same by what they cost: the crate's processor time for a click, with the engine's, by
     /// the projector's. Other programs hardly change it.
     pub ratio_of_work: Rounds,
+    /// From memory, by the `clickhouse` crate alone, without rollups.
+    pub without: Way,
+    /// Clicks a second with rollups by those without, both from memory.
+    pub ratio_of_rollups: Rounds,
     pub lag: Option<Lag>,
     pub aims: Vec<Aim>,
 }
 
 impl Report {
-    /// Sums up the rounds: from memory, and from the log.
+    /// Sums up the rounds: from memory, from the log, and from memory without rollups.
     pub fn new(
         machine: Machine,
         options: Options,
-        rounds: &[(Round, Round)],
+        rounds: &[[Round; 3]],
         lag: Option<Lag>,
     ) -> Self {
         let ratio = |figure: fn(Round, Round) -> f64| {
-            Rounds::of(rounds.iter().map(|(memory, projector)| figure(*memory, *projector)))
+            Rounds::of(rounds.iter().map(|[memory, projector, _]| figure(*memory, *projector)))
         };
+        let with = |[memory, _, without]: &[Round; 3]| {
+            memory.clicks_per_second / without.clicks_per_second
+        };
+        let ratio_of_rollups = Rounds::of(rounds.iter().map(with));
         let by_time =
             ratio(|memory, projector| projector.clicks_per_second / memory.clicks_per_second);
         let by_work = ratio(|memory, projector| {
             (memory.own_us + memory.engine_us) / (projector.own_us + projector.engine_us)
         });
-        let (memory, projector): (Vec<_>, Vec<_>) = rounds.iter().copied().unzip();
+        let of = |at: usize| -> Vec<Round> {
+            rounds.iter().filter_map(|round| round.get(at).copied()).collect()
+        };
+        let (memory, projector, without) = (of(0), of(1), of(2));
         let mut aims = vec![
             Aim::at_least("clicks/s from the log by clicks/s from memory", by_time.median, 0.8),
             Aim::at_least("the same by processor time", by_work.median, 0.8),
+            Aim::at_least("clicks/s with rollups by without", ratio_of_rollups.median, 0.6),
         ];
         if let Some(lag) = &lag {
             aims.push(Aim::at_most("p99 of the lag in seconds", lag.p99_ms / 1_000.0, 2.0));
@@ -108,6 +120,8 @@ impl Report {
             projector: Way::of(&projector),
             ratio: by_time,
             ratio_of_work: by_work,
+            without: Way::of(&without),
+            ratio_of_rollups,
             lag,
             aims,
         }
@@ -140,12 +154,14 @@ impl Report {
         for (name, way) in [
             ("from memory, clickhouse crate", self.memory),
             ("from the log, projector", self.projector),
+            ("from memory, no rollups", self.without),
         ] {
             let Way { clicks_per_second, own_us, engine_us } = way;
             println!("{name:<31} {clicks_per_second:>32} {own_us:>24.2} {engine_us:>24.2}");
         }
         println!("{:<31} {:>32.2}", "projector by crate", self.ratio);
         println!("{:<31} {:>32.2}", "the same by processor time", self.ratio_of_work);
+        println!("{:<31} {:>32.2}", "with rollups by without", self.ratio_of_rollups);
         if let Some(Lag { clicks, per_second, p50_ms, p99_ms, max_ms }) = &self.lag {
             println!(
                 "\nlag of {clicks} clicks at {per_second:.0}/s: \

@@ -202,7 +202,18 @@ fn top_with_visitors(query: &AnalyticsQuery) -> Option<Dimension> {
     let is_top = query.ordered_by() == [by_clicks] && query.metrics.contains(&Metric::Clicks);
     // What is asked for by its values already is as short as it gets.
     let is_open = query.filter.is_none();
-    (needs_visitors && is_top && is_open && query.limit <= MAX_TOP).then_some(*dimension)
+    let has_many = !matches!(
+        dimension,
+        Dimension::Device
+            | Dimension::Browser
+            | Dimension::Os
+            | Dimension::Continent
+            | Dimension::Trigger
+            | Dimension::Bot
+            | Dimension::BotReason
+    );
+    let is_worth_it = is_open && has_many && query.limit <= MAX_TOP;
+    (needs_visitors && is_top && is_worth_it).then_some(*dimension)
 }
 
 /// The condition that a dimension has one of these values; nothing for time.
