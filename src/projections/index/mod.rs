@@ -5,7 +5,7 @@
 //!                         applied just now    has changed since
 //! ```
 //!
-//! - The **base** is the index at an offset: an immutable [`table`]. The **overlay** holds what
+//! - The **base** is the index at an offset: an immutable `table`. The **overlay** holds what
 //!   has changed since, and stays small: once the log has gone on far enough, the [`Keeper`]
 //!   makes a new base of the old one and of the log's rest while the service runs, and begins a
 //!   fresh overlay over it. The **front** holds in memory what the keeper has not brought into the
