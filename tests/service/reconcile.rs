@@ -119,6 +119,23 @@ fn a_difference_at_the_start_is_mended() {
     assert!(verify(&again.data, &options).0);
 }
 
+/// What another version has made is replaced, and filled from the log.
+#[test]
+fn tables_of_another_version_are_made_anew() {
+    let clickhouse = ClickHouseServer::start();
+    let options = clickhouse.serve(Options::new());
+    let server = options.start();
+    server.await_analytics();
+    let link = clicked(&server, 12);
+    assert!(server.stop().success());
+    clickhouse.sql("ALTER TABLE schema_migrations UPDATE sha256 = 'before' WHERE name = '0002_clicks.sql' SETTINGS mutations_sync = 1");
+    let again = options.start();
+    again.await_clicks(&link, 12);
+    assert!(verify(&again.data, &options).0);
+    let tables = clickhouse.sql("SHOW TABLES LIKE 'clicks%'");
+    assert!(tables.lines().all(|table| table.ends_with("_g2")), "{tables}");
+}
+
 #[test]
 fn without_a_service_the_command_looks_by_itself() {
     let server = Options::new().start();

@@ -74,7 +74,7 @@ pub enum ProjectionError {
     Foreign(String),
     /// A migration is not what was applied.
     #[error(
-        "schema file {0} differs from what was applied to this database, which belongs to another version of slugline; all of it comes again from the log once it is dropped (the embedded one: once `clickhouse` is removed from the data folder)"
+        "schema file {0} differs from what was applied to this database, which belongs to another version of slugline; it can't be made anew, because the log has dropped clicks"
     )]
     ChangedMigration(String),
 }

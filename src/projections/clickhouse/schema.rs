@@ -29,8 +29,10 @@ macro_rules! migrations {
     };
 }
 
-/// In the order in which they are applied. A file that was released is never edited: what comes
-/// later goes into the next number.
+/// In the order in which they are applied. A file of the whole database that was released is never
+/// edited: what comes later goes into the next number. Where one of a generation is, the tables
+/// are made anew from the log, which takes a while and needs all of it: for a small change another
+/// number is better.
 const MIGRATIONS: &[Migration] = migrations![
     "0001_origin.sql",
     "0002_clicks.sql",
@@ -99,8 +101,17 @@ pub struct Prepared {
 }
 
 /// Makes the database if need be, applies the migrations that it lacks, and checks that it is
-/// this log's own.
-pub async fn prepare(target: &Target, log_id: [u8; 16]) -> Result<Prepared, ProjectionError> {
+/// this log's own. Tables of another version are made anew, to be filled from the log, if that
+/// `is_log_whole`.
+///
+/// # Errors
+/// [`ProjectionError::ChangedMigration`] where they can't be, because the log has dropped clicks;
+/// [`ProjectionError::Foreign`] where the database is another log's.
+pub async fn prepare(
+    target: &Target,
+    log_id: [u8; 16],
+    is_log_whole: bool,
+) -> Result<Prepared, ProjectionError> {
     let outside = target.client_without_database();
     outside
         .query("CREATE DATABASE IF NOT EXISTS {database:Identifier}")
@@ -119,10 +130,40 @@ pub async fn prepare(target: &Target, log_id: [u8; 16]) -> Result<Prepared, Proj
     let of_database = |migration: &Migration| !migration.is_of_generation();
     apply_missing(&client, Generation::FIRST, of_database).await?;
     let instance = claim(&client, target, log_id).await?;
-    let generation = Generation::in_use(&client).await?;
+    let mut generation = Generation::in_use(&client).await?;
+    if let Some(changed) = changed_file(&client, generation).await? {
+        if !is_log_whole {
+            return Err(ProjectionError::ChangedMigration(changed.to_owned()));
+        }
+        tracing::warn!(
+            changed,
+            "the tables are another version's: they are made anew from the log"
+        );
+        generation = generation.next();
+        make_tables_anew(&client, generation).await?;
+        generation.use_from_now(&client).await?;
+    }
     generation.drop_others(&client).await?;
     make_tables(&client, generation).await?;
     Ok(Prepared { instance, generation })
+}
+
+/// A file of which the tables of a generation were made when it was another one.
+async fn changed_file(
+    client: &Client,
+    generation: Generation,
+) -> Result<Option<&'static str>, ProjectionError> {
+    let applied = applied(client).await?;
+    let is_changed = |migration: &&Migration| {
+        let (name, sha256) = (migration.noted(generation), migration.sha256());
+        applied.iter().any(|before| before.name == name && before.sha256 != sha256)
+    };
+    let of_generation = MIGRATIONS.iter().filter(|migration| migration.is_of_generation());
+    Ok(of_generation.into_iter().find(is_changed).map(|migration| migration.name))
+}
+
+async fn applied(client: &Client) -> Result<Vec<Applied>, ProjectionError> {
+    Ok(client.query("SELECT name, sha256 FROM schema_migrations").fetch_all().await?)
 }
 
 /// Makes the tables of a generation, or brings them up to date.
@@ -151,8 +192,7 @@ async fn apply_missing(
     generation: Generation,
     which: impl Fn(&Migration) -> bool,
 ) -> Result<(), ProjectionError> {
-    let applied: Vec<Applied> =
-        client.query("SELECT name, sha256 FROM schema_migrations").fetch_all().await?;
+    let applied = applied(client).await?;
     for migration in MIGRATIONS.iter().filter(|migration| which(migration)) {
         let (name, sha256) = (migration.noted(generation), migration.sha256());
         if let Some(before) = applied.iter().find(|row| row.name == name) {
@@ -244,8 +284,10 @@ mod tests {
     fn released_files_are_not_edited() {
         for (name, sha256) in [
             ("0001_origin.sql", "caf536bfc2c14b68775322f85e11a2a13934f08bdf468723c39421a4b48984fd"),
-            ("0002_clicks.sql", "7c194a4b110fec70e557418ea468710c0b859ceb0646f81ab5aaca1af61cb134"),
-            ("0003_agents.sql", "67f3e77404b17d94a7c050a54236675180080467043c3d349f5585f1aa2df442"),
+            (
+                "0004_generations.sql",
+                "d4e5accf0c116e16a278de173ee820945118cd9917b203272914b7e6637c7d66",
+            ),
         ] {
             let migration = MIGRATIONS.iter().find(|migration| migration.name == name);
             assert_eq!(migration.map(Migration::sha256).as_deref(), Some(sha256), "{name}");

@@ -41,7 +41,7 @@ impl Session {
         plan_file: PlanFile,
         status: Arc<Status>,
     ) -> Result<Self, ProjectionError> {
-        let prepared = schema::prepare(target, log.id()).await?;
+        let prepared = schema::prepare(target, log.id(), log.first() <= 1).await?;
         let (instance, generation) = (prepared.instance, prepared.generation);
         let client = target.client();
         // Batches are sent in order and each arrives whole, so the last row tells how far the
