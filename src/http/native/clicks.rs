@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::analytics::asked::Asked;
+use super::analytics::asked::{Asked, Asking};
 use super::analytics::scope::Resolver;
 use super::analytics::{AsOfView, as_of};
 use crate::http::Services;
@@ -48,12 +48,9 @@ pub struct ClickListMeta {
 #[utoipa::path(
     get, path = "/clicks", tag = "analytics",
     params(
-        ("period" = Option<String>, Query, description = "24h, 7d, mtd, last_month, …, or start and end; all of the time when absent"),
-        ("link" = Option<String>, Query, description = "Only of these links, by id or slug, separated by commas; so for each other dimension of /analytics/query"),
-        ("bots" = Option<String>, Query, description = "exclude, include or only; exclude when absent"),
+        Asking,
         ("limit" = Option<u16>, Query, description = "How many: 1 to 1000; 100 when absent"),
         ("cursor" = Option<u64>, Query, description = "meta.next_cursor of the page before"),
-        ("min_offset" = Option<u64>, Query, description = "Wait until this offset is counted: up to 10 s, then 504"),
     ),
     responses((status = 200, body = ClickList), (status = 400, body = ProblemBody, content_type = "application/problem+json"), (status = 503, body = ProblemBody, content_type = "application/problem+json"))
 )]
@@ -84,12 +81,9 @@ pub async fn list(
     get, path = "/analytics/export", tag = "analytics",
     params(
         ("format" = String, Query, description = "csv, ndjson, parquet or arrow"),
-        ("period" = Option<String>, Query, description = "24h, 7d, mtd, last_month, …, or start and end; all of the time when absent"),
-        ("link" = Option<String>, Query, description = "Only of these links, by id or slug, separated by commas; so for each other dimension of /analytics/query"),
-        ("bots" = Option<String>, Query, description = "exclude, include or only; exclude when absent"),
+        Asking,
         ("after" = Option<u64>, Query, description = "Go on after the click with this offset: the last one of a file that broke off"),
         ("through" = Option<u64>, Query, description = "Only clicks up to this offset: that file's As-Of-Offset"),
-        ("min_offset" = Option<u64>, Query, description = "Wait until this offset is counted: up to 10 s, then 504"),
     ),
     responses((status = 200, description = "The file; the header `As-Of-Offset` tells up to which offset it has all clicks"), (status = 400, body = ProblemBody, content_type = "application/problem+json"), (status = 503, body = ProblemBody, content_type = "application/problem+json"))
 )]

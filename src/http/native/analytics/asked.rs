@@ -17,6 +17,82 @@ const MAX_UNITS: u64 = 365;
 const MAX_SIZE: u64 = 1_000;
 const DEFAULT_SIZE: u32 = 10;
 
+/// What the parameters are, for the API's description.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "`Asked::take` reads them by name")]
+pub struct Asking {
+    /// Of when: 24h, 7d, 4w, 12mo, today, mtd, `last_month`, all, …
+    period: Option<String>,
+    /// In place of `period`: from this day or moment.
+    start: Option<String>,
+    /// To the end of this day, or up to this moment.
+    end: Option<String>,
+    /// In place of `period`: so many days, today included; 1 to 365.
+    days: Option<u16>,
+    /// In place of `period`: minute, hour, day, week, month, quarter or year, beside `units`. Over
+    /// time it is the buckets' length too.
+    unit: Option<String>,
+    /// How many units, the current one included: 1 to 365.
+    units: Option<u16>,
+    /// In which days begin: a name of the IANA database; UTC when absent.
+    timezone: Option<String>,
+    /// How many rows of a breakdown: 1 to 1000; 10 when absent.
+    size: Option<u16>,
+    /// exclude, include or only; exclude when absent.
+    bots: Option<String>,
+    /// Which clicks of a visitor on a link count as one: none, visitor or 1h; none when absent.
+    dedupe: Option<String>,
+    /// Wait until this offset is counted: up to 10 s, then 504.
+    min_offset: Option<u64>,
+    /// Only clicks on these links, by id or slug; several values are separated by commas, here and below.
+    link: Option<String>,
+    /// Only on these domains.
+    domain: Option<String>,
+    /// Only those that were led there.
+    destination: Option<String>,
+    /// Only of these versions of the link.
+    link_version: Option<String>,
+    /// Only from there: AF, AN, AS, EU, NA, OC, SA.
+    continent: Option<String>,
+    /// Only from there: ISO 3166-1 alpha-2.
+    country: Option<String>,
+    /// Only from there.
+    region: Option<String>,
+    /// Only from there.
+    city: Option<String>,
+    /// Only from such: desktop, mobile, tablet, bot, other.
+    device: Option<String>,
+    /// Only with these.
+    browser: Option<String>,
+    /// Only with these.
+    browser_version: Option<String>,
+    /// Only with these.
+    os: Option<String>,
+    /// Only with these.
+    os_version: Option<String>,
+    /// Only bots found out so: pattern, woothee, prefetch, head, `no_agent`.
+    bot_reason: Option<String>,
+    /// Only from these hosts.
+    referrer: Option<String>,
+    /// Only from these pages.
+    referrer_url: Option<String>,
+    /// Only of these languages: the first subtag.
+    language: Option<String>,
+    /// Only of these.
+    utm_source: Option<String>,
+    /// Only of these.
+    utm_medium: Option<String>,
+    /// Only of these.
+    utm_campaign: Option<String>,
+    /// Only of these.
+    utm_content: Option<String>,
+    /// Only of these.
+    utm_term: Option<String>,
+    /// link or qr.
+    trigger: Option<String>,
+}
+
 /// The parameters, read.
 pub struct Asked {
     /// How long a bucket of time is, and how many there are, where it is said.

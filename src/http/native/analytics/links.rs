@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use utoipa::ToSchema;
 
-use super::asked::Asked;
+use super::asked::{Asked, Asking};
 use super::scope::Resolver;
 use super::{Counted, as_of};
 use crate::domain::country;
@@ -70,18 +70,12 @@ impl Serialize for ShareView {
     }
 }
 
-/// Clicks over time.
+/// Clicks over time: the last seven days unless it is said.
 #[utoipa::path(
     get, path = "/links/{link}/clicks", tag = "analytics",
     params(
         ("link" = String, Path, description = "The link's id or slug"),
-        ("unit" = Option<String>, Query, description = "minute, hour, day, week, month, quarter or year; day when absent"),
-        ("units" = Option<u16>, Query, description = "How many, now included: 1 to 365; 7 when absent"),
-        ("timezone" = Option<String>, Query, description = "In which days begin: an IANA name; UTC when absent"),
-        ("country" = Option<String>, Query, description = "Only clicks from there; so for each other dimension of /analytics/query, several values separated by commas"),
-        ("bots" = Option<String>, Query, description = "exclude, include or only; exclude when absent"),
-        ("dedupe" = Option<String>, Query, description = "none, visitor or 1h; none when absent"),
-        ("min_offset" = Option<u64>, Query, description = "Wait until this offset is counted: up to 10 s, then 504"),
+        Asking,
     ),
     responses((status = 200, body = Counted<ClicksView>), (status = 503, body = ProblemBody, content_type = "application/problem+json"), (status = 504, description = "`min_offset` was not counted in time", body = ProblemBody, content_type = "application/problem+json"))
 )]
@@ -118,18 +112,12 @@ pub fn bucket(row: &Row, unit: Granularity, asked: &Asked) -> Option<BucketView>
     }
 }
 
-/// All clicks of a span of time.
+/// All clicks of a span of time: of this month unless it is said.
 #[utoipa::path(
     get, path = "/links/{link}/clicks/summary", tag = "analytics",
     params(
         ("link" = String, Path, description = "The link's id or slug"),
-        ("unit" = Option<String>, Query, description = "minute, hour, day, week, month, quarter or year; month when absent"),
-        ("units" = Option<u16>, Query, description = "How many, now included: 1 to 365; 1 when absent"),
-        ("timezone" = Option<String>, Query, description = "In which days begin: an IANA name; UTC when absent"),
-        ("country" = Option<String>, Query, description = "Only clicks from there; so for each other dimension of /analytics/query, several values separated by commas"),
-        ("bots" = Option<String>, Query, description = "exclude, include or only; exclude when absent"),
-        ("dedupe" = Option<String>, Query, description = "none, visitor or 1h; none when absent"),
-        ("min_offset" = Option<u64>, Query, description = "Wait until this offset is counted: up to 10 s, then 504"),
+        Asking,
     ),
     responses((status = 200, body = Counted<SummaryView>), (status = 503, body = ProblemBody, content_type = "application/problem+json"), (status = 504, description = "`min_offset` was not counted in time", body = ProblemBody, content_type = "application/problem+json"))
 )]
@@ -167,15 +155,7 @@ macro_rules! breakdowns {
             get, path = $path, tag = "analytics",
             params(
                 ("link" = String, Path, description = "The link's id or slug"),
-                ("unit" = Option<String>, Query, description = "minute, hour, day, week, month, quarter or year; all of the time when absent with units"),
-                ("units" = Option<u16>, Query, description = "How many, now included: 1 to 365"),
-                ("period" = Option<String>, Query, description = "In other words: 24h, 7d, mtd, last_month, …, or with start and end"),
-                ("timezone" = Option<String>, Query, description = "In which days begin: an IANA name; UTC when absent"),
-                ("size" = Option<u16>, Query, description = "How many rows: 1 to 1000; 10 when absent"),
-                ("device" = Option<String>, Query, description = "Only clicks from such; so for each other dimension of /analytics/query, several values separated by commas"),
-                ("bots" = Option<String>, Query, description = "exclude, include or only; exclude when absent"),
-                ("dedupe" = Option<String>, Query, description = "none, visitor or 1h; none when absent"),
-                ("min_offset" = Option<u64>, Query, description = "Wait until this offset is counted: up to 10 s, then 504"),
+                Asking,
             ),
             responses((status = 200, body = Counted<BreakdownView>), (status = 503, body = ProblemBody, content_type = "application/problem+json"), (status = 504, description = "`min_offset` was not counted in time", body = ProblemBody, content_type = "application/problem+json"))
         )]
@@ -202,14 +182,13 @@ breakdowns! {
     languages, "/links/{link}/languages", "Clicks by the visitor's first language.", Language;
 }
 
-/// Clicks by one of the UTM parameters.
+/// Clicks by one of the UTM parameters: of all of the time unless it is said.
 #[utoipa::path(
     get, path = "/links/{link}/utm/{which}", tag = "analytics",
     params(
         ("link" = String, Path, description = "The link's id or slug"),
         ("which" = String, Path, description = "source, medium, campaign, content or term"),
-        ("period" = Option<String>, Query, description = "24h, 7d, mtd, last_month, …; and all the parameters of the other breakdowns"),
-        ("size" = Option<u16>, Query, description = "How many rows: 1 to 1000; 10 when absent"),
+        Asking,
     ),
     responses((status = 200, body = Counted<BreakdownView>), (status = 404, body = ProblemBody, content_type = "application/problem+json"), (status = 503, body = ProblemBody, content_type = "application/problem+json"))
 )]

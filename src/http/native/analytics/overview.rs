@@ -5,7 +5,7 @@ use axum::extract::State;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::asked::{Asked, days_of};
+use super::asked::{Asked, Asking, days_of};
 use super::links::{BucketView, ShareView, bucket, share};
 use super::scope::Resolver;
 use super::{Counted, as_of};
@@ -63,19 +63,11 @@ pub struct LinkOverviewView {
     referrers: Vec<ShareView>,
 }
 
-/// The workspace at a glance.
+/// The workspace at a glance: the last seven days unless it is said.
 #[utoipa::path(
     get, path = "/analytics", tag = "analytics",
     params(
-        ("days" = Option<u16>, Query, description = "How many days, today included: 1 to 365; 7 when absent"),
-        ("period" = Option<String>, Query, description = "In other words: 7d, 30d, 90d, mtd, last_month, …"),
-        ("start" = Option<String>, Query, description = "Or from this day or moment"),
-        ("end" = Option<String>, Query, description = "to the end of this day, or up to this moment"),
-        ("timezone" = Option<String>, Query, description = "In which days begin: an IANA name; UTC when absent"),
-        ("country" = Option<String>, Query, description = "Only clicks from there; so for each other dimension of /analytics/query, several values separated by commas"),
-        ("bots" = Option<String>, Query, description = "exclude, include or only; exclude when absent"),
-        ("dedupe" = Option<String>, Query, description = "none, visitor or 1h; none when absent"),
-        ("min_offset" = Option<u64>, Query, description = "Wait until this offset is counted: up to 10 s, then 504"),
+        Asking,
     ),
     responses((status = 200, body = Counted<OverviewView>), (status = 503, body = ProblemBody, content_type = "application/problem+json"), (status = 504, description = "`min_offset` was not counted in time", body = ProblemBody, content_type = "application/problem+json"))
 )]
@@ -125,17 +117,12 @@ pub async fn overview(
     Ok(Counted::new(data, as_of))
 }
 
-/// One link at a glance.
+/// One link at a glance: the last seven days unless it is said.
 #[utoipa::path(
     get, path = "/analytics/links/{link}", tag = "analytics",
     params(
         ("link" = String, Path, description = "The link's id or slug"),
-        ("period" = Option<String>, Query, description = "7d, 30d, 90d, mtd, last_month, …, or with start and end, or days; 7d when absent"),
-        ("timezone" = Option<String>, Query, description = "In which days begin: an IANA name; UTC when absent"),
-        ("size" = Option<u16>, Query, description = "How many rows of each: 1 to 1000; 10 when absent"),
-        ("bots" = Option<String>, Query, description = "exclude, include or only; exclude when absent"),
-        ("dedupe" = Option<String>, Query, description = "none, visitor or 1h; none when absent"),
-        ("min_offset" = Option<u64>, Query, description = "Wait until this offset is counted: up to 10 s, then 504"),
+        Asking,
     ),
     responses((status = 200, body = Counted<LinkOverviewView>), (status = 404, body = ProblemBody, content_type = "application/problem+json"), (status = 503, body = ProblemBody, content_type = "application/problem+json"))
 )]
