@@ -27,6 +27,7 @@ use crate::http::redirect::Redirector;
 use crate::http::server::{self, Front};
 use crate::http::{Services, Site};
 use crate::log::{DataLock, DiskStorage, Log, LogOptions};
+use crate::projections::Forgetter;
 use crate::projections::index::{Index, Keeper, Rebuilder};
 use crate::queries::analytics::Analytics;
 use crate::queries::links::Links;
@@ -67,6 +68,7 @@ struct House {
     syncer: Syncer,
     commands: Commands,
     dispatcher: JoinHandle<()>,
+    forgetter: Forgetter,
     analytics: AnalyticsSide,
     keeper: Keeper,
     metrics: PrometheusHandle,
@@ -99,7 +101,8 @@ impl House {
             Commands::start(Arc::clone(&mutations), Arc::clone(&index), policy)?;
         let keeper = Keeper::start(Arc::clone(&index), Arc::clone(&mutations))?;
 
-        let analytics = AnalyticsSide::open(settings, &clicks, engine)?;
+        let forgetter = Forgetter::start(Arc::clone(&mutations), Arc::clone(&clicks), data)?;
+        let analytics = AnalyticsSide::open(settings, &clicks, forgetter.forgotten(), engine)?;
         Ok(Self {
             mutations,
             clicks,
@@ -109,6 +112,7 @@ impl House {
             syncer,
             commands,
             dispatcher,
+            forgetter,
             analytics,
             keeper,
             metrics,
@@ -146,6 +150,7 @@ impl House {
         drop(self.commands);
         let _panicked = self.dispatcher.join();
         self.keeper.stop();
+        self.forgetter.stop();
         self.syncer.stop();
         if let Err(error) = self.index.flush() {
             tracing::warn!(%error, "the index could not be flushed; it will catch up from the log");

@@ -10,7 +10,7 @@ use crate::config::{ClickHouseChoice, Settings, Source};
 use crate::engine::{self, Engine, EngineConfig, EngineOptions, Package, Progress};
 use crate::log::Log;
 use crate::projections::clickhouse::{ClickHouse, Operator, Projector, Retention, Target};
-use crate::projections::stand_back;
+use crate::projections::{Forgotten, stand_back};
 
 /// How long the last clicks may take into ClickHouse at the end; what is left goes at the next
 /// start.
@@ -29,16 +29,18 @@ pub struct AnalyticsSide {
 }
 
 impl AnalyticsSide {
-    /// Follows the log with this engine, or with the ClickHouse that the settings name.
+    /// Follows the log with this engine, or with the ClickHouse that the settings name. `forgotten`
+    /// tells which deleted links the log has.
     pub fn open(
         settings: &Settings,
         clicks: &Arc<Log>,
+        forgotten: Forgotten,
         engine: Option<Engine>,
     ) -> anyhow::Result<Self> {
         let targets = targets(settings, engine.as_ref());
         let (stop, stopped) = watch::channel(false);
         let data = settings.data_dir.as_path();
-        let projector = Projector::new(Arc::clone(clicks), data, targets.receiver, stopped);
+        let projector = Projector::new(Arc::clone(clicks), data, forgotten, targets.receiver, stopped);
         let (clickhouse, operator) = (projector.clickhouse(), projector.operator());
         let retention = settings.clicks_retention.map(|age| projector.retention(age));
         let projector = spawn_projector(projector, retention, targets.forward)?;

@@ -16,7 +16,7 @@ use super::open_log;
 use super::service::Service;
 use crate::config::{ServeArgs, Settings};
 use crate::log::DataLock;
-use crate::projections::RebuildState;
+use crate::projections::{Forgotten, RebuildState};
 use crate::projections::clickhouse::{Extent, Operator};
 use crate::projections::index::Index;
 
@@ -85,18 +85,19 @@ pub fn verify(args: VerifyArgs, mut out: impl Write) -> anyhow::Result<()> {
 fn write_report(report: &Value, out: &mut impl Write) -> std::io::Result<()> {
     writeln!(
         out,
-        "{:<8} {:<30} {:>14} {:>14} {:>14}",
-        "month", "workspace", "log", "clickhouse", "rollups"
+        "{:<8} {:<30} {:>14} {:>14} {:>14} {:>14}",
+        "month", "workspace", "log", "clickhouse", "removed", "rollups"
     )?;
     for row in report["months"].as_array().into_iter().flatten() {
         let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
         writeln!(
             out,
-            "{:<8} {:<30} {:>14} {:>14} {:>14}  {}",
+            "{:<8} {:<30} {:>14} {:>14} {:>14} {:>14}  {}",
             text("month"),
             text("workspace"),
             row["log"],
             row["clickhouse"],
+            row["removed"],
             row["rollups"],
             row["difference"].as_str().unwrap_or("equal")
         )?;
@@ -195,7 +196,7 @@ fn offline<T>(
     let _lock = DataLock::acquire(&settings.data_dir)?;
     let engine = start_engine(settings)?;
     let clicks = Arc::new(open_log(&folder)?);
-    let side = AnalyticsSide::open(settings, &clicks, engine)?;
+    let side = AnalyticsSide::open(settings, &clicks, Forgotten::nothing(), engine)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let bar = progress_bar();
     let is_complete =

@@ -1,4 +1,5 @@
-//! What the click log holds: clicks, and each distinct user agent.
+//! What the click log holds: clicks, each distinct user agent, and what [amends](super::amendment)
+//! them.
 //!
 //! The messages are protobuf (by derive, without a compiler): fields are numbered for ever, a
 //! reader skips numbers it doesn't know, and the encodings of two parts of one message,
@@ -19,6 +20,10 @@ pub mod kind {
     pub const CLICK: u16 = 100;
     /// An [`super::AgentSeen`].
     pub const AGENT_SEEN: u16 = 101;
+    /// A [`LinkForgotten`](super::super::amendment::LinkForgotten).
+    pub const LINK_FORGOTTEN: u16 = 102;
+    /// An [`AgentReclassified`](super::super::amendment::AgentReclassified).
+    pub const AGENT_RECLASSIFIED: u16 = 103;
 }
 
 /// An interpreted visit of a link. Never the visitor's address.

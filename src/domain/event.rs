@@ -67,6 +67,9 @@ pub enum Event {
 }
 
 impl Event {
+    /// The record kind of a [`LinkDeleted`].
+    pub const LINK_DELETED: u16 = 22;
+
     /// The record kind, which lets a reader skip without decoding.
     pub const fn kind(&self) -> u16 {
         match self {
@@ -75,7 +78,7 @@ impl Event {
             Self::TokenRevoked(_) => 12,
             Self::LinkCreated(_) => 20,
             Self::LinkChanged(_) => 21,
-            Self::LinkDeleted(_) => 22,
+            Self::LinkDeleted(_) => Self::LINK_DELETED,
         }
     }
 

@@ -5,6 +5,9 @@
 //! | [`index`] | mutations, in step with the writer | links, slugs, tokens, in a sorted file and sled | redirects go on from memory; it is repaired from the log, at the start or while serving |
 //! | [`clickhouse`] | clicks, at its own pace | clicks and user agents, in ClickHouse | analytics say so; the log is the queue |
 //!
+//! The forgetter stands between the two logs: it has the log of clicks say which links were deleted,
+//! so that the analytics follow one log alone.
+//!
 //! # What is exact
 //!
 //! - **Once.** Each click that the log holds durably comes to ClickHouse, and once: in the table of
@@ -23,9 +26,11 @@
 //!   before.
 
 pub mod clickhouse;
+mod forgetter;
 pub mod index;
 mod progress;
 
+pub use forgetter::{Forgetter, Forgotten};
 pub use progress::{RebuildProgress, RebuildState};
 
 /// As the engine's own.

@@ -40,7 +40,11 @@ pub struct Cut {
     /// nothing is known of any time. The reader has to [make sure](
     /// crate::projections::clickhouse::Status::is_sealed) of it afterwards.
     pub sealed_ms: u64,
+    /// Clicks of deleted links are being removed: what is left of them is to be left out, and rollups
+    /// that don't tell links apart are not to be read.
+    pub is_removing: bool,
 }
+
 /// The rows of the answer: the dimensions' values, then the counts. `starts` are those of the
 /// buckets of time.
 pub fn analytics(query: &AnalyticsQuery, starts: &[i64], cut: Cut) -> Statement {
@@ -185,7 +189,7 @@ fn ordering(query: &AnalyticsQuery, order: Order) -> Option<String> {
 pub fn first_click(query: &AnalyticsQuery, cut: Cut) -> Statement {
     let mut statement = Statement::new(Vec::new(), "clicks");
     let bots = bots_condition(query);
-    let clicks = statement.clicks_of(query, query.period, cut.through);
+    let clicks = statement.clicks_of(query, query.period, cut);
     statement.sql = format!("SELECT toUnixTimestamp64Milli(min(ts)) {clicks}{bots}");
     statement
 }

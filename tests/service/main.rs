@@ -9,6 +9,7 @@ mod bad_input;
 mod bad_requests;
 mod clicks;
 mod corpora;
+mod deletion;
 mod durability;
 mod exports;
 mod freshness;

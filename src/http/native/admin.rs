@@ -39,6 +39,8 @@ pub struct ComparedView {
     log: u64,
     /// Rows in ClickHouse.
     clickhouse: u64,
+    /// What was removed there, because its links were deleted.
+    removed: u64,
     /// Their sum in ClickHouse's rollups; of several that differ, one that is wrong.
     rollups: u64,
     /// What differs; null when nothing does.
@@ -63,6 +65,7 @@ impl From<&Compared> for ComparedView {
             workspace: WorkspaceId::new(workspace).to_string(),
             log: compared.logged.clicks,
             clickhouse: compared.stored.clicks,
+            removed: compared.removed.clicks,
             rollups: compared.sum(),
             difference: compared.difference(),
         }

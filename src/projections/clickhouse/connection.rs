@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::generation::Generation;
 use super::status::{AsOf, Status};
 use crate::log::Log;
+use crate::projections::Forgotten;
 
 /// A ClickHouse to talk to over HTTP.
 #[derive(Clone, PartialEq, Eq)]
@@ -68,6 +69,7 @@ pub struct ClickHouse {
     pub(super) reading: watch::Receiver<Option<Reading>>,
     pub(super) status: Arc<Status>,
     pub(super) log: Arc<Log>,
+    pub(super) forgotten: Forgotten,
 }
 
 impl ClickHouse {
@@ -89,6 +91,12 @@ impl ClickHouse {
     /// Waits until an offset is projected; `false` when that takes longer than `limit`.
     pub async fn reached(&self, offset: u64, limit: Duration) -> bool {
         self.status.reached(offset, limit).await
+    }
+
+    /// Waits until the click log has each link that was deleted by the change at an offset or
+    /// before; returns an offset by which it has. `None` when that takes longer than `limit`.
+    pub async fn forgotten_by(&self, change: u64, limit: Duration) -> Option<u64> {
+        self.forgotten.by(change, limit).await
     }
 
     /// How far the projection is.

@@ -13,7 +13,7 @@ use super::ProjectionError;
 pub const SUFFIX_MARK: &str = "/*generation*/";
 
 /// What each generation has, dependants first: the order in which they are dropped.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 12] = [
     "clicks_hourly_feed",
     "clicks_daily_links_feed",
     "clicks_daily_values_feed",
@@ -22,6 +22,10 @@ const NAMES: [&str; 8] = [
     "clicks_daily_values",
     "clicks",
     "agents",
+    "forgotten",
+    "removed",
+    "reclassified",
+    "amended",
 ];
 
 /// One build of the tables.
@@ -71,6 +75,36 @@ impl Generation {
     /// The table of clicks by a dimension's value and day.
     pub fn clicks_daily_values(self) -> String {
         format!("clicks_daily_values{}", self.suffix())
+    }
+
+    /// What feeds the table of clicks by hour.
+    pub fn clicks_hourly_feed(self) -> String {
+        format!("clicks_hourly_feed{}", self.suffix())
+    }
+
+    /// What feeds the table of clicks by a dimension's value and day.
+    pub fn clicks_daily_values_feed(self) -> String {
+        format!("clicks_daily_values_feed{}", self.suffix())
+    }
+
+    /// The table of links that were deleted.
+    pub fn forgotten(self) -> String {
+        format!("forgotten{}", self.suffix())
+    }
+
+    /// The table of what the removal of their clicks took away.
+    pub fn removed(self) -> String {
+        format!("removed{}", self.suffix())
+    }
+
+    /// The table of user agents that are taken for something else by now.
+    pub fn reclassified(self) -> String {
+        format!("reclassified{}", self.suffix())
+    }
+
+    /// The table that says which amendments are carried out.
+    pub fn amended(self) -> String {
+        format!("amended{}", self.suffix())
     }
 
     /// The table of user agents.

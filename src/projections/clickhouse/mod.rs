@@ -11,16 +11,26 @@
 //! far the tables are, it does what operators ask: counts them for a [`Reconciliation`], or fills
 //! the next generation from the log's beginning and then puts it in the place of this one.
 //!
+//! **Amendments.** The log also tells what earlier clicks no longer count for: that a link was
+//! forgotten, or an agent reclassified. Such records go into tables of their own, and are carried
+//! out between batches: the one by a [`removal`], the other by a rebuild.
+//!
 //! ClickHouse may be the embedded engine or any server of version 24.8 or later: a [`Target`]
 //! says where it is at the moment, or that it isn't.
 
+mod batches;
 mod connection;
+mod copies;
+mod corrections;
 mod generation;
 mod operator;
+mod outstanding;
 mod plan;
 mod projector;
 mod rebuild;
 mod reconcile;
+mod removal;
+mod removing;
 mod retention;
 mod rows;
 mod schema;
@@ -30,9 +40,11 @@ mod tally;
 
 pub use connection::{ClickHouse, Reading, Target};
 pub use generation::Generation;
+pub(super) use plan::replace_file;
 pub use operator::{Operator, Refused};
 pub use projector::Projector;
 pub use reconcile::{Compared, Extent, Reconciliation};
+pub use removing::{Removing, Standing};
 pub use retention::Retention;
 pub use status::{AsOf, Reconciled, Status};
 pub use tally::Sums;

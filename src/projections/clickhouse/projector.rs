@@ -15,11 +15,12 @@ use super::operator::{Operator, Refused, Request};
 use super::plan::PlanFile;
 use super::rebuild::Rebuild;
 use super::reconcile::{Extent, Reconciliation, Stored, TallyFiles};
+use super::removal::Removal;
 use super::retention::Retention;
 use super::session::Session;
 use super::status::{Status, now_ms};
 use crate::log::Log;
-use crate::projections::{RebuildProgress, RebuildState};
+use crate::projections::{Forgotten, RebuildProgress, RebuildState};
 
 /// How often the log's end is looked at, and so how long the clicks of a quiet time gather.
 const POLL: Duration = Duration::from_millis(200);
@@ -33,6 +34,8 @@ const LAST_RETRY: Duration = Duration::from_secs(5);
 /// How long the tables that a rebuild has replaced are kept, for the questions that were put to
 /// them before: longer than any question may take.
 const RETIRED_KEPT: Duration = Duration::from_secs(60);
+/// How long it takes until an amendment that failed is tried again.
+const AMEND_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// How many requests of operators may wait.
 const REQUESTS: usize = 8;
 
@@ -45,6 +48,7 @@ pub struct Projector {
     rebuild_progress: RebuildProgress,
     targets: watch::Receiver<Option<Target>>,
     reading: watch::Sender<Option<Reading>>,
+    forgotten: Forgotten,
     requests: mpsc::Receiver<Request>,
     requesting: mpsc::Sender<Request>,
     stop: watch::Receiver<bool>,
@@ -56,6 +60,9 @@ pub struct Projector {
 struct Following {
     session: Session,
     rebuild: Option<Rebuild>,
+    removal: Option<Removal>,
+    /// When the next removal may begin, and the next rebuild that nobody has asked for.
+    amend_after: Instant,
     /// Tables that are no longer in use, and when they go.
     retired: Option<(Generation, Instant)>,
     /// What the check after the start will find.
@@ -63,11 +70,13 @@ struct Following {
 }
 
 impl Projector {
-    /// Keeps what it has to remember in the folder `data`. `targets` says where ClickHouse is at
+    /// Keeps what it has to remember in the folder `data`. `forgotten` tells which deleted links the
+    /// log has; `targets` says where ClickHouse is at
     /// the moment; `stop` ends the run once the log is projected, or ClickHouse is away.
     pub fn new(
         log: Arc<Log>,
         data: &Path,
+        forgotten: Forgotten,
         targets: watch::Receiver<Option<Target>>,
         stop: watch::Receiver<bool>,
     ) -> Self {
@@ -80,6 +89,7 @@ impl Projector {
             rebuild_progress: RebuildProgress::default(),
             targets,
             reading: watch::Sender::new(None),
+            forgotten,
             requests,
             requesting,
             stop,
@@ -93,6 +103,7 @@ impl Projector {
             reading: self.reading.subscribe(),
             status: Arc::clone(&self.status),
             log: Arc::clone(&self.log),
+            forgotten: self.forgotten.clone(),
         }
     }
 
@@ -154,7 +165,14 @@ impl Projector {
         self.status.set_connected(true);
         self.show(&session);
         tracing::info!(?target, applied = session.applied(), "ClickHouse is up");
-        let mut following = Following { session, rebuild: None, retired: None, check: None };
+        let mut following = Following {
+            session,
+            rebuild: None,
+            removal: None,
+            amend_after: Instant::now(),
+            retired: None,
+            check: None,
+        };
         let followed = self.follow_on(target, &mut following).await;
         if following.rebuild.is_some() {
             let text = "ClickHouse went away; begin again once it is back".to_owned();
@@ -183,6 +201,7 @@ impl Projector {
                     if is_stopping {
                         return Ok(());
                     }
+                    self.amend(following).await?;
                 }
                 // What is left of what was there begins another batch.
                 let is_behind = following.session.applied() < synced;
@@ -193,8 +212,9 @@ impl Projector {
             }
             self.mend(following).await?;
             self.rebuild_on(following).await;
+            following.remove_on().await;
             self.drop_retired(following).await?;
-            if following.rebuild.is_none() {
+            if following.rebuild.is_none() && following.removal.is_none() {
                 tokio::select! {
                     () = tokio::time::sleep_until(due) => {}
                     _ = self.stop.changed() => due = Instant::now(),
@@ -216,9 +236,30 @@ impl Projector {
         self.reading.send_replace(Some(reading));
     }
 
+    /// Begins to carry out what amends earlier clicks.
+    async fn amend(&self, following: &mut Following) -> Result<(), ProjectionError> {
+        if Instant::now() < following.amend_after {
+            return Ok(());
+        }
+        if following.removal.is_none() {
+            let begun = following.session.begin_removal(now_ms()).await;
+            following.removal = following.or_later(begun).flatten();
+        }
+        if following.session.needs_rebuild() && following.rebuild.is_none() {
+            tracing::info!("user agents were reclassified: the analytics are made anew");
+            following.amend_after = Instant::now() + AMEND_AGAIN_AFTER;
+            let _under_way_already = self.begin_rebuild(following).await?;
+        }
+        Ok(())
+    }
+
     /// Compares ClickHouse with the log once after the start, when it has all of it.
     async fn check_once(&mut self, following: &mut Following) -> Result<(), ProjectionError> {
         if !self.is_checked {
+            // Where a removal was cut off, the rollups don't add up.
+            let begun = following.session.begin_removal(now_ms()).await;
+            following.removal = following.or_later(begun).flatten();
+            following.finish_removal().await;
             let (answer, check) = oneshot::channel();
             self.reconcile(&following.session, Extent::SinceLast, answer).await?;
             self.is_checked = true;
@@ -268,6 +309,8 @@ impl Projector {
     ) -> Result<(), ProjectionError> {
         match request {
             Request::Reconcile(extent, answer) => {
+                // The rollups of a removal under way don't add up.
+                following.finish_removal().await;
                 self.reconcile(&following.session, extent, answer).await
             }
             Request::Rebuild(answer) => {
@@ -321,6 +364,8 @@ impl Projector {
     async fn take_over(&self, following: &mut Following) -> Result<(), ProjectionError> {
         let Some(rebuild) = following.rebuild.take() else { return Ok(()) };
         let (mut session, took) = rebuild.finish();
+        // What is under way in the old tables is still to be done in the new ones.
+        following.removal = None;
         session.take_over(self.plan_file.clone()).await?;
         self.show(&session);
         following.retire_now().await?;
@@ -342,6 +387,31 @@ impl Projector {
 }
 
 impl Following {
+    /// Goes on with a removal, if one is under way.
+    async fn remove_on(&mut self) {
+        let Some(mut removal) = self.removal.take() else { return };
+        let stepped = self.session.remove_on(&mut removal).await;
+        if self.or_later(stepped) == Some(false) {
+            self.removal = Some(removal);
+        }
+    }
+
+    async fn finish_removal(&mut self) {
+        while self.removal.is_some() {
+            self.remove_on().await;
+        }
+    }
+
+    /// A removal that goes wrong is taken up later; clicks go on, unless ClickHouse is away.
+    fn or_later<T>(&mut self, result: Result<T, ProjectionError>) -> Option<T> {
+        result
+            .inspect_err(|error| {
+                tracing::error!(%error, "the clicks of deleted links could not be removed; no answer counts them");
+                self.amend_after = Instant::now() + AMEND_AGAIN_AFTER;
+            })
+            .ok()
+    }
+
     async fn retire_now(&mut self) -> Result<(), ProjectionError> {
         let Some((generation, _)) = self.retired.take() else { return Ok(()) };
         generation.drop_tables(self.session.client()).await

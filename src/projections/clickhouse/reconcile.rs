@@ -37,6 +37,8 @@ pub struct Compared {
     pub logged: Sums,
     /// As rows in ClickHouse.
     pub stored: Sums,
+    /// What was removed there, because its links were deleted.
+    pub removed: Sums,
     /// As added up in the rollups: the least of these sums, and the most.
     pub added_up: (u64, u64),
 }
@@ -50,14 +52,14 @@ impl Compared {
 
     /// What differs, if anything does.
     pub fn difference(&self) -> Option<String> {
-        let (logged, stored) = (self.logged, self.stored);
-        if logged.clicks > stored.clicks {
-            Some(format!("{} clicks are missing", logged.clicks - stored.clicks))
-        } else if logged.clicks < stored.clicks {
-            Some(format!("{} clicks are too many", stored.clicks - logged.clicks))
-        } else if logged != stored {
+        let (logged, known) = (self.logged, self.stored.and(self.removed));
+        if logged.clicks > known.clicks {
+            Some(format!("{} clicks are missing", logged.clicks - known.clicks))
+        } else if logged.clicks < known.clicks {
+            Some(format!("{} clicks are too many", known.clicks - logged.clicks))
+        } else if logged != known {
             Some("as many clicks, but not the same ones".to_owned())
-        } else if self.sum() != stored.clicks {
+        } else if self.sum() != self.stored.clicks {
             Some(format!("the clicks of a rollup add up to {}", self.sum()))
         } else {
             None
@@ -92,6 +94,7 @@ impl Reconciliation {
 #[derive(Debug, Default)]
 pub struct Stored {
     clicks: BTreeMap<Cell, Sums>,
+    removed: BTreeMap<Cell, Sums>,
     /// The least and the most of the sums.
     added_up: BTreeMap<Cell, (u64, u64)>,
 }
@@ -142,10 +145,18 @@ impl Stored {
             .param("links", generation.clicks_daily_links())
             .param("values", generation.clicks_daily_values());
         let mut stored = Self::default();
-        for row in clicks.fetch_all::<StoredClicks>().await? {
-            let StoredClicks { clicks, offsets, squares, .. } = row;
-            let sums = Sums { clicks, offsets, squares };
-            stored.clicks.insert((row.month, row.workspace_id), sums);
+        let removed = "SELECT toYYYYMM(day) AS month, workspace_id, sum(removed.clicks) AS clicks, \
+             sum(removed.offsets) AS offsets, sum(removed.squares) AS squares \
+             FROM {removed:Identifier} AS removed WHERE removed.clicks > 0 GROUP BY month, workspace_id";
+        let removed = client.query(removed).param("removed", generation.removed());
+        for (query, cells) in
+            [(clicks, &mut stored.clicks), (removed, &mut stored.removed)]
+        {
+            for row in query.fetch_all::<StoredClicks>().await? {
+                let StoredClicks { clicks, offsets, squares, .. } = row;
+                let sums = Sums { clicks, offsets, squares };
+                cells.insert((row.month, row.workspace_id), sums);
+            }
         }
         for row in added_up.fetch_all::<StoredSums>().await? {
             let least = if row.sums < SUMS { 0 } else { row.least };
@@ -156,7 +167,7 @@ impl Stored {
 
     fn compare(&self, logged: &Tally) -> Reconciliation {
         let mut cells: Vec<_> = logged.cells.keys().chain(self.clicks.keys()).collect();
-        cells.extend(self.added_up.keys());
+        cells.extend(self.added_up.keys().chain(self.removed.keys()));
         cells.sort_unstable();
         cells.dedup();
         let compared = cells.into_iter().map(|cell| Compared {
@@ -164,6 +175,7 @@ impl Stored {
             workspace: cell.1,
             logged: logged.cells.get(cell).copied().unwrap_or_default(),
             stored: self.clicks.get(cell).copied().unwrap_or_default(),
+            removed: self.removed.get(cell).copied().unwrap_or_default(),
             added_up: self.added_up.get(cell).copied().unwrap_or_default(),
         });
         Reconciliation { through: logged.through, compared: compared.collect() }
@@ -226,7 +238,8 @@ mod tests {
 
     fn compared(logged: Sums, stored: Sums, added_up: u64) -> Compared {
         let added_up = (added_up, added_up);
-        Compared { month: 202_611, workspace: Uuid::from_u128(1), logged, stored, added_up }
+        let (workspace, removed) = (Uuid::from_u128(1), Sums::default());
+        Compared { month: 202_611, workspace, logged, stored, removed, added_up }
     }
 
     #[test]
@@ -247,6 +260,18 @@ mod tests {
     }
 
     #[test]
+    fn what_was_removed_is_not_missing() {
+        let sums = |clicks, offsets, squares| Sums { clicks, offsets, squares };
+        let of = |stored, removed| {
+            let found = compared(sums(3, 6, 14), stored, stored.clicks);
+            Compared { removed, ..found }.difference()
+        };
+        assert_eq!(of(sums(1, 1, 1), sums(2, 5, 13)), None);
+        assert_eq!(of(Sums::default(), sums(3, 6, 14)), None);
+        assert!(of(sums(1, 1, 1), sums(2, 4, 10)).is_some());
+    }
+
+    #[test]
     fn what_only_one_side_has_is_compared_too() {
         let cell = |month| (month, Uuid::from_u128(1));
         let sums = Sums { clicks: 1, offsets: 1, squares: 1 };
@@ -254,6 +279,7 @@ mod tests {
         logged.cells.insert(cell(1), sums);
         let stored = Stored {
             clicks: BTreeMap::from([(cell(2), sums)]),
+            removed: BTreeMap::new(),
             added_up: BTreeMap::from([(cell(3), (1, 1))]),
         };
         let found = stored.compare(&logged);

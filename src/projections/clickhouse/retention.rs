@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::ProjectionError;
 use super::operator::{Operator, Refused};
 use super::reconcile::{Extent, TallyFiles};
-use super::rows::moment_of;
+use super::batches::moment_of;
 use super::status::{Status, now_ms};
 use crate::log::{Log, RecordBatch};
 use crate::projections::RebuildState;

@@ -1,7 +1,6 @@
 //! Records of the click log as rows of ClickHouse.
 //!
-//! A batch of records is read into one buffer, and the rows of clicks borrow their texts from
-//! there until they are serialised: on the way of a click nothing is allocated.
+//! A click's row borrows its texts from the record: on the way of a click nothing is allocated.
 
 use clickhouse::Row;
 use prost::Message;
@@ -9,16 +8,12 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::ProjectionError;
-use super::plan::Batch;
-use crate::domain::click::{AgentSeen, kind};
+use super::corrections::Corrections;
+use crate::domain::amendment::{AgentReclassified, LinkForgotten};
+use crate::domain::click::AgentSeen;
 use crate::domain::click_view::ClickView;
 use crate::domain::country::continent;
-use crate::domain::wire::uint64_of;
-use crate::log::{Reader, RecordBatch, RecordRef};
-
-/// How many records one batch holds at most. It bounds the memory of the projector (some 20 MB);
-/// one insert of this size is one block, and so atomic.
-pub const MAX_BATCH_RECORDS: usize = 65_536;
+use crate::log::RecordRef;
 
 /// A row of `clicks`.
 #[derive(Row, Serialize)]
@@ -27,21 +22,21 @@ pub struct ClickRow<'a> {
     workspace_id: Uuid,
     #[serde(with = "clickhouse::serde::uuid")]
     link_id: Uuid,
-    ts: i64,
-    log_offset: u64,
+    pub(super) ts: i64,
+    pub(super) log_offset: u64,
     link_version: u32,
     domain: &'a str,
     agent_id: u64,
     visitor_id: u64,
     country: &'a str,
     region: &'a str,
-    city: &'a str,
+    pub(super) city: &'a str,
     browser: &'a str,
     browser_version: &'a str,
     os: &'a str,
     os_version: &'a str,
-    device: &'static str,
-    bot: &'static str,
+    device: &'a str,
+    bot: &'a str,
     head: bool,
     prefetch: bool,
     referrer: &'a str,
@@ -69,18 +64,51 @@ pub struct AgentRow {
     device: &'static str,
     bot: &'static str,
     bot_pattern: String,
-    seen_at: i64,
+    pub(super) seen_at: i64,
+}
+
+/// A row of `forgotten`.
+#[derive(Row, Serialize)]
+pub struct ForgottenRow {
+    /// Where the log says so.
+    pub log_offset: u64,
+    /// Whose link it was.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub workspace_id: Uuid,
+    #[serde(with = "clickhouse::serde::uuid")]
+    link_id: Uuid,
+    at: i64,
+}
+
+/// A row of `reclassified`.
+#[derive(Row, Serialize)]
+pub struct ReclassifiedRow {
+    log_offset: u64,
+    agent_id: u64,
+    since: i64,
+    device: &'static str,
+    bot: &'static str,
+    at: i64,
 }
 
 impl<'a> ClickRow<'a> {
-    /// The row of a record of the kind [`kind::CLICK`].
-    fn decode(record: RecordRef<'a>) -> Result<Self, ProjectionError> {
+    /// The row of a click's record; `None` where its link's clicks were removed already.
+    pub fn decode(
+        record: RecordRef<'a>,
+        corrections: &'a Corrections,
+    ) -> Result<Option<Self>, ProjectionError> {
         let unreadable = || ProjectionError::Unreadable(record.offset);
         let click = ClickView::parse(record.payload).map_err(|_| unreadable())?;
         let id = |bytes| Uuid::from_slice(bytes).map_err(|_| unreadable());
-        Ok(Self {
-            workspace_id: id(click.workspace)?,
-            link_id: id(click.link)?,
+        let (workspace_id, link_id) = (id(click.workspace)?, id(click.link)?);
+        if corrections.is_removed(link_id) {
+            return Ok(None);
+        }
+        let class = (click.device().as_str(), click.bot().as_str());
+        let (device, bot) = corrections.class_of(&click, record.offset).unwrap_or(class);
+        Ok(Some(Self {
+            workspace_id,
+            link_id,
             ts: click.at_ms.cast_signed(),
             log_offset: record.offset,
             link_version: click.link_version,
@@ -94,8 +122,8 @@ impl<'a> ClickRow<'a> {
             browser_version: click.browser_version,
             os: click.os,
             os_version: click.os_version,
-            device: click.device().as_str(),
-            bot: click.bot().as_str(),
+            device,
+            bot,
             head: click.head,
             prefetch: click.prefetch,
             referrer: click.referrer,
@@ -109,13 +137,13 @@ impl<'a> ClickRow<'a> {
             utm_content: click.utm_content,
             utm_term: click.utm_term,
             qr: click.qr,
-        })
+        }))
     }
 }
 
 impl AgentRow {
-    /// The row of a record of the kind [`kind::AGENT_SEEN`].
-    fn decode(record: RecordRef<'_>) -> Result<Self, ProjectionError> {
+    /// The row of an agent's record.
+    pub fn decode(record: RecordRef<'_>) -> Result<Self, ProjectionError> {
         let agent = AgentSeen::decode(record.payload);
         let agent = agent.map_err(|_| ProjectionError::Unreadable(record.offset))?;
         Ok(Self {
@@ -133,147 +161,38 @@ impl AgentRow {
     }
 }
 
-/// The records of one batch, decoded as they are sent.
-#[derive(Default)]
-pub struct Records {
-    records: RecordBatch,
-    oldest_ms: u64,
-}
-
-impl Records {
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.records.len()
-    }
-
-    /// When the oldest of them was, in milliseconds since the Unix epoch.
-    pub const fn oldest_ms(&self) -> u64 {
-        self.oldest_ms
-    }
-
-    /// The rows of `clicks`.
-    pub fn clicks(&self) -> impl Iterator<Item = Result<ClickRow<'_>, ProjectionError>> {
-        self.of_kind(kind::CLICK).map(ClickRow::decode)
-    }
-
-    /// The rows of `agents`.
-    pub fn agents(&self) -> impl Iterator<Item = Result<AgentRow, ProjectionError>> {
-        self.of_kind(kind::AGENT_SEEN).map(AgentRow::decode)
-    }
-
-    fn of_kind(&self, kind: u16) -> impl Iterator<Item = RecordRef<'_>> {
-        self.records.iter().filter(move |record| record.kind == kind)
-    }
-}
-
-/// Cuts the log into batches: records are taken while they are of one month.
-pub struct Cutter {
-    reader: Reader,
-}
-
-impl Cutter {
-    pub fn new(reader: Reader) -> Self {
-        Self { reader }
-    }
-
-    /// The next batch, of records up to and with the offset `through`; `None` when there is none
-    /// yet. Its records replace those that `records` held.
-    ///
-    /// A new batch goes no further than the log is synced: what a power loss can take back must
-    /// not be in ClickHouse, because other clicks would get its offsets.
-    pub fn next_batch(
-        &mut self,
-        through: u64,
-        records: &mut Records,
-    ) -> Result<Option<Batch>, ProjectionError> {
-        records.records.clear();
-        let mut cut = Cut { through, batch: None, oldest_ms: u64::MAX };
-        self.reader.read_batch(&mut records.records, |record| cut.takes(record))?;
-        records.oldest_ms = cut.oldest_ms;
-        Ok(cut.batch.map(|(batch, _)| batch))
-    }
-}
-
-/// A batch that is being cut.
-struct Cut {
-    through: u64,
-    batch: Option<(Batch, Month)>,
-    oldest_ms: u64,
-}
-
-impl Cut {
-    /// Takes the log's next record, unless the batch ends before it.
-    fn takes(&mut self, record: &RecordRef<'_>) -> Result<bool, ProjectionError> {
-        let offset = record.offset;
-        if offset > self.through {
-            return Ok(false);
-        }
-        let at_ms = moment_of(record)?;
-        let Some((batch, month)) = &mut self.batch else {
-            let month = Month::of(at_ms).ok_or(ProjectionError::Unreadable(offset))?;
-            let batch = Batch { month: month.number, first: offset, last: offset };
-            self.batch = Some((batch, month));
-            self.oldest_ms = at_ms;
-            return Ok(true);
-        };
-        let is_full = offset - batch.first >= MAX_BATCH_RECORDS as u64;
-        if is_full || !month.contains(at_ms) {
-            return Ok(false);
-        }
-        batch.last = offset;
-        self.oldest_ms = self.oldest_ms.min(at_ms);
-        Ok(true)
-    }
-}
-
-/// When it was that a record tells of, in milliseconds since the Unix epoch. Its other fields
-/// are passed over.
-pub fn moment_of(record: &RecordRef<'_>) -> Result<u64, ProjectionError> {
-    let at_ms = match record.kind {
-        kind::CLICK => uint64_of(record.payload, 1).ok(),
-        kind::AGENT_SEEN => uint64_of(record.payload, 10).ok(),
-        _ => None,
-    };
-    at_ms.ok_or(ProjectionError::Unreadable(record.offset))
-}
-
-/// A month of UTC, as ClickHouse's `toYYYYMM` finds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Month {
-    /// `202611`
-    number: u32,
-    /// Its first millisecond.
-    from_ms: u64,
-    /// The first millisecond of the next one.
-    until_ms: u64,
-}
-
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
-
-impl Month {
-    /// The month of a moment; `None` when that is beyond the calendar.
-    fn of(at_ms: u64) -> Option<Self> {
-        let time = jiff::Timestamp::from_millisecond(i64::try_from(at_ms).ok()?).ok()?;
-        let date = time.to_zoned(jiff::tz::TimeZone::UTC).date();
-        let unsigned = |number: i8| u64::try_from(number).ok();
-        let from_ms = at_ms - at_ms % DAY_MS - (unsigned(date.day())? - 1) * DAY_MS;
-        Some(Self {
-            number: u32::try_from(date.year()).ok()? * 100 + u32::try_from(date.month()).ok()?,
-            from_ms,
-            until_ms: from_ms + unsigned(date.days_in_month())? * DAY_MS,
+impl ForgottenRow {
+    /// The row of a forgotten link's record.
+    pub fn decode(record: RecordRef<'_>) -> Result<Self, ProjectionError> {
+        let unreadable = || ProjectionError::Unreadable(record.offset);
+        let forgotten = LinkForgotten::decode(record.payload).map_err(|_| unreadable())?;
+        let id = |bytes: &[u8]| Uuid::from_slice(bytes).map_err(|_| unreadable());
+        Ok(Self {
+            log_offset: record.offset,
+            workspace_id: id(&forgotten.workspace)?,
+            link_id: id(&forgotten.link)?,
+            at: forgotten.at_ms.cast_signed(),
         })
     }
 
-    const fn contains(self, at_ms: u64) -> bool {
-        self.from_ms <= at_ms && at_ms < self.until_ms
+    /// When it was noted, in milliseconds since the Unix epoch.
+    pub const fn at_ms(&self) -> u64 {
+        self.at.cast_unsigned()
     }
 }
 
-/// The number of the month that a moment is of.
-pub fn month(at_ms: u64) -> Option<u32> {
-    Month::of(at_ms).map(|month| month.number)
+impl ReclassifiedRow {
+    /// The row of a reclassified agent's record.
+    pub fn decode(record: RecordRef<'_>) -> Result<Self, ProjectionError> {
+        let agent = AgentReclassified::decode(record.payload);
+        let agent = agent.map_err(|_| ProjectionError::Unreadable(record.offset))?;
+        Ok(Self {
+            log_offset: record.offset,
+            agent_id: agent.agent,
+            since: agent.since_ms.cast_signed(),
+            device: agent.device().as_str(),
+            bot: agent.bot().as_str(),
+            at: agent.at_ms.cast_signed(),
+        })
+    }
 }
-
-#[cfg(test)]
-#[path = "rows_tests.rs"]
-mod tests;

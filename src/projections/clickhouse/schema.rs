@@ -39,6 +39,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0003_agents.sql",
     "0004_generations.sql",
     "0005_rollups.sql",
+    "0006_amendments.sql",
 ];
 
 impl Migration {

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clickhouse::query::Query;
 use clickhouse::{Client, RowWrite};
 use uuid::Uuid;
 
+use super::batches::{Cutter, Records};
+use super::copies::{copy_amendments, copy_before};
+use super::corrections::Corrections;
 use super::generation::Generation;
+use super::outstanding::Outstanding;
 use super::plan::{Batch, Plan, PlanFile};
-use super::rows::{AgentRow, ClickRow, Cutter, Records};
+use super::removal::Removal;
+use super::rows::{AgentRow, ClickRow, ForgottenRow, ReclassifiedRow};
 use super::status::Status;
 use super::{ProjectionError, Target, schema};
 use crate::log::Log;
@@ -29,6 +33,9 @@ pub struct Session {
     cutter: Cutter,
     /// The batch that is sent.
     records: Records,
+    /// What is done otherwise than the log says at first.
+    corrections: Corrections,
+    outstanding: Outstanding,
     /// Hears of each batch before it is sent.
     status: Arc<Status>,
 }
@@ -72,8 +79,21 @@ impl Session {
         let plan_file = Some(plan_file);
         let log = Arc::clone(log);
         let records = Records::default();
-        let mut session =
-            Self { client, generation, log, plan, plan_file, cutter, records, status };
+        let corrections = Corrections::default();
+        let outstanding = Outstanding::read(&client, generation).await?;
+        status.removing.set(Outstanding::workspaces(&client, generation).await?);
+        let mut session = Self {
+            client,
+            generation,
+            log,
+            plan,
+            plan_file,
+            cutter,
+            records,
+            corrections,
+            outstanding,
+            status,
+        };
         if let Some(batch) = session.plan.sending {
             session.send_again(batch).await?;
         }
@@ -85,6 +105,8 @@ impl Session {
     pub async fn next_generation(&self) -> Result<Self, ProjectionError> {
         let generation = self.generation.next();
         schema::make_tables_anew(&self.client, generation).await?;
+        let corrections = Corrections::read(&self.client, self.generation).await?;
+        copy_amendments(&self.client, self.generation, generation).await?;
         let first = self.log.first();
         if first > 1 {
             copy_before(&self.client, self.generation, generation, first).await?;
@@ -97,17 +119,50 @@ impl Session {
             plan_file: None,
             cutter: Cutter::new(self.log.read_from(first)?),
             records: Records::default(),
+            corrections,
+            outstanding: Outstanding::default(),
             status: Arc::clone(&self.status),
         })
     }
 
     /// Makes these tables, which were filled beside others, the ones in use.
     pub async fn take_over(&mut self, plan_file: PlanFile) -> Result<(), ProjectionError> {
+        self.look_outstanding().await?;
         self.generation.use_from_now(&self.client).await?;
         // Where this is cut off, the tables themselves tell how far they are.
         plan_file.write(&self.plan)?;
         self.plan_file = Some(plan_file);
         Ok(())
+    }
+
+    /// Looks into the tables for amendments that are not carried out.
+    async fn look_outstanding(&mut self) -> Result<(), ProjectionError> {
+        self.outstanding = Outstanding::read(&self.client, self.generation).await?;
+        let workspaces = Outstanding::workspaces(&self.client, self.generation).await?;
+        self.status.removing.set(workspaces);
+        Ok(())
+    }
+
+    /// Begins to remove the clicks of forgotten links, if it is time.
+    pub async fn begin_removal(&self, now_ms: u64) -> Result<Option<Removal>, ProjectionError> {
+        let Some(through) = self.outstanding.removal_due(now_ms) else { return Ok(None) };
+        let removed = self.generation.removed();
+        let token = format!("{}-{removed}", Uuid::from_bytes(self.log.id()).simple());
+        Removal::begin(&self.client, self.generation, through, &token).await.map(Some)
+    }
+
+    /// Goes on with a removal. Returns whether it is done.
+    pub async fn remove_on(&mut self, removal: &mut Removal) -> Result<bool, ProjectionError> {
+        let is_done = removal.step(&self.client, self.generation).await?;
+        if is_done {
+            self.look_outstanding().await?;
+        }
+        Ok(is_done)
+    }
+
+    /// Whether clicks are to get another class, which only a rebuild gives them.
+    pub const fn needs_rebuild(&self) -> bool {
+        self.outstanding.needs_rebuild()
     }
 
     /// How to talk to ClickHouse.
@@ -158,11 +213,13 @@ impl Session {
         let started = Instant::now();
         self.status.sending(batch.last, self.records.oldest_ms());
         let (agents, clicks) = (self.generation.agents(), self.generation.clicks());
-        let token = |table: &str| batch.token(self.log.id(), table);
+        let log_id = self.log.id();
+        let token = |table: &str| batch.token(log_id, table);
         // Agents first: a click that can be read must find its agent.
         let rows = self.records.agents();
         insert::<AgentRow>(&self.client, &agents, &token(&agents), rows).await?;
-        let rows = self.records.clicks();
+        self.send_amendments(batch).await?;
+        let rows = self.records.clicks(&self.corrections);
         let count = insert::<ClickRow<'_>>(&self.client, &clicks, &token(&clicks), rows).await?;
         // What the plan says of a batch that arrived is written with the next one: until then
         // it would be sent again, and dropped.
@@ -170,6 +227,31 @@ impl Session {
         self.plan.sending = None;
         metrics::histogram!("slugline_projection_batch_seconds").record(started.elapsed());
         metrics::counter!("slugline_projection_clicks_total").increment(count);
+        Ok(())
+    }
+}
+
+impl Session {
+    /// Sends what amends earlier clicks, and has answers leave out what is forgotten.
+    async fn send_amendments(&mut self, batch: Batch) -> Result<(), ProjectionError> {
+        let (forgotten, reclassified) = (self.generation.forgotten(), self.generation.reclassified());
+        let token = |table: &str| batch.token(self.log.id(), table);
+        let rows = self.records.forgotten();
+        insert::<ForgottenRow>(&self.client, &forgotten, &token(&forgotten), rows).await?;
+        let rows = self.records.reclassified();
+        let sent =
+            insert::<ReclassifiedRow>(&self.client, &reclassified, &token(&reclassified), rows)
+                .await?;
+        if sent > 0 {
+            self.outstanding.reclassified();
+        }
+        for row in self.records.forgotten() {
+            let row = row?;
+            self.outstanding.forgot(row.log_offset, row.at_ms());
+            if self.plan_file.is_some() {
+                self.status.removing.begin(row.workspace_id);
+            }
+        }
         Ok(())
     }
 }
@@ -204,36 +286,6 @@ async fn insert<'rows, R: RowWrite>(
     }
     insert.end().await?;
     Ok(count)
-}
-
-/// Copies what the log held before an offset from one generation's tables into another's, month
-/// by month.
-async fn copy_before(
-    client: &Client,
-    from: Generation,
-    to: Generation,
-    offset: u64,
-) -> Result<(), ProjectionError> {
-    let months = "SELECT DISTINCT toYYYYMM(ts) FROM {from:Identifier} \
-         WHERE log_offset < {offset:UInt64} ORDER BY 1";
-    let months = client.query(months).param("from", from.clicks()).param("offset", offset);
-    for month in months.fetch_all::<u32>().await? {
-        let copy = "INSERT INTO {to:Identifier} SELECT * FROM {from:Identifier} \
-             WHERE log_offset < {offset:UInt64} AND toYYYYMM(ts) = {month:UInt32}";
-        copying(client.query(copy), &from.clicks(), &to.clicks())
-            .param("offset", offset)
-            .param("month", month)
-            .execute()
-            .await?;
-    }
-    let copy = "INSERT INTO {to:Identifier} SELECT * FROM {from:Identifier}";
-    Ok(copying(client.query(copy), &from.agents(), &to.agents()).execute().await?)
-}
-
-/// A copy is begun anew after anything that goes wrong, and so needs no tokens.
-fn copying(query: Query, from: &str, to: &str) -> Query {
-    let query = query.with_setting("insert_deduplicate", "0").with_setting("async_insert", "0");
-    query.with_setting("max_execution_time", "0").param("from", from).param("to", to)
 }
 
 async fn last_offset(client: &Client, generation: Generation) -> Result<u64, ProjectionError> {

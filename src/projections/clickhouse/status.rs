@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::reconcile::Reconciliation;
+use super::removing::Removing;
 
 /// How far the projection is.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct Status {
     complete_at_ms: AtomicU64,
     reconciled: Mutex<Option<Reconciled>>,
     sent: Mutex<Sent>,
+    /// Workspaces of which clicks are being removed.
+    pub removing: Removing,
 }
 
 /// How many batches are remembered.
@@ -63,6 +66,7 @@ impl Status {
             complete_at_ms: AtomicU64::new(now_ms()),
             reconciled: Mutex::new(None),
             sent: Mutex::default(),
+            removing: Removing::default(),
         }
     }
 

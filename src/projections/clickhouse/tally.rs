@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::ProjectionError;
 use super::plan::replace_file;
-use super::rows::month;
+use super::batches::month;
 use crate::domain::click::kind;
 use crate::log::Log;
 
@@ -29,6 +29,16 @@ pub struct Sums {
 }
 
 impl Sums {
+    /// These clicks and those.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            clicks: self.clicks + other.clicks,
+            offsets: self.offsets.wrapping_add(other.offsets),
+            squares: self.squares.wrapping_add(other.squares),
+        }
+    }
+
     /// Counts the click at an offset.
     fn add(&mut self, offset: u64) {
         self.clicks += 1;

@@ -97,7 +97,7 @@ impl Analytics {
         before: Option<u64>,
         as_of: AsOf,
     ) -> Result<Vec<Map<String, Json>>, AnalyticsError> {
-        let cut = Cut { through: as_of.offset, sealed_ms: 0 };
+        let (cut, _) = self.cut(query, as_of, 0);
         let answer = self.ask(sql::newest(query, before, cut)).await?;
         let rows = answer.into_rows().into_iter();
         let named = rows.map(|row| sql::click_columns().map(str::to_owned).zip(row).collect());
@@ -115,7 +115,7 @@ impl Analytics {
         after: Option<u64>,
         as_of: AsOf,
     ) -> Result<Export, AnalyticsError> {
-        let cut = Cut { through: as_of.offset, sealed_ms: 0 };
+        let (cut, _) = self.cut(query, as_of, 0);
         let after = match after {
             None => None,
             Some(offset) => Some(self.key(query, offset, cut).await?),

@@ -111,8 +111,9 @@ impl Analytics {
     /// What an answer reflects that is asked for now, after a wait for `min_offset`.
     ///
     /// An offset that one of the logs has stands for all that both logs had up to it: one that
-    /// came with a change (`changes` is how far these are) needs no more clicks than there are.
-    /// An offset that neither log has yet is waited for.
+    /// came with a change (`changes` is how far these are) needs no more clicks than there are, but
+    /// those of links that were deleted by then have to be gone. An offset that neither log has yet
+    /// is waited for.
     ///
     /// # Errors
     /// [`AnalyticsError::Behind`] after ten seconds.
@@ -122,17 +123,25 @@ impl Analytics {
         changes: u64,
     ) -> Result<AsOf, AnalyticsError> {
         if let Some(wanted) = min_offset {
-            let clicks = self.clickhouse.log_end();
-            let wanted_clicks = if wanted <= changes { wanted.min(clicks) } else { wanted };
             if self.clickhouse.reading().is_none() {
                 return Err(AnalyticsError::Away);
             }
-            if !self.clickhouse.reached(wanted_clicks, FRESHNESS_TIMEOUT).await {
+            if !self.reached(wanted, changes).await {
                 let reached = self.clickhouse.as_of().offset;
                 return Err(AnalyticsError::Behind { wanted, reached });
             }
         }
         Ok(self.clickhouse.as_of())
+    }
+
+    async fn reached(&self, wanted: u64, changes: u64) -> bool {
+        let mut clicks = wanted;
+        if wanted <= changes {
+            let forgotten = self.clickhouse.forgotten_by(wanted, FRESHNESS_TIMEOUT).await;
+            let Some(forgotten) = forgotten else { return false };
+            clicks = wanted.min(self.clickhouse.log_end()).max(forgotten);
+        }
+        self.clickhouse.reached(clicks, FRESHNESS_TIMEOUT).await
     }
 
     /// The counts of some links; those never clicked are not in it. `None` while ClickHouse is

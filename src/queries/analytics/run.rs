@@ -13,6 +13,7 @@ use super::metric::{Metric, Number};
 use super::query::{AnalyticsQuery, Key, Order};
 use super::report::{Cost, Report, Row, fill, sort};
 use super::{Analytics, AnalyticsError, AsOf};
+use crate::projections::clickhouse::Standing;
 use crate::queries::sql::{self, Cut};
 
 /// How long ago a time has to be that is taken to be past: clicks carry the time at which they
@@ -46,14 +47,31 @@ impl Analytics {
     /// refuses it.
     pub async fn run(&self, query: &AnalyticsQuery, as_of: AsOf) -> Result<Report, AnalyticsError> {
         let started = Instant::now();
-        let cut = Cut { through: as_of.offset, sealed_ms: as_of.at_ms.saturating_sub(UNSEALED_MS) };
+        let sealed_ms = as_of.at_ms.saturating_sub(UNSEALED_MS);
+        let (mut cut, standing) = self.cut(query, as_of, sealed_ms);
         let mut found = self.answer(query, cut).await?;
+        if self.removing(query) != standing {
+            cut.is_removing = true;
+            found = self.answer(query, cut).await?;
+        }
         if !self.clickhouse.status().is_sealed(cut.through, cut.sealed_ms) {
             found = self.answer(query, Cut { sealed_ms: 0, ..cut }).await?;
         }
         let Found { rows, total, rows_read, table, granularity, .. } = found;
         let cost = Cost { table, rows_read, elapsed: started.elapsed() };
         Ok(Report { rows, total, cost, period: query.period, granularity })
+    }
+
+    /// How far a read goes that begins now, and how it stands with removals in the question's
+    /// workspace: where that is another one after the read, it has to be done again.
+    pub(super) fn cut(&self, query: &AnalyticsQuery, as_of: AsOf, sealed_ms: u64) -> (Cut, Standing) {
+        let standing = self.removing(query);
+        let is_removing = standing.is_removing;
+        (Cut { through: as_of.offset, sealed_ms, is_removing }, standing)
+    }
+
+    fn removing(&self, query: &AnalyticsQuery) -> Standing {
+        self.clickhouse.status().removing.of(query.workspace.uuid())
     }
 
     async fn answer(&self, query: &AnalyticsQuery, cut: Cut) -> Result<Found, AnalyticsError> {

@@ -71,7 +71,7 @@ fn columns(is_for_spreadsheets: bool) -> String {
 pub fn newest(query: &AnalyticsQuery, before: Option<u64>, cut: Cut) -> Statement {
     let mut statement = Statement::new(Vec::new(), "clicks");
     let through = before.map_or(cut.through, |before| cut.through.min(before.saturating_sub(1)));
-    let clicks = statement.clicks_of(query, query.period, through);
+    let clicks = statement.clicks_of(query, query.period, Cut { through, ..cut });
     let bots = bots_condition(query);
     let limit = statement.bind("UInt32", Value::Number(query.limit.into()));
     let columns = columns(false);
@@ -84,7 +84,7 @@ pub fn newest(query: &AnalyticsQuery, before: Option<u64>, cut: Cut) -> Statemen
 /// milliseconds, or none.
 pub fn key(query: &AnalyticsQuery, offset: u64, cut: Cut) -> Statement {
     let mut statement = Statement::new(Vec::new(), "clicks");
-    let clicks = statement.clicks_of(query, query.period, cut.through);
+    let clicks = statement.clicks_of(query, query.period, cut);
     let offset = statement.bind("UInt64", Value::Number(offset));
     statement.sql = format!(
         "SELECT toString(link_id), toUnixTimestamp64Milli(ts) {clicks} AND log_offset = {offset} LIMIT 1"
@@ -101,7 +101,7 @@ pub fn export(
     cut: Cut,
 ) -> Statement {
     let mut statement = Statement::export();
-    let mut clicks = statement.clicks_of(query, query.period, cut.through);
+    let mut clicks = statement.clicks_of(query, query.period, cut);
     clicks.push_str(bots_condition(query));
     if let Some(ClickKey { offset, link, at_ms }) = after {
         let at = statement.bind("Int64", Value::Signed(*at_ms));

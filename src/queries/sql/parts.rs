@@ -20,15 +20,15 @@ impl Statement {
         &mut self,
         query: &AnalyticsQuery,
         period: Period,
-        through: u64,
+        cut: Cut,
     ) -> String {
-        let sealed = self.sealed_clicks_of(query, period);
-        let through = self.bind("UInt64", Value::Number(through));
+        let sealed = self.sealed_clicks_of(query, period, cut);
+        let through = self.bind("UInt64", Value::Number(cut.through));
         format!("{sealed} AND log_offset <= {through}")
     }
 
     /// The same, whatever their offsets.
-    fn sealed_clicks_of(&mut self, query: &AnalyticsQuery, period: Period) -> String {
+    fn sealed_clicks_of(&mut self, query: &AnalyticsQuery, period: Period, cut: Cut) -> String {
         let workspace = self.workspace(query);
         let mut sql = format!("FROM {{clicks:Identifier}} WHERE workspace_id = {workspace}");
         let edges = [period.from.map(|from| (">", from)), Some(("<", period.to))];
@@ -49,7 +49,20 @@ impl Statement {
             let filter = self.filter(filter, &column);
             let _infallible = write!(sql, " AND {filter}");
         }
-        sql
+        sql + &self.remembered(query, cut)
+    }
+
+    /// The condition that leaves out the links that are forgotten, while some of their clicks are
+    /// there still.
+    fn remembered(&mut self, query: &AnalyticsQuery, cut: Cut) -> String {
+        if !cut.is_removing {
+            return String::new();
+        }
+        let workspace = self.workspace(query);
+        format!(
+            " AND link_id NOT IN (SELECT link_id FROM {{forgotten:Identifier}} \
+             WHERE workspace_id = {workspace})"
+        )
     }
 
     fn workspace(&mut self, query: &AnalyticsQuery) -> String {
@@ -87,7 +100,7 @@ impl Statement {
         cut: Cut,
     ) -> String {
         let dimensions = self.dimensions(query, starts, "toUnixTimestamp(ts)", &column);
-        let clicks = self.clicks_of(query, query.period, cut.through);
+        let clicks = self.clicks_of(query, query.period, cut);
         let bots = bots_condition(query);
         format!(
             "SELECT {dimensions}bot != '' AS is_bot, link_id, visitor_id, ts, qr {clicks}{bots}"
@@ -108,17 +121,17 @@ impl Statement {
         if let Some(Whole { rollup, from: first, to: last }) = whole {
             let whole = Period { from: first, to: last };
             parts.push(match rollup {
-                Some(rollup) => self.rolled_up(query, starts, rollup, whole),
-                None => self.part(query, starts, |parts| parts.sealed_clicks_of(query, whole)),
+                Some(rollup) => self.rolled_up(query, starts, (rollup, whole), cut),
+                None => self.part(query, starts, |parts| parts.sealed_clicks_of(query, whole, cut)),
             });
             if let Some(first) = first.filter(|first| from.is_none_or(|from| from < *first)) {
                 let head = Period { from, to: first };
-                parts.push(self.part(query, starts, |parts| parts.sealed_clicks_of(query, head)));
+                parts.push(self.part(query, starts, |parts| parts.sealed_clicks_of(query, head, cut)));
             }
         }
         let tail = Period { from: whole.map_or(from, |whole| Some(whole.to)), to };
         if tail.from.is_none_or(|from| from < to) {
-            let clicks = |parts: &mut Self| parts.clicks_of(query, tail, cut.through);
+            let clicks = |parts: &mut Self| parts.clicks_of(query, tail, cut);
             parts.push(self.part(query, starts, clicks));
         }
         parts.join(" UNION ALL ")
@@ -151,8 +164,8 @@ impl Statement {
         &mut self,
         query: &AnalyticsQuery,
         starts: &[i64],
-        rollup: Rollup,
-        whole: Period,
+        (rollup, whole): (Rollup, Period),
+        cut: Cut,
     ) -> String {
         let of = |dimension: Dimension| match rollup {
             Rollup::Values(_) => "value",
@@ -187,6 +200,7 @@ impl Statement {
             let filter = self.filter(filter, &of);
             let _infallible = write!(sql, " AND {filter}");
         }
+        sql.push_str(&self.remembered(query, cut));
         match bots_condition(query) {
             " AND bot = ''" => sql.push_str(" AND NOT is_bot"),
             "" => {}

@@ -76,7 +76,8 @@ impl Statement {
             .param("clicks", tables.clicks())
             .param("hourly", tables.clicks_hourly())
             .param("links", tables.clicks_daily_links())
-            .param("values", tables.clicks_daily_values());
+            .param("values", tables.clicks_daily_values())
+            .param("forgotten", tables.forgotten());
         for (number, value) in self.values.iter().enumerate() {
             query = query.param(&format!("p{number}"), value);
         }

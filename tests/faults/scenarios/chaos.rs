@@ -36,12 +36,14 @@ pub fn run(batches: u64, seed: u64, with_older_plans: bool) -> Counts {
     let end = offsets.last().copied().unwrap();
     let plan = data.path().join("clickhouse.plan");
     let mut older = std::fs::read(&plan).unwrap();
+    // The more there is to do, the longer it may go on between two kills.
+    let longest = 300.max(batches / 5);
     let began = Instant::now();
     let patience = Duration::from_secs(60) + Duration::from_millis(300 * batches);
     loop {
         assert!(began.elapsed() < patience, "not projected in time: {counts:?}");
         let server = Options::at(&data).start();
-        let is_done = disturb(&server, end, &mut chance, &counts);
+        let is_done = disturb(&server, end, longest, &mut chance, &counts);
         drop(server);
         counts.add("slugline killed", 1);
         if is_done {
@@ -71,12 +73,18 @@ fn is_at(server: &Server, end: u64) -> bool {
     clickhouse["state"] == "up" && clickhouse["offset"].as_u64().unwrap() >= end
 }
 
-/// Kills the engine some times, soon after it began to take batches. Says whether all batches
-/// have arrived.
-fn disturb(server: &Server, end: u64, chance: &mut Chance, counts: &Counts) -> bool {
+/// Kills the engine some times, at most `longest` milliseconds after it began to take batches. Says
+/// whether all batches have arrived.
+fn disturb(
+    server: &Server,
+    end: u64,
+    longest: u64,
+    chance: &mut Chance,
+    counts: &Counts,
+) -> bool {
     for _ in 0..=chance.below(3) {
         server.await_analytics();
-        let time = Duration::from_millis(5 + chance.below(300));
+        let time = Duration::from_millis(5 + chance.below(longest));
         let started = Instant::now();
         while started.elapsed() < time {
             if is_at(server, end) {

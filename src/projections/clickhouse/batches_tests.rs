@@ -3,8 +3,12 @@
 
 use std::sync::Arc;
 
+use prost::Message;
+use uuid::Uuid;
+
 use super::*;
-use crate::domain::click::{Click, VERSION};
+use crate::domain::amendment::LinkForgotten;
+use crate::domain::click::{AgentSeen, Click, VERSION};
 use crate::log::{DiskStorage, Log, LogOptions, NewRecord};
 
 /// The first millisecond of December 2025.
@@ -37,6 +41,7 @@ fn a_month_has_the_moments_from_its_first_to_its_last() {
 #[test]
 fn the_moment_is_found_without_the_rest() {
     let click = Click { at_ms: 7, browser: "Firefox".to_owned(), ..Click::default() };
+    let forgotten = LinkForgotten { at_ms: 9, ..LinkForgotten::default() };
     let agent = AgentSeen { at_ms: 8, user_agent: "x".to_owned(), ..AgentSeen::default() };
     let moment = |kind, payload: Vec<u8>| {
         let payload = payload.as_slice();
@@ -44,6 +49,7 @@ fn the_moment_is_found_without_the_rest() {
     };
     assert_eq!(moment(kind::CLICK, click.encode_to_vec()), Some(7));
     assert_eq!(moment(kind::AGENT_SEEN, agent.encode_to_vec()), Some(8));
+    assert_eq!(moment(kind::LINK_FORGOTTEN, forgotten.encode_to_vec()), Some(9));
     assert_eq!(moment(kind::CLICK, vec![0]), None);
     assert_eq!(moment(9, click.encode_to_vec()), None);
 }
@@ -92,7 +98,8 @@ fn a_batch_is_of_one_month_and_goes_no_further_than_asked() {
     assert_eq!(next(6, &mut records), Some((202_511, 3, 3)));
     assert_eq!(next(6, &mut records), Some((202_512, 4, 4)));
     assert_eq!(next(6, &mut records), Some((202_511, 5, 6)));
-    let rows = records.clicks().collect::<Result<Vec<_>, _>>().unwrap();
+    let none = Corrections::default();
+    let rows = records.clicks(&none).collect::<Result<Vec<_>, _>>().unwrap();
     let rows: Vec<_> = rows.iter().map(|row| (row.log_offset, row.ts, row.city)).collect();
     assert_eq!(rows, [5, 6].map(|offset| (offset, before.cast_signed(), "Łódź")));
     assert_eq!(next(6, &mut records), None);
@@ -120,7 +127,8 @@ fn agents_and_clicks_go_to_tables_of_their_own() {
     let (log, _folder) = log_of([agent(1), click(2), agent(3), click(4), click(5)]);
     let mut records = Records::default();
     Cutter::new(log.read_from(1).unwrap()).next_batch(5, &mut records).unwrap().unwrap();
-    let clicks: Vec<_> = records.clicks().map(|row| row.unwrap().log_offset).collect();
+    let none = Corrections::default();
+    let clicks: Vec<_> = records.clicks(&none).map(|row| row.unwrap().log_offset).collect();
     let agents: Vec<_> = records.agents().map(|row| row.unwrap().seen_at).collect();
     assert_eq!((clicks.as_slice(), agents.as_slice()), (&[2, 4, 5][..], &[1, 3][..]));
 }
@@ -135,6 +143,7 @@ fn what_is_no_click_is_named_by_its_offset() {
     let link = Click { at_ms: 2, link: vec![1], ..Click::default() };
     let (log, _folder) = log_of([click(1), (kind::CLICK, link.encode_to_vec())]);
     Cutter::new(log.read_from(1).unwrap()).next_batch(2, &mut records).unwrap().unwrap();
-    let rows: Vec<_> = records.clicks().map(|row| row.map(|row| row.log_offset)).collect();
+    let none = Corrections::default();
+    let rows: Vec<_> = records.clicks(&none).map(|row| row.map(|row| row.log_offset)).collect();
     assert!(matches!(rows[..], [Ok(1), Err(ProjectionError::Unreadable(2))]));
 }

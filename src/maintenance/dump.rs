@@ -1,0 +1,156 @@
+//! `slugline log dump`: records as JSON lines.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use prost::Message;
+use serde_json::{Value, json};
+
+use super::{DumpArgs, WhichLog};
+use crate::domain::amendment::{AgentReclassified, LinkForgotten};
+use crate::domain::click::{AgentSeen, Click, kind};
+use crate::domain::event::{Envelope, Event, LinkState};
+use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
+use crate::log::{DiskStorage, LogView, Record};
+
+/// What a kind of record is called.
+pub(super) fn kind_name(number: u16) -> String {
+    let name = match number {
+        10 => "WorkspaceCreated",
+        11 => "TokenCreated",
+        12 => "TokenRevoked",
+        20 => "LinkCreated",
+        21 => "LinkChanged",
+        22 => "LinkDeleted",
+        kind::CLICK => "Click",
+        kind::AGENT_SEEN => "AgentSeen",
+        kind::LINK_FORGOTTEN => "LinkForgotten",
+        kind::AGENT_RECLASSIFIED => "AgentReclassified",
+        other => return format!("kind {other}"),
+    };
+    name.to_owned()
+}
+
+/// Writes the records of a log.
+pub(super) fn dump(args: &DumpArgs, out: &mut impl Write) -> anyhow::Result<()> {
+    let folder = args.log.folder(&args.data_dir)?;
+    let mut reader = LogView::open(Arc::new(DiskStorage), &folder)?.read_from(args.from);
+    while let Some(record) = reader.next_record()? {
+        let mut line = match args.log {
+            WhichLog::Mutations => mutation_json(&record)?,
+            WhichLog::Clicks => click_json(&record)?,
+        };
+        if let Some(fields) = line.as_object_mut() {
+            fields.insert("offset".to_owned(), record.offset.into());
+            fields.insert("kind".to_owned(), kind_name(record.kind).into());
+        }
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+fn mutation_json(record: &Record) -> anyhow::Result<Value> {
+    let envelope = Envelope::decode(record.payload.as_ref())?;
+    let event = match &envelope.event {
+        Some(Event::WorkspaceCreated(created)) => json!({ "name": created.name }),
+        // The secret's hash is nobody's business.
+        Some(Event::TokenCreated(token)) => json!({
+            "token": TokenId::from_bytes(&token.id)?.to_string(),
+            "name": token.name, "abilities": token.abilities,
+        }),
+        Some(Event::TokenRevoked(revoked)) => {
+            json!({ "token": TokenId::from_bytes(&revoked.token)?.to_string() })
+        }
+        Some(Event::LinkCreated(link) | Event::LinkChanged(link)) => link_json(link)?,
+        Some(Event::LinkDeleted(deleted)) => {
+            json!({ "link": LinkId::from_bytes(&deleted.link)?.to_string() })
+        }
+        None => Value::Null,
+    };
+    let actor = TokenId::from_bytes(&envelope.token).ok().map(|token| token.to_string());
+    Ok(json!({
+        "at_ms": envelope.at_ms,
+        "workspace": WorkspaceId::from_bytes(&envelope.workspace)?.to_string(),
+        "actor": actor,
+        "idempotency_key": envelope.idempotency.map(|idempotency| idempotency.key),
+        "event": event,
+    }))
+}
+
+fn link_json(link: &LinkState) -> anyhow::Result<Value> {
+    Ok(json!({
+        "link": LinkId::from_bytes(&link.id)?.to_string(),
+        "version": link.version,
+        "domain": link.domain,
+        "slug": link.slug,
+        "destination": link.destination,
+        "title": link.title,
+        "utm_source": link.utm_source,
+        "utm_medium": link.utm_medium,
+        "utm_campaign": link.utm_campaign,
+        "utm_content": link.utm_content,
+        "utm_term": link.utm_term,
+        "forward_query": !link.query_dropped,
+        "created_at_ms": link.created_at_ms,
+        "updated_at_ms": link.updated_at_ms,
+    }))
+}
+
+/// 64-bit hashes are written as text: many readers of JSON round large numbers.
+fn click_json(record: &Record) -> anyhow::Result<Value> {
+    match record.kind {
+        kind::AGENT_SEEN => {
+            let agent = AgentSeen::decode(record.payload.as_ref())?;
+            return Ok(json!({
+                "at_ms": agent.at_ms,
+                "agent": format!("{:016x}", agent.id),
+                "user_agent": agent.user_agent,
+                "browser": agent.browser, "browser_version": agent.browser_version,
+                "os": agent.os, "os_version": agent.os_version,
+                "device": agent.device().as_str(),
+                "bot": agent.bot().as_str(), "bot_pattern": agent.bot_pattern,
+            }));
+        }
+        kind::LINK_FORGOTTEN => {
+            let forgotten = LinkForgotten::decode(record.payload.as_ref())?;
+            return Ok(json!({
+                "at_ms": forgotten.at_ms,
+                "workspace": WorkspaceId::from_bytes(&forgotten.workspace)?.to_string(),
+                "link": LinkId::from_bytes(&forgotten.link)?.to_string(),
+            }));
+        }
+        kind::AGENT_RECLASSIFIED => {
+            let agent = AgentReclassified::decode(record.payload.as_ref())?;
+            return Ok(json!({
+                "at_ms": agent.at_ms,
+                "agent": format!("{:016x}", agent.agent),
+                "since_ms": agent.since_ms,
+                "device": agent.device().as_str(),
+                "bot": agent.bot().as_str(), "bot_pattern": agent.bot_pattern,
+            }));
+        }
+        _ => {}
+    }
+    let click = Click::decode(record.payload.as_ref())?;
+    Ok(json!({
+        "at_ms": click.at_ms,
+        "workspace": WorkspaceId::from_bytes(&click.workspace)?.to_string(),
+        "link": LinkId::from_bytes(&click.link)?.to_string(),
+        "link_version": click.link_version,
+        "domain": click.domain,
+        "agent": format!("{:016x}", click.agent),
+        "visitor": format!("{:016x}", click.visitor),
+        "browser": click.browser, "browser_version": click.browser_version,
+        "os": click.os, "os_version": click.os_version,
+        "device": click.device().as_str(),
+        "bot": click.bot().as_str(),
+        "country": click.country, "region": click.region, "city": click.city,
+        "referrer": click.referrer, "referrer_url": click.referrer_url,
+        "language": click.language,
+        "head": click.head, "prefetch": click.prefetch,
+        "destination": click.destination,
+        "utm_source": click.utm_source, "utm_medium": click.utm_medium,
+        "utm_campaign": click.utm_campaign, "utm_content": click.utm_content,
+        "utm_term": click.utm_term, "qr": click.qr,
+    }))
+}

@@ -1,0 +1,92 @@
+//! What a rebuild takes from the tables before it: what the log no longer holds, and which
+//! amendments were carried out.
+
+use clickhouse::Client;
+use clickhouse::query::Query;
+
+use super::ProjectionError;
+use super::generation::Generation;
+
+/// Notes in empty tables what is carried out as they are filled: the removals that are done in
+/// others, and all reclassifications that these know of.
+pub async fn copy_amendments(
+    client: &Client,
+    from: Generation,
+    to: Generation,
+) -> Result<(), ProjectionError> {
+    for copy in [
+        "INSERT INTO {to_amended:Identifier} (what, through) \
+         SELECT what, max(through) FROM {amended:Identifier} WHERE what = 'removal' GROUP BY what",
+        "INSERT INTO {to_amended:Identifier} (what, through) \
+         SELECT 'reclassification', max(log_offset) FROM {reclassified:Identifier}",
+        "INSERT INTO {to_removed:Identifier} SELECT * FROM {removed:Identifier} \
+         WHERE forgotten_through <= \
+             (SELECT max(through) FROM {amended:Identifier} WHERE what = 'removal')",
+    ] {
+        copying(client, copy, from, to).execute().await?;
+    }
+    Ok(())
+}
+
+/// Copies what the log held before an offset from one generation's tables into another's, clicks
+/// month by month and with their agents' present class.
+pub async fn copy_before(
+    client: &Client,
+    from: Generation,
+    to: Generation,
+    offset: u64,
+) -> Result<(), ProjectionError> {
+    let months = "SELECT DISTINCT toYYYYMM(ts) FROM {clicks:Identifier} \
+         WHERE log_offset < {offset:UInt64} ORDER BY 1";
+    let months = copying(client, months, from, to).param("offset", offset);
+    for month in months.fetch_all::<u32>().await? {
+        // As `Corrections` has it: the last word on an agent holds for what came before it.
+        let copy = "INSERT INTO {to_clicks:Identifier} SELECT c.* EXCEPT (class) REPLACE ( \
+                 if(class.1 = 0, c.device, class.3) AS device, \
+                 multiIf(class.1 = 0, c.bot, class.4 != '', class.4, c.head, 'head', \
+                         c.prefetch, 'prefetch', '') AS bot) \
+             FROM (SELECT clicks.*, arrayLast(each -> log_offset < each.1 AND ts >= each.2, classes) AS class \
+                   FROM {clicks:Identifier} AS clicks ANY LEFT JOIN \
+                   (SELECT agent_id, arraySort(groupArray((log_offset, since, \
+                        toString(device), toString(bot)))) AS classes \
+                    FROM {reclassified:Identifier} GROUP BY agent_id) AS known \
+                   ON clicks.agent_id = known.agent_id \
+                   WHERE log_offset < {offset:UInt64} AND toYYYYMM(ts) = {month:UInt32}) AS c";
+        copying(client, copy, from, to)
+            .param("offset", offset)
+            .param("month", month)
+            .execute()
+            .await?;
+    }
+    for copy in [
+        "INSERT INTO {to_agents:Identifier} SELECT * FROM {agents:Identifier}",
+        "INSERT INTO {to_forgotten:Identifier} SELECT * FROM {forgotten:Identifier} \
+         WHERE log_offset < {offset:UInt64}",
+        "INSERT INTO {to_reclassified:Identifier} SELECT * FROM {reclassified:Identifier} \
+         WHERE log_offset < {offset:UInt64}",
+    ] {
+        copying(client, copy, from, to).param("offset", offset).execute().await?;
+    }
+    Ok(())
+}
+
+/// A copy is begun anew after anything that goes wrong, and so needs no tokens.
+fn copying(client: &Client, sql: &str, from: Generation, to: Generation) -> Query {
+    client
+        .query(sql)
+        .with_setting("insert_deduplicate", "0")
+        .with_setting("async_insert", "0")
+        .with_setting("max_execution_time", "0")
+        .param("clicks", from.clicks())
+        .param("to_clicks", to.clicks())
+        .param("agents", from.agents())
+        .param("to_agents", to.agents())
+        .param("forgotten", from.forgotten())
+        .param("to_forgotten", to.forgotten())
+        .param("removed", from.removed())
+        .param("to_removed", to.removed())
+        .param("reclassified", from.reclassified())
+        .param("to_reclassified", to.reclassified())
+        .param("amended", from.amended())
+        .param("to_amended", to.amended())
+}

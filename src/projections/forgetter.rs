@@ -1,0 +1,188 @@
+//! The forgetter: has the click log say which links were deleted.
+//!
+//! The analytics follow the click log alone. So for each [`LinkDeleted`](Event::LinkDeleted) of the
+//! log of changes a [`LinkForgotten`] is appended to the log of clicks, a moment later. How far that
+//! is stands in a small file; where the file is lost, or the process dies before it is written, links
+//! are forgotten twice, which changes nothing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use prost::Message;
+use tokio::sync::watch;
+
+use super::clickhouse::replace_file;
+use super::stand_back;
+use crate::domain::amendment::LinkForgotten;
+use crate::domain::click;
+use crate::domain::event::{Envelope, Event, LinkDeleted};
+use crate::log::{Log, LogError, NewRecord, Reader};
+
+/// How often it is looked for deleted links.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// After how many changes without a deleted link it is noted how far they were read.
+const NOTE_EVERY: u64 = 10_000;
+/// How many links are forgotten with one write at most.
+const MAX_AT_ONCE: usize = 1_000;
+
+/// How far the deleted links are in the click log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Progress {
+    /// Each change up to this offset was looked at.
+    change: u64,
+    /// The last link was forgotten at this offset of the click log, or before.
+    click: u64,
+}
+
+/// Tells how far the deleted links are in the click log.
+#[derive(Debug, Clone)]
+pub struct Forgotten(watch::Receiver<Progress>);
+
+impl Forgotten {
+    /// For those who follow a click log that no forgetter writes to.
+    pub fn nothing() -> Self {
+        let all = Progress { change: u64::MAX, click: 0 };
+        Self(watch::Sender::new(all).subscribe())
+    }
+
+    /// Waits until each link is in the click log that was deleted by the change at an offset or
+    /// before; returns an offset in the click log by which it is. `None` when that takes longer than
+    /// `limit`.
+    pub async fn by(&self, change: u64, limit: Duration) -> Option<u64> {
+        let mut progress = self.0.clone();
+        let there = progress.wait_for(|progress| progress.change >= change);
+        let there = tokio::time::timeout(limit, there).await.ok()?.ok()?;
+        Some(there.click)
+    }
+}
+
+/// The thread that does it.
+pub struct Forgetter {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+    progress: watch::Receiver<Progress>,
+}
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+enum ForgetError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error("the change at offset {0} can't be read: was it written by a newer slugline?")]
+    Unreadable(u64),
+    #[error("how far the deleted links are could not be noted: {0}")]
+    Note(#[from] std::io::Error),
+}
+
+impl Forgetter {
+    /// Follows the changes from where it was, which it keeps in the folder `data`.
+    pub fn start(mutations: Arc<Log>, clicks: Arc<Log>, data: &Path) -> std::io::Result<Self> {
+        let file = data.join("forgotten.offset");
+        let noted = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
+        let change = noted.filter(|noted| *noted <= mutations.end()).unwrap_or(0);
+        let progress = watch::Sender::new(Progress { change, click: clicks.end() });
+        let receiver = progress.subscribe();
+        let (stop, stopped) = channel();
+        let mut following = Following { mutations, clicks, file, noted: change, progress };
+        let thread =
+            std::thread::Builder::new().name("forgetter".to_owned()).spawn(move || {
+                stand_back();
+                while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+                    following.look();
+                }
+                following.look();
+            })?;
+        Ok(Self { stop, thread, progress: receiver })
+    }
+
+    /// Tells how far it is.
+    pub fn forgotten(&self) -> Forgotten {
+        Forgotten(self.progress.clone())
+    }
+
+    /// Looks once more and ends.
+    pub fn stop(self) {
+        drop(self.stop);
+        let _panicked = self.thread.join();
+    }
+}
+
+struct Following {
+    mutations: Arc<Log>,
+    clicks: Arc<Log>,
+    file: PathBuf,
+    /// What stands in the file.
+    noted: u64,
+    progress: watch::Sender<Progress>,
+}
+
+impl Following {
+    fn look(&mut self) {
+        let before = *self.progress.borrow();
+        if let Err(error) = self.follow() {
+            // It is tried again at the next look; a full disk may have room by then.
+            tracing::warn!(%error, "deleted links are not in the click log yet");
+        }
+        let now = *self.progress.borrow();
+        if now.change - self.noted.min(now.change) >= NOTE_EVERY || now.click != before.click {
+            match replace_file(&self.file, now.change.to_string().as_bytes()) {
+                Ok(()) => self.noted = now.change,
+                Err(error) => tracing::warn!(error = %ForgetError::Note(error), "links may be forgotten twice"),
+            }
+        }
+    }
+
+    /// Goes as far as the changes are synced: others may never have been.
+    fn follow(&mut self) -> Result<(), ForgetError> {
+        let through = self.mutations.synced();
+        let from = self.progress.borrow().change + 1;
+        if through < from {
+            return Ok(());
+        }
+        let mut reader = self.mutations.read_from(from)?;
+        while reader.next_offset() <= through {
+            let found = deleted(&mut reader, through)?;
+            let (change, mut click) = (reader.next_offset() - 1, self.progress.borrow().click);
+            if !found.is_empty() {
+                let parts: Vec<[&[u8]; 1]> = found.iter().map(|bytes| [bytes.as_slice()]).collect();
+                let records: Vec<_> = parts
+                    .iter()
+                    .map(|parts| NewRecord {
+                        kind: click::kind::LINK_FORGOTTEN,
+                        version: click::VERSION,
+                        parts,
+                    })
+                    .collect();
+                click = self.clicks.append(&records)?;
+                // What is noted as done has to outlast a power failure.
+                self.clicks.sync()?;
+            }
+            self.progress.send_replace(Progress { change, click });
+        }
+        Ok(())
+    }
+}
+
+/// The encoded records of some deleted links, in the changes up to an offset.
+fn deleted(reader: &mut Reader, through: u64) -> Result<Vec<Vec<u8>>, ForgetError> {
+    let mut found = Vec::new();
+    while reader.next_offset() <= through && found.len() < MAX_AT_ONCE {
+        let Some(record) = reader.next_record()? else { break };
+        if record.kind != Event::LINK_DELETED {
+            continue;
+        }
+        let unreadable = ForgetError::Unreadable(record.offset);
+        let Ok(envelope) = Envelope::decode(record.payload.as_ref()) else {
+            return Err(unreadable);
+        };
+        let Some(Event::LinkDeleted(LinkDeleted { link })) = envelope.event else {
+            return Err(unreadable);
+        };
+        let at_ms = jiff::Timestamp::now().as_millisecond().cast_unsigned();
+        found.push(LinkForgotten { at_ms, workspace: envelope.workspace, link }.encode_to_vec());
+    }
+    Ok(found)
+}
