@@ -2,8 +2,10 @@
 
 mod analytics;
 mod control;
+mod crawlers;
 mod health;
 pub mod operate;
+pub mod reclassify;
 mod service;
 
 use std::path::Path;
@@ -16,13 +18,14 @@ use tokio::net::TcpListener;
 
 use analytics::{AnalyticsSide, start_engine};
 use control::ControlFile;
+use crawlers::{CrawlerJudge, data_file, read_crawlers};
 use health::{HouseHealth, install_metrics, keep_metrics};
 
-use crate::clicks::{Agents, BotList, GeoReader, Interpreter, Recorder, Syncer, VisitorSalts};
+use crate::clicks::{Agents, GeoReader, Interpreter, Recorder, Syncer, VisitorSalts};
 use crate::commands::{Bootstrap, Commands, bootstrap, now_ms};
-use crate::config::{Settings, Source};
+use crate::config::Settings;
 use crate::domain::link::LinkPolicy;
-use crate::engine::{self, Package, Progress};
+use crate::engine::Package;
 use crate::http::redirect::Redirector;
 use crate::http::server::{self, Front};
 use crate::http::{Services, Site};
@@ -66,6 +69,7 @@ struct House {
     bootstrap: Bootstrap,
     recorder: Arc<Recorder>,
     syncer: Syncer,
+    judge: Arc<CrawlerJudge>,
     commands: Commands,
     dispatcher: JoinHandle<()>,
     forgetter: Forgetter,
@@ -91,8 +95,9 @@ impl House {
         let visitors =
             VisitorSalts::open(data.join("visitor.salt"), settings.visitor_salt, now_ms())?;
         let proxies = settings.trusted_proxies.clone();
-        let interpreter =
-            Interpreter { proxies, geo, agents: Agents::new(agents.join()?), visitors };
+        let agents = Arc::new(Agents::new(agents.join()?));
+        let judge = CrawlerJudge::new(settings.crawler_list.clone(), Arc::clone(&agents));
+        let interpreter = Interpreter { proxies, geo, agents, visitors };
         let recorder = Arc::new(Recorder::new(interpreter, Arc::clone(&clicks)));
         let syncer = Syncer::start(Arc::clone(&recorder), settings.clicks_sync_interval)?;
 
@@ -110,6 +115,7 @@ impl House {
             bootstrap,
             recorder,
             syncer,
+            judge: Arc::new(judge),
             commands,
             dispatcher,
             forgetter,
@@ -137,7 +143,11 @@ impl House {
             analytics: Analytics::new(self.analytics.clickhouse.clone()),
             site: Arc::new(site),
             health: Arc::new(health),
-            operations: Operations::new(self.analytics.operator.clone(), rebuilder),
+            operations: Operations::new(
+                self.analytics.operator.clone(),
+                rebuilder,
+                Arc::clone(&self.judge) as _,
+            ),
             operator_key,
         };
         let redirector = Arc::new(Redirector::new(links, Arc::clone(&self.recorder)));
@@ -166,34 +176,6 @@ fn open_log(folder: &Path) -> anyhow::Result<Log> {
 
 fn shown(path: Option<&Path>) -> String {
     path.unwrap_or(Path::new("none")).display().to_string()
-}
-
-/// A data file that is there, fetched if need be; `None` where it is done without.
-fn data_file(source: &Source, package: &Package) -> anyhow::Result<Option<std::path::PathBuf>> {
-    Ok(match source {
-        Source::File(path) => Some(path.clone()),
-        Source::Nothing => None,
-        Source::Fetched => {
-            Some(engine::fetch(package, &engine::default_cache_dir()?, Progress::Shown)?)
-        }
-    })
-}
-
-/// A list that is being compiled on a thread of its own, which takes a while.
-struct Crawlers(Option<JoinHandle<anyhow::Result<BotList>>>);
-
-fn read_crawlers(source: &Source) -> anyhow::Result<Crawlers> {
-    let path = data_file(source, &Package::crawlers())?;
-    Ok(Crawlers(path.map(|path| {
-        std::thread::spawn(move || BotList::load(&path).with_context(|| shown(Some(&path))))
-    })))
-}
-
-impl Crawlers {
-    fn join(self) -> anyhow::Result<BotList> {
-        let Some(thread) = self.0 else { return Ok(BotList::default()) };
-        thread.join().map_err(|_| anyhow::anyhow!("reading the crawler list panicked"))?
-    }
 }
 
 /// The hosts that lead here; the default domain first.

@@ -26,6 +26,8 @@ enum Command {
     Verify(Box<app::operate::VerifyArgs>),
     /// Make a projection anew from the log, while the present one serves
     Rebuild(Box<app::operate::RebuildArgs>),
+    /// Classify past clicks by the crawler list as it is now
+    Reclassify(Box<app::reclassify::ReclassifyArgs>),
     /// Copy the logs, consistently, beside a running service or without one
     Backup(maintenance::BackupArgs),
     /// Make a data folder from a backup
@@ -61,6 +63,9 @@ fn run() -> anyhow::Result<()> {
         Some(Command::Serve(args)) => serve(*args),
         Some(Command::Verify(args)) => app::operate::verify(*args, std::io::stdout().lock()),
         Some(Command::Rebuild(args)) => app::operate::rebuild(*args, std::io::stdout().lock()),
+        Some(Command::Reclassify(args)) => {
+            app::reclassify::reclassify(*args, std::io::stdout().lock())
+        }
         Some(Command::Backup(args)) => maintenance::backup(&args, std::io::stdout().lock()),
         Some(Command::Restore(args)) => maintenance::restore(&args, std::io::stdout().lock()),
         Some(Command::Log(command)) => maintenance::run(&command, std::io::stdout().lock()),

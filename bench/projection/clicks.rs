@@ -95,7 +95,7 @@ pub fn open_log(folder: &Path) -> anyhow::Result<(Arc<Log>, Arc<Recorder>)> {
     let interpreter = Interpreter {
         proxies: TrustedProxies::default(),
         geo: GeoReader::new(Some(countries))?,
-        agents: Agents::new(BotList::load(&crawlers)?),
+        agents: Arc::new(Agents::new(BotList::load(&crawlers)?)),
         visitors: VisitorSalts::open(folder.join("visitor.salt"), SaltPeriod::Never, 0)?,
     };
     let recorder = Arc::new(Recorder::new(interpreter, Arc::clone(&log)));

@@ -32,7 +32,8 @@ impl Following {
         let (stop, stopped) = watch::channel(false);
         let (done, is_done) = oneshot::channel::<()>();
         let targets = watch::Sender::new(Some(clickhouse.target.clone()));
-        let projector = Projector::new(log, folder.path(), Forgotten::nothing(), targets.subscribe(), stopped);
+        let projector =
+            Projector::new(log, folder.path(), Forgotten::nothing(), targets.subscribe(), stopped);
         let reading = projector.clickhouse();
         let thread = like_the_projector(move || async move {
             let _kept = targets;

@@ -40,7 +40,8 @@ impl AnalyticsSide {
         let targets = targets(settings, engine.as_ref());
         let (stop, stopped) = watch::channel(false);
         let data = settings.data_dir.as_path();
-        let projector = Projector::new(Arc::clone(clicks), data, forgotten, targets.receiver, stopped);
+        let projector =
+            Projector::new(Arc::clone(clicks), data, forgotten, targets.receiver, stopped);
         let (clickhouse, operator) = (projector.clickhouse(), projector.operator());
         let retention = settings.clicks_retention.map(|age| projector.retention(age));
         let projector = spawn_projector(projector, retention, targets.forward)?;

@@ -16,12 +16,12 @@ use super::open_log;
 use super::service::Service;
 use crate::config::{ServeArgs, Settings};
 use crate::log::DataLock;
-use crate::projections::{Forgotten, RebuildState};
 use crate::projections::clickhouse::{Extent, Operator};
 use crate::projections::index::Index;
+use crate::projections::{Forgotten, RebuildState};
 
 /// How often progress is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// `slugline verify`
 #[derive(Debug, Args)]
@@ -137,22 +137,26 @@ fn rebuild_index(settings: &Settings) -> anyhow::Result<u64> {
 fn rebuild_at(service: &Service, projection: Projection) -> anyhow::Result<u64> {
     let path = format!("/api/v1/admin/rebuild/{}", projection.name());
     service.post(&path)?;
-    watch(|| {
-        let state = service.get(&path)?;
-        let number = |name: &str| state[name].as_u64().unwrap_or_default();
-        Ok(match state["state"].as_str() {
-            Some("running") => {
-                RebuildState::Running { done: number("done"), total: number("total") }
-            }
-            Some("done") => {
-                let took = Duration::from_secs_f64(state["seconds"].as_f64().unwrap_or_default());
-                RebuildState::Done { events: number("done"), took }
-            }
-            Some("failed") => {
-                RebuildState::Failed(state["error"].as_str().unwrap_or_default().to_owned())
-            }
-            _ => RebuildState::Failed("the service was restarted meanwhile".to_owned()),
-        })
+    watch(|| match state_at(service, projection)? {
+        RebuildState::Idle => bail!("the service was restarted meanwhile"),
+        state => Ok(state),
+    })
+}
+
+/// How a rebuild goes at a service.
+pub(super) fn state_at(service: &Service, projection: Projection) -> anyhow::Result<RebuildState> {
+    let state = service.get(&format!("/api/v1/admin/rebuild/{}", projection.name()))?;
+    let number = |name: &str| state[name].as_u64().unwrap_or_default();
+    Ok(match state["state"].as_str() {
+        Some("running") => RebuildState::Running { done: number("done"), total: number("total") },
+        Some("done") => {
+            let took = Duration::from_secs_f64(state["seconds"].as_f64().unwrap_or_default());
+            RebuildState::Done { events: number("done"), took }
+        }
+        Some("failed") => {
+            RebuildState::Failed(state["error"].as_str().unwrap_or_default().to_owned())
+        }
+        _ => RebuildState::Idle,
     })
 }
 
@@ -176,7 +180,7 @@ fn watch(look: impl Fn() -> anyhow::Result<RebuildState>) -> anyhow::Result<u64>
     }
 }
 
-fn progress_bar() -> ProgressBar {
+pub(super) fn progress_bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} events, {eta} left");
     let bar =
         ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -188,7 +192,7 @@ fn progress_bar() -> ProgressBar {
 
 /// Opens the analytics' side of the house without serving, waits until ClickHouse has all of the
 /// log, and does something with it.
-fn offline<T>(
+pub(super) fn offline<T>(
     settings: &Settings,
     work: impl FnOnce(&Operator, &tokio::runtime::Runtime) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {

@@ -1,8 +1,8 @@
 //! The agents met lately: each distinct user agent is classified once, and logged once.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -99,7 +99,9 @@ impl Agent {
 
 /// The crawler list, and a bounded cache of what it and woothee said of the agents met lately.
 pub struct Agents {
-    bots: BotList,
+    /// Held for reading while an agent is classified and remembered: what is met after a list was
+    /// replaced is of the new one.
+    bots: RwLock<BotList>,
     met: Cache<Arc<str>, Arc<Agent>>,
 }
 
@@ -111,7 +113,7 @@ impl Agents {
 
     /// Keeps `capacity` agents.
     pub fn with_capacity(bots: BotList, capacity: usize) -> Self {
-        Self { bots, met: Cache::new(capacity) }
+        Self { bots: RwLock::new(bots), met: Cache::new(capacity) }
     }
 
     /// The agent of a `User-Agent` header: classified if it is new, or was forgotten.
@@ -123,9 +125,23 @@ impl Agents {
         // Two threads may get here with the same text. Neither waits: the one cached last stays,
         // and since each agent knows for itself whether it is logged, both are logged.
         let text: Arc<str> = text.into();
-        let agent = Arc::new(Agent::new(Arc::clone(&text), &self.bots));
+        let bots = self.bots.read().unwrap_or_else(PoisonError::into_inner);
+        let agent = Arc::new(Agent::new(Arc::clone(&text), &bots));
         self.met.insert(text, Arc::clone(&agent));
         agent
+    }
+
+    /// Replaces the crawler list; each agent is classified anew when it is met again.
+    pub fn replace(&self, bots: BotList) {
+        let mut present = self.bots.write().unwrap_or_else(PoisonError::into_inner);
+        *present = bots;
+        self.met.clear();
+    }
+
+    /// What a user agent is taken for, which is not remembered.
+    pub fn classify(&self, user_agent: &str) -> Classification {
+        let bots = self.bots.read().unwrap_or_else(PoisonError::into_inner);
+        Classification::of(user_agent, &bots)
     }
 }
 

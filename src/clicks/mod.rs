@@ -37,6 +37,8 @@ mod visit_part;
 mod visitor;
 mod waiting;
 
+use std::sync::Arc;
+
 use http::header::{ACCEPT_LANGUAGE, REFERER, USER_AGENT};
 
 pub use agent::Classification;
@@ -63,8 +65,8 @@ pub struct Interpreter {
     pub proxies: TrustedProxies,
     /// Where addresses are. [`GeoReader::reload`] replaces the database at run time.
     pub geo: GeoReader,
-    /// What user agents are.
-    pub agents: Agents,
+    /// What user agents are. [`Agents::replace`] replaces the crawler list at run time.
+    pub agents: Arc<Agents>,
     /// The key of the visitors' ids. [`VisitorSalts::turn_if_due`] is to be called from time to
     /// time.
     pub visitors: VisitorSalts,

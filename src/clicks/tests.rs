@@ -25,7 +25,9 @@ fn interpreter() -> (Interpreter, TempDir) {
     let interpreter = Interpreter {
         proxies: "10.0.0.0/8".parse().unwrap(),
         geo: GeoReader::new(Some(geo)).unwrap(),
-        agents: Agents::new(BotList::from_json(r#"[{"pattern": "examplebot"}]"#).unwrap()),
+        agents: Arc::new(Agents::new(
+            BotList::from_json(r#"[{"pattern": "examplebot"}]"#).unwrap(),
+        )),
         visitors: VisitorSalts::open(directory.path().join("salt"), SaltPeriod::Daily, AT_MS)
             .unwrap(),
     };

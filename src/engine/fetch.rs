@@ -51,6 +51,15 @@ pub fn fetch(package: &Package, cache: &Path, progress: Progress) -> Result<Path
     fetch_with(&Npm::default(), package, cache, progress)
 }
 
+/// The package's file as it is published now, which takes the place of the one in the cache.
+///
+/// # Errors
+///
+/// [`FetchError`]; the one in the cache stays.
+pub fn renew(package: &Package, cache: &Path, progress: Progress) -> Result<PathBuf, FetchError> {
+    bring(&Npm::default(), package, cache, progress, true)
+}
+
 /// As [`fetch`], with this npm.
 pub(super) fn fetch_with(
     npm: &Npm,
@@ -58,7 +67,18 @@ pub(super) fn fetch_with(
     cache: &Path,
     progress: Progress,
 ) -> Result<PathBuf, FetchError> {
+    bring(npm, package, cache, progress, false)
+}
+
+fn bring(
+    npm: &Npm,
+    package: &Package,
+    cache: &Path,
+    progress: Progress,
+    is_anew: bool,
+) -> Result<PathBuf, FetchError> {
     let folder = cache.join(package.folder());
+    let cached = |package, folder| if is_anew { None } else { cached(package, folder) };
     if let Some(file) = cached(package, &folder) {
         return Ok(file);
     }
@@ -86,7 +106,7 @@ pub(super) fn fetch_with(
     fs::rename(&whole, &folder).map_err(FetchError::cache(&folder))?;
     sync(cache)?;
     reporter.done(&published.version);
-    cached(package, &folder).ok_or(FetchError::NoEntry {
+    self::cached(package, &folder).ok_or(FetchError::NoEntry {
         package: package.name,
         entry: package.entry.name(),
         hint: package.hint,

@@ -58,7 +58,7 @@ mod unpack;
 pub use config::EngineConfig;
 pub use endpoint::{DATABASE, Endpoint, Password, USER};
 pub use error::{EngineError, FetchError};
-pub use fetch::{default_cache_dir, fetch};
+pub use fetch::{default_cache_dir, fetch, renew};
 pub use library::{EngineArgs, run};
 pub use memory::default_memory_bytes;
 pub use package::{Entry, Package};

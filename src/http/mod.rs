@@ -37,9 +37,9 @@ use problem::Problem;
 /// How long a request may take, its body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Reads the whole click log, which may be long.
-const RECONCILE_PATH: &str = "/api/v1/admin/reconcile";
-const RECONCILE_TIMEOUT: Duration = Duration::from_secs(3_600);
+/// These read all clicks, which may take long.
+const LONG_PATHS: [&str; 2] = ["/api/v1/admin/reconcile", "/api/v1/admin/reclassify"];
+const LONG_TIMEOUT: Duration = Duration::from_secs(3_600);
 
 const NOT_FOUND_PAGE: &str = include_str!("not_found.html");
 
@@ -78,6 +78,8 @@ pub fn reconciliation_json(found: Reconciliation) -> serde_json::Value {
     serde_json::json!(native::admin::ReconciliationView::from(found))
 }
 
+pub use native::admin::moment_ms;
+
 /// The routes, and the layers around them.
 pub fn router(services: Services) -> Router {
     let layers = ServiceBuilder::new()
@@ -105,8 +107,8 @@ impl MakeRequestId for NewRequestId {
 }
 
 async fn within_time(request: Request, next: Next) -> Response {
-    let is_long = request.uri().path() == RECONCILE_PATH;
-    let limit = if is_long { RECONCILE_TIMEOUT } else { REQUEST_TIMEOUT };
+    let is_long = LONG_PATHS.contains(&request.uri().path());
+    let limit = if is_long { LONG_TIMEOUT } else { REQUEST_TIMEOUT };
     tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
         let detail = "The request took too long.";
         Problem::new(StatusCode::REQUEST_TIMEOUT, "TIMEOUT", detail).into_response()

@@ -274,6 +274,10 @@ impl From<OperationError> for Problem {
                 let detail = "One is under way already.";
                 Self::new(StatusCode::CONFLICT, "CONFLICT", detail)
             }
+            OperationError::NoList(cause) => {
+                let detail = format!("The crawler list can't be read: {cause}");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "NO_CRAWLER_LIST", detail)
+            }
             OperationError::Failed(cause) => Self::internal(cause),
         }
     }

@@ -87,14 +87,13 @@ impl Forgetter {
         let receiver = progress.subscribe();
         let (stop, stopped) = channel();
         let mut following = Following { mutations, clicks, file, noted: change, progress };
-        let thread =
-            std::thread::Builder::new().name("forgetter".to_owned()).spawn(move || {
-                stand_back();
-                while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-                    following.look();
-                }
+        let thread = std::thread::Builder::new().name("forgetter".to_owned()).spawn(move || {
+            stand_back();
+            while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
                 following.look();
-            })?;
+            }
+            following.look();
+        })?;
         Ok(Self { stop, thread, progress: receiver })
     }
 
@@ -130,7 +129,9 @@ impl Following {
         if now.change - self.noted.min(now.change) >= NOTE_EVERY || now.click != before.click {
             match replace_file(&self.file, now.change.to_string().as_bytes()) {
                 Ok(()) => self.noted = now.change,
-                Err(error) => tracing::warn!(error = %ForgetError::Note(error), "links may be forgotten twice"),
+                Err(error) => {
+                    tracing::warn!(error = %ForgetError::Note(error), "links may be forgotten twice")
+                }
             }
         }
     }

@@ -157,8 +157,7 @@ impl Whole {
         let rollup = Rollup::of(query).filter(|rollup| {
             // A bucket's start within a grain would cut it. Before the span it cuts nothing.
             let from = query.period.from.map_or(i64::MIN, Timestamp::as_second);
-            let is_whole =
-                starts.iter().all(|start| start % rollup.grain() == 0 || *start <= from);
+            let is_whole = starts.iter().all(|start| start % rollup.grain() == 0 || *start <= from);
             is_whole && (*rollup == Rollup::Links || !cut.is_removing)
         });
         let with = rollup.and_then(|rollup| Self::within(query, rollup.grain(), cut, Some(rollup)));

@@ -157,9 +157,13 @@ fn a_deleted_link_takes_its_clicks_with_it() {
 
     let offset = delete(&server, &links[0]);
     assert_eq!(ask(&server, None, offset), expected, "at once");
-    let gone = format!("SELECT count() FROM clicks{{g}} WHERE link_id = '{}'", uuid_of(&clickhouse, &links[0]));
+    let gone = format!(
+        "SELECT count() FROM clicks{{g}} WHERE link_id = '{}'",
+        uuid_of(&clickhouse, &links[0])
+    );
     let count_gone = |generation: &str| clickhouse.sql(&gone.replace("{g}", generation));
-    let exported = server.api().get("/analytics/export?format=ndjson&bots=include").expect(200).text;
+    let exported =
+        server.api().get("/analytics/export?format=ndjson&bots=include").expect(200).text;
     assert!(!exported.contains(&links[0].id));
     assert_eq!(exported.lines().count() as u64, (CLICKS + LINKS) * 2 / 3);
 
@@ -171,11 +175,8 @@ fn a_deleted_link_takes_its_clicks_with_it() {
     let months = verify(&data, &options);
     assert_eq!(removed(&months), (CLICKS + LINKS) / 3);
 
-    let rebuilt = slugline()
-        .args(["rebuild", "analytics", "--data-dir"])
-        .arg(data.path())
-        .output()
-        .unwrap();
+    let rebuilt =
+        slugline().args(["rebuild", "analytics", "--data-dir"]).arg(data.path()).output().unwrap();
     assert!(rebuilt.status.success(), "{}", String::from_utf8_lossy(&rebuilt.stderr));
     assert_eq!(count_gone("_g2"), "0");
     assert_eq!(ask(&server, None, 0), expected, "from the rebuilt tables");
@@ -217,7 +218,8 @@ fn a_removal_that_is_cut_off_is_taken_up() {
     for (round, link) in links[..2].iter().enumerate() {
         let offset = delete(&server, link);
         eventually("the log of clicks has it", || {
-            let forgotten = data.dump("clicks").iter().filter(|line| line["kind"] == "LinkForgotten").count();
+            let forgotten =
+                data.dump("clicks").iter().filter(|line| line["kind"] == "LinkForgotten").count();
             (forgotten > round).then_some(())
         });
         // About when the removal begins, which takes some hundred milliseconds.

@@ -20,6 +20,7 @@ mod links;
 mod operation;
 mod privacy;
 mod queries;
+mod reclassify;
 mod reconcile;
 mod redirects;
 mod repeated;

@@ -13,17 +13,18 @@ use crate::harness::{DataFolder, Link, Options, Server, eventually, slugline};
 const OLD_CLICKS: u64 = 900;
 const DAY_MS: u64 = 24 * 3_600 * 1_000;
 
-/// Appends clicks of the days before to the log of a service that is stopped: copies of the one
-/// click that is there, in segments of a few.
+/// Appends clicks of the days before to the log of a service that is stopped: copies of the clicks
+/// that are there, in turn, in segments of a few.
 fn append_old(folder: &Path) {
     let view = LogView::open(Arc::new(DiskStorage), folder).unwrap();
     let mut reader = view.read_from(0);
     let records = std::iter::from_fn(|| reader.next_record().unwrap());
-    let click = records.filter(|record| record.kind == kind::CLICK).last().unwrap();
-    let click = Click::decode(click.payload.as_ref()).unwrap();
+    let clicks = records.filter(|record| record.kind == kind::CLICK);
+    let clicks: Vec<_> =
+        clicks.map(|record| Click::decode(record.payload.as_ref()).unwrap()).collect();
     let options = LogOptions { segment_bytes: 4_000 };
     let log = Log::open(Arc::new(DiskStorage), folder, options).unwrap();
-    for number in 0..OLD_CLICKS {
+    for (number, click) in (0..OLD_CLICKS).zip(clicks.iter().cycle()) {
         let at_ms = click.at_ms - 80 * DAY_MS + number * DAY_MS / 12;
         let payload = Click { at_ms, visitor: number, ..click.clone() }.encode_to_vec();
         let parts: &[&[u8]] = &[&payload];
@@ -33,8 +34,13 @@ fn append_old(folder: &Path) {
 }
 
 fn clicks_of(server: &Server, link: &Link) -> u64 {
+    clicks_by(server, link, "include")
+}
+
+/// Clicks of humans and bots alike, of the one or of the other.
+fn clicks_by(server: &Server, link: &Link, bots: &str) -> u64 {
     server.await_projection();
-    let path = format!("{}/clicks/summary?unit=month&units=12&bots=include", link.path());
+    let path = format!("{}/clicks/summary?unit=month&units=12&bots={bots}", link.path());
     server.api().get(&path).expect(200).data()["total_clicks"].as_u64().unwrap()
 }
 
@@ -81,4 +87,55 @@ fn what_is_old_leaves_the_log_and_stays_counted() {
     let again = Options::at(&data).start();
     assert_eq!(clicks_of(&again, &link), OLD_CLICKS + 2);
     run(&data, &["verify"]);
+}
+
+/// Amendments reach clicks that the log no longer holds, and a rebuild after that keeps them.
+#[test]
+fn what_has_left_the_log_is_amended_too() {
+    let list = |data: &DataFolder, pattern: &str| {
+        std::fs::create_dir_all(data.path()).unwrap();
+        let path = data.path().join("crawlers.json");
+        std::fs::write(&path, format!(r#"[{{"pattern": "{pattern}"}}]"#)).unwrap();
+        path
+    };
+    let options = Options::new();
+    let crawlers = list(&options.data, "nothing-at-all");
+    let server = options.flag("--crawler-list", &crawlers).start();
+    server.await_analytics();
+    let (data, links) = (server.data.clone(), [server.link(), server.link(), server.link()]);
+    for (link, browser) in
+        links.iter().zip(["Firefox/131.0 marked", "Firefox/131.0", "Firefox/131.0"])
+    {
+        let agent = format!("Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 {browser}");
+        server.visit(link).agent(&agent).send().expect(302);
+    }
+    assert!(server.stop().success());
+    append_old(&data.path().join("log/clicks"));
+
+    let options = Options::at(&data).flag("--crawler-list", &crawlers);
+    let server = options.flag("--clicks-retention", "1h").start();
+    eventually("they are all gone", || {
+        server.stderr.contains("oldest segments were dropped").then_some(())
+    });
+    let each = OLD_CLICKS / 3 + 1;
+    let humans = |server: &Server, link: &Link| clicks_by(server, link, "exclude");
+    assert_eq!([humans(&server, &links[0]), humans(&server, &links[1])], [each; 2]);
+    list(&data, "marked");
+    let crawlers = crawlers.to_str().unwrap();
+    let since = ["reclassify", "bots", "--since", "all", "--crawler-list", crawlers];
+    assert_eq!(run(&data, &since), "1 of 2 user agents reclassified\n");
+    server.api().delete(&links[2].path()).expect(204);
+    let removed = || {
+        let report: serde_json::Value =
+            serde_json::from_str(&run(&data, &["verify", "--json"])).unwrap();
+        let months = report["months"].as_array().unwrap().iter();
+        months.map(|month| month["removed"].as_u64().unwrap()).sum::<u64>()
+    };
+    eventually("its clicks are removed", || (removed() == each).then_some(()));
+    for _ in 0..2 {
+        assert_eq!([humans(&server, &links[0]), humans(&server, &links[1])], [0, each]);
+        assert_eq!(clicks_by(&server, &links[0], "only"), each);
+        run(&data, &["rebuild", "analytics"]);
+        assert_eq!(removed(), each);
+    }
 }

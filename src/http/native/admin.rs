@@ -16,7 +16,7 @@ use crate::http::Services;
 use crate::http::auth::{Operator, OperatorOrOwner};
 use crate::http::params::{Name, Params};
 use crate::http::problem::{Problem, ProblemBody};
-use crate::queries::operations::{Compared, RebuildState, Reconciliation};
+use crate::queries::operations::{Compared, RebuildState, Reclassification, Reconciliation};
 
 /// The log and ClickHouse, compared.
 #[derive(Debug, Serialize, ToSchema)]
@@ -179,4 +179,84 @@ fn state(services: &Services, projection: &str) -> Result<RebuildView, Problem> 
         "index" => Ok(services.operations.index_rebuild().into()),
         _ => Err(Problem::not_found("projection")),
     }
+}
+
+/// User agents, judged anew.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReclassificationView {
+    /// How many user agents have clicks since then.
+    agents: u64,
+    /// How many of them are taken for something else now.
+    reclassified: u64,
+    /// The offset of the click log from which on that holds; 0 where nothing changed.
+    offset: u64,
+}
+
+/// How far reclassifications are carried out.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReclassifiedView {
+    /// Up to this offset of the click log.
+    through: u64,
+}
+
+/// Read the crawler list again, and classify past clicks by it.
+///
+/// What changes is appended to the log; the tables are made anew thereafter, while the present ones
+/// serve.
+#[utoipa::path(
+    post, path = "/admin/reclassify", tag = "admin",
+    params(("since" = String, Query, description = "Clicks from this day (UTC) or moment on, or `all`")),
+    responses(
+        (status = 202, body = Data<ReclassificationView>),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "One is under way", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn reclassify(
+    State(services): State<Services>,
+    _: Operator,
+    mut params: Params,
+) -> Result<(StatusCode, Json<Data<ReclassificationView>>), Problem> {
+    let since = params.text("since").unwrap_or_default();
+    let since_ms = moment_ms(&since);
+    if since_ms.is_none() {
+        params.refuse("since", "must be a day such as 2026-11-21, a moment, or all");
+    }
+    params.finish()?;
+    let found = services.operations.reclassify(since_ms.unwrap_or_default()).await?;
+    let Reclassification { agents, reclassified, offset } = found;
+    let data = ReclassificationView { agents, reclassified, offset };
+    Ok((StatusCode::ACCEPTED, Json(Data { data })))
+}
+
+/// See how far reclassifications are carried out.
+#[utoipa::path(
+    get, path = "/admin/reclassify", tag = "admin",
+    responses(
+        (status = 200, body = Data<ReclassifiedView>),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn reclassified(
+    State(services): State<Services>,
+    _: Operator,
+    params: Params,
+) -> Result<Json<Data<ReclassifiedView>>, Problem> {
+    params.finish()?;
+    let through = services.operations.reclassified_through();
+    Ok(Json(Data { data: ReclassifiedView { through } }))
+}
+
+/// A day's first moment in UTC or a moment, in milliseconds since the Unix epoch.
+pub fn moment_ms(text: &str) -> Option<u64> {
+    if text == "all" {
+        return Some(0);
+    }
+    let moment = match text.parse::<jiff::civil::Date>() {
+        Ok(day) if text.len() <= 10 => day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp(),
+        _ => text.parse::<jiff::Timestamp>().ok()?,
+    };
+    u64::try_from(moment.as_millisecond()).ok()
 }

@@ -35,6 +35,7 @@ pub fn routes() -> OpenApiRouter<Services> {
         .routes(routes!(analytics::batch::ask))
         .routes(routes!(admin::reconcile))
         .routes(routes!(admin::rebuild, admin::rebuild_state))
+        .routes(routes!(admin::reclassify, admin::reclassified))
         .routes(routes!(tokens::create, tokens::list))
         .routes(routes!(tokens::revoke))
 }

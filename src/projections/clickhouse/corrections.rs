@@ -111,18 +111,20 @@ mod tests {
             bot: bot.to_owned(),
         };
         let classes = vec![class(100, 10, "pattern"), class(200, 20, "")];
-        let corrections = Corrections {
-            reclassified: HashMap::from([(7, classes)]),
-            ..Corrections::default()
-        };
+        let corrections =
+            Corrections { reclassified: HashMap::from([(7, classes)]), ..Corrections::default() };
         let bot = |agent, at_ms, offset, head| {
-            let click = ClickView { agent, at_ms, head, ..ClickView::default() };
+            let click = ClickView { at_ms, agent, head, ..ClickView::default() };
             corrections.class_of(&click, offset).map(|(_, bot)| bot)
         };
         assert_eq!(bot(8, 150, 5, false), None, "another agent");
         assert_eq!(bot(7, 99, 5, false), None, "before both times");
         assert_eq!(bot(7, 150, 5, false), Some("pattern"));
-        assert_eq!(bot(7, 150, 10, false), None, "a click after the first, before the time of the second");
+        assert_eq!(
+            bot(7, 150, 10, false),
+            None,
+            "a click after the first, before the time of the second"
+        );
         assert_eq!(bot(7, 200, 15, false), Some(""));
         assert_eq!(bot(7, 200, 15, true), Some("head"));
         assert_eq!(bot(7, 200, 5, false), Some(""), "the last word");

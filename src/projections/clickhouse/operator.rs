@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+use super::reclassify::{Judge, Reclassification};
 use super::reconcile::{Extent, Reconciliation};
 use super::status::Status;
 use crate::projections::{RebuildProgress, RebuildState};
@@ -18,6 +19,8 @@ pub(super) enum Request {
     Reconcile(Extent, oneshot::Sender<Result<Reconciliation, Refused>>),
     /// Begin to rebuild the tables.
     Rebuild(oneshot::Sender<Result<(), Refused>>),
+    /// Judge anew the user agents of clicks since a moment, in milliseconds since the Unix epoch.
+    Reclassify(u64, Arc<dyn Judge>, oneshot::Sender<Result<Reclassification, Refused>>),
 }
 
 /// Why a request came to nothing.
@@ -42,6 +45,8 @@ pub struct Operator {
     status: Arc<Status>,
     /// Held while the log is counted for somebody: one at a time.
     reconciling: Arc<Mutex<()>>,
+    /// And while agents are judged.
+    reclassifying: Arc<Mutex<()>>,
 }
 
 impl Operator {
@@ -50,7 +55,8 @@ impl Operator {
         rebuild: RebuildProgress,
         status: Arc<Status>,
     ) -> Self {
-        Self { requests, rebuild, status, reconciling: Arc::default() }
+        let (reconciling, reclassifying) = (Arc::default(), Arc::default());
+        Self { requests, rebuild, status, reconciling, reclassifying }
     }
 
     /// Compares ClickHouse with the log.
@@ -62,6 +68,26 @@ impl Operator {
     /// Begins to rebuild the tables of ClickHouse from the log, beside those in use.
     pub async fn rebuild(&self) -> Result<(), Refused> {
         self.ask(Request::Rebuild).await
+    }
+
+    /// Has user agents judged anew of which there are clicks since a moment, in milliseconds since
+    /// the Unix epoch. What is otherwise is in the log when this returns, and is carried out by a
+    /// rebuild thereafter.
+    pub async fn reclassify(
+        &self,
+        since_ms: u64,
+        judge: Arc<dyn Judge>,
+    ) -> Result<Reclassification, Refused> {
+        let _one_at_a_time = self.reclassifying.try_lock().map_err(|_| Refused::Busy)?;
+        // What the clicks count for now is what a judgement is compared with.
+        let all = tokio::time::timeout(PATIENCE, self.status.all_reclassified()).await;
+        all.map_err(|_| Refused::Busy)?;
+        self.ask(|answer| Request::Reclassify(since_ms, judge, answer)).await
+    }
+
+    /// Up to which offset of the click log reclassifications are carried out.
+    pub fn reclassified_through(&self) -> u64 {
+        self.status.reclassified_through()
     }
 
     /// What became of the last rebuild.

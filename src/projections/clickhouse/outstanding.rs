@@ -21,14 +21,17 @@ const REMOVED_AFTER: Duration = Duration::from_secs(5);
 pub struct Outstanding {
     /// The offset of the last forgotten link, and when the first one was noted.
     removal: Option<(u64, u64)>,
-    reclassification: bool,
+    /// Offsets: of the last reclassified agent that the tables know of, and of the last one whose
+    /// clicks have the new class.
+    reclassified: (u64, u64),
 }
 
 #[derive(Row, Deserialize)]
 struct Found {
     last_forgotten: u64,
     forgotten_at: i64,
-    is_reclassified: bool,
+    reclassified: u64,
+    carried_out: u64,
 }
 
 #[derive(Row, Deserialize)]
@@ -41,14 +44,15 @@ impl Outstanding {
     /// What these tables await.
     pub async fn read(client: &Client, generation: Generation) -> Result<Self, ProjectionError> {
         let sql = "WITH \
-             (SELECT max(through) FROM {amended:Identifier} WHERE what = 'removal') AS removed, \
-             (SELECT max(through) FROM {amended:Identifier} WHERE what = 'reclassification') AS known \
+             (SELECT max(through) FROM {amended:Identifier} WHERE what = 'removal') AS removed \
              SELECT max(log_offset) AS last_forgotten, \
                  toUnixTimestamp64Milli(min(at)) AS forgotten_at, \
-                 toBool(ifNull((SELECT max(log_offset) FROM {reclassified:Identifier}) > known, false)) \
-                     AS is_reclassified \
+                 ifNull((SELECT max(log_offset) FROM {reclassified:Identifier}), 0) \
+                     AS reclassified, \
+                 ifNull((SELECT max(through) FROM {amended:Identifier} \
+                         WHERE what = 'reclassification'), 0) AS carried_out \
              FROM {forgotten:Identifier} WHERE log_offset > removed";
-        let Found { last_forgotten, forgotten_at, is_reclassified } = client
+        let Found { last_forgotten, forgotten_at, reclassified, carried_out } = client
             .query(sql)
             .param("amended", generation.amended())
             .param("forgotten", generation.forgotten())
@@ -57,7 +61,7 @@ impl Outstanding {
             .await?;
         let at_ms = u64::try_from(forgotten_at).unwrap_or(0);
         let removal = (last_forgotten > 0).then_some((last_forgotten, at_ms));
-        Ok(Self { removal, reclassification: is_reclassified })
+        Ok(Self { removal, reclassified: (reclassified, carried_out) })
     }
 
     /// Whose clicks await removal.
@@ -81,9 +85,14 @@ impl Outstanding {
         self.removal = Some((last.max(offset), first_ms.min(at_ms)));
     }
 
-    /// Notes that an agent was reclassified.
-    pub const fn reclassified(&mut self) {
-        self.reclassification = true;
+    /// Notes a reclassified agent that came into the tables.
+    pub fn reclassified(&mut self, offset: u64) {
+        self.reclassified.0 = self.reclassified.0.max(offset);
+    }
+
+    /// Up to which offset reclassifications are carried out.
+    pub const fn reclassified_through(&self) -> u64 {
+        self.reclassified.1
     }
 
     /// Up to which offset what was forgotten is to be removed now; `None` when nothing is.
@@ -95,7 +104,7 @@ impl Outstanding {
 
     /// Whether clicks are to get another class, by a rebuild.
     pub const fn needs_rebuild(&self) -> bool {
-        self.reclassification
+        self.reclassified.0 > self.reclassified.1
     }
 }
 

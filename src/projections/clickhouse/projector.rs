@@ -10,12 +10,12 @@ use tokio::time::Instant;
 
 use super::ProjectionError;
 use super::connection::{ClickHouse, Reading, Target};
-use super::generation::Generation;
+use super::following::Following;
 use super::operator::{Operator, Refused, Request};
 use super::plan::PlanFile;
 use super::rebuild::Rebuild;
+use super::reclassify::reclassify;
 use super::reconcile::{Extent, Reconciliation, Stored, TallyFiles};
-use super::removal::Removal;
 use super::retention::Retention;
 use super::session::Session;
 use super::status::{Status, now_ms};
@@ -31,11 +31,6 @@ const POLL_BUSY: Duration = Duration::from_secs(1);
 const BUSY_RECORDS: usize = 1_000;
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LAST_RETRY: Duration = Duration::from_secs(5);
-/// How long the tables that a rebuild has replaced are kept, for the questions that were put to
-/// them before: longer than any question may take.
-const RETIRED_KEPT: Duration = Duration::from_secs(60);
-/// How long it takes until an amendment that failed is tried again.
-const AMEND_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// How many requests of operators may wait.
 const REQUESTS: usize = 8;
 
@@ -54,19 +49,6 @@ pub struct Projector {
     stop: watch::Receiver<bool>,
     /// Whether ClickHouse was compared with the log since the start.
     is_checked: bool,
-}
-
-/// What goes on while ClickHouse is there.
-struct Following {
-    session: Session,
-    rebuild: Option<Rebuild>,
-    removal: Option<Removal>,
-    /// When the next removal may begin, and the next rebuild that nobody has asked for.
-    amend_after: Instant,
-    /// Tables that are no longer in use, and when they go.
-    retired: Option<(Generation, Instant)>,
-    /// What the check after the start will find.
-    check: Option<oneshot::Receiver<Result<Reconciliation, Refused>>>,
 }
 
 impl Projector {
@@ -165,14 +147,7 @@ impl Projector {
         self.status.set_connected(true);
         self.show(&session);
         tracing::info!(?target, applied = session.applied(), "ClickHouse is up");
-        let mut following = Following {
-            session,
-            rebuild: None,
-            removal: None,
-            amend_after: Instant::now(),
-            retired: None,
-            check: None,
-        };
+        let mut following = Following::of(session);
         let followed = self.follow_on(target, &mut following).await;
         if following.rebuild.is_some() {
             let text = "ClickHouse went away; begin again once it is back".to_owned();
@@ -213,7 +188,7 @@ impl Projector {
             self.mend(following).await?;
             self.rebuild_on(following).await;
             following.remove_on().await;
-            self.drop_retired(following).await?;
+            following.drop_retired().await?;
             if following.rebuild.is_none() && following.removal.is_none() {
                 tokio::select! {
                     () = tokio::time::sleep_until(due) => {}
@@ -238,16 +213,12 @@ impl Projector {
 
     /// Begins to carry out what amends earlier clicks.
     async fn amend(&self, following: &mut Following) -> Result<(), ProjectionError> {
-        if Instant::now() < following.amend_after {
+        if !following.may_amend() {
             return Ok(());
         }
-        if following.removal.is_none() {
-            let begun = following.session.begin_removal(now_ms()).await;
-            following.removal = following.or_later(begun).flatten();
-        }
+        following.begin_removal().await;
         if following.session.needs_rebuild() && following.rebuild.is_none() {
             tracing::info!("user agents were reclassified: the analytics are made anew");
-            following.amend_after = Instant::now() + AMEND_AGAIN_AFTER;
             let _under_way_already = self.begin_rebuild(following).await?;
         }
         Ok(())
@@ -257,8 +228,7 @@ impl Projector {
     async fn check_once(&mut self, following: &mut Following) -> Result<(), ProjectionError> {
         if !self.is_checked {
             // Where a removal was cut off, the rollups don't add up.
-            let begun = following.session.begin_removal(now_ms()).await;
-            following.removal = following.or_later(begun).flatten();
+            following.begin_removal().await;
             following.finish_removal().await;
             let (answer, check) = oneshot::channel();
             self.reconcile(&following.session, Extent::SinceLast, answer).await?;
@@ -313,6 +283,17 @@ impl Projector {
                 following.finish_removal().await;
                 self.reconcile(&following.session, extent, answer).await
             }
+            Request::Reclassify(since_ms, judge, answer) => {
+                let client = following.session.client().clone();
+                let tables = following.session.generation();
+                let log = Arc::clone(&self.log);
+                tokio::spawn(async move {
+                    let found = reclassify(client, tables, log, judge, since_ms).await;
+                    let found = found.map_err(|error| Refused::Failed(error.to_string()));
+                    let _asker_left = answer.send(found);
+                });
+                Ok(())
+            }
             Request::Rebuild(answer) => {
                 let _asker_left = answer.send(self.begin_rebuild(following).await?);
                 Ok(())
@@ -356,6 +337,7 @@ impl Projector {
         if let Err(error) = stepped {
             tracing::error!(%error, "the rebuild of the analytics failed; the old tables stay");
             following.rebuild = None;
+            following.amend_later();
             self.rebuild_progress.set(RebuildState::Failed(error.to_string()));
         }
     }
@@ -370,51 +352,11 @@ impl Projector {
         self.show(&session);
         following.retire_now().await?;
         let retired = std::mem::replace(&mut following.session, session);
-        following.retired = Some((retired.generation(), Instant::now() + RETIRED_KEPT));
+        following.retire(retired.generation());
         let events = following.session.applied();
         tracing::info!(events, took_ms = took.as_millis(), "the rebuilt analytics are in use");
         self.rebuild_progress.set(RebuildState::Done { events, took });
         Ok(())
-    }
-
-    /// Drops replaced tables once nobody can be reading them.
-    async fn drop_retired(&self, following: &mut Following) -> Result<(), ProjectionError> {
-        match following.retired {
-            Some((_, at)) if Instant::now() >= at => following.retire_now().await,
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Following {
-    /// Goes on with a removal, if one is under way.
-    async fn remove_on(&mut self) {
-        let Some(mut removal) = self.removal.take() else { return };
-        let stepped = self.session.remove_on(&mut removal).await;
-        if self.or_later(stepped) == Some(false) {
-            self.removal = Some(removal);
-        }
-    }
-
-    async fn finish_removal(&mut self) {
-        while self.removal.is_some() {
-            self.remove_on().await;
-        }
-    }
-
-    /// A removal that goes wrong is taken up later; clicks go on, unless ClickHouse is away.
-    fn or_later<T>(&mut self, result: Result<T, ProjectionError>) -> Option<T> {
-        result
-            .inspect_err(|error| {
-                tracing::error!(%error, "the clicks of deleted links could not be removed; no answer counts them");
-                self.amend_after = Instant::now() + AMEND_AGAIN_AFTER;
-            })
-            .ok()
-    }
-
-    async fn retire_now(&mut self) -> Result<(), ProjectionError> {
-        let Some((generation, _)) = self.retired.take() else { return Ok(()) };
-        generation.drop_tables(self.session.client()).await
     }
 }
 

@@ -149,9 +149,7 @@ impl Stored {
              sum(removed.offsets) AS offsets, sum(removed.squares) AS squares \
              FROM {removed:Identifier} AS removed WHERE removed.clicks > 0 GROUP BY month, workspace_id";
         let removed = client.query(removed).param("removed", generation.removed());
-        for (query, cells) in
-            [(clicks, &mut stored.clicks), (removed, &mut stored.removed)]
-        {
+        for (query, cells) in [(clicks, &mut stored.clicks), (removed, &mut stored.removed)] {
             for row in query.fetch_all::<StoredClicks>().await? {
                 let StoredClicks { clicks, offsets, squares, .. } = row;
                 let sums = Sums { clicks, offsets, squares };

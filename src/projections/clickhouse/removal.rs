@@ -79,7 +79,8 @@ impl Removal {
         let done = "SELECT max(through) FROM {amended:Identifier} WHERE what = 'removal'";
         let done = client.query(done).param("amended", tables.amended()).fetch_one::<u64>().await?;
         let begun = "SELECT max(forgotten_through) FROM {removed:Identifier}";
-        let begun = client.query(begun).param("removed", tables.removed()).fetch_one::<u64>().await?;
+        let begun =
+            client.query(begun).param("removed", tables.removed()).fetch_one::<u64>().await?;
         let links = |sql: &str| {
             let query = changing(client, tables, &sql.replace("LINKS", LINKS));
             query.param("after", done)

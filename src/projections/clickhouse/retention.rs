@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ProjectionError;
+use super::batches::moment_of;
 use super::operator::{Operator, Refused};
 use super::reconcile::{Extent, TallyFiles};
-use super::batches::moment_of;
 use super::status::{Status, now_ms};
 use crate::log::{Log, RecordBatch};
 use crate::projections::RebuildState;

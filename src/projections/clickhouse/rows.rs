@@ -83,7 +83,8 @@ pub struct ForgottenRow {
 /// A row of `reclassified`.
 #[derive(Row, Serialize)]
 pub struct ReclassifiedRow {
-    log_offset: u64,
+    /// Where the log says so.
+    pub log_offset: u64,
     agent_id: u64,
     since: i64,
     device: &'static str,

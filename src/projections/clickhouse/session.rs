@@ -80,8 +80,7 @@ impl Session {
         let log = Arc::clone(log);
         let records = Records::default();
         let corrections = Corrections::default();
-        let outstanding = Outstanding::read(&client, generation).await?;
-        status.removing.set(Outstanding::workspaces(&client, generation).await?);
+        let outstanding = Outstanding::default();
         let mut session = Self {
             client,
             generation,
@@ -94,6 +93,7 @@ impl Session {
             outstanding,
             status,
         };
+        session.look_outstanding().await?;
         if let Some(batch) = session.plan.sending {
             session.send_again(batch).await?;
         }
@@ -140,7 +140,13 @@ impl Session {
         self.outstanding = Outstanding::read(&self.client, self.generation).await?;
         let workspaces = Outstanding::workspaces(&self.client, self.generation).await?;
         self.status.removing.set(workspaces);
+        self.tell_reclassified();
         Ok(())
+    }
+
+    fn tell_reclassified(&self) {
+        let through = self.outstanding.reclassified_through();
+        self.status.set_reclassified(through, !self.outstanding.needs_rebuild());
     }
 
     /// Begins to remove the clicks of forgotten links, if it is time.
@@ -234,16 +240,19 @@ impl Session {
 impl Session {
     /// Sends what amends earlier clicks, and has answers leave out what is forgotten.
     async fn send_amendments(&mut self, batch: Batch) -> Result<(), ProjectionError> {
-        let (forgotten, reclassified) = (self.generation.forgotten(), self.generation.reclassified());
+        let (forgotten, reclassified) =
+            (self.generation.forgotten(), self.generation.reclassified());
         let token = |table: &str| batch.token(self.log.id(), table);
         let rows = self.records.forgotten();
         insert::<ForgottenRow>(&self.client, &forgotten, &token(&forgotten), rows).await?;
         let rows = self.records.reclassified();
-        let sent =
-            insert::<ReclassifiedRow>(&self.client, &reclassified, &token(&reclassified), rows)
-                .await?;
-        if sent > 0 {
-            self.outstanding.reclassified();
+        let token = token(&reclassified);
+        insert::<ReclassifiedRow>(&self.client, &reclassified, &token, rows).await?;
+        for row in self.records.reclassified() {
+            self.outstanding.reclassified(row?.log_offset);
+            if self.plan_file.is_some() {
+                self.tell_reclassified();
+            }
         }
         for row in self.records.forgotten() {
             let row = row?;

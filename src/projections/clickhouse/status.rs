@@ -15,6 +15,8 @@ use super::removing::Removing;
 pub struct Status {
     applied: watch::Sender<u64>,
     is_connected: AtomicBool,
+    /// Up to which offset reclassifications are carried out, and whether that is all.
+    reclassified: watch::Sender<(u64, bool)>,
     /// When the projection last had all of the log, in milliseconds since the Unix epoch.
     complete_at_ms: AtomicU64,
     reconciled: Mutex<Option<Reconciled>>,
@@ -63,6 +65,7 @@ impl Status {
         Self {
             applied: watch::Sender::new(0),
             is_connected: AtomicBool::new(false),
+            reclassified: watch::Sender::new((0, true)),
             complete_at_ms: AtomicU64::new(now_ms()),
             reconciled: Mutex::new(None),
             sent: Mutex::default(),
@@ -99,6 +102,21 @@ impl Status {
         let mut applied = self.applied.subscribe();
         let reached = applied.wait_for(|applied| *applied >= offset);
         matches!(tokio::time::timeout(limit, reached).await, Ok(Ok(_)))
+    }
+
+    /// Up to which offset of the log reclassifications are carried out in the tables in use.
+    pub fn reclassified_through(&self) -> u64 {
+        self.reclassified.borrow().0
+    }
+
+    /// Waits until all reclassifications are carried out that the tables know of.
+    pub async fn all_reclassified(&self) {
+        let mut reclassified = self.reclassified.subscribe();
+        let _gone = reclassified.wait_for(|(_, is_all)| *is_all).await;
+    }
+
+    pub(super) fn set_reclassified(&self, through: u64, is_all: bool) {
+        self.reclassified.send_replace((through, is_all));
     }
 
     /// What the last comparison with the log found; `None` before the first.

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::ProjectionError;
-use super::plan::replace_file;
 use super::batches::month;
+use super::plan::replace_file;
 use crate::domain::click::kind;
 use crate::log::Log;
 

@@ -64,7 +64,12 @@ impl Analytics {
 
     /// How far a read goes that begins now, and how it stands with removals in the question's
     /// workspace: where that is another one after the read, it has to be done again.
-    pub(super) fn cut(&self, query: &AnalyticsQuery, as_of: AsOf, sealed_ms: u64) -> (Cut, Standing) {
+    pub(super) fn cut(
+        &self,
+        query: &AnalyticsQuery,
+        as_of: AsOf,
+        sealed_ms: u64,
+    ) -> (Cut, Standing) {
         let standing = self.removing(query);
         let is_removing = standing.is_removing;
         (Cut { through: as_of.offset, sealed_ms, is_removing }, standing)

@@ -16,12 +16,7 @@ const LAST_MS: i64 = 4_102_444_800_000;
 
 impl Statement {
     /// The clicks that the question is about, of a part of its time, up to an offset.
-    pub(super) fn clicks_of(
-        &mut self,
-        query: &AnalyticsQuery,
-        period: Period,
-        cut: Cut,
-    ) -> String {
+    pub(super) fn clicks_of(&mut self, query: &AnalyticsQuery, period: Period, cut: Cut) -> String {
         let sealed = self.sealed_clicks_of(query, period, cut);
         let through = self.bind("UInt64", Value::Number(cut.through));
         format!("{sealed} AND log_offset <= {through}")
@@ -126,7 +121,9 @@ impl Statement {
             });
             if let Some(first) = first.filter(|first| from.is_none_or(|from| from < *first)) {
                 let head = Period { from, to: first };
-                parts.push(self.part(query, starts, |parts| parts.sealed_clicks_of(query, head, cut)));
+                parts.push(
+                    self.part(query, starts, |parts| parts.sealed_clicks_of(query, head, cut)),
+                );
             }
         }
         let tail = Period { from: whole.map_or(from, |whole| Some(whole.to)), to };

@@ -75,13 +75,7 @@ fn is_at(server: &Server, end: u64) -> bool {
 
 /// Kills the engine some times, at most `longest` milliseconds after it began to take batches. Says
 /// whether all batches have arrived.
-fn disturb(
-    server: &Server,
-    end: u64,
-    longest: u64,
-    chance: &mut Chance,
-    counts: &Counts,
-) -> bool {
+fn disturb(server: &Server, end: u64, longest: u64, chance: &mut Chance, counts: &Counts) -> bool {
     for _ in 0..=chance.below(3) {
         server.await_analytics();
         let time = Duration::from_millis(5 + chance.below(longest));

@@ -1,0 +1,84 @@
+//! Data files, and the crawler list among them: read at the start, and again when clicks are to be
+//! classified anew.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use anyhow::Context;
+
+use super::shown;
+use crate::clicks::{Agents, BotList, Classification};
+use crate::config::Source;
+use crate::engine::{self, Package, Progress};
+use crate::projections::clickhouse::{Judge, Judgement};
+
+/// A data file that is there, fetched if need be; `None` where it is done without.
+pub fn data_file(source: &Source, package: &Package) -> anyhow::Result<Option<PathBuf>> {
+    Ok(match source {
+        Source::File(path) => Some(path.clone()),
+        Source::Nothing => None,
+        Source::Fetched => {
+            Some(engine::fetch(package, &engine::default_cache_dir()?, Progress::Shown)?)
+        }
+    })
+}
+
+/// A list that is being compiled on a thread of its own, which takes a while.
+pub struct Crawlers(Option<JoinHandle<anyhow::Result<BotList>>>);
+
+/// Begins to read the list.
+pub fn read_crawlers(source: &Source) -> anyhow::Result<Crawlers> {
+    let path = data_file(source, &Package::crawlers())?;
+    Ok(Crawlers(path.map(|path| std::thread::spawn(move || load(&path)))))
+}
+
+fn load(path: &PathBuf) -> anyhow::Result<BotList> {
+    BotList::load(path).with_context(|| shown(Some(path)))
+}
+
+impl Crawlers {
+    /// The list, once it is compiled.
+    pub fn join(self) -> anyhow::Result<BotList> {
+        let Some(thread) = self.0 else { return Ok(BotList::default()) };
+        thread.join().map_err(|_| anyhow::anyhow!("reading the crawler list panicked"))?
+    }
+}
+
+/// Judges user agents by the crawler list.
+pub struct CrawlerJudge {
+    source: Source,
+    agents: Arc<Agents>,
+}
+
+impl CrawlerJudge {
+    /// With the list from there; a new one is for visits too.
+    pub const fn new(source: Source, agents: Arc<Agents>) -> Self {
+        Self { source, agents }
+    }
+
+    fn newest(&self) -> anyhow::Result<BotList> {
+        let path = match &self.source {
+            Source::Nothing => return Ok(BotList::default()),
+            Source::File(path) => path.clone(),
+            Source::Fetched => {
+                let cache = engine::default_cache_dir()?;
+                engine::renew(&Package::crawlers(), &cache, Progress::Hidden)?
+            }
+        };
+        load(&path)
+    }
+}
+
+impl Judge for CrawlerJudge {
+    fn renew(&self) -> Result<(), String> {
+        let bots = self.newest().map_err(|error| format!("{error:#}"))?;
+        self.agents.replace(bots);
+        Ok(())
+    }
+
+    fn judge(&self, user_agent: &str) -> Judgement {
+        let Classification { device, bot, bot_pattern, .. } = self.agents.classify(user_agent);
+        Judgement { device, bot, bot_pattern: bot_pattern.into() }
+    }
+}
