@@ -33,6 +33,7 @@ use crate::log::{DataLock, DiskStorage, Log, LogOptions};
 use crate::projections::Forgetter;
 use crate::projections::index::{Index, Keeper, Rebuilder};
 use crate::queries::analytics::Analytics;
+use crate::queries::exports::Exports;
 use crate::queries::links::Links;
 use crate::queries::operations::Operations;
 
@@ -53,6 +54,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         let front = house.front(site, control.key_sha256);
         tokio::spawn(reload_on_hangup(Arc::clone(&house.recorder)));
         tokio::spawn(keep_metrics(house.metrics.clone()));
+        tokio::spawn(house.exports.clone().keep_clean());
         server::serve(listener, front, stop_signal()).await;
     });
     tracing::info!("stopping");
@@ -74,6 +76,8 @@ struct House {
     dispatcher: JoinHandle<()>,
     forgetter: Forgetter,
     analytics: AnalyticsSide,
+    questions: Analytics,
+    exports: Exports,
     keeper: Keeper,
     metrics: PrometheusHandle,
 }
@@ -108,6 +112,8 @@ impl House {
 
         let forgetter = Forgetter::start(Arc::clone(&mutations), Arc::clone(&clicks), data)?;
         let analytics = AnalyticsSide::open(settings, &clicks, forgetter.forgotten(), engine)?;
+        let questions = Analytics::new(analytics.clickhouse.clone());
+        let exports = Exports::open(&data.join("exports"), questions.clone())?;
         Ok(Self {
             mutations,
             clicks,
@@ -120,6 +126,8 @@ impl House {
             dispatcher,
             forgetter,
             analytics,
+            questions,
+            exports,
             keeper,
             metrics,
         })
@@ -140,7 +148,8 @@ impl House {
         let services = Services {
             commands: self.commands.clone(),
             links: links.clone(),
-            analytics: Analytics::new(self.analytics.clickhouse.clone()),
+            analytics: self.questions.clone(),
+            exports: self.exports.clone(),
             site: Arc::new(site),
             health: Arc::new(health),
             operations: Operations::new(

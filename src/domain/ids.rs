@@ -105,6 +105,8 @@ identifiers! {
     WorkspaceId = "ws_";
     /// An API token; never the secret itself.
     TokenId = "tok_";
+    /// A file of clicks.
+    ExportId = "exp_";
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ use uuid::Uuid;
 
 use crate::commands::Commands;
 use crate::queries::analytics::Analytics;
+use crate::queries::exports::Exports;
 use crate::queries::links::Links;
 use crate::queries::operations::{Operations, Reconciliation};
 use problem::Problem;
@@ -54,6 +55,8 @@ pub struct Services {
     pub analytics: Analytics,
     /// Where the service is reached.
     pub site: Arc<Site>,
+    /// Files of clicks.
+    pub exports: Exports,
     /// How the service is.
     pub health: Arc<dyn health::Health>,
     /// What those who run the service may ask.

@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 use crate::commands::CommandError;
 use crate::domain::error::{DomainError, ErrorCode};
 use crate::queries::analytics::{AnalyticsError, Limit};
+use crate::queries::exports::ExportError;
 use crate::queries::links::LinksError;
 use crate::queries::operations::OperationError;
 
@@ -279,6 +280,22 @@ impl From<OperationError> for Problem {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "NO_CRAWLER_LIST", detail)
             }
             OperationError::Failed(cause) => Self::internal(cause),
+        }
+    }
+}
+
+impl From<ExportError> for Problem {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::TooMany => {
+                Self::new(StatusCode::CONFLICT, "CONFLICT", sentence(&error.to_string()))
+            }
+            ExportError::Analytics(error) => Self::from(error),
+            ExportError::Io(cause) if cause.kind() == std::io::ErrorKind::StorageFull => {
+                let detail = "There is too little room on the disk for an export.";
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "STORAGE_FULL", detail)
+            }
+            ExportError::Io(cause) => Self::internal(cause.to_string()),
         }
     }
 }

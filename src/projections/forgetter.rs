@@ -130,7 +130,7 @@ impl Following {
             match replace_file(&self.file, now.change.to_string().as_bytes()) {
                 Ok(()) => self.noted = now.change,
                 Err(error) => {
-                    tracing::warn!(error = %ForgetError::Note(error), "links may be forgotten twice")
+                    tracing::warn!(error = %ForgetError::Note(error), "links may be forgotten twice");
                 }
             }
         }

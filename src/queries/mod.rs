@@ -1,6 +1,7 @@
 //! Questions and their answers, read from the projections. Nothing here changes anything.
 
 pub mod analytics;
+pub mod exports;
 pub mod links;
 pub mod operations;
 mod plan;

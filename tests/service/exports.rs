@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::harness::{Options, Server, shared};
+use reqwest::Method;
+use serde_json::json;
+
+use crate::harness::{Answer, Options, Server, eventually, shared};
 
 /// The rows of an export in lines of JSON.
 fn exported(server: &Server, query: &str) -> Vec<serde_json::Value> {
@@ -134,4 +137,77 @@ fn what_makes_no_sense_is_refused() {
     {
         server.api().get(&format!("/clicks{query}")).refuses(400, "VALIDATION_ERROR", &[field]);
     }
+}
+
+/// Waits for an export's end.
+fn finished(server: &Server, id: &str) -> serde_json::Value {
+    eventually("the export has ended", || {
+        let job = server.api().get(&format!("/exports/{id}")).expect(200).data();
+        ["done", "failed"].contains(&job["state"].as_str().unwrap()).then_some(job)
+    })
+}
+
+#[test]
+fn a_file_is_written_beside_other_work_and_fetched_when_it_is_done() {
+    let options = Options::new();
+    let server = options.start();
+    let links = [server.link(), server.link()];
+    for number in 0..20 {
+        server.visit(&links[number % 2]).follow();
+    }
+    server.await_projection();
+    let begin = |body: serde_json::Value| {
+        let job = server.api().post("/exports", &body).expect(202).data();
+        job["id"].as_str().unwrap().to_owned()
+    };
+    for format in ["csv", "ndjson", "parquet", "arrow"] {
+        let id = begin(json!({ "format": format }));
+        let job = finished(&server, &id);
+        assert_eq!((&job["state"], &job["clicks"]), (&json!("done"), &json!(20)), "{job}");
+        assert_eq!(job["progress"], 1.0);
+        let url = job["download_url"].as_str().unwrap();
+        let path = url.split_once("/api/v1").unwrap().1;
+        let file = server.api().get(path).expect(200);
+        assert_eq!(file.header("content-length"), job["bytes"].to_string());
+        if format == "ndjson" {
+            let straight = server.api().get("/analytics/export?format=ndjson").expect(200);
+            assert_eq!(file.text, straight.text);
+            let part = server.api().request(Method::GET, path).header("Range", "bytes=10-19");
+            let part = Answer::to(part).expect(206);
+            assert_eq!(part.text, file.text[10..20]);
+        }
+        server.api().delete(&format!("/exports/{id}")).expect(204);
+        server.api().get(path).problem(404, "NOT_FOUND");
+    }
+    let filter = json!({ "dimension": "link", "operator": "is", "value": links[0].slug });
+    let id = begin(json!({ "format": "csv", "filters": filter, "date_range": "7d" }));
+    assert_eq!(finished(&server, &id)["clicks"], 10);
+
+    let (_, other) = server.api().token(&["links:read"]);
+    server.api_as(&other).get(&format!("/exports/{id}")).problem(403, "FORBIDDEN");
+    for (body, field) in [
+        (json!({ "format": "xls" }), "format"),
+        (json!({ "format": "csv", "date_range": "soon" }), "date_range"),
+        (json!({ "format": "csv", "columns": [] }), "columns"),
+        (json!({}), "format"),
+    ] {
+        server.api().post("/exports", &body).refuses(400, "VALIDATION_ERROR", &[field]);
+    }
+    for _ in 1..10 {
+        begin(json!({ "format": "csv" }));
+    }
+    server.api().post("/exports", &json!({ "format": "csv" })).problem(409, "CONFLICT");
+    assert_eq!(server.api().get("/exports").expect(200).data().as_array().unwrap().len(), 10);
+    finished(&server, &id);
+    assert!(server.stop().success());
+
+    // What is done outlasts a restart; leftovers of what isn't do not.
+    let folder = options.data.path().join("exports");
+    std::fs::write(folder.join("0193-cut-off.part"), "half").unwrap();
+    let server = options.start();
+    let jobs = server.api().get("/exports").expect(200).data();
+    let done = |job: &&serde_json::Value| job["state"] == "done";
+    assert!(jobs.as_array().unwrap().iter().any(|job| done(&job)));
+    server.api().get(&format!("/exports/{id}/download")).expect(200);
+    assert!(!folder.join("0193-cut-off.part").exists());
 }

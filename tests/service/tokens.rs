@@ -29,6 +29,11 @@ const PATHS: &[(&str, &str, &str)] = &[
     ("GET", "/analytics/links/nothing-here", "analytics:read"),
     ("GET", "/clicks", "analytics:read"),
     ("GET", "/analytics/export", "analytics:read"),
+    ("GET", "/exports", "analytics:read"),
+    ("POST", "/exports", "analytics:read"),
+    ("GET", "/exports/exp_00000000000000000000000000", "analytics:read"),
+    ("DELETE", "/exports/exp_00000000000000000000000000", "analytics:read"),
+    ("GET", "/exports/exp_00000000000000000000000000/download", "analytics:read"),
     ("POST", "/analytics/query", "analytics:read"),
     ("POST", "/analytics/batch", "analytics:read"),
     ("GET", "/tokens", "user:read"),
@@ -41,6 +46,8 @@ const OPERATORS_PATHS: &[(&str, &str)] = &[
     ("GET", "/admin/reconcile"),
     ("GET", "/admin/rebuild/analytics"),
     ("POST", "/admin/rebuild/analytics"),
+    ("GET", "/admin/reclassify"),
+    ("POST", "/admin/reclassify"),
 ];
 
 const ABILITIES: &[&str] = &[
@@ -111,6 +118,7 @@ fn every_path_of_the_api_needs_a_token() {
     let as_described = |path: &str| {
         let path = path.replace("nothing-here", "{link}").replace(token, "{token}");
         let path = path.replace("utm/source", "utm/{which}");
+        let path = path.replace("exp_00000000000000000000000000", "{export}");
         path.replace("rebuild/analytics", "rebuild/{projection}")
     };
     let known = PATHS.iter().map(|(method, path, _)| (method, path));

@@ -3,6 +3,7 @@
 pub mod admin;
 mod analytics;
 mod clicks;
+mod exports;
 mod links;
 mod openapi;
 mod tokens;

@@ -7,7 +7,7 @@ use utoipa::openapi::{Info, OpenApi, SecurityRequirement};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{admin, analytics, clicks, links, tokens};
+use super::{admin, analytics, clicks, exports, links, tokens};
 use crate::http::Services;
 
 /// Each path of the API, with what OpenAPI says of it.
@@ -31,6 +31,9 @@ pub fn routes() -> OpenApiRouter<Services> {
         .routes(routes!(analytics::overview::link_overview))
         .routes(routes!(clicks::list))
         .routes(routes!(clicks::export))
+        .routes(routes!(exports::create, exports::list))
+        .routes(routes!(exports::read, exports::delete))
+        .routes(routes!(exports::download))
         .routes(routes!(analytics::query::ask))
         .routes(routes!(analytics::batch::ask))
         .routes(routes!(admin::reconcile))

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use clickhouse::query::BytesCursor;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
@@ -12,7 +13,8 @@ use super::{Analytics, AnalyticsError, AsOf};
 use crate::queries::sql::{self, Cut};
 
 /// A kind of file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Format {
     /// Comma-separated values with a header; texts that a spreadsheet would take for formulas
     /// stand behind an apostrophe.
@@ -75,10 +77,17 @@ pub struct ClickKey {
 pub struct Export {
     first: Option<Bytes>,
     cursor: BytesCursor,
+    /// By which ClickHouse knows it.
+    id: String,
     _place: OwnedSemaphorePermit,
 }
 
 impl Export {
+    /// By which ClickHouse knows it.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// The next piece; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Bytes>, AnalyticsError> {
         if let Some(first) = self.first.take() {
@@ -124,11 +133,20 @@ impl Analytics {
         let place = self.exports.clone().acquire_owned().await;
         let place = place.map_err(|error| AnalyticsError::Failed(error.to_string()))?;
         let statement = sql::export(query, after.as_ref(), format == Format::Csv, cut);
-        let cursor = statement.query(&reading).fetch_bytes(format.in_clickhouse());
+        let id = Uuid::now_v7().to_string();
+        let query = statement.query(&reading).with_setting("query_id", &id);
+        let cursor = query.fetch_bytes(format.in_clickhouse());
         let mut cursor = cursor.map_err(|error| failed(&error))?;
         // A question that fails at once is answered as such, not by a file that breaks off.
         let first = cursor.next().await.map_err(|error| failed(&error))?;
-        Ok(Export { first, cursor, _place: place })
+        Ok(Export { first, cursor, id, _place: place })
+    }
+
+    /// How much ClickHouse has read for an export, by its id, from 0 to 1; `None` where it doesn't
+    /// say.
+    pub async fn progress(&self, export: &str) -> Option<f64> {
+        let rows = self.ask(sql::progress(export)).await.ok()?.into_rows();
+        rows.first()?.first()?.as_f64()
     }
 
     async fn key(

@@ -118,3 +118,14 @@ pub fn export(
     statement.sql = format!("SELECT {columns} {clicks} ORDER BY day, link_id, ts, log_offset");
     statement
 }
+
+/// How much a statement that is under way has read, from 0 to 1: one row, or none.
+pub fn progress(id: &str) -> Statement {
+    let mut statement = Statement::new(Vec::new(), "system.processes");
+    let id = statement.text(id);
+    statement.sql = format!(
+        "SELECT read_rows / greatest(total_rows_approx, read_rows, 1) \
+         FROM system.processes WHERE query_id = {id}"
+    );
+    statement
+}

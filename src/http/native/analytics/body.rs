@@ -128,6 +128,16 @@ impl Errors {
 }
 
 impl QueryBody {
+    /// A question about some clicks, all metrics and dimensions apart.
+    pub fn about(
+        filters: Option<Json>,
+        date_range: Option<Json>,
+        timezone: Option<String>,
+        bots: Option<String>,
+    ) -> Self {
+        Self { filters, date_range, timezone, bots, ..Self::default() }
+    }
+
     /// The question that it is.
     ///
     /// # Errors

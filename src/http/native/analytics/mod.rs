@@ -4,7 +4,7 @@
 
 pub mod asked;
 pub mod batch;
-mod body;
+pub mod body;
 mod filters;
 pub mod links;
 pub mod overview;
