@@ -112,7 +112,7 @@ impl House {
 
         let forgetter = Forgetter::start(Arc::clone(&mutations), Arc::clone(&clicks), data)?;
         let analytics = AnalyticsSide::open(settings, &clicks, forgetter.forgotten(), engine)?;
-        let questions = Analytics::new(analytics.clickhouse.clone());
+        let questions = Analytics::new(analytics.clickhouse.clone(), settings.analytics_retention);
         let exports = Exports::open(&data.join("exports"), questions.clone())?;
         Ok(Self {
             mutations,

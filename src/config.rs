@@ -16,6 +16,8 @@ use crate::projections::clickhouse::Target;
 
 /// The shortest time that clicks stay in the log.
 const MIN_RETENTION: Duration = Duration::from_secs(3_600);
+/// The shortest time that analytics see: days are counted whole.
+const MIN_SEEN: Duration = Duration::from_secs(24 * 3_600);
 
 /// The settings of `slugline serve`, as they are given: in a file by the same names with `_`
 /// for `-`.
@@ -77,6 +79,9 @@ pub struct ServeArgs {
     /// When clicks leave the log that ClickHouse has for good: `90d`, or `keep` [default: keep]
     #[arg(long, env = "SLUGLINE_CLICKS_RETENTION", value_name = "DURATION")]
     clicks_retention: Option<String>,
+    /// How far back analytics see: `365d`, or `all` [default: all]
+    #[arg(long, env = "SLUGLINE_ANALYTICS_RETENTION", value_name = "DURATION")]
+    analytics_retention: Option<String>,
     /// How the service logs, on standard error [default: human]
     #[arg(long, env = "SLUGLINE_LOG_FORMAT", value_enum)]
     log_format: Option<LogFormat>,
@@ -139,6 +144,8 @@ pub struct Settings {
     pub clicks_sync_interval: Duration,
     /// `None`: clicks are kept.
     pub clicks_retention: Option<Duration>,
+    /// `None`: all clicks are seen.
+    pub analytics_retention: Option<Duration>,
     pub log_format: LogFormat,
     pub log: String,
 }
@@ -171,6 +178,7 @@ impl ServeArgs {
             visitor_salt: self.visitor_salt.or(file.visitor_salt),
             clicks_sync_interval: self.clicks_sync_interval.or(file.clicks_sync_interval),
             clicks_retention: self.clicks_retention.or(file.clicks_retention),
+            analytics_retention: self.analytics_retention.or(file.analytics_retention),
             log_format: self.log_format.or(file.log_format),
             log: self.log.or(file.log),
             config: None,
@@ -213,20 +221,34 @@ impl ServeArgs {
             trusted_proxies: proxies.parse().context("trusted-proxies")?,
             visitor_salt: visitor_salt.context("visitor-salt")?,
             clicks_sync_interval: interval,
-            clicks_retention: retention(self.clicks_retention.as_deref())?,
+            clicks_retention: retention(
+                "clicks-retention",
+                self.clicks_retention.as_deref().filter(|text| *text != "keep"),
+                ("keep", MIN_RETENTION),
+            )?,
+            analytics_retention: retention(
+                "analytics-retention",
+                self.analytics_retention.as_deref().filter(|text| *text != "all"),
+                ("all", MIN_SEEN),
+            )?,
             log_format: self.log_format.unwrap_or(LogFormat::Human),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
         })
     }
 }
 
-fn retention(text: Option<&str>) -> anyhow::Result<Option<Duration>> {
-    let Some(text) = text.filter(|text| *text != "keep") else { return Ok(None) };
+/// An age, at least so long; `None` where none is given, or the word for none.
+fn retention(
+    name: &str,
+    text: Option<&str>,
+    (none, least): (&str, Duration),
+) -> anyhow::Result<Option<Duration>> {
+    let Some(text) = text else { return Ok(None) };
     let age = humantime::parse_duration(text).with_context(|| {
-        format!("clicks-retention: `{text}` is neither `keep` nor a duration such as 90d")
+        format!("{name}: `{text}` is neither `{none}` nor a duration such as 90d")
     })?;
-    if age < MIN_RETENTION {
-        bail!("clicks-retention must be at least an hour");
+    if age < least {
+        bail!("{name} must be at least {}", humantime::format_duration(least));
     }
     Ok(Some(age))
 }
@@ -284,7 +306,7 @@ mod tests {
         assert_eq!(settings.data_dir, PathBuf::from("/flag"));
         assert_eq!(settings.visitor_salt, SaltPeriod::Weekly);
         assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
-        assert_eq!(settings.clicks_retention, None);
+        assert_eq!((settings.clicks_retention, settings.analytics_retention), (None, None));
     }
 
     #[test]
@@ -297,6 +319,9 @@ mod tests {
             ("clicks_sync_interval = '2h'", "clicks-sync-interval"),
             ("clicks_retention = 'some'", "clicks-retention"),
             ("clicks_retention = '5min'", "clicks-retention"),
+            ("clicks_retention = 'all'", "clicks-retention"),
+            ("analytics_retention = 'keep'", "analytics-retention"),
+            ("analytics_retention = '23h'", "analytics-retention"),
             ("public_url = 'https://sho.rt/path'", "public-url"),
         ] {
             let error = format!("{:#}", file(text).unwrap_err());

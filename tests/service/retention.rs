@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use prost::Message;
+use serde_json::json;
 use slugline::domain::click::{Click, VERSION, kind};
 use slugline::log::{DiskStorage, Log, LogOptions, LogView, NewRecord};
 
@@ -138,4 +139,48 @@ fn what_has_left_the_log_is_amended_too() {
         run(&data, &["rebuild", "analytics"]);
         assert_eq!(removed(), each);
     }
+}
+
+/// Clicks that are older than the analytics may see are in none of the answers.
+#[test]
+fn analytics_see_as_far_back_as_they_may() {
+    let server = Options::new().start();
+    server.await_analytics();
+    let (data, link) = (server.data.clone(), server.link());
+    server.visit(&link).send().expect(302);
+    assert!(server.stop().success());
+    append_old(&data.path().join("log/clicks"));
+    let counts = |server: &Server| {
+        server.await_analytics();
+        server.await_projection();
+        let total = |question: serde_json::Value| {
+            let answer = server.api().post("/analytics/query", &question).expect(200).data();
+            let rows = answer.as_array().unwrap().iter();
+            rows.map(|row| row["metrics"]["clicks"].as_u64().unwrap()).sum::<u64>()
+        };
+        let bots = "include";
+        let time = json!({ "dimensions": ["time"], "date_range": "90d", "bots": bots });
+        let was = json!({ "date_range": ["2020-01-01", "2020-02-01"], "bots": bots });
+        assert_eq!(total(was), 0);
+        let export = server.api().get("/analytics/export?format=ndjson&bots=include").expect(200);
+        [
+            clicks_of(server, &link),
+            total(json!({ "date_range": "all", "bots": bots })),
+            total(
+                json!({ "date_range": "all", "bots": bots, "dimensions": ["country", "device"] }),
+            ),
+            total(time),
+            export.text.lines().count() as u64,
+        ]
+    };
+    let server = Options::at(&data).flag("--analytics-retention", "all").start();
+    assert_eq!(counts(&server), [OLD_CLICKS + 1; 5]);
+    assert!(server.stop().success());
+    let server = Options::at(&data).flag("--analytics-retention", "20d").start();
+    // Twelve a day, of 20 days and of what has passed of the day on which the first are seen.
+    let [seen, ..] = counts(&server);
+    let last = OLD_CLICKS / 12;
+    let days = 20 - (80 - last) + 1;
+    assert!((days - 1) * 12 < seen && seen <= days * 12 + 2, "{seen}, {days} days");
+    assert_eq!(counts(&server), [seen; 5]);
 }

@@ -107,7 +107,7 @@ impl Analytics {
         as_of: AsOf,
     ) -> Result<Vec<Map<String, Json>>, AnalyticsError> {
         let (cut, _) = self.cut(query, as_of, 0);
-        let answer = self.ask(sql::newest(query, before, cut)).await?;
+        let answer = self.ask(sql::newest(&self.seen(query), before, cut)).await?;
         let rows = answer.into_rows().into_iter();
         let named = rows.map(|row| sql::click_columns().map(str::to_owned).zip(row).collect());
         Ok(named.collect())
@@ -132,7 +132,7 @@ impl Analytics {
         let reading = self.clickhouse.reading().ok_or(AnalyticsError::Away)?;
         let place = self.exports.clone().acquire_owned().await;
         let place = place.map_err(|error| AnalyticsError::Failed(error.to_string()))?;
-        let statement = sql::export(query, after.as_ref(), format == Format::Csv, cut);
+        let statement = sql::export(&self.seen(query), after.as_ref(), format == Format::Csv, cut);
         let id = Uuid::now_v7().to_string();
         let query = statement.query(&reading).with_setting("query_id", &id);
         let cursor = query.fetch_bytes(format.in_clickhouse());
@@ -155,7 +155,7 @@ impl Analytics {
         offset: u64,
         cut: Cut,
     ) -> Result<ClickKey, AnalyticsError> {
-        let rows = self.ask(sql::key(query, offset, cut)).await?.into_rows();
+        let rows = self.ask(sql::key(&self.seen(query), offset, cut)).await?.into_rows();
         match rows.first().map(Vec::as_slice) {
             Some([Json::String(link), at_ms]) => {
                 let link = Uuid::parse_str(link).ok().zip(at_ms.as_i64());

@@ -17,6 +17,7 @@ mod range;
 mod report;
 mod run;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,7 @@ const COUNTS_TIMEOUT: Duration = Duration::from_secs(2);
 const FRESHNESS_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many questions ClickHouse works on at once; the others wait.
 const AT_ONCE: usize = 8;
+const DAY_SECONDS: u64 = 24 * 3_600;
 /// How many exports are under way at once; the others wait.
 const EXPORTS_AT_ONCE: usize = 2;
 
@@ -97,15 +99,32 @@ pub struct Counts {
 #[derive(Clone)]
 pub struct Analytics {
     clickhouse: ClickHouse,
+    /// How far back clicks are seen, in whole days; `None`: to the first one.
+    retention: Option<Duration>,
     pool: Arc<Semaphore>,
     exports: Arc<Semaphore>,
 }
 
 impl Analytics {
-    /// Over this ClickHouse.
-    pub fn new(clickhouse: ClickHouse) -> Self {
+    /// Over this ClickHouse. Nobody sees clicks that are older than `retention`, where one is given.
+    pub fn new(clickhouse: ClickHouse, retention: Option<Duration>) -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
-        Self { clickhouse, pool: places(AT_ONCE), exports: places(EXPORTS_AT_ONCE) }
+        let (pool, exports) = (places(AT_ONCE), places(EXPORTS_AT_ONCE));
+        Self { clickhouse, retention, pool, exports }
+    }
+
+    /// The question about those of its clicks that may be seen.
+    fn seen<'a>(&self, query: &'a AnalyticsQuery) -> Cow<'a, AnalyticsQuery> {
+        let Some(retention) = self.retention else { return Cow::Borrowed(query) };
+        let days = i64::try_from(retention.as_secs() / DAY_SECONDS).unwrap_or(i64::MAX);
+        let today = Timestamp::now().as_second().div_euclid(DAY_SECONDS.cast_signed());
+        let first = today.saturating_sub(days).max(0).saturating_mul(DAY_SECONDS.cast_signed());
+        let Period { from, to } = query.period;
+        let first = Timestamp::from_second(first).unwrap_or_default().min(to);
+        if from.is_some_and(|from| from >= first) {
+            return Cow::Borrowed(query);
+        }
+        Cow::Owned(AnalyticsQuery { period: Period { from: Some(first), to }, ..query.clone() })
     }
 
     /// What an answer reflects that is asked for now, after a wait for `min_offset`.

@@ -95,7 +95,7 @@ impl Analytics {
             if let Some(dimension) = top_with_visitors(query) {
                 return self.find_top(query, dimension, cut).await;
             }
-            let answer = self.ask(sql::analytics(query, &[], cut)).await?;
+            let answer = self.ask(sql::analytics(&self.seen(query), &[], cut)).await?;
             let (rows, total) = (answer.rows(query)?, answer.total());
             let (rows_read, table) = (answer.rows_read(), answer.table);
             return Ok(Found { rows, total, rows_read, table, granularity: None, starts: vec![] });
@@ -110,7 +110,7 @@ impl Analytics {
         let starts = starts.map_err(AnalyticsError::TooManyBuckets)?;
         // Empty buckets have their place among the others: so it is sorted and cut here.
         let all = AnalyticsQuery { limit: MAX_FETCHED, offset: 0, ..query.clone() };
-        let answer = self.ask(sql::analytics(&all, &starts, cut)).await?;
+        let answer = self.ask(sql::analytics(&self.seen(&all), &starts, cut)).await?;
         let rows = answer.rows(query)?;
         if rows.len() >= MAX_FETCHED as usize {
             return Err(AnalyticsError::TooManyRows);
@@ -139,7 +139,7 @@ impl Analytics {
         cut: Cut,
     ) -> Result<Found, AnalyticsError> {
         let first = AnalyticsQuery { metrics: vec![Metric::Clicks], ..query.clone() };
-        let answer = self.ask(sql::analytics(&first, &[], cut)).await?;
+        let answer = self.ask(sql::analytics(&self.seen(&first), &[], cut)).await?;
         let values = answer.rows(&first)?;
         if values.is_empty() {
             let (total, rows_read, table) = (answer.total(), answer.rows_read(), answer.table);
@@ -150,7 +150,7 @@ impl Analytics {
         let filter = query.filter.iter().cloned().chain(values.map(Filter::Is)).collect();
         let these =
             AnalyticsQuery { filter: Some(Filter::And(filter)), offset: 0, ..query.clone() };
-        let with_visitors = self.ask(sql::analytics(&these, &[], cut)).await?;
+        let with_visitors = self.ask(sql::analytics(&self.seen(&these), &[], cut)).await?;
         Ok(Found {
             rows: with_visitors.rows(&these)?,
             total: answer.total(),
@@ -167,7 +167,7 @@ impl Analytics {
         query: &AnalyticsQuery,
         cut: Cut,
     ) -> Result<Option<Timestamp>, AnalyticsError> {
-        let first = self.ask(sql::first_click(query, cut)).await?.moment()?;
+        let first = self.ask(sql::first_click(&self.seen(query), cut)).await?.moment()?;
         Ok(first.and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok()))
     }
 

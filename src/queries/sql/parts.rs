@@ -127,7 +127,8 @@ impl Statement {
             }
         }
         let tail = Period { from: whole.map_or(from, |whole| Some(whole.to)), to };
-        if tail.from.is_none_or(|from| from < to) {
+        // A span of no length is read too: there is an answer to it.
+        if parts.is_empty() || tail.from.is_none_or(|from| from < to) {
             let clicks = |parts: &mut Self| parts.clicks_of(query, tail, cut);
             parts.push(self.part(query, starts, clicks));
         }
