@@ -58,7 +58,7 @@ fn main() -> anyhow::Result<()> {
         eprintln!("{line}");
         lines.push(line);
     }
-    let batch = runtime.block_on(asker.batch(&questions::all()?))?;
+    let batch = runtime.block_on(asker.batch(questions::batch()?))?;
     let totals = questions::all()?.into_iter().next().context("there is no question")?;
     let export = runtime.block_on(asker.export(&totals))?;
     let disk = runtime.block_on(Disk::of(&client))?;

@@ -5,14 +5,10 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use slugline::projections::clickhouse::ClickHouse as Reading;
-use slugline::queries::analytics::{Analytics, AsOf, Format, Number};
-use tokio::task::JoinSet;
+use slugline::queries::analytics::{Analytics, AnalyticsQuery, AsOf, Format, Number};
 
 use crate::options::Options;
 use crate::questions::{Class, Question};
-
-/// How many questions one batch has.
-const BATCH: usize = 100;
 
 /// Asks as the service does.
 pub struct Asker {
@@ -132,24 +128,17 @@ impl Asker {
         Ok(Export { clicks: *clicks, bytes, clicks_per_second: *clicks as f64 / seconds })
     }
 
-    /// A hundred questions at once, of those that are asked most, and as many one by one.
-    pub async fn batch(&self, questions: &[Question]) -> anyhow::Result<Batch> {
-        let most: Vec<_> = questions.iter().filter(|one| one.class != Class::Any).collect();
+    /// Questions at once, and one by one.
+    pub async fn batch(&self, questions: Vec<AnalyticsQuery>) -> anyhow::Result<Batch> {
         let started = Instant::now();
-        for question in &most {
-            self.ask(question, self.as_of).await?;
+        for question in &questions {
+            self.analytics.run(question, self.as_of).await?;
         }
-        let each = u32::try_from(most.len())?;
+        let each = u32::try_from(questions.len())?;
         let one_ms = started.elapsed().as_secs_f64() * 1_000.0 / f64::from(each);
         let started = Instant::now();
-        let mut running = JoinSet::new();
-        for question in most.iter().cycle().take(BATCH) {
-            let (analytics, query, as_of) =
-                (self.analytics.clone(), question.query.clone(), self.as_of);
-            running.spawn(async move { analytics.run(&query, as_of).await });
-        }
-        while let Some(ended) = running.join_next().await {
-            ended??;
+        for answer in self.analytics.run_all(questions, self.as_of).await {
+            answer?;
         }
         Ok(Batch { batch_ms: started.elapsed().as_secs_f64() * 1_000.0, one_ms })
     }

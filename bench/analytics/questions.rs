@@ -103,3 +103,24 @@ pub fn all() -> anyhow::Result<Vec<Question>> {
         ),
     ])
 }
+
+/// A hundred different ones: the dashboards of nine links and of the workspace.
+pub fn batch() -> anyhow::Result<Vec<AnalyticsQuery>> {
+    let utc = days(&TimeZone::UTC)?;
+    let dashboard = |query: &AnalyticsQuery| {
+        [
+            by(query, &[], BOTH),
+            by(query, &[D::Time], BOTH),
+            by(query, &[D::Country], CLICKS),
+            by(query, &[D::City], CLICKS),
+            by(query, &[D::Device], CLICKS),
+            by(query, &[D::Browser], CLICKS),
+            by(query, &[D::Os], CLICKS),
+            by(query, &[D::Referrer], CLICKS),
+            by(query, &[D::Language], CLICKS),
+            by(query, &[D::UtmSource], CLICKS),
+        ]
+    };
+    let of_links = (1..10).map(|number| dashboard(&of_link(&utc, link(number * 10))));
+    Ok(of_links.flatten().chain(dashboard(&utc)).collect())
+}

@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -115,7 +116,8 @@ pub async fn create(
     let ExportBody { format, date_range, filters, timezone, bots, min_offset } = body;
     let range = date_range.unwrap_or_else(|| Value::from("all"));
     let question = QueryBody::about(filters, Some(range), timezone, bots);
-    let query = question.read(&Resolver { services: &services, workspace: actor.workspace })?;
+    let resolver = Resolver { services: &services, workspace: actor.workspace };
+    let query = question.read(&resolver, Timestamp::now())?;
     let found = Format::EVERY.iter().copied().find(|each| each.as_str() == format);
     let format = found.ok_or_else(|| {
         let names: Vec<_> = Format::EVERY.iter().map(|format| format.as_str()).collect();

@@ -16,6 +16,7 @@ mod query;
 mod range;
 mod report;
 mod run;
+mod together;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -53,7 +54,7 @@ const DAY_SECONDS: u64 = 24 * 3_600;
 const EXPORTS_AT_ONCE: usize = 2;
 
 /// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum AnalyticsError {
     /// ClickHouse is away; the clicks wait in the log.
     #[error("analytics are not available at the moment")]

@@ -91,7 +91,7 @@ pub struct Order {
 }
 
 /// A question.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AnalyticsQuery {
     /// Whose clicks.
     pub workspace: WorkspaceId,

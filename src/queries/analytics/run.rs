@@ -6,7 +6,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::buckets::{Granularity, starts};
+use super::buckets::{self, Granularity};
 use super::dimension::{Dimension, Value};
 use super::filter::{Condition, Filter, Test};
 use super::metric::{Metric, Number};
@@ -22,7 +22,7 @@ const UNSEALED_MS: u64 = 60_000;
 /// How many values have their visitors merged after the others.
 const MAX_TOP: u32 = 1_000;
 /// How many rows ClickHouse hands over at most, to be filled up and sorted here.
-const MAX_FETCHED: u32 = 100_000;
+pub(super) const MAX_FETCHED: u32 = 100_000;
 /// How many rows an answer over time may have before it is cut to what is asked for.
 const MAX_FILLED: usize = 200_000;
 
@@ -36,6 +36,21 @@ struct Found {
     starts: Vec<i64>,
 }
 
+/// Rows as ClickHouse has them, without the buckets in which nothing was.
+pub(super) struct Unfilled {
+    pub(super) rows: Vec<Row>,
+    pub(super) cost: Cost,
+    pub(super) granularity: Option<Granularity>,
+    pub(super) starts: Vec<i64>,
+}
+
+/// What a read is to come to.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Answer,
+    Unfilled,
+}
+
 impl Analytics {
     /// Answers a question, of each click up to and with the offset of `as_of`.
     ///
@@ -46,20 +61,41 @@ impl Analytics {
     /// [`AnalyticsError::TooCostly`] where it asks for too much; else where ClickHouse is away or
     /// refuses it.
     pub async fn run(&self, query: &AnalyticsQuery, as_of: AsOf) -> Result<Report, AnalyticsError> {
+        let (found, cost) = self.settled(query, as_of, Wanted::Answer).await?;
+        let Found { rows, total, granularity, .. } = found;
+        Ok(Report { rows, total, cost, period: query.period, granularity })
+    }
+
+    /// The same, as ClickHouse has the rows: all of them, in the question's order.
+    pub(super) async fn run_unfilled(
+        &self,
+        query: &AnalyticsQuery,
+        as_of: AsOf,
+    ) -> Result<Unfilled, AnalyticsError> {
+        let (found, cost) = self.settled(query, as_of, Wanted::Unfilled).await?;
+        let Found { rows, granularity, starts, .. } = found;
+        Ok(Unfilled { rows, cost, granularity, starts })
+    }
+
+    async fn settled(
+        &self,
+        query: &AnalyticsQuery,
+        as_of: AsOf,
+        wanted: Wanted,
+    ) -> Result<(Found, Cost), AnalyticsError> {
         let started = Instant::now();
         let sealed_ms = as_of.at_ms.saturating_sub(UNSEALED_MS);
         let (mut cut, standing) = self.cut(query, as_of, sealed_ms);
-        let mut found = self.answer(query, cut).await?;
+        let mut found = self.answer(query, cut, wanted).await?;
         if self.removing(query) != standing {
             cut.is_removing = true;
-            found = self.answer(query, cut).await?;
+            found = self.answer(query, cut, wanted).await?;
         }
         if !self.clickhouse.status().is_sealed(cut.through, cut.sealed_ms) {
-            found = self.answer(query, Cut { sealed_ms: 0, ..cut }).await?;
+            found = self.answer(query, Cut { sealed_ms: 0, ..cut }, wanted).await?;
         }
-        let Found { rows, total, rows_read, table, granularity, .. } = found;
-        let cost = Cost { table, rows_read, elapsed: started.elapsed() };
-        Ok(Report { rows, total, cost, period: query.period, granularity })
+        let Found { table, rows_read, .. } = found;
+        Ok((found, Cost { table, rows_read, elapsed: started.elapsed() }))
     }
 
     /// How far a read goes that begins now, and how it stands with removals in the question's
@@ -79,7 +115,15 @@ impl Analytics {
         self.clickhouse.status().removing.of(query.workspace.uuid())
     }
 
-    async fn answer(&self, query: &AnalyticsQuery, cut: Cut) -> Result<Found, AnalyticsError> {
+    async fn answer(
+        &self,
+        query: &AnalyticsQuery,
+        cut: Cut,
+        wanted: Wanted,
+    ) -> Result<Found, AnalyticsError> {
+        if matches!(wanted, Wanted::Unfilled) {
+            return self.find_unfilled(query, cut).await;
+        }
         let mut found = self.find(query, cut).await?;
         if let Some(compare) = query.compare
             && let Some(period) = compare.period(query.period, &query.zone)
@@ -91,43 +135,46 @@ impl Analytics {
     }
 
     async fn find(&self, query: &AnalyticsQuery, cut: Cut) -> Result<Found, AnalyticsError> {
-        if !query.is_over_time() {
-            if let Some(dimension) = top_with_visitors(query) {
-                return self.find_top(query, dimension, cut).await;
-            }
-            let answer = self.ask(sql::analytics(&self.seen(query), &[], cut)).await?;
-            let (rows, total) = (answer.rows(query)?, answer.total());
-            let (rows_read, table) = (answer.rows_read(), answer.table);
-            return Ok(Found { rows, total, rows_read, table, granularity: None, starts: vec![] });
+        if query.is_over_time() {
+            let mut found = self.find_unfilled(query, cut).await?;
+            (found.rows, found.total) = query.finish(&found.starts, found.rows)?;
+            return Ok(found);
         }
-        let from = match query.period.from {
-            Some(from) => from,
-            None => self.first_click(query, cut).await?.unwrap_or(query.period.to),
-        };
-        let seconds = query.period.to.as_second() - from.as_second();
-        let granularity = query.granularity.unwrap_or(Granularity::auto(seconds));
-        let starts = starts(query.period, from, granularity, &query.zone);
-        let starts = starts.map_err(AnalyticsError::TooManyBuckets)?;
-        // Empty buckets have their place among the others: so it is sorted and cut here.
+        if let Some(dimension) = top_with_visitors(query) {
+            return self.find_top(query, dimension, cut).await;
+        }
+        let answer = self.ask(sql::analytics(&self.seen(query), &[], cut)).await?;
+        let (rows, total) = (answer.rows(query)?, answer.total());
+        let (rows_read, table) = (answer.rows_read(), answer.table);
+        Ok(Found { rows, total, rows_read, table, granularity: None, starts: vec![] })
+    }
+
+    /// Each row that there is. Empty buckets have their place among them: so these are to be filled
+    /// up, sorted and cut to what is asked for [thereafter](AnalyticsQuery::finish).
+    async fn find_unfilled(
+        &self,
+        query: &AnalyticsQuery,
+        cut: Cut,
+    ) -> Result<Found, AnalyticsError> {
+        let (mut granularity, mut starts) = (None, Vec::new());
+        if query.is_over_time() {
+            let from = match query.period.from {
+                Some(from) => from,
+                None => self.first_click(query, cut).await?.unwrap_or(query.period.to),
+            };
+            let seconds = query.period.to.as_second() - from.as_second();
+            let fitting = query.granularity.unwrap_or(Granularity::auto(seconds));
+            let found = buckets::starts(query.period, from, fitting, &query.zone);
+            (granularity, starts) = (Some(fitting), found.map_err(AnalyticsError::TooManyBuckets)?);
+        }
         let all = AnalyticsQuery { limit: MAX_FETCHED, offset: 0, ..query.clone() };
         let answer = self.ask(sql::analytics(&self.seen(&all), &starts, cut)).await?;
         let rows = answer.rows(query)?;
         if rows.len() >= MAX_FETCHED as usize {
             return Err(AnalyticsError::TooManyRows);
         }
-        let filled = fill(query, &starts, rows, MAX_FILLED);
-        let mut rows = filled.ok_or(AnalyticsError::TooManyRows)?;
-        sort(query, &mut rows);
-        let total = rows.len() as u64;
-        let rows = rows.into_iter().skip(query.offset as usize).take(query.limit as usize);
-        Ok(Found {
-            rows: rows.collect(),
-            total,
-            rows_read: answer.rows_read(),
-            table: answer.table,
-            granularity: Some(granularity),
-            starts,
-        })
+        let (total, rows_read, table) = (rows.len() as u64, answer.rows_read(), answer.table);
+        Ok(Found { rows, total, rows_read, table, granularity, starts })
     }
 
     /// First which values have the most clicks, then who made these: to merge visitors is what
@@ -212,6 +259,25 @@ impl Analytics {
             row.comparison = Some(metrics.unwrap_or_else(|| zeros.clone()));
         }
         Ok(())
+    }
+}
+
+impl AnalyticsQuery {
+    /// All rows of an answer as they are asked for: with the buckets in which nothing was, in order,
+    /// and cut to those that are wanted. Returns how many there were before the cut, too.
+    pub(super) fn finish(
+        &self,
+        starts: &[i64],
+        mut rows: Vec<Row>,
+    ) -> Result<(Vec<Row>, u64), AnalyticsError> {
+        if self.is_over_time() {
+            let filled = fill(self, starts, rows, MAX_FILLED);
+            rows = filled.ok_or(AnalyticsError::TooManyRows)?;
+            sort(self, &mut rows);
+        }
+        let total = rows.len() as u64;
+        let rows = rows.into_iter().skip(self.offset as usize).take(self.limit as usize);
+        Ok((rows.collect(), total))
     }
 }
 

@@ -15,6 +15,8 @@ fn settled(mut answer: Value) -> Value {
     let meta = answer["meta"].as_object_mut().unwrap();
     meta.remove("elapsed_ms");
     meta.remove("as_of");
+    // What is asked together is read together.
+    meta.remove("rows_read");
     answer
 }
 
@@ -48,6 +50,51 @@ fn a_hundred_questions_are_answered_as_if_alone() {
         } else {
             assert!(item.get("problem").is_none(), "{item}");
             assert_eq!(settled(item["answer"].clone()), settled(alone.expect(200).json()));
+        }
+    }
+}
+
+/// The statistics of one link after the other, which are asked together.
+#[test]
+fn questions_about_many_links_are_answered_as_if_alone() {
+    let world = world();
+    let api = world.server.api();
+    let never = LinkId::new(uuid::Uuid::now_v7()).to_string();
+    let links: Vec<_> = world.links.iter().map(|link| link.id.clone()).chain([never]).collect();
+    let of = |link: &str| json!({ "dimension": "link", "operator": "is", "value": link });
+    let humans = json!({ "dimension": "country", "operator": "is_not", "value": "DE" });
+    let mut questions = Vec::new();
+    for range in [json!(["2024-10-01", "2025-06-30"]), json!("all")] {
+        for dimensions in [
+            json!([]),
+            json!(["time"]),
+            json!(["country"]),
+            json!(["device", "time"]),
+            json!(["link"]),
+        ] {
+            for (number, link) in links.iter().enumerate() {
+                let filters = match number % 2 {
+                    0 => of(link),
+                    _ => json!([humans, of(link)]),
+                };
+                questions.push(json!({
+                    "metrics": ["clicks", "unique_visitors", "last_click_at", "clicks_per_visitor"],
+                    "dimensions": dimensions, "date_range": range, "filters": filters,
+                    "timezone": "Europe/Berlin", "granularity": "month", "limit": 7, "offset": number,
+                }));
+            }
+        }
+    }
+    for questions in questions.chunks(100) {
+        for (question, item) in questions.iter().zip(ask_each(&world, questions)) {
+            let alone = api.post("/analytics/query", question).expect(200).json();
+            let [together, alone] = [item["answer"].clone(), alone].map(|answer| {
+                let mut answer = settled(answer);
+                // `all` ends now.
+                answer["meta"]["date_range"].as_object_mut().unwrap().remove("to");
+                answer
+            });
+            assert_eq!(together, alone, "{question}");
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinSet;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::body::QueryBody;
@@ -14,6 +15,7 @@ use crate::http::Services;
 use crate::http::auth::{AnalyticsRead, Can};
 use crate::http::body::JsonBody;
 use crate::http::problem::{Problem, ProblemBody};
+use crate::queries::analytics::AnalyticsQuery;
 
 /// How many questions one request may have.
 const MAX_QUERIES: usize = 100;
@@ -24,7 +26,7 @@ const MAX_QUERIES: usize = 100;
 pub struct BatchBody {
     /// Up to 100; what is wrong with one is its own matter.
     #[schema(value_type = Vec<QueryBody>)]
-    queries: Vec<serde_json::Value>,
+    queries: Vec<Value>,
     /// Wait until this offset is counted: up to 10 s, then 504.
     min_offset: Option<u64>,
 }
@@ -88,31 +90,26 @@ pub async fn ask(
         return Err(Problem::field("queries", format!("must be 1 to {MAX_QUERIES}")));
     }
     let as_of = as_of(&services, body.min_offset).await?;
-    let mut running = JoinSet::new();
-    let mut items: Vec<Option<ItemView>> = Vec::new();
-    for (at, query) in body.queries.into_iter().enumerate() {
-        items.push(None);
-        let (services, workspace) = (services.clone(), actor.workspace);
-        running.spawn(async move {
-            let asked = async {
-                let body: QueryBody = crate::http::body::parse_value(query)?;
-                if body.min_offset.is_some() {
-                    let rule = "stands beside the queries: all are answered of one moment";
-                    return Err(Problem::field("min_offset", rule));
-                }
-                let query = body.read(&Resolver { services: &services, workspace })?;
-                let report = services.analytics.run(&query, as_of).await?;
-                Ok(Answer::new(&query, report, as_of, &services.site.host))
-            };
-            (at, asked.await)
-        });
-    }
-    while let Some(ended) = running.join_next().await {
-        let (at, outcome) = ended.map_err(|error| Problem::internal(error.to_string()))?;
-        if let Some(item) = items.get_mut(at) {
-            *item = Some(outcome.into());
-        }
-    }
-    let data = items.into_iter().flatten().collect();
+    // One moment for all: spans that end now are the same ones.
+    let now = Timestamp::now();
+    let resolver = Resolver { services: &services, workspace: actor.workspace };
+    let read: Vec<_> = body.queries.into_iter().map(|query| read(query, &resolver, now)).collect();
+    let questions: Vec<_> = read.iter().filter_map(|query| query.as_ref().ok().cloned()).collect();
+    let mut reports = services.analytics.run_all(questions, as_of).await.into_iter();
+    let items = read.into_iter().map(|query| {
+        let query = query?;
+        let report = reports.next().ok_or_else(|| Problem::internal("an answer is missing"))?;
+        Ok(Answer::new(&query, report?, as_of, &services.site.host))
+    });
+    let data = items.map(ItemView::from).collect();
     Ok(Json(BatchView { data, meta: BatchMeta { as_of: as_of.into() } }))
+}
+
+fn read(query: Value, resolver: &Resolver<'_>, now: Timestamp) -> Result<AnalyticsQuery, Problem> {
+    let body: QueryBody = crate::http::body::parse_value(query)?;
+    if body.min_offset.is_some() {
+        let rule = "stands beside the queries: all are answered of one moment";
+        return Err(Problem::field("min_offset", rule));
+    }
+    body.read(resolver, now)
 }

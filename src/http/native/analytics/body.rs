@@ -138,11 +138,11 @@ impl QueryBody {
         Self { filters, date_range, timezone, bots, ..Self::default() }
     }
 
-    /// The question that it is.
+    /// The question that it is, asked at some moment.
     ///
     /// # Errors
     /// Each field that is wrong, by its path.
-    pub fn read(&self, resolver: &Resolver<'_>) -> Result<AnalyticsQuery, Problem> {
+    pub fn read(&self, resolver: &Resolver<'_>, now: Timestamp) -> Result<AnalyticsQuery, Problem> {
         let mut errors = Errors::default();
         let metrics = match &self.metrics {
             None => vec![Metric::Clicks],
@@ -169,7 +169,7 @@ impl QueryBody {
         let filter = filter.filter(|filter| *filter != Filter::And(Vec::new()));
         let zone = self.zone(&mut errors);
         let range = self.range(&mut errors);
-        let period = range.period(&zone, Timestamp::now());
+        let period = range.period(&zone, now);
         let period = period.map_err(|reason| errors.note("date_range", reason));
         let granularity = self.granularity.as_deref().filter(|name| *name != "auto");
         let granularity =

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use jiff::Timestamp;
 
 use super::as_of;
 use super::body::QueryBody;
@@ -29,7 +30,8 @@ pub async fn ask(
     actor: Can<AnalyticsRead>,
     JsonBody { value: body, .. }: JsonBody<QueryBody>,
 ) -> Result<Json<Answer>, Problem> {
-    let query = body.read(&Resolver { services: &services, workspace: actor.workspace })?;
+    let resolver = Resolver { services: &services, workspace: actor.workspace };
+    let query = body.read(&resolver, Timestamp::now())?;
     let as_of = as_of(&services, body.min_offset).await?;
     let report = services.analytics.run(&query, as_of).await?;
     Ok(Json(Answer::new(&query, report, as_of, &services.site.host)))

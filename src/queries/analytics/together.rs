@@ -1,0 +1,188 @@
+//! Many questions at once, all of one moment.
+//!
+//! Questions that are the same are asked once. Those that differ in nothing but the link that they
+//! are about, the statistics of one link after the other, are asked as one, by link: ClickHouse
+//! spends more on understanding a question about a link than on answering it.
+
+use std::collections::HashMap;
+
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::dimension::{Dimension, Value};
+use super::filter::{Condition, Filter, Test};
+use super::metric::Number;
+use super::query::{AnalyticsQuery, Dedupe};
+use super::report::{Report, Row};
+use super::run::MAX_FETCHED;
+use super::{Analytics, AnalyticsError, AsOf};
+
+/// Questions that are asked as one.
+struct Group {
+    /// The question, without its link.
+    query: AnalyticsQuery,
+    /// Of which links, and who asks. `None`: of no link in particular.
+    links: Vec<(Option<Uuid>, usize)>,
+}
+
+type Answers = Vec<(usize, Result<Report, AnalyticsError>)>;
+
+impl Analytics {
+    /// Answers questions side by side, each up to and with the offset of `as_of`, and each failing
+    /// alone. The answers are in the order of the questions.
+    pub async fn run_all(
+        &self,
+        queries: Vec<AnalyticsQuery>,
+        as_of: AsOf,
+    ) -> Vec<Result<Report, AnalyticsError>> {
+        let count = queries.len();
+        let mut running = JoinSet::new();
+        for group in groups(queries) {
+            let analytics = self.clone();
+            running.spawn(async move { analytics.run_group(group, as_of).await });
+        }
+        let mut answers: Vec<_> = (0..count).map(|_| None).collect();
+        while let Some(ended) = running.join_next().await {
+            for (at, answer) in ended.unwrap_or_default() {
+                if let Some(place) = answers.get_mut(at) {
+                    *place = Some(answer);
+                }
+            }
+        }
+        let lost = || Err(AnalyticsError::Failed("a question panicked".to_owned()));
+        answers.into_iter().map(|answer| answer.unwrap_or_else(lost)).collect()
+    }
+
+    async fn run_group(&self, group: Group, as_of: AsOf) -> Answers {
+        let mut links: Vec<_> = group.links.iter().filter_map(|(link, _)| *link).collect();
+        links.sort_unstable();
+        links.dedup();
+        if links.len() > 1 {
+            match self.run_by_link(&group, &links, as_of).await {
+                // One by one they may be small enough.
+                Err(AnalyticsError::TooManyRows | AnalyticsError::TooCostly(_)) => {}
+                answers => return each(&group, answers),
+            }
+        }
+        let mut answers = Vec::new();
+        let mut known: HashMap<Option<Uuid>, Result<Report, AnalyticsError>> = HashMap::new();
+        for (link, at) in group.links {
+            let report = match known.get(&link) {
+                Some(known) => known.clone(),
+                None => self.run(&of_link(&group.query, link), as_of).await,
+            };
+            known.insert(link, report.clone());
+            answers.push((at, report));
+        }
+        answers
+    }
+
+    /// Asks by link, and takes the answer apart.
+    async fn run_by_link(
+        &self,
+        group: &Group,
+        links: &[Uuid],
+        as_of: AsOf,
+    ) -> Result<HashMap<Uuid, Report>, AnalyticsError> {
+        let condition = Condition { dimension: Dimension::Link, test: Test::Links(links.to_vec()) };
+        let filter = group.query.filter.iter().cloned().chain([Filter::Is(condition)]).collect();
+        let mut dimensions = group.query.dimensions.clone();
+        dimensions.insert(0, Dimension::Link);
+        let merged = AnalyticsQuery {
+            dimensions,
+            order: group.query.ordered_by(),
+            filter: Some(Filter::And(filter)),
+            limit: MAX_FETCHED,
+            offset: 0,
+            ..group.query.clone()
+        };
+        let report = self.run_unfilled(&merged, as_of).await?;
+        let mut by_link: HashMap<Uuid, Vec<Row>> = HashMap::new();
+        for mut row in report.rows {
+            let link = match row.dimensions.remove(0) {
+                Value::Text(link) => Uuid::parse_str(&link).ok(),
+                Value::Time(_) => None,
+            };
+            let link = link.ok_or_else(|| AnalyticsError::Failed("a row of no link".to_owned()))?;
+            by_link.entry(link).or_default().push(row);
+        }
+        let mut reports = HashMap::new();
+        for link in links {
+            let mut rows = by_link.remove(link).unwrap_or_default();
+            if rows.is_empty() && group.query.dimensions.is_empty() {
+                let zeros = group.query.metrics.iter().map(|metric| Number::zero(*metric));
+                let metrics = zeros.collect();
+                rows.push(Row { dimensions: Vec::new(), metrics, comparison: None });
+            }
+            let (rows, total) = group.query.finish(&report.starts, rows)?;
+            let (period, granularity) = (group.query.period, report.granularity);
+            let report = Report { rows, total, cost: report.cost, period, granularity };
+            reports.insert(*link, report);
+        }
+        Ok(reports)
+    }
+}
+
+/// Puts together what can be asked together.
+fn groups(queries: Vec<AnalyticsQuery>) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for (at, query) in queries.into_iter().enumerate() {
+        let (query, link) = apart(query);
+        match groups.iter_mut().find(|group| group.query == query) {
+            Some(group) => group.links.push((link, at)),
+            None => groups.push(Group { query, links: vec![(link, at)] }),
+        }
+    }
+    groups
+}
+
+/// A question about one link, without the link; any other as it is.
+fn apart(query: AnalyticsQuery) -> (AnalyticsQuery, Option<Uuid>) {
+    // Of all time, the first bucket is the link's own first click's.
+    let has_its_own_time = query.is_over_time() && query.period.from.is_none();
+    let is_simple = query.dedupe == Dedupe::None && query.compare.is_none() && !has_its_own_time;
+    if !is_simple || query.dimensions.contains(&Dimension::Link) {
+        return (query, None);
+    }
+    let mut each = match &query.filter {
+        Some(Filter::And(each)) => each.clone(),
+        Some(one) => vec![one.clone()],
+        None => return (query, None),
+    };
+    let link_of = |filter: &Filter| match filter {
+        Filter::Is(Condition { test: Test::Links(links), .. }) => match links.as_slice() {
+            [link] => Some(*link),
+            _ => None,
+        },
+        _ => None,
+    };
+    let Some(at) = each.iter().position(|filter| link_of(filter).is_some()) else {
+        return (query, None);
+    };
+    let link = link_of(&each.remove(at));
+    let filter = (!each.is_empty()).then_some(Filter::And(each));
+    (AnalyticsQuery { filter, ..query }, link)
+}
+
+fn of_link(query: &AnalyticsQuery, link: Option<Uuid>) -> AnalyticsQuery {
+    let Some(link) = link else { return query.clone() };
+    let condition = Condition { dimension: Dimension::Link, test: Test::Links(vec![link]) };
+    let mut each = vec![Filter::Is(condition)];
+    match &query.filter {
+        Some(Filter::And(others)) => each.extend(others.iter().cloned()),
+        Some(other) => each.push(other.clone()),
+        None => {}
+    }
+    AnalyticsQuery { filter: Some(Filter::And(each)), ..query.clone() }
+}
+
+/// The answers of a group, for those who asked.
+fn each(group: &Group, answers: Result<HashMap<Uuid, Report>, AnalyticsError>) -> Answers {
+    let answer = |link: Option<Uuid>| match &answers {
+        Ok(reports) => link
+            .and_then(|link| reports.get(&link).cloned())
+            .ok_or_else(|| AnalyticsError::Failed("no answer for a link".to_owned())),
+        Err(error) => Err(error.clone()),
+    };
+    group.links.iter().map(|(link, at)| (*at, answer(*link))).collect()
+}
