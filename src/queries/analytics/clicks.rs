@@ -106,6 +106,7 @@ impl Analytics {
         before: Option<u64>,
         as_of: AsOf,
     ) -> Result<Vec<Map<String, Json>>, AnalyticsError> {
+        let _turn = self.turns.take(query.workspace).await;
         let (cut, _) = self.cut(query, as_of, 0);
         let answer = self.ask(sql::newest(&self.seen(query), before, cut)).await?;
         let rows = answer.into_rows().into_iter();

@@ -17,6 +17,7 @@ mod range;
 mod report;
 mod run;
 mod together;
+mod turns;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -42,6 +43,7 @@ pub use report::{Cost, Report, Row};
 use crate::domain::ids::{LinkId, WorkspaceId};
 pub use crate::projections::clickhouse::AsOf;
 use crate::projections::clickhouse::ClickHouse;
+use turns::Turns;
 
 /// How long a link's own counts may keep an answer waiting that is not about analytics.
 const COUNTS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -49,6 +51,8 @@ const COUNTS_TIMEOUT: Duration = Duration::from_secs(2);
 const FRESHNESS_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many questions ClickHouse works on at once; the others wait.
 const AT_ONCE: usize = 8;
+/// How many of these are of one workspace: others have their turn.
+const AT_ONCE_OF_WORKSPACE: usize = 4;
 const DAY_SECONDS: u64 = 24 * 3_600;
 /// How many exports are under way at once; the others wait.
 const EXPORTS_AT_ONCE: usize = 2;
@@ -104,6 +108,7 @@ pub struct Analytics {
     retention: Option<Duration>,
     pool: Arc<Semaphore>,
     exports: Arc<Semaphore>,
+    turns: Turns,
 }
 
 impl Analytics {
@@ -111,7 +116,7 @@ impl Analytics {
     pub fn new(clickhouse: ClickHouse, retention: Option<Duration>) -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
         let (pool, exports) = (places(AT_ONCE), places(EXPORTS_AT_ONCE));
-        Self { clickhouse, retention, pool, exports }
+        Self { clickhouse, retention, pool, exports, turns: Turns::of(AT_ONCE_OF_WORKSPACE) }
     }
 
     /// The question about those of its clicks that may be seen.

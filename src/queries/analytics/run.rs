@@ -84,6 +84,7 @@ impl Analytics {
         wanted: Wanted,
     ) -> Result<(Found, Cost), AnalyticsError> {
         let started = Instant::now();
+        let _turn = self.turns.take(query.workspace).await;
         let sealed_ms = as_of.at_ms.saturating_sub(UNSEALED_MS);
         let (mut cut, standing) = self.cut(query, as_of, sealed_ms);
         let mut found = self.answer(query, cut, wanted).await?;

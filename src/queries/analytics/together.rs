@@ -61,7 +61,7 @@ impl Analytics {
             match self.run_by_link(&group, &links, as_of).await {
                 // One by one they may be small enough.
                 Err(AnalyticsError::TooManyRows | AnalyticsError::TooCostly(_)) => {}
-                answers => return each(&group, answers),
+                answers => return each(&group, &answers),
             }
         }
         let mut answers = Vec::new();
@@ -177,8 +177,8 @@ fn of_link(query: &AnalyticsQuery, link: Option<Uuid>) -> AnalyticsQuery {
 }
 
 /// The answers of a group, for those who asked.
-fn each(group: &Group, answers: Result<HashMap<Uuid, Report>, AnalyticsError>) -> Answers {
-    let answer = |link: Option<Uuid>| match &answers {
+fn each(group: &Group, answers: &Result<HashMap<Uuid, Report>, AnalyticsError>) -> Answers {
+    let answer = |link: Option<Uuid>| match answers {
         Ok(reports) => link
             .and_then(|link| reports.get(&link).cloned())
             .ok_or_else(|| AnalyticsError::Failed("no answer for a link".to_owned())),

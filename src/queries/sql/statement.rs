@@ -11,6 +11,7 @@ const LIMITS: &[(&str, &str)] = &[
     ("max_execution_time", "20"),
     ("max_memory_usage", "1000000000"),
     ("max_rows_to_read", "2000000000"),
+    ("max_threads", "4"),
     ("exact_rows_before_limit", "1"),
     ("output_format_json_quote_64bit_integers", "0"),
     ("date_time_output_format", "iso"),

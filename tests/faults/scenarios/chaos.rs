@@ -37,9 +37,9 @@ pub fn run(batches: u64, seed: u64, with_older_plans: bool) -> Counts {
     let plan = data.path().join("clickhouse.plan");
     let mut older = std::fs::read(&plan).unwrap();
     // The more there is to do, the longer it may go on between two kills.
-    let longest = 300.max(batches / 5);
+    let longest = 300.max(batches / 2);
     let began = Instant::now();
-    let patience = Duration::from_secs(60) + Duration::from_millis(300 * batches);
+    let patience = Duration::from_secs(60) + Duration::from_millis(600 * batches);
     loop {
         assert!(began.elapsed() < patience, "not projected in time: {counts:?}");
         let server = Options::at(&data).start();
