@@ -22,7 +22,9 @@ use std::time::{Duration, Instant};
 use clap::{Parser, ValueEnum};
 
 use scenarios::eio::Of;
-use scenarios::{Counts, chaos, claims, disk, eio, engine, history, idempotency, kill};
+use scenarios::{
+    Counts, chaos, claims, disk, eio, engine, history, idempotency, kill, removals,
+};
 
 /// Runs slugline through faults; fails when a promise is broken.
 #[derive(Parser)]
@@ -56,6 +58,8 @@ enum Scenario {
     Chaos,
     /// The same, and some starts find the plan of an earlier moment [1000 batches]
     OlderPlans,
+    /// Links are deleted, and whoever removes their clicks is killed [50 rounds]
+    Removals,
     /// 10,000 clients claim one slug at once [3 rounds]
     Claims,
     /// Keys, 20 requests each, with a SIGKILL in the midst [1000 keys]
@@ -80,6 +84,7 @@ fn main() {
         Scenario::Away => engine::away(rounds(3), Duration::from_secs(60)),
         Scenario::Chaos => chaos::run(rounds(10_000), seed, false),
         Scenario::OlderPlans => chaos::run(rounds(1_000), seed, true),
+        Scenario::Removals => removals::run(rounds(50), seed),
         Scenario::Claims => claims::run(10_000, rounds(3)),
         Scenario::Idempotency => idempotency::run(rounds(1_000)),
         Scenario::Histories => history::run(rounds(50), seed),

@@ -11,15 +11,20 @@
 //! # What is exact
 //!
 //! - **Once.** Each click that the log holds durably comes to ClickHouse, and once: in the table of
-//!   clicks and in the sums by hour alike. A batch's bounds are on disk before it is sent, and its
+//!   clicks and in the rollups alike. A batch's bounds are on disk before it is sent, and its
 //!   deduplication token names them; whatever dies, the same batch is sent again under the same
 //!   token. Clicks that are not durable yet are not sent: a power failure could take them back,
 //!   and others would get their offsets.
 //! - **Of one moment.** An answer of the analytics has each click up to the offset that it names,
 //!   and no other.
+//! - **Amended by events alone.** That a link was forgotten, or an agent reclassified, stands in the
+//!   log behind the clicks that it is about. Answers leave out a forgotten link's clicks from that
+//!   offset on; the tables lose them some time later, and note what went. Reclassified agents' clicks
+//!   have their new class after the rebuild that follows.
 //! - **Checked.** At each start, and whenever somebody asks, the clicks of each month and workspace
-//!   are counted in the log, in the table and in the sums by hour, with the sums of their offsets
-//!   and of their squares: a click that is missing, double, or another one is found.
+//!   are counted in the log, in the table and in each rollup, with the sums of their offsets and of
+//!   their squares: a click that is missing, double, or another one is found. What was removed
+//!   counts as there.
 //! - **Rebuilt the same.** A rebuild reads nothing but the log. The index comes out with the same
 //!   digest, ClickHouse with the same clicks. The exception: clicks that `--clicks-retention` has
 //!   removed from the log are taken from the tables in use, which had been compared with the log

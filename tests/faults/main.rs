@@ -12,7 +12,7 @@ mod scenarios;
 use std::time::Duration;
 
 use scenarios::eio::Of;
-use scenarios::{Counts, chaos, claims, disk, eio, engine, history, idempotency, kill};
+use scenarios::{Counts, chaos, claims, disk, eio, engine, history, idempotency, kill, removals};
 
 /// What was counted is for those who watch.
 fn shown(counts: Counts) -> Counts {
@@ -46,6 +46,11 @@ fn batches_arrive_once_whoever_dies() {
         let counts = shown(chaos::run(120, 3, with_older_plans));
         assert!(counts.get("engine killed") > 1, "{counts:?}");
     }
+}
+
+#[test]
+fn a_deleted_link_stays_gone_whoever_dies() {
+    shown(removals::run(2, 5));
 }
 
 #[test]

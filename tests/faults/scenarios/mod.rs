@@ -11,6 +11,7 @@ pub mod idempotency;
 pub mod kill;
 pub mod linear;
 pub mod proxy;
+pub mod removals;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
