@@ -1,7 +1,8 @@
 -- Clicks added up as they come in: the same clicks as in `clicks`, some orders of magnitude fewer
 -- rows. Visitors are kept as states that can be merged over hours, days and values. These tables
 -- keep tokens as `clicks` does, or a batch that is sent again would be added twice. States take
--- long to read: where few rows are wanted, granules are short.
+-- long to read: where few rows are wanted, granules are short. A precision of 12 takes a quarter of
+-- the room of 14, and half of the time, at twice the error.
 
 -- A workspace's hours.
 CREATE TABLE clicks_hourly/*generation*/
@@ -12,7 +13,7 @@ CREATE TABLE clicks_hourly/*generation*/
     clicks       SimpleAggregateFunction(sum, UInt64),
     scans        SimpleAggregateFunction(sum, UInt64),
     last_at      SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
-    visitors     AggregateFunction(uniqCombined(14), UInt64)
+    visitors     AggregateFunction(uniqCombined(12), UInt64)
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(hour)
@@ -24,7 +25,7 @@ SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1,
 CREATE MATERIALIZED VIEW clicks_hourly_feed/*generation*/ TO clicks_hourly/*generation*/ AS
 SELECT workspace_id, toStartOfHour(ts) AS hour, bot != '' AS is_bot,
        count() AS clicks, countIf(qr) AS scans, max(ts) AS last_at,
-       uniqCombinedState(14)(visitor_id) AS visitors
+       uniqCombinedState(12)(visitor_id) AS visitors
 FROM clicks/*generation*/
 GROUP BY workspace_id, hour, is_bot;
 
@@ -38,7 +39,7 @@ CREATE TABLE clicks_daily_links/*generation*/
     clicks       SimpleAggregateFunction(sum, UInt64),
     scans        SimpleAggregateFunction(sum, UInt64),
     last_at      SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
-    visitors     AggregateFunction(uniqCombined(14), UInt64)
+    visitors     AggregateFunction(uniqCombined(12), UInt64)
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(day)
@@ -50,7 +51,7 @@ SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000, f
 CREATE MATERIALIZED VIEW clicks_daily_links_feed/*generation*/ TO clicks_daily_links/*generation*/ AS
 SELECT workspace_id, link_id, toDate(ts) AS day, bot != '' AS is_bot,
        count() AS clicks, countIf(qr) AS scans, max(ts) AS last_at,
-       uniqCombinedState(14)(visitor_id) AS visitors
+       uniqCombinedState(12)(visitor_id) AS visitors
 FROM clicks/*generation*/
 GROUP BY workspace_id, link_id, day, is_bot;
 
@@ -83,7 +84,7 @@ CREATE TABLE clicks_daily_values/*generation*/
     clicks       SimpleAggregateFunction(sum, UInt64),
     scans        SimpleAggregateFunction(sum, UInt64),
     last_at      SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
-    visitors     AggregateFunction(uniqCombined(14), UInt64)
+    visitors     AggregateFunction(uniqCombined(12), UInt64)
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(day)
@@ -95,7 +96,7 @@ SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000, f
 CREATE MATERIALIZED VIEW clicks_daily_values_feed/*generation*/ TO clicks_daily_values/*generation*/ AS
 SELECT workspace_id, dimension, toDate(ts) AS day, value, bot != '' AS is_bot,
        count() AS clicks, countIf(qr) AS scans, max(ts) AS last_at,
-       uniqCombinedState(14)(visitor_id) AS visitors
+       uniqCombinedState(12)(visitor_id) AS visitors
 FROM clicks/*generation*/
 ARRAY JOIN
     CAST(['country',

@@ -22,9 +22,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, ValueEnum};
 
 use scenarios::eio::Of;
-use scenarios::{
-    Counts, chaos, claims, disk, eio, engine, history, idempotency, kill, removals,
-};
+use scenarios::{Counts, chaos, claims, disk, eio, engine, history, idempotency, kill, removals};
 
 /// Runs slugline through faults; fails when a promise is broken.
 #[derive(Parser)]

@@ -132,7 +132,7 @@ fn merged(count: Count, query: &AnalyticsQuery) -> String {
     match count {
         Count::Clicks | Count::Bots => of("sum", "", "part_clicks"),
         Count::Qr => of("sum", "", "part_scans"),
-        Count::Visitors => of("uniqCombinedMerge", "(14)", "part_visitors"),
+        Count::Visitors => of("uniqCombinedMerge", "(12)", "part_visitors"),
         Count::LastAt => format!("toUnixTimestamp64Milli({})", of("max", "", "part_last_at")),
     }
 }
@@ -152,7 +152,7 @@ fn distinct(count: Count, query: &AnalyticsQuery) -> String {
         Count::Clicks => format!("uniqExactIf({who}, {is_counted})"),
         Count::Bots => format!("uniqExactIf({who}, is_bot)"),
         Count::Qr => format!("uniqExactIf({who}, {is_counted} AND qr)"),
-        Count::Visitors => format!("uniqCombinedIf(14)(visitor_id, {is_counted})"),
+        Count::Visitors => format!("uniqCombinedIf(12)(visitor_id, {is_counted})"),
         Count::LastAt => format!("toUnixTimestamp64Milli(maxIf(ts, {is_counted}))"),
     }
 }

@@ -297,7 +297,11 @@ async fn insert<'rows, R: RowWrite>(
     Ok(count)
 }
 
+/// The last offset that is known to have arrived: a click's, or one up to which clicks were removed.
 async fn last_offset(client: &Client, generation: Generation) -> Result<u64, ProjectionError> {
-    let last = client.query("SELECT max(log_offset) FROM {clicks:Identifier}");
-    Ok(last.param("clicks", generation.clicks()).fetch_one::<u64>().await?)
+    let last = "SELECT max(log_offset) FROM (SELECT max(log_offset) AS log_offset \
+         FROM {clicks:Identifier} UNION ALL \
+         SELECT max(forgotten_through) FROM {removed:Identifier})";
+    let last = client.query(last).param("clicks", generation.clicks());
+    Ok(last.param("removed", generation.removed()).fetch_one::<u64>().await?)
 }

@@ -21,7 +21,7 @@ use super::{Analytics, AnalyticsError, AsOf};
 struct Group {
     /// The question, without its link.
     query: AnalyticsQuery,
-    /// Of which links, and who asks. `None`: of no link in particular.
+    /// Of which links, and who asks; or all `None`: of no link in particular.
     links: Vec<(Option<Uuid>, usize)>,
 }
 
@@ -128,7 +128,11 @@ fn groups(queries: Vec<AnalyticsQuery>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for (at, query) in queries.into_iter().enumerate() {
         let (query, link) = apart(query);
-        match groups.iter_mut().find(|group| group.query == query) {
+        let is_alike = |group: &&mut Group| {
+            group.links.iter().all(|(other, _)| other.is_some() == link.is_some())
+                && group.query == query
+        };
+        match groups.iter_mut().find(is_alike) {
             Some(group) => group.links.push((link, at)),
             None => groups.push(Group { query, links: vec![(link, at)] }),
         }

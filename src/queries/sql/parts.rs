@@ -150,7 +150,7 @@ impl Statement {
             "part_clicks" => "count()",
             "part_scans" => "countIf(qr)",
             "part_last_at" => "max(ts)",
-            _ => "uniqCombinedState(14)(visitor_id)",
+            _ => "uniqCombinedState(12)(visitor_id)",
         }));
         let clicks = clicks(self);
         let (bots, groups) = (bots_condition(query), grouped(query));
@@ -177,7 +177,7 @@ impl Statement {
             "part_clicks" => "sum(clicks)",
             "part_scans" => "sum(scans)",
             "part_last_at" => "max(last_at)",
-            _ => "uniqCombinedMergeState(14)(visitors)",
+            _ => "uniqCombinedMergeState(12)(visitors)",
         }));
         let workspace = self.workspace(query);
         let mut sql = format!(

@@ -10,7 +10,7 @@ use super::question::{Question, moment};
 use super::world::{HOUR_MS, World};
 
 /// Above so many visitors they are counted nearly, below exactly.
-const MANY_VISITORS: usize = 500;
+const MANY_VISITORS: usize = 250;
 
 /// A dimension's value, as rows are ordered by it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,7 +73,7 @@ impl Tally {
         }
         let (number, wanted) = (value.as_f64().unwrap_or(f64::NAN), self.number(metric));
         if self.is_near(metric) {
-            return (number - wanted).abs() <= 0.03 * wanted;
+            return (number - wanted).abs() <= 0.05 * wanted;
         }
         match metric {
             "revenue" | "conversion_rate" => number.abs() < 1e-9,
