@@ -27,7 +27,7 @@ pub struct AgentReclassified {
     /// When it was decided, in milliseconds since the Unix epoch.
     #[prost(uint64, tag = "1")]
     pub at_ms: u64,
-    /// Which [`AgentSeen`].
+    /// Which [`AgentSeen`](super::click::AgentSeen).
     #[prost(fixed64, tag = "2")]
     pub agent: u64,
     /// Only its clicks from this moment on, in milliseconds since the Unix epoch.

@@ -187,3 +187,65 @@ fn deleted(reader: &mut Reader, through: u64) -> Result<Vec<Vec<u8>>, ForgetErro
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::domain::event::{VERSION, WorkspaceCreated};
+    use crate::log::{DiskStorage, LogOptions};
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn log(folder: &Path) -> Arc<Log> {
+        Arc::new(Log::open(Arc::new(DiskStorage), folder, LogOptions::default()).unwrap())
+    }
+
+    fn append(log: &Log, event: Event) -> u64 {
+        let kind = event.kind();
+        let envelope =
+            Envelope { workspace: vec![7; 16], event: Some(event), ..Envelope::default() };
+        let payload = envelope.encode_to_vec();
+        let parts: &[&[u8]] = &[&payload];
+        let offset = log.append(&[NewRecord { kind, version: VERSION, parts }]).unwrap();
+        log.sync().unwrap();
+        offset
+    }
+
+    /// The links that a click log says are forgotten.
+    fn forgotten(log: &Log) -> Vec<u8> {
+        let mut reader = log.read_from(0).unwrap();
+        let records = std::iter::from_fn(|| reader.next_record().unwrap());
+        let links = records.map(|record| {
+            assert_eq!(record.kind, click::kind::LINK_FORGOTTEN);
+            LinkForgotten::decode(record.payload.as_ref()).unwrap()
+        });
+        links.inspect(|one| assert_eq!(one.workspace, [7; 16])).map(|one| one.link[0]).collect()
+    }
+
+    #[tokio::test]
+    async fn each_deleted_link_is_forgotten_once_or_again_where_its_note_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let [mutations, clicks] = ["m", "c"].map(|name| log(&folder.path().join(name)));
+        let deleted = |link| Event::LinkDeleted(LinkDeleted { link: vec![link; 16] });
+        let start = || {
+            let (mutations, clicks) = (Arc::clone(&mutations), Arc::clone(&clicks));
+            Forgetter::start(mutations, clicks, folder.path()).unwrap()
+        };
+        append(&mutations, Event::WorkspaceCreated(WorkspaceCreated::default()));
+        append(&mutations, deleted(1));
+        let forgetter = start();
+        let change = append(&mutations, deleted(2));
+        let click = forgetter.forgotten().by(change, PATIENCE).await.unwrap();
+        assert_eq!((click, forgotten(&clicks)), (2, vec![1, 2]));
+        assert_eq!(forgetter.forgotten().by(change + 1, Duration::ZERO).await, None);
+        forgetter.stop();
+
+        start().stop();
+        assert_eq!(forgotten(&clicks), [1, 2], "it knows how far it was");
+        std::fs::remove_file(folder.path().join("forgotten.offset")).unwrap();
+        append(&mutations, deleted(3));
+        start().stop();
+        assert_eq!(forgotten(&clicks), [1, 2, 1, 2, 3]);
+    }
+}

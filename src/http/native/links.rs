@@ -378,7 +378,7 @@ pub async fn change(
     Ok(changed(&services, StatusCode::OK, link, counts, offset))
 }
 
-/// Delete a link. Its slug is free again.
+/// Delete a link. Its slug is free again, and the analytics lose its clicks.
 #[utoipa::path(
     delete, path = "/links/{link}", tag = "links",
     params(

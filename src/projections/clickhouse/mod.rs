@@ -13,7 +13,7 @@
 //!
 //! **Amendments.** The log also tells what earlier clicks no longer count for: that a link was
 //! forgotten, or an agent reclassified. Such records go into tables of their own, and are carried
-//! out between batches: the one by a [`removal`], the other by a rebuild.
+//! out between batches: the one by a removal, the other by a rebuild.
 //!
 //! ClickHouse may be the embedded engine or any server of version 24.8 or later: a [`Target`]
 //! says where it is at the moment, or that it isn't.

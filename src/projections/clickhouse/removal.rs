@@ -22,11 +22,10 @@ use super::generation::Generation;
 const STEP_CLICKS: u64 = 1_000_000;
 /// How many days at most.
 const STEP_DAYS: usize = 31;
-/// What the names begin with by which ClickHouse knows the statements of a removal.
-const QUERY_ID: &str = "slugline-removal-";
-
 /// A removal under way.
 pub struct Removal {
+    /// What the names begin with by which ClickHouse knows the statements of this log's removals.
+    name: String,
     /// Of what was forgotten up to this offset.
     through: u64,
     /// Days that are to be added up anew.
@@ -71,18 +70,19 @@ impl Removal {
         client: &Client,
         tables: Generation,
         through: u64,
-        token: &str,
+        log_id: [u8; 16],
     ) -> Result<Self, ProjectionError> {
+        let name = format!("slugline-removal-{}-", Uuid::from_bytes(log_id).simple());
         // What an earlier attempt began must not end behind what comes now.
         let kill = "KILL QUERY WHERE startsWith(query_id, {id:String}) SYNC FORMAT Null";
-        client.query(kill).param("id", QUERY_ID).execute().await?;
+        client.query(kill).param("id", &name).execute().await?;
         let done = "SELECT max(through) FROM {amended:Identifier} WHERE what = 'removal'";
         let done = client.query(done).param("amended", tables.amended()).fetch_one::<u64>().await?;
         let begun = "SELECT max(forgotten_through) FROM {removed:Identifier}";
         let begun =
             client.query(begun).param("removed", tables.removed()).fetch_one::<u64>().await?;
         let links = |sql: &str| {
-            let query = changing(client, tables, &sql.replace("LINKS", LINKS));
+            let query = changing(client, tables, &name, &sql.replace("LINKS", LINKS));
             query.param("after", done)
         };
         let through = if begun > done {
@@ -99,7 +99,7 @@ impl Removal {
             let mut insert = client
                 .insert::<Removed>(&tables.removed())
                 .await?
-                .with_setting("insert_deduplication_token", format!("{token}-{through}"))
+                .with_setting("insert_deduplication_token", format!("{name}{through}"))
                 .with_setting("async_insert", "0");
             for row in &rows {
                 insert.write(row).await?;
@@ -114,7 +114,8 @@ impl Removal {
         ] {
             links(delete).param("through", through).execute().await?;
         }
-        Ok(Self { through, steps: steps(client, tables, through).await? })
+        let steps = steps(client, tables, through).await?;
+        Ok(Self { name, through, steps })
     }
 
     /// Adds up some days anew. Returns whether all is done.
@@ -130,7 +131,7 @@ impl Removal {
                 (tables.clicks_daily_values(), tables.clicks_daily_values_feed(), "day"),
             ];
             for (rollup, feed, day) in &rollups {
-                step.add_up_anew(client, tables, rollup, feed, day).await?;
+                step.add_up_anew(client, tables, &self.name, (rollup, feed, day)).await?;
             }
             self.steps.pop_front();
         }
@@ -151,13 +152,12 @@ impl Days {
         &self,
         client: &Client,
         tables: Generation,
-        rollup: &str,
-        feed: &str,
-        day: &str,
+        name: &str,
+        (rollup, feed, day): (&str, &str, &str),
     ) -> Result<(), ProjectionError> {
         let delete = "DELETE FROM {rollup:Identifier} \
              WHERE workspace_id = {workspace:UUID} AND DAY IN {days:Array(Date)}";
-        changing(client, tables, &delete.replace("DAY", day))
+        changing(client, tables, name, &delete.replace("DAY", day))
             .param("rollup", rollup)
             .param("workspace", self.workspace.to_string())
             .param("days", &self.days)
@@ -177,7 +177,7 @@ impl Days {
             days.join(", ")
         );
         let insert = format!("INSERT INTO {{rollup:Identifier}} {}", feed.replace('?', "??"));
-        Ok(changing(client, tables, &insert)
+        Ok(changing(client, tables, name, &insert)
             .param("rollup", rollup)
             .with_setting("additional_table_filters", only)
             .with_setting("insert_deduplicate", "0")
@@ -225,13 +225,13 @@ async fn steps(
 }
 
 /// A statement that changes tables, and may take its time.
-fn changing(client: &Client, tables: Generation, sql: &str) -> Query {
+fn changing(client: &Client, tables: Generation, name: &str, sql: &str) -> Query {
     client
         .query(sql)
         .param("clicks", tables.clicks())
         .param("links", tables.clicks_daily_links())
         .param("forgotten", tables.forgotten())
-        .with_setting("query_id", format!("{QUERY_ID}{}", Uuid::now_v7()))
+        .with_setting("query_id", format!("{name}{}", Uuid::now_v7()))
         .with_setting("max_execution_time", "0")
         .with_setting("max_threads", "1")
         .with_setting("mutations_sync", "1")

@@ -152,9 +152,8 @@ impl Session {
     /// Begins to remove the clicks of forgotten links, if it is time.
     pub async fn begin_removal(&self, now_ms: u64) -> Result<Option<Removal>, ProjectionError> {
         let Some(through) = self.outstanding.removal_due(now_ms) else { return Ok(None) };
-        let removed = self.generation.removed();
-        let token = format!("{}-{removed}", Uuid::from_bytes(self.log.id()).simple());
-        Removal::begin(&self.client, self.generation, through, &token).await.map(Some)
+        let log_id = self.log.id();
+        Removal::begin(&self.client, self.generation, through, log_id).await.map(Some)
     }
 
     /// Goes on with a removal. Returns whether it is done.
