@@ -90,15 +90,16 @@ fn write_report(report: &Value, out: &mut impl Write) -> std::io::Result<()> {
     )?;
     for row in report["months"].as_array().into_iter().flatten() {
         let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+        let number = |name: &str| row[name].as_u64().unwrap_or_default();
         writeln!(
             out,
             "{:<8} {:<30} {:>14} {:>14} {:>14} {:>14}  {}",
             text("month"),
             text("workspace"),
-            row["log"],
-            row["clickhouse"],
-            row["removed"],
-            row["rollups"],
+            number("log"),
+            number("clickhouse"),
+            number("removed"),
+            number("rollups"),
             row["difference"].as_str().unwrap_or("equal")
         )?;
     }
