@@ -208,6 +208,18 @@ impl Log {
         self.appender.append(records)
     }
 
+    /// Appends records of one kind, each of one payload, as [`Log::append`] does.
+    pub fn append_payloads(
+        &self,
+        kind: u16,
+        version: u16,
+        payloads: &[Vec<u8>],
+    ) -> Result<u64, LogError> {
+        let parts: Vec<[&[u8]; 1]> = payloads.iter().map(|payload| [payload.as_slice()]).collect();
+        let records = parts.iter().map(|parts| NewRecord { kind, version, parts });
+        self.append(&records.collect::<Vec<_>>())
+    }
+
     /// Makes all records appended before the call durable, and returns the offset up to which
     /// records now are. Appending goes on meanwhile; concurrent calls share their work.
     ///

@@ -19,7 +19,7 @@ use super::stand_back;
 use crate::domain::amendment::LinkForgotten;
 use crate::domain::click;
 use crate::domain::event::{Envelope, Event, LinkDeleted};
-use crate::log::{Log, LogError, NewRecord, Reader};
+use crate::log::{Log, LogError, Reader};
 
 /// How often it is looked for deleted links.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -148,16 +148,8 @@ impl Following {
             let found = deleted(&mut reader, through)?;
             let (change, mut click) = (reader.next_offset() - 1, self.progress.borrow().click);
             if !found.is_empty() {
-                let parts: Vec<[&[u8]; 1]> = found.iter().map(|bytes| [bytes.as_slice()]).collect();
-                let records: Vec<_> = parts
-                    .iter()
-                    .map(|parts| NewRecord {
-                        kind: click::kind::LINK_FORGOTTEN,
-                        version: click::VERSION,
-                        parts,
-                    })
-                    .collect();
-                click = self.clicks.append(&records)?;
+                let kind = click::kind::LINK_FORGOTTEN;
+                click = self.clicks.append_payloads(kind, click::VERSION, &found)?;
                 // What is noted as done has to outlast a power failure.
                 self.clicks.sync()?;
             }
@@ -206,8 +198,7 @@ mod tests {
         let envelope =
             Envelope { workspace: vec![7; 16], event: Some(event), ..Envelope::default() };
         let payload = envelope.encode_to_vec();
-        let parts: &[&[u8]] = &[&payload];
-        let offset = log.append(&[NewRecord { kind, version: VERSION, parts }]).unwrap();
+        let offset = log.append_payloads(kind, VERSION, &[payload]).unwrap();
         log.sync().unwrap();
         offset
     }

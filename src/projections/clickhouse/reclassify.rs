@@ -14,7 +14,7 @@ use super::generation::Generation;
 use super::{ProjectionError, status::now_ms};
 use crate::domain::amendment::AgentReclassified;
 use crate::domain::click::{self, BotReason, Device};
-use crate::log::{Log, NewRecord};
+use crate::log::Log;
 
 /// How many records are appended with one write.
 const AT_ONCE: usize = 1_000;
@@ -113,16 +113,7 @@ pub async fn reclassify(
 }
 
 fn append(log: &Log, waiting: &mut Vec<Vec<u8>>) -> Result<u64, ProjectionError> {
-    let parts: Vec<[&[u8]; 1]> = waiting.iter().map(|bytes| [bytes.as_slice()]).collect();
-    let records: Vec<_> = parts
-        .iter()
-        .map(|parts| NewRecord {
-            kind: click::kind::AGENT_RECLASSIFIED,
-            version: click::VERSION,
-            parts,
-        })
-        .collect();
-    let last = log.append(&records)?;
+    let last = log.append_payloads(click::kind::AGENT_RECLASSIFIED, click::VERSION, waiting)?;
     log.sync()?;
     waiting.clear();
     Ok(last)
