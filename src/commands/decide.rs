@@ -8,7 +8,7 @@ use crate::domain::command::{Command, Expected, LinkRef, Outcome};
 use crate::domain::error::{DomainError, Invalid};
 use crate::domain::event::{Event, LinkDeleted, TokenRevoked};
 use crate::domain::ids::{LinkId, TokenId};
-use crate::domain::link::{Link, LinkInput, LinkPolicy};
+use crate::domain::link::{Link, LinkFields, LinkInput, LinkPolicy, Over};
 use crate::domain::slug::{GENERATED_LEN, Slug};
 use crate::domain::token::{Abilities, Actor, Token};
 use crate::projections::index::Read;
@@ -43,13 +43,13 @@ impl<R: Read> Decider<'_, R> {
             Command::CreateLink(input) => self.create_link(input),
             Command::ReplaceLink(named, input, expected) => {
                 let link = self.current(&named, expected)?;
-                let mut accepted = input.accept(None, self.policy)?;
+                let mut accepted = input.accept(Over::Replaced(&link), self.policy, self.now_ms)?;
                 let slug = accepted.slug.take().unwrap_or_else(|| link.slug.clone());
                 self.change_link(&link, slug, accepted.fields)
             }
             Command::ChangeLink(named, input, expected) => {
                 let link = self.current(&named, expected)?;
-                let mut accepted = input.accept(Some(&link), self.policy)?;
+                let mut accepted = input.accept(Over::Changed(&link), self.policy, self.now_ms)?;
                 let slug = accepted.slug.take().unwrap_or_else(|| link.slug.clone());
                 self.change_link(&link, slug, accepted.fields)
             }
@@ -71,7 +71,7 @@ impl<R: Read> Decider<'_, R> {
     }
 
     fn create_link(&self, input: LinkInput) -> Result<Decision, CommandError> {
-        let accepted = input.accept(None, self.policy)?;
+        let accepted = input.accept(Over::Nothing, self.policy, self.now_ms)?;
         let domain = &accepted.fields.domain;
         let slug = match accepted.slug {
             Some(slug) if self.state.slug(domain, slug.as_str())?.is_some() => {
@@ -96,7 +96,7 @@ impl<R: Read> Decider<'_, R> {
         &self,
         link: &Link,
         slug: Slug,
-        fields: crate::domain::link::LinkFields,
+        fields: LinkFields,
     ) -> Result<Decision, CommandError> {
         let holder = self.state.slug(&fields.domain, slug.as_str())?;
         if holder.is_some_and(|holder| holder != link.id) {

@@ -18,6 +18,7 @@
 
 mod bootstrap;
 mod decide;
+mod passwords;
 pub mod secret;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 
 pub use bootstrap::{Bootstrap, BootstrapError, bootstrap};
+pub use passwords::Passwords;
 
 use crate::domain::command::{Command, Outcome};
 use crate::domain::error::DomainError;
@@ -93,6 +95,7 @@ struct Submission {
 #[derive(Clone)]
 pub struct Commands {
     queue: mpsc::Sender<Submission>,
+    passwords: Passwords,
 }
 
 impl Commands {
@@ -108,7 +111,7 @@ impl Commands {
         let thread = thread::Builder::new()
             .name("commands".to_owned())
             .spawn(move || dispatcher.run(submissions))?;
-        Ok((Self { queue }, thread))
+        Ok((Self { queue, passwords: Passwords::default() }, thread))
     }
 
     /// Has a command decided, made durable and applied.
@@ -118,9 +121,10 @@ impl Commands {
     pub async fn run(
         &self,
         actor: Actor,
-        command: Command,
+        mut command: Command,
         idempotency: Option<Idempotency>,
     ) -> Result<Done, CommandError> {
+        self.passwords.hash_in(&mut command).await?;
         let (answer, answered) = oneshot::channel();
         let submission = Submission { actor, command, idempotency, answer };
         match tokio::time::timeout(PLACE_WAIT, self.queue.send(submission)).await {
@@ -129,6 +133,11 @@ impl Commands {
             Err(_) => return Err(CommandError::Overloaded),
         }
         answered.await.map_err(|_| stopped())?
+    }
+
+    /// What compares passwords.
+    pub const fn passwords(&self) -> &Passwords {
+        &self.passwords
     }
 
     /// How many commands wait in the queue.

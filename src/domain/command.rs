@@ -42,6 +42,18 @@ impl Command {
     }
 }
 
+impl Command {
+    /// What the command asks a link to be.
+    pub const fn link_input(&mut self) -> Option<&mut LinkInput> {
+        match self {
+            Self::CreateLink(input)
+            | Self::ReplaceLink(_, input, _)
+            | Self::ChangeLink(_, input, _) => Some(input),
+            Self::DeleteLink(..) | Self::CreateToken { .. } | Self::RevokeToken(_) => None,
+        }
+    }
+}
+
 /// The version that the caller has seen (`If-Match`); `None`: any.
 pub type Expected = Option<u32>;
 

@@ -80,6 +80,13 @@ impl Invalid {
         self.0.entry(name.into()).or_default().push(reason.into());
     }
 
+    /// Takes over what was noted elsewhere.
+    pub fn merge(&mut self, other: Self) {
+        for (name, reasons) in other.0 {
+            self.0.entry(name).or_default().extend(reasons);
+        }
+    }
+
     /// Keeps a parsed value, or notes why there is none.
     pub fn check<T>(&mut self, name: &str, parsed: Result<T, String>) -> Option<T> {
         match parsed {

@@ -5,7 +5,7 @@
 
 use super::destination::Destination;
 use super::ids::{LinkId, TokenId, WorkspaceId};
-use super::link::{Link, LinkFields, Utm};
+use super::link::{Content, Forwarding, Gates, Link, LinkFields, Payload, Utm};
 use super::slug::Slug;
 use super::token::{Abilities, Token};
 
@@ -168,6 +168,13 @@ pub struct LinkState {
     pub updated_at_ms: u64,
     #[prost(uint32, tag = "14")]
     pub version: u32,
+    /// What the link's page shows, where it leads to no address.
+    #[prost(oneof = "Payload", tags = "15, 16, 17")]
+    pub payload: Option<Payload>,
+    #[prost(message, optional, tag = "18")]
+    pub gates: Option<Gates>,
+    #[prost(message, optional, tag = "19")]
+    pub forwarding: Option<Forwarding>,
 }
 
 /// A record that passed its checksum and still makes no sense: written by a newer slugline.
@@ -182,7 +189,11 @@ impl From<&Link> for LinkState {
             id: link.id.as_bytes().to_vec(),
             domain: fields.domain.clone(),
             slug: link.slug.as_str().to_owned(),
-            destination: fields.destination.as_str().to_owned(),
+            destination: fields
+                .content
+                .destination()
+                .map(|url| url.as_str().to_owned())
+                .unwrap_or_default(),
             title: fields.title.clone(),
             utm_source: fields.utm.source.clone(),
             utm_medium: fields.utm.medium.clone(),
@@ -193,8 +204,16 @@ impl From<&Link> for LinkState {
             created_at_ms: link.created_at_ms,
             updated_at_ms: link.updated_at_ms,
             version: link.version,
+            payload: fields.content.payload().cloned(),
+            // What nobody asked for costs no byte.
+            gates: unless_default(&fields.gates),
+            forwarding: unless_default(&fields.forwarding),
         }
     }
+}
+
+fn unless_default<T: Clone + Default + PartialEq>(value: &T) -> Option<T> {
+    (*value != T::default()).then(|| value.clone())
 }
 
 impl LinkState {
@@ -209,7 +228,10 @@ impl LinkState {
             slug: Slug::from_log(&self.slug),
             fields: LinkFields {
                 domain: self.domain,
-                destination: Destination::from_log(&self.destination),
+                content: match self.payload {
+                    None => Content::Url(Destination::from_log(&self.destination)),
+                    Some(payload) => Content::Page(payload),
+                },
                 title: self.title,
                 utm: Utm {
                     source: self.utm_source,
@@ -219,6 +241,8 @@ impl LinkState {
                     term: self.utm_term,
                 },
                 forward_query: !self.query_dropped,
+                forwarding: self.forwarding.unwrap_or_default(),
+                gates: self.gates.unwrap_or_default(),
             },
             created_at_ms: self.created_at_ms,
             updated_at_ms: self.updated_at_ms,

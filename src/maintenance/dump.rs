@@ -11,6 +11,7 @@ use crate::domain::amendment::{AgentReclassified, LinkForgotten};
 use crate::domain::click::{AgentSeen, Click, kind};
 use crate::domain::event::{Envelope, Event, LinkState};
 use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
+use crate::domain::link::{Gates, Payload};
 use crate::log::{DiskStorage, LogView, Record};
 
 /// What a kind of record is called.
@@ -91,9 +92,32 @@ fn link_json(link: &LinkState) -> anyhow::Result<Value> {
         "utm_content": link.utm_content,
         "utm_term": link.utm_term,
         "forward_query": !link.query_dropped,
+        "forwarding": link.forwarding.as_ref().map(|forwarding| json!({
+            "status": forwarding.status(),
+            "path": forwarding.path,
+            "canonical": forwarding.canonical,
+            "noindex": forwarding.noindex,
+        })),
+        "payload": link.payload.as_ref().map(Payload::to_json),
+        "gates": link.gates.as_ref().map(gates_json),
         "created_at_ms": link.created_at_ms,
         "updated_at_ms": link.updated_at_ms,
     }))
+}
+
+/// Of the password only that there is one.
+fn gates_json(gates: &Gates) -> Value {
+    json!({
+        "disabled": gates.disabled,
+        "archived": gates.archived,
+        "starts_at_ms": gates.starts_at_ms,
+        "expires_at_ms": gates.expires_at_ms,
+        "expired_url": gates.expired_url,
+        "max_clicks": gates.limit.map(|limit| limit.max),
+        "max_clicks_bots": gates.limit.map(|limit| limit.counts_bots),
+        "limited_since_version": gates.limit.map(|limit| limit.since_version),
+        "has_password": gates.password().is_some(),
+    })
 }
 
 /// 64-bit hashes are written as text: many readers of JSON round large numbers.

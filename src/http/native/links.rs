@@ -7,14 +7,15 @@ use axum::extract::State;
 use axum::http::header::{ETAG, IF_MATCH, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Changed, Data, iso8601, log_offset};
+use super::link_view::LinkView;
+use super::{Changed, Data, log_offset};
 use crate::commands::Done;
 use crate::domain::command::{Command, Expected, LinkRef, Outcome};
 use crate::domain::ids::LinkId;
-use crate::domain::link::{Field, Link, LinkInput};
+use crate::domain::link::{Link, LinkInput};
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::auth::{Can, LinksRead, LinksWrite};
@@ -30,127 +31,6 @@ const MAX_LIMIT: u64 = 100;
 const MAX_PAGE: u64 = 1_000_000;
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
-
-/// What a link is asked to be. A field that is null is cleared; one that is absent is left to
-/// its default (POST, PUT) or as it is (PATCH; and the slug in PUT).
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LinkBody {
-    /// Where it leads: http or https, at most 8,192 bytes, no credentials.
-    #[serde(default)]
-    #[schema(value_type = String, example = "https://example.com/page")]
-    destination: Field<String>,
-    /// 1 to 128 of letters, digits, `-` and `_`; generated when absent.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, example = "launch")]
-    slug: Field<String>,
-    /// The domain it answers on; the default one when absent.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    domain: Field<String>,
-    /// A name for people, at most 200 characters.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    title: Field<String>,
-    /// Added to the destination at the redirect unless it's there already.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    utm_source: Field<String>,
-    /// As `utm_source`.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    utm_medium: Field<String>,
-    /// As `utm_source`.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    utm_campaign: Field<String>,
-    /// As `utm_source`.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    utm_content: Field<String>,
-    /// As `utm_source`.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    utm_term: Field<String>,
-    /// Whether a visitor's own query string is handed on; true when absent.
-    #[serde(default)]
-    #[schema(value_type = Option<bool>)]
-    forward_query: Field<bool>,
-}
-
-impl From<LinkBody> for LinkInput {
-    fn from(body: LinkBody) -> Self {
-        Self {
-            slug: body.slug,
-            domain: body.domain,
-            destination: body.destination,
-            title: body.title,
-            utm_source: body.utm_source,
-            utm_medium: body.utm_medium,
-            utm_campaign: body.utm_campaign,
-            utm_content: body.utm_content,
-            utm_term: body.utm_term,
-            forward_query: body.forward_query,
-        }
-    }
-}
-
-/// A link.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct LinkView {
-    #[schema(example = "link_01kaj9m3v8e9qrs4t5v6w7x8y9")]
-    id: String,
-    slug: String,
-    domain: String,
-    short_url: String,
-    destination: String,
-    title: Option<String>,
-    utm_source: Option<String>,
-    utm_medium: Option<String>,
-    utm_campaign: Option<String>,
-    utm_content: Option<String>,
-    utm_term: Option<String>,
-    forward_query: bool,
-    /// Without bots; null while analytics are away.
-    clicks: Option<u64>,
-    /// Without bots; null while analytics are away.
-    unique_visitors: Option<u64>,
-    created_at: String,
-    updated_at: String,
-    version: u32,
-}
-
-impl LinkView {
-    fn new(services: &Services, link: Link, counts: Option<Counts>) -> Self {
-        let fields = link.fields;
-        let site = &services.site;
-        let (domain, short_url) = if fields.domain.is_empty() {
-            (site.host.clone(), format!("{}/{}", site.base, link.slug))
-        } else {
-            let short_url = format!("{}://{}/{}", site.scheme, fields.domain, link.slug);
-            (fields.domain, short_url)
-        };
-        Self {
-            id: link.id.to_string(),
-            slug: link.slug.to_string(),
-            domain,
-            short_url,
-            destination: fields.destination.as_str().to_owned(),
-            title: fields.title,
-            utm_source: fields.utm.source,
-            utm_medium: fields.utm.medium,
-            utm_campaign: fields.utm.campaign,
-            utm_content: fields.utm.content,
-            utm_term: fields.utm.term,
-            forward_query: fields.forward_query,
-            clicks: counts.map(|counts| counts.clicks),
-            unique_visitors: counts.map(|counts| counts.visitors),
-            created_at: iso8601(link.created_at_ms),
-            updated_at: iso8601(link.updated_at_ms),
-            version: link.version,
-        }
-    }
-}
 
 /// A part of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -224,7 +104,7 @@ fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
 
 /// Create a link.
 #[utoipa::path(
-    post, path = "/links", tag = "links", request_body = LinkBody,
+    post, path = "/links", tag = "links", request_body = LinkInput,
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repeated request the same request, for 24 hours")),
     responses(
         (status = 201, body = Changed<LinkView>),
@@ -237,9 +117,9 @@ fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
 pub async fn create(
     State(services): State<Services>,
     actor: Can<LinksWrite>,
-    body: JsonBody<LinkBody>,
+    body: JsonBody<LinkInput>,
 ) -> Result<Response, Problem> {
-    let command = Command::CreateLink(body.value.into());
+    let command = Command::CreateLink(body.value);
     let done = services.commands.run(*actor, command, body.idempotency).await?;
     let (is_replay, offset) = (done.is_replay, done.offset);
     let link = link_of(done)?;
@@ -324,7 +204,7 @@ pub async fn read(
 
 /// Replace a link: what isn't named falls back to its default, but for the slug.
 #[utoipa::path(
-    put, path = "/links/{link}", tag = "links", request_body = LinkBody,
+    put, path = "/links/{link}", tag = "links", request_body = LinkInput,
     params(
         ("link" = String, Path, description = "The link's id or slug"),
         ("If-Match" = Option<String>, Header, description = "Only if the link is still at the version of this ETag"),
@@ -340,9 +220,9 @@ pub async fn replace(
     actor: Can<LinksWrite>,
     Name(name): Name,
     headers: HeaderMap,
-    body: JsonBody<LinkBody>,
+    body: JsonBody<LinkInput>,
 ) -> Result<Response, Problem> {
-    let command = Command::ReplaceLink(named(&name)?, body.value.into(), expected(&headers)?);
+    let command = Command::ReplaceLink(named(&name)?, body.value, expected(&headers)?);
     let done = services.commands.run(*actor, command, body.idempotency).await?;
     let offset = done.offset;
     let link = link_of(done)?;
@@ -352,7 +232,7 @@ pub async fn replace(
 
 /// Change some fields of a link.
 #[utoipa::path(
-    patch, path = "/links/{link}", tag = "links", request_body = LinkBody,
+    patch, path = "/links/{link}", tag = "links", request_body = LinkInput,
     params(
         ("link" = String, Path, description = "The link's id or slug"),
         ("If-Match" = Option<String>, Header, description = "Only if the link is still at the version of this ETag"),
@@ -368,9 +248,9 @@ pub async fn change(
     actor: Can<LinksWrite>,
     Name(name): Name,
     headers: HeaderMap,
-    body: JsonBody<LinkBody>,
+    body: JsonBody<LinkInput>,
 ) -> Result<Response, Problem> {
-    let command = Command::ChangeLink(named(&name)?, body.value.into(), expected(&headers)?);
+    let command = Command::ChangeLink(named(&name)?, body.value, expected(&headers)?);
     let done = services.commands.run(*actor, command, body.idempotency).await?;
     let offset = done.offset;
     let link = link_of(done)?;

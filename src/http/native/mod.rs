@@ -4,6 +4,7 @@ pub mod admin;
 mod analytics;
 mod clicks;
 mod exports;
+mod link_view;
 mod links;
 mod openapi;
 mod tokens;

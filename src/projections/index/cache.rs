@@ -34,7 +34,8 @@ pub struct Redirect {
 
 impl Redirect {
     fn new(link: &Link) -> Option<Self> {
-        let location = Location::new(&link.fields.destination, &link.fields.utm)?;
+        let destination = link.fields.content.destination()?;
+        let location = Location::new(destination, &link.fields.utm)?;
         Some(Self {
             location_bytes: Bytes::copy_from_slice(location.as_str().as_bytes()),
             forward_query: link.fields.forward_query,
@@ -43,7 +44,7 @@ impl Redirect {
                 link.id,
                 link.version,
                 &link.fields.domain,
-                link.fields.destination.as_str(),
+                destination.as_str(),
                 location.as_str(),
             ),
             location,

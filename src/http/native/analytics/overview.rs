@@ -40,7 +40,8 @@ pub struct OverviewView {
 pub struct TopLinkView {
     id: String,
     slug: String,
-    destination: String,
+    /// Null for a link that is not of kind `url`.
+    destination: Option<String>,
     clicks: u64,
 }
 
@@ -100,7 +101,7 @@ pub async fn overview(
             top_links.push(TopLinkView {
                 id: id.to_string(),
                 slug: link.slug.to_string(),
-                destination: link.fields.destination.as_str().to_owned(),
+                destination: link.fields.content.destination().map(|url| url.as_str().to_owned()),
                 clicks: super::links::clicks_of(row),
             });
         }

@@ -1,0 +1,219 @@
+//! Gates: when a link answers, how often, and to whom.
+//!
+//! A visit that a gate stops goes to the link's `expired_url`, or sees a page that says why.
+
+use std::fmt;
+
+use super::super::error::Invalid;
+use super::LinkInput;
+use super::field::Field;
+use super::password::{Password, PasswordHash};
+use crate::domain::destination::Destination;
+
+/// The largest limit of clicks that can be set.
+const MAX_CLICKS: u64 = 1_000_000_000_000;
+
+/// What has to hold for a visit to be let through. It is its own form in the log: each default
+/// means that nobody has asked for that gate.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[prost(skip_debug)]
+pub struct Gates {
+    /// Switched off by its owner.
+    #[prost(bool, tag = "1")]
+    pub disabled: bool,
+    /// Put away by its owner: out of lists, and answers no more.
+    #[prost(bool, tag = "2")]
+    pub archived: bool,
+    /// The first moment at which it answers, in milliseconds since the Unix epoch.
+    #[prost(uint64, optional, tag = "3")]
+    pub starts_at_ms: Option<u64>,
+    /// The first moment at which it answers no more, in milliseconds since the Unix epoch.
+    #[prost(uint64, optional, tag = "4")]
+    pub expires_at_ms: Option<u64>,
+    /// Where a visit leads that comes too late: after `expires_at_ms`, or after the last click.
+    #[prost(string, optional, tag = "5")]
+    pub expired_url: Option<String>,
+    /// How many clicks are let through.
+    #[prost(message, optional, tag = "6")]
+    pub limit: Option<ClickLimit>,
+    /// The hash of the password that a visitor has to know.
+    #[prost(string, optional, tag = "7")]
+    password_hash: Option<String>,
+}
+
+/// A bound on the clicks of a link. Clicks count from the version that set the bound on.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct ClickLimit {
+    /// How many are let through.
+    #[prost(uint64, tag = "1")]
+    pub max: u64,
+    /// The link's version at which there was a limit for the first time since there was none.
+    /// Another limit, later, counts on.
+    #[prost(uint32, tag = "2")]
+    pub since_version: u32,
+    /// Whether those of bots count too, and can be too many. They are let through otherwise, as
+    /// long as humans' are.
+    #[prost(bool, tag = "3")]
+    pub counts_bots: bool,
+}
+
+/// Why a visit was not let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
+#[repr(i32)]
+pub enum Block {
+    /// It was: no reason.
+    None = 0,
+    /// The link is switched off.
+    Disabled = 1,
+    /// The link is archived.
+    Archived = 2,
+    /// Before `starts_at`.
+    NotStarted = 3,
+    /// At or after `expires_at`.
+    Expired = 4,
+    /// All of `max_clicks` were used.
+    LimitReached = 5,
+    /// No password was given yet.
+    PasswordRequired = 6,
+    /// A wrong password was given.
+    PasswordWrong = 7,
+    /// Too many passwords were guessed.
+    GuessedTooOften = 8,
+}
+
+impl Block {
+    /// The word that answers and tables hold; empty for none.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Disabled => "disabled",
+            Self::Archived => "archived",
+            Self::NotStarted => "not_started",
+            Self::Expired => "expired",
+            Self::LimitReached => "limit_reached",
+            Self::PasswordRequired => "password_required",
+            Self::PasswordWrong => "password_wrong",
+            Self::GuessedTooOften => "guessed_too_often",
+        }
+    }
+}
+
+impl Gates {
+    /// The gate that a visit at a moment meets, but for the limit of clicks and the password.
+    pub const fn closed_at(&self, at_ms: u64) -> Block {
+        match self {
+            Self { archived: true, .. } => Block::Archived,
+            Self { disabled: true, .. } => Block::Disabled,
+            Self { starts_at_ms: Some(from), .. } if at_ms < *from => Block::NotStarted,
+            Self { expires_at_ms: Some(until), .. } if at_ms >= *until => Block::Expired,
+            _ => Block::None,
+        }
+    }
+
+    /// The hash of the password that a visitor has to know.
+    pub fn password(&self) -> Option<PasswordHash<'_>> {
+        self.password_hash.as_deref().map(PasswordHash::new)
+    }
+
+    /// Checks what is asked over what stands.
+    pub(super) fn accept(
+        input: &mut LinkInput,
+        before: Option<&Self>,
+        around: &Context<'_>,
+        invalid: &mut Invalid,
+    ) -> Self {
+        let none = Self::default();
+        let old = before.unwrap_or(&none);
+        let enabled = std::mem::take(&mut input.enabled).over(Some(!old.disabled));
+        let archived = std::mem::take(&mut input.archived).over(Some(old.archived));
+        let starts_at_ms = moment(&mut input.starts_at, "starts_at", old.starts_at_ms, invalid);
+        let expires_at_ms = moment(&mut input.expires_at, "expires_at", old.expires_at_ms, invalid);
+        // What stands may have expired: only a new moment has to be one that comes.
+        if expires_at_ms != old.expires_at_ms && expires_at_ms.is_some_and(|at| at <= around.now_ms)
+        {
+            invalid.add("expires_at", "must be in the future");
+        }
+        if let (Some(from), Some(until)) = (starts_at_ms, expires_at_ms)
+            && from >= until
+        {
+            invalid.add("expires_at", "must be after starts_at");
+        }
+        let expired_url = std::mem::take(&mut input.expired_url).try_map(|text| {
+            let parsed = Destination::parse(&text, around.is_own);
+            invalid.check("expired_url", parsed).map(|url| url.as_str().to_owned())
+        });
+        let limit = limit(input, old.limit, around.limited_since, invalid);
+        let password_hash = std::mem::take(&mut input.password).try_map(|password| {
+            let hash = Password::into_hash(password);
+            invalid.check("password", hash)
+        });
+        Self {
+            disabled: !enabled.unwrap_or(true),
+            archived: archived.unwrap_or(false),
+            starts_at_ms,
+            expires_at_ms,
+            expired_url: expired_url.over(old.expired_url.clone()),
+            limit,
+            password_hash: password_hash.over(old.password_hash.clone()),
+        }
+    }
+}
+
+/// What the checks of a link's fields look at beside the fields.
+pub(super) struct Context<'a> {
+    /// When it is, in milliseconds since the Unix epoch.
+    pub now_ms: u64,
+    /// The version at which a limit of clicks began, or would begin with this change. One that is
+    /// set again counts on, also where all else begins anew.
+    pub limited_since: u32,
+    /// Whether a host (with its port, where there is one) is the service's own.
+    pub is_own: &'a dyn Fn(&str) -> bool,
+}
+
+fn limit(
+    input: &mut LinkInput,
+    old: Option<ClickLimit>,
+    since_version: u32,
+    invalid: &mut Invalid,
+) -> Option<ClickLimit> {
+    let max = std::mem::take(&mut input.max_clicks).try_map(|max| {
+        let is_fit = (1..=MAX_CLICKS).contains(&max);
+        let rule = || format!("must be from 1 to {MAX_CLICKS}");
+        invalid.check("max_clicks", is_fit.then_some(max).ok_or_else(rule))
+    });
+    let counts_bots = std::mem::take(&mut input.max_clicks_bots);
+    let max = max.over(old.map(|limit| limit.max))?;
+    let counts_bots = counts_bots.over(old.map(|limit| limit.counts_bots)).unwrap_or(false);
+    Some(ClickLimit { max, since_version, counts_bots })
+}
+
+/// A moment in ISO 8601 with an offset, over the one that stands.
+fn moment(
+    asked: &mut Field<String>,
+    name: &str,
+    before: Option<u64>,
+    invalid: &mut Invalid,
+) -> Option<u64> {
+    let parsed = std::mem::take(asked).try_map(|text| {
+        let rule = || "must be a moment such as 2027-01-31T18:00:00Z".to_owned();
+        let at = text.parse::<jiff::Timestamp>().ok();
+        let at = at.and_then(|at| u64::try_from(at.as_millisecond()).ok());
+        invalid.check(name, at.ok_or_else(rule))
+    });
+    parsed.over(before)
+}
+
+impl fmt::Debug for Gates {
+    /// Without the password's hash.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gates")
+            .field("disabled", &self.disabled)
+            .field("archived", &self.archived)
+            .field("starts_at_ms", &self.starts_at_ms)
+            .field("expires_at_ms", &self.expires_at_ms)
+            .field("expired_url", &self.expired_url)
+            .field("limit", &self.limit)
+            .field("has_password", &self.password_hash.is_some())
+            .finish()
+    }
+}

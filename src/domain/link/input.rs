@@ -1,0 +1,319 @@
+//! What somebody asks a link to be, and the rules that it has to keep.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::gates::Context;
+use super::{Content, Field, Forwarding, Gates, Kind, Link, LinkFields, Password, Payload, Utm};
+use crate::domain::destination::Destination;
+use crate::domain::error::{DomainError, Invalid};
+use crate::domain::slug::Slug;
+
+const MAX_TITLE_CHARS: usize = 200;
+const MAX_UTM_CHARS: usize = 255;
+
+/// What a link is asked to be. A field that is null is cleared; one that is absent is left to
+/// its default (POST, PUT) or as it is (PATCH; and the slug in PUT).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LinkInput {
+    /// Where it leads: http or https, at most 8,192 bytes, no credentials. Required for links of
+    /// kind `url`, and refused for the others.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "https://example.com/page")]
+    pub destination: Field<String>,
+    /// 1 to 128 of letters, digits, `-` and `_`; generated when absent.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "launch")]
+    pub slug: Field<String>,
+    /// The domain it answers on; the default one when absent.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub domain: Field<String>,
+    /// What it leads to; `url` when absent. The others have a page of their own at `/l/{slug}`.
+    #[serde(default)]
+    #[schema(value_type = Option<Kind>)]
+    pub kind: Field<Kind>,
+    /// What the page of a link of another kind shows. `wifi`: `ssid`, `encryption` (`WPA`, `WEP`,
+    /// `nopass`), `password`, `hidden`. `vcard`: `name`, `organization`, `job_title`, `phone`,
+    /// `email`, `url`, `address`, `note`. `text`: `text`.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub payload: Field<Map<String, Value>>,
+    /// A name for people, at most 200 characters.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub title: Field<String>,
+    /// Added to the destination at the redirect unless it's there already.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub utm_source: Field<String>,
+    /// As `utm_source`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub utm_medium: Field<String>,
+    /// As `utm_source`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub utm_campaign: Field<String>,
+    /// As `utm_source`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub utm_content: Field<String>,
+    /// As `utm_source`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub utm_term: Field<String>,
+    /// Whether a visitor's own query string is handed on; true when absent.
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    pub forward_query: Field<bool>,
+    /// Whether `/slug/more` leads to the destination with `/more` behind its path; false when
+    /// absent.
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    pub forward_path: Field<bool>,
+    /// 301, 302, 303, 307 or 308; 302 when absent. No redirect is ever stored by a browser: each
+    /// visit counts.
+    #[serde(default)]
+    #[schema(value_type = Option<u16>)]
+    pub redirect_status: Field<u16>,
+    /// Whether the answer names the destination as canonical (`Link: …; rel="canonical"`).
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    pub canonical: Field<bool>,
+    /// Whether the answer asks search engines not to list it (`X-Robots-Tag: noindex`).
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    pub noindex: Field<bool>,
+    /// Whether it answers at all; true when absent.
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    pub enabled: Field<bool>,
+    /// Whether it is put away: it answers no more, and lists leave it out unless they are asked.
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    pub archived: Field<bool>,
+    /// The first moment at which it answers.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub starts_at: Field<String>,
+    /// The first moment at which it answers no more; in the future when it is set.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Field<String>,
+    /// Where visitors are led who come after `expires_at`, or after the last of `max_clicks`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub expired_url: Field<String>,
+    /// How many clicks are let through, counted from when it is set; exactly so many.
+    #[serde(default)]
+    #[schema(value_type = Option<u64>)]
+    pub max_clicks: Field<u64>,
+    /// Whether clicks of bots count for `max_clicks`; false when absent.
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    pub max_clicks_bots: Field<bool>,
+    /// What visitors have to know: at least 4 characters. Never shown again; kept as argon2id.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub password: Field<Password>,
+}
+
+/// What an input is accepted over.
+#[derive(Debug, Clone, Copy)]
+pub enum Over<'a> {
+    /// Nothing: a new link.
+    Nothing,
+    /// A link whose fields all begin anew, but for its slug.
+    Replaced(&'a Link),
+    /// A link that keeps what isn't named.
+    Changed(&'a Link),
+}
+
+/// What a deployment allows, beyond what holds everywhere.
+#[derive(Debug, Clone, Default)]
+pub struct LinkPolicy {
+    /// The hosts (with port, where not the scheme's own) that lead to this service. The first
+    /// is the default domain.
+    pub own_hosts: Vec<String>,
+}
+
+/// What an accepted input comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// `None`: one is to be generated.
+    pub slug: Option<Slug>,
+    /// The checked fields.
+    pub fields: LinkFields,
+}
+
+impl<'a> Over<'a> {
+    /// The link that stands.
+    const fn link(self) -> Option<&'a Link> {
+        match self {
+            Self::Nothing => None,
+            Self::Replaced(link) | Self::Changed(link) => Some(link),
+        }
+    }
+
+    /// The fields that hold where the input says nothing.
+    const fn kept(self) -> Option<&'a LinkFields> {
+        match self {
+            Self::Changed(link) => Some(&link.fields),
+            Self::Nothing | Self::Replaced(_) => None,
+        }
+    }
+}
+
+impl LinkInput {
+    /// Checks the input over what stands before, at a moment in milliseconds since the Unix epoch.
+    /// All fields are looked at, so that one answer names them all.
+    ///
+    /// # Errors
+    /// [`DomainError::Invalid`] with each field that breaks a rule.
+    pub fn accept(
+        mut self,
+        over: Over<'_>,
+        policy: &LinkPolicy,
+        now_ms: u64,
+    ) -> Result<Accepted, DomainError> {
+        let mut invalid = Invalid::default();
+        let old = over.kept();
+        let is_own = |host: &str| policy.own_hosts.iter().any(|own| own.eq_ignore_ascii_case(host));
+        let limit = over.link().and_then(|link| link.fields.gates.limit);
+        let version = over.link().map_or(1, |link| link.version.saturating_add(1));
+        let limited_since = limit.map_or(version, |limit| limit.since_version);
+        let around = Context { now_ms, limited_since, is_own: &is_own };
+
+        let slug = match (std::mem::take(&mut self.slug), over.link()) {
+            (Field::Value(text), _) => invalid.check("slug", Slug::parse(&text)),
+            (Field::Null, Some(_)) => invalid.check("slug", Err("must not be null".to_owned())),
+            (Field::Absent, Some(link)) => Some(link.slug.clone()),
+            (Field::Absent | Field::Null, None) => None,
+        };
+        let content = self.content(old.map(|fields| &fields.content), &around, &mut invalid);
+        let domain = std::mem::take(&mut self.domain);
+        let domain = policy.domain(domain, old.map(|fields| fields.domain.clone()));
+        let domain = invalid.check("domain", domain).unwrap_or_default();
+        let utm = self.utm(old.map(|fields| fields.utm.clone()).unwrap_or_default(), &mut invalid);
+        let title = std::mem::take(&mut self.title);
+        let before = old.and_then(|fields| fields.title.clone());
+        let title = invalid.text("title", title, before, MAX_TITLE_CHARS);
+        let forward_query = std::mem::take(&mut self.forward_query);
+        let forward_query =
+            forward_query.over(old.map(|fields| fields.forward_query)).unwrap_or(true);
+        let forwarding =
+            Forwarding::accept(&mut self, old.map(|fields| &fields.forwarding), &mut invalid);
+        let gates = old.map(|fields| &fields.gates);
+        let gates = Gates::accept(&mut self, gates, &around, &mut invalid);
+
+        invalid.into_result()?;
+        // Without content there is a note against it, and the line above has returned.
+        let content = content
+            .ok_or_else(|| DomainError::Invalid(Invalid::field("destination", "is required")))?;
+        let fields = LinkFields { domain, content, title, utm, forward_query, forwarding, gates };
+        Ok(Accepted { slug, fields })
+    }
+
+    /// What the link leads to. A change to another kind has to say what that one holds.
+    fn content(
+        &mut self,
+        before: Option<&Content>,
+        around: &Context<'_>,
+        invalid: &mut Invalid,
+    ) -> Option<Content> {
+        let kind = std::mem::take(&mut self.kind).over(before.map(Content::kind));
+        let kind = kind.unwrap_or_default();
+        let before = before.filter(|content| content.kind() == kind);
+        let (destination, payload) =
+            (std::mem::take(&mut self.destination), std::mem::take(&mut self.payload));
+        if kind != Kind::Url {
+            if matches!(destination, Field::Value(_)) {
+                invalid.add("destination", "must be absent: only links of kind url have one");
+            }
+            return match payload {
+                Field::Value(fields) => Payload::accept(kind, fields, invalid).map(Content::Page),
+                Field::Absent if before.is_some() => before.cloned(),
+                Field::Absent | Field::Null => {
+                    invalid.add("payload", "is required for this kind of link");
+                    None
+                }
+            };
+        }
+        if let Field::Value(fields) = payload {
+            let _noted = Payload::accept(kind, fields, invalid);
+        }
+        match destination {
+            Field::Value(text) => {
+                let parsed = Destination::parse(&text, around.is_own);
+                invalid.check("destination", parsed).map(Content::Url)
+            }
+            Field::Absent if before.is_some() => before.cloned(),
+            Field::Absent | Field::Null => {
+                invalid.add("destination", "is required");
+                None
+            }
+        }
+    }
+
+    fn utm(&mut self, before: Utm, invalid: &mut Invalid) -> Utm {
+        let mut text = |name, asked: &mut Field<String>, before| {
+            invalid.text(name, std::mem::take(asked), before, MAX_UTM_CHARS)
+        };
+        Utm {
+            source: text("utm_source", &mut self.utm_source, before.source),
+            medium: text("utm_medium", &mut self.utm_medium, before.medium),
+            campaign: text("utm_campaign", &mut self.utm_campaign, before.campaign),
+            content: text("utm_content", &mut self.utm_content, before.content),
+            term: text("utm_term", &mut self.utm_term, before.term),
+        }
+    }
+}
+
+impl LinkPolicy {
+    /// The domain that is asked for, over the one that stands; empty for the default one.
+    fn domain(&self, asked: Field<String>, before: Option<String>) -> Result<String, String> {
+        match asked {
+            Field::Absent => Ok(before.unwrap_or_default()),
+            Field::Null => Ok(String::new()),
+            Field::Value(name) => {
+                let default = self.own_hosts.first();
+                if default.is_some_and(|host| host.eq_ignore_ascii_case(&name)) {
+                    return Ok(String::new());
+                }
+                Err(format!("`{name}` is no domain of this workspace"))
+            }
+        }
+    }
+}
+
+impl Invalid {
+    /// A text over the one that stands, checked if it is new.
+    fn text(
+        &mut self,
+        name: &str,
+        asked: Field<String>,
+        before: Option<String>,
+        max_chars: usize,
+    ) -> Option<String> {
+        match asked {
+            Field::Absent => before,
+            Field::Null => None,
+            Field::Value(text) => self.check(name, plain_text(&text, max_chars)).flatten(),
+        }
+    }
+}
+
+/// Text for people: no control characters, not longer than `max` characters; blank is none.
+fn plain_text(text: &str, max: usize) -> Result<Option<String>, String> {
+    if text.chars().any(char::is_control) {
+        return Err("must not hold control characters".to_owned());
+    }
+    if text.chars().count() > max {
+        return Err(format!("must not be longer than {max} characters"));
+    }
+    let text = text.trim();
+    Ok((!text.is_empty()).then(|| text.to_owned()))
+}

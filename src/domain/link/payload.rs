@@ -1,0 +1,450 @@
+//! What a link holds that is no address: a Wi-Fi network, a business card, a text. Visitors see it
+//! on a page of the service's own.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value};
+
+use crate::domain::error::Invalid;
+
+const MAX_TEXT_CHARS: usize = 5_000;
+const MAX_CARD_CHARS: usize = 300;
+const MAX_NOTE_CHARS: usize = 1_000;
+/// IEEE 802.11: a network's name has 1 to 32 bytes.
+const MAX_SSID_BYTES: usize = 32;
+
+/// What a link leads to.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    serde::Serialize,
+    serde::Deserialize,
+    utoipa::ToSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// An address.
+    #[default]
+    Url,
+    /// A Wi-Fi network.
+    Wifi,
+    /// A business card.
+    Vcard,
+    /// A text.
+    Text,
+}
+
+/// What a page of a link shows. Each is its own form in the log.
+#[derive(Clone, PartialEq, Eq, prost::Oneof)]
+pub enum Payload {
+    /// A Wi-Fi network.
+    #[prost(message, tag = "15")]
+    Wifi(Wifi),
+    /// A business card.
+    #[prost(message, tag = "16")]
+    Vcard(Vcard),
+    /// A text.
+    #[prost(string, tag = "17")]
+    Text(String),
+}
+
+/// A Wi-Fi network that the visitor may join.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Wifi {
+    /// The network's name.
+    #[prost(string, tag = "1")]
+    pub ssid: String,
+    /// How it is encrypted.
+    #[prost(enumeration = "Encryption", tag = "2")]
+    pub encryption: i32,
+    /// Its password; empty for an open one. Visitors see it: that is what the link is for.
+    #[prost(string, tag = "3")]
+    pub password: String,
+    /// Whether the network doesn't tell its name.
+    #[prost(bool, tag = "4")]
+    pub hidden: bool,
+}
+
+/// How a Wi-Fi network is encrypted, as the strings of Wi-Fi QR codes tell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
+#[repr(i32)]
+pub enum Encryption {
+    /// WPA, WPA2 or WPA3 with a password.
+    Wpa = 0,
+    /// WEP.
+    Wep = 1,
+    /// None.
+    Open = 2,
+}
+
+impl Encryption {
+    /// The word for it in a payload, and in the string of a QR code.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Wpa => "WPA",
+            Self::Wep => "WEP",
+            Self::Open => "nopass",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let is = |word: &str| text.eq_ignore_ascii_case(word);
+        match () {
+            () if ["WPA", "WPA2", "WPA3", "SAE"].into_iter().any(is) => Some(Self::Wpa),
+            () if is("WEP") => Some(Self::Wep),
+            () if is("nopass") || is("none") => Some(Self::Open),
+            () => None,
+        }
+    }
+}
+
+/// A business card, in the words of vCard (RFC 6350).
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[allow(missing_docs, reason = "the names of the payload's fields")]
+pub struct Vcard {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(string, tag = "2")]
+    pub organization: String,
+    #[prost(string, tag = "3")]
+    pub job_title: String,
+    #[prost(string, tag = "4")]
+    pub phone: String,
+    #[prost(string, tag = "5")]
+    pub email: String,
+    #[prost(string, tag = "6")]
+    pub url: String,
+    #[prost(string, tag = "7")]
+    pub address: String,
+    #[prost(string, tag = "8")]
+    pub note: String,
+}
+
+impl Payload {
+    /// Which kind of link holds it.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Wifi(_) => Kind::Wifi,
+            Self::Vcard(_) => Kind::Vcard,
+            Self::Text(_) => Kind::Text,
+        }
+    }
+
+    /// Reads a payload of a kind, and notes each field that breaks a rule. `None` for an address,
+    /// which has none, and where something was noted.
+    pub fn accept(
+        kind: Kind,
+        mut fields: Map<String, Value>,
+        invalid: &mut Invalid,
+    ) -> Option<Self> {
+        let mut noted = Invalid::default();
+        let mut reader = Reader { fields: &mut fields, invalid: &mut noted };
+        let payload = match kind {
+            Kind::Url => {
+                invalid.add("payload", "must be absent from a link of kind url");
+                return None;
+            }
+            Kind::Wifi => Self::Wifi(reader.wifi()),
+            Kind::Vcard => Self::Vcard(reader.vcard()),
+            Kind::Text => Self::Text(reader.text("text", MAX_TEXT_CHARS, true)),
+        };
+        for name in fields.keys() {
+            noted.add(format!("payload.{name}"), "is not a field of this kind's payload");
+        }
+        let is_fit = noted.fields().is_empty();
+        invalid.merge(noted);
+        is_fit.then_some(payload)
+    }
+
+    /// The payload as an answer has it: what [`accept`](Self::accept) takes.
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::Wifi(wifi) => serde_json::json!({
+                "ssid": wifi.ssid,
+                "encryption": wifi.encryption().as_str(),
+                "password": wifi.password,
+                "hidden": wifi.hidden,
+            }),
+            Self::Vcard(card) => {
+                let named = card.fields().into_iter().filter(|(_, text)| !text.is_empty());
+                named
+                    .map(|(name, text)| (name.to_owned(), Value::from(text)))
+                    .collect::<Map<_, _>>()
+                    .into()
+            }
+            Self::Text(text) => serde_json::json!({ "text": text }),
+        }
+    }
+}
+
+impl Wifi {
+    /// What the QR code of a network says, in the form that cameras understand (of the `ZXing`
+    /// project): `WIFI:T:WPA;S:name;P:password;;`.
+    pub fn qr_text(&self) -> String {
+        let mut text =
+            format!("WIFI:T:{};S:{};", self.encryption().as_str(), escaped(&self.ssid, r#"\;,:""#));
+        if self.encryption() != Encryption::Open {
+            let _never_fails = write!(text, "P:{};", escaped(&self.password, r#"\;,:""#));
+        }
+        text.push_str(if self.hidden { "H:true;;" } else { ";" });
+        text
+    }
+}
+
+impl Vcard {
+    /// The fields by the names that a payload gives them.
+    pub fn fields(&self) -> [(&'static str, &str); 8] {
+        [
+            ("name", &self.name),
+            ("organization", &self.organization),
+            ("job_title", &self.job_title),
+            ("phone", &self.phone),
+            ("email", &self.email),
+            ("url", &self.url),
+            ("address", &self.address),
+            ("note", &self.note),
+        ]
+    }
+
+    /// The card as a file: vCard 3.0 (RFC 2426), which every address book reads.
+    pub fn to_vcf(&self) -> String {
+        let text = |text: &str| escaped(text, "\\;,").replace('\n', "\\n");
+        let mut card = String::from("BEGIN:VCARD\r\nVERSION:3.0\r\n");
+        let mut line = |name: &str, value: &str, given: &str| {
+            if !given.is_empty() {
+                let _never_fails = write!(card, "{name}:{value}\r\n");
+            }
+        };
+        line("FN", &text(&self.name), &self.name);
+        // The last word is taken for the family name: the form wants one.
+        let (given, family) = self.name.rsplit_once(' ').unwrap_or((&self.name, ""));
+        line("N", &format!("{};{};;;", text(family), text(given)), &self.name);
+        line("ORG", &text(&self.organization), &self.organization);
+        line("TITLE", &text(&self.job_title), &self.job_title);
+        line("TEL", &text(&self.phone), &self.phone);
+        line("EMAIL", &text(&self.email), &self.email);
+        line("URL", &text(&self.url), &self.url);
+        line("ADR", &format!(";;{};;;;", text(&self.address)), &self.address);
+        line("NOTE", &text(&self.note), &self.note);
+        card.push_str("END:VCARD\r\n");
+        card
+    }
+}
+
+/// The text with a backslash before each of some characters.
+fn escaped(text: &str, special: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if special.contains(letter) {
+            escaped.push('\\');
+        }
+        escaped.push(letter);
+    }
+    escaped
+}
+
+/// Takes fields out of a payload by name.
+struct Reader<'a> {
+    fields: &'a mut Map<String, Value>,
+    invalid: &'a mut Invalid,
+}
+
+impl Reader<'_> {
+    fn refuse(&mut self, name: &str, reason: impl Into<String>) {
+        self.invalid.add(format!("payload.{name}"), reason);
+    }
+
+    /// A text; empty where there is none or it breaks a rule.
+    fn text(&mut self, name: &str, max_chars: usize, is_required: bool) -> String {
+        let text = match self.fields.remove(name) {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => text,
+            Some(_) => {
+                self.refuse(name, "must be a text");
+                return String::new();
+            }
+        };
+        let is_odd = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t');
+        let text = text.replace("\r\n", "\n");
+        if text.trim().is_empty() {
+            if is_required {
+                self.refuse(name, "is required");
+            }
+            return String::new();
+        }
+        if text.chars().any(is_odd) {
+            self.refuse(name, "must not hold control characters");
+        } else if text.chars().count() > max_chars {
+            self.refuse(name, format!("must not be longer than {max_chars} characters"));
+        }
+        text
+    }
+
+    /// A text of one line.
+    fn line(&mut self, name: &str, max_chars: usize, is_required: bool) -> String {
+        let line = self.text(name, max_chars, is_required);
+        if line.chars().any(char::is_control) {
+            self.refuse(name, "must be one line");
+        }
+        line
+    }
+
+    fn wifi(&mut self) -> Wifi {
+        let ssid = self.line("ssid", MAX_SSID_BYTES, true);
+        if ssid.len() > MAX_SSID_BYTES {
+            self.refuse("ssid", format!("must not be longer than {MAX_SSID_BYTES} bytes"));
+        }
+        let password = self.line("password", 128, false);
+        let encryption = match self.line("encryption", 16, false) {
+            word if word.is_empty() && password.is_empty() => Some(Encryption::Open),
+            word if word.is_empty() => Some(Encryption::Wpa),
+            word => Encryption::parse(&word),
+        };
+        match encryption {
+            None => self.refuse("encryption", "must be WPA, WEP or nopass"),
+            Some(Encryption::Open) if !password.is_empty() => {
+                self.refuse("password", "must be absent from an open network");
+            }
+            Some(Encryption::Wpa) if !(8..=63).contains(&password.len()) => {
+                self.refuse("password", "must be 8 to 63 bytes for WPA");
+            }
+            Some(Encryption::Wep) if password.is_empty() => {
+                self.refuse("password", "is required for WEP");
+            }
+            Some(_) => {}
+        }
+        let hidden = match self.fields.remove("hidden") {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(hidden)) => hidden,
+            Some(_) => {
+                self.refuse("hidden", "must be true or false");
+                false
+            }
+        };
+        let encryption = encryption.unwrap_or(Encryption::Wpa).into();
+        Wifi { ssid, encryption, password, hidden }
+    }
+
+    fn vcard(&mut self) -> Vcard {
+        let card = Vcard {
+            name: self.line("name", MAX_CARD_CHARS, true),
+            organization: self.line("organization", MAX_CARD_CHARS, false),
+            job_title: self.line("job_title", MAX_CARD_CHARS, false),
+            phone: self.line("phone", 40, false),
+            email: self.line("email", 254, false),
+            url: self.line("url", 2_000, false),
+            address: self.text("address", MAX_NOTE_CHARS, false),
+            note: self.text("note", MAX_NOTE_CHARS, false),
+        };
+        // They stand in links of a page: nothing that a browser would run.
+        let is_web = |url: &url::Url| matches!(url.scheme(), "http" | "https");
+        if !card.url.is_empty() && !url::Url::parse(&card.url).is_ok_and(|url| is_web(&url)) {
+            self.refuse("url", "must be an http or https URL");
+        }
+        if !card.email.is_empty() && (!card.email.contains('@') || card.email.contains(' ')) {
+            self.refuse("email", "must be an e-mail address");
+        }
+        let is_dialled = |letter: char| letter.is_ascii_digit() || "+-() ./*#".contains(letter);
+        if !card.phone.chars().all(is_dialled) {
+            self.refuse("phone", "must be digits, blanks and any of + - ( ) . / * #");
+        }
+        card
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use serde_json::json;
+
+    use super::*;
+
+    fn accept(kind: Kind, payload: Value) -> Result<Payload, Vec<String>> {
+        let Value::Object(fields) = payload else { panic!("no object") };
+        let mut invalid = Invalid::default();
+        let accepted = Payload::accept(kind, fields, &mut invalid);
+        accepted.ok_or_else(|| invalid.fields().keys().cloned().collect())
+    }
+
+    #[test]
+    fn payloads_read_back_as_themselves() {
+        for (kind, payload) in [
+            (
+                Kind::Wifi,
+                json!({"ssid": "My;Net", "encryption": "WPA", "password": "secret123", "hidden": true}),
+            ),
+            (
+                Kind::Wifi,
+                json!({"ssid": "Open", "encryption": "nopass", "password": "", "hidden": false}),
+            ),
+            (
+                Kind::Vcard,
+                json!({"name": "Ada Lovelace", "email": "ada@example.com", "note": "a\nb"}),
+            ),
+            (Kind::Text, json!({"text": "<b>not bold</b>"})),
+        ] {
+            let accepted = accept(kind, payload.clone()).unwrap();
+            assert_eq!(accepted.kind(), kind);
+            assert_eq!(accepted.to_json(), payload);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (kind, payload, fields) in [
+            (Kind::Wifi, json!({}), vec!["payload.ssid"]),
+            (Kind::Wifi, json!({"ssid": "a", "password": "short"}), vec!["payload.password"]),
+            (Kind::Wifi, json!({"ssid": "a", "encryption": "AES"}), vec!["payload.encryption"]),
+            (Kind::Wifi, json!({"ssid": "a\nb"}), vec!["payload.ssid"]),
+            (Kind::Wifi, json!({"ssid": "ü".repeat(17)}), vec!["payload.ssid"]),
+            (Kind::Wifi, json!({"ssid": "a", "odd": 1}), vec!["payload.odd"]),
+            (
+                Kind::Vcard,
+                json!({"email": "x", "url": "javascript:alert(1)", "phone": "call"}),
+                vec!["payload.email", "payload.name", "payload.phone", "payload.url"],
+            ),
+            (Kind::Text, json!({"text": 1}), vec!["payload.text"]),
+            (Kind::Text, json!({"text": "a\u{0}b"}), vec!["payload.text"]),
+            (Kind::Url, json!({}), vec!["payload"]),
+        ] {
+            assert_eq!(
+                accept(kind, payload.clone()),
+                Err(fields.into_iter().map(str::to_owned).collect()),
+                "{payload}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_network_reads_as_cameras_understand_it() {
+        let network = |payload| match accept(Kind::Wifi, payload).unwrap() {
+            Payload::Wifi(wifi) => wifi.qr_text(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            network(json!({"ssid": "a;b:c", "password": r"back\slash,"})),
+            r"WIFI:T:WPA;S:a\;b\:c;P:back\\slash\,;;"
+        );
+        assert_eq!(
+            network(json!({"ssid": "open", "hidden": true})),
+            "WIFI:T:nopass;S:open;H:true;;"
+        );
+    }
+
+    #[test]
+    fn a_card_can_hold_no_line_that_it_was_not_given() {
+        let card =
+            accept(Kind::Vcard, json!({"name": "Ada; King", "note": "one\nTEL:666"})).unwrap();
+        let Payload::Vcard(card) = card else { panic!("{card:?}") };
+        let vcf = card.to_vcf();
+        assert!(
+            vcf.contains("FN:Ada\\; King\r\n") && vcf.contains("NOTE:one\\nTEL:666\r\n"),
+            "{vcf}"
+        );
+        assert!(vcf.lines().all(|line| !line.starts_with("TEL")), "{vcf}");
+    }
+}

@@ -1,0 +1,181 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+use super::*;
+use crate::domain::error::DomainError;
+use uuid::Uuid;
+
+fn policy() -> LinkPolicy {
+    LinkPolicy { own_hosts: vec!["sho.rt".into(), "localhost:8080".into()] }
+}
+
+fn value(text: &str) -> Field<String> {
+    Field::Value(text.to_owned())
+}
+
+fn link() -> Link {
+    let input = LinkInput {
+        slug: value("a"),
+        destination: value("https://example.com"),
+        title: value("Title"),
+        utm_source: value("mail"),
+        ..LinkInput::default()
+    };
+    let accepted = input.accept(Over::Nothing, &policy(), 0).unwrap();
+    Link {
+        id: LinkId::new(Uuid::from_u128(1)),
+        workspace: WorkspaceId::new(Uuid::from_u128(2)),
+        slug: accepted.slug.unwrap(),
+        fields: accepted.fields,
+        created_at_ms: 10,
+        updated_at_ms: 10,
+        version: 1,
+    }
+}
+
+fn fields_in_error(input: LinkInput) -> Vec<String> {
+    match input.accept(Over::Nothing, &policy(), 0) {
+        Err(DomainError::Invalid(invalid)) => invalid.fields().keys().cloned().collect(),
+        other => vec![format!("{other:?}")],
+    }
+}
+
+#[test]
+fn every_bad_field_is_named_at_once() {
+    let input = LinkInput {
+        slug: value("no spaces"),
+        domain: value("else.where"),
+        title: Field::Value("t".repeat(201)),
+        utm_term: value("a\r\nb"),
+        ..LinkInput::default()
+    };
+    assert_eq!(fields_in_error(input), ["destination", "domain", "slug", "title", "utm_term"]);
+}
+
+#[test]
+fn a_change_keeps_what_it_does_not_name_and_clears_what_is_null() {
+    let link = link();
+    let input = LinkInput { utm_source: Field::Null, title: value("New"), ..LinkInput::default() };
+    let accepted = input.accept(Over::Changed(&link), &policy(), 0).unwrap();
+    let next = link.changed(accepted.slug.unwrap(), accepted.fields, 20).unwrap();
+    assert_eq!((next.version, next.created_at_ms, next.updated_at_ms), (2, 10, 20));
+    assert_eq!(next.fields.utm.source, None);
+    assert_eq!(next.fields.title.as_deref(), Some("New"));
+    assert_eq!(next.fields.content, link.fields.content);
+}
+
+#[test]
+fn a_change_to_the_same_is_no_change() {
+    let link = link();
+    let accepted = LinkInput::default().accept(Over::Changed(&link), &policy(), 0).unwrap();
+    assert_eq!(link.changed(accepted.slug.unwrap(), accepted.fields, 20), None);
+}
+
+#[test]
+fn the_default_domain_may_be_named() {
+    let input = LinkInput {
+        destination: value("https://example.com"),
+        domain: value("SHO.rt"),
+        ..LinkInput::default()
+    };
+    assert_eq!(input.accept(Over::Nothing, &policy(), 0).unwrap().fields.domain, "");
+}
+
+fn gates(over: Over<'_>, now_ms: u64, input: LinkInput) -> Result<Gates, Vec<String>> {
+    let destination = value("https://example.com");
+    let input = LinkInput { destination, ..input };
+    match input.accept(over, &policy(), now_ms) {
+        Ok(accepted) => Ok(accepted.fields.gates),
+        Err(DomainError::Invalid(invalid)) => Err(invalid.fields().keys().cloned().collect()),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_link_answers_between_its_start_and_its_end() {
+    let input = LinkInput {
+        starts_at: value("2026-01-01T00:00:00Z"),
+        expires_at: value("2026-01-02T01:00:00+01:00"),
+        ..LinkInput::default()
+    };
+    let gates = gates(Over::Nothing, 0, input).unwrap();
+    let (start, end) = (1_767_225_600_000, 1_767_312_000_000);
+    for (at_ms, block) in [
+        (start - 1, Block::NotStarted),
+        (start, Block::None),
+        (end - 1, Block::None),
+        (end, Block::Expired),
+    ] {
+        assert_eq!(gates.closed_at(at_ms), block, "{at_ms}");
+    }
+}
+
+#[test]
+fn what_a_gate_can_not_be_is_named() {
+    let late = 1_800_000_000_000;
+    for (input, field) in [
+        (
+            LinkInput { expires_at: value("2026-01-01T00:00:00Z"), ..LinkInput::default() },
+            "expires_at",
+        ),
+        (LinkInput { expires_at: value("tomorrow"), ..LinkInput::default() }, "expires_at"),
+        (LinkInput { starts_at: value("2026-01-01"), ..LinkInput::default() }, "starts_at"),
+        (
+            LinkInput {
+                starts_at: value("2040-01-02T00:00:00Z"),
+                expires_at: value("2040-01-02T00:00:00Z"),
+                ..LinkInput::default()
+            },
+            "expires_at",
+        ),
+        (
+            LinkInput { expired_url: value("https://sho.rt/a"), ..LinkInput::default() },
+            "expired_url",
+        ),
+        (LinkInput { max_clicks: Field::Value(0), ..LinkInput::default() }, "max_clicks"),
+        (
+            LinkInput { password: Field::Value("abc".to_owned().into()), ..LinkInput::default() },
+            "password",
+        ),
+    ] {
+        assert_eq!(gates(Over::Nothing, late, input), Err(vec![field.to_owned()]));
+    }
+}
+
+#[test]
+fn what_has_expired_may_stand_and_be_changed_otherwise() {
+    let mut link = link();
+    link.fields.gates.expires_at_ms = Some(5);
+    let input = LinkInput { title: value("Old"), ..LinkInput::default() };
+    assert!(input.accept(Over::Changed(&link), &policy(), 10).is_ok());
+}
+
+#[test]
+fn a_limit_counts_from_when_it_was_set() {
+    let mut link = link();
+    let limit = |max| LinkInput { max_clicks: Field::Value(max), ..LinkInput::default() };
+    let first = gates(Over::Changed(&link), 0, limit(5)).unwrap();
+    assert_eq!(first.limit.unwrap().since_version, 2);
+    (link.version, link.fields.gates) = (2, first);
+    for over in [Over::Changed(&link), Over::Replaced(&link)] {
+        let next = gates(over, 0, limit(9)).unwrap().limit.unwrap();
+        assert_eq!((next.max, next.since_version), (9, 2), "{over:?}");
+    }
+    assert_eq!(gates(Over::Replaced(&link), 0, LinkInput::default()).unwrap().limit, None);
+    link.fields.gates.limit = None;
+    assert_eq!(gates(Over::Changed(&link), 0, limit(5)).unwrap().limit.unwrap().since_version, 3);
+}
+
+#[test]
+fn another_kind_needs_what_it_holds() {
+    let link = link();
+    let as_text = LinkInput { kind: Field::Value(Kind::Text), ..LinkInput::default() };
+    match as_text.clone().accept(Over::Changed(&link), &policy(), 0) {
+        Err(DomainError::Invalid(invalid)) => {
+            assert_eq!(invalid.fields().keys().collect::<Vec<_>>(), ["payload"]);
+        }
+        other => panic!("{other:?}"),
+    }
+    let fields = serde_json::Map::from_iter([("text".to_owned(), "hello".into())]);
+    let with_text = LinkInput { payload: Field::Value(fields), ..as_text };
+    let accepted = with_text.accept(Over::Changed(&link), &policy(), 0).unwrap();
+    assert_eq!(accepted.fields.content, Content::Page(Payload::Text("hello".into())));
+}

@@ -1,0 +1,106 @@
+//! A link as answers have it.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::iso8601;
+use crate::domain::link::{Kind, Link};
+use crate::http::{Services, Site};
+use crate::queries::analytics::Counts;
+
+/// A link.
+#[derive(Debug, Serialize, ToSchema)]
+#[allow(clippy::struct_excessive_bools, reason = "the answer is flat, as the request is")]
+pub struct LinkView {
+    #[schema(example = "link_01kaj9m3v8e9qrs4t5v6w7x8y9")]
+    id: String,
+    slug: String,
+    domain: String,
+    short_url: String,
+    kind: Kind,
+    /// Null for a link that is not of kind `url`.
+    destination: Option<String>,
+    /// Null for a link of kind `url`.
+    #[schema(value_type = Option<Object>)]
+    payload: Option<serde_json::Value>,
+    title: Option<String>,
+    utm_source: Option<String>,
+    utm_medium: Option<String>,
+    utm_campaign: Option<String>,
+    utm_content: Option<String>,
+    utm_term: Option<String>,
+    forward_query: bool,
+    forward_path: bool,
+    redirect_status: u16,
+    canonical: bool,
+    noindex: bool,
+    enabled: bool,
+    archived: bool,
+    #[schema(format = DateTime)]
+    starts_at: Option<String>,
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    expired_url: Option<String>,
+    max_clicks: Option<u64>,
+    max_clicks_bots: bool,
+    /// The password itself is never shown.
+    has_password: bool,
+    /// Without bots; null while analytics are away.
+    clicks: Option<u64>,
+    /// Without bots; null while analytics are away.
+    unique_visitors: Option<u64>,
+    created_at: String,
+    updated_at: String,
+    version: u32,
+}
+
+impl LinkView {
+    /// A link with its counts; without them where they are not known.
+    pub fn new(services: &Services, link: Link, counts: Option<Counts>) -> Self {
+        let fields = link.fields;
+        let (domain, short_url) = address(&services.site, &fields.domain, link.slug.as_str());
+        let gates = fields.gates;
+        Self {
+            id: link.id.to_string(),
+            slug: link.slug.to_string(),
+            domain,
+            short_url,
+            kind: fields.content.kind(),
+            destination: fields.content.destination().map(|url| url.as_str().to_owned()),
+            payload: fields.content.payload().map(crate::domain::link::Payload::to_json),
+            title: fields.title,
+            utm_source: fields.utm.source,
+            utm_medium: fields.utm.medium,
+            utm_campaign: fields.utm.campaign,
+            utm_content: fields.utm.content,
+            utm_term: fields.utm.term,
+            forward_query: fields.forward_query,
+            forward_path: fields.forwarding.path,
+            redirect_status: fields.forwarding.status(),
+            canonical: fields.forwarding.canonical,
+            noindex: fields.forwarding.noindex,
+            enabled: !gates.disabled,
+            archived: gates.archived,
+            starts_at: gates.starts_at_ms.map(iso8601),
+            expires_at: gates.expires_at_ms.map(iso8601),
+            max_clicks: gates.limit.map(|limit| limit.max),
+            max_clicks_bots: gates.limit.is_some_and(|limit| limit.counts_bots),
+            has_password: gates.password().is_some(),
+            expired_url: gates.expired_url,
+            clicks: counts.map(|counts| counts.clicks),
+            unique_visitors: counts.map(|counts| counts.visitors),
+            created_at: iso8601(link.created_at_ms),
+            updated_at: iso8601(link.updated_at_ms),
+            version: link.version,
+        }
+    }
+}
+
+/// The domain that a link answers on, and its whole address. An empty domain is the default one.
+fn address(site: &Site, domain: &str, slug: &str) -> (String, String) {
+    if domain.is_empty() {
+        (site.host.clone(), format!("{}/{slug}", site.base))
+    } else {
+        (domain.to_owned(), format!("{}://{domain}/{slug}", site.scheme))
+    }
+}
