@@ -24,6 +24,9 @@ pub mod kind {
     pub const LINK_FORGOTTEN: u16 = 102;
     /// An [`AgentReclassified`](super::super::amendment::AgentReclassified).
     pub const AGENT_RECLASSIFIED: u16 = 103;
+    /// A visit that a gate of its link stopped: a [`super::Click`] that says by which, and that
+    /// counts for nothing else.
+    pub const BLOCKED: u16 = 104;
 }
 
 /// An interpreted visit of a link. Never the visitor's address.
@@ -114,6 +117,21 @@ pub struct Click {
     /// The visitor came by a QR code.
     #[prost(bool, tag = "28")]
     pub qr: bool,
+    /// The id of the rule that chose where it led; empty where the link's destination was it.
+    #[prost(string, tag = "29")]
+    pub rule: String,
+    /// The name of the variant that the visitor drew; empty where nothing was drawn.
+    #[prost(string, tag = "30")]
+    pub variant: String,
+    /// The limit of clicks that it counts for: the link's version at which that began.
+    #[prost(uint32, tag = "31")]
+    pub limited_since: u32,
+    /// Which of the clicks that count for that limit it is, from 1 on; 0 where it counts for none.
+    #[prost(uint64, tag = "32")]
+    pub limited_nth: u64,
+    /// The gate that stopped the visit.
+    #[prost(enumeration = "super::link::Block", tag = "33")]
+    pub block: i32,
 }
 
 /// The UTM parameters, in the order of their fields in a [`Click`].

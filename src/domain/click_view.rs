@@ -2,6 +2,7 @@
 //! in place of [`Click`](super::click::Click).
 
 use super::click::{BotReason, Device};
+use super::link::Block;
 use super::wire::{Malformed, Wire};
 
 /// The fields of a [`Click`](super::click::Click), borrowed from its encoding.
@@ -36,6 +37,11 @@ pub struct ClickView<'a> {
     pub utm_content: &'a str,
     pub utm_term: &'a str,
     pub qr: bool,
+    pub rule: &'a str,
+    pub variant: &'a str,
+    pub limited_since: u32,
+    pub limited_nth: u64,
+    pub block: i32,
 }
 
 impl<'a> ClickView<'a> {
@@ -74,6 +80,11 @@ impl<'a> ClickView<'a> {
                 26 => click.utm_content = wire.string(key)?,
                 27 => click.utm_term = wire.string(key)?,
                 28 => click.qr = wire.bool(key)?,
+                29 => click.rule = wire.string(key)?,
+                30 => click.variant = wire.string(key)?,
+                31 => click.limited_since = wire.uint32(key)?,
+                32 => click.limited_nth = wire.uint64(key)?,
+                33 => click.block = wire.enumeration(key)?,
                 _ => wire.skip(key)?,
             }
         }
@@ -83,6 +94,11 @@ impl<'a> ClickView<'a> {
     /// What kind of machine; `Other` where a newer slugline wrote a kind that is unknown here.
     pub fn device(&self) -> Device {
         Device::try_from(self.device).unwrap_or_default()
+    }
+
+    /// The gate that stopped the visit; `None` where none did, or one that is unknown here.
+    pub fn block(&self) -> Block {
+        Block::try_from(self.block).unwrap_or(Block::None)
     }
 
     /// Why it is not taken for a human's click; `Human` where the reason is unknown here.

@@ -47,6 +47,11 @@ fn owned(view: &ClickView<'_>) -> Click {
         utm_content: view.utm_content.to_owned(),
         utm_term: view.utm_term.to_owned(),
         qr: view.qr,
+        rule: view.rule.to_owned(),
+        variant: view.variant.to_owned(),
+        limited_since: view.limited_since,
+        limited_nth: view.limited_nth,
+        block: view.block,
     }
 }
 
@@ -72,14 +77,16 @@ fn click() -> impl Strategy<Value = Click> {
     let place = (text(), text(), text());
     let source = (text(), "\\PC{0,300}", text());
     let asked = (text(), [text(), text(), text(), text(), text()], any::<bool>());
-    let parts = (link, agent, numbers, place, source, asked);
-    parts.prop_map(|(link, agent, numbers, place, source, asked)| {
+    let chosen = (text(), text(), any::<u32>(), any::<u64>(), 0..12_i32);
+    let parts = (link, agent, numbers, place, source, asked, chosen);
+    parts.prop_map(|(link, agent, numbers, place, source, asked, chosen)| {
         let (workspace, link, link_version, domain) = link;
         let (agent, browser, browser_version, os, os_version) = agent;
         let (at_ms, visitor, device, bot, head, prefetch) = numbers;
         let (country, region, city) = place;
         let (referrer, referrer_url, language) = source;
         let (destination, utm, qr) = asked;
+        let (rule, variant, limited_since, limited_nth, block) = chosen;
         let [utm_source, utm_medium, utm_campaign, utm_content, utm_term] = utm;
         Click {
             at_ms,
@@ -110,18 +117,23 @@ fn click() -> impl Strategy<Value = Click> {
             utm_content,
             utm_term,
             qr,
+            rule,
+            variant,
+            limited_since,
+            limited_nth,
+            block,
         }
     })
 }
 
 /// One field: of a known number or not, of any form, often of the wrong one.
 fn field() -> impl Strategy<Value = Vec<u8>> {
-    field_of(prop_oneof![4 => 1_u32..31, 1 => 1_u32..(1 << 29)].boxed())
+    field_of(prop_oneof![4 => 1_u32..36, 1 => 1_u32..(1 << 29)].boxed())
 }
 
 /// A field of a number that no click has; so are those inside of it.
 fn unknown() -> impl Strategy<Value = Vec<u8>> {
-    field_of((29_u32..(1 << 29)).boxed())
+    field_of((34_u32..(1 << 29)).boxed())
 }
 
 fn field_of(tag: BoxedStrategy<u32>) -> impl Strategy<Value = Vec<u8>> {
@@ -237,10 +249,10 @@ fn numbers_of_every_length_are_read_alike() {
 #[test]
 fn groups_nest_as_deep_as_prost_lets_them() {
     let nested =
-        |depth, innermost: &[u8]| (0..depth).fold(innermost.to_vec(), |inner, _| group(30, &inner));
+        |depth, innermost: &[u8]| (0..depth).fold(innermost.to_vec(), |inner, _| group(60, &inner));
     let mut taken = 0;
     for depth in 95..=105 {
-        for innermost in [&[][..], &[0xf0, 1, 7]] {
+        for innermost in [&[][..], &[0xe0, 3, 7]] {
             taken += usize::from(same_as_prost(&nested(depth, innermost)).unwrap().is_some());
         }
     }

@@ -24,6 +24,7 @@ pub(super) fn kind_name(number: u16) -> String {
         21 => "LinkChanged",
         22 => "LinkDeleted",
         kind::CLICK => "Click",
+        kind::BLOCKED => "Blocked",
         kind::AGENT_SEEN => "AgentSeen",
         kind::LINK_FORGOTTEN => "LinkForgotten",
         kind::AGENT_RECLASSIFIED => "AgentReclassified",
@@ -176,5 +177,8 @@ fn click_json(record: &Record) -> anyhow::Result<Value> {
         "utm_source": click.utm_source, "utm_medium": click.utm_medium,
         "utm_campaign": click.utm_campaign, "utm_content": click.utm_content,
         "utm_term": click.utm_term, "qr": click.qr,
+        "rule": click.rule, "variant": click.variant,
+        "limited_since": click.limited_since, "limited_nth": click.limited_nth,
+        "block": click.block().as_str(),
     }))
 }

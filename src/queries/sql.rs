@@ -8,7 +8,7 @@ mod statement;
 
 use std::fmt::Write as _;
 
-pub use self::clicks::{click_columns, export, key, newest, progress};
+pub use self::clicks::{blocked, click_columns, export, key, newest, progress};
 use self::parts::{bots_condition, tells_bots};
 pub use self::statement::Statement;
 use self::statement::Value;

@@ -16,6 +16,8 @@ pub fn routes() -> OpenApiRouter<Services> {
         .routes(routes!(links::create, links::list))
         .routes(routes!(links::read, links::replace, links::change, links::delete))
         .routes(routes!(analytics::links::clicks))
+        .routes(routes!(analytics::blocked::of_link))
+        .routes(routes!(analytics::blocked::of_all))
         .routes(routes!(analytics::links::summary))
         .routes(routes!(analytics::links::continents))
         .routes(routes!(analytics::links::countries))

@@ -5,7 +5,7 @@
 use super::ProjectionError;
 use super::corrections::Corrections;
 use super::plan::Batch;
-use super::rows::{AgentRow, ClickRow, ForgottenRow, ReclassifiedRow};
+use super::rows::{AgentRow, BlockedRow, ClickRow, ForgottenRow, ReclassifiedRow};
 use crate::domain::click::kind;
 use crate::domain::wire::uint64_of;
 use crate::log::{Reader, RecordBatch, RecordRef};
@@ -39,6 +39,15 @@ impl Records {
     ) -> impl Iterator<Item = Result<ClickRow<'a>, ProjectionError>> {
         let rows = self.of_kind(kind::CLICK);
         rows.filter_map(|record| ClickRow::decode(record, corrections).transpose())
+    }
+
+    /// The rows of `blocked`.
+    pub fn blocked<'a>(
+        &'a self,
+        corrections: &'a Corrections,
+    ) -> impl Iterator<Item = Result<BlockedRow<'a>, ProjectionError>> {
+        let rows = self.of_kind(kind::BLOCKED);
+        rows.filter_map(|record| BlockedRow::decode(record, corrections).transpose())
     }
 
     /// The rows of `agents`.
@@ -125,7 +134,7 @@ impl Cut {
 /// are passed over.
 pub fn moment_of(record: &RecordRef<'_>) -> Result<u64, ProjectionError> {
     let at_ms = match record.kind {
-        kind::CLICK | kind::LINK_FORGOTTEN | kind::AGENT_RECLASSIFIED => {
+        kind::CLICK | kind::BLOCKED | kind::LINK_FORGOTTEN | kind::AGENT_RECLASSIFIED => {
             uint64_of(record.payload, 1).ok()
         }
         kind::AGENT_SEEN => uint64_of(record.payload, 10).ok(),

@@ -60,6 +60,8 @@ pub async fn copy_before(
     }
     for copy in [
         "INSERT INTO {to_agents:Identifier} SELECT * FROM {agents:Identifier}",
+        "INSERT INTO {to_blocked:Identifier} SELECT * FROM {blocked:Identifier} \
+         WHERE log_offset < {offset:UInt64}",
         "INSERT INTO {to_forgotten:Identifier} SELECT * FROM {forgotten:Identifier} \
          WHERE log_offset < {offset:UInt64}",
         "INSERT INTO {to_reclassified:Identifier} SELECT * FROM {reclassified:Identifier} \
@@ -79,6 +81,8 @@ fn copying(client: &Client, sql: &str, from: Generation, to: Generation) -> Quer
         .with_setting("max_execution_time", "0")
         .param("clicks", from.clicks())
         .param("to_clicks", to.clicks())
+        .param("blocked", from.blocked())
+        .param("to_blocked", to.blocked())
         .param("agents", from.agents())
         .param("to_agents", to.agents())
         .param("forgotten", from.forgotten())

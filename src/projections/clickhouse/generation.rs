@@ -13,7 +13,7 @@ use super::ProjectionError;
 pub const SUFFIX_MARK: &str = "/*generation*/";
 
 /// What each generation has, dependants first: the order in which they are dropped.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "clicks_hourly_feed",
     "clicks_daily_links_feed",
     "clicks_daily_values_feed",
@@ -21,6 +21,7 @@ const NAMES: [&str; 12] = [
     "clicks_daily_links",
     "clicks_daily_values",
     "clicks",
+    "blocked",
     "agents",
     "forgotten",
     "removed",
@@ -60,6 +61,11 @@ impl Generation {
     /// The table of single clicks.
     pub fn clicks(self) -> String {
         format!("clicks{}", self.suffix())
+    }
+
+    /// The table of visits that a gate stopped.
+    pub fn blocked(self) -> String {
+        format!("blocked{}", self.suffix())
     }
 
     /// The table of clicks by hour.

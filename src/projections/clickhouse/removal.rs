@@ -111,6 +111,7 @@ impl Removal {
         for delete in [
             "DELETE FROM {clicks:Identifier} WHERE LINKS",
             "DELETE FROM {links:Identifier} WHERE LINKS",
+            "DELETE FROM {blocked:Identifier} WHERE LINKS",
         ] {
             links(delete).param("through", through).execute().await?;
         }
@@ -230,6 +231,7 @@ fn changing(client: &Client, tables: Generation, name: &str, sql: &str) -> Query
         .query(sql)
         .param("clicks", tables.clicks())
         .param("links", tables.clicks_daily_links())
+        .param("blocked", tables.blocked())
         .param("forgotten", tables.forgotten())
         .with_setting("query_id", format!("{name}{}", Uuid::now_v7()))
         .with_setting("max_execution_time", "0")

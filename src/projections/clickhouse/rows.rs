@@ -50,6 +50,27 @@ pub struct ClickRow<'a> {
     utm_content: &'a str,
     utm_term: &'a str,
     qr: bool,
+    rule: &'a str,
+    variant: &'a str,
+}
+
+/// A row of `blocked`.
+#[derive(Row, Serialize)]
+pub struct BlockedRow<'a> {
+    #[serde(with = "clickhouse::serde::uuid")]
+    workspace_id: Uuid,
+    #[serde(with = "clickhouse::serde::uuid")]
+    link_id: Uuid,
+    ts: i64,
+    log_offset: u64,
+    link_version: u32,
+    domain: &'a str,
+    reason: &'static str,
+    visitor_id: u64,
+    country: &'a str,
+    device: &'static str,
+    bot: &'static str,
+    referrer: &'a str,
 }
 
 /// A row of `agents`.
@@ -138,6 +159,38 @@ impl<'a> ClickRow<'a> {
             utm_content: click.utm_content,
             utm_term: click.utm_term,
             qr: click.qr,
+            rule: click.rule,
+            variant: click.variant,
+        }))
+    }
+}
+
+impl<'a> BlockedRow<'a> {
+    /// The row of a blocked visit's record; `None` where its link's clicks were removed already.
+    pub fn decode(
+        record: RecordRef<'a>,
+        corrections: &Corrections,
+    ) -> Result<Option<Self>, ProjectionError> {
+        let unreadable = || ProjectionError::Unreadable(record.offset);
+        let visit = ClickView::parse(record.payload).map_err(|_| unreadable())?;
+        let id = |bytes| Uuid::from_slice(bytes).map_err(|_| unreadable());
+        let (workspace_id, link_id) = (id(visit.workspace)?, id(visit.link)?);
+        if corrections.is_removed(link_id) {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            workspace_id,
+            link_id,
+            ts: visit.at_ms.cast_signed(),
+            log_offset: record.offset,
+            link_version: visit.link_version,
+            domain: visit.domain,
+            reason: visit.block().as_str(),
+            visitor_id: visit.visitor,
+            country: visit.country,
+            device: visit.device().as_str(),
+            bot: visit.bot().as_str(),
+            referrer: visit.referrer,
         }))
     }
 }

@@ -40,6 +40,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0004_generations.sql",
     "0005_rollups.sql",
     "0006_amendments.sql",
+    "0007_rules_and_blocks.sql",
 ];
 
 impl Migration {

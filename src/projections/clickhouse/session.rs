@@ -13,7 +13,7 @@ use super::generation::Generation;
 use super::outstanding::Outstanding;
 use super::plan::{Batch, Plan, PlanFile};
 use super::removal::Removal;
-use super::rows::{AgentRow, ClickRow, ForgottenRow, ReclassifiedRow};
+use super::rows::{AgentRow, BlockedRow, ClickRow, ForgottenRow, ReclassifiedRow};
 use super::status::Status;
 use super::{ProjectionError, Target, schema};
 use crate::log::Log;
@@ -224,6 +224,9 @@ impl Session {
         let rows = self.records.agents();
         insert::<AgentRow>(&self.client, &agents, &token(&agents), rows).await?;
         self.send_amendments(batch).await?;
+        let blocked = self.generation.blocked();
+        let rows = self.records.blocked(&self.corrections);
+        insert::<BlockedRow<'_>>(&self.client, &blocked, &token(&blocked), rows).await?;
         let rows = self.records.clicks(&self.corrections);
         let count = insert::<ClickRow<'_>>(&self.client, &clicks, &token(&clicks), rows).await?;
         // What the plan says of a batch that arrived is written with the next one: until then

@@ -7,6 +7,7 @@
 //! lives (a day, by default), so over several days somebody who comes daily counts once a day.
 
 mod ask;
+mod blocked;
 mod buckets;
 mod clicks;
 mod dimension;
@@ -29,6 +30,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 pub use ask::Limit;
+pub use blocked::Blocked;
 pub use buckets::{Granularity, MAX_BUCKETS};
 pub use clicks::{ClickKey, Export, Format};
 pub use dimension::{Dimension, Value};

@@ -39,6 +39,8 @@ const COLUMNS: &[(&str, &str, bool)] = &[
     ("utm_campaign", "utm_campaign", true),
     ("utm_content", "utm_content", true),
     ("utm_term", "utm_term", true),
+    ("rule", "rule", false),
+    ("variant", "variant", true),
     ("trigger", "if(qr, 'qr', 'link')", false),
     ("visitor", "lower(hex(visitor_id))", false),
 ];
@@ -116,6 +118,19 @@ pub fn export(
     }
     let columns = columns(is_for_spreadsheets);
     statement.sql = format!("SELECT {columns} {clicks} ORDER BY day, link_id, ts, log_offset");
+    statement
+}
+
+/// Visits that gates stopped: a row for each reason, with how many humans and bots it stopped, the
+/// most first.
+pub fn blocked(query: &AnalyticsQuery, cut: Cut) -> Statement {
+    let mut statement = Statement::new(Vec::new(), "blocked");
+    let rows = statement.rows_of("{blocked:Identifier}", query, query.period, cut);
+    let through = statement.bind("UInt64", Value::Number(cut.through));
+    statement.sql = format!(
+        "SELECT reason, countIf(bot = '') AS humans, countIf(bot != '') AS bots \
+         {rows} AND log_offset <= {through} GROUP BY reason ORDER BY humans DESC, reason"
+    );
     statement
 }
 

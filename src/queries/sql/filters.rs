@@ -51,7 +51,9 @@ pub(super) const fn column(dimension: Dimension) -> &'static str {
         Dimension::Link => "link_id",
         Dimension::Domain => "domain",
         // Links have none of these yet.
-        Dimension::Tag | Dimension::Folder | Dimension::Campaign | Dimension::Rule => "''",
+        Dimension::Tag | Dimension::Folder | Dimension::Campaign => "''",
+        Dimension::Rule => "rule",
+        Dimension::Variant => "variant",
         Dimension::Destination => "destination",
         Dimension::LinkVersion => "toString(link_version)",
         Dimension::Continent => "continent",

@@ -24,8 +24,19 @@ impl Statement {
 
     /// The same, whatever their offsets.
     fn sealed_clicks_of(&mut self, query: &AnalyticsQuery, period: Period, cut: Cut) -> String {
+        self.rows_of("{clicks:Identifier}", query, period, cut)
+    }
+
+    /// Rows of the table of clicks, or of blocked visits, which has the same key.
+    pub(super) fn rows_of(
+        &mut self,
+        table: &str,
+        query: &AnalyticsQuery,
+        period: Period,
+        cut: Cut,
+    ) -> String {
         let workspace = self.workspace(query);
-        let mut sql = format!("FROM {{clicks:Identifier}} WHERE workspace_id = {workspace}");
+        let mut sql = format!("FROM {table} WHERE workspace_id = {workspace}");
         let edges = [period.from.map(|from| (">", from)), Some(("<", period.to))];
         for (sign, moment) in edges.into_iter().flatten() {
             let at_ms = moment.as_millisecond().clamp(0, LAST_MS);

@@ -78,6 +78,7 @@ impl Statement {
             .param("hourly", tables.clicks_hourly())
             .param("links", tables.clicks_daily_links())
             .param("values", tables.clicks_daily_values())
+            .param("blocked", tables.blocked())
             .param("forgotten", tables.forgotten());
         for (number, value) in self.values.iter().enumerate() {
             query = query.param(&format!("p{number}"), value);

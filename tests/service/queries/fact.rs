@@ -5,7 +5,7 @@ use slugline::domain::click::Click;
 use slugline::domain::ids::LinkId;
 
 /// Each dimension but time.
-pub const DIMENSIONS: [&str; 28] = [
+pub const DIMENSIONS: [&str; 29] = [
     "link",
     "domain",
     "tag",
@@ -14,6 +14,7 @@ pub const DIMENSIONS: [&str; 28] = [
     "destination",
     "link_version",
     "rule",
+    "variant",
     "continent",
     "country",
     "region",
@@ -74,7 +75,8 @@ impl Fact {
             none(),
             click.destination.clone(),
             click.link_version.to_string(),
-            none(),
+            click.rule.clone(),
+            click.variant.clone(),
             continent(&click.country).to_owned(),
             click.country.clone(),
             click.region.clone(),

@@ -210,6 +210,9 @@ impl Maker {
         let domain = one(&["", "", "go.example", "l.example.net"]);
         let destination =
             one(&["https://example.com/landing", "https://example.com/ÄÖ", "http://a.b/?c=d&e"]);
+        let rule =
+            one(&["", "", "rule_00000000000000000000000007", "rule_00000000000000000000000008"]);
+        let variant = one(&["", "", "a", "b"]);
         let utm_source = one(&["", "newsletter", "Newsletter", "twitter"]);
         let utm_medium = one(&["", "email", "social"]);
         let utm_campaign = one(&["", "spring", "spring sale", "SPRING", "10%"]);
@@ -246,6 +249,9 @@ impl Maker {
             utm_content,
             utm_term,
             qr: dice.per_cent(20),
+            rule,
+            variant,
+            ..Click::default()
         }
     }
 }

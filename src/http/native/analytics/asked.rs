@@ -89,6 +89,10 @@ pub struct Asking {
     utm_content: Option<String>,
     /// Only of these.
     utm_term: Option<String>,
+    /// Only those that were led by these rules, by their ids.
+    rule: Option<String>,
+    /// Only those that drew these variants.
+    variant: Option<String>,
     /// link or qr.
     trigger: Option<String>,
 }
@@ -147,6 +151,17 @@ impl Asked {
         };
         params.finish()?;
         Ok(asked)
+    }
+
+    /// The same, where nothing but the time is asked for.
+    pub fn unfiltered(self) -> Result<Self, Problem> {
+        match self.filters.first() {
+            Some(Filter::Is(condition)) => {
+                let name = condition.dimension.as_str();
+                Err(Problem::field(name, "is not a parameter of this path"))
+            }
+            _ => Ok(self),
+        }
     }
 
     /// The span that is asked for, or else this one.

@@ -4,6 +4,7 @@
 
 pub mod asked;
 pub mod batch;
+pub mod blocked;
 pub mod body;
 mod filters;
 pub mod links;
