@@ -14,11 +14,11 @@ use std::time::Duration;
 use prost::Message;
 use tokio::sync::watch;
 
-use super::clickhouse::replace_file;
 use super::stand_back;
 use crate::domain::amendment::LinkForgotten;
 use crate::domain::click;
 use crate::domain::event::{Envelope, Event, LinkDeleted};
+use crate::log::replace_file;
 use crate::log::{Log, LogError, Reader};
 
 /// How often it is looked for deleted links.

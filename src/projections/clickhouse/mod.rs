@@ -43,7 +43,6 @@ mod tally;
 pub use connection::{ClickHouse, Reading, Target};
 pub use generation::Generation;
 pub use operator::{Operator, Refused};
-pub(super) use plan::replace_file;
 pub use projector::Projector;
 pub use reclassify::{Judge, Judgement, Reclassification};
 pub use reconcile::{Compared, Extent, Reconciliation};

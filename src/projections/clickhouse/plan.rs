@@ -5,14 +5,14 @@
 //! deduplication token. A plan of another database instance, or of other tables,
 //! counts for nothing.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::ProjectionError;
 use super::generation::Generation;
+use crate::log::replace_file;
 
 /// A range of offsets that are sent together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,19 +93,6 @@ impl PlanFile {
         let replaced = replaced.and_then(|text| replace_file(&self.0, &text));
         replaced.map_err(|error| ProjectionError::Plan(self.0.clone(), error))
     }
-}
-
-/// Replaces a file as a whole, durably: whoever reads it finds the old text or the new one.
-pub fn replace_file(path: &Path, text: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".new");
-    let temporary = PathBuf::from(temporary);
-    let mut file = std::fs::File::create(&temporary)?;
-    file.write_all(text)?;
-    file.sync_data()?;
-    std::fs::rename(&temporary, path)?;
-    std::fs::File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

@@ -13,9 +13,9 @@ use uuid::Uuid;
 
 use super::ProjectionError;
 use super::batches::month;
-use super::plan::replace_file;
 use crate::domain::click::kind;
 use crate::log::Log;
+use crate::log::replace_file;
 
 /// Clicks and the sums of their offsets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,17 @@
+//! Small files beside the log, replaced as a whole.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Replaces a file as a whole, durably: whoever reads it finds the old bytes or the new ones.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let temporary = PathBuf::from(temporary);
+    let mut file = std::fs::File::create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_data()?;
+    std::fs::rename(&temporary, path)?;
+    std::fs::File::open(folder)?.sync_all()
+}
