@@ -107,6 +107,8 @@ identifiers! {
     TokenId = "tok_";
     /// A file of clicks.
     ExportId = "exp_";
+    /// A rule of a link; it stays when the rule is changed or moved.
+    RuleId = "rule_";
 }
 
 #[cfg(test)]

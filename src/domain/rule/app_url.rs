@@ -1,0 +1,224 @@
+//! Addresses that open an app instead of a page.
+
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use super::super::destination::Destination;
+use super::super::error::Invalid;
+
+const MAX_BYTES: usize = 2_048;
+
+/// Schemes that run what they hold, show what is on the machine, or belong to the browser. An
+/// app's scheme can be any other.
+const REFUSED: [&str; 24] = [
+    "about",
+    "blob",
+    "chrome",
+    "chrome-extension",
+    "chrome-untrusted",
+    "content",
+    "data",
+    "devtools",
+    "edge",
+    "file",
+    "filesystem",
+    "ftp",
+    "http",
+    "jar",
+    "javascript",
+    "livescript",
+    "moz-extension",
+    "ms-browser-extension",
+    "resource",
+    "vbscript",
+    "view-source",
+    "ws",
+    "wss",
+    "x-javascript",
+];
+
+/// An address that an app answers to: `https` (a universal or app link), or an app's own scheme
+/// with `//` behind it (`myapp://…`, `intent://…`, `market://…`, `itms-apps://…`).
+///
+/// Visible ASCII throughout, so that it can stand in a `Location` as it is. It may still hold
+/// quotes and brackets: a page has to escape it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppUrl(Box<str>);
+
+impl AppUrl {
+    /// Takes an address; surrounding blanks are dropped, nothing else is changed. `is_own` is as
+    /// in [`Destination::parse`].
+    ///
+    /// # Errors
+    /// A sentence that says which rule it breaks.
+    pub fn parse(text: &str, is_own: &dyn Fn(&str) -> bool) -> Result<Self, String> {
+        let text = text.trim_matches(' ');
+        if text.len() > MAX_BYTES {
+            return Err(format!("must not be longer than {MAX_BYTES} bytes"));
+        }
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err("must be visible ASCII: encode other characters (%20)".to_owned());
+        }
+        let (scheme, rest) = text.split_once(':').ok_or("must begin with a scheme")?;
+        let scheme = checked_scheme(scheme)?;
+        if scheme == "https" {
+            Destination::parse(text, is_own)?;
+        } else {
+            let path = rest.strip_prefix("//").ok_or("must have `//` behind its scheme")?;
+            if path.is_empty() {
+                return Err("must say what the app should open".to_owned());
+            }
+            Url::parse(text).map_err(|error| format!("is not an absolute URL: {error}"))?;
+        }
+        if scheme == "intent" {
+            check_intent(text, is_own)?;
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The address as its owner wrote it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a browser shows a page there when the app is missing.
+    pub fn is_web(&self) -> bool {
+        self.0.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
+    }
+
+    /// Takes an address that stands in the log, whatever today's rules say of it.
+    pub fn from_log(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+/// A scheme in lower case (RFC 3986 § 3.1), unless it is refused.
+fn checked_scheme(text: &str) -> Result<String, String> {
+    let scheme = text.to_ascii_lowercase();
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    let is_one = (2..=64).contains(&scheme.len())
+        && scheme.starts_with(|first: char| first.is_ascii_lowercase())
+        && scheme.bytes().all(is_letter);
+    if !is_one {
+        return Err("must begin with a scheme (`https:`, `myapp:`)".to_owned());
+    }
+    if REFUSED.contains(&scheme.as_str()) {
+        return Err(format!("must be https or an app's own scheme, not `{scheme}`"));
+    }
+    Ok(scheme)
+}
+
+/// Android's intents name another scheme and another address behind the fragment: neither may
+/// lead where the address itself must not.
+fn check_intent(text: &str, is_own: &dyn Fn(&str) -> bool) -> Result<(), String> {
+    let (_, extras) = text.split_once('#').ok_or("must end with `#Intent;…;end`")?;
+    let extras = extras.strip_prefix("Intent;").and_then(|rest| rest.strip_suffix(";end"));
+    for (name, value) in extras
+        .ok_or("must end with `#Intent;…;end`")?
+        .split(';')
+        .filter_map(|extra| extra.split_once('='))
+    {
+        let value = percent_decode_str(value).decode_utf8_lossy();
+        match name {
+            // An intent may well be for a page's own app.
+            "scheme" if value.eq_ignore_ascii_case("http") => {}
+            "scheme" => {
+                checked_scheme(&value).map_err(|reason| format!("its `scheme` {reason}"))?;
+            }
+            "S.browser_fallback_url" => {
+                Destination::parse(&value, is_own)
+                    .map_err(|reason| format!("its `browser_fallback_url` {reason}"))?;
+            }
+            "SEL" => return Err("must not have a selector".to_owned()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What opens in front of a destination, by the visitor's system.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AppLinks {
+    /// For iOS.
+    pub ios: AppLink,
+    /// For Android.
+    pub android: AppLink,
+}
+
+/// The app of one system.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AppLink {
+    /// Opens the app.
+    pub url: Option<AppUrl>,
+    /// Where the app is to be had; the way to go on when it can't be opened.
+    pub store: Option<AppUrl>,
+}
+
+impl AppLink {
+    /// Whether there is neither.
+    pub const fn is_empty(&self) -> bool {
+        self.url.is_none() && self.store.is_none()
+    }
+}
+
+/// Unchecked [`AppLinks`]: the four fields as requests name them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the same names as in TargetBody")]
+pub struct AppLinksInput {
+    pub ios_url: Option<String>,
+    pub ios_store_url: Option<String>,
+    pub android_url: Option<String>,
+    pub android_store_url: Option<String>,
+}
+
+impl AppLinks {
+    /// Checks the four fields that stand below `at`: empty, or a path with its last dot.
+    pub fn accept(
+        input: AppLinksInput,
+        at: &str,
+        is_own: &dyn Fn(&str) -> bool,
+        invalid: &mut Invalid,
+    ) -> Self {
+        let mut field = |name: &str, text: Option<String>| {
+            text.and_then(|text| {
+                invalid.check(&format!("{at}{name}"), AppUrl::parse(&text, is_own))
+            })
+        };
+        Self {
+            ios: AppLink {
+                url: field("ios_url", input.ios_url),
+                store: field("ios_store_url", input.ios_store_url),
+            },
+            android: AppLink {
+                url: field("android_url", input.android_url),
+                store: field("android_store_url", input.android_store_url),
+            },
+        }
+    }
+
+    /// Whether there is none at all.
+    pub const fn is_empty(&self) -> bool {
+        self.ios.is_empty() && self.android.is_empty()
+    }
+
+    /// What opens on a system, by the name that clicks record.
+    pub fn on(&self, os: &str) -> Option<&AppLink> {
+        let link = match os {
+            "iOS" => &self.ios,
+            "Android" => &self.android,
+            _ => return None,
+        };
+        (!link.is_empty()).then_some(link)
+    }
+
+    /// As they are given back.
+    pub fn input(&self) -> AppLinksInput {
+        let text = |url: &Option<AppUrl>| url.as_ref().map(|url| url.as_str().to_owned());
+        AppLinksInput {
+            ios_url: text(&self.ios.url),
+            ios_store_url: text(&self.ios.store),
+            android_url: text(&self.android.url),
+            android_store_url: text(&self.android.store),
+        }
+    }
+}

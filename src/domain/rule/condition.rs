@@ -1,0 +1,367 @@
+//! What a rule asks of a visitor.
+
+use super::super::error::Invalid;
+use super::body::{
+    ConditionBody, DateConditionBody, QueryConditionBody, TimeConditionBody, WeekdayConditionBody,
+};
+use super::value;
+
+/// How many values a list may have.
+pub const MAX_VALUES: usize = 250;
+
+/// The longest name of a query's parameter, in characters.
+const MAX_PARAMETER_CHARS: usize = 128;
+
+/// The longest value of a query's parameter, in characters.
+const MAX_PARAMETER_VALUE_CHARS: usize = 256;
+
+/// A test and whether it must fail instead of hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// It holds where the test does not.
+    pub negated: bool,
+    /// What is looked at.
+    pub test: Test,
+}
+
+/// What is looked at, and what it is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Test {
+    /// A fact is one of these; sorted, none twice.
+    OneOf(Fact, Vec<String>),
+    /// A parameter of the query; without values, whether it is there.
+    Query {
+        /// Decoded.
+        name: String,
+        /// Decoded; sorted, none twice.
+        values: Vec<String>,
+    },
+    /// Between two moments, the second one excluded, in milliseconds since the Unix epoch.
+    Date {
+        /// Open when absent.
+        from_ms: Option<u64>,
+        /// Open when absent.
+        until_ms: Option<u64>,
+    },
+    /// Between two minutes of the local day, the second one excluded; over midnight when the
+    /// second one is smaller.
+    Time {
+        /// 0 to 1439.
+        from: u16,
+        /// 0 to 1439, never the same.
+        until: u16,
+        /// A name of the IANA database.
+        zone: String,
+    },
+    /// On one of these local days.
+    Weekday {
+        /// One bit each, Monday the lowest.
+        days: u8,
+        /// A name of the IANA database.
+        zone: String,
+    },
+    /// Taken for a bot, or not.
+    Bot(bool),
+    /// Seen before, or not.
+    Returning(bool),
+}
+
+/// What is known of a visitor as text, or can be compared by lists. The numbers are the log's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
+#[repr(i32)]
+pub enum Fact {
+    /// ISO 3166-1 alpha-2, upper case.
+    Country = 1,
+    /// Two letters, upper case.
+    Continent = 2,
+    /// As the geo database has it.
+    Region = 3,
+    /// As the geo database has it.
+    City = 4,
+    /// A [`Device`](super::super::click::Device) by its word.
+    Device = 5,
+    /// As clicks record it.
+    Os = 6,
+    /// As clicks record it.
+    Browser = 7,
+    /// A primary subtag, lower case.
+    Language = 8,
+    /// A host, which stands for those below it, too; or [`DIRECT`].
+    Referrer = 9,
+    /// A range of addresses as CIDR.
+    Address = 10,
+}
+
+/// The referrer of a visit that comes from nowhere.
+pub const DIRECT: &str = "direct";
+
+impl Fact {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Country,
+        Self::Continent,
+        Self::Region,
+        Self::City,
+        Self::Device,
+        Self::Os,
+        Self::Browser,
+        Self::Language,
+        Self::Referrer,
+        Self::Address,
+    ];
+
+    /// The field that names it.
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::Country => "country",
+            Self::Continent => "continent",
+            Self::Region => "region",
+            Self::City => "city",
+            Self::Device => "device",
+            Self::Os => "os",
+            Self::Browser => "browser",
+            Self::Language => "language",
+            Self::Referrer => "referrer",
+            Self::Address => "address",
+        }
+    }
+}
+
+impl Test {
+    /// The field that names it.
+    pub const fn field(&self) -> &'static str {
+        match self {
+            Self::OneOf(fact, _) => fact.field(),
+            Self::Query { .. } => "query",
+            Self::Date { .. } => "date",
+            Self::Time { .. } => "time",
+            Self::Weekday { .. } => "weekday",
+            Self::Bot(_) => "bot",
+            Self::Returning(_) => "returning",
+        }
+    }
+}
+
+impl Condition {
+    /// Where it stands below the condition's object.
+    pub(super) fn field(&self) -> String {
+        let field = self.test.field();
+        if self.negated { format!("not.{field}") } else { field.to_owned() }
+    }
+
+    /// Checks what stands at `at`; `None` when something was noted.
+    pub(super) fn accept(mut body: ConditionBody, at: &str, invalid: &mut Invalid) -> Option<Self> {
+        for name in &body.unknown.0 {
+            invalid.add(format!("{at}.{name}"), "is no condition that there is");
+        }
+        let has_unknown = !body.unknown.0.is_empty();
+        let mut given = Vec::new();
+        for fact in Fact::ALL {
+            if let Some(values) = list_of(&mut body, fact).take() {
+                let values = list(values, &format!("{at}.{}", fact.field()), invalid, |text| {
+                    value::of(fact, text)
+                });
+                given.push(values.map(|values| Test::OneOf(fact, by_folded(values))));
+            }
+        }
+        if let Some(query) = body.query {
+            given.push(self::query(query, &format!("{at}.query"), invalid));
+        }
+        if let Some(date) = body.date {
+            given.push(self::date(&date, &format!("{at}.date"), invalid));
+        }
+        if let Some(time) = body.time {
+            given.push(self::time(&time, &format!("{at}.time"), invalid));
+        }
+        if let Some(weekday) = body.weekday {
+            given.push(self::weekday(weekday, &format!("{at}.weekday"), invalid));
+        }
+        given.extend(body.bot.map(|bot| Some(Test::Bot(bot))));
+        given.extend(body.returning.map(|returning| Some(Test::Returning(returning))));
+        let mut given: Vec<_> =
+            given.into_iter().map(|test| test.map(|test| Self { negated: false, test })).collect();
+        if let Some(inner) = body.not {
+            given.push(Self::negated(*inner, &format!("{at}.not"), invalid));
+        }
+        if given.len() > 1 || (given.is_empty() && !has_unknown) {
+            invalid.add(at, format!("must hold exactly one condition, not {}", given.len()));
+            return None;
+        }
+        given.pop().flatten().filter(|_| !has_unknown)
+    }
+
+    fn negated(body: ConditionBody, at: &str, invalid: &mut Invalid) -> Option<Self> {
+        let inner = Self::accept(body, at, invalid)?;
+        let reason = match inner.test {
+            _ if inner.negated => "must not be negated twice",
+            Test::Bot(_) | Test::Returning(_) => "is negated by its value: true or false",
+            _ => return Some(Self { negated: true, ..inner }),
+        };
+        invalid.add(format!("{at}.{}", inner.field()), reason);
+        None
+    }
+
+    /// As it is given back.
+    pub fn body(&self) -> ConditionBody {
+        let mut body = ConditionBody::default();
+        match &self.test {
+            Test::OneOf(fact, values) => *list_of(&mut body, *fact) = Some(values.clone()),
+            Test::Query { name, values } => {
+                let mut query = QueryConditionBody { name: name.clone(), ..Default::default() };
+                match values.as_slice() {
+                    [] => query.has = Some(true),
+                    [one] => query.equals = Some(one.clone()),
+                    many => query.any = Some(many.to_vec()),
+                }
+                body.query = Some(query);
+            }
+            Test::Date { from_ms, until_ms } => {
+                body.date = Some(DateConditionBody {
+                    from: from_ms.map(value::moment_text),
+                    until: until_ms.map(value::moment_text),
+                });
+            }
+            Test::Time { from, until, zone } => {
+                body.time = Some(TimeConditionBody {
+                    from: value::minute_text(*from),
+                    until: value::minute_text(*until),
+                    time_zone: zone.clone(),
+                });
+            }
+            Test::Weekday { days, zone } => {
+                let each = value::WEEKDAYS.iter().enumerate();
+                let days = each.filter(|(place, _)| days >> place & 1 == 1);
+                body.weekday = Some(WeekdayConditionBody {
+                    days: days.map(|(_, day)| (*day).to_owned()).collect(),
+                    time_zone: zone.clone(),
+                });
+            }
+            Test::Bot(bot) => body.bot = Some(*bot),
+            Test::Returning(returning) => body.returning = Some(*returning),
+        }
+        if self.negated {
+            return ConditionBody { not: Some(body.into()), ..Default::default() };
+        }
+        body
+    }
+}
+
+/// The list of a fact.
+const fn list_of(body: &mut ConditionBody, fact: Fact) -> &mut Option<Vec<String>> {
+    match fact {
+        Fact::Country => &mut body.country,
+        Fact::Continent => &mut body.continent,
+        Fact::Region => &mut body.region,
+        Fact::City => &mut body.city,
+        Fact::Device => &mut body.device,
+        Fact::Os => &mut body.os,
+        Fact::Browser => &mut body.browser,
+        Fact::Language => &mut body.language,
+        Fact::Referrer => &mut body.referrer,
+        Fact::Address => &mut body.address,
+    }
+}
+
+/// Each value checked; `None` when something was noted.
+fn list<T>(
+    values: Vec<String>,
+    at: &str,
+    invalid: &mut Invalid,
+    check: impl Fn(&str) -> Result<T, String>,
+) -> Option<Vec<T>> {
+    let count = values.len();
+    if count == 0 {
+        invalid.add(at, "must not be empty");
+        return None;
+    }
+    if count > MAX_VALUES {
+        invalid.add(at, format!("must not hold more than {MAX_VALUES} values"));
+        return None;
+    }
+    let each = values.into_iter();
+    let checked: Vec<_> = each.filter_map(|text| invalid.check(at, check(&text))).collect();
+    (checked.len() == count).then_some(checked)
+}
+
+/// Sorted without regard to case, and each once.
+fn by_folded(mut values: Vec<String>) -> Vec<String> {
+    values.sort_by_cached_key(|text| (value::folded(text), text.clone()));
+    values.dedup_by(|later, earlier| value::folded(later) == value::folded(earlier));
+    values
+}
+
+fn query(body: QueryConditionBody, at: &str, invalid: &mut Invalid) -> Option<Test> {
+    let name_at = format!("{at}.name");
+    let name = parameter(&body.name, MAX_PARAMETER_CHARS);
+    let name = match name {
+        Ok(name) if name.is_empty() => invalid.check(&name_at, Err("is required".to_owned())),
+        name => invalid.check(&name_at, name),
+    };
+    let check = |text: &str| parameter(text, MAX_PARAMETER_VALUE_CHARS);
+    let values = match (body.has, body.equals, body.any) {
+        (Some(true), None, None) => Some(Vec::new()),
+        (Some(false), None, None) => {
+            invalid.add(format!("{at}.has"), "must be true: `not` says the opposite");
+            None
+        }
+        (None, Some(text), None) => list(vec![text], &format!("{at}.equals"), invalid, check),
+        (None, None, Some(texts)) => list(texts, &format!("{at}.any"), invalid, check),
+        _ => {
+            invalid.add(at, "must have exactly one of `has`, `equals`, `any`");
+            None
+        }
+    };
+    let mut values = values?;
+    values.sort_unstable();
+    values.dedup();
+    Some(Test::Query { name: name?, values })
+}
+
+/// A part of a query: any text, blanks kept.
+fn parameter(text: &str, max: usize) -> Result<String, String> {
+    if text.chars().count() > max {
+        return Err(format!("must not be longer than {max} characters"));
+    }
+    Ok(text.to_owned())
+}
+
+fn date(body: &DateConditionBody, at: &str, invalid: &mut Invalid) -> Option<Test> {
+    let mut moment = |name: &str, text: &Option<String>| match text {
+        Some(text) => invalid.check(&format!("{at}.{name}"), value::moment(text)).map(Some),
+        None => Some(None),
+    };
+    let (from_ms, until_ms) = (moment("from", &body.from), moment("until", &body.until));
+    let (from_ms, until_ms) = from_ms.zip(until_ms)?;
+    match (from_ms, until_ms) {
+        (None, None) => invalid.add(at, "must have `from` or `until`"),
+        (Some(from), Some(until)) if from >= until => {
+            invalid.add(format!("{at}.until"), "must be later than `from`");
+        }
+        _ => return Some(Test::Date { from_ms, until_ms }),
+    }
+    None
+}
+
+fn time(body: &TimeConditionBody, at: &str, invalid: &mut Invalid) -> Option<Test> {
+    let from = invalid.check(&format!("{at}.from"), value::minute(&body.from));
+    let until = invalid.check(&format!("{at}.until"), value::minute(&body.until));
+    let zone = time_zone(&body.time_zone, at, invalid);
+    let (from, until) = from.zip(until)?;
+    if from == until {
+        invalid.add(format!("{at}.until"), "must be another time than `from`");
+        return None;
+    }
+    Some(Test::Time { from, until, zone: zone? })
+}
+
+fn weekday(body: WeekdayConditionBody, at: &str, invalid: &mut Invalid) -> Option<Test> {
+    let days = list(body.days, &format!("{at}.days"), invalid, value::weekday);
+    let zone = time_zone(&body.time_zone, at, invalid);
+    let days = days?.into_iter().fold(0, |days, day| days | day);
+    Some(Test::Weekday { days, zone: zone? })
+}
+
+fn time_zone(text: &str, at: &str, invalid: &mut Invalid) -> Option<String> {
+    let zone = if text.is_empty() { Err("is required".to_owned()) } else { value::zone_name(text) };
+    invalid.check(&format!("{at}.time_zone"), zone)
+}

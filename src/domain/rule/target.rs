@@ -1,0 +1,197 @@
+//! Where a rule leads.
+
+use std::collections::HashSet;
+
+use super::super::destination::Destination;
+use super::super::error::Invalid;
+use super::app_url::{AppLinks, AppLinksInput};
+use super::body::{SplitBody, TargetBody, VariantBody};
+use super::value;
+
+/// How few variants a split may have.
+pub const MIN_VARIANTS: usize = 2;
+
+/// How many variants a split may have.
+pub const MAX_VARIANTS: usize = 8;
+
+/// The greatest weight of a variant.
+pub const MAX_WEIGHT: u32 = 10_000;
+
+const MAX_NAME_CHARS: usize = 64;
+
+/// Where a rule leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// For browsers.
+    pub way: Way,
+    /// Opened instead on the systems that have an app, whichever variant the visitor has.
+    pub app: AppLinks,
+}
+
+/// One destination, or several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Way {
+    /// For everybody.
+    Destination(Destination),
+    /// Visitors are shared out.
+    Split(Split),
+}
+
+/// Several destinations, among which visitors are shared out by weight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// 2 to 8.
+    pub variants: Vec<Variant>,
+    /// From then on all go to [`Self::settled`]; in milliseconds since the Unix epoch.
+    pub until_ms: Option<u64>,
+    /// Where all go from now on: a place in `variants`.
+    pub winner: Option<usize>,
+}
+
+/// One destination of a split.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variant {
+    /// Its identity: visitors are shared out by names, not by places.
+    pub name: String,
+    /// Where it leads.
+    pub destination: Destination,
+    /// 1 to 10,000.
+    pub weight: u32,
+}
+
+impl Split {
+    /// Where all go once it is over: the winner, or else the variant of the greatest weight, the
+    /// first of several.
+    pub fn settled(&self) -> usize {
+        let heaviest = || {
+            let each = self.variants.iter().enumerate();
+            each.rev().max_by_key(|(_, variant)| variant.weight).map_or(0, |(place, _)| place)
+        };
+        self.winner.unwrap_or_else(heaviest)
+    }
+}
+
+impl Target {
+    /// The destinations, a split's in the order of its variants.
+    pub fn destinations(&self) -> impl Iterator<Item = &Destination> {
+        let (one, several) = match &self.way {
+            Way::Destination(destination) => (Some(destination), [].as_slice()),
+            Way::Split(split) => (None, split.variants.as_slice()),
+        };
+        one.into_iter().chain(several.iter().map(|variant| &variant.destination))
+    }
+
+    /// Checks what stands at `at`; `None` when something was noted.
+    pub(super) fn accept(
+        body: TargetBody,
+        at: &str,
+        is_own: &dyn Fn(&str) -> bool,
+        invalid: &mut Invalid,
+    ) -> Option<Self> {
+        let way = match (body.destination, body.split) {
+            (Some(text), None) => invalid
+                .check(&format!("{at}.destination"), Destination::parse(&text, is_own))
+                .map(Way::Destination),
+            (None, Some(split)) => {
+                Split::accept(split, &format!("{at}.split"), is_own, invalid).map(Way::Split)
+            }
+            _ => {
+                invalid.check(at, Err("must have exactly one of `destination`, `split`".to_owned()))
+            }
+        };
+        let app = AppLinksInput {
+            ios_url: body.ios_url,
+            ios_store_url: body.ios_store_url,
+            android_url: body.android_url,
+            android_store_url: body.android_store_url,
+        };
+        let app = AppLinks::accept(app, &format!("{at}."), is_own, invalid);
+        Some(Self { way: way?, app })
+    }
+
+    /// As it is given back.
+    pub(super) fn body(&self) -> TargetBody {
+        let AppLinksInput { ios_url, ios_store_url, android_url, android_store_url } =
+            self.app.input();
+        let (destination, split) = match &self.way {
+            Way::Destination(destination) => (Some(destination.as_str().to_owned()), None),
+            Way::Split(split) => (None, Some(split.body())),
+        };
+        TargetBody { destination, split, ios_url, ios_store_url, android_url, android_store_url }
+    }
+}
+
+impl Split {
+    fn accept(
+        body: SplitBody,
+        at: &str,
+        is_own: &dyn Fn(&str) -> bool,
+        invalid: &mut Invalid,
+    ) -> Option<Self> {
+        let count = body.variants.len();
+        let variants_at = format!("{at}.variants");
+        if !(MIN_VARIANTS..=MAX_VARIANTS).contains(&count) {
+            let rule = format!("must hold {MIN_VARIANTS} to {MAX_VARIANTS} variants, not {count}");
+            invalid.add(variants_at, rule);
+            return None;
+        }
+        let mut names = body.variants.iter().map(|variant| value::folded(variant.name.trim()));
+        let mut before = HashSet::new();
+        let twin = names.position(|name| !before.insert(name));
+        if let Some(place) = twin {
+            let rule = "must be another than the other variants'";
+            invalid.add(format!("{variants_at}[{place}].name"), rule);
+        }
+        let until_ms = body.until.map(|text| value::moment(&text)).transpose();
+        let until_ms = invalid.check(&format!("{at}.until"), until_ms);
+        let winner = body.winner.map(|name| {
+            let place = body.variants.iter().position(|variant| variant.name.trim() == name.trim());
+            place.ok_or_else(|| "must be the name of a variant".to_owned())
+        });
+        let winner = invalid.check(&format!("{at}.winner"), winner.transpose());
+        let each = body.variants.into_iter().enumerate();
+        let variants: Vec<_> = each
+            .filter_map(|(place, variant)| {
+                Variant::accept(&variant, &format!("{variants_at}[{place}]"), is_own, invalid)
+            })
+            .collect();
+        let is_whole = variants.len() == count && twin.is_none();
+        let (until_ms, winner) = until_ms.zip(winner).filter(|_| is_whole)?;
+        Some(Self { variants, until_ms, winner })
+    }
+
+    fn body(&self) -> SplitBody {
+        let winner = self.winner.and_then(|place| self.variants.get(place));
+        SplitBody {
+            variants: self.variants.iter().map(Variant::body).collect(),
+            until: self.until_ms.map(value::moment_text),
+            winner: winner.map(|variant| variant.name.clone()),
+        }
+    }
+}
+
+impl Variant {
+    fn accept(
+        body: &VariantBody,
+        at: &str,
+        is_own: &dyn Fn(&str) -> bool,
+        invalid: &mut Invalid,
+    ) -> Option<Self> {
+        let name = invalid.check(&format!("{at}.name"), value::text(&body.name, MAX_NAME_CHARS));
+        let destination = invalid
+            .check(&format!("{at}.destination"), Destination::parse(&body.destination, is_own));
+        let weight =
+            u32::try_from(body.weight).ok().filter(|weight| (1..=MAX_WEIGHT).contains(weight));
+        let weight = weight.ok_or_else(|| format!("must be 1 to {MAX_WEIGHT}"));
+        let weight = invalid.check(&format!("{at}.weight"), weight);
+        Some(Self { name: name?, destination: destination?, weight: weight? })
+    }
+
+    fn body(&self) -> VariantBody {
+        VariantBody {
+            name: self.name.clone(),
+            destination: self.destination.as_str().to_owned(),
+            weight: self.weight.into(),
+        }
+    }
+}
