@@ -7,8 +7,8 @@ use super::CommandError;
 use crate::domain::command::{Command, Expected, LinkRef, Outcome};
 use crate::domain::error::{DomainError, Invalid};
 use crate::domain::event::{Event, LinkDeleted, TokenRevoked};
-use crate::domain::ids::{LinkId, TokenId};
-use crate::domain::link::{Link, LinkFields, LinkInput, LinkPolicy, Over};
+use crate::domain::ids::{LinkId, RuleId, TokenId};
+use crate::domain::link::{Accepted, Link, LinkFields, LinkInput, LinkPolicy, Over};
 use crate::domain::slug::{GENERATED_LEN, Slug};
 use crate::domain::token::{Abilities, Actor, Token};
 use crate::projections::index::Read;
@@ -43,13 +43,13 @@ impl<R: Read> Decider<'_, R> {
             Command::CreateLink(input) => self.create_link(input),
             Command::ReplaceLink(named, input, expected) => {
                 let link = self.current(&named, expected)?;
-                let mut accepted = input.accept(Over::Replaced(&link), self.policy, self.now_ms)?;
+                let mut accepted = self.accepted(input, Over::Replaced(&link))?;
                 let slug = accepted.slug.take().unwrap_or_else(|| link.slug.clone());
                 self.change_link(&link, slug, accepted.fields)
             }
             Command::ChangeLink(named, input, expected) => {
                 let link = self.current(&named, expected)?;
-                let mut accepted = input.accept(Over::Changed(&link), self.policy, self.now_ms)?;
+                let mut accepted = self.accepted(input, Over::Changed(&link))?;
                 let slug = accepted.slug.take().unwrap_or_else(|| link.slug.clone());
                 self.change_link(&link, slug, accepted.fields)
             }
@@ -70,8 +70,12 @@ impl<R: Read> Decider<'_, R> {
         }
     }
 
+    fn accepted(&self, input: LinkInput, over: Over<'_>) -> Result<Accepted, DomainError> {
+        input.accept(over, self.policy, self.now_ms, || RuleId::new(Uuid::now_v7()))
+    }
+
     fn create_link(&self, input: LinkInput) -> Result<Decision, CommandError> {
-        let accepted = input.accept(Over::Nothing, self.policy, self.now_ms)?;
+        let accepted = self.accepted(input, Over::Nothing)?;
         let domain = &accepted.fields.domain;
         let slug = match accepted.slug {
             Some(slug) if self.state.slug(domain, slug.as_str())?.is_some() => {

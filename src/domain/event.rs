@@ -5,7 +5,9 @@
 
 use super::destination::Destination;
 use super::ids::{LinkId, TokenId, WorkspaceId};
-use super::link::{Content, Forwarding, Gates, Link, LinkFields, Payload, Utm};
+use super::link::{Content, Forwarding, Gates, Link, LinkFields, Payload, Routing, Utm};
+use super::rule::app_url::AppLinks;
+use super::rule::stored::{AppLinksState, RulesState};
 use super::slug::Slug;
 use super::token::{Abilities, Token};
 
@@ -175,6 +177,10 @@ pub struct LinkState {
     pub gates: Option<Gates>,
     #[prost(message, optional, tag = "19")]
     pub forwarding: Option<Forwarding>,
+    #[prost(message, optional, tag = "23")]
+    pub rules: Option<RulesState>,
+    #[prost(message, optional, tag = "24")]
+    pub app: Option<AppLinksState>,
 }
 
 /// A record that passed its checksum and still makes no sense: written by a newer slugline.
@@ -185,6 +191,7 @@ pub struct Unreadable(pub &'static str);
 impl From<&Link> for LinkState {
     fn from(link: &Link) -> Self {
         let fields = &link.fields;
+        let routing = &fields.routing;
         Self {
             id: link.id.as_bytes().to_vec(),
             domain: fields.domain.clone(),
@@ -208,6 +215,8 @@ impl From<&Link> for LinkState {
             // What nobody asked for costs no byte.
             gates: unless_default(&fields.gates),
             forwarding: unless_default(&fields.forwarding),
+            rules: (!routing.rules.is_empty()).then(|| RulesState::from(&routing.rules)),
+            app: (!routing.app.is_empty()).then(|| AppLinksState::from(&routing.app)),
         }
     }
 }
@@ -220,7 +229,7 @@ impl LinkState {
     /// The link, in the workspace that the envelope names.
     ///
     /// # Errors
-    /// [`Unreadable`] when the id is none.
+    /// [`Unreadable`] when the id is none, or a rule can't be understood.
     pub fn into_link(self, workspace: WorkspaceId) -> Result<Link, Unreadable> {
         Ok(Link {
             id: LinkId::from_bytes(&self.id).map_err(|_| Unreadable("link"))?,
@@ -243,6 +252,10 @@ impl LinkState {
                 forward_query: !self.query_dropped,
                 forwarding: self.forwarding.unwrap_or_default(),
                 gates: self.gates.unwrap_or_default(),
+                routing: Routing {
+                    rules: self.rules.map(RulesState::into_rules).transpose()?.unwrap_or_default(),
+                    app: self.app.map(AppLinks::from).unwrap_or_default(),
+                },
             },
             created_at_ms: self.created_at_ms,
             updated_at_ms: self.updated_at_ms,

@@ -12,6 +12,7 @@ use crate::domain::click::{AgentSeen, Click, kind};
 use crate::domain::event::{Envelope, Event, LinkState};
 use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
 use crate::domain::link::{Gates, Payload};
+use crate::domain::rule::stored::RulesState;
 use crate::log::{DiskStorage, LogView, Record};
 
 /// What a kind of record is called.
@@ -80,6 +81,7 @@ fn mutation_json(record: &Record) -> anyhow::Result<Value> {
 }
 
 fn link_json(link: &LinkState) -> anyhow::Result<Value> {
+    let rules = link.rules.clone().map(RulesState::into_rules).transpose()?;
     Ok(json!({
         "link": LinkId::from_bytes(&link.id)?.to_string(),
         "version": link.version,
@@ -101,6 +103,7 @@ fn link_json(link: &LinkState) -> anyhow::Result<Value> {
         })),
         "payload": link.payload.as_ref().map(Payload::to_json),
         "gates": link.gates.as_ref().map(gates_json),
+        "rules": rules.map(|rules| rules.bodies()),
         "created_at_ms": link.created_at_ms,
         "updated_at_ms": link.updated_at_ms,
     }))

@@ -9,6 +9,7 @@ use super::LinkInput;
 use super::field::Field;
 use super::password::{Password, PasswordHash};
 use crate::domain::destination::Destination;
+use crate::domain::ids::RuleId;
 
 /// The largest limit of clicks that can be set.
 const MAX_CLICKS: u64 = 1_000_000_000_000;
@@ -166,6 +167,8 @@ pub(super) struct Context<'a> {
     /// The version at which a limit of clicks began, or would begin with this change. One that is
     /// set again counts on, also where all else begins anew.
     pub limited_since: u32,
+    /// Makes the id of a rule.
+    pub new_rule_id: fn() -> RuleId,
     /// Whether a host (with its port, where there is one) is the service's own.
     pub is_own: &'a dyn Fn(&str) -> bool,
 }

@@ -5,9 +5,13 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::gates::Context;
-use super::{Content, Field, Forwarding, Gates, Kind, Link, LinkFields, Password, Payload, Utm};
+use super::{
+    Content, Field, Forwarding, Gates, Kind, Link, LinkFields, Password, Payload, Routing, Utm,
+};
 use crate::domain::destination::Destination;
 use crate::domain::error::{DomainError, Invalid};
+use crate::domain::ids::RuleId;
+use crate::domain::rule::body::RuleBody;
 use crate::domain::slug::Slug;
 
 const MAX_TITLE_CHARS: usize = 200;
@@ -119,6 +123,27 @@ pub struct LinkInput {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub password: Field<Password>,
+    /// Where it leads some visitors: tried in order, and the first whose conditions all hold is
+    /// followed. At most 20.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<RuleBody>>)]
+    pub rules: Field<Vec<RuleBody>>,
+    /// What visitors on iOS are led to where no rule fits: a universal link, or an app's own scheme.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "myapp://spring")]
+    pub ios_url: Field<String>,
+    /// Where the iOS app is to be had.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub ios_store_url: Field<String>,
+    /// As `ios_url`, on Android.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub android_url: Field<String>,
+    /// Where the Android app is to be had.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub android_store_url: Field<String>,
 }
 
 /// What an input is accepted over.
@@ -178,6 +203,7 @@ impl LinkInput {
         over: Over<'_>,
         policy: &LinkPolicy,
         now_ms: u64,
+        new_rule_id: fn() -> RuleId,
     ) -> Result<Accepted, DomainError> {
         let mut invalid = Invalid::default();
         let old = over.kept();
@@ -185,7 +211,7 @@ impl LinkInput {
         let limit = over.link().and_then(|link| link.fields.gates.limit);
         let version = over.link().map_or(1, |link| link.version.saturating_add(1));
         let limited_since = limit.map_or(version, |limit| limit.since_version);
-        let around = Context { now_ms, limited_since, is_own: &is_own };
+        let around = Context { now_ms, limited_since, new_rule_id, is_own: &is_own };
 
         let slug = match (std::mem::take(&mut self.slug), over.link()) {
             (Field::Value(text), _) => invalid.check("slug", Slug::parse(&text)),
@@ -208,12 +234,18 @@ impl LinkInput {
             Forwarding::accept(&mut self, old.map(|fields| &fields.forwarding), &mut invalid);
         let gates = old.map(|fields| &fields.gates);
         let gates = Gates::accept(&mut self, gates, &around, &mut invalid);
+        let standing = over.link().map(|link| &link.fields);
+        let routing = Routing::accept(&mut self, standing, old, &around, &mut invalid);
+        if !routing.is_empty() && matches!(content, Some(Content::Page(_))) {
+            invalid.add("rules", "must be absent: only links of kind url lead elsewhere");
+        }
 
         invalid.into_result()?;
         // Without content there is a note against it, and the line above has returned.
         let content = content
             .ok_or_else(|| DomainError::Invalid(Invalid::field("destination", "is required")))?;
-        let fields = LinkFields { domain, content, title, utm, forward_query, forwarding, gates };
+        let fields =
+            LinkFields { domain, content, title, utm, forward_query, forwarding, gates, routing };
         Ok(Accepted { slug, fields })
     }
 

@@ -9,6 +9,7 @@ mod gates;
 mod input;
 mod password;
 mod payload;
+mod routing;
 mod utm;
 
 pub use field::Field;
@@ -17,6 +18,7 @@ pub use gates::{Block, ClickLimit, Gates};
 pub use input::{Accepted, LinkInput, LinkPolicy, Over};
 pub use password::{Password, PasswordHash};
 pub use payload::{Encryption, Kind, Payload, Vcard, Wifi};
+pub use routing::Routing;
 pub use utm::Utm;
 
 use super::destination::Destination;
@@ -71,6 +73,8 @@ pub struct LinkFields {
     pub forwarding: Forwarding,
     /// What has to hold for a visit to be let through.
     pub gates: Gates,
+    /// Where some visitors are led, other than to the destination.
+    pub routing: Routing,
 }
 
 /// What a link leads to: an address, or a page of the service's own.

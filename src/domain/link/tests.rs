@@ -1,10 +1,15 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 use super::*;
 use crate::domain::error::DomainError;
+use crate::domain::ids::RuleId;
 use uuid::Uuid;
 
 fn policy() -> LinkPolicy {
     LinkPolicy { own_hosts: vec!["sho.rt".into(), "localhost:8080".into()] }
+}
+
+fn new_rule_id() -> RuleId {
+    RuleId::new(Uuid::from_u128(9))
 }
 
 fn value(text: &str) -> Field<String> {
@@ -19,7 +24,7 @@ fn link() -> Link {
         utm_source: value("mail"),
         ..LinkInput::default()
     };
-    let accepted = input.accept(Over::Nothing, &policy(), 0).unwrap();
+    let accepted = input.accept(Over::Nothing, &policy(), 0, new_rule_id).unwrap();
     Link {
         id: LinkId::new(Uuid::from_u128(1)),
         workspace: WorkspaceId::new(Uuid::from_u128(2)),
@@ -32,7 +37,7 @@ fn link() -> Link {
 }
 
 fn fields_in_error(input: LinkInput) -> Vec<String> {
-    match input.accept(Over::Nothing, &policy(), 0) {
+    match input.accept(Over::Nothing, &policy(), 0, new_rule_id) {
         Err(DomainError::Invalid(invalid)) => invalid.fields().keys().cloned().collect(),
         other => vec![format!("{other:?}")],
     }
@@ -54,7 +59,7 @@ fn every_bad_field_is_named_at_once() {
 fn a_change_keeps_what_it_does_not_name_and_clears_what_is_null() {
     let link = link();
     let input = LinkInput { utm_source: Field::Null, title: value("New"), ..LinkInput::default() };
-    let accepted = input.accept(Over::Changed(&link), &policy(), 0).unwrap();
+    let accepted = input.accept(Over::Changed(&link), &policy(), 0, new_rule_id).unwrap();
     let next = link.changed(accepted.slug.unwrap(), accepted.fields, 20).unwrap();
     assert_eq!((next.version, next.created_at_ms, next.updated_at_ms), (2, 10, 20));
     assert_eq!(next.fields.utm.source, None);
@@ -65,7 +70,8 @@ fn a_change_keeps_what_it_does_not_name_and_clears_what_is_null() {
 #[test]
 fn a_change_to_the_same_is_no_change() {
     let link = link();
-    let accepted = LinkInput::default().accept(Over::Changed(&link), &policy(), 0).unwrap();
+    let accepted =
+        LinkInput::default().accept(Over::Changed(&link), &policy(), 0, new_rule_id).unwrap();
     assert_eq!(link.changed(accepted.slug.unwrap(), accepted.fields, 20), None);
 }
 
@@ -76,13 +82,13 @@ fn the_default_domain_may_be_named() {
         domain: value("SHO.rt"),
         ..LinkInput::default()
     };
-    assert_eq!(input.accept(Over::Nothing, &policy(), 0).unwrap().fields.domain, "");
+    assert_eq!(input.accept(Over::Nothing, &policy(), 0, new_rule_id).unwrap().fields.domain, "");
 }
 
 fn gates(over: Over<'_>, now_ms: u64, input: LinkInput) -> Result<Gates, Vec<String>> {
     let destination = value("https://example.com");
     let input = LinkInput { destination, ..input };
-    match input.accept(over, &policy(), now_ms) {
+    match input.accept(over, &policy(), now_ms, new_rule_id) {
         Ok(accepted) => Ok(accepted.fields.gates),
         Err(DomainError::Invalid(invalid)) => Err(invalid.fields().keys().cloned().collect()),
         Err(other) => panic!("{other:?}"),
@@ -145,7 +151,7 @@ fn what_has_expired_may_stand_and_be_changed_otherwise() {
     let mut link = link();
     link.fields.gates.expires_at_ms = Some(5);
     let input = LinkInput { title: value("Old"), ..LinkInput::default() };
-    assert!(input.accept(Over::Changed(&link), &policy(), 10).is_ok());
+    assert!(input.accept(Over::Changed(&link), &policy(), 10, new_rule_id).is_ok());
 }
 
 #[test]
@@ -168,7 +174,7 @@ fn a_limit_counts_from_when_it_was_set() {
 fn another_kind_needs_what_it_holds() {
     let link = link();
     let as_text = LinkInput { kind: Field::Value(Kind::Text), ..LinkInput::default() };
-    match as_text.clone().accept(Over::Changed(&link), &policy(), 0) {
+    match as_text.clone().accept(Over::Changed(&link), &policy(), 0, new_rule_id) {
         Err(DomainError::Invalid(invalid)) => {
             assert_eq!(invalid.fields().keys().collect::<Vec<_>>(), ["payload"]);
         }
@@ -176,6 +182,6 @@ fn another_kind_needs_what_it_holds() {
     }
     let fields = serde_json::Map::from_iter([("text".to_owned(), "hello".into())]);
     let with_text = LinkInput { payload: Field::Value(fields), ..as_text };
-    let accepted = with_text.accept(Over::Changed(&link), &policy(), 0).unwrap();
+    let accepted = with_text.accept(Over::Changed(&link), &policy(), 0, new_rule_id).unwrap();
     assert_eq!(accepted.fields.content, Content::Page(Payload::Text("hello".into())));
 }

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::iso8601;
 use crate::domain::link::{Kind, Link};
+use crate::domain::rule::body::RuleBody;
 use crate::http::{Services, Site};
 use crate::queries::analytics::Counts;
 
@@ -45,6 +46,11 @@ pub struct LinkView {
     max_clicks_bots: bool,
     /// The password itself is never shown.
     has_password: bool,
+    rules: Vec<RuleBody>,
+    ios_url: Option<String>,
+    ios_store_url: Option<String>,
+    android_url: Option<String>,
+    android_store_url: Option<String>,
     /// Without bots; null while analytics are away.
     clicks: Option<u64>,
     /// Without bots; null while analytics are away.
@@ -60,6 +66,7 @@ impl LinkView {
         let fields = link.fields;
         let (domain, short_url) = address(&services.site, &fields.domain, link.slug.as_str());
         let gates = fields.gates;
+        let app = fields.routing.app.input();
         Self {
             id: link.id.to_string(),
             slug: link.slug.to_string(),
@@ -87,6 +94,11 @@ impl LinkView {
             max_clicks_bots: gates.limit.is_some_and(|limit| limit.counts_bots),
             has_password: gates.password().is_some(),
             expired_url: gates.expired_url,
+            rules: fields.routing.rules.bodies(),
+            ios_url: app.ios_url,
+            ios_store_url: app.ios_store_url,
+            android_url: app.android_url,
+            android_store_url: app.android_store_url,
             clicks: counts.map(|counts| counts.clicks),
             unique_visitors: counts.map(|counts| counts.visitors),
             created_at: iso8601(link.created_at_ms),
