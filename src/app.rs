@@ -55,8 +55,8 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         tokio::spawn(reload_on_hangup(Arc::clone(&house.recorder)));
         tokio::spawn(keep_metrics(house.metrics.clone()));
         tokio::spawn(house.exports.clone().keep_clean());
-        server::serve(listener, front, stop_signal()).await;
-    });
+        server::serve(listener, front, stop_signal()).await
+    })?;
     tracing::info!("stopping");
     drop(control);
     house.close();

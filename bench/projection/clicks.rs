@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use slugline::clicks::{
-    Agents, BotList, GeoReader, Interpreter, Recorder, SaltPeriod, TrustedProxies, Visit,
+    Agents, BotList, GeoReader, Headers, Interpreter, Recorder, SaltPeriod, TrustedProxies, Visit,
     VisitorSalts,
 };
 use slugline::domain::click::ClickTarget;
@@ -58,6 +58,7 @@ impl Visitors {
         let many = self.requests.len() as u64;
         let at = usize::try_from(number % many).unwrap_or_default();
         let Request { link, headers } = &self.requests[at];
+        let headers = Headers::of_map(headers);
         let visit = Visit { peer: address(number), headers, query: None, head: false, at_ms };
         recorder.record(&visit, &self.targets[*link]);
     }

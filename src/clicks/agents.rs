@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
-use http::HeaderValue;
 use prost::Message;
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
@@ -117,7 +116,7 @@ impl Agents {
     }
 
     /// The agent of a `User-Agent` header: classified if it is new, or was forgotten.
-    pub fn of(&self, header: Option<&HeaderValue>) -> Arc<Agent> {
+    pub fn of(&self, header: Option<&[u8]>) -> Arc<Agent> {
         let text = header.map(text_of).unwrap_or_default();
         if let Some(agent) = self.met.get(&*text) {
             return agent;
@@ -147,8 +146,8 @@ impl Agents {
 
 /// A header's text without the blanks around, bytes that aren't UTF-8 replaced, cut at
 /// [`USER_AGENT_LIMIT`].
-fn text_of(header: &HeaderValue) -> Cow<'_, str> {
-    let bytes = header.as_bytes().trim_ascii();
+fn text_of(header: &[u8]) -> Cow<'_, str> {
+    let bytes = header.trim_ascii();
     if bytes.len() <= USER_AGENT_LIMIT
         && let Ok(text) = str::from_utf8(bytes)
     {

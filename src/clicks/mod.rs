@@ -1,7 +1,8 @@
 //! From a visit to a click: what a visitor's request means.
 //!
-//! A [`Visit`] is the raw request, in memory only. [`Interpreter::interpret`] takes it through
-//! these steps, and what comes out, [`Interpreted`], is what the click log holds:
+//! A [`Visit`] is the raw request, in memory only, its [`Headers`] borrowed from whoever parsed
+//! them. [`Interpreter::interpret`] takes it through these steps, and what comes out,
+//! [`Interpreted`], is what the click log holds:
 //!
 //! 1. `proxies` – the client's address: the peer's, or what trusted proxies say;
 //! 2. `agents`, `agent`, `bot` – the user agent: browser, system, machine, and whether it is a
@@ -15,7 +16,7 @@
 //! 8. `asked` – UTM parameters that the visitor brings, and whether he came by a QR code;
 //! 9. `visit_part` – the encoding of what was found.
 //!
-//! The [`Recorder`] then appends the click to the log. What a visit says lives in memory only,
+//! The clicks of one moment are a [`ClickGroup`], which the [`Recorder`] appends to the log. What a visit says lives in memory only,
 //! for as long as that takes.
 
 mod agent;
@@ -23,6 +24,8 @@ mod agents;
 mod asked;
 mod bot;
 mod geo;
+mod group;
+mod headers;
 mod interpreted;
 mod language;
 mod limits;
@@ -40,12 +43,12 @@ mod waiting;
 
 use std::sync::Arc;
 
-use http::header::{ACCEPT_LANGUAGE, REFERER, USER_AGENT};
-
 pub use agent::Classification;
 pub use agents::{Agent, Agents, DEFAULT_CAPACITY, USER_AGENT_LIMIT};
 pub use bot::{BotList, BotListError};
 pub use geo::{Geo, GeoError, GeoReader, Place};
+pub use group::ClickGroup;
+pub use headers::Headers;
 pub use interpreted::Interpreted;
 pub use language::Language;
 pub use limits::{Admission, Limits, LimitsError};
@@ -57,9 +60,7 @@ pub use salt_period::{InvalidSaltPeriod, SaltPeriod};
 pub use visit::Visit;
 pub use visitor::VisitorSalts;
 
-use self::asked::Asked;
-use self::visit_part::VisitPart;
-use crate::domain::click::ClickTarget;
+use crate::domain::ids::WorkspaceId;
 
 /// The steps from a visit to a click, with all that they consult.
 pub struct Interpreter {
@@ -75,30 +76,29 @@ pub struct Interpreter {
 }
 
 impl Interpreter {
-    /// Interprets a visit of a link; see the [module](self) for the steps.
-    pub fn interpret(&self, visit: &Visit<'_>, target: &ClickTarget) -> Interpreted {
-        let address = self.proxies.client(visit.peer, visit.headers);
-        let agent = self.agents.of(visit.headers.get(USER_AGENT));
-        let visitor = self.visitors.visitor(visit.at_ms, address, agent.id(), &target.workspace);
-        let geo = self.geo.load();
-        let place = geo.as_ref().map(|geo| geo.lookup(address)).unwrap_or_default();
-        let referrer = Referrer::of(visit.headers.get(REFERER));
-        let language = Language::of(visit.headers.get(ACCEPT_LANGUAGE));
-        let (head, prefetch) = (visit.head, visit.is_prefetch());
-        let bot = visit::bot_reason(head, prefetch);
-        let asked = Asked::of(visit.query, target.has_utm);
-        let part = VisitPart {
+    /// Interprets a visit of a link of this workspace; see the [module](self) for the steps.
+    ///
+    /// `geo` is what [`GeoReader::load`] gives: it lives as long as what was found in it.
+    pub fn interpret<'a>(
+        &self,
+        visit: &Visit<'a>,
+        workspace: &WorkspaceId,
+        geo: Option<&'a Geo>,
+    ) -> Interpreted<'a> {
+        let headers = &visit.headers;
+        let address = self.proxies.client(visit.peer, headers);
+        let agent = self.agents.of(headers.user_agent);
+        Interpreted {
             at_ms: visit.at_ms,
-            bot,
-            visitor,
-            place,
-            referrer,
-            language,
-            head,
-            prefetch,
-            asked,
-        };
-        Interpreted::new(visit.at_ms, target, part.encode(), bot, agent)
+            visitor: self.visitors.visitor(visit.at_ms, address, agent.id(), workspace),
+            place: geo.map(|geo| geo.lookup(address)).unwrap_or_default(),
+            referrer: Referrer::of(headers.referrer),
+            language: Language::of(headers.accept_language),
+            head: visit.head,
+            prefetch: visit.is_prefetch(),
+            query: visit.query,
+            agent,
+        }
     }
 }
 

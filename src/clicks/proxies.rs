@@ -3,9 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use http::HeaderMap;
 use http::header::{FORWARDED, HeaderName};
 use ipnet::{IpNet, Ipv4Net};
+
+use super::headers::Headers;
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -50,12 +51,12 @@ impl TrustedProxies {
     ///
     /// `Forwarded` (RFC 7239) is read when there is one, else `X-Forwarded-For`. A proxy that
     /// writes only the latter must therefore not let a client's `Forwarded` pass.
-    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    pub fn client(&self, peer: IpAddr, headers: &Headers<'_>) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.trusts(peer) {
             return peer;
         }
-        if headers.contains_key(&FORWARDED) {
+        if headers.backwards(&FORWARDED).next().is_some() {
             self.walk(peer, elements(headers, &FORWARDED).map(forwarded_for))
         } else {
             self.walk(peer, elements(headers, &X_FORWARDED_FOR).map(node))
@@ -90,10 +91,13 @@ fn canonical(net: IpNet) -> IpNet {
 
 /// The elements of a list header from right to left, its lines being one list (RFC 9110 § 5.3);
 /// empty elements don't count (§ 5.6.1).
-fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-    let lines = headers.get_all(name).into_iter().rev();
-    lines
-        .flat_map(|line| Backwards { rest: Some(line.as_bytes()), separator: b',' })
+fn elements<'a>(
+    headers: &Headers<'a>,
+    name: &'static HeaderName,
+) -> impl Iterator<Item = &'a [u8]> {
+    headers
+        .backwards(name)
+        .flat_map(|line| Backwards { rest: Some(line), separator: b',' })
         .filter(|element| !element.is_empty())
 }
 

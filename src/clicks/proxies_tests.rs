@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+use http::HeaderMap;
 use proptest::prelude::*;
 
 use super::*;
@@ -14,7 +15,7 @@ fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
 
 fn client(peer: &str, lines: &[(&'static str, &str)]) -> String {
     let proxies: TrustedProxies = "10.0.0.0/8, 192.168.1.1,fd00::/8".parse().unwrap();
-    proxies.client(peer.parse().unwrap(), &headers(lines)).to_string()
+    proxies.client(peer.parse().unwrap(), &Headers::of_map(&headers(lines))).to_string()
 }
 
 #[test]
@@ -94,7 +95,9 @@ fn a_peer_that_is_not_trusted_is_the_client_whatever_it_says() {
     assert_eq!(client("::ffff:198.51.100.9", &lines), "198.51.100.9");
     assert_eq!(client("::ffff:10.0.0.1", &lines), "1.1.1.1", "trusted in its IPv4 form");
     assert_eq!(
-        TrustedProxies::default().client("10.0.0.1".parse().unwrap(), &headers(&lines)).to_string(),
+        TrustedProxies::default()
+            .client("10.0.0.1".parse().unwrap(), &Headers::of_map(&headers(&lines)))
+            .to_string(),
         "10.0.0.1"
     );
 }
@@ -107,7 +110,7 @@ proptest! {
             let mut headers = HeaderMap::new();
             headers.insert(HeaderName::from_static(name), value);
             let proxies: TrustedProxies = "10.0.0.0/8".parse().unwrap();
-            proxies.client(Ipv4Addr::new(10, 0, 0, 1).into(), &headers);
+            proxies.client(Ipv4Addr::new(10, 0, 0, 1).into(), &Headers::of_map(&headers));
         }
     }
 

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use metrics::Counter;
 
 use super::waiting::Waiting;
-use super::{Interpreter, Visit};
-use crate::domain::click::{BotReason, ClickTarget, VERSION, kind};
-use crate::log::{Log, LogError, NewRecord};
+use super::{ClickGroup, Interpreter, Visit};
+use crate::domain::click::ClickTarget;
+use crate::log::{Log, LogError};
 
 /// How often at most it is said that clicks are lost.
 const COMPLAIN_EVERY_MS: u64 = 10_000;
@@ -27,11 +27,11 @@ pub struct Recorder {
     complained_at_ms: AtomicU64,
 }
 
-/// Why a click is not in the log.
+/// Why clicks are not in the log.
 enum Unlogged {
-    /// There is no room; it waits in memory.
+    /// There is no room; they wait in memory.
     Waits,
-    /// It is lost.
+    /// They are lost.
     Lost(LogError),
 }
 
@@ -59,41 +59,39 @@ impl Recorder {
         &self.interpreter
     }
 
-    /// Has the visit's click with the operating system when it returns. While the disk is full
-    /// it waits in memory instead, up to a bound. Where the log can't take it at all, the click
-    /// is lost and counted as such. The visitor gets his answer in any case.
-    pub fn record(&self, visit: &Visit<'_>, target: &ClickTarget) {
-        let interpreted = self.interpreter.interpret(visit, target);
-        let appended = interpreted.append_with(|seen, parts| {
-            let click = NewRecord { kind: kind::CLICK, version: VERSION, parts: &parts };
-            match seen {
-                None => self.append(&[click]),
-                Some(seen) => {
-                    let parts = &[seen];
-                    let seen = NewRecord { kind: kind::AGENT_SEEN, version: VERSION, parts };
-                    self.append(&[seen, click])
-                }
-            }
-        });
-        match interpreted.bot() {
-            BotReason::Human => self.humans.increment(1),
-            _ => self.bots.increment(1),
+    /// Has the group's clicks with the operating system when it returns, and the group is empty.
+    /// While the disk is full they wait in memory instead, up to a bound. Where the log can't
+    /// take them at all, they are lost and counted as such. The visitors get their answers in any
+    /// case.
+    pub fn append(&self, group: &mut ClickGroup, now_ms: u64) {
+        let clicks = group.clicks();
+        if clicks == 0 {
+            return;
         }
-        if let Err(Unlogged::Lost(error)) = appended {
-            self.complain(&error, visit.at_ms);
-        }
-    }
-
-    fn append(&self, records: &[NewRecord<'_>]) -> Result<(), Unlogged> {
-        match self.log.append(records) {
+        let (humans, bots) = group.kinds();
+        let appended = group.append_with(|records| match self.log.append(records) {
             Ok(_) => Ok(()),
             Err(error) if error.is_full() && self.waiting.keep(records) => Err(Unlogged::Waits),
             Err(error) => Err(Unlogged::Lost(error)),
+        });
+        self.humans.increment(humans);
+        self.bots.increment(bots);
+        if let Err(Unlogged::Lost(error)) = appended {
+            self.lost.increment(clicks);
+            self.complain(&error, now_ms);
         }
     }
 
+    /// The same of one click, by itself.
+    pub fn record(&self, visit: &Visit<'_>, target: &ClickTarget) {
+        let geo = self.interpreter.geo.load();
+        let interpreted = self.interpreter.interpret(visit, &target.workspace, geo.as_deref());
+        let mut group = ClickGroup::default();
+        group.push(&interpreted, target);
+        self.append(&mut group, visit.at_ms);
+    }
+
     fn complain(&self, error: &LogError, now_ms: u64) {
-        self.lost.increment(1);
         let before = self.complained_at_ms.load(Ordering::Relaxed);
         if now_ms.saturating_sub(before) >= COMPLAIN_EVERY_MS {
             self.complained_at_ms.store(now_ms, Ordering::Relaxed);

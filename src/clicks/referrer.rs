@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use http::HeaderValue;
-
 use super::referrer_folds::folded;
 use super::text::cut;
 
@@ -26,8 +24,8 @@ pub struct Referrer<'a> {
 
 impl<'a> Referrer<'a> {
     /// Interprets the header. Nothing is copied for an address that is spelt as browsers do.
-    pub fn of(header: Option<&'a HeaderValue>) -> Self {
-        header.and_then(|value| Self::parse(value.as_bytes())).unwrap_or_default()
+    pub fn of(header: Option<&'a [u8]>) -> Self {
+        header.and_then(Self::parse).unwrap_or_default()
     }
 
     fn parse(header: &'a [u8]) -> Option<Self> {

@@ -11,8 +11,9 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::click::{AgentSeen, BotReason, Click, Device};
+use crate::domain::click::{AgentSeen, BotReason, Click, ClickTarget, Device, kind};
 use crate::domain::ids::{LinkId, WorkspaceId};
+use crate::log::NewRecord;
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
 const AT_MS: u64 = 1_781_725_900_000;
@@ -47,11 +48,18 @@ fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
 }
 
 fn visit<'a>(peer: &str, headers: &'a HeaderMap) -> Visit<'a> {
+    let headers = Headers::of_map(headers);
     Visit { peer: peer.parse().unwrap(), headers, query: None, head: false, at_ms: AT_MS }
 }
 
-fn click(outcome: &Interpreted) -> Click {
-    Click::decode(outcome.parts().concat().as_slice()).unwrap()
+fn encoded(outcome: &Interpreted<'_>) -> Vec<u8> {
+    let mut click = Vec::new();
+    outcome.encode(&target(), &mut click);
+    click
+}
+
+fn click(outcome: &Interpreted<'_>) -> Click {
+    Click::decode(encoded(outcome).as_slice()).unwrap()
 }
 
 #[test]
@@ -63,7 +71,9 @@ fn a_visit_becomes_a_click() {
         ("referer", "https://t.co/abc?secret=1"),
         ("accept-language", "de-CH,en;q=0.5"),
     ]);
-    let outcome = interpreter.interpret(&visit("10.0.0.1", &headers), &target());
+    let geo = interpreter.geo.load();
+    let visit = visit("10.0.0.1", &headers);
+    let outcome = interpreter.interpret(&visit, &target().workspace, geo.as_deref());
     let click = click(&outcome);
     let expected = Click {
         at_ms: AT_MS,
@@ -104,7 +114,7 @@ fn the_agents_reason_for_a_bot_wins_over_the_visits() {
     ] {
         let headers = headers(&[("user-agent", user_agent), ("sec-purpose", purpose)]);
         let visit = Visit { head, ..visit("192.0.2.7", &headers) };
-        let outcome = interpreter.interpret(&visit, &target());
+        let outcome = interpreter.interpret(&visit, &target().workspace, None);
         let click = click(&outcome);
         assert_eq!(outcome.bot(), reason, "{user_agent} {head} {purpose}");
         assert_eq!(click.bot(), reason, "{user_agent} {head} {purpose}");
@@ -116,7 +126,8 @@ fn the_agents_reason_for_a_bot_wins_over_the_visits() {
 fn an_empty_request_is_a_click_too() {
     let (interpreter, _directory) = interpreter();
     let headers = HeaderMap::new();
-    let click = click(&interpreter.interpret(&visit("::1", &headers), &target()));
+    let visit = visit("::1", &headers);
+    let click = click(&interpreter.interpret(&visit, &target().workspace, None));
     assert_eq!((click.bot(), click.device()), (BotReason::NoAgent, Device::Bot));
     assert_eq!((click.country, click.referrer, click.language), Default::default());
 }
@@ -132,14 +143,17 @@ fn nothing_of_the_address_is_in_the_click() {
         ("x-forwarded-for", text),
         ("forwarded", &format!("for=\"[{text}]\"")),
     ]);
-    let outcome = interpreter.interpret(&visit("10.0.0.1", &headers), &target());
+    let geo = interpreter.geo.load();
+    let visit = visit("10.0.0.1", &headers);
+    let outcome = interpreter.interpret(&visit, &target().workspace, geo.as_deref());
+    let mut group = ClickGroup::default();
+    group.push(&outcome, &target());
     let mut logged = Vec::new();
-    outcome
-        .append_with(|seen, parts| {
-            logged = [seen.unwrap_or_default(), &parts.concat()].concat();
-            Ok::<_, Infallible>(())
-        })
-        .unwrap();
+    let append = |records: &[NewRecord<'_>]| {
+        logged = records.iter().flat_map(|record| record.parts.concat()).collect();
+        Ok::<_, Infallible>(())
+    };
+    group.append_with(append).unwrap();
     let holds = |part: &[u8]| logged.windows(part.len()).any(|window| window == part);
     assert!(holds(b"FR"), "the place was looked up by it");
     for part in octets.octets().windows(4).chain(text.as_bytes().windows(6)) {
@@ -153,12 +167,22 @@ fn the_agents_record_comes_with_clicks_until_an_append_succeeded() {
     let (interpreter, _directory) = interpreter();
     let headers = headers(&[("user-agent", FIREFOX)]);
     let append = |result: Result<(), &'static str>| {
-        let outcome = interpreter.interpret(&visit("192.0.2.7", &headers), &target());
+        let mut group = ClickGroup::default();
+        let visit = visit("192.0.2.7", &headers);
+        let outcome = interpreter.interpret(&visit, &target().workspace, None);
+        // Two clicks of one agent bring its record once.
+        group.push(&outcome, &target());
+        group.push(&outcome, &target());
+        assert_eq!(group.clicks(), 2);
         let mut record = None;
-        let appended = outcome.append_with(|seen, _parts| {
-            record = seen.map(|seen| AgentSeen::decode(seen).unwrap());
+        let appended = group.append_with(|records| {
+            let (clicks, seen): (Vec<&NewRecord<'_>>, Vec<_>) =
+                records.iter().partition(|record| record.kind == kind::CLICK);
+            assert_eq!((clicks.len(), seen.len() < 2), (2, true));
+            record = seen.first().map(|seen| AgentSeen::decode(seen.parts[0]).unwrap());
             result
         });
+        assert_eq!((group.clicks(), group.bytes()), (0, 0));
         assert_eq!(appended, result);
         record
     };
@@ -179,25 +203,34 @@ fn no_click_is_logged_before_its_agent() {
         Seen(u64),
         Click(u64),
     }
+    impl Record {
+        fn of(record: &NewRecord<'_>) -> Self {
+            match record.kind {
+                kind::CLICK => Self::Click(Click::decode(record.parts[0]).unwrap().agent),
+                _ => Self::Seen(AgentSeen::decode(record.parts[0]).unwrap().id),
+            }
+        }
+    }
     let (interpreter, _directory) = interpreter();
     let log = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for thread in 0..8_usize {
             let (interpreter, log) = (&interpreter, &log);
             scope.spawn(move || {
-                for number in 0..400 {
+                let mut group = ClickGroup::default();
+                for number in 0..=400 {
                     let headers = headers(&[("user-agent", &format!("agent/{}", number / 4))]);
-                    let outcome = interpreter.interpret(&visit("192.0.2.7", &headers), &target());
-                    let _ = outcome.append_with(|seen, parts| {
+                    let visit = visit("192.0.2.7", &headers);
+                    group
+                        .push(&interpreter.interpret(&visit, &target().workspace, None), &target());
+                    if number % 5 != 0 {
+                        continue;
+                    }
+                    let _ = group.append_with(|records| {
                         if (number + thread) % 3 == 0 {
                             return Err(());
                         }
-                        let seen =
-                            seen.map(|seen| Record::Seen(AgentSeen::decode(seen).unwrap().id));
-                        let click = Click::decode(parts.concat().as_slice()).unwrap();
-                        let mut log = log.lock().unwrap();
-                        log.extend(seen);
-                        log.push(Record::Click(click.agent));
+                        log.lock().unwrap().extend(records.iter().map(Record::of));
                         Ok(())
                     });
                 }
@@ -213,5 +246,5 @@ fn no_click_is_logged_before_its_agent() {
             Record::Click(id) => assert!(seen.contains(&id), "a click without its agent"),
         }
     }
-    assert_eq!(seen.len(), 100);
+    assert_eq!(seen.len(), 101);
 }

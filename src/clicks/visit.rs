@@ -2,15 +2,8 @@
 
 use std::net::IpAddr;
 
-use http::HeaderMap;
-use http::header::{HeaderName, HeaderValue};
-
+use super::headers::Headers;
 use crate::domain::click::BotReason;
-
-static PURPOSE: HeaderName = HeaderName::from_static("purpose");
-static SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
-static X_MOZ: HeaderName = HeaderName::from_static("x-moz");
-static X_PURPOSE: HeaderName = HeaderName::from_static("x-purpose");
 
 /// A visitor's request for a link. It lives in memory only, for as long as the answer takes.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +11,7 @@ pub struct Visit<'a> {
     /// The other end of the socket: the visitor, or a reverse proxy.
     pub peer: IpAddr,
     /// The request's headers, as they came.
-    pub headers: &'a HeaderMap,
+    pub headers: Headers<'a>,
     /// What stands behind the `?` of the address that was asked for.
     pub query: Option<&'a str>,
     /// The request's method was HEAD.
@@ -34,10 +27,7 @@ impl Visit<'_> {
     /// and may carry parameters (`prefetch;prerender`). Before it, Chrome sent `Purpose`,
     /// Safari `X-Purpose` (with `preview` for its page of top sites) and Firefox `X-Moz`.
     pub fn is_prefetch(&self) -> bool {
-        [&SEC_PURPOSE, &PURPOSE, &X_PURPOSE, &X_MOZ]
-            .into_iter()
-            .filter_map(|name| self.headers.get(name))
-            .any(says_prefetch)
+        self.headers.purposes.into_iter().flatten().any(says_prefetch)
     }
 }
 
@@ -53,8 +43,8 @@ pub(super) fn bot_reason(head: bool, prefetch: bool) -> BotReason {
     }
 }
 
-fn says_prefetch(value: &HeaderValue) -> bool {
-    let token = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+fn says_prefetch(value: &[u8]) -> bool {
+    let token = value.split(|byte| *byte == b';').next().unwrap_or_default();
     let token = token.trim_ascii();
     token.eq_ignore_ascii_case(b"prefetch") || token.eq_ignore_ascii_case(b"preview")
 }
@@ -64,6 +54,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use std::net::Ipv4Addr;
+
+    use http::{HeaderMap, HeaderName};
 
     use super::*;
 
@@ -85,7 +77,7 @@ mod tests {
             headers.insert(HeaderName::from_static(name), value.parse().unwrap());
             let visit = Visit {
                 peer: Ipv4Addr::LOCALHOST.into(),
-                headers: &headers,
+                headers: Headers::of_map(&headers),
                 query: None,
                 head: false,
                 at_ms: 0,

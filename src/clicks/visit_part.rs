@@ -28,16 +28,13 @@ mod tag {
     pub(super) const QR: u32 = 28;
 }
 
-/// An upper bound of what the numbers and keys take, without the texts, in bytes.
-const FIXED_LEN: usize = 64;
-
 /// What is known of the visit itself, apart from its link and its agent.
 pub(super) struct VisitPart<'a> {
     pub(super) at_ms: u64,
     pub(super) bot: BotReason,
     pub(super) visitor: u64,
     pub(super) place: Place<'a>,
-    pub(super) referrer: Referrer<'a>,
+    pub(super) referrer: &'a Referrer<'a>,
     pub(super) language: Language,
     pub(super) head: bool,
     pub(super) prefetch: bool,
@@ -45,29 +42,26 @@ pub(super) struct VisitPart<'a> {
 }
 
 impl VisitPart<'_> {
-    /// The fields in the order of their numbers; a default value is left out (proto3).
-    pub(super) fn encode(&self) -> Vec<u8> {
+    /// Appends the fields in the order of their numbers; a default value is left out (proto3).
+    pub(super) fn encode(&self, part: &mut Vec<u8>) {
         let Place { country, region, city } = self.place;
-        let Referrer { host, url } = &self.referrer;
-        let texts = country.len() + region.len() + city.len() + host.len() + url.len();
-        let mut part = Vec::with_capacity(FIXED_LEN + texts);
-        put_varint(tag::AT_MS, self.at_ms, &mut part);
+        let Referrer { host, url } = self.referrer;
+        put_varint(tag::AT_MS, self.at_ms, part);
         // No reason is negative: the enumeration's varint is its number's.
-        put_varint(tag::BOT, self.bot as u64, &mut part);
-        put_fixed64(tag::VISITOR, self.visitor, &mut part);
-        put_text(tag::COUNTRY, country, &mut part);
-        put_text(tag::REGION, region, &mut part);
-        put_text(tag::CITY, city, &mut part);
-        put_text(tag::REFERRER, host, &mut part);
-        put_text(tag::REFERRER_URL, url, &mut part);
-        put_text(tag::LANGUAGE, self.language.as_str(), &mut part);
-        put_varint(tag::HEAD, self.head.into(), &mut part);
-        put_varint(tag::PREFETCH, self.prefetch.into(), &mut part);
+        put_varint(tag::BOT, self.bot as u64, part);
+        put_fixed64(tag::VISITOR, self.visitor, part);
+        put_text(tag::COUNTRY, country, part);
+        put_text(tag::REGION, region, part);
+        put_text(tag::CITY, city, part);
+        put_text(tag::REFERRER, host, part);
+        put_text(tag::REFERRER_URL, url, part);
+        put_text(tag::LANGUAGE, self.language.as_str(), part);
+        put_varint(tag::HEAD, self.head.into(), part);
+        put_varint(tag::PREFETCH, self.prefetch.into(), part);
         for (tag, value) in (tag::UTM..).zip(&self.asked.utm) {
-            put_text(tag, value, &mut part);
+            put_text(tag, value, part);
         }
-        put_varint(tag::QR, self.asked.qr.into(), &mut part);
-        part
+        put_varint(tag::QR, self.asked.qr.into(), part);
     }
 }
 
@@ -95,7 +89,6 @@ fn put_text(tag: u32, text: &str, part: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
     use prost::Message;
 
     use super::*;
@@ -119,20 +112,21 @@ mod tests {
             qr: part.asked.qr,
             ..Click::default()
         };
-        assert_eq!(part.encode(), click.encode_to_vec());
+        let mut encoded = Vec::new();
+        part.encode(&mut encoded);
+        assert_eq!(encoded, click.encode_to_vec());
     }
 
     #[test]
     fn the_encoding_is_that_of_the_message() {
-        let referrer = HeaderValue::from_static("https://t.co/some/path");
-        let language = HeaderValue::from_static("de-AT");
+        let referrer = Referrer::of(Some(b"https://t.co/some/path"));
         let full = |at_ms, visitor, city| VisitPart {
             at_ms,
             bot: BotReason::Head,
             visitor,
             place: Place { country: "AT", region: "Wien", city },
-            referrer: Referrer::of(Some(&referrer)),
-            language: Language::of(Some(&language)),
+            referrer: &referrer,
+            language: Language::of(Some(b"de-AT")),
             head: true,
             prefetch: true,
             asked: Asked::of(Some("utm_source=mail&utm_term=a+b&qr=1"), [false; 5]),
@@ -148,7 +142,7 @@ mod tests {
             bot: BotReason::Human,
             visitor: 0,
             place: Place::default(),
-            referrer: Referrer::default(),
+            referrer: &Referrer::default(),
             language: Language::default(),
             head: false,
             prefetch: false,

@@ -6,7 +6,6 @@
 //! put one behind the other, are the encoding of the whole. The redirect path lives on that:
 //! the link's part and the agent's part of a click are encoded once and copied thereafter.
 
-use bytes::Bytes;
 use prost::Message;
 
 use super::ids::{LinkId, WorkspaceId};
@@ -146,7 +145,7 @@ pub struct ClickTarget {
     /// Whose link it is: a visitor has another id in each workspace.
     pub workspace: WorkspaceId,
     /// The encoding of a [`Click`] that has only the link's fields.
-    pub part: Bytes,
+    pub part: Box<[u8]>,
     /// Which of the [`UTM`] parameters the link's own address has: a visitor's don't count.
     pub has_utm: [bool; UTM.len()],
 }

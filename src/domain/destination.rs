@@ -69,7 +69,7 @@ impl Destination {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
     /// The whole address; visible ASCII by construction of the URL standard's serialiser.
-    full: String,
+    full: Box<str>,
     /// Where the fragment starts in `full`, or its length.
     fragment_at: usize,
     /// Whether `full` has a query before the fragment.
@@ -91,7 +91,7 @@ impl Location {
         }
         let fragment_at = url.as_str().find('#').unwrap_or(url.as_str().len());
         let has_query = url.query().is_some();
-        Some(Self { full: url.into(), fragment_at, has_query })
+        Some(Self { full: String::from(url).into(), fragment_at, has_query })
     }
 
     /// The address for a visit that brings no query of its own.

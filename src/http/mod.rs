@@ -1,14 +1,18 @@
 //! HTTP: the redirect path in front, the router behind it.
 //!
-//! A request first meets [`redirect`], which answers it if its path is a link's slug. All else
-//! goes through the router below, whose layers stand in the order in which a request meets them.
+//! A connection begins with [`reactor`], whose threads do nothing but answer visits of links. What
+//! brings anything else is handed over to [`hyper`]. In both a request first meets [`redirect`],
+//! which answers it if its path is a link's slug. All else goes through the router below, whose
+//! layers stand in the order in which a request meets them.
 
 mod auth;
 mod body;
 pub mod health;
+mod hyper;
 mod native;
 mod params;
 mod problem;
+mod reactor;
 pub mod redirect;
 pub mod server;
 

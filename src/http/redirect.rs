@@ -1,35 +1,110 @@
-//! What a redirect does: find the link, log the click, say where it goes.
+//! What a redirect does: find the link, take down the click, say where it goes.
 //!
-//! One synchronous pass, in front of the router: no lock shared by all but the log's own, no
-//! await, no allocation for what the link's version or the visitor's agent have in common with
-//! the visit before. The click is with the operating system before the answer is: a crash of
-//! the process loses none. A log that can't be written loses the click, counts that, and answers
-//! all the same.
+//! One place for both transports: the [`reactor`](super::reactor), which has nearly all visits,
+//! and hyper, to which a connection is handed over when it brings anything else. Each offers a
+//! [`RequestHead`], and renders the [`Answer`].
+//!
+//! One synchronous pass: no lock shared by all but the log's own, no await, no allocation for what
+//! the link's version or the visitor's agent have in common with the visit before. The clicks of
+//! a group of answers go to the log with one append ([`Redirector::settle`]), and only then may
+//! the answers be sent: the click is with the operating system before the answer is, so a crash
+//! of the process loses none. A log that can't be written loses the clicks, counts that, and the
+//! visitors are answered all the same.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY};
-use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
+use axum::body::Bytes;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use metrics::{Counter, Histogram};
 
-use crate::clicks::{Recorder, Visit};
+use crate::clicks::{ClickGroup, Headers, Recorder, Visit};
 use crate::commands::now_ms;
 use crate::domain::slug::Slug;
-use crate::queries::links::Links;
+use crate::queries::links::{Links, Redirect};
 
 /// A redirect is for one visitor at one moment: a cached one would not be counted.
-const NEVER_STORED: HeaderValue = HeaderValue::from_static("private, no-store");
+pub const CACHE_CONTROL: &str = "private, no-store";
 
 /// What browsers do by default, said aloud: the destination learns the referring site, not the
 /// page, and nothing over plain http.
-const REFERRER: HeaderValue = HeaderValue::from_static("strict-origin-when-cross-origin");
+pub const REFERRER_POLICY: &str = "strict-origin-when-cross-origin";
 
-/// The redirects of one millisecond in so many are timed: to time each would cost a tenth of
-/// what is measured.
+/// The groups of one millisecond in so many are timed: to time each would cost a tenth of what
+/// is measured.
 const TIMED_ONE_IN: u64 = 16;
+
+/// When a group's requests came.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// In milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// The same by a clock that never steps.
+    pub at: Instant,
+}
+
+impl Moment {
+    /// Now: the one look at the clock for all of a group.
+    pub fn now() -> Self {
+        Self { at_ms: now_ms(), at: Instant::now() }
+    }
+}
+
+/// A `GET` or `HEAD`, as either transport has it.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestHead<'a> {
+    /// The other end of the socket.
+    pub peer: IpAddr,
+    /// The method is HEAD.
+    pub head: bool,
+    /// The path, as it was sent: `/spring`.
+    pub path: &'a str,
+    /// What stands behind its `?`.
+    pub query: Option<&'a str>,
+    /// The headers.
+    pub headers: Headers<'a>,
+}
+
+/// Where an answer leads.
+#[derive(Debug)]
+pub enum Leads {
+    /// Nowhere.
+    Nowhere,
+    /// Where the link's version says.
+    AsLinked(Arc<Redirect>),
+    /// To an address that was worked out for this visit; visible ASCII.
+    To(String),
+}
+
+/// What a visitor is told. [`CACHE_CONTROL`] and [`REFERRER_POLICY`] go with each.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The `Location`.
+    pub leads: Leads,
+    /// Further headers. None is of the connection's or the body's: transports write those.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// A page, which a HEAD is not sent; empty for none.
+    pub page: Bytes,
+}
+
+impl Answer {
+    /// Of this status, and nothing else.
+    const fn bare(status: StatusCode) -> Self {
+        Self { status, leads: Leads::Nowhere, headers: Vec::new(), page: Bytes::new() }
+    }
+
+    /// The `Location`, if there is one.
+    pub fn location(&self) -> Option<&str> {
+        match &self.leads {
+            Leads::Nowhere => None,
+            Leads::AsLinked(redirect) => Some(redirect.location.as_str()),
+            Leads::To(address) => Some(address),
+        }
+    }
+}
 
 /// The redirect path.
 pub struct Redirector {
@@ -50,53 +125,58 @@ impl Redirector {
         }
     }
 
-    /// The answer, if the request is for a link; `None` leaves the request, untouched, to the
-    /// router.
-    pub fn answer<B>(&self, request: &mut Request<B>, peer: IpAddr) -> Option<Response<Body>> {
-        let head = match *request.method() {
-            Method::GET => false,
-            Method::HEAD => true,
-            _ => return None,
-        };
-        let slug = request.uri().path().strip_prefix('/')?;
+    /// The answer, if the request is for a link, its click in `clicks`: it may be sent once that
+    /// was [settled](Self::settle). `None` leaves the request to the router.
+    pub fn answer(
+        &self,
+        request: &RequestHead<'_>,
+        moment: &Moment,
+        clicks: &mut ClickGroup,
+    ) -> Option<Answer> {
+        let slug = request.path.strip_prefix('/')?;
         if !Slug::is_wellformed(slug) {
             return None;
         }
-        let (headers, query) = (request.headers(), request.uri().query());
-        let visit = Visit { peer, headers, query, head, at_ms: now_ms() };
-        let started = visit.at_ms.is_multiple_of(TIMED_ONE_IN).then(Instant::now);
-        let redirect = match self.links.redirect("", slug) {
-            Ok(found) => found?,
+        match self.links.redirect("", slug) {
+            Ok(found) => Some(self.follow(request, found?, moment, clicks)),
             Err(error) => {
                 tracing::error!(%error, "a redirect could not be looked up");
                 self.failed.increment(1);
-                let mut response = Response::new(Body::empty());
-                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-                return Some(response);
+                Some(Answer::bare(StatusCode::INTERNAL_SERVER_ERROR))
             }
-        };
-        self.recorder.record(&visit, &redirect.target);
-
-        let location = match request.uri().query() {
-            Some(query) if redirect.forward_query => {
-                HeaderValue::try_from(redirect.location.with_query(query).into_owned())
-            }
-            _ => HeaderValue::from_maybe_shared(redirect.location_bytes.clone()),
-        };
-        // The request's map becomes the answer's, and with hyper's help the next request's: so a
-        // connection allocates one, once.
-        let mut headers = std::mem::take(request.headers_mut());
-        headers.clear();
-        // The URL standard's serialiser writes visible ASCII only, so this has no way to fail.
-        headers.extend(location.ok().map(|location| (LOCATION, location)));
-        headers.insert(CACHE_CONTROL, NEVER_STORED);
-        headers.insert(REFERRER_POLICY, REFERRER);
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::FOUND;
-        *response.headers_mut() = headers;
-        if let Some(started) = started {
-            self.duration.record(started.elapsed());
         }
-        Some(response)
+    }
+
+    /// A link that leads somewhere.
+    fn follow(
+        &self,
+        request: &RequestHead<'_>,
+        redirect: Arc<Redirect>,
+        moment: &Moment,
+        clicks: &mut ClickGroup,
+    ) -> Answer {
+        let RequestHead { peer, head, query, headers, .. } = *request;
+        let visit = Visit { peer, headers, query, head, at_ms: moment.at_ms };
+        let (steps, target) = (self.recorder.interpreter(), &redirect.target);
+        let geo = steps.geo.load();
+        let interpreted = steps.interpret(&visit, &target.workspace, geo.as_deref());
+        clicks.push(&interpreted, target);
+        let leads = match query {
+            Some(query) if redirect.forward_query => {
+                Leads::To(redirect.location.with_query(query).into_owned())
+            }
+            _ => Leads::AsLinked(redirect),
+        };
+        Answer { leads, ..Answer::bare(StatusCode::FOUND) }
+    }
+
+    /// Has the group's clicks with the operating system: now its answers may be sent.
+    pub fn settle(&self, clicks: &mut ClickGroup, moment: &Moment) {
+        let answered = clicks.clicks();
+        self.recorder.append(clicks, moment.at_ms);
+        if moment.at_ms.is_multiple_of(TIMED_ONE_IN) {
+            let answered = usize::try_from(answered).unwrap_or(usize::MAX);
+            self.duration.record_many(moment.at.elapsed(), answered);
+        }
     }
 }

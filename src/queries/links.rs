@@ -6,7 +6,8 @@ use crate::domain::command::LinkRef;
 use crate::domain::ids::{LinkId, WorkspaceId};
 use crate::domain::link::Link;
 use crate::domain::token::{Actor, Token};
-use crate::projections::index::{Index, IndexError, Read, Redirect};
+pub use crate::projections::index::Redirect;
+use crate::projections::index::{Index, IndexError, Read};
 
 /// The index could not be read; the text is for the operator.
 #[derive(Debug, thiserror::Error)]

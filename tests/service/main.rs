@@ -8,6 +8,7 @@ mod backup;
 mod bad_input;
 mod bad_requests;
 mod clicks;
+mod connections;
 mod corpora;
 mod deletion;
 mod durability;

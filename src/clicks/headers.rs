@@ -1,0 +1,161 @@
+//! The headers that mean something to a click or a redirect, whoever has parsed the request.
+
+use http::HeaderMap;
+use http::header::HeaderName;
+
+/// The names under which a request says that nobody asked to see the page yet.
+const PURPOSES: [&str; 4] = ["sec-purpose", "purpose", "x-purpose", "x-moz"];
+
+/// A request's headers: those that matter found in one pass, all within reach.
+///
+/// Of a name that stands there several times the first line counts, but for the lists of
+/// proxies, of which [`Headers::backwards`] gives each.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Headers<'a> {
+    /// `User-Agent`
+    pub user_agent: Option<&'a [u8]>,
+    /// `Referer`
+    pub referrer: Option<&'a [u8]>,
+    /// `Accept-Language`
+    pub accept_language: Option<&'a [u8]>,
+    /// `Accept`
+    pub accept: Option<&'a [u8]>,
+    /// `Host`
+    pub host: Option<&'a [u8]>,
+    /// `Cookie`
+    pub cookie: Option<&'a [u8]>,
+    /// `Sec-Purpose`, `Purpose`, `X-Purpose`, `X-Moz`.
+    pub purposes: [Option<&'a [u8]>; PURPOSES.len()],
+    lines: Lines<'a>,
+}
+
+/// All lines, in the form in which the parser left them.
+#[derive(Debug, Clone, Copy, Default)]
+enum Lines<'a> {
+    #[default]
+    None,
+    Parsed(&'a [httparse::Header<'a>]),
+    Map(&'a HeaderMap),
+}
+
+impl<'a> Headers<'a> {
+    /// Of lines as `httparse` gives them.
+    pub fn of_lines(lines: &'a [httparse::Header<'a>]) -> Self {
+        let mut headers = Self { lines: Lines::Parsed(lines), ..Self::default() };
+        for line in lines {
+            headers.note(line.name, line.value);
+        }
+        headers
+    }
+
+    /// Of a map as `hyper` gives it.
+    pub fn of_map(map: &'a HeaderMap) -> Self {
+        let mut headers = Self { lines: Lines::Map(map), ..Self::default() };
+        for (name, value) in map {
+            headers.note(name.as_str(), value.as_bytes());
+        }
+        headers
+    }
+
+    /// The length of a name rules out nearly all others.
+    fn note(&mut self, name: &str, value: &'a [u8]) {
+        let [sec_purpose, purpose, x_purpose, x_moz] = &mut self.purposes;
+        let (known, place) = match name.len() {
+            4 => ("host", &mut self.host),
+            5 => (PURPOSES[3], x_moz),
+            6 if name.as_bytes().first().is_some_and(|letter| letter | 32 == b'a') => {
+                ("accept", &mut self.accept)
+            }
+            6 => ("cookie", &mut self.cookie),
+            7 if name.as_bytes().first().is_some_and(|letter| letter | 32 == b'r') => {
+                ("referer", &mut self.referrer)
+            }
+            7 => (PURPOSES[1], purpose),
+            9 => (PURPOSES[2], x_purpose),
+            10 => ("user-agent", &mut self.user_agent),
+            11 => (PURPOSES[0], sec_purpose),
+            15 => ("accept-language", &mut self.accept_language),
+            _ => return,
+        };
+        if place.is_none() && name.eq_ignore_ascii_case(known) {
+            *place = Some(value);
+        }
+    }
+
+    /// The values of all lines of a name, the last line first.
+    pub fn backwards(&self, name: &'static HeaderName) -> impl Iterator<Item = &'a [u8]> {
+        let (parsed, map) = match self.lines {
+            Lines::None => (None, None),
+            Lines::Parsed(lines) => (Some(lines), None),
+            Lines::Map(map) => (None, Some(map)),
+        };
+        let parsed = parsed.unwrap_or_default().iter().rev();
+        let parsed = parsed.filter(|line| line.name.eq_ignore_ascii_case(name.as_str()));
+        let map = map.into_iter().flat_map(move |map| map.get_all(name).into_iter().rev());
+        parsed.map(|line| line.value).chain(map.map(http::HeaderValue::as_bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use http::HeaderValue;
+    use http::header::FORWARDED;
+
+    use super::*;
+
+    const LINES: [(&str, &str); 14] = [
+        ("Host", "sho.rt"),
+        ("USER-AGENT", "one"),
+        ("user-agent", "two"),
+        ("Forwarded", "for=a"),
+        ("Referer", "https://e.com"),
+        ("Accept", "text/html"),
+        ("accept-language", "de"),
+        ("Cookie", "a=b"),
+        ("forwarded", "for=b, for=c"),
+        ("Sec-Purpose", "prefetch"),
+        ("purpose", "x"),
+        ("X-Purpose", "preview"),
+        ("X-Moz", "y"),
+        ("Referrer", "no"),
+    ];
+
+    fn assert_all_found(headers: &Headers<'_>) {
+        let found = [
+            headers.host,
+            headers.user_agent,
+            headers.referrer,
+            headers.accept,
+            headers.accept_language,
+            headers.cookie,
+        ];
+        let expected = ["sho.rt", "one", "https://e.com", "text/html", "de", "a=b"];
+        assert_eq!(found, expected.map(|text| Some(text.as_bytes())));
+        let purposes = ["prefetch", "x", "preview", "y"];
+        assert_eq!(headers.purposes, purposes.map(|text| Some(text.as_bytes())));
+        let forwarded: Vec<_> = headers.backwards(&FORWARDED).collect();
+        assert_eq!(forwarded, [&b"for=b, for=c"[..], b"for=a"]);
+        assert_eq!(headers.backwards(&http::header::VIA).count(), 0);
+    }
+
+    #[test]
+    fn both_forms_of_a_head_say_the_same() {
+        let lines = LINES.map(|(name, value)| httparse::Header { name, value: value.as_bytes() });
+        assert_all_found(&Headers::of_lines(&lines));
+        let mut map = HeaderMap::new();
+        for (name, value) in LINES {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            map.append(name, HeaderValue::from_static(value));
+        }
+        assert_all_found(&Headers::of_map(&map));
+    }
+
+    #[test]
+    fn an_empty_head_says_nothing() {
+        let headers = Headers::default();
+        assert_eq!((headers.host, headers.user_agent), (None, None));
+        assert_eq!(headers.backwards(&FORWARDED).count(), 0);
+    }
+}

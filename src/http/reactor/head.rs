@@ -1,0 +1,168 @@
+//! Reads a request's head, as far as it may be a visit of a link.
+
+use std::mem::MaybeUninit;
+use std::net::IpAddr;
+
+use crate::clicks::Headers;
+use crate::http::redirect::RequestHead;
+
+/// How many header lines a visit may have here; with more it is hyper's.
+const MAX_LINES: usize = 64;
+
+/// Room for a head's lines.
+pub(super) type Lines<'a> = [MaybeUninit<httparse::Header<'a>>; MAX_LINES];
+
+/// Room without lines.
+pub(super) const fn no_lines<'a>() -> Lines<'a> {
+    [const { MaybeUninit::uninit() }; MAX_LINES]
+}
+
+/// What stands at the front of the bytes that a connection has brought.
+#[expect(clippy::large_enum_variant, reason = "it is looked at once, where it was made")]
+pub(super) enum Front<'a> {
+    /// A whole `GET` or `HEAD` without a body, which may be a link's.
+    Visit {
+        request: RequestHead<'a>,
+        /// How many bytes it took.
+        length: usize,
+        /// The visitor wants no more on this connection.
+        closes: bool,
+    },
+    /// The head goes on in bytes yet to come.
+    Partial,
+    /// Anything else: hyper shall look at it.
+    Other,
+}
+
+/// Reads the front of `bytes`.
+///
+/// Whatever is in the least unusual is [`Front::Other`]: this reads no HTTP of its own, only the
+/// plainest part of hyper's, whose parser it shares.
+pub(super) fn read<'a>(bytes: &'a [u8], lines: &'a mut Lines<'a>, peer: IpAddr) -> Front<'a> {
+    let mut parsed = httparse::Request::new(&mut []);
+    let length = match parsed.parse_with_uninit_headers(bytes, lines) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Front::Partial,
+        Err(_) => return Front::Other,
+    };
+    let (Some(method), Some(target), Some(1)) = (parsed.method, parsed.path, parsed.version) else {
+        return Front::Other;
+    };
+    let head = match method {
+        "GET" => false,
+        "HEAD" => true,
+        _ => return Front::Other,
+    };
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    };
+    let Some(closes) = keeps_plain(parsed.headers) else { return Front::Other };
+    if !query.unwrap_or_default().bytes().all(is_plain) || !path.bytes().all(is_plain) {
+        return Front::Other;
+    }
+    let headers = Headers::of_lines(parsed.headers);
+    Front::Visit { request: RequestHead { peer, head, path, query, headers }, length, closes }
+}
+
+/// The letters that need no second look in a target; what to make of others hyper knows.
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_graphic()
+        && !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
+}
+
+/// Whether the connection is to be closed, if no line asks for more than a plain answer: a body,
+/// another protocol, an interim answer.
+fn keeps_plain(lines: &[httparse::Header<'_>]) -> Option<bool> {
+    let mut closes = false;
+    for line in lines {
+        // The length of a name rules out nearly all.
+        let refused = match line.name.len() {
+            6 => "expect",
+            7 => "upgrade",
+            14 => "content-length",
+            17 => "transfer-encoding",
+            10 if line.name.eq_ignore_ascii_case("connection") => {
+                if line.value.eq_ignore_ascii_case(b"close") {
+                    closes = true;
+                } else if !line.value.eq_ignore_ascii_case(b"keep-alive") {
+                    return None;
+                }
+                continue;
+            }
+            _ => continue,
+        };
+        if line.name.eq_ignore_ascii_case(refused) {
+            return None;
+        }
+    }
+    Some(closes)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic)]
+
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    /// `visit`, `close`, `partial` or `other`.
+    fn front(text: &str) -> &'static str {
+        match read(text.as_bytes(), &mut no_lines(), PEER) {
+            Front::Visit { closes: false, .. } => "visit",
+            Front::Visit { closes: true, .. } => "close",
+            Front::Partial => "partial",
+            Front::Other => "other",
+        }
+    }
+
+    #[test]
+    fn a_visit_is_read_with_all_that_matters() {
+        let text = "HEAD /spring?a=1&b=%20 HTTP/1.1\r\nHost: x\r\nUser-Agent: me \r\n\r\nGET";
+        let mut lines = no_lines();
+        let Front::Visit { request, length, closes } = read(text.as_bytes(), &mut lines, PEER)
+        else {
+            panic!("no visit");
+        };
+        assert_eq!((length, closes), (text.len() - 3, false));
+        assert_eq!(
+            (request.head, request.path, request.query),
+            (true, "/spring", Some("a=1&b=%20"))
+        );
+        assert_eq!(request.headers.user_agent, Some(&b"me"[..]));
+    }
+
+    #[test]
+    fn whatever_is_unusual_is_left_to_hyper() {
+        for (text, expected) in [
+            ("GET /a HTTP/1.1\r\n\r\n", "visit"),
+            ("\r\nGET /a HTTP/1.1\r\nHost: x\r\n\r\n", "visit"),
+            ("GET /a HTTP/1.1\r\nConnection: Keep-Alive\r\n\r\n", "visit"),
+            ("GET /a HTTP/1.1\r\nconnection: CLOSE\r\n\r\n", "close"),
+            ("GET /a HTTP/1.1\r\nAccept: */*\r\nConnection: close\r\nA: b\r\n\r\n", "close"),
+            ("GET /a HTTP/1.1\r\nHost: x\r\n", "partial"),
+            ("GE", "partial"),
+            ("", "partial"),
+            ("POST /a HTTP/1.1\r\n\r\n", "other"),
+            ("GET /a HTTP/1.0\r\n\r\n", "other"),
+            ("GET /a HTTP/2.0\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nConnection: keep-alive, close\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nExpect: 100-continue\r\n\r\n", "other"),
+            ("GET /a#b HTTP/1.1\r\n\r\n", "other"),
+            ("GET /a?b=<c> HTTP/1.1\r\n\r\n", "other"),
+            ("GET /a?b=ü HTTP/1.1\r\n\r\n", "other"),
+            ("hello\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nBad Header: x\r\n\r\n", "other"),
+        ] {
+            assert_eq!(front(text), expected, "{text}");
+        }
+        let many = "A: b\r\n".repeat(MAX_LINES + 1);
+        assert_eq!(front(&format!("GET /a HTTP/1.1\r\n{many}\r\n")), "other");
+    }
+}
