@@ -184,6 +184,14 @@ impl ClickTarget {
         };
         Self { workspace, part: click.encode_to_vec().into(), has_utm }
     }
+
+    /// The same, chosen by a rule; texts are empty for none.
+    #[must_use]
+    pub fn by(self, rule: &str, variant: &str) -> Self {
+        let (rule, variant) = (rule.to_owned(), variant.to_owned());
+        let chosen = Click { rule, variant, ..Click::default() }.encode_to_vec();
+        Self { part: [&*self.part, &chosen].concat().into(), ..self }
+    }
 }
 
 /// A user agent, kept once so that clicks can refer to it and be reclassified later.

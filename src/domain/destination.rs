@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use url::Url;
 
 use super::link::Utm;
+use super::slug::Slug;
 
 const MAX_BYTES: usize = 8_192;
 
@@ -92,6 +93,38 @@ impl Location {
         let fragment_at = url.as_str().find('#').unwrap_or(url.as_str().len());
         let has_query = url.query().is_some();
         Some(Self { full: String::from(url).into(), fragment_at, has_query })
+    }
+
+    /// The page of a link that leads to no address: a path of this service.
+    pub fn to_page(slug: &Slug) -> Self {
+        let full: Box<str> = format!("/l/{slug}").into();
+        Self { fragment_at: full.len(), full, has_query: false }
+    }
+
+    /// The address with more behind its path, for a visit with this raw query string. `None` where
+    /// the path would lead out of the destination's own, or is no path.
+    pub fn with_path(&self, more: &str, query: Option<&str>) -> Option<String> {
+        let is_fit = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'?' | b'\\');
+        if more.len() > MAX_FORWARDED_BYTES || !more.bytes().all(is_fit) {
+            return None;
+        }
+        let climbs = |part: &str| {
+            let plain = percent_encoding::percent_decode_str(part).decode_utf8_lossy();
+            matches!(&*plain, "." | "..") || plain.contains(['/', '\\'])
+        };
+        if more.split('/').any(climbs) {
+            return None;
+        }
+        let path_end = self.full.find(['?', '#']).unwrap_or(self.full.len());
+        let (before, behind) = self.full.split_at(path_end);
+        let (before, more) = (before.trim_end_matches('/'), more.trim_start_matches('/'));
+        let full: Box<str> = format!("{before}/{more}{behind}").into();
+        let fragment_at = full.find('#').unwrap_or(full.len());
+        let longer = Self { full, fragment_at, has_query: self.has_query };
+        Some(query.map_or_else(
+            || longer.full.to_string(),
+            |query| longer.with_query(query).into_owned(),
+        ))
     }
 
     /// The address for a visit that brings no query of its own.
@@ -199,5 +232,19 @@ mod tests {
         );
         assert_eq!(own.with_query(""), own.as_str());
         assert_eq!(own.with_query(&"x".repeat(5_000)), own.as_str());
+    }
+
+    #[test]
+    fn more_of_a_path_stays_below_the_destinations_own() {
+        let plain = location("https://e.com/shop/?a=1#f", None);
+        let with = |more, query| plain.with_path(more, query);
+        assert_eq!(with("shoes/red", None).unwrap(), "https://e.com/shop/shoes/red?a=1#f");
+        assert_eq!(with("/x", Some("a=2&b=3")).unwrap(), "https://e.com/shop/x?a=1&b=3#f");
+        assert_eq!(with("", None).unwrap(), "https://e.com/shop/?a=1#f");
+        let root = location("https://e.com", None);
+        assert_eq!(root.with_path("//evil.com", None).unwrap(), "https://e.com/evil.com");
+        for bad in ["..", "a/../b", "%2e%2e/a", "a/%2E./b", "a\\b", "a%2f..", "a%5cb", "a b", "a#b"] {
+            assert_eq!(with(bad, None), None, "{bad}");
+        }
     }
 }

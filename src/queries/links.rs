@@ -6,7 +6,7 @@ use crate::domain::command::LinkRef;
 use crate::domain::ids::{LinkId, WorkspaceId};
 use crate::domain::link::Link;
 use crate::domain::token::{Actor, Token};
-pub use crate::projections::index::Redirect;
+pub use crate::projections::index::{Redirect, Special, Way};
 use crate::projections::index::{Index, IndexError, Read};
 
 /// The index could not be read; the text is for the operator.

@@ -7,8 +7,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::IndexError;
-use crate::domain::click::ClickTarget;
-use crate::domain::destination::Location;
+use super::redirect::Redirect;
 use crate::domain::link::Link;
 
 /// How much memory the redirects may take.
@@ -18,43 +17,12 @@ const ENTRY_BYTES: u64 = 208;
 /// How many entries the cache expects; it grows as they come.
 const EXPECTED_ENTRIES: usize = 16_384;
 
-/// A link as the redirect path sees it.
-#[derive(Debug)]
-pub struct Redirect {
-    /// Where it leads, with its UTM parameters.
-    pub location: Location,
-    /// Whether a visitor's own query is handed on.
-    pub forward_query: bool,
-    /// What each of its clicks says of the link.
-    pub target: ClickTarget,
-}
-
-impl Redirect {
-    fn new(link: &Link) -> Option<Self> {
-        let destination = link.fields.content.destination()?;
-        let location = Location::new(destination, &link.fields.utm)?;
-        Some(Self {
-            forward_query: link.fields.forward_query,
-            target: ClickTarget::new(
-                link.workspace,
-                link.id,
-                link.version,
-                &link.fields.domain,
-                destination.as_str(),
-                location.as_str(),
-            ),
-            location,
-        })
-    }
-}
-
 #[derive(Clone)]
 struct ByBytes;
 
 impl Weighter<String, Arc<Redirect>> for ByBytes {
     fn weight(&self, key: &String, redirect: &Arc<Redirect>) -> u64 {
-        let texts = key.len() + redirect.location.as_str().len() + redirect.target.part.len();
-        ENTRY_BYTES + texts as u64
+        ENTRY_BYTES + (key.len() + redirect.bytes()) as u64
     }
 }
 

@@ -40,6 +40,7 @@ mod meta;
 mod pending;
 mod read;
 mod rebuilder;
+mod redirect;
 mod store;
 mod table;
 
@@ -56,13 +57,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 
-pub use cache::Redirect;
 pub use error::IndexError;
 pub use fold::IDEMPOTENCY_MS;
 pub use keeper::Keeper;
 pub use pending::Pending;
 pub use read::Read;
 pub use rebuilder::Rebuilder;
+pub use redirect::{Redirect, Ruled, Special, Way};
 
 use crate::domain::ids::{LinkId, WorkspaceId};
 use crate::domain::link::Link;

@@ -87,7 +87,7 @@ impl Course {
             assert_eq!((link.workspace, link.version), (*owner, state.version));
             assert_eq!(index.slug("", &state.slug).unwrap(), Some(link.id));
             let redirect = index.redirect("", &state.slug).unwrap().unwrap();
-            assert_eq!(redirect.location.as_str(), state.destination);
+            assert_eq!(redirect.way.location.as_str(), state.destination);
         }
         let slugs: BTreeSet<_> = standing.links.values().map(|(_, link)| &link.slug).collect();
         for slug in (0..200).map(|number| format!("slug-{number}")) {
