@@ -7,6 +7,7 @@ mod health;
 pub mod operate;
 pub mod reclassify;
 mod service;
+mod unlock_key;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::commands::{Bootstrap, Commands, bootstrap, now_ms};
 use crate::config::Settings;
 use crate::domain::link::LinkPolicy;
 use crate::engine::Package;
+use crate::http::pages::Visitors;
 use crate::http::redirect::Redirector;
 use crate::http::server::{self, Front};
 use crate::http::{Services, Site};
@@ -80,6 +82,7 @@ struct House {
     exports: Exports,
     keeper: Keeper,
     metrics: PrometheusHandle,
+    unlock_key: [u8; 32],
 }
 
 impl House {
@@ -130,6 +133,7 @@ impl House {
             exports,
             keeper,
             metrics,
+            unlock_key: unlock_key::read_or_make(data)?,
         })
     }
 
@@ -145,6 +149,7 @@ impl House {
             metrics: self.metrics.clone(),
         };
         let rebuilder = Rebuilder::new(Arc::clone(&self.index), Arc::clone(&self.mutations));
+        let visitors = Visitors::new(Arc::clone(&self.recorder), &self.unlock_key, &site);
         let services = Services {
             commands: self.commands.clone(),
             links: links.clone(),
@@ -158,6 +163,7 @@ impl House {
                 Arc::clone(&self.judge) as _,
             ),
             operator_key,
+            visitors: Arc::new(visitors),
         };
         let redirector = Arc::new(Redirector::new(links, Arc::clone(&self.recorder)));
         Front { redirector, router: crate::http::router(services) }

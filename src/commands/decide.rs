@@ -7,8 +7,9 @@ use super::CommandError;
 use crate::domain::command::{Command, Expected, LinkRef, Outcome};
 use crate::domain::error::{DomainError, Invalid};
 use crate::domain::event::{Event, LinkDeleted, TokenRevoked};
-use crate::domain::ids::{LinkId, RuleId, TokenId};
+use crate::domain::ids::{LinkId, ReportId, RuleId, TokenId};
 use crate::domain::link::{Accepted, Link, LinkFields, LinkInput, LinkPolicy, Over};
+use crate::domain::report::{Complaint, MAX_OPEN, Report, ReportResolved};
 use crate::domain::slug::{GENERATED_LEN, Slug};
 use crate::domain::token::{Abilities, Actor, Token};
 use crate::projections::index::Read;
@@ -66,6 +67,13 @@ impl<R: Read> Decider<'_, R> {
                 let token = token.ok_or(DomainError::NotFound("token"))?;
                 let revoked = TokenRevoked { token: token.id.as_bytes().to_vec() };
                 Ok((Some(Event::TokenRevoked(revoked)), Outcome::Gone))
+            }
+            Command::ReportLink(id, complaint) => self.report_link(id, complaint),
+            Command::ResolveReport(id) => {
+                let report = self.state.report(self.actor.workspace, id)?;
+                let report = report.ok_or(DomainError::NotFound("report"))?;
+                let resolved = ReportResolved { report: report.id.as_bytes().to_vec() };
+                Ok((Some(Event::ReportResolved(resolved)), Outcome::Gone))
             }
         }
     }
@@ -138,6 +146,23 @@ impl<R: Read> Decider<'_, R> {
             created_at_ms: self.now_ms,
         };
         Ok((Some(Event::TokenCreated((&token).into())), Outcome::Token(token.into())))
+    }
+
+    fn report_link(&self, id: LinkId, complaint: Complaint) -> Result<Decision, CommandError> {
+        let link = self.current(&LinkRef::Id(id), None)?;
+        if self.state.open_reports(link.id)? >= MAX_OPEN {
+            return Ok((None, Outcome::Report(None)));
+        }
+        let report = Report {
+            id: ReportId::new(Uuid::now_v7()),
+            workspace: link.workspace,
+            link: link.id,
+            slug: link.slug.to_string(),
+            reason: complaint.reason,
+            text: complaint.text,
+            at_ms: self.now_ms,
+        };
+        Ok((Some(Event::LinkReported((&report).into())), Outcome::Report(Some(report.into()))))
     }
 
     /// The link that is meant, if it's the actor's and at the version that the caller has seen.

@@ -284,7 +284,7 @@ impl Dispatcher {
                 let envelope = Envelope {
                     at_ms: now_ms,
                     workspace: actor.workspace.as_bytes().to_vec(),
-                    token: actor.token.as_bytes().to_vec(),
+                    token: actor.in_log(),
                     idempotency,
                     event: Some(event),
                 };

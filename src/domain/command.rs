@@ -1,7 +1,8 @@
 //! What somebody can ask for, in the imperative.
 
-use super::ids::{LinkId, TokenId};
+use super::ids::{LinkId, ReportId, TokenId};
 use super::link::{Link, LinkInput};
+use super::report::{Complaint, Report};
 use super::slug::Slug;
 use super::token::{Abilities, Ability, Token};
 
@@ -27,6 +28,10 @@ pub enum Command {
     },
     /// The token is no longer good.
     RevokeToken(TokenId),
+    /// A visitor tells the owner of a link of it.
+    ReportLink(LinkId, Complaint),
+    /// A report has been dealt with.
+    ResolveReport(ReportId),
 }
 
 impl Command {
@@ -36,7 +41,9 @@ impl Command {
             Self::CreateLink(_)
             | Self::ReplaceLink(..)
             | Self::ChangeLink(..)
-            | Self::DeleteLink(..) => Ability::LinksWrite,
+            | Self::DeleteLink(..)
+            | Self::ReportLink(..)
+            | Self::ResolveReport(_) => Ability::LinksWrite,
             Self::CreateToken { .. } | Self::RevokeToken(_) => Ability::UserWrite,
         }
     }
@@ -49,7 +56,11 @@ impl Command {
             Self::CreateLink(input)
             | Self::ReplaceLink(_, input, _)
             | Self::ChangeLink(_, input, _) => Some(input),
-            Self::DeleteLink(..) | Self::CreateToken { .. } | Self::RevokeToken(_) => None,
+            Self::DeleteLink(..)
+            | Self::CreateToken { .. }
+            | Self::RevokeToken(_)
+            | Self::ReportLink(..)
+            | Self::ResolveReport(_) => None,
         }
     }
 }
@@ -83,6 +94,8 @@ pub enum Outcome {
     Link(Box<Link>),
     /// The token as it stands now.
     Token(Box<Token>),
+    /// The report as it was taken; `None` where so many wait that it says nothing new.
+    Report(Option<Box<Report>>),
     /// It is gone.
     Gone,
 }

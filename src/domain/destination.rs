@@ -121,10 +121,12 @@ impl Location {
         let full: Box<str> = format!("{before}/{more}{behind}").into();
         let fragment_at = full.find('#').unwrap_or(full.len());
         let longer = Self { full, fragment_at, has_query: self.has_query };
-        Some(query.map_or_else(
-            || longer.full.to_string(),
-            |query| longer.with_query(query).into_owned(),
-        ))
+        Some(
+            query.map_or_else(
+                || longer.full.to_string(),
+                |query| longer.with_query(query).into_owned(),
+            ),
+        )
     }
 
     /// The address for a visit that brings no query of its own.
@@ -243,7 +245,8 @@ mod tests {
         assert_eq!(with("", None).unwrap(), "https://e.com/shop/?a=1#f");
         let root = location("https://e.com", None);
         assert_eq!(root.with_path("//evil.com", None).unwrap(), "https://e.com/evil.com");
-        for bad in ["..", "a/../b", "%2e%2e/a", "a/%2E./b", "a\\b", "a%2f..", "a%5cb", "a b", "a#b"] {
+        for bad in ["..", "a/../b", "%2e%2e/a", "a/%2E./b", "a\\b", "a%2f..", "a%5cb", "a b", "a#b"]
+        {
             assert_eq!(with(bad, None), None, "{bad}");
         }
     }

@@ -5,7 +5,8 @@
 
 use super::destination::Destination;
 use super::ids::{LinkId, TokenId, WorkspaceId};
-use super::link::{Content, Forwarding, Gates, Link, LinkFields, Payload, Routing, Utm};
+use super::link::{Content, Forwarding, Gates, Link, LinkFields, Payload, Preview, Routing, Utm};
+use super::report::{LinkReported, ReportResolved};
 use super::rule::app_url::AppLinks;
 use super::rule::stored::{AppLinksState, RulesState};
 use super::slug::Slug;
@@ -30,7 +31,7 @@ pub struct Envelope {
     #[prost(message, optional, tag = "4")]
     pub idempotency: Option<Idempotency>,
     /// What happened.
-    #[prost(oneof = "Event", tags = "10, 11, 12, 20, 21, 22")]
+    #[prost(oneof = "Event", tags = "10, 11, 12, 20, 21, 22, 26, 27")]
     pub event: Option<Event>,
 }
 
@@ -66,6 +67,12 @@ pub enum Event {
     /// A link is gone; its slug is free.
     #[prost(message, tag = "22")]
     LinkDeleted(LinkDeleted),
+    /// A visitor has reported a link.
+    #[prost(message, tag = "26")]
+    LinkReported(LinkReported),
+    /// A report has been dealt with.
+    #[prost(message, tag = "27")]
+    ReportResolved(ReportResolved),
 }
 
 impl Event {
@@ -81,6 +88,8 @@ impl Event {
             Self::LinkCreated(_) => 20,
             Self::LinkChanged(_) => 21,
             Self::LinkDeleted(_) => Self::LINK_DELETED,
+            Self::LinkReported(_) => 26,
+            Self::ReportResolved(_) => 27,
         }
     }
 
@@ -93,6 +102,8 @@ impl Event {
             Self::LinkCreated(_) => "LinkCreated",
             Self::LinkChanged(_) => "LinkChanged",
             Self::LinkDeleted(_) => "LinkDeleted",
+            Self::LinkReported(_) => "LinkReported",
+            Self::ReportResolved(_) => "ReportResolved",
         }
     }
 }
@@ -181,6 +192,8 @@ pub struct LinkState {
     pub rules: Option<RulesState>,
     #[prost(message, optional, tag = "24")]
     pub app: Option<AppLinksState>,
+    #[prost(message, optional, tag = "22")]
+    pub preview: Option<Preview>,
 }
 
 /// A record that passed its checksum and still makes no sense: written by a newer slugline.
@@ -217,6 +230,7 @@ impl From<&Link> for LinkState {
             forwarding: unless_default(&fields.forwarding),
             rules: (!routing.rules.is_empty()).then(|| RulesState::from(&routing.rules)),
             app: (!routing.app.is_empty()).then(|| AppLinksState::from(&routing.app)),
+            preview: unless_default(&fields.preview),
         }
     }
 }
@@ -256,6 +270,7 @@ impl LinkState {
                     rules: self.rules.map(RulesState::into_rules).transpose()?.unwrap_or_default(),
                     app: self.app.map(AppLinks::from).unwrap_or_default(),
                 },
+                preview: self.preview.unwrap_or_default(),
             },
             created_at_ms: self.created_at_ms,
             updated_at_ms: self.updated_at_ms,

@@ -109,6 +109,8 @@ identifiers! {
     ExportId = "exp_";
     /// A rule of a link; it stays when the rule is changed or moved.
     RuleId = "rule_";
+    /// What a visitor has told of a link.
+    ReportId = "rep_";
 }
 
 #[cfg(test)]

@@ -61,6 +61,11 @@ impl Abilities {
         self.all || (!other.all && other.bits & !self.bits == 0)
     }
 
+    /// This ability and no other.
+    pub const fn only(ability: Ability) -> Self {
+        Self { all: false, bits: 1 << ability as u8 }
+    }
+
     /// Reads the wire's names.
     ///
     /// # Errors
@@ -116,6 +121,19 @@ pub struct Actor {
     pub token: TokenId,
     /// What it may do.
     pub abilities: Abilities,
+}
+
+impl Actor {
+    /// The service itself, on behalf of somebody who has no token: a visitor.
+    pub const fn service(workspace: WorkspaceId, ability: Ability) -> Self {
+        let token = TokenId::new(uuid::Uuid::nil());
+        Self { workspace, token, abilities: Abilities::only(ability) }
+    }
+
+    /// Who it was, as the log has it: the token's 16 bytes, or none for the service itself.
+    pub fn in_log(&self) -> Vec<u8> {
+        if self.token.uuid().is_nil() { Vec::new() } else { self.token.as_bytes().to_vec() }
+    }
 }
 
 #[cfg(test)]

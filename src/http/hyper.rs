@@ -248,6 +248,7 @@ impl hyper::service::Service<Request<Incoming>> for Connection {
             let headers = std::mem::take(request.headers_mut());
             return Answering::Redirect(std::future::ready(Ok(response(answer, headers))));
         }
+        request.extensions_mut().insert(super::Peer(self.peer));
         let under_way = UnderWay(Arc::clone(&self.activity));
         let router = self.front.router.clone();
         let answer = Box::pin(router.oneshot(request.map(Body::new)));

@@ -5,27 +5,32 @@
 //! which answers it if its path is a link's slug. All else goes through the router below, whose
 //! layers stand in the order in which a request meets them.
 
+mod attempts;
 mod auth;
 mod body;
+mod form;
 pub mod health;
 mod hyper;
 mod native;
+pub mod pages;
 mod params;
 mod problem;
 mod reactor;
 pub mod redirect;
 pub mod server;
+mod signing;
+pub mod unlock;
 
 use std::any::Any;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::http::header::ACCEPT;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -46,8 +51,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const LONG_PATHS: [&str; 2] = ["/api/v1/admin/reconcile", "/api/v1/admin/reclassify"];
 const LONG_TIMEOUT: Duration = Duration::from_secs(3_600);
 
-const NOT_FOUND_PAGE: &str = include_str!("not_found.html");
-
 /// What handlers work with. Cheap to clone.
 #[derive(Clone)]
 pub struct Services {
@@ -67,7 +70,13 @@ pub struct Services {
     pub operations: Operations,
     /// SHA-256 of the operator's key.
     pub operator_key: [u8; 32],
+    /// What the pages for visitors share.
+    pub visitors: Arc<pages::Visitors>,
 }
+
+/// The other end of a request's connection: the server notes it for the router, as an extension.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
 
 /// Where the service is reached from outside.
 #[derive(Debug, Clone)]
@@ -99,7 +108,8 @@ pub fn router(services: Services) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .nest("/api/v1", native::router())
-        .fallback(not_found)
+        .merge(pages::router())
+        .fallback(elsewhere)
         .layer(layers)
         .with_state(services)
 }
@@ -127,15 +137,10 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
     Problem::internal("a handler panicked").into_response()
 }
 
-/// No link and no path of the service: a small page, or a problem for those who ask for JSON.
-async fn not_found(uri: Uri, headers: HeaderMap) -> Response {
-    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let wants_json = accept.contains("json") && !accept.contains("text/html");
-    if uri.path().starts_with("/api/") {
+/// What no route takes: programs that miss the API's path are told so as programs.
+async fn elsewhere(services: State<Services>, request: Request) -> Response {
+    if request.uri().path().starts_with("/api/") {
         return Problem::not_found("path").into_response();
     }
-    if wants_json {
-        return Problem::not_found("link").into_response();
-    }
-    (StatusCode::NOT_FOUND, Html(NOT_FOUND_PAGE)).into_response()
+    pages::elsewhere(services, request).await
 }

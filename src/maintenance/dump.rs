@@ -10,7 +10,7 @@ use super::{DumpArgs, WhichLog};
 use crate::domain::amendment::{AgentReclassified, LinkForgotten};
 use crate::domain::click::{AgentSeen, Click, kind};
 use crate::domain::event::{Envelope, Event, LinkState};
-use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
+use crate::domain::ids::{LinkId, ReportId, TokenId, WorkspaceId};
 use crate::domain::link::{Gates, Payload};
 use crate::domain::rule::stored::RulesState;
 use crate::log::{DiskStorage, LogView, Record};
@@ -24,6 +24,8 @@ pub(super) fn kind_name(number: u16) -> String {
         20 => "LinkCreated",
         21 => "LinkChanged",
         22 => "LinkDeleted",
+        26 => "LinkReported",
+        27 => "ReportResolved",
         kind::CLICK => "Click",
         kind::BLOCKED => "Blocked",
         kind::AGENT_SEEN => "AgentSeen",
@@ -68,6 +70,14 @@ fn mutation_json(record: &Record) -> anyhow::Result<Value> {
         Some(Event::LinkDeleted(deleted)) => {
             json!({ "link": LinkId::from_bytes(&deleted.link)?.to_string() })
         }
+        Some(Event::LinkReported(report)) => json!({
+            "report": ReportId::from_bytes(&report.id)?.to_string(),
+            "link": LinkId::from_bytes(&report.link)?.to_string(),
+            "slug": report.slug, "reason": report.reason().as_str(), "text": report.text,
+        }),
+        Some(Event::ReportResolved(resolved)) => {
+            json!({ "report": ReportId::from_bytes(&resolved.report)?.to_string() })
+        }
         None => Value::Null,
     };
     let actor = TokenId::from_bytes(&envelope.token).ok().map(|token| token.to_string());
@@ -104,6 +114,9 @@ fn link_json(link: &LinkState) -> anyhow::Result<Value> {
         "payload": link.payload.as_ref().map(Payload::to_json),
         "gates": link.gates.as_ref().map(gates_json),
         "rules": rules.map(|rules| rules.bodies()),
+        "preview": link.preview.map(|preview| json!({
+            "hidden": preview.hidden, "public_stats": preview.public_stats,
+        })),
         "created_at_ms": link.created_at_ms,
         "updated_at_ms": link.updated_at_ms,
     }))

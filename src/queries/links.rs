@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use crate::domain::command::LinkRef;
-use crate::domain::ids::{LinkId, WorkspaceId};
+use crate::domain::ids::{LinkId, ReportId, WorkspaceId};
 use crate::domain::link::Link;
+use crate::domain::report::Report;
 use crate::domain::token::{Actor, Token};
-pub use crate::projections::index::{Redirect, Special, Way};
 use crate::projections::index::{Index, IndexError, Read};
+pub use crate::projections::index::{Redirect, Special, Way};
 
 /// The index could not be read; the text is for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +55,27 @@ impl Links {
     /// A link of a workspace, as a path names it.
     pub fn get(&self, workspace: WorkspaceId, named: &LinkRef) -> Result<Option<Link>, LinksError> {
         Ok(self.index.link_in(workspace, named)?)
+    }
+
+    /// The link at a slug of a domain (empty: the default one), whosever it is: for visitors.
+    pub fn at(&self, domain: &str, slug: &str) -> Result<Option<Link>, LinksError> {
+        let id = self.index.slug(domain, slug)?;
+        Ok(id.map(|id| self.index.link(id)).transpose()?.flatten())
+    }
+
+    /// A workspace's reports that are not dealt with, newest first, and where the list goes on.
+    pub fn reports(
+        &self,
+        workspace: WorkspaceId,
+        before: Option<ReportId>,
+        limit: usize,
+    ) -> Result<(Vec<Report>, Option<ReportId>), LinksError> {
+        // One more than asked tells whether the list goes on.
+        let mut reports = self.index.reports(workspace, before, limit + 1)?;
+        let goes_on = reports.len() > limit;
+        reports.truncate(limit);
+        let next = reports.last().filter(|_| goes_on).map(|report| report.id);
+        Ok((reports, next))
     }
 
     /// A part of a workspace's links, newest first.

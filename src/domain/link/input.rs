@@ -6,7 +6,8 @@ use utoipa::ToSchema;
 
 use super::gates::Context;
 use super::{
-    Content, Field, Forwarding, Gates, Kind, Link, LinkFields, Password, Payload, Routing, Utm,
+    Content, Field, Forwarding, Gates, Kind, Link, LinkFields, Password, Payload, Preview, Routing,
+    Utm,
 };
 use crate::domain::destination::Destination;
 use crate::domain::error::{DomainError, Invalid};
@@ -144,6 +145,14 @@ pub struct LinkInput {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub android_store_url: Field<String>,
+    /// Whether `/{slug}+` shows where the link leads; true when absent.
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    pub preview: Field<bool>,
+    /// Whether that page also shows how often it was clicked; false when absent.
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    pub public_stats: Field<bool>,
 }
 
 /// What an input is accepted over.
@@ -240,12 +249,23 @@ impl LinkInput {
             invalid.add("rules", "must be absent: only links of kind url lead elsewhere");
         }
 
+        let preview = Preview::accept(&mut self, old.map(|fields| fields.preview));
+
         invalid.into_result()?;
         // Without content there is a note against it, and the line above has returned.
         let content = content
             .ok_or_else(|| DomainError::Invalid(Invalid::field("destination", "is required")))?;
-        let fields =
-            LinkFields { domain, content, title, utm, forward_query, forwarding, gates, routing };
+        let fields = LinkFields {
+            domain,
+            content,
+            title,
+            utm,
+            forward_query,
+            forwarding,
+            gates,
+            routing,
+            preview,
+        };
         Ok(Accepted { slug, fields })
     }
 

@@ -9,6 +9,7 @@ mod gates;
 mod input;
 mod password;
 mod payload;
+mod preview;
 mod routing;
 mod utm;
 
@@ -18,6 +19,7 @@ pub use gates::{Block, ClickLimit, Gates};
 pub use input::{Accepted, LinkInput, LinkPolicy, Over};
 pub use password::{Password, PasswordHash};
 pub use payload::{Encryption, Kind, Payload, Vcard, Wifi};
+pub use preview::Preview;
 pub use routing::Routing;
 pub use utm::Utm;
 
@@ -75,6 +77,8 @@ pub struct LinkFields {
     pub gates: Gates,
     /// Where some visitors are led, other than to the destination.
     pub routing: Routing,
+    /// What anybody may see of it without following it.
+    pub preview: Preview,
 }
 
 /// What a link leads to: an address, or a page of the service's own.

@@ -51,6 +51,8 @@ pub struct LinkView {
     ios_store_url: Option<String>,
     android_url: Option<String>,
     android_store_url: Option<String>,
+    preview: bool,
+    public_stats: bool,
     /// Without bots; null while analytics are away.
     clicks: Option<u64>,
     /// Without bots; null while analytics are away.
@@ -93,6 +95,8 @@ impl LinkView {
             max_clicks: gates.limit.map(|limit| limit.max),
             max_clicks_bots: gates.limit.is_some_and(|limit| limit.counts_bots),
             has_password: gates.password().is_some(),
+            preview: !fields.preview.hidden,
+            public_stats: fields.preview.public_stats,
             expired_url: gates.expired_url,
             rules: fields.routing.rules.bodies(),
             ios_url: app.ios_url,

@@ -7,6 +7,7 @@ mod exports;
 mod link_view;
 mod links;
 mod openapi;
+mod reports;
 mod tokens;
 
 use axum::Router;

@@ -7,7 +7,7 @@ use utoipa::openapi::{Info, OpenApi, SecurityRequirement};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{admin, analytics, clicks, exports, links, tokens};
+use super::{admin, analytics, clicks, exports, links, reports, tokens};
 use crate::http::Services;
 
 /// Each path of the API, with what OpenAPI says of it.
@@ -41,6 +41,8 @@ pub fn routes() -> OpenApiRouter<Services> {
         .routes(routes!(admin::reconcile))
         .routes(routes!(admin::rebuild, admin::rebuild_state))
         .routes(routes!(admin::reclassify, admin::reclassified))
+        .routes(routes!(reports::list))
+        .routes(routes!(reports::resolve))
         .routes(routes!(tokens::create, tokens::list))
         .routes(routes!(tokens::revoke))
 }

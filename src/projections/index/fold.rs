@@ -7,7 +7,7 @@
 use prost::Message;
 
 use super::read::{Read, encode_link, encode_token, number};
-use super::{IndexError, keys};
+use super::{IndexError, keys, reports};
 use crate::domain::event::{Envelope, Event, LinkState, Unreadable};
 use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
 use crate::domain::link::Link;
@@ -73,6 +73,8 @@ pub fn fold<S: State>(state: &mut S, envelope: &Envelope) -> Result<(), IndexErr
                 add_to_count(state, workspace, -1)?;
             }
         }
+        Event::LinkReported(report) => reports::add(state, workspace, envelope.at_ms, report)?,
+        Event::ReportResolved(resolved) => reports::remove(state, workspace, &resolved.report)?,
     }
     remember_idempotency(state, workspace, envelope)
 }

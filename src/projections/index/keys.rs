@@ -11,9 +11,11 @@
 //! | `k` workspace token | the secret's hash |
 //! | `o` workspace | its name |
 //! | `i` workspace key | when, then the envelope that first came with this idempotency key |
+//! | `x` 0 workspace report | when, then the report (protobuf), while it is not dealt with |
+//! | `x` 1 link | how many reports of it are not dealt with |
 //! | `e` time workspace key | nothing; idempotency keys in the order they expire |
 
-use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
+use crate::domain::ids::{LinkId, ReportId, TokenId, WorkspaceId};
 
 /// The layout's number: another one in a base or in an overlay means that it is not used.
 pub const LAYOUT: u64 = 2;
@@ -22,9 +24,9 @@ pub const LAYOUT: u64 = 2;
 pub const META: &[u8] = b"m";
 
 /// The letters of the keys that are looked up one by one; the others are only scanned.
-pub const LOOKED_UP: &[u8] = b"iklnost";
+pub const LOOKED_UP: &[u8] = b"iklnostx";
 /// Those of them that the fold itself looks up.
-pub const FOLDED_OVER: &[u8] = b"iklnt";
+pub const FOLDED_OVER: &[u8] = b"iklntx";
 
 fn key(letter: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = vec![letter];
@@ -68,6 +70,18 @@ pub fn token_of(workspace: WorkspaceId, id: TokenId) -> Vec<u8> {
 
 pub fn workspace(id: WorkspaceId) -> Vec<u8> {
     key(b'o', &[id.as_bytes()])
+}
+
+pub fn reports_of(workspace: WorkspaceId) -> Vec<u8> {
+    key(b'x', &[&[0], workspace.as_bytes()])
+}
+
+pub fn report(workspace: WorkspaceId, id: ReportId) -> Vec<u8> {
+    key(b'x', &[&[0], workspace.as_bytes(), id.as_bytes()])
+}
+
+pub fn open_reports(link: LinkId) -> Vec<u8> {
+    key(b'x', &[&[1], link.as_bytes()])
 }
 
 pub fn idempotency(workspace: WorkspaceId, name: &str) -> Vec<u8> {

@@ -41,6 +41,7 @@ mod pending;
 mod read;
 mod rebuilder;
 mod redirect;
+mod reports;
 mod store;
 mod table;
 

@@ -3,11 +3,12 @@
 
 use prost::Message;
 
-use super::{IndexError, keys};
+use super::{IndexError, keys, reports};
 use crate::domain::command::LinkRef;
 use crate::domain::event::{Envelope, LinkState, TokenState};
-use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
+use crate::domain::ids::{LinkId, ReportId, TokenId, WorkspaceId};
 use crate::domain::link::Link;
+use crate::domain::report::Report;
 use crate::domain::token::Token;
 
 const ID_BYTES: usize = 16;
@@ -63,6 +64,18 @@ pub trait Read {
             Some(secret_sha256) => self.token_by_secret(&secret_sha256),
             None => Ok(None),
         }
+    }
+
+    /// A report that is not dealt with, if it is of this workspace.
+    fn report(&self, workspace: WorkspaceId, id: ReportId) -> Result<Option<Report>, IndexError> {
+        let value = self.get(&keys::report(workspace, id))?;
+        let report = value.map(|value| reports::decode(workspace, &value)).transpose();
+        report.map_err(|error| self.met(error))
+    }
+
+    /// How many reports of a link are not dealt with.
+    fn open_reports(&self, link: LinkId) -> Result<u64, IndexError> {
+        Ok(self.get(&keys::open_reports(link))?.as_deref().map_or(0, number))
     }
 
     /// The envelope that first came with an idempotency key, while the key is remembered.

@@ -153,7 +153,9 @@ impl Ruled {
             let Target { way, .. } = &rule.target;
             let id = rule.id.to_string();
             match way {
-                RuleWay::Destination(destination) => ways.push(Way::new(link, destination, &id, "")?),
+                RuleWay::Destination(destination) => {
+                    ways.push(Way::new(link, destination, &id, "")?)
+                }
                 RuleWay::Split(split) => {
                     for variant in &split.variants {
                         ways.push(Way::new(link, &variant.destination, &id, &variant.name)?);

@@ -1,6 +1,7 @@
 //! The real program, started as its users start it, and a small client that speaks to it.
 
 mod answer;
+mod chromium;
 mod clickhouse;
 mod client;
 mod counts;
@@ -14,6 +15,7 @@ mod shared;
 use std::time::{Duration, Instant};
 
 pub use answer::Answer;
+pub use chromium::Chromium;
 pub use clickhouse::ClickHouseServer;
 pub use client::{Api, Link};
 pub use data::{DataFolder, slugline};

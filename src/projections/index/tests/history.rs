@@ -9,6 +9,7 @@ use crate::domain::event::{
     Idempotency, LinkDeleted, LinkState, TokenRevoked, TokenState, WorkspaceCreated,
 };
 use crate::domain::ids::WorkspaceId;
+use crate::domain::report::{LinkReported, ReportResolved};
 
 /// What is to happen, by numbers that are taken modulo what there is.
 #[derive(Debug, Clone)]
@@ -23,6 +24,13 @@ pub enum Wish {
     },
     Delete {
         link: u16,
+    },
+    /// A visitor reports a link.
+    Report {
+        link: u16,
+    },
+    Resolve {
+        report: u16,
     },
     CreateToken,
     RevokeToken {
@@ -40,6 +48,8 @@ pub fn wish() -> impl Strategy<Value = Wish> {
             .prop_map(|(slug, key)| Wish::Create { slug, key }),
         3 => (any::<u16>(), 0..200_u16).prop_map(|(link, slug)| Wish::Change { link, slug }),
         2 => any::<u16>().prop_map(|link| Wish::Delete { link }),
+        2 => any::<u16>().prop_map(|link| Wish::Report { link }),
+        1 => any::<u16>().prop_map(|report| Wish::Resolve { report }),
         1 => Just(Wish::CreateToken),
         1 => any::<u16>().prop_map(|token| Wish::RevokeToken { token }),
         2 => (0..900_u16).prop_map(|minutes| Wish::Wait { minutes }),
@@ -51,6 +61,7 @@ pub fn wish() -> impl Strategy<Value = Wish> {
 pub struct Standing {
     pub links: BTreeMap<Vec<u8>, (WorkspaceId, LinkState)>,
     pub tokens: BTreeMap<Vec<u8>, TokenState>,
+    pub reports: BTreeMap<Vec<u8>, (WorkspaceId, LinkReported)>,
     made: u64,
     now_ms: u64,
 }
@@ -91,6 +102,20 @@ impl Standing {
                 owner = before.0;
                 self.links.remove(&link);
                 Event::LinkDeleted(LinkDeleted { link })
+            }
+            Wish::Report { link } => {
+                let (link, before) = self.some_link(*link)?;
+                owner = before.0;
+                let id = u128::from(made).to_be_bytes().to_vec();
+                let report = LinkReported { id, link, ..LinkReported::default() };
+                self.reports.insert(report.id.clone(), (owner, report.clone()));
+                Event::LinkReported(report)
+            }
+            Wish::Resolve { report } => {
+                let place = usize::from(*report) % self.reports.len().max(1);
+                let report = self.reports.keys().nth(place)?.clone();
+                owner = self.reports.remove(&report)?.0;
+                Event::ReportResolved(ReportResolved { report })
             }
             Wish::CreateToken => {
                 let token = TokenState {

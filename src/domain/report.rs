@@ -1,0 +1,182 @@
+//! Reports: what visitors tell the owner of a link that should not be there.
+
+use super::error::Invalid;
+use super::ids::{LinkId, ReportId, WorkspaceId};
+
+/// How many reports of one link may wait to be dealt with; what comes after them says nothing new.
+pub const MAX_OPEN: u64 = 100;
+/// The longest text of a report, in characters.
+pub const MAX_TEXT_CHARS: usize = 1_000;
+
+/// What is wrong with a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
+#[repr(i32)]
+pub enum Reason {
+    /// Something else; the text says what.
+    Other = 0,
+    /// Unwanted advertising.
+    Spam = 1,
+    /// It pretends to be somebody else's page.
+    Phishing = 2,
+    /// It harms the visitor's machine.
+    Malware = 3,
+    /// It is against the law.
+    Illegal = 4,
+    /// It leads nowhere.
+    Broken = 5,
+}
+
+impl Reason {
+    /// Each reason, in the order in which a form offers them.
+    pub const EVERY: [Self; 6] =
+        [Self::Phishing, Self::Malware, Self::Spam, Self::Illegal, Self::Broken, Self::Other];
+
+    /// The word that forms and answers hold.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Other => "other",
+            Self::Spam => "spam",
+            Self::Phishing => "phishing",
+            Self::Malware => "malware",
+            Self::Illegal => "illegal",
+            Self::Broken => "broken",
+        }
+    }
+
+    /// The same for people.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Other => "Something else",
+            Self::Spam => "Unwanted advertising",
+            Self::Phishing => "It pretends to be another site",
+            Self::Malware => "It tries to harm my device",
+            Self::Illegal => "It shows something unlawful",
+            Self::Broken => "It leads nowhere",
+        }
+    }
+}
+
+/// A report that has not been dealt with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Which one.
+    pub id: ReportId,
+    /// Whose link it is about.
+    pub workspace: WorkspaceId,
+    /// The link.
+    pub link: LinkId,
+    /// The link's slug at the time.
+    pub slug: String,
+    /// What is wrong.
+    pub reason: Reason,
+    /// What the visitor wrote; may be empty.
+    pub text: String,
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+}
+
+/// What a visitor says, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    /// What is wrong.
+    pub reason: Reason,
+    /// In his own words; may be empty.
+    pub text: String,
+}
+
+impl Complaint {
+    /// Reads the fields `reason` and `text` of a form.
+    ///
+    /// # Errors
+    /// The fields that break a rule.
+    pub fn accept(reason: &str, text: &str) -> Result<Self, Invalid> {
+        let mut invalid = Invalid::default();
+        let found = Reason::EVERY.into_iter().find(|each| each.as_str() == reason);
+        let found = found.ok_or_else(|| "must be one of the list".to_owned());
+        let reason = invalid.check("reason", found);
+        let text = text.replace("\r\n", "\n");
+        let text = text.trim();
+        let is_odd = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t');
+        if text.chars().count() > MAX_TEXT_CHARS {
+            invalid.add("text", format!("must not be longer than {MAX_TEXT_CHARS} characters"));
+        } else if text.chars().any(is_odd) {
+            invalid.add("text", "must not hold control characters");
+        }
+        match reason {
+            Some(reason) if invalid.fields().is_empty() => {
+                Ok(Self { reason, text: text.to_owned() })
+            }
+            _ => Err(invalid),
+        }
+    }
+}
+
+/// A [`Report`] as written; its workspace and its time are the envelope's. Nothing in it says who
+/// has made it.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[allow(missing_docs, reason = "the same names as in Report")]
+pub struct LinkReported {
+    #[prost(bytes = "vec", tag = "1")]
+    pub id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub link: Vec<u8>,
+    #[prost(string, tag = "3")]
+    pub slug: String,
+    #[prost(enumeration = "Reason", tag = "4")]
+    pub reason: i32,
+    #[prost(string, tag = "5")]
+    pub text: String,
+}
+
+/// A report has been dealt with.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ReportResolved {
+    /// The report's 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub report: Vec<u8>,
+}
+
+impl From<&Report> for LinkReported {
+    fn from(report: &Report) -> Self {
+        Self {
+            id: report.id.as_bytes().to_vec(),
+            link: report.link.as_bytes().to_vec(),
+            slug: report.slug.clone(),
+            reason: report.reason.into(),
+            text: report.text.clone(),
+        }
+    }
+}
+
+impl LinkReported {
+    /// The report, with what the envelope says; `None` when an id is none.
+    pub fn into_report(self, workspace: WorkspaceId, at_ms: u64) -> Option<Report> {
+        Some(Report {
+            id: ReportId::from_bytes(&self.id).ok()?,
+            workspace,
+            link: LinkId::from_bytes(&self.link).ok()?,
+            reason: self.reason(),
+            slug: self.slug,
+            text: self.text,
+            at_ms,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_visitor_may_say() {
+        let fields = |reason: &str, text: &str| match Complaint::accept(reason, text) {
+            Ok(_) => Vec::new(),
+            Err(invalid) => invalid.fields().keys().cloned().collect(),
+        };
+        assert!(fields("spam", " one\r\ntwo\t ").is_empty());
+        assert!(fields("other", &"ü".repeat(MAX_TEXT_CHARS)).is_empty());
+        assert_eq!(fields("", ""), ["reason"]);
+        assert_eq!(fields("Spam", &"x".repeat(MAX_TEXT_CHARS + 1)), ["reason", "text"]);
+        assert_eq!(fields("spam", "a\u{0}b"), ["text"]);
+    }
+}

@@ -1,0 +1,232 @@
+//! How often somebody may try: so many times within a time, per address and thing.
+//!
+//! The table holds keyed hashes, under a key that this process has made and nobody else sees;
+//! never an address. It has a bound, and an entry leaves it only when its time is over or it is
+//! [forgotten](Attempts::forget): so nobody drives out another's count by making many of his own.
+//! A table that is full takes on nobody new until an entry's time is over. Filling it with guesses
+//! of passwords takes more of them than can be compared within that time.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use siphasher::sip::SipHasher24;
+
+/// How many attempts within [`WINDOW_SECONDS`].
+const MAX: usize = 10;
+const WINDOW_SECONDS: u32 = 15 * 60;
+/// How many entries the table has at most: 16 MiB.
+const CAPACITY: usize = 200_000;
+/// What one is told whom a full table has not taken on.
+const FULL_RETRY_SECONDS: u32 = 60;
+
+/// No further attempt for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooMany {
+    /// In how many seconds there may be another one.
+    pub retry_seconds: u32,
+}
+
+/// When the last attempts were, in seconds since the start, the oldest first.
+#[derive(Clone, Copy, Default)]
+struct Times {
+    at: [u32; MAX],
+    len: u8,
+}
+
+impl Times {
+    /// Leaves out what was before the window.
+    fn drop_old(&mut self, now: u32) {
+        let kept = self.recent(now).len();
+        let len = usize::from(self.len);
+        self.at.copy_within(len - kept..len, 0);
+        self.len = u8::try_from(kept).unwrap_or_default();
+    }
+
+    fn recent(&self, now: u32) -> &[u32] {
+        let times = self.at.get(..usize::from(self.len)).unwrap_or_default();
+        let old = times.iter().take_while(|at| at.saturating_add(WINDOW_SECONDS) <= now).count();
+        times.get(old..).unwrap_or_default()
+    }
+}
+
+struct Table {
+    times: HashMap<u64, Times>,
+    swept_at: u32,
+}
+
+/// See the module.
+pub struct Attempts {
+    key: [u8; 16],
+    started: Instant,
+    capacity: usize,
+    table: Mutex<Table>,
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self::with_capacity(CAPACITY)
+    }
+}
+
+impl Attempts {
+    fn with_capacity(capacity: usize) -> Self {
+        let table = Table { times: HashMap::new(), swept_at: 0 };
+        Self { key: rand::random(), started: Instant::now(), capacity, table: Mutex::new(table) }
+    }
+
+    /// Counts an attempt of an address at a thing, if there may be one.
+    pub fn take(&self, address: IpAddr, thing: &[u8; 16]) -> Result<(), TooMany> {
+        self.take_at(self.name(address, thing), self.seconds())
+    }
+
+    /// An attempt that came to nothing was none.
+    pub fn give_back(&self, address: IpAddr, thing: &[u8; 16]) {
+        let name = self.name(address, thing);
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(times) = table.times.get_mut(&name) {
+            times.len = times.len.saturating_sub(1);
+            if times.len == 0 {
+                table.times.remove(&name);
+            }
+        }
+    }
+
+    /// What an address has tried at a thing counts no more.
+    pub fn forget(&self, address: IpAddr, thing: &[u8; 16]) {
+        let name = self.name(address, thing);
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).times.remove(&name);
+    }
+
+    fn seconds(&self) -> u32 {
+        u32::try_from(self.started.elapsed().as_secs()).unwrap_or(u32::MAX)
+    }
+
+    /// The hash by which the table knows an address and a thing. Of an IPv6 address the first 64
+    /// bits: whoever has one has the rest too.
+    fn name(&self, address: IpAddr, thing: &[u8; 16]) -> u64 {
+        let mut hashed = [0; 33];
+        hashed[..16].copy_from_slice(thing);
+        match address.to_canonical() {
+            IpAddr::V4(v4) => {
+                hashed[16] = 4;
+                hashed[17..21].copy_from_slice(&v4.octets());
+            }
+            IpAddr::V6(v6) => {
+                hashed[16] = 6;
+                hashed[17..25].copy_from_slice(&v6.octets()[..8]);
+            }
+        }
+        SipHasher24::new_with_key(&self.key).hash(&hashed)
+    }
+
+    fn take_at(&self, name: u64, now: u32) -> Result<(), TooMany> {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = table.times.len() >= self.capacity && !table.times.contains_key(&name);
+        // Not at each attempt at a full table: to look through it takes a while.
+        let is_due = table.swept_at.saturating_add(WINDOW_SECONDS) <= now;
+        if is_due || (is_full && table.swept_at < now) {
+            table.swept_at = now;
+            table.times.retain(|_, times| !times.recent(now).is_empty());
+        }
+        if table.times.len() >= self.capacity && !table.times.contains_key(&name) {
+            return Err(TooMany { retry_seconds: FULL_RETRY_SECONDS });
+        }
+        let times = table.times.entry(name).or_default();
+        times.drop_old(now);
+        match times.at.get_mut(usize::from(times.len)) {
+            Some(place) => {
+                *place = now;
+                times.len += 1;
+                Ok(())
+            }
+            None => {
+                let free_at = times.at[0].saturating_add(WINDOW_SECONDS);
+                Err(TooMany { retry_seconds: free_at.saturating_sub(now).max(1) })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn no_window_holds_more_than_ten() {
+        let attempts = Attempts::default();
+        let mut taken = Vec::new();
+        for now in (0..10_000_u32).step_by(7) {
+            match attempts.take_at(1, now) {
+                Ok(()) => taken.push(now),
+                Err(refused) => {
+                    let again = now + refused.retry_seconds;
+                    let within = |at: &&u32| **at + WINDOW_SECONDS > again - 1;
+                    assert_eq!(taken.iter().filter(within).count(), MAX, "{now}");
+                }
+            }
+        }
+        for begin in &taken {
+            let within = |at: &&u32| (*begin..begin + WINDOW_SECONDS).contains(*at);
+            assert!(taken.iter().filter(within).count() <= MAX);
+        }
+        // As soon as there may be one, there is one.
+        assert!(taken.len() > MAX * 10_000 / 1_000, "{}", taken.len());
+    }
+
+    #[test]
+    fn each_address_and_each_thing_counts_by_itself() {
+        let attempts = Attempts::default();
+        let spent = address("192.0.2.1");
+        for _ in 0..MAX {
+            attempts.take(spent, &[1; 16]).unwrap();
+        }
+        assert!(attempts.take(spent, &[1; 16]).is_err());
+        assert!(attempts.take(address("::ffff:192.0.2.1"), &[1; 16]).is_err(), "the same one");
+        attempts.take(address("192.0.2.2"), &[1; 16]).unwrap();
+        attempts.take(spent, &[2; 16]).unwrap();
+        attempts.forget(spent, &[1; 16]);
+        attempts.take(spent, &[1; 16]).unwrap();
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_address() {
+        let attempts = Attempts::default();
+        for host in 0..MAX {
+            attempts.take(address(&format!("2001:db8:1:2::{host}")), &[1; 16]).unwrap();
+        }
+        assert!(attempts.take(address("2001:db8:1:2:ffff::1"), &[1; 16]).is_err());
+        attempts.take(address("2001:db8:1:3::1"), &[1; 16]).unwrap();
+    }
+
+    #[test]
+    fn what_is_given_back_was_never_taken() {
+        let attempts = Attempts::default();
+        for _ in 0..5 * MAX {
+            attempts.take(address("192.0.2.1"), &[1; 16]).unwrap();
+            attempts.give_back(address("192.0.2.1"), &[1; 16]);
+        }
+        assert!(attempts.table.lock().unwrap().times.is_empty());
+    }
+
+    #[test]
+    fn a_full_table_forgets_nobody_before_his_time() {
+        let attempts = Attempts::with_capacity(100);
+        for _ in 0..MAX {
+            attempts.take_at(0, 1).unwrap();
+        }
+        let taken = (1..10_000).filter(|name| attempts.take_at(*name, 2).is_ok()).count();
+        assert_eq!(taken, 99);
+        assert!(attempts.take_at(0, 3).is_err(), "its count stands");
+        assert!(attempts.take_at(5, 3).is_ok(), "who is in the table goes on");
+        let later = 2 + WINDOW_SECONDS;
+        assert!(attempts.take_at(20_000, later).is_ok(), "there is room again");
+        assert!(attempts.table.lock().unwrap().times.len() <= 2);
+    }
+}

@@ -1,0 +1,78 @@
+//! Visits that are not let through: what the visitor is told.
+
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::answer::{Answer, Moment};
+use super::views::Notice;
+use super::{Asked, unlocking, wants_json};
+use crate::domain::link::Block;
+use crate::http::Services;
+use crate::http::problem::Problem;
+
+/// No link and no path of the service: a small page, or a problem for those who ask for JSON.
+pub fn not_found(headers: &HeaderMap) -> Response {
+    if wants_json(headers) {
+        return Problem::not_found("link").into_response();
+    }
+    let notice = Notice {
+        title: "No such link",
+        text: "This short link does not exist, or not any more. Please check its spelling: \
+               capital letters count.",
+        from: None,
+    };
+    Answer::page(StatusCode::NOT_FOUND, &notice).into_response()
+}
+
+/// The answer to a visit that a gate has stopped.
+///
+/// What may come (back) is 404, what is over for good 410. A password is asked for with 401, the
+/// status that says so, but without the header of RFC 9110 §11.6.1: none of the schemes that
+/// browsers know is meant, and with it they would ask by themselves.
+pub fn blocked(services: &Services, asked: &Asked, block: Block) -> Response {
+    let gates = &asked.link.fields.gates;
+    let is_over = matches!(block, Block::Expired | Block::LimitReached);
+    if let Some(url) = gates.expired_url.as_deref().filter(|_| is_over) {
+        return Answer::redirect(url).into_response();
+    }
+    let (status, title, text) = match block {
+        Block::None => return not_found(&asked.parts.headers),
+        Block::PasswordRequired => {
+            return unlocking::ask(services, asked, StatusCode::UNAUTHORIZED, None);
+        }
+        Block::PasswordWrong => {
+            let wrong = Some("That is not the password.");
+            return unlocking::ask(services, asked, StatusCode::UNAUTHORIZED, wrong);
+        }
+        Block::Disabled => (
+            StatusCode::NOT_FOUND,
+            "This link is switched off",
+            "Its owner has switched it off; it may work again later.",
+        ),
+        Block::NotStarted => {
+            (StatusCode::NOT_FOUND, "This link is not open yet", "Please come back later.")
+        }
+        Block::Archived => {
+            (StatusCode::GONE, "This link is no longer in use", "Its owner has put it away.")
+        }
+        Block::Expired => (StatusCode::GONE, "This link has expired", "Its time is over."),
+        Block::LimitReached => (
+            StatusCode::GONE,
+            "This link has been used up",
+            "It was open for a number of visits, and these are over.",
+        ),
+        Block::GuessedTooOften => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many wrong passwords",
+            "Please wait a while before you try again.",
+        ),
+    };
+    let opens_ms = gates.starts_at_ms.filter(|_| block == Block::NotStarted);
+    let notice = Notice { title, text, from: opens_ms.map(Moment::at) };
+    let answer = Answer::page(status, &notice);
+    let wait_ms = opens_ms.map(|at| at.saturating_sub(asked.at_ms));
+    match wait_ms {
+        Some(wait_ms) => answer.retry_after(wait_ms.div_ceil(1_000)).into_response(),
+        None => answer.into_response(),
+    }
+}

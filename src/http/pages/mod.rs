@@ -1,0 +1,102 @@
+//! What visitors see where they are not simply sent on. No page needs a script, and none could run
+//! one.
+//!
+//! | path | |
+//! |---|---|
+//! | `/l/{slug}` | the page of a link that holds a network, a card or a text; counts as its click |
+//! | `/l/{slug}/card.vcf` | the card as a file; counts as nothing |
+//! | `/l/{slug}/unlock` | takes the password of a link |
+//! | `/l/{slug}/report` | takes a report of a link |
+//! | `/{slug}+` | where the link leads |
+//! | `/{slug}` | a visit that the redirect path has left: why it is not let through, or on to `/l` |
+//!
+//! `views` renders, from plain values and without looking at anything; the other files decide what
+//! is shown. Each page is a whole: it loads nothing, not even from here.
+
+mod answer;
+mod blocked;
+mod landing;
+mod preview;
+mod report;
+#[cfg(test)]
+mod tests;
+mod unlocking;
+mod views;
+mod visitors;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+pub use answer::Answer;
+pub use blocked::{blocked, not_found};
+pub use views::Social;
+pub use visitors::{Asked, Visitors, gate};
+
+use super::Services;
+use super::problem::Problem;
+use crate::domain::link::Block;
+use crate::domain::slug::Slug;
+
+/// The pages below `/l`.
+pub fn router() -> Router<Services> {
+    Router::new()
+        .route("/l/{slug}", get(landing::page))
+        .route("/l/{slug}/card.vcf", get(landing::card))
+        .route("/l/{slug}/unlock", post(unlocking::unlock).get(unlocking::back))
+        .route("/l/{slug}/report", get(report::form).post(report::send))
+}
+
+/// Whatever has no route: a preview, a visit that the redirect path has left, or nothing.
+pub async fn elsewhere(State(services): State<Services>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let is_read = matches!(parts.method, Method::GET | Method::HEAD);
+    let name = parts.uri.path().strip_prefix('/').filter(|_| is_read).unwrap_or_default();
+    let (slug, is_preview) = match preview::slug_of(name) {
+        Some(slug) => (slug.to_owned(), true),
+        None => (name.to_owned(), false),
+    };
+    if !Slug::is_wellformed(&slug) {
+        return not_found(&parts.headers);
+    }
+    match Asked::of(&services, &slug, parts) {
+        Ok(asked) if is_preview => preview::page(&services, &asked).await,
+        Ok(asked) => visit(&services, &asked),
+        Err(refused) => refused,
+    }
+}
+
+/// A visit that was not simply sent on.
+fn visit(services: &Services, asked: &Asked) -> Response {
+    match asked.block(services) {
+        Block::None if asked.link.fields.content.payload().is_some() => {
+            Answer::redirect(&asked.with_query(&format!("/l/{}", asked.link.slug))).into_response()
+        }
+        // It was let through a moment ago.
+        Block::None => not_found(&asked.parts.headers),
+        block => blocked(services, asked, block),
+    }
+}
+
+/// Whether a request would rather have JSON than a page.
+fn wants_json(headers: &HeaderMap) -> bool {
+    let accept = headers.get(axum::http::header::ACCEPT);
+    let accept = accept.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accept.contains("json") && !accept.contains("text/html")
+}
+
+/// The link at a slug, as the request's own answer where there is none.
+fn find(
+    services: &Services,
+    slug: &str,
+    parts: &Parts,
+) -> Result<crate::domain::link::Link, Response> {
+    match services.links.at("", slug) {
+        Ok(Some(link)) => Ok(link),
+        Ok(None) => Err(not_found(&parts.headers)),
+        Err(error) => Err(Problem::from(error).into_response()),
+    }
+}

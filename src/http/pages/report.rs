@@ -1,0 +1,92 @@
+//! `/l/{slug}/report`: a visitor tells the link's owner what is wrong with it.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::preview::short_url;
+use super::views::{Notice, ReportPage};
+use super::{Answer, Asked};
+use crate::domain::command::Command;
+use crate::domain::report::Complaint;
+use crate::domain::token::{Ability, Actor};
+use crate::http::Services;
+use crate::http::form::{Form, Purpose};
+use crate::http::problem::Problem;
+
+/// An address reports so many links, whichever they are.
+const ANY_LINK: [u8; 16] = [0; 16];
+
+/// The form.
+pub async fn form(State(services): State<Services>, asked: Asked) -> Response {
+    ask(&services, &asked, StatusCode::OK, ("", "", None))
+}
+
+/// The form with what was sent: the reason, the text, and what was wrong.
+fn ask(
+    services: &Services,
+    asked: &Asked,
+    status: StatusCode,
+    (reason, text, wrong): (&str, &str, Option<&str>),
+) -> Response {
+    let Asked { link, parts, at_ms } = asked;
+    let guard = &services.visitors.guard;
+    let issued = guard.issue(&parts.headers, Purpose::Report, link.id, *at_ms);
+    let (slug, short_url) = (link.slug.as_str(), &short_url(services, link));
+    let page = ReportPage { slug, short_url, guard: &issued.token, reason, text, wrong };
+    Answer::page(status, &page).with_form().cookie(issued.cookie.as_deref()).into_response()
+}
+
+/// Takes a report.
+pub async fn send(
+    State(services): State<Services>,
+    asked: Asked,
+    form: Result<Form, StatusCode>,
+) -> Response {
+    let Asked { link, parts, at_ms } = &asked;
+    let out_of_date = "The form was out of date. Please try again.";
+    let form = match form {
+        Ok(form) => form,
+        Err(status) => return ask(&services, &asked, status, ("", "", Some(out_of_date))),
+    };
+    let (reason, text) = (form.field("reason"), form.field("text"));
+    let again = |status, wrong| ask(&services, &asked, status, (reason, text, Some(wrong)));
+    let visitors = &services.visitors;
+    let token = form.field("guard");
+    if !visitors.guard.holds(&parts.headers, Purpose::Report, link.id, token, *at_ms) {
+        return again(StatusCode::FORBIDDEN, out_of_date);
+    }
+    let complaint = match Complaint::accept(reason, text) {
+        Ok(complaint) => complaint,
+        Err(invalid) if invalid.fields().contains_key("reason") => {
+            return again(StatusCode::UNPROCESSABLE_ENTITY, "Please choose what is wrong.");
+        }
+        Err(_) => {
+            let wrong = "The text is too long, or holds characters that are none.";
+            return again(StatusCode::UNPROCESSABLE_ENTITY, wrong);
+        }
+    };
+    let address = visitors.client(parts);
+    if let Err(refused) = visitors.reports.take(address, &ANY_LINK) {
+        let notice = Notice {
+            title: "Too many reports",
+            text: "Please wait a while before you send another one.",
+            from: None,
+        };
+        return Answer::page(StatusCode::TOO_MANY_REQUESTS, &notice)
+            .retry_after(refused.retry_seconds.into())
+            .into_response();
+    }
+    let actor = Actor::service(link.workspace, Ability::LinksWrite);
+    let command = Command::ReportLink(link.id, complaint);
+    if let Err(error) = services.commands.run(actor, command, None).await {
+        visitors.reports.give_back(address, &ANY_LINK);
+        return Problem::from(error).into_response();
+    }
+    let notice = Notice {
+        title: "Thank you",
+        text: "The owner of the link can read your report now.",
+        from: None,
+    };
+    Answer::page(StatusCode::OK, &notice).into_response()
+}

@@ -1,0 +1,125 @@
+//! What the pages know of who asks, and what they share.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::header::COOKIE;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
+use axum::response::Response;
+
+use super::{find, not_found};
+use crate::clicks::{Recorder, Visit};
+use crate::commands::now_ms;
+use crate::domain::click::ClickTarget;
+use crate::domain::link::{Block, Link};
+use crate::http::attempts::Attempts;
+use crate::http::form::Guard;
+use crate::http::unlock::Unlock;
+use crate::http::{Peer, Services, Site};
+
+/// What the pages share.
+pub struct Visitors {
+    recorder: Arc<Recorder>,
+    /// The cookies of visitors who knew a password.
+    pub unlock: Unlock,
+    /// The guards of forms.
+    pub guard: Guard,
+    /// Guesses of passwords, by link and address.
+    pub guesses: Attempts,
+    /// Reports, by address.
+    pub reports: Attempts,
+}
+
+impl Visitors {
+    /// Counting here; `key` is the service's own.
+    pub fn new(recorder: Arc<Recorder>, key: &[u8; 32], site: &Site) -> Self {
+        Self {
+            recorder,
+            unlock: Unlock::new(key, site.scheme == "https"),
+            guard: Guard::new(key, site.clone()),
+            guesses: Attempts::default(),
+            reports: Attempts::default(),
+        }
+    }
+
+    /// Counts a click of a link whose page is shown.
+    pub fn count(&self, asked: &Asked) {
+        let Asked { link, parts, at_ms } = asked;
+        let (domain, version) = (link.fields.domain.as_str(), link.version);
+        let target = ClickTarget::new(link.workspace, link.id, version, domain, "", "");
+        let visit = Visit {
+            peer: peer(parts),
+            headers: &parts.headers,
+            query: parts.uri.query(),
+            head: parts.method == Method::HEAD,
+            at_ms: *at_ms,
+        };
+        self.recorder.record(&visit, &target);
+    }
+
+    /// The address of who asks.
+    pub fn client(&self, parts: &Parts) -> IpAddr {
+        self.recorder.interpreter().proxies.client(peer(parts), &parts.headers)
+    }
+}
+
+/// The other end of the request's connection, which the server has noted.
+fn peer(parts: &Parts) -> IpAddr {
+    parts.extensions.get().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(peer)| *peer)
+}
+
+/// A request about a link, and the link.
+pub struct Asked {
+    /// As it stood when the request came.
+    pub link: Link,
+    /// The request but for its body.
+    pub parts: Parts,
+    /// When it came, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+}
+
+impl Asked {
+    /// For the link at a slug.
+    ///
+    /// # Errors
+    /// The answer where there is none.
+    pub fn of(services: &Services, slug: &str, parts: Parts) -> Result<Self, Response> {
+        let link = find(services, slug, &parts)?;
+        Ok(Self { link, parts, at_ms: now_ms() })
+    }
+
+    /// What stops this visit.
+    pub fn block(&self, services: &Services) -> Block {
+        gate(&services.visitors.unlock, &self.link, &self.parts.headers, self.at_ms)
+    }
+
+    /// A path with the visitor's own query.
+    pub fn with_query(&self, path: &str) -> String {
+        self.parts.uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
+    }
+}
+
+impl FromRequestParts<Services> for Asked {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Response> {
+        let slug = Path::<String>::from_request_parts(parts, services).await;
+        let Ok(Path(slug)) = slug else { return Err(not_found(&parts.headers)) };
+        Self::of(services, &slug, parts.clone())
+    }
+}
+
+/// The gate that stops a visit of a link, but for the limit of clicks.
+pub fn gate(unlock: &Unlock, link: &Link, headers: &HeaderMap, at_ms: u64) -> Block {
+    let gates = &link.fields.gates;
+    match gates.closed_at(at_ms) {
+        Block::None if gates.password().is_some() => {
+            let cookies = headers.get(COOKIE).map(axum::http::HeaderValue::as_bytes);
+            let is_open = unlock.is_unlocked(cookies, link.id, link.version, at_ms);
+            if is_open { Block::None } else { Block::PasswordRequired }
+        }
+        block => block,
+    }
+}

@@ -1,0 +1,74 @@
+//! Reports that are not dealt with: one that is leaves the index, and stays in the log.
+
+use std::ops::Bound;
+
+use prost::Message;
+
+use super::fold::State;
+use super::read::{Read, number};
+use super::{Index, IndexError, keys, store};
+use crate::domain::event::Unreadable;
+use crate::domain::ids::{LinkId, ReportId, WorkspaceId};
+use crate::domain::report::{LinkReported, Report};
+
+const TIME_BYTES: usize = 8;
+
+/// Folds a report.
+pub fn add<S: State>(
+    state: &mut S,
+    workspace: WorkspaceId,
+    at_ms: u64,
+    report: &LinkReported,
+) -> Result<(), IndexError> {
+    let id = ReportId::from_bytes(&report.id).map_err(|_| Unreadable("report id"))?;
+    let link = LinkId::from_bytes(&report.link).map_err(|_| Unreadable("link id"))?;
+    let mut value = at_ms.to_be_bytes().to_vec();
+    value.extend(report.encode_to_vec());
+    state.put(keys::report(workspace, id), value);
+    count(state, link, 1)
+}
+
+/// Folds that a report was dealt with.
+pub fn remove<S: State>(
+    state: &mut S,
+    workspace: WorkspaceId,
+    report: &[u8],
+) -> Result<(), IndexError> {
+    let id = ReportId::from_bytes(report).map_err(|_| Unreadable("report id"))?;
+    let Some(report) = state.report(workspace, id)? else { return Ok(()) };
+    state.remove(keys::report(workspace, id));
+    count(state, report.link, -1)
+}
+
+fn count<S: State>(state: &mut S, link: LinkId, change: i64) -> Result<(), IndexError> {
+    let key = keys::open_reports(link);
+    match state.open_reports(link)?.saturating_add_signed(change) {
+        0 => state.remove(key),
+        open => state.put(key, open.to_be_bytes().to_vec()),
+    }
+    Ok(())
+}
+
+/// Reads the value of a report's key.
+pub fn decode(workspace: WorkspaceId, value: &[u8]) -> Result<Report, IndexError> {
+    let broken = IndexError::Broken("a report");
+    let Some((at, message)) = value.split_at_checked(TIME_BYTES) else { return Err(broken) };
+    LinkReported::decode(message)?.into_report(workspace, number(at)).ok_or(broken)
+}
+
+impl Index {
+    /// A workspace's reports that are not dealt with, newest first, from just before `before`.
+    pub fn reports(
+        &self,
+        workspace: WorkspaceId,
+        before: Option<ReportId>,
+        limit: usize,
+    ) -> Result<Vec<Report>, IndexError> {
+        let before = before.map(|id| keys::report(workspace, id));
+        let (from, end) = store::prefixed(&keys::reports_of(workspace));
+        let layers = self.layers.load();
+        let rows = layers.rows((from, before.map_or(end, Bound::Excluded)), true).take(limit);
+        let reports = rows.map(|row| decode(workspace, &row?.1));
+        reports.collect::<Result<_, _>>().map_err(|error| self.met(error))
+    }
+}

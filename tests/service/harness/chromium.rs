@@ -1,0 +1,157 @@
+//! A Chromium without a window, spoken to over its DevTools protocol: a page is loaded, and all
+//! that ran or was refused on it is told.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const PROGRAMS: [&str; 4] = [
+    "/usr/bin/chromium",
+    "/usr/bin/chromium-browser",
+    "/usr/bin/google-chrome",
+    "/snap/bin/chromium",
+];
+
+pub struct Chromium {
+    process: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    session: Option<String>,
+    sent: u64,
+    loaded: bool,
+    faults: Vec<String>,
+    _profile: TempDir,
+}
+
+impl Chromium {
+    /// One tab; `None`, and a word about it, where there is no Chromium.
+    pub fn start() -> Option<Self> {
+        let Some(program) = PROGRAMS.into_iter().find(|path| Path::new(path).exists()) else {
+            eprintln!("passed over: there is no Chromium (Debian's package `chromium`)");
+            return None;
+        };
+        let profile = tempfile::tempdir().unwrap();
+        // It reads from the descriptor 3 and writes to 4.
+        let mut process = Command::new("sh")
+            .args(["-c", "exec \"$@\" 3<&0 4>&1 >/dev/null 2>&1", "sh", program])
+            .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"])
+            .args(["--disable-background-networking", "--disable-component-update"])
+            .args(["--disable-dev-shm-usage", "--remote-debugging-pipe"])
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (input, output) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
+        let mut browser = Self {
+            process,
+            input,
+            output: BufReader::new(output),
+            session: None,
+            sent: 0,
+            loaded: false,
+            faults: Vec::new(),
+            _profile: profile,
+        };
+        let target = browser.call("Target.createTarget", json!({ "url": "about:blank" }));
+        let attach = json!({ "targetId": target["targetId"], "flatten": true });
+        let session = browser.call("Target.attachToTarget", attach)["sessionId"].clone();
+        browser.session = session.as_str().map(str::to_owned);
+        for domain in ["Page", "Runtime", "Log", "Network", "Audits"] {
+            browser.call(&format!("{domain}.enable"), json!({}));
+        }
+        Some(browser)
+    }
+
+    /// Loads a page; gives what ran on it, what its policy refused, and what it loaded.
+    pub fn load(&mut self, url: &str) -> Vec<String> {
+        self.loaded = false;
+        self.faults.clear();
+        let gone = self.call("Page.navigate", json!({ "url": url }));
+        assert!(gone.get("errorText").is_none(), "{url}: {gone}");
+        while !self.loaded {
+            self.hear();
+        }
+        // What is still on its way is said before this is answered.
+        let scripts = self.evaluate("document.scripts.length");
+        if scripts != 0 {
+            self.faults.push(format!("{scripts} scripts"));
+        }
+        std::mem::take(&mut self.faults)
+    }
+
+    /// Makes the window so large, as a phone's.
+    pub fn resize(&mut self, width: u32, height: u32) {
+        let size = json!({
+            "width": width, "height": height, "deviceScaleFactor": 1, "mobile": true,
+        });
+        self.call("Emulation.setDeviceMetricsOverride", size);
+    }
+
+    /// What an expression comes to on the page. No policy holds it back.
+    pub fn evaluate(&mut self, expression: &str) -> Value {
+        let asked = json!({ "expression": expression, "returnByValue": true });
+        self.call("Runtime.evaluate", asked)["result"]["value"].take()
+    }
+
+    fn call(&mut self, method: &str, params: Value) -> Value {
+        let id = self.send(method, params);
+        loop {
+            let mut message = self.hear();
+            if message["id"] == id {
+                assert!(message.get("error").is_none(), "{method}: {message}");
+                return message["result"].take();
+            }
+        }
+    }
+
+    fn send(&mut self, method: &str, params: Value) -> u64 {
+        self.sent += 1;
+        let mut message = json!({ "id": self.sent, "method": method, "params": params });
+        if let Some(session) = &self.session {
+            message["sessionId"] = json!(session);
+        }
+        self.input.write_all(message.to_string().as_bytes()).unwrap();
+        self.input.write_all(&[0]).unwrap();
+        self.sent
+    }
+
+    /// The next message; what it says of the page is noted.
+    fn hear(&mut self) -> Value {
+        let mut bytes = Vec::new();
+        self.output.read_until(0, &mut bytes).unwrap();
+        assert_eq!(bytes.pop(), Some(0), "Chromium has ended");
+        let message: Value = serde_json::from_slice(&bytes).unwrap();
+        let params = &message["params"];
+        let fault = match message["method"].as_str().unwrap_or_default() {
+            "Page.loadEventFired" => {
+                self.loaded = true;
+                None
+            }
+            "Page.javascriptDialogOpening" => {
+                self.send("Page.handleJavaScriptDialog", json!({ "accept": true }));
+                Some("a dialog")
+            }
+            "Runtime.consoleAPICalled" => Some("a word on the console"),
+            "Runtime.exceptionThrown" => Some("an exception"),
+            "Audits.issueAdded" if params["issue"]["code"] == "ContentSecurityPolicyIssue" => {
+                Some("refused by the policy")
+            }
+            "Log.entryAdded" if params["entry"]["source"] == "security" => Some("a warning"),
+            "Network.requestWillBeSent" if params["type"] != "Document" => Some("a request"),
+            _ => None,
+        };
+        self.faults.extend(fault.map(|fault| format!("{fault}: {params}")));
+        message
+    }
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        let _gone_already = self.process.kill();
+        let _reaped_already = self.process.wait();
+    }
+}
