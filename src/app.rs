@@ -22,7 +22,9 @@ use control::ControlFile;
 use crawlers::{CrawlerJudge, data_file, read_crawlers};
 use health::{HouseHealth, install_metrics, keep_metrics};
 
-use crate::clicks::{Agents, GeoReader, Interpreter, Recorder, Syncer, VisitorSalts};
+use crate::clicks::{
+    Agents, GeoReader, Interpreter, Limits, Recorder, Sticky, Syncer, VisitorSalts,
+};
 use crate::commands::{Bootstrap, Commands, bootstrap, now_ms};
 use crate::config::Settings;
 use crate::domain::link::LinkPolicy;
@@ -105,7 +107,8 @@ impl House {
         let agents = Arc::new(Agents::new(agents.join()?));
         let judge = CrawlerJudge::new(settings.crawler_list.clone(), Arc::clone(&agents));
         let interpreter = Interpreter { proxies, geo, agents, visitors };
-        let recorder = Arc::new(Recorder::new(interpreter, Arc::clone(&clicks)));
+        let limits = Limits::open(&data.join("limits"), &clicks)?;
+        let recorder = Arc::new(Recorder::new(interpreter, Arc::clone(&clicks), limits));
         let syncer = Syncer::start(Arc::clone(&recorder), settings.clicks_sync_interval)?;
 
         let policy = LinkPolicy { own_hosts: own_hosts(site) };
@@ -150,6 +153,7 @@ impl House {
         };
         let rebuilder = Rebuilder::new(Arc::clone(&self.index), Arc::clone(&self.mutations));
         let visitors = Visitors::new(Arc::clone(&self.recorder), &self.unlock_key, &site);
+        let unlock = visitors.unlock.clone();
         let services = Services {
             commands: self.commands.clone(),
             links: links.clone(),
@@ -165,7 +169,13 @@ impl House {
             operator_key,
             visitors: Arc::new(visitors),
         };
-        let redirector = Arc::new(Redirector::new(links, Arc::clone(&self.recorder)));
+        let redirector = Redirector::new(
+            links,
+            Arc::clone(&self.recorder),
+            unlock,
+            Sticky::new(&self.unlock_key),
+        );
+        let redirector = Arc::new(redirector);
         Front { redirector, router: crate::http::router(services) }
     }
 

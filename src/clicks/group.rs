@@ -6,7 +6,8 @@ use prost::Message;
 
 use super::agents::Agent;
 use super::interpreted::Interpreted;
-use crate::domain::click::{BotReason, ClickTarget, VERSION, kind};
+use crate::domain::click::{BotReason, Click, ClickTarget, VERSION, kind};
+use crate::domain::link::{Block, ClickLimit};
 use crate::log::NewRecord;
 
 /// Beyond this capacity the memory is given back after use, in bytes.
@@ -49,9 +50,57 @@ impl ClickGroup {
         self.payloads.len()
     }
 
+    /// Whether it holds nothing.
+    pub const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Adds a click, behind the [`AgentSeen`](crate::domain::click::AgentSeen) that is still
     /// missing in the log, if one is.
     pub fn push(&mut self, interpreted: &Interpreted<'_>, target: &ClickTarget) {
+        self.push_record(kind::CLICK, interpreted, target, &[]);
+        match interpreted.bot() {
+            BotReason::Human => self.humans += 1,
+            _ => self.bots += 1,
+        }
+    }
+
+    /// Adds a click that is the `nth` of a limit.
+    pub(super) fn push_limited(
+        &mut self,
+        interpreted: &Interpreted<'_>,
+        target: &ClickTarget,
+        limit: &ClickLimit,
+        nth: u64,
+    ) {
+        let (limited_since, limited_nth) = (limit.since_version, nth);
+        let counted = Click { limited_since, limited_nth, ..Click::default() }.encode_to_vec();
+        self.push_record(kind::CLICK, interpreted, target, &counted);
+        match interpreted.bot() {
+            BotReason::Human => self.humans += 1,
+            _ => self.bots += 1,
+        }
+    }
+
+    /// Adds a visit that a gate stopped: no click.
+    pub(super) fn push_blocked(
+        &mut self,
+        interpreted: &Interpreted<'_>,
+        target: &ClickTarget,
+        block: Block,
+    ) {
+        let blocked = Click { block: block.into(), ..Click::default() }.encode_to_vec();
+        self.push_record(kind::BLOCKED, interpreted, target, &blocked);
+    }
+
+    /// `more` is the encoding of further fields.
+    fn push_record(
+        &mut self,
+        kind: u16,
+        interpreted: &Interpreted<'_>,
+        target: &ClickTarget,
+        more: &[u8],
+    ) {
         // A panic may have left half a payload.
         self.payloads.truncate(self.entries.last().map_or(0, |entry| entry.payload_end));
         let agent = &interpreted.agent;
@@ -63,11 +112,8 @@ impl ClickGroup {
             self.agents.push(Arc::clone(agent));
         }
         interpreted.encode(target, &mut self.payloads);
-        self.end(kind::CLICK);
-        match interpreted.bot() {
-            BotReason::Human => self.humans += 1,
-            _ => self.bots += 1,
-        }
+        self.payloads.extend_from_slice(more);
+        self.end(kind);
     }
 
     fn end(&mut self, kind: u16) {

@@ -35,6 +35,8 @@ mod referrer;
 mod referrer_folds;
 mod salt_file;
 mod salt_period;
+mod seen;
+mod sticky;
 mod text;
 mod visit;
 mod visit_part;
@@ -57,6 +59,8 @@ pub use recorder::{Recorder, Syncer};
 pub use referrer::{Referrer, URL_LIMIT};
 pub use salt_file::SaltFileError;
 pub use salt_period::{InvalidSaltPeriod, SaltPeriod};
+pub use seen::Seen;
+pub use sticky::Sticky;
 pub use visit::Visit;
 pub use visitor::VisitorSalts;
 

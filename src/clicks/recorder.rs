@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use metrics::Counter;
 
 use super::waiting::Waiting;
-use super::{ClickGroup, Interpreter, Visit};
-use crate::domain::click::ClickTarget;
+use super::{Admission, ClickGroup, Interpreted, Interpreter, Limits, Seen, Visit};
+use crate::domain::click::{BotReason, ClickTarget};
+use crate::domain::ids::LinkId;
+use crate::domain::link::{Block, ClickLimit, Link};
 use crate::log::{Log, LogError};
 
 /// How often at most it is said that clicks are lost.
@@ -23,7 +25,11 @@ pub struct Recorder {
     humans: Counter,
     bots: Counter,
     lost: Counter,
+    blocked: Counter,
     waiting: Waiting,
+    limits: Limits,
+    /// Who was seen before, where a rule asks.
+    pub seen: Seen,
     complained_at_ms: AtomicU64,
 }
 
@@ -37,14 +43,17 @@ enum Unlogged {
 
 impl Recorder {
     /// Into this log.
-    pub fn new(interpreter: Interpreter, log: Arc<Log>) -> Self {
+    pub fn new(interpreter: Interpreter, log: Arc<Log>, limits: Limits) -> Self {
         Self {
             interpreter,
             log,
             humans: metrics::counter!("slugline_redirects_total", "visitor" => "human"),
             bots: metrics::counter!("slugline_redirects_total", "visitor" => "bot"),
             lost: metrics::counter!("slugline_clicks_lost_total"),
+            blocked: metrics::counter!("slugline_visits_blocked_total"),
             waiting: Waiting::default(),
+            limits,
+            seen: Seen::default(),
             complained_at_ms: AtomicU64::new(0),
         }
     }
@@ -65,7 +74,7 @@ impl Recorder {
     /// case.
     pub fn append(&self, group: &mut ClickGroup, now_ms: u64) {
         let clicks = group.clicks();
-        if clicks == 0 {
+        if group.is_empty() {
             return;
         }
         let (humans, bots) = group.kinds();
@@ -89,6 +98,56 @@ impl Recorder {
         let mut group = ClickGroup::default();
         group.push(&interpreted, target);
         self.append(&mut group, visit.at_ms);
+    }
+
+    /// The same where the link lets only so many through. `false` where none is left.
+    pub fn record_limited(
+        &self,
+        visit: &Visit<'_>,
+        target: &ClickTarget,
+        link: LinkId,
+        limit: &ClickLimit,
+    ) -> bool {
+        let geo = self.interpreter.geo.load();
+        let interpreted = self.interpreter.interpret(visit, &target.workspace, geo.as_deref());
+        self.admit(link, limit, &interpreted, target)
+    }
+
+    /// The same of a visit of a link that lets only so many clicks through: its click is in the
+    /// log before another visit of the link is decided. `false` where none is left.
+    pub fn admit(
+        &self,
+        link: LinkId,
+        limit: &ClickLimit,
+        interpreted: &Interpreted<'_>,
+        target: &ClickTarget,
+    ) -> bool {
+        let is_counted = limit.counts_bots || interpreted.bot() == BotReason::Human;
+        let admitted = self.limits.admit(link, limit, is_counted, |nth| {
+            let mut group = ClickGroup::default();
+            match nth {
+                Some(nth) => group.push_limited(interpreted, target, limit, nth),
+                None => group.push(interpreted, target),
+            }
+            self.append(&mut group, interpreted.at_ms());
+        });
+        admitted == Admission::Through(())
+    }
+
+    /// Has a visit that a gate stopped in the log. It counts as nothing else.
+    pub fn record_blocked(&self, visit: &Visit<'_>, target: &ClickTarget, block: Block) {
+        let geo = self.interpreter.geo.load();
+        let interpreted = self.interpreter.interpret(visit, &target.workspace, geo.as_deref());
+        let mut group = ClickGroup::default();
+        group.push_blocked(&interpreted, target, block);
+        self.append(&mut group, visit.at_ms);
+        self.blocked.increment(1);
+    }
+
+    /// Whether a link has let all clicks through that it lets through.
+    pub fn is_used_up(&self, link: &Link) -> bool {
+        let limit = link.fields.gates.limit.as_ref();
+        limit.is_some_and(|limit| self.limits.used(link.id, limit) >= limit.max)
     }
 
     fn complain(&self, error: &LogError, now_ms: u64) {
@@ -137,6 +196,9 @@ impl Recorder {
         let now_ms = now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
         self.interpreter.visitors.turn_if_due(now_ms);
         self.append_waiting(now_ms);
+        if let Err(error) = self.limits.save_if_due(&self.log) {
+            self.complain_of_sync(&error, now_ms);
+        }
         if self.log.synced() == self.log.end() {
             return;
         }
@@ -168,13 +230,10 @@ impl Recorder {
         }
     }
 
-    fn complain_of_sync(&self, error: &LogError, now_ms: u64) {
+    fn complain_of_sync(&self, error: &(dyn std::error::Error + 'static), now_ms: u64) {
         let before = self.complained_at_ms.swap(now_ms, Ordering::Relaxed);
         if now_ms.saturating_sub(before) >= COMPLAIN_EVERY_MS {
-            tracing::error!(
-                error = error as &dyn std::error::Error,
-                "the click log can't be synced"
-            );
+            tracing::error!(error, "the click log can't be synced");
         }
     }
 }

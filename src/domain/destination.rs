@@ -6,7 +6,6 @@ use std::collections::HashSet;
 use url::Url;
 
 use super::link::Utm;
-use super::slug::Slug;
 
 const MAX_BYTES: usize = 8_192;
 
@@ -95,10 +94,9 @@ impl Location {
         Some(Self { full: String::from(url).into(), fragment_at, has_query })
     }
 
-    /// The page of a link that leads to no address: a path of this service.
-    pub fn to_page(slug: &Slug) -> Self {
-        let full: Box<str> = format!("/l/{slug}").into();
-        Self { fragment_at: full.len(), full, has_query: false }
+    /// An address that is told as it is: an app's, or a path of this service. Visible ASCII.
+    pub fn verbatim(address: &str) -> Self {
+        Self { full: address.into(), fragment_at: address.len(), has_query: address.contains('?') }
     }
 
     /// The address with more behind its path, for a visit with this raw query string. `None` where

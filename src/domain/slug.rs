@@ -53,7 +53,7 @@ impl Slug {
         if !Self::is_wellformed(text) {
             return Err("must be 1 to 128 of letters, digits, - and _".to_owned());
         }
-        if RESERVED.iter().any(|word| word.eq_ignore_ascii_case(text)) {
+        if Self::is_reserved(text) {
             return Err(format!("`{text}` is a path of the service itself"));
         }
         // A path may take a link's id or its slug: the two must never be mistaken.
@@ -67,6 +67,11 @@ impl Slug {
     pub fn is_wellformed(text: &str) -> bool {
         (1..=MAX_LEN).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    }
+
+    /// Whether it is a path of the service itself.
+    pub fn is_reserved(text: &str) -> bool {
+        RESERVED.iter().any(|word| word.eq_ignore_ascii_case(text))
     }
 
     /// The slug's text.

@@ -19,6 +19,7 @@ mod reactor;
 pub mod redirect;
 pub mod server;
 mod signing;
+mod special;
 pub mod unlock;
 
 use std::any::Any;

@@ -19,10 +19,12 @@ use axum::body::Bytes;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use metrics::{Counter, Histogram};
 
-use crate::clicks::{ClickGroup, Headers, Recorder, Visit};
+use crate::clicks::{ClickGroup, Headers, Recorder, Sticky, Visit};
 use crate::commands::now_ms;
 use crate::domain::slug::Slug;
 use crate::queries::links::{Links, Redirect};
+
+use super::unlock::Unlock;
 
 /// A redirect is for one visitor at one moment: a cached one would not be counted.
 pub const CACHE_CONTROL: &str = "private, no-store";
@@ -92,7 +94,7 @@ pub struct Answer {
 
 impl Answer {
     /// Of this status, and nothing else.
-    const fn bare(status: StatusCode) -> Self {
+    pub(super) const fn bare(status: StatusCode) -> Self {
         Self { status, leads: Leads::Nowhere, headers: Vec::new(), page: Bytes::new() }
     }
 
@@ -100,26 +102,39 @@ impl Answer {
     pub fn location(&self) -> Option<&str> {
         match &self.leads {
             Leads::Nowhere => None,
-            Leads::AsLinked(redirect) => Some(redirect.location.as_str()),
+            Leads::AsLinked(redirect) => Some(redirect.way.location.as_str()),
             Leads::To(address) => Some(address),
         }
+    }
+}
+
+impl<'a> RequestHead<'a> {
+    /// As a visit of that moment.
+    pub(super) const fn visit(&self, moment: &Moment) -> Visit<'a> {
+        let Self { peer, head, query, headers, .. } = *self;
+        Visit { peer, headers, query, head, at_ms: moment.at_ms }
     }
 }
 
 /// The redirect path.
 pub struct Redirector {
     links: Links,
-    recorder: Arc<Recorder>,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) unlock: Unlock,
+    pub(super) sticky: Sticky,
     failed: Counter,
     duration: Histogram,
 }
 
 impl Redirector {
     /// Over these links, recording here.
-    pub fn new(links: Links, recorder: Arc<Recorder>) -> Self {
+    /// `unlock` knows who has given a link's password, `sticky` who is who for rules.
+    pub fn new(links: Links, recorder: Arc<Recorder>, unlock: Unlock, sticky: Sticky) -> Self {
         Self {
             links,
             recorder,
+            unlock,
+            sticky,
             failed: metrics::counter!("slugline_redirects_failed_total"),
             duration: metrics::histogram!("slugline_redirect_seconds"),
         }
@@ -133,12 +148,24 @@ impl Redirector {
         moment: &Moment,
         clicks: &mut ClickGroup,
     ) -> Option<Answer> {
-        let slug = request.path.strip_prefix('/')?;
+        let path = request.path.strip_prefix('/')?;
+        let (slug, more) = match path.split_once('/') {
+            None => (path, None),
+            Some((slug, _)) if Slug::is_reserved(slug) => return None,
+            Some((slug, more)) => (slug, Some(more)),
+        };
         if !Slug::is_wellformed(slug) {
             return None;
         }
         match self.links.redirect("", slug) {
-            Ok(found) => Some(self.follow(request, found?, moment, clicks)),
+            Ok(found) => {
+                let redirect = found?;
+                if redirect.special.is_some() {
+                    return self.follow_special(request, more, &redirect, moment, clicks);
+                }
+                let is_plain = more.is_none();
+                is_plain.then(|| self.follow(request, redirect, moment, clicks))
+            }
             Err(error) => {
                 tracing::error!(%error, "a redirect could not be looked up");
                 self.failed.increment(1);
@@ -147,7 +174,7 @@ impl Redirector {
         }
     }
 
-    /// A link that leads somewhere.
+    /// A plain link: nearly all are.
     fn follow(
         &self,
         request: &RequestHead<'_>,
@@ -155,15 +182,14 @@ impl Redirector {
         moment: &Moment,
         clicks: &mut ClickGroup,
     ) -> Answer {
-        let RequestHead { peer, head, query, headers, .. } = *request;
-        let visit = Visit { peer, headers, query, head, at_ms: moment.at_ms };
-        let (steps, target) = (self.recorder.interpreter(), &redirect.target);
+        let visit = request.visit(moment);
+        let (steps, target) = (self.recorder.interpreter(), &redirect.way.target);
         let geo = steps.geo.load();
         let interpreted = steps.interpret(&visit, &target.workspace, geo.as_deref());
         clicks.push(&interpreted, target);
-        let leads = match query {
+        let leads = match request.query {
             Some(query) if redirect.forward_query => {
-                Leads::To(redirect.location.with_query(query).into_owned())
+                Leads::To(redirect.way.location.with_query(query).into_owned())
             }
             _ => Leads::AsLinked(redirect),
         };

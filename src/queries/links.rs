@@ -7,8 +7,8 @@ use crate::domain::ids::{LinkId, ReportId, WorkspaceId};
 use crate::domain::link::Link;
 use crate::domain::report::Report;
 use crate::domain::token::{Actor, Token};
+pub use crate::projections::index::{App, Redirect, Special, Way};
 use crate::projections::index::{Index, IndexError, Read};
-pub use crate::projections::index::{Redirect, Special, Way};
 
 /// The index could not be read; the text is for the operator.
 #[derive(Debug, thiserror::Error)]

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 pub const STYLE: &str = include_str!("templates/page.css");
 
 /// No script, no frame, nothing from elsewhere; the one style by its hash.
-static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+pub(super) static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let hash = BASE64_STANDARD.encode(Sha256::digest(STYLE));
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{hash}'; img-src 'self' data:; form-action 'self'; \

@@ -14,11 +14,15 @@ use crate::http::Services;
 pub async fn page(State(services): State<Services>, asked: Asked) -> Response {
     let block = asked.block(&services);
     if block != Block::None {
+        services.visitors.stopped(&asked, block);
         return blocked(&services, &asked, block);
     }
     match shown(&asked.link) {
         Some(answer) => {
-            services.visitors.count(&asked);
+            if !services.visitors.count(&asked) {
+                services.visitors.stopped(&asked, Block::LimitReached);
+                return blocked(&services, &asked, Block::LimitReached);
+            }
             answer.into_response()
         }
         None => {

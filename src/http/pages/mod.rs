@@ -33,7 +33,7 @@ use axum::routing::{get, post};
 
 pub use answer::Answer;
 pub use blocked::{blocked, not_found};
-pub use views::Social;
+pub use views::{OpenApp, Social};
 pub use visitors::{Asked, Visitors, gate};
 
 use super::Services;
@@ -71,13 +71,16 @@ pub async fn elsewhere(State(services): State<Services>, request: Request) -> Re
 
 /// A visit that was not simply sent on.
 fn visit(services: &Services, asked: &Asked) -> Response {
-    match asked.block(services) {
+    match asked.block_of_visit(services) {
         Block::None if asked.link.fields.content.payload().is_some() => {
             Answer::redirect(&asked.with_query(&format!("/l/{}", asked.link.slug))).into_response()
         }
         // It was let through a moment ago.
         Block::None => not_found(&asked.parts.headers),
-        block => blocked(services, asked, block),
+        block => {
+            services.visitors.stopped(asked, block);
+            blocked(services, asked, block)
+        }
     }
 }
 

@@ -57,6 +57,7 @@ pub async fn unlock(
     let address = visitors.client(parts);
     if let Err(refused) = visitors.guesses.take(address, link.id.as_bytes()) {
         let wait = refused.retry_seconds.into();
+        visitors.stopped(&asked, Block::GuessedTooOften);
         return too_often(blocked(&services, &asked, Block::GuessedTooOften), wait);
     }
     let guess = form.field("password").to_owned();
@@ -67,7 +68,10 @@ pub async fn unlock(
             let page = UnlockedPage { slug: link.slug.as_str() };
             Answer::page(StatusCode::OK, &page).cookie(Some(&cookie)).into_response()
         }
-        Ok(false) => blocked(&services, &asked, Block::PasswordWrong),
+        Ok(false) => {
+            visitors.stopped(&asked, Block::PasswordWrong);
+            blocked(&services, &asked, Block::PasswordWrong)
+        }
         Err(error) => {
             visitors.guesses.give_back(address, link.id.as_bytes());
             Problem::from(error).into_response()

@@ -1,8 +1,9 @@
 //! What stands on the pages: pure, from what is shown to text. The templates escape all of it.
 
 use askama::Template;
+use axum::http::HeaderValue;
 
-use super::answer::Moment;
+use super::answer::{Moment, POLICY};
 use crate::domain::link::{Encryption, Vcard, Wifi};
 use crate::domain::report::{MAX_TEXT_CHARS, Reason};
 
@@ -159,6 +160,28 @@ pub struct Social<'a> {
     pub image: Option<&'a str>,
     /// An http or https address; another one is shown, but leads nowhere.
     pub destination: &'a str,
+}
+
+/// What a browser is shown that is to open an app: the way to the app, and to where it is to be had.
+#[derive(Template)]
+#[template(path = "open_app.html", config = "src/http/pages/askama.toml")]
+pub struct OpenApp<'a> {
+    /// Of a scheme that no page has: what a link's owner may set is checked.
+    pub app: &'a str,
+    /// The same.
+    pub store: &'a str,
+}
+
+impl OpenApp<'_> {
+    /// The page; empty where it can't be rendered, which is where the memory fails.
+    pub fn html(&self) -> String {
+        self.render().unwrap_or_default()
+    }
+
+    /// The policy under which nothing of it can run.
+    pub fn policy() -> HeaderValue {
+        POLICY.clone()
+    }
 }
 
 impl Social<'_> {

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 
 use super::{find, not_found};
-use crate::clicks::{Recorder, Visit};
+use crate::clicks::{Headers, Recorder, Visit};
 use crate::commands::now_ms;
 use crate::domain::click::ClickTarget;
 use crate::domain::link::{Block, Link};
@@ -44,24 +44,27 @@ impl Visitors {
         }
     }
 
-    /// Counts a click of a link whose page is shown.
-    pub fn count(&self, asked: &Asked) {
-        let Asked { link, parts, at_ms } = asked;
-        let (domain, version) = (link.fields.domain.as_str(), link.version);
-        let target = ClickTarget::new(link.workspace, link.id, version, domain, "", "");
-        let visit = Visit {
-            peer: peer(parts),
-            headers: &parts.headers,
-            query: parts.uri.query(),
-            head: parts.method == Method::HEAD,
-            at_ms: *at_ms,
-        };
-        self.recorder.record(&visit, &target);
+    /// Counts a click of a link whose page is shown. `false` where the link lets no more through.
+    pub fn count(&self, asked: &Asked) -> bool {
+        let (visit, target) = (asked.visit(), asked.target());
+        match &asked.link.fields.gates.limit {
+            Some(limit) => self.recorder.record_limited(&visit, &target, asked.link.id, limit),
+            None => {
+                self.recorder.record(&visit, &target);
+                true
+            }
+        }
+    }
+
+    /// Takes down that a gate stopped a visit.
+    pub fn stopped(&self, asked: &Asked, block: Block) {
+        self.recorder.record_blocked(&asked.visit(), &asked.target(), block);
     }
 
     /// The address of who asks.
     pub fn client(&self, parts: &Parts) -> IpAddr {
-        self.recorder.interpreter().proxies.client(peer(parts), &parts.headers)
+        let headers = Headers::of_map(&parts.headers);
+        self.recorder.interpreter().proxies.client(peer(parts), &headers)
     }
 }
 
@@ -90,7 +93,35 @@ impl Asked {
         Ok(Self { link, parts, at_ms: now_ms() })
     }
 
-    /// What stops this visit.
+    /// What stops a visit of the link that was not sent on.
+    pub fn block_of_visit(&self, services: &Services) -> Block {
+        let is_used_up = || services.visitors.recorder.is_used_up(&self.link);
+        match self.block(services) {
+            Block::None if is_used_up() => Block::LimitReached,
+            block => block,
+        }
+    }
+
+    /// The request as a visit.
+    fn visit(&self) -> Visit<'_> {
+        let Self { parts, at_ms, .. } = self;
+        Visit {
+            peer: peer(parts),
+            headers: Headers::of_map(&parts.headers),
+            query: parts.uri.query(),
+            head: parts.method == Method::HEAD,
+            at_ms: *at_ms,
+        }
+    }
+
+    /// The link as its clicks have it.
+    fn target(&self) -> ClickTarget {
+        let Self { link, .. } = self;
+        let (domain, version) = (link.fields.domain.as_str(), link.version);
+        ClickTarget::new(link.workspace, link.id, version, domain, "", "")
+    }
+
+    /// What stops this visit, but for the limit of clicks.
     pub fn block(&self, services: &Services) -> Block {
         gate(&services.visitors.unlock, &self.link, &self.parts.headers, self.at_ms)
     }

@@ -64,7 +64,7 @@ pub use keeper::Keeper;
 pub use pending::Pending;
 pub use read::Read;
 pub use rebuilder::Rebuilder;
-pub use redirect::{Redirect, Ruled, Special, Way};
+pub use redirect::{App, Apps, Redirect, Ruled, Special, Way};
 
 use crate::domain::ids::{LinkId, WorkspaceId};
 use crate::domain::link::Link;

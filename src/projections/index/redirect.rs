@@ -4,14 +4,14 @@ use crate::domain::click::ClickTarget;
 use crate::domain::destination::Location;
 use crate::domain::ids::LinkId;
 use crate::domain::link::{Content, Forwarding, Gates, Link};
-use crate::domain::rule::app_url::AppLinks;
+use crate::domain::rule::app_url::{AppLink, AppLinks};
 use crate::domain::rule::compiled::CompiledRules;
-use crate::domain::rule::target::{Target, Way as RuleWay};
+use crate::domain::rule::target::Way as RuleWay;
 
 /// See the module.
 #[derive(Debug)]
 pub struct Redirect {
-    /// Where it leads, unless a rule says otherwise.
+    /// Where it leads, unless a rule or an app comes before.
     pub way: Way,
     /// Whether a visitor's own query is handed on.
     pub forward_query: bool,
@@ -44,7 +44,7 @@ pub struct Special {
     /// Its rules; none for none.
     pub rules: Option<Ruled>,
     /// What opens where no rule fits.
-    pub app: AppLinks,
+    pub apps: Apps,
 }
 
 /// The rules of a link, and all that they lead to.
@@ -55,7 +55,23 @@ pub struct Ruled {
     /// crate::domain::rule::compiled::Chosen::destination).
     pub ways: Box<[Way]>,
     /// The apps of each rule.
-    pub apps: Box<[AppLinks]>,
+    pub apps: Box<[Apps]>,
+}
+
+/// The apps that open instead of a page, by system.
+#[derive(Debug, Default)]
+pub struct Apps {
+    ios: Option<App>,
+    android: Option<App>,
+}
+
+/// The app of one system.
+#[derive(Debug)]
+pub struct App {
+    /// Opens it, or leads to where it is to be had.
+    pub way: Way,
+    /// Where it is to be had, in case that it doesn't open; the browser can't tell.
+    pub store: Option<Box<str>>,
 }
 
 impl std::fmt::Debug for Ruled {
@@ -69,8 +85,12 @@ impl Redirect {
     pub fn new(link: &Link) -> Option<Self> {
         let fields = &link.fields;
         let way = match &fields.content {
-            Content::Url(destination) => Way::new(link, destination, "", "")?,
-            Content::Page(_) => Way::to_page(link),
+            Content::Url(destination) => {
+                Way::new(link, destination.as_str(), Location::new(destination, &fields.utm)?)
+            }
+            Content::Page(_) => {
+                Way::new(link, "", Location::verbatim(&format!("/l/{}", link.slug)))
+            }
         };
         let special = Special::new(link)?;
         let special = special.is_needed().then(|| Box::new(special));
@@ -79,31 +99,21 @@ impl Redirect {
 
     /// How much memory its texts take, in bytes.
     pub fn bytes(&self) -> usize {
-        let special = self.special.as_ref().map_or(0, |special| special.bytes());
-        self.way.bytes() + special
+        self.way.bytes() + self.special.as_ref().map_or(0, |special| special.bytes())
     }
 }
 
 impl Way {
-    fn new(
-        link: &Link,
-        destination: &crate::domain::destination::Destination,
-        rule: &str,
-        variant: &str,
-    ) -> Option<Self> {
-        let location = Location::new(destination, &link.fields.utm)?;
+    fn new(link: &Link, destination: &str, location: Location) -> Self {
         let (workspace, domain) = (link.workspace, &link.fields.domain);
-        let (wanted, address) = (destination.as_str(), location.as_str());
-        let target = ClickTarget::new(workspace, link.id, link.version, domain, wanted, address);
-        Some(Self { target: target.by(rule, variant), location })
+        let address = location.as_str();
+        let target =
+            ClickTarget::new(workspace, link.id, link.version, domain, destination, address);
+        Self { target, location }
     }
 
-    /// The link's own page.
-    fn to_page(link: &Link) -> Self {
-        let location = Location::to_page(&link.slug);
-        let (workspace, domain) = (link.workspace, &link.fields.domain);
-        let target = ClickTarget::new(workspace, link.id, link.version, domain, "", "");
-        Self { location, target }
+    fn by(self, rule: &str, variant: &str) -> Self {
+        Self { target: self.target.by(rule, variant), ..self }
     }
 
     fn bytes(&self) -> usize {
@@ -112,9 +122,6 @@ impl Way {
 }
 
 impl Special {
-    /// What a way takes beside its texts.
-    const WAY_BYTES: usize = 96;
-
     fn new(link: &Link) -> Option<Self> {
         let fields = &link.fields;
         let rules = &fields.routing.rules;
@@ -125,21 +132,21 @@ impl Special {
             gates: fields.gates.clone(),
             is_page: matches!(fields.content, Content::Page(_)),
             rules: if rules.is_empty() { None } else { Some(Ruled::new(link)?) },
-            app: fields.routing.app.clone(),
+            apps: Apps::new(link, &fields.routing.app, ""),
         })
     }
 
     fn is_needed(&self) -> bool {
         self.is_page
             || self.rules.is_some()
-            || !self.app.is_empty()
+            || !self.apps.is_empty()
             || self.forwarding != Forwarding::default()
             || self.gates != Gates::default()
     }
 
     fn bytes(&self) -> usize {
         let ways = self.rules.iter().flat_map(|ruled| &ruled.ways);
-        let ways: usize = ways.map(|way| way.bytes() + Self::WAY_BYTES).sum();
+        let ways: usize = ways.map(|way| way.bytes() + size_of::<Way>()).sum();
         // Rules, compiled, take about as much as what they lead to.
         size_of::<Self>() + 2 * ways
     }
@@ -147,23 +154,53 @@ impl Special {
 
 impl Ruled {
     fn new(link: &Link) -> Option<Self> {
-        let rules = &link.fields.routing.rules;
-        let mut ways = Vec::new();
-        for rule in rules.as_slice() {
-            let Target { way, .. } = &rule.target;
+        let (mut ways, mut apps) = (Vec::new(), Vec::new());
+        for rule in link.fields.routing.rules.as_slice() {
             let id = rule.id.to_string();
-            match way {
-                RuleWay::Destination(destination) => {
-                    ways.push(Way::new(link, destination, &id, "")?)
-                }
+            let way = |destination: &crate::domain::destination::Destination, variant: &str| {
+                let location = Location::new(destination, &link.fields.utm)?;
+                Some(Way::new(link, destination.as_str(), location).by(&id, variant))
+            };
+            match &rule.target.way {
+                RuleWay::Destination(destination) => ways.push(way(destination, "")?),
                 RuleWay::Split(split) => {
                     for variant in &split.variants {
-                        ways.push(Way::new(link, &variant.destination, &id, &variant.name)?);
+                        ways.push(way(&variant.destination, &variant.name)?);
                     }
                 }
             }
+            apps.push(Apps::new(link, &rule.target.app, &id));
         }
-        let apps = rules.as_slice().iter().map(|rule| rule.target.app.clone());
-        Some(Self { rules: CompiledRules::new(rules), ways: ways.into(), apps: apps.collect() })
+        let rules = CompiledRules::new(&link.fields.routing.rules);
+        Some(Self { rules, ways: ways.into(), apps: apps.into() })
+    }
+}
+
+impl Apps {
+    fn new(link: &Link, apps: &AppLinks, rule: &str) -> Self {
+        Self { ios: App::new(link, &apps.ios, rule), android: App::new(link, &apps.android, rule) }
+    }
+
+    /// The app of a system, by the name that clicks record.
+    pub fn on(&self, os: &str) -> Option<&App> {
+        match os {
+            "iOS" => self.ios.as_ref(),
+            "Android" => self.android.as_ref(),
+            _ => None,
+        }
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.ios.is_none() && self.android.is_none()
+    }
+}
+
+impl App {
+    fn new(link: &Link, app: &AppLink, rule: &str) -> Option<Self> {
+        let first = app.url.as_ref().or(app.store.as_ref())?;
+        // A web address shows a page of its own where the app is missing.
+        let store = app.store.as_ref().filter(|_| app.url.is_some() && !first.is_web());
+        let way = Way::new(link, first.as_str(), Location::verbatim(first.as_str()));
+        Some(Self { way: way.by(rule, ""), store: store.map(|store| store.as_str().into()) })
     }
 }
