@@ -116,7 +116,7 @@ fn check_intent(text: &str, is_own: &dyn Fn(&str) -> bool) -> Result<(), String>
     for (name, value) in extras
         .ok_or("must end with `#Intent;…;end`")?
         .split(';')
-        .filter_map(|extra| extra.split_once('='))
+        .map(|extra| extra.split_once('=').unwrap_or((extra, "")))
     {
         let value = percent_decode_str(value).decode_utf8_lossy();
         match name {
@@ -129,6 +129,7 @@ fn check_intent(text: &str, is_own: &dyn Fn(&str) -> bool) -> Result<(), String>
                 Destination::parse(&value, is_own)
                     .map_err(|reason| format!("its `browser_fallback_url` {reason}"))?;
             }
+            // What follows would be another intent, for an app of its own.
             "SEL" => return Err("must not have a selector".to_owned()),
             _ => {}
         }

@@ -283,6 +283,24 @@ fn unknown_fields_are_refused_beside_conditions_too() {
 }
 
 #[test]
+fn a_value_of_the_wrong_type_is_named_by_its_path() {
+    for (rule, path) in [
+        (json!({"conditions": [{"country": 5}]}), "conditions[0].country"),
+        (json!({"conditions": [{"not": {"country": ["DE", 5]}}]}), "conditions[0].not.country[1]"),
+        (json!({"conditions": [{"bot": "yes"}]}), "conditions[0].bot"),
+        (
+            json!({"target": {"split": {"variants": [{"weight": 1.5}]}}}),
+            "target.split.variants[0].weight",
+        ),
+    ] {
+        let text = rule.to_string();
+        let mut json = serde_json::Deserializer::from_str(&text);
+        let refused = serde_path_to_error::deserialize::<_, RuleBody>(&mut json).unwrap_err();
+        assert_eq!(refused.path().to_string(), path, "{rule}");
+    }
+}
+
+#[test]
 fn what_is_given_back_is_what_was_put_in_normalised() {
     let conditions = json!([
         {"country": ["de", "AT", "DE"]},

@@ -58,6 +58,8 @@ fn what_must_not() {
         "intent://x",
         "intent://x#Intent;scheme=javascript;end",
         "intent://x#Intent;scheme=%6Aavascript;end",
+        "intent://x#Intent;scheme=a;end#Intent;scheme=javascript;end",
+        "intent://x#Intent;SEL;action=a;end",
         "intent://x#Intent;S.browser_fallback_url=javascript:alert(1);end",
         "intent://x#Intent;S.browser_fallback_url=https%3A%2F%2Fsho.rt%2Fx;end",
         &long,
