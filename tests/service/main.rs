@@ -15,6 +15,7 @@ mod deletion;
 mod durability;
 mod exports;
 mod freshness;
+mod gates;
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod harness;
 mod link_lists;
@@ -29,5 +30,6 @@ mod redirects;
 mod repeated;
 mod reports;
 mod retention;
+mod routing;
 mod tokens;
 mod unlocking;

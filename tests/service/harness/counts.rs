@@ -36,6 +36,22 @@ impl Server {
             .collect()
     }
 
+    /// All clicks of a link by a dimension, once all are counted: value to clicks.
+    #[track_caller]
+    pub fn breakdown_of(&self, link: &Link, dimension: &str) -> BTreeMap<String, u64> {
+        self.await_projection();
+        let body = serde_json::json!({
+            "metrics": ["clicks"], "dimensions": [dimension], "date_range": "all",
+            "bots": "include",
+            "filters": { "dimension": "link", "operator": "is", "value": link.id },
+        });
+        let data = self.api().post("/analytics/query", &body).expect(200).data();
+        let rows = data.as_array().unwrap_or_else(|| panic!("{data}")).iter();
+        let value =
+            |row: &serde_json::Value| row["dimensions"][dimension].as_str().unwrap_or_default().to_owned();
+        rows.map(|row| (value(row), row["metrics"]["clicks"].as_u64().unwrap())).collect()
+    }
+
     /// Waits until ClickHouse is there.
     pub fn await_analytics(&self) {
         eventually("ClickHouse is up", || {
