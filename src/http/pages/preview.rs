@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use super::answer::Moment;
 use super::views::{PreviewPage, Shown};
 use super::{Answer, Asked, not_found};
+use crate::domain::destination::Location;
 use crate::domain::link::{Block, Content, Kind, Link};
 use crate::http::Services;
 
@@ -25,14 +26,14 @@ pub async fn page(services: &Services, asked: &Asked) -> Response {
         return not_found(&parts.headers);
     }
     let is_protected = link.fields.gates.password().is_some();
-    let host = host_of(link);
+    let address = address_of(link);
     let page = PreviewPage {
         slug: link.slug.as_str(),
         short_url: &short_url(services, link),
         title: link.fields.title.as_deref().filter(|_| !is_protected),
         shown: match &link.fields.content {
             _ if is_protected => Shown::Protected,
-            Content::Url(url) => Shown::Address { host: &host, address: url.as_str() },
+            Content::Url(_) => Shown::Address { host: host_of(&address), address: &address },
             Content::Page(payload) => Shown::Page(kind_in_words(payload.kind())),
         },
         created: Moment::at(link.created_at_ms),
@@ -51,9 +52,18 @@ async fn stats(services: &Services, link: &Link) -> Option<(u64, u64)> {
     Some((counts.clicks, counts.visitors))
 }
 
-fn host_of(link: &Link) -> String {
-    let url = link.fields.content.destination().and_then(|url| url::Url::parse(url.as_str()).ok());
-    url.as_ref().and_then(url::Url::host_str).unwrap_or_default().to_owned()
+/// Where visitors are sent, in the letters of addresses alone: none that turns the direction of a
+/// line, or looks like another, is shown as itself.
+fn address_of(link: &Link) -> String {
+    let location = link.fields.content.destination();
+    let location = location.and_then(|url| Location::new(url, &link.fields.utm));
+    location.map(|location| location.as_str().to_owned()).unwrap_or_default()
+}
+
+/// The host of such an address: it holds no credentials.
+fn host_of(address: &str) -> &str {
+    let rest = address.split_once("://").map_or("", |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
 /// The link's own address.
@@ -77,6 +87,17 @@ const fn kind_in_words(kind: Kind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_host_is_what_stands_before_the_path() {
+        for (address, host) in [
+            ("https://example.com/a@evil.example", "example.com"),
+            ("https://example.com:8443?x=//evil.example/", "example.com:8443"),
+            ("", ""),
+        ] {
+            assert_eq!(host_of(address), host);
+        }
+    }
 
     #[test]
     fn a_plus_sign_asks_for_the_preview() {

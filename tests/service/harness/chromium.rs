@@ -21,7 +21,8 @@ pub struct Chromium {
     output: BufReader<ChildStdout>,
     session: Option<String>,
     sent: u64,
-    loaded: bool,
+    /// The page that has been loaded last, by the number of its loading.
+    loaded: String,
     faults: Vec<String>,
     _profile: TempDir,
 }
@@ -52,7 +53,7 @@ impl Chromium {
             output: BufReader::new(output),
             session: None,
             sent: 0,
-            loaded: false,
+            loaded: String::new(),
             faults: Vec::new(),
             _profile: profile,
         };
@@ -63,16 +64,16 @@ impl Chromium {
         for domain in ["Page", "Runtime", "Log", "Network", "Audits"] {
             browser.call(&format!("{domain}.enable"), json!({}));
         }
+        browser.call("Page.setLifecycleEventsEnabled", json!({ "enabled": true }));
         Some(browser)
     }
 
     /// Loads a page; gives what ran on it, what its policy refused, and what it loaded.
     pub fn load(&mut self, url: &str) -> Vec<String> {
-        self.loaded = false;
         self.faults.clear();
         let gone = self.call("Page.navigate", json!({ "url": url }));
         assert!(gone.get("errorText").is_none(), "{url}: {gone}");
-        while !self.loaded {
+        while gone["loaderId"] != self.loaded {
             self.hear();
         }
         // What is still on its way is said before this is answered.
@@ -127,8 +128,8 @@ impl Chromium {
         let message: Value = serde_json::from_slice(&bytes).unwrap();
         let params = &message["params"];
         let fault = match message["method"].as_str().unwrap_or_default() {
-            "Page.loadEventFired" => {
-                self.loaded = true;
+            "Page.lifecycleEvent" if params["name"] == "load" => {
+                self.loaded = params["loaderId"].as_str().unwrap().to_owned();
                 None
             }
             "Page.javascriptDialogOpening" => {
@@ -141,12 +142,18 @@ impl Chromium {
                 Some("refused by the policy")
             }
             "Log.entryAdded" if params["entry"]["source"] == "security" => Some("a warning"),
+            // Browsers ask for the site's icon by themselves.
+            "Network.requestWillBeSent" if is_icon(params) => None,
             "Network.requestWillBeSent" if params["type"] != "Document" => Some("a request"),
             _ => None,
         };
         self.faults.extend(fault.map(|fault| format!("{fault}: {params}")));
         message
     }
+}
+
+fn is_icon(request: &Value) -> bool {
+    request["request"]["url"].as_str().is_some_and(|url| url.ends_with("/favicon.ico"))
 }
 
 impl Drop for Chromium {

@@ -105,6 +105,21 @@ impl Course {
                 assert_eq!(after, all.iter().skip(4).take(2).cloned().collect::<Vec<_>>());
             }
         }
+        for owner in (0..3).map(workspace) {
+            let of_owner = standing.reports.iter().filter(|(_, (other, _))| *other == owner);
+            let newest_first: Vec<_> = of_owner.map(|(id, _)| id.clone()).rev().collect();
+            let all = index.reports(owner, None, usize::MAX).unwrap();
+            let ids: Vec<_> = all.iter().map(|report| report.id.as_bytes().to_vec()).collect();
+            assert_eq!(ids, newest_first);
+            if let Some(second) = all.get(1) {
+                let after = index.reports(owner, Some(second.id), 2).unwrap();
+                assert_eq!(after, all.iter().skip(2).take(2).cloned().collect::<Vec<_>>());
+            }
+            for report in &all {
+                let open = all.iter().filter(|other| other.link == report.link).count();
+                assert_eq!(index.open_reports(report.link).unwrap(), open as u64);
+            }
+        }
         let tokens: Vec<_> = index.tokens(workspace(0)).unwrap();
         let tokens: Vec<_> = tokens.iter().map(|token| token.id.as_bytes().to_vec()).collect();
         assert_eq!(tokens, standing.tokens.keys().cloned().collect::<Vec<_>>());
