@@ -132,6 +132,11 @@ fn id(number: u64) -> Vec<u8> {
     id
 }
 
+/// What stands in one link's destination and in no other's.
+pub fn unique_text(number: u64) -> String {
+    format!("{}/{number}", mixed(number))
+}
+
 fn link(number: u64, version: u32) -> LinkState {
     // Of the number's own digits, shuffled: as many as 55⁷ differ.
     let mut rest = number.wrapping_mul(1_000_000_007) % 55_u64.pow(7);
@@ -146,7 +151,7 @@ fn link(number: u64, version: u32) -> LinkState {
     LinkState {
         id: id(number),
         slug,
-        destination: format!("https://www.example.com/articles/{}/{number}", mixed(number)),
+        destination: format!("https://www.example.com/articles/{}", unique_text(number)),
         title: number.is_multiple_of(4).then(|| format!("Article {number}")),
         created_at_ms: STARTED_MS + number / 8,
         updated_at_ms: STARTED_MS + number / 8,

@@ -4,11 +4,13 @@
 //! `cargo bench --bench index -- --links 10000000` writes a mutation log of so many links, a part
 //! of which are changed and deleted later, and then measures each case in a process of its own,
 //! whose highest resident memory Linux tells (`VmHWM`). The files are in the system's cache, as
-//! they are after they were written; the table says how large they are.
+//! they are after they were written; the table says how large they are. At the end links are looked
+//! for in what was opened.
 
 mod case;
 mod history;
 mod row;
+mod search;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -77,6 +79,7 @@ fn measure(options: &Options) -> anyhow::Result<()> {
     let beyond = history::write_more(folder, options.links, options.overlay_links)?;
     run(Case::LostOverlay, folder, beyond)?;
     run(Case::Start, folder, beyond)?;
+    search::measure(folder, options.links)?;
     Ok(())
 }
 

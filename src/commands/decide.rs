@@ -7,8 +7,8 @@ use super::CommandError;
 use crate::domain::command::{Command, Expected, LinkRef, Outcome};
 use crate::domain::error::{DomainError, Invalid};
 use crate::domain::event::{Event, LinkDeleted, TokenRevoked};
-use crate::domain::ids::{LinkId, ReportId, RuleId, TokenId};
-use crate::domain::link::{Accepted, Link, LinkFields, LinkInput, LinkPolicy, Over};
+use crate::domain::ids::{LinkId, ReportId, TokenId};
+use crate::domain::link::{Link, LinkFields, LinkInput, LinkPolicy, Over};
 use crate::domain::report::{Complaint, MAX_OPEN, Report, ReportResolved};
 use crate::domain::slug::{GENERATED_LEN, Slug};
 use crate::domain::token::{Abilities, Actor, Token};
@@ -44,13 +44,13 @@ impl<R: Read> Decider<'_, R> {
             Command::CreateLink(input) => self.create_link(input),
             Command::ReplaceLink(named, input, expected) => {
                 let link = self.current(&named, expected)?;
-                let mut accepted = self.accepted(input, Over::Replaced(&link))?;
+                let mut accepted = self.accept(input, Over::Replaced(&link))?;
                 let slug = accepted.slug.take().unwrap_or_else(|| link.slug.clone());
                 self.change_link(&link, slug, accepted.fields)
             }
             Command::ChangeLink(named, input, expected) => {
                 let link = self.current(&named, expected)?;
-                let mut accepted = self.accepted(input, Over::Changed(&link))?;
+                let mut accepted = self.accept(input, Over::Changed(&link))?;
                 let slug = accepted.slug.take().unwrap_or_else(|| link.slug.clone());
                 self.change_link(&link, slug, accepted.fields)
             }
@@ -59,6 +59,12 @@ impl<R: Read> Decider<'_, R> {
                 let deleted = LinkDeleted { link: link.id.as_bytes().to_vec() };
                 Ok((Some(Event::LinkDeleted(deleted)), Outcome::Gone))
             }
+            Command::UpsertLink(external_id, input, expected) => {
+                self.upsert_link(external_id, input, expected)
+            }
+            Command::CreatePreset(kind, input) => self.create_preset(kind, input),
+            Command::ChangePreset(id, input) => self.change_preset(id, input),
+            Command::DeletePreset(id) => self.delete_preset(id),
             Command::CreateToken { name, abilities, secret_sha256 } => {
                 self.create_token(&name, abilities, secret_sha256)
             }
@@ -78,12 +84,8 @@ impl<R: Read> Decider<'_, R> {
         }
     }
 
-    fn accepted(&self, input: LinkInput, over: Over<'_>) -> Result<Accepted, DomainError> {
-        input.accept(over, self.policy, self.now_ms, || RuleId::new(Uuid::now_v7()))
-    }
-
     fn create_link(&self, input: LinkInput) -> Result<Decision, CommandError> {
-        let accepted = self.accepted(input, Over::Nothing)?;
+        let accepted = self.accept(input, Over::Nothing)?;
         let domain = &accepted.fields.domain;
         let slug = match accepted.slug {
             Some(slug) if self.state.slug(domain, slug.as_str())?.is_some() => {
@@ -92,6 +94,7 @@ impl<R: Read> Decider<'_, R> {
             Some(slug) => slug,
             None => self.free_slug(domain)?,
         };
+        self.claim_external_id(&accepted.fields, None)?;
         let link = Link {
             id: LinkId::new(Uuid::now_v7()),
             workspace: self.actor.workspace,
@@ -114,6 +117,7 @@ impl<R: Read> Decider<'_, R> {
         if holder.is_some_and(|holder| holder != link.id) {
             return Err(DomainError::SlugTaken(slug.to_string()).into());
         }
+        self.claim_external_id(&fields, Some(link.id))?;
         Ok(match link.changed(slug, fields, self.now_ms) {
             Some(next) => (Some(Event::LinkChanged((&next).into())), Outcome::Link(next.into())),
             None => (None, Outcome::Link(link.clone().into())),

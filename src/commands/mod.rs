@@ -18,6 +18,7 @@
 
 mod bootstrap;
 mod decide;
+mod order;
 mod passwords;
 pub mod secret;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use crate::domain::command::{Command, Outcome};
 use crate::domain::error::DomainError;
 use crate::domain::event::{Envelope, Event, Idempotency, VERSION};
 use crate::domain::link::LinkPolicy;
+use crate::domain::preset::PresetKind;
 use crate::domain::token::Actor;
 use crate::log::{Log, LogError, NewRecord};
 use crate::projections::index::{IDEMPOTENCY_MS, Index, IndexError, Pending, Read};
@@ -350,6 +352,14 @@ fn outcome_of(before: Envelope, actor: &Actor) -> Result<Outcome, CommandError> 
     match before.event {
         Some(Event::LinkCreated(state) | Event::LinkChanged(state)) => {
             Ok(Outcome::Link(state.into_link(actor.workspace).map_err(unreadable)?.into()))
+        }
+        Some(Event::CampaignCreated(state) | Event::CampaignChanged(state)) => {
+            let preset = state.into_preset(PresetKind::Campaign, actor.workspace);
+            Ok(Outcome::Preset(preset.map_err(unreadable)?.into()))
+        }
+        Some(Event::UtmTemplateCreated(state) | Event::UtmTemplateChanged(state)) => {
+            let preset = state.into_preset(PresetKind::Template, actor.workspace);
+            Ok(Outcome::Preset(preset.map_err(unreadable)?.into()))
         }
         Some(Event::TokenCreated(state)) => {
             Ok(Outcome::Token(state.into_token(actor.workspace).map_err(unreadable)?.into()))

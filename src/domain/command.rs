@@ -2,6 +2,7 @@
 
 use super::ids::{LinkId, ReportId, TokenId};
 use super::link::{Link, LinkInput};
+use super::preset::{Preset, PresetId, PresetInput, PresetKind};
 use super::report::{Complaint, Report};
 use super::slug::Slug;
 use super::token::{Abilities, Ability, Token};
@@ -17,6 +18,14 @@ pub enum Command {
     ChangeLink(LinkRef, LinkInput, Expected),
     /// The link goes.
     DeleteLink(LinkRef, Expected),
+    /// The link with this external id: a new one, or as with [`ReplaceLink`](Self::ReplaceLink).
+    UpsertLink(String, LinkInput, Expected),
+    /// A new campaign or UTM template.
+    CreatePreset(PresetKind, PresetInput),
+    /// Some of its fields anew.
+    ChangePreset(PresetId, PresetInput),
+    /// It goes; a campaign only once no link belongs to it.
+    DeletePreset(PresetId),
     /// A new API token.
     CreateToken {
         /// What its maker calls it.
@@ -43,7 +52,11 @@ impl Command {
             | Self::ChangeLink(..)
             | Self::DeleteLink(..)
             | Self::ReportLink(..)
-            | Self::ResolveReport(_) => Ability::LinksWrite,
+            | Self::ResolveReport(_)
+            | Self::UpsertLink(..)
+            | Self::CreatePreset(..)
+            | Self::ChangePreset(..)
+            | Self::DeletePreset(_) => Ability::LinksWrite,
             Self::CreateToken { .. } | Self::RevokeToken(_) => Ability::UserWrite,
         }
     }
@@ -55,8 +68,12 @@ impl Command {
         match self {
             Self::CreateLink(input)
             | Self::ReplaceLink(_, input, _)
-            | Self::ChangeLink(_, input, _) => Some(input),
+            | Self::ChangeLink(_, input, _)
+            | Self::UpsertLink(_, input, _) => Some(input),
             Self::DeleteLink(..)
+            | Self::CreatePreset(..)
+            | Self::ChangePreset(..)
+            | Self::DeletePreset(_)
             | Self::CreateToken { .. }
             | Self::RevokeToken(_)
             | Self::ReportLink(..)
@@ -75,6 +92,8 @@ pub enum LinkRef {
     Id(LinkId),
     /// By its slug on the default domain.
     Slug(Slug),
+    /// By what another system calls it.
+    ExternalId(String),
 }
 
 impl LinkRef {
@@ -92,6 +111,10 @@ impl LinkRef {
 pub enum Outcome {
     /// The link as it stands now.
     Link(Box<Link>),
+    /// The link that an external id names now, and whether it is a new one.
+    Upserted(Box<Link>, bool),
+    /// The campaign or UTM template as it stands now.
+    Preset(Box<Preset>),
     /// The token as it stands now.
     Token(Box<Token>),
     /// The report as it was taken; `None` where so many wait that it says nothing new.

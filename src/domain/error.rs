@@ -33,6 +33,19 @@ pub enum DomainError {
     /// The slug belongs to another link of that domain.
     #[error("the slug `{0}` is taken")]
     SlugTaken(String),
+    /// It collides with what is there; a clause that says how.
+    #[error("{0}")]
+    Conflict(String),
+    /// A field has to be unique, and another thing has this value.
+    #[error("the {what} `{value}` is taken")]
+    Taken {
+        /// The field.
+        field: &'static str,
+        /// What people call it.
+        what: &'static str,
+        /// What was asked for.
+        value: String,
+    },
     /// `If-Match` named another version than the current one.
     #[error("the link is at version {actual}, not {expected}")]
     VersionMismatch {
@@ -55,7 +68,7 @@ impl DomainError {
         match self {
             Self::Invalid(_) => ErrorCode::ValidationError,
             Self::NotFound(_) => ErrorCode::NotFound,
-            Self::SlugTaken(_) => ErrorCode::Conflict,
+            Self::SlugTaken(_) | Self::Conflict(_) | Self::Taken { .. } => ErrorCode::Conflict,
             Self::VersionMismatch { .. } => ErrorCode::PreconditionFailed,
             Self::IdempotencyKeyReused => ErrorCode::IdempotencyKeyReused,
             Self::Forbidden(_) => ErrorCode::Forbidden,

@@ -3,9 +3,14 @@
 //! As in [`click`](super::click), the messages are protobuf by derive, and their numbers are
 //! for ever. Readers see only today's types: what an old record lacks is filled in here.
 
+use uuid::Uuid;
+
 use super::destination::Destination;
 use super::ids::{LinkId, TokenId, WorkspaceId};
-use super::link::{Content, Forwarding, Gates, Link, LinkFields, Payload, Preview, Routing, Utm};
+use super::link::{
+    Content, Forwarding, Gates, Labels, Link, LinkFields, Payload, Preview, Routing, Social, Utm,
+};
+use super::preset::{Preset, PresetKind};
 use super::report::{LinkReported, ReportResolved};
 use super::rule::app_url::AppLinks;
 use super::rule::stored::{AppLinksState, RulesState};
@@ -31,7 +36,7 @@ pub struct Envelope {
     #[prost(message, optional, tag = "4")]
     pub idempotency: Option<Idempotency>,
     /// What happened.
-    #[prost(oneof = "Event", tags = "10, 11, 12, 20, 21, 22, 26, 27")]
+    #[prost(oneof = "Event", tags = "10, 11, 12, 20, 21, 22, 26, 27, 40, 41, 42, 43, 44, 45")]
     pub event: Option<Event>,
 }
 
@@ -73,6 +78,24 @@ pub enum Event {
     /// A report has been dealt with.
     #[prost(message, tag = "27")]
     ReportResolved(ReportResolved),
+    /// A campaign began.
+    #[prost(message, tag = "40")]
+    CampaignCreated(PresetState),
+    /// A campaign as it is now, whole.
+    #[prost(message, tag = "41")]
+    CampaignChanged(PresetState),
+    /// A campaign is gone; no link belonged to it.
+    #[prost(message, tag = "42")]
+    CampaignDeleted(PresetDeleted),
+    /// A UTM template began.
+    #[prost(message, tag = "43")]
+    UtmTemplateCreated(PresetState),
+    /// A UTM template as it is now, whole.
+    #[prost(message, tag = "44")]
+    UtmTemplateChanged(PresetState),
+    /// A UTM template is gone.
+    #[prost(message, tag = "45")]
+    UtmTemplateDeleted(PresetDeleted),
 }
 
 impl Event {
@@ -90,6 +113,12 @@ impl Event {
             Self::LinkDeleted(_) => Self::LINK_DELETED,
             Self::LinkReported(_) => 26,
             Self::ReportResolved(_) => 27,
+            Self::CampaignCreated(_) => 40,
+            Self::CampaignChanged(_) => 41,
+            Self::CampaignDeleted(_) => 42,
+            Self::UtmTemplateCreated(_) => 43,
+            Self::UtmTemplateChanged(_) => 44,
+            Self::UtmTemplateDeleted(_) => 45,
         }
     }
 
@@ -104,6 +133,12 @@ impl Event {
             Self::LinkDeleted(_) => "LinkDeleted",
             Self::LinkReported(_) => "LinkReported",
             Self::ReportResolved(_) => "ReportResolved",
+            Self::CampaignCreated(_) => "CampaignCreated",
+            Self::CampaignChanged(_) => "CampaignChanged",
+            Self::CampaignDeleted(_) => "CampaignDeleted",
+            Self::UtmTemplateCreated(_) => "UtmTemplateCreated",
+            Self::UtmTemplateChanged(_) => "UtmTemplateChanged",
+            Self::UtmTemplateDeleted(_) => "UtmTemplateDeleted",
         }
     }
 }
@@ -188,12 +223,50 @@ pub struct LinkState {
     pub gates: Option<Gates>,
     #[prost(message, optional, tag = "19")]
     pub forwarding: Option<Forwarding>,
+    #[prost(message, optional, tag = "20")]
+    pub labels: Option<Labels>,
+    #[prost(message, optional, tag = "21")]
+    pub social: Option<Social>,
     #[prost(message, optional, tag = "23")]
     pub rules: Option<RulesState>,
     #[prost(message, optional, tag = "24")]
     pub app: Option<AppLinksState>,
     #[prost(message, optional, tag = "22")]
     pub preview: Option<Preview>,
+}
+
+/// A [`Preset`] as written; its kind is the event's, its workspace the envelope's.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[allow(missing_docs, reason = "the same names as in Preset and Utm")]
+pub struct PresetState {
+    #[prost(bytes = "vec", tag = "1")]
+    pub id: Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub name: String,
+    #[prost(string, optional, tag = "3")]
+    pub description: Option<String>,
+    #[prost(string, optional, tag = "4")]
+    pub utm_source: Option<String>,
+    #[prost(string, optional, tag = "5")]
+    pub utm_medium: Option<String>,
+    #[prost(string, optional, tag = "6")]
+    pub utm_campaign: Option<String>,
+    #[prost(string, optional, tag = "7")]
+    pub utm_content: Option<String>,
+    #[prost(string, optional, tag = "8")]
+    pub utm_term: Option<String>,
+    #[prost(uint64, tag = "9")]
+    pub created_at_ms: u64,
+    #[prost(uint64, tag = "10")]
+    pub updated_at_ms: u64,
+}
+
+/// A campaign or UTM template is gone.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct PresetDeleted {
+    /// Its 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub id: Vec<u8>,
 }
 
 /// A record that passed its checksum and still makes no sense: written by a newer slugline.
@@ -231,6 +304,8 @@ impl From<&Link> for LinkState {
             rules: (!routing.rules.is_empty()).then(|| RulesState::from(&routing.rules)),
             app: (!routing.app.is_empty()).then(|| AppLinksState::from(&routing.app)),
             preview: unless_default(&fields.preview),
+            labels: unless_default(&fields.labels),
+            social: unless_default(&fields.social),
         }
     }
 }
@@ -271,10 +346,59 @@ impl LinkState {
                     app: self.app.map(AppLinks::from).unwrap_or_default(),
                 },
                 preview: self.preview.unwrap_or_default(),
+                labels: self.labels.unwrap_or_default(),
+                social: self.social.unwrap_or_default(),
             },
             created_at_ms: self.created_at_ms,
             updated_at_ms: self.updated_at_ms,
             version: self.version,
+        })
+    }
+}
+
+impl From<&Preset> for PresetState {
+    fn from(preset: &Preset) -> Self {
+        let utm = preset.utm.clone();
+        Self {
+            id: preset.id.uuid().as_bytes().to_vec(),
+            name: preset.name.clone(),
+            description: preset.description.clone(),
+            utm_source: utm.source,
+            utm_medium: utm.medium,
+            utm_campaign: utm.campaign,
+            utm_content: utm.content,
+            utm_term: utm.term,
+            created_at_ms: preset.created_at_ms,
+            updated_at_ms: preset.updated_at_ms,
+        }
+    }
+}
+
+impl PresetState {
+    /// The preset, of the event's kind, in the workspace that the envelope names.
+    ///
+    /// # Errors
+    /// [`Unreadable`] when the id is none.
+    pub fn into_preset(
+        self,
+        kind: PresetKind,
+        workspace: WorkspaceId,
+    ) -> Result<Preset, Unreadable> {
+        let uuid = Uuid::from_slice(&self.id).map_err(|_| Unreadable(kind.noun()))?;
+        Ok(Preset {
+            id: kind.id(uuid),
+            workspace,
+            name: self.name,
+            description: self.description,
+            utm: Utm {
+                source: self.utm_source,
+                medium: self.utm_medium,
+                campaign: self.utm_campaign,
+                content: self.utm_content,
+                term: self.utm_term,
+            },
+            created_at_ms: self.created_at_ms,
+            updated_at_ms: self.updated_at_ms,
         })
     }
 }

@@ -105,6 +105,10 @@ identifiers! {
     WorkspaceId = "ws_";
     /// An API token; never the secret itself.
     TokenId = "tok_";
+    /// A campaign that links belong to.
+    CampaignId = "camp_";
+    /// A set of UTM parameters that links are filled from.
+    UtmTemplateId = "utm_";
     /// A file of clicks.
     ExportId = "exp_";
     /// A rule of a link; it stays when the rule is changed or moved.

@@ -10,6 +10,7 @@ pub mod error;
 pub mod event;
 pub mod ids;
 pub mod link;
+pub mod preset;
 pub mod report;
 pub mod rule;
 pub mod slug;

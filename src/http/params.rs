@@ -22,7 +22,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
 
 /// The parameters of a request that have not been taken yet.
 pub struct Params {
-    values: BTreeMap<String, String>,
+    values: BTreeMap<String, Vec<String>>,
     errors: BTreeMap<String, Vec<String>>,
 }
 
@@ -38,22 +38,46 @@ impl Params {
     fn parse(query: &str) -> Self {
         let mut params = Self { values: BTreeMap::new(), errors: BTreeMap::new() };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            let before = params.values.insert(name.clone().into_owned(), value.into_owned());
-            if before.is_some() {
-                params.refuse(&name, "must not be given twice");
-            }
+            params.values.entry(name.into_owned()).or_default().push(value.into_owned());
         }
         params
     }
 
     /// A parameter's text.
     pub fn text(&mut self, name: &str) -> Option<String> {
-        self.values.remove(name)
+        let mut texts = self.values.remove(name)?;
+        if texts.len() > 1 {
+            self.refuse(name, "must not be given twice");
+        }
+        texts.pop()
+    }
+
+    /// The texts of a parameter that may be given several times, and several at a time with commas
+    /// between them.
+    pub fn texts(&mut self, name: &str) -> Vec<String> {
+        let texts = self.values.remove(name).unwrap_or_default();
+        texts.iter().flat_map(|text| text.split(',')).map(|text| text.trim().to_owned()).collect()
+    }
+
+    /// `true` or `false`.
+    pub fn flag(&mut self, name: &str) -> Option<bool> {
+        self.choice(name, &[true, false], |is_set| if is_set { "true" } else { "false" })
+    }
+
+    /// A moment in ISO 8601 with an offset, in milliseconds since the Unix epoch.
+    pub fn moment(&mut self, name: &str) -> Option<u64> {
+        let text = self.text(name)?;
+        let at = text.parse::<jiff::Timestamp>().ok();
+        let at = at.and_then(|at| u64::try_from(at.as_millisecond()).ok());
+        if at.is_none() {
+            self.refuse(name, "must be a moment such as 2027-01-31T18:00:00Z");
+        }
+        at
     }
 
     /// A whole number within bounds.
     pub fn number(&mut self, name: &str, min: u64, max: u64) -> Option<u64> {
-        let text = self.values.remove(name)?;
+        let text = self.text(name)?;
         let number = text.parse().ok().filter(|number| (min..=max).contains(number));
         if number.is_none() {
             self.refuse(name, format!("must be a whole number from {min} to {max}"));
@@ -68,7 +92,7 @@ impl Params {
         every: &[T],
         word: impl Fn(T) -> &'static str,
     ) -> Option<T> {
-        let text = self.values.remove(name)?;
+        let text = self.text(name)?;
         let chosen = every.iter().copied().find(|choice| word(*choice) == text);
         if chosen.is_none() {
             let words: Vec<_> = every.iter().map(|choice| word(*choice)).collect();
@@ -98,13 +122,20 @@ mod tests {
 
     #[test]
     fn good_parameters_are_taken_and_the_others_named() {
-        let mut params = Params::parse("page=2&limit=1000&unit=year&odd=1&page=3");
+        let mut params = Params::parse(
+            "page=2&limit=1000&unit=year&odd=1&page=3&tag=a,b&tag=c&on=true&off=false&maybe=1\
+             &from=1970-01-01T00:00:01Z&until=today",
+        );
         assert_eq!(params.number("page", 1, 10), Some(3));
         assert_eq!(params.number("limit", 1, 100), None);
         assert_eq!(params.choice("unit", &["day"], |word| word), None);
         assert_eq!(params.text("absent"), None);
+        assert_eq!(params.texts("tag"), ["a", "b", "c"]);
+        assert_eq!((params.flag("on"), params.flag("off")), (Some(true), Some(false)));
+        assert_eq!(params.moment("from"), Some(1_000));
+        assert_eq!((params.flag("maybe"), params.moment("until")), (None, None));
         let wrong: Vec<_> = params.errors.keys().cloned().collect();
-        assert_eq!(wrong, ["limit", "page", "unit"]);
+        assert_eq!(wrong, ["limit", "maybe", "page", "unit", "until"]);
         assert!(params.finish().is_err());
         assert!(Params::parse("").finish().is_ok());
     }

@@ -227,8 +227,12 @@ impl From<DomainError> for Problem {
             DomainError::SlugTaken(_) => {
                 Self::new(status, code, sentence(&error.to_string())).naming("slug", "is taken")
             }
+            DomainError::Taken { field, .. } => {
+                Self::new(status, code, sentence(&error.to_string())).naming(field, "is taken")
+            }
             DomainError::VersionMismatch { .. }
             | DomainError::IdempotencyKeyReused
+            | DomainError::Conflict(_)
             | DomainError::Forbidden(_) => Self::new(status, code, sentence(&error.to_string())),
         }
     }
@@ -263,7 +267,13 @@ impl From<CommandError> for Problem {
 
 impl From<LinksError> for Problem {
     fn from(error: LinksError) -> Self {
-        Self::internal(error.to_string())
+        match error {
+            LinksError::Index(error) => Self::internal(error.to_string()),
+            LinksError::Busy | LinksError::GivenUp => Self::unavailable(
+                "OVERLOADED",
+                "Too many searches are under way; please try again.",
+            ),
+        }
     }
 }
 

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use prost::Message;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{DumpArgs, WhichLog};
 use crate::domain::amendment::{AgentReclassified, LinkForgotten};
 use crate::domain::click::{AgentSeen, Click, kind};
-use crate::domain::event::{Envelope, Event, LinkState};
+use crate::domain::event::{Envelope, Event, LinkState, PresetDeleted, PresetState};
 use crate::domain::ids::{LinkId, ReportId, TokenId, WorkspaceId};
 use crate::domain::link::{Gates, Payload};
+use crate::domain::preset::PresetKind;
 use crate::domain::rule::stored::RulesState;
 use crate::log::{DiskStorage, LogView, Record};
 
@@ -26,6 +28,12 @@ pub(super) fn kind_name(number: u16) -> String {
         22 => "LinkDeleted",
         26 => "LinkReported",
         27 => "ReportResolved",
+        40 => "CampaignCreated",
+        41 => "CampaignChanged",
+        42 => "CampaignDeleted",
+        43 => "UtmTemplateCreated",
+        44 => "UtmTemplateChanged",
+        45 => "UtmTemplateDeleted",
         kind::CLICK => "Click",
         kind::BLOCKED => "Blocked",
         kind::AGENT_SEEN => "AgentSeen",
@@ -78,6 +86,14 @@ fn mutation_json(record: &Record) -> anyhow::Result<Value> {
         Some(Event::ReportResolved(resolved)) => {
             json!({ "report": ReportId::from_bytes(&resolved.report)?.to_string() })
         }
+        Some(Event::CampaignCreated(state) | Event::CampaignChanged(state)) => {
+            preset_json(PresetKind::Campaign, state)?
+        }
+        Some(Event::UtmTemplateCreated(state) | Event::UtmTemplateChanged(state)) => {
+            preset_json(PresetKind::Template, state)?
+        }
+        Some(Event::CampaignDeleted(deleted)) => gone_json(PresetKind::Campaign, deleted)?,
+        Some(Event::UtmTemplateDeleted(deleted)) => gone_json(PresetKind::Template, deleted)?,
         None => Value::Null,
     };
     let actor = TokenId::from_bytes(&envelope.token).ok().map(|token| token.to_string());
@@ -117,9 +133,41 @@ fn link_json(link: &LinkState) -> anyhow::Result<Value> {
         "preview": link.preview.map(|preview| json!({
             "hidden": preview.hidden, "public_stats": preview.public_stats,
         })),
+        "labels": link.labels.as_ref().map(|labels| json!({
+            "tags": labels.tags,
+            "folder": labels.folder,
+            "campaign": labels.campaign().map(|id| id.to_string()),
+            "external_id": labels.external_id,
+            "notes": labels.notes,
+        })),
+        "social": link.social.as_ref().map(|social| json!({
+            "title": social.title,
+            "description": social.description,
+            "image": social.image,
+            "preview": social.preview,
+        })),
         "created_at_ms": link.created_at_ms,
         "updated_at_ms": link.updated_at_ms,
     }))
+}
+
+fn preset_json(kind: PresetKind, state: &PresetState) -> anyhow::Result<Value> {
+    Ok(json!({
+        "id": kind.id(Uuid::from_slice(&state.id)?).to_string(),
+        "name": state.name,
+        "description": state.description,
+        "utm_source": state.utm_source,
+        "utm_medium": state.utm_medium,
+        "utm_campaign": state.utm_campaign,
+        "utm_content": state.utm_content,
+        "utm_term": state.utm_term,
+        "created_at_ms": state.created_at_ms,
+        "updated_at_ms": state.updated_at_ms,
+    }))
+}
+
+fn gone_json(kind: PresetKind, deleted: &PresetDeleted) -> anyhow::Result<Value> {
+    Ok(json!({ "id": kind.id(Uuid::from_slice(&deleted.id)?).to_string() }))
 }
 
 /// Of the password only that there is one.

@@ -6,3 +6,4 @@ pub mod links;
 pub mod operations;
 mod plan;
 mod sql;
+mod turns;

@@ -8,6 +8,21 @@ use crate::harness::{Answer, Options, PATIENCE, Server, TOKEN, shared};
 /// The API's paths, each with the ability that it needs.
 const PATHS: &[(&str, &str, &str)] = &[
     ("GET", "/links", "links:read"),
+    ("GET", "/links/count", "links:read"),
+    ("GET", "/links/by-external-id/nothing-here", "links:read"),
+    ("PUT", "/links/by-external-id/nothing-here", "links:write"),
+    ("GET", "/tags", "links:read"),
+    ("GET", "/folders", "links:read"),
+    ("GET", "/campaigns", "links:read"),
+    ("POST", "/campaigns", "links:write"),
+    ("GET", "/campaigns/camp_00000000000000000000000000", "links:read"),
+    ("PATCH", "/campaigns/camp_00000000000000000000000000", "links:write"),
+    ("DELETE", "/campaigns/camp_00000000000000000000000000", "links:write"),
+    ("GET", "/utm-templates", "links:read"),
+    ("POST", "/utm-templates", "links:write"),
+    ("GET", "/utm-templates/utm_00000000000000000000000000", "links:read"),
+    ("PATCH", "/utm-templates/utm_00000000000000000000000000", "links:write"),
+    ("DELETE", "/utm-templates/utm_00000000000000000000000000", "links:write"),
     ("GET", "/links/nothing-here", "links:read"),
     ("POST", "/links", "links:write"),
     ("PUT", "/links/nothing-here", "links:write"),
@@ -116,6 +131,9 @@ fn every_path_of_the_api_needs_a_token() {
     }
     let token = "tok_00000000000000000000000000";
     let as_described = |path: &str| {
+        let path = path.replace("external-id/nothing-here", "external-id/{external_id}");
+        let path = path.replace("camp_00000000000000000000000000", "{campaign}");
+        let path = path.replace("utm_00000000000000000000000000", "{template}");
         let path = path.replace("nothing-here", "{link}").replace(token, "{token}");
         let path = path.replace("utm/source", "utm/{which}");
         let path = path.replace("exp_00000000000000000000000000", "{export}");

@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 
 use super::gates::Context;
 use super::{
-    Content, Field, Forwarding, Gates, Kind, Link, LinkFields, Password, Payload, Preview, Routing,
-    Utm,
+    Content, Field, Forwarding, Gates, Kind, Labels, Link, LinkFields, Password, Payload, Preview,
+    Routing, Social, UtmInput,
 };
 use crate::domain::destination::Destination;
 use crate::domain::error::{DomainError, Invalid};
@@ -16,7 +16,6 @@ use crate::domain::rule::body::RuleBody;
 use crate::domain::slug::Slug;
 
 const MAX_TITLE_CHARS: usize = 200;
-const MAX_UTM_CHARS: usize = 255;
 
 /// What a link is asked to be. A field that is null is cleared; one that is absent is left to
 /// its default (POST, PUT) or as it is (PATCH; and the slug in PUT).
@@ -153,6 +152,49 @@ pub struct LinkInput {
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     pub public_stats: Field<bool>,
+    /// What it is found by: at most 50, each 1 to 50 characters without a comma; two that differ
+    /// in case alone are the same.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<String>>, example = json!(["spring", "mail"]))]
+    pub tags: Field<Vec<String>>,
+    /// Where it is kept: a path, at most 200 characters.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "clients/acme")]
+    pub folder: Field<String>,
+    /// The campaign that it belongs to, by its id. A new link takes over the campaign's UTM
+    /// parameters, where it doesn't say them itself.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "camp_01kaj9m3v8e9qrs4t5v6w7x8y9")]
+    pub campaign: Field<String>,
+    /// What another system calls it: at most 255 visible characters; unique in the workspace.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub external_id: Field<String>,
+    /// For you: at most 2,000 characters; lines may break.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub notes: Field<String>,
+    /// A UTM template, by its id: fills in the UTM parameters that are not said here. It is not
+    /// remembered.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "utm_01kaj9m3v8e9qrs4t5v6w7x8y9")]
+    pub utm_template: Field<String>,
+    /// What social networks show as its title: at most 200 characters.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub og_title: Field<String>,
+    /// What they show below it: at most 500 characters.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub og_description: Field<String>,
+    /// Which image they show: an http or https address.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub og_image: Field<String>,
+    /// Whether their crawlers get a page with these in place of a redirect; false when absent.
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    pub og_preview: Field<bool>,
 }
 
 /// What an input is accepted over.
@@ -232,7 +274,8 @@ impl LinkInput {
         let domain = std::mem::take(&mut self.domain);
         let domain = policy.domain(domain, old.map(|fields| fields.domain.clone()));
         let domain = invalid.check("domain", domain).unwrap_or_default();
-        let utm = self.utm(old.map(|fields| fields.utm.clone()).unwrap_or_default(), &mut invalid);
+        let utm = old.map(|fields| fields.utm.clone()).unwrap_or_default();
+        let utm = self.utm().accept(utm, &mut invalid);
         let title = std::mem::take(&mut self.title);
         let before = old.and_then(|fields| fields.title.clone());
         let title = invalid.text("title", title, before, MAX_TITLE_CHARS);
@@ -248,6 +291,8 @@ impl LinkInput {
         if !routing.is_empty() && matches!(content, Some(Content::Page(_))) {
             invalid.add("rules", "must be absent: only links of kind url lead elsewhere");
         }
+        let labels = Labels::accept(&mut self, old.map(|fields| &fields.labels), &mut invalid);
+        let social = Social::accept(&mut self, old.map(|fields| &fields.social), &mut invalid);
 
         let preview = Preview::accept(&mut self, old.map(|fields| fields.preview));
 
@@ -265,6 +310,8 @@ impl LinkInput {
             gates,
             routing,
             preview,
+            labels,
+            social,
         };
         Ok(Accepted { slug, fields })
     }
@@ -310,16 +357,13 @@ impl LinkInput {
         }
     }
 
-    fn utm(&mut self, before: Utm, invalid: &mut Invalid) -> Utm {
-        let mut text = |name, asked: &mut Field<String>, before| {
-            invalid.text(name, std::mem::take(asked), before, MAX_UTM_CHARS)
-        };
-        Utm {
-            source: text("utm_source", &mut self.utm_source, before.source),
-            medium: text("utm_medium", &mut self.utm_medium, before.medium),
-            campaign: text("utm_campaign", &mut self.utm_campaign, before.campaign),
-            content: text("utm_content", &mut self.utm_content, before.content),
-            term: text("utm_term", &mut self.utm_term, before.term),
+    fn utm(&mut self) -> UtmInput {
+        UtmInput {
+            source: std::mem::take(&mut self.utm_source),
+            medium: std::mem::take(&mut self.utm_medium),
+            campaign: std::mem::take(&mut self.utm_campaign),
+            content: std::mem::take(&mut self.utm_content),
+            term: std::mem::take(&mut self.utm_term),
         }
     }
 }
@@ -343,7 +387,7 @@ impl LinkPolicy {
 
 impl Invalid {
     /// A text over the one that stands, checked if it is new.
-    fn text(
+    pub(in crate::domain) fn text(
         &mut self,
         name: &str,
         asked: Field<String>,

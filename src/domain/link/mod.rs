@@ -6,22 +6,28 @@
 mod field;
 mod forwarding;
 mod gates;
+mod glance;
 mod input;
+mod labels;
 mod password;
 mod payload;
 mod preview;
 mod routing;
+mod social;
 mod utm;
 
 pub use field::Field;
 pub use forwarding::{Forwarding, STATUSES};
 pub use gates::{Block, ClickLimit, Gates};
+pub use glance::Glance;
 pub use input::{Accepted, LinkInput, LinkPolicy, Over};
+pub use labels::{Labels, checked_external_id, checked_folder, folded};
 pub use password::{Password, PasswordHash};
 pub use payload::{Encryption, Kind, Payload, Vcard, Wifi};
 pub use preview::Preview;
 pub use routing::Routing;
-pub use utm::Utm;
+pub use social::Social;
+pub use utm::{Utm, UtmInput};
 
 use super::destination::Destination;
 use super::ids::{LinkId, WorkspaceId};
@@ -79,6 +85,10 @@ pub struct LinkFields {
     pub routing: Routing,
     /// What anybody may see of it without following it.
     pub preview: Preview,
+    /// What its owner finds it again by.
+    pub labels: Labels,
+    /// What social networks show of it.
+    pub social: Social,
 }
 
 /// What a link leads to: an address, or a page of the service's own.

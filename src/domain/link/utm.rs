@@ -1,5 +1,10 @@
 //! The campaign parameters of a link.
 
+use super::{Field, LinkInput};
+use crate::domain::error::Invalid;
+
+const MAX_CHARS: usize = 255;
+
 /// The five campaign parameters, as Google Analytics names them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Utm {
@@ -26,5 +31,51 @@ impl Utm {
             ("utm_term", &self.term),
         ];
         each.into_iter().filter_map(|(name, value)| value.as_deref().map(|value| (name, value)))
+    }
+}
+
+/// What is asked of each of the five.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the same names as in Utm")]
+pub struct UtmInput {
+    pub source: Field<String>,
+    pub medium: Field<String>,
+    pub campaign: Field<String>,
+    pub content: Field<String>,
+    pub term: Field<String>,
+}
+
+impl UtmInput {
+    /// Checks what is asked over what stands.
+    pub fn accept(self, before: Utm, invalid: &mut Invalid) -> Utm {
+        let mut text = |name, asked, before| invalid.text(name, asked, before, MAX_CHARS);
+        Utm {
+            source: text("utm_source", self.source, before.source),
+            medium: text("utm_medium", self.medium, before.medium),
+            campaign: text("utm_campaign", self.campaign, before.campaign),
+            content: text("utm_content", self.content, before.content),
+            term: text("utm_term", self.term, before.term),
+        }
+    }
+}
+
+impl LinkInput {
+    /// Takes over parameters for what the input doesn't say; an explicit null says that there is
+    /// to be none.
+    pub fn fill_utm(&mut self, from: &Utm) {
+        let each = [
+            (&mut self.utm_source, &from.source),
+            (&mut self.utm_medium, &from.medium),
+            (&mut self.utm_campaign, &from.campaign),
+            (&mut self.utm_content, &from.content),
+            (&mut self.utm_term, &from.term),
+        ];
+        for (asked, value) in each {
+            if *asked == Field::Absent
+                && let Some(value) = value
+            {
+                *asked = Field::Value(value.clone());
+            }
+        }
     }
 }

@@ -53,6 +53,16 @@ pub struct LinkView {
     android_store_url: Option<String>,
     preview: bool,
     public_stats: bool,
+    tags: Vec<String>,
+    folder: Option<String>,
+    #[schema(example = "camp_01kaj9m3v8e9qrs4t5v6w7x8y9")]
+    campaign: Option<String>,
+    external_id: Option<String>,
+    notes: Option<String>,
+    og_title: Option<String>,
+    og_description: Option<String>,
+    og_image: Option<String>,
+    og_preview: bool,
     /// Without bots; null while analytics are away.
     clicks: Option<u64>,
     /// Without bots; null while analytics are away.
@@ -67,8 +77,8 @@ impl LinkView {
     pub fn new(services: &Services, link: Link, counts: Option<Counts>) -> Self {
         let fields = link.fields;
         let (domain, short_url) = address(&services.site, &fields.domain, link.slug.as_str());
-        let gates = fields.gates;
         let app = fields.routing.app.input();
+        let (gates, labels, social) = (fields.gates, fields.labels, fields.social);
         Self {
             id: link.id.to_string(),
             slug: link.slug.to_string(),
@@ -103,6 +113,15 @@ impl LinkView {
             ios_store_url: app.ios_store_url,
             android_url: app.android_url,
             android_store_url: app.android_store_url,
+            campaign: labels.campaign().map(|id| id.to_string()),
+            tags: labels.tags,
+            folder: labels.folder,
+            external_id: labels.external_id,
+            notes: labels.notes,
+            og_title: social.title,
+            og_description: social.description,
+            og_image: social.image,
+            og_preview: social.preview,
             clicks: counts.map(|counts| counts.clicks),
             unique_visitors: counts.map(|counts| counts.visitors),
             created_at: iso8601(link.created_at_ms),

@@ -1,70 +1,40 @@
 //! `/api/v1/links`
 
-use std::collections::HashMap;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::{ETAG, IF_MATCH, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse, Response};
-use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::link_view::LinkView;
 use super::{Changed, Data, log_offset};
 use crate::commands::Done;
 use crate::domain::command::{Command, Expected, LinkRef, Outcome};
-use crate::domain::ids::LinkId;
 use crate::domain::link::{Link, LinkInput};
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::auth::{Can, LinksRead, LinksWrite};
 use crate::http::body::JsonBody;
-use crate::http::params::{Name, Params};
+use crate::http::params::Name;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::queries::analytics::Counts;
-use crate::queries::links::Part;
-
-const DEFAULT_LIMIT: u64 = 20;
-const MAX_LIMIT: u64 = 100;
-/// Far beyond what anybody leafs to; a cursor goes further.
-const MAX_PAGE: u64 = 1_000_000;
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// A part of a list.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct LinkPage {
-    data: Vec<LinkView>,
-    meta: PageMeta,
-}
-
-/// Where in a list an answer stands.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct PageMeta {
-    /// 1-indexed; null when a cursor was followed.
-    page: Option<u64>,
-    limit: u64,
-    /// How many there are in all.
-    total: u64,
-    /// To be sent as `cursor`; null at the end.
-    next_cursor: Option<String>,
-}
-
 /// A link's counts; `None` while analytics are away.
-async fn counts_of(services: &Services, link: &Link) -> Option<Counts> {
+pub async fn counts_of(services: &Services, link: &Link) -> Option<Counts> {
     let counts = services.analytics.counts(link.workspace, &[link.id]).await;
     counts.map(|counts| counts.get(&link.id).copied().unwrap_or_default())
 }
 
 /// A link's version, as `ETag`.
-fn etag(version: u32) -> AppendHeaders<Option<(HeaderName, HeaderValue)>> {
+pub fn etag(version: u32) -> AppendHeaders<Option<(HeaderName, HeaderValue)>> {
     let value = HeaderValue::try_from(format!("\"{version}\"")).ok();
     AppendHeaders(value.map(|value| (ETAG, value)))
 }
 
 /// The answer to a change: the link, its version and the change's offset.
-fn changed(
+pub fn changed(
     services: &Services,
     status: StatusCode,
     link: Link,
@@ -87,7 +57,7 @@ pub fn find(services: &Services, actor: &Actor, text: &str) -> Result<Link, Prob
 }
 
 /// `If-Match`: one entity tag, or `*`.
-fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
+pub fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
     let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
     let tag = value.to_str().unwrap_or_default().trim();
     if tag == "*" {
@@ -134,55 +104,6 @@ pub async fn create(
         headers.insert(REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(response)
-}
-
-/// List links, newest first.
-#[utoipa::path(
-    get, path = "/links", tag = "links",
-    params(
-        ("page" = Option<u64>, Query, description = "1-indexed; 1 when absent"),
-        ("limit" = Option<u64>, Query, description = "1 to 100; 20 when absent"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the answer before, instead of a page"),
-    ),
-    responses((status = 200, body = LinkPage))
-)]
-pub async fn list(
-    State(services): State<Services>,
-    actor: Can<LinksRead>,
-    mut params: Params,
-) -> Result<Json<LinkPage>, Problem> {
-    let page = params.number("page", 1, MAX_PAGE);
-    let limit = params.number("limit", 1, MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
-    let cursor = params.text("cursor").map(|text| text.parse::<LinkId>());
-    if matches!(cursor, Some(Err(_))) {
-        params.refuse("cursor", "is not the next_cursor of an answer");
-    }
-    if cursor.is_some() && page.is_some() {
-        params.refuse("cursor", "can't be combined with page");
-    }
-    params.finish()?;
-    let (part, page) = if let Some(Ok(id)) = cursor {
-        (Part::Before(id), None)
-    } else {
-        let page = page.unwrap_or(1);
-        (Part::Page(usize::try_from(page).unwrap_or(usize::MAX)), Some(page))
-    };
-    let list = services.links.list(actor.workspace, part, usize::try_from(limit).unwrap_or(1))?;
-    let ids: Vec<_> = list.links.iter().map(|link| link.id).collect();
-    let counts: Option<HashMap<_, _>> =
-        if ids.is_empty() { None } else { services.analytics.counts(actor.workspace, &ids).await };
-    let data = list.links.into_iter().map(|link| {
-        let counts =
-            counts.as_ref().map(|counts| counts.get(&link.id).copied().unwrap_or_default());
-        LinkView::new(&services, link, counts)
-    });
-    let meta = PageMeta {
-        page,
-        limit,
-        total: list.total,
-        next_cursor: list.next.map(|id| id.to_string()),
-    };
-    Ok(Json(LinkPage { data: data.collect(), meta }))
 }
 
 /// See a link.

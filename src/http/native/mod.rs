@@ -2,13 +2,20 @@
 
 pub mod admin;
 mod analytics;
+mod campaigns;
 mod clicks;
 mod exports;
+mod external_ids;
+mod link_list;
 mod link_view;
 mod links;
 mod openapi;
+mod page;
+mod presets;
 mod reports;
+mod tags;
 mod tokens;
+mod utm_templates;
 
 use axum::Router;
 use axum::http::header::{CACHE_CONTROL, HeaderName};

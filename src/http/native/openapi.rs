@@ -7,14 +7,25 @@ use utoipa::openapi::{Info, OpenApi, SecurityRequirement};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{admin, analytics, clicks, exports, links, reports, tokens};
+use super::{
+    admin, analytics, campaigns, clicks, exports, external_ids, link_list, links, reports, tags,
+    tokens, utm_templates,
+};
 use crate::http::Services;
 
 /// Each path of the API, with what OpenAPI says of it.
 pub fn routes() -> OpenApiRouter<Services> {
     OpenApiRouter::new()
-        .routes(routes!(links::create, links::list))
+        .routes(routes!(links::create, link_list::list))
+        .routes(routes!(link_list::count))
+        .routes(routes!(external_ids::read, external_ids::upsert))
         .routes(routes!(links::read, links::replace, links::change, links::delete))
+        .routes(routes!(tags::tags))
+        .routes(routes!(tags::folders))
+        .routes(routes!(campaigns::create, campaigns::list))
+        .routes(routes!(campaigns::read, campaigns::change, campaigns::delete))
+        .routes(routes!(utm_templates::create, utm_templates::list))
+        .routes(routes!(utm_templates::read, utm_templates::change, utm_templates::delete))
         .routes(routes!(analytics::links::clicks))
         .routes(routes!(analytics::blocked::of_link))
         .routes(routes!(analytics::blocked::of_all))

@@ -7,10 +7,11 @@
 use prost::Message;
 
 use super::read::{Read, encode_link, encode_token, number};
-use super::{IndexError, keys, reports};
+use super::{IndexError, group, keys, presets, reports};
 use crate::domain::event::{Envelope, Event, LinkState, Unreadable};
 use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
 use crate::domain::link::Link;
+use crate::domain::preset::PresetKind;
 
 /// How long an idempotency key is remembered, in the log's own time.
 pub const IDEMPOTENCY_MS: u64 = 24 * 3_600 * 1_000;
@@ -55,19 +56,19 @@ pub fn fold<S: State>(state: &mut S, envelope: &Envelope) -> Result<(), IndexErr
             let id = link_id(&link.id)?;
             state.put(keys::link_of(workspace, id), Vec::new());
             add_to_count(state, workspace, 1)?;
-            place(state, workspace, id, link);
+            place(state, workspace, id, link)?;
         }
         Event::LinkChanged(link) => {
             let id = link_id(&link.id)?;
             if let Some(before) = state.link(id)? {
-                displace(state, &before);
+                displace(state, &before)?;
             }
-            place(state, workspace, id, link);
+            place(state, workspace, id, link)?;
         }
         Event::LinkDeleted(deleted) => {
             let id = link_id(&deleted.link)?;
             if let Some(link) = state.link(id)? {
-                displace(state, &link);
+                displace(state, &link)?;
                 state.remove(keys::link(id));
                 state.remove(keys::link_of(workspace, id));
                 add_to_count(state, workspace, -1)?;
@@ -75,6 +76,18 @@ pub fn fold<S: State>(state: &mut S, envelope: &Envelope) -> Result<(), IndexErr
         }
         Event::LinkReported(report) => reports::add(state, workspace, envelope.at_ms, report)?,
         Event::ReportResolved(resolved) => reports::remove(state, workspace, &resolved.report)?,
+        Event::CampaignCreated(preset) | Event::CampaignChanged(preset) => {
+            presets::place(state, workspace, PresetKind::Campaign, preset)?;
+        }
+        Event::UtmTemplateCreated(preset) | Event::UtmTemplateChanged(preset) => {
+            presets::place(state, workspace, PresetKind::Template, preset)?;
+        }
+        Event::CampaignDeleted(deleted) => {
+            presets::remove(state, workspace, PresetKind::Campaign, deleted)?;
+        }
+        Event::UtmTemplateDeleted(deleted) => {
+            presets::remove(state, workspace, PresetKind::Template, deleted)?;
+        }
     }
     remember_idempotency(state, workspace, envelope)
 }
@@ -83,18 +96,25 @@ fn link_id(bytes: &[u8]) -> Result<LinkId, Unreadable> {
     LinkId::from_bytes(bytes).map_err(|_| Unreadable("link id"))
 }
 
-/// The link answers at its slug.
-fn place<S: State>(state: &mut S, workspace: WorkspaceId, id: LinkId, link: &LinkState) {
+/// The link answers at its slug, and is found by its labels.
+fn place<S: State>(
+    state: &mut S,
+    workspace: WorkspaceId,
+    id: LinkId,
+    link: &LinkState,
+) -> Result<(), IndexError> {
     state.put(keys::slug(&link.domain, &link.slug), id.as_bytes().to_vec());
     state.put(keys::link(id), encode_link(workspace, link));
     state.touch(&link.domain, &link.slug);
+    group::join(state, workspace, id, link)
 }
 
-/// The link answers no more where it did.
-fn displace<S: State>(state: &mut S, link: &Link) {
+/// The link answers no more where it did, nor is found there.
+fn displace<S: State>(state: &mut S, link: &Link) -> Result<(), IndexError> {
     let (domain, slug) = (&link.fields.domain, link.slug.as_str());
     state.remove(keys::slug(domain, slug));
     state.touch(domain, slug);
+    group::leave(state, link)
 }
 
 fn add_to_count<S: State>(

@@ -14,19 +14,27 @@
 //! | `x` 0 workspace report | when, then the report (protobuf), while it is not dealt with |
 //! | `x` 1 link | how many reports of it are not dealt with |
 //! | `e` time workspace key | nothing; idempotency keys in the order they expire |
+//! | `G` workspace group 0 link | nothing; the links of a [`Group`] in the order they were made |
+//! | `N` workspace group | how many these are, then how the group's name was first spelled |
+//! | `Y` workspace external id | link |
+//! | `P` workspace kind id | a campaign or a UTM template (protobuf) |
+//! | `B` workspace kind name | its id; the name in lower case |
 
+use super::group::Group;
 use crate::domain::ids::{LinkId, ReportId, TokenId, WorkspaceId};
+use crate::domain::link::folded;
+use crate::domain::preset::{PresetId, PresetKind};
 
 /// The layout's number: another one in a base or in an overlay means that it is not used.
-pub const LAYOUT: u64 = 2;
+pub const LAYOUT: u64 = 3;
 
 /// Says where the overlay comes from, not what is in it.
 pub const META: &[u8] = b"m";
 
 /// The letters of the keys that are looked up one by one; the others are only scanned.
-pub const LOOKED_UP: &[u8] = b"iklnostx";
+pub const LOOKED_UP: &[u8] = b"BNPYiklnostx";
 /// Those of them that the fold itself looks up.
-pub const FOLDED_OVER: &[u8] = b"iklntx";
+pub const FOLDED_OVER: &[u8] = b"NPiklntx";
 
 fn key(letter: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = vec![letter];
@@ -92,12 +100,53 @@ pub fn expiry(at_ms: u64, workspace: WorkspaceId, name: &str) -> Vec<u8> {
     key(b'e', &[&at_ms.to_be_bytes(), workspace.as_bytes(), name.as_bytes()])
 }
 
+pub fn member(workspace: WorkspaceId, group: &Group, id: LinkId) -> Vec<u8> {
+    key(b'G', &[workspace.as_bytes(), &group.key(), &[0], id.as_bytes()])
+}
+
+pub fn members(workspace: WorkspaceId, group: &Group) -> Vec<u8> {
+    key(b'G', &[workspace.as_bytes(), &group.key(), &[0]])
+}
+
+/// The members of groups whose names begin so.
+pub fn members_below(workspace: WorkspaceId, group: &Group) -> Vec<u8> {
+    key(b'G', &[workspace.as_bytes(), &group.key()])
+}
+
+pub fn group(workspace: WorkspaceId, group: &Group) -> Vec<u8> {
+    key(b'N', &[workspace.as_bytes(), &group.key()])
+}
+
+pub fn external(workspace: WorkspaceId, external_id: &str) -> Vec<u8> {
+    key(b'Y', &[workspace.as_bytes(), external_id.as_bytes()])
+}
+
+const fn letter(kind: PresetKind) -> u8 {
+    match kind {
+        PresetKind::Campaign => b'c',
+        PresetKind::Template => b'u',
+    }
+}
+
+pub fn presets_of(workspace: WorkspaceId, kind: PresetKind) -> Vec<u8> {
+    key(b'P', &[workspace.as_bytes(), &[letter(kind)]])
+}
+
+pub fn preset(workspace: WorkspaceId, id: PresetId) -> Vec<u8> {
+    key(b'P', &[workspace.as_bytes(), &[letter(id.kind())], id.uuid().as_bytes()])
+}
+
+pub fn preset_named(workspace: WorkspaceId, kind: PresetKind, name: &str) -> Vec<u8> {
+    key(b'B', &[workspace.as_bytes(), &[letter(kind)], folded(name).as_bytes()])
+}
+
 /// Where the keys of idempotency keys that expire at some time begin.
 pub fn expiries_from(at_ms: u64) -> Vec<u8> {
     key(b'e', &[&at_ms.to_be_bytes()])
 }
 
-pub const EXPIRIES: &[u8] = b"e";
+pub const EXPIRIES_LETTER: u8 = b'e';
+pub const EXPIRIES: &[u8] = &[EXPIRIES_LETTER];
 /// The first key after all expiries.
 pub const EXPIRIES_END: &[u8] = b"f";
 

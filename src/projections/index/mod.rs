@@ -30,6 +30,7 @@ mod cache;
 mod error;
 mod fold;
 mod front;
+mod group;
 mod home;
 mod keeper;
 mod keys;
@@ -38,10 +39,12 @@ mod memory;
 mod merged;
 mod meta;
 mod pending;
+mod presets;
 mod read;
 mod rebuilder;
 mod redirect;
 mod reports;
+mod scan;
 mod store;
 mod table;
 
@@ -50,7 +53,6 @@ pub mod faults;
 #[cfg(test)]
 mod tests;
 
-use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -60,14 +62,15 @@ use sha2::{Digest, Sha256};
 
 pub use error::IndexError;
 pub use fold::IDEMPOTENCY_MS;
+pub use group::Group;
 pub use keeper::Keeper;
 pub use pending::Pending;
 pub use read::Read;
 pub use rebuilder::Rebuilder;
 pub use redirect::{App, Apps, Redirect, Ruled, Special, Way};
+pub use scan::{Encoded, Ids, Named, Scan, Span};
 
-use crate::domain::ids::{LinkId, WorkspaceId};
-use crate::domain::link::Link;
+use crate::domain::ids::WorkspaceId;
 use crate::domain::token::Token;
 use crate::log::Log;
 use home::{GoesOn, Home};
@@ -392,30 +395,6 @@ impl Index {
         self.redirects.get_or_load(&cache::key(domain, slug), || {
             self.slug(domain, slug)?.map(|id| self.link(id)).transpose().map(Option::flatten)
         })
-    }
-
-    /// A workspace's links, newest first, from just before `before`; `skip` of them left out.
-    pub fn links(
-        &self,
-        workspace: WorkspaceId,
-        before: Option<LinkId>,
-        skip: usize,
-        limit: usize,
-    ) -> Result<Vec<Link>, IndexError> {
-        let before = before.map(|id| keys::link_of(workspace, id));
-        let prefix = keys::links_of(workspace);
-        let layers = self.layers.load();
-        let (from, end) = store::prefixed(&prefix);
-        let rows = layers.rows((from, before.map_or(end, Bound::Excluded)), true);
-        let mut links = Vec::with_capacity(limit.min(128));
-        for row in rows.skip(skip).take(limit) {
-            let (key, _) = row?;
-            let id = key.get(prefix.len()..).map(LinkId::from_bytes);
-            let Some(Ok(id)) = id else { return Err(self.met(IndexError::Broken("a link's key"))) };
-            // Deleted between the two looks: no longer there.
-            links.extend(self.link(id)?);
-        }
-        Ok(links)
     }
 
     /// A workspace's tokens, oldest first.

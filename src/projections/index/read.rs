@@ -2,12 +2,15 @@
 //! pending over it.
 
 use prost::Message;
+use uuid::Uuid;
 
+use super::group::{self, Group};
 use super::{IndexError, keys, reports};
 use crate::domain::command::LinkRef;
-use crate::domain::event::{Envelope, LinkState, TokenState};
+use crate::domain::event::{Envelope, LinkState, PresetState, TokenState};
 use crate::domain::ids::{LinkId, ReportId, TokenId, WorkspaceId};
 use crate::domain::link::Link;
+use crate::domain::preset::{Preset, PresetId, PresetKind};
 use crate::domain::report::Report;
 use crate::domain::token::Token;
 
@@ -41,6 +44,7 @@ pub trait Read {
         let id = match named {
             LinkRef::Id(id) => Some(*id),
             LinkRef::Slug(slug) => self.slug("", slug.as_str())?,
+            LinkRef::ExternalId(external_id) => self.external(workspace, external_id)?,
         };
         let link = id.map(|id| self.link(id)).transpose()?.flatten();
         Ok(link.filter(|link| link.workspace == workspace))
@@ -49,6 +53,42 @@ pub trait Read {
     /// How many links a workspace has.
     fn link_count(&self, workspace: WorkspaceId) -> Result<u64, IndexError> {
         Ok(self.get(&keys::link_count(workspace))?.as_deref().map_or(0, number))
+    }
+
+    /// Which link of a workspace another system calls so.
+    fn external(
+        &self,
+        workspace: WorkspaceId,
+        external_id: &str,
+    ) -> Result<Option<LinkId>, IndexError> {
+        let id = self.get(&keys::external(workspace, external_id))?;
+        let id = id.map(|bytes| LinkId::from_bytes(&bytes).map_err(|_| BROKEN_ID)).transpose();
+        id.map_err(|error| self.met(error))
+    }
+
+    /// How many links a group has.
+    fn group_count(&self, workspace: WorkspaceId, group: &Group) -> Result<u64, IndexError> {
+        let value = self.get(&keys::group(workspace, group))?;
+        Ok(value.as_deref().and_then(group::counted).map_or(0, |(count, _)| count))
+    }
+
+    /// A campaign or a UTM template of a workspace.
+    fn preset(&self, workspace: WorkspaceId, id: PresetId) -> Result<Option<Preset>, IndexError> {
+        let value = self.get(&keys::preset(workspace, id))?;
+        let preset = value.map(|value| decode_preset(workspace, id.kind(), &value)).transpose();
+        preset.map_err(|error| self.met(error))
+    }
+
+    /// Which campaign or UTM template of a workspace is called so, without regard to case.
+    fn preset_named(
+        &self,
+        workspace: WorkspaceId,
+        kind: PresetKind,
+        name: &str,
+    ) -> Result<Option<PresetId>, IndexError> {
+        let id = self.get(&keys::preset_named(workspace, kind, name))?;
+        let id = id.map(|bytes| Uuid::from_slice(&bytes).map_err(|_| BROKEN_ID)).transpose();
+        Ok(id.map_err(|error| self.met(error))?.map(|uuid| kind.id(uuid)))
     }
 
     /// The token with this secret.
@@ -109,9 +149,21 @@ fn with_workspace(workspace: WorkspaceId, message: &impl Message) -> Vec<u8> {
     value
 }
 
-fn decode_link(value: &[u8]) -> Result<Link, IndexError> {
+pub fn decode_link(value: &[u8]) -> Result<Link, IndexError> {
     let (workspace, state) = split_workspace(value)?;
     Ok(LinkState::decode(state)?.into_link(workspace)?)
+}
+
+pub fn encode_preset(preset: &PresetState) -> Vec<u8> {
+    preset.encode_to_vec()
+}
+
+pub fn decode_preset(
+    workspace: WorkspaceId,
+    kind: PresetKind,
+    value: &[u8],
+) -> Result<Preset, IndexError> {
+    Ok(PresetState::decode(value)?.into_preset(kind, workspace)?)
 }
 
 pub fn encode_token(token: &Token) -> Vec<u8> {
@@ -123,7 +175,7 @@ fn decode_token(value: &[u8]) -> Result<Token, IndexError> {
     Ok(TokenState::decode(state)?.into_token(workspace)?)
 }
 
-fn split_workspace(value: &[u8]) -> Result<(WorkspaceId, &[u8]), IndexError> {
+pub fn split_workspace(value: &[u8]) -> Result<(WorkspaceId, &[u8]), IndexError> {
     let (workspace, state) = value.split_at_checked(ID_BYTES).ok_or(BROKEN_ID)?;
     Ok((WorkspaceId::from_bytes(workspace).map_err(|_| BROKEN_ID)?, state))
 }

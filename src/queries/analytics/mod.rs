@@ -18,7 +18,6 @@ mod range;
 mod report;
 mod run;
 mod together;
-mod turns;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -42,10 +41,10 @@ pub use query::{
 pub use range::{Compare, DateRange, Edge, Period, RANGES};
 pub use report::{Cost, Report, Row};
 
+use super::turns::Turns;
 use crate::domain::ids::{LinkId, WorkspaceId};
 pub use crate::projections::clickhouse::AsOf;
 use crate::projections::clickhouse::ClickHouse;
-use turns::Turns;
 
 /// How long a link's own counts may keep an answer waiting that is not about analytics.
 const COUNTS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -192,6 +191,32 @@ impl Analytics {
         let asked = tokio::time::timeout(COUNTS_TIMEOUT, self.run(&query, as_of));
         let report = asked.await.ok()?.ok()?;
         Some(report.rows.iter().filter_map(counts_of_link).collect())
+    }
+
+    /// How often each link of a workspace was clicked, without bots; those never clicked are not
+    /// in it.
+    ///
+    /// # Errors
+    /// [`AnalyticsError::TooManyRows`] where more links were clicked than can be put in order.
+    pub async fn clicks_by_link(
+        &self,
+        workspace: WorkspaceId,
+        as_of: AsOf,
+    ) -> Result<HashMap<LinkId, u64>, AnalyticsError> {
+        let period = DateRange::All.period(&jiff::tz::TimeZone::UTC, Timestamp::now());
+        let period = period.map_err(AnalyticsError::Failed)?;
+        let query = AnalyticsQuery {
+            dimensions: vec![Dimension::Link],
+            ..AnalyticsQuery::of(workspace, &[Metric::Clicks], period)
+        };
+        let rows = self.run_unfilled(&query, as_of).await?.rows;
+        let count = |row: &Row| match (row.dimensions.as_slice(), row.metrics.as_slice()) {
+            ([Value::Text(link)], [Number::Count(clicks)]) => {
+                Some((LinkId::new(Uuid::parse_str(link).ok()?), *clicks))
+            }
+            _ => None,
+        };
+        Ok(rows.iter().filter_map(count).collect())
     }
 }
 

@@ -7,7 +7,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use siphasher::sip::SipHasher13;
 
 use crate::projections::index::IndexError;
-use crate::projections::index::keys::{EXPIRIES, FOLDED_OVER};
+use crate::projections::index::keys::{EXPIRIES, EXPIRIES_LETTER, FOLDED_OVER};
 use crate::projections::index::table::{Said, TableWriter};
 
 /// What an entry costs beside its bytes: itself, its place in the map, a map's slack.
@@ -158,9 +158,6 @@ impl Memtable {
 
     /// Writes all of it in order; of a key only what was said last.
     pub fn write_sorted(&self, run: &mut TableWriter) -> Result<(), IndexError> {
-        for (key, lives) in &self.expiries {
-            run.add(key, lives.then_some(b"".as_slice()))?;
-        }
         // By letter first: ids mostly come in their order, and sorting what is sorted is quick.
         let mut by_letter: BTreeMap<u8, Vec<(u64, u32)>> = BTreeMap::new();
         for (number, entry) in (0_u32..).zip(&self.entries) {
@@ -168,7 +165,17 @@ impl Memtable {
             let letter = key.first().copied().unwrap_or_default();
             by_letter.entry(letter).or_default().push((start(key), number));
         }
-        for places in by_letter.values_mut() {
+        if !self.expiries.is_empty() {
+            // Kept in order already: they only have to come between the letters around theirs.
+            by_letter.entry(EXPIRIES_LETTER).or_default();
+        }
+        for (letter, places) in &mut by_letter {
+            if *letter == EXPIRIES_LETTER {
+                for (key, lives) in &self.expiries {
+                    run.add(key, lives.then_some(b"".as_slice()))?;
+                }
+                continue;
+            }
             let entry = |number: u32| self.entries.get(number as usize);
             let key = |number: u32| entry(number).map(|entry| self.key(entry)).unwrap_or_default();
             // Stable: of equal keys the last one said is the last.

@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::super::store;
-use super::history::{Standing, Wish, of_seed, wish, workspace};
+use super::super::{Group, Scan, Span};
+use super::history::{Standing, Wish, campaign, of_seed, wish, workspace};
 use super::*;
-use crate::domain::ids::LinkId;
+use crate::domain::event::LinkState;
+use crate::domain::ids::{LinkId, WorkspaceId};
+use crate::domain::preset::{PresetId, PresetKind};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -97,13 +100,19 @@ impl Course {
             let of_owner = standing.links.iter().filter(|(_, (other, _))| *other == owner);
             let newest_first: Vec<_> = of_owner.map(|(id, _)| id.clone()).rev().collect();
             assert_eq!(index.link_count(owner).unwrap(), newest_first.len() as u64);
-            let all = index.links(owner, None, 0, usize::MAX).unwrap();
-            let ids: Vec<_> = all.iter().map(|link| link.id.as_bytes().to_vec()).collect();
-            assert_eq!(ids, newest_first);
-            if let Some(third) = all.get(2) {
-                let after = index.links(owner, Some(third.id), 1, 2).unwrap();
-                assert_eq!(after, all.iter().skip(4).take(2).cloned().collect::<Vec<_>>());
+            let scan = index.scan();
+            let back = Span { is_back: true, beyond: None };
+            assert_eq!(ids(scan.all(owner, back)), newest_first);
+            if let Some(third) = newest_first.get(2) {
+                let third = LinkId::from_bytes(third).unwrap();
+                let after = scan.all(owner, Span { beyond: Some(third), ..back });
+                assert_eq!(ids(after), newest_first[3..]);
+                let before = scan.all(owner, Span { is_back: false, beyond: Some(third) });
+                let newer: Vec<_> = newest_first[..2].iter().rev().cloned().collect();
+                assert_eq!(ids(before), newer);
             }
+            self.check_loads(&scan, owner, &newest_first);
+            self.check_groups(&scan, owner);
         }
         for owner in (0..3).map(workspace) {
             let of_owner = standing.reports.iter().filter(|(_, (other, _))| *other == owner);
@@ -123,7 +132,98 @@ impl Course {
         let tokens: Vec<_> = index.tokens(workspace(0)).unwrap();
         let tokens: Vec<_> = tokens.iter().map(|token| token.id.as_bytes().to_vec()).collect();
         assert_eq!(tokens, standing.tokens.keys().cloned().collect::<Vec<_>>());
+        for number in 0..8 {
+            let id = PresetId::Campaign(campaign(number));
+            let found = index.preset(workspace(0), id).unwrap();
+            let expected = standing.campaigns.get(&number);
+            assert_eq!(found.map(|it| it.name), expected.map(|it| it.name.clone()));
+            let name = format!("CAMPAIGN {number}");
+            let named = index.preset_named(workspace(0), PresetKind::Campaign, &name).unwrap();
+            let holder = standing.campaigns.iter().find(|(_, it)| it.name.ends_with(&name[9..]));
+            assert_eq!(named, holder.map(|(number, _)| PresetId::Campaign(campaign(*number))));
+        }
     }
+
+    /// However links are read, near one another or one by one.
+    fn check_loads(&self, scan: &Scan, owner: WorkspaceId, newest_first: &[Vec<u8>]) {
+        let every: Vec<_> = newest_first.iter().map(|id| LinkId::from_bytes(id).unwrap()).collect();
+        let oldest_first: Vec<_> = every.iter().rev().copied().collect();
+        let few: Vec<_> = every.iter().step_by(7).copied().collect();
+        for wanted in [&every, &oldest_first, &few] {
+            for is_sparse in [false, true] {
+                let (loaded, _) = scan.load(owner, wanted, is_sparse).unwrap();
+                let mut found: Vec<_> = loaded.iter().map(|link| link.id).collect();
+                assert_eq!(found, *wanted);
+                found.clear();
+                for link in loaded {
+                    let (_, state) = &self.standing.links[&link.id.as_bytes().to_vec()];
+                    assert_eq!(link.state(), state.encode_to_vec());
+                }
+            }
+        }
+        let other = workspace((0..3).find(|number| workspace(*number) != owner).unwrap());
+        assert!(scan.load(other, &every, false).unwrap().0.is_empty());
+    }
+
+    /// Each group has the links that say so, newest first, and its count.
+    fn check_groups(&self, scan: &Scan, owner: WorkspaceId) {
+        let labels = |state: &LinkState| state.labels.clone().unwrap_or_default();
+        let of_owner = || self.standing.links.values().filter(|(other, _)| *other == owner);
+        let among = |holds: &dyn Fn(&LinkState) -> bool| -> Vec<Vec<u8>> {
+            let those = of_owner().rev().filter(|(_, state)| holds(state));
+            those.map(|(_, state)| state.id.clone()).collect()
+        };
+        let check = |group: &Group, expected: &[Vec<u8>]| {
+            assert_eq!(scan.group_count(owner, group).unwrap(), expected.len() as u64, "{group:?}");
+            let span = Span { is_back: true, beyond: None };
+            assert_eq!(ids(scan.members(owner, group, span)), expected, "{group:?}");
+        };
+        for number in 0..4 {
+            let has = |tag: &String| tag.eq_ignore_ascii_case(&format!("tag {number}"));
+            let expected = among(&|state| labels(state).tags.iter().any(has));
+            check(&Group::Tag(format!("TAG {number}")), &expected);
+        }
+        for folder in ["a", "a/b", "a/b/c", "ab"] {
+            let is_in = |state: &LinkState, below: bool| {
+                let of = labels(state).folder.unwrap_or_default();
+                of == folder || below && of.starts_with(&format!("{folder}/"))
+            };
+            check(&Group::Folder(folder.to_owned()), &among(&|state| is_in(state, false)));
+            let tree = among(&|state| is_in(state, true));
+            assert_eq!(scan.tree_count(owner, folder).unwrap(), tree.len() as u64);
+            let span = Span { is_back: true, beyond: None };
+            let found = scan.in_tree(owner, folder, span).unwrap();
+            assert_eq!(ids(found.into_iter().map(Ok)), tree);
+        }
+        for number in 0..8 {
+            let id = campaign(number);
+            let expected = among(&|state| labels(state).campaign() == Some(id));
+            check(&Group::Campaign(id), &expected);
+        }
+        let archived = |state: &LinkState| state.gates.as_ref().is_some_and(|it| it.archived);
+        check(&Group::Archived, &among(&archived));
+        for number in 0..16 {
+            let name = format!("ext-{number}");
+            let expected = among(&|state| labels(state).external_id.as_ref() == Some(&name));
+            let found = scan.external(owner, &name).unwrap();
+            assert_eq!(
+                found.map(|id| id.as_bytes().to_vec()).into_iter().collect::<Vec<_>>(),
+                expected
+            );
+        }
+        let names = scan.names(owner, &Group::Tag(String::new())).map(Result::unwrap);
+        let mut tags: Vec<_> = of_owner()
+            .flat_map(|(_, state)| labels(state).tags)
+            .map(|tag| tag.to_lowercase())
+            .collect();
+        tags.sort();
+        tags.dedup();
+        assert_eq!(names.map(|named| named.name.to_lowercase()).collect::<Vec<_>>(), tags);
+    }
+}
+
+fn ids(found: impl Iterator<Item = Result<LinkId, IndexError>>) -> Vec<Vec<u8>> {
+    found.map(|id| id.unwrap().as_bytes().to_vec()).collect()
 }
 
 proptest! {

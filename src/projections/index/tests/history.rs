@@ -6,9 +6,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::event::{
-    Idempotency, LinkDeleted, LinkState, TokenRevoked, TokenState, WorkspaceCreated,
+    Idempotency, LinkDeleted, LinkState, PresetDeleted, PresetState, TokenRevoked, TokenState,
+    WorkspaceCreated,
 };
-use crate::domain::ids::WorkspaceId;
+use crate::domain::ids::{CampaignId, RuleId, WorkspaceId};
+use crate::domain::link::{Field, Gates, Labels, LinkFields, LinkInput, LinkPolicy, Over};
 use crate::domain::report::{LinkReported, ReportResolved};
 
 /// What is to happen, by numbers that are taken modulo what there is.
@@ -17,10 +19,21 @@ pub enum Wish {
     Create {
         slug: u16,
         key: Option<u8>,
+        /// By chance: which labels it has, if any.
+        labels: Option<u32>,
     },
     Change {
         link: u16,
         slug: u16,
+        labels: Option<u32>,
+    },
+    /// A campaign is made, or has another name.
+    PutCampaign {
+        number: u8,
+        name: u8,
+    },
+    DeleteCampaign {
+        number: u8,
     },
     Delete {
         link: u16,
@@ -44,9 +57,12 @@ pub enum Wish {
 
 pub fn wish() -> impl Strategy<Value = Wish> {
     prop_oneof![
-        6 => (0..200_u16, prop::option::weighted(0.4, 0..40_u8))
-            .prop_map(|(slug, key)| Wish::Create { slug, key }),
-        3 => (any::<u16>(), 0..200_u16).prop_map(|(link, slug)| Wish::Change { link, slug }),
+        6 => (0..200_u16, prop::option::weighted(0.4, 0..40_u8), labels())
+            .prop_map(|(slug, key, labels)| Wish::Create { slug, key, labels }),
+        3 => (any::<u16>(), 0..200_u16, labels())
+            .prop_map(|(link, slug, labels)| Wish::Change { link, slug, labels }),
+        1 => (0..8_u8, 0..8_u8).prop_map(|(number, name)| Wish::PutCampaign { number, name }),
+        1 => (0..8_u8).prop_map(|number| Wish::DeleteCampaign { number }),
         2 => any::<u16>().prop_map(|link| Wish::Delete { link }),
         2 => any::<u16>().prop_map(|link| Wish::Report { link }),
         1 => any::<u16>().prop_map(|report| Wish::Resolve { report }),
@@ -56,14 +72,37 @@ pub fn wish() -> impl Strategy<Value = Wish> {
     ]
 }
 
+fn labels() -> impl Strategy<Value = Option<u32>> {
+    prop::option::weighted(0.6, any::<u32>())
+}
+
 /// What stands, in plain words.
 #[derive(Default)]
 pub struct Standing {
     pub links: BTreeMap<Vec<u8>, (WorkspaceId, LinkState)>,
     pub tokens: BTreeMap<Vec<u8>, TokenState>,
     pub reports: BTreeMap<Vec<u8>, (WorkspaceId, LinkReported)>,
+    pub campaigns: BTreeMap<u8, PresetState>,
     made: u64,
     now_ms: u64,
+}
+
+/// What of a link is by chance.
+struct Labelled {
+    labels: Option<Labels>,
+    gates: Option<Gates>,
+}
+
+impl Labelled {
+    fn of(fields: LinkFields) -> Self {
+        let labels = (fields.labels != Labels::default()).then_some(fields.labels);
+        let gates = (fields.gates != Gates::default()).then_some(fields.gates);
+        Self { labels, gates }
+    }
+}
+
+pub fn campaign(number: u8) -> CampaignId {
+    CampaignId::new(uuid::Uuid::from_u128(u128::from(number) + 1))
 }
 
 pub fn workspace(number: u64) -> WorkspaceId {
@@ -82,18 +121,20 @@ impl Standing {
                 self.now_ms += u64::from(*minutes) * 60_000;
                 return None;
             }
-            Wish::Create { slug, key: sent } => {
+            Wish::Create { slug, key: sent, labels } => {
                 key = *sent;
                 let mut id = ((1_000 + made / 3) << 16).to_be_bytes().to_vec();
                 id.extend_from_slice(&made.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes());
                 let link = self.link(id, *slug, 1)?;
+                let link = self.labelled(link, owner, *labels);
                 self.links.insert(link.id.clone(), (owner, link.clone()));
                 Event::LinkCreated(link)
             }
-            Wish::Change { link, slug } => {
+            Wish::Change { link, slug, labels } => {
                 let (id, before) = self.some_link(*link)?;
                 owner = before.0;
                 let link = self.link(id, *slug, before.1.version + 1)?;
+                let link = self.labelled(link, owner, *labels);
                 self.links.insert(link.id.clone(), (owner, link.clone()));
                 Event::LinkChanged(link)
             }
@@ -116,6 +157,27 @@ impl Standing {
                 let report = self.reports.keys().nth(place)?.clone();
                 owner = self.reports.remove(&report)?.0;
                 Event::ReportResolved(ReportResolved { report })
+            }
+            Wish::PutCampaign { number, name } => {
+                let is_there = self.campaigns.contains_key(number);
+                let name = format!("Campaign {name}");
+                if self.campaigns.iter().any(|(other, it)| it.name == name && other != number) {
+                    return None;
+                }
+                owner = workspace(0);
+                let state = PresetState {
+                    id: campaign(*number).as_bytes().to_vec(),
+                    name,
+                    created_at_ms: self.now_ms,
+                    ..PresetState::default()
+                };
+                self.campaigns.insert(*number, state.clone());
+                if is_there { Event::CampaignChanged(state) } else { Event::CampaignCreated(state) }
+            }
+            Wish::DeleteCampaign { number } => {
+                owner = workspace(0);
+                let id = self.campaigns.remove(number)?.id;
+                Event::CampaignDeleted(PresetDeleted { id })
             }
             Wish::CreateToken => {
                 let token = TokenState {
@@ -162,6 +224,44 @@ impl Standing {
     fn some_link(&self, number: u16) -> Option<(Vec<u8>, (WorkspaceId, LinkState))> {
         let place = usize::from(number) % self.links.len().max(1);
         self.links.iter().nth(place).map(|(id, link)| (id.clone(), link.clone()))
+    }
+
+    /// With labels by chance, among few, so that they are shared; no external id is another link's
+    /// of the workspace.
+    fn labelled(&self, link: LinkState, owner: WorkspaceId, chance: Option<u32>) -> LinkState {
+        let Some(chance) = chance else { return link };
+        let bit = |number: u32| chance >> number & 1 == 1;
+        let spelled = |tag: u32| if bit(8) { format!("Tag {tag}") } else { format!("tag {tag}") };
+        let external_id = format!("ext-{}", chance >> 28);
+        let is_taken = self.links.values().any(|(other, it)| {
+            let labels = it.labels.as_ref();
+            let has = labels.and_then(|labels| labels.external_id.as_ref()) == Some(&external_id);
+            *other == owner && has && it.id != link.id
+        });
+        // As a request would have it: only the domain knows how a campaign is written.
+        let mut input = LinkInput {
+            slug: Field::Value("a".to_owned()),
+            destination: Field::Value("https://example.com".to_owned()),
+            tags: Field::Value((0..4).filter(|tag| bit(*tag)).map(spelled).collect()),
+            archived: Field::Value(bit(7)),
+            ..LinkInput::default()
+        };
+        if bit(4) {
+            let folder = ["a", "a/b", "a/b/c", "ab"][(chance >> 9) as usize % 4];
+            input.folder = Field::Value(folder.to_owned());
+        }
+        if bit(5) {
+            let id = campaign(u8::try_from(chance >> 11 & 7).unwrap());
+            input.campaign = Field::Value(id.to_string());
+        }
+        if bit(6) && !is_taken {
+            input.external_id = Field::Value(external_id);
+        }
+        let accepted = input
+            .accept(Over::Nothing, &LinkPolicy::default(), 0, || RuleId::new(uuid::Uuid::nil()))
+            .unwrap();
+        let Labelled { labels, gates } = Labelled::of(accepted.fields);
+        LinkState { labels, gates, ..link }
     }
 
     /// `None` where the slug is another link's.

@@ -1,0 +1,240 @@
+//! Presets: named sets of UTM parameters that links begin with.
+//!
+//! There are two kinds. A *campaign* is what links belong to: one that is made in it takes over
+//! the campaign's parameters, for what it doesn't say itself. A *UTM template* is only copied
+//! from. A preset that changes later changes no link.
+
+use std::fmt;
+
+use serde::Deserialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::error::{DomainError, Invalid};
+use super::ids::{CampaignId, UtmTemplateId, WorkspaceId};
+use super::link::{Field, Utm, UtmInput};
+
+const MAX_NAME_CHARS: usize = 100;
+const MAX_DESCRIPTION_CHARS: usize = 1_000;
+
+/// What a preset is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PresetKind {
+    /// Links belong to it.
+    Campaign,
+    /// Links are filled from it.
+    Template,
+}
+
+impl PresetKind {
+    /// What people call it.
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::Campaign => "campaign",
+            Self::Template => "UTM template",
+        }
+    }
+
+    /// A preset's id of this kind.
+    pub const fn id(self, uuid: Uuid) -> PresetId {
+        match self {
+            Self::Campaign => PresetId::Campaign(CampaignId::new(uuid)),
+            Self::Template => PresetId::Template(UtmTemplateId::new(uuid)),
+        }
+    }
+
+    /// Reads an id of this kind; `None` for what is none.
+    pub fn parse_id(self, text: &str) -> Option<PresetId> {
+        match self {
+            Self::Campaign => text.parse().ok().map(PresetId::Campaign),
+            Self::Template => text.parse().ok().map(PresetId::Template),
+        }
+    }
+}
+
+/// A preset's id, which tells its kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PresetId {
+    /// `camp_…`
+    Campaign(CampaignId),
+    /// `utm_…`
+    Template(UtmTemplateId),
+}
+
+impl PresetId {
+    /// What it is for.
+    pub const fn kind(self) -> PresetKind {
+        match self {
+            Self::Campaign(_) => PresetKind::Campaign,
+            Self::Template(_) => PresetKind::Template,
+        }
+    }
+
+    /// The bare UUID.
+    pub const fn uuid(self) -> Uuid {
+        match self {
+            Self::Campaign(id) => id.uuid(),
+            Self::Template(id) => id.uuid(),
+        }
+    }
+}
+
+impl fmt::Display for PresetId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Campaign(id) => id.fmt(f),
+            Self::Template(id) => id.fmt(f),
+        }
+    }
+}
+
+/// A preset as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preset {
+    /// Which one, and of which kind.
+    pub id: PresetId,
+    /// Whose it is.
+    pub workspace: WorkspaceId,
+    /// Unique among those of its kind in the workspace, without regard to case.
+    pub name: String,
+    /// For people.
+    pub description: Option<String>,
+    /// What links begin with.
+    pub utm: Utm,
+    /// In milliseconds since the Unix epoch.
+    pub created_at_ms: u64,
+    /// In milliseconds since the Unix epoch.
+    pub updated_at_ms: u64,
+}
+
+/// What a preset is asked to be. A field that is null is cleared; one that is absent is none
+/// (POST) or stays as it is (PATCH).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PresetInput {
+    /// 1 to 100 characters; unique in the workspace without regard to case. Required when it is
+    /// made.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "Spring sale")]
+    pub name: Field<String>,
+    /// At most 1,000 characters.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub description: Field<String>,
+    /// What links begin with that don't say it themselves.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "newsletter")]
+    pub utm_source: Field<String>,
+    /// As `utm_source`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub utm_medium: Field<String>,
+    /// As `utm_source`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub utm_campaign: Field<String>,
+    /// As `utm_source`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub utm_content: Field<String>,
+    /// As `utm_source`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub utm_term: Field<String>,
+}
+
+impl PresetInput {
+    /// Checks the input over a preset whose fields hold where the input says nothing: for a new
+    /// one, those of an empty one.
+    ///
+    /// # Errors
+    /// [`DomainError::Invalid`] with each field that breaks a rule.
+    pub fn accept(self, before: Preset) -> Result<Preset, DomainError> {
+        let mut invalid = Invalid::default();
+        let old_name = Some(before.name.clone()).filter(|name| !name.is_empty());
+        let is_asked = matches!(self.name, Field::Value(_));
+        let name = invalid.text("name", self.name, old_name, MAX_NAME_CHARS);
+        if name.is_none() && !(is_asked && invalid.fields().contains_key("name")) {
+            invalid.add("name", "is required");
+        }
+        let description = invalid.text(
+            "description",
+            self.description,
+            before.description,
+            MAX_DESCRIPTION_CHARS,
+        );
+        let utm = UtmInput {
+            source: self.utm_source,
+            medium: self.utm_medium,
+            campaign: self.utm_campaign,
+            content: self.utm_content,
+            term: self.utm_term,
+        };
+        let utm = utm.accept(before.utm, &mut invalid);
+        invalid.into_result()?;
+        Ok(Preset { name: name.unwrap_or_default(), description, utm, ..before })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn empty() -> Preset {
+        Preset {
+            id: PresetKind::Campaign.id(Uuid::from_u128(1)),
+            workspace: WorkspaceId::new(Uuid::from_u128(2)),
+            name: String::new(),
+            description: None,
+            utm: Utm::default(),
+            created_at_ms: 1,
+            updated_at_ms: 1,
+        }
+    }
+
+    fn value(text: &str) -> Field<String> {
+        Field::Value(text.to_owned())
+    }
+
+    fn wrong(input: PresetInput, before: Preset) -> Vec<String> {
+        match input.accept(before) {
+            Err(DomainError::Invalid(invalid)) => invalid.fields().keys().cloned().collect(),
+            other => vec![format!("{other:?}")],
+        }
+    }
+
+    #[test]
+    fn a_name_is_required_and_stays() {
+        let named = |name| PresetInput { name, ..PresetInput::default() };
+        assert_eq!(wrong(PresetInput::default(), empty()), ["name"]);
+        for name in [Field::Null, value("  "), value("a\nb"), Field::Value("n".repeat(101))] {
+            assert_eq!(wrong(named(name.clone()), empty()), ["name"]);
+            let before = Preset { name: "Old".into(), ..empty() };
+            assert_eq!(wrong(named(name), before), ["name"]);
+        }
+        let made = named(value(" Spring ")).accept(empty()).unwrap();
+        assert_eq!(made.name, "Spring");
+        assert_eq!(PresetInput::default().accept(made.clone()).unwrap(), made);
+    }
+
+    #[test]
+    fn parameters_are_kept_changed_and_cleared() {
+        let input = PresetInput {
+            name: value("a"),
+            utm_source: value("mail"),
+            utm_term: value("shoes"),
+            ..PresetInput::default()
+        };
+        let made = input.accept(empty()).unwrap();
+        let input = PresetInput {
+            utm_source: Field::Null,
+            utm_medium: value("cpc"),
+            ..PresetInput::default()
+        };
+        let utm = input.accept(made).unwrap().utm;
+        assert_eq!(utm.pairs().collect::<Vec<_>>(), [("utm_medium", "cpc"), ("utm_term", "shoes")]);
+        let input = PresetInput { utm_content: value("a\0"), ..PresetInput::default() };
+        assert_eq!(wrong(input, Preset { name: "a".into(), ..empty() }), ["utm_content"]);
+    }
+}

@@ -1,0 +1,46 @@
+//! Campaigns and UTM templates in the index.
+
+use uuid::Uuid;
+
+use super::fold::State;
+use super::read::encode_preset;
+use super::{IndexError, keys};
+use crate::domain::event::{PresetDeleted, PresetState, Unreadable};
+use crate::domain::ids::WorkspaceId;
+use crate::domain::preset::{PresetId, PresetKind};
+
+fn id(kind: PresetKind, bytes: &[u8]) -> Result<PresetId, Unreadable> {
+    Ok(kind.id(Uuid::from_slice(bytes).map_err(|_| Unreadable(kind.noun()))?))
+}
+
+/// It is what the event says.
+pub fn place<S: State>(
+    state: &mut S,
+    workspace: WorkspaceId,
+    kind: PresetKind,
+    preset: &PresetState,
+) -> Result<(), IndexError> {
+    let id = id(kind, &preset.id)?;
+    if let Some(before) = state.preset(workspace, id)? {
+        state.remove(keys::preset_named(workspace, kind, &before.name));
+    }
+    let name = keys::preset_named(workspace, kind, &preset.name);
+    state.put(name, id.uuid().as_bytes().to_vec());
+    state.put(keys::preset(workspace, id), encode_preset(preset));
+    Ok(())
+}
+
+/// It is gone.
+pub fn remove<S: State>(
+    state: &mut S,
+    workspace: WorkspaceId,
+    kind: PresetKind,
+    deleted: &PresetDeleted,
+) -> Result<(), IndexError> {
+    let id = id(kind, &deleted.id)?;
+    if let Some(before) = state.preset(workspace, id)? {
+        state.remove(keys::preset_named(workspace, kind, &before.name));
+        state.remove(keys::preset(workspace, id));
+    }
+    Ok(())
+}

@@ -1,0 +1,226 @@
+//! Looking through a workspace's links: in the order they were made, all of them or those of a
+//! group, and what each is as it is encoded.
+//!
+//! What is looked through is of the moment when each row is come to: a link that goes meanwhile is
+//! not met, or is met as it last was.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::group::{self, Group};
+use super::layers::Layers;
+use super::read::{Read, decode_preset, split_workspace};
+use super::store::{KeyRange, Rows, prefixed};
+use super::{Index, IndexError, keys};
+use crate::domain::ids::{LinkId, WorkspaceId};
+use crate::domain::preset::{Preset, PresetKind};
+
+/// Links that lie close together are read in one go, as long as no more than so many times their
+/// number lie among them.
+const SPREAD_MAX: usize = 4;
+const ID_BYTES: usize = 16;
+
+/// In which order links come, and from where on.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    /// The newest first, else the oldest.
+    pub is_back: bool,
+    /// Only those that come after this one.
+    pub beyond: Option<LinkId>,
+}
+
+/// Links' ids, in a [`Span`]'s order.
+pub type Ids<'a> = Box<dyn Iterator<Item = Result<LinkId, IndexError>> + 'a>;
+
+/// The name of a tag or of a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// As it was first spelled.
+    pub name: String,
+    /// How many links have it.
+    pub links: u64,
+}
+
+/// See the module.
+pub struct Scan {
+    layers: Arc<Layers>,
+}
+
+impl Index {
+    /// Begins to look through it.
+    pub fn scan(&self) -> Scan {
+        Scan { layers: self.layers.load_full() }
+    }
+}
+
+impl Read for Scan {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        self.layers.get(key)
+    }
+
+    fn met(&self, error: IndexError) -> IndexError {
+        self.layers.met(error)
+    }
+}
+
+impl Scan {
+    /// All links of a workspace.
+    pub fn all(&self, workspace: WorkspaceId, span: Span) -> Ids<'_> {
+        self.ids(within(&keys::links_of(workspace), span), span.is_back)
+    }
+
+    /// The links of a group.
+    pub fn members(&self, workspace: WorkspaceId, group: &Group, span: Span) -> Ids<'_> {
+        self.ids(within(&keys::members(workspace, group), span), span.is_back)
+    }
+
+    /// The links of a folder and of those below it.
+    ///
+    /// # Errors
+    /// Where the index can't be read.
+    pub fn in_tree(
+        &self,
+        workspace: WorkspaceId,
+        folder: &str,
+        span: Span,
+    ) -> Result<Vec<LinkId>, IndexError> {
+        let below = keys::members_below(workspace, &Group::Folder(format!("{folder}/")));
+        let itself = keys::members(workspace, &Group::Folder(folder.to_owned()));
+        let each = self.ids(prefixed(&itself), false).chain(self.ids(prefixed(&below), false));
+        let mut ids = each.collect::<Result<Vec<_>, _>>()?;
+        if let Some(beyond) = span.beyond {
+            ids.retain(|id| if span.is_back { *id < beyond } else { *id > beyond });
+        }
+        ids.sort_unstable();
+        if span.is_back {
+            ids.reverse();
+        }
+        Ok(ids)
+    }
+
+    /// How many links a folder and those below it have.
+    ///
+    /// # Errors
+    /// Where the index can't be read.
+    pub fn tree_count(&self, workspace: WorkspaceId, folder: &str) -> Result<u64, IndexError> {
+        let itself = self.group_count(workspace, &Group::Folder(folder.to_owned()))?;
+        let below = Group::Folder(format!("{folder}/"));
+        let below = self.names(workspace, &below).map(|named| Ok(named?.links));
+        below.sum::<Result<u64, IndexError>>().map(|below| itself + below)
+    }
+
+    /// The tags or folders whose names begin like this group's, by name.
+    pub fn names<'s>(
+        &'s self,
+        workspace: WorkspaceId,
+        group: &Group,
+    ) -> impl Iterator<Item = Result<Named, IndexError>> + use<'s> {
+        let rows = self.layers.rows(prefixed(&keys::group(workspace, group)), false);
+        rows.map(|row| {
+            let (_, value) = row?;
+            let (links, name) = group::counted(&value)
+                .ok_or_else(|| self.met(IndexError::Broken("a group's count")))?;
+            Ok(Named { name: name.to_owned(), links })
+        })
+    }
+
+    /// Campaigns or UTM templates, the newest first: those of a part of the list, and how many
+    /// there are in all.
+    ///
+    /// # Errors
+    /// Where the index can't be read.
+    pub fn presets(
+        &self,
+        workspace: WorkspaceId,
+        kind: PresetKind,
+        part: std::ops::Range<usize>,
+    ) -> Result<(Vec<Preset>, u64), IndexError> {
+        let (mut presets, mut total) = (Vec::new(), 0_u64);
+        let rows = self.layers.rows(prefixed(&keys::presets_of(workspace, kind)), true);
+        for (place, row) in rows.enumerate() {
+            let (_, value) = row?;
+            total += 1;
+            if part.contains(&place) {
+                let preset = decode_preset(workspace, kind, &value);
+                presets.push(preset.map_err(|error| self.met(error))?);
+            }
+        }
+        Ok((presets, total))
+    }
+
+    /// What some links are, as they are encoded; those that are gone are not among them. `ids` are
+    /// in order. Says, too, whether most of them lay far apart: then it is better to look each up,
+    /// as `is_sparse` demands.
+    ///
+    /// # Errors
+    /// Where the index can't be read.
+    pub fn load(
+        &self,
+        workspace: WorkspaceId,
+        ids: &[LinkId],
+        is_sparse: bool,
+    ) -> Result<(Vec<Encoded>, bool), IndexError> {
+        let mut found = Vec::with_capacity(ids.len());
+        let mut rest = ids;
+        if let ([first, .., last], false) = (ids, is_sparse) {
+            let is_back = first > last;
+            let (low, high) = if is_back { (last, first) } else { (first, last) };
+            let range = (Bound::Included(keys::link(*low)), Bound::Included(keys::link(*high)));
+            for row in self.layers.rows(range, is_back).take(SPREAD_MAX * ids.len()) {
+                let (key, value) = row?;
+                let id = self.id(&key)?;
+                let is_passed = |next: &LinkId| if is_back { *next > id } else { *next < id };
+                while let Some((_, others)) = rest.split_first().filter(|(next, _)| is_passed(next))
+                {
+                    rest = others;
+                }
+                if let Some((_, others)) = rest.split_first().filter(|(next, _)| **next == id) {
+                    found.push((id, value));
+                    rest = others;
+                }
+            }
+        }
+        let was_sparse = !is_sparse && rest.len() > ids.len() / 2;
+        for id in rest {
+            found.extend(self.get(&keys::link(*id))?.map(|value| (*id, value)));
+        }
+        let mut encoded = Vec::with_capacity(found.len());
+        for (id, value) in found {
+            let owner = split_workspace(&value).map_err(|error| self.met(error))?.0;
+            encoded.extend((owner == workspace).then_some(Encoded { id, value }));
+        }
+        Ok((encoded, was_sparse))
+    }
+
+    fn ids(&self, range: KeyRange, is_back: bool) -> Ids<'_> {
+        let rows: Rows<'_> = self.layers.rows(range, is_back);
+        Box::new(rows.map(|row| self.id(&row?.0)))
+    }
+
+    /// The link at a key's end.
+    fn id(&self, key: &[u8]) -> Result<LinkId, IndexError> {
+        let id = key.len().checked_sub(ID_BYTES).and_then(|at| key.get(at..));
+        let id = id.and_then(|bytes| LinkId::from_bytes(bytes).ok());
+        id.ok_or_else(|| self.met(IndexError::Broken("a link's key")))
+    }
+}
+
+/// A link as the index holds it.
+pub struct Encoded {
+    /// Which one.
+    pub id: LinkId,
+    value: Vec<u8>,
+}
+
+impl Encoded {
+    /// The encoded [`LinkState`](crate::domain::event::LinkState).
+    pub fn state(&self) -> &[u8] {
+        self.value.get(ID_BYTES..).unwrap_or_default()
+    }
+}
+
+fn within(prefix: &[u8], span: Span) -> KeyRange {
+    let (from, to) = prefixed(prefix);
+    let beyond = span.beyond.map(|id| Bound::Excluded([prefix, id.as_bytes()].concat()));
+    if span.is_back { (from, beyond.unwrap_or(to)) } else { (beyond.unwrap_or(from), to) }
+}

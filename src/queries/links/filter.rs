@@ -1,0 +1,229 @@
+//! Which links a list is of.
+
+use regex::bytes::{Regex, RegexBuilder};
+
+use crate::domain::ids::CampaignId;
+use crate::domain::link::{Glance, Kind, folded};
+
+/// How many words are looked for at most, and how long they may be together, in characters.
+const MAX_WORDS: usize = 10;
+const MAX_CHARS: usize = 200;
+
+/// What holds of each link of a list. All of it has to hold.
+#[derive(Debug, Clone, Default)]
+pub struct LinkFilter {
+    /// Each occurs somewhere in the link's texts.
+    pub words: Vec<Word>,
+    /// It has all of these, without regard to case.
+    pub tags: Vec<String>,
+    /// It is there or below.
+    pub folder: Option<String>,
+    /// It belongs to this one.
+    pub campaign: Option<CampaignId>,
+    /// It answers on this one; empty for the default one.
+    pub domain: Option<String>,
+    /// Another system calls it so.
+    pub external_id: Option<String>,
+    /// It was made then or later, in milliseconds since the Unix epoch.
+    pub created_from_ms: Option<u64>,
+    /// It was made before then, in milliseconds since the Unix epoch.
+    pub created_until_ms: Option<u64>,
+    /// It asks visitors for a password.
+    pub has_password: Option<bool>,
+    /// Its `expires_at` has come.
+    pub expired: Option<bool>,
+    /// It is switched on.
+    pub enabled: Option<bool>,
+    /// Whether it is put away.
+    pub archived: Archived,
+    /// What it leads to.
+    pub kind: Option<Kind>,
+}
+
+/// Whether a list shows links that were put away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Archived {
+    /// It doesn't.
+    #[default]
+    No,
+    /// These alone.
+    Only,
+    /// As the others.
+    Any,
+}
+
+/// A word that is looked for, in any case.
+#[derive(Debug, Clone)]
+pub struct Word(Regex);
+
+impl Word {
+    /// The words of a text, between blanks.
+    ///
+    /// # Errors
+    /// A sentence that says which rule the text breaks.
+    pub fn all_of(text: &str) -> Result<Vec<Self>, String> {
+        let words: Vec<_> = text.split_whitespace().collect();
+        if words.is_empty() || words.len() > MAX_WORDS || text.chars().count() > MAX_CHARS {
+            return Err(format!("must be 1 to {MAX_WORDS} words, {MAX_CHARS} characters together"));
+        }
+        let word = |word: &&str| {
+            let found = RegexBuilder::new(&regex::escape(word)).case_insensitive(true).build();
+            found.map(Self).map_err(|_| "can't be looked for".to_owned())
+        };
+        words.iter().map(word).collect()
+    }
+
+    fn is_in(&self, text: &str) -> bool {
+        self.0.is_match(text.as_bytes())
+    }
+}
+
+impl LinkFilter {
+    /// Whether it holds of all links, or of all that are, or are not, put away.
+    pub fn is_plain(&self) -> bool {
+        self.conditions() == 0
+    }
+
+    /// How many conditions there are beside that on archived links.
+    pub(super) fn conditions(&self) -> usize {
+        let single = [
+            !self.words.is_empty(),
+            self.folder.is_some(),
+            self.campaign.is_some(),
+            self.domain.is_some(),
+            self.external_id.is_some(),
+            self.created_from_ms.is_some(),
+            self.created_until_ms.is_some(),
+            self.has_password.is_some(),
+            self.expired.is_some(),
+            self.enabled.is_some(),
+            self.kind.is_some(),
+        ];
+        self.tags.len() + single.into_iter().filter(|is_set| *is_set).count()
+    }
+
+    /// Whether it may hold of an encoded link, found without decoding it: no word is in a link's
+    /// texts that is not somewhere in its bytes.
+    pub(super) fn may_hold(&self, encoded: &[u8]) -> bool {
+        self.words.iter().all(|word| word.0.is_match(encoded))
+    }
+
+    /// Whether it holds, but for the external id, which is looked up and not compared.
+    pub(super) fn holds(&self, link: &Glance<'_>, now_ms: u64) -> bool {
+        let is = |wanted: Option<bool>, actual: bool| wanted.is_none_or(|wanted| wanted == actual);
+        let is_archived = match self.archived {
+            Archived::No => !link.archived,
+            Archived::Only => link.archived,
+            Archived::Any => true,
+        };
+        is_archived
+            && is(self.has_password, link.has_password)
+            && is(self.expired, link.expires_at_ms.is_some_and(|at| at <= now_ms))
+            && is(self.enabled, !link.disabled)
+            && self.kind.is_none_or(|kind| kind == link.kind)
+            && self.created_from_ms.is_none_or(|from| link.created_at_ms >= from)
+            && self.created_until_ms.is_none_or(|until| link.created_at_ms < until)
+            && self.domain.as_ref().is_none_or(|domain| domain == link.domain)
+            && self.campaign.is_none_or(|id| id.as_bytes() == link.campaign)
+            && self.folder.as_ref().is_none_or(|folder| is_below(link.folder, folder))
+            && self.tags.iter().all(|tag| has_tag(link, tag))
+            && self.words.iter().all(|word| occurs(word, link))
+    }
+}
+
+fn is_below(folder: &str, above: &str) -> bool {
+    folder.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn has_tag(link: &Glance<'_>, wanted: &str) -> bool {
+    let wanted = folded(wanted);
+    link.tags.iter().any(|tag| folded(tag) == wanted)
+}
+
+fn occurs(word: &Word, link: &Glance<'_>) -> bool {
+    [link.slug, link.title, link.destination, link.notes].into_iter().any(|text| word.is_in(text))
+        || link.tags.iter().any(|tag| word.is_in(tag))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn link() -> Glance<'static> {
+        Glance {
+            domain: "go.example",
+            slug: "Sale-24",
+            destination: "https://example.com/Schuhe?x=1",
+            title: "Frühling ÄRA",
+            created_at_ms: 100,
+            tags: vec!["Spring", "E-Mail"],
+            folder: "clients/acme",
+            notes: "ask Ada\nfirst",
+            expires_at_ms: Some(500),
+            has_password: true,
+            ..Glance::default()
+        }
+    }
+
+    fn found(q: &str) -> bool {
+        let words = Word::all_of(q).unwrap();
+        LinkFilter { words, ..LinkFilter::default() }.holds(&link(), 0)
+    }
+
+    #[test]
+    fn every_word_has_to_occur_somewhere_in_any_case() {
+        for q in ["sale", "LE-2", "frühling", "ära FRÜH", "spring mail", "ada ask", "?x=1", "e.com"]
+        {
+            assert!(found(q), "{q}");
+        }
+        for q in ["sale nowhere", "s.le", "acme", "go.example", "spring  summer", "[s]ale"] {
+            assert!(!found(q), "{q}");
+        }
+    }
+
+    #[test]
+    fn a_text_has_few_words() {
+        for bad in ["", "  ", "a b c d e f g h i j k", &"x".repeat(201)] {
+            assert!(Word::all_of(bad).is_err(), "{bad}");
+        }
+        assert_eq!(Word::all_of(" a  b\tc ").unwrap().len(), 3);
+    }
+
+    #[test]
+    fn each_condition_holds_or_does_not() {
+        let any = || LinkFilter { archived: Archived::Any, ..LinkFilter::default() };
+        let text = |text: &str| Some(text.to_owned());
+        let tags = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_owned()).collect();
+        for (expected, filter) in [
+            (true, any()),
+            (true, LinkFilter::default()),
+            (false, LinkFilter { archived: Archived::Only, ..any() }),
+            (true, LinkFilter { tags: tags(&["spring", "e-mail"]), ..any() }),
+            (false, LinkFilter { tags: tags(&["spring", "mail"]), ..any() }),
+            (true, LinkFilter { folder: text("clients"), ..any() }),
+            (true, LinkFilter { folder: text("clients/acme"), ..any() }),
+            (false, LinkFilter { folder: text("client"), ..any() }),
+            (false, LinkFilter { folder: text("clients/acme/x"), ..any() }),
+            (true, LinkFilter { domain: text("go.example"), ..any() }),
+            (false, LinkFilter { domain: text(""), ..any() }),
+            (true, LinkFilter { created_from_ms: Some(100), ..any() }),
+            (false, LinkFilter { created_from_ms: Some(101), ..any() }),
+            (true, LinkFilter { created_until_ms: Some(101), ..any() }),
+            (false, LinkFilter { created_until_ms: Some(100), ..any() }),
+            (true, LinkFilter { expired: Some(true), ..any() }),
+            (false, LinkFilter { expired: Some(false), ..any() }),
+            (false, LinkFilter { has_password: Some(false), ..any() }),
+            (true, LinkFilter { enabled: Some(true), ..any() }),
+            (true, LinkFilter { kind: Some(Kind::Url), ..any() }),
+            (false, LinkFilter { kind: Some(Kind::Text), ..any() }),
+        ] {
+            assert_eq!(filter.holds(&link(), 500), expected, "{filter:?}");
+        }
+        let archived = Glance { archived: true, ..link() };
+        assert!(!LinkFilter::default().holds(&archived, 0));
+        let not_yet = LinkFilter { expired: Some(false), ..any() };
+        assert!(not_yet.holds(&link(), 499));
+        assert!(not_yet.holds(&Glance { expires_at_ms: None, ..link() }, 500));
+    }
+}

@@ -1,0 +1,121 @@
+//! What links are sorted under: tags and folders, campaigns and UTM templates, each with how many
+//! links it has.
+
+use super::{Links, LinksError};
+use crate::domain::ids::WorkspaceId;
+use crate::domain::preset::{Preset, PresetId, PresetKind};
+use crate::projections::index::{Group, Named, Read};
+
+/// Names of which kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamesOf {
+    /// Tags.
+    Tags,
+    /// Folders.
+    Folders,
+}
+
+/// A part of a list of names, in their order.
+#[derive(Debug)]
+pub struct Names {
+    /// The names, each with how many links have it.
+    pub names: Vec<Named>,
+    /// How many there are in all.
+    pub total: u64,
+}
+
+/// A campaign or a UTM template, and how many links belong to it.
+#[derive(Debug)]
+pub struct PresetCount {
+    /// The campaign or template.
+    pub preset: Preset,
+    /// 0 for a template, which no link belongs to.
+    pub links: u64,
+}
+
+impl Links {
+    /// A page of a workspace's tags or folders, by name.
+    ///
+    /// # Errors
+    /// [`LinksError::Busy`] when too many look through links already.
+    pub async fn names(
+        &self,
+        workspace: WorkspaceId,
+        of: NamesOf,
+        page: usize,
+        limit: usize,
+    ) -> Result<Names, LinksError> {
+        let part = part(page, limit);
+        self.in_turn(workspace, move |scan, _| {
+            let group = match of {
+                NamesOf::Tags => Group::Tag(String::new()),
+                NamesOf::Folders => Group::Folder(String::new()),
+            };
+            let mut found = Names { names: Vec::new(), total: 0 };
+            for (place, named) in scan.names(workspace, &group).enumerate() {
+                let named = named?;
+                found.total += 1;
+                if part.contains(&place) {
+                    found.names.push(named);
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    /// A page of a workspace's campaigns or UTM templates, the newest first, and how many there
+    /// are in all.
+    ///
+    /// # Errors
+    /// [`LinksError::Busy`] when too many look through links already.
+    pub async fn presets(
+        &self,
+        workspace: WorkspaceId,
+        kind: PresetKind,
+        page: usize,
+        limit: usize,
+    ) -> Result<(Vec<PresetCount>, u64), LinksError> {
+        let part = part(page, limit);
+        self.in_turn(workspace, move |scan, _| {
+            let (presets, total) = scan.presets(workspace, kind, part)?;
+            let counted = presets.into_iter().map(|preset| counted(scan, preset));
+            Ok((counted.collect::<Result<_, _>>()?, total))
+        })
+        .await
+    }
+
+    /// A campaign or a UTM template of a workspace.
+    ///
+    /// # Errors
+    /// Where the index can't be read.
+    pub fn preset(
+        &self,
+        workspace: WorkspaceId,
+        id: PresetId,
+    ) -> Result<Option<PresetCount>, LinksError> {
+        let preset = self.index.preset(workspace, id)?;
+        preset.map(|preset| self.counted(preset)).transpose()
+    }
+
+    /// A campaign or a UTM template with its count.
+    ///
+    /// # Errors
+    /// Where the index can't be read.
+    pub fn counted(&self, preset: Preset) -> Result<PresetCount, LinksError> {
+        counted(&*self.index, preset)
+    }
+}
+
+fn counted(index: &impl Read, preset: Preset) -> Result<PresetCount, LinksError> {
+    let links = match preset.id {
+        PresetId::Campaign(id) => index.group_count(preset.workspace, &Group::Campaign(id))?,
+        PresetId::Template(_) => 0,
+    };
+    Ok(PresetCount { preset, links })
+}
+
+fn part(page: usize, limit: usize) -> std::ops::Range<usize> {
+    let from = page.saturating_sub(1).saturating_mul(limit);
+    from..from.saturating_add(limit)
+}

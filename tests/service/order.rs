@@ -1,0 +1,511 @@
+//! What puts links in order: tags, folders, campaigns, UTM templates, external ids, notes.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use prost::Message as _;
+use serde_json::{Value, json};
+use slugline::commands::secret;
+use slugline::domain::event::{Envelope, Event, TokenState, VERSION, WorkspaceCreated};
+use slugline::log::{DiskStorage, Log, LogOptions, NewRecord};
+
+use crate::harness::{Answer, DataFolder, Options, Server, TOKEN, slugline};
+
+const TO: &str = "https://example.com/landing";
+const FOREIGN_TOKEN: &str = "the-token-of-another-workspace";
+
+fn made(server: &Server, mut fields: Value) -> Value {
+    fields["destination"] = json!(TO);
+    server.api().post("/links", &fields).expect(201).data()
+}
+
+fn id(thing: &Value) -> &str {
+    thing["id"].as_str().unwrap()
+}
+
+/// `name → links` of a list of tags or folders.
+fn counts(server: &Server, path: &str) -> Vec<(String, u64)> {
+    let data = server.api().get(&format!("{path}?limit=100")).data();
+    let rows = data.as_array().unwrap().iter();
+    rows.map(|row| (row["name"].as_str().unwrap().to_owned(), row["links"].as_u64().unwrap()))
+        .collect()
+}
+
+fn named(expected: &[(&str, u64)]) -> Vec<(String, u64)> {
+    expected.iter().map(|(name, links)| ((*name).to_owned(), *links)).collect()
+}
+
+/// A second workspace in the log of a service that is stopped, with a token of its own.
+fn add_workspace(data: &DataFolder) {
+    let folder = data.path().join("log/mutations");
+    let log = Log::open(Arc::new(DiskStorage), &folder, LogOptions::default()).unwrap();
+    let token = TokenState {
+        id: vec![8; 16],
+        name: "theirs".to_owned(),
+        abilities: vec!["*".to_owned()],
+        secret_sha256: secret::hash(FOREIGN_TOKEN).to_vec(),
+        created_at_ms: 1,
+    };
+    let created = WorkspaceCreated { name: "theirs".to_owned() };
+    for event in [Event::WorkspaceCreated(created), Event::TokenCreated(token)] {
+        let kind = event.kind();
+        let envelope = Envelope {
+            at_ms: 1,
+            workspace: vec![7; 16],
+            token: Vec::new(),
+            idempotency: None,
+            event: Some(event),
+        };
+        let payload = envelope.encode_to_vec();
+        let parts: [&[u8]; 1] = [&payload];
+        log.append(&[NewRecord { kind, version: VERSION, parts: &parts }]).unwrap();
+    }
+    log.sync().unwrap();
+}
+
+#[test]
+fn a_link_shows_what_it_is_sorted_under() {
+    let server = Options::links_only().start();
+    let fields = json!({
+        "destination": TO,
+        "tags": [" Spring ", "e-mail", "größe"],
+        "folder": "clients / acme",
+        "external_id": "sku:12/3",
+        "notes": "one\r\ntwo\tthree",
+        "og_title": "Shoes",
+        "og_description": "All of them",
+        "og_image": "https://cdn.example.com/shoes.png",
+        "og_preview": true,
+    });
+    let link = server.api().post("/links", &fields).expect(201).data();
+    let expected = json!({
+        "tags": ["Spring", "e-mail", "größe"], "folder": "clients/acme", "campaign": null,
+        "external_id": "sku:12/3", "notes": "one\ntwo\tthree", "og_title": "Shoes",
+        "og_description": "All of them", "og_image": "https://cdn.example.com/shoes.png",
+        "og_preview": true,
+    });
+    for (name, value) in expected.as_object().unwrap() {
+        assert_eq!(&link[name], value, "{name}");
+    }
+    let path = format!("/links/{}", id(&link));
+    let read = server.api().get(&path).data();
+    for (name, value) in expected.as_object().unwrap() {
+        assert_eq!(&read[name], value, "{name}");
+    }
+
+    let kept = server.api().patch(&path, &json!({ "tags": ["Summer"], "notes": null })).data();
+    assert_eq!((&kept["tags"], &kept["notes"]), (&json!(["Summer"]), &Value::Null));
+    assert_eq!((&kept["folder"], &kept["og_preview"]), (&json!("clients/acme"), &json!(true)));
+
+    let anew = server.api().put(&path, &json!({ "destination": TO })).expect(200).data();
+    for name in ["folder", "external_id", "notes", "og_title", "og_description", "og_image"] {
+        assert_eq!(anew[name], Value::Null, "{name}");
+    }
+    assert_eq!((&anew["tags"], &anew["og_preview"]), (&json!([]), &json!(false)));
+    assert_eq!(counts(&server, "/tags"), []);
+    assert_eq!(counts(&server, "/folders"), []);
+}
+
+#[test]
+fn what_breaks_a_rule_is_named_by_its_path() {
+    let server = Options::links_only().start();
+    let many: Vec<_> = (0..51).map(|number| number.to_string()).collect();
+    for (fields, names) in [
+        (json!({ "tags": many }), vec!["tags"]),
+        (json!({ "tags": ["a", "", "b", "A", "x,y"] }), vec!["tags[1]", "tags[3]", "tags[4]"]),
+        (json!({ "tags": ["a", "t".repeat(51), "a\nb"] }), vec!["tags[1]", "tags[2]"]),
+        (json!({ "tags": "a" }), vec!["tags"]),
+        (json!({ "tags": ["a", 1] }), vec!["tags[1]"]),
+        (json!({ "folder": "" }), vec!["folder"]),
+        (json!({ "folder": "/a" }), vec!["folder"]),
+        (json!({ "folder": "a//b" }), vec!["folder"]),
+        (json!({ "folder": "a/ /b" }), vec!["folder"]),
+        (json!({ "folder": "f".repeat(201) }), vec!["folder"]),
+        (json!({ "external_id": "" }), vec!["external_id"]),
+        (json!({ "external_id": "a b" }), vec!["external_id"]),
+        (json!({ "external_id": "e".repeat(256) }), vec!["external_id"]),
+        (json!({ "notes": "n".repeat(2_001) }), vec!["notes"]),
+        (json!({ "notes": "a\u{0}b" }), vec!["notes"]),
+        (json!({ "campaign": "spring" }), vec!["campaign"]),
+        (json!({ "campaign": "camp_00000000000000000000000000" }), vec!["campaign"]),
+        (json!({ "utm_template": "utm_00000000000000000000000000" }), vec!["utm_template"]),
+        (json!({ "utm_template": "x", "folder": "" }), vec!["folder", "utm_template"]),
+        (json!({ "og_title": "t".repeat(201) }), vec!["og_title"]),
+        (json!({ "og_description": "t".repeat(501) }), vec!["og_description"]),
+        (json!({ "og_image": "javascript:alert(1)" }), vec!["og_image"]),
+        (json!({ "og_image": "/a.png" }), vec!["og_image"]),
+        (json!({ "og_preview": "yes" }), vec!["og_preview"]),
+    ] {
+        let mut body = fields.clone();
+        body["destination"] = json!(TO);
+        server.api().post("/links", &body).refuses(400, "VALIDATION_ERROR", &names);
+    }
+    assert_eq!(server.api().get("/links/count").data(), json!({ "links": 0 }));
+}
+
+#[test]
+fn tags_and_folders_are_counted() {
+    let server = Options::links_only().start();
+    let one = made(&server, json!({ "tags": ["Spring", "mail"], "folder": "a/b" }));
+    let two = made(&server, json!({ "tags": ["spring"], "folder": "a", "archived": true }));
+    assert_eq!(counts(&server, "/tags"), named(&[("mail", 1), ("Spring", 2)]));
+    assert_eq!(counts(&server, "/folders"), named(&[("a", 1), ("a/b", 1)]));
+
+    server.api().patch(&format!("/links/{}", id(&two)), &json!({ "folder": "a/b" })).expect(200);
+    server.api().delete(&format!("/links/{}", id(&one))).expect(204);
+    assert_eq!(counts(&server, "/tags"), named(&[("Spring", 1)]), "as it was first spelled");
+    assert_eq!(counts(&server, "/folders"), named(&[("a/b", 1)]));
+
+    let page = server.api().get("/tags?limit=1&page=2").expect(200).json();
+    assert_eq!(page["data"], json!([]));
+    let meta = json!({ "page": 2, "limit": 1, "total": 1, "next_cursor": null });
+    assert_eq!(page["meta"], meta);
+}
+
+#[test]
+fn an_external_id_creates_and_replaces() {
+    let server = Options::links_only().start();
+    let path = "/links/by-external-id/sku%2F1";
+    server.api().get(path).problem(404, "NOT_FOUND");
+    let first = json!({ "destination": TO, "slug": "sku-1", "title": "One", "tags": ["a"] });
+    let answer = server.api().put(path, &first).expect(201);
+    let link = answer.data();
+    assert_eq!((&link["external_id"], &link["version"]), (&json!("sku/1"), &json!(1)));
+    assert_eq!(server.api().get(path).expect(200).data(), link);
+
+    let second = json!({ "destination": TO, "external_id": "sku/1" });
+    let replaced = server.api().put(path, &second).expect(200).data();
+    assert_eq!((&replaced["id"], &replaced["slug"]), (&link["id"], &link["slug"]));
+    assert_eq!((&replaced["title"], &replaced["version"]), (&Value::Null, &json!(2)));
+    // The same once more changes nothing.
+    let same = server.api().put(path, &second).expect(200).data();
+    assert_eq!(same["version"], 2);
+
+    let other = json!({ "destination": TO, "external_id": "another" });
+    server.api().put(path, &other).refuses(400, "VALIDATION_ERROR", &["external_id"]);
+    server.api().put(path, &json!({})).refuses(400, "VALIDATION_ERROR", &["destination"]);
+    let taken = json!({ "destination": TO, "external_id": "sku/1" });
+    server.api().post("/links", &taken).refuses(409, "CONFLICT", &["external_id"]);
+    let another = made(&server, json!({ "external_id": "sku/2" }));
+    let path_of_other = format!("/links/{}", id(&another));
+    let taken = json!({ "external_id": "sku/1" });
+    server.api().patch(&path_of_other, &taken).refuses(409, "CONFLICT", &["external_id"]);
+
+    server.api().delete(&format!("/links/{}", id(&link))).expect(204);
+    server.api().get(path).problem(404, "NOT_FOUND");
+    server.api().patch(&path_of_other, &taken).expect(200);
+    server.api().put("/links/by-external-id/sku%2F2", &second).refuses(
+        400,
+        "VALIDATION_ERROR",
+        &["external_id"],
+    );
+}
+
+#[test]
+fn an_external_id_honours_if_match_and_idempotency_keys() {
+    let server = Options::links_only().start();
+    let put = |header: (&str, &str), body: &Value| {
+        let path = "/links/by-external-id/e1";
+        let request = server.api().request(reqwest::Method::PUT, path);
+        Answer::to(request.header(header.0, header.1).json(body))
+    };
+    let body = json!({ "destination": TO });
+    put(("If-Match", "\"1\""), &body).problem(412, "PRECONDITION_FAILED");
+    let made = put(("Idempotency-Key", "k"), &body).expect(201).data();
+    assert_eq!(put(("Idempotency-Key", "k"), &body).expect(201).data()["id"], made["id"]);
+    let titled = json!({ "destination": TO, "title": "x" });
+    put(("If-Match", "\"2\""), &titled).problem(412, "PRECONDITION_FAILED");
+    assert_eq!(put(("If-Match", "\"1\""), &titled).expect(200).data()["version"], 2);
+}
+
+/// Of many that ask for one external id at once, one creates the link.
+#[test]
+fn concurrent_upserts_make_one_link() {
+    const CLIENTS: usize = 64;
+    let server = Options::links_only().start();
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let ask = |number: usize| {
+            let api = server.api();
+            move || {
+                let body = json!({ "destination": format!("https://example.com/{number}") });
+                let answer = api.put("/links/by-external-id/one", &body);
+                (answer.status, answer.data()["id"].as_str().unwrap().to_owned())
+            }
+        };
+        let asked: Vec<_> = (0..CLIENTS).map(|number| scope.spawn(ask(number))).collect();
+        asked.into_iter().map(|asked| asked.join().unwrap()).collect()
+    });
+    assert_eq!(answers.iter().filter(|(status, _)| *status == 201).count(), 1);
+    assert_eq!(answers.iter().filter(|(status, _)| *status == 200).count(), CLIENTS - 1);
+    let ids: HashSet<_> = answers.iter().map(|(_, id)| id).collect();
+    assert_eq!(ids.len(), 1);
+    assert_eq!(server.api().get("/links").expect(200).json()["meta"]["total"], 1);
+    let link = server.api().get("/links/by-external-id/one").data();
+    assert_eq!(link["version"], CLIENTS, "each of them took effect, one after the other");
+}
+
+#[test]
+fn links_take_over_what_their_campaign_says() {
+    let server = Options::links_only().start();
+    let fields = json!({
+        "name": "Spring sale", "description": "2027", "utm_source": "mail", "utm_campaign": "sale",
+    });
+    let campaign = server.api().post("/campaigns", &fields).expect(201).data();
+    assert!(id(&campaign).starts_with("camp_"));
+    assert_eq!(campaign["links"], 0);
+    for (name, value) in fields.as_object().unwrap() {
+        assert_eq!(&campaign[name], value, "{name}");
+    }
+    let path = format!("/campaigns/{}", id(&campaign));
+    assert_eq!(server.api().get(&path).data(), campaign);
+
+    let link = made(&server, json!({ "campaign": campaign["id"], "utm_source": "ads" }));
+    assert_eq!(link["campaign"], campaign["id"]);
+    assert_eq!((&link["utm_source"], &link["utm_campaign"]), (&json!("ads"), &json!("sale")));
+    let none = json!({ "campaign": campaign["id"], "utm_campaign": null });
+    let none = made(&server, none);
+    assert_eq!((&none["utm_source"], &none["utm_campaign"]), (&json!("mail"), &Value::Null));
+    assert_eq!(server.api().get(&path).data()["links"], 2);
+
+    // A campaign that changes changes no link; and a link that joins it later keeps what it says.
+    let changed = server.api().patch(&path, &json!({ "utm_source": "tv" })).expect(200).data();
+    assert_eq!((&changed["utm_source"], &changed["utm_campaign"]), (&json!("tv"), &json!("sale")));
+    let read = server.api().get(&format!("/links/{}", id(&none))).data();
+    assert_eq!(read["utm_source"], "mail");
+    let late = made(&server, json!({}));
+    let joined = json!({ "campaign": campaign["id"] });
+    let late = server.api().patch(&format!("/links/{}", id(&late)), &joined).expect(200).data();
+    assert_eq!((&late["campaign"], &late["utm_source"]), (&campaign["id"], &Value::Null));
+
+    let refused = server.api().delete(&path).problem(409, "CONFLICT");
+    assert!(refused["detail"].as_str().unwrap().contains("3 links"), "{refused}");
+    for link in [&link, &none] {
+        let path = format!("/links/{}", id(link));
+        server.api().patch(&path, &json!({ "campaign": null })).expect(200);
+    }
+    server.api().delete(&path).problem(409, "CONFLICT");
+    server.api().delete(&format!("/links/{}", id(&late))).expect(204);
+    server.api().delete(&path).expect(204);
+    server.api().get(&path).problem(404, "NOT_FOUND");
+    server.api().delete(&path).problem(404, "NOT_FOUND");
+}
+
+#[test]
+fn names_of_campaigns_and_templates_are_unique_each_of_their_kind() {
+    let server = Options::links_only().start();
+    for path in ["/campaigns", "/utm-templates"] {
+        let first = server.api().post(path, &json!({ "name": "Spring" })).expect(201).data();
+        let taken = json!({ "name": " SPRING " });
+        server.api().post(path, &taken).refuses(409, "CONFLICT", &["name"]);
+        let second = server.api().post(path, &json!({ "name": "Summer" })).expect(201).data();
+        let path_of = |thing: &Value| format!("{path}/{}", id(thing));
+        server.api().patch(&path_of(&second), &taken).refuses(409, "CONFLICT", &["name"]);
+        // Its own name in another spelling is free, and so is one that was given up.
+        server.api().patch(&path_of(&first), &json!({ "name": "spring!" })).expect(200);
+        server.api().patch(&path_of(&second), &taken).expect(200);
+
+        let list = server.api().get(&format!("{path}?limit=1")).expect(200).json();
+        assert_eq!(list["data"][0]["id"], second["id"], "newest first");
+        assert_eq!((&list["meta"]["total"], &list["meta"]["page"]), (&json!(2), &json!(1)));
+        let list = server.api().get(&format!("{path}?limit=1&page=2")).expect(200).json();
+        assert_eq!(list["data"][0]["id"], first["id"]);
+
+        for (body, field) in [
+            (json!({}), "name"),
+            (json!({ "name": "" }), "name"),
+            (json!({ "name": "n".repeat(101) }), "name"),
+            (json!({ "name": "a", "description": "d".repeat(1_001) }), "description"),
+            (json!({ "name": "a", "utm_term": "a\nb" }), "utm_term"),
+            (json!({ "name": "a", "colour": "red" }), "colour"),
+        ] {
+            server.api().post(path, &body).refuses(400, "VALIDATION_ERROR", &[field]);
+        }
+        let null = json!({ "name": null });
+        server.api().patch(&path_of(&first), &null).refuses(400, "VALIDATION_ERROR", &["name"]);
+        server.api().patch(&format!("{path}/camp_1"), &null).problem(404, "NOT_FOUND");
+        server.api().delete(&path_of(&first)).expect(204);
+        server.api().post(path, &json!({ "name": "spring!" })).expect(201);
+    }
+}
+
+#[test]
+fn a_template_fills_what_is_not_said() {
+    let server = Options::links_only().start();
+    let template = json!({ "name": "Mail", "utm_source": "mail", "utm_medium": "email" });
+    let template = server.api().post("/utm-templates", &template).expect(201).data();
+    assert!(id(&template).starts_with("utm_"));
+    assert!(template.get("links").is_none());
+    let campaign = json!({ "name": "C", "utm_medium": "other", "utm_campaign": "c" });
+    let campaign = server.api().post("/campaigns", &campaign).expect(201).data();
+    let utm = |link: &Value| {
+        ["utm_source", "utm_medium", "utm_campaign"]
+            .map(|name| link[name].as_str().map(str::to_owned))
+    };
+    let texts = |texts: [Option<&str>; 3]| texts.map(|text| text.map(str::to_owned));
+
+    let fields = json!({
+        "utm_template": template["id"], "campaign": campaign["id"], "utm_source": "own",
+    });
+    let link = made(&server, fields);
+    assert_eq!(utm(&link), texts([Some("own"), Some("email"), Some("c")]));
+    assert!(link.get("utm_template").is_none(), "it is not remembered");
+
+    // A change is filled from the template that it names, and from nothing else.
+    let path = format!("/links/{}", id(&link));
+    let change = json!({ "utm_template": template["id"], "utm_medium": null });
+    let link = server.api().patch(&path, &change).expect(200).data();
+    assert_eq!(utm(&link), texts([Some("mail"), None, Some("c")]));
+    let anew = json!({ "destination": TO, "campaign": campaign["id"] });
+    let link = server.api().put(&path, &anew).expect(200).data();
+    assert_eq!(utm(&link), texts([None, None, None]));
+
+    server.api().delete(&format!("/utm-templates/{}", id(&template))).expect(204);
+    server.api().patch(&path, &change).refuses(400, "VALIDATION_ERROR", &["utm_template"]);
+}
+
+/// A campaign that is being deleted while links join it: none is left without it.
+#[test]
+fn no_link_is_left_without_its_campaign() {
+    let server = Options::links_only().start();
+    for round in 0..8 {
+        let name = json!({ "name": format!("Round {round}") });
+        let campaign = server.api().post("/campaigns", &name).expect(201).data();
+        let path = format!("/campaigns/{}", id(&campaign));
+        let is_deleted = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let body = json!({ "destination": TO, "campaign": campaign["id"] });
+                    let status = server.api().post("/links", &body).status;
+                    assert!(status == 201 || status == 400, "{status}");
+                });
+            }
+            scope.spawn(|| {
+                let status = server.api().delete(&path).status;
+                is_deleted.store(status == 204, Ordering::SeqCst);
+            });
+        });
+        let list = format!("/links/count?campaign={}", id(&campaign));
+        let links = server.api().get(&list).data()["links"].as_u64().unwrap();
+        if is_deleted.load(Ordering::SeqCst) {
+            assert_eq!(links, 0);
+        } else {
+            assert_eq!(server.api().get(&path).data()["links"], links);
+        }
+    }
+}
+
+#[test]
+fn what_is_another_workspaces_is_not_there() {
+    let options = Options::links_only();
+    let server = options.start();
+    let fields = json!({ "name": "Mine", "utm_source": "mine" });
+    let campaign = server.api().post("/campaigns", &fields).expect(201).data();
+    let template = server.api().post("/utm-templates", &fields).expect(201).data();
+    made(
+        &server,
+        json!({
+            "tags": ["mine"], "folder": "mine", "external_id": "mine", "campaign": campaign["id"],
+            "slug": "mine",
+        }),
+    );
+    assert!(server.stop().success());
+    add_workspace(&options.data);
+    let server = options.start();
+    let theirs = server.api_as(FOREIGN_TOKEN);
+
+    for path in ["/links", "/tags", "/folders", "/campaigns", "/utm-templates"] {
+        let list = theirs.get(path).expect(200).json();
+        assert_eq!((&list["data"], &list["meta"]["total"]), (&json!([]), &json!(0)), "{path}");
+    }
+    let (campaign, template) = (id(&campaign), id(&template));
+    for query in [
+        "?q=mine",
+        "?tag=mine",
+        "?folder=mine",
+        "?external_id=mine",
+        "?sort=slug",
+        "?archived=any",
+        &format!("?campaign={campaign}"),
+    ] {
+        let list = theirs.get(&format!("/links{query}")).expect(200).json();
+        assert_eq!((&list["data"], &list["meta"]["total"]), (&json!([]), &json!(0)), "{query}");
+    }
+    theirs.get("/links/by-external-id/mine").problem(404, "NOT_FOUND");
+    for path in [format!("/campaigns/{campaign}"), format!("/utm-templates/{template}")] {
+        theirs.get(&path).problem(404, "NOT_FOUND");
+        theirs.patch(&path, &json!({ "name": "x" })).problem(404, "NOT_FOUND");
+        theirs.delete(&path).problem(404, "NOT_FOUND");
+    }
+    for (field, value) in [("campaign", campaign), ("utm_template", template)] {
+        let body = json!({ "destination": TO, field: value });
+        theirs.post("/links", &body).refuses(400, "VALIDATION_ERROR", &[field]);
+    }
+    // Names and external ids are each workspace's own.
+    theirs.post("/campaigns", &json!({ "name": "Mine" })).expect(201);
+    theirs.put("/links/by-external-id/mine", &json!({ "destination": TO })).expect(201);
+    let own = server.api().get("/links/by-external-id/mine").expect(200).data();
+    assert_eq!(own["slug"], "mine");
+}
+
+/// A restart and an index that is made anew from the log change nothing of it.
+#[test]
+fn all_of_it_outlives_the_index() {
+    let options = Options::links_only();
+    let server = options.start();
+    let campaign = server.api().post("/campaigns", &json!({ "name": "C" })).expect(201).data();
+    let gone = server.api().post("/campaigns", &json!({ "name": "D" })).expect(201).data();
+    server.api().delete(&format!("/campaigns/{}", id(&gone))).expect(204);
+    server.api().post("/utm-templates", &json!({ "name": "T", "utm_term": "t" })).expect(201);
+    for number in 0..30 {
+        let link = made(
+            &server,
+            json!({
+                "tags": [format!("Tag {}", number % 3), "all"],
+                "folder": format!("f/{}", number % 2),
+                "campaign": campaign["id"],
+                "external_id": format!("e{number}"),
+                "archived": number % 5 == 0,
+            }),
+        );
+        if number % 7 == 0 {
+            server.api().delete(&format!("/links/{}", id(&link))).expect(204);
+        }
+    }
+    let seen = |server: &Server| -> Vec<Value> {
+        let paths = [
+            "/links?limit=100",
+            "/links?archived=true",
+            "/links?tag=all,TAG%201&sort=slug",
+            "/links?folder=f&archived=any&limit=100",
+            "/tags",
+            "/folders",
+            "/campaigns",
+            "/utm-templates",
+            "/links/by-external-id/e1",
+        ];
+        // A service that starts anew listens elsewhere.
+        let at = server.base.trim_start_matches("http://");
+        let read = |path: &str| {
+            let text = server.api().get(path).expect(200).text.replace(at, "here");
+            serde_json::from_str(&text).unwrap()
+        };
+        let mut seen: Vec<Value> = paths.into_iter().map(read).collect();
+        let list = format!("/links/count?campaign={}&archived=any", id(&campaign));
+        seen.push(server.api().get(&list).data());
+        seen
+    };
+    let before = seen(&server);
+    assert_eq!(before[9], json!({ "links": 25 }));
+    assert!(server.stop().success());
+    let server = options.start();
+    assert_eq!(seen(&server), before);
+    assert!(server.stop().success());
+    let arguments = ["rebuild", "index", "--data-dir"];
+    let done = slugline().args(arguments).arg(options.data.path()).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let server = options.start();
+    assert_eq!(seen(&server), before);
+    assert!(server.api_as(TOKEN).get("/links").status == 200);
+}
