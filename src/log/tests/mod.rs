@@ -6,6 +6,7 @@ mod crashes;
 mod damage;
 mod faults;
 mod following;
+mod places;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
