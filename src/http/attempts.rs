@@ -135,17 +135,13 @@ impl Attempts {
         }
         let times = table.times.entry(name).or_default();
         times.drop_old(now);
-        match times.at.get_mut(usize::from(times.len)) {
-            Some(place) => {
-                *place = now;
-                times.len += 1;
-                Ok(())
-            }
-            None => {
-                let free_at = times.at[0].saturating_add(WINDOW_SECONDS);
-                Err(TooMany { retry_seconds: free_at.saturating_sub(now).max(1) })
-            }
-        }
+        let Some(place) = times.at.get_mut(usize::from(times.len)) else {
+            let free_at = times.at[0].saturating_add(WINDOW_SECONDS);
+            return Err(TooMany { retry_seconds: free_at.saturating_sub(now).max(1) });
+        };
+        *place = now;
+        times.len += 1;
+        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ use axum::http::header::{CONTENT_TYPE, COOKIE, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 
 use super::Site;
-use super::signing::{Signer, cookies, decode, encode, unhex};
+use super::signing::{Signer, cookies, decode, encode, hex, unhex};
 use crate::domain::ids::LinkId;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -108,9 +108,9 @@ impl Guard {
             &random,
         ]);
         let cookie = carried.is_none().then(|| {
-            let value: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
             let secure = if self.is_https() { "; Secure" } else { "" };
-            format!("{}={value}; Path=/; HttpOnly; SameSite=Lax{secure}", self.cookie_name())
+            let (name, value) = (self.cookie_name(), hex(&random));
+            format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}")
         });
         Issued { token: encode(until_ms, &tag), cookie }
     }

@@ -33,7 +33,9 @@ impl Signer {
 
     fn over(&self, said: &[&[u8]]) -> Hmac<Sha256> {
         let mut mac = self.keyed.clone();
-        said.iter().for_each(|part| mac.update(part));
+        for part in said {
+            mac.update(part);
+        }
         mac
     }
 }
@@ -48,14 +50,19 @@ fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
 
 /// What was signed until a moment, as text: the moment and the signature, 80 hexadecimal digits.
 pub fn encode(until_ms: u64, tag: &Tag) -> String {
-    let tag = tag.iter().map(|byte| format!("{byte:02x}"));
-    std::iter::once(format!("{until_ms:016x}")).chain(tag).collect()
+    hex(&until_ms.to_be_bytes()) + &hex(tag)
 }
 
 /// Reads what [`encode`] wrote.
 pub fn decode(text: &[u8]) -> Option<(u64, Tag)> {
     let (until, tag) = text.split_first_chunk::<16>()?;
     Some((u64::from_be_bytes(unhex(until)?), unhex(tag)?))
+}
+
+/// Two hexadecimal digits for each byte.
+pub fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 /// Reads twice as many hexadecimal digits as bytes; lower case only, so that there is one way to

@@ -18,8 +18,8 @@ fn page(server: &Server, path: &str, status: u16) -> Answer {
     answer
 }
 
-fn create(server: &Server, body: Value) -> Link {
-    server.api().create(&body)
+fn create(server: &Server, body: &Value) -> Link {
+    server.api().create(body)
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn a_network_a_card_and_a_text_have_pages() {
     let server = shared();
     let wifi =
         json!({ "kind": "wifi", "payload": { "ssid": "Cafe <b>", "password": "cup;of tea" } });
-    let wifi = create(&server, wifi);
+    let wifi = create(&server, &wifi);
     let shown = page(&server, &format!("/l/{}", wifi.slug), 200);
     for part in ["Cafe &#60;b&#62;", "cup;of tea", r"WIFI:T:WPA;S:Cafe &#60;b&#62;;P:cup\;of tea;;"]
     {
@@ -38,7 +38,7 @@ fn a_network_a_card_and_a_text_have_pages() {
     let card = json!({ "kind": "vcard", "payload": {
         "name": "Ada King", "phone": "+44 20 7946-0000", "email": "ada@example.com",
     } });
-    let card = create(&server, card);
+    let card = create(&server, &card);
     let shown = page(&server, &format!("/l/{}", card.slug), 200);
     for part in [
         "<h1 dir=\"auto\">Ada King</h1>",
@@ -50,7 +50,7 @@ fn a_network_a_card_and_a_text_have_pages() {
     }
 
     let text = json!({ "kind": "text", "title": "For you", "payload": { "text": "one\ntwo" } });
-    let text = create(&server, text);
+    let text = create(&server, &text);
     let shown = page(&server, &format!("/l/{}", text.slug), 200);
     assert!(shown.text.contains("For you</h1>") && shown.text.contains(">one\ntwo</p>"));
 }
@@ -58,14 +58,14 @@ fn a_network_a_card_and_a_text_have_pages() {
 #[test]
 fn a_card_can_be_taken_along() {
     let server = shared();
-    let link = create(&server, json!({ "kind": "vcard", "payload": { "name": "Ada King" } }));
+    let link = create(&server, &json!({ "kind": "vcard", "payload": { "name": "Ada King" } }));
     let file = server.visit_path(&format!("/l/{}/card.vcf", link.slug)).send().expect(200);
     assert_eq!(file.header("content-type"), "text/vcard; charset=utf-8");
     let disposition = format!("attachment; filename=\"{}.vcf\"", link.slug);
     assert_eq!(file.header("content-disposition"), disposition);
     assert_eq!(file.header("x-content-type-options"), "nosniff");
     assert!(file.text.starts_with("BEGIN:VCARD\r\n") && file.text.contains("FN:Ada King\r\n"));
-    let text = create(&server, json!({ "kind": "text", "payload": { "text": "x" } }));
+    let text = create(&server, &json!({ "kind": "text", "payload": { "text": "x" } }));
     page(&server, &format!("/l/{}/card.vcf", text.slug), 404);
 }
 
@@ -73,7 +73,7 @@ fn a_card_can_be_taken_along() {
 #[test]
 fn seeing_a_page_is_a_click() {
     let server = shared();
-    let link = create(&server, json!({ "kind": "vcard", "payload": { "name": "Ada" } }));
+    let link = create(&server, &json!({ "kind": "vcard", "payload": { "name": "Ada" } }));
     let path = format!("/l/{}", link.slug);
     for _ in 0..3 {
         page(&server, &path, 200);
@@ -105,10 +105,10 @@ fn an_address_has_no_page() {
 #[test]
 fn a_closed_link_says_why() {
     let server = shared();
-    let text = |wish: Value| {
+    let text = |wish: &Value| {
         let mut body = json!({ "kind": "text", "payload": { "text": "secret" } });
         body.as_object_mut().unwrap().extend(wish.as_object().unwrap().clone());
-        let link = create(&server, body);
+        let link = create(&server, &body);
         format!("/l/{}", link.slug)
     };
     for (wish, status, said) in [
@@ -116,14 +116,14 @@ fn a_closed_link_says_why() {
         (json!({ "archived": true }), 410, "no longer in use"),
         (json!({ "starts_at": "2099-05-06T07:08:00Z" }), 404, "6 May 2099, 07:08 UTC"),
     ] {
-        let closed = page(&server, &text(wish.clone()), status);
+        let closed = page(&server, &text(&wish), status);
         assert!(closed.text.contains(said) && !closed.text.contains("secret"), "{}", closed.text);
         if said.contains("2099") {
             assert!(closed.header("retry-after").parse::<u64>().unwrap() > 86_400);
         }
     }
     // The way there is closed as well.
-    let path = text(json!({ "enabled": false }));
+    let path = text(&json!({ "enabled": false }));
     page(&server, &path.replace("/l/", "/"), 404);
 }
 
@@ -135,7 +135,7 @@ fn an_expired_link_leads_elsewhere_or_says_so() {
         json!({ "kind": "text", "payload": { "text": "x" }, "expires_at": soon.to_string() });
     let mut elsewhere = body.clone();
     elsewhere["expired_url"] = json!("https://example.com/over");
-    let (link, elsewhere) = (create(&server, body), create(&server, elsewhere));
+    let (link, elsewhere) = (create(&server, &body), create(&server, &elsewhere));
     crate::harness::eventually("the link has expired", || {
         let answer = server.visit_path(&format!("/l/{}", link.slug)).send();
         (answer.status == 410).then(|| assert!(answer.text.contains("has expired")))
@@ -149,7 +149,7 @@ fn a_preview_shows_where_a_link_leads() {
     let server = shared();
     let link = create(
         &server,
-        json!({
+        &json!({
             "destination": "https://www.example.com/\u{202e}a?b=<c>", "title": "A & B",
             "utm_source": "mail",
         }),
@@ -191,7 +191,7 @@ fn a_preview_shows_where_a_link_leads() {
 fn a_preview_counts_in_public_where_the_owner_wants_it() {
     let server = shared();
     let wish = json!({ "destination": "https://example.com", "public_stats": true });
-    let link = create(&server, wish);
+    let link = create(&server, &wish);
     for _ in 0..2 {
         server.visit(&link).follow();
     }

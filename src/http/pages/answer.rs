@@ -46,6 +46,7 @@ impl Moment {
 }
 
 /// An answer to a visitor on its way.
+#[must_use]
 pub struct Answer(Response);
 
 impl Answer {

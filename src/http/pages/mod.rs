@@ -38,7 +38,7 @@ pub use visitors::{Asked, Visitors, gate};
 
 use super::Services;
 use super::problem::Problem;
-use crate::domain::link::Block;
+use crate::domain::link::{Block, Link};
 use crate::domain::slug::Slug;
 
 /// The pages below `/l`.
@@ -65,7 +65,7 @@ pub async fn elsewhere(State(services): State<Services>, request: Request) -> Re
     match Asked::of(&services, &slug, parts) {
         Ok(asked) if is_preview => preview::page(&services, &asked).await,
         Ok(asked) => visit(&services, &asked),
-        Err(refused) => refused,
+        Err(refused) => *refused,
     }
 }
 
@@ -92,14 +92,10 @@ fn wants_json(headers: &HeaderMap) -> bool {
 }
 
 /// The link at a slug, as the request's own answer where there is none.
-fn find(
-    services: &Services,
-    slug: &str,
-    parts: &Parts,
-) -> Result<crate::domain::link::Link, Response> {
+fn find(services: &Services, slug: &str, parts: &Parts) -> Result<Link, Box<Response>> {
     match services.links.at("", slug) {
         Ok(Some(link)) => Ok(link),
-        Ok(None) => Err(not_found(&parts.headers)),
-        Err(error) => Err(Problem::from(error).into_response()),
+        Ok(None) => Err(not_found(&parts.headers).into()),
+        Err(error) => Err(Problem::from(error).into_response().into()),
     }
 }

@@ -88,7 +88,7 @@ impl Asked {
     ///
     /// # Errors
     /// The answer where there is none.
-    pub fn of(services: &Services, slug: &str, parts: Parts) -> Result<Self, Response> {
+    pub fn of(services: &Services, slug: &str, parts: Parts) -> Result<Self, Box<Response>> {
         let link = find(services, slug, &parts)?;
         Ok(Self { link, parts, at_ms: now_ms() })
     }
@@ -138,7 +138,7 @@ impl FromRequestParts<Services> for Asked {
     async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Response> {
         let slug = Path::<String>::from_request_parts(parts, services).await;
         let Ok(Path(slug)) = slug else { return Err(not_found(&parts.headers)) };
-        Self::of(services, &slug, parts.clone())
+        Self::of(services, &slug, parts.clone()).map_err(|refused| *refused)
     }
 }
 

@@ -1,4 +1,4 @@
-//! A Chromium without a window, spoken to over its DevTools protocol: a page is loaded, and all
+//! A Chromium without a window, spoken to over its protocol for developers: a page is loaded, and all
 //! that ran or was refused on it is told.
 
 use std::io::{BufRead, BufReader, Write};
@@ -98,8 +98,9 @@ impl Chromium {
         self.call("Runtime.evaluate", asked)["result"]["value"].take()
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "it is made for the call")]
     fn call(&mut self, method: &str, params: Value) -> Value {
-        let id = self.send(method, params);
+        let id = self.send(method, &params);
         loop {
             let mut message = self.hear();
             if message["id"] == id {
@@ -109,7 +110,7 @@ impl Chromium {
         }
     }
 
-    fn send(&mut self, method: &str, params: Value) -> u64 {
+    fn send(&mut self, method: &str, params: &Value) -> u64 {
         self.sent += 1;
         let mut message = json!({ "id": self.sent, "method": method, "params": params });
         if let Some(session) = &self.session {
@@ -129,11 +130,11 @@ impl Chromium {
         let params = &message["params"];
         let fault = match message["method"].as_str().unwrap_or_default() {
             "Page.lifecycleEvent" if params["name"] == "load" => {
-                self.loaded = params["loaderId"].as_str().unwrap().to_owned();
+                self.loaded = params["loaderId"].as_str().map(str::to_owned).unwrap();
                 None
             }
             "Page.javascriptDialogOpening" => {
-                self.send("Page.handleJavaScriptDialog", json!({ "accept": true }));
+                self.send("Page.handleJavaScriptDialog", &json!({ "accept": true }));
                 Some("a dialog")
             }
             "Runtime.consoleAPICalled" => Some("a word on the console"),
