@@ -170,7 +170,7 @@ fn sent_on(special: &Special, leads: Leads) -> Answer {
         let link = HeaderValue::try_from(format!("<{page}>; rel=\"canonical\""));
         headers.extend(link.ok().map(|link| (LINK, link)));
     }
-    Answer { headers, leads, ..Answer::bare(status) }
+    Answer { leads, headers, ..Answer::bare(status) }
 }
 
 /// A browser can't be sent to an app and back if the app is missing: the page offers both.

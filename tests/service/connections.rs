@@ -357,9 +357,9 @@ fn a_kill_loses_no_click_of_a_group() {
     let answered = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for wire in &mut wires {
-            let mut sender = wire.stream.try_clone().unwrap();
+            let mut outgoing = wire.stream.try_clone().unwrap();
             let (packet, answered) = (&packet, &answered);
-            scope.spawn(move || while sender.write_all(packet.as_bytes()).is_ok() {});
+            scope.spawn(move || while outgoing.write_all(packet.as_bytes()).is_ok() {});
             scope.spawn(move || {
                 let mut line = Vec::new();
                 while matches!(wire.reader.read_until(b'\n', &mut line), Ok(read) if read > 0) {

@@ -11,7 +11,7 @@ use crate::harness::{Link, Options, Server, eventually, shared};
 
 const DESTINATION: &str = "https://example.com/landing";
 
-fn link_with(server: &Server, more: Value) -> Link {
+fn link_with(server: &Server, more: &Value) -> Link {
     let mut body = json!({ "destination": DESTINATION });
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     server.api().create(&body)
@@ -37,7 +37,7 @@ fn blocked(server: &Server, link: &Link) -> BTreeMap<String, u64> {
 #[test]
 fn a_link_answers_while_its_owner_lets_it() {
     let server = shared();
-    let link = link_with(&server, json!({}));
+    let link = link_with(&server, &json!({}));
     for (change, status) in [
         (json!({ "enabled": false }), 404),
         (json!({ "enabled": true }), 302),
@@ -60,7 +60,7 @@ fn a_link_answers_while_its_owner_lets_it() {
 fn what_has_expired_leads_where_its_owner_says() {
     let server = shared();
     let late = "https://example.com/late";
-    let link = link_with(&server, json!({ "expires_at": in_seconds(1), "expired_url": late }));
+    let link = link_with(&server, &json!({ "expires_at": in_seconds(1), "expired_url": late }));
     eventually("the link expires", || {
         let answer = server.visit(&link).send().expect(302);
         (answer.header("location") == late).then_some(())
@@ -77,7 +77,7 @@ fn exactly_so_many_clicks_go_through_whoever_asks_at_once_and_whatever_dies() {
     const LIMIT: u64 = 150;
     let options = Options::links_only();
     let mut server = options.start();
-    let link = link_with(&server, json!({ "max_clicks": LIMIT }));
+    let link = link_with(&server, &json!({ "max_clicks": LIMIT }));
     let through = AtomicU64::new(0);
     for round in 0..3 {
         std::thread::scope(|scope| {
@@ -113,7 +113,7 @@ fn exactly_so_many_clicks_go_through_whoever_asks_at_once_and_whatever_dies() {
 fn bots_use_up_a_limit_only_where_they_are_to() {
     let server = shared();
     for (counts_bots, left) in [(false, 302), (true, 410)] {
-        let link = link_with(&server, json!({ "max_clicks": 1, "max_clicks_bots": counts_bots }));
+        let link = link_with(&server, &json!({ "max_clicks": 1, "max_clicks_bots": counts_bots }));
         server.visit(&link).agent(GOOGLEBOT).send().expect(302);
         server.visit(&link).send().expect(left);
         server.visit(&link).agent(GOOGLEBOT).send().expect(410);
@@ -124,19 +124,19 @@ fn bots_use_up_a_limit_only_where_they_are_to() {
 #[test]
 fn a_larger_limit_counts_on_and_one_that_is_set_anew_counts_anew() {
     let server = shared();
-    let link = link_with(&server, json!({ "max_clicks": 1 }));
-    let set = |max: Value| {
+    let link = link_with(&server, &json!({ "max_clicks": 1 }));
+    let set = |max: &Value| {
         server.api().patch(&link.path(), &json!({ "max_clicks": max })).expect(200);
     };
     let visit = |status| drop(server.visit(&link).send().expect(status));
     visit(302);
     visit(410);
-    set(json!(2));
+    set(&json!(2));
     visit(302);
     visit(410);
-    set(Value::Null);
+    set(&Value::Null);
     visit(302);
-    set(json!(1));
+    set(&json!(1));
     visit(302);
     visit(410);
 }
@@ -144,7 +144,7 @@ fn a_larger_limit_counts_on_and_one_that_is_set_anew_counts_anew() {
 #[test]
 fn a_password_stands_before_a_redirect_too() {
     let server = shared();
-    let link = link_with(&server, json!({ "password": "open sesame" }));
+    let link = link_with(&server, &json!({ "password": "open sesame" }));
     let shown = server.api().get(&link.path()).expect(200);
     assert_eq!(shown.data()["has_password"], true);
     assert!(!shown.text.contains("argon2") && !shown.text.contains("sesame"));

@@ -7,11 +7,11 @@ use crate::harness::{Link, Server, address_in, shared};
 
 const ELSE: &str = "https://example.com/else";
 
-fn ruled(server: &Server, rules: Value) -> Link {
+fn ruled(server: &Server, rules: &Value) -> Link {
     server.api().create(&json!({ "destination": ELSE, "rules": rules }))
 }
 
-fn to(place: &str, conditions: Value) -> Value {
+fn to(place: &str, conditions: &Value) -> Value {
     let destination = format!("https://example.com/{place}");
     json!({ "conditions": conditions, "target": { "destination": destination } })
 }
@@ -21,13 +21,13 @@ fn the_first_rule_that_fits_is_followed() {
     let server = shared();
     let link = ruled(
         &server,
-        json!([
-            to("bot", json!([{ "bot": true }])),
-            to("german-phone", json!([{ "country": ["DE"] }, { "os": ["iOS"] }])),
-            to("german", json!([{ "country": ["DE"] }])),
-            to("asked", json!([{ "query": { "name": "to", "equals": "there" } }])),
-            to("french", json!([{ "language": ["fr"] }])),
-            to("friends", json!([{ "referrer": ["friends.example"] }])),
+        &json!([
+            to("bot", &json!([{ "bot": true }])),
+            to("german-phone", &json!([{ "country": ["DE"] }, { "os": ["iOS"] }])),
+            to("german", &json!([{ "country": ["DE"] }])),
+            to("asked", &json!([{ "query": { "name": "to", "equals": "there" } }])),
+            to("french", &json!([{ "language": ["fr"] }])),
+            to("friends", &json!([{ "referrer": ["friends.example"] }])),
         ]),
     );
     let (germany, japan) = (address_in("DE"), address_in("JP"));
@@ -56,7 +56,7 @@ fn a_split_keeps_its_visitors_and_says_which_variant_they_drew() {
     let server = shared();
     let variant = |name: &str| json!({ "name": name, "destination": format!("https://example.com/{name}"), "weight": 1 });
     let split = json!({ "variants": [variant("a"), variant("b")] });
-    let link = ruled(&server, json!([{ "target": { "split": split } }]));
+    let link = ruled(&server, &json!([{ "target": { "split": split } }]));
     let drawn = |visitor: u8| server.visit(&link).from(format!("198.51.100.{visitor}")).follow();
     let first: Vec<_> = (0..60).map(drawn).collect();
     assert_eq!((0..60).map(drawn).collect::<Vec<_>>(), first, "sticky");
@@ -96,7 +96,7 @@ fn phones_are_led_to_their_app() {
 #[test]
 fn who_was_here_before_is_known() {
     let server = shared();
-    let link = ruled(&server, json!([to("again", json!([{ "returning": true }]))]));
+    let link = ruled(&server, &json!([to("again", &json!([{ "returning": true }]))]));
     let visit = |last: u8| server.visit(&link).from(format!("203.0.113.{last}")).follow();
     assert_eq!(visit(1), ELSE);
     assert_eq!(visit(1), "https://example.com/again");
@@ -146,7 +146,7 @@ fn more_of_a_path_goes_along_where_the_link_lets_it() {
 #[test]
 fn what_can_not_be_a_rule_is_refused_by_its_place() {
     let server = shared();
-    let fits = |conditions| to("x", conditions);
+    let fits = |conditions: Value| to("x", &conditions);
     for (rules, field) in [
         (json!([fits(json!([{ "country": ["XX"] }]))]), "rules[0].conditions[0].country"),
         (json!([fits(json!([{ "bot": true }, { "bot": false }]))]), "rules[0].conditions[1].bot"),

@@ -28,6 +28,7 @@ fn finds(server: &Server, query: &str, expected: &[&str]) {
     assert_eq!(count["links"], expected.len(), "{query}");
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "it reads better where it is called")]
 fn make(server: &Server, slug: &str, fields: Value) -> Value {
     let mut body = json!({ "slug": slug, "destination": "https://example.com/landing" });
     for (name, value) in fields.as_object().unwrap() {

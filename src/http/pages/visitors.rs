@@ -47,13 +47,11 @@ impl Visitors {
     /// Counts a click of a link whose page is shown. `false` where the link lets no more through.
     pub fn count(&self, asked: &Asked) -> bool {
         let (visit, target) = (asked.visit(), asked.target());
-        match &asked.link.fields.gates.limit {
-            Some(limit) => self.recorder.record_limited(&visit, &target, asked.link.id, limit),
-            None => {
-                self.recorder.record(&visit, &target);
-                true
-            }
+        if let Some(limit) = &asked.link.fields.gates.limit {
+            return self.recorder.record_limited(&visit, &target, asked.link.id, limit);
         }
+        self.recorder.record(&visit, &target);
+        true
     }
 
     /// Takes down that a gate stopped a visit.

@@ -109,7 +109,7 @@ impl Way {
         let address = location.as_str();
         let target =
             ClickTarget::new(workspace, link.id, link.version, domain, destination, address);
-        Self { target, location }
+        Self { location, target }
     }
 
     fn by(self, rule: &str, variant: &str) -> Self {

@@ -47,8 +47,9 @@ impl Server {
         });
         let data = self.api().post("/analytics/query", &body).expect(200).data();
         let rows = data.as_array().unwrap_or_else(|| panic!("{data}")).iter();
-        let value =
-            |row: &serde_json::Value| row["dimensions"][dimension].as_str().unwrap_or_default().to_owned();
+        let value = |row: &serde_json::Value| {
+            row["dimensions"][dimension].as_str().unwrap_or_default().to_owned()
+        };
         rows.map(|row| (value(row), row["metrics"]["clicks"].as_u64().unwrap())).collect()
     }
 

@@ -261,7 +261,7 @@ impl Standing {
             .accept(Over::Nothing, &LinkPolicy::default(), 0, || RuleId::new(uuid::Uuid::nil()))
             .unwrap();
         let Labelled { labels, gates } = Labelled::of(accepted.fields);
-        LinkState { labels, gates, ..link }
+        LinkState { gates, labels, ..link }
     }
 
     /// `None` where the slug is another link's.
