@@ -1,6 +1,7 @@
 //! The composition root: opens, spawns, and shuts down in order.
 
 mod analytics;
+mod blocklist;
 mod control;
 mod crawlers;
 mod health;
@@ -18,6 +19,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 
 use analytics::{AnalyticsSide, start_engine};
+use blocklist::BlocklistFile;
 use control::ControlFile;
 use crawlers::{CrawlerJudge, data_file, read_crawlers};
 use health::{HouseHealth, install_metrics, keep_metrics};
@@ -56,7 +58,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     announce(&house.bootstrap, &site);
     runtime.block_on(async {
         let front = house.front(site, control.key_sha256);
-        tokio::spawn(reload_on_hangup(Arc::clone(&house.recorder)));
+        tokio::spawn(reload_on_hangup(Arc::clone(&house.recorder), Arc::clone(&house.blocklist)));
         tokio::spawn(keep_metrics(house.metrics.clone()));
         tokio::spawn(house.exports.clone().keep_clean());
         server::serve(listener, front, stop_signal()).await
@@ -74,6 +76,7 @@ struct House {
     index: Arc<Index>,
     bootstrap: Bootstrap,
     recorder: Arc<Recorder>,
+    blocklist: Arc<BlocklistFile>,
     syncer: Syncer,
     judge: Arc<CrawlerJudge>,
     commands: Commands,
@@ -111,7 +114,8 @@ impl House {
         let recorder = Arc::new(Recorder::new(interpreter, Arc::clone(&clicks), limits));
         let syncer = Syncer::start(Arc::clone(&recorder), settings.clicks_sync_interval)?;
 
-        let policy = LinkPolicy { own_hosts: own_hosts(site) };
+        let blocklist = Arc::new(BlocklistFile::open(settings.blocklist.clone())?);
+        let policy = LinkPolicy { own_hosts: own_hosts(site), blocklist: blocklist.list() };
         let (commands, dispatcher) =
             Commands::start(Arc::clone(&mutations), Arc::clone(&index), policy)?;
         let keeper = Keeper::start(Arc::clone(&index), Arc::clone(&mutations))?;
@@ -126,6 +130,7 @@ impl House {
             index,
             bootstrap,
             recorder,
+            blocklist,
             syncer,
             judge: Arc::new(judge),
             commands,
@@ -223,21 +228,24 @@ fn announce(bootstrap: &Bootstrap, site: &Site) {
     tracing::info!(url = site.base, "slugline is ready");
 }
 
-async fn reload_on_hangup(recorder: Arc<Recorder>) {
+/// On each hangup the files are read again that may change while the service runs; one that can't
+/// be read stays as it was.
+async fn reload_on_hangup(recorder: Arc<Recorder>, blocklist: Arc<BlocklistFile>) {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
     while hangups.recv().await.is_some() {
-        let recorder = Arc::clone(&recorder);
-        let reloaded =
-            tokio::task::spawn_blocking(move || recorder.interpreter().geo.reload()).await;
-        match reloaded {
-            Ok(Ok(())) => tracing::info!("the geo database was read again"),
+        let (recorder, blocklist) = (Arc::clone(&recorder), Arc::clone(&blocklist));
+        let reloaded = tokio::task::spawn_blocking(move || {
+            let geo = recorder.interpreter().geo.reload().context("the geo database");
+            let blocklist = blocklist.reload().context("the blocklist");
+            geo.and(blocklist)
+        });
+        match reloaded.await {
+            Ok(Ok(())) => tracing::info!("the geo database and the blocklist were read again"),
             Ok(Err(error)) => {
-                tracing::error!(%error, "the geo database could not be read; the old one stays");
+                tracing::error!(error = format!("{error:#}"), "not read again; the old one stays");
             }
-            Err(error) => {
-                tracing::error!(%error, "reading the geo database panicked; the old one stays");
-            }
+            Err(error) => tracing::error!(%error, "reading files again panicked"),
         }
     }
 }

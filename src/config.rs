@@ -67,6 +67,9 @@ pub struct ServeArgs {
     /// A list of crawlers (JSON, as the npm package crawler-user-agents has it); `none` for none
     #[arg(long, env = "SLUGLINE_CRAWLER_LIST", value_name = "FILE")]
     crawler_list: Option<PathBuf>,
+    /// A list of hosts and patterns to which no link may lead; read again on SIGHUP [default: none]
+    #[arg(long, env = "SLUGLINE_BLOCKLIST", value_name = "FILE")]
+    blocklist: Option<PathBuf>,
     /// Reverse proxies whose word on the client's address is taken [default: none]
     #[arg(long, env = "SLUGLINE_TRUSTED_PROXIES", value_name = "CIDR,…")]
     trusted_proxies: Option<String>,
@@ -139,6 +142,7 @@ pub struct Settings {
     pub clickhouse: ClickHouseChoice,
     pub geo_db: Source,
     pub crawler_list: Source,
+    pub blocklist: Option<PathBuf>,
     pub trusted_proxies: TrustedProxies,
     pub visitor_salt: SaltPeriod,
     pub clicks_sync_interval: Duration,
@@ -174,6 +178,7 @@ impl ServeArgs {
             engine_memory_mb: self.engine_memory_mb.or(file.engine_memory_mb),
             geo_db: self.geo_db.or(file.geo_db),
             crawler_list: self.crawler_list.or(file.crawler_list),
+            blocklist: self.blocklist.or(file.blocklist),
             trusted_proxies: self.trusted_proxies.or(file.trusted_proxies),
             visitor_salt: self.visitor_salt.or(file.visitor_salt),
             clicks_sync_interval: self.clicks_sync_interval.or(file.clicks_sync_interval),
@@ -218,6 +223,7 @@ impl ServeArgs {
             clickhouse,
             geo_db: source(self.geo_db),
             crawler_list: source(self.crawler_list),
+            blocklist: self.blocklist,
             trusted_proxies: proxies.parse().context("trusted-proxies")?,
             visitor_salt: visitor_salt.context("visitor-salt")?,
             clicks_sync_interval: interval,

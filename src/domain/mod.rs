@@ -1,6 +1,7 @@
 //! The words of the service and their rules. Pure: no I/O, no async, no clock, no randomness.
 
 pub mod amendment;
+pub mod blocklist;
 pub mod click;
 pub mod click_view;
 pub mod command;

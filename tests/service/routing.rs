@@ -173,3 +173,62 @@ fn what_can_not_be_a_rule_is_refused_by_its_place() {
         server.api().post("/links", &body).refuses(400, "VALIDATION_ERROR", &[field]);
     }
 }
+
+#[test]
+fn rules_can_be_tried_on_a_visitor_who_is_described() {
+    let server = shared();
+    let link = ruled(&server, &json!([to("german", &json!([{ "country": ["DE"] }]))]));
+    let path = format!("{}/rules/test", link.path());
+    let tried = |body: Value| server.api().post(&path, &body).expect(200).data();
+    let german = tried(json!({ "visitor": { "country": "de" } }));
+    assert_eq!(german["destination"], "https://example.com/german");
+    assert_eq!(german["place"], 0);
+    let other = tried(json!({ "visitor": { "country": "FR" } }));
+    assert_eq!((&other["rule"], &other["destination"]), (&Value::Null, &json!(ELSE)));
+    let proposed = json!([to("phones", &json!([{ "device": ["mobile"] }]))]);
+    let tablet = tried(json!({ "visitor": { "device": "mobile" }, "rules": proposed }));
+    assert_eq!(tablet["destination"], "https://example.com/phones");
+    for (body, field) in [
+        (json!({ "visitor": { "device": "fridge" } }), "visitor.device"),
+        (json!({ "visitor": { "at": "noon" } }), "visitor.at"),
+        (
+            json!({ "rules": [to("x", &json!([{ "country": ["Germany"] }]))] }),
+            "rules[0].conditions[0].country",
+        ),
+    ] {
+        server.api().post(&path, &body).refuses(400, "VALIDATION_ERROR", &[field]);
+    }
+    assert_eq!(server.visit(&link).follow(), ELSE, "nothing has changed");
+}
+
+#[test]
+fn rules_can_be_tried_on_past_clicks() {
+    let server = shared();
+    let link = server.link_to(ELSE);
+    for (country, clicks) in [("DE", 3), ("JP", 2)] {
+        for _ in 0..clicks {
+            server.visit(&link).from(address_in(country)).follow();
+        }
+    }
+    server.await_clicks(&link, 5);
+    let path = format!("{}/rules/dry-run?days=2", link.path());
+    let rules = json!([
+        to("asked", &json!([{ "query": { "name": "x" } }])),
+        to("german", &json!([{ "country": ["DE"] }])),
+    ]);
+    let found = server.api().post(&path, &json!({ "rules": rules })).expect(200).data();
+    assert_eq!((&found["replayed"], &found["is_cut"]), (&json!(5), &json!(false)), "{found}");
+    assert_eq!(found["unknown"], json!(["query"]));
+    let places: Vec<_> = found["places"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|place| (place["destination"].as_str().unwrap(), place["clicks"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(places, [("https://example.com/german", 3), (ELSE, 2)]);
+    server.api().post(&path.replace("=2", "=91"), &json!({})).refuses(
+        400,
+        "VALIDATION_ERROR",
+        &["days"],
+    );
+}

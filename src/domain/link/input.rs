@@ -1,5 +1,8 @@
 //! What somebody asks a link to be, and the rules that it has to keep.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -9,6 +12,7 @@ use super::{
     Content, Field, Forwarding, Gates, Kind, Labels, Link, LinkFields, Password, Payload, Preview,
     Routing, Social, UtmInput,
 };
+use crate::domain::blocklist::Blocklist;
 use crate::domain::destination::Destination;
 use crate::domain::error::{DomainError, Invalid};
 use crate::domain::ids::RuleId;
@@ -214,6 +218,8 @@ pub struct LinkPolicy {
     /// The hosts (with port, where not the scheme's own) that lead to this service. The first
     /// is the default domain.
     pub own_hosts: Vec<String>,
+    /// Where no link may lead. It can be replaced at any time.
+    pub blocklist: Arc<ArcSwap<Blocklist>>,
 }
 
 /// What an accepted input comes to.
@@ -313,6 +319,9 @@ impl LinkInput {
             labels,
             social,
         };
+        let mut listed = Invalid::default();
+        policy.blocklist.load().check(&fields, standing, &mut listed);
+        listed.into_result()?;
         Ok(Accepted { slug, fields })
     }
 

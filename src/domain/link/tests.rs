@@ -5,7 +5,10 @@ use crate::domain::ids::RuleId;
 use uuid::Uuid;
 
 fn policy() -> LinkPolicy {
-    LinkPolicy { own_hosts: vec!["sho.rt".into(), "localhost:8080".into()] }
+    LinkPolicy {
+        own_hosts: vec!["sho.rt".into(), "localhost:8080".into()],
+        ..LinkPolicy::default()
+    }
 }
 
 fn new_rule_id() -> RuleId {

@@ -81,6 +81,14 @@ impl Target {
         one.into_iter().chain(several.iter().map(|variant| &variant.destination))
     }
 
+    /// The name of a split's variant.
+    pub fn variant(&self, place: usize) -> Option<String> {
+        match &self.way {
+            Way::Destination(_) => None,
+            Way::Split(split) => split.variants.get(place).map(|variant| variant.name.clone()),
+        }
+    }
+
     /// Checks what stands at `at`; `None` when something was noted.
     pub(super) fn accept(
         body: TargetBody,

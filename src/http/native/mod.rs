@@ -13,6 +13,7 @@ mod openapi;
 mod page;
 mod presets;
 mod reports;
+mod rules;
 mod tags;
 mod tokens;
 mod utm_templates;

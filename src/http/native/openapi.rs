@@ -8,8 +8,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    admin, analytics, campaigns, clicks, exports, external_ids, link_list, links, reports, tags,
-    tokens, utm_templates,
+    admin, analytics, campaigns, clicks, exports, external_ids, link_list, links, reports, rules,
+    tags, tokens, utm_templates,
 };
 use crate::http::Services;
 
@@ -27,6 +27,8 @@ pub fn routes() -> OpenApiRouter<Services> {
         .routes(routes!(utm_templates::create, utm_templates::list))
         .routes(routes!(utm_templates::read, utm_templates::change, utm_templates::delete))
         .routes(routes!(analytics::links::clicks))
+        .routes(routes!(rules::test))
+        .routes(routes!(rules::dry_run))
         .routes(routes!(analytics::blocked::of_link))
         .routes(routes!(analytics::blocked::of_all))
         .routes(routes!(analytics::links::summary))

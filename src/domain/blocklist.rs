@@ -1,0 +1,167 @@
+//! Where no link may lead: a list that whoever runs the service keeps.
+
+use regex::{RegexSet, RegexSetBuilder};
+use url::Url;
+
+use super::error::Invalid;
+use super::link::LinkFields;
+
+/// How large the compiled patterns may be together, in bytes.
+const MAX_COMPILED_BYTES: usize = 32 << 20;
+
+/// Hosts and patterns. One entry a line; what follows a `#` at a line's beginning or behind a blank
+/// is for people.
+///
+/// - `evil.example` is that host and all below it;
+/// - `/…/` is a regular expression that is looked for in the whole address, whatever its case.
+#[derive(Debug, Default)]
+pub struct Blocklist {
+    /// In lower case, sorted.
+    hosts: Vec<String>,
+    patterns: RegexSet,
+}
+
+/// A line that is no entry.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {reason}")]
+pub struct InvalidLine {
+    /// From 1 on.
+    pub line: usize,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl Blocklist {
+    /// Reads a list.
+    ///
+    /// # Errors
+    /// The first line that is neither a host nor a pattern.
+    pub fn parse(text: &str) -> Result<Self, InvalidLine> {
+        let (mut hosts, mut patterns) = (Vec::new(), Vec::new());
+        for (number, line) in text.lines().enumerate() {
+            let invalid =
+                |reason: &str| InvalidLine { line: number + 1, reason: reason.to_owned() };
+            let entry = line.split(" #").next().unwrap_or_default().trim();
+            if entry.is_empty() || entry.starts_with('#') {
+                continue;
+            }
+            if let Some(pattern) = entry.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) {
+                regex::Regex::new(pattern).map_err(|error| invalid(&error.to_string()))?;
+                patterns.push(pattern.to_owned());
+                continue;
+            }
+            let host = entry.strip_prefix("*.").unwrap_or(entry);
+            let url = Url::parse(&format!("http://{host}/"));
+            let parsed = url.ok().and_then(|url| url.host_str().map(str::to_owned));
+            let is_host = !host.contains(['/', '@', ':', '?', '#']);
+            let host =
+                parsed.filter(|_| is_host).ok_or_else(|| invalid("is no host and no /pattern/"))?;
+            hosts.push(host);
+        }
+        hosts.sort_unstable();
+        hosts.dedup();
+        let patterns = RegexSetBuilder::new(patterns)
+            .case_insensitive(true)
+            .size_limit(MAX_COMPILED_BYTES)
+            .build()
+            .map_err(|error| InvalidLine { line: 0, reason: error.to_string() })?;
+        Ok(Self { hosts, patterns })
+    }
+
+    /// How many entries it has.
+    pub fn len(&self) -> usize {
+        self.hosts.len() + self.patterns.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether an address is on the list.
+    pub fn has(&self, address: &str) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        // As a browser reads it: what hides a host from a pattern is undone.
+        let Ok(url) = Url::parse(address) else { return false };
+        let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+        let below = host.match_indices('.').filter_map(|(dot, _)| host.get(dot + 1..));
+        let is_listed =
+            |name: &str| self.hosts.binary_search_by(|host| host.as_str().cmp(name)).is_ok();
+        std::iter::once(host).chain(below).any(is_listed) || self.patterns.is_match(url.as_str())
+    }
+
+    /// Notes each address of a link that is on the list, but for those that stand already.
+    pub(super) fn check(
+        &self,
+        fields: &LinkFields,
+        old: Option<&LinkFields>,
+        invalid: &mut Invalid,
+    ) {
+        const RULE: &str = "is on the list of addresses to which no link may lead";
+        let is_new = |address: &str, before: Option<&str>| before != Some(address);
+        if let Some(url) = fields.content.destination().map(super::destination::Destination::as_str)
+        {
+            let before = old.and_then(|old| old.content.destination()).map(|url| url.as_str());
+            if is_new(url, before) && self.has(url) {
+                invalid.add("destination", RULE);
+            }
+        }
+        if let Some(url) = fields.gates.expired_url.as_deref() {
+            let before = old.and_then(|old| old.gates.expired_url.as_deref());
+            if is_new(url, before) && self.has(url) {
+                invalid.add("expired_url", RULE);
+            }
+        }
+        if old.is_some_and(|old| old.routing == fields.routing) {
+            return;
+        }
+        for (place, rule) in fields.routing.rules.as_slice().iter().enumerate() {
+            if rule.target.destinations().any(|url| self.has(url.as_str())) {
+                invalid.add(format!("rules[{place}].target"), RULE);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn hosts_are_meant_with_all_below_them_and_patterns_anywhere() {
+        let list = "# no good\nEvil.example # of last week\n*.worse.example\nbücher.example\n\n\
+                    /\\/wp-login\\.php/\n/^https:\\/\\/[0-9.]+\\//\n";
+        let list = Blocklist::parse(list).unwrap();
+        assert_eq!(list.len(), 5);
+        for (address, is_listed) in [
+            ("https://evil.example", true),
+            ("http://EVIL.example:8080/x", true),
+            ("https://a.b.evil.example/", true),
+            ("https://evil.example./", true),
+            ("https://worse.example/", true),
+            ("https://xn--bcher-kva.example/", true),
+            ("https://BÜCHER.example/", true),
+            ("https://good.example/WP-login.php?x", true),
+            ("https://192.0.2.1/", true),
+            ("https://0xc0.0.2.1/", true),
+            ("https://notevil.example/", false),
+            ("https://evil.example.com/", false),
+            ("https://good.example/?evil.example", false),
+        ] {
+            assert_eq!(list.has(address), is_listed, "{address}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_entry_is_named_by_its_line() {
+        for (text, line) in
+            [("a.example\nb c", 2), ("/(/", 1), ("http://x.example/", 1), ("\n\n@", 3)]
+        {
+            assert_eq!(Blocklist::parse(text).unwrap_err().line, line, "{text}");
+        }
+        assert!(Blocklist::parse("").unwrap().is_empty());
+    }
+}
