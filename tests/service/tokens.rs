@@ -51,6 +51,8 @@ const PATHS: &[(&str, &str, &str)] = &[
     ("GET", "/exports/exp_00000000000000000000000000/download", "analytics:read"),
     ("POST", "/analytics/query", "analytics:read"),
     ("POST", "/analytics/batch", "analytics:read"),
+    ("GET", "/reports", "links:read"),
+    ("POST", "/reports/rep_00000000000000000000000000/resolve", "links:write"),
     ("GET", "/tokens", "user:read"),
     ("POST", "/tokens", "user:write"),
     ("DELETE", "/tokens/tok_00000000000000000000000000", "user:write"),
@@ -137,6 +139,7 @@ fn every_path_of_the_api_needs_a_token() {
         let path = path.replace("nothing-here", "{link}").replace(token, "{token}");
         let path = path.replace("utm/source", "utm/{which}");
         let path = path.replace("exp_00000000000000000000000000", "{export}");
+        let path = path.replace("rep_00000000000000000000000000", "{report}");
         path.replace("rebuild/analytics", "rebuild/{projection}")
     };
     let known = PATHS.iter().map(|(method, path, _)| (method, path));
