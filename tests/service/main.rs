@@ -8,6 +8,7 @@ mod backup;
 mod bad_input;
 mod bad_requests;
 mod browser;
+mod campaigns;
 mod clicks;
 mod connections;
 mod corpora;
