@@ -1,6 +1,7 @@
 //! A server under measurement, and its rounds.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -11,6 +12,7 @@ use crate::generator::{Closed, Generator, Open};
 use crate::machine;
 use crate::options::Contestant;
 use crate::slugline::Api;
+use crate::traffic::Traffic;
 
 /// One of the two servers, with what the rounds so far have shown.
 #[derive(Debug)]
@@ -29,6 +31,15 @@ pub struct Contender {
     pub closed: Vec<ClosedLoop>,
     /// What its open loops have shown, by round.
     pub open: Vec<OpenLoop>,
+}
+
+/// Who drives the servers, and what with.
+#[derive(Debug)]
+pub struct Load<'a> {
+    /// The threads.
+    pub generator: &'a Generator,
+    /// The requests.
+    pub traffic: Arc<Traffic>,
 }
 
 /// What a closed loop shows.
@@ -104,26 +115,29 @@ impl Contender {
         }
     }
 
+    /// Forgets what the rounds of a scenario have shown, but for how often it answered.
+    pub fn begin(&mut self) {
+        self.closed.clear();
+        self.open.clear();
+    }
+
     /// Drives the server unmeasured.
-    pub async fn warm_up(&mut self, generator: &Generator, phase: Duration) -> anyhow::Result<()> {
-        self.drive(generator, phase).await?;
+    pub async fn warm_up(&mut self, load: &Load<'_>, phase: Duration) -> anyhow::Result<()> {
+        self.drive(load, phase).await?;
         Ok(())
     }
 
     /// Measures the throughput of one round.
-    pub async fn closed(&mut self, generator: &Generator, phase: Duration) -> anyhow::Result<()> {
-        let throughput = self.drive(generator, phase).await?;
+    pub async fn closed(&mut self, load: &Load<'_>, phase: Duration) -> anyhow::Result<()> {
+        let throughput = self.drive(load, phase).await?;
         self.closed.push(throughput);
         Ok(())
     }
 
-    async fn drive(
-        &mut self,
-        generator: &Generator,
-        phase: Duration,
-    ) -> anyhow::Result<ClosedLoop> {
+    async fn drive(&mut self, load: &Load<'_>, phase: Duration) -> anyhow::Result<ClosedLoop> {
         let before = Usage::read(self.process)?;
-        let Closed { answered, elapsed } = generator.closed(self.address, phase).await?;
+        let Load { generator, traffic } = load;
+        let Closed { answered, elapsed } = generator.closed(self.address, phase, traffic).await?;
         let after = Usage::read(self.process)?;
         let seconds = elapsed.as_secs_f64();
         let cores = |pick: fn(&Usage) -> Duration| {
@@ -144,14 +158,15 @@ impl Contender {
     }
 
     /// Measures the latency of one round, at half of the throughput of the same round.
-    pub async fn open(&mut self, generator: &Generator, phase: Duration) -> anyhow::Result<()> {
+    pub async fn open(&mut self, load: &Load<'_>, phase: Duration) -> anyhow::Result<()> {
         let Some(throughput) = self.closed.last() else {
             anyhow::bail!("an open loop needs the throughput of a closed one");
         };
         let asked_per_second = throughput.requests_per_second / 2.0;
         let seed = self.open.len() as u64;
+        let Load { generator, traffic } = load;
         let Open { answered, elapsed, latency, lag } =
-            generator.open(self.address, phase, asked_per_second, seed).await?;
+            generator.open(self.address, phase, traffic, asked_per_second, seed).await?;
         let settle_seconds = self.settle(answered).await?;
         self.open.push(OpenLoop {
             asked_per_second,

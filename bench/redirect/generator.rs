@@ -18,12 +18,11 @@ use crate::connection::Connection;
 use crate::schedule::Schedule;
 use crate::traffic::Traffic;
 
-/// The generator's threads, and what they send.
+/// The generator's threads.
 #[derive(Debug)]
 pub struct Generator {
     threads: Vec<Handle>,
     connections: usize,
-    traffic: Arc<Traffic>,
 }
 
 /// A closed loop: each connection sends its next request as soon as it has its answer.
@@ -51,7 +50,7 @@ pub struct Open {
 
 impl Generator {
     /// Starts the threads; they idle between phases and end with the process.
-    pub fn start(threads: usize, connections: usize, traffic: Traffic) -> anyhow::Result<Self> {
+    pub fn start(threads: usize, connections: usize) -> anyhow::Result<Self> {
         let threads = (0..threads.min(connections))
             .map(|_| {
                 let runtime = Builder::new_current_thread()
@@ -65,11 +64,16 @@ impl Generator {
                 Ok(handle)
             })
             .collect::<anyhow::Result<_>>()?;
-        Ok(Self { threads, connections, traffic: Arc::new(traffic) })
+        Ok(Self { threads, connections })
     }
 
     /// Drives a server as fast as it answers.
-    pub async fn closed(&self, server: SocketAddr, phase: Duration) -> anyhow::Result<Closed> {
+    pub async fn closed(
+        &self,
+        server: SocketAddr,
+        phase: Duration,
+        traffic: &Arc<Traffic>,
+    ) -> anyhow::Result<Closed> {
         let connections = self.connect(server).await?;
         let start = Instant::now();
         let end = start + phase;
@@ -77,8 +81,8 @@ impl Generator {
             .into_iter()
             .enumerate()
             .map(|(lane, connection)| {
-                let traffic = Arc::clone(&self.traffic);
-                let from = self.first_request(lane);
+                let traffic = Arc::clone(traffic);
+                let from = lane * traffic.len() / self.connections;
                 self.thread(lane).spawn(saturate(connection, traffic, from, end))
             })
             .collect();
@@ -91,6 +95,7 @@ impl Generator {
         &self,
         server: SocketAddr,
         phase: Duration,
+        traffic: &Arc<Traffic>,
         rate: f64,
         seed: u64,
     ) -> anyhow::Result<Open> {
@@ -103,7 +108,7 @@ impl Generator {
         for (lane, connection) in connections.into_iter().enumerate() {
             let paced = Paced {
                 connection,
-                traffic: Arc::clone(&self.traffic),
+                traffic: Arc::clone(traffic),
                 schedule: Arc::clone(&schedule),
                 lane,
                 lanes: self.connections,
@@ -144,11 +149,6 @@ impl Generator {
     fn thread(&self, lane: usize) -> &Handle {
         &self.threads[lane % self.threads.len()]
     }
-
-    /// Spreads the connections evenly over the pool of requests.
-    fn first_request(&self, lane: usize) -> usize {
-        lane * self.traffic.len() / self.connections
-    }
 }
 
 /// Waits for all connections, bounded: a server that hangs ends the run.
@@ -168,6 +168,7 @@ async fn finish<T>(
         .context("the server stopped answering")?
 }
 
+/// Spread evenly over the pool of requests, the connections walk through it.
 async fn saturate(
     mut connection: Connection,
     traffic: Arc<Traffic>,
@@ -176,8 +177,9 @@ async fn saturate(
 ) -> anyhow::Result<u64> {
     let mut answered = 0;
     let mut next = from;
+    let mut scratch = Vec::new();
     while Instant::now() < end {
-        connection.exchange(traffic.request(next)).await?;
+        connection.exchange(traffic.fresh(next, &mut scratch)).await?;
         answered += 1;
         next += 1;
     }
@@ -197,6 +199,7 @@ struct Paced {
 
 impl Paced {
     async fn run(mut self, start: Instant) -> anyhow::Result<Open> {
+        let mut scratch = Vec::new();
         for (number, due) in self.schedule.lane(self.lane, self.lanes) {
             let due = start + due;
             let mut idle = false;
@@ -207,7 +210,7 @@ impl Paced {
             if idle {
                 self.result.lag.saturating_record(nanoseconds(due));
             }
-            self.connection.exchange(self.traffic.request(number)).await?;
+            self.connection.exchange(self.traffic.fresh(number, &mut scratch)).await?;
             // Late requests count from when they were due, not from when they were sent: what
             // a slow answer does to those behind it is part of their latency.
             self.result.latency.saturating_record(nanoseconds(due));

@@ -21,8 +21,10 @@ mod options;
 mod process;
 mod report;
 mod run;
+mod scenario;
 mod schedule;
 mod slugline;
+mod steps;
 mod table;
 mod traffic;
 
@@ -69,6 +71,9 @@ fn benchmark() -> anyhow::Result<ExitCode> {
     if !arguments.bench {
         println!("redirect bench: measures under `cargo bench --bench redirect` only");
         return Ok(ExitCode::SUCCESS);
+    }
+    if arguments.steps {
+        return steps::measure(arguments.step, arguments.times).map(|()| ExitCode::SUCCESS);
     }
     let options = Options::from(arguments);
     tokio::runtime::Builder::new_current_thread()

@@ -6,6 +6,9 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use serde::Serialize;
 
+use crate::scenario::Scenario;
+use crate::steps::Step;
+
 /// One of the two servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -30,9 +33,15 @@ impl Contestant {
 #[derive(Debug, Parser)]
 #[command(name = "cargo bench --bench redirect --")]
 pub struct Arguments {
-    /// Links to create
+    /// Links of most scenarios
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=9_999_999))]
     links: u32,
+    /// Links of the scenario `many`
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=9_999_999))]
+    many_links: u32,
+    /// What is measured, each beside the bare server; all, if none is named
+    #[arg(long = "scenario", value_name = "SCENARIO")]
+    scenarios: Vec<Scenario>,
     /// Connections of the load generator
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     connections: u16,
@@ -51,9 +60,18 @@ pub struct Arguments {
     /// Measures one server alone
     #[arg(long, value_name = "SERVER")]
     only: Option<Contestant>,
-    /// A smoke run: 5,000 links, phases of 2 s, 1 round
-    #[arg(long, conflicts_with_all = ["links", "seconds", "rounds"])]
+    /// A smoke run: 5,000 and 10,000 links, phases of 2 s, 1 round
+    #[arg(long, conflicts_with_all = ["links", "many_links", "seconds", "rounds"])]
     quick: bool,
+    /// Says what each step of a redirect costs, and measures nothing else
+    #[arg(long)]
+    pub steps: bool,
+    /// With `--steps`: this one alone
+    #[arg(long, requires = "steps")]
+    pub step: Option<Step>,
+    /// With `--steps`: how often each is taken
+    #[arg(long, requires = "steps", default_value_t = 400_000)]
+    pub times: usize,
     /// What `cargo bench` adds, and `cargo test` doesn't
     #[arg(long, hide = true)]
     pub bench: bool,
@@ -62,8 +80,12 @@ pub struct Arguments {
 /// What a run measures.
 #[derive(Debug, Serialize)]
 pub struct Options {
-    /// Links to create.
+    /// Links of most scenarios.
     pub links: u32,
+    /// Links of [`Scenario::Many`].
+    pub many_links: u32,
+    /// What is measured, in this order.
+    pub scenarios: Vec<Scenario>,
     /// Connections of the load generator.
     pub connections: usize,
     /// How long each phase lasts.
@@ -94,10 +116,17 @@ impl Options {
 
 impl From<Arguments> for Options {
     fn from(given: Arguments) -> Self {
-        let (links, seconds, rounds) =
-            if given.quick { (5_000, 2, 1) } else { (given.links, given.seconds, given.rounds) };
+        let (links, many_links, seconds, rounds) = if given.quick {
+            (5_000, 10_000, 2, 1)
+        } else {
+            (given.links, given.many_links.max(given.links), given.seconds, given.rounds)
+        };
+        let is_wanted =
+            |scenario: &Scenario| given.scenarios.is_empty() || given.scenarios.contains(scenario);
         Self {
             links,
+            many_links,
+            scenarios: Scenario::ALL.into_iter().filter(is_wanted).collect(),
             connections: usize::from(given.connections),
             phase: Duration::from_secs(seconds),
             rounds,

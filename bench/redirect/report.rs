@@ -13,6 +13,7 @@ use crate::contender::{ClosedLoop, Contender, OpenLoop, Percentiles, median};
 use crate::counts::Counts;
 use crate::machine::{self, Machine, Memory};
 use crate::options::{Contestant, Options};
+use crate::scenario::Scenario;
 use crate::traffic;
 
 /// What a run has measured, and where.
@@ -28,14 +29,8 @@ pub struct Report {
     pub machine: Machine,
     /// What was asked for.
     pub options: Value,
-    /// The requests.
-    pub traffic: traffic::Summary,
-    /// Each server's results.
-    pub servers: Vec<ServerReport>,
-    /// slugline's throughput by the bare server's, each round by itself.
-    pub ratios: Vec<f64>,
-    /// The median of the ratios.
-    pub ratio: Option<f64>,
+    /// Each scenario's results.
+    pub scenarios: Vec<ScenarioReport>,
     /// What is measured of slugline alone.
     pub slugline: Option<SluglineReport>,
 }
@@ -47,6 +42,25 @@ pub struct Build {
     pub profile: &'static str,
     /// The compiler in use, if it says so.
     pub rustc: Option<String>,
+}
+
+/// The results of a scenario.
+#[derive(Debug, Serialize)]
+pub struct ScenarioReport {
+    /// Which one.
+    pub scenario: Scenario,
+    /// How many links there were.
+    pub links: u32,
+    /// The requests.
+    pub traffic: traffic::Summary,
+    /// Each server's results.
+    pub servers: Vec<ServerReport>,
+    /// slugline's throughput by the bare server's, each round by itself.
+    pub ratios: Vec<f64>,
+    /// The median of the ratios.
+    pub ratio: Option<f64>,
+    /// Batches of questions that were answered meanwhile, where any were asked.
+    pub batches: Option<u64>,
 }
 
 /// The results of one server.
@@ -90,13 +104,14 @@ pub struct SluglineReport {
     pub counts: Counts,
 }
 
-impl Report {
+impl ScenarioReport {
     /// Puts together what the contenders, which must still run, have shown.
     pub fn new(
-        machine: Machine,
-        options: &Options,
+        scenario: Scenario,
+        links: u32,
         traffic: traffic::Summary,
         contenders: &[Contender],
+        batches: Option<u64>,
     ) -> anyhow::Result<Self> {
         let servers = contenders
             .iter()
@@ -112,16 +127,25 @@ impl Report {
             })
             .collect::<anyhow::Result<_>>()?;
         let ratios = ratios(contenders);
+        let ratio = (!ratios.is_empty()).then(|| median(ratios.iter().copied()));
+        Ok(Self { scenario, links, traffic, servers, ratios, ratio, batches })
+    }
+}
+
+impl Report {
+    /// Of a run on this machine.
+    pub fn new(
+        machine: Machine,
+        options: &Options,
+        scenarios: Vec<ScenarioReport>,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             command: command(),
             date: jiff::Timestamp::now().to_string(),
             build: Build::read(),
             machine,
             options: serde_json::to_value(options)?,
-            traffic,
-            servers,
-            ratio: (!ratios.is_empty()).then(|| median(ratios.iter().copied())),
-            ratios,
+            scenarios,
             slugline: None,
         })
     }

@@ -1,6 +1,7 @@
 //! The course of the benchmark: start, fill, warm up, alternate, count, restart, report.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -8,16 +9,15 @@ use reqwest::StatusCode;
 
 use crate::agents;
 use crate::bare::SERVE_BARE;
-use crate::contender::{Contender, as_f64};
+use crate::contender::{Contender, Load, as_f64};
 use crate::counts::{self, Counts};
 use crate::generator::Generator;
 use crate::machine::{self, Machine, Memory};
 use crate::options::{Contestant, Options};
 use crate::process::{Recipe, Server, free_address};
-use crate::report::{Report, SluglineReport};
+use crate::report::{Report, ScenarioReport, SluglineReport};
 use crate::slugline::Slugline;
 use crate::table;
-use crate::traffic::Traffic;
 
 const BARE_READY_LIMIT: Duration = Duration::from_secs(10);
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
@@ -25,10 +25,9 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 /// Runs the benchmark; fails if slugline's counts differ.
 pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let machine = Machine::read()?;
-    let traffic = Traffic::render(options.links, &agents::profiles()?);
-    let summary = traffic.summary.clone();
-    print!("{}", table::preamble(&machine, options, &summary));
-    let generator = Generator::start(options.threads, options.connections, traffic)?;
+    let profiles = agents::profiles()?;
+    print!("{}", table::preamble(&machine, options));
+    let generator = Generator::start(options.threads, options.connections)?;
     let http = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
@@ -46,7 +45,7 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     }
     let mut filled = None;
     if options.measures(Contestant::Slugline) {
-        let started = fill(options, &http).await?;
+        let started = Filled::start(&http).await?;
         let server = &started.slugline.server;
         let mut contender =
             Contender::new(Contestant::Slugline, server.address(), server.process());
@@ -55,12 +54,29 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
         filled = Some(started);
     }
 
-    measure(options, &generator, &mut contenders).await?;
+    let mut scenarios = Vec::new();
+    for scenario in &options.scenarios {
+        let traffic = Arc::new(scenario.traffic(options, &profiles));
+        println!("\n{}: {}", scenario.name(), table::requests(&traffic.summary));
+        if let Some(filled) = &mut filled {
+            filled.fill(scenario.links(options)).await?;
+        }
+        let beside = filled.as_ref().and_then(|filled| scenario.beside(&filled.slugline.api));
+        let load = Load { generator: &generator, traffic: Arc::clone(&traffic) };
+        measure(options, &load, &mut contenders).await?;
+        scenarios.push(ScenarioReport::new(
+            *scenario,
+            scenario.links(options),
+            traffic.summary.clone(),
+            &contenders,
+            beside.map(|asking| asking.answered()),
+        )?);
+    }
 
-    let mut report = Report::new(machine, options, summary, &contenders)?;
+    let mut report = Report::new(machine, options, scenarios)?;
     drop(bare);
     if let (Some(filled), Some(contender)) = (filled, contenders.last()) {
-        report.slugline = Some(conclude(options, filled, contender).await?);
+        report.slugline = Some(conclude(filled, contender).await?);
     }
     print!("{}", table::results(&report));
     if let Some(file) = &options.json {
@@ -78,6 +94,7 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
 struct Filled {
     slugline: Slugline,
     first_ready: Duration,
+    links: u32,
     fill: Duration,
     memory: Memory,
 }
@@ -97,43 +114,58 @@ async fn start_bare(output: &std::path::Path, http: &reqwest::Client) -> anyhow:
     Server::start(recipe, http, BARE_READY_LIMIT).await
 }
 
-async fn fill(options: &Options, http: &reqwest::Client) -> anyhow::Result<Filled> {
-    println!("starting slugline …");
-    let slugline = Slugline::start(http).await?;
-    println!("creating {} links …", table::thousands(options.links.into()));
-    let fill = slugline.api.fill(options.links).await?;
-    println!(
-        "created in {:.1} s, {} per second",
-        fill.as_secs_f64(),
-        table::rate(f64::from(options.links) / fill.as_secs_f64()),
-    );
-    Ok(Filled {
-        first_ready: slugline.server.ready_after,
-        memory: machine::memory(slugline.server.process())?,
-        slugline,
-        fill,
-    })
+impl Filled {
+    /// Without any link yet.
+    async fn start(http: &reqwest::Client) -> anyhow::Result<Self> {
+        println!("starting slugline …");
+        let slugline = Slugline::start(http).await?;
+        Ok(Self {
+            first_ready: slugline.server.ready_after,
+            memory: machine::memory(slugline.server.process())?,
+            slugline,
+            links: 0,
+            fill: Duration::ZERO,
+        })
+    }
+
+    /// Creates what is missing of so many links.
+    async fn fill(&mut self, links: u32) -> anyhow::Result<()> {
+        if links > self.links {
+            println!("creating links up to {} …", table::thousands(links.into()));
+            let took = self.slugline.api.fill(self.links, links).await?;
+            println!(
+                "created in {:.1} s, {} per second",
+                took.as_secs_f64(),
+                table::rate(f64::from(links - self.links) / took.as_secs_f64()),
+            );
+            self.fill += took;
+            self.links = links;
+            self.memory = machine::memory(self.slugline.server.process())?;
+        }
+        Ok(())
+    }
 }
 
 /// Drives the servers in turn, so that what disturbs the machine disturbs both.
 async fn measure(
     options: &Options,
-    generator: &Generator,
+    load: &Load<'_>,
     contenders: &mut [Contender],
 ) -> anyhow::Result<()> {
     for contender in &mut *contenders {
+        contender.begin();
         println!("warming up {} …", contender.contestant.name());
-        contender.warm_up(generator, options.warm_up()).await?;
+        contender.warm_up(load, options.warm_up()).await?;
     }
     for round in 1..=options.rounds {
         for contender in &mut *contenders {
-            contender.closed(generator, options.phase).await?;
+            contender.closed(load, options.phase).await?;
             if let Some(closed) = contender.closed.last() {
                 print!("{}", table::throughput(round, contender.contestant, closed));
             }
         }
         for contender in &mut *contenders {
-            contender.open(generator, options.phase).await?;
+            contender.open(load, options.phase).await?;
             if let Some(open) = contender.open.last() {
                 print!("{}", table::latency(round, contender.contestant, open));
             }
@@ -143,21 +175,17 @@ async fn measure(
 }
 
 /// Counts slugline's clicks, and restarts it.
-async fn conclude(
-    options: &Options,
-    filled: Filled,
-    contender: &Contender,
-) -> anyhow::Result<SluglineReport> {
+async fn conclude(filled: Filled, contender: &Contender) -> anyhow::Result<SluglineReport> {
     println!("counting and restarting …");
     let memory_after = machine::memory(filled.slugline.server.process())?;
     let projection = counts::projection(&filled.slugline.api).await?;
     let in_clickhouse = counts::settle(&filled.slugline.api, contender.answered).await?;
     let (restarted, in_log) = filled.slugline.restart(counts::clicks_in_log).await?;
     Ok(SluglineReport {
-        links: options.links,
+        links: filled.links,
         first_ready_seconds: filled.first_ready.as_secs_f64(),
         fill_seconds: filled.fill.as_secs_f64(),
-        creates_per_second: as_f64(options.links.into()) / filled.fill.as_secs_f64(),
+        creates_per_second: as_f64(filled.links.into()) / filled.fill.as_secs_f64(),
         memory_with_links: filled.memory,
         memory_after_load: memory_after,
         restart_ready_seconds: restarted.server.ready_after.as_secs_f64(),

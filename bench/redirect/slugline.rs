@@ -89,10 +89,10 @@ fn data_dir(folder: &Path) -> PathBuf {
 }
 
 impl Api {
-    /// Creates the links 0 to `links`, many at a time; returns how long that took.
-    pub async fn fill(&self, links: u32) -> anyhow::Result<Duration> {
+    /// Creates the links `from` to `links`, many at a time; returns how long that took.
+    pub async fn fill(&self, from: u32, links: u32) -> anyhow::Result<Duration> {
         let begun = Instant::now();
-        let next = Arc::new(AtomicU32::new(0));
+        let next = Arc::new(AtomicU32::new(from));
         let mut workers = JoinSet::new();
         for _ in 0..CREATES_IN_FLIGHT.min(links) {
             let (api, next) = (self.clone(), Arc::clone(&next));
@@ -135,16 +135,20 @@ impl Api {
 
     /// The JSON that a path answers.
     pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
-        let answer = self
-            .http
-            .get(format!("{}{path}", self.base))
-            .bearer_auth(&self.token)
-            .send()
-            .await
-            .with_context(|| format!("cannot get {path}"))?;
+        self.ask(path, self.http.get(format!("{}{path}", self.base))).await
+    }
+
+    /// The JSON that a path answers to this.
+    pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.ask(path, self.http.post(format!("{}{path}", self.base)).json(body)).await
+    }
+
+    async fn ask(&self, path: &str, request: reqwest::RequestBuilder) -> anyhow::Result<Value> {
+        let answer = request.bearer_auth(&self.token).send().await;
+        let answer = answer.with_context(|| format!("cannot ask {path}"))?;
         let status = answer.status();
         let body = answer.text().await?;
-        ensure!(status == StatusCode::OK, "GET {path} was answered {status}: {body}");
-        serde_json::from_str(&body).with_context(|| format!("GET {path} answered no JSON"))
+        ensure!(status == StatusCode::OK, "{path} was answered {status}: {body}");
+        serde_json::from_str(&body).with_context(|| format!("{path} answered no JSON"))
     }
 }

@@ -3,25 +3,20 @@
 use crate::contender::{ClosedLoop, OpenLoop, Percentiles, as_f64};
 use crate::machine::{Machine, Memory};
 use crate::options::{Contestant, Options};
-use crate::report::{self, Report, ServerReport, SluglineReport};
+use crate::report::{self, Report, ScenarioReport, ServerReport, SluglineReport};
 use crate::traffic::Summary;
 
 /// Cores that other work may take before the results are in doubt.
 const DISTURBED_CORES: f64 = 0.1;
 
 /// Says what is measured, on what, and what to make of it.
-pub fn preamble(machine: &Machine, options: &Options, traffic: &Summary) -> String {
+pub fn preamble(machine: &Machine, options: &Options) -> String {
     let mut text = format!(
         "{}, {} cores, {} MiB; the servers and the generator share them\n\
-         {} requests in the pool: {} links, {} user agents, {} B each; \
          {} connections from {} threads\n",
         machine.cpu,
         machine.cores,
         thousands(machine.memory_mib),
-        thousands(traffic.requests as u64),
-        thousands(traffic.distinct_links as u64),
-        thousands(traffic.distinct_agents as u64),
-        traffic.mean_bytes,
         options.connections,
         options.threads,
     );
@@ -29,6 +24,17 @@ pub fn preamble(machine: &Machine, options: &Options, traffic: &Summary) -> Stri
         text += "a debug build: its numbers mean nothing\n";
     }
     text
+}
+
+/// What a scenario asks for.
+pub fn requests(traffic: &Summary) -> String {
+    format!(
+        "{} requests in the pool: {} links, {} user agents, {} B each",
+        thousands(traffic.requests as u64),
+        thousands(traffic.distinct_links as u64),
+        thousands(traffic.distinct_agents as u64),
+        traffic.mean_bytes,
+    )
 }
 
 /// A line on the closed loop of a round.
@@ -58,18 +64,26 @@ pub fn latency(round: u32, contestant: Contestant, open: &OpenLoop) -> String {
     )
 }
 
-/// The table of both servers, and slugline's own results.
+/// The table of all scenarios, and slugline's own results.
 pub fn results(report: &Report) -> String {
     let mut text = format!(
-        "\n{:<10} {:>11} {:>8} {:>10} {:>10} {:>10} {:>10}\n",
-        "server", "requests/s", "of bare", "p50", "p99", "p99.9", "RSS"
+        "\n{:<18} {:<10} {:>11} {:>8} {:>10} {:>10} {:>10} {:>10}\n",
+        "scenario", "server", "requests/s", "of bare", "p50", "p99", "p99.9", "RSS"
     );
-    for server in &report.servers {
-        text += &row(server, report.ratio);
+    for scenario in &report.scenarios {
+        for server in &scenario.servers {
+            text += &row(scenario, server);
+        }
     }
     text += "medians of the rounds; requests/s in a closed loop, latencies at half of that in an \
              open loop,\nfrom when a request was due; the ratio round by round\n";
-    let others = report.servers.iter().flat_map(|server| &server.closed);
+    for scenario in &report.scenarios {
+        if let Some(batches) = scenario.batches {
+            text += &format!("{batches} batches of 100 questions were answered meanwhile\n");
+        }
+    }
+    let servers = report.scenarios.iter().flat_map(|scenario| &scenario.servers);
+    let others = servers.flat_map(|server| &server.closed);
     let others = others.map(|round| round.other_cores).fold(0.0, f64::max);
     if others > DISTURBED_CORES {
         text.push_str(&disturbance(others));
@@ -84,15 +98,16 @@ fn disturbance(cores: f64) -> String {
     format!("other work took up to {cores:.2} cores meanwhile: repeat this on a quiet machine\n")
 }
 
-fn row(server: &ServerReport, ratio: Option<f64>) -> String {
-    let of_bare = match (server.server, ratio) {
+fn row(scenario: &ScenarioReport, server: &ServerReport) -> String {
+    let of_bare = match (server.server, scenario.ratio) {
         (Contestant::Bare, _) => "100.0 %".to_owned(),
         (Contestant::Slugline, Some(ratio)) => format!("{:.1} %", ratio * 100.0),
         (Contestant::Slugline, None) => "–".to_owned(),
     };
     let at = |pick: fn(&Percentiles) -> f64| time(pick(&server.latency));
     format!(
-        "{:<10} {:>11} {:>8} {:>10} {:>10} {:>10} {:>10}\n",
+        "{:<18} {:<10} {:>11} {:>8} {:>10} {:>10} {:>10} {:>10}\n",
+        scenario.scenario.name(),
         server.server.name(),
         rate(server.requests_per_second),
         of_bare,

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
@@ -59,12 +60,20 @@ pub fn destination(slug: &str) -> String {
     format!("https://www.example.com/articles/{slug}?utm_source=bench")
 }
 
+/// What stands in a user agent for the number that makes it one of its kind.
+const NUMBER: &str = "0000000000000000";
+
 /// A pool of rendered requests.
 #[derive(Debug)]
 pub struct Traffic {
     bytes: Vec<u8>,
     /// Where each request ends, and the next one begins.
     ends: Vec<usize>,
+    /// Where each request's [`NUMBER`] stands in it, if each is to come with an agent of its own;
+    /// else empty.
+    numbers: Vec<usize>,
+    /// How many such agents there have been.
+    unseen: AtomicU64,
     /// What is in the pool.
     pub summary: Summary,
 }
@@ -85,6 +94,10 @@ pub struct Summary {
 impl Traffic {
     /// Renders requests for `links` links by visitors with these profiles.
     pub fn render(links: u32, profiles: &[Profile]) -> Self {
+        Self::render_crawled(links, profiles, CRAWLER_SHARE)
+    }
+
+    fn render_crawled(links: u32, profiles: &[Profile], crawlers: f64) -> Self {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(SEED);
         let mut slugs: Vec<String> = (0..links).map(slug).collect();
         // Popular links are not the oldest ones.
@@ -98,7 +111,7 @@ impl Traffic {
         let mut seen_agents = HashSet::new();
         for _ in 0..POOL {
             let link = popularity.draw(&mut random);
-            let visitor = Visitor::draw(&mut random, profiles, &browsers);
+            let visitor = Visitor::draw(&mut random, profiles, &browsers, crawlers);
             seen_links.insert(link);
             seen_agents.insert(visitor.agent);
             visitor.render(&slugs[link], &mut bytes);
@@ -110,7 +123,27 @@ impl Traffic {
             distinct_agents: seen_agents.len(),
             mean_bytes: bytes.len() / POOL,
         };
-        Self { bytes, ends, summary }
+        Self { bytes, ends, numbers: Vec::new(), unseen: AtomicU64::new(0), summary }
+    }
+
+    /// The same visitors, each of whose requests comes with a user agent that nobody has sent
+    /// before: the browser's, and a number.
+    pub fn render_unseen(links: u32, profiles: &[Profile]) -> Self {
+        let numbered = |profile: &Profile| Profile {
+            user_agent: format!("{} build/{NUMBER}", profile.user_agent),
+            language: profile.language.clone(),
+            weight: profile.weight,
+        };
+        let profiles: Vec<_> = profiles.iter().map(numbered).collect();
+        let mut traffic = Self::render_crawled(links, &profiles, 0.0);
+        let find = |request: &[u8]| {
+            let mut places = request.windows(NUMBER.len());
+            places.position(|place| place == NUMBER.as_bytes())
+        };
+        traffic.numbers = (0..traffic.len())
+            .map(|number| find(traffic.request(number)).unwrap_or_default())
+            .collect();
+        traffic
     }
 
     /// How many requests the pool holds.
@@ -123,6 +156,28 @@ impl Traffic {
         let number = number % self.ends.len();
         let start = number.checked_sub(1).map_or(0, |previous| self.ends[previous]);
         &self.bytes[start..self.ends[number]]
+    }
+}
+
+impl Traffic {
+    /// The request with this number as it is sent: as it is in the pool, or in `scratch` with an
+    /// agent that nobody has sent before.
+    pub fn fresh<'a>(&'a self, number: usize, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+        let request = self.request(number);
+        let Some(place) = self.numbers.get(number % self.ends.len()) else { return request };
+        let digits = format!("{:0width$x}", self.next_unseen(), width = NUMBER.len());
+        scratch.clear();
+        scratch.extend_from_slice(request);
+        if let Some(place) = scratch.get_mut(*place..*place + NUMBER.len()) {
+            place.copy_from_slice(digits.as_bytes());
+        }
+        scratch
+    }
+
+    /// Scattered, so that the agents have no more in common than the number's length.
+    fn next_unseen(&self) -> u64 {
+        // Odd, so the multiplication loses nothing: no two meet.
+        self.unseen.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 }
 
@@ -140,9 +195,10 @@ impl<'profiles> Visitor<'profiles> {
         random: &mut Xoshiro256PlusPlus,
         profiles: &'profiles [Profile],
         browsers: &Cumulative,
+        crawlers: f64,
     ) -> Self {
         let address = public_address(random);
-        if random.random_bool(CRAWLER_SHARE) {
+        if random.random_bool(crawlers) {
             return Self {
                 agent: CRAWLERS.choose(random).copied().unwrap_or_default(),
                 language: None,

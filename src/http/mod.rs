@@ -15,7 +15,7 @@ mod native;
 pub mod pages;
 mod params;
 mod problem;
-mod reactor;
+pub mod reactor;
 pub mod redirect;
 pub mod server;
 mod signing;

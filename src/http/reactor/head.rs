@@ -10,18 +10,19 @@ use crate::http::redirect::RequestHead;
 const MAX_LINES: usize = 64;
 
 /// Room for a head's lines.
-pub(super) type Lines<'a> = [MaybeUninit<httparse::Header<'a>>; MAX_LINES];
+pub type Lines<'a> = [MaybeUninit<httparse::Header<'a>>; MAX_LINES];
 
 /// Room without lines.
-pub(super) const fn no_lines<'a>() -> Lines<'a> {
+pub const fn no_lines<'a>() -> Lines<'a> {
     [const { MaybeUninit::uninit() }; MAX_LINES]
 }
 
 /// What stands at the front of the bytes that a connection has brought.
 #[expect(clippy::large_enum_variant, reason = "it is looked at once, where it was made")]
-pub(super) enum Front<'a> {
+pub enum Front<'a> {
     /// A whole `GET` or `HEAD` without a body, which may be a link's.
     Visit {
+        /// What it asks for.
         request: RequestHead<'a>,
         /// How many bytes it took.
         length: usize,
@@ -38,7 +39,7 @@ pub(super) enum Front<'a> {
 ///
 /// Whatever is in the least unusual is [`Front::Other`]: this reads no HTTP of its own, only the
 /// plainest part of hyper's, whose parser it shares.
-pub(super) fn read<'a>(bytes: &'a [u8], lines: &'a mut Lines<'a>, peer: IpAddr) -> Front<'a> {
+pub fn read<'a>(bytes: &'a [u8], lines: &'a mut Lines<'a>, peer: IpAddr) -> Front<'a> {
     let mut parsed = httparse::Request::new(&mut []);
     let length = match parsed.parse_with_uninit_headers(bytes, lines) {
         Ok(httparse::Status::Complete(length)) => length,

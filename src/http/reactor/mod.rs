@@ -13,8 +13,8 @@
 //! those of one read are not answered further than [`ANSWERS_BYTES`].
 
 mod connection;
-mod head;
-mod render;
+pub mod head;
+pub mod render;
 
 use std::io;
 use std::net::{IpAddr, TcpStream};

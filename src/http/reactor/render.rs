@@ -8,19 +8,20 @@ use axum::http::StatusCode;
 use crate::http::redirect::{Answer, CACHE_CONTROL, REFERRER_POLICY};
 
 /// Writes answers; the `Date` is worked out once a second.
-pub(super) struct Renderer {
+pub struct Renderer {
     second: u64,
     /// Behind `Location` and the further headers come these, the same for a second.
     tail: String,
 }
 
 impl Renderer {
-    pub(super) const fn new() -> Self {
+    /// Who doesn't know yet what time it is: [`Self::tick`] says it.
+    pub const fn new() -> Self {
         Self { second: 0, tail: String::new() }
     }
 
     /// Says what time it is, in milliseconds since the Unix epoch.
-    pub(super) fn tick(&mut self, now_ms: u64) {
+    pub fn tick(&mut self, now_ms: u64) {
         let second = now_ms / 1_000;
         if second != self.second || self.tail.is_empty() {
             self.second = second;
@@ -33,7 +34,7 @@ impl Renderer {
     }
 
     /// Appends a response. `head` sends no body; `closes` says that it is the last one.
-    pub(super) fn render(&self, answer: &Answer, head: bool, closes: bool, out: &mut Vec<u8>) {
+    pub fn render(&self, answer: &Answer, head: bool, closes: bool, out: &mut Vec<u8>) {
         if answer.status == StatusCode::FOUND {
             out.extend_from_slice(b"HTTP/1.1 302 Found\r\n");
         } else {

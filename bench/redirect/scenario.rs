@@ -1,0 +1,141 @@
+//! What the servers are measured at: a row of the results each.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use crate::agents::Profile;
+use crate::options::Options;
+use crate::slugline::Api;
+use crate::traffic::Traffic;
+
+/// A load, and what goes on beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scenario {
+    /// Visits of plain links.
+    Plain,
+    /// Each visitor with a user agent that nobody has sent before.
+    Unseen,
+    /// A hundred questions of analytics are asked at once, again and again.
+    Batch,
+    /// Visits of plain links, of which there are many more.
+    Many,
+}
+
+impl Scenario {
+    /// In the order in which they are measured: links are only ever added.
+    pub const ALL: [Self; 4] = [Self::Plain, Self::Unseen, Self::Batch, Self::Many];
+
+    /// The name in tables and messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Unseen => "agents never seen",
+            Self::Batch => "beside batches",
+            Self::Many => "many links",
+        }
+    }
+
+    /// How many links there are.
+    pub const fn links(self, options: &Options) -> u32 {
+        match self {
+            Self::Many => options.many_links,
+            _ => options.links,
+        }
+    }
+
+    /// Its requests.
+    pub fn traffic(self, options: &Options, profiles: &[Profile]) -> Traffic {
+        match self {
+            Self::Unseen => Traffic::render_unseen(self.links(options), profiles),
+            _ => Traffic::render(self.links(options), profiles),
+        }
+    }
+
+    /// What goes on beside the load; it ends when dropped.
+    pub fn beside(self, api: &Api) -> Option<Asking> {
+        (self == Self::Batch).then(|| Asking::start(api.clone()))
+    }
+}
+
+/// Somebody who asks a batch of questions of analytics, and when it is answered the next one.
+#[derive(Debug)]
+pub struct Asking {
+    task: JoinHandle<()>,
+    answered: Arc<AtomicU64>,
+}
+
+impl Asking {
+    fn start(api: Api) -> Self {
+        let answered = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&answered);
+        let task = tokio::spawn(async move {
+            loop {
+                match ask(&api).await {
+                    Ok(()) => drop(count.fetch_add(1, Ordering::Relaxed)),
+                    Err(error) => {
+                        eprintln!("a batch failed: {error:#}");
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
+                }
+            }
+        });
+        Self { task, answered }
+    }
+
+    /// How many batches were answered.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn ask(api: &Api) -> anyhow::Result<()> {
+    let answer = api.post("/api/v1/analytics/batch", &questions()).await?;
+    let items = answer["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let failed = items.iter().find(|item| item["status"] != 200);
+    anyhow::ensure!(failed.is_none(), "a question failed: {failed:?}");
+    anyhow::ensure!(!items.is_empty(), "a batch without answers: {answer}");
+    Ok(())
+}
+
+/// A hundred questions, no two the same.
+fn questions() -> Value {
+    let dimensions = [
+        "country",
+        "city",
+        "device",
+        "browser",
+        "os",
+        "referrer",
+        "language",
+        "utm_source",
+        "link",
+        "time",
+    ];
+    let ranges = ["today", "7d", "30d", "mtd", "ytd"];
+    let mut queries = Vec::new();
+    for dimension in dimensions {
+        for range in ranges {
+            for metrics in [vec!["clicks"], vec!["clicks", "unique_visitors"]] {
+                let dimensions = [dimension];
+                let query = json!({
+                    "metrics": metrics, "dimensions": dimensions, "date_range": range,
+                });
+                queries.push(query);
+            }
+        }
+    }
+    json!({ "queries": queries })
+}
