@@ -18,14 +18,15 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use prost::Message as _;
 use slugline::clicks::{
-    Agents, BotList, ClickGroup, GeoReader, Interpreter, Language, Recorder, Referrer, SaltPeriod,
-    Visit, VisitorSalts,
+    Agents, BotList, ClickGroup, GeoReader, Interpreter, Language, Limits, Recorder, Referrer,
+    SaltPeriod, Sticky, Visit, VisitorSalts,
 };
 use slugline::domain::event::{Envelope, Event, LinkState, VERSION};
 use slugline::engine::{Package, Progress, default_cache_dir, fetch};
 use slugline::http::reactor::head::{Front, no_lines, read};
 use slugline::http::reactor::render::Renderer;
 use slugline::http::redirect::{Moment, Redirector, RequestHead};
+use slugline::http::unlock::Unlock;
 use slugline::log::{DiskStorage, Log, LogOptions, NewRecord};
 use slugline::projections::index::Index;
 use slugline::queries::links::Links;
@@ -113,9 +114,15 @@ impl World {
             visitors: VisitorSalts::open(folder.path().join("salt"), SaltPeriod::Never, 0)?,
         };
         let log = open_log(folder.path(), "clicks")?;
-        let recorder = Arc::new(Recorder::new(interpreter, Arc::new(log)));
+        let limits = Limits::open(&folder.path().join("limits"), &log)?;
+        let recorder = Arc::new(Recorder::new(interpreter, Arc::new(log), limits));
         let links = Links::new(Arc::new(index));
-        let redirector = Redirector::new(links.clone(), Arc::clone(&recorder));
+        let redirector = Redirector::new(
+            links.clone(),
+            Arc::clone(&recorder),
+            Unlock::new(&[0; 32], false),
+            Sticky::new(&[0; 32]),
+        );
         Ok(Self { requests, links, recorder, redirector, _folder: folder })
     }
 
@@ -227,7 +234,7 @@ impl World {
             _ => {
                 let Ok(Some(redirect)) = self.links.redirect("", slug) else { return };
                 let visit = Visit { peer, headers, query, head: false, at_ms: moment.at_ms };
-                let (steps, target) = (self.recorder.interpreter(), &redirect.target);
+                let (steps, target) = (self.recorder.interpreter(), &redirect.way.target);
                 let geo = geo.load();
                 let found = steps.interpret(&visit, &target.workspace, geo.as_deref());
                 work.clicks.push(&found, target);

@@ -20,7 +20,7 @@ pub mod redirect;
 pub mod server;
 mod signing;
 mod special;
-pub mod unlock;
+pub pub mod unlock;
 
 use std::any::Any;
 use std::net::IpAddr;

@@ -175,13 +175,8 @@ impl Course {
         };
         let check = |group: &Group, expected: &[Vec<u8>]| {
             assert_eq!(scan.group_count(owner, group).unwrap(), expected.len() as u64, "{group:?}");
-<<<<<<< ours
             let whole = Span { is_back: true, beyond: None };
             assert_eq!(ids(scan.members(owner, group, whole)), expected, "{group:?}");
-=======
-            let newest_first = Span { is_back: true, beyond: None };
-            assert_eq!(ids(scan.members(owner, group, newest_first)), expected, "{group:?}");
->>>>>>> theirs
         };
         for number in 0..4 {
             let has = |tag: &String| tag.eq_ignore_ascii_case(&format!("tag {number}"));
@@ -196,13 +191,8 @@ impl Course {
             check(&Group::Folder(folder.to_owned()), &among(&|state| is_in(state, false)));
             let tree = among(&|state| is_in(state, true));
             assert_eq!(scan.tree_count(owner, folder).unwrap(), tree.len() as u64);
-<<<<<<< ours
             let whole = Span { is_back: true, beyond: None };
             let found = scan.in_tree(owner, folder, whole).unwrap();
-=======
-            let newest_first = Span { is_back: true, beyond: None };
-            let found = scan.in_tree(owner, folder, newest_first).unwrap();
->>>>>>> theirs
             assert_eq!(ids(found.into_iter().map(Ok)), tree);
         }
         for number in 0..8 {
