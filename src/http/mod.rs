@@ -20,7 +20,7 @@ pub mod redirect;
 pub mod server;
 mod signing;
 mod special;
-pub pub mod unlock;
+pub mod unlock;
 
 use std::any::Any;
 use std::net::IpAddr;
