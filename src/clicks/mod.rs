@@ -5,8 +5,8 @@
 //! [`Interpreted`], is what the click log holds:
 //!
 //! 1. `proxies` – the client's address: the peer's, or what trusted proxies say;
-//! 2. `agents`, `agent`, `bot` – the user agent: browser, system, machine, and whether it is a
-//!    bot; once per distinct agent, then from a bounded cache;
+//! 2. `agents`, `agent`, `bot`, `expressions` – the user agent: browser, system, machine, and
+//!    whether it is a bot; once per distinct agent, then from a bounded cache;
 //! 3. `visitor` – a keyed hash of the address, whose key is destroyed when its period ends
 //!    (`salt_period`, `salt_file`);
 //! 4. `geo` – the place of the address. Here the address is done with: it goes no further;
@@ -23,6 +23,7 @@ mod agent;
 mod agents;
 mod asked;
 mod bot;
+mod expressions;
 mod geo;
 mod group;
 mod headers;

@@ -12,26 +12,26 @@ use slugline::engine::{Entry, Package, Progress, default_cache_dir, fetch};
 const BROWSERS: usize = 10_000;
 
 #[derive(Deserialize)]
-struct Crawler {
-    pattern: String,
+pub struct Crawler {
+    pub pattern: String,
     #[serde(default)]
-    instances: Vec<String>,
+    pub instances: Vec<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Browser {
-    user_agent: String,
+pub struct Browser {
+    pub user_agent: String,
     device_category: String,
 }
 
-fn fetched(package: &Package) -> String {
+pub fn fetched(package: &Package) -> String {
     let path = fetch(package, &default_cache_dir().unwrap(), Progress::Shown).unwrap();
     fs::read_to_string(path).unwrap()
 }
 
 /// Browsers as they were met on the web; a fixed release, so that two runs see the same.
-fn browsers() -> Vec<Browser> {
+pub fn browsers() -> Vec<Browser> {
     let corpus = Package {
         name: "user-agents",
         version: Some("2.1.198"),

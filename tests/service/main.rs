@@ -12,6 +12,7 @@ mod campaigns;
 mod clicks;
 mod connections;
 mod corpora;
+mod crawler_list;
 mod deletion;
 mod durability;
 mod exports;
