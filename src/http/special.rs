@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::http::header::{CONTENT_TYPE, LINK};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 
-use super::pages::OpenApp;
+use super::pages::{OpenApp, is_reader};
 use super::redirect::{Answer, Leads, Moment, Redirector, RequestHead};
 use crate::clicks::{ClickGroup, Interpreted};
 use crate::domain::click::BotReason;
@@ -49,6 +49,7 @@ impl Redirector {
     ) -> Option<Answer> {
         let special = redirect.special.as_deref()?;
         if special.is_page
+            || (special.is_shared && is_reader(request.headers.user_agent))
             || (more.is_some() && !special.forwarding.path)
             || !self.is_open(special, request, moment)
         {

@@ -56,6 +56,29 @@ fn a_network_a_card_and_a_text_have_pages() {
 }
 
 #[test]
+fn social_networks_are_shown_what_a_link_says_of_itself() {
+    let server = shared();
+    let body = json!({
+        "destination": "https://example.com/landing", "og_title": "Spring <sale>",
+        "og_description": "All of it", "og_image": "https://example.com/a.png", "og_preview": true,
+    });
+    let link = create(&server, &body);
+    let as_reader = || server.visit(&link).agent("facebookexternalhit/1.1");
+    let shown = as_reader().send().expect(200);
+    for part in [
+        "<meta property=\"og:title\" content=\"Spring &#60;sale&#62;\">",
+        "<meta property=\"og:image\" content=\"https://example.com/a.png\">",
+    ] {
+        assert!(shown.text.contains(part), "{part}: {}", shown.text);
+    }
+    assert_eq!(server.visit(&link).follow(), "https://example.com/landing");
+    server.api().patch(&link.path(), &json!({ "og_preview": false })).expect(200);
+    assert_eq!(as_reader().follow(), "https://example.com/landing");
+    server.await_clicks(&link, 3);
+    assert_eq!(server.clicks_of(&link, "exclude"), 1);
+}
+
+#[test]
 fn a_card_can_be_taken_along() {
     let server = shared();
     let link = create(&server, &json!({ "kind": "vcard", "payload": { "name": "Ada King" } }));

@@ -8,7 +8,7 @@
 //! | `/l/{slug}/unlock` | takes the password of a link |
 //! | `/l/{slug}/report` | takes a report of a link |
 //! | `/{slug}+` | where the link leads |
-//! | `/{slug}` | a visit that the redirect path has left: why it is not let through, or on to `/l` |
+//! | `/{slug}` | for readers of social networks, what the link says of itself; else a visit that the redirect path has left: why it is not let through, or on to `/l` |
 //!
 //! `views` renders, from plain values and without looking at anything; the other files decide what
 //! is shown. Each page is a whole: it loads nothing, not even from here.
@@ -18,6 +18,7 @@ mod blocked;
 mod landing;
 mod preview;
 mod report;
+mod sharing;
 #[cfg(test)]
 mod tests;
 mod unlocking;
@@ -33,6 +34,7 @@ use axum::routing::{get, post};
 
 pub use answer::Answer;
 pub use blocked::{blocked, not_found};
+pub use sharing::is_reader;
 pub use views::{OpenApp, Social};
 pub use visitors::{Asked, Visitors, gate};
 
@@ -75,6 +77,7 @@ fn visit(services: &Services, asked: &Asked) -> Response {
         Block::None if asked.link.fields.content.payload().is_some() => {
             Answer::redirect(&asked.with_query(&format!("/l/{}", asked.link.slug))).into_response()
         }
+        Block::None if sharing::is_wanted(asked) => sharing::page(services, asked),
         // It was let through a moment ago.
         Block::None => not_found(&asked.parts.headers),
         block => {

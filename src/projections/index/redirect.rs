@@ -41,6 +41,8 @@ pub struct Special {
     pub gates: Gates,
     /// Whether it leads to a page of the service's own.
     pub is_page: bool,
+    /// Whether readers of social networks are shown what it says of itself.
+    pub is_shared: bool,
     /// Its rules; none for none.
     pub rules: Option<Ruled>,
     /// What opens where no rule fits.
@@ -131,6 +133,7 @@ impl Special {
             forwarding: fields.forwarding.clone(),
             gates: fields.gates.clone(),
             is_page: matches!(fields.content, Content::Page(_)),
+            is_shared: fields.social.preview,
             rules: if rules.is_empty() { None } else { Some(Ruled::new(link)?) },
             apps: Apps::new(link, &fields.routing.app, ""),
         })
@@ -138,6 +141,7 @@ impl Special {
 
     fn is_needed(&self) -> bool {
         self.is_page
+            || self.is_shared
             || self.rules.is_some()
             || !self.apps.is_empty()
             || self.forwarding != Forwarding::default()
