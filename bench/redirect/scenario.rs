@@ -14,6 +14,9 @@ use crate::options::Options;
 use crate::slugline::Api;
 use crate::traffic::Traffic;
 
+/// Requests of [`Scenario::Many`]: enough that those who come are not all remembered.
+const MANY_REQUESTS: usize = 1 << 19;
+
 /// A load, and what goes on beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -54,6 +57,7 @@ impl Scenario {
     pub fn traffic(self, options: &Options, profiles: &[Profile]) -> Traffic {
         match self {
             Self::Unseen => Traffic::render_unseen(self.links(options), profiles),
+            Self::Many => Traffic::render_many(MANY_REQUESTS, self.links(options), profiles),
             _ => Traffic::render(self.links(options), profiles),
         }
     }

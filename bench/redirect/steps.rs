@@ -32,15 +32,13 @@ use slugline::projections::index::Index;
 use slugline::queries::links::Links;
 
 use crate::agents;
-use crate::contender::as_f64;
+use crate::contender::{as_f64, median};
 use crate::traffic::{self, Traffic};
 
 /// Links in the index.
 const LINKS: u32 = 100_000;
-/// Requests of a group, as many as come at once under load.
+/// Requests of a group, about as many as come at once under load.
 const GROUP: usize = 16;
-/// Requests are walked through so many times before the clock runs.
-const WARM_UP: usize = 20_000;
 /// The proxy in front of the visitors.
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -89,9 +87,6 @@ pub fn measure(step: Option<Step>, times: usize) -> anyhow::Result<()> {
     let world = World::new()?;
     let steps = step.map_or_else(|| Step::value_variants().to_vec(), |step| vec![step]);
     for step in steps {
-        if step != Step::Wire && times > WARM_UP {
-            world.run(step, WARM_UP)?;
-        }
         let nanoseconds = world.run(step, times)?;
         println!("{:<10} {nanoseconds:>8.0} ns", format!("{step:?}").to_lowercase());
     }
@@ -126,20 +121,20 @@ impl World {
         Ok(Self { requests, links, recorder, redirector, _folder: folder })
     }
 
-    /// Nanoseconds that a step takes, on average.
+    /// Nanoseconds that a step takes: the median of stretches of [`GROUP`], which other work on the
+    /// machine interrupts rarely.
     fn run(&self, step: Step, times: usize) -> anyhow::Result<f64> {
         if step == Step::Wire {
             return wire(self.requests.first().context("no requests")?, times);
         }
         let mut work = Work::default();
-        let mut nanoseconds = 0;
         // The heads of a stretch are read before its clock runs, but for the step that reads them.
-        for stretch in 0..times.div_ceil(GROUP) {
+        let stretches = (0..times.div_ceil(GROUP)).map(|stretch| {
             let from = stretch * GROUP % self.requests.len();
             let requests = self.requests.iter().cycle().skip(from).take(GROUP);
-            nanoseconds += self.stretch(step, requests, &mut work);
-        }
-        Ok(as_f64(nanoseconds) / as_f64(times.div_ceil(GROUP) as u64 * GROUP as u64))
+            as_f64(self.stretch(step, requests, &mut work)) / as_f64(GROUP as u64)
+        });
+        Ok(median(stretches))
     }
 
     fn stretch<'a>(
@@ -150,7 +145,7 @@ impl World {
     ) -> u64 {
         let moment = Moment::now();
         work.renderer.tick(moment.at_ms);
-        let mut lines = [const { no_lines() }; GROUP];
+        let mut lines = vec![const { no_lines() }; GROUP];
         let bytes: Vec<_> = requests.zip(&mut lines).collect();
         let started = Instant::now();
         match step {
@@ -244,17 +239,11 @@ impl World {
 }
 
 /// Memory that is used again.
+#[derive(Default)]
 struct Work {
     clicks: ClickGroup,
     answers: Vec<u8>,
     renderer: Renderer,
-}
-
-impl Default for Work {
-    fn default() -> Self {
-        let (clicks, answers) = (ClickGroup::default(), Vec::new());
-        Self { clicks, answers, renderer: Renderer::new() }
-    }
 }
 
 fn head<'a>(
@@ -279,16 +268,16 @@ fn wire(request: &[u8], times: usize) -> anyhow::Result<f64> {
     visitor.set_nodelay(true)?;
     service.set_nodelay(true)?;
     let (mut buffer, answer) = (vec![0; 32 << 10], vec![b'x'; 300]);
-    let mut nanoseconds = 0;
+    let mut took = Vec::with_capacity(times);
     for _ in 0..times {
         visitor.write_all(request)?;
         let started = Instant::now();
         black_box(service.read(&mut buffer)?);
         service.write_all(&answer)?;
-        nanoseconds += elapsed(started);
+        took.push(as_f64(elapsed(started)));
         visitor.read_exact(buffer.get_mut(..answer.len()).unwrap_or_default())?;
     }
-    Ok(as_f64(nanoseconds) / as_f64(times as u64))
+    Ok(median(took.into_iter()))
 }
 
 fn open_log(folder: &Path, name: &str) -> anyhow::Result<Log> {

@@ -79,7 +79,8 @@ pub fn results(report: &Report) -> String {
              open loop,\nfrom when a request was due; the ratio round by round\n";
     for scenario in &report.scenarios {
         if let Some(batches) = scenario.batches {
-            text += &format!("{batches} batches of 100 questions were answered meanwhile\n");
+            text += &batches.to_string();
+            text += " batches of 100 questions were answered meanwhile\n";
         }
     }
     let servers = report.scenarios.iter().flat_map(|scenario| &scenario.servers);

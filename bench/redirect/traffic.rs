@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use crate::agents::{CRAWLERS, Profile};
 
-/// Requests in the pool; the connections walk through it again and again.
+/// Requests in a pool that is not said to be larger; the connections walk through it again and
+/// again.
 const POOL: usize = 65_536;
 /// The exponent of the law by which links are popular: the second gets half of the first.
 const ZIPF: f64 = 1.0;
@@ -94,10 +95,15 @@ pub struct Summary {
 impl Traffic {
     /// Renders requests for `links` links by visitors with these profiles.
     pub fn render(links: u32, profiles: &[Profile]) -> Self {
-        Self::render_crawled(links, profiles, CRAWLER_SHARE)
+        Self::render_pool(POOL, links, profiles, CRAWLER_SHARE)
     }
 
-    fn render_crawled(links: u32, profiles: &[Profile], crawlers: f64) -> Self {
+    /// The same, a pool of so many requests.
+    pub fn render_many(requests: usize, links: u32, profiles: &[Profile]) -> Self {
+        Self::render_pool(requests, links, profiles, CRAWLER_SHARE)
+    }
+
+    fn render_pool(pool: usize, links: u32, profiles: &[Profile], crawlers: f64) -> Self {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(SEED);
         let mut slugs: Vec<String> = (0..links).map(slug).collect();
         // Popular links are not the oldest ones.
@@ -106,10 +112,10 @@ impl Traffic {
         let browsers = Cumulative::new(profiles.iter().map(|profile| profile.weight));
 
         let mut bytes = Vec::new();
-        let mut ends = Vec::with_capacity(POOL);
+        let mut ends = Vec::with_capacity(pool);
         let mut seen_links = HashSet::new();
         let mut seen_agents = HashSet::new();
-        for _ in 0..POOL {
+        for _ in 0..pool {
             let link = popularity.draw(&mut random);
             let visitor = Visitor::draw(&mut random, profiles, &browsers, crawlers);
             seen_links.insert(link);
@@ -118,10 +124,10 @@ impl Traffic {
             ends.push(bytes.len());
         }
         let summary = Summary {
-            requests: POOL,
+            requests: pool,
             distinct_links: seen_links.len(),
             distinct_agents: seen_agents.len(),
-            mean_bytes: bytes.len() / POOL,
+            mean_bytes: bytes.len() / pool,
         };
         Self { bytes, ends, numbers: Vec::new(), unseen: AtomicU64::new(0), summary }
     }
@@ -135,7 +141,7 @@ impl Traffic {
             weight: profile.weight,
         };
         let profiles: Vec<_> = profiles.iter().map(numbered).collect();
-        let mut traffic = Self::render_crawled(links, &profiles, 0.0);
+        let mut traffic = Self::render_pool(POOL, links, &profiles, 0.0);
         let find = |request: &[u8]| {
             let mut places = request.windows(NUMBER.len());
             places.position(|place| place == NUMBER.as_bytes())

@@ -3,9 +3,6 @@
 use http::HeaderMap;
 use http::header::HeaderName;
 
-/// The names under which a request says that nobody asked to see the page yet.
-const PURPOSES: [&str; 4] = ["sec-purpose", "purpose", "x-purpose", "x-moz"];
-
 /// A request's headers: those that matter found in one pass, all within reach.
 ///
 /// Of a name that stands there several times the first line counts, but for the lists of
@@ -25,8 +22,17 @@ pub struct Headers<'a> {
     /// `Cookie`
     pub cookie: Option<&'a [u8]>,
     /// `Sec-Purpose`, `Purpose`, `X-Purpose`, `X-Moz`.
-    pub purposes: [Option<&'a [u8]>; PURPOSES.len()],
+    pub purposes: [Option<&'a [u8]>; 4],
+    is_forwarded: bool,
     lines: Lines<'a>,
+}
+
+/// Whether a header has this name, which is spelt in lower case, however the header spells it.
+///
+/// The names' letters are those of RFC 9110's tokens: of these the bit tells only letters apart.
+pub fn is_named<const LEN: usize>(name: &str, known: &[u8; LEN]) -> bool {
+    let Ok(name) = <&[u8; LEN]>::try_from(name.as_bytes()) else { return false };
+    name.iter().zip(known).fold(0, |other, (letter, known)| other | (letter | 0x20) ^ known) == 0
 }
 
 /// All lines, in the form in which the parser left them.
@@ -60,26 +66,28 @@ impl<'a> Headers<'a> {
     /// The length of a name rules out nearly all others.
     fn note(&mut self, name: &str, value: &'a [u8]) {
         let [sec_purpose, purpose, x_purpose, x_moz] = &mut self.purposes;
-        let (known, place) = match name.len() {
-            4 => ("host", &mut self.host),
-            5 => (PURPOSES[3], x_moz),
-            6 if name.as_bytes().first().is_some_and(|letter| letter | 32 == b'a') => {
-                ("accept", &mut self.accept)
-            }
-            6 => ("cookie", &mut self.cookie),
-            7 if name.as_bytes().first().is_some_and(|letter| letter | 32 == b'r') => {
-                ("referer", &mut self.referrer)
-            }
-            7 => (PURPOSES[1], purpose),
-            9 => (PURPOSES[2], x_purpose),
-            10 => ("user-agent", &mut self.user_agent),
-            11 => (PURPOSES[0], sec_purpose),
-            15 => ("accept-language", &mut self.accept_language),
+        let place = match name.len() {
+            4 if is_named(name, b"host") => &mut self.host,
+            5 if is_named(name, b"x-moz") => x_moz,
+            6 if is_named(name, b"accept") => &mut self.accept,
+            6 if is_named(name, b"cookie") => &mut self.cookie,
+            7 if is_named(name, b"referer") => &mut self.referrer,
+            7 if is_named(name, b"purpose") => purpose,
+            9 if is_named(name, b"forwarded") => return self.is_forwarded = true,
+            9 if is_named(name, b"x-purpose") => x_purpose,
+            10 if is_named(name, b"user-agent") => &mut self.user_agent,
+            11 if is_named(name, b"sec-purpose") => sec_purpose,
+            15 if is_named(name, b"accept-language") => &mut self.accept_language,
             _ => return,
         };
-        if place.is_none() && name.eq_ignore_ascii_case(known) {
+        if place.is_none() {
             *place = Some(value);
         }
+    }
+
+    /// Whether there is a `Forwarded`.
+    pub const fn is_forwarded(&self) -> bool {
+        self.is_forwarded
     }
 
     /// The values of all lines of a name, the last line first.
@@ -138,6 +146,7 @@ mod tests {
         let forwarded: Vec<_> = headers.backwards(&FORWARDED).collect();
         assert_eq!(forwarded, [&b"for=b, for=c"[..], b"for=a"]);
         assert_eq!(headers.backwards(&http::header::VIA).count(), 0);
+        assert!(headers.is_forwarded());
     }
 
     #[test]
@@ -156,6 +165,21 @@ mod tests {
     fn an_empty_head_says_nothing() {
         let headers = Headers::default();
         assert_eq!((headers.host, headers.user_agent), (None, None));
-        assert_eq!(headers.backwards(&FORWARDED).count(), 0);
+        assert_eq!((headers.backwards(&FORWARDED).count(), headers.is_forwarded()), (0, false));
+    }
+
+    #[test]
+    fn a_name_is_known_however_it_is_spelt() {
+        for (name, is_it) in [
+            ("host", true),
+            ("Host", true),
+            ("HOST", true),
+            ("hosts", false),
+            ("hos", false),
+            ("ho-t", false),
+        ] {
+            assert_eq!(is_named(name, b"host"), is_it, "{name}");
+        }
+        assert!(is_named("X-Forwarded-For", b"x-forwarded-for"));
     }
 }

@@ -1,5 +1,8 @@
 //! The visitor's language: the first choice of `Accept-Language` (RFC 9110 § 12.5.4).
 
+/// The highest weight, in thousandths.
+const MOST: u16 = 1000;
+
 /// A primary language subtag of ISO 639, lower case: `en`, `gsw`; empty when unknown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Language {
@@ -18,9 +21,13 @@ impl Language {
             let Some(language) = parts.next().and_then(Self::of_tag) else {
                 continue;
             };
-            let weight = parts.next().map_or(Some(1000), weight).unwrap_or(0);
+            let weight = parts.next().map_or(Some(MOST), weight).unwrap_or(0);
             if weight > best.0 {
                 best = (weight, language);
+            }
+            if best.0 == MOST {
+                // No range behind it can have more.
+                break;
             }
         }
         best.1
@@ -58,7 +65,7 @@ fn weight(parameter: &[u8]) -> Option<u16> {
         let digit = decimal.is_ascii_digit().then(|| decimal - b'0')?;
         thousandths += u16::from(digit) * unit;
     }
-    (thousandths <= 1000).then_some(thousandths)
+    (thousandths <= MOST).then_some(thousandths)
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub use agents::{Agent, Agents, DEFAULT_CAPACITY, USER_AGENT_LIMIT};
 pub use bot::{BotList, BotListError};
 pub use geo::{Geo, GeoError, GeoReader, Place};
 pub use group::ClickGroup;
-pub use headers::Headers;
+pub use headers::{Headers, is_named};
 pub use interpreted::Interpreted;
 pub use language::Language;
 pub use limits::{Admission, Limits, LimitsError};

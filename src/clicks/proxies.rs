@@ -56,7 +56,7 @@ impl TrustedProxies {
         if !self.trusts(peer) {
             return peer;
         }
-        if headers.backwards(&FORWARDED).next().is_some() {
+        if headers.is_forwarded() {
             self.walk(peer, elements(headers, &FORWARDED).map(forwarded_for))
         } else {
             self.walk(peer, elements(headers, &X_FORWARDED_FOR).map(node))
@@ -116,10 +116,14 @@ impl<'a> Iterator for Backwards<'a> {
     fn next(&mut self) -> Option<&'a [u8]> {
         let rest = self.rest?;
         let mut quoted = false;
-        let separator = rest.iter().enumerate().rposition(|(at, byte)| {
-            quoted ^= *byte == b'"' && (at == 0 || rest[at - 1] != b'\\');
-            *byte == self.separator && !quoted
-        });
+        let separator = if rest.contains(&b'"') {
+            rest.iter().enumerate().rposition(|(at, byte)| {
+                quoted ^= *byte == b'"' && (at == 0 || rest[at - 1] != b'\\');
+                *byte == self.separator && !quoted
+            })
+        } else {
+            rest.iter().rposition(|byte| *byte == self.separator)
+        };
         let (left, element) = match separator {
             Some(at) => (Some(&rest[..at]), &rest[at + 1..]),
             None => (None, rest),

@@ -361,11 +361,11 @@ fn a_kill_loses_no_click_of_a_group() {
             let (packet, answered) = (&packet, &answered);
             scope.spawn(move || while outgoing.write_all(packet.as_bytes()).is_ok() {});
             scope.spawn(move || {
-                let mut line = Vec::new();
-                while matches!(wire.reader.read_until(b'\n', &mut line), Ok(read) if read > 0) {
-                    let is_answer = line.starts_with(b"HTTP/1.1 302 ") && line.ends_with(b"\n");
+                let mut read = Vec::new();
+                while matches!(wire.reader.read_until(b'\n', &mut read), Ok(bytes) if bytes > 0) {
+                    let is_answer = read.starts_with(b"HTTP/1.1 302 ") && read.ends_with(b"\n");
                     answered.fetch_add(usize::from(is_answer), Ordering::Relaxed);
-                    line.clear();
+                    read.clear();
                 }
             });
         }

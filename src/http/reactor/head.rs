@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 use std::net::IpAddr;
 
-use crate::clicks::Headers;
+use crate::clicks::{Headers, is_named};
 use crate::http::redirect::RequestHead;
 
 /// How many header lines a visit may have here; with more it is hyper's.
@@ -59,7 +59,8 @@ pub fn read<'a>(bytes: &'a [u8], lines: &'a mut Lines<'a>, peer: IpAddr) -> Fron
         None => (target, None),
     };
     let Some(closes) = keeps_plain(parsed.headers) else { return Front::Other };
-    if !query.unwrap_or_default().bytes().all(is_plain) || !path.bytes().all(is_plain) {
+    // A path is compared with slugs, which hold no letter that is not plain.
+    if !query.unwrap_or_default().bytes().all(is_plain) {
         return Front::Other;
     }
     let headers = Headers::of_lines(parsed.headers);
@@ -77,23 +78,18 @@ const fn is_plain(byte: u8) -> bool {
 fn keeps_plain(lines: &[httparse::Header<'_>]) -> Option<bool> {
     let mut closes = false;
     for line in lines {
-        // The length of a name rules out nearly all.
-        let refused = match line.name.len() {
-            6 => "expect",
-            7 => "upgrade",
-            14 => "content-length",
-            17 => "transfer-encoding",
-            10 if line.name.eq_ignore_ascii_case("connection") => {
-                if line.value.eq_ignore_ascii_case(b"close") {
-                    closes = true;
-                } else if !line.value.eq_ignore_ascii_case(b"keep-alive") {
-                    return None;
-                }
-                continue;
+        let name = line.name;
+        if is_named(name, b"connection") {
+            if line.value.eq_ignore_ascii_case(b"close") {
+                closes = true;
+            } else if !line.value.eq_ignore_ascii_case(b"keep-alive") {
+                return None;
             }
-            _ => continue,
-        };
-        if line.name.eq_ignore_ascii_case(refused) {
+        } else if is_named(name, b"expect")
+            || is_named(name, b"upgrade")
+            || is_named(name, b"content-length")
+            || is_named(name, b"transfer-encoding")
+        {
             return None;
         }
     }
@@ -155,7 +151,7 @@ mod tests {
             ("GET /a HTTP/1.1\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n", "other"),
             ("GET /a HTTP/1.1\r\nConnection: keep-alive, close\r\n\r\n", "other"),
             ("GET /a HTTP/1.1\r\nExpect: 100-continue\r\n\r\n", "other"),
-            ("GET /a#b HTTP/1.1\r\n\r\n", "other"),
+            ("GET /a?#b HTTP/1.1\r\n\r\n", "other"),
             ("GET /a?b=<c> HTTP/1.1\r\n\r\n", "other"),
             ("GET /a?b=ü HTTP/1.1\r\n\r\n", "other"),
             ("hello\r\n\r\n", "other"),

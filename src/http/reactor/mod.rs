@@ -155,7 +155,7 @@ impl Reactor {
             connections: Slab::new(),
             ready: Vec::new(),
             input: vec![0; INPUT_BYTES].into_boxed_slice(),
-            renderer: Renderer::new(),
+            renderer: Renderer::default(),
             clicks: ClickGroup::default(),
             answers: Vec::new(),
             served: Vec::new(),

@@ -7,7 +7,9 @@ use axum::http::StatusCode;
 
 use crate::http::redirect::{Answer, CACHE_CONTROL, REFERRER_POLICY};
 
-/// Writes answers; the `Date` is worked out once a second.
+/// Writes answers; the `Date` is worked out once a second. It doesn't know what time it is before
+/// [`Self::tick`] says it.
+#[derive(Default)]
 pub struct Renderer {
     second: u64,
     /// Behind `Location` and the further headers come these, the same for a second.
@@ -15,11 +17,6 @@ pub struct Renderer {
 }
 
 impl Renderer {
-    /// Who doesn't know yet what time it is: [`Self::tick`] says it.
-    pub const fn new() -> Self {
-        Self { second: 0, tail: String::new() }
-    }
-
     /// Says what time it is, in milliseconds since the Unix epoch.
     pub fn tick(&mut self, now_ms: u64) {
         let second = now_ms / 1_000;
@@ -84,7 +81,7 @@ mod tests {
     use crate::http::redirect::Leads;
 
     fn rendered(answer: &Answer, head: bool, closes: bool) -> String {
-        let mut renderer = Renderer::new();
+        let mut renderer = Renderer::default();
         renderer.tick(1_781_725_900_999);
         let mut out = Vec::new();
         renderer.render(answer, head, closes, &mut out);
