@@ -241,7 +241,9 @@ async fn reload_on_hangup(recorder: Arc<Recorder>, blocklist: Arc<BlocklistFile>
             geo.and(blocklist)
         });
         match reloaded.await {
-            Ok(Ok(())) => tracing::info!("the geo database and the blocklist were read again"),
+            Ok(Ok(())) => {
+                tracing::info!("each file was read again: the geo database, the blocklist")
+            }
             Ok(Err(error)) => {
                 tracing::error!(error = format!("{error:#}"), "not read again; the old one stays");
             }

@@ -30,7 +30,7 @@ impl From<String> for Password {
 
 impl Password {
     /// What was chosen, if it is fit to be a password and not hashed yet. One that is unfit stays
-    /// as it is, and [`into_hash`](Self::into_hash) says why.
+    /// as it is, and is refused when it is to become a hash.
     pub fn to_be_hashed(&self) -> Option<&str> {
         match self {
             Self::Chosen(text) if Self::unfit(text).is_none() => Some(text),
