@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::harness::agents::GOOGLEBOT;
-use crate::harness::{Link, Options, Server, eventually, shared};
+use crate::harness::agents::{CHROME_ON_WINDOWS, GOOGLEBOT};
+use crate::harness::{Answer, Link, Options, Server, eventually, shared};
 
 const DESTINATION: &str = "https://example.com/landing";
 
@@ -153,7 +153,8 @@ fn a_password_stands_before_a_redirect_too() {
     let form = crate::unlocking::Form::of(&page);
     let unlock = |password| {
         let path = format!("/l/{}/unlock", link.slug);
-        crate::harness::Answer::to(form.send(&server, &path, &[("password", password)]))
+        let sent = form.send(&server, &path, &[("password", password)]);
+        Answer::to(sent.header("user-agent", CHROME_ON_WINDOWS))
     };
     unlock("open barley").expect(401);
     let cookie = unlock("open sesame").expect(200);

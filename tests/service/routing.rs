@@ -213,7 +213,7 @@ fn rules_can_be_tried_on_past_clicks() {
     server.await_clicks(&link, 5);
     let path = format!("{}/rules/dry-run?days=2", link.path());
     let rules = json!([
-        to("asked", &json!([{ "query": { "name": "x" } }])),
+        to("asked", &json!([{ "query": { "name": "x", "has": true } }])),
         to("german", &json!([{ "country": ["DE"] }])),
     ]);
     let found = server.api().post(&path, &json!({ "rules": rules })).expect(200).data();

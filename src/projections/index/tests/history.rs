@@ -158,26 +158,9 @@ impl Standing {
                 owner = self.reports.remove(&report)?.0;
                 Event::ReportResolved(ReportResolved { report })
             }
-            Wish::PutCampaign { number, name } => {
-                let is_there = self.campaigns.contains_key(number);
-                let name = format!("Campaign {name}");
-                if self.campaigns.iter().any(|(other, it)| it.name == name && other != number) {
-                    return None;
-                }
+            Wish::PutCampaign { .. } | Wish::DeleteCampaign { .. } => {
                 owner = workspace(0);
-                let state = PresetState {
-                    id: campaign(*number).as_bytes().to_vec(),
-                    name,
-                    created_at_ms: self.now_ms,
-                    ..PresetState::default()
-                };
-                self.campaigns.insert(*number, state.clone());
-                if is_there { Event::CampaignChanged(state) } else { Event::CampaignCreated(state) }
-            }
-            Wish::DeleteCampaign { number } => {
-                owner = workspace(0);
-                let id = self.campaigns.remove(number)?.id;
-                Event::CampaignDeleted(PresetDeleted { id })
+                self.campaign_event(wish)?
             }
             Wish::CreateToken => {
                 let token = TokenState {
@@ -200,6 +183,31 @@ impl Standing {
             }
         };
         Some(self.envelope(owner, key, event))
+    }
+
+    fn campaign_event(&mut self, wish: &Wish) -> Option<Event> {
+        Some(match wish {
+            Wish::PutCampaign { number, name } => {
+                let is_there = self.campaigns.contains_key(number);
+                let name = format!("Campaign {name}");
+                if self.campaigns.iter().any(|(other, it)| it.name == name && other != number) {
+                    return None;
+                }
+                let state = PresetState {
+                    id: campaign(*number).as_bytes().to_vec(),
+                    name,
+                    created_at_ms: self.now_ms,
+                    ..PresetState::default()
+                };
+                self.campaigns.insert(*number, state.clone());
+                if is_there { Event::CampaignChanged(state) } else { Event::CampaignCreated(state) }
+            }
+            Wish::DeleteCampaign { number } => {
+                let id = self.campaigns.remove(number)?.id;
+                Event::CampaignDeleted(PresetDeleted { id })
+            }
+            _ => return None,
+        })
     }
 
     pub fn begin(&mut self) -> Envelope {
