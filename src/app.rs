@@ -242,7 +242,7 @@ async fn reload_on_hangup(recorder: Arc<Recorder>, blocklist: Arc<BlocklistFile>
         });
         match reloaded.await {
             Ok(Ok(())) => {
-                tracing::info!("each file was read again: the geo database, the blocklist")
+                tracing::info!("each file was read again: the geo database, the blocklist");
             }
             Ok(Err(error)) => {
                 tracing::error!(error = format!("{error:#}"), "not read again; the old one stays");

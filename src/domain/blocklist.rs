@@ -3,6 +3,7 @@
 use regex::{RegexSet, RegexSetBuilder};
 use url::Url;
 
+use super::destination::Destination;
 use super::error::Invalid;
 use super::link::LinkFields;
 
@@ -101,9 +102,8 @@ impl Blocklist {
     ) {
         const RULE: &str = "is on the list of addresses to which no link may lead";
         let is_new = |address: &str, before: Option<&str>| before != Some(address);
-        if let Some(url) = fields.content.destination().map(super::destination::Destination::as_str)
-        {
-            let before = old.and_then(|old| old.content.destination()).map(|url| url.as_str());
+        if let Some(url) = fields.content.destination().map(Destination::as_str) {
+            let before = old.and_then(|old| old.content.destination()).map(Destination::as_str);
             if is_new(url, before) && self.has(url) {
                 invalid.add("destination", RULE);
             }

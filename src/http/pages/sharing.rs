@@ -33,7 +33,7 @@ pub fn is_reader(user_agent: Option<&[u8]>) -> bool {
     let Some(agent) = user_agent else { return false };
     let holds =
         |name: &&[u8]| agent.windows(name.len()).any(|part| part.eq_ignore_ascii_case(name));
-    READERS.iter().any(|name| holds(&name))
+    READERS.iter().any(holds)
 }
 
 /// Whether the one who asks is to see what the link says of itself.
