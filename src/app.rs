@@ -37,9 +37,11 @@ use crate::http::server::{self, Front};
 use crate::http::{Services, Site};
 use crate::log::{DataLock, DiskStorage, Log, LogOptions};
 use crate::projections::Forgetter;
+use crate::projections::history::History;
 use crate::projections::index::{Index, Keeper, Rebuilder};
 use crate::queries::analytics::Analytics;
 use crate::queries::exports::Exports;
+use crate::queries::history::Histories;
 use crate::queries::links::Links;
 use crate::queries::operations::Operations;
 
@@ -162,6 +164,10 @@ impl House {
         let services = Services {
             commands: self.commands.clone(),
             links: links.clone(),
+            histories: Histories::new(
+                Arc::clone(&self.index),
+                History::new(Arc::clone(&self.mutations)),
+            ),
             analytics: self.questions.clone(),
             exports: self.exports.clone(),
             site: Arc::new(site),

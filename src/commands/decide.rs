@@ -65,6 +65,11 @@ impl<R: Read> Decider<'_, R> {
             Command::CreatePreset(kind, input) => self.create_preset(kind, input),
             Command::ChangePreset(id, input) => self.change_preset(id, input),
             Command::DeletePreset(id) => self.delete_preset(id),
+            Command::PurgeLink(named, expected) => self.purge_link(&named, expected),
+            Command::RestoreLink { link, deleted_version, slug } => {
+                self.restore_link(link, deleted_version, slug.as_deref())
+            }
+            Command::RevertLink { to, expected } => self.revert_link(*to, expected),
             Command::CreateToken { name, abilities, secret_sha256 } => {
                 self.create_token(&name, abilities, secret_sha256)
             }
@@ -107,7 +112,7 @@ impl<R: Read> Decider<'_, R> {
         Ok((Some(Event::LinkCreated((&link).into())), Outcome::Link(link.into())))
     }
 
-    fn change_link(
+    pub(super) fn change_link(
         &self,
         link: &Link,
         slug: Slug,
@@ -170,15 +175,15 @@ impl<R: Read> Decider<'_, R> {
     }
 
     /// The link that is meant, if it's the actor's and at the version that the caller has seen.
-    fn current(&self, named: &LinkRef, expected: Expected) -> Result<Link, CommandError> {
+    pub(super) fn current(
+        &self,
+        named: &LinkRef,
+        expected: Expected,
+    ) -> Result<Link, CommandError> {
         let link = self.state.link_in(self.actor.workspace, named)?;
         let link = link.ok_or(DomainError::NotFound("link"))?;
-        match expected {
-            Some(expected) if expected != link.version => {
-                Err(DomainError::VersionMismatch { expected, actual: link.version }.into())
-            }
-            _ => Ok(link),
-        }
+        is_at(&link, expected)?;
+        Ok(link)
     }
 
     fn free_slug(&self, domain: &str) -> Result<Slug, CommandError> {
@@ -194,6 +199,16 @@ impl<R: Read> Decider<'_, R> {
             }
         }
         Err(CommandError::Unavailable("no free slug was found".to_owned()))
+    }
+}
+
+/// Whether a link is at the version that the caller has seen.
+pub(super) fn is_at(link: &Link, expected: Expected) -> Result<(), DomainError> {
+    match expected {
+        Some(expected) if expected != link.version => {
+            Err(DomainError::VersionMismatch { expected, actual: link.version })
+        }
+        _ => Ok(()),
     }
 }
 

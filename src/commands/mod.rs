@@ -20,6 +20,7 @@ mod bootstrap;
 mod decide;
 mod order;
 mod passwords;
+mod past;
 pub mod secret;
 #[cfg(test)]
 mod tests;
@@ -350,9 +351,9 @@ impl Dispatcher {
 fn outcome_of(before: Envelope, actor: &Actor) -> Result<Outcome, CommandError> {
     let unreadable = |error| CommandError::Index(IndexError::Unreadable(error));
     match before.event {
-        Some(Event::LinkCreated(state) | Event::LinkChanged(state)) => {
-            Ok(Outcome::Link(state.into_link(actor.workspace).map_err(unreadable)?.into()))
-        }
+        Some(
+            Event::LinkCreated(state) | Event::LinkChanged(state) | Event::LinkRestored(state),
+        ) => Ok(Outcome::Link(state.into_link(actor.workspace).map_err(unreadable)?.into())),
         Some(Event::CampaignCreated(state) | Event::CampaignChanged(state)) => {
             let preset = state.into_preset(PresetKind::Campaign, actor.workspace);
             Ok(Outcome::Preset(preset.map_err(unreadable)?.into()))

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::*;
+use crate::domain::command::LinkRef;
 use crate::domain::ids::{TokenId, WorkspaceId};
 use crate::domain::link::{Field, LinkInput};
 use crate::domain::token::Abilities;
@@ -130,4 +131,47 @@ fn thousands_at_once_wait_for_a_place() {
         }
     }
     assert_eq!((created, taken), (1, CLIENTS - 1));
+}
+
+/// A deleted link can be restored for thirty days, to the moment, and purged for as long.
+#[test]
+fn a_deleted_link_is_kept_for_a_while() {
+    use crate::projections::index::RESTORABLE_MS;
+    let writer = Writer::new();
+    let Outcome::Link(link) = writer.create("kept").unwrap().outcome else { panic!("no link") };
+    let run = |command| writer.runtime.block_on(writer.commands.run(writer.actor, command, None));
+    run(Command::DeleteLink(LinkRef::Id(link.id), Some(1))).unwrap();
+    let tombstone = writer.index.tombstone(writer.actor.workspace, link.id).unwrap().unwrap();
+    assert_eq!((tombstone.link.version, tombstone.offset), (2, 2));
+    let decide = |actor: &Actor, now_ms: u64, command: Command| {
+        let policy = LinkPolicy::default();
+        Decider { state: &*writer.index, policy: &policy, actor, now_ms }.decide(command)
+    };
+    let restore = |deleted_version| {
+        let slug = None;
+        Command::RestoreLink { link: link.id, deleted_version, slug }
+    };
+    let purge = |expected| Command::PurgeLink(LinkRef::Id(link.id), expected);
+    let until_ms = tombstone.deleted_at_ms + RESTORABLE_MS;
+    for command in [restore(2), purge(None), purge(Some(2))] {
+        assert!(decide(&writer.actor, until_ms - 1, command.clone()).is_ok());
+        let late = decide(&writer.actor, until_ms, command.clone());
+        assert!(matches!(late, Err(CommandError::Refused(DomainError::NotFound(_)))));
+        let other = WorkspaceId::new(uuid::Uuid::from_u128(9));
+        let stranger = Actor { workspace: other, ..writer.actor };
+        let refused = decide(&stranger, until_ms - 1, command);
+        assert!(matches!(refused, Err(CommandError::Refused(DomainError::NotFound(_)))));
+    }
+    for command in [restore(1), purge(Some(1))] {
+        let refused = decide(&writer.actor, until_ms - 1, command);
+        assert!(matches!(
+            refused,
+            Err(CommandError::Refused(DomainError::VersionMismatch { actual: 2, .. }))
+        ));
+    }
+    let Ok((Some(Event::LinkRestored(state)), _)) = decide(&writer.actor, 1, restore(2)) else {
+        panic!("it is not restored")
+    };
+    assert_eq!(state.version, 3);
+    assert_eq!(state.updated_at_ms, tombstone.link.updated_at_ms, "the clock was set back");
 }

@@ -6,7 +6,8 @@
 
 use super::click::{BotReason, Device};
 
-/// From here on no answer counts the clicks of a link: it was deleted.
+/// From here on no answer counts the clicks of a link that the log has before this record: it was
+/// deleted. Where it was restored since, the clicks behind this record count.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct LinkForgotten {
     /// When it was noted, in milliseconds since the Unix epoch.

@@ -26,6 +26,24 @@ pub enum Command {
     ChangePreset(PresetId, PresetInput),
     /// It goes; a campaign only once no link belongs to it.
     DeletePreset(PresetId),
+    /// The link, deleted or not, goes for good.
+    PurgeLink(LinkRef, Expected),
+    /// The deleted link comes back.
+    RestoreLink {
+        /// Which one.
+        link: LinkId,
+        /// The version that its deletion made, as the caller has seen it.
+        deleted_version: u32,
+        /// Where it is to answer; where it did when absent.
+        slug: Option<String>,
+    },
+    /// The link gets the slug and the fields that it had at an earlier version.
+    RevertLink {
+        /// The link as it was.
+        to: Box<Link>,
+        /// The version that the caller has seen.
+        expected: Expected,
+    },
     /// A new API token.
     CreateToken {
         /// What its maker calls it.
@@ -51,6 +69,9 @@ impl Command {
             | Self::ReplaceLink(..)
             | Self::ChangeLink(..)
             | Self::DeleteLink(..)
+            | Self::PurgeLink(..)
+            | Self::RestoreLink { .. }
+            | Self::RevertLink { .. }
             | Self::ReportLink(..)
             | Self::ResolveReport(_)
             | Self::UpsertLink(..)
@@ -71,6 +92,9 @@ impl Command {
             | Self::ChangeLink(_, input, _)
             | Self::UpsertLink(_, input, _) => Some(input),
             Self::DeleteLink(..)
+            | Self::PurgeLink(..)
+            | Self::RestoreLink { .. }
+            | Self::RevertLink { .. }
             | Self::CreatePreset(..)
             | Self::ChangePreset(..)
             | Self::DeletePreset(_)

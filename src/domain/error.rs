@@ -46,6 +46,9 @@ pub enum DomainError {
         /// What was asked for.
         value: String,
     },
+    /// A link that is to come back is there.
+    #[error("the link is not deleted")]
+    NotDeleted,
     /// `If-Match` named another version than the current one.
     #[error("the link is at version {actual}, not {expected}")]
     VersionMismatch {
@@ -68,7 +71,9 @@ impl DomainError {
         match self {
             Self::Invalid(_) => ErrorCode::ValidationError,
             Self::NotFound(_) => ErrorCode::NotFound,
-            Self::SlugTaken(_) | Self::Conflict(_) | Self::Taken { .. } => ErrorCode::Conflict,
+            Self::SlugTaken(_) | Self::NotDeleted | Self::Conflict(_) | Self::Taken { .. } => {
+                ErrorCode::Conflict
+            }
             Self::VersionMismatch { .. } => ErrorCode::PreconditionFailed,
             Self::IdempotencyKeyReused => ErrorCode::IdempotencyKeyReused,
             Self::Forbidden(_) => ErrorCode::Forbidden,

@@ -36,7 +36,10 @@ pub struct Envelope {
     #[prost(message, optional, tag = "4")]
     pub idempotency: Option<Idempotency>,
     /// What happened.
-    #[prost(oneof = "Event", tags = "10, 11, 12, 20, 21, 22, 26, 27, 40, 41, 42, 43, 44, 45")]
+    #[prost(
+        oneof = "Event",
+        tags = "10, 11, 12, 20, 21, 22, 23, 24, 26, 27, 40, 41, 42, 43, 44, 45"
+    )]
     pub event: Option<Event>,
 }
 
@@ -72,6 +75,12 @@ pub enum Event {
     /// A link is gone; its slug is free.
     #[prost(message, tag = "22")]
     LinkDeleted(LinkDeleted),
+    /// A deleted link is back: the version after its deletion, whole.
+    #[prost(message, tag = "23")]
+    LinkRestored(LinkState),
+    /// A link is gone for good, be it deleted before or not.
+    #[prost(message, tag = "24")]
+    LinkPurged(LinkPurged),
     /// A visitor has reported a link.
     #[prost(message, tag = "26")]
     LinkReported(LinkReported),
@@ -99,8 +108,14 @@ pub enum Event {
 }
 
 impl Event {
+    /// The record kind of a changed link's next version.
+    pub const LINK_CHANGED: u16 = 21;
     /// The record kind of a [`LinkDeleted`].
     pub const LINK_DELETED: u16 = 22;
+    /// The record kind of a deleted link that is back.
+    pub const LINK_RESTORED: u16 = 23;
+    /// The record kind of a [`LinkPurged`].
+    pub const LINK_PURGED: u16 = 24;
 
     /// The record kind, which lets a reader skip without decoding.
     pub const fn kind(&self) -> u16 {
@@ -109,8 +124,10 @@ impl Event {
             Self::TokenCreated(_) => 11,
             Self::TokenRevoked(_) => 12,
             Self::LinkCreated(_) => 20,
-            Self::LinkChanged(_) => 21,
+            Self::LinkChanged(_) => Self::LINK_CHANGED,
             Self::LinkDeleted(_) => Self::LINK_DELETED,
+            Self::LinkRestored(_) => Self::LINK_RESTORED,
+            Self::LinkPurged(_) => Self::LINK_PURGED,
             Self::LinkReported(_) => 26,
             Self::ReportResolved(_) => 27,
             Self::CampaignCreated(_) => 40,
@@ -122,23 +139,47 @@ impl Event {
         }
     }
 
-    /// The event's name, for people who read a dump.
-    pub const fn name(&self) -> &'static str {
+    /// What a record kind is called; `None` for one that is not known.
+    pub const fn name_of(kind: u16) -> Option<&'static str> {
+        Some(match kind {
+            10 => "WorkspaceCreated",
+            11 => "TokenCreated",
+            12 => "TokenRevoked",
+            20 => "LinkCreated",
+            Self::LINK_CHANGED => "LinkChanged",
+            Self::LINK_DELETED => "LinkDeleted",
+            Self::LINK_RESTORED => "LinkRestored",
+            Self::LINK_PURGED => "LinkPurged",
+            26 => "LinkReported",
+            27 => "ReportResolved",
+            40 => "CampaignCreated",
+            41 => "CampaignChanged",
+            42 => "CampaignDeleted",
+            43 => "UtmTemplateCreated",
+            44 => "UtmTemplateChanged",
+            45 => "UtmTemplateDeleted",
+            _ => return None,
+        })
+    }
+
+    /// The 16 bytes of the thing that it happened to; empty where that is the workspace itself.
+    pub fn subject(&self) -> &[u8] {
         match self {
-            Self::WorkspaceCreated(_) => "WorkspaceCreated",
-            Self::TokenCreated(_) => "TokenCreated",
-            Self::TokenRevoked(_) => "TokenRevoked",
-            Self::LinkCreated(_) => "LinkCreated",
-            Self::LinkChanged(_) => "LinkChanged",
-            Self::LinkDeleted(_) => "LinkDeleted",
-            Self::LinkReported(_) => "LinkReported",
-            Self::ReportResolved(_) => "ReportResolved",
-            Self::CampaignCreated(_) => "CampaignCreated",
-            Self::CampaignChanged(_) => "CampaignChanged",
-            Self::CampaignDeleted(_) => "CampaignDeleted",
-            Self::UtmTemplateCreated(_) => "UtmTemplateCreated",
-            Self::UtmTemplateChanged(_) => "UtmTemplateChanged",
-            Self::UtmTemplateDeleted(_) => "UtmTemplateDeleted",
+            Self::WorkspaceCreated(_) => &[],
+            Self::TokenCreated(token) => &token.id,
+            Self::TokenRevoked(revoked) => &revoked.token,
+            Self::LinkCreated(link) | Self::LinkChanged(link) | Self::LinkRestored(link) => {
+                &link.id
+            }
+            Self::LinkDeleted(deleted) => &deleted.link,
+            Self::LinkPurged(purged) => &purged.link,
+            Self::LinkReported(report) => &report.link,
+            Self::ReportResolved(resolved) => &resolved.report,
+            Self::CampaignCreated(preset)
+            | Self::CampaignChanged(preset)
+            | Self::UtmTemplateCreated(preset)
+            | Self::UtmTemplateChanged(preset) => &preset.id,
+            Self::CampaignDeleted(deleted) | Self::UtmTemplateDeleted(deleted) => &deleted.id,
         }
     }
 }
@@ -167,6 +208,14 @@ pub struct LinkDeleted {
     pub link: Vec<u8>,
 }
 
+/// A link is gone for good.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct LinkPurged {
+    /// The link's 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub link: Vec<u8>,
+}
+
 /// A [`Token`] as written; its workspace is the envelope's.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 #[allow(missing_docs, reason = "the same names as in Token")]
@@ -189,6 +238,9 @@ pub struct TokenState {
 pub struct LinkState {
     #[prost(bytes = "vec", tag = "1")]
     pub id: Vec<u8>,
+    /// The version whose fields this one brought back, in the event that did so.
+    #[prost(uint32, optional, tag = "100")]
+    pub reverted_to: Option<u32>,
     #[prost(string, tag = "2")]
     pub domain: String,
     #[prost(string, tag = "3")]
@@ -280,6 +332,7 @@ impl From<&Link> for LinkState {
         let routing = &fields.routing;
         Self {
             id: link.id.as_bytes().to_vec(),
+            reverted_to: None,
             domain: fields.domain.clone(),
             slug: link.slug.as_str().to_owned(),
             destination: fields

@@ -1,5 +1,6 @@
 //! The words of the service and their rules. Pure: no I/O, no async, no clock, no randomness.
 
+pub mod action;
 pub mod amendment;
 pub mod blocklist;
 pub mod click;

@@ -38,6 +38,8 @@ abilities! {
     UserWrite = "user:write";
     /// Record conversion events.
     EventsWrite = "events:write";
+    /// Read who changed what in the workspace, and when.
+    AuditRead = "audit:read";
 }
 
 /// A set of abilities. `*` is its own member: it covers also abilities that come later.

@@ -31,7 +31,7 @@ macro_rules! needed {
     )*};
 }
 
-needed!(LinksRead, LinksWrite, AnalyticsRead, UserRead, UserWrite);
+needed!(LinksRead, LinksWrite, AnalyticsRead, UserRead, UserWrite, AuditRead);
 
 /// An actor who may do what the handler is about to.
 pub struct Can<A>(Actor, PhantomData<A>);

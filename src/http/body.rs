@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
@@ -35,19 +36,43 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
         check_content_type(parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes))?;
         let bytes = read(body).await?;
         let value = parse(&bytes)?;
-        let idempotency = match parts.headers.get("idempotency-key") {
-            None => None,
-            Some(key) => {
-                let mut request = Sha256::new_with_prefix(parts.method.as_str());
-                request.update(parts.uri.path());
-                request.update([0]);
-                request.update(&bytes);
-                let request_sha256 = request.finalize().to_vec();
-                Some(Idempotency { key: idempotency_key(key)?, request_sha256 })
-            }
-        };
-        Ok(Self { value, idempotency })
+        Ok(Self { value, idempotency: idempotency(&parts, &bytes)? })
     }
+}
+
+/// As [`JsonBody`], of a request that may come without a body.
+pub struct OptionalBody<T> {
+    /// What the body says, or the default.
+    pub value: T,
+    /// `Idempotency-Key`, bound to what the request says.
+    pub idempotency: Option<Idempotency>,
+}
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(body).await?;
+        let value = if bytes.is_empty() {
+            T::default()
+        } else {
+            check_content_type(parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes))?;
+            parse(&bytes)?
+        };
+        Ok(Self { value, idempotency: idempotency(&parts, &bytes)? })
+    }
+}
+
+/// A request's idempotency key, if it has one, bound to what the request says.
+fn idempotency(parts: &Parts, bytes: &[u8]) -> Result<Option<Idempotency>, Problem> {
+    let Some(key) = parts.headers.get("idempotency-key") else { return Ok(None) };
+    let mut request = Sha256::new_with_prefix(parts.method.as_str());
+    request.update(parts.uri.path());
+    request.update([0]);
+    request.update(bytes);
+    let request_sha256 = request.finalize().to_vec();
+    Ok(Some(Idempotency { key: idempotency_key(key)?, request_sha256 }))
 }
 
 fn idempotency_key(value: &HeaderValue) -> Result<String, Problem> {

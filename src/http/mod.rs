@@ -41,6 +41,7 @@ use uuid::Uuid;
 use crate::commands::Commands;
 use crate::queries::analytics::Analytics;
 use crate::queries::exports::Exports;
+use crate::queries::history::Histories;
 use crate::queries::links::Links;
 use crate::queries::operations::{Operations, Reconciliation};
 use problem::Problem;
@@ -59,6 +60,8 @@ pub struct Services {
     pub commands: Commands,
     /// Reads of the index.
     pub links: Links,
+    /// Reads of the past.
+    pub histories: Histories,
     /// Reads of the clicks.
     pub analytics: Analytics,
     /// Where the service is reached.

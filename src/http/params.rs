@@ -85,6 +85,28 @@ impl Params {
         number
     }
 
+    /// A parameter of a form of its own; the rule is told where it hasn't that.
+    pub fn parsed<T>(
+        &mut self,
+        name: &str,
+        rule: impl Into<String>,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let text = self.text(name)?;
+        let parsed = parse(&text);
+        if parsed.is_none() {
+            self.refuse(name, rule);
+        }
+        parsed
+    }
+
+    /// Notes that a parameter is missing, unless something is wrong with it already.
+    pub fn require(&mut self, name: &str) {
+        if !self.errors.contains_key(name) {
+            self.refuse(name, "is required");
+        }
+    }
+
     /// One of some words.
     pub fn choice<T: Copy>(
         &mut self,

@@ -21,6 +21,7 @@ use crate::commands::CommandError;
 use crate::domain::error::{DomainError, ErrorCode};
 use crate::queries::analytics::{AnalyticsError, Limit};
 use crate::queries::exports::ExportError;
+use crate::queries::history::PastError;
 use crate::queries::links::LinksError;
 use crate::queries::operations::OperationError;
 
@@ -231,6 +232,7 @@ impl From<DomainError> for Problem {
                 Self::new(status, code, sentence(&error.to_string())).naming(field, "is taken")
             }
             DomainError::VersionMismatch { .. }
+            | DomainError::NotDeleted
             | DomainError::IdempotencyKeyReused
             | DomainError::Conflict(_)
             | DomainError::Forbidden(_) => Self::new(status, code, sentence(&error.to_string())),
@@ -262,6 +264,12 @@ impl From<CommandError> for Problem {
             }
             CommandError::Index(error) => Self::internal(error.to_string()),
         }
+    }
+}
+
+impl From<PastError> for Problem {
+    fn from(error: PastError) -> Self {
+        Self::internal(error.to_string())
     }
 }
 

@@ -20,26 +20,15 @@ use crate::log::{DiskStorage, LogView, Record};
 /// What a kind of record is called.
 pub(super) fn kind_name(number: u16) -> String {
     let name = match number {
-        10 => "WorkspaceCreated",
-        11 => "TokenCreated",
-        12 => "TokenRevoked",
-        20 => "LinkCreated",
-        21 => "LinkChanged",
-        22 => "LinkDeleted",
-        26 => "LinkReported",
-        27 => "ReportResolved",
-        40 => "CampaignCreated",
-        41 => "CampaignChanged",
-        42 => "CampaignDeleted",
-        43 => "UtmTemplateCreated",
-        44 => "UtmTemplateChanged",
-        45 => "UtmTemplateDeleted",
         kind::CLICK => "Click",
         kind::BLOCKED => "Blocked",
         kind::AGENT_SEEN => "AgentSeen",
         kind::LINK_FORGOTTEN => "LinkForgotten",
         kind::AGENT_RECLASSIFIED => "AgentReclassified",
-        other => return format!("kind {other}"),
+        other => match Event::name_of(other) {
+            Some(name) => name,
+            None => return format!("kind {other}"),
+        },
     };
     name.to_owned()
 }
@@ -74,7 +63,9 @@ fn mutation_json(record: &Record) -> anyhow::Result<Value> {
         Some(Event::TokenRevoked(revoked)) => {
             json!({ "token": TokenId::from_bytes(&revoked.token)?.to_string() })
         }
-        Some(Event::LinkCreated(link) | Event::LinkChanged(link)) => link_json(link)?,
+        Some(Event::LinkCreated(link) | Event::LinkChanged(link) | Event::LinkRestored(link)) => {
+            link_json(link)?
+        }
         Some(Event::LinkDeleted(deleted)) => {
             json!({ "link": LinkId::from_bytes(&deleted.link)?.to_string() })
         }
@@ -94,6 +85,9 @@ fn mutation_json(record: &Record) -> anyhow::Result<Value> {
         }
         Some(Event::CampaignDeleted(deleted)) => gone_json(PresetKind::Campaign, deleted)?,
         Some(Event::UtmTemplateDeleted(deleted)) => gone_json(PresetKind::Template, deleted)?,
+        Some(Event::LinkPurged(purged)) => {
+            json!({ "link": LinkId::from_bytes(&purged.link)?.to_string() })
+        }
         None => Value::Null,
     };
     let actor = TokenId::from_bytes(&envelope.token).ok().map(|token| token.to_string());
@@ -111,6 +105,7 @@ fn link_json(link: &LinkState) -> anyhow::Result<Value> {
     Ok(json!({
         "link": LinkId::from_bytes(&link.id)?.to_string(),
         "version": link.version,
+        "reverted_to": link.reverted_to,
         "domain": link.domain,
         "slug": link.slug,
         "destination": link.destination,

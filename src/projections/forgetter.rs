@@ -1,10 +1,16 @@
 //! The forgetter: has the click log say which links were deleted.
 //!
-//! The analytics follow the click log alone. So for each [`LinkDeleted`](Event::LinkDeleted) of the
-//! log of changes a [`LinkForgotten`] is appended to the log of clicks, a moment later. How far that
-//! is stands in a small file; where the file is lost, or the process dies before it is written, links
-//! are forgotten twice, which changes nothing.
+//! The analytics follow the click log alone. So for each [`LinkDeleted`](Event::LinkDeleted) and each
+//! [`LinkPurged`](Event::LinkPurged) of the log of changes a [`LinkForgotten`] is appended to the log
+//! of clicks, a moment later: the clicks before it no longer count. How far that is stands in a small
+//! file; where the file is lost, or the process dies before it is written, links are forgotten twice.
+//!
+//! **A restored link** has the clicks that come after it was forgotten. Whoever restores one waits
+//! until it is in the click log that it was [forgotten](Forgotten::by): so no click of the restored
+//! link is before that. And a link that was restored since is not forgotten twice, or the second time
+//! would take the clicks that it got after it came back.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -17,9 +23,9 @@ use tokio::sync::watch;
 use super::stand_back;
 use crate::domain::amendment::LinkForgotten;
 use crate::domain::click;
-use crate::domain::event::{Envelope, Event, LinkDeleted};
+use crate::domain::event::{Envelope, Event};
 use crate::log::replace_file;
-use crate::log::{Log, LogError, Reader};
+use crate::log::{Log, LogError, Reader, Record};
 
 /// How often it is looked for deleted links.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -86,12 +92,15 @@ impl Forgetter {
         let progress = watch::Sender::new(Progress { change, click: clicks.end() });
         let receiver = progress.subscribe();
         let (stop, stopped) = channel();
-        let mut following = Following { mutations, clicks, file, noted: change, progress };
+        let settled = mutations.synced();
+        let mut following = Following { mutations, clicks, file, noted: change, progress, settled };
         let thread = std::thread::Builder::new().name("forgetter".to_owned()).spawn(move || {
             stand_back();
             while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
                 following.look();
             }
+            // The first of the two goes as far as the look before, the other one to the end.
+            following.look();
             following.look();
         })?;
         Ok(Self { stop, thread, progress: receiver })
@@ -116,6 +125,8 @@ struct Following {
     /// What stands in the file.
     noted: u64,
     progress: watch::Sender<Progress>,
+    /// How far the changes were synced at the look before.
+    settled: u64,
 }
 
 impl Following {
@@ -136,16 +147,19 @@ impl Following {
         }
     }
 
-    /// Goes as far as the changes are synced: others may never have been.
+    /// Goes as far as the changes were synced at the look before: others may never have been, and
+    /// redirects may go by the index as it was for some milliseconds after that. Clicks of visits
+    /// that were under way then are in the log by now, before what is appended here.
     fn follow(&mut self) -> Result<(), ForgetError> {
-        let through = self.mutations.synced();
+        let through = std::mem::replace(&mut self.settled, self.mutations.synced());
         let from = self.progress.borrow().change + 1;
         if through < from {
             return Ok(());
         }
+        let restored = restored(self.mutations.read_from(from)?, through)?;
         let mut reader = self.mutations.read_from(from)?;
         while reader.next_offset() <= through {
-            let found = deleted(&mut reader, through)?;
+            let found = deleted(&mut reader, through, &restored)?;
             let (change, mut click) = (reader.next_offset() - 1, self.progress.borrow().click);
             if !found.is_empty() {
                 let kind = click::kind::LINK_FORGOTTEN;
@@ -159,23 +173,45 @@ impl Following {
     }
 }
 
+/// Workspace and link of a change of a link's.
+fn subject(record: &Record) -> Result<(Vec<u8>, Vec<u8>), ForgetError> {
+    let unreadable = || ForgetError::Unreadable(record.offset);
+    let envelope = Envelope::decode(record.payload.as_ref()).map_err(|_| unreadable())?;
+    let event = envelope.event.ok_or_else(unreadable)?;
+    Ok((envelope.workspace, event.subject().to_vec()))
+}
+
+/// Which links were restored by the changes up to an offset, and where the last time.
+fn restored(mut reader: Reader, through: u64) -> Result<HashMap<Vec<u8>, u64>, ForgetError> {
+    let mut restored = HashMap::new();
+    while reader.next_offset() <= through {
+        let Some(record) = reader.next_record()? else { break };
+        if record.kind == Event::LINK_RESTORED {
+            restored.insert(subject(&record)?.1, record.offset);
+        }
+    }
+    Ok(restored)
+}
+
 /// The encoded records of some deleted links, in the changes up to an offset.
-fn deleted(reader: &mut Reader, through: u64) -> Result<Vec<Vec<u8>>, ForgetError> {
+fn deleted(
+    reader: &mut Reader,
+    through: u64,
+    restored: &HashMap<Vec<u8>, u64>,
+) -> Result<Vec<Vec<u8>>, ForgetError> {
     let mut found = Vec::new();
     while reader.next_offset() <= through && found.len() < MAX_AT_ONCE {
         let Some(record) = reader.next_record()? else { break };
-        if record.kind != Event::LINK_DELETED {
+        if !matches!(record.kind, Event::LINK_DELETED | Event::LINK_PURGED) {
             continue;
         }
-        let unreadable = ForgetError::Unreadable(record.offset);
-        let Ok(envelope) = Envelope::decode(record.payload.as_ref()) else {
-            return Err(unreadable);
-        };
-        let Some(Event::LinkDeleted(LinkDeleted { link })) = envelope.event else {
-            return Err(unreadable);
-        };
+        let (workspace, link) = subject(&record)?;
+        // It was forgotten before it was restored.
+        if restored.get(&link).is_some_and(|restored| *restored > record.offset) {
+            continue;
+        }
         let at_ms = jiff::Timestamp::now().as_millisecond().cast_unsigned();
-        found.push(LinkForgotten { at_ms, workspace: envelope.workspace, link }.encode_to_vec());
+        found.push(LinkForgotten { at_ms, workspace, link }.encode_to_vec());
     }
     Ok(found)
 }
@@ -184,7 +220,7 @@ fn deleted(reader: &mut Reader, through: u64) -> Result<Vec<Vec<u8>>, ForgetErro
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::domain::event::{VERSION, WorkspaceCreated};
+    use crate::domain::event::{LinkDeleted, LinkState, VERSION, WorkspaceCreated};
     use crate::log::{DiskStorage, LogOptions};
 
     const PATIENCE: Duration = Duration::from_secs(20);
@@ -238,5 +274,29 @@ mod tests {
         append(&mutations, deleted(3));
         start().stop();
         assert_eq!(forgotten(&clicks), [1, 2, 1, 2, 3]);
+    }
+
+    #[tokio::test]
+    async fn a_link_that_was_restored_is_not_forgotten_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let [mutations, clicks] = ["m", "c"].map(|name| log(&folder.path().join(name)));
+        let deleted = |link| Event::LinkDeleted(LinkDeleted { link: vec![link; 16] });
+        let start = || {
+            let (mutations, clicks) = (Arc::clone(&mutations), Arc::clone(&clicks));
+            Forgetter::start(mutations, clicks, folder.path()).unwrap()
+        };
+        let forgetter = start();
+        append(&mutations, deleted(1));
+        let change = append(&mutations, deleted(2));
+        forgetter.forgotten().by(change, PATIENCE).await.unwrap();
+        let state = LinkState { id: vec![1; 16], ..LinkState::default() };
+        append(&mutations, Event::LinkRestored(state));
+        forgetter.stop();
+        std::fs::remove_file(folder.path().join("forgotten.offset")).unwrap();
+        start().stop();
+        assert_eq!(forgotten(&clicks), [1, 2, 2]);
+        append(&mutations, deleted(1));
+        start().stop();
+        assert_eq!(forgotten(&clicks), [1, 2, 2, 1], "deleted again");
     }
 }

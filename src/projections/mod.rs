@@ -18,8 +18,8 @@
 //! - **Of one moment.** An answer of the analytics has each click up to the offset that it names,
 //!   and no other.
 //! - **Amended by events alone.** That a link was forgotten, or an agent reclassified, stands in the
-//!   log behind the clicks that it is about. Answers leave out a forgotten link's clicks from that
-//!   offset on; the tables lose them some time later, and note what went. Reclassified agents' clicks
+//!   log behind the clicks that it is about. From that offset on answers leave out the clicks that a
+//!   forgotten link has before it; the tables lose them some time later, and note what went. Reclassified agents' clicks
 //!   have their new class after the rebuild that follows.
 //! - **Checked.** At each start, and whenever somebody asks, the clicks of each month and workspace
 //!   are counted in the log, in the table and in each rollup, with the sums of their offsets and of
@@ -32,6 +32,7 @@
 
 pub mod clickhouse;
 mod forgetter;
+pub mod history;
 pub mod index;
 mod progress;
 

@@ -2,6 +2,7 @@
 
 pub mod analytics;
 pub mod exports;
+pub mod history;
 pub mod links;
 pub mod operations;
 mod plan;

@@ -20,6 +20,7 @@ mod freshness;
 mod gates;
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod harness;
+mod history;
 mod link_lists;
 mod links;
 mod operation;

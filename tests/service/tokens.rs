@@ -28,6 +28,11 @@ const PATHS: &[(&str, &str, &str)] = &[
     ("PUT", "/links/nothing-here", "links:write"),
     ("PATCH", "/links/nothing-here", "links:write"),
     ("DELETE", "/links/nothing-here", "links:write"),
+    ("GET", "/links/nothing-here/versions", "links:read"),
+    ("GET", "/links/nothing-here/diff", "links:read"),
+    ("POST", "/links/nothing-here/revert", "links:write"),
+    ("POST", "/links/nothing-here/restore", "links:write"),
+    ("GET", "/audit", "audit:read"),
     ("GET", "/links/nothing-here/clicks", "analytics:read"),
     ("GET", "/links/nothing-here/blocked", "analytics:read"),
     ("GET", "/analytics/blocked", "analytics:read"),
@@ -80,6 +85,7 @@ const ABILITIES: &[&str] = &[
     "user:read",
     "user:write",
     "events:write",
+    "audit:read",
 ];
 
 fn ask(server: &Server, token: &str, method: &str, path: &str) -> Answer {

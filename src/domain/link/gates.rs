@@ -116,6 +116,20 @@ impl Gates {
         self.password_hash.as_deref().map(PasswordHash::new)
     }
 
+    /// Whether both ask for a password, and not for the same one.
+    pub fn has_other_password(&self, other: &Self) -> bool {
+        matches!((&self.password_hash, &other.password_hash), (Some(one), Some(other)) if one != other)
+    }
+
+    /// Gates that a link had before, over those that stand. A limit of clicks counts on, or, where
+    /// there is none, begins anew with the link's next version: never with an older one, whose
+    /// clicks may be forgotten by now.
+    #[must_use]
+    pub fn again_over(self, standing: &Self, next_version: u32) -> Self {
+        let since_version = standing.limit.map_or(next_version, |limit| limit.since_version);
+        Self { limit: self.limit.map(|limit| ClickLimit { since_version, ..limit }), ..self }
+    }
+
     /// Checks what is asked over what stands.
     pub(super) fn accept(
         input: &mut LinkInput,

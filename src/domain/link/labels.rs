@@ -43,6 +43,12 @@ impl Labels {
         self.campaign_id.as_deref().and_then(|bytes| CampaignId::from_bytes(bytes).ok())
     }
 
+    /// The same, but it belongs to no campaign.
+    #[must_use]
+    pub fn without_campaign(self) -> Self {
+        Self { campaign_id: None, ..self }
+    }
+
     /// Checks what is asked over what stands. Whether there is such a campaign, and whether the
     /// external id is free, only the writer can say.
     pub(super) fn accept(

@@ -7,9 +7,9 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::Data;
 use super::link_view::LinkView;
 use super::page::{Page, PageMeta};
+use super::{Data, deleted};
 use crate::domain::link::{Kind, checked_folder};
 use crate::domain::token::Actor;
 use crate::http::auth::{Can, LinksRead};
@@ -24,9 +24,10 @@ const MAX_TAGS: usize = 50;
 
 /// A part of a list.
 #[derive(Debug, Serialize, ToSchema)]
+#[allow(missing_docs, reason = "as in each list")]
 pub struct LinkPage {
-    data: Vec<LinkView>,
-    meta: PageMeta,
+    pub data: Vec<LinkView>,
+    pub meta: PageMeta,
 }
 
 /// How many links there are.
@@ -165,6 +166,7 @@ fn asked(actor: &Actor, mut params: Params, site: &Site) -> Result<(LinkQuery, P
         ("sort" = Option<String>, Query, description = "`created` (when absent), `updated`, `slug`, `title` or `clicks`"),
         ("order" = Option<String>, Query, description = "`asc` or `desc`; when absent, `asc` for slug and title, `desc` for the others"),
         ("total" = Option<bool>, Query, description = "`false`: not all links have to be counted, which is quicker where they have to be looked at for that"),
+        ("deleted" = Option<bool>, Query, description = "`true`: those instead that were deleted and can be restored; only with `page`, `limit` and `cursor`"),
         ("page" = Option<u64>, Query, description = "1-indexed; 1 when absent. In another order than by `created`, up to the 10,000th link"),
         ("limit" = Option<u64>, Query, description = "1 to 100; 20 when absent"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the answer before, instead of a page; with the same conditions, sort and order"),
@@ -179,8 +181,11 @@ fn asked(actor: &Actor, mut params: Params, site: &Site) -> Result<(LinkQuery, P
 pub async fn list(
     State(services): State<Services>,
     actor: Can<LinksRead>,
-    params: Params,
+    mut params: Params,
 ) -> Result<Json<LinkPage>, Problem> {
+    if params.flag("deleted") == Some(true) {
+        return deleted::list(&services, &actor, params);
+    }
     let (mut query, page) = asked(&actor, params, &services.site)?;
     if query.sort == Sort::Clicks {
         // A list that goes on counts the same clicks again, or it would move beneath the reader.

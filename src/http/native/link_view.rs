@@ -8,6 +8,7 @@ use crate::domain::link::{Kind, Link};
 use crate::domain::rule::body::RuleBody;
 use crate::http::{Services, Site};
 use crate::queries::analytics::Counts;
+use crate::queries::history::Tombstone;
 
 /// A link.
 #[derive(Debug, Serialize, ToSchema)]
@@ -70,6 +71,12 @@ pub struct LinkView {
     created_at: String,
     updated_at: String,
     version: u32,
+    /// In the list of deleted links only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted_at: Option<String>,
+    /// In the list of deleted links only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restorable_until: Option<String>,
 }
 
 impl LinkView {
@@ -127,6 +134,17 @@ impl LinkView {
             created_at: iso8601(link.created_at_ms),
             updated_at: iso8601(link.updated_at_ms),
             version: link.version,
+            deleted_at: None,
+            restorable_until: None,
+        }
+    }
+
+    /// A link that was deleted.
+    pub fn of_deleted(services: &Services, deleted: Tombstone) -> Self {
+        Self {
+            deleted_at: Some(iso8601(deleted.deleted_at_ms)),
+            restorable_until: Some(iso8601(deleted.restorable_until_ms())),
+            ..Self::new(services, deleted.link, None)
         }
     }
 }

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 
 use super::link_view::LinkView;
-use super::{Changed, Data, log_offset};
+use super::{Changed, Data, log_offset, versions};
 use crate::commands::Done;
 use crate::domain::command::{Command, Expected, LinkRef, Outcome};
 use crate::domain::link::{Link, LinkInput};
@@ -15,7 +15,7 @@ use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::auth::{Can, LinksRead, LinksWrite};
 use crate::http::body::JsonBody;
-use crate::http::params::Name;
+use crate::http::params::{Name, Params};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::queries::analytics::Counts;
 
@@ -46,7 +46,8 @@ pub fn changed(
     (status, headers.0, headers.1, Json(body)).into_response()
 }
 
-fn named(text: &str) -> Result<LinkRef, Problem> {
+/// The link that a path names.
+pub fn named(text: &str) -> Result<LinkRef, Problem> {
     LinkRef::parse(text).ok_or_else(|| Problem::not_found("link"))
 }
 
@@ -106,17 +107,27 @@ pub async fn create(
     Ok(response)
 }
 
-/// See a link.
+/// See a link, as it is or as it was.
 #[utoipa::path(
     get, path = "/links/{link}", tag = "links",
-    params(("link" = String, Path, description = "The link's id or slug")),
+    params(
+        ("link" = String, Path, description = "The link's id or slug"),
+        ("at" = Option<String>, Query, description = "As it was at this moment; its counts, which are of now, are null then"),
+    ),
     responses((status = 200, body = Data<LinkView>), (status = 404, body = ProblemBody, content_type = "application/problem+json"))
 )]
 pub async fn read(
     State(services): State<Services>,
     actor: Can<LinksRead>,
     Name(name): Name,
+    mut params: Params,
 ) -> Result<Response, Problem> {
+    let at_ms = params.moment("at");
+    params.finish()?;
+    if let Some(at_ms) = at_ms {
+        let data = versions::read_at(&services, &actor, &name, at_ms).await?;
+        return Ok(Json(Data { data }).into_response());
+    }
     let link = find(&services, &actor, &name)?;
     let counts = counts_of(&services, &link).await;
     let etag = etag(link.version);
@@ -180,10 +191,13 @@ pub async fn change(
 }
 
 /// Delete a link. Its slug is free again, and the analytics lose its clicks.
+///
+/// For 30 days it can be restored, without these clicks, unless it is purged.
 #[utoipa::path(
     delete, path = "/links/{link}", tag = "links",
     params(
-        ("link" = String, Path, description = "The link's id or slug"),
+        ("link" = String, Path, description = "The link's id or slug; only the id of one that is deleted"),
+        ("purge" = Option<bool>, Query, description = "For good: also of a link that is deleted already. Neither it nor its versions can be asked for any more; the log on the disk keeps them"),
         ("If-Match" = Option<String>, Header, description = "Only if the link is still at the version of this ETag"),
     ),
     responses((status = 204), (status = 404, body = ProblemBody, content_type = "application/problem+json"))
@@ -193,10 +207,30 @@ pub async fn delete(
     actor: Can<LinksWrite>,
     Name(name): Name,
     headers: HeaderMap,
+    mut params: Params,
 ) -> Result<Response, Problem> {
-    let command = Command::DeleteLink(named(&name)?, expected(&headers)?);
+    let is_purge = params.flag("purge").unwrap_or(false);
+    params.finish()?;
+    let (link, expected) = (named(&name)?, expected(&headers)?);
+    let command = if is_purge {
+        Command::PurgeLink(link, expected)
+    } else {
+        Command::DeleteLink(link, expected)
+    };
     let done = services.commands.run(*actor, command, None).await?;
     Ok((StatusCode::NO_CONTENT, log_offset(done.offset)).into_response())
+}
+
+/// The answer to a change of a link, or to its repetition.
+pub async fn answered(services: &Services, done: Done) -> Result<Response, Problem> {
+    let (is_replay, offset) = (done.is_replay, done.offset);
+    let link = link_of(done)?;
+    let counts = counts_of(services, &link).await;
+    let mut response = changed(services, StatusCode::OK, link, counts, offset);
+    if is_replay {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
 }
 
 fn link_of(done: Done) -> Result<Link, Problem> {

@@ -2,8 +2,10 @@
 
 pub mod admin;
 mod analytics;
+mod audit;
 mod campaigns;
 mod clicks;
+mod deleted;
 mod exports;
 mod external_ids;
 mod link_list;
@@ -17,6 +19,7 @@ mod rules;
 mod tags;
 mod tokens;
 mod utm_templates;
+mod versions;
 
 use axum::Router;
 use axum::http::header::{CACHE_CONTROL, HeaderName};

@@ -8,8 +8,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    admin, analytics, campaigns, clicks, exports, external_ids, link_list, links, reports, rules,
-    tags, tokens, utm_templates,
+    admin, analytics, audit, campaigns, clicks, deleted, exports, external_ids, link_list, links,
+    reports, rules, tags, tokens, utm_templates, versions,
 };
 use crate::http::Services;
 
@@ -26,6 +26,11 @@ pub fn routes() -> OpenApiRouter<Services> {
         .routes(routes!(campaigns::read, campaigns::change, campaigns::delete))
         .routes(routes!(utm_templates::create, utm_templates::list))
         .routes(routes!(utm_templates::read, utm_templates::change, utm_templates::delete))
+        .routes(routes!(versions::list))
+        .routes(routes!(versions::diff))
+        .routes(routes!(versions::revert))
+        .routes(routes!(deleted::restore))
+        .routes(routes!(audit::list))
         .routes(routes!(analytics::links::clicks))
         .routes(routes!(rules::test))
         .routes(routes!(rules::dry_run))

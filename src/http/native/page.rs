@@ -36,8 +36,13 @@ impl Page {
     /// Takes `page` and `limit`.
     pub fn take(params: &mut Params) -> Self {
         let page = params.number("page", 1, MAX_PAGE);
+        Self { page, ..Self::take_first(params) }
+    }
+
+    /// Takes `limit`, of a list that is followed by cursors alone.
+    pub fn take_first(params: &mut Params) -> Self {
         let limit = params.number("limit", 1, MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
-        Self { page, limit }
+        Self { page: None, limit }
     }
 
     /// The page's number.

@@ -1,7 +1,7 @@
 //! What a rebuild does otherwise than the tables before it did: clicks of links that are forgotten
 //! by now stay out, and clicks of reclassified agents have their new class from the beginning.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use clickhouse::{Client, Row};
 use serde::Deserialize;
@@ -15,8 +15,8 @@ use crate::domain::click_view::ClickView;
 /// Amendments that are carried out as the clicks are sent. There are none but in a rebuild.
 #[derive(Default)]
 pub struct Corrections {
-    /// Links of which the clicks were removed already.
-    removed: HashSet<Uuid>,
+    /// Links of which clicks were removed already: those before an offset.
+    removed: HashMap<Uuid, u64>,
     /// By agent, in the order of the log.
     reclassified: HashMap<u64, Vec<Class>>,
 }
@@ -35,6 +35,7 @@ struct Class {
 struct Removed {
     #[serde(with = "clickhouse::serde::uuid")]
     link_id: Uuid,
+    before: u64,
 }
 
 #[derive(Row, Deserialize)]
@@ -51,8 +52,10 @@ impl Corrections {
     pub async fn read(client: &Client, generation: Generation) -> Result<Self, ProjectionError> {
         let removed = client
             .query(
-                "SELECT DISTINCT link_id FROM {forgotten:Identifier} WHERE log_offset <= \
-                 (SELECT max(through) FROM {amended:Identifier} WHERE what = 'removal')",
+                "SELECT link_id, max(log_offset) AS before FROM {forgotten:Identifier} \
+                 WHERE log_offset <= \
+                 (SELECT max(through) FROM {amended:Identifier} WHERE what = 'removal') \
+                 GROUP BY link_id",
             )
             .param("forgotten", generation.forgotten())
             .param("amended", generation.amended())
@@ -73,12 +76,13 @@ impl Corrections {
             let class = Class { since_ms, before: log_offset, device, bot };
             reclassified.entry(agent_id).or_default().push(class);
         }
-        Ok(Self { removed: removed.into_iter().map(|row| row.link_id).collect(), reclassified })
+        let removed = removed.into_iter().map(|row| (row.link_id, row.before)).collect();
+        Ok(Self { removed, reclassified })
     }
 
-    /// Whether a link's clicks stay out.
-    pub fn is_removed(&self, link: Uuid) -> bool {
-        !self.removed.is_empty() && self.removed.contains(&link)
+    /// Whether a link's click at an offset stays out.
+    pub fn is_removed(&self, link: Uuid, offset: u64) -> bool {
+        !self.removed.is_empty() && self.removed.get(&link).is_some_and(|before| offset < *before)
     }
 
     /// Device and reason for a bot of a click at an offset, where they are others by now. A reason
@@ -101,6 +105,15 @@ impl Corrections {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_is_forgotten_up_to_an_offset() {
+        let [one, other] = [1, 2].map(Uuid::from_u128);
+        let corrections =
+            Corrections { removed: HashMap::from([(one, 10)]), ..Corrections::default() };
+        assert!(corrections.is_removed(one, 9) && !corrections.is_removed(one, 11));
+        assert!(!corrections.is_removed(other, 9));
+    }
 
     #[test]
     fn the_last_word_on_an_agent_holds_for_what_came_before_it() {

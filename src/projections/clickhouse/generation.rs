@@ -88,6 +88,11 @@ impl Generation {
         format!("clicks_hourly_feed{}", self.suffix())
     }
 
+    /// What feeds the table of clicks by link and day.
+    pub fn clicks_daily_links_feed(self) -> String {
+        format!("clicks_daily_links_feed{}", self.suffix())
+    }
+
     /// What feeds the table of clicks by a dimension's value and day.
     pub fn clicks_daily_values_feed(self) -> String {
         format!("clicks_daily_values_feed{}", self.suffix())

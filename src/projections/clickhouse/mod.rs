@@ -46,7 +46,7 @@ pub use operator::{Operator, Refused};
 pub use projector::Projector;
 pub use reclassify::{Judge, Judgement, Reclassification};
 pub use reconcile::{Compared, Extent, Reconciliation};
-pub use removing::{Removing, Standing};
+pub use removing::{Removing, Standing, forgotten_before};
 pub use retention::Retention;
 pub use status::{AsOf, Reconciled, Status};
 pub use tally::Sums;

@@ -1,8 +1,12 @@
 //! A removal: the clicks of forgotten links go, out of each table.
 //!
+//! Of a forgotten link those clicks go that the log had when it was forgotten. Others are there only
+//! where it was restored since, and stay; so do those of a visit that was logged much too late.
+//!
 //! It is done in steps between two batches. First it is written down what will go; then single
-//! clicks and the links' days go; then, some days at a time, the workspaces' hours and days are
-//! added up anew from the clicks that are left. Each step can be repeated, so a removal that is cut
+//! clicks, blocked visits and the links' days go, and the days of clicks that stay are added up
+//! anew; then, some days at a time, the workspaces' hours and days are added up anew from the clicks
+//! that are left. Each step can be repeated, so a removal that is cut
 //! off anywhere is taken up where it was written down.
 //!
 //! Readers don't wait: for as long as it lasts, they leave the forgotten links out by themselves
@@ -17,6 +21,7 @@ use uuid::Uuid;
 
 use super::ProjectionError;
 use super::generation::Generation;
+use super::removing::forgotten_before;
 
 /// How many clicks are added up anew in one step, roughly: batches wait meanwhile.
 const STEP_CLICKS: u64 = 1_000_000;
@@ -60,9 +65,24 @@ struct DaySize {
     clicks: u64,
 }
 
+#[derive(Row, Deserialize)]
+struct Kept {
+    link: String,
+}
+
+/// Of what was forgotten, that which a removal is of.
+const FORGOTTEN: &str = "log_offset > {after:UInt64} AND log_offset <= {through:UInt64}";
+
+/// Links whose clicks stay in part are added up anew so many at a time.
+const LINKS_AT_ONCE: usize = 1_000;
+
 /// The links that a removal is of.
-const LINKS: &str = "(workspace_id, link_id) IN (SELECT workspace_id, link_id \
-     FROM {forgotten:Identifier} WHERE log_offset > {after:UInt64} AND log_offset <= {through:UInt64})";
+fn links() -> String {
+    format!(
+        "(workspace_id, link_id) IN (SELECT workspace_id, link_id \
+         FROM {{forgotten:Identifier}} WHERE {FORGOTTEN})"
+    )
+}
 
 impl Removal {
     /// Begins with what was forgotten up to an offset, or takes up what was cut off.
@@ -81,9 +101,10 @@ impl Removal {
         let begun = "SELECT max(forgotten_through) FROM {removed:Identifier}";
         let begun =
             client.query(begun).param("removed", tables.removed()).fetch_one::<u64>().await?;
-        let links = |sql: &str| {
-            let query = changing(client, tables, &name, &sql.replace("LINKS", LINKS));
-            query.param("after", done)
+        let gone = format!("{} AND log_offset < {}", links(), forgotten_before(FORGOTTEN));
+        let about = |sql: &str| {
+            let sql = sql.replace("GONE", &gone).replace("LINKS", &links());
+            changing(client, tables, &name, &sql).param("after", done)
         };
         let through = if begun > done {
             begun
@@ -91,8 +112,8 @@ impl Removal {
             let count = "SELECT {through:UInt64} AS forgotten_through, workspace_id, day, \
                  count() AS clicks, sum(log_offset) AS offsets, \
                  sum(log_offset * log_offset) AS squares \
-                 FROM {clicks:Identifier} WHERE LINKS GROUP BY workspace_id, day";
-            let mut rows = links(count).param("through", through).fetch_all::<Removed>().await?;
+                 FROM {clicks:Identifier} WHERE GONE GROUP BY workspace_id, day";
+            let mut rows = about(count).param("through", through).fetch_all::<Removed>().await?;
             let (workspace_id, day) = (Uuid::nil(), 0);
             let (clicks, offsets, squares, forgotten_through) = (0, 0, 0, through);
             rows.push(Removed { forgotten_through, workspace_id, day, clicks, offsets, squares });
@@ -109,11 +130,19 @@ impl Removal {
         };
         tracing::info!(through, "the clicks of deleted links are removed");
         for delete in [
-            "DELETE FROM {clicks:Identifier} WHERE LINKS",
+            "DELETE FROM {clicks:Identifier} WHERE GONE",
             "DELETE FROM {links:Identifier} WHERE LINKS",
-            "DELETE FROM {blocked:Identifier} WHERE LINKS",
+            "DELETE FROM {blocked:Identifier} WHERE GONE",
         ] {
-            links(delete).param("through", through).execute().await?;
+            about(delete).param("through", through).execute().await?;
+        }
+        let kept = "SELECT DISTINCT toString(link_id) AS link FROM {clicks:Identifier} WHERE LINKS";
+        let kept = about(kept).param("through", through).fetch_all::<Kept>().await?;
+        for some in kept.chunks(LINKS_AT_ONCE) {
+            let some: Vec<_> = some.iter().map(|kept| format!("\\'{}\\'", kept.link)).collect();
+            let only = format!("link_id IN ({})", some.join(", "));
+            let (rollup, feed) = (tables.clicks_daily_links(), tables.clicks_daily_links_feed());
+            add_up(client, tables, &name, (&rollup, &feed, &only)).await?;
         }
         let steps = steps(client, tables, through).await?;
         Ok(Self { name, through, steps })
@@ -164,27 +193,36 @@ impl Days {
             .param("days", &self.days)
             .execute()
             .await?;
-        // What feeds the rollup says how it adds up; here it is to take the clicks of these days.
-        let feed = client
-            .query("SELECT as_select FROM system.tables WHERE database = currentDatabase() AND name = {feed:String}")
-            .param("feed", feed)
-            .fetch_one::<String>()
-            .await?;
         let days: Vec<_> = self.days.iter().map(|day| format!("\\'{day}\\'")).collect();
-        let only = format!(
-            "{{'{}': 'workspace_id = toUUID(\\'{}\\') AND day IN ({})'}}",
-            tables.clicks(),
-            self.workspace,
-            days.join(", ")
-        );
-        let insert = format!("INSERT INTO {{rollup:Identifier}} {}", feed.replace('?', "??"));
-        Ok(changing(client, tables, name, &insert)
-            .param("rollup", rollup)
-            .with_setting("additional_table_filters", only)
-            .with_setting("insert_deduplicate", "0")
-            .execute()
-            .await?)
+        let workspace = self.workspace;
+        let only =
+            format!("workspace_id = toUUID(\\'{workspace}\\') AND day IN ({})", days.join(", "));
+        add_up(client, tables, name, (rollup, feed, &only)).await
     }
+}
+
+/// Adds some clicks up into a rollup, which has none of them. The condition on them is to be quoted
+/// for a text.
+async fn add_up(
+    client: &Client,
+    tables: Generation,
+    name: &str,
+    (rollup, feed, only): (&str, &str, &str),
+) -> Result<(), ProjectionError> {
+    // What feeds the rollup says how it adds up; here it is to take these clicks alone.
+    let feed = client
+        .query("SELECT as_select FROM system.tables WHERE database = currentDatabase() AND name = {feed:String}")
+        .param("feed", feed)
+        .fetch_one::<String>()
+        .await?;
+    let only = format!("{{'{}': '{only}'}}", tables.clicks());
+    let insert = format!("INSERT INTO {{rollup:Identifier}} {}", feed.replace('?', "??"));
+    Ok(changing(client, tables, name, &insert)
+        .param("rollup", rollup)
+        .with_setting("additional_table_filters", only)
+        .with_setting("insert_deduplicate", "0")
+        .execute()
+        .await?)
 }
 
 /// The days of which clicks go, in steps of about equal size.

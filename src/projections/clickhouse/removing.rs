@@ -2,11 +2,33 @@
 //!
 //! While that is so, a workspace's rollups still have the clicks of forgotten links, or lack others;
 //! answers then read single clicks and days of links, without those of the forgotten ones.
+//!
+//! A link is forgotten at an offset of the log: its clicks before that no longer count. One that was
+//! restored since has clicks behind it, which do.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
+
+/// The offset before which the clicks of a row's link are forgotten; 0 where none are. Of what was
+/// forgotten, only rows with this condition are looked at.
+pub fn forgotten_before(condition: &str) -> String {
+    let of_links = |what: &str| {
+        format!(
+            "SELECT {what} FROM {{forgotten:Identifier}} WHERE {condition} \
+             GROUP BY link_id ORDER BY link_id"
+        )
+    };
+    let (links, offsets) = (of_links("link_id"), of_links("max(log_offset) AS before"));
+    // Neither list may be empty.
+    format!(
+        "transform(link_id, \
+         (SELECT arrayPushBack(groupArray(link_id), toUUID('00000000-0000-0000-0000-000000000000')) \
+          FROM ({links})), \
+         (SELECT arrayPushBack(groupArray(before), toUInt64(0)) FROM ({offsets})), toUInt64(0))"
+    )
+}
 
 /// How it stands with one workspace. An answer that was begun under one standing and ended under
 /// another may have read rollups that were being changed.

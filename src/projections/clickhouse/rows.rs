@@ -123,7 +123,7 @@ impl<'a> ClickRow<'a> {
         let click = ClickView::parse(record.payload).map_err(|_| unreadable())?;
         let id = |bytes| Uuid::from_slice(bytes).map_err(|_| unreadable());
         let (workspace_id, link_id) = (id(click.workspace)?, id(click.link)?);
-        if corrections.is_removed(link_id) {
+        if corrections.is_removed(link_id, record.offset) {
             return Ok(None);
         }
         let class = (click.device().as_str(), click.bot().as_str());
@@ -175,7 +175,7 @@ impl<'a> BlockedRow<'a> {
         let visit = ClickView::parse(record.payload).map_err(|_| unreadable())?;
         let id = |bytes| Uuid::from_slice(bytes).map_err(|_| unreadable());
         let (workspace_id, link_id) = (id(visit.workspace)?, id(visit.link)?);
-        if corrections.is_removed(link_id) {
+        if corrections.is_removed(link_id, record.offset) {
             return Ok(None);
         }
         Ok(Some(Self {

@@ -6,7 +6,8 @@
 
 use prost::Message;
 
-use super::read::{Read, encode_link, encode_token, number};
+use super::audited::Audited;
+use super::read::{Read, Tombstone, encode_link, encode_token, number};
 use super::{IndexError, group, keys, presets, reports};
 use crate::domain::event::{Envelope, Event, LinkState, Unreadable};
 use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
@@ -15,6 +16,9 @@ use crate::domain::preset::PresetKind;
 
 /// How long an idempotency key is remembered, in the log's own time.
 pub const IDEMPOTENCY_MS: u64 = 24 * 3_600 * 1_000;
+
+/// How long a deleted link can be restored, in the log's own time.
+pub const RESTORABLE_MS: u64 = 30 * 24 * 3_600 * 1_000;
 
 /// How many expired keys one event clears away at most: more than it can add, and bounded.
 const EXPIRED_AT_ONCE: usize = 4;
@@ -25,14 +29,15 @@ pub trait State: Read {
     fn put(&mut self, key: Vec<u8>, value: Vec<u8>);
     /// Takes a key away.
     fn remove(&mut self, key: Vec<u8>);
-    /// The first keys with the letter of expiries that stand, ascending; at most `limit`.
-    fn first_expiries(&mut self, limit: usize) -> Result<Vec<Vec<u8>>, IndexError>;
+    /// The first keys with the letter of expiries that stand, ascending; at most `limit`. It may
+    /// leave out those of a later time than `until_ms`.
+    fn first_expiries(&mut self, limit: usize, until_ms: u64) -> Result<Vec<Vec<u8>>, IndexError>;
     /// The redirect at this slug is no longer what it was.
     fn touch(&mut self, domain: &str, slug: &str);
 }
 
-/// Folds one event into the state.
-pub fn fold<S: State>(state: &mut S, envelope: &Envelope) -> Result<(), IndexError> {
+/// Folds the event at an offset of the log into the state.
+pub fn fold<S: State>(state: &mut S, offset: u64, envelope: &Envelope) -> Result<(), IndexError> {
     let workspace =
         WorkspaceId::from_bytes(&envelope.workspace).map_err(|_| Unreadable("workspace id"))?;
     let event = envelope.event.as_ref().ok_or(Unreadable("event"))?;
@@ -52,27 +57,28 @@ pub fn fold<S: State>(state: &mut S, envelope: &Envelope) -> Result<(), IndexErr
             }
             state.remove(keys::token_of(workspace, id));
         }
-        Event::LinkCreated(link) => {
-            let id = link_id(&link.id)?;
-            state.put(keys::link_of(workspace, id), Vec::new());
-            add_to_count(state, workspace, 1)?;
-            place(state, workspace, id, link)?;
-        }
+        Event::LinkCreated(link) => bring(state, workspace, link, offset)?,
         Event::LinkChanged(link) => {
             let id = link_id(&link.id)?;
             if let Some(before) = state.link(id)? {
                 displace(state, &before)?;
             }
-            place(state, workspace, id, link)?;
+            place(state, workspace, id, link, offset)?;
         }
         Event::LinkDeleted(deleted) => {
             let id = link_id(&deleted.link)?;
-            if let Some(link) = state.link(id)? {
-                displace(state, &link)?;
-                state.remove(keys::link(id));
-                state.remove(keys::link_of(workspace, id));
-                add_to_count(state, workspace, -1)?;
+            if let Some(link) = take_away(state, workspace, id)? {
+                bury(state, link, envelope.at_ms, offset)?;
             }
+        }
+        Event::LinkRestored(link) => {
+            exhume(state, workspace, link_id(&link.id)?)?;
+            bring(state, workspace, link, offset)?;
+        }
+        Event::LinkPurged(purged) => {
+            let id = link_id(&purged.link)?;
+            take_away(state, workspace, id)?;
+            exhume(state, workspace, id)?;
         }
         Event::LinkReported(report) => reports::add(state, workspace, envelope.at_ms, report)?,
         Event::ReportResolved(resolved) => reports::remove(state, workspace, &resolved.report)?,
@@ -89,20 +95,38 @@ pub fn fold<S: State>(state: &mut S, envelope: &Envelope) -> Result<(), IndexErr
             presets::remove(state, workspace, PresetKind::Template, deleted)?;
         }
     }
-    remember_idempotency(state, workspace, envelope)
+    let audited = Audited::of(envelope, event);
+    state.put(keys::audited(workspace, offset), audited.encode());
+    remember_idempotency(state, workspace, envelope);
+    forget_expired(state, envelope.at_ms)
 }
 
 fn link_id(bytes: &[u8]) -> Result<LinkId, Unreadable> {
     LinkId::from_bytes(bytes).map_err(|_| Unreadable("link id"))
 }
 
-/// The link answers at its slug, and is found by its labels.
+/// The link is among its workspace's.
+fn bring<S: State>(
+    state: &mut S,
+    workspace: WorkspaceId,
+    link: &LinkState,
+    offset: u64,
+) -> Result<(), IndexError> {
+    let id = link_id(&link.id)?;
+    state.put(keys::link_of(workspace, id), Vec::new());
+    add_to(state, keys::link_count(workspace), 1)?;
+    place(state, workspace, id, link, offset)
+}
+
+/// The link answers at its slug, by a version that began at an offset, and is found by its labels.
 fn place<S: State>(
     state: &mut S,
     workspace: WorkspaceId,
     id: LinkId,
     link: &LinkState,
+    offset: u64,
 ) -> Result<(), IndexError> {
+    note_version(state, id, (link.version, link.updated_at_ms), offset);
     state.put(keys::slug(&link.domain, &link.slug), id.as_bytes().to_vec());
     state.put(keys::link(id), encode_link(workspace, link));
     state.touch(&link.domain, &link.slug);
@@ -117,45 +141,92 @@ fn displace<S: State>(state: &mut S, link: &Link) -> Result<(), IndexError> {
     group::leave(state, link)
 }
 
-fn add_to_count<S: State>(
+fn note_version<S: State>(state: &mut S, id: LinkId, (number, at_ms): (u32, u64), offset: u64) {
+    let value = [offset.to_be_bytes(), at_ms.to_be_bytes()].concat();
+    state.put(keys::version(id, number), value);
+}
+
+/// The link is no longer among its workspace's; returns what it was.
+fn take_away<S: State>(
     state: &mut S,
     workspace: WorkspaceId,
-    change: i64,
+    id: LinkId,
+) -> Result<Option<Link>, IndexError> {
+    let link = state.link(id)?;
+    if let Some(link) = &link {
+        displace(state, link)?;
+        state.remove(keys::link(id));
+        state.remove(keys::link_of(workspace, id));
+        add_to(state, keys::link_count(workspace), -1)?;
+    }
+    Ok(link)
+}
+
+/// The link can be restored for a while. Its deletion is a version too, the next one.
+fn bury<S: State>(
+    state: &mut S,
+    mut link: Link,
+    at_ms: u64,
+    offset: u64,
 ) -> Result<(), IndexError> {
-    let key = keys::link_count(workspace);
+    link.version = link.version.saturating_add(1);
+    link.updated_at_ms = link.updated_at_ms.max(at_ms);
+    note_version(state, link.id, (link.version, link.updated_at_ms), offset);
+    let key = keys::tombstone(link.workspace, link.id);
+    state.put(keys::expiry(at_ms.saturating_add(RESTORABLE_MS), &key), Vec::new());
+    add_to(state, keys::tombstone_count(link.workspace.as_bytes()), 1)?;
+    state.put(key, Tombstone { link, deleted_at_ms: at_ms, offset }.encode());
+    Ok(())
+}
+
+/// The link can be restored no more, be it that it is.
+fn exhume<S: State>(state: &mut S, workspace: WorkspaceId, id: LinkId) -> Result<(), IndexError> {
+    let key = keys::tombstone(workspace, id);
+    if state.get(&key)?.is_some() {
+        state.remove(key);
+        add_to(state, keys::tombstone_count(workspace.as_bytes()), -1)?;
+    }
+    Ok(())
+}
+
+fn add_to<S: State>(state: &mut S, key: Vec<u8>, change: i64) -> Result<(), IndexError> {
     let count = state.get(&key)?.as_deref().map_or(0, number);
     state.put(key, count.saturating_add_signed(change).to_be_bytes().to_vec());
     Ok(())
 }
 
-fn remember_idempotency<S: State>(
-    state: &mut S,
-    workspace: WorkspaceId,
-    envelope: &Envelope,
-) -> Result<(), IndexError> {
-    let Some(idempotency) = &envelope.idempotency else { return Ok(()) };
+fn remember_idempotency<S: State>(state: &mut S, workspace: WorkspaceId, envelope: &Envelope) {
+    let Some(idempotency) = &envelope.idempotency else { return };
     let mut value = envelope.at_ms.to_be_bytes().to_vec();
     value.extend(envelope.encode_to_vec());
-    state.put(keys::idempotency(workspace, &idempotency.key), value);
-    state.put(keys::expiry(envelope.at_ms, workspace, &idempotency.key), Vec::new());
-    forget_expired(state, envelope.at_ms)
+    let key = keys::idempotency(workspace, &idempotency.key);
+    state.put(keys::expiry(envelope.at_ms.saturating_add(IDEMPOTENCY_MS), &key), Vec::new());
+    state.put(key, value);
 }
 
+/// Takes away what is remembered for a while only, once that is over.
+///
 /// Measured in the events' time, not the clock's: however events are grouped, the same keys are
 /// forgotten.
 fn forget_expired<S: State>(state: &mut S, now_ms: u64) -> Result<(), IndexError> {
-    for key in state.first_expiries(EXPIRED_AT_ONCE)? {
-        let Some((at_ms, idempotency)) = keys::expired(&key) else {
-            return Err(IndexError::Broken("an expiry's key"));
-        };
-        if at_ms.saturating_add(IDEMPOTENCY_MS) > now_ms {
+    for expiry in state.first_expiries(EXPIRED_AT_ONCE, now_ms)? {
+        let expired = keys::expired(&expiry).ok_or(IndexError::Broken("an expiry's key"));
+        let (at_ms, key) = expired.map(|(at_ms, key)| (at_ms, key.to_vec()))?;
+        if at_ms > now_ms {
             break;
         }
-        state.remove(key);
-        // The key may have been used anew since: then another expiry speaks of it.
-        let current = state.get(&idempotency)?;
-        if current.is_some_and(|value| value.get(..8).map_or(0, number) == at_ms) {
-            state.remove(idempotency);
+        state.remove(expiry);
+        let is_tombstone = key.starts_with(keys::TOMBSTONES);
+        let lifetime_ms = if is_tombstone { RESTORABLE_MS } else { IDEMPOTENCY_MS };
+        // An idempotency key may have been used anew since, a link be restored and deleted again:
+        // then another expiry speaks of it. Both values begin with when they came.
+        let came_ms = state.get(&key)?.map(|value| value.get(..8).map_or(0, number));
+        if came_ms.is_some_and(|came_ms| came_ms.saturating_add(lifetime_ms) == at_ms) {
+            if is_tombstone {
+                let workspace = key.get(1..17).unwrap_or_default();
+                add_to(state, keys::tombstone_count(workspace), -1)?;
+            }
+            state.remove(key);
         }
     }
     Ok(())

@@ -13,12 +13,19 @@
 //! | `i` workspace key | when, then the envelope that first came with this idempotency key |
 //! | `x` 0 workspace report | when, then the report (protobuf), while it is not dealt with |
 //! | `x` 1 link | how many reports of it are not dealt with |
-//! | `e` time workspace key | nothing; idempotency keys in the order they expire |
 //! | `G` workspace group 0 link | nothing; the links of a [`Group`] in the order they were made |
 //! | `N` workspace group | how many these are, then how the group's name was first spelled |
 //! | `Y` workspace external id | link |
 //! | `P` workspace kind id | a campaign or a UTM template (protobuf) |
 //! | `B` workspace kind name | its id; the name in lower case |
+//! | `v` link version | where in the log the version began, and when |
+//! | `d` workspace link | a deleted link that can be restored: when and where it was deleted, then the link |
+//! | `n` workspace `d` | how many of these there are |
+//! | `a` workspace offset | an event of the workspace, in short: see [`audited`](super::audited) |
+//! | `e` time key | nothing; the `i` and `d` keys that are to go, in the order of when they go |
+//!
+//! A purged link's versions stay: they are numbers, and nobody is led to them. What they were stands
+//! in the log alone, as the purge itself does.
 
 use super::group::Group;
 use crate::domain::ids::{LinkId, ReportId, TokenId, WorkspaceId};
@@ -26,15 +33,15 @@ use crate::domain::link::folded;
 use crate::domain::preset::{PresetId, PresetKind};
 
 /// The layout's number: another one in a base or in an overlay means that it is not used.
-pub const LAYOUT: u64 = 3;
+pub const LAYOUT: u64 = 4;
 
 /// Says where the overlay comes from, not what is in it.
 pub const META: &[u8] = b"m";
 
 /// The letters of the keys that are looked up one by one; the others are only scanned.
-pub const LOOKED_UP: &[u8] = b"BNPYiklnostx";
+pub const LOOKED_UP: &[u8] = b"BNPYdiklnostx";
 /// Those of them that the fold itself looks up.
-pub const FOLDED_OVER: &[u8] = b"NPiklntx";
+pub const FOLDED_OVER: &[u8] = b"NPdiklntx";
 
 fn key(letter: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = vec![letter];
@@ -96,8 +103,8 @@ pub fn idempotency(workspace: WorkspaceId, name: &str) -> Vec<u8> {
     key(b'i', &[workspace.as_bytes(), name.as_bytes()])
 }
 
-pub fn expiry(at_ms: u64, workspace: WorkspaceId, name: &str) -> Vec<u8> {
-    key(b'e', &[&at_ms.to_be_bytes(), workspace.as_bytes(), name.as_bytes()])
+pub fn versions_of(link: LinkId) -> Vec<u8> {
+    key(b'v', &[link.as_bytes()])
 }
 
 pub fn member(workspace: WorkspaceId, group: &Group, id: LinkId) -> Vec<u8> {
@@ -140,20 +147,58 @@ pub fn preset_named(workspace: WorkspaceId, kind: PresetKind, name: &str) -> Vec
     key(b'B', &[workspace.as_bytes(), &[letter(kind)], folded(name).as_bytes()])
 }
 
-/// Where the keys of idempotency keys that expire at some time begin.
+pub fn version(link: LinkId, number: u32) -> Vec<u8> {
+    key(b'v', &[link.as_bytes(), &number.to_be_bytes()])
+}
+
+/// What stands behind the link in a version's key.
+pub fn version_number(key: &[u8]) -> Option<u32> {
+    key.get(17..)?.try_into().ok().map(u32::from_be_bytes)
+}
+
+pub fn tombstones_of(workspace: WorkspaceId) -> Vec<u8> {
+    key(b'd', &[workspace.as_bytes()])
+}
+
+pub fn tombstone(workspace: WorkspaceId, link: LinkId) -> Vec<u8> {
+    key(b'd', &[workspace.as_bytes(), link.as_bytes()])
+}
+
+pub fn tombstone_count(workspace: &[u8]) -> Vec<u8> {
+    key(b'n', &[workspace, b"d"])
+}
+
+pub fn audited_of(workspace: WorkspaceId) -> Vec<u8> {
+    key(b'a', &[workspace.as_bytes()])
+}
+
+pub fn audited(workspace: WorkspaceId, offset: u64) -> Vec<u8> {
+    key(b'a', &[workspace.as_bytes(), &offset.to_be_bytes()])
+}
+
+/// What stands behind the workspace in an event's key.
+pub fn audited_offset(key: &[u8]) -> Option<u64> {
+    key.get(17..)?.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// The thing with this key goes at some time.
+pub fn expiry(at_ms: u64, of: &[u8]) -> Vec<u8> {
+    key(b'e', &[&at_ms.to_be_bytes(), of])
+}
+
+/// Where the keys of what goes at some time begin.
 pub fn expiries_from(at_ms: u64) -> Vec<u8> {
     key(b'e', &[&at_ms.to_be_bytes()])
 }
 
+pub const TOMBSTONES: &[u8] = b"d";
 pub const EXPIRIES_LETTER: u8 = b'e';
 pub const EXPIRIES: &[u8] = &[EXPIRIES_LETTER];
 /// The first key after all expiries.
 pub const EXPIRIES_END: &[u8] = b"f";
 
-/// Takes an expiry key apart: when, and the idempotency key that it speaks of.
-pub fn expired(key: &[u8]) -> Option<(u64, Vec<u8>)> {
+/// Takes an expiry key apart: when, and the key of what goes.
+pub fn expired(key: &[u8]) -> Option<(u64, &[u8])> {
     let at = key.get(1..9)?.try_into().ok().map(u64::from_be_bytes)?;
-    let mut idempotency = vec![b'i'];
-    idempotency.extend_from_slice(key.get(9..)?);
-    Some((at, idempotency))
+    Some((at, key.get(9..)?))
 }

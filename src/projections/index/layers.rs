@@ -49,8 +49,8 @@ pub struct Layers {
     /// What the overlay says of itself. Held while the front settles into it.
     meta: Mutex<Meta>,
     applied: AtomicU64,
-    /// No idempotency key that is remembered came before this time. A hint that spares looking
-    /// at what has long expired; only the writer uses it.
+    /// Nothing that is remembered goes before this time. A hint that spares looking at what has
+    /// long gone, and at what has still time; only the writer uses it.
     expiry_floor_ms: AtomicU64,
     damage: AtomicU8,
     /// When the damage was first met.
@@ -282,9 +282,14 @@ impl Layers {
         }))
     }
 
-    /// The keys of expiries that stand, ascending. For the writer alone.
-    pub fn expiries(&self) -> Rows<'_> {
-        let from = keys::expiries_from(self.expiry_floor_ms.load(Ordering::Acquire));
+    /// The keys of expiries that stand, ascending; none where the first one is after `until_ms`.
+    /// For the writer alone.
+    pub fn expiries(&self, until_ms: u64) -> Rows<'_> {
+        let floor = self.expiry_floor_ms.load(Ordering::Acquire);
+        if floor > until_ms {
+            return Box::new(std::iter::empty());
+        }
+        let from = keys::expiries_from(floor);
         let (_, to) = prefixed(keys::EXPIRIES);
         let mut rows = self.rows((std::ops::Bound::Included(from), to), false).peekable();
         let floor = match rows.peek() {

@@ -25,6 +25,7 @@
 //!   the log alone. So a group that was decided over the old ones may be committed to the new
 //!   ones: [`Index::commit`] checks the offset, under the lock that a swap takes too.
 
+mod audited;
 mod build;
 mod cache;
 mod error;
@@ -38,6 +39,7 @@ mod layers;
 mod memory;
 mod merged;
 mod meta;
+mod past;
 mod pending;
 mod presets;
 mod read;
@@ -60,12 +62,14 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 
+pub use audited::Audited;
 pub use error::IndexError;
-pub use fold::IDEMPOTENCY_MS;
+pub use fold::{IDEMPOTENCY_MS, RESTORABLE_MS};
 pub use group::Group;
 pub use keeper::Keeper;
+pub use past::Version;
 pub use pending::Pending;
-pub use read::Read;
+pub use read::{Read, Tombstone};
 pub use rebuilder::Rebuilder;
 pub use redirect::{App, Apps, Redirect, Ruled, Special, Way};
 pub use scan::{Encoded, Ids, Named, Scan, Span};

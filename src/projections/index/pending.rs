@@ -18,6 +18,8 @@ use crate::domain::event::Envelope;
 pub struct Pending {
     layers: Arc<Layers>,
     over: u64,
+    /// How many events were folded.
+    events: u64,
     pub(super) changes: Changes,
     /// Cache keys of redirects that are no longer what they were.
     pub(super) touched: Vec<String>,
@@ -46,9 +48,9 @@ impl State for Pending {
     }
 
     /// Over what is applied and what is pending alike.
-    fn first_expiries(&mut self, limit: usize) -> Result<Vec<Vec<u8>>, IndexError> {
+    fn first_expiries(&mut self, limit: usize, until_ms: u64) -> Result<Vec<Vec<u8>>, IndexError> {
         let mut first = Vec::new();
-        for row in self.layers.expiries() {
+        for row in self.layers.expiries(until_ms) {
             if first.len() == limit {
                 break;
             }
@@ -57,7 +59,8 @@ impl State for Pending {
                 first.push(key);
             }
         }
-        let pending = self.changes.range(keys::EXPIRIES.to_vec()..keys::EXPIRIES_END.to_vec());
+        let until = keys::expiries_from(until_ms.saturating_add(1));
+        let pending = self.changes.range(keys::EXPIRIES.to_vec()..until);
         let pending = pending.filter(|(_, value)| value.is_some());
         first.extend(pending.map(|(key, _)| key.clone()).take(limit));
         first.sort();
@@ -73,7 +76,7 @@ impl State for Pending {
 impl Pending {
     pub(super) fn new(layers: Arc<Layers>) -> Self {
         let over = layers.applied();
-        Self { layers, over, changes: Changes::new(), touched: Vec::new() }
+        Self { layers, over, events: 0, changes: Changes::new(), touched: Vec::new() }
     }
 
     /// What was applied when this was begun.
@@ -91,8 +94,10 @@ impl Pending {
         self.changes.is_empty()
     }
 
-    /// Folds one event.
+    /// Folds one event: the one that is next in the log, whose offsets are dense.
     pub fn apply(&mut self, envelope: &Envelope) -> Result<(), IndexError> {
-        fold(self, envelope)
+        fold(self, self.over + self.events + 1, envelope)?;
+        self.events += 1;
+        Ok(())
     }
 }

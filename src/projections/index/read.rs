@@ -4,6 +4,7 @@
 use prost::Message;
 use uuid::Uuid;
 
+use super::fold::RESTORABLE_MS;
 use super::group::{self, Group};
 use super::{IndexError, keys, reports};
 use crate::domain::command::LinkRef;
@@ -15,6 +16,38 @@ use crate::domain::report::Report;
 use crate::domain::token::Token;
 
 const ID_BYTES: usize = 16;
+
+/// A deleted link that can be restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tombstone {
+    /// As it stood; its version is the one that the deletion made.
+    pub link: Link,
+    /// In milliseconds since the Unix epoch.
+    pub deleted_at_ms: u64,
+    /// Where in the log it was deleted.
+    pub offset: u64,
+}
+
+impl Tombstone {
+    /// Until when it can be restored, in milliseconds since the Unix epoch.
+    pub const fn restorable_until_ms(&self) -> u64 {
+        self.deleted_at_ms.saturating_add(RESTORABLE_MS)
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut value = self.deleted_at_ms.to_be_bytes().to_vec();
+        value.extend_from_slice(&self.offset.to_be_bytes());
+        value.extend(encode_link(self.link.workspace, &LinkState::from(&self.link)));
+        value
+    }
+
+    pub(super) fn decode(value: &[u8]) -> Result<Self, IndexError> {
+        let (numbers, link) = value.split_at_checked(16).ok_or(BROKEN_ID)?;
+        let (deleted_at, offset) = numbers.split_at(8);
+        let (deleted_at_ms, offset) = (number(deleted_at), number(offset));
+        Ok(Self { link: decode_link(link)?, deleted_at_ms, offset })
+    }
+}
 
 /// Reads of one consistent view of the index.
 pub trait Read {
@@ -48,6 +81,23 @@ pub trait Read {
         };
         let link = id.map(|id| self.link(id)).transpose()?.flatten();
         Ok(link.filter(|link| link.workspace == workspace))
+    }
+
+    /// A deleted link of a workspace, for as long as it is kept.
+    fn tombstone(
+        &self,
+        workspace: WorkspaceId,
+        id: LinkId,
+    ) -> Result<Option<Tombstone>, IndexError> {
+        let value = self.get(&keys::tombstone(workspace, id))?;
+        let tombstone = value.map(|value| Tombstone::decode(&value)).transpose();
+        tombstone.map_err(|error| self.met(error))
+    }
+
+    /// How many deleted links of a workspace are kept.
+    fn tombstone_count(&self, workspace: WorkspaceId) -> Result<u64, IndexError> {
+        let count = self.get(&keys::tombstone_count(workspace.as_bytes()))?;
+        Ok(count.as_deref().map_or(0, number))
     }
 
     /// How many links a workspace has.

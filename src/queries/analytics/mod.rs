@@ -160,6 +160,12 @@ impl Analytics {
         Ok(self.clickhouse.as_of())
     }
 
+    /// Waits until a link's deletion, the change at an offset, is in the log of clicks; `false` when
+    /// that takes too long.
+    pub async fn has_forgotten(&self, change: u64) -> bool {
+        self.clickhouse.forgotten_by(change, FRESHNESS_TIMEOUT).await.is_some()
+    }
+
     async fn reached(&self, wanted: u64, changes: u64) -> bool {
         let mut clicks = wanted;
         if wanted <= changes {

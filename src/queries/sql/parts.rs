@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::filters::{Column, column};
 use super::statement::{Statement, Value};
 use super::{Count, Cut};
+use crate::projections::clickhouse::forgotten_before;
 use crate::queries::analytics::{AnalyticsQuery, Bots, Dimension, Metric, Period};
 use crate::queries::plan::{Rollup, Whole};
 
@@ -58,17 +59,22 @@ impl Statement {
         sql + &self.remembered(query, cut)
     }
 
-    /// The condition that leaves out the links that are forgotten, while some of their clicks are
-    /// there still.
+    /// The condition that leaves out the clicks that are forgotten, while some of them are there
+    /// still.
     fn remembered(&mut self, query: &AnalyticsQuery, cut: Cut) -> String {
         if !cut.is_removing {
             return String::new();
         }
         let workspace = self.workspace(query);
-        format!(
-            " AND link_id NOT IN (SELECT link_id FROM {{forgotten:Identifier}} \
-             WHERE workspace_id = {workspace})"
-        )
+        // Of all that was ever forgotten, whether it was carried out or not: so it does not matter
+        // when it is.
+        format!(" AND log_offset >= {}", forgotten_before(&format!("workspace_id = {workspace}")))
+    }
+
+    /// The links of which clicks are forgotten.
+    fn forgotten_links(&mut self, query: &AnalyticsQuery) -> String {
+        let workspace = self.workspace(query);
+        format!("(SELECT link_id FROM {{forgotten:Identifier}} WHERE workspace_id = {workspace})")
     }
 
     fn workspace(&mut self, query: &AnalyticsQuery) -> String {
@@ -130,6 +136,13 @@ impl Statement {
                 Some(rollup) => self.rolled_up(query, starts, (rollup, whole), cut),
                 None => self.part(query, starts, |parts| parts.sealed_clicks_of(query, whole, cut)),
             });
+            if rollup.is_some() && cut.is_removing {
+                // The days of forgotten links are left out. What is left of their clicks is not.
+                parts.push(self.part(query, starts, |parts| {
+                    let clicks = parts.sealed_clicks_of(query, whole, cut);
+                    format!("{clicks} AND link_id IN {}", parts.forgotten_links(query))
+                }));
+            }
             if let Some(first) = first.filter(|first| from.is_none_or(|from| from < *first)) {
                 let head = Period { from, to: first };
                 parts.push(
@@ -209,7 +222,10 @@ impl Statement {
             let filter = self.filter(filter, &of);
             let _infallible = write!(sql, " AND {filter}");
         }
-        sql.push_str(&self.remembered(query, cut));
+        if cut.is_removing {
+            let forgotten = self.forgotten_links(query);
+            let _infallible = write!(sql, " AND link_id NOT IN {forgotten}");
+        }
         match bots_condition(query) {
             " AND bot = ''" => sql.push_str(" AND NOT is_bot"),
             "" => {}

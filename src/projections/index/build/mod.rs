@@ -195,9 +195,9 @@ impl<'a> Folding<'_, 'a> {
             if batch.is_empty() {
                 return Err(IndexError::Broken("the log ends before its end"));
             }
-            folded += batch.len() as u64;
             for envelope in &batch {
-                fold(&mut self.building, envelope)?;
+                folded += 1;
+                fold(&mut self.building, self.job.from() + folded, envelope)?;
                 if self.building.memtable.memory_bytes() >= self.job.memtable_bytes {
                     self.spill()?;
                 }

@@ -66,7 +66,12 @@ impl State for Building<'_> {
         self.expiries.first.remove(&key);
     }
 
-    fn first_expiries(&mut self, limit: usize) -> Result<Vec<Vec<u8>>, IndexError> {
+    fn first_expiries(&mut self, limit: usize, until_ms: u64) -> Result<Vec<Vec<u8>>, IndexError> {
+        // All of those at hand are before the others.
+        let first = self.expiries.first.first().and_then(|key| keys::expired(key));
+        if first.is_some_and(|(at_ms, _)| at_ms > until_ms) {
+            return Ok(Vec::new());
+        }
         if self.expiries.first.len() < limit
             && let Some(bound) = self.expiries.bound.take()
         {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
+use super::super::fold::RESTORABLE_MS;
 use super::super::store;
 use super::super::{Group, Scan, Span};
 use super::history::{Standing, Wish, campaign, of_seed, wish, workspace};
@@ -129,6 +130,7 @@ impl Course {
                 assert_eq!(index.open_reports(report.link).unwrap(), open as u64);
             }
         }
+        self.check_past(index);
         let tokens: Vec<_> = index.tokens(workspace(0)).unwrap();
         let tokens: Vec<_> = tokens.iter().map(|token| token.id.as_bytes().to_vec()).collect();
         assert_eq!(tokens, standing.tokens.keys().cloned().collect::<Vec<_>>());
@@ -224,6 +226,51 @@ impl Course {
 
 fn ids(found: impl Iterator<Item = Result<LinkId, IndexError>>) -> Vec<Vec<u8>> {
     found.map(|id| id.unwrap().as_bytes().to_vec()).collect()
+}
+
+impl Course {
+    /// Versions, deleted links and the audit are what the log says.
+    fn check_past(&self, index: &Index) {
+        let standing = &self.standing;
+        let alive = standing.links.iter().map(|(id, (_, state))| (id, state.version));
+        let dead = standing.deleted.iter().map(|(id, (_, state, _))| (id, state.version));
+        for (id, newest) in alive.chain(dead) {
+            let made = (1..).zip(&self.events).filter(|(_, envelope)| {
+                let event = envelope.event.as_ref().unwrap();
+                // A report happens to a link, and changes nothing of it.
+                event.subject() == id.as_slice() && !matches!(event, Event::LinkReported(_))
+            });
+            let mut made: Vec<u64> = made.map(|(offset, _)| offset).collect();
+            made.reverse();
+            let id = LinkId::from_bytes(id).unwrap();
+            let versions = index.versions(id, newest, usize::MAX).unwrap();
+            assert_eq!(versions.iter().map(|one| one.offset).collect::<Vec<_>>(), made);
+            for version in &versions {
+                let then = index.version_at(id, newest, version.at_ms).unwrap().unwrap();
+                assert!(then.at_ms == version.at_ms && then.number >= version.number);
+                assert_eq!(index.version(id, version.number).unwrap(), Some(*version));
+            }
+            assert_eq!(index.version_at(id, newest, 0).unwrap(), None);
+        }
+        let mut audited = 0;
+        for owner in (0..3).map(workspace) {
+            let of_owner = standing.deleted.iter().filter(|(_, (other, ..))| *other == owner);
+            let kept = of_owner.filter(|(_, (.., at_ms))| at_ms + RESTORABLE_MS > standing.now_ms);
+            let kept: Vec<_> =
+                kept.map(|(id, (_, state, _))| (id.clone(), state.version)).collect();
+            let all = (None, 0, usize::MAX);
+            let found = index.tombstones(owner, all, standing.now_ms).unwrap();
+            let ids = found.iter().rev();
+            let ids = ids.map(|found| (found.link.id.as_bytes().to_vec(), found.link.version));
+            assert_eq!(ids.collect::<Vec<_>>(), kept);
+            let every = index.tombstones(owner, all, 0).unwrap().len() as u64;
+            assert_eq!(index.tombstone_count(owner).unwrap(), every);
+            let (events, next) = index.audited(owner, None, (10_000, 10_000), |_| true).unwrap();
+            assert_eq!(next, None);
+            audited += events.len() as u64;
+        }
+        assert_eq!(audited, standing.events);
+    }
 }
 
 proptest! {

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::super::fold::RESTORABLE_MS;
 use super::*;
 use crate::domain::event::{
-    Idempotency, LinkDeleted, LinkState, PresetDeleted, PresetState, TokenRevoked, TokenState,
-    WorkspaceCreated,
+    Idempotency, LinkDeleted, LinkPurged, LinkState, PresetDeleted, PresetState, TokenRevoked,
+    TokenState, WorkspaceCreated,
 };
 use crate::domain::ids::{CampaignId, RuleId, WorkspaceId};
 use crate::domain::link::{Field, Gates, Labels, LinkFields, LinkInput, LinkPolicy, Over};
@@ -45,6 +46,16 @@ pub enum Wish {
     Resolve {
         report: u16,
     },
+    /// Of those that were deleted, be it long ago.
+    Restore {
+        link: u16,
+        slug: u16,
+    },
+    /// Of those that are there, or of those that were deleted.
+    Purge {
+        link: u16,
+        is_deleted: bool,
+    },
     CreateToken,
     RevokeToken {
         token: u16,
@@ -66,9 +77,14 @@ pub fn wish() -> impl Strategy<Value = Wish> {
         2 => any::<u16>().prop_map(|link| Wish::Delete { link }),
         2 => any::<u16>().prop_map(|link| Wish::Report { link }),
         1 => any::<u16>().prop_map(|report| Wish::Resolve { report }),
+        2 => (any::<u16>(), 0..200_u16).prop_map(|(link, slug)| Wish::Restore { link, slug }),
+        1 => (any::<u16>(), any::<bool>())
+            .prop_map(|(link, is_deleted)| Wish::Purge { link, is_deleted }),
         1 => Just(Wish::CreateToken),
         1 => any::<u16>().prop_map(|token| Wish::RevokeToken { token }),
         2 => (0..900_u16).prop_map(|minutes| Wish::Wait { minutes }),
+        // About as long as a deleted link can be restored.
+        1 => (36_000..50_000_u16).prop_map(|minutes| Wish::Wait { minutes }),
     ]
 }
 
@@ -83,8 +99,12 @@ pub struct Standing {
     pub tokens: BTreeMap<Vec<u8>, TokenState>,
     pub reports: BTreeMap<Vec<u8>, (WorkspaceId, LinkReported)>,
     pub campaigns: BTreeMap<u8, PresetState>,
+    /// Those that can be restored, if it is not too late, and when they were deleted.
+    pub deleted: BTreeMap<Vec<u8>, (WorkspaceId, LinkState, u64)>,
+    /// How many events there were.
+    pub events: u64,
     made: u64,
-    now_ms: u64,
+    pub now_ms: u64,
 }
 
 /// What of a link is by chance.
@@ -142,6 +162,8 @@ impl Standing {
                 let (link, before) = self.some_link(*link)?;
                 owner = before.0;
                 self.links.remove(&link);
+                let state = LinkState { version: before.1.version + 1, ..before.1 };
+                self.deleted.insert(link.clone(), (owner, state, self.now_ms));
                 Event::LinkDeleted(LinkDeleted { link })
             }
             Wish::Report { link } => {
@@ -162,26 +184,17 @@ impl Standing {
                 owner = workspace(0);
                 self.campaign_event(wish)?
             }
-            Wish::CreateToken => {
-                let token = TokenState {
-                    id: u128::from(made).to_be_bytes().to_vec(),
-                    name: format!("token {made}"),
-                    abilities: vec!["*".to_owned()],
-                    secret_sha256: Sha256::digest(made.to_be_bytes()).to_vec(),
-                    created_at_ms: self.now_ms,
-                };
-                owner = workspace(0);
-                self.tokens.insert(token.id.clone(), token.clone());
-                Event::TokenCreated(token)
+            Wish::Restore { .. } | Wish::Purge { .. } => {
+                let (of, event) = self.bring_back_or_purge(wish)?;
+                owner = of;
+                event
             }
-            Wish::RevokeToken { token } => {
-                let place = usize::from(*token) % self.tokens.len().max(1);
-                let token = self.tokens.keys().nth(place)?.clone();
+            Wish::CreateToken | Wish::RevokeToken { .. } => {
                 owner = workspace(0);
-                self.tokens.remove(&token);
-                Event::TokenRevoked(TokenRevoked { token })
+                self.token_event(wish)?
             }
         };
+        self.events += 1;
         Some(self.envelope(owner, key, event))
     }
 
@@ -210,8 +223,61 @@ impl Standing {
         })
     }
 
+    fn token_event(&mut self, wish: &Wish) -> Option<Event> {
+        let made = self.made;
+        Some(match wish {
+            Wish::CreateToken => {
+                let token = TokenState {
+                    id: u128::from(made).to_be_bytes().to_vec(),
+                    name: format!("token {made}"),
+                    abilities: vec!["*".to_owned()],
+                    secret_sha256: Sha256::digest(made.to_be_bytes()).to_vec(),
+                    created_at_ms: self.now_ms,
+                };
+                self.tokens.insert(token.id.clone(), token.clone());
+                Event::TokenCreated(token)
+            }
+            Wish::RevokeToken { token } => {
+                let place = usize::from(*token) % self.tokens.len().max(1);
+                let token = self.tokens.keys().nth(place)?.clone();
+                self.tokens.remove(&token);
+                Event::TokenRevoked(TokenRevoked { token })
+            }
+            _ => return None,
+        })
+    }
+
+    /// What becomes of a link beyond its deletion, and whose it is.
+    fn bring_back_or_purge(&mut self, wish: &Wish) -> Option<(WorkspaceId, Event)> {
+        Some(match wish {
+            Wish::Restore { link, slug } => {
+                let (id, before) = nth(&self.deleted, *link)?;
+                if before.2 + RESTORABLE_MS <= self.now_ms {
+                    return None;
+                }
+                let link = self.link(id.clone(), *slug, before.1.version + 1)?;
+                let link = self.as_labelled(link, &before);
+                self.deleted.remove(&id);
+                self.links.insert(id, (before.0, link.clone()));
+                (before.0, Event::LinkRestored(link))
+            }
+            Wish::Purge { link, is_deleted: true } => {
+                let (link, before) = nth(&self.deleted, *link)?;
+                self.deleted.remove(&link);
+                (before.0, Event::LinkPurged(LinkPurged { link }))
+            }
+            Wish::Purge { link, .. } => {
+                let (link, before) = self.some_link(*link)?;
+                self.links.remove(&link);
+                (before.0, Event::LinkPurged(LinkPurged { link }))
+            }
+            _ => return None,
+        })
+    }
+
     pub fn begin(&mut self) -> Envelope {
         self.now_ms = 1_760_000_000_000;
+        self.events = 1;
         let created = WorkspaceCreated { name: "w".to_owned() };
         self.envelope(workspace(0), None, Event::WorkspaceCreated(created))
     }
@@ -230,8 +296,7 @@ impl Standing {
     }
 
     fn some_link(&self, number: u16) -> Option<(Vec<u8>, (WorkspaceId, LinkState))> {
-        let place = usize::from(number) % self.links.len().max(1);
-        self.links.iter().nth(place).map(|(id, link)| (id.clone(), link.clone()))
+        nth(&self.links, number)
     }
 
     /// With labels by chance, among few, so that they are shared; no external id is another link's
@@ -241,11 +306,7 @@ impl Standing {
         let bit = |number: u32| chance >> number & 1 == 1;
         let spelled = |tag: u32| if bit(8) { format!("Tag {tag}") } else { format!("tag {tag}") };
         let external_id = format!("ext-{}", chance >> 28);
-        let is_taken = self.links.values().any(|(other, it)| {
-            let labels = it.labels.as_ref();
-            let has = labels.and_then(|labels| labels.external_id.as_ref()) == Some(&external_id);
-            *other == owner && has && it.id != link.id
-        });
+        let is_taken = self.has_external_id(owner, &external_id, &link);
         // As a request would have it: only the domain knows how a campaign is written.
         let mut input = LinkInput {
             slug: Field::Value("a".to_owned()),
@@ -272,6 +333,26 @@ impl Standing {
         LinkState { gates, labels, ..link }
     }
 
+    /// As it was labelled when it was deleted, unless its external id is another link's by now.
+    fn as_labelled(&self, link: LinkState, before: &(WorkspaceId, LinkState, u64)) -> LinkState {
+        let (owner, LinkState { mut labels, gates, .. }, _) = before.clone();
+        if let Some(labels) = &mut labels
+            && labels.external_id.as_ref().is_some_and(|id| self.has_external_id(owner, id, &link))
+        {
+            labels.external_id = None;
+        }
+        LinkState { gates, labels, ..link }
+    }
+
+    /// Whether another link of the workspace is called so.
+    fn has_external_id(&self, owner: WorkspaceId, external_id: &str, link: &LinkState) -> bool {
+        self.links.values().any(|(other, it)| {
+            let labels = it.labels.as_ref();
+            let has = labels.and_then(|labels| labels.external_id.as_deref()) == Some(external_id);
+            *other == owner && has && it.id != link.id
+        })
+    }
+
     /// `None` where the slug is another link's.
     fn link(&self, id: Vec<u8>, slug: u16, version: u32) -> Option<LinkState> {
         let slug = format!("slug-{slug}");
@@ -286,6 +367,11 @@ impl Standing {
             ..LinkState::default()
         })
     }
+}
+
+fn nth<T: Clone>(of: &BTreeMap<Vec<u8>, T>, number: u16) -> Option<(Vec<u8>, T)> {
+    let place = usize::from(number) % of.len().max(1);
+    of.iter().nth(place).map(|(id, thing)| (id.clone(), thing.clone()))
 }
 
 /// A history of about so many events, the same for the same seed.

@@ -50,7 +50,7 @@ impl State for Map {
         self.0.remove(&key);
     }
 
-    fn first_expiries(&mut self, limit: usize) -> Result<Vec<Vec<u8>>, IndexError> {
+    fn first_expiries(&mut self, limit: usize, _: u64) -> Result<Vec<Vec<u8>>, IndexError> {
         let all = self.0.range(keys::EXPIRIES.to_vec()..keys::EXPIRIES_END.to_vec());
         Ok(all.map(|(key, _)| key.clone()).take(limit).collect())
     }
@@ -61,8 +61,8 @@ impl State for Map {
 impl Map {
     fn of(events: &[Envelope]) -> Self {
         let mut map = Self::default();
-        for event in events {
-            fold(&mut map, event).unwrap();
+        for (offset, event) in (1..).zip(events) {
+            fold(&mut map, offset, event).unwrap();
         }
         map
     }

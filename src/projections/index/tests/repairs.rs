@@ -49,7 +49,7 @@ fn a_store_that_has_given_up_is_replaced() {
 /// What waits for a store that takes no more is bounded: then a change is refused until a repair.
 #[test]
 fn a_store_that_has_given_up_is_not_waited_for_without_end() {
-    let events = of_seed(30, 120);
+    let events = of_seed(30, 160);
     let (early, late) = events.split_at(60);
     let place = Place::with(early);
     let faults = Arc::new(Faults::default());
