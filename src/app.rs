@@ -4,10 +4,12 @@ mod analytics;
 mod blocklist;
 mod control;
 mod crawlers;
+mod domain_prover;
 mod health;
 pub mod operate;
 pub mod reclassify;
 mod service;
+mod tls;
 mod unlock_key;
 
 use std::path::Path;
@@ -22,7 +24,9 @@ use analytics::{AnalyticsSide, start_engine};
 use blocklist::BlocklistFile;
 use control::ControlFile;
 use crawlers::{CrawlerJudge, data_file, read_crawlers};
+use domain_prover::OutsideProver;
 use health::{HouseHealth, install_metrics, keep_metrics};
+use tls::TlsSide;
 
 use crate::clicks::{
     Agents, GeoReader, Interpreter, Limits, Recorder, Sticky, Syncer, VisitorSalts,
@@ -30,16 +34,19 @@ use crate::clicks::{
 use crate::commands::{Bootstrap, Commands, bootstrap, now_ms};
 use crate::config::Settings;
 use crate::domain::link::LinkPolicy;
+use crate::effects::{Guard, Names, Outgoing};
 use crate::engine::Package;
 use crate::http::pages::Visitors;
 use crate::http::redirect::Redirector;
 use crate::http::server::{self, Front};
+use crate::http::tls::Certificates;
 use crate::http::{Services, Site};
 use crate::log::{DataLock, DiskStorage, Log, LogOptions};
 use crate::projections::Forgetter;
 use crate::projections::history::History;
 use crate::projections::index::{Index, Keeper, Rebuilder};
 use crate::queries::analytics::Analytics;
+use crate::queries::domains::Domains;
 use crate::queries::exports::Exports;
 use crate::queries::history::Histories;
 use crate::queries::links::Links;
@@ -52,6 +59,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     let listener = runtime
         .block_on(TcpListener::bind(settings.listen))
         .with_context(|| format!("can't listen on {}", settings.listen))?;
+    let tls = settings.tls.as_ref().map(|tls| runtime.block_on(TlsSide::open(tls))).transpose()?;
     let _lock = DataLock::acquire(&settings.data_dir)?;
     let metrics = install_metrics()?;
     let site = settings.site(listener.local_addr()?);
@@ -60,10 +68,17 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     announce(&house.bootstrap, &site);
     runtime.block_on(async {
         let front = house.front(site, control.key_sha256);
-        tokio::spawn(reload_on_hangup(Arc::clone(&house.recorder), Arc::clone(&house.blocklist)));
+        let certificates = tls.as_ref().map(TlsSide::certificates);
+        let secured = tls.map(|tls| tls.serve(front.clone()));
+        let (recorder, blocklist) = (Arc::clone(&house.recorder), Arc::clone(&house.blocklist));
+        tokio::spawn(reload_on_hangup(recorder, blocklist, certificates));
         tokio::spawn(keep_metrics(house.metrics.clone()));
         tokio::spawn(house.exports.clone().keep_clean());
-        server::serve(listener, front, stop_signal()).await
+        server::serve(listener, front, stop_signal()).await?;
+        if let Some(secured) = secured {
+            let _logged = secured.await;
+        }
+        anyhow::Ok(())
     })?;
     tracing::info!("stopping");
     drop(control);
@@ -88,6 +103,7 @@ struct House {
     questions: Analytics,
     exports: Exports,
     keeper: Keeper,
+    prover: Arc<OutsideProver>,
     metrics: PrometheusHandle,
     unlock_key: [u8; 32],
 }
@@ -126,6 +142,9 @@ impl House {
         let analytics = AnalyticsSide::open(settings, &clicks, forgetter.forgotten(), engine)?;
         let questions = Analytics::new(analytics.clickhouse.clone(), settings.analytics_retention);
         let exports = Exports::open(&data.join("exports"), questions.clone())?;
+        let names = Names::new(settings.dns_server);
+        let guard = Guard::new(settings.outgoing_allow.clone());
+        let prover = OutsideProver::new(names.clone(), Outgoing::new(names, guard));
         Ok(Self {
             mutations,
             clicks,
@@ -142,6 +161,7 @@ impl House {
             questions,
             exports,
             keeper,
+            prover: Arc::new(prover),
             metrics,
             unlock_key: unlock_key::read_or_make(data)?,
         })
@@ -168,6 +188,8 @@ impl House {
                 Arc::clone(&self.index),
                 History::new(Arc::clone(&self.mutations)),
             ),
+            domains: Domains::new(Arc::clone(&self.index)),
+            prover: Arc::clone(&self.prover) as _,
             analytics: self.questions.clone(),
             exports: self.exports.clone(),
             site: Arc::new(site),
@@ -236,24 +258,31 @@ fn announce(bootstrap: &Bootstrap, site: &Site) {
 
 /// On each hangup the files are read again that may change while the service runs; one that can't
 /// be read stays as it was.
-async fn reload_on_hangup(recorder: Arc<Recorder>, blocklist: Arc<BlocklistFile>) {
+async fn reload_on_hangup(
+    recorder: Arc<Recorder>,
+    blocklist: Arc<BlocklistFile>,
+    certificates: Option<Arc<Certificates>>,
+) {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
     while hangups.recv().await.is_some() {
         let (recorder, blocklist) = (Arc::clone(&recorder), Arc::clone(&blocklist));
+        let certificates = certificates.clone();
         let reloaded = tokio::task::spawn_blocking(move || {
-            let geo = recorder.interpreter().geo.reload().context("the geo database");
-            let blocklist = blocklist.reload().context("the blocklist");
-            geo.and(blocklist)
+            let geo = recorder.interpreter().geo.reload().map_err(anyhow::Error::from);
+            let certificates = certificates.map(|certificates| certificates.reload());
+            let read = [("geo database", geo), ("blocklist", blocklist.reload())];
+            let read = read.into_iter().chain(certificates.map(|read| ("certificates", read)));
+            read.for_each(|(what, read)| match read {
+                Ok(()) => tracing::info!(what, "it was read again"),
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    tracing::error!(what, error, "it was not read again; the old one stays");
+                }
+            });
         });
-        match reloaded.await {
-            Ok(Ok(())) => {
-                tracing::info!("each file was read again: the geo database, the blocklist");
-            }
-            Ok(Err(error)) => {
-                tracing::error!(error = format!("{error:#}"), "not read again; the old one stays");
-            }
-            Err(error) => tracing::error!(%error, "reading files again panicked"),
+        if let Err(error) = reloaded.await {
+            tracing::error!(%error, "reading files again panicked");
         }
     }
 }

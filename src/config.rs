@@ -1,7 +1,7 @@
 //! Settings: flags, then `SLUGLINE_*` environment variables, then a TOML file, then defaults.
 //! Read once; what comes out is checked and typed.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,9 +11,13 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::clicks::{SaltPeriod, TrustedProxies};
+use crate::effects::AllowedNets;
 use crate::http::Site;
+use crate::http::tls::CertificateSource;
 use crate::projections::clickhouse::Target;
 
+/// Where name servers listen.
+const DNS_PORT: u16 = 53;
 /// The shortest time that clicks stay in the log.
 const MIN_RETENTION: Duration = Duration::from_secs(3_600);
 /// The shortest time that analytics see: days are counted whole.
@@ -73,6 +77,24 @@ pub struct ServeArgs {
     /// Reverse proxies whose word on the client's address is taken [default: none]
     #[arg(long, env = "SLUGLINE_TRUSTED_PROXIES", value_name = "CIDR,…")]
     trusted_proxies: Option<String>,
+    /// Private networks that guarded requests may reach all the same [default: none]
+    #[arg(long, env = "SLUGLINE_OUTGOING_ALLOW", value_name = "CIDR,…")]
+    outgoing_allow: Option<String>,
+    /// The name server for guarded requests and for domains' records [default: the system's]
+    #[arg(long, env = "SLUGLINE_DNS_SERVER", value_name = "ADDRESS[:PORT]")]
+    dns_server: Option<String>,
+    /// Where to listen for TLS too, with one pair of files or a folder of them [default: nowhere]
+    #[arg(long, env = "SLUGLINE_TLS_LISTEN", value_name = "ADDRESS:PORT")]
+    tls_listen: Option<SocketAddr>,
+    /// The certificate chain (PEM), read again on SIGHUP
+    #[arg(long, env = "SLUGLINE_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's key (PEM)
+    #[arg(long, env = "SLUGLINE_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// A folder with HOST.crt and HOST.key for each host, `default` for the others
+    #[arg(long, env = "SLUGLINE_TLS_DIR", value_name = "FOLDER")]
+    tls_dir: Option<PathBuf>,
     /// How long a visitor is the same one: daily, weekly, monthly or never [default: daily]
     #[arg(long, env = "SLUGLINE_VISITOR_SALT", value_name = "PERIOD")]
     visitor_salt: Option<String>,
@@ -132,6 +154,15 @@ pub enum ClickHouseChoice {
     Server(Target),
 }
 
+/// Where TLS is spoken, and with what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// The address and port.
+    pub listen: SocketAddr,
+    /// The certificates.
+    pub certificates: CertificateSource,
+}
+
 /// The settings, checked.
 #[derive(Debug, Clone)]
 #[allow(missing_docs, reason = "each is documented in ServeArgs")]
@@ -144,6 +175,11 @@ pub struct Settings {
     pub crawler_list: Source,
     pub blocklist: Option<PathBuf>,
     pub trusted_proxies: TrustedProxies,
+    pub outgoing_allow: AllowedNets,
+    /// `None`: the system's.
+    pub dns_server: Option<SocketAddr>,
+    /// `None`: no TLS.
+    pub tls: Option<TlsSettings>,
     pub visitor_salt: SaltPeriod,
     pub clicks_sync_interval: Duration,
     /// `None`: clicks are kept.
@@ -180,6 +216,12 @@ impl ServeArgs {
             crawler_list: self.crawler_list.or(file.crawler_list),
             blocklist: self.blocklist.or(file.blocklist),
             trusted_proxies: self.trusted_proxies.or(file.trusted_proxies),
+            outgoing_allow: self.outgoing_allow.or(file.outgoing_allow),
+            dns_server: self.dns_server.or(file.dns_server),
+            tls_listen: self.tls_listen.or(file.tls_listen),
+            tls_cert: self.tls_cert.or(file.tls_cert),
+            tls_key: self.tls_key.or(file.tls_key),
+            tls_dir: self.tls_dir.or(file.tls_dir),
             visitor_salt: self.visitor_salt.or(file.visitor_salt),
             clicks_sync_interval: self.clicks_sync_interval.or(file.clicks_sync_interval),
             clicks_retention: self.clicks_retention.or(file.clicks_retention),
@@ -216,6 +258,7 @@ impl ServeArgs {
             },
         };
         let proxies = self.trusted_proxies.as_deref().unwrap_or_default();
+        let outgoing = self.outgoing_allow.as_deref().unwrap_or_default();
         Ok(Settings {
             listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("data")),
@@ -225,6 +268,11 @@ impl ServeArgs {
             crawler_list: source(self.crawler_list),
             blocklist: self.blocklist,
             trusted_proxies: proxies.parse().context("trusted-proxies")?,
+            outgoing_allow: outgoing
+                .parse()
+                .map_err(|why: String| anyhow::anyhow!("outgoing-allow: {why}"))?,
+            dns_server: self.dns_server.as_deref().map(dns_server).transpose()?,
+            tls: tls(self.tls_listen, self.tls_cert, self.tls_key, self.tls_dir)?,
             visitor_salt: visitor_salt.context("visitor-salt")?,
             clicks_sync_interval: interval,
             clicks_retention: retention(
@@ -241,6 +289,27 @@ impl ServeArgs {
             log: self.log.unwrap_or_else(|| "info".to_owned()),
         })
     }
+}
+
+fn dns_server(text: &str) -> anyhow::Result<SocketAddr> {
+    let whole = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| (ip, DNS_PORT).into()));
+    whole.with_context(|| format!("dns-server: `{text}` is no address such as 9.9.9.9:53"))
+}
+
+fn tls(
+    listen: Option<SocketAddr>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    folder: Option<PathBuf>,
+) -> anyhow::Result<Option<TlsSettings>> {
+    let certificates = match (certificate, key, folder) {
+        (None, None, None) if listen.is_none() => return Ok(None),
+        (Some(certificate), Some(key), None) => CertificateSource::Pair { certificate, key },
+        (None, None, Some(folder)) => CertificateSource::Folder(folder),
+        _ => bail!("tls-listen needs either tls-cert with tls-key, or tls-dir"),
+    };
+    let Some(listen) = listen else { bail!("certificates are of no use without tls-listen") };
+    Ok(Some(TlsSettings { listen, certificates }))
 }
 
 /// An age, at least so long; `None` where none is given, or the word for none.
@@ -321,6 +390,11 @@ mod tests {
             ("lissen = 1", "lissen"),
             ("visitor_salt = 'hourly'", "visitor-salt"),
             ("trusted_proxies = '10.0.0.0/33'", "trusted-proxies"),
+            ("outgoing_allow = 'home'", "outgoing-allow"),
+            ("dns_server = 'dns.example'", "dns-server"),
+            ("tls_listen = '127.0.0.1:8443'", "tls-cert"),
+            ("tls_dir = '/certificates'", "tls-listen"),
+            ("tls_listen = '127.0.0.1:8443'\ntls_cert = '/c'", "tls-key"),
             ("clicks_sync_interval = 'soon'", "clicks-sync-interval"),
             ("clicks_sync_interval = '2h'", "clicks-sync-interval"),
             ("clicks_retention = 'some'", "clicks-retention"),

@@ -12,6 +12,7 @@
 //! | [`clicks`] | a visit becomes a click, step by step |
 //! | [`log`] | events are appended, synced, read and recovered |
 //! | [`projections`] | the log is folded: into the index (sled), into ClickHouse |
+//! | [`effects`] | the outside is asked, where no user may lead it astray |
 //! | [`queries`] | questions are answered from the projections |
 //! | [`engine`] | the embedded ClickHouse is fetched, started and supervised |
 //! | [`maintenance`] | the logs are looked at without a service |
@@ -24,6 +25,7 @@ pub mod clicks;
 pub mod commands;
 pub mod config;
 pub mod domain;
+pub mod effects;
 pub mod engine;
 pub mod http;
 pub mod log;

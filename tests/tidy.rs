@@ -17,7 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("queries", &["domain", "projections"]),
     ("http", &["domain", "commands", "queries", "clicks"]),
     ("maintenance", &["domain", "log"]),
-    ("config", &["clicks", "http", "projections::clickhouse"]),
+    ("config", &["clicks", "effects", "http", "projections::clickhouse"]),
 ];
 
 const MAX_FILE_LINES: usize = 500;

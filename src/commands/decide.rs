@@ -86,6 +86,10 @@ impl<R: Read> Decider<'_, R> {
                 let resolved = ReportResolved { report: report.id.as_bytes().to_vec() };
                 Ok((Some(Event::ReportResolved(resolved)), Outcome::Gone))
             }
+            Command::AddDomain(input) => self.add_domain(input),
+            Command::ChangeDomain(named, input) => self.change_domain(&named, input),
+            Command::VerifyDomain(id, challenge) => self.verify_domain(id, &challenge),
+            Command::RemoveDomain(named) => self.remove_domain(&named),
         }
     }
 

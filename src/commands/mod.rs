@@ -18,6 +18,9 @@
 
 mod bootstrap;
 mod decide;
+#[cfg(test)]
+mod domain_tests;
+mod domains;
 mod order;
 mod passwords;
 mod past;
@@ -365,6 +368,9 @@ fn outcome_of(before: Envelope, actor: &Actor) -> Result<Outcome, CommandError> 
         Some(Event::TokenCreated(state)) => {
             Ok(Outcome::Token(state.into_token(actor.workspace).map_err(unreadable)?.into()))
         }
+        Some(
+            Event::DomainAdded(state) | Event::DomainChanged(state) | Event::DomainVerified(state),
+        ) => Ok(Outcome::Domain(state.into_domain(actor.workspace).map_err(unreadable)?.into())),
         _ => Ok(Outcome::Gone),
     }
 }

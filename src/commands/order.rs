@@ -8,12 +8,15 @@ use crate::domain::command::{Command, Expected, LinkRef, Outcome};
 use crate::domain::error::{DomainError, Invalid};
 use crate::domain::event::{Event, PresetDeleted};
 use crate::domain::ids::{LinkId, RuleId};
-use crate::domain::link::{Accepted, Field, LinkFields, LinkInput, Over, Utm, checked_external_id};
+use crate::domain::link::{
+    Accepted, Field, LinkFields, LinkInput, Over, Terms, Utm, checked_external_id,
+};
 use crate::domain::preset::{Preset, PresetId, PresetInput, PresetKind};
 use crate::projections::index::{Group, Read};
 
 impl<R: Read> Decider<'_, R> {
-    /// Checks an input with what only the workspace knows: its campaigns and UTM templates.
+    /// Checks an input with what only the workspace knows: its domains, campaigns and
+    /// UTM templates.
     pub(super) fn accept(
         &self,
         mut input: LinkInput,
@@ -35,7 +38,13 @@ impl<R: Read> Decider<'_, R> {
         for preset in template.into_iter().chain(campaign.filter(|_| is_new)) {
             input.fill_utm(&preset);
         }
-        match input.accept(over, self.policy, self.now_ms, || RuleId::new(Uuid::now_v7())) {
+        let domain = self.domain_of(&std::mem::take(&mut input.domain), over)?;
+        let accepted = self.knowing_hosts(|is_hosted| {
+            let new_rule_id = || RuleId::new(Uuid::now_v7());
+            let (policy, now_ms) = (self.policy, self.now_ms);
+            input.accept(over, domain, &Terms { policy, is_hosted, now_ms, new_rule_id })
+        })?;
+        match accepted {
             Err(DomainError::Invalid(others)) => {
                 invalid.merge(others);
                 Err(DomainError::Invalid(invalid).into())

@@ -9,7 +9,7 @@ use crate::domain::ids::LinkId;
 use crate::domain::link::{Link, LinkFields};
 use crate::domain::preset::PresetId;
 use crate::domain::slug::Slug;
-use crate::projections::index::{Read, Tombstone};
+use crate::projections::index::{Read, ReadDomains, Tombstone};
 
 impl<R: Read> Decider<'_, R> {
     pub(super) fn revert_link(
@@ -73,8 +73,17 @@ impl<R: Read> Decider<'_, R> {
         Ok((Some(Event::LinkRestored((&link).into())), Outcome::Link(link.into())))
     }
 
-    /// What a link was, without what it belonged to and is gone since.
+    /// What a link was, without the campaign that it belonged to if that is gone since. Without its
+    /// domain it can't be.
     fn still_there(&self, mut fields: LinkFields) -> Result<LinkFields, CommandError> {
+        let domain = &fields.domain;
+        if !domain.is_empty() {
+            let verified = self.state.verified(domain)?;
+            if verified.is_none_or(|found| found.workspace != self.actor.workspace) {
+                let rule = format!("the domain `{domain}` is no longer the workspace's");
+                return Err(DomainError::Conflict(rule).into());
+            }
+        }
         if let Some(campaign) = fields.labels.campaign() {
             let id = PresetId::Campaign(campaign);
             if self.state.preset(self.actor.workspace, id)?.is_none() {

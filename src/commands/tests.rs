@@ -12,18 +12,18 @@ use crate::projections::index::Tuning;
 use crate::projections::index::faults::{self, Faults};
 
 /// A writer over an index whose store can be made to fail.
-struct Writer {
+pub struct Writer {
     _folder: tempfile::TempDir,
     log: Arc<Log>,
-    index: Arc<Index>,
+    pub index: Arc<Index>,
     faults: Arc<Faults>,
-    commands: Commands,
-    actor: Actor,
-    runtime: tokio::runtime::Runtime,
+    pub commands: Commands,
+    pub actor: Actor,
+    pub runtime: tokio::runtime::Runtime,
 }
 
 impl Writer {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("log");
         let log = Arc::new(Log::open(Arc::new(DiskStorage), &dir, LogOptions::default()).unwrap());

@@ -9,6 +9,8 @@ use super::link::LinkFields;
 
 /// How large the compiled patterns may be together, in bytes.
 const MAX_COMPILED_BYTES: usize = 32 << 20;
+/// What is said of an address on the list.
+pub(super) const LISTED: &str = "is on the list of addresses to which no link may lead";
 
 /// Hosts and patterns. One entry a line; what follows a `#` at a line's beginning or behind a blank
 /// is for people.
@@ -100,18 +102,17 @@ impl Blocklist {
         old: Option<&LinkFields>,
         invalid: &mut Invalid,
     ) {
-        const RULE: &str = "is on the list of addresses to which no link may lead";
         let is_new = |address: &str, before: Option<&str>| before != Some(address);
         if let Some(url) = fields.content.destination().map(Destination::as_str) {
             let before = old.and_then(|old| old.content.destination()).map(Destination::as_str);
             if is_new(url, before) && self.has(url) {
-                invalid.add("destination", RULE);
+                invalid.add("destination", LISTED);
             }
         }
         if let Some(url) = fields.gates.expired_url.as_deref() {
             let before = old.and_then(|old| old.gates.expired_url.as_deref());
             if is_new(url, before) && self.has(url) {
-                invalid.add("expired_url", RULE);
+                invalid.add("expired_url", LISTED);
             }
         }
         if old.is_some_and(|old| old.routing == fields.routing) {
@@ -119,7 +120,7 @@ impl Blocklist {
         }
         for (place, rule) in fields.routing.rules.as_slice().iter().enumerate() {
             if rule.target.destinations().any(|url| self.has(url.as_str())) {
-                invalid.add(format!("rules[{place}].target"), RULE);
+                invalid.add(format!("rules[{place}].target"), LISTED);
             }
         }
     }

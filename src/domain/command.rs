@@ -1,6 +1,8 @@
 //! What somebody can ask for, in the imperative.
 
-use super::ids::{LinkId, ReportId, TokenId};
+use super::domains::{Domain, DomainInput};
+use super::hostname::Hostname;
+use super::ids::{DomainId, LinkId, ReportId, TokenId};
 use super::link::{Link, LinkInput};
 use super::preset::{Preset, PresetId, PresetInput, PresetKind};
 use super::report::{Complaint, Report};
@@ -59,6 +61,14 @@ pub enum Command {
     ReportLink(LinkId, Complaint),
     /// A report has been dealt with.
     ResolveReport(ReportId),
+    /// A claim to a domain.
+    AddDomain(DomainInput),
+    /// Some settings of a domain anew.
+    ChangeDomain(DomainRef, DomainInput),
+    /// The domain was found to show this challenge.
+    VerifyDomain(DomainId, String),
+    /// The domain goes.
+    RemoveDomain(DomainRef),
 }
 
 impl Command {
@@ -77,7 +87,11 @@ impl Command {
             | Self::UpsertLink(..)
             | Self::CreatePreset(..)
             | Self::ChangePreset(..)
-            | Self::DeletePreset(_) => Ability::LinksWrite,
+            | Self::DeletePreset(_)
+            | Self::AddDomain(_)
+            | Self::ChangeDomain(..)
+            | Self::VerifyDomain(..)
+            | Self::RemoveDomain(_) => Ability::LinksWrite,
             Self::CreateToken { .. } | Self::RevokeToken(_) => Ability::UserWrite,
         }
     }
@@ -101,7 +115,11 @@ impl Command {
             | Self::CreateToken { .. }
             | Self::RevokeToken(_)
             | Self::ReportLink(..)
-            | Self::ResolveReport(_) => None,
+            | Self::ResolveReport(_)
+            | Self::AddDomain(_)
+            | Self::ChangeDomain(..)
+            | Self::VerifyDomain(..)
+            | Self::RemoveDomain(_) => None,
         }
     }
 }
@@ -130,6 +148,23 @@ impl LinkRef {
     }
 }
 
+/// A domain as a path or a link names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DomainRef {
+    /// By its id.
+    Id(DomainId),
+    /// By its host.
+    Hostname(Hostname),
+}
+
+impl DomainRef {
+    /// Reads a name; `None` when no domain can be named so.
+    pub fn parse(text: &str) -> Option<Self> {
+        let id = text.parse().ok().map(Self::Id);
+        id.or_else(|| Hostname::parse(text).ok().map(Self::Hostname))
+    }
+}
+
 /// What a command came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -143,6 +178,8 @@ pub enum Outcome {
     Token(Box<Token>),
     /// The report as it was taken; `None` where so many wait that it says nothing new.
     Report(Option<Box<Report>>),
+    /// The domain as it stands now.
+    Domain(Box<Domain>),
     /// It is gone.
     Gone,
 }

@@ -19,8 +19,8 @@ pub struct Destination(Box<str>);
 impl Destination {
     /// Takes an address; surrounding blanks are dropped, nothing else is changed.
     ///
-    /// `is_own` tells whether a host (with its port, where the address names one) is one of the
-    /// service's own: a link to a link would loop, or hide where it leads.
+    /// `is_own` tells whether a host (with its port, where the address names one; in lower case,
+    /// without a dot at its end) is one of the service's own: a link to a link would loop, or hide where it leads.
     ///
     /// # Errors
     /// A sentence that says which rule it breaks.
@@ -44,6 +44,8 @@ impl Destination {
             return Err(format!("must not be longer than {MAX_BYTES} bytes once encoded"));
         }
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or("must name a host")?;
+        // With the root's dot it is the same host.
+        let host = host.trim_end_matches('.');
         let with_port = url.port().map_or(Cow::from(host), |port| format!("{host}:{port}").into());
         if is_own(&with_port) {
             return Err("must not lead back to this service".to_owned());
@@ -197,6 +199,9 @@ mod tests {
             "https://exa\tmple.com",
             "https://sho.rt/x",
             "http://SHO.rt/x",
+            "https://sho.rt./x",
+            "https://sho.rt.:443/",
+            "http://localhost.:8080/x",
             "http://localhost:8080/x",
             "https://",
             &long,

@@ -6,6 +6,7 @@
 use uuid::Uuid;
 
 use super::destination::Destination;
+use super::domain_state::{DomainRemoved, DomainState};
 use super::ids::{LinkId, TokenId, WorkspaceId};
 use super::link::{
     Content, Forwarding, Gates, Labels, Link, LinkFields, Payload, Preview, Routing, Social, Utm,
@@ -38,7 +39,7 @@ pub struct Envelope {
     /// What happened.
     #[prost(
         oneof = "Event",
-        tags = "10, 11, 12, 20, 21, 22, 23, 24, 26, 27, 40, 41, 42, 43, 44, 45"
+        tags = "10, 11, 12, 20, 21, 22, 23, 24, 26, 27, 30, 31, 32, 33, 40, 41, 42, 43, 44, 45"
     )]
     pub event: Option<Event>,
 }
@@ -87,6 +88,18 @@ pub enum Event {
     /// A report has been dealt with.
     #[prost(message, tag = "27")]
     ReportResolved(ReportResolved),
+    /// A workspace claims a domain.
+    #[prost(message, tag = "30")]
+    DomainAdded(DomainState),
+    /// A domain with other settings, whole.
+    #[prost(message, tag = "31")]
+    DomainChanged(DomainState),
+    /// The workspace has shown that the domain is its own.
+    #[prost(message, tag = "32")]
+    DomainVerified(DomainState),
+    /// A domain is the workspace's no more.
+    #[prost(message, tag = "33")]
+    DomainRemoved(DomainRemoved),
     /// A campaign began.
     #[prost(message, tag = "40")]
     CampaignCreated(PresetState),
@@ -130,6 +143,10 @@ impl Event {
             Self::LinkPurged(_) => Self::LINK_PURGED,
             Self::LinkReported(_) => 26,
             Self::ReportResolved(_) => 27,
+            Self::DomainAdded(_) => 30,
+            Self::DomainChanged(_) => 31,
+            Self::DomainVerified(_) => 32,
+            Self::DomainRemoved(_) => 33,
             Self::CampaignCreated(_) => 40,
             Self::CampaignChanged(_) => 41,
             Self::CampaignDeleted(_) => 42,
@@ -152,6 +169,10 @@ impl Event {
             Self::LINK_PURGED => "LinkPurged",
             26 => "LinkReported",
             27 => "ReportResolved",
+            30 => "DomainAdded",
+            31 => "DomainChanged",
+            32 => "DomainVerified",
+            33 => "DomainRemoved",
             40 => "CampaignCreated",
             41 => "CampaignChanged",
             42 => "CampaignDeleted",
@@ -175,6 +196,10 @@ impl Event {
             Self::LinkPurged(purged) => &purged.link,
             Self::LinkReported(report) => &report.link,
             Self::ReportResolved(resolved) => &resolved.report,
+            Self::DomainAdded(domain)
+            | Self::DomainChanged(domain)
+            | Self::DomainVerified(domain) => &domain.id,
+            Self::DomainRemoved(removed) => &removed.domain,
             Self::CampaignCreated(preset)
             | Self::CampaignChanged(preset)
             | Self::UtmTemplateCreated(preset)

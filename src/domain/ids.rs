@@ -109,6 +109,8 @@ identifiers! {
     CampaignId = "camp_";
     /// A set of UTM parameters that links are filled from.
     UtmTemplateId = "utm_";
+    /// A domain of a workspace.
+    DomainId = "dom_";
     /// A file of clicks.
     ExportId = "exp_";
     /// A rule of a link; it stays when the rule is changed or moved.

@@ -1,4 +1,5 @@
-//! What the reactor hands over: hyper serves the rest of such a connection's life.
+//! What the reactor hands over, and what comes over TLS: hyper serves the rest of such a
+//! connection's life.
 //!
 //! Visits of links are answered here too, by the same [`Redirector`](super::redirect::Redirector),
 //! each click appended by itself.
@@ -16,11 +17,12 @@ use std::task::{Context, Poll, ready};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tower::ServiceExt;
@@ -62,35 +64,52 @@ impl Hyper {
     /// Serves a connection to its end. May be called by any thread.
     pub(super) fn serve(&self, handed_over: HandedOver) {
         let HandedOver { stream, read, peer, place } = handed_over;
-        let activity = Arc::new(Activity::default());
-        let service =
-            Connection { front: self.front.clone(), peer, activity: Arc::clone(&activity) };
-        let watcher = self.connections.watcher();
+        let served = self.connection(peer, place);
         self.runtime.spawn(async move {
-            let _place = place;
-            let stream = match TcpStream::from_std(stream) {
-                Ok(stream) => TokioIo::new(Rewound { read: read.into(), stream }),
-                Err(error) => {
-                    tracing::warn!(%error, "a connection can't be waited for");
-                    return;
-                }
-            };
-            let connection = http1::Builder::new()
-                .header_read_timeout(None)
-                .max_buf_size(MAX_HEAD_BYTES)
-                .serve_connection(stream, service);
-            tokio::select! {
-                biased;
-                // What a client does to its own connection is no event of the service.
-                _ = watcher.watch(connection) => {}
-                () = idle(&activity) => {}
+            match TcpStream::from_std(stream) {
+                Ok(stream) => served.over(Rewound { read: read.into(), stream }).await,
+                Err(error) => tracing::warn!(%error, "a connection can't be waited for"),
             }
         });
+    }
+
+    /// What will serve a connection with this other end, whose stream is not ready yet. Until then
+    /// [`Self::shutdown`] waits for it too.
+    pub(super) fn connection(&self, peer: IpAddr, place: Place) -> Served {
+        Served { front: self.front.clone(), peer, watcher: self.connections.watcher(), place }
     }
 
     /// Lets requests under way end, and closes all connections.
     pub(super) async fn shutdown(self) {
         self.connections.shutdown().await;
+    }
+}
+
+/// See [`Hyper::connection`].
+pub(super) struct Served {
+    front: Front,
+    peer: IpAddr,
+    watcher: Watcher,
+    place: Place,
+}
+
+impl Served {
+    /// Answers what comes over a stream, until it ends, idles, or the server stops.
+    pub(super) async fn over(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let Self { front, peer, watcher, place } = self;
+        let activity = Arc::new(Activity::default());
+        let service = Connection { front, peer, activity: Arc::clone(&activity) };
+        let connection = http1::Builder::new()
+            .header_read_timeout(None)
+            .max_buf_size(MAX_HEAD_BYTES)
+            .serve_connection(TokioIo::new(stream), service);
+        tokio::select! {
+            biased;
+            // What a client does to its own connection is no event of the service.
+            _ = watcher.watch(connection) => {}
+            () = idle(&activity) => {}
+        }
+        drop(place);
     }
 }
 
@@ -264,9 +283,11 @@ impl Connection {
             Method::HEAD => true,
             _ => return None,
         };
-        let (path, query) = (request.uri().path(), request.uri().query());
+        let uri = request.uri();
+        let (path, query) = (uri.path(), uri.query());
+        let authority = uri.authority().map(Authority::as_str);
         let headers = Headers::of_map(request.headers());
-        let head = RequestHead { peer: self.peer, head, path, query, headers };
+        let head = RequestHead { peer: self.peer, head, path, query, authority, headers };
         let (redirector, moment) = (&self.front.redirector, Moment::now());
         CLICK.with_borrow_mut(|click| {
             let answer = redirector.answer(&head, &moment, click)?;

@@ -10,16 +10,19 @@ mod auth;
 mod body;
 mod form;
 pub mod health;
+mod host;
 mod hyper;
 mod native;
 pub mod pages;
 mod params;
 mod problem;
+pub mod proof;
 pub mod reactor;
 pub mod redirect;
 pub mod server;
 mod signing;
 mod special;
+pub mod tls;
 pub mod unlock;
 
 use std::any::Any;
@@ -40,6 +43,7 @@ use uuid::Uuid;
 
 use crate::commands::Commands;
 use crate::queries::analytics::Analytics;
+use crate::queries::domains::Domains;
 use crate::queries::exports::Exports;
 use crate::queries::history::Histories;
 use crate::queries::links::Links;
@@ -62,6 +66,10 @@ pub struct Services {
     pub links: Links,
     /// Reads of the past.
     pub histories: Histories,
+    /// Reads of domains.
+    pub domains: Domains,
+    /// Looks whether domains are whose they are said to be.
+    pub prover: Arc<dyn proof::DomainProver>,
     /// Reads of the clicks.
     pub analytics: Analytics,
     /// Where the service is reached.
@@ -113,6 +121,7 @@ pub fn router(services: Services) -> Router {
         .route("/metrics", get(health::metrics))
         .nest("/api/v1", native::router())
         .merge(pages::router())
+        .merge(host::well_known())
         .fallback(elsewhere)
         .layer(layers)
         .with_state(services)

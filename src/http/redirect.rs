@@ -24,6 +24,7 @@ use crate::commands::now_ms;
 use crate::domain::slug::Slug;
 use crate::queries::links::{Links, Redirect};
 
+use super::host::{self, FoldedSlug};
 use super::unlock::Unlock;
 
 /// A redirect is for one visitor at one moment: a cached one would not be counted.
@@ -64,6 +65,9 @@ pub struct RequestHead<'a> {
     pub path: &'a str,
     /// What stands behind its `?`.
     pub query: Option<&'a str>,
+    /// The host that the target itself names, as `http://sho.rt/spring` does: it comes before the
+    /// header.
+    pub authority: Option<&'a str>,
     /// The headers.
     pub headers: Headers<'a>,
 }
@@ -114,6 +118,12 @@ impl<'a> RequestHead<'a> {
         let Self { peer, head, query, headers, .. } = *self;
         Visit { peer, headers, query, head, at_ms: moment.at_ms }
     }
+
+    /// The host and port that it is sent to; empty where it names none.
+    fn host(&self) -> &'a str {
+        let named = || self.headers.host.and_then(|host| std::str::from_utf8(host).ok());
+        self.authority.or_else(named).unwrap_or_default()
+    }
 }
 
 /// The redirect path.
@@ -157,7 +167,9 @@ impl Redirector {
         if !Slug::is_wellformed(slug) {
             return None;
         }
-        match self.links.redirect("", slug) {
+        let (hosts, mut folded) = (self.links.hosts(), FoldedSlug::default());
+        let (domain, slug) = host::place(&hosts, || request.host(), slug, &mut folded);
+        match self.links.redirect(domain, slug) {
             Ok(found) => {
                 let redirect = found?;
                 if redirect.special.is_some() {

@@ -1,21 +1,23 @@
 //! Connections: accepted up to a bound, read within a time, ended in order.
 //!
 //! Each begins with the [`reactor`](super::reactor), and may go over to [`hyper`](super::hyper).
+//! What comes over [`tls`](super::tls) begins with hyper.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::hyper::Hyper;
 use super::reactor::{Handle, Incoming};
 use super::redirect::Redirector;
 
-/// How many connections are served at once; more wait to be accepted.
-const MAX_CONNECTIONS: usize = 16_384;
+/// How many connections a listener has at once; more wait to be accepted.
+pub(super) const MAX_CONNECTIONS: usize = 16_384;
 /// A connection on which no request is under way is ended when it brought none for one to two of
 /// these: it is idle, or its client sends a head drop by drop.
 pub(super) const IDLE_PERIOD: Duration = Duration::from_secs(8);
@@ -55,13 +57,16 @@ pub async fn serve(
 
     let mut stop = std::pin::pin!(stop);
     loop {
-        let incoming = tokio::select! {
-            incoming = accept(&listener, &places) => incoming,
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &places) => accepted,
             () = &mut stop => break,
         };
+        let Some((stream, peer, place)) = accepted else { continue };
+        // The runtime has nothing to do with it unless it is handed over.
+        let Ok(stream) = stream.into_std() else { continue };
         let idlest = reactors.iter().min_by_key(|reactor| reactor.connections());
-        if let (Some(reactor), Some(incoming)) = (idlest, incoming) {
-            reactor.serve(incoming);
+        if let Some(reactor) = idlest {
+            reactor.serve(Incoming { stream, peer, place });
         }
     }
     drop(listener);
@@ -81,17 +86,18 @@ pub async fn serve(
     Ok(())
 }
 
-/// The next connection, once there is a place for it.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<Incoming> {
+/// The next connection and its other end, once there is a place for it.
+pub(super) async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Option<(TcpStream, IpAddr, Place)> {
     let place = Arc::clone(places).acquire_owned().await.ok()?;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 // An answer is one small write: it must not wait for more.
                 let _slower_at_worst = stream.set_nodelay(true);
-                // The runtime has nothing to do with it unless it is handed over.
-                let stream = stream.into_std().ok()?;
-                return Some(Incoming { stream, peer: peer.ip(), place });
+                return Some((stream, peer.ip(), place));
             }
             Err(error) => {
                 tracing::warn!(%error, "no connection can be accepted");

@@ -10,8 +10,9 @@ use uuid::Uuid;
 use super::{DumpArgs, WhichLog};
 use crate::domain::amendment::{AgentReclassified, LinkForgotten};
 use crate::domain::click::{AgentSeen, Click, kind};
+use crate::domain::domain_state::DomainState;
 use crate::domain::event::{Envelope, Event, LinkState, PresetDeleted, PresetState};
-use crate::domain::ids::{LinkId, ReportId, TokenId, WorkspaceId};
+use crate::domain::ids::{DomainId, LinkId, ReportId, TokenId, WorkspaceId};
 use crate::domain::link::{Gates, Payload};
 use crate::domain::preset::PresetKind;
 use crate::domain::rule::stored::RulesState;
@@ -87,6 +88,14 @@ fn mutation_json(record: &Record) -> anyhow::Result<Value> {
         Some(Event::UtmTemplateDeleted(deleted)) => gone_json(PresetKind::Template, deleted)?,
         Some(Event::LinkPurged(purged)) => {
             json!({ "link": LinkId::from_bytes(&purged.link)?.to_string() })
+        }
+        Some(
+            Event::DomainAdded(domain)
+            | Event::DomainChanged(domain)
+            | Event::DomainVerified(domain),
+        ) => domain_json(domain)?,
+        Some(Event::DomainRemoved(removed)) => {
+            json!({ "domain": DomainId::from_bytes(&removed.domain)?.to_string() })
         }
         None => Value::Null,
     };
@@ -178,6 +187,23 @@ fn gates_json(gates: &Gates) -> Value {
         "limited_since_version": gates.limit.map(|limit| limit.since_version),
         "has_password": gates.password().is_some(),
     })
+}
+
+fn domain_json(domain: &DomainState) -> anyhow::Result<Value> {
+    Ok(json!({
+        "domain": DomainId::from_bytes(&domain.id)?.to_string(),
+        "hostname": domain.hostname,
+        "challenge": domain.challenge,
+        "verified_at_ms": domain.verified_at_ms,
+        "is_default": domain.is_default,
+        "root_redirect": domain.root_redirect,
+        "not_found_redirect": domain.not_found_redirect,
+        "case_insensitive": domain.case_insensitive,
+        "apple_app_site_association": domain.apple_app_site_association,
+        "assetlinks": domain.assetlinks,
+        "created_at_ms": domain.created_at_ms,
+        "updated_at_ms": domain.updated_at_ms,
+    }))
 }
 
 /// 64-bit hashes are written as text: many readers of JSON round large numbers.

@@ -1,6 +1,7 @@
 //! Questions and their answers, read from the projections. Nothing here changes anything.
 
 pub mod analytics;
+pub mod domains;
 pub mod exports;
 pub mod history;
 pub mod links;

@@ -14,6 +14,7 @@ mod connections;
 mod corpora;
 mod crawler_list;
 mod deletion;
+mod domains;
 mod durability;
 mod exports;
 mod freshness;

@@ -62,6 +62,12 @@ const PATHS: &[(&str, &str, &str)] = &[
     ("POST", "/analytics/batch", "analytics:read"),
     ("GET", "/reports", "links:read"),
     ("POST", "/reports/rep_00000000000000000000000000/resolve", "links:write"),
+    ("GET", "/domains", "links:read"),
+    ("POST", "/domains", "links:write"),
+    ("GET", "/domains/nowhere.example", "links:read"),
+    ("PATCH", "/domains/nowhere.example", "links:write"),
+    ("DELETE", "/domains/nowhere.example", "links:write"),
+    ("POST", "/domains/nowhere.example/verify", "links:write"),
     ("GET", "/tokens", "user:read"),
     ("POST", "/tokens", "user:write"),
     ("DELETE", "/tokens/tok_00000000000000000000000000", "user:write"),
@@ -147,6 +153,7 @@ fn every_path_of_the_api_needs_a_token() {
         let path = path.replace("camp_00000000000000000000000000", "{campaign}");
         let path = path.replace("utm_00000000000000000000000000", "{template}");
         let path = path.replace("nothing-here", "{link}").replace(token, "{token}");
+        let path = path.replace("nowhere.example", "{domain}");
         let path = path.replace("utm/source", "utm/{which}");
         let path = path.replace("exp_00000000000000000000000000", "{export}");
         let path = path.replace("rep_00000000000000000000000000", "{report}");

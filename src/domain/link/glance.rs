@@ -99,12 +99,16 @@ mod tests {
     use super::*;
     use crate::domain::event::LinkState;
     use crate::domain::ids::{CampaignId, LinkId, RuleId, WorkspaceId};
-    use crate::domain::link::{Field, Link, LinkInput, LinkPolicy, Over, Password};
+    use crate::domain::link::{Field, Link, LinkInput, LinkPolicy, Over, Password, Terms};
 
     fn link(input: LinkInput) -> Link {
-        let accepted =
-            input.accept(Over::Nothing, &LinkPolicy::default(), 0, || RuleId::new(Uuid::nil()));
-        let accepted = accepted.unwrap();
+        let terms = Terms {
+            policy: &LinkPolicy::default(),
+            is_hosted: &|_| false,
+            now_ms: 0,
+            new_rule_id: || RuleId::new(Uuid::nil()),
+        };
+        let accepted = input.accept(Over::Nothing, Ok(String::new()), &terms).unwrap();
         Link {
             id: LinkId::new(Uuid::from_u128(1)),
             workspace: WorkspaceId::new(Uuid::from_u128(2)),

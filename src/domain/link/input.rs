@@ -35,7 +35,8 @@ pub struct LinkInput {
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "launch")]
     pub slug: Field<String>,
-    /// The domain it answers on; the default one when absent.
+    /// The verified domain it answers on, by its hostname or id; the workspace's default one when
+    /// absent, or else the service's own.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub domain: Field<String>,
@@ -222,6 +223,19 @@ pub struct LinkPolicy {
     pub blocklist: Arc<ArcSwap<Blocklist>>,
 }
 
+/// What an input is checked against.
+#[derive(Clone, Copy)]
+pub struct Terms<'a> {
+    /// What the deployment allows.
+    pub policy: &'a LinkPolicy,
+    /// Whether a host (with its port, where there is one) is somebody's domain here.
+    pub is_hosted: &'a dyn Fn(&str) -> bool,
+    /// When it is, in milliseconds since the Unix epoch.
+    pub now_ms: u64,
+    /// Makes the id of a rule.
+    pub new_rule_id: fn() -> RuleId,
+}
+
 /// What an accepted input comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
@@ -250,21 +264,21 @@ impl<'a> Over<'a> {
 }
 
 impl LinkInput {
-    /// Checks the input over what stands before, at a moment in milliseconds since the Unix epoch.
-    /// All fields are looked at, so that one answer names them all.
+    /// Checks the input over what stands before. All fields are looked at, so that one answer names
+    /// them all. `domain` is what the input's domain was found to be, or why it is none.
     ///
     /// # Errors
     /// [`DomainError::Invalid`] with each field that breaks a rule.
     pub fn accept(
         mut self,
         over: Over<'_>,
-        policy: &LinkPolicy,
-        now_ms: u64,
-        new_rule_id: fn() -> RuleId,
+        domain: Result<String, String>,
+        terms: &Terms<'_>,
     ) -> Result<Accepted, DomainError> {
         let mut invalid = Invalid::default();
         let old = over.kept();
-        let is_own = |host: &str| policy.own_hosts.iter().any(|own| own.eq_ignore_ascii_case(host));
+        let &Terms { policy, is_hosted, now_ms, new_rule_id } = terms;
+        let is_own = |host: &str| policy.is_own(host) || is_hosted(host);
         let limit = over.link().and_then(|link| link.fields.gates.limit);
         let version = over.link().map_or(1, |link| link.version.saturating_add(1));
         let limited_since = limit.map_or(version, |limit| limit.since_version);
@@ -277,8 +291,6 @@ impl LinkInput {
             (Field::Absent | Field::Null, None) => None,
         };
         let content = self.content(old.map(|fields| &fields.content), &around, &mut invalid);
-        let domain = std::mem::take(&mut self.domain);
-        let domain = policy.domain(domain, old.map(|fields| fields.domain.clone()));
         let domain = invalid.check("domain", domain).unwrap_or_default();
         let utm = old.map(|fields| fields.utm.clone()).unwrap_or_default();
         let utm = self.utm().accept(utm, &mut invalid);
@@ -378,19 +390,9 @@ impl LinkInput {
 }
 
 impl LinkPolicy {
-    /// The domain that is asked for, over the one that stands; empty for the default one.
-    fn domain(&self, asked: Field<String>, before: Option<String>) -> Result<String, String> {
-        match asked {
-            Field::Absent => Ok(before.unwrap_or_default()),
-            Field::Null => Ok(String::new()),
-            Field::Value(name) => {
-                let default = self.own_hosts.first();
-                if default.is_some_and(|host| host.eq_ignore_ascii_case(&name)) {
-                    return Ok(String::new());
-                }
-                Err(format!("`{name}` is no domain of this workspace"))
-            }
-        }
+    /// Whether a host (with port, where not the scheme's own) leads to this service by itself.
+    pub fn is_own(&self, host: &str) -> bool {
+        self.own_hosts.iter().any(|own| own.eq_ignore_ascii_case(host))
     }
 }
 

@@ -20,7 +20,7 @@ pub use field::Field;
 pub use forwarding::{Forwarding, STATUSES};
 pub use gates::{Block, ClickLimit, Gates};
 pub use glance::Glance;
-pub use input::{Accepted, LinkInput, LinkPolicy, Over};
+pub use input::{Accepted, LinkInput, LinkPolicy, Over, Terms};
 pub use labels::{Labels, checked_external_id, checked_folder, folded};
 pub use password::{Password, PasswordHash};
 pub use payload::{Encryption, Kind, Payload, Vcard, Wifi};

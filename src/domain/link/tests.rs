@@ -15,6 +15,22 @@ fn new_rule_id() -> RuleId {
     RuleId::new(Uuid::from_u128(9))
 }
 
+/// On the default domain, where `go.example` is somebody's.
+fn accept(input: LinkInput, over: Over<'_>, now_ms: u64) -> Result<Accepted, DomainError> {
+    accept_on(Ok(String::new()), input, over, now_ms)
+}
+
+fn accept_on(
+    domain: Result<String, String>,
+    input: LinkInput,
+    over: Over<'_>,
+    now_ms: u64,
+) -> Result<Accepted, DomainError> {
+    let is_hosted = |host: &str| host == "go.example";
+    let terms = Terms { policy: &policy(), is_hosted: &is_hosted, now_ms, new_rule_id };
+    input.accept(over, domain, &terms)
+}
+
 fn value(text: &str) -> Field<String> {
     Field::Value(text.to_owned())
 }
@@ -27,7 +43,7 @@ fn link() -> Link {
         utm_source: value("mail"),
         ..LinkInput::default()
     };
-    let accepted = input.accept(Over::Nothing, &policy(), 0, new_rule_id).unwrap();
+    let accepted = accept(input, Over::Nothing, 0).unwrap();
     Link {
         id: LinkId::new(Uuid::from_u128(1)),
         workspace: WorkspaceId::new(Uuid::from_u128(2)),
@@ -40,7 +56,7 @@ fn link() -> Link {
 }
 
 fn fields_in_error(input: LinkInput) -> Vec<String> {
-    match input.accept(Over::Nothing, &policy(), 0, new_rule_id) {
+    match accept_on(Err("is none".to_owned()), input, Over::Nothing, 0) {
         Err(DomainError::Invalid(invalid)) => invalid.fields().keys().cloned().collect(),
         other => vec![format!("{other:?}")],
     }
@@ -50,7 +66,6 @@ fn fields_in_error(input: LinkInput) -> Vec<String> {
 fn every_bad_field_is_named_at_once() {
     let input = LinkInput {
         slug: value("no spaces"),
-        domain: value("else.where"),
         title: Field::Value("t".repeat(201)),
         utm_term: value("a\r\nb"),
         ..LinkInput::default()
@@ -62,7 +77,7 @@ fn every_bad_field_is_named_at_once() {
 fn a_change_keeps_what_it_does_not_name_and_clears_what_is_null() {
     let link = link();
     let input = LinkInput { utm_source: Field::Null, title: value("New"), ..LinkInput::default() };
-    let accepted = input.accept(Over::Changed(&link), &policy(), 0, new_rule_id).unwrap();
+    let accepted = accept(input, Over::Changed(&link), 0).unwrap();
     let next = link.changed(accepted.slug.unwrap(), accepted.fields, 20).unwrap();
     assert_eq!((next.version, next.created_at_ms, next.updated_at_ms), (2, 10, 20));
     assert_eq!(next.fields.utm.source, None);
@@ -73,25 +88,14 @@ fn a_change_keeps_what_it_does_not_name_and_clears_what_is_null() {
 #[test]
 fn a_change_to_the_same_is_no_change() {
     let link = link();
-    let accepted =
-        LinkInput::default().accept(Over::Changed(&link), &policy(), 0, new_rule_id).unwrap();
+    let accepted = accept(LinkInput::default(), Over::Changed(&link), 0).unwrap();
     assert_eq!(link.changed(accepted.slug.unwrap(), accepted.fields, 20), None);
-}
-
-#[test]
-fn the_default_domain_may_be_named() {
-    let input = LinkInput {
-        destination: value("https://example.com"),
-        domain: value("SHO.rt"),
-        ..LinkInput::default()
-    };
-    assert_eq!(input.accept(Over::Nothing, &policy(), 0, new_rule_id).unwrap().fields.domain, "");
 }
 
 fn gates(over: Over<'_>, now_ms: u64, input: LinkInput) -> Result<Gates, Vec<String>> {
     let destination = value("https://example.com");
     let input = LinkInput { destination, ..input };
-    match input.accept(over, &policy(), now_ms, new_rule_id) {
+    match accept(input, over, now_ms) {
         Ok(accepted) => Ok(accepted.fields.gates),
         Err(DomainError::Invalid(invalid)) => Err(invalid.fields().keys().cloned().collect()),
         Err(other) => panic!("{other:?}"),
@@ -154,7 +158,7 @@ fn what_has_expired_may_stand_and_be_changed_otherwise() {
     let mut link = link();
     link.fields.gates.expires_at_ms = Some(5);
     let input = LinkInput { title: value("Old"), ..LinkInput::default() };
-    assert!(input.accept(Over::Changed(&link), &policy(), 10, new_rule_id).is_ok());
+    assert!(accept(input, Over::Changed(&link), 10).is_ok());
 }
 
 #[test]
@@ -177,7 +181,7 @@ fn a_limit_counts_from_when_it_was_set() {
 fn another_kind_needs_what_it_holds() {
     let link = link();
     let as_text = LinkInput { kind: Field::Value(Kind::Text), ..LinkInput::default() };
-    match as_text.clone().accept(Over::Changed(&link), &policy(), 0, new_rule_id) {
+    match accept(as_text.clone(), Over::Changed(&link), 0) {
         Err(DomainError::Invalid(invalid)) => {
             assert_eq!(invalid.fields().keys().collect::<Vec<_>>(), ["payload"]);
         }
@@ -185,6 +189,6 @@ fn another_kind_needs_what_it_holds() {
     }
     let fields = serde_json::Map::from_iter([("text".to_owned(), "hello".into())]);
     let with_text = LinkInput { payload: Field::Value(fields), ..as_text };
-    let accepted = with_text.accept(Over::Changed(&link), &policy(), 0, new_rule_id).unwrap();
+    let accepted = accept(with_text, Over::Changed(&link), 0).unwrap();
     assert_eq!(accepted.fields.content, Content::Page(Payload::Text("hello".into())));
 }

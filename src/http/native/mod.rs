@@ -6,6 +6,7 @@ mod audit;
 mod campaigns;
 mod clicks;
 mod deleted;
+mod domains;
 mod exports;
 mod external_ids;
 mod link_list;

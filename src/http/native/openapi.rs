@@ -8,8 +8,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    admin, analytics, audit, campaigns, clicks, deleted, exports, external_ids, link_list, links,
-    reports, rules, tags, tokens, utm_templates, versions,
+    admin, analytics, audit, campaigns, clicks, deleted, domains, exports, external_ids, link_list,
+    links, reports, rules, tags, tokens, utm_templates, versions,
 };
 use crate::http::Services;
 
@@ -61,6 +61,9 @@ pub fn routes() -> OpenApiRouter<Services> {
         .routes(routes!(admin::reclassify, admin::reclassified))
         .routes(routes!(reports::list))
         .routes(routes!(reports::resolve))
+        .routes(routes!(domains::create, domains::list))
+        .routes(routes!(domains::read, domains::change, domains::delete))
+        .routes(routes!(domains::verify))
         .routes(routes!(tokens::create, tokens::list))
         .routes(routes!(tokens::revoke))
 }

@@ -144,7 +144,10 @@ impl Trial {
             None => standing.clone(),
             Some(bodies) => {
                 let mut invalid = Invalid::default();
-                let is_own = |host: &str| host.eq_ignore_ascii_case(&services.site.host);
+                let is_own = |host: &str| {
+                    host.eq_ignore_ascii_case(&services.site.host)
+                        || services.domains.host(host).is_some()
+                };
                 let mut new_id = || RuleId::new(Uuid::now_v7());
                 let context = Context { before: standing, is_own: &is_own, new_id: &mut new_id };
                 let rules = Rules::accept(bodies, context, &mut invalid);

@@ -38,8 +38,8 @@ pub use sharing::is_reader;
 pub use views::{OpenApp, Social};
 pub use visitors::{Asked, Visitors, gate};
 
-use super::Services;
 use super::problem::Problem;
+use super::{Services, host};
 use crate::domain::link::{Block, Link};
 use crate::domain::slug::Slug;
 
@@ -62,7 +62,7 @@ pub async fn elsewhere(State(services): State<Services>, request: Request) -> Re
         None => (name.to_owned(), false),
     };
     if !Slug::is_wellformed(&slug) {
-        return not_found(&parts.headers);
+        return nothing(&services, &parts);
     }
     match Asked::of(&services, &slug, parts) {
         Ok(asked) if is_preview => preview::page(&services, &asked).await,
@@ -94,11 +94,18 @@ fn wants_json(headers: &HeaderMap) -> bool {
     accept.contains("json") && !accept.contains("text/html")
 }
 
-/// The link at a slug, as the request's own answer where there is none.
+/// The answer to a path that is no link's: the request's host may lead elsewhere.
+fn nothing(services: &Services, parts: &Parts) -> Response {
+    host::elsewhere(services, parts).unwrap_or_else(|| not_found(&parts.headers))
+}
+
+/// The link at a slug of the request's host, or the answer where there is none.
 fn find(services: &Services, slug: &str, parts: &Parts) -> Result<Link, Box<Response>> {
-    match services.links.at("", slug) {
+    let host = services.domains.host(host::authority(&parts.uri, &parts.headers));
+    let domain = host.map(|host| host.hostname).unwrap_or_default();
+    match services.links.at(&domain, slug) {
         Ok(Some(link)) => Ok(link),
-        Ok(None) => Err(not_found(&parts.headers).into()),
+        Ok(None) => Err(nothing(services, parts).into()),
         Err(error) => Err(Problem::from(error).into_response().into()),
     }
 }

@@ -64,7 +64,9 @@ pub fn read<'a>(bytes: &'a [u8], lines: &'a mut Lines<'a>, peer: IpAddr) -> Fron
         return Front::Other;
     }
     let headers = Headers::of_lines(parsed.headers);
-    Front::Visit { request: RequestHead { peer, head, path, query, headers }, length, closes }
+    // A target with a host of its own begins with no slash: that is hyper's.
+    let request = RequestHead { peer, head, path, query, authority: None, headers };
+    Front::Visit { request, length, closes }
 }
 
 /// The letters that need no second look in a target; what to make of others hyper knows.

@@ -7,8 +7,9 @@
 use prost::Message;
 
 use super::audited::Audited;
+use super::domains::ReadDomains;
 use super::read::{Read, Tombstone, encode_link, encode_token, number};
-use super::{IndexError, group, keys, presets, reports};
+use super::{IndexError, domains, group, keys, presets, reports};
 use crate::domain::event::{Envelope, Event, LinkState, Unreadable};
 use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
 use crate::domain::link::Link;
@@ -34,6 +35,8 @@ pub trait State: Read {
     fn first_expiries(&mut self, limit: usize, until_ms: u64) -> Result<Vec<Vec<u8>>, IndexError>;
     /// The redirect at this slug is no longer what it was.
     fn touch(&mut self, domain: &str, slug: &str);
+    /// A domain is no longer what it was.
+    fn touch_domains(&mut self) {}
 }
 
 /// Folds the event at an offset of the log into the state.
@@ -82,6 +85,10 @@ pub fn fold<S: State>(state: &mut S, offset: u64, envelope: &Envelope) -> Result
         }
         Event::LinkReported(report) => reports::add(state, workspace, envelope.at_ms, report)?,
         Event::ReportResolved(resolved) => reports::remove(state, workspace, &resolved.report)?,
+        Event::DomainAdded(domain)
+        | Event::DomainChanged(domain)
+        | Event::DomainVerified(domain) => domains::place(state, workspace, domain)?,
+        Event::DomainRemoved(removed) => domains::displace(state, workspace, &removed.domain)?,
         Event::CampaignCreated(preset) | Event::CampaignChanged(preset) => {
             presets::place(state, workspace, PresetKind::Campaign, preset)?;
         }
@@ -127,17 +134,19 @@ fn place<S: State>(
     offset: u64,
 ) -> Result<(), IndexError> {
     note_version(state, id, (link.version, link.updated_at_ms), offset);
-    state.put(keys::slug(&link.domain, &link.slug), id.as_bytes().to_vec());
+    let slug = state.slug_form(&link.domain, &link.slug)?;
+    state.put(keys::slug(&link.domain, &slug), id.as_bytes().to_vec());
     state.put(keys::link(id), encode_link(workspace, link));
-    state.touch(&link.domain, &link.slug);
+    state.touch(&link.domain, &slug);
     group::join(state, workspace, id, link)
 }
 
 /// The link answers no more where it did, nor is found there.
 fn displace<S: State>(state: &mut S, link: &Link) -> Result<(), IndexError> {
-    let (domain, slug) = (&link.fields.domain, link.slug.as_str());
-    state.remove(keys::slug(domain, slug));
-    state.touch(domain, slug);
+    let domain = &link.fields.domain;
+    let slug = state.slug_form(domain, link.slug.as_str())?;
+    state.remove(keys::slug(domain, &slug));
+    state.touch(domain, &slug);
     group::leave(state, link)
 }
 
@@ -189,7 +198,8 @@ fn exhume<S: State>(state: &mut S, workspace: WorkspaceId, id: LinkId) -> Result
     Ok(())
 }
 
-fn add_to<S: State>(state: &mut S, key: Vec<u8>, change: i64) -> Result<(), IndexError> {
+/// Adds to a count.
+pub fn add_to<S: State>(state: &mut S, key: Vec<u8>, change: i64) -> Result<(), IndexError> {
     let count = state.get(&key)?.as_deref().map_or(0, number);
     state.put(key, count.saturating_add_signed(change).to_be_bytes().to_vec());
     Ok(())

@@ -23,25 +23,26 @@
 //! | `n` workspace `d` | how many of these there are |
 //! | `a` workspace offset | an event of the workspace, in short: see [`audited`](super::audited) |
 //! | `e` time key | nothing; the `i` and `d` keys that are to go, in the order of when they go |
+//! | `c g h j q` | domains; see [`domains`](super::domains) |
 //!
 //! A purged link's versions stay: they are numbers, and nobody is led to them. What they were stands
 //! in the log alone, as the purge itself does.
 
 use super::group::Group;
-use crate::domain::ids::{LinkId, ReportId, TokenId, WorkspaceId};
+use crate::domain::ids::{DomainId, LinkId, ReportId, TokenId, WorkspaceId};
 use crate::domain::link::folded;
 use crate::domain::preset::{PresetId, PresetKind};
 
 /// The layout's number: another one in a base or in an overlay means that it is not used.
-pub const LAYOUT: u64 = 4;
+pub const LAYOUT: u64 = 5;
 
 /// Says where the overlay comes from, not what is in it.
 pub const META: &[u8] = b"m";
 
 /// The letters of the keys that are looked up one by one; the others are only scanned.
-pub const LOOKED_UP: &[u8] = b"BNPYdiklnostx";
+pub const LOOKED_UP: &[u8] = b"BNPYcdghijklnoqstx";
 /// Those of them that the fold itself looks up.
-pub const FOLDED_OVER: &[u8] = b"NPdiklntx";
+pub const FOLDED_OVER: &[u8] = b"NPdghijklnqtx";
 
 fn key(letter: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = vec![letter];
@@ -97,6 +98,36 @@ pub fn report(workspace: WorkspaceId, id: ReportId) -> Vec<u8> {
 
 pub fn open_reports(link: LinkId) -> Vec<u8> {
     key(b'x', &[&[1], link.as_bytes()])
+}
+
+pub fn domain(workspace: WorkspaceId, id: DomainId) -> Vec<u8> {
+    key(b'g', &[workspace.as_bytes(), id.as_bytes()])
+}
+
+pub fn domains_of(workspace: WorkspaceId) -> Vec<u8> {
+    key(b'g', &[workspace.as_bytes()])
+}
+
+pub fn claim(hostname: &str, workspace: WorkspaceId) -> Vec<u8> {
+    key(b'c', &[hostname.as_bytes(), &[0], workspace.as_bytes()])
+}
+
+pub fn claims_of(hostname: &str) -> Vec<u8> {
+    key(b'c', &[hostname.as_bytes(), &[0]])
+}
+
+pub const VERIFIED: &[u8] = b"h";
+
+pub fn verified(hostname: &str) -> Vec<u8> {
+    key(b'h', &[hostname.as_bytes()])
+}
+
+pub fn default_domain(workspace: WorkspaceId) -> Vec<u8> {
+    key(b'j', &[workspace.as_bytes()])
+}
+
+pub fn domain_count(workspace: WorkspaceId) -> Vec<u8> {
+    key(b'q', &[workspace.as_bytes()])
 }
 
 pub fn idempotency(workspace: WorkspaceId, name: &str) -> Vec<u8> {

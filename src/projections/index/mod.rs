@@ -28,11 +28,13 @@
 mod audited;
 mod build;
 mod cache;
+mod domains;
 mod error;
 mod fold;
 mod front;
 mod group;
 mod home;
+mod hosts;
 mod keeper;
 mod keys;
 mod layers;
@@ -63,9 +65,11 @@ use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 
 pub use audited::Audited;
+pub use domains::ReadDomains;
 pub use error::IndexError;
 pub use fold::{IDEMPOTENCY_MS, RESTORABLE_MS};
 pub use group::Group;
+pub use hosts::{HostSettings, Hosts};
 pub use keeper::Keeper;
 pub use past::Version;
 pub use pending::Pending;
@@ -138,6 +142,7 @@ pub struct Index {
     home: Home,
     layers: ArcSwap<Layers>,
     redirects: cache::Redirects,
+    hosts: ArcSwap<Hosts>,
     /// Held while the layers change: by a commit, and by a swap.
     writer: Mutex<()>,
     /// Held by a repair, so that two that met the same failure do it once.
@@ -186,14 +191,17 @@ impl Index {
     }
 
     fn over(home: Home, layers: Arc<Layers>) -> Self {
-        Self {
+        let index = Self {
             home,
             layers: ArcSwap::new(layers),
             redirects: cache::Redirects::new(),
+            hosts: ArcSwap::default(),
             writer: Mutex::new(()),
             repair: Mutex::new(()),
             retired: Mutex::new(Vec::new()),
-        }
+        };
+        index.renew_hosts(&index.layers.load());
+        index
     }
 
     /// Makes the index in `folder` anew from the log as it is, whatever lies there, and opens it:
@@ -256,6 +264,9 @@ impl Index {
                 layers.settle()?;
             }
             layers.apply(pending.changes, offset);
+            if pending.domains_touched {
+                self.renew_hosts(&layers);
+            }
         }
         self.redirects.forget(&pending.touched);
         Ok(())
@@ -342,6 +353,7 @@ impl Index {
             // What is applied is synced, so this is at least as far as the old ones.
             home::catch_up(&layers, log, log.synced())?;
             let before = self.layers.swap(Arc::clone(&layers));
+            self.renew_hosts(&layers);
             if before.applied() != layers.applied() {
                 self.redirects.forget_all();
             }
@@ -361,6 +373,7 @@ impl Index {
         let before = layers.applied();
         home::catch_up(&layers, log, log.synced())?;
         if layers.applied() != before {
+            self.renew_hosts(&layers);
             self.redirects.forget_all();
         }
         Ok(())
@@ -394,10 +407,11 @@ impl Index {
         })
     }
 
-    /// What a redirect needs of the link at a slug: from memory, else from the store.
+    /// What a redirect needs of the link at a slug: from memory, else from the store. The slug in
+    /// lower case where the domain makes no difference: so memory holds it under one key.
     pub fn redirect(&self, domain: &str, slug: &str) -> Result<Option<Arc<Redirect>>, IndexError> {
         self.redirects.get_or_load(&cache::key(domain, slug), || {
-            self.slug(domain, slug)?.map(|id| self.link(id)).transpose().map(Option::flatten)
+            self.slug_at(domain, slug)?.map(|id| self.link(id)).transpose().map(Option::flatten)
         })
     }
 

@@ -23,6 +23,8 @@ pub struct Pending {
     pub(super) changes: Changes,
     /// Cache keys of redirects that are no longer what they were.
     pub(super) touched: Vec<String>,
+    /// Whether a domain is not what it was.
+    pub(super) domains_touched: bool,
 }
 
 impl Read for Pending {
@@ -71,12 +73,17 @@ impl State for Pending {
     fn touch(&mut self, domain: &str, slug: &str) {
         self.touched.push(super::cache::key(domain, slug).into_owned());
     }
+
+    fn touch_domains(&mut self) {
+        self.domains_touched = true;
+    }
 }
 
 impl Pending {
     pub(super) fn new(layers: Arc<Layers>) -> Self {
         let over = layers.applied();
-        Self { layers, over, events: 0, changes: Changes::new(), touched: Vec::new() }
+        let changes = Changes::new();
+        Self { layers, over, events: 0, changes, touched: Vec::new(), domains_touched: false }
     }
 
     /// What was applied when this was begun.

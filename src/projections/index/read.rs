@@ -4,6 +4,7 @@
 use prost::Message;
 use uuid::Uuid;
 
+use super::domains::ReadDomains;
 use super::fold::RESTORABLE_MS;
 use super::group::{self, Group};
 use super::{IndexError, keys, reports};
@@ -65,9 +66,15 @@ pub trait Read {
         link.map_err(|error| self.met(error))
     }
 
-    /// Which link answers at a slug of a domain (empty: the default one).
+    /// Which link answers at a slug of a domain (empty: the default one), however it is spelled
+    /// where the domain makes no difference.
     fn slug(&self, domain: &str, slug: &str) -> Result<Option<LinkId>, IndexError> {
-        let id = self.get(&keys::slug(domain, slug))?;
+        self.slug_at(domain, &self.slug_form(domain, slug)?)
+    }
+
+    /// The same of a slug in the form in which it is compared.
+    fn slug_at(&self, domain: &str, form: &str) -> Result<Option<LinkId>, IndexError> {
+        let id = self.get(&keys::slug(domain, form))?;
         let id = id.map(|bytes| LinkId::from_bytes(&bytes).map_err(|_| BROKEN_ID)).transpose();
         id.map_err(|error| self.met(error))
     }
@@ -191,7 +198,7 @@ pub fn encode_link(workspace: WorkspaceId, state: &LinkState) -> Vec<u8> {
     with_workspace(workspace, state)
 }
 
-fn with_workspace(workspace: WorkspaceId, message: &impl Message) -> Vec<u8> {
+pub fn with_workspace(workspace: WorkspaceId, message: &impl Message) -> Vec<u8> {
     let mut value = Vec::with_capacity(ID_BYTES + message.encoded_len());
     value.extend_from_slice(workspace.as_bytes());
     // A vector grows: there is no way to fail.

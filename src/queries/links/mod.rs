@@ -5,6 +5,7 @@ mod names;
 mod ranking;
 mod search;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -24,7 +25,7 @@ use crate::domain::link::Link;
 use crate::domain::report::Report;
 use crate::domain::token::{Actor, Token};
 pub use crate::projections::index::{App, Redirect, Special, Way};
-use crate::projections::index::{Index, IndexError, Read, Scan};
+use crate::projections::index::{Hosts, Index, IndexError, Read, Scan};
 use search::Search;
 
 /// How many searches go through links at once; the others wait.
@@ -93,7 +94,13 @@ impl Links {
         Self { index, turns: Turns::of(AT_ONCE_OF_WORKSPACE), places }
     }
 
-    /// What a redirect needs of the link at a slug of a domain (empty: the default one).
+    /// The hosts of verified domains.
+    pub fn hosts(&self) -> impl Deref<Target = Arc<Hosts>> {
+        self.index.hosts()
+    }
+
+    /// What a redirect needs of the link at a slug of a domain (empty: the default one), in the
+    /// form in which the domain compares slugs.
     pub fn redirect(&self, domain: &str, slug: &str) -> Result<Option<Arc<Redirect>>, LinksError> {
         Ok(self.index.redirect(domain, slug)?)
     }
@@ -103,7 +110,8 @@ impl Links {
         Ok(self.index.link_in(workspace, named)?)
     }
 
-    /// The link at a slug of a domain (empty: the default one), whosever it is: for visitors.
+    /// The link at a slug of a domain (empty: the default one), however it is spelled where the
+    /// domain makes no difference, whosever it is: for visitors.
     pub fn at(&self, domain: &str, slug: &str) -> Result<Option<Link>, LinksError> {
         let id = self.index.slug(domain, slug)?;
         Ok(id.map(|id| self.index.link(id)).transpose()?.flatten())

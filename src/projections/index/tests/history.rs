@@ -11,7 +11,7 @@ use crate::domain::event::{
     TokenState, WorkspaceCreated,
 };
 use crate::domain::ids::{CampaignId, RuleId, WorkspaceId};
-use crate::domain::link::{Field, Gates, Labels, LinkFields, LinkInput, LinkPolicy, Over};
+use crate::domain::link::{Field, Gates, Labels, LinkFields, LinkInput, LinkPolicy, Over, Terms};
 use crate::domain::report::{LinkReported, ReportResolved};
 
 /// What is to happen, by numbers that are taken modulo what there is.
@@ -326,9 +326,13 @@ impl Standing {
         if bit(6) && !is_taken {
             input.external_id = Field::Value(external_id);
         }
-        let accepted = input
-            .accept(Over::Nothing, &LinkPolicy::default(), 0, || RuleId::new(uuid::Uuid::nil()))
-            .unwrap();
+        let terms = Terms {
+            policy: &LinkPolicy::default(),
+            is_hosted: &|_| false,
+            now_ms: 0,
+            new_rule_id: || RuleId::new(uuid::Uuid::nil()),
+        };
+        let accepted = input.accept(Over::Nothing, Ok(String::new()), &terms).unwrap();
         let Labelled { labels, gates } = Labelled::of(accepted.fields);
         LinkState { gates, labels, ..link }
     }

@@ -2,6 +2,7 @@
 
 mod crashes;
 mod damage;
+mod domains;
 mod folds;
 mod history;
 mod repairs;

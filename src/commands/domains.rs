@@ -1,0 +1,172 @@
+//! Deciding on domains, and on which one a link is to be.
+
+use std::cell::Cell;
+
+use rand::Rng;
+use uuid::Uuid;
+
+use super::CommandError;
+use super::decide::{Decider, Decision};
+use crate::domain::command::{DomainRef, Outcome};
+use crate::domain::domain_state::{DomainRemoved, DomainState};
+use crate::domain::domains::{AcceptedDomain, Domain, DomainInput, MAX_DOMAINS};
+use crate::domain::error::DomainError;
+use crate::domain::event::Event;
+use crate::domain::ids::DomainId;
+use crate::domain::link::{Field, Over};
+use crate::projections::index::{Read, ReadDomains};
+
+impl<R: Read> Decider<'_, R> {
+    /// Where a link is to be: a name in the log (empty: the service's own), or why it can't be
+    /// there. A link that names no domain is on the workspace's default one; a changed one stays
+    /// where it is.
+    pub(super) fn domain_of(
+        &self,
+        asked: &Field<String>,
+        over: Over<'_>,
+    ) -> Result<Result<String, String>, CommandError> {
+        match (asked, over) {
+            (Field::Value(name), _) => self.domain_named(name),
+            (Field::Absent, Over::Changed(link)) => Ok(Ok(link.fields.domain.clone())),
+            (Field::Absent | Field::Null, _) => Ok(Ok(self.default_hostname()?)),
+        }
+    }
+
+    /// Makes a check that asks whether hosts are somebody's domains here: what is new must not
+    /// lead to one, or it would loop, or hide where it leads.
+    pub(super) fn knowing_hosts<T>(
+        &self,
+        check: impl FnOnce(&dyn Fn(&str) -> bool) -> T,
+    ) -> Result<T, CommandError> {
+        let failed = Cell::new(None);
+        let checked = check(&|host| {
+            self.state.is_hosted(host).unwrap_or_else(|error| {
+                failed.set(Some(error));
+                true
+            })
+        });
+        failed.into_inner().map_or(Ok(checked), |error| Err(error.into()))
+    }
+
+    /// What a link's domain is in the log (empty: the service's own), or why it can't be.
+    fn domain_named(&self, name: &str) -> Result<Result<String, String>, CommandError> {
+        let own = self.policy.own_hosts.first();
+        if own.is_some_and(|host| host.eq_ignore_ascii_case(name)) {
+            return Ok(Ok(String::new()));
+        }
+        let named = DomainRef::parse(name);
+        let domain =
+            named.map(|named| self.state.domain_in(self.actor.workspace, &named)).transpose()?;
+        Ok(match domain.flatten() {
+            Some(domain) if domain.verified_at_ms.is_some() => Ok(domain.hostname.to_string()),
+            Some(domain) => {
+                Err(format!("`{name}` is not verified yet: see /api/v1/domains/{}", domain.id))
+            }
+            None => Err(format!("`{name}` is no domain of this workspace")),
+        })
+    }
+
+    fn default_hostname(&self) -> Result<String, CommandError> {
+        let workspace = self.actor.workspace;
+        let Some(id) = self.state.default_domain(workspace)? else { return Ok(String::new()) };
+        let domain = self.state.domain(workspace, id)?;
+        Ok(domain.map(|domain| domain.hostname.to_string()).unwrap_or_default())
+    }
+
+    pub(super) fn add_domain(&self, input: DomainInput) -> Result<Decision, CommandError> {
+        let accepted =
+            self.knowing_hosts(|is_hosted| input.accept(None, self.policy, is_hosted))??;
+        let AcceptedDomain { hostname, is_default, fields } = accepted;
+        let workspace = self.actor.workspace;
+        if self.state.claim(workspace, &hostname)?.is_some() {
+            return Err(conflict(format!("{hostname} is a domain of this workspace already")));
+        }
+        if self.state.domain_count(workspace)? >= MAX_DOMAINS {
+            return Err(conflict(format!("a workspace has at most {MAX_DOMAINS} domains")));
+        }
+        let mut random = [0; 16];
+        rand::rng().fill_bytes(&mut random);
+        let domain = Domain {
+            id: DomainId::new(Uuid::now_v7()),
+            workspace,
+            hostname,
+            challenge: format!("{:032x}", u128::from_be_bytes(random)),
+            verified_at_ms: None,
+            is_default,
+            fields,
+            created_at_ms: self.now_ms,
+            updated_at_ms: self.now_ms,
+        };
+        Ok((Some(Event::DomainAdded(DomainState::from(&domain))), Outcome::Domain(domain.into())))
+    }
+
+    pub(super) fn change_domain(
+        &self,
+        named: &DomainRef,
+        input: DomainInput,
+    ) -> Result<Decision, CommandError> {
+        let before = self.current_domain(named)?;
+        let accepted =
+            self.knowing_hosts(|is_hosted| input.accept(Some(&before), self.policy, is_hosted))??;
+        let AcceptedDomain { is_default, fields, .. } = accepted;
+        if before.is_default == is_default && before.fields == fields {
+            return Ok((None, Outcome::Domain(before.into())));
+        }
+        let hostname = &before.hostname;
+        // The slugs of its links stand in the index in the form in which they are compared.
+        if before.fields.case_insensitive != fields.case_insensitive && self.has_links(&before)? {
+            let text = format!("case_insensitive can't be changed while links are on {hostname}");
+            return Err(conflict(text));
+        }
+        let updated_at_ms = self.now_ms.max(before.updated_at_ms);
+        let domain = Domain { is_default, fields, updated_at_ms, ..before };
+        Ok((Some(Event::DomainChanged(DomainState::from(&domain))), Outcome::Domain(domain.into())))
+    }
+
+    /// Of the workspaces that claim a host, the first to show that it is its own has it.
+    pub(super) fn verify_domain(
+        &self,
+        id: DomainId,
+        challenge: &str,
+    ) -> Result<Decision, CommandError> {
+        let before = self.current_domain(&DomainRef::Id(id))?;
+        if before.verified_at_ms.is_some() {
+            return Ok((None, Outcome::Domain(before.into())));
+        }
+        if self.state.verified(before.hostname.as_str())?.is_some() {
+            let text = format!("{} is a verified domain of another workspace", before.hostname);
+            return Err(conflict(text));
+        }
+        // Removed and added again while the proof was looked for: then it proves nothing.
+        if before.challenge != challenge {
+            return Err(DomainError::NotFound("domain").into());
+        }
+        let updated_at_ms = self.now_ms.max(before.updated_at_ms);
+        let domain = Domain { verified_at_ms: Some(self.now_ms), updated_at_ms, ..before };
+        let verified = DomainState::from(&domain);
+        Ok((Some(Event::DomainVerified(verified)), Outcome::Domain(domain.into())))
+    }
+
+    pub(super) fn remove_domain(&self, named: &DomainRef) -> Result<Decision, CommandError> {
+        let domain = self.current_domain(named)?;
+        if self.has_links(&domain)? {
+            let text = format!("links are on {}: delete or move them first", domain.hostname);
+            return Err(conflict(text));
+        }
+        let removed = DomainRemoved { domain: domain.id.as_bytes().to_vec() };
+        Ok((Some(Event::DomainRemoved(removed)), Outcome::Gone))
+    }
+
+    fn has_links(&self, domain: &Domain) -> Result<bool, CommandError> {
+        Ok(self.state.links_on(domain)? > 0)
+    }
+
+    fn current_domain(&self, named: &DomainRef) -> Result<Domain, CommandError> {
+        let domain = self.state.domain_in(self.actor.workspace, named)?;
+        domain.ok_or_else(|| DomainError::NotFound("domain").into())
+    }
+}
+
+fn conflict(text: String) -> CommandError {
+    DomainError::Conflict(text).into()
+}

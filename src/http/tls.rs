@@ -1,0 +1,232 @@
+//! TLS: certificates that the operator gives, chosen by the name that the client asks for.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
+use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::rustls::{InconsistentKeys, ServerConfig};
+
+use super::hyper::Hyper;
+use super::server::{DRAIN_TIMEOUT, Front, MAX_CONNECTIONS, accept};
+
+/// How long a client may take to agree on keys.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// The certificate in a folder for clients that ask for no name, or for one without its own.
+const DEFAULT_NAME: &str = "default";
+
+/// Where the certificates are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CertificateSource {
+    /// One chain and its key (PEM), for whatever name.
+    Pair {
+        /// The chain, the server's own first.
+        certificate: PathBuf,
+        /// Its key.
+        key: PathBuf,
+    },
+    /// `HOST.crt` with `HOST.key` for each host (`*.HOST.crt` for the hosts below one), and
+    /// `default.crt` with `default.key` for the others.
+    Folder(PathBuf),
+}
+
+/// The certificates as they were read last.
+#[derive(Debug)]
+pub struct Certificates {
+    source: CertificateSource,
+    read: ArcSwap<Keys>,
+}
+
+#[derive(Debug, Default)]
+struct Keys {
+    by_host: HashMap<String, Arc<CertifiedKey>>,
+    default: Option<Arc<CertifiedKey>>,
+}
+
+impl Certificates {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// Where a file is missing, unreadable, or a key is another certificate's.
+    pub fn read(source: CertificateSource) -> anyhow::Result<Self> {
+        let keys = ArcSwap::from_pointee(Keys::read(&source)?);
+        Ok(Self { source, read: keys })
+    }
+
+    /// Reads them again; connections from then on get the new ones.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); then the old ones stay.
+    pub fn reload(&self) -> anyhow::Result<()> {
+        self.read.store(Keys::read(&self.source)?.into());
+        Ok(())
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.read.load().find(hello.server_name())
+    }
+}
+
+impl Keys {
+    fn read(source: &CertificateSource) -> anyhow::Result<Self> {
+        match source {
+            CertificateSource::Pair { certificate, key } => {
+                let default = Some(read_pair(certificate, key)?);
+                Ok(Self { by_host: HashMap::new(), default })
+            }
+            CertificateSource::Folder(folder) => Self::read_folder(folder),
+        }
+    }
+
+    fn read_folder(folder: &Path) -> anyhow::Result<Self> {
+        let mut keys = Self::default();
+        for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+            let path = entry?.path();
+            if path.extension().is_none_or(|ending| ending != "crt") {
+                continue;
+            }
+            let Some(host) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
+            let pair = read_pair(&path, &path.with_extension("key"))?;
+            if host == DEFAULT_NAME {
+                keys.default = Some(pair);
+            } else {
+                keys.by_host.insert(host.to_ascii_lowercase(), pair);
+            }
+        }
+        if keys.by_host.is_empty() && keys.default.is_none() {
+            bail!("{} holds no HOST.crt", folder.display());
+        }
+        Ok(keys)
+    }
+
+    fn find(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        let own = name.and_then(|name| {
+            let name = name.to_ascii_lowercase();
+            let above = || {
+                let (_, parent) = name.split_once('.')?;
+                self.by_host.get(&format!("*.{parent}"))
+            };
+            self.by_host.get(&name).or_else(above)
+        });
+        own.or(self.default.as_ref()).cloned()
+    }
+}
+
+fn read_pair(certificate: &Path, key: &Path) -> anyhow::Result<Arc<CertifiedKey>> {
+    let named = |path: &Path| path.display().to_string();
+    let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect)
+        .with_context(|| named(certificate))?;
+    if chain.is_empty() {
+        bail!("{} holds no certificate", named(certificate));
+    }
+    let secret = PrivateKeyDer::from_pem_file(key).with_context(|| named(key))?;
+    let signing = ring::sign::any_supported_type(&secret).with_context(|| named(key))?;
+    let pair = CertifiedKey::new(chain, signing);
+    match pair.keys_match() {
+        // Some kinds of keys don't tell their public half: then the client finds out.
+        Ok(()) | Err(tokio_rustls::rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
+            Ok(Arc::new(pair))
+        }
+        Err(error) => Err(error).with_context(|| named(certificate)),
+    }
+}
+
+/// Serves over TLS until `stop` is done, then lets requests under way end.
+///
+/// # Errors
+/// Where TLS can't be set up at all.
+pub async fn serve(
+    listener: TcpListener,
+    certificates: Arc<Certificates>,
+    front: Front,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let hyper = Hyper::new(front, tokio::runtime::Handle::current());
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &places) => accepted,
+            () = &mut stop => break,
+        };
+        let Some((stream, peer, place)) = accepted else { continue };
+        let (acceptor, served) = (acceptor.clone(), hyper.connection(peer, place));
+        tokio::spawn(async move {
+            // A client that doesn't agree is its own affair.
+            let agreed = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
+            if let Ok(Ok(stream)) = agreed {
+                served.over(stream).await;
+            }
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(DRAIN_TIMEOUT, hyper.shutdown()).await.is_err() {
+        tracing::warn!("some requests over TLS did not end in time and were cut off");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn write_pair(folder: &Path, name: &str) {
+        let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+        fs::write(folder.join(format!("{name}.crt")), made.cert.pem()).unwrap();
+        fs::write(folder.join(format!("{name}.key")), made.signing_key.serialize_pem()).unwrap();
+    }
+
+    #[test]
+    fn each_host_has_its_own_certificate() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.example", "*.b.example", "default"] {
+            write_pair(folder.path(), name);
+        }
+        let keys = Keys::read_folder(folder.path()).unwrap();
+        let shown = |name: Option<&str>| {
+            let found = keys.find(name).unwrap();
+            let names = keys.by_host.iter().find(|(_, pair)| Arc::ptr_eq(pair, &found));
+            names.map_or("default", |(name, _)| name.as_str()).to_owned()
+        };
+        assert_eq!(shown(Some("A.example")), "a.example");
+        assert_eq!(shown(Some("x.b.example")), "*.b.example");
+        assert_eq!(shown(Some("x.y.b.example")), "default");
+        assert_eq!(shown(Some("b.example")), "default");
+        assert_eq!(shown(None), "default");
+    }
+
+    #[test]
+    fn files_that_do_not_fit_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = |keys: anyhow::Result<Keys>| format!("{:#}", keys.unwrap_err());
+        assert!(told(Keys::read_folder(folder.path())).contains("no HOST.crt"));
+        write_pair(folder.path(), "a.example");
+        write_pair(folder.path(), "b.example");
+        fs::copy(folder.path().join("b.example.key"), folder.path().join("a.example.key")).unwrap();
+        assert!(told(Keys::read_folder(folder.path())).contains("a.example.crt"));
+        fs::remove_file(folder.path().join("a.example.key")).unwrap();
+        assert!(told(Keys::read_folder(folder.path())).contains("a.example.key"));
+    }
+}

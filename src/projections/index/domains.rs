@@ -1,0 +1,168 @@
+//! Domains in the index: their part of the fold, and what can be asked of them.
+//!
+//! | key | value |
+//! |---|---|
+//! | `g` workspace domain | the domain (protobuf) |
+//! | `c` hostname 0 workspace | the domain with which the workspace claims the host |
+//! | `h` hostname | workspace, then the domain without its documents: who has it verified |
+//! | `j` workspace | its default domain |
+//! | `q` workspace | how many domains it has |
+//!
+//! No hostname holds a zero byte.
+
+use prost::Message;
+
+use super::fold::State;
+use super::group::Group;
+use super::read::{Read, number, split_workspace, with_workspace};
+use super::{IndexError, keys};
+use crate::domain::command::DomainRef;
+use crate::domain::domain_state::DomainState;
+use crate::domain::domains::Domain;
+use crate::domain::event::Unreadable;
+use crate::domain::hostname::{Hostname, split_port};
+use crate::domain::ids::{DomainId, WorkspaceId};
+
+/// What can be asked of domains.
+pub trait ReadDomains: Read {
+    /// A domain by its id, if it is of this workspace.
+    fn domain(&self, workspace: WorkspaceId, id: DomainId) -> Result<Option<Domain>, IndexError> {
+        let Some(value) = self.get(&keys::domain(workspace, id))? else { return Ok(None) };
+        let state = DomainState::decode(value.as_slice()).map_err(IndexError::from);
+        let state = state.map_err(|error| self.met(error))?;
+        let is_default = self.default_domain(workspace)? == Some(id);
+        Ok(Some(Domain { is_default, ..state.into_domain(workspace)? }))
+    }
+
+    /// A domain as it is named, if it is of this workspace.
+    fn domain_in(
+        &self,
+        workspace: WorkspaceId,
+        named: &DomainRef,
+    ) -> Result<Option<Domain>, IndexError> {
+        let id = match named {
+            DomainRef::Id(id) => Some(*id),
+            DomainRef::Hostname(name) => self.claim(workspace, name)?,
+        };
+        Ok(id.map(|id| self.domain(workspace, id)).transpose()?.flatten())
+    }
+
+    /// The domain with which a workspace claims a host.
+    fn claim(
+        &self,
+        workspace: WorkspaceId,
+        hostname: &Hostname,
+    ) -> Result<Option<DomainId>, IndexError> {
+        self.domain_id(&keys::claim(hostname.as_str(), workspace))
+    }
+
+    /// The domain that links of a workspace are on when they name none.
+    fn default_domain(&self, workspace: WorkspaceId) -> Result<Option<DomainId>, IndexError> {
+        self.domain_id(&keys::default_domain(workspace))
+    }
+
+    /// The id that a key leads to.
+    fn domain_id(&self, key: &[u8]) -> Result<Option<DomainId>, IndexError> {
+        let id = self.get(key)?.map(|bytes| DomainId::from_bytes(&bytes));
+        id.transpose().map_err(|_| self.met(IndexError::Broken("a domain's id")))
+    }
+
+    /// Who has a host verified: the domain, without its documents.
+    fn verified(&self, hostname: &str) -> Result<Option<Domain>, IndexError> {
+        let value = self.get(&keys::verified(hostname))?;
+        let domain = value.map(|value| decode_verified(&value)).transpose();
+        domain.map_err(|error| self.met(error))
+    }
+
+    /// Whether requests to an authority (`go.example:8443`, in lower case) are requests for
+    /// somebody's links.
+    fn is_hosted(&self, authority: &str) -> Result<bool, IndexError> {
+        for name in [authority, split_port(authority).0] {
+            if self.get(&keys::verified(name))?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// How many links are on a domain. Links on a host are all of the workspace that has it
+    /// verified: to the other claims this says none.
+    fn links_on(&self, domain: &Domain) -> Result<u64, IndexError> {
+        let group = Group::Domain(domain.hostname.to_string());
+        self.group_count(domain.workspace, &group)
+    }
+
+    /// How many domains a workspace has.
+    fn domain_count(&self, workspace: WorkspaceId) -> Result<u64, IndexError> {
+        Ok(self.get(&keys::domain_count(workspace))?.as_deref().map_or(0, number))
+    }
+
+    /// A slug as it is compared on a domain (empty: the default one): in lower case where the
+    /// domain says so.
+    fn slug_form(&self, domain: &str, slug: &str) -> Result<String, IndexError> {
+        let folds = |domain: Domain| domain.fields.case_insensitive;
+        let is_folded = !domain.is_empty() && self.verified(domain)?.is_some_and(folds);
+        Ok(if is_folded { slug.to_ascii_lowercase() } else { slug.to_owned() })
+    }
+}
+
+impl<R: Read + ?Sized> ReadDomains for R {}
+
+/// Reads what stands under a verified host.
+pub fn decode_verified(value: &[u8]) -> Result<Domain, IndexError> {
+    let (workspace, state) = split_workspace(value)?;
+    Ok(DomainState::decode(state)?.into_domain(workspace)?)
+}
+
+/// The workspace has the domain, from now on or with other settings.
+pub fn place<S: State>(
+    state: &mut S,
+    workspace: WorkspaceId,
+    domain: &DomainState,
+) -> Result<(), IndexError> {
+    let id = domain_id(&domain.id)?;
+    let key = keys::domain(workspace, id);
+    if state.get(&key)?.is_none() {
+        state.put(keys::claim(&domain.hostname, workspace), id.as_bytes().to_vec());
+        super::fold::add_to(state, keys::domain_count(workspace), 1)?;
+    }
+    state.put(key, domain.encode_to_vec());
+    if domain.is_default {
+        state.put(keys::default_domain(workspace), id.as_bytes().to_vec());
+    } else if state.default_domain(workspace)? == Some(id) {
+        state.remove(keys::default_domain(workspace));
+    }
+    if domain.verified_at_ms.is_some() {
+        let bare =
+            DomainState { apple_app_site_association: None, assetlinks: None, ..domain.clone() };
+        state.put(keys::verified(&domain.hostname), with_workspace(workspace, &bare));
+    }
+    state.touch_domains();
+    Ok(())
+}
+
+/// The domain is the workspace's no more. No links are on it.
+pub fn displace<S: State>(
+    state: &mut S,
+    workspace: WorkspaceId,
+    id: &[u8],
+) -> Result<(), IndexError> {
+    let id = domain_id(id)?;
+    let Some(domain) = state.domain(workspace, id)? else { return Ok(()) };
+    let hostname = domain.hostname.as_str();
+    state.remove(keys::domain(workspace, id));
+    state.remove(keys::claim(hostname, workspace));
+    super::fold::add_to(state, keys::domain_count(workspace), -1)?;
+    if domain.is_default {
+        state.remove(keys::default_domain(workspace));
+    }
+    if domain.verified_at_ms.is_some() {
+        state.remove(keys::verified(hostname));
+    }
+    state.touch_domains();
+    Ok(())
+}
+
+fn domain_id(bytes: &[u8]) -> Result<DomainId, Unreadable> {
+    DomainId::from_bytes(bytes).map_err(|_| Unreadable("domain id"))
+}

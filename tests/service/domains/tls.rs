@@ -1,0 +1,125 @@
+//! TLS with certificates that the operator gives.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::process::Signal;
+use serde_json::json;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use super::{options, verified};
+use crate::harness::{NameServer, Options, PATIENCE, eventually};
+
+/// A certificate for this host, signed by itself.
+pub fn certify(folder: &Path, name: &str, host: &str) -> String {
+    let made = rcgen::generate_simple_self_signed(vec![host.to_owned()]).unwrap();
+    fs::write(folder.join(format!("{name}.crt")), made.cert.pem()).unwrap();
+    fs::write(folder.join(format!("{name}.key")), made.signing_key.serialize_pem()).unwrap();
+    made.cert.pem()
+}
+
+pub fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// What a host answers over TLS to a client that trusts this certificate alone: its head.
+fn get(pem: &str, host: &str, address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from(host.to_owned()).unwrap();
+    let client = ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut stream = StreamOwned::new(client, TcpStream::connect(address)?);
+    stream.sock.set_read_timeout(Some(PATIENCE))?;
+    let port = address.port();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.split("\r\n\r\n").next().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn each_host_is_served_with_its_own_certificate() {
+    let (names, folder, address) =
+        (NameServer::start(), tempfile::tempdir().unwrap(), free_address());
+    let one = certify(folder.path(), "one.example", "one.example");
+    let two = certify(folder.path(), "two.example", "two.example");
+    let options =
+        options(&names).flag("--tls-listen", address.to_string()).flag("--tls-dir", folder.path());
+    let server = options.start();
+    verified(&server, &names, &json!({ "hostname": "one.example" }));
+    verified(&server, &names, &json!({ "hostname": "two.example" }));
+    for host in ["one.example", "two.example"] {
+        let to = format!("https://example.com/{host}");
+        let body = json!({ "slug": "same", "domain": host, "destination": to });
+        server.api().post("/links", &body).expect(201);
+    }
+    for (host, pem, other) in [("one.example", &one, &two), ("two.example", &two, &one)] {
+        let answer = get(pem, host, address, "/same").unwrap();
+        assert!(answer.starts_with("HTTP/1.1 302"), "{answer}");
+        assert!(answer.contains(&format!("location: https://example.com/{host}")), "{answer}");
+        assert!(get(other, host, address, "/same").is_err(), "another's certificate");
+        assert!(get(pem, host, address, "/readyz").unwrap().starts_with("HTTP/1.1 200"));
+    }
+    assert_eq!(server.data.logged_clicks().len(), 2);
+    assert!(get(&one, "other.example", address, "/").is_err());
+
+    // Read again when told so; what can't be read changes nothing.
+    let renewed = certify(folder.path(), "one.example", "one.example");
+    server.signal(Signal::HUP);
+    eventually("the new certificate is used", || {
+        get(&renewed, "one.example", address, "/same").ok()
+    });
+    fs::write(folder.path().join("two.example.key"), "no key").unwrap();
+    server.signal(Signal::HUP);
+    eventually("the broken key is reported", || {
+        server.stderr.contains("two.example.key").then_some(())
+    });
+    assert!(get(&two, "two.example", address, "/same").unwrap().starts_with("HTTP/1.1 302"));
+    assert!(server.stop().success());
+}
+
+#[test]
+fn one_pair_serves_each_name_and_plain_http_is_no_tls() {
+    let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
+    let pem = certify(folder.path(), "pair", "sho.example");
+    let server = Options::links_only()
+        .flag("--tls-listen", address.to_string())
+        .flag("--tls-cert", folder.path().join("pair.crt"))
+        .flag("--tls-key", folder.path().join("pair.key"))
+        .start();
+    let answer = get(&pem, "sho.example", address, "/readyz").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let plain = crate::harness::client().get(format!("http://{address}/readyz")).send();
+    assert!(plain.is_err(), "{plain:?}");
+    server.get("/readyz").expect(200);
+}
+
+#[test]
+fn certificates_that_do_not_fit_stop_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    certify(folder.path(), "a", "a.example");
+    certify(folder.path(), "b", "b.example");
+    for (key, named) in [("b.key", "a.crt"), ("c.key", "c.key")] {
+        let refused = Options::links_only()
+            .flag("--tls-listen", "127.0.0.1:0")
+            .flag("--tls-cert", folder.path().join("a.crt"))
+            .flag("--tls-key", folder.path().join(key))
+            .command()
+            .output()
+            .unwrap();
+        assert!(!refused.status.success());
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(said.contains(named), "{said}");
+    }
+}
