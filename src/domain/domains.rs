@@ -212,6 +212,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::domain::blocklist::Blocklist;
 
     fn policy() -> LinkPolicy {
         LinkPolicy { own_hosts: vec!["sho.rt".into()], ..LinkPolicy::default() }
@@ -275,10 +276,26 @@ mod tests {
 
     #[test]
     fn a_redirect_never_leads_back() {
-        for own in ["https://sho.rt/a", "https://go.example/", "https://go.example:8443/x"] {
+        for own in [
+            "https://sho.rt/a",
+            "https://go.example/",
+            "https://go.example.:8443/x",
+            "https://taken.example/x",
+        ] {
             let input = DomainInput { root_redirect: value(own), ..DomainInput::default() };
             assert_eq!(accept(input, Some(&domain(true))).unwrap_err(), ["root_redirect"], "{own}");
         }
+    }
+
+    #[test]
+    fn a_redirect_does_not_lead_where_no_link_may() {
+        let policy = policy();
+        policy.blocklist.store(Blocklist::parse("evil.example").unwrap().into());
+        let input = |to| DomainInput { not_found_redirect: value(to), ..DomainInput::default() };
+        let before = domain(true);
+        let accept = |to| input(to).accept(Some(&before), &policy, &|_| false).is_ok();
+        assert!(accept("https://example.com/x"));
+        assert!(!accept("https://www.evil.example/x"));
     }
 
     #[test]

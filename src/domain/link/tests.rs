@@ -15,7 +15,7 @@ fn new_rule_id() -> RuleId {
     RuleId::new(Uuid::from_u128(9))
 }
 
-/// On the default domain, where `go.example` is somebody's.
+/// On the default domain, where nobody has another.
 fn accept(input: LinkInput, over: Over<'_>, now_ms: u64) -> Result<Accepted, DomainError> {
     accept_on(Ok(String::new()), input, over, now_ms)
 }
@@ -26,8 +26,7 @@ fn accept_on(
     over: Over<'_>,
     now_ms: u64,
 ) -> Result<Accepted, DomainError> {
-    let is_hosted = |host: &str| host == "go.example";
-    let terms = Terms { policy: &policy(), is_hosted: &is_hosted, now_ms, new_rule_id };
+    let terms = Terms { policy: &policy(), is_hosted: &|_| false, now_ms, new_rule_id };
     input.accept(over, domain, &terms)
 }
 
