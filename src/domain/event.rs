@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::destination::Destination;
 use super::domain_state::{DomainRemoved, DomainState};
-use super::ids::{LinkId, TokenId, WorkspaceId};
+use super::ids::{LinkId, WorkspaceId};
 use super::link::{
     Content, Forwarding, Gates, Labels, Link, LinkFields, Payload, Preview, Routing, Social, Utm,
 };
@@ -16,7 +16,6 @@ use super::report::{LinkReported, ReportResolved};
 use super::rule::app_url::AppLinks;
 use super::rule::stored::{AppLinksState, RulesState};
 use super::slug::Slug;
-use super::token::{Abilities, Token};
 
 /// The version of the envelope's layout that is written now.
 pub const VERSION: u16 = 1;
@@ -477,35 +476,6 @@ impl PresetState {
             },
             created_at_ms: self.created_at_ms,
             updated_at_ms: self.updated_at_ms,
-        })
-    }
-}
-
-impl From<&Token> for TokenState {
-    fn from(token: &Token) -> Self {
-        Self {
-            id: token.id.as_bytes().to_vec(),
-            name: token.name.clone(),
-            abilities: token.abilities.names().into_iter().map(str::to_owned).collect(),
-            secret_sha256: token.secret_sha256.to_vec(),
-            created_at_ms: token.created_at_ms,
-        }
-    }
-}
-
-impl TokenState {
-    /// The token, in the workspace that the envelope names.
-    ///
-    /// # Errors
-    /// [`Unreadable`] when an ability is unknown: a token must not silently shrink or grow.
-    pub fn into_token(self, workspace: WorkspaceId) -> Result<Token, Unreadable> {
-        Ok(Token {
-            id: TokenId::from_bytes(&self.id).map_err(|_| Unreadable("token"))?,
-            workspace,
-            name: self.name,
-            abilities: Abilities::parse(&self.abilities).map_err(|_| Unreadable("token"))?,
-            secret_sha256: self.secret_sha256.try_into().map_err(|_| Unreadable("token"))?,
-            created_at_ms: self.created_at_ms,
         })
     }
 }

@@ -20,4 +20,5 @@ pub mod report;
 pub mod rule;
 pub mod slug;
 pub mod token;
+mod token_state;
 pub mod wire;
