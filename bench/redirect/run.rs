@@ -18,6 +18,7 @@ use crate::process::{Recipe, Server, free_address};
 use crate::report::{Report, ScenarioReport, SluglineReport};
 use crate::slugline::Slugline;
 use crate::table;
+use crate::traffic::LinkKind;
 
 const BARE_READY_LIMIT: Duration = Duration::from_secs(10);
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
@@ -59,7 +60,7 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
         let traffic = Arc::new(scenario.traffic(options, &profiles));
         println!("\n{}: {}", scenario.name(), table::requests(&traffic.summary));
         if let Some(filled) = &mut filled {
-            filled.fill(scenario.links(options)).await?;
+            filled.fill(scenario.kind(), scenario.links(options)).await?;
         }
         let beside = filled.as_ref().and_then(|filled| scenario.beside(&filled.slugline.api));
         let load = Load { generator: &generator, traffic: Arc::clone(&traffic) };
@@ -94,7 +95,11 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
 struct Filled {
     slugline: Slugline,
     first_ready: Duration,
+    /// Plain ones, created so far.
     links: u32,
+    /// Links with rules, created so far.
+    ruled: u32,
+    /// How long the plain ones took.
     fill: Duration,
     memory: Memory,
 }
@@ -124,24 +129,35 @@ impl Filled {
             memory: machine::memory(slugline.server.process())?,
             slugline,
             links: 0,
+            ruled: 0,
             fill: Duration::ZERO,
         })
     }
 
     /// Creates what is missing of so many links.
-    async fn fill(&mut self, links: u32) -> anyhow::Result<()> {
-        if links > self.links {
-            println!("creating links up to {} …", table::thousands(links.into()));
-            let took = self.slugline.api.fill(self.links, links).await?;
-            println!(
-                "created in {:.1} s, {} per second",
-                took.as_secs_f64(),
-                table::rate(f64::from(links - self.links) / took.as_secs_f64()),
-            );
-            self.fill += took;
-            self.links = links;
-            self.memory = machine::memory(self.slugline.server.process())?;
+    async fn fill(&mut self, kind: LinkKind, links: u32) -> anyhow::Result<()> {
+        let created = match kind {
+            LinkKind::Plain => self.links,
+            LinkKind::Ruled => self.ruled,
+        };
+        if links <= created {
+            return Ok(());
         }
+        println!("creating links up to {} …", table::thousands(links.into()));
+        let took = self.slugline.api.fill(kind, created, links).await?;
+        println!(
+            "created in {:.1} s, {} per second",
+            took.as_secs_f64(),
+            table::rate(f64::from(links - created) / took.as_secs_f64()),
+        );
+        match kind {
+            LinkKind::Plain => {
+                self.links = links;
+                self.fill += took;
+            }
+            LinkKind::Ruled => self.ruled = links,
+        }
+        self.memory = machine::memory(self.slugline.server.process())?;
         Ok(())
     }
 }

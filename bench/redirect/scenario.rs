@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use crate::agents::Profile;
 use crate::options::Options;
 use crate::slugline::Api;
-use crate::traffic::Traffic;
+use crate::traffic::{LinkKind, Traffic};
 
 /// Requests of [`Scenario::Many`]: enough that those who come are not all remembered.
 const MANY_REQUESTS: usize = 1 << 19;
@@ -23,6 +23,8 @@ const MANY_REQUESTS: usize = 1 << 19;
 pub enum Scenario {
     /// Visits of plain links.
     Plain,
+    /// Visits of links with five rules each.
+    Rules,
     /// Each visitor with a user agent that nobody has sent before.
     Unseen,
     /// A hundred questions of analytics are asked at once, again and again.
@@ -33,12 +35,13 @@ pub enum Scenario {
 
 impl Scenario {
     /// In the order in which they are measured: links are only ever added.
-    pub const ALL: [Self; 4] = [Self::Plain, Self::Unseen, Self::Batch, Self::Many];
+    pub const ALL: [Self; 5] = [Self::Plain, Self::Rules, Self::Unseen, Self::Batch, Self::Many];
 
     /// The name in tables and messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
+            Self::Rules => "five rules",
             Self::Unseen => "agents never seen",
             Self::Batch => "beside batches",
             Self::Many => "many links",
@@ -53,12 +56,20 @@ impl Scenario {
         }
     }
 
+    /// What its links are.
+    pub const fn kind(self) -> LinkKind {
+        match self {
+            Self::Rules => LinkKind::Ruled,
+            _ => LinkKind::Plain,
+        }
+    }
+
     /// Its requests.
     pub fn traffic(self, options: &Options, profiles: &[Profile]) -> Traffic {
         match self {
             Self::Unseen => Traffic::render_unseen(self.links(options), profiles),
             Self::Many => Traffic::render_many(MANY_REQUESTS, self.links(options), profiles),
-            _ => Traffic::render(self.links(options), profiles),
+            _ => Traffic::render(self.kind(), self.links(options), profiles),
         }
     }
 

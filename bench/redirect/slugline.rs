@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::options::Contestant;
 use crate::process::{Recipe, Server, free_address};
-use crate::traffic;
+use crate::traffic::{self, LinkKind};
 
 /// The executable, of the same build as this benchmark.
 pub const EXECUTABLE: &str = env!("CARGO_BIN_EXE_slugline");
@@ -90,7 +90,7 @@ fn data_dir(folder: &Path) -> PathBuf {
 
 impl Api {
     /// Creates the links `from` to `links`, many at a time; returns how long that took.
-    pub async fn fill(&self, from: u32, links: u32) -> anyhow::Result<Duration> {
+    pub async fn fill(&self, kind: LinkKind, from: u32, links: u32) -> anyhow::Result<Duration> {
         let begun = Instant::now();
         let next = Arc::new(AtomicU32::new(from));
         let mut workers = JoinSet::new();
@@ -102,7 +102,7 @@ impl Api {
                     if number >= links {
                         return anyhow::Ok(());
                     }
-                    api.create(number).await?;
+                    api.create(kind, number).await?;
                 }
             });
         }
@@ -112,9 +112,12 @@ impl Api {
         Ok(begun.elapsed())
     }
 
-    async fn create(&self, number: u32) -> anyhow::Result<()> {
-        let slug = traffic::slug(number);
-        let link = json!({ "destination": traffic::destination(&slug), "slug": slug });
+    async fn create(&self, kind: LinkKind, number: u32) -> anyhow::Result<()> {
+        let slug = kind.slug(number);
+        let mut link = json!({ "destination": traffic::destination(&slug), "slug": slug });
+        if kind == LinkKind::Ruled {
+            link["rules"] = rules(&slug);
+        }
         let answer = self
             .http
             .post(format!("{}/api/v1/links", self.base))
@@ -151,4 +154,26 @@ impl Api {
         ensure!(status == StatusCode::OK, "{path} was answered {status}: {body}");
         serde_json::from_str(&body).with_context(|| format!("{path} answered no JSON"))
     }
+}
+
+/// Five rules as people write them, the first of which fit some visitors. The destinations are of
+/// one length, like those of the bare server.
+fn rules(slug: &str) -> Value {
+    let target = |letter: &str| {
+        let destination = traffic::destination(slug).replacen("articles", letter, 1);
+        json!({ "destination": destination })
+    };
+    json!([
+        { "conditions": [{ "country": ["DE", "AT", "CH"] }], "target": target("deutsche") },
+        {
+            "conditions": [{ "device": ["mobile"] }, { "os": ["iOS"] }],
+            "target": target("iphones_"),
+        },
+        { "conditions": [{ "language": ["ja", "ko"] }], "target": target("eastasia") },
+        { "conditions": [{ "referrer": ["news.ycombinator.com"] }], "target": target("hackers_") },
+        {
+            "conditions": [{ "query": { "name": "ref", "any": ["mail", "print"] } }],
+            "target": target("campaign"),
+        },
+    ])
 }

@@ -33,7 +33,7 @@ use slugline::queries::links::Links;
 
 use crate::agents;
 use crate::contender::{as_f64, median};
-use crate::traffic::{self, Traffic};
+use crate::traffic::{self, LinkKind, Traffic};
 
 /// Links in the index.
 const LINKS: u32 = 100_000;
@@ -96,7 +96,7 @@ pub fn measure(step: Option<Step>, times: usize) -> anyhow::Result<()> {
 impl World {
     fn new() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let traffic = Traffic::render(LINKS, &agents::profiles()?);
+        let traffic = Traffic::render(LinkKind::Plain, LINKS, &agents::profiles()?);
         let requests = (0..traffic.len()).map(|number| traffic.request(number).to_vec()).collect();
         let index = Index::open(&folder.path().join("index"), &log_of_links(folder.path())?)?;
         let cache = default_cache_dir()?;
@@ -288,7 +288,7 @@ fn open_log(folder: &Path, name: &str) -> anyhow::Result<Log> {
 fn log_of_links(folder: &Path) -> anyhow::Result<Log> {
     let log = open_log(folder, "mutations")?;
     for number in 0..LINKS {
-        let slug = traffic::slug(number);
+        let slug = LinkKind::Plain.slug(number);
         let state = LinkState {
             id: uuid::Uuid::now_v7().as_bytes().to_vec(),
             destination: traffic::destination(&slug),

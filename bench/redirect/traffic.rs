@@ -51,9 +51,24 @@ const REFERRERS: &[&str] = &[
     "https://lobste.rs/",
 ];
 
-/// The slug of the link with this number: eight characters.
-pub fn slug(number: u32) -> String {
-    format!("b{number:07}")
+/// What a link does beside leading somewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkKind {
+    /// Nothing.
+    Plain,
+    /// Five rules are asked where.
+    Ruled,
+}
+
+impl LinkKind {
+    /// The slug of the link with this number: eight characters.
+    pub fn slug(self, number: u32) -> String {
+        let letter = match self {
+            Self::Plain => 'b',
+            Self::Ruled => 'r',
+        };
+        format!("{letter}{number:07}")
+    }
 }
 
 /// Where a slug leads, at both servers.
@@ -94,18 +109,23 @@ pub struct Summary {
 
 impl Traffic {
     /// Renders requests for `links` links by visitors with these profiles.
-    pub fn render(links: u32, profiles: &[Profile]) -> Self {
-        Self::render_pool(POOL, links, profiles, CRAWLER_SHARE)
+    pub fn render(kind: LinkKind, links: u32, profiles: &[Profile]) -> Self {
+        Self::render_pool(POOL, (kind, links), profiles, CRAWLER_SHARE)
     }
 
     /// The same, a pool of so many requests.
     pub fn render_many(requests: usize, links: u32, profiles: &[Profile]) -> Self {
-        Self::render_pool(requests, links, profiles, CRAWLER_SHARE)
+        Self::render_pool(requests, (LinkKind::Plain, links), profiles, CRAWLER_SHARE)
     }
 
-    fn render_pool(pool: usize, links: u32, profiles: &[Profile], crawlers: f64) -> Self {
+    fn render_pool(
+        pool: usize,
+        (kind, links): (LinkKind, u32),
+        profiles: &[Profile],
+        crawlers: f64,
+    ) -> Self {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(SEED);
-        let mut slugs: Vec<String> = (0..links).map(slug).collect();
+        let mut slugs: Vec<String> = (0..links).map(|number| kind.slug(number)).collect();
         // Popular links are not the oldest ones.
         slugs.shuffle(&mut random);
         let popularity = Cumulative::new((1..=links).map(|rank| f64::from(rank).powf(-ZIPF)));
@@ -141,7 +161,7 @@ impl Traffic {
             weight: profile.weight,
         };
         let profiles: Vec<_> = profiles.iter().map(numbered).collect();
-        let mut traffic = Self::render_pool(POOL, links, &profiles, 0.0);
+        let mut traffic = Self::render_pool(POOL, (LinkKind::Plain, links), &profiles, 0.0);
         let find = |request: &[u8]| {
             let mut places = request.windows(NUMBER.len());
             places.position(|place| place == NUMBER.as_bytes())

@@ -1,7 +1,7 @@
 //! Finding links: each condition, each order, by page and by cursor.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
@@ -201,11 +201,16 @@ fn cursors_are_stable_while_links_are_made() {
             slug
         })
         .collect();
-    let is_done = AtomicBool::new(false);
+    // Two links are made for each page of seven that is read: whoever reads comes to an end.
+    let (is_done, pages_read) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut number = 0;
             while !is_done.load(Ordering::SeqCst) {
+                if number > pages_read.load(Ordering::SeqCst) {
+                    std::thread::yield_now();
+                    continue;
+                }
                 let title = json!({ "title": format!("T{:02}", number % 20), "tags": ["x"] });
                 make(&server, &format!("new-{number}"), title.clone());
                 make(&server, &format!("s{:02}-new-{number}", number % 60), title);
@@ -219,6 +224,7 @@ fn cursors_are_stable_while_links_are_made() {
                 let mut next = query.clone();
                 loop {
                     let page = list(&server, &next);
+                    pages_read.fetch_add(1, Ordering::SeqCst);
                     seen.extend(slugs(&page));
                     pages += 1;
                     let Some(cursor) = page["meta"]["next_cursor"].as_str() else { break };
