@@ -1,7 +1,7 @@
 //! TLS with certificates that the operator gives.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::{options, verified};
-use crate::harness::{NameServer, Options, PATIENCE, eventually};
+use crate::harness::{NameServer, Options, PATIENCE, TOKEN, eventually};
 
 /// A certificate for this host, signed by itself.
 pub fn certify(folder: &Path, name: &str, host: &str) -> String {
@@ -28,8 +28,13 @@ pub fn free_address() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// What a host answers over TLS to a client that trusts this certificate alone: its head.
-fn get(pem: &str, host: &str, address: SocketAddr, path: &str) -> std::io::Result<String> {
+/// A connection that has agreed on keys with a host whose certificate is of this root alone, or is
+/// this one.
+pub fn connect(
+    pem: &str,
+    host: &str,
+    address: SocketAddr,
+) -> std::io::Result<StreamOwned<ClientConnection, TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -41,6 +46,13 @@ fn get(pem: &str, host: &str, address: SocketAddr, path: &str) -> std::io::Resul
     let client = ClientConnection::new(Arc::new(config), name).unwrap();
     let mut stream = StreamOwned::new(client, TcpStream::connect(address)?);
     stream.sock.set_read_timeout(Some(PATIENCE))?;
+    stream.conn.complete_io(&mut stream.sock)?;
+    Ok(stream)
+}
+
+/// What a host answers over TLS to a client that trusts this certificate alone: its head.
+pub fn get(pem: &str, host: &str, address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = connect(pem, host, address)?;
     let port = address.port();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
@@ -122,4 +134,59 @@ fn certificates_that_do_not_fit_stop_the_start() {
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(said.contains(named), "{said}");
     }
+}
+
+/// The next answer's head; its body is read too.
+fn reply(stream: &mut impl Read) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    stream.read_exact(&mut body).unwrap();
+    head
+}
+
+#[test]
+fn connections_over_tls_are_kept_and_end_in_order_when_the_service_stops() {
+    let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
+    let pem = certify(folder.path(), "pair", "sho.example");
+    let server = Options::links_only()
+        .flag("--tls-listen", address.to_string())
+        .flag("--tls-cert", folder.path().join("pair.crt"))
+        .flag("--tls-key", folder.path().join("pair.key"))
+        .start();
+    let link = server.link();
+    let mut kept = connect(&pem, "sho.example", address).unwrap();
+    for _ in 0..20 {
+        write!(kept, "GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", link.slug).unwrap();
+        assert!(reply(&mut kept).starts_with("http/1.1 302"));
+        write!(kept, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        assert!(reply(&mut kept).starts_with("http/1.1 200"));
+    }
+    assert_eq!(server.data.logged_clicks_of(&link).len(), 20);
+
+    let body = json!({ "destination": "https://example.com/late" }).to_string();
+    let mut under_way = connect(&pem, "sho.example", address).unwrap();
+    write!(
+        under_way,
+        "POST /api/v1/links HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+        body.len()
+    )
+    .unwrap();
+    assert!(reply(&mut under_way).starts_with("http/1.1 100"), "the service waits for the body");
+    server.signal(Signal::TERM);
+    let end = kept.read(&mut [0]).map_err(|error| error.kind());
+    assert!(matches!(end, Ok(0) | Err(ErrorKind::UnexpectedEof)), "not closed: {end:?}");
+    eventually("nobody is taken in any more", || TcpStream::connect(address).err());
+    under_way.write_all(body.as_bytes()).unwrap();
+    let answer = reply(&mut under_way);
+    assert!(answer.starts_with("http/1.1 201"), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+    assert!(server.stop().success());
 }
