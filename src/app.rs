@@ -1,5 +1,6 @@
 //! The composition root: opens, spawns, and shuts down in order.
 
+mod acme;
 mod analytics;
 mod blocklist;
 mod control;
@@ -19,6 +20,7 @@ use std::thread::JoinHandle;
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
+use url::Url;
 
 use analytics::{AnalyticsSide, start_engine};
 use blocklist::BlocklistFile;
@@ -36,6 +38,7 @@ use crate::config::Settings;
 use crate::domain::link::LinkPolicy;
 use crate::effects::{Guard, Names, Outgoing};
 use crate::engine::Package;
+use crate::http::challenge::OpenChallenge;
 use crate::http::pages::Visitors;
 use crate::http::redirect::Redirector;
 use crate::http::server::{self, Front};
@@ -59,7 +62,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     let listener = runtime
         .block_on(TcpListener::bind(settings.listen))
         .with_context(|| format!("can't listen on {}", settings.listen))?;
-    let tls = settings.tls.as_ref().map(|tls| runtime.block_on(TlsSide::open(tls))).transpose()?;
+    let mut tls = runtime.block_on(TlsSide::open(settings))?;
     let _lock = DataLock::acquire(&settings.data_dir)?;
     let metrics = install_metrics()?;
     let site = settings.site(listener.local_addr()?);
@@ -67,7 +70,12 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     let control = ControlFile::write(&settings.data_dir, listener.local_addr()?)?;
     announce(&house.bootstrap, &site);
     runtime.block_on(async {
-        let front = house.front(site, control.key_sha256);
+        let challenge = Arc::<OpenChallenge>::default();
+        let front = house.front(site, control.key_sha256, Arc::clone(&challenge));
+        if let Some(tls) = &mut tls {
+            let own_host = settings.public_url.as_ref().and_then(Url::host_str);
+            tls.obtain(challenge, Arc::clone(&house.index), own_host);
+        }
         let certificates = tls.as_ref().map(TlsSide::certificates);
         let secured = tls.map(|tls| tls.serve(front.clone()));
         let (recorder, blocklist) = (Arc::clone(&house.recorder), Arc::clone(&house.blocklist));
@@ -167,7 +175,7 @@ impl House {
         })
     }
 
-    fn front(&self, site: Site, operator_key: [u8; 32]) -> Front {
+    fn front(&self, site: Site, operator_key: [u8; 32], challenge: Arc<OpenChallenge>) -> Front {
         let links = Links::new(Arc::clone(&self.index));
         let health = HouseHealth {
             commands: self.commands.clone(),
@@ -190,6 +198,7 @@ impl House {
             ),
             domains: Domains::new(Arc::clone(&self.index)),
             prover: Arc::clone(&self.prover) as _,
+            challenge,
             analytics: self.questions.clone(),
             exports: self.exports.clone(),
             site: Arc::new(site),

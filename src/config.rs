@@ -1,19 +1,23 @@
 //! Settings: flags, then `SLUGLINE_*` environment variables, then a TOML file, then defaults.
 //! Read once; what comes out is checked and typed.
 
+mod tls;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use url::Url;
 
+pub use tls::{TlsCertificates, TlsSettings};
+
 use crate::clicks::{SaltPeriod, TrustedProxies};
 use crate::effects::AllowedNets;
 use crate::http::Site;
-use crate::http::tls::CertificateSource;
 use crate::projections::clickhouse::Target;
 
 /// Where name servers listen.
@@ -95,6 +99,19 @@ pub struct ServeArgs {
     /// A folder with HOST.crt and HOST.key for each host, `default` for the others
     #[arg(long, env = "SLUGLINE_TLS_DIR", value_name = "FOLDER")]
     tls_dir: Option<PathBuf>,
+    /// Obtain certificates by ACME for --public-url's host and each verified domain, and so agree
+    /// to the authority's terms; port 80 of each must lead to --listen. Not with given certificates
+    #[arg(long, env = "SLUGLINE_TLS_ACME", value_parser = BoolishValueParser::new())]
+    tls_acme: bool,
+    /// Whom the authority may write to, such as mailto:ops@example.com [default: nobody]
+    #[arg(long, env = "SLUGLINE_TLS_ACME_CONTACT", value_name = "URL")]
+    tls_acme_contact: Option<String>,
+    /// The authority's directory [default: Let's Encrypt's]
+    #[arg(long, env = "SLUGLINE_TLS_ACME_DIRECTORY", value_name = "URL")]
+    tls_acme_directory: Option<Url>,
+    /// The roots (PEM) of a private authority's own TLS [default: the system's]
+    #[arg(long, env = "SLUGLINE_TLS_ACME_ROOT", value_name = "FILE")]
+    tls_acme_root: Option<PathBuf>,
     /// How long a visitor is the same one: daily, weekly, monthly or never [default: daily]
     #[arg(long, env = "SLUGLINE_VISITOR_SALT", value_name = "PERIOD")]
     visitor_salt: Option<String>,
@@ -152,15 +169,6 @@ pub enum ClickHouseChoice {
     },
     /// One that somebody runs.
     Server(Target),
-}
-
-/// Where TLS is spoken, and with what.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsSettings {
-    /// The address and port.
-    pub listen: SocketAddr,
-    /// The certificates.
-    pub certificates: CertificateSource,
 }
 
 /// The settings, checked.
@@ -222,6 +230,10 @@ impl ServeArgs {
             tls_cert: self.tls_cert.or(file.tls_cert),
             tls_key: self.tls_key.or(file.tls_key),
             tls_dir: self.tls_dir.or(file.tls_dir),
+            tls_acme: self.tls_acme || file.tls_acme,
+            tls_acme_contact: self.tls_acme_contact.or(file.tls_acme_contact),
+            tls_acme_directory: self.tls_acme_directory.or(file.tls_acme_directory),
+            tls_acme_root: self.tls_acme_root.or(file.tls_acme_root),
             visitor_salt: self.visitor_salt.or(file.visitor_salt),
             clicks_sync_interval: self.clicks_sync_interval.or(file.clicks_sync_interval),
             clicks_retention: self.clicks_retention.or(file.clicks_retention),
@@ -233,6 +245,7 @@ impl ServeArgs {
     }
 
     fn check(self) -> anyhow::Result<Settings> {
+        let tls = tls::check(&self)?;
         let visitor_salt = self.visitor_salt.as_deref().unwrap_or("daily").parse();
         let interval = self.clicks_sync_interval.as_deref().unwrap_or("100ms");
         let interval = humantime::parse_duration(interval).with_context(|| {
@@ -272,7 +285,7 @@ impl ServeArgs {
                 .parse()
                 .map_err(|why: String| anyhow::anyhow!("outgoing-allow: {why}"))?,
             dns_server: self.dns_server.as_deref().map(dns_server).transpose()?,
-            tls: tls(self.tls_listen, self.tls_cert, self.tls_key, self.tls_dir)?,
+            tls,
             visitor_salt: visitor_salt.context("visitor-salt")?,
             clicks_sync_interval: interval,
             clicks_retention: retention(
@@ -294,22 +307,6 @@ impl ServeArgs {
 fn dns_server(text: &str) -> anyhow::Result<SocketAddr> {
     let whole = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| (ip, DNS_PORT).into()));
     whole.with_context(|| format!("dns-server: `{text}` is no address such as 9.9.9.9:53"))
-}
-
-fn tls(
-    listen: Option<SocketAddr>,
-    certificate: Option<PathBuf>,
-    key: Option<PathBuf>,
-    folder: Option<PathBuf>,
-) -> anyhow::Result<Option<TlsSettings>> {
-    let certificates = match (certificate, key, folder) {
-        (None, None, None) if listen.is_none() => return Ok(None),
-        (Some(certificate), Some(key), None) => CertificateSource::Pair { certificate, key },
-        (None, None, Some(folder)) => CertificateSource::Folder(folder),
-        _ => bail!("tls-listen needs either tls-cert with tls-key, or tls-dir"),
-    };
-    let Some(listen) = listen else { bail!("certificates are of no use without tls-listen") };
-    Ok(Some(TlsSettings { listen, certificates }))
 }
 
 /// An age, at least so long; `None` where none is given, or the word for none.
@@ -384,6 +381,22 @@ mod tests {
         assert_eq!((settings.clicks_retention, settings.analytics_retention), (None, None));
     }
 
+    fn acme(more: &str) -> String {
+        format!("tls_listen = '127.0.0.1:8443'\ntls_acme = true\n{more}")
+    }
+
+    #[test]
+    fn certificates_are_lets_encrypts_unless_another_is_named() {
+        let directory = |more: &str| match file(&acme(more)).unwrap().tls.unwrap().certificates {
+            TlsCertificates::Acme(settings) => settings.directory.to_string(),
+            TlsCertificates::Given(_) => unreachable!(),
+        };
+        assert_eq!(directory(""), "https://acme-v02.api.letsencrypt.org/directory");
+        let other = "tls_acme_directory = 'https://ca.example/d'";
+        assert_eq!(directory(other), "https://ca.example/d");
+        assert!(file("tls_acme = false").unwrap().tls.is_none());
+    }
+
     #[test]
     fn wrong_settings_are_named() {
         for (text, named) in [
@@ -395,6 +408,11 @@ mod tests {
             ("tls_listen = '127.0.0.1:8443'", "tls-cert"),
             ("tls_dir = '/certificates'", "tls-listen"),
             ("tls_listen = '127.0.0.1:8443'\ntls_cert = '/c'", "tls-key"),
+            ("tls_acme = true", "tls-listen"),
+            ("tls_acme_contact = 'mailto:a@b.example'", "tls-acme"),
+            ("tls_listen = '127.0.0.1:8443'\ntls_acme = true\ntls_dir = '/c'", "tls-dir"),
+            (&acme("tls_acme_contact = 'a@b.example'"), "tls-acme-contact"),
+            (&acme("tls_acme_directory = 'http://ca.example/'"), "tls-acme-directory"),
             ("clicks_sync_interval = 'soon'", "clicks-sync-interval"),
             ("clicks_sync_interval = '2h'", "clicks-sync-interval"),
             ("clicks_retention = 'some'", "clicks-retention"),

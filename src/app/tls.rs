@@ -6,25 +6,53 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use super::acme::{CertificateKeeper, folder};
 use super::stop_signal;
-use crate::config::TlsSettings;
+use crate::config::{Settings, TlsCertificates};
+use crate::effects::acme::Authority;
+use crate::http::challenge::OpenChallenge;
 use crate::http::server::Front;
-use crate::http::tls::{Certificates, serve};
+use crate::http::tls::{CertificateSource, Certificates, serve};
+use crate::projections::index::Index;
 
 /// What TLS needs, open.
 pub struct TlsSide {
     listener: TcpListener,
     certificates: Arc<Certificates>,
+    /// Whom to ask for certificates, where they are not given.
+    authority: Option<Authority>,
 }
 
 impl TlsSide {
-    /// Reads the certificates and listens.
-    pub async fn open(settings: &TlsSettings) -> anyhow::Result<Self> {
-        let certificates = Certificates::read(settings.certificates.clone()).context("TLS")?;
-        let listener = TcpListener::bind(settings.listen)
+    /// Reads the certificates and listens, if TLS is wanted.
+    pub async fn open(settings: &Settings) -> anyhow::Result<Option<Self>> {
+        let Some(tls) = &settings.tls else { return Ok(None) };
+        let (source, authority) = match &tls.certificates {
+            TlsCertificates::Given(source) => (source.clone(), None),
+            TlsCertificates::Acme(acme) => {
+                let folder = folder(&settings.data_dir);
+                let authority = Authority::new(acme.clone(), folder.clone());
+                (CertificateSource::Kept(folder), Some(authority.context("tls-acme-root")?))
+            }
+        };
+        let certificates = Arc::new(Certificates::read(source).context("TLS")?);
+        let listener = TcpListener::bind(tls.listen)
             .await
-            .with_context(|| format!("can't listen on {}", settings.listen))?;
-        Ok(Self { listener, certificates: Arc::new(certificates) })
+            .with_context(|| format!("can't listen on {}", tls.listen))?;
+        Ok(Some(Self { listener, certificates, authority }))
+    }
+
+    /// Has certificates obtained, if they are not given.
+    pub fn obtain(
+        &mut self,
+        challenge: Arc<OpenChallenge>,
+        index: Arc<Index>,
+        own_host: Option<&str>,
+    ) {
+        let Some(authority) = self.authority.take() else { return };
+        let certificates = Arc::clone(&self.certificates);
+        let keeper = CertificateKeeper::new(authority, certificates, challenge, index, own_host);
+        tokio::spawn(keeper.keep());
     }
 
     /// The certificates, to be read again.
@@ -34,7 +62,7 @@ impl TlsSide {
 
     /// Serves until the process is told to stop.
     pub fn serve(self, front: Front) -> JoinHandle<()> {
-        let Self { listener, certificates } = self;
+        let Self { listener, certificates, .. } = self;
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, "TLS is served");
         }

@@ -20,11 +20,11 @@ use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 use url::{Host, Url};
 
 use super::guard::Guard;
 use super::names::{NameError, Names};
+use super::tls;
 
 /// How long a request may take, from the look-up of its host to the end of its answer.
 const TIMEOUT: Duration = Duration::from_secs(8);
@@ -133,15 +133,9 @@ async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, OutgoingError> {
 }
 
 async fn connector() -> Result<TlsConnector, OutgoingError> {
-    let read = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await;
-    let mut roots = RootCertStore::empty();
-    let found = read.map_err(|_| unreachable("TLS", &"no root certificates"))?.certs;
-    roots.add_parsable_certificates(found);
-    let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| unreachable("TLS", &error))?;
-    let config = config.with_root_certificates(roots).with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+    let read = tokio::task::spawn_blocking(tls::system_roots).await;
+    let roots = read.map_err(|_| unreachable("TLS", &"no root certificates"))?;
+    tls::connector(roots).map_err(|error| unreachable("TLS", &error))
 }
 
 async fn exchange<S>(stream: S, url: &Url, max_bytes: usize) -> Result<Bytes, OutgoingError>

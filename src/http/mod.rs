@@ -8,6 +8,7 @@
 mod attempts;
 mod auth;
 mod body;
+pub mod challenge;
 mod form;
 pub mod health;
 mod host;
@@ -70,6 +71,8 @@ pub struct Services {
     pub domains: Domains,
     /// Looks whether domains are whose they are said to be.
     pub prover: Arc<dyn proof::DomainProver>,
+    /// What certificate authorities look for.
+    pub challenge: Arc<challenge::OpenChallenge>,
     /// Reads of the clicks.
     pub analytics: Analytics,
     /// Where the service is reached.
@@ -122,6 +125,7 @@ pub fn router(services: Services) -> Router {
         .nest("/api/v1", native::router())
         .merge(pages::router())
         .merge(host::well_known())
+        .merge(challenge::router())
         .fallback(elsewhere)
         .layer(layers)
         .with_state(services)

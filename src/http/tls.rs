@@ -1,7 +1,9 @@
-//! TLS: certificates that the operator gives, chosen by the name that the client asks for.
+//! TLS: certificates that the operator gives or that were obtained, chosen by the name that the
+//! client asks for.
 
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +18,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
-use tokio_rustls::rustls::{InconsistentKeys, ServerConfig};
+use tokio_rustls::rustls::{self, InconsistentKeys, ServerConfig};
 
 use super::hyper::Hyper;
 use super::server::{DRAIN_TIMEOUT, Front, MAX_CONNECTIONS, accept};
@@ -40,6 +42,9 @@ pub enum CertificateSource {
     /// `HOST.crt` with `HOST.key` for each host (`*.HOST.crt` for the hosts below one), and
     /// `default.crt` with `default.key` for the others.
     Folder(PathBuf),
+    /// The same, where the service itself keeps what it has obtained: there may be nothing yet,
+    /// and a pair that is of no use is passed over.
+    Kept(PathBuf),
 }
 
 /// The certificates as they were read last.
@@ -73,6 +78,22 @@ impl Certificates {
         self.read.store(Keys::read(&self.source)?.into());
         Ok(())
     }
+
+    /// The certificate (DER) that a host has for itself.
+    pub fn own(&self, host: &str) -> Option<CertificateDer<'static>> {
+        let keys = self.read.load();
+        keys.by_host.get(host).and_then(|pair| pair.cert.first()).cloned()
+    }
+}
+
+/// The first certificate (DER) of a chain (PEM), if all of it can be used with this key.
+///
+/// # Errors
+/// Where it can't.
+pub fn check(chain: &str, key: &str) -> anyhow::Result<CertificateDer<'static>> {
+    let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<_, _>>()?;
+    let pair = pair(chain, &PrivateKeyDer::from_pem_slice(key.as_bytes())?)?;
+    pair.cert.into_iter().next().context("no certificate in it")
 }
 
 impl ResolvesServerCert for Certificates {
@@ -89,28 +110,44 @@ impl Keys {
                 Ok(Self { by_host: HashMap::new(), default })
             }
             CertificateSource::Folder(folder) => Self::read_folder(folder),
+            CertificateSource::Kept(folder) => Self::read_kept(folder),
         }
     }
 
     fn read_folder(folder: &Path) -> anyhow::Result<Self> {
         let mut keys = Self::default();
-        for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
-            let path = entry?.path();
-            if path.extension().is_none_or(|ending| ending != "crt") {
-                continue;
-            }
-            let Some(host) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
-            let pair = read_pair(&path, &path.with_extension("key"))?;
-            if host == DEFAULT_NAME {
-                keys.default = Some(pair);
-            } else {
-                keys.by_host.insert(host.to_ascii_lowercase(), pair);
-            }
+        for (host, path) in chains(folder).with_context(|| folder.display().to_string())? {
+            keys.add(&host, read_pair(&path, &path.with_extension("key"))?);
         }
         if keys.by_host.is_empty() && keys.default.is_none() {
             bail!("{} holds no HOST.crt", folder.display());
         }
         Ok(keys)
+    }
+
+    fn read_kept(folder: &Path) -> anyhow::Result<Self> {
+        let mut keys = Self::default();
+        if !folder.try_exists()? {
+            return Ok(keys);
+        }
+        for (host, path) in chains(folder).with_context(|| folder.display().to_string())? {
+            match read_pair(&path, &path.with_extension("key")) {
+                Ok(pair) => keys.add(&host, pair),
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    tracing::warn!(host, error, "a kept certificate is of no use");
+                }
+            }
+        }
+        Ok(keys)
+    }
+
+    fn add(&mut self, host: &str, pair: Arc<CertifiedKey>) {
+        if host == DEFAULT_NAME {
+            self.default = Some(pair);
+        } else {
+            self.by_host.insert(host.to_ascii_lowercase(), pair);
+        }
     }
 
     fn find(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
@@ -126,23 +163,42 @@ impl Keys {
     }
 }
 
+/// The chains in a folder, each with the name of its file.
+fn chains(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let mut chains = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|ending| ending != "crt") {
+            continue;
+        }
+        let host = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
+        chains.extend(host.map(|host| (host, path)));
+    }
+    Ok(chains)
+}
+
 fn read_pair(certificate: &Path, key: &Path) -> anyhow::Result<Arc<CertifiedKey>> {
     let named = |path: &Path| path.display().to_string();
     let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect)
         .with_context(|| named(certificate))?;
-    if chain.is_empty() {
-        bail!("{} holds no certificate", named(certificate));
-    }
     let secret = PrivateKeyDer::from_pem_file(key).with_context(|| named(key))?;
-    let signing = ring::sign::any_supported_type(&secret).with_context(|| named(key))?;
-    let pair = CertifiedKey::new(chain, signing);
+    Ok(Arc::new(pair(chain, &secret).with_context(|| named(certificate))?))
+}
+
+/// A chain and its key, if they fit together.
+fn pair(
+    chain: Vec<CertificateDer<'static>>,
+    key: &PrivateKeyDer<'_>,
+) -> anyhow::Result<CertifiedKey> {
+    if chain.is_empty() {
+        bail!("no certificate in it");
+    }
+    let pair = CertifiedKey::new(chain, ring::sign::any_supported_type(key)?);
     match pair.keys_match() {
         // Some kinds of keys don't tell their public half: then the client finds out.
-        Ok(()) | Err(tokio_rustls::rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
-            Ok(Arc::new(pair))
-        }
-        Err(error) => Err(error).with_context(|| named(certificate)),
+        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(pair),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -215,6 +271,27 @@ mod tests {
         assert_eq!(shown(Some("x.y.b.example")), "default");
         assert_eq!(shown(Some("b.example")), "default");
         assert_eq!(shown(None), "default");
+    }
+
+    #[test]
+    fn what_is_kept_may_be_nothing_and_a_broken_pair_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let absent = CertificateSource::Kept(folder.path().join("absent"));
+        assert!(Certificates::read(absent).unwrap().own("a.example").is_none());
+        let kept = Certificates::read(CertificateSource::Kept(folder.path().into())).unwrap();
+        for name in ["a.example", "b.example"] {
+            write_pair(folder.path(), name);
+        }
+        fs::write(folder.path().join("b.example.key"), "half").unwrap();
+        assert!(kept.own("a.example").is_none());
+        kept.reload().unwrap();
+        let read = |ending: &str| fs::read_to_string(folder.path().join(ending)).unwrap();
+        let checked = check(&read("a.example.crt"), &read("a.example.key")).unwrap();
+        assert_eq!(kept.own("a.example"), Some(checked));
+        assert!(kept.own("b.example").is_none());
+        write_pair(folder.path(), "c.example");
+        assert!(check(&read("a.example.crt"), &read("c.example.key")).is_err());
+        assert!(check("", &read("c.example.key")).is_err());
     }
 
     #[test]

@@ -74,6 +74,11 @@ impl Hosts {
         })
     }
 
+    /// The hostnames, in no order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// What the layers say.
     pub(super) fn read(layers: &Layers) -> Result<Self, IndexError> {
         let rows = layers.rows(store::prefixed(keys::VERIFIED), false);

@@ -1,5 +1,6 @@
 //! Domains: whose they are, what is on them, and what their hosts answer.
 
+mod acme;
 mod hosts;
 mod life;
 mod proofs;

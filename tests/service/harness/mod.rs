@@ -1,5 +1,6 @@
 //! The real program, started as its users start it, and a small client that speaks to it.
 
+mod acme;
 mod answer;
 mod chromium;
 mod clickhouse;
@@ -16,6 +17,7 @@ mod shared;
 
 use std::time::{Duration, Instant};
 
+pub use acme::AcmeServer;
 pub use answer::Answer;
 pub use chromium::Chromium;
 pub use clickhouse::ClickHouseServer;

@@ -1,0 +1,124 @@
+//! When which host's certificate is to be ordered.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long a host waits after its first failed order; doubled by each further one.
+const WAIT_MIN: Duration = Duration::from_secs(60);
+/// It waits no longer than this.
+const WAIT_MAX: Duration = Duration::from_secs(6 * 3_600);
+
+/// The hosts, each with its time. Moments are milliseconds since the Unix epoch.
+#[derive(Debug, Default)]
+pub struct Schedule(BTreeMap<String, Entry>);
+
+#[derive(Debug)]
+struct Entry {
+    due_ms: u64,
+    /// In a row.
+    failures: u32,
+}
+
+impl Schedule {
+    /// These are the hosts from now on. `due_ms` says of one that was not there when its order
+    /// is due.
+    pub fn set(&mut self, hosts: Vec<String>, due_ms: impl Fn(&str) -> u64) {
+        let mut before = std::mem::take(&mut self.0);
+        self.0 = hosts
+            .into_iter()
+            .map(|host| {
+                let entry = before.remove(&host);
+                let entry = entry.unwrap_or_else(|| Entry { due_ms: due_ms(&host), failures: 0 });
+                (host, entry)
+            })
+            .collect();
+    }
+
+    /// The host whose turn it is: those that fail come after those that don't.
+    pub fn next(&self, now_ms: u64) -> Option<&str> {
+        let due = self.0.iter().filter(|(_, entry)| entry.due_ms <= now_ms);
+        let first = due.min_by_key(|(_, entry)| (entry.failures, entry.due_ms));
+        first.map(|(host, _)| host.as_str())
+    }
+
+    /// The host has a certificate, which is to be renewed then.
+    pub fn issued(&mut self, host: &str, renew_at_ms: u64) {
+        if let Some(entry) = self.0.get_mut(host) {
+            *entry = Entry { due_ms: renew_at_ms, failures: 0 };
+        }
+    }
+
+    /// The host's order has failed: how long it waits until the next.
+    pub fn failed(&mut self, host: &str, now_ms: u64) -> Duration {
+        let Some(entry) = self.0.get_mut(host) else { return WAIT_MAX };
+        let doubled = 2_u32.checked_pow(entry.failures).and_then(|by| WAIT_MIN.checked_mul(by));
+        let wait = doubled.unwrap_or(WAIT_MAX).min(WAIT_MAX);
+        entry.failures = entry.failures.saturating_add(1);
+        entry.due_ms = now_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        wait
+    }
+
+    /// How many hosts have failed, and wait.
+    pub fn waiting(&self) -> usize {
+        self.0.values().filter(|entry| entry.failures > 0).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schedule(hosts: &[(&str, u64)]) -> Schedule {
+        let mut schedule = Schedule::default();
+        let due =
+            |host: &str| hosts.iter().find(|(name, _)| *name == host).map_or(0, |host| host.1);
+        schedule.set(hosts.iter().map(|(host, _)| (*host).to_owned()).collect(), due);
+        schedule
+    }
+
+    #[test]
+    fn who_is_due_first_comes_first() {
+        let mut schedule = schedule(&[("a", 300), ("b", 100), ("c", 200)]);
+        assert_eq!(schedule.next(99), None);
+        assert_eq!(schedule.next(250), Some("b"));
+        schedule.issued("b", 1_000);
+        assert_eq!(schedule.next(250), Some("c"));
+        schedule.issued("c", 1_000);
+        assert_eq!(schedule.next(250), None);
+        assert_eq!(schedule.next(300), Some("a"));
+    }
+
+    #[test]
+    fn who_fails_waits_longer_each_time_and_comes_last() {
+        let mut schedule = schedule(&[("a", 0), ("b", 1)]);
+        let mut now_ms = 0;
+        let mut waits = Vec::new();
+        for _ in 0..40 {
+            let wait = schedule.failed("a", now_ms);
+            assert_eq!(schedule.waiting(), 1);
+            now_ms += u64::try_from(wait.as_millis()).unwrap_or_default();
+            assert_eq!(schedule.next(now_ms), Some("b"));
+            waits.push(wait.as_secs() / 60);
+        }
+        assert_eq!(waits[..10], [1, 2, 4, 8, 16, 32, 64, 128, 256, 360]);
+        assert_eq!(waits[39], 360);
+        schedule.issued("b", u64::MAX);
+        assert_eq!(schedule.next(now_ms - 1), None);
+        assert_eq!(schedule.next(now_ms), Some("a"));
+        schedule.issued("a", 7);
+        assert_eq!(schedule.waiting(), 0);
+        assert_eq!(schedule.failed("a", 0).as_secs(), 60);
+    }
+
+    #[test]
+    fn hosts_come_and_go_and_those_that_stay_keep_their_time() {
+        let mut schedule = schedule(&[("a", 0), ("b", 500)]);
+        let wait = schedule.failed("a", 0);
+        schedule.set(vec!["a".to_owned(), "c".to_owned()], |_| 700);
+        assert_eq!(schedule.next(600), None, "b is gone, a waits, c is not due");
+        assert_eq!(schedule.next(700), Some("c"));
+        assert_eq!(schedule.failed("b", 0), WAIT_MAX, "it came to nothing after it had gone");
+        schedule.issued("c", u64::MAX);
+        assert_eq!(schedule.next(u64::try_from(wait.as_millis()).unwrap_or(0)), Some("a"));
+    }
+}

@@ -1,0 +1,53 @@
+//! What a certificate says of itself.
+
+use x509_parser::extensions::GeneralName;
+use x509_parser::parse_x509_certificate;
+
+/// From when until when a certificate is good, in milliseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    from_ms: u64,
+    until_ms: u64,
+}
+
+impl Validity {
+    /// What a certificate (DER) says, if it is one for this host.
+    pub fn of(certificate: &[u8], host: &str) -> Option<Self> {
+        let (_, certificate) = parse_x509_certificate(certificate).ok()?;
+        let names = certificate.subject_alternative_name().ok()??;
+        let is_for = names.value.general_names.iter().any(
+            |name| matches!(name, GeneralName::DNSName(name) if name.eq_ignore_ascii_case(host)),
+        );
+        let ms = |seconds: i64| u64::try_from(seconds).ok()?.checked_mul(1_000);
+        let validity = certificate.validity();
+        let from_ms = ms(validity.not_before.timestamp())?;
+        let until_ms = ms(validity.not_after.timestamp())?;
+        (is_for && from_ms < until_ms).then_some(Self { from_ms, until_ms })
+    }
+
+    /// When a third of its life is left.
+    pub const fn renew_at_ms(&self) -> u64 {
+        self.until_ms - (self.until_ms - self.from_ms) / 3
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    #[test]
+    fn a_third_of_its_life_before_its_end_it_is_due() {
+        let mut params = CertificateParams::new(["Go.example".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2030, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2030, 4, 1);
+        let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let validity = Validity::of(made.der(), "go.example").unwrap();
+        // 2030-03-02, 60 of 90 days on.
+        assert_eq!(validity.renew_at_ms(), 1_898_640_000_000);
+        assert_eq!(Validity::of(made.der(), "other.example"), None);
+        assert_eq!(Validity::of(b"no certificate", "go.example"), None);
+    }
+}

@@ -1,0 +1,90 @@
+//! The files of certificates: `HOST.crt` and `HOST.key`, readable by their owner alone.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use super::{AcmeError, Issued};
+
+/// Where a host's chain is.
+pub(super) fn certificate(folder: &Path, host: &str) -> PathBuf {
+    folder.join(format!("{host}.crt"))
+}
+
+/// Puts a certificate and its key in the place of those before.
+///
+/// The two names change one after the other. A crash in between leaves a pair that does not fit:
+/// the next start passes it over, and orders anew.
+pub(super) fn keep(folder: &Path, host: &str, issued: &Issued) -> Result<(), AcmeError> {
+    write(&folder.join(format!("{host}.key")), issued.key.as_bytes())?;
+    write(&certificate(folder, host), issued.chain.as_bytes())
+}
+
+/// Writes a file whole: under another name first, which is then changed.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), AcmeError> {
+    replace(path, bytes).map_err(|reason| AcmeError::File { path: path.to_owned(), reason })
+}
+
+/// Removes a file, if it is there.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// When a file was written, in milliseconds since the Unix epoch; 0 where there is none.
+pub(super) fn written_at_ms(path: &Path) -> u64 {
+    let written = fs::metadata(path).and_then(|about| about.modified()).ok();
+    let age = written.and_then(|written| written.duration_since(UNIX_EPOCH).ok());
+    age.and_then(|age| u64::try_from(age.as_millis()).ok()).unwrap_or_default()
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let mut next = path.as_os_str().to_owned();
+    next.push(".next");
+    let next = PathBuf::from(next);
+    // What a crash has left: its mode is not known.
+    remove(&next)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&next, path)?;
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_pair_is_its_owners_alone_and_replaced_whole() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = data.path().join("certificates");
+        for text in ["one", "another"] {
+            let issued = Issued { chain: format!("{text} chain"), key: format!("{text} key") };
+            keep(&folder, "go.example", &issued).unwrap();
+            let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+            assert_eq!(read("go.example.crt"), issued.chain);
+            assert_eq!(read("go.example.key"), issued.key);
+            // As a crash would have left it, for all to read.
+            fs::write(folder.join("go.example.key.next"), "half").unwrap();
+        }
+        assert_eq!(mode(&folder), 0o700);
+        assert_eq!(mode(&folder.join("go.example.key")), 0o600);
+        assert_eq!(mode(&folder.join("go.example.crt")), 0o600);
+        assert!(written_at_ms(&certificate(&folder, "go.example")) > 0);
+        assert_eq!(written_at_ms(&certificate(&folder, "other.example")), 0);
+    }
+}

@@ -1,0 +1,75 @@
+//! The answer that a certificate authority looks for, at whatever host it asks (RFC 8555, 8.3).
+
+use arc_swap::ArcSwapOption;
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::HeaderValue;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::Services;
+use super::problem::Problem;
+
+const NEVER_STORED: HeaderValue = HeaderValue::from_static("no-store");
+
+/// The challenge that is open, if one is: there is one order at a time, for one host.
+#[derive(Debug, Default)]
+pub struct OpenChallenge(ArcSwapOption<Challenge>);
+
+#[derive(Debug)]
+struct Challenge {
+    token: String,
+    answer: String,
+}
+
+impl OpenChallenge {
+    /// From now on whoever asks for this token is answered.
+    pub fn open(&self, token: &str, answer: &str) {
+        let challenge = Challenge { token: token.to_owned(), answer: answer.to_owned() };
+        self.0.store(Some(challenge.into()));
+    }
+
+    /// From now on nobody is.
+    pub fn close(&self) {
+        self.0.store(None);
+    }
+
+    fn answer_to(&self, token: &str) -> Option<String> {
+        let open = self.0.load();
+        let challenge = open.as_ref().filter(|challenge| challenge.token == token)?;
+        Some(challenge.answer.clone())
+    }
+}
+
+/// The path that authorities ask for.
+pub fn router() -> Router<Services> {
+    Router::new().route("/.well-known/acme-challenge/{token}", get(answer))
+}
+
+async fn answer(
+    State(services): State<Services>,
+    Path(token): Path<String>,
+) -> Result<Response, Problem> {
+    let answer = services.challenge.answer_to(&token);
+    let answer = answer.ok_or_else(|| Problem::not_found("path"))?;
+    Ok(([(CACHE_CONTROL, NEVER_STORED)], answer).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_open_challenge_is_answered() {
+        let challenge = OpenChallenge::default();
+        assert_eq!(challenge.answer_to(""), None);
+        challenge.open("one", "one.key");
+        assert_eq!(challenge.answer_to("one").as_deref(), Some("one.key"));
+        assert_eq!(challenge.answer_to("other"), None);
+        challenge.open("other", "other.key");
+        assert_eq!(challenge.answer_to("one"), None);
+        challenge.close();
+        assert_eq!(challenge.answer_to("other"), None);
+    }
+}
