@@ -15,7 +15,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("effects", &["domain", "log"]),
     ("commands", &["domain", "log", "projections::index"]),
     ("queries", &["domain", "projections"]),
-    ("http", &["domain", "commands", "queries", "clicks"]),
+    ("imports", &["domain", "commands"]),
+    ("http", &["domain", "commands", "queries", "clicks", "imports"]),
     ("maintenance", &["domain", "log"]),
     ("config", &["clicks", "effects", "http", "projections::clickhouse"]),
 ];

@@ -1,0 +1,191 @@
+//! Comma-separated values (RFC 4180) with a header; also with semicolons or tabs, which the
+//! header's line tells. Records are taken apart as they come, one at a time.
+
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+use serde_json::{Map, Value};
+
+use super::error::FileError;
+use super::fields::folded;
+use super::input::Input;
+use super::record::{MAX_RECORD_BYTES, Record, too_large};
+
+/// More columns than any product has links' fields.
+const MAX_COLUMNS: usize = 1_024;
+
+/// How long a column's name may be to be repeated in a report, in characters.
+const MAX_SHOWN_CHARS: usize = 64;
+
+/// The columns that a product's files have.
+pub(super) struct Columns {
+    /// One of them says where a link leads.
+    pub(super) destination: &'static [&'static str],
+    /// All that are made something of, those among them.
+    pub(super) used: &'static [&'static str],
+    /// Those that are passed over without a word.
+    pub(super) silent: &'static [&'static str],
+}
+
+/// A file of comma-separated values.
+pub(super) struct Csv {
+    input: Input,
+    reader: Reader,
+    /// The names of the columns, folded; empty for one whose values are not looked at.
+    header: Vec<String>,
+    ignored: Vec<String>,
+    number: u64,
+    /// The fields of a record, one behind another.
+    output: Vec<u8>,
+    /// Where each of them ends.
+    ends: Vec<usize>,
+}
+
+/// A record's fields, or that there are too many bytes of them.
+enum Cells {
+    Fields(Vec<String>),
+    TooLarge,
+}
+
+impl Csv {
+    pub(super) fn new(mut input: Input, columns: &Columns) -> Result<Self, FileError> {
+        if !input.skip_while(|byte| matches!(byte, b'\r' | b'\n'))? {
+            return Err(FileError::Empty);
+        }
+        let reader = ReaderBuilder::new().delimiter(delimiter(input.fill()?)).build();
+        let (output, ends) = (vec![0; MAX_RECORD_BYTES], vec![0; MAX_COLUMNS]);
+        let (header, ignored) = (Vec::new(), Vec::new());
+        let mut csv = Self { input, reader, header, ignored, number: 0, output, ends };
+        let header = match csv.cells()? {
+            Some((_, Cells::Fields(names))) => names,
+            Some((_, Cells::TooLarge)) => return Err(FileError::NoHeader),
+            None => return Err(FileError::Empty),
+        };
+        csv.take_header(&header, columns)?;
+        Ok(csv)
+    }
+
+    fn take_header(&mut self, header: &[String], columns: &Columns) -> Result<(), FileError> {
+        let is_one_of =
+            |names: &[&str], name: &str| names.iter().any(|known| folded(known) == *name);
+        for shown in header {
+            let name = folded(shown);
+            let is_there = self.header.contains(&name);
+            if is_one_of(columns.used, &name) && !is_there {
+                self.header.push(name);
+                continue;
+            }
+            if is_there || !is_one_of(columns.silent, &name) {
+                self.ignored.push(shown.trim().chars().take(MAX_SHOWN_CHARS).collect());
+            }
+            // Silent columns are kept by name: one of them tells that a link has a password.
+            self.header.push(if is_there || name.is_empty() { String::new() } else { name });
+        }
+        if self.header.iter().any(|name| is_one_of(columns.destination, name)) {
+            return Ok(());
+        }
+        if header.iter().any(|cell| cell.trim().starts_with("http") && cell.contains("://")) {
+            return Err(FileError::NoHeader);
+        }
+        let quoted = |name: &str| {
+            format!("`{}`", name.trim().chars().take(MAX_SHOWN_CHARS).collect::<String>())
+        };
+        let names: Vec<_> = columns.destination.iter().map(|name| quoted(name)).collect();
+        let found: Vec<_> = header.iter().take(20).map(|name| quoted(name)).collect();
+        Err(FileError::NoDestination { names: names.join(" or "), found: found.join(", ") })
+    }
+
+    pub(super) const fn input(&self) -> &Input {
+        &self.input
+    }
+
+    /// The columns whose names say nothing to us.
+    pub(super) fn ignored(&self) -> &[String] {
+        &self.ignored
+    }
+
+    pub(super) fn next(&mut self) -> Result<Option<Record>, FileError> {
+        loop {
+            let Some((line, cells)) = self.cells()? else { return Ok(None) };
+            let values = match cells {
+                // A line of separators alone: tables end so that had rows once.
+                Cells::Fields(cells) if cells.iter().all(|cell| cell.trim().is_empty()) => continue,
+                Cells::Fields(cells) => self.values(cells),
+                Cells::TooLarge => Err(too_large()),
+            };
+            self.number += 1;
+            return Ok(Some(Record { number: self.number, line: Some(line), values }));
+        }
+    }
+
+    fn values(&self, cells: Vec<String>) -> Result<Map<String, Value>, String> {
+        let (found, expected) = (cells.len(), self.header.len());
+        if found != expected {
+            return Err(format!("has {found} columns where the header has {expected}"));
+        }
+        let named = self.header.iter().zip(cells);
+        let named = named.filter(|(name, cell)| !name.is_empty() && !cell.is_empty());
+        Ok(named.map(|(name, cell)| (name.clone(), Value::String(cell))).collect())
+    }
+
+    /// The next record and the line at which it begins.
+    fn cells(&mut self) -> Result<Option<(u64, Cells)>, FileError> {
+        if !self.input.skip_while(|byte| matches!(byte, b'\r' | b'\n'))? {
+            return Ok(None);
+        }
+        let line = self.input.line();
+        let (mut written, mut fields, mut is_too_large) = (0, 0, false);
+        loop {
+            let piece = self.input.fill()?;
+            let output = self.output.get_mut(written..).unwrap_or_default();
+            let ends = self.ends.get_mut(fields..).unwrap_or_default();
+            let (result, read, wrote, ended) = self.reader.read_record(piece, output, ends);
+            self.input.consume(read);
+            written += wrote;
+            fields += ended;
+            match result {
+                ReadRecordResult::InputEmpty => {}
+                // What is too large is read to its end, and forgotten.
+                ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
+                    (written, fields, is_too_large) = (0, 0, true);
+                }
+                ReadRecordResult::Record if is_too_large => {
+                    return Ok(Some((line, Cells::TooLarge)));
+                }
+                ReadRecordResult::Record => {
+                    return Ok(Some((line, Cells::Fields(self.fields(fields)))));
+                }
+                ReadRecordResult::End => return Ok(None),
+            }
+        }
+    }
+
+    fn fields(&self, count: usize) -> Vec<String> {
+        let mut start = 0;
+        let mut fields = Vec::with_capacity(count);
+        for end in self.ends.iter().take(count) {
+            let field = self.output.get(start..*end).unwrap_or_default();
+            fields.push(String::from_utf8_lossy(field).into_owned());
+            start = *end;
+        }
+        fields
+    }
+}
+
+/// What separates the columns: whichever stands most often in the first line, outside quotes.
+pub(super) fn delimiter(head: &[u8]) -> u8 {
+    let mut counts = [(b',', 0_u32), (b';', 0), (b'\t', 0)];
+    let mut is_quoted = false;
+    for byte in head {
+        match byte {
+            b'"' => is_quoted = !is_quoted,
+            b'\n' if !is_quoted => break,
+            _ if is_quoted => {}
+            byte => {
+                for (separator, count) in &mut counts {
+                    *count += u32::from(separator == byte);
+                }
+            }
+        }
+    }
+    // The first of several that stand there as often: of none, the comma.
+    counts.iter().rev().max_by_key(|(_, count)| *count).map_or(b',', |(separator, _)| *separator)
+}

@@ -1,0 +1,212 @@
+//! The values of a record, taken out by the names that a product has for them.
+//!
+//! A value of JSON may be a text, as those of CSV all are. Names count without regard to case,
+//! blanks, dashes and underscores: `longUrl`, `long_url` and `Long URL` are one.
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value};
+
+use crate::domain::link::{Field, Password};
+
+/// What makes two names the same.
+pub(super) fn folded(name: &str) -> String {
+    let letters = name.chars().filter(|letter| !matches!(letter, ' ' | '_' | '-'));
+    letters.flat_map(char::to_lowercase).collect()
+}
+
+/// A field of a link that a record has or hasn't.
+pub(super) fn field<T>(value: Option<T>) -> Field<T> {
+    value.map_or(Field::Absent, Field::Value)
+}
+
+/// The values of a record.
+pub(super) struct Fields {
+    values: Map<String, Value>,
+    refused: Vec<(String, String)>,
+}
+
+impl Fields {
+    pub(super) fn new(values: Map<String, Value>) -> Self {
+        let values = values.into_iter().map(|(name, value)| (folded(&name), value));
+        Self { values: values.collect(), refused: Vec::new() }
+    }
+
+    /// Notes why the row is none.
+    pub(super) fn refuse(&mut self, name: &str, reason: impl Into<String>) {
+        self.refused.push((name.to_owned(), reason.into()));
+    }
+
+    /// What was noted.
+    pub(super) fn into_refused(self) -> Vec<(String, String)> {
+        self.refused
+    }
+
+    /// The value of the first of these names that has one; null and blank are none.
+    pub(super) fn take<'n>(&mut self, names: &[&'n str]) -> Option<(&'n str, Value)> {
+        let is_one = |value: &Value| match value {
+            Value::Null => false,
+            Value::String(text) => !text.trim().is_empty(),
+            _ => true,
+        };
+        names.iter().find_map(|name| {
+            let value = self.values.remove(&folded(name)).filter(|value| is_one(value))?;
+            Some((*name, value))
+        })
+    }
+
+    /// An object's fields.
+    pub(super) fn object(&mut self, name: &str) -> Option<Map<String, Value>> {
+        match self.take(&[name])? {
+            (_, Value::Object(values)) => Some(values),
+            // PHP writes an empty object so.
+            (_, Value::Array(values)) if values.is_empty() => None,
+            (name, _) => {
+                self.refuse(name, "must be an object");
+                None
+            }
+        }
+    }
+
+    /// A list's values.
+    pub(super) fn list(&mut self, name: &str) -> Vec<Value> {
+        match self.take(&[name]) {
+            None => Vec::new(),
+            Some((_, Value::Array(values))) => values,
+            Some((name, _)) => {
+                self.refuse(name, "must be a list");
+                Vec::new()
+            }
+        }
+    }
+
+    /// A text, without blanks around it.
+    pub(super) fn text(&mut self, names: &[&str]) -> Option<String> {
+        match self.take(names)? {
+            (_, Value::String(text)) => Some(text.trim().to_owned()),
+            (_, Value::Number(number)) => Some(number.to_string()),
+            (name, _) => {
+                self.refuse(name, "must be a text");
+                None
+            }
+        }
+    }
+
+    /// A yes or no.
+    pub(super) fn flag(&mut self, names: &[&str]) -> Option<bool> {
+        let (name, value) = self.take(names)?;
+        let flag = match &value {
+            Value::Bool(flag) => Some(*flag),
+            Value::Number(number) => as_flag(&number.to_string()),
+            Value::String(text) => as_flag(text),
+            _ => None,
+        };
+        if flag.is_none() {
+            self.refuse(name, "must be true or false");
+        }
+        flag
+    }
+
+    /// A whole number.
+    pub(super) fn number(&mut self, names: &[&str]) -> Option<u64> {
+        let (name, value) = self.take(names)?;
+        let number = match &value {
+            Value::Number(number) => number.as_u64(),
+            Value::String(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        if number.is_none() {
+            self.refuse(name, "must be a whole number");
+        }
+        number
+    }
+
+    /// A moment, as ISO 8601.
+    pub(super) fn moment(&mut self, names: &[&str]) -> Option<String> {
+        let (name, value) = self.take(names)?;
+        let moment = value.as_str().and_then(as_moment);
+        if moment.is_none() {
+            self.refuse(name, "must be a date and time (2026-12-01T00:00:00Z)");
+        }
+        moment
+    }
+
+    /// Tags: a list of names or of objects with a `name`, or a text with `separator` between them.
+    pub(super) fn tags(&mut self, names: &[&str], separator: char) -> Option<Vec<String>> {
+        let (name, value) = self.take(names)?;
+        let tags = match value {
+            Value::String(text) => Some(split_tags(&text, separator)),
+            Value::Array(tags) => tags.iter().map(as_tag).collect(),
+            _ => None,
+        };
+        if tags.is_none() {
+            self.refuse(name, "must be a list of names");
+        }
+        tags
+    }
+
+    /// The password. A link that has one which the file doesn't tell is refused: it would open.
+    pub(super) fn password(&mut self, name: &str, told_by: &str) -> Option<Password> {
+        const HIDDEN: &str = "the link has a password that the file does not tell: it would be open to all. \
+             Make it by hand, with a password";
+        let is_protected = self.flag(&[told_by]).unwrap_or(false);
+        match self.take(&[name]) {
+            Some((_, Value::String(text))) if !is_hash_or_mask(&text) => {
+                Some(Password::Chosen(text))
+            }
+            None | Some((_, Value::Bool(false))) if !is_protected => None,
+            _ => {
+                self.refuse(name, HIDDEN);
+                None
+            }
+        }
+    }
+}
+
+/// Text in place of a password: stars, dots, or a hash of it.
+fn is_hash_or_mask(text: &str) -> bool {
+    let is_masked = text.chars().all(|letter| matches!(letter, '*' | '•' | '●' | '·'));
+    let is_word = matches!(text.trim().to_ascii_lowercase().as_str(), "true" | "false");
+    let begins = ["$2a$", "$2b$", "$2y$", "$argon2", "$scrypt", "$pbkdf2"];
+    is_masked || is_word || begins.iter().any(|begin| text.starts_with(begin))
+}
+
+fn as_tag(tag: &Value) -> Option<String> {
+    let name = tag.get("name").unwrap_or(tag);
+    name.as_str().map(|name| name.trim().to_owned())
+}
+
+/// The tags in a text; blank ones are none.
+pub(super) fn split_tags(text: &str, separator: char) -> Vec<String> {
+    let tags = text.split(separator).map(str::trim).filter(|tag| !tag.is_empty());
+    tags.map(str::to_owned).collect()
+}
+
+/// A yes or no, as tables write them.
+pub(super) fn as_flag(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" => Some(true),
+        "false" | "0" | "no" => Some(false),
+        _ => None,
+    }
+}
+
+/// A moment; where it has no offset, in UTC, and where it has no time, at midnight.
+pub(super) fn as_moment(text: &str) -> Option<String> {
+    let text = text.trim();
+    if text.parse::<jiff::Timestamp>().is_ok() {
+        return Some(text.to_owned());
+    }
+    let moment = text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?;
+    Some(moment.timestamp().to_string())
+}
+
+/// The host and the path of a short link, with its scheme or without: `bit.ly/abc`.
+pub(super) fn split_short_url(text: &str) -> Option<(String, String)> {
+    let text = text.trim();
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+    let is_host = !host.is_empty() && !host.contains(char::is_whitespace);
+    is_host.then(|| (host.to_lowercase(), path.to_owned()))
+}

@@ -1,0 +1,54 @@
+//! Kutt.
+//!
+//! JSON is the answer of `GET /api/v2/links` (thedevs-network/kutt,
+//! `server/handlers/links.handler.js`, and `sanitize.link` of `server/utils/utils.js`). It says
+//! that a link has a password, and never which: such a link is refused.
+
+use serde_json::{Map, Value};
+
+use super::csv::Columns;
+use super::document::Shape;
+use super::fields::{Fields, field, split_short_url};
+use super::record::Mapped;
+use crate::domain::link::LinkInput;
+
+/// Where the API's answer has the links.
+pub(super) const SHAPE: Shape =
+    Shape { path: &["data"], expected: "Kutt's API answers with one under `data`" };
+
+const DESTINATION: &[&str] = &["target"];
+
+/// The columns of a table of its database, for there is no other CSV.
+pub(super) const COLUMNS: Columns = Columns {
+    destination: DESTINATION,
+    used: &[
+        "address",
+        "target",
+        "description",
+        "domain",
+        "link",
+        "expire_in",
+        "password",
+        "banned",
+    ],
+    silent: &["id", "uuid", "created_at", "updated_at", "visit_count", "user_id", "domain_id"],
+};
+
+/// A link.
+pub(super) fn map(values: Map<String, Value>) -> Mapped {
+    let mut fields = Fields::new(values);
+    let (short_host, short) = fields.text(&["link"]).as_deref().and_then(split_short_url).unzip();
+    if fields.flag(&["banned"]).unwrap_or(false) {
+        fields.refuse("banned", "the link was banned, and stays behind");
+    }
+    let link = LinkInput {
+        slug: field(fields.text(&["address"]).or(short)),
+        destination: field(fields.text(DESTINATION)),
+        notes: field(fields.text(&["description"])),
+        expires_at: field(fields.moment(&["expire_in"])),
+        password: field(fields.password("password", "is_protected")),
+        ..LinkInput::default()
+    };
+    let host = fields.text(&["domain"]).or(short_host);
+    Mapped { host, link, refused: fields.into_refused() }
+}

@@ -1,0 +1,228 @@
+//! Our own links: the CSV has a column for each field of a link, the NDJSON has links as the API
+//! gives them. Anybody's CSV with a header is read the same, by the names that others use.
+
+use serde_json::{Map, Value};
+
+use super::csv::Columns;
+use super::fields::{as_flag, as_moment, folded, split_tags};
+use super::record::Mapped;
+use crate::domain::link::{Field, LinkInput};
+
+/// What a column's text is made.
+#[derive(Clone, Copy)]
+enum Kind {
+    Text,
+    Flag,
+    Number,
+    Moment,
+    /// Names with commas between them.
+    Tags,
+    Json,
+}
+
+/// The fields of a link. `domain` is one of the file's, and says where the link was.
+const FIELDS: &[(&str, Kind)] = &[
+    ("slug", Kind::Text),
+    ("destination", Kind::Text),
+    ("domain", Kind::Text),
+    ("kind", Kind::Text),
+    ("payload", Kind::Json),
+    ("title", Kind::Text),
+    ("utm_source", Kind::Text),
+    ("utm_medium", Kind::Text),
+    ("utm_campaign", Kind::Text),
+    ("utm_content", Kind::Text),
+    ("utm_term", Kind::Text),
+    ("forward_query", Kind::Flag),
+    ("forward_path", Kind::Flag),
+    ("redirect_status", Kind::Number),
+    ("canonical", Kind::Flag),
+    ("noindex", Kind::Flag),
+    ("enabled", Kind::Flag),
+    ("archived", Kind::Flag),
+    ("starts_at", Kind::Moment),
+    ("expires_at", Kind::Moment),
+    ("expired_url", Kind::Text),
+    ("max_clicks", Kind::Number),
+    ("max_clicks_bots", Kind::Flag),
+    ("password", Kind::Text),
+    ("rules", Kind::Json),
+    ("ios_url", Kind::Text),
+    ("ios_store_url", Kind::Text),
+    ("android_url", Kind::Text),
+    ("android_store_url", Kind::Text),
+    ("preview", Kind::Flag),
+    ("public_stats", Kind::Flag),
+    ("tags", Kind::Tags),
+    ("folder", Kind::Text),
+    ("campaign", Kind::Text),
+    ("external_id", Kind::Text),
+    ("notes", Kind::Text),
+    ("utm_template", Kind::Text),
+    ("og_title", Kind::Text),
+    ("og_description", Kind::Text),
+    ("og_image", Kind::Text),
+    ("og_preview", Kind::Flag),
+];
+
+/// What others call a field. A field's own name goes before.
+const ALIASES: &[(&str, &str)] = &[
+    ("long_url", "destination"),
+    ("url", "destination"),
+    ("target", "destination"),
+    ("target_url", "destination"),
+    ("destination_url", "destination"),
+    ("original_url", "destination"),
+    ("redirect_url", "destination"),
+    ("keyword", "slug"),
+    ("short_code", "slug"),
+    ("back_half", "slug"),
+    ("alias", "slug"),
+    ("custom_alias", "slug"),
+    ("key", "slug"),
+    ("host", "domain"),
+    ("hostname", "domain"),
+    ("name", "title"),
+    ("description", "notes"),
+    ("comment", "notes"),
+    ("comments", "notes"),
+    ("tag", "tags"),
+    ("labels", "tags"),
+    ("valid_since", "starts_at"),
+    ("start_date", "starts_at"),
+    ("valid_until", "expires_at"),
+    ("expires", "expires_at"),
+    ("expiration_date", "expires_at"),
+    ("expiry_date", "expires_at"),
+    ("max_visits", "max_clicks"),
+    ("click_limit", "max_clicks"),
+    ("status_code", "redirect_status"),
+    ("redirect_type", "redirect_status"),
+];
+
+/// What answers and exports say of a link and nobody can set.
+const READ_ONLY: &[&str] = &[
+    "id",
+    "short_url",
+    "clicks",
+    "unique_visitors",
+    "created_at",
+    "updated_at",
+    "version",
+    HAS_PASSWORD,
+    "deleted_at",
+    "restorable_until",
+];
+
+/// Read-only, too; but without the password such a link would be open.
+const HAS_PASSWORD: &str = "has_password";
+
+/// The names that a destination's column may have.
+const DESTINATION: &[&str] = &[
+    "destination",
+    "long_url",
+    "url",
+    "target",
+    "target_url",
+    "destination_url",
+    "original_url",
+    "redirect_url",
+];
+
+/// The columns of CSV.
+pub(super) fn columns() -> Columns {
+    static USED: std::sync::LazyLock<Vec<&str>> = std::sync::LazyLock::new(|| {
+        let aliases = ALIASES.iter().map(|(alias, _)| *alias);
+        FIELDS.iter().map(|(name, _)| *name).chain(aliases).collect()
+    });
+    Columns { destination: DESTINATION, used: &USED, silent: READ_ONLY }
+}
+
+/// A record of CSV, its columns' names folded.
+pub(super) fn csv(mut cells: Map<String, Value>) -> Mapped {
+    let mut values = Map::new();
+    let mut refused = Vec::new();
+    let has_password = cells.remove(&folded(HAS_PASSWORD));
+    for (name, kind) in FIELDS {
+        let aliases = ALIASES.iter().filter(|(_, of)| of == name).map(|(alias, _)| *alias);
+        let names = std::iter::once(*name).chain(aliases);
+        let mut found = names.filter_map(|name| Some((name, cells.remove(&folded(name))?)));
+        let Some((column, Value::String(text))) = found.next() else { continue };
+        match value(*kind, text) {
+            Ok(value) => drop(values.insert((*name).to_owned(), value)),
+            Err(reason) => refused.push((column.to_owned(), reason)),
+        }
+    }
+    if let Some(Value::String(text)) = has_password {
+        values.insert(HAS_PASSWORD.to_owned(), Value::Bool(as_flag(&text).unwrap_or(true)));
+    }
+    let mut mapped = ndjson(values);
+    refused.append(&mut mapped.refused);
+    mapped.refused = refused;
+    mapped
+}
+
+/// A link as the API gives it.
+pub(super) fn ndjson(mut values: Map<String, Value>) -> Mapped {
+    let mut refused = Vec::new();
+    values.retain(|_, value| !value.is_null());
+    let has_password = values.remove(HAS_PASSWORD).is_some_and(|value| value != Value::Bool(false));
+    if has_password && !values.contains_key("password") {
+        let reason = "the link has a password, which no file tells: it would be open to all. \
+                      Add the field, with a password";
+        refused.push(("password".to_owned(), reason.to_owned()));
+    }
+    values.retain(|name, _| {
+        let is_field = FIELDS.iter().any(|(field, _)| field == name);
+        if !is_field && !READ_ONLY.contains(&name.as_str()) {
+            let shown = name.chars().take(64).collect();
+            refused.push((shown, "is no field of a link".to_owned()));
+        }
+        is_field
+    });
+    let text = |value: Option<Value>| value.and_then(|value| Some(value.as_str()?.to_owned()));
+    let domain = values.remove("domain");
+    if domain.as_ref().is_some_and(|domain| !domain.is_string()) {
+        refused.push(("domain".to_owned(), "must be a text".to_owned()));
+    }
+    let host = text(domain);
+    let found = [text(values.get("slug").cloned()), text(values.get("destination").cloned())];
+    let mut link = match serde_path_to_error::deserialize(Value::Object(values)) {
+        Ok(link) => link,
+        Err(error) => {
+            let path = error.path().to_string();
+            // What the reader says repeats what it found: not a password.
+            let is_secret = path == "password";
+            let said = error.into_inner().to_string();
+            refused.push((path, if is_secret { "must be a text".to_owned() } else { said }));
+            let [slug, destination] = found.map(super::fields::field);
+            LinkInput { destination, slug, ..LinkInput::default() }
+        }
+    };
+    // Ids are the service's own: another link's rules are other rules.
+    if let Field::Value(rules) = &mut link.rules {
+        for rule in rules {
+            rule.id = None;
+        }
+    }
+    Mapped { host, link, refused }
+}
+
+/// A column's value.
+fn value(kind: Kind, text: String) -> Result<Value, String> {
+    let wrong = |reason: &str| reason.to_owned();
+    match kind {
+        Kind::Text => Ok(Value::String(text)),
+        Kind::Flag => as_flag(&text).map(Value::Bool).ok_or_else(|| wrong("must be true or false")),
+        Kind::Number => {
+            let number = text.trim().parse::<u64>();
+            number.map(Value::from).map_err(|_| wrong("must be a whole number"))
+        }
+        Kind::Moment => {
+            let moment = as_moment(&text).map(Value::String);
+            moment.ok_or_else(|| wrong("must be a date and time (2026-12-01T00:00:00Z)"))
+        }
+        Kind::Tags => Ok(Value::from(split_tags(&text, ','))),
+        Kind::Json => serde_json::from_str(&text).map_err(|error| format!("is not JSON: {error}")),
+    }
+}

@@ -1,0 +1,144 @@
+//! A file of links, row by row.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use super::csv::{Columns, Csv};
+use super::document::{Document, Shape};
+use super::error::FileError;
+use super::guess::begins_as_dump;
+use super::input::Input;
+use super::lines::Lines;
+use super::record::{Mapper, Record, Row};
+use super::sql::Dump;
+use super::{Format, bitly, dub, kutt, own, shlink, yourls};
+
+/// The rows of a file, in its order. After an error there are no more.
+pub struct Rows {
+    source: Source,
+    map: Mapper,
+    bytes_total: u64,
+    is_over: bool,
+}
+
+enum Source {
+    Csv(Box<Csv>),
+    Lines(Lines),
+    Document(Document),
+    Dump(Dump),
+}
+
+/// How a product's files are read.
+struct Product {
+    columns: Columns,
+    shape: Shape,
+    map: Mapper,
+    /// Whether dumps of its database are read, too.
+    has_dumps: bool,
+}
+
+impl Rows {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// Where the file as a whole is not of that format.
+    pub fn open(format: Format, path: &Path) -> Result<Self, FileError> {
+        let file = File::open(path)?;
+        let bytes_total = file.metadata()?.len();
+        Self::over(format, Box::new(file), bytes_total)
+    }
+
+    pub(super) fn over(
+        format: Format,
+        file: Box<dyn Read + Send>,
+        bytes_total: u64,
+    ) -> Result<Self, FileError> {
+        let input = Input::new(file)?;
+        let (source, map): (Source, Mapper) = match format {
+            Format::Csv => (Source::Csv(Box::new(Csv::new(input, &own::columns())?)), own::csv),
+            Format::Ndjson => (Source::Lines(Lines::new(input)?), own::ndjson),
+            Format::Bitly => product(input, &BITLY)?,
+            Format::Dub => product(input, &DUB)?,
+            Format::Shlink => product(input, &SHLINK)?,
+            Format::Yourls => product(input, &YOURLS)?,
+            Format::Kutt => product(input, &KUTT)?,
+        };
+        Ok(Self { source, map, bytes_total, is_over: false })
+    }
+
+    /// How many bytes of the file are done with.
+    pub const fn bytes_read(&self) -> u64 {
+        match &self.source {
+            Source::Csv(csv) => csv.input().consumed(),
+            Source::Lines(lines) => lines.input().consumed(),
+            Source::Document(document) => document.consumed(),
+            Source::Dump(dump) => dump.input().consumed(),
+        }
+    }
+
+    /// How many it has.
+    pub const fn bytes_total(&self) -> u64 {
+        self.bytes_total
+    }
+
+    /// The columns whose names say nothing to us, as the header has them.
+    pub fn ignored_columns(&self) -> &[String] {
+        match &self.source {
+            Source::Csv(csv) => csv.ignored(),
+            Source::Lines(_) | Source::Document(_) | Source::Dump(_) => &[],
+        }
+    }
+
+    fn record(&mut self) -> Result<Option<Record>, FileError> {
+        match &mut self.source {
+            Source::Csv(csv) => csv.next(),
+            Source::Lines(lines) => lines.next(),
+            Source::Document(document) => Ok(document.next()),
+            Source::Dump(dump) => dump.next(),
+        }
+    }
+}
+
+impl Iterator for Rows {
+    type Item = Result<Row, FileError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        let record = self.record().transpose();
+        self.is_over = !matches!(record, Some(Ok(_)));
+        let map = self.map;
+        record.map(|record| record.map(|record| record.into_row(map)))
+    }
+}
+
+impl Product {
+    const fn new(columns: Columns, shape: Shape, map: Mapper, has_dumps: bool) -> Self {
+        Self { columns, shape, map, has_dumps }
+    }
+}
+
+static BITLY: Product = Product::new(bitly::COLUMNS, bitly::SHAPE, bitly::map, false);
+static DUB: Product = Product::new(dub::COLUMNS, dub::SHAPE, dub::map, false);
+static SHLINK: Product = Product::new(shlink::COLUMNS, shlink::SHAPE, shlink::map, false);
+static YOURLS: Product = Product::new(yourls::COLUMNS, yourls::SHAPE, yourls::map, true);
+static KUTT: Product = Product::new(kutt::COLUMNS, kutt::SHAPE, kutt::map, false);
+
+/// JSON, a dump or CSV: the first letters tell.
+fn product(mut input: Input, product: &'static Product) -> Result<(Source, Mapper), FileError> {
+    // A tab may be an empty column's.
+    if !input.skip_while(|byte| byte.is_ascii_whitespace() && byte != b'\t')? {
+        return Err(FileError::Empty);
+    }
+    let head = std::str::from_utf8(input.fill()?).unwrap_or_default();
+    let source = if head.starts_with(['[', '{']) {
+        Source::Document(Document::new(input, &product.shape)?)
+    } else if begins_as_dump(head) && product.has_dumps {
+        Source::Dump(Dump::new(input)?)
+    } else {
+        Source::Csv(Box::new(Csv::new(input, &product.columns)?))
+    };
+    Ok((source, product.map))
+}

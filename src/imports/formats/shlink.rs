@@ -1,0 +1,68 @@
+//! Shlink.
+//!
+//! JSON is the answer of `GET /rest/v3/short-urls` (shlinkio/shlink,
+//! `docs/swagger/definitions/ShortUrl.json` and `ShortUrlMeta.json`). CSV is the export of the
+//! web client (shlinkio/shlink-web-component, `src/short-urls/helpers/ExportShortUrlsBtn.tsx`),
+//! which has tags with `|` between them. A link's redirect rules are an answer of their own; they
+//! are taken where they were put into the link as `redirectRules`.
+
+use serde_json::{Map, Value};
+
+use super::csv::Columns;
+use super::document::Shape;
+use super::fields::{Fields, field, split_short_url};
+use super::record::Mapped;
+use super::shlink_rules;
+use crate::domain::link::LinkInput;
+
+/// Where the API's answer has the links.
+pub(super) const SHAPE: Shape = Shape {
+    path: &["shortUrls", "data"],
+    expected: "Shlink's API answers with one under `shortUrls.data`",
+};
+
+const DESTINATION: &[&str] = &["longUrl"];
+
+/// The columns of the web client's export.
+pub(super) const COLUMNS: Columns = Columns {
+    destination: DESTINATION,
+    used: &["shortCode", "shortUrl", "longUrl", "domain", "title", "tags"],
+    silent: &["createdAt", "visits"],
+};
+
+/// A link.
+pub(super) fn map(values: Map<String, Value>) -> Mapped {
+    let mut fields = Fields::new(values);
+    let (short_host, short_code) =
+        fields.text(&["shortUrl"]).as_deref().and_then(split_short_url).unzip();
+    let mut link = LinkInput {
+        slug: field(fields.text(&["shortCode"]).or(short_code)),
+        destination: field(fields.text(DESTINATION)),
+        title: field(fields.text(&["title"])),
+        tags: field(fields.tags(&["tags"], '|')),
+        noindex: field(fields.flag(&["crawlable"]).map(|is_listed| !is_listed)),
+        forward_query: field(fields.flag(&["forwardQuery"])),
+        ..LinkInput::default()
+    };
+    let visits = visits(&mut fields);
+    let mut meta = Fields::new(fields.object("meta").unwrap_or_default());
+    link.starts_at = field(meta.moment(&["validSince"]));
+    link.expires_at = field(meta.moment(&["validUntil"]));
+    link.max_clicks = field(meta.number(&["maxVisits"]).map(|max| max.saturating_sub(visits)));
+    if link.max_clicks == field(Some(0)) {
+        meta.refuse("maxVisits", "all the visits that the link may have were used");
+    }
+    for (name, reason) in meta.into_refused() {
+        fields.refuse(&format!("meta.{name}"), reason);
+    }
+    link.rules = field(shlink_rules::rules(&mut fields));
+    let host = fields.text(&["domain"]).or(short_host);
+    Mapped { host, link, refused: fields.into_refused() }
+}
+
+/// How many of `maxVisits` are used up.
+fn visits(fields: &mut Fields) -> u64 {
+    let summary = fields.object("visitsSummary").unwrap_or_default();
+    let total = summary.get("total").and_then(Value::as_u64);
+    total.or(fields.number(&["visitsCount"])).unwrap_or(0)
+}

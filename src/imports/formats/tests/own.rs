@@ -1,0 +1,127 @@
+//! Our own CSV and NDJSON.
+
+use serde_json::json;
+
+use super::*;
+use crate::domain::link::{Kind, Password};
+
+#[test]
+fn each_field_of_a_link_is_a_column() {
+    let file = "slug,destination,domain,kind,title,utm_source,forward_query,redirect_status,archived,\
+        starts_at,expires_at,max_clicks,password,rules,tags,folder,external_id,notes,og_title\n\
+        a,https://a.example/,go.example,url,A title,mail,FALSE,307,true,2027-01-01,\
+        2027-02-01 10:00:00,10,sesame,\
+        \"[{\"\"id\"\":\"\"rule_x\"\",\"\"conditions\"\":[{\"\"country\"\":[\"\"DE\"\"]}],\"\"target\"\":{\"\"destination\"\":\"\"https://b.example/\"\"}}]\",\
+        \"spring, mail,\",clients/acme,ext-1,for you,\n";
+    let row = row(Format::Csv, file);
+    assert_eq!(row.host.as_deref(), Some("go.example"));
+    let link = row.link.unwrap();
+    assert_eq!(link.domain, Field::Absent, "the caller decides where a link comes to stand");
+    assert_eq!(link.kind, Field::Value(Kind::Url));
+    assert_eq!(link.forward_query, Field::Value(false));
+    assert_eq!(link.redirect_status, Field::Value(307));
+    assert_eq!(link.starts_at, text("2027-01-01T00:00:00Z"));
+    assert_eq!(link.expires_at, text("2027-02-01T10:00:00Z"));
+    assert_eq!(link.max_clicks, Field::Value(10));
+    assert_eq!(link.password, Field::Value(Password::Chosen("sesame".to_owned())));
+    assert_eq!(link.tags, texts(&["spring", "mail"]));
+    assert_eq!(link.og_title, Field::Absent);
+    let Field::Value(rules) = link.rules else { panic!("no rules") };
+    assert_eq!(rules[0].id, None, "another link's rule is another rule");
+    assert_eq!(rules[0].target.destination.as_deref(), Some("https://b.example/"));
+}
+
+#[test]
+fn what_cannot_be_mapped_is_named_by_its_column() {
+    for (column, value, said) in [
+        ("archived", "maybe", "must be true or false"),
+        ("Redirect Type", "moved", "must be a whole number"),
+        ("redirect_status", "70000", "expected u16"),
+        ("max_clicks", "-1", "must be a whole number"),
+        ("expires_at", "next week", "must be a date and time"),
+        ("kind", "pdf", "unknown variant `pdf`"),
+        ("rules", "{", "is not JSON"),
+        ("rules", "7", "expected a sequence"),
+        ("payload", "7", "expected a map"),
+    ] {
+        let row = row(Format::Csv, format!("slug,url,{column}\na,https://a.example/,{value}\n"));
+        let refused = row.link.unwrap_err();
+        assert_eq!(refused.len(), 1, "{refused:?}");
+        assert!(refused[0].1.contains(said), "{refused:?}");
+        assert_eq!(row.slug.as_deref(), Some("a"), "{column}");
+        assert_eq!(row.destination.as_deref(), Some("https://a.example/"), "{column}");
+    }
+    let file = "url,redirect type,archived\nhttps://a.example/,x,y\n";
+    assert_eq!(refused_fields(Format::Csv, file), ["redirect_type", "archived"]);
+}
+
+#[test]
+fn a_link_with_a_password_that_no_file_tells_is_refused() {
+    let file = "url,has_password,password\nhttps://a.example/,true,\nhttps://a.example/,true,sesame\n\
+        https://a.example/,false,\nhttps://a.example/,odd,\n";
+    let rows = rows(Format::Csv, file);
+    let is_taken: Vec<_> = rows.iter().map(|row| row.link.is_ok()).collect();
+    assert_eq!(is_taken, [false, true, true, false]);
+    let file = json!({"destination": "https://a.example/", "has_password": true}).to_string();
+    assert_eq!(refused_fields(Format::Ndjson, file), ["password"]);
+}
+
+#[test]
+fn a_password_is_not_repeated() {
+    let refused = row(Format::Ndjson, "{\"password\":[\"sesame\"]}").link.unwrap_err();
+    assert_eq!(refused, [("password".to_owned(), "must be a text".to_owned())]);
+}
+
+/// As `GET /links` gives it.
+fn view() -> serde_json::Value {
+    let text = r#"{
+        "id": "link_01kaj9m3v8e9qrs4t5v6w7x8y9", "slug": "launch", "domain": "localhost:8080",
+        "short_url": "http://localhost:8080/launch", "kind": "url",
+        "destination": "https://example.com/page", "payload": null, "title": null,
+        "utm_source": "mail", "utm_medium": null, "utm_campaign": null, "utm_content": null,
+        "utm_term": null, "forward_query": true, "forward_path": false, "redirect_status": 302,
+        "canonical": false, "noindex": false, "enabled": true, "archived": false,
+        "starts_at": null, "expires_at": null, "expired_url": null, "max_clicks": null,
+        "max_clicks_bots": false, "has_password": false,
+        "rules": [{"id": "rule_01kaj9m3v8e9qrs4t5v6w7x8y9", "conditions": [{"bot": true}],
+                   "target": {"destination": "https://example.com/bots"}}],
+        "ios_url": null, "ios_store_url": null, "android_url": null, "android_store_url": null,
+        "preview": true, "public_stats": false, "tags": ["spring"], "folder": null,
+        "campaign": null, "external_id": "7", "notes": null, "og_title": null,
+        "og_description": null, "og_image": null, "og_preview": false, "clicks": 7,
+        "unique_visitors": null, "created_at": "2026-01-01T00:00:00Z",
+        "updated_at": "2026-01-01T00:00:00Z", "version": 3
+    }"#;
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn a_link_of_the_api_is_a_line() {
+    let row = row(Format::Ndjson, format!("{}\r\n\n", view()));
+    assert_eq!((row.number, row.line), (1, Some(1)));
+    assert_eq!(row.host.as_deref(), Some("localhost:8080"));
+    let link = row.link.unwrap();
+    assert_accepted(link.clone());
+    assert_eq!((link.slug, link.external_id), (text("launch"), text("7")));
+    assert_eq!((link.title, link.domain), (Field::Absent, Field::Absent));
+    assert_eq!(link.redirect_status, Field::Value(302));
+    let Field::Value(rules) = link.rules else { panic!("no rules") };
+    assert_eq!(rules[0].id, None);
+}
+
+#[test]
+fn fields_of_a_line_that_there_are_not_are_named() {
+    let mut view = view();
+    view["colour"] = json!("red");
+    view["max_clicks"] = json!("many");
+    view["domain"] = json!(7);
+    let file = format!("{view}\n{{\"slug\":\n{{\"destination\":\"https://b.example/\"}}\n[]\n");
+    let rows = rows(Format::Ndjson, file);
+    let refused = |place: usize| rows[place].link.clone().unwrap_err();
+    let fields: Vec<_> = refused(0).into_iter().map(|(field, _)| field).collect();
+    assert_eq!(fields, ["colour", "domain", "max_clicks"]);
+    assert!(refused(1)[0].1.starts_with("is not JSON"), "{:?}", refused(1));
+    assert_eq!(rows[1].line, Some(2));
+    assert_eq!(rows[2].link.as_ref().unwrap().destination, text("https://b.example/"));
+    assert_eq!(refused(3), [("row".to_owned(), "is not a JSON object".to_owned())]);
+}

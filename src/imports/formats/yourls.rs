@@ -1,0 +1,45 @@
+//! YOURLS.
+//!
+//! The columns are those of its table of links (YOURLS/YOURLS, `includes/functions-install.php`):
+//! `keyword,url,title,timestamp,ip,clicks`, in CSV and in dumps of the database. The plugin
+//! GautamGupta/YOURLS-Import-Export (`fileio/csv.php`) calls them `source,target,hits`. JSON is
+//! the answer of the API's `action=stats` (`includes/functions-api.php`), which has the links as
+//! an object: `link_1`, `link_2`, …. The address of whoever made a link goes into no row.
+
+use serde_json::{Map, Value};
+
+use super::csv::Columns;
+use super::document::Shape;
+use super::fields::{Fields, field, split_short_url};
+use super::record::Mapped;
+use crate::domain::link::LinkInput;
+
+/// Where the API's answer has the links.
+pub(super) const SHAPE: Shape =
+    Shape { path: &["links"], expected: "YOURLS' API answers with one under `links`" };
+
+const DESTINATION: &[&str] = &["url", "target", "longurl"];
+
+/// The columns of the export plugins.
+pub(super) const COLUMNS: Columns = Columns {
+    destination: DESTINATION,
+    used: &["keyword", "source", "shorturl", "url", "target", "longurl", "title"],
+    silent: &["timestamp", "ip", "clicks", "hits"],
+};
+
+/// A link.
+pub(super) fn map(values: Map<String, Value>) -> Mapped {
+    let mut fields = Fields::new(values);
+    let (host, short) = fields.text(&["shorturl"]).as_deref().and_then(split_short_url).unzip();
+    // The service may have a folder of its own: the keyword is what comes last.
+    let short = short.and_then(|path| path.rsplit('/').next().map(str::to_owned));
+    let keyword = fields.text(&["keyword", "source"]);
+    let keyword = keyword.map(|keyword| keyword.trim_matches('/').to_owned());
+    let link = LinkInput {
+        slug: field(keyword.or(short)),
+        destination: field(fields.text(DESTINATION)),
+        title: field(fields.text(&["title"])),
+        ..LinkInput::default()
+    };
+    Mapped { host, link, refused: fields.into_refused() }
+}

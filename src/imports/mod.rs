@@ -1,0 +1,3 @@
+//! Links come in from elsewhere: files are read, row by row, and become commands.
+
+pub mod formats;
