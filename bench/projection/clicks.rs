@@ -18,7 +18,7 @@ use slugline::log::{DiskStorage, Log, LogOptions};
 use uuid::Uuid;
 
 use crate::agents;
-use crate::traffic::Traffic;
+use crate::traffic::{LinkKind, Traffic};
 
 /// Links that are clicked.
 const LINKS: u32 = 100_000;
@@ -36,7 +36,7 @@ struct Request {
 
 impl Visitors {
     pub fn load() -> anyhow::Result<Self> {
-        let traffic = Traffic::render(LINKS, &agents::profiles()?);
+        let traffic = Traffic::render(LinkKind::Plain, LINKS, &agents::profiles()?);
         let requests = (0..traffic.len()).map(|number| Request::parse(traffic.request(number)));
         let requests = requests.collect::<Option<Vec<_>>>().context("a request can't be read")?;
         let workspace = WorkspaceId::new(Uuid::now_v7());

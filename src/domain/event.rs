@@ -54,6 +54,16 @@ pub struct Idempotency {
     pub request_sha256: Vec<u8>,
 }
 
+impl Idempotency {
+    /// The key of one of the many things that a request asks for. No client can send one like it: a
+    /// header's value holds no control character.
+    #[must_use]
+    pub fn of_item(&self, place: usize) -> Self {
+        let request_sha256 = self.request_sha256.clone();
+        Self { key: format!("{}\u{1}{place}", self.key), request_sha256 }
+    }
+}
+
 /// What happened, in the past tense. The number is also the record's kind.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum Event {
@@ -240,7 +250,7 @@ pub struct LinkPurged {
     pub link: Vec<u8>,
 }
 
-/// A [`Token`] as written; its workspace is the envelope's.
+/// A [`Token`](super::token::Token) as written; its workspace is the envelope's.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 #[allow(missing_docs, reason = "the same names as in Token")]
 pub struct TokenState {
