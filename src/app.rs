@@ -11,6 +11,7 @@ pub mod operate;
 pub mod reclassify;
 mod service;
 mod tls;
+pub mod transfer;
 mod unlock_key;
 
 use std::path::Path;
@@ -44,6 +45,7 @@ use crate::http::redirect::Redirector;
 use crate::http::server::{self, Front};
 use crate::http::tls::Certificates;
 use crate::http::{Services, Site};
+use crate::imports::Imports;
 use crate::log::{DataLock, DiskStorage, Log, LogOptions};
 use crate::projections::Forgetter;
 use crate::projections::history::History;
@@ -82,6 +84,8 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         tokio::spawn(reload_on_hangup(recorder, blocklist, certificates));
         tokio::spawn(keep_metrics(house.metrics.clone()));
         tokio::spawn(house.exports.clone().keep_clean());
+        tokio::spawn(house.imports.clone().keep_clean());
+        house.imports.resume();
         server::serve(listener, front, stop_signal()).await?;
         if let Some(secured) = secured {
             let _logged = secured.await;
@@ -110,6 +114,7 @@ struct House {
     analytics: AnalyticsSide,
     questions: Analytics,
     exports: Exports,
+    imports: Imports,
     keeper: Keeper,
     prover: Arc<OutsideProver>,
     metrics: PrometheusHandle,
@@ -150,6 +155,7 @@ impl House {
         let analytics = AnalyticsSide::open(settings, &clicks, forgetter.forgotten(), engine)?;
         let questions = Analytics::new(analytics.clickhouse.clone(), settings.analytics_retention);
         let exports = Exports::open(&data.join("exports"), questions.clone())?;
+        let imports = Imports::open(&data.join("imports"), commands.clone())?;
         let names = Names::new(settings.dns_server);
         let guard = Guard::new(settings.outgoing_allow.clone());
         let prover = OutsideProver::new(names.clone(), Outgoing::new(names, guard));
@@ -168,6 +174,7 @@ impl House {
             analytics,
             questions,
             exports,
+            imports,
             keeper,
             prover: Arc::new(prover),
             metrics,
@@ -201,6 +208,7 @@ impl House {
             challenge,
             analytics: self.questions.clone(),
             exports: self.exports.clone(),
+            imports: self.imports.clone(),
             site: Arc::new(site),
             health: Arc::new(health),
             operations: Operations::new(
@@ -224,6 +232,7 @@ impl House {
     /// In the order of the data: what is accepted is finished, synced, projected; then the
     /// engine goes.
     fn close(self) {
+        self.imports.stop();
         drop(self.commands);
         let _panicked = self.dispatcher.join();
         self.keeper.stop();

@@ -8,7 +8,7 @@
 //! | [`app`] | everything is opened, spawned and shut down, in order |
 //! | [`http`] | requests come in; redirects are answered in front of the router |
 //! | [`commands`] | one writer decides what changes, and makes it last |
-//! | [`imports`] | links come in from elsewhere: files are read, row by row, and become commands |
+//! | [`imports`] | links come in from elsewhere: files become commands, row by row |
 //! | [`domain`] | the words and their rules: links, slugs, tokens, events; pure |
 //! | [`clicks`] | a visit becomes a click, step by step |
 //! | [`log`] | events are appended, synced, read and recovered |

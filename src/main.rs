@@ -28,6 +28,10 @@ enum Command {
     Rebuild(Box<app::operate::RebuildArgs>),
     /// Classify past clicks by the crawler list as it is now
     Reclassify(Box<app::reclassify::ReclassifyArgs>),
+    /// Import links from a file: CSV, NDJSON, or an export of Bitly, Dub, Shlink, YOURLS or Kutt
+    Import(Box<app::transfer::ImportArgs>),
+    /// Export all links to a file: CSV or NDJSON
+    Export(app::transfer::ExportArgs),
     /// Copy the logs, consistently, beside a running service or without one
     Backup(maintenance::BackupArgs),
     /// Make a data folder from a backup
@@ -66,6 +70,8 @@ fn run() -> anyhow::Result<()> {
         Some(Command::Reclassify(args)) => {
             app::reclassify::reclassify(*args, std::io::stdout().lock())
         }
+        Some(Command::Import(args)) => app::transfer::import(&args, std::io::stdout().lock()),
+        Some(Command::Export(args)) => app::transfer::export(&args, std::io::stdout().lock()),
         Some(Command::Backup(args)) => maintenance::backup(&args, std::io::stdout().lock()),
         Some(Command::Restore(args)) => maintenance::restore(&args, std::io::stdout().lock()),
         Some(Command::Log(command)) => maintenance::run(&command, std::io::stdout().lock()),

@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("commands", &["domain", "log", "projections::index"]),
     ("queries", &["domain", "projections"]),
     ("imports", &["domain", "commands"]),
-    ("http", &["domain", "commands", "queries", "clicks", "imports"]),
+    ("http", &["domain", "commands", "imports", "queries", "clicks"]),
     ("maintenance", &["domain", "log"]),
     ("config", &["clicks", "effects", "http", "projections::clickhouse"]),
 ];

@@ -62,6 +62,7 @@ impl<R: Read> Decider<'_, R> {
             Command::UpsertLink(external_id, input, expected) => {
                 self.upsert_link(external_id, input, expected)
             }
+            Command::ImportLink(import) => self.import_link(*import),
             Command::CreatePreset(kind, input) => self.create_preset(kind, input),
             Command::ChangePreset(id, input) => self.change_preset(id, input),
             Command::DeletePreset(id) => self.delete_preset(id),
@@ -93,7 +94,7 @@ impl<R: Read> Decider<'_, R> {
         }
     }
 
-    fn create_link(&self, input: LinkInput) -> Result<Decision, CommandError> {
+    pub(super) fn create_link(&self, input: LinkInput) -> Result<Decision, CommandError> {
         let accepted = self.accept(input, Over::Nothing)?;
         let domain = &accepted.fields.domain;
         let slug = match accepted.slug {

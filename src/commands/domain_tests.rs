@@ -7,7 +7,7 @@ use crate::domain::domains::{Domain, DomainInput};
 use crate::domain::hostname::Hostname;
 use crate::domain::ids::WorkspaceId;
 use crate::domain::link::{Field, Link, LinkInput};
-use crate::projections::index::ReadDomains;
+use crate::projections::index::{Read, ReadDomains};
 
 impl Writer {
     fn of(&self, workspace: u128) -> Actor {

@@ -49,7 +49,7 @@ impl<R: Read> Decider<'_, R> {
     }
 
     /// What a link's domain is in the log (empty: the service's own), or why it can't be.
-    fn domain_named(&self, name: &str) -> Result<Result<String, String>, CommandError> {
+    pub(super) fn domain_named(&self, name: &str) -> Result<Result<String, String>, CommandError> {
         let own = self.policy.own_hosts.first();
         if own.is_some_and(|host| host.eq_ignore_ascii_case(name)) {
             return Ok(Ok(String::new()));

@@ -4,6 +4,7 @@
 //! 20 ms of a processor. So it runs on threads of its own, two at a time, and nobody waits for a
 //! turn for long.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use argon2::password_hash::phc::PasswordHash as Phc;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use tokio::sync::Semaphore;
 
-use super::CommandError;
+use super::{CommandError, Wish};
 use crate::domain::command::Command;
 use crate::domain::link::{Field, Password, PasswordHash};
 
@@ -36,15 +37,33 @@ impl Default for Passwords {
 impl Passwords {
     /// Puts a hash in the place of the password that a command brings, if it is fit to be one.
     pub(super) async fn hash_in(&self, command: &mut Command) -> Result<(), CommandError> {
-        let Some(input) = command.link_input() else { return Ok(()) };
-        let Field::Value(password) = &input.password else { return Ok(()) };
-        let Some(chosen) = password.to_be_hashed().map(str::to_owned) else { return Ok(()) };
+        let Some(chosen) = to_be_hashed(command).map(str::to_owned) else { return Ok(()) };
         let hash = self.work(move || {
             let hash: Result<Phc, _> = Argon2::default().hash_password(chosen.as_bytes());
             hash.map(|hash| hash.to_string())
         });
         let hash = hash.await?.map_err(|error| CommandError::Unavailable(error.to_string()))?;
-        input.password = Field::Value(Password::Hashed(hash));
+        put_hash(command, hash);
+        Ok(())
+    }
+
+    /// The same for many: a password that several bring is hashed once, with one salt, which tells
+    /// nobody more than he knew who set them.
+    pub(super) async fn hash_in_all(&self, wishes: &mut [Wish]) -> Result<(), CommandError> {
+        let mut known: HashMap<String, String> = HashMap::new();
+        for Wish { command, .. } in wishes {
+            let Some(chosen) = to_be_hashed(command).map(str::to_owned) else { continue };
+            if let Some(hash) = known.get(&chosen) {
+                put_hash(command, hash.clone());
+                continue;
+            }
+            self.hash_in(command).await?;
+            let hash = command.link_input().and_then(|input| match &input.password {
+                Field::Value(Password::Hashed(hash)) => Some(hash.clone()),
+                _ => None,
+            });
+            known.extend(hash.map(|hash| (chosen, hash)));
+        }
         Ok(())
     }
 
@@ -79,6 +98,29 @@ impl Passwords {
             done
         });
         done.await.map_err(|_| CommandError::Unavailable("hashing panicked".to_owned()))
+    }
+}
+
+/// In place of hashes that nobody will keep.
+pub(super) fn pretend_in_all(wishes: &mut [Wish]) {
+    for Wish { command, .. } in wishes {
+        if to_be_hashed(command).is_some() {
+            put_hash(command, "rehearsed".to_owned());
+        }
+    }
+}
+
+/// The password that a command brings, if it is fit to be one.
+fn to_be_hashed(command: &mut Command) -> Option<&str> {
+    match &command.link_input()?.password {
+        Field::Value(password) => password.to_be_hashed(),
+        Field::Absent | Field::Null => None,
+    }
+}
+
+fn put_hash(command: &mut Command, hash: String) {
+    if let Some(input) = command.link_input() {
+        input.password = Field::Value(Password::Hashed(hash));
     }
 }
 

@@ -2,14 +2,16 @@
 
 use std::sync::atomic::Ordering;
 
+use super::decide::Decider;
 use super::*;
 use crate::domain::command::LinkRef;
+use crate::domain::event::Event;
 use crate::domain::ids::{TokenId, WorkspaceId};
 use crate::domain::link::{Field, LinkInput};
 use crate::domain::token::Abilities;
 use crate::log::{DiskStorage, LogOptions};
-use crate::projections::index::Tuning;
 use crate::projections::index::faults::{self, Faults};
+use crate::projections::index::{Read, Tuning};
 
 /// A writer over an index whose store can be made to fail.
 pub struct Writer {

@@ -1,5 +1,7 @@
 //! What somebody can ask for, in the imperative.
 
+use serde::{Deserialize, Serialize};
+
 use super::domains::{Domain, DomainInput};
 use super::hostname::Hostname;
 use super::ids::{DomainId, LinkId, ReportId, TokenId};
@@ -22,6 +24,8 @@ pub enum Command {
     DeleteLink(LinkRef, Expected),
     /// The link with this external id: a new one, or as with [`ReplaceLink`](Self::ReplaceLink).
     UpsertLink(String, LinkInput, Expected),
+    /// A link that comes from elsewhere, and perhaps was here before.
+    ImportLink(Box<Import>),
     /// A new campaign or UTM template.
     CreatePreset(PresetKind, PresetInput),
     /// Some of its fields anew.
@@ -85,6 +89,7 @@ impl Command {
             | Self::ReportLink(..)
             | Self::ResolveReport(_)
             | Self::UpsertLink(..)
+            | Self::ImportLink(_)
             | Self::CreatePreset(..)
             | Self::ChangePreset(..)
             | Self::DeletePreset(_)
@@ -105,6 +110,7 @@ impl Command {
             | Self::ReplaceLink(_, input, _)
             | Self::ChangeLink(_, input, _)
             | Self::UpsertLink(_, input, _) => Some(input),
+            Self::ImportLink(import) => Some(&mut import.input),
             Self::DeleteLink(..)
             | Self::PurgeLink(..)
             | Self::RestoreLink { .. }
@@ -122,6 +128,58 @@ impl Command {
             | Self::RemoveDomain(_) => None,
         }
     }
+}
+
+/// A link of a file that comes from elsewhere.
+#[derive(Debug, Clone)]
+pub struct Import {
+    /// What it is to be.
+    pub input: LinkInput,
+    /// The domain that it had there: its own here too, where the input names none and the
+    /// workspace has it.
+    pub from_host: Option<String>,
+    /// What if there is a link with its external id, or else at its slug.
+    pub on_conflict: OnConflict,
+}
+
+/// What becomes of a link from elsewhere where there is one already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnConflict {
+    /// It is refused.
+    #[default]
+    Reject,
+    /// The one that is there stays as it is.
+    Skip,
+    /// The one that is there gets each field anew.
+    Replace,
+}
+
+impl OnConflict {
+    /// All of them.
+    pub const EVERY: [Self; 3] = [Self::Reject, Self::Skip, Self::Replace];
+
+    /// `reject`, `skip` or `replace`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reject => "reject",
+            Self::Skip => "skip",
+            Self::Replace => "replace",
+        }
+    }
+}
+
+/// What became of a link from elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is new.
+    Created,
+    /// It was there, and has changed.
+    Replaced,
+    /// It was there, just so.
+    Unchanged,
+    /// It was there, and was left alone.
+    Skipped,
 }
 
 /// The version that the caller has seen (`If-Match`); `None`: any.
@@ -172,6 +230,8 @@ pub enum Outcome {
     Link(Box<Link>),
     /// The link that an external id names now, and whether it is a new one.
     Upserted(Box<Link>, bool),
+    /// The link that came from elsewhere, or the one that was there, and which of the two.
+    Imported(Box<Link>, Fate),
     /// The campaign or UTM template as it stands now.
     Preset(Box<Preset>),
     /// The token as it stands now.

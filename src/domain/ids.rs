@@ -113,6 +113,8 @@ identifiers! {
     DomainId = "dom_";
     /// A file of clicks.
     ExportId = "exp_";
+    /// A file of links that comes from elsewhere.
+    ImportId = "imp_";
     /// A rule of a link; it stays when the rule is changed or moved.
     RuleId = "rule_";
     /// What a visitor has told of a link.

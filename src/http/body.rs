@@ -15,6 +15,9 @@ use crate::domain::event::Idempotency;
 /// The largest body that is read, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
 
+/// The largest body of a request about many things, in bytes.
+const MAX_BULK_BODY_BYTES: usize = 8 << 20;
+
 /// How much of a larger body is read, to be thrown away, before its sender is cut off.
 const MAX_DISCARDED_BYTES: usize = 32 << 20;
 
@@ -34,9 +37,24 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         check_content_type(parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes))?;
-        let bytes = read(body).await?;
+        let bytes = read(body, MAX_BODY_BYTES).await?;
         let value = parse(&bytes)?;
         Ok(Self { value, idempotency: idempotency(&parts, &bytes)? })
+    }
+}
+
+/// As [`JsonBody`], of a request about many things.
+pub struct BulkBody<T>(pub JsonBody<T>);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for BulkBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        check_content_type(parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes))?;
+        let bytes = read(body, MAX_BULK_BODY_BYTES).await?;
+        let value = parse(&bytes)?;
+        Ok(Self(JsonBody { value, idempotency: idempotency(&parts, &bytes)? }))
     }
 }
 
@@ -53,7 +71,7 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalB
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let bytes = read(body).await?;
+        let bytes = read(body, MAX_BODY_BYTES).await?;
         let value = if bytes.is_empty() {
             T::default()
         } else {
@@ -84,7 +102,7 @@ fn idempotency_key(value: &HeaderValue) -> Result<String, Problem> {
 
 /// Reads a body up to its bound. A larger one is still taken off the wire, within reason: a client
 /// that is cut off while it sends would not see the answer.
-async fn read(mut body: Body) -> Result<Vec<u8>, Problem> {
+async fn read(mut body: Body, max_bytes: usize) -> Result<Vec<u8>, Problem> {
     let (mut bytes, mut total) = (Vec::new(), 0);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| {
@@ -95,16 +113,16 @@ async fn read(mut body: Body) -> Result<Vec<u8>, Problem> {
         if total > MAX_DISCARDED_BYTES {
             break;
         }
-        if total <= MAX_BODY_BYTES {
+        if total <= max_bytes {
             bytes.extend_from_slice(&data);
         }
     }
-    if total <= MAX_BODY_BYTES {
+    if total <= max_bytes {
         return Ok(bytes);
     }
-    let detail = format!("The body is larger than {MAX_BODY_BYTES} bytes.");
+    let detail = format!("The body is larger than {max_bytes} bytes.");
     let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", detail);
-    Err(problem.naming("body", format!("must not be larger than {MAX_BODY_BYTES} bytes")))
+    Err(problem.naming("body", format!("must not be larger than {max_bytes} bytes")))
 }
 
 fn check_content_type(value: Option<&[u8]>) -> Result<(), Problem> {
@@ -163,12 +181,15 @@ fn reason(text: &str) -> String {
 
 /// serde reports an unknown or missing field at the object that should not, or should, hold it.
 fn wrong_field(path: String, reason: &str) -> Problem {
+    let inside = |name: &str| {
+        if path == "." || path == name { name.to_owned() } else { format!("{path}.{name}") }
+    };
     if let Some((name, expected)) = quoted(reason, "unknown field `") {
         let fields = expected.strip_prefix(", expected ").unwrap_or("there are none");
-        return Problem::field(name, format!("is not a field here: {fields}"));
+        return Problem::field(inside(name), format!("is not a field here: {fields}"));
     }
     if let Some((name, _)) = quoted(reason, "missing field `") {
-        return Problem::field(name, "is required");
+        return Problem::field(inside(name), "is required");
     }
     let name = if path == "." { "body".to_owned() } else { path };
     Problem::field(name, reason.replacen("invalid type: ", "is of the wrong type: ", 1))
@@ -192,6 +213,14 @@ mod tests {
     struct Body {
         name: String,
         list: Option<Vec<u8>>,
+        parts: Option<Vec<Part>>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "only parsed")]
+    struct Part {
+        size: u8,
     }
 
     #[test]
@@ -205,6 +234,8 @@ mod tests {
             ("{}", "name"),
             ("{\"name\":\"a\",\"odd\":1}", "odd"),
             ("{\"name\":\"a\",\"list\":[1,\"x\"]}", "list[1]"),
+            ("{\"name\":\"a\",\"parts\":[{\"size\":1},{\"size\":1,\"odd\":1}]}", "parts[1].odd"),
+            ("{\"name\":\"a\",\"parts\":[{}]}", "parts[0].size"),
         ] {
             let problem = parse::<Body>(json.as_bytes()).unwrap_err();
             assert_eq!(problem.fields().collect::<Vec<_>>(), [field], "{json}");

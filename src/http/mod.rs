@@ -43,6 +43,7 @@ use tower_http::request_id::{MakeRequestId, RequestId, SetRequestIdLayer};
 use uuid::Uuid;
 
 use crate::commands::Commands;
+use crate::imports::Imports;
 use crate::queries::analytics::Analytics;
 use crate::queries::domains::Domains;
 use crate::queries::exports::Exports;
@@ -54,8 +55,9 @@ use problem::Problem;
 /// How long a request may take, its body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// These read all clicks, which may take long.
-const LONG_PATHS: [&str; 2] = ["/api/v1/admin/reconcile", "/api/v1/admin/reclassify"];
+/// These read all clicks, or a large file, which may take long.
+const LONG_PATHS: [&str; 3] =
+    ["/api/v1/admin/reconcile", "/api/v1/admin/reclassify", "/api/v1/imports"];
 const LONG_TIMEOUT: Duration = Duration::from_secs(3_600);
 
 /// What handlers work with. Cheap to clone.
@@ -79,6 +81,8 @@ pub struct Services {
     pub site: Arc<Site>,
     /// Files of clicks.
     pub exports: Exports,
+    /// Files of links.
+    pub imports: Imports,
     /// How the service is.
     pub health: Arc<dyn health::Health>,
     /// What those who run the service may ask.

@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 
 use crate::commands::CommandError;
 use crate::domain::error::{DomainError, ErrorCode};
+use crate::imports::{ImportError, MAX_FILE_BYTES};
 use crate::queries::analytics::{AnalyticsError, Limit};
 use crate::queries::exports::ExportError;
 use crate::queries::history::PastError;
@@ -314,6 +315,27 @@ impl From<ExportError> for Problem {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, "STORAGE_FULL", detail)
             }
             ExportError::Io(cause) => Self::internal(cause.to_string()),
+        }
+    }
+}
+
+impl From<ImportError> for Problem {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::TooMany => {
+                Self::new(StatusCode::CONFLICT, "CONFLICT", sentence(&error.to_string()))
+            }
+            ImportError::TooLarge => {
+                let rule = format!("must not be larger than {} MiB", MAX_FILE_BYTES >> 20);
+                let detail = sentence(&error.to_string());
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", detail)
+                    .naming("body", rule)
+            }
+            ImportError::Io(cause) if cause.kind() == std::io::ErrorKind::StorageFull => {
+                let detail = "There is too little room on the disk for an import.";
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "STORAGE_FULL", detail)
+            }
+            ImportError::Io(cause) => Self::internal(cause.to_string()),
         }
     }
 }

@@ -8,6 +8,7 @@ mod backup;
 mod bad_input;
 mod bad_requests;
 mod browser;
+mod bulk;
 mod campaigns;
 mod clicks;
 mod connections;
@@ -22,6 +23,7 @@ mod gates;
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod harness;
 mod history;
+mod imports;
 mod link_lists;
 mod links;
 mod operation;

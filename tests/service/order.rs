@@ -9,7 +9,7 @@ use slugline::commands::secret;
 use slugline::domain::event::{Envelope, Event, TokenState, VERSION, WorkspaceCreated};
 use slugline::log::{DiskStorage, Log, LogOptions, NewRecord};
 
-use crate::harness::{Answer, DataFolder, Options, Server, TOKEN, slugline};
+use crate::harness::{Answer, Api, DataFolder, Options, Server, TOKEN, slugline};
 
 pub const TO: &str = "https://example.com/landing";
 const FOREIGN_TOKEN: &str = "the-token-of-another-workspace";
@@ -37,8 +37,13 @@ fn named(expected: &[(&str, u64)]) -> Vec<(String, u64)> {
     expected.iter().map(|(name, links)| ((*name).to_owned(), *links)).collect()
 }
 
+/// The API as its owner.
+pub fn theirs(server: &Server) -> Api<'_> {
+    server.api_as(FOREIGN_TOKEN)
+}
+
 /// A second workspace in the log of a service that is stopped, with a token of its own.
-fn add_workspace(data: &DataFolder) {
+pub fn add_workspace(data: &DataFolder) {
     let folder = data.path().join("log/mutations");
     let log = Log::open(Arc::new(DiskStorage), &folder, LogOptions::default()).unwrap();
     let token = TokenState {
@@ -263,7 +268,7 @@ fn what_is_another_workspaces_is_not_there() {
     assert!(server.stop().success());
     add_workspace(&options.data);
     let server = options.start();
-    let theirs = server.api_as(FOREIGN_TOKEN);
+    let theirs = theirs(&server);
 
     for path in ["/links", "/tags", "/folders", "/campaigns", "/utm-templates"] {
         let list = theirs.get(path).expect(200).json();

@@ -20,7 +20,8 @@ use utoipa::ToSchema;
     "target": {"destination": "https://example.com/de"}
 }))]
 pub struct RuleBody {
-    /// Given back to keep the rule's identity; made when absent.
+    /// Given back to keep the rule's identity. When absent it is that of the rule that says the
+    /// same, if one stands, else a new one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "rule_01kaj9m3v8e9qrs4t5v6w7x8y9")]
     pub id: Option<String>,

@@ -87,9 +87,11 @@ impl Rules {
         }
         let mut ids = Vec::with_capacity(count);
         let mut rules = Vec::with_capacity(count);
+        let mut came_without = Vec::with_capacity(count);
         for (place, body) in bodies.into_iter().enumerate() {
             let at = format!("rules[{place}]");
             let is_last = place + 1 == count;
+            came_without.push(body.id.is_none());
             let id = context.id(body.id.as_deref(), &ids);
             let id = invalid.check(&format!("{at}.id"), id);
             ids.extend(id);
@@ -112,7 +114,11 @@ impl Rules {
             }));
         }
         note_unreachable(&rules, invalid);
-        rules.into_iter().collect::<Option<Vec<_>>>().map(Self)
+        let mut rules = rules.into_iter().collect::<Option<Vec<_>>>()?;
+        for (place, _) in came_without.iter().enumerate().filter(|(_, without)| **without) {
+            context.keep_identity(&mut rules, place);
+        }
+        Some(Self(rules))
     }
 
     /// As they are given back.
@@ -144,6 +150,17 @@ impl Rules {
 }
 
 impl Context<'_> {
+    /// A rule that came without an id and says what one says that stands is that one.
+    fn keep_identity(&self, rules: &mut [Rule], place: usize) {
+        let Some(rule) = rules.get(place) else { return };
+        let is_same = |before: &&Rule| Rule { id: before.id, ..rule.clone() } == **before;
+        let is_free = |before: &&Rule| rules.iter().all(|rule| rule.id != before.id);
+        let same = self.before.0.iter().filter(is_same).find(is_free).map(|before| before.id);
+        if let (Some(rule), Some(id)) = (rules.get_mut(place), same) {
+            rule.id = id;
+        }
+    }
+
     /// The id that is given back, or a new one.
     fn id(&mut self, given: Option<&str>, taken: &[RuleId]) -> Result<RuleId, String> {
         let Some(text) = given else { return Ok((self.new_id)()) };

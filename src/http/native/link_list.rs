@@ -71,8 +71,8 @@ pub struct Finding {
     kind: Option<String>,
 }
 
-/// The conditions of a request.
-fn filter(params: &mut Params, site: &Site) -> LinkFilter {
+/// The conditions of a request; `unless_said` holds of archived links.
+pub fn filter(params: &mut Params, site: &Site, unless_said: Archived) -> LinkFilter {
     let mut filter = LinkFilter::default();
     if let Some(text) = params.text("q") {
         match Word::all_of(&text) {
@@ -111,7 +111,7 @@ fn filter(params: &mut Params, site: &Site) -> LinkFilter {
         Archived::No => "false",
         Archived::Any => "any",
     });
-    filter.archived = archived.unwrap_or_default();
+    filter.archived = archived.unwrap_or(unless_said);
     let kinds = [Kind::Url, Kind::Wifi, Kind::Vcard, Kind::Text];
     filter.kind = params.choice("kind", &kinds, |kind| match kind {
         Kind::Url => "url",
@@ -125,7 +125,7 @@ fn filter(params: &mut Params, site: &Site) -> LinkFilter {
 /// The question of a request, and the page that it names.
 fn asked(actor: &Actor, mut params: Params, site: &Site) -> Result<(LinkQuery, Page), Problem> {
     let page = Page::take(&mut params);
-    let filter = filter(&mut params, site);
+    let filter = filter(&mut params, site, Archived::No);
     let sort = params.choice("sort", &Sort::EVERY, Sort::as_str).unwrap_or_default();
     let is_descending =
         params.choice("order", &[true, false], |desc| if desc { "desc" } else { "asc" });
@@ -229,7 +229,7 @@ pub async fn count(
     actor: Can<LinksRead>,
     mut params: Params,
 ) -> Result<Json<Data<CountView>>, Problem> {
-    let filter = filter(&mut params, &services.site);
+    let filter = filter(&mut params, &services.site, Archived::No);
     params.finish()?;
     let query = LinkQuery { filter, limit: 0, ..LinkQuery::of(actor.workspace) };
     let links = services.links.search(query).await?.total.unwrap_or_default();

@@ -19,7 +19,8 @@ use crate::http::params::{Name, Params};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::queries::analytics::Counts;
 
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// The answer is that of a request that came before.
+pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// A link's counts; `None` while analytics are away.
 pub async fn counts_of(services: &Services, link: &Link) -> Option<Counts> {

@@ -3,12 +3,15 @@
 pub mod admin;
 mod analytics;
 mod audit;
+mod bulk;
 mod campaigns;
 mod clicks;
 mod deleted;
 mod domains;
 mod exports;
 mod external_ids;
+mod imports;
+mod link_export;
 mod link_list;
 mod link_view;
 mod links;

@@ -8,8 +8,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    admin, analytics, audit, campaigns, clicks, deleted, domains, exports, external_ids, link_list,
-    links, reports, rules, tags, tokens, utm_templates, versions,
+    admin, analytics, audit, bulk, campaigns, clicks, deleted, domains, exports, external_ids,
+    imports, link_export, link_list, links, reports, rules, tags, tokens, utm_templates, versions,
 };
 use crate::http::Services;
 
@@ -17,6 +17,11 @@ use crate::http::Services;
 pub fn routes() -> OpenApiRouter<Services> {
     OpenApiRouter::new()
         .routes(routes!(links::create, link_list::list))
+        .routes(routes!(bulk::create, bulk::change, bulk::delete))
+        .routes(routes!(link_export::export))
+        .routes(routes!(imports::create, imports::list))
+        .routes(routes!(imports::read, imports::delete))
+        .routes(routes!(imports::rejects))
         .routes(routes!(link_list::count))
         .routes(routes!(external_ids::read, external_ids::upsert))
         .routes(routes!(links::read, links::replace, links::change, links::delete))

@@ -26,12 +26,15 @@ mod shlink_rules;
 mod sql;
 mod yourls;
 
+use serde::{Deserialize, Serialize};
+
 pub use error::FileError;
 pub use record::Row;
 pub use rows::Rows;
 
 /// Where a file of links comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Format {
     /// Our own CSV, or anybody's with a header that names the columns.
     Csv,

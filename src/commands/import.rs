@@ -1,0 +1,60 @@
+//! Deciding on links that come from elsewhere.
+
+use super::CommandError;
+use super::decide::{Decider, Decision};
+use crate::domain::command::{Command, Fate, Import, LinkRef, OnConflict, Outcome};
+use crate::domain::error::DomainError;
+use crate::domain::link::{Field, Link, LinkInput, Over};
+use crate::projections::index::Read;
+
+impl<R: Read> Decider<'_, R> {
+    /// A link like one that is there already is refused, let be, or replaces it.
+    pub(super) fn import_link(&self, import: Import) -> Result<Decision, CommandError> {
+        // An import may go on for long after it was allowed.
+        if self.state.token(self.actor.workspace, self.actor.token)?.is_none() {
+            let text = "the token that the import was begun with is revoked".to_owned();
+            return Err(DomainError::Forbidden(text).into());
+        }
+        let Import { mut input, from_host, on_conflict } = import;
+        if let (Field::Absent, Some(host)) = (&input.domain, from_host)
+            && self.domain_named(&host)?.is_ok()
+        {
+            input.domain = Field::Value(host);
+        }
+        let standing = match on_conflict {
+            OnConflict::Reject => None,
+            OnConflict::Skip | OnConflict::Replace => self.standing(&input)?,
+        };
+        let (command, fate) = match standing {
+            None => (Command::CreateLink(input), Fate::Created),
+            Some(link) if on_conflict == OnConflict::Skip => {
+                return Ok((None, Outcome::Imported(link.into(), Fate::Skipped)));
+            }
+            Some(link) => {
+                let replace = Command::ReplaceLink(LinkRef::Id(link.id), input, None);
+                (replace, Fate::Replaced)
+            }
+        };
+        let (event, outcome) = self.decide(command)?;
+        let fate = if event.is_none() { Fate::Unchanged } else { fate };
+        Ok(match outcome {
+            Outcome::Link(link) => (event, Outcome::Imported(link, fate)),
+            other => (event, other),
+        })
+    }
+
+    /// The workspace's link with the external id that an input names, else the one at its slug.
+    /// What of the input breaks a rule is found later: here it finds nothing.
+    fn standing(&self, input: &LinkInput) -> Result<Option<Link>, CommandError> {
+        let workspace = self.actor.workspace;
+        if let Field::Value(external_id) = &input.external_id
+            && let Some(id) = self.state.external(workspace, external_id)?
+        {
+            return Ok(self.state.link_in(workspace, &LinkRef::Id(id))?);
+        }
+        let Field::Value(slug) = &input.slug else { return Ok(None) };
+        let Ok(domain) = self.domain_of(&input.domain, Over::Nothing)? else { return Ok(None) };
+        let Some(id) = self.state.slug(&domain, slug)? else { return Ok(None) };
+        Ok(self.state.link_in(workspace, &LinkRef::Id(id))?)
+    }
+}

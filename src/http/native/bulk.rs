@@ -1,0 +1,308 @@
+//! `/api/v1/links/bulk`: many links with one request, each with its own result.
+//!
+//! The request's commands are decided one after the other and made durable together, so a
+//! thousand cost one sync of the log. What is wrong with one is its own matter.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::link_view::LinkView;
+use super::links::{REPLAYED, named};
+use super::{ChangedMeta, log_offset};
+use crate::commands::{Done, MAX_BULK, Mode, Wish};
+use crate::domain::command::{Command, Expected, LinkRef, Outcome};
+use crate::domain::event::Idempotency;
+use crate::domain::link::{Field, LinkInput};
+use crate::domain::token::Actor;
+use crate::http::Services;
+use crate::http::auth::{Can, LinksWrite};
+use crate::http::body::{BulkBody, JsonBody, parse_value};
+use crate::http::params::Params;
+use crate::http::problem::{Problem, ProblemBody};
+use crate::queries::analytics::Counts;
+
+/// How many links of one request may get a password: to hash one takes some 20 ms.
+const MAX_PASSWORDS: usize = 100;
+
+/// Links to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"links": [
+    {"destination": "https://example.com/a", "slug": "a"},
+    {"destination": "https://example.com/b", "tags": ["spring"]}
+]}))]
+pub struct CreateLinksBody {
+    /// 1 to 1,000, each as `POST /links` takes it.
+    #[schema(value_type = Vec<LinkInput>)]
+    links: Vec<Value>,
+}
+
+/// Links to be changed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "links": ["a", {"link": "b", "title": "B", "if_version": 3}],
+    "change": {"folder": "spring/2027"}
+}))]
+pub struct ChangeLinksBody {
+    /// 1 to 1,000: a link's id or slug; or an object with it as `link`, the fields to be changed as
+    /// `PATCH /links/{link}` takes them, and `if_version` where the link has to be at one.
+    #[schema(value_type = Vec<Object>)]
+    links: Vec<Value>,
+    /// What is to be changed of each link, but for what its own object says.
+    #[serde(default)]
+    #[schema(value_type = Option<LinkInput>)]
+    change: Map<String, Value>,
+}
+
+/// Links to be deleted.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"links": ["a", {"link": "b", "if_version": 3}]}))]
+pub struct DeleteLinksBody {
+    /// 1 to 1,000: a link's id or slug; or an object with it as `link`, and `if_version` where the
+    /// link has to be at one.
+    #[schema(value_type = Vec<Object>)]
+    links: Vec<Value>,
+}
+
+/// What became of many links.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BulkView {
+    /// In the request's order.
+    data: Vec<BulkItem>,
+    meta: BulkMeta,
+}
+
+/// How it went.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BulkMeta {
+    /// Where in the log the last change is.
+    #[serde(flatten)]
+    changed: ChangedMeta,
+    /// How many links were made, changed or deleted as asked.
+    succeeded: usize,
+    /// How many were not.
+    failed: usize,
+}
+
+/// What became of one of them.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BulkItem {
+    /// The status that it would have got alone.
+    status: u16,
+    /// The link as it stands now; without counts of clicks. Absent where it is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<LinkView>,
+    /// A problem, as RFC 9457 has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    problem: Option<Value>,
+}
+
+/// Make up to 1,000 links.
+#[utoipa::path(
+    post, path = "/links/bulk", tag = "links", request_body = CreateLinksBody,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repeated request the same request, for 24 hours: links that it made are not made again")),
+    responses(
+        (status = 200, body = BulkView),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body is larger than 8 MiB", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn create(
+    State(services): State<Services>,
+    actor: Can<LinksWrite>,
+    BulkBody(JsonBody { value, idempotency }): BulkBody<CreateLinksBody>,
+) -> Result<Response, Problem> {
+    let commands = checked(value.links)?.into_iter();
+    let commands = commands.map(|item| Ok(Command::CreateLink(parse_value(item)?)));
+    run(&services, *actor, commands.collect(), idempotency).await
+}
+
+/// Change up to 1,000 links.
+#[utoipa::path(
+    patch, path = "/links/bulk", tag = "links", request_body = ChangeLinksBody,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repeated request the same request, for 24 hours")),
+    responses(
+        (status = 200, body = BulkView),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body is larger than 8 MiB", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn change(
+    State(services): State<Services>,
+    actor: Can<LinksWrite>,
+    BulkBody(JsonBody { value, idempotency }): BulkBody<ChangeLinksBody>,
+) -> Result<Response, Problem> {
+    let ChangeLinksBody { links, change } = value;
+    let commands = checked(links)?.into_iter().map(|item| {
+        let Meant { link, expected, fields } = Meant::read(item)?;
+        let mut all = change.clone();
+        all.extend(fields);
+        let input: LinkInput = parse_value(Value::Object(all))?;
+        Ok(Command::ChangeLink(link, input, expected))
+    });
+    run(&services, *actor, commands.collect(), idempotency).await
+}
+
+/// Delete up to 1,000 links.
+#[utoipa::path(
+    delete, path = "/links/bulk", tag = "links", request_body = DeleteLinksBody,
+    params(("purge" = Option<bool>, Query, description = "For good, as with `DELETE /links/{link}`")),
+    responses(
+        (status = 200, body = BulkView),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn delete(
+    State(services): State<Services>,
+    actor: Can<LinksWrite>,
+    mut params: Params,
+    BulkBody(JsonBody { value, idempotency }): BulkBody<DeleteLinksBody>,
+) -> Result<Response, Problem> {
+    let is_purge = params.flag("purge").unwrap_or(false);
+    params.finish()?;
+    let commands = checked(value.links)?.into_iter().map(|item| {
+        let Meant { link, expected, fields } = Meant::read(item)?;
+        if let Some(name) = fields.keys().next() {
+            let rule = "is not a field here: `link` and `if_version` are";
+            return Err(Problem::field(name, rule));
+        }
+        Ok(if is_purge {
+            Command::PurgeLink(link, expected)
+        } else {
+            Command::DeleteLink(link, expected)
+        })
+    });
+    run(&services, *actor, commands.collect(), idempotency).await
+}
+
+/// A link that an item names, and what else the item says.
+struct Meant {
+    link: LinkRef,
+    expected: Expected,
+    fields: Map<String, Value>,
+}
+
+impl Meant {
+    fn read(item: Value) -> Result<Self, Problem> {
+        let mut fields = match item {
+            Value::String(name) => {
+                return Ok(Self { link: named(&name)?, expected: None, fields: Map::new() });
+            }
+            Value::Object(fields) => fields,
+            _ => {
+                let rule = "must be a link's id or slug, or an object that has it as `link`";
+                return Err(Problem::field("links", rule));
+            }
+        };
+        let link = match fields.remove("link") {
+            Some(Value::String(name)) => named(&name)?,
+            Some(_) => return Err(Problem::field("link", "must be a link's id or slug")),
+            None => return Err(Problem::field("link", "is required")),
+        };
+        let expected = match fields.remove("if_version") {
+            None | Some(Value::Null) => None,
+            Some(version) => {
+                let version = version.as_u64().and_then(|version| u32::try_from(version).ok());
+                let rule = "must be a version of a link";
+                Some(version.ok_or_else(|| Problem::field("if_version", rule))?)
+            }
+        };
+        Ok(Self { link, expected, fields })
+    }
+}
+
+fn checked(items: Vec<Value>) -> Result<Vec<Value>, Problem> {
+    if (1..=MAX_BULK).contains(&items.len()) {
+        return Ok(items);
+    }
+    Err(Problem::field("links", format!("must be 1 to {MAX_BULK}")))
+}
+
+/// Runs what could be read as a command, and puts its results in the places of the items.
+async fn run(
+    services: &Services,
+    actor: Actor,
+    mut items: Vec<Result<Command, Problem>>,
+    idempotency: Option<Idempotency>,
+) -> Result<Response, Problem> {
+    let commands = items.iter_mut().filter_map(|item| item.as_mut().ok());
+    let has_password = |command: &mut Command| {
+        command.link_input().is_some_and(|input| matches!(input.password, Field::Value(_)))
+    };
+    if commands.map(has_password).filter(|has| *has).count() > MAX_PASSWORDS {
+        let rule = format!("must be set for at most {MAX_PASSWORDS} links of one request");
+        return Err(Problem::field("password", rule));
+    }
+    let is_new: Vec<_> =
+        items.iter().map(|item| matches!(item, Ok(Command::CreateLink(_)))).collect();
+    let (mut wishes, mut unread) = (Vec::new(), Vec::new());
+    for (place, item) in items.into_iter().enumerate() {
+        match item {
+            Ok(command) => {
+                let idempotency = idempotency.as_ref().map(|request| request.of_item(place));
+                wishes.push(Wish { command, idempotency });
+                unread.push(None);
+            }
+            Err(problem) => unread.push(Some(problem)),
+        }
+    }
+    let results = if wishes.is_empty() {
+        Vec::new()
+    } else {
+        services.commands.run_all(actor, wishes, Mode::Commit).await?
+    };
+    let mut results = results.into_iter();
+    let mut offset = services.links.applied();
+    let (mut is_replay, mut failed) = (false, 0);
+    let mut data = Vec::with_capacity(is_new.len());
+    for (unread, is_new) in unread.into_iter().zip(is_new) {
+        let result = match unread {
+            Some(problem) => Err(problem),
+            None => match results.next() {
+                Some(result) => result.map_err(Problem::from),
+                None => Err(Problem::internal("a result is missing")),
+            },
+        };
+        if let Ok(done) = &result {
+            offset = offset.max(done.offset);
+            is_replay |= done.is_replay;
+        }
+        failed += usize::from(result.is_err());
+        data.push(BulkItem::new(services, result, is_new));
+    }
+    let meta = BulkMeta { changed: ChangedMeta { offset }, succeeded: data.len() - failed, failed };
+    let mut response = (log_offset(offset), Json(BulkView { data, meta })).into_response();
+    if is_replay {
+        let headers: &mut HeaderMap = response.headers_mut();
+        headers.insert(REPLAYED, axum::http::HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+impl BulkItem {
+    fn new(services: &Services, result: Result<Done, Problem>, is_new: bool) -> Self {
+        let done = match result {
+            Ok(done) => done,
+            Err(problem) => {
+                let (status, problem) = problem.into_item();
+                return Self { status, link: None, problem: Some(problem) };
+            }
+        };
+        match done.outcome {
+            Outcome::Link(link) => {
+                let counts = is_new.then(Counts::default);
+                let link = Some(LinkView::new(services, *link, counts));
+                Self { status: if is_new { 201 } else { 200 }, link, problem: None }
+            }
+            _ => Self { status: 204, link: None, problem: None },
+        }
+    }
+}

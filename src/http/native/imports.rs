@@ -1,0 +1,310 @@
+//! `/api/v1/imports`: links come in from elsewhere, as files.
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::{HeaderValue, Response, StatusCode};
+use axum::response::IntoResponse;
+use futures_util::Stream;
+use http_body_util::BodyExt;
+use serde::Serialize;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{Data, iso8601};
+use crate::domain::command::OnConflict;
+use crate::domain::ids::WorkspaceId;
+use crate::domain::link::checked_folder;
+use crate::http::Services;
+use crate::http::auth::{Can, LinksRead, LinksWrite};
+use crate::http::params::{Name, Params};
+use crate::http::problem::{Problem, ProblemBody};
+use crate::imports::formats::Format;
+use crate::imports::{Counts, Job, Plan, Reject, State as JobState, Upload};
+
+/// How many tags an import may add.
+const MAX_TAGS: usize = 50;
+
+/// What is to be done with the links of a file.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "it only describes what is taken by name")]
+pub struct Importing {
+    /// What the file is: `csv`, `ndjson`, or an export of `bitly`, `dub`, `shlink`, `yourls` or
+    /// `kutt`. When absent it is guessed by the file's beginning.
+    format: Option<String>,
+    /// `true`: nothing is changed; the counts and the report say what would be.
+    dry_run: Option<bool>,
+    /// What of a link whose external id or slug is there already: `reject` (when absent), `skip`,
+    /// or `replace`, as `PUT /links/{link}` does.
+    on_conflict: Option<String>,
+    /// All links are to be on this domain. When absent, on the one that they had, if it is a
+    /// verified one of the workspace, else on its default one.
+    domain: Option<String>,
+    /// Where those links are kept that name no folder.
+    folder: Option<String>,
+    /// A tag for all links; several with commas between them, or several times.
+    tag: Option<String>,
+}
+
+/// An import.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ImportView {
+    #[schema(example = "imp_01jd8vx1h5e9fs6q2b7c3m4n5p")]
+    id: String,
+    format: &'static str,
+    dry_run: bool,
+    on_conflict: &'static str,
+    /// `queued`, `running`, `done` or `failed`.
+    state: &'static str,
+    /// How much of the file is read, from 0 to 1.
+    progress: f64,
+    /// How many links were read.
+    rows: u64,
+    /// Links that are new.
+    created: u64,
+    /// Links that were there and have changed.
+    replaced: u64,
+    /// Links that were there just so.
+    unchanged: u64,
+    /// Links that were there and were left alone.
+    skipped: u64,
+    /// Links that could not be taken.
+    rejected: u64,
+    /// Where the rejected links are, each with what is wrong with it.
+    rejects_url: String,
+    /// Columns of the file of which nothing is made.
+    ignored_columns: Vec<String>,
+    /// The offset of the log of changes that reflects what was done.
+    offset: u64,
+    created_at: String,
+    /// When this report goes.
+    expires_at: String,
+    /// Why it failed; what was done before stands.
+    error: Option<String>,
+}
+
+impl ImportView {
+    fn new(job: &Job, services: &Services) -> Self {
+        let (id, base) = (job.id().to_string(), &services.site.base);
+        let Counts { rows, created, replaced, unchanged, skipped, rejected } = job.counts;
+        Self {
+            rejects_url: format!("{base}/api/v1/imports/{id}/rejects"),
+            id,
+            format: job.plan.format.as_str(),
+            dry_run: job.plan.dry_run,
+            on_conflict: job.plan.on_conflict.as_str(),
+            state: match job.state {
+                JobState::Queued => "queued",
+                JobState::Running => "running",
+                JobState::Done => "done",
+                JobState::Failed => "failed",
+            },
+            progress: job.progress(),
+            rows,
+            created,
+            replaced,
+            unchanged,
+            skipped,
+            rejected,
+            ignored_columns: job.ignored_columns.clone(),
+            offset: job.offset,
+            created_at: iso8601(job.created_at_ms),
+            expires_at: iso8601(job.expires_at_ms()),
+            error: job.error.clone(),
+        }
+    }
+}
+
+/// Import links: the body is the file, of at most 128 MiB. The import goes on after the answer.
+#[utoipa::path(
+    post, path = "/imports", tag = "links", params(Importing),
+    request_body(content = String, content_type = "application/octet-stream"),
+    responses(
+        (status = 202, body = Data<ImportView>),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "There are ten already", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The file is larger than 128 MiB", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 507, description = "The disk is nearly full", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn create(
+    State(services): State<Services>,
+    actor: Can<LinksWrite>,
+    mut params: Params,
+    request: Request,
+) -> Result<(StatusCode, Json<Data<ImportView>>), Problem> {
+    let format = params.choice("format", &Format::ALL, Format::as_str);
+    let dry_run = params.flag("dry_run").unwrap_or(false);
+    let on_conflict = params.choice("on_conflict", &OnConflict::EVERY, OnConflict::as_str);
+    let domain = params.text("domain");
+    let tags = params.texts("tag");
+    if tags.len() > MAX_TAGS {
+        params.refuse("tag", format!("must be at most {MAX_TAGS} tags"));
+    }
+    let folder = params.text("folder");
+    if let Some(Err(rule)) = folder.as_deref().map(checked_folder) {
+        params.refuse("folder", rule);
+    }
+    params.finish()?;
+    let mut upload = services.imports.upload().await?;
+    let head = receive(request.into_body(), &mut upload).await?;
+    let Some(format) = format.or_else(|| Format::guess(&head)) else {
+        let names: Vec<_> = Format::ALL.iter().map(|format| format.as_str()).collect();
+        let rule = format!("can't be guessed by this file: say which of {}", names.join(", "));
+        return Err(Problem::field("format", rule));
+    };
+    let on_conflict = on_conflict.unwrap_or_default();
+    let plan = Plan { format, dry_run, on_conflict, domain, folder, tags };
+    let job = services.imports.begin(&actor, plan, upload).await?;
+    Ok((StatusCode::ACCEPTED, Json(Data { data: ImportView::new(&job, &services) })))
+}
+
+/// Takes the file in; returns how it begins.
+async fn receive(mut body: Body, upload: &mut Upload) -> Result<Vec<u8>, Problem> {
+    while let Some(frame) = body.frame().await {
+        let broke_off =
+            |_| Problem::new(StatusCode::BAD_REQUEST, "VALIDATION_ERROR", "The body broke off.");
+        if let Ok(piece) = frame.map_err(broke_off)?.into_data() {
+            upload.write(&piece).await?;
+        }
+    }
+    let head = upload.head().await?;
+    if head.is_empty() {
+        return Err(Problem::field("body", "is required: the file"));
+    }
+    Ok(head)
+}
+
+/// The workspace's imports of the last day, the newest first.
+#[utoipa::path(
+    get, path = "/imports", tag = "links",
+    responses((status = 200, body = Data<Vec<ImportView>>))
+)]
+pub async fn list(
+    State(services): State<Services>,
+    actor: Can<LinksRead>,
+) -> Json<Data<Vec<ImportView>>> {
+    let jobs = services.imports.list(actor.workspace);
+    Json(Data { data: jobs.iter().map(|job| ImportView::new(job, &services)).collect() })
+}
+
+/// See how an import stands.
+#[utoipa::path(
+    get, path = "/imports/{import}", tag = "links",
+    params(("import" = String, Path, description = "The import's id")),
+    responses(
+        (status = 200, body = Data<ImportView>),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn read(
+    State(services): State<Services>,
+    actor: Can<LinksRead>,
+    Name(import): Name,
+) -> Result<Json<Data<ImportView>>, Problem> {
+    let job = find(&services, actor.workspace, &import)?;
+    Ok(Json(Data { data: ImportView::new(&job, &services) }))
+}
+
+/// End an import and remove its report. The links that it made stay.
+#[utoipa::path(
+    delete, path = "/imports/{import}", tag = "links",
+    params(("import" = String, Path, description = "The import's id")),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn delete(
+    State(services): State<Services>,
+    actor: Can<LinksWrite>,
+    Name(import): Name,
+) -> Result<StatusCode, Problem> {
+    let job = find(&services, actor.workspace, &import)?;
+    services.imports.remove(job.id);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The links that an import could not take so far, each with what is wrong with it.
+#[utoipa::path(
+    get, path = "/imports/{import}/rejects", tag = "links",
+    params(
+        ("import" = String, Path, description = "The import's id"),
+        ("format" = Option<String>, Query, description = "`ndjson` (when absent) or `csv`"),
+    ),
+    responses(
+        (status = 200, description = "A line for each: `row`, `line`, `slug`, `destination`, and `errors` (field → what is wrong with it)", content_type = "application/x-ndjson", body = String),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn rejects(
+    State(services): State<Services>,
+    actor: Can<LinksRead>,
+    Name(import): Name,
+    mut params: Params,
+) -> Result<Response<Body>, Problem> {
+    let is_csv = params.choice("format", &[false, true], |csv| if csv { "csv" } else { "ndjson" });
+    params.finish()?;
+    let job = find(&services, actor.workspace, &import)?;
+    let report: Box<dyn tokio::io::AsyncRead + Send + Unpin> =
+        match tokio::fs::File::open(services.imports.report(&job)).await {
+            Ok(file) => Box::new(file.take(job.report_bytes)),
+            // Nothing was read yet.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Box::new(tokio::io::empty())
+            }
+            Err(error) => return Err(Problem::internal(error.to_string())),
+        };
+    let is_csv = is_csv.unwrap_or(false);
+    let mut response = Body::from_stream(lines(report, is_csv)).into_response();
+    let (media_type, ending) = if is_csv {
+        ("text/csv; charset=utf-8", "csv")
+    } else {
+        ("application/x-ndjson", "ndjson")
+    };
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    let disposition = format!("attachment; filename=\"{}-rejects.{ending}\"", job.id());
+    headers.extend(HeaderValue::try_from(disposition).map(|value| (CONTENT_DISPOSITION, value)));
+    Ok(response)
+}
+
+/// The report's lines as they are, or as CSV.
+fn lines(
+    report: impl tokio::io::AsyncRead + Send + Unpin,
+    is_csv: bool,
+) -> impl Stream<Item = std::io::Result<Bytes>> {
+    let header = is_csv.then(|| Bytes::from_static(b"row,line,slug,destination,field,error\r\n"));
+    let reader = BufReader::new(report).lines();
+    futures_util::stream::try_unfold((header, reader), move |(header, mut reader)| async move {
+        if let Some(header) = header {
+            return Ok(Some((header, (None, reader))));
+        }
+        let Some(line) = reader.next_line().await? else { return Ok(None) };
+        let bytes = if is_csv { as_csv(&line)? } else { format!("{line}\n").into_bytes() };
+        Ok(Some((Bytes::from(bytes), (None, reader))))
+    })
+}
+
+/// A line of the report as rows of CSV, one for each thing that is wrong.
+fn as_csv(line: &str) -> std::io::Result<Vec<u8>> {
+    let reject: Reject = serde_json::from_str(line)?;
+    let mut writer = csv::WriterBuilder::new();
+    let mut writer = writer.terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    let Reject { row, line, slug, destination, errors } = reject;
+    let line = line.map(|line| line.to_string()).unwrap_or_default();
+    let (slug, destination) = (slug.unwrap_or_default(), destination.unwrap_or_default());
+    for (field, reasons) in &errors {
+        for reason in reasons {
+            writer.write_record([&row.to_string(), &line, &slug, &destination, field, reason])?;
+        }
+    }
+    writer.into_inner().map_err(|error| std::io::Error::other(error.to_string()))
+}
+
+fn find(services: &Services, workspace: WorkspaceId, import: &str) -> Result<Job, Problem> {
+    let job = import.parse().ok().and_then(|id| services.imports.find(workspace, id));
+    job.ok_or_else(|| Problem::not_found("import"))
+}
