@@ -6,6 +6,7 @@ use url::Url;
 use super::destination::Destination;
 use super::error::Invalid;
 use super::link::LinkFields;
+use super::rule::app_url::AppLinks;
 
 /// How large the compiled patterns may be together, in bytes.
 const MAX_COMPILED_BYTES: usize = 32 << 20;
@@ -95,6 +96,10 @@ impl Blocklist {
         std::iter::once(host).chain(below).any(is_listed) || self.patterns.is_match(url.as_str())
     }
 
+    fn has_any(&self, addresses: &[String]) -> bool {
+        addresses.iter().any(|address| self.has(address))
+    }
+
     /// Notes each address of a link that is on the list, but for those that stand already.
     pub(super) fn check(
         &self,
@@ -118,10 +123,16 @@ impl Blocklist {
         if old.is_some_and(|old| old.routing == fields.routing) {
             return;
         }
+        let app = |at: &str, app: &AppLinks, invalid: &mut Invalid| {
+            let listed = app.by_field().filter(|(_, url)| self.has_any(&url.leads_to()));
+            listed.for_each(|(name, _)| invalid.add(format!("{at}{name}"), LISTED));
+        };
+        app("", &fields.routing.app, invalid);
         for (place, rule) in fields.routing.rules.as_slice().iter().enumerate() {
             if rule.target.destinations().any(|url| self.has(url.as_str())) {
                 invalid.add(format!("rules[{place}].target"), LISTED);
             }
+            app(&format!("rules[{place}].target."), &rule.target.app, invalid);
         }
     }
 }

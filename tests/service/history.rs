@@ -403,3 +403,29 @@ fn a_restored_link_counts_anew() {
     eventually("they are removed here too", || (removed(&server) == 7).then_some(()));
     assert_eq!(counts(&server, &link, 0), [6, 6, 5]);
 }
+
+/// So do its visits that a gate stopped, which are no clicks.
+#[test]
+fn a_restored_links_blocked_visits_count_anew() {
+    let server = Options::new().start();
+    server.await_analytics();
+    let (data, link) = (server.data.clone(), server.link());
+    change(&server, &link, &json!({ "enabled": false }));
+    let visit = |server: &Server, times: u64| {
+        (0..times).for_each(|_| drop(server.visit(&link).send().expect(404)));
+    };
+    let blocked = |server: &Server, min_offset: u64| {
+        server.await_projection();
+        let path = format!("{}/blocked?min_offset={min_offset}", by_id(&link));
+        server.api().get(&path).expect(200).data()["visits"].as_u64().unwrap()
+    };
+    visit(&server, 3);
+    assert_eq!(blocked(&server, 0), 3);
+    server.api().delete(&by_id(&link)).expect(204);
+    let restored = restore(&server, &link).expect(200);
+    visit(&server, 2);
+    let offset = restored.header("log-offset").parse().unwrap();
+    assert_eq!(blocked(&server, offset), 2, "at once, whether the old ones are removed or not");
+    run(&data, &["rebuild", "analytics"]);
+    assert_eq!(blocked(&server, 0), 2, "rebuilt");
+}

@@ -7,6 +7,7 @@ mod away;
 mod backup;
 mod bad_input;
 mod bad_requests;
+mod blocklist;
 mod browser;
 mod bulk;
 mod campaigns;

@@ -81,6 +81,21 @@ impl AppUrl {
         &self.0
     }
 
+    /// Each address that a visitor may end up at: its own; of an intent the page that it stands for,
+    /// and the one to fall back to.
+    pub fn leads_to(&self) -> Vec<String> {
+        let Some((scheme, rest)) = self.0.split_once(':') else { return Vec::new() };
+        if !scheme.eq_ignore_ascii_case("intent") {
+            return vec![self.0.to_string()];
+        }
+        let (page, extras) = rest.split_once('#').unwrap_or((rest, ""));
+        let fallbacks = extras
+            .split(';')
+            .filter_map(|extra| extra.strip_prefix("S.browser_fallback_url="))
+            .map(|url| percent_decode_str(url).decode_utf8_lossy().into_owned());
+        std::iter::once(format!("https:{page}")).chain(fallbacks).collect()
+    }
+
     /// Whether a browser shows a page there when the app is missing.
     pub fn is_web(&self) -> bool {
         self.0.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
@@ -210,6 +225,17 @@ impl AppLinks {
             _ => return None,
         };
         (!link.is_empty()).then_some(link)
+    }
+
+    /// Each address by the name of its field.
+    pub fn by_field(&self) -> impl Iterator<Item = (&'static str, &AppUrl)> {
+        let each = [
+            ("ios_url", &self.ios.url),
+            ("ios_store_url", &self.ios.store),
+            ("android_url", &self.android.url),
+            ("android_store_url", &self.android.store),
+        ];
+        each.into_iter().filter_map(|(name, url)| Some((name, url.as_ref()?)))
     }
 
     /// As they are given back.
