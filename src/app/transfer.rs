@@ -1,6 +1,6 @@
 //! `slugline import` and `slugline export`: files of links, to and from a service by its API.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use ureq::{Agent, Body, RequestBuilder, SendBody};
 
 use super::operate::LOOK_EVERY;
 use crate::domain::command::OnConflict;
+use crate::imports::MAX_FILE_BYTES;
 use crate::imports::formats::Format;
 
 /// How many rejected links are shown where no file takes them.
@@ -139,6 +140,10 @@ fn read_file(path: &Path) -> anyhow::Result<(Box<dyn Read + Send>, u64)> {
     }
     let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
     let (length, file) = opened.with_context(|| format!("{} can't be read", path.display()))?;
+    // Said before it is sent: a service that refuses while a file comes in may not be heard.
+    if length > MAX_FILE_BYTES {
+        bail!("{} is larger than {} MiB: split it", path.display(), MAX_FILE_BYTES >> 20);
+    }
     Ok((Box::new(file), length))
 }
 
@@ -241,10 +246,18 @@ pub fn export(args: &ExportArgs, stdout: impl Write) -> anyhow::Result<()> {
     let Some(path) = &args.output else {
         return copy(&mut file, stdout, &bar, lines);
     };
+    let is_device = std::fs::metadata(path).is_ok_and(|there| !there.is_file());
+    if is_device {
+        let out = OpenOptions::new().write(true).open(path);
+        let out = out.with_context(|| format!("{} can't be written", path.display()))?;
+        return copy(&mut file, out, &bar, lines);
+    }
     // A file that is there is whole.
-    let part = path.with_extension("part");
+    let mut part = path.as_os_str().to_owned();
+    part.push(format!(".{}.part", std::process::id()));
+    let part = PathBuf::from(part);
     let shown = || format!("{} can't be written", part.display());
-    let out = File::create(&part).with_context(shown)?;
+    let out = File::create_new(&part).with_context(shown)?;
     let copied = copy(&mut file, &out, &bar, lines).and_then(|()| Ok(out.sync_all()?));
     if let Err(error) = copied.and_then(|()| Ok(std::fs::rename(&part, path)?)) {
         let _absent = std::fs::remove_file(&part);

@@ -175,7 +175,7 @@ impl Dispatcher {
     }
 
     fn decide_into(&self, group: &mut Group, submission: Submission) {
-        let Submission { actor, mode, wishes, answer, .. } = submission;
+        let Submission { actor, mode, wishes, answer } = submission;
         group.decided += wishes.len();
         if mode == Mode::Rehearse {
             // Over what stands, without what this group is about to change.

@@ -36,6 +36,8 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+/// For how long a wish's key is known, in milliseconds.
+pub use crate::projections::index::IDEMPOTENCY_MS;
 pub use bootstrap::{Bootstrap, BootstrapError, bootstrap};
 pub use passwords::Passwords;
 
@@ -50,8 +52,8 @@ use dispatcher::Dispatcher;
 
 /// How many commands [`Commands::run_all`] takes at once.
 pub const MAX_BULK: usize = 1_000;
-/// How many such submissions wait or are decided at once; their commands hold memory.
-const BULK_AT_ONCE: usize = 8;
+/// How many requests for many things are read and decided at once: they hold memory.
+const BULK_AT_ONCE: usize = 4;
 /// How many commands may wait in the queue.
 const QUEUE_LEN: usize = 4_096;
 /// How long a command waits for a place in it: some thousand clients at once are normal.
@@ -114,8 +116,6 @@ struct Submission {
     mode: Mode,
     wishes: Vec<Wish>,
     answer: oneshot::Sender<Results>,
-    /// Held by submissions of many wishes, for as long as they wait.
-    _turn: Option<OwnedSemaphorePermit>,
 }
 
 /// The way to the writer. Cheap to clone; the writer ends when the last one is gone.
@@ -155,7 +155,7 @@ impl Commands {
     ) -> Result<Done, CommandError> {
         self.passwords.hash_in(&mut command).await?;
         let wishes = vec![Wish { command, idempotency }];
-        let mut results = self.submit(actor, wishes, Mode::Commit, None).await?;
+        let mut results = self.submit(actor, wishes, Mode::Commit).await?;
         results.pop().unwrap_or_else(|| Err(stopped()))
     }
 
@@ -170,13 +170,11 @@ impl Commands {
         mut wishes: Vec<Wish>,
         mode: Mode,
     ) -> Result<Results, CommandError> {
-        let turn = tokio::time::timeout(PLACE_WAIT, Arc::clone(&self.bulk_turns).acquire_owned());
-        let Ok(Ok(turn)) = turn.await else { return Err(CommandError::Overloaded) };
         match mode {
             Mode::Commit => self.passwords.hash_in_all(&mut wishes).await?,
             Mode::Rehearse => passwords::pretend_in_all(&mut wishes),
         }
-        self.submit(actor, wishes, mode, Some(turn)).await
+        self.submit(actor, wishes, mode).await
     }
 
     async fn submit(
@@ -184,16 +182,27 @@ impl Commands {
         actor: Actor,
         wishes: Vec<Wish>,
         mode: Mode,
-        turn: Option<OwnedSemaphorePermit>,
     ) -> Result<Results, CommandError> {
         let (answer, answered) = oneshot::channel();
-        let submission = Submission { actor, mode, wishes, answer, _turn: turn };
+        let submission = Submission { actor, mode, wishes, answer };
         match tokio::time::timeout(PLACE_WAIT, self.queue.send(submission)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(stopped()),
             Err(_) => return Err(CommandError::Overloaded),
         }
         answered.await.map_err(|_| stopped())
+    }
+
+    /// A turn of somebody with many wishes, to be held while they are read and decided.
+    ///
+    /// # Errors
+    /// [`CommandError::Overloaded`] when others have theirs for some seconds.
+    pub async fn bulk_turn(&self) -> Result<OwnedSemaphorePermit, CommandError> {
+        let turn = tokio::time::timeout(PLACE_WAIT, Arc::clone(&self.bulk_turns).acquire_owned());
+        match turn.await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(_)) | Err(_) => Err(CommandError::Overloaded),
+        }
     }
 
     /// What compares passwords.

@@ -4,9 +4,10 @@ use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
@@ -16,7 +17,7 @@ use crate::domain::event::Idempotency;
 pub const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// The largest body of a request about many things, in bytes.
-const MAX_BULK_BODY_BYTES: usize = 8 << 20;
+const MAX_BULK_BODY_BYTES: usize = 4 << 20;
 
 /// How much of a larger body is read, to be thrown away, before its sender is cut off.
 const MAX_DISCARDED_BYTES: usize = 32 << 20;
@@ -43,19 +44,36 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     }
 }
 
-/// As [`JsonBody`], of a request about many things.
-pub struct BulkBody<T>(pub JsonBody<T>);
+/// The JSON of a request about many things, not parsed yet: what it becomes in memory may be many
+/// times as large.
+pub struct BulkBody {
+    bytes: Vec<u8>,
+    /// `Idempotency-Key`, bound to what the request says.
+    pub idempotency: Option<Idempotency>,
+}
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for BulkBody<T> {
+impl<S: Send + Sync> FromRequest<S> for BulkBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         check_content_type(parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes))?;
         let bytes = read(body, MAX_BULK_BODY_BYTES).await?;
-        let value = parse(&bytes)?;
-        Ok(Self(JsonBody { value, idempotency: idempotency(&parts, &bytes)? }))
+        let idempotency = idempotency(&parts, &bytes)?;
+        Ok(Self { bytes, idempotency })
     }
+}
+
+impl BulkBody {
+    /// What the body says.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        parse(&self.bytes)
+    }
+}
+
+/// An item of many, as it was sent: to be parsed by itself.
+pub fn parse_item<T: DeserializeOwned>(item: &RawValue) -> Result<T, Problem> {
+    parse(item.get().as_bytes())
 }
 
 /// As [`JsonBody`], of a request that may come without a body.
@@ -84,20 +102,26 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalB
 
 /// A request's idempotency key, if it has one, bound to what the request says.
 fn idempotency(parts: &Parts, bytes: &[u8]) -> Result<Option<Idempotency>, Problem> {
-    let Some(key) = parts.headers.get("idempotency-key") else { return Ok(None) };
+    let Some(key) = key_of(&parts.headers)? else { return Ok(None) };
     let mut request = Sha256::new_with_prefix(parts.method.as_str());
     request.update(parts.uri.path());
+    if let Some(query) = parts.uri.query() {
+        request.update("?");
+        request.update(query);
+    }
     request.update([0]);
     request.update(bytes);
     let request_sha256 = request.finalize().to_vec();
-    Ok(Some(Idempotency { key: idempotency_key(key)?, request_sha256 }))
+    Ok(Some(Idempotency { key, request_sha256 }))
 }
 
-fn idempotency_key(value: &HeaderValue) -> Result<String, Problem> {
+/// A request's idempotency key, if it has one.
+pub fn key_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let text =
         value.to_str().ok().filter(|text| (1..=MAX_IDEMPOTENCY_KEY_BYTES).contains(&text.len()));
     let rule = "must be 1 to 255 visible ASCII characters";
-    text.map(str::to_owned).ok_or_else(|| Problem::field("Idempotency-Key", rule))
+    text.map(|text| Some(text.to_owned())).ok_or_else(|| Problem::field("Idempotency-Key", rule))
 }
 
 /// Reads a body up to its bound. A larger one is still taken off the wire, within reason: a client
@@ -182,7 +206,12 @@ fn reason(text: &str) -> String {
 /// serde reports an unknown or missing field at the object that should not, or should, hold it.
 fn wrong_field(path: String, reason: &str) -> Problem {
     let inside = |name: &str| {
-        if path == "." || path == name { name.to_owned() } else { format!("{path}.{name}") }
+        match path.strip_suffix(name) {
+            // The path of an unknown field names it already.
+            Some(above) if above.is_empty() || above.ends_with('.') => path.clone(),
+            _ if path == "." => name.to_owned(),
+            _ => format!("{path}.{name}"),
+        }
     };
     if let Some((name, expected)) = quoted(reason, "unknown field `") {
         let fields = expected.strip_prefix(", expected ").unwrap_or("there are none");

@@ -322,6 +322,8 @@ impl From<ExportError> for Problem {
 impl From<ImportError> for Problem {
     fn from(error: ImportError) -> Self {
         match error {
+            ImportError::Busy => Self::unavailable("OVERLOADED", sentence(&error.to_string())),
+            ImportError::KeyReused => Self::from(DomainError::IdempotencyKeyReused),
             ImportError::TooMany => {
                 Self::new(StatusCode::CONFLICT, "CONFLICT", sentence(&error.to_string()))
             }

@@ -11,7 +11,7 @@ use crate::domain::command::OnConflict;
 use crate::domain::ids::{ImportId, TokenId, WorkspaceId};
 use crate::domain::token::{Abilities, Ability, Actor};
 
-/// How long an import's report is kept.
+/// How long an import's report is kept once it is over.
 pub const KEPT: Duration = Duration::from_secs(24 * 3_600);
 
 /// How an import stands.
@@ -90,8 +90,21 @@ pub struct Job {
     pub offset: u64,
     /// When it was begun, in milliseconds since the Unix epoch.
     pub created_at_ms: u64,
-    /// Why it failed.
+    /// When this was noted, in milliseconds since the Unix epoch.
+    pub noted_at_ms: u64,
+    /// Why it failed; or, while it runs, what it waits for.
     pub error: Option<String>,
+    /// The key of the request that began it, and the file's SHA-256.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// What makes a repeated request the same request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Idempotency {
+    /// What the client sent as `Idempotency-Key`.
+    pub key: String,
+    /// SHA-256 of the plan and the file.
+    pub request_sha256: Vec<u8>,
 }
 
 impl Job {
@@ -100,10 +113,10 @@ impl Job {
         ImportId::new(self.id)
     }
 
-    /// When its report goes, in milliseconds since the Unix epoch.
-    pub fn expires_at_ms(&self) -> u64 {
+    /// When its report goes, in milliseconds since the Unix epoch; not before it is over.
+    pub fn expires_at_ms(&self) -> Option<u64> {
         let kept = u64::try_from(KEPT.as_millis()).unwrap_or(u64::MAX);
-        self.created_at_ms.saturating_add(kept)
+        self.is_over().then(|| self.noted_at_ms.saturating_add(kept))
     }
 
     /// Whether nothing more becomes of it.

@@ -2,33 +2,46 @@
 //!
 //! An import is a job. Its file is kept beside a note of how far it has come; it goes on after a
 //! restart, and whatever cut it off, no row is taken twice: each has an idempotency key of its
-//! own, which stands in the log with what came of it. One import works at a time, the others wait.
+//! own, which stands in the log with what came of it. Such keys are known for a day; an import that
+//! was cut off for longer is not gone on with.
+//!
+//! Two imports work at a time, one of a workspace; the others wait.
 
 pub mod formats;
 mod job;
+mod met;
+mod notes;
+mod upload;
 mod work;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sha2::Digest;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 
-pub use job::{Counts, Job, Plan, Reject, State};
+pub use job::{Counts, Idempotency, Job, Plan, Reject, State};
+pub use upload::Upload;
 
 use crate::commands::{Commands, now_ms};
 use crate::domain::ids::{ImportId, WorkspaceId};
 use crate::domain::token::Actor;
+use notes::Notes;
+use upload::Uploading;
 
-/// How many imports a workspace may have.
+/// How many imports a workspace may have, uploads among them.
 pub const MAX_OF_WORKSPACE: usize = 10;
 /// The largest file, in bytes.
 pub const MAX_FILE_BYTES: u64 = 128 << 20;
+/// How many files come in at once.
+const UPLOADS_AT_ONCE: usize = 8;
+/// How many imports work at once.
+const AT_ONCE: usize = 2;
 /// How much room on the disk an import leaves for the log, in bytes.
 const ROOM_LEFT: u64 = 1 << 30;
 
@@ -38,9 +51,15 @@ pub enum ImportError {
     /// The workspace has as many as it may have.
     #[error("there are {MAX_OF_WORKSPACE} imports already: delete one, or wait until one expires")]
     TooMany,
+    /// Too many files are on their way in.
+    #[error("too many files come in at the moment")]
+    Busy,
     /// The file is larger than [`MAX_FILE_BYTES`].
     #[error("the file is larger than {} MiB", MAX_FILE_BYTES >> 20)]
     TooLarge,
+    /// The idempotency key came with another file or plan.
+    #[error("the idempotency key was used with another import")]
+    KeyReused,
     /// The folder can't be written to.
     #[error("the import can't be kept: {0}")]
     Io(#[from] io::Error),
@@ -57,84 +76,26 @@ struct Known {
 pub struct Imports {
     /// `None` once the service stops: the imports go on after it is started again.
     commands: Arc<Mutex<Option<Commands>>>,
-    folder: Arc<Path>,
+    notes: Notes,
     known: Arc<Mutex<BTreeMap<Uuid, Known>>>,
+    uploading: Uploading,
+    turns: Arc<Mutex<BTreeMap<Uuid, Arc<Semaphore>>>>,
     working: Arc<Semaphore>,
-}
-
-/// A file on its way in; what is left of one that was given up goes with it.
-#[must_use]
-pub struct Upload {
-    id: Uuid,
-    path: PathBuf,
-    file: tokio::fs::File,
-    bytes: u64,
-}
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        // Of one that was begun the file has another name by now.
-        let _absent = fs::remove_file(&self.path);
-    }
-}
-
-impl Upload {
-    /// Takes a piece of the file.
-    ///
-    /// # Errors
-    /// [`ImportError::TooLarge`], or the disk's.
-    pub async fn write(&mut self, piece: &[u8]) -> Result<(), ImportError> {
-        use tokio::io::AsyncWriteExt;
-
-        self.bytes += piece.len() as u64;
-        if self.bytes > MAX_FILE_BYTES {
-            return Err(ImportError::TooLarge);
-        }
-        Ok(self.file.write_all(piece).await?)
-    }
-
-    /// The first bytes of the file, to see what it is.
-    pub async fn head(&mut self) -> Result<Vec<u8>, ImportError> {
-        use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
-
-        self.file.flush().await?;
-        self.file.seek(io::SeekFrom::Start(0)).await?;
-        let mut head = Vec::new();
-        (&mut self.file).take(64 << 10).read_to_end(&mut head).await?;
-        Ok(head)
-    }
 }
 
 impl Imports {
     /// Takes up what is in a folder, which is made if absent. [`Self::resume`] goes on with it.
     pub fn open(folder: &Path, commands: Commands) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
-        let mut known = BTreeMap::new();
-        let mut others = Vec::new();
-        for entry in fs::read_dir(folder)? {
-            let path = entry?.path();
-            match read_note(&path) {
-                Some(job) => drop(known.insert(job.id, Known { job, worker: None })),
-                None => others.push(path),
-            }
-        }
-        let imports = Self {
+        let notes = Notes::open(folder)?;
+        let known = notes.read()?.into_iter().map(|job| (job.id, Known { job, worker: None }));
+        Ok(Self {
             commands: Arc::new(Mutex::new(Some(commands))),
-            folder: folder.into(),
-            known: Arc::new(Mutex::new(known)),
-            working: Arc::new(Semaphore::new(1)),
-        };
-        // What no job knows of was cut off.
-        let kept: Vec<_> = imports
-            .lock()
-            .keys()
-            .flat_map(|id| [imports.file(*id), imports.report_of(*id)])
-            .collect();
-        for path in others.into_iter().filter(|path| !kept.contains(path)) {
-            fs::remove_file(path)?;
-        }
-        imports.remove_expired();
-        Ok(imports)
+            known: Arc::new(Mutex::new(known.collect())),
+            notes,
+            uploading: Uploading::default(),
+            turns: Arc::default(),
+            working: Arc::new(Semaphore::new(AT_ONCE)),
+        })
     }
 
     /// Goes on with the imports that are not over. Needs a runtime.
@@ -144,9 +105,13 @@ impl Imports {
         }
     }
 
-    /// Lets go of the writer, which ends when nobody has it any more.
+    /// Ends the work, to go on after the next start, and lets go of the writer, which ends when
+    /// nobody has it any more.
     pub fn stop(&self) {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner).take();
+        for Known { worker, .. } in self.lock().values_mut() {
+            worker.take().inspect(AbortHandle::abort);
+        }
     }
 
     fn commands(&self) -> Option<Commands> {
@@ -156,33 +121,54 @@ impl Imports {
     /// Removes what is expired, again and again, for as long as it is polled.
     pub async fn keep_clean(self) {
         loop {
+            let now_ms = now_ms();
+            let expired: Vec<_> = {
+                let known = self.lock();
+                let jobs = known.values().map(|known| &known.job);
+                jobs.filter(|job| is_expired(job, now_ms)).map(|job| job.id).collect()
+            };
+            for id in expired {
+                self.remove(id).await;
+            }
             tokio::time::sleep(Duration::from_secs(600)).await;
-            self.remove_expired();
         }
     }
 
     /// Begins to take a file in.
-    pub async fn upload(&self) -> Result<Upload, ImportError> {
-        self.has_room()?;
-        let id = Uuid::now_v7();
-        let path = self.folder.join(format!("{id}.part"));
-        let mut options = tokio::fs::OpenOptions::new();
-        let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path).await?;
-        Ok(Upload { id, path, file, bytes: 0 })
+    pub async fn upload(&self, workspace: WorkspaceId) -> Result<Upload, ImportError> {
+        let of_workspace = self.list(workspace).len();
+        let workspace = workspace.uuid();
+        {
+            let mut uploading = self.uploading.lock().unwrap_or_else(PoisonError::into_inner);
+            let own = uploading.iter().filter(|one| **one == workspace).count();
+            if of_workspace + own >= MAX_OF_WORKSPACE {
+                return Err(ImportError::TooMany);
+            }
+            if uploading.len() >= UPLOADS_AT_ONCE {
+                return Err(ImportError::Busy);
+            }
+            uploading.push(workspace);
+        }
+        Upload::begin(self.notes.folder(), workspace, Arc::clone(&self.uploading)).await
     }
 
-    /// Begins an import of a file that has come in whole.
+    /// Begins an import of a file that has come in whole. `true`: the same request came before,
+    /// with the same key, and began this one.
     pub async fn begin(
         &self,
         actor: &Actor,
         plan: Plan,
         upload: Upload,
-    ) -> Result<Job, ImportError> {
-        upload.file.sync_all().await?;
-        self.remove_expired();
+        key: Option<String>,
+    ) -> Result<(Job, bool), ImportError> {
+        let idempotency = key.map(|key| {
+            let mut request = upload.sha256.clone();
+            request.update(format!("{plan:?}"));
+            Idempotency { key, request_sha256: request.finalize().to_vec() }
+        });
         let job = Job {
             id: upload.id,
-            workspace: actor.workspace.uuid(),
+            workspace: upload.workspace(),
             token: actor.token.uuid(),
             plan,
             state: State::Queued,
@@ -193,26 +179,47 @@ impl Imports {
             ignored_columns: Vec::new(),
             offset: 0,
             created_at_ms: now_ms(),
+            noted_at_ms: now_ms(),
             error: None,
+            idempotency,
         };
-        let mut known = self.lock();
-        let of_workspace = known.values().filter(|known| known.job.workspace == job.workspace);
-        if of_workspace.count() >= MAX_OF_WORKSPACE {
-            return Err(ImportError::TooMany);
+        {
+            let mut known = self.lock();
+            let same = job.idempotency.as_ref().and_then(|sent| {
+                let mut own = known.values().filter(|known| known.job.workspace == job.workspace);
+                let is_same = |one: &&Known| {
+                    one.job.idempotency.as_ref().is_some_and(|first| first.key == sent.key)
+                };
+                own.find(is_same)
+            });
+            match same {
+                Some(Known { job: first, .. }) if first.idempotency == job.idempotency => {
+                    return Ok((first.clone(), true));
+                }
+                Some(_) => return Err(ImportError::KeyReused),
+                None => drop(known.insert(job.id, Known { job: job.clone(), worker: None })),
+            }
         }
-        fs::rename(&upload.path, self.file(job.id))?;
-        self.write_note(&job)?;
-        let worker = Some(tokio::spawn(self.clone().work(job.id)).abort_handle());
-        known.insert(job.id, Known { job: job.clone(), worker });
-        Ok(job)
+        let kept = async {
+            upload.sync().await?;
+            self.notes.keep(&upload.path, &job).await
+        };
+        if let Err(error) = kept.await {
+            self.remove(job.id).await;
+            return Err(error.into());
+        }
+        if let Some(known) = self.lock().get_mut(&job.id) {
+            known.worker = Some(tokio::spawn(self.clone().work(job.id)).abort_handle());
+        }
+        Ok((job, false))
     }
 
     /// A workspace's imports, the newest first.
     pub fn list(&self, workspace: WorkspaceId) -> Vec<Job> {
-        self.remove_expired();
-        let known = self.lock();
+        let (known, now_ms) = (self.lock(), now_ms());
         let jobs = known.values().rev().map(|known| &known.job);
-        jobs.filter(|job| job.workspace == workspace.uuid()).cloned().collect()
+        let own = jobs.filter(|job| job.workspace == workspace.uuid() && !is_expired(job, now_ms));
+        own.cloned().collect()
     }
 
     /// An import of a workspace.
@@ -225,70 +232,37 @@ impl Imports {
     /// Where the report of an import is: [`Reject`]s, a line of JSON each. Beyond
     /// [`Job::report_bytes`] it may hold more.
     pub fn report(&self, job: &Job) -> PathBuf {
-        self.report_of(job.id)
+        self.notes.report(job.id)
     }
 
     /// Ends an import, if it is under way, and removes its report. The links that it made stay.
-    pub fn remove(&self, id: Uuid) {
-        let Some(Known { worker, .. }) = self.lock().remove(&id) else { return };
-        if let Some(worker) = worker {
+    pub async fn remove(&self, id: Uuid) {
+        let removed = self.lock().remove(&id);
+        if let Some(worker) = removed.and_then(|known| known.worker) {
             worker.abort();
         }
-        for path in [self.file(id), self.report_of(id), self.note(id)] {
-            let _absent = fs::remove_file(path);
-        }
-    }
-
-    fn remove_expired(&self) {
-        let now_ms = now_ms();
-        let known = self.lock();
-        let is_expired = |job: &Job| job.is_over() && job.expires_at_ms() <= now_ms;
-        let expired = known.values().filter(|known| is_expired(&known.job));
-        let expired: Vec<_> = expired.map(|known| known.job.id).collect();
-        drop(known);
-        for id in expired {
-            self.remove(id);
-        }
-    }
-
-    /// The log must never want for room because of an import.
-    fn has_room(&self) -> io::Result<()> {
-        let disk = rustix::fs::statvfs(&*self.folder)?;
-        if disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM_LEFT + MAX_FILE_BYTES {
-            return Err(io::Error::new(io::ErrorKind::StorageFull, "the disk is nearly full"));
-        }
-        Ok(())
+        self.notes.remove(id).await;
     }
 
     /// Changes how a job stands, here and in its note. `None` where it is gone.
-    fn update(&self, id: Uuid, change: impl FnOnce(&mut Job)) -> Option<Job> {
-        let mut known = self.lock();
-        let Known { job, .. } = known.get_mut(&id)?;
-        change(job);
-        if let Err(error) = self.write_note(job) {
-            tracing::warn!(%error, import = %job.id(), "how an import stands can't be noted");
-        }
-        Some(job.clone())
+    async fn update(&self, id: Uuid, change: impl FnOnce(&mut Job)) -> io::Result<Option<Job>> {
+        let changed = {
+            let mut known = self.lock();
+            let Some(Known { job, .. }) = known.get_mut(&id) else { return Ok(None) };
+            change(job);
+            job.noted_at_ms = now_ms();
+            job.clone()
+        };
+        // Only the one who works on a job changes it: notes are written in order.
+        self.notes.write(&changed).await?;
+        Ok(Some(changed))
     }
 
-    /// A note is whole, or it is the one before.
-    fn write_note(&self, job: &Job) -> io::Result<()> {
-        let (new, note) = (self.folder.join(format!("{}.new", job.id)), self.note(job.id));
-        fs::write(&new, serde_json::to_vec(job)?)?;
-        fs::File::open(&new)?.sync_all()?;
-        fs::rename(new, note)
-    }
-
-    fn note(&self, id: Uuid) -> PathBuf {
-        self.folder.join(format!("{id}.json"))
-    }
-
-    fn file(&self, id: Uuid) -> PathBuf {
-        self.folder.join(format!("{id}.file"))
-    }
-
-    fn report_of(&self, id: Uuid) -> PathBuf {
-        self.folder.join(format!("{id}.rejects"))
+    /// The turns of a workspace.
+    fn turns_of(&self, workspace: Uuid) -> Arc<Semaphore> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turns| Arc::strong_count(turns) > 1);
+        Arc::clone(turns.entry(workspace).or_insert_with(|| Arc::new(Semaphore::new(1))))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Uuid, Known>> {
@@ -296,8 +270,6 @@ impl Imports {
     }
 }
 
-/// What a job's note says; `None` for any other file.
-fn read_note(path: &Path) -> Option<Job> {
-    let is_note = path.extension().is_some_and(|extension| extension == "json");
-    is_note.then(|| serde_json::from_slice(&fs::read(path).ok()?).ok())?
+fn is_expired(job: &Job, now_ms: u64) -> bool {
+    job.expires_at_ms().is_some_and(|at_ms| at_ms <= now_ms)
 }

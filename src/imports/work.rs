@@ -1,27 +1,33 @@
 //! An import at work: rows are read, become commands by the batch, and what came of them is noted.
 
-use std::collections::{BTreeMap, HashSet};
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::io;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::Imports;
 use super::formats::{FileError, Row, Rows};
 use super::job::{Counts, Job, Plan, Reject, State};
-use super::{Imports, ROOM_LEFT};
-use crate::commands::{CommandError, Done, Mode, Wish};
+use super::met::Met;
+use crate::commands::{CommandError, Done, IDEMPOTENCY_MS, Mode, Wish, now_ms};
 use crate::domain::command::{Command, Fate, Import, OnConflict, Outcome};
 use crate::domain::error::DomainError;
 use crate::domain::event::Idempotency;
-use crate::domain::link::{Field, LinkInput};
+use crate::domain::link::{Field, Link, LinkInput};
 
 /// How many rows are decided and made durable at once.
 const BATCH: usize = 500;
+/// A batch ends, too, once so many bytes were read for it: what a row becomes in memory may be a
+/// hundred times as large.
+const BATCH_BYTES: u64 = 256 << 10;
+/// How many links may be rejected before an import is given up.
+const MAX_REJECTED: u64 = 100_000;
 /// How long an import waits where changes can't be taken at the moment, before it tries again.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
+/// Keys are trusted for a little less than they are known.
+const MARGIN_MS: u64 = 3_600_000;
 
 /// Why an import ends before its file does.
 enum Failed {
@@ -43,126 +49,171 @@ impl From<io::Error> for Failed {
     }
 }
 
-/// Rows that were read at once, and how far that came.
+/// Rows that were read at once.
 struct Batch {
     rows: Vec<Row>,
+    /// What came in place of a further row.
+    failed: Option<FileError>,
     bytes_read: u64,
 }
 
-/// What a dry run has taken in batches before: a real one would find it there.
+/// What came of rows.
 #[derive(Default)]
-struct Met {
-    /// Hashes of slugs with their domains, and of external ids.
-    names: HashSet<u128>,
+struct Taken {
+    rejects: Vec<Reject>,
+    /// The offset that reflects what was done.
+    offset: u64,
+    /// Why it can't go on, though what was done stands.
+    failed: Option<Failed>,
 }
 
 impl Imports {
     /// Works on an import in its turn, from where its note says that it is.
     pub(super) async fn work(self, id: Uuid) {
-        let Ok(_turn) = self.working.acquire().await else { return };
-        let Some(job) = self.update(id, |job| job.state = State::Running) else { return };
-        let worked = self.read_all(&job).await;
-        let is_stopped = matches!(worked, Err(Failed::Stopped));
-        self.update(id, |job| match worked {
-            Ok(()) => job.state = State::Done,
-            Err(Failed::For(error)) => {
-                tracing::warn!(error, import = %job.id(), "an import failed");
-                (job.state, job.error) = (State::Failed, Some(error));
-            }
-            Err(Failed::Stopped) => {}
-        });
-        if is_stopped {
+        let Some(workspace) = self.lock().get(&id).map(|known| known.job.workspace) else { return };
+        let own_turns = self.turns_of(workspace);
+        let (Ok(_own), Ok(_turn)) = (own_turns.acquire().await, self.working.acquire().await)
+        else {
             return;
+        };
+        let ended = match self.take_up(id).await {
+            Ok(Some(job)) => self.read_all(&job).await,
+            Ok(None) => return,
+            Err(failed) => Err(failed),
+        };
+        let (state, error) = match ended {
+            Ok(()) => (State::Done, None),
+            Err(Failed::For(error)) => (State::Failed, Some(error)),
+            Err(Failed::Stopped) => return,
+        };
+        let noted = self.update(id, |job| {
+            if let Some(error) = &error {
+                tracing::warn!(error, import = %job.id(), "an import failed");
+            }
+            (job.state, job.error) = (state, error);
+        });
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, %id, "how an import ended can't be noted");
         }
-        // The report alone is of use from now on.
-        let _absent = std::fs::remove_file(self.file(id));
+        self.notes.drop_file(id).await;
+    }
+
+    /// The job as it is gone on with. `None` where it is gone.
+    async fn take_up(&self, id: Uuid) -> Result<Option<Job>, Failed> {
+        let mut is_too_old = false;
+        let job = self.update(id, |job| {
+            let age_ms = now_ms().saturating_sub(job.noted_at_ms);
+            let is_under_way = job.state == State::Running;
+            is_too_old = is_under_way && !job.plan.dry_run && age_ms > IDEMPOTENCY_MS - MARGIN_MS;
+            job.state = State::Running;
+            if job.plan.dry_run {
+                // What it has met is forgotten.
+                (job.counts, job.bytes_read, job.report_bytes) = (Counts::default(), 0, 0);
+            }
+        });
+        let job = job.await?;
+        if is_too_old {
+            let text = "it was cut off for so long that rows which were taken last could be taken \
+                        twice: import the file again, with on_conflict=skip";
+            return Err(Failed::For(text.to_owned()));
+        }
+        Ok(job)
     }
 
     async fn read_all(&self, job: &Job) -> Result<(), Failed> {
-        let (path, format) = (self.file(job.id), job.plan.format);
-        let done = job.counts.rows;
+        let (path, format, done) = (self.notes.file(job.id), job.plan.format, job.counts.rows);
         let mut rows = blocking(move || {
             let mut rows = Rows::open(format, &path)?;
             for _ in 0..done {
-                if let Some(row) = rows.next() {
-                    row?;
-                }
+                rows.next().transpose()?;
             }
-            Ok::<_, Failed>(rows)
+            Ok(rows)
         })
         .await?;
         let ignored = rows.ignored_columns().to_vec();
-        self.update(job.id, |job| job.ignored_columns = ignored);
-        truncate(&self.report_of(job.id), job.report_bytes)?;
+        self.update(job.id, |job| job.ignored_columns = ignored).await?;
+        self.notes.cut_report(job.id, job.report_bytes).await?;
         let (mut counts, mut report_bytes) = (job.counts, job.report_bytes);
         let mut met = Met::default();
         loop {
-            let (read, back) = blocking(move || {
-                let batch = rows.by_ref().take(BATCH).collect::<Result<Vec<_>, _>>()?;
-                Ok::<_, Failed>((Batch { rows: batch, bytes_read: rows.bytes_read() }, rows))
+            let (batch, back) = blocking(move || {
+                let batch = read_batch(&mut rows);
+                Ok((batch, rows))
             })
             .await?;
             rows = back;
-            if read.rows.is_empty() {
-                return Ok(());
+            if batch.rows.is_empty() {
+                return batch.failed.map_or(Ok(()), |error| Err(error.into()));
             }
-            let (rejects, offset) = self.take(job, read.rows, &mut counts, &mut met).await?;
-            report_bytes += self.report_rejects(job.id, &rejects)?;
+            let Taken { rejects, offset, failed } =
+                self.take(job, batch.rows, &mut counts, &mut met).await?;
+            report_bytes += self.notes.report_rejects(job.id, rejects).await?;
             let noted = self.update(job.id, |job| {
                 (job.counts, job.bytes_read, job.report_bytes) =
-                    (counts, read.bytes_read, report_bytes);
-                job.offset = job.offset.max(offset);
+                    (counts, batch.bytes_read, report_bytes);
+                (job.offset, job.error) = (job.offset.max(offset), None);
             });
-            if noted.is_none() {
-                return Err(Failed::For("it was deleted".to_owned()));
+            if noted.await?.is_none() {
+                return Err(Failed::Stopped);
+            }
+            if let Some(failed) = failed.or(batch.failed.map(Failed::from)) {
+                return Err(failed);
+            }
+            if counts.rejected > MAX_REJECTED {
+                let text = format!("more than {MAX_REJECTED} links can't be taken: see the report");
+                return Err(Failed::For(text));
             }
         }
     }
 
-    /// Has rows decided; returns those that were refused, and the offset that reflects the others.
+    /// Has rows decided, and counts what came of them.
     async fn take(
         &self,
         job: &Job,
         rows: Vec<Row>,
         counts: &mut Counts,
         met: &mut Met,
-    ) -> Result<(Vec<Reject>, u64), Failed> {
-        counts.rows += rows.len() as u64;
-        let (mut wished, mut rejects) = (Vec::new(), Vec::new());
+    ) -> Result<Taken, Failed> {
+        let (mut wished, mut taken) = (Vec::new(), Taken::default());
+        let read = rows.len() as u64;
         for mut row in rows {
-            let link = std::mem::replace(&mut row.link, Err(Vec::new()));
-            match link.map(|input| prepared(input, &job.plan)) {
-                Ok(input) if job.plan.dry_run && met.knows(&input, row.host.as_deref()) => {
-                    match job.plan.on_conflict {
-                        OnConflict::Reject => {
-                            rejects.push(reject(row, [("slug".into(), vec!["is taken".into()])]));
-                        }
-                        OnConflict::Skip => counts.skipped += 1,
-                        OnConflict::Replace => counts.replaced += 1,
-                    }
-                }
-                Ok(input) => wished.push((row, input)),
-                Err(errors) => rejects.push(reject(row, by_field(errors))),
+            match std::mem::replace(&mut row.link, Err(Vec::new())) {
+                Ok(input) => wished.push((row, prepared(input, &job.plan))),
+                Err(errors) => taken.rejects.push(reject(row, by_field(errors))),
             }
         }
-        let (mut offset, mode) = (0, if job.plan.dry_run { Mode::Rehearse } else { Mode::Commit });
-        let results = self.decided(job, &wished, mode).await?;
-        for ((row, input), result) in wished.into_iter().zip(results) {
+        let results = self.decided(job, &wished).await?;
+        counts.rows += read;
+        for ((row, _), result) in wished.into_iter().zip(results) {
             match result {
-                Ok(Done { outcome, offset: at, .. }) => {
-                    offset = offset.max(at);
-                    count(counts, &outcome);
-                    if job.plan.dry_run {
-                        met.note(&input, row.host.as_deref());
+                Ok(Done { outcome, offset, .. }) => {
+                    let before = if job.plan.dry_run { again(&outcome, met) } else { None };
+                    match (before, job.plan.on_conflict) {
+                        (None, _) => count(counts, &outcome),
+                        (Some(field), OnConflict::Reject) => {
+                            taken.rejects.push(reject(row, is_taken(field)));
+                        }
+                        (Some(_), OnConflict::Skip) => counts.skipped += 1,
+                        (Some(_), OnConflict::Replace) => counts.replaced += 1,
+                    }
+                    if !job.plan.dry_run {
+                        taken.offset = taken.offset.max(offset);
                     }
                 }
-                Err(CommandError::Refused(error)) => rejects.push(reject(row, words(error)?)),
-                Err(other) => return Err(Failed::For(other.to_string())),
+                Err(CommandError::Refused(DomainError::Forbidden(reason))) => {
+                    taken.failed = Some(Failed::For(reason));
+                }
+                Err(CommandError::Refused(error)) => taken.rejects.push(reject(row, words(error))),
+                Err(other) => {
+                    tracing::error!(error = %other, import = %job.id(), "a row failed");
+                    let text = format!("row {} could not be decided", row.number);
+                    taken.failed = Some(Failed::For(text));
+                }
             }
         }
-        rejects.sort_by_key(|reject| reject.row);
-        counts.rejected += rejects.len() as u64;
-        Ok((rejects, offset))
+        taken.rejects.sort_by_key(|reject| reject.row);
+        counts.rejected += taken.rejects.len() as u64;
+        Ok(taken)
     }
 
     /// The results of commands that could be decided: while changes can't be taken, it waits.
@@ -170,11 +221,11 @@ impl Imports {
         &self,
         job: &Job,
         wished: &[(Row, LinkInput)],
-        mode: Mode,
     ) -> Result<Vec<Result<Done, CommandError>>, Failed> {
         if wished.is_empty() {
             return Ok(Vec::new());
         }
+        let mode = if job.plan.dry_run { Mode::Rehearse } else { Mode::Commit };
         loop {
             let asked = wished.iter().map(|(row, input)| Wish {
                 command: Command::ImportLink(Box::new(Import {
@@ -187,39 +238,38 @@ impl Imports {
             let Some(commands) = self.commands() else { return Err(Failed::Stopped) };
             let results = commands.run_all(job.actor(), asked.collect(), mode).await;
             drop(commands);
-            let is_away = match &results {
-                Ok(results) => results.iter().any(|result| result.as_ref().is_err_and(is_away)),
-                Err(error) => is_away(error),
+            // A batch is logged as a whole: that it can't be taken is said of each row alike.
+            let waits_for = match &results {
+                Ok(results) => results.first().and_then(|first| first.as_ref().err()),
+                Err(error) => Some(error),
             };
-            match results {
-                // What was done of them is known again by its key.
-                _ if is_away => tokio::time::sleep(AGAIN_AFTER).await,
-                Ok(results) => return Ok(results),
-                Err(error) => return Err(Failed::For(error.to_string())),
-            }
+            let Some(reason) = waits_for.filter(|error| is_away(error)) else {
+                return results.map_err(|error| Failed::For(error.to_string()));
+            };
+            let reason = format!("it waits: {reason}");
+            self.update(job.id, |job| job.error = Some(reason)).await?;
+            // What was done of them is known again by its key.
+            tokio::time::sleep(AGAIN_AFTER).await;
         }
     }
+}
 
-    /// Adds lines to the report; returns how long they are.
-    fn report_rejects(&self, id: Uuid, rejects: &[Reject]) -> Result<u64, Failed> {
-        if rejects.is_empty() {
-            return Ok(0);
+fn read_batch(rows: &mut Rows) -> Batch {
+    let began_at = rows.bytes_read();
+    let mut batch = Batch { rows: Vec::new(), failed: None, bytes_read: began_at };
+    while batch.rows.len() < BATCH && batch.bytes_read - began_at < BATCH_BYTES {
+        match rows.next() {
+            Some(Ok(row)) => batch.rows.push(row),
+            Some(Err(error)) => {
+                batch.failed = Some(error);
+                break;
+            }
+            None => break,
         }
-        let mut lines = Vec::new();
-        for reject in rejects {
-            serde_json::to_writer(&mut lines, reject).map_err(io::Error::from)?;
-            lines.push(b'\n');
-        }
-        let disk = rustix::fs::statvfs(&*self.folder).map_err(io::Error::from)?;
-        if disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM_LEFT {
-            return Err(Failed::For("the disk is nearly full".to_owned()));
-        }
-        let mut report = OpenOptions::new().append(true).open(self.report_of(id))?;
-        report.write_all(&lines)?;
-        // The note that counts on these lines comes after them.
-        report.sync_data()?;
-        Ok(lines.len() as u64)
+        batch.bytes_read = rows.bytes_read();
     }
+    batch.bytes_read = rows.bytes_read();
+    batch
 }
 
 /// Whether it may work later.
@@ -255,6 +305,20 @@ fn key(job: &Job, row: &Row) -> Idempotency {
     Idempotency { key, request_sha256: Sha256::digest(request).to_vec() }
 }
 
+/// The field by which a link that a dry run would make is one that it would have made before;
+/// notes the others.
+fn again(outcome: &Outcome, met: &mut Met) -> Option<&'static str> {
+    let link: &Link = match outcome {
+        Outcome::Imported(link, Fate::Created) => link,
+        _ => return None,
+    };
+    let field = met.knows(link);
+    if field.is_none() {
+        met.note(link);
+    }
+    field
+}
+
 fn count(counts: &mut Counts, outcome: &Outcome) {
     *match outcome {
         Outcome::Imported(_, Fate::Skipped) => &mut counts.skipped,
@@ -266,9 +330,9 @@ fn count(counts: &mut Counts, outcome: &Outcome) {
     } += 1;
 }
 
-fn reject(row: Row, errors: impl IntoIterator<Item = (String, Vec<String>)>) -> Reject {
+fn reject(row: Row, errors: BTreeMap<String, Vec<String>>) -> Reject {
     let Row { number, line, slug, destination, .. } = row;
-    Reject { row: number, line, slug, destination, errors: errors.into_iter().collect() }
+    Reject { row: number, line, slug, destination, errors }
 }
 
 fn by_field(errors: Vec<(String, String)>) -> BTreeMap<String, Vec<String>> {
@@ -279,57 +343,22 @@ fn by_field(errors: Vec<(String, String)>) -> BTreeMap<String, Vec<String>> {
     fields
 }
 
-/// What is wrong with a link, by its fields; a failure where it is wrong with all of them.
-fn words(error: DomainError) -> Result<BTreeMap<String, Vec<String>>, Failed> {
-    let one = |field: &str, reason: String| BTreeMap::from([(field.to_owned(), vec![reason])]);
-    Ok(match error {
+fn one(field: &str, reason: String) -> BTreeMap<String, Vec<String>> {
+    BTreeMap::from([(field.to_owned(), vec![reason])])
+}
+
+fn is_taken(field: &str) -> BTreeMap<String, Vec<String>> {
+    one(field, "is taken".to_owned())
+}
+
+/// What is wrong with a link, by its fields.
+fn words(error: DomainError) -> BTreeMap<String, Vec<String>> {
+    match error {
         DomainError::Invalid(invalid) => invalid.fields().clone(),
-        DomainError::SlugTaken(_) => one("slug", "is taken".to_owned()),
-        DomainError::Taken { field, .. } => one(field, "is taken".to_owned()),
-        DomainError::Forbidden(reason) => return Err(Failed::For(reason)),
-        other => one("link", other.to_string()),
-    })
-}
-
-impl Met {
-    /// Whether a link of the same name was taken before.
-    fn knows(&self, input: &LinkInput, host: Option<&str>) -> bool {
-        names(input, host).any(|name| self.names.contains(&name))
+        DomainError::SlugTaken(_) => is_taken("slug"),
+        DomainError::Taken { field, .. } => is_taken(field),
+        other => one("row", other.to_string()),
     }
-
-    fn note(&mut self, input: &LinkInput, host: Option<&str>) {
-        self.names.extend(names(input, host));
-    }
-}
-
-/// What a link is found by: its slug on its domain, and its external id.
-fn names(input: &LinkInput, host: Option<&str>) -> impl Iterator<Item = u128> {
-    fn value(field: &Field<String>) -> Option<&str> {
-        match field {
-            Field::Value(text) => Some(text.as_str()),
-            Field::Absent | Field::Null => None,
-        }
-    }
-    let domain = value(&input.domain).or(host).unwrap_or_default();
-    let slug = value(&input.slug).map(|slug| siphash(&format!("slug {domain}/{slug}")));
-    let external_id = value(&input.external_id).map(|id| siphash(&format!("external {id}")));
-    slug.into_iter().chain(external_id)
-}
-
-/// Of 128 bits: no two of a file's names share one by chance.
-fn siphash(name: &str) -> u128 {
-    use siphasher::sip128::{Hasher128, SipHasher13};
-    use std::hash::Hasher;
-
-    let mut hasher = SipHasher13::new();
-    hasher.write(name.as_bytes());
-    hasher.finish128().as_u128()
-}
-
-/// A report is as long as its job's note says: lines beyond that are of rows that come again.
-fn truncate(path: &Path, bytes: u64) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
-    file.set_len(bytes)
 }
 
 async fn blocking<T: Send + 'static>(
@@ -337,6 +366,6 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, Failed> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|_| {
-        Err(Failed::For("the file could not be read: its reader panicked".into()))
+        Err(Failed::For("the file could not be read: its reader panicked".to_owned()))
     })
 }

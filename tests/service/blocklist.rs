@@ -35,8 +35,7 @@ fn no_link_leads_to_what_is_on_the_list() {
     refused(json!({ "destination": FINE, "ios_url": BAD }), "ios_url");
     let intent = "intent://www.evil.example/x#Intent;scheme=https;package=com.example;end";
     refused(json!({ "destination": FINE, "android_url": intent }), "android_url");
-    let fallback =
-        "intent://open#Intent;scheme=myapp;S.browser_fallback_url=https%3A%2F%2Fevil.example%2F;end";
+    let fallback = "intent://open#Intent;scheme=myapp;S.browser_fallback_url=https%3A%2F%2Fevil.example%2F;end";
     refused(json!({ "destination": FINE, "android_url": fallback }), "android_url");
     let rules = |target: Value| json!({ "destination": FINE, "rules": [{ "target": target }] });
     refused(rules(json!({ "destination": BAD })), "rules[0].target");

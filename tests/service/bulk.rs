@@ -135,6 +135,22 @@ fn links_are_deleted_and_purged() {
     server.api().post(&format!("/links/{}/restore", ids[0]), &json!({})).expect(404);
 }
 
+/// A request that purges is another one than a request that deletes.
+#[test]
+fn a_key_knows_what_was_asked() {
+    let server = Options::links_only().start();
+    let link = server.api().create(&json!({ "destination": TO }));
+    let body = json!({ "links": [link.id] });
+    let send = |query: &str| {
+        let path = format!("/links/bulk{query}");
+        let request = server.api().request(reqwest::Method::DELETE, &path);
+        Answer::to(request.header("idempotency-key", "k").json(&body)).expect(200)
+    };
+    assert_eq!(statuses(&send("")), [204]);
+    assert_eq!(statuses(&send("?purge=true")), [422]);
+    assert_eq!(statuses(&send("")), [204]);
+}
+
 #[test]
 fn a_request_is_bounded_and_strict() {
     let server = Options::links_only().start();
@@ -142,9 +158,12 @@ fn a_request_is_bounded_and_strict() {
     for links in [json!([]), json!(vec![link.clone(); 1_001])] {
         create(&server, &json!({ "links": links })).refuses(400, "VALIDATION_ERROR", &["links"]);
     }
-    let closed = json!({ "destination": TO, "password": "open sesame" });
-    let links = vec![closed; 101];
+    let links: Vec<_> = (0..101)
+        .map(|number| json!({ "destination": TO, "password": format!("sesame {number}") }))
+        .collect();
     create(&server, &json!({ "links": links })).refuses(400, "VALIDATION_ERROR", &["password"]);
+    let change = json!({ "links": ["a"], "change": { "notes": "x".repeat(70_000) } });
+    bulk(&server, reqwest::Method::PATCH, &change).refuses(400, "VALIDATION_ERROR", &["change"]);
     create(&server, &json!({ "links": [link], "odd": 1 })).refuses(
         400,
         "VALIDATION_ERROR",

@@ -264,11 +264,11 @@ fn what_is_no_import_is_refused() {
     begin(&server, "", "").refuses(400, "VALIDATION_ERROR", &["body"]);
     begin(&server, "", "what is this?").refuses(400, "VALIDATION_ERROR", &["format"]);
     begin(&server, "?format=xml", "x").refuses(400, "VALIDATION_ERROR", &["format"]);
-    begin(&server, "?format=csv&on_conflict=maybe&folder=/&odd=1", "x").refuses(
-        400,
-        "VALIDATION_ERROR",
-        &["folder", "odd", "on_conflict"],
-    );
+    let wrong = begin(&server, "?format=csv&on_conflict=maybe&odd=1", "x");
+    wrong.refuses(400, "VALIDATION_ERROR", &["odd", "on_conflict"]);
+    let long = "t".repeat(200);
+    let wrong = begin(&server, &format!("?format=csv&folder=//&domain=no.example&tag={long}"), "x");
+    wrong.refuses(400, "VALIDATION_ERROR", &["domain", "folder", "tag"]);
     let failed = begin(&server, "?format=dub", "{").expect(202).data();
     let failed = over(&server, failed["id"].as_str().unwrap());
     assert_eq!(failed["state"], "failed", "{failed}");
@@ -301,6 +301,37 @@ fn anothers_imports_are_not_there() {
     theirs(&server).delete(&path).problem(404, "NOT_FOUND");
     assert_eq!(theirs(&server).get("/imports").data(), json!([]));
     assert_eq!(theirs(&server).get("/links/export?format=ndjson").text, "");
+}
+
+/// What stands before a broken place is taken, and said.
+#[test]
+fn a_file_is_taken_up_to_where_it_breaks() {
+    let server = Options::links_only().start();
+    let mut file = format!("slug,destination\na,{TO}\nb,{TO}\n").into_bytes();
+    file.extend(b"c,https://example.com/\xff\nd,https://example.com/\n");
+    let request = server.api().request(Method::POST, "/imports?format=csv").body(file);
+    let begun = Answer::to(request).expect(202).data();
+    let job = over(&server, begun["id"].as_str().unwrap());
+    assert_eq!((&job["state"], &job["created"]), (&json!("failed"), &json!(2)), "{job}");
+    assert!(job["error"].as_str().unwrap().contains("UTF-8"), "{job}");
+    assert_eq!(server.visit_path("/b").follow(), TO);
+}
+
+#[test]
+fn a_repeated_request_begins_no_import_twice() {
+    let server = Options::links_only().start();
+    let send = |file: String| {
+        let request = server.api().request(Method::POST, "/imports?format=csv");
+        Answer::to(request.header("idempotency-key", "k").body(file))
+    };
+    let first = send(format!("destination\n{TO}\n")).expect(202);
+    over(&server, first.data()["id"].as_str().unwrap());
+    let again = send(format!("destination\n{TO}\n")).expect(202);
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    assert_eq!(first.data()["id"], again.data()["id"]);
+    send(format!("destination\n{TO}?other\n")).problem(422, "IDEMPOTENCY_KEY_REUSED");
+    assert_eq!(server.api().get("/links").data().as_array().unwrap().len(), 1);
+    assert_eq!(server.api().get("/imports").data().as_array().unwrap().len(), 1);
 }
 
 /// Rows without slugs: one that came twice would be a link more.

@@ -25,6 +25,15 @@ const PATHS: &[(&str, &str, &str)] = &[
     ("DELETE", "/utm-templates/utm_00000000000000000000000000", "links:write"),
     ("GET", "/links/nothing-here", "links:read"),
     ("POST", "/links", "links:write"),
+    ("POST", "/links/bulk", "links:write"),
+    ("PATCH", "/links/bulk", "links:write"),
+    ("DELETE", "/links/bulk", "links:write"),
+    ("GET", "/links/export", "links:read"),
+    ("POST", "/imports", "links:write"),
+    ("GET", "/imports", "links:read"),
+    ("GET", "/imports/imp_00000000000000000000000000", "links:read"),
+    ("DELETE", "/imports/imp_00000000000000000000000000", "links:write"),
+    ("GET", "/imports/imp_00000000000000000000000000/rejects", "links:read"),
     ("PUT", "/links/nothing-here", "links:write"),
     ("PATCH", "/links/nothing-here", "links:write"),
     ("DELETE", "/links/nothing-here", "links:write"),
@@ -157,6 +166,7 @@ fn every_path_of_the_api_needs_a_token() {
         let path = path.replace("utm/source", "utm/{which}");
         let path = path.replace("exp_00000000000000000000000000", "{export}");
         let path = path.replace("rep_00000000000000000000000000", "{report}");
+        let path = path.replace("imp_00000000000000000000000000", "{import}");
         path.replace("rebuild/analytics", "rebuild/{projection}")
     };
     let known = PATHS.iter().map(|(method, path, _)| (method, path));

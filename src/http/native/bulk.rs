@@ -3,11 +3,16 @@
 //! The request's commands are decided one after the other and made durable together, so a
 //! thousand cost one sync of the log. What is wrong with one is its own matter.
 
+use std::collections::HashSet;
+use std::fmt;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
@@ -21,13 +26,49 @@ use crate::domain::link::{Field, LinkInput};
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::auth::{Can, LinksWrite};
-use crate::http::body::{BulkBody, JsonBody, parse_value};
+use crate::http::body::{BulkBody, parse_item, parse_value};
 use crate::http::params::Params;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::queries::analytics::Counts;
 
-/// How many links of one request may get a password: to hash one takes some 20 ms.
+/// How many different passwords one request may set: to hash one takes some 20 ms.
 const MAX_PASSWORDS: usize = 100;
+/// How long what is to be changed of each link may be, in bytes: it is there for each.
+const MAX_CHANGE_BYTES: usize = 64 << 10;
+
+/// Up to [`MAX_BULK`] items as they were sent; of more no more is kept.
+#[derive(Debug)]
+pub struct Items(Vec<Box<RawValue>>);
+
+impl<'de> Deserialize<'de> for Items {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(ItemsVisitor)
+    }
+}
+
+struct ItemsVisitor;
+
+impl<'de> Visitor<'de> for ItemsVisitor {
+    type Value = Items;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of 1 to {MAX_BULK} links")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Items, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element()? {
+            if items.len() == MAX_BULK {
+                return Err(A::Error::custom(format!("must be 1 to {MAX_BULK}")));
+            }
+            items.push(item);
+        }
+        if items.is_empty() {
+            return Err(A::Error::custom(format!("must be 1 to {MAX_BULK}")));
+        }
+        Ok(Items(items))
+    }
+}
 
 /// Links to be made.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -39,7 +80,7 @@ const MAX_PASSWORDS: usize = 100;
 pub struct CreateLinksBody {
     /// 1 to 1,000, each as `POST /links` takes it.
     #[schema(value_type = Vec<LinkInput>)]
-    links: Vec<Value>,
+    links: Items,
 }
 
 /// Links to be changed.
@@ -52,9 +93,9 @@ pub struct CreateLinksBody {
 pub struct ChangeLinksBody {
     /// 1 to 1,000: a link's id or slug; or an object with it as `link`, the fields to be changed as
     /// `PATCH /links/{link}` takes them, and `if_version` where the link has to be at one.
-    #[schema(value_type = Vec<Object>)]
-    links: Vec<Value>,
-    /// What is to be changed of each link, but for what its own object says.
+    #[schema(value_type = Vec<Value>)]
+    links: Items,
+    /// What is to be changed of each link, but for what its own object says; at most 64 KiB.
     #[serde(default)]
     #[schema(value_type = Option<LinkInput>)]
     change: Map<String, Value>,
@@ -67,8 +108,8 @@ pub struct ChangeLinksBody {
 pub struct DeleteLinksBody {
     /// 1 to 1,000: a link's id or slug; or an object with it as `link`, and `if_version` where the
     /// link has to be at one.
-    #[schema(value_type = Vec<Object>)]
-    links: Vec<Value>,
+    #[schema(value_type = Vec<Value>)]
+    links: Items,
 }
 
 /// What became of many links.
@@ -112,17 +153,18 @@ pub struct BulkItem {
     responses(
         (status = 200, body = BulkView),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is larger than 8 MiB", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body is larger than 4 MiB", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn create(
     State(services): State<Services>,
     actor: Can<LinksWrite>,
-    BulkBody(JsonBody { value, idempotency }): BulkBody<CreateLinksBody>,
+    body: BulkBody,
 ) -> Result<Response, Problem> {
-    let commands = checked(value.links)?.into_iter();
-    let commands = commands.map(|item| Ok(Command::CreateLink(parse_value(item)?)));
-    run(&services, *actor, commands.collect(), idempotency).await
+    let _turn = services.commands.bulk_turn().await?;
+    let CreateLinksBody { links } = body.parse()?;
+    let commands = links.0.iter().map(|item| Ok(Command::CreateLink(parse_item(item)?)));
+    run(&services, *actor, commands.collect(), body.idempotency).await
 }
 
 /// Change up to 1,000 links.
@@ -132,29 +174,37 @@ pub async fn create(
     responses(
         (status = 200, body = BulkView),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is larger than 8 MiB", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body is larger than 4 MiB", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn change(
     State(services): State<Services>,
     actor: Can<LinksWrite>,
-    BulkBody(JsonBody { value, idempotency }): BulkBody<ChangeLinksBody>,
+    body: BulkBody,
 ) -> Result<Response, Problem> {
-    let ChangeLinksBody { links, change } = value;
-    let commands = checked(links)?.into_iter().map(|item| {
+    let _turn = services.commands.bulk_turn().await?;
+    let ChangeLinksBody { links, change } = body.parse()?;
+    if serde_json::to_string(&change).is_ok_and(|text| text.len() > MAX_CHANGE_BYTES) {
+        let rule = format!("must not be longer than {MAX_CHANGE_BYTES} bytes");
+        return Err(Problem::field("change", rule));
+    }
+    let commands = links.0.iter().map(|item| {
         let Meant { link, expected, fields } = Meant::read(item)?;
         let mut all = change.clone();
         all.extend(fields);
         let input: LinkInput = parse_value(Value::Object(all))?;
         Ok(Command::ChangeLink(link, input, expected))
     });
-    run(&services, *actor, commands.collect(), idempotency).await
+    run(&services, *actor, commands.collect(), body.idempotency).await
 }
 
 /// Delete up to 1,000 links.
 #[utoipa::path(
     delete, path = "/links/bulk", tag = "links", request_body = DeleteLinksBody,
-    params(("purge" = Option<bool>, Query, description = "For good, as with `DELETE /links/{link}`")),
+    params(
+        ("purge" = Option<bool>, Query, description = "For good, as with `DELETE /links/{link}`"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeated request the same request, for 24 hours"),
+    ),
     responses(
         (status = 200, body = BulkView),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
@@ -164,11 +214,13 @@ pub async fn delete(
     State(services): State<Services>,
     actor: Can<LinksWrite>,
     mut params: Params,
-    BulkBody(JsonBody { value, idempotency }): BulkBody<DeleteLinksBody>,
+    body: BulkBody,
 ) -> Result<Response, Problem> {
     let is_purge = params.flag("purge").unwrap_or(false);
     params.finish()?;
-    let commands = checked(value.links)?.into_iter().map(|item| {
+    let _turn = services.commands.bulk_turn().await?;
+    let DeleteLinksBody { links } = body.parse()?;
+    let commands = links.0.iter().map(|item| {
         let Meant { link, expected, fields } = Meant::read(item)?;
         if let Some(name) = fields.keys().next() {
             let rule = "is not a field here: `link` and `if_version` are";
@@ -180,7 +232,7 @@ pub async fn delete(
             Command::DeleteLink(link, expected)
         })
     });
-    run(&services, *actor, commands.collect(), idempotency).await
+    run(&services, *actor, commands.collect(), body.idempotency).await
 }
 
 /// A link that an item names, and what else the item says.
@@ -191,16 +243,17 @@ struct Meant {
 }
 
 impl Meant {
-    fn read(item: Value) -> Result<Self, Problem> {
-        let mut fields = match item {
+    fn read(item: &RawValue) -> Result<Self, Problem> {
+        let is_wrong = || {
+            let rule = "must be a link's id or slug, or an object that has it as `link`";
+            Problem::field("links", rule)
+        };
+        let mut fields = match serde_json::from_str(item.get()).map_err(|_| is_wrong())? {
             Value::String(name) => {
                 return Ok(Self { link: named(&name)?, expected: None, fields: Map::new() });
             }
             Value::Object(fields) => fields,
-            _ => {
-                let rule = "must be a link's id or slug, or an object that has it as `link`";
-                return Err(Problem::field("links", rule));
-            }
+            _ => return Err(is_wrong()),
         };
         let link = match fields.remove("link") {
             Some(Value::String(name)) => named(&name)?,
@@ -219,13 +272,6 @@ impl Meant {
     }
 }
 
-fn checked(items: Vec<Value>) -> Result<Vec<Value>, Problem> {
-    if (1..=MAX_BULK).contains(&items.len()) {
-        return Ok(items);
-    }
-    Err(Problem::field("links", format!("must be 1 to {MAX_BULK}")))
-}
-
 /// Runs what could be read as a command, and puts its results in the places of the items.
 async fn run(
     services: &Services,
@@ -234,11 +280,12 @@ async fn run(
     idempotency: Option<Idempotency>,
 ) -> Result<Response, Problem> {
     let commands = items.iter_mut().filter_map(|item| item.as_mut().ok());
-    let has_password = |command: &mut Command| {
-        command.link_input().is_some_and(|input| matches!(input.password, Field::Value(_)))
-    };
-    if commands.map(has_password).filter(|has| *has).count() > MAX_PASSWORDS {
-        let rule = format!("must be set for at most {MAX_PASSWORDS} links of one request");
+    let passwords = commands.filter_map(|command| match &command.link_input()?.password {
+        Field::Value(password) => password.to_be_hashed(),
+        Field::Absent | Field::Null => None,
+    });
+    if passwords.collect::<HashSet<_>>().len() > MAX_PASSWORDS {
+        let rule = format!("must be one of at most {MAX_PASSWORDS} in one request");
         return Err(Problem::field("password", rule));
     }
     let is_new: Vec<_> =

@@ -1,30 +1,34 @@
 //! `/api/v1/imports`: links come in from elsewhere, as files.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{HeaderValue, Response, StatusCode};
-use axum::response::IntoResponse;
+use axum::response::{AppendHeaders, IntoResponse};
 use futures_util::Stream;
 use http_body_util::BodyExt;
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use utoipa::{IntoParams, ToSchema};
 
+use super::links::REPLAYED;
 use super::{Data, iso8601};
-use crate::domain::command::OnConflict;
+use crate::commands::{CommandError, Mode, Wish};
+use crate::domain::command::{Command, OnConflict};
+use crate::domain::error::DomainError;
 use crate::domain::ids::WorkspaceId;
-use crate::domain::link::checked_folder;
+use crate::domain::link::{Field, LinkInput};
+use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::auth::{Can, LinksRead, LinksWrite};
+use crate::http::body::key_of;
 use crate::http::params::{Name, Params};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::imports::formats::Format;
 use crate::imports::{Counts, Job, Plan, Reject, State as JobState, Upload};
-
-/// How many tags an import may add.
-const MAX_TAGS: usize = 50;
 
 /// What is to be done with the links of a file.
 #[derive(IntoParams)]
@@ -79,9 +83,9 @@ pub struct ImportView {
     /// The offset of the log of changes that reflects what was done.
     offset: u64,
     created_at: String,
-    /// When this report goes.
-    expires_at: String,
-    /// Why it failed; what was done before stands.
+    /// When this report goes; null before the import is over.
+    expires_at: Option<String>,
+    /// Why it failed (what was done before stands), or what it waits for.
     error: Option<String>,
 }
 
@@ -111,7 +115,7 @@ impl ImportView {
             ignored_columns: job.ignored_columns.clone(),
             offset: job.offset,
             created_at: iso8601(job.created_at_ms),
-            expires_at: iso8601(job.expires_at_ms()),
+            expires_at: job.expires_at_ms().map(iso8601),
             error: job.error.clone(),
         }
     }
@@ -119,7 +123,11 @@ impl ImportView {
 
 /// Import links: the body is the file, of at most 128 MiB. The import goes on after the answer.
 #[utoipa::path(
-    post, path = "/imports", tag = "links", params(Importing),
+    post, path = "/imports", tag = "links",
+    params(
+        Importing,
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeated request the same request, for as long as the import is known"),
+    ),
     request_body(content = String, content_type = "application/octet-stream"),
     responses(
         (status = 202, body = Data<ImportView>),
@@ -134,21 +142,16 @@ pub async fn create(
     actor: Can<LinksWrite>,
     mut params: Params,
     request: Request,
-) -> Result<(StatusCode, Json<Data<ImportView>>), Problem> {
+) -> Result<Response<Body>, Problem> {
     let format = params.choice("format", &Format::ALL, Format::as_str);
     let dry_run = params.flag("dry_run").unwrap_or(false);
     let on_conflict = params.choice("on_conflict", &OnConflict::EVERY, OnConflict::as_str);
     let domain = params.text("domain");
-    let tags = params.texts("tag");
-    if tags.len() > MAX_TAGS {
-        params.refuse("tag", format!("must be at most {MAX_TAGS} tags"));
-    }
-    let folder = params.text("folder");
-    if let Some(Err(rule)) = folder.as_deref().map(checked_folder) {
-        params.refuse("folder", rule);
-    }
+    let (tags, folder) = (params.texts("tag"), params.text("folder"));
     params.finish()?;
-    let mut upload = services.imports.upload().await?;
+    check(&services, &actor, domain.clone(), folder.clone(), tags.clone()).await?;
+    let key = key_of(request.headers())?;
+    let mut upload = services.imports.upload(actor.workspace).await?;
     let head = receive(request.into_body(), &mut upload).await?;
     let Some(format) = format.or_else(|| Format::guess(&head)) else {
         let names: Vec<_> = Format::ALL.iter().map(|format| format.as_str()).collect();
@@ -157,8 +160,44 @@ pub async fn create(
     };
     let on_conflict = on_conflict.unwrap_or_default();
     let plan = Plan { format, dry_run, on_conflict, domain, folder, tags };
-    let job = services.imports.begin(&actor, plan, upload).await?;
-    Ok((StatusCode::ACCEPTED, Json(Data { data: ImportView::new(&job, &services) })))
+    let (job, is_replay) = services.imports.begin(&actor, plan, upload, key).await?;
+    let replayed = is_replay.then(|| (REPLAYED, HeaderValue::from_static("true")));
+    let data = ImportView::new(&job, &services);
+    Ok((StatusCode::ACCEPTED, AppendHeaders(replayed), Json(Data { data })).into_response())
+}
+
+/// Holds what all links are to have against what a link may have: a link is made of it, and
+/// forgotten.
+async fn check(
+    services: &Services,
+    actor: &Actor,
+    domain: Option<String>,
+    folder: Option<String>,
+    tags: Vec<String>,
+) -> Result<(), Problem> {
+    fn field<T>(value: Option<T>) -> Field<T> {
+        value.map_or(Field::Absent, Field::Value)
+    }
+    let input = LinkInput {
+        destination: Field::Value("https://example.com/".to_owned()),
+        domain: field(domain),
+        folder: field(folder),
+        tags: Field::Value(tags),
+        ..LinkInput::default()
+    };
+    let wish = Wish { command: Command::CreateLink(input), idempotency: None };
+    let mut results = services.commands.run_all(*actor, vec![wish], Mode::Rehearse).await?;
+    let Some(Err(CommandError::Refused(DomainError::Invalid(invalid)))) = results.pop() else {
+        return Ok(());
+    };
+    let mut wrong = BTreeMap::new();
+    for (name, reasons) in invalid.fields() {
+        let name = if name.starts_with("tags") { "tag" } else { name.as_str() };
+        if matches!(name, "domain" | "folder" | "tag") {
+            wrong.insert(name.to_owned(), reasons.clone());
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(Problem::invalid(wrong)) }
 }
 
 /// Takes the file in; returns how it begins.
@@ -177,7 +216,7 @@ async fn receive(mut body: Body, upload: &mut Upload) -> Result<Vec<u8>, Problem
     Ok(head)
 }
 
-/// The workspace's imports of the last day, the newest first.
+/// The workspace's imports, the newest first: those under way, and those of the last day.
 #[utoipa::path(
     get, path = "/imports", tag = "links",
     responses((status = 200, body = Data<Vec<ImportView>>))
@@ -223,7 +262,7 @@ pub async fn delete(
     Name(import): Name,
 ) -> Result<StatusCode, Problem> {
     let job = find(&services, actor.workspace, &import)?;
-    services.imports.remove(job.id);
+    services.imports.remove(job.id).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
