@@ -282,9 +282,13 @@ impl Layers {
         }))
     }
 
-    /// The keys of expiries that stand, ascending; none where the first one is after `until_ms`.
-    /// For the writer alone.
-    pub fn expiries(&self, until_ms: u64) -> Rows<'_> {
+    /// The keys of expiries that stand, ascending, behind one that was seen; none where the first
+    /// one is after `until_ms`. For the writer alone.
+    pub fn expiries(&self, until_ms: u64, behind: Option<&[u8]>) -> Rows<'_> {
+        if let Some(seen) = behind {
+            let (_, to) = prefixed(keys::EXPIRIES);
+            return self.rows((std::ops::Bound::Excluded(seen.to_vec()), to), false);
+        }
         let floor = self.expiry_floor_ms.load(Ordering::Acquire);
         if floor > until_ms {
             return Box::new(std::iter::empty());

@@ -21,6 +21,8 @@ pub struct Pending {
     /// How many events were folded.
     events: u64,
     pub(super) changes: Changes,
+    /// Of the applied expiries up to this one each is among the changes.
+    expired_through: Option<Vec<u8>>,
     /// Cache keys of redirects that are no longer what they were.
     pub(super) touched: Vec<String>,
     /// Whether a domain is not what it was.
@@ -51,15 +53,21 @@ impl State for Pending {
 
     /// Over what is applied and what is pending alike.
     fn first_expiries(&mut self, limit: usize, until_ms: u64) -> Result<Vec<Vec<u8>>, IndexError> {
-        let mut first = Vec::new();
-        for row in self.layers.expiries(until_ms) {
+        let (mut first, mut seen) = (Vec::new(), None);
+        for row in self.layers.expiries(until_ms, self.expired_through.as_deref()) {
             if first.len() == limit {
                 break;
             }
             let (key, _) = row?;
             if !self.changes.contains_key(&key) {
                 first.push(key);
+            } else if first.is_empty() {
+                seen = Some(key);
             }
+        }
+        // What the group has changed up to here is not gone through again for its next event.
+        if seen.is_some() {
+            self.expired_through = seen;
         }
         let until = keys::expiries_from(until_ms.saturating_add(1));
         let pending = self.changes.range(keys::EXPIRIES.to_vec()..until);
@@ -83,7 +91,15 @@ impl Pending {
     pub(super) fn new(layers: Arc<Layers>) -> Self {
         let over = layers.applied();
         let changes = Changes::new();
-        Self { layers, over, events: 0, changes, touched: Vec::new(), domains_touched: false }
+        Self {
+            layers,
+            over,
+            events: 0,
+            changes,
+            expired_through: None,
+            touched: Vec::new(),
+            domains_touched: false,
+        }
     }
 
     /// What was applied when this was begun.
