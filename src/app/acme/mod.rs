@@ -3,6 +3,7 @@
 
 mod schedule;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +43,7 @@ pub struct CertificateKeeper {
 }
 
 impl CertificateKeeper {
-    /// For `own_host` and each verified domain.
+    /// For `own_host`, without the port that visitors may come to, and each verified domain.
     pub fn new(
         authority: Authority,
         certificates: Arc<Certificates>,
@@ -79,19 +80,19 @@ impl CertificateKeeper {
         }
     }
 
-    /// Takes new domains into the schedule, and those that are gone out of it.
+    /// Takes new domains into the schedule, and those that are gone out of it and of the folder.
     fn look_at_hosts(&mut self) {
         let hosts = Arc::clone(&self.index.hosts());
         if self.known.as_ref().is_some_and(|known| Arc::ptr_eq(known, &hosts)) {
             return;
         }
-        let names = hosts.names().chain(self.own_host.as_deref());
-        let names = names.filter(|name| may_be_certified(name)).map(str::to_owned).collect();
+        self.remove_others();
         let since_ms = self.authority.since_ms(now_ms()).unwrap_or_else(|error| {
             tracing::error!(%error, "the account with the certificate authority can't be read");
             0
         });
         let (authority, certificates) = (&self.authority, &self.certificates);
+        let names = self.certifiable(&hosts).into_iter().collect();
         self.schedule.set(names, |host| {
             let is_todays = authority.kept_at_ms(host) >= since_ms;
             let own = certificates.own(host).filter(|_| is_todays);
@@ -99,6 +100,30 @@ impl CertificateKeeper {
             validity.map_or(0, |validity| validity.renew_at_ms())
         });
         self.known = Some(hosts);
+    }
+
+    /// The hosts that are to have certificates.
+    fn certifiable(&self, hosts: &Hosts) -> BTreeSet<String> {
+        let names = hosts.names().chain(self.own_host.as_deref());
+        names.filter(|name| may_be_certified(name)).map(str::to_owned).collect()
+    }
+
+    /// Removes what is kept of hosts that are gone: it is served no more, and its key is nobody's.
+    /// Where the domains can't be read, none is known to be gone.
+    fn remove_others(&self) {
+        let removed = tokio::task::block_in_place(|| {
+            let hosts = self.certifiable(&self.index.read_hosts()?);
+            anyhow::Ok(self.authority.retain(&hosts)?)
+        });
+        match removed {
+            Ok(0) => return,
+            Ok(files) => tracing::info!(files, "certificates of hosts that are gone were removed"),
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "certificates of hosts that are gone can't be removed");
+            }
+        }
+        self.reload();
     }
 
     async fn obtain(&mut self, host: &str) {

@@ -9,6 +9,7 @@ mod certificate;
 mod files;
 mod transport;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -159,6 +160,14 @@ impl Authority {
     /// Where they can't be written.
     pub fn keep(&self, host: &str, issued: &Issued) -> Result<(), AcmeError> {
         files::keep(&self.folder, host, issued)
+    }
+
+    /// Removes what is kept of all hosts but these; says how many files.
+    ///
+    /// # Errors
+    /// Where the folder can't be read, or a file can't be removed.
+    pub fn retain(&self, hosts: &BTreeSet<String>) -> Result<usize, AcmeError> {
+        files::retain(&self.folder, hosts)
     }
 
     async fn ask(

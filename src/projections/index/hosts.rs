@@ -96,6 +96,11 @@ impl Index {
         self.hosts.load()
     }
 
+    /// The same, read anew: for who must know that a host is gone, and not that it can't be read.
+    pub fn read_hosts(&self) -> Result<Hosts, IndexError> {
+        Hosts::read(&self.layers.load())
+    }
+
     /// Makes the map of hosts anew. Where that fails, the layers are damaged and about to be
     /// replaced, after which it is made once more; so long the old one stays.
     pub(super) fn renew_hosts(&self, layers: &Layers) {
