@@ -3,7 +3,7 @@
 
 mod schedule;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use anyhow::Context;
 use metrics::{counter, gauge};
 use tokio::signal::unix::{SignalKind, signal};
 
-use schedule::Schedule;
+use schedule::{Owner, Schedule};
 
 use crate::commands::now_ms;
 use crate::domain::hostname::{address, split_port};
@@ -66,16 +66,20 @@ impl CertificateKeeper {
             self.look_at_hosts();
             #[allow(clippy::cast_precision_loss, reason = "there are no 2⁵³ hosts")]
             gauge!("slugline_certificates_failing").set(self.schedule.waiting() as f64);
-            if let Some(host) = self.schedule.next(now_ms()).map(str::to_owned) {
-                self.obtain(&host).await;
-                continue;
-            }
+            let host = self.schedule.next(now_ms()).map(str::to_owned);
+            let pause = if host.is_some() { Duration::ZERO } else { LOOK_EVERY };
             tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                biased;
+                // Looked at before each order: there may be many.
                 _ = hangups.recv() => {
                     (self.schedule, self.known) = (Schedule::default(), None);
                     self.reload();
+                    continue;
                 }
+                () = tokio::time::sleep(pause) => {}
+            }
+            if let Some(host) = host {
+                self.obtain(&host).await;
             }
         }
     }
@@ -92,8 +96,8 @@ impl CertificateKeeper {
             0
         });
         let (authority, certificates) = (&self.authority, &self.certificates);
-        let names = self.certifiable(&hosts).into_iter().collect();
-        self.schedule.set(names, |host| {
+        let certifiable = self.certifiable(&hosts);
+        self.schedule.set(certifiable, |host| {
             let is_todays = authority.kept_at_ms(host) >= since_ms;
             let own = certificates.own(host).filter(|_| is_todays);
             let validity = own.and_then(|own| Validity::of(&own, host));
@@ -102,10 +106,12 @@ impl CertificateKeeper {
         self.known = Some(hosts);
     }
 
-    /// The hosts that are to have certificates.
-    fn certifiable(&self, hosts: &Hosts) -> BTreeSet<String> {
-        let names = hosts.names().chain(self.own_host.as_deref());
-        names.filter(|name| may_be_certified(name)).map(str::to_owned).collect()
+    /// The hosts that are to have certificates, and whose they are.
+    fn certifiable(&self, hosts: &Hosts) -> BTreeMap<String, Owner> {
+        let owned = hosts.owners().map(|(name, workspace)| (name, Some(workspace)));
+        let all = owned.chain(self.own_host.as_deref().map(|name| (name, None)));
+        let all = all.filter(|(name, _)| may_be_certified(name));
+        all.map(|(name, owner)| (name.to_owned(), owner)).collect()
     }
 
     /// Removes what is kept of hosts that are gone: it is served no more, and its key is nobody's.
@@ -113,7 +119,7 @@ impl CertificateKeeper {
     fn remove_others(&self) {
         let removed = tokio::task::block_in_place(|| {
             let hosts = self.certifiable(&self.index.read_hosts()?);
-            anyhow::Ok(self.authority.retain(&hosts)?)
+            anyhow::Ok(self.authority.retain(|host| hosts.contains_key(host))?)
         });
         match removed {
             Ok(0) => return,

@@ -1,6 +1,5 @@
 //! The files of certificates: `HOST.crt` and `HOST.key`, readable by their owner alone.
 
-use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -46,8 +45,9 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes the pairs of all hosts but these, and halves of theirs; says how many files.
-pub(super) fn retain(folder: &Path, hosts: &BTreeSet<String>) -> Result<usize, AcmeError> {
+/// Removes the pairs of all hosts but those that are `wanted`, and halves of theirs; says how many
+/// files.
+pub(super) fn retain(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<usize, AcmeError> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         entries => entries.map_err(|reason| failed(folder, reason))?,
@@ -56,7 +56,7 @@ pub(super) fn retain(folder: &Path, hosts: &BTreeSet<String>) -> Result<usize, A
     for entry in entries {
         let entry = entry.map_err(|reason| failed(folder, reason))?;
         let name = entry.file_name();
-        if name.to_str().and_then(host_of).is_some_and(|host| !hosts.contains(host)) {
+        if name.to_str().and_then(host_of).is_some_and(|host| !wanted(host)) {
             remove(&entry.path()).map_err(|reason| failed(&entry.path(), reason))?;
             removed += 1;
         }
@@ -165,19 +165,19 @@ mod tests {
     fn only_pairs_of_others_are_removed() {
         let data = tempfile::tempdir().unwrap();
         let folder = data.path().join("certificates");
-        let hosts = BTreeSet::from(["go.example".to_owned()]);
-        assert_eq!(retain(&folder, &hosts).unwrap(), 0);
+        let wanted = |host: &str| host == "go.example";
+        assert_eq!(retain(&folder, wanted).unwrap(), 0);
         let issued = Issued { chain: "chain".to_owned(), key: "key".to_owned() };
         for host in ["go.example", "gone.example", "x.go.example"] {
             keep(&folder, host, &issued).unwrap();
         }
         write(&folder.join("account.json"), b"{}").unwrap();
         fs::write(folder.join("gone.example.key.next"), "half").unwrap();
-        assert_eq!(retain(&folder, &hosts).unwrap(), 5);
+        assert_eq!(retain(&folder, wanted).unwrap(), 5);
         let left = fs::read_dir(&folder).unwrap();
         let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, ["account.json", "go.example.crt", "go.example.key"]);
-        assert_eq!(retain(&folder, &hosts).unwrap(), 0);
+        assert_eq!(retain(&folder, wanted).unwrap(), 0);
     }
 }

@@ -9,7 +9,6 @@ mod certificate;
 mod files;
 mod transport;
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -162,12 +161,12 @@ impl Authority {
         files::keep(&self.folder, host, issued)
     }
 
-    /// Removes what is kept of all hosts but these; says how many files.
+    /// Removes what is kept of all hosts but those that are `wanted`; says how many files.
     ///
     /// # Errors
     /// Where the folder can't be read, or a file can't be removed.
-    pub fn retain(&self, hosts: &BTreeSet<String>) -> Result<usize, AcmeError> {
-        files::retain(&self.folder, hosts)
+    pub fn retain(&self, wanted: impl Fn(&str) -> bool) -> Result<usize, AcmeError> {
+        files::retain(&self.folder, wanted)
     }
 
     async fn ask(

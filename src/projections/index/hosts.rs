@@ -74,9 +74,9 @@ impl Hosts {
         })
     }
 
-    /// The hostnames, in no order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+    /// The hostnames and whose they are, in no order.
+    pub fn owners(&self) -> impl Iterator<Item = (&str, WorkspaceId)> {
+        self.0.iter().map(|(name, settings)| (name.as_str(), settings.workspace))
     }
 
     /// What the layers say.
