@@ -99,8 +99,9 @@ pub struct ServeArgs {
     /// A folder with HOST.crt and HOST.key for each host, `default` for the others
     #[arg(long, env = "SLUGLINE_TLS_DIR", value_name = "FOLDER")]
     tls_dir: Option<PathBuf>,
-    /// Obtain certificates by ACME for --public-url's host and each verified domain, and so agree
-    /// to the authority's terms; port 80 of each must lead to --listen. Not with given certificates
+    /// Obtain certificates by ACME for --public-url's host (whatever its port) and each verified
+    /// domain, and so agree to the authority's terms; port 80 of each must lead to --listen. Not
+    /// with given certificates
     #[arg(long, env = "SLUGLINE_TLS_ACME", value_parser = BoolishValueParser::new())]
     tls_acme: bool,
     /// Whom the authority may write to, such as mailto:ops@example.com [default: nobody]

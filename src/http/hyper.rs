@@ -25,11 +25,12 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tower::ServiceExt;
 use tower::util::Oneshot;
 
 use super::redirect::{self, Answer, Moment, RequestHead};
-use super::server::{Front, IDLE_PERIOD, Place};
+use super::server::{DRAIN_TIMEOUT, Front, IDLE_PERIOD, Place};
 use crate::clicks::{ClickGroup, Headers};
 
 /// The largest head that is read, in bytes; a larger one is answered 431.
@@ -53,12 +54,15 @@ pub(super) struct Hyper {
     front: Front,
     runtime: tokio::runtime::Handle,
     connections: GracefulShutdown,
+    /// Whoever is left when it changes, or is dropped, is cut off.
+    cut: watch::Sender<()>,
 }
 
 impl Hyper {
     /// On this runtime.
     pub(super) fn new(front: Front, runtime: tokio::runtime::Handle) -> Self {
-        Self { front, runtime, connections: GracefulShutdown::new() }
+        let (connections, cut) = (GracefulShutdown::new(), watch::Sender::new(()));
+        Self { front, runtime, connections, cut }
     }
 
     /// Serves a connection to its end. May be called by any thread.
@@ -76,12 +80,19 @@ impl Hyper {
     /// What will serve a connection with this other end, whose stream is not ready yet. Until then
     /// [`Self::shutdown`] waits for it too.
     pub(super) fn connection(&self, peer: IpAddr, place: Place) -> Served {
-        Served { front: self.front.clone(), peer, watcher: self.connections.watcher(), place }
+        let (watcher, cut) = (self.connections.watcher(), self.cut.subscribe());
+        Served { front: self.front.clone(), peer, watcher, cut, place }
     }
 
-    /// Lets requests under way end, and closes all connections.
+    /// Lets requests under way end within [`DRAIN_TIMEOUT`], and cuts the others off. Afterwards
+    /// there is no connection any more, nor what one of them held of the service.
     pub(super) async fn shutdown(self) {
-        self.connections.shutdown().await;
+        let Self { connections, cut, .. } = self;
+        if tokio::time::timeout(DRAIN_TIMEOUT, connections.shutdown()).await.is_err() {
+            tracing::warn!("some requests did not end in time and were cut off");
+            cut.send_replace(());
+            cut.closed().await;
+        }
     }
 }
 
@@ -90,13 +101,14 @@ pub(super) struct Served {
     front: Front,
     peer: IpAddr,
     watcher: Watcher,
+    cut: watch::Receiver<()>,
     place: Place,
 }
 
 impl Served {
-    /// Answers what comes over a stream, until it ends, idles, or the server stops.
+    /// Answers what comes over a stream, until it ends, idles, the server stops, or it is cut off.
     pub(super) async fn over(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let Self { front, peer, watcher, place } = self;
+        let Self { front, peer, watcher, mut cut, place } = self;
         let activity = Arc::new(Activity::default());
         let service = Connection { front, peer, activity: Arc::clone(&activity) };
         let connection = http1::Builder::new()
@@ -108,6 +120,7 @@ impl Served {
             // What a client does to its own connection is no event of the service.
             _ = watcher.watch(connection) => {}
             () = idle(&activity) => {}
+            _ = cut.changed() => {}
         }
         drop(place);
     }

@@ -70,18 +70,15 @@ pub async fn serve(
         }
     }
     drop(listener);
-    let ended = tokio::time::timeout(DRAIN_TIMEOUT * 2, async {
-        reactors.iter().for_each(Handle::stop);
-        let join = move || reactors.into_iter().for_each(Handle::join);
-        let _panicked = tokio::task::spawn_blocking(join).await;
-        // The threads are gone, and with them all who could hand anything over.
-        if let Some(hyper) = Arc::into_inner(hyper) {
-            tokio::time::timeout(DRAIN_TIMEOUT, hyper.shutdown()).await?;
-        }
-        Ok::<(), tokio::time::error::Elapsed>(())
-    });
-    if !matches!(ended.await, Ok(Ok(()))) {
-        tracing::warn!("some requests did not end in time and were cut off");
+    reactors.iter().for_each(Handle::stop);
+    let join = move || reactors.into_iter().for_each(Handle::join);
+    let joined = tokio::task::spawn_blocking(join);
+    if tokio::time::timeout(DRAIN_TIMEOUT * 2, joined).await.is_err() {
+        tracing::warn!("a thread that answers redirects does not end");
+    }
+    // The threads are gone, and with them all who could hand anything over.
+    if let Some(hyper) = Arc::into_inner(hyper) {
+        hyper.shutdown().await;
     }
     Ok(())
 }

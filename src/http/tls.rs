@@ -21,7 +21,7 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, InconsistentKeys, ServerConfig};
 
 use super::hyper::Hyper;
-use super::server::{DRAIN_TIMEOUT, Front, MAX_CONNECTIONS, accept};
+use super::server::{Front, MAX_CONNECTIONS, accept};
 
 /// How long a client may take to agree on keys.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(8);
@@ -237,9 +237,7 @@ pub async fn serve(
         });
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN_TIMEOUT, hyper.shutdown()).await.is_err() {
-        tracing::warn!("some requests over TLS did not end in time and were cut off");
-    }
+    hyper.shutdown().await;
     Ok(())
 }
 

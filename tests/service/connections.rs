@@ -347,6 +347,41 @@ fn kept_connections_do_not_delay_the_end() {
     }
 }
 
+/// So many links that no buffer between the service and a client holds the file of all.
+pub fn many_links(server: &Server) {
+    let destination = format!("https://example.com/?{}", "x".repeat(8_000));
+    let links = vec![json!({ "destination": destination }); 1_000];
+    for _ in 0..3 {
+        server.api().post("/links/bulk", &json!({ "links": links })).expect(200);
+    }
+}
+
+/// Asks for the file of all links and reads no more of it than its first word.
+pub fn ask_for_links(stream: &mut (impl Read + Write)) {
+    write!(
+        stream,
+        "GET /api/v1/links/export?format=ndjson HTTP/1.1\r\nHost: x\r\n\
+         Authorization: Bearer {TOKEN}\r\n\r\n"
+    )
+    .unwrap();
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+}
+
+/// Who doesn't read the answer that he has asked for is cut off when the service stops.
+#[test]
+fn a_stalled_reader_does_not_prevent_the_end() {
+    let server = Options::links_only().start();
+    many_links(&server);
+    let mut stalled = TcpStream::connect(server.address()).unwrap();
+    ask_for_links(&mut stalled);
+    let started = Instant::now();
+    let log = server.stop_for_log().concat();
+    assert!(log.contains("did not end in time and were cut off"), "{log}");
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+}
+
 /// Pipelined visits under SIGKILL: what was answered is in the log.
 #[test]
 fn a_kill_loses_no_click_of_a_group() {

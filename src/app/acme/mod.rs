@@ -3,6 +3,7 @@
 
 mod schedule;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use anyhow::Context;
 use metrics::{counter, gauge};
 use tokio::signal::unix::{SignalKind, signal};
 
-use schedule::Schedule;
+use schedule::{Owner, Schedule};
 
 use crate::commands::now_ms;
 use crate::domain::hostname::{address, split_port};
@@ -42,7 +43,7 @@ pub struct CertificateKeeper {
 }
 
 impl CertificateKeeper {
-    /// For `own_host` and each verified domain.
+    /// For `own_host`, without the port that visitors may come to, and each verified domain.
     pub fn new(
         authority: Authority,
         certificates: Arc<Certificates>,
@@ -65,40 +66,70 @@ impl CertificateKeeper {
             self.look_at_hosts();
             #[allow(clippy::cast_precision_loss, reason = "there are no 2⁵³ hosts")]
             gauge!("slugline_certificates_failing").set(self.schedule.waiting() as f64);
-            if let Some(host) = self.schedule.next(now_ms()).map(str::to_owned) {
-                self.obtain(&host).await;
-                continue;
-            }
+            let host = self.schedule.next(now_ms()).map(str::to_owned);
+            let pause = if host.is_some() { Duration::ZERO } else { LOOK_EVERY };
             tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                biased;
+                // Looked at before each order: there may be many.
                 _ = hangups.recv() => {
                     (self.schedule, self.known) = (Schedule::default(), None);
                     self.reload();
+                    continue;
                 }
+                () = tokio::time::sleep(pause) => {}
+            }
+            if let Some(host) = host {
+                self.obtain(&host).await;
             }
         }
     }
 
-    /// Takes new domains into the schedule, and those that are gone out of it.
+    /// Takes new domains into the schedule, and those that are gone out of it and of the folder.
     fn look_at_hosts(&mut self) {
         let hosts = Arc::clone(&self.index.hosts());
         if self.known.as_ref().is_some_and(|known| Arc::ptr_eq(known, &hosts)) {
             return;
         }
-        let names = hosts.names().chain(self.own_host.as_deref());
-        let names = names.filter(|name| may_be_certified(name)).map(str::to_owned).collect();
+        self.remove_others();
         let since_ms = self.authority.since_ms(now_ms()).unwrap_or_else(|error| {
             tracing::error!(%error, "the account with the certificate authority can't be read");
             0
         });
         let (authority, certificates) = (&self.authority, &self.certificates);
-        self.schedule.set(names, |host| {
+        let certifiable = self.certifiable(&hosts);
+        self.schedule.set(certifiable, |host| {
             let is_todays = authority.kept_at_ms(host) >= since_ms;
             let own = certificates.own(host).filter(|_| is_todays);
             let validity = own.and_then(|own| Validity::of(&own, host));
             validity.map_or(0, |validity| validity.renew_at_ms())
         });
         self.known = Some(hosts);
+    }
+
+    /// The hosts that are to have certificates, and whose they are.
+    fn certifiable(&self, hosts: &Hosts) -> BTreeMap<String, Owner> {
+        let owned = hosts.owners().map(|(name, workspace)| (name, Some(workspace)));
+        let all = owned.chain(self.own_host.as_deref().map(|name| (name, None)));
+        let all = all.filter(|(name, _)| may_be_certified(name));
+        all.map(|(name, owner)| (name.to_owned(), owner)).collect()
+    }
+
+    /// Removes what is kept of hosts that are gone: it is served no more, and its key is nobody's.
+    /// Where the domains can't be read, none is known to be gone.
+    fn remove_others(&self) {
+        let removed = tokio::task::block_in_place(|| {
+            let hosts = self.certifiable(&self.index.read_hosts()?);
+            anyhow::Ok(self.authority.retain(|host| hosts.contains_key(host))?)
+        });
+        match removed {
+            Ok(0) => return,
+            Ok(files) => tracing::info!(files, "certificates of hosts that are gone were removed"),
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "certificates of hosts that are gone can't be removed");
+            }
+        }
+        self.reload();
     }
 
     async fn obtain(&mut self, host: &str) {

@@ -1,19 +1,33 @@
 //! When which host's certificate is to be ordered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+use crate::domain::ids::WorkspaceId;
 
 /// How long a host waits after its first failed order; doubled by each further one.
 const WAIT_MIN: Duration = Duration::from_secs(60);
 /// It waits no longer than this.
 const WAIT_MAX: Duration = Duration::from_secs(6 * 3_600);
 
+/// Whose a host is: a workspace's, or the service's own.
+pub type Owner = Option<WorkspaceId>;
+
 /// The hosts, each with its time. Moments are milliseconds since the Unix epoch.
+///
+/// Where many are due at once, their owners take turns: nobody's host waits for all of another's.
 #[derive(Debug, Default)]
-pub struct Schedule(BTreeMap<String, Entry>);
+pub struct Schedule {
+    hosts: BTreeMap<String, Entry>,
+    /// The number of each owner's last order; none where there was none.
+    turns: BTreeMap<Owner, u64>,
+    /// How many orders there were.
+    orders: u64,
+}
 
 #[derive(Debug)]
 struct Entry {
+    owner: Owner,
     due_ms: u64,
     /// In a row.
     failures: u32,
@@ -22,35 +36,40 @@ struct Entry {
 impl Schedule {
     /// These are the hosts from now on. `due_ms` says of one that was not there when its order
     /// is due.
-    pub fn set(&mut self, hosts: Vec<String>, due_ms: impl Fn(&str) -> u64) {
-        let mut before = std::mem::take(&mut self.0);
-        self.0 = hosts
+    pub fn set(&mut self, hosts: BTreeMap<String, Owner>, due_ms: impl Fn(&str) -> u64) {
+        let owners: BTreeSet<_> = hosts.values().collect();
+        self.turns.retain(|owner, _| owners.contains(owner));
+        let mut before = std::mem::take(&mut self.hosts);
+        self.hosts = hosts
             .into_iter()
-            .map(|host| {
-                let entry = before.remove(&host);
-                let entry = entry.unwrap_or_else(|| Entry { due_ms: due_ms(&host), failures: 0 });
-                (host, entry)
+            .map(|(host, owner)| {
+                let (due_ms, failures) = match before.remove(&host) {
+                    Some(entry) => (entry.due_ms, entry.failures),
+                    None => (due_ms(&host), 0),
+                };
+                (host, Entry { owner, due_ms, failures })
             })
             .collect();
     }
 
     /// The host whose turn it is: those that fail come after those that don't.
     pub fn next(&self, now_ms: u64) -> Option<&str> {
-        let due = self.0.iter().filter(|(_, entry)| entry.due_ms <= now_ms);
-        let first = due.min_by_key(|(_, entry)| (entry.failures, entry.due_ms));
+        let due = self.hosts.iter().filter(|(_, entry)| entry.due_ms <= now_ms);
+        let first = due
+            .min_by_key(|(_, entry)| (entry.failures, entry.due_ms, self.turns.get(&entry.owner)));
         first.map(|(host, _)| host.as_str())
     }
 
     /// The host has a certificate, which is to be renewed then.
     pub fn issued(&mut self, host: &str, renew_at_ms: u64) {
-        if let Some(entry) = self.0.get_mut(host) {
-            *entry = Entry { due_ms: renew_at_ms, failures: 0 };
+        if let Some(entry) = self.ordered(host) {
+            (entry.due_ms, entry.failures) = (renew_at_ms, 0);
         }
     }
 
     /// The host's order has failed: how long it waits until the next.
     pub fn failed(&mut self, host: &str, now_ms: u64) -> Duration {
-        let Some(entry) = self.0.get_mut(host) else { return WAIT_MAX };
+        let Some(entry) = self.ordered(host) else { return WAIT_MAX };
         let doubled = 2_u32.checked_pow(entry.failures).and_then(|by| WAIT_MIN.checked_mul(by));
         let wait = doubled.unwrap_or(WAIT_MAX).min(WAIT_MAX);
         entry.failures = entry.failures.saturating_add(1);
@@ -58,9 +77,17 @@ impl Schedule {
         wait
     }
 
+    /// The host's owner has had a turn.
+    fn ordered(&mut self, host: &str) -> Option<&mut Entry> {
+        let entry = self.hosts.get_mut(host)?;
+        self.orders += 1;
+        self.turns.insert(entry.owner, self.orders);
+        Some(entry)
+    }
+
     /// How many hosts have failed, and wait.
     pub fn waiting(&self) -> usize {
-        self.0.values().filter(|entry| entry.failures > 0).count()
+        self.hosts.values().filter(|entry| entry.failures > 0).count()
     }
 }
 
@@ -72,7 +99,7 @@ mod tests {
         let mut schedule = Schedule::default();
         let due =
             |host: &str| hosts.iter().find(|(name, _)| *name == host).map_or(0, |host| host.1);
-        schedule.set(hosts.iter().map(|(host, _)| (*host).to_owned()).collect(), due);
+        schedule.set(hosts.iter().map(|(host, _)| ((*host).to_owned(), None)).collect(), due);
         schedule
     }
 
@@ -114,11 +141,32 @@ mod tests {
     fn hosts_come_and_go_and_those_that_stay_keep_their_time() {
         let mut schedule = schedule(&[("a", 0), ("b", 500)]);
         let wait = schedule.failed("a", 0);
-        schedule.set(vec!["a".to_owned(), "c".to_owned()], |_| 700);
+        schedule.set(["a", "c"].map(|host| (host.to_owned(), None)).into(), |_| 700);
         assert_eq!(schedule.next(600), None, "b is gone, a waits, c is not due");
         assert_eq!(schedule.next(700), Some("c"));
         assert_eq!(schedule.failed("b", 0), WAIT_MAX, "it came to nothing after it had gone");
         schedule.issued("c", u64::MAX);
         assert_eq!(schedule.next(u64::try_from(wait.as_millis()).unwrap_or(0)), Some("a"));
+    }
+
+    #[test]
+    fn owners_of_new_hosts_take_turns() {
+        let [many, one] = [1, 2].map(|id| Some(WorkspaceId::new(uuid::Uuid::from_u128(id))));
+        let mut hosts: BTreeMap<_, _> = (0..100).map(|n| (format!("a{n}"), many)).collect();
+        let mut schedule = Schedule::default();
+        schedule.set(hosts.clone(), |_| 0);
+        let fail = |schedule: &mut Schedule| {
+            let host = schedule.next(0).map(str::to_owned).unwrap_or_default();
+            schedule.failed(&host, 0);
+            host
+        };
+        assert!(fail(&mut schedule).starts_with('a'));
+        hosts.extend(["x", "y"].map(|host| (host.to_owned(), one)));
+        hosts.insert("z".to_owned(), None);
+        schedule.set(hosts, |_| 0);
+        let next: Vec<_> = (0..4).map(|_| fail(&mut schedule)).collect();
+        assert_eq!((next[0].as_str(), next[1].as_str()), ("x", "z"), "{next:?}");
+        assert!(next[2].starts_with('a'), "{next:?}");
+        assert_eq!(next[3], "y");
     }
 }

@@ -161,6 +161,14 @@ impl Authority {
         files::keep(&self.folder, host, issued)
     }
 
+    /// Removes what is kept of all hosts but those that are `wanted`; says how many files.
+    ///
+    /// # Errors
+    /// Where the folder can't be read, or a file can't be removed.
+    pub fn retain(&self, wanted: impl Fn(&str) -> bool) -> Result<usize, AcmeError> {
+        files::retain(&self.folder, wanted)
+    }
+
     async fn ask(
         &mut self,
         host: &str,

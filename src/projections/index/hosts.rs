@@ -74,9 +74,9 @@ impl Hosts {
         })
     }
 
-    /// The hostnames, in no order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+    /// The hostnames and whose they are, in no order.
+    pub fn owners(&self) -> impl Iterator<Item = (&str, WorkspaceId)> {
+        self.0.iter().map(|(name, settings)| (name.as_str(), settings.workspace))
     }
 
     /// What the layers say.
@@ -94,6 +94,11 @@ impl Index {
     /// The hosts of verified domains as they are now.
     pub fn hosts(&self) -> arc_swap::Guard<std::sync::Arc<Hosts>> {
         self.hosts.load()
+    }
+
+    /// The same, read anew: for who must know that a host is gone, and not that it can't be read.
+    pub fn read_hosts(&self) -> Result<Hosts, IndexError> {
+        Hosts::read(&self.layers.load())
     }
 
     /// Makes the map of hosts anew. Where that fails, the layers are damaged and about to be

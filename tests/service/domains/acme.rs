@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use super::tls::{connect, free_address, get};
-use super::{options, verified};
+use super::{options, path, verified};
 use crate::harness::{AcmeServer, FileServer, NameServer, Options, Server, eventually};
 
 const OWN: &str = "sho.example";
@@ -25,8 +25,12 @@ struct Setup {
 
 impl Setup {
     fn new() -> Self {
+        Self::reached_at(&format!("http://{OWN}"))
+    }
+
+    fn reached_at(url: &str) -> Self {
         let (names, authority, tls) = (NameServer::start(), AcmeServer::start(), free_address());
-        let options = options(&names).public_url(&format!("http://{OWN}"));
+        let options = options(&names).public_url(url);
         let mut setup = Self { names, authority, tls, options: options.clone() };
         setup.options = setup.asking(&setup.authority, CONTACT, options);
         setup
@@ -125,6 +129,51 @@ fn a_domain_gets_one_once_it_is_verified() {
     assert_eq!(setup.authority.accounts().len(), 1);
     setup.authority.expect_no_wrongs();
     assert!(server.stop().success());
+}
+
+/// The authority looks at port 80, whatever port visitors come to.
+#[test]
+fn the_services_own_host_gets_one_whatever_its_port() {
+    let setup = Setup::reached_at(&format!("https://{OWN}:8443"));
+    let server = setup.options.start();
+    setup.await_shown(OWN);
+    assert_eq!(setup.authority.orders(), [OWN]);
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_domain_that_is_removed_loses_its_certificate_and_key() {
+    let setup = Setup::new();
+    let server = setup.options.start();
+    let own = setup.await_shown(OWN);
+    let domain = verified(&server, &setup.names, &json!({ "hostname": "go.example" }));
+    setup.await_shown("go.example");
+    server.api().delete(&path(&domain)).expect(204);
+    eventually("its handshake is refused", || setup.shown("go.example").is_none().then_some(()));
+    let is_there = |names: &[&str]| names.iter().any(|name| setup.file(name).exists());
+    assert!(!is_there(&["go.example.crt", "go.example.key"]));
+    assert_eq!(setup.shown(OWN).as_ref(), Some(&own));
+
+    // It may come again.
+    verified(&server, &setup.names, &json!({ "hostname": "go.example" }));
+    setup.await_shown("go.example");
+    assert_eq!(setup.authority.orders(), [OWN, "go.example", "go.example"]);
+    assert!(server.stop().success());
+
+    // What was left by a host that went otherwise goes at the start.
+    for ending in ["crt", "key"] {
+        let copied = setup.file(&format!("gone.example.{ending}"));
+        fs::copy(setup.file(&format!("go.example.{ending}")), copied).unwrap();
+    }
+    let server = setup.options.start();
+    eventually("what is left is gone", || {
+        (!is_there(&["gone.example.crt", "gone.example.key"])).then_some(())
+    });
+    assert_eq!(setup.shown(OWN), Some(own));
+    assert!(setup.shown("go.example").is_some());
+    assert_eq!(setup.authority.accounts().len(), 1);
+    assert!(server.stop().success());
+    setup.authority.expect_no_wrongs();
 }
 
 #[test]

@@ -14,6 +14,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::{options, verified};
+use crate::connections::{ask_for_links, many_links};
 use crate::harness::{NameServer, Options, PATIENCE, TOKEN, eventually};
 
 /// A certificate for this host, signed by itself.
@@ -189,4 +190,20 @@ fn connections_over_tls_are_kept_and_end_in_order_when_the_service_stops() {
     assert!(answer.starts_with("http/1.1 201"), "{answer}");
     assert!(answer.contains("connection: close"), "{answer}");
     assert!(server.stop().success());
+}
+
+#[test]
+fn a_stalled_reader_over_tls_does_not_prevent_the_end() {
+    let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
+    let pem = certify(folder.path(), "pair", "sho.example");
+    let server = Options::links_only()
+        .flag("--tls-listen", address.to_string())
+        .flag("--tls-cert", folder.path().join("pair.crt"))
+        .flag("--tls-key", folder.path().join("pair.key"))
+        .start();
+    many_links(&server);
+    let mut stalled = connect(&pem, "sho.example", address).unwrap();
+    ask_for_links(&mut stalled);
+    let log = server.stop_for_log().concat();
+    assert!(log.contains("did not end in time and were cut off"), "{log}");
 }
