@@ -18,7 +18,8 @@ pub fn measure(folder: &Path, links: u64) -> anyhow::Result<()> {
     let log = history::open(folder)?;
     let index = Arc::new(Index::open(&folder.join("index"), &log)?);
     let found = Links::new(index);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build()?;
     let all = LinkQuery::of(WorkspaceId::from_bytes(&[1; 16])?);
     let words = |text: &str| -> anyhow::Result<LinkQuery> {
         let words = Word::all_of(text).map_err(anyhow::Error::msg)?;
