@@ -208,8 +208,16 @@ impl Imports {
             self.remove(job.id).await;
             return Err(error.into());
         }
-        if let Some(known) = self.lock().get_mut(&job.id) {
-            known.worker = Some(tokio::spawn(self.clone().work(job.id)).abort_handle());
+        let is_begun = match self.lock().get_mut(&job.id) {
+            Some(known) => {
+                known.worker = Some(tokio::spawn(self.clone().work(job.id)).abort_handle());
+                true
+            }
+            None => false,
+        };
+        if !is_begun {
+            // Deleted while it was written down.
+            self.notes.remove(job.id).await;
         }
         Ok((job, false))
     }
@@ -254,7 +262,10 @@ impl Imports {
             job.clone()
         };
         // Only the one who works on a job changes it: notes are written in order.
-        self.notes.write(&changed).await?;
+        let known = Arc::clone(&self.known);
+        let is_known =
+            move || known.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&id);
+        self.notes.write(&changed, is_known).await?;
         Ok(Some(changed))
     }
 

@@ -68,10 +68,19 @@ impl Notes {
         .await
     }
 
-    /// Writes a job's note.
-    pub(super) async fn write(&self, job: &Job) -> io::Result<()> {
+    /// Writes a job's note. It goes again where the job was removed meanwhile: a note that comes
+    /// after its removal would bring the job back at the next start.
+    pub(super) async fn write(
+        &self,
+        job: &Job,
+        is_known: impl FnOnce() -> bool + Send + 'static,
+    ) -> io::Result<()> {
         let (notes, job) = (self.clone(), job.clone());
-        blocking(move || notes.write_now(&job)).await
+        blocking(move || {
+            notes.write_now(&job)?;
+            if is_known() { Ok(()) } else { fs::remove_file(notes.note(job.id)) }
+        })
+        .await
     }
 
     /// A note is whole, or it is the one before.
@@ -80,7 +89,7 @@ impl Notes {
         let mut file = private().truncate(true).open(&new)?;
         file.write_all(&serde_json::to_vec(job)?)?;
         file.sync_all()?;
-        fs::rename(new, self.folder.join(format!("{}.json", job.id)))
+        fs::rename(new, self.note(job.id))
     }
 
     /// Cuts a report to what its job's note says: what is beyond is of rows that come again.
@@ -119,8 +128,7 @@ impl Notes {
 
     /// Removes all of a job.
     pub(super) async fn remove(&self, id: Uuid) {
-        let note = self.folder.join(format!("{id}.json"));
-        let paths = [note, self.file(id), self.report(id)];
+        let paths = [self.note(id), self.file(id), self.report(id)];
         let removed = blocking(move || {
             for path in paths {
                 let _absent = fs::remove_file(path);
@@ -132,6 +140,10 @@ impl Notes {
 
     pub(super) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    fn note(&self, id: Uuid) -> PathBuf {
+        self.folder.join(format!("{id}.json"))
     }
 
     pub(super) fn file(&self, id: Uuid) -> PathBuf {

@@ -15,7 +15,7 @@ use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, Stream
 
 use super::{options, verified};
 use crate::connections::{ask_for_links, many_links};
-use crate::harness::{NameServer, Options, PATIENCE, TOKEN, eventually};
+use crate::harness::{NameServer, Options, PATIENCE, Server, TOKEN, eventually};
 
 /// A certificate for this host, signed by itself.
 pub fn certify(folder: &Path, name: &str, host: &str) -> String {
@@ -102,8 +102,8 @@ fn each_host_is_served_with_its_own_certificate() {
     assert!(server.stop().success());
 }
 
-#[test]
-fn one_pair_serves_each_name_and_plain_http_is_no_tls() {
+/// A server with one pair for whatever name, where it serves TLS, and what it shows.
+fn with_one_pair() -> (Server, SocketAddr, String) {
     let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
     let pem = certify(folder.path(), "pair", "sho.example");
     let server = Options::links_only()
@@ -111,6 +111,12 @@ fn one_pair_serves_each_name_and_plain_http_is_no_tls() {
         .flag("--tls-cert", folder.path().join("pair.crt"))
         .flag("--tls-key", folder.path().join("pair.key"))
         .start();
+    (server, address, pem)
+}
+
+#[test]
+fn one_pair_serves_each_name_and_plain_http_is_no_tls() {
+    let (server, address, pem) = with_one_pair();
     let answer = get(&pem, "sho.example", address, "/readyz").unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let plain = crate::harness::client().get(format!("http://{address}/readyz")).send();
@@ -154,13 +160,7 @@ fn reply(stream: &mut impl Read) -> String {
 
 #[test]
 fn connections_over_tls_are_kept_and_end_in_order_when_the_service_stops() {
-    let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
-    let pem = certify(folder.path(), "pair", "sho.example");
-    let server = Options::links_only()
-        .flag("--tls-listen", address.to_string())
-        .flag("--tls-cert", folder.path().join("pair.crt"))
-        .flag("--tls-key", folder.path().join("pair.key"))
-        .start();
+    let (server, address, pem) = with_one_pair();
     let link = server.link();
     let mut kept = connect(&pem, "sho.example", address).unwrap();
     for _ in 0..20 {
@@ -194,13 +194,7 @@ fn connections_over_tls_are_kept_and_end_in_order_when_the_service_stops() {
 
 #[test]
 fn a_stalled_reader_over_tls_does_not_prevent_the_end() {
-    let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
-    let pem = certify(folder.path(), "pair", "sho.example");
-    let server = Options::links_only()
-        .flag("--tls-listen", address.to_string())
-        .flag("--tls-cert", folder.path().join("pair.crt"))
-        .flag("--tls-key", folder.path().join("pair.key"))
-        .start();
+    let (server, address, pem) = with_one_pair();
     many_links(&server);
     let mut stalled = connect(&pem, "sho.example", address).unwrap();
     ask_for_links(&mut stalled);
