@@ -1,9 +1,22 @@
 //! Actions: what events are called by those who read the audit, such as `link.created`.
 
+use std::sync::LazyLock;
+
 use super::event::Event;
 
 /// Told from a change of the owner's own making by the event's content, not by its kind.
-const REVERTED: u16 = Event::LINK_CHANGED | 1 << 15;
+const REVERTED: u16 = Event::LINK_CHANGED | MARK;
+
+/// Set in the numbers of actions that share their kind with another one. No kind has it.
+const MARK: u16 = 1 << 15;
+
+static EVERY: LazyLock<Vec<Action>> =
+    LazyLock::new(|| of_kinds(Event::name_of).chain([Action(REVERTED)]).collect());
+
+/// The actions of all kinds that have a name.
+fn of_kinds(name_of: impl Fn(u16) -> Option<&'static str>) -> impl Iterator<Item = Action> {
+    (0..MARK).filter(move |kind| name_of(*kind).is_some()).map(Action)
+}
 
 /// What was done, as a number that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +53,7 @@ impl Action {
 
     /// Each action that there is.
     pub fn every() -> impl Iterator<Item = Self> {
-        let kinds = (0..=u16::from(u8::MAX)).filter(|kind| Event::name_of(*kind).is_some());
-        kinds.chain([REVERTED]).map(Self)
+        EVERY.iter().copied()
     }
 
     /// Its name: the event's noun, a dot, the event's verb.
@@ -64,6 +76,13 @@ impl Action {
 mod tests {
     use super::*;
     use crate::domain::event::LinkState;
+
+    #[test]
+    fn kinds_are_not_limited_to_a_byte() {
+        let known = [10, 255, 256, 0x7FFF];
+        let actions = of_kinds(|kind| known.contains(&kind).then_some("LinkCreated"));
+        assert_eq!(actions.map(Action::number).collect::<Vec<_>>(), known);
+    }
 
     #[test]
     fn each_action_is_found_by_its_name() {
