@@ -102,8 +102,16 @@ pub struct ServeArgs {
     /// Obtain certificates by ACME for --public-url's host (whatever its port) and each verified
     /// domain, and so agree to the authority's terms; port 80 of each must lead to --listen. Not
     /// with given certificates
-    #[arg(long, env = "SLUGLINE_TLS_ACME", value_parser = BoolishValueParser::new())]
-    tls_acme: bool,
+    #[arg(
+        long,
+        env = "SLUGLINE_TLS_ACME",
+        value_name = "BOOLEAN",
+        value_parser = BoolishValueParser::new(),
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    tls_acme: Option<bool>,
     /// Whom the authority may write to, such as mailto:ops@example.com [default: nobody]
     #[arg(long, env = "SLUGLINE_TLS_ACME_CONTACT", value_name = "URL")]
     tls_acme_contact: Option<String>,
@@ -231,7 +239,7 @@ impl ServeArgs {
             tls_cert: self.tls_cert.or(file.tls_cert),
             tls_key: self.tls_key.or(file.tls_key),
             tls_dir: self.tls_dir.or(file.tls_dir),
-            tls_acme: self.tls_acme || file.tls_acme,
+            tls_acme: self.tls_acme.or(file.tls_acme),
             tls_acme_contact: self.tls_acme_contact.or(file.tls_acme_contact),
             tls_acme_directory: self.tls_acme_directory.or(file.tls_acme_directory),
             tls_acme_root: self.tls_acme_root.or(file.tls_acme_root),
@@ -396,6 +404,31 @@ mod tests {
         let other = "tls_acme_directory = 'https://ca.example/d'";
         assert_eq!(directory(other), "https://ca.example/d");
         assert!(file("tls_acme = false").unwrap().tls.is_none());
+    }
+
+    /// `slugline serve` with these flags over a file that has certificates obtained.
+    fn over_acme(flags: &[&str]) -> anyhow::Result<Settings> {
+        #[derive(clap::Parser)]
+        struct Serve {
+            #[command(flatten)]
+            args: ServeArgs,
+        }
+        let flags = std::iter::once("slugline").chain(flags.iter().copied());
+        let args = <Serve as clap::Parser>::try_parse_from(flags)?.args;
+        args.over(toml::from_str(&acme("tls_acme_contact = 'mailto:a@b.example'"))?).check()
+    }
+
+    #[test]
+    fn an_explicit_false_wins_over_the_file() {
+        let certificates = |flags: &[&str]| over_acme(flags).unwrap().tls.unwrap().certificates;
+        let given = ["--tls-acme=false", "--tls-dir", "/c"];
+        assert!(matches!(certificates(&given), TlsCertificates::Given(_)));
+        for flags in [&[][..], &["--tls-acme"], &["--tls-acme=true"]] {
+            assert!(matches!(certificates(flags), TlsCertificates::Acme(_)), "{flags:?}");
+        }
+        let error = over_acme(&["--tls-acme=false"]).unwrap_err().to_string();
+        assert!(error.contains("tls-listen needs"), "{error}");
+        assert!(over_acme(&["--tls-acme=perhaps"]).is_err());
     }
 
     #[test]

@@ -32,7 +32,8 @@ pub enum TlsCertificates {
 
 /// `None`: no TLS.
 pub(super) fn check(args: &ServeArgs) -> anyhow::Result<Option<TlsSettings>> {
-    let certificates = match (args.tls_acme, given(args)?) {
+    let is_acme = args.tls_acme.unwrap_or(false);
+    let certificates = match (is_acme, given(args)?) {
         (true, None) => Some(TlsCertificates::Acme(acme(args)?)),
         (true, Some(_)) => {
             bail!("tls-acme obtains all certificates: leave out tls-cert, tls-key and tls-dir")
@@ -42,7 +43,8 @@ pub(super) fn check(args: &ServeArgs) -> anyhow::Result<Option<TlsSettings>> {
     let has_authority = args.tls_acme_contact.is_some()
         || args.tls_acme_directory.is_some()
         || args.tls_acme_root.is_some();
-    if has_authority && !args.tls_acme {
+    // An explicit `false` switches off what a file sets up: its authority is no mistake.
+    if has_authority && args.tls_acme.is_none() {
         bail!("an authority is of no use without tls-acme");
     }
     match (args.tls_listen, certificates) {
