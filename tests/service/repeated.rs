@@ -87,6 +87,43 @@ fn a_key_survives_a_crash() {
     assert_eq!(post(&server, "before the crash", &body).expect(201).data()["id"], first["id"]);
 }
 
+/// Whatever is changed under a key, the repetition says that it is one.
+#[test]
+fn each_repeated_change_says_that_it_is_one() {
+    let server = shared();
+    let link = server.link();
+    let campaign = json!({ "name": "repeated changes" });
+    let made = server.api().post("/campaigns", &campaign).expect(201).data();
+    let campaigns = format!("/campaigns/{}", made["id"].as_str().unwrap());
+    let upsert = json!({ "destination": "https://example.com/upsert" });
+    let root = json!({ "root_redirect": "https://example.com" });
+    let deleted = server.link();
+    server.api().delete(&deleted.path()).expect(204);
+    for (method, path, body) in [
+        (Method::PATCH, link.path(), json!({ "title": "repeated" })),
+        (Method::PUT, link.path(), upsert.clone()),
+        (Method::PUT, "/links/by-external-id/repeated".to_owned(), upsert),
+        (Method::POST, format!("{}/revert", link.path()), json!({ "version": 1 })),
+        (Method::POST, format!("/links/{}/restore", deleted.id), json!({})),
+        (Method::POST, "/tokens".to_owned(), json!({ "name": "x", "abilities": ["links:read"] })),
+        (Method::POST, "/campaigns".to_owned(), json!({ "name": "repeated" })),
+        (Method::PATCH, campaigns, json!({ "name": "repeated and changed" })),
+        (Method::POST, "/utm-templates".to_owned(), json!({ "name": "repeated" })),
+        (Method::POST, "/domains".to_owned(), json!({ "hostname": "repeated.example" })),
+        (Method::PATCH, "/domains/repeated.example".to_owned(), root),
+    ] {
+        let ask = || {
+            let request = server.api().request(method.clone(), &path).json(&body);
+            Answer::to(request.header("Idempotency-Key", format!("{method} {path}")))
+        };
+        let (first, again) = (ask(), ask());
+        assert!((200..300).contains(&first.status), "{first:?}");
+        assert!(!first.headers.contains_key("idempotency-replayed"), "{first:?}");
+        assert_eq!(again.status, first.status, "{again:?}");
+        assert_eq!(again.header("idempotency-replayed"), "true");
+    }
+}
+
 /// A token that is asked for twice under one key is made once; its secret is not shown again.
 #[test]
 fn a_repeated_request_for_a_token_does_not_show_its_secret_again() {

@@ -8,7 +8,6 @@ use std::fmt;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -17,8 +16,8 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::link_view::LinkView;
-use super::links::{REPLAYED, named};
-use super::{ChangedMeta, log_offset};
+use super::links::named;
+use super::{ChangedMeta, log_offset, replayed};
 use crate::commands::{Done, MAX_BULK, Mode, Wish};
 use crate::domain::command::{Command, Expected, LinkRef, Outcome};
 use crate::domain::event::Idempotency;
@@ -326,12 +325,8 @@ async fn run(
         data.push(BulkItem::new(services, result, is_new));
     }
     let meta = BulkMeta { changed: ChangedMeta { offset }, succeeded: data.len() - failed, failed };
-    let mut response = (log_offset(offset), Json(BulkView { data, meta })).into_response();
-    if is_replay {
-        let headers: &mut HeaderMap = response.headers_mut();
-        headers.insert(REPLAYED, axum::http::HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    let body = Json(BulkView { data, meta });
+    Ok((log_offset(offset), replayed(is_replay), body).into_response())
 }
 
 impl BulkItem {

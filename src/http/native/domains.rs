@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::page::{Page, PageMeta};
-use super::{Changed, Data, iso8601, log_offset};
+use super::{Changed, Data, iso8601, log_offset, replayed};
 use crate::commands::Done;
 use crate::domain::command::{Command, DomainRef, Outcome};
 use crate::domain::domains::{Domain, DomainInput};
@@ -159,14 +159,14 @@ fn find(services: &Services, actor: &Actor, text: &str) -> Result<(Domain, u64),
 
 /// The answer to a change.
 fn changed(services: &Services, status: StatusCode, done: Done) -> Result<Response, Problem> {
-    let offset = done.offset;
+    let (offset, is_replay) = (done.offset, done.is_replay);
     let domain = match done.outcome {
         Outcome::Domain(domain) => *domain,
         other => return Err(Problem::internal(format!("a domain was expected, not {other:?}"))),
     };
     let links = services.domains.links_on(&domain)?;
     let body = Changed::new(DomainView::new(domain, links), offset);
-    Ok((status, log_offset(offset), Json(body)).into_response())
+    Ok((status, log_offset(offset), replayed(is_replay), Json(body)).into_response())
 }
 
 /// Add a domain. Links can be on it once it is verified.

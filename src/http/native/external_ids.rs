@@ -60,7 +60,7 @@ pub async fn upsert(
 ) -> Result<Response, Problem> {
     let command = Command::UpsertLink(external_id, body.value, expected(&headers)?);
     let done = services.commands.run(*actor, command, body.idempotency).await?;
-    let offset = done.offset;
+    let change = (done.offset, done.is_replay);
     let (link, is_new) = match done.outcome {
         Outcome::Upserted(link, is_new) => (*link, is_new),
         // A request that came before, and made or changed the link.
@@ -72,5 +72,5 @@ pub async fn upsert(
     };
     let counts = counts_of(&services, &link).await;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(changed(&services, status, link, counts, offset))
+    Ok(changed(&services, status, link, counts, change))
 }

@@ -7,15 +7,14 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{HeaderValue, Response, StatusCode};
-use axum::response::{AppendHeaders, IntoResponse};
+use axum::response::IntoResponse;
 use futures_util::Stream;
 use http_body_util::BodyExt;
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use utoipa::{IntoParams, ToSchema};
 
-use super::links::REPLAYED;
-use super::{Data, iso8601};
+use super::{Data, iso8601, replayed};
 use crate::commands::{CommandError, Mode, Wish};
 use crate::domain::command::{Command, OnConflict};
 use crate::domain::error::DomainError;
@@ -161,9 +160,8 @@ pub async fn create(
     let on_conflict = on_conflict.unwrap_or_default();
     let plan = Plan { format, dry_run, on_conflict, domain, folder, tags };
     let (job, is_replay) = services.imports.begin(&actor, plan, upload, key).await?;
-    let replayed = is_replay.then(|| (REPLAYED, HeaderValue::from_static("true")));
     let data = ImportView::new(&job, &services);
-    Ok((StatusCode::ACCEPTED, AppendHeaders(replayed), Json(Data { data })).into_response())
+    Ok((StatusCode::ACCEPTED, replayed(is_replay), Json(Data { data })).into_response())
 }
 
 /// Holds what all links are to have against what a link may have: a link is made of it, and

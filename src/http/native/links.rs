@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 
 use super::link_view::LinkView;
-use super::{Changed, Data, log_offset, versions};
+use super::{Changed, Data, log_offset, replayed, versions};
 use crate::commands::Done;
 use crate::domain::command::{Command, Expected, LinkRef, Outcome};
 use crate::domain::link::{Link, LinkInput};
@@ -18,9 +18,6 @@ use crate::http::body::JsonBody;
 use crate::http::params::{Name, Params};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::queries::analytics::Counts;
-
-/// The answer is that of a request that came before.
-pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// A link's counts; `None` while analytics are away.
 pub async fn counts_of(services: &Services, link: &Link) -> Option<Counts> {
@@ -34,17 +31,18 @@ pub fn etag(version: u32) -> AppendHeaders<Option<(HeaderName, HeaderValue)>> {
     AppendHeaders(value.map(|value| (ETAG, value)))
 }
 
-/// The answer to a change: the link, its version and the change's offset.
+/// The answer to a change: the link, its version, the change's offset, and whether the request came
+/// before.
 pub fn changed(
     services: &Services,
     status: StatusCode,
     link: Link,
     counts: Option<Counts>,
-    offset: u64,
+    (offset, is_replay): (u64, bool),
 ) -> Response {
-    let headers = (etag(link.version), log_offset(offset));
+    let etag = etag(link.version);
     let body = Changed::new(LinkView::new(services, link, counts), offset);
-    (status, headers.0, headers.1, Json(body)).into_response()
+    (status, etag, log_offset(offset), replayed(is_replay), Json(body)).into_response()
 }
 
 /// The link that a path names.
@@ -93,17 +91,13 @@ pub async fn create(
 ) -> Result<Response, Problem> {
     let command = Command::CreateLink(body.value);
     let done = services.commands.run(*actor, command, body.idempotency).await?;
-    let (is_replay, offset) = (done.is_replay, done.offset);
+    let change = (done.offset, done.is_replay);
     let link = link_of(done)?;
     let location = HeaderValue::try_from(format!("/api/v1/links/{}", link.id));
     let counts = Some(Counts::default());
-    let mut response = changed(&services, StatusCode::CREATED, link, counts, offset);
-    let headers = response.headers_mut();
+    let mut response = changed(&services, StatusCode::CREATED, link, counts, change);
     if let Ok(location) = location {
-        headers.insert(LOCATION, location);
-    }
-    if is_replay {
-        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+        response.headers_mut().insert(LOCATION, location);
     }
     Ok(response)
 }
@@ -157,10 +151,7 @@ pub async fn replace(
 ) -> Result<Response, Problem> {
     let command = Command::ReplaceLink(named(&name)?, body.value, expected(&headers)?);
     let done = services.commands.run(*actor, command, body.idempotency).await?;
-    let offset = done.offset;
-    let link = link_of(done)?;
-    let counts = counts_of(&services, &link).await;
-    Ok(changed(&services, StatusCode::OK, link, counts, offset))
+    answered(&services, done).await
 }
 
 /// Change some fields of a link.
@@ -185,10 +176,7 @@ pub async fn change(
 ) -> Result<Response, Problem> {
     let command = Command::ChangeLink(named(&name)?, body.value, expected(&headers)?);
     let done = services.commands.run(*actor, command, body.idempotency).await?;
-    let offset = done.offset;
-    let link = link_of(done)?;
-    let counts = counts_of(&services, &link).await;
-    Ok(changed(&services, StatusCode::OK, link, counts, offset))
+    answered(&services, done).await
 }
 
 /// Delete a link. Its slug is free again, and the analytics lose its clicks.
@@ -224,14 +212,10 @@ pub async fn delete(
 
 /// The answer to a change of a link, or to its repetition.
 pub async fn answered(services: &Services, done: Done) -> Result<Response, Problem> {
-    let (is_replay, offset) = (done.is_replay, done.offset);
+    let change = (done.offset, done.is_replay);
     let link = link_of(done)?;
     let counts = counts_of(services, &link).await;
-    let mut response = changed(services, StatusCode::OK, link, counts, offset);
-    if is_replay {
-        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    Ok(changed(services, StatusCode::OK, link, counts, change))
 }
 
 fn link_of(done: Done) -> Result<Link, Problem> {

@@ -28,7 +28,7 @@ mod versions;
 use axum::Router;
 use axum::http::header::{CACHE_CONTROL, HeaderName};
 use axum::http::{HeaderValue, StatusCode};
-use axum::response::Response;
+use axum::response::{AppendHeaders, Response};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -77,6 +77,14 @@ impl<T> Changed<T> {
     fn new(data: T, offset: u64) -> Self {
         Self { data, meta: ChangedMeta { offset } }
     }
+}
+
+/// The answer is that of a request that came before, with the same idempotency key.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// Says so where it is one.
+fn replayed(is_replay: bool) -> AppendHeaders<Option<(HeaderName, HeaderValue)>> {
+    AppendHeaders(is_replay.then(|| (REPLAYED, HeaderValue::from_static("true"))))
 }
 
 /// The header that carries a change's offset.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::page::{Page, PageMeta};
-use super::{Changed, Data, iso8601, log_offset};
+use super::{Changed, Data, iso8601, log_offset, replayed};
 use crate::commands::Done;
 use crate::domain::command::{Command, Outcome};
 use crate::domain::preset::{PresetId, PresetInput, PresetKind};
@@ -134,5 +134,6 @@ fn answer(services: &Services, done: Done, status: StatusCode) -> Result<Respons
     };
     let counted = services.links.counted(*preset)?;
     let body = Changed::new(PresetView::from(counted), done.offset);
-    Ok((status, log_offset(done.offset), Json(body)).into_response())
+    let headers = (log_offset(done.offset), replayed(done.is_replay));
+    Ok((status, headers, Json(body)).into_response())
 }

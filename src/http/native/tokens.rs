@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Changed, Data, iso8601, log_offset};
+use super::{Changed, Data, iso8601, log_offset, replayed};
 use crate::commands::secret;
 use crate::domain::command::{Command, Outcome};
 use crate::domain::token::{Abilities, Token};
@@ -78,9 +78,10 @@ pub async fn create(
         return Err(Problem::internal("a token was expected"));
     };
     // A repeated request finds the token that the first one made; its secret is gone.
+    let headers = (log_offset(offset), replayed(done.is_replay));
     let secret = (!done.is_replay).then_some(secret);
     let body = Changed::new(TokenView::new(*token, secret), offset);
-    Ok((StatusCode::CREATED, log_offset(offset), Json(body)).into_response())
+    Ok((StatusCode::CREATED, headers, Json(body)).into_response())
 }
 
 /// List the workspace's tokens, without their secrets.
