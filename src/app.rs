@@ -226,7 +226,7 @@ impl House {
             Sticky::new(&self.unlock_key),
         );
         let redirector = Arc::new(redirector);
-        Front { redirector, router: crate::http::router(services) }
+        Front { redirector, router: crate::http::router(services), is_tls: false }
     }
 
     /// In the order of the data: what is accepted is finished, synced, projected; then the

@@ -19,8 +19,11 @@ const FILE: &str = "service.json";
 /// What the file says.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Control {
-    /// Where the service listens, as reached from this machine.
+    /// Where the service takes the operator's requests, as reached from this machine.
     pub address: SocketAddr,
+    /// Where it takes all others, as reached from this machine; older versions don't say.
+    #[serde(default)]
+    pub public: Option<SocketAddr>,
     /// The operator's key.
     pub key: String,
 }
@@ -35,7 +38,8 @@ pub struct ControlFile {
 impl ControlFile {
     /// Writes the file of a service that listens there.
     pub fn write(data: &Path, listening: SocketAddr) -> io::Result<Self> {
-        let control = Control { address: reached_at(listening), key: secret::generate() };
+        let (address, key) = (reached_at(listening), secret::generate());
+        let control = Control { address, public: Some(address), key };
         let path = data.join(FILE);
         // A file that was left over may have been made readable to others.
         match fs::remove_file(&path) {

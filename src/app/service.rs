@@ -50,7 +50,7 @@ impl Service {
     }
 
     fn call(&self, method: Method, path: &str) -> anyhow::Result<(StatusCode, Value)> {
-        let Control { address, key } = &self.control;
+        let Control { address, key, .. } = &self.control;
         let request = Request::builder()
             .method(method)
             .uri(path)

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,9 +13,12 @@ use serde_json::Value;
 use ureq::http::Response;
 use ureq::typestate::{WithBody, WithoutBody};
 use ureq::{Agent, Body, RequestBuilder, SendBody};
+use url::{Host, Url};
 
+use super::control::Control;
 use super::operate::LOOK_EVERY;
 use crate::domain::command::OnConflict;
+use crate::http::security::OPERATOR_KEY;
 use crate::imports::MAX_FILE_BYTES;
 use crate::imports::formats::Format;
 
@@ -33,6 +37,26 @@ pub struct Remote {
     /// An API token; better given in the environment than as a flag
     #[arg(long, env = "SLUGLINE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     token: String,
+    /// The service's data folder, where it runs on this machine. Whoever can read it may send a
+    /// token over plain HTTP to a service whose public URL is https
+    #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
+    data_dir: PathBuf,
+}
+
+impl Remote {
+    /// The operator's key of the service at the URL, if its data folder is at hand. The URL has to
+    /// hold the very address that the data folder names: nothing else may learn the key.
+    fn operator_key(&self) -> Option<String> {
+        let url = Url::parse(&self.url).ok().filter(|url| url.scheme() == "http")?;
+        let ip = match url.host()? {
+            Host::Ipv4(ip) => IpAddr::V4(ip),
+            Host::Ipv6(ip) => IpAddr::V6(ip),
+            Host::Domain(_) => return None,
+        };
+        let address = SocketAddr::new(ip, url.port_or_known_default()?);
+        let control = Control::read(&self.data_dir)?;
+        (control.public == Some(address)).then_some(control.key)
+    }
 }
 
 /// `slugline import`
@@ -324,6 +348,7 @@ struct Api {
     agent: Agent,
     base: String,
     token: String,
+    operator_key: Option<String>,
 }
 
 impl Api {
@@ -334,19 +359,24 @@ impl Api {
             .max_redirects(0)
             .build();
         let base = format!("{}/api/v1", remote.url.trim_end_matches('/'));
-        Self { agent: config.into(), base, token: remote.token.clone() }
+        let operator_key = remote.operator_key();
+        Self { agent: config.into(), base, token: remote.token.clone(), operator_key }
     }
 
     fn get(&self, path: &str) -> RequestBuilder<WithoutBody> {
-        self.agent.get(format!("{}{path}", self.base)).header("authorization", self.bearer())
+        self.authorized(self.agent.get(format!("{}{path}", self.base)))
     }
 
     fn post(&self, path: &str) -> RequestBuilder<WithBody> {
-        self.agent.post(format!("{}{path}", self.base)).header("authorization", self.bearer())
+        self.authorized(self.agent.post(format!("{}{path}", self.base)))
     }
 
-    fn bearer(&self) -> String {
-        format!("Bearer {}", self.token)
+    fn authorized<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        let request = request.header("authorization", format!("Bearer {}", self.token));
+        match &self.operator_key {
+            Some(key) => request.header(OPERATOR_KEY, key),
+            None => request,
+        }
     }
 }
 

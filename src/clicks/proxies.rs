@@ -9,6 +9,7 @@ use ipnet::{IpNet, Ipv4Net};
 use super::headers::Headers;
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The networks whose hosts are believed when they say for whom they ask.
 ///
@@ -61,6 +62,26 @@ impl TrustedProxies {
         } else {
             self.walk(peer, elements(headers, &X_FORWARDED_FOR).map(node))
         }
+    }
+
+    /// Whether the peer says that the request reached it over HTTPS; `None` where the peer is not
+    /// trusted.
+    ///
+    /// Only the rightmost element is the peer's own. `Forwarded` is read where that element names a
+    /// protocol, else `X-Forwarded-Proto`.
+    pub fn says_https(&self, peer: IpAddr, headers: &Headers<'_>) -> Option<bool> {
+        if !self.trusts(peer.to_canonical()) {
+            return None;
+        }
+        let forwarded = elements(headers, &FORWARDED).next();
+        let protocol = forwarded
+            .and_then(|element| parameter(element, b"proto"))
+            .or_else(|| elements(headers, &X_FORWARDED_PROTO).next());
+        Some(protocol.is_some_and(|name| {
+            let name =
+                name.strip_prefix(b"\"").and_then(|name| name.strip_suffix(b"\"")).unwrap_or(name);
+            name.eq_ignore_ascii_case(b"https")
+        }))
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
@@ -135,17 +156,19 @@ impl<'a> Iterator for Backwards<'a> {
 
 /// The address in the one `for` parameter of a `Forwarded` element (RFC 7239 § 4).
 fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
-    let mut nodes = Backwards { rest: Some(element), separator: b';' }.filter_map(|pair| {
+    node(parameter(element, b"for")?)
+}
+
+/// The value of the one parameter with this name of a `Forwarded` element.
+fn parameter<'a>(element: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
+    let mut values = Backwards { rest: Some(element), separator: b';' }.filter_map(|pair| {
         let equals = pair.iter().position(|byte| *byte == b'=')?;
         let (name, value) = (&pair[..equals], &pair[equals + 1..]);
-        name.eq_ignore_ascii_case(b"for").then_some(value)
+        name.eq_ignore_ascii_case(wanted).then_some(value)
     });
-    let value = nodes.next()?;
+    let value = values.next()?;
     // "Each parameter MUST NOT occur more than once per field-value": which one to believe?
-    if nodes.next().is_some() {
-        return None;
-    }
-    node(value)
+    values.next().is_none().then_some(value)
 }
 
 /// The address of a node (RFC 7239 § 6): `192.0.2.1`, `192.0.2.1:80`, `"[2001:db8::1]:80"`, and

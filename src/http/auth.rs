@@ -8,8 +8,8 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 
-use super::Services;
 use super::problem::Problem;
+use super::{Services, security};
 use crate::commands::secret;
 use crate::domain::ids::WorkspaceId;
 use crate::domain::token::{Abilities, Ability, Actor};
@@ -50,6 +50,7 @@ fn authenticate(parts: &Parts, services: &Services) -> Result<Actor, Problem> {
         let detail = "Send a token as `Authorization: Bearer …` or `X-API-Key: …`.";
         Problem::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", detail)
     })?;
+    security::protect_token(parts, services)?;
     // Found by its hash: how long the look-up takes says nothing of the secret.
     services.links.actor(&secret::hash(secret))?.ok_or_else(|| {
         Problem::new(StatusCode::UNAUTHORIZED, "INVALID_API_KEY", "This token is not valid.")

@@ -3,11 +3,14 @@
 //! A verified domain's host leads to its own links alone; any other host to those of the default
 //! domain. A proxy in front passes the host on as it came: `X-Forwarded-Host` is not read.
 
+use std::net::Ipv6Addr;
+
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, LOCATION};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
@@ -37,6 +40,70 @@ impl Default for FoldedSlug {
 pub fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
     let named = || headers.get(HOST).and_then(|host| host.to_str().ok());
     uri.authority().map(axum::http::uri::Authority::as_str).or_else(named).unwrap_or_default()
+}
+
+/// What is wrong with the host that a request names (RFC 9112 §3.2), whether or not it is of use
+/// here. HTTP/1.0 knows no `Host`: without one it asks for the default domain.
+pub fn fault(version: Version, uri: &Uri, headers: &HeaderMap) -> Option<&'static str> {
+    let mut lines = headers.get_all(HOST).iter();
+    let (first, second) = (lines.next(), lines.next());
+    let target = uri.authority().map(|authority| authority.as_str().as_bytes());
+    match first {
+        None if version >= Version::HTTP_11 => Some("must be sent"),
+        Some(_) if second.is_some() => Some("must be sent once"),
+        Some(host) if !is_wellformed(host.as_bytes()) => {
+            Some("must be a host, or a host and a port, such as sho.rt:8080")
+        }
+        _ if target.is_some_and(|target| !is_wellformed(target)) => {
+            Some("must be what an absolute target names: a host, or a host and a port")
+        }
+        _ => None,
+    }
+}
+
+/// Whether a text is a host, or a host and a port (RFC 3986 §3.2.2). An empty host is none: RFC 9110
+/// §4.2.1 forbids it in `http` and `https`.
+pub fn is_wellformed(text: &[u8]) -> bool {
+    let length = text.iter().position(|byte| *byte == b':').unwrap_or(text.len());
+    let (name, port) = match text {
+        [b'[', ..] => {
+            let end = text.iter().position(|byte| *byte == b']').map_or(0, |end| end + 1);
+            text.split_at(end)
+        }
+        _ => text.split_at(length),
+    };
+    let is_host = match name {
+        [b'[', address @ .., b']'] => {
+            str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
+        }
+        name => !name.is_empty() && is_registered_name(name),
+    };
+    let is_port = match port {
+        [] | [b':'] => true,
+        [b':', digits @ ..] => {
+            let number = str::from_utf8(digits).ok().and_then(|digits| digits.parse::<u16>().ok());
+            number.is_some() && digits.iter().all(u8::is_ascii_digit)
+        }
+        _ => false,
+    };
+    is_host && is_port
+}
+
+fn is_registered_name(name: &[u8]) -> bool {
+    name.iter().enumerate().all(|(at, byte)| match byte {
+        b'%' => {
+            name.get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+        }
+        byte => byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte),
+    })
+}
+
+/// A layer: refuses requests without exactly one host.
+pub async fn required(request: Request, next: Next) -> Response {
+    match fault(request.version(), request.uri(), request.headers()) {
+        Some(fault) => Problem::field("Host", fault).into_response(),
+        None => next.run(request).await,
+    }
 }
 
 /// Where a request's link is looked up: the domain (empty: the default one), and the slug in the
@@ -137,6 +204,83 @@ mod tests {
         assert_eq!(authority(&uri("http://other.example/x"), &headers), "other.example");
         headers.insert(HOST, HeaderValue::from_bytes(b"g\xf6.example").unwrap());
         assert_eq!(authority(&uri("/x"), &headers), "");
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+        for host in [
+            "x",
+            "go.example.",
+            "go.example:8080",
+            "go.example:",
+            "127.0.0.1:80",
+            "[::1]",
+            "[2001:db8::1]:443",
+            "a_b.xn--bcher-kva.example",
+            "a%20b",
+        ] {
+            assert!(is_wellformed(host.as_bytes()), "{host}");
+        }
+        for host in [
+            "",
+            ":80",
+            "a b",
+            "a/b",
+            "a?b",
+            "a#b",
+            "u@a",
+            "a:b",
+            "a:1:2",
+            "a:65536",
+            "a:+8",
+            "::1",
+            "[::1",
+            "[]",
+            "[x]",
+            "[::1]x",
+            "[::1]:x",
+            "a%2",
+            "a%zz",
+            "b\u{fc}cher.example",
+            "a\\b",
+            "a\tb",
+            "a\"b",
+            "a<b",
+        ] {
+            assert!(!is_wellformed(host.as_bytes()), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_request_names_one_host() {
+        let fault_of = |version, target: &str, hosts: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for host in hosts {
+                headers.append(HOST, HeaderValue::try_from(*host).unwrap());
+            }
+            fault(version, &target.parse().unwrap(), &headers).is_some()
+        };
+        let (old, new) = (Version::HTTP_10, Version::HTTP_11);
+        for (version, target, hosts, is_fault) in [
+            (new, "/x", &["a"][..], false),
+            (new, "/x", &[], true),
+            (old, "/x", &[], false),
+            (old, "/x", &["a b"], true),
+            (old, "/x", &["a", "a"], true),
+            (new, "/x", &["a", "a"], true),
+            (new, "/x", &["a", "b"], true),
+            (new, "/x", &[""], true),
+            (new, "http://a/x", &["b"], false),
+            (new, "http://a/x", &[], true),
+            (new, "http://a/x", &["a/b"], true),
+            (new, "http://u:p@a/x", &["a"], true),
+        ] {
+            assert_eq!(
+                fault_of(version, target, hosts),
+                is_fault,
+                "{version:?} {target} {hosts:?}"
+            );
+        }
     }
 
     #[test]

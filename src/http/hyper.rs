@@ -16,7 +16,9 @@ use std::task::{Context, Poll, ready};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY};
+use axum::http::header::{
+    CACHE_CONTROL, LOCATION, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::{Frame, Incoming, SizeHint};
@@ -31,6 +33,7 @@ use tower::util::Oneshot;
 
 use super::redirect::{self, Answer, Moment, RequestHead};
 use super::server::{DRAIN_TIMEOUT, Front, IDLE_PERIOD, Place};
+use super::{host, security};
 use crate::clicks::{ClickGroup, Headers};
 
 /// The largest head that is read, in bytes; a larger one is answered 431.
@@ -278,7 +281,15 @@ impl hyper::service::Service<Request<Incoming>> for Connection {
             // The request's map becomes the answer's, and with hyper's help the next request's:
             // so a connection allocates one, once.
             let headers = std::mem::take(request.headers_mut());
-            return Answering::Redirect(std::future::ready(Ok(response(answer, headers))));
+            let mut response = response(answer, headers);
+            if self.front.is_tls {
+                let value = security::STRICT_TRANSPORT_SECURITY;
+                response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, value);
+            }
+            return Answering::Redirect(std::future::ready(Ok(response)));
+        }
+        if self.front.is_tls {
+            request.extensions_mut().insert(security::OverTls);
         }
         request.extensions_mut().insert(super::Peer(self.peer));
         let under_way = UnderWay(Arc::clone(&self.activity));
@@ -297,6 +308,9 @@ impl Connection {
             _ => return None,
         };
         let uri = request.uri();
+        if host::fault(request.version(), uri, request.headers()).is_some() {
+            return None;
+        }
         let (path, query) = (uri.path(), uri.query());
         let authority = uri.authority().map(Authority::as_str);
         let headers = Headers::of_map(request.headers());
@@ -317,6 +331,7 @@ fn response(answer: Answer, mut headers: HeaderMap) -> Response<Body> {
     headers.extend(location.into_iter().flatten().map(|location| (LOCATION, location)));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(redirect::CACHE_CONTROL));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static(redirect::REFERRER_POLICY));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, super::NOSNIFF);
     for (name, value) in answer.headers {
         headers.append(name, value);
     }

@@ -20,6 +20,7 @@ mod problem;
 pub mod proof;
 pub mod reactor;
 pub mod redirect;
+pub mod security;
 pub mod server;
 mod signing;
 mod special;
@@ -39,8 +40,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::request_id::{MakeRequestId, RequestId, SetRequestIdLayer};
-use uuid::Uuid;
 
 use crate::commands::Commands;
 use crate::imports::Imports;
@@ -51,6 +50,9 @@ use crate::queries::history::Histories;
 use crate::queries::links::Links;
 use crate::queries::operations::{Operations, Reconciliation};
 use problem::Problem;
+
+/// On each answer: what its `Content-Type` says holds, whatever its bytes look like.
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// How long a request may take, its body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -118,8 +120,8 @@ pub use native::admin::moment_ms;
 /// The routes, and the layers around them.
 pub fn router(services: Services) -> Router {
     let layers = ServiceBuilder::new()
-        .layer(SetRequestIdLayer::new(problem::REQUEST_ID, NewRequestId))
         .layer(from_fn(problem::render))
+        .layer(from_fn(host::required))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(within_time));
     Router::new()
@@ -133,15 +135,6 @@ pub fn router(services: Services) -> Router {
         .fallback(elsewhere)
         .layer(layers)
         .with_state(services)
-}
-
-#[derive(Clone, Copy)]
-struct NewRequestId;
-
-impl MakeRequestId for NewRequestId {
-    fn make_request_id<B>(&mut self, _: &axum::http::Request<B>) -> Option<RequestId> {
-        HeaderValue::try_from(Uuid::now_v7().to_string()).ok().map(RequestId::new)
-    }
 }
 
 async fn within_time(request: Request, next: Next) -> Response {

@@ -10,13 +10,18 @@ use std::collections::BTreeMap;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::header::{
+    self, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
+use super::NOSNIFF;
+use super::security::{OverTls, STRICT_TRANSPORT_SECURITY};
 use crate::commands::CommandError;
 use crate::domain::error::{DomainError, ErrorCode};
 use crate::imports::{ImportError, MAX_FILE_BYTES};
@@ -28,6 +33,9 @@ use crate::queries::operations::OperationError;
 
 /// The header that carries a request's id, both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The longest request id that is taken over.
+const MAX_REQUEST_ID_BYTES: usize = 128;
 
 /// How long a client is asked to wait when something is away, in seconds.
 const RETRY_SECONDS: u32 = 5;
@@ -181,8 +189,8 @@ impl IntoResponse for Problem {
 
 /// The outermost layer: gives problems their bodies, and every answer its request's id.
 pub async fn render(request: Request, next: Next) -> Response {
-    let id = request.headers().get(REQUEST_ID).cloned();
-    let id = id.unwrap_or_else(|| HeaderValue::from_static(""));
+    let id = request_id(request.headers());
+    let is_over_tls = request.extensions().get::<OverTls>().is_some();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = next.run(request).await;
     let problem = response.extensions_mut().remove::<Problem>().or_else(|| unnamed(&response));
@@ -197,8 +205,23 @@ pub async fn render(request: Request, next: Next) -> Response {
             response.headers_mut().insert(ALLOW, allow);
         }
     }
-    response.headers_mut().insert(REQUEST_ID, id);
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    if is_over_tls {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT_SECURITY);
+    }
     response
+}
+
+/// The id that a request comes with, if it is fit to be logged and sent back; else a new one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);
+    let given = headers.get(REQUEST_ID).filter(|id| {
+        (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(is_plain)
+    });
+    let made = || HeaderValue::try_from(Uuid::now_v7().to_string());
+    given.cloned().map_or_else(made, Ok).unwrap_or(HeaderValue::from_static("none"))
 }
 
 /// The router's own refusals have no problem yet.
@@ -239,6 +262,11 @@ impl From<DomainError> for Problem {
             | DomainError::Forbidden(_) => Self::new(status, code, sentence(&error.to_string())),
         }
     }
+}
+
+/// What is wrong with an offset that the log does not have yet.
+pub fn beyond(end: u64) -> String {
+    format!("must not be beyond the end of the log, which is offset {end}")
 }
 
 /// An error's text as a sentence.
@@ -353,6 +381,7 @@ impl From<AnalyticsError> for Problem {
                 let detail = sentence(&error.to_string());
                 Self::new(StatusCode::GATEWAY_TIMEOUT, "ANALYTICS_BEHIND", detail)
             }
+            AnalyticsError::Beyond { end } => Self::field("min_offset", beyond(end)),
             AnalyticsError::TooCostly(limit) => Self::too_costly(match limit {
                 Limit::Time => "It takes too long: narrow the date range, or filter by link.",
                 Limit::Memory => {

@@ -36,6 +36,8 @@ pub struct Front {
     pub redirector: Arc<Redirector>,
     /// Answers the rest.
     pub router: Router,
+    /// Whether its connections are the service's own TLS.
+    pub is_tls: bool,
 }
 
 /// Serves until `stop` is done, then lets requests under way end.

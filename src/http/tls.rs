@@ -219,6 +219,7 @@ pub async fn serve(
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let front = Front { is_tls: true, ..front };
     let hyper = Hyper::new(front, tokio::runtime::Handle::current());
     let mut stop = std::pin::pin!(stop);
     loop {

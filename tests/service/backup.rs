@@ -31,7 +31,7 @@ fn files_of(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn a_backup_of_a_busy_service_brings_everything_back() {
-    let options = Options::new().public_url("https://sho.rt");
+    let options = Options::new().public_url("http://sho.rt");
     let server = options.start();
     server.await_analytics();
     let data = server.data.clone();

@@ -108,7 +108,7 @@ fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
 
 #[test]
 fn an_index_that_is_gone_or_garbage_is_rebuilt() {
-    let server = Options::links_only().public_url("https://sho.rt").start();
+    let server = Options::links_only().public_url("http://sho.rt").start();
     let data = server.data.clone();
     let kept = server.api().create(
         &json!({ "destination": "https://example.com/kept", "slug": "kept", "title": "Kept" }),
@@ -133,7 +133,7 @@ fn an_index_that_is_gone_or_garbage_is_rebuilt() {
                 }
             }
         }
-        let server = Options::links_only().public_url("https://sho.rt").over(&data).start();
+        let server = Options::links_only().public_url("http://sho.rt").over(&data).start();
         assert_eq!(server.api().get("/links/kept").expect(200).data(), before, "{damage}");
         assert_eq!(server.visit(&kept).follow(), "https://example.com/kept?utm_source=x");
         server.api().get(&gone.path()).problem(404, "NOT_FOUND");

@@ -1,6 +1,6 @@
 //! Of which moment an answer is, and how to ask for a later one.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -88,12 +88,20 @@ fn offset_of(body: &Value, header: &str) -> u64 {
 }
 
 #[test]
-fn what_does_not_come_is_not_waited_for_for_ever() {
+fn an_offset_that_is_no_offset_of_the_log_is_refused_at_once() {
     let server = shared();
-    let link = server.link();
-    let late = server.api().get(&format!("{}/clicks?min_offset=999999999999", link.path()));
-    let problem = late.problem(504, "ANALYTICS_BEHIND");
-    assert!(problem["detail"].as_str().unwrap().contains("999999999999"), "{problem}");
+    let asked = Instant::now();
+    for path in ["/analytics", "/clicks", "/analytics/export?format=csv"] {
+        let mark = if path.contains('?') { '&' } else { '?' };
+        let late = server.api().get(&format!("{path}{mark}min_offset=999999999999"));
+        late.refuses(400, "VALIDATION_ERROR", &["min_offset"]);
+    }
+    let late = server.api().get("/analytics/export?format=csv&through=999999999999");
+    late.refuses(400, "VALIDATION_ERROR", &["through"]);
+    let question = json!({ "metrics": ["clicks"], "min_offset": 999_999_999_999_u64 });
+    let late = server.api().post("/analytics/query", &question);
+    late.refuses(400, "VALIDATION_ERROR", &["min_offset"]);
+    assert!(asked.elapsed() < Duration::from_secs(10), "it was waited for");
     for wrong in ["-1", "x", "1.5", ""] {
         let refused = server.api().get(&format!("/analytics?min_offset={wrong}"));
         refused.refuses(400, "VALIDATION_ERROR", &["min_offset"]);
@@ -104,4 +112,11 @@ fn what_does_not_come_is_not_waited_for_for_ever() {
         let refused = away.api().get(&format!("{path}?min_offset=1"));
         refused.problem(503, "ANALYTICS_UNAVAILABLE");
     }
+    // The last offset of the longer log is one; the next is not.
+    let made = away.api().post("/links", &json!({ "destination": "https://example.com" }));
+    let end: u64 = made.expect(201).header("log-offset").parse().unwrap();
+    away.api().get(&format!("/analytics?min_offset={end}")).problem(503, "ANALYTICS_UNAVAILABLE");
+    let beyond = away.api().get(&format!("/analytics?min_offset={}", end + 1));
+    beyond.refuses(400, "VALIDATION_ERROR", &["min_offset"]);
+    assert!(beyond.text.contains(&format!("offset {end}")), "{beyond:?}");
 }

@@ -311,7 +311,7 @@ fn the_audit_tells_who_did_what() {
 /// What is asked of the past is the same after a restart, and from an index that is made anew.
 #[test]
 fn the_past_outlives_the_index() {
-    let options = Options::links_only().public_url("https://sho.rt");
+    let options = Options::links_only().public_url("http://sho.rt");
     let server = options.start();
     let (data, link, deleted) = (server.data.clone(), storied(&server), server.link());
     server.api().delete(&by_id(&deleted)).expect(204);

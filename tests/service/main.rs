@@ -24,6 +24,7 @@ mod gates;
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod harness;
 mod history;
+mod http_security;
 mod imports;
 mod link_lists;
 mod links;

@@ -125,7 +125,7 @@ fn a_wrong_setting_is_named() {
 fn settings_come_from_a_file_too() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("slugline.toml");
-    fs::write(&file, "public_url = 'https://sho.rt'\ngeo_db = 'none'\ncrawler_list = 'none'\nclickhouse_url = 'http://127.0.0.1:1'\n").unwrap();
+    fs::write(&file, "public_url = 'http://sho.rt'\ngeo_db = 'none'\ncrawler_list = 'none'\nclickhouse_url = 'http://127.0.0.1:1'\n").unwrap();
     let server = Options::new().flag("--config", &file).env("SLUGLINE_LOG", "debug");
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut server = server.flag("--listen", free.to_string());
@@ -133,7 +133,7 @@ fn settings_come_from_a_file_too() {
     let server = server.start();
     let made =
         server.api().post("/links", &json!({ "destination": "https://example.com", "slug": "a" }));
-    assert_eq!(made.expect(201).data()["short_url"], "https://sho.rt/a");
+    assert_eq!(made.expect(201).data()["short_url"], "http://sho.rt/a");
     fs::write(&file, "lissen = '127.0.0.1:0'\n").unwrap();
     assert!(refusal(&Options::new().flag("--config", &file)).contains("lissen"));
 }

@@ -17,7 +17,7 @@ use super::analytics::{AsOfView, as_of};
 use crate::http::Services;
 use crate::http::auth::{AnalyticsRead, Can};
 use crate::http::params::Params;
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::{Problem, ProblemBody, beyond};
 use crate::queries::analytics::{AsOf, DateRange, Format, Metric};
 
 const MAX_PAGE: u64 = 1_000;
@@ -102,6 +102,10 @@ pub async fn export(
         Problem::field("format", format!("must be one of {}", names.join(", ")))
     })?;
     let period = asked.period(&DateRange::All)?;
+    let end = services.analytics.log_end();
+    if through.is_some_and(|through| through > end) {
+        return Err(Problem::field("through", beyond(end)));
+    }
     let as_of = as_of(&services, asked.min_offset.max(through)).await?;
     let as_of = AsOf { offset: through.unwrap_or(as_of.offset).min(as_of.offset), ..as_of };
     let query = asked.question(&resolver, None, &[Metric::Clicks], period);

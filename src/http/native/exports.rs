@@ -43,7 +43,8 @@ pub struct ExportBody {
     timezone: Option<String>,
     /// `exclude`, which is the default, `include` or `only`.
     bots: Option<String>,
-    /// Wait until this offset is counted: up to 10 s, then 504.
+    /// Wait until this offset is counted: up to 10 s, then 504. One beyond the end of the log is
+    /// refused.
     min_offset: Option<u64>,
 }
 

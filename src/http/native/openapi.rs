@@ -2,6 +2,10 @@
 //! with that loads nothing from outside.
 
 use axum::Router;
+use axum::http::HeaderValue;
+use axum::http::header::{CONTENT_SECURITY_POLICY, X_FRAME_OPTIONS};
+use axum::middleware::map_response;
+use axum::response::Response;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Info, OpenApi, SecurityRequirement};
 use utoipa_axum::router::OpenApiRouter;
@@ -12,6 +16,12 @@ use super::{
     imports, link_export, link_list, links, reports, rules, tags, tokens, utm_templates, versions,
 };
 use crate::http::Services;
+
+/// What Swagger UI needs: its scripts and styles are files, but for one style that a script inserts;
+/// its icons are data.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' \
+     'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='; img-src 'self' data:; \
+     connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Each path of the API, with what OpenAPI says of it.
 pub fn routes() -> OpenApiRouter<Services> {
@@ -90,8 +100,16 @@ pub fn document(mut document: OpenApi) -> Router<Services> {
     let none: [&str; 0] = [];
     document.security =
         Some(vec![SecurityRequirement::new("bearer", none), SecurityRequirement::new("key", none)]);
-    utoipa_swagger_ui::SwaggerUi::new("/docs")
-        .url("/openapi.json", document)
-        .config(utoipa_swagger_ui::Config::from("/api/v1/openapi.json"))
-        .into()
+    // The validator is a service elsewhere, to which the page would show the document's address.
+    let config = utoipa_swagger_ui::Config::from("/api/v1/openapi.json").validator_url("none");
+    let page = utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", document);
+    Router::from(page.config(config)).layer(map_response(contained))
+}
+
+/// The page loads and asks nothing but this service, and stands in no frame.
+async fn contained(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    response
 }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use askama::Template;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, RETRY_AFTER,
-    SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+    SET_COOKIE,
 };
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -69,7 +69,6 @@ impl Answer {
     pub fn bytes(status: StatusCode, kind: &'static str, body: String) -> Self {
         Self((status, body).into_response())
             .with(CONTENT_TYPE, HeaderValue::from_static(kind))
-            .with(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
             .not_stored()
     }
 

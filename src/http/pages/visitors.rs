@@ -59,6 +59,13 @@ impl Visitors {
         self.recorder.record_blocked(&asked.visit(), &asked.target(), block);
     }
 
+    /// Whether the peer says that the request reached it over HTTPS; `None` where it is no trusted
+    /// proxy.
+    pub fn says_https(&self, parts: &Parts) -> Option<bool> {
+        let headers = Headers::of_map(&parts.headers);
+        self.recorder.interpreter().proxies.says_https(peer(parts), &headers)
+    }
+
     /// The address of who asks.
     pub fn client(&self, parts: &Parts) -> IpAddr {
         let headers = Headers::of_map(&parts.headers);

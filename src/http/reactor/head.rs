@@ -4,6 +4,7 @@ use std::mem::MaybeUninit;
 use std::net::IpAddr;
 
 use crate::clicks::{Headers, is_named};
+use crate::http::host;
 use crate::http::redirect::RequestHead;
 
 /// How many header lines a visit may have here; with more it is hyper's.
@@ -58,7 +59,7 @@ pub fn read<'a>(bytes: &'a [u8], lines: &'a mut Lines<'a>, peer: IpAddr) -> Fron
         Some((path, query)) => (path, Some(query)),
         None => (target, None),
     };
-    let Some(closes) = keeps_plain(parsed.headers) else { return Front::Other };
+    let Some(closes) = plain_request(parsed.headers) else { return Front::Other };
     // A path is compared with slugs, which hold no letter that is not plain.
     if !query.unwrap_or_default().bytes().all(is_plain) {
         return Front::Other;
@@ -75,13 +76,18 @@ const fn is_plain(byte: u8) -> bool {
         && !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
 }
 
-/// Whether the connection is to be closed, if no line asks for more than a plain answer: a body,
-/// another protocol, an interim answer.
-fn keeps_plain(lines: &[httparse::Header<'_>]) -> Option<bool> {
-    let mut closes = false;
+/// Whether the connection is to be closed, if one line names a host and none asks for more than a
+/// plain answer: a body, another protocol, an interim answer.
+fn plain_request(lines: &[httparse::Header<'_>]) -> Option<bool> {
+    let (mut closes, mut has_host) = (false, false);
     for line in lines {
         let name = line.name;
-        if is_named(name, b"connection") {
+        if is_named(name, b"host") {
+            if has_host || !host::is_wellformed(line.value) {
+                return None;
+            }
+            has_host = true;
+        } else if is_named(name, b"connection") {
             if line.value.eq_ignore_ascii_case(b"close") {
                 closes = true;
             } else if !line.value.eq_ignore_ascii_case(b"keep-alive") {
@@ -95,7 +101,7 @@ fn keeps_plain(lines: &[httparse::Header<'_>]) -> Option<bool> {
             return None;
         }
     }
-    Some(closes)
+    has_host.then_some(closes)
 }
 
 #[cfg(test)]
@@ -137,31 +143,39 @@ mod tests {
     #[test]
     fn whatever_is_unusual_is_left_to_hyper() {
         for (text, expected) in [
-            ("GET /a HTTP/1.1\r\n\r\n", "visit"),
+            ("GET /a HTTP/1.1\r\nHost: x\r\n\r\n", "visit"),
             ("\r\nGET /a HTTP/1.1\r\nHost: x\r\n\r\n", "visit"),
-            ("GET /a HTTP/1.1\r\nConnection: Keep-Alive\r\n\r\n", "visit"),
-            ("GET /a HTTP/1.1\r\nconnection: CLOSE\r\n\r\n", "close"),
-            ("GET /a HTTP/1.1\r\nAccept: */*\r\nConnection: close\r\nA: b\r\n\r\n", "close"),
+            ("GET /a HTTP/1.1\r\nHost: x\r\nConnection: Keep-Alive\r\n\r\n", "visit"),
+            ("GET /a HTTP/1.1\r\nHost: x\r\nconnection: CLOSE\r\n\r\n", "close"),
+            (
+                "GET /a HTTP/1.1\r\nHost: x\r\nAccept: */*\r\nConnection: close\r\nA: b\r\n\r\n",
+                "close",
+            ),
             ("GET /a HTTP/1.1\r\nHost: x\r\n", "partial"),
             ("GE", "partial"),
             ("", "partial"),
-            ("POST /a HTTP/1.1\r\n\r\n", "other"),
-            ("GET /a HTTP/1.0\r\n\r\n", "other"),
-            ("GET /a HTTP/2.0\r\n\r\n", "other"),
-            ("GET /a HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "other"),
-            ("GET /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", "other"),
-            ("GET /a HTTP/1.1\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n", "other"),
-            ("GET /a HTTP/1.1\r\nConnection: keep-alive, close\r\n\r\n", "other"),
-            ("GET /a HTTP/1.1\r\nExpect: 100-continue\r\n\r\n", "other"),
-            ("GET /a?#b HTTP/1.1\r\n\r\n", "other"),
-            ("GET /a?b=<c> HTTP/1.1\r\n\r\n", "other"),
-            ("GET /a?b=ü HTTP/1.1\r\n\r\n", "other"),
+            ("POST /a HTTP/1.1\r\nHost: x\r\n\r\n", "other"),
+            ("GET /a HTTP/1.0\r\nHost: x\r\n\r\n", "other"),
+            ("GET /a HTTP/2.0\r\nHost: x\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, close\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n", "other"),
+            ("GET /a?#b HTTP/1.1\r\nHost: x\r\n\r\n", "other"),
+            ("GET /a?b=<c> HTTP/1.1\r\nHost: x\r\n\r\n", "other"),
+            ("GET /a?b=ü HTTP/1.1\r\nHost: x\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nHost: x\r\nHOST: x\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nHost: x y\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nHost:\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", "visit"),
             ("hello\r\n\r\n", "other"),
-            ("GET /a HTTP/1.1\r\nBad Header: x\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nHost: x\r\nBad Header: x\r\n\r\n", "other"),
         ] {
             assert_eq!(front(text), expected, "{text}");
         }
         let many = "A: b\r\n".repeat(MAX_LINES + 1);
-        assert_eq!(front(&format!("GET /a HTTP/1.1\r\n{many}\r\n")), "other");
+        assert_eq!(front(&format!("GET /a HTTP/1.1\r\nHost: x\r\n{many}\r\n")), "other");
     }
 }

@@ -25,7 +25,7 @@ impl Renderer {
             let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
             self.tail = format!(
                 "cache-control: {CACHE_CONTROL}\r\nreferrer-policy: {REFERRER_POLICY}\r\n\
-                 date: {date}\r\n"
+                 x-content-type-options: nosniff\r\ndate: {date}\r\n"
             );
         }
     }
@@ -101,6 +101,7 @@ mod tests {
             "HTTP/1.1 302 Found\r\nlocation: https://e.com/\r\n\
              cache-control: private, no-store\r\n\
              referrer-policy: strict-origin-when-cross-origin\r\n\
+             x-content-type-options: nosniff\r\n\
              date: Wed, 17 Jun 2026 19:51:40 GMT\r\ncontent-length: 0\r\n\r\n"
         );
     }

@@ -84,6 +84,12 @@ pub enum AnalyticsError {
     /// The click after which an export is to go on is none of its clicks.
     #[error("there is no such click in this export")]
     NoSuchClick,
+    /// An offset is waited for that neither log has.
+    #[error("the log ends at offset {end}")]
+    Beyond {
+        /// The last offset that there is.
+        end: u64,
+    },
     /// ClickHouse doesn't take a pattern.
     #[error("a pattern is not one that RE2 takes")]
     BadPattern,
@@ -138,17 +144,21 @@ impl Analytics {
     ///
     /// An offset that one of the logs has stands for all that both logs had up to it: one that
     /// came with a change (`changes` is how far these are) needs no more clicks than there are, but
-    /// those of links that were deleted by then have to be gone. An offset that neither log has yet
-    /// is waited for.
+    /// those of links that were deleted by then have to be gone.
     ///
     /// # Errors
-    /// [`AnalyticsError::Behind`] after ten seconds.
+    /// [`AnalyticsError::Beyond`] for an offset that neither log has; [`AnalyticsError::Behind`]
+    /// after ten seconds.
     pub async fn as_of(
         &self,
         min_offset: Option<u64>,
         changes: u64,
     ) -> Result<AsOf, AnalyticsError> {
         if let Some(wanted) = min_offset {
+            let end = self.log_end().max(changes);
+            if wanted > end {
+                return Err(AnalyticsError::Beyond { end });
+            }
             if self.clickhouse.reading().is_none() {
                 return Err(AnalyticsError::Away);
             }
@@ -158,6 +168,11 @@ impl Analytics {
             }
         }
         Ok(self.clickhouse.as_of())
+    }
+
+    /// The last offset of the click log.
+    pub fn log_end(&self) -> u64 {
+        self.clickhouse.log_end()
     }
 
     /// Waits until a link's deletion, the change at an offset, is in the log of clicks; `false` when
@@ -171,7 +186,7 @@ impl Analytics {
         if wanted <= changes {
             let forgotten = self.clickhouse.forgotten_by(wanted, FRESHNESS_TIMEOUT).await;
             let Some(forgotten) = forgotten else { return false };
-            clicks = wanted.min(self.clickhouse.log_end()).max(forgotten);
+            clicks = wanted.min(self.log_end()).max(forgotten);
         }
         self.clickhouse.reached(clicks, FRESHNESS_TIMEOUT).await
     }

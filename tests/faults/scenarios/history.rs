@@ -21,7 +21,7 @@ const OPERATIONS: u64 = 60;
 pub fn run(rounds: u64, seed: u64) -> Counts {
     let counts = Counts::default();
     for round in 0..rounds {
-        let options = Options::links_only().public_url("https://sho.rt");
+        let options = Options::links_only().public_url("http://sho.rt");
         let server = options.start();
         let (base, data) = (server.base.clone(), server.data.clone());
         let began = Instant::now();

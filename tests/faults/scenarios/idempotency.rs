@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn run(keys: u64) -> Counts {
     let counts = Counts::default();
-    let options = Options::links_only().public_url("https://sho.rt");
+    let options = Options::links_only().public_url("http://sho.rt");
     let server = options.start();
     let (base, data) = (server.base.clone(), server.data.clone());
     let next = AtomicU64::new(0);

@@ -201,3 +201,34 @@ fn a_stalled_reader_over_tls_does_not_prevent_the_end() {
     let log = server.stop_for_log().concat();
     assert!(log.contains("did not end in time and were cut off"), "{log}");
 }
+
+/// Over the service's own TLS a token is accepted, and browsers are told to come back by it.
+#[test]
+fn tls_is_what_tokens_want_and_what_browsers_shall_keep_to() {
+    let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
+    let pem = certify(folder.path(), "pair", "sho.example");
+    let server = Options::links_only()
+        .public_url("https://sho.example")
+        .flag("--tls-listen", address.to_string())
+        .flag("--tls-cert", folder.path().join("pair.crt"))
+        .flag("--tls-key", folder.path().join("pair.key"))
+        .start();
+    let body = r#"{"destination": "https://example.com", "slug": "sent"}"#;
+    let mut stream = connect(&pem, "sho.example", address).unwrap();
+    write!(
+        stream,
+        "POST /api/v1/links HTTP/1.1\r\nHost: sho.example\r\nAuthorization: Bearer {TOKEN}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    assert!(reply(&mut stream).starts_with("http/1.1 201"));
+    for path in ["/sent", "/livez", "/nothing-here", "/api/v1/links", "/api/v1/docs/"] {
+        let head = get(&pem, "sho.example", address, path).unwrap().to_ascii_lowercase();
+        let lines: Vec<_> = head.lines().collect();
+        assert!(lines.contains(&"strict-transport-security: max-age=31536000"), "{head}");
+        assert!(lines.contains(&"x-content-type-options: nosniff"), "{head}");
+        let plain = server.get(path);
+        assert!(!plain.headers.contains_key("strict-transport-security"), "{plain:?}");
+    }
+}

@@ -84,6 +84,11 @@ impl Chromium {
         std::mem::take(&mut self.faults)
     }
 
+    /// What has run, was refused or was loaded on the page since it was loaded.
+    pub fn faults(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.faults)
+    }
+
     /// Makes the window so large, as a phone's.
     pub fn resize(&mut self, width: u32, height: u32) {
         let size = json!({

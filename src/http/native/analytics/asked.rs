@@ -43,7 +43,8 @@ pub struct Asking {
     bots: Option<String>,
     /// Which clicks of a visitor on a link count as one: none, visitor or 1h; none when absent.
     dedupe: Option<String>,
-    /// Wait until this offset is counted: up to 10 s, then 504.
+    /// Wait until this offset is counted: up to 10 s, then 504. One beyond the end of the log is
+    /// refused.
     min_offset: Option<u64>,
     /// Only clicks on these links, by id or slug; several values are separated by commas, here and below.
     link: Option<String>,

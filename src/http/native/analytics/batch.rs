@@ -27,7 +27,8 @@ pub struct BatchBody {
     /// Up to 100; what is wrong with one is its own matter.
     #[schema(value_type = Vec<QueryBody>)]
     queries: Vec<Value>,
-    /// Wait until this offset is counted: up to 10 s, then 504.
+    /// Wait until this offset is counted: up to 10 s, then 504. One beyond the end of the log is
+    /// refused.
     min_offset: Option<u64>,
 }
 

@@ -70,7 +70,8 @@ pub struct QueryBody {
     /// Clicks of one visitor on one link count once: `visitor` in each row, `1h` in each hour.
     /// `none` when absent.
     dedupe: Option<String>,
-    /// Wait until this offset is counted: up to 10 s, then 504.
+    /// Wait until this offset is counted: up to 10 s, then 504. One beyond the end of the log is
+    /// refused.
     pub min_offset: Option<u64>,
 }
 
