@@ -52,6 +52,7 @@ struct Serve {
 }
 
 fn main() -> ExitCode {
+    maintenance::restrict_new_files();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

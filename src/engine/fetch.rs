@@ -5,8 +5,8 @@
 //! two processes do not fetch the same twice.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::error::FetchError;
@@ -136,8 +136,18 @@ fn pack_and_unpack(
     let version = whole.join(VERSION_FILE);
     fs::write(&version, format!("{}\n", published.version)).map_err(FetchError::cache(&version))?;
     sync(&version)?;
+    share(&whole)?;
     sync(&whole)?;
     Ok(whole)
+}
+
+/// Has other users read a package, whatever the umask: it is no secret, and a cache may be filled
+/// by an administrator for a service with a user of its own.
+fn share(folder: &Path) -> Result<(), FetchError> {
+    let set = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode));
+    let shared = set(folder, 0o755)
+        .and_then(|()| fs::read_dir(folder)?.try_for_each(|entry| set(&entry?.path(), 0o644)));
+    shared.map_err(FetchError::cache(folder))
 }
 
 /// The package's file, if it is in this folder.

@@ -37,6 +37,7 @@ pub fn backup(args: &BackupArgs, mut out: impl Write) -> anyhow::Result<()> {
     if fs::read_dir(folder)?.next().is_some() {
         bail!("{} is not empty", folder.display());
     }
+    super::restrict(folder);
     let (mut logs, mut files) = (Vec::new(), Vec::new());
     for name in LOGS {
         let (log, copied) = copy_log(data, folder, name)?;

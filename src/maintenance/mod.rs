@@ -1,9 +1,10 @@
 //! `slugline log …`: looking at the logs; `slugline backup` and `slugline restore`: copies of
-//! them. No service is needed, and but for the restore all of it works beside one.
+//! them; and the permissions of files. No service is needed, and but for the restore all of it works beside one.
 
 mod backup;
 mod dump;
 mod manifest;
+mod permissions;
 mod quarantine;
 mod restore;
 
@@ -15,6 +16,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 pub use backup::{BackupArgs, backup};
+pub use permissions::{restrict, restrict_new_files};
 pub use restore::{RestoreArgs, restore};
 
 use crate::log::{DiskStorage, VerifyReport, verify};

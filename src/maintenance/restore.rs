@@ -27,6 +27,7 @@ pub fn restore(args: &RestoreArgs, mut out: impl Write) -> anyhow::Result<()> {
     let manifest = Manifest::read(backup)?;
     check(backup, &manifest)?;
     let _lock = DataLock::acquire(data)?;
+    super::restrict(data);
     let log = data.join("log");
     if log.exists() {
         bail!("{} is there already: restore into another folder", log.display());

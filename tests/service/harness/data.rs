@@ -8,9 +8,11 @@ use std::sync::Arc;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The program, in an environment without settings of whoever runs the tests.
+/// The program, in an environment without settings of whoever runs the tests. With
+/// `SLUGLINE_TEST_BINARY` it is another build's.
 pub fn slugline() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_slugline"));
+    let other = std::env::var_os("SLUGLINE_TEST_BINARY");
+    let mut command = Command::new(other.unwrap_or(env!("CARGO_BIN_EXE_slugline").into()));
     let settings = std::env::vars_os().map(|(name, _)| name).filter(|name| {
         let name = name.to_string_lossy();
         name.starts_with("SLUGLINE_") && name != "SLUGLINE_CACHE_DIR"

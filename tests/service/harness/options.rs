@@ -18,6 +18,7 @@ pub struct Options {
     pub listen: Option<SocketAddr>,
     flags: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
+    umask: Option<&'static str>,
 }
 
 impl Options {
@@ -25,7 +26,8 @@ impl Options {
     /// [`TOKEN`].
     pub fn new() -> Self {
         let data = DataFolder::new();
-        let options = Self { data, listen: None, flags: Vec::new(), environment: Vec::new() };
+        let (flags, environment) = (Vec::new(), Vec::new());
+        let options = Self { data, listen: None, flags, environment, umask: None };
         options.env("SLUGLINE_BOOTSTRAP_TOKEN", TOKEN)
     }
 
@@ -54,6 +56,12 @@ impl Options {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         self.listen = Some(free);
         self.flag("--listen", free.to_string()).flag("--public-url", url)
+    }
+
+    /// Starts with this umask instead of that of the tests.
+    pub fn umask(mut self, umask: &'static str) -> Self {
+        self.umask = Some(umask);
+        self
     }
 
     pub fn over(mut self, data: &DataFolder) -> Self {
@@ -96,11 +104,28 @@ impl Options {
             }
         }
         command.args(&self.flags).envs(self.environment.iter().cloned());
-        command
+        match self.umask {
+            Some(umask) => with_umask(umask, &command),
+            None => command,
+        }
     }
 
     /// Starts it and waits until it is ready.
     pub fn start(&self) -> Server {
         Server::start(self)
     }
+}
+
+/// A command, run by a shell that sets the umask first.
+pub fn with_umask(umask: &str, command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("umask {umask} && exec \"$0\" \"$@\""));
+    shell.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
 }
