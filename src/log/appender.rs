@@ -1,10 +1,16 @@
 //! The writing side of a log: appending, syncing, and beginning new segments.
 //!
-//! Two locks, always taken in this order: `active`, held for each append, and `syncing`, held for
-//! each fdatasync. The second keeps syncs from overlapping, for two reasons. The system reports a
-//! failed write-back to one of several concurrent fdatasyncs and success to the others, which must
-//! not be believed. And the active segment cannot change while one is under way.
+//! Three locks, always taken in this order: `active`, held for each append; `syncing`, held for
+//! each fdatasync; and `unsynced`, held for an instant. The second keeps syncs from overlapping:
+//! the system reports a failed write-back to one of several concurrent fdatasyncs and success to
+//! the others, which must not be believed.
+//!
+//! Beginning a segment syncs nothing, so that no append waits for the disk. The next sync makes
+//! durable, in this order, the segment before, the new one, and its name in the folder; only then
+//! does it report any of the new segment's records as durable. Until then no third segment is
+//! begun: that waits for a sync. So at most the last two segments can be torn by a crash.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -25,6 +31,7 @@ pub(super) struct Appender {
     segment_bytes: u64,
     active: Mutex<Active>,
     syncing: Mutex<()>,
+    unsynced: Mutex<Unsynced>,
     /// Written while `syncing` is held.
     watermark: Watermark,
 }
@@ -39,6 +46,16 @@ struct Active {
     buffer: Vec<u8>,
 }
 
+/// The files that a sync makes durable.
+#[derive(Clone)]
+struct Unsynced {
+    /// The segment before, when the present one was begun since the last sync. Then the present
+    /// one's name is to be synced, too.
+    before: Option<Arc<dyn StorageFile>>,
+    /// The segment being written.
+    current: Arc<dyn StorageFile>,
+}
+
 impl Appender {
     /// Continues the last of the `shared` segments, `file`, at `length`.
     pub(super) fn new(
@@ -49,10 +66,11 @@ impl Appender {
         watermark: Watermark,
     ) -> Self {
         let first = shared.segments().last().copied().unwrap_or(1);
+        let unsynced = Mutex::new(Unsynced { before: None, current: Arc::clone(&file) });
         let active =
             Active { file, path: segment::path(&shared.dir, first), length, buffer: Vec::new() };
         let (active, syncing) = (Mutex::new(active), Mutex::new(()));
-        Self { shared, segment_bytes, active, syncing, watermark }
+        Self { shared, segment_bytes, active, syncing, unsynced, watermark }
     }
 
     /// See [`Log::append`](super::Log::append).
@@ -94,32 +112,57 @@ impl Appender {
 
     /// See [`Log::sync`](super::Log::sync).
     pub(super) fn sync(&self) -> Result<u64, LogError> {
-        let (file, target) = {
-            let active = self.lock(&self.active)?;
-            (Arc::clone(&active.file), self.shared.end())
+        let target = {
+            let _active = self.lock(&self.active)?;
+            self.shared.end()
         };
         let _syncing = self.lock(&self.syncing)?;
         self.shared.check_poison()?;
         let synced = self.shared.synced();
         if synced >= target {
-            // Another sync, or the end of the segment, has covered this one.
+            // Another sync has covered this one.
             return Ok(synced);
         }
-        self.sync_file(&*file)
+        self.sync_files()
     }
 
-    /// Syncs `file`, the active segment, and publishes how far that makes the log durable. The
-    /// caller holds `syncing`.
-    fn sync_file(&self, file: &dyn StorageFile) -> Result<u64, LogError> {
-        // While `syncing` is held no new segment is begun before this one was synced, so all that
-        // has been announced by now is in this file or in one synced already.
+    /// Makes the last segment's name durable, and all that was appended before.
+    pub(super) fn finish_roll(&self) -> Result<(), LogError> {
+        if self.lock(&self.unsynced)?.before.is_none() {
+            return Ok(());
+        }
+        let _syncing = self.lock(&self.syncing)?;
+        self.shared.check_poison()?;
+        self.sync_files().map(drop)
+    }
+
+    /// Syncs all that is not durable, and publishes how far the log is. The caller holds
+    /// `syncing`.
+    fn sync_files(&self) -> Result<u64, LogError> {
+        // Read before the files: at most one segment is begun while `syncing` is held, so all
+        // that has been announced by now is in these two files or durable already.
         let covered = self.shared.end();
-        if let Err(error) = file.sync_data() {
+        let Unsynced { before, current } = self.lock(&self.unsynced)?.clone();
+        if let Err(error) = self.sync_each(before.as_deref(), &*current) {
             return Err(self.shared.poison(format!("syncing it failed: {error}")));
+        }
+        if before.is_some() {
+            self.lock(&self.unsynced)?.before = None;
         }
         self.shared.synced.fetch_max(covered, Ordering::AcqRel);
         self.watermark.set(covered);
         Ok(covered)
+    }
+
+    fn sync_each(
+        &self,
+        before: Option<&dyn StorageFile>,
+        current: &dyn StorageFile,
+    ) -> io::Result<()> {
+        let Some(before) = before else { return current.sync_data() };
+        before.sync_data()?;
+        current.sync_data()?;
+        self.shared.storage.sync_dir(&self.shared.dir)
     }
 
     /// Removes what a failed write left behind the last whole record.
@@ -134,22 +177,16 @@ impl Appender {
         }
         let _syncing = self.lock(&self.syncing)?;
         self.shared.check_poison()?;
-        self.sync_file(&*active.file).map(drop)
+        self.sync_files().map(drop)
     }
 
-    /// Closes the active segment and begins the next.
+    /// Closes the active segment and begins the next. Syncs nothing, unless a segment was begun
+    /// since the last sync already.
     fn roll(&self, active: &mut Active) -> Result<(), LogError> {
-        let end = self.shared.end();
-        {
-            let _syncing = self.lock(&self.syncing)?;
-            self.shared.check_poison()?;
-            if self.shared.synced() < end {
-                self.sync_file(&*active.file)?;
-            }
-        }
-        let first = end + 1;
+        self.finish_roll()?;
+        let first = self.shared.end() + 1;
         let shared = &self.shared;
-        let file = match segment::create(&*shared.storage, &shared.dir, &shared.id, first) {
+        let file = match segment::begin(&*shared.storage, &shared.dir, &shared.id, first) {
             Ok(file) => file,
             Err(CreateFailure::Refused(error)) => return Err(error),
             Err(CreateFailure::Uncertain(error)) => {
@@ -159,6 +196,8 @@ impl Appender {
                 return Err(shared.poison(reason));
             }
         };
+        let before = Some(Arc::clone(&active.file));
+        *self.lock(&self.unsynced)? = Unsynced { before, current: Arc::clone(&file) };
         shared.add_segment(first);
         active.file = file;
         active.path = segment::path(&shared.dir, first);

@@ -40,11 +40,14 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`LogError::Io`] when the storage fails: then some of these segments may be left, which
+    /// [`LogError::Poisoned`] when the last segment can't be made durable; [`LogError::Io`] when
+    /// the storage fails otherwise: then some of these segments may be left, which
     /// are removed when the log is opened the next time.
     pub fn drop_before(&self, offset: u64) -> Result<u64, LogError> {
         // Held throughout: one at a time.
         let _dropping = self.dropping.lock().unwrap_or_else(PoisonError::into_inner);
+        // A crash must not undo the name of the first segment kept.
+        self.appender.finish_roll()?;
         let shared = &*self.shared;
         let segments = shared.segments();
         let kept_from = segments.iter().rposition(|&first| first <= offset).unwrap_or(0);

@@ -11,8 +11,10 @@
 //!   process, not the machine. Readers see them from then on.
 //! - When [`Log::sync`] returns an offset, the records up to it survive the machine. So do those
 //!   up to [`Log::synced`].
-//! - A segment is synced as a whole before the next one exists, and the next one's name and
-//!   header are durable before any record goes there. Only the last segment can have a torn end.
+//! - A segment is begun without a sync, so that no append waits for the disk. Before a sync
+//!   reports any of its records as durable, it has synced the segment before, the new segment and
+//!   its name, and no third segment is begun meanwhile. So only the last two segments can be torn,
+//!   and the last only together with the end of the one before or with its own.
 //! - A crash leaves a prefix of what was appended, at least as long as what was synced. A group
 //!   appended at once can be cut in the middle.
 //!
@@ -26,8 +28,11 @@
 //!
 //! # What recovery does
 //!
-//! [`Log::open`] checks the headers of all segments and every record of the last one.
+//! [`Log::open`] checks the headers of all segments and every record of the last one; and those of
+//! the one before, where it is not known to be durable to its end.
 //!
+//! - A last segment without records is normal. One without a header, or behind a segment that is
+//!   torn, never was synced: it is removed with a warning.
 //! - Bytes at its end that never were synced, be they half records, zeros, or records behind a
 //!   hole, are cut off with a warning.
 //! - Records lost although they had been synced are [`LogError::Corrupt`], and nothing is changed.
@@ -51,11 +56,13 @@ mod drop;
 mod error;
 mod lock;
 mod mark;
+mod newest;
 mod places;
 mod reader;
 mod record;
 mod recovery;
 mod replace;
+mod scan;
 mod search;
 mod segment;
 mod storage;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::Shared;
 use super::error::LogError;
 use super::record::{HEADER_BYTES, Record};
-use super::recovery::{FOREIGN, HEADERLESS};
+use super::scan::{FOREIGN, HEADERLESS};
 use super::segment::{self, FIRST_RECORD, HeaderState};
 use super::storage::Access;
 use super::window::{Parsed, Window};

@@ -9,9 +9,10 @@ use super::Shared;
 use super::batch::{RecordBatch, RecordRef};
 use super::error::LogError;
 use super::mark;
+use super::newest;
 use super::record::{Flaw, HEADER_BYTES, Record};
-use super::recovery::{FOREIGN, HEADERLESS, discontinuity};
-use super::segment::{self, FIRST_RECORD, HeaderState};
+use super::scan::{FOREIGN, HEADERLESS, discontinuity};
+use super::segment::{self, FIRST_RECORD, HeaderState, UNREADABLE};
 use super::storage::{Access, Storage};
 use super::window::{Parsed, Window};
 
@@ -259,6 +260,11 @@ impl Reader {
                 return Ok(true);
             }
             HeaderState::Valid(_) => FOREIGN,
+            HeaderState::Damaged(UNREADABLE)
+                if self.is_never_synced(&self.source.segments()?)? =>
+            {
+                return Ok(false);
+            }
             HeaderState::Damaged(what) => what,
             HeaderState::Unfinished => match self.source {
                 Source::Files { .. } if !complete => return Ok(false),
@@ -266,6 +272,13 @@ impl Reader {
             },
         };
         Err(LogError::Corrupt { file: path, position: 0, offset: first, what: what.to_owned() })
+    }
+
+    /// Whether a crash has left a newest segment that is no part of the log.
+    fn is_never_synced(&self, segments: &[u64]) -> Result<bool, LogError> {
+        let Source::Files { storage, dir } = &self.source else { return Ok(false) };
+        let synced = mark::read_watermark(&**storage, dir, self.id.as_ref())?;
+        newest::is_never_synced(&**storage, dir, segments, synced)
     }
 
     /// Goes on where the segment holds no further good record (`flaw` says what is there instead,
@@ -286,6 +299,9 @@ impl Reader {
             return Ok(place.complete || place.window.limit() > before);
         }
         let offset = place.offset;
+        if (flaw.is_some() || next != Some(offset)) && self.is_never_synced(&segments)? {
+            return Ok(false);
+        }
         if flaw.is_none() && next.is_some_and(|next| next != offset) {
             self.check_dropped(offset)?;
         }

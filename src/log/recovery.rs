@@ -7,18 +7,20 @@
 //! watermark every record carries: if anything behind the first bad record `k` was written when
 //! `k` was already known to be durable, then `k` has been lost since, and the log is corrupt.
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::drop;
 use super::error::LogError;
 use super::mark::{self, Watermark};
-use super::record::{Flaw, HEADER_BYTES};
+use super::newest::{self, Newest};
+use super::scan::{
+    FOREIGN, HEADERLESS, Scan, corrupt, discontinuity, open_segment, read_error, scan,
+};
 use super::search::{find_witness, lost_although_synced, lost_before_watermark};
-use super::segment::{self, FIRST_RECORD, HeaderState};
+use super::segment::{self, FIRST_RECORD, HeaderState, UNREADABLE};
 use super::storage::{Access, Storage, StorageFile};
-use super::window::{Parsed, Window};
+use super::window::Window;
 
 /// A log made ready for appending.
 pub(super) struct Recovered {
@@ -36,33 +38,21 @@ pub(super) struct Recovered {
     pub(super) watermark: Watermark,
 }
 
-/// Where the unbroken run of records in a segment ends.
-pub(super) struct Scan {
-    /// The offset after the last good record.
-    pub(super) next: u64,
-    /// The position after the last good record, in bytes.
-    pub(super) position: u64,
-    /// What stands there instead of a record; `None` at the end of the file.
-    pub(super) flaw: Option<Flaw>,
-}
-
 /// Opens the log in `dir`, creating it when there is none, and recovers its tail.
 pub(super) fn open(storage: &dyn Storage, dir: &Path) -> Result<Recovered, LogError> {
     storage.create_dir_all(dir).map_err(LogError::io("create the folder", dir))?;
     let mut segments = segment::list(storage, dir)?;
     let kept = mark::read_first(storage, dir, None)?;
     let dropped: Vec<_> = segments.extract_if(.., |segment| *segment < kept).collect();
-    let headers = check_headers(storage, dir, &segments, kept)?;
-    if headers.id.is_some() {
+    let id = check_headers(storage, dir, &segments, kept)?;
+    if id.is_some() {
         // Only a note of this very log may have segments removed.
-        mark::read_first(storage, dir, headers.id.as_ref())?;
+        mark::read_first(storage, dir, id.as_ref())?;
         drop::finish(storage, dir, &dropped)?;
     }
-    let synced = mark::read_watermark(storage, dir, headers.id.as_ref())?;
-    if headers.newest_unfinished {
-        remove_newest(storage, dir, &mut segments, synced)?;
-    }
-    let (Some(id), Some(&newest)) = (headers.id, segments.last()) else {
+    let synced = mark::read_watermark(storage, dir, id.as_ref())?;
+    settle_newest(storage, dir, &mut segments, synced)?;
+    let (Some(id), Some(&newest)) = (id, segments.last()) else {
         if synced > 0 || kept > 1 {
             return Err(corrupt(dir, kept, 0, kept, "the log's segments are missing"));
         }
@@ -90,70 +80,64 @@ fn create_log(storage: &dyn Storage, dir: &Path) -> Result<Recovered, LogError> 
     Ok(Recovered { id, segments: vec![1], file, length: FIRST_RECORD, end: 0, watermark })
 }
 
-/// What the headers of all segments say together.
-struct Headers {
-    /// The log's id; `None` when no segment has a valid header.
-    id: Option<[u8; 16]>,
-    /// Whether the newest segment was still being created when the machine stopped.
-    newest_unfinished: bool,
-}
-
+/// Checks the headers of all segments but the newest, which may be missing; the log's id.
 fn check_headers(
     storage: &dyn Storage,
     dir: &Path,
     segments: &[u64],
     kept: u64,
-) -> Result<Headers, LogError> {
-    let mut headers = Headers { id: None, newest_unfinished: false };
+) -> Result<Option<[u8; 16]>, LogError> {
+    let mut known = None;
     if let Some(&oldest) = segments.first().filter(|&&oldest| oldest != kept) {
         return Err(corrupt(dir, oldest, 0, kept, "the segments before it are missing"));
     }
     for &first in segments {
         let file = open_segment(storage, dir, first, Access::Read)?;
-        match segment::read_header(&*file, first).map_err(read_error(dir, first))? {
-            HeaderState::Valid(id) if *headers.id.get_or_insert(id) == id => {}
-            HeaderState::Valid(_) => return Err(corrupt(dir, first, 0, first, FOREIGN)),
-            HeaderState::Damaged(what) => return Err(corrupt(dir, first, 0, first, what)),
-            HeaderState::Unfinished if segments.last() == Some(&first) => {
-                headers.newest_unfinished = true;
+        let what = match segment::read_header(&*file, first).map_err(read_error(dir, first))? {
+            HeaderState::Valid(id) if *known.get_or_insert(id) == id => continue,
+            HeaderState::Valid(_) => FOREIGN,
+            // Whether it may be so is judged by what is in the segments.
+            HeaderState::Unfinished | HeaderState::Damaged(UNREADABLE)
+                if segments.last() == Some(&first) =>
+            {
+                continue;
             }
-            HeaderState::Unfinished => return Err(corrupt(dir, first, 0, first, HEADERLESS)),
-        }
+            HeaderState::Damaged(what) => what,
+            HeaderState::Unfinished => HEADERLESS,
+        };
+        return Err(corrupt(dir, first, 0, first, what));
     }
-    Ok(headers)
+    Ok(known)
 }
 
-/// Said of a segment whose id is not that of the segments before it.
-pub(super) const FOREIGN: &str = "the segment belongs to another log";
-
-/// Said of a segment without a header, when others follow it.
-pub(super) const HEADERLESS: &str = "the segment's header is missing";
-
-/// Removes the newest segment, which was never finished; it cannot hold a record.
-fn remove_newest(
+/// Removes the newest segment where nothing of it was ever synced. Otherwise makes the segment
+/// before it durable.
+fn settle_newest(
     storage: &dyn Storage,
     dir: &Path,
     segments: &mut Vec<u64>,
     synced: u64,
 ) -> Result<(), LogError> {
-    let Some(newest) = segments.pop() else {
-        return Ok(());
-    };
-    if synced >= newest {
-        let what = lost_before_watermark(None, synced);
-        return Err(corrupt(dir, newest, 0, newest, what));
+    match (newest::judge(storage, dir, segments, synced)?, segments.as_slice()) {
+        (Newest::FollowsUnsynced, &[.., before, _]) => {
+            let file = open_segment(storage, dir, before, Access::ReadWrite)?;
+            file.sync_data().map_err(LogError::io("sync", &segment::path(dir, before)))
+        }
+        (Newest::NeverSynced, &[.., newest]) => {
+            // Durably, before the segment before it gets records with the same offsets.
+            let path = segment::path(dir, newest);
+            storage.remove(&path).map_err(LogError::io("remove", &path))?;
+            segment::sync_dir(storage, dir)?;
+            segments.pop();
+            let file = path.display();
+            tracing::warn!(%file, "removed the log's newest segment: it was never synced");
+            Ok(())
+        }
+        _ => Ok(()),
     }
-    if let Some(&before) = segments.last() {
-        // The unfinished file is the only evidence that the segment before it was complete, and
-        // where it ended, so that has to be checked before the evidence goes.
-        check_sealed(storage, dir, before, newest)?;
-    }
-    let path = segment::path(dir, newest);
-    storage.remove(&path).map_err(LogError::io("remove", &path))?;
-    segment::sync_dir(storage, dir)
 }
 
-/// Checks that the segment `first`, synced before `following` was created, is whole and ends
+/// Checks that the segment `first`, durable before any record of `following`, is whole and ends
 /// right before it.
 fn check_sealed(
     storage: &dyn Storage,
@@ -171,29 +155,6 @@ fn check_sealed(
         None => discontinuity(following),
     };
     Err(corrupt(dir, first, found.position, found.next, what))
-}
-
-/// Said of a segment whose end and successor do not meet.
-pub(super) fn discontinuity(following: u64) -> String {
-    format!("the segment ends there, but the next one begins with record {following}")
-}
-
-/// Reads records from the segment's start until one is not as it should be.
-pub(super) fn scan(window: &mut Window, first: u64) -> io::Result<Scan> {
-    let mut found = Scan { next: first, position: FIRST_RECORD, flaw: None };
-    loop {
-        match window.record(found.position, found.next)? {
-            Parsed::End => return Ok(found),
-            Parsed::Flawed(flaw) => {
-                found.flaw = Some(flaw);
-                return Ok(found);
-            }
-            Parsed::Whole { payload, .. } => {
-                found.position += (HEADER_BYTES + payload.len()) as u64;
-                found.next += 1;
-            }
-        }
-    }
 }
 
 /// Cuts a torn tail off the last segment, or refuses to when synced records were lost; then makes
@@ -228,28 +189,4 @@ fn settle_tail(
         );
     }
     file.sync_data().map_err(LogError::io("sync", &path))
-}
-
-fn open_segment(
-    storage: &dyn Storage,
-    dir: &Path,
-    first: u64,
-    access: Access,
-) -> Result<Arc<dyn StorageFile>, LogError> {
-    let path = segment::path(dir, first);
-    storage.open(&path, access).map_err(LogError::io("open", &path))
-}
-
-fn read_error(dir: &Path, first: u64) -> impl FnOnce(io::Error) -> LogError {
-    move |error| LogError::io("read", &segment::path(dir, first))(error)
-}
-
-fn corrupt(
-    dir: &Path,
-    first: u64,
-    position: u64,
-    offset: u64,
-    what: impl Into<String>,
-) -> LogError {
-    LogError::Corrupt { file: segment::path(dir, first), position, offset, what: what.into() }
 }

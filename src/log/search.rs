@@ -1,8 +1,9 @@
 //! Finding records again behind damage, where it is unknown at which byte they start.
 
+use std::fmt::Display;
 use std::io;
 
-use super::record::{Flaw, HEADER_BYTES, Header};
+use super::record::{HEADER_BYTES, Header};
 use super::window::Window;
 
 /// How far ahead of the expected offset a record found by searching may be. No log skips this
@@ -11,12 +12,12 @@ use super::window::Window;
 const PLAUSIBLE_GAP: u64 = 1 << 40;
 
 /// Says why a flaw is corruption: `witness` is the record that proves it.
-pub(super) fn lost_although_synced(flaw: Flaw, witness: u64) -> String {
+pub(super) fn lost_although_synced(flaw: impl Display, witness: u64) -> String {
     format!("{flaw}, though it was durable when record {witness}, found behind it, was written")
 }
 
 /// Says why a log that ends too early is corrupt: the watermark names a later record.
-pub(super) fn lost_before_watermark(flaw: Option<Flaw>, synced: u64) -> String {
+pub(super) fn lost_before_watermark(flaw: Option<impl Display>, synced: u64) -> String {
     let what = flaw.map_or_else(|| "the log ends there".to_owned(), |flaw| flaw.to_string());
     format!("{what}, though records up to {synced} were durable, as the watermark says")
 }

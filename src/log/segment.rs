@@ -46,11 +46,14 @@ pub(super) enum HeaderState {
     /// A valid header; the log's id.
     Valid([u8; 16]),
     /// No valid header and no room for a record after it: the file was being created when the
-    /// machine stopped. Records are written only after the header is durable.
+    /// machine stopped.
     Unfinished,
-    /// The header is damaged, or belongs to another segment.
+    /// The header is damaged ([`UNREADABLE`], if not never synced), or belongs to another segment.
     Damaged(&'static str),
 }
+
+/// Said of a segment with other bytes where its header belongs.
+pub(super) const UNREADABLE: &str = "the segment's header is damaged";
 
 /// Reads the header of the segment whose name says `first`.
 pub(super) fn read_header(file: &dyn StorageFile, first: u64) -> io::Result<HeaderState> {
@@ -61,7 +64,7 @@ pub(super) fn read_header(file: &dyn StorageFile, first: u64) -> io::Result<Head
         return Ok(if file.len()? <= FIRST_RECORD {
             HeaderState::Unfinished
         } else {
-            HeaderState::Damaged("the segment's header is damaged")
+            HeaderState::Damaged(UNREADABLE)
         });
     }
     if body[24..] != first.to_le_bytes() {
@@ -106,6 +109,19 @@ pub(super) fn create(
     dir: &Path,
     id: &[u8; 16],
     first: u64,
+) -> Result<Arc<dyn StorageFile>, LogError> {
+    let file = begin(storage, dir, id, first)?;
+    file.sync_data().map_err(LogError::io("sync", &path(dir, first)))?;
+    sync_dir(storage, dir)?;
+    Ok(file)
+}
+
+/// Creates the segment that begins with `first`; neither it nor its name is durable on return.
+pub(super) fn begin(
+    storage: &dyn Storage,
+    dir: &Path,
+    id: &[u8; 16],
+    first: u64,
 ) -> Result<Arc<dyn StorageFile>, CreateFailure> {
     let path = path(dir, first);
     let file = storage
@@ -123,10 +139,6 @@ pub(super) fn create(
         let refused = LogError::io("write to", &path)(error);
         return Err(CreateFailure::Refused(refused));
     }
-    file.sync_data()
-        .map_err(LogError::io("sync", &path))
-        .and_then(|()| sync_dir(storage, dir))
-        .map_err(CreateFailure::Uncertain)?;
     Ok(file)
 }
 

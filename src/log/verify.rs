@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::error::LogError;
 use super::mark;
+use super::newest;
 use super::record::{Flaw, HEADER_BYTES};
-use super::recovery::{FOREIGN, HEADERLESS, discontinuity};
+use super::scan::{FOREIGN, HEADERLESS, discontinuity};
 use super::search::{find_record, find_witness, lost_although_synced, lost_before_watermark};
 use super::segment::{self, FIRST_RECORD, HeaderState};
 use super::storage::{Access, Storage};
@@ -81,7 +82,16 @@ pub fn verify(storage: &dyn Storage, dir: &Path) -> Result<VerifyReport, LogErro
     let mut segments = segment::list(storage, dir)?;
     // Left over from a drop that was cut off; the next start removes them.
     segments.retain(|segment| *segment >= kept);
-    let report = VerifyReport::default();
+    let mut report = VerifyReport::default();
+    if newest::is_never_synced(storage, dir, &segments, synced)?
+        && let Some(newest) = segments.pop()
+    {
+        let path = segment::path(dir, newest);
+        let file = storage.open(&path, Access::Read).and_then(|file| file.len());
+        report.torn_tail_bytes = file.map_err(LogError::io("read", &path))?;
+        report.bytes = report.torn_tail_bytes;
+        report.segments = 1;
+    }
     let mut walk = Walk { report, expected: kept, file: PathBuf::new(), position: 0, synced };
     for (index, &first) in segments.iter().enumerate() {
         if first != walk.expected {
@@ -99,7 +109,7 @@ pub fn verify(storage: &dyn Storage, dir: &Path) -> Result<VerifyReport, LogErro
         walk.segment(storage, &path, first, last).map_err(LogError::io("read", &path))?;
     }
     if walk.expected <= synced {
-        walk.problem(lost_before_watermark(None, synced));
+        walk.problem(lost_before_watermark(None::<Flaw>, synced));
     }
     Ok(walk.report)
 }
@@ -150,7 +160,7 @@ impl Walk {
             HeaderState::Valid(_) => self.problem(FOREIGN),
             HeaderState::Damaged(what) => self.problem(what),
             HeaderState::Unfinished if last => {
-                self.report.torn_tail_bytes = window.limit();
+                self.report.torn_tail_bytes += window.limit();
                 return Ok(());
             }
             HeaderState::Unfinished => {
@@ -189,7 +199,7 @@ impl Walk {
                     self.problem(lost_before_watermark(Some(flaw), self.synced));
                 }
                 None => {
-                    self.report.torn_tail_bytes = window.limit() - self.position;
+                    self.report.torn_tail_bytes += window.limit() - self.position;
                     return Ok(false);
                 }
             }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::error::LogError;
 use super::mark;
+use super::newest;
 use super::reader::Reader;
-use super::recovery;
+use super::scan;
 use super::segment::{self, HeaderState};
 use super::storage::{Access, Storage};
 use super::window::Window;
@@ -72,7 +73,11 @@ impl LogView {
     ///
     /// [`LogError::Io`] when the last segment cannot be read.
     pub fn tail(&self) -> Result<Option<Tail>, LogError> {
-        let segments = segment::list(&*self.storage, &self.dir)?;
+        let mut segments = segment::list(&*self.storage, &self.dir)?;
+        let synced = mark::read_watermark(&*self.storage, &self.dir, self.id.as_ref())?;
+        if newest::is_never_synced(&*self.storage, &self.dir, &segments, synced)? {
+            segments.pop();
+        }
         // The last one may be a file whose header is not written yet: then the log ends before.
         for &segment in segments.iter().rev() {
             let path = segment::path(&self.dir, segment);
@@ -80,7 +85,7 @@ impl LogView {
                 if !matches!(segment::read_header(&*file, segment)?, HeaderState::Valid(_)) {
                     return Ok(None);
                 }
-                recovery::scan(&mut Window::new(file)?, segment).map(Some)
+                scan::scan(&mut Window::new(file)?, segment).map(Some)
             });
             if let Some(found) = scanned.map_err(LogError::io("read", &path))? {
                 return Ok(Some(Tail { segment, bytes: found.position, last: found.next - 1 }));

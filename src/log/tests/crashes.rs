@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use proptest::prelude::*;
 
 use super::super::simulated::{Fault, Op};
-use super::super::verify;
+use super::super::{LogView, verify};
 use super::*;
 
 #[derive(Debug, Clone)]
@@ -40,9 +40,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// Opens what a crash left and checks it against what was promised before.
 fn recover(storage: &SimulatedStorage, segment_bytes: u64, synced: u64, end: u64) -> Log {
     let report = verify(storage, dir()).unwrap();
+    let view = LogView::open(Arc::new(storage.clone()), dir()).unwrap();
+    let seen = drain(&mut view.read_from(1)).unwrap().len() as u64;
+    assert_eq!(view.tail().unwrap().map_or(0, |tail| tail.last), seen);
     let log = open(storage, segment_bytes).unwrap();
     assert!(report.is_sound());
-    assert_eq!(report.records, log.end());
+    assert_eq!((report.records, seen), (log.end(), log.end()));
     assert!(
         (synced..=end).contains(&log.end()),
         "synced {synced}, recovered {}, appended {end}",

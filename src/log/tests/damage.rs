@@ -197,8 +197,13 @@ fn missing_and_foreign_segments_are_refused() {
         super::super::Storage::remove(storage, &segment_path(first)).unwrap();
     };
     missing(&|storage| remove(storage, 1));
-    // A last segment that holds no record does not follow from the one before.
-    missing(&|storage| storage.set_bytes(&segment_path(20), vec![0; 10]));
+    // A last segment that does not follow from the one before, and has a record that says so.
+    missing(&|storage| {
+        let mut bytes = storage.bytes(&segment_path(1));
+        bytes.truncate(bytes.len() - 1);
+        storage.set_bytes(&segment_path(1), bytes);
+        storage.remove(&dir().join("watermark")).unwrap();
+    });
     missing(&|storage| {
         let mut bytes = storage.bytes(&segment_path(1));
         bytes.truncate(bytes.len() - 1);

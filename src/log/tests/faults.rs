@@ -136,6 +136,7 @@ fn a_torn_segment_header_is_undone() {
     let storage = SimulatedStorage::default();
     let log = open(&storage, SMALL).unwrap();
     append(&log, 4).unwrap();
+    log.sync().unwrap();
     storage.fail(Op::Write, 0, Fault::Short(20));
     storage.fail(Op::Write, 0, FULL);
     assert!(append(&log, 5).unwrap_err().is_full());
@@ -149,22 +150,13 @@ fn a_torn_segment_header_is_undone() {
 }
 
 #[test]
-fn uncertain_failures_when_rolling_poison() {
-    // The syncs: of the old segment, of the new one's header, of the folder, of a removal.
-    let plans: [&[(Op, u32, Fault)]; 5] = [
-        &[(Op::Sync, 0, BROKEN)],
-        &[(Op::Sync, 1, BROKEN)],
-        &[(Op::SyncDir, 0, BROKEN)],
-        &[(Op::Write, 0, FULL), (Op::Remove, 0, BROKEN)],
-        &[(Op::Write, 0, FULL), (Op::SyncDir, 0, BROKEN)],
-    ];
-    for plan in plans {
+fn a_failure_to_undo_a_new_segment_poisons() {
+    for undoing in [Op::Remove, Op::SyncDir] {
         let storage = SimulatedStorage::default();
         let log = open(&storage, SMALL).unwrap();
         append(&log, 4).unwrap();
-        for &(op, passes, fault) in plan {
-            storage.fail(op, passes, fault);
-        }
+        storage.fail(Op::Write, 0, FULL);
+        storage.fail(undoing, 0, BROKEN);
         assert!(append(&log, 5).unwrap_err().is_poisoned());
         assert_poisoned(&log);
         check_contents(&log);
@@ -173,6 +165,75 @@ fn uncertain_failures_when_rolling_poison() {
             assert!(log.end() <= 4);
             check_contents(&log);
         }
+    }
+}
+
+/// No append waits for the disk: a new segment is synced by the next sync.
+#[test]
+fn rolling_syncs_nothing_and_the_next_sync_all() {
+    // The syncs: of the old segment, of the new one, of the folder.
+    for (op, passes) in [(Op::Sync, 0), (Op::Sync, 1), (Op::SyncDir, 0)] {
+        let storage = SimulatedStorage::default();
+        let log = open(&storage, SMALL).unwrap();
+        append(&log, 4).unwrap();
+        log.sync().unwrap();
+        append(&log, 1).unwrap();
+        storage.fail(op, passes, BROKEN);
+        assert_eq!(append(&log, 5).unwrap(), 10);
+        assert_eq!(segment::list(&storage, dir()).unwrap(), [1, 6]);
+        assert_eq!(log.synced(), 4);
+        check_contents(&log);
+        let mut ends = std::collections::BTreeSet::new();
+        for seed in 0..200 {
+            let crashed = storage.crashed(seed);
+            let log = open(&crashed, SMALL).unwrap();
+            assert!((4..=10).contains(&log.end()));
+            ends.insert(log.end());
+            check_contents(&log);
+        }
+        assert!(ends.contains(&4) && ends.len() > 1, "{ends:?}");
+        // A process that is killed loses nothing.
+        assert_eq!(open(&storage.copy(), SMALL).unwrap().end(), 10);
+        assert!(log.sync().unwrap_err().is_poisoned());
+        assert_poisoned(&log);
+        assert_eq!(log.synced(), 4);
+        check_contents(&open(&storage.crashed(1), SMALL).unwrap());
+    }
+}
+
+#[test]
+fn a_second_roll_waits_for_the_sync_of_the_first() {
+    let storage = SimulatedStorage::default();
+    let log = open(&storage, SMALL).unwrap();
+    for _ in 0..2 {
+        append(&log, 5).unwrap();
+    }
+    assert_eq!(log.synced(), 0);
+    append(&log, 5).unwrap();
+    assert_eq!((log.synced(), segment::list(&storage, dir()).unwrap().len()), (10, 3));
+    for seed in 0..100 {
+        let log = open(&storage.crashed(seed), SMALL).unwrap();
+        assert!((10..=15).contains(&log.end()));
+        check_contents(&log);
+    }
+    log.sync().unwrap();
+    for seed in 0..20 {
+        assert_eq!(open(&storage.crashed(seed), SMALL).unwrap().end(), 15);
+    }
+}
+
+/// The name of the first segment kept may not be durable yet when others are dropped.
+#[test]
+fn dropping_makes_the_segment_kept_durable() {
+    let storage = SimulatedStorage::default();
+    let log = open(&storage, SMALL).unwrap();
+    for _ in 0..2 {
+        append(&log, 5).unwrap();
+    }
+    assert_eq!(log.drop_before(6).unwrap(), 6);
+    for seed in 0..50 {
+        let log = open(&storage.crashed(seed), SMALL).unwrap();
+        assert_eq!((log.first(), log.end()), (6, 10));
     }
 }
 
