@@ -14,7 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("projections", &["domain", "log"]),
     ("effects", &["domain", "log"]),
     ("commands", &["domain", "log", "projections::index"]),
-    ("queries", &["domain", "projections"]),
+    ("queries", &["domain", "log::replace_file", "projections"]),
     ("imports", &["domain", "commands"]),
     ("http", &["domain", "commands", "imports", "queries", "clicks"]),
     ("maintenance", &["domain", "log"]),

@@ -2,6 +2,9 @@
 //!
 //! Each job has a file of clicks and a small one that says what it is; both go a day after. One job
 //! works at a time, the others wait. What a restart cut off has failed, and says so.
+//!
+//! Files are written and removed on threads that may block, never while the jobs are locked. A note
+//! is replaced as a whole: after a crash it is the one before or the one after.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,6 +25,7 @@ use super::analytics::{
     Analytics, AnalyticsError, AnalyticsQuery, AsOf, Export, Format, Metric, Number,
 };
 use crate::domain::ids::{ExportId, WorkspaceId};
+use crate::log::replace_file;
 
 /// How long a file is kept.
 pub const KEPT: Duration = Duration::from_secs(24 * 3_600);
@@ -133,29 +137,33 @@ impl Exports {
             known: Arc::new(Mutex::new(known)),
             working: Arc::new(Semaphore::new(1)),
         };
-        let ids: Vec<_> = exports.lock().keys().copied().collect();
-        for id in ids {
-            exports.update(id, |job| {
-                if matches!(job.state, State::Queued | State::Running) {
-                    job.state = State::Failed;
-                    job.error = Some("the service was restarted; begin again".to_owned());
+        for known in exports.lock().values_mut() {
+            let job = &mut known.job;
+            if matches!(job.state, State::Queued | State::Running) {
+                job.state = State::Failed;
+                job.error = Some("the service was restarted; begin again".to_owned());
+                if let Err(error) = write_note(&exports.note(job.id), job) {
+                    warn_unwritten(job, &error);
                 }
-            });
+            }
         }
         // What no job knows of was cut off.
         let known: Vec<_> = exports.lock().values().map(|known| exports.path(&known.job)).collect();
         for file in files.into_iter().filter(|file| !known.contains(file)) {
-            fs::remove_file(file)?;
+            match fs::remove_file(file) {
+                // What was left of a note has just been replaced.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
-        exports.remove_expired();
         Ok(exports)
     }
 
     /// Removes what is expired, again and again, for as long as it is polled.
     pub async fn keep_clean(self) {
         loop {
+            self.remove_expired().await;
             tokio::time::sleep(Duration::from_secs(600)).await;
-            self.remove_expired();
         }
     }
 
@@ -166,7 +174,7 @@ impl Exports {
         format: Format,
         as_of: AsOf,
     ) -> Result<Job, ExportError> {
-        self.remove_expired();
+        self.remove_expired().await;
         let clicks = AnalyticsQuery { dimensions: Vec::new(), limit: 1, ..query.clone() };
         let clicks = AnalyticsQuery { metrics: vec![Metric::Clicks], compare: None, ..clicks };
         let report = self.analytics.run(&clicks, as_of).await?;
@@ -186,21 +194,38 @@ impl Exports {
             created_at_ms: Timestamp::now().as_millisecond(),
             error: None,
         };
-        let mut known = self.lock();
-        let of_workspace = known.values().filter(|known| known.job.workspace == job.workspace);
-        if of_workspace.count() >= MAX_OF_WORKSPACE {
-            return Err(ExportError::TooMany);
+        {
+            let mut known = self.lock();
+            let of_workspace = known.values().filter(|known| known.job.workspace == job.workspace);
+            if of_workspace.count() >= MAX_OF_WORKSPACE {
+                return Err(ExportError::TooMany);
+            }
+            known.insert(job.id, Known { job: job.clone(), worker: None });
         }
-        self.write_job(&job)?;
-        let work = self.clone().work(job.clone(), query, as_of);
-        let worker = Some(tokio::spawn(work).abort_handle());
-        known.insert(job.id, Known { job: job.clone(), worker });
+        // On a task of its own: it goes on where the client has hung up.
+        let begun = tokio::spawn(self.clone().start(job.clone(), query, as_of));
+        begun.await.unwrap_or_else(|error| Err(io::Error::other(error)))?;
         Ok(job)
     }
 
+    /// Notes a known job and begins its work.
+    async fn start(self, job: Job, query: AnalyticsQuery, as_of: AsOf) -> io::Result<()> {
+        let id = job.id;
+        if let Err(error) = self.write_job(&job).await {
+            self.lock().remove(&id);
+            return Err(error);
+        }
+        // Where it is not known any more, it was removed meanwhile.
+        if let Some(known) = self.lock().get_mut(&id) {
+            let work = self.clone().work(job, query, as_of);
+            known.worker = Some(tokio::spawn(work).abort_handle());
+        }
+        Ok(())
+    }
+
     /// A workspace's exports, the newest first.
-    pub fn list(&self, workspace: WorkspaceId) -> Vec<Job> {
-        self.remove_expired();
+    pub async fn list(&self, workspace: WorkspaceId) -> Vec<Job> {
+        self.remove_expired().await;
         let known = self.lock();
         let jobs = known.values().rev().map(|known| &known.job);
         jobs.filter(|job| job.workspace == workspace.uuid()).cloned().collect()
@@ -219,30 +244,36 @@ impl Exports {
     }
 
     /// Ends an export, if it is under way, and removes its file.
-    pub fn remove(&self, job: &Job) {
+    pub async fn remove(&self, job: &Job) {
         let Some(Known { worker, .. }) = self.lock().remove(&job.id) else { return };
         if let Some(worker) = worker {
             worker.abort();
         }
-        for path in [self.path(job), self.unfinished(job), self.note(job.id)] {
-            let _absent = fs::remove_file(path);
-        }
+        let paths = [self.note(job.id), self.path(job), self.unfinished(job)];
+        let removed = blocking(move || {
+            for path in paths {
+                let _absent = fs::remove_file(path);
+            }
+            Ok(())
+        });
+        let _done = removed.await;
     }
 
     async fn work(self, job: Job, query: AnalyticsQuery, as_of: AsOf) {
         let Ok(_place) = self.working.acquire().await else { return };
-        self.update(job.id, |job| job.state = State::Running);
+        self.update(job.id, |job| job.state = State::Running).await;
         let written = self.write(&job, &query, as_of).await;
         if written.is_err() {
-            let _absent = fs::remove_file(self.unfinished(&job));
+            let _absent = tokio::fs::remove_file(self.unfinished(&job)).await;
         }
-        self.update(job.id, |job| match written {
+        let ended = self.update(job.id, |job| match written {
             Ok(()) => (job.state, job.progress) = (State::Done, 1.0),
             Err(error) => {
                 tracing::warn!(error, export = %job.id(), "an export failed");
                 (job.state, job.error) = (State::Failed, Some(error));
             }
         });
+        ended.await;
     }
 
     /// Writes the file; an error is a text for the one who asked.
@@ -258,7 +289,7 @@ impl Exports {
         while let Some(piece) = export.next().await.map_err(failed)? {
             if looked.is_none_or(|looked| bytes - looked >= LOOK_EVERY) {
                 looked = Some(bytes);
-                self.has_room().map_err(in_the_way)?;
+                has_room(&self.folder).map_err(in_the_way)?;
                 let share = self.analytics.progress(&id).await;
                 self.note_progress(job.id, bytes, share);
             }
@@ -267,16 +298,8 @@ impl Exports {
         }
         file.sync_all().await.map_err(in_the_way)?;
         self.note_progress(job.id, bytes, None);
-        fs::rename(path, self.path(job)).map_err(in_the_way)
-    }
-
-    /// The log must never want for room because of an export.
-    fn has_room(&self) -> io::Result<()> {
-        let disk = rustix::fs::statvfs(&*self.folder)?;
-        if disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM_LEFT {
-            return Err(io::Error::new(io::ErrorKind::StorageFull, "the disk is nearly full"));
-        }
-        Ok(())
+        // Its name is durable before a note says that it is done, which syncs the folder.
+        tokio::fs::rename(path, self.path(job)).await.map_err(in_the_way)
     }
 
     fn note_progress(&self, id: Uuid, bytes: u64, share: Option<f64>) {
@@ -286,29 +309,43 @@ impl Exports {
         }
     }
 
-    /// Changes how a job stands, here and in its note.
-    fn update(&self, id: Uuid, change: impl FnOnce(&mut Job)) {
-        let mut known = self.lock();
-        let Some(Known { job, .. }) = known.get_mut(&id) else { return };
-        change(job);
-        if let Err(error) = self.write_job(job) {
-            tracing::warn!(%error, export = %job.id(), "how an export stands can't be noted");
+    /// Changes how a job stands, in its note and here: who sees it done finds it done after a
+    /// crash, too.
+    async fn update(&self, id: Uuid, change: impl FnOnce(&mut Job)) {
+        let Some(mut job) = self.lock().get(&id).map(|known| known.job.clone()) else { return };
+        change(&mut job);
+        if let Err(error) = self.write_job(&job).await {
+            warn_unwritten(&job, &error);
+        }
+        if let Some(known) = self.lock().get_mut(&id) {
+            known.job = job;
         }
     }
 
-    fn remove_expired(&self) {
+    async fn remove_expired(&self) {
+        for job in self.expired() {
+            self.remove(&job).await;
+        }
+    }
+
+    fn expired(&self) -> Vec<Job> {
         let now_ms = Timestamp::now().as_millisecond();
         let known = self.lock();
         let expired = known.values().filter(|known| known.job.expires_at_ms() <= now_ms);
-        let expired: Vec<_> = expired.map(|known| known.job.clone()).collect();
-        drop(known);
-        for job in expired {
-            self.remove(&job);
-        }
+        expired.map(|known| known.job.clone()).collect()
     }
 
-    fn write_job(&self, job: &Job) -> io::Result<()> {
-        fs::write(self.note(job.id), serde_json::to_vec(job)?)
+    /// Writes a job's note. It is removed again where the job was removed meanwhile: a note
+    /// written after the removal would bring the job back at the next start.
+    async fn write_job(&self, job: &Job) -> io::Result<()> {
+        let (exports, job) = (self.clone(), job.clone());
+        blocking(move || {
+            let note = exports.note(job.id);
+            write_note(&note, &job)?;
+            let is_known = exports.lock().contains_key(&job.id);
+            if is_known { Ok(()) } else { fs::remove_file(note) }
+        })
+        .await
     }
 
     fn path(&self, job: &Job) -> PathBuf {
@@ -326,6 +363,29 @@ impl Exports {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Uuid, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The log must never want for room because of an export.
+fn has_room(folder: &Path) -> io::Result<()> {
+    let disk = rustix::fs::statvfs(folder)?;
+    if disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM_LEFT {
+        return Err(io::Error::new(io::ErrorKind::StorageFull, "the disk is nearly full"));
+    }
+    Ok(())
+}
+
+fn warn_unwritten(job: &Job, error: &io::Error) {
+    tracing::warn!(%error, export = %job.id(), "how an export stands can't be noted");
+}
+
+fn write_note(path: &Path, job: &Job) -> io::Result<()> {
+    replace_file(path, &serde_json::to_vec(job)?)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 /// What a job's note says; `None` for any other file.

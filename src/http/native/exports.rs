@@ -138,7 +138,7 @@ pub async fn list(
     State(services): State<Services>,
     actor: Can<AnalyticsRead>,
 ) -> Json<Data<Vec<ExportView>>> {
-    let jobs = services.exports.list(actor.workspace);
+    let jobs = services.exports.list(actor.workspace).await;
     Json(Data { data: jobs.iter().map(|job| ExportView::new(job, &services)).collect() })
 }
 
@@ -175,7 +175,7 @@ pub async fn delete(
     Name(export): Name,
 ) -> Result<StatusCode, Problem> {
     let job = find(&services, actor.workspace, &export)?;
-    services.exports.remove(&job);
+    services.exports.remove(&job).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
