@@ -47,6 +47,7 @@ use crate::http::tls::Certificates;
 use crate::http::{Services, Site};
 use crate::imports::Imports;
 use crate::log::{DataLock, DiskStorage, Log, LogOptions};
+use crate::maintenance;
 use crate::projections::Forgetter;
 use crate::projections::history::History;
 use crate::projections::index::{Index, Keeper, Rebuilder};
@@ -66,6 +67,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         .with_context(|| format!("can't listen on {}", settings.listen))?;
     let mut tls = runtime.block_on(TlsSide::open(settings))?;
     let _lock = DataLock::acquire(&settings.data_dir)?;
+    maintenance::restrict(&settings.data_dir);
     let metrics = install_metrics()?;
     let site = settings.site(listener.local_addr()?);
     let house = House::open(settings, &site, metrics)?;
@@ -107,6 +109,7 @@ struct House {
     recorder: Arc<Recorder>,
     blocklist: Arc<BlocklistFile>,
     syncer: Syncer,
+    limits_saver: Syncer,
     judge: Arc<CrawlerJudge>,
     commands: Commands,
     dispatcher: JoinHandle<()>,
@@ -144,6 +147,10 @@ impl House {
         let limits = Limits::open(&data.join("limits"), &clicks)?;
         let recorder = Arc::new(Recorder::new(interpreter, Arc::clone(&clicks), limits));
         let syncer = Syncer::start(Arc::clone(&recorder), settings.clicks_sync_interval)?;
+        let limited = Arc::clone(&index);
+        let limits_saver = Syncer::start_saving_limits(Arc::clone(&recorder), move |link| {
+            limited.may_be_limited(link, now_ms()).unwrap_or(true)
+        })?;
 
         let blocklist = Arc::new(BlocklistFile::open(settings.blocklist.clone())?);
         let policy = LinkPolicy { own_hosts: own_hosts(site), blocklist: blocklist.list() };
@@ -167,6 +174,7 @@ impl House {
             recorder,
             blocklist,
             syncer,
+            limits_saver,
             judge: Arc::new(judge),
             commands,
             dispatcher,
@@ -237,6 +245,7 @@ impl House {
         let _panicked = self.dispatcher.join();
         self.keeper.stop();
         self.forgetter.stop();
+        self.limits_saver.stop();
         self.syncer.stop();
         if let Err(error) = self.index.flush() {
             tracing::warn!(%error, "the index could not be flushed; it will catch up from the log");

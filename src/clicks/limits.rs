@@ -7,15 +7,20 @@
 //!
 //! A file remembers the counts, so that a start has to read only the rest of the log. It is
 //! written when all that it says is durable in the log, and may be older than the log: a click
-//! that is read twice sets the same count. Lost, it is made again from the log; counts of clicks
-//! that have left the log by then are gone with it.
+//! that is read twice sets the same count. So it is written as a whole, and rarely. Lost, it is
+//! made again from the log; counts of clicks that have left the log by then are gone with it.
+//!
+//! Counts of links that have no limit any more, or are gone for good, are removed before the file
+//! is written, once there are many more counts than were needed the last time.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use prost::Message;
+use uuid::Uuid;
 
 use crate::domain::click::kind;
 use crate::domain::click_view::ClickView;
@@ -23,9 +28,14 @@ use crate::domain::ids::LinkId;
 use crate::domain::link::ClickLimit;
 use crate::log::{Log, LogError, replace_file};
 
-/// How far the log may go on before the file is written without any count having changed: so much
-/// a start reads in a moment.
+/// How far the log may go on before the file is written, whether or not a count has changed: so
+/// much a start reads in a moment.
 const SAVED_EVERY_RECORDS: u64 = 1_000_000;
+/// How long a changed count may wait before the file is written: less than clicks are kept at
+/// least.
+const SAVED_EVERY: Duration = Duration::from_secs(300);
+/// So few counts are not looked through for ones that can be removed.
+const FEW: usize = 1_000;
 
 /// Why the counts can't be told.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +56,9 @@ pub struct Limits {
     is_changed: AtomicBool,
     /// The offset of the log that the file reflects at least.
     saved: AtomicU64,
+    saved_at: Mutex<Instant>,
+    /// How many counts were left when they were looked through the last time.
+    needed: AtomicUsize,
 }
 
 /// What is used of a limit.
@@ -98,6 +111,10 @@ impl Used {
     }
 }
 
+fn read(used: &Mutex<Used>) -> Used {
+    *used.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Limits {
     /// Reads the file, and what the log has beyond.
     ///
@@ -117,6 +134,8 @@ impl Limits {
             used: RwLock::default(),
             is_changed: AtomicBool::new(false),
             saved: AtomicU64::new(saved.through),
+            saved_at: Mutex::new(Instant::now()),
+            needed: AtomicUsize::new(0),
         };
         for SavedLink { link, since_version, clicks } in saved.links {
             if let Ok(link) = <[u8; 16]>::try_from(link) {
@@ -135,7 +154,7 @@ impl Limits {
                 limits.is_changed.store(true, Ordering::Relaxed);
             }
         }
-        limits.save_if_due(log)?;
+        limits.save_if_due(log, false)?;
         Ok(limits)
     }
 
@@ -170,33 +189,60 @@ impl Limits {
     pub fn used(&self, link: LinkId, limit: &ClickLimit) -> u64 {
         let links = self.used.read().unwrap_or_else(PoisonError::into_inner);
         let used = links.get(link.as_bytes());
-        let used = used.map(|used| *used.lock().unwrap_or_else(PoisonError::into_inner));
+        let used = used.map(|used| read(used));
         used.filter(|used| used.since_version == limit.since_version).map_or(0, |used| used.clicks)
     }
 
-    /// Writes the file, if there is something new worth it.
+    /// Writes the file, if that was long ago; or at the end, if a count has changed since.
     ///
     /// # Errors
     /// Where the log can't be synced or the file can't be written: then it stays as it was.
-    pub fn save_if_due(&self, log: &Log) -> Result<(), LimitsError> {
+    pub fn save_if_due(&self, log: &Log, is_last: bool) -> Result<(), LimitsError> {
         // Before the counts: each click up to here is in them.
         let through = log.end();
         let records = through.saturating_sub(self.saved.load(Ordering::Relaxed));
-        if !self.is_changed.swap(false, Ordering::Relaxed) && records < SAVED_EVERY_RECORDS {
+        let mut saved_at = self.saved_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_late = is_last || saved_at.elapsed() >= SAVED_EVERY;
+        let is_due =
+            records >= SAVED_EVERY_RECORDS || (is_late && self.is_changed.load(Ordering::Relaxed));
+        if !is_due {
             return Ok(());
         }
+        self.is_changed.store(false, Ordering::Relaxed);
         let saved = self.write(through, log);
-        if saved.is_err() {
-            self.is_changed.store(true, Ordering::Relaxed);
+        match saved {
+            Ok(()) => *saved_at = Instant::now(),
+            Err(_) => self.is_changed.store(true, Ordering::Relaxed),
         }
         saved
+    }
+
+    /// Removes the counts that are not needed, if there may be many.
+    pub fn prune(&self, is_needed: impl Fn(LinkId) -> bool) {
+        let links = self.used.read().unwrap_or_else(PoisonError::into_inner);
+        if links.len() < FEW.max(2 * self.needed.load(Ordering::Relaxed)) {
+            return;
+        }
+        let counts: Vec<_> = links.iter().map(|(link, used)| (*link, read(used))).collect();
+        drop(links);
+        let is_unneeded = |link: &[u8; 16]| !is_needed(LinkId::new(Uuid::from_bytes(*link)));
+        let unneeded: Vec<_> = counts.into_iter().filter(|(link, _)| is_unneeded(link)).collect();
+        let mut links = self.used.write().unwrap_or_else(PoisonError::into_inner);
+        for (link, before) in unneeded {
+            // A count that is in use or has changed belongs to a limit that was set meanwhile.
+            let is_idle = |used: &Arc<Mutex<Used>>| Arc::strong_count(used) == 1;
+            if links.get(&link).is_some_and(|used| is_idle(used) && read(used) == before) {
+                links.remove(&link);
+            }
+        }
+        links.shrink_to_fit();
+        self.needed.store(links.len(), Ordering::Relaxed);
     }
 
     fn write(&self, through: u64, log: &Log) -> Result<(), LimitsError> {
         let links = self.used.read().unwrap_or_else(PoisonError::into_inner).clone();
         let link = |(link, used): (&[u8; 16], &Arc<Mutex<Used>>)| {
-            let Used { since_version, clicks } =
-                *used.lock().unwrap_or_else(PoisonError::into_inner);
+            let Used { since_version, clicks } = read(used);
             SavedLink { link: link.to_vec(), since_version, clicks }
         };
         let links = links.iter().map(link).collect();

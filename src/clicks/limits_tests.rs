@@ -93,7 +93,7 @@ fn counts_outlive_the_process_with_the_file_without_it_and_with_a_broken_one() {
     for _ in 0..3 {
         assert!(house.visit(&limits, link(1), &limit(5, 1), true));
     }
-    limits.save_if_due(&house.log).unwrap();
+    limits.save_if_due(&house.log, true).unwrap();
     assert!(house.visit(&limits, link(1), &limit(5, 1), true));
     assert!(house.visit(&limits, link(2), &limit(5, 3), true));
     drop(limits);
@@ -121,4 +121,62 @@ fn a_limit_that_begins_anew_counts_from_nothing_and_a_larger_one_counts_on() {
     assert!(!visit(limit(2, 1)));
     assert!(visit(limit(1, 4)), "anew");
     assert!(!visit(limit(1, 4)));
+}
+
+#[test]
+fn the_file_is_written_at_the_end_and_not_for_each_click() {
+    let house = House::new();
+    let file = house.folder.path().join("limits");
+    let limits = house.limits();
+    for _ in 0..3 {
+        assert!(house.visit(&limits, link(1), &limit(5, 1), true));
+        limits.save_if_due(&house.log, false).unwrap();
+        assert!(!file.exists());
+    }
+    limits.save_if_due(&house.log, true).unwrap();
+    let written = std::fs::read(&file).unwrap();
+    // Clicks of other links change no count.
+    assert!(house.visit(&limits, link(2), &limit(5, 1), false));
+    limits.save_if_due(&house.log, true).unwrap();
+    assert_eq!(std::fs::read(&file).unwrap(), written);
+}
+
+#[test]
+fn counts_that_nobody_needs_are_removed() {
+    let house = House::new();
+    let limits = house.limits();
+    for number in 0..1_500 {
+        assert!(house.visit(&limits, link(number), &limit(2, 1), true));
+    }
+    let held = || limits.used.read().unwrap().len();
+    let is_needed = |id: LinkId| *id.as_bytes() < *link(700).as_bytes();
+    let in_use = limits.used_of(*link(800).as_bytes());
+    limits.prune(is_needed);
+    assert_eq!(held(), 701);
+    drop(in_use);
+    assert_eq!(limits.used(link(699), &limit(2, 1)), 1);
+    assert_eq!(limits.used(link(900), &limit(2, 1)), 0);
+    // Now there are not many more than were needed.
+    limits.prune(|_| false);
+    assert_eq!(held(), 701);
+    limits.save_if_due(&house.log, true).unwrap();
+    drop(limits);
+    assert_eq!(house.limits().used.read().unwrap().len(), 701);
+}
+
+#[test]
+fn a_count_of_a_limit_that_is_set_meanwhile_is_kept() {
+    let house = House::new();
+    let limits = house.limits();
+    for number in 0..1_000 {
+        assert!(house.visit(&limits, link(number), &limit(5, 1), true));
+    }
+    limits.prune(|id| {
+        if id == link(7) {
+            assert!(house.visit(&limits, id, &limit(5, 3), true));
+        }
+        false
+    });
+    assert_eq!(limits.used(link(7), &limit(5, 3)), 1);
+    assert_eq!(limits.used.read().unwrap().len(), 1);
 }

@@ -1,4 +1,4 @@
-//! The recorder: visits in, click records out, and the thread that syncs them.
+//! The recorder: visits in, click records out, and the threads that sync them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,8 +15,10 @@ use crate::domain::ids::LinkId;
 use crate::domain::link::{Block, ClickLimit, Link};
 use crate::log::{Log, LogError};
 
-/// How often at most it is said that clicks are lost.
+/// How often at most the same problem is logged.
 const COMPLAIN_EVERY_MS: u64 = 10_000;
+/// How often it is checked whether the counts of limits are to be saved.
+const LIMITS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Interprets visits and appends their clicks.
 pub struct Recorder {
@@ -30,7 +32,26 @@ pub struct Recorder {
     limits: Limits,
     /// Who was seen before, where a rule asks.
     pub seen: Seen,
-    complained_at_ms: AtomicU64,
+    lost_messages: Throttle,
+    waiting_messages: Throttle,
+    sync_messages: Throttle,
+}
+
+/// A problem that lasts, to be logged now and then.
+#[derive(Default)]
+struct Throttle {
+    /// 0 before the first time.
+    logged_at_ms: AtomicU64,
+}
+
+impl Throttle {
+    /// Whether to log it now. `true` at most once in [`COMPLAIN_EVERY_MS`].
+    fn is_due(&self, now_ms: u64) -> bool {
+        let last = self.logged_at_ms.load(Ordering::Relaxed);
+        let is_due = last == 0 || now_ms.abs_diff(last) >= COMPLAIN_EVERY_MS;
+        let (order, failed) = (Ordering::Relaxed, Ordering::Relaxed);
+        is_due && self.logged_at_ms.compare_exchange(last, now_ms, order, failed).is_ok()
+    }
 }
 
 /// Why clicks are not in the log.
@@ -54,7 +75,9 @@ impl Recorder {
             waiting: Waiting::default(),
             limits,
             seen: Seen::default(),
-            complained_at_ms: AtomicU64::new(0),
+            lost_messages: Throttle::default(),
+            waiting_messages: Throttle::default(),
+            sync_messages: Throttle::default(),
         }
     }
 
@@ -151,9 +174,7 @@ impl Recorder {
     }
 
     fn complain(&self, error: &LogError, now_ms: u64) {
-        let before = self.complained_at_ms.load(Ordering::Relaxed);
-        if now_ms.saturating_sub(before) >= COMPLAIN_EVERY_MS {
-            self.complained_at_ms.store(now_ms, Ordering::Relaxed);
+        if self.lost_messages.is_due(now_ms) {
             tracing::error!(
                 error = error as &dyn std::error::Error,
                 "clicks can't be logged and are lost; redirects go on"
@@ -162,43 +183,67 @@ impl Recorder {
     }
 }
 
-/// The thread that syncs the click log, and turns the visitors' key when its time has come.
+/// A thread that does something for the recorder, again and again.
 pub struct Syncer {
     stop: Sender<()>,
     thread: JoinHandle<()>,
 }
 
 impl Syncer {
-    /// Syncs at least every `interval`.
+    /// Syncs the click log at least every `interval`, and turns the visitors' key when its time
+    /// has come.
     pub fn start(recorder: Arc<Recorder>, interval: Duration) -> std::io::Result<Self> {
+        Self::repeat("clicks-sync", interval, move |_| recorder.sync())
+    }
+
+    /// Saves the counts of limits now and then, without those that are not needed. On a thread of
+    /// its own, because clicks must be synced meanwhile.
+    pub fn start_saving_limits(
+        recorder: Arc<Recorder>,
+        is_needed: impl Fn(LinkId) -> bool + Send + 'static,
+    ) -> std::io::Result<Self> {
+        Self::repeat("clicks-limits", LIMITS_INTERVAL, move |is_last| {
+            recorder.limits.prune(&is_needed);
+            if let Err(error) = recorder.limits.save_if_due(&recorder.log, is_last) {
+                recorder.complain_of_sync(&error, now_ms());
+            }
+        })
+    }
+
+    /// The work is told whether it is done for the last time.
+    fn repeat(
+        name: &str,
+        interval: Duration,
+        work: impl Fn(bool) + Send + 'static,
+    ) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
-        let thread =
-            std::thread::Builder::new().name("clicks-sync".to_owned()).spawn(move || {
-                let mut is_last = false;
-                while !is_last {
-                    is_last = stopped.recv_timeout(interval) != Err(RecvTimeoutError::Timeout);
-                    recorder.sync();
-                }
-            })?;
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let mut is_last = false;
+            while !is_last {
+                is_last = stopped.recv_timeout(interval) != Err(RecvTimeoutError::Timeout);
+                work(is_last);
+            }
+        })?;
         Ok(Self { stop, thread })
     }
 
-    /// Syncs once more and ends.
+    /// Works once more and ends.
     pub fn stop(self) {
         drop(self.stop);
         let _panicked = self.thread.join();
     }
 }
 
+fn now_ms() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+}
+
 impl Recorder {
     fn sync(&self) {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let now_ms = now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
+        let now_ms = now_ms();
         self.interpreter.visitors.turn_if_due(now_ms);
         self.append_waiting(now_ms);
-        if let Err(error) = self.limits.save_if_due(&self.log) {
-            self.complain_of_sync(&error, now_ms);
-        }
         if self.log.synced() == self.log.end() {
             return;
         }
@@ -216,9 +261,7 @@ impl Recorder {
     fn append_waiting(&self, now_ms: u64) {
         let waited = self.waiting.len();
         if let Err(error) = self.waiting.append_to(&self.log) {
-            let before = self.complained_at_ms.load(Ordering::Relaxed);
-            if now_ms.saturating_sub(before) >= COMPLAIN_EVERY_MS {
-                self.complained_at_ms.store(now_ms, Ordering::Relaxed);
+            if self.waiting_messages.is_due(now_ms) {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     waiting = self.waiting.len(),
@@ -231,9 +274,24 @@ impl Recorder {
     }
 
     fn complain_of_sync(&self, error: &(dyn std::error::Error + 'static), now_ms: u64) {
-        let before = self.complained_at_ms.swap(now_ms, Ordering::Relaxed);
-        if now_ms.saturating_sub(before) >= COMPLAIN_EVERY_MS {
-            tracing::error!(error, "the click log can't be synced");
+        if self.sync_messages.is_due(now_ms) {
+            tracing::error!(error, "the click log or the counts of limits can't be synced");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_that_lasts_is_logged_again_and_again() {
+        let throttle = Throttle::default();
+        let start = 1_700_000_000_000;
+        let logged = (start..start + 45_000).step_by(100).filter(|now| throttle.is_due(*now));
+        let logged: Vec<_> = logged.map(|now| now - start).collect();
+        assert_eq!(logged, [0, 10_000, 20_000, 30_000, 40_000]);
+        // A clock that was set back silences nothing for long.
+        assert!(throttle.is_due(start - 60_000));
     }
 }

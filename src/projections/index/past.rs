@@ -4,6 +4,7 @@
 use std::ops::Bound;
 
 use super::audited::Audited;
+use super::fold::RESTORABLE_MS;
 use super::read::{Read, Tombstone, number};
 use super::{Index, IndexError, keys, store};
 use crate::domain::ids::{LinkId, WorkspaceId};
@@ -77,6 +78,15 @@ impl Index {
             }
         }
         Ok(found)
+    }
+
+    /// Whether a link lets only so many clicks through, or may be restored to one that does.
+    pub fn may_be_limited(&self, id: LinkId, now_ms: u64) -> Result<bool, IndexError> {
+        if let Some(link) = self.link(id)? {
+            return Ok(link.fields.gates.limit.is_some());
+        }
+        let last = self.versions(id, u32::MAX, 1)?.pop();
+        Ok(last.is_some_and(|deleted| deleted.at_ms.saturating_add(RESTORABLE_MS) > now_ms))
     }
 
     /// A workspace's deleted links that can be restored at a moment, the last made first, from just
