@@ -25,7 +25,7 @@ fn fixtures() -> PathBuf {
 
 /// How a fixture is served, by the version that writes it and by all later ones.
 fn options(data: &DataFolder) -> Options {
-    let options = Options::at(data).behind_proxy().public_url("https://sho.rt");
+    let options = Options::at(data).behind_proxy().public_url("http://sho.rt");
     options.flag("--crawler-list", data.path().join("crawlers.json"))
 }
 
