@@ -75,7 +75,10 @@ impl Group<'_> {
         }
         if number.is_multiple_of(DELETED_EVERY) && number > DELETED_EVERY {
             let gone = number - DELETED_EVERY;
-            self.add(number, Event::LinkDeleted(LinkDeleted { link: id(gone) }))?;
+            self.add(
+                number,
+                Event::LinkDeleted(LinkDeleted { link: id(gone), ..LinkDeleted::default() }),
+            )?;
         }
         Ok(())
     }
@@ -87,6 +90,7 @@ impl Group<'_> {
             workspace: vec![1; 16],
             token: vec![2; 16],
             idempotency: None,
+            idempotency_until_ms: None,
             event: Some(event),
         };
         self.payloads.push((kind, envelope.encode_to_vec()));

@@ -77,6 +77,7 @@ pub fn bootstrap(
             workspace: workspace.as_bytes().to_vec(),
             token: Vec::new(),
             idempotency: None,
+            idempotency_until_ms: None,
             event: Some(event),
         };
         pending.apply(&envelope)?;

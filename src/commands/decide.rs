@@ -56,7 +56,7 @@ impl<R: Read> Decider<'_, R> {
             }
             Command::DeleteLink(named, expected) => {
                 let link = self.current(&named, expected)?;
-                let deleted = LinkDeleted { link: link.id.as_bytes().to_vec() };
+                let deleted = LinkDeleted::new(link.id, link.version, self.now_ms);
                 Ok((Some(Event::LinkDeleted(deleted)), Outcome::Gone))
             }
             Command::UpsertLink(external_id, input, expected) => {

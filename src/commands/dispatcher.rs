@@ -10,13 +10,14 @@ use tokio::sync::{mpsc, oneshot};
 use super::decide::{Decider, Decision};
 use super::{CommandError, Done, Mode, Results, Submission, Wish, now_ms};
 use crate::domain::command::{Command, Outcome};
+use crate::domain::envelope::IDEMPOTENCY_MS;
 use crate::domain::error::DomainError;
-use crate::domain::event::{Envelope, Event, Idempotency, VERSION};
+use crate::domain::event::{Envelope, Event, Idempotency, PresetState, Unreadable, VERSION};
 use crate::domain::link::LinkPolicy;
 use crate::domain::preset::PresetKind;
 use crate::domain::token::Actor;
 use crate::log::{Log, LogError, NewRecord};
-use crate::projections::index::{IDEMPOTENCY_MS, Index, IndexError, Pending, Read};
+use crate::projections::index::{Index, IndexError, Pending, Read};
 
 /// How many commands one group holds at most; those of one submission stay together.
 const GROUP_LEN: usize = 1_024;
@@ -206,6 +207,7 @@ impl Dispatcher {
                 at_ms: now_ms,
                 workspace: actor.workspace.as_bytes().to_vec(),
                 token: actor.in_log(),
+                idempotency_until_ms: idempotency.is_some().then_some(now_ms + IDEMPOTENCY_MS),
                 idempotency,
                 event: Some(event),
             };
@@ -230,7 +232,7 @@ impl Dispatcher {
     ) -> Result<(Decision, bool), CommandError> {
         if let Some(sent) = idempotency
             && let Some(before) = state.idempotent(actor.workspace, &sent.key)?
-            && before.at_ms.saturating_add(IDEMPOTENCY_MS) > now_ms
+            && before.idempotency_expires_at_ms() > now_ms
         {
             let same = before.idempotency.as_ref().is_some_and(|first| first == sent);
             if !same || !actor.abilities.allows(command.ability()) {
@@ -266,25 +268,40 @@ impl Dispatcher {
 /// The answer that the first request under an idempotency key got.
 fn outcome_of(before: Envelope, actor: &Actor) -> Result<Outcome, CommandError> {
     let unreadable = |error| CommandError::Index(IndexError::Unreadable(error));
-    match before.event {
-        Some(
-            Event::LinkCreated(state) | Event::LinkChanged(state) | Event::LinkRestored(state),
-        ) => Ok(Outcome::Link(state.into_link(actor.workspace).map_err(unreadable)?.into())),
-        Some(Event::CampaignCreated(state) | Event::CampaignChanged(state)) => {
-            let preset = state.into_preset(PresetKind::Campaign, actor.workspace);
-            Ok(Outcome::Preset(preset.map_err(unreadable)?.into()))
+    let preset = |state: PresetState, kind| {
+        let preset = state.into_preset(kind, actor.workspace).map_err(unreadable)?;
+        Ok(Outcome::Preset(preset.into()))
+    };
+    match before.event.ok_or(Unreadable("event")).map_err(unreadable)? {
+        Event::LinkCreated(state) | Event::LinkChanged(state) | Event::LinkRestored(state) => {
+            Ok(Outcome::Link(state.into_link(actor.workspace).map_err(unreadable)?.into()))
         }
-        Some(Event::UtmTemplateCreated(state) | Event::UtmTemplateChanged(state)) => {
-            let preset = state.into_preset(PresetKind::Template, actor.workspace);
-            Ok(Outcome::Preset(preset.map_err(unreadable)?.into()))
+        Event::CampaignCreated(state) | Event::CampaignChanged(state) => {
+            preset(state, PresetKind::Campaign)
         }
-        Some(Event::TokenCreated(state)) => {
+        Event::UtmTemplateCreated(state) | Event::UtmTemplateChanged(state) => {
+            preset(state, PresetKind::Template)
+        }
+        Event::TokenCreated(state) => {
             Ok(Outcome::Token(state.into_token(actor.workspace).map_err(unreadable)?.into()))
         }
-        Some(
-            Event::DomainAdded(state) | Event::DomainChanged(state) | Event::DomainVerified(state),
-        ) => Ok(Outcome::Domain(state.into_domain(actor.workspace).map_err(unreadable)?.into())),
-        _ => Ok(Outcome::Gone),
+        Event::DomainAdded(state) | Event::DomainChanged(state) | Event::DomainVerified(state) => {
+            Ok(Outcome::Domain(state.into_domain(actor.workspace).map_err(unreadable)?.into()))
+        }
+        Event::LinkReported(state) => {
+            let report = state.into_report(actor.workspace, before.at_ms);
+            let report = report.ok_or(Unreadable("report")).map_err(unreadable)?;
+            Ok(Outcome::Report(Some(report.into())))
+        }
+        Event::LinkDeleted(_)
+        | Event::LinkPurged(_)
+        | Event::ReportResolved(_)
+        | Event::TokenRevoked(_)
+        | Event::DomainRemoved(_)
+        | Event::CampaignDeleted(_)
+        | Event::UtmTemplateDeleted(_) => Ok(Outcome::Gone),
+        // No command creates a workspace.
+        Event::WorkspaceCreated(_) => Err(unreadable(Unreadable("command"))),
     }
 }
 

@@ -100,7 +100,7 @@ impl<R: Read> Decider<'_, R> {
             return Err(DomainError::NotDeleted.into());
         }
         let tombstone = self.state.tombstone(workspace, id)?;
-        let kept = tombstone.filter(|found| found.restorable_until_ms() > self.now_ms);
+        let kept = tombstone.filter(|found| found.restorable_until_ms > self.now_ms);
         Ok(kept.ok_or(DomainError::NotFound("link"))?)
     }
 }

@@ -113,6 +113,66 @@ fn a_full_disk_of_the_index_alone_costs_no_answer() {
     assert!(writer.index.slug("", "before").unwrap().is_some());
 }
 
+/// Whichever read of a group fails, be it in the middle of a fold: the command that needed it is
+/// refused, and the others are decided as if it had never come.
+#[test]
+fn a_command_whose_fold_fails_leaves_nothing_behind() {
+    let mut refused_first = 0;
+    for failing in 1.. {
+        let writer = Writer::new();
+        writer.faults.read_fails_in.store(failing, Ordering::SeqCst);
+        let slugs = ["other", "one", "one", "two"];
+        let wishes = slugs.map(|slug| Wish { command: create(slug), idempotency: None });
+        let commands = &writer.commands;
+        let run = commands.run_all(writer.actor, wishes.into(), Mode::Commit);
+        let results = writer.runtime.block_on(run).unwrap();
+        if writer.faults.read_fails_in.swap(0, Ordering::SeqCst) > 0 {
+            // All of the group's reads have failed once.
+            assert!(failing > 10 && refused_first > 2, "{failing}, {refused_first}");
+            return;
+        }
+        let failed: Vec<_> =
+            results.iter().map(|one| matches!(one, Err(CommandError::Index(_)))).collect();
+        assert_eq!(failed.iter().filter(|failed| **failed).count(), 1, "{results:?}");
+        refused_first += usize::from(failed[1]);
+        let is_taken = |one: &Result<Done, _>| {
+            matches!(one, Err(CommandError::Refused(DomainError::SlugTaken(_))))
+        };
+        let is_done: Vec<_> = results.iter().map(Result::is_ok).collect();
+        assert!(is_done[1] != is_done[2], "one of two has the slug: {results:?}");
+        assert_eq!(is_taken(&results[2]), !failed[1] && !failed[2]);
+        let events = is_done.iter().filter(|done| **done).count() as u64;
+        assert_eq!(writer.log.end(), events, "no event of the refused command is logged");
+        let folder = tempfile::tempdir().unwrap();
+        let anew = Index::open(folder.path(), &writer.log).unwrap();
+        assert_eq!(writer.index.digest().unwrap(), anew.digest().unwrap());
+        for (slug, is_done) in [("other", is_done[0]), ("one", true), ("two", is_done[3])] {
+            assert_eq!(writer.index.slug("", slug).unwrap().is_some(), is_done);
+        }
+    }
+}
+
+/// A key's first answer is told again; that of an event of another kind is never `Gone`.
+#[test]
+fn a_repetition_gets_the_answer_of_its_kind() {
+    let writer = Writer::new();
+    let run = |command, key: &str| {
+        let idempotency = Idempotency { key: key.to_owned(), request_sha256: vec![1] };
+        writer.runtime.block_on(writer.commands.run(writer.actor, command, Some(idempotency)))
+    };
+    let Outcome::Link(link) = run(create("one"), "a").unwrap().outcome else { panic!("no link") };
+    let complaint = crate::domain::report::Complaint::accept("spam", "").unwrap();
+    let report = Command::ReportLink(link.id, complaint);
+    let first = run(report.clone(), "b").unwrap();
+    assert!(matches!(first.outcome, Outcome::Report(Some(_))));
+    let again = run(report, "b").unwrap();
+    assert!(again.is_replay);
+    assert_eq!(again.outcome, first.outcome);
+    let delete = Command::DeleteLink(LinkRef::Id(link.id), None);
+    assert_eq!(run(delete.clone(), "c").unwrap().outcome, Outcome::Gone);
+    assert_eq!(run(delete, "c").unwrap().outcome, Outcome::Gone);
+}
+
 /// More clients at once than the queue has places: each gets an answer, and one the slug.
 #[test]
 fn thousands_at_once_wait_for_a_place() {
@@ -138,7 +198,7 @@ fn thousands_at_once_wait_for_a_place() {
 /// A deleted link can be restored for thirty days, to the moment, and purged for as long.
 #[test]
 fn a_deleted_link_is_kept_for_a_while() {
-    use crate::projections::index::RESTORABLE_MS;
+    use crate::domain::deletion::RESTORABLE_MS;
     let writer = Writer::new();
     let Outcome::Link(link) = writer.create("kept").unwrap().outcome else { panic!("no link") };
     let run = |command| writer.runtime.block_on(writer.commands.run(writer.actor, command, None));

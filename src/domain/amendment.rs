@@ -6,8 +6,9 @@
 
 use super::click::{BotReason, Device};
 
-/// From here on no answer counts the clicks of a link that the log has before this record: it was
-/// deleted. Where it was restored since, the clicks behind this record count.
+/// From here on no answer counts the clicks of a link up to a version of it: it was deleted. That
+/// holds wherever in the log they are: a click may be logged late. Where the link is restored, its
+/// clicks are of later versions, and count.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct LinkForgotten {
     /// When it was noted, in milliseconds since the Unix epoch.
@@ -19,6 +20,10 @@ pub struct LinkForgotten {
     /// The 16 bytes of the link's id.
     #[prost(bytes = "vec", tag = "3")]
     pub link: Vec<u8>,
+    /// The last version whose clicks don't count. `None` in records of older versions of slugline:
+    /// then the clicks that the log has before this record don't count, and those behind it do.
+    #[prost(uint32, optional, tag = "4")]
+    pub through_version: Option<u32>,
 }
 
 /// From here on the clicks of an agent before this record count for something else: the crawler

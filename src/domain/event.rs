@@ -5,6 +5,7 @@
 
 use uuid::Uuid;
 
+pub use super::deletion::{LinkDeleted, LinkPurged};
 use super::destination::Destination;
 use super::domain_state::{DomainRemoved, DomainState};
 use super::ids::{LinkId, WorkspaceId};
@@ -35,6 +36,10 @@ pub struct Envelope {
     /// The request's idempotency key, where it had one.
     #[prost(message, optional, tag = "4")]
     pub idempotency: Option<Idempotency>,
+    /// Until when that key is remembered, in milliseconds since the Unix epoch; `None` in records
+    /// of older versions, see [`idempotency_expires_at_ms`](Self::idempotency_expires_at_ms).
+    #[prost(uint64, optional, tag = "5")]
+    pub idempotency_until_ms: Option<u64>,
     /// What happened.
     #[prost(
         oneof = "Event",
@@ -232,22 +237,6 @@ pub struct TokenRevoked {
     /// The token's 16 bytes.
     #[prost(bytes = "vec", tag = "1")]
     pub token: Vec<u8>,
-}
-
-/// A link is gone.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct LinkDeleted {
-    /// The link's 16 bytes.
-    #[prost(bytes = "vec", tag = "1")]
-    pub link: Vec<u8>,
-}
-
-/// A link is gone for good.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct LinkPurged {
-    /// The link's 16 bytes.
-    #[prost(bytes = "vec", tag = "1")]
-    pub link: Vec<u8>,
 }
 
 /// A [`Token`](super::token::Token) as written; its workspace is the envelope's.

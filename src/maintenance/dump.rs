@@ -68,7 +68,11 @@ fn mutation_json(record: &Record) -> anyhow::Result<Value> {
             link_json(link)?
         }
         Some(Event::LinkDeleted(deleted)) => {
-            json!({ "link": LinkId::from_bytes(&deleted.link)?.to_string() })
+            json!({
+                "link": LinkId::from_bytes(&deleted.link)?.to_string(),
+                "version": deleted.version,
+                "restorable_until_ms": deleted.restorable_until_ms,
+            })
         }
         Some(Event::LinkReported(report)) => json!({
             "report": ReportId::from_bytes(&report.id)?.to_string(),
@@ -227,6 +231,7 @@ fn click_json(record: &Record) -> anyhow::Result<Value> {
                 "at_ms": forgotten.at_ms,
                 "workspace": WorkspaceId::from_bytes(&forgotten.workspace)?.to_string(),
                 "link": LinkId::from_bytes(&forgotten.link)?.to_string(),
+                "through_version": forgotten.through_version,
             }));
         }
         kind::AGENT_RECLASSIFIED => {
@@ -239,7 +244,9 @@ fn click_json(record: &Record) -> anyhow::Result<Value> {
                 "bot": agent.bot().as_str(), "bot_pattern": agent.bot_pattern,
             }));
         }
-        _ => {}
+        kind::CLICK | kind::BLOCKED => {}
+        // Written by a newer version: it is shown by its kind alone.
+        _ => return Ok(json!({})),
     }
     let click = Click::decode(record.payload.as_ref())?;
     Ok(json!({

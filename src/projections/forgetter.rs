@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use super::stand_back;
 use crate::domain::amendment::LinkForgotten;
 use crate::domain::click;
+use crate::domain::envelope::RecordError;
 use crate::domain::event::{Envelope, Event};
 use crate::log::replace_file;
 use crate::log::{Log, LogError, Reader, Record};
@@ -77,8 +78,8 @@ pub struct Forgetter {
 enum ForgetError {
     #[error(transparent)]
     Log(#[from] LogError),
-    #[error("the change at offset {0} can't be read: was it written by a newer slugline?")]
-    Unreadable(u64),
+    #[error(transparent)]
+    Record(#[from] RecordError),
     #[error("how far the deleted links are could not be noted: {0}")]
     Note(#[from] std::io::Error),
 }
@@ -173,12 +174,12 @@ impl Following {
     }
 }
 
-/// Workspace and link of a change of a link's.
-fn subject(record: &Record) -> Result<(Vec<u8>, Vec<u8>), ForgetError> {
-    let unreadable = || ForgetError::Unreadable(record.offset);
-    let envelope = Envelope::decode(record.payload.as_ref()).map_err(|_| unreadable())?;
-    let event = envelope.event.ok_or_else(unreadable)?;
-    Ok((envelope.workspace, event.subject().to_vec()))
+/// Workspace and event of a change.
+fn event_of(record: &Record) -> Result<(Vec<u8>, Event), ForgetError> {
+    let of = (record.offset, record.kind, record.version);
+    let envelope = Envelope::of_record(of, &record.payload)?;
+    let event = envelope.event.ok_or(RecordError::Malformed(record.offset))?;
+    Ok((envelope.workspace, event))
 }
 
 /// Which links were restored by the changes up to an offset, and where the last time.
@@ -187,7 +188,7 @@ fn restored(mut reader: Reader, through: u64) -> Result<HashMap<Vec<u8>, u64>, F
     while reader.next_offset() <= through {
         let Some(record) = reader.next_record()? else { break };
         if record.kind == Event::LINK_RESTORED {
-            restored.insert(subject(&record)?.1, record.offset);
+            restored.insert(event_of(&record)?.1.subject().to_vec(), record.offset);
         }
     }
     Ok(restored)
@@ -205,13 +206,19 @@ fn deleted(
         if !matches!(record.kind, Event::LINK_DELETED | Event::LINK_PURGED) {
             continue;
         }
-        let (workspace, link) = subject(&record)?;
+        let (workspace, event) = event_of(&record)?;
+        // A purged link never comes back.
+        let through_version = match &event {
+            Event::LinkDeleted(deleted) => deleted.version,
+            _purged => Some(u32::MAX),
+        };
+        let link = event.subject().to_vec();
         // It was forgotten before it was restored.
         if restored.get(&link).is_some_and(|restored| *restored > record.offset) {
             continue;
         }
         let at_ms = jiff::Timestamp::now().as_millisecond().cast_unsigned();
-        found.push(LinkForgotten { at_ms, workspace, link }.encode_to_vec());
+        found.push(LinkForgotten { at_ms, workspace, link, through_version }.encode_to_vec());
     }
     Ok(found)
 }
@@ -254,7 +261,9 @@ mod tests {
     async fn each_deleted_link_is_forgotten_once_or_again_where_its_note_is_lost() {
         let folder = tempfile::tempdir().unwrap();
         let [mutations, clicks] = ["m", "c"].map(|name| log(&folder.path().join(name)));
-        let deleted = |link| Event::LinkDeleted(LinkDeleted { link: vec![link; 16] });
+        let deleted = |link| {
+            Event::LinkDeleted(LinkDeleted { link: vec![link; 16], ..LinkDeleted::default() })
+        };
         let start = || {
             let (mutations, clicks) = (Arc::clone(&mutations), Arc::clone(&clicks));
             Forgetter::start(mutations, clicks, folder.path()).unwrap()
@@ -280,7 +289,9 @@ mod tests {
     async fn a_link_that_was_restored_is_not_forgotten_twice() {
         let folder = tempfile::tempdir().unwrap();
         let [mutations, clicks] = ["m", "c"].map(|name| log(&folder.path().join(name)));
-        let deleted = |link| Event::LinkDeleted(LinkDeleted { link: vec![link; 16] });
+        let deleted = |link| {
+            Event::LinkDeleted(LinkDeleted { link: vec![link; 16], ..LinkDeleted::default() })
+        };
         let start = || {
             let (mutations, clicks) = (Arc::clone(&mutations), Arc::clone(&clicks));
             Forgetter::start(mutations, clicks, folder.path()).unwrap()

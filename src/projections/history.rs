@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use prost::Message;
-
+use crate::domain::envelope::RecordError;
 use crate::domain::event::Envelope;
 use crate::log::{Log, LogError};
 
@@ -13,9 +12,12 @@ pub enum HistoryError {
     /// The log could not be read.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// A record of it makes no sense.
-    #[error("the change at offset {0} can't be read: was it written by a newer slugline?")]
-    Unreadable(u64),
+    /// It has no record at this offset.
+    #[error("the log has no change at offset {0}")]
+    Missing(u64),
+    /// A record of it can't be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
 }
 
 /// See the module. Cheap to clone.
@@ -35,8 +37,8 @@ impl History {
     /// # Errors
     /// Where the log can't be read, or has no such record.
     pub fn change(&self, offset: u64) -> Result<Envelope, HistoryError> {
-        let record = self.log.read_at(offset)?.ok_or(HistoryError::Unreadable(offset))?;
-        let envelope = Envelope::decode(record.payload.as_ref());
-        envelope.map_err(|_| HistoryError::Unreadable(offset))
+        let record = self.log.read_at(offset)?.ok_or(HistoryError::Missing(offset))?;
+        let of = (offset, record.kind, record.version);
+        Ok(Envelope::of_record(of, &record.payload)?)
     }
 }

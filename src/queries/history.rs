@@ -211,7 +211,7 @@ impl Histories {
         link: LinkId,
     ) -> Result<Option<Tombstone>, PastError> {
         let found = self.index.tombstone(workspace, link)?;
-        Ok(found.filter(|found| found.restorable_until_ms() > now_ms()))
+        Ok(found.filter(|found| found.restorable_until_ms > now_ms()))
     }
 
     /// What happened in a workspace, the newest first, from just before an offset. There may be
@@ -268,12 +268,10 @@ impl Histories {
         let envelope = self.history.change(version.offset)?;
         let (event, actor) = taken_apart(envelope, workspace)?;
         let action = Action::of(&event);
-        let (reverted_to, link) = match event {
-            Event::LinkCreated(state) | Event::LinkChanged(state) | Event::LinkRestored(state) => {
-                (state.reverted_to, state.into_link(workspace)?)
-            }
+        let (reverted_to, link) = match event.into_version()? {
+            Some(state) => (state.reverted_to, state.into_link(workspace)?),
             // What is deleted stands as it did before.
-            _ => (None, self.before(workspace, link, version.number)?),
+            None => (None, self.before(workspace, link, version.number)?),
         };
         let link = Link { version: version.number, ..link };
         Ok(Past { at_ms: version.at_ms, actor, action, reverted_to, link })
@@ -288,11 +286,9 @@ impl Histories {
     ) -> Result<Link, PastError> {
         // Between two deletions there is a restoration.
         for before in self.index.versions(link, version.saturating_sub(1), 2)? {
-            match taken_apart(self.history.change(before.offset)?, workspace)?.0 {
-                Event::LinkCreated(state)
-                | Event::LinkChanged(state)
-                | Event::LinkRestored(state) => return Ok(state.into_link(workspace)?),
-                _ => {}
+            let (event, _) = taken_apart(self.history.change(before.offset)?, workspace)?;
+            if let Some(state) = event.into_version()? {
+                return Ok(state.into_link(workspace)?);
             }
         }
         Err(PastError::Broken("a version of a link has none before it"))

@@ -61,6 +61,7 @@ pub fn add_workspace(data: &DataFolder) {
             workspace: vec![7; 16],
             token: Vec::new(),
             idempotency: None,
+            idempotency_until_ms: None,
             event: Some(event),
         };
         let payload = envelope.encode_to_vec();

@@ -143,7 +143,7 @@ impl LinkView {
     pub fn of_deleted(services: &Services, deleted: Tombstone) -> Self {
         Self {
             deleted_at: Some(iso8601(deleted.deleted_at_ms)),
-            restorable_until: Some(iso8601(deleted.restorable_until_ms())),
+            restorable_until: Some(iso8601(deleted.restorable_until_ms)),
             ..Self::new(services, deleted.link, None)
         }
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::domain::envelope::RecordError;
 use crate::domain::event::Unreadable;
 use crate::log::LogError;
 
@@ -47,6 +48,9 @@ pub enum IndexError {
     /// A value is no protobuf message.
     #[error("the index or its log holds an unreadable message: {0}")]
     Decode(#[from] prost::DecodeError),
+    /// A record of the log behind it can't be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// A message makes no sense.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),

@@ -21,10 +21,20 @@ pub struct Faults {
     pub cannot_open: AtomicBool,
     /// Reading a store fails.
     pub reads_fail: AtomicBool,
+    /// Which of the next reads of a store fails, the first being 1; 0: none.
+    pub read_fails_in: AtomicUsize,
     /// A store that has given up can't be read either.
     pub gives_up_reads: AtomicBool,
     /// How many stores were opened.
     pub opened: AtomicUsize,
+}
+
+impl Faults {
+    /// Counts down to the read that fails.
+    fn is_read_to_fail(&self) -> bool {
+        let next = |left: usize| left.checked_sub(1);
+        self.read_fails_in.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next) == Ok(1)
+    }
 }
 
 /// Stores of sled's under these faults.
@@ -57,7 +67,7 @@ fn full() -> IndexError {
 
 impl Store for FaultyStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
-        if self.faults.reads_fail.load(Ordering::SeqCst) {
+        if self.faults.reads_fail.load(Ordering::SeqCst) || self.faults.is_read_to_fail() {
             return Err(IndexError::Broken("a test"));
         }
         let may_fail = self.faults.gives_up_reads.load(Ordering::SeqCst);
@@ -78,6 +88,9 @@ impl Store for FaultyStore {
     }
 
     fn rows(&self, range: KeyRange, is_back: bool) -> Rows<'_> {
+        if self.faults.is_read_to_fail() {
+            return Box::new(std::iter::once(Err(IndexError::Broken("a test"))));
+        }
         self.store.rows(range, is_back)
     }
 

@@ -2,7 +2,8 @@
 //!
 //! There is one, for the writer's groups, for a start that catches up and for a base that is
 //! made anew: it reads neither a clock nor anything else than the state and the event. So what
-//! the index says after an offset follows from the log alone.
+//! the index says after an offset follows from the log alone. Deadlines are the events' too: no
+//! setting or constant of today decides how long something that was logged is kept.
 
 use prost::Message;
 
@@ -14,12 +15,6 @@ use crate::domain::event::{Envelope, Event, LinkState, Unreadable};
 use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
 use crate::domain::link::Link;
 use crate::domain::preset::PresetKind;
-
-/// How long an idempotency key is remembered, in the log's own time.
-pub const IDEMPOTENCY_MS: u64 = 24 * 3_600 * 1_000;
-
-/// How long a deleted link can be restored, in the log's own time.
-pub const RESTORABLE_MS: u64 = 30 * 24 * 3_600 * 1_000;
 
 /// How many expired keys one event clears away at most: more than it can add, and bounded.
 const EXPIRED_AT_ONCE: usize = 4;
@@ -71,7 +66,8 @@ pub fn fold<S: State>(state: &mut S, offset: u64, envelope: &Envelope) -> Result
         Event::LinkDeleted(deleted) => {
             let id = link_id(&deleted.link)?;
             if let Some(link) = take_away(state, workspace, id)? {
-                bury(state, link, envelope.at_ms, offset)?;
+                let until_ms = deleted.deadline_ms(envelope.at_ms);
+                bury(state, link, (envelope.at_ms, offset), until_ms)?;
             }
         }
         Event::LinkRestored(link) => {
@@ -175,16 +171,16 @@ fn take_away<S: State>(
 fn bury<S: State>(
     state: &mut S,
     mut link: Link,
-    at_ms: u64,
-    offset: u64,
+    (at_ms, offset): (u64, u64),
+    restorable_until_ms: u64,
 ) -> Result<(), IndexError> {
     link.version = link.version.saturating_add(1);
     link.updated_at_ms = link.updated_at_ms.max(at_ms);
     note_version(state, link.id, (link.version, link.updated_at_ms), offset);
     let key = keys::tombstone(link.workspace, link.id);
-    state.put(keys::expiry(at_ms.saturating_add(RESTORABLE_MS), &key), Vec::new());
+    state.put(keys::expiry(restorable_until_ms, &key), Vec::new());
     add_to(state, keys::tombstone_count(link.workspace.as_bytes()), 1)?;
-    state.put(key, Tombstone { link, deleted_at_ms: at_ms, offset }.encode());
+    state.put(key, Tombstone { link, restorable_until_ms, deleted_at_ms: at_ms, offset }.encode());
     Ok(())
 }
 
@@ -207,10 +203,11 @@ pub fn add_to<S: State>(state: &mut S, key: Vec<u8>, change: i64) -> Result<(), 
 
 fn remember_idempotency<S: State>(state: &mut S, workspace: WorkspaceId, envelope: &Envelope) {
     let Some(idempotency) = &envelope.idempotency else { return };
-    let mut value = envelope.at_ms.to_be_bytes().to_vec();
+    let until_ms = envelope.idempotency_expires_at_ms();
+    let mut value = until_ms.to_be_bytes().to_vec();
     value.extend(envelope.encode_to_vec());
     let key = keys::idempotency(workspace, &idempotency.key);
-    state.put(keys::expiry(envelope.at_ms.saturating_add(IDEMPOTENCY_MS), &key), Vec::new());
+    state.put(keys::expiry(until_ms, &key), Vec::new());
     state.put(key, value);
 }
 
@@ -226,13 +223,11 @@ fn forget_expired<S: State>(state: &mut S, now_ms: u64) -> Result<(), IndexError
             break;
         }
         state.remove(expiry);
-        let is_tombstone = key.starts_with(keys::TOMBSTONES);
-        let lifetime_ms = if is_tombstone { RESTORABLE_MS } else { IDEMPOTENCY_MS };
-        // An idempotency key may have been used anew since, a link be restored and deleted again:
-        // then another expiry speaks of it. Both values begin with when they came.
-        let came_ms = state.get(&key)?.map(|value| value.get(..8).map_or(0, number));
-        if came_ms.is_some_and(|came_ms| came_ms.saturating_add(lifetime_ms) == at_ms) {
-            if is_tombstone {
+        // The key may have been set again since: then its value has another deadline, and an
+        // expiry of its own. Both kinds of values begin with their deadline.
+        let deadline_ms = state.get(&key)?.map(|value| value.get(..8).map_or(0, number));
+        if deadline_ms == Some(at_ms) {
+            if key.starts_with(keys::TOMBSTONES) {
                 let workspace = key.get(1..17).unwrap_or_default();
                 add_to(state, keys::tombstone_count(workspace), -1)?;
             }

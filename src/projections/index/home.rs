@@ -330,7 +330,8 @@ pub fn catch_up(layers: &Arc<Layers>, log: &Log, upto: u64) -> Result<(), IndexE
     let mut pending = Pending::new(Arc::clone(layers));
     while reader.next_offset() <= upto {
         let Some(record) = reader.next_record()? else { break };
-        pending.apply(&<Envelope as prost::Message>::decode(record.payload.as_ref())?)?;
+        let of = (record.offset, record.kind, record.version);
+        pending.apply(&Envelope::of_record(of, &record.payload)?)?;
         if pending.len() >= BATCH_KEYS || record.offset == upto {
             layers.apply(pending.changes, record.offset);
             layers.settle()?;

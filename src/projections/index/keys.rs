@@ -10,7 +10,7 @@
 //! | `t` secret's hash | workspace, then the token (protobuf) |
 //! | `k` workspace token | the secret's hash |
 //! | `o` workspace | its name |
-//! | `i` workspace key | when, then the envelope that first came with this idempotency key |
+//! | `i` workspace key | until when, then the envelope that first came with this idempotency key |
 //! | `x` 0 workspace report | when, then the report (protobuf), while it is not dealt with |
 //! | `x` 1 link | how many reports of it are not dealt with |
 //! | `G` workspace group 0 link | nothing; the links of a [`Group`] in the order they were made |
@@ -19,7 +19,7 @@
 //! | `P` workspace kind id | a campaign or a UTM template (protobuf) |
 //! | `B` workspace kind name | its id; the name in lower case |
 //! | `v` link version | where in the log the version began, and when |
-//! | `d` workspace link | a deleted link that can be restored: when and where it was deleted, then the link |
+//! | `d` workspace link | a deleted link that can be restored: until when, when and where it was deleted, then the link |
 //! | `n` workspace `d` | how many of these there are |
 //! | `a` workspace offset | an event of the workspace, in short: see [`audited`](super::audited) |
 //! | `e` time key | nothing; the `i` and `d` keys that are to go, in the order of when they go |
@@ -29,12 +29,22 @@
 //! in the log alone, as the purge itself does.
 
 use super::group::Group;
+use crate::domain::envelope::KNOWN_EVENTS;
 use crate::domain::ids::{DomainId, LinkId, ReportId, TokenId, WorkspaceId};
 use crate::domain::link::folded;
 use crate::domain::preset::{PresetId, PresetKind};
 
 /// The layout's number: another one in a base or in an overlay means that it is not used.
-pub const LAYOUT: u64 = 5;
+const LAYOUT: u32 = 6;
+
+/// What a base or an overlay says of its format: the layout, and which events its writer knew.
+pub const FORMAT: u64 = (KNOWN_EVENTS as u64) << 32 | LAYOUT as u64;
+
+/// Whether a base or an overlay of a format can be used. Where its writer knew more events it can't:
+/// it may hold some of them folded. The index is then made from the log, which refuses those.
+pub const fn is_readable(format: u64) -> bool {
+    format & u32::MAX as u64 == LAYOUT as u64 && format >> 32 <= KNOWN_EVENTS as u64
+}
 
 /// Says where the overlay comes from, not what is in it.
 pub const META: &[u8] = b"m";

@@ -3,7 +3,7 @@
 //!
 //! | bytes | field |
 //! |---|---|
-//! | 0–7 | layout |
+//! | 0–7 | format, see [`keys`] |
 //! | 8–23 | the log's id |
 //! | 24–31 | applied offset |
 //! | 32–39 | number of the base below; 0 for none |
@@ -64,7 +64,7 @@ fn hash(key: &[u8], value: &[u8]) -> u128 {
 impl Meta {
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(META_BYTES);
-        bytes.extend_from_slice(&keys::LAYOUT.to_le_bytes());
+        bytes.extend_from_slice(&keys::FORMAT.to_le_bytes());
         bytes.extend_from_slice(&self.log);
         for number in [self.applied, self.base, self.base_offset, self.sum.entries] {
             bytes.extend_from_slice(&number.to_le_bytes());
@@ -74,12 +74,13 @@ impl Meta {
         bytes
     }
 
-    /// `None` for anything that [`encode`](Self::encode) of this layout has not written.
+    /// `None` for anything that [`encode`](Self::encode) has not written in a
+    /// [readable](keys::is_readable) format.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; META_BYTES] = bytes.try_into().ok()?;
         let (body, crc) = bytes.split_at(META_BYTES - 4);
         let number = |at: usize| body.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
-        if crc32c::crc32c(body).to_le_bytes() != crc || number(0) != Some(keys::LAYOUT) {
+        if crc32c::crc32c(body).to_le_bytes() != crc || !number(0).is_some_and(keys::is_readable) {
             return None;
         }
         Some(Self {
@@ -111,6 +112,25 @@ mod tests {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(Meta::decode(&flipped), None, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_fold_of_more_events_than_are_known_is_not_used() {
+        let meta = Meta { log: [7; 16], applied: 9, base: 0, base_offset: 0, sum: Sum::default() };
+        let with_format = |format: u64| {
+            let mut bytes = meta.encode();
+            bytes[..8].copy_from_slice(&format.to_le_bytes());
+            let crc = crc32c::crc32c(&bytes[..META_BYTES - 4]);
+            bytes[META_BYTES - 4..].copy_from_slice(&crc.to_le_bytes());
+            Meta::decode(&bytes).is_some()
+        };
+        let one_kind = 1 << 32;
+        assert!(with_format(keys::FORMAT));
+        assert!(with_format(keys::FORMAT - one_kind), "of an older version");
+        assert!(!with_format(keys::FORMAT + one_kind), "of a newer version");
+        for layout in [5, keys::FORMAT + 1, keys::FORMAT - 1] {
+            assert!(!with_format(layout), "of another layout");
         }
     }
 

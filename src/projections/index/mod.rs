@@ -67,7 +67,6 @@ use sha2::{Digest, Sha256};
 pub use audited::Audited;
 pub use domains::ReadDomains;
 pub use error::IndexError;
-pub use fold::{IDEMPOTENCY_MS, RESTORABLE_MS};
 pub use group::Group;
 pub use hosts::{HostSettings, Hosts};
 pub use keeper::Keeper;

@@ -106,7 +106,7 @@ impl Index {
             Tombstone::decode(&value).map_err(|error| self.met(error))
         });
         let is_kept = |found: &Result<Tombstone, _>| {
-            found.as_ref().map_or(true, |found| found.restorable_until_ms() > now_ms)
+            found.as_ref().map_or(true, |found| found.restorable_until_ms > now_ms)
         };
         tombstones.filter(is_kept).skip(skip).take(limit).collect()
     }

@@ -21,6 +21,8 @@ pub struct Pending {
     /// How many events were folded.
     events: u64,
     pub(super) changes: Changes,
+    /// What the event that is being folded has replaced among the changes, the newest last.
+    replaced: Vec<(Vec<u8>, Option<Option<Vec<u8>>>)>,
     /// Of the applied expiries up to this one each is among the changes.
     expired_through: Option<Vec<u8>>,
     /// Cache keys of redirects that are no longer what they were.
@@ -44,11 +46,11 @@ impl Read for Pending {
 
 impl State for Pending {
     fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.changes.insert(key, Some(value));
+        self.change(key, Some(value));
     }
 
     fn remove(&mut self, key: Vec<u8>) {
-        self.changes.insert(key, None);
+        self.change(key, None);
     }
 
     /// Over what is applied and what is pending alike.
@@ -96,6 +98,7 @@ impl Pending {
             over,
             events: 0,
             changes,
+            replaced: Vec::new(),
             expired_through: None,
             touched: Vec::new(),
             domains_touched: false,
@@ -118,9 +121,33 @@ impl Pending {
     }
 
     /// Folds one event: the one that is next in the log, whose offsets are dense.
+    ///
+    /// # Errors
+    /// Where the fold fails. Then nothing of the event is pending, and another one can be applied.
     pub fn apply(&mut self, envelope: &Envelope) -> Result<(), IndexError> {
-        fold(self, self.over + self.events + 1, envelope)?;
-        self.events += 1;
-        Ok(())
+        let expired_through = self.expired_through.clone();
+        let (touched, domains_touched) = (self.touched.len(), self.domains_touched);
+        self.replaced.clear();
+        let folded = fold(self, self.over + self.events + 1, envelope);
+        match &folded {
+            Ok(()) => self.events += 1,
+            Err(_) => {
+                while let Some((key, before)) = self.replaced.pop() {
+                    match before {
+                        Some(value) => self.changes.insert(key, value),
+                        None => self.changes.remove(&key),
+                    };
+                }
+                self.expired_through = expired_through;
+                self.touched.truncate(touched);
+                self.domains_touched = domains_touched;
+            }
+        }
+        folded
+    }
+
+    fn change(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        let before = self.changes.insert(key.clone(), value);
+        self.replaced.push((key, before));
     }
 }

@@ -5,7 +5,6 @@ use prost::Message;
 use uuid::Uuid;
 
 use super::domains::ReadDomains;
-use super::fold::RESTORABLE_MS;
 use super::group::{self, Group};
 use super::{IndexError, keys, reports};
 use crate::domain::command::LinkRef;
@@ -23,6 +22,8 @@ const ID_BYTES: usize = 16;
 pub struct Tombstone {
     /// As it stood; its version is the one that the deletion made.
     pub link: Link,
+    /// Until when it can be restored, in milliseconds since the Unix epoch.
+    pub restorable_until_ms: u64,
     /// In milliseconds since the Unix epoch.
     pub deleted_at_ms: u64,
     /// Where in the log it was deleted.
@@ -30,23 +31,19 @@ pub struct Tombstone {
 }
 
 impl Tombstone {
-    /// Until when it can be restored, in milliseconds since the Unix epoch.
-    pub const fn restorable_until_ms(&self) -> u64 {
-        self.deleted_at_ms.saturating_add(RESTORABLE_MS)
-    }
-
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut value = self.deleted_at_ms.to_be_bytes().to_vec();
-        value.extend_from_slice(&self.offset.to_be_bytes());
+        let numbers = [self.restorable_until_ms, self.deleted_at_ms, self.offset];
+        let mut value: Vec<_> = numbers.into_iter().flat_map(u64::to_be_bytes).collect();
         value.extend(encode_link(self.link.workspace, &LinkState::from(&self.link)));
         value
     }
 
     pub(super) fn decode(value: &[u8]) -> Result<Self, IndexError> {
-        let (numbers, link) = value.split_at_checked(16).ok_or(BROKEN_ID)?;
+        let (numbers, link) = value.split_at_checked(24).ok_or(BROKEN_ID)?;
+        let (until, numbers) = numbers.split_at(8);
         let (deleted_at, offset) = numbers.split_at(8);
-        let (deleted_at_ms, offset) = (number(deleted_at), number(offset));
-        Ok(Self { link: decode_link(link)?, deleted_at_ms, offset })
+        let [restorable_until_ms, deleted_at_ms, offset] = [until, deleted_at, offset].map(number);
+        Ok(Self { link: decode_link(link)?, restorable_until_ms, deleted_at_ms, offset })
     }
 }
 

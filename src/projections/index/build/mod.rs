@@ -13,8 +13,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use prost::Message;
-
 use super::fold::fold;
 use super::table::{Origin, Table, TableWriter};
 use super::{IndexError, keys};
@@ -121,7 +119,8 @@ impl<'a> Job<'a> {
                 }
                 let Some(record) = reader.next_record()? else { break };
                 bytes += record.payload.len();
-                batch.push(Envelope::decode(record.payload.as_ref())?);
+                let of = (record.offset, record.kind, record.version);
+                batch.push(Envelope::of_record(of, &record.payload)?);
             }
             Ok(batch)
         };

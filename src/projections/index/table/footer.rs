@@ -1,7 +1,7 @@
 //! The end of a table, which says what the rest is.
 
 use super::Origin;
-use crate::projections::index::keys::LAYOUT;
+use crate::projections::index::keys::{FORMAT, is_readable};
 
 pub const FOOTER_BYTES: usize = 108;
 const MAGIC: &[u8; 8] = b"SLUGTBL1";
@@ -29,7 +29,7 @@ impl Footer {
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(FOOTER_BYTES);
         bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&LAYOUT.to_le_bytes());
+        bytes.extend_from_slice(&FORMAT.to_le_bytes());
         bytes.extend_from_slice(&self.origin.log);
         for number in [self.origin.offset, self.entries, self.filtered, self.made_at_ms] {
             bytes.extend_from_slice(&number.to_le_bytes());
@@ -43,13 +43,13 @@ impl Footer {
         bytes
     }
 
-    /// `None` for anything that this layout's [`encode`](Self::encode) has not written.
+    /// `None` for anything that [`encode`](Self::encode) has not written in a readable format.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; FOOTER_BYTES] = bytes.try_into().ok()?;
         let (body, crc) = bytes.split_at(FOOTER_BYTES - 4);
         let number = |at: usize| body.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
         if body.get(..8)? != MAGIC
-            || number(8) != Some(LAYOUT)
+            || !number(8).is_some_and(is_readable)
             || crc32c::crc32c(body).to_le_bytes() != crc
         {
             return None;

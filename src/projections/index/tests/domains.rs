@@ -104,7 +104,7 @@ impl Standing {
             Wish::Unlink { id } => {
                 let link = self.links.remove(&id)?;
                 let owner = link.title.as_deref()?.parse().ok()?;
-                (owner, Event::LinkDeleted(LinkDeleted { link: link.id }))
+                (owner, Event::LinkDeleted(LinkDeleted { link: link.id, ..LinkDeleted::default() }))
             }
             _ => return None,
         };
@@ -113,6 +113,7 @@ impl Standing {
             workspace: owner_id(owner).as_bytes().to_vec(),
             token: vec![9; 16],
             idempotency: None,
+            idempotency_until_ms: None,
             event: Some(event),
         })
     }

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::super::fold::RESTORABLE_MS;
 use super::super::store;
 use super::super::{Group, Scan, Span};
 use super::history::{Standing, Wish, campaign, of_seed, wish, workspace};
@@ -255,7 +254,7 @@ impl Course {
         let mut audited = 0;
         for owner in (0..3).map(workspace) {
             let of_owner = standing.deleted.iter().filter(|(_, (other, ..))| *other == owner);
-            let kept = of_owner.filter(|(_, (.., at_ms))| at_ms + RESTORABLE_MS > standing.now_ms);
+            let kept = of_owner.filter(|(_, (.., until_ms))| *until_ms > standing.now_ms);
             let kept: Vec<_> =
                 kept.map(|(id, (_, state, _))| (id.clone(), state.version)).collect();
             let all = (None, 0, usize::MAX);
@@ -317,6 +316,35 @@ fn a_build_forgets_the_keys_that_an_overlay_forgets() {
         assert_eq!(index.digest().unwrap(), expected);
         drop(index);
         std::fs::remove_dir_all(place.index()).unwrap();
+    }
+}
+
+/// Each thing goes at the deadline that its event states, or at the former one where it states none.
+#[test]
+fn what_is_kept_for_a_while_goes_at_its_own_deadline() {
+    const DAY_MS: u64 = 24 * 3_600 * 1_000;
+    let kept = |events: &[Envelope], letter: &[u8]| {
+        Map::of(events).0.keys().filter(|key| key.starts_with(letter)).count()
+    };
+    for days in [None, Some(1), Some(2), Some(400)] {
+        let mut standing = Standing::default();
+        let begun = standing.begin();
+        let made = Wish::Create { slug: 1, key: Some(1), labels: None };
+        let mut created = standing.next(&made).unwrap();
+        let mut deleted = standing.next(&Wish::Delete { link: 0 }).unwrap();
+        let stated = days.map(|days| standing.now_ms + days * DAY_MS);
+        created.idempotency_until_ms = stated;
+        let Some(Event::LinkDeleted(deletion)) = &mut deleted.event else { panic!("no deletion") };
+        deletion.restorable_until_ms = stated;
+        let events = [begun, created, deleted, standing.next(&Wish::CreateToken).unwrap()];
+        for (letter, unstated_days) in [(&b"i"[..], 1), (keys::TOMBSTONES, 30)] {
+            let deadline_ms = standing.now_ms + days.unwrap_or(unstated_days) * DAY_MS;
+            let mut events = events.clone();
+            events[3].at_ms = deadline_ms - 1;
+            assert_eq!(kept(&events, letter), 1, "{days:?}");
+            events[3].at_ms = deadline_ms;
+            assert_eq!(kept(&events, letter), 0, "{days:?}");
+        }
     }
 }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::super::fold::RESTORABLE_MS;
 use super::*;
 use crate::domain::event::{
     Idempotency, LinkDeleted, LinkPurged, LinkState, PresetDeleted, PresetState, TokenRevoked,
@@ -13,6 +12,8 @@ use crate::domain::event::{
 use crate::domain::ids::{CampaignId, RuleId, WorkspaceId};
 use crate::domain::link::{Field, Gates, Labels, LinkFields, LinkInput, LinkPolicy, Over, Terms};
 use crate::domain::report::{LinkReported, ReportResolved};
+
+const DAY_MS: u64 = 24 * 3_600 * 1_000;
 
 /// What is to happen, by numbers that are taken modulo what there is.
 #[derive(Debug, Clone)]
@@ -99,7 +100,7 @@ pub struct Standing {
     pub tokens: BTreeMap<Vec<u8>, TokenState>,
     pub reports: BTreeMap<Vec<u8>, (WorkspaceId, LinkReported)>,
     pub campaigns: BTreeMap<u8, PresetState>,
-    /// Those that can be restored, if it is not too late, and when they were deleted.
+    /// Those that can be restored, and until when.
     pub deleted: BTreeMap<Vec<u8>, (WorkspaceId, LinkState, u64)>,
     /// How many events there were.
     pub events: u64,
@@ -163,8 +164,12 @@ impl Standing {
                 owner = before.0;
                 self.links.remove(&link);
                 let state = LinkState { version: before.1.version + 1, ..before.1 };
-                self.deleted.insert(link.clone(), (owner, state, self.now_ms));
-                Event::LinkDeleted(LinkDeleted { link })
+                // Some deletions state another deadline than the usual one.
+                let until_ms = made.is_multiple_of(2).then_some(self.now_ms + 10 * DAY_MS);
+                let deleted = LinkDeleted { link, restorable_until_ms: until_ms, version: None };
+                let until_ms = deleted.deadline_ms(self.now_ms);
+                self.deleted.insert(deleted.link.clone(), (owner, state, until_ms));
+                Event::LinkDeleted(deleted)
             }
             Wish::Report { link } => {
                 let (link, before) = self.some_link(*link)?;
@@ -252,7 +257,7 @@ impl Standing {
         Some(match wish {
             Wish::Restore { link, slug } => {
                 let (id, before) = nth(&self.deleted, *link)?;
-                if before.2 + RESTORABLE_MS <= self.now_ms {
+                if before.2 <= self.now_ms {
                     return None;
                 }
                 let link = self.link(id.clone(), *slug, before.1.version + 1)?;
@@ -291,6 +296,7 @@ impl Standing {
                 key: format!("key-{key}"),
                 request_sha256: vec![key; 32],
             }),
+            idempotency_until_ms: self.made.is_multiple_of(2).then_some(self.now_ms + DAY_MS / 24),
             event: Some(event),
         }
     }

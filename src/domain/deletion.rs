@@ -1,0 +1,48 @@
+//! The events by which a link goes: deleted, to be restored for a while, or purged for good.
+
+/// How long a deleted link can be restored. The event states the deadline that follows from it, so
+/// another duration holds for later deletions alone.
+pub const RESTORABLE_MS: u64 = 30 * 24 * 3_600 * 1_000;
+
+/// The same for events that state no deadline. It is what they meant when they were written, and
+/// must not change.
+const UNSTATED_RESTORABLE_MS: u64 = 30 * 24 * 3_600 * 1_000;
+
+/// A link is gone.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct LinkDeleted {
+    /// The link's 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub link: Vec<u8>,
+    /// The version that the deletion makes; not stated by older versions of slugline.
+    #[prost(uint32, optional, tag = "2")]
+    pub version: Option<u32>,
+    /// Until when the link can be restored, in milliseconds since the Unix epoch; `None` as above.
+    #[prost(uint64, optional, tag = "3")]
+    pub restorable_until_ms: Option<u64>,
+}
+
+/// A link is gone for good.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct LinkPurged {
+    /// The link's 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub link: Vec<u8>,
+}
+
+impl LinkDeleted {
+    /// The deletion of a link, now at `version`, at a moment in milliseconds since the Unix epoch.
+    pub fn new(link: super::ids::LinkId, version: u32, now_ms: u64) -> Self {
+        Self {
+            link: link.as_bytes().to_vec(),
+            version: Some(version.saturating_add(1)),
+            restorable_until_ms: Some(now_ms.saturating_add(RESTORABLE_MS)),
+        }
+    }
+
+    /// Until when a link that was deleted at `deleted_at_ms` can be restored.
+    pub fn deadline_ms(&self, deleted_at_ms: u64) -> u64 {
+        let unstated = deleted_at_ms.saturating_add(UNSTATED_RESTORABLE_MS);
+        self.restorable_until_ms.unwrap_or(unstated)
+    }
+}

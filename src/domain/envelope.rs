@@ -1,0 +1,150 @@
+//! From a record of the mutation log to its event, and which records are refused.
+//!
+//! A record that a newer version of slugline wrote may mean anything: it is an error, never skipped
+//! and never taken for something else.
+
+use prost::Message;
+
+use super::event::{Envelope, Event, LinkState, Unreadable, VERSION};
+
+/// How long an idempotency key is remembered. The record states the deadline that follows from it,
+/// so another duration holds for later requests alone.
+pub const IDEMPOTENCY_MS: u64 = 24 * 3_600 * 1_000;
+
+/// The same for records that state no deadline. It is what they meant when they were written, and
+/// must not change.
+const UNSTATED_IDEMPOTENCY_MS: u64 = 24 * 3_600 * 1_000;
+
+/// Which events this version of slugline knows: more of them, or a newer layout, is a larger number.
+pub const KNOWN_EVENTS: u32 = (VERSION as u32) << 16 | known_kinds();
+
+const fn known_kinds() -> u32 {
+    let (mut kind, mut count) = (0, 0);
+    while kind < u8::MAX as u16 {
+        count += Event::name_of(kind).is_some() as u32;
+        kind += 1;
+    }
+    count
+}
+
+/// A record of the mutation log that can't be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// Its kind, or its layout, is of a newer version.
+    #[error(
+        "the change at offset {offset} (kind {kind}, version {version}) was written by a newer \
+         version of slugline: run that version, or restore a backup from before it"
+    )]
+    Newer {
+        /// Where in the log.
+        offset: u64,
+        /// The record's kind.
+        kind: u16,
+        /// The version of its layout.
+        version: u16,
+    },
+    /// It is no event of its kind.
+    #[error("the change at offset {0} is malformed")]
+    Malformed(u64),
+}
+
+impl Envelope {
+    /// Reads a record: its offset, kind, version and payload.
+    ///
+    /// # Errors
+    /// [`RecordError`] for anything but an event that this version of slugline knows.
+    pub fn of_record(
+        (offset, kind, version): (u64, u16, u16),
+        payload: &[u8],
+    ) -> Result<Self, RecordError> {
+        if version > VERSION || Event::name_of(kind).is_none() {
+            return Err(RecordError::Newer { offset, kind, version });
+        }
+        let envelope = Self::decode(payload).map_err(|_| RecordError::Malformed(offset))?;
+        match &envelope.event {
+            Some(event) if event.kind() == kind => Ok(envelope),
+            Some(_) | None => Err(RecordError::Malformed(offset)),
+        }
+    }
+
+    /// Until when the idempotency key is remembered, in milliseconds since the Unix epoch.
+    pub fn idempotency_expires_at_ms(&self) -> u64 {
+        let unstated = self.at_ms.saturating_add(UNSTATED_IDEMPOTENCY_MS);
+        self.idempotency_until_ms.unwrap_or(unstated)
+    }
+}
+
+impl Event {
+    /// The link as a version begins that this event made; `None` where that is a deletion.
+    ///
+    /// # Errors
+    /// [`Unreadable`] for an event that makes no version of a link.
+    pub fn into_version(self) -> Result<Option<LinkState>, Unreadable> {
+        match self {
+            Self::LinkCreated(state) | Self::LinkChanged(state) | Self::LinkRestored(state) => {
+                Ok(Some(state))
+            }
+            Self::LinkDeleted(_) => Ok(None),
+            Self::LinkPurged(_)
+            | Self::LinkReported(_)
+            | Self::ReportResolved(_)
+            | Self::WorkspaceCreated(_)
+            | Self::TokenCreated(_)
+            | Self::TokenRevoked(_)
+            | Self::DomainAdded(_)
+            | Self::DomainChanged(_)
+            | Self::DomainVerified(_)
+            | Self::DomainRemoved(_)
+            | Self::CampaignCreated(_)
+            | Self::CampaignChanged(_)
+            | Self::CampaignDeleted(_)
+            | Self::UtmTemplateCreated(_)
+            | Self::UtmTemplateChanged(_)
+            | Self::UtmTemplateDeleted(_) => Err(Unreadable("version of a link")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::domain::event::{LinkDeleted, LinkPurged};
+
+    fn payload(event: Event) -> Vec<u8> {
+        Envelope { event: Some(event), ..Envelope::default() }.encode_to_vec()
+    }
+
+    #[test]
+    fn a_record_of_a_newer_version_is_refused() {
+        let payload = payload(Event::LinkDeleted(LinkDeleted::default()));
+        let read = |kind, version| Envelope::of_record((7, kind, version), &payload);
+        assert!(read(Event::LINK_DELETED, VERSION).is_ok());
+        for (kind, version) in [(999, VERSION), (25, VERSION), (Event::LINK_DELETED, VERSION + 1)] {
+            let newer = RecordError::Newer { offset: 7, kind, version };
+            assert_eq!(read(kind, version), Err(newer));
+        }
+    }
+
+    #[test]
+    fn a_record_is_of_the_kind_that_it_says() {
+        let malformed = Err(RecordError::Malformed(7));
+        let purged = payload(Event::LinkPurged(LinkPurged::default()));
+        for payload in [purged.as_slice(), &[], &[0xff]] {
+            let read = Envelope::of_record((7, Event::LINK_DELETED, VERSION), payload);
+            assert_eq!(read, malformed);
+        }
+    }
+
+    #[test]
+    fn a_deadline_that_is_not_stated_is_the_former_one() {
+        let day_ms = 24 * 3_600 * 1_000;
+        let old = Envelope { at_ms: 5, ..Envelope::default() };
+        assert_eq!(old.idempotency_expires_at_ms(), day_ms + 5);
+        assert_eq!(LinkDeleted::default().deadline_ms(5), 30 * day_ms + 5);
+        let stated = Envelope { idempotency_until_ms: Some(9), ..old };
+        assert_eq!(stated.idempotency_expires_at_ms(), 9);
+        let stated = LinkDeleted { restorable_until_ms: Some(9), ..LinkDeleted::default() };
+        assert_eq!(stated.deadline_ms(5), 9);
+    }
+}
