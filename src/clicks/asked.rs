@@ -4,8 +4,6 @@ use std::borrow::Cow;
 
 use crate::domain::click::UTM;
 
-/// How much of a query is looked at, in bytes: as much as is handed on.
-const QUERY_LIMIT: usize = 4_096;
 /// How long a parameter's value may be to be kept, in bytes: as long as a link's own.
 const VALUE_LIMIT: usize = 255;
 
@@ -23,7 +21,7 @@ impl<'a> Asked<'a> {
     /// own address has.
     pub(super) fn of(query: Option<&'a str>, mut has_utm: [bool; UTM.len()]) -> Self {
         let mut asked = Self::default();
-        let Some(query) = query.filter(|query| query.len() <= QUERY_LIMIT) else { return asked };
+        let Some(query) = query else { return asked };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if name == "qr" {
                 asked.qr |= matches!(&*value, "" | "1" | "true");
@@ -60,8 +58,9 @@ mod tests {
         let long = format!("utm_medium={}&utm_content={}", "x".repeat(256), "y".repeat(255));
         assert_eq!(utm(&long, NONE), ["", "", "", &"y".repeat(255), ""]);
         assert_eq!(Asked::of(None, NONE), Asked::default());
-        let endless = format!("utm_source=a&{}", "x".repeat(QUERY_LIMIT));
-        assert_eq!(utm(&endless, NONE), [""; 5]);
+        let long = format!("{}&utm_source=a", "x".repeat(20_000));
+        assert_eq!(utm(&long, NONE), ["a", "", "", "", ""]);
+        assert_eq!(utm("utm_source=ü<\"%E9%", NONE)[0], "ü<\"\u{fffd}%");
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub use interpreted::Interpreted;
 pub use language::Language;
 pub use limits::{Admission, Limits, LimitsError};
 pub use proxies::{InvalidProxy, TrustedProxies};
-pub use recorder::{Recorder, Syncer};
+pub use recorder::{Admitted, Recorder, Syncer};
 pub use referrer::{Referrer, URL_LIMIT};
 pub use salt_file::SaltFileError;
 pub use salt_period::{InvalidSaltPeriod, SaltPeriod};

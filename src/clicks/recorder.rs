@@ -54,6 +54,18 @@ impl Throttle {
     }
 }
 
+/// What a link's `max_clicks` says to a visit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admitted {
+    /// It goes through.
+    Through,
+    /// It doesn't count towards the limit, for this reason, and so must not learn where the link
+    /// leads: a limit that some can pass for free limits nothing.
+    Uncounted(BotReason),
+    /// All clicks were used.
+    UsedUp,
+}
+
 /// Why clicks are not in the log.
 enum Unlogged {
     /// There is no room; they wait in memory.
@@ -123,28 +135,28 @@ impl Recorder {
         self.append(&mut group, visit.at_ms);
     }
 
-    /// The same where the link lets only so many through. `false` where none is left.
+    /// The same where the link lets only so many through.
     pub fn record_limited(
         &self,
         visit: &Visit<'_>,
         target: &ClickTarget,
         link: LinkId,
         limit: &ClickLimit,
-    ) -> bool {
+    ) -> Admitted {
         let geo = self.interpreter.geo.load();
         let interpreted = self.interpreter.interpret(visit, &target.workspace, geo.as_deref());
         self.admit(link, limit, &interpreted, target)
     }
 
     /// The same of a visit of a link that lets only so many clicks through: its click is in the
-    /// log before another visit of the link is decided. `false` where none is left.
+    /// log before another visit of the link is decided.
     pub fn admit(
         &self,
         link: LinkId,
         limit: &ClickLimit,
         interpreted: &Interpreted<'_>,
         target: &ClickTarget,
-    ) -> bool {
+    ) -> Admitted {
         let is_counted = limit.counts_bots || interpreted.bot() == BotReason::Human;
         let admitted = self.limits.admit(link, limit, is_counted, |nth| {
             let mut group = ClickGroup::default();
@@ -154,7 +166,11 @@ impl Recorder {
             }
             self.append(&mut group, interpreted.at_ms());
         });
-        admitted == Admission::Through(())
+        match admitted {
+            Admission::UsedUp => Admitted::UsedUp,
+            Admission::Through(()) if is_counted => Admitted::Through,
+            Admission::Through(()) => Admitted::Uncounted(interpreted.bot()),
+        }
     }
 
     /// Has a visit that a gate stopped in the log. It counts as nothing else.

@@ -19,6 +19,7 @@ impl<R: Read> Decider<'_, R> {
     ) -> Result<Decision, CommandError> {
         let link = self.current(&LinkRef::Id(to.id), expected)?;
         let mut fields = self.still_there(to.fields)?;
+        self.policy.blocklist.load().check(&fields, Some(&link.fields))?;
         let next_version = link.version.saturating_add(1);
         fields.gates = fields.gates.again_over(&link.fields.gates, next_version);
         let (event, outcome) = self.change_link(&link, to.slug, fields)?;
@@ -63,6 +64,7 @@ impl<R: Read> Decider<'_, R> {
             }
         };
         let fields = self.still_there(link.fields)?;
+        self.policy.blocklist.load().check(&fields, None)?;
         if self.state.slug(&fields.domain, slug.as_str())?.is_some() {
             return Err(DomainError::SlugTaken(slug.to_string()).into());
         }

@@ -1,11 +1,14 @@
 //! Where no link may lead: a list that whoever runs the service keeps.
 
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
 use regex::{RegexSet, RegexSetBuilder};
 use url::Url;
 
 use super::destination::Destination;
-use super::error::Invalid;
-use super::link::LinkFields;
+use super::error::{DomainError, Invalid};
+use super::link::{LinkFields, Payload};
 use super::rule::app_url::AppLinks;
 
 /// How large the compiled patterns may be together, in bytes.
@@ -17,7 +20,8 @@ pub(super) const LISTED: &str = "is on the list of addresses to which no link ma
 /// is for people.
 ///
 /// - `evil.example` is that host and all below it;
-/// - `/…/` is a regular expression that is looked for in the whole address, whatever its case.
+/// - `/…/` is a regular expression that is looked for in the whole address, whatever its case, and
+///   once more in the address with its percent-encoding undone.
 #[derive(Debug, Default)]
 pub struct Blocklist {
     /// In lower case, sorted.
@@ -89,40 +93,44 @@ impl Blocklist {
         }
         // As a browser reads it: what hides a host from a pattern is undone.
         let Ok(url) = Url::parse(address) else { return false };
-        let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+        let host = host_of(&url);
+        let host = host.trim_end_matches('.');
         let below = host.match_indices('.').filter_map(|(dot, _)| host.get(dot + 1..));
         let is_listed =
             |name: &str| self.hosts.binary_search_by(|host| host.as_str().cmp(name)).is_ok();
-        std::iter::once(host).chain(below).any(is_listed) || self.patterns.is_match(url.as_str())
+        let is_match = |text: &str| self.patterns.is_match(text);
+        std::iter::once(host).chain(below).any(is_listed)
+            || is_match(url.as_str())
+            || is_match(&percent_decode_str(url.as_str()).decode_utf8_lossy())
     }
 
     fn has_any(&self, addresses: &[String]) -> bool {
         addresses.iter().any(|address| self.has(address))
     }
 
-    /// Notes each address of a link that is on the list, but for those that stand already.
-    pub(super) fn check(
-        &self,
-        fields: &LinkFields,
-        old: Option<&LinkFields>,
-        invalid: &mut Invalid,
-    ) {
-        let is_new = |address: &str, before: Option<&str>| before != Some(address);
-        if let Some(url) = fields.content.destination().map(Destination::as_str) {
-            let before = old.and_then(|old| old.content.destination()).map(Destination::as_str);
-            if is_new(url, before) && self.has(url) {
-                invalid.add("destination", LISTED);
+    /// Refuses each address of a link that is on the list, but for those that stand already.
+    ///
+    /// # Errors
+    /// [`DomainError::Invalid`] with the field of each.
+    pub fn check(&self, fields: &LinkFields, old: Option<&LinkFields>) -> Result<(), DomainError> {
+        let mut invalid = Invalid::default();
+        let before = old.map(addresses);
+        for (place, (name, url)) in addresses(fields).into_iter().enumerate() {
+            let before = before.and_then(|before| before.get(place)?.1);
+            if let Some(url) = url
+                && before != Some(url)
+                && self.has(url)
+            {
+                invalid.add(name, LISTED);
             }
         }
-        if let Some(url) = fields.gates.expired_url.as_deref() {
-            let before = old.and_then(|old| old.gates.expired_url.as_deref());
-            if is_new(url, before) && self.has(url) {
-                invalid.add("expired_url", LISTED);
-            }
+        if old.is_none_or(|old| old.routing != fields.routing) {
+            self.check_routing(fields, &mut invalid);
         }
-        if old.is_some_and(|old| old.routing == fields.routing) {
-            return;
-        }
+        invalid.into_result()
+    }
+
+    fn check_routing(&self, fields: &LinkFields, invalid: &mut Invalid) {
         let app = |at: &str, app: &AppLinks, invalid: &mut Invalid| {
             let listed = app.by_field().filter(|(_, url)| self.has_any(&url.leads_to()));
             listed.for_each(|(name, _)| invalid.add(format!("{at}{name}"), LISTED));
@@ -135,6 +143,33 @@ impl Blocklist {
             app(&format!("rules[{place}].target."), &rule.target.app, invalid);
         }
     }
+}
+
+/// The addresses of a link, but for those that rules and apps lead to, each with its field.
+fn addresses(fields: &LinkFields) -> [(&'static str, Option<&str>); 4] {
+    let card = match fields.content.payload() {
+        Some(Payload::Vcard(card)) => Some(card.url.as_str()).filter(|url| !url.is_empty()),
+        _ => None,
+    };
+    [
+        ("destination", fields.content.destination().map(Destination::as_str)),
+        ("expired_url", fields.gates.expired_url.as_deref()),
+        ("payload.url", card),
+        ("og_image", fields.social.image.as_deref()),
+    ]
+}
+
+/// The host of an address, also of an app's own scheme, whose host the URL standard leaves as it is
+/// written.
+fn host_of(url: &Url) -> Cow<'_, str> {
+    let host = url.host_str().unwrap_or_default();
+    if url.is_special() {
+        return host.into();
+    }
+    let decoded = percent_decode_str(host).decode_utf8_lossy();
+    let as_web = Url::parse(&format!("http://{decoded}/")).ok();
+    let host = as_web.and_then(|url| url.host_str().map(str::to_owned));
+    host.map_or(decoded, Cow::Owned)
 }
 
 #[cfg(test)]
@@ -159,6 +194,13 @@ mod tests {
             ("https://good.example/WP-login.php?x", true),
             ("https://192.0.2.1/", true),
             ("https://0xc0.0.2.1/", true),
+            ("https://%65vil%2Eexample/", true),
+            ("https://evil。example/", true),
+            ("myapp://%65vil.EXAMPLE/x", true),
+            ("myapp://b%C3%BCcher.example", true),
+            ("https://good.example/%57p-login%2Ephp", true),
+            ("https://good.example/?to=%2Fwp-login.php", true),
+            ("https://good.example/%2557p-login.php", false),
             ("https://notevil.example/", false),
             ("https://evil.example.com/", false),
             ("https://good.example/?evil.example", false),

@@ -3,14 +3,27 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use url::Url;
 
 use super::link::Utm;
 
 const MAX_BYTES: usize = 8_192;
 
-/// How much of a visitor's own query string is handed on, in bytes; a longer one is not.
-const MAX_FORWARDED_BYTES: usize = 4_096;
+/// The ASCII bytes that may not stand raw in a path or a query (RFC 3986, but for the brackets
+/// that all browsers send raw). `%` is not among them: what is encoded stays as it is.
+pub const NEVER_RAW: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 /// An `http` or `https` address that a link may lead to, as its owner wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,12 +115,8 @@ impl Location {
     }
 
     /// The address with more behind its path, for a visit with this raw query string. `None` where
-    /// the path would lead out of the destination's own, or is no path.
+    /// the path would lead out of the destination's own.
     pub fn with_path(&self, more: &str, query: Option<&str>) -> Option<String> {
-        let is_fit = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'?' | b'\\');
-        if more.len() > MAX_FORWARDED_BYTES || !more.bytes().all(is_fit) {
-            return None;
-        }
         let climbs = |part: &str| {
             let plain = percent_encoding::percent_decode_str(part).decode_utf8_lossy();
             matches!(&*plain, "." | "..") || plain.contains(['/', '\\'])
@@ -117,7 +126,8 @@ impl Location {
         }
         let path_end = self.full.find(['?', '#']).unwrap_or(self.full.len());
         let (before, behind) = self.full.split_at(path_end);
-        let (before, more) = (before.trim_end_matches('/'), more.trim_start_matches('/'));
+        let more = utf8_percent_encode(more.trim_start_matches('/'), NEVER_RAW);
+        let before = before.trim_end_matches('/');
         let full: Box<str> = format!("{before}/{more}{behind}").into();
         let fragment_at = full.find('#').unwrap_or(full.len());
         let longer = Self { full, fragment_at, has_query: self.has_query };
@@ -135,9 +145,10 @@ impl Location {
     }
 
     /// The address for a visit with this raw query string. Parameters that the address already
-    /// has are not overridden; the others are handed on as they came.
+    /// has are not overridden; the others are handed on as they came, with what may not stand raw
+    /// percent-encoded.
     pub fn with_query(&self, visitor: &str) -> Cow<'_, str> {
-        if visitor.is_empty() || visitor.len() > MAX_FORWARDED_BYTES {
+        if visitor.is_empty() {
             return Cow::Borrowed(&self.full);
         }
         let (before, fragment) = self.full.split_at(self.fragment_at);
@@ -157,7 +168,7 @@ impl Location {
                 continue;
             }
             address.push_str(separator);
-            address.extend(pair.bytes().filter(u8::is_ascii_graphic).map(char::from));
+            address.extend(utf8_percent_encode(pair, NEVER_RAW));
             separator = "&";
         }
         address.push_str(fragment);
@@ -236,7 +247,23 @@ mod tests {
             "https://e.com/p?a=0&utm_source=mail&b=2"
         );
         assert_eq!(own.with_query(""), own.as_str());
-        assert_eq!(own.with_query(&"x".repeat(5_000)), own.as_str());
+        let long = "x".repeat(30_000);
+        assert_eq!(plain.with_query(&long), format!("https://e.com/p?{long}#f"));
+    }
+
+    #[test]
+    fn what_may_not_stand_raw_is_percent_encoded() {
+        let plain = location("https://e.com/p#f", None);
+        assert_eq!(
+            plain.with_query("a=ü \"<>\\^`{|}\r\n\u{7f}&b[]=1'!~*&c=%3C%zz"),
+            "https://e.com/p?a=%C3%BC%20%22%3C%3E%5C%5E%60%7B%7C%7D%0D%0A%7F&b[]=1'!~*&c=%3C%zz#f"
+        );
+        assert_eq!(
+            plain.with_path("ü/<b>/a b#c", Some("x=|")).unwrap(),
+            "https://e.com/p/%C3%BC/%3Cb%3E/a%20b%23c?x=%7C#f"
+        );
+        let own = location("https://e.com/?ü=1", None);
+        assert_eq!(own.with_query("ü=2&%C3%BC=3&a=4"), "https://e.com/?%C3%BC=1&a=4");
     }
 
     #[test]
@@ -248,8 +275,7 @@ mod tests {
         assert_eq!(with("", None).unwrap(), "https://e.com/shop/?a=1#f");
         let root = location("https://e.com", None);
         assert_eq!(root.with_path("//evil.com", None).unwrap(), "https://e.com/evil.com");
-        for bad in ["..", "a/../b", "%2e%2e/a", "a/%2E./b", "a\\b", "a%2f..", "a%5cb", "a b", "a#b"]
-        {
+        for bad in ["..", "a/../b", "%2e%2e/a", "a/%2E./b", "a\\b", "a%2f..", "a%5cb"] {
             assert_eq!(with(bad, None), None, "{bad}");
         }
     }

@@ -14,8 +14,9 @@ use super::signing::{Signer, cookies, decode, encode, hex, unhex};
 use crate::domain::ids::LinkId;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// The largest form that is read, in bytes: a thousand characters, each as `%xx` of four bytes.
-const MAX_FORM_BYTES: usize = 16 << 10;
+/// The largest form that is read, in bytes: a thousand characters and the rest of an address as
+/// long as a head may be, each byte as `%xx`.
+const MAX_FORM_BYTES: usize = 112 << 10;
 /// How long a form may be filled in.
 const FORM_MS: u64 = 60 * 60 * 1_000;
 

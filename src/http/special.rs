@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 
-use axum::http::header::{CONTENT_TYPE, LINK};
+use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, LINK};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 
-use super::pages::{OpenApp, is_reader};
+use super::pages::{OpenApp, is_reader, page_policy, uncounted};
 use super::redirect::{Answer, Leads, Moment, Redirector, RequestHead};
-use crate::clicks::{ClickGroup, Interpreted};
+use crate::clicks::{Admitted, ClickGroup, Interpreted};
 use crate::domain::click::BotReason;
 use crate::domain::link::Block;
 use crate::domain::rule::visitor::{Needs, Visitor};
@@ -78,21 +78,21 @@ impl Redirector {
         let target = &led.way().target;
         match &special.gates.limit {
             None => clicks.push(&interpreted, target),
-            Some(limit) => {
-                if !self.recorder.admit(special.id, limit, &interpreted, target) {
-                    return None;
+            Some(limit) => match self.recorder.admit(special.id, limit, &interpreted, target) {
+                Admitted::Through => {}
+                Admitted::Uncounted(bot) => {
+                    let (status, notice) = uncounted(bot);
+                    return Some(page(status, notice.html()));
                 }
-            }
+                Admitted::UsedUp => return None,
+            },
         }
-        let page = match &led {
+        Some(match &led {
+            // A browser can't be sent to an app and back if the app is missing: the page offers both.
             Led::ToApp(App { way, store: Some(store) }) => {
-                Some(OpenApp { app: way.location.as_str(), store })
+                page(StatusCode::OK, OpenApp { app: way.location.as_str(), store }.html())
             }
-            _ => None,
-        };
-        Some(match page {
-            Some(page) => open_app(&page),
-            None => sent_on(special, leads),
+            _ => sent_on(special, leads),
         })
     }
 
@@ -174,12 +174,10 @@ fn sent_on(special: &Special, leads: Leads) -> Answer {
     Answer { leads, headers, ..Answer::bare(status) }
 }
 
-/// A browser can't be sent to an app and back if the app is missing: the page offers both.
-fn open_app(page: &OpenApp<'_>) -> Answer {
-    let html = page.html();
+fn page(status: StatusCode, html: String) -> Answer {
     let headers = vec![
         (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
-        (axum::http::header::CONTENT_SECURITY_POLICY, OpenApp::policy()),
+        (CONTENT_SECURITY_POLICY, page_policy()),
     ];
-    Answer { headers, page: html.into(), ..Answer::bare(StatusCode::OK) }
+    Answer { headers, page: html.into(), ..Answer::bare(status) }
 }

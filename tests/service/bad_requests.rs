@@ -11,7 +11,7 @@ use crate::harness::{Answer, Options, Server, TOKEN, shared};
 
 /// Sends bytes as they are and reads all that comes back until the service closes the
 /// connection, for at most this time.
-fn raw(server: &Server, request: &[u8], limit: Duration) -> String {
+pub fn raw(server: &Server, request: &[u8], limit: Duration) -> String {
     let mut stream = TcpStream::connect(server.address()).unwrap();
     stream.set_read_timeout(Some(limit)).unwrap();
     // What is refused early is not read to its end.
@@ -29,7 +29,7 @@ fn raw(server: &Server, request: &[u8], limit: Duration) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-const SOON: Duration = Duration::from_secs(10);
+pub const SOON: Duration = Duration::from_secs(10);
 
 #[test]
 fn a_body_of_another_type_is_refused() {

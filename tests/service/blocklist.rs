@@ -46,6 +46,13 @@ fn no_link_leads_to_what_is_on_the_list() {
         { "name": "b", "destination": BAD, "weight": 1 },
     ] } });
     refused(rules(split), "rules[0].target");
+    refused(json!({ "destination": FINE, "og_image": BAD }), "og_image");
+    let card = json!({ "kind": "vcard", "payload": { "name": "Ada", "url": BAD } });
+    refused(card, "payload.url");
+    for hidden in ["https://%65vil%2eexample/", "https://example.com/%70hish"] {
+        refused(json!({ "destination": hidden }), "destination");
+    }
+    refused(json!({ "destination": FINE, "ios_url": "myapp://%65vil.example/x" }), "ios_url");
     assert_eq!(server.api().get("/links").data(), json!([]));
     server.api().create(&json!({ "destination": "https://example.com/evil.example" }));
 }
@@ -74,6 +81,35 @@ fn the_list_is_read_again_on_a_hangup() {
     });
     let body = json!({ "destination": "https://later.example/" });
     server.api().post("/links", &body).refuses(400, "VALIDATION_ERROR", &["destination"]);
+}
+
+/// Neither an earlier version nor a deleted link brings back what is on the list by now.
+#[test]
+fn the_past_of_a_link_does_not_come_back_past_the_list() {
+    let (server, folder) = start();
+    let later = json!({ "destination": "https://later.example/" });
+    let (changed, deleted) = (server.api().create(&later), server.api().create(&later));
+    server.api().patch(&changed.path(), &json!({ "destination": FINE })).expect(200);
+    server.api().patch(&changed.path(), &json!({ "title": "third" })).expect(200);
+    server.api().delete(&deleted.path()).expect(204);
+    reload(&server, &folder, "later.example\n");
+    eventually("the list is read again", || {
+        (server.api().post("/links", &later).status == 400).then_some(())
+    });
+    let revert = |version: u32| {
+        server.api().post(&format!("{}/revert", changed.path()), &json!({ "version": version }))
+    };
+    revert(1).refuses(400, "VALIDATION_ERROR", &["destination"]);
+    revert(2).expect(200);
+    let restore = || server.api().post(&format!("/links/{}/restore", deleted.id), &json!({}));
+    let refused = eventually("the deletion is followed", || {
+        let answer = restore();
+        (answer.status != 503).then_some(answer)
+    });
+    refused.refuses(400, "VALIDATION_ERROR", &["destination"]);
+    reload(&server, &folder, "");
+    eventually("the list is empty", || (restore().status == 200).then_some(()));
+    revert(1).expect(200);
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use reqwest::Method;
+
 use crate::harness::agents::{CHROME_ON_WINDOWS, GOOGLEBOT};
 use crate::harness::{Answer, Link, Options, Server, eventually, shared};
 
@@ -113,12 +115,110 @@ fn exactly_so_many_clicks_go_through_whoever_asks_at_once_and_whatever_dies() {
 #[test]
 fn bots_use_up_a_limit_only_where_they_are_to() {
     let server = shared();
-    for (counts_bots, left) in [(false, 302), (true, 410)] {
+    for (counts_bots, bots, left) in [(false, 200, 302), (true, 302, 410)] {
         let link = link_with(&server, &json!({ "max_clicks": 1, "max_clicks_bots": counts_bots }));
-        server.visit(&link).agent(GOOGLEBOT).send().expect(302);
+        let bot = server.visit(&link).agent(GOOGLEBOT).send().expect(bots);
+        assert_eq!(bot.headers.contains_key("location"), counts_bots);
         server.visit(&link).send().expect(left);
         server.visit(&link).agent(GOOGLEBOT).send().expect(410);
         server.visit(&link).send().expect(410);
+    }
+}
+
+/// The address of a link with a limit goes to those alone whose visits count.
+#[test]
+fn uncounted_visits_do_not_learn_where_a_limited_link_leads() {
+    let server = shared();
+    let fields = json!({
+        "max_clicks": 1, "og_preview": true, "og_title": "Spring", "canonical": true,
+        "forward_path": true, "title": "secret title",
+    });
+    let link = link_with(&server, &fields);
+    let hides = |answer: Answer, status| {
+        let answer = answer.expect(status);
+        for name in ["location", "link"] {
+            assert!(!answer.headers.contains_key(name), "{answer:?}");
+        }
+        assert!(!answer.text.contains("example.com/landing"), "{answer:?}");
+        answer
+    };
+    let reader = || server.visit(&link).agent("facebookexternalhit/1.1").send();
+    let below = || server.visit_path(&format!("/{}/x", link.slug));
+    hides(server.visit_head(&link).send(), 200);
+    hides(server.visit(&link).agent(GOOGLEBOT).send(), 200);
+    hides(below().agent(GOOGLEBOT).send(), 200);
+    // No browser keeps this one for the visitor who follows the link.
+    hides(server.visit(&link).header("sec-purpose", "prefetch").send(), 503);
+    assert!(hides(reader(), 200).text.contains("og:title\" content=\"Spring\""));
+    let preview = || server.visit_path(&format!("/{}+", link.slug)).send();
+    let shown = hides(preview(), 200);
+    assert!(
+        shown.text.contains("limited number of visits") && !shown.text.contains("secret title")
+    );
+    assert_eq!(server.visit(&link).follow(), DESTINATION);
+    hides(reader(), 410);
+    hides(below().send(), 410);
+    assert!(hides(preview(), 200).text.contains("used up"));
+}
+
+#[test]
+fn the_content_of_a_limited_page_is_for_counted_visits() {
+    let server = shared();
+    let page = |payload: &Value, kind: &str, max: u64| {
+        let body = json!({ "kind": kind, "payload": payload, "max_clicks": max });
+        format!("/l/{}", server.api().create(&body).slug)
+    };
+    let get = |path: &str, agent: &str| server.visit_path(path).agent(agent).send();
+    let text = page(&json!({ "text": "treasure" }), "text", 1);
+    let bot = get(&text, GOOGLEBOT).expect(200);
+    assert!(!bot.text.contains("treasure"), "{bot:?}");
+    assert!(get(&text, CHROME_ON_WINDOWS).expect(200).text.contains("treasure"));
+    get(&text, GOOGLEBOT).expect(410);
+
+    let card = page(&json!({ "name": "Ada King" }), "vcard", 2);
+    let file = format!("{card}/card.vcf");
+    assert!(!get(&file, GOOGLEBOT).expect(200).text.contains("Ada"));
+    let head = server.request(Method::HEAD, &file).header("user-agent", CHROME_ON_WINDOWS);
+    assert!(!Answer::to(head).expect(200).headers.contains_key("content-disposition"));
+    get(&file, CHROME_ON_WINDOWS).expect(200);
+    let shown = get(&card, CHROME_ON_WINDOWS).expect(200);
+    for path in [&card, &file, &format!("{file}?permit="), &format!("{file}?permit=0")] {
+        get(path, CHROME_ON_WINDOWS).expect(410);
+    }
+    // Who has seen the page may take the card along.
+    let permitted = shown.text.split("href=\"").find(|part| part.contains("card.vcf?permit="));
+    let permitted = permitted.unwrap().split('"').next().unwrap();
+    assert!(get(permitted, CHROME_ON_WINDOWS).expect(200).text.contains("FN:Ada King"));
+    let slug = card.trim_start_matches("/l/");
+    server.api().patch(&format!("/links/{slug}"), &json!({ "title": "other" })).expect(200);
+    get(permitted, CHROME_ON_WINDOWS).expect(410);
+}
+
+/// A preview tells no more than a visit would be told.
+#[test]
+fn a_preview_of_a_link_that_is_not_open_shows_no_address() {
+    let server = shared();
+    let link = link_with(&server, &json!({ "title": "secret title" }));
+    let preview = || server.visit_path(&format!("/{}+", link.slug)).send();
+    assert!(preview().expect(200).text.contains(DESTINATION));
+    let hides = |page: &Answer| {
+        assert!(!page.text.contains("example.com/landing"), "{page:?}");
+        assert!(!page.text.contains("secret title"), "{page:?}");
+    };
+    for (change, status, words) in [
+        (json!({ "starts_at": in_seconds(3_600) }), 200, "not open"),
+        (json!({ "starts_at": null, "password": "open sesame" }), 200, "password"),
+        (json!({ "password": null, "max_clicks": 5 }), 200, "limited number of visits"),
+        (json!({ "max_clicks": null, "enabled": false }), 404, "No such link"),
+        (json!({ "enabled": true, "archived": true }), 404, "No such link"),
+        (json!({ "archived": false, "expires_at": in_seconds(1) }), 200, "expired"),
+    ] {
+        server.api().patch(&link.path(), &change).expect(200);
+        let page = eventually("the gate is closed", || {
+            let page = preview().expect(status);
+            page.text.contains(words).then_some(page)
+        });
+        hides(&page);
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use crate::bad_requests::{SOON, raw};
+use crate::harness::agents::CHROME_ON_WINDOWS;
 use crate::harness::{Answer, Options, shared};
 use reqwest::Method;
 
@@ -48,6 +50,60 @@ fn a_visitors_query_is_handed_on() {
         let visit = server.visit_path(&format!("/{}?{query}", link.slug));
         assert_eq!(visit.follow(), location, "{destination} and {query}");
     }
+}
+
+/// Whatever a client sends raw: hyper alone would refuse some of it.
+#[test]
+fn bytes_that_may_not_stand_raw_are_percent_encoded() {
+    let server = shared();
+    let body = json!({ "destination": "https://example.com/p", "forward_path": true });
+    let link = server.api().create(&body);
+    let closed = json!({ "destination": "https://example.com/p", "enabled": false });
+    let closed = server.api().create(&closed);
+    let get = |target: &[u8]| {
+        let host = server.address();
+        let rest = format!(
+            " HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {CHROME_ON_WINDOWS}\r\nConnection: close\r\n\r\n"
+        );
+        raw(&server, &[b"GET /", target, rest.as_bytes()].concat(), SOON)
+    };
+    let to = |slug: &str, more: &[u8]| get(&[slug.as_bytes(), more].concat());
+    for (more, location) in [
+        (&b"?q=\"<a>\"&b={|}^`\\"[..], "/p?q=%22%3Ca%3E%22&b=%7B%7C%7D%5E%60%5C"),
+        ("?utm_source=süß&b=1".as_bytes(), "/p?utm_source=s%C3%BC%C3%9F&b=1"),
+        (b"?latin=caf\xe9", "/p?latin=caf%E9"),
+        (b"?a=%3C%zz&b[]=1'", "/p?a=%3C%zz&b[]=1'"),
+        (b"?a=<#b", "/p?a=%3C"),
+        ("/ü/<b>?c=|".as_bytes(), "/p/%C3%BC/%3Cb%3E?c=%7C"),
+        (b"/caf\xe9", "/p/caf%E9"),
+    ] {
+        let answer = to(&link.slug, more);
+        let header = format!("\r\nlocation: https://example.com{location}\r\n");
+        assert!(answer.starts_with("HTTP/1.1 302 ") && answer.contains(&header), "{answer}");
+    }
+    server.await_clicks(&link, 7);
+    assert_eq!(server.breakdown_of(&link, "utm_source")["süß"], 1);
+    // What the reactor does not answer itself is encoded for hyper too.
+    assert!(to(&closed.slug, b"?a=\"<\xe9>\"").starts_with("HTTP/1.1 404 "));
+    assert!(to("l/", &[link.slug.as_bytes(), b"?a=<"].concat()).contains("\r\nlocation: /"));
+    for refused in [&b"?a=\0"[..], b"?a=\x7f", b"?a=\rb", b"?a=\tb", b"?a= b"] {
+        let answer = to(&link.slug, refused);
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{refused:?}: {answer}");
+    }
+}
+
+/// As much of a query as a head may have is handed on.
+#[test]
+fn a_long_query_is_handed_on_whole() {
+    let server = shared();
+    let link = server.link_to("https://example.com/p");
+    for length in [4_097, 7_000, 20_000] {
+        let query = format!("a={}&utm_medium=long", "x".repeat(length));
+        let there = server.visit_path(&format!("/{}?{query}", link.slug)).follow();
+        assert_eq!(there, format!("https://example.com/p?{query}"));
+    }
+    server.await_clicks(&link, 3);
+    assert_eq!(server.breakdown_of(&link, "utm_medium")["long"], 3);
 }
 
 #[test]

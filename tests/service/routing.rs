@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::agents::{CHROME_ON_WINDOWS, GOOGLEBOT, SAFARI_ON_IPHONE};
-use crate::harness::{Link, Server, address_in, shared};
+use crate::harness::{Answer, Link, Server, address_in, shared};
 
 const ELSE: &str = "https://example.com/else";
 
@@ -141,6 +141,65 @@ fn more_of_a_path_goes_along_where_the_link_lets_it() {
     visit(&open, "/a%2f..%2fb").send().expect(404);
     visit(&link(false), "/shoes").send().expect(404);
     server.await_clicks(&open, 4);
+}
+
+/// `/slug/more` meets the gates that `/slug` meets, and is answered alike.
+#[test]
+fn more_of_a_path_goes_through_the_gates() {
+    let server = shared();
+    let in_an_hour = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1)).to_string();
+    let link = server.api().create(&json!({
+        "destination": "https://example.com/shop", "forward_path": true,
+        "expired_url": "https://example.com/over",
+    }));
+    let visit = |more: &str| server.visit_path(&format!("/{}{more}", link.slug));
+    for (change, status) in [
+        (json!({ "enabled": false }), 404),
+        (json!({ "enabled": true, "archived": true }), 410),
+        (json!({ "archived": false, "starts_at": in_an_hour }), 404),
+        (json!({ "starts_at": null, "max_clicks": 2 }), 302),
+    ] {
+        server.api().patch(&link.path(), &change).expect(200);
+        let (plain, below) = (visit("").send().expect(status), visit("/red").send().expect(status));
+        assert_eq!(plain.text, below.text, "{change}");
+    }
+    assert_eq!(visit("/red").follow(), "https://example.com/over");
+    visit("/..%2f").send().expect(404);
+    server
+        .api()
+        .patch(&link.path(), &json!({ "max_clicks": null, "og_preview": true }))
+        .expect(200);
+    let shown = visit("/red").agent("facebookexternalhit/1.1").send().expect(200);
+    for part in [&format!("/{}/red\">", link.slug), "href=\"https://example.com/shop/red\""] {
+        assert!(shown.text.contains(part), "{part}: {}", shown.text);
+    }
+    server.api().patch(&link.path(), &json!({ "forward_path": false })).expect(200);
+    visit("/red").agent("facebookexternalhit/1.1").send().expect(404);
+}
+
+#[test]
+fn a_password_leads_on_to_where_the_visitor_was_going() {
+    let server = shared();
+    let link = server.api().create(&json!({
+        "destination": "https://example.com/shop", "forward_path": true, "password": "open sesame",
+    }));
+    let path = format!("/{}/red?a=1&b=%22", link.slug);
+    let page = server.visit_path(&path).send().expect(401);
+    let form = crate::unlocking::Form::of(&page);
+    let unlock = |page: &Answer, password| {
+        let rest = page.text.split("name=\"rest\" value=\"").nth(1).unwrap();
+        let rest = rest.split('"').next().unwrap().replace("&#38;", "&");
+        assert_eq!(rest, "/red?a=1&b=%22");
+        let fields = [("password", password), ("rest", rest.as_str())];
+        let sent = form.send(&server, &format!("/l/{}/unlock", link.slug), &fields);
+        Answer::to(sent.header("user-agent", CHROME_ON_WINDOWS))
+    };
+    let again = unlock(&page, "open barley").expect(401);
+    let open = unlock(&again, "open sesame").expect(200);
+    assert!(open.text.contains(&format!("url={}\"", path.replace('&', "&#38;"))), "{open:?}");
+    let cookie = open.header("set-cookie").split(';').next().unwrap();
+    let there = server.visit_path(&path).header("cookie", cookie).follow();
+    assert_eq!(there, "https://example.com/shop/red?a=1&b=%22");
 }
 
 #[test]

@@ -52,8 +52,7 @@ pub struct ClickLimit {
     /// Another limit, later, counts on.
     #[prost(uint32, tag = "2")]
     pub since_version: u32,
-    /// Whether those of bots count too, and can be too many. They are let through otherwise, as
-    /// long as humans' are.
+    /// Whether those of bots count too. Those that don't count are not let through.
     #[prost(bool, tag = "3")]
     pub counts_bots: bool,
 }

@@ -120,7 +120,8 @@ pub struct LinkInput {
     #[serde(default)]
     #[schema(value_type = Option<u64>)]
     pub max_clicks: Field<u64>,
-    /// Whether clicks of bots count for `max_clicks`; false when absent.
+    /// Whether clicks of bots (and HEAD requests and prefetches) count for `max_clicks`; false when
+    /// absent. Those that don't count never learn where the link leads.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     pub max_clicks_bots: Field<bool>,
@@ -331,9 +332,7 @@ impl LinkInput {
             labels,
             social,
         };
-        let mut listed = Invalid::default();
-        policy.blocklist.load().check(&fields, standing, &mut listed);
-        listed.into_result()?;
+        policy.blocklist.load().check(&fields, standing)?;
         Ok(Accepted { slug, fields })
     }
 

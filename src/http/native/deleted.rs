@@ -68,6 +68,7 @@ pub fn list(
     ),
     responses(
         (status = 200, body = Changed<LinkView>),
+        (status = 400, description = "The slug is none, or an address of the link is on the blocklist by now", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The slug or the external id is another link's by now, or the link is not deleted", body = ProblemBody, content_type = "application/problem+json"),
     )

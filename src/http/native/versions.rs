@@ -228,7 +228,7 @@ pub async fn diff(
     ),
     responses(
         (status = 200, body = Changed<LinkView>),
-        (status = 400, description = "The link has no such version", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, description = "The link has no such version, or an address of it is on the blocklist by now", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The slug or the external id is another link's by now", body = ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "The link has changed", body = ProblemBody, content_type = "application/problem+json"),

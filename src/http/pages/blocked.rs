@@ -6,6 +6,8 @@ use axum::response::{IntoResponse, Response};
 use super::answer::{Answer, Moment};
 use super::views::Notice;
 use super::{Asked, unlocking, wants_json};
+use crate::clicks::Admitted;
+use crate::domain::click::BotReason;
 use crate::domain::link::Block;
 use crate::http::Services;
 use crate::http::problem::Problem;
@@ -22,6 +24,36 @@ pub fn not_found(headers: &HeaderMap) -> Response {
         from: None,
     };
     Answer::page(StatusCode::NOT_FOUND, &notice).into_response()
+}
+
+/// The answer to a visit that does not count towards a link's `max_clicks`. A prefetch is refused,
+/// so that no browser shows its visitor this answer once he follows the link.
+pub const fn uncounted(bot: BotReason) -> (StatusCode, Notice) {
+    let notice = Notice {
+        title: "This link opens for a limited number of visits",
+        text: "Open it in a browser to use one of them. Programs and previews are not shown where \
+               it leads.",
+        from: None,
+    };
+    match bot {
+        BotReason::Prefetch => (StatusCode::SERVICE_UNAVAILABLE, notice),
+        _ => (StatusCode::OK, notice),
+    }
+}
+
+/// Counts a click of a link whose page is shown. The answer where it is not to be shown.
+pub fn refused(services: &Services, asked: &Asked) -> Option<Response> {
+    match services.visitors.count(asked) {
+        Admitted::Through => None,
+        Admitted::Uncounted(bot) => {
+            let (status, notice) = uncounted(bot);
+            Some(Answer::page(status, &notice).into_response())
+        }
+        Admitted::UsedUp => {
+            services.visitors.stopped(asked, Block::LimitReached);
+            Some(blocked(services, asked, Block::LimitReached))
+        }
+    }
 }
 
 /// The answer to a visit that a gate has stopped.

@@ -4,11 +4,12 @@
 //! | path | |
 //! |---|---|
 //! | `/l/{slug}` | the page of a link that holds a network, a card or a text; counts as its click |
-//! | `/l/{slug}/card.vcf` | the card as a file; counts as nothing |
+//! | `/l/{slug}/card.vcf` | the card as a file; counts as nothing, but as a click where there is a limit and the page was not seen before |
 //! | `/l/{slug}/unlock` | takes the password of a link |
 //! | `/l/{slug}/report` | takes a report of a link |
-//! | `/{slug}+` | where the link leads |
+//! | `/{slug}+` | where the link leads, if it is open |
 //! | `/{slug}` | for readers of social networks, what the link says of itself; else a visit that the redirect path has left: why it is not let through, or on to `/l` |
+//! | `/{slug}/more` | the same, for a link that forwards paths |
 //!
 //! `views` renders, from plain values and without looking at anything; the other files decide what
 //! is shown. Each page is a whole: it loads nothing, not even from here.
@@ -33,9 +34,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 pub use answer::Answer;
-pub use blocked::{blocked, not_found};
+pub use blocked::{blocked, not_found, uncounted};
 pub use sharing::is_reader;
-pub use views::{OpenApp, Social};
+pub use views::{OpenApp, Social, page_policy};
 pub use visitors::{Asked, Visitors, gate};
 
 use super::problem::Problem;
@@ -57,22 +58,29 @@ pub async fn elsewhere(State(services): State<Services>, request: Request) -> Re
     let (parts, _) = request.into_parts();
     let is_read = matches!(parts.method, Method::GET | Method::HEAD);
     let name = parts.uri.path().strip_prefix('/').filter(|_| is_read).unwrap_or_default();
-    let (slug, is_preview) = match preview::slug_of(name) {
-        Some(slug) => (slug.to_owned(), true),
-        None => (name.to_owned(), false),
+    let (slug, more) = name.split_at(name.find('/').unwrap_or(name.len()));
+    let is_below = !more.is_empty();
+    let (slug, is_preview) = match preview::slug_of(slug) {
+        Some(slug) if !is_below => (slug.to_owned(), true),
+        _ => (slug.to_owned(), false),
     };
-    if !Slug::is_wellformed(&slug) {
+    if !Slug::is_wellformed(&slug) || (is_below && Slug::is_reserved(&slug)) {
         return nothing(&services, &parts);
     }
+    let rest = parts.uri.path_and_query().and_then(|all| all.as_str().get(1 + slug.len()..));
+    let rest = rest.unwrap_or_default().to_owned();
     match Asked::of(&services, &slug, parts) {
         Ok(asked) if is_preview => preview::page(&services, &asked).await,
-        Ok(asked) => visit(&services, &asked),
+        Ok(asked) => visit(&services, &Asked { rest, ..asked }),
         Err(refused) => *refused,
     }
 }
 
 /// A visit that was not simply sent on.
 fn visit(services: &Services, asked: &Asked) -> Response {
+    if asked.location().is_none() {
+        return nothing(services, &asked.parts);
+    }
     match asked.block_of_visit(services) {
         Block::None if asked.link.fields.content.payload().is_some() => {
             Answer::redirect(&asked.with_query(&format!("/l/{}", asked.link.slug))).into_response()

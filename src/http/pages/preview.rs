@@ -1,7 +1,7 @@
 //! `/{slug}+`: where a link leads, for whoever wants to know before he follows it.
 //!
-//! It is no visit of the link: nothing is counted, and no gate asked but whether the link is in use
-//! at all.
+//! It is no visit of the link, and nothing is counted: so it says of a link that is not open to
+//! everybody at the moment only that it isn't.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -9,7 +9,6 @@ use axum::response::{IntoResponse, Response};
 use super::answer::Moment;
 use super::views::{PreviewPage, Shown};
 use super::{Answer, Asked, not_found};
-use crate::domain::destination::Location;
 use crate::domain::link::{Block, Content, Kind, Link};
 use crate::http::Services;
 
@@ -20,26 +19,42 @@ pub fn slug_of(name: &str) -> Option<&str> {
 
 /// The page.
 pub async fn page(services: &Services, asked: &Asked) -> Response {
-    let Asked { link, parts, at_ms } = asked;
-    let in_use = !matches!(link.fields.gates.closed_at(*at_ms), Block::Archived | Block::Disabled);
-    if !in_use || link.fields.preview.hidden {
+    let Asked { link, parts, .. } = asked;
+    let block = asked.block_of_visit(services);
+    if matches!(block, Block::Archived | Block::Disabled) || link.fields.preview.hidden {
         return not_found(&parts.headers);
     }
-    let is_protected = link.fields.gates.password().is_some();
-    let address = address_of(link);
+    let address = asked.location().unwrap_or_default();
+    let shown = match (&link.fields.content, unshown(link, block)) {
+        (_, Some(why)) => Shown::Nothing(why),
+        (Content::Url(_), None) => Shown::Address { host: host_of(&address), address: &address },
+        (Content::Page(payload), None) => Shown::Page(kind_in_words(payload.kind())),
+    };
     let page = PreviewPage {
         slug: link.slug.as_str(),
         short_url: &short_url(services, link),
-        title: link.fields.title.as_deref().filter(|_| !is_protected),
-        shown: match &link.fields.content {
-            _ if is_protected => Shown::Protected,
-            Content::Url(_) => Shown::Address { host: host_of(&address), address: &address },
-            Content::Page(payload) => Shown::Page(kind_in_words(payload.kind())),
-        },
+        title: link.fields.title.as_deref().filter(|_| !matches!(shown, Shown::Nothing(_))),
+        shown,
         created: Moment::at(link.created_at_ms),
         stats: stats(services, link).await,
     };
     Answer::page(StatusCode::OK, &page).into_response()
+}
+
+/// Why the page doesn't tell where the link leads, if it doesn't: no more than a visit would be
+/// told, and nothing of which each telling has to count.
+fn unshown(link: &Link, block: Block) -> Option<&'static str> {
+    let gates = &link.fields.gates;
+    match block {
+        Block::NotStarted => Some("Nothing yet: it is not open."),
+        Block::Expired => Some("Nothing any more: it has expired."),
+        Block::LimitReached => Some("Nothing any more: it has been used up."),
+        _ if gates.password().is_some() => Some("It is protected with a password."),
+        _ if gates.limit.is_some() => {
+            Some("It opens for a limited number of visits, and tells these alone.")
+        }
+        _ => None,
+    }
 }
 
 /// Clicks and visitors, where they may be seen and are known at the moment.
@@ -52,15 +67,7 @@ async fn stats(services: &Services, link: &Link) -> Option<(u64, u64)> {
     Some((counts.clicks, counts.visitors))
 }
 
-/// Where visitors are sent, in the letters of addresses alone: none that turns the direction of a
-/// line, or looks like another, is shown as itself.
-fn address_of(link: &Link) -> String {
-    let location = link.fields.content.destination();
-    let location = location.and_then(|url| Location::new(url, &link.fields.utm));
-    location.map(|location| location.as_str().to_owned()).unwrap_or_default()
-}
-
-/// The host of such an address: it holds no credentials.
+/// The host of a [location](Asked::location): it holds no credentials.
 fn host_of(address: &str) -> &str {
     let rest = address.split_once("://").map_or("", |(_, rest)| rest);
     rest.split(['/', '?', '#']).next().unwrap_or_default()

@@ -29,7 +29,7 @@ fn ask(
     status: StatusCode,
     (reason, text, wrong): (&str, &str, Option<&str>),
 ) -> Response {
-    let Asked { link, parts, at_ms } = asked;
+    let Asked { link, parts, at_ms, .. } = asked;
     let guard = &services.visitors.guard;
     let issued = guard.issue(&parts.headers, Purpose::Report, link.id, *at_ms);
     let (slug, short_url) = (link.slug.as_str(), &short_url(services, link));
@@ -43,7 +43,7 @@ pub async fn send(
     asked: Asked,
     form: Result<Form, StatusCode>,
 ) -> Response {
-    let Asked { link, parts, at_ms } = &asked;
+    let Asked { link, parts, at_ms, .. } = &asked;
     let out_of_date = "The form was out of date. Please try again.";
     let form = match form {
         Ok(form) => form,

@@ -5,7 +5,9 @@ use axum::response::{IntoResponse, Response};
 
 use super::preview::short_url;
 use super::views::Social;
-use super::{Answer, Asked};
+use super::{Answer, Asked, blocked};
+use crate::clicks::Admitted;
+use crate::domain::link::Block;
 use crate::http::Services;
 
 /// What the agents of those begin with or hold that make a picture and a title of a link that
@@ -42,14 +44,19 @@ pub fn is_wanted(asked: &Asked) -> bool {
     asked.link.fields.social.preview && is_reader(agent.map(axum::http::HeaderValue::as_bytes))
 }
 
-/// What the link says of itself. It counts as the click of a bot that it is.
+/// What the link says of itself. It counts as the click of a bot that it is; where that doesn't
+/// count towards the link's limit, the page doesn't tell where the link leads.
 pub fn page(services: &Services, asked: &Asked) -> Response {
-    let fields = &asked.link.fields;
-    let Some(destination) = fields.content.destination() else {
+    let Some(destination) = asked.location() else {
         return super::not_found(&asked.parts.headers);
     };
-    services.visitors.count(asked);
-    let short_url = short_url(services, &asked.link);
+    let admitted = services.visitors.count(asked);
+    if admitted == Admitted::UsedUp {
+        services.visitors.stopped(asked, Block::LimitReached);
+        return blocked(services, asked, Block::LimitReached);
+    }
+    let short_url = short_url(services, &asked.link) + asked.more();
+    let fields = &asked.link.fields;
     let social = &fields.social;
     let title = social.title.as_deref().or(fields.title.as_deref()).unwrap_or(&short_url);
     let page = Social {
@@ -57,7 +64,7 @@ pub fn page(services: &Services, asked: &Asked) -> Response {
         title,
         description: social.description.as_deref(),
         image: social.image.as_deref(),
-        destination: destination.as_str(),
+        destination: (admitted == Admitted::Through).then_some(&destination),
     };
     Answer::page(StatusCode::OK, &page).into_response()
 }

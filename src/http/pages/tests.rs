@@ -54,22 +54,23 @@ fn pages(text: &str, url: &str) -> Vec<(&'static str, String)> {
         text,
         wrong: Some(text),
     };
+    let password = PasswordPage { slug: text, rest: text, guard: text, wrong: Some(text) };
     let social = Social {
         short_url: text,
         title: text,
         description: Some(text),
         image: Some(url),
-        destination: url,
+        destination: Some(url),
     };
     vec![
         ("wifi", WifiPage { heading: text, wifi: &wifi(0) }.render().unwrap()),
         ("open wifi", WifiPage { heading: text, wifi: &wifi(2) }.render().unwrap()),
-        ("vcard", VcardPage::new(text, &card).render().unwrap()),
+        ("vcard", VcardPage::new(text, &card, text).render().unwrap()),
         ("text", TextPage { heading: text, text }.render().unwrap()),
-        ("password", PasswordPage { slug: text, guard: text, wrong: Some(text) }.render().unwrap()),
-        ("unlocked", UnlockedPage { slug: text }.render().unwrap()),
+        ("password", password.render().unwrap()),
+        ("unlocked", UnlockedPage { slug: text, rest: text }.render().unwrap()),
         ("address", preview(Shown::Address { host: text, address: text }).render().unwrap()),
-        ("protected", preview(Shown::Protected).render().unwrap()),
+        ("no address", preview(Shown::Nothing("x")).render().unwrap()),
         ("report", report.render().unwrap()),
         ("social", social.render().unwrap()),
     ]

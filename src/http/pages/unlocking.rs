@@ -20,10 +20,10 @@ pub fn ask(
     status: StatusCode,
     wrong: Option<&str>,
 ) -> Response {
-    let Asked { link, parts, at_ms } = asked;
+    let Asked { link, parts, at_ms, rest } = asked;
     let guard = &services.visitors.guard;
     let issued = guard.issue(&parts.headers, Purpose::Unlock, link.id, *at_ms);
-    let page = PasswordPage { slug: link.slug.as_str(), guard: &issued.token, wrong };
+    let page = PasswordPage { slug: link.slug.as_str(), rest, guard: &issued.token, wrong };
     Answer::page(status, &page).with_form().cookie(issued.cookie.as_deref()).into_response()
 }
 
@@ -36,10 +36,13 @@ pub async fn back(asked: Asked) -> Response {
 /// the bound.
 pub async fn unlock(
     State(services): State<Services>,
-    asked: Asked,
+    mut asked: Asked,
     form: Result<Form, StatusCode>,
 ) -> Response {
-    let Asked { link, parts, at_ms } = &asked;
+    // It goes behind a slash and the slug, so it names nothing but a path here.
+    let rest = form.as_ref().map_or("", |form| form.field("rest"));
+    rest.clone_into(&mut asked.rest);
+    let Asked { link, parts, at_ms, rest } = &asked;
     let closed = link.fields.gates.closed_at(*at_ms);
     if closed != Block::None {
         return blocked(&services, &asked, closed);
@@ -65,7 +68,7 @@ pub async fn unlock(
         Ok(true) => {
             visitors.guesses.forget(address, link.id.as_bytes());
             let cookie = visitors.unlock.cookie(link.id, link.version, *at_ms);
-            let page = UnlockedPage { slug: link.slug.as_str() };
+            let page = UnlockedPage { slug: link.slug.as_str(), rest };
             Answer::page(StatusCode::OK, &page).cookie(Some(&cookie)).into_response()
         }
         Ok(false) => {

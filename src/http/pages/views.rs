@@ -31,6 +31,8 @@ pub struct WifiPage<'a> {
 pub struct VcardPage<'a> {
     pub slug: &'a str,
     pub card: &'a Vcard,
+    /// Lets whoever sees the page have the card as a file too; empty where there is no limit.
+    pub permit: &'a str,
     rows: Vec<Row<'a>>,
 }
 
@@ -42,7 +44,7 @@ struct Row<'a> {
 
 impl<'a> VcardPage<'a> {
     /// Of the fields that the card has.
-    pub fn new(slug: &'a str, card: &'a Vcard) -> Self {
+    pub fn new(slug: &'a str, card: &'a Vcard, permit: &'a str) -> Self {
         let rows = [
             ("Organization", card.organization.as_str(), None),
             ("Position", &card.job_title, None),
@@ -54,7 +56,7 @@ impl<'a> VcardPage<'a> {
         ];
         let rows = rows.into_iter().filter(|(_, text, _)| !text.is_empty());
         let rows = rows.map(|(label, text, href)| Row { label, text, href }).collect();
-        Self { slug, card, rows }
+        Self { slug, card, permit, rows }
     }
 }
 
@@ -95,6 +97,8 @@ pub struct TextPage<'a> {
 #[template(path = "password.html", config = "src/http/pages/askama.toml")]
 pub struct PasswordPage<'a> {
     pub slug: &'a str,
+    /// What the visitor's address has behind the slug.
+    pub rest: &'a str,
     pub guard: &'a str,
     /// What was wrong with what was given.
     pub wrong: Option<&'a str>,
@@ -106,6 +110,8 @@ pub struct PasswordPage<'a> {
 #[template(path = "unlocked.html", config = "src/http/pages/askama.toml")]
 pub struct UnlockedPage<'a> {
     pub slug: &'a str,
+    /// Goes behind the slug.
+    pub rest: &'a str,
 }
 
 /// What a preview tells of where a link leads.
@@ -116,8 +122,8 @@ pub enum Shown<'a> {
     },
     /// A page of the service's own: what kind of thing it shows.
     Page(&'static str),
-    /// Nothing: there is a password.
-    Protected,
+    /// Nothing, and why.
+    Nothing(&'static str),
 }
 
 /// Where a link leads, for whoever wants to know beforehand.
@@ -158,8 +164,9 @@ pub struct Social<'a> {
     pub description: Option<&'a str>,
     /// The address of a picture.
     pub image: Option<&'a str>,
-    /// An http or https address; another one is shown, but leads nowhere.
-    pub destination: &'a str,
+    /// An http or https address; another one is shown, but leads nowhere. None where the reader is
+    /// not to know it.
+    pub destination: Option<&'a str>,
 }
 
 /// What a browser is shown that is to open an app: the way to the app, and to where it is to be had.
@@ -172,21 +179,28 @@ pub struct OpenApp<'a> {
     pub store: &'a str,
 }
 
+/// The policy under which nothing of a page can run.
+pub fn page_policy() -> HeaderValue {
+    POLICY.clone()
+}
+
 impl OpenApp<'_> {
     /// The page; empty where it can't be rendered, which is where the memory fails.
     pub fn html(&self) -> String {
         self.render().unwrap_or_default()
     }
+}
 
-    /// The policy under which nothing of it can run.
-    pub fn policy() -> HeaderValue {
-        POLICY.clone()
+impl Notice {
+    /// As [`OpenApp::html`].
+    pub fn html(&self) -> String {
+        self.render().unwrap_or_default()
     }
 }
 
 impl Social<'_> {
     fn href(&self) -> Option<&str> {
-        web(self.destination)
+        self.destination.and_then(web)
     }
 
     fn picture(&self) -> Option<&str> {

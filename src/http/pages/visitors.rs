@@ -10,12 +10,14 @@ use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 
 use super::{find, not_found};
-use crate::clicks::{Headers, Recorder, Visit};
+use crate::clicks::{Admitted, Headers, Recorder, Visit};
 use crate::commands::now_ms;
 use crate::domain::click::ClickTarget;
-use crate::domain::link::{Block, Link};
+use crate::domain::destination::Location;
+use crate::domain::link::{Block, Content, Link};
 use crate::http::attempts::Attempts;
 use crate::http::form::Guard;
+use crate::http::signing::Signer;
 use crate::http::unlock::Unlock;
 use crate::http::{Peer, Services, Site};
 
@@ -26,6 +28,8 @@ pub struct Visitors {
     pub unlock: Unlock,
     /// The guards of forms.
     pub guard: Guard,
+    /// Signs permits for cards.
+    pub permits: Signer,
     /// Guesses of passwords, by link and address.
     pub guesses: Attempts,
     /// Reports, by address.
@@ -39,19 +43,20 @@ impl Visitors {
             recorder,
             unlock: Unlock::new(key, site.scheme == "https"),
             guard: Guard::new(key, site.clone()),
+            permits: Signer::new(key, "card"),
             guesses: Attempts::default(),
             reports: Attempts::default(),
         }
     }
 
-    /// Counts a click of a link whose page is shown. `false` where the link lets no more through.
-    pub fn count(&self, asked: &Asked) -> bool {
+    /// Counts a click of a link whose page is to be shown.
+    pub fn count(&self, asked: &Asked) -> Admitted {
         let (visit, target) = (asked.visit(), asked.target());
         if let Some(limit) = &asked.link.fields.gates.limit {
             return self.recorder.record_limited(&visit, &target, asked.link.id, limit);
         }
         self.recorder.record(&visit, &target);
-        true
+        Admitted::Through
     }
 
     /// Takes down that a gate stopped a visit.
@@ -86,6 +91,8 @@ pub struct Asked {
     pub parts: Parts,
     /// When it came, in milliseconds since the Unix epoch.
     pub at_ms: u64,
+    /// What a visit's address has behind the slug: `/more?query`.
+    pub rest: String,
 }
 
 impl Asked {
@@ -95,7 +102,8 @@ impl Asked {
     /// The answer where there is none.
     pub fn of(services: &Services, slug: &str, parts: Parts) -> Result<Self, Box<Response>> {
         let link = find(services, slug, &parts)?;
-        Ok(Self { link, parts, at_ms: now_ms() })
+        let rest = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        Ok(Self { link, parts, at_ms: now_ms(), rest })
     }
 
     /// What stops a visit of the link that was not sent on.
@@ -129,6 +137,27 @@ impl Asked {
     /// What stops this visit, but for the limit of clicks.
     pub fn block(&self, services: &Services) -> Block {
         gate(&services.visitors.unlock, &self.link, &self.parts.headers, self.at_ms)
+    }
+
+    /// What a visit's address has behind the slug, without its query: `/more`.
+    pub fn more(&self) -> &str {
+        self.rest.split('?').next().unwrap_or_default()
+    }
+
+    /// Where the link leads, with more of a path behind it if there is more; empty for a page of
+    /// the service's own. `None` where the link leads nowhere from there.
+    pub fn location(&self) -> Option<String> {
+        let fields = &self.link.fields;
+        let more = self.more().strip_prefix('/');
+        let Content::Url(destination) = &fields.content else {
+            return more.is_none().then(String::new);
+        };
+        let location = Location::new(destination, &fields.utm)?;
+        match more {
+            None => Some(location.as_str().to_owned()),
+            Some(more) if fields.forwarding.path => location.with_path(more, None),
+            Some(_) => None,
+        }
     }
 
     /// A path with the visitor's own query.

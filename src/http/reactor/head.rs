@@ -1,9 +1,13 @@
 //! Reads a request's head, as far as it may be a visit of a link.
 
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
 use std::net::IpAddr;
 
+use percent_encoding::{AsciiSet, percent_encode};
+
 use crate::clicks::{Headers, is_named};
+use crate::domain::destination::NEVER_RAW;
 use crate::http::host;
 use crate::http::redirect::RequestHead;
 
@@ -60,8 +64,7 @@ pub fn read<'a>(bytes: &'a [u8], lines: &'a mut Lines<'a>, peer: IpAddr) -> Fron
         None => (target, None),
     };
     let Some(closes) = plain_request(parsed.headers) else { return Front::Other };
-    // A path is compared with slugs, which hold no letter that is not plain.
-    if !query.unwrap_or_default().bytes().all(is_plain) {
+    if !target.bytes().all(is_plain) {
         return Front::Other;
     }
     let headers = Headers::of_lines(parsed.headers);
@@ -70,7 +73,27 @@ pub fn read<'a>(bytes: &'a [u8], lines: &'a mut Lines<'a>, peer: IpAddr) -> Fron
     Front::Visit { request, length, closes }
 }
 
-/// The letters that need no second look in a target; what to make of others hyper knows.
+/// `bytes` with the target of the request at their front percent-encoded, where it holds what may
+/// not stand there raw; hyper would refuse some of that. `None` where it holds nothing of the kind,
+/// and where this is no request.
+///
+/// A `#` is left to hyper, which cuts the target off there.
+pub fn with_encoded_target(bytes: &[u8]) -> Option<Vec<u8>> {
+    const ENCODED: &AsciiSet = &NEVER_RAW.remove(b'#');
+    let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
+    let mut parts = bytes.get(start..)?.splitn(3, |byte| *byte == b' ');
+    let (method, target, rest) = (parts.next()?, parts.next()?, parts.next()?);
+    // A line that ends here, or is none.
+    if method.iter().chain(target).any(u8::is_ascii_control) {
+        return None;
+    }
+    match Cow::from(percent_encode(target, ENCODED)) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(target) => Some([method, target.as_bytes(), rest].join(&b' ')),
+    }
+}
+
+/// The bytes that need no second look in a target: see [`with_encoded_target`] for the others.
 const fn is_plain(byte: u8) -> bool {
     byte.is_ascii_graphic()
         && !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
@@ -177,5 +200,25 @@ mod tests {
         }
         let many = "A: b\r\n".repeat(MAX_LINES + 1);
         assert_eq!(front(&format!("GET /a HTTP/1.1\r\nHost: x\r\n{many}\r\n")), "other");
+    }
+
+    #[test]
+    fn a_target_is_encoded_and_nothing_else_is() {
+        let head = b"\r\nGET /\xe4?a=\"<b>\"|%3C#\xc3\xbc HTTP/1.1\r\nX: <\xe4>\r\n\r\n<next>";
+        assert_eq!(
+            with_encoded_target(head).as_deref(),
+            Some(&b"GET /%E4?a=%22%3Cb%3E%22%7C%3C#%C3%BC HTTP/1.1\r\nX: <\xe4>\r\n\r\n<next>"[..])
+        );
+        for untouched in [
+            &b"GET /a?b=%3C#c HTTP/1.1\r\n\r\n"[..],
+            b"GET /a?b=<",
+            b"GET /a?b=<\r\nX: y z",
+            b"GET\r\n /a?b=< HTTP/1.1",
+            b"GET /a?b=<\x00 HTTP/1.1\r\n\r\n",
+            b"\r\n",
+            b"",
+        ] {
+            assert_eq!(with_encoded_target(untouched), None, "{untouched:?}");
+        }
     }
 }

@@ -243,6 +243,7 @@ impl Reactor {
             return;
         };
         let from = self.answers.len();
+        let encoded;
         let mut rest = self.input.get(..filled).unwrap_or_default();
         let is_full = loop {
             if self.answers.len() - from > ANSWERS_BYTES {
@@ -252,10 +253,18 @@ impl Reactor {
             let (request, length, closes) = match head::read(rest, &mut lines, connection.peer) {
                 Front::Visit { request, length, closes } => (request, length, closes),
                 Front::Partial => break false,
-                Front::Other => {
-                    connection.ending = Some(Ending::HandOver);
-                    break false;
-                }
+                Front::Other => match head::with_encoded_target(rest) {
+                    // Read once more, as if it had come encoded.
+                    Some(bytes) if bytes.len() <= INPUT_BYTES => {
+                        encoded = bytes;
+                        rest = &encoded;
+                        break true;
+                    }
+                    _ => {
+                        connection.ending = Some(Ending::HandOver);
+                        break false;
+                    }
+                },
             };
             let Some(answer) = self.redirector.answer(&request, moment, &mut self.clicks) else {
                 connection.ending = Some(Ending::HandOver);
