@@ -195,7 +195,7 @@ fn a_preview_shows_where_a_link_leads() {
         (json!({ "preview": true, "enabled": false }), 404),
         (json!({ "enabled": true, "archived": true }), 404),
         (json!({ "archived": false, "starts_at": "2099-01-01T00:00:00Z" }), 200),
-        (json!({ "password": "open sesame" }), 200),
+        (json!({ "starts_at": null, "password": "open sesame" }), 200),
     ] {
         server.api().patch(&link.path(), &wish).expect(200);
         page(&server, &format!("/{}+", link.slug), status);
