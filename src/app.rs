@@ -7,6 +7,7 @@ mod control;
 mod crawlers;
 mod domain_prover;
 mod health;
+mod open_files;
 pub mod operate;
 pub mod reclassify;
 mod service;
@@ -20,7 +21,6 @@ use std::thread::JoinHandle;
 
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::TcpListener;
 use url::Url;
 
 use analytics::{AnalyticsSide, start_engine};
@@ -40,6 +40,7 @@ use crate::domain::link::LinkPolicy;
 use crate::effects::{Guard, Names, Outgoing};
 use crate::engine::Package;
 use crate::http::challenge::OpenChallenge;
+use crate::http::connections::{ConnectionLimits, Listener};
 use crate::http::pages::Visitors;
 use crate::http::redirect::Redirector;
 use crate::http::server::{self, Front};
@@ -62,13 +63,20 @@ use crate::queries::operations::Operations;
 pub fn run(settings: &Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     // A port that is taken is found before anything is fetched or opened.
-    let listener = runtime
-        .block_on(TcpListener::bind(settings.listen))
-        .with_context(|| format!("can't listen on {}", settings.listen))?;
-    let mut tls = runtime.block_on(TlsSide::open(settings))?;
+    let (listener, mut tls) = {
+        let _context = runtime.enter();
+        let listener = Listener::bind(settings.listen)
+            .with_context(|| format!("can't listen on {}", settings.listen))?;
+        (listener, TlsSide::open(settings)?)
+    };
     let _lock = DataLock::acquire(&settings.data_dir)?;
     maintenance::restrict(&settings.data_dir);
     let metrics = install_metrics()?;
+    let limits = Arc::new(ConnectionLimits::new(
+        open_files::connections(open_files::raise_limit()),
+        settings.connections_per_address,
+        settings.trusted_proxies.clone(),
+    ));
     let site = settings.site(listener.local_addr()?);
     let house = House::open(settings, &site, metrics)?;
     let control = ControlFile::write(&settings.data_dir, listener.local_addr()?)?;
@@ -81,14 +89,14 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
             tls.obtain(challenge, Arc::clone(&house.index), own_host);
         }
         let certificates = tls.as_ref().map(TlsSide::certificates);
-        let secured = tls.map(|tls| tls.serve(front.clone()));
+        let secured = tls.map(|tls| tls.serve(Arc::clone(&limits), front.clone()));
         let (recorder, blocklist) = (Arc::clone(&house.recorder), Arc::clone(&house.blocklist));
         tokio::spawn(reload_on_hangup(recorder, blocklist, certificates));
         tokio::spawn(keep_metrics(house.metrics.clone()));
         tokio::spawn(house.exports.clone().keep_clean());
         tokio::spawn(house.imports.clone().keep_clean());
         house.imports.resume();
-        server::serve(listener, front, stop_signal()).await?;
+        server::serve(listener, limits, front, stop_signal()).await?;
         if let Some(secured) = secured {
             let _logged = secured.await;
         }

@@ -81,6 +81,10 @@ pub struct ServeArgs {
     /// Reverse proxies whose word on the client's address is taken [default: none]
     #[arg(long, env = "SLUGLINE_TRUSTED_PROXIES", value_name = "CIDR,…")]
     trusted_proxies: Option<String>,
+    /// How many connections an address (of IPv6, a /64 network) may have at once; trusted proxies
+    /// are exempt [default: a quarter of all, at most 4096]
+    #[arg(long, env = "SLUGLINE_CONNECTIONS_PER_ADDRESS", value_name = "NUMBER")]
+    connections_per_address: Option<usize>,
     /// Private networks that guarded requests may reach all the same [default: none]
     #[arg(long, env = "SLUGLINE_OUTGOING_ALLOW", value_name = "CIDR,…")]
     outgoing_allow: Option<String>,
@@ -192,6 +196,8 @@ pub struct Settings {
     pub crawler_list: Source,
     pub blocklist: Option<PathBuf>,
     pub trusted_proxies: TrustedProxies,
+    /// `None`: derived from how many there may be in all.
+    pub connections_per_address: Option<usize>,
     pub outgoing_allow: AllowedNets,
     /// `None`: the system's.
     pub dns_server: Option<SocketAddr>,
@@ -233,6 +239,7 @@ impl ServeArgs {
             crawler_list: self.crawler_list.or(file.crawler_list),
             blocklist: self.blocklist.or(file.blocklist),
             trusted_proxies: self.trusted_proxies.or(file.trusted_proxies),
+            connections_per_address: self.connections_per_address.or(file.connections_per_address),
             outgoing_allow: self.outgoing_allow.or(file.outgoing_allow),
             dns_server: self.dns_server.or(file.dns_server),
             tls_listen: self.tls_listen.or(file.tls_listen),
@@ -263,6 +270,9 @@ impl ServeArgs {
         if !(Duration::from_millis(1)..=Duration::from_secs(60)).contains(&interval) {
             bail!("clicks-sync-interval must be from 1ms to 1min");
         }
+        if self.connections_per_address == Some(0) {
+            bail!("connections-per-address must be at least 1");
+        }
         if let Some(url) = &self.public_url {
             check_public_url(url)?;
         }
@@ -290,6 +300,7 @@ impl ServeArgs {
             crawler_list: source(self.crawler_list),
             blocklist: self.blocklist,
             trusted_proxies: proxies.parse().context("trusted-proxies")?,
+            connections_per_address: self.connections_per_address,
             outgoing_allow: outgoing
                 .parse()
                 .map_err(|why: String| anyhow::anyhow!("outgoing-allow: {why}"))?,
@@ -382,10 +393,14 @@ mod tests {
     #[test]
     fn flags_win_over_the_file_and_the_file_over_defaults() {
         let flags = ServeArgs { data_dir: Some("/flag".into()), ..ServeArgs::default() };
-        let file = toml::from_str("data_dir = '/file'\nvisitor_salt = 'weekly'").unwrap();
+        let file = toml::from_str(
+            "data_dir = '/file'\nvisitor_salt = 'weekly'\nconnections_per_address = 50",
+        )
+        .unwrap();
         let settings = flags.over(file).check().unwrap();
         assert_eq!(settings.data_dir, PathBuf::from("/flag"));
         assert_eq!(settings.visitor_salt, SaltPeriod::Weekly);
+        assert_eq!(settings.connections_per_address, Some(50));
         assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
         assert_eq!((settings.clicks_retention, settings.analytics_retention), (None, None));
     }
@@ -437,6 +452,8 @@ mod tests {
             ("lissen = 1", "lissen"),
             ("visitor_salt = 'hourly'", "visitor-salt"),
             ("trusted_proxies = '10.0.0.0/33'", "trusted-proxies"),
+            ("connections_per_address = 0", "connections-per-address"),
+            ("connections_per_address = -1", "connections_per_address"),
             ("outgoing_allow = 'home'", "outgoing-allow"),
             ("dns_server = 'dns.example'", "dns-server"),
             ("tls_listen = '127.0.0.1:8443'", "tls-cert"),

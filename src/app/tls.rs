@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::acme::{CertificateKeeper, folder};
@@ -11,21 +10,22 @@ use super::stop_signal;
 use crate::config::{Settings, TlsCertificates};
 use crate::effects::acme::Authority;
 use crate::http::challenge::OpenChallenge;
+use crate::http::connections::{ConnectionLimits, Listener};
 use crate::http::server::Front;
 use crate::http::tls::{CertificateSource, Certificates, serve};
 use crate::projections::index::Index;
 
 /// What TLS needs, open.
 pub struct TlsSide {
-    listener: TcpListener,
+    listener: Listener,
     certificates: Arc<Certificates>,
     /// Whom to ask for certificates, where they are not given.
     authority: Option<Authority>,
 }
 
 impl TlsSide {
-    /// Reads the certificates and listens, if TLS is wanted.
-    pub async fn open(settings: &Settings) -> anyhow::Result<Option<Self>> {
+    /// Reads the certificates and listens, if TLS is wanted. Runs on a runtime.
+    pub fn open(settings: &Settings) -> anyhow::Result<Option<Self>> {
         let Some(tls) = &settings.tls else { return Ok(None) };
         let (source, authority) = match &tls.certificates {
             TlsCertificates::Given(source) => (source.clone(), None),
@@ -36,8 +36,7 @@ impl TlsSide {
             }
         };
         let certificates = Arc::new(Certificates::read(source).context("TLS")?);
-        let listener = TcpListener::bind(tls.listen)
-            .await
+        let listener = Listener::bind(tls.listen)
             .with_context(|| format!("can't listen on {}", tls.listen))?;
         Ok(Some(Self { listener, certificates, authority }))
     }
@@ -61,13 +60,13 @@ impl TlsSide {
     }
 
     /// Serves until the process is told to stop.
-    pub fn serve(self, front: Front) -> JoinHandle<()> {
+    pub fn serve(self, limits: Arc<ConnectionLimits>, front: Front) -> JoinHandle<()> {
         let Self { listener, certificates, .. } = self;
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, "TLS is served");
         }
         tokio::spawn(async move {
-            if let Err(error) = serve(listener, certificates, front, stop_signal()).await {
+            if let Err(error) = serve(listener, limits, certificates, front, stop_signal()).await {
                 tracing::error!(%error, "TLS can't be served");
             }
         })

@@ -84,7 +84,8 @@ impl TrustedProxies {
         }))
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether an address, IPv4 in its own form, is a trusted proxy's.
+    pub fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|net| net.contains(&address))
     }
 

@@ -31,8 +31,9 @@ use tokio::sync::watch;
 use tower::ServiceExt;
 use tower::util::Oneshot;
 
+use super::connections::ConnectionPermit;
 use super::redirect::{self, Answer, Moment, RequestHead};
-use super::server::{DRAIN_TIMEOUT, Front, IDLE_PERIOD, Place};
+use super::server::{DRAIN_TIMEOUT, Front, IDLE_PERIOD};
 use super::{host, security};
 use crate::clicks::{ClickGroup, Headers};
 
@@ -49,7 +50,7 @@ pub(super) struct HandedOver {
     pub(super) stream: std::net::TcpStream,
     pub(super) read: Vec<u8>,
     pub(super) peer: IpAddr,
-    pub(super) place: Place,
+    pub(super) permit: ConnectionPermit,
 }
 
 /// Serves connections with hyper.
@@ -70,8 +71,8 @@ impl Hyper {
 
     /// Serves a connection to its end. May be called by any thread.
     pub(super) fn serve(&self, handed_over: HandedOver) {
-        let HandedOver { stream, read, peer, place } = handed_over;
-        let served = self.connection(peer, place);
+        let HandedOver { stream, read, peer, permit } = handed_over;
+        let served = self.connection(peer, permit);
         self.runtime.spawn(async move {
             match TcpStream::from_std(stream) {
                 Ok(stream) => served.over(Rewound { read: read.into(), stream }).await,
@@ -82,9 +83,9 @@ impl Hyper {
 
     /// What will serve a connection with this other end, whose stream is not ready yet. Until then
     /// [`Self::shutdown`] waits for it too.
-    pub(super) fn connection(&self, peer: IpAddr, place: Place) -> Served {
+    pub(super) fn connection(&self, peer: IpAddr, permit: ConnectionPermit) -> Served {
         let (watcher, cut) = (self.connections.watcher(), self.cut.subscribe());
-        Served { front: self.front.clone(), peer, watcher, cut, place }
+        Served { front: self.front.clone(), peer, watcher, cut, permit }
     }
 
     /// Lets requests under way end within [`DRAIN_TIMEOUT`], and cuts the others off. Afterwards
@@ -105,13 +106,13 @@ pub(super) struct Served {
     peer: IpAddr,
     watcher: Watcher,
     cut: watch::Receiver<()>,
-    place: Place,
+    permit: ConnectionPermit,
 }
 
 impl Served {
     /// Answers what comes over a stream, until it ends, idles, the server stops, or it is cut off.
     pub(super) async fn over(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let Self { front, peer, watcher, mut cut, place } = self;
+        let Self { front, peer, watcher, mut cut, permit } = self;
         let activity = Arc::new(Activity::default());
         let service = Connection { front, peer, activity: Arc::clone(&activity) };
         let connection = http1::Builder::new()
@@ -125,7 +126,7 @@ impl Served {
             () = idle(&activity) => {}
             _ = cut.changed() => {}
         }
-        drop(place);
+        drop(permit);
     }
 }
 

@@ -9,6 +9,7 @@ mod attempts;
 mod auth;
 mod body;
 pub mod challenge;
+pub mod connections;
 mod form;
 pub mod health;
 mod host;

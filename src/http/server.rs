@@ -1,33 +1,24 @@
-//! Connections: accepted up to a bound, read within a time, ended in order.
+//! Connections: accepted within [limits](super::connections), read within a time, ended in order.
 //!
 //! Each begins with the [`reactor`](super::reactor), and may go over to [`hyper`](super::hyper).
 //! What comes over [`tls`](super::tls) begins with hyper.
 
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::connections::{ConnectionLimits, Listener};
 use super::hyper::Hyper;
-use super::reactor::{Handle, Incoming};
+use super::reactor::Handle;
 use super::redirect::Redirector;
 
-/// How many connections a listener has at once; more wait to be accepted.
-pub(super) const MAX_CONNECTIONS: usize = 16_384;
 /// A connection on which no request is under way is ended when it brought none for one to two of
 /// these: it is idle, or its client sends a head drop by drop.
 pub(super) const IDLE_PERIOD: Duration = Duration::from_secs(8);
 /// How long requests under way may take to end once the server stops.
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to wait when the system has no more file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// A connection's place among [`MAX_CONNECTIONS`]; free again when dropped.
-pub(super) type Place = OwnedSemaphorePermit;
 
 /// The redirect path, and the router behind it.
 #[derive(Clone)]
@@ -45,11 +36,11 @@ pub struct Front {
 /// # Errors
 /// When the system refuses what the threads need at the start.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Listener,
+    limits: Arc<ConnectionLimits>,
     front: Front,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let redirector = Arc::clone(&front.redirector);
     let hyper = Arc::new(Hyper::new(front, tokio::runtime::Handle::current()));
     let threads = std::thread::available_parallelism().map_or(1, Into::into);
@@ -60,15 +51,13 @@ pub async fn serve(
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
+            accepted = listener.accept(&limits) => accepted,
             () = &mut stop => break,
         };
-        let Some((stream, peer, place)) = accepted else { continue };
-        // The runtime has nothing to do with it unless it is handed over.
-        let Ok(stream) = stream.into_std() else { continue };
+        let Some(accepted) = accepted else { continue };
         let idlest = reactors.iter().min_by_key(|reactor| reactor.connections());
         if let Some(reactor) = idlest {
-            reactor.serve(Incoming { stream, peer, place });
+            reactor.serve(accepted);
         }
     }
     drop(listener);
@@ -83,25 +72,4 @@ pub async fn serve(
         hyper.shutdown().await;
     }
     Ok(())
-}
-
-/// The next connection and its other end, once there is a place for it.
-pub(super) async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(TcpStream, IpAddr, Place)> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                // An answer is one small write: it must not wait for more.
-                let _slower_at_worst = stream.set_nodelay(true);
-                return Some((stream, peer.ip(), place));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "no connection can be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
 }

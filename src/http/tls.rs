@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -20,8 +19,9 @@ use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, InconsistentKeys, ServerConfig};
 
+use super::connections::{Accepted, ConnectionLimits, Listener};
 use super::hyper::Hyper;
-use super::server::{Front, MAX_CONNECTIONS, accept};
+use super::server::Front;
 
 /// How long a client may take to agree on keys.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(8);
@@ -207,7 +207,8 @@ fn pair(
 /// # Errors
 /// Where TLS can't be set up at all.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Listener,
+    limits: Arc<ConnectionLimits>,
     certificates: Arc<Certificates>,
     front: Front,
     stop: impl Future<Output = ()>,
@@ -218,17 +219,17 @@ pub async fn serve(
         .with_cert_resolver(certificates);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let front = Front { is_tls: true, ..front };
     let hyper = Hyper::new(front, tokio::runtime::Handle::current());
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
+            accepted = listener.accept(&limits) => accepted,
             () = &mut stop => break,
         };
-        let Some((stream, peer, place)) = accepted else { continue };
-        let (acceptor, served) = (acceptor.clone(), hyper.connection(peer, place));
+        let Some(Accepted { stream, peer, permit }) = accepted else { continue };
+        let Ok(stream) = TcpStream::from_std(stream) else { continue };
+        let (acceptor, served) = (acceptor.clone(), hyper.connection(peer, permit));
         tokio::spawn(async move {
             // A client that doesn't agree is its own affair.
             let agreed = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;

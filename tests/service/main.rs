@@ -12,6 +12,7 @@ mod browser;
 mod bulk;
 mod campaigns;
 mod clicks;
+mod connection_limits;
 mod connections;
 mod corpora;
 mod crawler_list;

@@ -7,9 +7,8 @@ use std::os::fd::OwnedFd;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
-use super::Incoming;
+use crate::http::connections::{Accepted, ConnectionPermit};
 use crate::http::hyper::HandedOver;
-use crate::http::server::Place;
 
 /// How many bytes are read of a connection at once, what it brought before included.
 pub(super) const INPUT_BYTES: usize = 32 << 10;
@@ -49,23 +48,26 @@ pub(super) struct Connection {
     pub(super) ending: Option<Ending>,
     /// Whether it brought a request, or took some of an answer, since the last look.
     pub(super) is_lively: bool,
-    /// One of the connections that may be open.
-    place: Place,
+    /// Whether an event said that the visitor sends nothing any more, or that the connection is
+    /// broken. No other event will: it is read to its end.
+    pub(super) is_read_closed: bool,
+    permit: ConnectionPermit,
 }
 
 impl Connection {
     /// Takes a connection up, to hear of it under `token`.
-    pub(super) fn new(incoming: Incoming, registry: &Registry, token: Token) -> io::Result<Self> {
-        let mut stream = TcpStream::from_std(incoming.stream);
+    pub(super) fn new(accepted: Accepted, registry: &Registry, token: Token) -> io::Result<Self> {
+        let mut stream = TcpStream::from_std(accepted.stream);
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
         Ok(Self {
             stream,
-            peer: incoming.peer,
+            peer: accepted.peer,
             input: Vec::new(),
             output: Vec::new(),
             ending: None,
             is_lively: true,
-            place: incoming.place,
+            is_read_closed: false,
+            permit: accepted.permit,
         })
     }
 
@@ -73,28 +75,32 @@ impl Connection {
     /// that are.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Brought)> {
         let mut filled = self.input.len().min(buffer.len());
-        let (kept, room) = buffer.split_at_mut(filled);
+        let (kept, _) = buffer.split_at_mut(filled);
         kept.copy_from_slice(self.input.get(..filled).unwrap_or_default());
         self.input.clear();
-        if room.is_empty() {
-            return Ok((filled, Brought::Plenty));
-        }
-        loop {
-            match self.stream.read(room) {
+        let kept = filled;
+        while let Some(room) = buffer.get_mut(filled..).filter(|room| !room.is_empty()) {
+            let is_short = match self.stream.read(room) {
                 Ok(0) => return Ok((filled, Brought::End)),
                 Ok(read) => {
-                    // A short read has emptied the socket: what comes later makes itself heard.
-                    let brought = if read == room.len() { Brought::Plenty } else { Brought::All };
                     filled += read;
-                    return Ok((filled, brought));
+                    read < room.len()
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     return Ok((filled, Brought::All));
                 }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                // What came before the connection broke is read first.
+                Err(_broken) if filled > kept => return Ok((filled, Brought::End)),
                 Err(error) => return Err(error),
+            };
+            // A short read has emptied the socket, and what comes later makes itself heard. An end
+            // that was reported together with the data does not: it is read now.
+            if is_short && !self.is_read_closed {
+                return Ok((filled, Brought::All));
             }
         }
+        Ok((filled, Brought::Plenty))
     }
 
     /// Keeps bytes that were read and not answered, for the next [`Self::read`].
@@ -152,7 +158,7 @@ impl Connection {
                 stream,
                 read: self.input,
                 peer: self.peer,
-                place: self.place,
+                permit: self.permit,
             });
         }
         // It may be gone already.

@@ -17,7 +17,6 @@ pub mod head;
 pub mod render;
 
 use std::io;
-use std::net::{IpAddr, TcpStream};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -31,9 +30,10 @@ use slab::Slab;
 use self::connection::{Brought, Connection, Ending, INPUT_BYTES, PARTIAL_HEAD_BYTES};
 use self::head::Front;
 use self::render::Renderer;
+use super::connections::Accepted;
 use super::hyper::Hyper;
 use super::redirect::{Moment, Redirector};
-use super::server::{DRAIN_TIMEOUT, IDLE_PERIOD, Place};
+use super::server::{DRAIN_TIMEOUT, IDLE_PERIOD};
 use crate::clicks::ClickGroup;
 
 /// How many events make a group at most: the first of them waits for the last.
@@ -45,13 +45,6 @@ const KEPT_BYTES: usize = 256 << 10;
 /// The event that isn't a connection's: something was left at the [`Door`].
 const DOOR: Token = Token(usize::MAX);
 
-/// A connection that was accepted, not blocking.
-pub(super) struct Incoming {
-    pub(super) stream: TcpStream,
-    pub(super) peer: IpAddr,
-    pub(super) place: Place,
-}
-
 /// A thread of the reactor, seen from outside.
 pub(super) struct Handle {
     door: Arc<Door>,
@@ -60,7 +53,7 @@ pub(super) struct Handle {
 
 /// Where things are left for the thread.
 struct Door {
-    incoming: Mutex<Vec<Incoming>>,
+    incoming: Mutex<Vec<Accepted>>,
     stops: AtomicBool,
     /// How many connections it has, those at the door included.
     connections: AtomicUsize,
@@ -94,10 +87,16 @@ impl Handle {
     }
 
     /// Gives it a connection.
-    pub(super) fn serve(&self, incoming: Incoming) {
+    pub(super) fn serve(&self, accepted: Accepted) {
         self.door.connections.fetch_add(1, Ordering::Relaxed);
-        self.door.incoming.lock().unwrap_or_else(PoisonError::into_inner).push(incoming);
-        self.wake();
+        let mut incoming = self.door.incoming.lock().unwrap_or_else(PoisonError::into_inner);
+        incoming.push(accepted);
+        // Who left the first one has woken it, and it takes all of them.
+        let is_first = incoming.len() == 1;
+        drop(incoming);
+        if is_first {
+            self.wake();
+        }
     }
 
     /// Has it answer what is there and end.
@@ -206,11 +205,12 @@ impl Reactor {
             }
             let key = event.token().0;
             let Some(connection) = self.connections.get_mut(key) else { continue };
+            connection.is_read_closed |= event.is_read_closed() || event.is_error();
             if connection.has_output() {
-                if event.is_writable() {
+                if event.is_writable() || event.is_error() {
                     self.flush(key);
                 }
-            } else if event.is_readable() || event.is_read_closed() || event.is_error() {
+            } else if event.is_readable() || connection.is_read_closed {
                 self.serve_guarded(key, moment);
             }
         }

@@ -103,10 +103,10 @@ fn each_host_is_served_with_its_own_certificate() {
 }
 
 /// A server with one pair for whatever name, where it serves TLS, and what it shows.
-fn with_one_pair() -> (Server, SocketAddr, String) {
+fn with_one_pair(options: Options) -> (Server, SocketAddr, String) {
     let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
     let pem = certify(folder.path(), "pair", "sho.example");
-    let server = Options::links_only()
+    let server = options
         .flag("--tls-listen", address.to_string())
         .flag("--tls-cert", folder.path().join("pair.crt"))
         .flag("--tls-key", folder.path().join("pair.key"))
@@ -116,7 +116,7 @@ fn with_one_pair() -> (Server, SocketAddr, String) {
 
 #[test]
 fn one_pair_serves_each_name_and_plain_http_is_no_tls() {
-    let (server, address, pem) = with_one_pair();
+    let (server, address, pem) = with_one_pair(Options::links_only());
     let answer = get(&pem, "sho.example", address, "/readyz").unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let plain = crate::harness::client().get(format!("http://{address}/readyz")).send();
@@ -160,7 +160,7 @@ fn reply(stream: &mut impl Read) -> String {
 
 #[test]
 fn connections_over_tls_are_kept_and_end_in_order_when_the_service_stops() {
-    let (server, address, pem) = with_one_pair();
+    let (server, address, pem) = with_one_pair(Options::links_only());
     let link = server.link();
     let mut kept = connect(&pem, "sho.example", address).unwrap();
     for _ in 0..20 {
@@ -194,7 +194,7 @@ fn connections_over_tls_are_kept_and_end_in_order_when_the_service_stops() {
 
 #[test]
 fn a_stalled_reader_over_tls_does_not_prevent_the_end() {
-    let (server, address, pem) = with_one_pair();
+    let (server, address, pem) = with_one_pair(Options::links_only());
     many_links(&server);
     let mut stalled = connect(&pem, "sho.example", address).unwrap();
     ask_for_links(&mut stalled);
@@ -231,4 +231,29 @@ fn tls_is_what_tokens_want_and_what_browsers_shall_keep_to() {
         let plain = server.get(path);
         assert!(!plain.headers.contains_key("strict-transport-security"), "{plain:?}");
     }
+}
+
+/// An address's connections are counted over both listeners, the plain one and this.
+#[test]
+fn connections_over_tls_count_for_their_address_until_they_end() {
+    let limited = Options::links_only().flag("--connections-per-address", "5");
+    let (server, address, pem) = with_one_pair(limited);
+    let mut plain = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(server.address()).unwrap();
+        write!(stream, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        assert!(reply(&mut stream).starts_with("http/1.1 200"));
+        plain.push(stream);
+    }
+    let mut held = Vec::new();
+    while let Ok(stream) = connect(&pem, "sho.example", address) {
+        held.push(stream);
+        assert!(held.len() <= 3);
+    }
+    assert!(!held.is_empty());
+    let connected = || connect(&pem, "sho.example", address).ok();
+    drop(held.pop());
+    held.push(eventually("one may take the place of one that ended", connected));
+    plain.pop();
+    held.push(eventually("or of a plain one", connected));
 }

@@ -18,7 +18,8 @@ pub struct Options {
     pub listen: Option<SocketAddr>,
     flags: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
-    umask: Option<&'static str>,
+    /// What a shell sets before it starts the program: a umask, a limit of open files.
+    shell_setting: Option<String>,
 }
 
 impl Options {
@@ -27,7 +28,7 @@ impl Options {
     pub fn new() -> Self {
         let data = DataFolder::new();
         let (flags, environment) = (Vec::new(), Vec::new());
-        let options = Self { data, listen: None, flags, environment, umask: None };
+        let options = Self { data, listen: None, flags, environment, shell_setting: None };
         options.env("SLUGLINE_BOOTSTRAP_TOKEN", TOKEN)
     }
 
@@ -59,13 +60,19 @@ impl Options {
     }
 
     /// Starts with this umask instead of that of the tests.
-    pub fn umask(mut self, umask: &'static str) -> Self {
-        self.umask = Some(umask);
+    pub fn umask(mut self, umask: &str) -> Self {
+        self.shell_setting = Some(format!("umask {umask}"));
         self
     }
 
     pub fn over(mut self, data: &DataFolder) -> Self {
         self.data = data.clone();
+        self
+    }
+
+    /// Lets it have so many files open, whatever it asks for.
+    pub fn open_files(mut self, limit: usize) -> Self {
+        self.shell_setting = Some(format!("ulimit -n {limit}"));
         self
     }
 
@@ -104,8 +111,8 @@ impl Options {
             }
         }
         command.args(&self.flags).envs(self.environment.iter().cloned());
-        match self.umask {
-            Some(umask) => with_umask(umask, &command),
+        match &self.shell_setting {
+            Some(setting) => after_setting(setting, &command),
             None => command,
         }
     }
@@ -116,10 +123,10 @@ impl Options {
     }
 }
 
-/// A command, run by a shell that sets the umask first.
-pub fn with_umask(umask: &str, command: &Command) -> Command {
+/// A command, run by a shell that sets a limit or a mask first: `umask 022`.
+pub fn after_setting(setting: &str, command: &Command) -> Command {
     let mut shell = Command::new("sh");
-    shell.arg("-c").arg(format!("umask {umask} && exec \"$0\" \"$@\""));
+    shell.arg("-c").arg(format!("{setting} && exec \"$0\" \"$@\""));
     shell.arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {

@@ -1,0 +1,49 @@
+//! The limit of open files, and how many connections it allows.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// The most connections whatever the limit: each may have half a head of 32 KiB in memory.
+const MAX_CONNECTIONS: u64 = 32_768;
+/// What is left for logs, index, engine, imports, exports and outgoing requests: a quarter of the
+/// limit, within these bounds.
+const RESERVE: std::ops::RangeInclusive<u64> = 256..=1_024;
+/// Below this limit there is too little for both.
+const LOW: u64 = 1_024;
+
+/// Raises the limit as far as the process may, and gives it.
+pub fn raise_limit() -> u64 {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files can't be raised");
+    }
+    let limit = if raised.is_ok() { maximum } else { current };
+    // None: there is no limit.
+    let limit = limit.unwrap_or(u64::MAX);
+    if limit < LOW {
+        tracing::warn!(limit, "the limit of open files is low; raise it to {LOW} or more");
+    }
+    limit
+}
+
+/// How many connections there may be under a limit of open files.
+pub fn connections(limit: u64) -> usize {
+    let reserve = (limit / 4).clamp(*RESERVE.start(), *RESERVE.end());
+    let connections = limit.saturating_sub(reserve).max(limit / 4).min(MAX_CONNECTIONS);
+    usize::try_from(connections).unwrap_or(usize::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_room_for_files() {
+        assert_eq!(connections(u64::MAX), 32_768);
+        assert_eq!(connections(65_536), 32_768);
+        assert_eq!(connections(20_000), 18_976);
+        assert_eq!(connections(4_096), 3_072);
+        assert_eq!(connections(1_024), 768);
+        assert_eq!(connections(256), 64);
+    }
+}
