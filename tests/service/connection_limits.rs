@@ -76,7 +76,9 @@ fn connections_reset_with_their_first_byte_leave_nothing_behind() {
         };
         let floods = [scope.spawn(flood), scope.spawn(flood)];
         scope.spawn(|| {
-            floods.into_iter().for_each(|flood| flood.join().unwrap());
+            for flood in floods {
+                flood.join().unwrap();
+            }
             done.store(true, Ordering::Release);
         });
         while !done.load(Ordering::Acquire) {
