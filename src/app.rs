@@ -7,11 +7,14 @@ mod control;
 mod crawlers;
 mod domain_prover;
 mod health;
+mod last_used_file;
 mod open_files;
 pub mod operate;
+mod private_file;
 pub mod reclassify;
 mod service;
 mod tls;
+pub mod token;
 pub mod transfer;
 mod unlock_key;
 
@@ -41,11 +44,12 @@ use crate::effects::{Guard, Names, Outgoing};
 use crate::engine::Package;
 use crate::http::challenge::OpenChallenge;
 use crate::http::connections::{ConnectionLimits, Listener};
+use crate::http::last_used::LastUsed;
 use crate::http::pages::Visitors;
 use crate::http::redirect::Redirector;
 use crate::http::server::{self, Front};
 use crate::http::tls::Certificates;
-use crate::http::{Services, Site};
+use crate::http::{Services, Site, Tokens};
 use crate::imports::Imports;
 use crate::log::{DataLock, DiskStorage, Log, LogOptions};
 use crate::maintenance;
@@ -93,6 +97,8 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         let (recorder, blocklist) = (Arc::clone(&house.recorder), Arc::clone(&house.blocklist));
         tokio::spawn(reload_on_hangup(recorder, blocklist, certificates));
         tokio::spawn(keep_metrics(house.metrics.clone()));
+        let last_used = Arc::clone(&house.last_used);
+        tokio::spawn(last_used_file::keep_saved(settings.data_dir.clone(), last_used));
         tokio::spawn(house.exports.clone().keep_clean());
         tokio::spawn(house.imports.clone().keep_clean());
         house.imports.resume();
@@ -104,7 +110,9 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     })?;
     tracing::info!("stopping");
     drop(control);
+    let last_used = Arc::clone(&house.last_used);
     house.close();
+    last_used_file::save(&settings.data_dir, &last_used);
     Ok(())
 }
 
@@ -130,6 +138,7 @@ struct House {
     prover: Arc<OutsideProver>,
     metrics: PrometheusHandle,
     unlock_key: [u8; 32],
+    last_used: Arc<LastUsed>,
 }
 
 impl House {
@@ -195,6 +204,7 @@ impl House {
             prover: Arc::new(prover),
             metrics,
             unlock_key: unlock_key::read_or_make(data)?,
+            last_used: Arc::new(last_used_file::read(data)),
         })
     }
 
@@ -212,7 +222,10 @@ impl House {
         let rebuilder = Rebuilder::new(Arc::clone(&self.index), Arc::clone(&self.mutations));
         let visitors = Visitors::new(Arc::clone(&self.recorder), &self.unlock_key, &site);
         let unlock = visitors.unlock.clone();
+        let last_used = Arc::clone(&self.last_used);
         let services = Services {
+            tokens: Tokens::new(self.commands.clone(), links.clone(), last_used),
+            auth_failures: Arc::default(),
             commands: self.commands.clone(),
             links: links.clone(),
             histories: Histories::new(
@@ -287,6 +300,12 @@ fn own_hosts(site: &Site) -> Vec<String> {
 fn announce(bootstrap: &Bootstrap, site: &Site) {
     if let Bootstrap::WithNewToken(token) = bootstrap {
         println!("Your owner token, shown this once:\n\n    {token}\n");
+    }
+    if *bootstrap == Bootstrap::GivenTokenIgnored {
+        tracing::warn!(
+            "SLUGLINE_BOOTSTRAP_TOKEN is ignored: the data folder has a workspace already; \
+             `slugline token create` makes a token"
+        );
     }
     tracing::info!(url = site.base, "slugline is ready");
 }

@@ -32,6 +32,9 @@ enum Command {
     Import(Box<app::transfer::ImportArgs>),
     /// Export all links to a file: CSV or NDJSON
     Export(app::transfer::ExportArgs),
+    /// Create, list and revoke API tokens, beside a running service or without one
+    #[command(subcommand)]
+    Token(app::token::TokenCommand),
     /// Copy the logs, consistently, beside a running service or without one
     Backup(maintenance::BackupArgs),
     /// Make a data folder from a backup
@@ -73,6 +76,7 @@ fn run() -> anyhow::Result<()> {
         }
         Some(Command::Import(args)) => app::transfer::import(&args, std::io::stdout().lock()),
         Some(Command::Export(args)) => app::transfer::export(&args, std::io::stdout().lock()),
+        Some(Command::Token(command)) => app::token::run(&command, std::io::stdout().lock()),
         Some(Command::Backup(args)) => maintenance::backup(&args, std::io::stdout().lock()),
         Some(Command::Restore(args)) => maintenance::restore(&args, std::io::stdout().lock()),
         Some(Command::Log(command)) => maintenance::run(&command, std::io::stdout().lock()),

@@ -117,6 +117,7 @@ fn token() -> TokenState {
         abilities: vec!["links:read".to_owned()],
         secret_sha256: vec![3; 32],
         created_at_ms: STARTED_MS,
+        ..TokenState::default()
     }
 }
 

@@ -218,7 +218,7 @@ pub(super) fn offline<T>(
 }
 
 /// The folder of a log; an error where there is none, lest a wrong folder is filled.
-fn log_folder(data: &Path, log: &str) -> anyhow::Result<PathBuf> {
+pub(super) fn log_folder(data: &Path, log: &str) -> anyhow::Result<PathBuf> {
     let folder = data.join("log").join(log);
     if !folder.is_dir() {
         bail!("there is no log in {}: is --data-dir right?", folder.display());

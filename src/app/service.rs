@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, HOST};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use axum::http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
@@ -27,36 +27,46 @@ impl Service {
         let service = Self { control, runtime };
         // A service that was killed has left its file behind, and somebody else may listen there
         // now, who does not know the key.
-        let answered = service.call(Method::GET, "/api/v1/admin/rebuild/analytics");
+        let answered = service.call(Method::GET, "/api/v1/admin/rebuild/analytics", None);
         Ok(matches!(answered, Ok((StatusCode::OK, _))).then_some(service))
     }
 
     /// What stands in `data` of the answer.
     pub fn get(&self, path: &str) -> anyhow::Result<Value> {
-        self.data(Method::GET, path)
+        self.data(Method::GET, path, None)
     }
 
     /// The same of a `POST` without a body.
     pub fn post(&self, path: &str) -> anyhow::Result<Value> {
-        self.data(Method::POST, path)
+        self.data(Method::POST, path, None)
     }
 
-    fn data(&self, method: Method, path: &str) -> anyhow::Result<Value> {
-        let (status, mut body) = self.call(method, path)?;
+    /// The same of any request.
+    pub fn data(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        let (status, mut body) = self.call(method, path, body)?;
         if !status.is_success() {
             bail!("{}", body["detail"].as_str().unwrap_or("the service refused"));
         }
         Ok(body["data"].take())
     }
 
-    fn call(&self, method: Method, path: &str) -> anyhow::Result<(StatusCode, Value)> {
+    fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<(StatusCode, Value)> {
         let Control { address, key, .. } = &self.control;
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header(HOST, address.to_string())
-            .header(AUTHORIZATION, format!("Bearer {key}"))
-            .body(Body::empty())?;
+            .header(AUTHORIZATION, format!("Bearer {key}"));
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let request =
+            request.body(body.map_or_else(Body::empty, |body| Body::from(body.to_string())))?;
         let asked = async {
             let stream = TcpStream::connect(address).await?;
             let (mut sender, connection) =
@@ -65,7 +75,8 @@ impl Service {
             let answer = sender.send_request(request).await?;
             let status = answer.status();
             let body = answer.into_body().collect().await?.to_bytes();
-            anyhow::Ok((status, serde_json::from_slice(&body)?))
+            let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body)? };
+            anyhow::Ok((status, body))
         };
         self.runtime.block_on(asked).with_context(|| format!("the service at {address}"))
     }

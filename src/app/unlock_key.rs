@@ -1,11 +1,12 @@
 //! The service's own key, with which it signs what visitors carry.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::{Context, bail};
+
+use super::private_file;
 
 const FILE: &str = "unlock.key";
 
@@ -26,24 +27,11 @@ pub fn read_or_make(data: &Path) -> anyhow::Result<[u8; 32]> {
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let key: [u8; 32] = rand::random();
-            write(&path, &key).with_context(|| path.display().to_string())?;
+            private_file::replace(&path, &key).with_context(|| path.display().to_string())?;
             Ok(key)
         }
         Err(error) => Err(error).with_context(|| path.display().to_string()),
     }
-}
-
-/// Under another name first: a crash leaves no half of a key.
-fn write(path: &Path, key: &[u8]) -> io::Result<()> {
-    let next = path.with_extension("key.next");
-    match std::fs::remove_file(&next) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next)?;
-    file.write_all(key)?;
-    file.sync_all()?;
-    std::fs::rename(&next, path)
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ use crate::projections::index::{Index, IndexError};
 pub enum Bootstrap {
     /// The log has a workspace already.
     NotNeeded,
+    /// The same, and a token was given, which is not used.
+    GivenTokenIgnored,
     /// A workspace was made; its owner's secret is the given one.
     WithGivenToken,
     /// A workspace was made; this is its owner's secret, never to be seen again.
@@ -43,7 +45,7 @@ pub fn bootstrap(
 ) -> Result<Bootstrap, BootstrapError> {
     // A crash of the machine may have kept the workspace and lost its token: then begin anew.
     if log.end() > 1 {
-        return Ok(Bootstrap::NotNeeded);
+        return Ok(given.map_or(Bootstrap::NotNeeded, |_| Bootstrap::GivenTokenIgnored));
     }
     let is_fit = |token: &str| {
         (20..=200).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
@@ -62,7 +64,9 @@ pub fn bootstrap(
         name: "owner".to_owned(),
         abilities: Abilities::ALL,
         secret_sha256: secret::hash(secret),
+        prefix: Some(secret::prefix(secret)),
         created_at_ms: at_ms,
+        expires_at_ms: None,
     };
     let events = [
         Event::WorkspaceCreated(WorkspaceCreated { name: "default".to_owned() }),

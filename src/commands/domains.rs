@@ -14,9 +14,9 @@ use crate::domain::error::DomainError;
 use crate::domain::event::Event;
 use crate::domain::ids::DomainId;
 use crate::domain::link::{Field, Over};
-use crate::projections::index::{Read, ReadDomains};
+use crate::projections::index::{ReadDomains, ReadTokens};
 
-impl<R: Read> Decider<'_, R> {
+impl<R: ReadTokens> Decider<'_, R> {
     /// Where a link is to be: a name in the log (empty: the service's own), or why it can't be
     /// there. A link that names no domain is on the workspace's default one; a changed one stays
     /// where it is.

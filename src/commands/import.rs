@@ -5,14 +5,19 @@ use super::decide::{Decider, Decision};
 use crate::domain::command::{Command, Fate, Import, LinkRef, OnConflict, Outcome};
 use crate::domain::error::DomainError;
 use crate::domain::link::{Field, Link, LinkInput, Over};
-use crate::projections::index::Read;
+use crate::projections::index::ReadTokens;
 
-impl<R: Read> Decider<'_, R> {
+impl<R: ReadTokens> Decider<'_, R> {
     /// A link like one that is there already is refused, let be, or replaces it.
     pub(super) fn import_link(&self, import: Import) -> Result<Decision, CommandError> {
         // An import may go on for long after it was allowed.
-        if self.state.token(self.actor.workspace, self.actor.token)?.is_none() {
-            let text = "the token that the import was begun with is revoked".to_owned();
+        let reason = match self.state.token(self.actor.workspace, self.actor.token)? {
+            None => Some("is revoked"),
+            Some(token) if token.is_expired_at(self.now_ms) => Some("has expired"),
+            Some(_) => None,
+        };
+        if let Some(reason) = reason {
+            let text = format!("the token that the import was begun with {reason}");
             return Err(DomainError::Forbidden(text).into());
         }
         let Import { mut input, from_host, on_conflict } = import;

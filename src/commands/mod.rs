@@ -29,6 +29,7 @@ mod past;
 pub mod secret;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::sync::Arc;
 use std::thread;

@@ -12,9 +12,9 @@ use crate::domain::link::{
     Accepted, Field, LinkFields, LinkInput, Over, Terms, Utm, checked_external_id,
 };
 use crate::domain::preset::{Preset, PresetId, PresetInput, PresetKind};
-use crate::projections::index::{Group, Read};
+use crate::projections::index::{Group, ReadTokens};
 
-impl<R: Read> Decider<'_, R> {
+impl<R: ReadTokens> Decider<'_, R> {
     /// Checks an input with what only the workspace knows: its domains, campaigns and
     /// UTM templates.
     pub(super) fn accept(

@@ -9,9 +9,9 @@ use crate::domain::ids::LinkId;
 use crate::domain::link::{Link, LinkFields};
 use crate::domain::preset::PresetId;
 use crate::domain::slug::Slug;
-use crate::projections::index::{Read, ReadDomains, Tombstone};
+use crate::projections::index::{ReadDomains, ReadTokens, Tombstone};
 
-impl<R: Read> Decider<'_, R> {
+impl<R: ReadTokens> Decider<'_, R> {
     pub(super) fn revert_link(
         &self,
         to: Link,

@@ -28,6 +28,13 @@ pub fn generate() -> String {
     secret
 }
 
+/// How a secret begins, for lists of tokens: of a generated one `slk_` and 4 of its 30 random
+/// characters. Of one that somebody chose, which may be short, the first 4 characters.
+pub fn prefix(secret: &str) -> String {
+    let len = if secret.starts_with(PREFIX) { PREFIX.len() + 4 } else { 4 };
+    secret.chars().take(len).collect()
+}
+
 /// What is stored of a secret, and what it is found by.
 pub fn hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
@@ -44,5 +51,7 @@ mod tests {
         assert!(one.starts_with(PREFIX) && one[4..].bytes().all(|byte| BASE62.contains(&byte)));
         assert_ne!(one, other);
         assert_ne!(hash(&one), hash(&other));
+        assert_eq!(prefix(&one), one[..8]);
+        assert_eq!(prefix("a-chosen-token-of-20"), "a-ch");
     }
 }

@@ -56,8 +56,12 @@ pub enum Command {
         name: String,
         /// What it may do: no more than its maker.
         abilities: Abilities,
+        /// From when on it is no longer valid, in milliseconds since the Unix epoch.
+        expires_at_ms: Option<u64>,
         /// SHA-256 of the secret, which the dispatcher never sees.
         secret_sha256: [u8; 32],
+        /// How the secret begins.
+        prefix: String,
     },
     /// The token is no longer good.
     RevokeToken(TokenId),

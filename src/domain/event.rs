@@ -253,6 +253,10 @@ pub struct TokenState {
     pub secret_sha256: Vec<u8>,
     #[prost(uint64, tag = "5")]
     pub created_at_ms: u64,
+    #[prost(string, optional, tag = "6")]
+    pub prefix: Option<String>,
+    #[prost(uint64, optional, tag = "7")]
+    pub expires_at_ms: Option<u64>,
 }
 
 /// A [`Link`] as written; its workspace is the envelope's.

@@ -110,8 +110,25 @@ pub struct Token {
     pub abilities: Abilities,
     /// SHA-256 of the secret. A token has more than 100 random bits: a slow hash adds nothing.
     pub secret_sha256: [u8; 32],
+    /// How the secret begins, so that people can tell tokens apart; `None` for tokens from before
+    /// this was kept.
+    pub prefix: Option<String>,
     /// In milliseconds since the Unix epoch.
     pub created_at_ms: u64,
+    /// From when on it is no longer valid, in milliseconds since the Unix epoch; `None`: never.
+    pub expires_at_ms: Option<u64>,
+}
+
+impl Token {
+    /// Whether it is no longer valid at this time.
+    pub const fn is_expired_at(&self, now_ms: u64) -> bool {
+        matches!(self.expires_at_ms, Some(until_ms) if until_ms <= now_ms)
+    }
+
+    /// Whether it can do everything in its workspace at this time, and so manage all tokens.
+    pub const fn is_owner_at(&self, now_ms: u64) -> bool {
+        self.abilities.covers(Abilities::ALL) && !self.is_expired_at(now_ms)
+    }
 }
 
 /// Who asks: a token, and so a workspace and what may be done there.
@@ -125,7 +142,18 @@ pub struct Actor {
     pub abilities: Abilities,
 }
 
+impl From<&Token> for Actor {
+    fn from(token: &Token) -> Self {
+        Self { workspace: token.workspace, token: token.id, abilities: token.abilities }
+    }
+}
+
 impl Actor {
+    /// Whoever runs the service, acting with every ability in a workspace.
+    pub const fn operator(workspace: WorkspaceId) -> Self {
+        Self { workspace, token: TokenId::new(uuid::Uuid::nil()), abilities: Abilities::ALL }
+    }
+
     /// The service itself, on behalf of somebody who has no token: a visitor.
     pub const fn service(workspace: WorkspaceId, ability: Ability) -> Self {
         let token = TokenId::new(uuid::Uuid::nil());

@@ -12,6 +12,8 @@ impl From<&Token> for TokenState {
             abilities: token.abilities.names().into_iter().map(str::to_owned).collect(),
             secret_sha256: token.secret_sha256.to_vec(),
             created_at_ms: token.created_at_ms,
+            prefix: token.prefix.clone(),
+            expires_at_ms: token.expires_at_ms,
         }
     }
 }
@@ -28,7 +30,9 @@ impl TokenState {
             name: self.name,
             abilities: Abilities::parse(&self.abilities).map_err(|_| Unreadable("token"))?,
             secret_sha256: self.secret_sha256.try_into().map_err(|_| Unreadable("token"))?,
+            prefix: self.prefix,
             created_at_ms: self.created_at_ms,
+            expires_at_ms: self.expires_at_ms,
         })
     }
 }

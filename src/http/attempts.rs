@@ -1,23 +1,36 @@
 //! How often somebody may try: so many times within a time, per address and thing.
 //!
+//! Each use has a [`Limit`] and a table of its own.
+//!
 //! The table holds keyed hashes, under a key that this process has made and nobody else sees;
 //! never an address. It has a bound, and an entry leaves it only when its time is over or it is
 //! [forgotten](Attempts::forget): so nobody drives out another's count by making many of his own.
 //! A table that is full takes on nobody new until an entry's time is over. Filling it with guesses
 //! of passwords takes more of them than can be compared within that time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use siphasher::sip::SipHasher24;
 
-/// How many attempts within [`WINDOW_SECONDS`].
-const MAX: usize = 10;
-const WINDOW_SECONDS: u32 = 15 * 60;
-/// How many entries the table has at most: 16 MiB.
-const CAPACITY: usize = 200_000;
+/// How many attempts there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// How many within the window.
+    pub max: usize,
+    pub window_seconds: u32,
+    /// How many entries the table has at most. Each takes some 50 bytes and 4 for each attempt.
+    pub capacity: usize,
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self { max: 10, window_seconds: 15 * 60, capacity: 200_000 }
+    }
+}
+
 /// What one is told whom a full table has not taken on.
 const FULL_RETRY_SECONDS: u32 = 60;
 
@@ -29,27 +42,7 @@ pub struct TooMany {
 }
 
 /// When the last attempts were, in seconds since the start, the oldest first.
-#[derive(Clone, Copy, Default)]
-struct Times {
-    at: [u32; MAX],
-    len: u8,
-}
-
-impl Times {
-    /// Leaves out what was before the window.
-    fn drop_old(&mut self, now: u32) {
-        let kept = self.recent(now).len();
-        let len = usize::from(self.len);
-        self.at.copy_within(len - kept..len, 0);
-        self.len = u8::try_from(kept).unwrap_or_default();
-    }
-
-    fn recent(&self, now: u32) -> &[u32] {
-        let times = self.at.get(..usize::from(self.len)).unwrap_or_default();
-        let old = times.iter().take_while(|at| at.saturating_add(WINDOW_SECONDS) <= now).count();
-        times.get(old..).unwrap_or_default()
-    }
-}
+type Times = VecDeque<u32>;
 
 struct Table {
     times: HashMap<u64, Times>,
@@ -60,20 +53,21 @@ struct Table {
 pub struct Attempts {
     key: [u8; 16],
     started: Instant,
-    capacity: usize,
+    limit: Limit,
     table: Mutex<Table>,
 }
 
 impl Default for Attempts {
     fn default() -> Self {
-        Self::with_capacity(CAPACITY)
+        Self::new(Limit::default())
     }
 }
 
 impl Attempts {
-    fn with_capacity(capacity: usize) -> Self {
+    /// None yet.
+    pub fn new(limit: Limit) -> Self {
         let table = Table { times: HashMap::new(), swept_at: 0 };
-        Self { key: rand::random(), started: Instant::now(), capacity, table: Mutex::new(table) }
+        Self { key: rand::random(), started: Instant::now(), limit, table: Mutex::new(table) }
     }
 
     /// Counts an attempt of an address at a thing, if there may be one.
@@ -86,8 +80,8 @@ impl Attempts {
         let name = self.name(address, thing);
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(times) = table.times.get_mut(&name) {
-            times.len = times.len.saturating_sub(1);
-            if times.len == 0 {
+            times.pop_back();
+            if times.is_empty() {
                 table.times.remove(&name);
             }
         }
@@ -122,25 +116,28 @@ impl Attempts {
     }
 
     fn take_at(&self, name: u64, now: u32) -> Result<(), TooMany> {
+        let Limit { max, window_seconds, capacity } = self.limit;
+        let is_old = |at: &u32| at.saturating_add(window_seconds) <= now;
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_full = table.times.len() >= self.capacity && !table.times.contains_key(&name);
+        let is_full = table.times.len() >= capacity && !table.times.contains_key(&name);
         // Not at each attempt at a full table: to look through it takes a while.
-        let is_due = table.swept_at.saturating_add(WINDOW_SECONDS) <= now;
+        let is_due = table.swept_at.saturating_add(window_seconds) <= now;
         if is_due || (is_full && table.swept_at < now) {
             table.swept_at = now;
-            table.times.retain(|_, times| !times.recent(now).is_empty());
+            table.times.retain(|_, times| times.back().is_some_and(|at| !is_old(at)));
         }
-        if table.times.len() >= self.capacity && !table.times.contains_key(&name) {
+        if table.times.len() >= capacity && !table.times.contains_key(&name) {
             return Err(TooMany { retry_seconds: FULL_RETRY_SECONDS });
         }
         let times = table.times.entry(name).or_default();
-        times.drop_old(now);
-        let Some(place) = times.at.get_mut(usize::from(times.len)) else {
-            let free_at = times.at[0].saturating_add(WINDOW_SECONDS);
+        while times.front().is_some_and(is_old) {
+            times.pop_front();
+        }
+        if let Some(first) = times.front().filter(|_| times.len() >= max) {
+            let free_at = first.saturating_add(window_seconds);
             return Err(TooMany { retry_seconds: free_at.saturating_sub(now).max(1) });
-        };
-        *place = now;
-        times.len += 1;
+        }
+        times.push_back(now);
         Ok(())
     }
 }
@@ -149,6 +146,9 @@ impl Attempts {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    const MAX: usize = 10;
+    const WINDOW_SECONDS: u32 = 15 * 60;
 
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_full_table_forgets_nobody_before_his_time() {
-        let attempts = Attempts::with_capacity(100);
+        let attempts = Attempts::new(Limit { capacity: 100, ..Limit::default() });
         for _ in 0..MAX {
             attempts.take_at(0, 1).unwrap();
         }

@@ -8,9 +8,10 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 
+use super::native::iso8601;
 use super::problem::Problem;
 use super::{Services, security};
-use crate::commands::secret;
+use crate::commands::{now_ms, secret};
 use crate::domain::ids::WorkspaceId;
 use crate::domain::token::{Abilities, Ability, Actor};
 
@@ -46,15 +47,21 @@ impl<A> Deref for Can<A> {
 
 /// Whose token a request comes with.
 fn authenticate(parts: &Parts, services: &Services) -> Result<Actor, Problem> {
-    let secret = credential(&parts.headers).ok_or_else(|| {
-        let detail = "Send a token as `Authorization: Bearer …` or `X-API-Key: …`.";
-        Problem::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", detail)
-    })?;
+    let failures = &services.auth_failures;
+    let secret = credential(&parts.headers).ok_or_else(|| failures.missing())?;
     security::protect_token(parts, services)?;
     // Found by its hash: how long the look-up takes says nothing of the secret.
-    services.links.actor(&secret::hash(secret))?.ok_or_else(|| {
-        Problem::new(StatusCode::UNAUTHORIZED, "INVALID_API_KEY", "This token is not valid.")
-    })
+    let Some(token) = services.links.token_by_secret(&secret::hash(secret))? else {
+        return Err(failures.unknown(services.visitors.client(parts)));
+    };
+    let now_ms = now_ms();
+    match token.expires_at_ms {
+        Some(at_ms) if token.is_expired_at(now_ms) => Err(failures.expired(&iso8601(at_ms))),
+        _ => {
+            services.tokens.last_used.note(token.id, now_ms);
+            Ok(Actor::from(&token))
+        }
+    }
 }
 
 impl<A: Needed> FromRequestParts<Services> for Can<A> {

@@ -7,6 +7,7 @@
 
 mod attempts;
 mod auth;
+pub mod auth_failures;
 mod body;
 pub mod challenge;
 pub mod connections;
@@ -14,6 +15,7 @@ mod form;
 pub mod health;
 mod host;
 mod hyper;
+pub mod last_used;
 mod native;
 pub mod pages;
 mod params;
@@ -92,6 +94,10 @@ pub struct Services {
     pub operations: Operations,
     /// SHA-256 of the operator's key.
     pub operator_key: [u8; 32],
+    /// What lists, creates and revokes tokens.
+    pub tokens: Tokens,
+    /// Failed authentications.
+    pub auth_failures: Arc<auth_failures::AuthFailures>,
     /// What the pages for visitors share.
     pub visitors: Arc<pages::Visitors>,
 }
@@ -117,6 +123,7 @@ pub fn reconciliation_json(found: Reconciliation) -> serde_json::Value {
 }
 
 pub use native::admin::moment_ms;
+pub use native::tokens::{TokenBody, Tokens};
 
 /// The routes, and the layers around them.
 pub fn router(services: Services) -> Router {

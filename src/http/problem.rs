@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -129,6 +130,12 @@ impl Problem {
         Self { retry_after: Some(RETRY_SECONDS), ..problem }
     }
 
+    /// 429: there may be another attempt in so many seconds.
+    pub fn too_many(detail: &'static str, retry_seconds: u32) -> Self {
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", detail);
+        Self { retry_after: Some(retry_seconds), ..problem }
+    }
+
     /// The fields that are wrong.
     #[cfg(test)]
     pub fn fields(&self) -> impl Iterator<Item = &str> {
@@ -176,6 +183,14 @@ impl Problem {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+/// For those who run the service, and so with the cause.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)?;
+        self.cause.as_ref().map_or(Ok(()), |cause| write!(f, " ({cause})"))
     }
 }
 

@@ -60,6 +60,7 @@ fn mutation_json(record: &Record) -> anyhow::Result<Value> {
         Some(Event::TokenCreated(token)) => json!({
             "token": TokenId::from_bytes(&token.id)?.to_string(),
             "name": token.name, "abilities": token.abilities,
+            "prefix": token.prefix, "expires_at_ms": token.expires_at_ms,
         }),
         Some(Event::TokenRevoked(revoked)) => {
             json!({ "token": TokenId::from_bytes(&revoked.token)?.to_string() })

@@ -43,6 +43,7 @@ mod reports;
 mod retention;
 mod routing;
 mod search;
+mod token_command;
 mod tokens;
 mod unlocking;
 mod upgrade;

@@ -52,6 +52,7 @@ pub fn add_workspace(data: &DataFolder) {
         abilities: vec!["*".to_owned()],
         secret_sha256: secret::hash(FOREIGN_TOKEN).to_vec(),
         created_at_ms: 1,
+        ..TokenState::default()
     };
     let created = WorkspaceCreated { name: "theirs".to_owned() };
     for event in [Event::WorkspaceCreated(created), Event::TokenCreated(token)] {

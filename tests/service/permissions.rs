@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::harness::{
-    Answer, DataFolder, Options, Server, TOKEN, eventually, slugline, with_umask,
+    Answer, DataFolder, Options, Server, TOKEN, eventually, slugline, after_setting,
 };
 
 /// A folder and everything below it, without symbolic links.
@@ -38,7 +38,7 @@ fn open_to_others(path: &Path) -> Vec<(PathBuf, String)> {
 
 #[track_caller]
 fn run(umask: &str, command: &mut Command) {
-    let output = with_umask(umask, command).output().unwrap();
+    let output = after_setting(&format!("umask {umask}"), command).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 

@@ -1,7 +1,7 @@
 //! Tokens: who is let in, and what they may do.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Answer, Options, PATIENCE, Server, TOKEN, shared};
 
@@ -89,6 +89,9 @@ const OPERATORS_PATHS: &[(&str, &str)] = &[
     ("POST", "/admin/rebuild/analytics"),
     ("GET", "/admin/reclassify"),
     ("POST", "/admin/reclassify"),
+    ("GET", "/admin/tokens"),
+    ("POST", "/admin/tokens"),
+    ("DELETE", "/admin/tokens/tok_00000000000000000000000000"),
 ];
 
 const ABILITIES: &[&str] = &[
@@ -112,13 +115,16 @@ fn ask(server: &Server, token: &str, method: &str, path: &str) -> Answer {
 fn no_path_of_the_api_is_open_without_a_token() {
     let server = shared();
     let every = PATHS.iter().map(|(method, path, _)| (method, path));
-    for (method, path) in every.chain(OPERATORS_PATHS.iter().map(|(method, path)| (method, path))) {
+    let every = every.chain(OPERATORS_PATHS.iter().map(|(method, path)| (method, path)));
+    for (number, (method, path)) in every.enumerate() {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let bare = Answer::to(server.request(method.clone(), &format!("/api/v1{path}")));
         bare.problem(401, "UNAUTHORIZED");
         assert_eq!(bare.header("www-authenticate"), "Bearer");
-        let wrong = ask(&server, "slk_wrong-token-of-somebody", method.as_str(), path);
-        wrong.problem(401, "INVALID_API_KEY");
+        // Each from an address of its own: too many from one are throttled.
+        let wrong = server.api_as("slk_wrong-token-of-somebody").request(method, path);
+        let wrong = wrong.header("x-forwarded-for", format!("198.51.100.{number}"));
+        Answer::to(wrong.json(&json!({}))).problem(401, "INVALID_API_KEY");
     }
 }
 
@@ -236,6 +242,8 @@ fn a_list_of_tokens_names_them_and_shows_no_secret() {
     assert_eq!(listed["name"], "limited");
     assert_eq!(listed["abilities"], json!(["links:read", "analytics:read"]));
     assert!(listed["created_at"].is_string() && !listed.contains_key("token"));
+    assert_eq!(listed["prefix"], secret[..8]);
+    assert_eq!((&listed["expires_at"], &listed["last_used_at"]), (&Value::Null, &Value::Null));
     assert_eq!(tokens[0]["abilities"], json!(["*"]), "the owner's is the oldest");
 }
 
@@ -290,4 +298,147 @@ fn a_given_token_is_not_taken_where_there_is_an_owner() {
     let server = options.clone().env("SLUGLINE_BOOTSTRAP_TOKEN", other).start();
     server.api_as(other).get("/links").problem(401, "INVALID_API_KEY");
     server.api().get("/links").expect(200);
+    let log = server.stop_for_log();
+    let warning = log.iter().find(|line| line.contains("SLUGLINE_BOOTSTRAP_TOKEN is ignored"));
+    assert!(warning.is_some_and(|line| line.contains("WARN")), "{log:?}");
+    assert!(log.iter().all(|line| !line.contains(other)), "the log holds a token");
+    let log = options.without_token().start().stop_for_log();
+    assert!(log.iter().all(|line| !line.contains("SLUGLINE_BOOTSTRAP_TOKEN")), "{log:?}");
+}
+
+/// The token of a list with this id.
+fn listed(server: &Server, id: &str) -> Value {
+    let tokens = server.api().get("/tokens").expect(200).data();
+    tokens.as_array().unwrap().iter().find(|token| token["id"] == id).unwrap().clone()
+}
+
+#[test]
+fn the_last_owner_stays_and_nobody_revokes_what_exceeds_him() {
+    let server = Options::links_only().start();
+    let owner = listed(&server, server.api().get("/tokens").data()[0]["id"].as_str().unwrap());
+    let (owner, revoke) = (owner["id"].as_str().unwrap(), |id: &str| format!("/tokens/{id}"));
+    let refused = server.api().delete(&revoke(owner)).problem(409, "CONFLICT");
+    assert!(refused["detail"].as_str().unwrap().contains("last token"), "{refused}");
+
+    let (_, manager) = server.api().token(&["user:read", "user:write"]);
+    let (reader, _) = server.api().token(&["links:read"]);
+    let manager = server.api_as(manager);
+    for id in [owner, reader.as_str()] {
+        manager.delete(&revoke(id)).problem(403, "FORBIDDEN");
+    }
+    let (own, _) = manager.token(&["user:read"]);
+    manager.delete(&revoke(&own)).expect(204);
+
+    // Of two owners who revoke each other at the same moment, one stays.
+    let (second, secret) = server.api().token(&["*"]);
+    let statuses = std::thread::scope(|scope| {
+        let by = |secret: &str, id: &str| {
+            let (api, path) = (server.api_as(secret), revoke(id));
+            scope.spawn(move || api.delete(&path).status)
+        };
+        [by(TOKEN, &second), by(&secret, owner)].map(|revoked| revoked.join().unwrap())
+    });
+    assert_eq!(statuses.iter().filter(|status| **status == 204).count(), 1, "{statuses:?}");
+    let left = [TOKEN, &secret].map(|secret| server.api_as(secret).get("/links").status);
+    assert_eq!(left.iter().filter(|status| **status == 200).count(), 1, "{left:?}");
+}
+
+#[test]
+fn a_token_expires() {
+    let server = Options::links_only().start();
+    let create = |expires_at: Value| {
+        let body = json!({ "name": "brief", "abilities": ["*"], "expires_at": expires_at });
+        server.api().post("/tokens", &body)
+    };
+    for wrong in ["2020-01-01T00:00:00Z", "tomorrow", "2030-01-01"] {
+        create(json!(wrong)).refuses(400, "VALIDATION_ERROR", &["expires_at"]);
+    }
+    let kept = create(json!("2040-01-01T01:00:00+01:00")).expect(201).data();
+    assert_eq!(kept["expires_at"], "2040-01-01T00:00:00.000Z");
+    let kept = server.api_as(kept["token"].as_str().unwrap());
+    kept.get("/links").expect(200);
+
+    let soon = jiff::Timestamp::now() + std::time::Duration::from_secs(2);
+    let brief = create(json!(soon.to_string())).expect(201).data();
+    let expired = crate::harness::eventually("the token expires", || {
+        let answer = server.api_as(brief["token"].as_str().unwrap()).get("/links");
+        (answer.status != 200).then_some(answer)
+    });
+    let problem = expired.problem(401, "INVALID_API_KEY");
+    assert!(problem["detail"].as_str().unwrap().contains("has expired"), "{problem}");
+    // It is listed, it can be revoked, and it is no owner who could stay in the place of others.
+    let id = brief["id"].as_str().unwrap();
+    assert_eq!(listed(&server, id)["expires_at"], brief["expires_at"]);
+    kept.delete(&format!("/tokens/{id}")).expect(204);
+    assert!(
+        server
+            .get("/metrics")
+            .text
+            .contains("slugline_authentication_failures_total{reason=\"expired\"} 1")
+    );
+}
+
+/// The time of the last use is kept over a restart.
+#[test]
+fn a_list_of_tokens_says_when_they_were_last_used() {
+    let options = Options::links_only();
+    let server = options.start();
+    let (id, secret) = server.api().token(&["links:read"]);
+    assert_eq!(listed(&server, &id)["last_used_at"], Value::Null);
+    server.api_as(&secret).get("/links").expect(200);
+    let events = server.readiness()["logs"]["mutations"]["end"].clone();
+    let used = listed(&server, &id);
+    let used_at: jiff::Timestamp = used["last_used_at"].as_str().unwrap().parse().unwrap();
+    let created_at: jiff::Timestamp = used["created_at"].as_str().unwrap().parse().unwrap();
+    assert!(used_at >= created_at && used_at <= jiff::Timestamp::now(), "{used}");
+    assert_eq!(server.readiness()["logs"]["mutations"]["end"], events, "no event for a use");
+    assert!(server.stop().success());
+    let server = options.start();
+    assert_eq!(listed(&server, &id)["last_used_at"], used["last_used_at"]);
+}
+
+/// An address with many unknown tokens is throttled, others are not, and valid tokens are taken
+/// from anywhere.
+#[test]
+fn failed_authentications_are_throttled_counted_and_logged() {
+    let server = Options::links_only().behind_proxy().start();
+    let ask = |token: &str, address: &str| {
+        let request = server.api_as(token).request(Method::GET, "/links");
+        Answer::to(request.header("x-forwarded-for", address))
+    };
+    let unknown = "slk_unknown-token-of-somebody";
+    for number in 0..30 {
+        ask(unknown, &format!("2001:db8:1:2::{number}")).problem(401, "INVALID_API_KEY");
+    }
+    let refused = ask(unknown, "2001:db8:1:2:ffff::1");
+    refused.problem(429, "RATE_LIMITED");
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=900).contains(&wait), "{wait}");
+    ask(TOKEN, "2001:db8:1:2:ffff::1").expect(200);
+    ask(unknown, "2001:db8:1:2:ffff::1").expect(429);
+    ask(unknown, "2001:db8:1:3::1").expect(401);
+    server.get("/api/v1/links").expect(401);
+    let metrics = server.get("/metrics").expect(200).text;
+    for (reason, count) in [("unknown", 31), ("throttled", 2), ("missing", 1), ("expired", 0)] {
+        let line = format!("slugline_authentication_failures_total{{reason=\"{reason}\"}} {count}");
+        assert!(metrics.contains(&line), "no {line} in:\n{metrics}");
+    }
+    let log = server.stop_for_log();
+    let lines: Vec<_> = log.iter().filter(|line| line.contains("authentication failed")).collect();
+    assert!((1..=3).contains(&lines.len()), "{lines:?}");
+    assert!(log.iter().all(|line| !line.contains(unknown) && !line.contains("2001:db8")));
+}
+
+/// Each operation says what it answers to a request without a valid token.
+#[test]
+fn the_description_names_the_refusals_of_authentication() {
+    let document = shared().get("/api/v1/openapi.json").expect(200).json();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            for status in ["401", "429"] {
+                let content = &operation["responses"][status]["content"];
+                assert!(content["application/problem+json"].is_object(), "{method} {path}");
+            }
+        }
+    }
 }

@@ -137,6 +137,24 @@ fn ten_guesses_are_taken_and_the_eleventh_refused() {
     other.guess(PASSWORD, here).expect(200);
 }
 
+/// Many addresses together guess no more often than a link allows. Whoever has unlocked it before
+/// is not affected.
+#[test]
+fn guesses_from_many_addresses_are_bounded_for_a_link() {
+    let server = shared();
+    let (door, other) = (Door::of(&server), Door::of(&server));
+    let key = cookie(&door.guess(PASSWORD, "192.0.2.6").expect(200));
+    for guess in 0..100 {
+        door.guess("open barley", &format!("2001:db8:8:{guess:x}::1")).expect(401);
+    }
+    let refused = door.guess(PASSWORD, "192.0.2.6").expect(429);
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=900).contains(&wait), "{wait}");
+    assert!(refused.text.contains("Too many wrong passwords"), "{}", refused.text);
+    door.visit(&key).expect(200);
+    other.guess(PASSWORD, "192.0.2.6").expect(200);
+}
+
 #[test]
 fn a_right_password_makes_the_wrong_ones_forgotten() {
     let server = shared();

@@ -16,12 +16,13 @@ mod link_list;
 mod link_view;
 mod links;
 mod openapi;
+mod operator_tokens;
 mod page;
 mod presets;
 mod reports;
 mod rules;
 mod tags;
-mod tokens;
+pub mod tokens;
 mod utm_templates;
 mod versions;
 
@@ -104,7 +105,7 @@ async fn not_stored(mut response: Response) -> Response {
 }
 
 /// A moment as the API writes it: ISO 8601, UTC, to the millisecond.
-fn iso8601(at_ms: u64) -> String {
+pub fn iso8601(at_ms: u64) -> String {
     let time = i64::try_from(at_ms).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
     time.unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }

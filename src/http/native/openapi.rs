@@ -7,13 +7,16 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, X_FRAME_OPTIONS};
 use axum::middleware::map_response;
 use axum::response::Response;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{Info, OpenApi, SecurityRequirement};
+use utoipa::openapi::{
+    ContentBuilder, Info, OpenApi, Ref, Response, ResponseBuilder, SecurityRequirement,
+};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
     admin, analytics, audit, bulk, campaigns, clicks, deleted, domains, exports, external_ids,
-    imports, link_export, link_list, links, reports, rules, tags, tokens, utm_templates, versions,
+    imports, link_export, link_list, links, operator_tokens, reports, rules, tags, tokens,
+    utm_templates, versions,
 };
 use crate::http::Services;
 
@@ -81,6 +84,35 @@ pub fn routes() -> OpenApiRouter<Services> {
         .routes(routes!(domains::verify))
         .routes(routes!(tokens::create, tokens::list))
         .routes(routes!(tokens::revoke))
+        .routes(routes!(operator_tokens::create, operator_tokens::list))
+        .routes(routes!(operator_tokens::revoke))
+}
+
+/// What each operation answers to a request whose token is missing or not valid.
+fn refusals() -> [(String, Response); 2] {
+    let refusal = |description: &str| {
+        let schema = Some(Ref::from_schema_name("ProblemBody"));
+        let content = ContentBuilder::new().schema(schema).build();
+        let response = ResponseBuilder::new().description(description);
+        response.content("application/problem+json", content).build()
+    };
+    [
+        ("401".to_owned(), refusal("The token is missing, unknown, revoked or expired")),
+        ("429".to_owned(), refusal("Too many requests with unknown tokens came from this address")),
+    ]
+}
+
+fn add_refusals(document: &mut OpenApi) {
+    for path in document.paths.paths.values_mut() {
+        let methods =
+            [&mut path.get, &mut path.put, &mut path.post, &mut path.delete, &mut path.patch];
+        for operation in methods.into_iter().flatten() {
+            for (status, response) in refusals() {
+                let responses = &mut operation.responses.responses;
+                responses.entry(status).or_insert_with(|| response.into());
+            }
+        }
+    }
 }
 
 /// `/openapi.json` and `/docs`, under the API's own prefix.
@@ -92,6 +124,7 @@ pub fn document(mut document: OpenApi) -> Router<Services> {
             .to_owned(),
     );
     document.servers = Some(vec![utoipa::openapi::Server::new("/api/v1")]);
+    add_refusals(&mut document);
     let components = document.components.get_or_insert_default();
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     let key = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key")));

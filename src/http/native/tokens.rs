@@ -1,21 +1,28 @@
 //! `/api/v1/tokens`
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Changed, Data, iso8601, log_offset, replayed};
-use crate::commands::secret;
+use crate::commands::{Commands, Done, secret};
 use crate::domain::command::{Command, Outcome};
-use crate::domain::token::{Abilities, Token};
+use crate::domain::event::Idempotency;
+use crate::domain::ids::{TokenId, WorkspaceId};
+use crate::domain::token::{Abilities, Actor, Token};
 use crate::http::Services;
 use crate::http::auth::{Can, UserRead, UserWrite};
 use crate::http::body::JsonBody;
+use crate::http::last_used::LastUsed;
 use crate::http::params::Name;
 use crate::http::problem::{Problem, ProblemBody};
+use crate::queries::links::Links;
 
 /// What a token is asked to be.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -27,6 +34,10 @@ pub struct TokenBody {
     /// What it may do: no more than the token that asks.
     #[schema(example = json!(["links:read", "analytics:read"]))]
     abilities: Vec<String>,
+    /// From when on it is no longer valid, in the future; null or absent: never.
+    #[schema(example = "2030-01-31T23:00:00Z")]
+    #[serde(default)]
+    expires_at: Option<String>,
 }
 
 /// A token.
@@ -34,23 +45,103 @@ pub struct TokenBody {
 pub struct TokenView {
     id: String,
     name: String,
+    /// How the secret begins; null for tokens from before this was kept.
+    #[schema(example = "slk_Ab12")]
+    prefix: Option<String>,
     abilities: Vec<&'static str>,
     created_at: String,
+    /// From when on it is no longer valid; null: never.
+    expires_at: Option<String>,
+    /// When it was last used, to five minutes; null when that is not known.
+    last_used_at: Option<String>,
     /// The secret; in the answer to its creation only, and never again.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
 }
 
-impl TokenView {
-    fn new(token: Token, secret: Option<String>) -> Self {
-        Self {
+/// Lists, creates and revokes tokens. Cheap to clone.
+#[derive(Clone)]
+pub struct Tokens {
+    commands: Commands,
+    pub(super) links: Links,
+    /// When tokens were last used.
+    pub last_used: Arc<LastUsed>,
+}
+
+impl Tokens {
+    /// Over these links and commands.
+    pub const fn new(commands: Commands, links: Links, last_used: Arc<LastUsed>) -> Self {
+        Self { commands, links, last_used }
+    }
+
+    fn view(&self, token: Token, secret: Option<String>) -> TokenView {
+        // The time of a use is rounded down, and may so be before the token's creation.
+        let last_used = self.last_used.of(token.id).map(|at_ms| at_ms.max(token.created_at_ms));
+        TokenView {
             id: token.id.to_string(),
             name: token.name,
+            prefix: token.prefix,
             abilities: token.abilities.names(),
             created_at: iso8601(token.created_at_ms),
+            expires_at: token.expires_at_ms.map(iso8601),
+            last_used_at: last_used.map(iso8601),
             token: secret,
         }
     }
+
+    /// A workspace's tokens, oldest first.
+    pub fn list(&self, workspace: WorkspaceId) -> Result<Vec<TokenView>, Problem> {
+        let tokens = self.links.tokens(workspace)?;
+        Ok(tokens.into_iter().map(|token| self.view(token, None)).collect())
+    }
+
+    /// Creates a token for an actor, in the actor's workspace.
+    pub async fn create(
+        &self,
+        actor: Actor,
+        body: TokenBody,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Changed<TokenView>, Problem> {
+        let TokenBody { name, abilities, expires_at } = body;
+        let abilities =
+            Abilities::parse(&abilities).map_err(|reason| Problem::field("abilities", reason))?;
+        let expires_at_ms = expires_at.as_deref().map(moment).transpose()?;
+        let secret = secret::generate();
+        let command = Command::CreateToken {
+            name,
+            abilities,
+            expires_at_ms,
+            secret_sha256: secret::hash(&secret),
+            prefix: secret::prefix(&secret),
+        };
+        let Done { outcome, offset, is_replay } =
+            self.commands.run(actor, command, idempotency).await?;
+        let Outcome::Token(token) = outcome else {
+            return Err(Problem::internal("a token was expected"));
+        };
+        // A repeated request finds the token that the first one made; its secret is gone.
+        Ok(Changed::new(self.view(*token, (!is_replay).then_some(secret)), offset))
+    }
+
+    /// Revokes a token for an actor. Returns the offset of the change.
+    pub async fn revoke(&self, actor: Actor, id: TokenId) -> Result<u64, Problem> {
+        let done = self.commands.run(actor, Command::RevokeToken(id), None).await?;
+        self.last_used.forget(id);
+        Ok(done.offset)
+    }
+}
+
+/// A moment in ISO 8601, in milliseconds since the Unix epoch.
+fn moment(text: &str) -> Result<u64, Problem> {
+    let at = text.parse::<Timestamp>().ok().and_then(|at| u64::try_from(at.as_millisecond()).ok());
+    let rule = "must be a moment such as 2030-01-31T23:00:00Z";
+    at.ok_or_else(|| Problem::field("expires_at", rule))
+}
+
+/// The answer to the creation of a token; without its secret the request is a repeated one.
+pub fn created(body: Changed<TokenView>) -> Response {
+    let headers = (log_offset(body.meta.offset), replayed(body.data.token.is_none()));
+    (StatusCode::CREATED, headers, Json(body)).into_response()
 }
 
 /// Create a token. Its secret is in this answer and never again.
@@ -59,7 +150,7 @@ impl TokenView {
     responses(
         (status = 201, body = Changed<TokenView>),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "It would have abilities that yours lacks", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn create(
@@ -67,21 +158,7 @@ pub async fn create(
     actor: Can<UserWrite>,
     body: JsonBody<TokenBody>,
 ) -> Result<Response, Problem> {
-    let TokenBody { name, abilities } = body.value;
-    let abilities =
-        Abilities::parse(&abilities).map_err(|reason| Problem::field("abilities", reason))?;
-    let secret = secret::generate();
-    let command = Command::CreateToken { name, abilities, secret_sha256: secret::hash(&secret) };
-    let done = services.commands.run(*actor, command, body.idempotency).await?;
-    let offset = done.offset;
-    let Outcome::Token(token) = done.outcome else {
-        return Err(Problem::internal("a token was expected"));
-    };
-    // A repeated request finds the token that the first one made; its secret is gone.
-    let headers = (log_offset(offset), replayed(done.is_replay));
-    let secret = (!done.is_replay).then_some(secret);
-    let body = Changed::new(TokenView::new(*token, secret), offset);
-    Ok((StatusCode::CREATED, headers, Json(body)).into_response())
+    Ok(created(services.tokens.create(*actor, body.value, body.idempotency).await?))
 }
 
 /// List the workspace's tokens, without their secrets.
@@ -90,15 +167,21 @@ pub async fn list(
     State(services): State<Services>,
     actor: Can<UserRead>,
 ) -> Result<Json<Data<Vec<TokenView>>>, Problem> {
-    let tokens = services.links.tokens(actor.workspace)?;
-    Ok(Json(Data { data: tokens.into_iter().map(|token| TokenView::new(token, None)).collect() }))
+    Ok(Json(Data { data: services.tokens.list(actor.workspace)? }))
 }
 
 /// Revoke a token.
+///
+/// The last valid token with `*` can't be revoked: create another one first.
 #[utoipa::path(
     delete, path = "/tokens/{token}", tag = "tokens",
     params(("token" = String, Path, description = "The token's id")),
-    responses((status = 204), (status = 404, body = ProblemBody, content_type = "application/problem+json"))
+    responses(
+        (status = 204),
+        (status = 403, description = "It has abilities that yours lacks", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "It is the last valid token with `*`", body = ProblemBody, content_type = "application/problem+json"),
+    )
 )]
 pub async fn revoke(
     State(services): State<Services>,
@@ -106,6 +189,6 @@ pub async fn revoke(
     Name(id): Name,
 ) -> Result<Response, Problem> {
     let id = id.parse().map_err(|_| Problem::not_found("token"))?;
-    let done = services.commands.run(*actor, Command::RevokeToken(id), None).await?;
-    Ok((StatusCode::NO_CONTENT, log_offset(done.offset)).into_response())
+    let offset = services.tokens.revoke(*actor, id).await?;
+    Ok((StatusCode::NO_CONTENT, log_offset(offset)).into_response())
 }

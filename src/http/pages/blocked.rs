@@ -96,7 +96,8 @@ pub fn blocked(services: &Services, asked: &Asked, block: Block) -> Response {
         Block::GuessedTooOften => (
             StatusCode::TOO_MANY_REQUESTS,
             "Too many wrong passwords",
-            "Please wait a while before you try again.",
+            "Too many wrong passwords were entered for this link lately, not necessarily by you. \
+             Please wait a while before you try again.",
         ),
     };
     let opens_ms = gates.starts_at_ms.filter(|_| block == Block::NotStarted);

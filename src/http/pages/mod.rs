@@ -16,6 +16,7 @@
 
 mod answer;
 mod blocked;
+mod guesses;
 mod landing;
 mod preview;
 mod report;

@@ -58,7 +58,7 @@ pub async fn unlock(
         return ask(&services, &asked, StatusCode::FORBIDDEN, Some(OUT_OF_DATE));
     }
     let address = visitors.client(parts);
-    if let Err(refused) = visitors.guesses.take(address, link.id.as_bytes()) {
+    if let Err(refused) = visitors.guesses.take(address, link.id) {
         let wait = refused.retry_seconds.into();
         visitors.stopped(&asked, Block::GuessedTooOften);
         return too_often(blocked(&services, &asked, Block::GuessedTooOften), wait);
@@ -66,7 +66,7 @@ pub async fn unlock(
     let guess = form.field("password").to_owned();
     match services.commands.passwords().is_right(guess, hash).await {
         Ok(true) => {
-            visitors.guesses.forget(address, link.id.as_bytes());
+            visitors.guesses.was_right(address, link.id);
             let cookie = visitors.unlock.cookie(link.id, link.version, *at_ms);
             let page = UnlockedPage { slug: link.slug.as_str(), rest };
             Answer::page(StatusCode::OK, &page).cookie(Some(&cookie)).into_response()
@@ -76,7 +76,7 @@ pub async fn unlock(
             blocked(&services, &asked, Block::PasswordWrong)
         }
         Err(error) => {
-            visitors.guesses.give_back(address, link.id.as_bytes());
+            visitors.guesses.give_back(address, link.id);
             Problem::from(error).into_response()
         }
     }

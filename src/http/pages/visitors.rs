@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 
+use super::guesses::Guesses;
 use super::{find, not_found};
 use crate::clicks::{Admitted, Headers, Recorder, Visit};
 use crate::commands::now_ms;
@@ -30,8 +31,8 @@ pub struct Visitors {
     pub guard: Guard,
     /// Signs permits for cards.
     pub permits: Signer,
-    /// Guesses of passwords, by link and address.
-    pub guesses: Attempts,
+    /// Guesses of passwords.
+    pub guesses: Guesses,
     /// Reports, by address.
     pub reports: Attempts,
 }
@@ -44,7 +45,7 @@ impl Visitors {
             unlock: Unlock::new(key, site.scheme == "https"),
             guard: Guard::new(key, site.clone()),
             permits: Signer::new(key, "card"),
-            guesses: Attempts::default(),
+            guesses: Guesses::default(),
             reports: Attempts::default(),
         }
     }

@@ -94,6 +94,8 @@ pub fn token_of(workspace: WorkspaceId, id: TokenId) -> Vec<u8> {
     key(b'k', &[workspace.as_bytes(), id.as_bytes()])
 }
 
+pub const WORKSPACES: &[u8] = b"o";
+
 pub fn workspace(id: WorkspaceId) -> Vec<u8> {
     key(b'o', &[id.as_bytes()])
 }

@@ -72,7 +72,7 @@ pub use hosts::{HostSettings, Hosts};
 pub use keeper::Keeper;
 pub use past::Version;
 pub use pending::Pending;
-pub use read::{Read, Tombstone};
+pub use read::{Read, ReadTokens, Tombstone};
 pub use rebuilder::Rebuilder;
 pub use redirect::{App, Apps, Redirect, Ruled, Special, Way};
 pub use scan::{Encoded, Ids, Named, Scan, Span};
@@ -165,6 +165,15 @@ impl Read for Index {
 
     fn met(&self, error: IndexError) -> IndexError {
         self.layers.load().met(error)
+    }
+}
+
+impl ReadTokens for Index {
+    fn tokens(&self, workspace: WorkspaceId) -> Result<Vec<Token>, IndexError> {
+        let layers = self.layers.load();
+        let rows = layers.rows(store::prefixed(&keys::tokens_of(workspace)), false);
+        let tokens = rows.map(|row| self.token_by_secret(&row?.1));
+        tokens.filter_map(Result::transpose).collect()
     }
 }
 
@@ -414,12 +423,17 @@ impl Index {
         })
     }
 
-    /// A workspace's tokens, oldest first.
-    pub fn tokens(&self, workspace: WorkspaceId) -> Result<Vec<Token>, IndexError> {
+    /// The workspaces and their names, oldest first.
+    pub fn workspaces(&self) -> Result<Vec<(WorkspaceId, String)>, IndexError> {
         let layers = self.layers.load();
-        let rows = layers.rows(store::prefixed(&keys::tokens_of(workspace)), false);
-        let tokens = rows.map(|row| self.token_by_secret(&row?.1));
-        tokens.filter_map(Result::transpose).collect()
+        let rows = layers.rows(store::prefixed(keys::WORKSPACES), false);
+        rows.map(|row| {
+            let (key, name) = row?;
+            let id = WorkspaceId::from_bytes(key.get(1..).unwrap_or_default());
+            let id = id.map_err(|_| IndexError::Broken("a workspace's key"))?;
+            Ok((id, String::from_utf8_lossy(&name).into_owned()))
+        })
+        .collect()
     }
 
     /// SHA-256 over all that the index says, key by key: equal for equal logs, however the index

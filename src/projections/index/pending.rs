@@ -10,9 +10,11 @@ use super::IndexError;
 use super::fold::{State, fold};
 use super::keys;
 use super::layers::Layers;
-use super::read::Read;
-use super::store::Changes;
+use super::read::{Read, ReadTokens};
+use super::store::{Changes, prefixed};
 use crate::domain::event::Envelope;
+use crate::domain::ids::WorkspaceId;
+use crate::domain::token::Token;
 
 /// See the module.
 pub struct Pending {
@@ -41,6 +43,20 @@ impl Read for Pending {
 
     fn met(&self, error: IndexError) -> IndexError {
         self.layers.met(error)
+    }
+}
+
+impl ReadTokens for Pending {
+    fn tokens(&self, workspace: WorkspaceId) -> Result<Vec<Token>, IndexError> {
+        let prefix = keys::tokens_of(workspace);
+        let applied = self.layers.rows(prefixed(&prefix), false);
+        let applied = applied.map(|row| row.map(|(key, secret)| (key, Some(secret))));
+        let mut secrets = applied.collect::<Result<Changes, _>>()?;
+        let pending = self.changes.range(prefix.clone()..);
+        let pending = pending.take_while(|(key, _)| key.starts_with(&prefix));
+        secrets.extend(pending.map(|(key, secret)| (key.clone(), secret.clone())));
+        let tokens = secrets.into_values().flatten().map(|secret| self.token_by_secret(&secret));
+        tokens.filter_map(Result::transpose).collect()
     }
 }
 

@@ -184,6 +184,12 @@ pub trait Read {
     }
 }
 
+/// Scans of tokens, over one consistent view of the index.
+pub trait ReadTokens: Read {
+    /// A workspace's tokens, oldest first.
+    fn tokens(&self, workspace: WorkspaceId) -> Result<Vec<Token>, IndexError>;
+}
+
 const BROKEN_ID: IndexError = IndexError::Broken("an id in the index is not 16 bytes long");
 
 /// A count or an offset as the index holds it.

@@ -20,12 +20,12 @@ pub use search::LinkQuery;
 
 use super::turns::Turns;
 use crate::domain::command::LinkRef;
-use crate::domain::ids::{ReportId, WorkspaceId};
+use crate::domain::ids::{ReportId, TokenId, WorkspaceId};
 use crate::domain::link::Link;
 use crate::domain::report::Report;
-use crate::domain::token::{Actor, Token};
+use crate::domain::token::Token;
 pub use crate::projections::index::{App, Redirect, Special, Way};
-use crate::projections::index::{Hosts, Index, IndexError, Read, Scan};
+use crate::projections::index::{Hosts, Index, IndexError, Read, ReadTokens, Scan};
 use search::Search;
 
 /// How many searches go through links at once; the others wait.
@@ -192,14 +192,24 @@ impl Links {
         Ok(self.index.tokens(workspace)?)
     }
 
-    /// Whose secret this is.
-    pub fn actor(&self, secret_sha256: &[u8; 32]) -> Result<Option<Actor>, LinksError> {
-        let token = self.index.token_by_secret(secret_sha256)?;
-        Ok(token.map(|token| Actor {
-            workspace: token.workspace,
-            token: token.id,
-            abilities: token.abilities,
-        }))
+    /// The token with this secret, which may have expired.
+    pub fn token_by_secret(&self, secret_sha256: &[u8; 32]) -> Result<Option<Token>, LinksError> {
+        Ok(self.index.token_by_secret(secret_sha256)?)
+    }
+
+    /// The workspaces and their names, oldest first.
+    pub fn workspaces(&self) -> Result<Vec<(WorkspaceId, String)>, LinksError> {
+        Ok(self.index.workspaces()?)
+    }
+
+    /// The workspace of a token.
+    pub fn workspace_of(&self, token: TokenId) -> Result<Option<WorkspaceId>, LinksError> {
+        for (workspace, _) in self.index.workspaces()? {
+            if self.index.token(workspace, token)?.is_some() {
+                return Ok(Some(workspace));
+            }
+        }
+        Ok(None)
     }
 
     /// The offset of the mutation log that these answers reflect.

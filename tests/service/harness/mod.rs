@@ -25,7 +25,7 @@ pub use client::{Api, Link};
 pub use data::{DataFolder, slugline};
 pub use files::FileServer;
 pub use names::NameServer;
-pub use options::{Options, TOKEN, with_umask};
+pub use options::{Options, TOKEN, after_setting};
 pub use places::{address_in, address_v6_in};
 pub use server::{Server, client, is_alive};
 pub use shared::shared;

@@ -238,6 +238,7 @@ impl Standing {
                     abilities: vec!["*".to_owned()],
                     secret_sha256: Sha256::digest(made.to_be_bytes()).to_vec(),
                     created_at_ms: self.now_ms,
+                    ..TokenState::default()
                 };
                 self.tokens.insert(token.id.clone(), token.clone());
                 Event::TokenCreated(token)

@@ -15,7 +15,7 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 
 use super::fold::{State, fold};
-use super::read::Read;
+use super::read::{Read, ReadTokens};
 use super::{Index, IndexError, Tuning, keys};
 use crate::domain::event::{Envelope, Event, VERSION};
 use crate::log::{DiskStorage, Log, LogOptions, NewRecord};

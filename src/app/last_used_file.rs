@@ -1,0 +1,94 @@
+//! The file that keeps when tokens were last used, over a restart.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::private_file;
+use crate::http::last_used::LastUsed;
+
+const FILE: &str = "tokens-last-used.json";
+/// How often it is written, if there is something new: so much a crash can lose.
+const SAVE_EVERY: Duration = Duration::from_secs(60);
+
+/// What the file in a data folder says. A file that can't be read costs no start: then nothing is
+/// known of earlier uses.
+pub fn read(data: &Path) -> LastUsed {
+    let path = data.join(FILE);
+    let read = fs::read(&path).and_then(|bytes| {
+        serde_json::from_slice::<BTreeMap<String, u64>>(&bytes).map_err(io::Error::from)
+    });
+    match read {
+        Ok(times) => LastUsed::new(
+            times.iter().filter_map(|(token, at_ms)| Some((token.parse().ok()?, *at_ms))),
+        ),
+        Err(error) => {
+            if error.kind() != io::ErrorKind::NotFound {
+                let path = path.display().to_string();
+                tracing::warn!(path, %error, "when tokens were last used can't be read");
+            }
+            LastUsed::default()
+        }
+    }
+}
+
+/// Writes the file, if something has changed since.
+pub fn save(data: &Path, last_used: &LastUsed) {
+    let Some(times) = last_used.take_changed() else { return };
+    let times: BTreeMap<_, _> = times.iter().map(|(id, at_ms)| (id.to_string(), *at_ms)).collect();
+    let bytes = serde_json::to_vec(&times).map_err(io::Error::from);
+    let saved = bytes.and_then(|bytes| private_file::replace(&data.join(FILE), &bytes));
+    if let Err(error) = saved {
+        last_used.put_back();
+        tracing::warn!(%error, "when tokens were last used can't be written");
+    }
+}
+
+/// Keeps the file up to date for as long as the service runs.
+pub async fn keep_saved(data: PathBuf, last_used: Arc<LastUsed>) {
+    loop {
+        tokio::time::sleep(SAVE_EVERY).await;
+        let (data, last_used) = (data.clone(), Arc::clone(&last_used));
+        let _panicked = tokio::task::spawn_blocking(move || save(&data, &last_used)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::os::unix::fs::PermissionsExt;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::ids::TokenId;
+
+    #[test]
+    fn uses_are_kept_in_a_file_that_is_the_owners_alone() {
+        let data = tempfile::tempdir().unwrap();
+        let token = TokenId::new(Uuid::from_u128(1));
+        let path = data.path().join(FILE);
+        let last_used = read(data.path());
+        save(data.path(), &last_used);
+        assert!(!path.exists(), "nothing to write");
+        last_used.note(token, 600_000);
+        save(data.path(), &last_used);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(read(data.path()).of(token), Some(600_000));
+        for broken in ["{", "[]", "{\"tok_x\": 1}"] {
+            fs::write(&path, broken).unwrap();
+            assert_eq!(read(data.path()).of(token), None, "{broken}");
+        }
+        // A change that could not be written is written later.
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        last_used.note(token, 900_000);
+        save(data.path(), &last_used);
+        fs::remove_dir(&path).unwrap();
+        save(data.path(), &last_used);
+        assert_eq!(read(data.path()).of(token), Some(900_000));
+    }
+}

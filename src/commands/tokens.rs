@@ -1,0 +1,202 @@
+//! Deciding on tokens: who may create and revoke which.
+
+use super::CommandError;
+use super::decide::{Decider, Decision};
+use crate::domain::command::Outcome;
+use crate::domain::error::{DomainError, Invalid};
+use crate::domain::event::{Event, TokenRevoked};
+use crate::domain::ids::TokenId;
+use crate::domain::token::Token;
+use crate::projections::index::ReadTokens;
+
+const MAX_NAME_CHARS: usize = 100;
+
+impl<R: ReadTokens> Decider<'_, R> {
+    /// A token, if the actor may create it.
+    pub(super) fn create_token(&self, token: Token) -> Result<Decision, CommandError> {
+        if !self.actor.abilities.covers(token.abilities) {
+            let text = "a token can't hand on abilities that it lacks".to_owned();
+            return Err(DomainError::Forbidden(text).into());
+        }
+        let mut invalid = Invalid::default();
+        let is_named = (1..=MAX_NAME_CHARS).contains(&token.name.chars().count());
+        if !is_named || token.name.chars().any(char::is_control) {
+            let rule = format!(
+                "must be 1 to {MAX_NAME_CHARS} characters, none of them control characters"
+            );
+            invalid.add("name", rule);
+        }
+        if token.is_expired_at(self.now_ms) {
+            invalid.add("expires_at", "must be in the future");
+        }
+        invalid.into_result()?;
+        Ok((Some(Event::TokenCreated((&token).into())), Outcome::Token(token.into())))
+    }
+
+    /// A workspace keeps a token with `*`: without one, nobody in it could create tokens.
+    pub(super) fn revoke_token(&self, id: TokenId) -> Result<Decision, CommandError> {
+        let workspace = self.actor.workspace;
+        let token = self.state.token(workspace, id)?.ok_or(DomainError::NotFound("token"))?;
+        if !self.actor.abilities.covers(token.abilities) {
+            let text = "a token can't revoke one with abilities that it lacks".to_owned();
+            return Err(DomainError::Forbidden(text).into());
+        }
+        let is_other_owner = |other: &Token| other.id != id && other.is_owner_at(self.now_ms);
+        if token.is_owner_at(self.now_ms)
+            && !self.state.tokens(workspace)?.iter().any(is_other_owner)
+        {
+            let text = "this is the workspace's last token with the ability *: create another one \
+                        first";
+            return Err(DomainError::Conflict(text.to_owned()).into());
+        }
+        let revoked = TokenRevoked { token: id.as_bytes().to_vec() };
+        Ok((Some(Event::TokenRevoked(revoked)), Outcome::Gone))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::commands::tests::Writer;
+    use crate::commands::{Mode, Wish};
+    use crate::domain::command::Command;
+    use crate::domain::error::ErrorCode;
+    use crate::domain::ids::WorkspaceId;
+    use crate::domain::link::LinkPolicy;
+    use crate::domain::token::{Abilities, Actor};
+    use crate::projections::index::{IndexError, Read};
+
+    const NOW_MS: u64 = 1_000;
+
+    /// A workspace with these tokens and nothing else.
+    struct Tokens(Vec<Token>);
+
+    impl Read for Tokens {
+        fn get(&self, _: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+            Ok(None)
+        }
+
+        fn token(&self, _: WorkspaceId, id: TokenId) -> Result<Option<Token>, IndexError> {
+            Ok(self.0.iter().find(|token| token.id == id).cloned())
+        }
+    }
+
+    impl ReadTokens for Tokens {
+        fn tokens(&self, _: WorkspaceId) -> Result<Vec<Token>, IndexError> {
+            Ok(self.0.clone())
+        }
+    }
+
+    fn abilities(names: &[&str]) -> Abilities {
+        Abilities::parse(names).unwrap()
+    }
+
+    fn token(number: u8, names: &[&str], expires_at_ms: Option<u64>) -> Token {
+        Token {
+            id: TokenId::new(Uuid::from_u128(number.into())),
+            workspace: WorkspaceId::new(Uuid::from_u128(1)),
+            name: "ci".to_owned(),
+            abilities: abilities(names),
+            secret_sha256: [number; 32],
+            prefix: None,
+            created_at_ms: 1,
+            expires_at_ms,
+        }
+    }
+
+    /// What is refused, by whoever has these abilities.
+    fn refused<T>(
+        tokens: &[Token],
+        actor: &[&str],
+        decide: impl FnOnce(&Decider<'_, Tokens>) -> Result<T, CommandError>,
+    ) -> Option<ErrorCode> {
+        let state = Tokens(tokens.to_vec());
+        let policy = LinkPolicy::default();
+        let workspace = WorkspaceId::new(Uuid::from_u128(1));
+        let actor = Actor { abilities: abilities(actor), ..Actor::operator(workspace) };
+        let decider = Decider { state: &state, policy: &policy, actor: &actor, now_ms: NOW_MS };
+        match decide(&decider) {
+            Ok(_) => None,
+            Err(CommandError::Refused(error)) => Some(error.code()),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn a_token_hands_on_no_more_than_it_has() {
+        let create = |token| refused(&[], &["user:write"], |decider| decider.create_token(token));
+        assert_eq!(create(token(1, &["*"], None)), Some(ErrorCode::Forbidden));
+        assert_eq!(create(token(1, &["user:write"], None)), None);
+        let expired = token(1, &["user:write"], Some(NOW_MS));
+        assert_eq!(create(expired), Some(ErrorCode::ValidationError));
+        assert_eq!(create(token(1, &["user:write"], Some(NOW_MS + 1))), None);
+    }
+
+    #[test]
+    fn a_token_revokes_none_with_abilities_that_it_lacks() {
+        let tokens = [
+            token(1, &["*"], None),
+            token(2, &["*"], None),
+            token(3, &["user:write", "links:read"], None),
+            token(4, &["user:write"], None),
+        ];
+        let revoke = |number: usize| {
+            refused(&tokens, &["user:write"], |decider| decider.revoke_token(tokens[number].id))
+        };
+        assert_eq!(revoke(0), Some(ErrorCode::Forbidden));
+        assert_eq!(revoke(2), Some(ErrorCode::Forbidden));
+        assert_eq!(revoke(3), None);
+    }
+
+    #[test]
+    fn the_last_valid_owner_stays() {
+        let revoke = |tokens: &[Token]| {
+            refused(tokens, &["*"], |decider| decider.revoke_token(tokens[0].id))
+        };
+        let owner = token(1, &["*"], None);
+        let limited = token(2, &["links:read", "user:write"], None);
+        let expired = token(3, &["*"], Some(NOW_MS));
+        let other = token(4, &["*"], Some(NOW_MS + 1));
+        let last = Some(ErrorCode::Conflict);
+        assert_eq!(revoke(&[owner.clone(), limited.clone()]), last);
+        assert_eq!(revoke(&[owner.clone(), expired.clone()]), last);
+        assert_eq!(revoke(&[owner.clone(), expired.clone(), other]), None);
+        assert_eq!(revoke(&[expired, owner]), None);
+        assert_eq!(revoke(&[limited]), None);
+    }
+
+    /// Two revocations in one batch: the second is decided over the first.
+    #[test]
+    fn of_two_owners_that_are_revoked_at_once_one_stays() {
+        let writer = Writer::new();
+        let run = |commands: Vec<Command>| {
+            let wish = |command| Wish { command, idempotency: None };
+            let wishes = commands.into_iter().map(wish).collect();
+            let run = writer.commands.run_all(writer.actor, wishes, Mode::Commit);
+            writer.runtime.block_on(run).unwrap()
+        };
+        let create = |number: u8| Command::CreateToken {
+            name: "owner".to_owned(),
+            abilities: Abilities::ALL,
+            expires_at_ms: None,
+            secret_sha256: [number; 32],
+            prefix: "slk_1234".to_owned(),
+        };
+        let made = run(vec![create(1), create(2)]);
+        let ids = made.into_iter().map(|done| match done.unwrap().outcome {
+            Outcome::Token(token) => token.id,
+            other => panic!("{other:?}"),
+        });
+        let revoked = run(ids.map(Command::RevokeToken).collect());
+        let results: Vec<_> = revoked.iter().map(Result::is_ok).collect();
+        assert_eq!(results, [true, false]);
+        assert_eq!(writer.index.tokens(writer.actor.workspace).unwrap().len(), 1);
+        // Created and revoked in one batch: what waits to be applied counts, too.
+        let remaining = writer.index.tokens(writer.actor.workspace).unwrap().remove(0);
+        let swapped = run(vec![create(3), Command::RevokeToken(remaining.id)]);
+        assert!(swapped.iter().all(Result::is_ok), "{swapped:?}");
+    }
+}

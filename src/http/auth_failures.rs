@@ -1,0 +1,122 @@
+//! Failed authentications: counted, logged, and throttled per address.
+//!
+//! A request with a valid token is always let through, also from an address that is throttled:
+//! people who share an address do not lock each other out. Somebody who guesses gains nothing by
+//! that, because a token has more than 100 random bits.
+
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
+use metrics::{Counter, counter};
+
+use super::attempts::{Attempts, Limit};
+use super::problem::Problem;
+
+/// How many unknown tokens of an address are answered 401 before the answer is 429.
+const LIMIT: Limit = Limit { max: 30, window_seconds: 15 * 60, capacity: 50_000 };
+/// How often failures are logged at most.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+/// Tokens of one address, whichever they are.
+const ANY_TOKEN: [u8; 16] = [0; 16];
+
+/// See the module.
+pub struct AuthFailures {
+    attempts: Attempts,
+    missing: Counter,
+    unknown: Counter,
+    expired: Counter,
+    throttled: Counter,
+    unlogged: Mutex<Unlogged>,
+}
+
+/// What the log does not say yet.
+#[derive(Default)]
+struct Unlogged {
+    failures: u64,
+    logged_at: Option<Instant>,
+}
+
+impl Unlogged {
+    /// Counts a failure. Returns how many the next line of the log stands for, if it is due.
+    fn add(&mut self, now: Instant) -> Option<u64> {
+        self.failures += 1;
+        let is_due = self.logged_at.is_none_or(|at| now.duration_since(at) >= LOG_EVERY);
+        is_due.then(|| {
+            self.logged_at = Some(now);
+            std::mem::take(&mut self.failures)
+        })
+    }
+}
+
+impl Default for AuthFailures {
+    fn default() -> Self {
+        let failures =
+            |reason| counter!("slugline_authentication_failures_total", "reason" => reason);
+        Self {
+            attempts: Attempts::new(LIMIT),
+            missing: failures("missing"),
+            unknown: failures("unknown"),
+            expired: failures("expired"),
+            throttled: failures("throttled"),
+            unlogged: Mutex::default(),
+        }
+    }
+}
+
+impl AuthFailures {
+    /// A request came without a token.
+    pub fn missing(&self) -> Problem {
+        self.missing.increment(1);
+        let detail = "Send a token as `Authorization: Bearer …` or `X-API-Key: …`.";
+        Problem::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", detail)
+    }
+
+    /// A request came with a token that has expired. Its sender had a valid one: this is no guess.
+    pub fn expired(&self, at: &str) -> Problem {
+        self.expired.increment(1);
+        self.log("expired");
+        let detail = format!("This token has expired, at {at}: use another one.");
+        Problem::new(StatusCode::UNAUTHORIZED, "INVALID_API_KEY", detail)
+    }
+
+    /// A request from an address came with a token that is none.
+    pub fn unknown(&self, address: IpAddr) -> Problem {
+        if let Err(refused) = self.attempts.take(address, &ANY_TOKEN) {
+            self.throttled.increment(1);
+            self.log("throttled");
+            let detail = "Too many requests with tokens that are not valid came from your \
+                          address. Requests with a valid token are still answered.";
+            return Problem::too_many(detail, refused.retry_seconds);
+        }
+        self.unknown.increment(1);
+        self.log("unknown");
+        let detail = "This token is not valid.";
+        Problem::new(StatusCode::UNAUTHORIZED, "INVALID_API_KEY", detail)
+    }
+
+    /// Neither the token nor the address is logged.
+    fn log(&self, reason: &'static str) {
+        let mut unlogged = self.unlogged.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(failures) = unlogged.add(Instant::now()) {
+            tracing::warn!(reason, failures, "authentication failed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_log_stands_for_all_failures_since_the_last_one() {
+        let (start, mut unlogged) = (Instant::now(), Unlogged::default());
+        assert_eq!(unlogged.add(start), Some(1));
+        for _ in 0..1_000 {
+            assert_eq!(unlogged.add(start + LOG_EVERY / 2), None);
+        }
+        assert_eq!(unlogged.add(start + LOG_EVERY), Some(1_001));
+        assert_eq!(unlogged.add(start + LOG_EVERY * 3), Some(1));
+    }
+}

@@ -1,0 +1,112 @@
+//! When each token was last used, to five minutes: kept in memory, and written to a file by
+//! whoever holds this, because a log append for each request would cost a sync.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+use crate::domain::ids::TokenId;
+
+const RESOLUTION_MS: u64 = 5 * 60 * 1_000;
+/// How many tokens are known; beyond that, the one that was not used for longest is forgotten.
+const CAPACITY: usize = 100_000;
+
+#[derive(Default)]
+struct Times {
+    /// In milliseconds since the Unix epoch.
+    at_ms: HashMap<TokenId, u64>,
+    is_changed: bool,
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct LastUsed(Mutex<Times>);
+
+impl LastUsed {
+    /// As it was written before.
+    pub fn new(times: impl IntoIterator<Item = (TokenId, u64)>) -> Self {
+        let at_ms = times.into_iter().take(CAPACITY).collect();
+        Self(Mutex::new(Times { at_ms, is_changed: false }))
+    }
+
+    /// A token is used now.
+    pub fn note(&self, token: TokenId, now_ms: u64) {
+        let at_ms = now_ms - now_ms % RESOLUTION_MS;
+        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if times.at_ms.get(&token).is_some_and(|before| *before >= at_ms) {
+            return;
+        }
+        if times.at_ms.len() >= CAPACITY && !times.at_ms.contains_key(&token) {
+            let oldest = times.at_ms.iter().min_by_key(|(_, at_ms)| **at_ms).map(|(id, _)| *id);
+            oldest.and_then(|oldest| times.at_ms.remove(&oldest));
+        }
+        times.at_ms.insert(token, at_ms);
+        times.is_changed = true;
+    }
+
+    /// When a token was last used, in milliseconds since the Unix epoch; `None`: not that it is
+    /// known.
+    pub fn of(&self, token: TokenId) -> Option<u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).at_ms.get(&token).copied()
+    }
+
+    /// A token is revoked.
+    pub fn forget(&self, token: TokenId) {
+        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        times.is_changed |= times.at_ms.remove(&token).is_some();
+    }
+
+    /// All of it, where something has changed since the last call.
+    pub fn take_changed(&self) -> Option<BTreeMap<TokenId, u64>> {
+        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut times.is_changed)
+            .then(|| times.at_ms.iter().map(|(token, at_ms)| (*token, *at_ms)).collect())
+    }
+
+    /// What was taken could not be written.
+    pub fn put_back(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_changed = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn token(number: u128) -> TokenId {
+        TokenId::new(Uuid::from_u128(number))
+    }
+
+    #[test]
+    fn a_use_changes_something_once_in_five_minutes() {
+        let used = LastUsed::new([(token(1), RESOLUTION_MS)]);
+        assert_eq!((used.of(token(1)), used.take_changed()), (Some(RESOLUTION_MS), None));
+        used.note(token(1), 2 * RESOLUTION_MS - 1);
+        assert_eq!(used.take_changed(), None);
+        used.note(token(1), 2 * RESOLUTION_MS + 7);
+        used.note(token(2), RESOLUTION_MS + 7);
+        let expected = [(token(1), 2 * RESOLUTION_MS), (token(2), RESOLUTION_MS)];
+        assert_eq!(used.take_changed(), Some(expected.into()));
+        assert_eq!(used.take_changed(), None);
+        used.put_back();
+        assert!(used.take_changed().is_some());
+        // A clock that is set back changes nothing.
+        used.note(token(1), 0);
+        used.forget(token(3));
+        assert_eq!(used.take_changed(), None);
+        used.forget(token(1));
+        assert_eq!((used.of(token(1)), used.take_changed().unwrap().len()), (None, 1));
+    }
+
+    #[test]
+    fn of_too_many_the_one_that_was_not_used_for_longest_is_forgotten() {
+        let used = LastUsed::default();
+        for number in 0..=CAPACITY as u64 {
+            used.note(token(number.into()), (number + 1) * RESOLUTION_MS);
+        }
+        assert_eq!(used.take_changed().unwrap().len(), CAPACITY);
+        assert_eq!((used.of(token(0)), used.of(token(1))), (None, Some(2 * RESOLUTION_MS)));
+    }
+}

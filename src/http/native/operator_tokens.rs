@@ -1,0 +1,135 @@
+//! `/api/v1/admin/tokens`: tokens of any workspace, for those who run the service. It is how an
+//! owner who has lost all tokens gets another one.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::tokens::{TokenBody, TokenView, Tokens, created};
+use super::{Changed, Data, log_offset};
+use crate::domain::event::Idempotency;
+use crate::domain::ids::{TokenId, WorkspaceId};
+use crate::domain::token::Actor;
+use crate::http::Services;
+use crate::http::auth::Operator;
+use crate::http::body::JsonBody;
+use crate::http::params::{Name, Params};
+use crate::http::problem::{Problem, ProblemBody};
+
+impl Tokens {
+    /// The workspace that the operator names, or else the only one.
+    fn workspace(&self, named: Option<WorkspaceId>) -> Result<WorkspaceId, Problem> {
+        let workspaces = self.links.workspaces()?;
+        match (named, workspaces.as_slice()) {
+            (_, []) => {
+                let detail = "There is no workspace yet: start the service once.";
+                Err(Problem::new(StatusCode::CONFLICT, "CONFLICT", detail))
+            }
+            (None, [(only, _)]) => Ok(*only),
+            (Some(named), _) if workspaces.iter().any(|(id, _)| *id == named) => Ok(named),
+            _ => {
+                let known = workspaces.iter().map(|(id, name)| format!("{id} ({name})"));
+                let known = known.collect::<Vec<_>>().join(", ");
+                Err(Problem::field("workspace", format!("must be one of {known}")))
+            }
+        }
+    }
+
+    /// Creates a token with any abilities.
+    pub async fn create_in(
+        &self,
+        workspace: Option<WorkspaceId>,
+        body: TokenBody,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Changed<TokenView>, Problem> {
+        self.create(Actor::operator(self.workspace(workspace)?), body, idempotency).await
+    }
+
+    /// A workspace's tokens, oldest first.
+    pub fn list_in(&self, workspace: Option<WorkspaceId>) -> Result<Vec<TokenView>, Problem> {
+        self.list(self.workspace(workspace)?)
+    }
+
+    /// Revokes a token of any workspace. Returns the offset of the change.
+    pub async fn revoke_anywhere(&self, id: TokenId) -> Result<u64, Problem> {
+        let workspace = self.links.workspace_of(id)?;
+        let workspace = workspace.ok_or_else(|| Problem::not_found("token"))?;
+        self.revoke(Actor::operator(workspace), id).await
+    }
+}
+
+/// The workspace that a request names.
+fn named(mut params: Params) -> Result<Option<WorkspaceId>, Problem> {
+    let text = params.text("workspace");
+    let id = text.as_deref().map(str::parse).transpose();
+    if id.is_err() {
+        params.refuse("workspace", "must be an id such as ws_…");
+    }
+    params.finish()?;
+    Ok(id.ok().flatten())
+}
+
+/// Create a token in any workspace, with any abilities.
+#[utoipa::path(
+    post, path = "/admin/tokens", tag = "admin", request_body = TokenBody,
+    operation_id = "admin_tokens_create",
+    params(("workspace" = Option<String>, Query, description = "Its id; needed where there are several")),
+    responses(
+        (status = 201, body = Changed<TokenView>),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "There is no workspace yet", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn create(
+    State(services): State<Services>,
+    _: Operator,
+    params: Params,
+    body: JsonBody<TokenBody>,
+) -> Result<Response, Problem> {
+    let JsonBody { value, idempotency } = body;
+    Ok(created(services.tokens.create_in(named(params)?, value, idempotency).await?))
+}
+
+/// List the tokens of a workspace, without their secrets.
+#[utoipa::path(
+    get, path = "/admin/tokens", tag = "admin",
+    operation_id = "admin_tokens_list",
+    params(("workspace" = Option<String>, Query, description = "Its id; needed where there are several")),
+    responses(
+        (status = 200, body = Data<Vec<TokenView>>),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "There is no workspace yet", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn list(
+    State(services): State<Services>,
+    _: Operator,
+    params: Params,
+) -> Result<Json<Data<Vec<TokenView>>>, Problem> {
+    Ok(Json(Data { data: services.tokens.list_in(named(params)?)? }))
+}
+
+/// Revoke a token of any workspace, but not the last valid one with `*`.
+#[utoipa::path(
+    delete, path = "/admin/tokens/{token}", tag = "admin",
+    operation_id = "admin_tokens_revoke",
+    params(("token" = String, Path, description = "The token's id")),
+    responses(
+        (status = 204),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "It is the last valid token with `*`", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn revoke(
+    State(services): State<Services>,
+    _: Operator,
+    Name(id): Name,
+) -> Result<Response, Problem> {
+    let id = id.parse().map_err(|_| Problem::not_found("token"))?;
+    let offset = services.tokens.revoke_anywhere(id).await?;
+    Ok((StatusCode::NO_CONTENT, log_offset(offset)).into_response())
+}
