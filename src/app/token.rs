@@ -104,15 +104,14 @@ fn create(args: &CreateArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let CreateArgs { name, abilities, expires, scope } = args;
     let expires_at = expires.as_deref().map(expiry).transpose()?;
     let body = json!({ "name": name, "abilities": abilities, "expires_at": expires_at });
-    let made = match Service::find(&scope.data_dir)? {
-        Some(service) => service.data(Method::POST, &scope.path(), Some(&body))?,
-        None => {
-            let body: TokenBody = serde_json::from_value(body)?;
-            let made = offline(&scope.data_dir, |tokens, runtime| {
-                runtime.block_on(tokens.create_in(scope.workspace, body, None))
-            })?;
-            json!(made.data)
-        }
+    let made = if let Some(service) = Service::find(&scope.data_dir)? {
+        service.data(Method::POST, &scope.path(), Some(&body))?
+    } else {
+        let body: TokenBody = serde_json::from_value(body)?;
+        let made = offline(&scope.data_dir, |tokens, runtime| {
+            runtime.block_on(tokens.create_in(scope.workspace, body, None))
+        })?;
+        json!(made.data)
     };
     writeln!(out, "{}", text(&made["token"]))?;
     out.flush()?;
@@ -140,15 +139,10 @@ fn list(args: &ListArgs, out: &mut impl Write) -> anyhow::Result<()> {
 
 fn revoke(args: &RevokeArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let RevokeArgs { id, data_dir } = args;
-    match Service::find(data_dir)? {
-        Some(service) => {
-            service.data(Method::DELETE, &format!("/api/v1/admin/tokens/{id}"), None)?;
-        }
-        None => {
-            let revoked =
-                |tokens: &Tokens, runtime: &Runtime| runtime.block_on(tokens.revoke_anywhere(*id));
-            offline(data_dir, revoked)?;
-        }
+    if let Some(service) = Service::find(data_dir)? {
+        service.data(Method::DELETE, &format!("/api/v1/admin/tokens/{id}"), None)?;
+    } else {
+        offline(data_dir, |tokens, runtime| runtime.block_on(tokens.revoke_anywhere(*id)))?;
     }
     Ok(writeln!(out, "{id} is revoked")?)
 }

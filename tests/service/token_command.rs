@@ -74,8 +74,8 @@ fn replaces_the_owner(data: &DataFolder, server: &Server, secret: &str) {
     let list = tokens(data);
     said(&token(data, &["revoke", id(&list[0])]));
     server.api().get("/links").problem(401, "INVALID_API_KEY");
-    let last = refusal(&token(data, &["revoke", id(&list[1])]));
-    assert!(last.contains("last token"), "{last}");
+    let refused = refusal(&token(data, &["revoke", id(&list[1])]));
+    assert!(refused.contains("last token"), "{refused}");
     server.api_as(secret).get("/links").expect(200);
 }
 
