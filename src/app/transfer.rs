@@ -22,8 +22,8 @@ use crate::http::security::OPERATOR_KEY;
 use crate::imports::MAX_FILE_BYTES;
 use crate::imports::formats::Format;
 
-/// How many rejected links are shown where no file takes them.
-const SHOWN_REJECTS: usize = 10;
+/// How many links with remarks are shown: rejected ones, where no file takes them, and others.
+const SHOWN_LINKS: usize = 10;
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// How often a service that does not answer is asked again how an import goes.
 const ASKS: u32 = 50;
@@ -206,17 +206,39 @@ fn watch(api: &Api, begun: &Value) -> anyhow::Result<Value> {
 fn save_rejects(api: &Api, job: &Value, file: &Path) -> anyhow::Result<()> {
     let is_csv = file.extension().is_some_and(|ending| ending == "csv");
     let format = if is_csv { "csv" } else { "ndjson" };
-    let mut rejects = rejects(api, job, format)?;
+    let mut rejects = remarks(api, job, "rejects", format)?;
     let shown = || format!("{} can't be written", file.display());
     let mut file = File::create(file).with_context(shown)?;
     io::copy(&mut rejects, &mut file)?;
     Ok(())
 }
 
-fn rejects(api: &Api, job: &Value, format: &str) -> anyhow::Result<impl Read> {
+/// A part of an import's report, `rejects` or `warnings`.
+fn remarks(api: &Api, job: &Value, part: &str, format: &str) -> anyhow::Result<impl Read> {
     let id = job["id"].as_str().unwrap_or_default();
-    let request = api.get(&format!("/imports/{id}/rejects")).query("format", format);
+    let request = api.get(&format!("/imports/{id}/{part}")).query("format", format);
     Ok(answered(request.call())?.into_body().into_reader())
+}
+
+/// Shows the first links of a part of an import's report.
+fn show_remarks(
+    api: &Api,
+    job: &Value,
+    (part, field): (&str, &str),
+    total: u64,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let lines = io::BufReader::new(remarks(api, job, part, "ndjson")?).lines();
+    for line in lines.take(SHOWN_LINKS) {
+        let line: Value = serde_json::from_str(&line?)?;
+        let slug = line["slug"].as_str().unwrap_or("-");
+        writeln!(out, "row {} ({slug}): {}", line["row"], line[field])?;
+    }
+    if total > SHOWN_LINKS as u64 {
+        let url = job[format!("{part}_url")].as_str().unwrap_or_default();
+        writeln!(out, "… and {} more: {url}", total - SHOWN_LINKS as u64)?;
+    }
+    Ok(())
 }
 
 fn report(api: &Api, args: &ImportArgs, job: &Value, out: &mut impl Write) -> anyhow::Result<()> {
@@ -224,24 +246,35 @@ fn report(api: &Api, args: &ImportArgs, job: &Value, out: &mut impl Write) -> an
         writeln!(out, "Nothing was changed. What would be:")?;
     }
     let number = |name: &str| job[name].as_u64().unwrap_or_default();
-    for name in ["rows", "created", "replaced", "unchanged", "skipped", "rejected"] {
+    for name in ["rows", "created", "replaced", "unchanged", "skipped", "rejected", "warnings"] {
         writeln!(out, "{name:<10} {:>9}", number(name))?;
     }
-    let ignored: Vec<_> =
-        job["ignored_columns"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    if !ignored.is_empty() {
-        writeln!(out, "columns that nothing is made of: {}", ignored.join(", "))?;
-    }
-    if number("rejected") > 0 && args.rejects.is_none() {
-        let lines = io::BufReader::new(rejects(api, job, "ndjson")?).lines();
-        for line in lines.take(SHOWN_REJECTS) {
-            let reject: Value = serde_json::from_str(&line?)?;
-            let slug = reject["slug"].as_str().unwrap_or("-");
-            writeln!(out, "row {} ({slug}): {}", reject["row"], reject["errors"])?;
+    let names = |field: &str| {
+        let names = job[field].as_array().into_iter().flatten().filter_map(Value::as_str);
+        names.collect::<Vec<_>>().join(", ")
+    };
+    for (field, text) in [
+        ("ignored_columns", "columns that nothing is made of"),
+        ("unknown_domains", "domains that this workspace lacks (links are on its default domain)"),
+    ] {
+        let names = names(field);
+        if !names.is_empty() {
+            writeln!(out, "{text}: {names}")?;
         }
     }
+    match number("generated_slugs") {
+        0 => {}
+        generated => writeln!(out, "links without a slug in the file, which got one: {generated}")?,
+    }
+    if number("rejected") > 0 && args.rejects.is_none() {
+        show_remarks(api, job, ("rejects", "errors"), number("rejected"), out)?;
+    }
+    if number("warnings") > 0 {
+        writeln!(out, "taken with changes:")?;
+        show_remarks(api, job, ("warnings", "warnings"), number("warnings"), out)?;
+    }
     if let Some(error) = job["error"].as_str() {
-        bail!("the import ended early: {error}");
+        bail!("the import failed: {error}");
     }
     match number("rejected") {
         0 => Ok(()),

@@ -21,6 +21,7 @@ impl<R: ReadTokens> Decider<'_, R> {
             return Err(DomainError::Forbidden(text).into());
         }
         let Import { mut input, from_host, on_conflict } = import;
+        input.may_be_expired = true;
         if let (Field::Absent, Some(host)) = (&input.domain, from_host)
             && self.domain_named(&host)?.is_ok()
         {

@@ -8,6 +8,7 @@ pub mod click_view;
 pub mod command;
 pub mod country;
 pub mod deletion;
+pub mod csv_cell;
 pub mod destination;
 pub mod domain_state;
 pub mod domains;

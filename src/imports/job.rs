@@ -14,6 +14,12 @@ use crate::domain::token::{Abilities, Ability, Actor};
 /// How long an import's report is kept once it is over.
 pub const KEPT: Duration = Duration::from_secs(24 * 3_600);
 
+/// How many links with warnings a report lists.
+pub const MAX_LISTED_WARNINGS: u64 = 100_000;
+
+/// How many unknown domains a report names.
+pub(super) const MAX_UNKNOWN_DOMAINS: usize = 20;
+
 /// How an import stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -61,6 +67,13 @@ pub struct Counts {
     pub skipped: u64,
     /// Links that could not be taken; each is in the report.
     pub rejected: u64,
+    /// Links that were taken, but not quite as the file has them; each is in the report, up to
+    /// [`MAX_LISTED_WARNINGS`].
+    #[serde(default)]
+    pub warnings: u64,
+    /// New links for which the file has no slug.
+    #[serde(default)]
+    pub generated_slugs: u64,
 }
 
 /// An import.
@@ -82,10 +95,13 @@ pub struct Job {
     pub bytes_total: u64,
     /// How much of it is read, in bytes.
     pub bytes_read: u64,
-    /// How long the report of rejects is that goes with these counts, in bytes.
+    /// How long the report is that goes with these counts, in bytes.
     pub report_bytes: u64,
     /// Columns of the file that nothing is made of.
     pub ignored_columns: Vec<String>,
+    /// Domains that links had elsewhere and are not on here, up to [`MAX_UNKNOWN_DOMAINS`].
+    #[serde(default)]
+    pub unknown_domains: Vec<String>,
     /// The offset of the log of changes that reflects what was done.
     pub offset: u64,
     /// When it was begun, in milliseconds since the Unix epoch.
@@ -144,7 +160,7 @@ impl Job {
     }
 }
 
-/// A link that could not be taken, as a line of the report.
+/// A link that could not be taken, or not as the file has it, as a line of the report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reject {
     /// The how manieth link of the file, from 1.
@@ -155,6 +171,10 @@ pub struct Reject {
     pub slug: Option<String>,
     /// Its destination, as the file has it.
     pub destination: Option<String>,
-    /// Field → what is wrong with it.
+    /// Field → what is wrong with it; none where the link was taken.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub errors: BTreeMap<String, Vec<String>>,
+    /// Field → how it was taken otherwise than the file has it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub warnings: BTreeMap<String, Vec<String>>,
 }

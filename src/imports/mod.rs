@@ -177,6 +177,7 @@ impl Imports {
             bytes_read: 0,
             report_bytes: 0,
             ignored_columns: Vec::new(),
+            unknown_domains: Vec::new(),
             offset: 0,
             created_at_ms: now_ms(),
             noted_at_ms: now_ms(),

@@ -1,6 +1,6 @@
 //! An import at work: rows are read, become commands by the batch, and what came of them is noted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use uuid::Uuid;
 
 use super::Imports;
 use super::formats::{FileError, Row, Rows};
-use super::job::{Counts, Job, Plan, Reject, State};
+use super::job::{Counts, Job, MAX_LISTED_WARNINGS, MAX_UNKNOWN_DOMAINS, Plan, Reject, State};
 use super::met::Met;
 use crate::commands::{CommandError, Done, IDEMPOTENCY_MS, Mode, Wish, now_ms};
 use crate::domain::command::{Command, Fate, Import, OnConflict, Outcome};
 use crate::domain::error::DomainError;
 use crate::domain::event::Idempotency;
-use crate::domain::link::{Field, Link, LinkInput};
+use crate::domain::hostname::Hostname;
+use crate::domain::link::{Field, Link, LinkInput, folded};
 
 /// How many rows are decided and made durable at once.
 const BATCH: usize = 500;
@@ -61,10 +62,35 @@ struct Batch {
 #[derive(Default)]
 struct Taken {
     rejects: Vec<Reject>,
+    /// What was taken otherwise than the file has it.
+    warned: Vec<Reject>,
+    /// Domains that links had and are not on here.
+    unknown_domains: Vec<String>,
     /// The offset that reflects what was done.
     offset: u64,
     /// Why it can't go on, though what was done stands.
     failed: Option<Failed>,
+}
+
+impl Taken {
+    /// Notes what of a row was taken otherwise than its file has it.
+    fn note(&mut self, mut row: Row, outcome: &Outcome, plan: &Plan, counts: &mut Counts) {
+        if let (Some(host), Outcome::Imported(link, _) | Outcome::Link(link)) = (&row.host, outcome)
+            && plan.domain.is_none()
+            && Hostname::parse(host).map_or(true, |host| host.as_str() != link.fields.domain)
+        {
+            add_domains(&mut self.unknown_domains, [host.clone()]);
+        }
+        let warnings = std::mem::take(&mut row.warnings);
+        if warnings.is_empty() {
+            return;
+        }
+        counts.warnings += 1;
+        if counts.warnings <= MAX_LISTED_WARNINGS {
+            self.warned
+                .push(Reject { warnings: by_field(warnings), ..reject(row, BTreeMap::new()) });
+        }
+    }
 }
 
 impl Imports {
@@ -109,6 +135,7 @@ impl Imports {
             if job.plan.dry_run {
                 // What it has met is forgotten.
                 (job.counts, job.bytes_read, job.report_bytes) = (Counts::default(), 0, 0);
+                job.unknown_domains.clear();
             }
         });
         let job = job.await?;
@@ -123,7 +150,9 @@ impl Imports {
     async fn read_all(&self, job: &Job) -> Result<(), Failed> {
         let (path, format, done) = (self.notes.file(job.id), job.plan.format, job.counts.rows);
         let mut rows = blocking(move || {
-            let mut rows = Rows::open(format, &path)?;
+            // What was begun was checked.
+            let open = if done == 0 { Rows::open_checked } else { Rows::open };
+            let mut rows = open(format, &path)?;
             for _ in 0..done {
                 rows.next().transpose()?;
             }
@@ -145,13 +174,16 @@ impl Imports {
             if batch.rows.is_empty() {
                 return batch.failed.map_or(Ok(()), |error| Err(error.into()));
             }
-            let Taken { rejects, offset, failed } =
+            let Taken { rejects, warned, unknown_domains, offset, failed } =
                 self.take(job, batch.rows, &mut counts, &mut met).await?;
-            report_bytes += self.notes.report_rejects(job.id, rejects).await?;
+            let mut lines = [rejects, warned].concat();
+            lines.sort_by_key(|line| line.row);
+            report_bytes += self.notes.report_rejects(job.id, lines).await?;
             let noted = self.update(job.id, |job| {
                 (job.counts, job.bytes_read, job.report_bytes) =
                     (counts, batch.bytes_read, report_bytes);
                 (job.offset, job.error) = (job.offset.max(offset), None);
+                add_domains(&mut job.unknown_domains, unknown_domains);
             });
             if noted.await?.is_none() {
                 return Err(Failed::Stopped);
@@ -184,17 +216,25 @@ impl Imports {
         }
         let results = self.decided(job, &wished).await?;
         counts.rows += read;
-        for ((row, _), result) in wished.into_iter().zip(results) {
+        for ((row, input), result) in wished.into_iter().zip(results) {
             match result {
                 Ok(Done { outcome, offset, .. }) => {
                     let before = if job.plan.dry_run { again(&outcome, met) } else { None };
-                    match (before, job.plan.on_conflict) {
-                        (None, _) => count(counts, &outcome),
+                    let fate = match (before, job.plan.on_conflict) {
+                        (None, _) => fate(&outcome),
                         (Some(field), OnConflict::Reject) => {
                             taken.rejects.push(reject(row, is_taken(field)));
+                            continue;
                         }
-                        (Some(_), OnConflict::Skip) => counts.skipped += 1,
-                        (Some(_), OnConflict::Replace) => counts.replaced += 1,
+                        (Some(_), OnConflict::Skip) => Fate::Skipped,
+                        (Some(_), OnConflict::Replace) => Fate::Replaced,
+                    };
+                    count(counts, fate);
+                    if fate == Fate::Created && !matches!(input.slug, Field::Value(_)) {
+                        counts.generated_slugs += 1;
+                    }
+                    if fate != Fate::Skipped {
+                        taken.note(row, &outcome, &job.plan, counts);
                     }
                     if !job.plan.dry_run {
                         taken.offset = taken.offset.max(offset);
@@ -211,7 +251,6 @@ impl Imports {
                 }
             }
         }
-        taken.rejects.sort_by_key(|reject| reject.row);
         counts.rejected += taken.rejects.len() as u64;
         Ok(taken)
     }
@@ -293,7 +332,19 @@ fn prepared(mut input: LinkInput, plan: &Plan) -> LinkInput {
         tags.extend(plan.tags.iter().cloned());
         input.tags = Field::Value(tags);
     }
+    if let Field::Value(tags) = &mut input.tags {
+        let mut seen = HashSet::new();
+        tags.retain(|tag| seen.insert(folded(tag.trim())));
+    }
     input
+}
+
+fn add_domains(to: &mut Vec<String>, domains: impl IntoIterator<Item = String>) {
+    for domain in domains {
+        if to.len() < MAX_UNKNOWN_DOMAINS && !to.contains(&domain) {
+            to.push(domain);
+        }
+    }
 }
 
 /// The key under which a row is known, should it be asked for again.
@@ -319,20 +370,27 @@ fn again(outcome: &Outcome, met: &mut Met) -> Option<&'static str> {
     field
 }
 
-fn count(counts: &mut Counts, outcome: &Outcome) {
-    *match outcome {
-        Outcome::Imported(_, Fate::Skipped) => &mut counts.skipped,
-        Outcome::Imported(_, Fate::Unchanged) => &mut counts.unchanged,
-        Outcome::Imported(_, Fate::Replaced) => &mut counts.replaced,
+const fn fate(outcome: &Outcome) -> Fate {
+    match outcome {
+        Outcome::Imported(_, fate) => *fate,
         // A row that came before, and was logged: what it made is at its first version.
-        Outcome::Link(link) if link.version > 1 => &mut counts.replaced,
-        _ => &mut counts.created,
+        Outcome::Link(link) if link.version > 1 => Fate::Replaced,
+        _ => Fate::Created,
+    }
+}
+
+const fn count(counts: &mut Counts, fate: Fate) {
+    *match fate {
+        Fate::Created => &mut counts.created,
+        Fate::Replaced => &mut counts.replaced,
+        Fate::Unchanged => &mut counts.unchanged,
+        Fate::Skipped => &mut counts.skipped,
     } += 1;
 }
 
 fn reject(row: Row, errors: BTreeMap<String, Vec<String>>) -> Reject {
     let Row { number, line, slug, destination, .. } = row;
-    Reject { row: number, line, slug, destination, errors }
+    Reject { row: number, line, slug, destination, errors, warnings: BTreeMap::new() }
 }
 
 fn by_field(errors: Vec<(String, String)>) -> BTreeMap<String, Vec<String>> {

@@ -83,7 +83,7 @@ fn a_file_is_gone_on_with() {
 fn texts_of_others_are_no_formulas() {
     let server = Options::new().start();
     let link = server.link();
-    let hostile = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"];
+    let hostile = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", " =1", "\u{a0}@x", "'=1", "＝1"];
     for text in hostile {
         let query: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
         server.visit_path(&format!("/{}?utm_term={query}", link.slug)).follow();

@@ -26,6 +26,7 @@ mod gates;
 mod harness;
 mod history;
 mod http_security;
+mod import_losses;
 mod imports;
 mod link_lists;
 mod links;

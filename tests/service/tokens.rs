@@ -34,6 +34,7 @@ const PATHS: &[(&str, &str, &str)] = &[
     ("GET", "/imports/imp_00000000000000000000000000", "links:read"),
     ("DELETE", "/imports/imp_00000000000000000000000000", "links:write"),
     ("GET", "/imports/imp_00000000000000000000000000/rejects", "links:read"),
+    ("GET", "/imports/imp_00000000000000000000000000/warnings", "links:read"),
     ("PUT", "/links/nothing-here", "links:write"),
     ("PATCH", "/links/nothing-here", "links:write"),
     ("DELETE", "/links/nothing-here", "links:write"),

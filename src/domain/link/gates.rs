@@ -142,9 +142,10 @@ impl Gates {
         let archived = std::mem::take(&mut input.archived).over(Some(old.archived));
         let starts_at_ms = moment(&mut input.starts_at, "starts_at", old.starts_at_ms, invalid);
         let expires_at_ms = moment(&mut input.expires_at, "expires_at", old.expires_at_ms, invalid);
-        // What stands may have expired: only a new moment has to be one that comes.
-        if expires_at_ms != old.expires_at_ms && expires_at_ms.is_some_and(|at| at <= around.now_ms)
-        {
+        // What stands, here or elsewhere, may have expired: only a new moment has to be one that
+        // comes.
+        let is_new = expires_at_ms != old.expires_at_ms && !input.may_be_expired;
+        if is_new && expires_at_ms.is_some_and(|at| at <= around.now_ms) {
             invalid.add("expires_at", "must be in the future");
         }
         if let (Some(from), Some(until)) = (starts_at_ms, expires_at_ms)

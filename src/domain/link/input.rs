@@ -19,7 +19,8 @@ use crate::domain::ids::RuleId;
 use crate::domain::rule::body::RuleBody;
 use crate::domain::slug::Slug;
 
-const MAX_TITLE_CHARS: usize = 200;
+/// How long a title may be, in characters.
+pub const MAX_TITLE_CHARS: usize = 200;
 
 /// What a link is asked to be. A field that is null is cleared; one that is absent is left to
 /// its default (POST, PUT) or as it is (PATCH; and the slug in PUT).
@@ -201,6 +202,9 @@ pub struct LinkInput {
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     pub og_preview: Field<bool>,
+    /// The link comes from elsewhere, and may have expired there. No request says so.
+    #[serde(skip)]
+    pub may_be_expired: bool,
 }
 
 /// What an input is accepted over.

@@ -10,7 +10,8 @@ const MAX_TAGS: usize = 50;
 const MAX_TAG_CHARS: usize = 50;
 const MAX_FOLDER_CHARS: usize = 200;
 const MAX_EXTERNAL_ID_CHARS: usize = 255;
-const MAX_NOTES_CHARS: usize = 2_000;
+/// How long notes may be, in characters.
+pub const MAX_NOTES_CHARS: usize = 2_000;
 
 /// What a link is sorted under. It is its own form in the log.
 #[derive(Clone, PartialEq, Eq, prost::Message)]

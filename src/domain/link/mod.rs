@@ -20,13 +20,16 @@ pub use field::Field;
 pub use forwarding::{Forwarding, STATUSES};
 pub use gates::{Block, ClickLimit, Gates};
 pub use glance::Glance;
-pub use input::{Accepted, LinkInput, LinkPolicy, Over, Terms};
-pub use labels::{Labels, checked_external_id, checked_folder, folded};
+pub use input::{Accepted, LinkInput, LinkPolicy, MAX_TITLE_CHARS, Over, Terms};
+pub use labels::{Labels, MAX_NOTES_CHARS, checked_external_id, checked_folder, folded};
 pub use password::{Password, PasswordHash};
 pub use payload::{Encryption, Kind, Payload, Vcard, Wifi};
 pub use preview::Preview;
 pub use routing::Routing;
-pub use social::Social;
+pub use social::{
+    MAX_DESCRIPTION_CHARS as MAX_OG_DESCRIPTION_CHARS, MAX_TITLE_CHARS as MAX_OG_TITLE_CHARS,
+    Social,
+};
 pub use utm::{Utm, UtmInput};
 
 use super::destination::Destination;

@@ -4,8 +4,10 @@ use super::LinkInput;
 use crate::domain::destination::Destination;
 use crate::domain::error::Invalid;
 
-const MAX_TITLE_CHARS: usize = 200;
-const MAX_DESCRIPTION_CHARS: usize = 500;
+/// How long its title may be, in characters.
+pub const MAX_TITLE_CHARS: usize = 200;
+/// How long its description may be, in characters.
+pub const MAX_DESCRIPTION_CHARS: usize = 500;
 
 /// The Open Graph metadata of a link. It is its own form in the log.
 #[derive(Clone, PartialEq, Eq, prost::Message)]

@@ -17,6 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{Data, iso8601, replayed};
 use crate::commands::{CommandError, Mode, Wish};
 use crate::domain::command::{Command, OnConflict};
+use crate::domain::csv_cell;
 use crate::domain::error::DomainError;
 use crate::domain::ids::WorkspaceId;
 use crate::domain::link::{Field, LinkInput};
@@ -77,6 +78,16 @@ pub struct ImportView {
     rejected: u64,
     /// Where the rejected links are, each with what is wrong with it.
     rejects_url: String,
+    /// Links that were taken, but not quite as the file has them: a title that was cut, another
+    /// short link that was left out.
+    warnings: u64,
+    /// Where those links are, each with what differs; at most 100,000.
+    warnings_url: String,
+    /// New links whose slug was generated, because the file has none for them.
+    generated_slugs: u64,
+    /// Domains that links had and that the workspace does not have: those links are on its default
+    /// domain. At most 20 are named.
+    unknown_domains: Vec<String>,
     /// Columns of the file of which nothing is made.
     ignored_columns: Vec<String>,
     /// The offset of the log of changes that reflects what was done.
@@ -91,8 +102,11 @@ pub struct ImportView {
 impl ImportView {
     fn new(job: &Job, services: &Services) -> Self {
         let (id, base) = (job.id().to_string(), &services.site.base);
-        let Counts { rows, created, replaced, unchanged, skipped, rejected } = job.counts;
+        let Counts { rows, created, replaced, unchanged, skipped, .. } = job.counts;
+        let Counts { rejected, warnings, generated_slugs, .. } = job.counts;
+        let is_unknown = |domain: &&String| !domain.eq_ignore_ascii_case(&services.site.host);
         Self {
+            warnings_url: format!("{base}/api/v1/imports/{id}/warnings"),
             rejects_url: format!("{base}/api/v1/imports/{id}/rejects"),
             id,
             format: job.plan.format.as_str(),
@@ -111,6 +125,9 @@ impl ImportView {
             unchanged,
             skipped,
             rejected,
+            warnings,
+            generated_slugs,
+            unknown_domains: job.unknown_domains.iter().filter(is_unknown).cloned().collect(),
             ignored_columns: job.ignored_columns.clone(),
             offset: job.offset,
             created_at: iso8601(job.created_at_ms),
@@ -280,11 +297,73 @@ pub async fn rejects(
     State(services): State<Services>,
     actor: Can<LinksRead>,
     Name(import): Name,
+    params: Params,
+) -> Result<Response<Body>, Problem> {
+    report(&services, actor.workspace, &import, params, Part::Rejects).await
+}
+
+/// The links that an import has taken so far, but not as the file has them, each with what differs.
+#[utoipa::path(
+    get, path = "/imports/{import}/warnings", tag = "links",
+    params(
+        ("import" = String, Path, description = "The import's id"),
+        ("format" = Option<String>, Query, description = "`ndjson` (when absent) or `csv`"),
+    ),
+    responses(
+        (status = 200, description = "A line for each: `row`, `line`, `slug`, `destination`, and `warnings` (field → what differs)", content_type = "application/x-ndjson", body = String),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn warnings(
+    State(services): State<Services>,
+    actor: Can<LinksRead>,
+    Name(import): Name,
+    params: Params,
+) -> Result<Response<Body>, Problem> {
+    report(&services, actor.workspace, &import, params, Part::Warnings).await
+}
+
+/// A part of an import's report.
+#[derive(Clone, Copy)]
+enum Part {
+    Rejects,
+    Warnings,
+}
+
+impl Part {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rejects => "rejects",
+            Self::Warnings => "warnings",
+        }
+    }
+
+    const fn header(self) -> &'static str {
+        match self {
+            Self::Rejects => "row,line,slug,destination,field,error\r\n",
+            Self::Warnings => "row,line,slug,destination,field,warning\r\n",
+        }
+    }
+
+    /// What a line of the report has for this part.
+    const fn of(self, line: &Reject) -> &BTreeMap<String, Vec<String>> {
+        match self {
+            Self::Rejects => &line.errors,
+            Self::Warnings => &line.warnings,
+        }
+    }
+}
+
+async fn report(
+    services: &Services,
+    workspace: WorkspaceId,
+    import: &str,
     mut params: Params,
+    part: Part,
 ) -> Result<Response<Body>, Problem> {
     let is_csv = params.choice("format", &[false, true], |csv| if csv { "csv" } else { "ndjson" });
     params.finish()?;
-    let job = find(&services, actor.workspace, &import)?;
+    let job = find(services, workspace, import)?;
     let report: Box<dyn tokio::io::AsyncRead + Send + Unpin> =
         match tokio::fs::File::open(services.imports.report(&job)).await {
             Ok(file) => Box::new(file.take(job.report_bytes)),
@@ -295,7 +374,7 @@ pub async fn rejects(
             Err(error) => return Err(Problem::internal(error.to_string())),
         };
     let is_csv = is_csv.unwrap_or(false);
-    let mut response = Body::from_stream(lines(report, is_csv)).into_response();
+    let mut response = Body::from_stream(lines(report, part, is_csv)).into_response();
     let (media_type, ending) = if is_csv {
         ("text/csv; charset=utf-8", "csv")
     } else {
@@ -303,39 +382,48 @@ pub async fn rejects(
     };
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    let disposition = format!("attachment; filename=\"{}-rejects.{ending}\"", job.id());
+    let disposition = format!("attachment; filename=\"{}-{}.{ending}\"", job.id(), part.as_str());
     headers.extend(HeaderValue::try_from(disposition).map(|value| (CONTENT_DISPOSITION, value)));
     Ok(response)
 }
 
-/// The report's lines as they are, or as CSV.
+/// The lines of a part of the report as they are, or as CSV.
 fn lines(
     report: impl tokio::io::AsyncRead + Send + Unpin,
+    part: Part,
     is_csv: bool,
 ) -> impl Stream<Item = std::io::Result<Bytes>> {
-    let header = is_csv.then(|| Bytes::from_static(b"row,line,slug,destination,field,error\r\n"));
+    let header = is_csv.then(|| Bytes::from_static(part.header().as_bytes()));
     let reader = BufReader::new(report).lines();
     futures_util::stream::try_unfold((header, reader), move |(header, mut reader)| async move {
         if let Some(header) = header {
             return Ok(Some((header, (None, reader))));
         }
-        let Some(line) = reader.next_line().await? else { return Ok(None) };
-        let bytes = if is_csv { as_csv(&line)? } else { format!("{line}\n").into_bytes() };
-        Ok(Some((Bytes::from(bytes), (None, reader))))
+        while let Some(line) = reader.next_line().await? {
+            let parsed: Reject = serde_json::from_str(&line)?;
+            if part.of(&parsed).is_empty() {
+                continue;
+            }
+            let bytes =
+                if is_csv { as_csv(&parsed, part)? } else { format!("{line}\n").into_bytes() };
+            return Ok(Some((Bytes::from(bytes), (None, reader))));
+        }
+        Ok(None)
     })
 }
 
-/// A line of the report as rows of CSV, one for each thing that is wrong.
-fn as_csv(line: &str) -> std::io::Result<Vec<u8>> {
-    let reject: Reject = serde_json::from_str(line)?;
+/// A line of the report as rows of CSV, one for each remark.
+fn as_csv(line: &Reject, part: Part) -> std::io::Result<Vec<u8>> {
     let mut writer = csv::WriterBuilder::new();
     let mut writer = writer.terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-    let Reject { row, line, slug, destination, errors } = reject;
-    let line = line.map(|line| line.to_string()).unwrap_or_default();
-    let (slug, destination) = (slug.unwrap_or_default(), destination.unwrap_or_default());
-    for (field, reasons) in &errors {
-        for reason in reasons {
-            writer.write_record([&row.to_string(), &line, &slug, &destination, field, reason])?;
+    let row = line.row.to_string();
+    let at = line.line.map(|line| line.to_string()).unwrap_or_default();
+    let slug = line.slug.as_deref().unwrap_or_default();
+    let destination = line.destination.as_deref().unwrap_or_default();
+    for (field, remarks) in part.of(line) {
+        for remark in remarks {
+            let cells = [&row, &at, slug, destination, field, remark].map(csv_cell::escape);
+            writer.write_record(cells.iter().map(|cell| &**cell))?;
         }
     }
     writer.into_inner().map_err(|error| std::io::Error::other(error.to_string()))

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::link_list::{Finding, filter};
 use super::link_view::LinkView;
+use crate::domain::csv_cell;
 use crate::http::Services;
 use crate::http::auth::{Can, LinksRead};
 use crate::http::params::Params;
@@ -86,6 +87,8 @@ enum FileFormat {
 ///
 /// A link that is made or deleted while the file is sent may be in it or not. Passwords are in no
 /// file: `has_password` says that there is one. Archived links are in it, unless `archived=false`.
+/// In CSV, texts that a spreadsheet would take for a formula stand behind an apostrophe, which an
+/// import removes.
 #[utoipa::path(
     get, path = "/links/export", tag = "links",
     params(
@@ -159,7 +162,9 @@ impl FileFormat {
                 let mut writer = writer.terminator(csv::Terminator::CRLF).from_writer(&mut out);
                 for link in links {
                     let link = serde_json::to_value(link)?;
-                    writer.write_record(COLUMNS.map(|column| cell(column, &link[column])))?;
+                    let cells = COLUMNS.map(|column| cell(column, &link[column]));
+                    let cells = cells.each_ref().map(|cell| csv_cell::escape(cell));
+                    writer.write_record(cells.iter().map(|cell| &**cell))?;
                 }
                 writer.flush()?;
             }

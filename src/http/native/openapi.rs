@@ -35,6 +35,7 @@ pub fn routes() -> OpenApiRouter<Services> {
         .routes(routes!(imports::create, imports::list))
         .routes(routes!(imports::read, imports::delete))
         .routes(routes!(imports::rejects))
+        .routes(routes!(imports::warnings))
         .routes(routes!(link_list::count))
         .routes(routes!(external_ids::read, external_ids::upsert))
         .routes(routes!(links::read, links::replace, links::change, links::delete))

@@ -9,8 +9,9 @@ use serde_json::{Map, Value};
 
 use super::csv::Columns;
 use super::document::Shape;
-use super::fields::{Fields, field, split_short_url};
+use super::fields::{Fields, field, split_tags};
 use super::record::Mapped;
+use super::short_link::ShortLink;
 use crate::domain::link::LinkInput;
 
 /// Where the API's answer has the links.
@@ -47,19 +48,22 @@ pub(super) const COLUMNS: Columns = Columns {
 /// A link.
 pub(super) fn map(values: Map<String, Value>) -> Mapped {
     let mut fields = Fields::new(values);
-    let random = fields.text(SHORT);
     // The back-half that somebody chose goes before the one that was drawn.
-    let custom = match fields.take(CUSTOM) {
-        Some((_, Value::Array(all))) => all.first().and_then(Value::as_str).map(ToOwned::to_owned),
-        Some((_, Value::String(all))) => {
-            let mut each = all.split([',', '|', ' ']).map(str::trim).filter(|one| !one.is_empty());
-            each.next().map(ToOwned::to_owned)
+    let mut all = match fields.take(CUSTOM) {
+        Some((_, Value::Array(all))) => {
+            all.iter().filter_map(Value::as_str).map(str::to_owned).collect()
         }
-        _ => None,
+        Some((_, Value::String(all))) => split_tags(&all.replace(['|', ' '], ","), ','),
+        _ => Vec::new(),
     };
-    let (host, slug) = custom.or(random).as_deref().and_then(split_short_url).unzip();
+    all.extend(fields.text(SHORT));
+    let short = all.first().map(|first| ShortLink::parse(first)).unwrap_or_default();
+    if let Some(others) = all.get(1..).filter(|others| !others.is_empty()) {
+        let text = format!("other short links of it are not imported: {}", others.join(", "));
+        fields.warn("slug", text);
+    }
     let mut link = LinkInput {
-        slug: field(slug.filter(|slug| !slug.is_empty())),
+        slug: field(short.path),
         destination: field(fields.text(DESTINATION)),
         title: field(fields.text(&["title"])),
         tags: field(fields.tags(&["tags"], ',')),
@@ -71,7 +75,7 @@ pub(super) fn map(values: Map<String, Value>) -> Mapped {
     for app in fields.list("deeplinks") {
         deep_link(&mut link, &app);
     }
-    Mapped { host, link, refused: fields.into_refused() }
+    fields.into_mapped(short.host, link)
 }
 
 /// An app's own address. One that has a path only can't be opened without Bitly's SDK.

@@ -7,13 +7,20 @@ use serde_json::{Map, Value};
 use super::error::FileError;
 use super::fields::folded;
 use super::input::Input;
+use super::quotes::Quotes;
 use super::record::{MAX_RECORD_BYTES, Record, too_large};
+use crate::domain::csv_cell;
 
 /// More columns than any product has links' fields.
 const MAX_COLUMNS: usize = 1_024;
 
 /// How long a column's name may be to be repeated in a report, in characters.
 const MAX_SHOWN_CHARS: usize = 64;
+
+/// Columns that only our own files have, an export of links and the report of an import: their
+/// cells are escaped ([`csv_cell`]). Any other file's apostrophes are its own.
+const OWN_COLUMNS: [&[&str]; 2] =
+    [&["forward_path", "max_clicks_bots"], &["row", "line", "slug", "destination", "field"]];
 
 /// The columns that a product's files have.
 pub(super) struct Columns {
@@ -29,6 +36,9 @@ pub(super) struct Columns {
 pub(super) struct Csv {
     input: Input,
     reader: Reader,
+    quotes: Quotes,
+    /// Whether cells are escaped against being run as formulas.
+    is_escaped: bool,
     /// The names of the columns, folded; empty for one whose values are not looked at.
     header: Vec<String>,
     ignored: Vec<String>,
@@ -39,10 +49,10 @@ pub(super) struct Csv {
     ends: Vec<usize>,
 }
 
-/// A record's fields, or that there are too many bytes of them.
+/// A record's fields, or why it can't be taken apart.
 enum Cells {
     Fields(Vec<String>),
-    TooLarge,
+    Malformed(String),
 }
 
 impl Csv {
@@ -50,13 +60,21 @@ impl Csv {
         if !input.skip_while(|byte| matches!(byte, b'\r' | b'\n'))? {
             return Err(FileError::Empty);
         }
-        let reader = ReaderBuilder::new().delimiter(delimiter(input.fill()?)).build();
-        let (output, ends) = (vec![0; MAX_RECORD_BYTES], vec![0; MAX_COLUMNS]);
-        let (header, ignored) = (Vec::new(), Vec::new());
-        let mut csv = Self { input, reader, header, ignored, number: 0, output, ends };
+        let delimiter = delimiter(input.fill()?);
+        let mut csv = Self {
+            input,
+            reader: ReaderBuilder::new().delimiter(delimiter).build(),
+            quotes: Quotes::new(delimiter),
+            is_escaped: false,
+            header: Vec::new(),
+            ignored: Vec::new(),
+            number: 0,
+            output: vec![0; MAX_RECORD_BYTES],
+            ends: vec![0; MAX_COLUMNS],
+        };
         let header = match csv.cells()? {
             Some((_, Cells::Fields(names))) => names,
-            Some((_, Cells::TooLarge)) => return Err(FileError::NoHeader),
+            Some((_, Cells::Malformed(_))) => return Err(FileError::NoHeader),
             None => return Err(FileError::Empty),
         };
         csv.take_header(&header, columns)?;
@@ -79,6 +97,8 @@ impl Csv {
             // Silent columns are kept by name: one of them tells that a link has a password.
             self.header.push(if is_there || name.is_empty() { String::new() } else { name });
         }
+        let has = |name: &&str| self.header.contains(&folded(name));
+        self.is_escaped = OWN_COLUMNS.iter().any(|columns| columns.iter().all(has));
         if self.header.iter().any(|name| is_one_of(columns.destination, name)) {
             return Ok(());
         }
@@ -109,7 +129,7 @@ impl Csv {
                 // A line of separators alone: tables end so that had rows once.
                 Cells::Fields(cells) if cells.iter().all(|cell| cell.trim().is_empty()) => continue,
                 Cells::Fields(cells) => self.values(cells),
-                Cells::TooLarge => Err(too_large()),
+                Cells::Malformed(reason) => Err(reason),
             };
             self.number += 1;
             return Ok(Some(Record { number: self.number, line: Some(line), values }));
@@ -123,7 +143,10 @@ impl Csv {
         }
         let named = self.header.iter().zip(cells);
         let named = named.filter(|(name, cell)| !name.is_empty() && !cell.is_empty());
-        Ok(named.map(|(name, cell)| (name.clone(), Value::String(cell))).collect())
+        let text = |cell: String| {
+            if self.is_escaped { csv_cell::unescape(&cell).to_owned() } else { cell }
+        };
+        Ok(named.map(|(name, cell)| (name.clone(), Value::String(text(cell)))).collect())
     }
 
     /// The next record and the line at which it begins.
@@ -132,12 +155,17 @@ impl Csv {
             return Ok(None);
         }
         let line = self.input.line();
+        self.quotes.begin(line);
         let (mut written, mut fields, mut is_too_large) = (0, 0, false);
         loop {
             let piece = self.input.fill()?;
             let output = self.output.get_mut(written..).unwrap_or_default();
             let ends = self.ends.get_mut(fields..).unwrap_or_default();
+            if let (true, Some(line)) = (piece.is_empty(), self.quotes.open_at()) {
+                return Err(FileError::UnclosedQuote { row: self.number + 1, line });
+            }
             let (result, read, wrote, ended) = self.reader.read_record(piece, output, ends);
+            self.quotes.follow(piece.get(..read).unwrap_or_default());
             self.input.consume(read);
             written += wrote;
             fields += ended;
@@ -148,10 +176,14 @@ impl Csv {
                     (written, fields, is_too_large) = (0, 0, true);
                 }
                 ReadRecordResult::Record if is_too_large => {
-                    return Ok(Some((line, Cells::TooLarge)));
+                    return Ok(Some((line, Cells::Malformed(too_large()))));
                 }
                 ReadRecordResult::Record => {
-                    return Ok(Some((line, Cells::Fields(self.fields(fields)))));
+                    let cells = match self.quotes.stray_at() {
+                        Some(at) => Cells::Malformed(stray_quote(at)),
+                        None => Cells::Fields(self.fields(fields)),
+                    };
+                    return Ok(Some((line, cells)));
                 }
                 ReadRecordResult::End => return Ok(None),
             }
@@ -168,6 +200,13 @@ impl Csv {
         }
         fields
     }
+}
+
+fn stray_quote(line: u64) -> String {
+    format!(
+        "has text behind a closing quote at line {line}: \
+         double the quotes within a field (`\"\"`), and close each field that begins with one"
+    )
 }
 
 /// What separates the columns: whichever stands most often in the first line, outside quotes.

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::csv::Columns;
 use super::document::Shape;
-use super::fields::{Fields, field, split_short_url};
+use super::fields::{Fields, field};
 use super::record::Mapped;
 use crate::domain::link::LinkInput;
 use crate::domain::rule::body::{ConditionBody, RuleBody, SplitBody, TargetBody, VariantBody};
@@ -70,9 +70,9 @@ pub(super) const COLUMNS: Columns = Columns {
 /// A link.
 pub(super) fn map(values: Map<String, Value>) -> Mapped {
     let mut fields = Fields::new(values);
-    let (short_host, short_key) = fields.text(SHORT).as_deref().and_then(split_short_url).unzip();
-    let slug = fields.text(&["key"]).or(short_key);
-    if slug.as_deref().is_some_and(|key| key == "_root" || key.is_empty()) {
+    let short = fields.short_link(SHORT);
+    let slug = fields.text(&["key"]).or(short.path);
+    if slug.as_deref().map_or(short.host.is_some(), |key| key == "_root") {
         let reason = "`_root` is where the domain itself leads: \
                       set it as the domain's root redirect instead";
         fields.refuse("key", reason);
@@ -102,8 +102,8 @@ pub(super) fn map(values: Map<String, Value>) -> Mapped {
         ..LinkInput::default()
     };
     target(&mut fields, &mut link);
-    let host = fields.text(&["domain"]).or(short_host);
-    Mapped { host, link, refused: fields.into_refused() }
+    let host = fields.text(&["domain"]).or(short.host);
+    fields.into_mapped(host, link)
 }
 
 /// Where some visitors go. Dub looks at the system first, then at the country, and shares out the

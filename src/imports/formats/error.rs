@@ -30,6 +30,17 @@ pub enum FileError {
         /// What there is.
         found: String,
     },
+    /// It ends inside a quoted text: all that follows the quote would be one field.
+    #[error(
+        "the file ends inside a quoted text that begins in row {row}, at line {line}: close it \
+         there, or double the quotes within it. Nothing was imported"
+    )]
+    UnclosedQuote {
+        /// Counted from 1, without a header.
+        row: u64,
+        /// Counted from 1.
+        line: u64,
+    },
     /// It should be JSON.
     #[error("the file is not JSON: {reason}, at line {line}, column {column}")]
     NotJson {

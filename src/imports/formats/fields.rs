@@ -7,7 +7,9 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
-use crate::domain::link::{Field, Password};
+use super::record::Mapped;
+use super::short_link::ShortLink;
+use crate::domain::link::{Field, LinkInput, Password};
 
 /// What makes two names the same.
 pub(super) fn folded(name: &str) -> String {
@@ -24,12 +26,13 @@ pub(super) fn field<T>(value: Option<T>) -> Field<T> {
 pub(super) struct Fields {
     values: Map<String, Value>,
     refused: Vec<(String, String)>,
+    warnings: Vec<(String, String)>,
 }
 
 impl Fields {
     pub(super) fn new(values: Map<String, Value>) -> Self {
         let values = values.into_iter().map(|(name, value)| (folded(&name), value));
-        Self { values: values.collect(), refused: Vec::new() }
+        Self { values: values.collect(), refused: Vec::new(), warnings: Vec::new() }
     }
 
     /// Notes why the row is none.
@@ -37,9 +40,24 @@ impl Fields {
         self.refused.push((name.to_owned(), reason.into()));
     }
 
-    /// What was noted.
+    /// Notes what of the row is not taken as it is.
+    pub(super) fn warn(&mut self, name: &str, text: impl Into<String>) {
+        self.warnings.push((name.to_owned(), text.into()));
+    }
+
+    /// What was noted against the row.
     pub(super) fn into_refused(self) -> Vec<(String, String)> {
         self.refused
+    }
+
+    /// The link, with what was noted of its row.
+    pub(super) fn into_mapped(self, host: Option<String>, link: LinkInput) -> Mapped {
+        Mapped { host, link, refused: self.refused, warnings: self.warnings }
+    }
+
+    /// A full short link; empty where there is none.
+    pub(super) fn short_link(&mut self, names: &[&str]) -> ShortLink {
+        self.text(names).as_deref().map(ShortLink::parse).unwrap_or_default()
     }
 
     /// The value of the first of these names that has one; null and blank are none.
@@ -199,14 +217,4 @@ pub(super) fn as_moment(text: &str) -> Option<String> {
     }
     let moment = text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?;
     Some(moment.timestamp().to_string())
-}
-
-/// The host and the path of a short link, with its scheme or without: `bit.ly/abc`.
-pub(super) fn split_short_url(text: &str) -> Option<(String, String)> {
-    let text = text.trim();
-    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
-    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
-    let is_host = !host.is_empty() && !host.contains(char::is_whitespace);
-    is_host.then(|| (host.to_lowercase(), path.to_owned()))
 }

@@ -84,7 +84,9 @@ fn of_header(head: &str) -> Option<Format> {
     let names: HashSet<_> = names.map(|name| folded(name.trim().trim_matches('"'))).collect();
     let has = |wanted: &[&str]| wanted.iter().all(|name| names.contains(&folded(name)));
     let has_one = |wanted: &[&str]| wanted.iter().any(|name| names.contains(&folded(name)));
-    if has(&["shortCode", "longUrl"]) && has_one(shlink::COLUMNS.silent) {
+    if has(&["shortUrl", "longUrl", "createdAt", "visits"])
+        || has(&["shortCode", "longUrl"]) && has_one(shlink::COLUMNS.silent)
+    {
         Some(Format::Shlink)
     } else if has_one(&["bitlink", "custom link", "custom bitlinks"])
         && has_one(bitly::COLUMNS.destination)

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::csv::Columns;
 use super::document::Shape;
-use super::fields::{Fields, field, split_short_url};
+use super::fields::{Fields, field};
 use super::record::Mapped;
 use crate::domain::link::LinkInput;
 
@@ -37,18 +37,18 @@ pub(super) const COLUMNS: Columns = Columns {
 /// A link.
 pub(super) fn map(values: Map<String, Value>) -> Mapped {
     let mut fields = Fields::new(values);
-    let (short_host, short) = fields.text(&["link"]).as_deref().and_then(split_short_url).unzip();
+    let short = fields.short_link(&["link"]);
     if fields.flag(&["banned"]).unwrap_or(false) {
         fields.refuse("banned", "the link was banned, and stays behind");
     }
     let link = LinkInput {
-        slug: field(fields.text(&["address"]).or(short)),
+        slug: field(fields.text(&["address"]).or(short.path)),
         destination: field(fields.text(DESTINATION)),
         notes: field(fields.text(&["description"])),
         expires_at: field(fields.moment(&["expire_in"])),
         password: field(fields.password("password", "is_protected")),
         ..LinkInput::default()
     };
-    let host = fields.text(&["domain"]).or(short_host);
-    Mapped { host, link, refused: fields.into_refused() }
+    let host = fields.text(&["domain"]).or(short.host);
+    fields.into_mapped(host, link)
 }

@@ -14,15 +14,18 @@ mod document;
 mod dub;
 mod error;
 mod fields;
+mod fit;
 mod guess;
 mod input;
 mod kutt;
 mod lines;
 mod own;
+mod quotes;
 mod record;
 mod rows;
 mod shlink;
 mod shlink_rules;
+mod short_link;
 mod sql;
 mod yourls;
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::csv::Columns;
 use super::fields::{as_flag, as_moment, folded, split_tags};
 use super::record::Mapped;
+use super::short_link::ShortLink;
 use crate::domain::link::{Field, LinkInput};
 
 /// What a column's text is made.
@@ -80,8 +81,13 @@ const ALIASES: &[(&str, &str)] = &[
     ("alias", "slug"),
     ("custom_alias", "slug"),
     ("key", "slug"),
+    ("slashtag", "slug"),
+    ("custom_slug", "slug"),
+    ("short_id", "slug"),
+    ("path", "slug"),
     ("host", "domain"),
     ("hostname", "domain"),
+    ("domain_name", "domain"),
     ("name", "title"),
     ("description", "notes"),
     ("comment", "notes"),
@@ -98,6 +104,19 @@ const ALIASES: &[(&str, &str)] = &[
     ("click_limit", "max_clicks"),
     ("status_code", "redirect_status"),
     ("redirect_type", "redirect_status"),
+];
+
+/// What others call `short_url`, the full short link.
+const SHORT_URLS: &[&str] = &[
+    "short_url",
+    "short_link",
+    "shortened_url",
+    "secure_short_url",
+    "tiny_url",
+    "bitlink",
+    "short",
+    "link",
+    "id",
 ];
 
 /// What answers and exports say of a link and nobody can set.
@@ -133,7 +152,8 @@ const DESTINATION: &[&str] = &[
 pub(super) fn columns() -> Columns {
     static USED: std::sync::LazyLock<Vec<&str>> = std::sync::LazyLock::new(|| {
         let aliases = ALIASES.iter().map(|(alias, _)| *alias);
-        FIELDS.iter().map(|(name, _)| *name).chain(aliases).collect()
+        let short_urls = SHORT_URLS.iter().copied();
+        FIELDS.iter().map(|(name, _)| *name).chain(aliases).chain(short_urls).collect()
     });
     Columns { destination: DESTINATION, used: &USED, silent: READ_ONLY }
 }
@@ -143,6 +163,13 @@ pub(super) fn csv(mut cells: Map<String, Value>) -> Mapped {
     let mut values = Map::new();
     let mut refused = Vec::new();
     let has_password = cells.remove(&folded(HAS_PASSWORD));
+    let short_url = SHORT_URLS.iter().find_map(|column| {
+        let cell = cells.remove(&folded(column));
+        let text = cell.as_ref().and_then(Value::as_str).filter(|text| !text.trim().is_empty())?;
+        // Bitly's id is the short link itself; others' ids are none.
+        let is_link = || text.contains('/') && ShortLink::parse(text).host.is_some();
+        (*column != "id" || is_link()).then(|| (*column, text.to_owned()))
+    });
     for (name, kind) in FIELDS {
         let aliases = ALIASES.iter().filter(|(_, of)| of == name).map(|(alias, _)| *alias);
         let names = std::iter::once(*name).chain(aliases);
@@ -156,15 +183,22 @@ pub(super) fn csv(mut cells: Map<String, Value>) -> Mapped {
     if let Some(Value::String(text)) = has_password {
         values.insert(HAS_PASSWORD.to_owned(), Value::Bool(as_flag(&text).unwrap_or(true)));
     }
-    let mut mapped = ndjson(values);
+    let mut mapped = link(values, short_url);
     refused.append(&mut mapped.refused);
     mapped.refused = refused;
     mapped
 }
 
 /// A link as the API gives it.
-pub(super) fn ndjson(mut values: Map<String, Value>) -> Mapped {
-    let mut refused = Vec::new();
+pub(super) fn ndjson(values: Map<String, Value>) -> Mapped {
+    let short_url = values.get("short_url").and_then(Value::as_str);
+    let short_url = short_url.map(|text| ("short_url", text.to_owned()));
+    link(values, short_url)
+}
+
+/// A link, by its values and the full short link, with the name of its column.
+fn link(mut values: Map<String, Value>, short_url: Option<(&str, String)>) -> Mapped {
+    let (mut refused, mut warnings) = (Vec::new(), Vec::new());
     values.retain(|_, value| !value.is_null());
     let has_password = values.remove(HAS_PASSWORD).is_some_and(|value| value != Value::Bool(false));
     if has_password && !values.contains_key("password") {
@@ -185,7 +219,8 @@ pub(super) fn ndjson(mut values: Map<String, Value>) -> Mapped {
     if domain.as_ref().is_some_and(|domain| !domain.is_string()) {
         refused.push(("domain".to_owned(), "must be a text".to_owned()));
     }
-    let host = text(domain);
+    let short_host = take_slug(&mut values, short_url, &mut refused, &mut warnings);
+    let host = text(domain).or(short_host);
     let found = [text(values.get("slug").cloned()), text(values.get("destination").cloned())];
     let mut link = match serde_path_to_error::deserialize(Value::Object(values)) {
         Ok(link) => link,
@@ -205,7 +240,44 @@ pub(super) fn ndjson(mut values: Map<String, Value>) -> Mapped {
             rule.id = None;
         }
     }
-    Mapped { host, link, refused }
+    Mapped { host, link, refused, warnings }
+}
+
+/// Takes the slug from the full short link where no other field has one; returns the link's host.
+/// The slug's own field may hold a full short link, too.
+fn take_slug(
+    values: &mut Map<String, Value>,
+    mut short_url: Option<(&str, String)>,
+    refused: &mut Vec<(String, String)>,
+    warnings: &mut Vec<(String, String)>,
+) -> Option<String> {
+    let slug = values.get("slug").and_then(Value::as_str).map(str::trim);
+    let mut slug = slug.filter(|slug| !slug.is_empty()).map(str::to_owned);
+    if let Some(full) = slug.take_if(|slug| slug.contains('/')) {
+        values.remove("slug");
+        short_url = Some(("slug", full));
+    }
+    let (column, text) = short_url?;
+    let ShortLink { host, path, query } = ShortLink::parse(&text);
+    match (slug, path) {
+        (None, None) => {
+            let reason = format!("`{text}` has no path that could be the slug");
+            refused.push((column.to_owned(), reason));
+        }
+        (None, Some(path)) => {
+            if let Some(query) = query {
+                let warning = format!("`{path}` is taken as the slug, without `{query}`");
+                warnings.push((column.to_owned(), warning));
+            }
+            values.insert("slug".to_owned(), Value::String(path));
+        }
+        (Some(slug), Some(path)) if slug != path => {
+            let warning = format!("`{slug}` is taken; {column} has `{path}`");
+            warnings.push(("slug".to_owned(), warning));
+        }
+        (Some(_), _) => {}
+    }
+    host
 }
 
 /// A column's value.

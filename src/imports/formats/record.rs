@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::fit::fit;
 use crate::domain::link::{Field, LinkInput};
 
 /// The largest record, in bytes: a larger one is refused by itself.
@@ -23,6 +24,8 @@ pub struct Row {
     pub destination: Option<String>,
     /// The domain that it had.
     pub host: Option<String>,
+    /// What of it is taken otherwise than the file has it, by field.
+    pub warnings: Vec<(String, String)>,
     /// What is asked for, its domain apart; or each field that can't be mapped, and why.
     pub link: Result<LinkInput, Vec<(String, String)>>,
 }
@@ -46,18 +49,26 @@ pub(super) struct Mapped {
     pub(super) link: LinkInput,
     /// Each field that can't be mapped, and why.
     pub(super) refused: Vec<(String, String)>,
+    /// Each field that is taken otherwise than the file has it, and how.
+    pub(super) warnings: Vec<(String, String)>,
 }
 
 impl Record {
-    /// The row, by what a product's reader makes of the values.
-    pub(super) fn into_row(self, map: Mapper) -> Row {
+    /// The row, by what a product's reader makes of the values. Where each link has its slug in the
+    /// file, one without is refused: it would get a generated one.
+    pub(super) fn into_row(self, map: Mapper, has_slugs: bool) -> Row {
         let mapped = match self.values {
             Ok(values) => map(values),
             Err(reason) => {
                 Mapped { refused: vec![(WHOLE.to_owned(), reason)], ..Mapped::default() }
             }
         };
-        let Mapped { host, link, refused } = mapped;
+        let Mapped { host, mut link, mut refused, mut warnings } = mapped;
+        if has_slugs && refused.is_empty() && !matches!(link.slug, Field::Value(_)) {
+            refused
+                .push(("slug".to_owned(), "is missing: no field names the short link".to_owned()));
+        }
+        fit(&mut link, &mut warnings);
         let found = |field: &Field<String>| match field {
             Field::Value(text) => Some(text.clone()),
             Field::Absent | Field::Null => None,
@@ -68,6 +79,7 @@ impl Record {
             slug: found(&link.slug),
             destination: found(&link.destination),
             host,
+            warnings,
             link: if refused.is_empty() { Ok(link) } else { Err(refused) },
         }
     }

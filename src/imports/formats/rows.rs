@@ -18,6 +18,8 @@ use super::{Format, bitly, dub, kutt, own, shlink, yourls};
 pub struct Rows {
     source: Source,
     map: Mapper,
+    /// Whether each link comes with its slug: none may get a generated one.
+    has_slugs: bool,
     bytes_total: u64,
     is_over: bool,
 }
@@ -49,6 +51,21 @@ impl Rows {
         Self::over(format, Box::new(file), bytes_total)
     }
 
+    /// Opens a file and reads it to its end: what is wrong with the file as a whole is found before
+    /// any of its rows is taken.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and where the file can't be read to its end.
+    pub fn open_checked(format: Format, path: &Path) -> Result<Self, FileError> {
+        let mut rows = Self::open(format, path)?;
+        // A document was parsed whole.
+        if matches!(rows.source, Source::Document(_)) {
+            return Ok(rows);
+        }
+        while rows.record()?.is_some() {}
+        Self::open(format, path)
+    }
+
     pub(super) fn over(
         format: Format,
         file: Box<dyn Read + Send>,
@@ -64,7 +81,8 @@ impl Rows {
             Format::Yourls => product(input, &YOURLS)?,
             Format::Kutt => product(input, &KUTT)?,
         };
-        Ok(Self { source, map, bytes_total, is_over: false })
+        let has_slugs = !matches!(format, Format::Csv | Format::Ndjson);
+        Ok(Self { source, map, has_slugs, bytes_total, is_over: false })
     }
 
     /// How many bytes of the file are done with.
@@ -109,8 +127,8 @@ impl Iterator for Rows {
         }
         let record = self.record().transpose();
         self.is_over = !matches!(record, Some(Ok(_)));
-        let map = self.map;
-        record.map(|record| record.map(|record| record.into_row(map)))
+        let (map, has_slugs) = (self.map, self.has_slugs);
+        record.map(|record| record.map(|record| record.into_row(map, has_slugs)))
     }
 }
 

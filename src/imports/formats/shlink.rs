@@ -3,14 +3,15 @@
 //! JSON is the answer of `GET /rest/v3/short-urls` (shlinkio/shlink,
 //! `docs/swagger/definitions/ShortUrl.json` and `ShortUrlMeta.json`). CSV is the export of the
 //! web client (shlinkio/shlink-web-component, `src/short-urls/helpers/ExportShortUrlsBtn.tsx`),
-//! which has tags with `|` between them. A link's redirect rules are an answer of their own; they
+//! which has tags with `|` between them. Before, the web client had no `shortCode`, and commas
+//! between tags (shlinkio/shlink-web-client, the same file). A link's redirect rules are an answer of their own; they
 //! are taken where they were put into the link as `redirectRules`.
 
 use serde_json::{Map, Value};
 
 use super::csv::Columns;
 use super::document::Shape;
-use super::fields::{Fields, field, split_short_url};
+use super::fields::{Fields, field};
 use super::record::Mapped;
 use super::shlink_rules;
 use crate::domain::link::LinkInput;
@@ -33,13 +34,14 @@ pub(super) const COLUMNS: Columns = Columns {
 /// A link.
 pub(super) fn map(values: Map<String, Value>) -> Mapped {
     let mut fields = Fields::new(values);
-    let (short_host, short_code) =
-        fields.text(&["shortUrl"]).as_deref().and_then(split_short_url).unzip();
+    let short = fields.short_link(&["shortUrl"]);
+    let short_code = fields.text(&["shortCode"]);
+    let separator = if short_code.is_some() { '|' } else { ',' };
     let mut link = LinkInput {
-        slug: field(fields.text(&["shortCode"]).or(short_code)),
+        slug: field(short_code.or(short.path)),
         destination: field(fields.text(DESTINATION)),
         title: field(fields.text(&["title"])),
-        tags: field(fields.tags(&["tags"], '|')),
+        tags: field(fields.tags(&["tags"], separator)),
         noindex: field(fields.flag(&["crawlable"]).map(|is_listed| !is_listed)),
         forward_query: field(fields.flag(&["forwardQuery"])),
         ..LinkInput::default()
@@ -56,8 +58,8 @@ pub(super) fn map(values: Map<String, Value>) -> Mapped {
         fields.refuse(&format!("meta.{name}"), reason);
     }
     link.rules = field(shlink_rules::rules(&mut fields));
-    let host = fields.text(&["domain"]).or(short_host);
-    Mapped { host, link, refused: fields.into_refused() }
+    let host = fields.text(&["domain"]).or(short.host);
+    fields.into_mapped(host, link)
 }
 
 /// How many of `maxVisits` are used up.

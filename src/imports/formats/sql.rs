@@ -184,8 +184,11 @@ impl Dump {
 
     fn quoted(&mut self, quote: u8) -> Result<Token, FileError> {
         let mut text = Vec::new();
+        // The number of the row under way is counted at its bracket.
+        let unclosed = FileError::UnclosedQuote { row: self.number, line: self.input.line() };
         self.input.consume(1);
-        while let Some(byte) = self.input.fill()?.first().copied() {
+        loop {
+            let Some(byte) = self.input.fill()?.first().copied() else { return Err(unclosed) };
             self.input.consume(1);
             if byte == quote {
                 // Twice, it stands for itself.
@@ -195,7 +198,9 @@ impl Dump {
                 self.input.consume(1);
                 push(&mut text, quote);
             } else if byte == b'\\' && quote != b'`' {
-                let Some(escaped) = self.input.fill()?.first().copied() else { break };
+                let Some(escaped) = self.input.fill()?.first().copied() else {
+                    return Err(unclosed);
+                };
                 self.input.consume(1);
                 push(&mut text, unescaped(escaped));
             } else {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::csv::Columns;
 use super::document::Shape;
-use super::fields::{Fields, field, split_short_url};
+use super::fields::{Fields, field};
 use super::record::Mapped;
 use crate::domain::link::LinkInput;
 
@@ -30,16 +30,16 @@ pub(super) const COLUMNS: Columns = Columns {
 /// A link.
 pub(super) fn map(values: Map<String, Value>) -> Mapped {
     let mut fields = Fields::new(values);
-    let (host, short) = fields.text(&["shorturl"]).as_deref().and_then(split_short_url).unzip();
+    let short = fields.short_link(&["shorturl"]);
     // The service may have a folder of its own: the keyword is what comes last.
-    let short = short.and_then(|path| path.rsplit('/').next().map(str::to_owned));
+    let path = short.path.and_then(|path| path.rsplit('/').next().map(str::to_owned));
     let keyword = fields.text(&["keyword", "source"]);
     let keyword = keyword.map(|keyword| keyword.trim_matches('/').to_owned());
     let link = LinkInput {
-        slug: field(keyword.or(short)),
+        slug: field(keyword.or(path)),
         destination: field(fields.text(DESTINATION)),
         title: field(fields.text(&["title"])),
         ..LinkInput::default()
     };
-    Mapped { host, link, refused: fields.into_refused() }
+    fields.into_mapped(short.host, link)
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::Cut;
 use super::parts::bots_condition;
 use super::statement::{Statement, Value};
+use crate::domain::csv_cell::FORMULA_PATTERN;
 use crate::queries::analytics::{AnalyticsQuery, ClickKey};
 
 /// A link's id as the API writes it: `link_` and Crockford's base32.
@@ -51,15 +52,16 @@ pub fn click_columns() -> impl Iterator<Item = &'static str> {
 }
 
 /// Columns, with all texts as they are, or with those that a spreadsheet would take for a formula
-/// behind an apostrophe ([OWASP](https://owasp.org/www-community/attacks/CSV_Injection)).
+/// escaped as [`crate::domain::csv_cell`] does.
 fn columns(is_for_spreadsheets: bool) -> String {
+    let pattern = FORMULA_PATTERN.replace('\\', "\\\\").replace('\'', "\\'");
     let mut columns = String::new();
     for (name, expression, is_foreign) in COLUMNS {
         let separator = if columns.is_empty() { "" } else { ", " };
         let _infallible = if *is_foreign && is_for_spreadsheets {
             write!(
                 columns,
-                "{separator}if(match({expression}, '^[=+\\\\-@\\\\t\\\\r]'), \
+                "{separator}if(match({expression}, '{pattern}'), \
                  concat('\\'', {expression}), toString({expression})) AS `{name}`"
             )
         } else {

@@ -28,6 +28,10 @@ fn the_apis_answer() {
     assert_accepted(link.clone());
     assert_eq!((rows[0].host.as_deref(), link.slug), (Some("go.acme.example"), text("Spring")));
     assert_eq!((link.title, link.archived), (text("Spring"), Field::Value(true)));
+    let others = "other short links of it are not imported: \
+                  https://bit.ly/s2, https://go.acme.example/3xYz";
+    assert_eq!(rows[0].warnings, [("slug".to_owned(), others.to_owned())]);
+    assert_eq!(rows[1].warnings, []);
     assert_eq!(link.tags, texts(&["mail", "2024"]));
     assert_eq!(link.ios_url, text("acme://spring"));
     assert_eq!(link.ios_store_url, text("https://apps.apple.com/app/id1"));

@@ -31,6 +31,42 @@ fn a_record_knows_its_line() {
 }
 
 #[test]
+fn a_quote_that_is_never_closed_is_named() {
+    let head = "slug,notes,destination\na,\"one\ntwo\",https://a.example/\n";
+    for (row, line) in [
+        ("b,\"open,https://b.example/\nc,,https://c.example/\n", 4),
+        ("b,\"open", 4),
+        ("b,\"open \"\"\n", 4),
+        ("\"b\",\"x\ny\",\"https://b.example/\n", 5),
+        (&format!("b,\"{}", "x".repeat(MAX_RECORD_BYTES)), 4),
+    ] {
+        let said = refused(Format::Csv, format!("{head}{row}"));
+        assert!(said.contains(&format!("begins in row 2, at line {line}:")), "{row:.60}: {said}");
+    }
+    for closed in
+        ["b,\"x\",https://b.example/", "b,,\"https://b.example/\"", "b,5\" pipe,https://b.example/"]
+    {
+        let rows = rows(Format::Csv, format!("{head}{closed}"));
+        assert!(rows[1].link.is_ok(), "{closed}: {:?}", rows[1]);
+    }
+    let said = refused(Format::Yourls, "insert into `yourls_url` values ('a',\n'https:");
+    assert!(said.contains("begins in row 1, at line 2:"), "{said}");
+}
+
+/// `csv_core` would drop the quotes, or take the next row for a part of the field.
+#[test]
+fn text_behind_a_closing_quote_is_refused() {
+    let file = "slug,notes,destination\na,\"say \"hi\"\",https://a.example/\n\
+        b,\"open,https://b.example/\nc,\"x\",https://c.example/\n\
+        d,\"padded\" ,https://d.example/\n";
+    let rows = rows(Format::Csv, file);
+    let reason = |place: usize| rows[place].link.clone().unwrap_err().remove(0).1;
+    assert!(reason(0).starts_with("has text behind a closing quote at line 2:"), "{}", reason(0));
+    assert!(reason(1).starts_with("has text behind a closing quote at line 4:"), "{}", reason(1));
+    assert_eq!((rows.len(), rows[2].link.is_ok()), (3, true), "{rows:?}");
+}
+
+#[test]
 fn a_record_of_another_length_is_refused_alone() {
     let rows =
         rows(Format::Csv, "slug,destination\na\nb,https://b.example/,c\nd,https://d.example/");
@@ -118,10 +154,11 @@ fn the_byte_that_is_no_text_is_named() {
 #[test]
 fn letters_that_lie_across_pieces_stay_whole() {
     for before in 65_500..65_540 {
-        let file = format!("destination,title\nhttps://a.example/,{}ü漢🦀z\n", "x".repeat(before));
+        let file =
+            format!("destination,external_id\nhttps://a.example/,{}ü漢🦀z\n", "x".repeat(before));
         let link = link(Format::Csv, file);
-        let Field::Value(title) = link.title else { panic!("{before}") };
-        assert!(title.ends_with("xü漢🦀z"), "{before}");
+        let Field::Value(id) = link.external_id else { panic!("{before}") };
+        assert!(id.ends_with("xü漢🦀z"), "{before}");
     }
 }
 

@@ -125,3 +125,73 @@ fn fields_of_a_line_that_there_are_not_are_named() {
     assert_eq!(rows[2].link.as_ref().unwrap().destination, text("https://b.example/"));
     assert_eq!(refused(3), [("row".to_owned(), "is not a JSON object".to_owned())]);
 }
+
+/// The slug, the host, and the fields with warnings; or the fields for which a row is refused.
+fn slug_of(header: &str, record: &str) -> (Option<String>, Option<String>, Vec<String>) {
+    let row = row(Format::Csv, format!("{header},long_url\n{record},https://a.example/\n"));
+    let fields = |remarks: Vec<(String, String)>| remarks.into_iter().map(|(name, _)| name);
+    match row.link {
+        Ok(_) => (row.slug, row.host, fields(row.warnings).collect()),
+        Err(refused) => (None, None, fields(refused).map(|name| format!("!{name}")).collect()),
+    }
+}
+
+#[test]
+fn a_full_short_link_has_the_slug() {
+    for (header, record, slug, host, remarks) in [
+        ("short_url", "https://s.example/a", "a", "s.example", &[][..]),
+        ("shortUrl", "rebrand.ly/a", "a", "rebrand.ly", &[]),
+        ("Short Link", "https://s.example/a/", "a", "s.example", &[]),
+        ("link", "HTTP://S.example/A", "A", "s.example", &[]),
+        ("bitlink", "bit.ly/3xYz", "3xYz", "bit.ly", &[]),
+        ("id", "bit.ly/3xYz", "3xYz", "bit.ly", &[]),
+        ("id", "17", "", "", &[]),
+        ("id", "2026/17", "", "", &[]),
+        ("slug", "https://s.example/a", "a", "s.example", &[]),
+        ("keyword", "/a/", "a", "", &[]),
+        ("short_url", "a", "a", "", &[]),
+        ("short_url", "https://s.example/a/b", "a/b", "s.example", &[]),
+        ("short_url", "https://s.example/%61", "a", "s.example", &[]),
+        ("short_url", "https://s.example/a?x=1", "a", "s.example", &["short_url"]),
+        ("short_url", "https://s.example/", "", "", &["!short_url"]),
+        ("short link", "https://s.example/?id=7", "", "", &["!short_link"]),
+        ("slug,short_url", "a,https://s.example/a", "a", "s.example", &[]),
+        ("slug,short_url", "b,https://s.example/a", "b", "s.example", &["slug"]),
+        ("slug,short_url", ",https://s.example/a", "a", "s.example", &[]),
+        ("slug,short_url", "b,https://s.example/", "b", "s.example", &[]),
+        ("domain,short_url", "go.example,https://s.example/a", "a", "go.example", &[]),
+        ("shortUrl,domain,slashtag", "s.example/a,s.example,a", "a", "s.example", &[]),
+        ("path,shortURL", "a,https://s.example/a", "a", "s.example", &[]),
+        ("slug,short_url", ",", "", "", &[]),
+    ] {
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let remarks = remarks.iter().map(|name| (*name).to_owned()).collect();
+        let expected = (some(slug), some(host), remarks);
+        assert_eq!(slug_of(header, record), expected, "{header}: {record}");
+    }
+    let file = json!({"destination": "https://a.example/", "short_url": "https://s.example/a"});
+    assert_eq!(link(Format::Ndjson, file.to_string()).slug, text("a"));
+}
+
+/// An apostrophe before a formula is removed where we put it, and nowhere else.
+#[test]
+fn cells_of_our_own_files_are_unescaped() {
+    let own = "slug,title,destination,forward_path,max_clicks_bots\n\
+        '-a,'=1+1,https://a.example/,,\n";
+    let own = link(Format::Csv, own);
+    assert_eq!((own.slug, own.title), (text("-a"), text("=1+1")));
+    let other = link(Format::Csv, "slug,title,destination\na,'=1+1,https://a.example/\n");
+    assert_eq!(other.title, text("'=1+1"));
+}
+
+#[test]
+fn long_titles_and_those_with_lines_are_taken_with_a_warning() {
+    let long = "x".repeat(300);
+    let file = format!(
+        "title,destination\n\"two\r\nlines\",https://a.example/\n{long},https://b.example/\n"
+    );
+    let rows = rows(Format::Csv, file);
+    let titles: Vec<_> = rows.iter().map(|row| row.link.clone().unwrap().title).collect();
+    assert_eq!(titles, [text("two lines"), text(&long[..200])]);
+    assert!(rows.iter().all(|row| row.warnings.len() == 1), "{rows:?}");
+}

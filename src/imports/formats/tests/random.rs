@@ -93,8 +93,8 @@ proptest! {
     #[test]
     fn our_csv_comes_back(
         slug in "[a-zA-Z0-9_-]{1,20}",
-        title in "[ -~ü漢\n\"]{0,40}",
-        notes in prop::option::of("[a-z\",;\t]{1,20}"),
+        title in "[ -~ü漢\"]{0,40}",
+        notes in prop::option::of("[a-z\",;\t\n]{1,20}"),
         tags in prop::collection::vec("[a-z]{1,8}", 0..4),
         flag in any::<Option<bool>>(),
         number in any::<Option<u64>>(),

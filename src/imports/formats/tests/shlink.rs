@@ -107,3 +107,19 @@ fn the_web_clients_export() {
     assert_eq!((row.host.as_deref(), row.slug.as_deref()), (Some("s.example"), Some("spring")));
     assert_eq!(row.link.unwrap().tags, texts(&["mail", "2024"]));
 }
+
+/// Without `shortCode`, with commas between tags.
+#[test]
+fn the_older_web_clients_export() {
+    let file = "createdAt,shortUrl,longUrl,title,tags,visits\n\
+        2023-03-01T10:00:00+01:00,https://s.example/spring,https://acme.example/,Spring,\"mail,2024\",7\n\
+        2023-03-01T10:00:00+01:00,,https://acme.example/,,,7\n";
+    assert_eq!(Format::guess(file.as_bytes()), Some(Format::Shlink));
+    let rows = rows(Format::Shlink, file);
+    assert_eq!(
+        (rows[0].host.as_deref(), rows[0].slug.as_deref()),
+        (Some("s.example"), Some("spring"))
+    );
+    assert_eq!(rows[0].link.as_ref().unwrap().tags, texts(&["mail", "2024"]));
+    assert_eq!(rows[1].link.as_ref().unwrap_err()[0].0, "slug", "none gets a generated slug");
+}

@@ -52,7 +52,7 @@ fn a_dump_of_the_database() {
         ]
     );
     let title = |place: usize| rows[place].link.as_ref().unwrap().title.clone();
-    assert_eq!(title(0), text("It's \"spring\" \\ at\nlast -- 'no' comment"));
+    assert_eq!(title(0), text("It's \"spring\" \\ at last -- 'no' comment"));
     assert_eq!(title(1), Field::Absent);
     let refused = rows[2].link.clone().unwrap_err();
     assert_eq!(refused[0].1, "has 2 values where the table has 6 columns");

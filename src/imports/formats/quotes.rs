@@ -1,0 +1,64 @@
+//! The quotes of a CSV, followed beside `csv_core`, which accepts malformed ones silently.
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    FieldStart,
+    Unquoted,
+    Quoted,
+    /// Behind a quote in a quoted field: its end, or the first of two.
+    Closed,
+    /// Blanks behind the end of a quoted field.
+    Padding,
+}
+
+/// Where the quotes of a record begin and end, by the same rules as `csv_core`'s.
+pub(super) struct Quotes {
+    delimiter: u8,
+    state: State,
+    line: u64,
+    opened_at: u64,
+    stray_at: Option<u64>,
+}
+
+impl Quotes {
+    pub(super) const fn new(delimiter: u8) -> Self {
+        Self { delimiter, state: State::FieldStart, line: 1, opened_at: 1, stray_at: None }
+    }
+
+    /// A record begins at a line.
+    pub(super) const fn begin(&mut self, line: u64) {
+        (self.state, self.line, self.stray_at) = (State::FieldStart, line, None);
+    }
+
+    pub(super) fn follow(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.state = match (self.state, byte) {
+                (State::FieldStart, b'"') => {
+                    self.opened_at = self.line;
+                    State::Quoted
+                }
+                (State::Quoted, b'"') => State::Closed,
+                (State::Quoted, _) | (State::Closed, b'"') => State::Quoted,
+                (_, b'\r' | b'\n') => State::FieldStart,
+                (_, byte) if byte == self.delimiter => State::FieldStart,
+                (State::Closed | State::Padding, b' ' | b'\t') => State::Padding,
+                (State::Closed | State::Padding, _) => {
+                    self.stray_at.get_or_insert(self.line);
+                    State::Unquoted
+                }
+                (State::FieldStart | State::Unquoted, _) => State::Unquoted,
+            };
+            self.line += u64::from(byte == b'\n');
+        }
+    }
+
+    /// The line of the quote that is still open.
+    pub(super) fn open_at(&self) -> Option<u64> {
+        (self.state == State::Quoted).then_some(self.opened_at)
+    }
+
+    /// The line of the record's first text behind a closing quote.
+    pub(super) const fn stray_at(&self) -> Option<u64> {
+        self.stray_at
+    }
+}
