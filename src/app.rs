@@ -26,7 +26,7 @@ use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
 use url::Url;
 
-use analytics::{AnalyticsSide, start_engine};
+use analytics::{AnalyticsSide, keep_pace, start_engine};
 use blocklist::BlocklistFile;
 use control::ControlFile;
 use crawlers::{CrawlerJudge, data_file, read_crawlers};
@@ -38,7 +38,7 @@ use crate::clicks::{
     Agents, GeoReader, Interpreter, Limits, Recorder, Sticky, Syncer, VisitorSalts,
 };
 use crate::commands::{Bootstrap, Commands, bootstrap, now_ms};
-use crate::config::Settings;
+use crate::config::{ClickHouseChoice, Settings};
 use crate::domain::link::LinkPolicy;
 use crate::effects::{Guard, Names, Outgoing};
 use crate::engine::Package;
@@ -96,6 +96,10 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         let secured = tls.map(|tls| tls.serve(Arc::clone(&limits), front.clone()));
         let (recorder, blocklist) = (Arc::clone(&house.recorder), Arc::clone(&house.blocklist));
         tokio::spawn(reload_on_hangup(recorder, blocklist, certificates));
+        if matches!(settings.clickhouse, ClickHouseChoice::Embedded { .. }) {
+            let clickhouse = house.analytics.clickhouse.clone();
+            tokio::spawn(keep_pace(Arc::clone(&house.recorder), clickhouse));
+        }
         tokio::spawn(keep_metrics(house.metrics.clone()));
         let last_used = Arc::clone(&house.last_used);
         tokio::spawn(last_used_file::keep_saved(settings.data_dir.clone(), last_used));

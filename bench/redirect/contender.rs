@@ -123,18 +123,26 @@ impl Contender {
 
     /// Drives the server unmeasured.
     pub async fn warm_up(&mut self, load: &Load<'_>, phase: Duration) -> anyhow::Result<()> {
-        self.drive(load, phase).await?;
+        let warm = self.throughput(load, phase).await?;
+        self.settle(warm.answered).await?;
         Ok(())
     }
 
     /// Measures the throughput of one round.
     pub async fn closed(&mut self, load: &Load<'_>, phase: Duration) -> anyhow::Result<()> {
-        let throughput = self.drive(load, phase).await?;
+        let throughput = self.throughput(load, phase).await?;
+        self.note(throughput).await
+    }
+
+    /// Keeps what a closed loop has shown, once slugline has projected its clicks.
+    pub async fn note(&mut self, mut throughput: ClosedLoop) -> anyhow::Result<()> {
+        throughput.settle_seconds = self.settle(throughput.answered).await?;
         self.closed.push(throughput);
         Ok(())
     }
 
-    async fn drive(&mut self, load: &Load<'_>, phase: Duration) -> anyhow::Result<ClosedLoop> {
+    /// Drives the server as fast as it answers; to be [noted](Self::note).
+    pub async fn throughput(&self, load: &Load<'_>, phase: Duration) -> anyhow::Result<ClosedLoop> {
         let before = Usage::read(self.process)?;
         let Load { generator, traffic } = load;
         let Closed { answered, elapsed } = generator.closed(self.address, phase, traffic).await?;
@@ -153,7 +161,7 @@ impl Contender {
             server_cores,
             generator_cores,
             other_cores: (all_cores - server_cores - generator_cores).max(0.0),
-            settle_seconds: self.settle(answered).await?,
+            settle_seconds: None,
         })
     }
 

@@ -38,11 +38,12 @@ impl Counts {
 pub async fn settle(api: &Api, answered: u64) -> anyhow::Result<u64> {
     let deadline = Instant::now() + SETTLE_LIMIT;
     loop {
-        let clicks = clicks_in_clickhouse(api).await?;
-        if clicks >= answered || Instant::now() > deadline {
-            return Ok(clicks);
+        // A question that is refused while the projection catches up is asked again.
+        match clicks_in_clickhouse(api).await {
+            Ok(clicks) if clicks >= answered || Instant::now() > deadline => return Ok(clicks),
+            Err(error) if Instant::now() > deadline => return Err(error),
+            Ok(_) | Err(_) => tokio::time::sleep(POLL).await,
         }
-        tokio::time::sleep(POLL).await;
     }
 }
 

@@ -25,6 +25,7 @@ mod scenario;
 mod schedule;
 mod slugline;
 mod steps;
+mod sustained;
 mod table;
 mod traffic;
 

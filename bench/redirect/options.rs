@@ -39,7 +39,7 @@ pub struct Arguments {
     /// Links of the scenario `many`
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=9_999_999))]
     many_links: u32,
-    /// What is measured, each beside the bare server; all, if none is named
+    /// What is measured, each beside the bare server; all but `sustained`, if none is named
     #[arg(long = "scenario", value_name = "SCENARIO")]
     scenarios: Vec<Scenario>,
     /// Connections of the load generator
@@ -121,8 +121,13 @@ impl From<Arguments> for Options {
         } else {
             (given.links, given.many_links.max(given.links), given.seconds, given.rounds)
         };
-        let is_wanted =
-            |scenario: &Scenario| given.scenarios.is_empty() || given.scenarios.contains(scenario);
+        let is_wanted = |scenario: &Scenario| {
+            if given.scenarios.is_empty() {
+                scenario.is_default()
+            } else {
+                given.scenarios.contains(scenario)
+            }
+        };
         Self {
             links,
             many_links,

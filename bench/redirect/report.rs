@@ -14,6 +14,7 @@ use crate::counts::Counts;
 use crate::machine::{self, Machine, Memory};
 use crate::options::{Contestant, Options};
 use crate::scenario::Scenario;
+use crate::sustained::Sustained;
 use crate::traffic;
 
 /// What a run has measured, and where.
@@ -61,6 +62,8 @@ pub struct ScenarioReport {
     pub ratio: Option<f64>,
     /// Batches of questions that were answered meanwhile, where any were asked.
     pub batches: Option<u64>,
+    /// What was seen beside the load, where it was looked at.
+    pub sustained: Option<Sustained>,
 }
 
 /// The results of one server.
@@ -128,7 +131,7 @@ impl ScenarioReport {
             .collect::<anyhow::Result<_>>()?;
         let ratios = ratios(contenders);
         let ratio = (!ratios.is_empty()).then(|| median(ratios.iter().copied()));
-        Ok(Self { scenario, links, traffic, servers, ratios, ratio, batches })
+        Ok(Self { scenario, links, traffic, servers, ratios, ratio, batches, sustained: None })
     }
 }
 

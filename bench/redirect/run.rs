@@ -16,11 +16,15 @@ use crate::machine::{self, Machine, Memory};
 use crate::options::{Contestant, Options};
 use crate::process::{Recipe, Server, free_address};
 use crate::report::{Report, ScenarioReport, SluglineReport};
+use crate::scenario::Scenario;
 use crate::slugline::Slugline;
+use crate::sustained::{Sustained, Watch};
 use crate::table;
 use crate::traffic::LinkKind;
 
 const BARE_READY_LIMIT: Duration = Duration::from_secs(10);
+/// How long the bare server is driven at most where slugline is for minutes.
+const BARE_PHASE: Duration = Duration::from_secs(30);
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs the benchmark; fails if slugline's counts differ.
@@ -64,14 +68,22 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
         }
         let beside = filled.as_ref().and_then(|filled| scenario.beside(&filled.slugline.api));
         let load = Load { generator: &generator, traffic: Arc::clone(&traffic) };
-        measure(options, &load, &mut contenders).await?;
-        scenarios.push(ScenarioReport::new(
-            *scenario,
-            scenario.links(options),
-            traffic.summary.clone(),
-            &contenders,
-            beside.map(|asking| asking.answered()),
-        )?);
+        let sustained = if *scenario == Scenario::Sustained {
+            sustain(options, &load, &mut contenders).await?
+        } else {
+            measure(options, &load, &mut contenders).await?;
+            None
+        };
+        scenarios.push(ScenarioReport {
+            sustained,
+            ..ScenarioReport::new(
+                *scenario,
+                scenario.links(options),
+                traffic.summary.clone(),
+                &contenders,
+                beside.map(|asking| asking.answered()),
+            )?
+        });
     }
 
     let mut report = Report::new(machine, options, scenarios)?;
@@ -188,6 +200,33 @@ async fn measure(
         }
     }
     Ok(())
+}
+
+/// Drives the bare server for a while, then slugline for the whole phase, watched.
+async fn sustain(
+    options: &Options,
+    load: &Load<'_>,
+    contenders: &mut [Contender],
+) -> anyhow::Result<Option<Sustained>> {
+    let mut sustained = None;
+    for contender in contenders {
+        contender.begin();
+        contender.warm_up(load, options.warm_up()).await?;
+        let watch = match &contender.api {
+            Some(api) => {
+                let links = Scenario::Sustained.links(options);
+                Some(Watch::start(api, contender.process, links)?)
+            }
+            None => None,
+        };
+        let phase = watch.as_ref().map_or(options.phase.min(BARE_PHASE), |_| options.phase);
+        let closed = contender.throughput(load, phase).await?;
+        print!("{}", table::throughput(1, contender.contestant, &closed));
+        sustained = watch.as_ref().map(Watch::seen);
+        drop(watch);
+        contender.note(closed).await?;
+    }
+    Ok(sustained)
 }
 
 /// Counts slugline's clicks, and restarts it.

@@ -16,6 +16,8 @@ use crate::traffic::{LinkKind, Traffic};
 
 /// Requests of [`Scenario::Many`]: enough that those who come are not all remembered.
 const MANY_REQUESTS: usize = 1 << 19;
+/// Links of [`Scenario::Sustained`].
+const SUSTAINED_LINKS: u32 = 3_000;
 
 /// A load, and what goes on beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
@@ -31,11 +33,20 @@ pub enum Scenario {
     Batch,
     /// Visits of plain links, of which there are many more.
     Many,
+    /// Visits of few links at saturation, for as long as the run is told, beside changes and
+    /// questions. Measured only where it is named.
+    Sustained,
 }
 
 impl Scenario {
     /// In the order in which they are measured: links are only ever added.
-    pub const ALL: [Self; 5] = [Self::Plain, Self::Rules, Self::Unseen, Self::Batch, Self::Many];
+    pub const ALL: [Self; 6] =
+        [Self::Plain, Self::Rules, Self::Unseen, Self::Batch, Self::Many, Self::Sustained];
+
+    /// Whether a run that names none measures it.
+    pub const fn is_default(self) -> bool {
+        !matches!(self, Self::Sustained)
+    }
 
     /// The name in tables and messages.
     pub const fn name(self) -> &'static str {
@@ -45,6 +56,7 @@ impl Scenario {
             Self::Unseen => "agents never seen",
             Self::Batch => "beside batches",
             Self::Many => "many links",
+            Self::Sustained => "sustained",
         }
     }
 
@@ -52,6 +64,7 @@ impl Scenario {
     pub const fn links(self, options: &Options) -> u32 {
         match self {
             Self::Many => options.many_links,
+            Self::Sustained => SUSTAINED_LINKS,
             _ => options.links,
         }
     }

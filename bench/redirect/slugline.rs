@@ -146,6 +146,11 @@ impl Api {
         self.ask(path, self.http.post(format!("{}{path}", self.base)).json(body)).await
     }
 
+    /// The JSON that a path answers to this change.
+    pub async fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.ask(path, self.http.patch(format!("{}{path}", self.base)).json(body)).await
+    }
+
     async fn ask(&self, path: &str, request: reqwest::RequestBuilder) -> anyhow::Result<Value> {
         let answer = request.bearer_auth(&self.token).send().await;
         let answer = answer.with_context(|| format!("cannot ask {path}"))?;

@@ -4,6 +4,7 @@ use crate::contender::{ClosedLoop, OpenLoop, Percentiles, as_f64};
 use crate::machine::{Machine, Memory};
 use crate::options::{Contestant, Options};
 use crate::report::{self, Report, ScenarioReport, ServerReport, SluglineReport};
+use crate::sustained::{Answered, Sustained};
 use crate::traffic::Summary;
 
 /// Cores that other work may take before the results are in doubt.
@@ -83,6 +84,9 @@ pub fn results(report: &Report) -> String {
             text += " batches of 100 questions were answered meanwhile\n";
         }
     }
+    for sustained in report.scenarios.iter().filter_map(|scenario| scenario.sustained.as_ref()) {
+        text += &beside(sustained);
+    }
     let servers = report.scenarios.iter().flat_map(|scenario| &scenario.servers);
     let others = servers.flat_map(|server| &server.closed);
     let others = others.map(|round| round.other_cores).fold(0.0, f64::max);
@@ -93,6 +97,29 @@ pub fn results(report: &Report) -> String {
         text += &own_results(slugline);
     }
     text
+}
+
+/// What was seen beside the sustained load.
+fn beside(seen: &Sustained) -> String {
+    let answered = |name: &str, of: &Answered| {
+        format!(
+            "{name:<23} {} answered, {} failed, slowest {} ms\n",
+            of.ok, of.failed, of.slowest_ms
+        )
+    };
+    format!(
+        "\nbeside the sustained load\n\
+         analytics behind        p50 {} ms, p99 {} ms, at most {} ms; {} clicks at the end\n\
+         memory                  {} first, {} at most\n{}{}",
+        seen.lag_ms_p50,
+        seen.lag_ms_p99,
+        seen.lag_ms_max,
+        thousands(seen.behind_at_end),
+        mebibytes(seen.rss_kib_first),
+        mebibytes(seen.rss_kib_max),
+        answered("changes", &seen.changes),
+        answered("questions", &seen.questions),
+    )
 }
 
 fn disturbance(cores: f64) -> String {

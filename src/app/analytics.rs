@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::clicks::Recorder;
 use crate::config::{ClickHouseChoice, Settings, Source};
 use crate::engine::{self, Engine, EngineConfig, EngineOptions, Package, Progress};
 use crate::log::Log;
@@ -15,6 +16,8 @@ use crate::projections::{Forgotten, stand_back};
 /// How long the last clicks may take into ClickHouse at the end; what is left goes at the next
 /// start.
 const LAST_PROJECTION: Duration = Duration::from_secs(3);
+/// How often the redirects' pause is adapted to the lag.
+const PACE_EVERY: Duration = Duration::from_millis(250);
 const ENGINE_SHUTDOWN: Duration = Duration::from_secs(10);
 
 /// ClickHouse and the projector, running.
@@ -84,6 +87,16 @@ pub fn start_engine(settings: &Settings) -> anyhow::Result<Option<Engine>> {
         config,
     })?;
     Ok(Some(engine))
+}
+
+/// Has redirects leave the analytics processor time while these lag, for as long as the service
+/// runs. Where ClickHouse is away, or on another machine, that would gain nothing.
+pub async fn keep_pace(recorder: Arc<Recorder>, clickhouse: ClickHouse) {
+    loop {
+        tokio::time::sleep(PACE_EVERY).await;
+        let is_connected = clickhouse.status().is_connected();
+        recorder.pacing.follow(if is_connected { clickhouse.as_of().lag_ms } else { 0 });
+    }
 }
 
 type Forward = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;

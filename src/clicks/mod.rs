@@ -17,7 +17,8 @@
 //! 9. `visit_part` – the encoding of what was found.
 //!
 //! The clicks of one moment are a [`ClickGroup`], which the [`Recorder`] appends to the log. What a visit says lives in memory only,
-//! for as long as that takes.
+//! for as long as that takes. [`Pacing`] keeps redirects from starving the
+//! analytics that follow the log.
 
 mod agent;
 mod agents;
@@ -30,6 +31,7 @@ mod headers;
 mod interpreted;
 mod language;
 mod limits;
+mod pacing;
 mod proxies;
 mod recorder;
 mod referrer;
@@ -55,6 +57,7 @@ pub use headers::{Headers, is_named};
 pub use interpreted::Interpreted;
 pub use language::Language;
 pub use limits::{Admission, Limits, LimitsError};
+pub use pacing::Pacing;
 pub use proxies::{InvalidProxy, TrustedProxies};
 pub use recorder::{Admitted, Recorder, Syncer};
 pub use referrer::{Referrer, URL_LIMIT};

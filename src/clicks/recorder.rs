@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use metrics::Counter;
 
 use super::waiting::Waiting;
-use super::{Admission, ClickGroup, Interpreted, Interpreter, Limits, Seen, Visit};
+use super::{Admission, ClickGroup, Interpreted, Interpreter, Limits, Pacing, Seen, Visit};
 use crate::domain::click::{BotReason, ClickTarget};
 use crate::domain::ids::LinkId;
 use crate::domain::link::{Block, ClickLimit, Link};
@@ -32,6 +32,8 @@ pub struct Recorder {
     limits: Limits,
     /// Who was seen before, where a rule asks.
     pub seen: Seen,
+    /// How long redirect threads pause while the analytics lag.
+    pub pacing: Pacing,
     lost_messages: Throttle,
     waiting_messages: Throttle,
     sync_messages: Throttle,
@@ -87,6 +89,7 @@ impl Recorder {
             waiting: Waiting::default(),
             limits,
             seen: Seen::default(),
+            pacing: Pacing::default(),
             lost_messages: Throttle::default(),
             waiting_messages: Throttle::default(),
             sync_messages: Throttle::default(),

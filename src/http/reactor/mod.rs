@@ -214,8 +214,12 @@ impl Reactor {
                 self.serve_guarded(key, moment);
             }
         }
+        let has_visits = self.clicks.clicks() > 0;
         self.redirector.settle(&mut self.clicks, moment);
         self.send();
+        if has_visits && let Some(pause) = self.redirector.recorder.pacing.pause() {
+            std::thread::sleep(pause);
+        }
         if is_door_open {
             self.open_door(moment);
         }

@@ -12,7 +12,7 @@ use super::rebuild::Rebuild;
 use super::reconcile::Reconciliation;
 use super::removal::Removal;
 use super::session::Session;
-use super::status::now_ms;
+use super::status::{Watermarks, now_ms};
 
 /// How long the tables that a rebuild has replaced are kept, for the questions that were put to
 /// them before: longer than any question may take.
@@ -34,13 +34,16 @@ pub struct Following {
     retired: Option<(Generation, Instant)>,
     /// What the check after the start will find.
     pub check: Option<oneshot::Receiver<Result<Reconciliation, Refused>>>,
+    /// By which it is known how far behind the log the tables are.
+    pub watermarks: Watermarks,
 }
 
 impl Following {
     /// Nothing but these tables, so far.
     pub fn of(session: Session) -> Self {
         let (rebuild, removal, retired, check) = (None, None, None, None);
-        Self { session, rebuild, removal, amend_after: Instant::now(), retired, check }
+        let watermarks = Watermarks::default();
+        Self { session, rebuild, removal, amend_after: Instant::now(), retired, check, watermarks }
     }
 
     /// Whether amendments may begin to be carried out: not too soon after one has failed.

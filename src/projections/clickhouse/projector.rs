@@ -166,12 +166,15 @@ impl Projector {
             if Instant::now() >= due {
                 // Read before the log's end is: what comes after that waits for the next start.
                 let is_stopping = *self.stop.borrow();
-                let complete_at_ms = now_ms();
+                following.watermarks.note(self.log.end(), now_ms());
                 let synced = self.log.synced();
                 let sent = following.session.send_next(synced).await?;
-                self.status.set_applied(following.session.applied());
+                let applied = following.session.applied();
+                self.status.set_applied(applied);
+                if let Some(at_ms) = following.watermarks.reached(applied) {
+                    self.status.set_complete(at_ms);
+                }
                 if sent == 0 {
-                    self.status.set_complete(complete_at_ms);
                     self.check_once(following).await?;
                     if is_stopping {
                         return Ok(());

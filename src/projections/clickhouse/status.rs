@@ -25,6 +25,30 @@ pub struct Status {
     pub removing: Removing,
 }
 
+/// How many watermarks wait at most; one batch falls between two of them.
+const WATERMARKS_KEPT: usize = 1_024;
+
+/// Where the log ended at earlier moments. Once the projection has reached one of these ends, all
+/// clicks up to its moment are counted, however many have come since.
+#[derive(Debug, Default)]
+pub(super) struct Watermarks(VecDeque<(u64, u64)>);
+
+impl Watermarks {
+    /// Notes where the log ends now. With too many waiting the moment is skipped, which makes the
+    /// next answer coarser, never wrong.
+    pub(super) fn note(&mut self, end: u64, at_ms: u64) {
+        if self.0.len() < WATERMARKS_KEPT {
+            self.0.push_back((end, at_ms));
+        }
+    }
+
+    /// The last moment whose end was reached by `applied`, if any was since the last call.
+    pub(super) fn reached(&mut self, applied: u64) -> Option<u64> {
+        let count = self.0.partition_point(|(end, _)| *end <= applied);
+        self.0.drain(..count).next_back().map(|(_, at_ms)| at_ms)
+    }
+}
+
 /// How many batches are remembered.
 const SENT_KEPT: usize = 64;
 
@@ -172,7 +196,7 @@ impl Status {
         self.is_connected.swap(is_connected, Ordering::AcqRel)
     }
 
-    /// The projection had all that the log had at this moment.
+    /// All clicks that were logged up to this moment are counted.
     pub(super) fn set_complete(&self, at_ms: u64) {
         self.complete_at_ms.store(at_ms, Ordering::Release);
     }
@@ -196,6 +220,22 @@ mod tests {
         let behind = status.as_of(8);
         assert_eq!(behind.offset, 7);
         assert!(behind.lag_ms >= 5_000, "{behind:?}");
+    }
+
+    #[test]
+    fn what_came_before_a_reached_end_is_complete() {
+        let mut watermarks = Watermarks::default();
+        for (end, at_ms) in [(10, 1_000), (20, 2_000), (30, 3_000)] {
+            watermarks.note(end, at_ms);
+        }
+        assert_eq!(watermarks.reached(9), None);
+        assert_eq!(watermarks.reached(29), Some(2_000));
+        assert_eq!(watermarks.reached(29), None);
+        for end in 0..2 * WATERMARKS_KEPT as u64 {
+            watermarks.note(31 + end, 4_000);
+        }
+        assert_eq!(watermarks.0.len(), WATERMARKS_KEPT);
+        assert_eq!(watermarks.reached(u64::MAX), Some(4_000));
     }
 
     #[test]

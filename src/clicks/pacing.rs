@@ -1,0 +1,60 @@
+//! Pacing: while the analytics lag, redirects leave processor time to them.
+//!
+//! The projector and the embedded ClickHouse run at a low priority, so that a burst of redirects
+//! goes first. Under a load that never lets up they would starve, and the lag would grow without
+//! bound. So the lag decides how long each redirect thread sleeps after a group of visits: not at
+//! all up to [`LAG_MS_TOLERATED`], [`PAUSE_MAX`] from [`LAG_MS_MAX`] on. More visits arrive
+//! meanwhile and make a larger group, which costs less for each. The pause is bounded: whatever
+//! the state of ClickHouse, no visitor waits longer than that.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Up to this lag there is no pause: a batch is sent each second.
+const LAG_MS_TOLERATED: u64 = 1_500;
+/// From this lag on the pause is the longest.
+const LAG_MS_MAX: u64 = 4_000;
+/// The longest pause.
+const PAUSE_MAX: Duration = Duration::from_millis(3);
+
+/// The pause at the moment, in microseconds; one for all threads.
+#[derive(Debug, Default)]
+pub struct Pacing(AtomicU64);
+
+impl Pacing {
+    /// Adapts the pause to how far the analytics are behind, in milliseconds; 0 where nothing is
+    /// gained by waiting, as when ClickHouse is away.
+    pub fn follow(&self, lag_ms: u64) {
+        let over = lag_ms.clamp(LAG_MS_TOLERATED, LAG_MS_MAX) - LAG_MS_TOLERATED;
+        let longest = u64::try_from(PAUSE_MAX.as_micros()).unwrap_or_default();
+        self.0.store(longest * over / (LAG_MS_MAX - LAG_MS_TOLERATED), Ordering::Relaxed);
+    }
+
+    /// How long to sleep after a group of visits; `None` for not at all.
+    pub fn pause(&self) -> Option<Duration> {
+        let pause = self.0.load(Ordering::Relaxed);
+        (pause > 0).then(|| Duration::from_micros(pause))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_follows_the_lag_within_its_bounds() {
+        let pacing = Pacing::default();
+        let micros = |micros| Some(Duration::from_micros(micros));
+        for (lag_ms, pause) in [
+            (0, None),
+            (1_500, None),
+            (2_750, micros(1_500)),
+            (4_000, Some(PAUSE_MAX)),
+            (u64::MAX, Some(PAUSE_MAX)),
+            (500, None),
+        ] {
+            pacing.follow(lag_ms);
+            assert_eq!(pacing.pause(), pause, "{lag_ms}");
+        }
+    }
+}
