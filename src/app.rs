@@ -10,7 +10,6 @@ mod health;
 mod last_used_file;
 mod open_files;
 pub mod operate;
-mod private_file;
 pub mod reclassify;
 mod service;
 mod tls;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::private_file;
 use crate::http::last_used::LastUsed;
+use crate::log::replace_file;
 
 const FILE: &str = "tokens-last-used.json";
 /// How often it is written, if there is something new: so much a crash can lose.
@@ -40,7 +40,7 @@ pub fn save(data: &Path, last_used: &LastUsed) {
     let Some(times) = last_used.take_changed() else { return };
     let times: BTreeMap<_, _> = times.iter().map(|(id, at_ms)| (id.to_string(), *at_ms)).collect();
     let bytes = serde_json::to_vec(&times).map_err(io::Error::from);
-    let saved = bytes.and_then(|bytes| private_file::replace(&data.join(FILE), &bytes));
+    let saved = bytes.and_then(|bytes| replace_file(&data.join(FILE), &bytes));
     if let Err(error) = saved {
         last_used.put_back();
         tracing::warn!(%error, "when tokens were last used can't be written");

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
-use super::private_file;
+use crate::log::replace_file;
 
 const FILE: &str = "unlock.key";
 
@@ -27,7 +27,7 @@ pub fn read_or_make(data: &Path) -> anyhow::Result<[u8; 32]> {
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let key: [u8; 32] = rand::random();
-            private_file::replace(&path, &key).with_context(|| path.display().to_string())?;
+            replace_file(&path, &key).with_context(|| path.display().to_string())?;
             Ok(key)
         }
         Err(error) => Err(error).with_context(|| path.display().to_string()),

@@ -20,7 +20,7 @@ pub const KNOWN_EVENTS: u32 = (VERSION as u32) << 16 | known_kinds();
 
 const fn known_kinds() -> u32 {
     let (mut kind, mut count) = (0, 0);
-    while kind < u8::MAX as u16 {
+    while kind < 1 << 15 {
         count += Event::name_of(kind).is_some() as u32;
         kind += 1;
     }

@@ -1,6 +1,7 @@
-//! Small files beside the log, replaced as a whole.
+//! Small files beside the log, replaced as a whole. Only their owner may read them.
 
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Replaces a file as a whole, durably: whoever reads it finds the old bytes or the new ones.
@@ -9,7 +10,9 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
-    let mut file = std::fs::File::create(&temporary)?;
+    let mut options = std::fs::OpenOptions::new();
+    let options = options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_data()?;
     std::fs::rename(&temporary, path)?;

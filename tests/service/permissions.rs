@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::harness::{
-    Answer, DataFolder, Options, Server, TOKEN, eventually, slugline, after_setting,
+    Answer, DataFolder, Options, Server, TOKEN, after_setting, eventually, slugline,
 };
 
 /// A folder and everything below it, without symbolic links.

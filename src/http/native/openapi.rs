@@ -7,9 +7,7 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, X_FRAME_OPTIONS};
 use axum::middleware::map_response;
 use axum::response::Response;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{
-    ContentBuilder, Info, OpenApi, Ref, Response, ResponseBuilder, SecurityRequirement,
-};
+use utoipa::openapi::{ContentBuilder, Info, OpenApi, Ref, ResponseBuilder, SecurityRequirement};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -90,7 +88,7 @@ pub fn routes() -> OpenApiRouter<Services> {
 }
 
 /// What each operation answers to a request whose token is missing or not valid.
-fn refusals() -> [(String, Response); 2] {
+fn refusals() -> [(String, utoipa::openapi::Response); 2] {
     let refusal = |description: &str| {
         let schema = Some(Ref::from_schema_name("ProblemBody"));
         let content = ContentBuilder::new().schema(schema).build();

@@ -4,9 +4,9 @@
 use std::ops::Bound;
 
 use super::audited::Audited;
-use super::fold::RESTORABLE_MS;
 use super::read::{Read, Tombstone, number};
 use super::{Index, IndexError, keys, store};
+use crate::domain::deletion::RESTORABLE_MS;
 use crate::domain::ids::{LinkId, WorkspaceId};
 
 /// Where a version of a link began.

@@ -16,6 +16,9 @@ use crate::domain::event::Envelope;
 use crate::domain::ids::WorkspaceId;
 use crate::domain::token::Token;
 
+/// A key, and what was pending for it before; `None` for nothing.
+type Replaced = (Vec<u8>, Option<Option<Vec<u8>>>);
+
 /// See the module.
 pub struct Pending {
     layers: Arc<Layers>,
@@ -24,7 +27,7 @@ pub struct Pending {
     events: u64,
     pub(super) changes: Changes,
     /// What the event that is being folded has replaced among the changes, the newest last.
-    replaced: Vec<(Vec<u8>, Option<Option<Vec<u8>>>)>,
+    replaced: Vec<Replaced>,
     /// Of the applied expiries up to this one each is among the changes.
     expired_through: Option<Vec<u8>>,
     /// Cache keys of redirects that are no longer what they were.
@@ -145,20 +148,19 @@ impl Pending {
         let (touched, domains_touched) = (self.touched.len(), self.domains_touched);
         self.replaced.clear();
         let folded = fold(self, self.over + self.events + 1, envelope);
-        match &folded {
-            Ok(()) => self.events += 1,
-            Err(_) => {
-                while let Some((key, before)) = self.replaced.pop() {
-                    match before {
-                        Some(value) => self.changes.insert(key, value),
-                        None => self.changes.remove(&key),
-                    };
-                }
-                self.expired_through = expired_through;
-                self.touched.truncate(touched);
-                self.domains_touched = domains_touched;
-            }
+        if folded.is_ok() {
+            self.events += 1;
+            return folded;
         }
+        while let Some((key, before)) = self.replaced.pop() {
+            match before {
+                Some(value) => self.changes.insert(key, value),
+                None => self.changes.remove(&key),
+            };
+        }
+        self.expired_through = expired_through;
+        self.touched.truncate(touched);
+        self.domains_touched = domains_touched;
         folded
     }
 
