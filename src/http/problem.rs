@@ -392,6 +392,9 @@ impl From<AnalyticsError> for Problem {
                 "ANALYTICS_UNAVAILABLE",
                 "Analytics are not available at the moment; clicks are kept and will be counted.",
             ),
+            AnalyticsError::Overloaded => {
+                Self::unavailable("OVERLOADED", "Too many queries are waiting; please try again.")
+            }
             AnalyticsError::Behind { .. } => {
                 let detail = sentence(&error.to_string());
                 Self::new(StatusCode::GATEWAY_TIMEOUT, "ANALYTICS_BEHIND", detail)

@@ -276,12 +276,26 @@ impl Exports {
         ended.await;
     }
 
+    /// Begins to read the clicks. A job has time: it waits for as long as others keep it waiting.
+    async fn read_clicks(
+        &self,
+        job: &Job,
+        query: &AnalyticsQuery,
+        as_of: AsOf,
+    ) -> Result<Export, AnalyticsError> {
+        loop {
+            match self.analytics.export(query, job.format, None, as_of).await {
+                Err(AnalyticsError::Overloaded) => {}
+                begun => return begun,
+            }
+        }
+    }
+
     /// Writes the file; an error is a text for the one who asked.
     async fn write(&self, job: &Job, query: &AnalyticsQuery, as_of: AsOf) -> Result<(), String> {
         let failed = |error: AnalyticsError| error.to_string();
         let in_the_way = |error: io::Error| format!("the file can't be written: {error}");
-        let export = self.analytics.export(query, job.format, None, as_of).await;
-        let mut export: Export = export.map_err(failed)?;
+        let mut export = self.read_clicks(job, query, as_of).await.map_err(failed)?;
         let path = self.unfinished(job);
         let mut file = File::create(&path).await.map_err(in_the_way)?;
         let (mut bytes, mut looked) = (0, None);

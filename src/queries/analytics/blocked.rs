@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::query::AnalyticsQuery;
-use super::{Analytics, AnalyticsError, AsOf};
+use super::{Analytics, AnalyticsError, AsOf, PLACE_WAIT, place};
 use crate::queries::sql;
 
 /// The visits that one kind of gate stopped.
@@ -28,7 +28,7 @@ impl Analytics {
         query: &AnalyticsQuery,
         as_of: AsOf,
     ) -> Result<Vec<Blocked>, AnalyticsError> {
-        let _turn = self.turns.take(query.workspace).await;
+        let _turn = place(PLACE_WAIT, self.turns.take(query.workspace)).await?;
         let (cut, _) = self.cut(query, as_of, 0);
         let rows = self.ask(sql::blocked(&self.seen(query), cut)).await?.into_rows();
         let read = |row: Vec<Json>| match row.as_slice() {

@@ -1,5 +1,7 @@
 //! Single clicks.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use clickhouse::query::BytesCursor;
 use serde::{Deserialize, Serialize};
@@ -9,7 +11,7 @@ use uuid::Uuid;
 
 use super::ask::failed;
 use super::query::AnalyticsQuery;
-use super::{Analytics, AnalyticsError, AsOf};
+use super::{Analytics, AnalyticsError, AsOf, PLACE_WAIT, place};
 use crate::queries::sql::{self, Cut};
 
 /// A kind of file.
@@ -106,7 +108,7 @@ impl Analytics {
         before: Option<u64>,
         as_of: AsOf,
     ) -> Result<Vec<Map<String, Json>>, AnalyticsError> {
-        let _turn = self.turns.take(query.workspace).await;
+        let _turn = place(PLACE_WAIT, self.turns.take(query.workspace)).await?;
         let (cut, _) = self.cut(query, as_of, 0);
         let answer = self.ask(sql::newest(&self.seen(query), before, cut)).await?;
         let rows = answer.into_rows().into_iter();
@@ -131,7 +133,7 @@ impl Analytics {
             Some(offset) => Some(self.key(query, offset, cut).await?),
         };
         let reading = self.clickhouse.reading().ok_or(AnalyticsError::Away)?;
-        let place = self.exports.clone().acquire_owned().await;
+        let place = place(PLACE_WAIT, Arc::clone(&self.exports).acquire_owned()).await?;
         let place = place.map_err(|error| AnalyticsError::Failed(error.to_string()))?;
         let statement = sql::export(&self.seen(query), after.as_ref(), format == Format::Csv, cut);
         let id = Uuid::now_v7().to_string();

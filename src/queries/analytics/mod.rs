@@ -57,6 +57,8 @@ const AT_ONCE_OF_WORKSPACE: usize = 4;
 const DAY_SECONDS: u64 = 24 * 3_600;
 /// How many exports are under way at once; the others wait.
 const EXPORTS_AT_ONCE: usize = 2;
+/// How long a query waits for its turn, and then for a place, before it is refused.
+const PLACE_WAIT: Duration = Duration::from_secs(5);
 
 /// Why there is no answer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -64,6 +66,9 @@ pub enum AnalyticsError {
     /// ClickHouse is away; the clicks wait in the log.
     #[error("analytics are not available at the moment")]
     Away,
+    /// Too many others are working, and have been for some seconds.
+    #[error("too many analytics queries are waiting")]
+    Overloaded,
     /// What was to be counted was not in time.
     #[error("the analytics did not reach offset {wanted} in time; they are at {reached}")]
     Behind {
@@ -241,6 +246,11 @@ impl Analytics {
     }
 }
 
+/// Waits for a place among those that work, within a limit.
+async fn place<T>(limit: Duration, free: impl Future<Output = T>) -> Result<T, AnalyticsError> {
+    tokio::time::timeout(limit, free).await.map_err(|_| AnalyticsError::Overloaded)
+}
+
 fn counts_of_link(row: &Row) -> Option<(LinkId, Counts)> {
     match (row.dimensions.as_slice(), row.metrics.as_slice()) {
         ([Value::Text(link)], [Number::Count(clicks), Number::Count(visitors)]) => {
@@ -248,5 +258,18 @@ fn counts_of_link(row: &Row) -> Option<(LinkId, Counts)> {
             Some((link, Counts { clicks: *clicks, visitors: *visitors }))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wait_for_a_place_is_bounded_and_no_fault_of_the_query() {
+        let limit = Duration::from_millis(1);
+        let busy = place(limit, std::future::pending::<()>()).await;
+        assert!(matches!(busy, Err(AnalyticsError::Overloaded)), "{busy:?}");
+        assert!(place(limit, std::future::ready(())).await.is_ok());
     }
 }

@@ -12,7 +12,7 @@ use super::filter::{Condition, Filter, Test};
 use super::metric::{Metric, Number};
 use super::query::{AnalyticsQuery, Key, Order};
 use super::report::{Cost, Report, Row, fill, sort};
-use super::{Analytics, AnalyticsError, AsOf};
+use super::{Analytics, AnalyticsError, AsOf, PLACE_WAIT, place};
 use crate::projections::clickhouse::Standing;
 use crate::queries::sql::{self, Cut};
 
@@ -84,7 +84,7 @@ impl Analytics {
         wanted: Wanted,
     ) -> Result<(Found, Cost), AnalyticsError> {
         let started = Instant::now();
-        let _turn = self.turns.take(query.workspace).await;
+        let _turn = place(PLACE_WAIT, self.turns.take(query.workspace)).await?;
         let sealed_ms = as_of.at_ms.saturating_sub(UNSEALED_MS);
         let (mut cut, standing) = self.cut(query, as_of, sealed_ms);
         let mut found = self.answer(query, cut, wanted).await?;

@@ -15,7 +15,7 @@ use super::metric::Number;
 use super::query::{AnalyticsQuery, Dedupe};
 use super::report::{Report, Row};
 use super::run::MAX_FETCHED;
-use super::{Analytics, AnalyticsError, AsOf};
+use super::{AT_ONCE_OF_WORKSPACE, Analytics, AnalyticsError, AsOf};
 
 /// Questions that are asked as one.
 struct Group {
@@ -37,12 +37,17 @@ impl Analytics {
     ) -> Vec<Result<Report, AnalyticsError>> {
         let count = queries.len();
         let mut running = JoinSet::new();
-        for group in groups(queries) {
-            let analytics = self.clone();
-            running.spawn(async move { analytics.run_group(group, as_of).await });
-        }
+        let mut waiting = groups(queries).into_iter();
         let mut answers: Vec<_> = (0..count).map(|_| None).collect();
-        while let Some(ended) = running.join_next().await {
+        loop {
+            // As many as may run at once: the others would wait for their own batch, and too long.
+            while running.len() < AT_ONCE_OF_WORKSPACE
+                && let Some(group) = waiting.next()
+            {
+                let analytics = self.clone();
+                running.spawn(async move { analytics.run_group(group, as_of).await });
+            }
+            let Some(ended) = running.join_next().await else { break };
             for (at, answer) in ended.unwrap_or_default() {
                 if let Some(place) = answers.get_mut(at) {
                     *place = Some(answer);
