@@ -17,7 +17,7 @@ use crate::options::{Contestant, Options};
 use crate::process::{Recipe, Server, free_address};
 use crate::report::{Report, ScenarioReport, SluglineReport};
 use crate::scenario::Scenario;
-use crate::slugline::Slugline;
+use crate::slugline::{Api, Slugline};
 use crate::sustained::{Sustained, Watch};
 use crate::table;
 use crate::traffic::LinkKind;
@@ -66,24 +66,9 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
         if let Some(filled) = &mut filled {
             filled.fill(scenario.kind(), scenario.links(options)).await?;
         }
-        let beside = filled.as_ref().and_then(|filled| scenario.beside(&filled.slugline.api));
-        let load = Load { generator: &generator, traffic: Arc::clone(&traffic) };
-        let sustained = if *scenario == Scenario::Sustained {
-            sustain(options, &load, &mut contenders).await?
-        } else {
-            measure(options, &load, &mut contenders).await?;
-            None
-        };
-        scenarios.push(ScenarioReport {
-            sustained,
-            ..ScenarioReport::new(
-                *scenario,
-                scenario.links(options),
-                traffic.summary.clone(),
-                &contenders,
-                beside.map(|asking| asking.answered()),
-            )?
-        });
+        let load = Load { generator: &generator, traffic };
+        let api = filled.as_ref().map(|filled| &filled.slugline.api);
+        scenarios.push(run_scenario(options, *scenario, &load, &mut contenders, api).await?);
     }
 
     let mut report = Report::new(machine, options, scenarios)?;
@@ -101,6 +86,31 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Drives the servers as a scenario says.
+async fn run_scenario(
+    options: &Options,
+    scenario: Scenario,
+    load: &Load<'_>,
+    contenders: &mut [Contender],
+    api: Option<&Api>,
+) -> anyhow::Result<ScenarioReport> {
+    let beside = api.and_then(|api| scenario.beside(api));
+    let sustained = if scenario == Scenario::Sustained {
+        sustain(options, load, contenders).await?
+    } else {
+        measure(options, load, contenders).await?;
+        None
+    };
+    let report = ScenarioReport::new(
+        scenario,
+        scenario.links(options),
+        load.traffic.summary.clone(),
+        contenders,
+        beside.map(|asking| asking.answered()),
+    )?;
+    Ok(ScenarioReport { sustained, ..report })
 }
 
 /// A slugline with its links, and what that took.

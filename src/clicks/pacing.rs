@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Up to this lag there is no pause: a batch is sent each second.
-const LAG_MS_TOLERATED: u64 = 1_500;
+const LAG_MS_TOLERATED: u64 = 2_500;
 /// From this lag on the pause is the longest.
-const LAG_MS_MAX: u64 = 4_000;
+const LAG_MS_MAX: u64 = 5_000;
 /// The longest pause.
-const PAUSE_MAX: Duration = Duration::from_millis(3);
+const PAUSE_MAX: Duration = Duration::from_millis(1);
 
 /// The pause at the moment, in microseconds; one for all threads.
 #[derive(Debug, Default)]
@@ -47,9 +47,9 @@ mod tests {
         let micros = |micros| Some(Duration::from_micros(micros));
         for (lag_ms, pause) in [
             (0, None),
-            (1_500, None),
-            (2_750, micros(1_500)),
-            (4_000, Some(PAUSE_MAX)),
+            (2_500, None),
+            (3_750, micros(500)),
+            (5_000, Some(PAUSE_MAX)),
             (u64::MAX, Some(PAUSE_MAX)),
             (500, None),
         ] {

@@ -27,6 +27,11 @@ const POLL: Duration = Duration::from_millis(200);
 /// How long they gather when there are many: one large batch costs ClickHouse much less than
 /// several small ones, and a click is still seen well within two seconds.
 const POLL_BUSY: Duration = Duration::from_secs(1);
+/// How long they gather while the projection lags, and so at saturation: what a batch costs beside
+/// its clicks is shared by more of them.
+const POLL_LAGGING: Duration = Duration::from_secs(2);
+/// From this lag on, in milliseconds.
+const LAGGING_MS: u64 = 1_500;
 /// From how many records on a batch tells of a busy time.
 const BUSY_RECORDS: usize = 1_000;
 const FIRST_RETRY: Duration = Duration::from_millis(250);
@@ -183,7 +188,7 @@ impl Projector {
                 }
                 // What is left of what was there begins another batch.
                 let is_behind = following.session.applied() < synced;
-                due = Instant::now() + if is_behind { Duration::ZERO } else { pause_after(sent) };
+                due = Instant::now() + self.gathering_time(sent, is_behind);
             }
             while let Ok(request) = self.requests.try_recv() {
                 self.answer(request, following).await?;
@@ -204,6 +209,20 @@ impl Projector {
             {
                 return Err(ProjectionError::Restarted);
             }
+        }
+    }
+
+    /// How long clicks gather after a batch of this size; `is_behind`: others wait already.
+    fn gathering_time(&self, sent: usize, is_behind: bool) -> Duration {
+        let is_busy = sent >= BUSY_RECORDS;
+        if is_behind {
+            Duration::ZERO
+        } else if is_busy && self.status.lag_ms(self.log.end()) >= LAGGING_MS {
+            POLL_LAGGING
+        } else if is_busy {
+            POLL_BUSY
+        } else {
+            POLL
         }
     }
 
@@ -360,13 +379,5 @@ impl Projector {
         tracing::info!(events, took_ms = took.as_millis(), "the rebuilt analytics are in use");
         self.rebuild_progress.set(RebuildState::Done { events, took });
         Ok(())
-    }
-}
-
-/// How long clicks gather after a batch of this size.
-const fn pause_after(sent: usize) -> Duration {
-    match sent {
-        BUSY_RECORDS.. => POLL_BUSY,
-        _ => POLL,
     }
 }
