@@ -18,9 +18,9 @@
 //! - **Of one moment.** An answer of the analytics has each click up to the offset that it names,
 //!   and no other.
 //! - **Amended by events alone.** That a link was forgotten, or an agent reclassified, stands in the
-//!   log behind the clicks that it is about. From that offset on answers leave out the clicks that a
-//!   forgotten link has before it; the tables lose them some time later, and note what went. Reclassified agents' clicks
-//!   have their new class after the rebuild that follows.
+//!   log behind the clicks that it is about. From that offset on answers leave out the clicks of a
+//!   forgotten link, also those that are logged later; the tables lose them some time later, and note
+//!   what went. Reclassified agents' clicks have their new class after the rebuild that follows.
 //! - **Checked.** At each start, and whenever somebody asks, the clicks of each month and workspace
 //!   are counted in the log, in the table and in each rollup, with the sums of their offsets and of
 //!   their squares: a click that is missing, double, or another one is found. What was removed

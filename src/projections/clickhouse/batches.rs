@@ -2,11 +2,14 @@
 //!
 //! A batch of records is read into one buffer, from which its rows are decoded as they are sent.
 
+use uuid::Uuid;
+
 use super::ProjectionError;
 use super::corrections::Corrections;
 use super::plan::Batch;
 use super::rows::{AgentRow, BlockedRow, ClickRow, ForgottenRow, ReclassifiedRow};
-use crate::domain::click::kind;
+use crate::domain::click::{VERSION, kind};
+use crate::domain::click_view::ClickView;
 use crate::domain::wire::uint64_of;
 use crate::log::{Reader, RecordBatch, RecordRef};
 
@@ -65,8 +68,37 @@ impl Records {
         self.of_kind(kind::AGENT_RECLASSIFIED).map(ReclassifiedRow::decode)
     }
 
+    /// Clicks and blocked visits: of which link, and at which version of it.
+    pub fn visits(&self) -> impl Iterator<Item = Result<Visit, ProjectionError>> {
+        let is_visit = |record: &RecordRef<'_>| matches!(record.kind, kind::CLICK | kind::BLOCKED);
+        self.records.iter().filter(is_visit).map(Visit::of)
+    }
+
     fn of_kind(&self, kind: u16) -> impl Iterator<Item = RecordRef<'_>> {
         self.records.iter().filter(move |record| record.kind == kind)
+    }
+}
+
+/// What a record says of the link that was visited.
+#[derive(Debug, Clone, Copy)]
+pub struct Visit {
+    pub workspace: Uuid,
+    pub link: Uuid,
+    pub offset: u64,
+    pub link_version: u32,
+}
+
+impl Visit {
+    fn of(record: RecordRef<'_>) -> Result<Self, ProjectionError> {
+        let unreadable = || ProjectionError::Unreadable(record.offset);
+        let click = ClickView::parse(record.payload).map_err(|_| unreadable())?;
+        let id = |bytes| Uuid::from_slice(bytes).map_err(|_| unreadable());
+        Ok(Self {
+            workspace: id(click.workspace)?,
+            link: id(click.link)?,
+            offset: record.offset,
+            link_version: click.link_version,
+        })
     }
 }
 
@@ -131,9 +163,10 @@ impl Cut {
 }
 
 /// When it was that a record tells of, in milliseconds since the Unix epoch. Its other fields
-/// are passed over.
+/// are passed over. A record of a newer version of slugline is an error, never skipped.
 pub fn moment_of(record: &RecordRef<'_>) -> Result<u64, ProjectionError> {
     let at_ms = match record.kind {
+        _ if record.version > VERSION => None,
         kind::CLICK | kind::BLOCKED | kind::LINK_FORGOTTEN | kind::AGENT_RECLASSIFIED => {
             uint64_of(record.payload, 1).ok()
         }

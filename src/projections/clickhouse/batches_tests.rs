@@ -52,6 +52,9 @@ fn the_moment_is_found_without_the_rest() {
     assert_eq!(moment(kind::LINK_FORGOTTEN, forgotten.encode_to_vec()), Some(9));
     assert_eq!(moment(kind::CLICK, vec![0]), None);
     assert_eq!(moment(9, click.encode_to_vec()), None);
+    let payload = &click.encode_to_vec()[..];
+    let newer = RecordRef { offset: 3, kind: kind::CLICK, version: VERSION + 1, payload };
+    assert!(moment_of(&newer).is_err(), "a record of a newer version is not skipped");
 }
 
 fn click(at_ms: u64) -> (u16, Vec<u8>) {

@@ -15,8 +15,8 @@ use crate::domain::click_view::ClickView;
 /// Amendments that are carried out as the clicks are sent. There are none but in a rebuild.
 #[derive(Default)]
 pub struct Corrections {
-    /// Links of which clicks were removed already: those before an offset.
-    removed: HashMap<Uuid, u64>,
+    /// Links of which clicks were removed already.
+    removed: HashMap<Uuid, Removed>,
     /// By agent, in the order of the log.
     reclassified: HashMap<u64, Vec<Class>>,
 }
@@ -35,7 +35,12 @@ struct Class {
 struct Removed {
     #[serde(with = "clickhouse::serde::uuid")]
     link_id: Uuid,
+    /// Those before this offset, of any version: older versions of slugline wrote no version.
     before: u64,
+    /// Those up to this offset,
+    through: u64,
+    /// and of no later version than this.
+    version: u32,
 }
 
 #[derive(Row, Deserialize)]
@@ -52,7 +57,9 @@ impl Corrections {
     pub async fn read(client: &Client, generation: Generation) -> Result<Self, ProjectionError> {
         let removed = client
             .query(
-                "SELECT link_id, max(log_offset) AS before FROM {forgotten:Identifier} \
+                "SELECT link_id, maxIf(log_offset, through_version = 0) AS before, \
+                 maxIf(log_offset, through_version > 0) AS through, \
+                 max(through_version) AS version FROM {forgotten:Identifier} \
                  WHERE log_offset <= \
                  (SELECT max(through) FROM {amended:Identifier} WHERE what = 'removal') \
                  GROUP BY link_id",
@@ -76,13 +83,15 @@ impl Corrections {
             let class = Class { since_ms, before: log_offset, device, bot };
             reclassified.entry(agent_id).or_default().push(class);
         }
-        let removed = removed.into_iter().map(|row| (row.link_id, row.before)).collect();
+        let removed = removed.into_iter().map(|row: Removed| (row.link_id, row)).collect();
         Ok(Self { removed, reclassified })
     }
 
-    /// Whether a link's click at an offset stays out.
-    pub fn is_removed(&self, link: Uuid, offset: u64) -> bool {
-        !self.removed.is_empty() && self.removed.get(&link).is_some_and(|before| offset < *before)
+    /// Whether a click at an offset, of a version of a link, stays out.
+    pub fn is_removed(&self, link: Uuid, offset: u64, version: u32) -> bool {
+        let is_gone =
+            |of: &Removed| offset < of.before || (offset <= of.through && version <= of.version);
+        !self.removed.is_empty() && self.removed.get(&link).is_some_and(is_gone)
     }
 
     /// Device and reason for a bot of a click at an offset, where they are others by now. A reason
@@ -107,12 +116,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_is_forgotten_up_to_an_offset() {
+    fn a_link_is_forgotten_up_to_an_offset_and_a_version() {
         let [one, other] = [1, 2].map(Uuid::from_u128);
-        let corrections =
-            Corrections { removed: HashMap::from([(one, 10)]), ..Corrections::default() };
-        assert!(corrections.is_removed(one, 9) && !corrections.is_removed(one, 11));
-        assert!(!corrections.is_removed(other, 9));
+        let removed = Removed { link_id: one, before: 5, through: 10, version: 3 };
+        let removed = HashMap::from([(one, removed)]);
+        let corrections = Corrections { removed, ..Corrections::default() };
+        assert!(corrections.is_removed(one, 10, 3) && !corrections.is_removed(one, 11, 3));
+        assert!(!corrections.is_removed(one, 9, 4), "it was restored");
+        assert!(corrections.is_removed(one, 4, 4), "an older record states no version");
+        assert!(!corrections.is_removed(other, 9, 3));
     }
 
     #[test]

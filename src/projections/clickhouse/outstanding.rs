@@ -12,8 +12,8 @@ use uuid::Uuid;
 use super::ProjectionError;
 use super::generation::Generation;
 
-/// How long a forgotten link is known before its clicks are removed. Visits that were under way when
-/// it was deleted are in the log by then, and many links may be deleted one after the other.
+/// How long a forgotten link is known before its clicks are removed. Most visits that were under way
+/// when it was deleted are in the log by then, and many links may be deleted one after the other.
 const REMOVED_AFTER: Duration = Duration::from_secs(5);
 
 /// What is left to be done.

@@ -1,7 +1,7 @@
 //! A removal: the clicks of forgotten links go, out of each table.
 //!
-//! Of a forgotten link those clicks go that the log had when it was forgotten. Others are there only
-//! where it was restored since, and stay; so do those of a visit that was logged much too late.
+//! Of a forgotten link those clicks go that are of a forgotten version, which [late](super::late)
+//! ones are too. Others are there only where it was restored since, and stay.
 //!
 //! It is done in steps between two batches. First it is written down what will go; then single
 //! clicks, blocked visits and the links' days go, and the days of clicks that stay are added up
@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::ProjectionError;
 use super::generation::Generation;
-use super::removing::forgotten_before;
+use super::removing::is_forgotten;
 
 /// How many clicks are added up anew in one step, roughly: batches wait meanwhile.
 const STEP_CLICKS: u64 = 1_000_000;
@@ -101,7 +101,7 @@ impl Removal {
         let begun = "SELECT max(forgotten_through) FROM {removed:Identifier}";
         let begun =
             client.query(begun).param("removed", tables.removed()).fetch_one::<u64>().await?;
-        let gone = format!("{} AND log_offset < {}", links(), forgotten_before(FORGOTTEN));
+        let gone = format!("{} AND {}", links(), is_forgotten(FORGOTTEN));
         let about = |sql: &str| {
             let sql = sql.replace("GONE", &gone).replace("LINKS", &links());
             changing(client, tables, &name, &sql).param("after", done)

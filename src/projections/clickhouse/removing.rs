@@ -3,31 +3,38 @@
 //! While that is so, a workspace's rollups still have the clicks of forgotten links, or lack others;
 //! answers then read single clicks and days of links, without those of the forgotten ones.
 //!
-//! A link is forgotten at an offset of the log: its clicks before that no longer count. One that was
-//! restored since has clicks behind it, which do.
+//! A link is forgotten at an offset of the log and up to a version of the link: earlier clicks of
+//! these versions no longer count. A link that was restored since has clicks of later versions,
+//! which do.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
 
-/// The offset before which the clicks of a row's link are forgotten; 0 where none are. Of what was
-/// forgotten, only rows with this condition are looked at.
-pub fn forgotten_before(condition: &str) -> String {
-    let of_links = |what: &str| {
+/// The condition that a row of clicks or of blocked visits is forgotten: up to an offset and up to a
+/// version of its link, or before an offset where a row of `forgotten` states no version. Only rows
+/// of `forgotten` with `condition` are used.
+pub fn is_forgotten(condition: &str) -> String {
+    // One subquery for all lists, which so are of the same moment. None of them may be empty.
+    let forgotten = format!(
+        "(SELECT arrayPushBack(groupArray((link_id, before, through, version)), \
+              (toUUID('00000000-0000-0000-0000-000000000000'), \
+               toUInt64(0), toUInt64(0), toUInt32(0))) \
+          FROM (SELECT link_id, maxIf(log_offset, through_version = 0) AS before, \
+                    maxIf(log_offset, through_version > 0) AS through, \
+                    max(through_version) AS version \
+                FROM {{forgotten:Identifier}} WHERE {condition} GROUP BY link_id))"
+    );
+    let of_link = |element: u8, none: &str| {
         format!(
-            "SELECT {what} FROM {{forgotten:Identifier}} WHERE {condition} \
-             GROUP BY link_id ORDER BY link_id"
+            "transform(link_id, tupleElement({forgotten}, 1), \
+             tupleElement({forgotten}, {element}), {none})"
         )
     };
-    let (links, offsets) = (of_links("link_id"), of_links("max(log_offset) AS before"));
-    // Neither list may be empty.
-    format!(
-        "transform(link_id, \
-         (SELECT arrayPushBack(groupArray(link_id), toUUID('00000000-0000-0000-0000-000000000000')) \
-          FROM ({links})), \
-         (SELECT arrayPushBack(groupArray(before), toUInt64(0)) FROM ({offsets})), toUInt64(0))"
-    )
+    let (before, through) = (of_link(2, "toUInt64(0)"), of_link(3, "toUInt64(0)"));
+    let version = of_link(4, "toUInt32(0)");
+    format!("(log_offset < {before} OR (log_offset <= {through} AND link_version <= {version}))")
 }
 
 /// How it stands with one workspace. An answer that was begun under one standing and ended under

@@ -8,6 +8,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::ProjectionError;
+use super::batches::Visit;
 use super::corrections::Corrections;
 use crate::domain::amendment::{AgentReclassified, LinkForgotten};
 use crate::domain::click::AgentSeen;
@@ -97,8 +98,10 @@ pub struct ForgottenRow {
     #[serde(with = "clickhouse::serde::uuid")]
     pub workspace_id: Uuid,
     #[serde(with = "clickhouse::serde::uuid")]
-    link_id: Uuid,
+    pub link_id: Uuid,
     at: i64,
+    /// The last version of the link whose clicks don't count; 0 where the record doesn't say it.
+    pub through_version: u32,
 }
 
 /// A row of `reclassified`.
@@ -123,7 +126,7 @@ impl<'a> ClickRow<'a> {
         let click = ClickView::parse(record.payload).map_err(|_| unreadable())?;
         let id = |bytes| Uuid::from_slice(bytes).map_err(|_| unreadable());
         let (workspace_id, link_id) = (id(click.workspace)?, id(click.link)?);
-        if corrections.is_removed(link_id, record.offset) {
+        if corrections.is_removed(link_id, record.offset, click.link_version) {
             return Ok(None);
         }
         let class = (click.device().as_str(), click.bot().as_str());
@@ -175,7 +178,7 @@ impl<'a> BlockedRow<'a> {
         let visit = ClickView::parse(record.payload).map_err(|_| unreadable())?;
         let id = |bytes| Uuid::from_slice(bytes).map_err(|_| unreadable());
         let (workspace_id, link_id) = (id(visit.workspace)?, id(visit.link)?);
-        if corrections.is_removed(link_id, record.offset) {
+        if corrections.is_removed(link_id, record.offset, visit.link_version) {
             return Ok(None);
         }
         Ok(Some(Self {
@@ -226,7 +229,19 @@ impl ForgottenRow {
             workspace_id: id(&forgotten.workspace)?,
             link_id: id(&forgotten.link)?,
             at: forgotten.at_ms.cast_signed(),
+            through_version: forgotten.through_version.unwrap_or(0),
         })
+    }
+
+    /// The row that has the link of a late click forgotten once more, at the click.
+    pub const fn again(click: &Visit, at_ms: u64, through_version: u32) -> Self {
+        Self {
+            log_offset: click.offset,
+            workspace_id: click.workspace,
+            link_id: click.link,
+            at: at_ms.cast_signed(),
+            through_version,
+        }
     }
 
     /// When it was noted, in milliseconds since the Unix epoch.

@@ -41,6 +41,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0005_rollups.sql",
     "0006_amendments.sql",
     "0007_rules_and_blocks.sql",
+    "0008_late_clicks.sql",
 ];
 
 impl Migration {

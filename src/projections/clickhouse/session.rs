@@ -10,6 +10,7 @@ use super::batches::{Cutter, Records};
 use super::copies::{copy_amendments, copy_before};
 use super::corrections::Corrections;
 use super::generation::Generation;
+use super::late::ForgottenLinks;
 use super::outstanding::Outstanding;
 use super::plan::{Batch, Plan, PlanFile};
 use super::removal::Removal;
@@ -36,6 +37,8 @@ pub struct Session {
     /// What is done otherwise than the log says at first.
     corrections: Corrections,
     outstanding: Outstanding,
+    /// Links that may have late clicks.
+    forgotten: ForgottenLinks,
     /// Hears of each batch before it is sent.
     status: Arc<Status>,
 }
@@ -81,6 +84,7 @@ impl Session {
         let records = Records::default();
         let corrections = Corrections::default();
         let outstanding = Outstanding::default();
+        let forgotten = ForgottenLinks::read(&client, generation).await?;
         let mut session = Self {
             client,
             generation,
@@ -91,6 +95,7 @@ impl Session {
             records,
             corrections,
             outstanding,
+            forgotten,
             status,
         };
         session.look_outstanding().await?;
@@ -121,6 +126,7 @@ impl Session {
             records: Records::default(),
             corrections,
             outstanding: Outstanding::default(),
+            forgotten: ForgottenLinks::read(&self.client, generation).await?,
             status: Arc::clone(&self.status),
         })
     }
@@ -151,7 +157,9 @@ impl Session {
 
     /// Begins to remove the clicks of forgotten links, if it is time.
     pub async fn begin_removal(&self, now_ms: u64) -> Result<Option<Removal>, ProjectionError> {
-        let Some(through) = self.outstanding.removal_due(now_ms) else { return Ok(None) };
+        // Of a batch that is on its way `forgotten` may have rows already, but `clicks` lacks rows.
+        let due = self.outstanding.removal_due(now_ms);
+        let Some(through) = due.filter(|due| *due <= self.plan.applied) else { return Ok(None) };
         let log_id = self.log.id();
         Removal::begin(&self.client, self.generation, through, log_id).await.map(Some)
     }
@@ -256,14 +264,29 @@ impl Session {
                 self.tell_reclassified();
             }
         }
-        for row in self.records.forgotten() {
-            let row = row?;
-            self.outstanding.forgot(row.log_offset, row.at_ms());
-            if self.plan_file.is_some() {
-                self.status.removing.begin(row.workspace_id);
+        let rows = self.records.forgotten().collect::<Result<Vec<_>, _>>()?;
+        for row in &rows {
+            if row.through_version > 0 {
+                self.forgotten.add(row.link_id);
             }
+            self.note_forgotten(row);
         }
+        let again = self.forgotten.again(&self.client, self.generation, &self.records).await?;
+        for row in &again {
+            self.note_forgotten(row);
+        }
+        let table = self.generation.forgotten();
+        let token = batch.token(self.log.id(), &format!("{table}-again"));
+        insert::<ForgottenRow>(&self.client, &table, &token, again.into_iter().map(Ok)).await?;
         Ok(())
+    }
+
+    /// A link's clicks are to be removed, and to be left out of answers until then.
+    fn note_forgotten(&mut self, row: &ForgottenRow) {
+        self.outstanding.forgot(row.log_offset, row.at_ms());
+        if self.plan_file.is_some() {
+            self.status.removing.begin(row.workspace_id);
+        }
     }
 }
 

@@ -76,6 +76,7 @@ pub use read::{Read, ReadTokens, Tombstone};
 pub use rebuilder::Rebuilder;
 pub use redirect::{App, Apps, Redirect, Ruled, Special, Way};
 pub use scan::{Encoded, Ids, Named, Scan, Span};
+pub use table::Filter;
 
 use crate::domain::ids::WorkspaceId;
 use crate::domain::token::Token;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::filters::{Column, column};
 use super::statement::{Statement, Value};
 use super::{Count, Cut};
-use crate::projections::clickhouse::forgotten_before;
+use crate::projections::clickhouse::is_forgotten;
 use crate::queries::analytics::{AnalyticsQuery, Bots, Dimension, Metric, Period};
 use crate::queries::plan::{Rollup, Whole};
 
@@ -68,7 +68,7 @@ impl Statement {
         let workspace = self.workspace(query);
         // Of all that was ever forgotten, whether it was carried out or not: so it does not matter
         // when it is.
-        format!(" AND log_offset >= {}", forgotten_before(&format!("workspace_id = {workspace}")))
+        format!(" AND NOT {}", is_forgotten(&format!("workspace_id = {workspace}")))
     }
 
     /// The links of which clicks are forgotten.

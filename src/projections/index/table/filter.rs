@@ -29,6 +29,7 @@ impl Filter {
         bytes.len().is_multiple_of(LINE_BYTES).then_some(Self { bytes })
     }
 
+    /// The bytes of which it can be made again.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -39,6 +40,7 @@ impl Filter {
         (((hash >> 32) * lines) >> 32) as usize * LINE_BYTES
     }
 
+    /// Adds a key.
     pub fn add(&mut self, key: &[u8]) {
         let hash = hash(key);
         let line = self.line(hash);

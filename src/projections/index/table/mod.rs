@@ -31,6 +31,7 @@ mod reader;
 mod writer;
 
 pub use cursor::Cursor;
+pub use filter::Filter;
 pub use reader::{Table, TaggedRows};
 pub use writer::TableWriter;
 
