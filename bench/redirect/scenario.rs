@@ -33,7 +33,7 @@ pub enum Scenario {
     Batch,
     /// Visits of plain links, of which there are many more.
     Many,
-    /// Visits of few links at saturation, for as long as the run is told, beside changes and
+    /// Visits of few links at saturation, for the whole phase, beside changes and
     /// questions. Measured only where it is named.
     Sustained,
 }

@@ -22,7 +22,7 @@ use crate::traffic::LinkKind;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 const CHANGE_EVERY: Duration = Duration::from_millis(200);
 const QUESTION_EVERY: Duration = Duration::from_secs(1);
-/// The longest lag that is told apart: beyond it the run says "at least".
+/// The longest lag that the histogram tells apart; a longer one is recorded as this.
 const MAX_LAG_MS: u64 = 3_600_000;
 
 /// What was seen beside the load.
