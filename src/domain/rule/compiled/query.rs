@@ -3,9 +3,6 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-/// How much of a query is looked at, in bytes: beyond it, its parameters aren't there.
-const MAX_BYTES: usize = 4_096;
-
 /// As many questions as the rules of a link can have conditions, and some.
 const MAX_QUESTIONS: usize = 256;
 
@@ -68,8 +65,8 @@ impl Questions {
     pub(super) fn answer(&self, query: &str) -> Answers {
         let mut answers = Answers::default();
         let mut seen = Answers::default();
-        let looked_at = query.as_bytes().get(..MAX_BYTES).unwrap_or(query.as_bytes());
-        for pair in looked_at.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+        let pairs = query.as_bytes().split(|byte| *byte == b'&');
+        for pair in pairs.filter(|pair| !pair.is_empty()) {
             let end = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
             let (name, value) = pair.split_at(end);
             let value = value.get(1..).unwrap_or_default();

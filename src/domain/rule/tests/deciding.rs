@@ -154,8 +154,8 @@ fn a_query_is_read_as_forms_are_encoded() {
         let visitor = Visitor { query: Some(query), ..somebody() };
         assert_eq!(holds(&asked, &visitor), expected, "{query}");
     }
-    let long = format!("{}&a+b=1%26%C3%A9%25", "x".repeat(4_096));
-    assert!(!holds(&asked, &Visitor { query: Some(&long), ..somebody() }), "beyond the bound");
+    let long = format!("{}&a+b=1%26%C3%A9%25", "x".repeat(30_000));
+    assert!(holds(&asked, &Visitor { query: Some(&long), ..somebody() }), "a long query");
 }
 
 #[test]
