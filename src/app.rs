@@ -17,12 +17,14 @@ pub mod token;
 pub mod transfer;
 mod unlock_key;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread;
 
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::task::JoinHandle;
 use url::Url;
 
 use analytics::{AnalyticsSide, keep_pace, start_engine};
@@ -48,7 +50,7 @@ use crate::http::pages::Visitors;
 use crate::http::redirect::Redirector;
 use crate::http::server::{self, Front};
 use crate::http::tls::Certificates;
-use crate::http::{Services, Site, Tokens};
+use crate::http::{Audience, Services, Site, Tokens};
 use crate::imports::Imports;
 use crate::log::{DataLock, DiskStorage, Log, LogOptions};
 use crate::maintenance;
@@ -62,15 +64,17 @@ use crate::queries::history::Histories;
 use crate::queries::links::Links;
 use crate::queries::operations::Operations;
 
+/// How many connections the admin listener takes.
+const ADMIN_CONNECTIONS: usize = 64;
+
 /// Serves until it is told to stop (SIGTERM, SIGINT).
 pub fn run(settings: &Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     // A port that is taken is found before anything is fetched or opened.
-    let (listener, mut tls) = {
+    let (listener, admin_listener, mut tls) = {
         let _context = runtime.enter();
-        let listener = Listener::bind(settings.listen)
-            .with_context(|| format!("can't listen on {}", settings.listen))?;
-        (listener, TlsSide::open(settings)?)
+        let listener = listen(settings.listen)?;
+        (listener, settings.admin_listen.map(listen).transpose()?, TlsSide::open(settings)?)
     };
     let _lock = DataLock::acquire(&settings.data_dir)?;
     maintenance::restrict(&settings.data_dir);
@@ -82,11 +86,18 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     ));
     let site = settings.site(listener.local_addr()?);
     let house = House::open(settings, &site, metrics)?;
-    let control = ControlFile::write(&settings.data_dir, listener.local_addr()?)?;
+    let public = listener.local_addr()?;
+    let operator = admin_listener.as_ref().map_or(Ok(public), Listener::local_addr)?;
+    let control = ControlFile::write(&settings.data_dir, public, operator)?;
     announce(&house.bootstrap, &site);
     runtime.block_on(async {
         let challenge = Arc::<OpenChallenge>::default();
-        let front = house.front(site, control.key_sha256, Arc::clone(&challenge));
+        let services = house.services(site, control.key_sha256, Arc::clone(&challenge));
+        let redirector = Some(house.redirector(&services));
+        let admin = admin_listener.map(|listener| serve_admin(listener, &services, settings));
+        let audience = if admin.is_some() { Audience::Public } else { Audience::All };
+        let router = crate::http::router(services, audience);
+        let front = Front { redirector, router, is_tls: false };
         if let Some(tls) = &mut tls {
             let own_host = settings.public_url.as_ref().and_then(Url::host_str);
             tls.obtain(challenge, Arc::clone(&house.index), own_host);
@@ -106,8 +117,8 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         tokio::spawn(house.imports.clone().keep_clean());
         house.imports.resume();
         server::serve(listener, limits, front, stop_signal()).await?;
-        if let Some(secured) = secured {
-            let _logged = secured.await;
+        for listener in [secured, admin].into_iter().flatten() {
+            let _logged = listener.await;
         }
         anyhow::Ok(())
     })?;
@@ -131,7 +142,7 @@ struct House {
     limits_saver: Syncer,
     judge: Arc<CrawlerJudge>,
     commands: Commands,
-    dispatcher: JoinHandle<()>,
+    dispatcher: thread::JoinHandle<()>,
     forgetter: Forgetter,
     analytics: AnalyticsSide,
     questions: Analytics,
@@ -211,7 +222,12 @@ impl House {
         })
     }
 
-    fn front(&self, site: Site, operator_key: [u8; 32], challenge: Arc<OpenChallenge>) -> Front {
+    fn services(
+        &self,
+        site: Site,
+        operator_key: [u8; 32],
+        challenge: Arc<OpenChallenge>,
+    ) -> Services {
         let links = Links::new(Arc::clone(&self.index));
         let health = HouseHealth {
             commands: self.commands.clone(),
@@ -224,13 +240,12 @@ impl House {
         };
         let rebuilder = Rebuilder::new(Arc::clone(&self.index), Arc::clone(&self.mutations));
         let visitors = Visitors::new(Arc::clone(&self.recorder), &self.unlock_key, &site);
-        let unlock = visitors.unlock.clone();
         let last_used = Arc::clone(&self.last_used);
-        let services = Services {
+        Services {
             tokens: Tokens::new(self.commands.clone(), links.clone(), last_used),
             auth_failures: Arc::default(),
             commands: self.commands.clone(),
-            links: links.clone(),
+            links,
             histories: Histories::new(
                 Arc::clone(&self.index),
                 History::new(Arc::clone(&self.mutations)),
@@ -241,6 +256,7 @@ impl House {
             analytics: self.questions.clone(),
             exports: self.exports.clone(),
             imports: self.imports.clone(),
+            visitors: Arc::new(visitors),
             site: Arc::new(site),
             health: Arc::new(health),
             operations: Operations::new(
@@ -249,16 +265,13 @@ impl House {
                 Arc::clone(&self.judge) as _,
             ),
             operator_key,
-            visitors: Arc::new(visitors),
-        };
-        let redirector = Redirector::new(
-            links,
-            Arc::clone(&self.recorder),
-            unlock,
-            Sticky::new(&self.unlock_key),
-        );
-        let redirector = Arc::new(redirector);
-        Front { redirector, router: crate::http::router(services), is_tls: false }
+        }
+    }
+
+    fn redirector(&self, services: &Services) -> Arc<Redirector> {
+        let sticky = Sticky::new(&self.unlock_key);
+        let (links, unlock) = (services.links.clone(), services.visitors.unlock.clone());
+        Arc::new(Redirector::new(links, Arc::clone(&self.recorder), unlock, sticky))
     }
 
     /// In the order of the data: what is accepted is finished, synced, projected; then the
@@ -277,6 +290,23 @@ impl House {
         self.analytics.close();
         tracing::info!("stopped");
     }
+}
+
+fn listen(address: SocketAddr) -> anyhow::Result<Listener> {
+    Listener::bind(address).with_context(|| format!("can't listen on {address}"))
+}
+
+/// Serves the operator's routes, within a limit of its own: visitors can't keep the operator out.
+fn serve_admin(listener: Listener, services: &Services, settings: &Settings) -> JoinHandle<()> {
+    let proxies = settings.trusted_proxies.clone();
+    let limits = ConnectionLimits::new(ADMIN_CONNECTIONS, Some(ADMIN_CONNECTIONS), proxies);
+    let router = crate::http::router(services.clone(), Audience::Operator);
+    let front = Front { redirector: None, router, is_tls: false };
+    tokio::spawn(async move {
+        if let Err(error) = server::serve(listener, Arc::new(limits), front, stop_signal()).await {
+            tracing::error!(%error, "the admin listener failed");
+        }
+    })
 }
 
 fn open_log(folder: &Path) -> anyhow::Result<Log> {

@@ -35,6 +35,10 @@ pub struct ServeArgs {
     /// Where to listen [default: 127.0.0.1:8080]
     #[arg(long, env = "SLUGLINE_LISTEN", value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
+    /// Serve probes, metrics and the operator's API here, and nowhere else; keep it private
+    /// [default: --listen]
+    #[arg(long, env = "SLUGLINE_ADMIN_LISTEN", value_name = "ADDRESS:PORT")]
+    admin_listen: Option<SocketAddr>,
     /// The folder of all data [default: ./data]
     #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
@@ -189,6 +193,8 @@ pub enum ClickHouseChoice {
 #[allow(missing_docs, reason = "each is documented in ServeArgs")]
 pub struct Settings {
     pub listen: SocketAddr,
+    /// `None`: at `listen`.
+    pub admin_listen: Option<SocketAddr>,
     pub data_dir: PathBuf,
     pub public_url: Option<Url>,
     pub clickhouse: ClickHouseChoice,
@@ -227,6 +233,7 @@ impl ServeArgs {
     fn over(self, file: Self) -> Self {
         Self {
             listen: self.listen.or(file.listen),
+            admin_listen: self.admin_listen.or(file.admin_listen),
             data_dir: self.data_dir.or(file.data_dir),
             public_url: self.public_url.or(file.public_url),
             clickhouse_url: self.clickhouse_url.or(file.clickhouse_url),
@@ -293,6 +300,7 @@ impl ServeArgs {
         let outgoing = self.outgoing_allow.as_deref().unwrap_or_default();
         Ok(Settings {
             listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+            admin_listen: self.admin_listen,
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("data")),
             public_url: self.public_url,
             clickhouse,

@@ -36,10 +36,10 @@ pub struct ControlFile {
 }
 
 impl ControlFile {
-    /// Writes the file of a service that listens there.
-    pub fn write(data: &Path, listening: SocketAddr) -> io::Result<Self> {
-        let (address, key) = (reached_at(listening), secret::generate());
-        let control = Control { address, public: Some(address), key };
+    /// Writes the file of a service that listens there: for everybody, and for the operator.
+    pub fn write(data: &Path, public: SocketAddr, operator: SocketAddr) -> io::Result<Self> {
+        let (address, public) = (reached_at(operator), Some(reached_at(public)));
+        let control = Control { address, public, key: secret::generate() };
         let path = data.join(FILE);
         // A file that was left over may have been made readable to others.
         match fs::remove_file(&path) {
@@ -88,11 +88,13 @@ mod tests {
         let path = data.path().join(FILE);
         fs::write(&path, "left over").unwrap();
         assert!(Control::read(data.path()).is_none());
-        let file = ControlFile::write(data.path(), "0.0.0.0:8080".parse().unwrap()).unwrap();
+        let [public, operator] = ["0.0.0.0:8080", "[::]:9090"].map(|at| at.parse().unwrap());
+        let file = ControlFile::write(data.path(), public, operator).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let control = Control::read(data.path()).unwrap();
-        assert_eq!(control.address.to_string(), "127.0.0.1:8080");
+        assert_eq!(control.public.unwrap().to_string(), "127.0.0.1:8080");
+        assert_eq!(control.address.to_string(), "[::1]:9090");
         assert_eq!(secret::hash(&control.key), file.key_sha256);
         drop(file);
         assert!(Control::read(data.path()).is_none());

@@ -1,9 +1,10 @@
 //! `/livez`, `/readyz`, `/metrics`: for those who run the service.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
 use serde::Serialize;
 
 use super::Services;
@@ -89,17 +90,25 @@ pub struct Reconciled {
     pub differences: usize,
 }
 
+/// The paths for probes and for Prometheus.
+pub fn router() -> Router<Services> {
+    Router::new()
+        .route("/livez", get(live))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+}
+
 /// The process answers.
-pub async fn live() -> &'static str {
+async fn live() -> &'static str {
     "ok\n"
 }
 
 /// Redirects can be served: the index was open before the port was. Analytics may be behind.
-pub async fn ready(State(services): State<Services>) -> Json<Report> {
+async fn ready(State(services): State<Services>) -> Json<Report> {
     Json(services.health.report())
 }
 
 /// Prometheus's text format.
-pub async fn metrics(State(services): State<Services>) -> impl IntoResponse {
+async fn metrics(State(services): State<Services>) -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], services.health.metrics())
 }

@@ -7,7 +7,6 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::Ready;
-use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,15 +24,16 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tower::ServiceExt;
 use tower::util::Oneshot;
 
-use super::connections::ConnectionPermit;
+use super::connections::{Accepted, ConnectionPermit};
 use super::redirect::{self, Answer, Moment, RequestHead};
 use super::server::{DRAIN_TIMEOUT, Front, IDLE_PERIOD};
+use super::stream::Prefixed;
 use super::{host, security};
 use crate::clicks::{ClickGroup, Headers};
 
@@ -51,6 +51,12 @@ pub(super) struct HandedOver {
     pub(super) read: Vec<u8>,
     pub(super) peer: IpAddr,
     pub(super) permit: ConnectionPermit,
+}
+
+impl From<Accepted> for HandedOver {
+    fn from(Accepted { stream, peer, permit }: Accepted) -> Self {
+        Self { stream, read: Vec::new(), peer, permit }
+    }
 }
 
 /// Serves connections with hyper.
@@ -75,7 +81,7 @@ impl Hyper {
         let served = self.connection(peer, permit);
         self.runtime.spawn(async move {
             match TcpStream::from_std(stream) {
-                Ok(stream) => served.over(Rewound { read: read.into(), stream }).await,
+                Ok(stream) => served.over(Prefixed::new(read, stream)).await,
                 Err(error) => tracing::warn!(%error, "a connection can't be waited for"),
             }
         });
@@ -127,57 +133,6 @@ impl Served {
             _ = cut.changed() => {}
         }
         drop(permit);
-    }
-}
-
-/// A stream some of whose bytes were read before: they come first.
-struct Rewound {
-    read: Bytes,
-    stream: TcpStream,
-}
-
-impl AsyncRead for Rewound {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.read.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(context, buffer);
-        }
-        let first = self.read.len().min(buffer.remaining());
-        buffer.put_slice(&self.read.split_to(first));
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Rewound {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }
 
@@ -316,7 +271,7 @@ impl Connection {
         let authority = uri.authority().map(Authority::as_str);
         let headers = Headers::of_map(request.headers());
         let head = RequestHead { peer: self.peer, head, path, query, authority, headers };
-        let (redirector, moment) = (&self.front.redirector, Moment::now());
+        let (redirector, moment) = (self.front.redirector.as_ref()?, Moment::now());
         CLICK.with_borrow_mut(|click| {
             let answer = redirector.answer(&head, &moment, click)?;
             redirector.settle(click, &moment);

@@ -27,6 +27,7 @@ pub mod security;
 pub mod server;
 mod signing;
 mod special;
+mod stream;
 pub mod tls;
 pub mod unlock;
 
@@ -40,7 +41,6 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -125,24 +125,41 @@ pub fn reconciliation_json(found: Reconciliation) -> serde_json::Value {
 pub use native::admin::moment_ms;
 pub use native::tokens::{TokenBody, Tokens};
 
-/// The routes, and the layers around them.
-pub fn router(services: Services) -> Router {
+/// Whose requests a listener takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// Everybody's: there is no other listener.
+    All,
+    /// All but the operator's.
+    Public,
+    /// The operator's alone.
+    Operator,
+}
+
+/// The routes for an audience, and the layers around them.
+pub fn router(services: Services, audience: Audience) -> Router {
     let layers = ServiceBuilder::new()
         .layer(from_fn(problem::render))
         .layer(from_fn(host::required))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(within_time));
-    Router::new()
-        .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
-        .nest("/api/v1", native::router())
+    let routes = Router::new().nest("/api/v1", native::router(audience));
+    let routes = match audience {
+        Audience::All => public(routes).merge(health::router()),
+        Audience::Public => public(routes),
+        Audience::Operator => {
+            routes.merge(health::router()).fallback(async || Problem::not_found("path"))
+        }
+    };
+    routes.layer(layers).with_state(services)
+}
+
+fn public(routes: Router<Services>) -> Router<Services> {
+    routes
         .merge(pages::router())
         .merge(host::well_known())
         .merge(challenge::router())
         .fallback(elsewhere)
-        .layer(layers)
-        .with_state(services)
 }
 
 async fn within_time(request: Request, next: Next) -> Response {

@@ -23,8 +23,8 @@ pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The redirect path, and the router behind it.
 #[derive(Clone)]
 pub struct Front {
-    /// Answers what is a link's.
-    pub redirector: Arc<Redirector>,
+    /// Answers what is a link's; `None` where links are not served.
+    pub redirector: Option<Arc<Redirector>>,
     /// Answers the rest.
     pub router: Router,
     /// Whether its connections are the service's own TLS.
@@ -41,11 +41,15 @@ pub async fn serve(
     front: Front,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let redirector = Arc::clone(&front.redirector);
+    let redirector = front.redirector.clone();
     let hyper = Arc::new(Hyper::new(front, tokio::runtime::Handle::current()));
     let threads = std::thread::available_parallelism().map_or(1, Into::into);
-    let reactors = (0..threads)
-        .map(|number| Handle::start(number, Arc::clone(&redirector), Arc::clone(&hyper)))
+    let reactors = redirector
+        .iter()
+        .flat_map(|redirector| std::iter::repeat_n(redirector, threads).enumerate())
+        .map(|(number, redirector)| {
+            Handle::start(number, Arc::clone(redirector), Arc::clone(&hyper))
+        })
         .collect::<io::Result<Vec<_>>>()?;
 
     let mut stop = std::pin::pin!(stop);
@@ -56,8 +60,9 @@ pub async fn serve(
         };
         let Some(accepted) = accepted else { continue };
         let idlest = reactors.iter().min_by_key(|reactor| reactor.connections());
-        if let Some(reactor) = idlest {
-            reactor.serve(accepted);
+        match idlest {
+            Some(reactor) => reactor.serve(accepted),
+            None => hyper.serve(accepted.into()),
         }
     }
     drop(listener);

@@ -22,6 +22,7 @@ use tokio_rustls::rustls::{self, InconsistentKeys, ServerConfig};
 use super::connections::{Accepted, ConnectionLimits, Listener};
 use super::hyper::Hyper;
 use super::server::Front;
+use super::stream::Prefixed;
 
 /// How long a client may take to agree on keys.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(8);
@@ -234,7 +235,7 @@ pub async fn serve(
             // A client that doesn't agree is its own affair.
             let agreed = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
             if let Ok(Ok(stream)) = agreed {
-                served.over(stream).await;
+                served.over(Prefixed::with_encoded_target(stream)).await;
             }
         });
     }

@@ -8,7 +8,9 @@ use reqwest::Method;
 use reqwest::blocking::RequestBuilder;
 use serde_json::json;
 
-use crate::harness::{Answer, Chromium, Options, PATIENCE, Server, TOKEN, shared, slugline};
+use crate::harness::{
+    Answer, Chromium, Options, PATIENCE, Server, TOKEN, client, shared, slugline,
+};
 
 /// What the service answers to these bytes, on a connection of their own.
 fn raw(server: &Server, request: &str) -> String {
@@ -108,6 +110,52 @@ fn no_answer_is_to_be_sniffed() {
     // By hyper, too: it takes over the connection of a visit that has a body.
     let body = Answer::to(server.request(Method::GET, &redirect).body("x")).expect(302);
     assert_eq!(body.header("x-content-type-options"), "nosniff");
+}
+
+/// Probes, metrics and the operator's API are served by the admin listener alone, everything else
+/// by the public one alone; the program's own commands find both.
+#[test]
+fn the_admin_listener_serves_the_operator_and_nobody_else() {
+    let options = Options::links_only().admin_listen();
+    let server = options.start();
+    let link = server.link();
+    let at = |base: &str, path: &str| Answer::to(client().get(format!("{base}{path}")));
+    let redirect = format!("/{}", link.slug);
+    for (path, public, admin) in [
+        ("/livez", 404, 200),
+        ("/readyz", 404, 200),
+        ("/metrics", 404, 200),
+        ("/api/v1/admin/reconcile", 404, 401),
+        ("/api/v1/admin/rebuild/index", 404, 401),
+        ("/api/v1/admin/tokens", 404, 401),
+        ("/api/v1/links", 401, 404),
+        ("/api/v1/openapi.json", 200, 200),
+        ("/no-such-path", 404, 404),
+        (&redirect, 302, 404),
+    ] {
+        at(&server.base, path).expect(public);
+        at(&server.admin_base, path).expect(admin);
+    }
+    let documented = |base: &str| at(base, "/api/v1/openapi.json").expect(200).text;
+    for (base, is_admin) in [(&server.base, false), (&server.admin_base, true)] {
+        let document = documented(base);
+        assert_eq!(document.contains("\"/admin/rebuild/{projection}\""), is_admin);
+        assert_eq!(document.contains("\"/links\""), !is_admin);
+    }
+    let file = server.data.path().join("rows.csv");
+    std::fs::write(&file, "destination,slug\nhttps://example.com,imported\n").unwrap();
+    for arguments in [&["token", "list"][..], &["import", "rows.csv"]] {
+        let mut command = slugline();
+        command.args(arguments).current_dir(server.data.path());
+        command.arg("--data-dir").arg(server.data.path());
+        if arguments[0] == "import" {
+            command.env("SLUGLINE_TOKEN", TOKEN).env("SLUGLINE_URL", &server.base);
+        }
+        let Output { status, stderr, .. } = command.output().unwrap();
+        assert!(status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&stderr));
+    }
+    server.get("/imported").expect(302);
+    assert!(server.stop().success());
 }
 
 #[test]

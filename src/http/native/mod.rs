@@ -34,12 +34,17 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Services;
 use super::problem::Problem;
+use super::{Audience, Services};
 
-/// The native API.
-pub fn router() -> Router<Services> {
-    let (routes, document) = openapi::routes().split_for_parts();
+/// The native API for an audience. The document describes what the listener has.
+pub fn router(audience: Audience) -> Router<Services> {
+    let routes = match audience {
+        Audience::All => openapi::routes().merge(openapi::operator_routes()),
+        Audience::Public => openapi::routes(),
+        Audience::Operator => openapi::operator_routes(),
+    };
+    let (routes, document) = routes.split_for_parts();
     routes
         .merge(openapi::document(document))
         .fallback(no_such_path)

@@ -24,7 +24,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' \
      'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='; img-src 'self' data:; \
      connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
-/// Each path of the API, with what OpenAPI says of it.
+/// Each path of the API that is for everybody, with what OpenAPI says of it.
 pub fn routes() -> OpenApiRouter<Services> {
     OpenApiRouter::new()
         .routes(routes!(links::create, link_list::list))
@@ -73,9 +73,6 @@ pub fn routes() -> OpenApiRouter<Services> {
         .routes(routes!(exports::download))
         .routes(routes!(analytics::query::ask))
         .routes(routes!(analytics::batch::ask))
-        .routes(routes!(admin::reconcile))
-        .routes(routes!(admin::rebuild, admin::rebuild_state))
-        .routes(routes!(admin::reclassify, admin::reclassified))
         .routes(routes!(reports::list))
         .routes(routes!(reports::resolve))
         .routes(routes!(domains::create, domains::list))
@@ -83,8 +80,6 @@ pub fn routes() -> OpenApiRouter<Services> {
         .routes(routes!(domains::verify))
         .routes(routes!(tokens::create, tokens::list))
         .routes(routes!(tokens::revoke))
-        .routes(routes!(operator_tokens::create, operator_tokens::list))
-        .routes(routes!(operator_tokens::revoke))
 }
 
 /// What each operation answers to a request whose token is missing or not valid.
@@ -112,6 +107,16 @@ fn add_refusals(document: &mut OpenApi) {
             }
         }
     }
+}
+
+/// The paths for those who run the service.
+pub fn operator_routes() -> OpenApiRouter<Services> {
+    OpenApiRouter::new()
+        .routes(routes!(admin::reconcile))
+        .routes(routes!(admin::rebuild, admin::rebuild_state))
+        .routes(routes!(admin::reclassify, admin::reclassified))
+        .routes(routes!(operator_tokens::create, operator_tokens::list))
+        .routes(routes!(operator_tokens::revoke))
 }
 
 /// `/openapi.json` and `/docs`, under the API's own prefix.

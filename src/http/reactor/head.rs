@@ -14,6 +14,10 @@ use crate::http::redirect::RequestHead;
 /// How many header lines a visit may have here; with more it is hyper's.
 const MAX_LINES: usize = 64;
 
+/// What a target is percent-encoded for where it stands raw. A `#` is left to hyper, which cuts the
+/// target off there.
+pub const NEVER_RAW_IN_TARGET: &AsciiSet = &NEVER_RAW.remove(b'#');
+
 /// Room for a head's lines.
 pub type Lines<'a> = [MaybeUninit<httparse::Header<'a>>; MAX_LINES];
 
@@ -76,10 +80,7 @@ pub fn read<'a>(bytes: &'a [u8], lines: &'a mut Lines<'a>, peer: IpAddr) -> Fron
 /// `bytes` with the target of the request at their front percent-encoded, where it holds what may
 /// not stand there raw; hyper would refuse some of that. `None` where it holds nothing of the kind,
 /// and where this is no request.
-///
-/// A `#` is left to hyper, which cuts the target off there.
 pub fn with_encoded_target(bytes: &[u8]) -> Option<Vec<u8>> {
-    const ENCODED: &AsciiSet = &NEVER_RAW.remove(b'#');
     let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
     let mut parts = bytes.get(start..)?.splitn(3, |byte| *byte == b' ');
     let (method, target, rest) = (parts.next()?, parts.next()?, parts.next()?);
@@ -87,7 +88,7 @@ pub fn with_encoded_target(bytes: &[u8]) -> Option<Vec<u8>> {
     if method.iter().chain(target).any(u8::is_ascii_control) {
         return None;
     }
-    match Cow::from(percent_encode(target, ENCODED)) {
+    match Cow::from(percent_encode(target, NEVER_RAW_IN_TARGET)) {
         Cow::Borrowed(_) => None,
         Cow::Owned(target) => Some([method, target.as_bytes(), rest].join(&b' ')),
     }

@@ -257,3 +257,16 @@ fn connections_over_tls_count_for_their_address_until_they_end() {
     plain.pop();
     held.push(eventually("or of a plain one", connected));
 }
+
+/// As on the plain listener: what may not stand raw in a target is encoded, not refused.
+#[test]
+fn a_target_with_raw_bytes_is_encoded_over_tls_too() {
+    let (server, address, pem) = with_one_pair(Options::links_only());
+    let link = server.link();
+    let mut stream = connect(&pem, "sho.example", address).unwrap();
+    write!(stream, "GET /{}?q=\"<a>\"&r=", link.slug).unwrap();
+    stream.write_all(b"\xe4\xff HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let head = reply(&mut stream);
+    assert!(head.starts_with("http/1.1 302"), "{head}");
+    assert_eq!(server.data.logged_clicks_of(&link).len(), 1);
+}

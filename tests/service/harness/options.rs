@@ -16,6 +16,8 @@ pub struct Options {
     pub data: DataFolder,
     /// Where it listens, when that is not where it says that it is reached.
     pub listen: Option<SocketAddr>,
+    /// Where it serves the operator, when that is a listener of its own.
+    pub admin_listen: Option<SocketAddr>,
     flags: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     /// What a shell sets before it starts the program: a umask, a limit of open files.
@@ -28,7 +30,8 @@ impl Options {
     pub fn new() -> Self {
         let data = DataFolder::new();
         let (flags, environment) = (Vec::new(), Vec::new());
-        let options = Self { data, listen: None, flags, environment, shell_setting: None };
+        let (listen, admin_listen, shell_setting) = (None, None, None);
+        let options = Self { data, listen, admin_listen, flags, environment, shell_setting };
         options.env("SLUGLINE_BOOTSTRAP_TOKEN", TOKEN)
     }
 
@@ -54,9 +57,16 @@ impl Options {
 
     /// Visitors are told to come here; the service itself listens on a free port.
     pub fn public_url(mut self, url: &str) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let free = free_address();
         self.listen = Some(free);
         self.flag("--listen", free.to_string()).flag("--public-url", url)
+    }
+
+    /// Serves the operator at a listener of its own, on a free port.
+    pub fn admin_listen(mut self) -> Self {
+        let free = free_address();
+        self.admin_listen = Some(free);
+        self.flag("--admin-listen", free.to_string())
     }
 
     /// Starts with this umask instead of that of the tests.
@@ -121,6 +131,10 @@ impl Options {
     pub fn start(&self) -> Server {
         Server::start(self)
     }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// A command, run by a shell that sets a limit or a mask first: `umask 022`.

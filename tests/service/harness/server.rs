@@ -23,6 +23,8 @@ pub struct Server {
     http: Client,
     /// `http://127.0.0.1:PORT`
     pub base: String,
+    /// The same of the admin listener, which is the public one unless the options name another.
+    pub admin_base: String,
     pub data: DataFolder,
     pub stdout: Output,
     /// The service's log, one JSON object a line.
@@ -47,16 +49,18 @@ impl Server {
             stderr.lines().iter().find_map(|line| ready_url(line))
         });
         let base = options.listen.map_or(base, |listen| format!("http://{listen}"));
+        let admin = options.admin_listen.map(|listen| format!("http://{listen}"));
         let server = Self {
             process,
             readers: vec![out_reader, err_reader],
             http: client(),
+            admin_base: admin.unwrap_or_else(|| base.clone()),
             base,
             data: options.data.clone(),
             stdout,
             stderr,
         };
-        server.get("/readyz").expect(200);
+        server.readiness();
         server
     }
 
@@ -107,7 +111,7 @@ impl Server {
 
     /// `/readyz`: how far each projection is.
     pub fn readiness(&self) -> Value {
-        self.get("/readyz").expect(200).json()
+        Answer::to(self.http.get(format!("{}/readyz", self.admin_base))).expect(200).json()
     }
 
     /// Waits until every click that is in the log is in ClickHouse too.
