@@ -26,15 +26,14 @@ const MAX_FUNCTION_LINES: usize = 70;
 
 /// What may stand at the top beside dotfiles.
 const TOP: &[&str] = &[
+    "CHANGELOG.md",
     "Cargo.lock",
     "Cargo.toml",
     "LICENSE-APACHE",
     "LICENSE-MIT",
     "README.md",
     "bench",
-    "clippy.toml",
     "ops",
-    "rustfmt.toml",
     "schema",
     "src",
     "tests",

@@ -12,6 +12,7 @@ mod body;
 pub mod challenge;
 pub mod connections;
 mod form;
+mod guides;
 pub mod health;
 mod host;
 mod hyper;
@@ -156,6 +157,7 @@ pub fn router(services: Services, audience: Audience) -> Router {
 
 fn public(routes: Router<Services>) -> Router<Services> {
     routes
+        .merge(guides::router())
         .merge(pages::router())
         .merge(host::well_known())
         .merge(challenge::router())

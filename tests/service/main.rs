@@ -22,6 +22,7 @@ mod durability;
 mod exports;
 mod freshness;
 mod gates;
+mod guides;
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod harness;
 mod history;
