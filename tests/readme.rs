@@ -199,8 +199,8 @@ fn the_settings_table_names_each_setting() {
     assert!(flags.len() > 10);
     for flag in flags.iter().map(|found| &found[1]) {
         let key = flag.replace('-', "_");
-        let shown = if flag == "config" { String::new() } else { format!("`{key}`") };
-        let row = format!("| `--{flag}` | `SLUGLINE_{}` | {shown} |", key.to_uppercase());
+        let shown = if flag == "config" { String::new() } else { format!(" `{key}`") };
+        let row = format!("| `--{flag}` `SLUGLINE_{}`{shown} | ", key.to_uppercase());
         assert!(OPERATION.contains(&row), "ops/README.md has no row {row}");
         assert!(help.contains(&format!("SLUGLINE_{}", key.to_uppercase())), "{flag}");
     }
