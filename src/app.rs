@@ -1,20 +1,16 @@
 //! The composition root: opens, spawns, and shuts down in order.
 
 mod acme;
-mod analytics;
+pub mod analytics;
 mod blocklist;
-mod control;
-mod crawlers;
-mod domain_prover;
+pub mod control;
+pub mod crawlers;
+mod domain_verifier;
 mod health;
-mod last_used_file;
+pub mod last_used_file;
 mod open_files;
-pub mod operate;
-pub mod reclassify;
-mod service;
+pub mod permissions;
 mod tls;
-pub mod token;
-pub mod transfer;
 mod unlock_key;
 
 use std::net::SocketAddr;
@@ -31,12 +27,12 @@ use analytics::{AnalyticsSide, keep_pace, start_engine};
 use blocklist::BlocklistFile;
 use control::ControlFile;
 use crawlers::{CrawlerJudge, data_file, read_crawlers};
-use domain_prover::OutsideProver;
-use health::{HouseHealth, install_metrics, keep_metrics};
+use domain_verifier::RemoteDomainVerifier;
+use health::{HealthReporter, install_metrics, keep_metrics};
 use tls::TlsSide;
 
 use crate::clicks::{
-    Agents, GeoReader, Interpreter, Limits, Recorder, Sticky, Syncer, VisitorSalts,
+    ClickCaps, Enricher, GeoReader, Recorder, Syncer, UserAgentCache, VisitorBucketer, VisitorSalts,
 };
 use crate::commands::{Bootstrap, Commands, bootstrap, now_ms};
 use crate::config::{ClickHouseChoice, Settings};
@@ -44,19 +40,18 @@ use crate::domain::link::LinkPolicy;
 use crate::effects::{Guard, Names, Outgoing};
 use crate::engine::Package;
 use crate::http::challenge::OpenChallenge;
-use crate::http::connections::{ConnectionLimits, Listener};
 use crate::http::last_used::LastUsed;
 use crate::http::pages::Visitors;
 use crate::http::redirect::Redirector;
-use crate::http::server::{self, Front};
-use crate::http::tls::Certificates;
+use crate::http::transport::connections::{ConnectionLimits, Listener};
+use crate::http::transport::tls::Certificates;
+use crate::http::transport::{self, HttpApp};
 use crate::http::{Audience, Services, Site, Tokens};
 use crate::imports::Imports;
 use crate::log::{DataLock, DiskStorage, Log, LogOptions};
-use crate::maintenance;
-use crate::projections::Forgetter;
+use crate::projections::DeletionPropagator;
 use crate::projections::history::History;
-use crate::projections::index::{Index, Keeper, Rebuilder};
+use crate::projections::index::{Compactor, Index, Rebuilder};
 use crate::queries::analytics::Analytics;
 use crate::queries::domains::Domains;
 use crate::queries::exports::Exports;
@@ -77,7 +72,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         (listener, settings.admin_listen.map(listen).transpose()?, TlsSide::open(settings)?)
     };
     let _lock = DataLock::acquire(&settings.data_dir)?;
-    maintenance::restrict(&settings.data_dir);
+    permissions::restrict(&settings.data_dir);
     let metrics = install_metrics()?;
     let limits = Arc::new(ConnectionLimits::new(
         open_files::connections(open_files::raise_limit()),
@@ -85,38 +80,38 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         settings.trusted_proxies.clone(),
     ));
     let site = settings.site(listener.local_addr()?);
-    let house = House::open(settings, &site, metrics)?;
+    let app = App::open(settings, &site, metrics)?;
     let public = listener.local_addr()?;
     let operator = admin_listener.as_ref().map_or(Ok(public), Listener::local_addr)?;
     let control = ControlFile::write(&settings.data_dir, public, operator)?;
-    announce(&house.bootstrap, &site);
+    announce(&app.bootstrap, &site);
     runtime.block_on(async {
         let challenge = Arc::<OpenChallenge>::default();
-        let services = house.services(site, control.key_sha256, Arc::clone(&challenge));
-        let redirector = Some(house.redirector(&services));
+        let services = app.services(site, control.key_sha256, Arc::clone(&challenge));
+        let redirector = Some(app.redirector(&services));
         let admin = admin_listener.map(|listener| serve_admin(listener, &services, settings));
         let audience = if admin.is_some() { Audience::Public } else { Audience::All };
         let router = crate::http::router(services, audience);
-        let front = Front { redirector, router, is_tls: false };
+        let front = HttpApp { redirector, router, is_tls: false };
         if let Some(tls) = &mut tls {
             let own_host = settings.public_url.as_ref().and_then(Url::host_str);
-            tls.obtain(challenge, Arc::clone(&house.index), own_host);
+            tls.obtain(challenge, Arc::clone(&app.index), own_host);
         }
         let certificates = tls.as_ref().map(TlsSide::certificates);
         let secured = tls.map(|tls| tls.serve(Arc::clone(&limits), front.clone()));
-        let (recorder, blocklist) = (Arc::clone(&house.recorder), Arc::clone(&house.blocklist));
+        let (recorder, blocklist) = (Arc::clone(&app.recorder), Arc::clone(&app.blocklist));
         tokio::spawn(reload_on_hangup(recorder, blocklist, certificates));
         if matches!(settings.clickhouse, ClickHouseChoice::Embedded { .. }) {
-            let clickhouse = house.analytics.clickhouse.clone();
-            tokio::spawn(keep_pace(Arc::clone(&house.recorder), clickhouse));
+            let clickhouse = app.analytics.clickhouse.clone();
+            tokio::spawn(keep_pace(Arc::clone(&app.recorder), clickhouse));
         }
-        tokio::spawn(keep_metrics(house.metrics.clone()));
-        let last_used = Arc::clone(&house.last_used);
+        tokio::spawn(keep_metrics(app.metrics.clone()));
+        let last_used = Arc::clone(&app.last_used);
         tokio::spawn(last_used_file::keep_saved(settings.data_dir.clone(), last_used));
-        tokio::spawn(house.exports.clone().keep_clean());
-        tokio::spawn(house.imports.clone().keep_clean());
-        house.imports.resume();
-        server::serve(listener, limits, front, stop_signal()).await?;
+        tokio::spawn(app.exports.clone().keep_clean());
+        tokio::spawn(app.imports.clone().keep_clean());
+        app.imports.resume();
+        transport::serve(listener, limits, front, stop_signal()).await?;
         for listener in [secured, admin].into_iter().flatten() {
             let _logged = listener.await;
         }
@@ -124,14 +119,14 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     })?;
     tracing::info!("stopping");
     drop(control);
-    let last_used = Arc::clone(&house.last_used);
-    house.close();
+    let last_used = Arc::clone(&app.last_used);
+    app.close();
     last_used_file::save(&settings.data_dir, &last_used);
     Ok(())
 }
 
 /// All that is open while the service runs, in the order in which it was opened.
-struct House {
+struct App {
     mutations: Arc<Log>,
     clicks: Arc<Log>,
     index: Arc<Index>,
@@ -143,19 +138,19 @@ struct House {
     judge: Arc<CrawlerJudge>,
     commands: Commands,
     dispatcher: thread::JoinHandle<()>,
-    forgetter: Forgetter,
+    deletion_propagator: DeletionPropagator,
     analytics: AnalyticsSide,
     questions: Analytics,
     exports: Exports,
     imports: Imports,
-    keeper: Keeper,
-    prover: Arc<OutsideProver>,
+    keeper: Compactor,
+    prover: Arc<RemoteDomainVerifier>,
     metrics: PrometheusHandle,
     unlock_key: [u8; 32],
     last_used: Arc<LastUsed>,
 }
 
-impl House {
+impl App {
     fn open(settings: &Settings, site: &Site, metrics: PrometheusHandle) -> anyhow::Result<Self> {
         let data = settings.data_dir.as_path();
         let agents = read_crawlers(&settings.crawler_list)?;
@@ -172,11 +167,11 @@ impl House {
         let visitors =
             VisitorSalts::open(data.join("visitor.salt"), settings.visitor_salt, now_ms())?;
         let proxies = settings.trusted_proxies.clone();
-        let agents = Arc::new(Agents::new(agents.join()?));
+        let agents = Arc::new(UserAgentCache::new(agents.join()?));
         let judge = CrawlerJudge::new(settings.crawler_list.clone(), Arc::clone(&agents));
-        let interpreter = Interpreter { proxies, geo, agents, visitors };
-        let limits = Limits::open(&data.join("limits"), &clicks)?;
-        let recorder = Arc::new(Recorder::new(interpreter, Arc::clone(&clicks), limits));
+        let enricher = Enricher { proxies, geo, agents, visitors };
+        let limits = ClickCaps::open(&data.join("limits"), &clicks)?;
+        let recorder = Arc::new(Recorder::new(enricher, Arc::clone(&clicks), limits));
         let syncer = Syncer::start(Arc::clone(&recorder), settings.clicks_sync_interval)?;
         let limited = Arc::clone(&index);
         let limits_saver = Syncer::start_saving_limits(Arc::clone(&recorder), move |link| {
@@ -187,16 +182,18 @@ impl House {
         let policy = LinkPolicy { own_hosts: own_hosts(site), blocklist: blocklist.list() };
         let (commands, dispatcher) =
             Commands::start(Arc::clone(&mutations), Arc::clone(&index), policy)?;
-        let keeper = Keeper::start(Arc::clone(&index), Arc::clone(&mutations))?;
+        let keeper = Compactor::start(Arc::clone(&index), Arc::clone(&mutations))?;
 
-        let forgetter = Forgetter::start(Arc::clone(&mutations), Arc::clone(&clicks), data)?;
-        let analytics = AnalyticsSide::open(settings, &clicks, forgetter.forgotten(), engine)?;
+        let deletion_propagator =
+            DeletionPropagator::start(Arc::clone(&mutations), Arc::clone(&clicks), data)?;
+        let analytics =
+            AnalyticsSide::open(settings, &clicks, deletion_propagator.forgotten(), engine)?;
         let questions = Analytics::new(analytics.clickhouse.clone(), settings.analytics_retention);
         let exports = Exports::open(&data.join("exports"), questions.clone())?;
         let imports = Imports::open(&data.join("imports"), commands.clone())?;
         let names = Names::new(settings.dns_server);
         let guard = Guard::new(settings.outgoing_allow.clone());
-        let prover = OutsideProver::new(names.clone(), Outgoing::new(names, guard));
+        let prover = RemoteDomainVerifier::new(names.clone(), Outgoing::new(names, guard));
         Ok(Self {
             mutations,
             clicks,
@@ -209,7 +206,7 @@ impl House {
             judge: Arc::new(judge),
             commands,
             dispatcher,
-            forgetter,
+            deletion_propagator,
             analytics,
             questions,
             exports,
@@ -229,7 +226,7 @@ impl House {
         challenge: Arc<OpenChallenge>,
     ) -> Services {
         let links = Links::new(Arc::clone(&self.index));
-        let health = HouseHealth {
+        let health = HealthReporter {
             commands: self.commands.clone(),
             mutations: Arc::clone(&self.mutations),
             clicks: Arc::clone(&self.clicks),
@@ -269,7 +266,7 @@ impl House {
     }
 
     fn redirector(&self, services: &Services) -> Arc<Redirector> {
-        let sticky = Sticky::new(&self.unlock_key);
+        let sticky = VisitorBucketer::new(&self.unlock_key);
         let (links, unlock) = (services.links.clone(), services.visitors.unlock.clone());
         Arc::new(Redirector::new(links, Arc::clone(&self.recorder), unlock, sticky))
     }
@@ -281,7 +278,7 @@ impl House {
         drop(self.commands);
         let _panicked = self.dispatcher.join();
         self.keeper.stop();
-        self.forgetter.stop();
+        self.deletion_propagator.stop();
         self.limits_saver.stop();
         self.syncer.stop();
         if let Err(error) = self.index.flush() {
@@ -301,15 +298,17 @@ fn serve_admin(listener: Listener, services: &Services, settings: &Settings) -> 
     let proxies = settings.trusted_proxies.clone();
     let limits = ConnectionLimits::new(ADMIN_CONNECTIONS, Some(ADMIN_CONNECTIONS), proxies);
     let router = crate::http::router(services.clone(), Audience::Operator);
-    let front = Front { redirector: None, router, is_tls: false };
+    let front = HttpApp { redirector: None, router, is_tls: false };
     tokio::spawn(async move {
-        if let Err(error) = server::serve(listener, Arc::new(limits), front, stop_signal()).await {
+        if let Err(error) = transport::serve(listener, Arc::new(limits), front, stop_signal()).await
+        {
             tracing::error!(%error, "the admin listener failed");
         }
     })
 }
 
-fn open_log(folder: &Path) -> anyhow::Result<Log> {
+/// Opens a log with the default options.
+pub fn open_log(folder: &Path) -> anyhow::Result<Log> {
     Ok(Log::open(Arc::new(DiskStorage), folder, LogOptions::default())?)
 }
 
@@ -356,7 +355,7 @@ async fn reload_on_hangup(
         let (recorder, blocklist) = (Arc::clone(&recorder), Arc::clone(&blocklist));
         let certificates = certificates.clone();
         let reloaded = tokio::task::spawn_blocking(move || {
-            let geo = recorder.interpreter().geo.reload().map_err(anyhow::Error::from);
+            let geo = recorder.enricher().geo.reload().map_err(anyhow::Error::from);
             let certificates = certificates.map(|certificates| certificates.reload());
             let read = [("geo database", geo), ("blocklist", blocklist.reload())];
             let read = read.into_iter().chain(certificates.map(|read| ("certificates", read)));

@@ -1,27 +1,29 @@
 //! slugline: a self-hosted link service whose source of truth is an event log.
 //!
-//! The rooms, in the order the data flows:
+//! Modules, in the order in which data flows:
 //!
-//! | room | what happens there |
+//! | module | responsibility |
 //! |---|---|
-//! | [`config`] | settings are read, once |
-//! | [`app`] | everything is opened, spawned and shut down, in order |
-//! | [`http`] | requests come in; redirects are answered in front of the router |
-//! | [`commands`] | one writer decides what changes, and makes it last |
-//! | [`imports`] | links come in from elsewhere: files become commands, row by row |
-//! | [`domain`] | the words and their rules: links, slugs, tokens, events; pure |
-//! | [`clicks`] | a visit becomes a click, step by step |
-//! | [`log`] | events are appended, synced, read and recovered |
-//! | [`projections`] | the log is folded: into the index (sled), into ClickHouse |
-//! | [`effects`] | the outside is asked, where no user may lead it astray |
-//! | [`queries`] | questions are answered from the projections |
-//! | [`engine`] | the embedded ClickHouse is fetched, started and supervised |
-//! | [`maintenance`] | the logs are looked at without a service |
+//! | [`cli`] | the command line, one file a subcommand |
+//! | [`config`] | typed settings, read once |
+//! | [`app`] | the composition root: opens, spawns and shuts down in order |
+//! | [`http`] | transport, redirects, the native API, visitor pages |
+//! | [`commands`] | the single writer: decide, append, apply, answer |
+//! | [`imports`] | import jobs: files of links become commands, row by row |
+//! | [`domain`] | aggregates, commands and events with their rules; pure |
+//! | [`clicks`] | enrichment: a visit becomes a click, step by step |
+//! | [`log`] | the event log: append, sync, read, recover |
+//! | [`sst`] | immutable sorted tables on disk; knows nothing of links |
+//! | [`projections`] | folds of the log: the index (sled over an SST) and the ClickHouse tables |
+//! | [`effects`] | guarded outgoing requests, DNS lookups, ACME |
+//! | [`queries`] | reads of the projections: links, analytics, history |
+//! | [`engine`] | the embedded ClickHouse: fetch, start, supervise |
 //!
 //! A change: `http` → `commands` → `log` → `projections::index` → answer. A click: `http` →
 //! `clicks` → `log` → answer, and later `projections::clickhouse` → `queries`.
 
 pub mod app;
+pub mod cli;
 pub mod clicks;
 pub mod commands;
 pub mod config;
@@ -31,6 +33,6 @@ pub mod engine;
 pub mod http;
 pub mod imports;
 pub mod log;
-pub mod maintenance;
 pub mod projections;
 pub mod queries;
+pub mod sst;

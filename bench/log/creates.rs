@@ -12,7 +12,7 @@ use slugline::domain::ids::{TokenId, WorkspaceId};
 use slugline::domain::link::{Field, LinkInput, LinkPolicy};
 use slugline::domain::token::{Abilities, Actor};
 use slugline::log::{DiskStorage, Log, LogOptions};
-use slugline::projections::index::{Index, Keeper};
+use slugline::projections::index::{Compactor, Index};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -24,7 +24,7 @@ pub struct House {
     log: Arc<Log>,
     commands: Commands,
     dispatcher: JoinHandle<()>,
-    keeper: Keeper,
+    keeper: Compactor,
     runtime: Runtime,
     actor: Actor,
 }
@@ -35,7 +35,7 @@ impl House {
         let log = Arc::new(Log::open(storage, &folder.join("log"), LogOptions::default())?);
         let index = Arc::new(Index::open(&folder.join("index"), &log)?);
         bootstrap(&log, &index, Some("a-token-for-the-bench"))?;
-        let keeper = Keeper::start(Arc::clone(&index), Arc::clone(&log))?;
+        let keeper = Compactor::start(Arc::clone(&index), Arc::clone(&log))?;
         let (commands, dispatcher) =
             Commands::start(Arc::clone(&log), index, LinkPolicy::default())?;
         let actor = Actor {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use slugline::clicks::{
-    Agents, BotList, GeoReader, Headers, Interpreter, Limits, Recorder, SaltPeriod, TrustedProxies,
-    Visit, VisitorSalts,
+    BotList, ClickCaps, Enricher, GeoReader, Headers, Recorder, SaltPeriod, TrustedProxies,
+    UserAgentCache, Visit, VisitorSalts,
 };
 use slugline::domain::click::ClickTarget;
 use slugline::domain::ids::{LinkId, WorkspaceId};
@@ -93,13 +93,13 @@ pub fn open_log(folder: &Path) -> anyhow::Result<(Arc<Log>, Arc<Recorder>)> {
     let countries = fetch(&Package::countries(), &cache, Progress::Shown)?;
     let log = Log::open(Arc::new(DiskStorage), &folder.join("clicks"), LogOptions::default())?;
     let log = Arc::new(log);
-    let limits = Limits::open(&folder.join("limits"), &log)?;
-    let interpreter = Interpreter {
+    let limits = ClickCaps::open(&folder.join("limits"), &log)?;
+    let enricher = Enricher {
         proxies: TrustedProxies::default(),
         geo: GeoReader::new(Some(countries))?,
-        agents: Arc::new(Agents::new(BotList::load(&crawlers)?)),
+        agents: Arc::new(UserAgentCache::new(BotList::load(&crawlers)?)),
         visitors: VisitorSalts::open(folder.join("visitor.salt"), SaltPeriod::Never, 0)?,
     };
-    let recorder = Arc::new(Recorder::new(interpreter, Arc::clone(&log), limits));
+    let recorder = Arc::new(Recorder::new(enricher, Arc::clone(&log), limits));
     Ok((log, recorder))
 }

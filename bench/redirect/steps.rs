@@ -18,15 +18,15 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use prost::Message as _;
 use slugline::clicks::{
-    Agents, BotList, ClickGroup, GeoReader, Interpreter, Language, Limits, Recorder, Referrer,
-    SaltPeriod, Sticky, Visit, VisitorSalts,
+    BotList, ClickBatch, ClickCaps, Enricher, GeoReader, Language, Recorder, Referrer, SaltPeriod,
+    UserAgentCache, Visit, VisitorBucketer, VisitorSalts,
 };
 use slugline::domain::event::{Envelope, Event, LinkState, VERSION};
 use slugline::engine::{Package, Progress, default_cache_dir, fetch};
-use slugline::http::reactor::head::{Front, no_lines, read};
-use slugline::http::reactor::render::Renderer;
+use slugline::http::redirect::unlock::Unlock;
 use slugline::http::redirect::{Moment, Redirector, RequestHead};
-use slugline::http::unlock::Unlock;
+use slugline::http::transport::reactor::head::{ParsedHead, no_lines, read};
+use slugline::http::transport::reactor::render::Renderer;
 use slugline::log::{DiskStorage, Log, LogOptions, NewRecord};
 use slugline::projections::index::Index;
 use slugline::queries::links::Links;
@@ -102,21 +102,21 @@ impl World {
         let cache = default_cache_dir()?;
         let crawlers = fetch(&Package::crawlers(), &cache, Progress::Shown)?;
         let countries = fetch(&Package::countries(), &cache, Progress::Shown)?;
-        let interpreter = Interpreter {
+        let enricher = Enricher {
             proxies: "127.0.0.1".parse().map_err(anyhow::Error::new)?,
             geo: GeoReader::new(Some(countries))?,
-            agents: Arc::new(Agents::new(BotList::load(&crawlers)?)),
+            agents: Arc::new(UserAgentCache::new(BotList::load(&crawlers)?)),
             visitors: VisitorSalts::open(folder.path().join("salt"), SaltPeriod::Never, 0)?,
         };
         let log = open_log(folder.path(), "clicks")?;
-        let limits = Limits::open(&folder.path().join("limits"), &log)?;
-        let recorder = Arc::new(Recorder::new(interpreter, Arc::new(log), limits));
+        let limits = ClickCaps::open(&folder.path().join("limits"), &log)?;
+        let recorder = Arc::new(Recorder::new(enricher, Arc::new(log), limits));
         let links = Links::new(Arc::new(index));
         let redirector = Redirector::new(
             links.clone(),
             Arc::clone(&recorder),
             Unlock::new(&[0; 32], false),
-            Sticky::new(&[0; 32]),
+            VisitorBucketer::new(&[0; 32]),
         );
         Ok(Self { requests, links, recorder, redirector, _folder: folder })
     }
@@ -208,7 +208,7 @@ impl World {
 
     /// The steps that look at one request by itself.
     fn look(&self, step: Step, head: &RequestHead<'_>, moment: &Moment, work: &mut Work) {
-        let Interpreter { proxies, geo, agents, visitors } = self.recorder.interpreter();
+        let Enricher { proxies, geo, agents, visitors } = self.recorder.enricher();
         let RequestHead { peer, query, headers, .. } = *head;
         let slug = head.path.trim_start_matches('/');
         match step {
@@ -229,9 +229,9 @@ impl World {
             _ => {
                 let Ok(Some(redirect)) = self.links.redirect("", slug) else { return };
                 let visit = Visit { peer, headers, query, head: false, at_ms: moment.at_ms };
-                let (steps, target) = (self.recorder.interpreter(), &redirect.way.target);
+                let (steps, target) = (self.recorder.enricher(), &redirect.way.target);
                 let geo = geo.load();
-                let found = steps.interpret(&visit, &target.workspace, geo.as_deref());
+                let found = steps.enrich(&visit, &target.workspace, geo.as_deref());
                 work.clicks.push(&found, target);
             }
         }
@@ -241,18 +241,18 @@ impl World {
 /// Memory that is used again.
 #[derive(Default)]
 struct Work {
-    clicks: ClickGroup,
+    clicks: ClickBatch,
     answers: Vec<u8>,
     renderer: Renderer,
 }
 
 fn head<'a>(
     bytes: &'a [u8],
-    lines: &'a mut slugline::http::reactor::head::Lines<'a>,
+    lines: &'a mut slugline::http::transport::reactor::head::Lines<'a>,
 ) -> Option<RequestHead<'a>> {
     match read(bytes, lines, PEER) {
-        Front::Visit { request, .. } => Some(request),
-        Front::Partial | Front::Other => None,
+        ParsedHead::Visit { request, .. } => Some(request),
+        ParsedHead::Partial | ParsedHead::Other => None,
     }
 }
 

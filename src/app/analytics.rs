@@ -11,7 +11,7 @@ use crate::config::{ClickHouseChoice, Settings, Source};
 use crate::engine::{self, Engine, EngineConfig, EngineOptions, Package, Progress};
 use crate::log::Log;
 use crate::projections::clickhouse::{ClickHouse, Operator, Projector, Retention, Target};
-use crate::projections::{Forgotten, stand_back};
+use crate::projections::{Forgotten, lower_priority};
 
 /// How long the last clicks may take into ClickHouse at the end; what is left goes at the next
 /// start.
@@ -146,7 +146,7 @@ fn spawn_projector(
 ) -> anyhow::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = std::thread::Builder::new().name("projector".to_owned()).spawn(move || {
-        stand_back();
+        lower_priority();
         runtime.block_on(async {
             tokio::spawn(forward);
             if let Some(retention) = retention {

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use anyhow::Context;
 
 use super::shown;
-use crate::clicks::{Agents, BotList, Classification};
+use crate::clicks::{BotList, Classification, UserAgentCache};
 use crate::config::Source;
 use crate::engine::{self, Package, Progress};
 use crate::projections::clickhouse::{Judge, Judgement};
@@ -48,12 +48,12 @@ impl Crawlers {
 /// Judges user agents by the crawler list.
 pub struct CrawlerJudge {
     source: Source,
-    agents: Arc<Agents>,
+    agents: Arc<UserAgentCache>,
 }
 
 impl CrawlerJudge {
     /// With the list from there; a new one is for visits too.
-    pub const fn new(source: Source, agents: Arc<Agents>) -> Self {
+    pub const fn new(source: Source, agents: Arc<UserAgentCache>) -> Self {
         Self { source, agents }
     }
 

@@ -23,7 +23,7 @@ const BUCKETS: &[f64] = &[
 ];
 
 /// Looks at what is open.
-pub struct HouseHealth {
+pub struct HealthReporter {
     pub commands: Commands,
     pub mutations: Arc<Log>,
     pub clicks: Arc<Log>,
@@ -33,7 +33,7 @@ pub struct HouseHealth {
     pub metrics: PrometheusHandle,
 }
 
-impl Health for HouseHealth {
+impl Health for HealthReporter {
     fn report(&self) -> Report {
         let projection = |is_up: bool, offset: u64, log_end: u64, lag_ms: u64| Projection {
             state: if is_up { "up" } else { "away" },

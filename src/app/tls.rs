@@ -10,9 +10,9 @@ use super::stop_signal;
 use crate::config::{Settings, TlsCertificates};
 use crate::effects::acme::Authority;
 use crate::http::challenge::OpenChallenge;
-use crate::http::connections::{ConnectionLimits, Listener};
-use crate::http::server::Front;
-use crate::http::tls::{CertificateSource, Certificates, serve};
+use crate::http::transport::HttpApp;
+use crate::http::transport::connections::{ConnectionLimits, Listener};
+use crate::http::transport::tls::{CertificateSource, Certificates, serve};
 use crate::projections::index::Index;
 
 /// What TLS needs, open.
@@ -60,7 +60,7 @@ impl TlsSide {
     }
 
     /// Serves until the process is told to stop.
-    pub fn serve(self, limits: Arc<ConnectionLimits>, front: Front) -> JoinHandle<()> {
+    pub fn serve(self, limits: Arc<ConnectionLimits>, front: HttpApp) -> JoinHandle<()> {
         let Self { listener, certificates, .. } = self;
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, "TLS is served");

@@ -12,7 +12,7 @@ use std::path::Path;
 use aho_corasick::{AhoCorasick, Anchored, Input, MatchKind, StartKind};
 use serde::Deserialize;
 
-use super::expressions::{Expressions, compiled};
+use super::regex_patterns::{Expressions, compiled};
 
 /// A plain pattern that is shorter is an expression: it says so little that all longer ones go
 /// first.

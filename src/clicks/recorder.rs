@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use metrics::Counter;
 
-use super::waiting::Waiting;
-use super::{Admission, ClickGroup, Interpreted, Interpreter, Limits, Pacing, Seen, Visit};
+use super::overflow_buffer::OverflowBuffer;
+use super::{
+    Admission, ClickBatch, ClickCaps, EnrichedVisit, Enricher, Pacing, ReturningVisitors, Visit,
+};
 use crate::domain::click::{BotReason, ClickTarget};
 use crate::domain::ids::LinkId;
 use crate::domain::link::{Block, ClickLimit, Link};
@@ -22,16 +24,16 @@ const LIMITS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Interprets visits and appends their clicks.
 pub struct Recorder {
-    interpreter: Interpreter,
+    enricher: Enricher,
     log: Arc<Log>,
     humans: Counter,
     bots: Counter,
     lost: Counter,
     blocked: Counter,
-    waiting: Waiting,
-    limits: Limits,
+    waiting: OverflowBuffer,
+    limits: ClickCaps,
     /// Who was seen before, where a rule asks.
-    pub seen: Seen,
+    pub seen: ReturningVisitors,
     /// How long redirect threads pause while the analytics lag.
     pub pacing: Pacing,
     lost_messages: Throttle,
@@ -78,17 +80,17 @@ enum Unlogged {
 
 impl Recorder {
     /// Into this log.
-    pub fn new(interpreter: Interpreter, log: Arc<Log>, limits: Limits) -> Self {
+    pub fn new(enricher: Enricher, log: Arc<Log>, limits: ClickCaps) -> Self {
         Self {
-            interpreter,
+            enricher,
             log,
             humans: metrics::counter!("slugline_redirects_total", "visitor" => "human"),
             bots: metrics::counter!("slugline_redirects_total", "visitor" => "bot"),
             lost: metrics::counter!("slugline_clicks_lost_total"),
             blocked: metrics::counter!("slugline_visits_blocked_total"),
-            waiting: Waiting::default(),
+            waiting: OverflowBuffer::default(),
             limits,
-            seen: Seen::default(),
+            seen: ReturningVisitors::default(),
             pacing: Pacing::default(),
             lost_messages: Throttle::default(),
             waiting_messages: Throttle::default(),
@@ -102,15 +104,15 @@ impl Recorder {
     }
 
     /// What interprets: for the reload of its data files.
-    pub const fn interpreter(&self) -> &Interpreter {
-        &self.interpreter
+    pub const fn enricher(&self) -> &Enricher {
+        &self.enricher
     }
 
     /// Has the group's clicks with the operating system when it returns, and the group is empty.
     /// While the disk is full they wait in memory instead, up to a bound. Where the log can't
     /// take them at all, they are lost and counted as such. The visitors get their answers in any
     /// case.
-    pub fn append(&self, group: &mut ClickGroup, now_ms: u64) {
+    pub fn append(&self, group: &mut ClickBatch, now_ms: u64) {
         let clicks = group.clicks();
         if group.is_empty() {
             return;
@@ -131,10 +133,10 @@ impl Recorder {
 
     /// The same of one click, by itself.
     pub fn record(&self, visit: &Visit<'_>, target: &ClickTarget) {
-        let geo = self.interpreter.geo.load();
-        let interpreted = self.interpreter.interpret(visit, &target.workspace, geo.as_deref());
-        let mut group = ClickGroup::default();
-        group.push(&interpreted, target);
+        let geo = self.enricher.geo.load();
+        let enriched = self.enricher.enrich(visit, &target.workspace, geo.as_deref());
+        let mut group = ClickBatch::default();
+        group.push(&enriched, target);
         self.append(&mut group, visit.at_ms);
     }
 
@@ -146,9 +148,9 @@ impl Recorder {
         link: LinkId,
         limit: &ClickLimit,
     ) -> Admitted {
-        let geo = self.interpreter.geo.load();
-        let interpreted = self.interpreter.interpret(visit, &target.workspace, geo.as_deref());
-        self.admit(link, limit, &interpreted, target)
+        let geo = self.enricher.geo.load();
+        let enriched = self.enricher.enrich(visit, &target.workspace, geo.as_deref());
+        self.admit(link, limit, &enriched, target)
     }
 
     /// The same of a visit of a link that lets only so many clicks through: its click is in the
@@ -157,31 +159,31 @@ impl Recorder {
         &self,
         link: LinkId,
         limit: &ClickLimit,
-        interpreted: &Interpreted<'_>,
+        enriched: &EnrichedVisit<'_>,
         target: &ClickTarget,
     ) -> Admitted {
-        let is_counted = limit.counts_bots || interpreted.bot() == BotReason::Human;
+        let is_counted = limit.counts_bots || enriched.bot() == BotReason::Human;
         let admitted = self.limits.admit(link, limit, is_counted, |nth| {
-            let mut group = ClickGroup::default();
+            let mut group = ClickBatch::default();
             match nth {
-                Some(nth) => group.push_limited(interpreted, target, limit, nth),
-                None => group.push(interpreted, target),
+                Some(nth) => group.push_limited(enriched, target, limit, nth),
+                None => group.push(enriched, target),
             }
-            self.append(&mut group, interpreted.at_ms());
+            self.append(&mut group, enriched.at_ms());
         });
         match admitted {
             Admission::UsedUp => Admitted::UsedUp,
             Admission::Through(()) if is_counted => Admitted::Through,
-            Admission::Through(()) => Admitted::Uncounted(interpreted.bot()),
+            Admission::Through(()) => Admitted::Uncounted(enriched.bot()),
         }
     }
 
     /// Has a visit that a gate stopped in the log. It counts as nothing else.
     pub fn record_blocked(&self, visit: &Visit<'_>, target: &ClickTarget, block: Block) {
-        let geo = self.interpreter.geo.load();
-        let interpreted = self.interpreter.interpret(visit, &target.workspace, geo.as_deref());
-        let mut group = ClickGroup::default();
-        group.push_blocked(&interpreted, target, block);
+        let geo = self.enricher.geo.load();
+        let enriched = self.enricher.enrich(visit, &target.workspace, geo.as_deref());
+        let mut group = ClickBatch::default();
+        group.push_blocked(&enriched, target, block);
         self.append(&mut group, visit.at_ms);
         self.blocked.increment(1);
     }
@@ -261,7 +263,7 @@ fn now_ms() -> u64 {
 impl Recorder {
     fn sync(&self) {
         let now_ms = now_ms();
-        self.interpreter.visitors.turn_if_due(now_ms);
+        self.enricher.visitors.turn_if_due(now_ms);
         self.append_waiting(now_ms);
         if self.log.synced() == self.log.end() {
             return;

@@ -19,20 +19,20 @@ const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 
 const AT_MS: u64 = 1_781_725_900_000;
 
 /// An interpreter with a geo database, and the directory of its files.
-fn interpreter() -> (Interpreter, TempDir) {
+fn enricher() -> (Enricher, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let geo = directory.path().join("geo.mmdb");
     std::fs::write(&geo, include_bytes!("fixtures/nested-city.mmdb")).unwrap();
-    let interpreter = Interpreter {
+    let enricher = Enricher {
         proxies: "10.0.0.0/8".parse().unwrap(),
         geo: GeoReader::new(Some(geo)).unwrap(),
-        agents: Arc::new(Agents::new(
+        agents: Arc::new(UserAgentCache::new(
             BotList::from_json(r#"[{"pattern": "examplebot"}]"#).unwrap(),
         )),
         visitors: VisitorSalts::open(directory.path().join("salt"), SaltPeriod::Daily, AT_MS)
             .unwrap(),
     };
-    (interpreter, directory)
+    (enricher, directory)
 }
 
 fn target() -> ClickTarget {
@@ -52,28 +52,28 @@ fn visit<'a>(peer: &str, headers: &'a HeaderMap) -> Visit<'a> {
     Visit { peer: peer.parse().unwrap(), headers, query: None, head: false, at_ms: AT_MS }
 }
 
-fn encoded(outcome: &Interpreted<'_>) -> Vec<u8> {
+fn encoded(outcome: &EnrichedVisit<'_>) -> Vec<u8> {
     let mut click = Vec::new();
     outcome.encode(&target(), &mut click);
     click
 }
 
-fn click(outcome: &Interpreted<'_>) -> Click {
+fn click(outcome: &EnrichedVisit<'_>) -> Click {
     Click::decode(encoded(outcome).as_slice()).unwrap()
 }
 
 #[test]
 fn a_visit_becomes_a_click() {
-    let (interpreter, _directory) = interpreter();
+    let (enricher, _directory) = enricher();
     let headers = headers(&[
         ("user-agent", FIREFOX),
         ("x-forwarded-for", "192.0.2.7, 10.9.9.9"),
         ("referer", "https://t.co/abc?secret=1"),
         ("accept-language", "de-CH,en;q=0.5"),
     ]);
-    let geo = interpreter.geo.load();
+    let geo = enricher.geo.load();
     let visit = visit("10.0.0.1", &headers);
-    let outcome = interpreter.interpret(&visit, &target().workspace, geo.as_deref());
+    let outcome = enricher.enrich(&visit, &target().workspace, geo.as_deref());
     let click = click(&outcome);
     let expected = Click {
         at_ms: AT_MS,
@@ -102,7 +102,7 @@ fn a_visit_becomes_a_click() {
 
 #[test]
 fn the_agents_reason_for_a_bot_wins_over_the_visits() {
-    let (interpreter, _directory) = interpreter();
+    let (enricher, _directory) = enricher();
     for (user_agent, head, purpose, reason) in [
         (FIREFOX, false, "", BotReason::Human),
         (FIREFOX, true, "", BotReason::Head),
@@ -114,7 +114,7 @@ fn the_agents_reason_for_a_bot_wins_over_the_visits() {
     ] {
         let headers = headers(&[("user-agent", user_agent), ("sec-purpose", purpose)]);
         let visit = Visit { head, ..visit("192.0.2.7", &headers) };
-        let outcome = interpreter.interpret(&visit, &target().workspace, None);
+        let outcome = enricher.enrich(&visit, &target().workspace, None);
         let click = click(&outcome);
         assert_eq!(outcome.bot(), reason, "{user_agent} {head} {purpose}");
         assert_eq!(click.bot(), reason, "{user_agent} {head} {purpose}");
@@ -124,17 +124,17 @@ fn the_agents_reason_for_a_bot_wins_over_the_visits() {
 
 #[test]
 fn an_empty_request_is_a_click_too() {
-    let (interpreter, _directory) = interpreter();
+    let (enricher, _directory) = enricher();
     let headers = HeaderMap::new();
     let visit = visit("::1", &headers);
-    let click = click(&interpreter.interpret(&visit, &target().workspace, None));
+    let click = click(&enricher.enrich(&visit, &target().workspace, None));
     assert_eq!((click.bot(), click.device()), (BotReason::NoAgent, Device::Bot));
     assert_eq!((click.country, click.referrer, click.language), Default::default());
 }
 
 #[test]
 fn nothing_of_the_address_is_in_the_click() {
-    let (interpreter, _directory) = interpreter();
+    let (enricher, _directory) = enricher();
     let text = "2001:db8:dead:beef:cafe:f00d:1234:5678";
     let address: IpAddr = text.parse().unwrap();
     let IpAddr::V6(octets) = address else { unreachable!() };
@@ -143,10 +143,10 @@ fn nothing_of_the_address_is_in_the_click() {
         ("x-forwarded-for", text),
         ("forwarded", &format!("for=\"[{text}]\"")),
     ]);
-    let geo = interpreter.geo.load();
+    let geo = enricher.geo.load();
     let visit = visit("10.0.0.1", &headers);
-    let outcome = interpreter.interpret(&visit, &target().workspace, geo.as_deref());
-    let mut group = ClickGroup::default();
+    let outcome = enricher.enrich(&visit, &target().workspace, geo.as_deref());
+    let mut group = ClickBatch::default();
     group.push(&outcome, &target());
     let mut logged = Vec::new();
     let append = |records: &[NewRecord<'_>]| {
@@ -164,12 +164,12 @@ fn nothing_of_the_address_is_in_the_click() {
 
 #[test]
 fn the_agents_record_comes_with_clicks_until_an_append_succeeded() {
-    let (interpreter, _directory) = interpreter();
+    let (enricher, _directory) = enricher();
     let headers = headers(&[("user-agent", FIREFOX)]);
     let append = |result: Result<(), &'static str>| {
-        let mut group = ClickGroup::default();
+        let mut group = ClickBatch::default();
         let visit = visit("192.0.2.7", &headers);
-        let outcome = interpreter.interpret(&visit, &target().workspace, None);
+        let outcome = enricher.enrich(&visit, &target().workspace, None);
         // Two clicks of one agent bring its record once.
         group.push(&outcome, &target());
         group.push(&outcome, &target());
@@ -200,29 +200,28 @@ fn the_agents_record_comes_with_clicks_until_an_append_succeeded() {
 #[test]
 fn no_click_is_logged_before_its_agent() {
     enum Record {
-        Seen(u64),
+        ReturningVisitors(u64),
         Click(u64),
     }
     impl Record {
         fn of(record: &NewRecord<'_>) -> Self {
             match record.kind {
                 kind::CLICK => Self::Click(Click::decode(record.parts[0]).unwrap().agent),
-                _ => Self::Seen(AgentSeen::decode(record.parts[0]).unwrap().id),
+                _ => Self::ReturningVisitors(AgentSeen::decode(record.parts[0]).unwrap().id),
             }
         }
     }
-    let (interpreter, _directory) = interpreter();
+    let (enricher, _directory) = enricher();
     let log = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for thread in 0..8_usize {
-            let (interpreter, log) = (&interpreter, &log);
+            let (enricher, log) = (&enricher, &log);
             scope.spawn(move || {
-                let mut group = ClickGroup::default();
+                let mut group = ClickBatch::default();
                 for number in 0..=400 {
                     let headers = headers(&[("user-agent", &format!("agent/{}", number / 4))]);
                     let visit = visit("192.0.2.7", &headers);
-                    group
-                        .push(&interpreter.interpret(&visit, &target().workspace, None), &target());
+                    group.push(&enricher.enrich(&visit, &target().workspace, None), &target());
                     if number % 5 != 0 {
                         continue;
                     }
@@ -240,7 +239,7 @@ fn no_click_is_logged_before_its_agent() {
     let mut seen = HashSet::new();
     for record in log.into_inner().unwrap() {
         match record {
-            Record::Seen(id) => {
+            Record::ReturningVisitors(id) => {
                 seen.insert(id);
             }
             Record::Click(id) => assert!(seen.contains(&id), "a click without its agent"),

@@ -23,14 +23,14 @@ const MAX_GENERATED_LEN: usize = 32;
 pub type Decision = (Option<Event>, Outcome);
 
 /// Decides one command of one actor at one moment, over one view of the index.
-pub struct Decider<'a, R> {
+pub struct CommandHandler<'a, R> {
     pub state: &'a R,
     pub policy: &'a LinkPolicy,
     pub actor: &'a Actor,
     pub now_ms: u64,
 }
 
-impl<R: ReadTokens> Decider<'_, R> {
+impl<R: ReadTokens> CommandHandler<'_, R> {
     /// # Errors
     /// The rule that the command breaks, or a failure to read the index.
     pub fn decide(&self, command: Command) -> Result<Decision, CommandError> {
@@ -234,7 +234,7 @@ mod tests {
         };
         let state = Crowded { taken_up_to, keys: HashMap::new() };
         let policy = LinkPolicy::default();
-        Decider { state: &state, policy: &policy, actor: &actor, now_ms: 1 }.decide(command)
+        CommandHandler { state: &state, policy: &policy, actor: &actor, now_ms: 1 }.decide(command)
     }
 
     fn create(slug: Option<&str>) -> Command {

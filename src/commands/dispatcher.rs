@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 
-use super::decide::{Decider, Decision};
+use super::decide::{CommandHandler, Decision};
 use super::{CommandError, Done, Mode, Results, Submission, Wish, now_ms};
 use crate::domain::command::{Command, Outcome};
 use crate::domain::envelope::IDEMPOTENCY_MS;
@@ -240,7 +240,7 @@ impl Dispatcher {
             }
             return Ok(((None, outcome_of(before, actor)?), true));
         }
-        let decider = Decider { state, policy: &self.policy, actor, now_ms };
+        let decider = CommandHandler { state, policy: &self.policy, actor, now_ms };
         Ok((decider.decide(command)?, false))
     }
 

@@ -6,9 +6,9 @@ use rand::Rng;
 use uuid::Uuid;
 
 use super::CommandError;
-use super::decide::{Decider, Decision};
+use super::decide::{CommandHandler, Decision};
 use crate::domain::command::{DomainRef, Outcome};
-use crate::domain::domain_state::{DomainRemoved, DomainState};
+use crate::domain::domains::state::{DomainRemoved, DomainState};
 use crate::domain::domains::{AcceptedDomain, Domain, DomainInput, MAX_DOMAINS};
 use crate::domain::error::DomainError;
 use crate::domain::event::Event;
@@ -16,7 +16,7 @@ use crate::domain::ids::DomainId;
 use crate::domain::link::{Field, Over};
 use crate::projections::index::{ReadDomains, ReadTokens};
 
-impl<R: ReadTokens> Decider<'_, R> {
+impl<R: ReadTokens> CommandHandler<'_, R> {
     /// Where a link is to be: a name in the log (empty: the service's own), or why it can't be
     /// there. A link that names no domain is on the workspace's default one; a changed one stays
     /// where it is.

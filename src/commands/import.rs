@@ -1,13 +1,13 @@
 //! Deciding on links that come from elsewhere.
 
 use super::CommandError;
-use super::decide::{Decider, Decision};
+use super::decide::{CommandHandler, Decision};
 use crate::domain::command::{Command, Fate, Import, LinkRef, OnConflict, Outcome};
 use crate::domain::error::DomainError;
 use crate::domain::link::{Field, Link, LinkInput, Over};
 use crate::projections::index::ReadTokens;
 
-impl<R: ReadTokens> Decider<'_, R> {
+impl<R: ReadTokens> CommandHandler<'_, R> {
     /// A link like one that is there already is refused, let be, or replaces it.
     pub(super) fn import_link(&self, import: Import) -> Result<Decision, CommandError> {
         // An import may go on for long after it was allowed.

@@ -23,9 +23,9 @@ mod dispatcher;
 mod domain_tests;
 mod domains;
 mod import;
-mod order;
+mod labels;
 mod passwords;
-mod past;
+mod restore;
 pub mod secret;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::decide::Decider;
+use super::decide::CommandHandler;
 use super::*;
 use crate::domain::command::LinkRef;
 use crate::domain::event::Event;
@@ -207,7 +207,7 @@ fn a_deleted_link_is_kept_for_a_while() {
     assert_eq!((tombstone.link.version, tombstone.offset), (2, 2));
     let decide = |actor: &Actor, now_ms: u64, command: Command| {
         let policy = LinkPolicy::default();
-        Decider { state: &*writer.index, policy: &policy, actor, now_ms }.decide(command)
+        CommandHandler { state: &*writer.index, policy: &policy, actor, now_ms }.decide(command)
     };
     let restore = |deleted_version| {
         let slug = None;

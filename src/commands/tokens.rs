@@ -1,7 +1,7 @@
 //! Deciding on tokens: who may create and revoke which.
 
 use super::CommandError;
-use super::decide::{Decider, Decision};
+use super::decide::{CommandHandler, Decision};
 use crate::domain::command::Outcome;
 use crate::domain::error::{DomainError, Invalid};
 use crate::domain::event::{Event, TokenRevoked};
@@ -11,7 +11,7 @@ use crate::projections::index::ReadTokens;
 
 const MAX_NAME_CHARS: usize = 100;
 
-impl<R: ReadTokens> Decider<'_, R> {
+impl<R: ReadTokens> CommandHandler<'_, R> {
     /// A token, if the actor may create it.
     pub(super) fn create_token(&self, token: Token) -> Result<Decision, CommandError> {
         if !self.actor.abilities.covers(token.abilities) {
@@ -111,13 +111,14 @@ mod tests {
     fn refused<T>(
         tokens: &[Token],
         actor: &[&str],
-        decide: impl FnOnce(&Decider<'_, Tokens>) -> Result<T, CommandError>,
+        decide: impl FnOnce(&CommandHandler<'_, Tokens>) -> Result<T, CommandError>,
     ) -> Option<ErrorCode> {
         let state = Tokens(tokens.to_vec());
         let policy = LinkPolicy::default();
         let workspace = WorkspaceId::new(Uuid::from_u128(1));
         let actor = Actor { abilities: abilities(actor), ..Actor::operator(workspace) };
-        let decider = Decider { state: &state, policy: &policy, actor: &actor, now_ms: NOW_MS };
+        let decider =
+            CommandHandler { state: &state, policy: &policy, actor: &actor, now_ms: NOW_MS };
         match decide(&decider) {
             Ok(_) => None,
             Err(CommandError::Refused(error)) => Some(error.code()),

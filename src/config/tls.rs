@@ -7,7 +7,7 @@ use url::Url;
 
 use super::ServeArgs;
 use crate::effects::acme::AcmeSettings;
-use crate::http::tls::CertificateSource;
+use crate::http::transport::tls::CertificateSource;
 
 /// The authority that is asked unless another is named.
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";

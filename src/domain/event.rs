@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 pub use super::deletion::{LinkDeleted, LinkPurged};
 use super::destination::Destination;
-use super::domain_state::{DomainRemoved, DomainState};
+use super::domains::state::{DomainRemoved, DomainState};
 use super::ids::{LinkId, WorkspaceId};
 use super::link::{
     Content, Forwarding, Gates, Labels, Link, LinkFields, Payload, Preview, Routing, Social, Utm,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use metrics::{Counter, counter};
 
-use super::attempts::{Attempts, Limit};
+use super::attempt_limiter::{AttemptLimiter, Limit};
 use super::problem::Problem;
 
 /// How many unknown tokens of an address are answered 401 before the answer is 429.
@@ -23,7 +23,7 @@ const ANY_TOKEN: [u8; 16] = [0; 16];
 
 /// See the module.
 pub struct AuthFailures {
-    attempts: Attempts,
+    attempts: AttemptLimiter,
     missing: Counter,
     unknown: Counter,
     expired: Counter,
@@ -55,7 +55,7 @@ impl Default for AuthFailures {
         let failures =
             |reason| counter!("slugline_authentication_failures_total", "reason" => reason);
         Self {
-            attempts: Attempts::new(LIMIT),
+            attempts: AttemptLimiter::new(LIMIT),
             missing: failures("missing"),
             unknown: failures("unknown"),
             expired: failures("expired"),

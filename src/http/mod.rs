@@ -1,36 +1,29 @@
 //! HTTP: the redirect path in front, the router behind it.
 //!
-//! A connection begins with [`reactor`], whose threads do nothing but answer visits of links. What
-//! brings anything else is handed over to [`hyper`]. In both a request first meets [`redirect`],
+//! A connection begins with [`transport::reactor`], whose threads do nothing but answer visits of links. What
+//! brings anything else is handed over to `hyper`. In both a request first meets [`redirect`],
 //! which answers it if its path is a link's slug. All else goes through the router below, whose
 //! layers stand in the order in which a request meets them.
 
-mod attempts;
+mod attempt_limiter;
 mod auth;
 pub mod auth_failures;
 mod body;
 pub mod challenge;
-pub mod connections;
 mod form;
 mod guides;
 pub mod health;
 mod host;
-mod hyper;
 pub mod last_used;
 mod native;
 pub mod pages;
 mod params;
 mod problem;
 pub mod proof;
-pub mod reactor;
 pub mod redirect;
 pub mod security;
-pub mod server;
 mod signing;
-mod special;
-mod stream;
-pub mod tls;
-pub mod unlock;
+pub mod transport;
 
 use std::any::Any;
 use std::net::IpAddr;

@@ -9,8 +9,8 @@
 
 pub mod formats;
 mod job;
-mod met;
-mod notes;
+mod job_store;
+mod seen_keys;
 mod upload;
 mod work;
 
@@ -31,7 +31,7 @@ pub use upload::Upload;
 use crate::commands::{Commands, now_ms};
 use crate::domain::ids::{ImportId, WorkspaceId};
 use crate::domain::token::Actor;
-use notes::Notes;
+use job_store::JobStore;
 use upload::Uploading;
 
 /// How many imports a workspace may have, uploads among them.
@@ -76,7 +76,7 @@ struct Known {
 pub struct Imports {
     /// `None` once the service stops: the imports go on after it is started again.
     commands: Arc<Mutex<Option<Commands>>>,
-    notes: Notes,
+    notes: JobStore,
     known: Arc<Mutex<BTreeMap<Uuid, Known>>>,
     uploading: Uploading,
     turns: Arc<Mutex<BTreeMap<Uuid, Arc<Semaphore>>>>,
@@ -86,7 +86,7 @@ pub struct Imports {
 impl Imports {
     /// Takes up what is in a folder, which is made if absent. [`Self::resume`] goes on with it.
     pub fn open(folder: &Path, commands: Commands) -> io::Result<Self> {
-        let notes = Notes::open(folder)?;
+        let notes = JobStore::open(folder)?;
         let known = notes.read()?.into_iter().map(|job| (job.id, Known { job, worker: None }));
         Ok(Self {
             commands: Arc::new(Mutex::new(Some(commands))),

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::Imports;
 use super::formats::{FileError, Row, Rows};
 use super::job::{Counts, Job, MAX_LISTED_WARNINGS, MAX_UNKNOWN_DOMAINS, Plan, Reject, State};
-use super::met::Met;
+use super::seen_keys::SeenKeys;
 use crate::commands::{CommandError, Done, IDEMPOTENCY_MS, Mode, Wish, now_ms};
 use crate::domain::command::{Command, Fate, Import, OnConflict, Outcome};
 use crate::domain::error::DomainError;
@@ -163,7 +163,7 @@ impl Imports {
         self.update(job.id, |job| job.ignored_columns = ignored).await?;
         self.notes.cut_report(job.id, job.report_bytes).await?;
         let (mut counts, mut report_bytes) = (job.counts, job.report_bytes);
-        let mut met = Met::default();
+        let mut met = SeenKeys::default();
         loop {
             let (batch, back) = blocking(move || {
                 let batch = read_batch(&mut rows);
@@ -204,7 +204,7 @@ impl Imports {
         job: &Job,
         rows: Vec<Row>,
         counts: &mut Counts,
-        met: &mut Met,
+        met: &mut SeenKeys,
     ) -> Result<Taken, Failed> {
         let (mut wished, mut taken) = (Vec::new(), Taken::default());
         let read = rows.len() as u64;
@@ -358,7 +358,7 @@ fn key(job: &Job, row: &Row) -> Idempotency {
 
 /// The field by which a link that a dry run would make is one that it would have made before;
 /// notes the others.
-fn again(outcome: &Outcome, met: &mut Met) -> Option<&'static str> {
+fn again(outcome: &Outcome, met: &mut SeenKeys) -> Option<&'static str> {
     let link: &Link = match outcome {
         Outcome::Imported(link, Fate::Created) => link,
         _ => return None,

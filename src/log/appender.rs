@@ -17,10 +17,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::Shared;
 use super::error::LogError;
-use super::mark::Watermark;
 use super::record::{self, HEADER_BYTES, MAX_PAYLOAD_BYTES, NewRecord};
 use super::segment::{self, CreateFailure, FIRST_RECORD};
 use super::storage::{StorageFile, write_all_at};
+use super::watermark::Watermark;
 
 /// Beyond this capacity the encoding buffer is given back after use, in bytes.
 const BUFFER_KEPT_BYTES: usize = 1 << 20;

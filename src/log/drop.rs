@@ -9,9 +9,9 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use super::error::LogError;
-use super::mark;
 use super::segment;
 use super::storage::Storage;
+use super::watermark;
 use super::{Log, Shared};
 
 /// A segment that takes no more records.
@@ -54,7 +54,7 @@ impl Log {
         let Some(&first) = segments.get(kept_from).filter(|_| kept_from > 0) else {
             return Ok(shared.first());
         };
-        mark::write_first(&*shared.storage, &shared.dir, &shared.id, first)?;
+        watermark::write_first(&*shared.storage, &shared.dir, &shared.id, first)?;
         shared.forget_segments_before(first);
         for &dropped in &segments[..kept_from] {
             remove(&*shared.storage, &shared.dir, dropped)?;

@@ -55,9 +55,7 @@ mod batch;
 mod drop;
 mod error;
 mod lock;
-mod mark;
 mod newest;
-mod places;
 mod reader;
 mod record;
 mod recovery;
@@ -65,9 +63,11 @@ mod replace;
 mod scan;
 mod search;
 mod segment;
+mod sparse_index;
 mod storage;
 mod verify;
 mod view;
+mod watermark;
 mod window;
 
 pub mod simulated;
@@ -84,10 +84,10 @@ pub use batch::{RecordBatch, RecordRef};
 pub use drop::Sealed;
 pub use error::LogError;
 pub use lock::DataLock;
-use places::Places;
 pub use reader::Reader;
 pub use record::{MAX_PAYLOAD_BYTES, NewRecord, Record};
 pub use replace::replace_file;
+use sparse_index::Places;
 pub use storage::{Access, DiskStorage, Storage, StorageFile};
 pub use verify::{Problem, VerifyReport, verify};
 pub use view::{LogView, Tail};
@@ -293,7 +293,7 @@ impl Log {
     ///
     /// [`LogError::Dropped`] when it was dropped; else those of [`Reader::next_record`].
     pub fn read_at(&self, offset: u64) -> Result<Option<Record>, LogError> {
-        places::read_at(&self.shared, &self.places, offset)
+        sparse_index::read_at(&self.shared, &self.places, offset)
     }
 }
 

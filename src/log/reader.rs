@@ -8,12 +8,12 @@ use bytes::Bytes;
 use super::Shared;
 use super::batch::{RecordBatch, RecordRef};
 use super::error::LogError;
-use super::mark;
 use super::newest;
 use super::record::{Flaw, HEADER_BYTES, Record};
 use super::scan::{FOREIGN, HEADERLESS, discontinuity};
 use super::segment::{self, FIRST_RECORD, HeaderState, UNREADABLE};
 use super::storage::{Access, Storage};
+use super::watermark;
 use super::window::{Parsed, Window};
 
 /// Reads a log's records in order; made by [`Log::read_from`](super::Log::read_from) or
@@ -70,7 +70,7 @@ impl Source {
     fn first(&self) -> Result<u64, LogError> {
         match self {
             Self::Live(shared) => Ok(shared.first()),
-            Self::Files { storage, dir } => mark::read_first(&**storage, dir, None),
+            Self::Files { storage, dir } => watermark::read_first(&**storage, dir, None),
         }
     }
 
@@ -277,7 +277,7 @@ impl Reader {
     /// Whether a crash has left a newest segment that is no part of the log.
     fn is_never_synced(&self, segments: &[u64]) -> Result<bool, LogError> {
         let Source::Files { storage, dir } = &self.source else { return Ok(false) };
-        let synced = mark::read_watermark(&**storage, dir, self.id.as_ref())?;
+        let synced = watermark::read_watermark(&**storage, dir, self.id.as_ref())?;
         newest::is_never_synced(&**storage, dir, segments, synced)
     }
 

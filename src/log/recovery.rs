@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use super::drop;
 use super::error::LogError;
-use super::mark::{self, Watermark};
 use super::newest::{self, Newest};
 use super::scan::{
     FOREIGN, HEADERLESS, Scan, corrupt, discontinuity, open_segment, read_error, scan,
@@ -20,6 +19,7 @@ use super::scan::{
 use super::search::{find_witness, lost_although_synced, lost_before_watermark};
 use super::segment::{self, FIRST_RECORD, HeaderState, UNREADABLE};
 use super::storage::{Access, Storage, StorageFile};
+use super::watermark::{self, Watermark};
 use super::window::Window;
 
 /// A log made ready for appending.
@@ -42,15 +42,15 @@ pub(super) struct Recovered {
 pub(super) fn open(storage: &dyn Storage, dir: &Path) -> Result<Recovered, LogError> {
     storage.create_dir_all(dir).map_err(LogError::io("create the folder", dir))?;
     let mut segments = segment::list(storage, dir)?;
-    let kept = mark::read_first(storage, dir, None)?;
+    let kept = watermark::read_first(storage, dir, None)?;
     let dropped: Vec<_> = segments.extract_if(.., |segment| *segment < kept).collect();
     let id = check_headers(storage, dir, &segments, kept)?;
     if id.is_some() {
         // Only a note of this very log may have segments removed.
-        mark::read_first(storage, dir, id.as_ref())?;
+        watermark::read_first(storage, dir, id.as_ref())?;
         drop::finish(storage, dir, &dropped)?;
     }
-    let synced = mark::read_watermark(storage, dir, id.as_ref())?;
+    let synced = watermark::read_watermark(storage, dir, id.as_ref())?;
     settle_newest(storage, dir, &mut segments, synced)?;
     let (Some(id), Some(&newest)) = (id, segments.last()) else {
         if synced > 0 || kept > 1 {

@@ -5,13 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::LogError;
-use super::mark;
 use super::newest;
 use super::record::{Flaw, HEADER_BYTES};
 use super::scan::{FOREIGN, HEADERLESS, discontinuity};
 use super::search::{find_record, find_witness, lost_although_synced, lost_before_watermark};
 use super::segment::{self, FIRST_RECORD, HeaderState};
 use super::storage::{Access, Storage};
+use super::watermark;
 use super::window::{Parsed, Window};
 
 /// What [`verify`] found.
@@ -69,8 +69,8 @@ pub struct Problem {
 /// [`LogError::Io`] when the folder or a segment cannot be read. Damage is no error.
 pub fn verify(storage: &dyn Storage, dir: &Path) -> Result<VerifyReport, LogError> {
     // Before the segments: beside a writer, later ones would be behind it.
-    let synced = mark::read_watermark(storage, dir, None)?;
-    let kept = match mark::read_first(storage, dir, None) {
+    let synced = watermark::read_watermark(storage, dir, None)?;
+    let kept = match watermark::read_first(storage, dir, None) {
         Err(LogError::Corrupt { file, position, offset, what }) => {
             let problem = Problem { file, position, offset, what };
             let mut report = VerifyReport::default();

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::LogError;
-use super::mark;
 use super::newest;
 use super::reader::Reader;
 use super::scan;
 use super::segment::{self, HeaderState};
 use super::storage::{Access, Storage};
+use super::watermark;
 use super::window::Window;
 
 /// A log open for reading only, by a process that does not write it; changes nothing on disk.
@@ -53,7 +53,7 @@ impl LogView {
                 id = Some(valid);
             }
         }
-        let first = mark::read_first(&*storage, dir, id.as_ref())?;
+        let first = watermark::read_first(&*storage, dir, id.as_ref())?;
         Ok(Self { storage, dir: dir.to_owned(), id, first })
     }
 
@@ -74,7 +74,7 @@ impl LogView {
     /// [`LogError::Io`] when the last segment cannot be read.
     pub fn tail(&self) -> Result<Option<Tail>, LogError> {
         let mut segments = segment::list(&*self.storage, &self.dir)?;
-        let synced = mark::read_watermark(&*self.storage, &self.dir, self.id.as_ref())?;
+        let synced = watermark::read_watermark(&*self.storage, &self.dir, self.id.as_ref())?;
         if newest::is_never_synced(&*self.storage, &self.dir, &segments, synced)? {
             segments.pop();
         }

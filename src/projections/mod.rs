@@ -31,12 +31,12 @@
 //!   before.
 
 pub mod clickhouse;
-mod forgetter;
+mod deletion_propagator;
 pub mod history;
 pub mod index;
 mod progress;
 
-pub use forgetter::{Forgetter, Forgotten};
+pub use deletion_propagator::{DeletionPropagator, Forgotten};
 pub use progress::{RebuildProgress, RebuildState};
 
 /// As the engine's own.
@@ -45,7 +45,7 @@ const NICENESS: i32 = 10;
 
 /// Lets redirects go before this thread when there is more to do than there are processors.
 /// Linux counts this by thread; elsewhere it is the whole process's, and is left alone.
-pub fn stand_back() {
+pub fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(NICENESS) {
         tracing::debug!(%error, "the thread keeps its full share");

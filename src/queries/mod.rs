@@ -8,4 +8,4 @@ pub mod links;
 pub mod operations;
 mod plan;
 mod sql;
-mod turns;
+mod workspace_limiter;

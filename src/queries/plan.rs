@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 
 use super::analytics::{AnalyticsQuery, Dedupe, Dimension, Filter, Period, Test};
-use super::sql::Cut;
+use super::sql::ReadSnapshot;
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
@@ -139,7 +139,7 @@ fn is_of_links(filter: &Filter) -> bool {
 /// The part of a question's span that is read without a look at offsets: whole hours or days that
 /// are sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Whole {
+pub struct SealedRange {
     /// From which rollup; `None`: from single clicks.
     pub rollup: Option<Rollup>,
     /// The first hour or day; `None`: since ever.
@@ -148,9 +148,9 @@ pub struct Whole {
     pub to: Timestamp,
 }
 
-impl Whole {
+impl SealedRange {
     /// The best one for a question, if there is any.
-    pub fn of(query: &AnalyticsQuery, starts: &[i64], cut: Cut) -> Option<Self> {
+    pub fn of(query: &AnalyticsQuery, starts: &[i64], cut: ReadSnapshot) -> Option<Self> {
         if query.dedupe != Dedupe::None {
             return None;
         }
@@ -167,7 +167,7 @@ impl Whole {
     fn within(
         query: &AnalyticsQuery,
         grain: i64,
-        cut: Cut,
+        cut: ReadSnapshot,
         rollup: Option<Rollup>,
     ) -> Option<Self> {
         let Period { from, to } = query.period;

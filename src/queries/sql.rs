@@ -13,7 +13,7 @@ use self::parts::{bots_condition, tells_bots};
 pub use self::statement::Statement;
 use self::statement::Value;
 use super::analytics::{AnalyticsQuery, Bots, Dedupe, Dimension, Key, Metric, Order};
-use super::plan::Whole;
+use super::plan::SealedRange;
 
 /// What ClickHouse is asked to count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub enum Count {
 
 /// How far a read goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cut {
+pub struct ReadSnapshot {
     /// Each click up to and with this offset, and no other.
     pub through: u64,
     /// Clicks before this time, in milliseconds since the Unix epoch, are there up to that offset
@@ -47,9 +47,9 @@ pub struct Cut {
 
 /// The rows of the answer: the dimensions' values, then the counts. `starts` are those of the
 /// buckets of time.
-pub fn analytics(query: &AnalyticsQuery, starts: &[i64], cut: Cut) -> Statement {
-    let whole = Whole::of(query, starts, cut);
-    let mut statement = Statement::new(counts(query), Whole::table(whole.as_ref()));
+pub fn analytics(query: &AnalyticsQuery, starts: &[i64], cut: ReadSnapshot) -> Statement {
+    let whole = SealedRange::of(query, starts, cut);
+    let mut statement = Statement::new(counts(query), SealedRange::table(whole.as_ref()));
     let groups: Vec<_> = (0..query.dimensions.len()).map(|number| format!("d{number}")).collect();
     let mut columns = groups.clone();
     let parts = if query.dedupe == Dedupe::None {
@@ -186,7 +186,7 @@ fn ordering(query: &AnalyticsQuery, order: Order) -> Option<String> {
 }
 /// One row: when the first click was that the question counts, be it a bot's beside the others, in
 /// milliseconds since the Unix epoch; 0 where there is none.
-pub fn first_click(query: &AnalyticsQuery, cut: Cut) -> Statement {
+pub fn first_click(query: &AnalyticsQuery, cut: ReadSnapshot) -> Statement {
     let mut statement = Statement::new(Vec::new(), "clicks");
     let bots = bots_condition(query);
     let clicks = statement.clicks_of(query, query.period, cut);

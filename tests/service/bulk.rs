@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Options, Server};
-use crate::order::{TO, add_workspace, id, theirs};
+use crate::labels::{TO, add_workspace, id, theirs};
 
 #[track_caller]
 fn bulk(server: &Server, method: reqwest::Method, body: &Value) -> Answer {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 
 use crate::harness::Options;
-use crate::order::{TO, id, made};
+use crate::labels::{TO, id, made};
 
 #[test]
 fn links_take_over_what_their_campaign_says() {

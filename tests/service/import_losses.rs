@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Options, TOKEN, slugline};
 use crate::imports::{counts, exported, imported, over, portable, rejects};
-use crate::order::TO;
+use crate::labels::TO;
 
 /// Nothing is taken of a file that can't be read to its end.
 #[test]

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Options, Server, TOKEN, eventually, slugline};
-use crate::order::{TO, add_workspace, theirs};
+use crate::labels::{TO, add_workspace, theirs};
 
 #[track_caller]
 fn begin(server: &Server, query: &str, file: &str) -> Answer {

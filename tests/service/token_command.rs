@@ -5,7 +5,7 @@ use std::process::Output;
 use serde_json::Value;
 
 use crate::harness::{DataFolder, Options, Server, TOKEN, slugline};
-use crate::order::add_workspace;
+use crate::labels::add_workspace;
 
 fn token(data: &DataFolder, arguments: &[&str]) -> Output {
     let mut command = slugline();

@@ -18,7 +18,7 @@ use crate::commands::now_ms;
 use crate::domain::hostname::{address, split_port};
 use crate::effects::acme::{Authority, Validity};
 use crate::http::challenge::OpenChallenge;
-use crate::http::tls::{Certificates, check};
+use crate::http::transport::tls::{Certificates, check};
 use crate::projections::index::{Hosts, Index};
 
 /// How often is looked for hosts that are new, and for certificates that are due.

@@ -6,7 +6,6 @@
 mod field;
 mod forwarding;
 mod gates;
-mod glance;
 mod input;
 mod labels;
 mod password;
@@ -14,12 +13,12 @@ mod payload;
 mod preview;
 mod routing;
 mod social;
+mod summary_ref;
 mod utm;
 
 pub use field::Field;
 pub use forwarding::{Forwarding, STATUSES};
 pub use gates::{Block, ClickLimit, Gates};
-pub use glance::Glance;
 pub use input::{Accepted, LinkInput, LinkPolicy, MAX_TITLE_CHARS, Over, Terms};
 pub use labels::{Labels, MAX_NOTES_CHARS, checked_external_id, checked_folder, folded};
 pub use password::{Password, PasswordHash};
@@ -30,6 +29,7 @@ pub use social::{
     MAX_DESCRIPTION_CHARS as MAX_OG_DESCRIPTION_CHARS, MAX_TITLE_CHARS as MAX_OG_TITLE_CHARS,
     Social,
 };
+pub use summary_ref::LinkSummaryRef;
 pub use utm::{Utm, UtmInput};
 
 use super::destination::Destination;

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::answer::{Answer, Moment};
 use super::views::Notice;
-use super::{Asked, unlocking, wants_json};
+use super::{LinkRequest, unlocking, wants_json};
 use crate::clicks::Admitted;
 use crate::domain::click::BotReason;
 use crate::domain::link::Block;
@@ -42,7 +42,7 @@ pub const fn uncounted(bot: BotReason) -> (StatusCode, Notice) {
 }
 
 /// Counts a click of a link whose page is shown. The answer where it is not to be shown.
-pub fn refused(services: &Services, asked: &Asked) -> Option<Response> {
+pub fn refused(services: &Services, asked: &LinkRequest) -> Option<Response> {
     match services.visitors.count(asked) {
         Admitted::Through => None,
         Admitted::Uncounted(bot) => {
@@ -61,7 +61,7 @@ pub fn refused(services: &Services, asked: &Asked) -> Option<Response> {
 /// What may come (back) is 404, what is over for good 410. A password is asked for with 401, the
 /// status that says so, but without the header of RFC 9110 §11.6.1: none of the schemes that
 /// browsers know is meant, and with it they would ask by themselves.
-pub fn blocked(services: &Services, asked: &Asked, block: Block) -> Response {
+pub fn blocked(services: &Services, asked: &LinkRequest, block: Block) -> Response {
     let gates = &asked.link.fields.gates;
     let is_over = matches!(block, Block::Expired | Block::LimitReached);
     if let Some(url) = gates.expired_url.as_deref().filter(|_| is_over) {

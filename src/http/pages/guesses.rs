@@ -7,7 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::domain::ids::LinkId;
-use crate::http::attempts::{Attempts, Limit, TooMany};
+use crate::http::attempt_limiter::{AttemptLimiter, Limit, TooMany};
 
 /// How many guesses of a link's password there may be within the window, over all addresses.
 const MAX_OF_LINK: usize = 100;
@@ -16,14 +16,14 @@ const ANY_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// See the module.
 pub struct Guesses {
-    by_address: Attempts,
-    by_link: Attempts,
+    by_address: AttemptLimiter,
+    by_link: AttemptLimiter,
 }
 
 impl Default for Guesses {
     fn default() -> Self {
         let of_link = Limit { max: MAX_OF_LINK, ..Limit::default() };
-        Self { by_address: Attempts::default(), by_link: Attempts::new(of_link) }
+        Self { by_address: AttemptLimiter::default(), by_link: AttemptLimiter::new(of_link) }
     }
 }
 

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::blocked::refused;
 use super::views::{TextPage, VcardPage, WifiPage};
-use super::{Answer, Asked, blocked, not_found};
+use super::{Answer, LinkRequest, blocked, not_found};
 use crate::domain::link::{Block, Link, Payload};
 use crate::http::Services;
 use crate::http::signing::{decode, encode};
@@ -16,7 +16,7 @@ use crate::http::signing::{decode, encode};
 const PERMIT_MS: u64 = 60 * 60 * 1_000;
 
 /// The page, which counts as a click; a link that leads to an address is followed.
-pub async fn page(State(services): State<Services>, asked: Asked) -> Response {
+pub async fn page(State(services): State<Services>, asked: LinkRequest) -> Response {
     let block = asked.block(&services);
     if block != Block::None {
         services.visitors.stopped(&asked, block);
@@ -51,7 +51,7 @@ fn shown(link: &Link, payload: &Payload, permit: &str) -> Answer {
 
 /// The card as a file. Who has seen the page is not counted again; who has not is where clicks are
 /// limited.
-pub async fn card(State(services): State<Services>, asked: Asked) -> Response {
+pub async fn card(State(services): State<Services>, asked: LinkRequest) -> Response {
     let block = asked.block(&services);
     if block != Block::None {
         return blocked(&services, &asked, block);
@@ -73,7 +73,7 @@ pub async fn card(State(services): State<Services>, asked: Asked) -> Response {
 }
 
 /// A permit to fetch the card without another click.
-fn permit(services: &Services, asked: &Asked) -> String {
+fn permit(services: &Services, asked: &LinkRequest) -> String {
     let until_ms = asked.at_ms.saturating_add(PERMIT_MS);
     let (version, until) = (asked.link.version.to_be_bytes(), until_ms.to_be_bytes());
     let said: [&[u8]; 3] = [asked.link.id.as_bytes(), &version, &until];
@@ -81,7 +81,7 @@ fn permit(services: &Services, asked: &Asked) -> String {
 }
 
 /// Whether the request has a permit for the link as it stands.
-fn is_permitted(services: &Services, asked: &Asked) -> bool {
+fn is_permitted(services: &Services, asked: &LinkRequest) -> bool {
     let query = asked.parts.uri.query().and_then(|query| query.strip_prefix("permit="));
     let Some((until_ms, tag)) = query.and_then(|permit| decode(permit.as_bytes())) else {
         return false;

@@ -38,7 +38,7 @@ pub use answer::Answer;
 pub use blocked::{blocked, not_found, uncounted};
 pub use sharing::is_reader;
 pub use views::{OpenApp, Social, page_policy};
-pub use visitors::{Asked, Visitors, gate};
+pub use visitors::{LinkRequest, Visitors, gate};
 
 use super::problem::Problem;
 use super::{Services, host};
@@ -70,15 +70,15 @@ pub async fn elsewhere(State(services): State<Services>, request: Request) -> Re
     }
     let rest = parts.uri.path_and_query().and_then(|all| all.as_str().get(1 + slug.len()..));
     let rest = rest.unwrap_or_default().to_owned();
-    match Asked::of(&services, &slug, parts) {
+    match LinkRequest::of(&services, &slug, parts) {
         Ok(asked) if is_preview => preview::page(&services, &asked).await,
-        Ok(asked) => visit(&services, &Asked { rest, ..asked }),
+        Ok(asked) => visit(&services, &LinkRequest { rest, ..asked }),
         Err(refused) => *refused,
     }
 }
 
 /// A visit that was not simply sent on.
-fn visit(services: &Services, asked: &Asked) -> Response {
+fn visit(services: &Services, asked: &LinkRequest) -> Response {
     if asked.location().is_none() {
         return nothing(services, &asked.parts);
     }

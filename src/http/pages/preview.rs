@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::answer::Moment;
 use super::views::{PreviewPage, Shown};
-use super::{Answer, Asked, not_found};
+use super::{Answer, LinkRequest, not_found};
 use crate::domain::link::{Block, Content, Kind, Link};
 use crate::http::Services;
 
@@ -18,8 +18,8 @@ pub fn slug_of(name: &str) -> Option<&str> {
 }
 
 /// The page.
-pub async fn page(services: &Services, asked: &Asked) -> Response {
-    let Asked { link, parts, .. } = asked;
+pub async fn page(services: &Services, asked: &LinkRequest) -> Response {
+    let LinkRequest { link, parts, .. } = asked;
     let block = asked.block_of_visit(services);
     if matches!(block, Block::Archived | Block::Disabled) || link.fields.preview.hidden {
         return not_found(&parts.headers);

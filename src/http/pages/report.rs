@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::preview::short_url;
 use super::views::{Notice, ReportPage};
-use super::{Answer, Asked};
+use super::{Answer, LinkRequest};
 use crate::domain::command::Command;
 use crate::domain::report::Complaint;
 use crate::domain::token::{Ability, Actor};
@@ -18,18 +18,18 @@ use crate::http::problem::Problem;
 const ANY_LINK: [u8; 16] = [0; 16];
 
 /// The form.
-pub async fn form(State(services): State<Services>, asked: Asked) -> Response {
+pub async fn form(State(services): State<Services>, asked: LinkRequest) -> Response {
     ask(&services, &asked, StatusCode::OK, ("", "", None))
 }
 
 /// The form with what was sent: the reason, the text, and what was wrong.
 fn ask(
     services: &Services,
-    asked: &Asked,
+    asked: &LinkRequest,
     status: StatusCode,
     (reason, text, wrong): (&str, &str, Option<&str>),
 ) -> Response {
-    let Asked { link, parts, at_ms, .. } = asked;
+    let LinkRequest { link, parts, at_ms, .. } = asked;
     let guard = &services.visitors.guard;
     let issued = guard.issue(&parts.headers, Purpose::Report, link.id, *at_ms);
     let (slug, short_url) = (link.slug.as_str(), &short_url(services, link));
@@ -40,10 +40,10 @@ fn ask(
 /// Takes a report.
 pub async fn send(
     State(services): State<Services>,
-    asked: Asked,
+    asked: LinkRequest,
     form: Result<Form, StatusCode>,
 ) -> Response {
-    let Asked { link, parts, at_ms, .. } = &asked;
+    let LinkRequest { link, parts, at_ms, .. } = &asked;
     let out_of_date = "The form was out of date. Please try again.";
     let form = match form {
         Ok(form) => form,

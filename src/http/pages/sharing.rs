@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::preview::short_url;
 use super::views::Social;
-use super::{Answer, Asked, blocked};
+use super::{Answer, LinkRequest, blocked};
 use crate::clicks::Admitted;
 use crate::domain::link::Block;
 use crate::http::Services;
@@ -39,14 +39,14 @@ pub fn is_reader(user_agent: Option<&[u8]>) -> bool {
 }
 
 /// Whether the one who asks is to see what the link says of itself.
-pub fn is_wanted(asked: &Asked) -> bool {
+pub fn is_wanted(asked: &LinkRequest) -> bool {
     let agent = asked.parts.headers.get(axum::http::header::USER_AGENT);
     asked.link.fields.social.preview && is_reader(agent.map(axum::http::HeaderValue::as_bytes))
 }
 
 /// What the link says of itself. It counts as the click of a bot that it is; where that doesn't
 /// count towards the link's limit, the page doesn't tell where the link leads.
-pub fn page(services: &Services, asked: &Asked) -> Response {
+pub fn page(services: &Services, asked: &LinkRequest) -> Response {
     let Some(destination) = asked.location() else {
         return super::not_found(&asked.parts.headers);
     };

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::views::{PasswordPage, UnlockedPage};
-use super::{Answer, Asked, blocked};
+use super::{Answer, LinkRequest, blocked};
 use crate::domain::link::Block;
 use crate::http::Services;
 use crate::http::form::{Form, Purpose};
@@ -16,11 +16,11 @@ const OUT_OF_DATE: &str = "The form was out of date. Please try again.";
 /// The form, with what was wrong the last time.
 pub fn ask(
     services: &Services,
-    asked: &Asked,
+    asked: &LinkRequest,
     status: StatusCode,
     wrong: Option<&str>,
 ) -> Response {
-    let Asked { link, parts, at_ms, rest } = asked;
+    let LinkRequest { link, parts, at_ms, rest } = asked;
     let guard = &services.visitors.guard;
     let issued = guard.issue(&parts.headers, Purpose::Unlock, link.id, *at_ms);
     let page = PasswordPage { slug: link.slug.as_str(), rest, guard: &issued.token, wrong };
@@ -28,7 +28,7 @@ pub fn ask(
 }
 
 /// Who reloads the address of a form that was sent is led to the link.
-pub async fn back(asked: Asked) -> Response {
+pub async fn back(asked: LinkRequest) -> Response {
     Answer::redirect(&format!("/{}", asked.link.slug)).into_response()
 }
 
@@ -36,13 +36,13 @@ pub async fn back(asked: Asked) -> Response {
 /// the bound.
 pub async fn unlock(
     State(services): State<Services>,
-    mut asked: Asked,
+    mut asked: LinkRequest,
     form: Result<Form, StatusCode>,
 ) -> Response {
     // It goes behind a slash and the slug, so it names nothing but a path here.
     let rest = form.as_ref().map_or("", |form| form.field("rest"));
     rest.clone_into(&mut asked.rest);
-    let Asked { link, parts, at_ms, rest } = &asked;
+    let LinkRequest { link, parts, at_ms, rest } = &asked;
     let closed = link.fields.gates.closed_at(*at_ms);
     if closed != Block::None {
         return blocked(&services, &asked, closed);

@@ -16,10 +16,10 @@ use crate::commands::now_ms;
 use crate::domain::click::ClickTarget;
 use crate::domain::destination::Location;
 use crate::domain::link::{Block, Content, Link};
-use crate::http::attempts::Attempts;
+use crate::http::attempt_limiter::AttemptLimiter;
 use crate::http::form::Guard;
+use crate::http::redirect::unlock::Unlock;
 use crate::http::signing::Signer;
-use crate::http::unlock::Unlock;
 use crate::http::{Peer, Services, Site};
 
 /// What the pages share.
@@ -34,7 +34,7 @@ pub struct Visitors {
     /// Guesses of passwords.
     pub guesses: Guesses,
     /// Reports, by address.
-    pub reports: Attempts,
+    pub reports: AttemptLimiter,
 }
 
 impl Visitors {
@@ -46,12 +46,12 @@ impl Visitors {
             guard: Guard::new(key, site.clone()),
             permits: Signer::new(key, "card"),
             guesses: Guesses::default(),
-            reports: Attempts::default(),
+            reports: AttemptLimiter::default(),
         }
     }
 
     /// Counts a click of a link whose page is to be shown.
-    pub fn count(&self, asked: &Asked) -> Admitted {
+    pub fn count(&self, asked: &LinkRequest) -> Admitted {
         let (visit, target) = (asked.visit(), asked.target());
         if let Some(limit) = &asked.link.fields.gates.limit {
             return self.recorder.record_limited(&visit, &target, asked.link.id, limit);
@@ -61,7 +61,7 @@ impl Visitors {
     }
 
     /// Takes down that a gate stopped a visit.
-    pub fn stopped(&self, asked: &Asked, block: Block) {
+    pub fn stopped(&self, asked: &LinkRequest, block: Block) {
         self.recorder.record_blocked(&asked.visit(), &asked.target(), block);
     }
 
@@ -69,13 +69,13 @@ impl Visitors {
     /// proxy.
     pub fn says_https(&self, parts: &Parts) -> Option<bool> {
         let headers = Headers::of_map(&parts.headers);
-        self.recorder.interpreter().proxies.says_https(peer(parts), &headers)
+        self.recorder.enricher().proxies.says_https(peer(parts), &headers)
     }
 
     /// The address of who asks.
     pub fn client(&self, parts: &Parts) -> IpAddr {
         let headers = Headers::of_map(&parts.headers);
-        self.recorder.interpreter().proxies.client(peer(parts), &headers)
+        self.recorder.enricher().proxies.client(peer(parts), &headers)
     }
 }
 
@@ -85,7 +85,7 @@ fn peer(parts: &Parts) -> IpAddr {
 }
 
 /// A request about a link, and the link.
-pub struct Asked {
+pub struct LinkRequest {
     /// As it stood when the request came.
     pub link: Link,
     /// The request but for its body.
@@ -96,7 +96,7 @@ pub struct Asked {
     pub rest: String,
 }
 
-impl Asked {
+impl LinkRequest {
     /// For the link at a slug.
     ///
     /// # Errors
@@ -167,7 +167,7 @@ impl Asked {
     }
 }
 
-impl FromRequestParts<Services> for Asked {
+impl FromRequestParts<Services> for LinkRequest {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Response> {

@@ -6,7 +6,7 @@ mod crashes;
 mod damage;
 mod faults;
 mod following;
-mod places;
+mod sparse_index;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

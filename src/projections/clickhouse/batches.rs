@@ -8,8 +8,8 @@ use super::ProjectionError;
 use super::corrections::Corrections;
 use super::plan::Batch;
 use super::rows::{AgentRow, BlockedRow, ClickRow, ForgottenRow, ReclassifiedRow};
+use crate::domain::click::view::ClickView;
 use crate::domain::click::{VERSION, kind};
-use crate::domain::click_view::ClickView;
 use crate::domain::wire::uint64_of;
 use crate::log::{Reader, RecordBatch, RecordRef};
 
@@ -103,11 +103,11 @@ impl Visit {
 }
 
 /// Cuts the log into batches: records are taken while they are of one month.
-pub struct Cutter {
+pub struct Batcher {
     reader: Reader,
 }
 
-impl Cutter {
+impl Batcher {
     pub fn new(reader: Reader) -> Self {
         Self { reader }
     }

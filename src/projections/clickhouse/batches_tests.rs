@@ -89,7 +89,7 @@ fn a_batch_is_of_one_month_and_goes_no_further_than_asked() {
         click(before),
         click(before),
     ]);
-    let mut cutter = Cutter::new(log.read_from(1).unwrap());
+    let mut cutter = Batcher::new(log.read_from(1).unwrap());
     let mut records = Records::default();
     let mut next = |through, records: &mut Records| {
         let batch = cutter.next_batch(through, records).unwrap();
@@ -116,7 +116,7 @@ fn a_batch_has_no_more_records_than_one_block() {
     let (kind, payload) = click(DECEMBER);
     let parts: &[&[u8]] = &[&payload];
     log.append(&vec![NewRecord { kind, version: VERSION, parts }; clicks]).unwrap();
-    let mut cutter = Cutter::new(log.read_from(1).unwrap());
+    let mut cutter = Batcher::new(log.read_from(1).unwrap());
     let mut records = Records::default();
     let mut lengths = Vec::new();
     while cutter.next_batch(log.end(), &mut records).unwrap().is_some() {
@@ -129,7 +129,7 @@ fn a_batch_has_no_more_records_than_one_block() {
 fn agents_and_clicks_go_to_tables_of_their_own() {
     let (log, _folder) = log_of([agent(1), click(2), agent(3), click(4), click(5)]);
     let mut records = Records::default();
-    Cutter::new(log.read_from(1).unwrap()).next_batch(5, &mut records).unwrap().unwrap();
+    Batcher::new(log.read_from(1).unwrap()).next_batch(5, &mut records).unwrap().unwrap();
     let none = Corrections::default();
     let clicks: Vec<_> = records.clicks(&none).map(|row| row.unwrap().log_offset).collect();
     let agents: Vec<_> = records.agents().map(|row| row.unwrap().seen_at).collect();
@@ -140,12 +140,12 @@ fn agents_and_clicks_go_to_tables_of_their_own() {
 fn what_is_no_click_is_named_by_its_offset() {
     let mut records = Records::default();
     let (log, _folder) = log_of([click(1), (kind::CLICK, vec![0])]);
-    let refused = Cutter::new(log.read_from(1).unwrap()).next_batch(2, &mut records);
+    let refused = Batcher::new(log.read_from(1).unwrap()).next_batch(2, &mut records);
     assert!(matches!(refused, Err(ProjectionError::Unreadable(2))));
     // Its time can be read, its link can't.
     let link = Click { at_ms: 2, link: vec![1], ..Click::default() };
     let (log, _folder) = log_of([click(1), (kind::CLICK, link.encode_to_vec())]);
-    Cutter::new(log.read_from(1).unwrap()).next_batch(2, &mut records).unwrap().unwrap();
+    Batcher::new(log.read_from(1).unwrap()).next_batch(2, &mut records).unwrap().unwrap();
     let none = Corrections::default();
     let rows: Vec<_> = records.clicks(&none).map(|row| row.map(|row| row.log_offset)).collect();
     assert!(matches!(rows[..], [Ok(1), Err(ProjectionError::Unreadable(2))]));

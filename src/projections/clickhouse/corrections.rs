@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::ProjectionError;
 use super::generation::Generation;
 use crate::domain::click::BotReason;
-use crate::domain::click_view::ClickView;
+use crate::domain::click::view::ClickView;
 
 /// Amendments that are carried out as the clicks are sent. There are none but in a rebuild.
 #[derive(Default)]

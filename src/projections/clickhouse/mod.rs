@@ -18,22 +18,22 @@
 //! ClickHouse may be the embedded engine or any server of version 24.8 or later: a [`Target`]
 //! says where it is at the moment, or that it isn't.
 
+mod background_tasks;
 mod batches;
 mod connection;
 mod copies;
 mod corrections;
-mod following;
+mod deletion_epoch;
 mod generation;
 mod late;
 mod operator;
-mod outstanding;
+mod pending_amendments;
 mod plan;
 mod projector;
 mod rebuild;
 mod reclassify;
 mod reconcile;
 mod removal;
-mod removing;
 mod retention;
 mod rows;
 mod schema;
@@ -42,12 +42,12 @@ mod status;
 mod tally;
 
 pub use connection::{ClickHouse, Reading, Target};
+pub use deletion_epoch::{DeletionEpoch, Removing, is_forgotten};
 pub use generation::Generation;
 pub use operator::{Operator, Refused};
 pub use projector::Projector;
 pub use reclassify::{Judge, Judgement, Reclassification};
 pub use reconcile::{Compared, Extent, Reconciliation};
-pub use removing::{Removing, Standing, is_forgotten};
 pub use retention::Retention;
 pub use status::{AsOf, Reconciled, Status};
 pub use tally::Sums;

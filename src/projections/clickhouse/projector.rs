@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::ProjectionError;
+use super::background_tasks::BackgroundTasks;
 use super::connection::{ClickHouse, Reading, Target};
-use super::following::Following;
 use super::operator::{Operator, Refused, Request};
 use super::plan::PlanFile;
 use super::rebuild::Rebuild;
@@ -152,7 +152,7 @@ impl Projector {
         self.status.set_connected(true);
         self.show(&session);
         tracing::info!(?target, applied = session.applied(), "ClickHouse is up");
-        let mut following = Following::of(session);
+        let mut following = BackgroundTasks::of(session);
         let followed = self.follow_on(target, &mut following).await;
         if following.rebuild.is_some() {
             let text = "ClickHouse went away; begin again once it is back".to_owned();
@@ -164,7 +164,7 @@ impl Projector {
     async fn follow_on(
         &mut self,
         target: &Target,
-        following: &mut Following,
+        following: &mut BackgroundTasks,
     ) -> Result<(), ProjectionError> {
         let mut due = Instant::now();
         loop {
@@ -234,7 +234,7 @@ impl Projector {
     }
 
     /// Begins to carry out what amends earlier clicks.
-    async fn amend(&self, following: &mut Following) -> Result<(), ProjectionError> {
+    async fn amend(&self, following: &mut BackgroundTasks) -> Result<(), ProjectionError> {
         if !following.may_amend() {
             return Ok(());
         }
@@ -247,7 +247,7 @@ impl Projector {
     }
 
     /// Compares ClickHouse with the log once after the start, when it has all of it.
-    async fn check_once(&mut self, following: &mut Following) -> Result<(), ProjectionError> {
+    async fn check_once(&mut self, following: &mut BackgroundTasks) -> Result<(), ProjectionError> {
         if !self.is_checked {
             // Where a removal was cut off, the rollups don't add up.
             following.begin_removal().await;
@@ -262,7 +262,7 @@ impl Projector {
 
     /// Makes the tables anew where the check after the start found that they differ: a power
     /// failure may have cost ClickHouse what it had said to have.
-    async fn mend(&self, following: &mut Following) -> Result<(), ProjectionError> {
+    async fn mend(&self, following: &mut BackgroundTasks) -> Result<(), ProjectionError> {
         let Some(check) = &mut following.check else { return Ok(()) };
         let found = match check.try_recv() {
             Err(oneshot::error::TryRecvError::Empty) => return Ok(()),
@@ -279,7 +279,7 @@ impl Projector {
     /// Begins to make the tables anew.
     async fn begin_rebuild(
         &self,
-        following: &mut Following,
+        following: &mut BackgroundTasks,
     ) -> Result<Result<(), Refused>, ProjectionError> {
         if !self.rebuild_progress.begin() {
             return Ok(Err(Refused::Busy));
@@ -297,7 +297,7 @@ impl Projector {
     async fn answer(
         &mut self,
         request: Request,
-        following: &mut Following,
+        following: &mut BackgroundTasks,
     ) -> Result<(), ProjectionError> {
         match request {
             Request::Reconcile(extent, answer) => {
@@ -346,7 +346,7 @@ impl Projector {
     }
 
     /// Goes on with a rebuild, if one is under way. What goes wrong with it is its own matter.
-    async fn rebuild_on(&mut self, following: &mut Following) {
+    async fn rebuild_on(&mut self, following: &mut BackgroundTasks) {
         let Some(rebuild) = &mut following.rebuild else { return };
         let stepped = match rebuild.step(&following.session).await {
             Ok(false) => {
@@ -365,7 +365,7 @@ impl Projector {
     }
 
     /// Puts the rebuilt tables in the place of those in use.
-    async fn take_over(&self, following: &mut Following) -> Result<(), ProjectionError> {
+    async fn take_over(&self, following: &mut BackgroundTasks) -> Result<(), ProjectionError> {
         let Some(rebuild) = following.rebuild.take() else { return Ok(()) };
         let (mut session, took) = rebuild.finish();
         // What is under way in the old tables is still to be done in the new ones.

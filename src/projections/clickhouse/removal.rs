@@ -10,7 +10,7 @@
 //! off anywhere is taken up where it was written down.
 //!
 //! Readers don't wait: for as long as it lasts, they leave the forgotten links out by themselves
-//! (see [`removing`](super::removing)).
+//! (see [`deletion_epoch`](super::deletion_epoch)).
 
 use std::collections::VecDeque;
 
@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::ProjectionError;
+use super::deletion_epoch::is_forgotten;
 use super::generation::Generation;
-use super::removing::is_forgotten;
 
 /// How many clicks are added up anew in one step, roughly: batches wait meanwhile.
 const STEP_CLICKS: u64 = 1_000_000;

@@ -12,7 +12,7 @@ use super::batches::Visit;
 use super::corrections::Corrections;
 use crate::domain::amendment::{AgentReclassified, LinkForgotten};
 use crate::domain::click::AgentSeen;
-use crate::domain::click_view::ClickView;
+use crate::domain::click::view::ClickView;
 use crate::domain::country::continent;
 use crate::log::RecordRef;
 

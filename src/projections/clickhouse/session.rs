@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use clickhouse::{Client, RowWrite};
 use uuid::Uuid;
 
-use super::batches::{Cutter, Records};
+use super::batches::{Batcher, Records};
 use super::copies::{copy_amendments, copy_before};
 use super::corrections::Corrections;
 use super::generation::Generation;
 use super::late::ForgottenLinks;
-use super::outstanding::Outstanding;
+use super::pending_amendments::PendingAmendments;
 use super::plan::{Batch, Plan, PlanFile};
 use super::removal::Removal;
 use super::rows::{AgentRow, BlockedRow, ClickRow, ForgottenRow, ReclassifiedRow};
@@ -31,12 +31,12 @@ pub struct Session {
     /// Where the plan is kept. Nowhere for tables that are being rebuilt: these begin anew after
     /// anything that goes wrong.
     plan_file: Option<PlanFile>,
-    cutter: Cutter,
+    cutter: Batcher,
     /// The batch that is sent.
     records: Records,
     /// What is done otherwise than the log says at first.
     corrections: Corrections,
-    outstanding: Outstanding,
+    outstanding: PendingAmendments,
     /// Links that may have late clicks.
     forgotten: ForgottenLinks,
     /// Hears of each batch before it is sent.
@@ -78,12 +78,12 @@ impl Session {
         if planned > log.end() {
             return Err(ProjectionError::Ahead { planned, end: log.end() });
         }
-        let cutter = Cutter::new(log.read_from(plan.applied + 1)?);
+        let cutter = Batcher::new(log.read_from(plan.applied + 1)?);
         let plan_file = Some(plan_file);
         let log = Arc::clone(log);
         let records = Records::default();
         let corrections = Corrections::default();
-        let outstanding = Outstanding::default();
+        let outstanding = PendingAmendments::default();
         let forgotten = ForgottenLinks::read(&client, generation).await?;
         let mut session = Self {
             client,
@@ -122,10 +122,10 @@ impl Session {
             log: Arc::clone(&self.log),
             plan: new_plan(self.plan.instance, generation, first - 1),
             plan_file: None,
-            cutter: Cutter::new(self.log.read_from(first)?),
+            cutter: Batcher::new(self.log.read_from(first)?),
             records: Records::default(),
             corrections,
-            outstanding: Outstanding::default(),
+            outstanding: PendingAmendments::default(),
             forgotten: ForgottenLinks::read(&self.client, generation).await?,
             status: Arc::clone(&self.status),
         })
@@ -143,8 +143,8 @@ impl Session {
 
     /// Looks into the tables for amendments that are not carried out.
     async fn look_outstanding(&mut self) -> Result<(), ProjectionError> {
-        self.outstanding = Outstanding::read(&self.client, self.generation).await?;
-        let workspaces = Outstanding::workspaces(&self.client, self.generation).await?;
+        self.outstanding = PendingAmendments::read(&self.client, self.generation).await?;
+        let workspaces = PendingAmendments::workspaces(&self.client, self.generation).await?;
         self.status.removing.set(workspaces);
         self.tell_reclassified();
         Ok(())

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::deletion_epoch::Removing;
 use super::reconcile::Reconciliation;
-use super::removing::Removing;
 
 /// How far the projection is.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::domain::envelope::RecordError;
 use crate::domain::event::Unreadable;
 use crate::log::LogError;
+use crate::sst::SstError;
 
 /// What goes wrong with the index.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +61,17 @@ pub enum IndexError {
     /// A long work was told to stop.
     #[error("making a base of the index was stopped")]
     Stopped,
+}
+
+impl From<SstError> for IndexError {
+    fn from(error: SstError) -> Self {
+        match error {
+            SstError::Io(path, error) => Self::Io(path, error),
+            SstError::Damaged { file, position, what } => Self::Damaged { file, position, what },
+            SstError::Stopped => Self::Stopped,
+            SstError::Panicked => Self::Broken("writing a base panicked"),
+        }
+    }
 }
 
 impl IndexError {

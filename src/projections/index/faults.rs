@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::home::Home;
+use super::index_dir::IndexDir;
 use super::store::{Changes, KeyRange, Rows, SledStores, Store, Stores};
 use super::{Index, IndexError, Tuning};
 use crate::log::Log;
@@ -107,5 +107,5 @@ pub fn open(
     tuning: Tuning,
 ) -> Result<Index, IndexError> {
     let stores = Box::new(FaultyStores(Arc::clone(faults)));
-    Index::open_while(Home::with_stores(folder, stores, tuning), log, &|_, _| true)
+    Index::open_while(IndexDir::with_stores(folder, stores, tuning), log, &|_, _| true)
 }

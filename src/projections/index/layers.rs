@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
-use super::front::{Front, Keys};
-use super::merged::Merged;
-use super::meta::{Meta, Sum};
+use super::merged::{Merged, TaggedRows, table_rows};
+use super::meta::{Checksum, Meta};
 use super::store::{Changes, KeyRange, Rows, Store, prefixed};
-use super::table::{Said, Table, TaggedRows};
+use super::write_buffer::{Keys, WriteBuffer};
 use super::{IndexError, keys};
+use crate::sst::{Lookup, Table};
 
 const GONE: u8 = 0;
 const VALUE: u8 = 1;
@@ -41,7 +41,7 @@ pub enum Damage {
 
 /// See the module.
 pub struct Layers {
-    front: Front,
+    front: WriteBuffer,
     overlay: Box<dyn Store>,
     /// Where the overlay is.
     folder: PathBuf,
@@ -69,7 +69,7 @@ impl Layers {
     ) -> Result<Self, IndexError> {
         let base_offset = base.as_ref().map_or(0, |base| base.table.origin().offset);
         let number = base.as_ref().map_or(0, |base| base.number);
-        let sum = Sum::default();
+        let sum = Checksum::default();
         let meta = Meta { log, applied: base_offset, base: number, base_offset, sum };
         overlay.apply(Changes::from([(keys::META.to_vec(), Some(meta.encode()))]))?;
         Ok(Self::new(overlay, folder, base, meta))
@@ -80,7 +80,7 @@ impl Layers {
         let meta = overlay.get(keys::META)?;
         let meta = meta.ok_or(IndexError::Broken("the overlay has no origin"))?;
         let meta = Meta::decode(&meta).ok_or(IndexError::Broken("the overlay's origin"))?;
-        let mut sum = Sum::default();
+        let mut sum = Checksum::default();
         for row in overlay.rows(prefixed(&[]), false) {
             let (key, value) = row?;
             if key != keys::META {
@@ -101,7 +101,7 @@ impl Layers {
         meta: Meta,
     ) -> Self {
         Self {
-            front: Front::new(meta.applied),
+            front: WriteBuffer::new(meta.applied),
             overlay,
             folder: folder.to_owned(),
             base,
@@ -184,7 +184,7 @@ impl Layers {
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
         debug_assert!(key.first().is_some_and(|letter| keys::LOOKED_UP.contains(letter)));
         match self.front.get(key) {
-            Said::Nothing => {}
+            Lookup::Nothing => {}
             said => return Ok(said.value()),
         }
         let over = self.overlay.get(key).and_then(|value| value.map(untagged).transpose());
@@ -192,7 +192,7 @@ impl Layers {
             (Some(value), _) => Ok(value),
             (None, None) => Ok(None),
             (None, Some(base)) => {
-                base.table.get(key).map(Said::value).map_err(|error| self.met(error))
+                base.table.get(key).map(Lookup::value).map_err(|error| self.met(error.into()))
             }
         }
     }
@@ -238,7 +238,7 @@ impl Layers {
     }
 
     /// What these keys are in the overlay, and what becomes of its sum by that.
-    fn changes(&self, settling: &Keys, sum: &mut Sum) -> Result<Changes, IndexError> {
+    fn changes(&self, settling: &Keys, sum: &mut Checksum) -> Result<Changes, IndexError> {
         let mut changes = Changes::new();
         for (key, value) in settling {
             let before = self.overlay.get(key)?;
@@ -274,7 +274,7 @@ impl Layers {
             let (key, value) = row?;
             Ok((key, untagged(value)?))
         }));
-        let base = self.base.as_ref().map(|base| base.table.rows(range, is_back));
+        let base = self.base.as_ref().map(|base| table_rows(&base.table, range, is_back));
         let merged = Merged::new(front.into_iter().chain([over]).chain(base).collect(), is_back);
         Box::new(merged.filter_map(|row| match row {
             Ok((key, value)) => value.map(|value| Ok((key, value))),

@@ -4,7 +4,16 @@ use std::cmp::Ordering;
 use std::iter::Peekable;
 
 use super::IndexError;
-use super::table::TaggedRows;
+use crate::sst::{KeyRange, Table};
+
+/// Rows of one layer, tombstones among them.
+pub type TaggedRows<'a> =
+    Box<dyn Iterator<Item = Result<(Vec<u8>, Option<Vec<u8>>), IndexError>> + 'a>;
+
+/// The rows of a table as those of a layer.
+pub fn table_rows(table: &Table, range: KeyRange, is_back: bool) -> TaggedRows<'_> {
+    Box::new(table.rows(range, is_back).map(|row| row.map_err(IndexError::from)))
+}
 
 /// Rows of layers, newest first, each in the same direction. A key that is gone stays in, without
 /// a value. After an error nothing more comes.

@@ -31,17 +31,17 @@ pub struct Meta {
     pub applied: u64,
     pub base: u64,
     pub base_offset: u64,
-    pub sum: Sum,
+    pub sum: Checksum,
 }
 
 /// A number for a set of entries, whatever the order in which they came and went.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Sum {
+pub struct Checksum {
     entries: u64,
     hashes: u128,
 }
 
-impl Sum {
+impl Checksum {
     pub fn add(&mut self, key: &[u8], value: &[u8]) {
         self.entries = self.entries.wrapping_add(1);
         self.hashes = self.hashes.wrapping_add(hash(key, value));
@@ -88,7 +88,7 @@ impl Meta {
             applied: number(24)?,
             base: number(32)?,
             base_offset: number(40)?,
-            sum: Sum {
+            sum: Checksum {
                 entries: number(48)?,
                 hashes: u128::from_le_bytes(body.get(56..72)?.try_into().ok()?),
             },
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn it_reads_back_and_no_flipped_bit_is_missed() {
-        let mut sum = Sum::default();
+        let mut sum = Checksum::default();
         sum.add(b"k", b"v");
         let meta = Meta { log: [7; 16], applied: 9, base: 2, base_offset: 5, sum };
         let bytes = meta.encode();
@@ -117,7 +117,8 @@ mod tests {
 
     #[test]
     fn a_fold_of_more_events_than_are_known_is_not_used() {
-        let meta = Meta { log: [7; 16], applied: 9, base: 0, base_offset: 0, sum: Sum::default() };
+        let meta =
+            Meta { log: [7; 16], applied: 9, base: 0, base_offset: 0, sum: Checksum::default() };
         let with_format = |format: u64| {
             let mut bytes = meta.encode();
             bytes[..8].copy_from_slice(&format.to_le_bytes());
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn the_sum_forgets_the_order_and_nothing_else() {
-        let (mut one, mut other) = (Sum::default(), Sum::default());
+        let (mut one, mut other) = (Checksum::default(), Checksum::default());
         one.add(b"a", b"1");
         one.add(b"b", b"2");
         other.add(b"b", b"2");

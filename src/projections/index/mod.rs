@@ -6,7 +6,7 @@
 //! ```
 //!
 //! - The **base** is the index at an offset: an immutable `table`. The **overlay** holds what
-//!   has changed since, and stays small: once the log has gone on far enough, the [`Keeper`]
+//!   has changed since, and stays small: once the log has gone on far enough, the [`Compactor`]
 //!   makes a new base of the old one and of the log's rest while the service runs, and begins a
 //!   fresh overlay over it. The **front** holds in memory what the keeper has not brought into the
 //!   overlay yet. A start opens the two on disk and folds what the log has beyond.
@@ -28,20 +28,18 @@
 mod audited;
 mod build;
 mod cache;
+mod compactor;
 mod domains;
 mod error;
 mod fold;
-mod front;
 mod group;
-mod home;
 mod hosts;
-mod keeper;
+mod index_dir;
 mod keys;
 mod layers;
 mod memory;
 mod merged;
 mod meta;
-mod past;
 mod pending;
 mod presets;
 mod read;
@@ -50,7 +48,8 @@ mod redirect;
 mod reports;
 mod scan;
 mod store;
-mod table;
+mod versions;
+mod write_buffer;
 
 #[cfg(test)]
 pub mod faults;
@@ -64,24 +63,24 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 
+pub use crate::sst::Filter;
 pub use audited::Audited;
+pub use compactor::Compactor;
 pub use domains::ReadDomains;
 pub use error::IndexError;
 pub use group::Group;
 pub use hosts::{HostSettings, Hosts};
-pub use keeper::Keeper;
-pub use past::Version;
 pub use pending::Pending;
 pub use read::{Read, ReadTokens, Tombstone};
 pub use rebuilder::Rebuilder;
-pub use redirect::{App, Apps, Redirect, Ruled, Special, Way};
+pub use redirect::{App, Apps, CompiledRouting, LinkFeatures, Redirect, Way};
 pub use scan::{Encoded, Ids, Named, Scan, Span};
-pub use table::Filter;
+pub use versions::Version;
 
 use crate::domain::ids::WorkspaceId;
 use crate::domain::token::Token;
 use crate::log::Log;
-use home::{GoesOn, Home};
+use index_dir::{IndexDir, KeepGoing};
 use layers::{Base, Damage, Layers};
 
 /// How the index is kept; tests and measurements choose other numbers.
@@ -139,7 +138,7 @@ pub struct BaseStatus {
 
 /// The index. Many read it; the dispatcher alone decides over it and commits.
 pub struct Index {
-    home: Home,
+    home: IndexDir,
     layers: ArcSwap<Layers>,
     redirects: cache::Redirects,
     hosts: ArcSwap<Hosts>,
@@ -185,21 +184,21 @@ impl Index {
     /// [`IndexError::AheadOfLog`] where the log has lost something; else where the folder can't
     /// be written or the log can't be read. Nothing that lies in the folder makes it fail.
     pub fn open(folder: &Path, log: &Log) -> Result<Self, IndexError> {
-        Self::open_while(Home::new(folder), log, &|_, _| true)
+        Self::open_while(IndexDir::new(folder), log, &|_, _| true)
     }
 
     /// As [`open`](Self::open), kept in another way than the usual.
     pub fn open_tuned(folder: &Path, log: &Log, tuning: Tuning) -> Result<Self, IndexError> {
-        let home = Home::with_stores(folder, Box::new(store::SledStores), tuning);
+        let home = IndexDir::with_stores(folder, Box::new(store::SledStores), tuning);
         Self::open_while(home, log, &|_, _| true)
     }
 
-    fn open_while(home: Home, log: &Log, goes_on: GoesOn<'_>) -> Result<Self, IndexError> {
+    fn open_while(home: IndexDir, log: &Log, goes_on: KeepGoing<'_>) -> Result<Self, IndexError> {
         let layers = home.open(log, goes_on)?;
         Ok(Self::over(home, layers))
     }
 
-    fn over(home: Home, layers: Arc<Layers>) -> Self {
+    fn over(home: IndexDir, layers: Arc<Layers>) -> Self {
         let index = Self {
             home,
             layers: ArcSwap::new(layers),
@@ -221,7 +220,7 @@ impl Index {
         log: &Log,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Self, IndexError> {
-        let home = Home::new(folder);
+        let home = IndexDir::new(folder);
         let layers = home.rebuild(log, &|done, total| {
             progress(done, total);
             true
@@ -320,14 +319,14 @@ impl Index {
         })
     }
 
-    fn rebuild_while(&self, log: &Log, goes_on: GoesOn<'_>) -> Result<(), IndexError> {
+    fn rebuild_while(&self, log: &Log, goes_on: KeepGoing<'_>) -> Result<(), IndexError> {
         let base = self.home.make_base(log, log.synced(), None, goes_on)?;
         let layers = self.home.begin_overlay(log, Some(base))?;
         self.take_over(layers, log)
     }
 
     /// Makes a new base of the one there is and what the log has beyond, and a fresh overlay.
-    fn renew(&self, log: &Log, goes_on: GoesOn<'_>) -> Result<(), IndexError> {
+    fn renew(&self, log: &Log, goes_on: KeepGoing<'_>) -> Result<(), IndexError> {
         let before = self.layers.load().base().cloned();
         let from = before.as_ref().map(|base| &base.table);
         let base = self.home.make_base(log, log.synced(), from, goes_on)?;
@@ -357,10 +356,10 @@ impl Index {
     fn take_over(&self, layers: Layers, log: &Log) -> Result<(), IndexError> {
         let layers = Arc::new(layers);
         // Most of the way without the writer having to wait.
-        let caught_up = home::catch_up(&layers, log, log.synced()).and_then(|()| {
+        let caught_up = index_dir::catch_up(&layers, log, log.synced()).and_then(|()| {
             let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
             // What is applied is synced, so this is at least as far as the old ones.
-            home::catch_up(&layers, log, log.synced())?;
+            index_dir::catch_up(&layers, log, log.synced())?;
             let before = self.layers.swap(Arc::clone(&layers));
             self.renew_hosts(&layers);
             if before.applied() != layers.applied() {
@@ -370,7 +369,7 @@ impl Index {
             Ok(())
         });
         if caught_up.is_err() {
-            Arc::into_inner(layers).into_iter().for_each(home::retire);
+            Arc::into_inner(layers).into_iter().for_each(index_dir::retire);
         }
         self.sweep();
         caught_up
@@ -380,7 +379,7 @@ impl Index {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let layers = self.layers.load_full();
         let before = layers.applied();
-        home::catch_up(&layers, log, log.synced())?;
+        index_dir::catch_up(&layers, log, log.synced())?;
         if layers.applied() != before {
             self.renew_hosts(&layers);
             self.redirects.forget_all();
@@ -395,7 +394,7 @@ impl Index {
         for layers in waiting {
             // Nobody can come by another reference to them: they are led to no more.
             match Arc::try_unwrap(layers) {
-                Ok(layers) => home::retire(layers),
+                Ok(layers) => index_dir::retire(layers),
                 Err(layers) => retired.push(layers),
             }
         }

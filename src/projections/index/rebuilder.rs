@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::Index;
 use crate::log::Log;
-use crate::projections::{RebuildProgress, RebuildState, stand_back};
+use crate::projections::{RebuildProgress, RebuildState, lower_priority};
 
 /// Rebuilds the index from the log, one rebuild at a time. Cheap to clone.
 #[derive(Clone)]
@@ -30,7 +30,7 @@ impl Rebuilder {
         }
         let rebuilder = self.clone();
         let spawned = thread::Builder::new().name("index-rebuild".to_owned()).spawn(move || {
-            stand_back();
+            lower_priority();
             rebuilder.run();
         });
         if let Err(error) = &spawned {

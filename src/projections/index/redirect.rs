@@ -16,7 +16,7 @@ pub struct Redirect {
     /// Whether a visitor's own query is handed on.
     pub forward_query: bool,
     /// What a visit has to look at beside; nothing for nearly all links.
-    pub special: Option<Box<Special>>,
+    pub special: Option<Box<LinkFeatures>>,
 }
 
 /// One place that a link leads to.
@@ -30,7 +30,7 @@ pub struct Way {
 
 /// What not every link has.
 #[derive(Debug)]
-pub struct Special {
+pub struct LinkFeatures {
     /// Which link it is.
     pub id: LinkId,
     /// Which version of it.
@@ -44,13 +44,13 @@ pub struct Special {
     /// Whether readers of social networks are shown what it says of itself.
     pub is_shared: bool,
     /// Its rules; none for none.
-    pub rules: Option<Ruled>,
+    pub rules: Option<CompiledRouting>,
     /// What opens where no rule fits.
     pub apps: Apps,
 }
 
 /// The rules of a link, and all that they lead to.
-pub struct Ruled {
+pub struct CompiledRouting {
     /// Chooses.
     pub rules: CompiledRules,
     /// What is chosen from, in the order of [`Chosen::destination`](
@@ -76,9 +76,9 @@ pub struct App {
     pub store: Option<Box<str>>,
 }
 
-impl std::fmt::Debug for Ruled {
+impl std::fmt::Debug for CompiledRouting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ruled").field("ways", &self.ways).finish_non_exhaustive()
+        f.debug_struct("CompiledRouting").field("ways", &self.ways).finish_non_exhaustive()
     }
 }
 
@@ -94,7 +94,7 @@ impl Redirect {
                 Way::new(link, "", Location::verbatim(&format!("/l/{}", link.slug)))
             }
         };
-        let special = Special::new(link)?;
+        let special = LinkFeatures::new(link)?;
         let special = special.is_needed().then(|| Box::new(special));
         Some(Self { way, forward_query: fields.forward_query, special })
     }
@@ -123,7 +123,7 @@ impl Way {
     }
 }
 
-impl Special {
+impl LinkFeatures {
     fn new(link: &Link) -> Option<Self> {
         let fields = &link.fields;
         let rules = &fields.routing.rules;
@@ -134,7 +134,7 @@ impl Special {
             gates: fields.gates.clone(),
             is_page: matches!(fields.content, Content::Page(_)),
             is_shared: fields.social.preview,
-            rules: if rules.is_empty() { None } else { Some(Ruled::new(link)?) },
+            rules: if rules.is_empty() { None } else { Some(CompiledRouting::new(link)?) },
             apps: Apps::new(link, &fields.routing.app, ""),
         })
     }
@@ -156,7 +156,7 @@ impl Special {
     }
 }
 
-impl Ruled {
+impl CompiledRouting {
     fn new(link: &Link) -> Option<Self> {
         let (mut ways, mut apps) = (Vec::new(), Vec::new());
         for rule in link.fields.routing.rules.as_slice() {

@@ -12,8 +12,7 @@ const CACHE_BYTES: u64 = 32 << 20;
 /// Keys to their new values, or to nothing; applied together or not at all.
 pub type Changes = std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
-/// From where to where rows are wanted.
-pub type KeyRange = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+pub use crate::sst::KeyRange;
 
 /// Rows of a scan.
 pub type Rows<'a> = Box<dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>), IndexError>> + 'a>;

@@ -9,10 +9,10 @@ use serde_json::{Map, Value as Json};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
-use super::ask::failed;
+use super::execute::failed;
 use super::query::AnalyticsQuery;
 use super::{Analytics, AnalyticsError, AsOf, PLACE_WAIT, place};
-use crate::queries::sql::{self, Cut};
+use crate::queries::sql::{self, ReadSnapshot};
 
 /// A kind of file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,7 +156,7 @@ impl Analytics {
         &self,
         query: &AnalyticsQuery,
         offset: u64,
-        cut: Cut,
+        cut: ReadSnapshot,
     ) -> Result<ClickKey, AnalyticsError> {
         let rows = self.ask(sql::key(&self.seen(query), offset, cut)).await?.into_rows();
         match rows.first().map(Vec::as_slice) {

@@ -6,18 +6,18 @@
 //! of the counts unless asked for. A visitor is the same one for as long as the key of the hash
 //! lives (a day, by default), so over several days somebody who comes daily counts once a day.
 
-mod ask;
+mod batch;
 mod blocked;
 mod buckets;
 mod clicks;
 mod dimension;
+mod execute;
 mod filter;
 mod metric;
 mod query;
 mod range;
 mod report;
 mod run;
-mod together;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -28,11 +28,11 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-pub use ask::Limit;
 pub use blocked::Blocked;
 pub use buckets::{Granularity, MAX_BUCKETS};
 pub use clicks::{ClickKey, Export, Format};
 pub use dimension::{Dimension, Value};
+pub use execute::Limit;
 pub use filter::{Condition, Filter, MAX_CONDITIONS, MAX_DEPTH, MAX_TEXT_BYTES, MAX_VALUES, Test};
 pub use metric::{Metric, Number};
 pub use query::{
@@ -41,7 +41,7 @@ pub use query::{
 pub use range::{Compare, DateRange, Edge, Period, RANGES};
 pub use report::{Cost, Report, Row};
 
-use super::turns::Turns;
+use super::workspace_limiter::WorkspaceLimiter;
 use crate::domain::ids::{LinkId, WorkspaceId};
 pub use crate::projections::clickhouse::AsOf;
 use crate::projections::clickhouse::ClickHouse;
@@ -120,7 +120,7 @@ pub struct Analytics {
     retention: Option<Duration>,
     pool: Arc<Semaphore>,
     exports: Arc<Semaphore>,
-    turns: Turns,
+    turns: WorkspaceLimiter,
 }
 
 impl Analytics {
@@ -128,7 +128,13 @@ impl Analytics {
     pub fn new(clickhouse: ClickHouse, retention: Option<Duration>) -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
         let (pool, exports) = (places(AT_ONCE), places(EXPORTS_AT_ONCE));
-        Self { clickhouse, retention, pool, exports, turns: Turns::of(AT_ONCE_OF_WORKSPACE) }
+        Self {
+            clickhouse,
+            retention,
+            pool,
+            exports,
+            turns: WorkspaceLimiter::of(AT_ONCE_OF_WORKSPACE),
+        }
     }
 
     /// The question about those of its clicks that may be seen.

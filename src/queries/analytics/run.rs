@@ -13,8 +13,8 @@ use super::metric::{Metric, Number};
 use super::query::{AnalyticsQuery, Key, Order};
 use super::report::{Cost, Report, Row, fill, sort};
 use super::{Analytics, AnalyticsError, AsOf, PLACE_WAIT, place};
-use crate::projections::clickhouse::Standing;
-use crate::queries::sql::{self, Cut};
+use crate::projections::clickhouse::DeletionEpoch;
+use crate::queries::sql::{self, ReadSnapshot};
 
 /// How long ago a time has to be that is taken to be past: clicks carry the time at which they
 /// came, and are in the log and sent a moment later.
@@ -93,7 +93,7 @@ impl Analytics {
             found = self.answer(query, cut, wanted).await?;
         }
         if !self.clickhouse.status().is_sealed(cut.through, cut.sealed_ms) {
-            found = self.answer(query, Cut { sealed_ms: 0, ..cut }, wanted).await?;
+            found = self.answer(query, ReadSnapshot { sealed_ms: 0, ..cut }, wanted).await?;
         }
         let Found { table, rows_read, .. } = found;
         Ok((found, Cost { table, rows_read, elapsed: started.elapsed() }))
@@ -106,20 +106,20 @@ impl Analytics {
         query: &AnalyticsQuery,
         as_of: AsOf,
         sealed_ms: u64,
-    ) -> (Cut, Standing) {
+    ) -> (ReadSnapshot, DeletionEpoch) {
         let standing = self.removing(query);
         let is_removing = standing.is_removing;
-        (Cut { through: as_of.offset, sealed_ms, is_removing }, standing)
+        (ReadSnapshot { through: as_of.offset, sealed_ms, is_removing }, standing)
     }
 
-    fn removing(&self, query: &AnalyticsQuery) -> Standing {
+    fn removing(&self, query: &AnalyticsQuery) -> DeletionEpoch {
         self.clickhouse.status().removing.of(query.workspace.uuid())
     }
 
     async fn answer(
         &self,
         query: &AnalyticsQuery,
-        cut: Cut,
+        cut: ReadSnapshot,
         wanted: Wanted,
     ) -> Result<Found, AnalyticsError> {
         if matches!(wanted, Wanted::Unfilled) {
@@ -135,7 +135,11 @@ impl Analytics {
         Ok(found)
     }
 
-    async fn find(&self, query: &AnalyticsQuery, cut: Cut) -> Result<Found, AnalyticsError> {
+    async fn find(
+        &self,
+        query: &AnalyticsQuery,
+        cut: ReadSnapshot,
+    ) -> Result<Found, AnalyticsError> {
         if query.is_over_time() {
             let mut found = self.find_unfilled(query, cut).await?;
             (found.rows, found.total) = query.finish(&found.starts, found.rows)?;
@@ -155,7 +159,7 @@ impl Analytics {
     async fn find_unfilled(
         &self,
         query: &AnalyticsQuery,
-        cut: Cut,
+        cut: ReadSnapshot,
     ) -> Result<Found, AnalyticsError> {
         let (mut granularity, mut starts) = (None, Vec::new());
         if query.is_over_time() {
@@ -184,7 +188,7 @@ impl Analytics {
         &self,
         query: &AnalyticsQuery,
         dimension: Dimension,
-        cut: Cut,
+        cut: ReadSnapshot,
     ) -> Result<Found, AnalyticsError> {
         let first = AnalyticsQuery { metrics: vec![Metric::Clicks], ..query.clone() };
         let answer = self.ask(sql::analytics(&self.seen(&first), &[], cut)).await?;
@@ -213,7 +217,7 @@ impl Analytics {
     async fn first_click(
         &self,
         query: &AnalyticsQuery,
-        cut: Cut,
+        cut: ReadSnapshot,
     ) -> Result<Option<Timestamp>, AnalyticsError> {
         let first = self.ask(sql::first_click(&self.seen(query), cut)).await?.moment()?;
         Ok(first.and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok()))
@@ -225,7 +229,7 @@ impl Analytics {
         &self,
         before: AnalyticsQuery,
         now: &mut Found,
-        cut: Cut,
+        cut: ReadSnapshot,
     ) -> Result<(), AnalyticsError> {
         // Of the rows that are shown, and no others: one condition for each dimension.
         let shown = before.dimensions.iter().enumerate().filter_map(|(at, dimension)| {

@@ -3,7 +3,7 @@
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::domain::ids::CampaignId;
-use crate::domain::link::{Glance, Kind, folded};
+use crate::domain::link::{Kind, LinkSummaryRef, folded};
 
 /// How many words are looked for at most, and how long they may be together, in characters.
 const MAX_WORDS: usize = 10;
@@ -109,7 +109,7 @@ impl LinkFilter {
     }
 
     /// Whether it holds, but for the external id, which is looked up and not compared.
-    pub(super) fn holds(&self, link: &Glance<'_>, now_ms: u64) -> bool {
+    pub(super) fn holds(&self, link: &LinkSummaryRef<'_>, now_ms: u64) -> bool {
         let is = |wanted: Option<bool>, actual: bool| wanted.is_none_or(|wanted| wanted == actual);
         let is_archived = match self.archived {
             Archived::No => !link.archived,
@@ -135,12 +135,12 @@ fn is_below(folder: &str, above: &str) -> bool {
     folder.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn has_tag(link: &Glance<'_>, wanted: &str) -> bool {
+fn has_tag(link: &LinkSummaryRef<'_>, wanted: &str) -> bool {
     let wanted = folded(wanted);
     link.tags.iter().any(|tag| folded(tag) == wanted)
 }
 
-fn occurs(word: &Word, link: &Glance<'_>) -> bool {
+fn occurs(word: &Word, link: &LinkSummaryRef<'_>) -> bool {
     [link.slug, link.title, link.destination, link.notes].into_iter().any(|text| word.is_in(text))
         || link.tags.iter().any(|tag| word.is_in(tag))
 }
@@ -150,8 +150,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn link() -> Glance<'static> {
-        Glance {
+    fn link() -> LinkSummaryRef<'static> {
+        LinkSummaryRef {
             domain: "go.example",
             slug: "Sale-24",
             destination: "https://example.com/Schuhe?x=1",
@@ -162,7 +162,7 @@ mod tests {
             notes: "ask Ada\nfirst",
             expires_at_ms: Some(500),
             has_password: true,
-            ..Glance::default()
+            ..LinkSummaryRef::default()
         }
     }
 
@@ -220,10 +220,10 @@ mod tests {
         ] {
             assert_eq!(filter.holds(&link(), 500), expected, "{filter:?}");
         }
-        let archived = Glance { archived: true, ..link() };
+        let archived = LinkSummaryRef { archived: true, ..link() };
         assert!(!LinkFilter::default().holds(&archived, 0));
         let not_yet = LinkFilter { expired: Some(false), ..any() };
         assert!(not_yet.holds(&link(), 499));
-        assert!(not_yet.holds(&Glance { expires_at_ms: None, ..link() }, 500));
+        assert!(not_yet.holds(&LinkSummaryRef { expires_at_ms: None, ..link() }, 500));
     }
 }

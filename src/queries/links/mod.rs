@@ -18,13 +18,13 @@ pub use names::{Names, NamesOf, PresetCount};
 pub use ranking::{Clicks, Cursor, MAX_RANKED, Sort};
 pub use search::LinkQuery;
 
-use super::turns::Turns;
+use super::workspace_limiter::WorkspaceLimiter;
 use crate::domain::command::LinkRef;
 use crate::domain::ids::{ReportId, TokenId, WorkspaceId};
 use crate::domain::link::Link;
 use crate::domain::report::Report;
 use crate::domain::token::Token;
-pub use crate::projections::index::{App, Redirect, Special, Way};
+pub use crate::projections::index::{App, LinkFeatures, Redirect, Way};
 use crate::projections::index::{Hosts, Index, IndexError, Read, ReadTokens, Scan};
 use search::Search;
 
@@ -73,7 +73,7 @@ pub struct LinkList {
 #[derive(Clone)]
 pub struct Links {
     index: Arc<Index>,
-    turns: Turns,
+    turns: WorkspaceLimiter,
     places: Arc<Semaphore>,
 }
 
@@ -91,7 +91,7 @@ impl Links {
     /// Over this index.
     pub fn new(index: Arc<Index>) -> Self {
         let places = Arc::new(Semaphore::new(AT_ONCE));
-        Self { index, turns: Turns::of(AT_ONCE_OF_WORKSPACE), places }
+        Self { index, turns: WorkspaceLimiter::of(AT_ONCE_OF_WORKSPACE), places }
     }
 
     /// The hosts of verified domains.

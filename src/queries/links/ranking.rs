@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::domain::ids::LinkId;
-use crate::domain::link::Glance;
+use crate::domain::link::LinkSummaryRef;
 use crate::queries::analytics::AsOf;
 
 /// How far from its start a list can be asked for by page, where it has to be sorted for that.
@@ -137,7 +137,7 @@ impl FromStr for Cursor {
 /// What a link is ordered by, as bytes that compare as it does.
 pub(super) fn key_of(
     sort: Sort,
-    link: &Glance<'_>,
+    link: &LinkSummaryRef<'_>,
     id: LinkId,
     clicks: Option<&Clicks>,
 ) -> Vec<u8> {

@@ -12,7 +12,7 @@ use super::filter::{Archived, LinkFilter};
 use super::ranking::{Clicks, Cursor, First, Place, Sort, key_of};
 use super::{LinksError, Part};
 use crate::domain::ids::{LinkId, WorkspaceId};
-use crate::domain::link::Glance;
+use crate::domain::link::LinkSummaryRef;
 use crate::projections::index::{Encoded, Group, Ids, IndexError, Read, Scan, Span};
 
 /// How many links are read at a time: few at first, since a page may be full of them.
@@ -265,7 +265,7 @@ impl Search<'_> {
         &self,
         source: &Source,
         span: Span,
-        mut see: impl FnMut(LinkId, &Glance<'_>) -> bool,
+        mut see: impl FnMut(LinkId, &LinkSummaryRef<'_>) -> bool,
     ) -> Result<(), LinksError> {
         let filter = &self.query.filter;
         let mut ids = self.ids(source, span)?;
@@ -291,8 +291,8 @@ impl Search<'_> {
         }
     }
 
-    fn glance<'l>(&self, link: &'l Encoded) -> Result<Glance<'l>, IndexError> {
-        let glance = Glance::parse(link.state());
+    fn glance<'l>(&self, link: &'l Encoded) -> Result<LinkSummaryRef<'l>, IndexError> {
+        let glance = LinkSummaryRef::parse(link.state());
         glance.map_err(|_| self.scan.met(IndexError::Broken("a link in the index")))
     }
 }

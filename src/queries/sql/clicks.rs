@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::Cut;
+use super::ReadSnapshot;
 use super::parts::bots_condition;
 use super::statement::{Statement, Value};
 use crate::domain::csv_cell::FORMULA_PATTERN;
@@ -72,10 +72,10 @@ fn columns(is_for_spreadsheets: bool) -> String {
 }
 
 /// A page of clicks, the newest first; those before an offset where one is given.
-pub fn newest(query: &AnalyticsQuery, before: Option<u64>, cut: Cut) -> Statement {
+pub fn newest(query: &AnalyticsQuery, before: Option<u64>, cut: ReadSnapshot) -> Statement {
     let mut statement = Statement::new(Vec::new(), "clicks");
     let through = before.map_or(cut.through, |before| cut.through.min(before.saturating_sub(1)));
-    let clicks = statement.clicks_of(query, query.period, Cut { through, ..cut });
+    let clicks = statement.clicks_of(query, query.period, ReadSnapshot { through, ..cut });
     let bots = bots_condition(query);
     let limit = statement.bind("UInt32", Value::Number(query.limit.into()));
     let columns = columns(false);
@@ -86,7 +86,7 @@ pub fn newest(query: &AnalyticsQuery, before: Option<u64>, cut: Cut) -> Statemen
 
 /// Where a click stands in the order of an [`export`]: one row of its link and its time in
 /// milliseconds, or none.
-pub fn key(query: &AnalyticsQuery, offset: u64, cut: Cut) -> Statement {
+pub fn key(query: &AnalyticsQuery, offset: u64, cut: ReadSnapshot) -> Statement {
     let mut statement = Statement::new(Vec::new(), "clicks");
     let clicks = statement.clicks_of(query, query.period, cut);
     let offset = statement.bind("UInt64", Value::Number(offset));
@@ -102,7 +102,7 @@ pub fn export(
     query: &AnalyticsQuery,
     after: Option<&ClickKey>,
     is_for_spreadsheets: bool,
-    cut: Cut,
+    cut: ReadSnapshot,
 ) -> Statement {
     let mut statement = Statement::export();
     let mut clicks = statement.clicks_of(query, query.period, cut);
@@ -125,7 +125,7 @@ pub fn export(
 
 /// Visits that gates stopped: a row for each reason, with how many humans and bots it stopped, the
 /// most first.
-pub fn blocked(query: &AnalyticsQuery, cut: Cut) -> Statement {
+pub fn blocked(query: &AnalyticsQuery, cut: ReadSnapshot) -> Statement {
     let mut statement = Statement::new(Vec::new(), "blocked");
     let rows = statement.rows_of("{blocked:Identifier}", query, query.period, cut);
     let through = statement.bind("UInt64", Value::Number(cut.through));

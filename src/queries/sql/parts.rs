@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use super::filters::{Column, column};
 use super::statement::{Statement, Value};
-use super::{Count, Cut};
+use super::{Count, ReadSnapshot};
 use crate::projections::clickhouse::is_forgotten;
 use crate::queries::analytics::{AnalyticsQuery, Bots, Dimension, Metric, Period};
-use crate::queries::plan::{Rollup, Whole};
+use crate::queries::plan::{Rollup, SealedRange};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
@@ -17,14 +17,24 @@ const LAST_MS: i64 = 4_102_444_800_000;
 
 impl Statement {
     /// The clicks that the question is about, of a part of its time, up to an offset.
-    pub(super) fn clicks_of(&mut self, query: &AnalyticsQuery, period: Period, cut: Cut) -> String {
+    pub(super) fn clicks_of(
+        &mut self,
+        query: &AnalyticsQuery,
+        period: Period,
+        cut: ReadSnapshot,
+    ) -> String {
         let sealed = self.sealed_clicks_of(query, period, cut);
         let through = self.bind("UInt64", Value::Number(cut.through));
         format!("{sealed} AND log_offset <= {through}")
     }
 
     /// The same, whatever their offsets.
-    fn sealed_clicks_of(&mut self, query: &AnalyticsQuery, period: Period, cut: Cut) -> String {
+    fn sealed_clicks_of(
+        &mut self,
+        query: &AnalyticsQuery,
+        period: Period,
+        cut: ReadSnapshot,
+    ) -> String {
         self.rows_of("{clicks:Identifier}", query, period, cut)
     }
 
@@ -34,7 +44,7 @@ impl Statement {
         table: &str,
         query: &AnalyticsQuery,
         period: Period,
-        cut: Cut,
+        cut: ReadSnapshot,
     ) -> String {
         let workspace = self.workspace(query);
         let mut sql = format!("FROM {table} WHERE workspace_id = {workspace}");
@@ -61,7 +71,7 @@ impl Statement {
 
     /// The condition that leaves out the clicks that are forgotten, while some of them are there
     /// still.
-    fn remembered(&mut self, query: &AnalyticsQuery, cut: Cut) -> String {
+    fn remembered(&mut self, query: &AnalyticsQuery, cut: ReadSnapshot) -> String {
         if !cut.is_removing {
             return String::new();
         }
@@ -109,7 +119,7 @@ impl Statement {
         &mut self,
         query: &AnalyticsQuery,
         starts: &[i64],
-        cut: Cut,
+        cut: ReadSnapshot,
     ) -> String {
         let dimensions = self.dimensions(query, starts, "toUnixTimestamp(ts)", &column);
         let clicks = self.clicks_of(query, query.period, cut);
@@ -125,12 +135,12 @@ impl Statement {
         &mut self,
         query: &AnalyticsQuery,
         starts: &[i64],
-        whole: Option<Whole>,
-        cut: Cut,
+        whole: Option<SealedRange>,
+        cut: ReadSnapshot,
     ) -> String {
         let Period { from, to } = query.period;
         let mut parts = Vec::new();
-        if let Some(Whole { rollup, from: first, to: last }) = whole {
+        if let Some(SealedRange { rollup, from: first, to: last }) = whole {
             let whole = Period { from: first, to: last };
             parts.push(match rollup {
                 Some(rollup) => self.rolled_up(query, starts, (rollup, whole), cut),
@@ -187,7 +197,7 @@ impl Statement {
         query: &AnalyticsQuery,
         starts: &[i64],
         (rollup, whole): (Rollup, Period),
-        cut: Cut,
+        cut: ReadSnapshot,
     ) -> String {
         let of = |dimension: Dimension| match rollup {
             Rollup::Values(_) => "value",

@@ -8,7 +8,7 @@ use siphasher::sip::SipHasher13;
 
 use crate::projections::index::IndexError;
 use crate::projections::index::keys::{EXPIRIES, EXPIRIES_LETTER, FOLDED_OVER};
-use crate::projections::index::table::{Said, TableWriter};
+use crate::sst::{Lookup, TableWriter};
 
 /// What an entry costs beside its bytes: itself, its place in the map, a map's slack.
 const ENTRY_BYTES: usize = 40;
@@ -85,9 +85,9 @@ impl Memtable {
     }
 
     /// What is known of a key that the fold looks up.
-    pub fn get(&self, key: &[u8]) -> Said {
-        let Some(entry) = self.find(hash(key), key) else { return Said::Nothing };
-        self.value(&entry).map_or(Said::Gone, |value| Said::Value(value.to_vec()))
+    pub fn get(&self, key: &[u8]) -> Lookup {
+        let Some(entry) = self.find(hash(key), key) else { return Lookup::Nothing };
+        self.value(&entry).map_or(Lookup::Gone, |value| Lookup::Value(value.to_vec()))
     }
 
     fn find(&self, hash: u64, key: &[u8]) -> Option<Entry> {

@@ -6,7 +6,6 @@
 //! deletion needs of an old one is found through the runs' filters.
 
 mod memtable;
-mod merge;
 mod state;
 
 use std::path::{Path, PathBuf};
@@ -14,10 +13,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::fold::fold;
-use super::table::{Origin, Table, TableWriter};
 use super::{IndexError, keys};
 use crate::domain::event::Envelope;
 use crate::log::Log;
+use crate::sst::{self, Origin, Table, TableWriter};
 use memtable::Memtable;
 use state::Building;
 
@@ -140,9 +139,9 @@ impl<'a> Job<'a> {
             let path = self.scratch.join(format!("run-{number}"));
             number += 1;
             let run = TableWriter::create(&path, keys::FOLDED_OVER, memtable.filtered());
-            let run = run.and_then(|mut run| {
+            let run = run.map_err(IndexError::from).and_then(|mut run| {
                 memtable.write_sorted(&mut run)?;
-                run.finish_run(self.origin())
+                Ok(run.finish_run(self.origin())?)
             });
             drop(memtable);
             if runs.send(run).is_err() {
@@ -161,11 +160,11 @@ impl<'a> Job<'a> {
             + self.base.as_ref().map_or(0, filtered);
         let mut writer = TableWriter::create(self.target, keys::LOOKED_UP, filtered)?;
         let (events, total) = (self.events(), 2 * self.events());
-        merge::merge(&tables, &mut writer, &|read| {
+        sst::merge(&tables, &mut writer, &|read| {
             let merged = u128::from(events) * u128::from(read) / u128::from(entries.max(1));
             (self.goes_on)(events + u64::try_from(merged).unwrap_or(events), total)
         })?;
-        let table = writer.finish(self.origin(), self.now_ms)?;
+        let table = writer.finish(self.origin(), keys::FORMAT, self.now_ms)?;
         (self.goes_on)(total, total);
         Ok(table)
     }

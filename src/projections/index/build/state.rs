@@ -9,10 +9,10 @@ use super::memtable::Memtable;
 use crate::projections::index::IndexError;
 use crate::projections::index::fold::State;
 use crate::projections::index::keys;
-use crate::projections::index::merged::Merged;
+use crate::projections::index::merged::{Merged, TaggedRows, table_rows};
 use crate::projections::index::read::Read;
 use crate::projections::index::store::KeyRange;
-use crate::projections::index::table::{Said, Table, TaggedRows};
+use crate::sst::{Lookup, Table};
 
 /// How many expiries are kept at hand.
 const EXPIRIES_AT_HAND: usize = 4_096;
@@ -39,13 +39,13 @@ impl Read for Building<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
         for young in [Some(&self.memtable), self.frozen.as_deref()].into_iter().flatten() {
             match young.get(key) {
-                Said::Nothing => {}
+                Lookup::Nothing => {}
                 said => return Ok(said.value()),
             }
         }
         for table in self.runs.iter().rev().chain(self.base) {
             match table.get(key)? {
-                Said::Nothing => {}
+                Lookup::Nothing => {}
                 said => return Ok(said.value()),
             }
         }
@@ -102,7 +102,7 @@ impl<'b> Building<'b> {
         layers
             .extend(self.frozen.iter().map(|t| Box::new(memory(t).into_iter()) as TaggedRows<'_>));
         let tables = self.runs.iter().rev().chain(self.base);
-        layers.extend(tables.map(|table| table.rows(range.clone(), false)));
+        layers.extend(tables.map(|table| table_rows(table, range.clone(), false)));
         for row in Merged::new(layers, false) {
             let (key, value) = row?;
             if value.is_none() {

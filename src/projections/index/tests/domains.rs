@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::history::workspace;
 use super::*;
-use crate::domain::domain_state::{DomainRemoved, DomainState};
+use crate::domain::domains::state::{DomainRemoved, DomainState};
 use crate::domain::event::{LinkDeleted, LinkState};
 use crate::domain::ids::{DomainId, LinkId, WorkspaceId};
 use crate::projections::index::ReadDomains;

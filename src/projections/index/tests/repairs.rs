@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::super::Keeper;
+use super::super::Compactor;
 use super::super::faults::{self, Faults};
 use super::super::layers::Damage;
 use super::super::store::Changes;
@@ -90,7 +90,7 @@ fn a_full_disk_is_bridged_in_memory() {
         assert!(index.layers.load().is_stopgap());
         assert_eq!(index.digest().unwrap(), expected);
         let (index, log) = (Arc::new(index), Arc::clone(&place.log));
-        let keeper = Keeper::start(Arc::clone(&index), log).unwrap();
+        let keeper = Compactor::start(Arc::clone(&index), log).unwrap();
         faults.disk_is_full.store(false, Ordering::SeqCst);
         eventually("room", || !index.layers.load().is_stopgap());
         keeper.stop();
@@ -204,7 +204,7 @@ fn the_keeper_repairs_what_a_reader_has_met() {
     base.write_all_at(&[0xA5; 64], 100).unwrap();
     assert!(index.digest().is_err());
     assert_eq!(index.layers.load().damage(), Damage::Unknown);
-    let keeper = Keeper::start(Arc::clone(&index), Arc::clone(&place.log)).unwrap();
+    let keeper = Compactor::start(Arc::clone(&index), Arc::clone(&place.log)).unwrap();
     let expected = Map::of(&events).digest();
     eventually("a repair", || index.digest().is_ok_and(|digest| digest == expected));
     eventually("a tidy folder", || place.names("").len() == 2);
@@ -219,7 +219,7 @@ fn the_keeper_finds_damage_that_nobody_has_met_and_makes_bases_when_due() {
     let tuning = Tuning { live_events_min: 20, events_max: 20, ..NO_BASES };
     let index = Arc::new(place.open(tuning));
     assert_eq!(index.base(), None);
-    let keeper = Keeper::start(Arc::clone(&index), Arc::clone(&place.log)).unwrap();
+    let keeper = Compactor::start(Arc::clone(&index), Arc::clone(&place.log)).unwrap();
     eventually("a base", || index.base().is_some());
     // While bases are made and swapped, the writer goes on.
     for group in late.chunks(3) {
@@ -233,7 +233,7 @@ fn the_keeper_finds_damage_that_nobody_has_met_and_makes_bases_when_due() {
     let base = std::fs::OpenOptions::new().write(true).open(&place.names("base-")[0]).unwrap();
     base.write_all_at(&[0xA5; 64], 100).unwrap();
     let before = index.base();
-    let keeper = Keeper::start(Arc::clone(&index), Arc::clone(&place.log)).unwrap();
+    let keeper = Compactor::start(Arc::clone(&index), Arc::clone(&place.log)).unwrap();
     eventually("a repair", || index.base() != before);
     assert_eq!(index.digest().unwrap(), Map::of(&events).digest());
     keeper.stop();

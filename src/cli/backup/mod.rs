@@ -1,0 +1,143 @@
+//! `slugline backup`: the logs, copied while they are being written.
+
+mod manifest;
+mod restore;
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+pub use manifest::copy;
+use manifest::{DROPPED, FileCopy, LOGS, LogCopy, Manifest, hex};
+pub use restore::{RestoreArgs, restore};
+
+use crate::app::permissions::restrict;
+use crate::log::{DiskStorage, LogView, Tail, verify};
+
+/// How often a log is begun anew because its oldest segments were dropped meanwhile.
+const TRIES: u32 = 5;
+
+/// `slugline backup`
+#[derive(Debug, Args)]
+#[command(
+    long_about = "Copies the logs, consistently, beside a running service or without one. From \
+    the logs everything returns: the index and the analytics are folds of them. The visitors' \
+    key (visitor.salt) is not copied: it is destroyed when its period ends, and a copy would \
+    undo that; after a restore the visitors of the current period count anew."
+)]
+pub struct BackupArgs {
+    /// Where to: a new or an empty folder
+    folder: PathBuf,
+    /// The folder of all data
+    #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
+    data_dir: PathBuf,
+}
+
+/// Makes a backup, and says on `out` what is in it.
+pub fn backup(args: &BackupArgs, mut out: impl Write) -> anyhow::Result<()> {
+    let (data, folder) = (args.data_dir.as_path(), args.folder.as_path());
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    if fs::read_dir(folder)?.next().is_some() {
+        bail!("{} is not empty", folder.display());
+    }
+    restrict(folder);
+    let (mut logs, mut files) = (Vec::new(), Vec::new());
+    for name in LOGS {
+        let (log, copied) = copy_log(data, folder, name)?;
+        writeln!(out, "{name}: offsets {} to {}, {} files", log.first, log.last, copied.len())?;
+        logs.push(log);
+        files.extend(copied);
+    }
+    File::open(folder)?.sync_all()?;
+    let bytes: u64 = files.iter().map(|file| file.bytes).sum();
+    Manifest::new(logs, files).write(folder)?;
+    Ok(writeln!(out, "{bytes} bytes in {}", folder.display())?)
+}
+
+/// Copies one log, and checks the copy.
+fn copy_log(data: &Path, folder: &Path, name: &str) -> anyhow::Result<(LogCopy, Vec<FileCopy>)> {
+    let source = data.join("log").join(name);
+    if !source.is_dir() {
+        bail!("there is no log in {}: is --data-dir right?", source.display());
+    }
+    let target = folder.join("log").join(name);
+    for _ in 0..TRIES {
+        fs::create_dir_all(&target)?;
+        let copied = copy_segments(data, &source, &target, name)?;
+        let Some((tail, files)) = copied else {
+            fs::remove_dir_all(&target)?;
+            continue;
+        };
+        File::open(&target)?.sync_all()?;
+        let report = verify(&DiskStorage, &target)?;
+        if let Some(problem) = report.problems.first() {
+            bail!(
+                "{} is damaged where offset {} belongs: {}; run `slugline log verify`",
+                source.display(),
+                problem.offset,
+                problem.what
+            );
+        }
+        let log = LogCopy {
+            name: name.to_owned(),
+            id: hex(&report.id.unwrap_or_default()),
+            first: report.first_offset.unwrap_or(0),
+            last: tail.last,
+        };
+        return Ok((log, files));
+    }
+    bail!("{}: its oldest segments are dropped faster than they are copied", source.display())
+}
+
+/// Copies a log's files up to its present end; `None` when some were dropped meanwhile.
+fn copy_segments(
+    data: &Path,
+    source: &Path,
+    target: &Path,
+    name: &str,
+) -> anyhow::Result<Option<(Tail, Vec<FileCopy>)>> {
+    let view = LogView::open(Arc::new(DiskStorage), source)?;
+    let Some(tail) = view.tail()? else {
+        bail!("{} has no segments", source.display());
+    };
+    let mut wanted = Vec::new();
+    for entry in fs::read_dir(source)? {
+        let file = entry?.file_name().to_string_lossy().into_owned();
+        let first = file.strip_suffix(".seg").and_then(|digits| digits.parse::<u64>().ok());
+        match first {
+            Some(first) if first < view.first() || first > tail.segment => {}
+            Some(first) if first == tail.segment => wanted.push((file, Some(tail.bytes))),
+            Some(_) => wanted.push((file, None)),
+            None if file == "first" => wanted.push((file, None)),
+            None => {}
+        }
+    }
+    let mut files = Vec::new();
+    for (file, bytes) in wanted {
+        match copy(&source.join(&file), &target.join(&file), bytes) {
+            Ok((bytes, sha256)) => {
+                files.push(FileCopy { path: format!("log/{name}/{file}"), bytes, sha256 });
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                return Err(error).with_context(|| source.join(&file).display().to_string());
+            }
+        }
+    }
+    // The tally of what was dropped is written before it is dropped, and only grows.
+    let tally = data.join(DROPPED);
+    if name == "clicks" && tally.exists() {
+        let folder = target.ancestors().nth(2).unwrap_or(target);
+        let copied = folder.join(DROPPED);
+        let _of_an_earlier_try = fs::remove_file(&copied);
+        let (bytes, sha256) = copy(&tally, &copied, None)?;
+        files.push(FileCopy { path: DROPPED.to_owned(), bytes, sha256 });
+    }
+    // Dropped while it was copied: the note and the segments may not fit.
+    let now = LogView::open(Arc::new(DiskStorage), source)?;
+    Ok((now.first() == view.first()).then_some((tail, files)))
+}

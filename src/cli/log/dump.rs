@@ -1,0 +1,277 @@
+//! `slugline log dump`: records as JSON lines.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use prost::Message;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{DumpArgs, WhichLog};
+use crate::domain::amendment::{AgentReclassified, LinkForgotten};
+use crate::domain::click::{AgentSeen, Click, kind};
+use crate::domain::domains::state::DomainState;
+use crate::domain::event::{Envelope, Event, LinkState, PresetDeleted, PresetState};
+use crate::domain::ids::{DomainId, LinkId, ReportId, TokenId, WorkspaceId};
+use crate::domain::link::{Gates, Payload};
+use crate::domain::preset::PresetKind;
+use crate::domain::rule::stored::RulesState;
+use crate::log::{DiskStorage, LogView, Record};
+
+/// What a kind of record is called.
+pub(super) fn kind_name(number: u16) -> String {
+    let name = match number {
+        kind::CLICK => "Click",
+        kind::BLOCKED => "Blocked",
+        kind::AGENT_SEEN => "AgentSeen",
+        kind::LINK_FORGOTTEN => "LinkForgotten",
+        kind::AGENT_RECLASSIFIED => "AgentReclassified",
+        other => match Event::name_of(other) {
+            Some(name) => name,
+            None => return format!("kind {other}"),
+        },
+    };
+    name.to_owned()
+}
+
+/// Writes the records of a log.
+pub(super) fn dump(args: &DumpArgs, out: &mut impl Write) -> anyhow::Result<()> {
+    let folder = args.log.folder(&args.data_dir)?;
+    let mut reader = LogView::open(Arc::new(DiskStorage), &folder)?.read_from(args.from);
+    while let Some(record) = reader.next_record()? {
+        let mut line = match args.log {
+            WhichLog::Mutations => mutation_json(&record)?,
+            WhichLog::Clicks => click_json(&record)?,
+        };
+        if let Some(fields) = line.as_object_mut() {
+            fields.insert("offset".to_owned(), record.offset.into());
+            fields.insert("kind".to_owned(), kind_name(record.kind).into());
+        }
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+fn mutation_json(record: &Record) -> anyhow::Result<Value> {
+    let envelope = Envelope::decode(record.payload.as_ref())?;
+    let event = match &envelope.event {
+        Some(Event::WorkspaceCreated(created)) => json!({ "name": created.name }),
+        // The secret's hash is nobody's business.
+        Some(Event::TokenCreated(token)) => json!({
+            "token": TokenId::from_bytes(&token.id)?.to_string(),
+            "name": token.name, "abilities": token.abilities,
+            "prefix": token.prefix, "expires_at_ms": token.expires_at_ms,
+        }),
+        Some(Event::TokenRevoked(revoked)) => {
+            json!({ "token": TokenId::from_bytes(&revoked.token)?.to_string() })
+        }
+        Some(Event::LinkCreated(link) | Event::LinkChanged(link) | Event::LinkRestored(link)) => {
+            link_json(link)?
+        }
+        Some(Event::LinkDeleted(deleted)) => {
+            json!({
+                "link": LinkId::from_bytes(&deleted.link)?.to_string(),
+                "version": deleted.version,
+                "restorable_until_ms": deleted.restorable_until_ms,
+            })
+        }
+        Some(Event::LinkReported(report)) => json!({
+            "report": ReportId::from_bytes(&report.id)?.to_string(),
+            "link": LinkId::from_bytes(&report.link)?.to_string(),
+            "slug": report.slug, "reason": report.reason().as_str(), "text": report.text,
+        }),
+        Some(Event::ReportResolved(resolved)) => {
+            json!({ "report": ReportId::from_bytes(&resolved.report)?.to_string() })
+        }
+        Some(Event::CampaignCreated(state) | Event::CampaignChanged(state)) => {
+            preset_json(PresetKind::Campaign, state)?
+        }
+        Some(Event::UtmTemplateCreated(state) | Event::UtmTemplateChanged(state)) => {
+            preset_json(PresetKind::Template, state)?
+        }
+        Some(Event::CampaignDeleted(deleted)) => gone_json(PresetKind::Campaign, deleted)?,
+        Some(Event::UtmTemplateDeleted(deleted)) => gone_json(PresetKind::Template, deleted)?,
+        Some(Event::LinkPurged(purged)) => {
+            json!({ "link": LinkId::from_bytes(&purged.link)?.to_string() })
+        }
+        Some(
+            Event::DomainAdded(domain)
+            | Event::DomainChanged(domain)
+            | Event::DomainVerified(domain),
+        ) => domain_json(domain)?,
+        Some(Event::DomainRemoved(removed)) => {
+            json!({ "domain": DomainId::from_bytes(&removed.domain)?.to_string() })
+        }
+        None => Value::Null,
+    };
+    let actor = TokenId::from_bytes(&envelope.token).ok().map(|token| token.to_string());
+    Ok(json!({
+        "at_ms": envelope.at_ms,
+        "workspace": WorkspaceId::from_bytes(&envelope.workspace)?.to_string(),
+        "actor": actor,
+        "idempotency_key": envelope.idempotency.map(|idempotency| idempotency.key),
+        "event": event,
+    }))
+}
+
+fn link_json(link: &LinkState) -> anyhow::Result<Value> {
+    let rules = link.rules.clone().map(RulesState::into_rules).transpose()?;
+    Ok(json!({
+        "link": LinkId::from_bytes(&link.id)?.to_string(),
+        "version": link.version,
+        "reverted_to": link.reverted_to,
+        "domain": link.domain,
+        "slug": link.slug,
+        "destination": link.destination,
+        "title": link.title,
+        "utm_source": link.utm_source,
+        "utm_medium": link.utm_medium,
+        "utm_campaign": link.utm_campaign,
+        "utm_content": link.utm_content,
+        "utm_term": link.utm_term,
+        "forward_query": !link.query_dropped,
+        "forwarding": link.forwarding.as_ref().map(|forwarding| json!({
+            "status": forwarding.status(),
+            "path": forwarding.path,
+            "canonical": forwarding.canonical,
+            "noindex": forwarding.noindex,
+        })),
+        "payload": link.payload.as_ref().map(Payload::to_json),
+        "gates": link.gates.as_ref().map(gates_json),
+        "rules": rules.map(|rules| rules.bodies()),
+        "preview": link.preview.map(|preview| json!({
+            "hidden": preview.hidden, "public_stats": preview.public_stats,
+        })),
+        "labels": link.labels.as_ref().map(|labels| json!({
+            "tags": labels.tags,
+            "folder": labels.folder,
+            "campaign": labels.campaign().map(|id| id.to_string()),
+            "external_id": labels.external_id,
+            "notes": labels.notes,
+        })),
+        "social": link.social.as_ref().map(|social| json!({
+            "title": social.title,
+            "description": social.description,
+            "image": social.image,
+            "preview": social.preview,
+        })),
+        "created_at_ms": link.created_at_ms,
+        "updated_at_ms": link.updated_at_ms,
+    }))
+}
+
+fn preset_json(kind: PresetKind, state: &PresetState) -> anyhow::Result<Value> {
+    Ok(json!({
+        "id": kind.id(Uuid::from_slice(&state.id)?).to_string(),
+        "name": state.name,
+        "description": state.description,
+        "utm_source": state.utm_source,
+        "utm_medium": state.utm_medium,
+        "utm_campaign": state.utm_campaign,
+        "utm_content": state.utm_content,
+        "utm_term": state.utm_term,
+        "created_at_ms": state.created_at_ms,
+        "updated_at_ms": state.updated_at_ms,
+    }))
+}
+
+fn gone_json(kind: PresetKind, deleted: &PresetDeleted) -> anyhow::Result<Value> {
+    Ok(json!({ "id": kind.id(Uuid::from_slice(&deleted.id)?).to_string() }))
+}
+
+/// Of the password only that there is one.
+fn gates_json(gates: &Gates) -> Value {
+    json!({
+        "disabled": gates.disabled,
+        "archived": gates.archived,
+        "starts_at_ms": gates.starts_at_ms,
+        "expires_at_ms": gates.expires_at_ms,
+        "expired_url": gates.expired_url,
+        "max_clicks": gates.limit.map(|limit| limit.max),
+        "max_clicks_bots": gates.limit.map(|limit| limit.counts_bots),
+        "limited_since_version": gates.limit.map(|limit| limit.since_version),
+        "has_password": gates.password().is_some(),
+    })
+}
+
+fn domain_json(domain: &DomainState) -> anyhow::Result<Value> {
+    Ok(json!({
+        "domain": DomainId::from_bytes(&domain.id)?.to_string(),
+        "hostname": domain.hostname,
+        "challenge": domain.challenge,
+        "verified_at_ms": domain.verified_at_ms,
+        "is_default": domain.is_default,
+        "root_redirect": domain.root_redirect,
+        "not_found_redirect": domain.not_found_redirect,
+        "case_insensitive": domain.case_insensitive,
+        "apple_app_site_association": domain.apple_app_site_association,
+        "assetlinks": domain.assetlinks,
+        "created_at_ms": domain.created_at_ms,
+        "updated_at_ms": domain.updated_at_ms,
+    }))
+}
+
+/// 64-bit hashes are written as text: many readers of JSON round large numbers.
+fn click_json(record: &Record) -> anyhow::Result<Value> {
+    match record.kind {
+        kind::AGENT_SEEN => {
+            let agent = AgentSeen::decode(record.payload.as_ref())?;
+            return Ok(json!({
+                "at_ms": agent.at_ms,
+                "agent": format!("{:016x}", agent.id),
+                "user_agent": agent.user_agent,
+                "browser": agent.browser, "browser_version": agent.browser_version,
+                "os": agent.os, "os_version": agent.os_version,
+                "device": agent.device().as_str(),
+                "bot": agent.bot().as_str(), "bot_pattern": agent.bot_pattern,
+            }));
+        }
+        kind::LINK_FORGOTTEN => {
+            let forgotten = LinkForgotten::decode(record.payload.as_ref())?;
+            return Ok(json!({
+                "at_ms": forgotten.at_ms,
+                "workspace": WorkspaceId::from_bytes(&forgotten.workspace)?.to_string(),
+                "link": LinkId::from_bytes(&forgotten.link)?.to_string(),
+                "through_version": forgotten.through_version,
+            }));
+        }
+        kind::AGENT_RECLASSIFIED => {
+            let agent = AgentReclassified::decode(record.payload.as_ref())?;
+            return Ok(json!({
+                "at_ms": agent.at_ms,
+                "agent": format!("{:016x}", agent.agent),
+                "since_ms": agent.since_ms,
+                "device": agent.device().as_str(),
+                "bot": agent.bot().as_str(), "bot_pattern": agent.bot_pattern,
+            }));
+        }
+        kind::CLICK | kind::BLOCKED => {}
+        // Written by a newer version: it is shown by its kind alone.
+        _ => return Ok(json!({})),
+    }
+    let click = Click::decode(record.payload.as_ref())?;
+    Ok(json!({
+        "at_ms": click.at_ms,
+        "workspace": WorkspaceId::from_bytes(&click.workspace)?.to_string(),
+        "link": LinkId::from_bytes(&click.link)?.to_string(),
+        "link_version": click.link_version,
+        "domain": click.domain,
+        "agent": format!("{:016x}", click.agent),
+        "visitor": format!("{:016x}", click.visitor),
+        "browser": click.browser, "browser_version": click.browser_version,
+        "os": click.os, "os_version": click.os_version,
+        "device": click.device().as_str(),
+        "bot": click.bot().as_str(),
+        "country": click.country, "region": click.region, "city": click.city,
+        "referrer": click.referrer, "referrer_url": click.referrer_url,
+        "language": click.language,
+        "head": click.head, "prefetch": click.prefetch,
+        "destination": click.destination,
+        "utm_source": click.utm_source, "utm_medium": click.utm_medium,
+        "utm_campaign": click.utm_campaign, "utm_content": click.utm_content,
+        "utm_term": click.utm_term, "qr": click.qr,
+        "rule": click.rule, "variant": click.variant,
+        "limited_since": click.limited_since, "limited_nth": click.limited_nth,
+        "block": click.block().as_str(),
+    }))
+}

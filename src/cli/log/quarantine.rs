@@ -1,0 +1,111 @@
+//! `slugline log quarantine`: gives up the records from a damaged one on, and keeps the files.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+
+use super::WhichLog;
+use crate::cli::backup::copy;
+use crate::log::{DataLock, DiskStorage, Problem, verify};
+
+/// Beside the segments; it says that there were more records.
+const WATERMARK: &str = "watermark";
+/// A segment's header: where its first record begins.
+const HEADER_BYTES: u64 = 36;
+
+/// `slugline log quarantine`
+#[derive(Debug, Args)]
+#[command(
+    long_about = "Where a record is damaged, the log does not open, so that nothing is lost \
+    silently. Restore a backup if there is one. If not, this gives up the damaged record and all \
+    that follow: their files are moved into a folder of their own, and the good records before \
+    stay. Without --yes it says what it would do."
+)]
+pub struct QuarantineArgs {
+    /// Which log
+    #[arg(value_enum)]
+    log: WhichLog,
+    /// Do it
+    #[arg(long)]
+    yes: bool,
+    /// The folder of all data
+    #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
+    data_dir: PathBuf,
+}
+
+/// Moves what is damaged out of the way, and says on `out` what was given up.
+pub fn quarantine(args: &QuarantineArgs, out: &mut impl Write) -> anyhow::Result<()> {
+    let folder = args.log.folder(&args.data_dir)?;
+    let _lock = DataLock::acquire(&args.data_dir)?;
+    let report = verify(&DiskStorage, &folder)?;
+    let Some(problem) = report.problems.first() else {
+        return Ok(writeln!(out, "{}: sound, nothing to do", args.log.name())?);
+    };
+    let moved = files_from(&folder, problem)?;
+    writeln!(
+        out,
+        "{}: {} at byte {}: {}",
+        args.log.name(),
+        problem.file.display(),
+        problem.position,
+        problem.what
+    )?;
+    let known = report.last_offset.filter(|last| *last > problem.offset);
+    let known = known.map_or_else(String::new, |last| format!(", at least to {last}"));
+    writeln!(out, "given up: the records from offset {} on{known}", problem.offset)?;
+    if !args.yes {
+        for file in &moved {
+            writeln!(out, "would be moved: {}", file.display())?;
+        }
+        return Ok(writeln!(out, "nothing was changed; with --yes it is done")?);
+    }
+    let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+    let target = args.data_dir.join(format!("quarantine-{now}")).join(args.log.name());
+    move_all(&folder, &target, &moved, problem)?;
+    Ok(writeln!(out, "moved to {}", target.display())?)
+}
+
+/// The segment with the problem, those behind it, and the watermark.
+fn files_from(folder: &Path, problem: &Problem) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let is_segment = path.extension().is_some_and(|ending| ending == "seg");
+        let is_watermark = path.file_name().is_some_and(|name| name == WATERMARK);
+        if is_watermark || (is_segment && path >= problem.file) {
+            files.push(path);
+        }
+    }
+    // Segments are named by their first offsets, so the last goes first: a stop in between
+    // leaves the damage where it was.
+    files.sort_unstable_by(|one, other| other.cmp(one));
+    Ok(files)
+}
+
+fn move_all(
+    folder: &Path,
+    target: &Path,
+    files: &[PathBuf],
+    problem: &Problem,
+) -> anyhow::Result<()> {
+    fs::create_dir_all(target)?;
+    let kept = folder.join("kept.new");
+    let keeps = problem.position > HEADER_BYTES && problem.file.exists();
+    if keeps {
+        let _of_an_earlier_try = fs::remove_file(&kept);
+        copy(&problem.file, &kept, Some(problem.position))
+            .with_context(|| problem.file.display().to_string())?;
+    }
+    for file in files {
+        let name = file.file_name().unwrap_or_default();
+        fs::rename(file, target.join(name)).with_context(|| file.display().to_string())?;
+    }
+    if keeps {
+        fs::rename(&kept, &problem.file)?;
+    }
+    File::open(target)?.sync_all()?;
+    Ok(File::open(folder)?.sync_all()?)
+}

@@ -1,0 +1,110 @@
+//! The command line: one file a subcommand.
+//!
+//! Commands that change or read what a service over the same data folder may have open go through
+//! that service where one runs ([`service`]), and work on the folder itself where none does.
+
+pub mod backup;
+pub mod log;
+pub mod operate;
+pub mod reclassify;
+pub mod service;
+pub mod token;
+pub mod transfer;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::app::{self, permissions};
+use crate::config::{LogFormat, ServeArgs, Settings};
+use crate::engine::{self, EngineArgs};
+
+/// Short links with exact analytics, in one program. Without a command it serves.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve redirects, the API and analytics (this is what happens without a command)
+    Serve(Box<ServeArgs>),
+    /// Compare the log with ClickHouse: is each click counted, and once?
+    Verify(Box<operate::VerifyArgs>),
+    /// Make a projection anew from the log, while the present one serves
+    Rebuild(Box<operate::RebuildArgs>),
+    /// Classify past clicks by the crawler list as it is now
+    Reclassify(Box<reclassify::ReclassifyArgs>),
+    /// Import links from a file: CSV, NDJSON, or an export of Bitly, Dub, Shlink, YOURLS or Kutt
+    Import(Box<transfer::ImportArgs>),
+    /// Export all links to a file: CSV or NDJSON
+    Export(transfer::ExportArgs),
+    /// Create, list and revoke API tokens, beside a running service or without one
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Copy the logs, consistently, beside a running service or without one
+    Backup(backup::BackupArgs),
+    /// Make a data folder from a backup
+    Restore(backup::RestoreArgs),
+    /// Look at the event log
+    #[command(subcommand)]
+    Log(log::LogCommand),
+    /// The embedded ClickHouse's own process; started by `serve`
+    #[command(hide = true)]
+    Engine(EngineArgs),
+}
+
+/// `slugline serve`, parsed for its environment variables where no command is given.
+#[derive(Parser)]
+struct Serve {
+    #[command(flatten)]
+    args: ServeArgs,
+}
+
+/// Runs the command that the process was started with.
+#[allow(clippy::print_stderr, reason = "it is for the person at the terminal")]
+pub fn main() -> ExitCode {
+    permissions::restrict_new_files();
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("slugline: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        None => serve(Serve::parse_from(["slugline"]).args),
+        Some(Command::Serve(args)) => serve(*args),
+        Some(Command::Verify(args)) => operate::verify(*args, std::io::stdout().lock()),
+        Some(Command::Rebuild(args)) => operate::rebuild(*args, std::io::stdout().lock()),
+        Some(Command::Reclassify(args)) => reclassify::reclassify(*args, std::io::stdout().lock()),
+        Some(Command::Import(args)) => transfer::import(&args, std::io::stdout().lock()),
+        Some(Command::Export(args)) => transfer::export(&args, std::io::stdout().lock()),
+        Some(Command::Token(command)) => token::run(&command, std::io::stdout().lock()),
+        Some(Command::Backup(args)) => backup::backup(&args, std::io::stdout().lock()),
+        Some(Command::Restore(args)) => backup::restore(&args, std::io::stdout().lock()),
+        Some(Command::Log(command)) => log::run(&command, std::io::stdout().lock()),
+        Some(Command::Engine(args)) => Ok(engine::run(&args)?),
+    }
+}
+
+fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    let settings = args.settings()?;
+    start_logging(&settings)?;
+    app::run(&settings)
+}
+
+fn start_logging(settings: &Settings) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&settings.log)?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match settings.log_format {
+        LogFormat::Human => lines.init(),
+        LogFormat::Json => lines.json().init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! `slugline reclassify`: over the service that runs, or over the data folder when none does.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use anyhow::bail;
+use clap::{Args, ValueEnum};
+
+use super::operate::{LOOK_EVERY, Projection, offline, progress_bar, state_at};
+use super::service::Service;
+use crate::app::crawlers::{CrawlerJudge, read_crawlers};
+use crate::clicks::UserAgentCache;
+use crate::config::ServeArgs;
+use crate::projections::RebuildState;
+use crate::projections::clickhouse::{Judge, Reclassification};
+
+/// `slugline reclassify`
+#[derive(Debug, Args)]
+pub struct ReclassifyArgs {
+    /// What
+    #[arg(value_enum)]
+    what: Reclassified,
+    /// Clicks from this day (UTC) or moment on, or `all`
+    #[arg(long, value_name = "TIME")]
+    since: String,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+/// What can be classified anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Reclassified {
+    /// Which user agents are bots, by the crawler list as it is now.
+    Bots,
+}
+
+/// Reads the crawler list again and classifies past clicks by it.
+pub fn reclassify(args: ReclassifyArgs, mut out: impl Write) -> anyhow::Result<()> {
+    let Reclassified::Bots = args.what;
+    let settings = args.serve.settings()?;
+    let Some(since_ms) = crate::http::moment_ms(&args.since) else {
+        bail!("--since: `{}` is no day such as 2026-11-21, no moment and not `all`", args.since);
+    };
+    let found = match Service::find(&settings.data_dir)? {
+        Some(service) => {
+            let since = jiff::Timestamp::from_millisecond(since_ms.cast_signed())?;
+            let found = service.post(&format!("/api/v1/admin/reclassify?since={since}"))?;
+            let number = |name: &str| found[name].as_u64().unwrap_or_default();
+            let found = Reclassification {
+                agents: number("agents"),
+                reclassified: number("reclassified"),
+                offset: number("offset"),
+            };
+            await_amended(found.offset, || {
+                let through = service.get("/api/v1/admin/reclassify")?["through"].as_u64();
+                Ok((through.unwrap_or_default(), state_at(&service, Projection::Analytics)?))
+            })?;
+            found
+        }
+        None => offline(&settings, |operator, runtime| {
+            let agents = UserAgentCache::new(read_crawlers(&settings.crawler_list)?.join()?);
+            let judge = CrawlerJudge::new(settings.crawler_list.clone(), Arc::new(agents));
+            judge.renew().map_err(|error| anyhow::anyhow!(error))?;
+            let found = runtime.block_on(operator.reclassify(since_ms, Arc::new(judge)))?;
+            await_amended(found.offset, || {
+                Ok((operator.reclassified_through(), operator.rebuild_state()))
+            })?;
+            Ok(found)
+        })?,
+    };
+    let Reclassification { agents, reclassified, .. } = found;
+    Ok(writeln!(out, "{reclassified} of {agents} user agents reclassified")?)
+}
+
+/// Waits until what the log says up to an offset is carried out, and shows how that goes.
+fn await_amended(
+    offset: u64,
+    look: impl Fn() -> anyhow::Result<(u64, RebuildState)>,
+) -> anyhow::Result<()> {
+    let (bar, mut has_begun) = (progress_bar(), false);
+    loop {
+        let (through, state) = look()?;
+        match state {
+            _ if through >= offset => break,
+            RebuildState::Running { done, total } => {
+                has_begun = true;
+                bar.set_length(total);
+                bar.set_position(done);
+            }
+            // Another one may have failed before.
+            RebuildState::Failed(reason) if has_begun => {
+                bail!("the analytics could not be made anew: {reason}")
+            }
+            RebuildState::Idle | RebuildState::Done { .. } | RebuildState::Failed(_) => {}
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    bar.finish_and_clear();
+    Ok(())
+}

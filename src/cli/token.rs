@@ -1,0 +1,216 @@
+//! `slugline token`: over the service that runs, or over the data folder when none does. It is how
+//! an owner who has lost all tokens gets another one: whoever may write the folder may use it.
+
+use std::fmt::Display;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use axum::http::Method;
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use super::operate::log_folder;
+use super::service::Service;
+use crate::app::{last_used_file, open_log};
+use crate::commands::{Commands, now_ms};
+use crate::domain::ids::{TokenId, WorkspaceId};
+use crate::domain::link::LinkPolicy;
+use crate::http::{TokenBody, Tokens};
+use crate::log::DataLock;
+use crate::projections::index::Index;
+use crate::queries::links::Links;
+
+/// `slugline token …`
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Create a token; its secret, alone on standard output, is never shown again
+    Create(CreateArgs),
+    /// List a workspace's tokens: a header, then a line each, with tabs between the columns
+    List(ListArgs),
+    /// Revoke a token, but not a workspace's last valid one with the ability *
+    Revoke(RevokeArgs),
+}
+
+/// `slugline token create`
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    /// What you call it, at most 100 characters
+    #[arg(long)]
+    name: String,
+    /// What it may do: abilities with commas between them, or * for everything
+    #[arg(long, value_delimiter = ',', value_name = "ABILITY,…", default_value = "*")]
+    abilities: Vec<String>,
+    /// When it expires: a duration such as 90d, or a time such as 2030-01-31T23:00:00Z [default:
+    /// never]
+    #[arg(long, value_name = "TIME")]
+    expires: Option<String>,
+    #[command(flatten)]
+    scope: Scope,
+}
+
+/// `slugline token list`
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Write an array of JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    scope: Scope,
+}
+
+/// `slugline token revoke`
+#[derive(Debug, Args)]
+pub struct RevokeArgs {
+    /// The token's id: tok_…
+    id: TokenId,
+    /// The folder of all data
+    #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
+    data_dir: PathBuf,
+}
+
+/// Whose tokens.
+#[derive(Debug, Args)]
+struct Scope {
+    /// The workspace's id, needed where there are several
+    #[arg(long, value_name = "ID")]
+    workspace: Option<WorkspaceId>,
+    /// The folder of all data
+    #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
+    data_dir: PathBuf,
+}
+
+impl Scope {
+    /// The path at a service.
+    fn path(&self) -> String {
+        let query = self.workspace.map(|id| format!("?workspace={id}"));
+        format!("/api/v1/admin/tokens{}", query.unwrap_or_default())
+    }
+}
+
+/// Does what is asked, writing to `out`.
+pub fn run(command: &TokenCommand, mut out: impl Write) -> anyhow::Result<()> {
+    match command {
+        TokenCommand::Create(args) => create(args, &mut out),
+        TokenCommand::List(args) => list(args, &mut out),
+        TokenCommand::Revoke(args) => revoke(args, &mut out),
+    }
+}
+
+fn create(args: &CreateArgs, out: &mut impl Write) -> anyhow::Result<()> {
+    let CreateArgs { name, abilities, expires, scope } = args;
+    let expires_at = expires.as_deref().map(expiry).transpose()?;
+    let body = json!({ "name": name, "abilities": abilities, "expires_at": expires_at });
+    let made = if let Some(service) = Service::find(&scope.data_dir)? {
+        service.data(Method::POST, &scope.path(), Some(&body))?
+    } else {
+        let body: TokenBody = serde_json::from_value(body)?;
+        let made = offline(&scope.data_dir, |tokens, runtime| {
+            runtime.block_on(tokens.create_in(scope.workspace, body, None))
+        })?;
+        json!(made.data)
+    };
+    writeln!(out, "{}", text(&made["token"]))?;
+    out.flush()?;
+    let id = text(&made["id"]);
+    Ok(writeln!(std::io::stderr(), "{id} is created; its secret is not shown again")?)
+}
+
+fn list(args: &ListArgs, out: &mut impl Write) -> anyhow::Result<()> {
+    let scope = &args.scope;
+    let tokens = match Service::find(&scope.data_dir)? {
+        Some(service) => service.get(&scope.path())?,
+        None => json!(offline(&scope.data_dir, |tokens, _| tokens.list_in(scope.workspace))?),
+    };
+    if args.json {
+        return Ok(writeln!(out, "{tokens}")?);
+    }
+    let columns = ["id", "prefix", "created_at", "expires_at", "last_used_at", "abilities", "name"];
+    writeln!(out, "{}", columns.join("\t"))?;
+    for token in tokens.as_array().into_iter().flatten() {
+        let cells = columns.map(|column| text(&token[column]));
+        writeln!(out, "{}", cells.join("\t"))?;
+    }
+    Ok(())
+}
+
+fn revoke(args: &RevokeArgs, out: &mut impl Write) -> anyhow::Result<()> {
+    let RevokeArgs { id, data_dir } = args;
+    if let Some(service) = Service::find(data_dir)? {
+        service.data(Method::DELETE, &format!("/api/v1/admin/tokens/{id}"), None)?;
+    } else {
+        offline(data_dir, |tokens, runtime| runtime.block_on(tokens.revoke_anywhere(*id)))?;
+    }
+    Ok(writeln!(out, "{id} is revoked")?)
+}
+
+/// A value as a cell of the list.
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(names) => names.iter().map(text).collect::<Vec<_>>().join(","),
+        _ => "-".to_owned(),
+    }
+}
+
+/// A duration from now or a time, as the API takes it.
+fn expiry(given: &str) -> anyhow::Result<String> {
+    let at = match humantime::parse_duration(given) {
+        Ok(duration) => {
+            let at_ms = u128::from(now_ms()).saturating_add(duration.as_millis());
+            i64::try_from(at_ms).ok().and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok())
+        }
+        Err(_) => given.parse().ok(),
+    };
+    let wrong = || {
+        format!(
+            "--expires: `{given}` is neither a duration such as 90d nor a time such as \
+                 2030-01-31T23:00:00Z"
+        )
+    };
+    Ok(at.with_context(wrong)?.to_string())
+}
+
+/// Opens the tokens' part of a data folder that no service runs over, and does something with it.
+fn offline<T, E: Display>(
+    data: &Path,
+    work: impl FnOnce(&Tokens, &Runtime) -> Result<T, E>,
+) -> anyhow::Result<T> {
+    let folder = log_folder(data, "mutations")?;
+    let _lock = DataLock::acquire(data)?;
+    let log = Arc::new(open_log(&folder)?);
+    let index = Arc::new(Index::open(&data.join("index"), &log)?);
+    // No link is changed here: its policy does not matter.
+    let (commands, writer) = Commands::start(log, Arc::clone(&index), LinkPolicy::default())?;
+    let last_used = Arc::new(last_used_file::read(data));
+    let tokens = Tokens::new(commands, Links::new(Arc::clone(&index)), Arc::clone(&last_used));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let worked = work(&tokens, &runtime);
+    drop(tokens);
+    let _panicked = writer.join();
+    // What it lacks, the next start takes from the log.
+    let _flushed = index.flush();
+    last_used_file::save(data, &last_used);
+    worked.map_err(|problem| anyhow!("{problem}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_expiry_is_a_duration_or_a_time() {
+        assert_eq!(expiry("2030-01-31T23:00:00+02:00").unwrap(), "2030-01-31T21:00:00Z");
+        let at: Timestamp = expiry("90d").unwrap().parse().unwrap();
+        let days = (at.as_millisecond() - now_ms().cast_signed()) / (24 * 3_600 * 1_000);
+        assert!((89..=90).contains(&days), "{days}");
+        for wrong in ["soon", "2030-01-31", "9999999999y", ""] {
+            let error = expiry(wrong).unwrap_err().to_string();
+            assert!(error.contains("--expires"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The visit's part of a click, encoded without building the message.
+//!
+//! It is the encoding of a [`Click`](crate::domain::click::Click) that has only these fields: the same
+//! bytes as the message's own, at a tenth of the allocations.
+
+use prost::encoding::{WireType, encode_key, encode_varint};
+
+use super::geo::Place;
+use super::language::Language;
+use super::query_params::QueryParams;
+use super::referrer::Referrer;
+use crate::domain::click::BotReason;
+
+/// The numbers of the fields in [`Click`](crate::domain::click::Click).
+mod tag {
+    pub(super) const AT_MS: u32 = 1;
+    pub(super) const BOT: u32 = 11;
+    pub(super) const VISITOR: u32 = 12;
+    pub(super) const COUNTRY: u32 = 13;
+    pub(super) const REGION: u32 = 14;
+    pub(super) const CITY: u32 = 15;
+    pub(super) const REFERRER: u32 = 16;
+    pub(super) const REFERRER_URL: u32 = 17;
+    pub(super) const LANGUAGE: u32 = 18;
+    pub(super) const HEAD: u32 = 19;
+    pub(super) const PREFETCH: u32 = 20;
+    pub(super) const UTM: u32 = crate::domain::click::UTM_FIRST_TAG;
+    pub(super) const QR: u32 = 28;
+}
+
+/// What is known of the visit itself, apart from its link and its agent.
+pub(super) struct VisitPart<'a> {
+    pub(super) at_ms: u64,
+    pub(super) bot: BotReason,
+    pub(super) visitor: u64,
+    pub(super) place: Place<'a>,
+    pub(super) referrer: &'a Referrer<'a>,
+    pub(super) language: Language,
+    pub(super) head: bool,
+    pub(super) prefetch: bool,
+    pub(super) asked: QueryParams<'a>,
+}
+
+impl VisitPart<'_> {
+    /// Appends the fields in the order of their numbers; a default value is left out (proto3).
+    pub(super) fn encode(&self, part: &mut Vec<u8>) {
+        let Place { country, region, city } = self.place;
+        let Referrer { host, url } = self.referrer;
+        put_varint(tag::AT_MS, self.at_ms, part);
+        // No reason is negative: the enumeration's varint is its number's.
+        put_varint(tag::BOT, self.bot as u64, part);
+        put_fixed64(tag::VISITOR, self.visitor, part);
+        put_text(tag::COUNTRY, country, part);
+        put_text(tag::REGION, region, part);
+        put_text(tag::CITY, city, part);
+        put_text(tag::REFERRER, host, part);
+        put_text(tag::REFERRER_URL, url, part);
+        put_text(tag::LANGUAGE, self.language.as_str(), part);
+        put_varint(tag::HEAD, self.head.into(), part);
+        put_varint(tag::PREFETCH, self.prefetch.into(), part);
+        for (tag, value) in (tag::UTM..).zip(&self.asked.utm) {
+            put_text(tag, value, part);
+        }
+        put_varint(tag::QR, self.asked.qr.into(), part);
+    }
+}
+
+fn put_varint(tag: u32, value: u64, part: &mut Vec<u8>) {
+    if value != 0 {
+        encode_key(tag, WireType::Varint, part);
+        encode_varint(value, part);
+    }
+}
+
+fn put_fixed64(tag: u32, value: u64, part: &mut Vec<u8>) {
+    if value != 0 {
+        encode_key(tag, WireType::SixtyFourBit, part);
+        part.extend_from_slice(&value.to_le_bytes());
+    }
+}
+
+fn put_text(tag: u32, text: &str, part: &mut Vec<u8>) {
+    if !text.is_empty() {
+        encode_key(tag, WireType::LengthDelimited, part);
+        encode_varint(text.len() as u64, part);
+        part.extend_from_slice(text.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+
+    use super::*;
+    use crate::domain::click::Click;
+
+    fn assert_encoded_as_the_message(part: &VisitPart<'_>) {
+        let click = Click {
+            at_ms: part.at_ms,
+            bot: part.bot.into(),
+            visitor: part.visitor,
+            country: part.place.country.to_owned(),
+            region: part.place.region.to_owned(),
+            city: part.place.city.to_owned(),
+            referrer: part.referrer.host.to_string(),
+            referrer_url: part.referrer.url.to_string(),
+            language: part.language.as_str().to_owned(),
+            head: part.head,
+            prefetch: part.prefetch,
+            utm_source: part.asked.utm[0].to_string(),
+            utm_term: part.asked.utm[4].to_string(),
+            qr: part.asked.qr,
+            ..Click::default()
+        };
+        let mut encoded = Vec::new();
+        part.encode(&mut encoded);
+        assert_eq!(encoded, click.encode_to_vec());
+    }
+
+    #[test]
+    fn the_encoding_is_that_of_the_message() {
+        let referrer = Referrer::of(Some(b"https://t.co/some/path"));
+        let full = |at_ms, visitor, city| VisitPart {
+            at_ms,
+            bot: BotReason::Head,
+            visitor,
+            place: Place { country: "AT", region: "Wien", city },
+            referrer: &referrer,
+            language: Language::of(Some(b"de-AT")),
+            head: true,
+            prefetch: true,
+            asked: QueryParams::of(Some("utm_source=mail&utm_term=a+b&qr=1"), [false; 5]),
+        };
+        let long = "x".repeat(300);
+        for part in
+            [full(1, 1, "Wien"), full(u64::MAX, u64::MAX, &long), full(1_781_725_900_000, 0, "")]
+        {
+            assert_encoded_as_the_message(&part);
+        }
+        assert_encoded_as_the_message(&VisitPart {
+            at_ms: 0,
+            bot: BotReason::Human,
+            visitor: 0,
+            place: Place::default(),
+            referrer: &Referrer::default(),
+            language: Language::default(),
+            head: false,
+            prefetch: false,
+            asked: QueryParams::default(),
+        });
+    }
+}

@@ -1,0 +1,74 @@
+//! What the address says that a visitor asked for: how he came, and by which campaign.
+
+use std::borrow::Cow;
+
+use crate::domain::click::UTM;
+
+/// How long a parameter's value may be to be kept, in bytes: as long as a link's own.
+const VALUE_LIMIT: usize = 255;
+
+/// The part of the query that is kept of a visit.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct QueryParams<'a> {
+    /// Those of the [`UTM`] parameters that the link's own address lacks; else empty.
+    pub(super) utm: [Cow<'a, str>; UTM.len()],
+    /// `qr` or `qr=1`: what slugline's QR codes ask for.
+    pub(super) qr: bool,
+}
+
+impl<'a> QueryParams<'a> {
+    /// Of the first parameter of a name that stands in the query. `has_utm` says which the link's
+    /// own address has.
+    pub(super) fn of(query: Option<&'a str>, mut has_utm: [bool; UTM.len()]) -> Self {
+        let mut asked = Self::default();
+        let Some(query) = query else { return asked };
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if name == "qr" {
+                asked.qr |= matches!(&*value, "" | "1" | "true");
+                continue;
+            }
+            let known = UTM.iter().zip(&mut has_utm).zip(&mut asked.utm);
+            let known = known.filter(|((known, _), _)| **known == name);
+            for ((_, has), slot) in known.filter(|((_, has), _)| !**has) {
+                *has = true;
+                if value.len() <= VALUE_LIMIT {
+                    slot.clone_from(&value);
+                }
+            }
+        }
+        asked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: [bool; 5] = [false; 5];
+
+    fn utm(query: &str, has_utm: [bool; 5]) -> [String; 5] {
+        QueryParams::of(Some(query), has_utm).utm.map(Cow::into_owned)
+    }
+
+    #[test]
+    fn the_first_of_a_name_counts_and_the_links_own_before_it() {
+        let query = "utm_source=a%20b&utm_source=c&utm_term=%C3%A4&x=1&UTM_MEDIUM=no";
+        assert_eq!(utm(query, NONE), ["a b", "", "", "", "ä"]);
+        assert_eq!(utm(query, [true, false, false, false, false]), ["", "", "", "", "ä"]);
+        let long = format!("utm_medium={}&utm_content={}", "x".repeat(256), "y".repeat(255));
+        assert_eq!(utm(&long, NONE), ["", "", "", &"y".repeat(255), ""]);
+        assert_eq!(QueryParams::of(None, NONE), QueryParams::default());
+        let long = format!("{}&utm_source=a", "x".repeat(20_000));
+        assert_eq!(utm(&long, NONE), ["a", "", "", "", ""]);
+        assert_eq!(utm("utm_source=ü<\"%E9%", NONE)[0], "ü<\"\u{fffd}%");
+    }
+
+    #[test]
+    fn a_qr_code_says_so() {
+        for (query, qr) in
+            [("qr", true), ("qr=1", true), ("a=b&qr=true", true), ("qr=0", false), ("qrx=1", false)]
+        {
+            assert_eq!(QueryParams::of(Some(query), NONE).qr, qr, "{query}");
+        }
+    }
+}

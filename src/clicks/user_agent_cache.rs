@@ -1,0 +1,166 @@
+//! The agents met lately: each distinct user agent is classified once, and logged once.
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use prost::Message;
+use quick_cache::sync::Cache;
+use sha2::{Digest, Sha256};
+
+use super::bot::BotList;
+use super::text::cut;
+use super::user_agent::Classification;
+use crate::domain::click::{AgentSeen, BotReason, Click};
+
+/// The longest user agent that is looked at, in bytes.
+pub const USER_AGENT_LIMIT: usize = 1024;
+
+/// How many agents are kept, if not said otherwise. They take about 650 bytes each.
+pub const DEFAULT_CAPACITY: usize = 16_384;
+
+/// A classified user agent.
+pub struct Agent {
+    id: u64,
+    text: Arc<str>,
+    classification: Classification,
+    click_part: Bytes,
+    logged: AtomicBool,
+}
+
+impl Agent {
+    fn new(text: Arc<str>, bots: &BotList) -> Self {
+        let id = id_of(&text);
+        let classification = Classification::of(&text, bots);
+        let click_part = Click {
+            agent: id,
+            browser: classification.browser.to_string(),
+            browser_version: classification.browser_version.to_string(),
+            os: classification.os.to_string(),
+            os_version: classification.os_version.to_string(),
+            device: classification.device.into(),
+            bot: classification.bot.into(),
+            ..Click::default()
+        };
+        let click_part = click_part.encode_to_vec().into();
+        Self { id, text, classification, click_part, logged: AtomicBool::new(false) }
+    }
+
+    /// The first eight bytes, big endian, of the SHA-256 of the text.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// What it is taken for.
+    pub fn classification(&self) -> &Classification {
+        &self.classification
+    }
+
+    /// Why it is taken for a bot, or `Human`.
+    pub fn bot(&self) -> BotReason {
+        self.classification.bot
+    }
+
+    /// The encoding of a [`Click`] that has only the agent's fields.
+    pub(super) fn click_part(&self) -> &[u8] {
+        &self.click_part
+    }
+
+    /// The record that has to be in the log before a click that names the agent; none once
+    /// [`Agent::logged`] was called. Threads that meet a new agent at once each get one: the log
+    /// then has it twice, which is allowed, and before each of their clicks.
+    pub(super) fn unlogged(&self, at_ms: u64) -> Option<AgentSeen> {
+        if self.logged.load(Ordering::Acquire) {
+            return None;
+        }
+        let Classification { browser, browser_version, os, os_version, device, bot, bot_pattern } =
+            &self.classification;
+        Some(AgentSeen {
+            id: self.id,
+            user_agent: self.text.to_string(),
+            browser: browser.to_string(),
+            browser_version: browser_version.to_string(),
+            os: os.to_string(),
+            os_version: os_version.to_string(),
+            device: (*device).into(),
+            bot: (*bot).into(),
+            bot_pattern: bot_pattern.to_string(),
+            at_ms,
+        })
+    }
+
+    /// Says that the record is in the log: from now on clicks may be appended without it.
+    pub(super) fn logged(&self) {
+        self.logged.store(true, Ordering::Release);
+    }
+}
+
+/// The crawler list, and a bounded cache of what it and woothee said of the agents met lately.
+pub struct UserAgentCache {
+    /// Held for reading while an agent is classified and remembered: what is met after a list was
+    /// replaced is of the new one.
+    bots: RwLock<BotList>,
+    met: Cache<Arc<str>, Arc<Agent>>,
+}
+
+impl UserAgentCache {
+    /// Keeps [`DEFAULT_CAPACITY`] agents.
+    pub fn new(bots: BotList) -> Self {
+        Self::with_capacity(bots, DEFAULT_CAPACITY)
+    }
+
+    /// Keeps `capacity` agents.
+    pub fn with_capacity(bots: BotList, capacity: usize) -> Self {
+        Self { bots: RwLock::new(bots), met: Cache::new(capacity) }
+    }
+
+    /// The agent of a `User-Agent` header: classified if it is new, or was forgotten.
+    pub fn of(&self, header: Option<&[u8]>) -> Arc<Agent> {
+        let text = header.map(text_of).unwrap_or_default();
+        if let Some(agent) = self.met.get(&*text) {
+            return agent;
+        }
+        // Two threads may get here with the same text. Neither waits: the one cached last stays,
+        // and since each agent knows for itself whether it is logged, both are logged.
+        let text: Arc<str> = text.into();
+        let bots = self.bots.read().unwrap_or_else(PoisonError::into_inner);
+        let agent = Arc::new(Agent::new(Arc::clone(&text), &bots));
+        self.met.insert(text, Arc::clone(&agent));
+        agent
+    }
+
+    /// Replaces the crawler list; each agent is classified anew when it is met again.
+    pub fn replace(&self, bots: BotList) {
+        let mut present = self.bots.write().unwrap_or_else(PoisonError::into_inner);
+        *present = bots;
+        self.met.clear();
+    }
+
+    /// What a user agent is taken for, which is not remembered.
+    pub fn classify(&self, user_agent: &str) -> Classification {
+        let bots = self.bots.read().unwrap_or_else(PoisonError::into_inner);
+        Classification::of(user_agent, &bots)
+    }
+}
+
+/// A header's text without the blanks around, bytes that aren't UTF-8 replaced, cut at
+/// [`USER_AGENT_LIMIT`].
+fn text_of(header: &[u8]) -> Cow<'_, str> {
+    let bytes = header.trim_ascii();
+    if bytes.len() <= USER_AGENT_LIMIT
+        && let Ok(text) = str::from_utf8(bytes)
+    {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(cut(&String::from_utf8_lossy(bytes), USER_AGENT_LIMIT).to_owned())
+}
+
+fn id_of(user_agent: &str) -> u64 {
+    let digest = Sha256::digest(user_agent);
+    digest.iter().take(8).fold(0, |id, byte| id << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+#[path = "user_agent_cache_tests.rs"]
+mod tests;

@@ -1,0 +1,207 @@
+//! Deciding what puts links in order: campaigns, UTM templates, and links by external ids.
+
+use uuid::Uuid;
+
+use super::CommandError;
+use super::decide::{CommandHandler, Decision};
+use crate::domain::command::{Command, Expected, LinkRef, Outcome};
+use crate::domain::error::{DomainError, Invalid};
+use crate::domain::event::{Event, PresetDeleted};
+use crate::domain::ids::{LinkId, RuleId};
+use crate::domain::link::{
+    Accepted, Field, LinkFields, LinkInput, Over, Terms, Utm, checked_external_id,
+};
+use crate::domain::preset::{Preset, PresetId, PresetInput, PresetKind};
+use crate::projections::index::{Group, ReadTokens};
+
+impl<R: ReadTokens> CommandHandler<'_, R> {
+    /// Checks an input with what only the workspace knows: its domains, campaigns and
+    /// UTM templates.
+    pub(super) fn accept(
+        &self,
+        mut input: LinkInput,
+        over: Over<'_>,
+    ) -> Result<Accepted, CommandError> {
+        let mut invalid = Invalid::default();
+        let template = match std::mem::take(&mut input.utm_template) {
+            Field::Value(text) => {
+                let id = PresetKind::Template.parse_id(&text);
+                self.known(id, "utm_template", &mut invalid)?
+            }
+            Field::Absent | Field::Null => None,
+        };
+        // What is no id at all is refused with the other fields.
+        let id = input.campaign().map(PresetId::Campaign);
+        let campaign = if id.is_some() { self.known(id, "campaign", &mut invalid)? } else { None };
+        // The input itself comes first, then the template, which it names, then the campaign.
+        let is_new = matches!(over, Over::Nothing);
+        for preset in template.into_iter().chain(campaign.filter(|_| is_new)) {
+            input.fill_utm(&preset);
+        }
+        let domain = self.domain_of(&std::mem::take(&mut input.domain), over)?;
+        let accepted = self.knowing_hosts(|is_hosted| {
+            let new_rule_id = || RuleId::new(Uuid::now_v7());
+            let (policy, now_ms) = (self.policy, self.now_ms);
+            input.accept(over, domain, &Terms { policy, is_hosted, now_ms, new_rule_id })
+        })?;
+        match accepted {
+            Err(DomainError::Invalid(others)) => {
+                invalid.merge(others);
+                Err(DomainError::Invalid(invalid).into())
+            }
+            Err(other) => Err(other.into()),
+            Ok(accepted) => {
+                invalid.into_result()?;
+                Ok(accepted)
+            }
+        }
+    }
+
+    /// The parameters of a preset of this workspace, or a note that there is none.
+    fn known(
+        &self,
+        id: Option<PresetId>,
+        field: &str,
+        invalid: &mut Invalid,
+    ) -> Result<Option<Utm>, CommandError> {
+        let preset = id.map(|id| self.state.preset(self.actor.workspace, id)).transpose()?;
+        let utm = preset.flatten().map(|preset| preset.utm);
+        if utm.is_none() {
+            let noun = if field == "campaign" { "campaign" } else { "UTM template" };
+            invalid.add(field, format!("is no {noun} of this workspace"));
+        }
+        Ok(utm)
+    }
+
+    /// Refuses an external id that another link has.
+    pub(super) fn claim_external_id(
+        &self,
+        fields: &LinkFields,
+        own: Option<LinkId>,
+    ) -> Result<(), CommandError> {
+        let Some(external_id) = &fields.labels.external_id else { return Ok(()) };
+        let holder = self.state.external(self.actor.workspace, external_id)?;
+        if holder.is_some_and(|holder| own != Some(holder)) {
+            let value = external_id.clone();
+            return Err(taken("external_id", "external id", value).into());
+        }
+        Ok(())
+    }
+
+    /// The link with this external id as the input has it: a new one, or each field anew.
+    pub(super) fn upsert_link(
+        &self,
+        external_id: String,
+        mut input: LinkInput,
+        expected: Expected,
+    ) -> Result<Decision, CommandError> {
+        let external_id = checked_external_id(external_id).map_err(|rule| {
+            CommandError::from(DomainError::Invalid(Invalid::field("external_id", rule)))
+        })?;
+        let is_same = match &input.external_id {
+            Field::Absent => true,
+            Field::Null => false,
+            Field::Value(named) => *named == external_id,
+        };
+        if !is_same {
+            let rule = "must be the one of the path, or absent";
+            return Err(DomainError::Invalid(Invalid::field("external_id", rule)).into());
+        }
+        input.external_id = Field::Value(external_id.clone());
+        let named = LinkRef::ExternalId(external_id);
+        let link = self.state.link_in(self.actor.workspace, &named)?;
+        let command = match (link, expected) {
+            (Some(_), _) => Command::ReplaceLink(named, input, expected),
+            (None, None) => Command::CreateLink(input),
+            (None, Some(expected)) => {
+                return Err(DomainError::VersionMismatch { expected, actual: 0 }.into());
+            }
+        };
+        let is_new = matches!(command, Command::CreateLink(_));
+        let (event, outcome) = self.decide(command)?;
+        Ok(match outcome {
+            Outcome::Link(link) => (event, Outcome::Upserted(link, is_new)),
+            other => (event, other),
+        })
+    }
+
+    pub(super) fn create_preset(
+        &self,
+        kind: PresetKind,
+        input: PresetInput,
+    ) -> Result<Decision, CommandError> {
+        let empty = Preset {
+            id: kind.id(Uuid::now_v7()),
+            workspace: self.actor.workspace,
+            name: String::new(),
+            description: None,
+            utm: Utm::default(),
+            created_at_ms: self.now_ms,
+            updated_at_ms: self.now_ms,
+        };
+        let preset = input.accept(empty)?;
+        self.claim_name(&preset)?;
+        let event = match kind {
+            PresetKind::Campaign => Event::CampaignCreated((&preset).into()),
+            PresetKind::Template => Event::UtmTemplateCreated((&preset).into()),
+        };
+        Ok((Some(event), Outcome::Preset(preset.into())))
+    }
+
+    pub(super) fn change_preset(
+        &self,
+        id: PresetId,
+        input: PresetInput,
+    ) -> Result<Decision, CommandError> {
+        let before = self.preset(id)?;
+        let preset = input.accept(before.clone())?;
+        if preset == before {
+            return Ok((None, Outcome::Preset(before.into())));
+        }
+        self.claim_name(&preset)?;
+        let preset = Preset { updated_at_ms: self.now_ms.max(before.updated_at_ms), ..preset };
+        let event = match id.kind() {
+            PresetKind::Campaign => Event::CampaignChanged((&preset).into()),
+            PresetKind::Template => Event::UtmTemplateChanged((&preset).into()),
+        };
+        Ok((Some(event), Outcome::Preset(preset.into())))
+    }
+
+    pub(super) fn delete_preset(&self, id: PresetId) -> Result<Decision, CommandError> {
+        let preset = self.preset(id)?;
+        let deleted = PresetDeleted { id: id.uuid().as_bytes().to_vec() };
+        let event = match id {
+            PresetId::Template(_) => Event::UtmTemplateDeleted(deleted),
+            PresetId::Campaign(id) => {
+                let links = self.state.group_count(preset.workspace, &Group::Campaign(id))?;
+                if links > 0 {
+                    let text = format!(
+                        "{links} links belong to the campaign `{}`: take them out of it first",
+                        preset.name
+                    );
+                    return Err(DomainError::Conflict(text).into());
+                }
+                Event::CampaignDeleted(deleted)
+            }
+        };
+        Ok((Some(event), Outcome::Gone))
+    }
+
+    fn preset(&self, id: PresetId) -> Result<Preset, CommandError> {
+        let preset = self.state.preset(self.actor.workspace, id)?;
+        Ok(preset.ok_or(DomainError::NotFound(id.kind().noun()))?)
+    }
+
+    fn claim_name(&self, preset: &Preset) -> Result<(), CommandError> {
+        let kind = preset.id.kind();
+        let holder = self.state.preset_named(preset.workspace, kind, &preset.name)?;
+        if holder.is_some_and(|holder| holder != preset.id) {
+            return Err(taken("name", "name", preset.name.clone()).into());
+        }
+        Ok(())
+    }
+}
+
+const fn taken(field: &'static str, what: &'static str, value: String) -> DomainError {
+    DomainError::Taken { field, what, value }
+}

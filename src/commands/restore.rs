@@ -1,0 +1,108 @@
+//! Deciding what brings the past of a link back, or puts an end to it.
+
+use super::CommandError;
+use super::decide::{CommandHandler, Decision, is_at};
+use crate::domain::command::{Expected, LinkRef, Outcome};
+use crate::domain::error::{DomainError, Invalid};
+use crate::domain::event::{Event, LinkPurged, LinkState};
+use crate::domain::ids::LinkId;
+use crate::domain::link::{Link, LinkFields};
+use crate::domain::preset::PresetId;
+use crate::domain::slug::Slug;
+use crate::projections::index::{ReadDomains, ReadTokens, Tombstone};
+
+impl<R: ReadTokens> CommandHandler<'_, R> {
+    pub(super) fn revert_link(
+        &self,
+        to: Link,
+        expected: Expected,
+    ) -> Result<Decision, CommandError> {
+        let link = self.current(&LinkRef::Id(to.id), expected)?;
+        let mut fields = self.still_there(to.fields)?;
+        self.policy.blocklist.load().check(&fields, Some(&link.fields))?;
+        let next_version = link.version.saturating_add(1);
+        fields.gates = fields.gates.again_over(&link.fields.gates, next_version);
+        let (event, outcome) = self.change_link(&link, to.slug, fields)?;
+        let reverted_to = Some(to.version);
+        let event = event.map(|event| match event {
+            Event::LinkChanged(state) => Event::LinkChanged(LinkState { reverted_to, ..state }),
+            other => other,
+        });
+        Ok((event, outcome))
+    }
+
+    pub(super) fn purge_link(
+        &self,
+        named: &LinkRef,
+        expected: Expected,
+    ) -> Result<Decision, CommandError> {
+        let purged = match (self.current(named, expected), named) {
+            (Err(CommandError::Refused(DomainError::NotFound(_))), LinkRef::Id(id)) => {
+                let link = self.deleted(*id)?.link;
+                is_at(&link, expected)?;
+                link.id
+            }
+            (link, _) => link?.id,
+        };
+        let purged = LinkPurged { link: purged.as_bytes().to_vec() };
+        Ok((Some(Event::LinkPurged(purged)), Outcome::Gone))
+    }
+
+    pub(super) fn restore_link(
+        &self,
+        id: LinkId,
+        deleted_version: u32,
+        slug: Option<&str>,
+    ) -> Result<Decision, CommandError> {
+        let link = self.deleted(id)?.link;
+        is_at(&link, Some(deleted_version))?;
+        let slug = match slug.map(Slug::parse) {
+            None => link.slug.clone(),
+            Some(Ok(slug)) => slug,
+            Some(Err(rule)) => {
+                return Err(DomainError::Invalid(Invalid::field("slug", rule)).into());
+            }
+        };
+        let fields = self.still_there(link.fields)?;
+        self.policy.blocklist.load().check(&fields, None)?;
+        if self.state.slug(&fields.domain, slug.as_str())?.is_some() {
+            return Err(DomainError::SlugTaken(slug.to_string()).into());
+        }
+        self.claim_external_id(&fields, None)?;
+        let updated_at_ms = self.now_ms.max(link.updated_at_ms);
+        let version = link.version.saturating_add(1);
+        let link = Link { fields, slug, updated_at_ms, version, ..link };
+        Ok((Some(Event::LinkRestored((&link).into())), Outcome::Link(link.into())))
+    }
+
+    /// What a link was, without the campaign that it belonged to if that is gone since. Without its
+    /// domain it can't be.
+    fn still_there(&self, mut fields: LinkFields) -> Result<LinkFields, CommandError> {
+        let domain = &fields.domain;
+        if !domain.is_empty() {
+            let verified = self.state.verified(domain)?;
+            if verified.is_none_or(|found| found.workspace != self.actor.workspace) {
+                let rule = format!("the domain `{domain}` is no longer the workspace's");
+                return Err(DomainError::Conflict(rule).into());
+            }
+        }
+        if let Some(campaign) = fields.labels.campaign() {
+            let id = PresetId::Campaign(campaign);
+            if self.state.preset(self.actor.workspace, id)?.is_none() {
+                fields.labels = fields.labels.without_campaign();
+            }
+        }
+        Ok(fields)
+    }
+
+    /// The actor's deleted link, if it can be restored still.
+    fn deleted(&self, id: LinkId) -> Result<Tombstone, CommandError> {
+        let workspace = self.actor.workspace;
+        if self.state.link_in(workspace, &LinkRef::Id(id))?.is_some() {
+            return Err(DomainError::NotDeleted.into());
+        }
+        let tombstone = self.state.tombstone(workspace, id)?;
+        let kept = tombstone.filter(|found| found.restorable_until_ms > self.now_ms);
+        Ok(kept.ok_or(DomainError::NotFound("link"))?)
+    }
+}
