@@ -13,8 +13,8 @@ use crate::domain::click::{VERSION, kind};
 use crate::domain::wire::uint64_of;
 use crate::log::{Reader, RecordBatch, RecordRef};
 
-/// How many records one batch holds at most. It bounds the memory of the projector (some 20 MB);
-/// one insert of this size is one block, and so atomic.
+/// How many records one batch holds at most. It bounds the memory of the projector (some 20 MB,
+/// and as much again for the block that is sent); one insert of this size is one block, and so atomic.
 pub const MAX_BATCH_RECORDS: usize = 65_536;
 
 /// The records of one batch, decoded as they are sent.

@@ -26,6 +26,7 @@ mod corrections;
 mod deletion_epoch;
 mod generation;
 mod late;
+mod native;
 mod operator;
 mod pending_amendments;
 mod plan;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::ProjectionError;
 use super::batches::Visit;
 use super::corrections::Corrections;
+use super::native::Value;
 use crate::domain::amendment::{AgentReclassified, LinkForgotten};
 use crate::domain::click::AgentSeen;
 use crate::domain::click::view::ClickView;
@@ -17,11 +18,8 @@ use crate::domain::country::continent;
 use crate::log::RecordRef;
 
 /// A row of `clicks`.
-#[derive(Row, Serialize)]
 pub struct ClickRow<'a> {
-    #[serde(with = "clickhouse::serde::uuid")]
     workspace_id: Uuid,
-    #[serde(with = "clickhouse::serde::uuid")]
     link_id: Uuid,
     pub(super) ts: i64,
     pub(super) log_offset: u64,
@@ -165,6 +163,44 @@ impl<'a> ClickRow<'a> {
             rule: click.rule,
             variant: click.variant,
         }))
+    }
+
+    /// Its values, each with the name of its column.
+    pub const fn values(&self) -> [(&'static str, Value<'a>); 32] {
+        [
+            ("workspace_id", Value::Uuid(self.workspace_id)),
+            ("link_id", Value::Uuid(self.link_id)),
+            ("ts", Value::Time(self.ts)),
+            ("log_offset", Value::UInt64(self.log_offset)),
+            ("link_version", Value::UInt32(self.link_version)),
+            ("domain", Value::Text(self.domain)),
+            ("agent_id", Value::UInt64(self.agent_id)),
+            ("visitor_id", Value::UInt64(self.visitor_id)),
+            ("country", Value::Text(self.country)),
+            ("region", Value::Text(self.region)),
+            ("city", Value::Text(self.city)),
+            ("browser", Value::Text(self.browser)),
+            ("browser_version", Value::Text(self.browser_version)),
+            ("os", Value::Text(self.os)),
+            ("os_version", Value::Text(self.os_version)),
+            ("device", Value::Text(self.device)),
+            ("bot", Value::Text(self.bot)),
+            ("head", Value::Bool(self.head)),
+            ("prefetch", Value::Bool(self.prefetch)),
+            ("referrer", Value::Text(self.referrer)),
+            ("referrer_url", Value::Text(self.referrer_url)),
+            ("language", Value::Text(self.language)),
+            ("continent", Value::Text(self.continent)),
+            ("destination", Value::Text(self.destination)),
+            ("utm_source", Value::Text(self.utm_source)),
+            ("utm_medium", Value::Text(self.utm_medium)),
+            ("utm_campaign", Value::Text(self.utm_campaign)),
+            ("utm_content", Value::Text(self.utm_content)),
+            ("utm_term", Value::Text(self.utm_term)),
+            ("qr", Value::Bool(self.qr)),
+            ("rule", Value::Text(self.rule)),
+            ("variant", Value::Text(self.variant)),
+        ]
     }
 }
 

@@ -42,6 +42,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0006_amendments.sql",
     "0007_rules_and_blocks.sql",
     "0008_late_clicks.sql",
+    "0009_values_by_grouping_sets.sql",
 ];
 
 impl Migration {

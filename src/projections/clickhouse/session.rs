@@ -11,6 +11,7 @@ use super::copies::{copy_amendments, copy_before};
 use super::corrections::Corrections;
 use super::generation::Generation;
 use super::late::ForgottenLinks;
+use super::native::Block;
 use super::pending_amendments::PendingAmendments;
 use super::plan::{Batch, Plan, PlanFile};
 use super::removal::Removal;
@@ -236,7 +237,7 @@ impl Session {
         let rows = self.records.blocked(&self.corrections);
         insert::<BlockedRow<'_>>(&self.client, &blocked, &token(&blocked), rows).await?;
         let rows = self.records.clicks(&self.corrections);
-        let count = insert::<ClickRow<'_>>(&self.client, &clicks, &token(&clicks), rows).await?;
+        let count = insert_clicks(&self.client, &clicks, &token(&clicks), rows).await?;
         // What the plan says of a batch that arrived is written with the next one: until then
         // it would be sent again, and dropped.
         self.plan.applied = batch.last;
@@ -306,13 +307,8 @@ async fn insert<'rows, R: RowWrite>(
     if rows.peek().is_none() {
         return Ok(0);
     }
-    let insert = client.insert::<R>(table).await?;
-    let mut insert = insert
-        .with_setting("insert_deduplication_token", token)
-        .with_setting("insert_deduplicate", "1")
-        .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
-        .with_setting("async_insert", "0")
-        .with_timeouts(Some(SEND_TIMEOUT), Some(SEND_TIMEOUT));
+    let insert = inserting(client, token).insert::<R>(table).await?;
+    let mut insert = insert.with_timeouts(Some(SEND_TIMEOUT), Some(SEND_TIMEOUT));
     let mut count = 0;
     for row in rows {
         insert.write(&row?).await?;
@@ -320,6 +316,40 @@ async fn insert<'rows, R: RowWrite>(
     }
     insert.end().await?;
     Ok(count)
+}
+
+/// Sends clicks like [`insert`], column by column.
+async fn insert_clicks<'rows>(
+    client: &Client,
+    table: &str,
+    token: &str,
+    rows: impl Iterator<Item = Result<ClickRow<'rows>, ProjectionError>>,
+) -> Result<u64, ProjectionError> {
+    let mut block = Block::default();
+    for row in rows {
+        block.push(row?.values());
+    }
+    let count = block.rows();
+    if count > 0 {
+        let sql = format!("INSERT INTO {table} FORMAT Native");
+        let insert = inserting(client, token).insert_formatted_with(sql);
+        let mut insert = insert.with_timeouts(Some(SEND_TIMEOUT), Some(SEND_TIMEOUT));
+        for part in block.into_parts() {
+            insert.send(part).await?;
+        }
+        insert.end().await?;
+    }
+    Ok(count)
+}
+
+/// A client whose inserts are dropped where one with this token arrived before.
+fn inserting(client: &Client, token: &str) -> Client {
+    client
+        .clone()
+        .with_setting("insert_deduplication_token", token)
+        .with_setting("insert_deduplicate", "1")
+        .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
+        .with_setting("async_insert", "0")
 }
 
 /// The last offset that is known to have arrived: a click's, or one up to which clicks were removed.
