@@ -119,6 +119,39 @@ fn a_difference_at_the_start_is_mended() {
     assert!(verify(&again.data, &options).0);
 }
 
+/// An upgrade alters a view; the last batch before it is sent again after it, and so is the last one
+/// before a restart.
+#[test]
+fn an_altered_view_adds_no_batch_twice() {
+    let clickhouse = ClickHouseServer::start();
+    let options = clickhouse.serve(Options::new());
+    let server = options.start();
+    server.await_analytics();
+    // The view as earlier versions made it.
+    let rollups = include_str!("../../schema/0005_rollups.sql").replace("/*generation*/", "");
+    let (_, view) = rollups.trim().trim_end_matches(';').rsplit_once("MATERIALIZED VIEW ").unwrap();
+    clickhouse.sql("DROP VIEW clicks_daily_values_feed SYNC");
+    clickhouse.sql(&format!("CREATE MATERIALIZED VIEW {view}"));
+    clickhouse.sql("ALTER TABLE schema_migrations DELETE WHERE name LIKE '0009%'");
+    let link = clicked(&server, 12);
+    assert!(server.stop().success());
+
+    let feed = "SELECT as_select FROM system.tables WHERE name = 'clicks_daily_values_feed'";
+    assert!(!clickhouse.sql(feed).contains("GROUPING SETS"));
+    for clicks in [12, 13] {
+        let again = options.start();
+        again.await_clicks(&link, clicks);
+        assert!(again.stderr.contains("a batch that was on its way is sent again"));
+        assert!(clickhouse.sql(feed).contains("GROUPING SETS"));
+        let (equal, report) = verify(&again.data, &options);
+        assert!(equal, "{report}");
+        assert!(!again.stderr.contains("made anew"));
+        again.visit(&link).send().expect(302);
+        again.await_clicks(&link, clicks + 1);
+        assert!(again.stop().success());
+    }
+}
+
 /// What another version has made is replaced, and filled from the log.
 #[test]
 fn tables_of_another_version_are_made_anew() {

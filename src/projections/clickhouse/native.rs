@@ -55,11 +55,14 @@ fn put_text(text: &str, bytes: &mut Vec<u8>) {
 
 /// As LEB128: seven bits a byte, the lowest first.
 fn put_number(mut number: u64, bytes: &mut Vec<u8>) {
-    while number >= 0x80 {
-        bytes.push((number & 0x7f) as u8 | 0x80);
+    loop {
+        let [low, ..] = number.to_le_bytes();
         number >>= 7;
+        if number == 0 {
+            return bytes.push(low);
+        }
+        bytes.push(low | 0x80);
     }
-    bytes.push(number as u8);
 }
 
 /// A block that is being put together.
