@@ -172,12 +172,12 @@ fn a_deleted_link_takes_its_clicks_with_it() {
     let before = ask(&server, None, 0);
     assert_ne!(before, expected);
 
-    let offset = delete(&server, &links[0]);
-    assert_eq!(ask(&server, None, offset), expected, "at once");
     let gone = format!(
         "SELECT count() FROM clicks{{g}} WHERE link_id = '{}'",
         uuid_of(&clickhouse, &links[0])
     );
+    let offset = delete(&server, &links[0]);
+    assert_eq!(ask(&server, None, offset), expected, "at once");
     let count_gone = |generation: &str| clickhouse.sql(&gone.replace("{g}", generation));
     let exported =
         server.api().get("/analytics/export?format=ndjson&bots=include").expect(200).text;
