@@ -93,7 +93,7 @@ impl Group<'_> {
             idempotency_until_ms: None,
             event: Some(event),
         };
-        self.payloads.push((kind, envelope.encode_to_vec()));
+        self.payloads.push((kind.number(), envelope.encode_to_vec()));
         if self.payloads.len() >= GROUP { self.write() } else { Ok(()) }
     }
 

@@ -85,7 +85,7 @@ pub fn bootstrap(
             event: Some(event),
         };
         pending.apply(&envelope)?;
-        payloads.push((kind, envelope.encode_to_vec()));
+        payloads.push((kind.number(), envelope.encode_to_vec()));
     }
     let [(kind_a, a), (kind_b, b)] = &payloads[..] else { return Ok(Bootstrap::NotNeeded) };
     let offset = log.append(&[

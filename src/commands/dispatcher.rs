@@ -10,11 +10,11 @@ use tokio::sync::{mpsc, oneshot};
 use super::decide::{CommandHandler, Decision};
 use super::{CommandError, Done, Mode, Results, Submission, Wish, now_ms};
 use crate::domain::command::{Command, Outcome};
-use crate::domain::envelope::IDEMPOTENCY_MS;
 use crate::domain::error::DomainError;
 use crate::domain::event::{Envelope, Event, Idempotency, PresetState, Unreadable, VERSION};
 use crate::domain::link::LinkPolicy;
 use crate::domain::preset::PresetKind;
+use crate::domain::retention::IDEMPOTENCY_MS;
 use crate::domain::token::Actor;
 use crate::log::{Log, LogError, NewRecord};
 use crate::projections::index::{Index, IndexError, Pending, Read};
@@ -212,7 +212,7 @@ impl Dispatcher {
                 event: Some(event),
             };
             group.pending.apply(&envelope)?;
-            let kind = envelope.event.as_ref().map_or(0, Event::kind);
+            let kind = envelope.event.as_ref().map_or(0, |event| event.kind().number());
             group.events.push((kind, envelope.encode_to_vec()));
         }
         // Offsets are dense, and nobody else writes: what the log will call this event, or the

@@ -38,7 +38,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// For how long a wish's key is known, in milliseconds.
-pub use crate::domain::envelope::IDEMPOTENCY_MS;
+pub use crate::domain::retention::IDEMPOTENCY_MS;
 pub use bootstrap::{Bootstrap, BootstrapError, bootstrap};
 pub use passwords::Passwords;
 

@@ -198,7 +198,7 @@ fn thousands_at_once_wait_for_a_place() {
 /// A deleted link can be restored for thirty days, to the moment, and purged for as long.
 #[test]
 fn a_deleted_link_is_kept_for_a_while() {
-    use crate::domain::deletion::RESTORABLE_MS;
+    use crate::domain::retention::RESTORABLE_MS;
     let writer = Writer::new();
     let Outcome::Link(link) = writer.create("kept").unwrap().outcome else { panic!("no link") };
     let run = |command| writer.runtime.block_on(writer.commands.run(writer.actor, command, None));

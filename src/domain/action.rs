@@ -1,22 +1,12 @@
 //! Actions: what events are called by those who read the audit, such as `link.created`.
 
-use std::sync::LazyLock;
-
-use super::event::Event;
-
-/// Told from a change of the owner's own making by the event's content, not by its kind.
-const REVERTED: u16 = Event::LINK_CHANGED | MARK;
+use super::event::{Event, EventKind};
 
 /// Set in the numbers of actions that share their kind with another one. No kind has it.
 const MARK: u16 = 1 << 15;
 
-static EVERY: LazyLock<Vec<Action>> =
-    LazyLock::new(|| of_kinds(Event::name_of).chain([Action(REVERTED)]).collect());
-
-/// The actions of all kinds that have a name.
-fn of_kinds(name_of: impl Fn(u16) -> Option<&'static str>) -> impl Iterator<Item = Action> {
-    (0..MARK).filter(move |kind| name_of(*kind).is_some()).map(Action)
-}
+/// A [`LinkChanged`](Event::LinkChanged) that brought an older version back.
+const REVERTED: u16 = EventKind::LinkChanged.number() | MARK;
 
 /// What was done, as a number that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +17,7 @@ impl Action {
     pub const fn of(event: &Event) -> Self {
         match event {
             Event::LinkChanged(link) if link.reverted_to.is_some() => Self(REVERTED),
-            _ => Self(event.kind()),
+            _ => Self(event.kind().number()),
         }
     }
 
@@ -38,7 +28,9 @@ impl Action {
 
     /// Whether it made a version of a link that has one before it.
     pub const fn is_change_of_a_link(self) -> bool {
-        matches!(self.0, Event::LINK_CHANGED | REVERTED | Event::LINK_RESTORED)
+        const CHANGED: u16 = EventKind::LinkChanged.number();
+        const RESTORED: u16 = EventKind::LinkRestored.number();
+        matches!(self.0, CHANGED | REVERTED | RESTORED)
     }
 
     /// As it was kept.
@@ -53,12 +45,15 @@ impl Action {
 
     /// Each action that there is.
     pub fn every() -> impl Iterator<Item = Self> {
-        EVERY.iter().copied()
+        EventKind::ALL.iter().map(|kind| Self(kind.number())).chain([Self(REVERTED)])
     }
 
     /// Its name: the event's noun, a dot, the event's verb.
     pub fn name(self) -> String {
-        let event = if self.0 == REVERTED { Some("LinkReverted") } else { Event::name_of(self.0) };
+        let event = match self.0 {
+            REVERTED => Some("LinkReverted"),
+            number => EventKind::of_number(number).map(EventKind::name),
+        };
         let mut name = String::new();
         let event = event.unwrap_or("Unknown");
         let verb_at = event.rfind(|letter: char| letter.is_ascii_uppercase()).unwrap_or(0);
@@ -76,13 +71,6 @@ impl Action {
 mod tests {
     use super::*;
     use crate::domain::event::LinkState;
-
-    #[test]
-    fn kinds_are_not_limited_to_a_byte() {
-        let known = [10, 255, 256, 0x7FFF];
-        let actions = of_kinds(|kind| known.contains(&kind).then_some("LinkCreated"));
-        assert_eq!(actions.map(Action::number).collect::<Vec<_>>(), known);
-    }
 
     #[test]
     fn each_action_is_found_by_its_name() {

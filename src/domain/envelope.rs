@@ -5,27 +5,11 @@
 
 use prost::Message;
 
-use super::event::{Envelope, Event, LinkState, Unreadable, VERSION};
-
-/// How long an idempotency key is remembered. The record states the deadline that follows from it,
-/// so another duration holds for later requests alone.
-pub const IDEMPOTENCY_MS: u64 = 24 * 3_600 * 1_000;
-
-/// The same for records that state no deadline. It is what they meant when they were written, and
-/// must not change.
-const UNSTATED_IDEMPOTENCY_MS: u64 = 24 * 3_600 * 1_000;
+use super::event::{Envelope, Event, EventKind, LinkState, Unreadable, VERSION};
+use super::retention::UNSTATED_IDEMPOTENCY_MS;
 
 /// Which events this version of slugline knows: more of them, or a newer layout, is a larger number.
-pub const KNOWN_EVENTS: u32 = (VERSION as u32) << 16 | known_kinds();
-
-const fn known_kinds() -> u32 {
-    let (mut kind, mut count) = (0, 0);
-    while kind < 1 << 15 {
-        count += Event::name_of(kind).is_some() as u32;
-        kind += 1;
-    }
-    count
-}
+pub const KNOWN_EVENTS: u32 = (VERSION as u32) << 16 | EventKind::COUNT;
 
 /// A record of the mutation log that can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,12 +41,12 @@ impl Envelope {
         (offset, kind, version): (u64, u16, u16),
         payload: &[u8],
     ) -> Result<Self, RecordError> {
-        if version > VERSION || Event::name_of(kind).is_none() {
+        if version > VERSION || EventKind::of_number(kind).is_none() {
             return Err(RecordError::Newer { offset, kind, version });
         }
         let envelope = Self::decode(payload).map_err(|_| RecordError::Malformed(offset))?;
         match &envelope.event {
-            Some(event) if event.kind() == kind => Ok(envelope),
+            Some(event) if event.kind().number() == kind => Ok(envelope),
             Some(_) | None => Err(RecordError::Malformed(offset)),
         }
     }
@@ -119,8 +103,10 @@ mod tests {
     fn a_record_of_a_newer_version_is_refused() {
         let payload = payload(Event::LinkDeleted(LinkDeleted::default()));
         let read = |kind, version| Envelope::of_record((7, kind, version), &payload);
-        assert!(read(Event::LINK_DELETED, VERSION).is_ok());
-        for (kind, version) in [(999, VERSION), (25, VERSION), (Event::LINK_DELETED, VERSION + 1)] {
+        assert!(read(EventKind::LinkDeleted.number(), VERSION).is_ok());
+        for (kind, version) in
+            [(999, VERSION), (25, VERSION), (EventKind::LinkDeleted.number(), VERSION + 1)]
+        {
             let newer = RecordError::Newer { offset: 7, kind, version };
             assert_eq!(read(kind, version), Err(newer));
         }
@@ -131,7 +117,7 @@ mod tests {
         let malformed = Err(RecordError::Malformed(7));
         let purged = payload(Event::LinkPurged(LinkPurged::default()));
         for payload in [purged.as_slice(), &[], &[0xff]] {
-            let read = Envelope::of_record((7, Event::LINK_DELETED, VERSION), payload);
+            let read = Envelope::of_record((7, EventKind::LinkDeleted.number(), VERSION), payload);
             assert_eq!(read, malformed);
         }
     }

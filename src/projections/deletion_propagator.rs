@@ -24,7 +24,7 @@ use super::lower_priority;
 use crate::domain::amendment::LinkForgotten;
 use crate::domain::click;
 use crate::domain::envelope::RecordError;
-use crate::domain::event::{Envelope, Event};
+use crate::domain::event::{Envelope, Event, EventKind};
 use crate::log::replace_file;
 use crate::log::{Log, LogError, Reader, Record};
 
@@ -187,7 +187,7 @@ fn restored(mut reader: Reader, through: u64) -> Result<HashMap<Vec<u8>, u64>, F
     let mut restored = HashMap::new();
     while reader.next_offset() <= through {
         let Some(record) = reader.next_record()? else { break };
-        if record.kind == Event::LINK_RESTORED {
+        if record.kind == EventKind::LinkRestored.number() {
             restored.insert(event_of(&record)?.1.subject().to_vec(), record.offset);
         }
     }
@@ -203,7 +203,8 @@ fn deleted(
     let mut found = Vec::new();
     while reader.next_offset() <= through && found.len() < MAX_AT_ONCE {
         let Some(record) = reader.next_record()? else { break };
-        if !matches!(record.kind, Event::LINK_DELETED | Event::LINK_PURGED) {
+        let kind = EventKind::of_number(record.kind);
+        if !matches!(kind, Some(EventKind::LinkDeleted | EventKind::LinkPurged)) {
             continue;
         }
         let (workspace, event) = event_of(&record)?;
@@ -237,7 +238,7 @@ mod tests {
     }
 
     fn append(log: &Log, event: Event) -> u64 {
-        let kind = event.kind();
+        let kind = event.kind().number();
         let envelope =
             Envelope { workspace: vec![7; 16], event: Some(event), ..Envelope::default() };
         let payload = envelope.encode_to_vec();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::domain::action::Action;
 use crate::domain::command::LinkRef;
-use crate::domain::event::{Envelope, Event, Unreadable};
+use crate::domain::event::{Envelope, Event, EventKind, Unreadable};
 use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
 use crate::domain::link::Link;
 use crate::projections::history::{History, HistoryError};
@@ -182,7 +182,7 @@ impl Histories {
                 return Ok(Then::NotYet);
             };
             let found = past.read(workspace, link, version)?;
-            let is_deleted = found.action.number() == Event::LINK_DELETED;
+            let is_deleted = found.action.number() == EventKind::LinkDeleted.number();
             Ok(if is_deleted { Then::Deleted } else { Then::Stood(Box::new(found.link)) })
         })
         .await

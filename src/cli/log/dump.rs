@@ -11,7 +11,7 @@ use super::{DumpArgs, WhichLog};
 use crate::domain::amendment::{AgentReclassified, LinkForgotten};
 use crate::domain::click::{AgentSeen, Click, kind};
 use crate::domain::domains::state::DomainState;
-use crate::domain::event::{Envelope, Event, LinkState, PresetDeleted, PresetState};
+use crate::domain::event::{Envelope, Event, EventKind, LinkState, PresetDeleted, PresetState};
 use crate::domain::ids::{DomainId, LinkId, ReportId, TokenId, WorkspaceId};
 use crate::domain::link::{Gates, Payload};
 use crate::domain::preset::PresetKind;
@@ -26,8 +26,8 @@ pub(super) fn kind_name(number: u16) -> String {
         kind::AGENT_SEEN => "AgentSeen",
         kind::LINK_FORGOTTEN => "LinkForgotten",
         kind::AGENT_RECLASSIFIED => "AgentReclassified",
-        other => match Event::name_of(other) {
-            Some(name) => name,
+        other => match EventKind::of_number(other) {
+            Some(kind) => kind.name(),
             None => return format!("kind {other}"),
         },
     };

@@ -3,6 +3,7 @@
 //! What is asked ([`LinkInput`], unchecked) is accepted over what stands, and becomes
 //! [`LinkFields`]; these, with an id, a slug and a version, are a [`Link`].
 
+pub mod deletion;
 mod field;
 mod forwarding;
 mod gates;
@@ -13,6 +14,7 @@ mod payload;
 mod preview;
 mod routing;
 mod social;
+pub mod state;
 mod summary_ref;
 mod utm;
 

@@ -1,6 +1,6 @@
 //! API tokens: what they may do. Their secrets are never here, only hashes.
 
-mod state;
+pub mod state;
 
 use crate::domain::ids::{TokenId, WorkspaceId};
 

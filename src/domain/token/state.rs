@@ -1,8 +1,36 @@
 //! Tokens as the log holds them, and back.
 
 use super::{Abilities, Token};
-use crate::domain::event::{TokenState, Unreadable};
+use crate::domain::event::Unreadable;
 use crate::domain::ids::{TokenId, WorkspaceId};
+
+/// A [`Token`](Token) as written; its workspace is the envelope's.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[allow(missing_docs, reason = "the same names as in Token")]
+pub struct TokenState {
+    #[prost(bytes = "vec", tag = "1")]
+    pub id: Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub name: String,
+    #[prost(string, repeated, tag = "3")]
+    pub abilities: Vec<String>,
+    #[prost(bytes = "vec", tag = "4")]
+    pub secret_sha256: Vec<u8>,
+    #[prost(uint64, tag = "5")]
+    pub created_at_ms: u64,
+    #[prost(string, optional, tag = "6")]
+    pub prefix: Option<String>,
+    #[prost(uint64, optional, tag = "7")]
+    pub expires_at_ms: Option<u64>,
+}
+
+/// A token is no longer good.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct TokenRevoked {
+    /// The token's 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub token: Vec<u8>,
+}
 
 impl From<&Token> for TokenState {
     fn from(token: &Token) -> Self {

@@ -1,14 +1,4 @@
-//! Domains in the index: their part of the fold, and what can be asked of them.
-//!
-//! | key | value |
-//! |---|---|
-//! | `g` workspace domain | the domain (protobuf) |
-//! | `c` hostname 0 workspace | the domain with which the workspace claims the host |
-//! | `h` hostname | workspace, then the domain without its documents: who has it verified |
-//! | `j` workspace | its default domain |
-//! | `q` workspace | how many domains it has |
-//!
-//! No hostname holds a zero byte.
+//! Domains in the index: their part of the fold, and reads of them.
 
 use prost::Message;
 

@@ -1,32 +1,4 @@
-//! The layout of the index: each kind of key has a letter of its own in front.
-//!
-//! | key | value |
-//! |---|---|
-//! | `m` | what the overlay is a projection of; see [`meta`](super::meta) |
-//! | `l` link | workspace, then the link (protobuf) |
-//! | `s` domain 0 slug | link |
-//! | `w` workspace link | nothing; UUIDv7 ids list a workspace's links in the order they were made |
-//! | `n` workspace | how many links it has |
-//! | `t` secret's hash | workspace, then the token (protobuf) |
-//! | `k` workspace token | the secret's hash |
-//! | `o` workspace | its name |
-//! | `i` workspace key | until when, then the envelope that first came with this idempotency key |
-//! | `x` 0 workspace report | when, then the report (protobuf), while it is not dealt with |
-//! | `x` 1 link | how many reports of it are not dealt with |
-//! | `G` workspace group 0 link | nothing; the links of a [`Group`] in the order they were made |
-//! | `N` workspace group | how many these are, then how the group's name was first spelled |
-//! | `Y` workspace external id | link |
-//! | `P` workspace kind id | a campaign or a UTM template (protobuf) |
-//! | `B` workspace kind name | its id; the name in lower case |
-//! | `v` link version | where in the log the version began, and when |
-//! | `d` workspace link | a deleted link that can be restored: until when, when and where it was deleted, then the link |
-//! | `n` workspace `d` | how many of these there are |
-//! | `a` workspace offset | an event of the workspace, in short: see [`audited`](super::audited) |
-//! | `e` time key | nothing; the `i` and `d` keys that are to go, in the order of when they go |
-//! | `c g h j q` | domains; see [`domains`](super::domains) |
-//!
-//! A purged link's versions stay: they are numbers, and nobody is led to them. What they were stands
-//! in the log alone, as the purge itself does.
+//! The keys of the index: each [`Family`] of keys begins with a letter of its own.
 
 use super::group::Group;
 use crate::domain::envelope::KNOWN_EVENTS;
@@ -46,129 +18,240 @@ pub const fn is_readable(format: u64) -> bool {
     format & u32::MAX as u64 == LAYOUT as u64 && format >> 32 <= KNOWN_EVENTS as u64
 }
 
-/// Says where the overlay comes from, not what is in it.
-pub const META: &[u8] = b"m";
-
-/// The letters of the keys that are looked up one by one; the others are only scanned.
-pub const LOOKED_UP: &[u8] = b"BNPYcdghijklnoqstx";
-/// Those of them that the fold itself looks up.
-pub const FOLDED_OVER: &[u8] = b"NPdghijklnqtx";
-
-fn key(letter: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let mut key = vec![letter];
-    for part in parts {
-        key.extend_from_slice(part);
-    }
-    key
+/// How a family's keys are read, each in the ways of those before it too.
+#[derive(Debug, Clone, Copy)]
+enum Access {
+    /// In order, from one key to another.
+    Scanned,
+    /// One by one: the filters of sorted tables hold them.
+    LookedUp,
+    /// One by one by the fold itself: the filters of a build's runs hold them.
+    Folded,
 }
 
+/// Declares all families: `Name = letter access,`, with the rest of the key → the value.
+macro_rules! families {
+    ($($(#[$doc:meta])* $name:ident = $letter:literal $access:ident,)*) => {
+        /// A family of keys. No hostname, slug or group name holds a zero byte.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Family {
+            $($(#[$doc])* $name = $letter,)*
+        }
+
+        const FAMILIES: &[(Family, Access)] = &[$((Family::$name, Access::$access),)*];
+    };
+}
+
+families! {
+    /// What the overlay is a projection of; see [`meta`](super::meta).
+    Meta = b'm' Scanned,
+    /// link → workspace, then the link (protobuf).
+    Link = b'l' Folded,
+    /// domain 0 slug → link.
+    Slug = b's' LookedUp,
+    /// workspace link → nothing: `UUIDv7` ids list a workspace's links in the order of their
+    /// creation.
+    LinkOfWorkspace = b'w' Scanned,
+    /// workspace → how many links it has; workspace `d` → how many deleted ones can be
+    /// restored.
+    Count = b'n' Folded,
+    /// hash of the secret → workspace, then the token (protobuf).
+    Token = b't' Folded,
+    /// workspace token → the hash of its secret.
+    TokenOfWorkspace = b'k' Folded,
+    /// workspace → its name.
+    Workspace = b'o' LookedUp,
+    /// workspace key → when it expires, then the envelope that first came with the idempotency
+    /// key.
+    Idempotency = b'i' Folded,
+    /// 0 workspace report → when, then the report (protobuf), until it is resolved; 1 link →
+    /// how many of its reports are open.
+    Report = b'x' Folded,
+    /// workspace group 0 link → nothing: the links of a [`Group`] in the order of their
+    /// creation.
+    Member = b'G' Scanned,
+    /// workspace group → how many links it has, then the first spelling of its name.
+    Group = b'N' Folded,
+    /// workspace external id → link.
+    ExternalId = b'Y' LookedUp,
+    /// workspace kind id → a campaign or a UTM template (protobuf).
+    Preset = b'P' Folded,
+    /// workspace kind name → its id; the name in lower case.
+    PresetName = b'B' LookedUp,
+    /// link version → where in the log the version began, and when. Versions of a purged link
+    /// stay: they are numbers that lead nowhere.
+    Version = b'v' Scanned,
+    /// workspace link → a deleted link that can be restored: until when, when and where it was
+    /// deleted, then the link.
+    Tombstone = b'd' Folded,
+    /// workspace offset → an event of the workspace, in short: see [`audited`](super::audited).
+    Audited = b'a' Scanned,
+    /// time key → nothing: the idempotency keys and tombstones that expire, by time.
+    Expiry = b'e' Scanned,
+    /// workspace domain → the domain (protobuf).
+    Domain = b'g' Folded,
+    /// hostname 0 workspace → the domain by which the workspace claims the host.
+    Claim = b'c' LookedUp,
+    /// hostname → workspace, then the verified domain without its documents.
+    VerifiedHost = b'h' Folded,
+    /// workspace → its default domain.
+    DefaultDomain = b'j' Folded,
+    /// workspace → how many domains it has.
+    DomainCount = b'q' Folded,
+}
+
+const fn count(least: Access) -> usize {
+    let (mut at, mut count) = (0, 0);
+    while at < FAMILIES.len() {
+        count += (FAMILIES[at].1 as u8 >= least as u8) as usize;
+        at += 1;
+    }
+    count
+}
+
+const fn letters<const COUNT: usize>(least: Access) -> [u8; COUNT] {
+    let (mut at, mut count, mut letters) = (0, 0, [0; COUNT]);
+    while at < FAMILIES.len() {
+        if FAMILIES[at].1 as u8 >= least as u8 {
+            letters[count] = FAMILIES[at].0 as u8;
+            count += 1;
+        }
+        at += 1;
+    }
+    letters
+}
+
+/// The letters of the keys that are looked up one by one; the others are only scanned.
+pub const LOOKED_UP: &[u8] = &letters::<{ count(Access::LookedUp) }>(Access::LookedUp);
+/// Those of them that the fold itself looks up.
+pub const FOLDED_OVER: &[u8] = &letters::<{ count(Access::Folded) }>(Access::Folded);
+
+impl Family {
+    /// What all of its keys begin with.
+    pub const fn prefix(self) -> [u8; 1] {
+        [self as u8]
+    }
+
+    fn key(self, parts: &[&[u8]]) -> Vec<u8> {
+        let mut key = vec![self as u8];
+        for part in parts {
+            key.extend_from_slice(part);
+        }
+        key
+    }
+}
+
+/// Describes where the overlay comes from, not what it holds.
+pub const META: &[u8] = &Family::Meta.prefix();
+
 pub fn link(id: LinkId) -> Vec<u8> {
-    key(b'l', &[id.as_bytes()])
+    Family::Link.key(&[id.as_bytes()])
 }
 
 pub fn slug(domain: &str, slug: &str) -> Vec<u8> {
-    key(b's', &[domain.as_bytes(), &[0], slug.as_bytes()])
+    Family::Slug.key(&[domain.as_bytes(), &[0], slug.as_bytes()])
 }
 
 pub fn links_of(workspace: WorkspaceId) -> Vec<u8> {
-    key(b'w', &[workspace.as_bytes()])
+    Family::LinkOfWorkspace.key(&[workspace.as_bytes()])
 }
 
 pub fn link_of(workspace: WorkspaceId, id: LinkId) -> Vec<u8> {
-    key(b'w', &[workspace.as_bytes(), id.as_bytes()])
+    Family::LinkOfWorkspace.key(&[workspace.as_bytes(), id.as_bytes()])
 }
 
 pub fn link_count(workspace: WorkspaceId) -> Vec<u8> {
-    key(b'n', &[workspace.as_bytes()])
+    Family::Count.key(&[workspace.as_bytes()])
 }
 
 pub fn token(secret_sha256: &[u8]) -> Vec<u8> {
-    key(b't', &[secret_sha256])
+    Family::Token.key(&[secret_sha256])
 }
 
 pub fn tokens_of(workspace: WorkspaceId) -> Vec<u8> {
-    key(b'k', &[workspace.as_bytes()])
+    Family::TokenOfWorkspace.key(&[workspace.as_bytes()])
 }
 
 pub fn token_of(workspace: WorkspaceId, id: TokenId) -> Vec<u8> {
-    key(b'k', &[workspace.as_bytes(), id.as_bytes()])
+    Family::TokenOfWorkspace.key(&[workspace.as_bytes(), id.as_bytes()])
 }
 
-pub const WORKSPACES: &[u8] = b"o";
+pub const WORKSPACES: &[u8] = &Family::Workspace.prefix();
 
 pub fn workspace(id: WorkspaceId) -> Vec<u8> {
-    key(b'o', &[id.as_bytes()])
+    Family::Workspace.key(&[id.as_bytes()])
 }
 
 pub fn reports_of(workspace: WorkspaceId) -> Vec<u8> {
-    key(b'x', &[&[0], workspace.as_bytes()])
+    Family::Report.key(&[&[0], workspace.as_bytes()])
 }
 
 pub fn report(workspace: WorkspaceId, id: ReportId) -> Vec<u8> {
-    key(b'x', &[&[0], workspace.as_bytes(), id.as_bytes()])
+    Family::Report.key(&[&[0], workspace.as_bytes(), id.as_bytes()])
 }
 
 pub fn open_reports(link: LinkId) -> Vec<u8> {
-    key(b'x', &[&[1], link.as_bytes()])
+    Family::Report.key(&[&[1], link.as_bytes()])
 }
 
 pub fn domain(workspace: WorkspaceId, id: DomainId) -> Vec<u8> {
-    key(b'g', &[workspace.as_bytes(), id.as_bytes()])
+    Family::Domain.key(&[workspace.as_bytes(), id.as_bytes()])
 }
 
 pub fn domains_of(workspace: WorkspaceId) -> Vec<u8> {
-    key(b'g', &[workspace.as_bytes()])
+    Family::Domain.key(&[workspace.as_bytes()])
 }
 
 pub fn claim(hostname: &str, workspace: WorkspaceId) -> Vec<u8> {
-    key(b'c', &[hostname.as_bytes(), &[0], workspace.as_bytes()])
+    Family::Claim.key(&[hostname.as_bytes(), &[0], workspace.as_bytes()])
 }
 
 pub fn claims_of(hostname: &str) -> Vec<u8> {
-    key(b'c', &[hostname.as_bytes(), &[0]])
+    Family::Claim.key(&[hostname.as_bytes(), &[0]])
 }
 
-pub const VERIFIED: &[u8] = b"h";
+pub const VERIFIED: &[u8] = &Family::VerifiedHost.prefix();
 
 pub fn verified(hostname: &str) -> Vec<u8> {
-    key(b'h', &[hostname.as_bytes()])
+    Family::VerifiedHost.key(&[hostname.as_bytes()])
 }
 
 pub fn default_domain(workspace: WorkspaceId) -> Vec<u8> {
-    key(b'j', &[workspace.as_bytes()])
+    Family::DefaultDomain.key(&[workspace.as_bytes()])
 }
 
 pub fn domain_count(workspace: WorkspaceId) -> Vec<u8> {
-    key(b'q', &[workspace.as_bytes()])
+    Family::DomainCount.key(&[workspace.as_bytes()])
 }
 
 pub fn idempotency(workspace: WorkspaceId, name: &str) -> Vec<u8> {
-    key(b'i', &[workspace.as_bytes(), name.as_bytes()])
+    Family::Idempotency.key(&[workspace.as_bytes(), name.as_bytes()])
 }
 
 pub fn versions_of(link: LinkId) -> Vec<u8> {
-    key(b'v', &[link.as_bytes()])
+    Family::Version.key(&[link.as_bytes()])
 }
 
 pub fn member(workspace: WorkspaceId, group: &Group, id: LinkId) -> Vec<u8> {
-    key(b'G', &[workspace.as_bytes(), &group.key(), &[0], id.as_bytes()])
+    Family::Member.key(&[workspace.as_bytes(), &group.key(), &[0], id.as_bytes()])
 }
 
 pub fn members(workspace: WorkspaceId, group: &Group) -> Vec<u8> {
-    key(b'G', &[workspace.as_bytes(), &group.key(), &[0]])
+    Family::Member.key(&[workspace.as_bytes(), &group.key(), &[0]])
 }
 
 /// The members of groups whose names begin so.
 pub fn members_below(workspace: WorkspaceId, group: &Group) -> Vec<u8> {
-    key(b'G', &[workspace.as_bytes(), &group.key()])
+    Family::Member.key(&[workspace.as_bytes(), &group.key()])
 }
 
 pub fn group(workspace: WorkspaceId, group: &Group) -> Vec<u8> {
-    key(b'N', &[workspace.as_bytes(), &group.key()])
+    Family::Group.key(&[workspace.as_bytes(), &group.key()])
 }
 
 pub fn external(workspace: WorkspaceId, external_id: &str) -> Vec<u8> {
-    key(b'Y', &[workspace.as_bytes(), external_id.as_bytes()])
+    Family::ExternalId.key(&[workspace.as_bytes(), external_id.as_bytes()])
 }
 
 const fn letter(kind: PresetKind) -> u8 {
@@ -179,19 +262,19 @@ const fn letter(kind: PresetKind) -> u8 {
 }
 
 pub fn presets_of(workspace: WorkspaceId, kind: PresetKind) -> Vec<u8> {
-    key(b'P', &[workspace.as_bytes(), &[letter(kind)]])
+    Family::Preset.key(&[workspace.as_bytes(), &[letter(kind)]])
 }
 
 pub fn preset(workspace: WorkspaceId, id: PresetId) -> Vec<u8> {
-    key(b'P', &[workspace.as_bytes(), &[letter(id.kind())], id.uuid().as_bytes()])
+    Family::Preset.key(&[workspace.as_bytes(), &[letter(id.kind())], id.uuid().as_bytes()])
 }
 
 pub fn preset_named(workspace: WorkspaceId, kind: PresetKind, name: &str) -> Vec<u8> {
-    key(b'B', &[workspace.as_bytes(), &[letter(kind)], folded(name).as_bytes()])
+    Family::PresetName.key(&[workspace.as_bytes(), &[letter(kind)], folded(name).as_bytes()])
 }
 
 pub fn version(link: LinkId, number: u32) -> Vec<u8> {
-    key(b'v', &[link.as_bytes(), &number.to_be_bytes()])
+    Family::Version.key(&[link.as_bytes(), &number.to_be_bytes()])
 }
 
 /// What stands behind the link in a version's key.
@@ -200,23 +283,23 @@ pub fn version_number(key: &[u8]) -> Option<u32> {
 }
 
 pub fn tombstones_of(workspace: WorkspaceId) -> Vec<u8> {
-    key(b'd', &[workspace.as_bytes()])
+    Family::Tombstone.key(&[workspace.as_bytes()])
 }
 
 pub fn tombstone(workspace: WorkspaceId, link: LinkId) -> Vec<u8> {
-    key(b'd', &[workspace.as_bytes(), link.as_bytes()])
+    Family::Tombstone.key(&[workspace.as_bytes(), link.as_bytes()])
 }
 
 pub fn tombstone_count(workspace: &[u8]) -> Vec<u8> {
-    key(b'n', &[workspace, b"d"])
+    Family::Count.key(&[workspace, b"d"])
 }
 
 pub fn audited_of(workspace: WorkspaceId) -> Vec<u8> {
-    key(b'a', &[workspace.as_bytes()])
+    Family::Audited.key(&[workspace.as_bytes()])
 }
 
 pub fn audited(workspace: WorkspaceId, offset: u64) -> Vec<u8> {
-    key(b'a', &[workspace.as_bytes(), &offset.to_be_bytes()])
+    Family::Audited.key(&[workspace.as_bytes(), &offset.to_be_bytes()])
 }
 
 /// What stands behind the workspace in an event's key.
@@ -226,19 +309,19 @@ pub fn audited_offset(key: &[u8]) -> Option<u64> {
 
 /// The thing with this key goes at some time.
 pub fn expiry(at_ms: u64, of: &[u8]) -> Vec<u8> {
-    key(b'e', &[&at_ms.to_be_bytes(), of])
+    Family::Expiry.key(&[&at_ms.to_be_bytes(), of])
 }
 
 /// Where the keys of what goes at some time begin.
 pub fn expiries_from(at_ms: u64) -> Vec<u8> {
-    key(b'e', &[&at_ms.to_be_bytes()])
+    Family::Expiry.key(&[&at_ms.to_be_bytes()])
 }
 
-pub const TOMBSTONES: &[u8] = b"d";
-pub const EXPIRIES_LETTER: u8 = b'e';
-pub const EXPIRIES: &[u8] = &[EXPIRIES_LETTER];
+pub const TOMBSTONES: &[u8] = &Family::Tombstone.prefix();
+pub const EXPIRIES_LETTER: u8 = Family::Expiry as u8;
+pub const EXPIRIES: &[u8] = &Family::Expiry.prefix();
 /// The first key after all expiries.
-pub const EXPIRIES_END: &[u8] = b"f";
+pub const EXPIRIES_END: &[u8] = &[EXPIRIES_LETTER + 1];
 
 /// Takes an expiry key apart: when, and the key of what goes.
 pub fn expired(key: &[u8]) -> Option<(u64, &[u8])> {

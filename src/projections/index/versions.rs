@@ -6,8 +6,8 @@ use std::ops::Bound;
 use super::audited::Audited;
 use super::read::{Read, Tombstone, number};
 use super::{Index, IndexError, keys, store};
-use crate::domain::deletion::RESTORABLE_MS;
 use crate::domain::ids::{LinkId, WorkspaceId};
+use crate::domain::retention::RESTORABLE_MS;
 
 /// Where a version of a link began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

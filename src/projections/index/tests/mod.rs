@@ -124,7 +124,8 @@ fn open_log(dir: &Path) -> Log {
 fn append(log: &Log, events: &[Envelope]) -> u64 {
     let payloads: Vec<_> = events.iter().map(Message::encode_to_vec).collect();
     let parts: Vec<[&[u8]; 1]> = payloads.iter().map(|bytes| [&bytes[..]]).collect();
-    let kinds = events.iter().map(|event| event.event.as_ref().map_or(0, Event::kind));
+    let kinds =
+        events.iter().map(|event| event.event.as_ref().map_or(0, |event| event.kind().number()));
     let records: Vec<_> = kinds
         .zip(&parts)
         .map(|(kind, parts)| NewRecord { kind, version: VERSION, parts })

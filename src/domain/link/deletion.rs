@@ -1,12 +1,7 @@
-//! The events by which a link goes: deleted, to be restored for a while, or purged for good.
+//! The events that remove a link: deletion, which can be undone for a time, and purge.
 
-/// How long a deleted link can be restored. The event states the deadline that follows from it, so
-/// another duration holds for later deletions alone.
-pub const RESTORABLE_MS: u64 = 30 * 24 * 3_600 * 1_000;
-
-/// The same for events that state no deadline. It is what they meant when they were written, and
-/// must not change.
-const UNSTATED_RESTORABLE_MS: u64 = 30 * 24 * 3_600 * 1_000;
+use crate::domain::ids::LinkId;
+use crate::domain::retention::{RESTORABLE_MS, UNSTATED_RESTORABLE_MS};
 
 /// A link is gone.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -32,7 +27,7 @@ pub struct LinkPurged {
 
 impl LinkDeleted {
     /// The deletion of a link, now at `version`, at a moment in milliseconds since the Unix epoch.
-    pub fn new(link: super::ids::LinkId, version: u32, now_ms: u64) -> Self {
+    pub fn new(link: LinkId, version: u32, now_ms: u64) -> Self {
         Self {
             link: link.as_bytes().to_vec(),
             version: Some(version.saturating_add(1)),

@@ -4,15 +4,17 @@
 //! the campaign's parameters, for what it doesn't say itself. A *UTM template* is only copied
 //! from. A preset that changes later changes no link.
 
+pub mod state;
+
 use std::fmt;
 
 use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::error::{DomainError, Invalid};
-use super::ids::{CampaignId, UtmTemplateId, WorkspaceId};
-use super::link::{Field, Utm, UtmInput};
+use crate::domain::error::{DomainError, Invalid};
+use crate::domain::ids::{CampaignId, UtmTemplateId, WorkspaceId};
+use crate::domain::link::{Field, Utm, UtmInput};
 
 const MAX_NAME_CHARS: usize = 100;
 const MAX_DESCRIPTION_CHARS: usize = 1_000;
