@@ -67,7 +67,7 @@ pub fn add_workspace(data: &DataFolder) {
         };
         let payload = envelope.encode_to_vec();
         let parts: [&[u8]; 1] = [&payload];
-        log.append(&[NewRecord { kind, version: VERSION, parts: &parts }]).unwrap();
+        log.append(&[NewRecord { kind: kind.number(), version: VERSION, parts: &parts }]).unwrap();
     }
     log.sync().unwrap();
 }
