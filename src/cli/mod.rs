@@ -11,6 +11,7 @@ pub mod service;
 pub mod token;
 pub mod transfer;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -18,6 +19,7 @@ use clap::{Parser, Subcommand};
 use crate::app::{self, permissions};
 use crate::config::{LogFormat, ServeArgs, Settings};
 use crate::engine::{self, EngineArgs};
+use crate::http;
 
 /// Short links with exact analytics, in one program. Without a command it serves.
 #[derive(Parser)]
@@ -51,6 +53,8 @@ enum Command {
     /// Look at the event log
     #[command(subcommand)]
     Log(log::LogCommand),
+    /// Print the API's OpenAPI document, for example to generate a client
+    Openapi,
     /// The embedded ClickHouse's own process; started by `serve`
     #[command(hide = true)]
     Engine(EngineArgs),
@@ -89,6 +93,10 @@ fn run() -> anyhow::Result<()> {
         Some(Command::Backup(args)) => backup::backup(&args, std::io::stdout().lock()),
         Some(Command::Restore(args)) => backup::restore(&args, std::io::stdout().lock()),
         Some(Command::Log(command)) => log::run(&command, std::io::stdout().lock()),
+        Some(Command::Openapi) => {
+            let document = http::openapi_document().to_pretty_json()?;
+            Ok(writeln!(std::io::stdout(), "{document}")?)
+        }
         Some(Command::Engine(args)) => Ok(engine::run(&args)?),
     }
 }

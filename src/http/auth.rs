@@ -1,12 +1,11 @@
-//! Credential → actor. Each handler names the ability that it needs, in its signature.
+//! Credential → actor. Each route declares who may call it.
 
-use std::marker::PhantomData;
-use std::ops::Deref;
-
-use axum::extract::FromRequestParts;
+use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
 
 use super::native::iso8601;
 use super::problem::Problem;
@@ -15,34 +14,87 @@ use crate::commands::{now_ms, secret};
 use crate::domain::ids::WorkspaceId;
 use crate::domain::token::{Abilities, Ability, Actor};
 
-/// An ability as a type.
-pub trait Needed {
-    /// Which one.
-    const ABILITY: Ability;
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Tokens with this ability. Handlers find their [`Actor`] in the request's extensions.
+    Ability(Ability),
+    /// The operator's key only.
+    Operator,
+    /// The operator's key, or tokens with all abilities. Handlers find a [`Scope`] in the request's
+    /// extensions.
+    OperatorOrOwner,
 }
 
-macro_rules! needed {
-    ($($name:ident),* $(,)?) => {$(
-        #[doc = concat!("The handler needs [`Ability::", stringify!($name), "`].")]
-        pub struct $name;
-
-        impl Needed for $name {
-            const ABILITY: Ability = Ability::$name;
-        }
-    )*};
+/// What the caller of a route of [`Access::OperatorOrOwner`] may see.
+#[derive(Debug, Clone, Copy)]
+pub enum Scope {
+    /// The operator: each workspace.
+    All,
+    /// An owner: the own one.
+    Workspace(WorkspaceId),
 }
 
-needed!(LinksRead, LinksWrite, AnalyticsRead, UserRead, UserWrite, AuditRead);
-
-/// An actor who may do what the handler is about to.
-pub struct Can<A>(Actor, PhantomData<A>);
-
-impl<A> Deref for Can<A> {
-    type Target = Actor;
-
-    fn deref(&self) -> &Actor {
-        &self.0
+impl From<Ability> for Access {
+    fn from(ability: Ability) -> Self {
+        Self::Ability(ability)
     }
+}
+
+impl Access {
+    /// The name in the API's description.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ability(ability) => ability.as_str(),
+            Self::Operator => "operator",
+            Self::OperatorOrOwner => "*",
+        }
+    }
+
+    /// Whether it is for those who run the service.
+    pub const fn is_for_operators(self) -> bool {
+        matches!(self, Self::Operator | Self::OperatorOrOwner)
+    }
+
+    /// Authenticates a request and notes in its extensions what the handler needs.
+    fn authorize(self, parts: &mut Parts, services: &Services) -> Result<(), Problem> {
+        let forbidden =
+            |detail: String| Err(Problem::new(StatusCode::FORBIDDEN, "FORBIDDEN", detail));
+        if self.is_for_operators() && has_operator_key(parts, services) {
+            parts.extensions.insert(Scope::All);
+            return Ok(());
+        }
+        // Without a valid token the answer is 401, also where no token would be enough.
+        let actor = authenticate(parts, services)?;
+        match self {
+            Self::Ability(ability) if actor.abilities.allows(ability) => {
+                parts.extensions.insert(actor);
+                Ok(())
+            }
+            Self::Ability(ability) => {
+                forbidden(format!("This token lacks the ability {}.", ability.as_str()))
+            }
+            Self::Operator => forbidden(
+                "This is for the operator's key alone: use the slugline command.".to_owned(),
+            ),
+            Self::OperatorOrOwner if actor.abilities.covers(Abilities::ALL) => {
+                parts.extensions.insert(Scope::Workspace(actor.workspace));
+                Ok(())
+            }
+            Self::OperatorOrOwner => forbidden("This is for tokens with the ability *.".to_owned()),
+        }
+    }
+}
+
+/// The layer of a route: lets only those through who may call it.
+pub async fn authorize(
+    State((services, access)): State<(Services, Access)>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let (mut parts, body) = request.into_parts();
+    access.authorize(&mut parts, &services)?;
+    Ok(next.run(Request::from_parts(parts, body)).await)
 }
 
 /// Whose token a request comes with.
@@ -64,65 +116,9 @@ fn authenticate(parts: &Parts, services: &Services) -> Result<Actor, Problem> {
     }
 }
 
-impl<A: Needed> FromRequestParts<Services> for Can<A> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Problem> {
-        let actor = authenticate(parts, services)?;
-        if !actor.abilities.allows(A::ABILITY) {
-            let detail = format!("This token lacks the ability {}.", A::ABILITY.as_str());
-            return Err(Problem::new(StatusCode::FORBIDDEN, "FORBIDDEN", detail));
-        }
-        Ok(Self(actor, PhantomData))
-    }
-}
-
 /// Hashes are compared: how long that takes says nothing of the key.
 fn has_operator_key(parts: &Parts, services: &Services) -> bool {
     credential(&parts.headers).is_some_and(|key| secret::hash(key) == services.operator_key)
-}
-
-/// Whoever has the operator's key: the one who runs the service.
-pub struct Operator;
-
-impl FromRequestParts<Services> for Operator {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Problem> {
-        if has_operator_key(parts, services) {
-            return Ok(Self);
-        }
-        // A good token is told that it is not enough, another one that it is none.
-        authenticate(parts, services)?;
-        let detail = "This is for the operator's key alone: use the slugline command.";
-        Err(Problem::new(StatusCode::FORBIDDEN, "FORBIDDEN", detail))
-    }
-}
-
-/// The operator, or the owner of a workspace.
-pub struct OperatorOrOwner(Option<WorkspaceId>);
-
-impl OperatorOrOwner {
-    /// The workspace that may be looked at; `None`: all.
-    pub const fn workspace(&self) -> Option<WorkspaceId> {
-        self.0
-    }
-}
-
-impl FromRequestParts<Services> for OperatorOrOwner {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Problem> {
-        if has_operator_key(parts, services) {
-            return Ok(Self(None));
-        }
-        let actor = authenticate(parts, services)?;
-        if !actor.abilities.covers(Abilities::ALL) {
-            let detail = "This is for tokens with the ability *.";
-            return Err(Problem::new(StatusCode::FORBIDDEN, "FORBIDDEN", detail));
-        }
-        Ok(Self(Some(actor.workspace)))
-    }
 }
 
 /// The token of a request: RFC 6750's bearer scheme, else `X-API-Key`.

@@ -33,7 +33,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -54,9 +54,7 @@ const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 /// How long a request may take, its body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// These read all clicks, or a large file, which may take long.
-const LONG_PATHS: [&str; 3] =
-    ["/api/v1/admin/reconcile", "/api/v1/admin/reclassify", "/api/v1/imports"];
+/// The same for requests that read all clicks, or a large file.
 const LONG_TIMEOUT: Duration = Duration::from_secs(3_600);
 
 /// What handlers work with. Cheap to clone.
@@ -119,6 +117,11 @@ pub fn reconciliation_json(found: Reconciliation) -> serde_json::Value {
 pub use native::admin::moment_ms;
 pub use native::tokens::{TokenBody, Tokens};
 
+/// The API's OpenAPI document.
+pub fn openapi_document() -> utoipa::openapi::OpenApi {
+    native::openapi::document(Audience::All)
+}
+
 /// Whose requests a listener takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
@@ -135,21 +138,22 @@ pub fn router(services: Services, audience: Audience) -> Router {
     let layers = ServiceBuilder::new()
         .layer(from_fn(problem::render))
         .layer(from_fn(host::required))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn(within_time));
-    let routes = Router::new().nest("/api/v1", native::router(audience));
+        .layer(CatchPanicLayer::custom(panicked));
     let routes = match audience {
-        Audience::All => public(routes).merge(health::router()),
-        Audience::Public => public(routes),
-        Audience::Operator => {
-            routes.merge(health::router()).fallback(async || Problem::not_found("path"))
-        }
+        Audience::All => public().merge(health::router()),
+        Audience::Public => public(),
+        Audience::Operator => health::router().fallback(async || Problem::not_found("path")),
     };
-    routes.layer(layers).with_state(services)
+    routes
+        .layer(from_fn_with_state(REQUEST_TIMEOUT, within_time))
+        // Its routes have timeouts of their own.
+        .nest("/api/v1", native::router(&services, audience))
+        .layer(layers)
+        .with_state(services)
 }
 
-fn public(routes: Router<Services>) -> Router<Services> {
-    routes
+fn public() -> Router<Services> {
+    Router::new()
         .merge(guides::router())
         .merge(pages::router())
         .merge(host::well_known())
@@ -157,9 +161,7 @@ fn public(routes: Router<Services>) -> Router<Services> {
         .fallback(elsewhere)
 }
 
-async fn within_time(request: Request, next: Next) -> Response {
-    let is_long = LONG_PATHS.contains(&request.uri().path());
-    let limit = if is_long { LONG_TIMEOUT } else { REQUEST_TIMEOUT };
+async fn within_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
     tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
         let detail = "The request took too long.";
         Problem::new(StatusCode::REQUEST_TIMEOUT, "TIMEOUT", detail).into_response()

@@ -55,23 +55,32 @@ pub struct Problem {
 
 /// The body of a failed request: `application/problem+json` (RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem, example = json!({
+    "type": "about:blank",
+    "title": "Bad Request",
+    "status": 400,
+    "detail": "The request is not valid: slug is taken.",
+    "code": "VALIDATION_ERROR",
+    "errors": {"slug": ["is taken"]},
+    "request_id": "01975a3c-7d5e-7b11-9a42-3f1f0c2b9d10"
+}))]
 pub struct ProblemBody<'a> {
-    /// Always `about:blank`: `code` tells problems apart.
+    /// Always `about:blank`; `code` identifies the problem.
     #[serde(rename = "type")]
     kind: &'static str,
-    /// The status in words.
+    /// The reason phrase of the status.
     title: &'a str,
     /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
     /// What went wrong, for people.
     detail: &'a str,
     /// What went wrong, for programs.
-    #[schema(example = "VALIDATION_ERROR")]
     code: &'static str,
-    /// Field → what is wrong with it.
+    /// What is wrong with each field of the request.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     errors: &'a BTreeMap<String, Vec<String>>,
-    /// The id of the request, also in `X-Request-Id`.
+    /// The ID of the request, also in `X-Request-Id`.
     request_id: &'a str,
 }
 

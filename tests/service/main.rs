@@ -32,6 +32,7 @@ mod imports;
 mod labels;
 mod link_lists;
 mod links;
+mod openapi;
 mod operation;
 mod pages;
 mod permissions;

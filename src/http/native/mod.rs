@@ -1,30 +1,19 @@
-//! `/api/v1`: one file a noun, with its OpenAPI beside the handlers.
+//! `/api/v1`: a folder a noun, with its OpenAPI beside the handlers.
 
 pub mod admin;
 mod analytics;
 mod audit;
-mod bulk;
-mod campaigns;
 mod clicks;
-mod deleted;
 mod domains;
-mod exports;
-mod external_ids;
 mod imports;
-mod link_export;
-mod link_list;
-mod link_view;
 mod links;
-mod openapi;
-mod operator_tokens;
+pub mod openapi;
 mod page;
 mod presets;
 mod reports;
-mod rules;
-mod tags;
+mod routes;
+mod schema;
 pub mod tokens;
-mod utm_templates;
-mod versions;
 
 use axum::Router;
 use axum::http::header::{CACHE_CONTROL, HeaderName};
@@ -38,44 +27,36 @@ use super::problem::Problem;
 use super::{Audience, Services};
 
 /// The native API for an audience. The document describes what the listener has.
-pub fn router(audience: Audience) -> Router<Services> {
-    let routes = match audience {
-        Audience::All => openapi::routes().merge(openapi::operator_routes()),
-        Audience::Public => openapi::routes(),
-        Audience::Operator => openapi::operator_routes(),
-    };
-    let (routes, document) = routes.split_for_parts();
-    routes
-        .merge(openapi::document(document))
+pub fn router(services: &Services, audience: Audience) -> Router<Services> {
+    routes::router(services, audience)
+        .merge(openapi::reference(audience))
         .fallback(no_such_path)
         .layer(axum::middleware::map_response(not_stored))
 }
 
-/// What every successful answer stands in.
+/// The body of a successful response.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Data<T> {
-    /// What was asked for.
+    /// The result.
     pub data: T,
 }
 
-/// The offset that a change got in the log of changes: `min_offset` of a question that is to
-/// reflect it.
+/// The offset of a change in the change log: the `min_offset` of requests that should reflect it.
 const LOG_OFFSET: HeaderName = HeaderName::from_static("log-offset");
 
-/// What the answer to a change stands in.
+/// The body of the response to a change.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Changed<T> {
-    /// What was asked for.
+    /// The result.
     pub data: T,
-    /// Where in the log it is.
+    /// Where the change is in the log.
     pub meta: ChangedMeta,
 }
 
-/// Where in the log a change is.
+/// Where a change is in the log.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ChangedMeta {
-    /// The offset of the log of changes that this answer reflects; in the header `Log-Offset`
-    /// too.
+    /// The offset of the change log that the response reflects, also in the `Log-Offset` header.
     pub offset: u64,
 }
 
@@ -85,15 +66,15 @@ impl<T> Changed<T> {
     }
 }
 
-/// The answer is that of a request that came before, with the same idempotency key.
+/// The response is that of an earlier request with the same idempotency key.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// Says so where it is one.
+/// The header of a replayed response.
 fn replayed(is_replay: bool) -> AppendHeaders<Option<(HeaderName, HeaderValue)>> {
     AppendHeaders(is_replay.then(|| (REPLAYED, HeaderValue::from_static("true"))))
 }
 
-/// The header that carries a change's offset.
+/// The header with a change's offset.
 fn log_offset(offset: u64) -> [(HeaderName, HeaderValue); 1] {
     [(LOG_OFFSET, HeaderValue::from(offset))]
 }
@@ -102,14 +83,14 @@ async fn no_such_path() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is no such path in this API.")
 }
 
-/// Answers are of the moment, and somebody's own.
+/// Responses are private and not to be stored.
 async fn not_stored(mut response: Response) -> Response {
     let value = HeaderValue::from_static("private, no-store");
     response.headers_mut().entry(CACHE_CONTROL).or_insert(value);
     response
 }
 
-/// A moment as the API writes it: ISO 8601, UTC, to the millisecond.
+/// A time as the API writes it: ISO 8601, UTC, to the millisecond.
 pub fn iso8601(at_ms: u64) -> String {
     let time = i64::try_from(at_ms).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
     time.unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()

@@ -1,22 +1,36 @@
-//! The API's own description: OpenAPI 3.1, generated from the handlers, and a page to read it
-//! with that loads nothing from outside.
+//! The API's OpenAPI 3.1 document, made from the route declarations, and a page to read it with
+//! that loads nothing from outside.
+//!
+//! What many operations have in common is added here, once: identifiers, path parameters, the
+//! responses that follow from an operation's method, body and parameters.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Router;
 use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_SECURITY_POLICY, X_FRAME_OPTIONS};
 use axum::middleware::map_response;
-use axum::response::Response;
+use axum::response::Response as HttpResponse;
+use serde_json::Value;
+use utoipa::PartialSchema;
+use utoipa::openapi::extensions::ExtensionsBuilder;
+use utoipa::openapi::header::Header;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::response::Response;
+use utoipa::openapi::schema::{ArrayItems, Object, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Info, OpenApi, Ref, ResponseBuilder, SecurityRequirement};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
-
-use super::{
-    admin, analytics, audit, bulk, campaigns, clicks, deleted, domains, exports, external_ids,
-    imports, link_export, link_list, links, operator_tokens, reports, rules, tags, tokens,
-    utm_templates, versions,
+use utoipa::openapi::tag::Tag;
+use utoipa::openapi::{
+    Components, Content, HttpMethod, Info, License, OpenApi, Paths, Ref, RefOr, Required,
+    SecurityRequirement, Server,
 };
-use crate::http::Services;
+
+use super::routes::{self, Route};
+use super::schema::words;
+use crate::domain::token::Ability;
+use crate::http::auth::Access;
+use crate::http::problem::ProblemBody;
+use crate::http::{Audience, Services};
 
 /// What Swagger UI needs: its scripts and styles are files, but for one style that a script inserts;
 /// its icons are data.
@@ -24,127 +38,365 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' \
      'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='; img-src 'self' data:; \
      connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
-/// Each path of the API that is for everybody, with what OpenAPI says of it.
-pub fn routes() -> OpenApiRouter<Services> {
-    OpenApiRouter::new()
-        .routes(routes!(links::create, link_list::list))
-        .routes(routes!(bulk::create, bulk::change, bulk::delete))
-        .routes(routes!(link_export::export))
-        .routes(routes!(imports::create, imports::list))
-        .routes(routes!(imports::read, imports::delete))
-        .routes(routes!(imports::rejects))
-        .routes(routes!(imports::warnings))
-        .routes(routes!(link_list::count))
-        .routes(routes!(external_ids::read, external_ids::upsert))
-        .routes(routes!(links::read, links::replace, links::change, links::delete))
-        .routes(routes!(tags::tags))
-        .routes(routes!(tags::folders))
-        .routes(routes!(campaigns::create, campaigns::list))
-        .routes(routes!(campaigns::read, campaigns::change, campaigns::delete))
-        .routes(routes!(utm_templates::create, utm_templates::list))
-        .routes(routes!(utm_templates::read, utm_templates::change, utm_templates::delete))
-        .routes(routes!(versions::list))
-        .routes(routes!(versions::diff))
-        .routes(routes!(versions::revert))
-        .routes(routes!(deleted::restore))
-        .routes(routes!(audit::list))
-        .routes(routes!(analytics::links::clicks))
-        .routes(routes!(rules::test))
-        .routes(routes!(rules::dry_run))
-        .routes(routes!(analytics::blocked::of_link))
-        .routes(routes!(analytics::blocked::of_all))
-        .routes(routes!(analytics::links::summary))
-        .routes(routes!(analytics::links::continents))
-        .routes(routes!(analytics::links::countries))
-        .routes(routes!(analytics::links::regions))
-        .routes(routes!(analytics::links::cities))
-        .routes(routes!(analytics::links::devices))
-        .routes(routes!(analytics::links::browsers))
-        .routes(routes!(analytics::links::operating_systems))
-        .routes(routes!(analytics::links::referrers))
-        .routes(routes!(analytics::links::languages))
-        .routes(routes!(analytics::links::utm))
-        .routes(routes!(analytics::overview::overview))
-        .routes(routes!(analytics::overview::link_overview))
-        .routes(routes!(clicks::list))
-        .routes(routes!(clicks::export))
-        .routes(routes!(exports::create, exports::list))
-        .routes(routes!(exports::read, exports::delete))
-        .routes(routes!(exports::download))
-        .routes(routes!(analytics::query::ask))
-        .routes(routes!(analytics::batch::ask))
-        .routes(routes!(reports::list))
-        .routes(routes!(reports::resolve))
-        .routes(routes!(domains::create, domains::list))
-        .routes(routes!(domains::read, domains::change, domains::delete))
-        .routes(routes!(domains::verify))
-        .routes(routes!(tokens::create, tokens::list))
-        .routes(routes!(tokens::revoke))
-}
+const DESCRIPTION: &str = "Short links and their analytics.\n\nSuccessful responses hold their \
+     result in `data`. Errors are `application/problem+json` (RFC 9457): `code` tells programs what \
+     went wrong, `detail` tells people.";
 
-/// What each operation answers to a request whose token is missing or not valid.
-fn refusals() -> [(String, utoipa::openapi::Response); 2] {
-    let refusal = |description: &str| {
-        let schema = Some(Ref::from_schema_name("ProblemBody"));
-        let content = ContentBuilder::new().schema(schema).build();
-        let response = ResponseBuilder::new().description(description);
-        response.content("application/problem+json", content).build()
-    };
-    [
-        ("401".to_owned(), refusal("The token is missing, unknown, revoked or expired")),
-        ("429".to_owned(), refusal("Too many requests with unknown tokens came from this address")),
-    ]
-}
+const TAGS: [(&str, &str); 10] = [
+    ("links", "Short links: where they lead, to whom, and for how long."),
+    ("history", "Versions of links, deleted links, and the audit log."),
+    ("imports", "Links from files, including exports of other link services."),
+    ("campaigns", "Campaigns that links belong to."),
+    ("utm-templates", "Named sets of UTM parameters to create links from."),
+    ("domains", "The workspace's own domains."),
+    ("analytics", "Clicks: counted, listed and exported."),
+    ("reports", "Abuse reports from visitors."),
+    ("tokens", "API tokens and their abilities."),
+    ("admin", "Operation of the service."),
+];
 
-fn add_refusals(document: &mut OpenApi) {
-    for path in document.paths.paths.values_mut() {
-        let methods =
-            [&mut path.get, &mut path.put, &mut path.post, &mut path.delete, &mut path.patch];
-        for operation in methods.into_iter().flatten() {
-            for (status, response) in refusals() {
-                let responses = &mut operation.responses.responses;
-                responses.entry(status).or_insert_with(|| response.into());
+/// Responses that many operations share: component, status, description.
+const RESPONSES: [(&str, &str, &str); 13] = [
+    ("BadRequest", "400", "The request is not valid; `errors` lists what is wrong by field."),
+    ("Unauthorized", "401", "The token is missing, unknown, revoked or expired."),
+    ("Forbidden", "403", "The token lacks the required ability, or was sent over plain HTTP."),
+    ("NotFound", "404", "There is no such resource in this workspace."),
+    ("PreconditionFailed", "412", "The resource is not at the version named by `If-Match`."),
+    ("PayloadTooLarge", "413", "The request body is too large."),
+    ("UnsupportedMediaType", "415", "The request body is not `application/json`."),
+    ("IdempotencyKeyReused", "422", "The idempotency key was used with another request."),
+    ("QueryTooCostly", "422", "The query is too costly; `detail` says how to narrow it."),
+    ("TooManyRequests", "429", "Too many requests with invalid tokens from this address."),
+    ("Unavailable", "503", "The service is overloaded, or analytics are unavailable; retry later."),
+    ("AnalyticsBehind", "504", "`min_offset` was not counted within 10 seconds."),
+    ("InsufficientStorage", "507", "The disk is full: nothing can be changed."),
+];
+
+/// The parameters of paths: name, description, and the words that it may be, where they are few.
+const PATH_PARAMETERS: [(&str, &str, &[&str]); 11] = [
+    ("link", "The link's ID or slug.", &[]),
+    ("external_id", "The link's ID in another system.", &[]),
+    ("campaign", "The campaign's ID.", &[]),
+    ("template", "The UTM template's ID.", &[]),
+    ("domain", "The domain's ID or hostname.", &[]),
+    ("import", "The import's ID.", &[]),
+    ("export", "The export's ID.", &[]),
+    ("report", "The report's ID.", &[]),
+    ("token", "The token's ID.", &[]),
+    ("which", "The UTM parameter.", &["source", "medium", "campaign", "content", "term"]),
+    ("projection", "The projection.", &["index", "analytics"]),
+];
+
+const PROBLEM: &str = "application/problem+json";
+const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+
+/// The document for an audience.
+pub fn document(audience: Audience) -> OpenApi {
+    let mut info = Info::new("slugline", env!("CARGO_PKG_VERSION"));
+    info.description = Some(DESCRIPTION.to_owned());
+    let mut license = License::new("MIT or Apache 2.0");
+    license.identifier = Some(env!("CARGO_PKG_LICENSE").to_owned());
+    info.license = Some(license);
+    let mut document = OpenApi::new(info, Paths::new());
+    document.servers = Some(vec![Server::new("/api/v1")]);
+    let none: [&str; 0] = [];
+    document.security =
+        Some(["bearer", "key"].map(|name| SecurityRequirement::new(name, none)).into());
+    let mut components = components();
+    let mut used = BTreeSet::new();
+    for mut route in routes::of(audience) {
+        used.insert(route.tag);
+        let mut paths = std::mem::take(&mut route.paths);
+        for (path, item) in &mut paths.paths {
+            for (method, operation) in operations(item) {
+                describe(operation, &method, path, &route);
             }
+        }
+        components.schemas.extend(route.schemas);
+        document.paths.merge(paths);
+    }
+    let tags = TAGS.iter().filter(|(name, _)| used.contains(name)).map(|(name, description)| {
+        let mut tag = Tag::new(name);
+        tag.description = Some((*description).to_owned());
+        tag
+    });
+    document.tags = Some(tags.collect());
+    components.parameters = share_parameters(&mut document.paths);
+    let known = components.schemas.clone();
+    for schema in components.schemas.values_mut() {
+        tidy(schema, &known);
+    }
+    document.components = Some(components);
+    document
+}
+
+/// What operations refer to, besides the schemas of their own.
+fn components() -> Components {
+    let mut components = Components::new();
+    components.schemas.insert("Problem".to_owned(), ProblemBody::schema());
+    for (name, status, description) in RESPONSES {
+        let mut response = Response::new(description);
+        response.content.insert(PROBLEM.to_owned(), problem());
+        if matches!(status, "429" | "503") {
+            let mut seconds = Header::new(Object::with_type(Type::Integer));
+            seconds.description = Some("Seconds to wait before a retry.".to_owned());
+            response.headers.insert("Retry-After".to_owned(), seconds.into());
+        }
+        components.responses.insert(name.to_owned(), response.into());
+    }
+    let mut bearer = Http::new(HttpAuthScheme::Bearer);
+    bearer.description = Some("`Authorization: Bearer <token>`.".to_owned());
+    let key = ApiKeyValue::with_description("X-API-Key", "The token, in a header of its own.");
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    components.add_security_scheme("key", SecurityScheme::ApiKey(ApiKey::Header(key)));
+    components
+}
+
+fn problem() -> RefOr<Content> {
+    RefOr::T(Content::new(Some(Ref::from_schema_name("Problem"))))
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (HttpMethod, &mut Operation)> {
+    let PathItem { get, put, post, delete, patch, .. } = item;
+    let each = [
+        (HttpMethod::Get, get),
+        (HttpMethod::Put, put),
+        (HttpMethod::Post, post),
+        (HttpMethod::Delete, delete),
+        (HttpMethod::Patch, patch),
+    ];
+    each.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+/// Completes what the handler says of its operation.
+fn describe(operation: &mut Operation, method: &HttpMethod, path: &str, route: &Route) {
+    let handler = operation.operation_id.take().unwrap_or_default();
+    operation.operation_id = Some(format!("{}_{handler}", route.noun));
+    operation.tags = Some(vec![route.tag.to_owned()]);
+    let ability = route.access.as_str();
+    operation.extensions = Some(ExtensionsBuilder::new().add("x-ability", ability).build());
+    let needs = match route.access {
+        Access::Ability(_) => format!("Requires the ability `{ability}`."),
+        Access::Operator => "Requires the operator's key.".to_owned(),
+        Access::OperatorOrOwner => {
+            "Requires the operator's key, or a token with the ability `*`.".to_owned()
+        }
+    };
+    operation.description = Some(match operation.description.take() {
+        Some(description) => format!("{description}\n\n{needs}"),
+        None => needs,
+    });
+    let is_change = *method != HttpMethod::Get && !ability.ends_with(":read");
+    let has_key = is_change && operation.request_body.is_some();
+    add_parameters(operation, path, has_key);
+    let is_query = route.access == Access::Ability(Ability::AnalyticsRead)
+        && (operation.request_body.is_some() || has_parameter(operation, "min_offset"));
+    let has_json = match &operation.request_body {
+        Some(RefOr::T(body)) => body.content.contains_key("application/json"),
+        _ => false,
+    };
+    let has_body = operation.request_body.is_some();
+    let has_input =
+        has_body || parameters(operation).any(|one| one.parameter_in != ParameterIn::Path);
+    let shared = [
+        ("Unauthorized", true),
+        ("Forbidden", true),
+        ("TooManyRequests", true),
+        ("BadRequest", has_input),
+        ("NotFound", path.contains('{')),
+        ("PreconditionFailed", has_parameter(operation, "If-Match")),
+        ("PayloadTooLarge", has_body),
+        ("UnsupportedMediaType", has_json),
+        ("IdempotencyKeyReused", has_key),
+        ("QueryTooCostly", is_query),
+        ("Unavailable", is_change || is_query),
+        ("AnalyticsBehind", is_query),
+        ("InsufficientStorage", is_change),
+    ];
+    let shared = shared.into_iter().filter_map(|(name, applies)| applies.then_some(name));
+    add_responses(operation, shared);
+}
+
+fn parameters(operation: &Operation) -> impl Iterator<Item = &Parameter> {
+    operation.parameters.iter().flatten().filter_map(|parameter| match parameter {
+        RefOr::T(parameter) => Some(parameter),
+        RefOr::Ref(_) => None,
+    })
+}
+
+fn has_parameter(operation: &Operation, name: &str) -> bool {
+    parameters(operation).any(|parameter| parameter.name == name)
+}
+
+/// Adds the parameters of the path and the idempotency key. What is optional may be absent, but is
+/// never null.
+fn add_parameters(operation: &mut Operation, path: &str, has_key: bool) {
+    let string = || Schema::Object(Object::with_type(Type::String));
+    let in_path = PATH_PARAMETERS.iter().filter(|(name, ..)| path.contains(&format!("{{{name}}}")));
+    let in_path = in_path.map(|(name, description, choices)| {
+        let schema = if choices.is_empty() { string() } else { words(choices.iter().copied()) };
+        ParameterBuilder::new()
+            .name(*name)
+            .parameter_in(ParameterIn::Path)
+            .required(Required::True)
+            .description(Some(*description))
+            .schema(Some(schema))
+            .build()
+    });
+    let key = has_key.then(|| {
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        let description = "Makes retries safe: for 24 hours, a request with the same key and \
+                           content returns the first one's result.";
+        ParameterBuilder::new()
+            .name(IDEMPOTENCY_KEY)
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(description))
+            .schema(Some(text.min_length(Some(1)).max_length(Some(255)).build()))
+            .build()
+    });
+    let own = operation.parameters.take().into_iter().flatten();
+    let own = own.filter_map(|parameter| match parameter {
+        RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Path => None,
+        RefOr::T(mut parameter) => {
+            parameter.schema = parameter.schema.map(without_null);
+            Some(RefOr::T(parameter))
+        }
+        shared @ RefOr::Ref(_) => Some(shared),
+    });
+    let all: Vec<_> = in_path.map(RefOr::T).chain(own).chain(key.map(RefOr::T)).collect();
+    operation.parameters = Some(all).filter(|all| !all.is_empty());
+}
+
+fn without_null(schema: RefOr<Schema>) -> RefOr<Schema> {
+    match schema {
+        RefOr::T(Schema::Object(mut object)) => {
+            if let SchemaType::Array(types) = &mut object.schema_type {
+                types.retain(|one| *one != Type::Null);
+                if let [only] = types.as_slice() {
+                    object.schema_type = SchemaType::Type(only.clone());
+                }
+            }
+            RefOr::T(Schema::Object(object))
+        }
+        RefOr::T(Schema::OneOf(mut one_of)) => {
+            let is_null = |item: &RefOr<Schema>| {
+                matches!(item, RefOr::T(Schema::Object(object))
+                    if object.schema_type == SchemaType::Type(Type::Null))
+            };
+            one_of.items.retain(|item| !is_null(item));
+            match one_of.items.as_slice() {
+                [only] => only.clone(),
+                _ => RefOr::T(Schema::OneOf(one_of)),
+            }
+        }
+        other => other,
+    }
+}
+
+/// Describes the responses that say nothing of themselves, gives problems their body, and adds the
+/// shared ones that the handler does not declare.
+fn add_responses(operation: &mut Operation, shared: impl Iterator<Item = &'static str>) {
+    let responses = &mut operation.responses.responses;
+    for (status, response) in responses.iter_mut() {
+        let RefOr::T(response) = response else { continue };
+        if response.description.is_empty() {
+            let description = match status.as_str() {
+                "201" => "Created.",
+                "202" => "Accepted; the work continues in the background.",
+                "204" => "Deleted.",
+                _ => "The request succeeded.",
+            };
+            description.clone_into(&mut response.description);
+        }
+        if status.as_str() >= "400" {
+            response.content.insert(PROBLEM.to_owned(), problem());
+        }
+    }
+    for name in shared {
+        let status = RESPONSES.iter().find(|(shared, ..)| *shared == name);
+        let Some((_, status, _)) = status else { continue };
+        let response = || Ref::from_response_name(name).into();
+        responses.entry((*status).to_owned()).or_insert_with(response);
+    }
+}
+
+fn all_parameters(paths: &mut Paths) -> impl Iterator<Item = &mut RefOr<Parameter>> {
+    let operations = paths.paths.values_mut().flat_map(operations);
+    operations.flat_map(|(_, operation)| operation.parameters.iter_mut().flatten())
+}
+
+/// Moves the parameters that several operations have into the components.
+fn share_parameters(paths: &mut Paths) -> BTreeMap<String, RefOr<Parameter>> {
+    let mut uses: Vec<(Parameter, usize)> = Vec::new();
+    for parameter in all_parameters(paths) {
+        let RefOr::T(parameter) = parameter else { continue };
+        match uses.iter_mut().find(|(known, _)| known == parameter) {
+            Some((_, count)) => *count += 1,
+            None => uses.push((parameter.clone(), 1)),
+        }
+    }
+    let mut shared = BTreeMap::new();
+    for (parameter, count) in uses {
+        if count > 1 {
+            shared.entry(parameter.name.clone()).or_insert(RefOr::T(parameter));
+        }
+    }
+    for parameter in all_parameters(paths) {
+        let RefOr::T(own) = &parameter else { continue };
+        if matches!(shared.get(&own.name), Some(RefOr::T(shared)) if shared == own) {
+            *parameter = RefOr::Ref(Ref::new(format!("#/components/parameters/{}", own.name)));
+        }
+    }
+    shared
+}
+
+/// Refers to the schemas that the generic bodies hold in `data`, in place of copies of them, and
+/// drops the defaults that only say that a field is absent, or that it is required.
+fn tidy(schema: &mut RefOr<Schema>, known: &BTreeMap<String, RefOr<Schema>>) {
+    let RefOr::T(Schema::Object(object)) = schema else { return };
+    for (name, property) in &mut object.properties {
+        let is_required = object.required.contains(name);
+        if let RefOr::T(Schema::Array(list)) = property
+            && let ArrayItems::RefOrSchema(item) = &mut list.items
+        {
+            refer(item, known);
+        } else if name == "data" {
+            refer(property, known);
+        }
+        let default = match property {
+            RefOr::T(Schema::Object(object)) => &mut object.default,
+            RefOr::T(Schema::Array(list)) => &mut list.default,
+            RefOr::T(Schema::OneOf(one_of)) => &mut one_of.default,
+            RefOr::T(_) => continue,
+            RefOr::Ref(named) => &mut named.default,
+        };
+        let says_nothing = |value: &Value| value.is_null() || value == "";
+        if is_required || default.as_ref().is_some_and(says_nothing) {
+            *default = None;
         }
     }
 }
 
-/// The paths for those who run the service.
-pub fn operator_routes() -> OpenApiRouter<Services> {
-    OpenApiRouter::new()
-        .routes(routes!(admin::reconcile))
-        .routes(routes!(admin::rebuild, admin::rebuild_state))
-        .routes(routes!(admin::reclassify, admin::reclassified))
-        .routes(routes!(operator_tokens::create, operator_tokens::list))
-        .routes(routes!(operator_tokens::revoke))
+fn refer(schema: &mut RefOr<Schema>, known: &BTreeMap<String, RefOr<Schema>>) {
+    if !matches!(schema, RefOr::T(Schema::Object(object)) if !object.properties.is_empty()) {
+        return;
+    }
+    if let Some((name, _)) = known.iter().find(|(_, one)| *one == schema) {
+        *schema = RefOr::Ref(Ref::from_schema_name(name));
+    }
 }
 
 /// `/openapi.json` and `/docs`, under the API's own prefix.
-pub fn document(mut document: OpenApi) -> Router<Services> {
-    document.info = Info::new("slugline", env!("CARGO_PKG_VERSION"));
-    document.info.description = Some(
-        "Short links and their analytics. Answers stand in `data`; errors are \
-         `application/problem+json` (RFC 9457)."
-            .to_owned(),
-    );
-    document.servers = Some(vec![utoipa::openapi::Server::new("/api/v1")]);
-    add_refusals(&mut document);
-    let components = document.components.get_or_insert_default();
-    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-    let key = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key")));
-    components.add_security_scheme("bearer", bearer);
-    components.add_security_scheme("key", key);
-    let none: [&str; 0] = [];
-    document.security =
-        Some(vec![SecurityRequirement::new("bearer", none), SecurityRequirement::new("key", none)]);
+pub fn reference(audience: Audience) -> Router<Services> {
     // The validator is a service elsewhere, to which the page would show the document's address.
     let config = utoipa_swagger_ui::Config::from("/api/v1/openapi.json").validator_url("none");
-    let page = utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", document);
+    let page = utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", document(audience));
     Router::from(page.config(config)).layer(map_response(contained))
 }
 
 /// The page loads and asks nothing but this service, and stands in no frame.
-async fn contained(mut response: Response) -> Response {
+async fn contained(mut response: HttpResponse) -> HttpResponse {
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));

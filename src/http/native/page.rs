@@ -1,34 +1,80 @@
-//! Which part of a list is asked for, and where in it an answer stands.
+//! Pages of lists: the parameters that choose one, and where a response stands in the list.
 
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::http::params::Params;
 
 const DEFAULT_LIMIT: u64 = 20;
 const MAX_LIMIT: u64 = 100;
-/// Far beyond what anybody leafs to; a cursor goes further.
+/// Far beyond what anybody pages to; cursors go further.
 const MAX_PAGE: u64 = 1_000_000;
 
-/// Where in a list an answer stands.
+/// The parameters of a list that has pages only.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what `Page::take` reads by name")]
+pub struct PageParams {
+    /// The page to return, starting at 1.
+    #[param(minimum = 1, maximum = 1_000_000, default = 1)]
+    page: Option<u64>,
+    /// The number of items to return.
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    limit: Option<u64>,
+}
+
+/// The parameters of a list that is followed by cursors only.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what `Page::take_first` and the lists read by name")]
+pub struct CursorParams {
+    /// The number of items to return.
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    limit: Option<u64>,
+    /// The `next_cursor` of the previous response. Cannot be combined with `page`, where a list has
+    /// pages.
+    cursor: Option<String>,
+}
+
+/// The parameter of a list that has pages beside cursors.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what `Page::take` reads by name")]
+pub struct PageParam {
+    /// The page to return, starting at 1.
+    #[param(minimum = 1, maximum = 1_000_000, default = 1)]
+    page: Option<u64>,
+}
+
+/// Where in a list a response stands.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PageMeta {
-    /// 1-indexed; null when a cursor was followed.
+    /// The page, starting at 1; null if a cursor was followed.
     pub page: Option<u64>,
+    /// The maximum number of items per response.
     pub limit: u64,
-    /// How many there are in all; null where a cursor was followed, or `total=false` was said, and
-    /// to know it all links would have to be looked at.
+    /// The number of items in the whole list; null if a cursor was followed, or if `total=false`
+    /// saved a full scan.
     pub total: Option<u64>,
-    /// To be sent as `cursor`; null at the end, and in lists that have pages only.
+    /// The `cursor` of the next request; null at the end, and in lists without cursors.
+    pub next_cursor: Option<String>,
+}
+
+/// Where in a list that is followed by cursors only a response stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CursorMeta {
+    /// The maximum number of items per response.
+    pub limit: u64,
+    /// The `cursor` of the next request; null at the end.
     pub next_cursor: Option<String>,
 }
 
 /// A page of a list.
 #[derive(Debug, Clone, Copy)]
 pub struct Page {
-    /// 1-indexed; `None` where none was named.
+    /// 1-indexed; `None` if the request names none.
     pub page: Option<u64>,
-    /// How many things it has at most.
+    /// The maximum number of items.
     pub limit: u64,
 }
 
@@ -39,10 +85,23 @@ impl Page {
         Self { page, ..Self::take_first(params) }
     }
 
-    /// Takes `limit`, of a list that is followed by cursors alone.
+    /// Takes `limit`, of a list that is followed by cursors only.
     pub fn take_first(params: &mut Params) -> Self {
         let limit = params.number("limit", 1, MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
         Self { page: None, limit }
+    }
+
+    /// Takes `cursor`, which no page may be named beside.
+    pub fn take_cursor<T>(
+        self,
+        params: &mut Params,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let cursor = params.parsed("cursor", "is not the next_cursor of an answer", parse);
+        if cursor.is_some() && self.page.is_some() {
+            params.refuse("cursor", "can't be combined with page");
+        }
+        cursor
     }
 
     /// The page's number.
@@ -50,14 +109,30 @@ impl Page {
         usize::try_from(self.page.unwrap_or(1)).unwrap_or(usize::MAX)
     }
 
-    /// How many things it has at most.
+    /// The maximum number of items.
     pub fn size(self) -> usize {
         usize::try_from(self.limit).unwrap_or(1)
+    }
+
+    /// How many items stand before the page.
+    pub fn skipped(self) -> usize {
+        self.number().saturating_sub(1).saturating_mul(self.size())
     }
 
     /// Where a list stands that has pages only.
     pub fn meta(self, total: u64) -> PageMeta {
         let page = Some(self.page.unwrap_or(1));
         PageMeta { page, limit: self.limit, total: Some(total), next_cursor: None }
+    }
+
+    /// Where a list stands that has pages and cursors.
+    pub fn meta_after(
+        self,
+        is_after_cursor: bool,
+        total: Option<u64>,
+        next_cursor: Option<String>,
+    ) -> PageMeta {
+        let page = (!is_after_cursor).then(|| self.page.unwrap_or(1));
+        PageMeta { page, limit: self.limit, total, next_cursor }
     }
 }

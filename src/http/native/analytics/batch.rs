@@ -1,7 +1,7 @@
-//! Some questions at once, all of the same moment.
+//! Several queries against one snapshot.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -9,58 +9,58 @@ use utoipa::ToSchema;
 
 use super::body::QueryBody;
 use super::scope::Resolver;
-use super::view::Answer;
+use super::view::QueryResult;
 use super::{AsOfView, as_of};
+use crate::domain::token::Actor;
 use crate::http::Services;
-use crate::http::auth::{AnalyticsRead, Can};
 use crate::http::body::JsonBody;
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::Problem;
 use crate::queries::analytics::AnalyticsQuery;
 
-/// How many questions one request may have.
+/// The maximum number of queries per request.
 const MAX_QUERIES: usize = 100;
 
-/// Questions.
+/// Queries to run together.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BatchBody {
-    /// Up to 100; what is wrong with one is its own matter.
-    #[schema(value_type = Vec<QueryBody>)]
+    /// The queries. An invalid one does not affect the others.
+    #[schema(value_type = Vec<QueryBody>, min_items = 1, max_items = 100)]
     queries: Vec<Value>,
-    /// Wait until this offset is counted: up to 10 s, then 504. One beyond the end of the log is
-    /// refused.
+    /// Waits up to 10 seconds until this offset is counted. Must not be beyond the end of the log.
     min_offset: Option<u64>,
 }
 
-/// Their answers.
+/// The results of several queries.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BatchView {
-    /// In the questions' order.
-    data: Vec<ItemView>,
+    /// The results, in the order of the queries.
+    data: Vec<BatchItem>,
     meta: BatchMeta,
 }
 
-/// What all of the answers reflect.
+/// The snapshot of all results.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BatchMeta {
     as_of: AsOfView,
 }
 
-/// One answer, or what is wrong with the question.
+/// The result of one query.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ItemView {
-    /// The status that the question would have got alone.
+pub struct BatchItem {
+    /// The HTTP status that the query would have had as a request of its own.
     status: u16,
+    /// The result, if the query succeeded.
     #[serde(skip_serializing_if = "Option::is_none")]
-    answer: Option<Answer>,
-    /// A problem, as RFC 9457 has it.
+    answer: Option<QueryResult>,
+    /// Why the query failed (RFC 9457).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     problem: Option<serde_json::Value>,
 }
 
-impl From<Result<Answer, Problem>> for ItemView {
-    fn from(outcome: Result<Answer, Problem>) -> Self {
+impl From<Result<QueryResult, Problem>> for BatchItem {
+    fn from(outcome: Result<QueryResult, Problem>) -> Self {
         match outcome {
             Ok(answer) => Self { status: 200, answer: Some(answer), problem: None },
             Err(problem) => {
@@ -71,38 +71,34 @@ impl From<Result<Answer, Problem>> for ItemView {
     }
 }
 
-/// Up to 100 questions, all answered of the same moment.
+/// Runs up to 100 analytics queries against one snapshot.
+///
+/// Each query succeeds or fails by itself.
 #[utoipa::path(
-    post, path = "/analytics/batch", tag = "analytics",
-    request_body = BatchBody,
-    responses(
-        (status = 200, body = BatchView),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 504, description = "`min_offset` was not counted in time", body = ProblemBody, content_type = "application/problem+json"),
-    )
+    post, path = "/analytics/batch", request_body = BatchBody,
+    responses((status = 200, body = BatchView)),
 )]
-pub async fn ask(
+pub async fn batch(
     State(services): State<Services>,
-    actor: Can<AnalyticsRead>,
+    actor: Extension<Actor>,
     JsonBody { value: body, .. }: JsonBody<BatchBody>,
 ) -> Result<Json<BatchView>, Problem> {
     if body.queries.is_empty() || body.queries.len() > MAX_QUERIES {
         return Err(Problem::field("queries", format!("must be 1 to {MAX_QUERIES}")));
     }
     let as_of = as_of(&services, body.min_offset).await?;
-    // One moment for all: spans that end now are the same ones.
+    // One time for all, so that ranges that end now are equal.
     let now = Timestamp::now();
     let resolver = Resolver { services: &services, workspace: actor.workspace };
     let read: Vec<_> = body.queries.into_iter().map(|query| read(query, &resolver, now)).collect();
-    let questions: Vec<_> = read.iter().filter_map(|query| query.as_ref().ok().cloned()).collect();
-    let mut reports = services.analytics.run_all(questions, as_of).await.into_iter();
+    let queries: Vec<_> = read.iter().filter_map(|query| query.as_ref().ok().cloned()).collect();
+    let mut reports = services.analytics.run_all(queries, as_of).await.into_iter();
     let items = read.into_iter().map(|query| {
         let query = query?;
         let report = reports.next().ok_or_else(|| Problem::internal("an answer is missing"))?;
-        Ok(Answer::new(&query, report?, as_of, &services.site.host))
+        Ok(QueryResult::new(&query, report?, as_of, &services.site.host))
     });
-    let data = items.map(ItemView::from).collect();
+    let data = items.map(BatchItem::from).collect();
     Ok(Json(BatchView { data, meta: BatchMeta { as_of: as_of.into() } }))
 }
 

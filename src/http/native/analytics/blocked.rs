@@ -1,46 +1,47 @@
-//! Visits that gates stopped: of one link, and of all.
+//! Blocked visits: of one link, and of all.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use utoipa::ToSchema;
 
-use super::asked::{Asked, Asking};
+use super::params::{AnalyticsParams, AnalyticsRequest};
 use super::scope::Resolver;
 use super::{Counted, as_of};
+use crate::domain::token::Actor;
 use crate::http::Services;
-use crate::http::auth::{AnalyticsRead, Can};
 use crate::http::native::links::find;
+use crate::http::native::schema::BlockReason;
 use crate::http::params::{Name, Params};
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::Problem;
 use crate::queries::analytics::{Blocked, DateRange, Metric};
 
-/// Visits that gates stopped. None of them is a click.
+/// Visits that were blocked. None of them counts as a click.
 #[derive(Debug, serde::Serialize, ToSchema)]
 pub struct BlockedView {
-    /// Without bots.
+    /// Blocked visits without bots.
     visits: u64,
-    /// Of bots.
+    /// Blocked visits of bots.
     bot_visits: u64,
-    /// By gate, the one that stopped most first.
-    reasons: Vec<ReasonView>,
+    /// The visits by reason, most visits first.
+    reasons: Vec<BlockedByReason>,
 }
 
-/// What one kind of gate stopped.
+/// The visits that were blocked for one reason.
 #[derive(Debug, serde::Serialize, ToSchema)]
-pub struct ReasonView {
-    /// disabled, archived, `not_started`, expired, `limit_reached`, `password_required`,
-    /// `password_wrong` or `guessed_too_often`.
+pub struct BlockedByReason {
+    /// Why the visits were blocked.
+    #[schema(value_type = BlockReason)]
     reason: String,
-    /// Without bots.
+    /// Blocked visits without bots.
     visits: u64,
-    /// Of bots.
+    /// Blocked visits of bots.
     bot_visits: u64,
 }
 
 impl From<Vec<Blocked>> for BlockedView {
     fn from(blocked: Vec<Blocked>) -> Self {
         let view =
-            |Blocked { reason, visits, bots }| ReasonView { reason, visits, bot_visits: bots };
+            |Blocked { reason, visits, bots }| BlockedByReason { reason, visits, bot_visits: bots };
         Self {
             visits: blocked.iter().map(|one| one.visits).sum(),
             bot_visits: blocked.iter().map(|one| one.bots).sum(),
@@ -49,49 +50,49 @@ impl From<Vec<Blocked>> for BlockedView {
     }
 }
 
-/// Visits of a link that a gate stopped: ever, unless a time is said.
+/// Counts the visits to a link that were blocked, over all time by default.
 #[utoipa::path(
-    get, path = "/links/{link}/blocked", tag = "analytics",
-    params(("link" = String, Path, description = "The link's id or slug"), Asking),
-    responses((status = 200, body = Counted<BlockedView>), (status = 404, body = ProblemBody, content_type = "application/problem+json"), (status = 503, body = ProblemBody, content_type = "application/problem+json"))
+    get, path = "/links/{link}/blocked",
+    params(AnalyticsParams),
+    responses((status = 200, body = Counted<BlockedView>)),
 )]
-pub async fn of_link(
+pub async fn blocked_by_link(
     State(services): State<Services>,
-    actor: Can<AnalyticsRead>,
+    actor: Extension<Actor>,
     Name(name): Name,
     params: Params,
 ) -> Result<Json<Counted<BlockedView>>, Problem> {
     let resolver = Resolver { services: &services, workspace: actor.workspace };
-    let asked = Asked::take(params, &resolver)?.unfiltered()?;
+    let request = AnalyticsRequest::take(params, &resolver)?.unfiltered()?;
     let link = find(&services, &actor, &name)?;
-    answer(&services, &resolver, &asked, Some(link.id.uuid())).await
+    answer(&services, &resolver, &request, Some(link.id.uuid())).await
 }
 
-/// Visits that a gate stopped: ever, unless a time is said.
+/// Counts the visits that were blocked, over all time by default.
 #[utoipa::path(
-    get, path = "/analytics/blocked", tag = "analytics",
-    params(Asking),
-    responses((status = 200, body = Counted<BlockedView>), (status = 503, body = ProblemBody, content_type = "application/problem+json"))
+    get, path = "/analytics/blocked",
+    params(AnalyticsParams),
+    responses((status = 200, body = Counted<BlockedView>)),
 )]
-pub async fn of_all(
+pub async fn blocked(
     State(services): State<Services>,
-    actor: Can<AnalyticsRead>,
+    actor: Extension<Actor>,
     params: Params,
 ) -> Result<Json<Counted<BlockedView>>, Problem> {
     let resolver = Resolver { services: &services, workspace: actor.workspace };
-    let asked = Asked::take(params, &resolver)?.unfiltered()?;
-    answer(&services, &resolver, &asked, None).await
+    let request = AnalyticsRequest::take(params, &resolver)?.unfiltered()?;
+    answer(&services, &resolver, &request, None).await
 }
 
 async fn answer(
     services: &Services,
     resolver: &Resolver<'_>,
-    asked: &Asked,
+    request: &AnalyticsRequest,
     link: Option<uuid::Uuid>,
 ) -> Result<Json<Counted<BlockedView>>, Problem> {
-    let period = asked.period(&DateRange::All)?;
-    let as_of = as_of(services, asked.min_offset).await?;
-    let query = asked.question(resolver, link, &[Metric::Clicks], period);
+    let period = request.period(&DateRange::All)?;
+    let as_of = as_of(services, request.min_offset).await?;
+    let query = request.query(resolver, link, &[Metric::Clicks], period);
     let blocked = services.analytics.blocked(&query, as_of).await?;
     Ok(Counted::new(blocked.into(), as_of))
 }

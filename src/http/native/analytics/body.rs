@@ -1,4 +1,4 @@
-//! A question as a request writes it.
+//! The body of a query.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,17 @@ use utoipa::ToSchema;
 
 use super::filters::Reader;
 use super::scope::Resolver;
+use crate::http::native::schema::{DateRangeValue, FilterOperator, GranularityValue};
 use crate::http::problem::Problem;
 use crate::queries::analytics::{
     AnalyticsQuery, Bots, Compare, DEFAULT_ROWS, DateRange, Dedupe, Dimension, Edge, Filter,
     Granularity, Key, MAX_DIMENSIONS, MAX_ROWS, MAX_SKIPPED, MAX_TEXT_BYTES, Metric, Order, RANGES,
 };
 
-/// The range of a question that names none.
+/// The default date range.
 const DEFAULT_RANGE: &str = "30d";
 
-/// A question.
+/// An analytics query.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
@@ -30,52 +31,89 @@ const DEFAULT_RANGE: &str = "30d";
     "timezone": "Europe/Berlin"
 }))]
 pub struct QueryBody {
-    /// What is counted: `clicks`, `unique_visitors`, `bot_clicks`, `qr_scans`,
-    /// `clicks_per_visitor`, `last_click_at`; and `conversions`, `leads`, `sales`, `revenue`,
-    /// `conversion_rate`, which are 0 until conversions are recorded. `clicks` when absent.
+    /// The metrics to compute; `clicks` by default. `conversions`, `leads`, `sales`, `revenue` and
+    /// `conversion_rate` are 0 until conversions are recorded.
+    #[schema(value_type = Option<Vec<Metric>>, min_items = 1)]
     metrics: Option<Vec<String>>,
-    /// By what, up to three: `time`, `link`, `domain`, `tag`, `folder`, `campaign`,
-    /// `destination`, `link_version`, `rule`, `continent`, `country`, `region`, `city`, `device`,
-    /// `browser`, `browser_version`, `os`, `os_version`, `bot`, `bot_reason`, `referrer`,
-    /// `referrer_url`, `language`, `utm_source`, `utm_medium`, `utm_campaign`, `utm_content`,
-    /// `utm_term`, `trigger`.
+    /// The dimensions to group by.
+    #[schema(value_type = Option<Vec<Dimension>>, max_items = 3)]
     dimensions: Option<Vec<String>>,
-    /// Which clicks: `{"dimension", "operator", "value"}` with one of `is`, `is_not`, `contains`,
-    /// `matches` (RE2), `in`, `is_set`; `{"and": […]}`, `{"or": […]}`, `{"not": {…}}`; or a list
-    /// of these that all hold.
-    #[schema(value_type = Option<Object>)]
+    /// The clicks to count: a filter, or a list of filters that all have to match.
+    #[schema(value_type = Option<FilterValue>)]
     filters: Option<Json>,
-    /// Of when: `24h`, `7d`, `4w`, `12mo`, `1y` (any number of these, the current one included),
-    /// `today`, `yesterday`, `wtd`, `mtd`, `qtd`, `ytd`, `last_week`, `last_month`,
-    /// `last_quarter`, `last_year`, `all`, or two moments or days: `["2026-03-01",
-    /// "2026-03-31"]`. `30d` when absent.
-    #[schema(value_type = Option<Object>)]
+    /// The date range; `30d` by default. One of `24h`, `7d`, `4w`, `12mo`, `1y` (any number of these,
+    /// including the current one), `today`, `yesterday`, `wtd`, `mtd`, `qtd`, `ytd`, `last_week`,
+    /// `last_month`, `last_quarter`, `last_year`, `all`, or two days or times.
+    #[schema(value_type = Option<DateRangeValue>)]
     date_range: Option<Json>,
-    /// In which days begin: a name of the IANA database. UTC when absent.
+    /// The IANA time zone in which days begin; `UTC` by default.
     #[schema(example = "Europe/Berlin")]
     timezone: Option<String>,
-    /// Of the dimension `time`: `minute`, `hour`, `day`, `week`, `month`, `quarter`, `year`, or
-    /// `auto`, which is the default.
+    /// The length of the buckets of the dimension `time`: `minute`, `hour`, `day`, `week`, `month`,
+    /// `quarter`, `year`, or `auto`, which is the default.
+    #[schema(value_type = Option<GranularityValue>)]
     granularity: Option<String>,
-    /// `[["clicks", "desc"]]`: metrics or dimensions of the question, with `asc` or `desc`.
+    /// What to sort by: pairs of a metric or dimension of the query, and `asc` or `desc`.
+    #[schema(value_type = Option<Vec<Vec<String>>>, example = json!([["clicks", "desc"]]))]
     order_by: Option<Vec<(String, String)>>,
-    /// How many rows: 1 to 10,000; 100 when absent.
+    /// The number of rows to return; 100 by default.
+    #[schema(minimum = 1, maximum = 10_000)]
     limit: Option<u32>,
-    /// How many rows are left out before: up to 1,000,000.
+    /// The number of rows to skip.
+    #[schema(maximum = 1_000_000)]
     offset: Option<u32>,
-    /// Adds to each row what it was in the `previous_period` or in the `previous_year`.
+    /// The earlier period to compare each row with.
+    #[schema(value_type = Option<Compare>)]
     compare: Option<String>,
-    /// `exclude`, which is the default, `include` or `only`.
+    /// Whether to include bots; `exclude` by default.
+    #[schema(value_type = Option<Bots>)]
     bots: Option<String>,
-    /// Clicks of one visitor on one link count once: `visitor` in each row, `1h` in each hour.
-    /// `none` when absent.
+    /// Which clicks of one visitor on one link count once: all of a row (`visitor`), those of an hour
+    /// (`1h`), or none, which is the default.
+    #[schema(value_type = Option<Dedupe>)]
     dedupe: Option<String>,
-    /// Wait until this offset is counted: up to 10 s, then 504. One beyond the end of the log is
-    /// refused.
+    /// Waits up to 10 seconds until this offset is counted. Must not be beyond the end of the log.
     pub min_offset: Option<u64>,
 }
 
-/// Notes what is wrong, field by field.
+/// A filter, or a list of filters that all have to match.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "describes what `Reader` reads")]
+pub enum FilterValue {
+    /// Filters that all have to match.
+    All(Vec<FilterBody>),
+    /// A single filter.
+    One(FilterBody),
+}
+
+/// A condition on a dimension (`dimension`, `operator` and `value`), or a combination of filters
+/// (`and`, `or` or `not`).
+#[derive(ToSchema)]
+#[schema(min_properties = 1, max_properties = 3)]
+#[allow(dead_code, reason = "describes what `Reader` reads")]
+pub struct FilterBody {
+    /// The dimension; any except `time`.
+    #[schema(value_type = Dimension, required = false)]
+    dimension: Option<Dimension>,
+    /// How to compare; `matches` takes an RE2 pattern.
+    #[schema(value_type = FilterOperator, required = false)]
+    operator: Option<FilterOperator>,
+    /// The value, a list of values, or, for `is_set`, whether the dimension is known.
+    #[schema(value_type = serde_json::Value, required = false)]
+    value: Json,
+    /// Filters that all have to match.
+    #[schema(no_recursion, value_type = Vec<FilterBody>, required = false)]
+    and: Vec<FilterBody>,
+    /// Filters of which one has to match.
+    #[schema(no_recursion, value_type = Vec<FilterBody>, required = false)]
+    or: Vec<FilterBody>,
+    /// A filter that must not match.
+    #[schema(no_recursion, value_type = FilterBody, required = false)]
+    not: Option<Box<FilterBody>>,
+}
+
+/// Collects errors by field.
 #[derive(Default)]
 struct Errors(BTreeMap<String, Vec<String>>);
 
@@ -84,7 +122,7 @@ impl Errors {
         self.0.entry(field.into()).or_default().push(reason.into());
     }
 
-    /// One of some words; the first of them when absent.
+    /// One of some words.
     fn choice<T: Copy>(
         &mut self,
         field: &str,
@@ -101,7 +139,7 @@ impl Errors {
         chosen
     }
 
-    /// Words of which each is known and none stands twice.
+    /// Known words without duplicates.
     fn list<T: Copy + PartialEq>(
         &mut self,
         field: &str,
@@ -129,7 +167,7 @@ impl Errors {
 }
 
 impl QueryBody {
-    /// A question about some clicks, all metrics and dimensions apart.
+    /// A query for some clicks, without metrics and dimensions.
     pub fn about(
         filters: Option<Json>,
         date_range: Option<Json>,
@@ -139,10 +177,10 @@ impl QueryBody {
         Self { filters, date_range, timezone, bots, ..Self::default() }
     }
 
-    /// The question that it is, asked at some moment.
+    /// The query, as of a given time.
     ///
     /// # Errors
-    /// Each field that is wrong, by its path.
+    /// Each invalid field, by its path.
     pub fn read(&self, resolver: &Resolver<'_>, now: Timestamp) -> Result<AnalyticsQuery, Problem> {
         let mut errors = Errors::default();
         let metrics = match &self.metrics {

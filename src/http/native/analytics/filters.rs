@@ -1,4 +1,4 @@
-//! Filters as a request writes them.
+//! Filters of requests.
 
 use serde_json::Value as Json;
 
@@ -7,19 +7,20 @@ use crate::queries::analytics::{
     Condition, Dimension, Filter, MAX_CONDITIONS, MAX_DEPTH, MAX_VALUES, Test,
 };
 
-const OPERATORS: &[&str] = &["is", "is_not", "contains", "matches", "in", "is_set"];
+/// The names of the operators.
+pub const OPERATORS: &[&str] = &["is", "is_not", "contains", "matches", "in", "is_set"];
 
-/// What is wrong with a filter, and where: the field's path, and a sentence.
+/// An error in a filter: the path of the field, and the reason.
 pub type Wrong = (String, String);
 
-/// Reads filters, and counts their conditions.
+/// Parses filters, and counts their conditions.
 pub struct Reader<'a> {
     pub resolver: &'a Resolver<'a>,
     pub conditions: usize,
 }
 
 impl Reader<'_> {
-    /// A filter, or a list of them that all hold.
+    /// A filter, or a list of filters that all have to match.
     pub fn read(&mut self, json: &Json, path: &str) -> Result<Filter, Wrong> {
         match json {
             Json::Array(each) => self.each(each, path, 0).map(Filter::And),
@@ -117,7 +118,7 @@ impl Reader<'_> {
     }
 }
 
-/// Whether the value is known, or, with `false`, that it isn't.
+/// Whether the value is known, or, with `false`, unknown.
 fn set(dimension: Dimension, value: Option<&Json>) -> Result<Filter, String> {
     let is_set = Filter::Is(Condition { dimension, test: Test::IsSet });
     match value {

@@ -1,20 +1,19 @@
-//! One link's clicks: over time, and by what they have in common.
+//! Clicks of one link: over time, and by dimension.
 
-use axum::Json;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use utoipa::ToSchema;
 
-use super::asked::{Asked, Asking};
+use super::params::{AnalyticsParams, AnalyticsRequest};
 use super::scope::Resolver;
 use super::{Counted, as_of};
 use crate::domain::country;
 use crate::domain::token::Actor;
 use crate::http::Services;
-use crate::http::auth::{AnalyticsRead, Can};
 use crate::http::native::links::find;
 use crate::http::params::{Name, Params};
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::Problem;
 use crate::queries::analytics::{
     DateRange, Dimension, Granularity, Key, Metric, Number, Order, Row, Value,
 };
@@ -22,38 +21,46 @@ use crate::queries::analytics::{
 /// Clicks over time.
 #[derive(Debug, serde::Serialize, ToSchema)]
 pub struct ClicksView {
-    /// Newest first; empty buckets are there.
+    /// The buckets, newest first, including empty ones.
     clicks: Vec<BucketView>,
+    /// The length of a bucket.
+    #[schema(value_type = Granularity)]
     unit: &'static str,
+    /// The number of buckets.
     units: u64,
 }
 
-/// One bucket.
+/// The clicks in a bucket of time.
 #[derive(Debug, serde::Serialize, ToSchema)]
 pub struct BucketView {
-    /// The bucket's day (a week's Monday, a month's first); its first instant below a day.
+    /// The first day of the bucket; for buckets shorter than a day, its start time.
     #[schema(example = "2026-03-02")]
     pub date: String,
+    /// The number of clicks.
     pub clicks: u64,
 }
 
-/// Clicks in a span of time.
+/// The clicks in a period.
 #[derive(Debug, serde::Serialize, ToSchema)]
 pub struct SummaryView {
+    /// The number of clicks.
     total_clicks: u64,
+    /// The unit of the period.
+    #[schema(value_type = Granularity)]
     unit: &'static str,
+    /// The number of units.
     units: u64,
 }
 
-/// Clicks by what they have in common.
+/// Clicks by a dimension.
 #[derive(Debug, serde::Serialize, ToSchema)]
 pub struct BreakdownView {
-    /// Most clicks first: `{"country": "Germany", "clicks": 3}`, and so for the others.
+    /// The values of the dimension, most clicks first, such as `{"country": "Germany", "clicks": 3}`.
     #[schema(value_type = Vec<Object>)]
     metrics: Vec<ShareView>,
 }
 
-/// A value of one dimension and its clicks; the dimension is the first field's name.
+/// A value of a dimension and its clicks; the first field is named after the dimension.
 #[derive(Debug)]
 pub struct ShareView {
     pub dimension: Dimension,
@@ -70,70 +77,64 @@ impl Serialize for ShareView {
     }
 }
 
-/// Clicks over time: the last seven days unless it is said.
+/// Retrieves a link's clicks over time, for the last seven days by default.
 #[utoipa::path(
-    get, path = "/links/{link}/clicks", tag = "analytics",
-    params(
-        ("link" = String, Path, description = "The link's id or slug"),
-        Asking,
-    ),
-    responses((status = 200, body = Counted<ClicksView>), (status = 503, body = ProblemBody, content_type = "application/problem+json"), (status = 504, description = "`min_offset` was not counted in time", body = ProblemBody, content_type = "application/problem+json"))
+    get, path = "/links/{link}/clicks",
+    params(AnalyticsParams),
+    responses((status = 200, body = Counted<ClicksView>)),
 )]
 pub async fn clicks(
     State(services): State<Services>,
-    actor: Can<AnalyticsRead>,
+    actor: Extension<Actor>,
     Name(name): Name,
     params: Params,
 ) -> Result<Json<Counted<ClicksView>>, Problem> {
     let resolver = Resolver { services: &services, workspace: actor.workspace };
-    let asked = Asked::take(params, &resolver)?;
+    let request = AnalyticsRequest::take(params, &resolver)?;
     let link = find(&services, &actor, &name)?;
-    let unit = asked.unit.unwrap_or(Granularity::Day);
-    let period = asked.period(&DateRange::Last(unit, asked.units.unwrap_or(7)))?;
-    let as_of = as_of(&services, asked.min_offset).await?;
-    let mut query = asked.question(&resolver, Some(link.id.uuid()), &[Metric::Clicks], period);
+    let unit = request.unit.unwrap_or(Granularity::Day);
+    let period = request.period(&DateRange::Last(unit, request.units.unwrap_or(7)))?;
+    let as_of = as_of(&services, request.min_offset).await?;
+    let mut query = request.query(&resolver, Some(link.id.uuid()), &[Metric::Clicks], period);
     query.dimensions = vec![Dimension::Time];
     query.granularity = Some(unit);
     query.order = vec![Order { key: Key::Dimension(Dimension::Time), is_descending: true }];
     query.limit = u32::MAX;
     let report = services.analytics.run(&query, as_of).await?;
-    let clicks = report.rows.iter().filter_map(|row| bucket(row, unit, &asked)).collect();
+    let clicks = report.rows.iter().filter_map(|row| bucket(row, unit, &request)).collect();
     let data = ClicksView { clicks, unit: unit.as_str(), units: report.total };
     Ok(Counted::new(data, as_of))
 }
 
 /// A row of clicks over time.
-pub fn bucket(row: &Row, unit: Granularity, asked: &Asked) -> Option<BucketView> {
+pub fn bucket(row: &Row, unit: Granularity, request: &AnalyticsRequest) -> Option<BucketView> {
     match (row.dimensions.as_slice(), row.metrics.as_slice()) {
         ([Value::Time(start)], [Number::Count(clicks), ..]) => {
-            Some(BucketView { date: unit.label(*start, &asked.zone), clicks: *clicks })
+            Some(BucketView { date: unit.label(*start, &request.zone), clicks: *clicks })
         }
         _ => None,
     }
 }
 
-/// All clicks of a span of time: of this month unless it is said.
+/// Retrieves a link's total clicks, for this month by default.
 #[utoipa::path(
-    get, path = "/links/{link}/clicks/summary", tag = "analytics",
-    params(
-        ("link" = String, Path, description = "The link's id or slug"),
-        Asking,
-    ),
-    responses((status = 200, body = Counted<SummaryView>), (status = 503, body = ProblemBody, content_type = "application/problem+json"), (status = 504, description = "`min_offset` was not counted in time", body = ProblemBody, content_type = "application/problem+json"))
+    get, path = "/links/{link}/clicks/summary",
+    params(AnalyticsParams),
+    responses((status = 200, body = Counted<SummaryView>)),
 )]
 pub async fn summary(
     State(services): State<Services>,
-    actor: Can<AnalyticsRead>,
+    actor: Extension<Actor>,
     Name(name): Name,
     params: Params,
 ) -> Result<Json<Counted<SummaryView>>, Problem> {
     let resolver = Resolver { services: &services, workspace: actor.workspace };
-    let asked = Asked::take(params, &resolver)?;
+    let request = AnalyticsRequest::take(params, &resolver)?;
     let link = find(&services, &actor, &name)?;
-    let (unit, units) = (asked.unit.unwrap_or(Granularity::Month), asked.units.unwrap_or(1));
-    let period = asked.period(&DateRange::Last(unit, units))?;
-    let as_of = as_of(&services, asked.min_offset).await?;
-    let query = asked.question(&resolver, Some(link.id.uuid()), &[Metric::Clicks], period);
+    let (unit, units) = (request.unit.unwrap_or(Granularity::Month), request.units.unwrap_or(1));
+    let period = request.period(&DateRange::Last(unit, units))?;
+    let as_of = as_of(&services, request.min_offset).await?;
+    let query = request.query(&resolver, Some(link.id.uuid()), &[Metric::Clicks], period);
     let report = services.analytics.run(&query, as_of).await?;
     let total_clicks = report.rows.first().map_or(0, clicks_of);
     let units = u64::try_from(units).unwrap_or(1);
@@ -149,19 +150,16 @@ pub fn clicks_of(row: &Row) -> u64 {
 }
 
 macro_rules! breakdowns {
-    ($($name:ident, $path:literal, $doc:literal, $dimension:ident;)*) => {$(
+    ($($name:ident, $path:literal, $dimension:ident, $doc:literal;)*) => {$(
         #[doc = $doc]
         #[utoipa::path(
-            get, path = $path, tag = "analytics",
-            params(
-                ("link" = String, Path, description = "The link's id or slug"),
-                Asking,
-            ),
-            responses((status = 200, body = Counted<BreakdownView>), (status = 503, body = ProblemBody, content_type = "application/problem+json"), (status = 504, description = "`min_offset` was not counted in time", body = ProblemBody, content_type = "application/problem+json"))
+            get, path = $path,
+            params(AnalyticsParams),
+            responses((status = 200, body = Counted<BreakdownView>)),
         )]
         pub async fn $name(
             State(services): State<Services>,
-            actor: Can<AnalyticsRead>,
+            actor: Extension<Actor>,
             Name(name): Name,
             params: Params,
         ) -> Result<Json<Counted<BreakdownView>>, Problem> {
@@ -171,30 +169,35 @@ macro_rules! breakdowns {
 }
 
 breakdowns! {
-    continents, "/links/{link}/continents", "Clicks by continent.", Continent;
-    countries, "/links/{link}/countries", "Clicks by country.", Country;
-    regions, "/links/{link}/regions", "Clicks by region.", Region;
-    cities, "/links/{link}/cities", "Clicks by city.", City;
-    devices, "/links/{link}/devices", "Clicks by kind of device.", Device;
-    browsers, "/links/{link}/browsers", "Clicks by browser.", Browser;
-    operating_systems, "/links/{link}/operating-systems", "Clicks by operating system.", Os;
-    referrers, "/links/{link}/referrers", "Clicks by referring host; `direct` where there is none.", Referrer;
-    languages, "/links/{link}/languages", "Clicks by the visitor's first language.", Language;
+    continents, "/links/{link}/continents", Continent,
+        "Counts a link's clicks by continent, over all time by default.";
+    countries, "/links/{link}/countries", Country,
+        "Counts a link's clicks by country, over all time by default.";
+    regions, "/links/{link}/regions", Region,
+        "Counts a link's clicks by region, over all time by default.";
+    cities, "/links/{link}/cities", City,
+        "Counts a link's clicks by city, over all time by default.";
+    devices, "/links/{link}/devices", Device,
+        "Counts a link's clicks by type of device, over all time by default.";
+    browsers, "/links/{link}/browsers", Browser,
+        "Counts a link's clicks by browser, over all time by default.";
+    operating_systems, "/links/{link}/operating-systems", Os,
+        "Counts a link's clicks by operating system, over all time by default.";
+    referrers, "/links/{link}/referrers", Referrer,
+        "Counts a link's clicks by referring host (`direct` if none), over all time by default.";
+    languages, "/links/{link}/languages", Language,
+        "Counts a link's clicks by preferred language, over all time by default.";
 }
 
-/// Clicks by one of the UTM parameters: of all of the time unless it is said.
+/// Counts a link's clicks by a UTM parameter, over all time by default.
 #[utoipa::path(
-    get, path = "/links/{link}/utm/{which}", tag = "analytics",
-    params(
-        ("link" = String, Path, description = "The link's id or slug"),
-        ("which" = String, Path, description = "source, medium, campaign, content or term"),
-        Asking,
-    ),
-    responses((status = 200, body = Counted<BreakdownView>), (status = 404, body = ProblemBody, content_type = "application/problem+json"), (status = 503, body = ProblemBody, content_type = "application/problem+json"))
+    get, path = "/links/{link}/utm/{which}",
+    params(AnalyticsParams),
+    responses((status = 200, body = Counted<BreakdownView>)),
 )]
 pub async fn utm(
     State(services): State<Services>,
-    actor: Can<AnalyticsRead>,
+    actor: Extension<Actor>,
     Path((name, which)): Path<(String, String)>,
     params: Params,
 ) -> Result<Json<Counted<BreakdownView>>, Problem> {
@@ -211,13 +214,13 @@ async fn breakdown(
     dimension: Dimension,
 ) -> Result<Json<Counted<BreakdownView>>, Problem> {
     let resolver = Resolver { services, workspace: actor.workspace };
-    let asked = Asked::take(params, &resolver)?;
+    let request = AnalyticsRequest::take(params, &resolver)?;
     let link = find(services, actor, name)?;
-    let period = asked.period(&DateRange::All)?;
-    let as_of = as_of(services, asked.min_offset).await?;
-    let mut query = asked.question(&resolver, Some(link.id.uuid()), &[Metric::Clicks], period);
+    let period = request.period(&DateRange::All)?;
+    let as_of = as_of(services, request.min_offset).await?;
+    let mut query = request.query(&resolver, Some(link.id.uuid()), &[Metric::Clicks], period);
     query.dimensions = vec![dimension];
-    query.limit = asked.size;
+    query.limit = request.size;
     let report = services.analytics.run(&query, as_of).await?;
     let metrics = report.rows.iter().filter_map(|row| share(row, dimension)).collect();
     Ok(Counted::new(BreakdownView { metrics }, as_of))
@@ -240,7 +243,7 @@ const fn key(dimension: Dimension) -> &'static str {
     }
 }
 
-/// A value as people read it.
+/// A value as shown to people.
 fn shown(dimension: Dimension, value: &str) -> String {
     match (dimension, value) {
         (Dimension::Country, code) => country::name(code).to_owned(),

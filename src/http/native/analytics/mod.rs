@@ -1,51 +1,78 @@
-//! Analytics: any question ([`query`]), some at once ([`batch`]), and the questions that are asked
-//! most under paths of their own, as the Lynklens API (`/links/…`), the qklnk API (`/analytics`)
-//! and the `ShortLink` API (`/analytics/links/…`) document them.
+//! Analytics: any query ([`query`]), several at once ([`batch`]), and the most common queries under
+//! paths of their own, as the Lynklens API (`/links/…`), the qklnk API (`/analytics`) and the
+//! `ShortLink` API (`/analytics/links/…`) document them.
 
-pub mod asked;
 pub mod batch;
 pub mod blocked;
 pub mod body;
-mod filters;
+pub mod filters;
 pub mod links;
 pub mod overview;
+pub mod params;
 pub mod query;
 pub mod scope;
 mod view;
 
 use axum::Json;
 use utoipa::ToSchema;
+use utoipa_axum::routes;
 
 use super::iso8601;
+use super::routes::Routes;
+use crate::domain::token::Ability::AnalyticsRead;
 use crate::http::Services;
 use crate::http::problem::Problem;
 use crate::queries::analytics::AsOf;
 
-/// What an answer of the analytics stands in.
+pub fn routes() -> Routes {
+    let link_routes = Routes::of("analytics", "link_analytics")
+        .route(AnalyticsRead, routes!(links::clicks))
+        .route(AnalyticsRead, routes!(links::summary))
+        .route(AnalyticsRead, routes!(links::continents))
+        .route(AnalyticsRead, routes!(links::countries))
+        .route(AnalyticsRead, routes!(links::regions))
+        .route(AnalyticsRead, routes!(links::cities))
+        .route(AnalyticsRead, routes!(links::devices))
+        .route(AnalyticsRead, routes!(links::browsers))
+        .route(AnalyticsRead, routes!(links::operating_systems))
+        .route(AnalyticsRead, routes!(links::referrers))
+        .route(AnalyticsRead, routes!(links::languages))
+        .route(AnalyticsRead, routes!(links::utm));
+    link_routes
+        .then("analytics", "analytics")
+        .route(AnalyticsRead, routes!(query::query))
+        .route(AnalyticsRead, routes!(batch::batch))
+        .route(AnalyticsRead, routes!(overview::overview))
+        .route(AnalyticsRead, routes!(overview::link_overview))
+        .route(AnalyticsRead, routes!(blocked::blocked))
+        .route(AnalyticsRead, routes!(blocked::blocked_by_link))
+}
+
+/// The body of an analytics response.
 #[derive(Debug, serde::Serialize, ToSchema)]
 pub struct Counted<T> {
-    /// What was asked for.
+    /// The result.
     data: T,
-    /// What it reflects.
+    /// What the result reflects.
     meta: CountedMeta,
 }
 
-/// What an answer reflects.
+/// What a result reflects.
 #[derive(Debug, serde::Serialize, ToSchema)]
 pub struct CountedMeta {
-    /// The moment of which the answer is.
+    /// The snapshot of the click log.
     as_of: AsOfView,
 }
 
-/// A moment of the click log.
+/// A snapshot of the click log.
 #[derive(Debug, Clone, serde::Serialize, ToSchema)]
 pub struct AsOfView {
-    /// Each click up to this offset of the click log is counted, and no other.
+    /// Exactly the clicks up to this offset of the click log are counted.
     offset: u64,
-    /// Each click up to this time is counted.
-    #[schema(example = "2026-03-02T10:31:07.250Z")]
+    /// All clicks up to this time are counted.
+    #[schema(format = DateTime, example = "2026-03-02T10:31:07.250Z")]
     time: String,
-    /// How long ago that was, in milliseconds; 0 when no click waits to be counted.
+    /// The age of the snapshot in milliseconds; 0 if no click waits to be counted.
     lag_ms: u64,
 }
 
@@ -62,7 +89,7 @@ impl<T> Counted<T> {
     }
 }
 
-/// What an answer is to reflect: `min_offset` is waited for.
+/// The snapshot for a response; waits for `min_offset`.
 pub async fn as_of(services: &Services, min_offset: Option<u64>) -> Result<AsOf, Problem> {
     Ok(services.analytics.as_of(min_offset, services.links.applied()).await?)
 }

@@ -1,37 +1,40 @@
-//! A workspace at a glance, and a link.
+//! Key figures of a workspace, and of a link.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::asked::{Asked, Asking, days_of};
 use super::links::{BucketView, ShareView, bucket, share};
+use super::params::{AnalyticsParams, AnalyticsRequest, days_of};
 use super::scope::Resolver;
 use super::{Counted, as_of};
 use crate::domain::command::LinkRef;
 use crate::domain::ids::LinkId;
+use crate::domain::token::Actor;
 use crate::http::Services;
-use crate::http::auth::{AnalyticsRead, Can};
 use crate::http::native::links::find;
 use crate::http::params::{Name, Params};
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::Problem;
 use crate::queries::analytics::{AnalyticsQuery, Dimension, Metric, Number, Report, Row, Value};
 
 const TOP_LINKS: u32 = 10;
 const DEFAULT_DAYS: u64 = 7;
 
-/// A workspace at a glance.
+/// Key figures of a workspace.
 #[derive(Debug, serde::Serialize, ToSchema)]
 pub struct OverviewView {
+    /// The number of clicks.
     total_clicks: u64,
+    /// The number of unique visitors.
     unique_visitors: u64,
-    /// 0: conversions are not recorded yet.
+    /// 0 until conversions are recorded.
     conversions: u64,
-    /// 0: conversions are not recorded yet.
+    /// 0 until conversions are recorded.
     revenue: f64,
+    /// The links with the most clicks.
     top_links: Vec<TopLinkView>,
-    /// Oldest first; empty buckets are there.
+    /// The clicks over time, oldest first, including empty buckets.
     timeseries: Vec<BucketView>,
 }
 
@@ -40,19 +43,19 @@ pub struct OverviewView {
 pub struct TopLinkView {
     id: String,
     slug: String,
-    /// Null for a link that is not of kind `url`.
+    /// Null unless the kind is `url`.
     destination: Option<String>,
     clicks: u64,
 }
 
-/// A link at a glance.
+/// Key figures of a link.
 #[derive(Debug, serde::Serialize, ToSchema)]
 pub struct LinkOverviewView {
     id: String,
     slug: String,
     total_clicks: u64,
     unique_visitors: u64,
-    /// Oldest first; empty buckets are there.
+    /// The clicks over time, oldest first, including empty buckets.
     timeseries: Vec<BucketView>,
     #[schema(value_type = Vec<Object>)]
     countries: Vec<ShareView>,
@@ -64,29 +67,27 @@ pub struct LinkOverviewView {
     referrers: Vec<ShareView>,
 }
 
-/// The workspace at a glance: the last seven days unless it is said.
+/// Retrieves the workspace's key figures, for the last seven days by default.
 #[utoipa::path(
-    get, path = "/analytics", tag = "analytics",
-    params(
-        Asking,
-    ),
-    responses((status = 200, body = Counted<OverviewView>), (status = 503, body = ProblemBody, content_type = "application/problem+json"), (status = 504, description = "`min_offset` was not counted in time", body = ProblemBody, content_type = "application/problem+json"))
+    get, path = "/analytics",
+    params(AnalyticsParams),
+    responses((status = 200, body = Counted<OverviewView>)),
 )]
 pub async fn overview(
     State(services): State<Services>,
-    actor: Can<AnalyticsRead>,
+    actor: Extension<Actor>,
     params: Params,
 ) -> Result<Json<Counted<OverviewView>>, Problem> {
     let resolver = Resolver { services: &services, workspace: actor.workspace };
-    let asked = Asked::take(params, &resolver)?;
-    let period = asked.period(&days_of(DEFAULT_DAYS))?;
-    let as_of = as_of(&services, asked.min_offset).await?;
+    let request = AnalyticsRequest::take(params, &resolver)?;
+    let period = request.period(&days_of(DEFAULT_DAYS))?;
+    let as_of = as_of(&services, request.min_offset).await?;
     let both = [Metric::Clicks, Metric::UniqueVisitors];
-    let totals = asked.question(&resolver, None, &both, period);
-    let mut top = asked.question(&resolver, None, &[Metric::Clicks], period);
+    let totals = request.query(&resolver, None, &both, period);
+    let mut top = request.query(&resolver, None, &[Metric::Clicks], period);
     top.dimensions = vec![Dimension::Link];
     top.limit = TOP_LINKS;
-    let over_time = over_time(asked.question(&resolver, None, &[Metric::Clicks], period));
+    let over_time = over_time(request.query(&resolver, None, &[Metric::Clicks], period));
     let run = |query| async {
         let query: AnalyticsQuery = query;
         services.analytics.run(&query, as_of).await
@@ -96,7 +97,7 @@ pub async fn overview(
     for row in &top.rows {
         let [Value::Text(id)] = row.dimensions.as_slice() else { continue };
         let Ok(id) = Uuid::parse_str(id).map(LinkId::new) else { continue };
-        // A link that was deleted since has no name to be shown by.
+        // A link that has been deleted since has no name to show.
         if let Some(link) = services.links.get(actor.workspace, &LinkRef::Id(id))? {
             top_links.push(TopLinkView {
                 id: id.to_string(),
@@ -113,38 +114,35 @@ pub async fn overview(
         conversions: 0,
         revenue: 0.0,
         top_links,
-        timeseries: timeseries(&over_time, &asked),
+        timeseries: timeseries(&over_time, &request),
     };
     Ok(Counted::new(data, as_of))
 }
 
-/// One link at a glance: the last seven days unless it is said.
+/// Retrieves a link's key figures, for the last seven days by default.
 #[utoipa::path(
-    get, path = "/analytics/links/{link}", tag = "analytics",
-    params(
-        ("link" = String, Path, description = "The link's id or slug"),
-        Asking,
-    ),
-    responses((status = 200, body = Counted<LinkOverviewView>), (status = 404, body = ProblemBody, content_type = "application/problem+json"), (status = 503, body = ProblemBody, content_type = "application/problem+json"))
+    get, path = "/analytics/links/{link}",
+    params(AnalyticsParams),
+    responses((status = 200, body = Counted<LinkOverviewView>)),
 )]
 pub async fn link_overview(
     State(services): State<Services>,
-    actor: Can<AnalyticsRead>,
+    actor: Extension<Actor>,
     Name(name): Name,
     params: Params,
 ) -> Result<Json<Counted<LinkOverviewView>>, Problem> {
     let resolver = Resolver { services: &services, workspace: actor.workspace };
-    let asked = Asked::take(params, &resolver)?;
+    let request = AnalyticsRequest::take(params, &resolver)?;
     let link = find(&services, &actor, &name)?;
-    let period = asked.period(&days_of(DEFAULT_DAYS))?;
-    let as_of = as_of(&services, asked.min_offset).await?;
+    let period = request.period(&days_of(DEFAULT_DAYS))?;
+    let as_of = as_of(&services, request.min_offset).await?;
     let id = Some(link.id.uuid());
     let both = [Metric::Clicks, Metric::UniqueVisitors];
-    let totals = asked.question(&resolver, id, &both, period);
-    let clicks = asked.question(&resolver, id, &[Metric::Clicks], period);
+    let totals = request.query(&resolver, id, &both, period);
+    let clicks = request.query(&resolver, id, &[Metric::Clicks], period);
     let by = |dimension| AnalyticsQuery {
         dimensions: vec![dimension],
-        limit: asked.size,
+        limit: request.size,
         ..clicks.clone()
     };
     let run = |query| async {
@@ -168,7 +166,7 @@ pub async fn link_overview(
         slug: link.slug.to_string(),
         total_clicks,
         unique_visitors,
-        timeseries: timeseries(&over_time, &asked),
+        timeseries: timeseries(&over_time, &request),
         countries: shares(&countries, Dimension::Country),
         devices: shares(&devices, Dimension::Device),
         browsers: shares(&browsers, Dimension::Browser),
@@ -181,9 +179,9 @@ fn over_time(query: AnalyticsQuery) -> AnalyticsQuery {
     AnalyticsQuery { dimensions: vec![Dimension::Time], limit: u32::MAX, ..query }
 }
 
-fn timeseries(report: &Report, asked: &Asked) -> Vec<BucketView> {
+fn timeseries(report: &Report, request: &AnalyticsRequest) -> Vec<BucketView> {
     let Some(unit) = report.granularity else { return Vec::new() };
-    report.rows.iter().filter_map(|row| bucket(row, unit, asked)).collect()
+    report.rows.iter().filter_map(|row| bucket(row, unit, request)).collect()
 }
 
 fn clicks_and_visitors(report: &Report) -> (u64, u64) {

@@ -1,21 +1,21 @@
-//! What words of a request mean here: links by id or slug, the default domain by its name.
+//! Resolves names in requests: links by ID or slug, the default domain by its name.
 
 use crate::domain::command::LinkRef;
 use crate::domain::ids::{LinkId, WorkspaceId};
 use crate::http::Services;
 use crate::queries::analytics::Dimension;
 
-/// Knows the workspace's links and the service's name.
+/// Resolves names in one workspace.
 pub struct Resolver<'a> {
     pub services: &'a Services,
     pub workspace: WorkspaceId,
 }
 
 impl Resolver<'_> {
-    /// Values of a dimension as ClickHouse has them.
+    /// Values of a dimension as stored in ClickHouse.
     ///
     /// # Errors
-    /// A sentence that says which one is none.
+    /// A sentence that names the unknown value.
     pub fn values(&self, dimension: Dimension, values: Vec<String>) -> Result<Vec<String>, String> {
         match dimension {
             Dimension::Link => values.iter().map(|name| self.link(name)).collect(),
@@ -24,7 +24,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// Deleted links have their ids still; a slug has to be in use.
+    /// Deleted links are known by their IDs only; a slug has to be in use.
     fn link(&self, name: &str) -> Result<String, String> {
         let none = || format!("must be links' ids or slugs; `{name}` is neither");
         let id: LinkId = match LinkRef::parse(name).ok_or_else(none)? {

@@ -1,4 +1,4 @@
-//! Answers as a request gets them.
+//! Results of queries.
 
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
@@ -12,76 +12,81 @@ use crate::queries::analytics::{
     AnalyticsQuery, AsOf, Dimension, Granularity, Number, Report, Row, Value,
 };
 
-/// An answer to a question.
+/// The result of a query.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Answer {
+pub struct QueryResult {
     /// The rows.
     data: Vec<RowView>,
-    /// What they reflect, and how they were found.
-    meta: AnswerMeta,
+    /// What the rows reflect, and how they were computed.
+    meta: QueryMeta,
 }
 
-/// What clicks with the same values of the dimensions come to.
+/// The metrics of the clicks that share their dimensions.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RowView {
-    /// The value of each dimension; null where it isn't known.
+    /// The value of each dimension; null if unknown.
     #[schema(value_type = Object)]
     dimensions: Map<String, Json>,
     /// The value of each metric.
     #[schema(value_type = Object)]
     metrics: Map<String, Json>,
-    /// The same of the span that it is compared with, and by how much it has changed since.
+    /// The metrics of the earlier period, and the change since.
     #[serde(skip_serializing_if = "Option::is_none")]
     comparison: Option<ComparisonView>,
 }
 
-/// What a row was before.
+/// A row in an earlier period.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ComparisonView {
     /// The value of each metric.
     #[schema(value_type = Object)]
     metrics: Map<String, Json>,
-    /// By how many per cent each has grown since; null where it was 0.
+    /// The growth of each metric since, in percent; null if it was 0.
     #[schema(value_type = Object)]
     change: Map<String, Json>,
 }
 
-/// How an answer was found.
+/// How a result was computed.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct AnswerMeta {
+pub struct QueryMeta {
     as_of: AsOfView,
-    /// How many rows there are in all; `data` has `limit` of them.
+    /// The number of rows in total; `data` holds at most `limit` of them.
     total_rows: u64,
+    /// The date range.
     date_range: RangeView,
+    /// The time zone.
     timezone: String,
-    /// How long the buckets of time are; null without any.
+    /// The length of the buckets of time; null if there are none.
+    #[schema(value_type = Option<Granularity>)]
     granularity: Option<&'static str>,
-    /// What was read: `clicks`, or a table of sums.
+    /// The table that was read: `clicks`, or a rollup.
     table: &'static str,
-    /// How many rows of it.
+    /// The number of rows read.
     rows_read: u64,
-    /// How long that took.
+    /// The execution time.
     elapsed_ms: u64,
 }
 
-/// The span of time that an answer is about.
+/// The date range of a result.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RangeView {
-    /// Null: since ever.
+    /// The start; null for all time.
+    #[schema(format = DateTime)]
     from: Option<String>,
-    /// The first moment that is not in it.
+    /// The end, exclusive.
+    #[schema(format = DateTime)]
     to: String,
 }
 
-impl Answer {
-    /// Of a report; `host` is the default domain's name.
+impl QueryResult {
+    /// The result of a report; `host` is the name of the default domain.
     pub fn new(query: &AnalyticsQuery, report: Report, as_of: AsOf, host: &str) -> Self {
         let moment = |at: jiff::Timestamp| iso8601(u64::try_from(at.as_millisecond()).unwrap_or(0));
         let Report { rows, total, cost, period, granularity } = report;
         let view = View { query, granularity, host };
         Self {
             data: rows.iter().map(|row| view.row(row)).collect(),
-            meta: AnswerMeta {
+            meta: QueryMeta {
                 as_of: as_of.into(),
                 total_rows: total,
                 date_range: RangeView { from: period.from.map(moment), to: moment(period.to) },

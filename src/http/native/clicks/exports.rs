@@ -1,11 +1,11 @@
-//! `/api/v1/exports`: files of clicks, written beside other work.
+//! `/api/v1/exports`: files of clicks, written in the background.
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
+use axum::{Extension, Json};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,38 +13,40 @@ use tower::ServiceExt;
 use tower_http::services::ServeFile;
 use utoipa::ToSchema;
 
-use super::analytics::as_of;
-use super::analytics::body::QueryBody;
-use super::analytics::scope::Resolver;
-use super::{Data, iso8601};
 use crate::domain::ids::WorkspaceId;
+use crate::domain::token::Actor;
 use crate::http::Services;
-use crate::http::auth::{AnalyticsRead, Can};
 use crate::http::body::JsonBody;
+use crate::http::native::analytics::as_of;
+use crate::http::native::analytics::body::{FilterValue, QueryBody};
+use crate::http::native::analytics::scope::Resolver;
+use crate::http::native::schema::{DateRangeValue, JobState as JobStateSchema};
+use crate::http::native::{Data, iso8601};
 use crate::http::params::Name;
-use crate::http::problem::{Problem, ProblemBody};
-use crate::queries::analytics::Format;
+use crate::http::problem::Problem;
+use crate::queries::analytics::{Bots, Format};
 use crate::queries::exports::{Job, State as JobState};
 
-/// Which clicks a file is to have.
+/// The clicks to export, and the format.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "format": "parquet", "date_range": "last_month" }))]
 pub struct ExportBody {
-    /// `csv`, `ndjson`, `parquet` or `arrow`.
+    /// The format of the file.
+    #[schema(value_type = Format)]
     format: String,
-    /// As in a question; `all` when absent.
-    #[schema(value_type = Option<Object>)]
+    /// The date range, as in a query; `all` by default.
+    #[schema(value_type = Option<DateRangeValue>)]
     date_range: Option<Value>,
-    /// As in a question.
-    #[schema(value_type = Option<Object>)]
+    /// The filters, as in a query.
+    #[schema(value_type = Option<FilterValue>)]
     filters: Option<Value>,
-    /// As in a question.
+    /// The IANA time zone, as in a query.
     timezone: Option<String>,
-    /// `exclude`, which is the default, `include` or `only`.
+    /// Whether to include bots; `exclude` by default.
+    #[schema(value_type = Option<Bots>)]
     bots: Option<String>,
-    /// Wait until this offset is counted: up to 10 s, then 504. One beyond the end of the log is
-    /// refused.
+    /// Waits up to 10 seconds until this offset is counted. Must not be beyond the end of the log.
     min_offset: Option<u64>,
 }
 
@@ -53,23 +55,29 @@ pub struct ExportBody {
 pub struct ExportView {
     #[schema(example = "exp_01jd8vx1h5e9fs6q2b7c3m4n5p")]
     id: String,
+    /// The format of the file.
+    #[schema(value_type = Format)]
     format: &'static str,
-    /// `queued`, `running`, `done` or `failed`.
+    /// The state of the export.
+    #[schema(value_type = JobStateSchema)]
     state: &'static str,
-    /// How much of the clicks is read, from 0 to 1.
+    /// The fraction of the clicks read so far.
+    #[schema(minimum = 0, maximum = 1)]
     progress: f64,
-    /// How many clicks the file has.
+    /// The number of clicks in the file.
     clicks: u64,
-    /// How long the file is, so far.
+    /// The size of the file so far.
     bytes: u64,
-    /// It has each click up to this offset of the log, and no other.
+    /// The file holds exactly the clicks up to this offset of the log.
     as_of_offset: u64,
+    #[schema(format = DateTime)]
     created_at: String,
-    /// When the file goes.
+    /// When the file is deleted.
+    #[schema(format = DateTime)]
     expires_at: String,
-    /// Where the file is, once it is done.
+    /// The URL of the file; null until the export is done.
     download_url: Option<String>,
-    /// Why there is no file.
+    /// Why the export failed.
     error: Option<String>,
 }
 
@@ -99,26 +107,26 @@ impl ExportView {
     }
 }
 
-/// Begin an export: a file of clicks, by day, link and time. It is kept for a day.
+/// Starts an export of clicks.
+///
+/// The file is ordered by day, link and time, and kept for a day.
 #[utoipa::path(
-    post, path = "/exports", tag = "analytics", request_body = ExportBody,
+    post, path = "/exports", request_body = ExportBody,
     responses(
         (status = 202, body = Data<ExportView>),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "There are ten already", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
-    )
+        (status = 409, description = "There are already ten exports."),
+    ),
 )]
 pub async fn create(
     State(services): State<Services>,
-    actor: Can<AnalyticsRead>,
+    actor: Extension<Actor>,
     JsonBody { value: body, .. }: JsonBody<ExportBody>,
 ) -> Result<(StatusCode, Json<Data<ExportView>>), Problem> {
     let ExportBody { format, date_range, filters, timezone, bots, min_offset } = body;
     let range = date_range.unwrap_or_else(|| Value::from("all"));
-    let question = QueryBody::about(filters, Some(range), timezone, bots);
+    let query = QueryBody::about(filters, Some(range), timezone, bots);
     let resolver = Resolver { services: &services, workspace: actor.workspace };
-    let query = question.read(&resolver, Timestamp::now())?;
+    let query = query.read(&resolver, Timestamp::now())?;
     let found = Format::EVERY.iter().copied().find(|each| each.as_str() == format);
     let format = found.ok_or_else(|| {
         let names: Vec<_> = Format::EVERY.iter().map(|format| format.as_str()).collect();
@@ -129,49 +137,35 @@ pub async fn create(
     Ok((StatusCode::ACCEPTED, Json(Data { data: ExportView::new(&job, &services) })))
 }
 
-/// The workspace's exports, the newest first.
-#[utoipa::path(
-    get, path = "/exports", tag = "analytics",
-    responses((status = 200, body = Data<Vec<ExportView>>))
-)]
+/// Lists the workspace's exports, newest first.
+#[utoipa::path(get, path = "/exports", responses((status = 200, body = Data<Vec<ExportView>>)))]
 pub async fn list(
     State(services): State<Services>,
-    actor: Can<AnalyticsRead>,
+    actor: Extension<Actor>,
 ) -> Json<Data<Vec<ExportView>>> {
     let jobs = services.exports.list(actor.workspace).await;
     Json(Data { data: jobs.iter().map(|job| ExportView::new(job, &services)).collect() })
 }
 
-/// See how an export stands.
-#[utoipa::path(
-    get, path = "/exports/{export}", tag = "analytics",
-    params(("export" = String, Path, description = "The export's id")),
-    responses(
-        (status = 200, body = Data<ExportView>),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    )
-)]
-pub async fn read(
+/// Retrieves an export.
+#[utoipa::path(get, path = "/exports/{export}", responses((status = 200, body = Data<ExportView>)))]
+pub async fn get(
     State(services): State<Services>,
-    actor: Can<AnalyticsRead>,
+    actor: Extension<Actor>,
     Name(export): Name,
 ) -> Result<Json<Data<ExportView>>, Problem> {
     let job = find(&services, actor.workspace, &export)?;
     Ok(Json(Data { data: ExportView::new(&job, &services) }))
 }
 
-/// End an export and remove its file.
+/// Cancels an export and deletes its file.
 #[utoipa::path(
-    delete, path = "/exports/{export}", tag = "analytics",
-    params(("export" = String, Path, description = "The export's id")),
-    responses(
-        (status = 204, description = "It is gone"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    )
+    delete, path = "/exports/{export}",
+    responses((status = 204)),
 )]
 pub async fn delete(
     State(services): State<Services>,
-    actor: Can<AnalyticsRead>,
+    actor: Extension<Actor>,
     Name(export): Name,
 ) -> Result<StatusCode, Problem> {
     let job = find(&services, actor.workspace, &export)?;
@@ -179,20 +173,20 @@ pub async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The file of an export that is done; a part of it for a request with `Range`.
+/// Downloads an export's file.
+///
+/// Supports `Range` requests.
 #[utoipa::path(
-    get, path = "/exports/{export}/download", tag = "analytics",
-    params(("export" = String, Path, description = "The export's id")),
+    get, path = "/exports/{export}/download",
     responses(
-        (status = 200, description = "The file"),
-        (status = 206, description = "A part of it"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "It is not done", body = ProblemBody, content_type = "application/problem+json"),
-    )
+        (status = 200, description = "The file.", content_type = "application/octet-stream", body = String),
+        (status = 206, description = "The requested part of the file."),
+        (status = 409, description = "The export is not done."),
+    ),
 )]
 pub async fn download(
     State(services): State<Services>,
-    actor: Can<AnalyticsRead>,
+    actor: Extension<Actor>,
     Name(export): Name,
     request: Request,
 ) -> Result<Response<Body>, Problem> {

@@ -1,41 +1,41 @@
 //! `/api/v1/links/bulk`: many links with one request, each with its own result.
 //!
-//! The request's commands are decided one after the other and made durable together, so a
-//! thousand cost one sync of the log. What is wrong with one is its own matter.
+//! The request's commands are decided one after the other and made durable together, so a thousand
+//! cost one sync of the log. An invalid item does not affect the others.
 
 use std::collections::HashSet;
 use std::fmt;
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::link_view::LinkView;
-use super::links::named;
-use super::{ChangedMeta, log_offset, replayed};
+use super::crud::PurgeParam;
+use super::named;
+use super::view::LinkView;
 use crate::commands::{Done, MAX_BULK, Mode, Wish};
 use crate::domain::command::{Command, Expected, LinkRef, Outcome};
 use crate::domain::event::Idempotency;
 use crate::domain::link::{Field, LinkInput};
 use crate::domain::token::Actor;
 use crate::http::Services;
-use crate::http::auth::{Can, LinksWrite};
 use crate::http::body::{BulkBody, parse_item, parse_value};
+use crate::http::native::{ChangedMeta, log_offset, replayed};
 use crate::http::params::Params;
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::Problem;
 use crate::queries::analytics::Counts;
 
-/// How many different passwords one request may set: to hash one takes some 20 ms.
+/// How many different passwords one request may set: hashing one takes about 20 ms.
 const MAX_PASSWORDS: usize = 100;
-/// How long what is to be changed of each link may be, in bytes: it is there for each.
+/// The maximum size of `change`, in bytes: it is copied for each link.
 const MAX_CHANGE_BYTES: usize = 64 << 10;
 
-/// Up to [`MAX_BULK`] items as they were sent; of more no more is kept.
+/// Up to [`MAX_BULK`] items as they were sent. Longer lists are refused without reading them.
 #[derive(Debug)]
 pub struct Items(Vec<Box<RawValue>>);
 
@@ -69,7 +69,7 @@ impl<'de> Visitor<'de> for ItemsVisitor {
     }
 }
 
-/// Links to be made.
+/// Links to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"links": [
@@ -77,12 +77,12 @@ impl<'de> Visitor<'de> for ItemsVisitor {
     {"destination": "https://example.com/b", "tags": ["spring"]}
 ]}))]
 pub struct CreateLinksBody {
-    /// 1 to 1,000, each as `POST /links` takes it.
-    #[schema(value_type = Vec<LinkInput>)]
+    /// The links, each as in `POST /links`.
+    #[schema(value_type = Vec<LinkInput>, min_items = 1, max_items = 1000)]
     links: Items,
 }
 
-/// Links to be changed.
+/// Links to update.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
@@ -90,74 +90,104 @@ pub struct CreateLinksBody {
     "change": {"folder": "spring/2027"}
 }))]
 pub struct ChangeLinksBody {
-    /// 1 to 1,000: a link's id or slug; or an object with it as `link`, the fields to be changed as
-    /// `PATCH /links/{link}` takes them, and `if_version` where the link has to be at one.
-    #[schema(value_type = Vec<Value>)]
+    /// The links: IDs or slugs, or objects that also hold the fields to update, as in
+    /// `PATCH /links/{link}`.
+    #[schema(value_type = Vec<BulkUpdateTarget>, min_items = 1, max_items = 1000)]
     links: Items,
-    /// What is to be changed of each link, but for what its own object says; at most 64 KiB.
+    /// The fields to update of each link, unless its own object sets them; at most 64 KiB.
     #[serde(default)]
     #[schema(value_type = Option<LinkInput>)]
     change: Map<String, Value>,
 }
 
-/// Links to be deleted.
+/// Links to delete.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"links": ["a", {"link": "b", "if_version": 3}]}))]
 pub struct DeleteLinksBody {
-    /// 1 to 1,000: a link's id or slug; or an object with it as `link`, and `if_version` where the
-    /// link has to be at one.
-    #[schema(value_type = Vec<Value>)]
+    /// The links: IDs or slugs, or objects that also hold the expected version.
+    #[schema(value_type = Vec<BulkDeleteTarget>, min_items = 1, max_items = 1000)]
     links: Items,
 }
 
-/// What became of many links.
+/// A link to update: its ID or slug, or an object.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "describes what `BulkTarget::read` reads")]
+enum BulkUpdateTarget {
+    /// The link's ID or slug.
+    Name(String),
+    /// The link, and the fields to update beside it, as in `PATCH /links/{link}`.
+    Object {
+        /// The link's ID or slug.
+        link: String,
+        /// Applies the change only if the link is at this version.
+        #[schema(minimum = 1)]
+        if_version: Option<u32>,
+    },
+}
+
+/// A link to delete: its ID or slug, or an object.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "describes what `BulkTarget::read` reads")]
+enum BulkDeleteTarget {
+    /// The link's ID or slug.
+    Name(String),
+    /// The link, and its expected version.
+    Object {
+        /// The link's ID or slug.
+        link: String,
+        /// Deletes the link only if it is at this version.
+        #[schema(minimum = 1)]
+        if_version: Option<u32>,
+    },
+}
+
+/// The results of a bulk request.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BulkView {
-    /// In the request's order.
+    /// The results, in the order of the request.
     data: Vec<BulkItem>,
     meta: BulkMeta,
 }
 
-/// How it went.
+/// A summary of the results.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BulkMeta {
-    /// Where in the log the last change is.
+    /// The offset of the last change.
     #[serde(flatten)]
     changed: ChangedMeta,
-    /// How many links were made, changed or deleted as asked.
+    /// The number of items that succeeded.
     succeeded: usize,
-    /// How many were not.
+    /// The number of items that failed.
     failed: usize,
 }
 
-/// What became of one of them.
+/// The result of one item.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BulkItem {
-    /// The status that it would have got alone.
+    /// The HTTP status that the item would have had as a request of its own.
     status: u16,
-    /// The link as it stands now; without counts of clicks. Absent where it is gone.
+    /// The link after the change, without counts of clicks; absent if it was deleted or failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     link: Option<LinkView>,
-    /// A problem, as RFC 9457 has it.
+    /// Why the item failed (RFC 9457).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     problem: Option<Value>,
 }
 
-/// Make up to 1,000 links.
+/// Creates up to 1,000 links.
+///
+/// Each item succeeds or fails by itself.
 #[utoipa::path(
-    post, path = "/links/bulk", tag = "links", request_body = CreateLinksBody,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repeated request the same request, for 24 hours: links that it made are not made again")),
-    responses(
-        (status = 200, body = BulkView),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is larger than 4 MiB", body = ProblemBody, content_type = "application/problem+json"),
-    )
+    post, path = "/links/bulk", request_body = CreateLinksBody,
+    responses((status = 200, body = BulkView)),
 )]
 pub async fn create(
     State(services): State<Services>,
-    actor: Can<LinksWrite>,
+    actor: Extension<Actor>,
     body: BulkBody,
 ) -> Result<Response, Problem> {
     let _turn = services.commands.bulk_turn().await?;
@@ -166,19 +196,16 @@ pub async fn create(
     run(&services, *actor, commands.collect(), body.idempotency).await
 }
 
-/// Change up to 1,000 links.
+/// Updates up to 1,000 links.
+///
+/// Each item succeeds or fails by itself.
 #[utoipa::path(
-    patch, path = "/links/bulk", tag = "links", request_body = ChangeLinksBody,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repeated request the same request, for 24 hours")),
-    responses(
-        (status = 200, body = BulkView),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is larger than 4 MiB", body = ProblemBody, content_type = "application/problem+json"),
-    )
+    patch, path = "/links/bulk", request_body = ChangeLinksBody,
+    responses((status = 200, body = BulkView)),
 )]
-pub async fn change(
+pub async fn update(
     State(services): State<Services>,
-    actor: Can<LinksWrite>,
+    actor: Extension<Actor>,
     body: BulkBody,
 ) -> Result<Response, Problem> {
     let _turn = services.commands.bulk_turn().await?;
@@ -188,7 +215,7 @@ pub async fn change(
         return Err(Problem::field("change", rule));
     }
     let commands = links.0.iter().map(|item| {
-        let Meant { link, expected, fields } = Meant::read(item)?;
+        let BulkTarget { link, expected, fields } = BulkTarget::read(item)?;
         let mut all = change.clone();
         all.extend(fields);
         let input: LinkInput = parse_value(Value::Object(all))?;
@@ -197,21 +224,17 @@ pub async fn change(
     run(&services, *actor, commands.collect(), body.idempotency).await
 }
 
-/// Delete up to 1,000 links.
+/// Deletes up to 1,000 links.
+///
+/// Each item succeeds or fails by itself.
 #[utoipa::path(
-    delete, path = "/links/bulk", tag = "links", request_body = DeleteLinksBody,
-    params(
-        ("purge" = Option<bool>, Query, description = "For good, as with `DELETE /links/{link}`"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeated request the same request, for 24 hours"),
-    ),
-    responses(
-        (status = 200, body = BulkView),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    )
+    delete, path = "/links/bulk", request_body = DeleteLinksBody,
+    params(PurgeParam),
+    responses((status = 200, body = BulkView)),
 )]
 pub async fn delete(
     State(services): State<Services>,
-    actor: Can<LinksWrite>,
+    actor: Extension<Actor>,
     mut params: Params,
     body: BulkBody,
 ) -> Result<Response, Problem> {
@@ -220,7 +243,7 @@ pub async fn delete(
     let _turn = services.commands.bulk_turn().await?;
     let DeleteLinksBody { links } = body.parse()?;
     let commands = links.0.iter().map(|item| {
-        let Meant { link, expected, fields } = Meant::read(item)?;
+        let BulkTarget { link, expected, fields } = BulkTarget::read(item)?;
         if let Some(name) = fields.keys().next() {
             let rule = "is not a field here: `link` and `if_version` are";
             return Err(Problem::field(name, rule));
@@ -234,14 +257,14 @@ pub async fn delete(
     run(&services, *actor, commands.collect(), body.idempotency).await
 }
 
-/// A link that an item names, and what else the item says.
-struct Meant {
+/// The link that an item names, with its expected version and its other fields.
+struct BulkTarget {
     link: LinkRef,
     expected: Expected,
     fields: Map<String, Value>,
 }
 
-impl Meant {
+impl BulkTarget {
     fn read(item: &RawValue) -> Result<Self, Problem> {
         let is_wrong = || {
             let rule = "must be a link's id or slug, or an object that has it as `link`";
@@ -271,7 +294,7 @@ impl Meant {
     }
 }
 
-/// Runs what could be read as a command, and puts its results in the places of the items.
+/// Runs the items that are valid commands, and returns a result for each item in its place.
 async fn run(
     services: &Services,
     actor: Actor,
@@ -289,21 +312,21 @@ async fn run(
     }
     let is_new: Vec<_> =
         items.iter().map(|item| matches!(item, Ok(Command::CreateLink(_)))).collect();
-    let (mut wishes, mut unread) = (Vec::new(), Vec::new());
+    let (mut requests, mut unread) = (Vec::new(), Vec::new());
     for (place, item) in items.into_iter().enumerate() {
         match item {
             Ok(command) => {
                 let idempotency = idempotency.as_ref().map(|request| request.of_item(place));
-                wishes.push(Wish { command, idempotency });
+                requests.push(Wish { command, idempotency });
                 unread.push(None);
             }
             Err(problem) => unread.push(Some(problem)),
         }
     }
-    let results = if wishes.is_empty() {
+    let results = if requests.is_empty() {
         Vec::new()
     } else {
-        services.commands.run_all(actor, wishes, Mode::Commit).await?
+        services.commands.run_all(actor, requests, Mode::Commit).await?
     };
     let mut results = results.into_iter();
     let mut offset = services.links.applied();

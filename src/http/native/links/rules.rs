@@ -1,19 +1,17 @@
-//! `/api/v1/links/{link}/rules`: where visitors would go.
+//! `/api/v1/links/{link}/rules`: tests of rules.
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Data;
-use super::analytics::as_of;
-use super::links::find;
+use super::find;
 use crate::commands::now_ms;
 use crate::domain::click::Device;
 use crate::domain::error::Invalid;
@@ -23,110 +21,122 @@ use crate::domain::rule::body::RuleBody;
 use crate::domain::rule::compiled::{Chosen, CompiledRules};
 use crate::domain::rule::visitor::{Needs, Visitor};
 use crate::domain::rule::{Context, Rules};
+use crate::domain::token::Actor;
 use crate::http::Services;
-use crate::http::auth::{AnalyticsRead, Can, LinksRead};
 use crate::http::body::JsonBody;
+use crate::http::native::Data;
+use crate::http::native::analytics::as_of;
 use crate::http::params::{Name, Params};
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::Problem;
 use crate::queries::analytics::{
     AnalyticsQuery, Bots, Condition, DateRange, Dimension, Filter, Granularity, Metric, Test,
 };
 
 const DEFAULT_DAYS: u64 = 7;
 const MAX_DAYS: u64 = 90;
-/// How many clicks are replayed at most, the newest ones.
+/// The maximum number of clicks to replay; the newest ones are.
 const MAX_REPLAYED: usize = 100_000;
-/// How many of them are read at a time.
+/// How many of them are read per query.
 const PAGE: u32 = 10_000;
 
-/// A visitor, as somebody describes him: what is absent isn't known of him.
+/// A hypothetical visitor. Absent fields are unknown.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct VisitorBody {
-    /// ISO 3166-1 alpha-2.
+    /// The country, as ISO 3166-1 alpha-2.
     #[schema(example = "DE")]
     country: String,
+    /// The region.
     region: String,
+    /// The city.
     city: String,
-    /// desktop, mobile, tablet, bot or other.
+    /// The type of device; `other` by default.
+    #[schema(value_type = Device)]
     device: String,
+    /// The operating system.
     #[schema(example = "iOS")]
     os: String,
+    /// The browser.
     browser: String,
-    /// The first subtag: `de`.
+    /// The primary language subtag, such as `de`.
     language: String,
-    /// What stands behind the `?`.
+    /// The query string.
     query: Option<String>,
-    /// The referring site: `x.com`.
+    /// The referring host, such as `x.com`.
     referrer: String,
-    /// The referring page.
+    /// The URL of the referring page.
     referrer_url: String,
+    /// The IP address.
     #[schema(value_type = Option<String>)]
     address: Option<IpAddr>,
-    /// When he comes; now when absent.
+    /// The time of the visit; now by default.
     #[schema(format = DateTime)]
     at: Option<String>,
+    /// Whether the visitor is a bot.
     bot: bool,
-    /// Whether he was seen before.
+    /// Whether the visitor was seen before.
     returning: bool,
-    /// Tells visitors apart where a rule shares them out; any text.
+    /// Any text that identifies the visitor, for rules that split traffic.
     visitor: String,
 }
 
-/// A visitor, and the rules that are tried.
+/// A visitor, and the rules to test.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TestBody {
+    /// The visitor.
     #[serde(default)]
     visitor: VisitorBody,
-    /// The link's own when absent.
+    /// The rules to test; those of the link by default.
     rules: Option<Vec<RuleBody>>,
 }
 
-/// Rules that are tried.
+/// The rules to replay clicks against.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DryRunBody {
-    /// The link's own when absent.
+    /// The rules to test; those of the link by default.
     rules: Option<Vec<RuleBody>>,
 }
 
-/// Where somebody would go.
+/// Where a visitor would be redirected.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
-pub struct PlaceView {
-    /// The rule that fits; null where none does.
+pub struct RedirectResult {
+    /// The ID of the matching rule; null if none matches.
     rule: Option<String>,
-    /// Which one it is of the list, from 0 on.
+    /// The index of the rule, starting at 0.
     place: Option<usize>,
+    /// The name of the rule.
     name: Option<String>,
-    /// What the visitor draws, where the rule shares visitors out.
+    /// The variant, if the rule splits traffic.
     variant: Option<String>,
+    /// The URL of the destination.
     destination: Option<String>,
 }
 
-/// What would have become of past clicks.
+/// Where past clicks would have been redirected.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DryRunView {
-    /// How many clicks were replayed: those of the days that were asked for, the newest first, up
-    /// to 100,000.
+    /// The number of replayed clicks: the newest ones, at most 100,000.
     replayed: u64,
-    /// Whether there were more.
+    /// Whether there were more clicks.
     is_cut: bool,
-    /// Facts that the rules look at and that clicks don't hold: as if they were not known.
+    /// What the rules look at that clicks do not record; treated as unknown.
     unknown: Vec<&'static str>,
-    /// Where they would have gone, most clicks first.
-    places: Vec<ReplayedView>,
+    /// The results, most clicks first.
+    places: Vec<ReplayedClicks>,
 }
 
-/// How many would have gone to one place.
+/// The number of clicks with one result.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ReplayedView {
+pub struct ReplayedClicks {
     #[serde(flatten)]
-    place: PlaceView,
+    place: RedirectResult,
+    /// The number of clicks.
     clicks: u64,
 }
 
-/// Rules that are tried, of a link.
+/// The rules under test, of a link.
 struct Trial {
     link: Link,
     rules: Rules,
@@ -157,13 +167,13 @@ impl Trial {
         Ok(Self { compiled: CompiledRules::new(&rules), link, rules })
     }
 
-    fn place(&self, chosen: Option<Chosen>) -> PlaceView {
+    fn place(&self, chosen: Option<Chosen>) -> RedirectResult {
         let rule = chosen.and_then(|chosen| self.rules.as_slice().get(chosen.rule));
         let destinations = rule.map(|rule| rule.target.destinations().collect::<Vec<_>>());
         let variant = chosen.and_then(|chosen| chosen.variant);
         let led = destinations.and_then(|all| all.get(variant.unwrap_or(0)).copied());
         let destination = led.or_else(|| self.link.fields.content.destination());
-        PlaceView {
+        RedirectResult {
             rule: rule.map(|rule| rule.id.to_string()),
             place: chosen.map(|chosen| chosen.rule),
             name: rule.and_then(|rule| rule.name.clone()),
@@ -173,22 +183,17 @@ impl Trial {
     }
 }
 
-/// Where a visitor would go.
+/// Tests where a visitor would be redirected.
 #[utoipa::path(
-    post, path = "/links/{link}/rules/test", tag = "links", request_body = TestBody,
-    params(("link" = String, Path, description = "The link's id or slug")),
-    responses(
-        (status = 200, body = Data<PlaceView>),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    )
+    post, path = "/links/{link}/rules/test", request_body = TestBody,
+    responses((status = 200, body = Data<RedirectResult>)),
 )]
 pub async fn test(
     State(services): State<Services>,
-    actor: Can<LinksRead>,
+    actor: Extension<Actor>,
     Name(name): Name,
     body: JsonBody<TestBody>,
-) -> Result<Json<Data<PlaceView>>, Problem> {
+) -> Result<Json<Data<RedirectResult>>, Problem> {
     let link = find(&services, &actor, &name)?;
     let TestBody { visitor, rules } = body.value;
     let trial = Trial::new(&services, link, rules)?;
@@ -227,23 +232,20 @@ pub async fn test(
     Ok(Json(Data { data: trial.place(chosen) }))
 }
 
-/// Where the clicks of the last days would have gone. Nothing is changed.
+/// Replays recent clicks against rules.
+///
+/// Counts where the clicks of the last days would have been redirected. Nothing is changed.
 #[utoipa::path(
-    post, path = "/links/{link}/rules/dry-run", tag = "links", request_body = DryRunBody,
-    params(
-        ("link" = String, Path, description = "The link's id or slug"),
-        ("days" = Option<u64>, Query, description = "How many days, today included: 1 to 90; 7 when absent"),
-    ),
-    responses(
-        (status = 200, body = Data<DryRunView>),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
-    )
+    post, path = "/links/{link}/rules/dry-run", request_body = DryRunBody,
+    params((
+        "days" = Option<u64>, Query, minimum = 1, maximum = 90,
+        description = "The number of days, including today; 7 by default.",
+    )),
+    responses((status = 200, body = Data<DryRunView>)),
 )]
 pub async fn dry_run(
     State(services): State<Services>,
-    actor: Can<AnalyticsRead>,
+    actor: Extension<Actor>,
     Name(name): Name,
     mut params: Params,
     body: JsonBody<DryRunBody>,
@@ -256,12 +258,12 @@ pub async fn dry_run(
     let needs = trial.compiled.needs();
     let facts = [(Needs::QUERY, "query"), (Needs::ADDRESS, "address")];
     let unknown = facts.into_iter().filter(|(fact, _)| needs.any(*fact)).map(|(_, name)| name);
-    let (mut places, mut seen) = (BTreeMap::<PlaceView, u64>::new(), HashSet::new());
-    // The oldest first: who came before is known then.
+    let (mut places, mut seen) = (BTreeMap::<RedirectResult, u64>::new(), HashSet::new());
+    // Oldest first, so that returning visitors are recognized.
     for click in clicks.iter().rev() {
         *places.entry(trial.place(replay(&trial.compiled, click, &mut seen))).or_default() += 1;
     }
-    let view = |(place, clicks)| ReplayedView { place, clicks };
+    let view = |(place, clicks)| ReplayedClicks { place, clicks };
     let mut places: Vec<_> = places.into_iter().map(view).collect();
     places.sort_by_key(|one| std::cmp::Reverse(one.clicks));
     let replayed = clicks.len() as u64;
@@ -269,7 +271,7 @@ pub async fn dry_run(
     Ok(Json(Data { data: DryRunView { replayed, is_cut, unknown, places } }))
 }
 
-/// The link's clicks of some days, bots' too, the newest first; and whether there are more.
+/// The link's clicks of some days, including bots, newest first; and whether there are more.
 async fn past_clicks(
     services: &Services,
     link: &Link,
@@ -299,7 +301,7 @@ async fn past_clicks(
     Ok((clicks, true))
 }
 
-/// What a past click would choose.
+/// The choice that the rules make for a past click.
 fn replay(
     rules: &CompiledRules,
     click: &Map<String, Value>,
@@ -333,7 +335,7 @@ fn device_of(word: &str) -> Option<Device> {
     every.into_iter().find(|device| device.as_str() == word)
 }
 
-/// A number for a text: the same one each time.
+/// A stable number for a text.
 fn id_of(text: &str) -> u64 {
     let number = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

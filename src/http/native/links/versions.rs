@@ -1,31 +1,30 @@
-//! `/api/v1/links/{link}/versions` and what goes with them: a link as it was, what changed between
-//! two versions, and the way back.
+//! Versions of a link: listed, compared, reverted to, and read as of a time.
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::link_view::LinkView;
-use super::links::{answered, expected, named};
-use super::page::{Page, PageMeta};
-use super::{Changed, Data, iso8601};
+use super::view::LinkView;
+use super::{IfMatch, answered, expected, named};
 use crate::domain::command::Command;
 use crate::domain::link::Link;
 use crate::domain::token::Actor;
 use crate::http::Services;
-use crate::http::auth::{Can, LinksRead, LinksWrite};
 use crate::http::body::JsonBody;
+use crate::http::native::page::{CursorParams, Page, PageMeta, PageParam};
+use crate::http::native::schema::VersionChange;
+use crate::http::native::{Changed, Data, iso8601};
 use crate::http::params::{Name, Params};
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::Problem;
 use crate::queries::history::{Past, Then};
 
-/// Members of a link's JSON that are not its owner's doing, or follow from others.
+/// Fields of a link's JSON that its owner does not set, or that follow from others.
 const NO_FIELDS: [&str; 7] =
     ["id", "short_url", "clicks", "unique_visitors", "created_at", "updated_at", "version"];
 
@@ -33,51 +32,53 @@ const NO_FIELDS: [&str; 7] =
 #[derive(Debug, Serialize, ToSchema)]
 pub struct VersionView {
     version: u32,
-    /// When it began.
+    /// When the version was created.
+    #[schema(format = DateTime)]
     at: String,
-    /// The token that made it; null for the service itself.
+    /// The token that created it; null for the service itself.
     actor: Option<String>,
-    /// `created`, `changed`, `reverted`, `deleted` or `restored`.
-    #[schema(example = "changed")]
+    /// What created the version.
+    #[schema(value_type = VersionChange)]
     change: String,
-    /// The version that was gone back to.
+    /// The version that the link was reverted to.
     reverted_to: Option<u32>,
-    /// The link as it then stood; of a deleted one, as it stood until then. Its counts are null:
-    /// they are of now.
+    /// The link at this version; for a deletion, as it was before. Counts of clicks are null.
     link: LinkView,
 }
 
-/// A part of a link's versions.
+/// A page of a link's versions.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct VersionPage {
     data: Vec<VersionView>,
     meta: PageMeta,
 }
 
-/// What differs between two versions.
+/// The differences between two versions.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DiffView {
     from: u32,
     to: u32,
-    /// Field → what it was, and what it became. Of a password that is another one, both are null.
+    /// The changed fields. For a changed password, both values are null.
     changes: BTreeMap<String, FieldChange>,
 }
 
-/// What became of a field.
+/// A changed field.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FieldChange {
-    #[schema(value_type = Object)]
+    /// The value in the first version.
+    #[schema(value_type = serde_json::Value)]
     from: Value,
-    #[schema(value_type = Object)]
+    /// The value in the second version.
+    #[schema(value_type = serde_json::Value)]
     to: Value,
 }
 
-/// Where to go back to.
+/// The version to revert to.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RevertBody {
-    /// The version whose slug and fields are wanted.
-    #[schema(example = 2)]
+    /// The version whose slug and fields to restore.
+    #[schema(example = 2, minimum = 1)]
     version: u32,
 }
 
@@ -95,8 +96,7 @@ impl VersionView {
     }
 }
 
-/// The fields that differ between a link and what it was, as its JSON has them; and `password`,
-/// without a value, where it is another one.
+/// The fields that differ between two versions of a link; a changed password without its values.
 pub fn differences(
     services: &Services,
     from: Link,
@@ -121,7 +121,7 @@ pub fn differences(
     Ok(changes)
 }
 
-/// The link as it stood at a moment, in milliseconds since the Unix epoch.
+/// The link at a time, in milliseconds since the Unix epoch.
 pub async fn read_at(
     services: &Services,
     actor: &Actor,
@@ -137,65 +137,50 @@ pub async fn read_at(
     }
 }
 
-/// List a link's versions, newest first.
+/// Lists a link's versions, newest first.
 ///
-/// Each change makes one, and so does a deletion. A deleted link is named by its id; once it is
-/// purged, or can't be restored any more, its versions are gone too.
+/// Each change creates a version, and so does a deletion. Name a deleted link by its ID. The versions
+/// of a link that was purged, or that can no longer be restored, are gone.
 #[utoipa::path(
-    get, path = "/links/{link}/versions", tag = "history",
-    params(
-        ("link" = String, Path, description = "The link's id or slug"),
-        ("page" = Option<u64>, Query, description = "1-indexed; 1 when absent"),
-        ("limit" = Option<u64>, Query, description = "1 to 100; 20 when absent"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the answer before, instead of a page"),
-    ),
-    responses(
-        (status = 200, body = VersionPage),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    )
+    get, path = "/links/{link}/versions",
+    params(PageParam, CursorParams),
+    responses((status = 200, body = VersionPage)),
 )]
 pub async fn list(
     State(services): State<Services>,
-    actor: Can<LinksRead>,
+    actor: Extension<Actor>,
     Name(name): Name,
     mut params: Params,
 ) -> Result<Json<VersionPage>, Problem> {
     let page = Page::take(&mut params);
-    let before = params.number("cursor", 1, u32::MAX.into());
-    if before.is_some() && page.page.is_some() {
-        params.refuse("cursor", "can't be combined with page");
-    }
+    let cursor = |text: &str| text.parse().ok().filter(|version: &u32| *version > 0);
+    let before = page.take_cursor(&mut params, cursor);
     params.finish()?;
-    let before = before.and_then(|before| u32::try_from(before).ok());
-    let number = before.is_none().then(|| page.page.unwrap_or(1));
-    let skip = number.map_or(0, |number| (number - 1) * page.limit);
+    let skip = if before.is_some() { 0 } else { page.skipped() as u64 };
     let part = (before, skip, page.size());
     let found = services.histories.versions(actor.workspace, named(&name)?, part).await?;
     let found = found.ok_or_else(|| Problem::not_found("link"))?;
     let next_cursor = found.next.map(|next| next.to_string());
     let data = found.items.into_iter().map(|past| VersionView::new(&services, past)).collect();
-    let total = Some(found.total);
-    let meta = PageMeta { page: number, limit: page.limit, total, next_cursor };
+    let meta = page.meta_after(before.is_some(), Some(found.total), next_cursor);
     Ok(Json(VersionPage { data, meta }))
 }
 
-/// See what changed between two versions of a link.
+/// Compares two versions of a link.
 #[utoipa::path(
-    get, path = "/links/{link}/diff", tag = "history",
+    get, path = "/links/{link}/diff",
     params(
-        ("link" = String, Path, description = "The link's id or slug"),
-        ("from" = u32, Query, description = "A version"),
-        ("to" = u32, Query, description = "Another one, earlier or later"),
+        ("from" = u32, Query, minimum = 1, description = "The first version."),
+        ("to" = u32, Query, minimum = 1, description = "The second version; may be the earlier one."),
     ),
     responses(
         (status = 200, body = Data<DiffView>),
-        (status = 400, description = "The link has no such version", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    )
+        (status = 400, description = "The link has no such version."),
+    ),
 )]
 pub async fn diff(
     State(services): State<Services>,
-    actor: Can<LinksRead>,
+    actor: Extension<Actor>,
     Name(name): Name,
     mut params: Params,
 ) -> Result<Json<Data<DiffView>>, Problem> {
@@ -215,28 +200,22 @@ pub async fn diff(
     Ok(Json(Data { data: DiffView { from, to, changes } }))
 }
 
-/// Go back to an earlier version of a link.
+/// Reverts a link to an earlier version.
 ///
-/// That makes a new version with the slug and the fields of the earlier one; but it belongs to no
-/// campaign that is gone by now.
+/// This creates a new version with the slug and fields of the earlier one. A campaign that has been
+/// deleted since is not restored.
 #[utoipa::path(
-    post, path = "/links/{link}/revert", tag = "history", request_body = RevertBody,
-    params(
-        ("link" = String, Path, description = "The link's id or slug"),
-        ("If-Match" = Option<String>, Header, description = "Only if the link is still at the version of this ETag"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeated request the same request, for 24 hours"),
-    ),
+    post, path = "/links/{link}/revert", request_body = RevertBody,
+    params(IfMatch),
     responses(
         (status = 200, body = Changed<LinkView>),
-        (status = 400, description = "The link has no such version, or an address of it is on the blocklist by now", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "The slug or the external id is another link's by now", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "The link has changed", body = ProblemBody, content_type = "application/problem+json"),
-    )
+        (status = 400, description = "The link has no such version, or a URL in it is now on the blocklist."),
+        (status = 409, description = "Another link uses the slug or the external ID."),
+    ),
 )]
 pub async fn revert(
     State(services): State<Services>,
-    actor: Can<LinksWrite>,
+    actor: Extension<Actor>,
     Name(name): Name,
     headers: HeaderMap,
     body: JsonBody<RevertBody>,

@@ -1,21 +1,20 @@
-//! `/api/v1/admin/tokens`: tokens of any workspace, for those who run the service. It is how an
-//! owner who has lost all tokens gets another one.
+//! `/api/v1/admin/tokens`: tokens of any workspace, for the operator. An owner who has lost all tokens
+//! gets a new one this way.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::tokens::{TokenBody, TokenView, Tokens, created};
-use super::{Changed, Data, log_offset};
 use crate::domain::event::Idempotency;
 use crate::domain::ids::{TokenId, WorkspaceId};
 use crate::domain::token::Actor;
 use crate::http::Services;
-use crate::http::auth::Operator;
 use crate::http::body::JsonBody;
+use crate::http::native::tokens::{TokenBody, TokenView, Tokens, created};
+use crate::http::native::{Changed, Data, log_offset};
 use crate::http::params::{Name, Params};
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::Problem;
 
 impl Tokens {
     /// The workspace that the operator names, or else the only one.
@@ -70,21 +69,19 @@ fn named(mut params: Params) -> Result<Option<WorkspaceId>, Problem> {
     Ok(id.ok().flatten())
 }
 
-/// Create a token in any workspace, with any abilities.
+/// Creates a token in any workspace, with any abilities.
 #[utoipa::path(
-    post, path = "/admin/tokens", tag = "admin", request_body = TokenBody,
-    operation_id = "admin_tokens_create",
-    params(("workspace" = Option<String>, Query, description = "Its id; needed where there are several")),
+    post, path = "/admin/tokens", request_body = TokenBody,
+    params(
+        ("workspace" = Option<String>, Query, description = "The workspace's ID; required if there are several."),
+    ),
     responses(
         (status = 201, body = Changed<TokenView>),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "There is no workspace yet", body = ProblemBody, content_type = "application/problem+json"),
-    )
+        (status = 409, description = "There is no workspace yet."),
+    ),
 )]
 pub async fn create(
     State(services): State<Services>,
-    _: Operator,
     params: Params,
     body: JsonBody<TokenBody>,
 ) -> Result<Response, Problem> {
@@ -92,43 +89,32 @@ pub async fn create(
     Ok(created(services.tokens.create_in(named(params)?, value, idempotency).await?))
 }
 
-/// List the tokens of a workspace, without their secrets.
+/// Lists a workspace's tokens, oldest first, without their secrets.
 #[utoipa::path(
-    get, path = "/admin/tokens", tag = "admin",
-    operation_id = "admin_tokens_list",
-    params(("workspace" = Option<String>, Query, description = "Its id; needed where there are several")),
+    get, path = "/admin/tokens",
+    params(
+        ("workspace" = Option<String>, Query, description = "The workspace's ID; required if there are several."),
+    ),
     responses(
         (status = 200, body = Data<Vec<TokenView>>),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "There is no workspace yet", body = ProblemBody, content_type = "application/problem+json"),
-    )
+        (status = 409, description = "There is no workspace yet."),
+    ),
 )]
 pub async fn list(
     State(services): State<Services>,
-    _: Operator,
     params: Params,
 ) -> Result<Json<Data<Vec<TokenView>>>, Problem> {
     Ok(Json(Data { data: services.tokens.list_in(named(params)?)? }))
 }
 
-/// Revoke a token of any workspace, but not the last valid one with `*`.
+/// Revokes a token of any workspace.
+///
+/// The last valid token with `*` cannot be revoked.
 #[utoipa::path(
-    delete, path = "/admin/tokens/{token}", tag = "admin",
-    operation_id = "admin_tokens_revoke",
-    params(("token" = String, Path, description = "The token's id")),
-    responses(
-        (status = 204),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "It is the last valid token with `*`", body = ProblemBody, content_type = "application/problem+json"),
-    )
+    delete, path = "/admin/tokens/{token}",
+    responses((status = 204, description = "Revoked."), (status = 409, description = "The token is the last valid one with `*`.")),
 )]
-pub async fn revoke(
-    State(services): State<Services>,
-    _: Operator,
-    Name(id): Name,
-) -> Result<Response, Problem> {
+pub async fn revoke(State(services): State<Services>, Name(id): Name) -> Result<Response, Problem> {
     let id = id.parse().map_err(|_| Problem::not_found("token"))?;
     let offset = services.tokens.revoke_anywhere(id).await?;
     Ok((StatusCode::NO_CONTENT, log_offset(offset)).into_response())

@@ -1,62 +1,76 @@
 //! `/api/v1/domains`
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
+use utoipa_axum::routes;
 
-use super::page::{Page, PageMeta};
+use super::page::{CursorParams, Page, PageMeta, PageParam};
+use super::routes::Routes;
 use super::{Changed, Data, iso8601, log_offset, replayed};
 use crate::commands::Done;
 use crate::domain::command::{Command, DomainRef, Outcome};
 use crate::domain::domains::{Domain, DomainInput};
 use crate::domain::ids::DomainId;
 use crate::domain::link::Field;
+use crate::domain::token::Ability::{LinksRead, LinksWrite};
 use crate::domain::token::Actor;
 use crate::http::Services;
-use crate::http::auth::{Can, LinksRead, LinksWrite};
 use crate::http::body::JsonBody;
 use crate::http::params::{Name, Params};
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::Problem;
 use crate::http::proof::Unproven;
 use crate::queries::domains::DomainsPart;
 
-/// What a domain is asked to be. A field that is null is cleared; one that is absent is left to
-/// its default (POST) or as it is (PATCH).
+pub fn routes() -> Routes {
+    Routes::of("domains", "domains")
+        .route(LinksWrite, routes!(create))
+        .route(LinksRead, routes!(list))
+        .route(LinksRead, routes!(get))
+        .route(LinksWrite, routes!(update))
+        .route(LinksWrite, routes!(delete))
+        .route(LinksWrite, routes!(verify))
+}
+
+/// The settings of a domain. A null clears a field. An omitted field takes its default (POST) or
+/// keeps its value (PATCH).
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DomainBody {
-    /// The host, such as `go.example.com`; any script (IDNA). Stays as it is. A port may stand
-    /// after local names alone (`localhost`, `*.localhost`, `*.test`, loopback addresses).
+    /// The host, such as `go.example.com`, in any script (IDNA). Required on creation, immutable
+    /// afterwards. Only local names (`localhost`, `*.localhost`, `*.test`, loopback addresses) may
+    /// have a port.
     #[serde(default)]
-    #[schema(value_type = String, example = "go.example.com")]
+    #[schema(value_type = Option<String>, example = "go.example.com")]
     hostname: Field<String>,
-    /// Whether links that name no domain are on it: one of the workspace's at most, and only once
-    /// it is verified.
+    /// Whether new links use this domain by default. Only one domain per workspace can be the
+    /// default, and only a verified one.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     is_default: Field<bool>,
-    /// Where `/` of the host leads.
+    /// Where `/` redirects to.
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "https://example.com")]
     root_redirect: Field<String>,
-    /// Where a path of the host leads that is no link's.
+    /// Where paths without a link redirect to.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     not_found_redirect: Field<String>,
-    /// Whether `Promo` and `promo` are one slug; changed only while no links are on the domain.
+    /// Whether `Promo` and `promo` are the same slug. Can be changed only while the domain has no
+    /// links.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     case_insensitive: Field<bool>,
-    /// A JSON object, served at `/.well-known/apple-app-site-association`; at most 128 KiB.
+    /// The JSON object served at `/.well-known/apple-app-site-association`, at most 128 KiB.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     apple_app_site_association: Field<Value>,
-    /// A JSON array, served at `/.well-known/assetlinks.json`; at most 128 KiB.
+    /// The JSON array served at `/.well-known/assetlinks.json`, at most 128 KiB.
     #[serde(default)]
     #[schema(value_type = Option<Vec<Object>>)]
     assetlinks: Field<Value>,
@@ -81,10 +95,12 @@ impl From<DomainBody> for DomainInput {
 pub struct DomainView {
     #[schema(example = "dom_01kaj9m3v8e9qrs4t5v6w7x8y9")]
     id: String,
+    #[schema(example = "go.example.com")]
     hostname: String,
-    /// Null until its owner has shown that it is his.
+    /// Null until ownership is verified.
+    #[schema(format = DateTime)]
     verified_at: Option<String>,
-    /// What to do for that; null once it is done.
+    /// How to verify ownership; null once verified.
     verification: Option<VerificationView>,
     is_default: bool,
     root_redirect: Option<String>,
@@ -94,20 +110,22 @@ pub struct DomainView {
     apple_app_site_association: Option<Value>,
     #[schema(value_type = Option<Vec<Object>>)]
     assetlinks: Option<Value>,
-    /// How many links are on it.
+    /// The number of links on the domain.
     links: u64,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     updated_at: String,
 }
 
-/// How to show that a domain is one's own: one of the two.
+/// The two ways to prove ownership of a domain, of which one is enough.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct VerificationView {
-    /// The name of a TXT record with the text `value`; null where the host is an address.
+    /// The name of a TXT record that has to hold `value`; null if the host is an IP address.
     #[schema(example = "_slugline.go.example.com")]
     txt_name: Option<String>,
-    /// The address, http or https, of a file with `value` on a line of its own. Where the host
-    /// leads to this service already and no other workspace claims it, the service shows it.
+    /// The URL (http or https) of a file that has to hold `value` on a line of its own. If the host
+    /// already points to this service and no other workspace claims it, the service serves it.
     file: String,
     #[schema(example = "slugline-verify=0123456789abcdef0123456789abcdef")]
     value: String,
@@ -141,7 +159,7 @@ impl DomainView {
     }
 }
 
-/// A part of a list.
+/// A page of domains.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DomainPage {
     data: Vec<DomainView>,
@@ -157,7 +175,7 @@ fn find(services: &Services, actor: &Actor, text: &str) -> Result<(Domain, u64),
     domain.ok_or_else(|| Problem::not_found("domain"))
 }
 
-/// The answer to a change.
+/// The response to a change.
 fn changed(services: &Services, status: StatusCode, done: Done) -> Result<Response, Problem> {
     let (offset, is_replay) = (done.offset, done.is_replay);
     let domain = match done.outcome {
@@ -169,19 +187,19 @@ fn changed(services: &Services, status: StatusCode, done: Done) -> Result<Respon
     Ok((status, log_offset(offset), replayed(is_replay), Json(body)).into_response())
 }
 
-/// Add a domain. Links can be on it once it is verified.
+/// Adds a domain.
+///
+/// Links can use it once it is verified.
 #[utoipa::path(
-    post, path = "/domains", tag = "domains", request_body = DomainBody,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repeated request the same request, for 24 hours")),
+    post, path = "/domains", request_body = DomainBody,
     responses(
         (status = 201, body = Changed<DomainView>),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "The workspace has it already", body = ProblemBody, content_type = "application/problem+json"),
-    )
+        (status = 409, description = "The workspace already has this domain."),
+    ),
 )]
 pub async fn create(
     State(services): State<Services>,
-    actor: Can<LinksWrite>,
+    actor: Extension<Actor>,
     body: JsonBody<DomainBody>,
 ) -> Result<Response, Problem> {
     let command = Command::AddDomain(body.value.into());
@@ -197,71 +215,52 @@ pub async fn create(
     Ok(response)
 }
 
-/// List domains, newest first.
+/// Lists domains, newest first.
 #[utoipa::path(
-    get, path = "/domains", tag = "domains",
-    params(
-        ("page" = Option<u64>, Query, description = "1-indexed; 1 when absent"),
-        ("limit" = Option<u64>, Query, description = "1 to 100; 20 when absent"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the answer before, instead of a page"),
-    ),
-    responses((status = 200, body = DomainPage))
+    get, path = "/domains",
+    params(PageParam, CursorParams),
+    responses((status = 200, body = DomainPage)),
 )]
 pub async fn list(
     State(services): State<Services>,
-    actor: Can<LinksRead>,
+    actor: Extension<Actor>,
     mut params: Params,
 ) -> Result<Json<DomainPage>, Problem> {
-    let asked = Page::take(&mut params);
-    let cursor = params.text("cursor").map(|text| text.parse::<DomainId>());
-    if matches!(cursor, Some(Err(_))) {
-        params.refuse("cursor", "is not the next_cursor of an answer");
-    }
-    if cursor.is_some() && asked.page.is_some() {
-        params.refuse("cursor", "can't be combined with page");
-    }
+    let page = Page::take(&mut params);
+    let cursor = page.take_cursor(&mut params, |text| text.parse::<DomainId>().ok());
     params.finish()?;
-    let part = match cursor {
-        Some(Ok(id)) => DomainsPart::Before(id),
-        _ => DomainsPart::Page(asked.number()),
-    };
-    let is_page = matches!(part, DomainsPart::Page(_));
-    let list = services.domains.list(actor.workspace, part, asked.size())?;
+    let part = cursor.map_or(DomainsPart::Page(page.number()), DomainsPart::Before);
+    let list = services.domains.list(actor.workspace, part, page.size())?;
     let next_cursor = list.next.map(|id| id.to_string());
     let data = list.domains.into_iter().map(|(domain, links)| DomainView::new(domain, links));
-    let page = is_page.then(|| asked.page.unwrap_or(1));
-    let meta = PageMeta { page, limit: asked.limit, total: Some(list.total), next_cursor };
+    let meta = page.meta_after(cursor.is_some(), Some(list.total), next_cursor);
     Ok(Json(DomainPage { data: data.collect(), meta }))
 }
 
-/// See a domain.
-#[utoipa::path(
-    get, path = "/domains/{domain}", tag = "domains",
-    params(("domain" = String, Path, description = "The domain's id or hostname")),
-    responses((status = 200, body = Data<DomainView>), (status = 404, body = ProblemBody, content_type = "application/problem+json"))
-)]
-pub async fn read(
+/// Retrieves a domain.
+#[utoipa::path(get, path = "/domains/{domain}", responses((status = 200, body = Data<DomainView>)))]
+pub async fn get(
     State(services): State<Services>,
-    actor: Can<LinksRead>,
+    actor: Extension<Actor>,
     Name(name): Name,
 ) -> Result<Json<Data<DomainView>>, Problem> {
     let (domain, links) = find(&services, &actor, &name)?;
     Ok(Json(Data { data: DomainView::new(domain, links) }))
 }
 
-/// Change some settings of a domain.
+/// Updates a domain.
+///
+/// Fields that the request omits keep their values.
 #[utoipa::path(
-    patch, path = "/domains/{domain}", tag = "domains", request_body = DomainBody,
-    params(("domain" = String, Path, description = "The domain's id or hostname")),
+    patch, path = "/domains/{domain}", request_body = DomainBody,
     responses(
         (status = 200, body = Changed<DomainView>),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "`case_insensitive` while links are on it", body = ProblemBody, content_type = "application/problem+json"),
-    )
+        (status = 409, description = "`case_insensitive` cannot be changed while the domain has links."),
+    ),
 )]
-pub async fn change(
+pub async fn update(
     State(services): State<Services>,
-    actor: Can<LinksWrite>,
+    actor: Extension<Actor>,
     Name(name): Name,
     body: JsonBody<DomainBody>,
 ) -> Result<Response, Problem> {
@@ -270,20 +269,20 @@ pub async fn change(
     changed(&services, StatusCode::OK, done)
 }
 
-/// Verify a domain: its owner's proof is looked for in the DNS and on the host.
+/// Verifies a domain.
+///
+/// Looks for the proof of ownership in DNS and on the host.
 #[utoipa::path(
-    post, path = "/domains/{domain}/verify", tag = "domains",
-    params(("domain" = String, Path, description = "The domain's id or hostname")),
+    post, path = "/domains/{domain}/verify",
     responses(
         (status = 200, body = Changed<DomainView>),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "Another workspace has it verified", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "The proof was not found; `errors` says what was found at each place", body = ProblemBody, content_type = "application/problem+json"),
-    )
+        (status = 409, description = "Another workspace has verified the domain."),
+        (status = 422, description = "The proof was not found; `errors` lists what was found in each place."),
+    ),
 )]
 pub async fn verify(
     State(services): State<Services>,
-    actor: Can<LinksWrite>,
+    actor: Extension<Actor>,
     Name(name): Name,
 ) -> Result<Response, Problem> {
     let (domain, _) = find(&services, &actor, &name)?;
@@ -311,19 +310,14 @@ fn unproven(why: Unproven) -> Problem {
     }
 }
 
-/// Remove a domain. No links may be on it.
+/// Removes a domain that no link uses.
 #[utoipa::path(
-    delete, path = "/domains/{domain}", tag = "domains",
-    params(("domain" = String, Path, description = "The domain's id or hostname")),
-    responses(
-        (status = 204),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "Links are on it", body = ProblemBody, content_type = "application/problem+json"),
-    )
+    delete, path = "/domains/{domain}",
+    responses((status = 204), (status = 409, description = "The domain has links.")),
 )]
 pub async fn delete(
     State(services): State<Services>,
-    actor: Can<LinksWrite>,
+    actor: Extension<Actor>,
     Name(name): Name,
 ) -> Result<Response, Problem> {
     let done = services.commands.run(*actor, Command::RemoveDomain(named(&name)?), None).await?;

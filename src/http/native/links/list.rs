@@ -2,19 +2,20 @@
 
 use std::collections::HashMap;
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::link_view::LinkView;
-use super::page::{Page, PageMeta};
-use super::{Data, deleted};
+use super::deleted;
+use super::view::LinkView;
 use crate::domain::link::{Kind, checked_folder};
 use crate::domain::token::Actor;
-use crate::http::auth::{Can, LinksRead};
+use crate::http::native::Data;
+use crate::http::native::page::{CursorParams, Page, PageMeta, PageParam};
+use crate::http::native::schema::{Archived as ArchivedWord, Direction};
 use crate::http::params::Params;
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::Problem;
 use crate::http::{Services, Site};
 use crate::queries::links::{
     Archived, Clicks, Cursor, LinkFilter, LinkQuery, MAX_RANKED, Part, Sort, Word,
@@ -22,57 +23,61 @@ use crate::queries::links::{
 
 const MAX_TAGS: usize = 50;
 
-/// A part of a list.
+/// A page of links.
 #[derive(Debug, Serialize, ToSchema)]
-#[allow(missing_docs, reason = "as in each list")]
 pub struct LinkPage {
+    /// The links.
     pub data: Vec<LinkView>,
+    /// Where the page stands in the list.
     pub meta: PageMeta,
 }
 
-/// How many links there are.
+/// A number of links.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CountView {
     links: u64,
 }
 
-/// Which links. All conditions have to hold.
+/// Filters of links, all of which have to match.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "it only describes what is taken by name")]
-pub struct Finding {
-    /// Words with blanks between them, in any case: each occurs in the slug, the title, the
-    /// destination, the notes or a tag, at any place.
+#[allow(dead_code, reason = "describes what `filter` reads by name")]
+pub struct LinkFilterParams {
+    /// Words, separated by spaces, that each occur somewhere in the slug, title, destination, notes
+    /// or tags. Case is ignored.
     q: Option<String>,
-    /// Has this tag, in any case; several with commas between them, or several times: has all of
-    /// them.
+    /// Tags, separated by commas, that the link all has. Case is ignored. May be repeated.
     tag: Option<String>,
-    /// Is in this folder or below it.
+    /// The folder that contains the link, directly or below it.
     folder: Option<String>,
-    /// Belongs to the campaign with this id.
+    /// The campaign's ID.
     campaign: Option<String>,
-    /// Answers on this domain.
+    /// The link's domain.
     domain: Option<String>,
-    /// Is called so by another system.
+    /// The link's ID in another system.
     external_id: Option<String>,
-    /// Was made at this moment or later (ISO 8601).
+    /// The earliest creation time.
+    #[param(format = DateTime)]
     created_from: Option<String>,
-    /// Was made before this moment (ISO 8601).
+    /// The first creation time that no longer matches.
+    #[param(format = DateTime)]
     created_until: Option<String>,
-    /// Asks visitors for a password.
+    /// Whether the link has a password.
     has_password: Option<bool>,
-    /// Its `expires_at` has come.
+    /// Whether `expires_at` has passed.
     expired: Option<bool>,
-    /// Is switched on.
+    /// Whether the link is enabled.
     enabled: Option<bool>,
-    /// `true`: only archived ones; `any`: these too; left out when absent.
+    /// `true` for archived links only, `any` to include them.
+    #[param(inline, value_type = Option<ArchivedWord>)]
     archived: Option<String>,
-    /// `url`, `wifi`, `vcard` or `text`.
+    /// The kind of link.
+    #[param(inline, value_type = Option<Kind>)]
     kind: Option<String>,
 }
 
-/// The conditions of a request; `unless_said` holds of archived links.
-pub fn filter(params: &mut Params, site: &Site, unless_said: Archived) -> LinkFilter {
+/// The filter of a request; `default_archived` applies if it does not mention archived links.
+pub fn filter(params: &mut Params, site: &Site, default_archived: Archived) -> LinkFilter {
     let mut filter = LinkFilter::default();
     if let Some(text) = params.text("q") {
         match Word::all_of(&text) {
@@ -111,7 +116,7 @@ pub fn filter(params: &mut Params, site: &Site, unless_said: Archived) -> LinkFi
         Archived::No => "false",
         Archived::Any => "any",
     });
-    filter.archived = archived.unwrap_or(unless_said);
+    filter.archived = archived.unwrap_or(default_archived);
     let kinds = [Kind::Url, Kind::Wifi, Kind::Vcard, Kind::Text];
     filter.kind = params.choice("kind", &kinds, |kind| match kind {
         Kind::Url => "url",
@@ -122,24 +127,23 @@ pub fn filter(params: &mut Params, site: &Site, unless_said: Archived) -> LinkFi
     filter
 }
 
-/// The question of a request, and the page that it names.
-fn asked(actor: &Actor, mut params: Params, site: &Site) -> Result<(LinkQuery, Page), Problem> {
+/// The query of a request, and the page that it names.
+fn link_query(
+    actor: &Actor,
+    mut params: Params,
+    site: &Site,
+) -> Result<(LinkQuery, Page), Problem> {
     let page = Page::take(&mut params);
     let filter = filter(&mut params, site, Archived::No);
     let sort = params.choice("sort", &Sort::EVERY, Sort::as_str).unwrap_or_default();
     let is_descending =
         params.choice("order", &[true, false], |desc| if desc { "desc" } else { "asc" });
     let counts_all = params.flag("total").unwrap_or(true);
-    let mut part = Part::Page(page.number());
-    if let Some(text) = params.text("cursor") {
-        match text.parse::<Cursor>() {
-            Ok(cursor) if cursor.sort == sort => part = Part::After(cursor),
-            _ => params.refuse("cursor", "is not the next_cursor of an answer in this order"),
-        }
-        if page.page.is_some() {
-            params.refuse("cursor", "can't be combined with page");
-        }
+    let cursor = page.take_cursor(&mut params, |text| text.parse::<Cursor>().ok());
+    if cursor.as_ref().is_some_and(|cursor| cursor.sort != sort) {
+        params.refuse("cursor", "is not the next_cursor of an answer in this order");
     }
+    let part = cursor.map_or(Part::Page(page.number()), Part::After);
     if sort != Sort::Created && page.number().saturating_mul(page.size()) > MAX_RANKED {
         let rule =
             format!("must not reach beyond {MAX_RANKED} links in this order: follow cursors");
@@ -158,37 +162,35 @@ fn asked(actor: &Actor, mut params: Params, site: &Site) -> Result<(LinkQuery, P
     Ok((query, page))
 }
 
-/// Find links: all of them, newest first, if nothing else is said.
+/// Lists links, newest first by default.
 #[utoipa::path(
-    get, path = "/links", tag = "links",
+    get, path = "/links",
     params(
-        Finding,
-        ("sort" = Option<String>, Query, description = "`created` (when absent), `updated`, `slug`, `title` or `clicks`"),
-        ("order" = Option<String>, Query, description = "`asc` or `desc`; when absent, `asc` for slug and title, `desc` for the others"),
-        ("total" = Option<bool>, Query, description = "`false`: not all links have to be counted, which is quicker where they have to be looked at for that"),
-        ("deleted" = Option<bool>, Query, description = "`true`: those instead that were deleted and can be restored; only with `page`, `limit` and `cursor`"),
-        ("page" = Option<u64>, Query, description = "1-indexed; 1 when absent. In another order than by `created`, up to the 10,000th link"),
-        ("limit" = Option<u64>, Query, description = "1 to 100; 20 when absent"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the answer before, instead of a page; with the same conditions, sort and order"),
+        LinkFilterParams,
+        ("sort" = inline(Option<Sort>), Query, description = "What to sort by; `created` by default."),
+        ("order" = inline(Option<Direction>), Query, description = "The direction: by default `asc` for `slug` and `title`, else `desc`."),
+        ("total" = Option<bool>, Query, description = "Set to `false` to skip counting all matches, which is faster with filters."),
+        ("deleted" = Option<bool>, Query, description = "Set to `true` for the deleted links that can be restored. Allows only `page`, `limit` and `cursor` beside it."),
+        PageParam,
+        CursorParams,
     ),
     responses(
         (status = 200, body = LinkPage),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "By clicks: too many links were clicked", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Too many searches are under way, or, by clicks, analytics are away", body = ProblemBody, content_type = "application/problem+json"),
-    )
+        (status = 422, description = "Too many links have clicks to sort by `clicks`."),
+        (status = 503, description = "Too many searches are running, or, when sorting by `clicks`, analytics are unavailable."),
+    ),
 )]
 pub async fn list(
     State(services): State<Services>,
-    actor: Can<LinksRead>,
+    actor: Extension<Actor>,
     mut params: Params,
 ) -> Result<Json<LinkPage>, Problem> {
     if params.flag("deleted") == Some(true) {
         return deleted::list(&services, &actor, params);
     }
-    let (mut query, page) = asked(&actor, params, &services.site)?;
+    let (mut query, page) = link_query(&actor, params, &services.site)?;
     if query.sort == Sort::Clicks {
-        // A list that goes on counts the same clicks again, or it would move beneath the reader.
+        // A continued list counts the same clicks again; otherwise it would shift between pages.
         let as_of = match &query.part {
             Part::After(cursor) => cursor.as_of(),
             Part::Page(_) => services.analytics.as_of(None, 0).await?,
@@ -196,7 +198,7 @@ pub async fn list(
         let by_link = services.analytics.clicks_by_link(actor.workspace, as_of).await?;
         query.clicks = Some(Clicks { by_link, as_of });
     }
-    let is_page = matches!(query.part, Part::Page(_));
+    let is_after_cursor = matches!(query.part, Part::After(_));
     let list = services.links.search(query).await?;
     let ids: Vec<_> = list.links.iter().map(|link| link.id).collect();
     let counts: Option<HashMap<_, _>> =
@@ -206,27 +208,23 @@ pub async fn list(
             counts.as_ref().map(|counts| counts.get(&link.id).copied().unwrap_or_default());
         LinkView::new(&services, link, counts)
     });
-    let meta = PageMeta {
-        page: is_page.then_some(page.page.unwrap_or(1)),
-        limit: page.limit,
-        total: list.total,
-        next_cursor: list.next.map(|cursor| cursor.to_string()),
-    };
+    let next_cursor = list.next.map(|cursor| cursor.to_string());
+    let meta = page.meta_after(is_after_cursor, list.total, next_cursor);
     Ok(Json(LinkPage { data: data.collect(), meta }))
 }
 
-/// Count links, with the conditions of a list of them.
+/// Counts the links that match a filter.
 #[utoipa::path(
-    get, path = "/links/count", tag = "links", params(Finding),
+    get, path = "/links/count",
+    params(LinkFilterParams),
     responses(
         (status = 200, body = Data<CountView>),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Too many searches are under way", body = ProblemBody, content_type = "application/problem+json"),
-    )
+        (status = 503, description = "Too many searches are running."),
+    ),
 )]
 pub async fn count(
     State(services): State<Services>,
-    actor: Can<LinksRead>,
+    actor: Extension<Actor>,
     mut params: Params,
 ) -> Result<Json<Data<CountView>>, Problem> {
     let filter = filter(&mut params, &services.site, Archived::No);

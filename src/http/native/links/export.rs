@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
@@ -11,22 +12,23 @@ use futures_util::Stream;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::link_list::{Finding, filter};
-use super::link_view::LinkView;
+use super::list::{LinkFilterParams, filter};
+use super::view::LinkView;
 use crate::domain::csv_cell;
+use crate::domain::token::Actor;
 use crate::http::Services;
-use crate::http::auth::{Can, LinksRead};
+use crate::http::native::schema::TableFormat;
 use crate::http::params::Params;
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::Problem;
 use crate::queries::links::{Archived, LinkList, LinkQuery, LinksError, Part};
 
 /// How many links are read at once.
 const PAGE: usize = 500;
-/// How long is waited where too many searches are under way, and how often.
+/// How long to wait while too many searches are running, and how often.
 const TURN_WAIT: Duration = Duration::from_millis(500);
 const TURNS: usize = 120;
 
-/// The columns, by the names that an import takes; what it has no use for stands at the end.
+/// The columns, by the names that imports accept; those that imports ignore come last.
 const COLUMNS: [&str; 47] = [
     "slug",
     "destination",
@@ -83,27 +85,26 @@ enum FileFormat {
     Ndjson,
 }
 
-/// All links as a file, in the order in which they were made: what `POST /imports` takes.
+/// Downloads all links as a file that `POST /imports` accepts, oldest first.
 ///
-/// A link that is made or deleted while the file is sent may be in it or not. Passwords are in no
-/// file: `has_password` says that there is one. Archived links are in it, unless `archived=false`.
-/// In CSV, texts that a spreadsheet would take for a formula stand behind an apostrophe, which an
-/// import removes.
+/// A link that is created or deleted during the download may or may not be included. Passwords are
+/// never exported; `has_password` tells that there is one. Archived links are included unless
+/// `archived=false`. In CSV, texts that a spreadsheet would read as a formula begin with an
+/// apostrophe, which an import removes.
 #[utoipa::path(
-    get, path = "/links/export", tag = "links",
+    get, path = "/links/export",
     params(
-        ("format" = String, Query, description = "`csv` or `ndjson`"),
-        ("counts" = Option<bool>, Query, description = "`true`: with clicks and unique visitors; empty where analytics are away"),
-        Finding,
+        ("format" = inline(TableFormat), Query, description = "The format of the file."),
+        ("counts" = Option<bool>, Query, description = "Set to `true` to include clicks and unique visitors, which are empty while analytics are unavailable."),
+        LinkFilterParams,
     ),
-    responses(
-        (status = 200, description = "The file", content_type = "text/csv", body = String),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    )
+    responses((status = 200, description = "The file.", content(
+        (String = "text/csv"), (String = "application/x-ndjson"),
+    ))),
 )]
 pub async fn export(
     State(services): State<Services>,
-    actor: Can<LinksRead>,
+    actor: Extension<Actor>,
     mut params: Params,
 ) -> Result<Response<Body>, Problem> {
     let each = [FileFormat::Csv, FileFormat::Ndjson];
@@ -112,7 +113,7 @@ pub async fn export(
         params.require("format");
     }
     let counts = params.flag("counts").unwrap_or(false);
-    // All means all: these too, unless it is said otherwise.
+    // Includes archived links unless the request excludes them.
     let filter = filter(&mut params, &services.site, Archived::Any);
     params.finish()?;
     let Some(format) = format else { return Err(Problem::field("format", "is required")) };
@@ -179,7 +180,7 @@ impl FileFormat {
     }
 }
 
-/// A value as a cell has it; nothing for what is not there.
+/// A value as a CSV cell; empty for null.
 fn cell(column: &str, value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -193,7 +194,7 @@ fn cell(column: &str, value: &Value) -> String {
     }
 }
 
-/// A header, and then a page after the other.
+/// The header, then page after page.
 fn pieces(
     services: Services,
     query: LinkQuery,
@@ -232,7 +233,7 @@ fn pieces(
     })
 }
 
-/// A page; a file that has begun waits for its turn rather than breaks off.
+/// A page. A download that has begun waits for its turn instead of failing.
 async fn page(services: &Services, query: &LinkQuery) -> Result<LinkList, LinksError> {
     for _ in 0..TURNS {
         match services.links.search(query.clone()).await {

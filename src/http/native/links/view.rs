@@ -1,11 +1,11 @@
-//! A link as answers have it.
+//! A link as responses show it.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::iso8601;
 use crate::domain::link::{Kind, Link};
 use crate::domain::rule::body::RuleBody;
+use crate::http::native::iso8601;
 use crate::http::{Services, Site};
 use crate::queries::analytics::Counts;
 use crate::queries::history::Tombstone;
@@ -20,10 +20,10 @@ pub struct LinkView {
     domain: String,
     short_url: String,
     kind: Kind,
-    /// Null for a link that is not of kind `url`.
+    /// Null unless the kind is `url`.
     destination: Option<String>,
-    /// Null for a link of kind `url`.
-    #[schema(value_type = Option<Object>)]
+    /// Null if the kind is `url`.
+    #[schema(value_type = Option<Object>, example = json!(null))]
     payload: Option<serde_json::Value>,
     title: Option<String>,
     utm_source: Option<String>,
@@ -33,6 +33,7 @@ pub struct LinkView {
     utm_term: Option<String>,
     forward_query: bool,
     forward_path: bool,
+    #[schema(example = 302)]
     redirect_status: u16,
     canonical: bool,
     noindex: bool,
@@ -45,7 +46,7 @@ pub struct LinkView {
     expired_url: Option<String>,
     max_clicks: Option<u64>,
     max_clicks_bots: bool,
-    /// The password itself is never shown.
+    /// Whether visitors need a password, which itself is never shown.
     has_password: bool,
     rules: Vec<RuleBody>,
     ios_url: Option<String>,
@@ -64,23 +65,27 @@ pub struct LinkView {
     og_description: Option<String>,
     og_image: Option<String>,
     og_preview: bool,
-    /// Without bots; null while analytics are away.
+    /// Clicks without bots; null while analytics are unavailable.
     clicks: Option<u64>,
-    /// Without bots; null while analytics are away.
+    /// Unique visitors without bots; null while analytics are unavailable.
     unique_visitors: Option<u64>,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     updated_at: String,
     version: u32,
-    /// In the list of deleted links only.
+    /// Present in the list of deleted links only.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     deleted_at: Option<String>,
-    /// In the list of deleted links only.
+    /// Present in the list of deleted links only.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     restorable_until: Option<String>,
 }
 
 impl LinkView {
-    /// A link with its counts; without them where they are not known.
+    /// A link with its counts, if they are known.
     pub fn new(services: &Services, link: Link, counts: Option<Counts>) -> Self {
         let fields = link.fields;
         let (domain, short_url) = address(&services.site, &fields.domain, link.slug.as_str());
@@ -139,7 +144,7 @@ impl LinkView {
         }
     }
 
-    /// A link that was deleted.
+    /// A deleted link.
     pub fn of_deleted(services: &Services, deleted: Tombstone) -> Self {
         Self {
             deleted_at: Some(iso8601(deleted.deleted_at_ms)),
@@ -149,7 +154,7 @@ impl LinkView {
     }
 }
 
-/// The domain that a link answers on, and its whole address. An empty domain is the default one.
+/// The domain of a link, and its full URL. An empty domain is the default one.
 fn address(site: &Site, domain: &str, slug: &str) -> (String, String) {
     if domain.is_empty() {
         (site.host.clone(), format!("{}/{slug}", site.base))

@@ -1,35 +1,56 @@
-//! `/api/v1/admin`: for those who run the service.
+//! `/api/v1/admin`: operation of the service.
 //!
-//! Who has the operator's key (the service writes it into its data folder at each start, for
-//! the `slugline` command beside it) sees all workspaces. An owner's token sees its own.
+//! The operator's key, which the service writes into its data folder at each start for the
+//! `slugline` command beside it, gives access to all workspaces. An owner's token gives access to its
+//! own.
 
-use axum::Json;
+mod tokens;
+
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::Data;
+use super::routes::Routes;
+use super::schema::RebuildStatus;
 use crate::domain::ids::WorkspaceId;
 use crate::http::Services;
-use crate::http::auth::{Operator, OperatorOrOwner};
+use crate::http::auth::{Access, Scope};
 use crate::http::params::{Name, Params};
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::Problem;
 use crate::queries::operations::{Compared, RebuildState, Reclassification, Reconciliation};
 
-/// The log and ClickHouse, compared.
+pub fn routes() -> Routes {
+    Routes::of("admin", "admin")
+        .route(Access::OperatorOrOwner, routes!(reconcile))
+        .long()
+        .route(Access::Operator, routes!(rebuild))
+        .route(Access::Operator, routes!(rebuild_status))
+        .route(Access::Operator, routes!(reclassify))
+        .long()
+        .route(Access::Operator, routes!(reclassify_status))
+        .then("admin", "admin_tokens")
+        .route(Access::Operator, routes!(tokens::create))
+        .route(Access::Operator, routes!(tokens::list))
+        .route(Access::Operator, routes!(tokens::revoke))
+}
+
+/// The click log compared with ClickHouse.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReconciliationView {
-    /// Whether each click of the log is in ClickHouse once, and in the sums by hour.
+    /// Whether each click of the log is in ClickHouse exactly once, and in the rollups.
     equal: bool,
-    /// The offset of the click log up to which all was compared.
+    /// The offset of the click log up to which both were compared.
     through: u64,
-    /// By month (UTC) and workspace.
+    /// The results by month (UTC) and workspace.
     months: Vec<ComparedView>,
 }
 
-/// One month of one workspace, counted thrice.
+/// The counts of one month of one workspace.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ComparedView {
     #[schema(example = "2026-11")]
@@ -39,11 +60,11 @@ pub struct ComparedView {
     log: u64,
     /// Rows in ClickHouse.
     clickhouse: u64,
-    /// What was removed there, because its links were deleted.
+    /// Clicks removed from ClickHouse because their links were deleted.
     removed: u64,
-    /// Their sum in ClickHouse's rollups; of several that differ, one that is wrong.
+    /// Clicks in ClickHouse's rollups; if several rollups differ, a wrong one.
     rollups: u64,
-    /// What differs; null when nothing does.
+    /// The difference; null if there is none.
     difference: Option<String>,
 }
 
@@ -72,18 +93,19 @@ impl From<&Compared> for ComparedView {
     }
 }
 
-/// How a rebuild goes, or went.
+/// The status of a rebuild.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RebuildView {
-    /// `idle`, `running`, `done` or `failed`.
+    /// The state of the rebuild.
+    #[schema(value_type = RebuildStatus)]
     state: &'static str,
-    /// The events that are folded.
+    /// The number of events processed.
     #[serde(skip_serializing_if = "Option::is_none")]
     done: Option<u64>,
-    /// The events that there are.
+    /// The number of events in total.
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<u64>,
-    /// How long it took, in seconds.
+    /// The duration in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     seconds: Option<f64>,
     /// Why it failed.
@@ -111,41 +133,39 @@ impl From<RebuildState> for RebuildView {
     }
 }
 
-/// Compare the log with ClickHouse: is each click there, and once?
+/// Compares the click log with ClickHouse.
 ///
-/// Reads the whole click log.
+/// Reports whether each click is stored exactly once. Reads the whole click log.
 #[utoipa::path(
-    get, path = "/admin/reconcile", tag = "admin",
-    responses(
-        (status = 200, body = Data<ReconciliationView>),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
-    )
+    get, path = "/admin/reconcile",
+    responses((status = 200, body = Data<ReconciliationView>)),
 )]
 pub async fn reconcile(
     State(services): State<Services>,
-    asker: OperatorOrOwner,
+    scope: Extension<Scope>,
     params: Params,
 ) -> Result<Json<Data<ReconciliationView>>, Problem> {
     params.finish()?;
-    let found = services.operations.reconcile(asker.workspace()).await?;
+    let workspace = match *scope {
+        Scope::All => None,
+        Scope::Workspace(workspace) => Some(workspace),
+    };
+    let found = services.operations.reconcile(workspace).await?;
     Ok(Json(Data { data: found.into() }))
 }
 
-/// Make a projection anew from the log (`index` or `analytics`), while the present one serves.
+/// Starts a rebuild of a projection from the log.
+///
+/// The current projection keeps serving until the new one is complete.
 #[utoipa::path(
-    post, path = "/admin/rebuild/{projection}", tag = "admin",
-    params(("projection" = String, Path, description = "index or analytics")),
+    post, path = "/admin/rebuild/{projection}",
     responses(
         (status = 202, body = Data<RebuildView>),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "One is under way", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
-    )
+        (status = 409, description = "Another one is already running."),
+    ),
 )]
 pub async fn rebuild(
     State(services): State<Services>,
-    _: Operator,
     Name(projection): Name,
 ) -> Result<(StatusCode, Json<Data<RebuildView>>), Problem> {
     match projection.as_str() {
@@ -156,18 +176,13 @@ pub async fn rebuild(
     Ok((StatusCode::ACCEPTED, Json(Data { data: state(&services, &projection)? })))
 }
 
-/// See how a rebuild goes, or how the last one went.
+/// Retrieves the status of the current or last rebuild.
 #[utoipa::path(
-    get, path = "/admin/rebuild/{projection}", tag = "admin",
-    params(("projection" = String, Path, description = "index or analytics")),
-    responses(
-        (status = 200, body = Data<RebuildView>),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    )
+    get, path = "/admin/rebuild/{projection}",
+    responses((status = 200, body = Data<RebuildView>)),
 )]
-pub async fn rebuild_state(
+pub async fn rebuild_status(
     State(services): State<Services>,
-    _: Operator,
     Name(projection): Name,
 ) -> Result<Json<Data<RebuildView>>, Problem> {
     Ok(Json(Data { data: state(&services, &projection)? }))
@@ -181,42 +196,39 @@ fn state(services: &Services, projection: &str) -> Result<RebuildView, Problem> 
     }
 }
 
-/// User agents, judged anew.
+/// The result of a reclassification.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReclassificationView {
-    /// How many user agents have clicks since then.
+    /// The number of user agents with clicks in the period.
     agents: u64,
-    /// How many of them are taken for something else now.
+    /// The number of them whose classification changed.
     reclassified: u64,
-    /// The offset of the click log from which on that holds; 0 where nothing changed.
+    /// The offset of the click log from which the change applies; 0 if nothing changed.
     offset: u64,
 }
 
-/// How far reclassifications are carried out.
+/// How far reclassifications have been applied.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReclassifiedView {
-    /// Up to this offset of the click log.
+    /// The offset of the click log up to which reclassifications have been applied.
     through: u64,
 }
 
-/// Read the crawler list again, and classify past clicks by it.
+/// Reloads the crawler list and reclassifies past clicks.
 ///
-/// What changes is appended to the log; the tables are made anew thereafter, while the present ones
-/// serve.
+/// Changes are appended to the click log; the affected tables are then rebuilt in the background.
 #[utoipa::path(
-    post, path = "/admin/reclassify", tag = "admin",
-    params(("since" = String, Query, description = "Clicks from this day (UTC) or moment on, or `all`")),
+    post, path = "/admin/reclassify",
+    params(
+        ("since" = String, Query, example = "2026-11-21", description = "The first day (UTC) or time of the clicks to reclassify, or `all`."),
+    ),
     responses(
         (status = 202, body = Data<ReclassificationView>),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "One is under way", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
-    )
+        (status = 409, description = "Another one is already running."),
+    ),
 )]
 pub async fn reclassify(
     State(services): State<Services>,
-    _: Operator,
     mut params: Params,
 ) -> Result<(StatusCode, Json<Data<ReclassificationView>>), Problem> {
     let since = params.text("since").unwrap_or_default();
@@ -231,17 +243,13 @@ pub async fn reclassify(
     Ok((StatusCode::ACCEPTED, Json(Data { data })))
 }
 
-/// See how far reclassifications are carried out.
+/// Retrieves how far reclassifications have been applied.
 #[utoipa::path(
-    get, path = "/admin/reclassify", tag = "admin",
-    responses(
-        (status = 200, body = Data<ReclassifiedView>),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    )
+    get, path = "/admin/reclassify",
+    responses((status = 200, body = Data<ReclassifiedView>)),
 )]
-pub async fn reclassified(
+pub async fn reclassify_status(
     State(services): State<Services>,
-    _: Operator,
     params: Params,
 ) -> Result<Json<Data<ReclassifiedView>>, Problem> {
     params.finish()?;
@@ -249,7 +257,7 @@ pub async fn reclassified(
     Ok(Json(Data { data: ReclassifiedView { through } }))
 }
 
-/// A day's first moment in UTC or a moment, in milliseconds since the Unix epoch.
+/// A time, or the start of a day in UTC, in milliseconds since the Unix epoch.
 pub fn moment_ms(text: &str) -> Option<u64> {
     if text == "all" {
         return Some(0);

@@ -2,40 +2,41 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa_axum::routes;
 
+use super::routes::Routes;
 use super::{Changed, Data, iso8601, log_offset, replayed};
 use crate::commands::{Commands, Done, secret};
 use crate::domain::command::{Command, Outcome};
 use crate::domain::event::Idempotency;
 use crate::domain::ids::{TokenId, WorkspaceId};
-use crate::domain::token::{Abilities, Actor, Token};
+use crate::domain::token::{Abilities, Ability, Actor, Token};
 use crate::http::Services;
-use crate::http::auth::{Can, UserRead, UserWrite};
 use crate::http::body::JsonBody;
 use crate::http::last_used::LastUsed;
 use crate::http::params::Name;
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::Problem;
 use crate::queries::links::Links;
 
-/// What a token is asked to be.
+/// A token to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenBody {
-    /// What you call it, at most 100 characters.
-    #[schema(example = "newsletter")]
+    /// A name for people.
+    #[schema(max_length = 100, example = "newsletter")]
     name: String,
-    /// What it may do: no more than the token that asks.
-    #[schema(example = json!(["links:read", "analytics:read"]))]
+    /// What the token may do: at most what the calling token may do.
+    #[schema(value_type = Vec<Ability>, min_items = 1, example = json!(["links:read", "analytics:read"]))]
     abilities: Vec<String>,
-    /// From when on it is no longer valid, in the future; null or absent: never.
-    #[schema(example = "2030-01-31T23:00:00Z")]
+    /// When the token expires; never by default.
+    #[schema(format = DateTime, example = "2030-01-31T23:00:00Z")]
     #[serde(default)]
     expires_at: Option<String>,
 }
@@ -43,20 +44,33 @@ pub struct TokenBody {
 /// A token.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TokenView {
+    #[schema(example = "tok_01kaj9m3v8e9qrs4t5v6w7x8y9")]
     id: String,
+    #[schema(example = "newsletter")]
     name: String,
-    /// How the secret begins; null for tokens from before this was kept.
+    /// The beginning of the secret; null for tokens older than this field.
     #[schema(example = "slk_Ab12")]
     prefix: Option<String>,
+    #[schema(value_type = Vec<Ability>)]
     abilities: Vec<&'static str>,
+    #[schema(format = DateTime)]
     created_at: String,
-    /// From when on it is no longer valid; null: never.
+    /// When the token expires; null for never.
+    #[schema(format = DateTime)]
     expires_at: Option<String>,
-    /// When it was last used, to five minutes; null when that is not known.
+    /// When the token was last used, to five minutes; null if unknown.
+    #[schema(format = DateTime)]
     last_used_at: Option<String>,
-    /// The secret; in the answer to its creation only, and never again.
+    /// The secret, in the response to the creation only.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
+}
+
+pub fn routes() -> Routes {
+    Routes::of("tokens", "tokens")
+        .route(Ability::UserWrite, routes!(create))
+        .route(Ability::UserRead, routes!(list))
+        .route(Ability::UserWrite, routes!(revoke))
 }
 
 /// Lists, creates and revokes tokens. Cheap to clone.
@@ -75,7 +89,7 @@ impl Tokens {
     }
 
     fn view(&self, token: Token, secret: Option<String>) -> TokenView {
-        // The time of a use is rounded down, and may so be before the token's creation.
+        // The time of use is rounded down, so it may be before the token's creation.
         let last_used = self.last_used.of(token.id).map(|at_ms| at_ms.max(token.created_at_ms));
         TokenView {
             id: token.id.to_string(),
@@ -119,7 +133,7 @@ impl Tokens {
         let Outcome::Token(token) = outcome else {
             return Err(Problem::internal("a token was expected"));
         };
-        // A repeated request finds the token that the first one made; its secret is gone.
+        // A repeated request finds the token that the first one created; its secret is gone.
         Ok(Changed::new(self.view(*token, (!is_replay).then_some(secret)), offset))
     }
 
@@ -131,61 +145,60 @@ impl Tokens {
     }
 }
 
-/// A moment in ISO 8601, in milliseconds since the Unix epoch.
+/// An ISO 8601 time, in milliseconds since the Unix epoch.
 fn moment(text: &str) -> Result<u64, Problem> {
     let at = text.parse::<Timestamp>().ok().and_then(|at| u64::try_from(at.as_millisecond()).ok());
     let rule = "must be a moment such as 2030-01-31T23:00:00Z";
     at.ok_or_else(|| Problem::field("expires_at", rule))
 }
 
-/// The answer to the creation of a token; without its secret the request is a repeated one.
+/// The response to the creation of a token; without the secret if the request is a repeated one.
 pub fn created(body: Changed<TokenView>) -> Response {
     let headers = (log_offset(body.meta.offset), replayed(body.data.token.is_none()));
     (StatusCode::CREATED, headers, Json(body)).into_response()
 }
 
-/// Create a token. Its secret is in this answer and never again.
+/// Creates a token.
+///
+/// The secret is returned once, in this response only.
 #[utoipa::path(
-    post, path = "/tokens", tag = "tokens", request_body = TokenBody,
+    post, path = "/tokens", request_body = TokenBody,
     responses(
         (status = 201, body = Changed<TokenView>),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "It would have abilities that yours lacks", body = ProblemBody, content_type = "application/problem+json"),
-    )
+        (status = 403, description = "The new token would have abilities that yours lacks."),
+    ),
 )]
 pub async fn create(
     State(services): State<Services>,
-    actor: Can<UserWrite>,
+    actor: Extension<Actor>,
     body: JsonBody<TokenBody>,
 ) -> Result<Response, Problem> {
     Ok(created(services.tokens.create(*actor, body.value, body.idempotency).await?))
 }
 
-/// List the workspace's tokens, without their secrets.
-#[utoipa::path(get, path = "/tokens", tag = "tokens", responses((status = 200, body = Data<Vec<TokenView>>)))]
+/// Lists the workspace's tokens, oldest first, without their secrets.
+#[utoipa::path(get, path = "/tokens", responses((status = 200, body = Data<Vec<TokenView>>)))]
 pub async fn list(
     State(services): State<Services>,
-    actor: Can<UserRead>,
+    actor: Extension<Actor>,
 ) -> Result<Json<Data<Vec<TokenView>>>, Problem> {
     Ok(Json(Data { data: services.tokens.list(actor.workspace)? }))
 }
 
-/// Revoke a token.
+/// Revokes a token.
 ///
-/// The last valid token with `*` can't be revoked: create another one first.
+/// The last valid token with `*` cannot be revoked: create another one first.
 #[utoipa::path(
-    delete, path = "/tokens/{token}", tag = "tokens",
-    params(("token" = String, Path, description = "The token's id")),
+    delete, path = "/tokens/{token}",
     responses(
-        (status = 204),
-        (status = 403, description = "It has abilities that yours lacks", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "It is the last valid token with `*`", body = ProblemBody, content_type = "application/problem+json"),
-    )
+        (status = 204, description = "Revoked."),
+        (status = 403, description = "The token has abilities that yours lacks."),
+        (status = 409, description = "The token is the last valid one with `*`."),
+    ),
 )]
 pub async fn revoke(
     State(services): State<Services>,
-    actor: Can<UserWrite>,
+    actor: Extension<Actor>,
     Name(id): Name,
 ) -> Result<Response, Problem> {
     let id = id.parse().map_err(|_| Problem::not_found("token"))?;

@@ -1,14 +1,13 @@
-//! `/api/v1/tags` and `/api/v1/folders`: what links are sorted under.
+//! `/api/v1/tags` and `/api/v1/folders`.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::page::{Page, PageMeta};
 use crate::domain::token::Actor;
 use crate::http::Services;
-use crate::http::auth::{Can, LinksRead};
+use crate::http::native::page::{Page, PageMeta, PageParams};
 use crate::http::params::Params;
 use crate::http::problem::Problem;
 use crate::queries::links::NamesOf;
@@ -16,49 +15,43 @@ use crate::queries::links::NamesOf;
 /// A tag or a folder.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct NamedView {
-    /// As it was first spelled.
+    /// The name as first spelled.
     #[schema(example = "spring")]
     name: String,
-    /// How many links have it, archived ones among them; of a folder, those in it itself.
+    /// The number of links, including archived ones; for a folder, those directly in it.
     links: u64,
 }
 
-/// A part of a list of tags or folders.
+/// A page of tags or folders.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct NamedPage {
     data: Vec<NamedView>,
     meta: PageMeta,
 }
 
-/// List the tags that links have, by name.
+/// Lists the tags in use, by name.
 #[utoipa::path(
-    get, path = "/tags", tag = "links",
-    params(
-        ("page" = Option<u64>, Query, description = "1-indexed; 1 when absent"),
-        ("limit" = Option<u64>, Query, description = "1 to 100; 20 when absent"),
-    ),
-    responses((status = 200, body = NamedPage))
+    get, path = "/tags",
+    params(PageParams),
+    responses((status = 200, body = NamedPage)),
 )]
-pub async fn tags(
+pub async fn list_tags(
     State(services): State<Services>,
-    actor: Can<LinksRead>,
+    actor: Extension<Actor>,
     params: Params,
 ) -> Result<Json<NamedPage>, Problem> {
     names(&services, &actor, params, NamesOf::Tags).await
 }
 
-/// List the folders that links are in, by name.
+/// Lists the folders in use, by name.
 #[utoipa::path(
-    get, path = "/folders", tag = "links",
-    params(
-        ("page" = Option<u64>, Query, description = "1-indexed; 1 when absent"),
-        ("limit" = Option<u64>, Query, description = "1 to 100; 20 when absent"),
-    ),
-    responses((status = 200, body = NamedPage))
+    get, path = "/folders",
+    params(PageParams),
+    responses((status = 200, body = NamedPage)),
 )]
-pub async fn folders(
+pub async fn list_folders(
     State(services): State<Services>,
-    actor: Can<LinksRead>,
+    actor: Extension<Actor>,
     params: Params,
 ) -> Result<Json<NamedPage>, Problem> {
     names(&services, &actor, params, NamesOf::Folders).await

@@ -1,5 +1,5 @@
-//! What the questions with paths of their own have in common: the parameters that say which
-//! clicks, of when, and how many rows.
+//! The parameters that analytics with paths of their own share: which clicks, of which period, and how
+//! many rows.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -17,95 +17,103 @@ const MAX_UNITS: u64 = 365;
 const MAX_SIZE: u64 = 1_000;
 const DEFAULT_SIZE: u32 = 10;
 
-/// What the parameters are, for the API's description.
+/// The parameters of analytics.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "`Asked::take` reads them by name")]
-pub struct Asking {
-    /// Of when: 24h, 7d, 4w, 12mo, today, mtd, `last_month`, all, …
+#[allow(dead_code, reason = "describes what `AnalyticsRequest::take` reads by name")]
+pub struct AnalyticsParams {
+    /// The period, such as `24h`, `7d`, `4w`, `12mo`, `today`, `mtd`, `last_month` or `all`.
+    #[param(example = "7d")]
     period: Option<String>,
-    /// In place of `period`: from this day or moment.
+    /// Instead of `period`: the first day or time.
     start: Option<String>,
-    /// To the end of this day, or up to this moment.
+    /// The last day, or the time to end before.
     end: Option<String>,
-    /// In place of `period`: so many days, today included; 1 to 365.
+    /// Instead of `period`: a number of days, including today.
+    #[param(minimum = 1, maximum = 365)]
     days: Option<u16>,
-    /// In place of `period`: minute, hour, day, week, month, quarter or year, beside `units`. Over
-    /// time it is the buckets' length too.
+    /// Instead of `period`: the unit of `units`. In responses over time, also the length of a bucket.
+    #[param(inline, value_type = Option<Granularity>)]
     unit: Option<String>,
-    /// How many units, the current one included: 1 to 365.
+    /// The number of units, including the current one.
+    #[param(minimum = 1, maximum = 365)]
     units: Option<u16>,
-    /// In which days begin: a name of the IANA database; UTC when absent.
+    /// The IANA time zone in which days begin.
+    #[param(default = "UTC", example = "Europe/Berlin")]
     timezone: Option<String>,
-    /// How many rows of a breakdown: 1 to 1000; 10 when absent.
+    /// The number of rows of a breakdown.
+    #[param(minimum = 1, maximum = 1000, default = 10)]
     size: Option<u16>,
-    /// exclude, include or only; exclude when absent.
+    /// Whether to include bots; `exclude` by default.
+    #[param(inline, value_type = Option<Bots>)]
     bots: Option<String>,
-    /// Which clicks of a visitor on a link count as one: none, visitor or 1h; none when absent.
+    /// Which clicks of one visitor on one link count once: all (`visitor`), those of an hour (`1h`), or
+    /// none, which is the default.
+    #[param(inline, value_type = Option<Dedupe>)]
     dedupe: Option<String>,
-    /// Wait until this offset is counted: up to 10 s, then 504. One beyond the end of the log is
-    /// refused.
+    /// Waits up to 10 seconds until this offset is counted. Must not be beyond the end of the log.
     min_offset: Option<u64>,
-    /// Only clicks on these links, by id or slug; several values are separated by commas, here and below.
+    /// Links, by ID or slug. Like all filters below, takes several values separated by commas.
     link: Option<String>,
-    /// Only on these domains.
+    /// Domains of links.
     domain: Option<String>,
-    /// Only those that were led there.
+    /// Destinations that visitors were redirected to.
     destination: Option<String>,
-    /// Only of these versions of the link.
+    /// Versions of links.
     link_version: Option<String>,
-    /// Only from there: AF, AN, AS, EU, NA, OC, SA.
+    /// Continents: `AF`, `AN`, `AS`, `EU`, `NA`, `OC`, `SA`.
     continent: Option<String>,
-    /// Only from there: ISO 3166-1 alpha-2.
+    /// Countries, as ISO 3166-1 alpha-2.
+    #[param(example = "DE")]
     country: Option<String>,
-    /// Only from there.
+    /// Regions.
     region: Option<String>,
-    /// Only from there.
+    /// Cities.
     city: Option<String>,
-    /// Only from such: desktop, mobile, tablet, bot, other.
+    /// Types of devices: `desktop`, `mobile`, `tablet`, `bot`, `other`.
     device: Option<String>,
-    /// Only with these.
+    /// Browsers.
     browser: Option<String>,
-    /// Only with these.
+    /// Versions of browsers.
     browser_version: Option<String>,
-    /// Only with these.
+    /// Operating systems.
     os: Option<String>,
-    /// Only with these.
+    /// Versions of operating systems.
     os_version: Option<String>,
-    /// Only bots found out so: pattern, woothee, prefetch, head, `no_agent`.
+    /// How bots were detected: `pattern`, `woothee`, `prefetch`, `head`, `no_agent`.
     bot_reason: Option<String>,
-    /// Only from these hosts.
+    /// Referring hosts.
     referrer: Option<String>,
-    /// Only from these pages.
+    /// Referring pages.
     referrer_url: Option<String>,
-    /// Only of these languages: the first subtag.
+    /// Languages, by primary subtag.
     language: Option<String>,
-    /// Only of these.
+    /// Values of `utm_source`.
     utm_source: Option<String>,
-    /// Only of these.
+    /// Values of `utm_medium`.
     utm_medium: Option<String>,
-    /// Only of these.
+    /// Values of `utm_campaign`.
     utm_campaign: Option<String>,
-    /// Only of these.
+    /// Values of `utm_content`.
     utm_content: Option<String>,
-    /// Only of these.
+    /// Values of `utm_term`.
     utm_term: Option<String>,
-    /// Only those that were led by these rules, by their ids.
+    /// Rules that redirected the visitor, by ID.
     rule: Option<String>,
-    /// Only those that drew these variants.
+    /// Variants that the visitor was assigned.
     variant: Option<String>,
-    /// link or qr.
+    /// How the link was opened: `link` or `qr`.
     trigger: Option<String>,
 }
 
-/// The parameters, read.
-pub struct Asked {
-    /// How long a bucket of time is, and how many there are, where it is said.
+/// The parameters, parsed.
+pub struct AnalyticsRequest {
+    /// The length of a bucket and the number of buckets, if given.
     pub unit: Option<Granularity>,
     pub units: Option<i64>,
-    /// A span in other words.
+    /// The date range, if given in another way.
     range: Option<DateRange>,
-    /// How many rows of a breakdown.
+    /// The maximum number of rows of a breakdown.
     pub size: u32,
     pub zone: TimeZone,
     bots: Bots,
@@ -114,8 +122,8 @@ pub struct Asked {
     pub min_offset: Option<u64>,
 }
 
-impl Asked {
-    /// Takes the parameters; those that are not known are refused.
+impl AnalyticsRequest {
+    /// Takes the parameters, and refuses unknown ones.
     pub fn take(mut params: Params, resolver: &Resolver<'_>) -> Result<Self, Problem> {
         let unit = params.choice("unit", Granularity::EVERY, Granularity::as_str);
         let units = params.number("units", 1, MAX_UNITS);
@@ -136,7 +144,7 @@ impl Asked {
                 Err(reason) => params.refuse(dimension.as_str(), reason),
             }
         }
-        let asked = Self {
+        let request = Self {
             unit,
             units: units.and_then(|units| i64::try_from(units).ok()),
             range,
@@ -151,10 +159,10 @@ impl Asked {
             min_offset: params.number("min_offset", 0, u64::MAX),
         };
         params.finish()?;
-        Ok(asked)
+        Ok(request)
     }
 
-    /// The same, where nothing but the time is asked for.
+    /// Refuses filters, for paths that only take a period.
     pub fn unfiltered(self) -> Result<Self, Problem> {
         match self.filters.first() {
             Some(Filter::Is(condition)) => {
@@ -165,18 +173,18 @@ impl Asked {
         }
     }
 
-    /// The span that is asked for, or else this one.
-    pub fn period(&self, usual: &DateRange) -> Result<Period, Problem> {
+    /// The requested period, or a default one.
+    pub fn period(&self, default: &DateRange) -> Result<Period, Problem> {
         let by_units = (self.unit.is_some() || self.units.is_some()).then(|| {
             DateRange::Last(self.unit.unwrap_or(Granularity::Day), self.units.unwrap_or(1))
         });
-        let range = self.range.as_ref().or(by_units.as_ref()).unwrap_or(usual);
+        let range = self.range.as_ref().or(by_units.as_ref()).unwrap_or(default);
         let period = range.period(&self.zone, Timestamp::now());
         period.map_err(|reason| Problem::field("period", reason))
     }
 
-    /// The question about a workspace, or about one link of it.
-    pub fn question(
+    /// The query of a workspace, or of one link of it.
+    pub fn query(
         &self,
         resolver: &Resolver<'_>,
         link: Option<uuid::Uuid>,
@@ -198,7 +206,7 @@ impl Asked {
     }
 }
 
-/// So many days, today included.
+/// A number of days, including today.
 pub fn days_of(days: u64) -> DateRange {
     DateRange::Last(Granularity::Day, i64::try_from(days).unwrap_or(1))
 }

@@ -1,53 +1,61 @@
-//! `/api/v1/audit`: who did what in the workspace, and when.
+//! `/api/v1/audit`: the audit log of the workspace.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::admin::moment_ms;
 use super::iso8601;
-use super::page::Page;
-use super::versions::differences;
+use super::links::versions::differences;
+use super::page::{CursorParams, Page};
+use super::routes::Routes;
 use crate::domain::action::Action;
 use crate::domain::ids::{CampaignId, LinkId, ReportId, TokenId, UtmTemplateId};
+use crate::domain::token::{Ability, Actor};
 use crate::http::Services;
-use crate::http::auth::{AuditRead, Can};
 use crate::http::params::Params;
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::Problem;
 use crate::queries::history::{AuditFilter, Entry};
 
-/// Something that happened in the workspace.
+pub fn routes() -> Routes {
+    Routes::of("history", "audit").route(Ability::AuditRead, routes!(list))
+}
+
+/// An entry of the audit log.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuditView {
-    /// Where in the log of changes it is.
+    /// The offset in the change log.
     offset: u64,
+    #[schema(format = DateTime)]
     at: String,
-    /// The token that did it; null for the service itself.
+    /// The ID of the token that made the change; null for the service itself.
     actor: Option<String>,
-    #[schema(example = "link.changed")]
+    /// What happened.
+    #[schema(value_type = Action, example = "link.changed")]
     action: String,
-    /// The id of what it happened to; null for the workspace itself.
+    /// The ID of the changed resource; null for the workspace itself.
     subject: Option<String>,
-    /// Of a change: the names of the fields that are not what they were.
+    /// The names of the changed fields, if a link was changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     changed: Option<Vec<String>>,
 }
 
-/// A part of the audit.
+/// A page of the audit log.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuditPage {
     data: Vec<AuditView>,
     meta: AuditMeta,
 }
 
-/// Where in the audit an answer stands.
+/// Where in the audit log a response stands.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuditMeta {
     limit: u64,
-    /// To be sent as `cursor`; null at the end. Where what is asked for is rare, an answer may have
-    /// fewer entries than `limit`, or none, and still a cursor.
+    /// The `cursor` of the next request; null at the end. With a filter, a response may have fewer
+    /// entries than `limit`, or none, and still a cursor.
     next_cursor: Option<String>,
 }
 
@@ -75,28 +83,24 @@ impl AuditView {
     }
 }
 
-/// See what was done in the workspace, newest first.
+/// Lists the changes made in the workspace, newest first.
 ///
-/// Each change that the log holds, those of purged links too. Secrets are never in it.
+/// Covers every change in the log, including those of purged links. Secrets are never included.
 #[utoipa::path(
-    get, path = "/audit", tag = "history",
+    get, path = "/audit",
     params(
-        ("link" = Option<String>, Query, description = "Only what happened to this link, by its id"),
-        ("actor" = Option<String>, Query, description = "Only what this token did, by its id"),
-        ("action" = Option<String>, Query, description = "Only this, such as `link.created`"),
-        ("from" = Option<String>, Query, description = "Not before this day or moment"),
-        ("to" = Option<String>, Query, description = "Before this day or moment"),
-        ("limit" = Option<u64>, Query, description = "1 to 100; 20 when absent"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the answer before"),
+        ("link" = Option<String>, Query, description = "Returns changes of the link with this ID only."),
+        ("actor" = Option<String>, Query, description = "Returns changes by the token with this ID only."),
+        ("action" = inline(Option<Action>), Query, description = "Returns this kind of change only."),
+        ("from" = Option<String>, Query, description = "The first day or time to return."),
+        ("to" = Option<String>, Query, description = "The first day or time not to return."),
+        CursorParams,
     ),
-    responses(
-        (status = 200, body = AuditPage),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    )
+    responses((status = 200, body = AuditPage)),
 )]
 pub async fn list(
     State(services): State<Services>,
-    actor: Can<AuditRead>,
+    actor: Extension<Actor>,
     mut params: Params,
 ) -> Result<Json<AuditPage>, Problem> {
     let page = Page::take_first(&mut params);

@@ -1,0 +1,139 @@
+//! `/api/v1/links`
+
+mod bulk;
+mod crud;
+mod deleted;
+mod export;
+mod external_ids;
+mod list;
+mod rules;
+mod tags;
+pub mod versions;
+pub mod view;
+
+use axum::Json;
+use axum::http::header::{ETAG, IF_MATCH};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use utoipa::IntoParams;
+use utoipa_axum::routes;
+
+use super::routes::Routes;
+use super::{Changed, log_offset, replayed};
+use crate::commands::Done;
+use crate::domain::command::{Expected, LinkRef, Outcome};
+use crate::domain::link::Link;
+use crate::domain::token::Ability::{AnalyticsRead, LinksRead, LinksWrite};
+use crate::domain::token::Actor;
+use crate::http::Services;
+use crate::http::problem::Problem;
+use crate::queries::analytics::Counts;
+use view::LinkView;
+
+pub fn routes() -> Routes {
+    Routes::of("links", "links")
+        .route(LinksWrite, routes!(crud::create))
+        .route(LinksRead, routes!(list::list))
+        .route(LinksRead, routes!(list::count))
+        .route(LinksRead, routes!(export::export))
+        .route(LinksRead, routes!(crud::get))
+        .route(LinksWrite, routes!(crud::replace))
+        .route(LinksWrite, routes!(crud::update))
+        .route(LinksWrite, routes!(crud::delete))
+        .route(LinksRead, routes!(external_ids::get_by_external_id))
+        .route(LinksWrite, routes!(external_ids::upsert))
+        .then("links", "links_bulk")
+        .route(LinksWrite, routes!(bulk::create))
+        .route(LinksWrite, routes!(bulk::update))
+        .route(LinksWrite, routes!(bulk::delete))
+        .then("links", "rules")
+        .route(LinksRead, routes!(rules::test))
+        .route(AnalyticsRead, routes!(rules::dry_run))
+        .then("links", "links")
+        .route(LinksRead, routes!(tags::list_tags))
+        .route(LinksRead, routes!(tags::list_folders))
+        .then("history", "versions")
+        .route(LinksRead, routes!(versions::list))
+        .route(LinksRead, routes!(versions::diff))
+        .then("history", "links")
+        .route(LinksWrite, routes!(versions::revert))
+        .route(LinksWrite, routes!(deleted::restore))
+}
+
+/// The parameter of changes that depend on a link's version.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "describes what `expected` reads by name")]
+struct IfMatch {
+    /// Applies the change only if the link still has this `ETag`; `*` matches any version.
+    #[param(rename = "If-Match", example = "\"3\"")]
+    if_match: Option<String>,
+}
+
+/// A link's counts; `None` while analytics are unavailable.
+async fn counts_of(services: &Services, link: &Link) -> Option<Counts> {
+    let counts = services.analytics.counts(link.workspace, &[link.id]).await;
+    counts.map(|counts| counts.get(&link.id).copied().unwrap_or_default())
+}
+
+/// A link's version, as `ETag`.
+fn etag(version: u32) -> AppendHeaders<Option<(HeaderName, HeaderValue)>> {
+    let value = HeaderValue::try_from(format!("\"{version}\"")).ok();
+    AppendHeaders(value.map(|value| (ETAG, value)))
+}
+
+/// The response to a change: the link, its version, the change's offset, and whether the request is
+/// a repeated one.
+fn changed(
+    services: &Services,
+    status: StatusCode,
+    link: Link,
+    counts: Option<Counts>,
+    (offset, is_replay): (u64, bool),
+) -> Response {
+    let etag = etag(link.version);
+    let body = Changed::new(LinkView::new(services, link, counts), offset);
+    (status, etag, log_offset(offset), replayed(is_replay), Json(body)).into_response()
+}
+
+/// The link that a path names.
+fn named(text: &str) -> Result<LinkRef, Problem> {
+    LinkRef::parse(text).ok_or_else(|| Problem::not_found("link"))
+}
+
+/// The actor's link that a path names.
+pub fn find(services: &Services, actor: &Actor, text: &str) -> Result<Link, Problem> {
+    let link = services.links.get(actor.workspace, &named(text)?)?;
+    link.ok_or_else(|| Problem::not_found("link"))
+}
+
+/// `If-Match`: one entity tag, or `*`.
+fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
+    let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
+    let tag = value.to_str().unwrap_or_default().trim();
+    if tag == "*" {
+        return Ok(None);
+    }
+    let version = tag
+        .strip_prefix('"')
+        .and_then(|tag| tag.strip_suffix('"'))
+        .and_then(|tag| tag.parse().ok());
+    version.map(Some).ok_or_else(|| {
+        Problem::field("If-Match", "must be one entity tag as an answer's ETag has it, or *")
+    })
+}
+
+/// The response to a change of a link, or to a repeated request.
+async fn answered(services: &Services, done: Done) -> Result<Response, Problem> {
+    let change = (done.offset, done.is_replay);
+    let link = link_of(done)?;
+    let counts = counts_of(services, &link).await;
+    Ok(changed(services, StatusCode::OK, link, counts, change))
+}
+
+fn link_of(done: Done) -> Result<Link, Problem> {
+    match done.outcome {
+        Outcome::Link(link) => Ok(*link),
+        other => Err(Problem::internal(format!("a link was expected, not {other:?}"))),
+    }
+}

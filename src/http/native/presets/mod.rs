@@ -1,0 +1,268 @@
+//! `/api/v1/campaigns` and `/api/v1/utm-templates`: named sets of UTM parameters. One implementation,
+//! and a table of handlers for each.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::page::{Page, PageMeta};
+use super::{Changed, Data, iso8601, log_offset, replayed};
+use crate::commands::Done;
+use crate::domain::command::{Command, Outcome};
+use crate::domain::preset::{PresetId, PresetInput, PresetKind};
+use crate::domain::token::Actor;
+use crate::http::Services;
+use crate::http::body::JsonBody;
+use crate::http::params::Params;
+use crate::http::problem::Problem;
+use crate::queries::links::PresetCount;
+
+/// A campaign or a UTM template.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PresetView {
+    #[schema(example = "camp_01kaj9m3v8e9qrs4t5v6w7x8y9")]
+    id: String,
+    name: String,
+    description: Option<String>,
+    utm_source: Option<String>,
+    utm_medium: Option<String>,
+    utm_campaign: Option<String>,
+    utm_content: Option<String>,
+    utm_term: Option<String>,
+    /// The number of links in the campaign, including archived ones; absent from a UTM template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    links: Option<u64>,
+    created_at: String,
+    updated_at: String,
+}
+
+/// A page of campaigns or UTM templates.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PresetPage {
+    data: Vec<PresetView>,
+    meta: PageMeta,
+}
+
+impl From<PresetCount> for PresetView {
+    fn from(counted: PresetCount) -> Self {
+        let PresetCount { preset, links } = counted;
+        let is_campaign = preset.id.kind() == PresetKind::Campaign;
+        Self {
+            id: preset.id.to_string(),
+            name: preset.name,
+            description: preset.description,
+            utm_source: preset.utm.source,
+            utm_medium: preset.utm.medium,
+            utm_campaign: preset.utm.campaign,
+            utm_content: preset.utm.content,
+            utm_term: preset.utm.term,
+            links: is_campaign.then_some(links),
+            created_at: iso8601(preset.created_at_ms),
+            updated_at: iso8601(preset.updated_at_ms),
+        }
+    }
+}
+
+/// The handlers of one kind, over the functions below.
+macro_rules! preset_routes {
+    (
+        $module:ident: $tag:literal, $noun:literal, $kind:ident, $list_path:literal, $path:literal,
+        $create:literal, $list:literal, $get:literal, $update:literal, $delete:literal,
+        [$($conflict:tt)*]
+    ) => {
+        pub mod $module {
+            use axum::extract::State;
+            use axum::response::Response;
+            use axum::{Extension, Json};
+            use utoipa_axum::routes;
+
+            use super::super::page::PageParams;
+            use super::super::routes::Routes;
+            use super::super::{Changed, Data};
+            use super::{PresetPage, PresetView};
+            use crate::domain::preset::{PresetInput, PresetKind};
+            use crate::domain::token::{Ability, Actor};
+            use crate::http::Services;
+            use crate::http::body::JsonBody;
+            use crate::http::params::{Name, Params};
+            use crate::http::problem::Problem;
+
+            const KIND: PresetKind = PresetKind::$kind;
+
+            pub fn routes() -> Routes {
+                Routes::of($tag, $noun)
+                    .route(Ability::LinksWrite, routes!(create))
+                    .route(Ability::LinksRead, routes!(list))
+                    .route(Ability::LinksRead, routes!(get))
+                    .route(Ability::LinksWrite, routes!(update))
+                    .route(Ability::LinksWrite, routes!(delete))
+            }
+
+            #[doc = $create]
+            #[utoipa::path(
+                post, path = $list_path, request_body = PresetInput,
+                responses(
+                    (status = 201, body = Changed<PresetView>),
+                    (status = 409, description = "The name is taken."),
+                ),
+            )]
+            async fn create(
+                State(services): State<Services>,
+                actor: Extension<Actor>,
+                body: JsonBody<PresetInput>,
+            ) -> Result<Response, Problem> {
+                super::create(&services, *actor, KIND, body).await
+            }
+
+            #[doc = $list]
+            #[utoipa::path(
+                get, path = $list_path, params(PageParams),
+                responses((status = 200, body = PresetPage)),
+            )]
+            async fn list(
+                State(services): State<Services>,
+                actor: Extension<Actor>,
+                params: Params,
+            ) -> Result<Json<PresetPage>, Problem> {
+                super::list(&services, *actor, KIND, params).await
+            }
+
+            #[doc = $get]
+            #[utoipa::path(
+                get, path = $path,
+                responses((status = 200, body = Data<PresetView>)),
+            )]
+            async fn get(
+                State(services): State<Services>,
+                actor: Extension<Actor>,
+                Name(id): Name,
+            ) -> Result<Json<Data<PresetView>>, Problem> {
+                super::get(&services, *actor, KIND, &id)
+            }
+
+            #[doc = $update]
+            #[utoipa::path(
+                patch, path = $path, request_body = PresetInput,
+                responses(
+                    (status = 200, body = Changed<PresetView>),
+                    (status = 409, description = "The name is taken."),
+                ),
+            )]
+            async fn update(
+                State(services): State<Services>,
+                actor: Extension<Actor>,
+                Name(id): Name,
+                body: JsonBody<PresetInput>,
+            ) -> Result<Response, Problem> {
+                super::update(&services, *actor, KIND, &id, body).await
+            }
+
+            #[doc = $delete]
+            #[utoipa::path(delete, path = $path, responses((status = 204), $($conflict)*))]
+            async fn delete(
+                State(services): State<Services>,
+                actor: Extension<Actor>,
+                Name(id): Name,
+            ) -> Result<Response, Problem> {
+                super::delete(&services, *actor, KIND, &id).await
+            }
+        }
+    };
+}
+
+preset_routes! {
+    campaigns: "campaigns", "campaigns", Campaign, "/campaigns", "/campaigns/{campaign}",
+    "Creates a campaign.",
+    "Lists campaigns, newest first.",
+    "Retrieves a campaign.",
+    "Updates a campaign. Existing links do not change.",
+    "Deletes a campaign that has no links. `GET /links?campaign=…&archived=any` finds its links.",
+    [(status = 409, description = "The campaign has links.")]
+}
+
+preset_routes! {
+    utm_templates: "utm-templates", "utm_templates", Template,
+    "/utm-templates", "/utm-templates/{template}",
+    "Creates a UTM template.",
+    "Lists UTM templates, newest first.",
+    "Retrieves a UTM template.",
+    "Updates a UTM template. Existing links do not change.",
+    "Deletes a UTM template. Existing links do not change.",
+    []
+}
+
+/// The id in a path.
+fn id_of(kind: PresetKind, text: &str) -> Result<PresetId, Problem> {
+    kind.parse_id(text).ok_or_else(|| Problem::not_found(kind.noun()))
+}
+
+async fn create(
+    services: &Services,
+    actor: Actor,
+    kind: PresetKind,
+    body: JsonBody<PresetInput>,
+) -> Result<Response, Problem> {
+    let command = Command::CreatePreset(kind, body.value);
+    let done = services.commands.run(actor, command, body.idempotency).await?;
+    answer(services, done, StatusCode::CREATED)
+}
+
+async fn list(
+    services: &Services,
+    actor: Actor,
+    kind: PresetKind,
+    mut params: Params,
+) -> Result<Json<PresetPage>, Problem> {
+    let page = Page::take(&mut params);
+    params.finish()?;
+    let found = services.links.presets(actor.workspace, kind, page.number(), page.size());
+    let (presets, total) = found.await?;
+    let data = presets.into_iter().map(PresetView::from).collect();
+    Ok(Json(PresetPage { data, meta: page.meta(total) }))
+}
+
+fn get(
+    services: &Services,
+    actor: Actor,
+    kind: PresetKind,
+    id: &str,
+) -> Result<Json<Data<PresetView>>, Problem> {
+    let preset = services.links.preset(actor.workspace, id_of(kind, id)?)?;
+    let preset = preset.ok_or_else(|| Problem::not_found(kind.noun()))?;
+    Ok(Json(Data { data: preset.into() }))
+}
+
+async fn update(
+    services: &Services,
+    actor: Actor,
+    kind: PresetKind,
+    id: &str,
+    body: JsonBody<PresetInput>,
+) -> Result<Response, Problem> {
+    let command = Command::ChangePreset(id_of(kind, id)?, body.value);
+    let done = services.commands.run(actor, command, body.idempotency).await?;
+    answer(services, done, StatusCode::OK)
+}
+
+async fn delete(
+    services: &Services,
+    actor: Actor,
+    kind: PresetKind,
+    id: &str,
+) -> Result<Response, Problem> {
+    let command = Command::DeletePreset(id_of(kind, id)?);
+    let done = services.commands.run(actor, command, None).await?;
+    Ok((StatusCode::NO_CONTENT, log_offset(done.offset)).into_response())
+}
+
+fn answer(services: &Services, done: Done, status: StatusCode) -> Result<Response, Problem> {
+    let Outcome::Preset(preset) = done.outcome else {
+        return Err(Problem::internal("a campaign or a template was expected"));
+    };
+    let counted = services.links.counted(*preset)?;
+    let body = Changed::new(PresetView::from(counted), done.offset);
+    let headers = (log_offset(done.offset), replayed(done.is_replay));
+    Ok((status, headers, Json(body)).into_response())
+}

@@ -1,0 +1,109 @@
+//! Schemas of words: strings with an `enum`, made from the lists that requests are checked against.
+
+use std::borrow::Cow;
+
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::{Array, OneOfBuilder, RefOr};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::analytics::filters::OPERATORS;
+use crate::domain::action::Action;
+use crate::domain::click::Device;
+use crate::domain::command::OnConflict;
+use crate::domain::report::Reason;
+use crate::domain::token::Ability;
+use crate::imports::formats::Format as ImportFormat;
+use crate::queries::analytics::{
+    Bots, Compare, Dedupe, Dimension, Format as ClickFormat, Granularity, Metric,
+};
+use crate::queries::links::Sort;
+
+/// A string that is one of some words.
+pub fn words<W: Into<serde_json::Value>>(words: impl IntoIterator<Item = W>) -> Schema {
+    let string = ObjectBuilder::new().schema_type(Type::String);
+    Schema::Object(string.enum_values(Some(words)).build())
+}
+
+macro_rules! word_schemas {
+    ($($type:ty, $name:literal: $words:expr;)*) => {$(
+        impl PartialSchema for $type {
+            fn schema() -> RefOr<Schema> {
+                RefOr::T(words($words))
+            }
+        }
+
+        impl ToSchema for $type {
+            fn name() -> Cow<'static, str> {
+                Cow::Borrowed($name)
+            }
+        }
+    )*};
+}
+
+word_schemas! {
+    Ability, "Ability": Ability::EVERY.iter().map(|one| one.as_str()).chain(["*"]);
+    Action, "Action": Action::every().map(Action::name);
+    Bots, "Bots": Bots::EVERY.iter().map(|one| one.as_str());
+    ClickFormat, "ClickFormat": ClickFormat::EVERY.iter().map(|one| one.as_str());
+    Compare, "Compare": Compare::EVERY.iter().map(|one| one.as_str());
+    Dedupe, "Dedupe": Dedupe::EVERY.iter().map(|one| one.as_str());
+    Device, "Device": ["desktop", "mobile", "tablet", "bot", "other"];
+    Dimension, "Dimension": Dimension::EVERY.iter().map(|one| one.as_str());
+    Granularity, "Granularity": Granularity::EVERY.iter().map(|one| one.as_str());
+    ImportFormat, "ImportFormat": ImportFormat::ALL.iter().map(|one| one.as_str());
+    Metric, "Metric": Metric::EVERY.iter().map(|one| one.as_str());
+    OnConflict, "OnConflict": OnConflict::EVERY.iter().map(|one| one.as_str());
+    Reason, "ReportReason": Reason::EVERY.iter().map(|one| one.as_str());
+    Sort, "LinkSort": Sort::EVERY.iter().map(|one| one.as_str());
+    Archived, "Archived": ["true", "false", "any"];
+    BlockReason, "BlockReason": [
+        "disabled", "archived", "not_started", "expired", "limit_reached", "password_required",
+        "password_wrong", "guessed_too_often",
+    ];
+    Direction, "Direction": ["asc", "desc"];
+    FilterOperator, "FilterOperator": OPERATORS.iter().copied();
+    GranularityValue, "GranularityOrAuto":
+        Granularity::EVERY.iter().map(|one| one.as_str()).chain(["auto"]);
+    JobState, "JobState": ["queued", "running", "done", "failed"];
+    RebuildStatus, "RebuildStatus": ["idle", "running", "done", "failed"];
+    TableFormat, "TableFormat": ["csv", "ndjson"];
+    VersionChange, "VersionChange": ["created", "changed", "reverted", "deleted", "restored"];
+}
+
+/// Which archived links a list has.
+pub enum Archived {}
+/// Why a visit was blocked.
+pub enum BlockReason {}
+/// A direction of sorting.
+pub enum Direction {}
+/// How a filter compares.
+pub enum FilterOperator {}
+/// The length of the buckets of time, or `auto`.
+pub enum GranularityValue {}
+/// The state of an import or an export.
+pub enum JobState {}
+/// The state of a rebuild.
+pub enum RebuildStatus {}
+/// The format of a file of links or of a report.
+pub enum TableFormat {}
+/// What made a version of a link.
+pub enum VersionChange {}
+
+/// A span of time: a name, or two days or moments.
+pub enum DateRangeValue {}
+
+impl PartialSchema for DateRangeValue {
+    fn schema() -> RefOr<Schema> {
+        let text = || ObjectBuilder::new().schema_type(Type::String);
+        let mut between = Array::new(text().build());
+        (between.min_items, between.max_items) = (Some(2), Some(2));
+        let one_of = OneOfBuilder::new().item(text().build()).item(between);
+        RefOr::T(one_of.build().into())
+    }
+}
+
+impl ToSchema for DateRangeValue {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("DateRange")
+    }
+}
