@@ -180,7 +180,7 @@ pub async fn delete(
     get, path = "/exports/{export}/download",
     responses(
         (status = 200, description = "The file.", content_type = "application/octet-stream", body = String),
-        (status = 206, description = "The requested part of the file."),
+        (status = 206, description = "The requested part of the file.", content_type = "application/octet-stream", body = String),
         (status = 409, description = "The export is not done."),
     ),
 )]
