@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use url::Url;
 
-use super::link::Utm;
+use super::utm::Utm;
 
 const MAX_BYTES: usize = 8_192;
 

@@ -5,7 +5,8 @@
 
 use prost::Message;
 
-use super::event::{Envelope, Event, EventKind, LinkState, Unreadable, VERSION};
+use super::error::Unreadable;
+use super::event::{Envelope, Event, EventKind, LinkState, VERSION};
 use super::retention::UNSTATED_IDEMPOTENCY_MS;
 
 /// Which events this version of slugline knows: more of them, or a newer layout, is a larger number.

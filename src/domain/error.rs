@@ -131,3 +131,8 @@ impl Invalid {
         each.collect::<Vec<_>>().join("; ")
     }
 }
+
+/// A logged message that passed its checksum and makes no sense to this version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a {0} that this version of slugline can't read: was it written by a newer one?")]
+pub struct Unreadable(pub &'static str);

@@ -168,8 +168,3 @@ impl Idempotency {
         Self { key: format!("{}\u{1}{place}", self.key), request_sha256 }
     }
 }
-
-/// A record that passed its checksum and still makes no sense: written by a newer slugline.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a {0} that this version of slugline can't read: was it written by a newer one?")]
-pub struct Unreadable(pub &'static str);

@@ -21,5 +21,6 @@ pub mod retention;
 pub mod rule;
 pub mod slug;
 pub mod token;
+pub mod utm;
 pub mod wire;
 pub mod workspace;

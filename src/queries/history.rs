@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use crate::domain::action::Action;
 use crate::domain::command::LinkRef;
-use crate::domain::event::{Envelope, Event, EventKind, Unreadable};
+use crate::domain::error::Unreadable;
+use crate::domain::event::{Envelope, Event, EventKind};
 use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
 use crate::domain::link::Link;
 use crate::projections::history::{History, HistoryError};

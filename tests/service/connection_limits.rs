@@ -88,7 +88,7 @@ fn connections_reset_with_their_first_byte_leave_nothing_behind() {
     });
     let ended = Instant::now();
     // They would be ended as idle ones after 8 s at the earliest.
-    within(Duration::from_secs(4), "their descriptors are closed", || {
+    within(Duration::from_secs(1), "their descriptors are closed", || {
         (descriptors(&server) <= before + 10).then_some(())
     });
     let closed_after = ended.elapsed();

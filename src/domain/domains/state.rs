@@ -2,7 +2,7 @@
 
 use super::{Domain, DomainFields};
 use crate::domain::destination::Destination;
-use crate::domain::event::Unreadable;
+use crate::domain::error::Unreadable;
 use crate::domain::hostname::Hostname;
 use crate::domain::ids::{DomainId, WorkspaceId};
 

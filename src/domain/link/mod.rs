@@ -18,6 +18,7 @@ pub mod state;
 mod summary_ref;
 mod utm;
 
+pub use crate::domain::utm::Utm;
 pub use field::Field;
 pub use forwarding::{Forwarding, STATUSES};
 pub use gates::{Block, ClickLimit, Gates};
@@ -32,7 +33,7 @@ pub use social::{
     Social,
 };
 pub use summary_ref::LinkSummaryRef;
-pub use utm::{Utm, UtmInput};
+pub use utm::UtmInput;
 
 use super::destination::Destination;
 use super::ids::{LinkId, WorkspaceId};

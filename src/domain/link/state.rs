@@ -4,7 +4,7 @@ use super::{
     Content, Forwarding, Gates, Labels, Link, LinkFields, Payload, Preview, Routing, Social, Utm,
 };
 use crate::domain::destination::Destination;
-use crate::domain::event::Unreadable;
+use crate::domain::error::Unreadable;
 use crate::domain::ids::{LinkId, WorkspaceId};
 use crate::domain::rule::app_url::AppLinks;
 use crate::domain::rule::stored::{AppLinksState, RulesState};

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::{Preset, PresetKind};
-use crate::domain::event::Unreadable;
+use crate::domain::error::Unreadable;
 use crate::domain::ids::WorkspaceId;
 use crate::domain::link::Utm;
 

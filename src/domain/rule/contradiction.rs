@@ -6,7 +6,8 @@ use std::ops::Range;
 use ipnet::IpNet;
 
 use super::super::country;
-use super::condition::{Condition, DIRECT, Fact, Test};
+use super::condition::{Condition, DIRECT, Test};
+use super::fact::Fact;
 use super::value::{self, MINUTES_A_DAY};
 
 /// The place of the condition at which nobody is left, and why; `None` when somebody is.

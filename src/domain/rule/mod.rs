@@ -9,6 +9,7 @@ pub mod body;
 pub mod compiled;
 pub mod condition;
 mod contradiction;
+pub mod fact;
 pub mod stored;
 pub mod target;
 mod value;

@@ -4,12 +4,13 @@
 //! a newer slugline knows would fit visitors that it isn't meant for.
 
 use super::super::destination::Destination;
-use super::super::event::Unreadable;
 use super::super::ids::RuleId;
 use super::app_url::{AppLink, AppLinks, AppUrl};
-use super::condition::{Condition, Fact, Test};
+use super::condition::{Condition, Test};
+use super::fact::Fact;
 use super::target::{Split, Target, Variant, Way};
 use super::{Rule, Rules};
+use crate::domain::error::Unreadable;
 
 /// [`Rules`] as written.
 #[derive(Clone, PartialEq, Eq, prost::Message)]

@@ -9,7 +9,7 @@ use url::Host;
 
 use super::super::click::Device;
 use super::super::country;
-use super::condition::Fact;
+use super::fact::Fact;
 
 /// The longest text that is compared with what is known of a visitor, in characters.
 const MAX_TEXT_CHARS: usize = 64;

@@ -1,7 +1,7 @@
 //! Tokens as the log holds them, and back.
 
 use super::{Abilities, Token};
-use crate::domain::event::Unreadable;
+use crate::domain::error::Unreadable;
 use crate::domain::ids::{TokenId, WorkspaceId};
 
 /// A [`Token`](Token) as written; its workspace is the envelope's.

@@ -9,7 +9,7 @@ use super::{IndexError, keys};
 use crate::domain::command::DomainRef;
 use crate::domain::domains::Domain;
 use crate::domain::domains::state::DomainState;
-use crate::domain::event::Unreadable;
+use crate::domain::error::Unreadable;
 use crate::domain::hostname::{Hostname, split_port};
 use crate::domain::ids::{DomainId, WorkspaceId};
 

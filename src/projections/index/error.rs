@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::domain::envelope::RecordError;
-use crate::domain::event::Unreadable;
+use crate::domain::error::Unreadable;
 use crate::log::LogError;
 use crate::sst::SstError;
 

@@ -5,7 +5,8 @@ use uuid::Uuid;
 use super::fold::State;
 use super::read::encode_preset;
 use super::{IndexError, keys};
-use crate::domain::event::{PresetDeleted, PresetState, Unreadable};
+use crate::domain::error::Unreadable;
+use crate::domain::event::{PresetDeleted, PresetState};
 use crate::domain::ids::WorkspaceId;
 use crate::domain::preset::{PresetId, PresetKind};
 

@@ -7,7 +7,7 @@ use prost::Message;
 use super::fold::State;
 use super::read::{Read, number};
 use super::{Index, IndexError, keys, store};
-use crate::domain::event::Unreadable;
+use crate::domain::error::Unreadable;
 use crate::domain::ids::{LinkId, ReportId, WorkspaceId};
 use crate::domain::report::{LinkReported, Report};
 

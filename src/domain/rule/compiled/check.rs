@@ -5,8 +5,9 @@ use jiff::tz::TimeZone;
 
 use super::super::super::click::Device;
 use super::super::super::country;
-use super::super::condition::{Condition, Fact, Test};
+use super::super::condition::{Condition, Test};
 use super::super::contradiction::is_within;
+use super::super::fact::Fact;
 use super::super::value;
 use super::super::visitor::{Needs, Visitor};
 use super::Visit;

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::super::stored::{ConditionState, OneOfState, RulesState, TestState};
 use super::*;
 
-fn stored(rules: &Rules) -> Result<Rules, crate::domain::event::Unreadable> {
+fn stored(rules: &Rules) -> Result<Rules, crate::domain::error::Unreadable> {
     let bytes = RulesState::from(rules).encode_to_vec();
     RulesState::decode(bytes.as_slice()).unwrap().into_rules()
 }
