@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use regex::Regex;
+use tokio_rustls::rustls;
 
 const TOKEN: &str = "the-tour-of-the-readme";
 const SHOWN_ADDRESS: &str = "localhost:8080";
@@ -96,6 +97,7 @@ fn start(data: &std::path::Path) -> (Service, String) {
         .spawn()
         .unwrap();
     let service = Service(service);
+    let _set_already = rustls::crypto::ring::default_provider().install_default();
     // The first start on a machine fetches the engine.
     let deadline = Instant::now() + Duration::from_secs(600);
     let is_up = || {

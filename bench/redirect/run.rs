@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use reqwest::StatusCode;
+use tokio_rustls::rustls::RootCertStore;
 
 use crate::agents;
 use crate::bare::SERVE_BARE;
@@ -33,8 +34,7 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let profiles = agents::profiles()?;
     print!("{}", table::preamble(&machine, options));
     let generator = Generator::start(options.threads, options.connections)?;
-    let http = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
+    let http = slugline::effects::http_client(RootCertStore::empty())?
         .no_proxy()
         .timeout(REQUEST_LIMIT)
         .build()

@@ -2,19 +2,20 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use url::Url;
 
 use crate::domain::domains::Domain;
-use crate::effects::{Names, Outgoing};
+use crate::effects::{Limits, Names, Outgoing};
 use crate::http::proof::{DomainProver, Refutation, Unproven};
 
 /// How many domains are looked at at once.
 const MAX_AT_ONCE: usize = 16;
-/// How much of a file is read.
-const MAX_FILE_BYTES: usize = 4 << 10;
+/// Limits of fetching a file.
+const FILE_LIMITS: Limits = Limits { time: Duration::from_secs(8), body_bytes: 4 << 10 };
 
 /// Looks at domains from outside.
 pub struct RemoteDomainVerifier {
@@ -75,7 +76,7 @@ async fn in_dns(names: &Names, name: &str, proof: &str) -> Result<(), String> {
 
 async fn in_file(outgoing: &Outgoing, url: &str, proof: &str) -> Result<(), String> {
     let url = Url::parse(url).map_err(|error| error.to_string())?;
-    let bytes = outgoing.get(&url, MAX_FILE_BYTES).await.map_err(|error| error.to_string())?;
+    let bytes = outgoing.get(&url, FILE_LIMITS).await.map_err(|error| error.to_string())?;
     if String::from_utf8_lossy(&bytes).lines().any(|line| line.trim() == proof) {
         return Ok(());
     }

@@ -80,7 +80,12 @@ impl Guard {
         // The same machine, however its address is written.
         let address = address.to_canonical();
         let is_allowed = self.allowed.0.iter().any(|net| net.contains(&address));
-        is_allowed || (WEB_PORTS.contains(&port) && is_public(address))
+        is_allowed || (Self::is_web_port(port) && is_public(address))
+    }
+
+    /// Whether public addresses may be reached at this port.
+    pub fn is_web_port(port: u16) -> bool {
+        WEB_PORTS.contains(&port)
     }
 }
 

@@ -1,11 +1,12 @@
-//! What is asked of the outside: names, requests that no user may lead astray, and certificates.
+//! Outgoing requests: DNS lookups, guarded HTTP requests to URLs that users choose, and ACME.
 
 pub mod acme;
+mod client;
 mod guard;
 mod names;
 mod outgoing;
-mod tls;
 
+pub use client::{http_client, system_roots};
 pub use guard::{AllowedNets, Guard};
 pub use names::{NameError, Names};
-pub use outgoing::{Outgoing, OutgoingError};
+pub use outgoing::{Limits, Outgoing, OutgoingError};

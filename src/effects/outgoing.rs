@@ -1,38 +1,30 @@
-//! Requests to where a user says.
+//! Requests to URLs that users choose.
 //!
-//! The host is looked up here, each address is held against the [`Guard`], and the connection is
-//! made to the very address that passed: so no name can answer one thing when it is checked and
-//! another when it is used, and an address in the place of a name is checked like any other. That
-//! is why this stands on hyper itself. No redirect is followed, and nothing is taken from the
-//! environment.
+//! The resolver of the client returns only addresses that the [`Guard`] permits, and the client
+//! connects to these: a name cannot resolve to one address for the check and to another for the
+//! connection. Addresses in place of names never reach a resolver and are checked before. No
+//! redirect is followed, and no proxy is used.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HOST, USER_AGENT};
-use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use http::header::CONNECTION;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{Client, Request, Response};
 use tokio::sync::OnceCell;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::ServerName;
 use url::{Host, Url};
 
+use super::client::{causes, failure, http_client, read_body, system_roots};
 use super::guard::Guard;
 use super::names::{NameError, Names};
-use super::tls;
 
-/// How long a request may take, from the look-up of its host to the end of its answer.
-const TIMEOUT: Duration = Duration::from_secs(8);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How many of a host's addresses are tried.
 const MAX_ADDRESSES: usize = 4;
 
-/// Why a request came to nothing; meant for the eyes of whoever named its target.
+/// Why a request failed; for the user who chose its URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OutgoingError {
     /// The address is no http or https URL.
@@ -41,134 +33,166 @@ pub enum OutgoingError {
     /// The host can't be found.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// The guard refuses each of the host's addresses.
+    /// The guard permits none of the host's addresses.
     #[error("{0} leads to no address and port that requests may be sent to")]
     Refused(String),
-    /// Nobody answers there, or not as a web server does.
+    /// No connection, or no valid HTTP response.
     #[error("{0}")]
     Unreachable(String),
-    /// It took too long.
-    #[error("no answer within {} s", TIMEOUT.as_secs())]
+    /// The response was not complete in time.
+    #[error("the request timed out")]
     TimedOut,
-    /// The answer is not 200.
+    /// The status of the response is not 200.
     #[error("the answer is {0}")]
     Status(StatusCode),
-    /// The answer is larger than is read.
+    /// The body exceeds the limit or is incomplete.
     #[error("the answer is too large or broke off")]
     BadBody,
 }
 
-/// The way out. Cheap to clone.
+/// Limits of one request.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Until the end of the response.
+    pub time: Duration,
+    /// How much of the response's body is read.
+    pub body_bytes: usize,
+}
+
+/// Sends requests to URLs that users choose. Cheap to clone.
 #[derive(Clone)]
 pub struct Outgoing {
     names: Names,
     guard: Arc<Guard>,
-    /// Read once somebody wants TLS.
-    tls: Arc<OnceCell<TlsConnector>>,
+    /// Built for the first request, because that reads the system's root certificates.
+    clients: Arc<OnceCell<Clients>>,
+}
+
+/// A resolver does not learn the port, which the guard needs: hence a client for the web's ports
+/// and one for all others.
+struct Clients {
+    web_ports: Client,
+    other_ports: Client,
 }
 
 impl Outgoing {
-    /// With this name server and this rule.
+    /// With these lookups and this rule.
     pub fn new(names: Names, guard: Guard) -> Self {
-        Self { names, guard: Arc::new(guard), tls: Arc::new(OnceCell::new()) }
+        Self { names, guard: Arc::new(guard), clients: Arc::default() }
     }
 
-    /// What a `GET` is answered with 200, at most so many bytes.
+    /// The body of a `GET` that is answered 200. It sees the host's DNS records as they are now:
+    /// its connection is not kept.
     ///
     /// # Errors
     /// [`OutgoingError`].
-    pub async fn get(&self, url: &Url, max_bytes: usize) -> Result<Bytes, OutgoingError> {
-        let answered = tokio::time::timeout(TIMEOUT, self.ask(url, max_bytes)).await;
-        answered.map_err(|_| OutgoingError::TimedOut)?
-    }
-
-    async fn ask(&self, url: &Url, max_bytes: usize) -> Result<Bytes, OutgoingError> {
-        let is_tls = match url.scheme() {
-            "http" => false,
-            "https" => true,
-            _ => return Err(OutgoingError::BadUrl),
-        };
-        let addresses = self.permitted(url).await?;
-        let stream = connect(&addresses).await?;
-        if !is_tls {
-            return exchange(stream, url, max_bytes).await;
+    pub async fn get(&self, url: &Url, limits: Limits) -> Result<Bytes, OutgoingError> {
+        let mut request = Request::new(Method::GET, url.clone());
+        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        let mut response = self.send(request, limits).await?;
+        if response.status() != StatusCode::OK {
+            return Err(OutgoingError::Status(response.status()));
         }
-        let host = url.host_str().ok_or(OutgoingError::BadUrl)?;
-        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
-            .map_err(|_| OutgoingError::BadUrl)?;
-        let connector = self.tls.get_or_try_init(connector).await?;
-        let stream = connector.connect(name, stream).await;
-        exchange(stream.map_err(|error| unreachable("TLS", &error))?, url, max_bytes).await
+        match body(&mut response, limits).await? {
+            (body, false) => Ok(body),
+            (_, true) => Err(OutgoingError::BadBody),
+        }
     }
 
-    /// The addresses of a URL's host that may be reached.
-    async fn permitted(&self, url: &Url) -> Result<Vec<SocketAddr>, OutgoingError> {
+    /// The response to a `POST`, whatever its status. Its body ends at the limit.
+    ///
+    /// # Errors
+    /// [`OutgoingError`], but for its `Status`.
+    pub async fn post(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+        content: impl Into<Bytes>,
+        limits: Limits,
+    ) -> Result<http::Response<Bytes>, OutgoingError> {
+        let mut request = Request::new(Method::POST, url.clone());
+        *request.headers_mut() = headers;
+        *request.body_mut() = Some(content.into().into());
+        let mut response = self.send(request, limits).await?;
+        let (body, _) = body(&mut response, limits).await?;
+        Ok(http::Response::from(response).map(|_| body))
+    }
+
+    async fn send(&self, mut request: Request, limits: Limits) -> Result<Response, OutgoingError> {
+        let url = request.url();
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(OutgoingError::BadUrl);
+        }
         let port = url.port_or_known_default().ok_or(OutgoingError::BadUrl)?;
-        let found = match url.host().ok_or(OutgoingError::BadUrl)? {
-            Host::Ipv4(v4) => vec![v4.into()],
-            Host::Ipv6(v6) => vec![v6.into()],
-            Host::Domain(name) => self.names.addresses(name).await?,
+        let address: Option<IpAddr> = match url.host().ok_or(OutgoingError::BadUrl)? {
+            Host::Ipv4(v4) => Some(v4.into()),
+            Host::Ipv6(v6) => Some(v6.into()),
+            Host::Domain(_) => None,
         };
-        let permitted = found.into_iter().filter(|address| self.guard.permits(*address, port));
-        let permitted: Vec<_> =
-            permitted.take(MAX_ADDRESSES).map(|address| SocketAddr::new(address, port)).collect();
-        if permitted.is_empty() {
-            let host = url.host_str().unwrap_or_default().to_owned();
-            return Err(OutgoingError::Refused(host));
+        if address.is_some_and(|address| !self.guard.permits(address, port)) {
+            return Err(OutgoingError::Refused(url.host_str().unwrap_or_default().to_owned()));
         }
-        Ok(permitted)
+        *request.timeout_mut() = Some(limits.time);
+        let clients = self.clients.get_or_try_init(|| self.build()).await?;
+        let client =
+            if Guard::is_web_port(port) { &clients.web_ports } else { &clients.other_ports };
+        client.execute(request).await.map_err(|error| outgoing_error(&error))
+    }
+
+    async fn build(&self) -> Result<Clients, OutgoingError> {
+        let failed = |error: String| OutgoingError::Unreachable(format!("TLS failed: {error}"));
+        let roots = tokio::task::spawn_blocking(system_roots).await;
+        let roots = roots.map_err(|error| failed(error.to_string()))?;
+        let client = |port| {
+            let (names, guard) = (self.names.clone(), Arc::clone(&self.guard));
+            let builder = http_client(roots.clone()).map_err(|error| failed(error.to_string()))?;
+            let builder = builder.no_proxy().dns_resolver(GuardedResolver { names, guard, port });
+            builder.build().map_err(|error| outgoing_error(&error))
+        };
+        Ok(Clients { web_ports: client(443)?, other_ports: client(0)? })
     }
 }
 
-async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, OutgoingError> {
-    let mut failure = OutgoingError::TimedOut;
-    for address in addresses {
-        match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => failure = unreachable("the connection", &error),
-            Err(_) => failure = OutgoingError::TimedOut,
-        }
+/// Returns only addresses that the guard permits at this port, which stands for all of its client.
+#[derive(Clone)]
+struct GuardedResolver {
+    names: Names,
+    guard: Arc<Guard>,
+    port: u16,
+}
+
+impl Resolve for GuardedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let Self { names, guard, port } = self.clone();
+        Box::pin(async move {
+            let found = names.addresses(name.as_str()).await.map_err(OutgoingError::from)?;
+            let permitted = found.into_iter().filter(|address| guard.permits(*address, port));
+            // Port 0: the client puts the URL's in its place.
+            let permitted: Vec<_> =
+                permitted.take(MAX_ADDRESSES).map(|address| SocketAddr::new(address, 0)).collect();
+            if permitted.is_empty() {
+                return Err(OutgoingError::Refused(name.as_str().to_owned()).into());
+            }
+            Ok(Box::new(permitted.into_iter()) as Addrs)
+        })
     }
-    Err(failure)
 }
 
-async fn connector() -> Result<TlsConnector, OutgoingError> {
-    let read = tokio::task::spawn_blocking(tls::system_roots).await;
-    let roots = read.map_err(|_| unreachable("TLS", &"no root certificates"))?;
-    tls::connector(roots).map_err(|error| unreachable("TLS", &error))
-}
-
-async fn exchange<S>(stream: S, url: &Url, max_bytes: usize) -> Result<Bytes, OutgoingError>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let authority = url.port().map_or_else(
-        || url.host_str().unwrap_or_default().to_owned(),
-        |port| format!("{}:{port}", url.host_str().unwrap_or_default()),
-    );
-    let target = url
-        .query()
-        .map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
-    let request = Request::builder()
-        .method(Method::GET)
-        .uri(target)
-        .header(HOST, authority)
-        .header(USER_AGENT, concat!("slugline/", env!("CARGO_PKG_VERSION")))
-        .body(Full::<Bytes>::default())
-        .map_err(|_| OutgoingError::BadUrl)?;
-    let failed = |error: hyper::Error| unreachable("the exchange", &error);
-    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
-    let (mut sender, connection) = handshake.await.map_err(failed)?;
-    // It ends with the sender, when this function does.
-    tokio::spawn(connection);
-    let answer = sender.send_request(request).await.map_err(failed)?;
-    if answer.status() != StatusCode::OK {
-        return Err(OutgoingError::Status(answer.status()));
+async fn body(response: &mut Response, limits: Limits) -> Result<(Bytes, bool), OutgoingError> {
+    match read_body(response, limits.body_bytes).await {
+        Ok((body, is_cut)) => Ok((body.into(), is_cut)),
+        Err(error) if error.is_timeout() => Err(OutgoingError::TimedOut),
+        Err(_) => Err(OutgoingError::BadBody),
     }
-    let body = Limited::new(answer.into_body(), max_bytes).collect().await;
-    body.map(http_body_util::Collected::to_bytes).map_err(|_| OutgoingError::BadBody)
 }
 
-fn unreachable(what: &str, error: &dyn std::fmt::Display) -> OutgoingError {
-    OutgoingError::Unreachable(format!("{what} failed: {error}"))
+fn outgoing_error(error: &reqwest::Error) -> OutgoingError {
+    // The resolver's own.
+    if let Some(own) = causes(error).find_map(|cause| cause.downcast_ref::<OutgoingError>()) {
+        return own.clone();
+    }
+    if error.is_timeout() {
+        return OutgoingError::TimedOut;
+    }
+    OutgoingError::Unreachable(failure(error))
 }

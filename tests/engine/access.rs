@@ -61,7 +61,7 @@ fn nobody_else_is_let_in() {
     let refused = send(&at.url, "wrong", "SELECT 1").unwrap_err();
     assert!(refused.contains("AUTHENTICATION_FAILED"), "{refused}");
 
-    let client = Client::new();
+    let client = client();
     let url = |user: &str| format!("{}/{user}", at.url);
     let with = |name: &str, value: &str, user: &str| client.post(url(user)).header(name, value);
     for statement in [

@@ -13,6 +13,7 @@ use slugline::engine::{
     DATABASE, Endpoint, Engine, EngineConfig, EngineOptions, Package, Progress, USER,
     default_cache_dir, fetch,
 };
+use tokio_rustls::rustls;
 
 /// A query that runs for minutes.
 const LONG_QUERY: &str = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 7 SETTINGS max_execution_time = 0";
@@ -63,8 +64,13 @@ fn sql(at: &Endpoint, parameters: &str, statement: &str) -> Result<String, Strin
     send(&format!("{}/?{parameters}", at.url), at.password.expose(), statement)
 }
 
+fn client() -> Client {
+    let _set_already = rustls::crypto::ring::default_provider().install_default();
+    Client::new()
+}
+
 fn send(url: &str, password: &str, statement: &str) -> Result<String, String> {
-    let request = Client::new()
+    let request = client()
         .post(url)
         .timeout(Duration::from_secs(30))
         .header("X-ClickHouse-User", USER)

@@ -34,6 +34,7 @@ mod link_lists;
 mod links;
 mod openapi;
 mod operation;
+mod outgoing;
 mod pages;
 mod permissions;
 mod privacy;

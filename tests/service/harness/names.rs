@@ -62,6 +62,11 @@ impl NameServer {
         }
     }
 
+    /// The name has no records any more.
+    pub fn remove(&self, name: &str) {
+        self.records.lock().unwrap().retain(|(known, _), _| known != name);
+    }
+
     fn record(&self, name: &str, kind: u16, data: Vec<u8>) {
         self.records.lock().unwrap().entry((name.to_owned(), kind)).or_default().push(data);
     }

@@ -9,6 +9,7 @@ use reqwest::blocking::{Client, RequestBuilder};
 use reqwest::{Method, redirect};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
+use tokio_rustls::rustls;
 
 use super::answer::Answer;
 use super::data::DataFolder;
@@ -138,6 +139,7 @@ impl Drop for Server {
 
 /// Keeps connections, follows no redirect, passes no proxy by.
 pub fn client() -> Client {
+    let _set_already = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .redirect(redirect::Policy::none())
         .no_proxy()

@@ -1,0 +1,79 @@
+//! The HTTP client that outgoing requests are built on: reqwest with rustls and ring. It follows
+//! no redirects.
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::{Client, ClientBuilder, Response, redirect};
+use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, crypto};
+
+/// The `User-Agent` of requests that set none.
+const USER_AGENT: &str = concat!("slugline/", env!("CARGO_PKG_VERSION"));
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The roots that the system trusts; reads files.
+pub fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+/// A client that trusts these roots.
+///
+/// # Errors
+/// Where the provider supports no version of TLS.
+pub fn http_client(roots: RootCertStore) -> Result<ClientBuilder, rustls::Error> {
+    // Given explicitly: reqwest falls back to a provider of the whole process, and none is set.
+    let provider = Arc::new(crypto::ring::default_provider());
+    let tls =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(Client::builder()
+        .tls_backend_preconfigured(tls.with_root_certificates(roots).with_no_client_auth())
+        .redirect(redirect::Policy::none())
+        .user_agent(USER_AGENT)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(POOL_IDLE_TIMEOUT))
+}
+
+/// Reads a body up to a size; the flag tells whether there is more of it.
+pub(super) async fn read_body(
+    response: &mut Response,
+    max_bytes: usize,
+) -> reqwest::Result<(Vec<u8>, bool)> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        let kept = chunk.len().min(max_bytes - body.len());
+        body.extend_from_slice(&chunk[..kept]);
+        if kept < chunk.len() {
+            return Ok((body, true));
+        }
+    }
+    Ok((body, false))
+}
+
+/// Why a request failed: the step, and the cause at the end of the chain.
+pub(super) fn failure(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "the request timed out".to_owned();
+    }
+    let step = match error {
+        _ if causes(error).any(<dyn Error + 'static>::is::<rustls::Error>) => "TLS",
+        _ if error.is_connect() => "the connection",
+        _ => "the HTTP exchange",
+    };
+    let cause = causes(error).last().map(ToString::to_string);
+    format!("{step} failed: {}", cause.unwrap_or_default())
+}
+
+/// An error and its causes. An [`io::Error`] names the cause of the error in it as its own.
+pub(super) fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        inner.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source())
+    })
+}
