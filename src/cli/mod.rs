@@ -1,15 +1,19 @@
 //! The command line: one file a subcommand.
 //!
-//! Commands that change or read what a service over the same data folder may have open go through
-//! that service where one runs ([`service`]), and work on the folder itself where none does.
+//! Commands on data that a running service may have open go through that service ([`client`]), and
+//! work on the data folder itself when none runs ([`offline`]).
 
 pub mod backup;
+pub mod client;
+pub mod export;
+pub mod import;
 pub mod log;
-pub mod operate;
+pub mod offline;
+pub mod progress;
+pub mod rebuild;
 pub mod reclassify;
-pub mod service;
 pub mod token;
-pub mod transfer;
+pub mod verify;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -34,15 +38,15 @@ enum Command {
     /// Serve redirects, the API and analytics (this is what happens without a command)
     Serve(Box<ServeArgs>),
     /// Compare the log with ClickHouse: is each click counted, and once?
-    Verify(Box<operate::VerifyArgs>),
+    Verify(Box<verify::VerifyArgs>),
     /// Make a projection anew from the log, while the present one serves
-    Rebuild(Box<operate::RebuildArgs>),
+    Rebuild(Box<rebuild::RebuildArgs>),
     /// Classify past clicks by the crawler list as it is now
     Reclassify(Box<reclassify::ReclassifyArgs>),
     /// Import links from a file: CSV, NDJSON, or an export of Bitly, Dub, Shlink, YOURLS or Kutt
-    Import(Box<transfer::ImportArgs>),
+    Import(Box<import::ImportArgs>),
     /// Export all links to a file: CSV or NDJSON
-    Export(transfer::ExportArgs),
+    Export(export::ExportArgs),
     /// Create, list and revoke API tokens, beside a running service or without one
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -84,11 +88,11 @@ fn run() -> anyhow::Result<()> {
     match Cli::parse().command {
         None => serve(Serve::parse_from(["slugline"]).args),
         Some(Command::Serve(args)) => serve(*args),
-        Some(Command::Verify(args)) => operate::verify(*args, std::io::stdout().lock()),
-        Some(Command::Rebuild(args)) => operate::rebuild(*args, std::io::stdout().lock()),
+        Some(Command::Verify(args)) => verify::verify(*args, std::io::stdout().lock()),
+        Some(Command::Rebuild(args)) => rebuild::rebuild(*args, std::io::stdout().lock()),
         Some(Command::Reclassify(args)) => reclassify::reclassify(*args, std::io::stdout().lock()),
-        Some(Command::Import(args)) => transfer::import(&args, std::io::stdout().lock()),
-        Some(Command::Export(args)) => transfer::export(&args, std::io::stdout().lock()),
+        Some(Command::Import(args)) => import::import(&args, std::io::stdout().lock()),
+        Some(Command::Export(args)) => export::export(&args, std::io::stdout().lock()),
         Some(Command::Token(command)) => token::run(&command, std::io::stdout().lock()),
         Some(Command::Backup(args)) => backup::backup(&args, std::io::stdout().lock()),
         Some(Command::Restore(args)) => backup::restore(&args, std::io::stdout().lock()),

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 
-use super::operate::{LOOK_EVERY, Projection, offline, progress_bar, state_at};
-use super::service::Service;
+use super::client::ApiClient;
+use super::offline::with_analytics;
+use super::progress::{POLL_INTERVAL, events_bar};
+use super::rebuild::{Projection, rebuild_state};
 use crate::app::crawlers::{CrawlerJudge, read_crawlers};
 use crate::clicks::UserAgentCache;
 use crate::config::ServeArgs;
@@ -41,10 +43,10 @@ pub fn reclassify(args: ReclassifyArgs, mut out: impl Write) -> anyhow::Result<(
     let Some(since_ms) = crate::http::moment_ms(&args.since) else {
         bail!("--since: `{}` is no day such as 2026-11-21, no moment and not `all`", args.since);
     };
-    let found = match Service::find(&settings.data_dir)? {
-        Some(service) => {
+    let found = match ApiClient::local(&settings.data_dir)? {
+        Some(client) => {
             let since = jiff::Timestamp::from_millisecond(since_ms.cast_signed())?;
-            let found = service.post(&format!("/api/v1/admin/reclassify?since={since}"))?;
+            let found = client.post(&format!("/admin/reclassify?since={since}"))?;
             let number = |name: &str| found[name].as_u64().unwrap_or_default();
             let found = Reclassification {
                 agents: number("agents"),
@@ -52,12 +54,12 @@ pub fn reclassify(args: ReclassifyArgs, mut out: impl Write) -> anyhow::Result<(
                 offset: number("offset"),
             };
             await_amended(found.offset, || {
-                let through = service.get("/api/v1/admin/reclassify")?["through"].as_u64();
-                Ok((through.unwrap_or_default(), state_at(&service, Projection::Analytics)?))
+                let through = client.get("/admin/reclassify")?["through"].as_u64();
+                Ok((through.unwrap_or_default(), rebuild_state(&client, Projection::Analytics)?))
             })?;
             found
         }
-        None => offline(&settings, |operator, runtime| {
+        None => with_analytics(&settings, |operator, runtime| {
             let agents = UserAgentCache::new(read_crawlers(&settings.crawler_list)?.join()?);
             let judge = CrawlerJudge::new(settings.crawler_list.clone(), Arc::new(agents));
             judge.renew().map_err(|error| anyhow::anyhow!(error))?;
@@ -77,7 +79,7 @@ fn await_amended(
     offset: u64,
     look: impl Fn() -> anyhow::Result<(u64, RebuildState)>,
 ) -> anyhow::Result<()> {
-    let (bar, mut has_begun) = (progress_bar(), false);
+    let (bar, mut has_begun) = (events_bar(), false);
     loop {
         let (through, state) = look()?;
         match state {
@@ -93,7 +95,7 @@ fn await_amended(
             }
             RebuildState::Idle | RebuildState::Done { .. } | RebuildState::Failed(_) => {}
         }
-        std::thread::sleep(LOOK_EVERY);
+        std::thread::sleep(POLL_INTERVAL);
     }
     bar.finish_and_clear();
     Ok(())

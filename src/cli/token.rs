@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use axum::http::Method;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::operate::log_folder;
-use super::service::Service;
+use super::client::{ApiClient, data_of};
+use super::offline::log_folder;
 use crate::app::{last_used_file, open_log};
 use crate::commands::{Commands, now_ms};
 use crate::domain::ids::{TokenId, WorkspaceId};
@@ -87,7 +87,7 @@ impl Scope {
     /// The path at a service.
     fn path(&self) -> String {
         let query = self.workspace.map(|id| format!("?workspace={id}"));
-        format!("/api/v1/admin/tokens{}", query.unwrap_or_default())
+        format!("/admin/tokens{}", query.unwrap_or_default())
     }
 }
 
@@ -104,8 +104,8 @@ fn create(args: &CreateArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let CreateArgs { name, abilities, expires, scope } = args;
     let expires_at = expires.as_deref().map(expiry).transpose()?;
     let body = json!({ "name": name, "abilities": abilities, "expires_at": expires_at });
-    let made = if let Some(service) = Service::find(&scope.data_dir)? {
-        service.data(Method::POST, &scope.path(), Some(&body))?
+    let made = if let Some(client) = ApiClient::local(&scope.data_dir)? {
+        data_of(client.request(Method::POST, &scope.path()).json(&body))?
     } else {
         let body: TokenBody = serde_json::from_value(body)?;
         let made = offline(&scope.data_dir, |tokens, runtime| {
@@ -121,8 +121,8 @@ fn create(args: &CreateArgs, out: &mut impl Write) -> anyhow::Result<()> {
 
 fn list(args: &ListArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let scope = &args.scope;
-    let tokens = match Service::find(&scope.data_dir)? {
-        Some(service) => service.get(&scope.path())?,
+    let tokens = match ApiClient::local(&scope.data_dir)? {
+        Some(client) => client.get(&scope.path())?,
         None => json!(offline(&scope.data_dir, |tokens, _| tokens.list_in(scope.workspace))?),
     };
     if args.json {
@@ -139,8 +139,8 @@ fn list(args: &ListArgs, out: &mut impl Write) -> anyhow::Result<()> {
 
 fn revoke(args: &RevokeArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let RevokeArgs { id, data_dir } = args;
-    if let Some(service) = Service::find(data_dir)? {
-        service.data(Method::DELETE, &format!("/api/v1/admin/tokens/{id}"), None)?;
+    if let Some(client) = ApiClient::local(data_dir)? {
+        data_of(client.request(Method::DELETE, &format!("/admin/tokens/{id}")))?;
     } else {
         offline(data_dir, |tokens, runtime| runtime.block_on(tokens.revoke_anywhere(*id)))?;
     }

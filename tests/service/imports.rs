@@ -422,5 +422,5 @@ fn the_program_imports_and_exports() {
     let (success, _, err) = run(&["import".as_ref(), "/nowhere".as_ref()]);
     assert!(!success && err.contains("/nowhere can't be read"), "{err}");
     let (success, _, err) = run(&["export".as_ref(), "--token".as_ref(), "wrong".as_ref()]);
-    assert!(!success && err.contains("401"), "{err}");
+    assert!(!success && err.contains("INVALID_API_KEY: "), "{err}");
 }

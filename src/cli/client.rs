@@ -1,0 +1,139 @@
+//! A client of the API, for the commands that work through a running service.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use reqwest::blocking::{self, Client, RequestBuilder, Response};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use tokio_rustls::rustls::RootCertStore;
+use url::{Host, Url};
+
+use crate::app::control::Control;
+use crate::effects::{http_client, system_roots};
+use crate::http::security::OPERATOR_KEY;
+
+/// How long a local service may take to show that it runs.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The service, and the token to use.
+#[derive(Debug, Args)]
+pub struct Remote {
+    /// URL of the service
+    #[arg(long, env = "SLUGLINE_URL", value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    url: String,
+    /// An API token; prefer the environment variable to the flag
+    #[arg(long, env = "SLUGLINE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    token: String,
+    /// The service's data folder, where it runs on this machine. Those who can read it may send a
+    /// token over plain HTTP to a service whose public URL is https
+    #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
+    data_dir: PathBuf,
+}
+
+impl Remote {
+    /// The operator's key of the service at the URL, if its data folder is at hand. The URL has to
+    /// hold the very address that the data folder names: nothing else may learn the key.
+    fn operator_key(&self) -> Option<String> {
+        let url = Url::parse(&self.url).ok().filter(|url| url.scheme() == "http")?;
+        let ip = match url.host()? {
+            Host::Ipv4(ip) => IpAddr::V4(ip),
+            Host::Ipv6(ip) => IpAddr::V6(ip),
+            Host::Domain(_) => return None,
+        };
+        let address = SocketAddr::new(ip, url.port_or_known_default()?);
+        let control = Control::read(&self.data_dir)?;
+        (control.public == Some(address)).then_some(control.key)
+    }
+}
+
+/// A client of one service.
+pub struct ApiClient {
+    http: Client,
+    base: String,
+}
+
+impl ApiClient {
+    /// Of the service that runs over a data folder, with the operator's key; `None` when none does.
+    pub fn local(data: &Path) -> anyhow::Result<Option<Self>> {
+        let Some(control) = Control::read(data) else { return Ok(None) };
+        let builder = http_client(RootCertStore::empty())?.no_proxy();
+        let url = format!("http://{}", control.address);
+        let client = Self::new(builder, &url, authorization(&control.key)?)?;
+        // A killed service leaves its control file behind, and another program may listen at its
+        // address now.
+        let probe = client.request(Method::GET, "/admin/rebuild/analytics").timeout(PROBE_TIMEOUT);
+        Ok(data_of(probe).is_ok().then_some(client))
+    }
+
+    /// Of a service anywhere, with an API token.
+    pub fn remote(remote: &Remote) -> anyhow::Result<Self> {
+        let mut builder = http_client(system_roots())?;
+        let mut headers = authorization(&remote.token)?;
+        if let Some(key) = remote.operator_key() {
+            headers.insert(OPERATOR_KEY, secret(&key)?);
+            // A proxy from the environment would learn the key.
+            builder = builder.no_proxy();
+        }
+        Self::new(builder, &remote.url, headers)
+    }
+
+    fn new(builder: reqwest::ClientBuilder, url: &str, headers: HeaderMap) -> anyhow::Result<Self> {
+        let builder = blocking::ClientBuilder::from(builder.default_headers(headers));
+        // Files take as long as they take.
+        let http = builder.timeout(None).build()?;
+        Ok(Self { http, base: format!("{}/api/v1", url.trim_end_matches('/')) })
+    }
+
+    /// A request to a path below `/api/v1`.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    /// Sends a `GET`; returns `data` of its response.
+    pub fn get(&self, path: &str) -> anyhow::Result<Value> {
+        data_of(self.request(Method::GET, path))
+    }
+
+    /// Sends a `POST` without a body; returns `data` of its response.
+    pub fn post(&self, path: &str) -> anyhow::Result<Value> {
+        data_of(self.request(Method::POST, path))
+    }
+}
+
+fn authorization(token: &str) -> anyhow::Result<HeaderMap> {
+    Ok([(AUTHORIZATION, secret(&format!("Bearer {token}"))?)].into_iter().collect())
+}
+
+fn secret(value: &str) -> anyhow::Result<HeaderValue> {
+    let mut value = HeaderValue::try_from(value).context("the token has invalid characters")?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Sends a request; a status other than success is an error, with the problem's code and detail.
+pub fn send(request: RequestBuilder) -> anyhow::Result<Response> {
+    let response = request.send()?;
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let problem: Value = response.json().unwrap_or_default();
+    match (problem["code"].as_str(), problem["detail"].as_str()) {
+        (Some(code), Some(detail)) => bail!("{code}: {detail}"),
+        _ => bail!("the service answered {status}"),
+    }
+}
+
+/// Sends a request; returns `data` of its response.
+pub fn data_of(request: RequestBuilder) -> anyhow::Result<Value> {
+    let response = send(request)?;
+    if response.status() == StatusCode::NO_CONTENT {
+        return Ok(Value::Null);
+    }
+    Ok(response.json::<Value>()?["data"].take())
+}

@@ -1,0 +1,49 @@
+//! Work on a data folder that no service runs over.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::bail;
+
+use super::progress::{POLL_INTERVAL, events_bar};
+use crate::app::analytics::{AnalyticsSide, start_engine};
+use crate::app::open_log;
+use crate::config::Settings;
+use crate::log::DataLock;
+use crate::projections::Forgotten;
+use crate::projections::clickhouse::Operator;
+
+/// Opens the analytics without serving, waits until ClickHouse has all of the click log, and runs
+/// `work`.
+pub fn with_analytics<T>(
+    settings: &Settings,
+    work: impl FnOnce(&Operator, &tokio::runtime::Runtime) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let folder = log_folder(&settings.data_dir, "clicks")?;
+    let _lock = DataLock::acquire(&settings.data_dir)?;
+    let engine = start_engine(settings)?;
+    let clicks = Arc::new(open_log(&folder)?);
+    let side = AnalyticsSide::open(settings, &clicks, Forgotten::nothing(), engine)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let bar = events_bar();
+    let is_complete =
+        || side.clickhouse.reading().is_some() && side.clickhouse.as_of().offset >= clicks.end();
+    while !is_complete() {
+        bar.set_length(clicks.end());
+        bar.set_position(side.clickhouse.as_of().offset);
+        std::thread::sleep(POLL_INTERVAL);
+    }
+    bar.finish_and_clear();
+    let worked = work(&side.operator, &runtime);
+    side.close();
+    worked
+}
+
+/// The folder of a log. It must exist: a wrong data folder is not filled.
+pub fn log_folder(data: &Path, log: &str) -> anyhow::Result<PathBuf> {
+    let folder = data.join("log").join(log);
+    if !folder.is_dir() {
+        bail!("there is no log in {}: is --data-dir right?", folder.display());
+    }
+    Ok(folder)
+}
