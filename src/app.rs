@@ -1,4 +1,4 @@
-//! The composition root: opens, spawns, and shuts down in order.
+//! The composition root: opens, starts and shuts down all parts in order.
 
 mod acme;
 pub mod analytics;
@@ -59,13 +59,13 @@ use crate::queries::history::Histories;
 use crate::queries::links::Links;
 use crate::queries::operations::Operations;
 
-/// How many connections the admin listener takes.
+/// The connection limit of the admin listener.
 const ADMIN_CONNECTIONS: usize = 64;
 
-/// Serves until it is told to stop (SIGTERM, SIGINT).
+/// Serves until SIGTERM or SIGINT.
 pub fn run(settings: &Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    // A port that is taken is found before anything is fetched or opened.
+    // Bind first, to detect a port in use before anything is fetched or opened.
     let (listener, admin_listener, mut tls) = {
         let _context = runtime.enter();
         let listener = listen(settings.listen)?;
@@ -92,13 +92,13 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         let admin = admin_listener.map(|listener| serve_admin(listener, &services, settings));
         let audience = if admin.is_some() { Audience::Public } else { Audience::All };
         let router = crate::http::router(services, audience);
-        let front = HttpApp { redirector, router, is_tls: false };
+        let http_app = HttpApp { redirector, router, is_tls: false };
         if let Some(tls) = &mut tls {
             let own_host = settings.public_url.as_ref().and_then(Url::host_str);
             tls.obtain(challenge, Arc::clone(&app.index), own_host);
         }
         let certificates = tls.as_ref().map(TlsSide::certificates);
-        let secured = tls.map(|tls| tls.serve(Arc::clone(&limits), front.clone()));
+        let secured = tls.map(|tls| tls.serve(Arc::clone(&limits), http_app.clone()));
         let (recorder, blocklist) = (Arc::clone(&app.recorder), Arc::clone(&app.blocklist));
         tokio::spawn(reload_on_hangup(recorder, blocklist, certificates));
         if matches!(settings.clickhouse, ClickHouseChoice::Embedded { .. }) {
@@ -111,7 +111,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         tokio::spawn(app.exports.clone().keep_clean());
         tokio::spawn(app.imports.clone().keep_clean());
         app.imports.resume();
-        transport::serve(listener, limits, front, stop_signal()).await?;
+        transport::serve(listener, limits, http_app, stop_signal()).await?;
         for listener in [secured, admin].into_iter().flatten() {
             let _logged = listener.await;
         }
@@ -125,7 +125,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All that is open while the service runs, in the order in which it was opened.
+/// Everything that is open while the service runs, in the order of opening.
 struct App {
     mutations: Arc<Log>,
     clicks: Arc<Log>,
@@ -135,16 +135,16 @@ struct App {
     blocklist: Arc<BlocklistFile>,
     syncer: Syncer,
     limits_saver: Syncer,
-    judge: Arc<CrawlerJudge>,
+    classifier: Arc<CrawlerJudge>,
     commands: Commands,
     dispatcher: thread::JoinHandle<()>,
     deletion_propagator: DeletionPropagator,
     analytics: AnalyticsSide,
-    questions: Analytics,
+    reads: Analytics,
     exports: Exports,
     imports: Imports,
-    keeper: Compactor,
-    prover: Arc<RemoteDomainVerifier>,
+    compactor: Compactor,
+    domain_verifier: Arc<RemoteDomainVerifier>,
     metrics: PrometheusHandle,
     unlock_key: [u8; 32],
     last_used: Arc<LastUsed>,
@@ -168,7 +168,7 @@ impl App {
             VisitorSalts::open(data.join("visitor.salt"), settings.visitor_salt, now_ms())?;
         let proxies = settings.trusted_proxies.clone();
         let agents = Arc::new(UserAgentCache::new(agents.join()?));
-        let judge = CrawlerJudge::new(settings.crawler_list.clone(), Arc::clone(&agents));
+        let classifier = CrawlerJudge::new(settings.crawler_list.clone(), Arc::clone(&agents));
         let enricher = Enricher { proxies, geo, agents, visitors };
         let limits = ClickCaps::open(&data.join("limits"), &clicks)?;
         let recorder = Arc::new(Recorder::new(enricher, Arc::clone(&clicks), limits));
@@ -182,18 +182,18 @@ impl App {
         let policy = LinkPolicy { own_hosts: own_hosts(site), blocklist: blocklist.list() };
         let (commands, dispatcher) =
             Commands::start(Arc::clone(&mutations), Arc::clone(&index), policy)?;
-        let keeper = Compactor::start(Arc::clone(&index), Arc::clone(&mutations))?;
+        let compactor = Compactor::start(Arc::clone(&index), Arc::clone(&mutations))?;
 
         let deletion_propagator =
             DeletionPropagator::start(Arc::clone(&mutations), Arc::clone(&clicks), data)?;
         let analytics =
             AnalyticsSide::open(settings, &clicks, deletion_propagator.forgotten(), engine)?;
-        let questions = Analytics::new(analytics.clickhouse.clone(), settings.analytics_retention);
-        let exports = Exports::open(&data.join("exports"), questions.clone())?;
+        let reads = Analytics::new(analytics.clickhouse.clone(), settings.analytics_retention);
+        let exports = Exports::open(&data.join("exports"), reads.clone())?;
         let imports = Imports::open(&data.join("imports"), commands.clone())?;
         let names = Names::new(settings.dns_server);
         let guard = Guard::new(settings.outgoing_allow.clone());
-        let prover = RemoteDomainVerifier::new(names.clone(), Outgoing::new(names, guard));
+        let domain_verifier = RemoteDomainVerifier::new(names.clone(), Outgoing::new(names, guard));
         Ok(Self {
             mutations,
             clicks,
@@ -203,16 +203,16 @@ impl App {
             blocklist,
             syncer,
             limits_saver,
-            judge: Arc::new(judge),
+            classifier: Arc::new(classifier),
             commands,
             dispatcher,
             deletion_propagator,
             analytics,
-            questions,
+            reads,
             exports,
             imports,
-            keeper,
-            prover: Arc::new(prover),
+            compactor,
+            domain_verifier: Arc::new(domain_verifier),
             metrics,
             unlock_key: unlock_key::read_or_make(data)?,
             last_used: Arc::new(last_used_file::read(data)),
@@ -248,9 +248,9 @@ impl App {
                 History::new(Arc::clone(&self.mutations)),
             ),
             domains: Domains::new(Arc::clone(&self.index)),
-            prover: Arc::clone(&self.prover) as _,
+            prover: Arc::clone(&self.domain_verifier) as _,
             challenge,
-            analytics: self.questions.clone(),
+            analytics: self.reads.clone(),
             exports: self.exports.clone(),
             imports: self.imports.clone(),
             visitors: Arc::new(visitors),
@@ -259,25 +259,25 @@ impl App {
             operations: Operations::new(
                 self.analytics.operator.clone(),
                 rebuilder,
-                Arc::clone(&self.judge) as _,
+                Arc::clone(&self.classifier) as _,
             ),
             operator_key,
         }
     }
 
     fn redirector(&self, services: &Services) -> Arc<Redirector> {
-        let sticky = VisitorBucketer::new(&self.unlock_key);
+        let bucketer = VisitorBucketer::new(&self.unlock_key);
         let (links, unlock) = (services.links.clone(), services.visitors.unlock.clone());
-        Arc::new(Redirector::new(links, Arc::clone(&self.recorder), unlock, sticky))
+        Arc::new(Redirector::new(links, Arc::clone(&self.recorder), unlock, bucketer))
     }
 
-    /// In the order of the data: what is accepted is finished, synced, projected; then the
-    /// engine goes.
+    /// Shuts down in the order of the data flow: accepted requests are finished, synced and
+    /// projected; then the engine stops.
     fn close(self) {
         self.imports.stop();
         drop(self.commands);
         let _panicked = self.dispatcher.join();
-        self.keeper.stop();
+        self.compactor.stop();
         self.deletion_propagator.stop();
         self.limits_saver.stop();
         self.syncer.stop();
@@ -290,17 +290,19 @@ impl App {
 }
 
 fn listen(address: SocketAddr) -> anyhow::Result<Listener> {
-    Listener::bind(address).with_context(|| format!("can't listen on {address}"))
+    Listener::bind(address).with_context(|| format!("cannot listen on {address}"))
 }
 
-/// Serves the operator's routes, within a limit of its own: visitors can't keep the operator out.
+/// Serves the operator's routes with its own connection limit, so that visitors cannot lock the
+/// operator out.
 fn serve_admin(listener: Listener, services: &Services, settings: &Settings) -> JoinHandle<()> {
     let proxies = settings.trusted_proxies.clone();
     let limits = ConnectionLimits::new(ADMIN_CONNECTIONS, Some(ADMIN_CONNECTIONS), proxies);
     let router = crate::http::router(services.clone(), Audience::Operator);
-    let front = HttpApp { redirector: None, router, is_tls: false };
+    let http_app = HttpApp { redirector: None, router, is_tls: false };
     tokio::spawn(async move {
-        if let Err(error) = transport::serve(listener, Arc::new(limits), front, stop_signal()).await
+        if let Err(error) =
+            transport::serve(listener, Arc::new(limits), http_app, stop_signal()).await
         {
             tracing::error!(%error, "the admin listener failed");
         }
@@ -316,7 +318,7 @@ fn shown(path: Option<&Path>) -> String {
     path.unwrap_or(Path::new("none")).display().to_string()
 }
 
-/// The hosts that lead here; the default domain first.
+/// The service's own hosts; the default domain first.
 fn own_hosts(site: &Site) -> Vec<String> {
     let mut hosts = vec![site.host.clone()];
     if let Some(port) = site.host.strip_prefix("127.0.0.1") {
@@ -325,25 +327,22 @@ fn own_hosts(site: &Site) -> Vec<String> {
     hosts
 }
 
-#[allow(
-    clippy::print_stdout,
-    reason = "the token is for the person at the terminal, not for a log"
-)]
+#[allow(clippy::print_stdout, reason = "the token must be printed, not logged")]
 fn announce(bootstrap: &Bootstrap, site: &Site) {
     if let Bootstrap::WithNewToken(token) = bootstrap {
         println!("Your owner token, shown this once:\n\n    {token}\n");
     }
     if *bootstrap == Bootstrap::GivenTokenIgnored {
         tracing::warn!(
-            "SLUGLINE_BOOTSTRAP_TOKEN is ignored: the data folder has a workspace already; \
-             `slugline token create` makes a token"
+            "SLUGLINE_BOOTSTRAP_TOKEN is ignored: the data folder already has a workspace; use \
+             `slugline token create` to create a token"
         );
     }
     tracing::info!(url = site.base, "slugline is ready");
 }
 
-/// On each hangup the files are read again that may change while the service runs; one that can't
-/// be read stays as it was.
+/// Reloads the geo database, the blocklist and the certificates on SIGHUP. If a file cannot be
+/// read, the previous one is kept.
 async fn reload_on_hangup(
     recorder: Arc<Recorder>,
     blocklist: Arc<BlocklistFile>,
@@ -360,15 +359,15 @@ async fn reload_on_hangup(
             let read = [("geo database", geo), ("blocklist", blocklist.reload())];
             let read = read.into_iter().chain(certificates.map(|read| ("certificates", read)));
             read.for_each(|(what, read)| match read {
-                Ok(()) => tracing::info!(what, "it was read again"),
+                Ok(()) => tracing::info!(what, "reloaded"),
                 Err(error) => {
                     let error = format!("{error:#}");
-                    tracing::error!(what, error, "it was not read again; the old one stays");
+                    tracing::error!(what, error, "reload failed; keeping the previous one");
                 }
             });
         });
         if let Err(error) = reloaded.await {
-            tracing::error!(%error, "reading files again panicked");
+            tracing::error!(%error, "reloading panicked");
         }
     }
 }

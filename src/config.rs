@@ -1,5 +1,5 @@
-//! Settings: flags, then `SLUGLINE_*` environment variables, then a TOML file, then defaults.
-//! Read once; what comes out is checked and typed.
+//! Settings from flags, `SLUGLINE_*` environment variables, a TOML file, and defaults, in this
+//! order of precedence. They are validated once at start.
 
 mod tls;
 
@@ -20,35 +20,34 @@ use crate::effects::AllowedNets;
 use crate::http::Site;
 use crate::projections::clickhouse::Target;
 
-/// Where name servers listen.
+/// The standard port of DNS.
 const DNS_PORT: u16 = 53;
-/// The shortest time that clicks stay in the log.
+/// The minimum retention of clicks in the log.
 const MIN_RETENTION: Duration = Duration::from_secs(3_600);
-/// The shortest time that analytics see: days are counted whole.
-const MIN_SEEN: Duration = Duration::from_secs(24 * 3_600);
+/// The minimum retention of analytics: days are counted as a whole.
+const MIN_ANALYTICS_RETENTION: Duration = Duration::from_secs(24 * 3_600);
 
-/// The settings of `slugline serve`, as they are given: in a file by the same names with `_`
-/// for `-`.
+/// The settings of `slugline serve` as given. In a file they have the same names with `_` for `-`.
 #[derive(Debug, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServeArgs {
-    /// Where to listen [default: 127.0.0.1:8080]
+    /// The address to listen on [default: 127.0.0.1:8080]
     #[arg(long, env = "SLUGLINE_LISTEN", value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
-    /// Serve probes, metrics and the operator's API here, and nowhere else; keep it private
-    /// [default: --listen]
+    /// Serve probes, metrics and the operator's API only here; keep it private [default: --listen]
     #[arg(long, env = "SLUGLINE_ADMIN_LISTEN", value_name = "ADDRESS:PORT")]
     admin_listen: Option<SocketAddr>,
-    /// The folder of all data [default: ./data]
+    /// The data folder [default: ./data]
     #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
-    /// Where visitors reach the service; short URLs begin with it [default: http and --listen]
+    /// The URL at which visitors reach the service; the base of short URLs [default: http and
+    /// --listen]
     #[arg(long, env = "SLUGLINE_PUBLIC_URL", value_name = "URL")]
     public_url: Option<Url>,
-    /// A ClickHouse (24.8 or later) to use instead of the embedded one
+    /// A ClickHouse server (24.8 or later) to use instead of the embedded one
     #[arg(long, env = "SLUGLINE_CLICKHOUSE_URL", value_name = "URL")]
     clickhouse_url: Option<Url>,
-    /// The user at that ClickHouse [default: default]
+    /// The ClickHouse user [default: default]
     #[arg(
         long,
         env = "SLUGLINE_CLICKHOUSE_USER",
@@ -56,7 +55,7 @@ pub struct ServeArgs {
         requires = "clickhouse_url"
     )]
     clickhouse_user: Option<String>,
-    /// The user's password; better given in the environment than as a flag
+    /// The user's password; prefer the environment variable to the flag
     #[arg(
         long,
         env = "SLUGLINE_CLICKHOUSE_PASSWORD",
@@ -64,41 +63,44 @@ pub struct ServeArgs {
         hide_env_values = true
     )]
     clickhouse_password: Option<String>,
-    /// The database there, made if absent [default: slugline]
+    /// The ClickHouse database, created if missing [default: slugline]
     #[arg(long, env = "SLUGLINE_CLICKHOUSE_DATABASE", value_name = "NAME")]
     clickhouse_database: Option<String>,
-    /// A libchdb that is already there, instead of fetching it
+    /// A libchdb to use instead of fetching it
     #[arg(long, env = "SLUGLINE_ENGINE_LIB", value_name = "FILE")]
     engine_lib: Option<PathBuf>,
-    /// The embedded ClickHouse's memory, in MiB [default: a quarter of all, at most 4096]
+    /// The memory limit of the embedded ClickHouse, in MiB [default: a quarter of the memory, at
+    /// most 4096]
     #[arg(long, env = "SLUGLINE_ENGINE_MEMORY_MB", value_name = "MIB")]
     engine_memory_mb: Option<u64>,
-    /// A geo database (mmdb) instead of the fetched one; `none` for no places
+    /// A geo database (mmdb) to use instead of the fetched one; `none` to disable
     #[arg(long, env = "SLUGLINE_GEO_DB", value_name = "FILE")]
     geo_db: Option<PathBuf>,
-    /// A list of crawlers (JSON, as the npm package crawler-user-agents has it); `none` for none
+    /// A crawler list (JSON, in the format of the npm package crawler-user-agents); `none` to
+    /// disable
     #[arg(long, env = "SLUGLINE_CRAWLER_LIST", value_name = "FILE")]
     crawler_list: Option<PathBuf>,
-    /// A list of hosts and patterns to which no link may lead; read again on SIGHUP [default: none]
+    /// A list of hosts and patterns that links must not have as a destination; reloaded on SIGHUP
+    /// [default: none]
     #[arg(long, env = "SLUGLINE_BLOCKLIST", value_name = "FILE")]
     blocklist: Option<PathBuf>,
-    /// Reverse proxies whose word on the client's address is taken [default: none]
+    /// Reverse proxies that are trusted to report the client's address [default: none]
     #[arg(long, env = "SLUGLINE_TRUSTED_PROXIES", value_name = "CIDR,…")]
     trusted_proxies: Option<String>,
-    /// How many connections an address (of IPv6, a /64 network) may have at once; trusted proxies
+    /// The maximum number of connections per address (for IPv6, per /64 network); trusted proxies
     /// are exempt [default: a quarter of all, at most 4096]
     #[arg(long, env = "SLUGLINE_CONNECTIONS_PER_ADDRESS", value_name = "NUMBER")]
     connections_per_address: Option<usize>,
-    /// Private networks that guarded requests may reach all the same [default: none]
+    /// Private networks that outgoing requests may reach [default: none]
     #[arg(long, env = "SLUGLINE_OUTGOING_ALLOW", value_name = "CIDR,…")]
     outgoing_allow: Option<String>,
-    /// The name server for guarded requests and for domains' records [default: the system's]
+    /// The name server for outgoing requests and domain verification [default: the system's]
     #[arg(long, env = "SLUGLINE_DNS_SERVER", value_name = "ADDRESS[:PORT]")]
     dns_server: Option<String>,
-    /// Where to listen for TLS too, with one pair of files or a folder of them [default: nowhere]
+    /// The address to listen on for TLS, with a pair of files or a folder of them [default: none]
     #[arg(long, env = "SLUGLINE_TLS_LISTEN", value_name = "ADDRESS:PORT")]
     tls_listen: Option<SocketAddr>,
-    /// The certificate chain (PEM), read again on SIGHUP
+    /// The certificate chain (PEM), reloaded on SIGHUP
     #[arg(long, env = "SLUGLINE_TLS_CERT", value_name = "FILE")]
     tls_cert: Option<PathBuf>,
     /// The certificate's key (PEM)
@@ -107,9 +109,9 @@ pub struct ServeArgs {
     /// A folder with HOST.crt and HOST.key for each host, `default` for the others
     #[arg(long, env = "SLUGLINE_TLS_DIR", value_name = "FOLDER")]
     tls_dir: Option<PathBuf>,
-    /// Obtain certificates by ACME for --public-url's host (whatever its port) and each verified
-    /// domain, and so agree to the authority's terms; port 80 of each must lead to --listen. Not
-    /// with given certificates
+    /// Obtain certificates with ACME for --public-url's host (ignoring its port) and each verified
+    /// domain, and so agree to the authority's terms; port 80 of each must lead to --listen. Cannot
+    /// be combined with provided certificates
     #[arg(
         long,
         env = "SLUGLINE_TLS_ACME",
@@ -120,31 +122,31 @@ pub struct ServeArgs {
         default_missing_value = "true"
     )]
     tls_acme: Option<bool>,
-    /// Whom the authority may write to, such as mailto:ops@example.com [default: nobody]
+    /// The contact for the authority, such as mailto:ops@example.com [default: none]
     #[arg(long, env = "SLUGLINE_TLS_ACME_CONTACT", value_name = "URL")]
     tls_acme_contact: Option<String>,
-    /// The authority's directory [default: Let's Encrypt's]
+    /// The authority's directory URL [default: Let's Encrypt's]
     #[arg(long, env = "SLUGLINE_TLS_ACME_DIRECTORY", value_name = "URL")]
     tls_acme_directory: Option<Url>,
-    /// The roots (PEM) of a private authority's own TLS [default: the system's]
+    /// The root certificates (PEM) of a private authority's own TLS [default: the system's]
     #[arg(long, env = "SLUGLINE_TLS_ACME_ROOT", value_name = "FILE")]
     tls_acme_root: Option<PathBuf>,
-    /// How long a visitor is the same one: daily, weekly, monthly or never [default: daily]
+    /// How long a visitor ID is stable: daily, weekly, monthly or never [default: daily]
     #[arg(long, env = "SLUGLINE_VISITOR_SALT", value_name = "PERIOD")]
     visitor_salt: Option<String>,
-    /// How much of the clicks a power loss can cost [default: 100ms]
+    /// The maximum time of clicks that a power failure can lose [default: 100ms]
     #[arg(long, env = "SLUGLINE_CLICKS_SYNC_INTERVAL", value_name = "DURATION")]
     clicks_sync_interval: Option<String>,
-    /// When clicks leave the log that ClickHouse has for good: `90d`, or `keep` [default: keep]
+    /// When to drop clicks from the log after ClickHouse has them: `90d`, or `keep` [default: keep]
     #[arg(long, env = "SLUGLINE_CLICKS_RETENTION", value_name = "DURATION")]
     clicks_retention: Option<String>,
-    /// How far back analytics see: `365d`, or `all` [default: all]
+    /// How far back analytics go: `365d`, or `all` [default: all]
     #[arg(long, env = "SLUGLINE_ANALYTICS_RETENTION", value_name = "DURATION")]
     analytics_retention: Option<String>,
-    /// How the service logs, on standard error [default: human]
+    /// The format of the log on standard error [default: human]
     #[arg(long, env = "SLUGLINE_LOG_FORMAT", value_enum)]
     log_format: Option<LogFormat>,
-    /// What is logged: a level, or targets with levels [default: info]
+    /// What to log: a level, or targets with levels [default: info]
     #[arg(long, env = "SLUGLINE_LOG", value_name = "FILTER")]
     log: Option<String>,
     /// A TOML file with any of these settings
@@ -153,47 +155,47 @@ pub struct ServeArgs {
     config: Option<PathBuf>,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// For humans.
     Human,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Where the engine's library or a data file comes from.
+/// The source of the engine's library or of a data file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// Fetched by package name, once.
     Fetched,
-    /// A file that is there.
+    /// An existing file.
     File(PathBuf),
-    /// Done without.
+    /// Disabled.
     Nothing,
 }
 
-/// Which ClickHouse.
+/// The ClickHouse to use.
 #[derive(Debug, Clone)]
 pub enum ClickHouseChoice {
     /// The embedded one.
     Embedded {
         /// Its library.
         lib: Source,
-        /// Its memory cap; `None`: the engine's own choice.
+        /// Its memory limit; `None` for the engine's default.
         memory_bytes: Option<u64>,
     },
-    /// One that somebody runs.
+    /// An external server.
     Server(Target),
 }
 
-/// The settings, checked.
+/// The validated settings.
 #[derive(Debug, Clone)]
 #[allow(missing_docs, reason = "each is documented in ServeArgs")]
 pub struct Settings {
     pub listen: SocketAddr,
-    /// `None`: at `listen`.
+    /// `None` for `listen`.
     pub admin_listen: Option<SocketAddr>,
     pub data_dir: PathBuf,
     pub public_url: Option<Url>,
@@ -202,35 +204,35 @@ pub struct Settings {
     pub crawler_list: Source,
     pub blocklist: Option<PathBuf>,
     pub trusted_proxies: TrustedProxies,
-    /// `None`: derived from how many there may be in all.
+    /// `None` for a share of the total.
     pub connections_per_address: Option<usize>,
     pub outgoing_allow: AllowedNets,
-    /// `None`: the system's.
+    /// `None` for the system's.
     pub dns_server: Option<SocketAddr>,
-    /// `None`: no TLS.
+    /// `None` for no TLS.
     pub tls: Option<TlsSettings>,
     pub visitor_salt: SaltPeriod,
     pub clicks_sync_interval: Duration,
-    /// `None`: clicks are kept.
+    /// `None` to keep clicks.
     pub clicks_retention: Option<Duration>,
-    /// `None`: all clicks are seen.
+    /// `None` for no limit.
     pub analytics_retention: Option<Duration>,
     pub log_format: LogFormat,
     pub log: String,
 }
 
 impl ServeArgs {
-    /// Reads the file, if one is named, under the flags and the environment, and checks it all.
+    /// Reads the settings file, if any, merges and validates the settings.
     pub fn settings(self) -> anyhow::Result<Settings> {
         let file = match &self.config {
             Some(path) => read_file(path)?,
             None => Self::default(),
         };
-        self.over(file).check()
+        self.or_defaults(file).check()
     }
 
-    /// These settings, and the file's where there is none.
-    fn over(self, file: Self) -> Self {
+    /// These settings, with those of the file as defaults.
+    fn or_defaults(self, file: Self) -> Self {
         Self {
             listen: self.listen.or(file.listen),
             admin_listen: self.admin_listen.or(file.admin_listen),
@@ -272,7 +274,7 @@ impl ServeArgs {
         let visitor_salt = self.visitor_salt.as_deref().unwrap_or("daily").parse();
         let interval = self.clicks_sync_interval.as_deref().unwrap_or("100ms");
         let interval = humantime::parse_duration(interval).with_context(|| {
-            format!("clicks-sync-interval: `{interval}` is no duration such as 100ms")
+            format!("clicks-sync-interval: `{interval}` is not a duration such as 100ms")
         })?;
         if !(Duration::from_millis(1)..=Duration::from_secs(60)).contains(&interval) {
             bail!("clicks-sync-interval must be from 1ms to 1min");
@@ -324,7 +326,7 @@ impl ServeArgs {
             analytics_retention: retention(
                 "analytics-retention",
                 self.analytics_retention.as_deref().filter(|text| *text != "all"),
-                ("all", MIN_SEEN),
+                ("all", MIN_ANALYTICS_RETENTION),
             )?,
             log_format: self.log_format.unwrap_or(LogFormat::Human),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
@@ -334,10 +336,10 @@ impl ServeArgs {
 
 fn dns_server(text: &str) -> anyhow::Result<SocketAddr> {
     let whole = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| (ip, DNS_PORT).into()));
-    whole.with_context(|| format!("dns-server: `{text}` is no address such as 9.9.9.9:53"))
+    whole.with_context(|| format!("dns-server: `{text}` is not an address such as 9.9.9.9:53"))
 }
 
-/// An age, at least so long; `None` where none is given, or the word for none.
+/// A retention with a minimum; `None` if it is not set.
 fn retention(
     name: &str,
     text: Option<&str>,
@@ -375,7 +377,7 @@ fn check_public_url(url: &Url) -> anyhow::Result<()> {
 }
 
 impl Settings {
-    /// Where the service is reached, given where it listens in the end.
+    /// The public address of the service, given its listening address.
     pub fn site(&self, listening: SocketAddr) -> Site {
         let (scheme, host) = self.public_url.as_ref().map_or_else(
             || ("http".to_owned(), listening.to_string()),
@@ -395,7 +397,7 @@ mod tests {
     use super::*;
 
     fn file(text: &str) -> anyhow::Result<Settings> {
-        ServeArgs::default().over(toml::from_str(text)?).check()
+        ServeArgs::default().or_defaults(toml::from_str(text)?).check()
     }
 
     #[test]
@@ -405,7 +407,7 @@ mod tests {
             "data_dir = '/file'\nvisitor_salt = 'weekly'\nconnections_per_address = 50",
         )
         .unwrap();
-        let settings = flags.over(file).check().unwrap();
+        let settings = flags.or_defaults(file).check().unwrap();
         assert_eq!(settings.data_dir, PathBuf::from("/flag"));
         assert_eq!(settings.visitor_salt, SaltPeriod::Weekly);
         assert_eq!(settings.connections_per_address, Some(50));
@@ -429,7 +431,7 @@ mod tests {
         assert!(file("tls_acme = false").unwrap().tls.is_none());
     }
 
-    /// `slugline serve` with these flags over a file that has certificates obtained.
+    /// `slugline serve` with these flags and a file that enables ACME.
     fn over_acme(flags: &[&str]) -> anyhow::Result<Settings> {
         #[derive(clap::Parser)]
         struct Serve {
@@ -438,7 +440,7 @@ mod tests {
         }
         let flags = std::iter::once("slugline").chain(flags.iter().copied());
         let args = <Serve as clap::Parser>::try_parse_from(flags)?.args;
-        args.over(toml::from_str(&acme("tls_acme_contact = 'mailto:a@b.example'"))?).check()
+        args.or_defaults(toml::from_str(&acme("tls_acme_contact = 'mailto:a@b.example'"))?).check()
     }
 
     #[test]
@@ -450,7 +452,7 @@ mod tests {
             assert!(matches!(certificates(flags), TlsCertificates::Acme(_)), "{flags:?}");
         }
         let error = over_acme(&["--tls-acme=false"]).unwrap_err().to_string();
-        assert!(error.contains("tls-listen needs"), "{error}");
+        assert!(error.contains("tls-listen requires"), "{error}");
         assert!(over_acme(&["--tls-acme=perhaps"]).is_err());
     }
 

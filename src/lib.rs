@@ -4,9 +4,9 @@
 //!
 //! | module | responsibility |
 //! |---|---|
-//! | [`cli`] | the command line, one file a subcommand |
+//! | [`cli`] | the command line, one file per subcommand |
 //! | [`config`] | typed settings, read once |
-//! | [`app`] | the composition root: opens, spawns and shuts down in order |
+//! | [`app`] | the composition root: opens, starts and shuts down all parts in order |
 //! | [`http`] | transport, redirects, the native API, visitor pages |
 //! | [`commands`] | the single writer: decide, append, apply, answer |
 //! | [`imports`] | import jobs: files of links become commands, row by row |
@@ -14,13 +14,14 @@
 //! | [`clicks`] | enrichment: a visit becomes a click, step by step |
 //! | [`log`] | the event log: append, sync, read, recover |
 //! | [`sst`] | immutable sorted tables on disk; knows nothing of links |
-//! | [`projections`] | folds of the log: the index (sled over an SST) and the ClickHouse tables |
+//! | [`projections`] | projections of the log: the index (sled over an SST) and the ClickHouse
+//! tables |
 //! | [`effects`] | guarded outgoing requests, DNS lookups, ACME |
 //! | [`queries`] | reads of the projections: links, analytics, history |
 //! | [`engine`] | the embedded ClickHouse: fetch, start, supervise |
 //!
-//! A change: `http` → `commands` → `log` → `projections::index` → answer. A click: `http` →
-//! `clicks` → `log` → answer, and later `projections::clickhouse` → `queries`.
+//! A mutation: `http` → `commands` → `log` → `projections::index` → response. A click: `http` →
+//! `clicks` → `log` → response, and later `projections::clickhouse` → `queries`.
 
 pub mod app;
 pub mod cli;

@@ -163,7 +163,7 @@ impl World {
                         work.renderer.render(&answer, false, false, &mut work.answers);
                     }
                 }
-                self.redirector.settle(&mut work.clicks, &moment);
+                self.redirector.append_clicks(&mut work.clicks, &moment);
                 work.answers.clear();
                 return elapsed(started);
             }
@@ -177,7 +177,7 @@ impl World {
                     self.redirector.answer(head, &moment, &mut work.clicks);
                 }
                 let started = Instant::now();
-                self.redirector.settle(&mut work.clicks, &moment);
+                self.redirector.append_clicks(&mut work.clicks, &moment);
                 return elapsed(started);
             }
             Step::Render => {
@@ -229,7 +229,7 @@ impl World {
             _ => {
                 let Ok(Some(redirect)) = self.links.redirect("", slug) else { return };
                 let visit = Visit { peer, headers, query, head: false, at_ms: moment.at_ms };
-                let (steps, target) = (self.recorder.enricher(), &redirect.way.target);
+                let (steps, target) = (self.recorder.enricher(), &redirect.target.click_target);
                 let geo = geo.load();
                 let found = steps.enrich(&visit, &target.workspace, geo.as_deref());
                 work.clicks.push(&found, target);

@@ -1,4 +1,4 @@
-//! The analytics' side of the house: the click log, ClickHouse, and the projector between them.
+//! The analytics part of the service: the click log, ClickHouse, and the projector between them.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -13,27 +13,27 @@ use crate::log::Log;
 use crate::projections::clickhouse::{ClickHouse, Operator, Projector, Retention, Target};
 use crate::projections::{Forgotten, lower_priority};
 
-/// How long the last clicks may take into ClickHouse at the end; what is left goes at the next
-/// start.
+/// How long the projector may take to send the last clicks at shutdown; the rest is sent after the
+/// next start.
 const LAST_PROJECTION: Duration = Duration::from_secs(3);
-/// How often the redirects' pause is adapted to the lag.
+/// How often the pacing of redirects is adapted to the lag.
 const PACE_EVERY: Duration = Duration::from_millis(250);
 const ENGINE_SHUTDOWN: Duration = Duration::from_secs(10);
 
-/// ClickHouse and the projector, running.
+/// ClickHouse and the running projector.
 pub struct AnalyticsSide {
     engine: Option<Engine>,
-    /// To read with.
+    /// For reads.
     pub clickhouse: ClickHouse,
-    /// For those who run the service.
+    /// For operator commands.
     pub operator: Operator,
     stop: watch::Sender<bool>,
     projector: JoinHandle<()>,
 }
 
 impl AnalyticsSide {
-    /// Follows the log with this engine, or with the ClickHouse that the settings name. `forgotten`
-    /// tells which deleted links the log has.
+    /// Starts to project the log into this engine, or into the configured ClickHouse. `forgotten`
+    /// tells which link deletions the log contains.
     pub fn open(
         settings: &Settings,
         clicks: &Arc<Log>,
@@ -51,7 +51,7 @@ impl AnalyticsSide {
         Ok(Self { engine, clickhouse, operator, stop, projector })
     }
 
-    /// Projects what the log holds, for a while, and then ends the engine.
+    /// Projects the rest of the log for a limited time, then stops the engine.
     pub fn close(self) {
         self.stop.send_replace(true);
         let waited = Instant::now();
@@ -64,15 +64,15 @@ impl AnalyticsSide {
     }
 }
 
-/// Starts the engine, unless the settings name a ClickHouse.
+/// Starts the engine, unless another ClickHouse is configured.
 pub fn start_engine(settings: &Settings) -> anyhow::Result<Option<Engine>> {
     let ClickHouseChoice::Embedded { lib, memory_bytes } = &settings.clickhouse else {
         return Ok(None);
     };
     let lib = match lib {
-        // The supervisor would try for ever, and redirects would go on without analytics.
+        // The supervisor would retry forever, and redirects would run without analytics.
         Source::File(path) if !path.is_file() => {
-            anyhow::bail!("--engine-lib: there is no file {}", path.display())
+            anyhow::bail!("--engine-lib: {} does not exist", path.display())
         }
         Source::File(path) => path.clone(),
         _ => engine::fetch(&Package::engine()?, &engine::default_cache_dir()?, Progress::Shown)?,
@@ -89,8 +89,8 @@ pub fn start_engine(settings: &Settings) -> anyhow::Result<Option<Engine>> {
     Ok(Some(engine))
 }
 
-/// Has redirects leave the analytics processor time while these lag, for as long as the service
-/// runs. Where ClickHouse is away, or on another machine, that would gain nothing.
+/// Slows redirects down while the analytics lag, so that they get processor time. Without effect
+/// while ClickHouse is unavailable. Runs for as long as the service.
 pub async fn keep_pace(recorder: Arc<Recorder>, clickhouse: ClickHouse) {
     loop {
         tokio::time::sleep(PACE_EVERY).await;
@@ -101,10 +101,10 @@ pub async fn keep_pace(recorder: Arc<Recorder>, clickhouse: ClickHouse) {
 
 type Forward = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Where ClickHouse is, over time.
+/// The address of ClickHouse over time.
 struct Targets {
     receiver: watch::Receiver<Option<Target>>,
-    /// Passes on what the engine says of itself; to be run beside the projector.
+    /// Forwards the engine's endpoint; runs beside the projector.
     forward: Forward,
 }
 
@@ -137,8 +137,8 @@ fn targets(settings: &Settings, engine: Option<&Engine>) -> Targets {
     Targets { receiver, forward }
 }
 
-/// The projector works on a thread and a runtime of its own: a batch of clicks is some
-/// milliseconds of work, which no redirect is to wait for.
+/// Runs the projector on its own thread and runtime: a batch of clicks takes some milliseconds,
+/// during which no redirect should wait.
 fn spawn_projector(
     projector: Projector,
     retention: Option<Retention>,

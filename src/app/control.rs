@@ -1,8 +1,8 @@
-//! How the `slugline` command finds the service that runs over a data folder.
+//! Lets the `slugline` command find the service that uses a data folder.
 //!
-//! At each start the service writes a file into its data folder that says where it listens and
-//! holds a new random key. Whoever may read the folder may run the service, and so may use the
-//! key; nobody else can read the file.
+//! At each start the service writes a file into its data folder, with its address and a new random
+//! key. Whoever can read the folder may operate the service, and so may use the key; nobody else
+//! can read the file.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -16,32 +16,32 @@ use crate::commands::secret;
 
 const FILE: &str = "service.json";
 
-/// What the file says.
+/// The content of the file.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Control {
-    /// Where the service takes the operator's requests, as reached from this machine.
+    /// The address for operator requests, as reached from this machine.
     pub address: SocketAddr,
-    /// Where it takes all others, as reached from this machine; older versions don't say.
+    /// The address for all other requests, as reached from this machine; missing in older versions.
     #[serde(default)]
     pub public: Option<SocketAddr>,
-    /// The operator's key.
+    /// The operator key.
     pub key: String,
 }
 
-/// The file of a running service, removed when it ends in order.
+/// The file of a running service, removed at shutdown.
 pub struct ControlFile {
     path: PathBuf,
-    /// SHA-256 of the operator's key.
+    /// SHA-256 of the operator key.
     pub key_sha256: [u8; 32],
 }
 
 impl ControlFile {
-    /// Writes the file of a service that listens there: for everybody, and for the operator.
+    /// Writes the file of a service with these addresses.
     pub fn write(data: &Path, public: SocketAddr, operator: SocketAddr) -> io::Result<Self> {
         let (address, public) = (reached_at(operator), Some(reached_at(public)));
         let control = Control { address, public, key: secret::generate() };
         let path = data.join(FILE);
-        // A file that was left over may have been made readable to others.
+        // A leftover file may be readable by others.
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -59,13 +59,13 @@ impl Drop for ControlFile {
 }
 
 impl Control {
-    /// What the file in a data folder says; `None` when there is none, so that no service runs.
+    /// Reads the file in a data folder; `None` if there is none, so no service is running.
     pub fn read(data: &Path) -> Option<Self> {
         serde_json::from_slice(&fs::read(data.join(FILE)).ok()?).ok()
     }
 }
 
-/// An address that stands for all addresses is reached at this machine's own.
+/// An unspecified address is reached over loopback.
 fn reached_at(listening: SocketAddr) -> SocketAddr {
     let ip = match listening.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_is_the_owners_alone_and_goes_with_the_service() {
+    fn the_file_is_private_and_removed_with_the_service() {
         let data = tempfile::tempdir().unwrap();
         let path = data.path().join(FILE);
         fs::write(&path, "left over").unwrap();

@@ -1,5 +1,4 @@
-//! Data files, and the crawler list among them: read at the start, and again when clicks are to be
-//! classified anew.
+//! Data files, including the crawler list, which is reloaded before clicks are reclassified.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use crate::config::Source;
 use crate::engine::{self, Package, Progress};
 use crate::projections::clickhouse::{Judge, Judgement};
 
-/// A data file that is there, fetched if need be; `None` where it is done without.
+/// The path of a data file, fetched if necessary; `None` if it is disabled.
 pub fn data_file(source: &Source, package: &Package) -> anyhow::Result<Option<PathBuf>> {
     Ok(match source {
         Source::File(path) => Some(path.clone()),
@@ -24,10 +23,10 @@ pub fn data_file(source: &Source, package: &Package) -> anyhow::Result<Option<Pa
     })
 }
 
-/// A list that is being compiled on a thread of its own, which takes a while.
+/// A list that is compiled on its own thread, which takes a while.
 pub struct Crawlers(Option<JoinHandle<anyhow::Result<BotList>>>);
 
-/// Begins to read the list.
+/// Starts to read the list.
 pub fn read_crawlers(source: &Source) -> anyhow::Result<Crawlers> {
     let path = data_file(source, &Package::crawlers())?;
     Ok(Crawlers(path.map(|path| std::thread::spawn(move || load(&path)))))
@@ -38,21 +37,21 @@ fn load(path: &PathBuf) -> anyhow::Result<BotList> {
 }
 
 impl Crawlers {
-    /// The list, once it is compiled.
+    /// The compiled list.
     pub fn join(self) -> anyhow::Result<BotList> {
         let Some(thread) = self.0 else { return Ok(BotList::default()) };
         thread.join().map_err(|_| anyhow::anyhow!("reading the crawler list panicked"))?
     }
 }
 
-/// Judges user agents by the crawler list.
+/// Classifies user agents with the crawler list.
 pub struct CrawlerJudge {
     source: Source,
     agents: Arc<UserAgentCache>,
 }
 
 impl CrawlerJudge {
-    /// With the list from there; a new one is for visits too.
+    /// With a list from this source. A reload also applies to visits.
     pub const fn new(source: Source, agents: Arc<UserAgentCache>) -> Self {
         Self { source, agents }
     }
@@ -63,7 +62,7 @@ impl CrawlerJudge {
             Source::File(path) => path.clone(),
             Source::Fetched => {
                 let cache = engine::default_cache_dir()?;
-                engine::renew(&Package::crawlers(), &cache, Progress::Hidden)?
+                engine::refresh(&Package::crawlers(), &cache, Progress::Hidden)?
             }
         };
         load(&path)

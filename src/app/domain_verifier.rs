@@ -1,4 +1,4 @@
-//! Whether a domain's owner shows its proof: in a TXT record, or in a file on the host.
+//! Verifies the ownership of a domain: by a TXT record, or by a file on the host.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,12 +12,12 @@ use crate::domain::domains::Domain;
 use crate::effects::{Limits, Names, Outgoing};
 use crate::http::proof::{DomainProver, Refutation, Unproven};
 
-/// How many domains are looked at at once.
+/// The maximum number of concurrent verifications.
 const MAX_AT_ONCE: usize = 16;
-/// Limits of fetching a file.
+/// The limits of fetching a file.
 const FILE_LIMITS: Limits = Limits { time: Duration::from_secs(8), body_bytes: 4 << 10 };
 
-/// Looks at domains from outside.
+/// Verifies domains over the network.
 pub struct RemoteDomainVerifier {
     names: Names,
     outgoing: Outgoing,
@@ -25,7 +25,7 @@ pub struct RemoteDomainVerifier {
 }
 
 impl RemoteDomainVerifier {
-    /// By these ways out.
+    /// With these clients.
     pub fn new(names: Names, outgoing: Outgoing) -> Self {
         Self { names, outgoing, places: Semaphore::new(MAX_AT_ONCE) }
     }
@@ -45,12 +45,12 @@ impl RemoteDomainVerifier {
         let mut refutation = Refutation::new();
         while let Some(looked) = looks.join_next().await {
             match looked {
-                // What is still being looked at is given up with the set.
+                // The remaining lookups are aborted when the set is dropped.
                 Ok((_, Ok(()))) => return Ok(()),
                 Ok((place, Err(reason))) => {
                     refutation.insert(place, reason);
                 }
-                Err(error) => tracing::error!(%error, "a look at a domain panicked"),
+                Err(error) => tracing::error!(%error, "verifying a domain panicked"),
             }
         }
         Err(Unproven::Refuted(refutation))

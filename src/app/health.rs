@@ -1,4 +1,4 @@
-//! How the service is, for those who run it: the state of the projections, and the metrics.
+//! The health and the metrics of the service, for operators.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use crate::log::Log;
 use crate::projections::clickhouse::ClickHouse;
 use crate::projections::index::Index;
 
-/// How often recorded durations are folded into their histograms.
+/// How often recorded durations are aggregated into histograms.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
-/// Buckets of the durations, in seconds: from ten microseconds, a redirect, to ten seconds.
+/// The buckets of durations, in seconds: from ten microseconds (a redirect) to ten seconds.
 const BUCKETS: &[f64] = &[
     0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025,
     0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
-/// Looks at what is open.
+/// Collects the health of all parts.
 pub struct HealthReporter {
     pub commands: Commands,
     pub mutations: Arc<Log>,
@@ -56,8 +56,8 @@ impl Health for HealthReporter {
             through: reconciled.through,
             differences: reconciled.differences,
         });
-        // An offset is read before its log's end: the lag may be too large by what came in
-        // between, never too small.
+        // Each offset is read before the end of its log, so a lag may be too large, but never too
+        // small.
         let (applied, projected) = (self.index.applied(), self.clickhouse.status().applied());
         let (mutations, clicks) = (self.mutations.end(), self.clicks.end());
         Report {
@@ -98,24 +98,24 @@ impl Health for HealthReporter {
     }
 }
 
-/// Sets a gauge. Beyond 2⁵³ it is off by one; no offset comes near.
+/// Sets a gauge. Inexact beyond 2⁵³, which no offset reaches.
 #[allow(clippy::cast_precision_loss, reason = "see above")]
 fn set(name: &'static str, label: &'static str, value: &'static str, to: u64) {
     gauge!(name, label => value).set(to as f64);
 }
 
-/// Takes all metrics of the process from here on.
+/// Installs the process-wide metrics recorder.
 pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), BUCKETS)?
         .build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder)
-        .map_err(|_| anyhow::anyhow!("metrics are set up twice"))?;
+        .map_err(|_| anyhow::anyhow!("metrics are already installed"))?;
     Ok(handle)
 }
 
-/// Folds what was recorded into the histograms, for as long as the service runs.
+/// Aggregates recorded durations into the histograms, for as long as the service runs.
 pub async fn keep_metrics(handle: PrometheusHandle) {
     loop {
         tokio::time::sleep(METRICS_UPKEEP).await;

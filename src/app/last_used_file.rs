@@ -1,4 +1,4 @@
-//! The file that keeps when tokens were last used, over a restart.
+//! The file that stores when tokens were last used.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,11 +11,10 @@ use crate::http::last_used::LastUsed;
 use crate::log::replace_file;
 
 const FILE: &str = "tokens-last-used.json";
-/// How often it is written, if there is something new: so much a crash can lose.
+/// How often it is written, if anything changed; a crash loses at most this much.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 
-/// What the file in a data folder says. A file that can't be read costs no start: then nothing is
-/// known of earlier uses.
+/// Reads the file in a data folder. If it cannot be read, the times are unknown.
 pub fn read(data: &Path) -> LastUsed {
     let path = data.join(FILE);
     let read = fs::read(&path).and_then(|bytes| {
@@ -28,14 +27,14 @@ pub fn read(data: &Path) -> LastUsed {
         Err(error) => {
             if error.kind() != io::ErrorKind::NotFound {
                 let path = path.display().to_string();
-                tracing::warn!(path, %error, "when tokens were last used can't be read");
+                tracing::warn!(path, %error, "cannot read when tokens were last used");
             }
             LastUsed::default()
         }
     }
 }
 
-/// Writes the file, if something has changed since.
+/// Writes the file, if anything has changed.
 pub fn save(data: &Path, last_used: &LastUsed) {
     let Some(times) = last_used.take_changed() else { return };
     let times: BTreeMap<_, _> = times.iter().map(|(id, at_ms)| (id.to_string(), *at_ms)).collect();
@@ -43,11 +42,11 @@ pub fn save(data: &Path, last_used: &LastUsed) {
     let saved = bytes.and_then(|bytes| replace_file(&data.join(FILE), &bytes));
     if let Err(error) = saved {
         last_used.put_back();
-        tracing::warn!(%error, "when tokens were last used can't be written");
+        tracing::warn!(%error, "cannot save when tokens were last used");
     }
 }
 
-/// Keeps the file up to date for as long as the service runs.
+/// Saves the file periodically, for as long as the service runs.
 pub async fn keep_saved(data: PathBuf, last_used: Arc<LastUsed>) {
     loop {
         tokio::time::sleep(SAVE_EVERY).await;
@@ -67,7 +66,7 @@ mod tests {
     use crate::domain::ids::TokenId;
 
     #[test]
-    fn uses_are_kept_in_a_file_that_is_the_owners_alone() {
+    fn uses_are_saved_in_a_private_file() {
         let data = tempfile::tempdir().unwrap();
         let token = TokenId::new(Uuid::from_u128(1));
         let path = data.path().join(FILE);

@@ -1,24 +1,25 @@
-//! The limit of open files, and how many connections it allows.
+//! The limit of open files, and the number of connections that it allows.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The most connections whatever the limit: each may have half a head of 32 KiB in memory.
+/// The maximum number of connections, whatever the limit: each may have half a head of 32 KiB in
+/// memory.
 const MAX_CONNECTIONS: u64 = 32_768;
-/// What is left for logs, index, engine, imports, exports and outgoing requests: a quarter of the
-/// limit, within these bounds.
+/// The files reserved for logs, index, engine, imports, exports and outgoing requests: a quarter of
+/// the limit, within these bounds.
 const RESERVE: std::ops::RangeInclusive<u64> = 256..=1_024;
-/// Below this limit there is too little for both.
+/// Limits below this are too low for both.
 const LOW: u64 = 1_024;
 
-/// Raises the limit as far as the process may, and gives it.
+/// Raises the soft limit to the hard limit, and returns it.
 pub fn raise_limit() -> u64 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     if let Err(error) = raised {
-        tracing::warn!(%error, "the limit of open files can't be raised");
+        tracing::warn!(%error, "cannot raise the limit of open files");
     }
     let limit = if raised.is_ok() { maximum } else { current };
-    // None: there is no limit.
+    // `None` means unlimited.
     let limit = limit.unwrap_or(u64::MAX);
     if limit < LOW {
         tracing::warn!(limit, "the limit of open files is low; raise it to {LOW} or more");
@@ -26,7 +27,7 @@ pub fn raise_limit() -> u64 {
     limit
 }
 
-/// How many connections there may be under a limit of open files.
+/// The number of connections for a limit of open files.
 pub fn connections(limit: u64) -> usize {
     let reserve = (limit / 4).clamp(*RESERVE.start(), *RESERVE.end());
     let connections = limit.saturating_sub(reserve).max(limit / 4).min(MAX_CONNECTIONS);

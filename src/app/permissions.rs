@@ -1,8 +1,7 @@
-//! Data is for the service's own user alone: folders 0700, files 0600.
+//! Data is private to the service's user: folders 0700, files 0600.
 //!
-//! The umask restricts what is created, by this process and by the embedded `ClickHouse`, which
-//! inherits it. Existing folders, written by an older version or copied into place, are restricted
-//! when the service starts.
+//! The umask restricts new files, of this process and of the embedded `ClickHouse`, which inherits
+//! it. Existing folders, from an older version or copied, are restricted at start.
 
 use std::fs::{self, DirEntry, Metadata, Permissions};
 use std::io::{self, ErrorKind};
@@ -11,17 +10,17 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
 
-/// The permissions of the group and of all others.
+/// The permissions of the group and of others.
 const OTHERS: u32 = 0o077;
 
-/// Removes others' permissions from all files and folders that this process creates from now on.
+/// Removes others' permissions from new files and folders of this process.
 pub fn restrict_new_files() {
     rustix::process::umask(Mode::from_bits_retain(OTHERS));
 }
 
-/// Removes others' permissions from a folder and everything below it. Follows no symbolic links,
-/// except where `folder` itself is one. Entries whose permissions can't be changed, because they
-/// belong to another user, are left as they are, with a warning.
+/// Removes others' permissions from a folder and everything below it. Does not follow symbolic
+/// links, except `folder` itself. Logs a warning for entries that cannot be changed, because they
+/// belong to another user.
 pub fn restrict(folder: &Path) {
     let mut failures = Failures::default();
     if let Err(error) = fs::metadata(folder).and_then(|metadata| tighten(folder, &metadata)) {
@@ -31,7 +30,7 @@ pub fn restrict(folder: &Path) {
     while let Some(folder) = folders.pop() {
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
-            // Another user's, and closed to this one: `lost+found`, for example.
+            // Owned by another user and not readable: `lost+found`, for example.
             Err(error) if error.kind() == ErrorKind::PermissionDenied => continue,
             Err(error) => {
                 failures.add(folder, error);
@@ -49,11 +48,11 @@ pub fn restrict(folder: &Path) {
     }
     if let Some((path, error)) = failures.first {
         let (path, entries) = (path.display(), failures.count);
-        tracing::warn!(%path, %error, entries, "other users' permissions could not be removed");
+        tracing::warn!(%path, %error, entries, "cannot remove other users' permissions");
     }
 }
 
-/// The first of the entries that could not be restricted, and how many there are.
+/// The first failure, and the number of failures.
 #[derive(Default)]
 struct Failures {
     first: Option<(PathBuf, io::Error)>,
@@ -67,10 +66,10 @@ impl Failures {
     }
 }
 
-/// Returns whether the entry is a folder. A folder is restricted before it is read: from then on
-/// no other user can replace an entry by a link.
+/// Returns whether the entry is a folder. A folder is restricted before it is read: afterwards no
+/// other user can replace an entry by a link.
 fn restrict_entry(entry: &DirEntry) -> io::Result<bool> {
-    // Of the entry itself, even if it is a link.
+    // Metadata of the entry itself, even if it is a link.
     let metadata = entry.metadata()?;
     if !metadata.is_symlink() {
         tighten(&entry.path(), &metadata)?;

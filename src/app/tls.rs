@@ -1,11 +1,11 @@
-//! The listener for TLS, and its certificates.
+//! The TLS listener and its certificates.
 
 use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::task::JoinHandle;
 
-use super::acme::{CertificateKeeper, folder};
+use super::acme::{CertificateManager, folder};
 use super::stop_signal;
 use crate::config::{Settings, TlsCertificates};
 use crate::effects::acme::Authority;
@@ -15,16 +15,16 @@ use crate::http::transport::connections::{ConnectionLimits, Listener};
 use crate::http::transport::tls::{CertificateSource, Certificates, serve};
 use crate::projections::index::Index;
 
-/// What TLS needs, open.
+/// The open TLS listener.
 pub struct TlsSide {
     listener: Listener,
     certificates: Arc<Certificates>,
-    /// Whom to ask for certificates, where they are not given.
+    /// The ACME authority, unless certificates are provided.
     authority: Option<Authority>,
 }
 
 impl TlsSide {
-    /// Reads the certificates and listens, if TLS is wanted. Runs on a runtime.
+    /// Reads the certificates and listens, if TLS is configured. Must be called on a runtime.
     pub fn open(settings: &Settings) -> anyhow::Result<Option<Self>> {
         let Some(tls) = &settings.tls else { return Ok(None) };
         let (source, authority) = match &tls.certificates {
@@ -32,16 +32,16 @@ impl TlsSide {
             TlsCertificates::Acme(acme) => {
                 let folder = folder(&settings.data_dir);
                 let authority = Authority::new(acme.clone(), folder.clone());
-                (CertificateSource::Kept(folder), Some(authority.context("tls-acme-root")?))
+                (CertificateSource::Managed(folder), Some(authority.context("tls-acme-root")?))
             }
         };
         let certificates = Arc::new(Certificates::read(source).context("TLS")?);
         let listener = Listener::bind(tls.listen)
-            .with_context(|| format!("can't listen on {}", tls.listen))?;
+            .with_context(|| format!("cannot listen on {}", tls.listen))?;
         Ok(Some(Self { listener, certificates, authority }))
     }
 
-    /// Has certificates obtained, if they are not given.
+    /// Starts to obtain certificates, unless they are provided.
     pub fn obtain(
         &mut self,
         challenge: Arc<OpenChallenge>,
@@ -50,24 +50,25 @@ impl TlsSide {
     ) {
         let Some(authority) = self.authority.take() else { return };
         let certificates = Arc::clone(&self.certificates);
-        let keeper = CertificateKeeper::new(authority, certificates, challenge, index, own_host);
-        tokio::spawn(keeper.keep());
+        let manager = CertificateManager::new(authority, certificates, challenge, index, own_host);
+        tokio::spawn(manager.run());
     }
 
-    /// The certificates, to be read again.
+    /// The certificates, for reloading.
     pub fn certificates(&self) -> Arc<Certificates> {
         Arc::clone(&self.certificates)
     }
 
-    /// Serves until the process is told to stop.
-    pub fn serve(self, limits: Arc<ConnectionLimits>, front: HttpApp) -> JoinHandle<()> {
+    /// Serves until the process is asked to stop.
+    pub fn serve(self, limits: Arc<ConnectionLimits>, http_app: HttpApp) -> JoinHandle<()> {
         let Self { listener, certificates, .. } = self;
         if let Ok(address) = listener.local_addr() {
-            tracing::info!(%address, "TLS is served");
+            tracing::info!(%address, "serving TLS");
         }
         tokio::spawn(async move {
-            if let Err(error) = serve(listener, limits, certificates, front, stop_signal()).await {
-                tracing::error!(%error, "TLS can't be served");
+            if let Err(error) = serve(listener, limits, certificates, http_app, stop_signal()).await
+            {
+                tracing::error!(%error, "the TLS listener failed");
             }
         })
     }

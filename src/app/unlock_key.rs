@@ -1,4 +1,4 @@
-//! The service's own key, with which it signs what visitors carry.
+//! The service's key for signing cookies and other data that visitors send back.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,20 +10,20 @@ use crate::log::replace_file;
 
 const FILE: &str = "unlock.key";
 
-/// The key in the data folder, made at the first start. Without the file a new one is made, and
-/// visitors are only asked for passwords again.
+/// Reads the key in the data folder, or creates it. If the file is lost, visitors have to enter
+/// passwords again.
 pub fn read_or_make(data: &Path) -> anyhow::Result<[u8; 32]> {
     let path = data.join(FILE);
     let read = File::open(&path).and_then(|file| {
         let mut bytes = Vec::new();
-        // A key, and a byte that would be one too many.
+        // One byte more than a key, to detect a file that is too long.
         file.take(33).read_to_end(&mut bytes)?;
         Ok(bytes)
     });
     match read {
         Ok(bytes) => match bytes.try_into() {
             Ok(key) => Ok(key),
-            Err(_) => bail!("{} is no key; remove it, and a new one is made", path.display()),
+            Err(_) => bail!("{} is not a valid key; remove it to create a new one", path.display()),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let key: [u8; 32] = rand::random();
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_made_once_and_is_the_owners_alone() {
+    fn the_key_is_created_once_and_private() {
         let data = tempfile::tempdir().unwrap();
         let key = read_or_make(data.path()).unwrap();
         assert_eq!(read_or_make(data.path()).unwrap(), key);
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_left_alone() {
+    fn an_invalid_key_is_not_replaced() {
         let data = tempfile::tempdir().unwrap();
         for bad in [&b"short"[..], &[0; 33]] {
             std::fs::write(data.path().join(FILE), bad).unwrap();

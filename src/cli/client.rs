@@ -36,8 +36,8 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// The operator's key of the service at the URL, if its data folder is at hand. The URL has to
-    /// hold the very address that the data folder names: nothing else may learn the key.
+    /// The operator key of the service, if its data folder is available. The URL must contain the
+    /// address from the data folder, so that nothing else learns the key.
     fn operator_key(&self) -> Option<String> {
         let url = Url::parse(&self.url).ok().filter(|url| url.scheme() == "http")?;
         let ip = match url.host()? {

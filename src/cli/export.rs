@@ -18,7 +18,7 @@ pub struct ExportArgs {
     /// Format of the file
     #[arg(long, value_enum, default_value = "csv")]
     format: ExportFormat,
-    /// Where the file goes [default: standard output]
+    /// The output file [default: standard output]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Include clicks and unique visitors
@@ -37,7 +37,7 @@ pub enum ExportFormat {
     Ndjson,
 }
 
-/// Writes all links of a service to a file, with progress.
+/// Exports all links of a service to a file, with progress.
 pub fn export(args: &ExportArgs, stdout: impl Write) -> anyhow::Result<()> {
     let client = ApiClient::remote(&args.remote)?;
     let total = client.get("/links/count?archived=any")?["links"].as_u64().unwrap_or_default();
@@ -55,14 +55,14 @@ pub fn export(args: &ExportArgs, stdout: impl Write) -> anyhow::Result<()> {
     let is_device = std::fs::metadata(path).is_ok_and(|there| !there.is_file());
     if is_device {
         let out = OpenOptions::new().write(true).open(path);
-        let out = out.with_context(|| format!("{} can't be written", path.display()))?;
+        let out = out.with_context(|| format!("cannot write {}", path.display()))?;
         return copy(&mut file, out, &bar, lines);
     }
     // Renamed when it is complete: an existing file is never half overwritten.
     let mut part = path.as_os_str().to_owned();
     part.push(format!(".{}.part", std::process::id()));
     let part = PathBuf::from(part);
-    let shown = || format!("{} can't be written", part.display());
+    let shown = || format!("cannot write {}", part.display());
     let out = File::create_new(&part).with_context(shown)?;
     let copied = copy(&mut file, &out, &bar, lines).and_then(|()| Ok(out.sync_all()?));
     if let Err(error) = copied.and_then(|()| Ok(std::fs::rename(&part, path)?)) {

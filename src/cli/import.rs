@@ -95,12 +95,12 @@ fn parameters(args: &ImportArgs) -> Vec<(&'static str, String)> {
 fn open(path: &Path) -> anyhow::Result<(Box<dyn Read + Send>, u64)> {
     if path == Path::new("-") {
         let mut bytes = Vec::new();
-        io::stdin().lock().read_to_end(&mut bytes).context("standard input can't be read")?;
+        io::stdin().lock().read_to_end(&mut bytes).context("cannot read standard input")?;
         let length = bytes.len() as u64;
         return Ok((Box::new(io::Cursor::new(bytes)), length));
     }
     let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
-    let (length, file) = opened.with_context(|| format!("{} can't be read", path.display()))?;
+    let (length, file) = opened.with_context(|| format!("cannot read {}", path.display()))?;
     // Checked before the upload: the response to a refused upload may be lost.
     if length > MAX_FILE_BYTES {
         bail!("{} is larger than {} MiB: split it", path.display(), MAX_FILE_BYTES >> 20);
@@ -110,7 +110,7 @@ fn open(path: &Path) -> anyhow::Result<(Box<dyn Read + Send>, u64)> {
 
 /// Shows the progress of an import until it has ended.
 fn watch(client: &ApiClient, begun: &Value) -> anyhow::Result<Value> {
-    let id = begun["id"].as_str().context("the service began no import")?;
+    let id = begun["id"].as_str().context("the service did not start an import")?;
     let bar = bar(1_000, "{bar:30} {percent} % {msg}, {eta} left");
     let mut failures = 0;
     loop {
@@ -144,20 +144,20 @@ fn save_rejects(client: &ApiClient, job: &Value, file: &Path) -> anyhow::Result<
     let is_csv = file.extension().is_some_and(|ending| ending == "csv");
     let format = if is_csv { "csv" } else { "ndjson" };
     let mut rejects = remarks(client, job, "rejects", format)?;
-    let shown = || format!("{} can't be written", file.display());
+    let shown = || format!("cannot write {}", file.display());
     let mut file = File::create(file).with_context(shown)?;
     io::copy(&mut rejects, &mut file)?;
     Ok(())
 }
 
-/// A part of an import's report, `rejects` or `warnings`.
+/// A part of an import's report: `rejects` or `warnings`.
 fn remarks(client: &ApiClient, job: &Value, part: &str, format: &str) -> anyhow::Result<Response> {
     let id = job["id"].as_str().unwrap_or_default();
     let request = client.request(Method::GET, &format!("/imports/{id}/{part}"));
     send(request.query(&[("format", format)]))
 }
 
-/// Shows the first links of a part of an import's report.
+/// Prints the first links of a part of an import's report.
 fn show_remarks(
     client: &ApiClient,
     job: &Value,
@@ -197,7 +197,7 @@ fn report(
     };
     for (field, text) in [
         ("ignored_columns", "ignored columns"),
-        ("unknown_domains", "domains that this workspace lacks (links are on its default domain)"),
+        ("unknown_domains", "domains not in this workspace (links are on its default domain)"),
     ] {
         let names = names(field);
         if !names.is_empty() {
@@ -206,7 +206,7 @@ fn report(
     }
     match number("generated_slugs") {
         0 => {}
-        generated => writeln!(out, "links without a slug in the file, which got one: {generated}")?,
+        generated => writeln!(out, "generated slugs: {generated}")?,
     }
     if number("rejected") > 0 && args.rejects.is_none() {
         show_remarks(client, job, ("rejects", "errors"), number("rejected"), out)?;

@@ -25,7 +25,7 @@ use crate::config::{LogFormat, ServeArgs, Settings};
 use crate::engine::{self, EngineArgs};
 use crate::http;
 
-/// Short links with exact analytics, in one program. Without a command it serves.
+/// Short links with exact analytics, in one program. Serves if no command is given.
 #[derive(Parser)]
 #[command(version, about)]
 struct Cli {
@@ -35,44 +35,44 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve redirects, the API and analytics (this is what happens without a command)
+    /// Serve redirects, the API and analytics (the default)
     Serve(Box<ServeArgs>),
-    /// Compare the log with ClickHouse: is each click counted, and once?
+    /// Compare the log with ClickHouse: every click must be counted exactly once
     Verify(Box<verify::VerifyArgs>),
-    /// Make a projection anew from the log, while the present one serves
+    /// Rebuild a projection from the log, while the current one serves
     Rebuild(Box<rebuild::RebuildArgs>),
-    /// Classify past clicks by the crawler list as it is now
+    /// Reclassify past clicks with the current crawler list
     Reclassify(Box<reclassify::ReclassifyArgs>),
     /// Import links from a file: CSV, NDJSON, or an export of Bitly, Dub, Shlink, YOURLS or Kutt
     Import(Box<import::ImportArgs>),
     /// Export all links to a file: CSV or NDJSON
     Export(export::ExportArgs),
-    /// Create, list and revoke API tokens, beside a running service or without one
+    /// Create, list and revoke API tokens, with or without a running service
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Copy the logs, consistently, beside a running service or without one
+    /// Copy the logs consistently, with or without a running service
     Backup(backup::BackupArgs),
-    /// Make a data folder from a backup
+    /// Create a data folder from a backup
     Restore(backup::RestoreArgs),
-    /// Look at the event log
+    /// Inspect the event log
     #[command(subcommand)]
     Log(log::LogCommand),
     /// Print the API's OpenAPI document, for example to generate a client
     Openapi,
-    /// The embedded ClickHouse's own process; started by `serve`
+    /// The process of the embedded ClickHouse; started by `serve`
     #[command(hide = true)]
     Engine(EngineArgs),
 }
 
-/// `slugline serve`, parsed for its environment variables where no command is given.
+/// `slugline serve`, parsed for its environment variables if no command is given.
 #[derive(Parser)]
 struct Serve {
     #[command(flatten)]
     args: ServeArgs,
 }
 
-/// Runs the command that the process was started with.
-#[allow(clippy::print_stderr, reason = "it is for the person at the terminal")]
+/// Runs the command of this process.
+#[allow(clippy::print_stderr, reason = "errors of commands go to the terminal")]
 pub fn main() -> ExitCode {
     permissions::restrict_new_files();
     match run() {

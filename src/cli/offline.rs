@@ -43,7 +43,7 @@ pub fn with_analytics<T>(
 pub fn log_folder(data: &Path, log: &str) -> anyhow::Result<PathBuf> {
     let folder = data.join("log").join(log);
     if !folder.is_dir() {
-        bail!("there is no log in {}: is --data-dir right?", folder.display());
+        bail!("{} contains no log; check --data-dir", folder.display());
     }
     Ok(folder)
 }

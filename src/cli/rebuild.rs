@@ -18,7 +18,7 @@ use crate::projections::index::Index;
 /// `slugline rebuild`
 #[derive(Debug, Args)]
 pub struct RebuildArgs {
-    /// Which projection
+    /// The projection
     #[arg(value_enum)]
     projection: Projection,
     #[command(flatten)]
@@ -28,9 +28,9 @@ pub struct RebuildArgs {
 /// A projection of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Projection {
-    /// The links and tokens, from the changes.
+    /// The links and tokens, from the mutations.
     Index,
-    /// The tables of ClickHouse, from the clicks.
+    /// The tables in ClickHouse, from the clicks.
     Analytics,
 }
 
@@ -75,7 +75,7 @@ fn rebuild_index(settings: &Settings) -> anyhow::Result<u64> {
 fn rebuild_through(client: &ApiClient, projection: Projection) -> anyhow::Result<u64> {
     client.post(&format!("/admin/rebuild/{}", projection.name()))?;
     watch(|| match rebuild_state(client, projection)? {
-        RebuildState::Idle => bail!("the service was restarted meanwhile"),
+        RebuildState::Idle => bail!("the service was restarted during the rebuild"),
         state => Ok(state),
     })
 }
@@ -114,7 +114,7 @@ fn watch(state: impl Fn() -> anyhow::Result<RebuildState>) -> anyhow::Result<u64
                 return Ok(events);
             }
             RebuildState::Failed(reason) => bail!("the rebuild failed: {reason}"),
-            RebuildState::Idle => bail!("the rebuild was not begun"),
+            RebuildState::Idle => bail!("the rebuild was not started"),
         }
         std::thread::sleep(POLL_INTERVAL);
     }

@@ -19,29 +19,29 @@ use crate::projections::clickhouse::{Judge, Reclassification};
 /// `slugline reclassify`
 #[derive(Debug, Args)]
 pub struct ReclassifyArgs {
-    /// What
+    /// What to reclassify
     #[arg(value_enum)]
     what: Reclassified,
-    /// Clicks from this day (UTC) or moment on, or `all`
+    /// Reclassify clicks since this day (UTC) or time, or `all`
     #[arg(long, value_name = "TIME")]
     since: String,
     #[command(flatten)]
     serve: ServeArgs,
 }
 
-/// What can be classified anew.
+/// What can be reclassified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Reclassified {
-    /// Which user agents are bots, by the crawler list as it is now.
+    /// Which user agents are bots, by the current crawler list.
     Bots,
 }
 
-/// Reads the crawler list again and classifies past clicks by it.
+/// Reloads the crawler list and reclassifies past clicks.
 pub fn reclassify(args: ReclassifyArgs, mut out: impl Write) -> anyhow::Result<()> {
     let Reclassified::Bots = args.what;
     let settings = args.serve.settings()?;
     let Some(since_ms) = crate::http::moment_ms(&args.since) else {
-        bail!("--since: `{}` is no day such as 2026-11-21, no moment and not `all`", args.since);
+        bail!("--since: `{}` is neither a day such as 2026-11-21, nor a time, nor `all`", args.since);
     };
     let found = match ApiClient::local(&settings.data_dir)? {
         Some(client) => {
@@ -74,7 +74,7 @@ pub fn reclassify(args: ReclassifyArgs, mut out: impl Write) -> anyhow::Result<(
     Ok(writeln!(out, "{reclassified} of {agents} user agents reclassified")?)
 }
 
-/// Waits until what the log says up to an offset is carried out, and shows how that goes.
+/// Waits until the amendments up to an offset are applied, and shows the progress.
 fn await_amended(
     offset: u64,
     look: impl Fn() -> anyhow::Result<(u64, RebuildState)>,
@@ -89,9 +89,9 @@ fn await_amended(
                 bar.set_length(total);
                 bar.set_position(done);
             }
-            // Another one may have failed before.
+            // A failure before the start is that of an earlier rebuild.
             RebuildState::Failed(reason) if has_begun => {
-                bail!("the analytics could not be made anew: {reason}")
+                bail!("rebuilding the analytics failed: {reason}")
             }
             RebuildState::Idle | RebuildState::Done { .. } | RebuildState::Failed(_) => {}
         }

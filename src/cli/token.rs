@@ -1,5 +1,5 @@
-//! `slugline token`: over the service that runs, or over the data folder when none does. It is how
-//! an owner who has lost all tokens gets another one: whoever may write the folder may use it.
+//! `slugline token`: through a running service, or on the data folder. An owner who has lost all
+//! tokens can thus create another: whoever can write to the folder may use it.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -27,21 +27,21 @@ use crate::queries::links::Links;
 /// `slugline token …`
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
-    /// Create a token; its secret, alone on standard output, is never shown again
+    /// Create a token; prints only its secret to standard output, once
     Create(CreateArgs),
-    /// List a workspace's tokens: a header, then a line each, with tabs between the columns
+    /// List a workspace's tokens: a header and one line each, with tab-separated columns
     List(ListArgs),
-    /// Revoke a token, but not a workspace's last valid one with the ability *
+    /// Revoke a token, except a workspace's last valid one with the ability *
     Revoke(RevokeArgs),
 }
 
 /// `slugline token create`
 #[derive(Debug, Args)]
 pub struct CreateArgs {
-    /// What you call it, at most 100 characters
+    /// The name, at most 100 characters
     #[arg(long)]
     name: String,
-    /// What it may do: abilities with commas between them, or * for everything
+    /// The abilities, separated by commas, or * for all
     #[arg(long, value_delimiter = ',', value_name = "ABILITY,…", default_value = "*")]
     abilities: Vec<String>,
     /// When it expires: a duration such as 90d, or a time such as 2030-01-31T23:00:00Z [default:
@@ -55,7 +55,7 @@ pub struct CreateArgs {
 /// `slugline token list`
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// Write an array of JSON
+    /// Write a JSON array
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -67,31 +67,31 @@ pub struct ListArgs {
 pub struct RevokeArgs {
     /// The token's id: tok_…
     id: TokenId,
-    /// The folder of all data
+    /// The data folder
     #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
     data_dir: PathBuf,
 }
 
-/// Whose tokens.
+/// The workspace of the tokens.
 #[derive(Debug, Args)]
 struct Scope {
-    /// The workspace's id, needed where there are several
+    /// The workspace's ID, required if there are several
     #[arg(long, value_name = "ID")]
     workspace: Option<WorkspaceId>,
-    /// The folder of all data
+    /// The data folder
     #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
     data_dir: PathBuf,
 }
 
 impl Scope {
-    /// The path at a service.
+    /// The path in the API.
     fn path(&self) -> String {
         let query = self.workspace.map(|id| format!("?workspace={id}"));
         format!("/admin/tokens{}", query.unwrap_or_default())
     }
 }
 
-/// Does what is asked, writing to `out`.
+/// Runs the command, writing to `out`.
 pub fn run(command: &TokenCommand, mut out: impl Write) -> anyhow::Result<()> {
     match command {
         TokenCommand::Create(args) => create(args, &mut out),
@@ -116,7 +116,7 @@ fn create(args: &CreateArgs, out: &mut impl Write) -> anyhow::Result<()> {
     writeln!(out, "{}", text(&made["token"]))?;
     out.flush()?;
     let id = text(&made["id"]);
-    Ok(writeln!(std::io::stderr(), "{id} is created; its secret is not shown again")?)
+    Ok(writeln!(std::io::stderr(), "created {id}; its secret is not shown again")?)
 }
 
 fn list(args: &ListArgs, out: &mut impl Write) -> anyhow::Result<()> {
@@ -144,10 +144,10 @@ fn revoke(args: &RevokeArgs, out: &mut impl Write) -> anyhow::Result<()> {
     } else {
         offline(data_dir, |tokens, runtime| runtime.block_on(tokens.revoke_anywhere(*id)))?;
     }
-    Ok(writeln!(out, "{id} is revoked")?)
+    Ok(writeln!(out, "revoked {id}")?)
 }
 
-/// A value as a cell of the list.
+/// Formats a value as a cell of the list.
 fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -156,7 +156,7 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// A duration from now or a time, as the API takes it.
+/// A duration from now or a time, as an API timestamp.
 fn expiry(given: &str) -> anyhow::Result<String> {
     let at = match humantime::parse_duration(given) {
         Ok(duration) => {
@@ -174,7 +174,7 @@ fn expiry(given: &str) -> anyhow::Result<String> {
     Ok(at.with_context(wrong)?.to_string())
 }
 
-/// Opens the tokens' part of a data folder that no service runs over, and does something with it.
+/// Opens the tokens of a data folder without a running service, and runs `work`.
 fn offline<T, E: Display>(
     data: &Path,
     work: impl FnOnce(&Tokens, &Runtime) -> Result<T, E>,
@@ -183,18 +183,18 @@ fn offline<T, E: Display>(
     let _lock = DataLock::acquire(data)?;
     let log = Arc::new(open_log(&folder)?);
     let index = Arc::new(Index::open(&data.join("index"), &log)?);
-    // No link is changed here: its policy does not matter.
+    // No link is changed, so the policy does not matter.
     let (commands, writer) = Commands::start(log, Arc::clone(&index), LinkPolicy::default())?;
     let last_used = Arc::new(last_used_file::read(data));
     let tokens = Tokens::new(commands, Links::new(Arc::clone(&index)), Arc::clone(&last_used));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let worked = work(&tokens, &runtime);
+    let result = work(&tokens, &runtime);
     drop(tokens);
     let _panicked = writer.join();
-    // What it lacks, the next start takes from the log.
+    // The next start applies the rest from the log.
     let _flushed = index.flush();
     last_used_file::save(data, &last_used);
-    worked.map_err(|problem| anyhow!("{problem}"))
+    result.map_err(|problem| anyhow!("{problem}"))
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub struct VerifyArgs {
     serve: ServeArgs,
 }
 
-/// Compares the log with ClickHouse, writing to `out`; fails where they differ.
+/// Compares the log with ClickHouse, writing to `out`; fails if they differ.
 pub fn verify(args: VerifyArgs, mut out: impl Write) -> anyhow::Result<()> {
     let settings = args.serve.settings()?;
     let report = match ApiClient::local(&settings.data_dir)? {

@@ -32,7 +32,7 @@ impl Writer {
         let faults = Arc::new(Faults::default());
         let at = folder.path().join("index");
         // So that the store is met with each change.
-        let tuning = Tuning { unsettled_max: 0, ..Tuning::default() };
+        let tuning = Tuning { unflushed_max: 0, ..Tuning::default() };
         let index = Arc::new(faults::open(&at, &log, &faults, tuning).unwrap());
         let (commands, _thread) =
             Commands::start(Arc::clone(&log), Arc::clone(&index), LinkPolicy::default()).unwrap();

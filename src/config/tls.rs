@@ -1,4 +1,4 @@
-//! The settings of TLS.
+//! TLS settings.
 
 use std::net::SocketAddr;
 
@@ -9,10 +9,10 @@ use super::ServeArgs;
 use crate::effects::acme::AcmeSettings;
 use crate::http::transport::tls::CertificateSource;
 
-/// The authority that is asked unless another is named.
+/// The default ACME directory.
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
-/// Where TLS is spoken, and with what.
+/// The TLS listener and its certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsSettings {
     /// The address and port.
@@ -21,39 +21,39 @@ pub struct TlsSettings {
     pub certificates: TlsCertificates,
 }
 
-/// Where certificates come from.
+/// The source of the certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TlsCertificates {
-    /// The operator gives them.
+    /// Provided by the operator.
     Given(CertificateSource),
-    /// They are obtained.
+    /// Obtained with ACME.
     Acme(AcmeSettings),
 }
 
-/// `None`: no TLS.
+/// Validates the TLS settings; `None` for no TLS.
 pub(super) fn check(args: &ServeArgs) -> anyhow::Result<Option<TlsSettings>> {
     let is_acme = args.tls_acme.unwrap_or(false);
     let certificates = match (is_acme, given(args)?) {
         (true, None) => Some(TlsCertificates::Acme(acme(args)?)),
         (true, Some(_)) => {
-            bail!("tls-acme obtains all certificates: leave out tls-cert, tls-key and tls-dir")
+            bail!("tls-acme cannot be combined with tls-cert, tls-key or tls-dir")
         }
         (false, given) => given.map(TlsCertificates::Given),
     };
     let has_authority = args.tls_acme_contact.is_some()
         || args.tls_acme_directory.is_some()
         || args.tls_acme_root.is_some();
-    // An explicit `false` switches off what a file sets up: its authority is no mistake.
+    // An explicit `false` disables ACME in a file, whose other ACME settings are then ignored.
     if has_authority && args.tls_acme.is_none() {
-        bail!("an authority is of no use without tls-acme");
+        bail!("tls-acme-contact, tls-acme-directory and tls-acme-root require tls-acme");
     }
     match (args.tls_listen, certificates) {
         (None, None) => Ok(None),
         (Some(listen), Some(certificates)) => Ok(Some(TlsSettings { listen, certificates })),
         (Some(_), None) => {
-            bail!("tls-listen needs tls-cert with tls-key, or tls-dir, or tls-acme")
+            bail!("tls-listen requires tls-cert with tls-key, or tls-dir, or tls-acme")
         }
-        (None, Some(_)) => bail!("certificates are of no use without tls-listen"),
+        (None, Some(_)) => bail!("certificates require tls-listen"),
     }
 }
 
@@ -64,7 +64,7 @@ fn given(args: &ServeArgs) -> anyhow::Result<Option<CertificateSource>> {
             Ok(Some(CertificateSource::Pair { certificate, key }))
         }
         (None, None, Some(folder)) => Ok(Some(CertificateSource::Folder(folder))),
-        _ => bail!("certificates are either tls-cert with tls-key, or tls-dir"),
+        _ => bail!("use either tls-cert with tls-key, or tls-dir"),
     }
 }
 
@@ -78,7 +78,7 @@ fn acme(args: &ServeArgs) -> anyhow::Result<AcmeSettings> {
     }
     let contact = args.tls_acme_contact.clone();
     if contact.as_ref().is_some_and(|contact| !contact.starts_with("mailto:")) {
-        bail!("tls-acme-contact must be such as mailto:ops@example.com");
+        bail!("tls-acme-contact must be a mailto URL such as mailto:ops@example.com");
     }
     Ok(AcmeSettings { directory, contact, root: args.tls_acme_root.clone() })
 }

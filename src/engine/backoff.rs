@@ -1,4 +1,4 @@
-//! How fast a child that keeps dying is started again.
+//! Restart backoff for a child that keeps dying.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// The wait after a child that lived this long: 200 ms, doubling up to 10 s; 200 ms again
+    /// The delay after a child that lived this long: 200 ms, doubling up to 10 s, reset to 200 ms
     /// after a life of a minute.
     pub(super) fn after(&mut self, life: Duration) -> Duration {
         const FIRST: Duration = Duration::from_millis(200);
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wait_doubles_up_to_ten_seconds_and_begins_anew() {
+    fn the_delay_doubles_up_to_ten_seconds_and_resets() {
         let mut backoff = Backoff::default();
         let waits: Vec<_> = (0..8).map(|_| backoff.after(Duration::ZERO).as_millis()).collect();
         assert_eq!(waits, [200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);

@@ -1,4 +1,4 @@
-//! One life of the engine's child process.
+//! The engine's child process.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead as _, BufReader, Read};
@@ -13,17 +13,17 @@ use super::library::EngineArgs;
 use super::probe;
 use super::supervise::EngineOptions;
 
-/// How many of the child's last lines are kept for the account of its death.
+/// The number of the child's last lines to log when it dies.
 const LAST_LINES: usize = 20;
-/// How much of a line is kept, in bytes; a statement in an error can be of any length.
+/// The maximum length of a kept line, in bytes; a statement in an error can be of any length.
 const LINE_BYTES: u64 = 4096;
-/// How `ClickHouse` marks the first line of a message; what follows is its stack trace.
+/// The levels that `ClickHouse` writes in the first line of a message; a stack trace may follow.
 const LEVELS: [&str; 4] = ["<Warning>", "<Error>", "<Critical>", "<Fatal>"];
-/// How often a child that was asked to end is looked at.
+/// How often to check whether a stopping child has exited.
 const POLL: Duration = Duration::from_millis(10);
 
-/// What the child may have of slugline's environment. All else stays here: there are tokens
-/// in it, and `ClickHouse` takes settings and credentials from variables.
+/// The environment variables passed to the child. The others stay here: they include tokens, and
+/// `ClickHouse` reads settings and credentials from variables.
 const ENVIRONMENT: [&str; 6] =
     ["PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"];
 
@@ -37,8 +37,8 @@ pub(super) struct EngineChild {
 }
 
 impl EngineChild {
-    /// Starts a child on a fresh port with a fresh password. `gone` is called from another
-    /// thread when the child has closed its standard error, which it does by dying.
+    /// Starts a child on a new port with a new password. Calls `gone` from another thread when the
+    /// child closes its standard error, which it does when it dies.
     pub(super) fn spawn(
         options: &EngineOptions,
         gone: impl FnOnce() + Send + 'static,
@@ -86,7 +86,7 @@ impl EngineChild {
         self.process.id()
     }
 
-    /// How long ago the child was started.
+    /// The time since the child was started.
     pub(super) fn age(&self) -> Duration {
         self.started.elapsed()
     }
@@ -96,25 +96,25 @@ impl EngineChild {
         Endpoint::on_port(self.port, self.password.clone())
     }
 
-    /// Whether the child answers and lets slugline in; sees to it that the database exists.
+    /// Checks that the child accepts queries; creates the database if missing.
     pub(super) fn ready(&self) -> io::Result<()> {
         probe::execute(self.port, &self.password, "SELECT 1")?;
         let create = format!("CREATE DATABASE IF NOT EXISTS {DATABASE}");
         probe::execute(self.port, &self.password, &create)
     }
 
-    /// How the child ended, if it did.
+    /// The child's exit status, if it has exited.
     pub(super) fn ended(&mut self) -> Option<String> {
         let status = self.process.try_wait();
         status.map_or_else(|error| Some(error.to_string()), |s| s.map(|s| s.to_string()))
     }
 
-    /// The child's last lines, for the account of its death.
+    /// The child's last lines, for the log.
     pub(super) fn last_lines(&self) -> String {
         self.last_lines.text()
     }
 
-    /// Ends the child: closes its pipe, and kills it after `grace`; how it ended.
+    /// Stops the child: closes its pipe, and kills it after `grace`. Returns its exit status.
     pub(super) fn stop(mut self, grace: Duration) -> io::Result<ExitStatus> {
         drop(self.process.stdin.take());
         let asked = Instant::now();
@@ -130,7 +130,7 @@ impl EngineChild {
 }
 
 impl Drop for EngineChild {
-    /// A child that is let go of without [`EngineChild::stop`] is killed and reaped.
+    /// A child dropped without [`EngineChild::stop`] is killed and reaped.
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -160,7 +160,7 @@ impl LastLines {
     }
 }
 
-/// Passes the child's lines on to slugline's log, until the child closes its standard error.
+/// Forwards the child's lines to slugline's log, until the child closes its standard error.
 fn forward(stderr: impl Read, last_lines: &LastLines) {
     let mut reader = BufReader::new(stderr);
     while let Ok(Some(line)) = next_line(&mut reader) {
@@ -177,7 +177,7 @@ fn forward(stderr: impl Read, last_lines: &LastLines) {
     }
 }
 
-/// The next line, cut to [`LINE_BYTES`]; `None` at the end.
+/// The next line, truncated to [`LINE_BYTES`]; `None` at the end.
 fn next_line(reader: &mut impl io::BufRead) -> io::Result<Option<String>> {
     let mut line = Vec::new();
     if reader.by_ref().take(LINE_BYTES).read_until(b'\n', &mut line)? == 0 {
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_lines_are_kept_and_long_ones_cut() {
+    fn the_last_lines_are_kept_and_long_ones_truncated() {
         let lines: Vec<_> = (0..100).map(|line| format!("<Error> line {line}")).collect();
         let mut text = lines.join("\n\n") + "\n";
         text.push_str(&"x".repeat(100_000));

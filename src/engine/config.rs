@@ -1,4 +1,4 @@
-//! The engine's configuration files, as the child reads them.
+//! The engine's configuration files.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -9,8 +9,8 @@ use super::endpoint::{DATABASE, Password, USER};
 use super::error::EngineError;
 use super::memory::default_memory_bytes;
 
-/// The table engines that slugline may create tables of: those that keep data in the
-/// engine's own folder or in memory, none that reaches out.
+/// The table engines that slugline may use: those that store data in the engine's own folder or in
+/// memory, none with access to other systems.
 const TABLE_ENGINES: [&str; 8] = [
     "MergeTree",
     "ReplacingMergeTree",
@@ -22,13 +22,13 @@ const TABLE_ENGINES: [&str; 8] = [
     "Null",
 ];
 
-/// How many queries of slugline's may run at once; one more is refused by the engine.
+/// The maximum number of concurrent queries; the engine rejects more.
 const CONCURRENT_QUERIES: u32 = 100;
 
-/// What can be set of the engine.
+/// The engine's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineConfig {
-    /// The memory the engine may take in all, in bytes; a query past it fails.
+    /// The engine's memory limit, in bytes; a query past it fails.
     pub memory_bytes: u64,
 }
 
@@ -39,8 +39,8 @@ impl Default for EngineConfig {
 }
 
 impl EngineConfig {
-    /// Writes the configuration into `run_dir`, for an engine with this password; the path of
-    /// the main file. Both files are of mode 0600.
+    /// Writes the configuration for an engine with this password into `run_dir`. Returns the path
+    /// of the main file. Both files have mode 0600.
     ///
     /// # Errors
     ///
@@ -54,15 +54,14 @@ impl EngineConfig {
 
     /// The main configuration file.
     ///
-    /// The caches are bounded by shares of the memory, since `ClickHouse`'s own bounds are
-    /// gigabytes; there is no cache of uncompressed blocks, which helps point reads only; two
-    /// merges at a time are plenty for a table that a single writer fills. `clickhouse local`
-    /// keeps no `system.*_log` tables. One pool, of no use here, warns each time it rests.
+    /// The caches are limited to shares of the memory, since `ClickHouse`'s own limits are
+    /// gigabytes. There is no cache of uncompressed blocks, which helps point reads only. Two
+    /// merges at a time are plenty for tables with a single writer. `clickhouse local` keeps no
+    /// `system.*_log` tables. One unused pool would log a warning whenever it is idle.
     ///
-    /// Merges of tables take as much of the processor as inserts do: statistics of columns, which
-    /// no query here gains by, are not kept; parts of a few batches are merged in one pass over all
-    /// columns, which is twice as fast as column by column and needs little memory while they are
-    /// small; and more parts are merged at once, so that a click is merged less often.
+    /// Merges use as much processor time as inserts. So column statistics, which no query needs, are
+    /// disabled; small parts are merged in one pass over all columns, which is twice as fast as column
+    /// by column; and more parts are merged at once, so that a click is merged less often.
     fn main_xml(self, users: &Path) -> String {
         let Self { memory_bytes } = self;
         let (marks, index) = (memory_bytes / 16, memory_bytes / 32);
@@ -103,12 +102,12 @@ impl EngineConfig {
     }
 }
 
-/// Who is heard on the HTTP port.
+/// Access to the HTTP port.
 ///
-/// Only a request that names the user in its header reaches the query handler. The user
-/// `default`, which `clickhouse local` needs without a password, could otherwise be used by
-/// any program on this machine, to stop the listener for one. Naming two users in one request
-/// is refused by `ClickHouse` itself.
+/// Only a request that names the user in its header reaches the query handler. Otherwise any
+/// program on this machine could use the user `default`, which `clickhouse local` needs without a
+/// password, for example to stop the listener. `ClickHouse` itself rejects a request that names two
+/// users.
 const HTTP_HANDLERS: &str = "<http_handlers>
         <rule>
             <methods>GET,POST</methods>
@@ -120,7 +119,7 @@ const HTTP_HANDLERS: &str = "<http_handlers>
         </rule>
     </http_handlers>";
 
-/// The users file: the local session's user with the few rights it needs, and slugline's own.
+/// The users file: the local session's user with the few grants it needs, and slugline's own.
 fn users_xml(password: &Password) -> String {
     let hash = password.sha256_hex();
     let mut engines = TABLE_ENGINES.map(|engine| format!("TABLE ENGINE ON {engine}")).join(", ");
@@ -165,7 +164,7 @@ fn users_xml(password: &Password) -> String {
     )
 }
 
-/// Writes a file of mode 0600 in place of what was there, whole or not at all.
+/// Atomically replaces a file, with mode 0600.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let new = path.with_extension("new");
     match fs::remove_file(&new) {
@@ -177,7 +176,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     fs::rename(&new, path)
 }
 
-/// A text as XML holds it.
+/// Escapes a text for XML.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -1,4 +1,4 @@
-//! Where the running engine is, and how to be let in.
+//! The address and credentials of the running engine.
 
 use std::fmt;
 
@@ -8,16 +8,16 @@ use sha2::{Digest as _, Sha256};
 /// The database that slugline keeps in the engine.
 pub const DATABASE: &str = "slugline";
 
-/// The user that slugline speaks to the engine as.
+/// The user that slugline connects as.
 pub const USER: &str = "slugline";
 
-/// A running engine's address and credentials; good until that child process dies.
+/// A running engine's address and credentials; valid until its child process dies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// The HTTP interface, for example `http://127.0.0.1:40123`.
     pub url: String,
-    /// The user, always [`USER`]. To be sent in the header `X-ClickHouse-User`: requests
-    /// without that header are answered 404.
+    /// The user, always [`USER`]. Sent in the header `X-ClickHouse-User`: requests without that
+    /// header get a 404.
     pub user: String,
     /// The password, for the header `X-ClickHouse-Key`.
     pub password: Password,
@@ -37,7 +37,7 @@ impl Endpoint {
     }
 }
 
-/// A password that does not show itself in logs.
+/// A password that is redacted in logs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
@@ -47,12 +47,12 @@ impl Password {
         Self(hex(&rand::rng().random::<[u8; 32]>()))
     }
 
-    /// The password in the clear, to be sent to the engine.
+    /// The password in plain text, to be sent to the engine.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// The SHA-256 of the password, as hex: what the engine's configuration holds.
+    /// The SHA-256 of the password as hex, for the engine's configuration.
     pub(super) fn sha256_hex(&self) -> String {
         hex(&Sha256::digest(self.0.as_bytes()))
     }

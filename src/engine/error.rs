@@ -1,4 +1,4 @@
-//! What can go wrong with the engine, and what its user can do about it.
+//! Engine errors, with instructions for the user.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 /// Why a package could not be fetched. Each text says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// There is no npm program on the PATH.
+    /// npm is not on the PATH.
     #[error(
-        "cannot fetch {package}: there is no npm on the PATH; install npm (it comes with Node.js), or {hint}"
+        "cannot fetch {package}: npm is not on the PATH; install npm (it comes with Node.js), or {hint}"
     )]
     NoNpm {
-        /// The package wanted.
+        /// The requested package.
         package: &'static str,
         /// What to do instead.
         hint: &'static str,
@@ -21,64 +21,65 @@ pub enum FetchError {
         "cannot fetch {package}: npm failed; check the network and npm's registry setting, or {hint}\n{lines}"
     )]
     Npm {
-        /// The package wanted.
+        /// The requested package.
         package: &'static str,
-        /// npm's own last lines.
+        /// The last lines of npm's output.
         lines: String,
         /// What to do instead.
         hint: &'static str,
     },
-    /// npm did not finish in time, and was stopped.
+    /// npm did not finish in time and was stopped.
     #[error(
         "cannot fetch {package}: npm did not finish in {seconds} s and was stopped; try again on a better network, or {hint}"
     )]
     Slow {
-        /// The package wanted.
+        /// The requested package.
         package: &'static str,
-        /// The time it was given, in seconds.
+        /// The time limit, in seconds.
         seconds: u64,
         /// What to do instead.
         hint: &'static str,
     },
-    /// npm's answer could not be understood.
+    /// npm's output could not be parsed.
     #[error(
-        "cannot fetch {package}: npm gave an answer that could not be understood ({problem}); update npm, or {hint}"
+        "cannot fetch {package}: npm's output could not be parsed ({problem}); update npm, or {hint}"
     )]
     Answer {
-        /// The package wanted.
+        /// The requested package.
         package: &'static str,
-        /// What was wrong with it.
+        /// The problem.
         problem: String,
         /// What to do instead.
         hint: &'static str,
     },
-    /// What was fetched is not what was published, or not what this version of slugline expects.
+    /// The package does not have the published hash, or not the one this version of slugline
+    /// expects.
     #[error(
-        "{package} is not what it should be: SHA-512 expected {expected}, got {found}; nothing was kept. Try again; if it stays, the registry or a proxy on the way is changing packages: {hint}"
+        "{package} failed its integrity check: expected {expected}, got {found}; nothing was kept. Try again; if it fails again, the registry or a proxy is changing packages: {hint}"
     )]
     Integrity {
-        /// The package wanted.
+        /// The requested package.
         package: &'static str,
-        /// The integrity expected, `sha512-` and base64.
+        /// The expected integrity, `sha512-` and base64.
         expected: String,
-        /// The integrity found, in the same form.
+        /// The actual integrity, in the same form.
         found: String,
         /// What to do instead.
         hint: &'static str,
     },
-    /// The package has no file of the name wanted.
-    #[error("{package} has no file {entry} in it; {hint}")]
+    /// The package does not contain the file.
+    #[error("{package} contains no file {entry}; {hint}")]
     NoEntry {
-        /// The package wanted.
+        /// The requested package.
         package: &'static str,
-        /// The file it should have.
+        /// The missing file.
         entry: &'static str,
         /// What to do instead.
         hint: &'static str,
     },
-    /// The engine is not published for this system.
+    /// The engine is not available for this system.
     #[error(
-        "there is no embedded engine for {os}/{arch}; use a ClickHouse server with --clickhouse-url URL"
+        "the embedded engine is not available for {os}/{arch}; use a ClickHouse server with --clickhouse-url URL"
     )]
     Platform {
         /// The operating system, for example `freebsd`.
@@ -89,14 +90,14 @@ pub enum FetchError {
     /// The disk is too full.
     #[error("not enough disk space in {}: {package} needs {} MB; free some, or move the cache with SLUGLINE_CACHE_DIR", .cache.display(), .needs_bytes / 1_000_000)]
     NoSpace {
-        /// The package wanted.
+        /// The requested package.
         package: &'static str,
         /// The cache folder.
         cache: PathBuf,
-        /// What the fetch needs at its peak, in bytes.
+        /// The disk space that the fetch needs at its peak, in bytes.
         needs_bytes: u64,
     },
-    /// There is no place for the cache.
+    /// No cache folder is configured.
     #[error(
         "no cache folder: neither SLUGLINE_CACHE_DIR, XDG_CACHE_HOME nor HOME is set; set one of them"
     )]
@@ -106,20 +107,20 @@ pub enum FetchError {
     Cache {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system error.
         source: io::Error,
     },
 }
 
 impl FetchError {
-    /// Turns an error of the file system at `path` into a [`FetchError::Cache`].
+    /// Maps a file system error at `path` to [`FetchError::Cache`].
     pub(super) fn cache(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Cache { path, source }
     }
 }
 
-/// Why the engine could not start, or ended badly.
+/// Why the engine could not start, or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// A folder or a configuration file could not be written.
@@ -127,7 +128,7 @@ pub enum EngineError {
     Prepare {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system error.
         source: io::Error,
     },
     /// The child process or the supervisor's thread could not be started.
@@ -138,25 +139,25 @@ pub enum EngineError {
     Library {
         /// The library's file.
         path: PathBuf,
-        /// What the loader said.
+        /// The loader's error.
         source: libloading::Error,
     },
-    /// An argument holds a zero byte.
-    #[error("an argument to the engine holds a zero byte: {0:?}")]
-    ZeroByte(String),
-    /// The process that started the engine is gone already.
-    #[error("the process that started the engine is gone")]
+    /// An argument contains a NUL byte.
+    #[error("an argument to the engine contains a NUL byte: {0:?}")]
+    NulByte(String),
+    /// The process that started the engine has exited.
+    #[error("the process that started the engine has exited")]
     ParentGone,
-    /// A request to the system failed.
+    /// A system call failed.
     #[error("cannot set the engine's process up: {0}")]
     System(#[source] io::Error),
-    /// `ClickHouse` ended with an error of its own.
+    /// `ClickHouse` ended with an error.
     #[error("the engine failed: {0}")]
     ClickHouse(String),
 }
 
 impl EngineError {
-    /// Turns an error of the file system at `path` into an [`EngineError::Prepare`].
+    /// Maps a file system error at `path` to [`EngineError::Prepare`].
     pub(super) fn prepare(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Prepare { path, source }

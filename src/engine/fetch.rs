@@ -1,8 +1,7 @@
-//! Brings a package's file into the cache, once.
+//! Fetches a package's file into the cache, once.
 //!
-//! The cache has one folder per package and version asked for, renamed into place whole: that
-//! it is there means that it is complete. Whoever fetches holds a lock on the package, so that
-//! two processes do not fetch the same twice.
+//! The cache has one folder per package and requested version, renamed into place when complete. A
+//! fetch holds a lock on the package, so that two processes do not fetch the same package twice.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
@@ -16,7 +15,7 @@ use super::package::Package;
 use super::progress::{Progress, Reporter};
 use super::unpack::{remove, unpack};
 
-/// The file beside a fetched one that names its version.
+/// The file next to a fetched one that contains its version.
 const VERSION_FILE: &str = "VERSION";
 
 /// The folder for fetched packages: `$SLUGLINE_CACHE_DIR`, else `$XDG_CACHE_HOME/slugline`,
@@ -29,35 +28,35 @@ pub fn default_cache_dir() -> Result<PathBuf, FetchError> {
     cache_dir_from(|name| std::env::var_os(name)).ok_or(FetchError::NoCacheDir)
 }
 
-/// The cache folder, by these environment variables.
+/// The cache folder according to these environment variables.
 fn cache_dir_from(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let path = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     path("SLUGLINE_CACHE_DIR")
-        // The XDG specification has relative paths ignored.
+        // The XDG specification says to ignore relative paths.
         .or_else(|| path("XDG_CACHE_HOME").filter(|p| p.is_absolute()).map(|p| p.join("slugline")))
         .or_else(|| path("HOME").map(|p| p.join(".cache").join("slugline")))
 }
 
-/// The package's file in the cache; fetched through npm if it is not there yet.
+/// The package's file in the cache; fetched with npm if it is missing.
 ///
-/// A file that is there is returned at once, without npm and without network; so a package
-/// asked for by its latest version stays at the version first fetched. Blocks for as long as
-/// npm takes, at most 17 minutes, and for as long as another process that fetches the same.
+/// Returns a cached file at once, without npm or network; so a package requested at its latest
+/// version stays at the version first fetched. Blocks for as long as npm takes, at most 17 minutes,
+/// and for as long as another process fetches the same package.
 ///
 /// # Errors
 ///
-/// [`FetchError`]; nothing is left in the cache that could be taken for whole.
+/// [`FetchError`]; the cache is left without partial files.
 pub fn fetch(package: &Package, cache: &Path, progress: Progress) -> Result<PathBuf, FetchError> {
     fetch_with(&Npm::default(), package, cache, progress)
 }
 
-/// The package's file as it is published now, which takes the place of the one in the cache.
+/// Fetches the currently published version and replaces the cached file.
 ///
 /// # Errors
 ///
-/// [`FetchError`]; the one in the cache stays.
-pub fn renew(package: &Package, cache: &Path, progress: Progress) -> Result<PathBuf, FetchError> {
-    bring(&Npm::default(), package, cache, progress, true)
+/// [`FetchError`]; the cached file is kept.
+pub fn refresh(package: &Package, cache: &Path, progress: Progress) -> Result<PathBuf, FetchError> {
+    fetch_or_refresh(&Npm::default(), package, cache, progress, true)
 }
 
 /// As [`fetch`], with this npm.
@@ -67,28 +66,28 @@ pub(super) fn fetch_with(
     cache: &Path,
     progress: Progress,
 ) -> Result<PathBuf, FetchError> {
-    bring(npm, package, cache, progress, false)
+    fetch_or_refresh(npm, package, cache, progress, false)
 }
 
-fn bring(
+fn fetch_or_refresh(
     npm: &Npm,
     package: &Package,
     cache: &Path,
     progress: Progress,
-    is_anew: bool,
+    force: bool,
 ) -> Result<PathBuf, FetchError> {
     let folder = cache.join(package.folder());
-    let cached = |package, folder| if is_anew { None } else { cached(package, folder) };
+    let cached = |package, folder| if force { None } else { cached(package, folder) };
     if let Some(file) = cached(package, &folder) {
         return Ok(file);
     }
-    // 0700: whoever can write here can have slugline load a library.
+    // 0700: whoever can write here can make slugline load a library.
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(cache)
         .map_err(FetchError::cache(cache))?;
-    // npm runs in a folder of its own, where a relative path would lead elsewhere.
+    // npm runs in a folder of its own, where a relative path would point elsewhere.
     let cache = &fs::canonicalize(cache).map_err(FetchError::cache(cache))?;
     let mut reporter = Reporter::start(progress, package.name, package.packed_bytes);
     let _lock = lock(package, cache, &mut reporter)?;
@@ -100,10 +99,10 @@ fn bring(
 
     let work = Work::create(package, cache)?;
     let published = npm.view(package, &work.0, &mut reporter)?;
-    let whole = pack_and_unpack(npm, package, &published, &work.0, &mut reporter)?;
-    // A folder without the wanted file may be in the way, of a user's making.
+    let complete = pack_and_unpack(npm, package, &published, &work.0, &mut reporter)?;
+    // A folder without the file may exist, created by a user.
     remove(&folder)?;
-    fs::rename(&whole, &folder).map_err(FetchError::cache(&folder))?;
+    fs::rename(&complete, &folder).map_err(FetchError::cache(&folder))?;
     sync(cache)?;
     reporter.done(&published.version);
     self::cached(package, &folder).ok_or(FetchError::NoEntry {
@@ -113,7 +112,7 @@ fn bring(
     })
 }
 
-/// Fetches, checks and unpacks one version; the folder with all that is to go into the cache.
+/// Fetches, verifies and unpacks one version. Returns the folder to move into the cache.
 fn pack_and_unpack(
     npm: &Npm,
     package: &Package,
@@ -123,42 +122,42 @@ fn pack_and_unpack(
 ) -> Result<PathBuf, FetchError> {
     let expected = package.integrity.unwrap_or(&published.integrity);
     if !published.integrity.split_whitespace().any(|hash| hash == expected) {
-        // Said before a long download rather than after it.
+        // Fail before a long download rather than after it.
         return Err(mismatch(package, expected, &published.integrity));
     }
     let tarball = npm.pack(package, &published.version, work, reporter)?;
     reporter.stage("unpacking");
     remove(&work.join("npm-cache"))?;
     verify(package, &tarball, expected)?;
-    let whole = work.join("whole");
-    fs::create_dir(&whole).map_err(FetchError::cache(&whole))?;
-    unpack(package, &tarball, &whole)?;
-    let version = whole.join(VERSION_FILE);
+    let complete = work.join("whole");
+    fs::create_dir(&complete).map_err(FetchError::cache(&complete))?;
+    unpack(package, &tarball, &complete)?;
+    let version = complete.join(VERSION_FILE);
     fs::write(&version, format!("{}\n", published.version)).map_err(FetchError::cache(&version))?;
     sync(&version)?;
-    share(&whole)?;
-    sync(&whole)?;
-    Ok(whole)
+    make_readable(&complete)?;
+    sync(&complete)?;
+    Ok(complete)
 }
 
-/// Has other users read a package, whatever the umask: it is no secret, and a cache may be filled
-/// by an administrator for a service with a user of its own.
-fn share(folder: &Path) -> Result<(), FetchError> {
+/// Makes a package readable for other users, whatever the umask: it is not secret, and an
+/// administrator may fill the cache for a service that runs as its own user.
+fn make_readable(folder: &Path) -> Result<(), FetchError> {
     let set = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode));
     let shared = set(folder, 0o755)
         .and_then(|()| fs::read_dir(folder)?.try_for_each(|entry| set(&entry?.path(), 0o644)));
     shared.map_err(FetchError::cache(folder))
 }
 
-/// The package's file, if it is in this folder.
+/// The package's file, if this folder contains it.
 fn cached(package: &Package, folder: &Path) -> Option<PathBuf> {
     let wanted = |name: OsString| name.to_str().is_some_and(|name| package.entry.matches(name));
     let mut entries = fs::read_dir(folder).ok()?.filter_map(Result::ok);
     entries.find(|entry| wanted(entry.file_name())).map(|entry| entry.path())
 }
 
-/// Waits until nobody else fetches this package. The lock ends with the file's life, or with
-/// the process, however that ends.
+/// Waits until no other process fetches this package. The lock is released when the file is closed
+/// or the process ends.
 fn lock(package: &Package, cache: &Path, reporter: &mut Reporter) -> Result<File, FetchError> {
     let path = cache.join(format!("{}.lock", package.folder()));
     let file = OpenOptions::new()
@@ -169,7 +168,7 @@ fn lock(package: &Package, cache: &Path, reporter: &mut Reporter) -> Result<File
     match file.try_lock() {
         Ok(()) => return Ok(file),
         Err(TryLockError::WouldBlock) => {
-            reporter.stage("waiting for another slugline that is fetching it");
+            reporter.stage("waiting for another slugline process to fetch it");
         }
         Err(TryLockError::Error(error)) => return Err(FetchError::cache(&path)(error)),
     }
@@ -177,12 +176,12 @@ fn lock(package: &Package, cache: &Path, reporter: &mut Reporter) -> Result<File
     Ok(file)
 }
 
-/// The front of the names of a package's work folders.
+/// The prefix of the names of a package's work folders.
 fn work_prefix(package: &Package) -> String {
     format!(".{}.work-", package.folder())
 }
 
-/// Removes what interrupted fetches of this package left; to be called under its lock.
+/// Removes the work folders of interrupted fetches; the caller holds the package's lock.
 fn remove_leftovers(package: &Package, cache: &Path) -> Result<(), FetchError> {
     let prefix = work_prefix(package);
     for entry in fs::read_dir(cache).map_err(FetchError::cache(cache))?.filter_map(Result::ok) {
@@ -193,7 +192,7 @@ fn remove_leftovers(package: &Package, cache: &Path) -> Result<(), FetchError> {
     Ok(())
 }
 
-/// Says no before a fetch that the disk cannot hold.
+/// Fails early if the disk has too little space.
 fn check_space(package: &Package, cache: &Path) -> Result<(), FetchError> {
     let disk = rustix::fs::statvfs(cache).map_err(|e| FetchError::cache(cache)(e.into()))?;
     let needs_bytes = package.needs_bytes();
@@ -204,17 +203,17 @@ fn check_space(package: &Package, cache: &Path) -> Result<(), FetchError> {
     Ok(())
 }
 
-/// Flushes a file or folder to the disk.
+/// Flushes a file or folder to disk.
 fn sync(path: &Path) -> Result<(), FetchError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(FetchError::cache(path))
 }
 
-/// A folder to fetch in, removed at the end of its life.
+/// A temporary folder for a fetch, removed on drop.
 struct Work(PathBuf);
 
 impl Work {
-    /// A new folder. Its name is fresh: the npm of an interrupted fetch may still be running,
-    /// and must not write into this one.
+    /// Creates a folder with a new name: the npm process of an interrupted fetch may still be
+    /// running, and must not write into this one.
     fn create(package: &Package, cache: &Path) -> Result<Self, FetchError> {
         let path = cache.join(format!("{}{}", work_prefix(package), uuid::Uuid::now_v7()));
         fs::create_dir(&path).map_err(FetchError::cache(&path))?;
@@ -224,7 +223,7 @@ impl Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        // What cannot be removed now is tried again by the next fetch.
+        // What cannot be removed now is removed by the next fetch.
         let _ = remove(&self.0);
     }
 }

@@ -1,4 +1,4 @@
-//! Fetching through the real npm, and through stand-ins that fail on purpose.
+//! Fetches with the real npm, and with stand-ins that fail on purpose.
 #![allow(clippy::unwrap_used, clippy::case_sensitive_file_extension_comparisons)]
 
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::engine::package::Entry;
 
-/// An npm program of our own, as a shell script; `$0.calls` gets a line per call.
+/// An npm stand-in as a shell script; `$0.calls` gets a line per call.
 fn stand_in(folder: &TempDir, body: &str) -> Npm {
     let path = folder.path().join("npm");
     fs::write(&path, format!("#!/bin/sh\necho \"$1\" >> \"$0.calls\"\n{body}\n")).unwrap();
@@ -22,10 +22,10 @@ fn calls(folder: &TempDir) -> usize {
     fs::read_to_string(folder.path().join("npm.calls")).unwrap_or_default().lines().count()
 }
 
-/// A script that hands the call on to the real npm.
+/// A script that calls the real npm.
 const REAL: &str = "exec npm \"$@\"";
 
-/// What is in the cache but locks.
+/// The files in the cache, without locks.
 fn names(cache: &Path) -> Vec<String> {
     let entries = fs::read_dir(cache).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -43,7 +43,7 @@ fn the_second_fetch_needs_no_npm() {
     let file = fetch(&package, cache.path(), Progress::Shown).unwrap();
     let list: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
     assert!(list.as_array().unwrap().len() > 100);
-    assert_eq!(names(cache.path()), ["crawler-user-agents@1.x"], "nothing but the package stays");
+    assert_eq!(names(cache.path()), ["crawler-user-agents@1.x"], "only the package is kept");
     let version = fs::read_to_string(file.with_file_name(VERSION_FILE)).unwrap();
     assert!(version.starts_with("1."), "{version}");
 
@@ -72,14 +72,14 @@ fn without_npm_the_error_says_what_to_do() {
     let nowhere = Npm::at(Path::new("/nonexistent/npm"), Duration::from_secs(1));
     let error = hidden(&nowhere, &Package::engine().unwrap(), cache.path()).unwrap_err();
     let text = error.to_string();
-    for part in ["no npm on the PATH", "install npm", "--engine-lib FILE", "--clickhouse-url"] {
+    for part in ["npm is not on the PATH", "install npm", "--engine-lib FILE", "--clickhouse-url"] {
         assert!(text.contains(part), "{text}");
     }
     assert!(names(cache.path()).is_empty());
 }
 
 #[test]
-fn npms_own_words_are_in_the_error() {
+fn the_error_contains_the_output_of_npm() {
     let (cache, bin) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let npm = stand_in(&bin, "echo 'npm error code ENOTFOUND' >&2; exit 1");
     let text = hidden(&npm, &Package::countries(), cache.path()).unwrap_err().to_string();
@@ -95,7 +95,7 @@ fn npms_own_words_are_in_the_error() {
     assert!(matches!(error, FetchError::Answer { .. }), "{error}");
 }
 
-/// What a stand-in answers to `view`, and what it packs.
+/// What a stand-in prints for `view`, and what it packs.
 const CORRUPT: &str = r#"
 if [ "$1" = view ]; then
   echo '{"dist.integrity":"sha512-AAAA","version":"1.0.0"}'
@@ -104,7 +104,7 @@ else
 fi"#;
 
 #[test]
-fn a_damaged_tarball_is_refused_and_nothing_stays() {
+fn a_damaged_tarball_is_refused_and_nothing_is_kept() {
     let (cache, bin) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let npm = stand_in(&bin, CORRUPT);
     let error = hidden(&npm, &Package::crawlers(), cache.path()).unwrap_err();
@@ -133,7 +133,7 @@ fn a_slow_npm_is_stopped() {
 }
 
 #[test]
-fn what_an_interrupted_fetch_left_is_not_used_and_goes() {
+fn leftovers_of_an_interrupted_fetch_are_removed() {
     let (cache, bin) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let package = Package::crawlers();
     let left = cache.path().join(format!("{}gone", work_prefix(&package))).join("whole");
@@ -145,7 +145,7 @@ fn what_an_interrupted_fetch_left_is_not_used_and_goes() {
 }
 
 #[test]
-fn a_disk_too_small_is_said_before_the_download() {
+fn a_full_disk_is_reported_before_the_download() {
     let (cache, bin) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let npm = stand_in(&bin, CORRUPT);
     let huge = Package { unpacked_bytes: 1 << 60, entry: Entry::Named("x"), ..Package::crawlers() };

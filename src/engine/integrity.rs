@@ -11,22 +11,22 @@ use sha2::{Digest as _, Sha512};
 use super::error::FetchError;
 use super::package::Package;
 
-/// Checks a tarball against the integrity expected of it.
+/// Verifies a tarball against its expected integrity.
 ///
 /// # Errors
 ///
-/// [`FetchError::Integrity`] when they differ, or when `expected` holds no SHA-512 at all;
+/// [`FetchError::Integrity`] if they differ, or if `expected` contains no SHA-512;
 /// [`FetchError::Cache`] when the file cannot be read.
 pub(super) fn verify(package: &Package, tarball: &Path, expected: &str) -> Result<(), FetchError> {
     let found = sha512(tarball).map_err(FetchError::cache(tarball))?;
-    // The registry may name several hashes, of which only a SHA-512 counts.
+    // The registry may list several hashes, of which only a SHA-512 counts.
     if expected.split_whitespace().any(|hash| hash == found) {
         return Ok(());
     }
     Err(mismatch(package, expected, &found))
 }
 
-/// The error for a package that is not what was expected.
+/// The error for a package with another hash than expected.
 pub(super) fn mismatch(package: &Package, expected: &str, found: &str) -> FetchError {
     FetchError::Integrity {
         package: package.name,
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_very_bytes_pass() {
+    fn only_the_exact_bytes_pass() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tarball.tgz");
         std::fs::write(&path, b"whole").unwrap();

@@ -1,4 +1,4 @@
-//! Inside the child process: opens libchdb and runs `ClickHouse` in it.
+//! The child process: opens libchdb and runs `ClickHouse` in it.
 
 use std::ffi::{CStr, OsStr, OsString, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt as _;
@@ -12,21 +12,20 @@ use super::error::EngineError;
 
 /// `chdb_query_cmdline`: runs `clickhouse local` with a program's arguments.
 type QueryCommandLine = unsafe extern "C" fn(c_int, *mut *mut c_char) -> *mut c_void;
-/// `chdb_result_error`: a result's error text, null for none.
+/// `chdb_result_error`: a result's error text, or null.
 type ResultError = unsafe extern "C" fn(*mut c_void) -> *const c_char;
 /// `chdb_destroy_query_result`: frees a result.
 type DestroyResult = unsafe extern "C" fn(*mut c_void);
 
-/// What the engine runs: opens the port, then blocks until standard input is closed.
+/// The statements that the engine runs: opens the port, then blocks until standard input is closed.
 const STATEMENTS: &str = "SYSTEM START LISTEN HTTP; SELECT count() FROM table";
 
-/// By how much the engine stands back when there is more to do than there are processors:
-/// redirects come first, and analytics follow.
+/// The engine's niceness. When the processors are saturated, redirects come before analytics.
 const NICENESS: i32 = 10;
 
-/// How often the child looks whether its parent is still there.
-const WATCH_EVERY: Duration = Duration::from_millis(500);
-/// How long after the parent's death the engine may still take to end by itself.
+/// How often the child checks that its parent is alive.
+const PARENT_POLL: Duration = Duration::from_millis(500);
+/// How long the engine may take to stop after its parent's death.
 const ORPHAN_GRACE: Duration = Duration::from_secs(1);
 
 /// The arguments of `slugline engine`, the child process's command.
@@ -50,7 +49,7 @@ pub struct EngineArgs {
 }
 
 impl EngineArgs {
-    /// The command line that [`EngineArgs`] is parsed from, the subcommand's name included.
+    /// The command line that parses to these [`EngineArgs`], including the subcommand.
     pub(super) fn command_line(&self) -> Vec<OsString> {
         let mut line: Vec<OsString> = vec!["engine".into()];
         for (name, path) in
@@ -90,52 +89,52 @@ impl EngineArgs {
 
 /// The body of `slugline engine`: runs the engine until standard input is closed.
 ///
-/// To be called in a process of its own, before any thread is started: it changes how the
-/// process takes signals, and leaves the library loaded.
+/// Must be called in a process of its own, before any thread is started: it changes the process's
+/// signal handling, and leaves the library loaded.
 ///
 /// # Errors
 ///
-/// [`EngineError`] when the parent is gone already, the library cannot be opened, or
-/// `ClickHouse` ends with an error (a port in use, a data folder in use, a broken file).
+/// [`EngineError`] if the parent has exited, the library cannot be opened, or `ClickHouse` ends
+/// with an error (a port in use, a data folder in use, a broken file).
 pub fn run(args: &EngineArgs) -> Result<(), EngineError> {
     ignore_stop_signals();
-    // Where it is refused, the engine takes its full share.
+    // If it is refused, the engine runs at normal priority.
     let _ = rustix::process::nice(NICENESS);
     if let Some(parent) = args.parent {
-        end_with(parent)?;
+        exit_with_parent(parent)?;
     }
     query_command_line(&args.lib, &mut args.clickhouse_arguments()?)
 }
 
-/// Has this process end when its parent does.
-fn end_with(parent: u32) -> Result<(), EngineError> {
+/// Makes this process end when its parent does.
+fn exit_with_parent(parent: u32) -> Result<(), EngineError> {
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|error| EngineError::System(error.into()))?;
-    // Asked after the signal is set: a parent that died before it sends none.
+    // Checked after the signal is set: a parent that died before sends none.
     let parent = i32::try_from(parent).ok().and_then(Pid::from_raw);
     if parent.is_none() || getppid() != parent {
         return Err(EngineError::ParentGone);
     }
     std::thread::Builder::new()
         .name("parent-watch".to_owned())
-        .spawn(move || watch(parent))
+        .spawn(move || watch_parent(parent))
         .map_err(EngineError::System)?;
     Ok(())
 }
 
-/// Kills this process when its parent has gone and the closed pipe did not end it: on systems
-/// without a death signal, with a query running.
-fn watch(parent: Option<Pid>) {
+/// Kills this process if its parent has exited and the closed pipe did not end it: on systems
+/// without a death signal, or while a query is running.
+fn watch_parent(parent: Option<Pid>) {
     while getppid() == parent {
-        std::thread::sleep(WATCH_EVERY);
+        std::thread::sleep(PARENT_POLL);
     }
     std::thread::sleep(ORPHAN_GRACE);
-    // Not an exit: that would run the library's destructors under its running threads.
+    // Not `exit`, which would run the library's destructors while its threads are running.
     let _ = kill_process(getpid(), Signal::KILL);
 }
 
-/// A program's arguments as C takes them: one buffer per argument, and their addresses.
+/// Arguments for C: one buffer per argument, and their addresses.
 struct Arguments {
     buffers: Vec<Vec<u8>>,
 }
@@ -145,7 +144,7 @@ impl Arguments {
         let terminated = |argument: &OsStr| {
             let mut buffer = argument.as_bytes().to_vec();
             if buffer.contains(&0) {
-                return Err(EngineError::ZeroByte(argument.to_string_lossy().into_owned()));
+                return Err(EngineError::NulByte(argument.to_string_lossy().into_owned()));
             }
             buffer.push(0);
             Ok(buffer)
@@ -154,15 +153,15 @@ impl Arguments {
         Ok(Self { buffers })
     }
 
-    /// The addresses of the arguments, and a null at the end, good while `self` is.
+    /// The addresses of the arguments and a final null, valid as long as `self`.
     fn addresses(&mut self) -> Vec<*mut c_char> {
         let addresses = self.buffers.iter_mut().map(|buffer| buffer.as_mut_ptr().cast());
         addresses.chain([std::ptr::null_mut()]).collect()
     }
 }
 
-/// Has this process ignore the signals by which a user or a service manager stops a program:
-/// they reach the whole group, and it is the parent that decides when the engine stops.
+/// Ignores the signals that stop a program: they reach the whole process group, and the parent
+/// decides when the engine stops.
 #[allow(unsafe_code)]
 fn ignore_stop_signals() {
     unsafe extern "C" {
@@ -177,7 +176,7 @@ fn ignore_stop_signals() {
     }
 }
 
-/// Opens the library, and runs its `clickhouse local` to the end.
+/// Opens the library and runs its `clickhouse local` to the end.
 #[allow(unsafe_code)]
 fn query_command_line(lib: &Path, arguments: &mut Arguments) -> Result<(), EngineError> {
     let library = |source| EngineError::Library { path: lib.to_owned(), source };
@@ -198,7 +197,7 @@ fn query_command_line(lib: &Path, arguments: &mut Arguments) -> Result<(), Engin
     // buffer of its own that may be written to, then a null; all live past the call.
     let result = unsafe { query(count, addresses.as_mut_ptr()) };
     if result.is_null() {
-        return Err(EngineError::ClickHouse("it gave no result".to_owned()));
+        return Err(EngineError::ClickHouse("no result".to_owned()));
     }
     // SAFETY: `result` is the library's own, not null and not yet destroyed; its error is null
     // or a zero-terminated text, copied before the result is destroyed, once.
@@ -208,7 +207,7 @@ fn query_command_line(lib: &Path, arguments: &mut Arguments) -> Result<(), Engin
         destroy(result);
         copy
     };
-    // Never closed: threads of the library's may still be ending, and the process ends next.
+    // Never closed: threads of the library may still be ending, and the process ends next.
     std::mem::forget(opened);
     failure.map_or(Ok(()), |text| Err(EngineError::ClickHouse(text)))
 }
@@ -257,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_library_is_said() {
+    fn a_file_that_is_not_a_library_is_an_error() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut arguments = args().clickhouse_arguments().unwrap();
         let error = query_command_line(file.path(), &mut arguments).unwrap_err();

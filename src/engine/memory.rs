@@ -1,29 +1,29 @@
-//! How much memory the engine may take on this machine.
+//! The engine's default memory limit.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const MIB: u64 = 1024 * 1024;
-/// Below this, the engine refuses queries that slugline needs.
+/// Below this, the engine rejects queries that slugline needs.
 const LEAST: u64 = 512 * MIB;
-/// Above this, a link shortener's statistics gain nothing.
+/// Above this, a link shortener's analytics gain nothing.
 const MOST: u64 = 4096 * MIB;
-/// What is assumed of a machine that does not tell.
+/// The assumed memory if it cannot be determined.
 const ASSUMED: u64 = 4096 * MIB;
 
-/// The engine's default share of the memory, in bytes: a quarter of what this machine (or
-/// this container) has, at least 512 MiB, at most 4 GiB.
+/// The engine's default memory limit, in bytes: a quarter of the memory of this machine (or
+/// container), at least 512 MiB, at most 4 GiB.
 pub fn default_memory_bytes() -> u64 {
     share(available(Path::new("/")))
 }
 
-/// The engine's share of this many bytes.
+/// The engine's share of this much memory.
 fn share(available: Option<u64>) -> u64 {
     (available.unwrap_or(ASSUMED) / 4).clamp(LEAST, MOST)
 }
 
-/// The machine's memory or the control group's limit, whichever is lower, in bytes.
-/// `root` is where the system's files are, `/` but in tests.
+/// The machine's memory or the control group's limit, whichever is lower, in bytes. `root` is `/`
+/// except in tests.
 fn available(root: &Path) -> Option<u64> {
     let machine = fs::read_to_string(root.join("proc/meminfo")).ok().as_deref().and_then(total);
     let groups = group_files(root);
@@ -39,8 +39,8 @@ fn total(meminfo: &str) -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-/// The files with the memory limits of this process's control group and of those above it;
-/// a group without a limit says `max` (version 2) or a number beyond any memory (version 1).
+/// The files with the memory limits of this process's control group and its ancestors. A group
+/// without a limit says `max` (version 2) or a very large number (version 1).
 fn group_files(root: &Path) -> Vec<PathBuf> {
     let mounted = root.join("sys/fs/cgroup");
     let mut files = vec![mounted.join("memory/memory.limit_in_bytes")];
@@ -55,7 +55,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// A system of these files.
+    /// A file system with these files.
     fn system(files: &[(&str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for (name, text) in files {

@@ -1,4 +1,4 @@
-//! Runs npm: asks for a package's integrity, and packs it into a tarball.
+//! Runs npm: looks up a package's integrity, and packs it into a tarball.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -13,13 +13,13 @@ use super::error::FetchError;
 use super::package::Package;
 use super::progress::Reporter;
 
-/// How long npm may take to say what is published.
+/// The timeout for looking up a package.
 const VIEW_LIMIT: Duration = Duration::from_secs(2 * 60);
-/// How long npm may take to fetch a tarball.
+/// The timeout for fetching a tarball.
 const PACK_LIMIT: Duration = Duration::from_secs(15 * 60);
-/// How often a running npm is looked at.
+/// How often to check whether npm has exited.
 const POLL: Duration = Duration::from_millis(50);
-/// How many of npm's last lines go into an error.
+/// The number of npm's last lines in an error.
 const LAST_LINES: usize = 12;
 
 /// The npm program.
@@ -29,7 +29,7 @@ pub(super) struct Npm {
     pack_limit: Duration,
 }
 
-/// What the registry says of one version of a package.
+/// The registry's data about one version of a package.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct Published {
     /// The version.
@@ -39,7 +39,7 @@ pub(super) struct Published {
     pub(super) integrity: String,
 }
 
-/// npm answers with one object for one matching version, with a list for several.
+/// npm prints one object for one matching version, a list for several.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Answer {
@@ -60,7 +60,7 @@ impl Npm {
         Self { program: program.into(), pack_limit }
     }
 
-    /// The highest published version that the package asks for.
+    /// The highest published version that matches the package.
     pub(super) fn view(
         &self,
         package: &Package,
@@ -77,7 +77,7 @@ impl Npm {
         })
     }
 
-    /// Fetches this version's tarball into the folder `work`; the tarball's path.
+    /// Fetches this version's tarball into the folder `work`. Returns its path.
     pub(super) fn pack(
         &self,
         package: &Package,
@@ -96,7 +96,7 @@ impl Npm {
             OsStr::new("--ignore-scripts"),
         ];
         self.run(package, work, &arguments, self.pack_limit, reporter)?;
-        // The folder is new and ours: the one tarball in it is the package, whatever its name.
+        // The folder is new: the one tarball in it is the package, whatever its name.
         let packed = fs::read_dir(&to)
             .map_err(FetchError::cache(&to))?
             .filter_map(Result::ok)
@@ -104,14 +104,14 @@ impl Npm {
             .find(|path| path.extension().is_some_and(|ending| ending == "tgz"));
         packed.ok_or_else(|| FetchError::Answer {
             package: package.name,
-            problem: "it packed no tarball".to_owned(),
+            problem: "no tarball was packed".to_owned(),
             hint: package.hint,
         })
     }
 
-    /// Runs npm to its end or to the time limit; its standard output.
+    /// Runs npm to completion or to the time limit. Returns its standard output.
     ///
-    /// Its output goes to files, so that nothing has to read along while it runs.
+    /// The output goes to files, so that nothing has to read it while npm runs.
     fn run(
         &self,
         package: &Package,
@@ -151,7 +151,7 @@ impl Npm {
         Err(FetchError::Npm { package: package.name, lines, hint: package.hint })
     }
 
-    /// Starts npm with a cache of its own in `work`: what it leaves is removed with the folder.
+    /// Starts npm with its own cache in `work`, which is removed with the folder.
     fn spawn(
         &self,
         work: &Path,
@@ -164,7 +164,7 @@ impl Npm {
             .arg("--cache")
             .arg(work.join("npm-cache"))
             .args(["--loglevel=error", "--logs-max=0", "--no-update-notifier", "--no-progress"])
-            // A package.json in the current folder must not change what npm does.
+            // A package.json in the current folder must not affect npm.
             .current_dir(work)
             .stdin(Stdio::null())
             .stdout(File::create(out)?)
@@ -173,7 +173,7 @@ impl Npm {
     }
 }
 
-/// Waits for npm, calling `tick` on the way; `None` when it had to be stopped at the limit.
+/// Waits for npm, calling `tick` periodically; `None` if it was stopped at the limit.
 fn wait(
     npm: &mut Child,
     limit: Duration,
@@ -194,7 +194,7 @@ fn wait(
     }
 }
 
-/// The highest version in npm's answer.
+/// The highest version in npm's output.
 fn highest(answer: &str) -> Result<Published, String> {
     let answer = serde_json::from_str(answer).map_err(|error| error.to_string())?;
     let many = match answer {
@@ -206,7 +206,7 @@ fn highest(answer: &str) -> Result<Published, String> {
         .ok_or_else(|| "no version matches".to_owned())
 }
 
-/// A version's numbers, for comparing; a pre-release's trailing part is left aside.
+/// A version's numbers, for comparing, without a pre-release suffix.
 fn numbers(version: &str) -> Vec<u64> {
     let release = version.split(['-', '+']).next().unwrap_or_default();
     release.split('.').map(|number| number.parse().unwrap_or(0)).collect()
@@ -219,7 +219,7 @@ fn last_lines(text: &str) -> String {
     lines.get(from..).unwrap_or_default().join("\n")
 }
 
-/// The bytes of all files below a folder; what cannot be read counts nothing.
+/// The total size of the files below a folder; unreadable files count as 0.
 fn folder_bytes(folder: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(folder) else {
         return 0;

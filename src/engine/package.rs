@@ -1,4 +1,4 @@
-//! The npm packages slugline fetches: the engine, the country database, the crawler list.
+//! The npm packages that slugline fetches: the engine, the country database, the crawler list.
 
 use super::error::FetchError;
 
@@ -7,33 +7,33 @@ use super::error::FetchError;
 pub struct Package {
     /// The package's name, with its scope.
     pub name: &'static str,
-    /// A version or a range of versions (the highest is taken); `None` takes the latest.
+    /// A version or a range of versions (the highest is taken); `None` for the latest.
     pub version: Option<&'static str>,
-    /// The file wanted; nothing else is unpacked.
+    /// The file to unpack.
     pub entry: Entry,
-    /// The tarball's SHA-512 as npm writes it (`sha512-…`), where it is known beforehand;
-    /// otherwise the one the registry names is used.
+    /// The pinned SHA-512 of the tarball as npm writes it (`sha512-…`); if `None`, the registry's
+    /// is used.
     pub integrity: Option<&'static str>,
-    /// About how long the tarball is, in bytes.
+    /// The approximate size of the tarball, in bytes.
     pub packed_bytes: u64,
-    /// About how long the file wanted is, in bytes.
+    /// The approximate size of the file, in bytes.
     pub unpacked_bytes: u64,
-    /// What a user can do instead of fetching: completes the sentence "…, or …".
+    /// The alternative to fetching, as the end of a sentence "…, or …".
     pub hint: &'static str,
 }
 
-/// Which file of a package is wanted.
+/// Which file of a package to unpack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
-    /// The file of this name, in whatever folder of the package.
+    /// The file of this name, in any folder of the package.
     Named(&'static str),
-    /// The file right at the package's top of this name before its last dot, whatever comes after: shared libraries end
-    /// differently from system to system.
+    /// The file with this stem at the package's top level: the extensions of shared libraries
+    /// differ between systems.
     Stem(&'static str),
 }
 
 impl Entry {
-    /// Whether a file of this name is the one wanted.
+    /// Whether this is the name of the requested file.
     pub fn matches(self, file_name: &str) -> bool {
         match self {
             Self::Named(name) => file_name == name,
@@ -49,10 +49,10 @@ impl Entry {
     }
 }
 
-/// The version of `ClickHouse` this slugline is made for.
+/// The version of `ClickHouse` that this slugline supports.
 const ENGINE_VERSION: &str = "26.7.3-stable.1";
 
-/// The engine's package for a system, and its integrity where it could be pinned.
+/// The engine's package for a system, with its integrity if pinned.
 type EngineBuild = (&'static str, &'static str, &'static str, Option<&'static str>);
 
 /// Operating system, processor, package, integrity of [`ENGINE_VERSION`].
@@ -75,14 +75,14 @@ impl Package {
     ///
     /// # Errors
     ///
-    /// [`FetchError::Platform`] where the engine is not published for this system, or this
-    /// slugline is built on musl: libchdb needs glibc.
+    /// [`FetchError::Platform`] if the engine is not available for this system, or this slugline is
+    /// built for musl: libchdb needs glibc.
     pub fn engine() -> Result<Self, FetchError> {
         let libc = if cfg!(target_env = "musl") { "linux-musl" } else { std::env::consts::OS };
         Self::engine_for(libc, std::env::consts::ARCH)
     }
 
-    /// The engine for an operating system and processor, named as Rust names them.
+    /// The engine for an operating system and processor, in Rust's names.
     fn engine_for(os: &'static str, arch: &'static str) -> Result<Self, FetchError> {
         let (_, _, name, integrity) = ENGINE_BUILDS
             .into_iter()
@@ -99,7 +99,7 @@ impl Package {
         })
     }
 
-    /// The database that tells an address's country.
+    /// The database that maps IP addresses to countries.
     pub fn countries() -> Self {
         Self {
             name: "@ip-location-db/geo-whois-asn-country-mmdb",
@@ -112,7 +112,7 @@ impl Package {
         }
     }
 
-    /// The list of patterns that tells crawlers by their user agent.
+    /// The list of patterns that identify crawlers by user agent.
     pub fn crawlers() -> Self {
         Self {
             name: "crawler-user-agents",
@@ -125,17 +125,17 @@ impl Package {
         }
     }
 
-    /// The package as npm's command line names it.
+    /// The package's name and version for npm's command line.
     pub(super) fn spec(&self) -> String {
         format!("{}@{}", self.name, self.version.unwrap_or("latest"))
     }
 
-    /// The package's folder in the cache: one per name and version asked for.
+    /// The package's folder in the cache: one per name and requested version.
     pub(super) fn folder(&self) -> String {
         self.spec().trim_start_matches('@').replace('/', "-")
     }
 
-    /// The disk space a fetch takes at its peak, in bytes: npm's copy, the tarball, the file.
+    /// The peak disk usage of a fetch, in bytes: npm's copy, the tarball, the file.
     pub(super) fn needs_bytes(&self) -> u64 {
         2 * self.packed_bytes + self.unpacked_bytes
     }
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn another_system_is_named_and_shown_the_way_out() {
+    fn an_unsupported_system_gets_an_alternative() {
         for (os, arch) in [("freebsd", "x86_64"), ("linux-musl", "x86_64")] {
             let text = Package::engine_for(os, arch).unwrap_err().to_string();
             assert!(text.contains(&format!("{os}/{arch}")), "{text}");
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stem_takes_any_ending_and_nothing_else() {
+    fn a_stem_matches_any_extension_and_nothing_else() {
         let entry = Entry::Stem("libchdb");
         assert!(entry.matches("libchdb.so") && entry.matches("libchdb.dylib"));
         assert!(!entry.matches("libchdb") && !entry.matches("libchdb.so.sig"));

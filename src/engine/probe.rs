@@ -1,4 +1,4 @@
-//! The smallest of HTTP clients, for asking a starting engine whether it is up.
+//! A minimal HTTP client to check whether a starting engine is up.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -6,24 +6,24 @@ use std::time::Duration;
 
 use super::endpoint::{Password, USER};
 
-/// How long one question may take, for each of connecting, writing and reading.
+/// The timeout for each of connecting, writing and reading.
 const LIMIT: Duration = Duration::from_secs(2);
-/// How much of an answer is read, in bytes.
+/// The maximum response size, in bytes.
 const ANSWER_BYTES: u64 = 64 * 1024;
 
-/// A loopback port that is free at this moment.
+/// A loopback port that is currently free.
 ///
-/// Another program may take it before the engine does; the engine then fails to start, and is
-/// started again on another port with another password.
+/// If another program takes it first, the engine fails to start and is restarted on another port
+/// with another password.
 pub(super) fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-/// Runs a statement in the engine on this port, as slugline.
+/// Runs a statement in the engine on this port, as the user slugline.
 ///
 /// # Errors
 ///
-/// An error when nobody listens, or the answer is any but 200; its text is the answer's.
+/// An error if nothing listens, or if the status is not 200; its text is the response.
 pub(super) fn execute(port: u16, password: &Password, statement: &str) -> io::Result<()> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;

@@ -1,14 +1,14 @@
-//! Shows how far a fetch is: a bar on a terminal, plain lines elsewhere.
+//! Shows the progress of a fetch: a bar on a terminal, plain lines elsewhere.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// How often a plain line is written.
+/// The interval between plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Whether a fetch tells the user how far it is, on standard error.
+/// Whether a fetch shows its progress on standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// A bar on a terminal; elsewhere a line at the start, every few seconds, and at the end.
@@ -17,7 +17,7 @@ pub enum Progress {
     Hidden,
 }
 
-/// Tells of one fetch.
+/// Reports the progress of one fetch.
 pub(super) struct Reporter {
     name: &'static str,
     total: u64,
@@ -34,7 +34,7 @@ enum Sink {
 }
 
 impl Reporter {
-    /// Begins to tell of a fetch of about `total` bytes.
+    /// Starts reporting a fetch of about `total` bytes.
     pub(super) fn start(progress: Progress, name: &'static str, total: u64) -> Self {
         let sink = match progress {
             Progress::Hidden => Sink::Nothing,
@@ -49,7 +49,7 @@ impl Reporter {
         reporter
     }
 
-    /// Tells what the fetch is at, when that is not the transfer itself.
+    /// Reports a stage other than the transfer itself.
     pub(super) fn stage(&mut self, stage: &str) {
         match &self.sink {
             Sink::Bar(bar) => bar.set_message(stage.to_owned()),
@@ -58,7 +58,7 @@ impl Reporter {
         }
     }
 
-    /// Tells how many bytes are there by now.
+    /// Reports the number of bytes so far.
     pub(super) fn bytes(&mut self, bytes: u64) {
         match &self.sink {
             Sink::Bar(bar) => bar.set_position(bytes.min(self.total)),
@@ -71,7 +71,7 @@ impl Reporter {
         }
     }
 
-    /// Tells that the fetch is done.
+    /// Reports that the fetch is done.
     pub(super) fn done(self, version: &str) {
         let seconds = self.started.elapsed().as_secs_f64();
         let text = format!("fetched {} {version} in {seconds:.1} s", self.name);
@@ -90,7 +90,7 @@ impl Reporter {
 fn bar(name: &'static str, total: u64) -> ProgressBar {
     let bar = ProgressBar::new(total);
     let template = "{prefix} [{bar:30}] {bytes} of about {total_bytes} {msg}";
-    // The template is a constant; were it wrong, indicatif's own style would do.
+    // The template is a constant; if it were invalid, the default style would do.
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
@@ -99,12 +99,12 @@ fn bar(name: &'static str, total: u64) -> ProgressBar {
     bar
 }
 
-/// A line on standard error. That nobody can read it is no reason to stop a fetch.
+/// Writes a line to standard error. A failure must not stop the fetch.
 fn line(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// Bytes as a user reads them.
+/// Formats a number of bytes.
 fn megabytes(bytes: u64) -> String {
     format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10)
 }

@@ -1,4 +1,4 @@
-//! Keeps the engine running, and tells where it is.
+//! Supervises the engine's child process and publishes its endpoint.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -17,31 +17,31 @@ use super::config::EngineConfig;
 use super::endpoint::Endpoint;
 use super::error::EngineError;
 
-/// How long a child may take until it answers.
+/// How long a child may take to accept queries.
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// How often a starting child is asked.
+/// How often to probe a starting child.
 const START_POLL: Duration = Duration::from_millis(25);
-/// How often a running child is looked at, should the word of its death get lost.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long a dropped engine may take to end by itself.
+/// How often to check a running child, in case the event of its death is lost.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// How long a dropped engine may take to stop.
 const DROP_GRACE: Duration = Duration::from_millis(500);
 
-/// What an engine is started with.
+/// The options of an engine.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
     /// The program to run as `EXE engine …`: slugline's own.
     pub exe: PathBuf,
     /// The engine's library, libchdb.
     pub lib: PathBuf,
-    /// The folder of the engine's data; made if missing. One engine at a time can use it.
+    /// The folder of the engine's data; created if missing. Only one engine at a time can use it.
     pub data_dir: PathBuf,
-    /// The folder of the engine's configuration, written anew at each start; made if missing.
+    /// The folder of the engine's configuration, rewritten at each start; created if missing.
     pub run_dir: PathBuf,
     /// The engine's settings.
     pub config: EngineConfig,
 }
 
-/// A supervised engine: a thread that starts the child process, and starts it again.
+/// A supervised engine: a thread starts the child process and restarts it.
 ///
 /// Dropping it stops the engine, by force after half a second.
 #[derive(Debug)]
@@ -52,24 +52,24 @@ pub struct Engine {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the supervisor's thread is woken by.
+/// Events for the supervisor's thread.
 #[derive(Debug)]
 enum Event {
-    /// A child has closed its standard error, and so is dead or about to be.
-    Gone,
-    /// The engine is to stop, by force after this time.
+    /// A child has closed its standard error, and is dead or about to be.
+    ChildExited,
+    /// Stop the engine, by force after this time.
     Stop(Duration),
-    /// Nothing, in the time waited for.
-    Quiet,
+    /// No event within the time.
+    Timeout,
 }
 
 impl Engine {
-    /// Starts to supervise an engine. Returns before the engine is up: see [`Engine::endpoint`].
+    /// Starts supervising an engine. Returns before the engine is up: see [`Engine::endpoint`].
     ///
     /// # Errors
     ///
-    /// [`EngineError::Prepare`] when a folder cannot be made, [`EngineError::Spawn`] when the
-    /// thread cannot be started. A child that does not start is logged, and started again.
+    /// [`EngineError::Prepare`] if a folder cannot be created, [`EngineError::Spawn`] if the thread
+    /// cannot be started. A child that fails to start is logged and restarted.
     pub fn start(options: EngineOptions) -> Result<Self, EngineError> {
         let options = EngineOptions {
             lib: absolute(&options.lib)?,
@@ -82,8 +82,8 @@ impl Engine {
         let pid = Arc::new(AtomicU32::new(0));
         let supervisor =
             Supervisor { options, publish, pid: Arc::clone(&pid), events: events.clone(), inbox };
-        // A thread of its own that lives as long as the engine: the kernel's death signal is
-        // sent when the very thread that started the child ends.
+        // A thread that lives as long as the engine: the kernel sends the death signal when the
+        // thread that started the child ends.
         let thread = std::thread::Builder::new()
             .name("engine-supervisor".to_owned())
             .spawn(move || supervisor.supervise())
@@ -91,18 +91,18 @@ impl Engine {
         Ok(Self { endpoint, pid, events, thread: Some(thread) })
     }
 
-    /// Where the engine is; `None` while it is down or not up yet.
+    /// The engine's endpoint; `None` while it is down or starting.
     pub fn endpoint(&self) -> watch::Receiver<Option<Endpoint>> {
         self.endpoint.clone()
     }
 
-    /// The child's process id; `None` while there is none.
+    /// The child's process ID; `None` while there is no child.
     pub fn pid(&self) -> Option<u32> {
         Some(self.pid.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
     }
 
-    /// Stops the engine: lets it finish what it writes, kills it after `timeout`. Blocks until
-    /// it is gone; from async code, call it on a blocking thread.
+    /// Stops the engine: lets it finish its writes, kills it after `timeout`. Blocks until it has
+    /// exited; from async code, call it on a blocking thread.
     pub fn shutdown(mut self, timeout: Duration) {
         self.stop(timeout);
     }
@@ -111,7 +111,7 @@ impl Engine {
         let Some(thread) = self.thread.take() else {
             return;
         };
-        // A send or a join that fails finds the thread ended, which is what is wanted.
+        // If the send or the join fails, the thread has already ended.
         let _ = self.events.send(Event::Stop(grace));
         let _ = thread.join();
     }
@@ -132,67 +132,67 @@ struct Supervisor {
     inbox: Receiver<Event>,
 }
 
-/// How a child's life ended.
-enum End {
-    /// The engine was told to stop.
+/// How a child ended.
+enum Exit {
+    /// The engine was stopped.
     Stopped,
     /// The child died or could not be started; how long it lived.
     Died(Duration),
 }
 
 impl Supervisor {
-    /// Starts one child after the other, until told to stop.
+    /// Runs one child after another, until stopped.
     fn supervise(self) {
         let mut backoff = Backoff::default();
         loop {
-            let end = self.live();
+            let end = self.run_child();
             self.pid.store(0, Ordering::Relaxed);
             self.publish.send_replace(None);
-            let End::Died(age) = end else { return };
+            let Exit::Died(age) = end else { return };
             let wait = backoff.after(age);
-            tracing::info!(wait_ms = wait.as_millis(), "the engine is started again");
+            tracing::info!(wait_ms = wait.as_millis(), "restarting the engine");
             if self.stopped_within(wait) {
                 return;
             }
         }
     }
 
-    /// One child's life, from its start to its end.
-    fn live(&self) -> End {
+    /// Runs one child from start to exit.
+    fn run_child(&self) -> Exit {
         let events = self.events.clone();
         let gone = move || {
-            // Nobody listens any more once the engine is stopped.
-            let _ = events.send(Event::Gone);
+            // The receiver is gone once the engine is stopped.
+            let _ = events.send(Event::ChildExited);
         };
         let child = match EngineChild::spawn(&self.options, gone) {
             Ok(child) => child,
             Err(error) => {
-                tracing::error!(%error, "the engine could not be started");
-                return End::Died(Duration::ZERO);
+                tracing::error!(%error, "cannot start the engine");
+                return Exit::Died(Duration::ZERO);
             }
         };
         self.pid.store(child.id(), Ordering::Relaxed);
-        self.accompany(child)
+        self.supervise_child(child)
     }
 
-    /// Waits until the child is up, publishes where it is, and waits for its end.
-    fn accompany(&self, mut child: EngineChild) -> End {
+    /// Waits until the child is up, publishes its endpoint, and waits for its exit.
+    fn supervise_child(&self, mut child: EngineChild) -> Exit {
         let (mut up, mut gone) = (false, false);
         loop {
-            match self.next_event(if up && !gone { LOOK_EVERY } else { START_POLL }) {
+            match self.next_event(if up && !gone { CHECK_EVERY } else { START_POLL }) {
                 Event::Stop(grace) => {
                     self.publish.send_replace(None);
                     stop(child, grace);
-                    return End::Stopped;
+                    return Exit::Stopped;
                 }
-                // The word may be that of the child before; if not, this one is reaped soon.
-                Event::Gone => gone = true,
-                Event::Quiet => gone = false,
+                // The event may be that of the previous child; if not, this one is reaped soon.
+                Event::ChildExited => gone = true,
+                Event::Timeout => gone = false,
             }
             if let Some(status) = child.ended() {
                 let (pid, last_lines) = (child.id(), child.last_lines());
-                tracing::error!(pid, %status, "the engine ended; its last lines:\n{last_lines}");
-                return End::Died(child.age());
+                tracing::error!(pid, %status, "the engine exited; its last lines:\n{last_lines}");
+                return Exit::Died(child.age());
             }
             if up {
                 continue;
@@ -207,53 +207,53 @@ impl Supervisor {
                 }
                 Err(error) if child.age() > START_LIMIT => {
                     let (pid, last_lines) = (child.id(), child.last_lines());
-                    tracing::error!(pid, %error, "the engine does not answer and is stopped; its last lines:\n{last_lines}");
-                    return End::Died(child.age());
+                    tracing::error!(pid, %error, "the engine does not respond; stopping it; its last lines:\n{last_lines}");
+                    return Exit::Died(child.age());
                 }
                 Err(_) => {}
             }
         }
     }
 
-    /// The next event, waited for no longer than this.
+    /// The next event, or [`Event::Timeout`] after this time.
     fn next_event(&self, time: Duration) -> Event {
         match self.inbox.recv_timeout(time) {
             Ok(event) => event,
-            Err(RecvTimeoutError::Timeout) => Event::Quiet,
-            // Cannot be, since `self` holds a sender; to stop is the safe answer.
+            Err(RecvTimeoutError::Timeout) => Event::Timeout,
+            // Impossible, since `self` holds a sender; stopping is the safe choice.
             Err(RecvTimeoutError::Disconnected) => Event::Stop(Duration::ZERO),
         }
     }
 
-    /// Waits for this time; whether the engine was told to stop in it.
+    /// Waits for this time; whether the engine was stopped meanwhile.
     fn stopped_within(&self, time: Duration) -> bool {
         let until = Instant::now() + time;
         loop {
             match self.next_event(until.saturating_duration_since(Instant::now())) {
                 Event::Stop(_) => return true,
-                Event::Quiet => return false,
-                Event::Gone => {}
+                Event::Timeout => return false,
+                Event::ChildExited => {}
             }
         }
     }
 }
 
-/// Stops a child and logs how that went.
+/// Stops a child and logs the result.
 fn stop(child: EngineChild, grace: Duration) {
     let pid = child.id();
     match child.stop(grace) {
         Ok(status) if status.success() => tracing::info!(pid, "the engine has stopped"),
-        Ok(status) => tracing::warn!(pid, %status, "the engine was stopped by force"),
-        Err(error) => tracing::error!(pid, %error, "the engine could not be stopped"),
+        Ok(status) => tracing::warn!(pid, %status, "the engine was killed"),
+        Err(error) => tracing::error!(pid, %error, "cannot stop the engine"),
     }
 }
 
-/// A path as it is from any folder: the child runs in another.
+/// An absolute path: the child runs in another folder.
 fn absolute(path: &Path) -> Result<PathBuf, EngineError> {
     std::path::absolute(path).map_err(EngineError::prepare(path))
 }
 
-/// Makes a folder that only this user can look into, if it is missing; its absolute path.
+/// Creates a folder that only this user can access, if missing. Returns its absolute path.
 fn private_folder(path: &Path) -> Result<PathBuf, EngineError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(EngineError::prepare(path))?;

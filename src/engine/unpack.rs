@@ -1,4 +1,4 @@
-//! Takes one file out of an npm tarball.
+//! Extracts one file from an npm tarball.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,15 +10,15 @@ use tar::{Archive, EntryType};
 use super::error::FetchError;
 use super::package::{Entry, Package};
 
-/// Unpacks the package's wanted file into the folder `to`, flushed to the disk.
+/// Extracts the package's file into the folder `to`, and flushes it to disk.
 ///
-/// The file's name is the only part of the tarball's paths that is used, and it has passed
-/// [`Entry::matches`]: no path in the tarball can lead out of `to`.
+/// Of the tarball's paths, only a file name that passed [`Entry::matches`] is used, so no path in
+/// the tarball can escape `to`.
 ///
 /// # Errors
 ///
-/// [`FetchError::NoEntry`] when the tarball has no such file, [`FetchError::NoSpace`] when the
-/// disk is full, [`FetchError::Cache`] when the tarball cannot be read or the file not written.
+/// [`FetchError::NoEntry`] if the tarball has no such file, [`FetchError::NoSpace`] if the disk is
+/// full, [`FetchError::Cache`] if the tarball cannot be read or the file not written.
 pub(super) fn unpack(package: &Package, tarball: &Path, to: &Path) -> Result<(), FetchError> {
     match unpack_entry(package.entry, tarball, to) {
         Ok(true) => Ok(()),
@@ -36,7 +36,7 @@ pub(super) fn unpack(package: &Package, tarball: &Path, to: &Path) -> Result<(),
     }
 }
 
-/// Unpacks the first file that matches; whether there was one.
+/// Extracts the first file that matches; whether there was one.
 fn unpack_entry(wanted: Entry, tarball: &Path, to: &Path) -> io::Result<bool> {
     let mut archive = Archive::new(GzDecoder::new(File::open(tarball)?));
     for entry in archive.entries()? {
@@ -54,8 +54,8 @@ fn unpack_entry(wanted: Entry, tarball: &Path, to: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
-/// The bare name of the file at a tarball's path, if it is the one wanted: a named file anywhere
-/// below the one top folder (npm's is `package/`), another right below it.
+/// The file name at a tarball's path, if it is the requested file: a named file anywhere below the
+/// top folder (npm's is `package/`), one with a stem directly below it.
 fn wanted_name(path: &Path, wanted: Entry) -> Option<String> {
     let parts: Vec<_> = path.components().collect();
     let is_plain = parts.iter().all(|part| matches!(part, Component::Normal(_)));
@@ -67,11 +67,11 @@ fn wanted_name(path: &Path, wanted: Entry) -> Option<String> {
     (is_plain && is_deep_enough && wanted.matches(name)).then(|| name.to_owned())
 }
 
-/// Removes a folder and all in it; that it is not there is as good.
+/// Removes a folder and its contents, if it exists.
 ///
 /// # Errors
 ///
-/// [`FetchError::Cache`] when it is there and cannot be removed.
+/// [`FetchError::Cache`] if it cannot be removed.
 pub(super) fn remove(folder: &Path) -> Result<(), FetchError> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
     use flate2::{Compression, write::GzEncoder};
 
-    /// A tarball of these paths, each with its own path as its text, written unchecked.
+    /// A tarball with these paths, unchecked; the content of each file is its path.
     fn tarball(at: &Path, paths: &[&str]) {
         let mut tar =
             tar::Builder::new(GzEncoder::new(File::create(at).unwrap(), Compression::fast()));
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_leads_out_is_no_match() {
+    fn a_path_that_escapes_is_not_extracted() {
         let folder = tempfile::tempdir().unwrap();
         let (at, to) = (folder.path().join("t.tgz"), folder.path().join("out"));
         fs::create_dir(&to).unwrap();
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_off_tarball_is_an_error() {
+    fn a_truncated_tarball_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path().join("t.tgz");
         tarball(&at, &["package/libchdb.so"]);

@@ -1,12 +1,12 @@
-//! How often somebody may try: so many times within a time, per address and thing.
+//! A rate limiter: a number of attempts per window, address and subject.
 //!
 //! Each use has a [`Limit`] and a table of its own.
 //!
-//! The table holds keyed hashes, under a key that this process has made and nobody else sees;
-//! never an address. It has a bound, and an entry leaves it only when its time is over or it is
-//! [forgotten](Attempts::forget): so nobody drives out another's count by making many of his own.
-//! A table that is full takes on nobody new until an entry's time is over. Filling it with guesses
-//! of passwords takes more of them than can be compared within that time.
+//! The table contains keyed hashes, never an address; the key is random and private to this
+//! process. The table is bounded, and an entry leaves it only when it expires or is
+//! [removed](AttemptLimiter::forget), so nobody can evict another's count by making many attempts.
+//! A full table admits no new entries until one expires. Filling it with password guesses takes
+//! more guesses than can be compared within the window.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -15,13 +15,13 @@ use std::time::Instant;
 
 use siphasher::sip::SipHasher24;
 
-/// How many attempts there may be.
+/// The limit on attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
-    /// How many within the window.
+    /// The maximum number of attempts within the window.
     pub max: usize,
     pub window_seconds: u32,
-    /// How many entries the table has at most. Each takes some 50 bytes and 4 for each attempt.
+    /// The maximum number of entries. Each takes some 50 bytes and 4 for each attempt.
     pub capacity: usize,
 }
 
@@ -31,17 +31,17 @@ impl Default for Limit {
     }
 }
 
-/// What one is told whom a full table has not taken on.
+/// The `Retry-After` when the table is full.
 const FULL_RETRY_SECONDS: u32 = 60;
 
-/// No further attempt for now.
+/// The limit is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany {
-    /// In how many seconds there may be another one.
+    /// When the next attempt is allowed, in seconds.
     pub retry_seconds: u32,
 }
 
-/// When the last attempts were, in seconds since the start, the oldest first.
+/// The times of the last attempts, in seconds since the start, oldest first.
 type Times = VecDeque<u32>;
 
 struct Table {
@@ -49,7 +49,7 @@ struct Table {
     swept_at: u32,
 }
 
-/// See the module.
+/// Limits attempts by address and subject.
 pub struct AttemptLimiter {
     key: [u8; 16],
     started: Instant,
@@ -64,44 +64,44 @@ impl Default for AttemptLimiter {
 }
 
 impl AttemptLimiter {
-    /// None yet.
+    /// Creates a limiter without entries.
     pub fn new(limit: Limit) -> Self {
         let table = Table { times: HashMap::new(), swept_at: 0 };
         Self { key: rand::random(), started: Instant::now(), limit, table: Mutex::new(table) }
     }
 
-    /// Counts an attempt of an address at a thing, if there may be one.
-    pub fn take(&self, address: IpAddr, thing: &[u8; 16]) -> Result<(), TooMany> {
-        self.take_at(self.name(address, thing), self.seconds())
+    /// Counts an attempt of an address at a subject, if it is allowed.
+    pub fn take(&self, address: IpAddr, subject: &[u8; 16]) -> Result<(), TooMany> {
+        self.take_at(self.key_hash(address, subject), self.seconds())
     }
 
-    /// An attempt that came to nothing was none.
-    pub fn give_back(&self, address: IpAddr, thing: &[u8; 16]) {
-        let name = self.name(address, thing);
+    /// Takes back an attempt that was not carried out.
+    pub fn give_back(&self, address: IpAddr, subject: &[u8; 16]) {
+        let key_hash = self.key_hash(address, subject);
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(times) = table.times.get_mut(&name) {
+        if let Some(times) = table.times.get_mut(&key_hash) {
             times.pop_back();
             if times.is_empty() {
-                table.times.remove(&name);
+                table.times.remove(&key_hash);
             }
         }
     }
 
-    /// What an address has tried at a thing counts no more.
-    pub fn forget(&self, address: IpAddr, thing: &[u8; 16]) {
-        let name = self.name(address, thing);
-        self.table.lock().unwrap_or_else(PoisonError::into_inner).times.remove(&name);
+    /// Resets the count of an address and a subject.
+    pub fn forget(&self, address: IpAddr, subject: &[u8; 16]) {
+        let key_hash = self.key_hash(address, subject);
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).times.remove(&key_hash);
     }
 
     fn seconds(&self) -> u32 {
         u32::try_from(self.started.elapsed().as_secs()).unwrap_or(u32::MAX)
     }
 
-    /// The hash by which the table knows an address and a thing. Of an IPv6 address the first 64
-    /// bits: whoever has one has the rest too.
-    fn name(&self, address: IpAddr, thing: &[u8; 16]) -> u64 {
+    /// The hash of an address and a subject. Of an IPv6 address, the first 64 bits count: the whole
+    /// network usually belongs to one client.
+    fn key_hash(&self, address: IpAddr, subject: &[u8; 16]) -> u64 {
         let mut hashed = [0; 33];
-        hashed[..16].copy_from_slice(thing);
+        hashed[..16].copy_from_slice(subject);
         match address.to_canonical() {
             IpAddr::V4(v4) => {
                 hashed[16] = 4;
@@ -115,21 +115,21 @@ impl AttemptLimiter {
         SipHasher24::new_with_key(&self.key).hash(&hashed)
     }
 
-    fn take_at(&self, name: u64, now: u32) -> Result<(), TooMany> {
+    fn take_at(&self, key_hash: u64, now: u32) -> Result<(), TooMany> {
         let Limit { max, window_seconds, capacity } = self.limit;
         let is_old = |at: &u32| at.saturating_add(window_seconds) <= now;
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_full = table.times.len() >= capacity && !table.times.contains_key(&name);
-        // Not at each attempt at a full table: to look through it takes a while.
+        let is_full = table.times.len() >= capacity && !table.times.contains_key(&key_hash);
+        // Not at each attempt on a full table: the scan takes a while.
         let is_due = table.swept_at.saturating_add(window_seconds) <= now;
         if is_due || (is_full && table.swept_at < now) {
             table.swept_at = now;
             table.times.retain(|_, times| times.back().is_some_and(|at| !is_old(at)));
         }
-        if table.times.len() >= capacity && !table.times.contains_key(&name) {
+        if table.times.len() >= capacity && !table.times.contains_key(&key_hash) {
             return Err(TooMany { retry_seconds: FULL_RETRY_SECONDS });
         }
-        let times = table.times.entry(name).or_default();
+        let times = table.times.entry(key_hash).or_default();
         while times.front().is_some_and(is_old) {
             times.pop_front();
         }
@@ -172,7 +172,7 @@ mod tests {
             let within = |at: &&u32| (*begin..begin + WINDOW_SECONDS).contains(*at);
             assert!(taken.iter().filter(within).count() <= MAX);
         }
-        // As soon as there may be one, there is one.
+        // The next attempt is allowed as soon as possible.
         assert!(taken.len() > MAX * 10_000 / 1_000, "{}", taken.len());
     }
 
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_back_was_never_taken() {
+    fn attempts_taken_back_do_not_count() {
         let attempts = AttemptLimiter::default();
         for _ in 0..5 * MAX {
             attempts.take(address("192.0.2.1"), &[1; 16]).unwrap();
@@ -212,17 +212,17 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_forgets_nobody_before_his_time() {
+    fn a_full_table_keeps_its_entries_until_they_expire() {
         let attempts = AttemptLimiter::new(Limit { capacity: 100, ..Limit::default() });
         for _ in 0..MAX {
             attempts.take_at(0, 1).unwrap();
         }
-        let taken = (1..10_000).filter(|name| attempts.take_at(*name, 2).is_ok()).count();
+        let taken = (1..10_000).filter(|key_hash| attempts.take_at(*key_hash, 2).is_ok()).count();
         assert_eq!(taken, 99);
-        assert!(attempts.take_at(0, 3).is_err(), "its count stands");
-        assert!(attempts.take_at(5, 3).is_ok(), "who is in the table goes on");
+        assert!(attempts.take_at(0, 3).is_err(), "its count is unchanged");
+        assert!(attempts.take_at(5, 3).is_ok(), "existing entries are still admitted");
         let later = 2 + WINDOW_SECONDS;
-        assert!(attempts.take_at(20_000, later).is_ok(), "there is room again");
+        assert!(attempts.take_at(20_000, later).is_ok(), "entries have expired");
         assert!(attempts.table.lock().unwrap().times.len() <= 2);
     }
 }

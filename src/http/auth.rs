@@ -1,4 +1,4 @@
-//! Credential → actor. Each route declares who may call it.
+//! Authentication and authorization. Each route declares who may call it.
 
 use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
@@ -29,9 +29,9 @@ pub enum Access {
 /// What the caller of a route of [`Access::OperatorOrOwner`] may see.
 #[derive(Debug, Clone, Copy)]
 pub enum Scope {
-    /// The operator: each workspace.
+    /// The operator: all workspaces.
     All,
-    /// An owner: the own one.
+    /// An owner: their own workspace.
     Workspace(WorkspaceId),
 }
 
@@ -51,12 +51,12 @@ impl Access {
         }
     }
 
-    /// Whether it is for those who run the service.
+    /// Whether it is for operators.
     pub const fn is_for_operators(self) -> bool {
         matches!(self, Self::Operator | Self::OperatorOrOwner)
     }
 
-    /// Authenticates a request and notes in its extensions what the handler needs.
+    /// Authenticates a request and adds the caller to its extensions.
     fn authorize(self, parts: &mut Parts, services: &Services) -> Result<(), Problem> {
         let forbidden =
             |detail: String| Err(Problem::new(StatusCode::FORBIDDEN, "FORBIDDEN", detail));
@@ -64,7 +64,7 @@ impl Access {
             parts.extensions.insert(Scope::All);
             return Ok(());
         }
-        // Without a valid token the answer is 401, also where no token would be enough.
+        // Without a valid token the status is 401, even if no token would suffice.
         let actor = authenticate(parts, services)?;
         match self {
             Self::Ability(ability) if actor.abilities.allows(ability) => {
@@ -75,18 +75,18 @@ impl Access {
                 forbidden(format!("This token lacks the ability {}.", ability.as_str()))
             }
             Self::Operator => forbidden(
-                "This is for the operator's key alone: use the slugline command.".to_owned(),
+                "This requires the operator key: use the slugline command.".to_owned(),
             ),
             Self::OperatorOrOwner if actor.abilities.covers(Abilities::ALL) => {
                 parts.extensions.insert(Scope::Workspace(actor.workspace));
                 Ok(())
             }
-            Self::OperatorOrOwner => forbidden("This is for tokens with the ability *.".to_owned()),
+            Self::OperatorOrOwner => forbidden("This requires a token with the ability *.".to_owned()),
         }
     }
 }
 
-/// The layer of a route: lets only those through who may call it.
+/// The layer of a route that rejects callers without access.
 pub async fn authorize(
     State((services, access)): State<(Services, Access)>,
     request: Request,
@@ -97,12 +97,12 @@ pub async fn authorize(
     Ok(next.run(Request::from_parts(parts, body)).await)
 }
 
-/// Whose token a request comes with.
+/// Authenticates the token of a request.
 fn authenticate(parts: &Parts, services: &Services) -> Result<Actor, Problem> {
     let failures = &services.auth_failures;
     let secret = credential(&parts.headers).ok_or_else(|| failures.missing())?;
     security::protect_token(parts, services)?;
-    // Found by its hash: how long the look-up takes says nothing of the secret.
+    // The lookup is by hash, so its timing reveals nothing about the secret.
     let Some(token) = services.links.token_by_secret(&secret::hash(secret))? else {
         return Err(failures.unknown(services.visitors.client(parts)));
     };
@@ -116,7 +116,7 @@ fn authenticate(parts: &Parts, services: &Services) -> Result<Actor, Problem> {
     }
 }
 
-/// Hashes are compared: how long that takes says nothing of the key.
+/// Compares hashes, so the timing reveals nothing about the key.
 fn has_operator_key(parts: &Parts, services: &Services) -> bool {
     credential(&parts.headers).is_some_and(|key| secret::hash(key) == services.operator_key)
 }

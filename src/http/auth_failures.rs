@@ -1,8 +1,8 @@
-//! Failed authentications: counted, logged, and throttled per address.
+//! Failed authentications are counted, logged, and throttled per address.
 //!
-//! A request with a valid token is always let through, also from an address that is throttled:
-//! people who share an address do not lock each other out. Somebody who guesses gains nothing by
-//! that, because a token has more than 100 random bits.
+//! A request with a valid token is always accepted, even from a throttled address: people who share
+//! an address do not lock each other out. This does not help somebody who guesses, because a token
+//! has more than 100 random bits.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -14,14 +14,14 @@ use metrics::{Counter, counter};
 use super::attempt_limiter::{AttemptLimiter, Limit};
 use super::problem::Problem;
 
-/// How many unknown tokens of an address are answered 401 before the answer is 429.
+/// The number of unknown tokens per address that get a 401; further ones get a 429.
 const LIMIT: Limit = Limit { max: 30, window_seconds: 15 * 60, capacity: 50_000 };
-/// How often failures are logged at most.
+/// The interval between log lines.
 const LOG_EVERY: Duration = Duration::from_secs(10);
-/// Tokens of one address, whichever they are.
+/// Failures are counted per address, not per token.
 const ANY_TOKEN: [u8; 16] = [0; 16];
 
-/// See the module.
+/// Counts, logs and throttles failures.
 pub struct AuthFailures {
     attempts: AttemptLimiter,
     missing: Counter,
@@ -31,7 +31,7 @@ pub struct AuthFailures {
     unlogged: Mutex<Unlogged>,
 }
 
-/// What the log does not say yet.
+/// Failures that are not logged yet.
 #[derive(Default)]
 struct Unlogged {
     failures: u64,
@@ -39,7 +39,7 @@ struct Unlogged {
 }
 
 impl Unlogged {
-    /// Counts a failure. Returns how many the next line of the log stands for, if it is due.
+    /// Counts a failure. If a log line is due, returns the number of failures for it.
     fn add(&mut self, now: Instant) -> Option<u64> {
         self.failures += 1;
         let is_due = self.logged_at.is_none_or(|at| now.duration_since(at) >= LOG_EVERY);
@@ -66,27 +66,27 @@ impl Default for AuthFailures {
 }
 
 impl AuthFailures {
-    /// A request came without a token.
+    /// A request without a token.
     pub fn missing(&self) -> Problem {
         self.missing.increment(1);
         let detail = "Send a token as `Authorization: Bearer …` or `X-API-Key: …`.";
         Problem::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", detail)
     }
 
-    /// A request came with a token that has expired. Its sender had a valid one: this is no guess.
+    /// A request with an expired token. It was valid once, so it does not count as a guess.
     pub fn expired(&self, at: &str) -> Problem {
         self.expired.increment(1);
         self.log("expired");
-        let detail = format!("This token has expired, at {at}: use another one.");
+        let detail = format!("This token expired at {at}: use another one.");
         Problem::new(StatusCode::UNAUTHORIZED, "INVALID_API_KEY", detail)
     }
 
-    /// A request from an address came with a token that is none.
+    /// A request with an unknown token.
     pub fn unknown(&self, address: IpAddr) -> Problem {
         if let Err(refused) = self.attempts.take(address, &ANY_TOKEN) {
             self.throttled.increment(1);
             self.log("throttled");
-            let detail = "Too many requests with tokens that are not valid came from your \
+            let detail = "Too many requests with invalid tokens came from your \
                           address. Requests with a valid token are still answered.";
             return Problem::too_many(detail, refused.retry_seconds);
         }
@@ -96,7 +96,7 @@ impl AuthFailures {
         Problem::new(StatusCode::UNAUTHORIZED, "INVALID_API_KEY", detail)
     }
 
-    /// Neither the token nor the address is logged.
+    /// Logs a failure, without the token or the address.
     fn log(&self, reason: &'static str) {
         let mut unlogged = self.unlogged.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(failures) = unlogged.add(Instant::now()) {
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_the_log_stands_for_all_failures_since_the_last_one() {
+    fn a_log_line_counts_all_failures_since_the_last_one() {
         let (start, mut unlogged) = (Instant::now(), Unlogged::default());
         assert_eq!(unlogged.add(start), Some(1));
         for _ in 0..1_000 {

@@ -1,4 +1,4 @@
-//! JSON bodies, read strictly: what is wrong is named by its field.
+//! Strict parsing of JSON bodies: errors name the field.
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
@@ -13,22 +13,22 @@ use sha2::{Digest, Sha256};
 use super::problem::Problem;
 use crate::domain::event::Idempotency;
 
-/// The largest body that is read, in bytes.
+/// The maximum size of a body, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// The largest body of a request about many things, in bytes.
+/// The maximum size of a bulk request's body, in bytes.
 const MAX_BULK_BODY_BYTES: usize = 4 << 20;
 
-/// How much of a larger body is read, to be thrown away, before its sender is cut off.
+/// How much of a too large body is read and discarded before the connection is closed.
 const MAX_DISCARDED_BYTES: usize = 32 << 20;
 
 const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 
-/// A JSON body, and the idempotency key that the request came with.
+/// A JSON body and the idempotency key of the request.
 pub struct JsonBody<T> {
-    /// What the body says.
+    /// The parsed body.
     pub value: T,
-    /// `Idempotency-Key`, bound to what the request says.
+    /// `Idempotency-Key` with a hash of the request.
     pub idempotency: Option<Idempotency>,
 }
 
@@ -44,11 +44,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     }
 }
 
-/// The JSON of a request about many things, not parsed yet: what it becomes in memory may be many
-/// times as large.
+/// The unparsed JSON of a bulk request: parsed, it may take many times as much memory.
 pub struct BulkBody {
     bytes: Vec<u8>,
-    /// `Idempotency-Key`, bound to what the request says.
+    /// `Idempotency-Key` with a hash of the request.
     pub idempotency: Option<Idempotency>,
 }
 
@@ -65,22 +64,22 @@ impl<S: Send + Sync> FromRequest<S> for BulkBody {
 }
 
 impl BulkBody {
-    /// What the body says.
+    /// Parses the body.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         parse(&self.bytes)
     }
 }
 
-/// An item of many, as it was sent: to be parsed by itself.
+/// Parses one item of a bulk request.
 pub fn parse_item<T: DeserializeOwned>(item: &RawValue) -> Result<T, Problem> {
     parse(item.get().as_bytes())
 }
 
-/// As [`JsonBody`], of a request that may come without a body.
+/// As [`JsonBody`], but the body is optional.
 pub struct OptionalBody<T> {
-    /// What the body says, or the default.
+    /// The parsed body, or the default.
     pub value: T,
-    /// `Idempotency-Key`, bound to what the request says.
+    /// `Idempotency-Key` with a hash of the request.
     pub idempotency: Option<Idempotency>,
 }
 
@@ -100,7 +99,7 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalB
     }
 }
 
-/// A request's idempotency key, if it has one, bound to what the request says.
+/// The idempotency key of a request, if any, with a hash of the request.
 fn idempotency(parts: &Parts, bytes: &[u8]) -> Result<Option<Idempotency>, Problem> {
     let Some(key) = key_of(&parts.headers)? else { return Ok(None) };
     let mut request = Sha256::new_with_prefix(parts.method.as_str());
@@ -115,7 +114,7 @@ fn idempotency(parts: &Parts, bytes: &[u8]) -> Result<Option<Idempotency>, Probl
     Ok(Some(Idempotency { key, request_sha256 }))
 }
 
-/// A request's idempotency key, if it has one.
+/// The idempotency key of a request, if any.
 pub fn key_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let text =
@@ -124,13 +123,13 @@ pub fn key_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     text.map(|text| Some(text.to_owned())).ok_or_else(|| Problem::field("Idempotency-Key", rule))
 }
 
-/// Reads a body up to its bound. A larger one is still taken off the wire, within reason: a client
-/// that is cut off while it sends would not see the answer.
+/// Reads a body up to its limit. A larger one is read and discarded, up to another limit: a client
+/// that is cut off while sending would not see the response.
 async fn read(mut body: Body, max_bytes: usize) -> Result<Vec<u8>, Problem> {
     let (mut bytes, mut total) = (Vec::new(), 0);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| {
-            Problem::new(StatusCode::BAD_REQUEST, "VALIDATION_ERROR", "The body broke off.")
+            Problem::new(StatusCode::BAD_REQUEST, "VALIDATION_ERROR", "The body is incomplete.")
         })?;
         let Ok(data) = frame.into_data() else { continue };
         total += data.len();
@@ -163,14 +162,14 @@ fn check_content_type(value: Option<&[u8]>) -> Result<(), Problem> {
     Err(problem.naming("Content-Type", "must be application/json"))
 }
 
-/// A part of a body that was read already.
+/// Parses a part of a body.
 pub fn parse_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Problem> {
     if !value.is_object() {
         return Err(Problem::field("body", "must be a JSON object"));
     }
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
-        wrong_field(path, &reason(&error.into_inner().to_string()))
+        field_error(path, &reason(&error.into_inner().to_string()))
     })
 }
 
@@ -178,7 +177,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let not_json = |error: &serde_json::Error| {
         Problem::field("body", format!("is not valid JSON: {}", reason(&error.to_string())))
     };
-    // serde would take a list for a struct, field by field.
+    // serde would accept a list for a struct, field by field.
     match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
         None => return Err(Problem::field("body", "is required")),
         Some(b'{') => {}
@@ -189,7 +188,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         let path = error.path().to_string();
         let inner = error.into_inner();
         if inner.is_data() {
-            wrong_field(path, &reason(&inner.to_string()))
+            field_error(path, &reason(&inner.to_string()))
         } else {
             not_json(&inner)
         }
@@ -198,16 +197,16 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
-/// serde's text without its place, which the field's name replaces.
+/// serde's message without the position, which the field name replaces.
 fn reason(text: &str) -> String {
     text.rsplit_once(" at line ").map_or(text, |(reason, _)| reason).to_owned()
 }
 
-/// serde reports an unknown or missing field at the object that should not, or should, hold it.
-fn wrong_field(path: String, reason: &str) -> Problem {
+/// serde reports unknown and missing fields at the object that contains them.
+fn field_error(path: String, reason: &str) -> Problem {
     let inside = |name: &str| {
         match path.strip_suffix(name) {
-            // The path of an unknown field names it already.
+            // The path of an unknown field already ends with its name.
             Some(above) if above.is_empty() || above.ends_with('.') => path.clone(),
             _ if path == "." => name.to_owned(),
             _ => format!("{path}.{name}"),

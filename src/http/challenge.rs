@@ -1,4 +1,4 @@
-//! The answer that a certificate authority looks for, at whatever host it asks (RFC 8555, 8.3).
+//! Responds to ACME HTTP-01 challenges, on any host (RFC 8555, 8.3).
 
 use arc_swap::ArcSwapOption;
 use axum::Router;
@@ -13,7 +13,7 @@ use super::problem::Problem;
 
 const NEVER_STORED: HeaderValue = HeaderValue::from_static("no-store");
 
-/// The challenge that is open, if one is: there is one order at a time, for one host.
+/// The open challenge, if any: there is one order at a time, for one host.
 #[derive(Debug, Default)]
 pub struct OpenChallenge(ArcSwapOption<Challenge>);
 
@@ -24,13 +24,13 @@ struct Challenge {
 }
 
 impl OpenChallenge {
-    /// From now on whoever asks for this token is answered.
+    /// Opens a challenge.
     pub fn open(&self, token: &str, answer: &str) {
         let challenge = Challenge { token: token.to_owned(), answer: answer.to_owned() };
         self.0.store(Some(challenge.into()));
     }
 
-    /// From now on nobody is.
+    /// Closes the challenge.
     pub fn close(&self) {
         self.0.store(None);
     }
@@ -42,7 +42,7 @@ impl OpenChallenge {
     }
 }
 
-/// The path that authorities ask for.
+/// The path of challenges.
 pub fn router() -> Router<Services> {
     Router::new().route("/.well-known/acme-challenge/{token}", get(answer))
 }

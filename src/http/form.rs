@@ -1,9 +1,9 @@
-//! Forms that visitors send: read within a bound, and only from the service's own pages.
+//! HTML forms: limited in size, and accepted only from the service's own pages.
 //!
-//! A form holds a guard: a signature over what the form is for, the link, a moment up to which it
-//! holds, and a random cookie that the page came with. Another site can neither read nor set that
-//! cookie, so it can't have a visitor's browser send a form in his name; browsers also say from
-//! where a form comes, and that is looked at too.
+//! A form contains a guard: a signature over the form's purpose, the link, an expiry time, and a
+//! random cookie set with the page. Other sites can neither read nor set that cookie, so they
+//! cannot submit a form on a visitor's behalf. The `Origin` and `Sec-Fetch-Site` headers are
+//! checked too.
 
 use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_TYPE, COOKIE, HOST, ORIGIN};
@@ -14,17 +14,17 @@ use super::signing::{Signer, cookies, decode, encode, hex, unhex};
 use crate::domain::ids::LinkId;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// The largest form that is read, in bytes: a thousand characters and the rest of an address as
-/// long as a head may be, each byte as `%xx`.
+/// The maximum size of a form, in bytes: a thousand characters and the rest of an address as long
+/// as a request head may be, each byte as `%xx`.
 const MAX_FORM_BYTES: usize = 112 << 10;
-/// How long a form may be filled in.
+/// How long a form is valid.
 const FORM_MS: u64 = 60 * 60 * 1_000;
 
 /// The fields of a form.
 pub struct Form(Vec<(String, String)>);
 
 impl Form {
-    /// A field's text; empty where there is none.
+    /// The value of a field; empty if missing.
     pub fn field(&self, name: &str) -> &str {
         let found = self.0.iter().find(|(field, _)| field == name);
         found.map_or("", |(_, text)| text)
@@ -46,32 +46,32 @@ impl<S: Send + Sync> FromRequest<S> for Form {
     }
 }
 
-/// What a form is for.
+/// The purpose of a form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Purpose {
-    /// To give a link's password.
+    /// Enter a link's password.
     Unlock = 1,
-    /// To report a link.
+    /// Report a link.
     Report = 2,
 }
 
-/// See the module.
+/// Issues and checks the guards of forms.
 pub struct Guard {
     signer: Signer,
     site: Site,
 }
 
-/// What a page with a form needs.
+/// The guard of a new form.
 pub struct Issued {
-    /// The form's field `guard`.
+    /// The value of the form's field `guard`.
     pub token: String,
-    /// The `Set-Cookie` that the answer needs, where the visitor has no such cookie yet.
+    /// The `Set-Cookie` header for visitors without the cookie.
     pub cookie: Option<String>,
 }
 
 impl Guard {
-    /// With the service's key.
+    /// Creates guards with the service's key.
     pub fn new(key: &[u8; 32], site: Site) -> Self {
         Self { signer: Signer::new(key, "form"), site }
     }
@@ -84,14 +84,14 @@ impl Guard {
         if self.is_https() { "__Host-form" } else { "form" }
     }
 
-    fn carried(&self, headers: &HeaderMap) -> Option<[u8; 16]> {
+    fn cookie_value(&self, headers: &HeaderMap) -> Option<[u8; 16]> {
         let lines = headers.get_all(COOKIE).into_iter();
         let mut all = lines.flat_map(|line| cookies(line.as_bytes()));
         all.find(|(name, _)| *name == self.cookie_name().as_bytes())
             .and_then(|(_, value)| unhex(value))
     }
 
-    /// A guard for a form about a link.
+    /// Issues a guard for a form about a link.
     pub fn issue(
         &self,
         headers: &HeaderMap,
@@ -99,8 +99,8 @@ impl Guard {
         link: LinkId,
         now_ms: u64,
     ) -> Issued {
-        let carried = self.carried(headers);
-        let random = carried.unwrap_or_else(rand::random);
+        let cookie_value = self.cookie_value(headers);
+        let random = cookie_value.unwrap_or_else(rand::random);
         let until_ms = now_ms.saturating_add(FORM_MS);
         let tag = self.signer.sign(&[
             &[purpose as u8],
@@ -108,7 +108,7 @@ impl Guard {
             &until_ms.to_be_bytes(),
             &random,
         ]);
-        let cookie = carried.is_none().then(|| {
+        let cookie = cookie_value.is_none().then(|| {
             let secure = if self.is_https() { "; Secure" } else { "" };
             let (name, value) = (self.cookie_name(), hex(&random));
             format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}")
@@ -116,8 +116,8 @@ impl Guard {
         Issued { token: encode(until_ms, &tag), cookie }
     }
 
-    /// Whether a form with this field `guard` comes from a page of the service's own.
-    pub fn holds(
+    /// Whether a form with this guard comes from one of the service's own pages.
+    pub fn is_valid(
         &self,
         headers: &HeaderMap,
         purpose: Purpose,
@@ -126,19 +126,19 @@ impl Guard {
         now_ms: u64,
     ) -> bool {
         let (Some(random), Some((until_ms, tag))) =
-            (self.carried(headers), decode(token.as_bytes()))
+            (self.cookie_value(headers), decode(token.as_bytes()))
         else {
             return false;
         };
-        let said: [&[u8]; 4] =
+        let message: [&[u8]; 4] =
             [&[purpose as u8], link.as_bytes(), &until_ms.to_be_bytes(), &random];
-        now_ms < until_ms && self.is_from_here(headers) && self.signer.is_signed(&said, &tag)
+        now_ms < until_ms && self.is_same_origin(headers) && self.signer.is_signed(&message, &tag)
     }
 
-    /// What the browser says of where the form comes from, if it does.
-    fn is_from_here(&self, headers: &HeaderMap) -> bool {
+    /// Checks the origin headers, if the browser sends them.
+    fn is_same_origin(&self, headers: &HeaderMap) -> bool {
         let from = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-        // `none`: from no site at all, as when a browser restores a tab.
+        // `none`: not initiated by a site, as when a browser restores a tab.
         if from(SEC_FETCH_SITE).is_some_and(|site| !matches!(site, "same-origin" | "none")) {
             return false;
         }
@@ -172,7 +172,7 @@ mod tests {
         pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
     }
 
-    /// The guard of a form, and the `Cookie` that its sender has.
+    /// The guard of a form, and the visitor's `Cookie`.
     fn issued() -> (String, String) {
         let issued = guard().issue(&HeaderMap::new(), Purpose::Unlock, link(1), NOW);
         let cookie = issued.cookie.unwrap();
@@ -181,16 +181,16 @@ mod tests {
     }
 
     #[test]
-    fn a_form_of_the_services_own_is_taken() {
+    fn the_services_own_forms_are_accepted() {
         let (token, cookie) = issued();
-        for said in [
+        for message in [
             &[("cookie", cookie.as_str())][..],
             &[("cookie", &cookie), ("origin", "https://sho.rt"), ("sec-fetch-site", "same-origin")],
             &[("cookie", &cookie), ("origin", "http://go.example:81"), ("host", "go.example:81")],
         ] {
             assert!(
-                guard().holds(&headers(said), Purpose::Unlock, link(1), &token, NOW),
-                "{said:?}"
+                guard().is_valid(&headers(message), Purpose::Unlock, link(1), &token, NOW),
+                "{message:?}"
             );
         }
     }
@@ -199,7 +199,7 @@ mod tests {
     fn another_sites_form_is_refused() {
         let (token, cookie) = issued();
         let (_, other) = issued();
-        for said in [
+        for message in [
             &[][..],
             &[("cookie", other.as_str())],
             &[("cookie", "__Host-form=")],
@@ -210,27 +210,28 @@ mod tests {
             &[("cookie", &cookie), ("sec-fetch-site", "same-site")],
         ] {
             assert!(
-                !guard().holds(&headers(said), Purpose::Unlock, link(1), &token, NOW),
-                "{said:?}"
+                !guard().is_valid(&headers(message), Purpose::Unlock, link(1), &token, NOW),
+                "{message:?}"
             );
         }
     }
 
     #[test]
-    fn a_guard_holds_for_its_form_and_its_time() {
+    fn a_guard_is_valid_for_its_form_until_it_expires() {
         let (token, cookie) = issued();
         let sent = headers(&[("cookie", &cookie)]);
-        let holds = |purpose, link, token: &str, at| guard().holds(&sent, purpose, link, token, at);
-        assert!(holds(Purpose::Unlock, link(1), &token, NOW + FORM_MS - 1));
-        assert!(!holds(Purpose::Unlock, link(1), &token, NOW + FORM_MS));
-        assert!(!holds(Purpose::Report, link(1), &token, NOW));
-        assert!(!holds(Purpose::Unlock, link(2), &token, NOW));
-        assert!(!holds(Purpose::Unlock, link(1), "", NOW));
-        assert!(!holds(Purpose::Unlock, link(1), &token.replace('0', "1"), NOW));
+        let is_valid =
+            |purpose, link, token: &str, at| guard().is_valid(&sent, purpose, link, token, at);
+        assert!(is_valid(Purpose::Unlock, link(1), &token, NOW + FORM_MS - 1));
+        assert!(!is_valid(Purpose::Unlock, link(1), &token, NOW + FORM_MS));
+        assert!(!is_valid(Purpose::Report, link(1), &token, NOW));
+        assert!(!is_valid(Purpose::Unlock, link(2), &token, NOW));
+        assert!(!is_valid(Purpose::Unlock, link(1), "", NOW));
+        assert!(!is_valid(Purpose::Unlock, link(1), &token.replace('0', "1"), NOW));
     }
 
     #[test]
-    fn a_visitor_keeps_his_cookie() {
+    fn the_cookie_is_reused() {
         let (_, cookie) = issued();
         let sent = headers(&[("cookie", &cookie)]);
         assert!(guard().issue(&sent, Purpose::Report, link(2), NOW).cookie.is_none());

@@ -1,4 +1,4 @@
-//! `/livez`, `/readyz`, `/metrics`: for those who run the service.
+//! `/livez`, `/readyz` and `/metrics`, for operators.
 
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::Services;
 
-/// Knows how the service is.
+/// Reports the health of the service.
 pub trait Health: Send + Sync {
     /// The state of each projection.
     fn report(&self) -> Report;
@@ -17,40 +17,40 @@ pub trait Health: Send + Sync {
     fn metrics(&self) -> String;
 }
 
-/// How the service is.
+/// The health of the service.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// `ready`; `degraded` when a log takes no more writes: then redirects go on, and a restart
-    /// is needed for the rest.
+    /// `ready`; `degraded` if a log accepts no more writes: redirects continue, everything else
+    /// requires a restart.
     pub status: &'static str,
     /// slugline's version.
     pub version: &'static str,
-    /// Each log by name.
+    /// The logs by name.
     pub logs: Logs,
-    /// Each projection by name.
+    /// The projections by name.
     pub projections: Projections,
 }
 
 /// The logs.
 #[derive(Debug, Serialize)]
 pub struct Logs {
-    /// Changes of links and tokens.
+    /// The mutations of links and tokens.
     pub mutations: LogState,
     /// Clicks.
     pub clicks: LogState,
 }
 
-/// How a log is.
+/// The state of a log.
 #[derive(Debug, Serialize)]
 pub struct LogState {
-    /// `up`, or `stopped`: then it takes no more writes until a restart.
+    /// `up`, or `stopped`: it accepts no more writes until a restart.
     pub state: &'static str,
-    /// Why it is stopped.
+    /// Why it stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The last offset.
     pub end: u64,
-    /// The last offset that survives a power failure.
+    /// The last durable offset.
     pub synced: u64,
 }
 
@@ -63,10 +63,10 @@ pub struct Projections {
     pub clickhouse: Projection,
 }
 
-/// How far a projection is.
+/// The state of a projection.
 #[derive(Debug, Serialize)]
 pub struct Projection {
-    /// `up`, or `away`: then it is behind until it is back.
+    /// `up`, or `away`: unavailable, and behind until it is back.
     pub state: &'static str,
     /// The last offset that it reflects.
     pub offset: u64,
@@ -76,21 +76,21 @@ pub struct Projection {
     pub lag_events: u64,
     /// For how long it has been behind, in milliseconds.
     pub lag_ms: u64,
-    /// How it compared with its log the last time; null before the first.
+    /// The last reconciliation with its log; absent before the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reconciled: Option<Reconciled>,
 }
 
-/// How a projection compared with its log.
+/// The result of a reconciliation.
 #[derive(Debug, Serialize)]
 pub struct Reconciled {
-    /// Up to which offset both were compared.
+    /// The offset up to which both were compared.
     pub through: u64,
-    /// How many months of workspaces differed.
+    /// The number of months of workspaces that differ.
     pub differences: usize,
 }
 
-/// The paths for probes and for Prometheus.
+/// The routes for probes and for Prometheus.
 pub fn router() -> Router<Services> {
     Router::new()
         .route("/livez", get(live))
@@ -98,12 +98,12 @@ pub fn router() -> Router<Services> {
         .route("/metrics", get(metrics))
 }
 
-/// The process answers.
+/// The process responds.
 async fn live() -> &'static str {
     "ok\n"
 }
 
-/// Redirects can be served: the index was open before the port was. Analytics may be behind.
+/// Redirects can be served: the index was opened before the port. Analytics may be behind.
 async fn ready(State(services): State<Services>) -> Json<Report> {
     Json(services.health.report())
 }

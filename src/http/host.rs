@@ -1,7 +1,7 @@
-//! Whose links a request is for: its host decides.
+//! Maps the host of a request to a domain.
 //!
-//! A verified domain's host leads to its own links alone; any other host to those of the default
-//! domain. A proxy in front passes the host on as it came: `X-Forwarded-Host` is not read.
+//! The host of a verified domain serves only its own links; any other host serves those of the
+//! default domain. A reverse proxy must pass the host on unchanged: `X-Forwarded-Host` is ignored.
 
 use std::net::Ipv6Addr;
 
@@ -19,14 +19,14 @@ use super::problem::Problem;
 use crate::domain::domains::{Domain, DomainFields};
 use crate::queries::domains::Hosts;
 
-/// The longest slug there is.
+/// The maximum length of a slug.
 const MAX_SLUG_BYTES: usize = 128;
 
-/// How long app stores and devices may keep an association document.
-const KEPT_A_WHILE: HeaderValue = HeaderValue::from_static("public, max-age=300");
+/// How long app stores and devices may cache an association document.
+const CACHED_BRIEFLY: HeaderValue = HeaderValue::from_static("public, max-age=300");
 const NEVER_STORED: HeaderValue = HeaderValue::from_static("private, no-store");
 
-/// Room for a slug in lower case.
+/// A buffer for a slug in lower case.
 pub struct FoldedSlug([u8; MAX_SLUG_BYTES]);
 
 impl Default for FoldedSlug {
@@ -35,16 +35,16 @@ impl Default for FoldedSlug {
     }
 }
 
-/// The host and port that a request is sent to: the target's own where it is absolute, which wins
-/// over the header; empty where there is neither.
+/// The host and port of a request: from an absolute target, which takes precedence, or the header;
+/// empty if there is neither.
 pub fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
     let named = || headers.get(HOST).and_then(|host| host.to_str().ok());
     uri.authority().map(axum::http::uri::Authority::as_str).or_else(named).unwrap_or_default()
 }
 
-/// What is wrong with the host that a request names (RFC 9112 §3.2), whether or not it is of use
-/// here. HTTP/1.0 knows no `Host`: without one it asks for the default domain.
-pub fn fault(version: Version, uri: &Uri, headers: &HeaderMap) -> Option<&'static str> {
+/// What is wrong with the host of a request (RFC 9112 §3.2), even if it is not used. HTTP/1.0 has
+/// no `Host`: without one, a request is for the default domain.
+pub fn host_error(version: Version, uri: &Uri, headers: &HeaderMap) -> Option<&'static str> {
     let mut lines = headers.get_all(HOST).iter();
     let (first, second) = (lines.next(), lines.next());
     let target = uri.authority().map(|authority| authority.as_str().as_bytes());
@@ -61,8 +61,8 @@ pub fn fault(version: Version, uri: &Uri, headers: &HeaderMap) -> Option<&'stati
     }
 }
 
-/// Whether a text is a host, or a host and a port (RFC 3986 §3.2.2). An empty host is none: RFC 9110
-/// §4.2.1 forbids it in `http` and `https`.
+/// Whether a text is a host, or a host and a port (RFC 3986 §3.2.2). An empty host is invalid: RFC
+/// 9110 §4.2.1 forbids it in `http` and `https`.
 pub fn is_wellformed(text: &[u8]) -> bool {
     let length = text.iter().position(|byte| *byte == b':').unwrap_or(text.len());
     let (name, port) = match text {
@@ -98,18 +98,17 @@ fn is_registered_name(name: &[u8]) -> bool {
     })
 }
 
-/// A layer: refuses requests without exactly one host.
+/// A layer that rejects requests without exactly one valid host.
 pub async fn required(request: Request, next: Next) -> Response {
-    match fault(request.version(), request.uri(), request.headers()) {
-        Some(fault) => Problem::field("Host", fault).into_response(),
+    match host_error(request.version(), request.uri(), request.headers()) {
+        Some(host_error) => Problem::field("Host", host_error).into_response(),
         None => next.run(request).await,
     }
 }
 
-/// Where a request's link is looked up: the domain (empty: the default one), and the slug in the
-/// form in which the domain compares it. Allocates nothing, and asks for the request's authority
-/// only where there are domains.
-pub fn place<'a, 'r>(
+/// The domain (empty: the default domain) and the normalized slug of a request's link. Allocates
+/// nothing, and evaluates `authority` only if there are domains.
+pub fn lookup_key<'a, 'r>(
     hosts: &'a Hosts,
     authority: impl FnOnce() -> &'r str,
     slug: &'a str,
@@ -122,15 +121,15 @@ pub fn place<'a, 'r>(
     if !host.case_insensitive {
         return (&host.hostname, slug);
     }
-    let Some(room) = folded.0.get_mut(..slug.len()) else { return (&host.hostname, slug) };
-    room.copy_from_slice(slug.as_bytes());
-    room.make_ascii_lowercase();
-    (&host.hostname, std::str::from_utf8(room).unwrap_or(slug))
+    let Some(buffer) = folded.0.get_mut(..slug.len()) else { return (&host.hostname, slug) };
+    buffer.copy_from_slice(slug.as_bytes());
+    buffer.make_ascii_lowercase();
+    (&host.hostname, std::str::from_utf8(buffer).unwrap_or(slug))
 }
 
-/// Where a path leads that is no link's, if its host's domain says so. Not a click, and never
-/// stored: the path may be a link's later.
-pub fn elsewhere(services: &Services, parts: &Parts) -> Option<Response> {
+/// The redirect of the host's domain for paths without a link, if configured. Not a click, and not
+/// cacheable: the path may get a link later.
+pub fn fallback_redirect(services: &Services, parts: &Parts) -> Option<Response> {
     let Parts { method, uri, headers, .. } = parts;
     if !matches!(*method, Method::GET | Method::HEAD) || uri.path().starts_with("/.well-known/") {
         return None;
@@ -142,7 +141,7 @@ pub fn elsewhere(services: &Services, parts: &Parts) -> Option<Response> {
     Some((StatusCode::FOUND, headers).into_response())
 }
 
-/// What a host shows of itself.
+/// Documents that a host serves about itself.
 pub fn well_known() -> Router<Services> {
     Router::new()
         .route(Domain::PROOF_PATH, get(proof))
@@ -186,7 +185,7 @@ fn document(
     let text = domain.and_then(|domain| of(domain.fields));
     let text = text.ok_or_else(|| Problem::not_found("path"))?;
     let json = HeaderValue::from_static("application/json");
-    Ok(([(CONTENT_TYPE, json), (CACHE_CONTROL, KEPT_A_WHILE)], text).into_response())
+    Ok(([(CONTENT_TYPE, json), (CACHE_CONTROL, CACHED_BRIEFLY)], text).into_response())
 }
 
 #[cfg(test)]
@@ -195,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_absolute_target_wins_over_the_header() {
+    fn an_absolute_target_takes_precedence_over_the_header() {
         let mut headers = HeaderMap::new();
         let uri = |text: &str| text.parse::<Uri>().unwrap();
         assert_eq!(authority(&uri("/x"), &headers), "");
@@ -207,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+    fn a_host_is_a_name_or_an_address_with_an_optional_port() {
         for host in [
             "x",
             "go.example.",
@@ -258,7 +257,7 @@ mod tests {
             for host in hosts {
                 headers.append(HOST, HeaderValue::try_from(*host).unwrap());
             }
-            fault(version, &target.parse().unwrap(), &headers).is_some()
+            host_error(version, &target.parse().unwrap(), &headers).is_some()
         };
         let (old, new) = (Version::HTTP_10, Version::HTTP_11);
         for (version, target, hosts, is_fault) in [
@@ -284,8 +283,8 @@ mod tests {
     }
 
     #[test]
-    fn a_host_nobody_has_is_the_default_domain() {
+    fn an_unknown_host_is_the_default_domain() {
         let (hosts, mut folded) = (Hosts::default(), FoldedSlug::default());
-        assert_eq!(place(&hosts, || "go.example", "Promo", &mut folded), ("", "Promo"));
+        assert_eq!(lookup_key(&hosts, || "go.example", "Promo", &mut folded), ("", "Promo"));
     }
 }

@@ -1,5 +1,5 @@
-//! When each token was last used, to five minutes: kept in memory, and written to a file by
-//! whoever holds this, because a log append for each request would cost a sync.
+//! When each token was last used, to five minutes. Kept in memory, and periodically written to a
+//! file by the app: a log append per request would cost a sync.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::domain::ids::TokenId;
 
 const RESOLUTION_MS: u64 = 5 * 60 * 1_000;
-/// How many tokens are known; beyond that, the one that was not used for longest is forgotten.
+/// The maximum number of tokens; beyond that, the least recently used is dropped.
 const CAPACITY: usize = 100_000;
 
 #[derive(Default)]
@@ -17,18 +17,18 @@ struct Times {
     is_changed: bool,
 }
 
-/// See the module.
+/// The times of last use.
 #[derive(Default)]
 pub struct LastUsed(Mutex<Times>);
 
 impl LastUsed {
-    /// As it was written before.
+    /// Restores saved times.
     pub fn new(times: impl IntoIterator<Item = (TokenId, u64)>) -> Self {
         let at_ms = times.into_iter().take(CAPACITY).collect();
         Self(Mutex::new(Times { at_ms, is_changed: false }))
     }
 
-    /// A token is used now.
+    /// Records a use of a token.
     pub fn note(&self, token: TokenId, now_ms: u64) {
         let at_ms = now_ms - now_ms % RESOLUTION_MS;
         let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -43,26 +43,25 @@ impl LastUsed {
         times.is_changed = true;
     }
 
-    /// When a token was last used, in milliseconds since the Unix epoch; `None`: not that it is
-    /// known.
+    /// When a token was last used, in milliseconds since the Unix epoch; `None` if unknown.
     pub fn of(&self, token: TokenId) -> Option<u64> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).at_ms.get(&token).copied()
     }
 
-    /// A token is revoked.
+    /// Removes a revoked token.
     pub fn forget(&self, token: TokenId) {
         let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         times.is_changed |= times.at_ms.remove(&token).is_some();
     }
 
-    /// All of it, where something has changed since the last call.
+    /// All times, if any has changed since the last call.
     pub fn take_changed(&self) -> Option<BTreeMap<TokenId, u64>> {
         let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut times.is_changed)
             .then(|| times.at_ms.iter().map(|(token, at_ms)| (*token, *at_ms)).collect())
     }
 
-    /// What was taken could not be written.
+    /// Marks the times as changed, because they could not be written.
     pub fn put_back(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_changed = true;
     }
@@ -101,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn of_too_many_the_one_that_was_not_used_for_longest_is_forgotten() {
+    fn beyond_the_capacity_the_least_recently_used_token_is_dropped() {
         let used = LastUsed::default();
         for number in 0..=CAPACITY as u64 {
             used.note(token(number.into()), (number + 1) * RESOLUTION_MS);

@@ -1,9 +1,9 @@
-//! HTTP: the redirect path in front, the router behind it.
+//! HTTP: the redirect path, and the router behind it.
 //!
-//! A connection begins with [`transport::reactor`], whose threads do nothing but answer visits of links. What
-//! brings anything else is handed over to `hyper`. In both a request first meets [`redirect`],
-//! which answers it if its path is a link's slug. All else goes through the router below, whose
-//! layers stand in the order in which a request meets them.
+//! A connection starts in the [reactor](transport::reactor), whose threads only answer visits of
+//! links, and is handed over to `hyper` for anything else. Both first pass a request to
+//! [`redirect`], which answers it if its path is a link's slug. All other requests go through the
+//! router below, whose layers are in the order in which a request passes them.
 
 mod attempt_limiter;
 mod auth;
@@ -48,68 +48,68 @@ use crate::queries::links::Links;
 use crate::queries::operations::{Operations, Reconciliation};
 use problem::Problem;
 
-/// On each answer: what its `Content-Type` says holds, whatever its bytes look like.
+/// Sent with each response: browsers must not sniff the content type.
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
-/// How long a request may take, its body included.
+/// The timeout of a request, including its body.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The same for requests that read all clicks, or a large file.
+/// The timeout of requests that read all clicks or a large file.
 const LONG_TIMEOUT: Duration = Duration::from_secs(3_600);
 
-/// What handlers work with. Cheap to clone.
+/// The dependencies of the handlers. Cheap to clone.
 #[derive(Clone)]
 pub struct Services {
-    /// The way to change things.
+    /// Executes commands.
     pub commands: Commands,
-    /// Reads of the index.
+    /// Reads the index.
     pub links: Links,
-    /// Reads of the past.
+    /// Reads history.
     pub histories: Histories,
-    /// Reads of domains.
+    /// Reads domains.
     pub domains: Domains,
-    /// Looks whether domains are whose they are said to be.
+    /// Verifies the ownership of domains.
     pub prover: Arc<dyn proof::DomainProver>,
-    /// What certificate authorities look for.
+    /// The open ACME challenge.
     pub challenge: Arc<challenge::OpenChallenge>,
-    /// Reads of the clicks.
+    /// Reads clicks.
     pub analytics: Analytics,
-    /// Where the service is reached.
+    /// The public address of the service.
     pub site: Arc<Site>,
-    /// Files of clicks.
+    /// Exports of clicks.
     pub exports: Exports,
-    /// Files of links.
+    /// Imports of links.
     pub imports: Imports,
-    /// How the service is.
+    /// The health of the service.
     pub health: Arc<dyn health::Health>,
-    /// What those who run the service may ask.
+    /// Operator commands.
     pub operations: Operations,
-    /// SHA-256 of the operator's key.
+    /// SHA-256 of the operator key.
     pub operator_key: [u8; 32],
-    /// What lists, creates and revokes tokens.
+    /// Lists, creates and revokes tokens.
     pub tokens: Tokens,
     /// Failed authentications.
     pub auth_failures: Arc<auth_failures::AuthFailures>,
-    /// What the pages for visitors share.
+    /// State shared by the pages for visitors.
     pub visitors: Arc<pages::Visitors>,
 }
 
-/// The other end of a request's connection: the server notes it for the router, as an extension.
+/// The peer of a request's connection, set by the server as an extension.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
 
-/// Where the service is reached from outside.
+/// The public address of the service.
 #[derive(Debug, Clone)]
 pub struct Site {
-    /// `https://sho.rt`, without a slash at its end.
+    /// `https://sho.rt`, without a trailing slash.
     pub base: String,
     /// `https`
     pub scheme: String,
-    /// `sho.rt`, with the port where it is not the scheme's own: the default domain.
+    /// `sho.rt`, with the port unless it is the scheme's default: the default domain.
     pub host: String,
 }
 
-/// The comparison of log and ClickHouse, as its answer has it.
+/// A reconciliation as JSON, as in the API.
 pub fn reconciliation_json(found: Reconciliation) -> serde_json::Value {
     serde_json::json!(native::admin::ReconciliationView::from(found))
 }
@@ -122,30 +122,30 @@ pub fn openapi_document() -> utoipa::openapi::OpenApi {
     native::openapi::document(Audience::All)
 }
 
-/// Whose requests a listener takes.
+/// Which requests a listener accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
-    /// Everybody's: there is no other listener.
+    /// All: there is no other listener.
     All,
-    /// All but the operator's.
+    /// All except the operator's.
     Public,
-    /// The operator's alone.
+    /// Only the operator's.
     Operator,
 }
 
-/// The routes for an audience, and the layers around them.
+/// The routes for an audience, with their layers.
 pub fn router(services: Services, audience: Audience) -> Router {
     let layers = ServiceBuilder::new()
         .layer(from_fn(problem::render))
         .layer(from_fn(host::required))
-        .layer(CatchPanicLayer::custom(panicked));
+        .layer(CatchPanicLayer::custom(on_panic));
     let routes = match audience {
         Audience::All => public().merge(health::router()),
         Audience::Public => public(),
         Audience::Operator => health::router().fallback(async || Problem::not_found("path")),
     };
     routes
-        .layer(from_fn_with_state(REQUEST_TIMEOUT, within_time))
+        .layer(from_fn_with_state(REQUEST_TIMEOUT, with_timeout))
         // Its routes have timeouts of their own.
         .nest("/api/v1", native::router(&services, audience))
         .layer(layers)
@@ -158,25 +158,25 @@ fn public() -> Router<Services> {
         .merge(pages::router())
         .merge(host::well_known())
         .merge(challenge::router())
-        .fallback(elsewhere)
+        .fallback(fallback)
 }
 
-async fn within_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+async fn with_timeout(State(limit): State<Duration>, request: Request, next: Next) -> Response {
     tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
         let detail = "The request took too long.";
         Problem::new(StatusCode::REQUEST_TIMEOUT, "TIMEOUT", detail).into_response()
     })
 }
 
-fn panicked(_: Box<dyn Any + Send>) -> Response {
-    // The panic's own message is on standard error, with its place.
+fn on_panic(_: Box<dyn Any + Send>) -> Response {
+    // The panic's message and location are on standard error.
     Problem::internal("a handler panicked").into_response()
 }
 
-/// What no route takes: programs that miss the API's path are told so as programs.
-async fn elsewhere(services: State<Services>, request: Request) -> Response {
+/// Requests without a route: API paths get a JSON problem.
+async fn fallback(services: State<Services>, request: Request) -> Response {
     if request.uri().path().starts_with("/api/") {
         return Problem::not_found("path").into_response();
     }
-    pages::elsewhere(services, request).await
+    pages::fallback(services, request).await
 }

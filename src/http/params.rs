@@ -1,4 +1,5 @@
-//! Paths and query strings, read strictly: each parameter is taken by name, and what is left is refused.
+//! Strict parsing of paths and query strings: each parameter is taken by name, and unknown ones are
+//! rejected.
 
 use std::collections::BTreeMap;
 
@@ -7,20 +8,20 @@ use axum::http::request::Parts;
 
 use super::problem::Problem;
 
-/// The one name in a request's path: a link's id or slug, a token's id.
+/// The name in a request's path: the ID or slug of a link, the ID of a token.
 pub struct Name(pub String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Name {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        // What is no text can't be the name of anything.
+        // Invalid UTF-8 cannot be a name.
         let name = Path::<String>::from_request_parts(parts, state).await;
         name.map(|Path(name)| Self(name)).map_err(|_| Problem::not_found("thing"))
     }
 }
 
-/// The parameters of a request that have not been taken yet.
+/// The parameters of a request that are not taken yet.
 pub struct Params {
     values: BTreeMap<String, Vec<String>>,
     errors: BTreeMap<String, Vec<String>>,
@@ -43,7 +44,7 @@ impl Params {
         params
     }
 
-    /// A parameter's text.
+    /// Takes a parameter's text.
     pub fn text(&mut self, name: &str) -> Option<String> {
         let mut texts = self.values.remove(name)?;
         if texts.len() > 1 {
@@ -52,30 +53,30 @@ impl Params {
         texts.pop()
     }
 
-    /// The texts of a parameter that may be given several times, and several at a time with commas
-    /// between them.
+    /// Takes the texts of a parameter that may be repeated and may contain several texts, separated
+    /// by commas.
     pub fn texts(&mut self, name: &str) -> Vec<String> {
         let texts = self.values.remove(name).unwrap_or_default();
         texts.iter().flat_map(|text| text.split(',')).map(|text| text.trim().to_owned()).collect()
     }
 
-    /// `true` or `false`.
+    /// Takes `true` or `false`.
     pub fn flag(&mut self, name: &str) -> Option<bool> {
         self.choice(name, &[true, false], |is_set| if is_set { "true" } else { "false" })
     }
 
-    /// A moment in ISO 8601 with an offset, in milliseconds since the Unix epoch.
+    /// Takes an ISO 8601 timestamp with an offset, in milliseconds since the Unix epoch.
     pub fn moment(&mut self, name: &str) -> Option<u64> {
         let text = self.text(name)?;
         let at = text.parse::<jiff::Timestamp>().ok();
         let at = at.and_then(|at| u64::try_from(at.as_millisecond()).ok());
         if at.is_none() {
-            self.refuse(name, "must be a moment such as 2027-01-31T18:00:00Z");
+            self.refuse(name, "must be a timestamp such as 2027-01-31T18:00:00Z");
         }
         at
     }
 
-    /// A whole number within bounds.
+    /// Takes an integer within bounds.
     pub fn number(&mut self, name: &str, min: u64, max: u64) -> Option<u64> {
         let text = self.text(name)?;
         let number = text.parse().ok().filter(|number| (min..=max).contains(number));
@@ -85,7 +86,7 @@ impl Params {
         number
     }
 
-    /// A parameter of a form of its own; the rule is told where it hasn't that.
+    /// Takes a parameter with a parser; `rule` is the error message.
     pub fn parsed<T>(
         &mut self,
         name: &str,
@@ -100,14 +101,14 @@ impl Params {
         parsed
     }
 
-    /// Notes that a parameter is missing, unless something is wrong with it already.
+    /// Records that a parameter is missing, unless it already has an error.
     pub fn require(&mut self, name: &str) {
         if !self.errors.contains_key(name) {
             self.refuse(name, "is required");
         }
     }
 
-    /// One of some words.
+    /// Takes one of some words.
     pub fn choice<T: Copy>(
         &mut self,
         name: &str,
@@ -123,12 +124,12 @@ impl Params {
         chosen
     }
 
-    /// Notes what is wrong with a parameter.
+    /// Records an error of a parameter.
     pub fn refuse(&mut self, name: &str, reason: impl Into<String>) {
         self.errors.entry(name.to_owned()).or_default().push(reason.into());
     }
 
-    /// `Ok` when each parameter was taken and none was wrong.
+    /// `Ok` if all parameters were taken and none was invalid.
     pub fn finish(mut self) -> Result<(), Problem> {
         let left: Vec<_> = self.values.keys().cloned().collect();
         for name in left {

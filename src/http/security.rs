@@ -1,5 +1,4 @@
-//! What protects requests on their way: which of them may carry a token, and what browsers are
-//! told about TLS.
+//! Transport security: which requests may contain a token, and HSTS.
 
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -8,23 +7,22 @@ use super::problem::Problem;
 use super::{Peer, Services};
 use crate::commands::secret;
 
-/// Sent with each answer over the service's own TLS, and with no other (RFC 6797 §7.2): a proxy that
-/// terminates TLS decides for itself. A year, for the host alone: its subdomains may be served by
-/// something else.
+/// Sent with each response over the service's own TLS, and only then (RFC 6797 §7.2): a proxy that
+/// terminates TLS decides for itself. A year, without subdomains, which other services may use.
 pub const STRICT_TRANSPORT_SECURITY: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// The operator's key, sent beside a token by the `slugline` command. Only a client that can read
-/// the data folder of the running service knows it: its requests do not leave the machine.
+/// The operator key, which the `slugline` command sends with a token. Only a client that can read
+/// the service's data folder knows it: its requests do not leave the machine.
 pub const OPERATOR_KEY: HeaderName = HeaderName::from_static("slugline-operator-key");
 
-/// An extension of requests that came over the service's own TLS.
+/// An extension of requests over the service's own TLS.
 #[derive(Debug, Clone, Copy)]
 pub struct OverTls;
 
-/// Refuses a request with a token that came over plain HTTP although the service is public at an
-/// `https` address. Whether the token is valid is not looked up.
+/// Rejects a request with a token over plain HTTP if the service's public address is `https`,
+/// without looking up the token.
 ///
-/// Loopback peers are no exception: a reverse proxy on the same machine is one.
+/// Loopback peers are no exception: they include reverse proxies on the same machine.
 pub fn protect_token(parts: &Parts, services: &Services) -> Result<(), Problem> {
     let site = &services.site;
     let is_exempt = || {

@@ -1,72 +1,71 @@
-//! Signatures on what visitors carry back to the service: HMAC-SHA256 with the service's own key.
+//! Signs data that visitors send back: HMAC-SHA256 with the service's key.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// The bytes of a signature.
+/// A signature.
 pub type Tag = [u8; 32];
 
-/// Signs for one purpose: a signature for another is none for this one.
+/// Signs for one purpose: signatures for other purposes are invalid.
 #[derive(Clone)]
 pub struct Signer {
-    /// Has taken the key in; copied for each signature.
+    /// Initialized with the key; cloned for each signature.
     keyed: Hmac<Sha256>,
 }
 
 impl Signer {
-    /// With a key of its own, derived from the service's.
+    /// Derives a key for a purpose from the service's key.
     pub fn new(key: &[u8; 32], purpose: &str) -> Self {
         let derived: Tag = keyed(key).chain_update(purpose).finalize().into_bytes().into();
         Self { keyed: keyed(&derived) }
     }
 
-    /// The signature of what is said. Each part has a length that follows from the purpose, so that
-    /// no two sayings read the same.
-    pub fn sign(&self, said: &[&[u8]]) -> Tag {
-        self.over(said).finalize().into_bytes().into()
+    /// Signs a message. The purpose determines the length of each part, so that messages are
+    /// unambiguous.
+    pub fn sign(&self, message: &[&[u8]]) -> Tag {
+        self.mac_of(message).finalize().into_bytes().into()
     }
 
-    /// Whether this is the signature of what is said; compared in constant time.
-    pub fn is_signed(&self, said: &[&[u8]], tag: &Tag) -> bool {
-        self.over(said).verify_slice(tag).is_ok()
+    /// Verifies a signature in constant time.
+    pub fn is_signed(&self, message: &[&[u8]], tag: &Tag) -> bool {
+        self.mac_of(message).verify_slice(tag).is_ok()
     }
 
-    fn over(&self, said: &[&[u8]]) -> Hmac<Sha256> {
+    fn mac_of(&self, message: &[&[u8]]) -> Hmac<Sha256> {
         let mut mac = self.keyed.clone();
-        for part in said {
+        for part in message {
             mac.update(part);
         }
         mac
     }
 }
 
-/// RFC 2104 fills a key up with zeros to the hash's block: here that is done beforehand, which has
-/// no way to fail.
+/// RFC 2104 pads a key with zeros to the hash's block size. Doing so here makes the constructor
+/// infallible.
 fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
     let mut block = [0; 64];
     block[..32].copy_from_slice(key);
     Hmac::new(&block.into())
 }
 
-/// What was signed until a moment, as text: the moment and the signature, 80 hexadecimal digits.
+/// Encodes an expiry time and a signature as 80 hexadecimal digits.
 pub fn encode(until_ms: u64, tag: &Tag) -> String {
     hex(&until_ms.to_be_bytes()) + &hex(tag)
 }
 
-/// Reads what [`encode`] wrote.
+/// Decodes the output of [`encode`].
 pub fn decode(text: &[u8]) -> Option<(u64, Tag)> {
     let (until, tag) = text.split_first_chunk::<16>()?;
     Some((u64::from_be_bytes(unhex(until)?), unhex(tag)?))
 }
 
-/// Two hexadecimal digits for each byte.
+/// Encodes bytes as hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
-/// Reads twice as many hexadecimal digits as bytes; lower case only, so that there is one way to
-/// write a thing.
+/// Decodes hexadecimal digits; lower case only, so that the encoding is unique.
 pub fn unhex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     let (pairs, rest) = text.as_chunks::<2>();
     if pairs.len() != N || !rest.is_empty() {
@@ -87,7 +86,7 @@ const fn digit(letter: u8) -> Option<u8> {
     }
 }
 
-/// The cookies of a request by name, in the order in which they came (RFC 6265 §4.2).
+/// The cookies of a request by name, in the order in which they were sent (RFC 6265 §4.2).
 pub fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     header.split(|byte| *byte == b';').filter_map(|pair| {
         let at = pair.iter().position(|byte| *byte == b'=')?;
@@ -102,7 +101,7 @@ mod tests {
 
     #[test]
     fn signatures_are_hmac_sha256() {
-        // RFC 4231, test case 2, whose key is filled up as any other.
+        // RFC 4231, test case 2; its key is padded with zeros like any other.
         let mut key = [0; 32];
         key[..4].copy_from_slice(b"Jefe");
         let tag: Tag =
@@ -114,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_holds_for_its_saying_and_its_purpose_alone() {
+    fn a_signature_is_valid_only_for_its_message_and_purpose() {
         let (unlock, form) = (Signer::new(&[7; 32], "unlock"), Signer::new(&[7; 32], "form"));
         let tag = unlock.sign(&[b"one", b"two"]);
         assert!(unlock.is_signed(&[b"one", b"two"], &tag));
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_reads_back() {
+    fn encoding_round_trips() {
         let text = encode(1_760_000_000_000, &[0xa5; 32]);
         assert_eq!(text.len(), 80);
         assert_eq!(decode(text.as_bytes()), Some((1_760_000_000_000, [0xa5; 32])));
@@ -136,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn cookies_are_told_apart() {
+    fn cookies_are_split() {
         let found: Vec<_> = cookies(b"a=1; b=2;c = 3 ;; d; =e; f=g=h").collect();
         let expected: [(&[u8], &[u8]); 5] =
             [(b"a", b"1"), (b"b", b"2"), (b"c", b"3"), (b"", b"e"), (b"f", b"g=h")];

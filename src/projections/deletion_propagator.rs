@@ -1,14 +1,15 @@
-//! The forgetter: has the click log say which links were deleted.
+//! Propagates link deletions to the click log.
 //!
-//! The analytics follow the click log alone. So for each [`LinkDeleted`](Event::LinkDeleted) and each
-//! [`LinkPurged`](Event::LinkPurged) of the log of changes a [`LinkForgotten`] is appended to the log
-//! of clicks, a moment later: the clicks before it no longer count. How far that is stands in a small
-//! file; where the file is lost, or the process dies before it is written, links are forgotten twice.
+//! Analytics follow the click log alone. So for each [`LinkDeleted`](Event::LinkDeleted) and
+//! [`LinkPurged`](Event::LinkPurged) in the mutation log, a [`LinkForgotten`] is appended to the
+//! click log a moment later: the link's earlier clicks no longer count. The progress is stored in a
+//! small file; if the file is lost, or the process dies before it is written, deletions are
+//! propagated twice.
 //!
-//! **A restored link** has the clicks that come after it was forgotten. Whoever restores one waits
-//! until it is in the click log that it was [forgotten](Forgotten::by): so no click of the restored
-//! link is before that. And a link that was restored since is not forgotten twice, or the second time
-//! would take the clicks that it got after it came back.
+//! **A restored link** keeps the clicks after its `LinkForgotten`. A restore waits until the
+//! deletion is [in the click log](Forgotten::by), so all clicks of the restored link come after it.
+//! The deletion of a link that has been restored since is not propagated again: that would remove
+//! the clicks after the restore.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -28,131 +29,130 @@ use crate::domain::event::{Envelope, Event, EventKind};
 use crate::log::replace_file;
 use crate::log::{Log, LogError, Reader, Record};
 
-/// How often it is looked for deleted links.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// After how many changes without a deleted link it is noted how far they were read.
-const NOTE_EVERY: u64 = 10_000;
-/// How many links are forgotten with one write at most.
+/// The polling interval.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// The progress is saved after this many mutations without a deleted link.
+const SAVE_EVERY: u64 = 10_000;
+/// The maximum number of deletions per write.
 const MAX_AT_ONCE: usize = 1_000;
 
-/// How far the deleted links are in the click log.
+/// The progress of the propagation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Progress {
-    /// Each change up to this offset was looked at.
+    /// All mutations up to this offset are processed.
     change: u64,
-    /// The last link was forgotten at this offset of the click log, or before.
+    /// The last deletion is at this offset of the click log, or before.
     click: u64,
 }
 
-/// Tells how far the deleted links are in the click log.
+/// A handle to wait for the propagation.
 #[derive(Debug, Clone)]
 pub struct Forgotten(watch::Receiver<Progress>);
 
 impl Forgotten {
-    /// For those who follow a click log that no forgetter writes to.
+    /// For readers of a click log without a propagator.
     pub fn nothing() -> Self {
         let all = Progress { change: u64::MAX, click: 0 };
         Self(watch::Sender::new(all).subscribe())
     }
 
-    /// Waits until each link is in the click log that was deleted by the change at an offset or
-    /// before; returns an offset in the click log by which it is. `None` when that takes longer than
-    /// `limit`.
+    /// Waits until all deletions up to a mutation's offset are in the click log. Returns an offset
+    /// of the click log at or after them; `None` after `limit`.
     pub async fn by(&self, change: u64, limit: Duration) -> Option<u64> {
         let mut progress = self.0.clone();
-        let there = progress.wait_for(|progress| progress.change >= change);
-        let there = tokio::time::timeout(limit, there).await.ok()?.ok()?;
-        Some(there.click)
+        let progress = progress.wait_for(|progress| progress.change >= change);
+        let progress = tokio::time::timeout(limit, progress).await.ok()?.ok()?;
+        Some(progress.click)
     }
 }
 
-/// The thread that does it.
+/// The propagator's thread.
 pub struct DeletionPropagator {
     stop: Sender<()>,
     thread: JoinHandle<()>,
     progress: watch::Receiver<Progress>,
 }
 
-/// What went wrong.
+/// Why the propagation failed.
 #[derive(Debug, thiserror::Error)]
-enum ForgetError {
+enum PropagateError {
     #[error(transparent)]
     Log(#[from] LogError),
     #[error(transparent)]
     Record(#[from] RecordError),
-    #[error("how far the deleted links are could not be noted: {0}")]
-    Note(#[from] std::io::Error),
+    #[error("cannot save the progress: {0}")]
+    Save(#[from] std::io::Error),
 }
 
 impl DeletionPropagator {
-    /// Follows the changes from where it was, which it keeps in the folder `data`.
+    /// Resumes from the progress saved in the folder `data`.
     pub fn start(mutations: Arc<Log>, clicks: Arc<Log>, data: &Path) -> std::io::Result<Self> {
         let file = data.join("forgotten.offset");
-        let noted = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
-        let change = noted.filter(|noted| *noted <= mutations.end()).unwrap_or(0);
+        let saved = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
+        let change = saved.filter(|saved| *saved <= mutations.end()).unwrap_or(0);
         let progress = watch::Sender::new(Progress { change, click: clicks.end() });
         let receiver = progress.subscribe();
         let (stop, stopped) = channel();
-        let settled = mutations.synced();
-        let mut following = Following { mutations, clicks, file, noted: change, progress, settled };
-        let thread = std::thread::Builder::new().name("forgetter".to_owned()).spawn(move || {
+        let synced_before = mutations.synced();
+        let mut worker = Worker { mutations, clicks, file, saved: change, progress, synced_before };
+        let thread = std::thread::Builder::new().name("deletions".to_owned()).spawn(move || {
             lower_priority();
-            while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-                following.look();
+            while stopped.recv_timeout(POLL_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                worker.tick();
             }
-            // The first of the two goes as far as the look before, the other one to the end.
-            following.look();
-            following.look();
+            // The first pass covers what was synced before the previous pass, the second the rest.
+            worker.tick();
+            worker.tick();
         })?;
         Ok(Self { stop, thread, progress: receiver })
     }
 
-    /// Tells how far it is.
+    /// A handle to wait for the propagation.
     pub fn forgotten(&self) -> Forgotten {
         Forgotten(self.progress.clone())
     }
 
-    /// Looks once more and ends.
+    /// Propagates the remaining deletions and stops.
     pub fn stop(self) {
         drop(self.stop);
         let _panicked = self.thread.join();
     }
 }
 
-struct Following {
+struct Worker {
     mutations: Arc<Log>,
     clicks: Arc<Log>,
     file: PathBuf,
-    /// What stands in the file.
-    noted: u64,
+    /// The progress in the file.
+    saved: u64,
     progress: watch::Sender<Progress>,
-    /// How far the changes were synced at the look before.
-    settled: u64,
+    /// The end of the synced mutations at the previous pass.
+    synced_before: u64,
 }
 
-impl Following {
-    fn look(&mut self) {
+impl Worker {
+    fn tick(&mut self) {
         let before = *self.progress.borrow();
-        if let Err(error) = self.follow() {
-            // It is tried again at the next look; a full disk may have room by then.
-            tracing::warn!(%error, "deleted links are not in the click log yet");
+        if let Err(error) = self.propagate() {
+            // Retried at the next pass; a full disk may have space by then.
+            tracing::warn!(%error, "cannot propagate deletions to the click log; retrying");
         }
         let now = *self.progress.borrow();
-        if now.change - self.noted.min(now.change) >= NOTE_EVERY || now.click != before.click {
+        if now.change - self.saved.min(now.change) >= SAVE_EVERY || now.click != before.click {
             match replace_file(&self.file, now.change.to_string().as_bytes()) {
-                Ok(()) => self.noted = now.change,
+                Ok(()) => self.saved = now.change,
                 Err(error) => {
-                    tracing::warn!(error = %ForgetError::Note(error), "links may be forgotten twice");
+                    tracing::warn!(error = %PropagateError::Save(error), "deletions may be propagated twice after a restart");
                 }
             }
         }
     }
 
-    /// Goes as far as the changes were synced at the look before: others may never have been, and
-    /// redirects may go by the index as it was for some milliseconds after that. Clicks of visits
-    /// that were under way then are in the log by now, before what is appended here.
-    fn follow(&mut self) -> Result<(), ForgetError> {
-        let through = std::mem::replace(&mut self.settled, self.mutations.synced());
+    /// Processes the mutations that were synced at the previous pass: later ones may be lost, and
+    /// redirects may use the previous index for some milliseconds. Clicks of visits in flight at
+    /// that time are in the log by now, before what is appended here.
+    fn propagate(&mut self) -> Result<(), PropagateError> {
+        let through = std::mem::replace(&mut self.synced_before, self.mutations.synced());
         let from = self.progress.borrow().change + 1;
         if through < from {
             return Ok(());
@@ -165,7 +165,7 @@ impl Following {
             if !found.is_empty() {
                 let kind = click::kind::LINK_FORGOTTEN;
                 click = self.clicks.append_payloads(kind, click::VERSION, &found)?;
-                // What is noted as done has to outlast a power failure.
+                // Sync before the progress is saved.
                 self.clicks.sync()?;
             }
             self.progress.send_replace(Progress { change, click });
@@ -174,16 +174,16 @@ impl Following {
     }
 }
 
-/// Workspace and event of a change.
-fn event_of(record: &Record) -> Result<(Vec<u8>, Event), ForgetError> {
+/// The workspace and event of a mutation.
+fn event_of(record: &Record) -> Result<(Vec<u8>, Event), PropagateError> {
     let of = (record.offset, record.kind, record.version);
     let envelope = Envelope::of_record(of, &record.payload)?;
     let event = envelope.event.ok_or(RecordError::Malformed(record.offset))?;
     Ok((envelope.workspace, event))
 }
 
-/// Which links were restored by the changes up to an offset, and where the last time.
-fn restored(mut reader: Reader, through: u64) -> Result<HashMap<Vec<u8>, u64>, ForgetError> {
+/// The links restored by the mutations up to an offset, each with the offset of its last restore.
+fn restored(mut reader: Reader, through: u64) -> Result<HashMap<Vec<u8>, u64>, PropagateError> {
     let mut restored = HashMap::new();
     while reader.next_offset() <= through {
         let Some(record) = reader.next_record()? else { break };
@@ -194,12 +194,12 @@ fn restored(mut reader: Reader, through: u64) -> Result<HashMap<Vec<u8>, u64>, F
     Ok(restored)
 }
 
-/// The encoded records of some deleted links, in the changes up to an offset.
+/// The encoded records of some deleted links, from the mutations up to an offset.
 fn deleted(
     reader: &mut Reader,
     through: u64,
     restored: &HashMap<Vec<u8>, u64>,
-) -> Result<Vec<Vec<u8>>, ForgetError> {
+) -> Result<Vec<Vec<u8>>, PropagateError> {
     let mut found = Vec::new();
     while reader.next_offset() <= through && found.len() < MAX_AT_ONCE {
         let Some(record) = reader.next_record()? else { break };
@@ -208,13 +208,13 @@ fn deleted(
             continue;
         }
         let (workspace, event) = event_of(&record)?;
-        // A purged link never comes back.
+        // A purged link cannot be restored.
         let through_version = match &event {
             Event::LinkDeleted(deleted) => deleted.version,
             _purged => Some(u32::MAX),
         };
         let link = event.subject().to_vec();
-        // It was forgotten before it was restored.
+        // It was propagated before the restore.
         if restored.get(&link).is_some_and(|restored| *restored > record.offset) {
             continue;
         }
@@ -247,7 +247,7 @@ mod tests {
         offset
     }
 
-    /// The links that a click log says are forgotten.
+    /// The links of the `LinkForgotten` records in a click log.
     fn forgotten(log: &Log) -> Vec<u8> {
         let mut reader = log.read_from(0).unwrap();
         let records = std::iter::from_fn(|| reader.next_record().unwrap());
@@ -271,15 +271,15 @@ mod tests {
         };
         append(&mutations, Event::WorkspaceCreated(WorkspaceCreated::default()));
         append(&mutations, deleted(1));
-        let forgetter = start();
+        let propagator = start();
         let change = append(&mutations, deleted(2));
-        let click = forgetter.forgotten().by(change, PATIENCE).await.unwrap();
+        let click = propagator.forgotten().by(change, PATIENCE).await.unwrap();
         assert_eq!((click, forgotten(&clicks)), (2, vec![1, 2]));
-        assert_eq!(forgetter.forgotten().by(change + 1, Duration::ZERO).await, None);
-        forgetter.stop();
+        assert_eq!(propagator.forgotten().by(change + 1, Duration::ZERO).await, None);
+        propagator.stop();
 
         start().stop();
-        assert_eq!(forgotten(&clicks), [1, 2], "it knows how far it was");
+        assert_eq!(forgotten(&clicks), [1, 2], "the progress is saved");
         std::fs::remove_file(folder.path().join("forgotten.offset")).unwrap();
         append(&mutations, deleted(3));
         start().stop();
@@ -297,13 +297,13 @@ mod tests {
             let (mutations, clicks) = (Arc::clone(&mutations), Arc::clone(&clicks));
             DeletionPropagator::start(mutations, clicks, folder.path()).unwrap()
         };
-        let forgetter = start();
+        let propagator = start();
         append(&mutations, deleted(1));
         let change = append(&mutations, deleted(2));
-        forgetter.forgotten().by(change, PATIENCE).await.unwrap();
+        propagator.forgotten().by(change, PATIENCE).await.unwrap();
         let state = LinkState { id: vec![1; 16], ..LinkState::default() };
         append(&mutations, Event::LinkRestored(state));
-        forgetter.stop();
+        propagator.stop();
         std::fs::remove_file(folder.path().join("forgotten.offset")).unwrap();
         start().stop();
         assert_eq!(forgotten(&clicks), [1, 2, 2]);

@@ -1,4 +1,4 @@
-//! The read handle of the log of changes: what happened at an offset that the index names.
+//! Reads the mutation log by offset, for the offsets in the index.
 
 use std::sync::Arc;
 
@@ -6,16 +6,16 @@ use crate::domain::envelope::RecordError;
 use crate::domain::event::Envelope;
 use crate::log::{Log, LogError};
 
-/// Why the past can't be told.
+/// Why a mutation could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     /// The log could not be read.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// It has no record at this offset.
-    #[error("the log has no change at offset {0}")]
+    /// The log has no record at this offset.
+    #[error("the log has no record at offset {0}")]
     Missing(u64),
-    /// A record of it can't be read.
+    /// A record is invalid.
     #[error(transparent)]
     Record(#[from] RecordError),
 }
@@ -27,15 +27,15 @@ pub struct History {
 }
 
 impl History {
-    /// Over this log of changes.
+    /// Creates a reader over this mutation log.
     pub const fn new(log: Arc<Log>) -> Self {
         Self { log }
     }
 
-    /// The change at an offset. It reads from the disk: not for a thread that others wait for.
+    /// The mutation at an offset. Reads from disk; call it on a blocking thread.
     ///
     /// # Errors
-    /// Where the log can't be read, or has no such record.
+    /// If the log cannot be read, or has no such record.
     pub fn change(&self, offset: u64) -> Result<Envelope, HistoryError> {
         let record = self.log.read_at(offset)?.ok_or(HistoryError::Missing(offset))?;
         let of = (offset, record.kind, record.version);

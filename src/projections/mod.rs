@@ -1,34 +1,35 @@
-//! Folds of the log, each with an offset of its own: drop one and it rebuilds.
+//! Projections of the logs. Each has its own offset and can be rebuilt.
 //!
-//! | projection | follows | holds | when it is away |
+//! | projection | follows | holds | when unavailable |
 //! |---|---|---|---|
-//! | [`index`] | mutations, in step with the writer | links, slugs, tokens, in a sorted file and sled | redirects go on from memory; it is repaired from the log, at the start or while serving |
-//! | [`clickhouse`] | clicks, at its own pace | clicks and user agents, in ClickHouse | analytics say so; the log is the queue |
+//! | [`index`] | mutations, in step with the writer | links, slugs, tokens, in a sorted file and
+//! sled | redirects continue from memory; it is repaired from the log, at start or while serving |
+//! | [`clickhouse`] | clicks, asynchronously | clicks and user agents, in ClickHouse | analytics
+//! return an error; the log is the queue |
 //!
-//! The forgetter stands between the two logs: it has the log of clicks say which links were deleted,
-//! so that the analytics follow one log alone.
+//! The [`DeletionPropagator`] copies link deletions from the mutation log to the click log, so that
+//! analytics follow one log.
 //!
-//! # What is exact
+//! # Guarantees
 //!
-//! - **Once.** Each click that the log holds durably comes to ClickHouse, and once: in the table of
-//!   clicks and in the rollups alike. A batch's bounds are on disk before it is sent, and its
-//!   deduplication token names them; whatever dies, the same batch is sent again under the same
-//!   token. Clicks that are not durable yet are not sent: a power failure could take them back,
+//! - **Exactly once.** Each click that is durable in the log reaches ClickHouse exactly once, in
+//!   the table of clicks and in the rollups. A batch's bounds are on disk before it is sent, and
+//!   its deduplication token contains them; after any crash, the same batch is sent again with the
+//!   same token. Clicks that are not durable yet are not sent: a power failure could remove them,
 //!   and others would get their offsets.
-//! - **Of one moment.** An answer of the analytics has each click up to the offset that it names,
-//!   and no other.
-//! - **Amended by events alone.** That a link was forgotten, or an agent reclassified, stands in the
-//!   log behind the clicks that it is about. From that offset on answers leave out the clicks of a
-//!   forgotten link, also those that are logged later; the tables lose them some time later, and note
-//!   what went. Reclassified agents' clicks have their new class after the rebuild that follows.
-//! - **Checked.** At each start, and whenever somebody asks, the clicks of each month and workspace
-//!   are counted in the log, in the table and in each rollup, with the sums of their offsets and of
-//!   their squares: a click that is missing, double, or another one is found. What was removed
-//!   counts as there.
-//! - **Rebuilt the same.** A rebuild reads nothing but the log. The index comes out with the same
-//!   digest, ClickHouse with the same clicks. The exception: clicks that `--clicks-retention` has
-//!   removed from the log are taken from the tables in use, which had been compared with the log
-//!   before.
+//! - **Snapshots.** A report covers each click up to the offset that it states, and no other.
+//! - **Amended by events only.** The deletion of a link and the reclassification of a user agent
+//!   are records in the log after the clicks that they affect. From that offset on, reports exclude
+//!   the clicks of a deleted link, including those logged later; the tables drop them some time
+//!   later, and record what was removed. Reclassified clicks change their class with the next
+//!   rebuild.
+//! - **Reconciled.** At each start, and on request, the clicks of each month and workspace are
+//!   counted in the log, in the table and in each rollup, with the sums of their offsets and of the
+//!   squares of their offsets: a missing, duplicate or different click is found. Removed clicks
+//!   count as present.
+//! - **Reproducible.** A rebuild reads only the log. The index gets the same digest, ClickHouse the
+//!   same clicks. The exception: clicks that `--clicks-retention` removed from the log are copied
+//!   from the tables in use, which were reconciled with the log before.
 
 pub mod clickhouse;
 mod deletion_propagator;
@@ -39,15 +40,16 @@ mod progress;
 pub use deletion_propagator::{DeletionPropagator, Forgotten};
 pub use progress::{RebuildProgress, RebuildState};
 
-/// As the engine's own.
+/// The same as the engine's.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
-/// Lets redirects go before this thread when there is more to do than there are processors.
-/// Linux counts this by thread; elsewhere it is the whole process's, and is left alone.
+/// Lowers the priority of this thread, so that redirects come first when the processors are
+/// saturated. Linux sets it per thread; elsewhere it would affect the whole process, so it is
+/// unchanged.
 pub fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(NICENESS) {
-        tracing::debug!(%error, "the thread keeps its full share");
+        tracing::debug!(%error, "cannot lower the thread's priority");
     }
 }

@@ -1,48 +1,48 @@
-//! How a rebuild of a projection goes, or went.
+//! The progress of a rebuild.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// What became of the last rebuild that this process was asked for.
+/// The state of the last rebuild in this process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum RebuildState {
-    /// None was asked for.
+    /// No rebuild was started.
     #[default]
     Idle,
-    /// It is under way: so many of so many events are done.
+    /// A rebuild is running.
     Running {
-        /// The events that are folded.
+        /// The number of events processed.
         done: u64,
-        /// The events that there are to fold.
+        /// The total number of events.
         total: u64,
     },
     /// The new projection is in use.
     Done {
-        /// The events that it reflects.
+        /// The number of events that it reflects.
         events: u64,
-        /// How long it took.
+        /// The elapsed time.
         took: Duration,
     },
-    /// It was given up; the old projection is in use still.
+    /// The rebuild failed; the old projection is still in use.
     Failed(String),
 }
 
-/// The state, seen from outside.
+/// A shared rebuild state.
 #[derive(Debug, Clone, Default)]
 pub struct RebuildProgress(Arc<Mutex<RebuildState>>);
 
 impl RebuildProgress {
-    /// As it is at the moment.
+    /// The current state.
     pub fn state(&self) -> RebuildState {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Notes how it goes.
+    /// Sets the state.
     pub fn set(&self, state: RebuildState) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
-    /// Marks it as begun; `false` when one is under way already.
+    /// Marks a rebuild as started; `false` if one is already running.
     pub fn begin(&self) -> bool {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_free = !matches!(*state, RebuildState::Running { .. });

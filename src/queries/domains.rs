@@ -1,4 +1,4 @@
-//! Domains as the index has them.
+//! Reads domains from the index.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::domain::ids::{DomainId, WorkspaceId};
 pub use crate::projections::index::{HostSettings, Hosts};
 use crate::projections::index::{Index, ReadDomains};
 
-/// Which part of a list is wanted.
+/// Which part of a list to return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DomainsPart {
     /// 1-indexed.
@@ -19,35 +19,35 @@ pub enum DomainsPart {
     Before(DomainId),
 }
 
-/// A part of a workspace's domains, newest first.
+/// A page of a workspace's domains, newest first.
 #[derive(Debug)]
 pub struct DomainList {
-    /// The domains, each with how many links are on it.
+    /// The domains, each with its number of links.
     pub domains: Vec<(Domain, u64)>,
-    /// How many the workspace has in all.
+    /// The total number of domains in the workspace.
     pub total: u64,
-    /// Where the list goes on; `None` at its end.
+    /// The cursor of the next page; `None` on the last.
     pub next: Option<DomainId>,
 }
 
-/// Reads of domains. Cheap to clone.
+/// Reads domains. Cheap to clone.
 #[derive(Clone)]
 pub struct Domains {
     index: Arc<Index>,
 }
 
 impl Domains {
-    /// Over this index.
+    /// Creates a reader over this index.
     pub const fn new(index: Arc<Index>) -> Self {
         Self { index }
     }
 
-    /// The verified domain that a request to this authority is for; `None`: the default one.
+    /// The verified domain that serves this authority; `None` for the default domain.
     pub fn host(&self, authority: &str) -> Option<HostSettings> {
         self.index.hosts().find(authority).cloned()
     }
 
-    /// A domain of a workspace, as a path names it, and how many links are on it.
+    /// A domain of a workspace and its number of links.
     pub fn get(
         &self,
         workspace: WorkspaceId,
@@ -57,7 +57,7 @@ impl Domains {
         domain.map(|domain| self.counted(domain)).transpose()
     }
 
-    /// How many links are on a domain that is at hand.
+    /// The number of links on a domain.
     pub fn links_on(&self, domain: &Domain) -> Result<u64, LinksError> {
         Ok(self.index.links_on(domain)?)
     }
@@ -67,7 +67,7 @@ impl Domains {
         Ok((domain, links))
     }
 
-    /// A part of a workspace's domains, newest first.
+    /// A page of a workspace's domains, newest first.
     pub fn list(
         &self,
         workspace: WorkspaceId,
@@ -78,25 +78,25 @@ impl Domains {
             DomainsPart::Page(page) => (None, page.saturating_sub(1).saturating_mul(limit)),
             DomainsPart::Before(id) => (Some(id), 0),
         };
-        // One more than asked tells whether the list goes on.
+        // Fetch one more than requested, to learn whether there is a next page.
         let mut domains = self.index.domains(workspace, before, skip, limit + 1)?;
-        let goes_on = domains.len() > limit;
+        let has_more = domains.len() > limit;
         domains.truncate(limit);
-        let next = domains.last().filter(|_| goes_on).map(|domain| domain.id);
+        let next = domains.last().filter(|_| has_more).map(|domain| domain.id);
         let domains = domains.into_iter().map(|domain| self.counted(domain));
         let domains = domains.collect::<Result<_, _>>()?;
         Ok(DomainList { domains, total: self.index.domain_count(workspace)?, next })
     }
 
-    /// The whole of the domain that a request to this authority is for.
+    /// The full domain that serves this authority.
     pub fn verified(&self, authority: &str) -> Result<Option<Domain>, LinksError> {
         let Some(host) = self.host(authority) else { return Ok(None) };
         Ok(self.index.domain(host.workspace, host.id)?)
     }
 
-    /// What the service itself shows at a host that is claimed and not verified: the claim's
-    /// proof, as long as there is one claim alone. Where workspaces compete, whoever rules over
-    /// the host has to say by a record or a file of his own which of them it belongs to.
+    /// The verification token that the service itself serves at a claimed, unverified host, if
+    /// there is only one claim. If workspaces compete, the owner has to publish a record or a file
+    /// to decide between them.
     pub fn shown_proof(&self, authority: &str) -> Result<Option<String>, LinksError> {
         let authority = authority.to_ascii_lowercase();
         let host = split_port(&authority).0;

@@ -1,7 +1,7 @@
-//! What was: the versions of links, links that were deleted, and who did what in a workspace.
+//! History: the versions of links, deleted links, and the audit log of a workspace.
 //!
-//! The index knows where in the log of changes each of them is; what it was is read there. That is
-//! done on threads that may wait for the disk.
+//! The index has the offset of each version and event; their content is read from the mutation log,
+//! on blocking threads.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use crate::projections::history::{History, HistoryError};
 pub use crate::projections::index::Tombstone;
 use crate::projections::index::{Audited, Index, IndexError, Read, Version};
 
-/// How many events of a workspace one answer looks at, at most: a rare one may be far back.
-const LOOKED_AT: usize = 100_000;
+/// The maximum number of events that one request scans: a rare event may be far back.
+const MAX_SCANNED: usize = 100_000;
 
-/// The past could not be read; the text is for the operator.
+/// The history could not be read; the text is for the operator.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "each says what failed by itself")]
+#[allow(missing_docs, reason = "the sources say what failed")]
 pub enum PastError {
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -30,66 +30,66 @@ pub enum PastError {
     Unreadable(#[from] Unreadable),
     #[error("{0}")]
     Broken(&'static str),
-    #[error("reading the past panicked: {0}")]
+    #[error("reading the history panicked: {0}")]
     Panicked(#[from] tokio::task::JoinError),
 }
 
-/// A link at one of its versions.
+/// A version of a link.
 #[derive(Debug)]
 pub struct Past {
-    /// When the version began, in milliseconds since the Unix epoch.
+    /// When the version was created, in milliseconds since the Unix epoch.
     pub at_ms: u64,
-    /// Who made it; `None` for the service itself.
+    /// Who created it; `None` for the service itself.
     pub actor: Option<TokenId>,
-    /// What made it.
+    /// The action that created it.
     pub action: Action,
-    /// The version whose fields it brought back, if it did.
+    /// The version that it reverted to, if any.
     pub reverted_to: Option<u32>,
-    /// The link as it then stood, or until it was deleted.
+    /// The link in this version; for a deletion, the link before it.
     pub link: Link,
 }
 
-/// A part of a list, and where it goes on.
+/// A page of a list.
 #[derive(Debug)]
 pub struct Part<T, C> {
-    /// What is in it.
+    /// The items.
     pub items: Vec<T>,
-    /// How many there are in all.
+    /// The total number of items.
     pub total: u64,
-    /// To be given as the place before which the next part begins; `None` at the end.
+    /// The cursor of the next page; `None` on the last.
     pub next: Option<C>,
 }
 
-/// How a link stood at a moment.
+/// The state of a link at a moment.
 #[derive(Debug)]
 pub enum Then {
-    /// There is no such link.
+    /// The link does not exist.
     NoLink,
-    /// It was not made yet.
+    /// It had not been created.
     NotYet,
-    /// It was deleted.
+    /// It had been deleted.
     Deleted,
-    /// So.
+    /// It was in this version.
     Stood(Box<Link>),
 }
 
-/// Which events are wanted.
+/// Which events to return.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AuditFilter {
-    /// Those of this link.
+    /// Events of this link.
     pub link: Option<LinkId>,
-    /// Those by this token.
+    /// Events by this token.
     pub actor: Option<TokenId>,
-    /// Those that did this.
+    /// Events of this kind.
     pub action: Option<Action>,
-    /// Those at this moment or later, in milliseconds since the Unix epoch.
+    /// Events at this time or later, in milliseconds since the Unix epoch.
     pub from_ms: Option<u64>,
-    /// Those before this moment.
+    /// Events before this time.
     pub to_ms: Option<u64>,
 }
 
 impl AuditFilter {
-    fn takes(&self, event: &Audited) -> bool {
+    fn matches(&self, event: &Audited) -> bool {
         let link = self.link.as_ref().map(LinkId::as_bytes);
         let actor = self.actor.as_ref().map(TokenId::as_bytes);
         link.is_none_or(|link| event.subject.as_ref() == Some(link))
@@ -103,15 +103,15 @@ impl AuditFilter {
 /// An event of a workspace.
 #[derive(Debug)]
 pub struct Entry {
-    /// Where in the log of changes it is.
+    /// The offset in the mutation log.
     pub offset: u64,
-    /// What was done, when, by whom and to what.
+    /// The event.
     pub event: Audited,
-    /// Of a change of a link: as it was before, and after.
+    /// For a change of a link: the link before and after.
     pub changed: Option<Box<(Link, Link)>>,
 }
 
-/// Reads of the past. Cheap to clone.
+/// Reads history. Cheap to clone.
 #[derive(Clone)]
 pub struct Histories {
     index: Arc<Index>,
@@ -119,93 +119,92 @@ pub struct Histories {
 }
 
 impl Histories {
-    /// Over this index and the log that it is made of.
+    /// Creates a reader over this index and its log.
     pub const fn new(index: Arc<Index>, history: History) -> Self {
         Self { index, history }
     }
 
-    /// The versions of a link, the newest first, from just before `before`; `skip` of them left
-    /// out. `None` where there is no such link, be it live or to be restored.
+    /// The versions of a link before `before`, newest first, skipping `skip`. `None` if the link
+    /// does not exist, neither live nor restorable.
     pub async fn versions(
         &self,
         workspace: WorkspaceId,
         named: LinkRef,
         (before, skip, limit): (Option<u32>, u64, usize),
     ) -> Result<Option<Part<Past, u32>>, PastError> {
-        self.aside(move |past| {
-            let Some((link, newest)) = past.find(workspace, &named)? else { return Ok(None) };
+        self.spawn_blocking(move |history| {
+            let Some((link, newest)) = history.find(workspace, &named)? else { return Ok(None) };
             let skip = u32::try_from(skip).unwrap_or(u32::MAX);
             let first = before.map_or(newest, |before| newest.min(before.saturating_sub(1)));
             let first = first.saturating_sub(skip);
             let versions =
-                if first == 0 { vec![] } else { past.index.versions(link, first, limit)? };
+                if first == 0 { vec![] } else { history.index.versions(link, first, limit)? };
             let next = versions.last().map(|last| last.number).filter(|last| *last > 1);
-            let items = versions.into_iter().map(|version| past.read(workspace, link, version));
+            let items = versions.into_iter().map(|version| history.read(workspace, link, version));
             let items = items.collect::<Result<_, PastError>>()?;
             Ok(Some(Part { items, total: newest.into(), next }))
         })
         .await
     }
 
-    /// Some versions of a link, each if there is such a one. `None` where there is no such link, be
-    /// it live or to be restored.
+    /// Some versions of a link, each if it exists. `None` if the link does not exist, neither live
+    /// nor restorable.
     pub async fn some_versions<const N: usize>(
         &self,
         workspace: WorkspaceId,
         named: LinkRef,
         numbers: [u32; N],
     ) -> Result<Option<[Option<Past>; N]>, PastError> {
-        self.aside(move |past| {
-            let Some((link, newest)) = past.find(workspace, &named)? else { return Ok(None) };
+        self.spawn_blocking(move |history| {
+            let Some((link, newest)) = history.find(workspace, &named)? else { return Ok(None) };
             let mut found = [const { None }; N];
             for (place, number) in found.iter_mut().zip(numbers) {
-                let version = past.index.version(link, number)?;
+                let version = history.index.version(link, number)?;
                 let version = version.filter(|version| version.number <= newest);
-                *place = version.map(|one| past.read(workspace, link, one)).transpose()?;
+                *place = version.map(|one| history.read(workspace, link, one)).transpose()?;
             }
             Ok(Some(found))
         })
         .await
     }
 
-    /// A link as it stood at a moment, in milliseconds since the Unix epoch.
+    /// The link at a time, in milliseconds since the Unix epoch.
     pub async fn link_at(
         &self,
         workspace: WorkspaceId,
         named: LinkRef,
         at_ms: u64,
     ) -> Result<Then, PastError> {
-        self.aside(move |past| {
-            let Some((link, newest)) = past.find(workspace, &named)? else {
+        self.spawn_blocking(move |history| {
+            let Some((link, newest)) = history.find(workspace, &named)? else {
                 return Ok(Then::NoLink);
             };
-            let Some(version) = past.index.version_at(link, newest, at_ms)? else {
+            let Some(version) = history.index.version_at(link, newest, at_ms)? else {
                 return Ok(Then::NotYet);
             };
-            let found = past.read(workspace, link, version)?;
+            let found = history.read(workspace, link, version)?;
             let is_deleted = found.action.number() == EventKind::LinkDeleted.number();
             Ok(if is_deleted { Then::Deleted } else { Then::Stood(Box::new(found.link)) })
         })
         .await
     }
 
-    /// A workspace's links that can be restored now, the last made first, from just before `before`;
-    /// `skip` of them left out.
+    /// A workspace's restorable links before `before`, newest first, skipping `skip`.
     pub fn tombstones(
         &self,
         workspace: WorkspaceId,
         (before, skip, limit): (Option<LinkId>, usize, usize),
     ) -> Result<Part<Tombstone, LinkId>, PastError> {
-        // One more than asked tells whether the list goes on.
+        // Fetch one more than requested, to learn whether there is a next page.
         let part = (before, skip, limit + 1);
         let mut items = self.index.tombstones(workspace, part, now_ms())?;
-        let goes_on = items.len() > limit;
+        let has_more = items.len() > limit;
         items.truncate(limit);
-        let next = items.last().filter(|_| goes_on).map(|last| last.link.id);
+        let next = items.last().filter(|_| has_more).map(|last| last.link.id);
         Ok(Part { items, total: self.index.tombstone_count(workspace)?, next })
     }
 
-    /// A deleted link, if it can be restored now.
+    /// A deleted link, if it can be restored.
     pub fn tombstone(
         &self,
         workspace: WorkspaceId,
@@ -215,8 +214,8 @@ impl Histories {
         Ok(found.filter(|found| found.restorable_until_ms > now_ms()))
     }
 
-    /// What happened in a workspace, the newest first, from just before an offset. There may be
-    /// fewer entries than `limit`, or none, and still a place to go on.
+    /// The events of a workspace before an offset, newest first. There may be fewer entries than
+    /// `limit`, or none, and still a next page.
     pub async fn audit(
         &self,
         workspace: WorkspaceId,
@@ -224,12 +223,12 @@ impl Histories {
         before: Option<u64>,
         limit: usize,
     ) -> Result<(Vec<Entry>, Option<u64>), PastError> {
-        self.aside(move |past| {
-            let bounds = (limit, LOOKED_AT);
-            let is_wanted = |event: &Audited| filter.takes(event);
-            let (found, next) = past.index.audited(workspace, before, bounds, is_wanted)?;
+        self.spawn_blocking(move |history| {
+            let bounds = (limit, MAX_SCANNED);
+            let is_wanted = |event: &Audited| filter.matches(event);
+            let (found, next) = history.index.audited(workspace, before, bounds, is_wanted)?;
             let entries = found.into_iter().map(|(offset, event)| {
-                let changed = past.changed(workspace, offset, event.action)?.map(Box::new);
+                let changed = history.changed(workspace, offset, event.action)?.map(Box::new);
                 Ok(Entry { offset, event, changed })
             });
             Ok((entries.collect::<Result<_, PastError>>()?, next))
@@ -237,16 +236,16 @@ impl Histories {
         .await
     }
 
-    /// Does a work that may wait for the disk.
-    async fn aside<T: Send + 'static>(
+    /// Runs `work` on a blocking thread.
+    async fn spawn_blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> Result<T, PastError> + Send + 'static,
     ) -> Result<T, PastError> {
-        let past = self.clone();
-        tokio::task::spawn_blocking(move || work(&past)).await?
+        let history = self.clone();
+        tokio::task::spawn_blocking(move || work(&history)).await?
     }
 
-    /// The link that is meant, live or to be restored, and its newest version.
+    /// Resolves a link, live or restorable, to its ID and newest version.
     fn find(
         &self,
         workspace: WorkspaceId,
@@ -267,35 +266,35 @@ impl Histories {
         version: Version,
     ) -> Result<Past, PastError> {
         let envelope = self.history.change(version.offset)?;
-        let (event, actor) = taken_apart(envelope, workspace)?;
+        let (event, actor) = decode(envelope, workspace)?;
         let action = Action::of(&event);
         let (reverted_to, link) = match event.into_version()? {
             Some(state) => (state.reverted_to, state.into_link(workspace)?),
-            // What is deleted stands as it did before.
+            // A deletion shows the link as it was before.
             None => (None, self.before(workspace, link, version.number)?),
         };
         let link = Link { version: version.number, ..link };
         Ok(Past { at_ms: version.at_ms, actor, action, reverted_to, link })
     }
 
-    /// The link as the version before this one left it, or the one before the deletion.
+    /// The link in the version before this one, or before the deletion.
     fn before(
         &self,
         workspace: WorkspaceId,
         link: LinkId,
         version: u32,
     ) -> Result<Link, PastError> {
-        // Between two deletions there is a restoration.
+        // There is a restoration between two deletions, so two versions suffice.
         for before in self.index.versions(link, version.saturating_sub(1), 2)? {
-            let (event, _) = taken_apart(self.history.change(before.offset)?, workspace)?;
+            let (event, _) = decode(self.history.change(before.offset)?, workspace)?;
             if let Some(state) = event.into_version()? {
                 return Ok(state.into_link(workspace)?);
             }
         }
-        Err(PastError::Broken("a version of a link has none before it"))
+        Err(PastError::Broken("a version of a link has no predecessor"))
     }
 
-    /// What a change of a link changed.
+    /// The link before and after a change.
     fn changed(
         &self,
         workspace: WorkspaceId,
@@ -305,7 +304,7 @@ impl Histories {
         if !action.is_change_of_a_link() {
             return Ok(None);
         }
-        let (event, _) = taken_apart(self.history.change(offset)?, workspace)?;
+        let (event, _) = decode(self.history.change(offset)?, workspace)?;
         let (Event::LinkChanged(state) | Event::LinkRestored(state)) = event else {
             return Ok(None);
         };
@@ -315,8 +314,8 @@ impl Histories {
     }
 }
 
-/// The event of a workspace, and who made it.
-fn taken_apart(
+/// The event of a workspace and its actor.
+fn decode(
     envelope: Envelope,
     workspace: WorkspaceId,
 ) -> Result<(Event, Option<TokenId>), PastError> {

@@ -1,4 +1,4 @@
-//! Questions and their answers, read from the projections. Nothing here changes anything.
+//! Queries over the projections. Nothing here changes state.
 
 pub mod analytics;
 pub mod domains;

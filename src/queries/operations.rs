@@ -1,5 +1,4 @@
-//! What those who run the service ask of it: is everything counted once, and make a projection
-//! anew.
+//! Operator commands: reconcile, rebuild a projection, reclassify clicks.
 
 use std::sync::Arc;
 
@@ -9,19 +8,19 @@ pub use crate::projections::clickhouse::{Compared, Reclassification, Reconciliat
 use crate::projections::clickhouse::{Extent, Judge, Operator, Refused};
 use crate::projections::index::Rebuilder;
 
-/// Why a request came to nothing.
+/// Why an operation failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OperationError {
-    /// ClickHouse is away.
-    #[error("ClickHouse is away")]
+    /// ClickHouse is unavailable.
+    #[error("ClickHouse is unavailable")]
     Away,
-    /// Such a thing is under way.
-    #[error("one is under way already")]
+    /// Such an operation is already running.
+    #[error("already running")]
     Busy,
-    /// The crawler list can't be read again; the text says why.
+    /// The crawler list cannot be reloaded; the text says why.
     #[error("{0}")]
     NoList(String),
-    /// It went wrong; the text is for the operator.
+    /// The operation failed; the text is for the operator.
     #[error("{0}")]
     Failed(String),
 }
@@ -36,7 +35,7 @@ impl From<Refused> for OperationError {
     }
 }
 
-/// The operators' way to the projections. Cheap to clone.
+/// Operator commands. Cheap to clone.
 #[derive(Clone)]
 pub struct Operations {
     analytics: Operator,
@@ -50,9 +49,8 @@ impl Operations {
         Self { analytics, index, judge }
     }
 
-    /// Reads the crawler list again, and has the log say which user agents are taken for something
-    /// else now, for clicks since a moment, in milliseconds since the Unix epoch. A rebuild carries
-    /// it out.
+    /// Reloads the crawler list, and logs a reclassification of the user agents whose class has
+    /// changed, for clicks since a time in milliseconds since the Unix epoch. A rebuild applies it.
     pub async fn reclassify(&self, since_ms: u64) -> Result<Reclassification, OperationError> {
         let judge = Arc::clone(&self.judge);
         let renewed = tokio::task::spawn_blocking(move || judge.renew()).await;
@@ -61,12 +59,13 @@ impl Operations {
         Ok(self.analytics.reclassify(since_ms, Arc::clone(&self.judge)).await?)
     }
 
-    /// Up to which offset of the click log reclassifications are carried out.
+    /// The offset of the click log up to which reclassifications are applied.
     pub fn reclassified_through(&self) -> u64 {
         self.analytics.reclassified_through()
     }
 
-    /// Counts the whole log and ClickHouse, by month and workspace; of one workspace, or of all.
+    /// Compares the counts in the whole log with ClickHouse, by month and workspace; optionally for
+    /// one workspace.
     pub async fn reconcile(
         &self,
         workspace: Option<WorkspaceId>,
@@ -78,24 +77,24 @@ impl Operations {
         })
     }
 
-    /// Begins to make the analytics' tables anew.
+    /// Starts a rebuild of the analytics tables.
     pub async fn rebuild_analytics(&self) -> Result<(), OperationError> {
         Ok(self.analytics.rebuild().await?)
     }
 
-    /// Begins to make the index anew.
+    /// Starts a rebuild of the index.
     pub fn rebuild_index(&self) -> Result<(), OperationError> {
         let begun = self.index.begin();
         let begun = begun.map_err(|error| OperationError::Failed(error.to_string()))?;
         if begun { Ok(()) } else { Err(OperationError::Busy) }
     }
 
-    /// How the last rebuild of the index goes, or went.
+    /// The state of the last rebuild of the index.
     pub fn index_rebuild(&self) -> RebuildState {
         self.index.state()
     }
 
-    /// How the last rebuild of the analytics goes, or went.
+    /// The state of the last rebuild of the analytics tables.
     pub fn analytics_rebuild(&self) -> RebuildState {
         self.analytics.rebuild_state()
     }

@@ -1,7 +1,7 @@
-//! The planner: from which table a question is answered.
+//! The planner: chooses the table that answers a query.
 //!
-//! A rollup answers the whole hours or days of a span that are sealed, single clicks what is left
-//! at its ends. Which rollups there are was found by measurement: `cargo bench --bench analytics`.
+//! A rollup answers the whole hours or days of a range that are sealed; single clicks answer the
+//! rest at its ends. The set of rollups was chosen by measurement: `cargo bench --bench analytics`.
 
 use jiff::Timestamp;
 
@@ -11,19 +11,19 @@ use super::sql::ReadSnapshot;
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 
-/// A table of sums.
+/// A table of precomputed sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rollup {
-    /// A workspace's hours.
+    /// Workspaces by hour.
     Hours,
-    /// A link's days.
+    /// Links by day.
     Links,
-    /// A workspace's days by the values of one dimension.
+    /// Workspaces by day and value of one dimension.
     Values(Dimension),
 }
 
 impl Rollup {
-    /// How long the time is that one row stands for, in seconds.
+    /// The time that one row covers, in seconds.
     const fn grain(self) -> i64 {
         match self {
             Self::Hours => HOUR,
@@ -31,7 +31,7 @@ impl Rollup {
         }
     }
 
-    /// Its table, as answers tell it.
+    /// The name of the table in reports.
     const fn table(self) -> &'static str {
         match self {
             Self::Hours => "clicks_hourly",
@@ -40,7 +40,7 @@ impl Rollup {
         }
     }
 
-    /// The name of the parameter that holds the table's.
+    /// The name of the query parameter that holds the table name.
     pub const fn parameter(self) -> &'static str {
         match self {
             Self::Hours => "hourly",
@@ -49,7 +49,7 @@ impl Rollup {
         }
     }
 
-    /// Its column of time.
+    /// The time column.
     pub const fn column(self) -> &'static str {
         match self {
             Self::Hours => "hour",
@@ -57,7 +57,7 @@ impl Rollup {
         }
     }
 
-    /// That column in seconds since the Unix epoch.
+    /// The time column in seconds since the Unix epoch.
     pub const fn time(self) -> &'static str {
         match self {
             Self::Hours => "toUnixTimestamp(hour)",
@@ -65,7 +65,7 @@ impl Rollup {
         }
     }
 
-    /// A moment in seconds, as that column has it.
+    /// A time in seconds, in the type of the time column.
     pub fn bound(self, seconds: &str) -> String {
         match self {
             Self::Hours => format!("toDateTime({seconds}, 'UTC')"),
@@ -75,21 +75,21 @@ impl Rollup {
         }
     }
 
-    /// The rollup that has all that a question asks for.
+    /// The rollup that has everything a query needs.
     fn of(query: &AnalyticsQuery) -> Option<Self> {
         let by: Vec<_> =
             query.dimensions.iter().copied().filter(|one| *one != Dimension::Time).collect();
         match (by.as_slice(), &query.filter) {
             ([], None) => Some(Self::Hours),
             ([Dimension::Link], None) => Some(Self::Links),
-            ([] | [Dimension::Link], Some(filter)) if is_of_links(filter) => Some(Self::Links),
+            ([] | [Dimension::Link], Some(filter)) if is_on_links(filter) => Some(Self::Links),
             ([one], None) if is_rolled_up(*one) => Some(Self::Values(*one)),
-            ([one], Some(filter)) if is_rolled_up(*one) && is_of(filter, *one) => {
+            ([one], Some(filter)) if is_rolled_up(*one) && is_on(filter, *one) => {
                 Some(Self::Values(*one))
             }
             ([], Some(filter)) => {
                 let one = filter.conditions().next()?.dimension;
-                let is_alone = is_rolled_up(one) && is_of(filter, one);
+                let is_alone = is_rolled_up(one) && is_on(filter, one);
                 is_alone.then_some(Self::Values(one))
             }
             _ => None,
@@ -97,7 +97,7 @@ impl Rollup {
     }
 }
 
-/// Those whose values have days of their own: they are few, or at least no more than links.
+/// Dimensions with a rollup by day: those with few values, or at least no more values than links.
 const fn is_rolled_up(dimension: Dimension) -> bool {
     use Dimension as D;
     matches!(
@@ -124,50 +124,51 @@ const fn is_rolled_up(dimension: Dimension) -> bool {
 }
 
 /// Whether all of a filter's conditions are on this dimension.
-fn is_of(filter: &Filter, dimension: Dimension) -> bool {
+fn is_on(filter: &Filter, dimension: Dimension) -> bool {
     filter.conditions().all(|condition| condition.dimension == dimension)
 }
 
-fn is_of_links(filter: &Filter) -> bool {
+fn is_on_links(filter: &Filter) -> bool {
     match filter {
         Filter::Is(condition) => matches!(condition.test, Test::Links(_)),
-        Filter::And(each) => each.iter().all(is_of_links),
+        Filter::And(each) => each.iter().all(is_on_links),
         Filter::Or(_) | Filter::Not(_) => false,
     }
 }
 
-/// The part of a question's span that is read without a look at offsets: whole hours or days that
+/// The part of a query's range that is read without a filter on offsets: whole hours or days that
 /// are sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SealedRange {
-    /// From which rollup; `None`: from single clicks.
+    /// The rollup to read; `None` for single clicks.
     pub rollup: Option<Rollup>,
-    /// The first hour or day; `None`: since ever.
+    /// The first hour or day; `None` for no start.
     pub from: Option<Timestamp>,
-    /// The first that is not read.
+    /// The end, exclusive.
     pub to: Timestamp,
 }
 
 impl SealedRange {
-    /// The best one for a question, if there is any.
-    pub fn of(query: &AnalyticsQuery, starts: &[i64], cut: ReadSnapshot) -> Option<Self> {
+    /// The best range for a query, if any.
+    pub fn of(query: &AnalyticsQuery, starts: &[i64], snapshot: ReadSnapshot) -> Option<Self> {
         if query.dedupe != Dedupe::None {
             return None;
         }
         let rollup = Rollup::of(query).filter(|rollup| {
-            // A bucket's start within a grain would cut it. Before the span it cuts nothing.
+            // A bucket must not start within a grain, unless that start is before the range.
             let from = query.period.from.map_or(i64::MIN, Timestamp::as_second);
             let is_whole = starts.iter().all(|start| start % rollup.grain() == 0 || *start <= from);
-            is_whole && (*rollup == Rollup::Links || !cut.is_removing)
+            is_whole && (*rollup == Rollup::Links || !snapshot.is_removing)
         });
-        let with = rollup.and_then(|rollup| Self::within(query, rollup.grain(), cut, Some(rollup)));
-        with.or_else(|| Self::within(query, DAY, cut, None))
+        let with =
+            rollup.and_then(|rollup| Self::within(query, rollup.grain(), snapshot, Some(rollup)));
+        with.or_else(|| Self::within(query, DAY, snapshot, None))
     }
 
     fn within(
         query: &AnalyticsQuery,
         grain: i64,
-        cut: ReadSnapshot,
+        snapshot: ReadSnapshot,
         rollup: Option<Rollup>,
     ) -> Option<Self> {
         let Period { from, to } = query.period;
@@ -175,10 +176,10 @@ impl SealedRange {
             let nanoseconds = from.as_nanosecond();
             let grains = i128::from(grain) * 1_000_000_000;
             let grains = (nanoseconds + grains - 1).div_euclid(grains);
-            // No click is of a time before the epoch, which ClickHouse's days don't know.
+            // No click is before the epoch, the earliest day in ClickHouse.
             i64::try_from(grains).unwrap_or(i64::MAX).saturating_mul(grain).max(0)
         });
-        let sealed = i64::try_from(cut.sealed_ms / 1_000).unwrap_or(0);
+        let sealed = i64::try_from(snapshot.sealed_ms / 1_000).unwrap_or(0);
         let last = to.as_second().min(sealed);
         let last = last - last.rem_euclid(grain);
         if last <= 0 || first.is_some_and(|first| first >= last) {
@@ -192,7 +193,7 @@ impl SealedRange {
         Some(Self { rollup, from, to: at(last)? })
     }
 
-    /// The table that is read, beside single clicks, as answers tell it.
+    /// The table that is read besides single clicks, for reports.
     pub fn table(whole: Option<&Self>) -> &'static str {
         whole.and_then(|whole| whole.rollup).map_or("clicks", Rollup::table)
     }

@@ -1,5 +1,5 @@
-//! The only analytic SQL. Values are bound, never spliced; what is put together here are constants
-//! of this room and the names of the parameters that hold the values.
+//! All analytics SQL. Values are bound as parameters, never spliced; statements are assembled from
+//! constants of this module and parameter names.
 
 mod clicks;
 mod filters;
@@ -9,46 +9,46 @@ mod statement;
 use std::fmt::Write as _;
 
 pub use self::clicks::{blocked, click_columns, export, key, newest, progress};
-use self::parts::{bots_condition, tells_bots};
+use self::parts::{bots_condition, counts_bots_apart};
 pub use self::statement::Statement;
 use self::statement::Value;
 use super::analytics::{AnalyticsQuery, Bots, Dedupe, Dimension, Key, Metric, Order};
 use super::plan::SealedRange;
 
-/// What ClickHouse is asked to count.
+/// A count in the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Count {
     /// Clicks.
     Clicks,
-    /// Visitors, each once.
+    /// Visitors, each counted once.
     Visitors,
-    /// Clicks of bots.
+    /// Clicks by bots.
     Bots,
-    /// Clicks that began with a QR code.
+    /// Clicks that came from a QR code.
     Qr,
-    /// When the last click was, in milliseconds since the Unix epoch.
+    /// The time of the last click, in milliseconds since the Unix epoch.
     LastAt,
 }
 
-/// How far a read goes.
+/// Which clicks a read sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadSnapshot {
-    /// Each click up to and with this offset, and no other.
+    /// Each click up to and including this offset, and no other.
     pub through: u64,
-    /// Clicks before this time, in milliseconds since the Unix epoch, are there up to that offset
-    /// and no others: so these are read without a look at their offsets, and from rollups. 0 where
-    /// nothing is known of any time. The reader has to [make sure](
-    /// crate::projections::clickhouse::Status::is_sealed) of it afterwards.
+    /// Before this time, in milliseconds since the Unix epoch, ClickHouse has exactly the clicks up
+    /// to that offset; so they are read without a filter on offsets, and from rollups. 0 if nothing
+    /// is known. The reader has to [check](crate::projections::clickhouse::Status::is_sealed) it
+    /// afterwards.
     pub sealed_ms: u64,
-    /// Clicks of deleted links are being removed: what is left of them is to be left out, and rollups
-    /// that don't tell links apart are not to be read.
+    /// Clicks of deleted links are being removed: the rest of them must be excluded, and rollups
+    /// that do not distinguish links must not be read.
     pub is_removing: bool,
 }
 
-/// The rows of the answer: the dimensions' values, then the counts. `starts` are those of the
-/// buckets of time.
-pub fn analytics(query: &AnalyticsQuery, starts: &[i64], cut: ReadSnapshot) -> Statement {
-    let whole = SealedRange::of(query, starts, cut);
+/// The rows of a report: the dimension values, then the counts. `starts` are those of the time
+/// buckets.
+pub fn analytics(query: &AnalyticsQuery, starts: &[i64], snapshot: ReadSnapshot) -> Statement {
+    let whole = SealedRange::of(query, starts, snapshot);
     let mut statement = Statement::new(counts(query), SealedRange::table(whole.as_ref()));
     let groups: Vec<_> = (0..query.dimensions.len()).map(|number| format!("d{number}")).collect();
     let mut columns = groups.clone();
@@ -56,15 +56,15 @@ pub fn analytics(query: &AnalyticsQuery, starts: &[i64], cut: ReadSnapshot) -> S
         for count in &statement.counts {
             columns.push(format!("{} AS {}", merged(*count, query), alias(*count)));
         }
-        statement.parts(query, starts, whole, cut)
+        statement.parts(query, starts, whole, snapshot)
     } else {
         for count in &statement.counts {
             columns.push(format!("{} AS {}", distinct(*count, query), alias(*count)));
         }
-        statement.single_clicks(query, starts, cut)
+        statement.single_clicks(query, starts, snapshot)
     };
     if columns.is_empty() {
-        // One row, also of nothing.
+        // One row, even without clicks.
         columns.push("count() AS nothing".to_owned());
     }
     let mut sql = format!("SELECT {} FROM ({parts})", columns.join(", "));
@@ -81,7 +81,7 @@ pub fn analytics(query: &AnalyticsQuery, starts: &[i64], cut: ReadSnapshot) -> S
     statement.sql = sql;
     statement
 }
-/// What has to be counted for a question's metrics.
+/// The counts that a query's metrics need.
 fn counts(query: &AnalyticsQuery) -> Vec<Count> {
     let mut counts = Vec::new();
     for metric in &query.metrics {
@@ -116,15 +116,15 @@ const fn alias(count: Count) -> &'static str {
         Count::LastAt => "last_at",
     }
 }
-/// A count, added up of [parts](Statement::parts).
+/// A count, merged from [parts](Statement::parts).
 fn merged(count: Count, query: &AnalyticsQuery) -> String {
     let bots = match count {
         Count::Bots => Bots::Only,
         _ => query.bots,
     };
     let of = |function: &str, parameters: &str, column: &str| match bots {
-        // What isn't counted isn't read.
-        _ if !tells_bots(query) => format!("{function}{parameters}({column})"),
+        // Without bot counts, other rows are not read.
+        _ if !counts_bots_apart(query) => format!("{function}{parameters}({column})"),
         Bots::Include => format!("{function}{parameters}({column})"),
         Bots::Exclude => format!("{function}If{parameters}({column}, NOT is_bot)"),
         Bots::Only => format!("{function}If{parameters}({column}, is_bot)"),
@@ -137,7 +137,7 @@ fn merged(count: Count, query: &AnalyticsQuery) -> String {
     }
 }
 
-/// A count of single clicks, of which some count as one.
+/// A count of single clicks, deduplicated.
 fn distinct(count: Count, query: &AnalyticsQuery) -> String {
     let who = match query.dedupe {
         Dedupe::None | Dedupe::Visitor => "link_id, visitor_id",
@@ -156,7 +156,7 @@ fn distinct(count: Count, query: &AnalyticsQuery) -> String {
         Count::LastAt => format!("toUnixTimestamp64Milli(maxIf(ts, {is_counted}))"),
     }
 }
-/// How rows are ordered by one key; `None` where it is the same for all.
+/// The `ORDER BY` term of a sort key; `None` if the key is the same for all rows.
 fn ordering(query: &AnalyticsQuery, order: Order) -> Option<String> {
     let by = match order.key {
         Key::Dimension(dimension) => {
@@ -184,12 +184,12 @@ fn ordering(query: &AnalyticsQuery, order: Order) -> Option<String> {
     };
     Some(format!("{by} {}", if order.is_descending { "DESC" } else { "ASC" }))
 }
-/// One row: when the first click was that the question counts, be it a bot's beside the others, in
-/// milliseconds since the Unix epoch; 0 where there is none.
-pub fn first_click(query: &AnalyticsQuery, cut: ReadSnapshot) -> Statement {
+/// One row: the time of the first click that matches (including bots if both are counted), in
+/// milliseconds since the Unix epoch; 0 if there is none.
+pub fn first_click(query: &AnalyticsQuery, snapshot: ReadSnapshot) -> Statement {
     let mut statement = Statement::new(Vec::new(), "clicks");
     let bots = bots_condition(query);
-    let clicks = statement.clicks_of(query, query.period, cut);
+    let clicks = statement.clicks_of(query, query.period, snapshot);
     statement.sql = format!("SELECT toUnixTimestamp64Milli(min(ts)) {clicks}{bots}");
     statement
 }

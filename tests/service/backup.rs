@@ -125,5 +125,5 @@ fn a_damaged_backup_is_refused_by_name() {
     let target = DataFolder::new();
     assert!(run(&["restore"], &backup, &target).status.success());
     let output = run(&["restore"], &backup, &target);
-    assert!(!output.status.success() && said(&output).contains("there already"));
+    assert!(!output.status.success() && said(&output).contains("already exists"));
 }

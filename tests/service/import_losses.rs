@@ -85,7 +85,7 @@ fn the_program_shows_what_was_changed() {
     for shown in [
         "warnings          12",
         "s.test",
-        "which got one: 1",
+        "generated slugs: 1",
         "row 10 (9): {\"title\"",
         "2 more: http",
     ] {

@@ -75,12 +75,12 @@ fn the_geo_database_is_read_again_on_sighup() {
     fixture("nested-city.mmdb");
     server.signal(rustix::process::Signal::HUP);
     eventually("the database was read again", || {
-        server.stderr.contains("was read again").then_some(())
+        server.stderr.contains("reloaded").then_some(())
     });
     fs::write(&database, b"no database").unwrap();
     server.signal(rustix::process::Signal::HUP);
     eventually("a broken one is refused", || {
-        server.stderr.contains("the old one stays").then_some(())
+        server.stderr.contains("keeping the previous one").then_some(())
     });
     server.get("/livez").expect(200);
 }

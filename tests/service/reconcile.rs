@@ -191,7 +191,7 @@ fn without_a_service_the_command_looks_by_itself() {
     let nothing = DataFolder::new();
     let refused = command(&nothing, &["verify"], &options);
     assert!(!refused.status.success());
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("there is no log"));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("contains no log"));
 }
 
 /// Visits come in, and analytics are asked, all the time that the tables are made anew.

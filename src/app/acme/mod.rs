@@ -1,5 +1,5 @@
-//! Keeps each host supplied with a certificate: orders it when the host is new, and again when a
-//! third of its life is left. One order at a time; one that fails is tried again, ever later.
+//! Obtains a certificate for each host: for new hosts, and for renewal in the last third of the
+//! lifetime. There is one order at a time; a failed order is retried with increasing delays.
 
 mod schedule;
 
@@ -21,16 +21,16 @@ use crate::http::challenge::OpenChallenge;
 use crate::http::transport::tls::{Certificates, check};
 use crate::projections::index::{Hosts, Index};
 
-/// How often is looked for hosts that are new, and for certificates that are due.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often to check for new hosts and due certificates.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Where certificates are kept.
+/// The folder of the certificates.
 pub fn folder(data: &Path) -> PathBuf {
     data.join("certificates")
 }
 
 /// Obtains certificates.
-pub struct CertificateKeeper {
+pub struct CertificateManager {
     authority: Authority,
     certificates: Arc<Certificates>,
     challenge: Arc<OpenChallenge>,
@@ -38,12 +38,12 @@ pub struct CertificateKeeper {
     /// The service's own host, if it has a name.
     own_host: Option<String>,
     schedule: Schedule,
-    /// The domains that the schedule knows.
-    known: Option<Arc<Hosts>>,
+    /// The domains in the schedule.
+    scheduled: Option<Arc<Hosts>>,
 }
 
-impl CertificateKeeper {
-    /// For `own_host`, without the port that visitors may come to, and each verified domain.
+impl CertificateManager {
+    /// For `own_host`, ignoring its port, and each verified domain.
     pub fn new(
         authority: Authority,
         certificates: Arc<Certificates>,
@@ -52,27 +52,27 @@ impl CertificateKeeper {
         own_host: Option<&str>,
     ) -> Self {
         let own_host = own_host.map(str::to_owned).filter(|host| may_be_certified(host));
-        let (schedule, known) = (Schedule::default(), None);
-        Self { authority, certificates, challenge, index, own_host, schedule, known }
+        let (schedule, scheduled) = (Schedule::default(), None);
+        Self { authority, certificates, challenge, index, own_host, schedule, scheduled }
     }
 
-    /// Does so for as long as the service runs. A hangup has what has failed tried again at once.
-    pub async fn keep(mut self) {
+    /// Runs for as long as the service. SIGHUP retries failed orders at once.
+    pub async fn run(mut self) {
         let mut hangups = match signal(SignalKind::hangup()) {
             Ok(hangups) => hangups,
-            Err(error) => return tracing::error!(%error, "no certificates can be kept"),
+            Err(error) => return tracing::error!(%error, "cannot obtain certificates"),
         };
         loop {
-            self.look_at_hosts();
+            self.update_hosts();
             #[allow(clippy::cast_precision_loss, reason = "there are no 2⁵³ hosts")]
             gauge!("slugline_certificates_failing").set(self.schedule.waiting() as f64);
             let host = self.schedule.next(now_ms()).map(str::to_owned);
-            let pause = if host.is_some() { Duration::ZERO } else { LOOK_EVERY };
+            let pause = if host.is_some() { Duration::ZERO } else { POLL_INTERVAL };
             tokio::select! {
                 biased;
-                // Looked at before each order: there may be many.
+                // Checked before each order, since there may be many.
                 _ = hangups.recv() => {
-                    (self.schedule, self.known) = (Schedule::default(), None);
+                    (self.schedule, self.scheduled) = (Schedule::default(), None);
                     self.reload();
                     continue;
                 }
@@ -84,15 +84,15 @@ impl CertificateKeeper {
         }
     }
 
-    /// Takes new domains into the schedule, and those that are gone out of it and of the folder.
-    fn look_at_hosts(&mut self) {
+    /// Adds new domains to the schedule, and removes those that are gone, with their certificates.
+    fn update_hosts(&mut self) {
         let hosts = Arc::clone(&self.index.hosts());
-        if self.known.as_ref().is_some_and(|known| Arc::ptr_eq(known, &hosts)) {
+        if self.scheduled.as_ref().is_some_and(|scheduled| Arc::ptr_eq(scheduled, &hosts)) {
             return;
         }
-        self.remove_others();
+        self.remove_stale();
         let since_ms = self.authority.since_ms(now_ms()).unwrap_or_else(|error| {
-            tracing::error!(%error, "the account with the certificate authority can't be read");
+            tracing::error!(%error, "cannot read the ACME account");
             0
         });
         let (authority, certificates) = (&self.authority, &self.certificates);
@@ -103,10 +103,10 @@ impl CertificateKeeper {
             let validity = own.and_then(|own| Validity::of(&own, host));
             validity.map_or(0, |validity| validity.renew_at_ms())
         });
-        self.known = Some(hosts);
+        self.scheduled = Some(hosts);
     }
 
-    /// The hosts that are to have certificates, and whose they are.
+    /// The hosts that need certificates, with their owners.
     fn certifiable(&self, hosts: &Hosts) -> BTreeMap<String, Owner> {
         let owned = hosts.owners().map(|(name, workspace)| (name, Some(workspace)));
         let all = owned.chain(self.own_host.as_deref().map(|name| (name, None)));
@@ -114,26 +114,26 @@ impl CertificateKeeper {
         all.map(|(name, owner)| (name.to_owned(), owner)).collect()
     }
 
-    /// Removes what is kept of hosts that are gone: it is served no more, and its key is nobody's.
-    /// Where the domains can't be read, none is known to be gone.
-    fn remove_others(&self) {
+    /// Removes the certificates and keys of hosts that are gone. If the domains cannot be read,
+    /// nothing is removed.
+    fn remove_stale(&self) {
         let removed = tokio::task::block_in_place(|| {
             let hosts = self.certifiable(&self.index.read_hosts()?);
             anyhow::Ok(self.authority.retain(|host| hosts.contains_key(host))?)
         });
         match removed {
             Ok(0) => return,
-            Ok(files) => tracing::info!(files, "certificates of hosts that are gone were removed"),
+            Ok(files) => tracing::info!(files, "removed certificates of removed hosts"),
             Err(error) => {
                 let error = format!("{error:#}");
-                tracing::error!(error, "certificates of hosts that are gone can't be removed");
+                tracing::error!(error, "cannot remove certificates of removed hosts");
             }
         }
         self.reload();
     }
 
     async fn obtain(&mut self, host: &str) {
-        tracing::info!(host, "a certificate is ordered");
+        tracing::info!(host, "ordering a certificate");
         let obtained = self.order(host).await;
         self.challenge.close();
         let outcome = if obtained.is_ok() { "issued" } else { "failed" };
@@ -141,26 +141,30 @@ impl CertificateKeeper {
         match obtained {
             Ok(renew_at_ms) => {
                 self.schedule.issued(host, renew_at_ms);
-                tracing::info!(host, "the certificate is there");
+                tracing::info!(host, "obtained a certificate");
             }
             Err(error) => {
                 let wait = humantime::format_duration(self.schedule.failed(host, now_ms()));
                 let error = format!("{error:#}");
-                tracing::error!(host, error, %wait, "no certificate; it is tried again");
+                tracing::error!(host, error, %wait, "certificate order failed; retrying");
             }
         }
     }
 
-    /// Has a certificate issued and served; says when it is to be renewed.
+    /// Obtains and installs a certificate. Returns when to renew it.
     async fn order(&mut self, host: &str) -> anyhow::Result<u64> {
         let challenge = &self.challenge;
         let show = |token: &str, answer: &str| challenge.open(token, answer);
         let issued = self.authority.order(host, now_ms(), show).await?;
-        let own = check(&issued.chain, &issued.key).context("what was issued is of no use")?;
-        let validity = Validity::of(&own, host).context("what was issued is for another host")?;
-        // Else one order would follow the other: a clock is wrong.
+        let own = check(&issued.chain, &issued.key).context("the issued certificate is invalid")?;
+        let validity =
+            Validity::of(&own, host).context("the issued certificate is for another host")?;
+        // Otherwise orders would repeat endlessly: a clock is wrong.
         let renew_at_ms = validity.renew_at_ms();
-        anyhow::ensure!(renew_at_ms > now_ms(), "what was issued is to be renewed already");
+        anyhow::ensure!(
+            renew_at_ms > now_ms(),
+            "the issued certificate is already due for renewal: check the clock"
+        );
         tokio::task::block_in_place(|| self.authority.keep(host, &issued))?;
         self.reload();
         Ok(renew_at_ms)
@@ -169,12 +173,12 @@ impl CertificateKeeper {
     fn reload(&self) {
         if let Err(error) = tokio::task::block_in_place(|| self.certificates.reload()) {
             let error = format!("{error:#}");
-            tracing::error!(error, "the kept certificates can't be read; the old ones stay");
+            tracing::error!(error, "cannot reload certificates; keeping the previous ones");
         }
     }
 }
 
-/// Whether an authority can be asked for a certificate: it looks at port 80 of a name.
+/// Whether a certificate can be ordered: the authority connects to port 80 of a name.
 fn may_be_certified(host: &str) -> bool {
     let (name, port) = split_port(host);
     let is_this_machine = name == "localhost" || name.ends_with(".localhost");

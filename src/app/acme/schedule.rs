@@ -1,27 +1,28 @@
-//! When which host's certificate is to be ordered.
+//! The schedule of certificate orders.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::domain::ids::WorkspaceId;
 
-/// How long a host waits after its first failed order; doubled by each further one.
+/// The delay after a first failed order; doubled with each further failure.
 const WAIT_MIN: Duration = Duration::from_secs(60);
-/// It waits no longer than this.
+/// The maximum delay.
 const WAIT_MAX: Duration = Duration::from_secs(6 * 3_600);
 
-/// Whose a host is: a workspace's, or the service's own.
+/// The owner of a host: a workspace, or the service itself.
 pub type Owner = Option<WorkspaceId>;
 
-/// The hosts, each with its time. Moments are milliseconds since the Unix epoch.
+/// The hosts and their next orders. Times are milliseconds since the Unix epoch.
 ///
-/// Where many are due at once, their owners take turns: nobody's host waits for all of another's.
+/// If many are due at once, their owners take turns, so that no owner waits for all hosts of
+/// another.
 #[derive(Debug, Default)]
 pub struct Schedule {
     hosts: BTreeMap<String, Entry>,
-    /// The number of each owner's last order; none where there was none.
+    /// The number of each owner's last order, if any.
     turns: BTreeMap<Owner, u64>,
-    /// How many orders there were.
+    /// The total number of orders.
     orders: u64,
 }
 
@@ -29,13 +30,12 @@ pub struct Schedule {
 struct Entry {
     owner: Owner,
     due_ms: u64,
-    /// In a row.
+    /// Consecutive failures.
     failures: u32,
 }
 
 impl Schedule {
-    /// These are the hosts from now on. `due_ms` says of one that was not there when its order
-    /// is due.
+    /// Replaces the hosts. `due_ms` gives the time of the first order of a new host.
     pub fn set(&mut self, hosts: BTreeMap<String, Owner>, due_ms: impl Fn(&str) -> u64) {
         let owners: BTreeSet<_> = hosts.values().collect();
         self.turns.retain(|owner, _| owners.contains(owner));
@@ -52,7 +52,7 @@ impl Schedule {
             .collect();
     }
 
-    /// The host whose turn it is: those that fail come after those that don't.
+    /// The next host that is due: those with failures come last.
     pub fn next(&self, now_ms: u64) -> Option<&str> {
         let due = self.hosts.iter().filter(|(_, entry)| entry.due_ms <= now_ms);
         let first = due
@@ -60,14 +60,14 @@ impl Schedule {
         first.map(|(host, _)| host.as_str())
     }
 
-    /// The host has a certificate, which is to be renewed then.
+    /// Records an issued certificate and its renewal time.
     pub fn issued(&mut self, host: &str, renew_at_ms: u64) {
         if let Some(entry) = self.ordered(host) {
             (entry.due_ms, entry.failures) = (renew_at_ms, 0);
         }
     }
 
-    /// The host's order has failed: how long it waits until the next.
+    /// Records a failed order. Returns the delay until the next.
     pub fn failed(&mut self, host: &str, now_ms: u64) -> Duration {
         let Some(entry) = self.ordered(host) else { return WAIT_MAX };
         let doubled = 2_u32.checked_pow(entry.failures).and_then(|by| WAIT_MIN.checked_mul(by));
@@ -77,7 +77,7 @@ impl Schedule {
         wait
     }
 
-    /// The host's owner has had a turn.
+    /// Records a turn of the host's owner.
     fn ordered(&mut self, host: &str) -> Option<&mut Entry> {
         let entry = self.hosts.get_mut(host)?;
         self.orders += 1;
@@ -85,7 +85,7 @@ impl Schedule {
         Some(entry)
     }
 
-    /// How many hosts have failed, and wait.
+    /// The number of hosts whose last order failed.
     pub fn waiting(&self) -> usize {
         self.hosts.values().filter(|entry| entry.failures > 0).count()
     }
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_due_first_comes_first() {
+    fn the_first_due_host_comes_first() {
         let mut schedule = schedule(&[("a", 300), ("b", 100), ("c", 200)]);
         assert_eq!(schedule.next(99), None);
         assert_eq!(schedule.next(250), Some("b"));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn who_fails_waits_longer_each_time_and_comes_last() {
+    fn failing_hosts_wait_longer_each_time_and_come_last() {
         let mut schedule = schedule(&[("a", 0), ("b", 1)]);
         let mut now_ms = 0;
         let mut waits = Vec::new();
@@ -138,13 +138,13 @@ mod tests {
     }
 
     #[test]
-    fn hosts_come_and_go_and_those_that_stay_keep_their_time() {
+    fn existing_hosts_keep_their_time_when_hosts_change() {
         let mut schedule = schedule(&[("a", 0), ("b", 500)]);
         let wait = schedule.failed("a", 0);
         schedule.set(["a", "c"].map(|host| (host.to_owned(), None)).into(), |_| 700);
         assert_eq!(schedule.next(600), None, "b is gone, a waits, c is not due");
         assert_eq!(schedule.next(700), Some("c"));
-        assert_eq!(schedule.failed("b", 0), WAIT_MAX, "it came to nothing after it had gone");
+        assert_eq!(schedule.failed("b", 0), WAIT_MAX, "it failed after its host was removed");
         schedule.issued("c", u64::MAX);
         assert_eq!(schedule.next(u64::try_from(wait.as_millis()).unwrap_or(0)), Some("a"));
     }

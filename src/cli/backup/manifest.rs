@@ -1,4 +1,4 @@
-//! The manifest of a backup: what it holds, with a digest of each file.
+//! The manifest of a backup: its files with their digests.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -8,28 +8,28 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// The manifest's own file. It is written last: a folder without it is no backup.
+/// The manifest's file name. It is written last: a folder without it is not a complete backup.
 pub const MANIFEST: &str = "manifest.json";
-/// The two logs, in the order in which they are copied: a link is logged before its clicks, so
-/// a copy of the clicks first never has a click whose link is missing.
+/// The two logs, in the order of copying: a link is logged before its clicks, so with the clicks
+/// copied first, no click's link is missing.
 pub const LOGS: [&str; 2] = ["clicks", "mutations"];
-/// The tally of the clicks that the log has dropped; only where some were.
+/// The tally of the clicks that the log has dropped, if any.
 pub const DROPPED: &str = "clicks.dropped";
 const FORMAT: u32 = 1;
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// See the module.
+/// The manifest of a backup.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     format: u32,
-    /// The version of slugline that made it.
+    /// The version of slugline that created it.
     slugline: String,
-    /// When, ISO 8601.
+    /// When it was created, ISO 8601.
     made_at: String,
     /// The logs.
     pub logs: Vec<LogCopy>,
-    /// All files, by their path below the backup's folder.
+    /// All files, with paths relative to the backup's folder.
     pub files: Vec<FileCopy>,
 }
 
@@ -43,7 +43,7 @@ pub struct LogCopy {
     pub id: String,
     /// The first offset.
     pub first: u64,
-    /// The last offset; 0 when it has none.
+    /// The last offset; 0 if the log is empty.
     pub last: u64,
 }
 
@@ -51,16 +51,16 @@ pub struct LogCopy {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileCopy {
-    /// With `/`, below the backup's folder.
+    /// The path relative to the backup's folder, with `/`.
     pub path: String,
-    /// Its size.
+    /// The size.
     pub bytes: u64,
-    /// Its SHA-256, in hexadecimal.
+    /// The SHA-256, in hexadecimal.
     pub sha256: String,
 }
 
 impl Manifest {
-    /// Of a backup that is made now.
+    /// The manifest of a backup created now.
     pub fn new(logs: Vec<LogCopy>, files: Vec<FileCopy>) -> Self {
         Self {
             format: FORMAT,
@@ -71,7 +71,7 @@ impl Manifest {
         }
     }
 
-    /// Writes it into the backup's folder, durably and as a whole.
+    /// Writes the manifest into the backup's folder, durably and atomically.
     pub fn write(&self, folder: &Path) -> anyhow::Result<()> {
         let (path, temporary) = (folder.join(MANIFEST), folder.join("manifest.new"));
         let mut file = File::create_new(&temporary)?;
@@ -85,18 +85,18 @@ impl Manifest {
     pub fn read(folder: &Path) -> anyhow::Result<Self> {
         let path = folder.join(MANIFEST);
         let text = std::fs::read(&path).with_context(|| {
-            format!("{} is no whole backup: it has no manifest", folder.display())
+            format!("{} is not a complete backup: it has no manifest", folder.display())
         })?;
         let manifest: Self =
             serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
         if manifest.format != FORMAT {
-            bail!("{}: a format of another version of slugline", path.display());
+            bail!("{}: unsupported format; use another version of slugline", path.display());
         }
         Ok(manifest)
     }
 }
 
-/// Copies the first `bytes` of a file, or all of it, durably. Fails when there are fewer.
+/// Copies the first `bytes` of a file, or all of it, durably. Fails if the file is shorter.
 pub fn copy(from: &Path, to: &Path, bytes: Option<u64>) -> std::io::Result<(u64, String)> {
     let mut source = File::open(from)?;
     let bytes = match bytes {
@@ -130,11 +130,11 @@ pub fn sha256(path: &Path) -> std::io::Result<String> {
     }
 }
 
-/// Bytes in hexadecimal.
+/// Encodes bytes in hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string has no way to fail.
+        // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })

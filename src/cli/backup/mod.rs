@@ -1,4 +1,4 @@
-//! `slugline backup`: the logs, copied while they are being written.
+//! `slugline backup`: copies the logs while they are being written.
 
 mod manifest;
 mod restore;
@@ -18,26 +18,26 @@ pub use restore::{RestoreArgs, restore};
 use crate::app::permissions::restrict;
 use crate::log::{DiskStorage, LogView, Tail, verify};
 
-/// How often a log is begun anew because its oldest segments were dropped meanwhile.
+/// How often copying a log is restarted because its oldest segments were dropped meanwhile.
 const TRIES: u32 = 5;
 
 /// `slugline backup`
 #[derive(Debug, Args)]
 #[command(
-    long_about = "Copies the logs, consistently, beside a running service or without one. From \
-    the logs everything returns: the index and the analytics are folds of them. The visitors' \
+    long_about = "Copies the logs consistently, with or without a running service. Everything else \
+    is rebuilt from the logs: the index and the analytics are projections of them. The visitors' \
     key (visitor.salt) is not copied: it is destroyed when its period ends, and a copy would \
-    undo that; after a restore the visitors of the current period count anew."
+    undo that; after a restore, the visitors of the current period are counted again."
 )]
 pub struct BackupArgs {
-    /// Where to: a new or an empty folder
+    /// The target: a new or an empty folder
     folder: PathBuf,
-    /// The folder of all data
+    /// The data folder
     #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
     data_dir: PathBuf,
 }
 
-/// Makes a backup, and says on `out` what is in it.
+/// Creates a backup, and prints its content to `out`.
 pub fn backup(args: &BackupArgs, mut out: impl Write) -> anyhow::Result<()> {
     let (data, folder) = (args.data_dir.as_path(), args.folder.as_path());
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
@@ -58,11 +58,11 @@ pub fn backup(args: &BackupArgs, mut out: impl Write) -> anyhow::Result<()> {
     Ok(writeln!(out, "{bytes} bytes in {}", folder.display())?)
 }
 
-/// Copies one log, and checks the copy.
+/// Copies one log, and verifies the copy.
 fn copy_log(data: &Path, folder: &Path, name: &str) -> anyhow::Result<(LogCopy, Vec<FileCopy>)> {
     let source = data.join("log").join(name);
     if !source.is_dir() {
-        bail!("there is no log in {}: is --data-dir right?", source.display());
+        bail!("{} contains no log; check --data-dir", source.display());
     }
     let target = folder.join("log").join(name);
     for _ in 0..TRIES {
@@ -76,7 +76,7 @@ fn copy_log(data: &Path, folder: &Path, name: &str) -> anyhow::Result<(LogCopy, 
         let report = verify(&DiskStorage, &target)?;
         if let Some(problem) = report.problems.first() {
             bail!(
-                "{} is damaged where offset {} belongs: {}; run `slugline log verify`",
+                "{} is damaged at offset {}: {}; run `slugline log verify`",
                 source.display(),
                 problem.offset,
                 problem.what
@@ -90,10 +90,10 @@ fn copy_log(data: &Path, folder: &Path, name: &str) -> anyhow::Result<(LogCopy, 
         };
         return Ok((log, files));
     }
-    bail!("{}: its oldest segments are dropped faster than they are copied", source.display())
+    bail!("{}: its oldest segments are dropped faster than they can be copied", source.display())
 }
 
-/// Copies a log's files up to its present end; `None` when some were dropped meanwhile.
+/// Copies a log's files up to its current end; `None` if some were dropped meanwhile.
 fn copy_segments(
     data: &Path,
     source: &Path,
@@ -128,7 +128,7 @@ fn copy_segments(
             }
         }
     }
-    // The tally of what was dropped is written before it is dropped, and only grows.
+    // The tally is written before clicks are dropped, and only grows.
     let tally = data.join(DROPPED);
     if name == "clicks" && tally.exists() {
         let folder = target.ancestors().nth(2).unwrap_or(target);
@@ -137,7 +137,7 @@ fn copy_segments(
         let (bytes, sha256) = copy(&tally, &copied, None)?;
         files.push(FileCopy { path: DROPPED.to_owned(), bytes, sha256 });
     }
-    // Dropped while it was copied: the note and the segments may not fit.
+    // If segments were dropped meanwhile, the file `first` and the segments may not match.
     let now = LogView::open(Arc::new(DiskStorage), source)?;
     Ok((now.first() == view.first()).then_some((tail, files)))
 }

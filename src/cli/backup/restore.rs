@@ -1,4 +1,4 @@
-//! `slugline restore`: a data folder from a backup.
+//! `slugline restore`: creates a data folder from a backup.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -17,12 +17,12 @@ use crate::log::{DataLock, DiskStorage, verify};
 pub struct RestoreArgs {
     /// The backup
     folder: PathBuf,
-    /// The folder of all data, which may hold no log yet
+    /// The data folder, which must not contain a log yet
     #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
     data_dir: PathBuf,
 }
 
-/// Checks a backup and makes a data folder of it, and says on `out` what is in it.
+/// Verifies a backup, creates a data folder from it, and prints its content to `out`.
 pub fn restore(args: &RestoreArgs, mut out: impl Write) -> anyhow::Result<()> {
     let (backup, data) = (args.folder.as_path(), args.data_dir.as_path());
     let manifest = Manifest::read(backup)?;
@@ -31,11 +31,11 @@ pub fn restore(args: &RestoreArgs, mut out: impl Write) -> anyhow::Result<()> {
     restrict(data);
     let log = data.join("log");
     if log.exists() {
-        bail!("{} is there already: restore into another folder", log.display());
+        bail!("{} already exists: restore into another folder", log.display());
     }
     let parts = data.join("log.restoring");
     if parts.exists() {
-        // Of a restore that was cut off.
+        // Left by an interrupted restore.
         fs::remove_dir_all(&parts)?;
     }
     for name in LOGS {
@@ -61,12 +61,12 @@ pub fn restore(args: &RestoreArgs, mut out: impl Write) -> anyhow::Result<()> {
     }
     Ok(writeln!(
         out,
-        "restored into {}; the index and the analytics are made at the next start",
+        "restored into {}; the index and the analytics are rebuilt at the next start",
         data.display()
     )?)
 }
 
-/// Checks each file against the manifest, and each log as a whole.
+/// Verifies each file against the manifest, and each log as a whole.
 fn check(backup: &Path, manifest: &Manifest) -> anyhow::Result<()> {
     for file in &manifest.files {
         check_path(&file.path)?;
@@ -76,7 +76,7 @@ fn check(backup: &Path, manifest: &Manifest) -> anyhow::Result<()> {
             bail!("{} has {length} bytes instead of {}", path.display(), file.bytes);
         }
         if sha256(&path)? != file.sha256 {
-            bail!("{} is not what was backed up: its SHA-256 differs", path.display());
+            bail!("{} was modified: its SHA-256 differs", path.display());
         }
     }
     let known: BTreeSet<_> = manifest.files.iter().map(|file| backup.join(&file.path)).collect();
@@ -85,7 +85,7 @@ fn check(backup: &Path, manifest: &Manifest) -> anyhow::Result<()> {
         for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
             let path = entry?.path();
             if !known.contains(&path) {
-                bail!("{} is not of this backup", path.display());
+                bail!("{} does not belong to this backup", path.display());
             }
         }
         let report = verify(&DiskStorage, &folder)?;
@@ -94,13 +94,13 @@ fn check(backup: &Path, manifest: &Manifest) -> anyhow::Result<()> {
         }
         let last = manifest.logs.iter().find(|log| log.name == name).map(|log| log.last);
         if last != Some(report.last_offset.unwrap_or(0)) {
-            bail!("{} ends elsewhere than the manifest says", folder.display());
+            bail!("the last offset of {} differs from the manifest", folder.display());
         }
     }
     Ok(())
 }
 
-/// A manifest names files of a backup and nothing else.
+/// A manifest must only name files of a backup.
 fn check_path(path: &str) -> anyhow::Result<()> {
     let parts: Vec<_> = path.split('/').collect();
     let is_known = match parts.as_slice() {
@@ -116,6 +116,6 @@ fn check_path(path: &str) -> anyhow::Result<()> {
     if is_known {
         Ok(())
     } else {
-        bail!("the manifest names `{path}`, which is no file of a backup")
+        bail!("the manifest contains `{path}`, which is not a file of a backup")
     }
 }

@@ -1,4 +1,4 @@
-//! `slugline log dump`: records as JSON lines.
+//! `slugline log dump`: writes records as JSON lines.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::domain::preset::PresetKind;
 use crate::domain::rule::stored::RulesState;
 use crate::log::{DiskStorage, LogView, Record};
 
-/// What a kind of record is called.
+/// The name of a record kind.
 pub(super) fn kind_name(number: u16) -> String {
     let name = match number {
         kind::CLICK => "Click",
@@ -56,7 +56,7 @@ fn mutation_json(record: &Record) -> anyhow::Result<Value> {
     let envelope = Envelope::decode(record.payload.as_ref())?;
     let event = match &envelope.event {
         Some(Event::WorkspaceCreated(created)) => json!({ "name": created.name }),
-        // The secret's hash is nobody's business.
+        // Without the secret's hash.
         Some(Event::TokenCreated(token)) => json!({
             "token": TokenId::from_bytes(&token.id)?.to_string(),
             "name": token.name, "abilities": token.abilities,
@@ -179,7 +179,7 @@ fn gone_json(kind: PresetKind, deleted: &PresetDeleted) -> anyhow::Result<Value>
     Ok(json!({ "id": kind.id(Uuid::from_slice(&deleted.id)?).to_string() }))
 }
 
-/// Of the password only that there is one.
+/// Of the password, only whether there is one.
 fn gates_json(gates: &Gates) -> Value {
     json!({
         "disabled": gates.disabled,
@@ -211,7 +211,7 @@ fn domain_json(domain: &DomainState) -> anyhow::Result<Value> {
     }))
 }
 
-/// 64-bit hashes are written as text: many readers of JSON round large numbers.
+/// 64-bit hashes are written as text: many JSON parsers round large numbers.
 fn click_json(record: &Record) -> anyhow::Result<Value> {
     match record.kind {
         kind::AGENT_SEEN => {
@@ -246,7 +246,7 @@ fn click_json(record: &Record) -> anyhow::Result<Value> {
             }));
         }
         kind::CLICK | kind::BLOCKED => {}
-        // Written by a newer version: it is shown by its kind alone.
+        // Written by a newer version: only the kind is known.
         _ => return Ok(json!({})),
     }
     let click = Click::decode(record.payload.as_ref())?;

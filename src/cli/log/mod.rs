@@ -1,4 +1,4 @@
-//! `slugline log`: verifies, dumps and quarantines the logs, beside a running service or without one.
+//! `slugline log`: verifies, dumps and quarantines the logs.
 
 mod dump;
 mod quarantine;
@@ -20,14 +20,14 @@ pub enum LogCommand {
     Verify(VerifyArgs),
     /// Write a log's records as JSON lines
     Dump(DumpArgs),
-    /// Give up a damaged record and all that follow; their files are kept
+    /// Discard a damaged record and all that follow; their files are kept
     Quarantine(quarantine::QuarantineArgs),
 }
 
 /// `slugline log verify`
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// The folder of all data
+    /// The data folder
     #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
     data_dir: PathBuf,
     /// Report as JSON
@@ -38,13 +38,13 @@ pub struct VerifyArgs {
 /// `slugline log dump`
 #[derive(Debug, Args)]
 pub struct DumpArgs {
-    /// Which log
+    /// The log
     #[arg(value_enum)]
     log: WhichLog,
-    /// The folder of all data
+    /// The data folder
     #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
     data_dir: PathBuf,
-    /// The first offset to write; the first that the log holds when absent
+    /// The first offset to write [default: the first in the log]
     #[arg(long, default_value_t = 0)]
     from: u64,
 }
@@ -52,9 +52,9 @@ pub struct DumpArgs {
 /// One of the two logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum WhichLog {
-    /// Changes of links and tokens.
+    /// Mutations of links and tokens.
     Mutations,
-    /// Clicks, and user agents.
+    /// Clicks and user agents.
     Clicks,
 }
 
@@ -69,7 +69,7 @@ impl WhichLog {
     fn folder(self, data: &Path) -> anyhow::Result<PathBuf> {
         let folder = data.join("log").join(self.name());
         if !folder.is_dir() {
-            bail!("there is no log in {}: is --data-dir right?", folder.display());
+            bail!("{} contains no log; check --data-dir", folder.display());
         }
         Ok(folder)
     }
@@ -123,14 +123,14 @@ fn write_report(log: WhichLog, report: &VerifyReport, out: &mut impl Write) -> s
     if report.torn_tail_bytes > 0 {
         writeln!(
             out,
-            "  {} bytes of a torn end, never synced: cut off at the next start",
+            "  {} bytes of an incomplete write at the end, truncated at the next start",
             report.torn_tail_bytes
         )?;
     }
     for problem in &report.problems {
         writeln!(
             out,
-            "  {} at byte {}, where offset {} belongs: {}",
+            "  {} at byte {}, offset {}: {}",
             problem.file.display(),
             problem.position,
             problem.offset,

@@ -1,4 +1,4 @@
-//! `slugline log quarantine`: gives up the records from a damaged one on, and keeps the files.
+//! `slugline log quarantine`: discards the records from a damaged one on, and keeps the files.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -11,32 +11,30 @@ use super::WhichLog;
 use crate::cli::backup::copy;
 use crate::log::{DataLock, DiskStorage, Problem, verify};
 
-/// Beside the segments; it says that there were more records.
+/// The file next to the segments that records that there were more records.
 const WATERMARK: &str = "watermark";
-/// A segment's header: where its first record begins.
+/// The size of a segment's header.
 const HEADER_BYTES: u64 = 36;
 
 /// `slugline log quarantine`
 #[derive(Debug, Args)]
-#[command(
-    long_about = "Where a record is damaged, the log does not open, so that nothing is lost \
-    silently. Restore a backup if there is one. If not, this gives up the damaged record and all \
-    that follow: their files are moved into a folder of their own, and the good records before \
-    stay. Without --yes it says what it would do."
-)]
+#[command(long_about = "A log with a damaged record does not open, so that nothing is lost \
+    silently. Restore a backup if there is one. If not, this discards the damaged record and all \
+    that follow: their files are moved into another folder, and the intact records before \
+    are kept. Without --yes, it only prints what it would do.")]
 pub struct QuarantineArgs {
-    /// Which log
+    /// The log
     #[arg(value_enum)]
     log: WhichLog,
-    /// Do it
+    /// Carry it out
     #[arg(long)]
     yes: bool,
-    /// The folder of all data
+    /// The data folder
     #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
     data_dir: PathBuf,
 }
 
-/// Moves what is damaged out of the way, and says on `out` what was given up.
+/// Moves damaged files away, and prints to `out` what was discarded.
 pub fn quarantine(args: &QuarantineArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let folder = args.log.folder(&args.data_dir)?;
     let _lock = DataLock::acquire(&args.data_dir)?;
@@ -55,12 +53,12 @@ pub fn quarantine(args: &QuarantineArgs, out: &mut impl Write) -> anyhow::Result
     )?;
     let known = report.last_offset.filter(|last| *last > problem.offset);
     let known = known.map_or_else(String::new, |last| format!(", at least to {last}"));
-    writeln!(out, "given up: the records from offset {} on{known}", problem.offset)?;
+    writeln!(out, "discarded: the records from offset {} on{known}", problem.offset)?;
     if !args.yes {
         for file in &moved {
             writeln!(out, "would be moved: {}", file.display())?;
         }
-        return Ok(writeln!(out, "nothing was changed; with --yes it is done")?);
+        return Ok(writeln!(out, "nothing was changed; use --yes to carry it out")?);
     }
     let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
     let target = args.data_dir.join(format!("quarantine-{now}")).join(args.log.name());
@@ -68,7 +66,7 @@ pub fn quarantine(args: &QuarantineArgs, out: &mut impl Write) -> anyhow::Result
     Ok(writeln!(out, "moved to {}", target.display())?)
 }
 
-/// The segment with the problem, those behind it, and the watermark.
+/// The segment with the problem, those after it, and the watermark.
 fn files_from(folder: &Path, problem: &Problem) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -79,8 +77,8 @@ fn files_from(folder: &Path, problem: &Problem) -> anyhow::Result<Vec<PathBuf>> 
             files.push(path);
         }
     }
-    // Segments are named by their first offsets, so the last goes first: a stop in between
-    // leaves the damage where it was.
+    // Segments are named by their first offset, and the last is moved first: an interruption leaves
+    // the damage in place.
     files.sort_unstable_by(|one, other| other.cmp(one));
     Ok(files)
 }

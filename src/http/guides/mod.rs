@@ -49,7 +49,7 @@ static PAGES: LazyLock<HashMap<&str, Page>> = LazyLock::new(|| {
     guides.chain(once(("", Page::render(&index_markdown())))).collect()
 });
 
-/// No script and nothing from elsewhere; the one style by its hash.
+/// No scripts, nothing external; the one style by its hash.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let hash = BASE64_STANDARD.encode(Sha256::digest(STYLE));
     let policy = format!(
@@ -59,7 +59,7 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 });
 
-/// `/docs/guides` and the guides below it.
+/// Routes of `/docs/guides` and of the guides.
 pub fn router() -> Router<Services> {
     let to_index = || async { Redirect::temporary(INDEX) };
     Router::new()
@@ -115,7 +115,7 @@ impl Page {
     }
 }
 
-/// A guide's first heading, and the paragraph below it.
+/// A guide's first heading and the paragraph below it.
 fn title_and_summary(markdown: &str) -> (&str, &str) {
     let mut lines = markdown.lines().filter(|line| !line.is_empty());
     let title = lines.next().unwrap_or_default().trim_start_matches("# ");
@@ -132,7 +132,7 @@ fn index_markdown() -> String {
     once("# slugline guides\n\n".to_owned()).chain(GUIDES.iter().map(line)).collect()
 }
 
-/// What to render: without raw HTML, with links as they are here, and with a name for each heading.
+/// Parses Markdown for rendering: drops raw HTML, resolves links, and adds an ID to each heading.
 fn events(markdown: &str) -> Vec<Event<'_>> {
     let mut events = Vec::new();
     let (mut is_dropped, mut heading, mut heading_text) = (false, None, String::new());
@@ -168,7 +168,7 @@ fn events(markdown: &str) -> Vec<Event<'_>> {
     events
 }
 
-/// Where a link leads here; `None` if it leads to a file that is not served.
+/// The target of a link here; `None` if the file is not served.
 fn served_target<'a>(target: &str) -> Option<CowStr<'a>> {
     let (file, fragment) = target.split_at(target.find('#').unwrap_or(target.len()));
     if file.is_empty() || file.starts_with('/') || file.contains("://") {
@@ -182,7 +182,7 @@ fn served_target<'a>(target: &str) -> Option<CowStr<'a>> {
     is_served.then(|| format!("{INDEX}/{name}{fragment}").into())
 }
 
-/// A heading's name in links, as code hosts make it.
+/// A heading's ID in links, as code hosts make it.
 fn fragment(heading: &str) -> String {
     let kept = |letter: &char| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_');
     heading.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")

@@ -1,4 +1,4 @@
-//! How a page is answered: never stored, and with a policy under which nothing of it can run.
+//! Responses with a page: not cacheable, and with a policy that forbids scripts.
 
 use std::sync::LazyLock;
 
@@ -14,10 +14,10 @@ use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-/// The style of each page, which holds it: a page loads nothing.
+/// The style, inlined in each page: a page loads nothing.
 pub const STYLE: &str = include_str!("templates/page.css");
 
-/// No script, no frame, nothing from elsewhere; the one style by its hash.
+/// No scripts, no frames, nothing external; the one style by its hash.
 pub(super) static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let hash = BASE64_STANDARD.encode(Sha256::digest(STYLE));
     let policy = format!(
@@ -27,7 +27,7 @@ pub(super) static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 });
 
-/// A moment, for machines and for people.
+/// A time, for machines and for people.
 pub struct Moment {
     /// ISO 8601.
     pub iso: String,
@@ -36,7 +36,7 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// Of milliseconds since the Unix epoch.
+    /// From milliseconds since the Unix epoch.
     pub fn at(at_ms: u64) -> Self {
         let time = i64::try_from(at_ms).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
         let time = time.unwrap_or_default();
@@ -45,7 +45,7 @@ impl Moment {
     }
 }
 
-/// An answer to a visitor on its way.
+/// A response to a visitor.
 #[must_use]
 pub struct Answer(Response);
 
@@ -58,8 +58,8 @@ impl Answer {
                 answer.with(CONTENT_SECURITY_POLICY, POLICY.clone())
             }
             Err(error) => {
-                // A template that was compiled fails only where the memory does.
-                tracing::error!(%error, "a page could not be rendered");
+                // A compiled template only fails without memory.
+                tracing::error!(%error, "cannot render a page");
                 Self(StatusCode::INTERNAL_SERVER_ERROR.into_response())
             }
         }
@@ -72,30 +72,30 @@ impl Answer {
             .not_stored()
     }
 
-    /// The visitor goes elsewhere. `to` is a path or an address in ASCII.
+    /// Redirects the visitor. `to` is a path or an address in ASCII.
     pub fn redirect(to: &str) -> Self {
         Self(StatusCode::FOUND.into_response()).not_stored().text(LOCATION, to)
     }
 
-    /// Of the moment, and one visitor's own. Nobody else learns of the page, unless by
-    /// [`with_form`](Self::with_form).
+    /// The response is for one visitor and one moment. No referrer is sent, unless
+    /// [`with_form`](Self::with_form) is used.
     fn not_stored(self) -> Self {
         self.with(CACHE_CONTROL, HeaderValue::from_static("private, no-store"))
             .with(REFERRER_POLICY, HeaderValue::from_static("no-referrer"))
     }
 
-    /// The page holds a form. Without a referrer a browser would not say either from which origin
-    /// the form comes.
+    /// The page contains a form. Without a referrer, browsers would not send the form's origin
+    /// either.
     pub fn with_form(self) -> Self {
         self.with(REFERRER_POLICY, HeaderValue::from_static("same-origin"))
     }
 
-    /// When to come again.
+    /// When to retry.
     pub fn retry_after(self, seconds: u64) -> Self {
         self.with(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
-    /// The visitor is to carry this.
+    /// Sets a cookie.
     pub fn cookie(self, cookie: Option<&str>) -> Self {
         match cookie {
             Some(cookie) => self.text(SET_COOKIE, cookie),
@@ -103,7 +103,7 @@ impl Answer {
         }
     }
 
-    /// A header of the service's own making; one that is not fit to be a header is left out.
+    /// Adds a header; ignored if the value is not valid.
     pub fn text(self, name: HeaderName, value: &str) -> Self {
         match HeaderValue::try_from(value) {
             Ok(value) => self.with(name, value),

@@ -1,4 +1,4 @@
-//! Visits that are not let through: what the visitor is told.
+//! The responses to blocked visits.
 
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -12,7 +12,7 @@ use crate::domain::link::Block;
 use crate::http::Services;
 use crate::http::problem::Problem;
 
-/// No link and no path of the service: a small page, or a problem for those who ask for JSON.
+/// Neither a link nor a path of the service: a page, or a problem for clients that prefer JSON.
 pub fn not_found(headers: &HeaderMap) -> Response {
     if wants_json(headers) {
         return Problem::not_found("link").into_response();
@@ -26,13 +26,13 @@ pub fn not_found(headers: &HeaderMap) -> Response {
     Answer::page(StatusCode::NOT_FOUND, &notice).into_response()
 }
 
-/// The answer to a visit that does not count towards a link's `max_clicks`. A prefetch is refused,
-/// so that no browser shows its visitor this answer once he follows the link.
+/// The response to a visit that does not count towards a link's `max_clicks`. A prefetch is
+/// rejected, so that no browser shows this response when its visitor follows the link.
 pub const fn uncounted(bot: BotReason) -> (StatusCode, Notice) {
     let notice = Notice {
         title: "This link opens for a limited number of visits",
-        text: "Open it in a browser to use one of them. Programs and previews are not shown where \
-               it leads.",
+        text: "Open it in a browser to use one of them. Programs and previews are not shown its \
+               destination.",
         from: None,
     };
     match bot {
@@ -41,40 +41,40 @@ pub const fn uncounted(bot: BotReason) -> (StatusCode, Notice) {
     }
 }
 
-/// Counts a click of a link whose page is shown. The answer where it is not to be shown.
-pub fn refused(services: &Services, asked: &LinkRequest) -> Option<Response> {
-    match services.visitors.count(asked) {
+/// Counts a click of a link with a page. Returns the response if the page must not be shown.
+pub fn count_or_refuse(services: &Services, request: &LinkRequest) -> Option<Response> {
+    match services.visitors.count(request) {
         Admitted::Through => None,
         Admitted::Uncounted(bot) => {
             let (status, notice) = uncounted(bot);
             Some(Answer::page(status, &notice).into_response())
         }
         Admitted::UsedUp => {
-            services.visitors.stopped(asked, Block::LimitReached);
-            Some(blocked(services, asked, Block::LimitReached))
+            services.visitors.record_blocked(request, Block::LimitReached);
+            Some(blocked(services, request, Block::LimitReached))
         }
     }
 }
 
-/// The answer to a visit that a gate has stopped.
+/// The response to a visit that a gate blocked.
 ///
-/// What may come (back) is 404, what is over for good 410. A password is asked for with 401, the
-/// status that says so, but without the header of RFC 9110 §11.6.1: none of the schemes that
-/// browsers know is meant, and with it they would ask by themselves.
-pub fn blocked(services: &Services, asked: &LinkRequest, block: Block) -> Response {
-    let gates = &asked.link.fields.gates;
+/// Links that may work later get a 404, links that are over a 410. A password prompt gets a 401,
+/// but without the header of RFC 9110 §11.6.1: it uses none of the schemes that browsers support,
+/// and with the header they would show their own prompt.
+pub fn blocked(services: &Services, request: &LinkRequest, block: Block) -> Response {
+    let gates = &request.link.fields.gates;
     let is_over = matches!(block, Block::Expired | Block::LimitReached);
     if let Some(url) = gates.expired_url.as_deref().filter(|_| is_over) {
         return Answer::redirect(url).into_response();
     }
     let (status, title, text) = match block {
-        Block::None => return not_found(&asked.parts.headers),
+        Block::None => return not_found(&request.parts.headers),
         Block::PasswordRequired => {
-            return unlocking::ask(services, asked, StatusCode::UNAUTHORIZED, None);
+            return unlocking::show_form(services, request, StatusCode::UNAUTHORIZED, None);
         }
         Block::PasswordWrong => {
             let wrong = Some("That is not the password.");
-            return unlocking::ask(services, asked, StatusCode::UNAUTHORIZED, wrong);
+            return unlocking::show_form(services, request, StatusCode::UNAUTHORIZED, wrong);
         }
         Block::Disabled => (
             StatusCode::NOT_FOUND,
@@ -85,13 +85,13 @@ pub fn blocked(services: &Services, asked: &LinkRequest, block: Block) -> Respon
             (StatusCode::NOT_FOUND, "This link is not open yet", "Please come back later.")
         }
         Block::Archived => {
-            (StatusCode::GONE, "This link is no longer in use", "Its owner has put it away.")
+            (StatusCode::GONE, "This link is no longer in use", "Its owner has archived it.")
         }
-        Block::Expired => (StatusCode::GONE, "This link has expired", "Its time is over."),
+        Block::Expired => (StatusCode::GONE, "This link has expired", "It is no longer available."),
         Block::LimitReached => (
             StatusCode::GONE,
             "This link has been used up",
-            "It was open for a number of visits, and these are over.",
+            "It was open for a limited number of visits.",
         ),
         Block::GuessedTooOften => (
             StatusCode::TOO_MANY_REQUESTS,
@@ -103,7 +103,7 @@ pub fn blocked(services: &Services, asked: &LinkRequest, block: Block) -> Respon
     let opens_ms = gates.starts_at_ms.filter(|_| block == Block::NotStarted);
     let notice = Notice { title, text, from: opens_ms.map(Moment::at) };
     let answer = Answer::page(status, &notice);
-    let wait_ms = opens_ms.map(|at| at.saturating_sub(asked.at_ms));
+    let wait_ms = opens_ms.map(|at| at.saturating_sub(request.at_ms));
     match wait_ms {
         Some(wait_ms) => answer.retry_after(wait_ms.div_ceil(1_000)).into_response(),
         None => answer.into_response(),

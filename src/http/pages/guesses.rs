@@ -1,20 +1,20 @@
-//! How often a link's password may be guessed: per address, and over all addresses together, so
-//! that many machines guess no faster than that either.
+//! Limits guesses of a link's password: per address, and per link over all addresses, so that many
+//! machines guess no faster.
 //!
-//! Somebody with many addresses can so keep a link from being unlocked by others, for as long as
-//! the guesses go on. Visitors who have unlocked it before are not affected.
+//! Somebody with many addresses can thus keep others from unlocking a link for as long as the
+//! guesses continue. Visitors who unlocked it before are not affected.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::domain::ids::LinkId;
 use crate::http::attempt_limiter::{AttemptLimiter, Limit, TooMany};
 
-/// How many guesses of a link's password there may be within the window, over all addresses.
+/// The maximum number of guesses per link within the window, over all addresses.
 const MAX_OF_LINK: usize = 100;
-/// Guesses of a link's password are counted under this address.
+/// The address under which guesses per link are counted.
 const ANY_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
-/// See the module.
+/// Limits guesses of passwords.
 pub struct Guesses {
     by_address: AttemptLimiter,
     by_link: AttemptLimiter,
@@ -28,7 +28,7 @@ impl Default for Guesses {
 }
 
 impl Guesses {
-    /// Counts a guess, if there may be one.
+    /// Counts a guess, if it is allowed.
     pub fn take(&self, address: IpAddr, link: LinkId) -> Result<(), TooMany> {
         self.by_address.take(address, link.as_bytes())?;
         self.by_link.take(ANY_ADDRESS, link.as_bytes()).inspect_err(|_| {
@@ -36,13 +36,13 @@ impl Guesses {
         })
     }
 
-    /// The guess was right: the address's earlier ones no longer count, nor does this one.
+    /// The guess was right: this one and the address's earlier ones no longer count.
     pub fn was_right(&self, address: IpAddr, link: LinkId) {
         self.by_address.forget(address, link.as_bytes());
         self.by_link.give_back(ANY_ADDRESS, link.as_bytes());
     }
 
-    /// The guess was not compared.
+    /// Takes back a guess that was not compared.
     pub fn give_back(&self, address: IpAddr, link: LinkId) {
         self.by_address.give_back(address, link.as_bytes());
         self.by_link.give_back(ANY_ADDRESS, link.as_bytes());
@@ -66,7 +66,7 @@ mod tests {
         let guesses = Guesses::default();
         for number in 0..MAX_OF_LINK {
             guesses.take(address(number), link).unwrap();
-            // Right guesses and those that were not compared don't count.
+            // Right guesses and those not compared do not count.
             if guesses.take(address(MAX_OF_LINK), link).is_ok() {
                 guesses.was_right(address(MAX_OF_LINK), link);
             }
@@ -74,7 +74,7 @@ mod tests {
         let refused = guesses.take(address(MAX_OF_LINK), link).unwrap_err();
         assert!((800..=900).contains(&refused.retry_seconds), "{refused:?}");
         guesses.take(address(0), other).unwrap();
-        // What the link refuses costs the address none of its own guesses.
+        // Guesses rejected by the link's limit do not count for the address.
         for _ in 0..20 {
             assert!(guesses.take(address(MAX_OF_LINK), link).is_err());
         }

@@ -1,18 +1,19 @@
-//! What visitors see where they are not simply sent on. No page needs a script, and none could run
-//! one.
+//! Pages for visitors who are not simply redirected. They work without scripts, and forbid them.
 //!
 //! | path | |
 //! |---|---|
-//! | `/l/{slug}` | the page of a link that holds a network, a card or a text; counts as its click |
-//! | `/l/{slug}/card.vcf` | the card as a file; counts as nothing, but as a click where there is a limit and the page was not seen before |
-//! | `/l/{slug}/unlock` | takes the password of a link |
-//! | `/l/{slug}/report` | takes a report of a link |
-//! | `/{slug}+` | where the link leads, if it is open |
-//! | `/{slug}` | for readers of social networks, what the link says of itself; else a visit that the redirect path has left: why it is not let through, or on to `/l` |
+//! | `/l/{slug}` | the page of a link to a network, a card or a text; counts as its click |
+//! | `/l/{slug}/card.vcf` | the card as a file; counts as a click only if there is a limit and the
+//! page was not seen before |
+//! | `/l/{slug}/unlock` | accepts the password of a link |
+//! | `/l/{slug}/report` | accepts a report of a link |
+//! | `/{slug}+` | a preview of the link's destination |
+//! | `/{slug}` | for crawlers of social networks, the link's metadata; else a visit that was not
+//! redirected: why it is blocked, or a redirect to `/l` |
 //! | `/{slug}/more` | the same, for a link that forwards paths |
 //!
-//! `views` renders, from plain values and without looking at anything; the other files decide what
-//! is shown. Each page is a whole: it loads nothing, not even from here.
+//! `views` renders from plain values; the other files decide what is shown. Pages are
+//! self-contained: they load nothing.
 
 mod answer;
 mod blocked;
@@ -45,17 +46,17 @@ use super::{Services, host};
 use crate::domain::link::{Block, Link};
 use crate::domain::slug::Slug;
 
-/// The pages below `/l`.
+/// The routes below `/l`.
 pub fn router() -> Router<Services> {
     Router::new()
         .route("/l/{slug}", get(landing::page))
         .route("/l/{slug}/card.vcf", get(landing::card))
-        .route("/l/{slug}/unlock", post(unlocking::unlock).get(unlocking::back))
+        .route("/l/{slug}/unlock", post(unlocking::unlock).get(unlocking::redirect_to_link))
         .route("/l/{slug}/report", get(report::form).post(report::send))
 }
 
-/// Whatever has no route: a preview, a visit that the redirect path has left, or nothing.
-pub async fn elsewhere(State(services): State<Services>, request: Request) -> Response {
+/// Requests without a route: a preview, a visit that was not redirected, or no link.
+pub async fn fallback(State(services): State<Services>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let is_read = matches!(parts.method, Method::GET | Method::HEAD);
     let name = parts.uri.path().strip_prefix('/').filter(|_| is_read).unwrap_or_default();
@@ -66,55 +67,56 @@ pub async fn elsewhere(State(services): State<Services>, request: Request) -> Re
         _ => (slug.to_owned(), false),
     };
     if !Slug::is_wellformed(&slug) || (is_below && Slug::is_reserved(&slug)) {
-        return nothing(&services, &parts);
+        return no_link(&services, &parts);
     }
     let rest = parts.uri.path_and_query().and_then(|all| all.as_str().get(1 + slug.len()..));
     let rest = rest.unwrap_or_default().to_owned();
     match LinkRequest::of(&services, &slug, parts) {
-        Ok(asked) if is_preview => preview::page(&services, &asked).await,
-        Ok(asked) => visit(&services, &LinkRequest { rest, ..asked }),
+        Ok(request) if is_preview => preview::page(&services, &request).await,
+        Ok(request) => unredirected_visit(&services, &LinkRequest { rest, ..request }),
         Err(refused) => *refused,
     }
 }
 
-/// A visit that was not simply sent on.
-fn visit(services: &Services, asked: &LinkRequest) -> Response {
-    if asked.location().is_none() {
-        return nothing(services, &asked.parts);
+/// A visit that was not redirected.
+fn unredirected_visit(services: &Services, request: &LinkRequest) -> Response {
+    if request.location().is_none() {
+        return no_link(services, &request.parts);
     }
-    match asked.block_of_visit(services) {
-        Block::None if asked.link.fields.content.payload().is_some() => {
-            Answer::redirect(&asked.with_query(&format!("/l/{}", asked.link.slug))).into_response()
+    match request.block_of_visit(services) {
+        Block::None if request.link.fields.content.payload().is_some() => {
+            Answer::redirect(&request.with_query(&format!("/l/{}", request.link.slug)))
+                .into_response()
         }
-        Block::None if sharing::is_wanted(asked) => sharing::page(services, asked),
-        // It was let through a moment ago.
-        Block::None => not_found(&asked.parts.headers),
+        Block::None if sharing::is_reader_request(request) => sharing::page(services, request),
+        // The redirect path accepted it a moment ago.
+        Block::None => not_found(&request.parts.headers),
         block => {
-            services.visitors.stopped(asked, block);
-            blocked(services, asked, block)
+            services.visitors.record_blocked(request, block);
+            blocked(services, request, block)
         }
     }
 }
 
-/// Whether a request would rather have JSON than a page.
+/// Whether a client prefers JSON to a page.
 fn wants_json(headers: &HeaderMap) -> bool {
     let accept = headers.get(axum::http::header::ACCEPT);
     let accept = accept.and_then(|value| value.to_str().ok()).unwrap_or_default();
     accept.contains("json") && !accept.contains("text/html")
 }
 
-/// The answer to a path that is no link's: the request's host may lead elsewhere.
-fn nothing(services: &Services, parts: &Parts) -> Response {
-    host::elsewhere(services, parts).unwrap_or_else(|| not_found(&parts.headers))
+/// The response for a path without a link: the domain may have a redirect for those.
+fn no_link(services: &Services, parts: &Parts) -> Response {
+    host::fallback_redirect(services, parts).unwrap_or_else(|| not_found(&parts.headers))
 }
 
-/// The link at a slug of the request's host, or the answer where there is none.
-fn find(services: &Services, slug: &str, parts: &Parts) -> Result<Link, Box<Response>> {
+/// The link at a slug of the request's host, or the response if there is none.
+fn find_link(services: &Services, slug: &str, parts: &Parts) -> Result<Link, Box<Response>> {
     let host = services.domains.host(host::authority(&parts.uri, &parts.headers));
     let domain = host.map(|host| host.hostname).unwrap_or_default();
     match services.links.at(&domain, slug) {
         Ok(Some(link)) => Ok(link),
-        Ok(None) => Err(nothing(services, parts).into()),
+        Ok(None) => Err(no_link(services, parts).into()),
         Err(error) => Err(Problem::from(error).into_response().into()),
     }
 }

@@ -1,7 +1,7 @@
-//! `/{slug}+`: where a link leads, for whoever wants to know before he follows it.
+//! `/{slug}+`: a preview of a link's destination.
 //!
-//! It is no visit of the link, and nothing is counted: so it says of a link that is not open to
-//! everybody at the moment only that it isn't.
+//! A preview is not a visit, and is not counted, so it does not reveal the destination of links
+//! that are not open to everybody.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -12,20 +12,20 @@ use super::{Answer, LinkRequest, not_found};
 use crate::domain::link::{Block, Content, Kind, Link};
 use crate::http::Services;
 
-/// The slug in the name of a preview: before a plus sign, as it is or as some write it.
+/// The slug in the path of a preview: before a plus sign, plain or percent-encoded.
 pub fn slug_of(name: &str) -> Option<&str> {
     ["+", "%2B", "%2b"].into_iter().find_map(|end| name.strip_suffix(end))
 }
 
-/// The page.
-pub async fn page(services: &Services, asked: &LinkRequest) -> Response {
-    let LinkRequest { link, parts, .. } = asked;
-    let block = asked.block_of_visit(services);
+/// Shows the page.
+pub async fn page(services: &Services, request: &LinkRequest) -> Response {
+    let LinkRequest { link, parts, .. } = request;
+    let block = request.block_of_visit(services);
     if matches!(block, Block::Archived | Block::Disabled) || link.fields.preview.hidden {
         return not_found(&parts.headers);
     }
-    let address = asked.location().unwrap_or_default();
-    let shown = match (&link.fields.content, unshown(link, block)) {
+    let address = request.location().unwrap_or_default();
+    let shown = match (&link.fields.content, hidden_reason(link, block)) {
         (_, Some(why)) => Shown::Nothing(why),
         (Content::Url(_), None) => Shown::Address { host: host_of(&address), address: &address },
         (Content::Page(payload), None) => Shown::Page(kind_in_words(payload.kind())),
@@ -41,23 +41,23 @@ pub async fn page(services: &Services, asked: &LinkRequest) -> Response {
     Answer::page(StatusCode::OK, &page).into_response()
 }
 
-/// Why the page doesn't tell where the link leads, if it doesn't: no more than a visit would be
-/// told, and nothing of which each telling has to count.
-fn unshown(link: &Link, block: Block) -> Option<&'static str> {
+/// Why the preview does not reveal the destination, if so: it reveals no more than a visit would,
+/// and nothing that must be counted.
+fn hidden_reason(link: &Link, block: Block) -> Option<&'static str> {
     let gates = &link.fields.gates;
     match block {
-        Block::NotStarted => Some("Nothing yet: it is not open."),
-        Block::Expired => Some("Nothing any more: it has expired."),
-        Block::LimitReached => Some("Nothing any more: it has been used up."),
+        Block::NotStarted => Some("It is not open yet."),
+        Block::Expired => Some("It has expired."),
+        Block::LimitReached => Some("It has been used up."),
         _ if gates.password().is_some() => Some("It is protected with a password."),
         _ if gates.limit.is_some() => {
-            Some("It opens for a limited number of visits, and tells these alone.")
+            Some("It opens for a limited number of visits, and is revealed only to these.")
         }
         _ => None,
     }
 }
 
-/// Clicks and visitors, where they may be seen and are known at the moment.
+/// Clicks and visitors, if they are public and available.
 async fn stats(services: &Services, link: &Link) -> Option<(u64, u64)> {
     if !link.fields.preview.public_stats {
         return None;
@@ -67,13 +67,13 @@ async fn stats(services: &Services, link: &Link) -> Option<(u64, u64)> {
     Some((counts.clicks, counts.visitors))
 }
 
-/// The host of a [location](Asked::location): it holds no credentials.
+/// The host of a [location](LinkRequest::location), which contains no credentials.
 fn host_of(address: &str) -> &str {
     let rest = address.split_once("://").map_or("", |(_, rest)| rest);
     rest.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
-/// The link's own address.
+/// The link's short URL.
 pub fn short_url(services: &Services, link: &Link) -> String {
     let site = &services.site;
     match link.fields.domain.as_str() {
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_host_is_what_stands_before_the_path() {
+    fn the_host_is_before_the_path() {
         for (address, host) in [
             ("https://example.com/a@evil.example", "example.com"),
             ("https://example.com:8443?x=//evil.example/", "example.com:8443"),

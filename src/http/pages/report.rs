@@ -1,4 +1,4 @@
-//! `/l/{slug}/report`: a visitor tells the link's owner what is wrong with it.
+//! `/l/{slug}/report`: a visitor reports a link to its owner.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -14,22 +14,22 @@ use crate::http::Services;
 use crate::http::form::{Form, Purpose};
 use crate::http::problem::Problem;
 
-/// An address reports so many links, whichever they are.
+/// Reports are limited per address, not per link.
 const ANY_LINK: [u8; 16] = [0; 16];
 
-/// The form.
-pub async fn form(State(services): State<Services>, asked: LinkRequest) -> Response {
-    ask(&services, &asked, StatusCode::OK, ("", "", None))
+/// Shows the form.
+pub async fn form(State(services): State<Services>, request: LinkRequest) -> Response {
+    show_form(&services, &request, StatusCode::OK, ("", "", None))
 }
 
-/// The form with what was sent: the reason, the text, and what was wrong.
-fn ask(
+/// Shows the form with the submitted reason and text, and the error.
+fn show_form(
     services: &Services,
-    asked: &LinkRequest,
+    request: &LinkRequest,
     status: StatusCode,
     (reason, text, wrong): (&str, &str, Option<&str>),
 ) -> Response {
-    let LinkRequest { link, parts, at_ms, .. } = asked;
+    let LinkRequest { link, parts, at_ms, .. } = request;
     let guard = &services.visitors.guard;
     let issued = guard.issue(&parts.headers, Purpose::Report, link.id, *at_ms);
     let (slug, short_url) = (link.slug.as_str(), &short_url(services, link));
@@ -37,23 +37,23 @@ fn ask(
     Answer::page(status, &page).with_form().cookie(issued.cookie.as_deref()).into_response()
 }
 
-/// Takes a report.
+/// Accepts a report.
 pub async fn send(
     State(services): State<Services>,
-    asked: LinkRequest,
+    request: LinkRequest,
     form: Result<Form, StatusCode>,
 ) -> Response {
-    let LinkRequest { link, parts, at_ms, .. } = &asked;
+    let LinkRequest { link, parts, at_ms, .. } = &request;
     let out_of_date = "The form was out of date. Please try again.";
     let form = match form {
         Ok(form) => form,
-        Err(status) => return ask(&services, &asked, status, ("", "", Some(out_of_date))),
+        Err(status) => return show_form(&services, &request, status, ("", "", Some(out_of_date))),
     };
     let (reason, text) = (form.field("reason"), form.field("text"));
-    let again = |status, wrong| ask(&services, &asked, status, (reason, text, Some(wrong)));
+    let again = |status, wrong| show_form(&services, &request, status, (reason, text, Some(wrong)));
     let visitors = &services.visitors;
     let token = form.field("guard");
-    if !visitors.guard.holds(&parts.headers, Purpose::Report, link.id, token, *at_ms) {
+    if !visitors.guard.is_valid(&parts.headers, Purpose::Report, link.id, token, *at_ms) {
         return again(StatusCode::FORBIDDEN, out_of_date);
     }
     let complaint = match Complaint::accept(reason, text) {
@@ -62,7 +62,7 @@ pub async fn send(
             return again(StatusCode::UNPROCESSABLE_ENTITY, "Please choose what is wrong.");
         }
         Err(_) => {
-            let wrong = "The text is too long, or holds characters that are none.";
+            let wrong = "The text is too long, or contains invalid characters.";
             return again(StatusCode::UNPROCESSABLE_ENTITY, wrong);
         }
     };

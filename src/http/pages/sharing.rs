@@ -1,4 +1,4 @@
-//! What social networks and messengers are shown of a link, in place of the page that it leads to.
+//! The page for social networks and messengers, instead of the link's destination.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -10,8 +10,8 @@ use crate::clicks::Admitted;
 use crate::domain::link::Block;
 use crate::http::Services;
 
-/// What the agents of those begin with or hold that make a picture and a title of a link that
-/// somebody shares; each as its operator documents it, in lower case.
+/// The user agents that create previews of shared links, as substrings in lower case; documented by
+/// their operators.
 const READERS: [&[u8]; 15] = [
     b"facebookexternalhit",
     b"facebot",
@@ -30,7 +30,7 @@ const READERS: [&[u8]; 15] = [
     b"viber",
 ];
 
-/// Whether a user agent reads links for a social network or a messenger.
+/// Whether a user agent creates link previews for a social network or a messenger.
 pub fn is_reader(user_agent: Option<&[u8]>) -> bool {
     let Some(agent) = user_agent else { return false };
     let holds =
@@ -38,25 +38,25 @@ pub fn is_reader(user_agent: Option<&[u8]>) -> bool {
     READERS.iter().any(holds)
 }
 
-/// Whether the one who asks is to see what the link says of itself.
-pub fn is_wanted(asked: &LinkRequest) -> bool {
-    let agent = asked.parts.headers.get(axum::http::header::USER_AGENT);
-    asked.link.fields.social.preview && is_reader(agent.map(axum::http::HeaderValue::as_bytes))
+/// Whether to show the page instead of a redirect.
+pub fn is_reader_request(request: &LinkRequest) -> bool {
+    let agent = request.parts.headers.get(axum::http::header::USER_AGENT);
+    request.link.fields.social.preview && is_reader(agent.map(axum::http::HeaderValue::as_bytes))
 }
 
-/// What the link says of itself. It counts as the click of a bot that it is; where that doesn't
-/// count towards the link's limit, the page doesn't tell where the link leads.
-pub fn page(services: &Services, asked: &LinkRequest) -> Response {
-    let Some(destination) = asked.location() else {
-        return super::not_found(&asked.parts.headers);
+/// Shows the link's metadata. It counts as a click by a bot; if that does not count towards the
+/// link's limit, the page does not reveal the destination.
+pub fn page(services: &Services, request: &LinkRequest) -> Response {
+    let Some(destination) = request.location() else {
+        return super::not_found(&request.parts.headers);
     };
-    let admitted = services.visitors.count(asked);
+    let admitted = services.visitors.count(request);
     if admitted == Admitted::UsedUp {
-        services.visitors.stopped(asked, Block::LimitReached);
-        return blocked(services, asked, Block::LimitReached);
+        services.visitors.record_blocked(request, Block::LimitReached);
+        return blocked(services, request, Block::LimitReached);
     }
-    let short_url = short_url(services, &asked.link) + asked.more();
-    let fields = &asked.link.fields;
+    let short_url = short_url(services, &request.link) + request.more();
+    let fields = &request.link.fields;
     let social = &fields.social;
     let title = social.title.as_deref().or(fields.title.as_deref()).unwrap_or(&short_url);
     let page = Social {

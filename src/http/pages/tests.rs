@@ -1,4 +1,4 @@
-//! Whatever stands on a page, the page has the elements and attributes of its template.
+//! Whatever text a page shows, it has the elements and attributes of its template.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use askama::Template;
@@ -20,13 +20,13 @@ use crate::domain::link::{Vcard, Wifi};
 #[path = "../../../tests/injections/mod.rs"]
 mod injections;
 
-/// A text as an address, where it is one. The others are not shown as one, so that a harmless one
-/// that stands for them must not be either.
+/// `address` if the text is an address. Other texts are not linked, so the harmless text must not
+/// be an address either.
 fn like<'a>(text: &str, address: &'a str) -> &'a str {
     if web(text).is_some() { address } else { "x" }
 }
 
-/// Each page with this text wherever one can stand; `url` stands for an address.
+/// All pages with this text in each position; `url` where an address is expected.
 fn pages(text: &str, url: &str) -> Vec<(&'static str, String)> {
     let wifi = |encryption| Wifi {
         ssid: text.to_owned(),
@@ -76,8 +76,8 @@ fn pages(text: &str, url: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// What a browser makes of a page: its elements with their attributes' names, in order, and its
-/// text. Links are told apart: whether there is one depends on the text.
+/// A page as a browser parses it: the elements with their attribute names, in order, and the text.
+/// Links are separate, because their presence depends on the text.
 #[derive(Default)]
 struct Seen {
     elements: Vec<String>,
@@ -127,7 +127,7 @@ fn no_text_adds_to_a_page() {
         let harmless = pages("x", like(text, "https://example.com"));
         for ((name, html), (_, plain)) in pages(text, text).iter().zip(&harmless) {
             let (seen, plain) = (Seen::of(html), Seen::of(plain));
-            // No reason of the list is the one that was sent, neither here nor there.
+            // No submitted reason is one of the list, in either page.
             assert_eq!(seen.elements, plain.elements, "{name} with {text:?}:\n{html}");
             for link in &seen.links {
                 let is_path = link.starts_with('/');
@@ -136,7 +136,7 @@ fn no_text_adds_to_a_page() {
                     is_path || kinds.iter().any(|kind| link.to_lowercase().starts_with(kind));
                 assert!(is_fit, "{name} with {text:?} leads to {link}");
             }
-            // It stands there letter by letter, as far as HTML can say it.
+            // The text appears unchanged, as far as HTML can represent it.
             let can_say = !text.contains(|letter: char| letter.is_control());
             if can_say && *name != "unlocked" {
                 assert!(seen.text.contains(text.as_str()), "{name} lacks {text:?}:\n{html}");
@@ -164,7 +164,7 @@ fn no_page_has_a_script_or_loads_anything() {
     }
 }
 
-/// Each field that a visitor fills in says what it is.
+/// Each form field has a label.
 #[test]
 fn forms_have_labels() {
     for (name, html) in pages("x", "x") {

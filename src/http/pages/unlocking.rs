@@ -1,4 +1,4 @@
-//! `/l/{slug}/unlock`: a link's password is asked for, and taken.
+//! `/l/{slug}/unlock`: the password prompt of a link.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -13,55 +13,55 @@ use crate::http::problem::Problem;
 
 const OUT_OF_DATE: &str = "The form was out of date. Please try again.";
 
-/// The form, with what was wrong the last time.
-pub fn ask(
+/// Shows the form, with the error of the last attempt.
+pub fn show_form(
     services: &Services,
-    asked: &LinkRequest,
+    request: &LinkRequest,
     status: StatusCode,
     wrong: Option<&str>,
 ) -> Response {
-    let LinkRequest { link, parts, at_ms, rest } = asked;
+    let LinkRequest { link, parts, at_ms, rest } = request;
     let guard = &services.visitors.guard;
     let issued = guard.issue(&parts.headers, Purpose::Unlock, link.id, *at_ms);
     let page = PasswordPage { slug: link.slug.as_str(), rest, guard: &issued.token, wrong };
     Answer::page(status, &page).with_form().cookie(issued.cookie.as_deref()).into_response()
 }
 
-/// Who reloads the address of a form that was sent is led to the link.
-pub async fn back(asked: LinkRequest) -> Response {
-    Answer::redirect(&format!("/{}", asked.link.slug)).into_response()
+/// Reloading the address of a submitted form redirects to the link.
+pub async fn redirect_to_link(request: LinkRequest) -> Response {
+    Answer::redirect(&format!("/{}", request.link.slug)).into_response()
 }
 
-/// Takes a password. A guess counts before it is compared, so that many at once are no way around
-/// the bound.
+/// Checks a password. A guess counts before it is compared, so that concurrent guesses do not
+/// bypass the limit.
 pub async fn unlock(
     State(services): State<Services>,
-    mut asked: LinkRequest,
+    mut request: LinkRequest,
     form: Result<Form, StatusCode>,
 ) -> Response {
-    // It goes behind a slash and the slug, so it names nothing but a path here.
+    // It is appended to the slug, so it can only be a path here.
     let rest = form.as_ref().map_or("", |form| form.field("rest"));
-    rest.clone_into(&mut asked.rest);
-    let LinkRequest { link, parts, at_ms, rest } = &asked;
+    rest.clone_into(&mut request.rest);
+    let LinkRequest { link, parts, at_ms, rest } = &request;
     let closed = link.fields.gates.closed_at(*at_ms);
     if closed != Block::None {
-        return blocked(&services, &asked, closed);
+        return blocked(&services, &request, closed);
     }
-    let Some(hash) = link.fields.gates.password() else { return back(asked).await };
+    let Some(hash) = link.fields.gates.password() else { return redirect_to_link(request).await };
     let form = match form {
         Ok(form) => form,
-        Err(status) => return ask(&services, &asked, status, Some(OUT_OF_DATE)),
+        Err(status) => return show_form(&services, &request, status, Some(OUT_OF_DATE)),
     };
     let visitors = &services.visitors;
     let token = form.field("guard");
-    if !visitors.guard.holds(&parts.headers, Purpose::Unlock, link.id, token, *at_ms) {
-        return ask(&services, &asked, StatusCode::FORBIDDEN, Some(OUT_OF_DATE));
+    if !visitors.guard.is_valid(&parts.headers, Purpose::Unlock, link.id, token, *at_ms) {
+        return show_form(&services, &request, StatusCode::FORBIDDEN, Some(OUT_OF_DATE));
     }
     let address = visitors.client(parts);
     if let Err(refused) = visitors.guesses.take(address, link.id) {
         let wait = refused.retry_seconds.into();
-        visitors.stopped(&asked, Block::GuessedTooOften);
-        return too_often(blocked(&services, &asked, Block::GuessedTooOften), wait);
+        visitors.record_blocked(&request, Block::GuessedTooOften);
+        return too_often(blocked(&services, &request, Block::GuessedTooOften), wait);
     }
     let guess = form.field("password").to_owned();
     match services.commands.passwords().is_right(guess, hash).await {
@@ -72,8 +72,8 @@ pub async fn unlock(
             Answer::page(StatusCode::OK, &page).cookie(Some(&cookie)).into_response()
         }
         Ok(false) => {
-            visitors.stopped(&asked, Block::PasswordWrong);
-            blocked(&services, &asked, Block::PasswordWrong)
+            visitors.record_blocked(&request, Block::PasswordWrong);
+            blocked(&services, &request, Block::PasswordWrong)
         }
         Err(error) => {
             visitors.guesses.give_back(address, link.id);

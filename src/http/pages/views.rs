@@ -1,4 +1,4 @@
-//! What stands on the pages: pure, from what is shown to text. The templates escape all of it.
+//! Renders the pages from plain values. The templates escape all text.
 
 use askama::Template;
 use axum::http::HeaderValue;
@@ -7,13 +7,13 @@ use super::answer::{Moment, POLICY};
 use crate::domain::link::{Encryption, Vcard, Wifi};
 use crate::domain::report::{MAX_TEXT_CHARS, Reason};
 
-/// A few words, where there is no more to say.
+/// A short notice.
 #[derive(Template)]
 #[template(path = "notice.html", config = "src/http/pages/askama.toml")]
 pub struct Notice {
     pub title: &'static str,
     pub text: &'static str,
-    /// When it opens.
+    /// When the link opens.
     pub from: Option<Moment>,
 }
 
@@ -31,7 +31,7 @@ pub struct WifiPage<'a> {
 pub struct VcardPage<'a> {
     pub slug: &'a str,
     pub card: &'a Vcard,
-    /// Lets whoever sees the page have the card as a file too; empty where there is no limit.
+    /// A permit to download the card; empty without a click limit.
     pub permit: &'a str,
     rows: Vec<Row<'a>>,
 }
@@ -43,7 +43,7 @@ struct Row<'a> {
 }
 
 impl<'a> VcardPage<'a> {
-    /// Of the fields that the card has.
+    /// With the fields that the card has.
     pub fn new(slug: &'a str, card: &'a Vcard, permit: &'a str) -> Self {
         let rows = [
             ("Organization", card.organization.as_str(), None),
@@ -60,14 +60,14 @@ impl<'a> VcardPage<'a> {
     }
 }
 
-/// `tel:` (RFC 3966) with what a telephone dials, and nothing else.
+/// `tel:` (RFC 3966) with dialable characters only.
 fn tel(phone: &str) -> Option<String> {
     let dialled: String =
         phone.chars().filter(|letter| letter.is_ascii_digit() || "+*#".contains(*letter)).collect();
     (!dialled.is_empty()).then(|| format!("tel:{}", dialled.replace('#', "%23")))
 }
 
-/// `mailto:` (RFC 6068) to one address: without fields, which a `?` would begin.
+/// `mailto:` (RFC 6068) for one address, without header fields, which a `?` would start.
 fn mailto(email: &str) -> Option<String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+@".contains(&byte);
     email.contains('@').then(|| {
@@ -78,7 +78,7 @@ fn mailto(email: &str) -> Option<String> {
     })
 }
 
-/// An address, if it is one that a browser opens and does not run.
+/// The address, if its scheme is safe to open in a browser.
 pub fn web(url: &str) -> Option<&str> {
     let parsed = url::Url::parse(url).ok()?;
     matches!(parsed.scheme(), "http" | "https").then_some(url)
@@ -92,41 +92,41 @@ pub struct TextPage<'a> {
     pub text: &'a str,
 }
 
-/// Asks for a link's password.
+/// The password prompt of a link.
 #[derive(Template)]
 #[template(path = "password.html", config = "src/http/pages/askama.toml")]
 pub struct PasswordPage<'a> {
     pub slug: &'a str,
-    /// What the visitor's address has behind the slug.
+    /// The part of the visitor's address after the slug.
     pub rest: &'a str,
     pub guard: &'a str,
-    /// What was wrong with what was given.
+    /// The error of the last attempt.
     pub wrong: Option<&'a str>,
 }
 
-/// Leads on to a link that was unlocked. A redirect would not do: browsers hold one that follows a
-/// form, and each that follows it, to the form's own policy, and the link may lead anywhere.
+/// Continues to an unlocked link. A redirect would not work: browsers apply the form's policy to
+/// redirects after its submission, and the link may have any destination.
 #[derive(Template)]
 #[template(path = "unlocked.html", config = "src/http/pages/askama.toml")]
 pub struct UnlockedPage<'a> {
     pub slug: &'a str,
-    /// Goes behind the slug.
+    /// The part of the address after the slug.
     pub rest: &'a str,
 }
 
-/// What a preview tells of where a link leads.
+/// What a preview reveals about the destination.
 pub enum Shown<'a> {
     Address {
         host: &'a str,
         address: &'a str,
     },
-    /// A page of the service's own: what kind of thing it shows.
+    /// A page of the service: its kind.
     Page(&'static str),
-    /// Nothing, and why.
+    /// Nothing, with the reason.
     Nothing(&'static str),
 }
 
-/// Where a link leads, for whoever wants to know beforehand.
+/// The preview of a link's destination.
 #[derive(Template)]
 #[template(path = "preview.html", config = "src/http/pages/askama.toml")]
 pub struct PreviewPage<'a> {
@@ -135,11 +135,11 @@ pub struct PreviewPage<'a> {
     pub title: Option<&'a str>,
     pub shown: Shown<'a>,
     pub created: Moment,
-    /// Clicks and visitors, where the owner lets them be seen.
+    /// Clicks and visitors, if the owner makes them public.
     pub stats: Option<(u64, u64)>,
 }
 
-/// Takes a report of a link.
+/// The form to report a link.
 #[derive(Template)]
 #[template(path = "report.html", config = "src/http/pages/askama.toml")]
 pub struct ReportPage<'a> {
@@ -148,44 +148,44 @@ pub struct ReportPage<'a> {
     pub guard: &'a str,
     pub reason: &'a str,
     pub text: &'a str,
-    /// What was wrong with what was sent.
+    /// The error of the last attempt.
     pub wrong: Option<&'a str>,
 }
 
-/// What a link says of itself where it is shared.
+/// The metadata of a link for previews.
 #[derive(Template)]
 #[template(path = "social.html", config = "src/http/pages/askama.toml")]
 pub struct Social<'a> {
-    /// The link's own address.
+    /// The link's short URL.
     pub short_url: &'a str,
-    /// What it is called there.
+    /// The title.
     pub title: &'a str,
-    /// A sentence or two.
+    /// The description.
     pub description: Option<&'a str>,
-    /// The address of a picture.
+    /// The address of an image.
     pub image: Option<&'a str>,
-    /// An http or https address; another one is shown, but leads nowhere. None where the reader is
-    /// not to know it.
+    /// An http or https address; others are shown, but not linked. `None` if it must not be
+    /// revealed.
     pub destination: Option<&'a str>,
 }
 
-/// What a browser is shown that is to open an app: the way to the app, and to where it is to be had.
+/// A page that opens an app: links to the app and to its store page.
 #[derive(Template)]
 #[template(path = "open_app.html", config = "src/http/pages/askama.toml")]
 pub struct OpenApp<'a> {
-    /// Of a scheme that no page has: what a link's owner may set is checked.
+    /// Its scheme was checked when the link was set.
     pub app: &'a str,
-    /// The same.
+    /// As `app`.
     pub store: &'a str,
 }
 
-/// The policy under which nothing of a page can run.
+/// The policy that forbids scripts.
 pub fn page_policy() -> HeaderValue {
     POLICY.clone()
 }
 
 impl OpenApp<'_> {
-    /// The page; empty where it can't be rendered, which is where the memory fails.
+    /// The page; empty if it cannot be rendered, for lack of memory.
     pub fn html(&self) -> String {
         self.render().unwrap_or_default()
     }
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_of_a_card_hold_nothing_but_their_own_kind() {
+    fn links_of_a_card_have_only_their_own_scheme() {
         assert_eq!(tel("+49 (0)30 / 12-34#5"), Some("tel:+490301234%235".to_owned()));
         assert_eq!(tel("javascript:alert(1)"), Some("tel:1".to_owned()));
         assert_eq!(tel("none"), None);

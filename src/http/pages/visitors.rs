@@ -1,4 +1,4 @@
-//! What the pages know of who asks, and what they share.
+//! The context of a visitor's request, and the state shared by the pages.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 
 use super::guesses::Guesses;
-use super::{find, not_found};
+use super::{find_link, not_found};
 use crate::clicks::{Admitted, Headers, Recorder, Visit};
 use crate::commands::now_ms;
 use crate::domain::click::ClickTarget;
@@ -22,14 +22,14 @@ use crate::http::redirect::unlock::Unlock;
 use crate::http::signing::Signer;
 use crate::http::{Peer, Services, Site};
 
-/// What the pages share.
+/// State shared by the pages.
 pub struct Visitors {
     recorder: Arc<Recorder>,
-    /// The cookies of visitors who knew a password.
+    /// The cookies of visitors who entered a password.
     pub unlock: Unlock,
     /// The guards of forms.
     pub guard: Guard,
-    /// Signs permits for cards.
+    /// Signs permits to download cards.
     pub permits: Signer,
     /// Guesses of passwords.
     pub guesses: Guesses,
@@ -38,7 +38,7 @@ pub struct Visitors {
 }
 
 impl Visitors {
-    /// Counting here; `key` is the service's own.
+    /// Creates the state; `key` is the service's key.
     pub fn new(recorder: Arc<Recorder>, key: &[u8; 32], site: &Site) -> Self {
         Self {
             recorder,
@@ -50,64 +50,64 @@ impl Visitors {
         }
     }
 
-    /// Counts a click of a link whose page is to be shown.
-    pub fn count(&self, asked: &LinkRequest) -> Admitted {
-        let (visit, target) = (asked.visit(), asked.target());
-        if let Some(limit) = &asked.link.fields.gates.limit {
-            return self.recorder.record_limited(&visit, &target, asked.link.id, limit);
+    /// Counts a click of a link with a page.
+    pub fn count(&self, request: &LinkRequest) -> Admitted {
+        let (visit, target) = (request.visit(), request.target());
+        if let Some(limit) = &request.link.fields.gates.limit {
+            return self.recorder.record_limited(&visit, &target, request.link.id, limit);
         }
         self.recorder.record(&visit, &target);
         Admitted::Through
     }
 
-    /// Takes down that a gate stopped a visit.
-    pub fn stopped(&self, asked: &LinkRequest, block: Block) {
-        self.recorder.record_blocked(&asked.visit(), &asked.target(), block);
+    /// Records a blocked visit.
+    pub fn record_blocked(&self, request: &LinkRequest, block: Block) {
+        self.recorder.record_blocked(&request.visit(), &request.target(), block);
     }
 
-    /// Whether the peer says that the request reached it over HTTPS; `None` where it is no trusted
-    /// proxy.
+    /// Whether a trusted proxy says that it received the request over HTTPS; `None` if the peer is
+    /// not one.
     pub fn says_https(&self, parts: &Parts) -> Option<bool> {
         let headers = Headers::of_map(&parts.headers);
         self.recorder.enricher().proxies.says_https(peer(parts), &headers)
     }
 
-    /// The address of who asks.
+    /// The client's address.
     pub fn client(&self, parts: &Parts) -> IpAddr {
         let headers = Headers::of_map(&parts.headers);
         self.recorder.enricher().proxies.client(peer(parts), &headers)
     }
 }
 
-/// The other end of the request's connection, which the server has noted.
+/// The peer of the request's connection, as set by the server.
 fn peer(parts: &Parts) -> IpAddr {
     parts.extensions.get().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(peer)| *peer)
 }
 
-/// A request about a link, and the link.
+/// A request for a link.
 pub struct LinkRequest {
-    /// As it stood when the request came.
+    /// The link when the request arrived.
     pub link: Link,
-    /// The request but for its body.
+    /// The request without its body.
     pub parts: Parts,
-    /// When it came, in milliseconds since the Unix epoch.
+    /// When it arrived, in milliseconds since the Unix epoch.
     pub at_ms: u64,
-    /// What a visit's address has behind the slug: `/more?query`.
+    /// The part of a visit's address after the slug: `/more?query`.
     pub rest: String,
 }
 
 impl LinkRequest {
-    /// For the link at a slug.
+    /// The request for the link at a slug.
     ///
     /// # Errors
-    /// The answer where there is none.
+    /// The response if there is no such link.
     pub fn of(services: &Services, slug: &str, parts: Parts) -> Result<Self, Box<Response>> {
-        let link = find(services, slug, &parts)?;
+        let link = find_link(services, slug, &parts)?;
         let rest = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         Ok(Self { link, parts, at_ms: now_ms(), rest })
     }
 
-    /// What stops a visit of the link that was not sent on.
+    /// The gate that blocks a visit that was not redirected.
     pub fn block_of_visit(&self, services: &Services) -> Block {
         let is_used_up = || services.visitors.recorder.is_used_up(&self.link);
         match self.block(services) {
@@ -128,25 +128,25 @@ impl LinkRequest {
         }
     }
 
-    /// The link as its clicks have it.
+    /// The click target of the link.
     fn target(&self) -> ClickTarget {
         let Self { link, .. } = self;
         let (domain, version) = (link.fields.domain.as_str(), link.version);
         ClickTarget::new(link.workspace, link.id, version, domain, "", "")
     }
 
-    /// What stops this visit, but for the limit of clicks.
+    /// The gate that blocks this visit, except for the click limit.
     pub fn block(&self, services: &Services) -> Block {
         gate(&services.visitors.unlock, &self.link, &self.parts.headers, self.at_ms)
     }
 
-    /// What a visit's address has behind the slug, without its query: `/more`.
+    /// The part of a visit's path after the slug: `/more`.
     pub fn more(&self) -> &str {
         self.rest.split('?').next().unwrap_or_default()
     }
 
-    /// Where the link leads, with more of a path behind it if there is more; empty for a page of
-    /// the service's own. `None` where the link leads nowhere from there.
+    /// The link's destination with the rest of the path, if any; empty for a page of the service.
+    /// `None` if the link does not forward paths.
     pub fn location(&self) -> Option<String> {
         let fields = &self.link.fields;
         let more = self.more().strip_prefix('/');
@@ -161,7 +161,7 @@ impl LinkRequest {
         }
     }
 
-    /// A path with the visitor's own query.
+    /// A path with the visitor's query string.
     pub fn with_query(&self, path: &str) -> String {
         self.parts.uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
     }
@@ -177,7 +177,7 @@ impl FromRequestParts<Services> for LinkRequest {
     }
 }
 
-/// The gate that stops a visit of a link, but for the limit of clicks.
+/// The gate that blocks a visit of a link, except for the click limit.
 pub fn gate(unlock: &Unlock, link: &Link, headers: &HeaderMap, at_ms: u64) -> Block {
     let gates = &link.fields.gates;
     match gates.closed_at(at_ms) {

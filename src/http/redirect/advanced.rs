@@ -1,45 +1,43 @@
-//! What a redirect does for links that are not plain: gates, rules, apps, and other ways of being
-//! sent on.
+//! Redirects of links with gates, rules, apps or other forwarding options.
 //!
-//! A visit that isn't sent on is left to the pages, which find out why for themselves and take it
-//! down as what it is.
+//! A visit that is not redirected is left to the pages, which determine the reason and record it.
 
 use std::sync::Arc;
 
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, LINK};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 
-use super::{Answer, Leads, Moment, Redirector, RequestHead};
+use super::{Answer, Location, Moment, Redirector, RequestHead};
 use crate::clicks::{Admitted, ClickBatch, EnrichedVisit};
 use crate::domain::click::BotReason;
 use crate::domain::link::Block;
 use crate::domain::rule::visitor::{Needs, Visitor};
 use crate::http::pages::{OpenApp, is_reader, page_policy, uncounted};
-use crate::queries::links::{App, LinkFeatures, Redirect, Way};
+use crate::queries::links::{App, LinkFeatures, Redirect, RedirectTarget};
 
 const X_ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
 
-/// Where a visit is led.
-enum Led<'a> {
-    /// To a page.
-    To(&'a Way),
-    /// To an app.
-    ToApp(&'a App),
+/// The target of a visit.
+enum Target<'a> {
+    /// A page.
+    Page(&'a RedirectTarget),
+    /// An app.
+    App(&'a App),
 }
 
-impl Led<'_> {
-    const fn way(&self) -> &Way {
+impl Target<'_> {
+    const fn redirect_target(&self) -> &RedirectTarget {
         match self {
-            Self::To(way) => way,
-            Self::ToApp(app) => &app.way,
+            Self::Page(target) => target,
+            Self::App(app) => &app.target,
         }
     }
 }
 
 impl Redirector {
-    /// The answer to a visit of such a link; `more` stands behind its slug. `None` where it isn't
-    /// sent on.
-    pub(super) fn follow_special(
+    /// Answers a visit of such a link; `more` is the path after its slug. `None` if it is not
+    /// redirected.
+    pub(super) fn redirect_advanced(
         &self,
         request: &RequestHead<'_>,
         more: Option<&str>,
@@ -47,38 +45,38 @@ impl Redirector {
         moment: &Moment,
         clicks: &mut ClickBatch,
     ) -> Option<Answer> {
-        let special = redirect.special.as_deref()?;
-        if special.is_page
-            || (special.is_shared && is_reader(request.headers.user_agent))
-            || (more.is_some() && !special.forwarding.path)
-            || !self.is_open(special, request, moment)
+        let features = redirect.features.as_deref()?;
+        if features.is_page
+            || (features.is_shared && is_reader(request.headers.user_agent))
+            || (more.is_some() && !features.forwarding.path)
+            || !self.is_open(features, request, moment)
         {
             return None;
         }
         let visit = request.visit(moment);
         let steps = self.recorder.enricher();
         let geo = steps.geo.load();
-        let target = &redirect.way.target;
-        let enriched = steps.enrich(&visit, &target.workspace, geo.as_deref());
-        let led = self.lead(special, redirect, request, &enriched);
-        let leads = match (&led, more) {
-            // Nothing of the visitor's own goes to an app.
-            (Led::ToApp(app), _) => Leads::To(app.way.location.as_str().to_owned()),
-            (Led::To(way), Some(more)) => {
+        let click_target = &redirect.target.click_target;
+        let enriched = steps.enrich(&visit, &click_target.workspace, geo.as_deref());
+        let target = self.choose_target(features, redirect, request, &enriched);
+        let location = match (&target, more) {
+            // The visitor's query is not passed to an app.
+            (Target::App(app), _) => Location::Address(app.target.location.as_str().to_owned()),
+            (Target::Page(target), Some(more)) => {
                 let query = request.query.filter(|_| redirect.forward_query);
-                Leads::To(way.location.with_path(more, query)?)
+                Location::Address(target.location.with_path(more, query)?)
             }
-            (Led::To(way), None) => Leads::To(match request.query {
+            (Target::Page(target), None) => Location::Address(match request.query {
                 Some(query) if redirect.forward_query => {
-                    way.location.with_query(query).into_owned()
+                    target.location.with_query(query).into_owned()
                 }
-                _ => way.location.as_str().to_owned(),
+                _ => target.location.as_str().to_owned(),
             }),
         };
-        let target = &led.way().target;
-        match &special.gates.limit {
-            None => clicks.push(&enriched, target),
-            Some(limit) => match self.recorder.admit(special.id, limit, &enriched, target) {
+        let click_target = &target.redirect_target().click_target;
+        match &features.gates.limit {
+            None => clicks.push(&enriched, click_target),
+            Some(limit) => match self.recorder.admit(features.id, limit, &enriched, click_target) {
                 Admitted::Through => {}
                 Admitted::Uncounted(bot) => {
                     let (status, notice) = uncounted(bot);
@@ -87,44 +85,45 @@ impl Redirector {
                 Admitted::UsedUp => return None,
             },
         }
-        Some(match &led {
-            // A browser can't be sent to an app and back if the app is missing: the page offers both.
-            Led::ToApp(App { way, store: Some(store) }) => {
-                page(StatusCode::OK, OpenApp { app: way.location.as_str(), store }.html())
+        Some(match &target {
+            // A browser cannot try an app and come back if it is missing, so the page offers both.
+            Target::App(App { target, store: Some(store) }) => {
+                page(StatusCode::OK, OpenApp { app: target.location.as_str(), store }.html())
             }
-            _ => sent_on(special, leads),
+            _ => forward(features, location),
         })
     }
 
-    /// Whether a visit may go through, but for the limit of clicks.
-    fn is_open(&self, special: &LinkFeatures, request: &RequestHead<'_>, moment: &Moment) -> bool {
-        let gates = &special.gates;
+    /// Whether the gates let a visit through, except for the click limit.
+    fn is_open(&self, features: &LinkFeatures, request: &RequestHead<'_>, moment: &Moment) -> bool {
+        let gates = &features.gates;
         let knows_password = || {
             let cookie = request.headers.cookie;
-            self.unlock.is_unlocked(cookie, special.id, special.version, moment.at_ms)
+            self.unlock.is_unlocked(cookie, features.id, features.version, moment.at_ms)
         };
         gates.closed_at(moment.at_ms) == Block::None
             && (gates.password().is_none() || knows_password())
     }
 
-    /// The first rule that fits, else the app of the visitor's system, else the destination.
-    fn lead<'a>(
+    /// The target of the first matching rule, else the app for the visitor's system, else the
+    /// destination.
+    fn choose_target<'a>(
         &self,
-        special: &'a LinkFeatures,
+        features: &'a LinkFeatures,
         redirect: &'a Redirect,
         request: &RequestHead<'_>,
         enriched: &EnrichedVisit<'_>,
-    ) -> Led<'a> {
+    ) -> Target<'a> {
         let class = enriched.agent().classification();
-        let Some(ruled) = &special.rules else {
-            return special.apps.on(&class.os).map_or(Led::To(&redirect.way), Led::ToApp);
+        let Some(routing) = &features.rules else {
+            return features.apps.on(&class.os).map_or(Target::Page(&redirect.target), Target::App);
         };
-        let needs = ruled.rules.needs();
-        let (seen, place) = (&self.recorder.seen, enriched.place());
+        let needs = routing.rules.needs();
+        let (returning, place) = (&self.recorder.seen, enriched.place());
         let proxies = &self.recorder.enricher().proxies;
         let language = enriched.language();
         let address = proxies.client(request.peer, &request.headers);
-        let id = self.sticky.visitor(address, enriched.agent().id(), special.id);
+        let id = self.bucketer.visitor(address, enriched.agent().id(), features.id);
         let visitor = Visitor {
             at_ms: enriched.at_ms(),
             country: place.country,
@@ -140,38 +139,38 @@ impl Redirector {
             address: Some(address),
             is_bot: enriched.bot() != BotReason::Human,
             id,
-            returning: &|| seen.knows(id),
+            returning: &|| returning.knows(id),
         };
-        let chosen = ruled.rules.decide(&visitor);
+        let chosen = routing.rules.decide(&visitor);
         if needs.any(Needs::RETURNING) {
-            seen.note(id);
+            returning.note(id);
         }
-        let app = chosen.map_or(Some(&special.apps), |chosen| ruled.apps.get(chosen.rule));
+        let app = chosen.map_or(Some(&features.apps), |chosen| routing.apps.get(chosen.rule));
         if let Some(app) = app.and_then(|apps| apps.on(&class.os)) {
-            return Led::ToApp(app);
+            return Target::App(app);
         }
-        let way = chosen.and_then(|chosen| ruled.ways.get(chosen.destination));
-        Led::To(way.unwrap_or(&redirect.way))
+        let target = chosen.and_then(|chosen| routing.targets.get(chosen.destination));
+        Target::Page(target.unwrap_or(&redirect.target))
     }
 }
 
-/// In the way that the link says.
-fn sent_on(special: &LinkFeatures, leads: Leads) -> Answer {
-    let forwarding = &special.forwarding;
+/// A redirect with the link's forwarding options.
+fn forward(features: &LinkFeatures, location: Location) -> Answer {
+    let forwarding = &features.forwarding;
     let status = StatusCode::from_u16(forwarding.status()).unwrap_or(StatusCode::FOUND);
     let mut headers = Vec::new();
     if forwarding.noindex {
         headers.push((X_ROBOTS_TAG, HeaderValue::from_static("noindex")));
     }
     if forwarding.canonical
-        && let Leads::To(address) = &leads
+        && let Location::Address(address) = &location
     {
-        // RFC 6596: the page itself, not a place in it.
+        // RFC 6596: the page without the fragment.
         let page = address.split('#').next().unwrap_or_default().replace('>', "%3E");
         let link = HeaderValue::try_from(format!("<{page}>; rel=\"canonical\""));
         headers.extend(link.ok().map(|link| (LINK, link)));
     }
-    Answer { leads, headers, ..Answer::bare(status) }
+    Answer { location, headers, ..Answer::bare(status) }
 }
 
 fn page(status: StatusCode, html: String) -> Answer {

@@ -1,15 +1,14 @@
-//! What a redirect does: find the link, take down the click, say where it goes.
+//! Redirects: find the link, record the click, return the location.
 //!
-//! One place for both transports: the [reactor](crate::http::transport::reactor), which has nearly all visits,
-//! and hyper, to which a connection is handed over when it brings anything else. Each offers a
-//! [`RequestHead`], and renders the [`Answer`].
+//! Shared by both transports: the [reactor](crate::http::transport::reactor), which handles nearly
+//! all visits, and hyper, which takes over a connection with other requests. Each passes a
+//! [`RequestHead`] and renders the [`Answer`].
 //!
-//! One synchronous pass: no lock shared by all but the log's own, no await, no allocation for what
-//! the link's version or the visitor's agent have in common with the visit before. The clicks of
-//! a group of answers go to the log with one append ([`Redirector::settle`]), and only then may
-//! the answers be sent: the click is with the operating system before the answer is, so a crash
-//! of the process loses none. A log that can't be written loses the clicks, counts that, and the
-//! visitors are answered all the same.
+//! It is synchronous: no shared lock except the log's, no await, no allocation for what the link's
+//! version or the visitor's agent have in common with the previous visit. The clicks of a group of
+//! answers are appended to the log together ([`Redirector::append_clicks`]) before the answers are
+//! sent, so a crash of the process loses no answered click. If the log cannot be written, the
+//! clicks are lost and counted as such, and the visitors are still redirected.
 
 mod advanced;
 pub mod unlock;
@@ -33,96 +32,96 @@ use unlock::Unlock;
 /// A redirect is for one visitor at one moment: a cached one would not be counted.
 pub const CACHE_CONTROL: &str = "private, no-store";
 
-/// What browsers do by default, said aloud: the destination learns the referring site, not the
+/// The default of browsers, stated explicitly: the destination learns the referring site, not the
 /// page, and nothing over plain http.
 pub const REFERRER_POLICY: &str = "strict-origin-when-cross-origin";
 
-/// The groups of one millisecond in so many are timed: to time each would cost a tenth of what
-/// is measured.
+/// One in this many milliseconds is timed: timing all groups would cost a tenth of what is
+/// measured.
 const TIMED_ONE_IN: u64 = 16;
 
-/// When a group's requests came.
+/// When a group of requests arrived.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
     /// In milliseconds since the Unix epoch.
     pub at_ms: u64,
-    /// The same by a clock that never steps.
+    /// The same from a monotonic clock.
     pub at: Instant,
 }
 
 impl Moment {
-    /// Now: the one look at the clock for all of a group.
+    /// Reads the clock, once for a whole group.
     pub fn now() -> Self {
         Self { at_ms: now_ms(), at: Instant::now() }
     }
 }
 
-/// A `GET` or `HEAD`, as either transport has it.
+/// A `GET` or `HEAD` request from either transport.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestHead<'a> {
-    /// The other end of the socket.
+    /// The peer of the socket.
     pub peer: IpAddr,
-    /// The method is HEAD.
+    /// Whether the method is HEAD.
     pub head: bool,
-    /// The path, as it was sent: `/spring`.
+    /// The path as sent: `/spring`.
     pub path: &'a str,
-    /// What stands behind its `?`.
+    /// The query string.
     pub query: Option<&'a str>,
-    /// The host that the target itself names, as `http://sho.rt/spring` does: it comes before the
-    /// header.
+    /// The host of an absolute target such as `http://sho.rt/spring`, which takes precedence over
+    /// the header.
     pub authority: Option<&'a str>,
     /// The headers.
     pub headers: Headers<'a>,
 }
 
-/// Where an answer leads.
+/// The location of an answer.
 #[derive(Debug)]
-pub enum Leads {
-    /// Nowhere.
-    Nowhere,
-    /// Where the link's version says.
-    AsLinked(Arc<Redirect>),
-    /// To an address that was worked out for this visit; visible ASCII.
-    To(String),
+pub enum Location {
+    /// None.
+    None,
+    /// The link's own location.
+    Link(Arc<Redirect>),
+    /// A location computed for this visit; visible ASCII.
+    Address(String),
 }
 
-/// What a visitor is told. [`CACHE_CONTROL`] and [`REFERRER_POLICY`] go with each.
+/// A response to a visit. [`CACHE_CONTROL`] and [`REFERRER_POLICY`] are sent with each.
 #[derive(Debug)]
 pub struct Answer {
     /// The status.
     pub status: StatusCode,
-    /// The `Location`.
-    pub leads: Leads,
-    /// Further headers. None is of the connection's or the body's: transports write those.
+    /// The location.
+    pub location: Location,
+    /// Further headers, except those of the connection and the body, which the transports add.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// A page, which a HEAD is not sent; empty for none.
+    /// The body, which is not sent for HEAD; may be empty.
     pub page: Bytes,
 }
 
 impl Answer {
-    /// Of this status, and nothing else.
+    /// An answer with only a status.
     pub(super) const fn bare(status: StatusCode) -> Self {
-        Self { status, leads: Leads::Nowhere, headers: Vec::new(), page: Bytes::new() }
+        Self { status, location: Location::None, headers: Vec::new(), page: Bytes::new() }
     }
 
-    /// The `Location`, if there is one.
+    /// The value of the `Location` header, if any.
     pub fn location(&self) -> Option<&str> {
-        match &self.leads {
-            Leads::Nowhere => None,
-            Leads::AsLinked(redirect) => Some(redirect.way.location.as_str()),
-            Leads::To(address) => Some(address),
+        match &self.location {
+            Location::None => None,
+            Location::Link(redirect) => Some(redirect.target.location.as_str()),
+            Location::Address(address) => Some(address),
         }
     }
 }
 
 impl<'a> RequestHead<'a> {
-    /// As a visit of that moment.
+    /// The visit at a moment.
     pub(super) const fn visit(&self, moment: &Moment) -> Visit<'a> {
         let Self { peer, head, query, headers, .. } = *self;
         Visit { peer, headers, query, head, at_ms: moment.at_ms }
     }
 
-    /// The host and port that it is sent to; empty where it names none.
+    /// The host and port of the request; empty if there is none.
     fn host(&self) -> &'a str {
         let named = || self.headers.host.and_then(|host| std::str::from_utf8(host).ok());
         self.authority.or_else(named).unwrap_or_default()
@@ -134,32 +133,32 @@ pub struct Redirector {
     links: Links,
     pub(super) recorder: Arc<Recorder>,
     pub(super) unlock: Unlock,
-    pub(super) sticky: VisitorBucketer,
+    pub(super) bucketer: VisitorBucketer,
     failed: Counter,
     duration: Histogram,
 }
 
 impl Redirector {
-    /// Over these links, recording here.
-    /// `unlock` knows who has given a link's password, `sticky` who is who for rules.
+    /// `unlock` checks the cookies of visitors who entered a password, `bucketer` identifies
+    /// visitors for rules.
     pub fn new(
         links: Links,
         recorder: Arc<Recorder>,
         unlock: Unlock,
-        sticky: VisitorBucketer,
+        bucketer: VisitorBucketer,
     ) -> Self {
         Self {
             links,
             recorder,
             unlock,
-            sticky,
+            bucketer,
             failed: metrics::counter!("slugline_redirects_failed_total"),
             duration: metrics::histogram!("slugline_redirect_seconds"),
         }
     }
 
-    /// The answer, if the request is for a link, its click in `clicks`: it may be sent once that
-    /// was [settled](Self::settle). `None` leaves the request to the router.
+    /// The answer, if the request is for a link; its click is added to `clicks`. It may be sent
+    /// after [`append_clicks`](Self::append_clicks). `None` leaves the request to the router.
     pub fn answer(
         &self,
         request: &RequestHead<'_>,
@@ -176,26 +175,26 @@ impl Redirector {
             return None;
         }
         let (hosts, mut folded) = (self.links.hosts(), FoldedSlug::default());
-        let (domain, slug) = host::place(&hosts, || request.host(), slug, &mut folded);
+        let (domain, slug) = host::lookup_key(&hosts, || request.host(), slug, &mut folded);
         match self.links.redirect(domain, slug) {
             Ok(found) => {
                 let redirect = found?;
-                if redirect.special.is_some() {
-                    return self.follow_special(request, more, &redirect, moment, clicks);
+                if redirect.features.is_some() {
+                    return self.redirect_advanced(request, more, &redirect, moment, clicks);
                 }
                 let is_plain = more.is_none();
-                is_plain.then(|| self.follow(request, redirect, moment, clicks))
+                is_plain.then(|| self.redirect_plain(request, redirect, moment, clicks))
             }
             Err(error) => {
-                tracing::error!(%error, "a redirect could not be looked up");
+                tracing::error!(%error, "cannot look up a link");
                 self.failed.increment(1);
                 Some(Answer::bare(StatusCode::INTERNAL_SERVER_ERROR))
             }
         }
     }
 
-    /// A plain link: nearly all are.
-    fn follow(
+    /// A plain link, as nearly all are.
+    fn redirect_plain(
         &self,
         request: &RequestHead<'_>,
         redirect: Arc<Redirect>,
@@ -203,21 +202,21 @@ impl Redirector {
         clicks: &mut ClickBatch,
     ) -> Answer {
         let visit = request.visit(moment);
-        let (steps, target) = (self.recorder.enricher(), &redirect.way.target);
+        let (steps, click_target) = (self.recorder.enricher(), &redirect.target.click_target);
         let geo = steps.geo.load();
-        let enriched = steps.enrich(&visit, &target.workspace, geo.as_deref());
-        clicks.push(&enriched, target);
-        let leads = match request.query {
+        let enriched = steps.enrich(&visit, &click_target.workspace, geo.as_deref());
+        clicks.push(&enriched, click_target);
+        let location = match request.query {
             Some(query) if redirect.forward_query => {
-                Leads::To(redirect.way.location.with_query(query).into_owned())
+                Location::Address(redirect.target.location.with_query(query).into_owned())
             }
-            _ => Leads::AsLinked(redirect),
+            _ => Location::Link(redirect),
         };
-        Answer { leads, ..Answer::bare(StatusCode::FOUND) }
+        Answer { location, ..Answer::bare(StatusCode::FOUND) }
     }
 
-    /// Has the group's clicks with the operating system: now its answers may be sent.
-    pub fn settle(&self, clicks: &mut ClickBatch, moment: &Moment) {
+    /// Appends the group's clicks to the log. Its answers may be sent afterwards.
+    pub fn append_clicks(&self, clicks: &mut ClickBatch, moment: &Moment) {
         let answered = clicks.clicks();
         self.recorder.append(clicks, moment.at_ms);
         if moment.at_ms.is_multiple_of(TIMED_ONE_IN) {

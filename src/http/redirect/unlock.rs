@@ -1,16 +1,16 @@
-//! What a visitor who knew a link's password carries: a signed cookie, bound to the link at one
-//! version. Any change of the link, a new password above all, makes it worthless; so does a new
-//! key, and then visitors are only asked again.
+//! The cookie of a visitor who entered a link's password: signed, and bound to a version of the
+//! link. Any change of the link, such as a new password, invalidates it; so does a new key, after
+//! which visitors are asked again.
 
 use crate::domain::ids::LinkId;
 use crate::http::signing::{Signer, cookies, decode, encode};
 
-/// How long a visitor is not asked again, in seconds.
+/// How long a cookie is valid, in seconds.
 const UNLOCKED_SECONDS: u64 = 12 * 3_600;
-/// How many cookies of one link's name are looked at: a browser sends one.
+/// The maximum number of cookies checked per link: a browser sends one.
 const MAX_COOKIES: usize = 4;
 
-/// Makes these cookies, and knows them again. Cheap to clone.
+/// Creates and checks these cookies. Cheap to clone.
 #[derive(Clone)]
 pub struct Unlock {
     signer: Signer,
@@ -18,18 +18,18 @@ pub struct Unlock {
 }
 
 impl Unlock {
-    /// With the service's key. Where the service is reached by https, no cookie goes without.
+    /// With the service's key. If the service uses https, cookies are only sent over https.
     pub fn new(key: &[u8; 32], is_https: bool) -> Self {
         Self { signer: Signer::new(key, "unlock"), is_https }
     }
 
-    /// What the name of each cookie begins with; the link's id follows. The first prefix binds
-    /// browsers to what [`cookie`](Self::cookie) says of path, host and https (RFC 6265bis).
+    /// The prefix of the cookie names, before the link's ID. `__Host-` makes browsers enforce the
+    /// path, host and https of the [`cookie`](Self::cookie) (RFC 6265bis).
     const fn prefix(&self) -> &'static [u8] {
         if self.is_https { b"__Host-unlock_" } else { b"unlock_" }
     }
 
-    /// Whether the request's `Cookie` header unlocks a link at a version. Allocates nothing.
+    /// Whether a `Cookie` header unlocks a version of a link. Allocates nothing.
     pub fn is_unlocked(
         &self,
         cookie_header: Option<&[u8]>,
@@ -43,12 +43,14 @@ impl Unlock {
         let is_links = |name: &[u8]| name.strip_prefix(self.prefix()) == Some(&id[..]);
         let named = cookies(header).filter(|(name, _)| is_links(name)).take(MAX_COOKIES);
         named.filter_map(|(_, value)| decode(value)).any(|(until_ms, tag)| {
-            let said = (version.to_be_bytes(), until_ms.to_be_bytes());
-            now_ms < until_ms && self.signer.is_signed(&[link.as_bytes(), &said.0, &said.1], &tag)
+            let signed = (version.to_be_bytes(), until_ms.to_be_bytes());
+            now_ms < until_ms
+                && self.signer.is_signed(&[link.as_bytes(), &signed.0, &signed.1], &tag)
         })
     }
 
-    /// The `Set-Cookie` that unlocks a link at a version. `Lax`: a visitor comes from other sites.
+    /// The `Set-Cookie` that unlocks a version of a link. `Lax`, since visitors come from other
+    /// sites.
     pub fn cookie(&self, link: LinkId, version: u32, now_ms: u64) -> String {
         let until_ms = now_ms.saturating_add(UNLOCKED_SECONDS * 1_000);
         let (version, until) = (version.to_be_bytes(), until_ms.to_be_bytes());
@@ -102,9 +104,9 @@ mod tests {
         }
     }
 
-    /// Each digit of the value counts, also those of the moment.
+    /// Each digit of the value counts, including those of the expiry time.
     #[test]
-    fn a_cookie_that_was_changed_unlocks_nothing() {
+    fn a_modified_cookie_unlocks_nothing() {
         let unlock = Unlock::new(&[7; 32], false);
         let good = header(&unlock);
         let begin = good.find('=').unwrap() + 1;

@@ -1,7 +1,7 @@
-//! Which connections are accepted: so many in all, and so many from one address.
+//! Connection limits: in total, and per address.
 //!
-//! A [`ConnectionPermit`] goes with its connection wherever that is served, and is given back when
-//! it is dropped. What is kept of an address is a count, for as long as it has a connection.
+//! A [`ConnectionPermit`] is held for as long as its connection is served. Of an address only a
+//! count is kept, while it has a connection.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,30 +16,29 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clicks::TrustedProxies;
 
-/// The largest default for one address.
+/// The maximum default per address.
 const MAX_PER_ADDRESS: usize = 4_096;
-/// The system allows as many waiting connections as its `net.core.somaxconn` says.
+/// Limited by the system's `net.core.somaxconn`.
 const BACKLOG: i32 = i32::MAX;
-/// A connection whose client has acknowledged nothing of what it was sent for this long, or has
-/// taken nothing, is ended by the system.
+/// The system closes a connection whose client acknowledges or reads nothing for this long.
 #[cfg(target_os = "linux")]
 const SEND_TIMEOUT: Duration = Duration::from_secs(120);
-/// How long to wait when the system has no more file descriptors.
+/// The delay after a failed accept, for example without free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How long a warning is not repeated.
+/// The interval between equal warnings.
 const WARNING_PERIOD: Duration = Duration::from_secs(60);
 
 /// A listening socket.
 pub struct Listener(TcpListener);
 
 impl Listener {
-    /// Listens on an address. Runs on a tokio runtime.
+    /// Listens on an address. Must be called on a tokio runtime.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         rustix::net::listen(&listener, BACKLOG)?;
-        // Accepted connections inherit both options. An answer is one small write: it must not
-        // wait for more.
+        // Accepted connections inherit both options. An answer is one small write, which must not
+        // be delayed.
         sockopt::set_tcp_nodelay(&listener, true)?;
         #[cfg(target_os = "linux")]
         sockopt::set_tcp_user_timeout(
@@ -49,12 +48,12 @@ impl Listener {
         Ok(Self(TcpListener::from_std(listener)?))
     }
 
-    /// Where it listens.
+    /// The local address.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.0.local_addr()
     }
 
-    /// The next connection that is within the limits, not blocking. Those that are not are closed.
+    /// Accepts the next connection within the limits, as a non-blocking socket. Others are closed.
     pub(super) async fn accept(&self, limits: &Arc<ConnectionLimits>) -> Option<Accepted> {
         let slot = limits.slot().await?;
         loop {
@@ -66,11 +65,11 @@ impl Listener {
                     }
                     Err(TooMany) => refuse(&stream),
                 },
-                // A connection that was gone before it was accepted.
+                // The client closed the connection before it was accepted.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     if limits.accept_failed.is_due() {
-                        tracing::warn!(%error, "connections can't be accepted; retrying");
+                        tracing::warn!(%error, "cannot accept connections; retrying");
                     }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
@@ -80,25 +79,25 @@ impl Listener {
 
     async fn accept_any(&self) -> io::Result<(TcpStream, IpAddr)> {
         let (stream, peer) = self.0.accept().await?;
-        // The runtime has nothing to do with it unless it is handed over.
+        // Detached from the runtime until it is handed over.
         Ok((stream.into_std()?, peer.ip()))
     }
 }
 
-/// Has a connection reset when it is closed: nothing of it stays in the system (no `TIME_WAIT`).
+/// Makes the system reset the connection when it is closed, without `TIME_WAIT`.
 fn refuse(stream: &TcpStream) {
-    // Without it the connection is closed all the same.
+    // Optional: the connection is closed anyway.
     let _optional = sockopt::set_socket_linger(stream, Some(Duration::ZERO));
 }
 
-/// An accepted connection and its other end.
+/// An accepted connection and its peer.
 pub(super) struct Accepted {
     pub(super) stream: TcpStream,
     pub(super) peer: IpAddr,
     pub(super) permit: ConnectionPermit,
 }
 
-/// How many connections there may be, over all listeners.
+/// The connection limits of all listeners.
 pub struct ConnectionLimits {
     slots: Arc<Semaphore>,
     per_address: usize,
@@ -111,18 +110,18 @@ pub struct ConnectionLimits {
     accept_failed: Throttle,
 }
 
-/// An address has as many connections as it may.
+/// An address has reached its limit.
 #[derive(Debug, PartialEq, Eq)]
 struct TooMany;
 
 impl ConnectionLimits {
-    /// So many in all, and so many `per_address`; addresses of trusted proxies are exempt, as each
-    /// stands for many visitors.
+    /// `all` connections in total, and `per_address`; trusted proxies are exempt, as each
+    /// represents many visitors.
     ///
-    /// The default for one address is a quarter of all, at most [`MAX_PER_ADDRESS`]: no address
-    /// takes all connections, while a household, an office or a carrier's NAT never comes near, nor
-    /// does a reverse proxy that was not named as trusted (behind one, all visitors come from one
-    /// address, often loopback or a container network's), nor a load generator on this machine.
+    /// The default per address is a quarter of all, at most [`MAX_PER_ADDRESS`]: no address can
+    /// take all connections, while a household, an office or a carrier's NAT stays far below it, as
+    /// does a reverse proxy that is not configured as trusted (behind it, all visitors have one
+    /// address, often loopback or a container network's), or a load generator on this machine.
     pub fn new(all: usize, per_address: Option<usize>, exempt: TrustedProxies) -> Self {
         let per_address = per_address.unwrap_or_else(|| (all / 4).clamp(1, MAX_PER_ADDRESS));
         tracing::info!(all, per_address, "connection limits");
@@ -139,7 +138,7 @@ impl ConnectionLimits {
         }
     }
 
-    /// One of all connections, once one is free.
+    /// Waits for one of all connections.
     async fn slot(&self) -> Option<OwnedSemaphorePermit> {
         if self.slots.available_permits() == 0 && self.all_in_use.is_due() {
             tracing::warn!("all connections are in use; new ones wait");
@@ -147,7 +146,7 @@ impl ConnectionLimits {
         Arc::clone(&self.slots).acquire_owned().await.ok()
     }
 
-    /// Counts a connection of an address until what is returned is dropped.
+    /// Counts a connection of an address until the result is dropped.
     fn count(self: &Arc<Self>, peer: IpAddr) -> Result<Counted, TooMany> {
         let network = network(peer);
         let is_exempt = self.exempt.trusts(peer.to_canonical());
@@ -160,7 +159,7 @@ impl ConnectionLimits {
                 if self.too_many.is_due() {
                     tracing::warn!(
                         connections_per_address = self.per_address,
-                        "an address has more connections than it may; the others are closed"
+                        "an address has reached its connection limit; closing further connections"
                     );
                 }
                 return Err(TooMany);
@@ -182,7 +181,8 @@ impl ConnectionLimits {
     }
 }
 
-/// The address for which connections are counted: of IPv6 its /64, all of which is one client's.
+/// The address for counting connections: the /64 network for IPv6, which usually belongs to one
+/// client.
 fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
@@ -190,13 +190,13 @@ fn network(peer: IpAddr) -> IpAddr {
     }
 }
 
-/// The right to one open connection, given back when dropped.
+/// The permit for one open connection, released when dropped.
 pub(super) struct ConnectionPermit {
     _counted: Counted,
     _slot: OwnedSemaphorePermit,
 }
 
-/// A connection that is counted, for its address unless that is exempt.
+/// A counted connection, with its address unless that is exempt.
 struct Counted {
     limits: Arc<ConnectionLimits>,
     network: Option<IpAddr>,
@@ -211,7 +211,7 @@ impl Drop for Counted {
     }
 }
 
-/// Lets a warning pass once in a [`WARNING_PERIOD`].
+/// Limits a warning to one per [`WARNING_PERIOD`].
 #[derive(Default)]
 struct Throttle(Mutex<Option<Instant>>);
 

@@ -1,8 +1,7 @@
-//! What the reactor hands over, and what comes over TLS: hyper serves the rest of such a
-//! connection's life.
+//! Serves connections handed over by the reactor, and TLS connections, with hyper.
 //!
-//! Visits of links are answered here too, by the same [`Redirector`](crate::http::redirect::Redirector),
-//! each click appended by itself.
+//! It answers visits of links too, with the same [`Redirector`](crate::http::redirect::Redirector),
+//! and appends each click by itself.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -37,15 +36,15 @@ use crate::clicks::{ClickBatch, Headers};
 use crate::http::redirect::{self, Answer, Moment, RequestHead};
 use crate::http::{host, security};
 
-/// The largest head that is read, in bytes; a larger one is answered 431.
+/// The maximum size of a request head, in bytes; larger ones get a 431.
 const MAX_HEAD_BYTES: usize = 32 << 10;
 
 thread_local! {
-    /// The memory of a click that is a group by itself.
+    /// The buffer for the click of one visit.
     static CLICK: RefCell<ClickBatch> = RefCell::default();
 }
 
-/// A connection, and what it has brought that nobody has answered.
+/// A connection with the bytes read but not processed.
 pub(super) struct HandedOver {
     pub(super) stream: std::net::TcpStream,
     pub(super) read: Vec<u8>,
@@ -61,130 +60,129 @@ impl From<Accepted> for HandedOver {
 
 /// Serves connections with hyper.
 pub(super) struct Hyper {
-    front: HttpApp,
+    app: HttpApp,
     runtime: tokio::runtime::Handle,
     connections: GracefulShutdown,
-    /// Whoever is left when it changes, or is dropped, is cut off.
-    cut: watch::Sender<()>,
+    /// Aborts the remaining connections when it changes or is dropped.
+    abort: watch::Sender<()>,
 }
 
 impl Hyper {
-    /// On this runtime.
-    pub(super) fn new(front: HttpApp, runtime: tokio::runtime::Handle) -> Self {
-        let (connections, cut) = (GracefulShutdown::new(), watch::Sender::new(()));
-        Self { front, runtime, connections, cut }
+    /// Serves on this runtime.
+    pub(super) fn new(app: HttpApp, runtime: tokio::runtime::Handle) -> Self {
+        let (connections, abort) = (GracefulShutdown::new(), watch::Sender::new(()));
+        Self { app, runtime, connections, abort }
     }
 
-    /// Serves a connection to its end. May be called by any thread.
+    /// Serves a connection to its end. Can be called from any thread.
     pub(super) fn serve(&self, handed_over: HandedOver) {
         let HandedOver { stream, read, peer, permit } = handed_over;
-        let served = self.connection(peer, permit);
+        let pending = self.connection(peer, permit);
         self.runtime.spawn(async move {
             match TcpStream::from_std(stream) {
-                Ok(stream) => served.over(Prefixed::new(read, stream)).await,
-                Err(error) => tracing::warn!(%error, "a connection can't be waited for"),
+                Ok(stream) => pending.serve(Prefixed::new(read, stream)).await,
+                Err(error) => tracing::warn!(%error, "cannot register a connection"),
             }
         });
     }
 
-    /// What will serve a connection with this other end, whose stream is not ready yet. Until then
-    /// [`Self::shutdown`] waits for it too.
-    pub(super) fn connection(&self, peer: IpAddr, permit: ConnectionPermit) -> Served {
-        let (watcher, cut) = (self.connections.watcher(), self.cut.subscribe());
-        Served { front: self.front.clone(), peer, watcher, cut, permit }
+    /// Prepares a connection whose stream is not ready yet. [`Self::shutdown`] waits for it too.
+    pub(super) fn connection(&self, peer: IpAddr, permit: ConnectionPermit) -> PendingConnection {
+        let (watcher, abort) = (self.connections.watcher(), self.abort.subscribe());
+        PendingConnection { app: self.app.clone(), peer, watcher, abort, permit }
     }
 
-    /// Lets requests under way end within [`DRAIN_TIMEOUT`], and cuts the others off. Afterwards
-    /// there is no connection any more, nor what one of them held of the service.
+    /// Lets active requests finish within [`DRAIN_TIMEOUT`], and aborts the others. On return, all
+    /// connections and their resources are dropped.
     pub(super) async fn shutdown(self) {
-        let Self { connections, cut, .. } = self;
+        let Self { connections, abort, .. } = self;
         if tokio::time::timeout(DRAIN_TIMEOUT, connections.shutdown()).await.is_err() {
-            tracing::warn!("some requests did not end in time and were cut off");
-            cut.send_replace(());
-            cut.closed().await;
+            tracing::warn!("some requests did not finish in time and were aborted");
+            abort.send_replace(());
+            abort.closed().await;
         }
     }
 }
 
-/// See [`Hyper::connection`].
-pub(super) struct Served {
-    front: HttpApp,
+/// A connection that is counted for the shutdown, see [`Hyper::connection`].
+pub(super) struct PendingConnection {
+    app: HttpApp,
     peer: IpAddr,
     watcher: Watcher,
-    cut: watch::Receiver<()>,
+    abort: watch::Receiver<()>,
     permit: ConnectionPermit,
 }
 
-impl Served {
-    /// Answers what comes over a stream, until it ends, idles, the server stops, or it is cut off.
-    pub(super) async fn over(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let Self { front, peer, watcher, mut cut, permit } = self;
+impl PendingConnection {
+    /// Serves a stream until it ends, is idle, the server stops, or it is aborted.
+    pub(super) async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let Self { app, peer, watcher, mut abort, permit } = self;
         let activity = Arc::new(Activity::default());
-        let service = Connection { front, peer, activity: Arc::clone(&activity) };
+        let service = Connection { app, peer, activity: Arc::clone(&activity) };
         let connection = http1::Builder::new()
             .header_read_timeout(None)
             .max_buf_size(MAX_HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), service);
         tokio::select! {
             biased;
-            // What a client does to its own connection is no event of the service.
+            // Errors of a client's connection are not logged.
             _ = watcher.watch(connection) => {}
             () = idle(&activity) => {}
-            _ = cut.changed() => {}
+            _ = abort.changed() => {}
         }
         drop(permit);
     }
 }
 
-/// A connection's service: it knows the other end.
+/// The service of a connection, with its peer.
 struct Connection {
-    front: HttpApp,
+    app: HttpApp,
     peer: IpAddr,
     activity: Arc<Activity>,
 }
 
-/// What a connection has been doing.
+/// The activity of a connection.
 ///
-/// hyper's own timeout for heads would arm and disarm a timer for each request, at a tenth of
-/// what a redirect costs. These are two counters, looked at now and then.
+/// hyper's own timeout for heads would set and clear a timer for each request, at a tenth of the
+/// cost of a redirect. Two counters, checked periodically, are cheaper.
 #[derive(Default)]
 struct Activity {
-    begun: AtomicU64,
-    ended: AtomicU64,
+    started: AtomicU64,
+    finished: AtomicU64,
 }
 
 impl Activity {
-    fn begin(&self) {
-        self.begun.fetch_add(1, Ordering::Relaxed);
+    fn start(&self) {
+        self.started.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn end(&self) {
-        self.ended.fetch_add(1, Ordering::Relaxed);
+    fn finish(&self) {
+        self.finished.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many requests there have been, unless one is under way.
-    fn idle_after(&self) -> Option<u64> {
-        let ended = self.ended.load(Ordering::Relaxed);
-        (self.begun.load(Ordering::Relaxed) == ended).then_some(ended)
+    /// The number of finished requests, unless one is active.
+    fn finished_if_idle(&self) -> Option<u64> {
+        let finished = self.finished.load(Ordering::Relaxed);
+        (self.started.load(Ordering::Relaxed) == finished).then_some(finished)
     }
 }
 
-/// An answer that is there, or one that the router works on.
-enum Answering {
+/// A finished redirect, or a response of the router.
+enum ResponseFuture {
     Redirect(Ready<Result<Response<Body>, Infallible>>),
-    Router { answer: Pin<Box<Oneshot<Router, Request<Body>>>>, under_way: Option<UnderWay> },
+    Router { answer: Pin<Box<Oneshot<Router, Request<Body>>>>, active: Option<ActiveRequest> },
 }
 
-/// A request that the router works on, until its answer is sent; over when dropped.
-struct UnderWay(Arc<Activity>);
+/// A request that the router handles, until its response is sent; ends when dropped.
+struct ActiveRequest(Arc<Activity>);
 
-/// An answer's body that is still being sent: a slow reader is not idle.
-struct Watched {
+/// A response body that is being sent: a slow reader is not idle.
+struct TrackedBody {
     body: Body,
-    _under_way: Option<UnderWay>,
+    _active: Option<ActiveRequest>,
 }
 
-impl hyper::body::Body for Watched {
+impl hyper::body::Body for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -204,22 +202,22 @@ impl hyper::body::Body for Watched {
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
-        self.0.end();
+        self.0.finish();
     }
 }
 
-impl Future for Answering {
+impl Future for ResponseFuture {
     type Output = Result<Response<Body>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut *self {
             Self::Redirect(answer) => Pin::new(answer).poll(context),
-            Self::Router { answer, under_way } => {
+            Self::Router { answer, active } => {
                 let response = ready!(answer.as_mut().poll(context));
-                let watched = |body| Body::new(Watched { body, _under_way: under_way.take() });
-                Poll::Ready(response.map(|response| response.map(watched)))
+                let tracked = |body| Body::new(TrackedBody { body, _active: active.take() });
+                Poll::Ready(response.map(|response| response.map(tracked)))
             }
         }
     }
@@ -228,35 +226,35 @@ impl Future for Answering {
 impl hyper::service::Service<Request<Incoming>> for Connection {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Answering;
+    type Future = ResponseFuture;
 
-    fn call(&self, mut request: Request<Incoming>) -> Answering {
-        self.activity.begin();
+    fn call(&self, mut request: Request<Incoming>) -> ResponseFuture {
+        self.activity.start();
         if let Some(answer) = self.redirect(&request) {
-            self.activity.end();
-            // The request's map becomes the answer's, and with hyper's help the next request's:
-            // so a connection allocates one, once.
+            self.activity.finish();
+            // The response reuses the request's map, and hyper reuses it for the next request, so a
+            // connection allocates one map.
             let headers = std::mem::take(request.headers_mut());
             let mut response = response(answer, headers);
-            if self.front.is_tls {
+            if self.app.is_tls {
                 let value = security::STRICT_TRANSPORT_SECURITY;
                 response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, value);
             }
-            return Answering::Redirect(std::future::ready(Ok(response)));
+            return ResponseFuture::Redirect(std::future::ready(Ok(response)));
         }
-        if self.front.is_tls {
+        if self.app.is_tls {
             request.extensions_mut().insert(security::OverTls);
         }
         request.extensions_mut().insert(crate::http::Peer(self.peer));
-        let under_way = UnderWay(Arc::clone(&self.activity));
-        let router = self.front.router.clone();
+        let active = ActiveRequest(Arc::clone(&self.activity));
+        let router = self.app.router.clone();
         let answer = Box::pin(router.oneshot(request.map(Body::new)));
-        Answering::Router { answer, under_way: Some(under_way) }
+        ResponseFuture::Router { answer, active: Some(active) }
     }
 }
 
 impl Connection {
-    /// The answer to a visit of a link, its click logged.
+    /// Answers a visit of a link and logs its click.
     fn redirect(&self, request: &Request<Incoming>) -> Option<Answer> {
         let head = match *request.method() {
             Method::GET => false,
@@ -264,17 +262,17 @@ impl Connection {
             _ => return None,
         };
         let uri = request.uri();
-        if host::fault(request.version(), uri, request.headers()).is_some() {
+        if host::host_error(request.version(), uri, request.headers()).is_some() {
             return None;
         }
         let (path, query) = (uri.path(), uri.query());
         let authority = uri.authority().map(Authority::as_str);
         let headers = Headers::of_map(request.headers());
         let head = RequestHead { peer: self.peer, head, path, query, authority, headers };
-        let (redirector, moment) = (self.front.redirector.as_ref()?, Moment::now());
+        let (redirector, moment) = (self.app.redirector.as_ref()?, Moment::now());
         CLICK.with_borrow_mut(|click| {
             let answer = redirector.answer(&head, &moment, click)?;
-            redirector.settle(click, &moment);
+            redirector.append_clicks(click, &moment);
             Some(answer)
         })
     }
@@ -282,7 +280,7 @@ impl Connection {
 
 fn response(answer: Answer, mut headers: HeaderMap) -> Response<Body> {
     headers.clear();
-    // Addresses are visible ASCII, so this has no way to fail.
+    // Locations are visible ASCII, so this cannot fail.
     let location = answer.location().map(HeaderValue::try_from);
     headers.extend(location.into_iter().flatten().map(|location| (LOCATION, location)));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(redirect::CACHE_CONTROL));
@@ -297,12 +295,12 @@ fn response(answer: Answer, mut headers: HeaderMap) -> Response<Body> {
     response
 }
 
-/// Done when no request was begun for a whole period and none is under way.
+/// Completes when no request has started or been active for a whole period.
 async fn idle(activity: &Activity) {
     let mut before = None;
     loop {
         tokio::time::sleep(IDLE_PERIOD).await;
-        let now = activity.idle_after();
+        let now = activity.finished_if_idle();
         if now.is_some() && now == before {
             return;
         }

@@ -1,7 +1,8 @@
-//! Connections: accepted within [limits](connections), read within a time, ended in order.
+//! Connections: accepted within [limits](connections), read within time limits, and closed
+//! gracefully.
 //!
-//! Each begins with the [`reactor`](reactor), and may go over to [`hyper`](hyper).
-//! What comes over [`tls`](tls) begins with hyper.
+//! Each starts in the [reactor](reactor), and may be handed over to [hyper](hyper). [TLS](tls)
+//! connections start in hyper.
 
 pub mod connections;
 mod hyper;
@@ -20,35 +21,35 @@ use connections::{ConnectionLimits, Listener};
 use hyper::Hyper;
 use reactor::Handle;
 
-/// A connection on which no request is under way is ended when it brought none for one to two of
-/// these: it is idle, or its client sends a head drop by drop.
+/// A connection without an active request is closed if it has received none for one to two of these
+/// periods: it is idle, or its client sends a head too slowly.
 pub(super) const IDLE_PERIOD: Duration = Duration::from_secs(8);
-/// How long requests under way may take to end once the server stops.
+/// How long active requests may take to finish at shutdown.
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The redirect path, and the router behind it.
+/// The redirect path and the router.
 #[derive(Clone)]
 pub struct HttpApp {
-    /// Answers what is a link's; `None` where links are not served.
+    /// Answers requests for links; `None` if links are not served.
     pub redirector: Option<Arc<Redirector>>,
-    /// Answers the rest.
+    /// Answers other requests.
     pub router: Router,
-    /// Whether its connections are the service's own TLS.
+    /// Whether its connections use the service's own TLS.
     pub is_tls: bool,
 }
 
-/// Serves until `stop` is done, then lets requests under way end.
+/// Serves until `stop` completes, then lets active requests finish.
 ///
 /// # Errors
-/// When the system refuses what the threads need at the start.
+/// If the system refuses resources for the threads.
 pub async fn serve(
     listener: Listener,
     limits: Arc<ConnectionLimits>,
-    front: HttpApp,
+    app: HttpApp,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let redirector = front.redirector.clone();
-    let hyper = Arc::new(Hyper::new(front, tokio::runtime::Handle::current()));
+    let redirector = app.redirector.clone();
+    let hyper = Arc::new(Hyper::new(app, tokio::runtime::Handle::current()));
     let threads = std::thread::available_parallelism().map_or(1, Into::into);
     let reactors = redirector
         .iter()
@@ -76,9 +77,9 @@ pub async fn serve(
     let join = move || reactors.into_iter().for_each(Handle::join);
     let joined = tokio::task::spawn_blocking(join);
     if tokio::time::timeout(DRAIN_TIMEOUT * 2, joined).await.is_err() {
-        tracing::warn!("a thread that answers redirects does not end");
+        tracing::warn!("a redirect thread did not stop in time");
     }
-    // The threads are gone, and with them all who could hand anything over.
+    // The threads have ended, so nothing can be handed over any more.
     if let Some(hyper) = Arc::into_inner(hyper) {
         hyper.shutdown().await;
     }

@@ -1,5 +1,5 @@
-//! A connection's bytes as hyper reads them: those that were read before come first, and the
-//! first target is percent-encoded where hyper would refuse what it holds.
+//! The input of a connection for hyper: bytes that were read before come first, and the first
+//! target is percent-encoded where hyper would reject it.
 
 use std::io;
 use std::pin::Pin;
@@ -11,44 +11,44 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::reactor::head::NEVER_RAW_IN_TARGET;
 
-/// How many bytes are read at once while the target is not past.
+/// The read size until the target is complete.
 const READ_BYTES: usize = 4 << 10;
 
-/// A stream with bytes in front of it.
+/// A stream with a prefix.
 pub(super) struct Prefixed<S> {
     stream: S,
-    /// These come before the stream's own.
+    /// These come before the stream's own bytes.
     first: Bytes,
     encoding: Encoding,
 }
 
-/// Which part of the first request line the next byte belongs to.
+/// The part of the first request line that the next byte belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Encoding {
     Method,
     Target,
-    /// Nothing more is encoded: where a later request begins is known to its parser only.
+    /// Nothing more is encoded: only the parser knows where a later request starts.
     Done,
 }
 
 impl<S> Prefixed<S> {
-    /// `first`, then what `stream` brings, unchanged.
+    /// `first`, then the bytes of `stream`, unchanged.
     pub(super) fn new(first: Vec<u8>, stream: S) -> Self {
         Self { stream, first: first.into(), encoding: Encoding::Done }
     }
 
-    /// What `stream` brings from its beginning, with the first request's target encoded.
+    /// The bytes of `stream`, with the first request's target encoded.
     pub(super) fn with_encoded_target(stream: S) -> Self {
         Self { stream, first: Bytes::new(), encoding: Encoding::Method }
     }
 }
 
 impl Encoding {
-    /// Adds `byte` to `encoded` as hyper is to read it.
+    /// Appends `byte` to `encoded` as hyper should read it.
     fn push(&mut self, byte: u8, encoded: &mut Vec<u8>) {
         *self = match (*self, byte) {
             (Self::Method, b' ') => Self::Target,
-            // Empty lines may come before a request.
+            // Empty lines may precede a request.
             (Self::Method, b'\r' | b'\n') => Self::Method,
             (Self::Target, b' ') => Self::Done,
             _ if byte.is_ascii_control() => Self::Done,
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_read_before_comes_first() {
+    async fn the_prefix_comes_first() {
         let mut read = Vec::new();
         let mut stream = Prefixed::new(b"GET /\"".to_vec(), &b"\" HTTP"[..]);
         stream.read_to_end(&mut read).await.unwrap();

@@ -1,5 +1,4 @@
-//! TLS: certificates that the operator gives or that were obtained, chosen by the name that the
-//! client asks for.
+//! TLS: certificates from files or from ACME, selected by the client's server name.
 
 use std::collections::HashMap;
 use std::fs;
@@ -24,31 +23,31 @@ use super::connections::{Accepted, ConnectionLimits, Listener};
 use super::hyper::Hyper;
 use super::stream::Prefixed;
 
-/// How long a client may take to agree on keys.
+/// The timeout of the handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// The certificate in a folder for clients that ask for no name, or for one without its own.
+/// The certificate in a folder for clients without a server name, or without a certificate for it.
 const DEFAULT_NAME: &str = "default";
 
-/// Where the certificates are.
+/// The source of the certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CertificateSource {
-    /// One chain and its key (PEM), for whatever name.
+    /// One chain and its key (PEM), for all names.
     Pair {
-        /// The chain, the server's own first.
+        /// The chain, the server's certificate first.
         certificate: PathBuf,
-        /// Its key.
+        /// The key.
         key: PathBuf,
     },
-    /// `HOST.crt` with `HOST.key` for each host (`*.HOST.crt` for the hosts below one), and
+    /// `HOST.crt` with `HOST.key` for each host (`*.HOST.crt` for its subdomains), and
     /// `default.crt` with `default.key` for the others.
     Folder(PathBuf),
-    /// The same, where the service itself keeps what it has obtained: there may be nothing yet,
-    /// and a pair that is of no use is passed over.
-    Kept(PathBuf),
+    /// The same, for certificates obtained by the service itself: the folder may be missing or
+    /// empty, and an invalid pair is skipped.
+    Managed(PathBuf),
 }
 
-/// The certificates as they were read last.
+/// The loaded certificates.
 #[derive(Debug)]
 pub struct Certificates {
     source: CertificateSource,
@@ -62,39 +61,39 @@ struct Keys {
 }
 
 impl Certificates {
-    /// Reads them.
+    /// Reads the certificates.
     ///
     /// # Errors
-    /// Where a file is missing, unreadable, or a key is another certificate's.
+    /// If a file is missing or unreadable, or a key does not match its certificate.
     pub fn read(source: CertificateSource) -> anyhow::Result<Self> {
         let keys = ArcSwap::from_pointee(Keys::read(&source)?);
         Ok(Self { source, read: keys })
     }
 
-    /// Reads them again; connections from then on get the new ones.
+    /// Reloads the certificates for new connections.
     ///
     /// # Errors
-    /// As [`read`](Self::read); then the old ones stay.
+    /// As [`read`](Self::read); the old ones are kept.
     pub fn reload(&self) -> anyhow::Result<()> {
         self.read.store(Keys::read(&self.source)?.into());
         Ok(())
     }
 
-    /// The certificate (DER) that a host has for itself.
+    /// The host's own certificate (DER).
     pub fn own(&self, host: &str) -> Option<CertificateDer<'static>> {
         let keys = self.read.load();
         keys.by_host.get(host).and_then(|pair| pair.cert.first()).cloned()
     }
 }
 
-/// The first certificate (DER) of a chain (PEM), if all of it can be used with this key.
+/// The first certificate (DER) of a chain (PEM), if the chain is valid with this key.
 ///
 /// # Errors
-/// Where it can't.
+/// If it is not.
 pub fn check(chain: &str, key: &str) -> anyhow::Result<CertificateDer<'static>> {
     let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<_, _>>()?;
     let pair = pair(chain, &PrivateKeyDer::from_pem_slice(key.as_bytes())?)?;
-    pair.cert.into_iter().next().context("no certificate in it")
+    pair.cert.into_iter().next().context("contains no certificate")
 }
 
 impl ResolvesServerCert for Certificates {
@@ -111,7 +110,7 @@ impl Keys {
                 Ok(Self { by_host: HashMap::new(), default })
             }
             CertificateSource::Folder(folder) => Self::read_folder(folder),
-            CertificateSource::Kept(folder) => Self::read_kept(folder),
+            CertificateSource::Managed(folder) => Self::read_managed(folder),
         }
     }
 
@@ -121,12 +120,12 @@ impl Keys {
             keys.add(&host, read_pair(&path, &path.with_extension("key"))?);
         }
         if keys.by_host.is_empty() && keys.default.is_none() {
-            bail!("{} holds no HOST.crt", folder.display());
+            bail!("{} contains no HOST.crt", folder.display());
         }
         Ok(keys)
     }
 
-    fn read_kept(folder: &Path) -> anyhow::Result<Self> {
+    fn read_managed(folder: &Path) -> anyhow::Result<Self> {
         let mut keys = Self::default();
         if !folder.try_exists()? {
             return Ok(keys);
@@ -136,7 +135,7 @@ impl Keys {
                 Ok(pair) => keys.add(&host, pair),
                 Err(error) => {
                     let error = format!("{error:#}");
-                    tracing::warn!(host, error, "a kept certificate is of no use");
+                    tracing::warn!(host, error, "skipping an invalid certificate");
                 }
             }
         }
@@ -164,7 +163,7 @@ impl Keys {
     }
 }
 
-/// The chains in a folder, each with the name of its file.
+/// The chains in a folder, each with its file stem.
 fn chains(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     let mut chains = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -187,31 +186,31 @@ fn read_pair(certificate: &Path, key: &Path) -> anyhow::Result<Arc<CertifiedKey>
     Ok(Arc::new(pair(chain, &secret).with_context(|| named(certificate))?))
 }
 
-/// A chain and its key, if they fit together.
+/// A chain and its key, if they match.
 fn pair(
     chain: Vec<CertificateDer<'static>>,
     key: &PrivateKeyDer<'_>,
 ) -> anyhow::Result<CertifiedKey> {
     if chain.is_empty() {
-        bail!("no certificate in it");
+        bail!("contains no certificate");
     }
     let pair = CertifiedKey::new(chain, ring::sign::any_supported_type(key)?);
     match pair.keys_match() {
-        // Some kinds of keys don't tell their public half: then the client finds out.
+        // Some kinds of keys do not reveal their public half: then the client finds out.
         Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(pair),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Serves over TLS until `stop` is done, then lets requests under way end.
+/// Serves over TLS until `stop` completes, then lets active requests finish.
 ///
 /// # Errors
-/// Where TLS can't be set up at all.
+/// If TLS cannot be set up.
 pub async fn serve(
     listener: Listener,
     limits: Arc<ConnectionLimits>,
     certificates: Arc<Certificates>,
-    front: HttpApp,
+    app: HttpApp,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -220,8 +219,8 @@ pub async fn serve(
         .with_cert_resolver(certificates);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    let front = HttpApp { is_tls: true, ..front };
-    let hyper = Hyper::new(front, tokio::runtime::Handle::current());
+    let app = HttpApp { is_tls: true, ..app };
+    let hyper = Hyper::new(app, tokio::runtime::Handle::current());
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -230,12 +229,12 @@ pub async fn serve(
         };
         let Some(Accepted { stream, peer, permit }) = accepted else { continue };
         let Ok(stream) = TcpStream::from_std(stream) else { continue };
-        let (acceptor, served) = (acceptor.clone(), hyper.connection(peer, permit));
+        let (acceptor, pending) = (acceptor.clone(), hyper.connection(peer, permit));
         tokio::spawn(async move {
-            // A client that doesn't agree is its own affair.
-            let agreed = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
-            if let Ok(Ok(stream)) = agreed {
-                served.over(Prefixed::with_encoded_target(stream)).await;
+            // A failed handshake is the client's problem.
+            let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
+            if let Ok(Ok(stream)) = handshake {
+                pending.serve(Prefixed::with_encoded_target(stream)).await;
             }
         });
     }
@@ -275,36 +274,36 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_may_be_nothing_and_a_broken_pair_is_passed_over() {
+    fn managed_certificates_may_be_missing_and_invalid_ones_are_skipped() {
         let folder = tempfile::tempdir().unwrap();
-        let absent = CertificateSource::Kept(folder.path().join("absent"));
+        let absent = CertificateSource::Managed(folder.path().join("absent"));
         assert!(Certificates::read(absent).unwrap().own("a.example").is_none());
-        let kept = Certificates::read(CertificateSource::Kept(folder.path().into())).unwrap();
+        let managed = Certificates::read(CertificateSource::Managed(folder.path().into())).unwrap();
         for name in ["a.example", "b.example"] {
             write_pair(folder.path(), name);
         }
         fs::write(folder.path().join("b.example.key"), "half").unwrap();
-        assert!(kept.own("a.example").is_none());
-        kept.reload().unwrap();
+        assert!(managed.own("a.example").is_none());
+        managed.reload().unwrap();
         let read = |ending: &str| fs::read_to_string(folder.path().join(ending)).unwrap();
         let checked = check(&read("a.example.crt"), &read("a.example.key")).unwrap();
-        assert_eq!(kept.own("a.example"), Some(checked));
-        assert!(kept.own("b.example").is_none());
+        assert_eq!(managed.own("a.example"), Some(checked));
+        assert!(managed.own("b.example").is_none());
         write_pair(folder.path(), "c.example");
         assert!(check(&read("a.example.crt"), &read("c.example.key")).is_err());
         assert!(check("", &read("c.example.key")).is_err());
     }
 
     #[test]
-    fn files_that_do_not_fit_are_named() {
+    fn errors_name_the_file() {
         let folder = tempfile::tempdir().unwrap();
-        let told = |keys: anyhow::Result<Keys>| format!("{:#}", keys.unwrap_err());
-        assert!(told(Keys::read_folder(folder.path())).contains("no HOST.crt"));
+        let message = |keys: anyhow::Result<Keys>| format!("{:#}", keys.unwrap_err());
+        assert!(message(Keys::read_folder(folder.path())).contains("no HOST.crt"));
         write_pair(folder.path(), "a.example");
         write_pair(folder.path(), "b.example");
         fs::copy(folder.path().join("b.example.key"), folder.path().join("a.example.key")).unwrap();
-        assert!(told(Keys::read_folder(folder.path())).contains("a.example.crt"));
+        assert!(message(Keys::read_folder(folder.path())).contains("a.example.crt"));
         fs::remove_file(folder.path().join("a.example.key")).unwrap();
-        assert!(told(Keys::read_folder(folder.path())).contains("a.example.key"));
+        assert!(message(Keys::read_folder(folder.path())).contains("a.example.key"));
     }
 }

@@ -1,4 +1,4 @@
-//! The memory before the store: what a redirect needs of a link, worked out once.
+//! A cache in front of the store: compiled redirects.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use super::IndexError;
 use super::redirect::Redirect;
 use crate::domain::link::Link;
 
-/// How much memory the redirects may take.
+/// The maximum memory for redirects.
 const CAPACITY_BYTES: u64 = 96 << 20;
-/// What an entry takes beside its texts: the structures themselves and the cache's own.
+/// The memory of an entry besides its text: the structures and the cache's own overhead.
 const ENTRY_BYTES: u64 = 208;
-/// How many entries the cache expects; it grows as they come.
+/// The initial capacity; it grows on demand.
 const EXPECTED_ENTRIES: usize = 16_384;
 
 #[derive(Clone)]
@@ -26,16 +26,16 @@ impl Weighter<String, Arc<Redirect>> for ByBytes {
     }
 }
 
-/// Redirects by domain and slug, bounded by their bytes.
+/// Redirects by domain and slug, limited by size.
 ///
-/// A reader that misses holds the key's place while it asks the store. The writer changes the
-/// store first and then removes the key, place and all: so a reader that asked too early can't
-/// leave behind what it saw.
+/// On a miss, a reader reserves the key while it reads the store. The writer changes the store
+/// first and then removes the key, including reservations, so a reader cannot insert an outdated
+/// value.
 pub struct Redirects {
     cache: Cache<String, Arc<Redirect>, ByBytes>,
 }
 
-/// A redirect's key: the slug alone on the default domain. No slug holds a `/`.
+/// A redirect's key: only the slug on the default domain. Slugs contain no `/`.
 pub fn key<'a>(domain: &str, slug: &'a str) -> Cow<'a, str> {
     if domain.is_empty() { slug.into() } else { format!("{domain}/{slug}").into() }
 }
@@ -45,8 +45,8 @@ impl Redirects {
         Self { cache: Cache::with_weighter(EXPECTED_ENTRIES, CAPACITY_BYTES, ByBytes) }
     }
 
-    /// The redirect at a key, from memory or by `load`. What isn't there is not remembered: the
-    /// store says so quickly, and nobody can fill the memory with guesses.
+    /// The redirect at a key, cached or from `load`. Missing links are not cached: the store finds
+    /// them fast, and guessed slugs cannot fill the memory.
     pub fn get_or_load(
         &self,
         key: &str,
@@ -55,7 +55,7 @@ impl Redirects {
         if let Some(hit) = self.cache.get(key) {
             return Ok(Some(hit));
         }
-        // `Err(None)` says that there is no such link, and leaves nothing in the cache.
+        // `Err(None)` means that the link does not exist; nothing is cached.
         let loaded = self.cache.get_or_insert_with(key, || match load() {
             Ok(link) => link.as_ref().and_then(Redirect::new).map(Arc::new).ok_or(None),
             Err(error) => Err(Some(error)),
@@ -67,15 +67,15 @@ impl Redirects {
         }
     }
 
-    /// Forgets keys whose links have changed. To be called after the store has.
-    pub fn forget(&self, keys: &[String]) {
+    /// Removes keys whose links have changed. Called after the store has changed.
+    pub fn invalidate(&self, keys: &[String]) {
         for key in keys {
             self.cache.remove(key.as_str());
         }
     }
 
-    /// Forgets all, where it isn't known which links have changed.
-    pub fn forget_all(&self) {
+    /// Removes all, if the changed links are unknown.
+    pub fn invalidate_all(&self) {
         self.cache.clear();
     }
 }

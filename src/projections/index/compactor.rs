@@ -1,4 +1,4 @@
-//! The keeper: looks after the index while the service runs.
+//! Background maintenance of the index.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,19 +10,19 @@ use super::{Index, IndexError};
 use crate::log::Log;
 use crate::projections::lower_priority;
 
-/// How often the keeper looks whether there is something to do.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// How long it waits after a failure before it tries again; twice as long after each further one.
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
-const TRY_AGAIN_AFTER_MAX: Duration = Duration::from_secs(64);
+/// The polling interval.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// The delay before a retry, doubled after each further failure.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(64);
 
-/// How often what was applied is brought into the overlay.
-const SETTLE_EVERY: Duration = Duration::from_millis(20);
+/// The interval between flushes of the write buffer.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Two threads. One brings what was applied into the overlay. The other makes a new base when one
-/// is due, replaces a store that has given up, repairs what readers have found damaged, reads each
-/// base once for damage that nobody has met, brings a stopgap to the disk once there is room, and
-/// takes away what is read no more; redirects go before it.
+/// Two background threads. One flushes the write buffer into the overlay. The other builds a new
+/// base when one is due, replaces a failed store, repairs damage that readers have found, checks
+/// each base once for damage, moves an in-memory overlay to disk when there is space, and removes
+/// unused files. It runs at a lower priority than redirects.
 pub struct Compactor {
     stop: Arc<AtomicBool>,
     threads: [JoinHandle<()>; 2],
@@ -32,29 +32,30 @@ impl Compactor {
     /// Starts the threads.
     pub fn start(index: Arc<Index>, log: Arc<Log>) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let (settled, settler_stopped) = (Arc::clone(&index), Arc::clone(&stop));
-        let settler = thread::Builder::new().name("index-settler".to_owned()).spawn(move || {
-            while !settler_stopped.load(Ordering::Acquire) {
-                settled.settle();
-                thread::park_timeout(SETTLE_EVERY);
+        let stop_flag = Arc::clone(&stop);
+        let (flushed, flusher_stop) = (Arc::clone(&index), Arc::clone(&stop));
+        let flusher = thread::Builder::new().name("index-flusher".to_owned()).spawn(move || {
+            while !flusher_stop.load(Ordering::Acquire) {
+                flushed.flush_buffer();
+                thread::park_timeout(FLUSH_INTERVAL);
             }
         })?;
-        let keeper = thread::Builder::new().name("index-keeper".to_owned()).spawn(move || {
-            lower_priority();
-            let (checked, again_at, wait) = (None, None, TRY_AGAIN_AFTER);
-            let mut keeping = Keeping { index, log, checked, again_at, wait };
-            // A long work asks in between whether to go on.
-            let goes_on = || !stopped.load(Ordering::Acquire);
-            while goes_on() {
-                keeping.look(&goes_on);
-                thread::park_timeout(LOOK_EVERY);
-            }
-        })?;
-        Ok(Self { stop, threads: [keeper, settler] })
+        let compactor =
+            thread::Builder::new().name("index-compactor".to_owned()).spawn(move || {
+                lower_priority();
+                let (checked, retry_at, wait) = (None, None, RETRY_DELAY);
+                let mut maintenance = Maintenance { index, log, checked, retry_at, wait };
+                // Long tasks call this to check whether to continue.
+                let keep_going = || !stop_flag.load(Ordering::Acquire);
+                while keep_going() {
+                    maintenance.tick(&keep_going);
+                    thread::park_timeout(POLL_INTERVAL);
+                }
+            })?;
+        Ok(Self { stop, threads: [compactor, flusher] })
     }
 
-    /// Stops the threads; what it was making is left, and made again after the next start.
+    /// Stops the threads. Unfinished builds are discarded, and repeated after the next start.
     pub fn stop(self) {
         self.stop.store(true, Ordering::Release);
         for thread in self.threads {
@@ -64,67 +65,73 @@ impl Compactor {
     }
 }
 
-struct Keeping {
+struct Maintenance {
     index: Arc<Index>,
     log: Arc<Log>,
-    /// The base that was read for damage.
+    /// The base that was checked for damage.
     checked: Option<u64>,
-    /// When to try again after a failure.
-    again_at: Option<Instant>,
+    /// The time of the next retry.
+    retry_at: Option<Instant>,
     wait: Duration,
 }
 
-impl Keeping {
-    fn look(&mut self, goes_on: &(dyn Fn() -> bool + Sync)) {
+impl Maintenance {
+    fn tick(&mut self, keep_going: &(dyn Fn() -> bool + Sync)) {
         self.index.sweep();
-        if self.again_at.is_some_and(|at| Instant::now() < at) {
+        if self.retry_at.is_some_and(|at| Instant::now() < at) {
             return;
         }
-        self.again_at = None;
-        match self.work(goes_on) {
-            Ok(()) => self.wait = TRY_AGAIN_AFTER,
+        self.retry_at = None;
+        match self.run_once(keep_going) {
+            Ok(()) => self.wait = RETRY_DELAY,
             Err(IndexError::Stopped) => {}
             Err(error) => {
-                tracing::warn!(%error, "the index could not be looked after; it is tried again");
-                self.again_at = Some(Instant::now() + self.wait);
-                self.wait = (self.wait * 2).min(TRY_AGAIN_AFTER_MAX);
+                tracing::warn!(%error, "maintenance of the index failed; retrying");
+                self.retry_at = Some(Instant::now() + self.wait);
+                self.wait = (self.wait * 2).min(RETRY_DELAY_MAX);
             }
         }
     }
 
-    fn work(&mut self, goes_on: &(dyn Fn() -> bool + Sync)) -> Result<(), IndexError> {
+    fn run_once(&mut self, keep_going: &(dyn Fn() -> bool + Sync)) -> Result<(), IndexError> {
         let layers = self.index.layers.load_full();
         match layers.damage() {
             Damage::None => {}
             damage => {
                 drop(layers);
-                return self.mend(damage, goes_on);
+                return self.repair(damage, keep_going);
             }
         }
-        if layers.is_stopgap() {
+        if layers.is_in_memory() {
             let base = layers.base().cloned();
             drop(layers);
             return self.index.replace_overlay(&self.log, base);
         }
         if self.index.is_base_due() {
             drop(layers);
-            return self.renew(goes_on);
+            return self.compact(keep_going);
         }
-        self.check(&layers, goes_on)
+        self.check(&layers, keep_going)
     }
 
-    fn mend(&self, damage: Damage, goes_on: &(dyn Fn() -> bool + Sync)) -> Result<(), IndexError> {
+    fn repair(
+        &self,
+        damage: Damage,
+        keep_going: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(), IndexError> {
         match damage {
             Damage::Overlay => self.index.repair(&self.log)?,
-            _ => self.index.rebuild_while(&self.log, &|_, _| goes_on())?,
+            _ => self.index.rebuild_while(&self.log, &|_, _| keep_going())?,
         }
-        tracing::info!(offset = self.index.applied(), "the index is repaired");
+        tracing::info!(offset = self.index.applied(), "repaired the index");
         Ok(())
     }
 
-    fn renew(&self, goes_on: &(dyn Fn() -> bool + Sync)) -> Result<(), IndexError> {
-        match self.index.renew(&self.log, &|_, _| goes_on()) {
-            Err(error @ IndexError::Damaged { .. }) => Err(self.index.layers.load().met(error)),
+    fn compact(&self, keep_going: &(dyn Fn() -> bool + Sync)) -> Result<(), IndexError> {
+        match self.index.compact(&self.log, &|_, _| keep_going()) {
+            Err(error @ IndexError::Damaged { .. }) => {
+                Err(self.index.layers.load().report_damage(error))
+            }
             renewed => renewed,
         }
     }
@@ -132,13 +139,13 @@ impl Keeping {
     fn check(
         &mut self,
         layers: &Layers,
-        goes_on: &(dyn Fn() -> bool + Sync),
+        keep_going: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), IndexError> {
         let Some(base) = layers.base().filter(|base| self.checked != Some(base.number)) else {
             return Ok(());
         };
-        base.table.check(goes_on).map_err(|error| layers.met(error.into()))?;
-        if goes_on() {
+        base.table.check(keep_going).map_err(|error| layers.report_damage(error.into()))?;
+        if keep_going() {
             self.checked = Some(base.number);
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Domains in the index: their part of the fold, and reads of them.
+//! Domains in the index: folding and reading.
 
 use prost::Message;
 
@@ -13,18 +13,18 @@ use crate::domain::error::Unreadable;
 use crate::domain::hostname::{Hostname, split_port};
 use crate::domain::ids::{DomainId, WorkspaceId};
 
-/// What can be asked of domains.
+/// Reads domains.
 pub trait ReadDomains: Read {
-    /// A domain by its id, if it is of this workspace.
+    /// A domain by its ID, if it belongs to this workspace.
     fn domain(&self, workspace: WorkspaceId, id: DomainId) -> Result<Option<Domain>, IndexError> {
         let Some(value) = self.get(&keys::domain(workspace, id))? else { return Ok(None) };
         let state = DomainState::decode(value.as_slice()).map_err(IndexError::from);
-        let state = state.map_err(|error| self.met(error))?;
+        let state = state.map_err(|error| self.report_damage(error))?;
         let is_default = self.default_domain(workspace)? == Some(id);
         Ok(Some(Domain { is_default, ..state.into_domain(workspace)? }))
     }
 
-    /// A domain as it is named, if it is of this workspace.
+    /// A domain by its ID or hostname, if it belongs to this workspace.
     fn domain_in(
         &self,
         workspace: WorkspaceId,
@@ -37,7 +37,7 @@ pub trait ReadDomains: Read {
         Ok(id.map(|id| self.domain(workspace, id)).transpose()?.flatten())
     }
 
-    /// The domain with which a workspace claims a host.
+    /// The domain of a workspace's claim to a host.
     fn claim(
         &self,
         workspace: WorkspaceId,
@@ -46,26 +46,25 @@ pub trait ReadDomains: Read {
         self.domain_id(&keys::claim(hostname.as_str(), workspace))
     }
 
-    /// The domain that links of a workspace are on when they name none.
+    /// The domain for a workspace's links that specify none.
     fn default_domain(&self, workspace: WorkspaceId) -> Result<Option<DomainId>, IndexError> {
         self.domain_id(&keys::default_domain(workspace))
     }
 
-    /// The id that a key leads to.
+    /// The domain ID at a key.
     fn domain_id(&self, key: &[u8]) -> Result<Option<DomainId>, IndexError> {
         let id = self.get(key)?.map(|bytes| DomainId::from_bytes(&bytes));
-        id.transpose().map_err(|_| self.met(IndexError::Broken("a domain's id")))
+        id.transpose().map_err(|_| self.report_damage(IndexError::Broken("a domain's id")))
     }
 
-    /// Who has a host verified: the domain, without its documents.
+    /// The verified domain of a host, without its documents.
     fn verified(&self, hostname: &str) -> Result<Option<Domain>, IndexError> {
         let value = self.get(&keys::verified(hostname))?;
         let domain = value.map(|value| decode_verified(&value)).transpose();
-        domain.map_err(|error| self.met(error))
+        domain.map_err(|error| self.report_damage(error))
     }
 
-    /// Whether requests to an authority (`go.example:8443`, in lower case) are requests for
-    /// somebody's links.
+    /// Whether an authority (`go.example:8443`, in lower case) is that of a verified domain.
     fn is_hosted(&self, authority: &str) -> Result<bool, IndexError> {
         for name in [authority, split_port(authority).0] {
             if self.get(&keys::verified(name))?.is_some() {
@@ -75,20 +74,20 @@ pub trait ReadDomains: Read {
         Ok(false)
     }
 
-    /// How many links are on a domain. Links on a host are all of the workspace that has it
-    /// verified: to the other claims this says none.
+    /// The number of links on a domain. They belong to the workspace that verified the host; other
+    /// claims have none.
     fn links_on(&self, domain: &Domain) -> Result<u64, IndexError> {
         let group = Group::Domain(domain.hostname.to_string());
         self.group_count(domain.workspace, &group)
     }
 
-    /// How many domains a workspace has.
+    /// The number of domains of a workspace.
     fn domain_count(&self, workspace: WorkspaceId) -> Result<u64, IndexError> {
         Ok(self.get(&keys::domain_count(workspace))?.as_deref().map_or(0, number))
     }
 
-    /// A slug as it is compared on a domain (empty: the default one): in lower case where the
-    /// domain says so.
+    /// Normalizes a slug for a domain (empty: the default domain): lower case if the domain is
+    /// case-insensitive.
     fn slug_form(&self, domain: &str, slug: &str) -> Result<String, IndexError> {
         let folds = |domain: Domain| domain.fields.case_insensitive;
         let is_folded = !domain.is_empty() && self.verified(domain)?.is_some_and(folds);
@@ -98,13 +97,13 @@ pub trait ReadDomains: Read {
 
 impl<R: Read + ?Sized> ReadDomains for R {}
 
-/// Reads what stands under a verified host.
+/// Decodes the value of a verified host.
 pub fn decode_verified(value: &[u8]) -> Result<Domain, IndexError> {
     let (workspace, state) = split_workspace(value)?;
     Ok(DomainState::decode(state)?.into_domain(workspace)?)
 }
 
-/// The workspace has the domain, from now on or with other settings.
+/// Inserts or updates a domain of the workspace.
 pub fn place<S: State>(
     state: &mut S,
     workspace: WorkspaceId,
@@ -131,7 +130,7 @@ pub fn place<S: State>(
     Ok(())
 }
 
-/// The domain is the workspace's no more. No links are on it.
+/// Removes a domain of the workspace. It has no links.
 pub fn displace<S: State>(
     state: &mut S,
     workspace: WorkspaceId,

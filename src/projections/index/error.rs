@@ -1,4 +1,4 @@
-//! What goes wrong with the index.
+//! Index errors.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,29 +8,29 @@ use crate::domain::error::Unreadable;
 use crate::log::LogError;
 use crate::sst::SstError;
 
-/// What goes wrong with the index.
+/// Index errors.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
-    /// The store refused.
+    /// The store failed.
     #[error("the index's store failed: {0}")]
     Store(#[from] sled::Error),
-    /// A file or folder could not be handled.
+    /// An I/O error.
     #[error("the index's {path}: {1}", path = .0.display())]
     Io(PathBuf, io::Error),
-    /// The index holds what it never writes.
+    /// The index contains invalid data.
     #[error("the index is broken: {0}")]
     Broken(&'static str),
-    /// A file of the index is not what was written.
+    /// A file of the index is damaged.
     #[error("the index's file {} is damaged at byte {position}: {what}", .file.display())]
     Damaged {
         /// The file.
         file: PathBuf,
-        /// Where in the file.
+        /// The position in the file.
         position: u64,
         /// What is wrong.
         what: &'static str,
     },
-    /// The log has lost events that were durable once.
+    /// The log has lost durable events.
     #[error(
         "{} reflects the log up to event {applied}, but the log ends at {end}: events that were \
          durable are missing from the log. Restore the log's folder (log/mutations) from where \
@@ -46,20 +46,20 @@ pub enum IndexError {
         /// The log's last offset.
         end: u64,
     },
-    /// A value is no protobuf message.
-    #[error("the index or its log holds an unreadable message: {0}")]
+    /// A value is not a valid protobuf message.
+    #[error("the index or its log contains an invalid message: {0}")]
     Decode(#[from] prost::DecodeError),
-    /// A record of the log behind it can't be read.
+    /// A record of the log is invalid.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// A message makes no sense.
+    /// A message is invalid.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
-    /// The log behind it failed.
+    /// The log failed.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// A long work was told to stop.
-    #[error("making a base of the index was stopped")]
+    /// A build was canceled.
+    #[error("building a base of the index was canceled")]
     Stopped,
 }
 
@@ -75,7 +75,7 @@ impl From<SstError> for IndexError {
 }
 
 impl IndexError {
-    /// Whether the disk (or a quota on it) is full: it may go well once there is room.
+    /// Whether the disk (or a quota) is full: a retry may succeed later.
     pub fn is_full(&self) -> bool {
         let kind = match self {
             Self::Store(sled::Error::Io(error)) | Self::Io(_, error) => error.kind(),
@@ -84,7 +84,7 @@ impl IndexError {
         matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     }
 
-    /// Wraps an I/O error with what it is about; made for `map_err`.
+    /// Adds the path to an I/O error; for `map_err`.
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::Io(path.to_owned(), error)
     }

@@ -1,4 +1,4 @@
-//! Stores that fail when a test says so.
+//! Stores that fail on demand, for tests.
 
 use std::io;
 use std::path::Path;
@@ -10,22 +10,22 @@ use super::store::{Changes, KeyRange, Rows, SledStores, Store, Stores};
 use super::{Index, IndexError, Tuning};
 use crate::log::Log;
 
-/// What is to fail.
+/// The faults.
 #[derive(Default)]
 pub struct Faults {
-    /// The store that is open takes no more, ever, as sled after a full disk.
+    /// Writes to the open store fail from now on, like sled after a full disk.
     pub gives_up: AtomicBool,
-    /// No store can be opened: the disk is still full.
+    /// Opening a store fails because the disk is full.
     pub disk_is_full: AtomicBool,
-    /// No store can be opened, for another reason.
+    /// Opening a store fails for another reason.
     pub cannot_open: AtomicBool,
-    /// Reading a store fails.
+    /// Reads fail.
     pub reads_fail: AtomicBool,
-    /// Which of the next reads of a store fails, the first being 1; 0: none.
+    /// The number of the next read that fails, starting at 1; 0 for none.
     pub read_fails_in: AtomicUsize,
-    /// A store that has given up can't be read either.
+    /// A store with failed writes cannot be read either.
     pub gives_up_reads: AtomicBool,
-    /// How many stores were opened.
+    /// The number of stores opened.
     pub opened: AtomicUsize,
 }
 
@@ -37,7 +37,7 @@ impl Faults {
     }
 }
 
-/// Stores of sled's under these faults.
+/// sled stores with these faults.
 pub struct FaultyStores(pub Arc<Faults>);
 
 struct FaultyStore {

@@ -1,9 +1,9 @@
-//! Groups: what links are found by without looking through all of them.
+//! Groups, by which links are found without a scan of all of them.
 //!
-//! A link is in a group for each of its tags, its folder, its campaign, its domain unless that is
-//! the default one, and in one of its own if it is archived. Of each group the index holds the
-//! links, in the order they were made, and how many they are. A link without any of these is in no
-//! group, and costs nothing here.
+//! A link is in a group for each of its tags, its folder, its campaign, and its domain unless that
+//! is the default one; archived links are in a group of their own. The index stores the members of
+//! each group in order of creation, and their number. A link without any of these is in no group
+//! and costs nothing here.
 
 use super::fold::State;
 use super::read::number;
@@ -15,21 +15,21 @@ use crate::domain::link::{Labels, Link, folded};
 /// A group of a workspace's links.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Group {
-    /// Links with a tag, without regard to its case.
+    /// Links with a tag, ignoring case.
     Tag(String),
-    /// Links in a folder itself.
+    /// Links directly in a folder.
     Folder(String),
-    /// Links that belong to a campaign.
+    /// Links of a campaign.
     Campaign(CampaignId),
     /// Links on a domain other than the default one.
     Domain(String),
-    /// Links that are archived.
+    /// Archived links.
     Archived,
 }
 
 impl Group {
-    /// What stands in its keys. Names hold no zero byte, and a campaign's id is always as long: so
-    /// no group's members are taken for another's.
+    /// The group's part of its keys. Names contain no NUL byte and campaign IDs have a fixed
+    /// length, so keys of different groups cannot collide.
     pub(super) fn key(&self) -> Vec<u8> {
         let (letter, name) = match self {
             Self::Tag(tag) => (b't', folded(tag).into_bytes()),
@@ -41,7 +41,7 @@ impl Group {
         [vec![letter], name].concat()
     }
 
-    /// How its name is written, where it has one that is listed.
+    /// The spelling of its name, if names of this kind are listed.
     fn spelling(&self) -> &str {
         match self {
             Self::Tag(name) | Self::Folder(name) => name,
@@ -49,7 +49,7 @@ impl Group {
         }
     }
 
-    /// The groups that a link is in.
+    /// The groups of a link.
     fn of(domain: &str, labels: &Labels, is_archived: bool) -> impl Iterator<Item = Self> {
         let tags = labels.tags.iter().cloned().map(Self::Tag);
         let folder = labels.folder.clone().map(Self::Folder);
@@ -62,7 +62,7 @@ impl Group {
     }
 }
 
-/// The link is found by what it says now.
+/// Adds a link to its groups.
 pub(super) fn join<S: State>(
     state: &mut S,
     workspace: WorkspaceId,
@@ -82,7 +82,7 @@ pub(super) fn join<S: State>(
     Ok(())
 }
 
-/// The link is no longer found by what it said.
+/// Removes a link from its groups.
 pub(super) fn leave<S: State>(state: &mut S, link: &Link) -> Result<(), IndexError> {
     let (workspace, fields) = (link.workspace, &link.fields);
     for group in Group::of(&fields.domain, &fields.labels, fields.gates.archived) {
@@ -95,7 +95,7 @@ pub(super) fn leave<S: State>(state: &mut S, link: &Link) -> Result<(), IndexErr
     Ok(())
 }
 
-/// A group that nobody is in any more is forgotten, and its spelling with it.
+/// Changes a group's count. An empty group is removed with its spelling.
 fn count<S: State>(
     state: &mut S,
     workspace: WorkspaceId,
@@ -118,7 +118,7 @@ fn count<S: State>(
     Ok(())
 }
 
-/// Takes a group's value apart: how many links it has, and how its name is spelled.
+/// Decodes a group's value: the number of links, and the spelling of its name.
 pub(super) fn counted(value: &[u8]) -> Option<(u64, &str)> {
     let (count, spelling) = value.split_at_checked(8)?;
     Some((number(count), std::str::from_utf8(spelling).ok()?))

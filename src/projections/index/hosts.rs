@@ -1,7 +1,7 @@
-//! The hosts of verified domains, in memory: a redirect finds out whose links a request is for
-//! without a lock, a look into the store or an allocation.
+//! The hosts of verified domains, in memory: a redirect finds the owner of a host without a lock, a
+//! lookup in the store or an allocation.
 //!
-//! The map is made anew whenever a domain changes, which is seldom, and then swapped in.
+//! The map is rebuilt and swapped whenever a domain changes, which is rare.
 
 use std::collections::HashMap;
 use std::ops::Bound;
@@ -17,20 +17,20 @@ use crate::domain::domains::Domain;
 use crate::domain::hostname::{MAX_BYTES, split_port};
 use crate::domain::ids::{DomainId, WorkspaceId};
 
-/// A verified domain as the redirect path sees it.
+/// A verified domain for the redirect path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostSettings {
-    /// What its links carry as their domain.
+    /// The domain of its links.
     pub hostname: String,
-    /// Whose it is.
+    /// The owner.
     pub workspace: WorkspaceId,
-    /// Which one it is.
+    /// The domain's ID.
     pub id: DomainId,
-    /// Whether slugs are to be looked up in lower case.
+    /// Whether slugs are looked up in lower case.
     pub case_insensitive: bool,
-    /// Where `/` leads: visible ASCII.
+    /// The target of `/`, in visible ASCII.
     pub root_redirect: Option<String>,
-    /// Where a path leads that is no link's: visible ASCII.
+    /// The target of paths without a link, in visible ASCII.
     pub not_found_redirect: Option<String>,
 }
 
@@ -50,18 +50,18 @@ impl HostSettings {
     }
 }
 
-/// See the module.
+/// The hosts of verified domains.
 #[derive(Debug, Default)]
 pub struct Hosts(HashMap<String, HostSettings>);
 
 impl Hosts {
-    /// Whether there is no verified domain at all.
+    /// Whether there is no verified domain.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The domain that a request to this authority (`Go.example:8443`) is for. A port counts only
-    /// where the domain has it: any port may lead here.
+    /// The domain that serves an authority (`Go.example:8443`). The port is compared only if the
+    /// domain has one: any port may be forwarded to this service.
     pub fn find(&self, authority: &str) -> Option<&HostSettings> {
         let mut lower = [0; MAX_BYTES + 1];
         let lower = lower.get_mut(..authority.len())?;
@@ -74,16 +74,16 @@ impl Hosts {
         })
     }
 
-    /// The hostnames and whose they are, in no order.
+    /// The hostnames and their owners, in no particular order.
     pub fn owners(&self) -> impl Iterator<Item = (&str, WorkspaceId)> {
         self.0.iter().map(|(name, settings)| (name.as_str(), settings.workspace))
     }
 
-    /// What the layers say.
+    /// Reads the hosts from the layers.
     pub(super) fn read(layers: &Layers) -> Result<Self, IndexError> {
         let rows = layers.rows(store::prefixed(keys::VERIFIED), false);
         let hosts = rows.map(|row| {
-            let domain = decode_verified(&row?.1).map_err(|error| layers.met(error))?;
+            let domain = decode_verified(&row?.1).map_err(|error| layers.report_damage(error))?;
             Ok((domain.hostname.as_str().to_owned(), HostSettings::new(domain)))
         });
         hosts.collect::<Result<_, _>>().map(Self)
@@ -91,26 +91,27 @@ impl Hosts {
 }
 
 impl Index {
-    /// The hosts of verified domains as they are now.
+    /// The current hosts of verified domains.
     pub fn hosts(&self) -> arc_swap::Guard<std::sync::Arc<Hosts>> {
         self.hosts.load()
     }
 
-    /// The same, read anew: for who must know that a host is gone, and not that it can't be read.
+    /// As [`hosts`](Self::hosts), read from the store: for callers that must distinguish a removed
+    /// host from one that cannot be read.
     pub fn read_hosts(&self) -> Result<Hosts, IndexError> {
         Hosts::read(&self.layers.load())
     }
 
-    /// Makes the map of hosts anew. Where that fails, the layers are damaged and about to be
-    /// replaced, after which it is made once more; so long the old one stays.
-    pub(super) fn renew_hosts(&self, layers: &Layers) {
+    /// Rebuilds the map of hosts. On failure the old one is kept: the layers are damaged and about
+    /// to be replaced, which rebuilds it again.
+    pub(super) fn reload_hosts(&self, layers: &Layers) {
         match Hosts::read(layers) {
             Ok(hosts) => self.hosts.store(hosts.into()),
-            Err(error) => tracing::error!(%error, "the hosts of domains can't be read"),
+            Err(error) => tracing::error!(%error, "cannot read the hosts of domains"),
         }
     }
 
-    /// A workspace's domains, newest first, from just before `before`; `skip` of them left out.
+    /// A workspace's domains before `before`, newest first, skipping `skip`.
     pub fn domains(
         &self,
         workspace: WorkspaceId,
@@ -128,15 +129,15 @@ impl Index {
         for row in rows.skip(skip).take(limit) {
             let (key, _) = row?;
             let Some(Ok(id)) = key.get(prefix.len()..).map(DomainId::from_bytes) else {
-                return Err(self.met(IndexError::Broken("a domain's key")));
+                return Err(self.report_damage(IndexError::Broken("a domain's key")));
             };
-            // Removed between the two looks: no longer there.
+            // A domain removed in the meantime is skipped.
             domains.extend(self.domain(workspace, id)?);
         }
         Ok(domains)
     }
 
-    /// The domains that claim a host, of all workspaces; at most `limit`.
+    /// The claims of all workspaces to a host; at most `limit`.
     pub fn claims(&self, hostname: &str, limit: usize) -> Result<Vec<Domain>, IndexError> {
         use super::domains::ReadDomains;
         let prefix = keys::claims_of(hostname);
@@ -146,7 +147,7 @@ impl Index {
             let (key, id) = row?;
             let workspace = key.get(prefix.len()..).map(WorkspaceId::from_bytes);
             let (Some(Ok(workspace)), Ok(id)) = (workspace, DomainId::from_bytes(&id)) else {
-                return Err(self.met(IndexError::Broken("a claim's key")));
+                return Err(self.report_damage(IndexError::Broken("a claim's key")));
             };
             domains.extend(self.domain(workspace, id)?);
         }

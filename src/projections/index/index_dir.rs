@@ -1,17 +1,17 @@
-//! The index's folder: what lies in it, what of that may be used, and how it changes.
+//! The index's folder: its files, which of them can be used, and how they are replaced.
 //!
-//! | name | what |
+//! | name | content |
 //! |---|---|
-//! | `base-N` | a whole base, see [`table`](super::table) |
-//! | `overlay-N` | a folder of the store's; what it says of itself names the base below it |
-//! | `base-N.part`, `runs-N` | a base that is being made |
+//! | `base-N` | a complete base, see [`table`](super::table) |
+//! | `overlay-N` | the folder of a store; its metadata names its base |
+//! | `base-N.part`, `runs-N` | a base that is being built |
 //!
-//! Numbers are not used again while the service runs. **Order of a change:** a base is written
-//! under another name, synced, renamed, the folder synced; then an overlay over it is begun and
-//! caught up; then readers are led there; then the old overlay and the old base go. A crash
-//! between any two of these leaves an overlay with its base, or a base, or both twice: what is
-//! opened is the newest overlay that is whole, else the newest base, else nothing; the log's rest
-//! is folded over that, and what isn't in use is taken away.
+//! Numbers are not reused while the service runs. **Order of a change:** a base is written under
+//! another name, synced and renamed, and the folder synced; then an overlay over it is created and
+//! caught up; then readers are switched to it; then the old overlay and the old base are removed. A
+//! crash between any two steps leaves an overlay with its base, or a base, or both twice. A start
+//! opens the newest valid overlay, else the newest base, else nothing; folds the rest of the log;
+//! and removes unused files.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,13 +31,13 @@ use crate::domain::event::Envelope;
 use crate::log::Log;
 use crate::sst::{Origin, Table};
 
-/// How many keys one batch holds at most while the log is followed.
+/// The maximum number of keys per batch while catching up with the log.
 const BATCH_KEYS: usize = 4_096;
 
-/// What a sled of its own left in the folder, before there were bases.
-const FORMER: &[&str] = &["conf", "db", "blobs", "snap."];
+/// Files of former versions, which had a sled in the folder itself.
+const LEGACY_PREFIXES: &[&str] = &["conf", "db", "blobs", "snap."];
 
-/// See the module.
+/// The index's folder.
 pub struct IndexDir {
     folder: PathBuf,
     stores: Box<dyn Stores>,
@@ -45,7 +45,7 @@ pub struct IndexDir {
     pub tuning: Tuning,
 }
 
-/// Says how far a long work is, and whether to go on.
+/// Called with the progress and the total of a long task; returns whether to continue.
 pub type KeepGoing<'a> = &'a (dyn Fn(u64, u64) -> bool + Sync);
 
 impl IndexDir {
@@ -70,7 +70,7 @@ impl IndexDir {
         self.folder.join(format!("overlay-{number}"))
     }
 
-    /// The numbers of what is named so, the newest first.
+    /// The numbers of the files with a prefix, newest first.
     fn numbers(&self, prefix: &str) -> Result<Vec<u64>, IndexError> {
         let mut numbers: Vec<u64> = self
             .names()?
@@ -90,7 +90,7 @@ impl IndexDir {
         Ok(names)
     }
 
-    /// The overlays and the bases that there are; new ones will have higher numbers.
+    /// The existing overlays and bases; new ones will have higher numbers.
     fn inventory(&self) -> Result<(Vec<u64>, Vec<u64>), IndexError> {
         fs::create_dir_all(&self.folder).map_err(IndexError::io(&self.folder))?;
         let (overlays, bases) = (self.numbers("overlay-")?, self.numbers("base-")?);
@@ -99,21 +99,22 @@ impl IndexDir {
         Ok((overlays, bases))
     }
 
-    /// Makes all anew from the log as it is, and takes away what was there, ahead of it or not.
-    pub fn rebuild(&self, log: &Log, goes_on: KeepGoing<'_>) -> Result<Arc<Layers>, IndexError> {
+    /// Rebuilds everything from the log as it is, and removes the old files, even if they are ahead
+    /// of it.
+    pub fn rebuild(&self, log: &Log, keep_going: KeepGoing<'_>) -> Result<Arc<Layers>, IndexError> {
         self.inventory()?;
-        let base = self.make_base(log, log.end(), None, goes_on)?;
+        let base = self.make_base(log, log.end(), None, keep_going)?;
         let layers = Arc::new(self.begin_overlay(log, Some(base))?);
         self.sweep(&layers);
         Ok(layers)
     }
 
-    /// Opens what may be used, or begins anew, and brings it up to the end of the log.
-    pub fn open(&self, log: &Log, goes_on: KeepGoing<'_>) -> Result<Arc<Layers>, IndexError> {
+    /// Opens the usable files, or creates new ones, and catches up with the log.
+    pub fn open(&self, log: &Log, keep_going: KeepGoing<'_>) -> Result<Arc<Layers>, IndexError> {
         let (overlays, bases) = self.inventory()?;
         let mut found = None;
         for number in overlays {
-            found = noted(self.open_overlay(number, log), "an overlay of the index")?;
+            found = ok_or_warn(self.open_overlay(number, log), "an overlay of the index")?;
             if found.is_some() {
                 break;
             }
@@ -121,7 +122,7 @@ impl IndexDir {
         let mut base = None;
         if found.is_none() {
             for number in bases {
-                let opened = noted(self.open_base(number, log), "a base of the index")?;
+                let opened = ok_or_warn(self.open_base(number, log), "a base of the index")?;
                 let offset = |base: &Arc<Base>| base.table.origin().offset;
                 if opened.as_ref().map(offset) > base.as_ref().map(offset) {
                     base = opened;
@@ -129,10 +130,10 @@ impl IndexDir {
             }
         }
         let base = base.or_else(|| found.as_ref().and_then(|layers| layers.base().cloned()));
-        let opened = self.open_over(log, found, base.clone(), goes_on);
+        let opened = self.open_over(log, found, base.clone(), keep_going);
         let layers = match opened {
             Err(error) if error.is_full() => {
-                let layers = Arc::new(self.stopgap(log, base)?);
+                let layers = Arc::new(self.begin_in_memory(log, base)?);
                 catch_up(&layers, log, log.end())?;
                 layers
             }
@@ -142,46 +143,45 @@ impl IndexDir {
         Ok(layers)
     }
 
-    /// Brings what was found up to the end of the log, or what is begun over the base.
+    /// Catches up from the overlay found, or from a new one over the base.
     fn open_over(
         &self,
         log: &Log,
         found: Option<Layers>,
         base: Option<Arc<Base>>,
-        goes_on: KeepGoing<'_>,
+        keep_going: KeepGoing<'_>,
     ) -> Result<Arc<Layers>, IndexError> {
         let layers = match found {
             Some(layers) if !self.is_base_due(log.end() - layers.applied(), layers.base()) => {
                 layers
             }
             Some(layers) => {
-                let_go(layers.into_parts().0);
-                self.begin(log, base, goes_on)?
+                drop_store(layers.into_parts().0);
+                self.begin(log, base, keep_going)?
             }
-            None => self.begin(log, base, goes_on)?,
+            None => self.begin(log, base, keep_going)?,
         };
         let layers = Arc::new(layers);
         catch_up(&layers, log, log.end())?;
         Ok(layers)
     }
 
-    /// A fresh overlay over a base, or over a newer one that is made from it where the log goes
-    /// on too far beyond.
+    /// A new overlay over a base; if the log is too far ahead, over a newer base built from it.
     pub fn begin(
         &self,
         log: &Log,
         base: Option<Arc<Base>>,
-        goes_on: KeepGoing<'_>,
+        keep_going: KeepGoing<'_>,
     ) -> Result<Layers, IndexError> {
         let offset = base.as_ref().map_or(0, |base| base.table.origin().offset);
         if !self.is_base_due(log.synced() - offset, base.as_ref()) {
             return self.begin_overlay(log, base);
         }
         let from = base.as_ref().map(|base| &base.table);
-        let made = match self.make_base(log, log.synced(), from, goes_on) {
+        let made = match self.make_base(log, log.synced(), from, keep_going) {
             Err(error @ IndexError::Damaged { .. }) if from.is_some() => {
-                tracing::warn!(%error, "a base of the index is made anew from the log");
-                self.make_base(log, log.synced(), None, goes_on)?
+                tracing::warn!(%error, "rebuilding a base of the index from the log");
+                self.make_base(log, log.synced(), None, keep_going)?
             }
             made => made?,
         };
@@ -193,13 +193,13 @@ impl IndexDir {
         self.tuning.is_base_due(events, self.tuning.start_events_min, entries)
     }
 
-    /// Makes a base of the log up to an offset, over another one or from nothing.
+    /// Builds a base from the log up to an offset, over another one or from nothing.
     pub fn make_base(
         &self,
         log: &Log,
         upto: u64,
         from: Option<&Table>,
-        goes_on: KeepGoing<'_>,
+        keep_going: KeepGoing<'_>,
     ) -> Result<Arc<Base>, IndexError> {
         let number = self.number();
         let part = self.folder.join(format!("base-{number}.part"));
@@ -210,7 +210,7 @@ impl IndexDir {
             base: from,
             now_ms: now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(0)),
             memtable_bytes: self.tuning.memtable_bytes,
-            goes_on,
+            keep_going,
             ..Job::new(log, upto, &part, &scratch)
         };
         drop(job.run()?);
@@ -223,12 +223,12 @@ impl IndexDir {
             offset = upto,
             entries = table.entries(),
             took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            "the index has a new base"
+            "built a new base of the index"
         );
         Ok(Arc::new(Base { number, table }))
     }
 
-    /// A fresh overlay, which knows only what the base does.
+    /// A new, empty overlay over a base.
     pub fn begin_overlay(&self, log: &Log, base: Option<Arc<Base>>) -> Result<Layers, IndexError> {
         let path = self.overlay_path(self.number());
         let layers = self
@@ -241,12 +241,16 @@ impl IndexDir {
         layers
     }
 
-    /// A fresh overlay in memory, over a base: for as long as the disk has no room.
-    pub fn stopgap(&self, log: &Log, base: Option<Arc<Base>>) -> Result<Layers, IndexError> {
-        tracing::warn!("the disk is full: what is beyond the index's base is held in memory");
+    /// A new overlay in memory over a base, for as long as the disk is full.
+    pub fn begin_in_memory(
+        &self,
+        log: &Log,
+        base: Option<Arc<Base>>,
+    ) -> Result<Layers, IndexError> {
+        tracing::warn!("the disk is full; keeping changes to the index in memory");
         let path = self.overlay_path(self.number());
         let layers = Layers::begin(Box::new(MemoryStore::default()), &path, log.id(), base)?;
-        Ok(layers.into_stopgap())
+        Ok(layers.into_in_memory())
     }
 
     fn open_overlay(&self, number: u64, log: &Log) -> Result<Layers, IndexError> {
@@ -260,7 +264,7 @@ impl IndexDir {
         match over {
             Ok((base, meta)) => Ok(Layers::new(overlay, &path, base, meta)),
             Err(error) => {
-                let_go(overlay);
+                drop_store(overlay);
                 Err(error)
             }
         }
@@ -272,7 +276,7 @@ impl IndexDir {
         }
         let base = self.open_base(meta.base, log)?;
         if base.table.origin().offset != meta.base_offset {
-            return Err(IndexError::Broken("the overlay's base is another one"));
+            return Err(IndexError::Broken("the overlay belongs to another base"));
         }
         Ok(Some(base))
     }
@@ -286,7 +290,7 @@ impl IndexDir {
 
     fn check_origin(origin: Origin, log: &Log, path: &Path) -> Result<(), IndexError> {
         if origin.log != log.id() {
-            return Err(IndexError::Broken("it belongs to another log"));
+            return Err(IndexError::Broken("belongs to another log"));
         }
         if origin.offset > log.end() {
             let (path, applied, end) = (path.to_owned(), origin.offset, log.end());
@@ -295,13 +299,14 @@ impl IndexDir {
         Ok(())
     }
 
-    /// Takes away all that these layers don't need. What stays for a failure costs room, no more.
+    /// Removes all files that these layers do not need. A file that cannot be removed only takes up
+    /// space.
     fn sweep(&self, layers: &Layers) {
         let base = layers.base().map(|base| base.table.path().to_owned());
         for name in self.names().unwrap_or_default() {
             let path = self.folder.join(&name);
             let is_in_use = path == layers.folder() || Some(&path) == base.as_ref();
-            let is_ours = ["base-", "overlay-", "runs-"].iter().chain(FORMER);
+            let is_ours = ["base-", "overlay-", "runs-"].iter().chain(LEGACY_PREFIXES);
             if !is_in_use && is_ours.into_iter().any(|prefix| name.starts_with(prefix)) {
                 remove(&path);
             }
@@ -309,20 +314,20 @@ impl IndexDir {
     }
 }
 
-/// What could be opened. What could not is passed over with a warning, but for an index that is
-/// ahead of its log: then it is the log that has lost something.
-fn noted<T>(opened: Result<T, IndexError>, what: &str) -> Result<Option<T>, IndexError> {
+/// Skips what cannot be opened, with a warning. An index ahead of its log is an error: then it is
+/// the log that has lost events.
+fn ok_or_warn<T>(opened: Result<T, IndexError>, what: &str) -> Result<Option<T>, IndexError> {
     match opened {
         Ok(opened) => Ok(Some(opened)),
         Err(error @ IndexError::AheadOfLog { .. }) => Err(error),
         Err(error) => {
-            tracing::warn!(%error, "{what} can't be used; the log makes up for it");
+            tracing::warn!(%error, "cannot use {what}; rebuilding it from the log");
             Ok(None)
         }
     }
 }
 
-/// Applies what the log has beyond the applied offset, up to another offset.
+/// Applies the log from the applied offset up to another.
 pub fn catch_up(layers: &Arc<Layers>, log: &Log, upto: u64) -> Result<(), IndexError> {
     if layers.applied() >= upto {
         return Ok(());
@@ -335,29 +340,28 @@ pub fn catch_up(layers: &Arc<Layers>, log: &Log, upto: u64) -> Result<(), IndexE
         pending.apply(&Envelope::of_record(of, &record.payload)?)?;
         if pending.len() >= BATCH_KEYS || record.offset == upto {
             layers.apply(pending.changes, record.offset);
-            layers.settle()?;
+            layers.flush_buffer()?;
             pending = Pending::new(Arc::clone(layers));
         }
     }
     if layers.applied() < upto {
-        return Err(IndexError::Broken("the log ends before its end"));
+        return Err(IndexError::Broken("the log ends early"));
     }
     Ok(())
 }
 
-/// Takes away layers that nobody reads any more: the overlay, and the base unless other layers
-/// stand on it too.
+/// Removes layers without readers: the overlay, and the base unless other layers use it.
 pub fn retire(layers: Layers) {
     let (overlay, folder, base) = layers.into_parts();
-    let_go(overlay);
+    drop_store(overlay);
     remove(&folder);
     if let Some(base) = base.and_then(Arc::into_inner) {
         remove(base.table.path());
     }
 }
 
-/// Closing a broken store may panic as opening it may.
-fn let_go(overlay: Box<dyn Store>) {
+/// Closing a broken store may panic, as opening it may.
+fn drop_store(overlay: Box<dyn Store>) {
     let _panicked = catch_unwind(AssertUnwindSafe(|| drop(overlay)));
 }
 
@@ -366,6 +370,6 @@ fn remove(path: &Path) {
     if let Err(error) = removed
         && error.kind() != std::io::ErrorKind::NotFound
     {
-        tracing::warn!(%error, path = %path.display(), "a part of the index can't be removed");
+        tracing::warn!(%error, path = %path.display(), "cannot remove a part of the index");
     }
 }

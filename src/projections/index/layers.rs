@@ -1,11 +1,10 @@
-//! What readers see: a [front](Front) of what was applied just now, an overlay of what has changed,
-//! and a base that never does.
+//! The view of readers: a [write buffer](WriteBuffer) of recent changes, an overlay of the changes
+//! since the base, and an immutable base.
 //!
-//! **Invariants.** The overlay's entries, its [`Meta`] and so the offset that it reflects change in
-//! one batch; the front holds what is applied beyond. A value in the overlay begins with a byte
-//! that tells it from the mark of a key that is gone. All that the three say together follows from
-//! the log up to the applied offset: layers at the same offset may stand in for each other at any
-//! time.
+//! **Invariants.** The overlay's entries and its [`Meta`], with the offset that it reflects, change
+//! in one batch; the buffer holds what is applied beyond it. A value in the overlay starts with a
+//! byte that distinguishes it from a tombstone. The three together are a function of the log up to
+//! the applied offset, so layers at the same offset are interchangeable at any time.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -22,45 +21,45 @@ use crate::sst::{Lookup, Table};
 const GONE: u8 = 0;
 const VALUE: u8 = 1;
 
-/// A base as its folder names it.
+/// A base and the number in its file name.
 pub struct Base {
     pub number: u64,
     pub table: Table,
 }
 
-/// What is known to be wrong with layers, the worst last.
+/// Known damage of the layers, in order of severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Damage {
-    /// Nothing.
+    /// None.
     None = 0,
-    /// The overlay's store fails. The base has done nothing wrong.
+    /// The overlay's store fails. The base is intact.
     Overlay = 1,
-    /// Nothing but the log is to be believed.
+    /// Only the log can be trusted.
     Unknown = 2,
 }
 
-/// See the module.
+/// The view of readers.
 pub struct Layers {
-    front: WriteBuffer,
+    buffer: WriteBuffer,
     overlay: Box<dyn Store>,
-    /// Where the overlay is.
+    /// The overlay's path.
     folder: PathBuf,
     base: Option<Arc<Base>>,
-    /// What the overlay says of itself. Held while the front settles into it.
+    /// The overlay's metadata. Locked while the buffer is flushed.
     meta: Mutex<Meta>,
     applied: AtomicU64,
-    /// Nothing that is remembered goes before this time. A hint that spares looking at what has
-    /// long gone, and at what has still time; only the writer uses it.
+    /// No live expiry is before this time. A hint that skips expiries of the past and those not
+    /// due; only used by the writer.
     expiry_floor_ms: AtomicU64,
     damage: AtomicU8,
-    /// When the damage was first met.
+    /// When the damage was first found.
     failed_at: OnceLock<Instant>,
-    /// The overlay is in memory, for want of room on the disk.
-    is_stopgap: bool,
+    /// The overlay is in memory, because the disk is full.
+    is_in_memory: bool,
 }
 
 impl Layers {
-    /// An empty overlay that was just made, over a base or over nothing.
+    /// A new, empty overlay over a base or over nothing.
     pub fn begin(
         overlay: Box<dyn Store>,
         folder: &Path,
@@ -75,11 +74,11 @@ impl Layers {
         Ok(Self::new(overlay, folder, base, meta))
     }
 
-    /// What an overlay says of itself, once all of it was compared with that.
+    /// An overlay's metadata, after comparing all entries with it.
     pub fn checked_meta(overlay: &dyn Store) -> Result<Meta, IndexError> {
         let meta = overlay.get(keys::META)?;
-        let meta = meta.ok_or(IndexError::Broken("the overlay has no origin"))?;
-        let meta = Meta::decode(&meta).ok_or(IndexError::Broken("the overlay's origin"))?;
+        let meta = meta.ok_or(IndexError::Broken("the overlay has no metadata"))?;
+        let meta = Meta::decode(&meta).ok_or(IndexError::Broken("the overlay's metadata"))?;
         let mut sum = Checksum::default();
         for row in overlay.rows(prefixed(&[]), false) {
             let (key, value) = row?;
@@ -93,7 +92,7 @@ impl Layers {
         Ok(meta)
     }
 
-    /// An overlay whose meta was [checked](Self::checked_meta), over the base that it names.
+    /// An overlay with [checked](Self::checked_meta) metadata, over its base.
     pub fn new(
         overlay: Box<dyn Store>,
         folder: &Path,
@@ -101,7 +100,7 @@ impl Layers {
         meta: Meta,
     ) -> Self {
         Self {
-            front: WriteBuffer::new(meta.applied),
+            buffer: WriteBuffer::new(meta.applied),
             overlay,
             folder: folder.to_owned(),
             base,
@@ -110,18 +109,18 @@ impl Layers {
             expiry_floor_ms: AtomicU64::new(0),
             damage: AtomicU8::new(Damage::None as u8),
             failed_at: OnceLock::new(),
-            is_stopgap: false,
+            is_in_memory: false,
         }
     }
 
-    /// The same, said to be of memory.
-    pub fn into_stopgap(self) -> Self {
-        Self { is_stopgap: true, ..self }
+    /// Marks the overlay as in memory.
+    pub fn into_in_memory(self) -> Self {
+        Self { is_in_memory: true, ..self }
     }
 
-    /// Whether the overlay is in memory, for want of room on the disk.
-    pub const fn is_stopgap(&self) -> bool {
-        self.is_stopgap
+    /// Whether the overlay is in memory, because the disk is full.
+    pub const fn is_in_memory(&self) -> bool {
+        self.is_in_memory
     }
 
     /// The offset of the last event that these layers reflect.
@@ -129,31 +128,31 @@ impl Layers {
         self.applied.load(Ordering::Acquire)
     }
 
-    /// Where the overlay is.
+    /// The overlay's path.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The base below.
+    /// The base.
     pub const fn base(&self) -> Option<&Arc<Base>> {
         self.base.as_ref()
     }
 
-    /// The offset of the base below, and how many entries it has; nothing for none.
+    /// The offset of the base and its number of entries; zeros without a base.
     pub fn base_extent(&self) -> (u64, u64) {
         let base = self.base.as_ref();
         base.map_or((0, 0), |base| (base.table.origin().offset, base.table.entries()))
     }
 
-    /// The overlay, where it is, and the base.
+    /// The overlay, its path, and the base.
     pub fn into_parts(self) -> (Box<dyn Store>, PathBuf, Option<Arc<Base>>) {
         (self.overlay, self.folder, self.base)
     }
 
-    /// Asks the overlay's store how it is, and says what is known to be wrong with the layers.
+    /// Checks the health of the overlay's store, and returns the known damage.
     pub fn damage(&self) -> Damage {
         if let Err(error) = self.overlay.health() {
-            self.met(error);
+            self.report_damage(error);
         }
         match self.damage.load(Ordering::Acquire) {
             0 => Damage::None,
@@ -162,42 +161,44 @@ impl Layers {
         }
     }
 
-    /// Notes an error that was met, and hands it on.
-    pub fn met(&self, error: IndexError) -> IndexError {
+    /// Records damage found by a reader, and returns the error.
+    pub fn report_damage(&self, error: IndexError) -> IndexError {
         let damage = match &error {
             IndexError::Store(_) => Damage::Overlay,
             _ => Damage::Unknown,
         };
         if self.damage.fetch_max(damage as u8, Ordering::AcqRel) < damage as u8 {
             self.failed_at.get_or_init(Instant::now);
-            tracing::error!(%error, "the index is damaged and is to be repaired from the log");
+            tracing::error!(%error, "the index is damaged; repairing it from the log");
         }
         error
     }
 
-    /// When the layers were first found damaged.
+    /// When damage was first found.
     pub fn failed_at(&self) -> Option<Instant> {
         self.failed_at.get().copied()
     }
 
-    /// The value of a key of those that are looked up.
+    /// The value of a key, which must be of a kind that is looked up.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
         debug_assert!(key.first().is_some_and(|letter| keys::LOOKED_UP.contains(letter)));
-        match self.front.get(key) {
+        match self.buffer.get(key) {
             Lookup::Nothing => {}
-            said => return Ok(said.value()),
+            found => return Ok(found.value()),
         }
-        let over = self.overlay.get(key).and_then(|value| value.map(untagged).transpose());
-        match (over.map_err(|error| self.met(error))?, &self.base) {
+        let overlay = self.overlay.get(key).and_then(|value| value.map(untagged).transpose());
+        match (overlay.map_err(|error| self.report_damage(error))?, &self.base) {
             (Some(value), _) => Ok(value),
             (None, None) => Ok(None),
-            (None, Some(base)) => {
-                base.table.get(key).map(Lookup::value).map_err(|error| self.met(error.into()))
-            }
+            (None, Some(base)) => base
+                .table
+                .get(key)
+                .map(Lookup::value)
+                .map_err(|error| self.report_damage(error.into())),
         }
     }
 
-    /// Applies changes that bring the layers to an offset, in memory: all of them or none.
+    /// Applies changes up to an offset in memory, atomically.
     pub fn apply(&self, changes: Changes, applied: u64) {
         let expiries = changes.range(keys::EXPIRIES.to_vec()..keys::EXPIRIES_END.to_vec());
         let floor = expiries
@@ -206,41 +207,41 @@ impl Layers {
             .map(|(at_ms, _)| at_ms)
             .min();
         self.expiry_floor_ms.fetch_min(floor.unwrap_or(u64::MAX), Ordering::AcqRel);
-        self.front.apply(changes, applied);
+        self.buffer.apply(changes, applied);
         self.applied.store(applied, Ordering::Release);
     }
 
-    /// How many keys are applied and not in the overlay yet.
-    pub fn unsettled(&self) -> usize {
-        self.front.len()
+    /// The number of keys in the write buffer.
+    pub fn unflushed(&self) -> usize {
+        self.buffer.len()
     }
 
-    /// Brings what is applied into the overlay, in one batch.
+    /// Flushes the write buffer into the overlay, in one batch.
     ///
     /// # Errors
-    /// Where the overlay's store fails. What is applied is still answered, from memory.
-    pub fn settle(&self) -> Result<(), IndexError> {
-        // Whoever panicked in here has not changed it: that is the last line.
+    /// If the overlay's store fails. Reads are still answered from memory.
+    pub fn flush_buffer(&self) -> Result<(), IndexError> {
+        // A panic in here cannot have changed it: that is the last line.
         let mut meta = self.meta.lock().unwrap_or_else(PoisonError::into_inner);
         if self.applied() == meta.applied {
             return Ok(());
         }
-        let (settling, applied) = self.front.settle();
+        let (flushing, applied) = self.buffer.begin_flush();
         let mut next = Meta { applied, ..meta.clone() };
-        let settled = self.changes(&settling, &mut next.sum).and_then(|mut changes| {
+        let flushed = self.changes(&flushing, &mut next.sum).and_then(|mut changes| {
             changes.insert(keys::META.to_vec(), Some(next.encode()));
             self.overlay.apply(changes)
         });
-        settled.map_err(|error| self.met(error))?;
-        self.front.settled();
+        flushed.map_err(|error| self.report_damage(error))?;
+        self.buffer.end_flush();
         *meta = next;
         Ok(())
     }
 
-    /// What these keys are in the overlay, and what becomes of its sum by that.
-    fn changes(&self, settling: &Keys, sum: &mut Checksum) -> Result<Changes, IndexError> {
+    /// The changes to the overlay for these keys; updates its checksum.
+    fn changes(&self, flushing: &Keys, sum: &mut Checksum) -> Result<Changes, IndexError> {
         let mut changes = Changes::new();
-        for (key, value) in settling {
+        for (key, value) in flushing {
             let before = self.overlay.get(key)?;
             if let Some(before) = &before {
                 sum.take(key, before);
@@ -266,24 +267,25 @@ impl Layers {
 
     /// Keys and values within a range, ascending or descending.
     pub fn rows(&self, range: KeyRange, is_back: bool) -> Rows<'_> {
-        // The front before the overlay: what settles in between is in both, never in neither.
-        let front = self.front.rows(&range, is_back);
-        let over = self.overlay.rows(range.clone(), is_back);
-        let over = over.filter(|row| !matches!(row, Ok((key, _)) if key == keys::META));
-        let over: TaggedRows<'_> = Box::new(over.map(|row| {
+        // The buffer before the overlay: a key flushed in between is in both, never in neither.
+        let buffer = self.buffer.rows(&range, is_back);
+        let overlay = self.overlay.rows(range.clone(), is_back);
+        let overlay = overlay.filter(|row| !matches!(row, Ok((key, _)) if key == keys::META));
+        let overlay: TaggedRows<'_> = Box::new(overlay.map(|row| {
             let (key, value) = row?;
             Ok((key, untagged(value)?))
         }));
         let base = self.base.as_ref().map(|base| table_rows(&base.table, range, is_back));
-        let merged = Merged::new(front.into_iter().chain([over]).chain(base).collect(), is_back);
+        let merged =
+            Merged::new(buffer.into_iter().chain([overlay]).chain(base).collect(), is_back);
         Box::new(merged.filter_map(|row| match row {
             Ok((key, value)) => value.map(|value| Ok((key, value))),
-            Err(error) => Some(Err(self.met(error))),
+            Err(error) => Some(Err(self.report_damage(error))),
         }))
     }
 
-    /// The keys of expiries that stand, ascending, behind one that was seen; none where the first
-    /// one is after `until_ms`. For the writer alone.
+    /// The live expiries in order, after `behind`; none if the first is after `until_ms`. For the
+    /// writer only.
     pub fn expiries(&self, until_ms: u64, behind: Option<&[u8]>) -> Rows<'_> {
         if let Some(seen) = behind {
             let (_, to) = prefixed(keys::EXPIRIES);
@@ -305,9 +307,9 @@ impl Layers {
         Box::new(rows)
     }
 
-    /// Waits until what was applied is on disk.
+    /// Waits until everything applied is on disk.
     pub fn flush(&self) -> Result<(), IndexError> {
-        self.settle()?;
+        self.flush_buffer()?;
         self.overlay.flush()
     }
 }

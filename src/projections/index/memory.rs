@@ -1,4 +1,4 @@
-//! A store in memory: the stopgap while the disk has no room for another.
+//! A store in memory, used while the disk is full.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -7,8 +7,8 @@ use std::sync::{PoisonError, RwLock};
 use super::IndexError;
 use super::store::{Changes, KeyRange, Rows, Store};
 
-/// Holds an overlay until it can go to the disk. It is as large as the overlay would be, which
-/// the making of bases bounds; and while the disk is full the log doesn't grow.
+/// Holds an overlay until it can be written to disk. Its size is limited by the building of bases;
+/// and while the disk is full, the log does not grow.
 #[derive(Default)]
 pub struct MemoryStore {
     entries: RwLock<BTreeMap<Vec<u8>, Vec<u8>>>,
@@ -31,7 +31,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    /// Looks for each row anew, so that nobody holds the lock while he makes something of one.
+    /// Locks the map for each row only, so that no lock is held while the caller uses one.
     fn rows(&self, range: KeyRange, is_back: bool) -> Rows<'_> {
         let (mut from, mut to) = range;
         Box::new(std::iter::from_fn(move || {
@@ -52,7 +52,7 @@ impl Store for MemoryStore {
     }
 }
 
-/// Ranges that a map would refuse with a panic.
+/// Ranges on which a map would panic.
 fn is_empty(from: &Bound<Vec<u8>>, to: &Bound<Vec<u8>>) -> bool {
     match (from, to) {
         (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,

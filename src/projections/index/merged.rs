@@ -1,4 +1,4 @@
-//! Rows of several layers as one: of each key, what the newest layer says.
+//! Merges the rows of several layers; the newest layer with a key wins.
 
 use std::cmp::Ordering;
 use std::iter::Peekable;
@@ -6,17 +6,17 @@ use std::iter::Peekable;
 use super::IndexError;
 use crate::sst::{KeyRange, Table};
 
-/// Rows of one layer, tombstones among them.
+/// Rows of one layer, including tombstones.
 pub type TaggedRows<'a> =
     Box<dyn Iterator<Item = Result<(Vec<u8>, Option<Vec<u8>>), IndexError>> + 'a>;
 
-/// The rows of a table as those of a layer.
+/// The rows of a table as a layer.
 pub fn table_rows(table: &Table, range: KeyRange, is_back: bool) -> TaggedRows<'_> {
     Box::new(table.rows(range, is_back).map(|row| row.map_err(IndexError::from)))
 }
 
-/// Rows of layers, newest first, each in the same direction. A key that is gone stays in, without
-/// a value. After an error nothing more comes.
+/// Merged rows of layers, newest first, all in the same direction. Tombstones are included. The
+/// iterator ends after an error.
 pub struct Merged<'a> {
     layers: Vec<Peekable<TaggedRows<'a>>>,
     is_back: bool,
@@ -27,7 +27,7 @@ impl<'a> Merged<'a> {
         Self { layers: layers.into_iter().map(Iterator::peekable).collect(), is_back }
     }
 
-    /// Which layer has the next key; a layer that failed goes first.
+    /// The layer with the next key; a failed layer first.
     fn next_layer(&mut self) -> Option<usize> {
         let mut next: Option<(usize, Vec<u8>)> = None;
         for (number, layer) in self.layers.iter_mut().enumerate() {
@@ -51,7 +51,7 @@ impl Iterator for Merged<'_> {
     type Item = Result<(Vec<u8>, Option<Vec<u8>>), IndexError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // With one layer there is nothing to compare.
+        // A single layer needs no comparison.
         if let [layer] = self.layers.as_mut_slice() {
             return layer.next();
         }

@@ -1,19 +1,18 @@
-//! What an overlay says of itself: whose fold it is, how far, over which base, and what it must
-//! hold.
+//! An overlay's metadata: its log, its offset, its base, and a checksum of its entries.
 //!
 //! | bytes | field |
 //! |---|---|
 //! | 0–7 | format, see [`keys`] |
 //! | 8–23 | the log's id |
 //! | 24–31 | applied offset |
-//! | 32–39 | number of the base below; 0 for none |
+//! | 32–39 | number of the base; 0 for none |
 //! | 40–47 | offset of that base |
-//! | 48–55 | how many entries the overlay has |
-//! | 56–71 | their sum: the wrapping sum of each entry's 128-bit hash |
+//! | 48–55 | number of entries |
+//! | 56–71 | checksum: the wrapping sum of each entry's 128-bit hash |
 //! | 72–75 | CRC-32C of those |
 //!
-//! It is written in the same batch as the entries. sled can come back from damage with keys lost
-//! or rolled back and say nothing; the sum, which no order of writing changes, is compared with
+//! It is written in the same batch as the entries. After damage, sled can silently open with keys
+//! lost or rolled back. The checksum is independent of the order of writes, and is compared with
 //! the entries when the overlay is opened, so that any difference is found.
 
 use std::hash::Hasher;
@@ -24,7 +23,7 @@ use super::keys;
 
 const META_BYTES: usize = 76;
 
-/// See the module.
+/// An overlay's metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meta {
     pub log: [u8; 16],
@@ -34,7 +33,7 @@ pub struct Meta {
     pub sum: Checksum,
 }
 
-/// A number for a set of entries, whatever the order in which they came and went.
+/// An order-independent checksum of a set of entries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Checksum {
     entries: u64,
@@ -74,8 +73,7 @@ impl Meta {
         bytes
     }
 
-    /// `None` for anything that [`encode`](Self::encode) has not written in a
-    /// [readable](keys::is_readable) format.
+    /// `None` unless [`encode`](Self::encode) wrote it in a [readable](keys::is_readable) format.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; META_BYTES] = bytes.try_into().ok()?;
         let (body, crc) = bytes.split_at(META_BYTES - 4);

@@ -1,29 +1,28 @@
-//! The index: the mutation log folded, in two layers on disk, and the memory before them.
+//! The index: the mutation log folded into two layers on disk, with caches in memory.
 //!
 //! ```text
-//! redirects in memory  →  front: what was  →  overlay (sled): what  →  base: one sorted file
-//!                         applied just now    has changed since
+//! redirect cache → write buffer: → overlay (sled): → base: one sorted file
+//! in memory recent changes changes since base
 //! ```
 //!
-//! - The **base** is the index at an offset: an immutable `table`. The **overlay** holds what
-//!   has changed since, and stays small: once the log has gone on far enough, the [`Compactor`]
-//!   makes a new base of the old one and of the log's rest while the service runs, and begins a
-//!   fresh overlay over it. The **front** holds in memory what the keeper has not brought into the
-//!   overlay yet. A start opens the two on disk and folds what the log has beyond.
-//! - **What is promised.** The applied offset changes in the same batch as what the events up to
-//!   it changed, so the index is always exactly the fold of a prefix of the log, to the same
-//!   [digest](Index::digest), however it came to be. It never says what the log has not made
-//!   durable: only synced events are applied.
-//! - **What heals by itself.** Whatever is wrong with the files (absent, unreadable, cut, changed,
-//!   another log's, another layout's) is found where they are opened or read, never answered
-//!   from, and made good from the log: at the start, or while the service runs, where readers go
-//!   on with what they have until the new layers take over. So does a store that has failed for
-//!   good, as sled does when it meets a full disk: see [`Index::repair`].
-//! - **What does not:** an index *ahead* of its log. Then the log has lost events that were durable,
-//!   and [`IndexError::AheadOfLog`] says so instead of forgetting them silently.
-//! - **Layers may be swapped at any time** for others at the same offset, since both follow from
-//!   the log alone. So a group that was decided over the old ones may be committed to the new
-//!   ones: [`Index::commit`] checks the offset, under the lock that a swap takes too.
+//! - The **base** is the index at an offset: an immutable `table`. The **overlay** holds the
+//!   changes since, and stays small: when the log is far enough ahead, the [`Compactor`] builds a
+//!   new base from the old one and the rest of the log while the service runs, and starts a new
+//!   overlay over it. The **write buffer** holds in memory what is not flushed to the overlay yet.
+//!   A start opens the two on disk and folds the rest of the log.
+//! - **Consistency.** The applied offset changes in the same batch as the entries, so the index is
+//!   always the fold of a prefix of the log, with the same [digest](Index::digest) however it was
+//!   built. Only synced events are applied, so it never contains what the log could lose.
+//! - **Self-repair.** Unusable files (missing, unreadable, truncated, modified, of another log, of
+//!   another layout) are detected when they are opened or read, never used for an answer, and
+//!   rebuilt from the log: at start, or while the service runs, when readers keep the old layers
+//!   until the new ones are ready. The same goes for a store that has failed permanently, as sled
+//!   does on a full disk: see [`Index::repair`].
+//! - **Not repaired:** an index *ahead* of its log. Then the log has lost durable events, and
+//!   [`IndexError::AheadOfLog`] reports it instead of dropping them silently.
+//! - **Layers can be swapped at any time** for others at the same offset, since both are derived
+//!   from the log. So a group decided over the old layers can be committed to the new ones:
+//!   [`Index::commit`] checks the offset, under the lock that a swap takes too.
 
 mod audited;
 mod build;
@@ -73,7 +72,7 @@ pub use hosts::{HostSettings, Hosts};
 pub use pending::Pending;
 pub use read::{Read, ReadTokens, Tombstone};
 pub use rebuilder::Rebuilder;
-pub use redirect::{App, Apps, CompiledRouting, LinkFeatures, Redirect, Way};
+pub use redirect::{App, Apps, CompiledRouting, LinkFeatures, Redirect, RedirectTarget};
 pub use scan::{Encoded, Ids, Named, Scan, Span};
 pub use versions::Version;
 
@@ -83,20 +82,20 @@ use crate::log::Log;
 use index_dir::{IndexDir, KeepGoing};
 use layers::{Base, Damage, Layers};
 
-/// How the index is kept; tests and measurements choose other numbers.
+/// Thresholds of the index; tests and benchmarks override them.
 #[derive(Debug, Clone, Copy)]
 pub struct Tuning {
-    /// A start makes a new base rather than fold more events than this into an overlay.
+    /// A start builds a new base instead of folding more events than this into an overlay.
     pub start_events_min: u64,
-    /// A new base is made while serving once the overlay is this many events beyond the old one.
+    /// A new base is built while serving once the overlay is this many events beyond the old one.
     pub live_events_min: u64,
-    /// Both of these grow with the base, whose making anew has to be worth it: up to this.
+    /// Both thresholds grow with the base, up to this, so that rebuilding it pays off.
     pub events_max: u64,
-    /// How much of a build is folded before it is sorted and written, in bytes.
+    /// The amount of memory to fold before writing a run of a build, in bytes.
     pub memtable_bytes: usize,
-    /// A commit that finds more keys than this waiting in memory brings them into the overlay
-    /// itself, and so waits for the store.
-    pub unsettled_max: usize,
+    /// A commit that finds more keys than this in the write buffer flushes it, and so waits for the
+    /// store.
+    pub unflushed_max: usize,
 }
 
 impl Default for Tuning {
@@ -106,52 +105,51 @@ impl Default for Tuning {
             live_events_min: 50_000,
             events_max: 500_000,
             memtable_bytes: 64 << 20,
-            unsettled_max: 32_768,
+            unflushed_max: 32_768,
         }
     }
 }
 
-/// An event folded into the overlay takes about as long as so many entries of a base that is
-/// made anew.
+/// Folding an event into the overlay takes about as long as rewriting this many entries of a base.
 const ENTRIES_PER_EVENT: u64 = 100;
 
 impl Tuning {
-    /// Whether so many events are too many for an overlay over a base of so many entries.
+    /// Whether there are too many events for an overlay over a base with this many entries.
     fn is_base_due(&self, events: u64, events_min: u64, entries: u64) -> bool {
         events > (entries / ENTRIES_PER_EVENT).clamp(events_min, self.events_max.max(events_min))
     }
 }
 
-/// How long readers wait for layers that take the place of failed ones.
+/// How long readers wait for the replacement of failed layers.
 const SUCCESSOR_WAIT: Duration = Duration::from_millis(500);
 
-/// The base below the index, for those who watch.
+/// The base of the index, for monitoring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BaseStatus {
     /// The offset that it reflects.
     pub offset: u64,
-    /// How many entries it has.
+    /// The number of entries.
     pub entries: u64,
-    /// When it was made, in milliseconds since the Unix epoch.
+    /// When it was built, in milliseconds since the Unix epoch.
     pub made_at_ms: u64,
 }
 
-/// The index. Many read it; the dispatcher alone decides over it and commits.
+/// The index. It has many readers; only the dispatcher writes to it.
 pub struct Index {
-    home: IndexDir,
+    dir: IndexDir,
     layers: ArcSwap<Layers>,
     redirects: cache::Redirects,
     hosts: ArcSwap<Hosts>,
-    /// Held while the layers change: by a commit, and by a swap.
+    /// Held while the layers change: by a commit or a swap.
     writer: Mutex<()>,
-    /// Held by a repair, so that two that met the same failure do it once.
+    /// Held by a repair, so that two callers with the same failure repair it once.
     repair: Mutex<()>,
-    /// Layers that were swapped out, until their last reader is gone.
+    /// Replaced layers that still have readers.
     retired: Mutex<Vec<Arc<Layers>>>,
 }
 
 impl Read for Index {
-    /// A store that has given up is about to be replaced: for that a reader waits a moment.
+    /// If the store has failed, waits a moment for its replacement.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
         let layers = self.layers.load();
         match layers.get(key) {
@@ -163,8 +161,8 @@ impl Read for Index {
         }
     }
 
-    fn met(&self, error: IndexError) -> IndexError {
-        self.layers.load().met(error)
+    fn report_damage(&self, error: IndexError) -> IndexError {
+        self.layers.load().report_damage(error)
     }
 }
 
@@ -178,29 +176,29 @@ impl ReadTokens for Index {
 }
 
 impl Index {
-    /// Opens the index in `folder` and brings it up to the end of `log`.
+    /// Opens the index in `folder` and catches up with `log`.
     ///
     /// # Errors
-    /// [`IndexError::AheadOfLog`] where the log has lost something; else where the folder can't
-    /// be written or the log can't be read. Nothing that lies in the folder makes it fail.
+    /// [`IndexError::AheadOfLog`] if the log has lost events; else if the folder cannot be written
+    /// or the log cannot be read. No content of the folder causes an error.
     pub fn open(folder: &Path, log: &Log) -> Result<Self, IndexError> {
         Self::open_while(IndexDir::new(folder), log, &|_, _| true)
     }
 
-    /// As [`open`](Self::open), kept in another way than the usual.
+    /// As [`open`](Self::open), with other thresholds.
     pub fn open_tuned(folder: &Path, log: &Log, tuning: Tuning) -> Result<Self, IndexError> {
-        let home = IndexDir::with_stores(folder, Box::new(store::SledStores), tuning);
-        Self::open_while(home, log, &|_, _| true)
+        let dir = IndexDir::with_stores(folder, Box::new(store::SledStores), tuning);
+        Self::open_while(dir, log, &|_, _| true)
     }
 
-    fn open_while(home: IndexDir, log: &Log, goes_on: KeepGoing<'_>) -> Result<Self, IndexError> {
-        let layers = home.open(log, goes_on)?;
-        Ok(Self::over(home, layers))
+    fn open_while(dir: IndexDir, log: &Log, keep_going: KeepGoing<'_>) -> Result<Self, IndexError> {
+        let layers = dir.open(log, keep_going)?;
+        Ok(Self::with_layers(dir, layers))
     }
 
-    fn over(home: IndexDir, layers: Arc<Layers>) -> Self {
+    fn with_layers(dir: IndexDir, layers: Arc<Layers>) -> Self {
         let index = Self {
-            home,
+            dir,
             layers: ArcSwap::new(layers),
             redirects: cache::Redirects::new(),
             hosts: ArcSwap::default(),
@@ -208,28 +206,28 @@ impl Index {
             repair: Mutex::new(()),
             retired: Mutex::new(Vec::new()),
         };
-        index.renew_hosts(&index.layers.load());
+        index.reload_hosts(&index.layers.load());
         index
     }
 
-    /// Makes the index in `folder` anew from the log as it is, whatever lies there, and opens it:
-    /// for use without a service. `progress` hears how much of how much is done. What lay there
-    /// goes once the new index is whole.
+    /// Rebuilds the index in `folder` from the log as it is, and opens it: for use without a
+    /// service. Calls `progress` with the progress and the total. Old files are removed once the
+    /// new index is complete.
     pub fn rebuild_folder(
         folder: &Path,
         log: &Log,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Self, IndexError> {
-        let home = IndexDir::new(folder);
-        let layers = home.rebuild(log, &|done, total| {
+        let dir = IndexDir::new(folder);
+        let layers = dir.rebuild(log, &|done, total| {
             progress(done, total);
             true
         })?;
-        Ok(Self::over(home, layers))
+        Ok(Self::with_layers(dir, layers))
     }
 
-    /// The layers that take the place of failed ones, if they come soon. All readers together wait
-    /// no longer than that for the same ones: then they are told the error at once.
+    /// The replacement of failed layers, if it comes soon. All readers together wait no longer than
+    /// the limit for the same layers; then they get the error at once.
     fn successor(&self, failed: &Arc<Layers>) -> Option<Arc<Layers>> {
         loop {
             let layers = self.layers.load_full();
@@ -243,49 +241,49 @@ impl Index {
         }
     }
 
-    /// Whether the overlay's store takes no more and may refuse to be read:
-    /// [`repair`](Self::repair) helps.
+    /// Whether the overlay's store has failed and may refuse reads: [`repair`](Self::repair)
+    /// replaces it.
     pub fn has_given_up(&self) -> bool {
         self.layers.load().damage() == Damage::Overlay
     }
 
-    /// Starts to gather events over what is applied.
+    /// Starts a group of events over the applied state.
     pub fn begin(&self) -> Pending {
         Pending::new(self.layers.load_full())
     }
 
-    /// Commits what was gathered, up to and with the event at `offset`, which the log has synced.
-    /// Readers see all of it or nothing.
+    /// Commits a group up to and including the event at `offset`, which the log has synced. The
+    /// commit is atomic for readers.
     ///
     /// # Errors
-    /// Where the store has failed, and memory may not hold more for it; [`repair`](Self::repair)
-    /// then brings the index to where this would have.
+    /// If the store has failed, and the write buffer is full; [`repair`](Self::repair) then applies
+    /// the events from the log.
     pub fn commit(&self, pending: Pending, offset: u64) -> Result<(), IndexError> {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let layers = self.layers.load();
-        // A repair that came in between may have taken the events from the log already.
+        // A repair in between may have applied the events from the log.
         if offset > layers.applied() {
-            if pending.over() != layers.applied() {
-                return Err(IndexError::Broken("a group was decided over another offset"));
+            if pending.base_offset() != layers.applied() {
+                return Err(IndexError::Broken("the group was decided at another offset"));
             }
-            if layers.unsettled() > self.home.tuning.unsettled_max {
-                layers.settle()?;
+            if layers.unflushed() > self.dir.tuning.unflushed_max {
+                layers.flush_buffer()?;
             }
             layers.apply(pending.changes, offset);
             if pending.domains_touched {
-                self.renew_hosts(&layers);
+                self.reload_hosts(&layers);
             }
         }
-        self.redirects.forget(&pending.touched);
+        self.redirects.invalidate(&pending.touched);
         Ok(())
     }
 
-    /// Puts a fresh overlay in the place of one that has failed, over the same base, and brings it
-    /// up to what the log has synced. Readers go on meanwhile. Where the disk has no room for it,
-    /// it is held in memory until the keeper finds some.
+    /// Replaces a failed overlay with a new one over the same base, and catches up with the synced
+    /// log. Readers continue meanwhile. If the disk is full, the overlay is kept in memory until
+    /// there is space.
     ///
     /// # Errors
-    /// Where that fails too: then all stays as it is, and it may be tried again.
+    /// If that fails too: then nothing changes, and it can be retried.
     pub fn repair(&self, log: &Log) -> Result<(), IndexError> {
         let failed = self.layers.load_full();
         let _repair = self.repair.lock().unwrap_or_else(PoisonError::into_inner);
@@ -295,19 +293,21 @@ impl Index {
         let base = failed.base().cloned().filter(|_| failed.damage() != Damage::Unknown);
         drop(failed);
         match self.replace_overlay(log, base.clone()) {
-            Err(error) if error.is_full() => self.take_over(self.home.stopgap(log, base)?, log),
+            Err(error) if error.is_full() => {
+                self.take_over(self.dir.begin_in_memory(log, base)?, log)
+            }
             replaced => replaced,
         }
     }
 
-    /// Begins a fresh overlay on the disk, or a new base if one is due.
+    /// Starts a new overlay on disk, or a new base if one is due.
     fn replace_overlay(&self, log: &Log, base: Option<Arc<Base>>) -> Result<(), IndexError> {
-        let layers = self.home.begin(log, base, &|_, _| true)?;
+        let layers = self.dir.begin(log, base, &|_, _| true)?;
         self.take_over(layers, log)
     }
 
-    /// Makes the index anew from the log alone, and takes it over when it is whole; readers and the
-    /// writer go on meanwhile. `progress` hears how much of how much is done.
+    /// Rebuilds the index from the log alone, and switches to it when it is complete; readers and
+    /// the writer continue meanwhile. Calls `progress` with the progress and the total.
     pub fn rebuild(
         &self,
         log: &Log,
@@ -319,51 +319,51 @@ impl Index {
         })
     }
 
-    fn rebuild_while(&self, log: &Log, goes_on: KeepGoing<'_>) -> Result<(), IndexError> {
-        let base = self.home.make_base(log, log.synced(), None, goes_on)?;
-        let layers = self.home.begin_overlay(log, Some(base))?;
+    fn rebuild_while(&self, log: &Log, keep_going: KeepGoing<'_>) -> Result<(), IndexError> {
+        let base = self.dir.make_base(log, log.synced(), None, keep_going)?;
+        let layers = self.dir.begin_overlay(log, Some(base))?;
         self.take_over(layers, log)
     }
 
-    /// Makes a new base of the one there is and what the log has beyond, and a fresh overlay.
-    fn renew(&self, log: &Log, goes_on: KeepGoing<'_>) -> Result<(), IndexError> {
+    /// Builds a new base from the current one and the rest of the log, and a new overlay.
+    fn compact(&self, log: &Log, keep_going: KeepGoing<'_>) -> Result<(), IndexError> {
         let before = self.layers.load().base().cloned();
         let from = before.as_ref().map(|base| &base.table);
-        let base = self.home.make_base(log, log.synced(), from, goes_on)?;
+        let base = self.dir.make_base(log, log.synced(), from, keep_going)?;
         drop(before);
-        let layers = self.home.begin_overlay(log, Some(base))?;
+        let layers = self.dir.begin_overlay(log, Some(base))?;
         self.take_over(layers, log)
     }
 
-    /// Brings what was applied into the overlay, unless that is known to fail. What fails is noted,
-    /// and so repaired.
-    fn settle(&self) {
+    /// Flushes the write buffer into the overlay, unless it is known to be damaged. A failure is
+    /// recorded and repaired later.
+    fn flush_buffer(&self) {
         let layers = self.layers.load();
         if layers.damage() == Damage::None {
-            let _noted = layers.settle();
+            let _noted = layers.flush_buffer();
         }
     }
 
-    /// Whether the overlay has grown so far that a new base is due.
+    /// Whether the overlay is large enough for a new base.
     fn is_base_due(&self) -> bool {
         let layers = self.layers.load();
-        let tuning = &self.home.tuning;
+        let tuning = &self.dir.tuning;
         let (offset, entries) = layers.base_extent();
         tuning.is_base_due(layers.applied() - offset, tuning.live_events_min, entries)
     }
 
-    /// Leads readers and the writer to other layers.
+    /// Switches readers and the writer to other layers.
     fn take_over(&self, layers: Layers, log: &Log) -> Result<(), IndexError> {
         let layers = Arc::new(layers);
-        // Most of the way without the writer having to wait.
+        // Catch up most of the way without blocking the writer.
         let caught_up = index_dir::catch_up(&layers, log, log.synced()).and_then(|()| {
             let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-            // What is applied is synced, so this is at least as far as the old ones.
+            // Everything applied is synced, so this is at least as far as the old layers.
             index_dir::catch_up(&layers, log, log.synced())?;
             let before = self.layers.swap(Arc::clone(&layers));
-            self.renew_hosts(&layers);
+            self.reload_hosts(&layers);
             if before.applied() != layers.applied() {
-                self.redirects.forget_all();
+                self.redirects.invalidate_all();
             }
             self.retired.lock().unwrap_or_else(PoisonError::into_inner).push(before);
             Ok(())
@@ -381,18 +381,18 @@ impl Index {
         let before = layers.applied();
         index_dir::catch_up(&layers, log, log.synced())?;
         if layers.applied() != before {
-            self.renew_hosts(&layers);
-            self.redirects.forget_all();
+            self.reload_hosts(&layers);
+            self.redirects.invalidate_all();
         }
         Ok(())
     }
 
-    /// Takes away what was swapped out and is read no more.
+    /// Removes replaced layers without readers.
     fn sweep(&self) {
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = std::mem::take(&mut *retired);
         for layers in waiting {
-            // Nobody can come by another reference to them: they are led to no more.
+            // No new references to them can be created.
             match Arc::try_unwrap(layers) {
                 Ok(layers) => index_dir::retire(layers),
                 Err(layers) => retired.push(layers),
@@ -405,7 +405,7 @@ impl Index {
         self.layers.load().applied()
     }
 
-    /// The base below the index; none while the log is short.
+    /// The base of the index; none while the log is short.
     pub fn base(&self) -> Option<BaseStatus> {
         let layers = self.layers.load();
         layers.base().map(|base| BaseStatus {
@@ -415,8 +415,8 @@ impl Index {
         })
     }
 
-    /// What a redirect needs of the link at a slug: from memory, else from the store. The slug in
-    /// lower case where the domain makes no difference: so memory holds it under one key.
+    /// The redirect at a slug, from the cache or the store. On a case-insensitive domain the slug
+    /// must be in lower case, so that the cache has one key for it.
     pub fn redirect(&self, domain: &str, slug: &str) -> Result<Option<Arc<Redirect>>, IndexError> {
         self.redirects.get_or_load(&cache::key(domain, slug), || {
             self.slug_at(domain, slug)?.map(|id| self.link(id)).transpose().map(Option::flatten)
@@ -436,8 +436,7 @@ impl Index {
         .collect()
     }
 
-    /// SHA-256 over all that the index says, key by key: equal for equal logs, however the index
-    /// came to be.
+    /// SHA-256 over all keys and values: equal for equal logs, however the index was built.
     pub fn digest(&self) -> Result<[u8; 32], IndexError> {
         let mut digest = Sha256::new();
         for row in self.layers.load().rows(store::prefixed(&[]), false) {
@@ -450,7 +449,7 @@ impl Index {
         Ok(digest.finalize().into())
     }
 
-    /// Waits until what was applied is on disk, so that the next start has nothing to redo.
+    /// Waits until everything applied is on disk, so that the next start has nothing to redo.
     pub fn flush(&self) -> Result<(), IndexError> {
         self.layers.load().flush()
     }

@@ -1,8 +1,8 @@
-//! Events folded over what is applied, but not yet committed.
+//! Events folded over the applied state, but not yet committed.
 //!
-//! The writer decides a group of commands against a [`Pending`], so that each sees the ones
-//! before it; what was gathered is committed in one batch after the log has synced the group,
-//! or dropped if it has not.
+//! The writer decides a group of commands against a [`Pending`], so that each command sees those
+//! before it. The group is committed in one batch after the log has synced it, or dropped
+//! otherwise.
 
 use std::sync::Arc;
 
@@ -16,23 +16,23 @@ use crate::domain::event::Envelope;
 use crate::domain::ids::WorkspaceId;
 use crate::domain::token::Token;
 
-/// A key, and what was pending for it before; `None` for nothing.
-type Replaced = (Vec<u8>, Option<Option<Vec<u8>>>);
+/// A key, and its pending value before the event; `None` if it had none.
+type Undo = (Vec<u8>, Option<Option<Vec<u8>>>);
 
-/// See the module.
+/// A group of events that is not committed.
 pub struct Pending {
     layers: Arc<Layers>,
-    over: u64,
-    /// How many events were folded.
+    base_offset: u64,
+    /// The number of events folded.
     events: u64,
     pub(super) changes: Changes,
-    /// What the event that is being folded has replaced among the changes, the newest last.
-    replaced: Vec<Replaced>,
-    /// Of the applied expiries up to this one each is among the changes.
+    /// The previous values of keys that the current event changes, oldest first.
+    undo: Vec<Undo>,
+    /// All applied expiries up to this one are among the changes.
     expired_through: Option<Vec<u8>>,
-    /// Cache keys of redirects that are no longer what they were.
+    /// Cache keys of redirects that have changed.
     pub(super) touched: Vec<String>,
-    /// Whether a domain is not what it was.
+    /// Whether a domain has changed.
     pub(super) domains_touched: bool,
 }
 
@@ -44,8 +44,8 @@ impl Read for Pending {
         }
     }
 
-    fn met(&self, error: IndexError) -> IndexError {
-        self.layers.met(error)
+    fn report_damage(&self, error: IndexError) -> IndexError {
+        self.layers.report_damage(error)
     }
 }
 
@@ -72,7 +72,7 @@ impl State for Pending {
         self.change(key, None);
     }
 
-    /// Over what is applied and what is pending alike.
+    /// From the applied and the pending expiries.
     fn first_expiries(&mut self, limit: usize, until_ms: u64) -> Result<Vec<Vec<u8>>, IndexError> {
         let (mut first, mut seen) = (Vec::new(), None);
         for row in self.layers.expiries(until_ms, self.expired_through.as_deref()) {
@@ -86,7 +86,7 @@ impl State for Pending {
                 seen = Some(key);
             }
         }
-        // What the group has changed up to here is not gone through again for its next event.
+        // Skip what the group has changed up to here for its next event.
         if seen.is_some() {
             self.expired_through = seen;
         }
@@ -110,49 +110,49 @@ impl State for Pending {
 
 impl Pending {
     pub(super) fn new(layers: Arc<Layers>) -> Self {
-        let over = layers.applied();
+        let base_offset = layers.applied();
         let changes = Changes::new();
         Self {
             layers,
-            over,
+            base_offset,
             events: 0,
             changes,
-            replaced: Vec::new(),
+            undo: Vec::new(),
             expired_through: None,
             touched: Vec::new(),
             domains_touched: false,
         }
     }
 
-    /// What was applied when this was begun.
-    pub const fn over(&self) -> u64 {
-        self.over
+    /// The applied offset when this group was started.
+    pub const fn base_offset(&self) -> u64 {
+        self.base_offset
     }
 
-    /// How many keys wait to be committed.
+    /// The number of pending keys.
     pub fn len(&self) -> usize {
         self.changes.len()
     }
 
-    /// Whether nothing waits to be committed.
+    /// Whether nothing is pending.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
 
-    /// Folds one event: the one that is next in the log, whose offsets are dense.
+    /// Folds one event, the next in the log; offsets are dense.
     ///
     /// # Errors
-    /// Where the fold fails. Then nothing of the event is pending, and another one can be applied.
+    /// If the fold fails. Then nothing of the event is pending, and another one can be applied.
     pub fn apply(&mut self, envelope: &Envelope) -> Result<(), IndexError> {
         let expired_through = self.expired_through.clone();
         let (touched, domains_touched) = (self.touched.len(), self.domains_touched);
-        self.replaced.clear();
-        let folded = fold(self, self.over + self.events + 1, envelope);
+        self.undo.clear();
+        let folded = fold(self, self.base_offset + self.events + 1, envelope);
         if folded.is_ok() {
             self.events += 1;
             return folded;
         }
-        while let Some((key, before)) = self.replaced.pop() {
+        while let Some((key, before)) = self.undo.pop() {
             match before {
                 Some(value) => self.changes.insert(key, value),
                 None => self.changes.remove(&key),
@@ -166,6 +166,6 @@ impl Pending {
 
     fn change(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
         let before = self.changes.insert(key.clone(), value);
-        self.replaced.push((key, before));
+        self.undo.push((key, before));
     }
 }

@@ -14,7 +14,7 @@ fn id(kind: PresetKind, bytes: &[u8]) -> Result<PresetId, Unreadable> {
     Ok(kind.id(Uuid::from_slice(bytes).map_err(|_| Unreadable(kind.noun()))?))
 }
 
-/// It is what the event says.
+/// Inserts or updates a preset.
 pub fn place<S: State>(
     state: &mut S,
     workspace: WorkspaceId,
@@ -31,7 +31,7 @@ pub fn place<S: State>(
     Ok(())
 }
 
-/// It is gone.
+/// Removes a preset.
 pub fn remove<S: State>(
     state: &mut S,
     workspace: WorkspaceId,

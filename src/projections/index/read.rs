@@ -1,5 +1,4 @@
-//! What can be asked of the index: the same questions of what is applied, and of what is
-//! pending over it.
+//! Reads of the index, the same for the applied and the pending state.
 
 use prost::Message;
 use uuid::Uuid;
@@ -20,13 +19,13 @@ const ID_BYTES: usize = 16;
 /// A deleted link that can be restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tombstone {
-    /// As it stood; its version is the one that the deletion made.
+    /// The link before its deletion; its version is the one of the deletion.
     pub link: Link,
-    /// Until when it can be restored, in milliseconds since the Unix epoch.
+    /// The deadline for restoring it, in milliseconds since the Unix epoch.
     pub restorable_until_ms: u64,
     /// In milliseconds since the Unix epoch.
     pub deleted_at_ms: u64,
-    /// Where in the log it was deleted.
+    /// The offset of the deletion in the log.
     pub offset: u64,
 }
 
@@ -52,31 +51,31 @@ pub trait Read {
     /// The raw value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError>;
 
-    /// Hears of a value that makes no sense, and hands the error on.
-    fn met(&self, error: IndexError) -> IndexError {
+    /// Reports an invalid value, and returns the error.
+    fn report_damage(&self, error: IndexError) -> IndexError {
         error
     }
 
-    /// A link by its id.
+    /// A link by its ID.
     fn link(&self, id: LinkId) -> Result<Option<Link>, IndexError> {
         let link = self.get(&keys::link(id))?.map(|value| decode_link(&value)).transpose();
-        link.map_err(|error| self.met(error))
+        link.map_err(|error| self.report_damage(error))
     }
 
-    /// Which link answers at a slug of a domain (empty: the default one), however it is spelled
-    /// where the domain makes no difference.
+    /// The link at a slug of a domain (empty: the default domain). Normalizes the slug as the
+    /// domain requires.
     fn slug(&self, domain: &str, slug: &str) -> Result<Option<LinkId>, IndexError> {
         self.slug_at(domain, &self.slug_form(domain, slug)?)
     }
 
-    /// The same of a slug in the form in which it is compared.
+    /// As [`slug`](Self::slug), with a normalized slug.
     fn slug_at(&self, domain: &str, form: &str) -> Result<Option<LinkId>, IndexError> {
         let id = self.get(&keys::slug(domain, form))?;
         let id = id.map(|bytes| LinkId::from_bytes(&bytes).map_err(|_| BROKEN_ID)).transpose();
-        id.map_err(|error| self.met(error))
+        id.map_err(|error| self.report_damage(error))
     }
 
-    /// A link as a path names it, if it is of this workspace.
+    /// A link by its ID, slug or external ID, if it belongs to this workspace.
     fn link_in(&self, workspace: WorkspaceId, named: &LinkRef) -> Result<Option<Link>, IndexError> {
         let id = match named {
             LinkRef::Id(id) => Some(*id),
@@ -87,7 +86,7 @@ pub trait Read {
         Ok(link.filter(|link| link.workspace == workspace))
     }
 
-    /// A deleted link of a workspace, for as long as it is kept.
+    /// A deleted link of a workspace, while it is kept.
     fn tombstone(
         &self,
         workspace: WorkspaceId,
@@ -95,21 +94,21 @@ pub trait Read {
     ) -> Result<Option<Tombstone>, IndexError> {
         let value = self.get(&keys::tombstone(workspace, id))?;
         let tombstone = value.map(|value| Tombstone::decode(&value)).transpose();
-        tombstone.map_err(|error| self.met(error))
+        tombstone.map_err(|error| self.report_damage(error))
     }
 
-    /// How many deleted links of a workspace are kept.
+    /// The number of deleted links of a workspace.
     fn tombstone_count(&self, workspace: WorkspaceId) -> Result<u64, IndexError> {
         let count = self.get(&keys::tombstone_count(workspace.as_bytes()))?;
         Ok(count.as_deref().map_or(0, number))
     }
 
-    /// How many links a workspace has.
+    /// The number of links of a workspace.
     fn link_count(&self, workspace: WorkspaceId) -> Result<u64, IndexError> {
         Ok(self.get(&keys::link_count(workspace))?.as_deref().map_or(0, number))
     }
 
-    /// Which link of a workspace another system calls so.
+    /// The link of a workspace with this external ID.
     fn external(
         &self,
         workspace: WorkspaceId,
@@ -117,10 +116,10 @@ pub trait Read {
     ) -> Result<Option<LinkId>, IndexError> {
         let id = self.get(&keys::external(workspace, external_id))?;
         let id = id.map(|bytes| LinkId::from_bytes(&bytes).map_err(|_| BROKEN_ID)).transpose();
-        id.map_err(|error| self.met(error))
+        id.map_err(|error| self.report_damage(error))
     }
 
-    /// How many links a group has.
+    /// The number of links in a group.
     fn group_count(&self, workspace: WorkspaceId, group: &Group) -> Result<u64, IndexError> {
         let value = self.get(&keys::group(workspace, group))?;
         Ok(value.as_deref().and_then(group::counted).map_or(0, |(count, _)| count))
@@ -130,10 +129,10 @@ pub trait Read {
     fn preset(&self, workspace: WorkspaceId, id: PresetId) -> Result<Option<Preset>, IndexError> {
         let value = self.get(&keys::preset(workspace, id))?;
         let preset = value.map(|value| decode_preset(workspace, id.kind(), &value)).transpose();
-        preset.map_err(|error| self.met(error))
+        preset.map_err(|error| self.report_damage(error))
     }
 
-    /// Which campaign or UTM template of a workspace is called so, without regard to case.
+    /// The campaign or UTM template of a workspace with this name, ignoring case.
     fn preset_named(
         &self,
         workspace: WorkspaceId,
@@ -142,17 +141,17 @@ pub trait Read {
     ) -> Result<Option<PresetId>, IndexError> {
         let id = self.get(&keys::preset_named(workspace, kind, name))?;
         let id = id.map(|bytes| Uuid::from_slice(&bytes).map_err(|_| BROKEN_ID)).transpose();
-        Ok(id.map_err(|error| self.met(error))?.map(|uuid| kind.id(uuid)))
+        Ok(id.map_err(|error| self.report_damage(error))?.map(|uuid| kind.id(uuid)))
     }
 
     /// The token with this secret.
     fn token_by_secret(&self, secret_sha256: &[u8]) -> Result<Option<Token>, IndexError> {
         let value = self.get(&keys::token(secret_sha256))?;
         let token = value.map(|value| decode_token(&value)).transpose();
-        token.map_err(|error| self.met(error))
+        token.map_err(|error| self.report_damage(error))
     }
 
-    /// A token by its id, if it is of this workspace.
+    /// A token by its ID, if it belongs to this workspace.
     fn token(&self, workspace: WorkspaceId, id: TokenId) -> Result<Option<Token>, IndexError> {
         match self.get(&keys::token_of(workspace, id))? {
             Some(secret_sha256) => self.token_by_secret(&secret_sha256),
@@ -160,19 +159,19 @@ pub trait Read {
         }
     }
 
-    /// A report that is not dealt with, if it is of this workspace.
+    /// An open report, if it belongs to this workspace.
     fn report(&self, workspace: WorkspaceId, id: ReportId) -> Result<Option<Report>, IndexError> {
         let value = self.get(&keys::report(workspace, id))?;
         let report = value.map(|value| reports::decode(workspace, &value)).transpose();
-        report.map_err(|error| self.met(error))
+        report.map_err(|error| self.report_damage(error))
     }
 
-    /// How many reports of a link are not dealt with.
+    /// The number of open reports of a link.
     fn open_reports(&self, link: LinkId) -> Result<u64, IndexError> {
         Ok(self.get(&keys::open_reports(link))?.as_deref().map_or(0, number))
     }
 
-    /// The envelope that first came with an idempotency key, while the key is remembered.
+    /// The first envelope with an idempotency key, while the key is kept.
     fn idempotent(
         &self,
         workspace: WorkspaceId,
@@ -180,7 +179,7 @@ pub trait Read {
     ) -> Result<Option<Envelope>, IndexError> {
         let value = self.get(&keys::idempotency(workspace, key))?;
         let decode = |bytes: Vec<u8>| Envelope::decode(bytes.get(8..).unwrap_or_default());
-        value.map(decode).transpose().map_err(|error| self.met(error.into()))
+        value.map(decode).transpose().map_err(|error| self.report_damage(error.into()))
     }
 }
 
@@ -192,7 +191,7 @@ pub trait ReadTokens: Read {
 
 const BROKEN_ID: IndexError = IndexError::Broken("an id in the index is not 16 bytes long");
 
-/// A count or an offset as the index holds it.
+/// Decodes a count or an offset.
 pub fn number(bytes: &[u8]) -> u64 {
     bytes.try_into().map_or(0, u64::from_be_bytes)
 }
@@ -204,7 +203,7 @@ pub fn encode_link(workspace: WorkspaceId, state: &LinkState) -> Vec<u8> {
 pub fn with_workspace(workspace: WorkspaceId, message: &impl Message) -> Vec<u8> {
     let mut value = Vec::with_capacity(ID_BYTES + message.encoded_len());
     value.extend_from_slice(workspace.as_bytes());
-    // A vector grows: there is no way to fail.
+    // Writing to a vector cannot fail.
     let _fits = message.encode(&mut value);
     value
 }

@@ -1,4 +1,4 @@
-//! A rebuild of the index that an operator asks for while the service runs.
+//! Rebuilds the index on request while the service runs.
 
 use std::sync::Arc;
 use std::thread;
@@ -17,13 +17,13 @@ pub struct Rebuilder {
 }
 
 impl Rebuilder {
-    /// Of this index, from this log.
+    /// Creates a rebuilder of this index from this log.
     pub fn new(index: Arc<Index>, log: Arc<Log>) -> Self {
         Self { index, log, progress: RebuildProgress::default() }
     }
 
-    /// Begins, on a thread of its own; `false` when one is under way. Readers and the writer go
-    /// on.
+    /// Starts a rebuild on its own thread; `false` if one is already running. Readers and the
+    /// writer continue.
     pub fn begin(&self) -> std::io::Result<bool> {
         if !self.progress.begin() {
             return Ok(false);
@@ -39,22 +39,22 @@ impl Rebuilder {
         spawned.map(|_| true)
     }
 
-    /// How the last one goes, or went.
+    /// The state of the last rebuild.
     pub fn state(&self) -> RebuildState {
         self.progress.state()
     }
 
     fn run(&self) {
         let started = Instant::now();
-        let noted = |done, total| self.progress.set(RebuildState::Running { done, total });
-        let state = match self.index.rebuild(&self.log, &noted) {
+        let report = |done, total| self.progress.set(RebuildState::Running { done, total });
+        let state = match self.index.rebuild(&self.log, &report) {
             Ok(()) => {
                 let (events, took) = (self.index.applied(), started.elapsed());
-                tracing::info!(events, took_ms = took.as_millis(), "the rebuilt index is in use");
+                tracing::info!(events, took_ms = took.as_millis(), "switched to the rebuilt index");
                 RebuildState::Done { events, took }
             }
             Err(error) => {
-                tracing::error!(%error, "the rebuild of the index failed; the old one stays");
+                tracing::error!(%error, "rebuilding the index failed; keeping the previous one");
                 RebuildState::Failed(error.to_string())
             }
         };

@@ -1,4 +1,4 @@
-//! A link as the redirect path sees it: worked out once per version, read by each visit.
+//! A link compiled for the redirect path: once per version, for use by each visit.
 
 use crate::domain::click::ClickTarget;
 use crate::domain::destination::Location;
@@ -8,118 +8,120 @@ use crate::domain::rule::app_url::{AppLink, AppLinks};
 use crate::domain::rule::compiled::CompiledRules;
 use crate::domain::rule::target::Way as RuleWay;
 
-/// See the module.
+/// A link compiled for the redirect path.
 #[derive(Debug)]
 pub struct Redirect {
-    /// Where it leads, unless a rule or an app comes before.
-    pub way: Way,
-    /// Whether a visitor's own query is handed on.
+    /// The target, unless a rule or an app takes precedence.
+    pub target: RedirectTarget,
+    /// Whether the visitor's query string is appended to the target.
     pub forward_query: bool,
-    /// What a visit has to look at beside; nothing for nearly all links.
-    pub special: Option<Box<LinkFeatures>>,
+    /// Features that a visit has to check; `None` for nearly all links.
+    pub features: Option<Box<LinkFeatures>>,
 }
 
-/// One place that a link leads to.
+/// A target of a link.
 #[derive(Debug)]
-pub struct Way {
-    /// The address, with the link's UTM parameters.
+pub struct RedirectTarget {
+    /// The location, with the link's UTM parameters.
     pub location: Location,
-    /// What a click that is led there says of the link.
-    pub target: ClickTarget,
+    /// The fields of a click on this target.
+    pub click_target: ClickTarget,
 }
 
-/// What not every link has.
+/// The features that not every link has.
 #[derive(Debug)]
 pub struct LinkFeatures {
-    /// Which link it is.
+    /// The link's ID.
     pub id: LinkId,
-    /// Which version of it.
+    /// The link's version.
     pub version: u32,
-    /// In which way visitors are sent on.
+    /// How visitors are redirected.
     pub forwarding: Forwarding,
-    /// What has to hold for a visit to be let through.
+    /// The conditions for a visit.
     pub gates: Gates,
-    /// Whether it leads to a page of the service's own.
+    /// Whether the link shows a page of the service itself.
     pub is_page: bool,
-    /// Whether readers of social networks are shown what it says of itself.
+    /// Whether crawlers of social networks get the link's own preview.
     pub is_shared: bool,
-    /// Its rules; none for none.
+    /// The compiled rules, if any.
     pub rules: Option<CompiledRouting>,
-    /// What opens where no rule fits.
+    /// The apps to open if no rule matches.
     pub apps: Apps,
 }
 
-/// The rules of a link, and all that they lead to.
+/// The rules of a link and their targets.
 pub struct CompiledRouting {
-    /// Chooses.
+    /// The rules.
     pub rules: CompiledRules,
-    /// What is chosen from, in the order of [`Chosen::destination`](
-    /// crate::domain::rule::compiled::Chosen::destination).
-    pub ways: Box<[Way]>,
+    /// The targets, in the order of
+    /// [`Chosen::destination`](crate::domain::rule::compiled::Chosen::destination).
+    pub targets: Box<[RedirectTarget]>,
     /// The apps of each rule.
     pub apps: Box<[Apps]>,
 }
 
-/// The apps that open instead of a page, by system.
+/// The apps to open instead of a page, by operating system.
 #[derive(Debug, Default)]
 pub struct Apps {
     ios: Option<App>,
     android: Option<App>,
 }
 
-/// The app of one system.
+/// The app for one operating system.
 #[derive(Debug)]
 pub struct App {
-    /// Opens it, or leads to where it is to be had.
-    pub way: Way,
-    /// Where it is to be had, in case that it doesn't open; the browser can't tell.
+    /// The target that opens the app, or its store page.
+    pub target: RedirectTarget,
+    /// The store page, in case the app does not open, which browsers cannot detect.
     pub store: Option<Box<str>>,
 }
 
 impl std::fmt::Debug for CompiledRouting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CompiledRouting").field("ways", &self.ways).finish_non_exhaustive()
+        f.debug_struct("CompiledRouting").field("ways", &self.targets).finish_non_exhaustive()
     }
 }
 
 impl Redirect {
-    /// Of a link; `None` where what stands in the log is no address.
+    /// Compiles a link; `None` if its logged address is invalid.
     pub fn new(link: &Link) -> Option<Self> {
         let fields = &link.fields;
-        let way = match &fields.content {
-            Content::Url(destination) => {
-                Way::new(link, destination.as_str(), Location::new(destination, &fields.utm)?)
-            }
+        let target = match &fields.content {
+            Content::Url(destination) => RedirectTarget::new(
+                link,
+                destination.as_str(),
+                Location::new(destination, &fields.utm)?,
+            ),
             Content::Page(_) => {
-                Way::new(link, "", Location::verbatim(&format!("/l/{}", link.slug)))
+                RedirectTarget::new(link, "", Location::verbatim(&format!("/l/{}", link.slug)))
             }
         };
-        let special = LinkFeatures::new(link)?;
-        let special = special.is_needed().then(|| Box::new(special));
-        Some(Self { way, forward_query: fields.forward_query, special })
+        let features = LinkFeatures::new(link)?;
+        let features = features.is_needed().then(|| Box::new(features));
+        Some(Self { target, forward_query: fields.forward_query, features })
     }
 
-    /// How much memory its texts take, in bytes.
+    /// The memory used by its text, in bytes.
     pub fn bytes(&self) -> usize {
-        self.way.bytes() + self.special.as_ref().map_or(0, |special| special.bytes())
+        self.target.bytes() + self.features.as_ref().map_or(0, |features| features.bytes())
     }
 }
 
-impl Way {
+impl RedirectTarget {
     fn new(link: &Link, destination: &str, location: Location) -> Self {
         let (workspace, domain) = (link.workspace, &link.fields.domain);
         let address = location.as_str();
-        let target =
+        let click_target =
             ClickTarget::new(workspace, link.id, link.version, domain, destination, address);
-        Self { location, target }
+        Self { location, click_target }
     }
 
     fn by(self, rule: &str, variant: &str) -> Self {
-        Self { target: self.target.by(rule, variant), ..self }
+        Self { click_target: self.click_target.by(rule, variant), ..self }
     }
 
     fn bytes(&self) -> usize {
-        self.location.as_str().len() + self.target.part.len()
+        self.location.as_str().len() + self.click_target.part.len()
     }
 }
 
@@ -149,34 +151,35 @@ impl LinkFeatures {
     }
 
     fn bytes(&self) -> usize {
-        let ways = self.rules.iter().flat_map(|ruled| &ruled.ways);
-        let ways: usize = ways.map(|way| way.bytes() + size_of::<Way>()).sum();
-        // Rules, compiled, take about as much as what they lead to.
-        size_of::<Self>() + 2 * ways
+        let targets = self.rules.iter().flat_map(|routing| &routing.targets);
+        let targets: usize =
+            targets.map(|target| target.bytes() + size_of::<RedirectTarget>()).sum();
+        // Compiled rules take about as much memory as their targets.
+        size_of::<Self>() + 2 * targets
     }
 }
 
 impl CompiledRouting {
     fn new(link: &Link) -> Option<Self> {
-        let (mut ways, mut apps) = (Vec::new(), Vec::new());
+        let (mut targets, mut apps) = (Vec::new(), Vec::new());
         for rule in link.fields.routing.rules.as_slice() {
             let id = rule.id.to_string();
-            let way = |destination: &crate::domain::destination::Destination, variant: &str| {
+            let target = |destination: &crate::domain::destination::Destination, variant: &str| {
                 let location = Location::new(destination, &link.fields.utm)?;
-                Some(Way::new(link, destination.as_str(), location).by(&id, variant))
+                Some(RedirectTarget::new(link, destination.as_str(), location).by(&id, variant))
             };
             match &rule.target.way {
-                RuleWay::Destination(destination) => ways.push(way(destination, "")?),
+                RuleWay::Destination(destination) => targets.push(target(destination, "")?),
                 RuleWay::Split(split) => {
                     for variant in &split.variants {
-                        ways.push(way(&variant.destination, &variant.name)?);
+                        targets.push(target(&variant.destination, &variant.name)?);
                     }
                 }
             }
             apps.push(Apps::new(link, &rule.target.app, &id));
         }
         let rules = CompiledRules::new(&link.fields.routing.rules);
-        Some(Self { rules, ways: ways.into(), apps: apps.into() })
+        Some(Self { rules, targets: targets.into(), apps: apps.into() })
     }
 }
 
@@ -185,7 +188,7 @@ impl Apps {
         Self { ios: App::new(link, &apps.ios, rule), android: App::new(link, &apps.android, rule) }
     }
 
-    /// The app of a system, by the name that clicks record.
+    /// The app for an operating system, by its name in clicks.
     pub fn on(&self, os: &str) -> Option<&App> {
         match os {
             "iOS" => self.ios.as_ref(),
@@ -202,9 +205,9 @@ impl Apps {
 impl App {
     fn new(link: &Link, app: &AppLink, rule: &str) -> Option<Self> {
         let first = app.url.as_ref().or(app.store.as_ref())?;
-        // A web address shows a page of its own where the app is missing.
+        // A web address shows a page by itself if the app is missing.
         let store = app.store.as_ref().filter(|_| app.url.is_some() && !first.is_web());
-        let way = Way::new(link, first.as_str(), Location::verbatim(first.as_str()));
-        Some(Self { way: way.by(rule, ""), store: store.map(|store| store.as_str().into()) })
+        let target = RedirectTarget::new(link, first.as_str(), Location::verbatim(first.as_str()));
+        Some(Self { target: target.by(rule, ""), store: store.map(|store| store.as_str().into()) })
     }
 }

@@ -1,4 +1,4 @@
-//! Reports that are not dealt with: one that is leaves the index, and stays in the log.
+//! Open reports. A resolved report is removed from the index, and stays in the log.
 
 use std::ops::Bound;
 
@@ -28,7 +28,7 @@ pub fn add<S: State>(
     count(state, link, 1)
 }
 
-/// Folds that a report was dealt with.
+/// Folds the resolution of a report.
 pub fn remove<S: State>(
     state: &mut S,
     workspace: WorkspaceId,
@@ -49,7 +49,7 @@ fn count<S: State>(state: &mut S, link: LinkId, change: i64) -> Result<(), Index
     Ok(())
 }
 
-/// Reads the value of a report's key.
+/// Decodes a report.
 pub fn decode(workspace: WorkspaceId, value: &[u8]) -> Result<Report, IndexError> {
     let broken = IndexError::Broken("a report");
     let Some((at, message)) = value.split_at_checked(TIME_BYTES) else { return Err(broken) };
@@ -57,7 +57,7 @@ pub fn decode(workspace: WorkspaceId, value: &[u8]) -> Result<Report, IndexError
 }
 
 impl Index {
-    /// A workspace's reports that are not dealt with, newest first, from just before `before`.
+    /// A workspace's open reports before `before`, newest first.
     pub fn reports(
         &self,
         workspace: WorkspaceId,
@@ -69,6 +69,6 @@ impl Index {
         let layers = self.layers.load();
         let rows = layers.rows((from, before.map_or(end, Bound::Excluded)), true).take(limit);
         let reports = rows.map(|row| decode(workspace, &row?.1));
-        reports.collect::<Result<_, _>>().map_err(|error| self.met(error))
+        reports.collect::<Result<_, _>>().map_err(|error| self.report_damage(error))
     }
 }

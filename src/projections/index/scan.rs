@@ -1,8 +1,8 @@
-//! Looking through a workspace's links: in the order they were made, all of them or those of a
-//! group, and what each is as it is encoded.
+//! Scans of a workspace's links: all of them or those of a group, in order of creation, in encoded
+//! form.
 //!
-//! What is looked through is of the moment when each row is come to: a link that goes meanwhile is
-//! not met, or is met as it last was.
+//! A scan is not a snapshot: each row is read when the scan reaches it. A link deleted meanwhile
+//! may be skipped or returned in its last state.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -15,39 +15,38 @@ use super::{Index, IndexError, keys};
 use crate::domain::ids::{LinkId, WorkspaceId};
 use crate::domain::preset::{Preset, PresetKind};
 
-/// Links that lie close together are read in one go, as long as no more than so many times their
-/// number lie among them.
+/// Nearby links are read with one range scan, if it covers at most this many times their number.
 const SPREAD_MAX: usize = 4;
 const ID_BYTES: usize = 16;
 
-/// In which order links come, and from where on.
+/// The direction and start of a scan.
 #[derive(Debug, Clone, Copy)]
 pub struct Span {
-    /// The newest first, else the oldest.
+    /// Whether the newest come first.
     pub is_back: bool,
-    /// Only those that come after this one.
+    /// Only links after this one.
     pub beyond: Option<LinkId>,
 }
 
-/// Links' ids, in a [`Span`]'s order.
+/// Link IDs in the order of a [`Span`].
 pub type Ids<'a> = Box<dyn Iterator<Item = Result<LinkId, IndexError>> + 'a>;
 
-/// The name of a tag or of a folder.
+/// The name of a tag or a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
-    /// As it was first spelled.
+    /// The name in its first spelling.
     pub name: String,
-    /// How many links have it.
+    /// The number of links.
     pub links: u64,
 }
 
-/// See the module.
+/// A scan of the index.
 pub struct Scan {
     layers: Arc<Layers>,
 }
 
 impl Index {
-    /// Begins to look through it.
+    /// Starts a scan.
     pub fn scan(&self) -> Scan {
         Scan { layers: self.layers.load_full() }
     }
@@ -58,8 +57,8 @@ impl Read for Scan {
         self.layers.get(key)
     }
 
-    fn met(&self, error: IndexError) -> IndexError {
-        self.layers.met(error)
+    fn report_damage(&self, error: IndexError) -> IndexError {
+        self.layers.report_damage(error)
     }
 }
 
@@ -74,10 +73,10 @@ impl Scan {
         self.ids(within(&keys::members(workspace, group), span), span.is_back)
     }
 
-    /// The links of a folder and of those below it.
+    /// The links of a folder and its subfolders.
     ///
     /// # Errors
-    /// Where the index can't be read.
+    /// If the index cannot be read.
     pub fn in_tree(
         &self,
         workspace: WorkspaceId,
@@ -98,10 +97,10 @@ impl Scan {
         Ok(ids)
     }
 
-    /// How many links a folder and those below it have.
+    /// The number of links in a folder and its subfolders.
     ///
     /// # Errors
-    /// Where the index can't be read.
+    /// If the index cannot be read.
     pub fn tree_count(&self, workspace: WorkspaceId, folder: &str) -> Result<u64, IndexError> {
         let itself = self.group_count(workspace, &Group::Folder(folder.to_owned()))?;
         let below = Group::Folder(format!("{folder}/"));
@@ -109,7 +108,7 @@ impl Scan {
         below.sum::<Result<u64, IndexError>>().map(|below| itself + below)
     }
 
-    /// The tags or folders whose names begin like this group's, by name.
+    /// The tags or folders whose names start with this group's, by name.
     pub fn names<'s>(
         &'s self,
         workspace: WorkspaceId,
@@ -119,16 +118,15 @@ impl Scan {
         rows.map(|row| {
             let (_, value) = row?;
             let (links, name) = group::counted(&value)
-                .ok_or_else(|| self.met(IndexError::Broken("a group's count")))?;
+                .ok_or_else(|| self.report_damage(IndexError::Broken("a group's count")))?;
             Ok(Named { name: name.to_owned(), links })
         })
     }
 
-    /// Campaigns or UTM templates, the newest first: those of a part of the list, and how many
-    /// there are in all.
+    /// Campaigns or UTM templates, newest first: a part of the list, and the total number.
     ///
     /// # Errors
-    /// Where the index can't be read.
+    /// If the index cannot be read.
     pub fn presets(
         &self,
         workspace: WorkspaceId,
@@ -142,18 +140,18 @@ impl Scan {
             total += 1;
             if part.contains(&place) {
                 let preset = decode_preset(workspace, kind, &value);
-                presets.push(preset.map_err(|error| self.met(error))?);
+                presets.push(preset.map_err(|error| self.report_damage(error))?);
             }
         }
         Ok((presets, total))
     }
 
-    /// What some links are, as they are encoded; those that are gone are not among them. `ids` are
-    /// in order. Says, too, whether most of them lay far apart: then it is better to look each up,
-    /// as `is_sparse` demands.
+    /// Loads some links in encoded form, skipping deleted ones. `ids` are sorted. Also returns
+    /// whether most of them were far apart: then point lookups are faster, which `is_sparse`
+    /// selects.
     ///
     /// # Errors
-    /// Where the index can't be read.
+    /// If the index cannot be read.
     pub fn load(
         &self,
         workspace: WorkspaceId,
@@ -186,7 +184,7 @@ impl Scan {
         }
         let mut encoded = Vec::with_capacity(found.len());
         for (id, value) in found {
-            let owner = split_workspace(&value).map_err(|error| self.met(error))?.0;
+            let owner = split_workspace(&value).map_err(|error| self.report_damage(error))?.0;
             encoded.extend((owner == workspace).then_some(Encoded { id, value }));
         }
         Ok((encoded, was_sparse))
@@ -197,17 +195,17 @@ impl Scan {
         Box::new(rows.map(|row| self.id(&row?.0)))
     }
 
-    /// The link at a key's end.
+    /// The link ID at the end of a key.
     fn id(&self, key: &[u8]) -> Result<LinkId, IndexError> {
         let id = key.len().checked_sub(ID_BYTES).and_then(|at| key.get(at..));
         let id = id.and_then(|bytes| LinkId::from_bytes(bytes).ok());
-        id.ok_or_else(|| self.met(IndexError::Broken("a link's key")))
+        id.ok_or_else(|| self.report_damage(IndexError::Broken("a link's key")))
     }
 }
 
-/// A link as the index holds it.
+/// An encoded link.
 pub struct Encoded {
-    /// Which one.
+    /// The ID.
     pub id: LinkId,
     value: Vec<u8>,
 }

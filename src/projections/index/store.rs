@@ -1,4 +1,4 @@
-//! The thin trait between the overlay and its key-value store, and sled behind it.
+//! The trait for the overlay's key-value store, and its implementation with sled.
 
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,10 +6,10 @@ use std::path::Path;
 
 use super::IndexError;
 
-/// What sled may keep of the file in memory. Its own default is 1 GiB.
+/// The size of sled's cache. Its default is 1 GiB.
 const CACHE_BYTES: u64 = 32 << 20;
 
-/// Keys to their new values, or to nothing; applied together or not at all.
+/// Keys with their new values, or `None` to remove them; applied atomically.
 pub type Changes = std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 pub use crate::sst::KeyRange;
@@ -21,33 +21,33 @@ pub type Rows<'a> = Box<dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>), IndexErro
 pub trait Store: Send + Sync {
     /// The value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError>;
-    /// Applies all of the changes, or none.
+    /// Applies all changes, or none.
     fn apply(&self, changes: Changes) -> Result<(), IndexError>;
-    /// Keys and values within a range, ascending, or descending.
+    /// Keys and values within a range, ascending or descending.
     fn rows(&self, range: KeyRange, is_back: bool) -> Rows<'_>;
-    /// Waits until what was applied is on disk.
+    /// Waits until everything applied is on disk.
     fn flush(&self) -> Result<(), IndexError>;
-    /// Why the store has given up, if it has.
+    /// The error with which the store has failed, if any.
     fn health(&self) -> Result<(), IndexError> {
         Ok(())
     }
 }
 
-/// Opens stores; sled's but for tests, which make theirs fail.
+/// Opens stores: sled, except in tests, which make them fail.
 pub trait Stores: Send + Sync {
-    /// Opens the store in a folder, or makes it.
+    /// Opens or creates the store in a folder.
     fn open(&self, folder: &Path) -> Result<Box<dyn Store>, IndexError>;
 }
 
-/// sled 0.34: one tree, so that a batch is atomic over all of it.
+/// sled 0.34: one tree, so that a batch is atomic.
 struct Sled {
     tree: sled::Db,
-    /// Shared with the tree's own: it tells of a write that failed behind the tree's back. That
-    /// is not in sled's documentation, but it is public in the version that is used.
+    /// Shared with the tree: it reports failed background writes. Undocumented, but public in the
+    /// version in use.
     config: sled::Config,
 }
 
-/// Stores of sled's.
+/// sled stores.
 pub struct SledStores;
 
 impl Stores for SledStores {
@@ -59,7 +59,7 @@ impl Stores for SledStores {
     }
 }
 
-/// sled 0.34 panics on some broken files where it should return an error.
+/// sled 0.34 panics on some broken files instead of returning an error.
 fn caught<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, IndexError> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => Ok(result?),
@@ -109,12 +109,12 @@ impl Store for Sled {
     }
 }
 
-/// All keys that start with this.
+/// All keys with a prefix.
 pub fn prefixed(prefix: &[u8]) -> KeyRange {
     (Bound::Included(prefix.to_vec()), end_of(prefix))
 }
 
-/// The first key after all those with this prefix.
+/// The first key after all keys with this prefix.
 fn end_of(prefix: &[u8]) -> Bound<Vec<u8>> {
     let mut end = prefix.to_vec();
     while let Some(last) = end.pop() {

@@ -1,5 +1,5 @@
-//! What was: where in the log a link's versions and a workspace's events are, and which links were
-//! deleted.
+//! History in the index: the offsets of a link's versions and of a workspace's events, and the
+//! deleted links.
 
 use std::ops::Bound;
 
@@ -9,18 +9,18 @@ use super::{Index, IndexError, keys, store};
 use crate::domain::ids::{LinkId, WorkspaceId};
 use crate::domain::retention::RESTORABLE_MS;
 
-/// Where a version of a link began.
+/// The start of a version of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version {
-    /// 1 for the first; each change makes the next.
+    /// 1 for the first; each change increments it.
     pub number: u32,
     /// The offset in the log.
     pub offset: u64,
-    /// When, in milliseconds since the Unix epoch; never before the version before it.
+    /// The time, in milliseconds since the Unix epoch; never before that of the previous version.
     pub at_ms: u64,
 }
 
-/// Events by their offsets, and where to go on.
+/// Events by offset, and the cursor of the next page.
 pub type AuditedPart = (Vec<(u64, Audited)>, Option<u64>);
 
 impl Version {
@@ -32,8 +32,8 @@ impl Version {
 }
 
 impl Index {
-    /// A link's versions up to one of them, the newest first. Whether the link is somebody's, or
-    /// purged, is not looked at.
+    /// A link's versions up to `newest`, newest first. Does not check whether the link exists or is
+    /// purged.
     pub fn versions(
         &self,
         link: LinkId,
@@ -47,7 +47,7 @@ impl Index {
         let versions = rows.map(|row| {
             let (key, value) = row?;
             let version = Version::of_row(&key, &value);
-            version.ok_or_else(|| self.met(IndexError::Broken("a version of a link")))
+            version.ok_or_else(|| self.report_damage(IndexError::Broken("a version of a link")))
         });
         versions.collect()
     }
@@ -58,8 +58,8 @@ impl Index {
         Ok(found.filter(|found| found.number == number))
     }
 
-    /// The version at which a link stood at a moment, of those up to `newest`. Each step halves
-    /// them: there may be many.
+    /// The version of a link at a time, of those up to `newest`. A binary search: there may be
+    /// many.
     pub fn version_at(
         &self,
         link: LinkId,
@@ -80,7 +80,7 @@ impl Index {
         Ok(found)
     }
 
-    /// Whether a link lets only so many clicks through, or may be restored to one that does.
+    /// Whether a link has a click limit, or may be restored to a version that has one.
     pub fn may_be_limited(&self, id: LinkId, now_ms: u64) -> Result<bool, IndexError> {
         if let Some(link) = self.link(id)? {
             return Ok(link.fields.gates.limit.is_some());
@@ -89,8 +89,8 @@ impl Index {
         Ok(last.is_some_and(|deleted| deleted.at_ms.saturating_add(RESTORABLE_MS) > now_ms))
     }
 
-    /// A workspace's deleted links that can be restored at a moment, the last made first, from just
-    /// before `before`; `skip` of them left out.
+    /// A workspace's deleted links before `before` that can be restored at a time, newest first,
+    /// skipping `skip`.
     pub fn tombstones(
         &self,
         workspace: WorkspaceId,
@@ -103,7 +103,7 @@ impl Index {
         let rows = layers.rows((from, before.map_or(end, Bound::Excluded)), true);
         let tombstones = rows.map(|row| {
             let (_, value) = row?;
-            Tombstone::decode(&value).map_err(|error| self.met(error))
+            Tombstone::decode(&value).map_err(|error| self.report_damage(error))
         });
         let is_kept = |found: &Result<Tombstone, _>| {
             found.as_ref().map_or(true, |found| found.restorable_until_ms > now_ms)
@@ -111,14 +111,14 @@ impl Index {
         tombstones.filter(is_kept).skip(skip).take(limit).collect()
     }
 
-    /// A workspace's events that `is_wanted`, the newest first, from just before an offset: at most
-    /// `limit` of them, among at most `looked_at`. Returns also where to go on, unless all of them
-    /// were looked at.
+    /// A workspace's events that match `is_wanted`, newest first, before an offset: at most `limit`
+    /// of at most `max_scanned` events. Also returns the cursor of the next page, unless all events
+    /// were scanned.
     pub fn audited(
         &self,
         workspace: WorkspaceId,
         before: Option<u64>,
-        (limit, looked_at): (usize, usize),
+        (limit, max_scanned): (usize, usize),
         is_wanted: impl Fn(&Audited) -> bool,
     ) -> Result<AuditedPart, IndexError> {
         let before = before.map(|offset| keys::audited(workspace, offset));
@@ -127,13 +127,13 @@ impl Index {
         let rows = layers.rows((from, before.map_or(end, Bound::Excluded)), true);
         let (mut events, mut last) = (Vec::new(), None);
         for (number, row) in rows.enumerate() {
-            if events.len() == limit || number == looked_at {
+            if events.len() == limit || number == max_scanned {
                 return Ok((events, last));
             }
             let (key, value) = row?;
             let event = keys::audited_offset(&key).zip(Audited::decode(&value));
             let Some((offset, audited)) = event else {
-                return Err(self.met(IndexError::Broken("an event of a workspace")));
+                return Err(self.report_damage(IndexError::Broken("an event of a workspace")));
             };
             last = Some(offset);
             if is_wanted(&audited) {

@@ -1,10 +1,10 @@
-//! What is applied and not in the overlay's store yet: held in memory, so that an answer doesn't
-//! wait for sled.
+//! Changes that are applied but not yet in the overlay's store, so that a commit does not wait for
+//! sled.
 //!
-//! Two maps: what was applied lately, and what is on its way into the store. A reader asks the
-//! front first and the store after it, and a key leaves the front only once the store has it: so
-//! nothing that is applied is ever between the two. A crash loses the front; the start folds it
-//! from the log again.
+//! There are two maps: recent changes, and those being flushed to the store. Readers look in the
+//! buffer first and then in the store, and a key leaves the buffer only when the store has it, so
+//! an applied change is always visible. A crash loses the buffer; the next start folds it from the
+//! log again.
 
 use std::ops::{Bound, RangeBounds};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -15,28 +15,28 @@ use super::merged::TaggedRows;
 use super::store::{Changes, KeyRange};
 use crate::sst::Lookup;
 
-/// Keys to their values, or to nothing for those that are gone. A copy is as cheap as a reference,
-/// and is not changed by what comes later.
+/// Keys with their values, or `None` for removed ones. Cloning is cheap; a clone does not see later
+/// changes.
 pub type Keys = OrdMap<Vec<u8>, Option<Vec<u8>>>;
 
-/// See the module.
+/// A buffer of applied changes.
 pub struct WriteBuffer(RwLock<State>);
 
 #[derive(Clone)]
 struct State {
     recent: Keys,
-    settling: Keys,
-    /// The offset that these and the store together reflect.
+    flushing: Keys,
+    /// The offset that the buffer and the store together reflect.
     applied: u64,
 }
 
 impl WriteBuffer {
-    /// Nothing waits for a store that reflects this offset.
+    /// An empty buffer over a store at this offset.
     pub fn new(applied: u64) -> Self {
-        Self(RwLock::new(State { recent: Keys::new(), settling: Keys::new(), applied }))
+        Self(RwLock::new(State { recent: Keys::new(), flushing: Keys::new(), applied }))
     }
 
-    // Whoever panicked while holding the lock was the one writer, between whole changes.
+    // Only the writer can panic while holding the lock, and between complete changes.
     fn read(&self) -> RwLockReadGuard<'_, State> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -45,23 +45,23 @@ impl WriteBuffer {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What waits of a key.
+    /// The buffered value of a key.
     pub fn get(&self, key: &[u8]) -> Lookup {
         let state = self.read();
-        match state.recent.get(key).or_else(|| state.settling.get(key)) {
+        match state.recent.get(key).or_else(|| state.flushing.get(key)) {
             None => Lookup::Nothing,
             Some(None) => Lookup::Gone,
             Some(Some(value)) => Lookup::Value(value.clone()),
         }
     }
 
-    /// How many keys wait.
+    /// The number of buffered keys.
     pub fn len(&self) -> usize {
         let state = self.read();
-        state.recent.len() + state.settling.len()
+        state.recent.len() + state.flushing.len()
     }
 
-    /// Takes changes up; readers see all of them or none.
+    /// Applies changes atomically.
     pub fn apply(&self, changes: Changes, applied: u64) {
         let mut state = self.write();
         for (key, value) in changes {
@@ -70,26 +70,26 @@ impl WriteBuffer {
         state.applied = applied;
     }
 
-    /// All that waits, and the offset that the store will reflect with it. It stays until it is
-    /// said to be [`settled`](Self::settled).
-    pub fn settle(&self) -> (Keys, u64) {
+    /// Starts a flush: returns all buffered changes, and the offset that the store will reflect
+    /// with them. They stay until [`end_flush`](Self::end_flush).
+    pub fn begin_flush(&self) -> (Keys, u64) {
         let mut state = self.write();
         let recent = std::mem::take(&mut state.recent);
-        // What did not settle the last time is still there, and older.
-        let before = std::mem::take(&mut state.settling);
-        state.settling = if before.is_empty() { recent } else { recent.union(before) };
-        (state.settling.clone(), state.applied)
+        // Changes of a failed flush are still there, and older.
+        let before = std::mem::take(&mut state.flushing);
+        state.flushing = if before.is_empty() { recent } else { recent.union(before) };
+        (state.flushing.clone(), state.applied)
     }
 
-    /// The store has what was settling.
-    pub fn settled(&self) {
-        self.write().settling = Keys::new();
+    /// The store has the flushed changes.
+    pub fn end_flush(&self) {
+        self.write().flushing = Keys::new();
     }
 
-    /// What waits as it is now, within a range: the newer and the older.
+    /// The currently buffered rows within a range: the newer, then the older.
     pub fn rows<'a>(&self, range: &KeyRange, is_back: bool) -> Vec<TaggedRows<'a>> {
         let state = self.read().clone();
-        let waiting = [state.recent, state.settling].into_iter().filter(|keys| !keys.is_empty());
+        let waiting = [state.recent, state.flushing].into_iter().filter(|keys| !keys.is_empty());
         waiting.map(|keys| rows(keys, range.clone(), is_back)).collect()
     }
 }
@@ -114,7 +114,7 @@ fn rows<'a>(keys: Keys, range: KeyRange, is_back: bool) -> TaggedRows<'a> {
     }))
 }
 
-/// Ranges that no key can be in are an error to ordered maps.
+/// Ordered maps panic on ranges that cannot contain a key.
 fn is_empty(range: impl RangeBounds<Vec<u8>>) -> bool {
     use Bound::{Excluded, Included, Unbounded};
     match (range.start_bound(), range.end_bound()) {

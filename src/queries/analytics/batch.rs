@@ -1,8 +1,8 @@
-//! Many questions at once, all of one moment.
+//! Runs a batch of queries against one snapshot.
 //!
-//! Questions that are the same are asked once. Those that differ in nothing but the link that they
-//! are about, the statistics of one link after the other, are asked as one, by link: ClickHouse
-//! spends more on understanding a question about a link than on answering it.
+//! Identical queries run once. Queries that differ only in their link (the statistics of one link
+//! after another) are merged into one query grouped by link: for a single link, ClickHouse spends
+//! more time on parsing a query than on running it.
 
 use std::collections::HashMap;
 
@@ -15,21 +15,21 @@ use super::metric::Number;
 use super::query::{AnalyticsQuery, Dedupe};
 use super::report::{Report, Row};
 use super::run::MAX_FETCHED;
-use super::{AT_ONCE_OF_WORKSPACE, Analytics, AnalyticsError, AsOf};
+use super::{Analytics, AnalyticsError, AsOf, MAX_CONCURRENT_PER_WORKSPACE};
 
-/// Questions that are asked as one.
+/// Queries that run as one.
 struct Group {
-    /// The question, without its link.
+    /// The query, without its link.
     query: AnalyticsQuery,
-    /// Of which links, and who asks; or all `None`: of no link in particular.
+    /// The links, each with the index of its query in the batch; `None` for a query without a link.
     links: Vec<(Option<Uuid>, usize)>,
 }
 
-type Answers = Vec<(usize, Result<Report, AnalyticsError>)>;
+type GroupResults = Vec<(usize, Result<Report, AnalyticsError>)>;
 
 impl Analytics {
-    /// Answers questions side by side, each up to and with the offset of `as_of`, and each failing
-    /// alone. The answers are in the order of the questions.
+    /// Runs queries concurrently, each over the clicks up to and including the offset of `as_of`.
+    /// Each fails on its own. The results are in the order of the queries.
     pub async fn run_all(
         &self,
         queries: Vec<AnalyticsQuery>,
@@ -37,11 +37,11 @@ impl Analytics {
     ) -> Vec<Result<Report, AnalyticsError>> {
         let count = queries.len();
         let mut running = JoinSet::new();
-        let mut waiting = groups(queries).into_iter();
+        let mut waiting = group_queries(queries).into_iter();
         let mut answers: Vec<_> = (0..count).map(|_| None).collect();
         loop {
-            // As many as may run at once: the others would wait for their own batch, and too long.
-            while running.len() < AT_ONCE_OF_WORKSPACE
+            // No more than may run at once: the others would time out waiting for a permit.
+            while running.len() < MAX_CONCURRENT_PER_WORKSPACE
                 && let Some(group) = waiting.next()
             {
                 let analytics = self.clone();
@@ -49,24 +49,24 @@ impl Analytics {
             }
             let Some(ended) = running.join_next().await else { break };
             for (at, answer) in ended.unwrap_or_default() {
-                if let Some(place) = answers.get_mut(at) {
-                    *place = Some(answer);
+                if let Some(slot) = answers.get_mut(at) {
+                    *slot = Some(answer);
                 }
             }
         }
-        let lost = || Err(AnalyticsError::Failed("a question panicked".to_owned()));
+        let lost = || Err(AnalyticsError::Failed("a query panicked".to_owned()));
         answers.into_iter().map(|answer| answer.unwrap_or_else(lost)).collect()
     }
 
-    async fn run_group(&self, group: Group, as_of: AsOf) -> Answers {
+    async fn run_group(&self, group: Group, as_of: AsOf) -> GroupResults {
         let mut links: Vec<_> = group.links.iter().filter_map(|(link, _)| *link).collect();
         links.sort_unstable();
         links.dedup();
         if links.len() > 1 {
             match self.run_by_link(&group, &links, as_of).await {
-                // One by one they may be small enough.
+                // Each may be small enough on its own.
                 Err(AnalyticsError::TooManyRows | AnalyticsError::TooCostly(_)) => {}
-                answers => return each(&group, &answers),
+                answers => return distribute(&group, &answers),
             }
         }
         let mut answers = Vec::new();
@@ -74,7 +74,7 @@ impl Analytics {
         for (link, at) in group.links {
             let report = match known.get(&link) {
                 Some(known) => known.clone(),
-                None => self.run(&of_link(&group.query, link), as_of).await,
+                None => self.run(&with_link(&group.query, link), as_of).await,
             };
             known.insert(link, report.clone());
             answers.push((at, report));
@@ -82,7 +82,7 @@ impl Analytics {
         answers
     }
 
-    /// Asks by link, and takes the answer apart.
+    /// Runs one query grouped by link and splits the result.
     async fn run_by_link(
         &self,
         group: &Group,
@@ -101,14 +101,15 @@ impl Analytics {
             offset: 0,
             ..group.query.clone()
         };
-        let report = self.run_unfilled(&merged, as_of).await?;
+        let report = self.run_raw(&merged, as_of).await?;
         let mut by_link: HashMap<Uuid, Vec<Row>> = HashMap::new();
         for mut row in report.rows {
             let link = match row.dimensions.remove(0) {
                 Value::Text(link) => Uuid::parse_str(&link).ok(),
                 Value::Time(_) => None,
             };
-            let link = link.ok_or_else(|| AnalyticsError::Failed("a row of no link".to_owned()))?;
+            let link =
+                link.ok_or_else(|| AnalyticsError::Failed("a row without a link".to_owned()))?;
             by_link.entry(link).or_default().push(row);
         }
         let mut reports = HashMap::new();
@@ -128,11 +129,11 @@ impl Analytics {
     }
 }
 
-/// Puts together what can be asked together.
-fn groups(queries: Vec<AnalyticsQuery>) -> Vec<Group> {
+/// Groups the queries that can run as one.
+fn group_queries(queries: Vec<AnalyticsQuery>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for (at, query) in queries.into_iter().enumerate() {
-        let (query, link) = apart(query);
+        let (query, link) = split_link(query);
         let is_alike = |group: &&mut Group| {
             group.links.iter().all(|(other, _)| other.is_some() == link.is_some())
                 && group.query == query
@@ -145,9 +146,9 @@ fn groups(queries: Vec<AnalyticsQuery>) -> Vec<Group> {
     groups
 }
 
-/// A question about one link, without the link; any other as it is.
-fn apart(query: AnalyticsQuery) -> (AnalyticsQuery, Option<Uuid>) {
-    // Of all time, the first bucket is the link's own first click's.
+/// Splits the link off a query about one link; returns any other query unchanged.
+fn split_link(query: AnalyticsQuery) -> (AnalyticsQuery, Option<Uuid>) {
+    // Without a start, the first bucket is that of the link's own first click.
     let has_its_own_time = query.is_over_time() && query.period.from.is_none();
     let is_simple = query.dedupe == Dedupe::None && query.compare.is_none() && !has_its_own_time;
     if !is_simple || query.dimensions.contains(&Dimension::Link) {
@@ -173,7 +174,7 @@ fn apart(query: AnalyticsQuery) -> (AnalyticsQuery, Option<Uuid>) {
     (AnalyticsQuery { filter, ..query }, link)
 }
 
-fn of_link(query: &AnalyticsQuery, link: Option<Uuid>) -> AnalyticsQuery {
+fn with_link(query: &AnalyticsQuery, link: Option<Uuid>) -> AnalyticsQuery {
     let Some(link) = link else { return query.clone() };
     let condition = Condition { dimension: Dimension::Link, test: Test::Links(vec![link]) };
     let mut each = vec![Filter::Is(condition)];
@@ -185,12 +186,15 @@ fn of_link(query: &AnalyticsQuery, link: Option<Uuid>) -> AnalyticsQuery {
     AnalyticsQuery { filter: Some(Filter::And(each)), ..query.clone() }
 }
 
-/// The answers of a group, for those who asked.
-fn each(group: &Group, answers: &Result<HashMap<Uuid, Report>, AnalyticsError>) -> Answers {
+/// Maps the result of a group back to its queries.
+fn distribute(
+    group: &Group,
+    answers: &Result<HashMap<Uuid, Report>, AnalyticsError>,
+) -> GroupResults {
     let answer = |link: Option<Uuid>| match answers {
         Ok(reports) => link
             .and_then(|link| reports.get(&link).cloned())
-            .ok_or_else(|| AnalyticsError::Failed("no answer for a link".to_owned())),
+            .ok_or_else(|| AnalyticsError::Failed("no result for a link".to_owned())),
         Err(error) => Err(error.clone()),
     };
     group.links.iter().map(|(link, at)| (*at, answer(*link))).collect()

@@ -1,36 +1,37 @@
-//! Visits that a gate of their link stopped: counted apart, and nowhere else.
+//! Visits that a link's gate blocked. They are counted apart from clicks.
 
 use serde_json::Value as Json;
 
 use super::query::AnalyticsQuery;
-use super::{Analytics, AnalyticsError, AsOf, PLACE_WAIT, place};
+use super::{ACQUIRE_TIMEOUT, Analytics, AnalyticsError, AsOf, acquire};
 use crate::queries::sql;
 
-/// The visits that one kind of gate stopped.
+/// The visits that one kind of gate blocked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blocked {
-    /// Which gate: a [`Block`](crate::domain::link::Block)'s word.
+    /// The gate: the wire name of a [`Block`](crate::domain::link::Block).
     pub reason: String,
-    /// How many visits of humans.
+    /// Visits by humans.
     pub visits: u64,
-    /// How many of bots.
+    /// Visits by bots.
     pub bots: u64,
 }
 
 impl Analytics {
-    /// The visits that gates stopped of what a question is about, up to the offset of `as_of`; the
-    /// most frequent reason first. Its metrics and dimensions are passed over.
+    /// The blocked visits that match a query, up to the offset of `as_of`, the most frequent reason
+    /// first. Ignores the query's metrics and dimensions.
     ///
     /// # Errors
-    /// Where ClickHouse is away or refuses the question.
+    /// If ClickHouse is unavailable or rejects the query.
     pub async fn blocked(
         &self,
         query: &AnalyticsQuery,
         as_of: AsOf,
     ) -> Result<Vec<Blocked>, AnalyticsError> {
-        let _turn = place(PLACE_WAIT, self.turns.take(query.workspace)).await?;
-        let (cut, _) = self.cut(query, as_of, 0);
-        let rows = self.ask(sql::blocked(&self.seen(query), cut)).await?.into_rows();
+        let _permit = acquire(ACQUIRE_TIMEOUT, self.limiter.acquire(query.workspace)).await?;
+        let (snapshot, _) = self.snapshot(query, as_of, 0);
+        let rows =
+            self.execute(sql::blocked(&self.within_retention(query), snapshot)).await?.into_rows();
         let read = |row: Vec<Json>| match row.as_slice() {
             [Json::String(reason), visits, bots] => Some(Blocked {
                 reason: reason.clone(),
@@ -39,7 +40,7 @@ impl Analytics {
             }),
             _ => None,
         };
-        let odd = || AnalyticsError::Failed("a row of blocked visits is odd".to_owned());
+        let odd = || AnalyticsError::Failed("unexpected row of blocked visits".to_owned());
         rows.into_iter().map(|row| read(row).ok_or_else(odd)).collect()
     }
 }

@@ -1,8 +1,8 @@
-//! Buckets of time: minutes to years, in any time zone.
+//! Time buckets, from minutes to years, in any time zone.
 //!
-//! Where a bucket starts is found here alone, by the time zone database that comes with the
-//! program; ClickHouse is given the starts and sorts clicks in between them. So a day on which
-//! clocks are changed has its 23 or 25 hours, whatever ClickHouse knows of it.
+//! Bucket starts are computed here, with the bundled time zone database; ClickHouse gets the starts
+//! and only sorts clicks into them. So a day with a clock change has its 23 or 25 hours, whatever
+//! ClickHouse knows about the zone.
 
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
@@ -10,15 +10,15 @@ use jiff::{Span, Timestamp, Unit, Zoned, ZonedRound};
 
 use super::range::Period;
 
-/// How many buckets one answer may have.
+/// The maximum number of buckets in a report.
 pub const MAX_BUCKETS: usize = 5_000;
 
-/// How long a bucket is.
+/// The length of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Granularity {
     /// 60 seconds.
     Minute,
-    /// 60 minutes, by the clocks: shorter where these are put forward or back amid it.
+    /// 60 minutes of local time: shorter where a clock change falls within it.
     Hour,
     /// From midnight to midnight.
     Day,
@@ -33,7 +33,7 @@ pub enum Granularity {
 }
 
 impl Granularity {
-    /// Each there is.
+    /// All granularities.
     pub const EVERY: &'static [Self] =
         &[Self::Minute, Self::Hour, Self::Day, Self::Week, Self::Month, Self::Quarter, Self::Year];
 
@@ -50,7 +50,7 @@ impl Granularity {
         }
     }
 
-    /// What suits a span of this many seconds: some dozens of buckets.
+    /// A suitable granularity for a span of this many seconds: some dozens of buckets.
     pub const fn auto(seconds: i64) -> Self {
         const HOUR: i64 = 3_600;
         const DAY: i64 = 24 * HOUR;
@@ -64,17 +64,17 @@ impl Granularity {
         }
     }
 
-    /// The start of the bucket that holds a moment.
+    /// The start of the bucket that contains a moment.
     ///
     /// # Errors
-    /// Only where the calendar ends.
+    /// If the result is outside the calendar.
     pub fn floor(self, time: &Zoned) -> Result<Zoned, jiff::Error> {
         let smallest = |unit| ZonedRound::new().smallest(unit).mode(jiff::RoundMode::Trunc);
         match self {
             Self::Minute => time.round(smallest(Unit::Minute)),
             Self::Hour => {
                 let full = time.round(smallest(Unit::Hour))?;
-                // Of an hour that the clocks show in part again, each part is a bucket.
+                // When the clocks repeat part of an hour, each part is a bucket of its own.
                 let since = (full.offset() != time.offset()).then(|| last_change(time));
                 Ok(since.flatten().filter(|change| *change > full).unwrap_or(full))
             }
@@ -82,7 +82,7 @@ impl Granularity {
         }
     }
 
-    /// The day on which the bucket of a day begins.
+    /// The first day of the bucket that contains a day.
     fn first_day(self, day: Date) -> Result<Date, jiff::Error> {
         match self {
             Self::Minute | Self::Hour | Self::Day => Ok(day),
@@ -110,10 +110,10 @@ impl Granularity {
         }
     }
 
-    /// The start of the bucket so many before the one that starts here.
+    /// The start of the bucket `units` before the one that starts here.
     ///
     /// # Errors
-    /// Only where the calendar ends.
+    /// If the result is outside the calendar.
     pub fn back(self, start: &Zoned, units: i64) -> Result<Zoned, jiff::Error> {
         match self {
             Self::Minute | Self::Hour => start.checked_sub(self.span(units)),
@@ -125,14 +125,14 @@ impl Granularity {
         match self {
             Self::Minute => start.checked_add(self.span(1)),
             Self::Hour => {
-                // Where clocks are changed by half an hour, the next full hour is nearer.
+                // With a clock change of half an hour, the next full hour is nearer.
                 self.floor(&start.checked_add(self.span(1))?)
             }
             _ => day_start(start.date().checked_add(self.span(1))?, start.time_zone()),
         }
     }
 
-    /// How a bucket is named: by its first day, or by its first moment with the zone's offset.
+    /// A bucket's label: its first day, or its first moment with the zone's offset.
     pub fn label(self, start: i64, zone: &TimeZone) -> String {
         let Ok(start) = Timestamp::from_second(start) else { return String::new() };
         let start = start.to_zoned(zone.clone());
@@ -146,29 +146,29 @@ impl Granularity {
     }
 }
 
-/// When clocks were changed last, be it at this very moment.
+/// The last clock change, at this moment or before it.
 fn last_change(time: &Zoned) -> Option<Zoned> {
     let after = time.timestamp().checked_add(Span::new().nanoseconds(1)).ok()?;
     let change = time.time_zone().preceding(after).next()?;
     Some(change.timestamp().to_zoned(time.time_zone().clone()))
 }
 
-/// The first moment of a day, which is not midnight everywhere and always.
+/// The first moment of a day, which is not always midnight.
 fn day_start(day: Date, zone: &TimeZone) -> Result<Zoned, jiff::Error> {
     day.to_zoned(zone.clone())?.start_of_day()
 }
 
-/// The starts of the buckets that a span touches, oldest first, in seconds since the Unix epoch.
+/// The starts of the buckets that overlap a span, oldest first, in seconds since the Unix epoch.
 ///
 /// # Errors
-/// A sentence, where there are too many.
+/// A message, if there are too many.
 pub fn starts(
     period: Period,
     from: Timestamp,
     granularity: Granularity,
     zone: &TimeZone,
 ) -> Result<Vec<i64>, String> {
-    let beyond = |_| "is beyond the calendar".to_owned();
+    let beyond = |_| "is outside the calendar".to_owned();
     let mut start = granularity.floor(&from.to_zoned(zone.clone())).map_err(beyond)?;
     let mut starts = Vec::new();
     while start.timestamp() < period.to {
@@ -202,7 +202,7 @@ mod tests {
             ("Europe/Berlin", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z", 25),
             ("America/New_York", "2026-03-08T05:00:00Z", "2026-03-09T04:00:00Z", 23),
             ("America/New_York", "2026-11-01T04:00:00Z", "2026-11-02T05:00:00Z", 25),
-            // By half an hour: one hour has the one half only, or is shown in part again.
+            // A change of half an hour: one hour is cut to half, or half of it is repeated.
             ("Australia/Lord_Howe", "2026-10-03T13:30:00Z", "2026-10-04T13:00:00Z", 24),
             ("Australia/Lord_Howe", "2026-04-04T13:00:00Z", "2026-04-05T13:30:00Z", 25),
             ("Asia/Kolkata", "2026-03-28T18:30:00Z", "2026-03-29T18:30:00Z", 24),

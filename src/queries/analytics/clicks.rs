@@ -11,29 +11,29 @@ use uuid::Uuid;
 
 use super::execute::failed;
 use super::query::AnalyticsQuery;
-use super::{Analytics, AnalyticsError, AsOf, PLACE_WAIT, place};
+use super::{ACQUIRE_TIMEOUT, Analytics, AnalyticsError, AsOf, acquire};
 use crate::queries::sql::{self, ReadSnapshot};
 
-/// A kind of file.
+/// An export file format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
-    /// Comma-separated values with a header; texts that a spreadsheet would take for formulas
-    /// stand behind an apostrophe.
+    /// Comma-separated values with a header. Text that a spreadsheet would take for a formula is
+    /// prefixed with an apostrophe.
     Csv,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Ndjson,
     /// Apache Parquet.
     Parquet,
-    /// Apache Arrow's IPC file.
+    /// Apache Arrow IPC file.
     Arrow,
 }
 
 impl Format {
-    /// Each format there is.
+    /// All formats.
     pub const EVERY: &'static [Self] = &[Self::Csv, Self::Ndjson, Self::Parquet, Self::Arrow];
 
-    /// The format's name on the wire, and the ending of a file's.
+    /// The format's name on the wire, and the file extension.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Csv => "csv",
@@ -43,7 +43,7 @@ impl Format {
         }
     }
 
-    /// Its media type.
+    /// The media type.
     pub const fn media_type(self) -> &'static str {
         match self {
             Self::Csv => "text/csv; charset=utf-8",
@@ -53,7 +53,7 @@ impl Format {
         }
     }
 
-    /// Its name in ClickHouse.
+    /// The name of the format in ClickHouse.
     const fn in_clickhouse(self) -> &'static str {
         match self {
             Self::Csv => "CSVWithNames",
@@ -64,33 +64,33 @@ impl Format {
     }
 }
 
-/// Where a click stands in an export.
+/// The position of a click in an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClickKey {
-    /// Its offset.
+    /// The offset.
     pub offset: u64,
-    /// Its link.
+    /// The link.
     pub link: Uuid,
-    /// When it was, in milliseconds since the Unix epoch.
+    /// The time of the click, in milliseconds since the Unix epoch.
     pub at_ms: i64,
 }
 
-/// A file on its way from ClickHouse, piece by piece.
+/// An export that streams from ClickHouse in chunks.
 pub struct Export {
     first: Option<Bytes>,
     cursor: BytesCursor,
-    /// By which ClickHouse knows it.
+    /// The query ID in ClickHouse.
     id: String,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Export {
-    /// By which ClickHouse knows it.
+    /// The query ID in ClickHouse.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The next piece; `None` at the end.
+    /// The next chunk; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Bytes>, AnalyticsError> {
         if let Some(first) = self.first.take() {
             return Ok(Some(first));
@@ -100,26 +100,28 @@ impl Export {
 }
 
 impl Analytics {
-    /// A page of clicks, the newest first; those before an offset where one is given. The
-    /// question's metrics and dimensions are passed over.
+    /// A page of clicks, newest first, optionally only those before an offset. Ignores the query's
+    /// metrics and dimensions.
     pub async fn clicks(
         &self,
         query: &AnalyticsQuery,
         before: Option<u64>,
         as_of: AsOf,
     ) -> Result<Vec<Map<String, Json>>, AnalyticsError> {
-        let _turn = place(PLACE_WAIT, self.turns.take(query.workspace)).await?;
-        let (cut, _) = self.cut(query, as_of, 0);
-        let answer = self.ask(sql::newest(&self.seen(query), before, cut)).await?;
+        let _permit = acquire(ACQUIRE_TIMEOUT, self.limiter.acquire(query.workspace)).await?;
+        let (snapshot, _) = self.snapshot(query, as_of, 0);
+        let answer =
+            self.execute(sql::newest(&self.within_retention(query), before, snapshot)).await?;
         let rows = answer.into_rows().into_iter();
         let named = rows.map(|row| sql::click_columns().map(str::to_owned).zip(row).collect());
         Ok(named.collect())
     }
 
-    /// All clicks as a file; those after a click, by its offset, where one is given.
+    /// All clicks as a file, optionally only those after the click at an offset.
     ///
     /// # Errors
-    /// [`AnalyticsError::NoSuchClick`] where the click is none of them; else as for any question.
+    /// [`AnalyticsError::NoSuchClick`] if the click does not match the query; else as for any
+    /// query.
     pub async fn export(
         &self,
         query: &AnalyticsQuery,
@@ -127,28 +129,33 @@ impl Analytics {
         after: Option<u64>,
         as_of: AsOf,
     ) -> Result<Export, AnalyticsError> {
-        let (cut, _) = self.cut(query, as_of, 0);
+        let (snapshot, _) = self.snapshot(query, as_of, 0);
         let after = match after {
             None => None,
-            Some(offset) => Some(self.key(query, offset, cut).await?),
+            Some(offset) => Some(self.key(query, offset, snapshot).await?),
         };
         let reading = self.clickhouse.reading().ok_or(AnalyticsError::Away)?;
-        let place = place(PLACE_WAIT, Arc::clone(&self.exports).acquire_owned()).await?;
-        let place = place.map_err(|error| AnalyticsError::Failed(error.to_string()))?;
-        let statement = sql::export(&self.seen(query), after.as_ref(), format == Format::Csv, cut);
+        let permit = acquire(ACQUIRE_TIMEOUT, Arc::clone(&self.exports).acquire_owned()).await?;
+        let permit = permit.map_err(|error| AnalyticsError::Failed(error.to_string()))?;
+        let statement = sql::export(
+            &self.within_retention(query),
+            after.as_ref(),
+            format == Format::Csv,
+            snapshot,
+        );
         let id = Uuid::now_v7().to_string();
         let query = statement.query(&reading).with_setting("query_id", &id);
         let cursor = query.fetch_bytes(format.in_clickhouse());
         let mut cursor = cursor.map_err(|error| failed(&error))?;
-        // A question that fails at once is answered as such, not by a file that breaks off.
+        // Read the first chunk now, so that a query that fails at once returns an error, not a
+        // truncated file.
         let first = cursor.next().await.map_err(|error| failed(&error))?;
-        Ok(Export { first, cursor, id, _place: place })
+        Ok(Export { first, cursor, id, _permit: permit })
     }
 
-    /// How much ClickHouse has read for an export, by its id, from 0 to 1; `None` where it doesn't
-    /// say.
+    /// The fraction of the rows that ClickHouse has read for an export; `None` if unknown.
     pub async fn progress(&self, export: &str) -> Option<f64> {
-        let rows = self.ask(sql::progress(export)).await.ok()?.into_rows();
+        let rows = self.execute(sql::progress(export)).await.ok()?.into_rows();
         rows.first()?.first()?.as_f64()
     }
 
@@ -156,9 +163,12 @@ impl Analytics {
         &self,
         query: &AnalyticsQuery,
         offset: u64,
-        cut: ReadSnapshot,
+        snapshot: ReadSnapshot,
     ) -> Result<ClickKey, AnalyticsError> {
-        let rows = self.ask(sql::key(&self.seen(query), offset, cut)).await?.into_rows();
+        let rows = self
+            .execute(sql::key(&self.within_retention(query), offset, snapshot))
+            .await?
+            .into_rows();
         match rows.first().map(Vec::as_slice) {
             Some([Json::String(link), at_ms]) => {
                 let link = Uuid::parse_str(link).ok().zip(at_ms.as_i64());

@@ -1,8 +1,8 @@
-//! What clicks can have in common.
+//! The dimensions of clicks.
 
 /// A property of clicks, to group them by and to filter them by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "they say it themselves")]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum Dimension {
     /// The bucket of time.
     Time,
@@ -14,7 +14,7 @@ pub enum Dimension {
     Destination,
     LinkVersion,
     Rule,
-    /// What the visitor drew where a rule splits them.
+    /// The variant of a split that the visitor was assigned.
     Variant,
     Continent,
     Country,
@@ -35,12 +35,12 @@ pub enum Dimension {
     UtmCampaign,
     UtmContent,
     UtmTerm,
-    /// Whether the click began with a QR code or with the link.
+    /// Whether the click came from a QR code or from the link.
     Trigger,
 }
 
 impl Dimension {
-    /// Each dimension there is.
+    /// All dimensions.
     pub const EVERY: &'static [Self] = &[
         Self::Time,
         Self::Link,
@@ -115,22 +115,22 @@ impl Dimension {
         Self::EVERY.iter().copied().find(|dimension| dimension.as_str() == name)
     }
 
-    /// Those that can be filtered by: time has its range.
+    /// The dimensions that can be filtered on. Time has its range instead.
     pub fn filterable() -> impl Iterator<Item = Self> {
         Self::EVERY.iter().copied().filter(|dimension| *dimension != Self::Time)
     }
 
-    /// Whether a value is a text of any kind, which can be looked into.
+    /// Whether a value is free text, which can be searched.
     pub const fn is_text(self) -> bool {
         !matches!(self, Self::Time | Self::Link | Self::LinkVersion | Self::Bot | Self::Trigger)
     }
 }
 
-/// A value of a dimension, as ClickHouse has it.
+/// A value of a dimension, as ClickHouse returns it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Value {
-    /// The start of a bucket of time, in seconds since the Unix epoch.
+    /// The start of a time bucket, in seconds since the Unix epoch.
     Time(i64),
-    /// Any other: a link's UUID, a word, `true` and `false`; empty where it isn't known.
+    /// Any other value: a link's UUID, a word, `true` or `false`; empty if unknown.
     Text(String),
 }

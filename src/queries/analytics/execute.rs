@@ -1,4 +1,4 @@
-//! Asking ClickHouse, within bounds.
+//! Runs statements in ClickHouse, within limits.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use serde_json::Value as Json;
 use super::dimension::{Dimension, Value};
 use super::query::AnalyticsQuery;
 use super::report::{Counted, Row};
-use super::{Analytics, AnalyticsError, PLACE_WAIT, place};
+use super::{ACQUIRE_TIMEOUT, Analytics, AnalyticsError, acquire};
 use crate::queries::sql::{Count, Statement};
 
-/// How long an answer may take, ClickHouse's own limit included.
+/// The timeout of a query; ClickHouse's own limit is lower.
 const TIMEOUT: Duration = Duration::from_secs(25);
 
-/// What ClickHouse's format `JSONCompact` says.
+/// ClickHouse's format `JSONCompact`.
 #[derive(Debug, Deserialize)]
 struct Body {
     data: Vec<Vec<Json>>,
@@ -28,26 +28,29 @@ struct Statistics {
     rows_read: u64,
 }
 
-/// What ClickHouse answered.
+/// The result of a statement.
 #[derive(Debug)]
-pub struct Answer {
+pub struct QueryResult {
     body: Body,
     counts: Vec<Count>,
-    /// What was read.
+    /// The table that was read.
     pub table: &'static str,
 }
 
 impl Analytics {
-    /// Puts a statement to ClickHouse; few at once, the others wait.
-    pub(super) async fn ask(&self, statement: Statement) -> Result<Answer, AnalyticsError> {
+    /// Runs a statement in ClickHouse. A bounded number runs at once; the others wait.
+    pub(super) async fn execute(
+        &self,
+        statement: Statement,
+    ) -> Result<QueryResult, AnalyticsError> {
         let reading = self.clickhouse.reading().ok_or(AnalyticsError::Away)?;
-        // The wait is no part of what the query costs.
-        let _place = place(PLACE_WAIT, self.pool.acquire()).await?;
-        let asking = async {
+        // Waiting for a permit does not count towards the query's time.
+        let _permit = acquire(ACQUIRE_TIMEOUT, self.pool.acquire()).await?;
+        let running_query = async {
             let mut bytes = statement.query(&reading).fetch_bytes("JSONCompact")?;
             bytes.collect().await
         };
-        let bytes = match tokio::time::timeout(TIMEOUT, asking).await {
+        let bytes = match tokio::time::timeout(TIMEOUT, running_query).await {
             Err(_) => return Err(AnalyticsError::TooCostly(Limit::Time)),
             Ok(Err(error)) => return Err(failed(&error)),
             Ok(Ok(bytes)) => bytes,
@@ -55,11 +58,11 @@ impl Analytics {
         let body = serde_json::from_slice(&bytes);
         let body = body.map_err(|error| AnalyticsError::Failed(error.to_string()))?;
         let Statement { counts, table, .. } = statement;
-        Ok(Answer { body, counts, table })
+        Ok(QueryResult { body, counts, table })
     }
 }
 
-/// What a question may not exceed.
+/// A limit that a query exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
     /// It took too long.
@@ -70,7 +73,7 @@ pub enum Limit {
     Rows,
 }
 
-/// What became of a question that failed. ClickHouse's codes are those of its `ErrorCodes.cpp`.
+/// Maps a ClickHouse error. The codes are those of its `ErrorCodes.cpp`.
 pub(super) fn failed(error: &Error) -> AnalyticsError {
     let text = match error {
         Error::Network(_) | Error::TimedOut => return AnalyticsError::Away,
@@ -83,48 +86,49 @@ pub(super) fn failed(error: &Error) -> AnalyticsError {
         158 | 307 | 396 => AnalyticsError::TooCostly(Limit::Rows),
         427 => AnalyticsError::BadPattern,
         _ => {
-            tracing::error!(error = text, "an analytics question failed");
+            tracing::error!(error = text, "analytics query failed");
             AnalyticsError::Failed(text)
         }
     }
 }
 
-impl Answer {
+impl QueryResult {
     /// How many rows ClickHouse read.
     pub const fn rows_read(&self) -> u64 {
         self.body.statistics.rows_read
     }
 
-    /// How many rows there are without a limit.
+    /// The number of rows without the limit.
     pub fn total(&self) -> u64 {
         self.body.rows_before_limit_at_least.unwrap_or(self.body.data.len() as u64)
     }
 
-    /// The rows as they came.
+    /// The raw rows.
     pub(super) fn into_rows(self) -> Vec<Vec<Json>> {
         self.body.data
     }
 
-    /// The one moment that was asked for; `None` where there was none.
+    /// The single timestamp that was selected; `None` if it is zero.
     pub(super) fn moment(&self) -> Result<Option<i64>, AnalyticsError> {
         let moment = self.body.data.first().and_then(|row| row.first()).and_then(Json::as_i64);
-        let moment = moment.ok_or_else(|| odd("no moment"))?;
+        let moment = moment.ok_or_else(|| unexpected("no timestamp"))?;
         Ok(Some(moment).filter(|at| *at > 0))
     }
 
-    /// The rows, with the question's metrics.
+    /// The rows, with the query's metrics.
     pub(super) fn rows(&self, query: &AnalyticsQuery) -> Result<Vec<Row>, AnalyticsError> {
         self.body.data.iter().map(|row| self.row(query, row)).collect()
     }
 
     fn row(&self, query: &AnalyticsQuery, row: &[Json]) -> Result<Row, AnalyticsError> {
-        let (dimensions, numbers) =
-            row.split_at_checked(query.dimensions.len()).ok_or_else(|| odd("too few columns"))?;
+        let (dimensions, numbers) = row
+            .split_at_checked(query.dimensions.len())
+            .ok_or_else(|| unexpected("too few columns"))?;
         let dimensions = query.dimensions.iter().zip(dimensions);
         let dimensions = dimensions.map(|(dimension, value)| value_of(*dimension, value));
         let mut counted = Counted::default();
         for (count, number) in self.counts.iter().zip(numbers) {
-            let number = number.as_u64().ok_or_else(|| odd("a count"))?;
+            let number = number.as_u64().ok_or_else(|| unexpected("a count"))?;
             let slot = match count {
                 Count::Clicks => &mut counted.clicks,
                 Count::Visitors => &mut counted.visitors,
@@ -145,14 +149,14 @@ impl Answer {
 fn value_of(dimension: Dimension, value: &Json) -> Result<Value, AnalyticsError> {
     match (dimension, value) {
         (Dimension::Time, value) => {
-            value.as_i64().map(Value::Time).ok_or_else(|| odd("a bucket's start"))
+            value.as_i64().map(Value::Time).ok_or_else(|| unexpected("a bucket's start"))
         }
         (_, Json::String(text)) => Ok(Value::Text(text.clone())),
         (_, Json::Number(number)) => Ok(Value::Text(number.to_string())),
-        _ => Err(odd("a dimension's value")),
+        _ => Err(unexpected("a dimension's value")),
     }
 }
 
-fn odd(what: &str) -> AnalyticsError {
-    AnalyticsError::Failed(format!("ClickHouse's answer is not as it should be: {what}"))
+fn unexpected(what: &str) -> AnalyticsError {
+    AnalyticsError::Failed(format!("unexpected response from ClickHouse: {what}"))
 }

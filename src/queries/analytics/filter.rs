@@ -1,31 +1,31 @@
-//! Which clicks a question is about.
+//! Filters: which clicks a query is about.
 
 use regex::Regex;
 use uuid::Uuid;
 
 use super::dimension::Dimension;
 
-/// How deep conditions may be nested.
+/// The maximum nesting depth of conditions.
 pub const MAX_DEPTH: usize = 8;
-/// How many conditions one question may have.
+/// The maximum number of conditions in a query.
 pub const MAX_CONDITIONS: usize = 100;
-/// How many values one condition may list: the statistics of 10,000 links are one question.
+/// The maximum number of values in a condition: the statistics of 10,000 links are one query.
 pub const MAX_VALUES: usize = 10_000;
-/// How long a value may be, in bytes.
+/// The maximum length of a value, in bytes.
 pub const MAX_VALUE_BYTES: usize = 2_048;
-/// How much text the conditions of one question may hold in all, in bytes as ClickHouse is sent it.
+/// The maximum total text in a query's conditions, in bytes as sent to ClickHouse.
 pub const MAX_TEXT_BYTES: usize = 400 << 10;
-/// How long a pattern may be, in bytes.
+/// The maximum length of a pattern, in bytes.
 const MAX_PATTERN_BYTES: usize = 200;
 
-/// A condition, or some of them.
+/// A condition, or a combination of conditions.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Filter {
-    /// Each of them holds; of none: true.
+    /// All hold; true if empty.
     And(Vec<Self>),
-    /// One of them holds; of none: false.
+    /// At least one holds; false if empty.
     Or(Vec<Self>),
-    /// It doesn't hold.
+    /// It does not hold.
     Not(Box<Self>),
     /// One condition.
     Is(Condition),
@@ -34,22 +34,22 @@ pub enum Filter {
 /// One condition on one dimension.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Condition {
-    /// On what.
+    /// The dimension.
     pub dimension: Dimension,
-    /// Which.
+    /// The test.
     pub test: Test,
 }
 
-/// What is asked of a dimension's value. An unknown value is the empty text.
+/// A test of a dimension's value. An unknown value is the empty text.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Test {
     /// It is one of these texts.
     In(Vec<String>),
     /// The link is one of these.
     Links(Vec<Uuid>),
-    /// It contains this text, whatever the case.
+    /// It contains this text, ignoring case.
     Contains(String),
-    /// It matches this pattern (RE2), somewhere.
+    /// It contains a match of this pattern (RE2).
     Matches(String),
     /// It is known.
     IsSet,
@@ -59,7 +59,7 @@ impl Condition {
     /// The value is one of these.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with them.
+    /// A message that says which limit the values break.
     pub fn is_in(dimension: Dimension, values: Vec<String>) -> Result<Self, String> {
         if values.len() > MAX_VALUES {
             return Err(format!("must not list more than {MAX_VALUES} values"));
@@ -89,7 +89,7 @@ impl Condition {
     /// The value contains a text.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with it.
+    /// A message that says which limit the text breaks.
     pub fn contains(dimension: Dimension, text: String) -> Result<Self, String> {
         Self::of_text(dimension)?;
         bounded(&text, MAX_VALUE_BYTES)?;
@@ -99,12 +99,12 @@ impl Condition {
     /// The value matches a pattern.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with it.
+    /// A message that says what is wrong with the pattern.
     pub fn matches(dimension: Dimension, pattern: String) -> Result<Self, String> {
         Self::of_text(dimension)?;
         bounded(&pattern, MAX_PATTERN_BYTES)?;
-        // RE2 and this one agree on nearly all; where RE2 refuses it still, ClickHouse says so.
-        Regex::new(&pattern).map_err(|_| "is not a regular expression that RE2 takes")?;
+        // RE2 and this engine agree on nearly all patterns; ClickHouse reports the rest.
+        Regex::new(&pattern).map_err(|_| "is not a valid RE2 regular expression")?;
         Ok(Self { dimension, test: Test::Matches(pattern) })
     }
 
@@ -125,7 +125,7 @@ fn bounded(text: &str, max: usize) -> Result<(), String> {
 }
 
 impl Filter {
-    /// How much text its conditions hold, in bytes.
+    /// The total size of the text in the conditions, in bytes.
     pub fn text_bytes(&self) -> usize {
         let of = |condition: &Condition| match &condition.test {
             Test::In(values) => values.iter().map(|value| wire_bytes(value) + 9).sum(),
@@ -136,7 +136,7 @@ impl Filter {
         self.conditions().map(of).sum()
     }
 
-    /// The conditions in it.
+    /// All conditions in the filter.
     pub fn conditions(&self) -> Box<dyn Iterator<Item = &Condition> + '_> {
         match self {
             Self::Is(condition) => Box::new(std::iter::once(condition)),
@@ -146,8 +146,8 @@ impl Filter {
     }
 }
 
-/// How many bytes a text takes at most on its way: most letters stand for themselves, the others
-/// are escaped.
+/// The maximum size of a text on the wire: most characters are sent as they are, the others
+/// percent-encoded.
 fn wire_bytes(text: &str) -> usize {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._".contains(byte);
     let others = text.bytes().filter(|byte| !plain(byte)).count();

@@ -1,17 +1,17 @@
-//! What can be counted.
+//! The metrics of clicks.
 
-/// A number that a question asks for, of each of its rows.
+/// A number that a query computes for each row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Metric {
-    /// How many clicks.
+    /// Clicks.
     Clicks,
-    /// How many visitors, each counted once: by ClickHouse's `uniqCombined(12)`, whose states add
-    /// up over links, days and values. Exact up to 250, beyond within about 1.6 % (one standard
-    /// error; around 10,000, where the estimator changes its way, 2.8 %).
+    /// Visitors, each counted once, by ClickHouse's `uniqCombined(12)`, whose states merge across
+    /// links, days and values. Exact up to 250; beyond that within about 1.6 % (one standard error;
+    /// around 10,000, where the estimator switches algorithms, 2.8 %).
     UniqueVisitors,
-    /// How many clicks of bots, whether the question leaves these out or not.
+    /// Clicks by bots, whether the query excludes bots or not.
     BotClicks,
-    /// How many clicks began with a QR code.
+    /// Clicks that came from a QR code.
     QrScans,
     /// 0: conversions are not recorded yet.
     Conversions,
@@ -21,16 +21,16 @@ pub enum Metric {
     Sales,
     /// 0: conversions are not recorded yet.
     Revenue,
-    /// Conversions by clicks; 0 without clicks.
+    /// Conversions per click; 0 without clicks.
     ConversionRate,
-    /// Clicks by unique visitors; 0 without any.
+    /// Clicks per unique visitor; 0 without visitors.
     ClicksPerVisitor,
-    /// When the last click was.
+    /// The time of the last click.
     LastClickAt,
 }
 
 impl Metric {
-    /// Each metric there is.
+    /// All metrics.
     pub const EVERY: &'static [Self] = &[
         Self::Clicks,
         Self::UniqueVisitors,
@@ -73,14 +73,14 @@ impl Metric {
 pub enum Number {
     /// A whole number.
     Count(u64),
-    /// A fraction, or an amount.
+    /// A fraction or an amount.
     Ratio(f64),
-    /// A moment, in milliseconds since the Unix epoch; `None` where there was none.
+    /// A time, in milliseconds since the Unix epoch; `None` if there is none.
     At(Option<u64>),
 }
 
 impl Number {
-    /// What a metric is of nothing.
+    /// The value of a metric over no clicks.
     pub const fn zero(metric: Metric) -> Self {
         match metric {
             Metric::LastClickAt => Self::At(None),
@@ -89,8 +89,8 @@ impl Number {
         }
     }
 
-    /// The number for comparing sizes; a moment that never was comes first.
-    #[allow(clippy::cast_precision_loss, reason = "a difference beyond 2^53 orders nothing")]
+    /// The number for sorting; a missing time comes first.
+    #[allow(clippy::cast_precision_loss, reason = "exact up to 2^53")]
     pub fn size(self) -> f64 {
         match self {
             Self::Count(count) => count as f64,

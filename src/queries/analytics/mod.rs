@@ -1,10 +1,10 @@
-//! Clicks, counted: any metrics, by any dimensions, of any clicks, over any time, up to one offset
+//! Click analytics: any metrics, by any dimensions, with any filter, over any time, up to an offset
 //! of the log.
 //!
-//! Every way in makes an [`AnalyticsQuery`] and gets a [`Report`]. Clicks are counted exactly, and
-//! of one moment: each click up to an offset and no other. Bots are kept in the data and left out
-//! of the counts unless asked for. A visitor is the same one for as long as the key of the hash
-//! lives (a day, by default), so over several days somebody who comes daily counts once a day.
+//! Every API makes an [`AnalyticsQuery`] and gets a [`Report`]. Clicks are counted exactly and from
+//! one snapshot: each click up to an offset and no other. Bots are stored, and excluded from counts
+//! by default. A visitor ID is stable for as long as its hash key lives (a day, by default), so
+//! over several days a daily visitor counts once a day.
 
 mod batch;
 mod blocked;
@@ -46,69 +46,69 @@ use crate::domain::ids::{LinkId, WorkspaceId};
 pub use crate::projections::clickhouse::AsOf;
 use crate::projections::clickhouse::ClickHouse;
 
-/// How long a link's own counts may keep an answer waiting that is not about analytics.
+/// How long a response that is not about analytics waits for a link's counts.
 const COUNTS_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a question waits for what it wants to be counted.
+/// How long a query waits for `min_offset`.
 const FRESHNESS_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many questions ClickHouse works on at once; the others wait.
-const AT_ONCE: usize = 8;
-/// How many of these are of one workspace: others have their turn.
-const AT_ONCE_OF_WORKSPACE: usize = 4;
+/// The number of queries that run in ClickHouse at once; the others wait.
+const MAX_CONCURRENT: usize = 8;
+/// The share of these that one workspace can use.
+const MAX_CONCURRENT_PER_WORKSPACE: usize = 4;
 const DAY_SECONDS: u64 = 24 * 3_600;
-/// How many exports are under way at once; the others wait.
-const EXPORTS_AT_ONCE: usize = 2;
-/// How long a query waits for its turn, and then for a place, before it is refused.
-const PLACE_WAIT: Duration = Duration::from_secs(5);
+/// The number of exports that run at once; the others wait.
+const MAX_CONCURRENT_EXPORTS: usize = 2;
+/// How long a query waits for its workspace's permit, and then for a global one, before it fails.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why there is no answer.
+/// Why a query failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum AnalyticsError {
-    /// ClickHouse is away; the clicks wait in the log.
+    /// ClickHouse is unavailable; the clicks stay in the log.
     #[error("analytics are not available at the moment")]
     Away,
-    /// Too many others are working, and have been for some seconds.
+    /// Too many queries have been waiting for some seconds.
     #[error("too many analytics queries are waiting")]
     Overloaded,
-    /// What was to be counted was not in time.
+    /// The requested offset was not processed in time.
     #[error("the analytics did not reach offset {wanted} in time; they are at {reached}")]
     Behind {
-        /// The offset that was asked for.
+        /// The requested offset.
         wanted: u64,
-        /// The offset that is counted.
+        /// The offset that has been processed.
         reached: u64,
     },
-    /// The question exceeds what one may cost.
-    #[error("the question costs too much")]
+    /// The query exceeds a limit.
+    #[error("the query is too expensive")]
     TooCostly(Limit),
-    /// The answer has too many rows to be filled up and sorted.
-    #[error("the answer has too many rows")]
+    /// The result has too many rows to be filled up and sorted.
+    #[error("the result has too many rows")]
     TooManyRows,
-    /// The span of time has too many buckets; the text says so.
+    /// The time range has too many buckets; the text says so.
     #[error("{0}")]
     TooManyBuckets(String),
-    /// The click after which an export is to go on is none of its clicks.
+    /// The export has no click at the offset after which it is to continue.
     #[error("there is no such click in this export")]
     NoSuchClick,
-    /// An offset is waited for that neither log has.
+    /// The requested offset is in neither log.
     #[error("the log ends at offset {end}")]
     Beyond {
-        /// The last offset that there is.
+        /// The last offset of the logs.
         end: u64,
     },
-    /// ClickHouse doesn't take a pattern.
-    #[error("a pattern is not one that RE2 takes")]
+    /// ClickHouse rejects a pattern.
+    #[error("a pattern is not a valid RE2 regular expression")]
     BadPattern,
-    /// ClickHouse refused the question; the text is for the operator.
+    /// ClickHouse rejected the query; the text is for the operator.
     #[error("analytics failed: {0}")]
     Failed(String),
 }
 
-/// Clicks and who made them.
+/// Counts of clicks and of visitors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// How many clicks.
+    /// Clicks.
     pub clicks: u64,
-    /// How many visitors, each counted once.
+    /// Visitors, each counted once.
     pub visitors: u64,
 }
 
@@ -116,29 +116,29 @@ pub struct Counts {
 #[derive(Clone)]
 pub struct Analytics {
     clickhouse: ClickHouse,
-    /// How far back clicks are seen, in whole days; `None`: to the first one.
+    /// How far back clicks are visible, in whole days; `None` for no limit.
     retention: Option<Duration>,
     pool: Arc<Semaphore>,
     exports: Arc<Semaphore>,
-    turns: WorkspaceLimiter,
+    limiter: WorkspaceLimiter,
 }
 
 impl Analytics {
-    /// Over this ClickHouse. Nobody sees clicks that are older than `retention`, where one is given.
+    /// Creates a reader that hides clicks older than `retention`, if given.
     pub fn new(clickhouse: ClickHouse, retention: Option<Duration>) -> Self {
-        let places = |count| Arc::new(Semaphore::new(count));
-        let (pool, exports) = (places(AT_ONCE), places(EXPORTS_AT_ONCE));
+        let semaphore = |count| Arc::new(Semaphore::new(count));
+        let (pool, exports) = (semaphore(MAX_CONCURRENT), semaphore(MAX_CONCURRENT_EXPORTS));
         Self {
             clickhouse,
             retention,
             pool,
             exports,
-            turns: WorkspaceLimiter::of(AT_ONCE_OF_WORKSPACE),
+            limiter: WorkspaceLimiter::new(MAX_CONCURRENT_PER_WORKSPACE),
         }
     }
 
-    /// The question about those of its clicks that may be seen.
-    fn seen<'a>(&self, query: &'a AnalyticsQuery) -> Cow<'a, AnalyticsQuery> {
+    /// The query, with its period limited to the retention.
+    fn within_retention<'a>(&self, query: &'a AnalyticsQuery) -> Cow<'a, AnalyticsQuery> {
         let Some(retention) = self.retention else { return Cow::Borrowed(query) };
         let days = i64::try_from(retention.as_secs() / DAY_SECONDS).unwrap_or(i64::MAX);
         let today = Timestamp::now().as_second().div_euclid(DAY_SECONDS.cast_signed());
@@ -151,14 +151,14 @@ impl Analytics {
         Cow::Owned(AnalyticsQuery { period: Period { from: Some(first), to }, ..query.clone() })
     }
 
-    /// What an answer reflects that is asked for now, after a wait for `min_offset`.
+    /// The snapshot of a query that starts now, after waiting for `min_offset`.
     ///
-    /// An offset that one of the logs has stands for all that both logs had up to it: one that
-    /// came with a change (`changes` is how far these are) needs no more clicks than there are, but
-    /// those of links that were deleted by then have to be gone.
+    /// An offset covers everything that both logs contained up to it. The offset of a mutation
+    /// (`changes` is the end of their log) waits for no clicks that do not exist yet, but for the
+    /// removal of the clicks of links deleted by then.
     ///
     /// # Errors
-    /// [`AnalyticsError::Beyond`] for an offset that neither log has; [`AnalyticsError::Behind`]
+    /// [`AnalyticsError::Beyond`] for an offset that is in neither log; [`AnalyticsError::Behind`]
     /// after ten seconds.
     pub async fn as_of(
         &self,
@@ -186,8 +186,8 @@ impl Analytics {
         self.clickhouse.log_end()
     }
 
-    /// Waits until a link's deletion, the change at an offset, is in the log of clicks; `false` when
-    /// that takes too long.
+    /// Waits until a link's deletion, the mutation at an offset, is in the click log; `false` on
+    /// timeout.
     pub async fn has_forgotten(&self, change: u64) -> bool {
         self.clickhouse.forgotten_by(change, FRESHNESS_TIMEOUT).await.is_some()
     }
@@ -202,8 +202,8 @@ impl Analytics {
         self.clickhouse.reached(clicks, FRESHNESS_TIMEOUT).await
     }
 
-    /// The counts of some links; those never clicked are not in it. `None` while ClickHouse is
-    /// away: a link can be read and changed without its counts.
+    /// The counts of some links, without those never clicked. `None` while ClickHouse is
+    /// unavailable: a link can be read and changed without its counts.
     pub async fn counts(
         &self,
         workspace: WorkspaceId,
@@ -225,11 +225,11 @@ impl Analytics {
         Some(report.rows.iter().filter_map(counts_of_link).collect())
     }
 
-    /// How often each link of a workspace was clicked, without bots; those never clicked are not
-    /// in it.
+    /// The number of clicks of each link of a workspace, without bots and without links never
+    /// clicked.
     ///
     /// # Errors
-    /// [`AnalyticsError::TooManyRows`] where more links were clicked than can be put in order.
+    /// [`AnalyticsError::TooManyRows`] if more links were clicked than can be sorted.
     pub async fn clicks_by_link(
         &self,
         workspace: WorkspaceId,
@@ -241,7 +241,7 @@ impl Analytics {
             dimensions: vec![Dimension::Link],
             ..AnalyticsQuery::of(workspace, &[Metric::Clicks], period)
         };
-        let rows = self.run_unfilled(&query, as_of).await?.rows;
+        let rows = self.run_raw(&query, as_of).await?.rows;
         let count = |row: &Row| match (row.dimensions.as_slice(), row.metrics.as_slice()) {
             ([Value::Text(link)], [Number::Count(clicks)]) => {
                 Some((LinkId::new(Uuid::parse_str(link).ok()?), *clicks))
@@ -252,8 +252,8 @@ impl Analytics {
     }
 }
 
-/// Waits for a place among those that work, within a limit.
-async fn place<T>(limit: Duration, free: impl Future<Output = T>) -> Result<T, AnalyticsError> {
+/// Waits for a permit, within a limit.
+async fn acquire<T>(limit: Duration, free: impl Future<Output = T>) -> Result<T, AnalyticsError> {
     tokio::time::timeout(limit, free).await.map_err(|_| AnalyticsError::Overloaded)
 }
 
@@ -274,8 +274,8 @@ mod tests {
     #[tokio::test]
     async fn a_wait_for_a_place_is_bounded_and_no_fault_of_the_query() {
         let limit = Duration::from_millis(1);
-        let busy = place(limit, std::future::pending::<()>()).await;
+        let busy = acquire(limit, std::future::pending::<()>()).await;
         assert!(matches!(busy, Err(AnalyticsError::Overloaded)), "{busy:?}");
-        assert!(place(limit, std::future::ready(())).await.is_ok());
+        assert!(acquire(limit, std::future::ready(())).await.is_ok());
     }
 }

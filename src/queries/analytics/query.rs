@@ -1,6 +1,6 @@
-//! The question: what is counted of which clicks, by what, over which time.
+//! The query: which clicks to count, by which dimensions, over which time.
 //!
-//! Every way in comes to this one type, and [`sql`](crate::queries::sql) makes one statement of it.
+//! Every API makes this one type, and [`sql`](crate::queries::sql) compiles it to one statement.
 
 use jiff::tz::TimeZone;
 
@@ -11,29 +11,29 @@ use super::metric::Metric;
 use super::range::{Compare, Period};
 use crate::domain::ids::WorkspaceId;
 
-/// How many dimensions a question may have.
+/// The maximum number of dimensions.
 pub const MAX_DIMENSIONS: usize = 3;
-/// How many rows one answer may have: the statistics of 10,000 links in one request.
+/// The maximum number of rows: the statistics of 10,000 links in one request.
 pub const MAX_ROWS: u32 = 10_000;
-/// How many rows one answer has unless it is said.
+/// The default number of rows.
 pub const DEFAULT_ROWS: u32 = 100;
-/// How many rows may be left out before the first.
+/// The maximum number of rows to skip.
 pub const MAX_SKIPPED: u32 = 1_000_000;
 
-/// Which visitors count.
+/// Which kind of visitors to count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Bots {
     /// Humans.
     #[default]
     Exclude,
-    /// All.
+    /// All visitors.
     Include,
     /// Bots.
     Only,
 }
 
 impl Bots {
-    /// Each choice there is.
+    /// All choices.
     pub const EVERY: &'static [Self] = &[Self::Exclude, Self::Include, Self::Only];
 
     /// The choice's name on the wire.
@@ -46,20 +46,20 @@ impl Bots {
     }
 }
 
-/// Which clicks of the same visitor on the same link count as one.
+/// Which clicks by the same visitor on the same link count as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Dedupe {
     /// None: each click counts.
     #[default]
     None,
-    /// All that fall into one row of the answer.
+    /// All clicks in the same row of the result.
     Visitor,
-    /// Those of the same hour (UTC).
+    /// Clicks in the same hour (UTC).
     Hour,
 }
 
 impl Dedupe {
-    /// Each choice there is.
+    /// All choices.
     pub const EVERY: &'static [Self] = &[Self::None, Self::Visitor, Self::Hour];
 
     /// The choice's name on the wire.
@@ -72,57 +72,57 @@ impl Dedupe {
     }
 }
 
-/// What rows are ordered by.
+/// What rows are sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
-    /// A metric of the question.
+    /// A metric of the query.
     Metric(Metric),
-    /// A dimension of the question.
+    /// A dimension of the query.
     Dimension(Dimension),
 }
 
-/// How rows are ordered.
+/// A sort order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Order {
-    /// By what.
+    /// The sort key.
     pub key: Key,
-    /// The largest first.
+    /// Whether the largest come first.
     pub is_descending: bool,
 }
 
-/// A question.
+/// A query.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AnalyticsQuery {
-    /// Whose clicks.
+    /// The workspace whose clicks to count.
     pub workspace: WorkspaceId,
-    /// What is counted; at least one.
+    /// The metrics; at least one.
     pub metrics: Vec<Metric>,
-    /// By what; each at most once, at most [`MAX_DIMENSIONS`].
+    /// The dimensions to group by; each at most once, at most [`MAX_DIMENSIONS`].
     pub dimensions: Vec<Dimension>,
-    /// Which clicks; all when absent.
+    /// The clicks to count; all if absent.
     pub filter: Option<Filter>,
-    /// Of when.
+    /// The time range.
     pub period: Period,
-    /// The time zone in which buckets of time begin.
+    /// The time zone of the buckets.
     pub zone: TimeZone,
-    /// How long these are; chosen by the span when absent.
+    /// The length of the buckets; chosen by the time range if absent.
     pub granularity: Option<Granularity>,
-    /// The order of the rows. Without: by time, else by the first metric, the largest first.
+    /// The order of the rows. Default: by time, else by the first metric, largest first.
     pub order: Vec<Order>,
-    /// How many rows at most.
+    /// The maximum number of rows.
     pub limit: u32,
-    /// How many rows are left out before.
+    /// The number of rows to skip.
     pub offset: u32,
-    /// What each row is compared with.
+    /// The time range to compare each row with.
     pub compare: Option<Compare>,
-    /// Whose clicks count.
+    /// Whether to count bots.
     pub bots: Bots,
     /// Which clicks count as one.
     pub dedupe: Dedupe,
 }
 
 impl AnalyticsQuery {
-    /// The clicks of a workspace in a span of time, all counted together.
+    /// A query for the totals of a workspace over a time range.
     pub fn of(workspace: WorkspaceId, metrics: &[Metric], period: Period) -> Self {
         Self {
             workspace,
@@ -141,12 +141,12 @@ impl AnalyticsQuery {
         }
     }
 
-    /// Whether buckets of time are asked for.
+    /// Whether the query groups by time.
     pub fn is_over_time(&self) -> bool {
         self.dimensions.contains(&Dimension::Time)
     }
 
-    /// The order that holds: the one that is asked for, or the usual one.
+    /// The effective order: the requested one, or the default.
     pub fn ordered_by(&self) -> Vec<Order> {
         if !self.order.is_empty() {
             return self.order.clone();

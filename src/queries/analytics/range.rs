@@ -1,4 +1,4 @@
-//! Which span of time a question is about.
+//! The time range of a query.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -6,48 +6,48 @@ use jiff::{Span, Timestamp, Zoned};
 
 use super::buckets::Granularity;
 
-/// How many hours, days, … a range may be long.
+/// The maximum number of units (hours, days, …) in a range.
 const MAX_UNITS: i64 = 10_000;
 
-/// A span of time, as it is asked for.
+/// A time range as the client gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DateRange {
-    /// All of the time.
+    /// All time.
     All,
-    /// So many units (hours, days, weeks, months, years), the current one included.
+    /// This many units (hours, days, weeks, months, years), including the current one.
     Last(Granularity, i64),
     /// The current unit so far.
     ToDate(Granularity),
     /// The whole unit before the current one.
     Previous(Granularity),
-    /// From the first moment to the second one, which is not in it.
+    /// From the first moment up to, and excluding, the second.
     Between(Edge, Edge),
 }
 
-/// One end of a span.
+/// One end of a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Edge {
     /// A moment.
     At(Timestamp),
-    /// A day of the question's time zone: the first day, or the last one, which is in the span.
+    /// A day in the query's time zone. As the end of a range, the day is included.
     Day(Date),
 }
 
-/// A span of time: from the first moment, up to and without the second.
+/// A time range: from the first moment up to, and excluding, the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period {
-    /// `None`: since ever.
+    /// `None` for no start.
     pub from: Option<Timestamp>,
-    /// The first moment that is not in it.
+    /// The end, exclusive.
     pub to: Timestamp,
 }
 
-/// The names that a range may have, for those who are told.
+/// The supported range names, for error messages.
 pub const RANGES: &str = "24h, 7d, 4w, 12mo, 1y (any number of these), today, yesterday, wtd, mtd, \
      qtd, ytd, last_week, last_month, last_quarter, last_year, all, or [from, to]";
 
 impl DateRange {
-    /// The range with this name.
+    /// Parses a range name.
     pub fn parse(name: &str) -> Option<Self> {
         use Granularity::{Day, Hour, Month, Quarter, Week, Year};
         Some(match name {
@@ -79,14 +79,14 @@ impl DateRange {
         })
     }
 
-    /// The span at a moment, in a time zone.
+    /// Resolves the range at a moment in a time zone.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with it.
+    /// A message that says what is wrong with the range.
     pub fn period(&self, zone: &TimeZone, now: Timestamp) -> Result<Period, String> {
-        let beyond = |_| "is beyond the calendar".to_owned();
+        let beyond = |_| "is outside the calendar".to_owned();
         let local = now.to_zoned(zone.clone());
-        // What comes in within this very millisecond is in.
+        // Clicks in the current millisecond are included.
         let until_now = now.checked_add(Span::new().milliseconds(1)).map_err(beyond)?;
         let (from, to) = match self {
             Self::All => return Ok(Period { from: None, to: until_now }),
@@ -113,7 +113,7 @@ impl DateRange {
             }
         };
         if from >= to {
-            return Err("must end after it begins".to_owned());
+            return Err("must end after it starts".to_owned());
         }
         Ok(Period { from: Some(from), to })
     }
@@ -121,28 +121,28 @@ impl DateRange {
 
 fn start_of(day: Date, zone: &TimeZone) -> Result<Timestamp, String> {
     let start = day.to_zoned(zone.clone()).and_then(|day| day.start_of_day());
-    start.map(|start| start.timestamp()).map_err(|_| "is beyond the calendar".to_owned())
+    start.map(|start| start.timestamp()).map_err(|_| "is outside the calendar".to_owned())
 }
 
 impl Edge {
-    /// A moment as RFC 3339 writes it, or a day (`2026-03-01`).
+    /// Parses an RFC 3339 timestamp or a day (`2026-03-01`).
     pub fn parse(text: &str) -> Option<Self> {
         let day = || text.parse().ok().filter(|_| text.len() == 10).map(Self::Day);
         text.parse().ok().map(Self::At).or_else(day)
     }
 }
 
-/// What a span is compared with.
+/// What to compare a time range with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compare {
-    /// The span of the same length before it.
+    /// The preceding range of the same length.
     PreviousPeriod,
-    /// The same days a year before.
+    /// The same days of the previous year.
     PreviousYear,
 }
 
 impl Compare {
-    /// Each comparison there is.
+    /// All comparisons.
     pub const EVERY: &'static [Self] = &[Self::PreviousPeriod, Self::PreviousYear];
 
     /// The comparison's name on the wire.
@@ -153,10 +153,10 @@ impl Compare {
         }
     }
 
-    /// The span to compare with; `None` for a span without a beginning.
+    /// The range to compare with; `None` for a range without a start.
     ///
-    /// A span of whole days stays one where the clocks are changed in between: it goes back by as
-    /// many days as it has.
+    /// A range of whole days is shifted by a number of days, so it keeps whole days across clock
+    /// changes.
     pub fn period(self, period: Period, zone: &TimeZone) -> Option<Period> {
         let from = period.from?.to_zoned(zone.clone());
         let to = period.to.to_zoned(zone.clone());

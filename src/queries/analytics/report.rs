@@ -1,4 +1,4 @@
-//! The answer to a question.
+//! The result of a query.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -10,45 +10,45 @@ use super::metric::{Metric, Number};
 use super::query::{AnalyticsQuery, Key, Order};
 use super::range::Period;
 
-/// The answer to an [`AnalyticsQuery`].
+/// The result of an [`AnalyticsQuery`].
 #[derive(Debug, Clone)]
 pub struct Report {
     /// The rows, in order.
     pub rows: Vec<Row>,
-    /// How many rows there are in all; `rows` may be a part of them.
+    /// The total number of rows; `rows` may be a part of them.
     pub total: u64,
-    /// How the answer was found.
+    /// What the query cost.
     pub cost: Cost,
-    /// The time that was asked about.
+    /// The time range of the query.
     pub period: Period,
-    /// How long the buckets of time are, where there are any.
+    /// The length of the time buckets, if any.
     pub granularity: Option<Granularity>,
 }
 
-/// What an answer took.
+/// What a query cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cost {
-    /// Which table was read: `clicks`, or a rollup.
+    /// The table that was read: `clicks` or a rollup.
     pub table: &'static str,
-    /// How many rows ClickHouse read.
+    /// The number of rows that ClickHouse read.
     pub rows_read: u64,
-    /// How long it took, with all waits.
+    /// The elapsed time, including all waiting.
     pub elapsed: Duration,
 }
 
-/// What clicks with the same values of the dimensions come to.
+/// The metrics of the clicks with the same dimension values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// The values of the question's dimensions, in their order.
+    /// The values of the query's dimensions, in their order.
     pub dimensions: Vec<Value>,
-    /// The values of its metrics, in their order.
+    /// The values of the metrics, in their order.
     pub metrics: Vec<Number>,
-    /// The same of the span that this one is compared with.
+    /// The metrics of the comparison range.
     pub comparison: Option<Vec<Number>>,
 }
 
-/// Adds the buckets in which nothing was, for each combination of the other dimensions' values
-/// that there is; with no other dimension, for the whole. `None` where that makes more than `max`.
+/// Adds rows for empty time buckets, for each combination of the other dimensions' values (or for
+/// the total, if there are none). `None` if that makes more than `max` rows.
 pub fn fill(
     query: &AnalyticsQuery,
     starts: &[i64],
@@ -83,7 +83,7 @@ pub fn fill(
     Some(filled)
 }
 
-/// Puts rows in the question's order; what is equal in it, in that of the dimensions' values.
+/// Sorts rows in the query's order; ties are sorted by the dimension values.
 pub fn sort(query: &AnalyticsQuery, rows: &mut [Row]) {
     let order = query.ordered_by();
     rows.sort_unstable_by(|one, other| {
@@ -103,7 +103,7 @@ fn compare(query: &AnalyticsQuery, order: Order, one: &Row, other: &Row) -> Orde
             let at = query.dimensions.iter().position(|each| *each == dimension);
             let value = |row: &'_ Row| at.and_then(|at| row.dimensions.get(at)).cloned();
             let (one, other) = (value(one), value(other));
-            // A version is a number, of which the longer is the larger.
+            // A version is a decimal number: the longer text is the larger number.
             let len = |value: &Option<Value>| match value {
                 Some(Value::Text(text)) if dimension == Dimension::LinkVersion => text.len(),
                 _ => 0,
@@ -114,24 +114,24 @@ fn compare(query: &AnalyticsQuery, order: Order, one: &Row, other: &Row) -> Orde
     if order.is_descending { ascending.reverse() } else { ascending }
 }
 
-/// What ClickHouse counts, of which the metrics follow.
+/// The counts that ClickHouse returns, from which metrics are computed.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Counted {
-    /// Clicks, as often as they count.
+    /// Clicks.
     pub clicks: u64,
-    /// Visitors, each once.
+    /// Visitors, each counted once.
     pub visitors: u64,
-    /// Clicks of bots.
+    /// Clicks by bots.
     pub bots: u64,
-    /// Clicks that began with a QR code.
+    /// Clicks that came from a QR code.
     pub qr: u64,
-    /// When the last click was, in milliseconds since the Unix epoch; 0 for never.
+    /// The time of the last click, in milliseconds since the Unix epoch; 0 for none.
     pub last_at_ms: u64,
 }
 
 impl Counted {
-    /// What a metric comes to.
-    #[allow(clippy::cast_precision_loss, reason = "a ratio is no exact number")]
+    /// The value of a metric.
+    #[allow(clippy::cast_precision_loss, reason = "a ratio is not exact")]
     pub fn metric(&self, metric: Metric) -> Number {
         match metric {
             Metric::Clicks => Number::Count(self.clicks),

@@ -1,4 +1,4 @@
-//! From a question to its answer.
+//! Runs a query and builds its report.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -12,21 +12,21 @@ use super::filter::{Condition, Filter, Test};
 use super::metric::{Metric, Number};
 use super::query::{AnalyticsQuery, Key, Order};
 use super::report::{Cost, Report, Row, fill, sort};
-use super::{Analytics, AnalyticsError, AsOf, PLACE_WAIT, place};
+use super::{ACQUIRE_TIMEOUT, Analytics, AnalyticsError, AsOf, acquire};
 use crate::projections::clickhouse::DeletionEpoch;
 use crate::queries::sql::{self, ReadSnapshot};
 
-/// How long ago a time has to be that is taken to be past: clicks carry the time at which they
-/// came, and are in the log and sent a moment later.
+/// How old a time range must be to count as sealed: a click carries its time of arrival, and
+/// reaches the log and ClickHouse a moment later.
 const UNSEALED_MS: u64 = 60_000;
-/// How many values have their visitors merged after the others.
+/// The maximum number of values for which visitors are merged in a second query.
 const MAX_TOP: u32 = 1_000;
-/// How many rows ClickHouse hands over at most, to be filled up and sorted here.
+/// The maximum number of rows that ClickHouse returns, to be filled up and sorted here.
 pub(super) const MAX_FETCHED: u32 = 100_000;
-/// How many rows an answer over time may have before it is cut to what is asked for.
+/// The maximum number of rows of a time series before it is cut to the requested page.
 const MAX_FILLED: usize = 200_000;
 
-/// An answer, and the starts of its buckets of time.
+/// A result, and the starts of its time buckets.
 struct Found {
     rows: Vec<Row>,
     total: u64,
@@ -36,101 +36,103 @@ struct Found {
     starts: Vec<i64>,
 }
 
-/// Rows as ClickHouse has them, without the buckets in which nothing was.
-pub(super) struct Unfilled {
+/// Rows as ClickHouse returns them, without the empty time buckets.
+pub(super) struct RawRows {
     pub(super) rows: Vec<Row>,
     pub(super) cost: Cost,
     pub(super) granularity: Option<Granularity>,
     pub(super) starts: Vec<i64>,
 }
 
-/// What a read is to come to.
+/// Which form of the result is wanted.
 #[derive(Clone, Copy)]
 enum Wanted {
-    Answer,
-    Unfilled,
+    Report,
+    RawRows,
 }
 
 impl Analytics {
-    /// Answers a question, of each click up to and with the offset of `as_of`.
+    /// Runs a query over the clicks up to and including the offset of `as_of`.
     ///
-    /// What is long past is read without a look at the clicks' offsets, and from rollups; should
-    /// clicks of that time have come in meanwhile, the question is asked again without that.
+    /// Sealed time ranges are read without a filter on offsets, and from rollups. If clicks in such
+    /// a range arrived meanwhile, the query runs again without that optimization.
     ///
     /// # Errors
-    /// [`AnalyticsError::TooCostly`] where it asks for too much; else where ClickHouse is away or
-    /// refuses it.
+    /// [`AnalyticsError::TooCostly`] if it exceeds a limit; else if ClickHouse is unavailable or
+    /// rejects it.
     pub async fn run(&self, query: &AnalyticsQuery, as_of: AsOf) -> Result<Report, AnalyticsError> {
-        let (found, cost) = self.settled(query, as_of, Wanted::Answer).await?;
+        let (found, cost) = self.run_consistent(query, as_of, Wanted::Report).await?;
         let Found { rows, total, granularity, .. } = found;
         Ok(Report { rows, total, cost, period: query.period, granularity })
     }
 
-    /// The same, as ClickHouse has the rows: all of them, in the question's order.
-    pub(super) async fn run_unfilled(
+    /// As [`run`](Self::run), with the rows as ClickHouse returns them: all of them, in the query's
+    /// order.
+    pub(super) async fn run_raw(
         &self,
         query: &AnalyticsQuery,
         as_of: AsOf,
-    ) -> Result<Unfilled, AnalyticsError> {
-        let (found, cost) = self.settled(query, as_of, Wanted::Unfilled).await?;
+    ) -> Result<RawRows, AnalyticsError> {
+        let (found, cost) = self.run_consistent(query, as_of, Wanted::RawRows).await?;
         let Found { rows, granularity, starts, .. } = found;
-        Ok(Unfilled { rows, cost, granularity, starts })
+        Ok(RawRows { rows, cost, granularity, starts })
     }
 
-    async fn settled(
+    async fn run_consistent(
         &self,
         query: &AnalyticsQuery,
         as_of: AsOf,
         wanted: Wanted,
     ) -> Result<(Found, Cost), AnalyticsError> {
         let started = Instant::now();
-        let _turn = place(PLACE_WAIT, self.turns.take(query.workspace)).await?;
+        let _permit = acquire(ACQUIRE_TIMEOUT, self.limiter.acquire(query.workspace)).await?;
         let sealed_ms = as_of.at_ms.saturating_sub(UNSEALED_MS);
-        let (mut cut, standing) = self.cut(query, as_of, sealed_ms);
-        let mut found = self.answer(query, cut, wanted).await?;
-        if self.removing(query) != standing {
-            cut.is_removing = true;
-            found = self.answer(query, cut, wanted).await?;
+        let (mut snapshot, epoch) = self.snapshot(query, as_of, sealed_ms);
+        let mut found = self.find_in_form(query, snapshot, wanted).await?;
+        if self.deletion_epoch(query) != epoch {
+            snapshot.is_removing = true;
+            found = self.find_in_form(query, snapshot, wanted).await?;
         }
-        if !self.clickhouse.status().is_sealed(cut.through, cut.sealed_ms) {
-            found = self.answer(query, ReadSnapshot { sealed_ms: 0, ..cut }, wanted).await?;
+        if !self.clickhouse.status().is_sealed(snapshot.through, snapshot.sealed_ms) {
+            found =
+                self.find_in_form(query, ReadSnapshot { sealed_ms: 0, ..snapshot }, wanted).await?;
         }
         let Found { table, rows_read, .. } = found;
         Ok((found, Cost { table, rows_read, elapsed: started.elapsed() }))
     }
 
-    /// How far a read goes that begins now, and how it stands with removals in the question's
-    /// workspace: where that is another one after the read, it has to be done again.
-    pub(super) fn cut(
+    /// The snapshot of a read that starts now, and the deletion epoch of the workspace. If the
+    /// epoch differs after the read, the read has to be repeated.
+    pub(super) fn snapshot(
         &self,
         query: &AnalyticsQuery,
         as_of: AsOf,
         sealed_ms: u64,
     ) -> (ReadSnapshot, DeletionEpoch) {
-        let standing = self.removing(query);
-        let is_removing = standing.is_removing;
-        (ReadSnapshot { through: as_of.offset, sealed_ms, is_removing }, standing)
+        let epoch = self.deletion_epoch(query);
+        let is_removing = epoch.is_removing;
+        (ReadSnapshot { through: as_of.offset, sealed_ms, is_removing }, epoch)
     }
 
-    fn removing(&self, query: &AnalyticsQuery) -> DeletionEpoch {
+    fn deletion_epoch(&self, query: &AnalyticsQuery) -> DeletionEpoch {
         self.clickhouse.status().removing.of(query.workspace.uuid())
     }
 
-    async fn answer(
+    async fn find_in_form(
         &self,
         query: &AnalyticsQuery,
-        cut: ReadSnapshot,
+        snapshot: ReadSnapshot,
         wanted: Wanted,
     ) -> Result<Found, AnalyticsError> {
-        if matches!(wanted, Wanted::Unfilled) {
-            return self.find_unfilled(query, cut).await;
+        if matches!(wanted, Wanted::RawRows) {
+            return self.find_raw(query, snapshot).await;
         }
-        let mut found = self.find(query, cut).await?;
+        let mut found = self.find(query, snapshot).await?;
         if let Some(compare) = query.compare
             && let Some(period) = compare.period(query.period, &query.zone)
         {
             let before = AnalyticsQuery { period, ..query.clone() };
-            self.compare(before, &mut found, cut).await?;
+            self.compare(before, &mut found, snapshot).await?;
         }
         Ok(found)
     }
@@ -138,34 +140,34 @@ impl Analytics {
     async fn find(
         &self,
         query: &AnalyticsQuery,
-        cut: ReadSnapshot,
+        snapshot: ReadSnapshot,
     ) -> Result<Found, AnalyticsError> {
         if query.is_over_time() {
-            let mut found = self.find_unfilled(query, cut).await?;
+            let mut found = self.find_raw(query, snapshot).await?;
             (found.rows, found.total) = query.finish(&found.starts, found.rows)?;
             return Ok(found);
         }
         if let Some(dimension) = top_with_visitors(query) {
-            return self.find_top(query, dimension, cut).await;
+            return self.find_top(query, dimension, snapshot).await;
         }
-        let answer = self.ask(sql::analytics(&self.seen(query), &[], cut)).await?;
+        let answer =
+            self.execute(sql::analytics(&self.within_retention(query), &[], snapshot)).await?;
         let (rows, total) = (answer.rows(query)?, answer.total());
         let (rows_read, table) = (answer.rows_read(), answer.table);
         Ok(Found { rows, total, rows_read, table, granularity: None, starts: vec![] })
     }
 
-    /// Each row that there is. Empty buckets have their place among them: so these are to be filled
-    /// up, sorted and cut to what is asked for [thereafter](AnalyticsQuery::finish).
-    async fn find_unfilled(
+    /// All rows. The caller adds the empty buckets, sorts and pages ([`AnalyticsQuery::finish`]).
+    async fn find_raw(
         &self,
         query: &AnalyticsQuery,
-        cut: ReadSnapshot,
+        snapshot: ReadSnapshot,
     ) -> Result<Found, AnalyticsError> {
         let (mut granularity, mut starts) = (None, Vec::new());
         if query.is_over_time() {
             let from = match query.period.from {
                 Some(from) => from,
-                None => self.first_click(query, cut).await?.unwrap_or(query.period.to),
+                None => self.first_click(query, snapshot).await?.unwrap_or(query.period.to),
             };
             let seconds = query.period.to.as_second() - from.as_second();
             let fitting = query.granularity.unwrap_or(Granularity::auto(seconds));
@@ -173,7 +175,8 @@ impl Analytics {
             (granularity, starts) = (Some(fitting), found.map_err(AnalyticsError::TooManyBuckets)?);
         }
         let all = AnalyticsQuery { limit: MAX_FETCHED, offset: 0, ..query.clone() };
-        let answer = self.ask(sql::analytics(&self.seen(&all), &starts, cut)).await?;
+        let answer =
+            self.execute(sql::analytics(&self.within_retention(&all), &starts, snapshot)).await?;
         let rows = answer.rows(query)?;
         if rows.len() >= MAX_FETCHED as usize {
             return Err(AnalyticsError::TooManyRows);
@@ -182,16 +185,17 @@ impl Analytics {
         Ok(Found { rows, total, rows_read, table, granularity, starts })
     }
 
-    /// First which values have the most clicks, then who made these: to merge visitors is what
-    /// takes long, and most values are not asked for.
+    /// Finds the values with the most clicks first, and counts the visitors of those only: merging
+    /// visitor states is the slow part.
     async fn find_top(
         &self,
         query: &AnalyticsQuery,
         dimension: Dimension,
-        cut: ReadSnapshot,
+        snapshot: ReadSnapshot,
     ) -> Result<Found, AnalyticsError> {
         let first = AnalyticsQuery { metrics: vec![Metric::Clicks], ..query.clone() };
-        let answer = self.ask(sql::analytics(&self.seen(&first), &[], cut)).await?;
+        let answer =
+            self.execute(sql::analytics(&self.within_retention(&first), &[], snapshot)).await?;
         let values = answer.rows(&first)?;
         if values.is_empty() {
             let (total, rows_read, table) = (answer.total(), answer.rows_read(), answer.table);
@@ -202,7 +206,8 @@ impl Analytics {
         let filter = query.filter.iter().cloned().chain(values.map(Filter::Is)).collect();
         let these =
             AnalyticsQuery { filter: Some(Filter::And(filter)), offset: 0, ..query.clone() };
-        let with_visitors = self.ask(sql::analytics(&self.seen(&these), &[], cut)).await?;
+        let with_visitors =
+            self.execute(sql::analytics(&self.within_retention(&these), &[], snapshot)).await?;
         Ok(Found {
             rows: with_visitors.rows(&these)?,
             total: answer.total(),
@@ -213,25 +218,28 @@ impl Analytics {
         })
     }
 
-    /// When the first of the clicks was that the question is about.
+    /// The time of the first click that matches the query.
     async fn first_click(
         &self,
         query: &AnalyticsQuery,
-        cut: ReadSnapshot,
+        snapshot: ReadSnapshot,
     ) -> Result<Option<Timestamp>, AnalyticsError> {
-        let first = self.ask(sql::first_click(&self.seen(query), cut)).await?.moment()?;
+        let first = self
+            .execute(sql::first_click(&self.within_retention(query), snapshot))
+            .await?
+            .moment()?;
         Ok(first.and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok()))
     }
 
-    /// Adds to each row what the same question comes to of the span before. Buckets of time are
-    /// compared by their place: the third day with the third day.
+    /// Adds to each row the metrics of the comparison range. Time buckets are matched by position:
+    /// the third day with the third day.
     async fn compare(
         &self,
         before: AnalyticsQuery,
         now: &mut Found,
-        cut: ReadSnapshot,
+        snapshot: ReadSnapshot,
     ) -> Result<(), AnalyticsError> {
-        // Of the rows that are shown, and no others: one condition for each dimension.
+        // Restricts the query to the rows shown, by one condition per dimension.
         let shown = before.dimensions.iter().enumerate().filter_map(|(at, dimension)| {
             among(*dimension, now.rows.iter().filter_map(|row| row.dimensions.get(at)))
         });
@@ -244,17 +252,17 @@ impl Analytics {
             limit: MAX_FETCHED,
             ..before
         };
-        let was = self.find(&before, cut).await?;
+        let was = self.find(&before, snapshot).await?;
         now.rows_read += was.rows_read;
         let key = |row: &Row, starts: &[i64]| -> Vec<Value> {
-            let place = |value: &Value| match value {
+            let position = |value: &Value| match value {
                 Value::Time(start) => starts
                     .binary_search(start)
                     .ok()
-                    .and_then(|place| i64::try_from(place).ok().map(Value::Time)),
+                    .and_then(|index| i64::try_from(index).ok().map(Value::Time)),
                 text @ Value::Text(_) => Some(text.clone()),
             };
-            row.dimensions.iter().filter_map(place).collect()
+            row.dimensions.iter().filter_map(position).collect()
         };
         let mut known: HashMap<_, _> =
             was.rows.into_iter().map(|row| (key(&row, &was.starts), row.metrics)).collect();
@@ -268,8 +276,7 @@ impl Analytics {
 }
 
 impl AnalyticsQuery {
-    /// All rows of an answer as they are asked for: with the buckets in which nothing was, in order,
-    /// and cut to those that are wanted. Returns how many there were before the cut, too.
+    /// The requested page of all rows, with empty buckets and sorted; and the total before paging.
     pub(super) fn finish(
         &self,
         starts: &[i64],
@@ -286,7 +293,7 @@ impl AnalyticsQuery {
     }
 }
 
-/// The dimension of which those values are asked for that have the most clicks, with visitors.
+/// The dimension, if the query asks for its values with the most clicks, with visitors.
 fn top_with_visitors(query: &AnalyticsQuery) -> Option<Dimension> {
     let needs_visitors = [Metric::UniqueVisitors, Metric::ClicksPerVisitor]
         .iter()
@@ -294,7 +301,7 @@ fn top_with_visitors(query: &AnalyticsQuery) -> Option<Dimension> {
     let [dimension] = query.dimensions.as_slice() else { return None };
     let by_clicks = Order { key: Key::Metric(Metric::Clicks), is_descending: true };
     let is_top = query.ordered_by() == [by_clicks] && query.metrics.contains(&Metric::Clicks);
-    // What is asked for by its values already is as short as it gets.
+    // A query with a filter is fast enough.
     let is_open = query.filter.is_none();
     let has_many = !matches!(
         dimension,
@@ -310,7 +317,7 @@ fn top_with_visitors(query: &AnalyticsQuery) -> Option<Dimension> {
     (needs_visitors && is_top && is_worth_it).then_some(*dimension)
 }
 
-/// The condition that a dimension has one of these values; nothing for time.
+/// The condition that a dimension has one of these values; `None` for time.
 fn among<'a>(dimension: Dimension, values: impl Iterator<Item = &'a Value>) -> Option<Condition> {
     let mut texts: Vec<_> = values
         .filter_map(|value| match value {

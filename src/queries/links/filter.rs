@@ -1,74 +1,76 @@
-//! Which links a list is of.
+//! Filters for lists of links.
 
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::domain::ids::CampaignId;
 use crate::domain::link::{Kind, LinkSummaryRef, folded};
 
-/// How many words are looked for at most, and how long they may be together, in characters.
+/// The maximum number of search words, and of their characters in total.
 const MAX_WORDS: usize = 10;
 const MAX_CHARS: usize = 200;
 
-/// What holds of each link of a list. All of it has to hold.
+/// The conditions that every link of a list meets.
 #[derive(Debug, Clone, Default)]
 pub struct LinkFilter {
-    /// Each occurs somewhere in the link's texts.
+    /// Each word occurs in the link's texts.
     pub words: Vec<Word>,
-    /// It has all of these, without regard to case.
+    /// The link has all of these tags, ignoring case.
     pub tags: Vec<String>,
-    /// It is there or below.
+    /// The link is in this folder or below.
     pub folder: Option<String>,
-    /// It belongs to this one.
+    /// The link belongs to this campaign.
     pub campaign: Option<CampaignId>,
-    /// It answers on this one; empty for the default one.
+    /// The link is on this domain; empty for the default domain.
     pub domain: Option<String>,
-    /// Another system calls it so.
+    /// The link has this external ID.
     pub external_id: Option<String>,
-    /// It was made then or later, in milliseconds since the Unix epoch.
+    /// The link was created at this time or later, in milliseconds since the Unix epoch.
     pub created_from_ms: Option<u64>,
-    /// It was made before then, in milliseconds since the Unix epoch.
+    /// The link was created before this time, in milliseconds since the Unix epoch.
     pub created_until_ms: Option<u64>,
-    /// It asks visitors for a password.
+    /// The link requires a password.
     pub has_password: Option<bool>,
-    /// Its `expires_at` has come.
+    /// The link has expired.
     pub expired: Option<bool>,
-    /// It is switched on.
+    /// The link is enabled.
     pub enabled: Option<bool>,
-    /// Whether it is put away.
+    /// Whether archived links match.
     pub archived: Archived,
-    /// What it leads to.
+    /// The kind of the link's target.
     pub kind: Option<Kind>,
 }
 
-/// Whether a list shows links that were put away.
+/// Whether a list includes archived links.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Archived {
-    /// It doesn't.
+    /// Without archived links.
     #[default]
     No,
-    /// These alone.
+    /// Only archived links.
     Only,
-    /// As the others.
+    /// Both.
     Any,
 }
 
-/// A word that is looked for, in any case.
+/// A search word, matched case-insensitively.
 #[derive(Debug, Clone)]
 pub struct Word(Regex);
 
 impl Word {
-    /// The words of a text, between blanks.
+    /// The words of a text, separated by white space.
     ///
     /// # Errors
-    /// A sentence that says which rule the text breaks.
+    /// A message that says which rule the text breaks.
     pub fn all_of(text: &str) -> Result<Vec<Self>, String> {
         let words: Vec<_> = text.split_whitespace().collect();
         if words.is_empty() || words.len() > MAX_WORDS || text.chars().count() > MAX_CHARS {
-            return Err(format!("must be 1 to {MAX_WORDS} words, {MAX_CHARS} characters together"));
+            return Err(format!(
+                "must be 1 to {MAX_WORDS} words, at most {MAX_CHARS} characters in total"
+            ));
         }
         let word = |word: &&str| {
             let found = RegexBuilder::new(&regex::escape(word)).case_insensitive(true).build();
-            found.map(Self).map_err(|_| "can't be looked for".to_owned())
+            found.map(Self).map_err(|_| "cannot be searched for".to_owned())
         };
         words.iter().map(word).collect()
     }
@@ -79,12 +81,12 @@ impl Word {
 }
 
 impl LinkFilter {
-    /// Whether it holds of all links, or of all that are, or are not, put away.
+    /// Whether the filter has no condition except, possibly, one on archived links.
     pub fn is_plain(&self) -> bool {
         self.conditions() == 0
     }
 
-    /// How many conditions there are beside that on archived links.
+    /// The number of conditions, except that on archived links.
     pub(super) fn conditions(&self) -> usize {
         let single = [
             !self.words.is_empty(),
@@ -102,13 +104,13 @@ impl LinkFilter {
         self.tags.len() + single.into_iter().filter(|is_set| *is_set).count()
     }
 
-    /// Whether it may hold of an encoded link, found without decoding it: no word is in a link's
-    /// texts that is not somewhere in its bytes.
+    /// Whether an encoded link may match, without decoding it: every word in a link's texts is
+    /// somewhere in its bytes.
     pub(super) fn may_hold(&self, encoded: &[u8]) -> bool {
         self.words.iter().all(|word| word.0.is_match(encoded))
     }
 
-    /// Whether it holds, but for the external id, which is looked up and not compared.
+    /// Whether the link matches, except for the external ID, which is looked up instead.
     pub(super) fn holds(&self, link: &LinkSummaryRef<'_>, now_ms: u64) -> bool {
         let is = |wanted: Option<bool>, actual: bool| wanted.is_none_or(|wanted| wanted == actual);
         let is_archived = match self.archived {

@@ -1,4 +1,4 @@
-//! Links and tokens as the index has them, and what links are found by.
+//! Reads links and tokens from the index, and searches links.
 
 mod filter;
 mod names;
@@ -24,16 +24,16 @@ use crate::domain::ids::{ReportId, TokenId, WorkspaceId};
 use crate::domain::link::Link;
 use crate::domain::report::Report;
 use crate::domain::token::Token;
-pub use crate::projections::index::{App, LinkFeatures, Redirect, Way};
+pub use crate::projections::index::{App, LinkFeatures, Redirect, RedirectTarget};
 use crate::projections::index::{Hosts, Index, IndexError, Read, ReadTokens, Scan};
 use search::Search;
 
-/// How many searches go through links at once; the others wait.
-const AT_ONCE: usize = 4;
-/// How many of these are of one workspace: others have their turn.
-const AT_ONCE_OF_WORKSPACE: usize = 2;
-/// How long one waits for its turn.
-const TURN_WAIT: Duration = Duration::from_secs(10);
+/// The number of searches that run at once; the others wait.
+const MAX_CONCURRENT: usize = 4;
+/// The share of these that one workspace can use.
+const MAX_CONCURRENT_PER_WORKSPACE: usize = 2;
+/// How long a search waits for a permit.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why links could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -41,31 +41,31 @@ pub enum LinksError {
     /// The index could not be read; the text is for the operator.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// Too many searches are under way.
-    #[error("too many searches are under way")]
+    /// Too many searches are running.
+    #[error("too many searches are running")]
     Busy,
-    /// Who asked is gone.
-    #[error("nobody waits for the answer")]
+    /// The client disconnected.
+    #[error("the request was canceled")]
     GivenUp,
 }
 
-/// Which part of a list is wanted.
+/// Which part of a list to return.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     /// 1-indexed.
     Page(usize),
-    /// What comes after the last link that was seen.
+    /// The links after this one.
     After(Cursor),
 }
 
-/// A part of a workspace's links.
+/// A page of a workspace's links.
 #[derive(Debug)]
 pub struct LinkList {
     /// The links.
     pub links: Vec<Link>,
-    /// How many there are in all; `None` where nobody has counted.
+    /// The total number of links; `None` if not counted.
     pub total: Option<u64>,
-    /// Where the list goes on; `None` at its end.
+    /// The cursor of the next page; `None` on the last.
     pub next: Option<Cursor>,
 }
 
@@ -73,25 +73,25 @@ pub struct LinkList {
 #[derive(Clone)]
 pub struct Links {
     index: Arc<Index>,
-    turns: WorkspaceLimiter,
-    places: Arc<Semaphore>,
+    limiter: WorkspaceLimiter,
+    permits: Arc<Semaphore>,
 }
 
-/// Tells whoever works for a request that it was given up.
+/// Cancels the work of a request when dropped.
 #[derive(Default)]
-struct GivenUp(Arc<AtomicBool>);
+struct CancelOnDrop(Arc<AtomicBool>);
 
-impl Drop for GivenUp {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
 impl Links {
-    /// Over this index.
+    /// Creates a reader over this index.
     pub fn new(index: Arc<Index>) -> Self {
-        let places = Arc::new(Semaphore::new(AT_ONCE));
-        Self { index, turns: WorkspaceLimiter::of(AT_ONCE_OF_WORKSPACE), places }
+        let permits = Arc::new(Semaphore::new(MAX_CONCURRENT));
+        Self { index, limiter: WorkspaceLimiter::new(MAX_CONCURRENT_PER_WORKSPACE), permits }
     }
 
     /// The hosts of verified domains.
@@ -99,52 +99,52 @@ impl Links {
         self.index.hosts()
     }
 
-    /// What a redirect needs of the link at a slug of a domain (empty: the default one), in the
-    /// form in which the domain compares slugs.
+    /// The redirect data of the link at a slug of a domain (empty: the default domain), in the
+    /// domain's normalized spelling.
     pub fn redirect(&self, domain: &str, slug: &str) -> Result<Option<Arc<Redirect>>, LinksError> {
         Ok(self.index.redirect(domain, slug)?)
     }
 
-    /// A link of a workspace, as a path names it.
+    /// A link of a workspace.
     pub fn get(&self, workspace: WorkspaceId, named: &LinkRef) -> Result<Option<Link>, LinksError> {
         Ok(self.index.link_in(workspace, named)?)
     }
 
-    /// The link at a slug of a domain (empty: the default one), however it is spelled where the
-    /// domain makes no difference, whosever it is: for visitors.
+    /// The link at a slug of a domain (empty: the default domain), in any workspace: for visitors.
+    /// The slug is normalized as the domain requires.
     pub fn at(&self, domain: &str, slug: &str) -> Result<Option<Link>, LinksError> {
         let id = self.index.slug(domain, slug)?;
         Ok(id.map(|id| self.index.link(id)).transpose()?.flatten())
     }
 
-    /// A workspace's reports that are not dealt with, newest first, and where the list goes on.
+    /// A workspace's open reports, newest first, and the cursor of the next page.
     pub fn reports(
         &self,
         workspace: WorkspaceId,
         before: Option<ReportId>,
         limit: usize,
     ) -> Result<(Vec<Report>, Option<ReportId>), LinksError> {
-        // One more than asked tells whether the list goes on.
+        // Fetch one more than requested, to learn whether there is a next page.
         let mut reports = self.index.reports(workspace, before, limit + 1)?;
-        let goes_on = reports.len() > limit;
+        let has_more = reports.len() > limit;
         reports.truncate(limit);
-        let next = reports.last().filter(|_| goes_on).map(|report| report.id);
+        let next = reports.last().filter(|_| has_more).map(|report| report.id);
         Ok((reports, next))
     }
 
-    /// A part of those links of a workspace that a filter holds of.
+    /// A page of a workspace's links that match a filter.
     ///
     /// # Errors
-    /// [`LinksError::Busy`] when too many look through links already.
+    /// [`LinksError::Busy`] if too many searches are running.
     pub async fn search(&self, query: LinkQuery) -> Result<LinkList, LinksError> {
         let (workspace, is_light) = (query.workspace, query.is_light());
-        let work = move |scan: &Scan, is_given_up: &AtomicBool| {
+        let work = move |scan: &Scan, is_canceled: &AtomicBool| {
             let now_ms = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
-            let search = Search { scan, query: &query, now_ms, is_given_up };
+            let search = Search { scan, query: &query, now_ms, is_canceled };
             let found = search.run()?;
             let mut links = Vec::with_capacity(found.ids.len());
             for id in &found.ids {
-                // Deleted between the two looks: no longer there.
+                // A link deleted in the meantime is skipped.
                 links.extend(scan.link(*id)?);
             }
             Ok(LinkList { links, total: found.total, next: found.next })
@@ -152,36 +152,36 @@ impl Links {
         if is_light {
             return self.work(None, work).await;
         }
-        self.in_turn(workspace, work).await
+        self.with_permit(workspace, work).await
     }
 
-    /// Works in the workspace's turn.
-    async fn in_turn<T: Send + 'static>(
+    /// Runs `work` with a permit of the workspace.
+    async fn with_permit<T: Send + 'static>(
         &self,
         workspace: WorkspaceId,
         work: impl FnOnce(&Scan, &AtomicBool) -> Result<T, LinksError> + Send + 'static,
     ) -> Result<T, LinksError> {
-        let both = async {
-            let turn = self.turns.take(workspace).await;
-            Some((turn?, Arc::clone(&self.places).acquire_owned().await.ok()?))
+        let permits = async {
+            let permit = self.limiter.acquire(workspace).await;
+            Some((permit?, Arc::clone(&self.permits).acquire_owned().await.ok()?))
         };
-        match tokio::time::timeout(TURN_WAIT, both).await {
-            Ok(Some(turn)) => self.work(Some(turn), work).await,
+        match tokio::time::timeout(ACQUIRE_TIMEOUT, permits).await {
+            Ok(Some(permit)) => self.work(Some(permit), work).await,
             Ok(None) | Err(_) => Err(LinksError::Busy),
         }
     }
 
-    /// Works on a thread on which no request waits. A turn lasts as long as the work does.
+    /// Runs `work` on a blocking thread. The permits are held until it is done.
     async fn work<T: Send + 'static>(
         &self,
-        turn: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
+        permit: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
         work: impl FnOnce(&Scan, &AtomicBool) -> Result<T, LinksError> + Send + 'static,
     ) -> Result<T, LinksError> {
-        let given_up = GivenUp::default();
-        let (is_given_up, index) = (Arc::clone(&given_up.0), Arc::clone(&self.index));
+        let cancel = CancelOnDrop::default();
+        let (is_canceled, index) = (Arc::clone(&cancel.0), Arc::clone(&self.index));
         let done = tokio::task::spawn_blocking(move || {
-            let done = work(&index.scan(), &is_given_up);
-            drop(turn);
+            let done = work(&index.scan(), &is_canceled);
+            drop(permit);
             done
         });
         done.await.unwrap_or(Err(LinksError::Index(IndexError::Broken("a search panicked"))))
@@ -202,7 +202,7 @@ impl Links {
         Ok(self.index.workspaces()?)
     }
 
-    /// The workspace of a token.
+    /// The workspace that a token belongs to.
     pub fn workspace_of(&self, token: TokenId) -> Result<Option<WorkspaceId>, LinksError> {
         for (workspace, _) in self.index.workspaces()? {
             if self.index.token(workspace, token)?.is_some() {
@@ -212,7 +212,7 @@ impl Links {
         Ok(None)
     }
 
-    /// The offset of the mutation log that these answers reflect.
+    /// The offset of the mutation log up to which the index is applied.
     pub fn applied(&self) -> u64 {
         self.index.applied()
     }

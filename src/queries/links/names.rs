@@ -1,12 +1,12 @@
-//! What links are sorted under: tags and folders, campaigns and UTM templates, each with how many
-//! links it has.
+//! What links are grouped by: tags, folders, campaigns and UTM templates, each with its number of
+//! links.
 
 use super::{Links, LinksError};
 use crate::domain::ids::WorkspaceId;
 use crate::domain::preset::{Preset, PresetId, PresetKind};
 use crate::projections::index::{Group, Named, Read};
 
-/// Names of which kind.
+/// The kind of names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamesOf {
     /// Tags.
@@ -15,21 +15,21 @@ pub enum NamesOf {
     Folders,
 }
 
-/// A part of a list of names, in their order.
+/// A page of names, in order.
 #[derive(Debug)]
 pub struct Names {
-    /// The names, each with how many links have it.
+    /// The names, each with its number of links.
     pub names: Vec<Named>,
-    /// How many there are in all.
+    /// The total number of names.
     pub total: u64,
 }
 
-/// A campaign or a UTM template, and how many links belong to it.
+/// A campaign or a UTM template, and its number of links.
 #[derive(Debug)]
 pub struct PresetCount {
     /// The campaign or template.
     pub preset: Preset,
-    /// 0 for a template, which no link belongs to.
+    /// Always 0 for a template.
     pub links: u64,
 }
 
@@ -37,7 +37,7 @@ impl Links {
     /// A page of a workspace's tags or folders, by name.
     ///
     /// # Errors
-    /// [`LinksError::Busy`] when too many look through links already.
+    /// [`LinksError::Busy`] if too many searches are running.
     pub async fn names(
         &self,
         workspace: WorkspaceId,
@@ -46,7 +46,7 @@ impl Links {
         limit: usize,
     ) -> Result<Names, LinksError> {
         let part = part(page, limit);
-        self.in_turn(workspace, move |scan, _| {
+        self.with_permit(workspace, move |scan, _| {
             let group = match of {
                 NamesOf::Tags => Group::Tag(String::new()),
                 NamesOf::Folders => Group::Folder(String::new()),
@@ -64,11 +64,10 @@ impl Links {
         .await
     }
 
-    /// A page of a workspace's campaigns or UTM templates, the newest first, and how many there
-    /// are in all.
+    /// A page of a workspace's campaigns or UTM templates, newest first, and their total number.
     ///
     /// # Errors
-    /// [`LinksError::Busy`] when too many look through links already.
+    /// [`LinksError::Busy`] if too many searches are running.
     pub async fn presets(
         &self,
         workspace: WorkspaceId,
@@ -77,7 +76,7 @@ impl Links {
         limit: usize,
     ) -> Result<(Vec<PresetCount>, u64), LinksError> {
         let part = part(page, limit);
-        self.in_turn(workspace, move |scan, _| {
+        self.with_permit(workspace, move |scan, _| {
             let (presets, total) = scan.presets(workspace, kind, part)?;
             let counted = presets.into_iter().map(|preset| counted(scan, preset));
             Ok((counted.collect::<Result<_, _>>()?, total))
@@ -88,7 +87,7 @@ impl Links {
     /// A campaign or a UTM template of a workspace.
     ///
     /// # Errors
-    /// Where the index can't be read.
+    /// If the index cannot be read.
     pub fn preset(
         &self,
         workspace: WorkspaceId,
@@ -101,7 +100,7 @@ impl Links {
     /// A campaign or a UTM template with its count.
     ///
     /// # Errors
-    /// Where the index can't be read.
+    /// If the index cannot be read.
     pub fn counted(&self, preset: Preset) -> Result<PresetCount, LinksError> {
         counted(&*self.index, preset)
     }

@@ -1,7 +1,7 @@
-//! The order of a list, and where in it one goes on.
+//! Sort orders and cursors.
 //!
-//! A cursor names the last link that was seen by what it was ordered by, not by its place: so what
-//! is made or goes meanwhile moves nobody else.
+//! A cursor holds the sort key of the last link, not its position, so links created or deleted
+//! meanwhile do not shift the next page.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
@@ -15,31 +15,31 @@ use crate::domain::ids::LinkId;
 use crate::domain::link::LinkSummaryRef;
 use crate::queries::analytics::AsOf;
 
-/// How far from its start a list can be asked for by page, where it has to be sorted for that.
+/// How far into a list pages reach, if the list has to be sorted.
 pub const MAX_RANKED: usize = 10_000;
 
-/// What a list is ordered by.
+/// The sort key of a list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Sort {
-    /// When links were made.
+    /// The time of creation.
     #[default]
     Created,
-    /// When their last version began.
+    /// The time of the last version.
     Updated,
-    /// Their slugs, without regard to case.
+    /// The slug, ignoring case.
     Slug,
-    /// Their titles, without regard to case; links without one before the others.
+    /// The title, ignoring case; links without a title come first.
     Title,
-    /// How often they were clicked, without bots.
+    /// The number of clicks, without bots.
     Clicks,
 }
 
 impl Sort {
-    /// All of them.
+    /// All sort keys.
     pub const EVERY: [Self; 5] =
         [Self::Created, Self::Updated, Self::Slug, Self::Title, Self::Clicks];
 
-    /// As the wire has it.
+    /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Created => "created",
@@ -50,12 +50,12 @@ impl Sort {
         }
     }
 
-    /// Whether the largest come first, where nothing is said.
+    /// Whether the default order is descending.
     pub const fn is_descending(self) -> bool {
         matches!(self, Self::Created | Self::Updated | Self::Clicks)
     }
 
-    /// What a cursor begins with.
+    /// The first byte of a cursor.
     const fn letter(self) -> u8 {
         match self {
             Self::Created => b'c',
@@ -67,25 +67,25 @@ impl Sort {
     }
 }
 
-/// How often links were clicked, all at one moment. Those that never were are not in it.
+/// The click counts of links in one snapshot. Links never clicked are absent.
 #[derive(Debug, Clone)]
 pub struct Clicks {
-    /// By link.
+    /// The counts by link.
     pub by_link: HashMap<LinkId, u64>,
-    /// What was counted.
+    /// The snapshot.
     pub as_of: AsOf,
 }
 
-/// The last link that was seen.
+/// The position after a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
-    /// How the list is ordered.
+    /// The sort key of the list.
     pub sort: Sort,
-    /// Which link.
+    /// The link.
     pub id: LinkId,
-    /// What it was ordered by; nothing where that is the id itself.
+    /// The link's key; empty if that is its ID.
     pub(super) key: Vec<u8>,
-    /// What clicks were counted, as offset and time: the same are counted again.
+    /// The snapshot of the click counts, as offset and time; the next page uses the same.
     counted: (u64, u64),
 }
 
@@ -95,7 +95,7 @@ impl Cursor {
         Self { sort, id, key, counted }
     }
 
-    /// What clicks the list before counted.
+    /// The snapshot of the click counts.
     pub const fn as_of(&self) -> AsOf {
         AsOf { offset: self.counted.0, at_ms: self.counted.1, lag_ms: 0 }
     }
@@ -134,7 +134,7 @@ impl FromStr for Cursor {
     }
 }
 
-/// What a link is ordered by, as bytes that compare as it does.
+/// A link's sort key, as bytes that compare in the same order.
 pub(super) fn key_of(
     sort: Sort,
     link: &LinkSummaryRef<'_>,
@@ -153,49 +153,49 @@ pub(super) fn key_of(
     }
 }
 
-/// A link's place in a list: the smaller comes first.
+/// A link's rank in a list: the smaller comes first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Rank {
     pub key: Vec<u8>,
     pub id: LinkId,
     pub is_descending: bool,
 }
 
-impl Ord for Place {
+impl Ord for Rank {
     fn cmp(&self, other: &Self) -> Ordering {
         let order = self.key.cmp(&other.key).then_with(|| self.id.cmp(&other.id));
         if self.is_descending { order.reverse() } else { order }
     }
 }
 
-impl PartialOrd for Place {
+impl PartialOrd for Rank {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-/// The first so many places of all that are offered, in bounded memory.
-pub(super) struct First {
-    places: BinaryHeap<Place>,
+/// The first `count` ranks of all that are pushed, in bounded memory.
+pub(super) struct TopN {
+    ranks: BinaryHeap<Rank>,
     count: usize,
 }
 
-impl First {
+impl TopN {
     pub fn of(count: usize) -> Self {
-        Self { places: BinaryHeap::new(), count }
+        Self { ranks: BinaryHeap::new(), count }
     }
 
-    pub fn offer(&mut self, place: Place) {
-        if self.places.len() < self.count {
-            self.places.push(place);
-        } else if self.places.peek().is_some_and(|last| place < *last) {
-            self.places.pop();
-            self.places.push(place);
+    pub fn push(&mut self, rank: Rank) {
+        if self.ranks.len() < self.count {
+            self.ranks.push(rank);
+        } else if self.ranks.peek().is_some_and(|last| rank < *last) {
+            self.ranks.pop();
+            self.ranks.push(rank);
         }
     }
 
-    pub fn in_order(self) -> Vec<Place> {
-        self.places.into_sorted_vec()
+    pub fn into_sorted(self) -> Vec<Rank> {
+        self.ranks.into_sorted_vec()
     }
 }
 
@@ -236,18 +236,18 @@ mod tests {
             count in 1_usize..20,
             is_descending: bool,
         ) {
-            let place = |(number, key): (&u8, &String)| Place {
+            let rank = |(number, key): (&u8, &String)| Rank {
                 key: key.clone().into_bytes(), id: id(*number), is_descending,
             };
-            let mut all: Vec<_> = links.iter().map(place).collect();
-            let mut first = First::of(count);
-            all.iter().cloned().for_each(|place| first.offer(place));
-            all.sort_by_key(|place| (place.key.clone(), place.id));
+            let mut all: Vec<_> = links.iter().map(rank).collect();
+            let mut first = TopN::of(count);
+            all.iter().cloned().for_each(|rank| first.push(rank));
+            all.sort_by_key(|rank| (rank.key.clone(), rank.id));
             if is_descending {
                 all.reverse();
             }
             all.truncate(count);
-            prop_assert_eq!(first.in_order(), all);
+            prop_assert_eq!(first.into_sorted(), all);
         }
     }
 }

@@ -1,49 +1,49 @@
-//! Finding links: the ids of those that may be meant, in the order they were made; of each what it
-//! is, read where it stands; and of those that are meant, the part that is asked for.
+//! Link search: takes candidate IDs in order of creation, reads and filters the links, and returns
+//! one page.
 //!
-//! The ids come from the smallest of the groups that the filter names, else from all of the
-//! workspace's. Where keys alone tell what is meant, no link is read. It takes as long as there
-//! are links to look at: so it runs on threads of its own, a few of one workspace at once.
+//! The candidates come from the smallest group that the filter names, else from the whole
+//! workspace. If the index keys alone decide, no link is read. The time is proportional to the
+//! number of candidates, so searches run on blocking threads, with a limit per workspace.
 
 use std::iter::Peekable;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::filter::{Archived, LinkFilter};
-use super::ranking::{Clicks, Cursor, First, Place, Sort, key_of};
+use super::ranking::{Clicks, Cursor, Rank, Sort, TopN, key_of};
 use super::{LinksError, Part};
 use crate::domain::ids::{LinkId, WorkspaceId};
 use crate::domain::link::LinkSummaryRef;
 use crate::projections::index::{Encoded, Group, Ids, IndexError, Read, Scan, Span};
 
-/// How many links are read at a time: few at first, since a page may be full of them.
+/// The number of links to read at a time: few at first, since they may fill a page.
 const FIRST_CHUNK: usize = 64;
 const CHUNK: usize = 512;
-/// Where links lie far apart, they are looked up one by one for so many chunks.
+/// If links lie far apart, this many chunks are read with point lookups.
 const SPARSE_FOR: usize = 16;
 
-/// What is asked.
+/// A search query.
 #[derive(Debug, Clone)]
 pub struct LinkQuery {
-    /// Whose links.
+    /// The workspace.
     pub workspace: WorkspaceId,
-    /// Which of them.
+    /// The filter.
     pub filter: LinkFilter,
-    /// In which order.
+    /// The sort key.
     pub sort: Sort,
     /// Whether the largest come first.
     pub is_descending: bool,
-    /// Which part of the list.
+    /// The page.
     pub part: Part,
-    /// How many links it has at most.
+    /// The maximum number of links.
     pub limit: usize,
-    /// Whether all are to be counted, however long that takes.
+    /// Whether to count all matches, however long that takes.
     pub counts_all: bool,
-    /// For the order by clicks.
+    /// The click counts, for sorting by clicks.
     pub clicks: Option<Clicks>,
 }
 
 impl LinkQuery {
-    /// All links of a workspace, the newest first, but for those that are put away.
+    /// All links of a workspace except archived ones, newest first.
     pub fn of(workspace: WorkspaceId) -> Self {
         Self {
             workspace,
@@ -57,13 +57,13 @@ impl LinkQuery {
         }
     }
 
-    /// Whether keys alone answer it, so that it takes no time worth mentioning.
+    /// Whether index keys alone answer the query, in negligible time.
     pub(super) fn is_light(&self) -> bool {
         self.filter.is_plain() && self.sort == Sort::Created
     }
 
-    /// How many are passed over, and how many more are looked for: one more than asked tells
-    /// whether the list goes on.
+    /// How many links to skip, and how many to take: one more than requested, to learn whether
+    /// there is a next page.
     fn extent(&self) -> (usize, usize) {
         let skip = match &self.part {
             Part::Page(page) => page.saturating_sub(1).saturating_mul(self.limit),
@@ -80,15 +80,15 @@ impl LinkQuery {
     }
 }
 
-/// What was found.
+/// The result of a search.
 pub(super) struct Found {
     pub ids: Vec<LinkId>,
-    /// How many there are in all, where that is known.
+    /// The total number of matches, if known.
     pub total: Option<u64>,
     pub next: Option<Cursor>,
 }
 
-/// Where ids come from.
+/// Where candidate IDs come from.
 enum Source {
     All,
     Group(Group),
@@ -96,17 +96,17 @@ enum Source {
     One(Option<LinkId>),
 }
 
-/// One search, over one view of the index.
+/// A search over one view of the index.
 pub(super) struct Search<'a> {
     pub scan: &'a Scan,
     pub query: &'a LinkQuery,
     pub now_ms: u64,
-    /// Nobody waits for it any more.
-    pub is_given_up: &'a AtomicBool,
+    /// The client disconnected.
+    pub is_canceled: &'a AtomicBool,
 }
 
 impl Source {
-    /// Whether its links are just those that the filter is of, so that none has to be read.
+    /// Whether all candidates match the filter, so that no link has to be read.
     fn answers(&self, filter: &LinkFilter) -> bool {
         let (answered, knows_archived) = match self {
             Self::All => (0, filter.archived != Archived::Only),
@@ -130,11 +130,11 @@ impl Search<'_> {
         if source.answers(&self.query.filter) {
             self.by_keys(&source, span)
         } else {
-            self.by_look(&source, span)
+            self.by_scan(&source, span)
         }
     }
 
-    /// The smallest of the groups that all links are in that may be meant.
+    /// The smallest group that contains all matches.
     fn source(&self) -> Result<Source, LinksError> {
         let LinkQuery { workspace, filter, .. } = self.query;
         if let Some(external_id) = &filter.external_id {
@@ -155,7 +155,7 @@ impl Search<'_> {
         Ok(smallest.1)
     }
 
-    /// How many links a source has.
+    /// The number of links in a source.
     fn count(&self, source: &Source) -> Result<u64, IndexError> {
         let LinkQuery { workspace, filter, .. } = self.query;
         match source {
@@ -179,7 +179,7 @@ impl Search<'_> {
             Source::All if filter.archived == Archived::No => {
                 let archived = self.scan.members(*workspace, &Group::Archived, span);
                 let all = self.scan.all(*workspace, span);
-                Box::new(Without { all, left_out: archived.peekable(), is_back: span.is_back })
+                Box::new(Excluding { all, excluded: archived.peekable(), is_back: span.is_back })
             }
             Source::All => self.scan.all(*workspace, span),
             Source::Group(group) => self.scan.members(*workspace, group, span),
@@ -202,7 +202,7 @@ impl Search<'_> {
         })
     }
 
-    /// Where the source's links are the ones that are meant.
+    /// For a source whose links all match.
     fn by_keys(&self, source: &Source, span: Span) -> Result<Found, LinksError> {
         let (skip, wanted) = self.query.extent();
         let ids = self.ids(source, span)?.skip(skip).take(wanted);
@@ -210,8 +210,8 @@ impl Search<'_> {
         Ok(self.found(ids, Some(self.count(source)?)))
     }
 
-    /// Where each link has to be looked at, in the order they were made.
-    fn by_look(&self, source: &Source, span: Span) -> Result<Found, LinksError> {
+    /// Reads each candidate, in order of creation.
+    fn by_scan(&self, source: &Source, span: Span) -> Result<Found, LinksError> {
         let (skip, wanted) = self.query.extent();
         let counts_all = self.query.counts_all && self.query.cursor().is_none();
         let (mut total, mut ids) = (0_usize, Vec::new());
@@ -226,52 +226,52 @@ impl Search<'_> {
     }
 
     fn found(&self, mut ids: Vec<LinkId>, total: Option<u64>) -> Found {
-        let goes_on = ids.len() > self.query.limit;
+        let has_more = ids.len() > self.query.limit;
         ids.truncate(self.query.limit);
-        let last = ids.last().filter(|_| goes_on);
+        let last = ids.last().filter(|_| has_more);
         let next = last.map(|id| Cursor::new(Sort::Created, *id, Vec::new(), None));
         Found { ids, total, next }
     }
 
-    /// Where all that are meant have to be put in another order.
+    /// Sorts all matches by a key other than the time of creation.
     fn ranked(&self, source: &Source) -> Result<Found, LinksError> {
         let LinkQuery { sort, is_descending, .. } = *self.query;
         let (skip, wanted) = self.query.extent();
         let clicks = self.query.clicks.as_ref();
         let last = self.query.cursor().map(|cursor| {
             let Cursor { key, id, .. } = cursor.clone();
-            Place { key, id, is_descending }
+            Rank { key, id, is_descending }
         });
-        let (mut first, mut total) = (First::of(skip.saturating_add(wanted)), 0_u64);
+        let (mut first, mut total) = (TopN::of(skip.saturating_add(wanted)), 0_u64);
         self.each(source, Span { is_back: true, beyond: None }, |id, link| {
             total += 1;
-            let place = Place { key: key_of(sort, link, id, clicks), id, is_descending };
-            if last.as_ref().is_none_or(|last| place > *last) {
-                first.offer(place);
+            let rank = Rank { key: key_of(sort, link, id, clicks), id, is_descending };
+            if last.as_ref().is_none_or(|last| rank > *last) {
+                first.push(rank);
             }
             true
         })?;
-        let mut places: Vec<_> = first.in_order().into_iter().skip(skip).collect();
-        let goes_on = places.len() > self.query.limit;
-        places.truncate(self.query.limit);
-        let ids = places.iter().map(|place| place.id).collect();
-        let last = places.pop().filter(|_| goes_on);
-        let next = last.map(|place| Cursor::new(sort, place.id, place.key, clicks));
+        let mut ranks: Vec<_> = first.into_sorted().into_iter().skip(skip).collect();
+        let has_more = ranks.len() > self.query.limit;
+        ranks.truncate(self.query.limit);
+        let ids = ranks.iter().map(|rank| rank.id).collect();
+        let last = ranks.pop().filter(|_| has_more);
+        let next = last.map(|rank| Cursor::new(sort, rank.id, rank.key, clicks));
         Ok(Found { ids, total: Some(total), next })
     }
 
-    /// Shows each link that is meant, until told that it is enough.
+    /// Calls `visit` with each match until it returns `false`.
     fn each(
         &self,
         source: &Source,
         span: Span,
-        mut see: impl FnMut(LinkId, &LinkSummaryRef<'_>) -> bool,
+        mut visit: impl FnMut(LinkId, &LinkSummaryRef<'_>) -> bool,
     ) -> Result<(), LinksError> {
         let filter = &self.query.filter;
         let mut ids = self.ids(source, span)?;
         let (mut size, mut sparse_for) = (FIRST_CHUNK, 0);
         loop {
-            if self.is_given_up.load(Ordering::Relaxed) {
+            if self.is_canceled.load(Ordering::Relaxed) {
                 return Err(LinksError::GivenUp);
             }
             let chunk = ids.by_ref().take(size).collect::<Result<Vec<_>, _>>()?;
@@ -283,28 +283,28 @@ impl Search<'_> {
             sparse_for = if is_sparse { SPARSE_FOR } else { sparse_for.saturating_sub(1) };
             size = (2 * size).min(CHUNK);
             for link in links.iter().filter(|link| filter.may_hold(link.state())) {
-                let glance = self.glance(link)?;
-                if filter.holds(&glance, self.now_ms) && !see(link.id, &glance) {
+                let summary = self.summary(link)?;
+                if filter.holds(&summary, self.now_ms) && !visit(link.id, &summary) {
                     return Ok(());
                 }
             }
         }
     }
 
-    fn glance<'l>(&self, link: &'l Encoded) -> Result<LinkSummaryRef<'l>, IndexError> {
-        let glance = LinkSummaryRef::parse(link.state());
-        glance.map_err(|_| self.scan.met(IndexError::Broken("a link in the index")))
+    fn summary<'l>(&self, link: &'l Encoded) -> Result<LinkSummaryRef<'l>, IndexError> {
+        let summary = LinkSummaryRef::parse(link.state());
+        summary.map_err(|_| self.scan.report_damage(IndexError::Broken("a link in the index")))
     }
 }
 
-/// Ids in order but for some, which are in the same order.
-struct Without<'a> {
+/// An ordered list of IDs without those of another list in the same order.
+struct Excluding<'a> {
     all: Ids<'a>,
-    left_out: Peekable<Ids<'a>>,
+    excluded: Peekable<Ids<'a>>,
     is_back: bool,
 }
 
-impl Iterator for Without<'_> {
+impl Iterator for Excluding<'_> {
     type Item = Result<LinkId, IndexError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -314,10 +314,10 @@ impl Iterator for Without<'_> {
                 failed => return Some(failed),
             };
             let is_passed = |other: &LinkId| if self.is_back { *other > id } else { *other < id };
-            while self.left_out.next_if(|other| other.as_ref().is_ok_and(is_passed)).is_some() {}
-            match self.left_out.peek() {
+            while self.excluded.next_if(|other| other.as_ref().is_ok_and(is_passed)).is_some() {}
+            match self.excluded.peek() {
                 Some(Ok(other)) if *other == id => {}
-                Some(Err(_)) => return self.left_out.next(),
+                Some(Err(_)) => return self.excluded.next(),
                 _ => return Some(Ok(id)),
             }
         }

@@ -1,4 +1,4 @@
-//! Single clicks: a page of them, the newest first, and all of them as a file.
+//! Single clicks: pages of them, newest first, and exports.
 
 use std::fmt::Write as _;
 
@@ -8,13 +8,13 @@ use super::statement::{Statement, Value};
 use crate::domain::csv_cell::FORMULA_PATTERN;
 use crate::queries::analytics::{AnalyticsQuery, ClickKey};
 
-/// A link's id as the API writes it: `link_` and Crockford's base32.
+/// A link's ID in the API: `link_` and Crockford's base32.
 const LINK: &str = "concat('link_', arrayStringConcat(arrayMap(shift -> \
      substring('0123456789abcdefghjkmnpqrstvwxyz', \
          toUInt8(bitAnd(bitShiftRight(reinterpretAsUInt128(reverse(UUIDStringToNum(toString(link_id)))), shift), 31)) + 1, 1), \
      range(125, -1, -5))))";
 
-/// The columns of a click: names, expressions, and whether they are texts that somebody else wrote.
+/// The columns of a click: name, expression, and whether the text comes from outside.
 const COLUMNS: &[(&str, &str, bool)] = &[
     ("offset", "log_offset", false),
     ("time", "ts", false),
@@ -46,13 +46,13 @@ const COLUMNS: &[(&str, &str, bool)] = &[
     ("visitor", "lower(hex(visitor_id))", false),
 ];
 
-/// The names of a click's columns.
+/// The column names of a click.
 pub fn click_columns() -> impl Iterator<Item = &'static str> {
     COLUMNS.iter().map(|(name, ..)| *name)
 }
 
-/// Columns, with all texts as they are, or with those that a spreadsheet would take for a formula
-/// escaped as [`crate::domain::csv_cell`] does.
+/// The column list. For spreadsheets, text that looks like a formula is escaped as in
+/// [`crate::domain::csv_cell`].
 fn columns(is_for_spreadsheets: bool) -> String {
     let pattern = FORMULA_PATTERN.replace('\\', "\\\\").replace('\'', "\\'");
     let mut columns = String::new();
@@ -71,11 +71,12 @@ fn columns(is_for_spreadsheets: bool) -> String {
     columns
 }
 
-/// A page of clicks, the newest first; those before an offset where one is given.
-pub fn newest(query: &AnalyticsQuery, before: Option<u64>, cut: ReadSnapshot) -> Statement {
+/// A page of clicks, newest first, optionally only those before an offset.
+pub fn newest(query: &AnalyticsQuery, before: Option<u64>, snapshot: ReadSnapshot) -> Statement {
     let mut statement = Statement::new(Vec::new(), "clicks");
-    let through = before.map_or(cut.through, |before| cut.through.min(before.saturating_sub(1)));
-    let clicks = statement.clicks_of(query, query.period, ReadSnapshot { through, ..cut });
+    let through =
+        before.map_or(snapshot.through, |before| snapshot.through.min(before.saturating_sub(1)));
+    let clicks = statement.clicks_of(query, query.period, ReadSnapshot { through, ..snapshot });
     let bots = bots_condition(query);
     let limit = statement.bind("UInt32", Value::Number(query.limit.into()));
     let columns = columns(false);
@@ -84,11 +85,11 @@ pub fn newest(query: &AnalyticsQuery, before: Option<u64>, cut: ReadSnapshot) ->
     statement
 }
 
-/// Where a click stands in the order of an [`export`]: one row of its link and its time in
-/// milliseconds, or none.
-pub fn key(query: &AnalyticsQuery, offset: u64, cut: ReadSnapshot) -> Statement {
+/// The position of a click in an [`export`]: one row with its link and its time in milliseconds, or
+/// none.
+pub fn key(query: &AnalyticsQuery, offset: u64, snapshot: ReadSnapshot) -> Statement {
     let mut statement = Statement::new(Vec::new(), "clicks");
-    let clicks = statement.clicks_of(query, query.period, cut);
+    let clicks = statement.clicks_of(query, query.period, snapshot);
     let offset = statement.bind("UInt64", Value::Number(offset));
     statement.sql = format!(
         "SELECT toString(link_id), toUnixTimestamp64Milli(ts) {clicks} AND log_offset = {offset} LIMIT 1"
@@ -96,16 +97,16 @@ pub fn key(query: &AnalyticsQuery, offset: u64, cut: ReadSnapshot) -> Statement 
     statement
 }
 
-/// All clicks, by day, link and time, which is how they lie: so memory is bounded whatever there
-/// is. After a click where one is given.
+/// All clicks by day, link and time, which is the order on disk, so memory is bounded. Optionally
+/// only those after a click.
 pub fn export(
     query: &AnalyticsQuery,
     after: Option<&ClickKey>,
     is_for_spreadsheets: bool,
-    cut: ReadSnapshot,
+    snapshot: ReadSnapshot,
 ) -> Statement {
     let mut statement = Statement::export();
-    let mut clicks = statement.clicks_of(query, query.period, cut);
+    let mut clicks = statement.clicks_of(query, query.period, snapshot);
     clicks.push_str(bots_condition(query));
     if let Some(ClickKey { offset, link, at_ms }) = after {
         let at = statement.bind("Int64", Value::Signed(*at_ms));
@@ -123,12 +124,11 @@ pub fn export(
     statement
 }
 
-/// Visits that gates stopped: a row for each reason, with how many humans and bots it stopped, the
-/// most first.
-pub fn blocked(query: &AnalyticsQuery, cut: ReadSnapshot) -> Statement {
+/// Blocked visits: one row per reason with the number of humans and bots, the most frequent first.
+pub fn blocked(query: &AnalyticsQuery, snapshot: ReadSnapshot) -> Statement {
     let mut statement = Statement::new(Vec::new(), "blocked");
-    let rows = statement.rows_of("{blocked:Identifier}", query, query.period, cut);
-    let through = statement.bind("UInt64", Value::Number(cut.through));
+    let rows = statement.rows_of("{blocked:Identifier}", query, query.period, snapshot);
+    let through = statement.bind("UInt64", Value::Number(snapshot.through));
     statement.sql = format!(
         "SELECT reason, countIf(bot = '') AS humans, countIf(bot != '') AS bots \
          {rows} AND log_offset <= {through} GROUP BY reason ORDER BY humans DESC, reason"
@@ -136,7 +136,7 @@ pub fn blocked(query: &AnalyticsQuery, cut: ReadSnapshot) -> Statement {
     statement
 }
 
-/// How much a statement that is under way has read, from 0 to 1: one row, or none.
+/// The fraction of rows that a running statement has read: one row, or none.
 pub fn progress(id: &str) -> Statement {
     let mut statement = Statement::new(Vec::new(), "system.processes");
     let id = statement.text(id);

@@ -1,4 +1,4 @@
-//! Filters as conditions, and what dimensions are of a row.
+//! Compiles filters to conditions and dimensions to columns.
 
 use uuid::Uuid;
 
@@ -15,9 +15,15 @@ impl Statement {
         }
     }
 
-    fn joined(&mut self, each: &[Filter], column: Column<'_>, word: &str, of_none: &str) -> String {
+    fn joined(
+        &mut self,
+        each: &[Filter],
+        column: Column<'_>,
+        word: &str,
+        if_empty: &str,
+    ) -> String {
         let each: Vec<_> = each.iter().map(|filter| self.filter(filter, column)).collect();
-        if each.is_empty() { of_none.to_owned() } else { format!("({})", each.join(word)) }
+        if each.is_empty() { if_empty.to_owned() } else { format!("({})", each.join(word)) }
     }
 
     fn condition(&mut self, condition: &Condition, column: Column<'_>) -> String {
@@ -41,16 +47,16 @@ impl Statement {
     }
 }
 
-/// What a dimension is of a row.
+/// Maps a dimension to a column expression.
 pub(super) type Column<'a> = &'a dyn Fn(Dimension) -> &'static str;
 
-/// What a dimension is of a click.
+/// The expression of a dimension in the table of clicks.
 pub(super) const fn column(dimension: Dimension) -> &'static str {
     match dimension {
         Dimension::Time => "toUnixTimestamp(ts)",
         Dimension::Link => "link_id",
         Dimension::Domain => "domain",
-        // Links have none of these yet.
+        // Not recorded with clicks yet.
         Dimension::Tag | Dimension::Folder | Dimension::Campaign => "''",
         Dimension::Rule => "rule",
         Dimension::Variant => "variant",

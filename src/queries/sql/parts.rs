@@ -1,4 +1,4 @@
-//! What is read: single clicks and rollups, in parts that add up to the answer.
+//! The sources of a statement: single clicks and rollups, in parts that add up to the result.
 
 use std::fmt::Write as _;
 
@@ -11,31 +11,31 @@ use crate::queries::plan::{Rollup, SealedRange};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
-/// The year 2100, in milliseconds since the Unix epoch: ClickHouse's days end in 2149, and no click
-/// is of a later time, nor of one before the epoch.
+/// The year 2100, in milliseconds since the Unix epoch. ClickHouse's days end in 2149; no click is
+/// later than 2100 or before the epoch.
 const LAST_MS: i64 = 4_102_444_800_000;
 
 impl Statement {
-    /// The clicks that the question is about, of a part of its time, up to an offset.
+    /// The matching clicks in a part of the range, up to an offset.
     pub(super) fn clicks_of(
         &mut self,
         query: &AnalyticsQuery,
         period: Period,
-        cut: ReadSnapshot,
+        snapshot: ReadSnapshot,
     ) -> String {
-        let sealed = self.sealed_clicks_of(query, period, cut);
-        let through = self.bind("UInt64", Value::Number(cut.through));
+        let sealed = self.sealed_clicks_of(query, period, snapshot);
+        let through = self.bind("UInt64", Value::Number(snapshot.through));
         format!("{sealed} AND log_offset <= {through}")
     }
 
-    /// The same, whatever their offsets.
+    /// As [`clicks_of`](Self::clicks_of), with any offset.
     fn sealed_clicks_of(
         &mut self,
         query: &AnalyticsQuery,
         period: Period,
-        cut: ReadSnapshot,
+        snapshot: ReadSnapshot,
     ) -> String {
-        self.rows_of("{clicks:Identifier}", query, period, cut)
+        self.rows_of("{clicks:Identifier}", query, period, snapshot)
     }
 
     /// Rows of the table of clicks, or of blocked visits, which has the same key.
@@ -44,7 +44,7 @@ impl Statement {
         table: &str,
         query: &AnalyticsQuery,
         period: Period,
-        cut: ReadSnapshot,
+        snapshot: ReadSnapshot,
     ) -> String {
         let workspace = self.workspace(query);
         let mut sql = format!("FROM {table} WHERE workspace_id = {workspace}");
@@ -53,7 +53,7 @@ impl Statement {
             let at_ms = moment.as_millisecond().clamp(0, LAST_MS);
             let moment = self.bind("Int64", Value::Signed(at_ms));
             let moment = format!("fromUnixTimestamp64Milli({moment}, 'UTC')");
-            // Where a span ends with a day, the clicks' times needn't be read.
+            // If a range ends at midnight, the column `ts` need not be read.
             let is_midnight = at_ms % DAY_MS == 0;
             let _infallible = match (sign, is_midnight) {
                 (">", true) => write!(sql, " AND day >= toDate({moment})"),
@@ -66,23 +66,21 @@ impl Statement {
             let filter = self.filter(filter, &column);
             let _infallible = write!(sql, " AND {filter}");
         }
-        sql + &self.remembered(query, cut)
+        sql + &self.without_deleted(query, snapshot)
     }
 
-    /// The condition that leaves out the clicks that are forgotten, while some of them are there
-    /// still.
-    fn remembered(&mut self, query: &AnalyticsQuery, cut: ReadSnapshot) -> String {
-        if !cut.is_removing {
+    /// The condition that excludes the clicks of deleted links, while some of them are still there.
+    fn without_deleted(&mut self, query: &AnalyticsQuery, snapshot: ReadSnapshot) -> String {
+        if !snapshot.is_removing {
             return String::new();
         }
         let workspace = self.workspace(query);
-        // Of all that was ever forgotten, whether it was carried out or not: so it does not matter
-        // when it is.
+        // Covers all deletions ever, applied or not, so it does not matter when they are applied.
         format!(" AND NOT {}", is_forgotten(&format!("workspace_id = {workspace}")))
     }
 
-    /// The links of which clicks are forgotten.
-    fn forgotten_links(&mut self, query: &AnalyticsQuery) -> String {
+    /// The deleted links.
+    fn deleted_links(&mut self, query: &AnalyticsQuery) -> String {
         let workspace = self.workspace(query);
         format!("(SELECT link_id FROM {{forgotten:Identifier}} WHERE workspace_id = {workspace})")
     }
@@ -91,8 +89,8 @@ impl Statement {
         self.bind("UUID", Value::Text(query.workspace.uuid().to_string()))
     }
 
-    /// The values of the dimensions, named `d0`, `d1`, …; `time` is the expression of a row's time
-    /// in seconds, `column` those of the others.
+    /// The dimension values, named `d0`, `d1`, …. `time` is the expression of a row's time in
+    /// seconds, `column` maps the other dimensions.
     fn dimensions(
         &mut self,
         query: &AnalyticsQuery,
@@ -114,62 +112,64 @@ impl Statement {
         columns
     }
 
-    /// Single clicks, for counts that don't add up.
+    /// Single clicks, for counts that cannot be merged.
     pub(super) fn single_clicks(
         &mut self,
         query: &AnalyticsQuery,
         starts: &[i64],
-        cut: ReadSnapshot,
+        snapshot: ReadSnapshot,
     ) -> String {
         let dimensions = self.dimensions(query, starts, "toUnixTimestamp(ts)", &column);
-        let clicks = self.clicks_of(query, query.period, cut);
+        let clicks = self.clicks_of(query, query.period, snapshot);
         let bots = bots_condition(query);
         format!(
             "SELECT {dimensions}bot != '' AS is_bot, link_id, visitor_id, ts, qr {clicks}{bots}"
         )
     }
 
-    /// Rows that add up to the answer: of whole hours or days that are sealed, from a rollup or not;
-    /// of what is before these; and of what is after, by the clicks' offsets.
+    /// Rows that add up to the result: sealed whole hours or days, from a rollup or not; the clicks
+    /// before them; and the clicks after them, filtered by offset.
     pub(super) fn parts(
         &mut self,
         query: &AnalyticsQuery,
         starts: &[i64],
         whole: Option<SealedRange>,
-        cut: ReadSnapshot,
+        snapshot: ReadSnapshot,
     ) -> String {
         let Period { from, to } = query.period;
         let mut parts = Vec::new();
         if let Some(SealedRange { rollup, from: first, to: last }) = whole {
             let whole = Period { from: first, to: last };
             parts.push(match rollup {
-                Some(rollup) => self.rolled_up(query, starts, (rollup, whole), cut),
-                None => self.part(query, starts, |parts| parts.sealed_clicks_of(query, whole, cut)),
+                Some(rollup) => self.rolled_up(query, starts, (rollup, whole), snapshot),
+                None => {
+                    self.part(query, starts, |parts| parts.sealed_clicks_of(query, whole, snapshot))
+                }
             });
-            if rollup.is_some() && cut.is_removing {
-                // The days of forgotten links are left out. What is left of their clicks is not.
+            if rollup.is_some() && snapshot.is_removing {
+                // The rollup rows of deleted links are excluded, so add their remaining clicks.
                 parts.push(self.part(query, starts, |parts| {
-                    let clicks = parts.sealed_clicks_of(query, whole, cut);
-                    format!("{clicks} AND link_id IN {}", parts.forgotten_links(query))
+                    let clicks = parts.sealed_clicks_of(query, whole, snapshot);
+                    format!("{clicks} AND link_id IN {}", parts.deleted_links(query))
                 }));
             }
             if let Some(first) = first.filter(|first| from.is_none_or(|from| from < *first)) {
                 let head = Period { from, to: first };
                 parts.push(
-                    self.part(query, starts, |parts| parts.sealed_clicks_of(query, head, cut)),
+                    self.part(query, starts, |parts| parts.sealed_clicks_of(query, head, snapshot)),
                 );
             }
         }
         let tail = Period { from: whole.map_or(from, |whole| Some(whole.to)), to };
-        // A span of no length is read too: there is an answer to it.
+        // An empty range is read too: it has a result.
         if parts.is_empty() || tail.from.is_none_or(|from| from < to) {
-            let clicks = |parts: &mut Self| parts.clicks_of(query, tail, cut);
+            let clicks = |parts: &mut Self| parts.clicks_of(query, tail, snapshot);
             parts.push(self.part(query, starts, clicks));
         }
         parts.join(" UNION ALL ")
     }
 
-    /// A part of single clicks.
+    /// A part from single clicks.
     fn part(
         &mut self,
         query: &AnalyticsQuery,
@@ -177,7 +177,7 @@ impl Statement {
         clicks: impl FnOnce(&mut Self) -> String,
     ) -> String {
         let mut columns = self.dimensions(query, starts, time_of(query, starts), &column);
-        if tells_bots(query) {
+        if counts_bots_apart(query) {
             columns.push_str("bot != '' AS is_bot, ");
         }
         columns.push_str(&self.part_columns(|column| match column {
@@ -191,20 +191,20 @@ impl Statement {
         format!("SELECT {columns} {clicks}{bots}{groups}")
     }
 
-    /// A part of a rollup's rows, between two of its hours or days.
+    /// A part from a rollup, between two of its hours or days.
     fn rolled_up(
         &mut self,
         query: &AnalyticsQuery,
         starts: &[i64],
         (rollup, whole): (Rollup, Period),
-        cut: ReadSnapshot,
+        snapshot: ReadSnapshot,
     ) -> String {
         let of = |dimension: Dimension| match rollup {
             Rollup::Values(_) => "value",
             Rollup::Hours | Rollup::Links => column(dimension),
         };
         let mut columns = self.dimensions(query, starts, rollup.time(), &of);
-        if tells_bots(query) {
+        if counts_bots_apart(query) {
             columns.push_str("is_bot, ");
         }
         columns.push_str(&self.part_columns(|column| match column {
@@ -232,8 +232,8 @@ impl Statement {
             let filter = self.filter(filter, &of);
             let _infallible = write!(sql, " AND {filter}");
         }
-        if cut.is_removing {
-            let forgotten = self.forgotten_links(query);
+        if snapshot.is_removing {
+            let forgotten = self.deleted_links(query);
             let _infallible = write!(sql, " AND link_id NOT IN {forgotten}");
         }
         match bots_condition(query) {
@@ -244,7 +244,7 @@ impl Statement {
         sql + &grouped(query)
     }
 
-    /// The columns of a part that the counts need, by what they are in a table.
+    /// The columns of a part that the counts need; `aggregate` gives the expression in a table.
     fn part_columns(&self, aggregate: impl Fn(&str) -> &'static str) -> String {
         let mut columns: Vec<_> = self
             .counts
@@ -264,30 +264,30 @@ impl Statement {
     }
 }
 
-/// Whether humans and bots are told apart, because both are counted.
-pub(super) fn tells_bots(query: &AnalyticsQuery) -> bool {
+/// Whether humans and bots are counted separately.
+pub(super) fn counts_bots_apart(query: &AnalyticsQuery) -> bool {
     query.metrics.contains(&Metric::BotClicks)
 }
 
-/// A click's time in seconds, as exactly as the buckets need it.
+/// A click's time in seconds, as precise as the buckets need.
 fn time_of(query: &AnalyticsQuery, starts: &[i64]) -> &'static str {
     let from = query.period.from.map_or(i64::MIN, jiff::Timestamp::as_second);
     let is_by_day = starts.iter().all(|start| start % (DAY_MS / 1_000) == 0 || *start <= from);
     if is_by_day { Rollup::Links.time() } else { "toUnixTimestamp(ts)" }
 }
 
-/// By what the rows of a part are told apart.
+/// The `GROUP BY` clause of a part.
 fn grouped(query: &AnalyticsQuery) -> String {
     let dimensions = (0..query.dimensions.len()).map(|number| format!("d{number}"));
-    let is_bot = tells_bots(query).then(|| "is_bot".to_owned());
+    let is_bot = counts_bots_apart(query).then(|| "is_bot".to_owned());
     let groups: Vec<_> = dimensions.chain(is_bot).collect();
     if groups.is_empty() { String::new() } else { format!(" GROUP BY {}", groups.join(", ")) }
 }
 
-/// The condition that leaves out what no metric counts.
+/// The condition that excludes clicks that no metric counts.
 pub(super) fn bots_condition(query: &AnalyticsQuery) -> &'static str {
     match query.bots {
-        Bots::Exclude if !tells_bots(query) => " AND bot = ''",
+        Bots::Exclude if !counts_bots_apart(query) => " AND bot = ''",
         Bots::Only => " AND bot != ''",
         Bots::Include | Bots::Exclude => "",
     }

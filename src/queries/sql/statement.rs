@@ -1,4 +1,4 @@
-//! A statement, the values that it is asked with, and what it may cost.
+//! A statement with its bound values and limits.
 
 use clickhouse::query::Query;
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::Count;
 use crate::projections::clickhouse::Reading;
 
-/// What one question may cost: one that goes further is ended by ClickHouse itself.
+/// The limits of a query, enforced by ClickHouse.
 const LIMITS: &[(&str, &str)] = &[
     ("max_execution_time", "20"),
     ("max_memory_usage", "1000000000"),
@@ -15,11 +15,11 @@ const LIMITS: &[(&str, &str)] = &[
     ("exact_rows_before_limit", "1"),
     ("output_format_json_quote_64bit_integers", "0"),
     ("date_time_output_format", "iso"),
-    // The last one: nothing may be set after it.
+    // Must be last: no setting can follow it.
     ("readonly", "1"),
 ];
 
-/// What an export may cost: it goes on for as long as somebody takes it.
+/// The limits of an export. It runs for as long as the client reads.
 const EXPORT_LIMITS: &[(&str, &str)] = &[
     ("max_execution_time", "0"),
     ("max_memory_usage", "1000000000"),
@@ -32,10 +32,10 @@ const EXPORT_LIMITS: &[(&str, &str)] = &[
     ("readonly", "1"),
 ];
 
-/// How much of a list goes into one parameter, in bytes; one more text may follow.
+/// The maximum size of a list in one parameter, in bytes; one more text may follow.
 const MAX_PARAMETER_BYTES: usize = 64 << 10;
 
-/// A value that a statement is asked with.
+/// A bound value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub(super) enum Value {
@@ -45,14 +45,14 @@ pub(super) enum Value {
     Numbers(Vec<i64>),
     Texts(Vec<String>),
 }
-/// A statement and its values.
+/// A statement and its bound values.
 #[derive(Debug)]
 pub struct Statement {
     pub(super) sql: String,
     values: Vec<Value>,
-    /// What the columns after those of the dimensions are.
+    /// The columns after those of the dimensions.
     pub counts: Vec<Count>,
-    /// Which table it reads, as answers tell it.
+    /// The table that it reads, for reports.
     pub table: &'static str,
     limits: &'static [(&'static str, &'static str)],
 }
@@ -66,7 +66,7 @@ impl Statement {
         Self { limits: EXPORT_LIMITS, ..Self::new(Vec::new(), "clicks") }
     }
 
-    /// The statement over the tables in use.
+    /// The statement over the current tables.
     pub fn query(&self, reading: &Reading) -> Query {
         let mut query = reading.client.query(&self.sql);
         for (name, value) in self.limits {
@@ -86,14 +86,14 @@ impl Statement {
         query
     }
 
-    /// Where a value goes that has this type in ClickHouse.
+    /// Binds a value of this ClickHouse type and returns its placeholder.
     pub(super) fn bind(&mut self, kind: &'static str, value: Value) -> String {
         self.values.push(value);
         format!("{{p{}:{kind}}}", self.values.len() - 1)
     }
 
-    /// Where a list goes. ClickHouse takes no more than 128 KiB in one parameter, so a long list
-    /// is put together of some.
+    /// Binds a list. ClickHouse accepts at most 128 KiB in one parameter, so a long list is
+    /// concatenated from several.
     pub(super) fn list(
         &mut self,
         kind: &'static str,

@@ -105,7 +105,7 @@ fn the_services_own_host_gets_a_certificate() {
     let account: serde_json::Value = serde_json::from_str(&account).unwrap();
     let account_key = account["credentials"]["key_pkcs8"].as_str().unwrap();
     let log = server.stop_for_log().concat();
-    assert!(log.contains("a certificate is ordered"), "{log}");
+    assert!(log.contains("ordering a certificate"), "{log}");
     assert!(!log.contains(account_key) && !log.contains(key.lines().nth(1).unwrap()), "{log}");
     assert_eq!(setup.authority.orders(), [OWN]);
     setup.authority.expect_no_wrongs();

@@ -199,7 +199,7 @@ fn a_stalled_reader_over_tls_does_not_prevent_the_end() {
     let mut stalled = connect(&pem, "sho.example", address).unwrap();
     ask_for_links(&mut stalled);
     let log = server.stop_for_log().concat();
-    assert!(log.contains("did not end in time and were cut off"), "{log}");
+    assert!(log.contains("did not finish in time and were aborted"), "{log}");
 }
 
 /// Over the service's own TLS a token is accepted, and browsers are told to come back by it.

@@ -1,4 +1,4 @@
-//! A visitor's connection: what it brought and was not read yet, what it was not sent yet.
+//! A visitor's connection: its unprocessed input and unsent output.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Shutdown};
@@ -10,52 +10,52 @@ use mio::{Interest, Registry, Token};
 use crate::http::transport::connections::{Accepted, ConnectionPermit};
 use crate::http::transport::hyper::HandedOver;
 
-/// How many bytes are read of a connection at once, what it brought before included.
+/// The read buffer's size, including input kept from before.
 pub(super) const INPUT_BYTES: usize = 32 << 10;
-/// A head that is larger than this and not whole yet is for hyper to read, and to refuse.
+/// A partial head larger than this is handed over to hyper, which rejects it.
 pub(super) const PARTIAL_HEAD_BYTES: usize = 8 << 10;
-/// Beyond this capacity a connection's memory is given back after use, in bytes.
-const KEPT_BYTES: usize = 4 << 10;
+/// Buffers with more capacity than this are freed after use, in bytes.
+const MAX_IDLE_CAPACITY: usize = 4 << 10;
 
-/// What becomes of a connection once its answers are sent.
+/// What happens to a connection after its answers are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// It is closed.
+    /// Closed.
     Close,
-    /// hyper has it from there on.
+    /// Handed over to hyper.
     HandOver,
 }
 
-/// What a read brought.
+/// The outcome of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReadOutcome {
-    /// So much that there may be more.
+    /// The buffer is full; there may be more.
     Plenty,
-    /// All that there is at the moment.
+    /// Everything available was read.
     All,
-    /// The visitor sends nothing any more.
+    /// The client has closed its side.
     End,
 }
 
 pub(super) struct Connection {
     stream: TcpStream,
     pub(super) peer: IpAddr,
-    /// Read and not answered: the beginning of a head, or what waits for the visitor to take the
-    /// answers before it.
+    /// Input that is not processed: a partial head, or requests that wait for the client to read
+    /// its answers.
     input: Vec<u8>,
-    /// Not taken by the visitor yet; of at most one group's answers.
+    /// Output that is not sent; at most one group's answers.
     output: Vec<u8>,
     pub(super) ending: Option<Ending>,
-    /// Whether it brought a request, or took some of an answer, since the last look.
-    pub(super) is_lively: bool,
-    /// Whether an event said that the visitor sends nothing any more, or that the connection is
-    /// broken. No other event will: it is read to its end.
+    /// Whether a request was received or output sent since the last idle check.
+    pub(super) is_active: bool,
+    /// Whether an event reported that the client closed its side, or that the connection is broken.
+    /// There will be no other event, so it is read to its end.
     pub(super) is_read_closed: bool,
     permit: ConnectionPermit,
 }
 
 impl Connection {
-    /// Takes a connection up, to hear of it under `token`.
+    /// Registers a connection under `token`.
     pub(super) fn new(accepted: Accepted, registry: &Registry, token: Token) -> io::Result<Self> {
         let mut stream = TcpStream::from_std(accepted.stream);
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
@@ -65,37 +65,36 @@ impl Connection {
             input: Vec::new(),
             output: Vec::new(),
             ending: None,
-            is_lively: true,
+            is_active: true,
             is_read_closed: false,
             permit: accepted.permit,
         })
     }
 
-    /// Puts what was kept and what can be read at the start of `buffer`, and says how many bytes
-    /// that are.
+    /// Reads into `buffer`, after the kept input. Returns the number of bytes in it.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<(usize, ReadOutcome)> {
         let mut filled = self.input.len().min(buffer.len());
         let (kept, _) = buffer.split_at_mut(filled);
         kept.copy_from_slice(self.input.get(..filled).unwrap_or_default());
         self.input.clear();
         let kept = filled;
-        while let Some(room) = buffer.get_mut(filled..).filter(|room| !room.is_empty()) {
-            let is_short = match self.stream.read(room) {
+        while let Some(free) = buffer.get_mut(filled..).filter(|free| !free.is_empty()) {
+            let is_short = match self.stream.read(free) {
                 Ok(0) => return Ok((filled, ReadOutcome::End)),
                 Ok(read) => {
                     filled += read;
-                    read < room.len()
+                    read < free.len()
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     return Ok((filled, ReadOutcome::All));
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                // What came before the connection broke is read first.
+                // Input from before the connection broke is processed first.
                 Err(_broken) if filled > kept => return Ok((filled, ReadOutcome::End)),
                 Err(error) => return Err(error),
             };
-            // A short read has emptied the socket, and what comes later makes itself heard. An end
-            // that was reported together with the data does not: it is read now.
+            // A short read has emptied the socket, and later input triggers an event. A close that
+            // was reported with the data does not, so it is read now.
             if is_short && !self.is_read_closed {
                 return Ok((filled, ReadOutcome::All));
             }
@@ -103,27 +102,27 @@ impl Connection {
         Ok((filled, ReadOutcome::Plenty))
     }
 
-    /// Keeps bytes that were read and not answered, for the next [`Self::read`].
+    /// Keeps unprocessed input for the next [`Self::read`].
     pub(super) fn keep(&mut self, unread: &[u8]) {
-        if unread.is_empty() && self.input.capacity() > KEPT_BYTES {
+        if unread.is_empty() && self.input.capacity() > MAX_IDLE_CAPACITY {
             self.input = Vec::new();
         }
         self.input.extend_from_slice(unread);
     }
 
-    /// Whether the visitor has not taken all of his answers.
+    /// Whether there is unsent output.
     pub(super) const fn has_output(&self) -> bool {
         !self.output.is_empty()
     }
 
-    /// Sends answers, as far as the visitor takes them; the rest is kept.
+    /// Sends answers; what the client does not accept yet is kept.
     pub(super) fn send(&mut self, answers: &[u8]) -> io::Result<()> {
         let sent = if self.has_output() { 0 } else { self.write(answers)? };
         self.output.extend_from_slice(answers.get(sent..).unwrap_or_default());
         Ok(())
     }
 
-    /// Sends more of what was kept.
+    /// Sends kept output.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         let output = std::mem::take(&mut self.output);
         let sent = self.write(&output)?;
@@ -131,7 +130,7 @@ impl Connection {
             self.output = output;
             self.output.drain(..sent);
         }
-        self.is_lively |= sent > 0;
+        self.is_active |= sent > 0;
         Ok(())
     }
 
@@ -149,7 +148,7 @@ impl Connection {
         Ok(sent)
     }
 
-    /// Ends it as its [`Ending`] says: closed, or with somebody else.
+    /// Closes or hands over the connection, according to its [`Ending`].
     pub(super) fn end(mut self, registry: &Registry) -> Option<HandedOver> {
         if self.ending == Some(Ending::HandOver) {
             registry.deregister(&mut self.stream).ok()?;
@@ -161,7 +160,7 @@ impl Connection {
                 permit: self.permit,
             });
         }
-        // It may be gone already.
+        // The client may have closed it already.
         let _told = self.stream.shutdown(Shutdown::Write);
         None
     }

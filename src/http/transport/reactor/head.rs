@@ -1,4 +1,4 @@
-//! Reads a request's head, as far as it may be a visit of a link.
+//! Parses a request head, if it may be a visit of a link.
 
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
@@ -11,43 +11,43 @@ use crate::domain::destination::NEVER_RAW;
 use crate::http::host;
 use crate::http::redirect::RequestHead;
 
-/// How many header lines a visit may have here; with more it is hyper's.
+/// The maximum number of headers of a visit here; with more, hyper handles it.
 const MAX_LINES: usize = 64;
 
-/// What a target is percent-encoded for where it stands raw. A `#` is left to hyper, which cuts the
-/// target off there.
+/// The bytes that are percent-encoded in a target. `#` is left to hyper, which truncates the target
+/// there.
 pub const NEVER_RAW_IN_TARGET: &AsciiSet = &NEVER_RAW.remove(b'#');
 
-/// Room for a head's lines.
+/// The buffer for headers.
 pub type Lines<'a> = [MaybeUninit<httparse::Header<'a>>; MAX_LINES];
 
-/// Room without lines.
+/// An empty buffer for headers.
 pub const fn no_lines<'a>() -> Lines<'a> {
     [const { MaybeUninit::uninit() }; MAX_LINES]
 }
 
-/// What stands at the front of the bytes that a connection has brought.
-#[expect(clippy::large_enum_variant, reason = "it is looked at once, where it was made")]
+/// The parsed start of a connection's input.
+#[expect(clippy::large_enum_variant, reason = "it is used once, where it is created")]
 pub enum ParsedHead<'a> {
-    /// A whole `GET` or `HEAD` without a body, which may be a link's.
+    /// A complete `GET` or `HEAD` without a body, which may be for a link.
     Visit {
-        /// What it asks for.
+        /// The request.
         request: RequestHead<'a>,
-        /// How many bytes it took.
+        /// Its length in bytes.
         length: usize,
-        /// The visitor wants no more on this connection.
+        /// Whether the client wants the connection closed.
         closes: bool,
     },
-    /// The head goes on in bytes yet to come.
+    /// The head is incomplete.
     Partial,
-    /// Anything else: hyper shall look at it.
+    /// Anything else, for hyper.
     Other,
 }
 
-/// Reads the front of `bytes`.
+/// Parses the start of `bytes`.
 ///
-/// Whatever is in the least unusual is [`ParsedHead::Other`]: this reads no HTTP of its own, only the
-/// plainest part of hyper's, whose parser it shares.
+/// Anything unusual is [`ParsedHead::Other`]: this accepts only the simplest requests, with the
+/// same parser as hyper.
 pub fn read<'a>(bytes: &'a [u8], lines: &'a mut Lines<'a>, peer: IpAddr) -> ParsedHead<'a> {
     let mut parsed = httparse::Request::new(&mut []);
     let length = match parsed.parse_with_uninit_headers(bytes, lines) {
@@ -72,19 +72,19 @@ pub fn read<'a>(bytes: &'a [u8], lines: &'a mut Lines<'a>, peer: IpAddr) -> Pars
         return ParsedHead::Other;
     }
     let headers = Headers::of_lines(parsed.headers);
-    // A target with a host of its own begins with no slash: that is hyper's.
+    // An absolute target does not start with a slash: it is left to hyper.
     let request = RequestHead { peer, head, path, query, authority: None, headers };
     ParsedHead::Visit { request, length, closes }
 }
 
-/// `bytes` with the target of the request at their front percent-encoded, where it holds what may
-/// not stand there raw; hyper would refuse some of that. `None` where it holds nothing of the kind,
-/// and where this is no request.
+/// `bytes` with the first request's target percent-encoded, where it contains raw bytes that are
+/// not allowed there, some of which hyper would reject. `None` if there are none, or if this is not
+/// a request.
 pub fn with_encoded_target(bytes: &[u8]) -> Option<Vec<u8>> {
     let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
     let mut parts = bytes.get(start..)?.splitn(3, |byte| *byte == b' ');
     let (method, target, rest) = (parts.next()?, parts.next()?, parts.next()?);
-    // A line that ends here, or is none.
+    // The line ends within the target, or it is not a request line.
     if method.iter().chain(target).any(u8::is_ascii_control) {
         return None;
     }
@@ -94,14 +94,14 @@ pub fn with_encoded_target(bytes: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// The bytes that need no second look in a target: see [`with_encoded_target`] for the others.
+/// Bytes that are valid in a target; see [`with_encoded_target`] for the others.
 const fn is_plain(byte: u8) -> bool {
     byte.is_ascii_graphic()
         && !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
 }
 
-/// Whether the connection is to be closed, if one line names a host and none asks for more than a
-/// plain answer: a body, another protocol, an interim answer.
+/// Whether the connection is to be closed. `None` unless there is exactly one host, and no header
+/// that requires more than a plain response: a body, another protocol, an interim response.
 fn plain_request(lines: &[httparse::Header<'_>]) -> Option<bool> {
     let (mut closes, mut has_host) = (false, false);
     for line in lines {
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_unusual_is_left_to_hyper() {
+    fn anything_unusual_is_left_to_hyper() {
         for (text, expected) in [
             ("GET /a HTTP/1.1\r\nHost: x\r\n\r\n", "visit"),
             ("\r\nGET /a HTTP/1.1\r\nHost: x\r\n\r\n", "visit"),

@@ -1,16 +1,15 @@
-//! The reactor: visits of links, answered by threads of their own in front of hyper.
+//! The reactor: its own threads answer visits of links, in front of hyper.
 //!
-//! Each thread waits for its connections' events with one `poll`. All that came at once is a
-//! *group*: each whole request is answered into one buffer, the clicks of all go to the log with
-//! one append, and only then are the answers sent. So a click is with the operating system before
-//! its answer is, and what an append costs is shared.
+//! Each thread waits for its connections' events with one `poll`. All events of one poll form a
+//! *group*: each complete request is answered into one buffer, the clicks of all are appended to
+//! the log together, and only then are the answers sent. So a click is written to the operating
+//! system before its answer, and the cost of the append is shared.
 //!
-//! What is not plainly a visit of a link, however little it differs, is none of its business: the
-//! connection is [handed over](Hyper) with all that it has brought, once the answers before it
-//! are sent. hyper serves it from there on.
+//! Any other request is [handed over](Hyper) with its connection and all unprocessed input, once
+//! the previous answers are sent. hyper serves the connection from there on.
 //!
-//! Memory is bounded: of a visitor who doesn't take his answers no more requests are read, and
-//! those of one read are not answered further than [`ANSWERS_BYTES`].
+//! Memory is bounded: no further requests are read from a client that does not read its answers,
+//! and the requests of one read are answered up to [`ANSWERS_BYTES`].
 
 mod connection;
 pub mod head;
@@ -36,26 +35,26 @@ use super::{DRAIN_TIMEOUT, IDLE_PERIOD};
 use crate::clicks::ClickBatch;
 use crate::http::redirect::{Moment, Redirector};
 
-/// How many events make a group at most: the first of them waits for the last.
+/// The maximum number of events in a group: the first waits for the last.
 const GROUP_EVENTS: usize = 64;
-/// Once a connection has so many bytes of answers in a group, its further requests wait.
+/// After this many bytes of answers in a group, a connection's further requests wait.
 const ANSWERS_BYTES: usize = 16 << 10;
-/// Beyond this capacity the answers' memory is given back after use, in bytes.
-const KEPT_BYTES: usize = 256 << 10;
-/// The event that isn't a connection's: something was left at the [`Inbox`].
+/// The answer buffer is shrunk to this capacity after use, in bytes.
+const MAX_IDLE_CAPACITY: usize = 256 << 10;
+/// The token of the [`Inbox`].
 const INBOX: Token = Token(usize::MAX);
 
-/// A thread of the reactor, seen from outside.
+/// A handle to a thread of the reactor.
 pub(super) struct Handle {
     inbox: Arc<Inbox>,
     thread: JoinHandle<()>,
 }
 
-/// Where things are left for the thread.
+/// Passes connections to the thread.
 struct Inbox {
     incoming: Mutex<Vec<Accepted>>,
-    stops: AtomicBool,
-    /// How many connections it has, those at the door included.
+    is_stopping: AtomicBool,
+    /// The number of its connections, including those in the inbox.
     connections: AtomicUsize,
     waker: Waker,
 }
@@ -70,7 +69,7 @@ impl Handle {
         let poll = Poll::new()?;
         let inbox = Arc::new(Inbox {
             incoming: Mutex::default(),
-            stops: AtomicBool::new(false),
+            is_stopping: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
             waker: Waker::new(poll.registry(), INBOX)?,
         });
@@ -81,17 +80,17 @@ impl Handle {
         Ok(Self { inbox, thread })
     }
 
-    /// How many connections it has.
+    /// The number of its connections.
     pub(super) fn connections(&self) -> usize {
         self.inbox.connections.load(Ordering::Relaxed)
     }
 
-    /// Gives it a connection.
+    /// Passes it a connection.
     pub(super) fn serve(&self, accepted: Accepted) {
         self.inbox.connections.fetch_add(1, Ordering::Relaxed);
         let mut incoming = self.inbox.incoming.lock().unwrap_or_else(PoisonError::into_inner);
         incoming.push(accepted);
-        // Who left the first one has woken it, and it takes all of them.
+        // The first one wakes the thread, which takes all.
         let is_first = incoming.len() == 1;
         drop(incoming);
         if is_first {
@@ -99,27 +98,27 @@ impl Handle {
         }
     }
 
-    /// Has it answer what is there and end.
+    /// Lets it answer pending requests and stop.
     pub(super) fn stop(&self) {
-        self.inbox.stops.store(true, Ordering::Release);
+        self.inbox.is_stopping.store(true, Ordering::Release);
         self.wake();
     }
 
-    /// Waits until it has ended.
+    /// Waits until it has stopped.
     pub(super) fn join(self) {
         if self.thread.join().is_err() {
-            tracing::error!("a thread that answers redirects has panicked");
+            tracing::error!("a redirect thread panicked");
         }
     }
 
     fn wake(&self) {
         if let Err(error) = self.inbox.waker.wake() {
-            tracing::error!(%error, "a thread that answers redirects can't be woken");
+            tracing::error!(%error, "cannot wake a redirect thread");
         }
     }
 }
 
-/// What was answered to a connection in a group.
+/// The answers to a connection in a group.
 struct Served {
     key: usize,
     answers: Range<usize>,
@@ -131,17 +130,17 @@ struct Reactor {
     redirector: Arc<Redirector>,
     hyper: Arc<Hyper>,
     connections: Slab<Connection>,
-    /// Connections that are to be read though no event will say so.
+    /// Connections to read without an event.
     ready: Vec<usize>,
-    /// Where requests are read to, one connection after the other.
+    /// The read buffer, used for one connection after another.
     input: Box<[u8]>,
     renderer: Renderer,
-    /// The group's clicks, answers, and whose they are.
+    /// The group's clicks and answers, and the connections of the answers.
     clicks: ClickBatch,
     answers: Vec<u8>,
     served: Vec<Served>,
-    /// Set when it was told to stop.
-    ends_at: Option<Instant>,
+    /// Set when the thread is asked to stop.
+    deadline: Option<Instant>,
 }
 
 impl Reactor {
@@ -158,15 +157,15 @@ impl Reactor {
             clicks: ClickBatch::default(),
             answers: Vec::new(),
             served: Vec::new(),
-            ends_at: None,
+            deadline: None,
         }
     }
 
     fn run(mut self) {
         let mut events = Events::with_capacity(GROUP_EVENTS);
-        let mut looks_at = Instant::now() + IDLE_PERIOD;
-        while self.ends_at.is_none_or(|end| !self.connections.is_empty() && Instant::now() < end) {
-            let until = self.ends_at.unwrap_or(looks_at);
+        let mut idle_check_at = Instant::now() + IDLE_PERIOD;
+        while self.deadline.is_none_or(|end| !self.connections.is_empty() && Instant::now() < end) {
+            let until = self.deadline.unwrap_or(idle_check_at);
             let wait = if self.ready.is_empty() {
                 until.saturating_duration_since(Instant::now())
             } else {
@@ -175,32 +174,34 @@ impl Reactor {
             if let Err(error) = self.poll.poll(&mut events, Some(wait))
                 && error.kind() != io::ErrorKind::Interrupted
             {
-                tracing::error!(%error, "connections can't be waited for");
+                tracing::error!(%error, "cannot poll connections");
                 std::thread::sleep(Duration::from_millis(50));
                 continue;
             }
             let moment = Moment::now();
             self.answer(&events, &moment);
-            if moment.at >= looks_at {
-                looks_at = moment.at + IDLE_PERIOD;
+            if moment.at >= idle_check_at {
+                idle_check_at = moment.at + IDLE_PERIOD;
                 self.end_idle();
             }
         }
         if !self.connections.is_empty() {
-            tracing::warn!("some visitors did not take their answers in time and were cut off");
+            tracing::warn!(
+                "some clients did not read their answers in time; closing their connections"
+            );
         }
     }
 
-    /// A group: read, answered, logged, sent.
+    /// Handles a group: read, answer, log, send.
     fn answer(&mut self, events: &Events, moment: &Moment) {
         self.renderer.tick(moment.at_ms);
         for key in std::mem::take(&mut self.ready) {
             self.serve_guarded(key, moment);
         }
-        let mut has_mail = false;
+        let mut has_incoming = false;
         for event in events {
             if event.token() == INBOX {
-                has_mail = true;
+                has_incoming = true;
                 continue;
             }
             let key = event.token().0;
@@ -215,34 +216,34 @@ impl Reactor {
             }
         }
         let has_visits = self.clicks.clicks() > 0;
-        self.redirector.settle(&mut self.clicks, moment);
+        self.redirector.append_clicks(&mut self.clicks, moment);
         self.send();
         if has_visits && let Some(pause) = self.redirector.recorder.pacing.pause() {
             std::thread::sleep(pause);
         }
-        if has_mail {
-            self.open_inbox(moment);
+        if has_incoming {
+            self.accept_incoming(moment);
         }
     }
 
-    /// A panic ends the connection that it happened for, and no other.
+    /// A panic closes only the connection that caused it.
     fn serve_guarded(&mut self, key: usize, moment: &Moment) {
         let from = self.answers.len();
         let served = catch_unwind(AssertUnwindSafe(|| self.serve(key, moment)));
         if served.is_err() {
-            tracing::error!("answering a request panicked; its connection is closed");
+            tracing::error!("answering a request panicked; closing its connection");
             self.answers.truncate(from);
             self.remove(key);
         }
     }
 
-    /// Answers what a connection has brought.
+    /// Answers the requests of a connection.
     fn serve(&mut self, key: usize, moment: &Moment) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         if connection.has_output() || connection.ending.is_some() {
             return;
         }
-        let Ok((filled, brought)) = connection.read(&mut self.input) else {
+        let Ok((filled, outcome)) = connection.read(&mut self.input) else {
             self.remove(key);
             return;
         };
@@ -258,7 +259,7 @@ impl Reactor {
                 ParsedHead::Visit { request, length, closes } => (request, length, closes),
                 ParsedHead::Partial => break false,
                 ParsedHead::Other => match head::with_encoded_target(rest) {
-                    // Read once more, as if it had come encoded.
+                    // Parse it again in encoded form.
                     Some(bytes) if bytes.len() <= INPUT_BYTES => {
                         encoded = bytes;
                         rest = &encoded;
@@ -274,10 +275,10 @@ impl Reactor {
                 connection.ending = Some(Ending::HandOver);
                 break false;
             };
-            let closes = closes || self.ends_at.is_some();
+            let closes = closes || self.deadline.is_some();
             self.renderer.render(&answer, request.head, closes, &mut self.answers);
             rest = rest.get(length..).unwrap_or_default();
-            connection.is_lively = true;
+            connection.is_active = true;
             if closes {
                 connection.ending = Some(Ending::Close);
                 rest = &[];
@@ -285,11 +286,11 @@ impl Reactor {
             }
         };
         if connection.ending.is_none() && !is_full {
-            if brought == ReadOutcome::End || self.ends_at.is_some() {
+            if outcome == ReadOutcome::End || self.deadline.is_some() {
                 connection.ending = Some(Ending::Close);
             } else if rest.len() > PARTIAL_HEAD_BYTES {
                 connection.ending = Some(Ending::HandOver);
-            } else if brought == ReadOutcome::Plenty {
+            } else if outcome == ReadOutcome::Plenty {
                 self.ready.push(key);
             }
         } else if is_full {
@@ -302,7 +303,7 @@ impl Reactor {
         }
     }
 
-    /// Sends the group's answers, now that its clicks are logged.
+    /// Sends the group's answers, after its clicks are logged.
     fn send(&mut self) {
         let mut served = std::mem::take(&mut self.served);
         for Served { key, answers } in served.drain(..) {
@@ -315,16 +316,16 @@ impl Reactor {
         }
         self.served = served;
         self.answers.clear();
-        self.answers.shrink_to(KEPT_BYTES);
+        self.answers.shrink_to(MAX_IDLE_CAPACITY);
     }
 
-    /// Sends more of what a visitor has not taken; if that was all, he may go on.
+    /// Sends kept output; when all is sent, the connection is read again.
     fn flush(&mut self, key: usize) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         match connection.flush() {
             Ok(()) => {
                 if !connection.has_output() {
-                    // What he has sent meanwhile was not read.
+                    // Requests received meanwhile were not read.
                     self.ready.push(key);
                 }
                 self.finish(key);
@@ -333,7 +334,7 @@ impl Reactor {
         }
     }
 
-    /// Ends the connection if it is to end and all is sent.
+    /// Ends the connection if it is to end and all output is sent.
     fn finish(&mut self, key: usize) {
         let Some(connection) = self.connections.get(key) else { return };
         if connection.ending.is_some() && !connection.has_output() {
@@ -349,8 +350,8 @@ impl Reactor {
         }
     }
 
-    /// Takes up what was left at the door.
-    fn open_inbox(&mut self, moment: &Moment) {
+    /// Accepts the connections in the inbox.
+    fn accept_incoming(&mut self, moment: &Moment) {
         let incoming = {
             let mut incoming = self.inbox.incoming.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *incoming)
@@ -361,25 +362,25 @@ impl Reactor {
             match Connection::new(incoming, self.poll.registry(), token) {
                 Ok(connection) => drop(entry.insert(connection)),
                 Err(error) => {
-                    tracing::warn!(%error, "a connection can't be waited for");
+                    tracing::warn!(%error, "cannot register a connection");
                     self.inbox.connections.fetch_sub(1, Ordering::Relaxed);
                 }
             }
         }
-        if self.inbox.stops.load(Ordering::Acquire) && self.ends_at.is_none() {
-            self.ends_at = Some(moment.at + DRAIN_TIMEOUT);
+        if self.inbox.is_stopping.load(Ordering::Acquire) && self.deadline.is_none() {
+            self.deadline = Some(moment.at + DRAIN_TIMEOUT);
             self.ready = self.connections.iter().map(|(key, _)| key).collect();
         }
     }
 
-    /// Ends the connections that have been idle for a whole period, or whose clients send a head
-    /// drop by drop.
+    /// Closes connections that were idle for a whole period, or whose clients send a head too
+    /// slowly.
     fn end_idle(&mut self) {
         let idle: Vec<_> = self
             .connections
             .iter_mut()
             .filter_map(|(key, connection)| {
-                (!std::mem::take(&mut connection.is_lively)).then_some(key)
+                (!std::mem::take(&mut connection.is_active)).then_some(key)
             })
             .collect();
         for key in idle {

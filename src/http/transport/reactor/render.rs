@@ -1,4 +1,4 @@
-//! An answer as the bytes of an HTTP/1.1 response.
+//! Renders an answer as an HTTP/1.1 response.
 
 use std::fmt::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
@@ -7,17 +7,16 @@ use axum::http::StatusCode;
 
 use crate::http::redirect::{Answer, CACHE_CONTROL, REFERRER_POLICY};
 
-/// Writes answers; the `Date` is worked out once a second. It doesn't know what time it is before
-/// [`Self::tick`] says it.
+/// Renders answers; the `Date` is formatted once a second. [`Self::tick`] must be called first.
 #[derive(Default)]
 pub struct Renderer {
     second: u64,
-    /// Behind `Location` and the further headers come these, the same for a second.
+    /// The headers after `Location` and the answer's own; the same within a second.
     tail: String,
 }
 
 impl Renderer {
-    /// Says what time it is, in milliseconds since the Unix epoch.
+    /// Sets the time, in milliseconds since the Unix epoch.
     pub fn tick(&mut self, now_ms: u64) {
         let second = now_ms / 1_000;
         if second != self.second || self.tail.is_empty() {
@@ -30,7 +29,7 @@ impl Renderer {
         }
     }
 
-    /// Appends a response. `head` sends no body; `closes` says that it is the last one.
+    /// Appends a response. `head` omits the body; `closes` adds `Connection: close`.
     pub fn render(&self, answer: &Answer, head: bool, closes: bool, out: &mut Vec<u8>) {
         if answer.status == StatusCode::FOUND {
             out.extend_from_slice(b"HTTP/1.1 302 Found\r\n");
@@ -67,7 +66,7 @@ fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 
 fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     let mut formatted = String::new();
-    // A string grows: there is no way to fail.
+    // Writing to a string cannot fail.
     let _fits = formatted.write_fmt(text);
     out.extend_from_slice(formatted.as_bytes());
 }
@@ -78,7 +77,7 @@ mod tests {
     use axum::http::{HeaderValue, header};
 
     use super::*;
-    use crate::http::redirect::Leads;
+    use crate::http::redirect::Location;
 
     fn rendered(answer: &Answer, head: bool, closes: bool) -> String {
         let mut renderer = Renderer::default();
@@ -92,7 +91,7 @@ mod tests {
     fn an_answer_is_rendered_whole() {
         let answer = Answer {
             status: StatusCode::FOUND,
-            leads: Leads::To("https://e.com/".to_owned()),
+            location: Location::Address("https://e.com/".to_owned()),
             headers: Vec::new(),
             page: Bytes::new(),
         };
@@ -110,7 +109,7 @@ mod tests {
     fn a_page_is_not_sent_to_a_head() {
         let answer = Answer {
             status: StatusCode::GONE,
-            leads: Leads::Nowhere,
+            location: Location::None,
             headers: vec![(header::CONTENT_TYPE, HeaderValue::from_static("text/html"))],
             page: Bytes::from_static(b"<p>gone"),
         };

@@ -1,5 +1,5 @@
-//! What a build has folded and not yet sorted: entries one after the other in one stretch of
-//! memory, and where to find those that the fold asks for.
+//! The unsorted entries of a build: stored one after another in one buffer, with a hash map for the
+//! keys that the fold looks up.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -10,21 +10,21 @@ use crate::projections::index::IndexError;
 use crate::projections::index::keys::{EXPIRIES, EXPIRIES_LETTER, FOLDED_OVER};
 use crate::sst::{Lookup, TableWriter};
 
-/// What an entry costs beside its bytes: itself, its place in the map, a map's slack.
+/// The memory of an entry besides its bytes: itself, its slot in the map, the map's slack.
 const ENTRY_BYTES: usize = 40;
-/// What an expiry costs beside its key.
+/// The memory of an expiry besides its key.
 const EXPIRY_BYTES: usize = 64;
-/// No entry before.
+/// No previous entry.
 const NONE: u32 = u32::MAX;
 
-/// See the module.
+/// Unsorted entries of a build.
 #[derive(Default)]
 pub struct Memtable {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
-    /// The last entry with a key of this hash; entries of other keys hang behind it.
-    looked_up: HashMap<u64, u32, BuildHasherDefault<AsItIs>>,
-    /// Expiries are asked for in their order: to live or not.
+    /// The last entry with this hash; entries of other keys are chained behind it.
+    by_hash: HashMap<u64, u32, BuildHasherDefault<IdentityHasher>>,
+    /// Expiries, which are read in order; `false` if removed.
     expiries: BTreeMap<Vec<u8>, bool>,
     expiry_bytes: usize,
 }
@@ -33,17 +33,17 @@ pub struct Memtable {
 struct Entry {
     at: usize,
     key: u32,
-    /// The value's length and one more; 0: the key is gone.
+    /// The length of the value plus one; 0 if the key is removed.
     value: u32,
-    /// The entry before it in the map with the same hash.
-    before: u32,
+    /// The previous entry with the same hash.
+    previous: u32,
 }
 
-/// A hash is its own hash.
+/// A hasher for keys that are hashes already.
 #[derive(Default)]
-pub struct AsItIs(u64);
+pub struct IdentityHasher(u64);
 
-impl Hasher for AsItIs {
+impl Hasher for IdentityHasher {
     fn finish(&self) -> u64 {
         self.0
     }
@@ -70,33 +70,33 @@ impl Memtable {
         self.entries.is_empty() && self.expiries.is_empty()
     }
 
-    /// Forgets all, and keeps the memory.
+    /// Removes all entries, keeping the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.entries.clear();
-        self.looked_up.clear();
+        self.by_hash.clear();
         self.expiries.clear();
         self.expiry_bytes = 0;
     }
 
-    /// About how much memory it takes.
+    /// The approximate memory usage.
     pub fn memory_bytes(&self) -> usize {
         self.bytes.len() + self.entries.len() * ENTRY_BYTES + self.expiry_bytes
     }
 
-    /// What is known of a key that the fold looks up.
+    /// Looks up a key that the fold reads.
     pub fn get(&self, key: &[u8]) -> Lookup {
         let Some(entry) = self.find(hash(key), key) else { return Lookup::Nothing };
         self.value(&entry).map_or(Lookup::Gone, |value| Lookup::Value(value.to_vec()))
     }
 
     fn find(&self, hash: u64, key: &[u8]) -> Option<Entry> {
-        let mut at = *self.looked_up.get(&hash)?;
+        let mut at = *self.by_hash.get(&hash)?;
         while let Some(entry) = self.entries.get(at as usize) {
             if self.key(entry) == key {
                 return Some(*entry);
             }
-            at = entry.before;
+            at = entry.previous;
         }
         None
     }
@@ -117,38 +117,38 @@ impl Memtable {
             }
             return;
         }
-        let mut before = NONE;
+        let mut previous = NONE;
         if key.first().is_some_and(|letter| FOLDED_OVER.contains(letter)) {
             let hash = hash(key);
             if let Some(entry) = self.find(hash, key)
                 && let Some(value) = value
                 && entry.value as usize == value.len() + 1
             {
-                // A counter, mostly: as long as before, so that it fits where it was.
+                // Mostly a counter: it has the same length, so it is updated in place.
                 let from = entry.at + entry.key as usize;
                 if let Some(place) = self.bytes.get_mut(from..from + value.len()) {
                     place.copy_from_slice(value);
                 }
                 return;
             }
-            before = self.looked_up.insert(hash, number(self.entries.len())).unwrap_or(NONE);
+            previous = self.by_hash.insert(hash, number(self.entries.len())).unwrap_or(NONE);
         }
         self.entries.push(Entry {
             at: self.bytes.len(),
             key: number(key.len()),
             value: number(value.map_or(0, |value| value.len() + 1)),
-            before,
+            previous,
         });
         self.bytes.extend_from_slice(key);
         self.bytes.extend_from_slice(value.unwrap_or_default());
     }
 
-    /// The expiries from a key on, in order, and whether they live.
+    /// The expiries from a key on, in order, and whether each is live.
     pub fn expiries_from(&self, from: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
-        self.expiries.range(from.to_vec()..).map(|(key, lives)| (key.as_slice(), *lives))
+        self.expiries.range(from.to_vec()..).map(|(key, is_live)| (key.as_slice(), *is_live))
     }
 
-    /// How many entries of a sorted run are in its filter, at most.
+    /// The maximum number of this memtable's entries in a run's filter.
     pub fn filtered(&self) -> u64 {
         let letter = |entry: &&Entry| {
             self.bytes.get(entry.at).is_some_and(|letter| FOLDED_OVER.contains(letter))
@@ -156,9 +156,9 @@ impl Memtable {
         self.entries.iter().filter(letter).count() as u64
     }
 
-    /// Writes all of it in order; of a key only what was said last.
+    /// Writes the last value of each key, in order.
     pub fn write_sorted(&self, run: &mut TableWriter) -> Result<(), IndexError> {
-        // By letter first: ids mostly come in their order, and sorting what is sorted is quick.
+        // By letter first: IDs mostly arrive in order, and sorting sorted keys is fast.
         let mut by_letter: BTreeMap<u8, Vec<(u64, u32)>> = BTreeMap::new();
         for (number, entry) in (0_u32..).zip(&self.entries) {
             let key = self.key(entry);
@@ -166,19 +166,19 @@ impl Memtable {
             by_letter.entry(letter).or_default().push((start(key), number));
         }
         if !self.expiries.is_empty() {
-            // Kept in order already: they only have to come between the letters around theirs.
+            // Already sorted; they only have to be placed between the letters around theirs.
             by_letter.entry(EXPIRIES_LETTER).or_default();
         }
         for (letter, places) in &mut by_letter {
             if *letter == EXPIRIES_LETTER {
-                for (key, lives) in &self.expiries {
-                    run.add(key, lives.then_some(b"".as_slice()))?;
+                for (key, is_live) in &self.expiries {
+                    run.add(key, is_live.then_some(b"".as_slice()))?;
                 }
                 continue;
             }
             let entry = |number: u32| self.entries.get(number as usize);
             let key = |number: u32| entry(number).map(|entry| self.key(entry)).unwrap_or_default();
-            // Stable: of equal keys the last one said is the last.
+            // The sort is stable: the last of equal keys is the newest.
             places.sort_by(|(a_start, a), (b_start, b)| {
                 a_start.cmp(b_start).then_with(|| key(*a).cmp(key(*b)))
             });
@@ -194,7 +194,7 @@ impl Memtable {
     }
 }
 
-/// The eight bytes after the letter, which mostly tell two keys apart.
+/// The eight bytes after the letter, which mostly suffice to compare two keys.
 fn start(key: &[u8]) -> u64 {
     let mut start = [0; 8];
     let bytes = key.get(1..).unwrap_or_default();
@@ -203,7 +203,7 @@ fn start(key: &[u8]) -> u64 {
     u64::from_be_bytes(start)
 }
 
-/// A memtable is of some dozens of megabytes: its numbers are small.
+/// A memtable has some dozens of megabytes, so its numbers fit.
 fn number(of: usize) -> u32 {
     u32::try_from(of).unwrap_or(u32::MAX)
 }

@@ -1,9 +1,9 @@
-//! Making a base: the log folded into sorted runs, and those merged into one table.
+//! Builds a base: folds the log into sorted runs, and merges them into one table.
 //!
-//! No store is involved, and memory is bounded: what is folded gathers in a memtable; a full one
-//! is written as a sorted run while the next one fills. One thread reads and decodes, one
-//! folds, one sorts and writes. A new link needs no look into the runs; what a change or a
-//! deletion needs of an old one is found through the runs' filters.
+//! No store is involved, and memory is bounded: entries are collected in a memtable; a full one is
+//! written as a sorted run while the next one fills. One thread reads and decodes, one folds, one
+//! sorts and writes. A new link needs no lookup in the runs; the old state that a change or a
+//! deletion needs is found through the runs' filters.
 
 mod memtable;
 mod state;
@@ -20,37 +20,37 @@ use crate::sst::{self, Origin, Table, TableWriter};
 use memtable::Memtable;
 use state::Building;
 
-/// How much a memtable takes at most; there may be two.
+/// The maximum size of a memtable; there may be two.
 const MEMTABLE_BYTES: usize = 64 << 20;
-/// How many events the reading thread hands on at a time, of how many bytes, and how many such
-/// batches may wait.
+/// The size of the batches between the reading and the folding thread, in events and bytes, and the
+/// number of batches queued.
 const BATCH_EVENTS: usize = 512;
 const BATCH_BYTES: usize = 1 << 20;
 const BATCHES_WAITING: usize = 8;
 
-/// What is to be built, and where.
+/// A build job.
 pub struct Job<'a> {
     /// The log to fold.
     pub log: &'a Log,
-    /// The offset of the last event to fold.
+    /// The offset of the last event.
     pub upto: u64,
-    /// What the events up to its offset are taken from instead of the log.
+    /// The base that replaces the events up to its offset.
     pub base: Option<&'a Table>,
-    /// Where the new table goes. What it is called must not be believed before it is whole.
+    /// The path of the new table. Until it is complete, it must not have the name of a base.
     pub target: &'a Path,
-    /// A folder for the runs, made here and taken away again.
+    /// A folder for the runs, created and removed by the job.
     pub scratch: &'a Path,
-    /// When this happens, in milliseconds since the Unix epoch.
+    /// The time of the build, in milliseconds since the Unix epoch.
     pub now_ms: u64,
-    /// How much is folded before it is sorted and written.
+    /// The amount of memory to fold before writing a run.
     pub memtable_bytes: usize,
-    /// Hears how far it is, in events and twice their number: they are folded, and what comes of
-    /// that is merged. Says whether to go on.
-    pub goes_on: &'a (dyn Fn(u64, u64) -> bool + Sync),
+    /// Called with the progress and the total, twice the number of events: events are folded, then
+    /// merged. Returns whether to continue.
+    pub on_progress: &'a (dyn Fn(u64, u64) -> bool + Sync),
 }
 
 impl<'a> Job<'a> {
-    /// A job over the whole log, with nothing to begin with.
+    /// A job over the whole log, without a base.
     pub fn new(log: &'a Log, upto: u64, target: &'a Path, scratch: &'a Path) -> Self {
         Self {
             log,
@@ -60,11 +60,11 @@ impl<'a> Job<'a> {
             scratch,
             now_ms: 0,
             memtable_bytes: MEMTABLE_BYTES,
-            goes_on: &|_, _| true,
+            on_progress: &|_, _| true,
         }
     }
 
-    /// Builds the table; it is on disk on return, its name is not.
+    /// Builds the table. Its content is synced on return, its name is not.
     pub fn run(&self) -> Result<Table, IndexError> {
         remove_dir(self.scratch)?;
         std::fs::create_dir_all(self.scratch).map_err(IndexError::io(self.scratch))?;
@@ -100,7 +100,7 @@ impl<'a> Job<'a> {
         })
     }
 
-    /// Reads the log and decodes it, on a thread of its own.
+    /// Reads and decodes the log, on its own thread.
     fn read(&self, events: &SyncSender<Result<Vec<Envelope>, IndexError>>) {
         let mut reader = match self.log.read_from(self.from() + 1) {
             Ok(reader) => reader,
@@ -132,7 +132,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Sorts memtables and writes them as runs, on a thread of its own.
+    /// Sorts memtables and writes them as runs, on its own thread.
     fn sort(&self, full: &Receiver<Arc<Memtable>>, runs: &SyncSender<Result<Table, IndexError>>) {
         let mut number = 0_u64;
         while let Ok(memtable) = full.recv() {
@@ -153,8 +153,7 @@ impl<'a> Job<'a> {
     fn merge(&self, building: &Building<'_>) -> Result<Table, IndexError> {
         let tables: Vec<&Table> = self.base.into_iter().chain(&building.runs).collect();
         let entries: u64 = tables.iter().map(|table| table.entries()).sum();
-        // A run's filter has no slugs: for each link that it speaks of there may be one, and a
-        // slug that is gone.
+        // A run's filter has no slugs: each of its links may have one, and a removed one.
         let filtered = |table: &&Table| table.filtered();
         let filtered: u64 = building.runs.iter().map(|run| 2 * filtered(&run)).sum::<u64>()
             + self.base.as_ref().map_or(0, filtered);
@@ -162,21 +161,21 @@ impl<'a> Job<'a> {
         let (events, total) = (self.events(), 2 * self.events());
         sst::merge(&tables, &mut writer, &|read| {
             let merged = u128::from(events) * u128::from(read) / u128::from(entries.max(1));
-            (self.goes_on)(events + u64::try_from(merged).unwrap_or(events), total)
+            (self.on_progress)(events + u64::try_from(merged).unwrap_or(events), total)
         })?;
         let table = writer.finish(self.origin(), keys::FORMAT, self.now_ms)?;
-        (self.goes_on)(total, total);
+        (self.on_progress)(total, total);
         Ok(table)
     }
 }
 
-/// The folding thread's side of a job.
+/// The state of the folding thread.
 struct Folding<'j, 'a> {
     job: &'j Job<'a>,
     building: Building<'a>,
     full: SyncSender<Arc<Memtable>>,
     runs: Receiver<Result<Table, IndexError>>,
-    /// The memory of a memtable that was written, to be filled anew.
+    /// The memory of a written memtable, for reuse.
     spare: Memtable,
 }
 
@@ -191,7 +190,7 @@ impl<'a> Folding<'_, 'a> {
                 decoded.recv().map_err(|_| IndexError::Broken("reading the log panicked"))?;
             let batch = batch?;
             if batch.is_empty() {
-                return Err(IndexError::Broken("the log ends before its end"));
+                return Err(IndexError::Broken("the log ends early"));
             }
             for envelope in &batch {
                 folded += 1;
@@ -200,7 +199,7 @@ impl<'a> Folding<'_, 'a> {
                     self.spill()?;
                 }
             }
-            if !(self.job.goes_on)(folded, 2 * events) {
+            if !(self.job.on_progress)(folded, 2 * events) {
                 return Err(IndexError::Stopped);
             }
         }
@@ -209,7 +208,7 @@ impl<'a> Folding<'_, 'a> {
         Ok(self.building)
     }
 
-    /// Hands the memtable on to be sorted; waits until the one before is.
+    /// Passes the memtable to the sorting thread; waits for the previous one.
     fn spill(&mut self) -> Result<(), IndexError> {
         self.take_run()?;
         if !self.building.memtable.is_empty() {

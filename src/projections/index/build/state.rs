@@ -1,5 +1,5 @@
-//! The fold's state during a build: a memtable, the one before it that is being written, sorted
-//! runs, and the base that it all began with.
+//! The state of the fold during a build: a memtable, the previous one that is being written, sorted
+//! runs, and the base of the build.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -14,13 +14,13 @@ use crate::projections::index::read::Read;
 use crate::projections::index::store::KeyRange;
 use crate::sst::{Lookup, Table};
 
-/// How many expiries are kept at hand.
-const EXPIRIES_AT_HAND: usize = 4_096;
+/// The number of expiries held in memory.
+const EXPIRIES_IN_MEMORY: usize = 4_096;
 
-/// See the module. The newest word on a key is the one that counts.
+/// The state of a build. The newest layer with a key wins.
 pub struct Building<'b> {
     pub memtable: Memtable,
-    /// Full, and on its way to become a run.
+    /// Full, and being written as a run.
     pub frozen: Option<Arc<Memtable>>,
     /// Oldest first.
     pub runs: Vec<Table>,
@@ -28,25 +28,25 @@ pub struct Building<'b> {
     expiries: Expiries,
 }
 
-/// The first of the expiries that stand: all of those before `bound`.
+/// The first live expiries: all of those before `bound`.
 struct Expiries {
     first: BTreeSet<Vec<u8>>,
-    /// `None`: the first are all there are.
+    /// `None` if these are all.
     bound: Option<Vec<u8>>,
 }
 
 impl Read for Building<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
-        for young in [Some(&self.memtable), self.frozen.as_deref()].into_iter().flatten() {
-            match young.get(key) {
+        for memtable in [Some(&self.memtable), self.frozen.as_deref()].into_iter().flatten() {
+            match memtable.get(key) {
                 Lookup::Nothing => {}
-                said => return Ok(said.value()),
+                found => return Ok(found.value()),
             }
         }
         for table in self.runs.iter().rev().chain(self.base) {
             match table.get(key)? {
                 Lookup::Nothing => {}
-                said => return Ok(said.value()),
+                found => return Ok(found.value()),
             }
         }
         Ok(None)
@@ -67,7 +67,7 @@ impl State for Building<'_> {
     }
 
     fn first_expiries(&mut self, limit: usize, until_ms: u64) -> Result<Vec<Vec<u8>>, IndexError> {
-        // All of those at hand are before the others.
+        // Those in memory come before all others.
         let first = self.expiries.first.first().and_then(|key| keys::expired(key));
         if first.is_some_and(|(at_ms, _)| at_ms > until_ms) {
             return Ok(Vec::new());
@@ -90,13 +90,13 @@ impl<'b> Building<'b> {
         Self { memtable: Memtable::default(), frozen: None, runs: Vec::new(), base, expiries }
     }
 
-    /// Puts the next expiries from `from` on at hand; returns where those begin that are not.
+    /// Loads the next expiries from `from` on. Returns the first that is not loaded.
     fn load_expiries(&mut self, from: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
         let end = keys::EXPIRIES_END.to_vec();
         let range: KeyRange = (Bound::Included(from.to_vec()), Bound::Excluded(end));
         let memory = |table: &'_ Memtable| -> Vec<_> {
             let rows = table.expiries_from(from);
-            rows.map(|(key, lives)| Ok((key.to_vec(), lives.then(Vec::new)))).collect()
+            rows.map(|(key, is_live)| Ok((key.to_vec(), is_live.then(Vec::new)))).collect()
         };
         let mut layers: Vec<TaggedRows<'_>> = vec![Box::new(memory(&self.memtable).into_iter())];
         layers
@@ -108,7 +108,7 @@ impl<'b> Building<'b> {
             if value.is_none() {
                 continue;
             }
-            if self.expiries.first.len() >= EXPIRIES_AT_HAND {
+            if self.expiries.first.len() >= EXPIRIES_IN_MEMORY {
                 return Ok(Some(key));
             }
             self.expiries.first.insert(key);
@@ -123,10 +123,10 @@ impl Expiries {
             return;
         }
         self.first.insert(key);
-        if self.first.len() > 2 * EXPIRIES_AT_HAND
-            && let Some(half) = self.first.iter().nth(EXPIRIES_AT_HAND).cloned()
+        if self.first.len() > 2 * EXPIRIES_IN_MEMORY
+            && let Some(half) = self.first.iter().nth(EXPIRIES_IN_MEMORY).cloned()
         {
-            // What is dropped here stands in the memtable or below, where it is found again.
+            // Expiries dropped here are still in the memtable or below.
             drop(self.first.split_off(&half));
             self.bound = Some(half);
         }

@@ -1,13 +1,13 @@
-//! A crash between any two steps of making a base leaves what can be used.
+//! A crash between any two steps of building a base leaves a usable index.
 
 use std::fs;
 
 use super::history::of_seed;
 use super::*;
 
-/// The states that [`super::super::home`] names, each made of files of a real change.
+/// The states listed in [`super::super::index_dir`], each made from the files of a real change.
 #[test]
-fn between_any_two_steps_there_is_an_index() {
+fn a_crash_between_any_two_steps_leaves_an_index() {
     let events = of_seed(1, 200);
     let expected = Map::of(&events).digest();
     let (early, late) = events.split_at(events.len() / 2);
@@ -15,13 +15,13 @@ fn between_any_two_steps_there_is_an_index() {
 
     // An old base, an overlay over it that has grown.
     let index = place.open(NO_BASES);
-    index.renew(&place.log, &|_, _| true).unwrap();
+    index.compact(&place.log, &|_, _| true).unwrap();
     write(&index, &place.log, late).unwrap();
     index.flush().unwrap();
     let before = place.folder.path().join("before");
     copy(&place.index(), &before);
-    // A new base, an overlay that has just begun.
-    index.renew(&place.log, &|_, _| true).unwrap();
+    // A new base and a new overlay.
+    index.compact(&place.log, &|_, _| true).unwrap();
     index.flush().unwrap();
     drop(index);
     let after = place.folder.path().join("after");
@@ -69,14 +69,14 @@ fn a_build_that_is_stopped_leaves_nothing_behind() {
     let place = Place::with(&events);
     let index = place.open(NO_BASES);
     let names = place.names("");
-    let stopped = index.renew(&place.log, &|_, _| false);
+    let stopped = index.compact(&place.log, &|_, _| false);
     assert!(matches!(stopped, Err(IndexError::Stopped)), "{stopped:?}");
     assert_eq!(place.names(""), names);
     assert_eq!(index.digest().unwrap(), Map::of(&events).digest());
 }
 
 #[test]
-fn an_index_of_before_there_were_bases_is_taken_away() {
+fn files_of_former_versions_are_removed() {
     let events = of_seed(3, 50);
     let place = Place::with(&events);
     fs::create_dir_all(place.index().join("blobs")).unwrap();

@@ -1,4 +1,4 @@
-//! Damage of many kinds to each kind of file: found, and made good from the log.
+//! Damage of many kinds to each kind of file is found, and repaired from the log.
 
 use std::fs;
 
@@ -28,7 +28,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Damages one or two files of the folder; says what was done.
+/// Damages one or two files of the folder; returns a description.
 fn damage(folder: &Path, other: &[u8], chance: &mut Chance) -> String {
     let files = files(folder);
     let path = &files[chance.next(files.len())];
@@ -68,15 +68,15 @@ fn damage(folder: &Path, other: &[u8], chance: &mut Chance) -> String {
     format!("kind {kind} to {}", path.display())
 }
 
-/// Five hundred cases: each is opened, read whole, and repaired if that has found something. The
-/// answers are never wrong, and in the end all is there again.
+/// Each case is opened, read completely, and repaired if that finds damage. The results are never
+/// wrong, and complete in the end.
 fn five_hundred(part: u64, cases: u64) {
     let events = of_seed(100 + part, 150);
     let expected = Map::of(&events).digest();
     let (early, late) = events.split_at(events.len() * 2 / 3);
     let place = Place::with(early);
     let index = place.open(NO_BASES);
-    index.renew(&place.log, &|_, _| true).unwrap();
+    index.compact(&place.log, &|_, _| true).unwrap();
     write(&index, &place.log, late).unwrap();
     index.flush().unwrap();
     drop(index);
@@ -94,7 +94,7 @@ fn five_hundred(part: u64, cases: u64) {
         let index = place.open(NO_BASES);
         assert_eq!(index.applied(), place.log.end(), "case {case}: {done}");
         if index.digest().is_err() {
-            // What the keeper does when a reader has met it.
+            // As the compactor does after a reader finds damage.
             index.rebuild(&place.log, &|_, _| {}).unwrap();
             repaired += 1;
         }
@@ -102,7 +102,7 @@ fn five_hundred(part: u64, cases: u64) {
         drop(index);
         fs::remove_dir_all(place.index()).unwrap();
     }
-    assert!(repaired > 0, "no damage was met while reading");
+    assert!(repaired > 0, "no damage was found while reading");
 }
 
 #[test]

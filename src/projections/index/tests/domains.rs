@@ -1,4 +1,4 @@
-//! Domains, and links on them, through all that an index goes through.
+//! Domains and links on them, through all operations of an index.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,9 @@ use crate::projections::index::ReadDomains;
 const HOSTS: u8 = 4;
 const SLUGS: [&str; 4] = ["promo", "Promo", "PROMO", "other"];
 
-/// What is to happen; what does not fit what stands does not.
+/// An operation; ignored if the model does not allow it.
 #[derive(Debug, Clone)]
-enum Wish {
+enum Op {
     Add { host: u8, owner: u8 },
     Verify { host: u8, owner: u8 },
     Set { host: u8, owner: u8, folds: bool, default: bool },
@@ -24,39 +24,39 @@ enum Wish {
     Link { id: u8, host: u8, slug: u8 },
     Unlink { id: u8 },
     Commit,
-    Renew,
+    Compact,
     Rebuild,
     Repair,
     Reopen,
 }
 
-fn wish() -> impl Strategy<Value = Wish> {
+fn op() -> impl Strategy<Value = Op> {
     let (host, owner) = (0..HOSTS, 0..2_u8);
     prop_oneof![
-        6 => (host.clone(), owner.clone()).prop_map(|(host, owner)| Wish::Add { host, owner }),
-        6 => (host.clone(), owner.clone()).prop_map(|(host, owner)| Wish::Verify { host, owner }),
+        6 => (host.clone(), owner.clone()).prop_map(|(host, owner)| Op::Add { host, owner }),
+        6 => (host.clone(), owner.clone()).prop_map(|(host, owner)| Op::Verify { host, owner }),
         4 => (host.clone(), owner.clone(), any::<bool>(), any::<bool>()).prop_map(
-            |(host, owner, folds, default)| Wish::Set { host, owner, folds, default }),
-        3 => (host.clone(), owner).prop_map(|(host, owner)| Wish::Remove { host, owner }),
-        16 => (0..12_u8, host, 0..4_u8).prop_map(|(id, host, slug)| Wish::Link { id, host, slug }),
-        4 => (0..12_u8).prop_map(|id| Wish::Unlink { id }),
-        6 => Just(Wish::Commit),
-        1 => Just(Wish::Renew),
-        1 => Just(Wish::Rebuild),
-        1 => Just(Wish::Repair),
-        1 => Just(Wish::Reopen),
+            |(host, owner, folds, default)| Op::Set { host, owner, folds, default }),
+        3 => (host.clone(), owner).prop_map(|(host, owner)| Op::Remove { host, owner }),
+        16 => (0..12_u8, host, 0..4_u8).prop_map(|(id, host, slug)| Op::Link { id, host, slug }),
+        4 => (0..12_u8).prop_map(|id| Op::Unlink { id }),
+        6 => Just(Op::Commit),
+        1 => Just(Op::Compact),
+        1 => Just(Op::Rebuild),
+        1 => Just(Op::Repair),
+        1 => Just(Op::Reopen),
     ]
 }
 
-/// What stands, in plain words.
+/// The expected state.
 #[derive(Default)]
-struct Standing {
+struct Model {
     made: u64,
     domains: BTreeMap<(u8, u8), DomainState>,
     links: BTreeMap<u8, LinkState>,
 }
 
-impl Standing {
+impl Model {
     fn holder(&self, host: u8) -> Option<(u8, &DomainState)> {
         let mut all = self.domains.iter();
         let found = all.find(|((of, _), domain)| *of == host && domain.verified_at_ms.is_some());
@@ -72,11 +72,11 @@ impl Standing {
         if folds { slug.to_lowercase() } else { slug.to_owned() }
     }
 
-    fn next(&mut self, wish: &Wish) -> Option<Envelope> {
+    fn next(&mut self, op: &Op) -> Option<Envelope> {
         self.made += 1;
-        let (owner, event) = match *wish {
-            Wish::Add { host, owner } => (owner, self.add(host, owner)?),
-            Wish::Verify { host, owner } => {
+        let (owner, event) = match *op {
+            Op::Add { host, owner } => (owner, self.add(host, owner)?),
+            Op::Verify { host, owner } => {
                 if self.holder(host).is_some() {
                     return None;
                 }
@@ -84,10 +84,10 @@ impl Standing {
                 domain.verified_at_ms = Some(self.made);
                 (owner, Event::DomainVerified(domain.clone()))
             }
-            Wish::Set { host, owner, folds, default } => {
+            Op::Set { host, owner, folds, default } => {
                 (owner, self.set(host, owner, folds, default)?)
             }
-            Wish::Remove { host, owner } => {
+            Op::Remove { host, owner } => {
                 let is_used = self.links_on(host) > 0;
                 let domain = self.domains.get(&(host, owner))?;
                 if domain.verified_at_ms.is_some() && is_used {
@@ -97,11 +97,11 @@ impl Standing {
                 self.domains.remove(&(host, owner));
                 (owner, Event::DomainRemoved(removed))
             }
-            Wish::Link { id, host, slug } => {
+            Op::Link { id, host, slug } => {
                 let (owner, _) = self.holder(host)?;
                 (owner, self.link(id, host, SLUGS[usize::from(slug)], owner)?)
             }
-            Wish::Unlink { id } => {
+            Op::Unlink { id } => {
                 let link = self.links.remove(&id)?;
                 let owner = link.title.as_deref()?.parse().ok()?;
                 (owner, Event::LinkDeleted(LinkDeleted { link: link.id, ..LinkDeleted::default() }))
@@ -150,7 +150,7 @@ impl Standing {
         Some(Event::DomainChanged(domain))
     }
 
-    /// A new link, or one that moves; `None` where its place is another's.
+    /// A new link, or one that moves; `None` if the slug is taken.
     fn link(&mut self, id: u8, host: u8, slug: &str, owner: u8) -> Option<Event> {
         let form = self.form(host, slug);
         let is_taken = self.links.iter().any(|(other, link)| {
@@ -195,7 +195,7 @@ impl Standing {
                 let found = index.slug(&name, slug).unwrap();
                 assert_eq!(found.map(|id| id.as_bytes().to_vec()), link.map(|l| l.id.clone()));
                 let redirect = index.redirect(&name, &form).unwrap();
-                let leads = redirect.map(|redirect| redirect.way.location.as_str().to_owned());
+                let leads = redirect.map(|redirect| redirect.target.location.as_str().to_owned());
                 assert_eq!(leads, link.map(|link| link.destination.clone()), "{name}/{slug}");
             }
             let claims = index.claims(&name, 10).unwrap();
@@ -236,30 +236,30 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_way_leads_to_the_same_domains(wishes in prop::collection::vec(wish(), 1..250)) {
+    fn every_way_leads_to_the_same_domains(ops in prop::collection::vec(op(), 1..250)) {
         let place = Place::new();
         let mut index = place.open(NO_BASES);
-        let (mut standing, mut group, mut events) = (Standing::default(), Vec::new(), Vec::new());
-        for wish in wishes.iter().chain([&Wish::Commit]) {
-            let event = standing.next(wish);
+        let (mut model, mut group, mut events) = (Model::default(), Vec::new(), Vec::new());
+        for op in ops.iter().chain([&Op::Commit]) {
+            let event = model.next(op);
             if event.is_some() {
                 group.extend(event);
                 continue;
             }
             write(&index, &place.log, &group).unwrap();
             events.append(&mut group);
-            match wish {
-                Wish::Renew => index.renew(&place.log, &|_, _| true).unwrap(),
-                Wish::Rebuild => index.rebuild(&place.log, &|_, _| {}).unwrap(),
-                Wish::Repair => index.repair(&place.log).unwrap(),
-                Wish::Reopen => {
+            match op {
+                Op::Compact => index.compact(&place.log, &|_, _| true).unwrap(),
+                Op::Rebuild => index.rebuild(&place.log, &|_, _| {}).unwrap(),
+                Op::Repair => index.repair(&place.log).unwrap(),
+                Op::Reopen => {
                     drop(index);
                     index = place.open(NO_BASES);
                 }
                 _ => {}
             }
             prop_assert_eq!(index.digest().unwrap(), Map::of(&events).digest());
-            standing.check(&index);
+            model.check(&index);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! However events are grouped, wherever bases are made: the same fold.
+//! The same fold, however events are grouped and bases built.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::super::store;
 use super::super::{Group, Scan, Span};
-use super::history::{Standing, Wish, campaign, of_seed, wish, workspace};
+use super::history::{Model, Op, campaign, of_seed, op, workspace};
 use super::*;
 use crate::domain::event::LinkState;
 use crate::domain::ids::{LinkId, WorkspaceId};
@@ -14,27 +14,27 @@ use crate::domain::preset::{PresetId, PresetKind};
 
 #[derive(Debug, Clone)]
 enum Step {
-    Event(Wish),
+    Event(Op),
     Commit,
-    /// What was applied goes into the overlay.
-    Settle,
-    /// A new base of the old one and what came since.
-    Renew,
-    /// A new base of the log alone.
+    /// Flushes the write buffer.
+    FlushBuffer,
+    /// Builds a base from the old one and the events since.
+    Compact,
+    /// Builds a base from the log alone.
     Rebuild,
-    /// A fresh overlay over the same base.
+    /// Starts a new overlay over the same base.
     Repair,
     Reopen,
-    /// Opened where few events are too many for an overlay.
+    /// Reopens with a threshold that makes a base due.
     ReopenIntoBase,
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        100 => wish().prop_map(Step::Event),
+        100 => op().prop_map(Step::Event),
         10 => Just(Step::Commit),
-        4 => Just(Step::Settle),
-        2 => Just(Step::Renew),
+        4 => Just(Step::FlushBuffer),
+        2 => Just(Step::Compact),
         1 => Just(Step::Rebuild),
         1 => Just(Step::Repair),
         1 => Just(Step::Reopen),
@@ -42,19 +42,19 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What was done with an index, and what ought to be in it.
+/// A test run: the index and its expected content.
 struct Course {
     place: Place,
     index: Option<Index>,
-    standing: Standing,
+    model: Model,
     group: Vec<Envelope>,
     events: Vec<Envelope>,
 }
 
 impl Course {
     fn take(&mut self, step: &Step) {
-        if let Step::Event(wish) = step {
-            self.group.extend(self.standing.next(wish));
+        if let Step::Event(op) = step {
+            self.group.extend(self.model.next(op));
             return;
         }
         let log = Arc::clone(&self.place.log);
@@ -63,8 +63,8 @@ impl Course {
         self.events.append(&mut self.group);
         match step {
             Step::Event(_) | Step::Commit => {}
-            Step::Settle => index.layers.load().settle().unwrap(),
-            Step::Renew => index.renew(&log, &|_, _| true).unwrap(),
+            Step::FlushBuffer => index.layers.load().flush_buffer().unwrap(),
+            Step::Compact => index.compact(&log, &|_, _| true).unwrap(),
             Step::Rebuild => index.rebuild(&log, &|_, _| {}).unwrap(),
             Step::Repair => index.repair(&log).unwrap(),
             Step::Reopen => {
@@ -84,20 +84,20 @@ impl Course {
 
     fn check_reads(&self) {
         let index = self.index.as_ref().unwrap();
-        let standing = &self.standing;
-        for (id, (owner, state)) in &standing.links {
+        let model = &self.model;
+        for (id, (owner, state)) in &model.links {
             let link = index.link(LinkId::from_bytes(id).unwrap()).unwrap().unwrap();
             assert_eq!((link.workspace, link.version), (*owner, state.version));
             assert_eq!(index.slug("", &state.slug).unwrap(), Some(link.id));
             let redirect = index.redirect("", &state.slug).unwrap().unwrap();
-            assert_eq!(redirect.way.location.as_str(), state.destination);
+            assert_eq!(redirect.target.location.as_str(), state.destination);
         }
-        let slugs: BTreeSet<_> = standing.links.values().map(|(_, link)| &link.slug).collect();
+        let slugs: BTreeSet<_> = model.links.values().map(|(_, link)| &link.slug).collect();
         for slug in (0..200).map(|number| format!("slug-{number}")) {
             assert_eq!(index.redirect("", &slug).unwrap().is_some(), slugs.contains(&slug));
         }
         for owner in (0..3).map(workspace) {
-            let of_owner = standing.links.iter().filter(|(_, (other, _))| *other == owner);
+            let of_owner = model.links.iter().filter(|(_, (other, _))| *other == owner);
             let newest_first: Vec<_> = of_owner.map(|(id, _)| id.clone()).rev().collect();
             assert_eq!(index.link_count(owner).unwrap(), newest_first.len() as u64);
             let scan = index.scan();
@@ -115,7 +115,7 @@ impl Course {
             self.check_groups(&scan, owner);
         }
         for owner in (0..3).map(workspace) {
-            let of_owner = standing.reports.iter().filter(|(_, (other, _))| *other == owner);
+            let of_owner = model.reports.iter().filter(|(_, (other, _))| *other == owner);
             let newest_first: Vec<_> = of_owner.map(|(id, _)| id.clone()).rev().collect();
             let all = index.reports(owner, None, usize::MAX).unwrap();
             let ids: Vec<_> = all.iter().map(|report| report.id.as_bytes().to_vec()).collect();
@@ -132,20 +132,20 @@ impl Course {
         self.check_past(index);
         let tokens: Vec<_> = index.tokens(workspace(0)).unwrap();
         let tokens: Vec<_> = tokens.iter().map(|token| token.id.as_bytes().to_vec()).collect();
-        assert_eq!(tokens, standing.tokens.keys().cloned().collect::<Vec<_>>());
+        assert_eq!(tokens, model.tokens.keys().cloned().collect::<Vec<_>>());
         for number in 0..8 {
             let id = PresetId::Campaign(campaign(number));
             let found = index.preset(workspace(0), id).unwrap();
-            let expected = standing.campaigns.get(&number);
+            let expected = model.campaigns.get(&number);
             assert_eq!(found.map(|it| it.name), expected.map(|it| it.name.clone()));
             let name = format!("CAMPAIGN {number}");
             let named = index.preset_named(workspace(0), PresetKind::Campaign, &name).unwrap();
-            let holder = standing.campaigns.iter().find(|(_, it)| it.name.ends_with(&name[9..]));
+            let holder = model.campaigns.iter().find(|(_, it)| it.name.ends_with(&name[9..]));
             assert_eq!(named, holder.map(|(number, _)| PresetId::Campaign(campaign(*number))));
         }
     }
 
-    /// However links are read, near one another or one by one.
+    /// However links are read, by range or one by one.
     fn check_loads(&self, scan: &Scan, owner: WorkspaceId, newest_first: &[Vec<u8>]) {
         let every: Vec<_> = newest_first.iter().map(|id| LinkId::from_bytes(id).unwrap()).collect();
         let oldest_first: Vec<_> = every.iter().rev().copied().collect();
@@ -157,7 +157,7 @@ impl Course {
                 assert_eq!(found, *wanted);
                 found.clear();
                 for link in loaded {
-                    let (_, state) = &self.standing.links[&link.id.as_bytes().to_vec()];
+                    let (_, state) = &self.model.links[&link.id.as_bytes().to_vec()];
                     assert_eq!(link.state(), state.encode_to_vec());
                 }
             }
@@ -166,10 +166,10 @@ impl Course {
         assert!(scan.load(other, &every, false).unwrap().0.is_empty());
     }
 
-    /// Each group has the links that say so, newest first, and its count.
+    /// Each group has its links, newest first, and its count.
     fn check_groups(&self, scan: &Scan, owner: WorkspaceId) {
         let labels = |state: &LinkState| state.labels.clone().unwrap_or_default();
-        let of_owner = || self.standing.links.values().filter(|(other, _)| *other == owner);
+        let of_owner = || self.model.links.values().filter(|(other, _)| *other == owner);
         let among = |holds: &dyn Fn(&LinkState) -> bool| -> Vec<Vec<u8>> {
             let those = of_owner().rev().filter(|(_, state)| holds(state));
             those.map(|(_, state)| state.id.clone()).collect()
@@ -228,15 +228,15 @@ fn ids(found: impl Iterator<Item = Result<LinkId, IndexError>>) -> Vec<Vec<u8>> 
 }
 
 impl Course {
-    /// Versions, deleted links and the audit are what the log says.
+    /// Versions, deleted links and the audit log match the log.
     fn check_past(&self, index: &Index) {
-        let standing = &self.standing;
-        let alive = standing.links.iter().map(|(id, (_, state))| (id, state.version));
-        let dead = standing.deleted.iter().map(|(id, (_, state, _))| (id, state.version));
+        let model = &self.model;
+        let alive = model.links.iter().map(|(id, (_, state))| (id, state.version));
+        let dead = model.deleted.iter().map(|(id, (_, state, _))| (id, state.version));
         for (id, newest) in alive.chain(dead) {
             let made = (1..).zip(&self.events).filter(|(_, envelope)| {
                 let event = envelope.event.as_ref().unwrap();
-                // A report happens to a link, and changes nothing of it.
+                // A report has a link as its subject, but does not change it.
                 event.subject() == id.as_slice() && !matches!(event, Event::LinkReported(_))
             });
             let mut made: Vec<u64> = made.map(|(offset, _)| offset).collect();
@@ -253,12 +253,12 @@ impl Course {
         }
         let mut audited = 0;
         for owner in (0..3).map(workspace) {
-            let of_owner = standing.deleted.iter().filter(|(_, (other, ..))| *other == owner);
-            let kept = of_owner.filter(|(_, (.., until_ms))| *until_ms > standing.now_ms);
+            let of_owner = model.deleted.iter().filter(|(_, (other, ..))| *other == owner);
+            let kept = of_owner.filter(|(_, (.., until_ms))| *until_ms > model.now_ms);
             let kept: Vec<_> =
                 kept.map(|(id, (_, state, _))| (id.clone(), state.version)).collect();
             let all = (None, 0, usize::MAX);
-            let found = index.tombstones(owner, all, standing.now_ms).unwrap();
+            let found = index.tombstones(owner, all, model.now_ms).unwrap();
             let ids = found.iter().rev();
             let ids = ids.map(|found| (found.link.id.as_bytes().to_vec(), found.link.version));
             assert_eq!(ids.collect::<Vec<_>>(), kept);
@@ -268,7 +268,7 @@ impl Course {
             assert_eq!(next, None);
             audited += events.len() as u64;
         }
-        assert_eq!(audited, standing.events);
+        assert_eq!(audited, model.events);
     }
 }
 
@@ -279,14 +279,14 @@ proptest! {
     fn every_way_leads_to_the_same_index(steps in prop::collection::vec(step(), 1..200)) {
         let place = Place::new();
         let index = Some(place.open(NO_BASES));
-        let mut standing = Standing::default();
-        let group = vec![standing.begin()];
-        let mut course = Course { place, index, standing, group, events: Vec::new() };
+        let mut model = Model::default();
+        let group = vec![model.begin()];
+        let mut course = Course { place, index, model, group, events: Vec::new() };
         for step in steps.iter().chain([&Step::Commit]) {
             course.take(step);
         }
         course.check_reads();
-        // Nothing that was swapped out lies about.
+        // No replaced files are left.
         drop(course.index.take());
         course.index = Some(course.place.open(NO_BASES));
         prop_assert_eq!(course.place.names("overlay-").len(), 1);
@@ -295,13 +295,13 @@ proptest! {
     }
 }
 
-/// Idempotency keys that expire in the thousands, through the window that a build looks at.
+/// Thousands of expiring idempotency keys, more than a build holds in memory.
 #[test]
 fn a_build_forgets_the_keys_that_an_overlay_forgets() {
-    let mut standing = Standing::default();
-    let mut events = vec![standing.begin()];
+    let mut model = Model::default();
+    let mut events = vec![model.begin()];
     for number in 0..30_000_u64 {
-        let mut envelope = standing.next(&Wish::CreateToken).unwrap();
+        let mut envelope = model.next(&Op::CreateToken).unwrap();
         envelope.at_ms += if number < 20_000 { number % 50 } else { 90_000_000 + number };
         let key = format!("{}", number % 17_000);
         let request_sha256 = Vec::new();
@@ -319,26 +319,26 @@ fn a_build_forgets_the_keys_that_an_overlay_forgets() {
     }
 }
 
-/// Each thing goes at the deadline that its event states, or at the former one where it states none.
+/// Each entry expires at the deadline of its event, or after the former default if it has none.
 #[test]
-fn what_is_kept_for_a_while_goes_at_its_own_deadline() {
+fn entries_expire_at_the_deadlines_of_their_events() {
     const DAY_MS: u64 = 24 * 3_600 * 1_000;
     let kept = |events: &[Envelope], letter: &[u8]| {
         Map::of(events).0.keys().filter(|key| key.starts_with(letter)).count()
     };
     for days in [None, Some(1), Some(2), Some(400)] {
-        let mut standing = Standing::default();
-        let begun = standing.begin();
-        let made = Wish::Create { slug: 1, key: Some(1), labels: None };
-        let mut created = standing.next(&made).unwrap();
-        let mut deleted = standing.next(&Wish::Delete { link: 0 }).unwrap();
-        let stated = days.map(|days| standing.now_ms + days * DAY_MS);
+        let mut model = Model::default();
+        let begun = model.begin();
+        let made = Op::Create { slug: 1, key: Some(1), labels: None };
+        let mut created = model.next(&made).unwrap();
+        let mut deleted = model.next(&Op::Delete { link: 0 }).unwrap();
+        let stated = days.map(|days| model.now_ms + days * DAY_MS);
         created.idempotency_until_ms = stated;
         let Some(Event::LinkDeleted(deletion)) = &mut deleted.event else { panic!("no deletion") };
         deletion.restorable_until_ms = stated;
-        let events = [begun, created, deleted, standing.next(&Wish::CreateToken).unwrap()];
+        let events = [begun, created, deleted, model.next(&Op::CreateToken).unwrap()];
         for (letter, unstated_days) in [(&b"i"[..], 1), (keys::TOMBSTONES, 30)] {
-            let deadline_ms = standing.now_ms + days.unwrap_or(unstated_days) * DAY_MS;
+            let deadline_ms = model.now_ms + days.unwrap_or(unstated_days) * DAY_MS;
             let mut events = events.clone();
             events[3].at_ms = deadline_ms - 1;
             assert_eq!(kept(&events, letter), 1, "{days:?}");
@@ -348,8 +348,7 @@ fn what_is_kept_for_a_while_goes_at_its_own_deadline() {
     }
 }
 
-/// A scan is of the moment when it was begun: what settles meanwhile is neither missed nor met
-/// twice.
+/// A scan returns each key once, even if the write buffer is flushed meanwhile.
 #[test]
 fn a_scan_across_a_settle_is_whole() {
     let events = of_seed(31, 300);
@@ -361,11 +360,11 @@ fn a_scan_across_a_settle_is_whole() {
             let index = place.open(NO_BASES);
             write(&index, &place.log, late).unwrap();
             let layers = index.layers.load_full();
-            assert!(layers.unsettled() > 100);
+            assert!(layers.unflushed() > 100);
             let mut rows = layers.rows(store::prefixed(&[]), is_back);
             let mut seen: Vec<_> = rows.by_ref().take(settle_at).map(Result::unwrap).collect();
-            layers.settle().unwrap();
-            assert_eq!(layers.unsettled(), 0);
+            layers.flush_buffer().unwrap();
+            assert_eq!(layers.unflushed(), 0);
             seen.extend(rows.map(Result::unwrap));
             if is_back {
                 seen.reverse();

@@ -1,4 +1,4 @@
-//! Histories that could have been: each event fits those before it.
+//! Random but valid histories: each event is possible after those before it.
 
 use std::collections::BTreeMap;
 
@@ -15,13 +15,13 @@ use crate::domain::report::{LinkReported, ReportResolved};
 
 const DAY_MS: u64 = 24 * 3_600 * 1_000;
 
-/// What is to happen, by numbers that are taken modulo what there is.
+/// An operation; numbers are taken modulo the number of candidates.
 #[derive(Debug, Clone)]
-pub enum Wish {
+pub enum Op {
     Create {
         slug: u16,
         key: Option<u8>,
-        /// By chance: which labels it has, if any.
+        /// Random labels, if any.
         labels: Option<u32>,
     },
     Change {
@@ -29,7 +29,7 @@ pub enum Wish {
         slug: u16,
         labels: Option<u32>,
     },
-    /// A campaign is made, or has another name.
+    /// Creates or renames a campaign.
     PutCampaign {
         number: u8,
         name: u8,
@@ -47,12 +47,12 @@ pub enum Wish {
     Resolve {
         report: u16,
     },
-    /// Of those that were deleted, be it long ago.
+    /// Restores one of the deleted links, even after the deadline.
     Restore {
         link: u16,
         slug: u16,
     },
-    /// Of those that are there, or of those that were deleted.
+    /// Purges a live or a deleted link.
     Purge {
         link: u16,
         is_deleted: bool,
@@ -61,31 +61,31 @@ pub enum Wish {
     RevokeToken {
         token: u16,
     },
-    /// Time goes by, in minutes: a day is what an idempotency key is remembered.
+    /// Time passes, in minutes; an idempotency key is kept for a day.
     Wait {
         minutes: u16,
     },
 }
 
-pub fn wish() -> impl Strategy<Value = Wish> {
+pub fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => (0..200_u16, prop::option::weighted(0.4, 0..40_u8), labels())
-            .prop_map(|(slug, key, labels)| Wish::Create { slug, key, labels }),
+            .prop_map(|(slug, key, labels)| Op::Create { slug, key, labels }),
         3 => (any::<u16>(), 0..200_u16, labels())
-            .prop_map(|(link, slug, labels)| Wish::Change { link, slug, labels }),
-        1 => (0..8_u8, 0..8_u8).prop_map(|(number, name)| Wish::PutCampaign { number, name }),
-        1 => (0..8_u8).prop_map(|number| Wish::DeleteCampaign { number }),
-        2 => any::<u16>().prop_map(|link| Wish::Delete { link }),
-        2 => any::<u16>().prop_map(|link| Wish::Report { link }),
-        1 => any::<u16>().prop_map(|report| Wish::Resolve { report }),
-        2 => (any::<u16>(), 0..200_u16).prop_map(|(link, slug)| Wish::Restore { link, slug }),
+            .prop_map(|(link, slug, labels)| Op::Change { link, slug, labels }),
+        1 => (0..8_u8, 0..8_u8).prop_map(|(number, name)| Op::PutCampaign { number, name }),
+        1 => (0..8_u8).prop_map(|number| Op::DeleteCampaign { number }),
+        2 => any::<u16>().prop_map(|link| Op::Delete { link }),
+        2 => any::<u16>().prop_map(|link| Op::Report { link }),
+        1 => any::<u16>().prop_map(|report| Op::Resolve { report }),
+        2 => (any::<u16>(), 0..200_u16).prop_map(|(link, slug)| Op::Restore { link, slug }),
         1 => (any::<u16>(), any::<bool>())
-            .prop_map(|(link, is_deleted)| Wish::Purge { link, is_deleted }),
-        1 => Just(Wish::CreateToken),
-        1 => any::<u16>().prop_map(|token| Wish::RevokeToken { token }),
-        2 => (0..900_u16).prop_map(|minutes| Wish::Wait { minutes }),
+            .prop_map(|(link, is_deleted)| Op::Purge { link, is_deleted }),
+        1 => Just(Op::CreateToken),
+        1 => any::<u16>().prop_map(|token| Op::RevokeToken { token }),
+        2 => (0..900_u16).prop_map(|minutes| Op::Wait { minutes }),
         // About as long as a deleted link can be restored.
-        1 => (36_000..50_000_u16).prop_map(|minutes| Wish::Wait { minutes }),
+        1 => (36_000..50_000_u16).prop_map(|minutes| Op::Wait { minutes }),
     ]
 }
 
@@ -93,22 +93,22 @@ fn labels() -> impl Strategy<Value = Option<u32>> {
     prop::option::weighted(0.6, any::<u32>())
 }
 
-/// What stands, in plain words.
+/// The expected state.
 #[derive(Default)]
-pub struct Standing {
+pub struct Model {
     pub links: BTreeMap<Vec<u8>, (WorkspaceId, LinkState)>,
     pub tokens: BTreeMap<Vec<u8>, TokenState>,
     pub reports: BTreeMap<Vec<u8>, (WorkspaceId, LinkReported)>,
     pub campaigns: BTreeMap<u8, PresetState>,
-    /// Those that can be restored, and until when.
+    /// Restorable links and their deadlines.
     pub deleted: BTreeMap<Vec<u8>, (WorkspaceId, LinkState, u64)>,
-    /// How many events there were.
+    /// The number of events.
     pub events: u64,
     made: u64,
     pub now_ms: u64,
 }
 
-/// What of a link is by chance.
+/// The random parts of a link.
 struct Labelled {
     labels: Option<Labels>,
     gates: Option<Gates>,
@@ -130,19 +130,19 @@ pub fn workspace(number: u64) -> WorkspaceId {
     WorkspaceId::new(uuid::Uuid::from_u128(u128::from(number % 3) + 1))
 }
 
-impl Standing {
-    /// The event that a wish comes to, unless there is nothing to be had.
-    pub fn next(&mut self, wish: &Wish) -> Option<Envelope> {
+impl Model {
+    /// The event of an operation, if it is possible.
+    pub fn next(&mut self, op: &Op) -> Option<Envelope> {
         self.made += 1;
         let made = self.made;
         let mut key = None;
         let mut owner = workspace(made);
-        let event = match wish {
-            Wish::Wait { minutes } => {
+        let event = match op {
+            Op::Wait { minutes } => {
                 self.now_ms += u64::from(*minutes) * 60_000;
                 return None;
             }
-            Wish::Create { slug, key: sent, labels } => {
+            Op::Create { slug, key: sent, labels } => {
                 key = *sent;
                 let mut id = ((1_000 + made / 3) << 16).to_be_bytes().to_vec();
                 id.extend_from_slice(&made.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes());
@@ -151,7 +151,7 @@ impl Standing {
                 self.links.insert(link.id.clone(), (owner, link.clone()));
                 Event::LinkCreated(link)
             }
-            Wish::Change { link, slug, labels } => {
+            Op::Change { link, slug, labels } => {
                 let (id, before) = self.some_link(*link)?;
                 owner = before.0;
                 let link = self.link(id, *slug, before.1.version + 1)?;
@@ -159,19 +159,19 @@ impl Standing {
                 self.links.insert(link.id.clone(), (owner, link.clone()));
                 Event::LinkChanged(link)
             }
-            Wish::Delete { link } => {
+            Op::Delete { link } => {
                 let (link, before) = self.some_link(*link)?;
                 owner = before.0;
                 self.links.remove(&link);
                 let state = LinkState { version: before.1.version + 1, ..before.1 };
-                // Some deletions state another deadline than the usual one.
+                // Some deletions have another deadline than the default.
                 let until_ms = made.is_multiple_of(2).then_some(self.now_ms + 10 * DAY_MS);
                 let deleted = LinkDeleted { link, restorable_until_ms: until_ms, version: None };
                 let until_ms = deleted.deadline_ms(self.now_ms);
                 self.deleted.insert(deleted.link.clone(), (owner, state, until_ms));
                 Event::LinkDeleted(deleted)
             }
-            Wish::Report { link } => {
+            Op::Report { link } => {
                 let (link, before) = self.some_link(*link)?;
                 owner = before.0;
                 let id = u128::from(made).to_be_bytes().to_vec();
@@ -179,33 +179,33 @@ impl Standing {
                 self.reports.insert(report.id.clone(), (owner, report.clone()));
                 Event::LinkReported(report)
             }
-            Wish::Resolve { report } => {
+            Op::Resolve { report } => {
                 let place = usize::from(*report) % self.reports.len().max(1);
                 let report = self.reports.keys().nth(place)?.clone();
                 owner = self.reports.remove(&report)?.0;
                 Event::ReportResolved(ReportResolved { report })
             }
-            Wish::PutCampaign { .. } | Wish::DeleteCampaign { .. } => {
+            Op::PutCampaign { .. } | Op::DeleteCampaign { .. } => {
                 owner = workspace(0);
-                self.campaign_event(wish)?
+                self.campaign_event(op)?
             }
-            Wish::Restore { .. } | Wish::Purge { .. } => {
-                let (of, event) = self.bring_back_or_purge(wish)?;
+            Op::Restore { .. } | Op::Purge { .. } => {
+                let (of, event) = self.bring_back_or_purge(op)?;
                 owner = of;
                 event
             }
-            Wish::CreateToken | Wish::RevokeToken { .. } => {
+            Op::CreateToken | Op::RevokeToken { .. } => {
                 owner = workspace(0);
-                self.token_event(wish)?
+                self.token_event(op)?
             }
         };
         self.events += 1;
         Some(self.envelope(owner, key, event))
     }
 
-    fn campaign_event(&mut self, wish: &Wish) -> Option<Event> {
-        Some(match wish {
-            Wish::PutCampaign { number, name } => {
+    fn campaign_event(&mut self, op: &Op) -> Option<Event> {
+        Some(match op {
+            Op::PutCampaign { number, name } => {
                 let is_there = self.campaigns.contains_key(number);
                 let name = format!("Campaign {name}");
                 if self.campaigns.iter().any(|(other, it)| it.name == name && other != number) {
@@ -220,7 +220,7 @@ impl Standing {
                 self.campaigns.insert(*number, state.clone());
                 if is_there { Event::CampaignChanged(state) } else { Event::CampaignCreated(state) }
             }
-            Wish::DeleteCampaign { number } => {
+            Op::DeleteCampaign { number } => {
                 let id = self.campaigns.remove(number)?.id;
                 Event::CampaignDeleted(PresetDeleted { id })
             }
@@ -228,10 +228,10 @@ impl Standing {
         })
     }
 
-    fn token_event(&mut self, wish: &Wish) -> Option<Event> {
+    fn token_event(&mut self, op: &Op) -> Option<Event> {
         let made = self.made;
-        Some(match wish {
-            Wish::CreateToken => {
+        Some(match op {
+            Op::CreateToken => {
                 let token = TokenState {
                     id: u128::from(made).to_be_bytes().to_vec(),
                     name: format!("token {made}"),
@@ -243,7 +243,7 @@ impl Standing {
                 self.tokens.insert(token.id.clone(), token.clone());
                 Event::TokenCreated(token)
             }
-            Wish::RevokeToken { token } => {
+            Op::RevokeToken { token } => {
                 let place = usize::from(*token) % self.tokens.len().max(1);
                 let token = self.tokens.keys().nth(place)?.clone();
                 self.tokens.remove(&token);
@@ -253,10 +253,10 @@ impl Standing {
         })
     }
 
-    /// What becomes of a link beyond its deletion, and whose it is.
-    fn bring_back_or_purge(&mut self, wish: &Wish) -> Option<(WorkspaceId, Event)> {
-        Some(match wish {
-            Wish::Restore { link, slug } => {
+    /// Restores or purges a link; returns its workspace.
+    fn bring_back_or_purge(&mut self, op: &Op) -> Option<(WorkspaceId, Event)> {
+        Some(match op {
+            Op::Restore { link, slug } => {
                 let (id, before) = nth(&self.deleted, *link)?;
                 if before.2 <= self.now_ms {
                     return None;
@@ -267,12 +267,12 @@ impl Standing {
                 self.links.insert(id, (before.0, link.clone()));
                 (before.0, Event::LinkRestored(link))
             }
-            Wish::Purge { link, is_deleted: true } => {
+            Op::Purge { link, is_deleted: true } => {
                 let (link, before) = nth(&self.deleted, *link)?;
                 self.deleted.remove(&link);
                 (before.0, Event::LinkPurged(LinkPurged { link }))
             }
-            Wish::Purge { link, .. } => {
+            Op::Purge { link, .. } => {
                 let (link, before) = self.some_link(*link)?;
                 self.links.remove(&link);
                 (before.0, Event::LinkPurged(LinkPurged { link }))
@@ -306,15 +306,14 @@ impl Standing {
         nth(&self.links, number)
     }
 
-    /// With labels by chance, among few, so that they are shared; no external id is another link's
-    /// of the workspace.
+    /// Adds random labels, few enough to be shared; no external ID is used twice in a workspace.
     fn labelled(&self, link: LinkState, owner: WorkspaceId, chance: Option<u32>) -> LinkState {
         let Some(chance) = chance else { return link };
         let bit = |number: u32| chance >> number & 1 == 1;
         let spelled = |tag: u32| if bit(8) { format!("Tag {tag}") } else { format!("tag {tag}") };
         let external_id = format!("ext-{}", chance >> 28);
         let is_taken = self.has_external_id(owner, &external_id, &link);
-        // As a request would have it: only the domain knows how a campaign is written.
+        // As a request would have it, since only the domain knows the format of a campaign.
         let mut input = LinkInput {
             slug: Field::Value("a".to_owned()),
             destination: Field::Value("https://example.com".to_owned()),
@@ -344,7 +343,7 @@ impl Standing {
         LinkState { gates, labels, ..link }
     }
 
-    /// As it was labelled when it was deleted, unless its external id is another link's by now.
+    /// With its labels from before the deletion, unless its external ID is taken by now.
     fn as_labelled(&self, link: LinkState, before: &(WorkspaceId, LinkState, u64)) -> LinkState {
         let (owner, LinkState { mut labels, gates, .. }, _) = before.clone();
         if let Some(labels) = &mut labels
@@ -355,7 +354,7 @@ impl Standing {
         LinkState { gates, labels, ..link }
     }
 
-    /// Whether another link of the workspace is called so.
+    /// Whether another link of the workspace has this external ID.
     fn has_external_id(&self, owner: WorkspaceId, external_id: &str, link: &LinkState) -> bool {
         self.links.values().any(|(other, it)| {
             let labels = it.labels.as_ref();
@@ -364,7 +363,7 @@ impl Standing {
         })
     }
 
-    /// `None` where the slug is another link's.
+    /// `None` if the slug is taken.
     fn link(&self, id: Vec<u8>, slug: u16, version: u32) -> Option<LinkState> {
         let slug = format!("slug-{slug}");
         let is_taken = self.links.values().any(|(_, link)| link.slug == slug && link.id != id);
@@ -385,16 +384,16 @@ fn nth<T: Clone>(of: &BTreeMap<Vec<u8>, T>, number: u16) -> Option<(Vec<u8>, T)>
     of.iter().nth(place).map(|(id, thing)| (id.clone(), thing.clone()))
 }
 
-/// A history of about so many events, the same for the same seed.
-pub fn of_seed(seed: u64, wishes: usize) -> Vec<Envelope> {
+/// A history of about this many events, the same for the same seed.
+pub fn of_seed(seed: u64, ops: usize) -> Vec<Envelope> {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
     let bytes = Sha256::digest(seed.to_be_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let wishes = prop::collection::vec(wish(), wishes).new_tree(&mut runner).unwrap().current();
-    let mut standing = Standing::default();
-    let mut events = vec![standing.begin()];
-    events.extend(wishes.iter().filter_map(|wish| standing.next(wish)));
+    let ops = prop::collection::vec(op(), ops).new_tree(&mut runner).unwrap().current();
+    let mut model = Model::default();
+    let mut events = vec![model.begin()];
+    events.extend(ops.iter().filter_map(|op| model.next(op)));
     events
 }

@@ -20,19 +20,19 @@ use super::{Index, IndexError, Tuning, keys};
 use crate::domain::event::{Envelope, Event, VERSION};
 use crate::log::{DiskStorage, Log, LogOptions, NewRecord};
 
-/// Bases only when a test makes one.
+/// Bases are built only when a test does so.
 const NO_BASES: Tuning = Tuning {
     start_events_min: u64::MAX,
     live_events_min: u64::MAX,
     events_max: u64::MAX,
     memtable_bytes: 4 << 10,
-    unsettled_max: 32_768,
+    unflushed_max: 32_768,
 };
 
-/// As that, and a commit waits for the store if the one before is not there yet.
-const NO_FRONT: Tuning = Tuning { unsettled_max: 0, ..NO_BASES };
+/// A commit waits for the store if the previous one is not flushed.
+const NO_BUFFER: Tuning = Tuning { unflushed_max: 0, ..NO_BASES };
 
-/// The plainest state: a map.
+/// The simplest state: a map.
 #[derive(Default, Clone)]
 struct Map(BTreeMap<Vec<u8>, Vec<u8>>);
 
@@ -107,7 +107,7 @@ impl Place {
         Index::open_tuned(&self.index(), &self.log, tuning).unwrap()
     }
 
-    /// The entries of the index's folder.
+    /// The files in the index's folder with a prefix.
     fn names(&self, prefix: &str) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.index()).unwrap().map(|entry| entry.unwrap().path());
         let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -135,7 +135,7 @@ fn append(log: &Log, events: &[Envelope]) -> u64 {
     offset
 }
 
-/// As the dispatcher does it: decided, logged, committed.
+/// Decides, logs and commits, as the dispatcher does.
 fn write(index: &Index, log: &Log, events: &[Envelope]) -> Result<(), IndexError> {
     let mut pending = index.begin();
     for event in events {
@@ -145,7 +145,7 @@ fn write(index: &Index, log: &Log, events: &[Envelope]) -> Result<(), IndexError
     index.commit(pending, offset)
 }
 
-/// Copies a folder as it stands: what a crash leaves.
+/// Copies a folder, as a crash would leave it.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {

@@ -1,4 +1,4 @@
-//! An index that fails while it is in use, and comes back without a restart.
+//! An index that fails while in use is repaired without a restart.
 
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
@@ -14,13 +14,13 @@ use super::*;
 fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let started = Instant::now();
     while !is_so() {
-        assert!(started.elapsed() < Duration::from_secs(60), "{what} did not come");
+        assert!(started.elapsed() < Duration::from_secs(60), "timed out waiting for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
 #[test]
-fn a_store_that_has_given_up_is_replaced() {
+fn a_failed_store_is_replaced() {
     let events = of_seed(20, 120);
     let (early, late) = events.split_at(60);
     for has_base in [false, true] {
@@ -28,16 +28,16 @@ fn a_store_that_has_given_up_is_replaced() {
         let faults = Arc::new(Faults::default());
         let index = faults::open(&place.index(), &place.log, &faults, NO_BASES).unwrap();
         if has_base {
-            index.renew(&place.log, &|_, _| true).unwrap();
+            index.compact(&place.log, &|_, _| true).unwrap();
         }
         faults.gives_up.store(true, Ordering::SeqCst);
         write(&index, &place.log, late).unwrap();
-        let failed = index.layers.load().settle().unwrap_err();
+        let failed = index.layers.load().flush_buffer().unwrap_err();
         assert!(failed.is_full(), "{failed}");
 
         faults.cannot_open.store(true, Ordering::SeqCst);
         assert!(index.repair(&place.log).is_err());
-        assert_eq!(index.digest().unwrap(), Map::of(&events).digest(), "readers go on");
+        assert_eq!(index.digest().unwrap(), Map::of(&events).digest(), "readers continue");
 
         faults.cannot_open.store(false, Ordering::SeqCst);
         index.repair(&place.log).unwrap();
@@ -46,14 +46,14 @@ fn a_store_that_has_given_up_is_replaced() {
     }
 }
 
-/// What waits for a store that takes no more is bounded: then a change is refused until a repair.
+/// The write buffer of a failed store is bounded: then mutations are rejected until a repair.
 #[test]
-fn a_store_that_has_given_up_is_not_waited_for_without_end() {
+fn the_write_buffer_of_a_failed_store_is_bounded() {
     let events = of_seed(30, 160);
     let (early, late) = events.split_at(60);
     let place = Place::with(early);
     let faults = Arc::new(Faults::default());
-    let index = faults::open(&place.index(), &place.log, &faults, NO_FRONT).unwrap();
+    let index = faults::open(&place.index(), &place.log, &faults, NO_BUFFER).unwrap();
     faults.gives_up.store(true, Ordering::SeqCst);
     write(&index, &place.log, &late[..30]).unwrap();
     assert!(write(&index, &place.log, &late[30..]).unwrap_err().is_full());
@@ -63,7 +63,7 @@ fn a_store_that_has_given_up_is_not_waited_for_without_end() {
     assert_eq!(index.digest().unwrap(), Map::of(&events).digest());
 }
 
-/// While the disk is full the overlay is in memory, also after a start, and goes back to the disk.
+/// While the disk is full, the overlay is in memory, even after a restart; then it moves to disk.
 #[test]
 fn a_full_disk_is_bridged_in_memory() {
     let events = of_seed(28, 180);
@@ -73,33 +73,33 @@ fn a_full_disk_is_bridged_in_memory() {
         let faults = Arc::new(Faults::default());
         let index = faults::open(&place.index(), &place.log, &faults, NO_BASES).unwrap();
         if has_base {
-            index.renew(&place.log, &|_, _| true).unwrap();
+            index.compact(&place.log, &|_, _| true).unwrap();
         }
         faults.disk_is_full.store(true, Ordering::SeqCst);
         faults.gives_up.store(true, Ordering::SeqCst);
         write(&index, &place.log, &events[third..2 * third]).unwrap();
-        index.layers.load().settle().unwrap_err();
+        index.layers.load().flush_buffer().unwrap_err();
         index.repair(&place.log).unwrap();
-        assert!(index.layers.load().is_stopgap());
+        assert!(index.layers.load().is_in_memory());
         write(&index, &place.log, &events[2 * third..]).unwrap();
         let expected = Map::of(&events).digest();
         assert_eq!(index.digest().unwrap(), expected);
         drop(index);
 
         let index = faults::open(&place.index(), &place.log, &faults, NO_BASES).unwrap();
-        assert!(index.layers.load().is_stopgap());
+        assert!(index.layers.load().is_in_memory());
         assert_eq!(index.digest().unwrap(), expected);
         let (index, log) = (Arc::new(index), Arc::clone(&place.log));
-        let keeper = Compactor::start(Arc::clone(&index), log).unwrap();
+        let compactor = Compactor::start(Arc::clone(&index), log).unwrap();
         faults.disk_is_full.store(false, Ordering::SeqCst);
-        eventually("room", || !index.layers.load().is_stopgap());
-        keeper.stop();
+        eventually("disk space", || !index.layers.load().is_in_memory());
+        compactor.stop();
         assert_eq!(index.digest().unwrap(), expected);
         assert_eq!(place.names("overlay-").len(), 1);
     }
 }
 
-/// A group that was decided over the old layers goes to the new ones, or is there already.
+/// A group decided over the old layers is committed to the new ones, unless they include it.
 #[test]
 fn a_swap_between_deciding_and_committing_changes_nothing() {
     let events = of_seed(21, 150);
@@ -113,11 +113,11 @@ fn a_swap_between_deciding_and_committing_changes_nothing() {
             pending.apply(event).unwrap();
         }
         if !swap_after_append {
-            index.renew(&place.log, &|_, _| true).unwrap();
+            index.compact(&place.log, &|_, _| true).unwrap();
         }
         let offset = append(&place.log, late);
         if swap_after_append {
-            index.renew(&place.log, &|_, _| true).unwrap();
+            index.compact(&place.log, &|_, _| true).unwrap();
             assert_eq!(index.applied(), offset);
         }
         index.commit(pending, offset).unwrap();
@@ -156,12 +156,12 @@ fn only_what_is_synced_is_applied() {
 }
 
 #[test]
-fn an_index_ahead_of_its_log_is_not_opened_but_can_be_made_anew() {
+fn an_index_ahead_of_its_log_is_not_opened_but_can_be_rebuilt() {
     let events = of_seed(24, 100);
     let half = events.len() / 2;
     for has_base in [false, true] {
         let place = Place::with(&events[..half]);
-        // The same log, of which the end is lost.
+        // The same log without its end.
         let lost = place.folder.path().join("lost");
         std::fs::create_dir(&lost).unwrap();
         for entry in std::fs::read_dir(place.folder.path().join("log")).unwrap() {
@@ -171,7 +171,7 @@ fn an_index_ahead_of_its_log_is_not_opened_but_can_be_made_anew() {
         let index = place.open(NO_BASES);
         write(&index, &place.log, &events[half..]).unwrap();
         if has_base {
-            index.renew(&place.log, &|_, _| true).unwrap();
+            index.compact(&place.log, &|_, _| true).unwrap();
         }
         index.flush().unwrap();
         drop(index);
@@ -189,13 +189,13 @@ fn an_index_ahead_of_its_log_is_not_opened_but_can_be_made_anew() {
         let left = std::sync::atomic::AtomicU64::new(u64::MAX);
         let progress = |done, total| left.store(total - done, Ordering::SeqCst);
         let index = Index::rebuild_folder(&place.index(), &log, &progress).unwrap();
-        assert_eq!(left.into_inner(), 0, "in the end nothing is left");
+        assert_eq!(left.into_inner(), 0, "the progress ends at the total");
         assert_eq!(index.digest().unwrap(), Map::of(&events[..half]).digest());
     }
 }
 
 #[test]
-fn the_keeper_repairs_what_a_reader_has_met() {
+fn the_compactor_repairs_damage_found_by_a_reader() {
     let events = of_seed(25, 200);
     let place = Place::with(&events);
     let index = Arc::new(place.open(NO_BASES));
@@ -204,44 +204,44 @@ fn the_keeper_repairs_what_a_reader_has_met() {
     base.write_all_at(&[0xA5; 64], 100).unwrap();
     assert!(index.digest().is_err());
     assert_eq!(index.layers.load().damage(), Damage::Unknown);
-    let keeper = Compactor::start(Arc::clone(&index), Arc::clone(&place.log)).unwrap();
+    let compactor = Compactor::start(Arc::clone(&index), Arc::clone(&place.log)).unwrap();
     let expected = Map::of(&events).digest();
     eventually("a repair", || index.digest().is_ok_and(|digest| digest == expected));
     eventually("a tidy folder", || place.names("").len() == 2);
-    keeper.stop();
+    compactor.stop();
 }
 
 #[test]
-fn the_keeper_finds_damage_that_nobody_has_met_and_makes_bases_when_due() {
+fn the_compactor_finds_damage_and_builds_bases_when_due() {
     let events = of_seed(26, 400);
     let (early, late) = events.split_at(events.len() / 2);
     let place = Place::with(early);
     let tuning = Tuning { live_events_min: 20, events_max: 20, ..NO_BASES };
     let index = Arc::new(place.open(tuning));
     assert_eq!(index.base(), None);
-    let keeper = Compactor::start(Arc::clone(&index), Arc::clone(&place.log)).unwrap();
+    let compactor = Compactor::start(Arc::clone(&index), Arc::clone(&place.log)).unwrap();
     eventually("a base", || index.base().is_some());
-    // While bases are made and swapped, the writer goes on.
+    // The writer continues while bases are built and swapped.
     for group in late.chunks(3) {
         write(&index, &place.log, group).unwrap();
     }
     let is_near = || index.base().is_some_and(|base| base.offset + 20 >= place.log.end());
     eventually("a newer base", is_near);
     assert_eq!(index.digest().unwrap(), Map::of(&events).digest());
-    keeper.stop();
+    compactor.stop();
 
     let base = std::fs::OpenOptions::new().write(true).open(&place.names("base-")[0]).unwrap();
     base.write_all_at(&[0xA5; 64], 100).unwrap();
     let before = index.base();
-    let keeper = Compactor::start(Arc::clone(&index), Arc::clone(&place.log)).unwrap();
+    let compactor = Compactor::start(Arc::clone(&index), Arc::clone(&place.log)).unwrap();
     eventually("a repair", || index.base() != before);
     assert_eq!(index.digest().unwrap(), Map::of(&events).digest());
-    keeper.stop();
+    compactor.stop();
 }
 
-/// sled refuses some reads too once it has given up: who comes then waits for the repair.
+/// A failed sled rejects some reads too: they wait for the repair.
 #[test]
-fn a_reader_waits_for_the_repair_and_is_told_when_it_does_not_come() {
+fn a_reader_waits_for_the_repair_and_fails_without_one() {
     let events = of_seed(29, 100);
     let place = Place::with(&events);
     let faults = Arc::new(Faults::default());
@@ -254,7 +254,7 @@ fn a_reader_waits_for_the_repair_and_is_told_when_it_does_not_come() {
     let fail = || {
         let layers = index.layers.load();
         layers.apply(Changes::new(), place.log.end() + 1);
-        layers.settle().unwrap_err();
+        layers.flush_buffer().unwrap_err();
     };
     fail();
     std::thread::scope(|scope| {
@@ -268,7 +268,7 @@ fn a_reader_waits_for_the_repair_and_is_told_when_it_does_not_come() {
 }
 
 #[test]
-fn cached_redirects_go_on_while_the_store_fails() {
+fn cached_redirects_work_while_the_store_fails() {
     let events = of_seed(27, 100);
     let place = Place::with(&events);
     let faults = Arc::new(Faults::default());
