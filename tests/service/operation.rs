@@ -74,9 +74,7 @@ fn the_geo_database_is_read_again_on_sighup() {
     let server = Options::new().clickhouse_away().flag("--geo-db", &database).start();
     fixture("nested-city.mmdb");
     server.signal(rustix::process::Signal::HUP);
-    eventually("the database was read again", || {
-        server.stderr.contains("reloaded").then_some(())
-    });
+    eventually("the database was read again", || server.stderr.contains("reloaded").then_some(()));
     fs::write(&database, b"no database").unwrap();
     server.signal(rustix::process::Signal::HUP);
     eventually("a broken one is refused", || {

@@ -1,4 +1,4 @@
-//! What goes on while ClickHouse is there, beside the batches.
+//! The tasks besides sending batches, while ClickHouse is connected.
 
 use std::time::Duration;
 
@@ -14,97 +14,97 @@ use super::removal::Removal;
 use super::session::Session;
 use super::status::{Watermarks, now_ms};
 
-/// How long the tables that a rebuild has replaced are kept, for the questions that were put to
-/// them before: longer than any question may take.
-const RETIRED_KEPT: Duration = Duration::from_secs(60);
-/// How long it takes until an amendment that failed is tried again.
-const AMEND_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// How long the tables that a rebuild replaced are kept for running queries: longer than any query
+/// may take.
+const RETIRED_RETENTION: Duration = Duration::from_secs(60);
+/// The delay before a failed amendment is retried.
+const AMEND_RETRY_DELAY: Duration = Duration::from_secs(60);
 
-/// What goes on while ClickHouse is there.
+/// The session and the tasks besides sending batches.
 pub struct BackgroundTasks {
-    /// The tables that are followed.
+    /// The session that sends batches.
     pub session: Session,
-    /// A rebuild under way.
+    /// The running rebuild.
     pub rebuild: Option<Rebuild>,
-    /// A removal under way.
+    /// The running removal.
     pub removal: Option<Removal>,
-    /// When the next removal may begin, and the next rebuild that nobody has asked for.
+    /// When the next removal or automatic rebuild may start.
     amend_after: Instant,
-    /// Tables that are no longer in use, and when they go.
+    /// Replaced tables, and when to drop them.
     retired: Option<(Generation, Instant)>,
-    /// What the check after the start will find.
+    /// Receives the result of the check after the start.
     pub check: Option<oneshot::Receiver<Result<Reconciliation, Refused>>>,
-    /// By which it is known how far behind the log the tables are.
+    /// Used to compute the lag of the tables.
     pub watermarks: Watermarks,
 }
 
 impl BackgroundTasks {
-    /// Nothing but these tables, so far.
+    /// Without tasks yet.
     pub fn of(session: Session) -> Self {
         let (rebuild, removal, retired, check) = (None, None, None, None);
         let watermarks = Watermarks::default();
         Self { session, rebuild, removal, amend_after: Instant::now(), retired, check, watermarks }
     }
 
-    /// Whether amendments may begin to be carried out: not too soon after one has failed.
+    /// Whether amendments may be applied; not too soon after a failure.
     pub fn may_amend(&self) -> bool {
         Instant::now() >= self.amend_after
     }
 
-    /// One has failed.
-    pub fn amend_later(&mut self) {
-        self.amend_after = Instant::now() + AMEND_AGAIN_AFTER;
+    /// Delays amendments after a failure.
+    pub fn delay_amendments(&mut self) {
+        self.amend_after = Instant::now() + AMEND_RETRY_DELAY;
     }
 
-    /// Begins to remove the clicks of forgotten links, if it is time and none is under way.
+    /// Starts to remove the clicks of deleted links, if that is due and no removal is running.
     pub async fn begin_removal(&mut self) {
         if self.removal.is_none() {
-            let begun = self.session.begin_removal(now_ms()).await;
-            self.removal = self.or_later(begun).flatten();
+            let result = self.session.begin_removal(now_ms()).await;
+            self.removal = self.or_later(result).flatten();
         }
     }
 
-    /// Goes on with a removal, if one is under way.
-    pub async fn remove_on(&mut self) {
+    /// Runs the next step of a removal, if one is running.
+    pub async fn step_removal(&mut self) {
         let Some(mut removal) = self.removal.take() else { return };
-        let stepped = self.session.remove_on(&mut removal).await;
-        if self.or_later(stepped) == Some(false) {
+        let result = self.session.step_removal(&mut removal).await;
+        if self.or_later(result) == Some(false) {
             self.removal = Some(removal);
         }
     }
 
-    /// Goes on with it to its end.
+    /// Runs a removal to its end.
     pub async fn finish_removal(&mut self) {
         while self.removal.is_some() {
-            self.remove_on().await;
+            self.step_removal().await;
         }
     }
 
-    /// A removal that goes wrong is taken up later; clicks go on, unless ClickHouse is away.
+    /// A failed removal is retried later. Sending continues, unless ClickHouse is unavailable.
     fn or_later<T>(&mut self, result: Result<T, ProjectionError>) -> Option<T> {
         result
             .inspect_err(|error| {
-                tracing::error!(%error, "the clicks of deleted links could not be removed; no answer counts them");
-                self.amend_later();
+                tracing::error!(%error, "cannot remove the clicks of deleted links; reports exclude them");
+                self.delay_amendments();
             })
             .ok()
     }
 
-    /// Drops replaced tables at once.
-    pub async fn retire_now(&mut self) -> Result<(), ProjectionError> {
+    /// Drops replaced tables now.
+    pub async fn drop_retired_now(&mut self) -> Result<(), ProjectionError> {
         let Some((generation, _)) = self.retired.take() else { return Ok(()) };
         generation.drop_tables(self.session.client()).await
     }
 
-    /// These tables are no longer in use.
+    /// Marks tables as replaced.
     pub fn retire(&mut self, generation: Generation) {
-        self.retired = Some((generation, Instant::now() + RETIRED_KEPT));
+        self.retired = Some((generation, Instant::now() + RETIRED_RETENTION));
     }
 
-    /// Drops replaced tables once nobody can be reading them.
+    /// Drops replaced tables once no query can be reading them.
     pub async fn drop_retired(&mut self) -> Result<(), ProjectionError> {
         match self.retired {
-            Some((_, at)) if Instant::now() >= at => self.retire_now().await,
+            Some((_, at)) if Instant::now() >= at => self.drop_retired_now().await,
             _ => Ok(()),
         }
     }

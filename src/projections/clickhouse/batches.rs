@@ -1,6 +1,6 @@
-//! Batches: what is cut from the log to be sent together.
+//! Batches of log records that are sent together.
 //!
-//! A batch of records is read into one buffer, from which its rows are decoded as they are sent.
+//! A batch is read into one buffer, and its rows are decoded while they are sent.
 
 use uuid::Uuid;
 
@@ -13,11 +13,11 @@ use crate::domain::click::{VERSION, kind};
 use crate::domain::wire::uint64_of;
 use crate::log::{Reader, RecordBatch, RecordRef};
 
-/// How many records one batch holds at most. It bounds the memory of the projector (some 20 MB,
-/// and as much again for the block that is sent); one insert of this size is one block, and so atomic.
+/// The maximum number of records per batch. It limits the memory of the projector (some 20 MB, and
+/// as much again for the block that is sent); an insert of this size is one block, and so atomic.
 pub const MAX_BATCH_RECORDS: usize = 65_536;
 
-/// The records of one batch, decoded as they are sent.
+/// The records of a batch, decoded while they are sent.
 #[derive(Default)]
 pub struct Records {
     records: RecordBatch,
@@ -25,12 +25,12 @@ pub struct Records {
 }
 
 impl Records {
-    /// How many there are.
+    /// The number of records.
     pub fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// When the oldest of them was, in milliseconds since the Unix epoch.
+    /// The time of the oldest record, in milliseconds since the Unix epoch.
     pub const fn oldest_ms(&self) -> u64 {
         self.oldest_ms
     }
@@ -68,7 +68,7 @@ impl Records {
         self.of_kind(kind::AGENT_RECLASSIFIED).map(ReclassifiedRow::decode)
     }
 
-    /// Clicks and blocked visits: of which link, and at which version of it.
+    /// Clicks and blocked visits, with their links and link versions.
     pub fn visits(&self) -> impl Iterator<Item = Result<Visit, ProjectionError>> {
         let is_visit = |record: &RecordRef<'_>| matches!(record.kind, kind::CLICK | kind::BLOCKED);
         self.records.iter().filter(is_visit).map(Visit::of)
@@ -79,7 +79,7 @@ impl Records {
     }
 }
 
-/// What a record says of the link that was visited.
+/// The link of a visit.
 #[derive(Debug, Clone, Copy)]
 pub struct Visit {
     pub workspace: Uuid,
@@ -102,7 +102,7 @@ impl Visit {
     }
 }
 
-/// Cuts the log into batches: records are taken while they are of one month.
+/// Splits the log into batches of one month each.
 pub struct Batcher {
     reader: Reader,
 }
@@ -112,39 +112,39 @@ impl Batcher {
         Self { reader }
     }
 
-    /// The next batch, of records up to and with the offset `through`; `None` when there is none
-    /// yet. Its records replace those that `records` held.
+    /// The next batch, of records up to and including the offset `through`; `None` if there is none
+    /// yet. Replaces the content of `records`.
     ///
-    /// A new batch goes no further than the log is synced: what a power loss can take back must
-    /// not be in ClickHouse, because other clicks would get its offsets.
+    /// A batch only contains synced records: what a power failure can remove must not be in
+    /// ClickHouse, because other clicks would get its offsets.
     pub fn next_batch(
         &mut self,
         through: u64,
         records: &mut Records,
     ) -> Result<Option<Batch>, ProjectionError> {
         records.records.clear();
-        let mut cut = Cut { through, batch: None, oldest_ms: u64::MAX };
-        self.reader.read_batch(&mut records.records, |record| cut.takes(record))?;
-        records.oldest_ms = cut.oldest_ms;
-        Ok(cut.batch.map(|(batch, _)| batch))
+        let mut partial = PartialBatch { through, batch: None, oldest_ms: u64::MAX };
+        self.reader.read_batch(&mut records.records, |record| partial.push(record))?;
+        records.oldest_ms = partial.oldest_ms;
+        Ok(partial.batch.map(|(batch, _)| batch))
     }
 }
 
-/// A batch that is being cut.
-struct Cut {
+/// A batch that is being collected.
+struct PartialBatch {
     through: u64,
     batch: Option<(Batch, Month)>,
     oldest_ms: u64,
 }
 
-impl Cut {
-    /// Takes the log's next record, unless the batch ends before it.
-    fn takes(&mut self, record: &RecordRef<'_>) -> Result<bool, ProjectionError> {
+impl PartialBatch {
+    /// Adds the log's next record, unless the batch ends before it.
+    fn push(&mut self, record: &RecordRef<'_>) -> Result<bool, ProjectionError> {
         let offset = record.offset;
         if offset > self.through {
             return Ok(false);
         }
-        let at_ms = moment_of(record)?;
+        let at_ms = record_time(record)?;
         let Some((batch, month)) = &mut self.batch else {
             let month = Month::of(at_ms).ok_or(ProjectionError::Unreadable(offset))?;
             let batch = Batch { month: month.number, first: offset, last: offset };
@@ -162,9 +162,9 @@ impl Cut {
     }
 }
 
-/// When it was that a record tells of, in milliseconds since the Unix epoch. Its other fields
-/// are passed over. A record of a newer version of slugline is an error, never skipped.
-pub fn moment_of(record: &RecordRef<'_>) -> Result<u64, ProjectionError> {
+/// The time of a record, in milliseconds since the Unix epoch, without decoding the rest. A record
+/// of a newer version of slugline is an error, never skipped.
+pub fn record_time(record: &RecordRef<'_>) -> Result<u64, ProjectionError> {
     let at_ms = match record.kind {
         _ if record.version > VERSION => None,
         kind::CLICK | kind::BLOCKED | kind::LINK_FORGOTTEN | kind::AGENT_RECLASSIFIED => {
@@ -176,7 +176,7 @@ pub fn moment_of(record: &RecordRef<'_>) -> Result<u64, ProjectionError> {
     at_ms.ok_or(ProjectionError::Unreadable(record.offset))
 }
 
-/// A month of UTC, as ClickHouse's `toYYYYMM` finds it.
+/// A month in UTC, as in ClickHouse's `toYYYYMM`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Month {
     /// `202611`
@@ -190,7 +190,7 @@ struct Month {
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 impl Month {
-    /// The month of a moment; `None` when that is beyond the calendar.
+    /// The month of a time; `None` if it is outside the calendar.
     fn of(at_ms: u64) -> Option<Self> {
         let time = jiff::Timestamp::from_millisecond(i64::try_from(at_ms).ok()?).ok()?;
         let date = time.to_zoned(jiff::tz::TimeZone::UTC).date();
@@ -208,7 +208,7 @@ impl Month {
     }
 }
 
-/// The number of the month that a moment is of.
+/// The number of the month of a time.
 pub fn month(at_ms: u64) -> Option<u32> {
     Month::of(at_ms).map(|month| month.number)
 }

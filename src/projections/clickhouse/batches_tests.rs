@@ -1,4 +1,4 @@
-//! Months, and batches cut from a real log.
+//! Months, and batches from a real log.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
@@ -39,13 +39,13 @@ fn a_month_has_the_moments_from_its_first_to_its_last() {
 }
 
 #[test]
-fn the_moment_is_found_without_the_rest() {
+fn the_time_is_decoded_without_the_rest() {
     let click = Click { at_ms: 7, browser: "Firefox".to_owned(), ..Click::default() };
     let forgotten = LinkForgotten { at_ms: 9, ..LinkForgotten::default() };
     let agent = AgentSeen { at_ms: 8, user_agent: "x".to_owned(), ..AgentSeen::default() };
     let moment = |kind, payload: Vec<u8>| {
         let payload = payload.as_slice();
-        moment_of(&RecordRef { offset: 3, kind, version: VERSION, payload }).ok()
+        record_time(&RecordRef { offset: 3, kind, version: VERSION, payload }).ok()
     };
     assert_eq!(moment(kind::CLICK, click.encode_to_vec()), Some(7));
     assert_eq!(moment(kind::AGENT_SEEN, agent.encode_to_vec()), Some(8));
@@ -54,7 +54,7 @@ fn the_moment_is_found_without_the_rest() {
     assert_eq!(moment(9, click.encode_to_vec()), None);
     let payload = &click.encode_to_vec()[..];
     let newer = RecordRef { offset: 3, kind: kind::CLICK, version: VERSION + 1, payload };
-    assert!(moment_of(&newer).is_err(), "a record of a newer version is not skipped");
+    assert!(record_time(&newer).is_err(), "a record of a newer version is not skipped");
 }
 
 fn click(at_ms: u64) -> (u16, Vec<u8>) {
@@ -68,7 +68,7 @@ fn agent(at_ms: u64) -> (u16, Vec<u8>) {
     (kind::AGENT_SEEN, AgentSeen { at_ms, ..AgentSeen::default() }.encode_to_vec())
 }
 
-/// A log of these records, and the folder that it is in.
+/// A log of these records, and its folder.
 fn log_of(records: impl IntoIterator<Item = (u16, Vec<u8>)>) -> (Log, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let log = Log::open(Arc::new(DiskStorage), folder.path(), LogOptions::default()).unwrap();
@@ -89,10 +89,10 @@ fn a_batch_is_of_one_month_and_goes_no_further_than_asked() {
         click(before),
         click(before),
     ]);
-    let mut cutter = Batcher::new(log.read_from(1).unwrap());
+    let mut batcher = Batcher::new(log.read_from(1).unwrap());
     let mut records = Records::default();
     let mut next = |through, records: &mut Records| {
-        let batch = cutter.next_batch(through, records).unwrap();
+        let batch = batcher.next_batch(through, records).unwrap();
         batch.map(|Batch { month, first, last }| (month, first, last))
     };
     assert_eq!(next(2, &mut records), Some((202_511, 1, 2)));
@@ -116,10 +116,10 @@ fn a_batch_has_no_more_records_than_one_block() {
     let (kind, payload) = click(DECEMBER);
     let parts: &[&[u8]] = &[&payload];
     log.append(&vec![NewRecord { kind, version: VERSION, parts }; clicks]).unwrap();
-    let mut cutter = Batcher::new(log.read_from(1).unwrap());
+    let mut batcher = Batcher::new(log.read_from(1).unwrap());
     let mut records = Records::default();
     let mut lengths = Vec::new();
-    while cutter.next_batch(log.end(), &mut records).unwrap().is_some() {
+    while batcher.next_batch(log.end(), &mut records).unwrap().is_some() {
         lengths.push(records.len());
     }
     assert_eq!(lengths, [MAX_BATCH_RECORDS, 2]);
@@ -137,12 +137,12 @@ fn agents_and_clicks_go_to_tables_of_their_own() {
 }
 
 #[test]
-fn what_is_no_click_is_named_by_its_offset() {
+fn an_invalid_record_is_named_by_its_offset() {
     let mut records = Records::default();
     let (log, _folder) = log_of([click(1), (kind::CLICK, vec![0])]);
     let refused = Batcher::new(log.read_from(1).unwrap()).next_batch(2, &mut records);
     assert!(matches!(refused, Err(ProjectionError::Unreadable(2))));
-    // Its time can be read, its link can't.
+    // Its time is valid, its link is not.
     let link = Click { at_ms: 2, link: vec![1], ..Click::default() };
     let (log, _folder) = log_of([click(1), (kind::CLICK, link.encode_to_vec())]);
     Batcher::new(log.read_from(1).unwrap()).next_batch(2, &mut records).unwrap().unwrap();

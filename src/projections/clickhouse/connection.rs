@@ -1,4 +1,4 @@
-//! Where ClickHouse is at the moment, and the handle that queries read through.
+//! The connection to ClickHouse, and the handle for reads.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use super::status::{AsOf, Status};
 use crate::log::Log;
 use crate::projections::Forgotten;
 
-/// A ClickHouse to talk to over HTTP.
+/// A ClickHouse server with an HTTP interface.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Target {
     /// `http://127.0.0.1:8123`
     pub url: String,
     /// The user.
     pub user: String,
-    /// The user's password; never logged.
+    /// The password; never logged.
     pub password: String,
-    /// The database, made if absent.
+    /// The database, created if missing.
     pub database: String,
 }
 
@@ -32,7 +32,7 @@ impl fmt::Debug for Target {
 }
 
 impl Target {
-    /// A client with connections of its own.
+    /// A client with its own connections.
     pub fn client(&self) -> Client {
         self.client_without_database().with_database(&self.database)
     }
@@ -41,9 +41,9 @@ impl Target {
         self.url.starts_with("http://127.0.0.1:") || self.url.starts_with("http://localhost:")
     }
 
-    /// A client for the moment before the database is there.
+    /// A client that can be used before the database exists.
     pub fn client_without_database(&self) -> Client {
-        // On this very machine, to compress and to expand costs more than the bytes do.
+        // On the same machine, compression costs more than it saves.
         let compression = if self.is_here() { Compression::None } else { Compression::Lz4 };
         Client::default()
             .with_compression(compression)
@@ -54,16 +54,16 @@ impl Target {
     }
 }
 
-/// What a question is put to: ClickHouse, and the tables in use.
+/// The client and the tables for a query.
 #[derive(Clone)]
 pub struct Reading {
-    /// The client to query with.
+    /// The client.
     pub client: Client,
-    /// Whose tables are in use.
+    /// The generation of the tables in use.
     pub generation: Generation,
 }
 
-/// The read handle: there when ClickHouse is up and its schema is applied.
+/// The handle for reads, usable while ClickHouse is up and its schema is applied.
 #[derive(Clone)]
 pub struct ClickHouse {
     pub(super) reading: watch::Receiver<Option<Reading>>,
@@ -73,12 +73,12 @@ pub struct ClickHouse {
 }
 
 impl ClickHouse {
-    /// What to put a question to; `None` while ClickHouse is away.
+    /// The client for a query; `None` while ClickHouse is unavailable.
     pub fn reading(&self) -> Option<Reading> {
         self.reading.borrow().clone()
     }
 
-    /// What an answer reflects at least that is asked for now.
+    /// The minimum snapshot of a query that starts now.
     pub fn as_of(&self) -> AsOf {
         self.status.as_of(self.log.end())
     }
@@ -88,18 +88,18 @@ impl ClickHouse {
         self.log.end()
     }
 
-    /// Waits until an offset is projected; `false` when that takes longer than `limit`.
+    /// Waits until an offset is projected; `false` after `limit`.
     pub async fn reached(&self, offset: u64, limit: Duration) -> bool {
         self.status.reached(offset, limit).await
     }
 
-    /// Waits until the click log has each link that was deleted by the change at an offset or
-    /// before; returns an offset by which it has. `None` when that takes longer than `limit`.
+    /// Waits until the click log contains all deletions up to a mutation's offset; returns an
+    /// offset at or after them. `None` after `limit`.
     pub async fn forgotten_by(&self, change: u64, limit: Duration) -> Option<u64> {
         self.forgotten.by(change, limit).await
     }
 
-    /// How far the projection is.
+    /// The progress of the projection.
     pub fn status(&self) -> &Status {
         &self.status
     }

@@ -1,5 +1,5 @@
-//! What a rebuild takes from the tables before it: what the log no longer holds, and which
-//! amendments were carried out.
+//! What a rebuild copies from the previous tables: rows that the log no longer has, and which
+//! amendments are applied.
 
 use clickhouse::Client;
 use clickhouse::query::Query;
@@ -7,8 +7,8 @@ use clickhouse::query::Query;
 use super::ProjectionError;
 use super::generation::Generation;
 
-/// Notes in empty tables what is carried out as they are filled: the removals that are done in
-/// others, and all reclassifications that these know of.
+/// Records in empty tables the amendments that are applied while they are filled: the removals
+/// completed in the previous tables, and all reclassifications in them.
 pub async fn copy_amendments(
     client: &Client,
     from: Generation,
@@ -28,8 +28,8 @@ pub async fn copy_amendments(
     Ok(())
 }
 
-/// Copies what the log held before an offset from one generation's tables into another's, clicks
-/// month by month and with their agents' present class.
+/// Copies the rows before an offset of the log from one generation to another; clicks month by
+/// month, and with the current class of their agents.
 pub async fn copy_before(
     client: &Client,
     from: Generation,
@@ -40,7 +40,7 @@ pub async fn copy_before(
          WHERE log_offset < {offset:UInt64} ORDER BY 1";
     let months = copying(client, months, from, to).param("offset", offset);
     for month in months.fetch_all::<u32>().await? {
-        // As `Corrections` has it: the last word on an agent holds for what came before it.
+        // As in `Corrections`: the last reclassification applies to the clicks before it.
         let copy = "INSERT INTO {to_clicks:Identifier} SELECT c.* EXCEPT (class) REPLACE ( \
                  if(class.1 = 0, c.device, class.3) AS device, \
                  multiIf(class.1 = 0, c.bot, class.4 != '', class.4, c.head, 'head', \
@@ -72,7 +72,7 @@ pub async fn copy_before(
     Ok(())
 }
 
-/// A copy is begun anew after anything that goes wrong, and so needs no tokens.
+/// A failed copy is restarted from scratch, so it needs no deduplication tokens.
 fn copying(client: &Client, sql: &str, from: Generation, to: Generation) -> Query {
     client
         .query(sql)

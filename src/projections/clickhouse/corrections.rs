@@ -1,5 +1,5 @@
-//! What a rebuild does otherwise than the tables before it did: clicks of links that are forgotten
-//! by now stay out, and clicks of reclassified agents have their new class from the beginning.
+//! Amendments that a rebuild applies directly: clicks of deleted links are left out, and clicks of
+//! reclassified agents get their new class.
 
 use std::collections::HashMap;
 
@@ -12,20 +12,20 @@ use super::generation::Generation;
 use crate::domain::click::BotReason;
 use crate::domain::click::view::ClickView;
 
-/// Amendments that are carried out as the clicks are sent. There are none but in a rebuild.
+/// Amendments to apply while clicks are sent. Empty except in a rebuild.
 #[derive(Default)]
 pub struct Corrections {
-    /// Links of which clicks were removed already.
+    /// Links whose clicks are removed.
     removed: HashMap<Uuid, Removed>,
-    /// By agent, in the order of the log.
+    /// Reclassifications by agent, in log order.
     reclassified: HashMap<u64, Vec<Class>>,
 }
 
-/// What an agent's clicks count for, between a moment and an offset.
+/// The class of an agent's clicks from a time, up to an offset.
 struct Class {
     /// In milliseconds since the Unix epoch.
     since_ms: u64,
-    /// The offset of the record that says so: later clicks know it by themselves.
+    /// The offset of the reclassification: later clicks have the right class already.
     before: u64,
     device: String,
     bot: String,
@@ -35,11 +35,11 @@ struct Class {
 struct Removed {
     #[serde(with = "clickhouse::serde::uuid")]
     link_id: Uuid,
-    /// Those before this offset, of any version: older versions of slugline wrote no version.
+    /// Clicks before this offset, of any version: older versions of slugline wrote no version.
     before: u64,
-    /// Those up to this offset,
+    /// Clicks up to this offset,
     through: u64,
-    /// and of no later version than this.
+    /// with at most this version.
     version: u32,
 }
 
@@ -53,7 +53,7 @@ struct Reclassified {
 }
 
 impl Corrections {
-    /// Those that these tables know of: of the removals, the ones that are done.
+    /// Reads the amendments in these tables; of the removals, only the completed ones.
     pub async fn read(client: &Client, generation: Generation) -> Result<Self, ProjectionError> {
         let removed = client
             .query(
@@ -87,15 +87,15 @@ impl Corrections {
         Ok(Self { removed, reclassified })
     }
 
-    /// Whether a click at an offset, of a version of a link, stays out.
+    /// Whether a click is removed.
     pub fn is_removed(&self, link: Uuid, offset: u64, version: u32) -> bool {
         let is_gone =
             |of: &Removed| offset < of.before || (offset <= of.through && version <= of.version);
         !self.removed.is_empty() && self.removed.get(&link).is_some_and(is_gone)
     }
 
-    /// Device and reason for a bot of a click at an offset, where they are others by now. A reason
-    /// that lies in the visit itself holds for whatever is no bot otherwise.
+    /// The device and the bot reason of a reclassified click. A reason due to the visit itself
+    /// still applies if the agent is not a bot.
     pub fn class_of(&self, click: &ClickView<'_>, offset: u64) -> Option<(&str, &str)> {
         if self.reclassified.is_empty() {
             return None;
@@ -116,19 +116,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_is_forgotten_up_to_an_offset_and_a_version() {
+    fn clicks_are_removed_up_to_an_offset_and_a_version() {
         let [one, other] = [1, 2].map(Uuid::from_u128);
         let removed = Removed { link_id: one, before: 5, through: 10, version: 3 };
         let removed = HashMap::from([(one, removed)]);
         let corrections = Corrections { removed, ..Corrections::default() };
         assert!(corrections.is_removed(one, 10, 3) && !corrections.is_removed(one, 11, 3));
         assert!(!corrections.is_removed(one, 9, 4), "it was restored");
-        assert!(corrections.is_removed(one, 4, 4), "an older record states no version");
+        assert!(corrections.is_removed(one, 4, 4), "an older record has no version");
         assert!(!corrections.is_removed(other, 9, 3));
     }
 
     #[test]
-    fn the_last_word_on_an_agent_holds_for_what_came_before_it() {
+    fn the_last_reclassification_applies_to_the_clicks_before_it() {
         let class = |since_ms, before, bot: &str| Class {
             since_ms,
             before,
@@ -152,7 +152,7 @@ mod tests {
         );
         assert_eq!(bot(7, 200, 15, false), Some(""));
         assert_eq!(bot(7, 200, 15, true), Some("head"));
-        assert_eq!(bot(7, 200, 5, false), Some(""), "the last word");
+        assert_eq!(bot(7, 200, 5, false), Some(""), "the last reclassification");
         assert_eq!(bot(7, 200, 20, false), None);
     }
 }

@@ -1,22 +1,21 @@
-//! Workspaces of which clicks are being removed.
+//! Workspaces whose clicks are being removed.
 //!
-//! While that is so, a workspace's rollups still have the clicks of forgotten links, or lack others;
-//! answers then read single clicks and days of links, without those of the forgotten ones.
+//! During a removal, a workspace's rollups may still have the clicks of deleted links, or lack
+//! others; reports then read single clicks and the days of links, without those of deleted links.
 //!
-//! A link is forgotten at an offset of the log and up to a version of the link: earlier clicks of
-//! these versions no longer count. A link that was restored since has clicks of later versions,
-//! which do.
+//! A link is deleted at an offset of the log and up to a version of the link: earlier clicks of
+//! these versions no longer count. A link restored since has clicks of later versions, which do.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
 
-/// The condition that a row of clicks or of blocked visits is forgotten: up to an offset and up to a
-/// version of its link, or before an offset where a row of `forgotten` states no version. Only rows
-/// of `forgotten` with `condition` are used.
+/// The condition that a row of clicks or blocked visits belongs to a deleted link: up to an offset
+/// and a version of the link, or before an offset if the row of `forgotten` has no version. Only
+/// rows of `forgotten` that match `condition` are used.
 pub fn is_forgotten(condition: &str) -> String {
-    // One subquery for all lists, which so are of the same moment. None of them may be empty.
+    // One subquery for all lists, so that they are consistent. None of them may be empty.
     let forgotten = format!(
         "(SELECT arrayPushBack(groupArray((link_id, before, through, version)), \
               (toUUID('00000000-0000-0000-0000-000000000000'), \
@@ -37,49 +36,49 @@ pub fn is_forgotten(condition: &str) -> String {
     format!("(log_offset < {before} OR (log_offset <= {through} AND link_version <= {version}))")
 }
 
-/// How it stands with one workspace. An answer that was begun under one standing and ended under
-/// another may have read rollups that were being changed.
+/// The state of removals in a workspace. A report whose epoch differs before and after the reads
+/// may have read rollups that were being changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DeletionEpoch {
-    /// Clicks are being removed.
+    /// Whether clicks are being removed.
     pub is_removing: bool,
-    /// How often that has begun or ended.
-    turns: u64,
+    /// How often that has started or ended.
+    changes: u64,
 }
 
-/// The standings of all workspaces. Of those that never forgot a link nothing is kept.
+/// The epochs of all workspaces that ever deleted a link.
 #[derive(Debug, Default)]
 pub struct Removing(Mutex<HashMap<Uuid, DeletionEpoch>>);
 
 impl Removing {
-    /// How it stands with a workspace.
+    /// The epoch of a workspace.
     pub fn of(&self, workspace: Uuid) -> DeletionEpoch {
-        let standings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        standings.get(&workspace).copied().unwrap_or_default()
+        let epochs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        epochs.get(&workspace).copied().unwrap_or_default()
     }
 
-    /// From now on clicks of this workspace are being removed.
+    /// Marks a removal in a workspace as started.
     pub(super) fn begin(&self, workspace: Uuid) {
-        let mut standings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        turn(standings.entry(workspace).or_default(), true);
+        let mut epochs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        set_removing(epochs.entry(workspace).or_default(), true);
     }
 
-    /// From now on clicks of these workspaces are being removed, and of no other.
+    /// Sets the workspaces with removals.
     pub(super) fn set(&self, workspaces: Vec<Uuid>) {
         let workspaces: HashSet<_> = workspaces.into_iter().collect();
-        let mut standings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (workspace, standing) in standings.iter_mut() {
-            turn(standing, workspaces.contains(workspace));
+        let mut epochs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (workspace, epoch) in epochs.iter_mut() {
+            set_removing(epoch, workspaces.contains(workspace));
         }
         for workspace in workspaces {
-            turn(standings.entry(workspace).or_default(), true);
+            set_removing(epochs.entry(workspace).or_default(), true);
         }
     }
 }
 
-fn turn(standing: &mut DeletionEpoch, is_removing: bool) {
-    if standing.is_removing != is_removing {
-        *standing = DeletionEpoch { is_removing, turns: standing.turns + 1 };
+fn set_removing(epoch: &mut DeletionEpoch, is_removing: bool) {
+    if epoch.is_removing != is_removing {
+        *epoch = DeletionEpoch { is_removing, changes: epoch.changes + 1 };
     }
 }
 
@@ -88,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_removal_that_came_and_went_is_noticed() {
+    fn a_completed_removal_changes_the_epoch() {
         let (removing, one, other) = (Removing::default(), Uuid::from_u128(1), Uuid::from_u128(2));
         let before = removing.of(one);
         removing.begin(one);

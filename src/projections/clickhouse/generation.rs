@@ -1,18 +1,18 @@
-//! Generations: each build of the tables has names of its own.
+//! Generations: each build of the tables has its own names.
 //!
-//! A rebuild fills the tables of the next generation beside those in use, and then adds one row
-//! to `generations`: the insert of that row is the moment at which the new tables are the ones
-//! in use, for this process and for the next. Tables of any other generation are left over from
-//! a rebuild, finished or cut off, and are dropped.
+//! A rebuild fills the tables of the next generation beside those in use, and then adds a row to
+//! `generations`: that insert switches to the new tables, for this process and for later ones.
+//! Tables of other generations are left over from a rebuild, completed or interrupted, and are
+//! dropped.
 
 use clickhouse::Client;
 
 use super::ProjectionError;
 
-/// What stands in the schema's files behind each table's name, in place of the suffix.
+/// The placeholder for the suffix of table names in the schema's files.
 pub const SUFFIX_MARK: &str = "/*generation*/";
 
-/// What each generation has, dependants first: the order in which they are dropped.
+/// The tables of a generation, dependants first: the order in which they are dropped.
 const NAMES: [&str; 13] = [
     "clicks_hourly_feed",
     "clicks_daily_links_feed",
@@ -34,7 +34,7 @@ const NAMES: [&str; 13] = [
 pub struct Generation(u32);
 
 impl Generation {
-    /// The first one, whose tables have no suffix.
+    /// The first generation, whose tables have no suffix.
     pub const FIRST: Self = Self(1);
 
     /// The generation with this number.
@@ -42,18 +42,18 @@ impl Generation {
         Self(if number == 0 { 1 } else { number })
     }
 
-    /// Its number, from 1 on.
+    /// The number, from 1.
     pub const fn number(self) -> u32 {
         self.0
     }
 
-    /// The one that a rebuild of this one makes.
+    /// The generation that a rebuild of this one creates.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
     }
 
-    /// What its tables' names end in.
+    /// The suffix of its table names.
     pub fn suffix(self) -> String {
         if self == Self::FIRST { String::new() } else { format!("_g{}", self.0) }
     }
@@ -63,7 +63,7 @@ impl Generation {
         format!("clicks{}", self.suffix())
     }
 
-    /// The table of visits that a gate stopped.
+    /// The table of blocked visits.
     pub fn blocked(self) -> String {
         format!("blocked{}", self.suffix())
     }
@@ -83,37 +83,37 @@ impl Generation {
         format!("clicks_daily_values{}", self.suffix())
     }
 
-    /// What feeds the table of clicks by hour.
+    /// The materialized view that fills the table of clicks by hour.
     pub fn clicks_hourly_feed(self) -> String {
         format!("clicks_hourly_feed{}", self.suffix())
     }
 
-    /// What feeds the table of clicks by link and day.
+    /// The materialized view that fills the table of clicks by link and day.
     pub fn clicks_daily_links_feed(self) -> String {
         format!("clicks_daily_links_feed{}", self.suffix())
     }
 
-    /// What feeds the table of clicks by a dimension's value and day.
+    /// The materialized view that fills the table of clicks by a dimension's value and day.
     pub fn clicks_daily_values_feed(self) -> String {
         format!("clicks_daily_values_feed{}", self.suffix())
     }
 
-    /// The table of links that were deleted.
+    /// The table of deleted links.
     pub fn forgotten(self) -> String {
         format!("forgotten{}", self.suffix())
     }
 
-    /// The table of what the removal of their clicks took away.
+    /// The table of the clicks that removals deleted.
     pub fn removed(self) -> String {
         format!("removed{}", self.suffix())
     }
 
-    /// The table of user agents that are taken for something else by now.
+    /// The table of reclassified user agents.
     pub fn reclassified(self) -> String {
         format!("reclassified{}", self.suffix())
     }
 
-    /// The table that says which amendments are carried out.
+    /// The table of applied amendments.
     pub fn amended(self) -> String {
         format!("amended{}", self.suffix())
     }
@@ -123,7 +123,7 @@ impl Generation {
         format!("agents{}", self.suffix())
     }
 
-    /// Which generation a table is of; `None` for tables of no generation.
+    /// The generation of a table; `None` for tables without one.
     fn of_table(table: &str) -> Option<Self> {
         let rest = NAMES
             .iter()
@@ -141,7 +141,7 @@ impl Generation {
         Ok(Self::of(number.fetch_one::<u32>().await?))
     }
 
-    /// Makes this the generation in use.
+    /// Switches to this generation.
     pub async fn use_from_now(self, client: &Client) -> Result<(), ProjectionError> {
         let insert = "INSERT INTO generations (generation) VALUES ({generation:UInt32})";
         Ok(client.query(insert).param("generation", self.0).execute().await?)
@@ -159,7 +159,7 @@ impl Generation {
         Ok(())
     }
 
-    /// Drops the tables of every generation but this one.
+    /// Drops the tables of all other generations.
     pub async fn drop_others(self, client: &Client) -> Result<(), ProjectionError> {
         let tables = client
             .query("SELECT name FROM system.tables WHERE database = currentDatabase()")
@@ -169,7 +169,7 @@ impl Generation {
         others.sort_unstable();
         others.dedup();
         for other in others.into_iter().filter(|other| *other != self) {
-            tracing::info!(generation = other.0, "tables left over from a rebuild are dropped");
+            tracing::info!(generation = other.0, "dropping tables left over from a rebuild");
             other.drop_tables(client).await?;
         }
         Ok(())
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_tells_its_generation() {
+    fn a_table_name_contains_its_generation() {
         let second = Generation::FIRST.next();
         for (table, generation) in [
             ("clicks", Some(Generation::FIRST)),

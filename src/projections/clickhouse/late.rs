@@ -1,9 +1,9 @@
-//! Late clicks: those that the log has behind the record by which their link was forgotten.
+//! Late clicks: clicks in the log after the record that deleted their link.
 //!
-//! A visit that was under way when its link was deleted may be logged long after: the log's disk was
-//! full, or the machine stood still. Such a click is of a version that is forgotten. Its link is
-//! forgotten again at the offset of the click, before the click is sent: so no answer ever counts
-//! it, and a removal takes it away and accounts for it as for the clicks before the deletion.
+//! A visit in flight when its link was deleted may be logged much later: if the log's disk was
+//! full, or the machine was suspended. Such a click has a deleted version. The deletion is repeated
+//! at the offset of the click, before the click is sent, so that no report counts it, and a removal
+//! handles it like the clicks before the deletion.
 
 use std::collections::HashMap;
 
@@ -18,13 +18,12 @@ use super::rows::ForgottenRow;
 use super::status::now_ms;
 use crate::projections::index::Filter;
 
-/// The filter is sized for this many forgotten links; with more of them, more lookups in ClickHouse
-/// find nothing.
+/// The capacity of the filter; with more deleted links, more lookups in ClickHouse find nothing.
 const FILTERED_LINKS: u64 = 1 << 20;
-/// How many links one lookup in ClickHouse is about.
+/// The number of links per lookup in ClickHouse.
 const LINKS_AT_ONCE: usize = 1_000;
 
-/// Which links may have late clicks: a filter of those that were forgotten, of a fixed size.
+/// A filter, of fixed size, of the links that may have late clicks.
 pub struct ForgottenLinks {
     filter: Filter,
     is_empty: bool,
@@ -45,7 +44,7 @@ struct Known {
 }
 
 impl ForgottenLinks {
-    /// The links that these tables know as forgotten.
+    /// Reads the deleted links in these tables.
     pub async fn read(client: &Client, generation: Generation) -> Result<Self, ProjectionError> {
         let sql = "SELECT link_id FROM {forgotten:Identifier} WHERE through_version > 0";
         let query = client.query(sql).param("forgotten", generation.forgotten());
@@ -58,14 +57,14 @@ impl ForgottenLinks {
         Ok(links)
     }
 
-    /// Notes a forgotten link.
+    /// Adds a deleted link.
     pub fn add(&mut self, link: Uuid) {
         self.filter.add(link.as_bytes());
         self.is_empty = false;
     }
 
-    /// The rows that have links forgotten again: of each link with late clicks among these records,
-    /// at the last one of these. What the records themselves forget has to be in the tables.
+    /// The rows that repeat deletions: for each link with late clicks among these records, at the
+    /// last of them. The deletions in the records themselves must already be in the tables.
     pub async fn again(
         &self,
         client: &Client,
@@ -99,7 +98,7 @@ impl ForgottenLinks {
     }
 }
 
-/// The row for the last late click among visits of a link, if there is one.
+/// The row for the last late click of a link, if any.
 fn last_late(visits: &[Visit], known: &Known) -> Option<ForgottenRow> {
     let is_late = |visit: &&Visit| {
         visit.offset > known.first_offset && visit.link_version <= known.last_version
@@ -114,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_click_is_late_behind_the_deletion_of_its_version() {
+    fn a_click_is_late_after_the_deletion_of_its_version() {
         let link = Uuid::from_u128(7);
         let visit = |offset, link_version| Visit { workspace: link, link, offset, link_version };
         let known = Known { link_id: link, first_offset: 10, last_version: 3 };

@@ -1,22 +1,23 @@
-//! The click log in ClickHouse, each click once.
+//! The click log in ClickHouse, each click exactly once.
 //!
-//! **How a click gets there once.** The [projector](Projector) cuts the log into batches: a
-//! range of offsets, all of one month, because an insert is atomic inside one partition only.
-//! The batch's bounds are persisted (`plan`) before it is sent, and its deduplication token
-//! names log, month and bounds. Whatever dies in between, the next attempt sends the same range
-//! under the same token, and ClickHouse drops what it has already.
+//! **Exactly once.** The [projector](Projector) splits the log into batches: ranges of offsets
+//! within one month, because an insert is only atomic within one partition. The bounds of a batch
+//! are persisted (`plan`) before it is sent, and its deduplication token contains the log, the
+//! month and the bounds. After any failure, the next attempt sends the same range with the same
+//! token, and ClickHouse drops what it already has.
 //!
-//! **Sessions.** A [`Projector`] works in sessions: while ClickHouse answers, one set of tables (a
-//! [`Generation`]) is followed batch by batch. Between two batches, where it is known exactly how
-//! far the tables are, it does what operators ask: counts them for a [`Reconciliation`], or fills
-//! the next generation from the log's beginning and then puts it in the place of this one.
+//! **Sessions.** A [`Projector`] works in sessions: while ClickHouse is connected, one set of
+//! tables (a [`Generation`]) is filled batch by batch. Between two batches, when the offset of the
+//! tables is known exactly, it runs operator commands: it counts the tables for a
+//! [`Reconciliation`], or fills the next generation from the start of the log and then switches to
+//! it.
 //!
-//! **Amendments.** The log also tells what earlier clicks no longer count for: that a link was
-//! forgotten, or an agent reclassified. Such records go into tables of their own, and are carried
-//! out between batches: the one by a removal, the other by a rebuild.
+//! **Amendments.** The log also contains changes to earlier clicks: that a link was deleted, or an
+//! agent reclassified. Such records have their own tables, and are applied between batches:
+//! deletions by a removal, reclassifications by a rebuild.
 //!
-//! ClickHouse may be the embedded engine or any server of version 24.8 or later: a [`Target`]
-//! says where it is at the moment, or that it isn't.
+//! ClickHouse may be the embedded engine or any server of version 24.8 or later: a [`Target`] is
+//! its current address, if it is available.
 
 mod background_tasks;
 mod batches;
@@ -53,44 +54,44 @@ pub use retention::Retention;
 pub use status::{AsOf, Reconciled, Status};
 pub use tally::Sums;
 
-/// What goes wrong on the way to ClickHouse.
+/// Projection errors.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectionError {
-    /// ClickHouse refused, or could not be reached.
+    /// ClickHouse rejected a request, or is unavailable.
     #[error(transparent)]
     ClickHouse(#[from] clickhouse::error::Error),
     /// The click log could not be read.
     #[error(transparent)]
     Log(#[from] crate::log::LogError),
-    /// A record of the click log is no click.
+    /// A record of the click log is invalid.
     #[error(
-        "the click log holds an unreadable record at offset {0}: was it written by a newer slugline?"
+        "the click log has an invalid record at offset {0}; it may have been written by a newer version of slugline"
     )]
     Unreadable(u64),
-    /// The plan file can't be read or written.
+    /// The plan file cannot be read or written.
     #[error("{0}: {1}")]
     Plan(std::path::PathBuf, std::io::Error),
-    /// The plan speaks of clicks that the log does not have.
+    /// The plan contains clicks that the log does not have.
     #[error(
-        "ClickHouse has clicks up to offset {planned}, but the log ends at {end}: it is an older one. Restore the newer log, or name another --clickhouse-database, which is then filled from this log"
+        "ClickHouse has clicks up to offset {planned}, but the log ends at {end}: it is an older log. Restore the newer one, or use another --clickhouse-database, which is then filled from this log"
     )]
     Ahead {
-        /// The last offset that was planned.
+        /// The last planned offset.
         planned: u64,
         /// The last offset of the log.
         end: u64,
     },
-    /// The engine is another process now.
+    /// The engine was restarted.
     #[error("the engine was restarted")]
     Restarted,
-    /// The database is somebody else's.
+    /// The database belongs to another log.
     #[error(
-        "the ClickHouse database `{0}` holds the analytics of another log: give this slugline its own with --clickhouse-database"
+        "the ClickHouse database `{0}` contains the analytics of another log: use another one with --clickhouse-database"
     )]
     Foreign(String),
-    /// A migration is not what was applied.
+    /// A migration differs from the applied one.
     #[error(
-        "schema file {0} differs from what was applied to this database, which belongs to another version of slugline; it can't be made anew, because the log has dropped clicks"
+        "schema file {0} differs from what was applied to this database, which belongs to another version of slugline; it cannot be rebuilt, because the log has dropped clicks"
     )]
     ChangedMigration(String),
 }

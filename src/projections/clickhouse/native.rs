@@ -1,7 +1,7 @@
 //! ClickHouse's format `Native`: a block of rows, column by column.
 //!
-//! ClickHouse parses it many times faster than `RowBinary`, which costs it more than all else that
-//! it does with a click.
+//! ClickHouse parses it many times faster than `RowBinary`, whose parsing costs more than
+//! everything else it does with a click.
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -15,7 +15,7 @@ pub enum Value<'a> {
     UInt64(u64),
     UInt32(u32),
     Bool(bool),
-    /// Also for columns of `LowCardinality(String)`: ClickHouse makes the dictionary.
+    /// Also for columns of `LowCardinality(String)`: ClickHouse builds the dictionary.
     Text(&'a str),
 }
 
@@ -53,7 +53,7 @@ fn put_text(text: &str, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(text.as_bytes());
 }
 
-/// As LEB128: seven bits a byte, the lowest first.
+/// LEB128: seven bits per byte, the lowest first.
 fn put_number(mut number: u64, bytes: &mut Vec<u8>) {
     loop {
         let [low, ..] = number.to_le_bytes();
@@ -65,16 +65,16 @@ fn put_number(mut number: u64, bytes: &mut Vec<u8>) {
     }
 }
 
-/// A block that is being put together.
+/// A block that is being built.
 #[derive(Default)]
 pub struct Block {
     rows: u64,
-    /// Each column's name, type and values, one after the other.
+    /// The name, type and values of each column.
     columns: Vec<Vec<u8>>,
 }
 
 impl Block {
-    /// Adds a row. Each row has the same columns.
+    /// Adds a row. All rows have the same columns.
     pub fn push<const COLUMNS: usize>(&mut self, row: [(&'static str, Value<'_>); COLUMNS]) {
         if self.columns.is_empty() {
             self.columns = row.iter().map(|(name, value)| head(name, value.kind())).collect();
@@ -85,12 +85,12 @@ impl Block {
         self.rows += 1;
     }
 
-    /// How many rows it has.
+    /// The number of rows.
     pub const fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// The block as it is sent, in parts.
+    /// The encoded block, in parts.
     pub fn into_parts(self) -> impl Iterator<Item = Bytes> {
         let mut size = Vec::new();
         put_number(self.columns.len() as u64, &mut size);

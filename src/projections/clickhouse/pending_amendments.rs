@@ -1,7 +1,7 @@
-//! Amendments that the tables know of and that are not carried out in them yet.
+//! Amendments in the tables that are not applied yet.
 //!
-//! A forgotten link's clicks are left out of answers from the moment at which the tables know of
-//! it; they are removed some time later, together with those of other links.
+//! Reports exclude the clicks of a deleted link as soon as the tables know of the deletion; the
+//! clicks are removed some time later, together with those of other links.
 
 use std::time::Duration;
 
@@ -12,17 +12,16 @@ use uuid::Uuid;
 use super::ProjectionError;
 use super::generation::Generation;
 
-/// How long a forgotten link is known before its clicks are removed. Most visits that were under way
-/// when it was deleted are in the log by then, and many links may be deleted one after the other.
+/// The delay before the clicks of a deleted link are removed: by then most visits that were in
+/// flight are in the log, and several deletions can be handled together.
 const REMOVED_AFTER: Duration = Duration::from_secs(5);
 
-/// What is left to be done.
+/// The pending amendments.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PendingAmendments {
-    /// The offset of the last forgotten link, and when the first one was noted.
+    /// The offset of the last deletion, and the time of the first one.
     removal: Option<(u64, u64)>,
-    /// Offsets: of the last reclassified agent that the tables know of, and of the last one whose
-    /// clicks have the new class.
+    /// The offsets of the last reclassification in the tables, and of the last one applied.
     reclassified: (u64, u64),
 }
 
@@ -41,7 +40,7 @@ struct Workspace {
 }
 
 impl PendingAmendments {
-    /// What these tables await.
+    /// Reads the pending amendments of these tables.
     pub async fn read(client: &Client, generation: Generation) -> Result<Self, ProjectionError> {
         let sql = "WITH \
              (SELECT max(through) FROM {amended:Identifier} WHERE what = 'removal') AS removed \
@@ -64,7 +63,7 @@ impl PendingAmendments {
         Ok(Self { removal, reclassified: (reclassified, carried_out) })
     }
 
-    /// Whose clicks await removal.
+    /// The workspaces with pending removals.
     pub async fn workspaces(
         client: &Client,
         generation: Generation,
@@ -79,30 +78,30 @@ impl PendingAmendments {
         Ok(rows.into_iter().map(|row| row.workspace_id).collect())
     }
 
-    /// Notes a forgotten link that came into the tables.
-    pub fn forgot(&mut self, offset: u64, at_ms: u64) {
+    /// Records a deletion that was added to the tables.
+    pub fn add_deletion(&mut self, offset: u64, at_ms: u64) {
         let (last, first_ms) = self.removal.unwrap_or((offset, at_ms));
         self.removal = Some((last.max(offset), first_ms.min(at_ms)));
     }
 
-    /// Notes a reclassified agent that came into the tables.
+    /// Records a reclassification that was added to the tables.
     pub fn reclassified(&mut self, offset: u64) {
         self.reclassified.0 = self.reclassified.0.max(offset);
     }
 
-    /// Up to which offset reclassifications are carried out.
+    /// The offset up to which reclassifications are applied.
     pub const fn reclassified_through(&self) -> u64 {
         self.reclassified.1
     }
 
-    /// Up to which offset what was forgotten is to be removed now; `None` when nothing is.
+    /// The offset up to which deletions are to be applied now; `None` if nothing is due.
     pub fn removal_due(&self, now_ms: u64) -> Option<u64> {
         let (last, first_ms) = self.removal?;
         let age = Duration::from_millis(now_ms.saturating_sub(first_ms));
         (age >= REMOVED_AFTER).then_some(last)
     }
 
-    /// Whether clicks are to get another class, by a rebuild.
+    /// Whether a rebuild is needed to apply reclassifications.
     pub const fn needs_rebuild(&self) -> bool {
         self.reclassified.0 > self.reclassified.1
     }
@@ -113,12 +112,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_forgotten_is_removed_together_and_not_at_once() {
-        let mut outstanding = PendingAmendments::default();
-        assert_eq!(outstanding.removal_due(u64::MAX), None);
-        outstanding.forgot(7, 10_000);
-        outstanding.forgot(9, 11_000);
-        assert_eq!(outstanding.removal_due(14_999), None);
-        assert_eq!(outstanding.removal_due(15_000), Some(9));
+    fn deletions_are_applied_together_after_a_delay() {
+        let mut pending = PendingAmendments::default();
+        assert_eq!(pending.removal_due(u64::MAX), None);
+        pending.add_deletion(7, 10_000);
+        pending.add_deletion(9, 11_000);
+        assert_eq!(pending.removal_due(14_999), None);
+        assert_eq!(pending.removal_due(15_000), Some(9));
     }
 }

@@ -1,9 +1,8 @@
-//! The plan: how far the projection is, and the batch that is on its way.
+//! The plan: the progress of the projection, and the batch that is being sent.
 //!
-//! One small file beside the log, replaced whole (temporary file, sync, rename, sync of the
-//! folder) *before* a batch is sent. It is the only memory of a batch's bounds, and so of its
-//! deduplication token. A plan of another database instance, or of other tables,
-//! counts for nothing.
+//! One small file beside the log, replaced atomically and durably *before* a batch is sent. It is
+//! the only record of a batch's bounds, and so of its deduplication token. A plan of another
+//! database instance or generation is ignored.
 
 use std::path::PathBuf;
 
@@ -14,10 +13,10 @@ use super::ProjectionError;
 use super::generation::Generation;
 use crate::log::replace_file;
 
-/// A range of offsets that are sent together.
+/// A range of offsets that is sent together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
-    /// The month that all of its clicks are of, as `202611`: ClickHouse's partition.
+    /// The month of all its clicks, as `202611`: ClickHouse's partition.
     pub month: u32,
     /// The first offset.
     pub first: u64,
@@ -26,25 +25,25 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// What ClickHouse knows the batch by.
+    /// The batch's deduplication token.
     pub fn token(&self, log_id: [u8; 16], table: &str) -> String {
         let log_id = Uuid::from_bytes(log_id).simple();
         format!("{log_id}-{table}-{}-{}-{}", self.month, self.first, self.last)
     }
 }
 
-/// How far the projection is.
+/// The progress of the projection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// The database instance that this speaks of.
+    /// The database instance.
     pub instance: Uuid,
-    /// And the number of the generation of its tables.
+    /// The generation of the tables.
     #[serde(default = "first_generation")]
     pub generation: u32,
-    /// All up to and with this offset is in ClickHouse.
+    /// All records up to and including this offset are in ClickHouse.
     pub applied: u64,
-    /// A batch that was being sent; it may be there or not.
+    /// A batch that was being sent; it may have arrived.
     pub sending: Option<Batch>,
 }
 
@@ -79,8 +78,8 @@ impl PlanFile {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(ProjectionError::Plan(self.0.clone(), error)),
         };
-        // It is replaced whole, so an unreadable one was damaged by somebody else. To guess at
-        // it might count clicks twice.
+        // It is replaced atomically, so an unreadable file was damaged by something else. Guessing
+        // might count clicks twice.
         let plan: Plan = serde_json::from_slice(&text)
             .map_err(|error| ProjectionError::Plan(self.0.clone(), error.into()))?;
         let is_of_these = plan.instance == instance && plan.generation == generation.number();

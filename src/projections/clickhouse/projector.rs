@@ -1,5 +1,5 @@
-//! The projector: follows the click log, batch by batch, for as long as the service lives; and
-//! between two batches does what an operator asks for.
+//! The projector: sends the click log batch by batch for as long as the service runs, and runs
+//! operator commands between batches.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,24 +22,24 @@ use super::status::{Status, now_ms};
 use crate::log::Log;
 use crate::projections::{Forgotten, RebuildProgress, RebuildState};
 
-/// How often the log's end is looked at, and so how long the clicks of a quiet time gather.
+/// The polling interval of the log, and so how long clicks are collected at low load.
 const POLL: Duration = Duration::from_millis(200);
-/// How long they gather when there are many: one large batch costs ClickHouse much less than
-/// several small ones, and a click is still seen well within two seconds.
+/// How long clicks are collected at high load: one large batch costs ClickHouse much less than
+/// several small ones, and a click still becomes visible well within two seconds.
 const POLL_BUSY: Duration = Duration::from_secs(1);
-/// How long they gather while the projection lags, and so at saturation: what a batch costs beside
-/// its clicks is shared by more of them.
+/// How long clicks are collected while the projection lags, as at saturation: more clicks share the
+/// overhead of a batch.
 const POLL_LAGGING: Duration = Duration::from_secs(2);
-/// From this lag on, in milliseconds.
+/// The minimum lag for that, in milliseconds.
 const LAGGING_MS: u64 = 1_500;
-/// From how many records on a batch tells of a busy time.
+/// The minimum number of records in a batch for high load.
 const BUSY_RECORDS: usize = 1_000;
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LAST_RETRY: Duration = Duration::from_secs(5);
-/// How many requests of operators may wait.
+/// The maximum number of queued operator commands.
 const REQUESTS: usize = 8;
 
-/// Follows the click log into ClickHouse.
+/// Projects the click log into ClickHouse.
 pub struct Projector {
     log: Arc<Log>,
     plan_file: PlanFile,
@@ -50,16 +50,16 @@ pub struct Projector {
     reading: watch::Sender<Option<Reading>>,
     forgotten: Forgotten,
     requests: mpsc::Receiver<Request>,
-    requesting: mpsc::Sender<Request>,
+    request_sender: mpsc::Sender<Request>,
     stop: watch::Receiver<bool>,
-    /// Whether ClickHouse was compared with the log since the start.
+    /// Whether ClickHouse was reconciled with the log since the start.
     is_checked: bool,
 }
 
 impl Projector {
-    /// Keeps what it has to remember in the folder `data`. `forgotten` tells which deleted links the
-    /// log has; `targets` says where ClickHouse is at
-    /// the moment; `stop` ends the run once the log is projected, or ClickHouse is away.
+    /// Stores its state in the folder `data`. `forgotten` tells which link deletions the log
+    /// contains; `targets` is the current address of ClickHouse; `stop` ends the run once the log
+    /// is projected or ClickHouse is unavailable.
     pub fn new(
         log: Arc<Log>,
         data: &Path,
@@ -67,7 +67,7 @@ impl Projector {
         targets: watch::Receiver<Option<Target>>,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        let (requesting, requests) = mpsc::channel(REQUESTS);
+        let (request_sender, requests) = mpsc::channel(REQUESTS);
         Self {
             log,
             plan_file: PlanFile::new(data.join("clickhouse.plan")),
@@ -78,13 +78,13 @@ impl Projector {
             reading: watch::Sender::new(None),
             forgotten,
             requests,
-            requesting,
+            request_sender,
             stop,
             is_checked: false,
         }
     }
 
-    /// The handle to read with; stays good while it runs.
+    /// The handle for reads, valid while the projector runs.
     pub fn clickhouse(&self) -> ClickHouse {
         ClickHouse {
             reading: self.reading.subscribe(),
@@ -94,16 +94,16 @@ impl Projector {
         }
     }
 
-    /// The handle of those who run the service.
+    /// The handle for operator commands.
     pub fn operator(&self) -> Operator {
         Operator::new(
-            self.requesting.clone(),
+            self.request_sender.clone(),
             self.rebuild_progress.clone(),
             Arc::clone(&self.status),
         )
     }
 
-    /// What drops clicks from the log that are older than `age`.
+    /// A task that drops clicks older than `age` from the log.
     pub fn retention(&self, age: Duration) -> Retention {
         let (log, files) = (Arc::clone(&self.log), self.tally_files.clone());
         Retention::new(log, files, Arc::clone(&self.status), self.operator(), age)
@@ -115,7 +115,7 @@ impl Projector {
         while !*self.stop.borrow() {
             let Some(target) = self.target().await else { return };
             let started = Instant::now();
-            match self.follow(&target).await {
+            match self.run_session(&target).await {
                 Ok(()) => return,
                 Err(error) => {
                     let was_connected = self.status.set_connected(false);
@@ -123,7 +123,7 @@ impl Projector {
                     if was_connected || started.elapsed() > LAST_RETRY {
                         retry = FIRST_RETRY;
                     }
-                    tracing::warn!(%error, ?target, retry_ms = retry.as_millis(), "ClickHouse is away; clicks wait in the log");
+                    tracing::warn!(%error, ?target, retry_ms = retry.as_millis(), "ClickHouse is unavailable; clicks stay in the log");
                 }
             }
             tokio::select! {
@@ -135,7 +135,7 @@ impl Projector {
         }
     }
 
-    /// Waits until there is a ClickHouse to talk to; `None` when stopped before.
+    /// Waits until ClickHouse has an address; `None` if stopped before.
     async fn target(&mut self) -> Option<Target> {
         tokio::select! {
             target = self.targets.wait_for(Option::is_some) => target.ok()?.clone(),
@@ -143,65 +143,66 @@ impl Projector {
         }
     }
 
-    /// Projects until it is stopped or something fails.
-    async fn follow(&mut self, target: &Target) -> Result<(), ProjectionError> {
+    /// Projects until it is stopped or fails.
+    async fn run_session(&mut self, target: &Target) -> Result<(), ProjectionError> {
         let session =
             Session::resume(target, &self.log, self.plan_file.clone(), Arc::clone(&self.status))
                 .await?;
         self.status.set_applied(session.applied());
         self.status.set_connected(true);
-        self.show(&session);
+        self.publish(&session);
         tracing::info!(?target, applied = session.applied(), "ClickHouse is up");
-        let mut following = BackgroundTasks::of(session);
-        let followed = self.follow_on(target, &mut following).await;
-        if following.rebuild.is_some() {
-            let text = "ClickHouse went away; begin again once it is back".to_owned();
+        let mut tasks = BackgroundTasks::of(session);
+        let result = self.run_tasks(target, &mut tasks).await;
+        if tasks.rebuild.is_some() {
+            let text =
+                "the connection to ClickHouse was lost; start again when it is back".to_owned();
             self.rebuild_progress.set(RebuildState::Failed(text));
         }
-        followed
+        result
     }
 
-    async fn follow_on(
+    async fn run_tasks(
         &mut self,
         target: &Target,
-        following: &mut BackgroundTasks,
+        tasks: &mut BackgroundTasks,
     ) -> Result<(), ProjectionError> {
         let mut due = Instant::now();
         loop {
             if Instant::now() >= due {
-                // Read before the log's end is: what comes after that waits for the next start.
+                // Read before the end of the log: later records wait for the next start.
                 let is_stopping = *self.stop.borrow();
-                following.watermarks.note(self.log.end(), now_ms());
+                tasks.watermarks.note(self.log.end(), now_ms());
                 let synced = self.log.synced();
-                let sent = following.session.send_next(synced).await?;
-                let applied = following.session.applied();
+                let sent = tasks.session.send_next(synced).await?;
+                let applied = tasks.session.applied();
                 self.status.set_applied(applied);
-                if let Some(at_ms) = following.watermarks.reached(applied) {
+                if let Some(at_ms) = tasks.watermarks.reached(applied) {
                     self.status.set_complete(at_ms);
                 }
                 if sent == 0 {
-                    self.check_once(following).await?;
+                    self.reconcile_once(tasks).await?;
                     if is_stopping {
                         return Ok(());
                     }
-                    self.amend(following).await?;
+                    self.amend(tasks).await?;
                 }
-                // What is left of what was there begins another batch.
-                let is_behind = following.session.applied() < synced;
-                due = Instant::now() + self.gathering_time(sent, is_behind);
+                // The rest of the available records starts another batch.
+                let is_behind = tasks.session.applied() < synced;
+                due = Instant::now() + self.batch_delay(sent, is_behind);
             }
             while let Ok(request) = self.requests.try_recv() {
-                self.answer(request, following).await?;
+                self.answer(request, tasks).await?;
             }
-            self.mend(following).await?;
-            self.rebuild_on(following).await;
-            following.remove_on().await;
-            following.drop_retired().await?;
-            if following.rebuild.is_none() && following.removal.is_none() {
+            self.rebuild_if_different(tasks).await?;
+            self.step_rebuild(tasks).await;
+            tasks.step_removal().await;
+            tasks.drop_retired().await?;
+            if tasks.rebuild.is_none() && tasks.removal.is_none() {
                 tokio::select! {
                     () = tokio::time::sleep_until(due) => {}
                     _ = self.stop.changed() => due = Instant::now(),
-                    Some(request) = self.requests.recv() => self.answer(request, following).await?,
+                    Some(request) = self.requests.recv() => self.answer(request, tasks).await?,
                 }
             }
             if self.targets.has_changed().unwrap_or(false)
@@ -212,8 +213,8 @@ impl Projector {
         }
     }
 
-    /// How long clicks gather after a batch of this size; `is_behind`: others wait already.
-    fn gathering_time(&self, sent: usize, is_behind: bool) -> Duration {
+    /// How long to collect clicks after a batch of this size; `is_behind` if more are available.
+    fn batch_delay(&self, sent: usize, is_behind: bool) -> Duration {
         let is_busy = sent >= BUSY_RECORDS;
         if is_behind {
             Duration::ZERO
@@ -226,66 +227,69 @@ impl Projector {
         }
     }
 
-    /// Tells the readers which tables are in use.
-    fn show(&self, session: &Session) {
+    /// Publishes the tables in use.
+    fn publish(&self, session: &Session) {
         let reading =
             Reading { client: session.client().clone(), generation: session.generation() };
         self.reading.send_replace(Some(reading));
     }
 
-    /// Begins to carry out what amends earlier clicks.
-    async fn amend(&self, following: &mut BackgroundTasks) -> Result<(), ProjectionError> {
-        if !following.may_amend() {
+    /// Starts to apply pending amendments.
+    async fn amend(&self, tasks: &mut BackgroundTasks) -> Result<(), ProjectionError> {
+        if !tasks.may_amend() {
             return Ok(());
         }
-        following.begin_removal().await;
-        if following.session.needs_rebuild() && following.rebuild.is_none() {
-            tracing::info!("user agents were reclassified: the analytics are made anew");
-            let _under_way_already = self.begin_rebuild(following).await?;
+        tasks.begin_removal().await;
+        if tasks.session.needs_rebuild() && tasks.rebuild.is_none() {
+            tracing::info!("user agents were reclassified; rebuilding the analytics");
+            let _already_running = self.begin_rebuild(tasks).await?;
         }
         Ok(())
     }
 
-    /// Compares ClickHouse with the log once after the start, when it has all of it.
-    async fn check_once(&mut self, following: &mut BackgroundTasks) -> Result<(), ProjectionError> {
+    /// Reconciles ClickHouse with the log once after the start, when it is up to date.
+    async fn reconcile_once(&mut self, tasks: &mut BackgroundTasks) -> Result<(), ProjectionError> {
         if !self.is_checked {
-            // Where a removal was cut off, the rollups don't add up.
-            following.begin_removal().await;
-            following.finish_removal().await;
+            // The rollups are inconsistent after an interrupted removal.
+            tasks.begin_removal().await;
+            tasks.finish_removal().await;
             let (answer, check) = oneshot::channel();
-            self.reconcile(&following.session, Extent::SinceLast, answer).await?;
+            self.reconcile(&tasks.session, Extent::SinceLast, answer).await?;
             self.is_checked = true;
-            following.check = Some(check);
+            tasks.check = Some(check);
         }
         Ok(())
     }
 
-    /// Makes the tables anew where the check after the start found that they differ: a power
-    /// failure may have cost ClickHouse what it had said to have.
-    async fn mend(&self, following: &mut BackgroundTasks) -> Result<(), ProjectionError> {
-        let Some(check) = &mut following.check else { return Ok(()) };
+    /// Rebuilds the tables if the check after the start found differences: a power failure may have
+    /// cost ClickHouse acknowledged rows.
+    async fn rebuild_if_different(
+        &self,
+        tasks: &mut BackgroundTasks,
+    ) -> Result<(), ProjectionError> {
+        let Some(check) = &mut tasks.check else { return Ok(()) };
         let found = match check.try_recv() {
             Err(oneshot::error::TryRecvError::Empty) => return Ok(()),
             found => found,
         };
-        following.check = None;
+        tasks.check = None;
         if matches!(found, Ok(Ok(found)) if found.differences() > 0) {
-            tracing::warn!("the analytics are made anew from the log, because they differ from it");
-            let _under_way_already = self.begin_rebuild(following).await?;
+            tracing::warn!("the analytics differ from the log; rebuilding them");
+            let _already_running = self.begin_rebuild(tasks).await?;
         }
         Ok(())
     }
 
-    /// Begins to make the tables anew.
+    /// Starts a rebuild.
     async fn begin_rebuild(
         &self,
-        following: &mut BackgroundTasks,
+        tasks: &mut BackgroundTasks,
     ) -> Result<Result<(), Refused>, ProjectionError> {
         if !self.rebuild_progress.begin() {
             return Ok(Err(Refused::Busy));
         }
-        match Rebuild::begin(&following.session).await {
-            Ok(rebuild) => following.rebuild = Some(rebuild),
+        match Rebuild::begin(&tasks.session).await {
+            Ok(rebuild) => tasks.rebuild = Some(rebuild),
             Err(error) => {
                 self.rebuild_progress.set(RebuildState::Failed(error.to_string()));
                 return Err(error);
@@ -297,33 +301,33 @@ impl Projector {
     async fn answer(
         &mut self,
         request: Request,
-        following: &mut BackgroundTasks,
+        tasks: &mut BackgroundTasks,
     ) -> Result<(), ProjectionError> {
         match request {
             Request::Reconcile(extent, answer) => {
-                // The rollups of a removal under way don't add up.
-                following.finish_removal().await;
-                self.reconcile(&following.session, extent, answer).await
+                // The rollups are inconsistent during a removal.
+                tasks.finish_removal().await;
+                self.reconcile(&tasks.session, extent, answer).await
             }
             Request::Reclassify(since_ms, judge, answer) => {
-                let client = following.session.client().clone();
-                let tables = following.session.generation();
+                let client = tasks.session.client().clone();
+                let tables = tasks.session.generation();
                 let log = Arc::clone(&self.log);
                 tokio::spawn(async move {
                     let found = reclassify(client, tables, log, judge, since_ms).await;
                     let found = found.map_err(|error| Refused::Failed(error.to_string()));
-                    let _asker_left = answer.send(found);
+                    let _receiver_dropped = answer.send(found);
                 });
                 Ok(())
             }
             Request::Rebuild(answer) => {
-                let _asker_left = answer.send(self.begin_rebuild(following).await?);
+                let _receiver_dropped = answer.send(self.begin_rebuild(tasks).await?);
                 Ok(())
             }
         }
     }
 
-    /// Counts ClickHouse's rows now, and the log's clicks beside what comes next.
+    /// Counts the rows in ClickHouse now, and the log's clicks in the background.
     async fn reconcile(
         &self,
         session: &Session,
@@ -340,42 +344,42 @@ impl Projector {
             if let Ok(found) = &found {
                 status.set_reconciled(found);
             }
-            let _asker_left = answer.send(found);
+            let _receiver_dropped = answer.send(found);
         });
         Ok(())
     }
 
-    /// Goes on with a rebuild, if one is under way. What goes wrong with it is its own matter.
-    async fn rebuild_on(&mut self, following: &mut BackgroundTasks) {
-        let Some(rebuild) = &mut following.rebuild else { return };
-        let stepped = match rebuild.step(&following.session).await {
+    /// Runs the next step of a rebuild, if one is running. An error only affects the rebuild.
+    async fn step_rebuild(&mut self, tasks: &mut BackgroundTasks) {
+        let Some(rebuild) = &mut tasks.rebuild else { return };
+        let result = match rebuild.step(&tasks.session).await {
             Ok(false) => {
-                self.rebuild_progress.set(rebuild.progress(&following.session));
+                self.rebuild_progress.set(rebuild.progress(&tasks.session));
                 return;
             }
-            Ok(true) => self.take_over(following).await,
+            Ok(true) => self.take_over(tasks).await,
             Err(error) => Err(error),
         };
-        if let Err(error) = stepped {
-            tracing::error!(%error, "the rebuild of the analytics failed; the old tables stay");
-            following.rebuild = None;
-            following.amend_later();
+        if let Err(error) = result {
+            tracing::error!(%error, "rebuilding the analytics failed; keeping the previous tables");
+            tasks.rebuild = None;
+            tasks.delay_amendments();
             self.rebuild_progress.set(RebuildState::Failed(error.to_string()));
         }
     }
 
-    /// Puts the rebuilt tables in the place of those in use.
-    async fn take_over(&self, following: &mut BackgroundTasks) -> Result<(), ProjectionError> {
-        let Some(rebuild) = following.rebuild.take() else { return Ok(()) };
+    /// Switches to the rebuilt tables.
+    async fn take_over(&self, tasks: &mut BackgroundTasks) -> Result<(), ProjectionError> {
+        let Some(rebuild) = tasks.rebuild.take() else { return Ok(()) };
         let (mut session, took) = rebuild.finish();
-        // What is under way in the old tables is still to be done in the new ones.
-        following.removal = None;
-        session.take_over(self.plan_file.clone()).await?;
-        self.show(&session);
-        following.retire_now().await?;
-        let retired = std::mem::replace(&mut following.session, session);
-        following.retire(retired.generation());
-        let events = following.session.applied();
+        // Tasks of the old tables are repeated in the new ones.
+        tasks.removal = None;
+        session.put_in_use(self.plan_file.clone()).await?;
+        self.publish(&session);
+        tasks.drop_retired_now().await?;
+        let retired = std::mem::replace(&mut tasks.session, session);
+        tasks.retire(retired.generation());
+        let events = tasks.session.applied();
         tracing::info!(events, took_ms = took.as_millis(), "the rebuilt analytics are in use");
         self.rebuild_progress.set(RebuildState::Done { events, took });
         Ok(())

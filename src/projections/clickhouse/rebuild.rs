@@ -1,5 +1,5 @@
-//! A rebuild: the next generation's tables are filled from the log while the present ones are
-//! followed and read; when both are equally far, the new ones take over.
+//! A rebuild: fills the next generation's tables from the log while the current ones are updated
+//! and read; when both have the same offset, the new ones are used.
 
 use std::time::{Duration, Instant};
 
@@ -7,22 +7,22 @@ use super::ProjectionError;
 use super::session::Session;
 use crate::projections::RebuildState;
 
-/// A rebuild under way.
+/// A running rebuild.
 pub struct Rebuild {
     next: Session,
     started: Instant,
 }
 
 impl Rebuild {
-    /// Makes the new tables.
+    /// Creates the new tables.
     pub async fn begin(current: &Session) -> Result<Self, ProjectionError> {
         let next = current.next_generation().await?;
-        tracing::info!(generation = next.generation().number(), "the analytics are rebuilt");
+        tracing::info!(generation = next.generation().number(), "rebuilding the analytics");
         Ok(Self { next, started: Instant::now() })
     }
 
-    /// Sends one more batch into the new tables, never further than the present ones are.
-    /// Returns whether both are equally far now.
+    /// Sends one batch to the new tables, never further than the current ones. Returns whether both
+    /// have the same offset.
     pub async fn step(&mut self, current: &Session) -> Result<bool, ProjectionError> {
         if self.next.applied() < current.applied() {
             self.next.send_next(current.applied()).await?;
@@ -30,12 +30,12 @@ impl Rebuild {
         Ok(self.next.applied() == current.applied())
     }
 
-    /// How far it is.
+    /// The progress.
     pub const fn progress(&self, current: &Session) -> RebuildState {
         RebuildState::Running { done: self.next.applied(), total: current.applied() }
     }
 
-    /// The new tables, and how long it took.
+    /// The new tables, and the elapsed time.
     pub fn finish(self) -> (Session, Duration) {
         (self.next, self.started.elapsed())
     }

@@ -1,8 +1,7 @@
-//! Reclassification: what user agents are taken for now, compared with what their clicks say.
+//! Reclassification: compares the current class of user agents with that of their clicks.
 //!
-//! Nothing is changed here. For each agent of which clicks since some moment have another class, an
-//! [`AgentReclassified`] is appended to the click log; the tables that know of it are then made
-//! anew, with the new class.
+//! Nothing is changed here. For each agent whose clicks since a time have another class, an
+//! [`AgentReclassified`] is appended to the click log; a rebuild then applies the new class.
 
 use std::sync::Arc;
 
@@ -16,44 +15,44 @@ use crate::domain::amendment::AgentReclassified;
 use crate::domain::click::{self, BotReason, Device};
 use crate::log::Log;
 
-/// How many records are appended with one write.
+/// The maximum number of records per write.
 const AT_ONCE: usize = 1_000;
 
-/// What a user agent is taken for.
+/// The class of a user agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judgement {
-    /// What kind of machine.
+    /// The kind of device.
     pub device: Device,
-    /// Why it is taken for a bot, or `Human`.
+    /// The reason for a bot, or `Human`.
     pub bot: BotReason,
-    /// The pattern of the crawler list that matched; empty otherwise.
+    /// The matching pattern of the crawler list; empty if none.
     pub bot_pattern: String,
 }
 
-/// Who knows user agents.
+/// Classifies user agents.
 pub trait Judge: Send + Sync {
-    /// Reads the list of crawlers again, for what is judged from now on.
+    /// Reloads the crawler list.
     ///
     /// # Errors
-    /// A text for the operator.
+    /// A message for the operator.
     fn renew(&self) -> Result<(), String>;
 
-    /// What a user agent is taken for.
+    /// The class of a user agent.
     fn judge(&self, user_agent: &str) -> Judgement;
 }
 
-/// What a reclassification found.
+/// The result of a reclassification.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reclassification {
-    /// How many user agents there are of which there are clicks.
+    /// The number of user agents with clicks.
     pub agents: u64,
-    /// How many of them are taken for something else now.
+    /// The number of reclassified user agents.
     pub reclassified: u64,
-    /// The offset of the last record that says so; 0 where there is none.
+    /// The offset of the last reclassification; 0 if there is none.
     pub offset: u64,
 }
 
-/// An agent, and what its clicks are counted for.
+/// A user agent, and the classes of its clicks.
 #[derive(Row, Deserialize)]
 struct Counted {
     agent_id: u64,
@@ -61,7 +60,7 @@ struct Counted {
     classes: Vec<(String, String)>,
 }
 
-/// Appends what is otherwise now, for clicks from a moment on.
+/// Appends the reclassifications for clicks since a time.
 pub async fn reclassify(
     client: Client,
     tables: Generation,

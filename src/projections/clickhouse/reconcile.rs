@@ -1,9 +1,10 @@
-//! Reconciliation: is each click of the log in ClickHouse, and once, and in each rollup?
+//! Reconciliation: checks that each click of the log is in ClickHouse exactly once, and in each
+//! rollup.
 //!
-//! The projector counts ClickHouse's rows between two batches, so at an offset known exactly;
-//! the log is counted up to the same offset, beside the projector's further work. What was
-//! found equal is kept as a tally, so that the check at the next start reads only what came
-//! since. A check that is asked for reads all of the log again.
+//! The projector counts the rows in ClickHouse between two batches, so at a known offset; the log
+//! is counted up to the same offset, concurrently with the projector. A match is saved as a tally,
+//! so that the check at the next start only reads later records. A requested check reads the whole
+//! log.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,40 +18,40 @@ use super::generation::Generation;
 use super::tally::{Cell, Sums, Tally};
 use crate::log::Log;
 
-/// How much of the log is counted.
+/// The part of the log to count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// What came since the last check that found all equal.
+    /// The records since the last check without differences.
     SinceLast,
-    /// All that the log holds.
+    /// The whole log.
     Whole,
 }
 
-/// One month of one workspace, counted thrice.
+/// One month of one workspace, counted three ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Compared {
     /// `202611`, in UTC.
     pub month: u32,
-    /// Whose clicks.
+    /// The workspace.
     pub workspace: Uuid,
     /// In the log.
     pub logged: Sums,
-    /// As rows in ClickHouse.
+    /// In ClickHouse.
     pub stored: Sums,
-    /// What was removed there, because its links were deleted.
+    /// Removed from ClickHouse, because the links were deleted.
     pub removed: Sums,
-    /// As added up in the rollups: the least of these sums, and the most.
+    /// The minimum and maximum of the rollups' sums.
     pub added_up: (u64, u64),
 }
 
 impl Compared {
-    /// What the clicks of the rollups add up to; of several that differ, one that is wrong.
+    /// The sum of the rollups; if they differ, a wrong one.
     pub const fn sum(&self) -> u64 {
         let (least, most) = self.added_up;
         if least == self.stored.clicks { most } else { least }
     }
 
-    /// What differs, if anything does.
+    /// The difference, if any.
     pub fn difference(&self) -> Option<String> {
         let (logged, known) = (self.logged, self.stored.and(self.removed));
         if logged.clicks > known.clicks {
@@ -67,22 +68,22 @@ impl Compared {
     }
 }
 
-/// What a reconciliation found.
+/// The result of a reconciliation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reconciliation {
-    /// The offset of the click log up to which all was compared.
+    /// The offset of the click log up to which both were compared.
     pub through: u64,
-    /// By month, then by workspace.
+    /// By month and workspace.
     pub compared: Vec<Compared>,
 }
 
 impl Reconciliation {
-    /// How many months of workspaces differ.
+    /// The number of months of workspaces that differ.
     pub fn differences(&self) -> usize {
         self.compared.iter().filter(|compared| compared.difference().is_some()).count()
     }
 
-    /// The part of it that is about one workspace.
+    /// The part for one workspace.
     #[must_use]
     pub fn of_workspace(mut self, workspace: Uuid) -> Self {
         self.compared.retain(|compared| compared.workspace == workspace);
@@ -90,12 +91,12 @@ impl Reconciliation {
     }
 }
 
-/// What ClickHouse holds, counted between two batches.
+/// The content of ClickHouse, counted between two batches.
 #[derive(Debug, Default)]
 pub struct Stored {
     clicks: BTreeMap<Cell, Sums>,
     removed: BTreeMap<Cell, Sums>,
-    /// The least and the most of the sums.
+    /// The minimum and maximum of the rollups' sums.
     added_up: BTreeMap<Cell, (u64, u64)>,
 }
 
@@ -119,7 +120,7 @@ struct StoredSums {
     sums: u64,
 }
 
-/// How many sums there are of a month's clicks: by hour, by link, and by each dimension's values.
+/// The number of sums of a month's clicks: by hour, by link, and by each dimension's values.
 const SUMS: u64 = 2 + 18;
 
 impl Stored {
@@ -180,17 +181,17 @@ impl Stored {
     }
 }
 
-/// Where the tallies are kept.
+/// The files of the tallies.
 #[derive(Debug, Clone)]
 pub struct TallyFiles {
-    /// Up to where all was equal at the last check.
+    /// The tally at the last check without differences.
     checked: PathBuf,
-    /// Of the clicks that the log no longer holds.
+    /// The tally of the clicks that the log no longer has.
     dropped: PathBuf,
 }
 
 impl TallyFiles {
-    /// In the data folder.
+    /// The files in a data folder.
     pub fn new(data: &Path) -> Self {
         Self { checked: data.join("clicks.tally"), dropped: data.join("clicks.dropped") }
     }
@@ -214,7 +215,7 @@ impl TallyFiles {
         if found.differences() == 0
             && let Err(error) = tally.write(&self.checked)
         {
-            tracing::warn!(%error, "the tally could not be kept; the next check counts more");
+            tracing::warn!(%error, "cannot save the tally; the next check counts more");
         }
         Ok(found)
     }
@@ -224,7 +225,7 @@ impl TallyFiles {
         Tally::read(&self.dropped, log.id()).unwrap_or_else(|| Tally::empty(log.id()))
     }
 
-    /// Replaces the tally of the dropped clicks, durably. To be done before they are dropped.
+    /// Durably replaces the tally of dropped clicks; called before they are dropped.
     pub fn write_dropped(&self, tally: &Tally) -> std::io::Result<()> {
         tally.write(&self.dropped)
     }
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_differs_is_named() {
+    fn differences_are_described() {
         let sums = |clicks, offsets, squares| Sums { clicks, offsets, squares };
         let logged = sums(2, 3, 5);
         assert_eq!(compared(logged, logged, 2).difference(), None);
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_removed_is_not_missing() {
+    fn removed_clicks_are_not_missing() {
         let sums = |clicks, offsets, squares| Sums { clicks, offsets, squares };
         let of = |stored, removed| {
             let found = compared(sums(3, 6, 14), stored, stored.clicks);
@@ -270,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_one_side_has_is_compared_too() {
+    fn months_on_one_side_only_are_compared() {
         let cell = |month| (month, Uuid::from_u128(1));
         let sums = Sums { clicks: 1, offsets: 1, squares: 1 };
         let mut logged = Tally::empty([0; 16]);

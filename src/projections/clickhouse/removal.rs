@@ -1,16 +1,15 @@
-//! A removal: the clicks of forgotten links go, out of each table.
+//! A removal: deletes the clicks of deleted links from each table.
 //!
-//! Of a forgotten link those clicks go that are of a forgotten version, which [late](super::late)
-//! ones are too. Others are there only where it was restored since, and stay.
+//! It deletes the clicks of deleted versions, including [late](super::late) ones. Other clicks only
+//! exist if the link was restored since, and are kept.
 //!
-//! It is done in steps between two batches. First it is written down what will go; then single
-//! clicks, blocked visits and the links' days go, and the days of clicks that stay are added up
-//! anew; then, some days at a time, the workspaces' hours and days are added up anew from the clicks
-//! that are left. Each step can be repeated, so a removal that is cut
-//! off anywhere is taken up where it was written down.
+//! It runs in steps between batches. First it records what will be deleted. Then it deletes single
+//! clicks, blocked visits and the links' days, and recomputes the days of kept clicks. Then, some
+//! days at a time, it recomputes the workspaces' hours and days from the remaining clicks. Each
+//! step can be repeated, so an interrupted removal resumes where it was recorded.
 //!
-//! Readers don't wait: for as long as it lasts, they leave the forgotten links out by themselves
-//! (see [`deletion_epoch`](super::deletion_epoch)).
+//! Readers do not wait: during a removal, they exclude deleted links themselves (see
+//! [`deletion_epoch`](super::deletion_epoch)).
 
 use std::collections::VecDeque;
 
@@ -23,17 +22,17 @@ use super::ProjectionError;
 use super::deletion_epoch::is_forgotten;
 use super::generation::Generation;
 
-/// How many clicks are added up anew in one step, roughly: batches wait meanwhile.
-const STEP_CLICKS: u64 = 1_000_000;
-/// How many days at most.
-const STEP_DAYS: usize = 31;
-/// A removal under way.
+/// The approximate number of clicks recomputed per step; batches wait meanwhile.
+const MAX_STEP_CLICKS: u64 = 1_000_000;
+/// The maximum number of days per step.
+const MAX_STEP_DAYS: usize = 31;
+/// A running removal.
 pub struct Removal {
-    /// What the names begin with by which ClickHouse knows the statements of this log's removals.
+    /// The prefix of the query IDs of this log's removals.
     name: String,
-    /// Of what was forgotten up to this offset.
+    /// Applies the deletions up to this offset.
     through: u64,
-    /// Days that are to be added up anew.
+    /// The days to recompute.
     steps: VecDeque<Days>,
 }
 
@@ -44,7 +43,7 @@ struct Days {
     days: Vec<String>,
 }
 
-/// What goes of one day.
+/// What is deleted of one day.
 #[derive(Row, Serialize, Deserialize)]
 struct Removed {
     forgotten_through: u64,
@@ -70,13 +69,13 @@ struct Kept {
     link: String,
 }
 
-/// Of what was forgotten, that which a removal is of.
+/// The deletions that a removal applies.
 const FORGOTTEN: &str = "log_offset > {after:UInt64} AND log_offset <= {through:UInt64}";
 
-/// Links whose clicks stay in part are added up anew so many at a time.
+/// The number of links with kept clicks that are recomputed per statement.
 const LINKS_AT_ONCE: usize = 1_000;
 
-/// The links that a removal is of.
+/// The links of a removal.
 fn links() -> String {
     format!(
         "(workspace_id, link_id) IN (SELECT workspace_id, link_id \
@@ -85,7 +84,7 @@ fn links() -> String {
 }
 
 impl Removal {
-    /// Begins with what was forgotten up to an offset, or takes up what was cut off.
+    /// Starts with the deletions up to an offset, or resumes an interrupted removal.
     pub async fn begin(
         client: &Client,
         tables: Generation,
@@ -93,7 +92,7 @@ impl Removal {
         log_id: [u8; 16],
     ) -> Result<Self, ProjectionError> {
         let name = format!("slugline-removal-{}-", Uuid::from_bytes(log_id).simple());
-        // What an earlier attempt began must not end behind what comes now.
+        // Statements of an earlier attempt must not finish after those of this one.
         let kill = "KILL QUERY WHERE startsWith(query_id, {id:String}) SYNC FORMAT Null";
         client.query(kill).param("id", &name).execute().await?;
         let done = "SELECT max(through) FROM {amended:Identifier} WHERE what = 'removal'";
@@ -104,7 +103,7 @@ impl Removal {
         let gone = format!("{} AND {}", links(), is_forgotten(FORGOTTEN));
         let about = |sql: &str| {
             let sql = sql.replace("GONE", &gone).replace("LINKS", &links());
-            changing(client, tables, &name, &sql).param("after", done)
+            statement(client, tables, &name, &sql).param("after", done)
         };
         let through = if begun > done {
             begun
@@ -128,7 +127,7 @@ impl Removal {
             insert.end().await?;
             through
         };
-        tracing::info!(through, "the clicks of deleted links are removed");
+        tracing::info!(through, "removing the clicks of deleted links");
         for delete in [
             "DELETE FROM {clicks:Identifier} WHERE GONE",
             "DELETE FROM {links:Identifier} WHERE LINKS",
@@ -142,13 +141,13 @@ impl Removal {
             let some: Vec<_> = some.iter().map(|kept| format!("\\'{}\\'", kept.link)).collect();
             let only = format!("link_id IN ({})", some.join(", "));
             let (rollup, feed) = (tables.clicks_daily_links(), tables.clicks_daily_links_feed());
-            add_up(client, tables, &name, (&rollup, &feed, &only)).await?;
+            add_to_rollup(client, tables, &name, (&rollup, &feed, &only)).await?;
         }
         let steps = steps(client, tables, through).await?;
         Ok(Self { name, through, steps })
     }
 
-    /// Adds up some days anew. Returns whether all is done.
+    /// Recomputes some days. Returns whether all is done.
     pub async fn step(
         &mut self,
         client: &Client,
@@ -161,7 +160,7 @@ impl Removal {
                 (tables.clicks_daily_values(), tables.clicks_daily_values_feed(), "day"),
             ];
             for (rollup, feed, day) in &rollups {
-                step.add_up_anew(client, tables, &self.name, (rollup, feed, day)).await?;
+                step.recompute(client, tables, &self.name, (rollup, feed, day)).await?;
             }
             self.steps.pop_front();
         }
@@ -172,13 +171,13 @@ impl Removal {
              VALUES ('removal', {through:UInt64})";
         let done = client.query(done).param("amended", tables.amended());
         done.param("through", self.through).execute().await?;
-        tracing::info!(through = self.through, "the clicks of deleted links are gone");
+        tracing::info!(through = self.through, "removed the clicks of deleted links");
         Ok(true)
     }
 }
 
 impl Days {
-    async fn add_up_anew(
+    async fn recompute(
         &self,
         client: &Client,
         tables: Generation,
@@ -187,7 +186,7 @@ impl Days {
     ) -> Result<(), ProjectionError> {
         let delete = "DELETE FROM {rollup:Identifier} \
              WHERE workspace_id = {workspace:UUID} AND DAY IN {days:Array(Date)}";
-        changing(client, tables, name, &delete.replace("DAY", day))
+        statement(client, tables, name, &delete.replace("DAY", day))
             .param("rollup", rollup)
             .param("workspace", self.workspace.to_string())
             .param("days", &self.days)
@@ -197,19 +196,19 @@ impl Days {
         let workspace = self.workspace;
         let only =
             format!("workspace_id = toUUID(\\'{workspace}\\') AND day IN ({})", days.join(", "));
-        add_up(client, tables, name, (rollup, feed, &only)).await
+        add_to_rollup(client, tables, name, (rollup, feed, &only)).await
     }
 }
 
-/// Adds some clicks up into a rollup, which has none of them. The condition on them is to be quoted
-/// for a text.
-async fn add_up(
+/// Adds clicks to a rollup that has none of them. `only` is the condition on them, quoted for a
+/// string literal.
+async fn add_to_rollup(
     client: &Client,
     tables: Generation,
     name: &str,
     (rollup, feed, only): (&str, &str, &str),
 ) -> Result<(), ProjectionError> {
-    // What feeds the rollup says how it adds up; here it is to take these clicks alone.
+    // The materialized view defines the aggregation; here it must only read these clicks.
     let feed = client
         .query("SELECT as_select FROM system.tables WHERE database = currentDatabase() AND name = {feed:String}")
         .param("feed", feed)
@@ -217,7 +216,7 @@ async fn add_up(
         .await?;
     let only = format!("{{'{}': '{only}'}}", tables.clicks());
     let insert = format!("INSERT INTO {{rollup:Identifier}} {}", feed.replace('?', "??"));
-    Ok(changing(client, tables, name, &insert)
+    Ok(statement(client, tables, name, &insert)
         .param("rollup", rollup)
         .with_setting("additional_table_filters", only)
         .with_setting("insert_deduplicate", "0")
@@ -225,7 +224,7 @@ async fn add_up(
         .await?)
 }
 
-/// The days of which clicks go, in steps of about equal size.
+/// The days whose clicks are deleted, in steps of about equal size.
 async fn steps(
     client: &Client,
     tables: Generation,
@@ -247,10 +246,10 @@ async fn steps(
     let mut last: Option<(Uuid, u32, u64)> = None;
     for DaySize { workspace_id, month, day, clicks } in days.fetch_all().await? {
         let fits = last.is_some_and(|(workspace, in_month, size)| {
-            (workspace, in_month) == (workspace_id, month) && size + clicks <= STEP_CLICKS
+            (workspace, in_month) == (workspace_id, month) && size + clicks <= MAX_STEP_CLICKS
         });
         match steps.back_mut() {
-            Some(Days { days, .. }) if fits && days.len() < STEP_DAYS => {
+            Some(Days { days, .. }) if fits && days.len() < MAX_STEP_DAYS => {
                 days.push(day);
                 last = last.map(|(workspace, month, size)| (workspace, month, size + clicks));
             }
@@ -263,8 +262,8 @@ async fn steps(
     Ok(steps)
 }
 
-/// A statement that changes tables, and may take its time.
-fn changing(client: &Client, tables: Generation, name: &str, sql: &str) -> Query {
+/// A statement that changes tables, without a time limit.
+fn statement(client: &Client, tables: Generation, name: &str, sql: &str) -> Query {
     client
         .query(sql)
         .param("clicks", tables.clicks())

@@ -1,26 +1,25 @@
-//! Retention: old segments of the click log go once ClickHouse has their clicks for good.
+//! Retention: drops old segments of the click log once ClickHouse has their clicks durably.
 //!
-//! A segment may go when all its clicks are older than the operator wants to keep, are in
-//! ClickHouse and on its disk (the tables are set to sync each insert and each merge), and when
-//! a comparison up to there found all equal. What goes is counted first, so that ClickHouse can
-//! be compared with the log ever after; and a rebuild takes these clicks from the tables in use,
-//! the only ones that have them.
+//! A segment may be dropped if all its clicks are older than the retention, are in ClickHouse and
+//! on its disk (the tables sync each insert and each merge), and a reconciliation up to there found
+//! no differences. Dropped clicks are tallied first, so that ClickHouse can still be compared with
+//! the log; and a rebuild copies them from the tables in use, the only ones that have them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::ProjectionError;
-use super::batches::moment_of;
+use super::batches::record_time;
 use super::operator::{Operator, Refused};
 use super::reconcile::{Extent, TallyFiles};
 use super::status::{Status, now_ms};
 use crate::log::{Log, RecordBatch};
 use crate::projections::RebuildState;
 
-/// How often it is looked for segments that may go.
-const LOOK_EVERY: Duration = Duration::from_secs(600);
-/// How long after the start it is first looked.
-const FIRST_LOOK: Duration = Duration::from_secs(5);
+/// How often to look for old segments.
+const CHECK_INTERVAL: Duration = Duration::from_secs(600);
+/// The delay of the first look after the start.
+const FIRST_CHECK_DELAY: Duration = Duration::from_secs(5);
 
 /// Why nothing was dropped.
 #[derive(Debug, thiserror::Error)]
@@ -29,19 +28,19 @@ enum NotDropped {
     Refused(#[from] Refused),
     #[error(transparent)]
     Projection(#[from] ProjectionError),
-    #[error("the tally of dropped clicks could not be written: {0}")]
+    #[error("cannot write the tally of dropped clicks: {0}")]
     Tally(#[from] std::io::Error),
     #[error("ClickHouse differs from the log in {0} months")]
     Differs(usize),
 }
 
-/// Drops what is old.
+/// Drops old clicks from the log.
 pub struct Retention {
     log: Arc<Log>,
     files: TallyFiles,
     status: Arc<Status>,
     operator: Operator,
-    /// How old a click is at least when it goes.
+    /// The minimum age of dropped clicks.
     age: Duration,
 }
 
@@ -56,20 +55,20 @@ impl Retention {
         Self { log, files, status, operator, age }
     }
 
-    /// Looks again and again, for as long as it is polled.
+    /// Drops old segments periodically, for as long as it is polled.
     pub async fn run(self) {
-        tokio::time::sleep(FIRST_LOOK).await;
+        tokio::time::sleep(FIRST_CHECK_DELAY).await;
         loop {
             if let Err(error) = self.drop_old().await {
-                tracing::warn!(%error, "old clicks stay in the log");
+                tracing::warn!(%error, "cannot drop old clicks from the log");
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
     }
 
     async fn drop_old(&self) -> Result<(), NotDropped> {
         if matches!(self.operator.rebuild_state(), RebuildState::Running { .. }) {
-            // It reads the log from its beginning.
+            // It reads the log from the start.
             return Ok(());
         }
         let Some(through) = self.old_through()? else { return Ok(()) };
@@ -85,8 +84,7 @@ impl Retention {
         Ok(())
     }
 
-    /// The last offset of the segments that are old enough and projected; `None` when there is
-    /// none.
+    /// The last offset of the segments that are old enough and projected; `None` if there are none.
     fn old_through(&self) -> Result<Option<u64>, ProjectionError> {
         let age_ms = u64::try_from(self.age.as_millis()).unwrap_or(u64::MAX);
         let (before_ms, applied) = (now_ms().saturating_sub(age_ms), self.status.applied());
@@ -106,6 +104,6 @@ impl Retention {
             .read_from(offset)?
             .read_batch(&mut records, |record| Ok::<_, ProjectionError>(record.offset == offset))?;
         let record = records.iter().next().ok_or(ProjectionError::Unreadable(offset))?;
-        moment_of(&record)
+        record_time(&record)
     }
 }

@@ -1,6 +1,6 @@
-//! Records of the click log as rows of ClickHouse.
+//! Decodes records of the click log to rows for ClickHouse.
 //!
-//! A click's row borrows its texts from the record: on the way of a click nothing is allocated.
+//! A click's row borrows its text from the record, so decoding allocates nothing.
 
 use clickhouse::Row;
 use prost::Message;
@@ -90,22 +90,22 @@ pub struct AgentRow {
 /// A row of `forgotten`.
 #[derive(Row, Serialize)]
 pub struct ForgottenRow {
-    /// Where the log says so.
+    /// The offset in the log.
     pub log_offset: u64,
-    /// Whose link it was.
+    /// The workspace.
     #[serde(with = "clickhouse::serde::uuid")]
     pub workspace_id: Uuid,
     #[serde(with = "clickhouse::serde::uuid")]
     pub link_id: Uuid,
     at: i64,
-    /// The last version of the link whose clicks don't count; 0 where the record doesn't say it.
+    /// The last deleted version of the link; 0 if the record has none.
     pub through_version: u32,
 }
 
 /// A row of `reclassified`.
 #[derive(Row, Serialize)]
 pub struct ReclassifiedRow {
-    /// Where the log says so.
+    /// The offset in the log.
     pub log_offset: u64,
     agent_id: u64,
     since: i64,
@@ -115,7 +115,7 @@ pub struct ReclassifiedRow {
 }
 
 impl<'a> ClickRow<'a> {
-    /// The row of a click's record; `None` where its link's clicks were removed already.
+    /// Decodes a click; `None` if its link's clicks are removed.
     pub fn decode(
         record: RecordRef<'a>,
         corrections: &'a Corrections,
@@ -165,7 +165,7 @@ impl<'a> ClickRow<'a> {
         }))
     }
 
-    /// Its values, each with the name of its column.
+    /// The values with their column names.
     pub const fn values(&self) -> [(&'static str, Value<'a>); 32] {
         [
             ("workspace_id", Value::Uuid(self.workspace_id)),
@@ -205,7 +205,7 @@ impl<'a> ClickRow<'a> {
 }
 
 impl<'a> BlockedRow<'a> {
-    /// The row of a blocked visit's record; `None` where its link's clicks were removed already.
+    /// Decodes a blocked visit; `None` if its link's clicks are removed.
     pub fn decode(
         record: RecordRef<'a>,
         corrections: &Corrections,
@@ -235,7 +235,7 @@ impl<'a> BlockedRow<'a> {
 }
 
 impl AgentRow {
-    /// The row of an agent's record.
+    /// Decodes a user agent.
     pub fn decode(record: RecordRef<'_>) -> Result<Self, ProjectionError> {
         let agent = AgentSeen::decode(record.payload);
         let agent = agent.map_err(|_| ProjectionError::Unreadable(record.offset))?;
@@ -255,7 +255,7 @@ impl AgentRow {
 }
 
 impl ForgottenRow {
-    /// The row of a forgotten link's record.
+    /// Decodes a link deletion.
     pub fn decode(record: RecordRef<'_>) -> Result<Self, ProjectionError> {
         let unreadable = || ProjectionError::Unreadable(record.offset);
         let forgotten = LinkForgotten::decode(record.payload).map_err(|_| unreadable())?;
@@ -269,7 +269,7 @@ impl ForgottenRow {
         })
     }
 
-    /// The row that has the link of a late click forgotten once more, at the click.
+    /// A row that repeats the deletion of a late click's link, at the offset of the click.
     pub const fn again(click: &Visit, at_ms: u64, through_version: u32) -> Self {
         Self {
             log_offset: click.offset,
@@ -280,14 +280,14 @@ impl ForgottenRow {
         }
     }
 
-    /// When it was noted, in milliseconds since the Unix epoch.
+    /// The time of the deletion, in milliseconds since the Unix epoch.
     pub const fn at_ms(&self) -> u64 {
         self.at.cast_unsigned()
     }
 }
 
 impl ReclassifiedRow {
-    /// The row of a reclassified agent's record.
+    /// Decodes a reclassification.
     pub fn decode(record: RecordRef<'_>) -> Result<Self, ProjectionError> {
         let agent = AgentReclassified::decode(record.payload);
         let agent = agent.map_err(|_| ProjectionError::Unreadable(record.offset))?;

@@ -1,8 +1,7 @@
-//! The schema: numbered files, applied once each, in order, and checked ever after.
+//! The schema: numbered files, each applied once, in order, and verified afterwards.
 //!
-//! Some files make what the database has once; the others make the tables of a
-//! [`Generation`], and are applied for each anew. In these a mark stands behind the tables'
-//! names, where the generation's suffix goes.
+//! Some files create the tables of the database; others those of a [`Generation`], and are applied
+//! to each generation. These contain a placeholder for the generation's suffix in the table names.
 
 use std::fmt::Write as _;
 
@@ -14,12 +13,12 @@ use uuid::Uuid;
 use super::generation::{Generation, SUFFIX_MARK};
 use super::{ProjectionError, Target};
 
-/// A file of `schema/`: statements that are applied together. One that was cut off by a crash
-/// is applied again from its first statement on.
+/// A file of `schema/`: statements that are applied together. After a crash, they are applied again
+/// from the first one.
 struct Migration {
-    /// The file's name, which begins with its number.
+    /// The file name, which starts with its number.
     name: &'static str,
-    /// The file's text.
+    /// The content.
     sql: &'static str,
 }
 
@@ -29,10 +28,10 @@ macro_rules! migrations {
     };
 }
 
-/// In the order in which they are applied. A file of the whole database that was released is never
-/// edited: what comes later goes into the next number. Where one of a generation is, the tables
-/// are made anew from the log, which takes a while and needs all of it: for a small change another
-/// number is better.
+/// In the order in which they are applied. A released file of the whole database is never edited:
+/// changes go into the next number. If a file of a generation is edited, the tables are rebuilt
+/// from the log, which takes a while and needs the whole log: for a small change, another number is
+/// better.
 const MIGRATIONS: &[Migration] = migrations![
     "0001_origin.sql",
     "0002_clicks.sql",
@@ -46,23 +45,23 @@ const MIGRATIONS: &[Migration] = migrations![
 ];
 
 impl Migration {
-    /// Whether it makes tables of a generation.
+    /// Whether it creates tables of a generation.
     fn is_of_generation(&self) -> bool {
         self.sql.contains(SUFFIX_MARK)
     }
 
-    /// The name under which it is noted for a generation.
-    fn noted(&self, generation: Generation) -> String {
+    /// The name under which it is recorded for a generation.
+    fn recorded_name(&self, generation: Generation) -> String {
         let suffix = if self.is_of_generation() { generation.suffix() } else { String::new() };
         format!("{}{suffix}", self.name)
     }
 
-    /// The checksum that is noted: of the file as it is for the first generation.
+    /// The recorded checksum: that of the file for the first generation.
     fn sha256(&self) -> String {
         hex(&Sha256::digest(self.sql.replace(SUFFIX_MARK, "")))
     }
 
-    /// Its statements for a generation, fit to be applied again after a crash.
+    /// The statements for a generation, made idempotent.
     fn statements(&self, generation: Generation) -> Vec<String> {
         let lines = self.sql.lines().filter(|line| !line.trim_start().starts_with("--"));
         let code: String = lines.flat_map(|line| [line, "\n"]).collect();
@@ -95,22 +94,21 @@ struct Origin {
     instance: Uuid,
 }
 
-/// A database that is ready.
+/// A prepared database.
 pub struct Prepared {
-    /// The database's own id: another one after it was dropped and made anew, so that the
-    /// projector knows that it must begin again.
+    /// The ID of the database, which changes when it is dropped and recreated, so that the
+    /// projector starts over.
     pub instance: Uuid,
-    /// Which of its tables are in use.
+    /// The generation in use.
     pub generation: Generation,
 }
 
-/// Makes the database if need be, applies the migrations that it lacks, and checks that it is
-/// this log's own. Tables of another version are made anew, to be filled from the log, if that
-/// `is_log_whole`.
+/// Creates the database if missing, applies missing migrations, and checks that it belongs to this
+/// log. Tables of another version are recreated, to be filled from the log, if `is_log_whole`.
 ///
 /// # Errors
-/// [`ProjectionError::ChangedMigration`] where they can't be, because the log has dropped clicks;
-/// [`ProjectionError::Foreign`] where the database is another log's.
+/// [`ProjectionError::ChangedMigration`] if they cannot be recreated, because the log has dropped
+/// clicks; [`ProjectionError::Foreign`] if the database belongs to another log.
 pub async fn prepare(
     target: &Target,
     log_id: [u8; 16],
@@ -141,25 +139,25 @@ pub async fn prepare(
         }
         tracing::warn!(
             changed,
-            "the tables are another version's: they are made anew from the log"
+            "the tables belong to another version; rebuilding them from the log"
         );
         generation = generation.next();
-        make_tables_anew(&client, generation).await?;
+        recreate_tables(&client, generation).await?;
         generation.use_from_now(&client).await?;
     }
     generation.drop_others(&client).await?;
-    make_tables(&client, generation).await?;
+    create_tables(&client, generation).await?;
     Ok(Prepared { instance, generation })
 }
 
-/// A file of which the tables of a generation were made when it was another one.
+/// A changed file among those that created the tables of a generation.
 async fn changed_file(
     client: &Client,
     generation: Generation,
 ) -> Result<Option<&'static str>, ProjectionError> {
     let applied = applied(client).await?;
     let is_changed = |migration: &&Migration| {
-        let (name, sha256) = (migration.noted(generation), migration.sha256());
+        let (name, sha256) = (migration.recorded_name(generation), migration.sha256());
         applied.iter().any(|before| before.name == name && before.sha256 != sha256)
     };
     let of_generation = MIGRATIONS.iter().filter(|migration| migration.is_of_generation());
@@ -170,13 +168,13 @@ async fn applied(client: &Client) -> Result<Vec<Applied>, ProjectionError> {
     Ok(client.query("SELECT name, sha256 FROM schema_migrations").fetch_all().await?)
 }
 
-/// Makes the tables of a generation, or brings them up to date.
-pub async fn make_tables(client: &Client, generation: Generation) -> Result<(), ProjectionError> {
+/// Creates the tables of a generation, or migrates them.
+pub async fn create_tables(client: &Client, generation: Generation) -> Result<(), ProjectionError> {
     apply_missing(client, generation, Migration::is_of_generation).await
 }
 
-/// Makes the tables of a generation from nothing, whatever was there.
-pub async fn make_tables_anew(
+/// Drops and recreates the tables of a generation.
+pub async fn recreate_tables(
     client: &Client,
     generation: Generation,
 ) -> Result<(), ProjectionError> {
@@ -184,11 +182,11 @@ pub async fn make_tables_anew(
     for migration in MIGRATIONS.iter().filter(|migration| migration.is_of_generation()) {
         client
             .query("DELETE FROM schema_migrations WHERE name = {name:String}")
-            .param("name", migration.noted(generation))
+            .param("name", migration.recorded_name(generation))
             .execute()
             .await?;
     }
-    make_tables(client, generation).await
+    create_tables(client, generation).await
 }
 
 async fn apply_missing(
@@ -198,7 +196,7 @@ async fn apply_missing(
 ) -> Result<(), ProjectionError> {
     let applied = applied(client).await?;
     for migration in MIGRATIONS.iter().filter(|migration| which(migration)) {
-        let (name, sha256) = (migration.noted(generation), migration.sha256());
+        let (name, sha256) = (migration.recorded_name(generation), migration.sha256());
         if let Some(before) = applied.iter().find(|row| row.name == name) {
             if before.sha256 != sha256 {
                 return Err(ProjectionError::ChangedMigration(migration.name.to_owned()));
@@ -208,7 +206,7 @@ async fn apply_missing(
         for statement in migration.statements(generation) {
             client
                 .query(&statement.replace('?', "??"))
-                // Few user agents make most of the clicks: a dictionary takes a third of the room.
+                // Few user agents make most of the clicks: a dictionary takes a third of the space.
                 .with_setting("allow_suspicious_low_cardinality_types", "1")
                 .execute()
                 .await?;
@@ -222,7 +220,7 @@ async fn apply_missing(
     Ok(())
 }
 
-/// Checks that the database belongs to this log, or claims a new one for it.
+/// Checks that the database belongs to this log; claims a new one for it.
 async fn claim(
     client: &Client,
     target: &Target,
@@ -249,7 +247,7 @@ async fn claim(
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string has no way to fail.
+        // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })
@@ -279,11 +277,11 @@ mod tests {
                 let creates = statement.starts_with("CREATE ");
                 assert!(!creates || statement.contains(" IF NOT EXISTS "), "{statement}");
             }
-            assert_ne!(migration.noted(second), migration.noted(Generation::FIRST));
+            assert_ne!(migration.recorded_name(second), migration.recorded_name(Generation::FIRST));
         }
     }
 
-    /// The checksums that databases in the field have noted.
+    /// The checksums recorded in existing databases.
     #[test]
     fn released_files_are_not_edited() {
         for (name, sha256) in [

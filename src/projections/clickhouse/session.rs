@@ -1,4 +1,4 @@
-//! A session: one generation's tables, followed from the log batch by batch.
+//! A session: sends the log to one generation's tables, batch by batch.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,32 +20,31 @@ use super::status::Status;
 use super::{ProjectionError, Target, schema};
 use crate::log::Log;
 
-/// How long ClickHouse may take for one batch before it is sent again.
+/// The timeout of one batch before it is sent again.
 const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Tables that are prepared, and how far they are.
+/// Prepared tables and their progress.
 pub struct Session {
     client: Client,
     generation: Generation,
     log: Arc<Log>,
     plan: Plan,
-    /// Where the plan is kept. Nowhere for tables that are being rebuilt: these begin anew after
-    /// anything that goes wrong.
+    /// The file of the plan. `None` for tables of a rebuild, which start over after any error.
     plan_file: Option<PlanFile>,
-    cutter: Batcher,
-    /// The batch that is sent.
+    batcher: Batcher,
+    /// The batch that is being sent.
     records: Records,
-    /// What is done otherwise than the log says at first.
+    /// Amendments to apply while sending.
     corrections: Corrections,
-    outstanding: PendingAmendments,
+    pending: PendingAmendments,
     /// Links that may have late clicks.
     forgotten: ForgottenLinks,
-    /// Hears of each batch before it is sent.
+    /// Records each batch before it is sent.
     status: Arc<Status>,
 }
 
 impl Session {
-    /// Prepares the database and takes up where the plan left off.
+    /// Prepares the database and resumes from the plan.
     pub async fn resume(
         target: &Target,
         log: &Arc<Log>,
@@ -55,36 +54,36 @@ impl Session {
         let prepared = schema::prepare(target, log.id(), log.first() <= 1).await?;
         let (instance, generation) = (prepared.instance, prepared.generation);
         let client = target.client();
-        // Batches are sent in order and each arrives whole, so the last row tells how far the
-        // database is. A plan that knows less is lost, or of an older backup than the database;
-        // one that knows more may have a batch on its way.
+        // Batches are sent in order and arrive atomically, so the last row is the progress of the
+        // database. A plan that is behind it is lost, or from an older backup; one that is ahead
+        // may have a batch in flight.
         let arrived = last_offset(&client, generation).await?;
         let plan = plan_file.read(instance, generation)?;
         let plan = plan.filter(|plan| plan.planned() >= arrived);
         let mut plan = plan.unwrap_or_else(|| new_plan(instance, generation, arrived));
         let first = log.first();
         if plan.planned() + 1 < first {
-            // Tables that were lost after the log dropped their clicks: these are gone.
+            // The tables were lost after the log dropped their clicks: these are lost.
             tracing::error!(
                 from = plan.applied + 1,
                 to = first - 1,
-                "ClickHouse lacks clicks that the log has dropped: restore a backup of either"
+                "ClickHouse lacks clicks that the log has dropped: restore a backup of either one"
             );
             plan = new_plan(instance, generation, first - 1);
         } else if plan.applied + 1 < first {
-            // Only what had arrived is dropped, so the batch that it was part of has.
+            // Only projected clicks are dropped, so the batch that contained them has arrived.
             plan = new_plan(instance, generation, plan.planned());
         }
         let planned = plan.planned();
         if planned > log.end() {
             return Err(ProjectionError::Ahead { planned, end: log.end() });
         }
-        let cutter = Batcher::new(log.read_from(plan.applied + 1)?);
+        let batcher = Batcher::new(log.read_from(plan.applied + 1)?);
         let plan_file = Some(plan_file);
         let log = Arc::clone(log);
         let records = Records::default();
         let corrections = Corrections::default();
-        let outstanding = PendingAmendments::default();
+        let pending = PendingAmendments::default();
         let forgotten = ForgottenLinks::read(&client, generation).await?;
         let mut session = Self {
             client,
@@ -92,25 +91,25 @@ impl Session {
             log,
             plan,
             plan_file,
-            cutter,
+            batcher,
             records,
             corrections,
-            outstanding,
+            pending,
             forgotten,
             status,
         };
-        session.look_outstanding().await?;
+        session.read_pending().await?;
         if let Some(batch) = session.plan.sending {
             session.send_again(batch).await?;
         }
         Ok(session)
     }
 
-    /// The next generation's tables, to be filled beside these: empty, but for what the log has
-    /// dropped, which only these have.
+    /// The next generation's tables, to be filled beside these. They start empty, except for the
+    /// clicks that the log has dropped, which are copied.
     pub async fn next_generation(&self) -> Result<Self, ProjectionError> {
         let generation = self.generation.next();
-        schema::make_tables_anew(&self.client, generation).await?;
+        schema::recreate_tables(&self.client, generation).await?;
         let corrections = Corrections::read(&self.client, self.generation).await?;
         copy_amendments(&self.client, self.generation, generation).await?;
         let first = self.log.first();
@@ -123,85 +122,85 @@ impl Session {
             log: Arc::clone(&self.log),
             plan: new_plan(self.plan.instance, generation, first - 1),
             plan_file: None,
-            cutter: Batcher::new(self.log.read_from(first)?),
+            batcher: Batcher::new(self.log.read_from(first)?),
             records: Records::default(),
             corrections,
-            outstanding: PendingAmendments::default(),
+            pending: PendingAmendments::default(),
             forgotten: ForgottenLinks::read(&self.client, generation).await?,
             status: Arc::clone(&self.status),
         })
     }
 
-    /// Makes these tables, which were filled beside others, the ones in use.
-    pub async fn take_over(&mut self, plan_file: PlanFile) -> Result<(), ProjectionError> {
-        self.look_outstanding().await?;
+    /// Switches to these tables after a rebuild.
+    pub async fn put_in_use(&mut self, plan_file: PlanFile) -> Result<(), ProjectionError> {
+        self.read_pending().await?;
         self.generation.use_from_now(&self.client).await?;
-        // Where this is cut off, the tables themselves tell how far they are.
+        // If this is interrupted, the progress is read from the tables.
         plan_file.write(&self.plan)?;
         self.plan_file = Some(plan_file);
         Ok(())
     }
 
-    /// Looks into the tables for amendments that are not carried out.
-    async fn look_outstanding(&mut self) -> Result<(), ProjectionError> {
-        self.outstanding = PendingAmendments::read(&self.client, self.generation).await?;
+    /// Reads the pending amendments from the tables.
+    async fn read_pending(&mut self) -> Result<(), ProjectionError> {
+        self.pending = PendingAmendments::read(&self.client, self.generation).await?;
         let workspaces = PendingAmendments::workspaces(&self.client, self.generation).await?;
         self.status.removing.set(workspaces);
-        self.tell_reclassified();
+        self.publish_reclassified();
         Ok(())
     }
 
-    fn tell_reclassified(&self) {
-        let through = self.outstanding.reclassified_through();
-        self.status.set_reclassified(through, !self.outstanding.needs_rebuild());
+    fn publish_reclassified(&self) {
+        let through = self.pending.reclassified_through();
+        self.status.set_reclassified(through, !self.pending.needs_rebuild());
     }
 
-    /// Begins to remove the clicks of forgotten links, if it is time.
+    /// Starts to remove the clicks of deleted links, if due.
     pub async fn begin_removal(&self, now_ms: u64) -> Result<Option<Removal>, ProjectionError> {
-        // Of a batch that is on its way `forgotten` may have rows already, but `clicks` lacks rows.
-        let due = self.outstanding.removal_due(now_ms);
+        // For a batch in flight, `forgotten` may have rows whose clicks are missing.
+        let due = self.pending.removal_due(now_ms);
         let Some(through) = due.filter(|due| *due <= self.plan.applied) else { return Ok(None) };
         let log_id = self.log.id();
         Removal::begin(&self.client, self.generation, through, log_id).await.map(Some)
     }
 
-    /// Goes on with a removal. Returns whether it is done.
-    pub async fn remove_on(&mut self, removal: &mut Removal) -> Result<bool, ProjectionError> {
+    /// Runs the next step of a removal. Returns whether it is done.
+    pub async fn step_removal(&mut self, removal: &mut Removal) -> Result<bool, ProjectionError> {
         let is_done = removal.step(&self.client, self.generation).await?;
         if is_done {
-            self.look_outstanding().await?;
+            self.read_pending().await?;
         }
         Ok(is_done)
     }
 
-    /// Whether clicks are to get another class, which only a rebuild gives them.
+    /// Whether a rebuild is needed to apply reclassifications.
     pub const fn needs_rebuild(&self) -> bool {
-        self.outstanding.needs_rebuild()
+        self.pending.needs_rebuild()
     }
 
-    /// How to talk to ClickHouse.
+    /// The client.
     pub const fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Whose tables these are.
+    /// The generation of the tables.
     pub const fn generation(&self) -> Generation {
         self.generation
     }
 
-    /// All up to and with this offset is in the tables.
+    /// All records up to and including this offset are in the tables.
     pub const fn applied(&self) -> u64 {
         self.plan.applied
     }
 
-    /// A batch that may or may not have arrived: the same bounds, the same tokens.
+    /// Sends a batch that may have arrived, with the same bounds and tokens.
     async fn send_again(&mut self, batch: Batch) -> Result<(), ProjectionError> {
         tracing::info!(
             first = batch.first,
             last = batch.last,
-            "a batch that was on its way is sent again"
+            "resending a batch that was in flight"
         );
-        let again = self.cutter.next_batch(batch.last, &mut self.records)?;
+        let again = self.batcher.next_batch(batch.last, &mut self.records)?;
         let again = again.ok_or(ProjectionError::Unreadable(batch.first))?;
         if again != batch {
             return Err(ProjectionError::Unreadable(again.last));
@@ -209,10 +208,10 @@ impl Session {
         self.send(batch).await
     }
 
-    /// Sends the next batch of offsets up to and with `through`, if there is one. Returns how
-    /// many records went.
+    /// Sends the next batch of records up to and including `through`, if any. Returns the number of
+    /// records.
     pub async fn send_next(&mut self, through: u64) -> Result<usize, ProjectionError> {
-        let Some(batch) = self.cutter.next_batch(through, &mut self.records)? else {
+        let Some(batch) = self.batcher.next_batch(through, &mut self.records)? else {
             return Ok(0);
         };
         self.plan.sending = Some(batch);
@@ -229,7 +228,7 @@ impl Session {
         let (agents, clicks) = (self.generation.agents(), self.generation.clicks());
         let log_id = self.log.id();
         let token = |table: &str| batch.token(log_id, table);
-        // Agents first: a click that can be read must find its agent.
+        // Agents first: a visible click must find its agent.
         let rows = self.records.agents();
         insert::<AgentRow>(&self.client, &agents, &token(&agents), rows).await?;
         self.send_amendments(batch).await?;
@@ -238,8 +237,8 @@ impl Session {
         insert::<BlockedRow<'_>>(&self.client, &blocked, &token(&blocked), rows).await?;
         let rows = self.records.clicks(&self.corrections);
         let count = insert_clicks(&self.client, &clicks, &token(&clicks), rows).await?;
-        // What the plan says of a batch that arrived is written with the next one: until then
-        // it would be sent again, and dropped.
+        // The plan is updated with the next batch. Until then, this one would be sent again, and
+        // dropped.
         self.plan.applied = batch.last;
         self.plan.sending = None;
         metrics::histogram!("slugline_projection_batch_seconds").record(started.elapsed());
@@ -249,7 +248,7 @@ impl Session {
 }
 
 impl Session {
-    /// Sends what amends earlier clicks, and has answers leave out what is forgotten.
+    /// Sends amendments, and makes reports exclude deleted links.
     async fn send_amendments(&mut self, batch: Batch) -> Result<(), ProjectionError> {
         let (forgotten, reclassified) =
             (self.generation.forgotten(), self.generation.reclassified());
@@ -260,9 +259,9 @@ impl Session {
         let token = token(&reclassified);
         insert::<ReclassifiedRow>(&self.client, &reclassified, &token, rows).await?;
         for row in self.records.reclassified() {
-            self.outstanding.reclassified(row?.log_offset);
+            self.pending.reclassified(row?.log_offset);
             if self.plan_file.is_some() {
-                self.tell_reclassified();
+                self.publish_reclassified();
             }
         }
         let rows = self.records.forgotten().collect::<Result<Vec<_>, _>>()?;
@@ -282,9 +281,9 @@ impl Session {
         Ok(())
     }
 
-    /// A link's clicks are to be removed, and to be left out of answers until then.
+    /// Records a pending removal; reports exclude the link until it is applied.
     fn note_forgotten(&mut self, row: &ForgottenRow) {
-        self.outstanding.forgot(row.log_offset, row.at_ms());
+        self.pending.add_deletion(row.log_offset, row.at_ms());
         if self.plan_file.is_some() {
             self.status.removing.begin(row.workspace_id);
         }
@@ -295,8 +294,7 @@ const fn new_plan(instance: Uuid, generation: Generation, applied: u64) -> Plan 
     Plan { instance, generation: generation.number(), applied, sending: None }
 }
 
-/// Sends rows as one insert, and so as one block that ClickHouse takes whole or not at all.
-/// Returns how many went.
+/// Inserts rows as one block, which is atomic. Returns the number of rows.
 async fn insert<'rows, R: RowWrite>(
     client: &Client,
     table: &str,
@@ -307,7 +305,7 @@ async fn insert<'rows, R: RowWrite>(
     if rows.peek().is_none() {
         return Ok(0);
     }
-    let insert = inserting(client, token).insert::<R>(table).await?;
+    let insert = deduplicating(client, token).insert::<R>(table).await?;
     let mut insert = insert.with_timeouts(Some(SEND_TIMEOUT), Some(SEND_TIMEOUT));
     let mut count = 0;
     for row in rows {
@@ -318,7 +316,7 @@ async fn insert<'rows, R: RowWrite>(
     Ok(count)
 }
 
-/// Sends clicks like [`insert`], column by column.
+/// Inserts clicks like [`insert`], column by column.
 async fn insert_clicks<'rows>(
     client: &Client,
     table: &str,
@@ -332,7 +330,7 @@ async fn insert_clicks<'rows>(
     let count = block.rows();
     if count > 0 {
         let sql = format!("INSERT INTO {table} FORMAT Native");
-        let insert = inserting(client, token).insert_formatted_with(sql);
+        let insert = deduplicating(client, token).insert_formatted_with(sql);
         let mut insert = insert.with_timeouts(Some(SEND_TIMEOUT), Some(SEND_TIMEOUT));
         for part in block.into_parts() {
             insert.send(part).await?;
@@ -342,8 +340,8 @@ async fn insert_clicks<'rows>(
     Ok(count)
 }
 
-/// A client whose inserts are dropped where one with this token arrived before.
-fn inserting(client: &Client, token: &str) -> Client {
+/// A client that deduplicates inserts by this token.
+fn deduplicating(client: &Client, token: &str) -> Client {
     client
         .clone()
         .with_setting("insert_deduplication_token", token)
@@ -352,7 +350,7 @@ fn inserting(client: &Client, token: &str) -> Client {
         .with_setting("async_insert", "0")
 }
 
-/// The last offset that is known to have arrived: a click's, or one up to which clicks were removed.
+/// The last offset known to have arrived: of a click, or of removed clicks.
 async fn last_offset(client: &Client, generation: Generation) -> Result<u64, ProjectionError> {
     let last = "SELECT max(log_offset) FROM (SELECT max(log_offset) AS log_offset \
          FROM {clicks:Identifier} UNION ALL \

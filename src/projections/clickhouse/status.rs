@@ -1,4 +1,4 @@
-//! How far the projection is, for whoever wants to know or to wait.
+//! The progress of the projection.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,76 +10,76 @@ use tokio::sync::watch;
 use super::deletion_epoch::Removing;
 use super::reconcile::Reconciliation;
 
-/// How far the projection is.
+/// The progress of the projection.
 #[derive(Debug)]
 pub struct Status {
     applied: watch::Sender<u64>,
     is_connected: AtomicBool,
-    /// Up to which offset reclassifications are carried out, and whether that is all.
+    /// The offset up to which reclassifications are applied, and whether these are all.
     reclassified: watch::Sender<(u64, bool)>,
-    /// When the projection last had all of the log, in milliseconds since the Unix epoch.
+    /// When the projection was last up to date, in milliseconds since the Unix epoch.
     complete_at_ms: AtomicU64,
     reconciled: Mutex<Option<Reconciled>>,
     sent: Mutex<Sent>,
-    /// Workspaces of which clicks are being removed.
+    /// Workspaces whose clicks are being removed.
     pub removing: Removing,
 }
 
-/// How many watermarks wait at most; one batch falls between two of them.
+/// The maximum number of watermarks; one batch falls between two of them.
 const WATERMARKS_KEPT: usize = 1_024;
 
-/// Where the log ended at earlier moments. Once the projection has reached one of these ends, all
-/// clicks up to its moment are counted, however many have come since.
+/// The ends of the log at earlier times. Once the projection reaches one of these, all clicks up to
+/// its time are counted, however many have arrived since.
 #[derive(Debug, Default)]
 pub(super) struct Watermarks(VecDeque<(u64, u64)>);
 
 impl Watermarks {
-    /// Notes where the log ends now. With too many waiting the moment is skipped, which makes the
-    /// next answer coarser, never wrong.
+    /// Records the current end of the log. With too many watermarks it is skipped, which makes the
+    /// lag less precise, never too small.
     pub(super) fn note(&mut self, end: u64, at_ms: u64) {
         if self.0.len() < WATERMARKS_KEPT {
             self.0.push_back((end, at_ms));
         }
     }
 
-    /// The last moment whose end was reached by `applied`, if any was since the last call.
+    /// The last time whose end is reached by `applied`, if any since the last call.
     pub(super) fn reached(&mut self, applied: u64) -> Option<u64> {
         let count = self.0.partition_point(|(end, _)| *end <= applied);
         self.0.drain(..count).next_back().map(|(_, at_ms)| at_ms)
     }
 }
 
-/// How many batches are remembered.
+/// The number of batches remembered.
 const SENT_KEPT: usize = 64;
 
-/// The batches that were sent lately, whether they have arrived or not.
+/// The batches sent recently, whether they have arrived or not.
 #[derive(Debug, Default)]
 struct Sent {
-    /// The last offset of each, and when its oldest click was, in milliseconds since the epoch.
+    /// The last offset of each, and the time of its oldest click, in milliseconds since the epoch.
     batches: VecDeque<(u64, u64)>,
-    /// The last offset of those that are no longer among them.
+    /// The last offset of the batches no longer remembered.
     forgotten: u64,
 }
 
-/// When ClickHouse was last compared with the log, and how it was.
+/// The last reconciliation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reconciled {
-    /// When, in milliseconds since the Unix epoch.
+    /// The time, in milliseconds since the Unix epoch.
     pub at_ms: u64,
-    /// Up to which offset.
+    /// The offset up to which both were compared.
     pub through: u64,
-    /// How many months of workspaces differed.
+    /// The number of months of workspaces that differed.
     pub differences: usize,
 }
 
-/// What an answer reflects: each click up to an offset.
+/// The snapshot of a report: each click up to an offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AsOf {
     /// The offset in the click log.
     pub offset: u64,
-    /// Each click up to this moment is counted, in milliseconds since the Unix epoch.
+    /// All clicks up to this time are counted, in milliseconds since the Unix epoch.
     pub at_ms: u64,
-    /// How long ago that was, in milliseconds; 0 when nothing waits to be counted.
+    /// How long ago that was, in milliseconds; 0 if up to date.
     pub lag_ms: u64,
 }
 
@@ -97,17 +97,17 @@ impl Status {
         }
     }
 
-    /// All up to and with this offset of the click log is in ClickHouse.
+    /// All records up to and including this offset of the click log are in ClickHouse.
     pub fn applied(&self) -> u64 {
         *self.applied.borrow()
     }
 
-    /// Whether ClickHouse answered last time.
+    /// Whether ClickHouse is connected.
     pub fn is_connected(&self) -> bool {
         self.is_connected.load(Ordering::Acquire)
     }
 
-    /// What an answer reflects that is asked for now, of a log that ends at `end`.
+    /// The snapshot of a query that starts now, for a log that ends at `end`.
     pub fn as_of(&self, end: u64) -> AsOf {
         let (offset, now_ms) = (self.applied(), now_ms());
         let complete_at_ms = self.complete_at_ms.load(Ordering::Acquire);
@@ -115,25 +115,25 @@ impl Status {
         AsOf { offset, at_ms, lag_ms: now_ms - at_ms }
     }
 
-    /// How long ago the projection last had all of the log that ends at `end`, in milliseconds;
-    /// 0 when it has it now.
+    /// How long ago the projection was last up to date with a log that ends at `end`, in
+    /// milliseconds; 0 if it is now.
     pub fn lag_ms(&self, end: u64) -> u64 {
         self.as_of(end).lag_ms
     }
 
-    /// Waits until an offset is projected; `false` when that takes longer than `limit`.
+    /// Waits until an offset is projected; `false` after `limit`.
     pub async fn reached(&self, offset: u64, limit: Duration) -> bool {
         let mut applied = self.applied.subscribe();
         let reached = applied.wait_for(|applied| *applied >= offset);
         matches!(tokio::time::timeout(limit, reached).await, Ok(Ok(_)))
     }
 
-    /// Up to which offset of the log reclassifications are carried out in the tables in use.
+    /// The offset of the log up to which reclassifications are applied in the tables in use.
     pub fn reclassified_through(&self) -> u64 {
         self.reclassified.borrow().0
     }
 
-    /// Waits until all reclassifications are carried out that the tables know of.
+    /// Waits until all reclassifications in the tables are applied.
     pub async fn all_reclassified(&self) {
         let mut reclassified = self.reclassified.subscribe();
         let _gone = reclassified.wait_for(|(_, is_all)| *is_all).await;
@@ -143,12 +143,12 @@ impl Status {
         self.reclassified.send_replace((through, is_all));
     }
 
-    /// What the last comparison with the log found; `None` before the first.
+    /// The last reconciliation; `None` before the first.
     pub fn reconciled(&self) -> Option<Reconciled> {
         *self.reconciled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes what a comparison found, and tells the operator of each difference.
+    /// Records a reconciliation, and logs each difference.
     pub(super) fn set_reconciled(&self, found: &Reconciliation) {
         for compared in &found.compared {
             if let Some(difference) = compared.difference() {
@@ -156,17 +156,17 @@ impl Status {
                     month = compared.month,
                     workspace = %compared.workspace,
                     difference,
-                    "ClickHouse differs from the log; `slugline rebuild analytics` makes it anew"
+                    "ClickHouse differs from the log; rebuild it with `slugline rebuild analytics`"
                 );
             }
         }
         let (through, differences) = (found.through, found.differences());
-        tracing::info!(through, differences, "ClickHouse was compared with the log");
+        tracing::info!(through, differences, "reconciled ClickHouse with the log");
         let reconciled = Reconciled { at_ms: now_ms(), through, differences };
         *self.reconciled.lock().unwrap_or_else(PoisonError::into_inner) = Some(reconciled);
     }
 
-    /// Notes a batch, before it is sent.
+    /// Records a batch, before it is sent.
     pub(super) fn sending(&self, last: u64, oldest_ms: u64) {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         if sent.batches.len() == SENT_KEPT
@@ -177,10 +177,10 @@ impl Status {
         sent.batches.push_back((last, oldest_ms));
     }
 
-    /// Whether ClickHouse has, of the time before `sealed_ms`, the clicks up to the offset
-    /// `through` and no others: no click of that time was sent since. To be asked after a read.
+    /// Whether ClickHouse has, before the time `sealed_ms`, exactly the clicks up to the offset
+    /// `through`: no click of that time was sent since. To be called after a read.
     ///
-    /// This process alone sends clicks, so what it didn't send isn't there.
+    /// Only this process sends clicks, so ClickHouse has only what it has sent.
     pub fn is_sealed(&self, through: u64, sealed_ms: u64) -> bool {
         let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         let is_older = |(last, oldest_ms): &(u64, u64)| *last > through && *oldest_ms < sealed_ms;
@@ -191,12 +191,12 @@ impl Status {
         self.applied.send_replace(offset);
     }
 
-    /// Says whether ClickHouse answers, and returns what was said before.
+    /// Sets whether ClickHouse is connected, and returns the previous state.
     pub(super) fn set_connected(&self, is_connected: bool) -> bool {
         self.is_connected.swap(is_connected, Ordering::AcqRel)
     }
 
-    /// All clicks that were logged up to this moment are counted.
+    /// All clicks logged up to this time are counted.
     pub(super) fn set_complete(&self, at_ms: u64) {
         self.complete_at_ms.store(at_ms, Ordering::Release);
     }
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_before_a_reached_end_is_complete() {
+    fn clicks_before_a_reached_watermark_are_complete() {
         let mut watermarks = Watermarks::default();
         for (end, at_ms) in [(10, 1_000), (20, 2_000), (30, 3_000)] {
             watermarks.note(end, at_ms);
@@ -250,11 +250,11 @@ mod tests {
             status.sending(last, 5_000);
         }
         assert!(status.is_sealed(10, 5_000));
-        assert!(!status.is_sealed(9, 901), "what is no longer known counts as sent");
+        assert!(!status.is_sealed(9, 901), "forgotten batches count as sent");
     }
 
     #[tokio::test]
-    async fn an_offset_is_waited_for_and_not_for_ever() {
+    async fn waiting_for_an_offset_times_out() {
         let status = Status::new();
         assert!(!status.reached(1, Duration::from_millis(1)).await);
         let waiting = status.reached(3, Duration::from_secs(20));

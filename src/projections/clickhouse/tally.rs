@@ -1,8 +1,8 @@
-//! The tally: the log's clicks counted by month and workspace, for comparison with ClickHouse.
+//! The tally: the log's clicks counted by month and workspace, for reconciliation with ClickHouse.
 //!
-//! Beside the number of clicks it keeps the sums of their offsets and of the offsets' squares
-//! (modulo 2⁶⁴): where one click is missing and another is there twice, the number is right and
-//! the sums are not.
+//! Besides the number of clicks it has the sums of their offsets and of the offsets' squares
+//! (modulo 2⁶⁴): if one click is missing and another duplicate, the number matches but the sums do
+//! not.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,19 +17,19 @@ use crate::domain::click::kind;
 use crate::log::Log;
 use crate::log::replace_file;
 
-/// Clicks and the sums of their offsets.
+/// A number of clicks and the sums of their offsets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sums {
-    /// How many clicks.
+    /// The number of clicks.
     pub clicks: u64,
-    /// The sum of their offsets, modulo 2⁶⁴.
+    /// The sum of the offsets, modulo 2⁶⁴.
     pub offsets: u64,
-    /// The sum of their offsets' squares, modulo 2⁶⁴.
+    /// The sum of the squares of the offsets, modulo 2⁶⁴.
     pub squares: u64,
 }
 
 impl Sums {
-    /// These clicks and those.
+    /// The union of two disjoint sets of clicks.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self {
@@ -54,13 +54,13 @@ pub type Cell = (u32, Uuid);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tally {
     log_id: [u8; 16],
-    /// The last offset that is counted.
+    /// The last offset counted.
     pub through: u64,
     /// By month and workspace.
     pub cells: BTreeMap<Cell, Sums>,
 }
 
-/// The fields of a click that it is counted by; the others are skipped.
+/// The fields of a click that are needed for counting.
 #[derive(Clone, PartialEq, prost::Message)]
 struct CountedClick {
     #[prost(uint64, tag = "1")]
@@ -69,7 +69,7 @@ struct CountedClick {
     workspace: Vec<u8>,
 }
 
-/// The tally as a file has it.
+/// The format of the file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
@@ -79,12 +79,12 @@ struct Stored {
 }
 
 impl Tally {
-    /// Nothing counted yet.
+    /// An empty tally.
     pub const fn empty(log_id: [u8; 16]) -> Self {
         Self { log_id, through: 0, cells: BTreeMap::new() }
     }
 
-    /// Counts on, up to and with an offset.
+    /// Counts the records up to and including an offset.
     pub fn extend(&mut self, log: &Log, through: u64) -> Result<(), ProjectionError> {
         if through <= self.through {
             return Ok(());
@@ -105,8 +105,8 @@ impl Tally {
         Ok(())
     }
 
-    /// Reads a tally of this log; `None` where there is none, or none that can be read: it can
-    /// be counted again.
+    /// Reads a tally of this log; `None` if it is missing or unreadable, in which case the log is
+    /// counted again.
     pub fn read(path: &Path, log_id: [u8; 16]) -> Option<Self> {
         let stored: Stored = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
         let cells = stored.cells.into_iter();
@@ -117,7 +117,7 @@ impl Tally {
         })
     }
 
-    /// Replaces the file; it is on disk when this returns.
+    /// Durably replaces the file.
     pub fn write(&self, path: &Path) -> std::io::Result<()> {
         let cells = self.cells.iter();
         let stored = Stored {

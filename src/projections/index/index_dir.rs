@@ -210,7 +210,7 @@ impl IndexDir {
             base: from,
             now_ms: now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(0)),
             memtable_bytes: self.tuning.memtable_bytes,
-            keep_going,
+            on_progress: keep_going,
             ..Job::new(log, upto, &part, &scratch)
         };
         drop(job.run()?);

@@ -263,7 +263,7 @@ impl Index {
         let layers = self.layers.load();
         // A repair in between may have applied the events from the log.
         if offset > layers.applied() {
-            if pending.base_offset() != layers.applied() {
+            if pending.over() != layers.applied() {
                 return Err(IndexError::Broken("the group was decided at another offset"));
             }
             if layers.unflushed() > self.dir.tuning.unflushed_max {
