@@ -117,8 +117,8 @@ impl EngineChild {
     /// Stops the child: closes its pipe, and kills it after `grace`. Returns its exit status.
     pub(super) fn stop(mut self, grace: Duration) -> io::Result<ExitStatus> {
         drop(self.process.stdin.take());
-        let asked = Instant::now();
-        while asked.elapsed() < grace {
+        let stopping_since = Instant::now();
+        while stopping_since.elapsed() < grace {
             if let Some(status) = self.process.try_wait()? {
                 return Ok(status);
             }

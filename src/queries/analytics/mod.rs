@@ -220,8 +220,8 @@ impl Analytics {
             limit: MAX_ROWS,
             ..AnalyticsQuery::of(workspace, &metrics, period)
         };
-        let asked = tokio::time::timeout(COUNTS_TIMEOUT, self.run(&query, as_of));
-        let report = asked.await.ok()?.ok()?;
+        let report = tokio::time::timeout(COUNTS_TIMEOUT, self.run(&query, as_of));
+        let report = report.await.ok()?.ok()?;
         Some(report.rows.iter().filter_map(counts_of_link).collect())
     }
 

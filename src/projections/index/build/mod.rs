@@ -105,7 +105,7 @@ impl<'a> Job<'a> {
         let mut reader = match self.log.read_from(self.from() + 1) {
             Ok(reader) => reader,
             Err(error) => {
-                let _nobody_asks = events.send(Err(error.into()));
+                let _receiver_gone = events.send(Err(error.into()));
                 return;
             }
         };
