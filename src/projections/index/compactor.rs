@@ -33,10 +33,10 @@ impl Compactor {
     pub fn start(index: Arc<Index>, log: Arc<Log>) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stop_flag = Arc::clone(&stop);
-        let (flushed, flusher_stop) = (Arc::clone(&index), Arc::clone(&stop));
+        let (buffered, flusher_stop) = (Arc::clone(&index), Arc::clone(&stop));
         let flusher = thread::Builder::new().name("index-flusher".to_owned()).spawn(move || {
             while !flusher_stop.load(Ordering::Acquire) {
-                flushed.flush_buffer();
+                buffered.flush_buffer();
                 thread::park_timeout(FLUSH_INTERVAL);
             }
         })?;

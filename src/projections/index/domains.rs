@@ -104,7 +104,7 @@ pub fn decode_verified(value: &[u8]) -> Result<Domain, IndexError> {
 }
 
 /// Inserts or updates a domain of the workspace.
-pub fn place<S: State>(
+pub fn insert<S: State>(
     state: &mut S,
     workspace: WorkspaceId,
     domain: &DomainState,
@@ -131,7 +131,7 @@ pub fn place<S: State>(
 }
 
 /// Removes a domain of the workspace. It has no links.
-pub fn displace<S: State>(
+pub fn remove<S: State>(
     state: &mut S,
     workspace: WorkspaceId,
     id: &[u8],

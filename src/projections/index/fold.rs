@@ -1,9 +1,9 @@
-//! The fold: one event's effect on the index.
+//! The fold: the effect of one event on the index.
 //!
-//! There is one, for the writer's groups, for a start that catches up and for a base that is
-//! made anew: it reads neither a clock nor anything else than the state and the event. So what
-//! the index says after an offset follows from the log alone. Deadlines are the events' too: no
-//! setting or constant of today decides how long something that was logged is kept.
+//! The same fold is used for the writer's groups, for catching up at start, and for building a
+//! base. It only reads the state and the event, not the clock, so the index at an offset is a
+//! function of the log. Deadlines are those of the events: no setting or constant decides how long
+//! a logged entry is kept.
 
 use prost::Message;
 
@@ -17,21 +17,20 @@ use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
 use crate::domain::link::Link;
 use crate::domain::preset::PresetKind;
 
-/// How many expired keys one event clears away at most: more than it can add, and bounded.
-const EXPIRED_AT_ONCE: usize = 4;
+/// The maximum number of expired keys removed per event: more than it can add.
+const MAX_EXPIRED_PER_EVENT: usize = 4;
 
-/// What the fold reads and writes.
+/// The state that the fold reads and writes.
 pub trait State: Read {
     /// Sets a key's value.
     fn put(&mut self, key: Vec<u8>, value: Vec<u8>);
-    /// Takes a key away.
+    /// Removes a key.
     fn remove(&mut self, key: Vec<u8>);
-    /// The first keys with the letter of expiries that stand, ascending; at most `limit`. It may
-    /// leave out those of a later time than `until_ms`.
+    /// The first live expiry keys in order; at most `limit`. May omit those after `until_ms`.
     fn first_expiries(&mut self, limit: usize, until_ms: u64) -> Result<Vec<Vec<u8>>, IndexError>;
-    /// The redirect at this slug is no longer what it was.
+    /// The redirect at this slug has changed.
     fn touch(&mut self, domain: &str, slug: &str);
-    /// A domain is no longer what it was.
+    /// A domain has changed.
     fn touch_domains(&mut self) {}
 }
 
@@ -56,41 +55,41 @@ pub fn fold<S: State>(state: &mut S, offset: u64, envelope: &Envelope) -> Result
             }
             state.remove(keys::token_of(workspace, id));
         }
-        Event::LinkCreated(link) => bring(state, workspace, link, offset)?,
+        Event::LinkCreated(link) => insert_link(state, workspace, link, offset)?,
         Event::LinkChanged(link) => {
             let id = link_id(&link.id)?;
             if let Some(before) = state.link(id)? {
-                displace(state, &before)?;
+                unindex_link(state, &before)?;
             }
-            place(state, workspace, id, link, offset)?;
+            index_link(state, workspace, id, link, offset)?;
         }
         Event::LinkDeleted(deleted) => {
             let id = link_id(&deleted.link)?;
-            if let Some(link) = take_away(state, workspace, id)? {
+            if let Some(link) = remove_link(state, workspace, id)? {
                 let until_ms = deleted.deadline_ms(envelope.at_ms);
-                bury(state, link, (envelope.at_ms, offset), until_ms)?;
+                add_tombstone(state, link, (envelope.at_ms, offset), until_ms)?;
             }
         }
         Event::LinkRestored(link) => {
-            exhume(state, workspace, link_id(&link.id)?)?;
-            bring(state, workspace, link, offset)?;
+            remove_tombstone(state, workspace, link_id(&link.id)?)?;
+            insert_link(state, workspace, link, offset)?;
         }
         Event::LinkPurged(purged) => {
             let id = link_id(&purged.link)?;
-            take_away(state, workspace, id)?;
-            exhume(state, workspace, id)?;
+            remove_link(state, workspace, id)?;
+            remove_tombstone(state, workspace, id)?;
         }
         Event::LinkReported(report) => reports::add(state, workspace, envelope.at_ms, report)?,
         Event::ReportResolved(resolved) => reports::remove(state, workspace, &resolved.report)?,
         Event::DomainAdded(domain)
         | Event::DomainChanged(domain)
-        | Event::DomainVerified(domain) => domains::place(state, workspace, domain)?,
-        Event::DomainRemoved(removed) => domains::displace(state, workspace, &removed.domain)?,
+        | Event::DomainVerified(domain) => domains::insert(state, workspace, domain)?,
+        Event::DomainRemoved(removed) => domains::remove(state, workspace, &removed.domain)?,
         Event::CampaignCreated(preset) | Event::CampaignChanged(preset) => {
-            presets::place(state, workspace, PresetKind::Campaign, preset)?;
+            presets::insert(state, workspace, PresetKind::Campaign, preset)?;
         }
         Event::UtmTemplateCreated(preset) | Event::UtmTemplateChanged(preset) => {
-            presets::place(state, workspace, PresetKind::Template, preset)?;
+            presets::insert(state, workspace, PresetKind::Template, preset)?;
         }
         Event::CampaignDeleted(deleted) => {
             presets::remove(state, workspace, PresetKind::Campaign, deleted)?;
@@ -101,16 +100,16 @@ pub fn fold<S: State>(state: &mut S, offset: u64, envelope: &Envelope) -> Result
     }
     let audited = Audited::of(envelope, event);
     state.put(keys::audited(workspace, offset), audited.encode());
-    remember_idempotency(state, workspace, envelope);
-    forget_expired(state, envelope.at_ms)
+    record_idempotency(state, workspace, envelope);
+    remove_expired(state, envelope.at_ms)
 }
 
 fn link_id(bytes: &[u8]) -> Result<LinkId, Unreadable> {
     LinkId::from_bytes(bytes).map_err(|_| Unreadable("link id"))
 }
 
-/// The link is among its workspace's.
-fn bring<S: State>(
+/// Adds a link to its workspace.
+fn insert_link<S: State>(
     state: &mut S,
     workspace: WorkspaceId,
     link: &LinkState,
@@ -119,18 +118,18 @@ fn bring<S: State>(
     let id = link_id(&link.id)?;
     state.put(keys::link_of(workspace, id), Vec::new());
     add_to(state, keys::link_count(workspace), 1)?;
-    place(state, workspace, id, link, offset)
+    index_link(state, workspace, id, link, offset)
 }
 
-/// The link answers at its slug, by a version that began at an offset, and is found by its labels.
-fn place<S: State>(
+/// Indexes a version of a link, created at an offset: by its slug and its groups.
+fn index_link<S: State>(
     state: &mut S,
     workspace: WorkspaceId,
     id: LinkId,
     link: &LinkState,
     offset: u64,
 ) -> Result<(), IndexError> {
-    note_version(state, id, (link.version, link.updated_at_ms), offset);
+    record_version(state, id, (link.version, link.updated_at_ms), offset);
     let slug = state.slug_form(&link.domain, &link.slug)?;
     state.put(keys::slug(&link.domain, &slug), id.as_bytes().to_vec());
     state.put(keys::link(id), encode_link(workspace, link));
@@ -138,8 +137,8 @@ fn place<S: State>(
     group::join(state, workspace, id, link)
 }
 
-/// The link answers no more where it did, nor is found there.
-fn displace<S: State>(state: &mut S, link: &Link) -> Result<(), IndexError> {
+/// Removes a link's slug and groups from the index.
+fn unindex_link<S: State>(state: &mut S, link: &Link) -> Result<(), IndexError> {
     let domain = &link.fields.domain;
     let slug = state.slug_form(domain, link.slug.as_str())?;
     state.remove(keys::slug(domain, &slug));
@@ -147,20 +146,20 @@ fn displace<S: State>(state: &mut S, link: &Link) -> Result<(), IndexError> {
     group::leave(state, link)
 }
 
-fn note_version<S: State>(state: &mut S, id: LinkId, (number, at_ms): (u32, u64), offset: u64) {
+fn record_version<S: State>(state: &mut S, id: LinkId, (number, at_ms): (u32, u64), offset: u64) {
     let value = [offset.to_be_bytes(), at_ms.to_be_bytes()].concat();
     state.put(keys::version(id, number), value);
 }
 
-/// The link is no longer among its workspace's; returns what it was.
-fn take_away<S: State>(
+/// Removes a link from its workspace; returns it.
+fn remove_link<S: State>(
     state: &mut S,
     workspace: WorkspaceId,
     id: LinkId,
 ) -> Result<Option<Link>, IndexError> {
     let link = state.link(id)?;
     if let Some(link) = &link {
-        displace(state, link)?;
+        unindex_link(state, link)?;
         state.remove(keys::link(id));
         state.remove(keys::link_of(workspace, id));
         add_to(state, keys::link_count(workspace), -1)?;
@@ -168,8 +167,8 @@ fn take_away<S: State>(
     Ok(link)
 }
 
-/// The link can be restored for a while. Its deletion is a version too, the next one.
-fn bury<S: State>(
+/// Makes a deleted link restorable until a deadline. Its deletion is the next version.
+fn add_tombstone<S: State>(
     state: &mut S,
     mut link: Link,
     (at_ms, offset): (u64, u64),
@@ -177,7 +176,7 @@ fn bury<S: State>(
 ) -> Result<(), IndexError> {
     link.version = link.version.saturating_add(1);
     link.updated_at_ms = link.updated_at_ms.max(at_ms);
-    note_version(state, link.id, (link.version, link.updated_at_ms), offset);
+    record_version(state, link.id, (link.version, link.updated_at_ms), offset);
     let key = keys::tombstone(link.workspace, link.id);
     state.put(keys::expiry(restorable_until_ms, &key), Vec::new());
     add_to(state, keys::tombstone_count(link.workspace.as_bytes()), 1)?;
@@ -185,8 +184,12 @@ fn bury<S: State>(
     Ok(())
 }
 
-/// The link can be restored no more, be it that it is.
-fn exhume<S: State>(state: &mut S, workspace: WorkspaceId, id: LinkId) -> Result<(), IndexError> {
+/// Ends the restorability of a deleted link, because it was restored or purged.
+fn remove_tombstone<S: State>(
+    state: &mut S,
+    workspace: WorkspaceId,
+    id: LinkId,
+) -> Result<(), IndexError> {
     let key = keys::tombstone(workspace, id);
     if state.get(&key)?.is_some() {
         state.remove(key);
@@ -195,14 +198,14 @@ fn exhume<S: State>(state: &mut S, workspace: WorkspaceId, id: LinkId) -> Result
     Ok(())
 }
 
-/// Adds to a count.
+/// Adds to a counter.
 pub fn add_to<S: State>(state: &mut S, key: Vec<u8>, change: i64) -> Result<(), IndexError> {
     let count = state.get(&key)?.as_deref().map_or(0, number);
     state.put(key, count.saturating_add_signed(change).to_be_bytes().to_vec());
     Ok(())
 }
 
-fn remember_idempotency<S: State>(state: &mut S, workspace: WorkspaceId, envelope: &Envelope) {
+fn record_idempotency<S: State>(state: &mut S, workspace: WorkspaceId, envelope: &Envelope) {
     let Some(idempotency) = &envelope.idempotency else { return };
     let until_ms = envelope.idempotency_expires_at_ms();
     let mut value = until_ms.to_be_bytes().to_vec();
@@ -212,20 +215,20 @@ fn remember_idempotency<S: State>(state: &mut S, workspace: WorkspaceId, envelop
     state.put(key, value);
 }
 
-/// Takes away what is remembered for a while only, once that is over.
+/// Removes expired entries.
 ///
-/// Measured in the events' time, not the clock's: however events are grouped, the same keys are
-/// forgotten.
-fn forget_expired<S: State>(state: &mut S, now_ms: u64) -> Result<(), IndexError> {
-    for expiry in state.first_expiries(EXPIRED_AT_ONCE, now_ms)? {
+/// Expiry is measured in the events' time, not the clock's, so it does not depend on how events are
+/// grouped.
+fn remove_expired<S: State>(state: &mut S, now_ms: u64) -> Result<(), IndexError> {
+    for expiry in state.first_expiries(MAX_EXPIRED_PER_EVENT, now_ms)? {
         let expired = keys::expired(&expiry).ok_or(IndexError::Broken("an expiry's key"));
         let (at_ms, key) = expired.map(|(at_ms, key)| (at_ms, key.to_vec()))?;
         if at_ms > now_ms {
             break;
         }
         state.remove(expiry);
-        // The key may have been set again since: then its value has another deadline, and an
-        // expiry of its own. Both kinds of values begin with their deadline.
+        // The key may have been set again: then its value has another deadline and its own expiry.
+        // Both kinds of values start with their deadline.
         let deadline_ms = state.get(&key)?.map(|value| value.get(..8).map_or(0, number));
         if deadline_ms == Some(at_ms) {
             if key.starts_with(keys::TOMBSTONES) {

@@ -1,4 +1,4 @@
-//! The keys of the index: each [`Family`] of keys begins with a letter of its own.
+//! The keys of the index: the keys of each [`Family`] start with its letter.
 
 use super::group::Group;
 use crate::domain::envelope::KNOWN_EVENTS;
@@ -6,26 +6,26 @@ use crate::domain::ids::{DomainId, LinkId, ReportId, TokenId, WorkspaceId};
 use crate::domain::link::folded;
 use crate::domain::preset::{PresetId, PresetKind};
 
-/// The layout's number: another one in a base or in an overlay means that it is not used.
+/// The number of the layout: bases and overlays with another one are not used.
 const LAYOUT: u32 = 6;
 
-/// What a base or an overlay says of its format: the layout, and which events its writer knew.
+/// The format of a base or an overlay: the layout, and the events that its writer knew.
 pub const FORMAT: u64 = (KNOWN_EVENTS as u64) << 32 | LAYOUT as u64;
 
-/// Whether a base or an overlay of a format can be used. Where its writer knew more events it can't:
-/// it may hold some of them folded. The index is then made from the log, which refuses those.
+/// Whether a base or an overlay of a format can be used. If its writer knew more events, it may
+/// contain some of them; the index is then rebuilt from the log, which rejects those.
 pub const fn is_readable(format: u64) -> bool {
     format & u32::MAX as u64 == LAYOUT as u64 && format >> 32 <= KNOWN_EVENTS as u64
 }
 
-/// How a family's keys are read, each in the ways of those before it too.
+/// How the keys of a family are read, including the ways before it.
 #[derive(Debug, Clone, Copy)]
 enum Access {
-    /// In order, from one key to another.
+    /// In order, by range.
     Scanned,
-    /// One by one: the filters of sorted tables hold them.
+    /// By key: the filters of tables contain them.
     LookedUp,
-    /// One by one by the fold itself: the filters of a build's runs hold them.
+    /// By key in the fold: the filters of runs contain them.
     Folded,
 }
 
@@ -122,13 +122,13 @@ const fn letters<const COUNT: usize>(least: Access) -> [u8; COUNT] {
     letters
 }
 
-/// The letters of the keys that are looked up one by one; the others are only scanned.
+/// The letters of the keys that are looked up; the others are only scanned.
 pub const LOOKED_UP: &[u8] = &letters::<{ count(Access::LookedUp) }>(Access::LookedUp);
-/// Those of them that the fold itself looks up.
+/// The letters of the keys that the fold looks up.
 pub const FOLDED_OVER: &[u8] = &letters::<{ count(Access::Folded) }>(Access::Folded);
 
 impl Family {
-    /// What all of its keys begin with.
+    /// The prefix of all its keys.
     pub const fn prefix(self) -> [u8; 1] {
         [self as u8]
     }
@@ -142,7 +142,7 @@ impl Family {
     }
 }
 
-/// Describes where the overlay comes from, not what it holds.
+/// Describes the origin of the overlay, not its content.
 pub const META: &[u8] = &Family::Meta.prefix();
 
 pub fn link(id: LinkId) -> Vec<u8> {
@@ -241,7 +241,7 @@ pub fn members(workspace: WorkspaceId, group: &Group) -> Vec<u8> {
     Family::Member.key(&[workspace.as_bytes(), &group.key(), &[0]])
 }
 
-/// The members of groups whose names begin so.
+/// The members of groups whose names start with this group's.
 pub fn members_below(workspace: WorkspaceId, group: &Group) -> Vec<u8> {
     Family::Member.key(&[workspace.as_bytes(), &group.key()])
 }
@@ -277,7 +277,7 @@ pub fn version(link: LinkId, number: u32) -> Vec<u8> {
     Family::Version.key(&[link.as_bytes(), &number.to_be_bytes()])
 }
 
-/// What stands behind the link in a version's key.
+/// The version number in a version's key.
 pub fn version_number(key: &[u8]) -> Option<u32> {
     key.get(17..)?.try_into().ok().map(u32::from_be_bytes)
 }
@@ -302,17 +302,17 @@ pub fn audited(workspace: WorkspaceId, offset: u64) -> Vec<u8> {
     Family::Audited.key(&[workspace.as_bytes(), &offset.to_be_bytes()])
 }
 
-/// What stands behind the workspace in an event's key.
+/// The offset in an event's key.
 pub fn audited_offset(key: &[u8]) -> Option<u64> {
     key.get(17..)?.try_into().ok().map(u64::from_be_bytes)
 }
 
-/// The thing with this key goes at some time.
+/// The expiry of the entry with this key.
 pub fn expiry(at_ms: u64, of: &[u8]) -> Vec<u8> {
     Family::Expiry.key(&[&at_ms.to_be_bytes(), of])
 }
 
-/// Where the keys of what goes at some time begin.
+/// The start of the expiries at or after a time.
 pub fn expiries_from(at_ms: u64) -> Vec<u8> {
     Family::Expiry.key(&[&at_ms.to_be_bytes()])
 }
@@ -323,7 +323,7 @@ pub const EXPIRIES: &[u8] = &Family::Expiry.prefix();
 /// The first key after all expiries.
 pub const EXPIRIES_END: &[u8] = &[EXPIRIES_LETTER + 1];
 
-/// Takes an expiry key apart: when, and the key of what goes.
+/// Decodes an expiry: its time, and the key that expires.
 pub fn expired(key: &[u8]) -> Option<(u64, &[u8])> {
     let at = key.get(1..9)?.try_into().ok().map(u64::from_be_bytes)?;
     Some((at, key.get(9..)?))

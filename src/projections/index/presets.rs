@@ -15,7 +15,7 @@ fn id(kind: PresetKind, bytes: &[u8]) -> Result<PresetId, Unreadable> {
 }
 
 /// Inserts or updates a preset.
-pub fn place<S: State>(
+pub fn insert<S: State>(
     state: &mut S,
     workspace: WorkspaceId,
     kind: PresetKind,
