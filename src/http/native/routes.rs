@@ -13,7 +13,7 @@ use utoipa_axum::router::UtoipaMethodRouter;
 
 use super::{admin, analytics, audit, clicks, domains, imports, links, presets, reports, tokens};
 use crate::http::auth::{Access, authorize};
-use crate::http::{Audience, LONG_TIMEOUT, REQUEST_TIMEOUT, Services, within_time};
+use crate::http::{Audience, LONG_TIMEOUT, REQUEST_TIMEOUT, Services, with_timeout};
 
 /// One operation of the API.
 pub struct Route {
@@ -97,7 +97,7 @@ pub fn of(audience: Audience) -> impl Iterator<Item = Route> {
 pub fn router(services: &Services, audience: Audience) -> Router<Services> {
     of(audience).fold(Router::new(), |mut router, route| {
         let check = from_fn_with_state((services.clone(), route.access), authorize);
-        let timeout = from_fn_with_state(route.timeout, within_time);
+        let timeout = from_fn_with_state(route.timeout, with_timeout);
         let handler = route.handler.route_layer(check).route_layer(timeout);
         for path in route.paths.paths.into_keys() {
             router = router.route(&path, handler.clone());
