@@ -26,7 +26,7 @@ use url::Url;
 use analytics::{AnalyticsSide, keep_pace, start_engine};
 use blocklist::BlocklistFile;
 use control::ControlFile;
-use crawlers::{CrawlerJudge, data_file, read_crawlers};
+use crawlers::{CrawlerClassifier, data_file, read_crawlers};
 use domain_verifier::RemoteDomainVerifier;
 use health::{HealthReporter, install_metrics, keep_metrics};
 use tls::TlsSide;
@@ -55,7 +55,7 @@ use crate::projections::index::{Compactor, Index, Rebuilder};
 use crate::queries::analytics::Analytics;
 use crate::queries::domains::Domains;
 use crate::queries::exports::Exports;
-use crate::queries::history::Histories;
+use crate::queries::history::LinkHistory;
 use crate::queries::links::Links;
 use crate::queries::operations::Operations;
 
@@ -135,7 +135,7 @@ struct App {
     blocklist: Arc<BlocklistFile>,
     syncer: Syncer,
     limits_saver: Syncer,
-    classifier: Arc<CrawlerJudge>,
+    classifier: Arc<CrawlerClassifier>,
     commands: Commands,
     dispatcher: thread::JoinHandle<()>,
     deletion_propagator: DeletionPropagator,
@@ -168,7 +168,7 @@ impl App {
             VisitorSalts::open(data.join("visitor.salt"), settings.visitor_salt, now_ms())?;
         let proxies = settings.trusted_proxies.clone();
         let agents = Arc::new(UserAgentCache::new(agents.join()?));
-        let classifier = CrawlerJudge::new(settings.crawler_list.clone(), Arc::clone(&agents));
+        let classifier = CrawlerClassifier::new(settings.crawler_list.clone(), Arc::clone(&agents));
         let enricher = Enricher { proxies, geo, agents, visitors };
         let limits = ClickCaps::open(&data.join("limits"), &clicks)?;
         let recorder = Arc::new(Recorder::new(enricher, Arc::clone(&clicks), limits));
@@ -243,12 +243,12 @@ impl App {
             auth_failures: Arc::default(),
             commands: self.commands.clone(),
             links,
-            histories: Histories::new(
+            link_history: LinkHistory::new(
                 Arc::clone(&self.index),
                 History::new(Arc::clone(&self.mutations)),
             ),
             domains: Domains::new(Arc::clone(&self.index)),
-            prover: Arc::clone(&self.domain_verifier) as _,
+            domain_verifier: Arc::clone(&self.domain_verifier) as _,
             challenge,
             analytics: self.reads.clone(),
             exports: self.exports.clone(),

@@ -10,7 +10,7 @@ use super::shown;
 use crate::clicks::{BotList, Classification, UserAgentCache};
 use crate::config::Source;
 use crate::engine::{self, Package, Progress};
-use crate::projections::clickhouse::{Judge, Judgement};
+use crate::projections::clickhouse::{UserAgentClass, UserAgentClassifier};
 
 /// The path of a data file, fetched if necessary; `None` if it is disabled.
 pub fn data_file(source: &Source, package: &Package) -> anyhow::Result<Option<PathBuf>> {
@@ -45,12 +45,12 @@ impl Crawlers {
 }
 
 /// Classifies user agents with the crawler list.
-pub struct CrawlerJudge {
+pub struct CrawlerClassifier {
     source: Source,
     agents: Arc<UserAgentCache>,
 }
 
-impl CrawlerJudge {
+impl CrawlerClassifier {
     /// With a list from this source. A reload also applies to visits.
     pub const fn new(source: Source, agents: Arc<UserAgentCache>) -> Self {
         Self { source, agents }
@@ -69,15 +69,15 @@ impl CrawlerJudge {
     }
 }
 
-impl Judge for CrawlerJudge {
-    fn renew(&self) -> Result<(), String> {
+impl UserAgentClassifier for CrawlerClassifier {
+    fn reload(&self) -> Result<(), String> {
         let bots = self.newest().map_err(|error| format!("{error:#}"))?;
         self.agents.replace(bots);
         Ok(())
     }
 
-    fn judge(&self, user_agent: &str) -> Judgement {
+    fn classify(&self, user_agent: &str) -> UserAgentClass {
         let Classification { device, bot, bot_pattern, .. } = self.agents.classify(user_agent);
-        Judgement { device, bot, bot_pattern: bot_pattern.into() }
+        UserAgentClass { device, bot, bot_pattern: bot_pattern.into() }
     }
 }

@@ -10,10 +10,10 @@ use url::Url;
 
 use crate::domain::domains::Domain;
 use crate::effects::{Limits, Names, Outgoing};
-use crate::http::proof::{DomainProver, Refutation, Unproven};
+use crate::http::domain_verifier::{DomainVerifier, FailedChecks, VerificationFailed};
 
 /// The maximum number of concurrent verifications.
-const MAX_AT_ONCE: usize = 16;
+const MAX_CONCURRENT: usize = 16;
 /// The limits of fetching a file.
 const FILE_LIMITS: Limits = Limits { time: Duration::from_secs(8), body_bytes: 4 << 10 };
 
@@ -21,52 +21,52 @@ const FILE_LIMITS: Limits = Limits { time: Duration::from_secs(8), body_bytes: 4
 pub struct RemoteDomainVerifier {
     names: Names,
     outgoing: Outgoing,
-    places: Semaphore,
+    permits: Semaphore,
 }
 
 impl RemoteDomainVerifier {
     /// With these clients.
     pub fn new(names: Names, outgoing: Outgoing) -> Self {
-        Self { names, outgoing, places: Semaphore::new(MAX_AT_ONCE) }
+        Self { names, outgoing, permits: Semaphore::new(MAX_CONCURRENT) }
     }
 
-    async fn look(&self, domain: &Domain) -> Result<(), Unproven> {
-        let Ok(_place) = self.places.try_acquire() else { return Err(Unproven::Busy) };
-        let mut looks = JoinSet::new();
+    async fn check(&self, domain: &Domain) -> Result<(), VerificationFailed> {
+        let Ok(_permit) = self.permits.try_acquire() else { return Err(VerificationFailed::Busy) };
+        let mut checks = JoinSet::new();
         if let Some(name) = Domain::proof_name(&domain.hostname) {
             let (names, proof) = (self.names.clone(), domain.proof());
-            looks.spawn(async move { ("dns", in_dns(&names, &name, &proof).await) });
+            checks.spawn(async move { ("dns", check_dns(&names, &name, &proof).await) });
         }
         for scheme in ["http", "https"] {
             let (outgoing, proof) = (self.outgoing.clone(), domain.proof());
             let url = format!("{scheme}://{}{}", domain.hostname, Domain::PROOF_PATH);
-            looks.spawn(async move { (scheme, in_file(&outgoing, &url, &proof).await) });
+            checks.spawn(async move { (scheme, check_file(&outgoing, &url, &proof).await) });
         }
-        let mut refutation = Refutation::new();
-        while let Some(looked) = looks.join_next().await {
-            match looked {
+        let mut failed = FailedChecks::new();
+        while let Some(checked) = checks.join_next().await {
+            match checked {
                 // The remaining lookups are aborted when the set is dropped.
                 Ok((_, Ok(()))) => return Ok(()),
-                Ok((place, Err(reason))) => {
-                    refutation.insert(place, reason);
+                Ok((check_name, Err(reason))) => {
+                    failed.insert(check_name, reason);
                 }
                 Err(error) => tracing::error!(%error, "verifying a domain panicked"),
             }
         }
-        Err(Unproven::Refuted(refutation))
+        Err(VerificationFailed::NotVerified(failed))
     }
 }
 
-impl DomainProver for RemoteDomainVerifier {
-    fn prove<'a>(
+impl DomainVerifier for RemoteDomainVerifier {
+    fn verify<'a>(
         &'a self,
         domain: &'a Domain,
-    ) -> Pin<Box<dyn Future<Output = Result<(), Unproven>> + Send + 'a>> {
-        Box::pin(self.look(domain))
+    ) -> Pin<Box<dyn Future<Output = Result<(), VerificationFailed>> + Send + 'a>> {
+        Box::pin(self.check(domain))
     }
 }
 
-async fn in_dns(names: &Names, name: &str, proof: &str) -> Result<(), String> {
+async fn check_dns(names: &Names, name: &str, proof: &str) -> Result<(), String> {
     let texts = names.texts(name).await.map_err(|error| error.to_string())?;
     if texts.iter().any(|text| text.trim() == proof) {
         return Ok(());
@@ -74,7 +74,7 @@ async fn in_dns(names: &Names, name: &str, proof: &str) -> Result<(), String> {
     Err(format!("{name} has no TXT record with the text {proof}"))
 }
 
-async fn in_file(outgoing: &Outgoing, url: &str, proof: &str) -> Result<(), String> {
+async fn check_file(outgoing: &Outgoing, url: &str, proof: &str) -> Result<(), String> {
     let url = Url::parse(url).map_err(|error| error.to_string())?;
     let bytes = outgoing.get(&url, FILE_LIMITS).await.map_err(|error| error.to_string())?;
     if String::from_utf8_lossy(&bytes).lines().any(|line| line.trim() == proof) {

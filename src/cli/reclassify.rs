@@ -10,11 +10,11 @@ use super::client::ApiClient;
 use super::offline::with_analytics;
 use super::progress::{POLL_INTERVAL, events_bar};
 use super::rebuild::{Projection, rebuild_state};
-use crate::app::crawlers::{CrawlerJudge, read_crawlers};
+use crate::app::crawlers::{CrawlerClassifier, read_crawlers};
 use crate::clicks::UserAgentCache;
 use crate::config::ServeArgs;
 use crate::projections::RebuildState;
-use crate::projections::clickhouse::{Judge, Reclassification};
+use crate::projections::clickhouse::{Reclassification, UserAgentClassifier};
 
 /// `slugline reclassify`
 #[derive(Debug, Args)]
@@ -61,9 +61,10 @@ pub fn reclassify(args: ReclassifyArgs, mut out: impl Write) -> anyhow::Result<(
         }
         None => with_analytics(&settings, |operator, runtime| {
             let agents = UserAgentCache::new(read_crawlers(&settings.crawler_list)?.join()?);
-            let judge = CrawlerJudge::new(settings.crawler_list.clone(), Arc::new(agents));
-            judge.renew().map_err(|error| anyhow::anyhow!(error))?;
-            let found = runtime.block_on(operator.reclassify(since_ms, Arc::new(judge)))?;
+            let classifier =
+                CrawlerClassifier::new(settings.crawler_list.clone(), Arc::new(agents));
+            classifier.reload().map_err(|error| anyhow::anyhow!(error))?;
+            let found = runtime.block_on(operator.reclassify(since_ms, Arc::new(classifier)))?;
             await_amended(found.offset, || {
                 Ok((operator.reclassified_through(), operator.rebuild_state()))
             })?;

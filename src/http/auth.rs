@@ -74,14 +74,16 @@ impl Access {
             Self::Ability(ability) => {
                 forbidden(format!("This token lacks the ability {}.", ability.as_str()))
             }
-            Self::Operator => forbidden(
-                "This requires the operator key: use the slugline command.".to_owned(),
-            ),
+            Self::Operator => {
+                forbidden("This requires the operator key: use the slugline command.".to_owned())
+            }
             Self::OperatorOrOwner if actor.abilities.covers(Abilities::ALL) => {
                 parts.extensions.insert(Scope::Workspace(actor.workspace));
                 Ok(())
             }
-            Self::OperatorOrOwner => forbidden("This requires a token with the ability *.".to_owned()),
+            Self::OperatorOrOwner => {
+                forbidden("This requires a token with the ability *.".to_owned())
+            }
         }
     }
 }

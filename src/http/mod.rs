@@ -10,6 +10,7 @@ mod auth;
 pub mod auth_failures;
 mod body;
 pub mod challenge;
+pub mod domain_verifier;
 mod form;
 mod guides;
 pub mod health;
@@ -19,7 +20,6 @@ mod native;
 pub mod pages;
 mod params;
 mod problem;
-pub mod proof;
 pub mod redirect;
 pub mod security;
 mod signing;
@@ -43,7 +43,7 @@ use crate::imports::Imports;
 use crate::queries::analytics::Analytics;
 use crate::queries::domains::Domains;
 use crate::queries::exports::Exports;
-use crate::queries::history::Histories;
+use crate::queries::history::LinkHistory;
 use crate::queries::links::Links;
 use crate::queries::operations::{Operations, Reconciliation};
 use problem::Problem;
@@ -65,11 +65,11 @@ pub struct Services {
     /// Reads the index.
     pub links: Links,
     /// Reads history.
-    pub histories: Histories,
+    pub link_history: LinkHistory,
     /// Reads domains.
     pub domains: Domains,
     /// Verifies the ownership of domains.
-    pub prover: Arc<dyn proof::DomainProver>,
+    pub domain_verifier: Arc<dyn domain_verifier::DomainVerifier>,
     /// The open ACME challenge.
     pub challenge: Arc<challenge::OpenChallenge>,
     /// Reads clicks.

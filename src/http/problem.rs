@@ -28,7 +28,7 @@ use crate::domain::error::{DomainError, ErrorCode};
 use crate::imports::{ImportError, MAX_FILE_BYTES};
 use crate::queries::analytics::{AnalyticsError, Limit};
 use crate::queries::exports::ExportError;
-use crate::queries::history::PastError;
+use crate::queries::history::LinkHistoryError;
 use crate::queries::links::LinksError;
 use crate::queries::operations::OperationError;
 
@@ -320,8 +320,8 @@ impl From<CommandError> for Problem {
     }
 }
 
-impl From<PastError> for Problem {
-    fn from(error: PastError) -> Self {
+impl From<LinkHistoryError> for Problem {
+    fn from(error: LinkHistoryError) -> Self {
         Self::internal(error.to_string())
     }
 }
@@ -330,7 +330,7 @@ impl From<LinksError> for Problem {
     fn from(error: LinksError) -> Self {
         match error {
             LinksError::Index(error) => Self::internal(error.to_string()),
-            LinksError::Busy | LinksError::GivenUp => Self::unavailable(
+            LinksError::Busy | LinksError::Canceled => Self::unavailable(
                 "OVERLOADED",
                 "Too many searches are under way; please try again.",
             ),
@@ -341,7 +341,7 @@ impl From<LinksError> for Problem {
 impl From<OperationError> for Problem {
     fn from(error: OperationError) -> Self {
         match error {
-            OperationError::Away => Self::from(AnalyticsError::Away),
+            OperationError::Unavailable => Self::from(AnalyticsError::Unavailable),
             OperationError::Busy => {
                 let detail = "One is under way already.";
                 Self::new(StatusCode::CONFLICT, "CONFLICT", detail)
@@ -397,7 +397,7 @@ impl From<ImportError> for Problem {
 impl From<AnalyticsError> for Problem {
     fn from(error: AnalyticsError) -> Self {
         match error {
-            AnalyticsError::Away => Self::unavailable(
+            AnalyticsError::Unavailable => Self::unavailable(
                 "ANALYTICS_UNAVAILABLE",
                 "Analytics are not available at the moment; clicks are kept and will be counted.",
             ),

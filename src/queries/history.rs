@@ -21,7 +21,7 @@ const MAX_SCANNED: usize = 100_000;
 /// The history could not be read; the text is for the operator.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the sources say what failed")]
-pub enum PastError {
+pub enum LinkHistoryError {
     #[error(transparent)]
     Index(#[from] IndexError),
     #[error(transparent)]
@@ -36,7 +36,7 @@ pub enum PastError {
 
 /// A version of a link.
 #[derive(Debug)]
-pub struct Past {
+pub struct LinkVersion {
     /// When the version was created, in milliseconds since the Unix epoch.
     pub at_ms: u64,
     /// Who created it; `None` for the service itself.
@@ -62,15 +62,15 @@ pub struct Part<T, C> {
 
 /// The state of a link at a moment.
 #[derive(Debug)]
-pub enum Then {
+pub enum LinkAtTime {
     /// The link does not exist.
-    NoLink,
+    NotFound,
     /// It had not been created.
-    NotYet,
+    NotCreatedYet,
     /// It had been deleted.
     Deleted,
     /// It was in this version.
-    Stood(Box<Link>),
+    Live(Box<Link>),
 }
 
 /// Which events to return.
@@ -113,12 +113,12 @@ pub struct Entry {
 
 /// Reads history. Cheap to clone.
 #[derive(Clone)]
-pub struct Histories {
+pub struct LinkHistory {
     index: Arc<Index>,
     history: History,
 }
 
-impl Histories {
+impl LinkHistory {
     /// Creates a reader over this index and its log.
     pub const fn new(index: Arc<Index>, history: History) -> Self {
         Self { index, history }
@@ -131,7 +131,7 @@ impl Histories {
         workspace: WorkspaceId,
         named: LinkRef,
         (before, skip, limit): (Option<u32>, u64, usize),
-    ) -> Result<Option<Part<Past, u32>>, PastError> {
+    ) -> Result<Option<Part<LinkVersion, u32>>, LinkHistoryError> {
         self.spawn_blocking(move |history| {
             let Some((link, newest)) = history.find(workspace, &named)? else { return Ok(None) };
             let skip = u32::try_from(skip).unwrap_or(u32::MAX);
@@ -141,7 +141,7 @@ impl Histories {
                 if first == 0 { vec![] } else { history.index.versions(link, first, limit)? };
             let next = versions.last().map(|last| last.number).filter(|last| *last > 1);
             let items = versions.into_iter().map(|version| history.read(workspace, link, version));
-            let items = items.collect::<Result<_, PastError>>()?;
+            let items = items.collect::<Result<_, LinkHistoryError>>()?;
             Ok(Some(Part { items, total: newest.into(), next }))
         })
         .await
@@ -154,7 +154,7 @@ impl Histories {
         workspace: WorkspaceId,
         named: LinkRef,
         numbers: [u32; N],
-    ) -> Result<Option<[Option<Past>; N]>, PastError> {
+    ) -> Result<Option<[Option<LinkVersion>; N]>, LinkHistoryError> {
         self.spawn_blocking(move |history| {
             let Some((link, newest)) = history.find(workspace, &named)? else { return Ok(None) };
             let mut found = [const { None }; N];
@@ -174,17 +174,21 @@ impl Histories {
         workspace: WorkspaceId,
         named: LinkRef,
         at_ms: u64,
-    ) -> Result<Then, PastError> {
+    ) -> Result<LinkAtTime, LinkHistoryError> {
         self.spawn_blocking(move |history| {
             let Some((link, newest)) = history.find(workspace, &named)? else {
-                return Ok(Then::NoLink);
+                return Ok(LinkAtTime::NotFound);
             };
             let Some(version) = history.index.version_at(link, newest, at_ms)? else {
-                return Ok(Then::NotYet);
+                return Ok(LinkAtTime::NotCreatedYet);
             };
             let found = history.read(workspace, link, version)?;
             let is_deleted = found.action.number() == EventKind::LinkDeleted.number();
-            Ok(if is_deleted { Then::Deleted } else { Then::Stood(Box::new(found.link)) })
+            Ok(if is_deleted {
+                LinkAtTime::Deleted
+            } else {
+                LinkAtTime::Live(Box::new(found.link))
+            })
         })
         .await
     }
@@ -194,7 +198,7 @@ impl Histories {
         &self,
         workspace: WorkspaceId,
         (before, skip, limit): (Option<LinkId>, usize, usize),
-    ) -> Result<Part<Tombstone, LinkId>, PastError> {
+    ) -> Result<Part<Tombstone, LinkId>, LinkHistoryError> {
         // Fetch one more than requested, to learn whether there is a next page.
         let part = (before, skip, limit + 1);
         let mut items = self.index.tombstones(workspace, part, now_ms())?;
@@ -209,7 +213,7 @@ impl Histories {
         &self,
         workspace: WorkspaceId,
         link: LinkId,
-    ) -> Result<Option<Tombstone>, PastError> {
+    ) -> Result<Option<Tombstone>, LinkHistoryError> {
         let found = self.index.tombstone(workspace, link)?;
         Ok(found.filter(|found| found.restorable_until_ms > now_ms()))
     }
@@ -222,7 +226,7 @@ impl Histories {
         filter: AuditFilter,
         before: Option<u64>,
         limit: usize,
-    ) -> Result<(Vec<Entry>, Option<u64>), PastError> {
+    ) -> Result<(Vec<Entry>, Option<u64>), LinkHistoryError> {
         self.spawn_blocking(move |history| {
             let bounds = (limit, MAX_SCANNED);
             let is_wanted = |event: &Audited| filter.matches(event);
@@ -231,7 +235,7 @@ impl Histories {
                 let changed = history.changed(workspace, offset, event.action)?.map(Box::new);
                 Ok(Entry { offset, event, changed })
             });
-            Ok((entries.collect::<Result<_, PastError>>()?, next))
+            Ok((entries.collect::<Result<_, LinkHistoryError>>()?, next))
         })
         .await
     }
@@ -239,8 +243,8 @@ impl Histories {
     /// Runs `work` on a blocking thread.
     async fn spawn_blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Self) -> Result<T, PastError> + Send + 'static,
-    ) -> Result<T, PastError> {
+        work: impl FnOnce(&Self) -> Result<T, LinkHistoryError> + Send + 'static,
+    ) -> Result<T, LinkHistoryError> {
         let history = self.clone();
         tokio::task::spawn_blocking(move || work(&history)).await?
     }
@@ -250,7 +254,7 @@ impl Histories {
         &self,
         workspace: WorkspaceId,
         named: &LinkRef,
-    ) -> Result<Option<(LinkId, u32)>, PastError> {
+    ) -> Result<Option<(LinkId, u32)>, LinkHistoryError> {
         if let Some(link) = self.index.link_in(workspace, named)? {
             return Ok(Some((link.id, link.version)));
         }
@@ -264,7 +268,7 @@ impl Histories {
         workspace: WorkspaceId,
         link: LinkId,
         version: Version,
-    ) -> Result<Past, PastError> {
+    ) -> Result<LinkVersion, LinkHistoryError> {
         let envelope = self.history.change(version.offset)?;
         let (event, actor) = decode(envelope, workspace)?;
         let action = Action::of(&event);
@@ -274,7 +278,7 @@ impl Histories {
             None => (None, self.before(workspace, link, version.number)?),
         };
         let link = Link { version: version.number, ..link };
-        Ok(Past { at_ms: version.at_ms, actor, action, reverted_to, link })
+        Ok(LinkVersion { at_ms: version.at_ms, actor, action, reverted_to, link })
     }
 
     /// The link in the version before this one, or before the deletion.
@@ -283,7 +287,7 @@ impl Histories {
         workspace: WorkspaceId,
         link: LinkId,
         version: u32,
-    ) -> Result<Link, PastError> {
+    ) -> Result<Link, LinkHistoryError> {
         // There is a restoration between two deletions, so two versions suffice.
         for before in self.index.versions(link, version.saturating_sub(1), 2)? {
             let (event, _) = decode(self.history.change(before.offset)?, workspace)?;
@@ -291,7 +295,7 @@ impl Histories {
                 return Ok(state.into_link(workspace)?);
             }
         }
-        Err(PastError::Broken("a version of a link has no predecessor"))
+        Err(LinkHistoryError::Broken("a version of a link has no predecessor"))
     }
 
     /// The link before and after a change.
@@ -300,7 +304,7 @@ impl Histories {
         workspace: WorkspaceId,
         offset: u64,
         action: Action,
-    ) -> Result<Option<(Link, Link)>, PastError> {
+    ) -> Result<Option<(Link, Link)>, LinkHistoryError> {
         if !action.is_change_of_a_link() {
             return Ok(None);
         }
@@ -318,9 +322,9 @@ impl Histories {
 fn decode(
     envelope: Envelope,
     workspace: WorkspaceId,
-) -> Result<(Event, Option<TokenId>), PastError> {
+) -> Result<(Event, Option<TokenId>), LinkHistoryError> {
     if envelope.workspace != workspace.as_bytes() {
-        return Err(PastError::Broken("the index names another workspace's change"));
+        return Err(LinkHistoryError::Broken("the index names another workspace's change"));
     }
     let actor = TokenId::from_bytes(&envelope.token).ok();
     let event = envelope.event.ok_or(Unreadable("event"))?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::domain::ids::WorkspaceId;
 pub use crate::projections::RebuildState;
 pub use crate::projections::clickhouse::{Compared, Reclassification, Reconciliation};
-use crate::projections::clickhouse::{Extent, Judge, Operator, Refused};
+use crate::projections::clickhouse::{Extent, Operator, Refused, UserAgentClassifier};
 use crate::projections::index::Rebuilder;
 
 /// Why an operation failed.
@@ -13,7 +13,7 @@ use crate::projections::index::Rebuilder;
 pub enum OperationError {
     /// ClickHouse is unavailable.
     #[error("ClickHouse is unavailable")]
-    Away,
+    Unavailable,
     /// Such an operation is already running.
     #[error("already running")]
     Busy,
@@ -28,7 +28,7 @@ pub enum OperationError {
 impl From<Refused> for OperationError {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Away => Self::Away,
+            Refused::Unavailable => Self::Unavailable,
             Refused::Busy => Self::Busy,
             Refused::Failed(cause) => Self::Failed(cause),
         }
@@ -40,23 +40,27 @@ impl From<Refused> for OperationError {
 pub struct Operations {
     analytics: Operator,
     index: Rebuilder,
-    judge: Arc<dyn Judge>,
+    classifier: Arc<dyn UserAgentClassifier>,
 }
 
 impl Operations {
-    /// Over this projector and this index; `judge` knows user agents.
-    pub const fn new(analytics: Operator, index: Rebuilder, judge: Arc<dyn Judge>) -> Self {
-        Self { analytics, index, judge }
+    /// Over this projector and this index; `classifier` knows user agents.
+    pub const fn new(
+        analytics: Operator,
+        index: Rebuilder,
+        classifier: Arc<dyn UserAgentClassifier>,
+    ) -> Self {
+        Self { analytics, index, classifier }
     }
 
     /// Reloads the crawler list, and logs a reclassification of the user agents whose class has
     /// changed, for clicks since a time in milliseconds since the Unix epoch. A rebuild applies it.
     pub async fn reclassify(&self, since_ms: u64) -> Result<Reclassification, OperationError> {
-        let judge = Arc::clone(&self.judge);
-        let renewed = tokio::task::spawn_blocking(move || judge.renew()).await;
-        let renewed = renewed.map_err(|error| OperationError::Failed(error.to_string()))?;
-        renewed.map_err(OperationError::NoList)?;
-        Ok(self.analytics.reclassify(since_ms, Arc::clone(&self.judge)).await?)
+        let classifier = Arc::clone(&self.classifier);
+        let reloaded = tokio::task::spawn_blocking(move || classifier.reload()).await;
+        let reloaded = reloaded.map_err(|error| OperationError::Failed(error.to_string()))?;
+        reloaded.map_err(OperationError::NoList)?;
+        Ok(self.analytics.reclassify(since_ms, Arc::clone(&self.classifier)).await?)
     }
 
     /// The offset of the click log up to which reclassifications are applied.

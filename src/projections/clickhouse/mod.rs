@@ -48,7 +48,7 @@ pub use deletion_epoch::{DeletionEpoch, Removing, is_forgotten};
 pub use generation::Generation;
 pub use operator::{Operator, Refused};
 pub use projector::Projector;
-pub use reclassify::{Judge, Judgement, Reclassification};
+pub use reclassify::{Reclassification, UserAgentClass, UserAgentClassifier};
 pub use reconcile::{Compared, Extent, Reconciliation};
 pub use retention::Retention;
 pub use status::{AsOf, Reconciled, Status};

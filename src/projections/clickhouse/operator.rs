@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::reclassify::{Judge, Reclassification};
+use super::reclassify::{Reclassification, UserAgentClassifier};
 use super::reconcile::{Extent, Reconciliation};
 use super::status::Status;
 use crate::projections::{RebuildProgress, RebuildState};
@@ -20,7 +20,11 @@ pub(super) enum Request {
     /// Start a rebuild of the tables.
     Rebuild(oneshot::Sender<Result<(), Refused>>),
     /// Reclassify the user agents of clicks since a time, in milliseconds since the Unix epoch.
-    Reclassify(u64, Arc<dyn Judge>, oneshot::Sender<Result<Reclassification, Refused>>),
+    Reclassify(
+        u64,
+        Arc<dyn UserAgentClassifier>,
+        oneshot::Sender<Result<Reclassification, Refused>>,
+    ),
 }
 
 /// Why a command failed.
@@ -28,7 +32,7 @@ pub(super) enum Request {
 pub enum Refused {
     /// ClickHouse is unavailable.
     #[error("ClickHouse is unavailable")]
-    Away,
+    Unavailable,
     /// Such a command is already running.
     #[error("already running")]
     Busy,
@@ -75,13 +79,13 @@ impl Operator {
     pub async fn reclassify(
         &self,
         since_ms: u64,
-        judge: Arc<dyn Judge>,
+        classifier: Arc<dyn UserAgentClassifier>,
     ) -> Result<Reclassification, Refused> {
         let _one_at_a_time = self.reclassifying.try_lock().map_err(|_| Refused::Busy)?;
         // Wait until the clicks have the classes to compare with.
         let all = tokio::time::timeout(TIMEOUT, self.status.all_reclassified()).await;
         all.map_err(|_| Refused::Busy)?;
-        self.send(|answer| Request::Reclassify(since_ms, judge, answer)).await
+        self.send(|answer| Request::Reclassify(since_ms, classifier, answer)).await
     }
 
     /// The offset of the click log up to which reclassifications are applied.
@@ -99,14 +103,14 @@ impl Operator {
         request: impl FnOnce(oneshot::Sender<Result<T, Refused>>) -> Request,
     ) -> Result<T, Refused> {
         if !self.status.is_connected() {
-            return Err(Refused::Away);
+            return Err(Refused::Unavailable);
         }
         let (answer, reply) = oneshot::channel();
         self.requests.try_send(request(answer)).map_err(|_| Refused::Busy)?;
         match tokio::time::timeout(TIMEOUT, reply).await {
             Ok(Ok(answer)) => answer,
             // The command was dropped with the connection, or timed out.
-            Ok(Err(_)) | Err(_) => Err(Refused::Away),
+            Ok(Err(_)) | Err(_) => Err(Refused::Unavailable),
         }
     }
 }

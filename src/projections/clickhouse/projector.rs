@@ -309,12 +309,12 @@ impl Projector {
                 tasks.finish_removal().await;
                 self.reconcile(&tasks.session, extent, answer).await
             }
-            Request::Reclassify(since_ms, judge, answer) => {
+            Request::Reclassify(since_ms, classifier, answer) => {
                 let client = tasks.session.client().clone();
                 let tables = tasks.session.generation();
                 let log = Arc::clone(&self.log);
                 tokio::spawn(async move {
-                    let found = reclassify(client, tables, log, judge, since_ms).await;
+                    let found = reclassify(client, tables, log, classifier, since_ms).await;
                     let found = found.map_err(|error| Refused::Failed(error.to_string()));
                     let _receiver_dropped = answer.send(found);
                 });

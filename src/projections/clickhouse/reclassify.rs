@@ -20,7 +20,7 @@ const AT_ONCE: usize = 1_000;
 
 /// The class of a user agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judgement {
+pub struct UserAgentClass {
     /// The kind of device.
     pub device: Device,
     /// The reason for a bot, or `Human`.
@@ -30,15 +30,15 @@ pub struct Judgement {
 }
 
 /// Classifies user agents.
-pub trait Judge: Send + Sync {
+pub trait UserAgentClassifier: Send + Sync {
     /// Reloads the crawler list.
     ///
     /// # Errors
     /// A message for the operator.
-    fn renew(&self) -> Result<(), String>;
+    fn reload(&self) -> Result<(), String>;
 
     /// The class of a user agent.
-    fn judge(&self, user_agent: &str) -> Judgement;
+    fn classify(&self, user_agent: &str) -> UserAgentClass;
 }
 
 /// The result of a reclassification.
@@ -65,7 +65,7 @@ pub async fn reclassify(
     client: Client,
     tables: Generation,
     log: Arc<Log>,
-    judge: Arc<dyn Judge>,
+    classifier: Arc<dyn UserAgentClassifier>,
     since_ms: u64,
 ) -> Result<Reclassification, ProjectionError> {
     let counted = "SELECT agent_id, any(text) AS user_agent, groupUniqArray(16)(class) AS classes \
@@ -85,7 +85,7 @@ pub async fn reclassify(
     let (mut found, mut waiting) = (Reclassification::default(), Vec::new());
     while let Some(Counted { agent_id, user_agent, classes }) = rows.next().await? {
         found.agents += 1;
-        let Judgement { device, bot, bot_pattern } = judge.judge(&user_agent);
+        let UserAgentClass { device, bot, bot_pattern } = classifier.classify(&user_agent);
         let is_same =
             |class: &(String, String)| (device.as_str(), bot.as_str()) == (&class.0, &class.1);
         if classes.iter().all(is_same) {

@@ -134,7 +134,7 @@ impl Analytics {
             None => None,
             Some(offset) => Some(self.key(query, offset, snapshot).await?),
         };
-        let reading = self.clickhouse.reading().ok_or(AnalyticsError::Away)?;
+        let reading = self.clickhouse.reading().ok_or(AnalyticsError::Unavailable)?;
         let permit = acquire(ACQUIRE_TIMEOUT, Arc::clone(&self.exports).acquire_owned()).await?;
         let permit = permit.map_err(|error| AnalyticsError::Failed(error.to_string()))?;
         let statement = sql::export(

@@ -43,7 +43,7 @@ impl Analytics {
         &self,
         statement: Statement,
     ) -> Result<QueryResult, AnalyticsError> {
-        let reading = self.clickhouse.reading().ok_or(AnalyticsError::Away)?;
+        let reading = self.clickhouse.reading().ok_or(AnalyticsError::Unavailable)?;
         // Waiting for a permit does not count towards the query's time.
         let _permit = acquire(ACQUIRE_TIMEOUT, self.pool.acquire()).await?;
         let running_query = async {
@@ -76,7 +76,7 @@ pub enum Limit {
 /// Maps a ClickHouse error. The codes are those of its `ErrorCodes.cpp`.
 pub(super) fn failed(error: &Error) -> AnalyticsError {
     let text = match error {
-        Error::Network(_) | Error::TimedOut => return AnalyticsError::Away,
+        Error::Network(_) | Error::TimedOut => return AnalyticsError::Unavailable,
         other => other.to_string(),
     };
     let code = text.split_once("Code: ").and_then(|(_, rest)| rest.split_once('.'));

@@ -65,7 +65,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 pub enum AnalyticsError {
     /// ClickHouse is unavailable; the clicks stay in the log.
     #[error("analytics are not available at the moment")]
-    Away,
+    Unavailable,
     /// Too many queries have been waiting for some seconds.
     #[error("too many analytics queries are waiting")]
     Overloaded,
@@ -171,7 +171,7 @@ impl Analytics {
                 return Err(AnalyticsError::Beyond { end });
             }
             if self.clickhouse.reading().is_none() {
-                return Err(AnalyticsError::Away);
+                return Err(AnalyticsError::Unavailable);
             }
             if !self.reached(wanted, changes).await {
                 let reached = self.clickhouse.as_of().offset;

@@ -46,7 +46,7 @@ pub enum LinksError {
     Busy,
     /// The client disconnected.
     #[error("the request was canceled")]
-    GivenUp,
+    Canceled,
 }
 
 /// Which part of a list to return.

@@ -272,7 +272,7 @@ impl Search<'_> {
         let (mut size, mut sparse_for) = (FIRST_CHUNK, 0);
         loop {
             if self.is_canceled.load(Ordering::Relaxed) {
-                return Err(LinksError::GivenUp);
+                return Err(LinksError::Canceled);
             }
             let chunk = ids.by_ref().take(size).collect::<Result<Vec<_>, _>>()?;
             if chunk.is_empty() {

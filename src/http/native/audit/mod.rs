@@ -107,7 +107,7 @@ pub async fn list(
     let before = params.number("cursor", 1, u64::MAX);
     let filter = filter(&mut params);
     params.finish()?;
-    let found = services.histories.audit(actor.workspace, filter, before, page.size()).await?;
+    let found = services.link_history.audit(actor.workspace, filter, before, page.size()).await?;
     let (entries, next) = found;
     let data = entries.into_iter().map(|entry| AuditView::new(&services, entry));
     let data = data.collect::<Result<_, _>>()?;

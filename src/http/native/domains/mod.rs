@@ -22,9 +22,9 @@ use crate::domain::token::Ability::{LinksRead, LinksWrite};
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::body::JsonBody;
+use crate::http::domain_verifier::VerificationFailed;
 use crate::http::params::{Name, Params};
 use crate::http::problem::Problem;
-use crate::http::proof::Unproven;
 use crate::queries::domains::DomainsPart;
 
 pub fn routes() -> Routes {
@@ -287,20 +287,20 @@ pub async fn verify(
 ) -> Result<Response, Problem> {
     let (domain, _) = find(&services, &actor, &name)?;
     if domain.verified_at_ms.is_none() {
-        services.prover.prove(&domain).await.map_err(unproven)?;
+        services.domain_verifier.verify(&domain).await.map_err(verification_problem)?;
     }
     let command = Command::VerifyDomain(domain.id, domain.challenge);
     let done = services.commands.run(*actor, command, None).await?;
     changed(&services, StatusCode::OK, done)
 }
 
-fn unproven(why: Unproven) -> Problem {
+fn verification_problem(why: VerificationFailed) -> Problem {
     match why {
-        Unproven::Busy => Problem::unavailable(
+        VerificationFailed::Busy => Problem::unavailable(
             "OVERLOADED",
             "Too many domains are being verified; please try again.",
         ),
-        Unproven::Refuted(places) => {
+        VerificationFailed::NotVerified(places) => {
             let detail = "The domain does not show its proof yet, neither by a TXT record nor by a \
                           file.";
             let problem =

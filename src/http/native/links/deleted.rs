@@ -40,7 +40,7 @@ pub fn list(
     let before = page.take_cursor(&mut params, |text| text.parse::<LinkId>().ok());
     params.finish()?;
     let skip = if before.is_some() { 0 } else { page.skipped() };
-    let found = services.histories.tombstones(actor.workspace, (before, skip, page.size()))?;
+    let found = services.link_history.tombstones(actor.workspace, (before, skip, page.size()))?;
     let next_cursor = found.next.map(|id| id.to_string());
     let data = found.items.into_iter().map(|one| LinkView::of_deleted(services, one)).collect();
     let meta = page.meta_after(before.is_some(), Some(found.total), next_cursor);
@@ -67,7 +67,7 @@ pub async fn restore(
     body: OptionalBody<RestoreBody>,
 ) -> Result<Response, Problem> {
     let link: LinkId = id.parse().map_err(|_| Problem::not_found("link"))?;
-    let deleted_version = match services.histories.tombstone(actor.workspace, link)? {
+    let deleted_version = match services.link_history.tombstone(actor.workspace, link)? {
         Some(tombstone) => {
             // New clicks have to follow the record that removes the earlier ones from analytics.
             if !services.analytics.has_forgotten(tombstone.offset).await {

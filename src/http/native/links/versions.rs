@@ -22,7 +22,7 @@ use crate::http::native::schema::VersionChange;
 use crate::http::native::{Changed, Data, iso8601};
 use crate::http::params::{Name, Params};
 use crate::http::problem::Problem;
-use crate::queries::history::{Past, Then};
+use crate::queries::history::{LinkAtTime, LinkVersion};
 
 /// Fields of a link's JSON that its owner does not set, or that follow from others.
 const NO_FIELDS: [&str; 7] =
@@ -83,15 +83,15 @@ pub struct RevertBody {
 }
 
 impl VersionView {
-    fn new(services: &Services, past: Past) -> Self {
-        let action = past.action.name();
+    fn new(services: &Services, version: LinkVersion) -> Self {
+        let action = version.action.name();
         Self {
-            version: past.link.version,
-            at: iso8601(past.at_ms),
-            actor: past.actor.map(|actor| actor.to_string()),
+            version: version.link.version,
+            at: iso8601(version.at_ms),
+            actor: version.actor.map(|actor| actor.to_string()),
             change: action.rsplit_once('.').map_or("", |(_, verb)| verb).to_owned(),
-            reverted_to: past.reverted_to,
-            link: LinkView::new(services, past.link, None),
+            reverted_to: version.reverted_to,
+            link: LinkView::new(services, version.link, None),
         }
     }
 }
@@ -129,11 +129,11 @@ pub async fn read_at(
     at_ms: u64,
 ) -> Result<LinkView, Problem> {
     let gone = |detail: &'static str| Err(Problem::new(StatusCode::NOT_FOUND, "NOT_FOUND", detail));
-    match services.histories.link_at(actor.workspace, named(name)?, at_ms).await? {
-        Then::NoLink => Err(Problem::not_found("link")),
-        Then::NotYet => gone("The link had not been made yet at that time."),
-        Then::Deleted => gone("The link was deleted at that time."),
-        Then::Stood(link) => Ok(LinkView::new(services, *link, None)),
+    match services.link_history.link_at(actor.workspace, named(name)?, at_ms).await? {
+        LinkAtTime::NotFound => Err(Problem::not_found("link")),
+        LinkAtTime::NotCreatedYet => gone("The link had not been made yet at that time."),
+        LinkAtTime::Deleted => gone("The link was deleted at that time."),
+        LinkAtTime::Live(link) => Ok(LinkView::new(services, *link, None)),
     }
 }
 
@@ -158,10 +158,11 @@ pub async fn list(
     params.finish()?;
     let skip = if before.is_some() { 0 } else { page.skipped() as u64 };
     let part = (before, skip, page.size());
-    let found = services.histories.versions(actor.workspace, named(&name)?, part).await?;
+    let found = services.link_history.versions(actor.workspace, named(&name)?, part).await?;
     let found = found.ok_or_else(|| Problem::not_found("link"))?;
     let next_cursor = found.next.map(|next| next.to_string());
-    let data = found.items.into_iter().map(|past| VersionView::new(&services, past)).collect();
+    let data =
+        found.items.into_iter().map(|version| VersionView::new(&services, version)).collect();
     let meta = page.meta_after(before.is_some(), Some(found.total), next_cursor);
     Ok(Json(VersionPage { data, meta }))
 }
@@ -192,7 +193,7 @@ pub async fn diff(
         version.and_then(|version| u32::try_from(version).ok()).unwrap_or(0)
     });
     params.finish()?;
-    let found = services.histories.some_versions(actor.workspace, named(&name)?, [from, to]);
+    let found = services.link_history.some_versions(actor.workspace, named(&name)?, [from, to]);
     let [before, after] = found.await?.ok_or_else(|| Problem::not_found("link"))?;
     let before = before.ok_or_else(|| no_version("from"))?;
     let after = after.ok_or_else(|| no_version("to"))?;
@@ -222,9 +223,9 @@ pub async fn revert(
 ) -> Result<Response, Problem> {
     let expected = expected(&headers)?;
     let wanted = [body.value.version];
-    let found = services.histories.some_versions(actor.workspace, named(&name)?, wanted).await?;
-    let [past] = found.ok_or_else(|| Problem::not_found("link"))?;
-    let to = Box::new(past.ok_or_else(|| no_version("version"))?.link);
+    let found = services.link_history.some_versions(actor.workspace, named(&name)?, wanted).await?;
+    let [version] = found.ok_or_else(|| Problem::not_found("link"))?;
+    let to = Box::new(version.ok_or_else(|| no_version("version"))?.link);
     let command = Command::RevertLink { to, expected };
     let done = services.commands.run(*actor, command, body.idempotency).await?;
     answered(&services, done).await
