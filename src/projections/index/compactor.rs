@@ -40,19 +40,18 @@ impl Compactor {
                 thread::park_timeout(FLUSH_INTERVAL);
             }
         })?;
-        let compactor =
-            thread::Builder::new().name("index-compactor".to_owned()).spawn(move || {
-                lower_priority();
-                let (checked, retry_at, wait) = (None, None, RETRY_DELAY);
-                let mut maintenance = Maintenance { index, log, checked, retry_at, wait };
-                // Long tasks call this to check whether to continue.
-                let keep_going = || !stop_flag.load(Ordering::Acquire);
-                while keep_going() {
-                    maintenance.tick(&keep_going);
-                    thread::park_timeout(POLL_INTERVAL);
-                }
-            })?;
-        Ok(Self { stop, threads: [compactor, flusher] })
+        let worker = thread::Builder::new().name("index-compact".to_owned()).spawn(move || {
+            lower_priority();
+            let (checked, retry_at, wait) = (None, None, RETRY_DELAY);
+            let mut maintenance = Maintenance { index, log, checked, retry_at, wait };
+            // Long tasks call this to check whether to continue.
+            let keep_going = || !stop_flag.load(Ordering::Acquire);
+            while keep_going() {
+                maintenance.tick(&keep_going);
+                thread::park_timeout(POLL_INTERVAL);
+            }
+        })?;
+        Ok(Self { stop, threads: [worker, flusher] })
     }
 
     /// Stops the threads. Unfinished builds are discarded, and repeated after the next start.

@@ -109,7 +109,7 @@ impl Analytics {
                 Value::Time(_) => None,
             };
             let link =
-                link.ok_or_else(|| AnalyticsError::Failed("a row without a link".to_owned()))?;
+                link.ok_or_else(|| AnalyticsError::Failed("row without a link".to_owned()))?;
             by_link.entry(link).or_default().push(row);
         }
         let mut reports = HashMap::new();

@@ -30,8 +30,7 @@ impl Analytics {
     ) -> Result<Vec<Blocked>, AnalyticsError> {
         let _permit = acquire(ACQUIRE_TIMEOUT, self.limiter.acquire(query.workspace)).await?;
         let (snapshot, _) = self.snapshot(query, as_of, 0);
-        let rows =
-            self.execute(sql::blocked(&self.within_retention(query), snapshot)).await?.into_rows();
+        let rows = self.execute(sql::blocked(&self.visible(query), snapshot)).await?.into_rows();
         let read = |row: Vec<Json>| match row.as_slice() {
             [Json::String(reason), visits, bots] => Some(Blocked {
                 reason: reason.clone(),

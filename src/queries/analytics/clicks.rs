@@ -110,8 +110,7 @@ impl Analytics {
     ) -> Result<Vec<Map<String, Json>>, AnalyticsError> {
         let _permit = acquire(ACQUIRE_TIMEOUT, self.limiter.acquire(query.workspace)).await?;
         let (snapshot, _) = self.snapshot(query, as_of, 0);
-        let answer =
-            self.execute(sql::newest(&self.within_retention(query), before, snapshot)).await?;
+        let answer = self.execute(sql::newest(&self.visible(query), before, snapshot)).await?;
         let rows = answer.into_rows().into_iter();
         let named = rows.map(|row| sql::click_columns().map(str::to_owned).zip(row).collect());
         Ok(named.collect())
@@ -137,12 +136,8 @@ impl Analytics {
         let reading = self.clickhouse.reading().ok_or(AnalyticsError::Unavailable)?;
         let permit = acquire(ACQUIRE_TIMEOUT, Arc::clone(&self.exports).acquire_owned()).await?;
         let permit = permit.map_err(|error| AnalyticsError::Failed(error.to_string()))?;
-        let statement = sql::export(
-            &self.within_retention(query),
-            after.as_ref(),
-            format == Format::Csv,
-            snapshot,
-        );
+        let statement =
+            sql::export(&self.visible(query), after.as_ref(), format == Format::Csv, snapshot);
         let id = Uuid::now_v7().to_string();
         let query = statement.query(&reading).with_setting("query_id", &id);
         let cursor = query.fetch_bytes(format.in_clickhouse());
@@ -165,10 +160,8 @@ impl Analytics {
         offset: u64,
         snapshot: ReadSnapshot,
     ) -> Result<ClickKey, AnalyticsError> {
-        let rows = self
-            .execute(sql::key(&self.within_retention(query), offset, snapshot))
-            .await?
-            .into_rows();
+        let rows =
+            self.execute(sql::key(&self.visible(query), offset, snapshot)).await?.into_rows();
         match rows.first().map(Vec::as_slice) {
             Some([Json::String(link), at_ms]) => {
                 let link = Uuid::parse_str(link).ok().zip(at_ms.as_i64());

@@ -138,7 +138,7 @@ impl Analytics {
     }
 
     /// The query, with its period limited to the retention.
-    fn within_retention<'a>(&self, query: &'a AnalyticsQuery) -> Cow<'a, AnalyticsQuery> {
+    fn visible<'a>(&self, query: &'a AnalyticsQuery) -> Cow<'a, AnalyticsQuery> {
         let Some(retention) = self.retention else { return Cow::Borrowed(query) };
         let days = i64::try_from(retention.as_secs() / DAY_SECONDS).unwrap_or(i64::MAX);
         let today = Timestamp::now().as_second().div_euclid(DAY_SECONDS.cast_signed());

@@ -15,15 +15,9 @@ impl Statement {
         }
     }
 
-    fn joined(
-        &mut self,
-        each: &[Filter],
-        column: Column<'_>,
-        word: &str,
-        if_empty: &str,
-    ) -> String {
+    fn joined(&mut self, each: &[Filter], column: Column<'_>, word: &str, empty: &str) -> String {
         let each: Vec<_> = each.iter().map(|filter| self.filter(filter, column)).collect();
-        if each.is_empty() { if_empty.to_owned() } else { format!("({})", each.join(word)) }
+        if each.is_empty() { empty.to_owned() } else { format!("({})", each.join(word)) }
     }
 
     fn condition(&mut self, condition: &Condition, column: Column<'_>) -> String {
