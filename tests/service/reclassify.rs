@@ -141,7 +141,7 @@ fn what_is_no_time_and_no_list_is_named() {
         assert!(!output.status.success() && error.contains(named), "{error}");
     };
     for since in ["yesterday", "", "2026-13-01"] {
-        failed(since, "no moment");
+        failed(since, "nor a time");
     }
     std::fs::write(data.path().join("crawlers.json"), "[").unwrap();
     failed("all", "crawler list");

@@ -141,11 +141,11 @@ fn an_altered_view_adds_no_batch_twice() {
     for clicks in [12, 13] {
         let again = options.start();
         again.await_clicks(&link, clicks);
-        assert!(again.stderr.contains("a batch that was on its way is sent again"));
+        assert!(again.stderr.contains("resending a batch that was in flight"));
         assert!(clickhouse.sql(feed).contains("GROUPING SETS"));
         let (equal, report) = verify(&again.data, &options);
         assert!(equal, "{report}");
-        assert!(!again.stderr.contains("made anew"));
+        assert!(!again.stderr.contains("rebuilding them"));
         again.visit(&link).send().expect(302);
         again.await_clicks(&link, clicks + 1);
         assert!(again.stop().success());
