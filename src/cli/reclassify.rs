@@ -41,7 +41,10 @@ pub fn reclassify(args: ReclassifyArgs, mut out: impl Write) -> anyhow::Result<(
     let Reclassified::Bots = args.what;
     let settings = args.serve.settings()?;
     let Some(since_ms) = crate::http::moment_ms(&args.since) else {
-        bail!("--since: `{}` is neither a day such as 2026-11-21, nor a time, nor `all`", args.since);
+        bail!(
+            "--since: `{}` is neither a day such as 2026-11-21, nor a time, nor `all`",
+            args.since
+        );
     };
     let found = match ApiClient::local(&settings.data_dir)? {
         Some(client) => {
