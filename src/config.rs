@@ -69,19 +69,16 @@ pub struct ServeArgs {
     /// A libchdb to use instead of fetching it
     #[arg(long, env = "SLUGLINE_ENGINE_LIB", value_name = "FILE")]
     engine_lib: Option<PathBuf>,
-    /// The memory limit of the embedded ClickHouse, in MiB [default: a quarter of the memory, at
-    /// most 4096]
+    /// The memory limit of the embedded ClickHouse in MiB [default: a quarter of all, at most 4096]
     #[arg(long, env = "SLUGLINE_ENGINE_MEMORY_MB", value_name = "MIB")]
     engine_memory_mb: Option<u64>,
     /// A geo database (mmdb) to use instead of the fetched one; `none` to disable
     #[arg(long, env = "SLUGLINE_GEO_DB", value_name = "FILE")]
     geo_db: Option<PathBuf>,
-    /// A crawler list (JSON, in the format of the npm package crawler-user-agents); `none` to
-    /// disable
+    /// A crawler list in the JSON format of the npm package crawler-user-agents; `none` to disable
     #[arg(long, env = "SLUGLINE_CRAWLER_LIST", value_name = "FILE")]
     crawler_list: Option<PathBuf>,
-    /// A list of hosts and patterns that links must not have as a destination; reloaded on SIGHUP
-    /// [default: none]
+    /// A list of forbidden destinations (hosts and patterns), reloaded on SIGHUP [default: none]
     #[arg(long, env = "SLUGLINE_BLOCKLIST", value_name = "FILE")]
     blocklist: Option<PathBuf>,
     /// Reverse proxies that are trusted to report the client's address [default: none]
