@@ -1,4 +1,4 @@
-//! The command line: one file a subcommand.
+//! The command line: one file per subcommand.
 //!
 //! Commands on data that a running service may have open go through that service ([`client`]), and
 //! work on the data folder itself when none runs ([`offline`]).

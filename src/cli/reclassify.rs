@@ -1,4 +1,4 @@
-//! `slugline reclassify`: over the service that runs, or over the data folder when none does.
+//! `slugline reclassify`: through the running service, or on the data folder when none runs.
 
 use std::io::Write;
 use std::sync::Arc;
