@@ -70,7 +70,8 @@ pub fn import(args: &ImportArgs, mut out: impl Write) -> anyhow::Result<()> {
     let bar = bar(bytes, "{bar:30} {bytes}/{total_bytes} sent");
     let request = client.request(Method::POST, "/imports").query(&parameters(args));
     let request = request.header(CONTENT_TYPE, "application/octet-stream");
-    let begun = data_of(request.body(Body::sized(bar.wrap_read(file), bytes)))?;
+    // Without a length: that of a pipe is not known.
+    let begun = data_of(request.body(Body::new(bar.wrap_read(file))))?;
     bar.finish_and_clear();
     let job = watch(&client, &begun)?;
     if let Some(file) = &args.rejects {

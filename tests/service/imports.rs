@@ -408,17 +408,20 @@ fn the_program_imports_and_exports() {
     let (success, out, _) = run(&["export".as_ref(), "--format".as_ref(), "ndjson".as_ref()]);
     assert!(success && out.lines().count() == 1, "{out}");
     // What came out goes in again, by the pipe.
-    let mut command = slugline();
-    let mut child = command
-        .args(["import", "-", "--on-conflict", "skip", "--url", &server.base, "--token", TOKEN])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(out.as_bytes()).unwrap();
-    let done = child.wait_with_output().unwrap();
-    let out = String::from_utf8(done.stdout).unwrap();
-    assert!(done.status.success() && out.contains("skipped            1"), "{out}");
+    for pipe in ["-", "/dev/stdin"] {
+        let mut command = slugline();
+        let mut child = command
+            .args(["import", pipe, "--on-conflict", "skip", "--url", &server.base])
+            .args(["--token", TOKEN])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(out.as_bytes()).unwrap();
+        let done = child.wait_with_output().unwrap();
+        let shown = String::from_utf8(done.stdout).unwrap();
+        assert!(done.status.success() && shown.contains("skipped            1"), "{shown}");
+    }
     let (success, _, err) = run(&["import".as_ref(), "/nowhere".as_ref()]);
     assert!(!success && err.contains("cannot read /nowhere"), "{err}");
     let (success, _, err) = run(&["export".as_ref(), "--token".as_ref(), "wrong".as_ref()]);
