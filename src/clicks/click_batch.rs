@@ -1,4 +1,4 @@
-//! Clicks that go into the log together.
+//! A batch of clicks for one log append.
 
 use std::sync::Arc;
 
@@ -10,53 +10,53 @@ use crate::domain::click::{BotReason, Click, ClickTarget, VERSION, kind};
 use crate::domain::link::{Block, ClickLimit};
 use crate::log::NewRecord;
 
-/// Beyond this capacity the memory is given back after use, in bytes.
-const KEPT_BYTES: usize = 256 << 10;
+/// The buffer is shrunk to this capacity after use, in bytes.
+const RETAINED_BYTES: usize = 256 << 10;
 
-/// Clicks of one moment, encoded and not yet in the log.
+/// Encoded clicks that are not in the log yet.
 ///
-/// One append of many costs little more than of one. Nobody may be answered before his click's
-/// group was appended. The memory is used again from group to group.
+/// Appending many clicks at once costs little more than appending one. A visitor is not answered
+/// before the batch with the click was appended. The batch is reusable and keeps its memory.
 #[derive(Default)]
 pub struct ClickBatch {
     /// The records' payloads, back to back.
     payloads: Vec<u8>,
     entries: Vec<Entry>,
-    /// Those whose records are in this group.
+    /// The agents whose records are in this batch.
     agents: Vec<Arc<Agent>>,
     humans: u64,
     bots: u64,
 }
 
-/// A record. Its payload begins where that of the one before it ends.
+/// A record. Its payload starts at the end of the previous one's.
 struct Entry {
     kind: u16,
     payload_end: usize,
 }
 
 impl ClickBatch {
-    /// How many clicks it holds.
+    /// Number of clicks.
     pub const fn clicks(&self) -> u64 {
         self.humans + self.bots
     }
 
-    /// How many of them are taken for humans', and for bots'.
+    /// Number of human clicks and of bot clicks.
     pub(super) const fn kinds(&self) -> (u64, u64) {
         (self.humans, self.bots)
     }
 
-    /// How large it is, in bytes.
+    /// Size in bytes.
     pub const fn bytes(&self) -> usize {
         self.payloads.len()
     }
 
-    /// Whether it holds nothing.
+    /// Whether the batch is empty.
     pub const fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Adds a click, behind the [`AgentSeen`](crate::domain::click::AgentSeen) that is still
-    /// missing in the log, if one is.
+    /// Adds a click, preceded by the [`AgentSeen`](crate::domain::click::AgentSeen) record of its
+    /// agent if the log does not have it yet.
     pub fn push(&mut self, enriched: &EnrichedVisit<'_>, target: &ClickTarget) {
         self.push_record(kind::CLICK, enriched, target, &[]);
         match enriched.bot() {
@@ -65,7 +65,7 @@ impl ClickBatch {
         }
     }
 
-    /// Adds a click that is the `nth` of a limit.
+    /// Adds the `nth` click of a limit.
     pub(super) fn push_limited(
         &mut self,
         enriched: &EnrichedVisit<'_>,
@@ -82,7 +82,7 @@ impl ClickBatch {
         }
     }
 
-    /// Adds a visit that a gate stopped: no click.
+    /// Adds a visit that was blocked, which is not a click.
     pub(super) fn push_blocked(
         &mut self,
         enriched: &EnrichedVisit<'_>,
@@ -93,7 +93,7 @@ impl ClickBatch {
         self.push_record(kind::BLOCKED, enriched, target, &blocked);
     }
 
-    /// `more` is the encoding of further fields.
+    /// `more` are further encoded fields.
     fn push_record(
         &mut self,
         kind: u16,
@@ -101,11 +101,11 @@ impl ClickBatch {
         target: &ClickTarget,
         more: &[u8],
     ) {
-        // A panic may have left half a payload.
+        // Remove the partial payload that a panic may have left.
         self.payloads.truncate(self.entries.last().map_or(0, |entry| entry.payload_end));
         let agent = &enriched.agent;
-        if let Some(seen) = agent.unlogged(enriched.at_ms)
-            && !self.agents.iter().any(|one| Arc::ptr_eq(one, agent))
+        if let Some(seen) = agent.pending_record(enriched.at_ms)
+            && !self.agents.iter().any(|known| Arc::ptr_eq(known, agent))
         {
             self.payloads.extend_from_slice(&seen.encode_to_vec());
             self.end(kind::AGENT_SEEN);
@@ -120,11 +120,11 @@ impl ClickBatch {
         self.entries.push(Entry { kind, payload_end: self.payloads.len() });
     }
 
-    /// Has `append` put the records into the log, in this order and in one go, and is empty then.
+    /// Passes the records to `append`, in order, and clears the batch.
     ///
-    /// Once it returns `Ok`, other clicks of these agents are appended without their records; so
-    /// it must return `Ok` only when no later record can be in the log without these. After an
-    /// error the next click of each agent brings its record again.
+    /// After `Ok`, later clicks of these agents are appended without the agents' records. So `append`
+    /// must only return `Ok` if no later record can be in the log without these. After an error, the
+    /// next click of each agent brings the agent's record again.
     pub fn append_with<E>(
         &mut self,
         append: impl FnOnce(&[NewRecord<'_>]) -> Result<(), E>,
@@ -145,7 +145,7 @@ impl ClickBatch {
             .collect();
         let appended = append(&records);
         if appended.is_ok() {
-            self.agents.iter().for_each(|agent| agent.logged());
+            self.agents.iter().for_each(|agent| agent.mark_logged());
         }
         self.clear();
         appended
@@ -153,7 +153,7 @@ impl ClickBatch {
 
     fn clear(&mut self) {
         self.payloads.clear();
-        self.payloads.shrink_to(KEPT_BYTES);
+        self.payloads.shrink_to(RETAINED_BYTES);
         self.entries.clear();
         self.agents.clear();
         (self.humans, self.bots) = (0, 0);

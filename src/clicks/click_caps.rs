@@ -1,17 +1,16 @@
-//! How many clicks have gone through links that let only so many through.
+//! Click caps: counts the clicks of links with a `max_clicks` limit.
 //!
-//! **Exact, in the log's order.** Whether a click still goes through is decided under its link's
-//! own lock, and the click is in the log before the lock is given up; it says which click of the
-//! limit it is. So the log alone tells the counts, and the clicks that went through stand in it in
-//! the order in which they were counted.
+//! **Exact, in log order.** Whether a click is admitted is decided under its link's own lock, and
+//! the click is in the log before the lock is released, with its number within the limit. So the
+//! counts can be derived from the log alone, which has the admitted clicks in counting order.
 //!
-//! A file remembers the counts, so that a start has to read only the rest of the log. It is
-//! written when all that it says is durable in the log, and may be older than the log: a click
-//! that is read twice sets the same count. So it is written as a whole, and rarely. Lost, it is
-//! made again from the log; counts of clicks that have left the log by then are gone with it.
+//! A snapshot file stores the counts, so that startup only reads the rest of the log. It is written
+//! only when everything in it is durable in the log, and may be older than the log: reading a click
+//! twice sets the same count. So it is written rarely, and replaced atomically. If it is lost, it is
+//! rebuilt from the log; counts of clicks that were dropped from the log by then are lost.
 //!
-//! Counts of links that have no limit any more, or are gone for good, are removed before the file
-//! is written, once there are many more counts than were needed the last time.
+//! Counts of links without a limit, and of purged links, are removed before the file is written, if
+//! there are many more counts than were needed the last time.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -28,16 +27,15 @@ use crate::domain::ids::LinkId;
 use crate::domain::link::ClickLimit;
 use crate::log::{Log, LogError, replace_file};
 
-/// How far the log may go on before the file is written, whether or not a count has changed: so
-/// much a start reads in a moment.
-const SAVED_EVERY_RECORDS: u64 = 1_000_000;
-/// How long a changed count may wait before the file is written: less than clicks are kept at
-/// least.
-const SAVED_EVERY: Duration = Duration::from_secs(300);
-/// So few counts are not looked through for ones that can be removed.
-const FEW: usize = 1_000;
+/// The file is written at least every so many records, whether or not a count has changed:
+/// startup reads this many in a moment.
+const SAVE_INTERVAL_RECORDS: u64 = 1_000_000;
+/// Maximum age of an unsaved change: less than the minimum retention of clicks.
+const SAVE_INTERVAL: Duration = Duration::from_secs(300);
+/// Counts are not pruned below this number.
+const PRUNE_LEN_MIN: usize = 1_000;
 
-/// Why the counts can't be told.
+/// Why the counts are unavailable.
 #[derive(Debug, thiserror::Error)]
 pub enum ClickCapsError {
     /// The click log can't be read.
@@ -48,50 +46,50 @@ pub enum ClickCapsError {
     File(PathBuf, std::io::Error),
 }
 
-/// See the module.
+/// See the [module](self).
 pub struct ClickCaps {
     path: PathBuf,
-    used: RwLock<HashMap<[u8; 16], Arc<Mutex<Used>>>>,
+    used: RwLock<HashMap<[u8; 16], Arc<Mutex<Usage>>>>,
     /// Whether a count has changed since the file was written.
     is_changed: AtomicBool,
-    /// The offset of the log that the file reflects at least.
+    /// The file reflects the log at least up to this offset.
     saved: AtomicU64,
-    saved_at: Mutex<Instant>,
-    /// How many counts were left when they were looked through the last time.
+    last_saved: Mutex<Instant>,
+    /// Number of counts left after the last pruning.
     needed: AtomicUsize,
 }
 
-/// What is used of a limit.
+/// The clicks counted for a limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Used {
-    /// Which limit: the link's version at which it began.
+struct Usage {
+    /// Identifies the limit: the link version that set it.
     since_version: u32,
     clicks: u64,
 }
 
-/// What becomes of a visit of a link with a limit.
+/// The decision on a visit of a link with a limit.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Admission<T> {
-    /// It goes through; what taking it down came to.
+    /// Admitted; the result of appending it.
     Through(T),
-    /// All clicks were used.
+    /// The limit is reached.
     UsedUp,
 }
 
-/// The file: a message, and its CRC-32C behind it.
+/// The file: this message, followed by its CRC-32C.
 #[derive(Clone, PartialEq, prost::Message)]
-struct Saved {
+struct Snapshot {
     #[prost(bytes = "vec", tag = "1")]
     log: Vec<u8>,
-    /// Each click up to this offset is counted.
+    /// All clicks up to this offset are counted.
     #[prost(uint64, tag = "2")]
     through: u64,
     #[prost(message, repeated, tag = "3")]
-    links: Vec<SavedLink>,
+    links: Vec<LinkCount>,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-struct SavedLink {
+struct LinkCount {
     #[prost(bytes = "vec", tag = "1")]
     link: Vec<u8>,
     #[prost(uint32, tag = "2")]
@@ -100,9 +98,9 @@ struct SavedLink {
     clicks: u64,
 }
 
-impl Used {
-    /// A click of a limit was the `nth`. What is of an older limit, or was known, changes nothing.
-    fn learn(&mut self, since_version: u32, nth: u64) {
+impl Usage {
+    /// Records that a click was the `nth` of a limit. Older limits and known clicks change nothing.
+    fn record(&mut self, since_version: u32, nth: u64) {
         if since_version > self.since_version {
             *self = Self { since_version, clicks: nth };
         } else if since_version == self.since_version {
@@ -111,35 +109,35 @@ impl Used {
     }
 }
 
-fn read(used: &Mutex<Used>) -> Used {
+fn read(used: &Mutex<Usage>) -> Usage {
     *used.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl ClickCaps {
-    /// Reads the file, and what the log has beyond.
+    /// Reads the file and the rest of the log.
     ///
     /// # Errors
-    /// Where the log can't be read, or the file can't be written.
+    /// If the log can't be read or the file can't be written.
     pub fn open(path: &Path, log: &Log) -> Result<Self, ClickCapsError> {
-        let saved = Saved::read(path, log);
+        let saved = Snapshot::read(path, log);
         if saved.is_none() && log.first() > 1 {
             tracing::warn!(
                 file = %path.display(),
-                "the counts of max_clicks are lost for clicks that have left the log"
+                "max_clicks counts of clicks that were dropped from the log are lost"
             );
         }
         let saved = saved.unwrap_or_default();
-        let limits = Self {
+        let caps = Self {
             path: path.to_owned(),
             used: RwLock::default(),
             is_changed: AtomicBool::new(false),
             saved: AtomicU64::new(saved.through),
-            saved_at: Mutex::new(Instant::now()),
+            last_saved: Mutex::new(Instant::now()),
             needed: AtomicUsize::new(0),
         };
-        for SavedLink { link, since_version, clicks } in saved.links {
+        for LinkCount { link, since_version, clicks } in saved.links {
             if let Ok(link) = <[u8; 16]>::try_from(link) {
-                limits.learn(link, since_version, clicks);
+                caps.record(link, since_version, clicks);
             }
         }
         let mut reader = log.read_from((saved.through + 1).max(log.first()))?;
@@ -147,20 +145,20 @@ impl ClickCaps {
             if record.kind != kind::CLICK {
                 continue;
             }
-            // Whoever can't read a click says so elsewhere: it is none of a limit that is known.
+            // Unreadable clicks are reported elsewhere; they belong to no known limit.
             let Ok(click) = ClickView::parse(&record.payload) else { continue };
             if let (1.., Ok(link)) = (click.limited_nth, click.link.try_into()) {
-                limits.learn(link, click.limited_since, click.limited_nth);
-                limits.is_changed.store(true, Ordering::Relaxed);
+                caps.record(link, click.limited_since, click.limited_nth);
+                caps.is_changed.store(true, Ordering::Relaxed);
             }
         }
-        limits.save_if_due(log, false)?;
-        Ok(limits)
+        caps.save_if_due(log, false)?;
+        Ok(caps)
     }
 
-    /// Lets a visit through if its link's limit does, and has it taken down by `append` before
-    /// another visit of the link is decided; `append` gets the click's number, or nothing where
-    /// it doesn't count for the limit.
+    /// Admits a visit if its link's limit allows it, and calls `append` before another visit of the
+    /// link is decided. `append` gets the click's number, or `None` if it does not count towards the
+    /// limit.
     pub fn admit<T>(
         &self,
         link: LinkId,
@@ -171,7 +169,7 @@ impl ClickCaps {
         let used = self.used_of(*link.as_bytes());
         let mut used = used.lock().unwrap_or_else(PoisonError::into_inner);
         if limit.since_version > used.since_version {
-            *used = Used { since_version: limit.since_version, clicks: 0 };
+            *used = Usage { since_version: limit.since_version, clicks: 0 };
         }
         if used.clicks >= limit.max {
             return Admission::UsedUp;
@@ -179,13 +177,13 @@ impl ClickCaps {
         if !is_counted {
             return Admission::Through(append(None));
         }
-        // Counted also where the log could not take it: the visitor was let through.
+        // Counted even if the append fails: the visitor is redirected anyway.
         used.clicks += 1;
         self.is_changed.store(true, Ordering::Relaxed);
         Admission::Through(append(Some(used.clicks)))
     }
 
-    /// How many clicks are used of a limit.
+    /// Number of clicks counted for a limit.
     pub fn used(&self, link: LinkId, limit: &ClickLimit) -> u64 {
         let links = self.used.read().unwrap_or_else(PoisonError::into_inner);
         let used = links.get(link.as_bytes());
@@ -193,34 +191,34 @@ impl ClickCaps {
         used.filter(|used| used.since_version == limit.since_version).map_or(0, |used| used.clicks)
     }
 
-    /// Writes the file, if that was long ago; or at the end, if a count has changed since.
+    /// Writes the file if it is due; if `is_last`, whenever a count has changed since.
     ///
     /// # Errors
-    /// Where the log can't be synced or the file can't be written: then it stays as it was.
+    /// If the log can't be synced or the file can't be written; then the file is unchanged.
     pub fn save_if_due(&self, log: &Log, is_last: bool) -> Result<(), ClickCapsError> {
-        // Before the counts: each click up to here is in them.
+        // Read before the counts, so that they include every click up to here.
         let through = log.end();
         let records = through.saturating_sub(self.saved.load(Ordering::Relaxed));
-        let mut saved_at = self.saved_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_late = is_last || saved_at.elapsed() >= SAVED_EVERY;
-        let is_due =
-            records >= SAVED_EVERY_RECORDS || (is_late && self.is_changed.load(Ordering::Relaxed));
+        let mut last_saved = self.last_saved.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_late = is_last || last_saved.elapsed() >= SAVE_INTERVAL;
+        let is_due = records >= SAVE_INTERVAL_RECORDS
+            || (is_late && self.is_changed.load(Ordering::Relaxed));
         if !is_due {
             return Ok(());
         }
         self.is_changed.store(false, Ordering::Relaxed);
         let saved = self.write(through, log);
         match saved {
-            Ok(()) => *saved_at = Instant::now(),
+            Ok(()) => *last_saved = Instant::now(),
             Err(_) => self.is_changed.store(true, Ordering::Relaxed),
         }
         saved
     }
 
-    /// Removes the counts that are not needed, if there may be many.
+    /// Removes the counts that are not needed, if there are many.
     pub fn prune(&self, is_needed: impl Fn(LinkId) -> bool) {
         let links = self.used.read().unwrap_or_else(PoisonError::into_inner);
-        if links.len() < FEW.max(2 * self.needed.load(Ordering::Relaxed)) {
+        if links.len() < PRUNE_LEN_MIN.max(2 * self.needed.load(Ordering::Relaxed)) {
             return;
         }
         let counts: Vec<_> = links.iter().map(|(link, used)| (*link, read(used))).collect();
@@ -229,8 +227,8 @@ impl ClickCaps {
         let unneeded: Vec<_> = counts.into_iter().filter(|(link, _)| is_unneeded(link)).collect();
         let mut links = self.used.write().unwrap_or_else(PoisonError::into_inner);
         for (link, before) in unneeded {
-            // A count that is in use or has changed belongs to a limit that was set meanwhile.
-            let is_idle = |used: &Arc<Mutex<Used>>| Arc::strong_count(used) == 1;
+            // A count that is in use or has changed belongs to a limit that was set in the meantime.
+            let is_idle = |used: &Arc<Mutex<Usage>>| Arc::strong_count(used) == 1;
             if links.get(&link).is_some_and(|used| is_idle(used) && read(used) == before) {
                 links.remove(&link);
             }
@@ -241,15 +239,14 @@ impl ClickCaps {
 
     fn write(&self, through: u64, log: &Log) -> Result<(), ClickCapsError> {
         let links = self.used.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let link = |(link, used): (&[u8; 16], &Arc<Mutex<Used>>)| {
-            let Used { since_version, clicks } = read(used);
-            SavedLink { link: link.to_vec(), since_version, clicks }
+        let link = |(link, used): (&[u8; 16], &Arc<Mutex<Usage>>)| {
+            let Usage { since_version, clicks } = read(used);
+            LinkCount { link: link.to_vec(), since_version, clicks }
         };
         let links = links.iter().map(link).collect();
-        // A click is in the log before its count can be read here. What a power loss can take back
-        // must not be remembered.
+        // Sync first: the file must not have counts of clicks that a power failure can lose.
         log.sync()?;
-        let mut bytes = Saved { log: log.id().to_vec(), through, links }.encode_to_vec();
+        let mut bytes = Snapshot { log: log.id().to_vec(), through, links }.encode_to_vec();
         bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
         replace_file(&self.path, &bytes)
             .map_err(|error| ClickCapsError::File(self.path.clone(), error))?;
@@ -257,12 +254,12 @@ impl ClickCaps {
         Ok(())
     }
 
-    fn learn(&self, link: [u8; 16], since_version: u32, nth: u64) {
+    fn record(&self, link: [u8; 16], since_version: u32, nth: u64) {
         let used = self.used_of(link);
-        used.lock().unwrap_or_else(PoisonError::into_inner).learn(since_version, nth);
+        used.lock().unwrap_or_else(PoisonError::into_inner).record(since_version, nth);
     }
 
-    fn used_of(&self, link: [u8; 16]) -> Arc<Mutex<Used>> {
+    fn used_of(&self, link: [u8; 16]) -> Arc<Mutex<Usage>> {
         let known = self.used.read().unwrap_or_else(PoisonError::into_inner).get(&link).cloned();
         known.unwrap_or_else(|| {
             let mut links = self.used.write().unwrap_or_else(PoisonError::into_inner);
@@ -271,8 +268,8 @@ impl ClickCaps {
     }
 }
 
-impl Saved {
-    /// The file of this log; `None` where there is none that can be believed.
+impl Snapshot {
+    /// Reads the file; `None` if it is absent, damaged or of another log.
     fn read(path: &Path, log: &Log) -> Option<Self> {
         let bytes = std::fs::read(path).ok()?;
         let (body, crc) = bytes.split_at_checked(bytes.len().checked_sub(4)?)?;
@@ -280,7 +277,7 @@ impl Saved {
             return None;
         }
         let saved = Self::decode(body).ok()?;
-        // A restored log may be shorter than what was counted once.
+        // A log restored from a backup may be shorter than the file's offset.
         (saved.log == log.id() && saved.through <= log.end()).then_some(saved)
     }
 }

@@ -1,7 +1,7 @@
-//! The visit's part of a click, encoded without building the message.
+//! Encodes the visit's fields of a click without building the message.
 //!
-//! It is the encoding of a [`Click`](crate::domain::click::Click) that has only these fields: the same
-//! bytes as the message's own, at a tenth of the allocations.
+//! The result is byte-identical to encoding a [`Click`](crate::domain::click::Click) with only these
+//! fields, at a tenth of the allocations.
 
 use prost::encoding::{WireType, encode_key, encode_varint};
 
@@ -11,7 +11,7 @@ use super::query_params::QueryParams;
 use super::referrer::Referrer;
 use crate::domain::click::BotReason;
 
-/// The numbers of the fields in [`Click`](crate::domain::click::Click).
+/// Field numbers of [`Click`](crate::domain::click::Click).
 mod tag {
     pub(super) const AT_MS: u32 = 1;
     pub(super) const BOT: u32 = 11;
@@ -28,8 +28,8 @@ mod tag {
     pub(super) const QR: u32 = 28;
 }
 
-/// What is known of the visit itself, apart from its link and its agent.
-pub(super) struct VisitPart<'a> {
+/// The fields of a click that come from the visit, not from its link or agent.
+pub(super) struct VisitFields<'a> {
     pub(super) at_ms: u64,
     pub(super) bot: BotReason,
     pub(super) visitor: u64,
@@ -38,52 +38,52 @@ pub(super) struct VisitPart<'a> {
     pub(super) language: Language,
     pub(super) head: bool,
     pub(super) prefetch: bool,
-    pub(super) asked: QueryParams<'a>,
+    pub(super) query_params: QueryParams<'a>,
 }
 
-impl VisitPart<'_> {
-    /// Appends the fields in the order of their numbers; a default value is left out (proto3).
-    pub(super) fn encode(&self, part: &mut Vec<u8>) {
+impl VisitFields<'_> {
+    /// Appends the fields in the order of their numbers, omitting default values (proto3).
+    pub(super) fn encode(&self, buffer: &mut Vec<u8>) {
         let Place { country, region, city } = self.place;
         let Referrer { host, url } = self.referrer;
-        put_varint(tag::AT_MS, self.at_ms, part);
-        // No reason is negative: the enumeration's varint is its number's.
-        put_varint(tag::BOT, self.bot as u64, part);
-        put_fixed64(tag::VISITOR, self.visitor, part);
-        put_text(tag::COUNTRY, country, part);
-        put_text(tag::REGION, region, part);
-        put_text(tag::CITY, city, part);
-        put_text(tag::REFERRER, host, part);
-        put_text(tag::REFERRER_URL, url, part);
-        put_text(tag::LANGUAGE, self.language.as_str(), part);
-        put_varint(tag::HEAD, self.head.into(), part);
-        put_varint(tag::PREFETCH, self.prefetch.into(), part);
-        for (tag, value) in (tag::UTM..).zip(&self.asked.utm) {
-            put_text(tag, value, part);
+        put_varint(tag::AT_MS, self.at_ms, buffer);
+        // No reason is negative, so its varint is that of its number.
+        put_varint(tag::BOT, self.bot as u64, buffer);
+        put_fixed64(tag::VISITOR, self.visitor, buffer);
+        put_text(tag::COUNTRY, country, buffer);
+        put_text(tag::REGION, region, buffer);
+        put_text(tag::CITY, city, buffer);
+        put_text(tag::REFERRER, host, buffer);
+        put_text(tag::REFERRER_URL, url, buffer);
+        put_text(tag::LANGUAGE, self.language.as_str(), buffer);
+        put_varint(tag::HEAD, self.head.into(), buffer);
+        put_varint(tag::PREFETCH, self.prefetch.into(), buffer);
+        for (tag, value) in (tag::UTM..).zip(&self.query_params.utm) {
+            put_text(tag, value, buffer);
         }
-        put_varint(tag::QR, self.asked.qr.into(), part);
+        put_varint(tag::QR, self.query_params.qr.into(), buffer);
     }
 }
 
-fn put_varint(tag: u32, value: u64, part: &mut Vec<u8>) {
+fn put_varint(tag: u32, value: u64, buffer: &mut Vec<u8>) {
     if value != 0 {
-        encode_key(tag, WireType::Varint, part);
-        encode_varint(value, part);
+        encode_key(tag, WireType::Varint, buffer);
+        encode_varint(value, buffer);
     }
 }
 
-fn put_fixed64(tag: u32, value: u64, part: &mut Vec<u8>) {
+fn put_fixed64(tag: u32, value: u64, buffer: &mut Vec<u8>) {
     if value != 0 {
-        encode_key(tag, WireType::SixtyFourBit, part);
-        part.extend_from_slice(&value.to_le_bytes());
+        encode_key(tag, WireType::SixtyFourBit, buffer);
+        buffer.extend_from_slice(&value.to_le_bytes());
     }
 }
 
-fn put_text(tag: u32, text: &str, part: &mut Vec<u8>) {
+fn put_text(tag: u32, text: &str, buffer: &mut Vec<u8>) {
     if !text.is_empty() {
-        encode_key(tag, WireType::LengthDelimited, part);
-        encode_varint(text.len() as u64, part);
-        part.extend_from_slice(text.as_bytes());
+        encode_key(tag, WireType::LengthDelimited, buffer);
+        encode_varint(text.len() as u64, buffer);
+        buffer.extend_from_slice(text.as_bytes());
     }
 }
 
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
     use crate::domain::click::Click;
 
-    fn assert_encoded_as_the_message(part: &VisitPart<'_>) {
+    fn assert_encoded_as_the_message(part: &VisitFields<'_>) {
         let click = Click {
             at_ms: part.at_ms,
             bot: part.bot.into(),
@@ -107,9 +107,9 @@ mod tests {
             language: part.language.as_str().to_owned(),
             head: part.head,
             prefetch: part.prefetch,
-            utm_source: part.asked.utm[0].to_string(),
-            utm_term: part.asked.utm[4].to_string(),
-            qr: part.asked.qr,
+            utm_source: part.query_params.utm[0].to_string(),
+            utm_term: part.query_params.utm[4].to_string(),
+            qr: part.query_params.qr,
             ..Click::default()
         };
         let mut encoded = Vec::new();
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn the_encoding_is_that_of_the_message() {
         let referrer = Referrer::of(Some(b"https://t.co/some/path"));
-        let full = |at_ms, visitor, city| VisitPart {
+        let full = |at_ms, visitor, city| VisitFields {
             at_ms,
             bot: BotReason::Head,
             visitor,
@@ -129,7 +129,7 @@ mod tests {
             language: Language::of(Some(b"de-AT")),
             head: true,
             prefetch: true,
-            asked: QueryParams::of(Some("utm_source=mail&utm_term=a+b&qr=1"), [false; 5]),
+            query_params: QueryParams::of(Some("utm_source=mail&utm_term=a+b&qr=1"), [false; 5]),
         };
         let long = "x".repeat(300);
         for part in
@@ -137,7 +137,7 @@ mod tests {
         {
             assert_encoded_as_the_message(&part);
         }
-        assert_encoded_as_the_message(&VisitPart {
+        assert_encoded_as_the_message(&VisitFields {
             at_ms: 0,
             bot: BotReason::Human,
             visitor: 0,
@@ -146,7 +146,7 @@ mod tests {
             language: Language::default(),
             head: false,
             prefetch: false,
-            asked: QueryParams::default(),
+            query_params: QueryParams::default(),
         });
     }
 }

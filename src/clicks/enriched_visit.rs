@@ -1,8 +1,8 @@
-//! What an interpretation found, and its encoding as a click.
+//! The result of enriching a visit, and its encoding as a click.
 
 use std::sync::Arc;
 
-use super::encode::VisitPart;
+use super::encode::VisitFields;
 use super::geo::Place;
 use super::language::Language;
 use super::query_params::QueryParams;
@@ -11,7 +11,7 @@ use super::user_agent_cache::Agent;
 use super::visit;
 use crate::domain::click::{BotReason, ClickTarget};
 
-/// An interpreted visit. It holds nothing of the visitor's address.
+/// An enriched visit. It has nothing of the visitor's address.
 #[must_use = "a click counts once it is appended"]
 pub struct EnrichedVisit<'a> {
     pub(super) at_ms: u64,
@@ -26,27 +26,27 @@ pub struct EnrichedVisit<'a> {
 }
 
 impl<'a> EnrichedVisit<'a> {
-    /// When the visit came, in milliseconds since the Unix epoch.
+    /// Time of the visit, in milliseconds since the Unix epoch.
     pub const fn at_ms(&self) -> u64 {
         self.at_ms
     }
 
-    /// The visitor's id in the link's workspace.
+    /// The visitor's id within the link's workspace.
     pub const fn visitor(&self) -> u64 {
         self.visitor
     }
 
-    /// Where the visitor is.
+    /// The visitor's location.
     pub const fn place(&self) -> Place<'a> {
         self.place
     }
 
-    /// Where he came from.
+    /// The referrer.
     pub const fn referrer(&self) -> &Referrer<'a> {
         &self.referrer
     }
 
-    /// His first language.
+    /// The preferred language.
     pub const fn language(&self) -> Language {
         self.language
     }
@@ -56,7 +56,7 @@ impl<'a> EnrichedVisit<'a> {
         &self.agent
     }
 
-    /// Why the click isn't taken for a human's, or `Human`.
+    /// Why the click is classified as a bot's, or `Human`.
     pub fn bot(&self) -> BotReason {
         match self.agent.bot() {
             BotReason::Human => visit::bot_reason(self.head, self.prefetch),
@@ -64,15 +64,15 @@ impl<'a> EnrichedVisit<'a> {
         }
     }
 
-    /// Appends the encoding of the [`Click`](crate::domain::click::Click) on this link: one part
-    /// behind the other.
+    /// Appends the encoding of the [`Click`](crate::domain::click::Click) on this link: the fields of
+    /// the link, the visit and the agent.
     ///
-    /// The agent's comes last: of a field that occurs twice, the last one counts, so its reason
-    /// for a bot wins over the visit's. `Human`, being the default, isn't encoded and wins over
+    /// The agent's fields come last: the last value of a repeated field wins, so the agent's bot
+    /// reason overrides the visit's. `Human` is the default value and not encoded, so it overrides
     /// nothing.
     pub fn encode(&self, target: &ClickTarget, click: &mut Vec<u8>) {
         click.extend_from_slice(&target.part);
-        let part = VisitPart {
+        let part = VisitFields {
             at_ms: self.at_ms,
             bot: visit::bot_reason(self.head, self.prefetch),
             visitor: self.visitor,
@@ -81,7 +81,7 @@ impl<'a> EnrichedVisit<'a> {
             language: self.language,
             head: self.head,
             prefetch: self.prefetch,
-            asked: QueryParams::of(self.query, target.has_utm),
+            query_params: QueryParams::of(self.query, target.has_utm),
         };
         part.encode(click);
         click.extend_from_slice(self.agent.click_part());

@@ -39,7 +39,7 @@ const FLAT_CITY: &[u8] = include_bytes!("fixtures/flat-city.mmdb");
 const NESTED_CITY: &[u8] = include_bytes!("fixtures/nested-city.mmdb");
 const OTHER: &[u8] = include_bytes!("fixtures/other.mmdb");
 
-/// The fixture, its `database_type` replaced by another of the same length.
+/// The fixture with another `database_type` of the same length.
 fn renamed(fixture: &[u8], from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let at = fixture.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
@@ -49,7 +49,7 @@ fn renamed(fixture: &[u8], from: &str, to: &str) -> Vec<u8> {
 }
 
 #[test]
-fn each_shape_gives_its_places() {
+fn each_schema_gives_its_locations() {
     for (fixture, address, expected) in [
         (FLAT_COUNTRY, "192.0.2.7", ("US", "", "")),
         (FLAT_COUNTRY, "2001:db8::7", ("DE", "", "")),
@@ -108,7 +108,7 @@ fn a_reload_replaces_the_database_and_a_bad_file_does_not() {
 
     std::fs::write(&path, b"half a file").unwrap();
     assert!(reader.reload().is_err());
-    assert_eq!(country(&reader).as_deref(), Some("CH"), "the old one stays");
+    assert_eq!(country(&reader).as_deref(), Some("CH"), "the previous one stays");
 
     let without = GeoReader::new(None).unwrap();
     without.reload().unwrap();

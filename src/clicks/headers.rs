@@ -1,12 +1,12 @@
-//! The headers that mean something to a click or a redirect, whoever has parsed the request.
+//! The request headers that matter for clicks and redirects, from either HTTP parser.
 
 use http::HeaderMap;
 use http::header::HeaderName;
 
-/// A request's headers: those that matter found in one pass, all within reach.
+/// A request's headers, with the relevant ones found in one pass.
 ///
-/// Of a name that stands there several times the first line counts, but for the lists of
-/// proxies, of which [`Headers::backwards`] gives each.
+/// Of a repeated header the first line counts, except for the proxy lists: see
+/// [`Headers::backwards`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Headers<'a> {
     /// `User-Agent`
@@ -27,15 +27,15 @@ pub struct Headers<'a> {
     lines: Lines<'a>,
 }
 
-/// Whether a header has this name, which is spelt in lower case, however the header spells it.
+/// Whether a header has this name (given in lower case), compared case-insensitively.
 ///
-/// The names' letters are those of RFC 9110's tokens: of these the bit tells only letters apart.
+/// Header names are RFC 9110 tokens, in which bit `0x20` only distinguishes the case of letters.
 pub fn is_named<const LEN: usize>(name: &str, known: &[u8; LEN]) -> bool {
     let Ok(name) = <&[u8; LEN]>::try_from(name.as_bytes()) else { return false };
     name.iter().zip(known).fold(0, |other, (letter, known)| other | (letter | 0x20) ^ known) == 0
 }
 
-/// All lines, in the form in which the parser left them.
+/// All header lines, as parsed.
 #[derive(Debug, Clone, Copy, Default)]
 enum Lines<'a> {
     #[default]
@@ -45,28 +45,28 @@ enum Lines<'a> {
 }
 
 impl<'a> Headers<'a> {
-    /// Of lines as `httparse` gives them.
+    /// Headers parsed by `httparse`.
     pub fn of_lines(lines: &'a [httparse::Header<'a>]) -> Self {
         let mut headers = Self { lines: Lines::Parsed(lines), ..Self::default() };
         for line in lines {
-            headers.note(line.name, line.value);
+            headers.add(line.name, line.value);
         }
         headers
     }
 
-    /// Of a map as `hyper` gives it.
+    /// Headers parsed by `hyper`.
     pub fn of_map(map: &'a HeaderMap) -> Self {
         let mut headers = Self { lines: Lines::Map(map), ..Self::default() };
         for (name, value) in map {
-            headers.note(name.as_str(), value.as_bytes());
+            headers.add(name.as_str(), value.as_bytes());
         }
         headers
     }
 
-    /// The length of a name rules out nearly all others.
-    fn note(&mut self, name: &str, value: &'a [u8]) {
+    /// Compares lengths first, which rules out nearly all names.
+    fn add(&mut self, name: &str, value: &'a [u8]) {
         let [sec_purpose, purpose, x_purpose, x_moz] = &mut self.purposes;
-        let place = match name.len() {
+        let slot = match name.len() {
             4 if is_named(name, b"host") => &mut self.host,
             5 if is_named(name, b"x-moz") => x_moz,
             6 if is_named(name, b"accept") => &mut self.accept,
@@ -80,17 +80,17 @@ impl<'a> Headers<'a> {
             15 if is_named(name, b"accept-language") => &mut self.accept_language,
             _ => return,
         };
-        if place.is_none() {
-            *place = Some(value);
+        if slot.is_none() {
+            *slot = Some(value);
         }
     }
 
-    /// Whether there is a `Forwarded`.
+    /// Whether there is a `Forwarded` header.
     pub const fn is_forwarded(&self) -> bool {
         self.is_forwarded
     }
 
-    /// The values of all lines of a name, the last line first.
+    /// The values of all lines with a name, last line first.
     pub fn backwards(&self, name: &'static HeaderName) -> impl Iterator<Item = &'a [u8]> {
         let (parsed, map) = match self.lines {
             Lines::None => (None, None),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_of_a_head_say_the_same() {
+    fn both_parsers_give_the_same_headers() {
         let lines = LINES.map(|(name, value)| httparse::Header { name, value: value.as_bytes() });
         assert_all_found(&Headers::of_lines(&lines));
         let mut map = HeaderMap::new();
@@ -162,14 +162,14 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_head_says_nothing() {
+    fn an_empty_head_has_no_headers() {
         let headers = Headers::default();
         assert_eq!((headers.host, headers.user_agent), (None, None));
         assert_eq!((headers.backwards(&FORWARDED).count(), headers.is_forwarded()), (0, false));
     }
 
     #[test]
-    fn a_name_is_known_however_it_is_spelt() {
+    fn names_are_case_insensitive() {
         for (name, is_it) in [
             ("host", true),
             ("Host", true),

@@ -1,9 +1,9 @@
-//! The visitor's language: the first choice of `Accept-Language` (RFC 9110 § 12.5.4).
+//! The visitor's preferred language, from `Accept-Language` (RFC 9110 § 12.5.4).
 
 /// The highest weight, in thousandths.
-const MOST: u16 = 1000;
+const WEIGHT_MAX: u16 = 1000;
 
-/// A primary language subtag of ISO 639, lower case: `en`, `gsw`; empty when unknown.
+/// A lower-case primary language subtag of ISO 639 (`en`, `gsw`); empty if unknown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Language {
     letters: [u8; 3],
@@ -11,8 +11,8 @@ pub struct Language {
 }
 
 impl Language {
-    /// The language range of the highest weight, the first among equals; none of `*`, of ranges
-    /// that are ruled out (`q=0`) or that don't begin with two or three letters.
+    /// The language range with the highest weight, the first among equals. Ignores `*`, ranges with
+    /// `q=0`, and ranges that don't start with two or three letters.
     pub fn of(header: Option<&[u8]>) -> Self {
         let ranges = header.unwrap_or_default();
         let mut best = (0, Self::default());
@@ -21,19 +21,19 @@ impl Language {
             let Some(language) = parts.next().and_then(Self::of_tag) else {
                 continue;
             };
-            let weight = parts.next().map_or(Some(MOST), weight).unwrap_or(0);
+            let weight = parts.next().map_or(Some(WEIGHT_MAX), weight).unwrap_or(0);
             if weight > best.0 {
                 best = (weight, language);
             }
-            if best.0 == MOST {
-                // No range behind it can have more.
+            if best.0 == WEIGHT_MAX {
+                // No later range can have a higher weight.
                 break;
             }
         }
         best.1
     }
 
-    /// The subtag itself.
+    /// The subtag as text.
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.letters[..usize::from(self.len)]).unwrap_or_default()
     }
@@ -49,7 +49,7 @@ impl Language {
     }
 }
 
-/// `q=0.8` in thousandths (RFC 9110 § 12.4.2); none when it is no weight.
+/// Parses `q=0.8` to thousandths (RFC 9110 § 12.4.2).
 fn weight(parameter: &[u8]) -> Option<u16> {
     let value = match parameter {
         [b'q' | b'Q', rest @ ..] => rest.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start(),
@@ -65,7 +65,7 @@ fn weight(parameter: &[u8]) -> Option<u16> {
         let digit = decimal.is_ascii_digit().then(|| decimal - b'0')?;
         thousandths += u16::from(digit) * unit;
     }
-    (thousandths <= MOST).then_some(thousandths)
+    (thousandths <= WEIGHT_MAX).then_some(thousandths)
 }
 
 #[cfg(test)]

@@ -1,24 +1,23 @@
-//! From a visit to a click: what a visitor's request means.
+//! From a visit to a click: the enrichment of redirect requests.
 //!
-//! A [`Visit`] is the raw request, in memory only, its [`Headers`] borrowed from whoever parsed
-//! them. [`Enricher::enrich`] takes it through these steps, and what comes out,
-//! [`EnrichedVisit`], is what the click log holds:
+//! A [`Visit`] is the raw request, in memory only, with [`Headers`] borrowed from the HTTP parser.
+//! [`Enricher::enrich`] takes it through these steps; the result, an [`EnrichedVisit`], is what the
+//! click log stores:
 //!
-//! 1. `proxies` – the client's address: the peer's, or what trusted proxies say;
-//! 2. `agents`, `agent`, `bot`, `expressions` – the user agent: browser, system, machine, and
-//!    whether it is a bot; once per distinct agent, then from a bounded cache;
-//! 3. `visitor` – a keyed hash of the address, whose key is destroyed when its period ends
+//! 1. `proxies` – the client's address: the peer's, or the one reported by trusted proxies;
+//! 2. `user_agent_cache`, `user_agent`, `bot`, `regex_patterns` – the user agent: browser, operating
+//!    system, device, and whether it is a bot; classified once per user agent, in a bounded cache;
+//! 3. `visitor` – a keyed hash of the address, whose key is destroyed at the end of its period
 //!    (`salt_period`, `salt_file`);
-//! 4. `geo` – the place of the address. Here the address is done with: it goes no further;
-//! 5. `referrer` – the site the visitor came from, folded, and its page, shortened;
-//! 6. `language` – the visitor's first choice;
-//! 7. `visit` – whether it is a HEAD or a prefetch, and so no human's click;
-//! 8. `asked` – UTM parameters that the visitor brings, and whether he came by a QR code;
-//! 9. `visit_part` – the encoding of what was found.
+//! 4. `geo` – the location of the address. No later step has the address;
+//! 5. `referrer` – the referring site, normalized, and its page, truncated;
+//! 6. `language` – the preferred language;
+//! 7. `visit` – whether it is a HEAD request or a prefetch, and so not a human's click;
+//! 8. `query_params` – UTM parameters of the request, and whether it came by a QR code;
+//! 9. `encode` – the encoding of the click.
 //!
-//! The clicks of one moment are a [`ClickBatch`], which the [`Recorder`] appends to the log. What a visit says lives in memory only,
-//! for as long as that takes. [`Pacing`] keeps redirects from starving the
-//! analytics that follow the log.
+//! The [`Recorder`] appends the clicks to the log as a [`ClickBatch`]. [`Pacing`] keeps redirects
+//! from starving the analytics that follow the log.
 
 mod bot;
 mod click_batch;
@@ -70,23 +69,22 @@ pub use visitor_bucketer::VisitorBucketer;
 
 use crate::domain::ids::WorkspaceId;
 
-/// The steps from a visit to a click, with all that they consult.
+/// Enriches visits, with the data that this needs.
 pub struct Enricher {
-    /// Whose word on the client's address is taken.
+    /// The proxies that are trusted to report the client's address.
     pub proxies: TrustedProxies,
-    /// Where addresses are. [`GeoReader::reload`] replaces the database at run time.
+    /// The geo database. [`GeoReader::reload`] replaces it at run time.
     pub geo: GeoReader,
-    /// What user agents are. [`UserAgentCache::replace`] replaces the crawler list at run time.
+    /// Classified user agents. [`UserAgentCache::replace`] replaces the crawler list at run time.
     pub agents: Arc<UserAgentCache>,
-    /// The key of the visitors' ids. [`VisitorSalts::turn_if_due`] is to be called from time to
-    /// time.
+    /// The key of the visitor ids. Call [`VisitorSalts::rotate_if_due`] periodically.
     pub visitors: VisitorSalts,
 }
 
 impl Enricher {
-    /// Interprets a visit of a link of this workspace; see the [module](self) for the steps.
+    /// Enriches a visit of a link of this workspace; see the [module](self) for the steps.
     ///
-    /// `geo` is what [`GeoReader::load`] gives: it lives as long as what was found in it.
+    /// `geo` is the result of [`GeoReader::load`]; the result borrows from it.
     pub fn enrich<'a>(
         &self,
         visit: &Visit<'a>,

@@ -1,7 +1,7 @@
-//! Clicks that wait for room: while the disk is full they are kept in memory, up to a bound.
+//! A bounded in-memory buffer for clicks while the disk is full.
 //!
-//! What waits is lost if the process ends before there is room. So a click that waits counts as
-//! not logged for its user agent: the next click brings the agent's record again.
+//! Buffered clicks are lost if the process ends before they are written. So a buffered click does
+//! not mark its user agent as logged: the next click brings the agent's record again.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,21 +9,21 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::log::{Log, LogError, NewRecord};
 
-/// How much may wait, in bytes: some 100,000 clicks.
+/// Capacity in bytes: about 100,000 clicks.
 const MAX_BYTES: usize = 16 << 20;
-/// What a record takes beside its payload.
+/// Memory per record in addition to its payload.
 const RECORD_BYTES: usize = 48;
-/// How many records are appended at once.
-const GROUP_LEN: usize = 512;
+/// Number of records per append.
+const BATCH_LEN: usize = 512;
 
-/// A record as it will be appended.
-struct Kept {
+/// A record to append.
+struct BufferedRecord {
     kind: u16,
     version: u16,
     payload: Vec<u8>,
 }
 
-impl Kept {
+impl BufferedRecord {
     fn bytes(&self) -> usize {
         RECORD_BYTES + self.payload.len()
     }
@@ -31,11 +31,11 @@ impl Kept {
 
 #[derive(Default)]
 struct Queue {
-    records: VecDeque<Kept>,
+    records: VecDeque<BufferedRecord>,
     bytes: usize,
 }
 
-/// Records that the log had no room for, in order.
+/// Records that did not fit on the disk, in order.
 #[derive(Default)]
 pub struct OverflowBuffer {
     queue: Mutex<Queue>,
@@ -43,17 +43,17 @@ pub struct OverflowBuffer {
 }
 
 impl OverflowBuffer {
-    /// Keeps a copy of the records, all or none; `false` when there is no place for them.
-    pub fn keep(&self, records: &[NewRecord<'_>]) -> bool {
+    /// Copies the records into the buffer, all or none; `false` if they do not fit.
+    pub fn push(&self, records: &[NewRecord<'_>]) -> bool {
         let copies: Vec<_> = records
             .iter()
-            .map(|record| Kept {
+            .map(|record| BufferedRecord {
                 kind: record.kind,
                 version: record.version,
                 payload: record.parts.concat(),
             })
             .collect();
-        let bytes: usize = copies.iter().map(Kept::bytes).sum();
+        let bytes: usize = copies.iter().map(BufferedRecord::bytes).sum();
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         if queue.bytes + bytes > MAX_BYTES {
             return false;
@@ -64,30 +64,38 @@ impl OverflowBuffer {
         true
     }
 
-    /// How many records wait.
+    /// Number of buffered records.
     pub fn len(&self) -> u64 {
         self.len.load(Ordering::Acquire)
     }
 
-    /// Appends what waits, as far as there is room.
+    /// Appends the buffered records until the disk is full.
     pub fn append_to(&self, log: &Log) -> Result<(), LogError> {
         if self.len() == 0 {
             return Ok(());
         }
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         while !queue.records.is_empty() {
-            let group = queue.records.len().min(GROUP_LEN);
-            let parts: Vec<[&[u8]; 1]> =
-                queue.records.iter().take(group).map(|kept| [kept.payload.as_slice()]).collect();
+            let count = queue.records.len().min(BATCH_LEN);
+            let parts: Vec<[&[u8]; 1]> = queue
+                .records
+                .iter()
+                .take(count)
+                .map(|record| [record.payload.as_slice()])
+                .collect();
             let records: Vec<_> = queue
                 .records
                 .iter()
                 .zip(&parts)
-                .map(|(kept, parts)| NewRecord { kind: kept.kind, version: kept.version, parts })
+                .map(|(record, parts)| NewRecord {
+                    kind: record.kind,
+                    version: record.version,
+                    parts,
+                })
                 .collect();
             log.append(&records)?;
-            let done: usize = queue.records.drain(..group).map(|kept| kept.bytes()).sum();
-            queue.bytes -= done;
+            let bytes: usize = queue.records.drain(..count).map(|record| record.bytes()).sum();
+            queue.bytes -= bytes;
             self.len.store(queue.records.len() as u64, Ordering::Release);
         }
         Ok(())
@@ -107,17 +115,17 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_appended_in_order() {
+    fn buffered_records_are_appended_in_order() {
         let folder = tempfile::tempdir().unwrap();
         let log = Log::open(Arc::new(DiskStorage), folder.path(), LogOptions::default()).unwrap();
-        let waiting = OverflowBuffer::default();
+        let buffer = OverflowBuffer::default();
         for number in 0..1_300_u32 {
             let bytes = number.to_be_bytes();
-            assert!(waiting.keep(&[record(&[&bytes[..2], &bytes[2..]])]));
+            assert!(buffer.push(&[record(&[&bytes[..2], &bytes[2..]])]));
         }
-        assert_eq!(waiting.len(), 1_300);
-        waiting.append_to(&log).unwrap();
-        assert_eq!((waiting.len(), log.end()), (0, 1_300));
+        assert_eq!(buffer.len(), 1_300);
+        buffer.append_to(&log).unwrap();
+        assert_eq!((buffer.len(), log.end()), (0, 1_300));
         let mut reader = log.read_from(1).unwrap();
         for number in 0..1_300_u32 {
             let record = reader.next_record().unwrap().unwrap();
@@ -127,10 +135,10 @@ mod tests {
 
     #[test]
     fn the_memory_is_bounded() {
-        let waiting = OverflowBuffer::default();
+        let buffer = OverflowBuffer::default();
         let large = vec![0; 1 << 20];
-        let kept = (0..40).filter(|_| waiting.keep(&[record(&[&large])])).count();
-        assert_eq!(kept, 15);
-        assert!(waiting.keep(&[record(&[b"small"])]));
+        let accepted = (0..40).filter(|_| buffer.push(&[record(&[&large])])).count();
+        assert_eq!(accepted, 15);
+        assert!(buffer.push(&[record(&[b"small"])]));
     }
 }

@@ -1,36 +1,36 @@
-//! Pacing: while the analytics lag, redirects leave processor time to them.
+//! Pacing: while the analytics lag, redirects yield CPU time to them.
 //!
-//! The projector and the embedded ClickHouse run at a low priority, so that a burst of redirects
-//! goes first. Under a load that never lets up they would starve, and the lag would grow without
-//! bound. So the lag decides how long each redirect thread sleeps after a group of visits: not at
-//! all up to [`LAG_MS_TOLERATED`], [`PAUSE_MAX`] from [`LAG_MS_MAX`] on. More visits arrive
-//! meanwhile and make a larger group, which costs less for each. The pause is bounded: whatever
-//! the state of ClickHouse, no visitor waits longer than that.
+//! The projector and the embedded ClickHouse run at a low priority, so bursts of redirects go
+//! first. Under sustained load they would starve, and the lag would grow without bound. So each
+//! redirect thread sleeps after a batch of visits, for a time that depends on the lag: zero up to
+//! [`LAG_MS_TOLERATED`], [`PAUSE_MAX`] from [`LAG_MS_MAX`] on. Visits that arrive in the meantime
+//! form a larger, more efficient batch. No visitor waits longer than the maximum, whatever the
+//! state of ClickHouse.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Up to this lag there is no pause: a batch is sent each second.
+/// Up to this lag there is no pause: a batch is sent every second.
 const LAG_MS_TOLERATED: u64 = 2_500;
-/// From this lag on the pause is the longest.
+/// From this lag on the pause is [`PAUSE_MAX`].
 const LAG_MS_MAX: u64 = 5_000;
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_millis(1);
 
-/// The pause at the moment, in microseconds; one for all threads.
+/// The current pause of all threads, in microseconds.
 #[derive(Debug, Default)]
 pub struct Pacing(AtomicU64);
 
 impl Pacing {
-    /// Adapts the pause to how far the analytics are behind, in milliseconds; 0 where nothing is
-    /// gained by waiting, as when ClickHouse is away.
+    /// Adapts the pause to the lag of the analytics in milliseconds; pass 0 if waiting does not help,
+    /// as when ClickHouse is unavailable.
     pub fn follow(&self, lag_ms: u64) {
         let over = lag_ms.clamp(LAG_MS_TOLERATED, LAG_MS_MAX) - LAG_MS_TOLERATED;
         let longest = u64::try_from(PAUSE_MAX.as_micros()).unwrap_or_default();
         self.0.store(longest * over / (LAG_MS_MAX - LAG_MS_TOLERATED), Ordering::Relaxed);
     }
 
-    /// How long to sleep after a group of visits; `None` for not at all.
+    /// How long to sleep after a batch of visits, if at all.
     pub fn pause(&self) -> Option<Duration> {
         let pause = self.0.load(Ordering::Relaxed);
         (pause > 0).then(|| Duration::from_micros(pause))

@@ -1,4 +1,4 @@
-//! The client's address: the socket's peer, or what trusted proxies say of the hops before.
+//! The client's address: the socket's peer, or the one reported by trusted proxies.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -11,13 +11,13 @@ use super::headers::Headers;
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// The networks whose hosts are believed when they say for whom they ask.
+/// The networks of trusted proxies.
 ///
-/// With none, the socket's peer is the client and the headers are not read.
+/// If there are none, the socket's peer is the client and the headers are ignored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<IpNet>);
 
-/// A text that is neither a network nor an address.
+/// Not a network or an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is neither a network (10.0.0.0/8) nor an address (10.0.0.1)")]
 pub struct InvalidProxy {
@@ -27,7 +27,7 @@ pub struct InvalidProxy {
 impl FromStr for TrustedProxies {
     type Err = InvalidProxy;
 
-    /// Reads networks in CIDR notation or bare addresses, separated by commas.
+    /// Parses a comma-separated list of networks in CIDR notation and addresses.
     fn from_str(text: &str) -> Result<Self, InvalidProxy> {
         text.split(',')
             .map(str::trim)
@@ -42,16 +42,15 @@ impl FromStr for TrustedProxies {
 }
 
 impl TrustedProxies {
-    /// The client's address, IPv4 in its own form even when the socket is an IPv6 one.
+    /// The client's address; IPv4-mapped addresses become IPv4.
     ///
-    /// It is the peer's unless the peer is trusted. Then the hops that the headers name are
-    /// walked from the nearest, the rightmost, through trusted ones: the first that isn't
-    /// trusted is the client, or the last one when all are. What stands left of it is the
-    /// client's own claim. A hop that names no address (`unknown`, `_hidden`, nonsense) ends the
-    /// walk at the hop before it.
+    /// This is the peer unless the peer is trusted. Then the hops in the headers are walked from the
+    /// rightmost through trusted ones: the first untrusted hop is the client, or the last hop if all
+    /// are trusted. Everything left of it is the client's own claim. A hop that is not an address
+    /// (`unknown`, `_hidden`, garbage) ends the walk at the hop before it.
     ///
-    /// `Forwarded` (RFC 7239) is read when there is one, else `X-Forwarded-For`. A proxy that
-    /// writes only the latter must therefore not let a client's `Forwarded` pass.
+    /// `Forwarded` (RFC 7239) takes precedence over `X-Forwarded-For`. So a proxy that only writes
+    /// the latter must strip `Forwarded` from requests.
     pub fn client(&self, peer: IpAddr, headers: &Headers<'_>) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.trusts(peer) {
@@ -64,11 +63,11 @@ impl TrustedProxies {
         }
     }
 
-    /// Whether the peer says that the request reached it over HTTPS; `None` where the peer is not
+    /// Whether the peer reports that the request reached it over HTTPS; `None` if the peer is not
     /// trusted.
     ///
-    /// Only the rightmost element is the peer's own. `Forwarded` is read where that element names a
-    /// protocol, else `X-Forwarded-Proto`.
+    /// Only the rightmost element is the peer's own. Reads `Forwarded` if that element has a protocol,
+    /// else `X-Forwarded-Proto`.
     pub fn says_https(&self, peer: IpAddr, headers: &Headers<'_>) -> Option<bool> {
         if !self.trusts(peer.to_canonical()) {
             return None;
@@ -84,7 +83,7 @@ impl TrustedProxies {
         }))
     }
 
-    /// Whether an address, IPv4 in its own form, is a trusted proxy's.
+    /// Whether an address (not IPv4-mapped) is a trusted proxy's.
     pub fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|net| net.contains(&address))
     }
@@ -101,7 +100,7 @@ impl TrustedProxies {
     }
 }
 
-/// A network of IPv4-mapped addresses as the IPv4 network that it means.
+/// Turns a network of IPv4-mapped addresses into an IPv4 network.
 fn canonical(net: IpNet) -> IpNet {
     match (net.addr().to_canonical(), net.prefix_len().checked_sub(96)) {
         (IpAddr::V4(address), Some(prefix)) if net.addr().is_ipv6() => {
@@ -111,8 +110,8 @@ fn canonical(net: IpNet) -> IpNet {
     }
 }
 
-/// The elements of a list header from right to left, its lines being one list (RFC 9110 § 5.3);
-/// empty elements don't count (§ 5.6.1).
+/// The elements of a list header from right to left. Multiple lines form one list (RFC 9110
+/// § 5.3); empty elements are skipped (§ 5.6.1).
 fn elements<'a>(
     headers: &Headers<'a>,
     name: &'static HeaderName,
@@ -125,8 +124,8 @@ fn elements<'a>(
 
 /// Splits from the right, outside quoted strings.
 ///
-/// From the right, so that a quote which a client left open swallows only what the client
-/// wrote, and not the elements that proxies put behind it.
+/// An unterminated quote by the client then only affects what the client wrote, not the elements
+/// that proxies appended.
 struct Backwards<'a> {
     rest: Option<&'a [u8]>,
     separator: u8,
@@ -160,7 +159,7 @@ fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
     node(parameter(element, b"for")?)
 }
 
-/// The value of the one parameter with this name of a `Forwarded` element.
+/// The value of a parameter of a `Forwarded` element, if it is unique.
 fn parameter<'a>(element: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
     let mut values = Backwards { rest: Some(element), separator: b';' }.filter_map(|pair| {
         let equals = pair.iter().position(|byte| *byte == b'=')?;
@@ -168,12 +167,12 @@ fn parameter<'a>(element: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
         name.eq_ignore_ascii_case(wanted).then_some(value)
     });
     let value = values.next()?;
-    // "Each parameter MUST NOT occur more than once per field-value": which one to believe?
+    // "Each parameter MUST NOT occur more than once per field-value": trust neither.
     values.next().is_none().then_some(value)
 }
 
 /// The address of a node (RFC 7239 § 6): `192.0.2.1`, `192.0.2.1:80`, `"[2001:db8::1]:80"`, and
-/// the bare `2001:db8::1` of `X-Forwarded-For`. None for `unknown` and obfuscated names.
+/// the bare `2001:db8::1` of `X-Forwarded-For`. `None` for `unknown` and obfuscated names.
 fn node(value: &[u8]) -> Option<IpAddr> {
     let text = str::from_utf8(value).ok()?;
     let text = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);

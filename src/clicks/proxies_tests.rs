@@ -42,10 +42,10 @@ fn x_forwarded_for_is_walked_from_the_right() {
         ("::ffff:203.0.113.7", "203.0.113.7"),
         ("10.2.2.2, 10.1.1.1", "10.2.2.2"),
         ("203.0.113.7,, 10.1.1.1,", "203.0.113.7"),
-        // Left of the first address that isn't trusted stands what the client claims.
+        // Left of the first untrusted address is what the client claims.
         ("127.0.0.1, 203.0.113.7", "203.0.113.7"),
         ("1.1.1.1, 203.0.113.7, 10.1.1.1", "203.0.113.7"),
-        // Nonsense ends the walk at the last good hop.
+        // Garbage ends the walk at the last valid hop.
         ("1.1.1.1, unknown, 10.1.1.1", "10.1.1.1"),
         ("203.0.113.7, 10.1.1.1x", "10.0.0.1"),
         ("203.0.113.7:99999999", "10.0.0.1"),
@@ -68,7 +68,7 @@ fn forwarded_is_walked_from_the_right() {
         ("for=203.0.113.7, for=_gazonk, for=10.1.1.1", "10.1.1.1"),
         ("for=203.0.113.7;for=1.1.1.1", "10.0.0.1"),
         ("proto=https", "10.0.0.1"),
-        // A quote left open by the client doesn't swallow what the proxy wrote.
+        // An unterminated quote by the client does not hide what the proxy wrote.
         ("for=\"1.1.1.1, for=203.0.113.7", "203.0.113.7"),
         ("for=\"1.1.1.1\\\", for=\"[2001:db8::7]:1\"", "2001:db8::7"),
     ] {

@@ -1,33 +1,33 @@
-//! What the address says that a visitor asked for: how he came, and by which campaign.
+//! Query parameters that are stored with a click: UTM parameters and the QR marker.
 
 use std::borrow::Cow;
 
 use crate::domain::click::UTM;
 
-/// How long a parameter's value may be to be kept, in bytes: as long as a link's own.
+/// Maximum length of a stored value, in bytes: the same as for a link's own parameters.
 const VALUE_LIMIT: usize = 255;
 
-/// The part of the query that is kept of a visit.
+/// The stored parameters of a visit.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct QueryParams<'a> {
-    /// Those of the [`UTM`] parameters that the link's own address lacks; else empty.
+    /// The [`UTM`] parameters that the link's own destination lacks; others are empty.
     pub(super) utm: [Cow<'a, str>; UTM.len()],
-    /// `qr` or `qr=1`: what slugline's QR codes ask for.
+    /// Whether there is a `qr` or `qr=1`, as in slugline's QR codes.
     pub(super) qr: bool,
 }
 
 impl<'a> QueryParams<'a> {
-    /// Of the first parameter of a name that stands in the query. `has_utm` says which the link's
-    /// own address has.
+    /// Parses the query; the first parameter of a name counts. `has_utm` tells which UTM parameters
+    /// the link's own destination has.
     pub(super) fn of(query: Option<&'a str>, mut has_utm: [bool; UTM.len()]) -> Self {
-        let mut asked = Self::default();
-        let Some(query) = query else { return asked };
+        let mut params = Self::default();
+        let Some(query) = query else { return params };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if name == "qr" {
-                asked.qr |= matches!(&*value, "" | "1" | "true");
+                params.qr |= matches!(&*value, "" | "1" | "true");
                 continue;
             }
-            let known = UTM.iter().zip(&mut has_utm).zip(&mut asked.utm);
+            let known = UTM.iter().zip(&mut has_utm).zip(&mut params.utm);
             let known = known.filter(|((known, _), _)| **known == name);
             for ((_, has), slot) in known.filter(|((_, has), _)| !**has) {
                 *has = true;
@@ -36,7 +36,7 @@ impl<'a> QueryParams<'a> {
                 }
             }
         }
-        asked
+        params
     }
 }
 
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_qr_code_says_so() {
+    fn a_qr_code_is_recognized() {
         for (query, qr) in
             [("qr", true), ("qr=1", true), ("a=b&qr=true", true), ("qr=0", false), ("qrx=1", false)]
         {

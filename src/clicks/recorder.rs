@@ -1,4 +1,4 @@
-//! The recorder: visits in, click records out, and the threads that sync them.
+//! The recorder: appends the clicks of visits to the log, and syncs them in the background.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,12 +17,12 @@ use crate::domain::ids::LinkId;
 use crate::domain::link::{Block, ClickLimit, Link};
 use crate::log::{Log, LogError};
 
-/// How often at most the same problem is logged.
-const COMPLAIN_EVERY_MS: u64 = 10_000;
-/// How often it is checked whether the counts of limits are to be saved.
-const LIMITS_INTERVAL: Duration = Duration::from_secs(1);
+/// Minimum time between two log lines about the same problem.
+const LOG_INTERVAL_MS: u64 = 10_000;
+/// How often to check whether the click counts are due to be saved.
+const CAPS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Interprets visits and appends their clicks.
+/// Enriches visits and appends their clicks to the log.
 pub struct Recorder {
     enricher: Enricher,
     log: Arc<Log>,
@@ -30,57 +30,57 @@ pub struct Recorder {
     bots: Counter,
     lost: Counter,
     blocked: Counter,
-    waiting: OverflowBuffer,
-    limits: ClickCaps,
-    /// Who was seen before, where a rule asks.
+    overflow: OverflowBuffer,
+    caps: ClickCaps,
+    /// Known visitors, for rules with a `returning` condition.
     pub seen: ReturningVisitors,
     /// How long redirect threads pause while the analytics lag.
     pub pacing: Pacing,
-    lost_messages: Throttle,
-    waiting_messages: Throttle,
-    sync_messages: Throttle,
+    lost_messages: LogThrottle,
+    waiting_messages: LogThrottle,
+    sync_messages: LogThrottle,
 }
 
-/// A problem that lasts, to be logged now and then.
+/// Rate limit of the log lines about a lasting problem.
 #[derive(Default)]
-struct Throttle {
-    /// 0 before the first time.
+struct LogThrottle {
+    /// 0 before the first log line.
     logged_at_ms: AtomicU64,
 }
 
-impl Throttle {
-    /// Whether to log it now. `true` at most once in [`COMPLAIN_EVERY_MS`].
+impl LogThrottle {
+    /// Whether to log now: at most once per [`LOG_INTERVAL_MS`].
     fn is_due(&self, now_ms: u64) -> bool {
         let last = self.logged_at_ms.load(Ordering::Relaxed);
-        let is_due = last == 0 || now_ms.abs_diff(last) >= COMPLAIN_EVERY_MS;
+        let is_due = last == 0 || now_ms.abs_diff(last) >= LOG_INTERVAL_MS;
         let (order, failed) = (Ordering::Relaxed, Ordering::Relaxed);
         is_due && self.logged_at_ms.compare_exchange(last, now_ms, order, failed).is_ok()
     }
 }
 
-/// What a link's `max_clicks` says to a visit.
+/// The decision of a link's `max_clicks` on a visit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admitted {
-    /// It goes through.
+    /// The visitor is redirected.
     Through,
-    /// It doesn't count towards the limit, for this reason, and so must not learn where the link
-    /// leads: a limit that some can pass for free limits nothing.
+    /// The visit does not count towards the limit for this reason, so the destination is withheld:
+    /// otherwise bots could bypass the limit.
     Uncounted(BotReason),
-    /// All clicks were used.
+    /// The limit is reached.
     UsedUp,
 }
 
-/// Why clicks are not in the log.
-enum Unlogged {
-    /// There is no room; they wait in memory.
-    Waits,
+/// Why clicks were not appended.
+enum AppendFailure {
+    /// The disk is full; they are buffered in memory.
+    Buffered,
     /// They are lost.
     Lost(LogError),
 }
 
 impl Recorder {
-    /// Into this log.
-    pub fn new(enricher: Enricher, log: Arc<Log>, limits: ClickCaps) -> Self {
+    /// Creates a recorder for a log.
+    pub fn new(enricher: Enricher, log: Arc<Log>, caps: ClickCaps) -> Self {
         Self {
             enricher,
             log,
@@ -88,59 +88,60 @@ impl Recorder {
             bots: metrics::counter!("slugline_redirects_total", "visitor" => "bot"),
             lost: metrics::counter!("slugline_clicks_lost_total"),
             blocked: metrics::counter!("slugline_visits_blocked_total"),
-            waiting: OverflowBuffer::default(),
-            limits,
+            overflow: OverflowBuffer::default(),
+            caps,
             seen: ReturningVisitors::default(),
             pacing: Pacing::default(),
-            lost_messages: Throttle::default(),
-            waiting_messages: Throttle::default(),
-            sync_messages: Throttle::default(),
+            lost_messages: LogThrottle::default(),
+            waiting_messages: LogThrottle::default(),
+            sync_messages: LogThrottle::default(),
         }
     }
 
-    /// How many records wait in memory for room on the disk.
+    /// Number of records in the overflow buffer.
     pub fn waiting(&self) -> u64 {
-        self.waiting.len()
+        self.overflow.len()
     }
 
-    /// What interprets: for the reload of its data files.
+    /// The enricher, to reload its data files.
     pub const fn enricher(&self) -> &Enricher {
         &self.enricher
     }
 
-    /// Has the group's clicks with the operating system when it returns, and the group is empty.
-    /// While the disk is full they wait in memory instead, up to a bound. Where the log can't
-    /// take them at all, they are lost and counted as such. The visitors get their answers in any
-    /// case.
-    pub fn append(&self, group: &mut ClickBatch, now_ms: u64) {
-        let clicks = group.clicks();
-        if group.is_empty() {
+    /// Writes the batch to the log and clears it. While the disk is full, clicks go into the overflow
+    /// buffer. If the log can't take them at all, they are counted as lost. Visitors are redirected
+    /// in any case.
+    pub fn append(&self, batch: &mut ClickBatch, now_ms: u64) {
+        let clicks = batch.clicks();
+        if batch.is_empty() {
             return;
         }
-        let (humans, bots) = group.kinds();
-        let appended = group.append_with(|records| match self.log.append(records) {
+        let (humans, bots) = batch.kinds();
+        let appended = batch.append_with(|records| match self.log.append(records) {
             Ok(_) => Ok(()),
-            Err(error) if error.is_full() && self.waiting.keep(records) => Err(Unlogged::Waits),
-            Err(error) => Err(Unlogged::Lost(error)),
+            Err(error) if error.is_full() && self.overflow.push(records) => {
+                Err(AppendFailure::Buffered)
+            }
+            Err(error) => Err(AppendFailure::Lost(error)),
         });
         self.humans.increment(humans);
         self.bots.increment(bots);
-        if let Err(Unlogged::Lost(error)) = appended {
+        if let Err(AppendFailure::Lost(error)) = appended {
             self.lost.increment(clicks);
-            self.complain(&error, now_ms);
+            self.log_lost_clicks(&error, now_ms);
         }
     }
 
-    /// The same of one click, by itself.
+    /// Enriches a visit and appends its click.
     pub fn record(&self, visit: &Visit<'_>, target: &ClickTarget) {
         let geo = self.enricher.geo.load();
         let enriched = self.enricher.enrich(visit, &target.workspace, geo.as_deref());
-        let mut group = ClickBatch::default();
-        group.push(&enriched, target);
-        self.append(&mut group, visit.at_ms);
+        let mut batch = ClickBatch::default();
+        batch.push(&enriched, target);
+        self.append(&mut batch, visit.at_ms);
     }
 
-    /// The same where the link lets only so many through.
+    /// Like [`Self::record`], for a link with a click limit.
     pub fn record_limited(
         &self,
         visit: &Visit<'_>,
@@ -153,8 +154,8 @@ impl Recorder {
         self.admit(link, limit, &enriched, target)
     }
 
-    /// The same of a visit of a link that lets only so many clicks through: its click is in the
-    /// log before another visit of the link is decided.
+    /// Decides on a visit of a link with a click limit. Its click is in the log before another visit
+    /// of the link is decided.
     pub fn admit(
         &self,
         link: LinkId,
@@ -163,13 +164,13 @@ impl Recorder {
         target: &ClickTarget,
     ) -> Admitted {
         let is_counted = limit.counts_bots || enriched.bot() == BotReason::Human;
-        let admitted = self.limits.admit(link, limit, is_counted, |nth| {
-            let mut group = ClickBatch::default();
+        let admitted = self.caps.admit(link, limit, is_counted, |nth| {
+            let mut batch = ClickBatch::default();
             match nth {
-                Some(nth) => group.push_limited(enriched, target, limit, nth),
-                None => group.push(enriched, target),
+                Some(nth) => batch.push_limited(enriched, target, limit, nth),
+                None => batch.push(enriched, target),
             }
-            self.append(&mut group, enriched.at_ms());
+            self.append(&mut batch, enriched.at_ms());
         });
         match admitted {
             Admission::UsedUp => Admitted::UsedUp,
@@ -178,60 +179,59 @@ impl Recorder {
         }
     }
 
-    /// Has a visit that a gate stopped in the log. It counts as nothing else.
+    /// Appends a blocked visit, which does not count as a click.
     pub fn record_blocked(&self, visit: &Visit<'_>, target: &ClickTarget, block: Block) {
         let geo = self.enricher.geo.load();
         let enriched = self.enricher.enrich(visit, &target.workspace, geo.as_deref());
-        let mut group = ClickBatch::default();
-        group.push_blocked(&enriched, target, block);
-        self.append(&mut group, visit.at_ms);
+        let mut batch = ClickBatch::default();
+        batch.push_blocked(&enriched, target, block);
+        self.append(&mut batch, visit.at_ms);
         self.blocked.increment(1);
     }
 
-    /// Whether a link has let all clicks through that it lets through.
+    /// Whether a link has reached its click limit.
     pub fn is_used_up(&self, link: &Link) -> bool {
         let limit = link.fields.gates.limit.as_ref();
-        limit.is_some_and(|limit| self.limits.used(link.id, limit) >= limit.max)
+        limit.is_some_and(|limit| self.caps.used(link.id, limit) >= limit.max)
     }
 
-    fn complain(&self, error: &LogError, now_ms: u64) {
+    fn log_lost_clicks(&self, error: &LogError, now_ms: u64) {
         if self.lost_messages.is_due(now_ms) {
             tracing::error!(
                 error = error as &dyn std::error::Error,
-                "clicks can't be logged and are lost; redirects go on"
+                "writing clicks to the log failed: they are lost; redirects continue"
             );
         }
     }
 }
 
-/// A thread that does something for the recorder, again and again.
+/// A background thread of the recorder.
 pub struct Syncer {
     stop: Sender<()>,
     thread: JoinHandle<()>,
 }
 
 impl Syncer {
-    /// Syncs the click log at least every `interval`, and turns the visitors' key when its time
-    /// has come.
+    /// Syncs the click log every `interval`, and rotates the key of the visitor ids when it is due.
     pub fn start(recorder: Arc<Recorder>, interval: Duration) -> std::io::Result<Self> {
         Self::repeat("clicks-sync", interval, move |_| recorder.sync())
     }
 
-    /// Saves the counts of limits now and then, without those that are not needed. On a thread of
-    /// its own, because clicks must be synced meanwhile.
+    /// Periodically prunes and saves the click counts, on a thread of its own so that syncs are not
+    /// delayed.
     pub fn start_saving_limits(
         recorder: Arc<Recorder>,
         is_needed: impl Fn(LinkId) -> bool + Send + 'static,
     ) -> std::io::Result<Self> {
-        Self::repeat("clicks-limits", LIMITS_INTERVAL, move |is_last| {
-            recorder.limits.prune(&is_needed);
-            if let Err(error) = recorder.limits.save_if_due(&recorder.log, is_last) {
-                recorder.complain_of_sync(&error, now_ms());
+        Self::repeat("clicks-caps", CAPS_INTERVAL, move |is_last| {
+            recorder.caps.prune(&is_needed);
+            if let Err(error) = recorder.caps.save_if_due(&recorder.log, is_last) {
+                recorder.log_sync_failure(&error, now_ms());
             }
         })
     }
 
-    /// The work is told whether it is done for the last time.
+    /// Calls `work` every `interval`, and once more with `true` at the end.
     fn repeat(
         name: &str,
         interval: Duration,
@@ -248,7 +248,7 @@ impl Syncer {
         Ok(Self { stop, thread })
     }
 
-    /// Works once more and ends.
+    /// Runs the work once more and ends the thread.
     pub fn stop(self) {
         drop(self.stop);
         let _panicked = self.thread.join();
@@ -263,8 +263,8 @@ fn now_ms() -> u64 {
 impl Recorder {
     fn sync(&self) {
         let now_ms = now_ms();
-        self.enricher.visitors.turn_if_due(now_ms);
-        self.append_waiting(now_ms);
+        self.enricher.visitors.rotate_if_due(now_ms);
+        self.append_buffered(now_ms);
         if self.log.synced() == self.log.end() {
             return;
         }
@@ -274,29 +274,29 @@ impl Recorder {
                 metrics::histogram!("slugline_log_sync_seconds", "log" => "clicks")
                     .record(started.elapsed());
             }
-            Err(error) => self.complain_of_sync(&error, now_ms),
+            Err(error) => self.log_sync_failure(&error, now_ms),
         }
     }
 
-    /// Has what waits in the log as soon as there is room.
-    fn append_waiting(&self, now_ms: u64) {
-        let waited = self.waiting.len();
-        if let Err(error) = self.waiting.append_to(&self.log) {
+    /// Writes the overflow buffer to the log, if the disk has space again.
+    fn append_buffered(&self, now_ms: u64) {
+        let buffered = self.overflow.len();
+        if let Err(error) = self.overflow.append_to(&self.log) {
             if self.waiting_messages.is_due(now_ms) {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    waiting = self.waiting.len(),
-                    "clicks can't be logged and wait in memory; redirects go on"
+                    waiting = self.overflow.len(),
+                    "writing clicks to the log failed: they are buffered in memory; redirects continue"
                 );
             }
-        } else if waited > 0 {
-            tracing::info!(records = waited, "the clicks that waited in memory are logged");
+        } else if buffered > 0 {
+            tracing::info!(records = buffered, "wrote the buffered clicks to the log");
         }
     }
 
-    fn complain_of_sync(&self, error: &(dyn std::error::Error + 'static), now_ms: u64) {
+    fn log_sync_failure(&self, error: &(dyn std::error::Error + 'static), now_ms: u64) {
         if self.sync_messages.is_due(now_ms) {
-            tracing::error!(error, "the click log or the counts of limits can't be synced");
+            tracing::error!(error, "syncing the click log or saving the max_clicks counts failed");
         }
     }
 }
@@ -306,13 +306,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_problem_that_lasts_is_logged_again_and_again() {
-        let throttle = Throttle::default();
+    fn a_lasting_problem_is_logged_periodically() {
+        let throttle = LogThrottle::default();
         let start = 1_700_000_000_000;
         let logged = (start..start + 45_000).step_by(100).filter(|now| throttle.is_due(*now));
         let logged: Vec<_> = logged.map(|now| now - start).collect();
         assert_eq!(logged, [0, 10_000, 20_000, 30_000, 40_000]);
-        // A clock that was set back silences nothing for long.
+        // Setting the clock back does not silence it for long.
         assert!(throttle.is_due(start - 60_000));
     }
 }

@@ -1,35 +1,35 @@
-//! Where the visitor came from: the `Referer` header (RFC 9110 § 10.1.3), folded and shortened.
+//! The referrer: the `Referer` header (RFC 9110 § 10.1.3), normalized and truncated.
 
 use std::borrow::Cow;
 
 use super::referrer_folds::folded;
-use super::text::cut;
+use super::text::truncated;
 
-/// The longest referring address that a click keeps, in bytes.
+/// Maximum length of a stored referrer URL, in bytes.
 pub const URL_LIMIT: usize = 512;
 
-/// The longest name that DNS knows (RFC 1035 § 2.3.4).
+/// Maximum length of a DNS name (RFC 1035 § 2.3.4).
 const HOST_LIMIT: usize = 253;
 
-/// The referring site and page; both empty when the header is absent or invalid.
+/// The referring site and page; both empty if the header is absent or invalid.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Referrer<'a> {
-    /// The site: lower case, without port and `www.`, and for a redirector or an app the site
-    /// it belongs to (`x.com` for `t.co`).
+    /// The site: lower case, without port and `www.`; redirectors and apps map to their site
+    /// (`t.co` to `x.com`).
     pub host: Cow<'a, str>,
-    /// The page: scheme, host, port and path, without credentials, query and fragment, which
-    /// may name a person. At most [`URL_LIMIT`] bytes.
+    /// The page: scheme, host, port and path, without credentials, query and fragment, which may
+    /// identify a person. At most [`URL_LIMIT`] bytes.
     pub url: Cow<'a, str>,
 }
 
 impl<'a> Referrer<'a> {
-    /// Interprets the header. Nothing is copied for an address that is spelt as browsers do.
+    /// Parses the header. A URL in the usual spelling is not copied.
     pub fn of(header: Option<&'a [u8]>) -> Self {
         header.and_then(Self::parse).unwrap_or_default()
     }
 
     fn parse(header: &'a [u8]) -> Option<Self> {
-        // Some clients send a path in another encoding than UTF-8: what follows is left out.
+        // Some clients send a path in another encoding than UTF-8: drop the rest of it.
         let text = match str::from_utf8(header) {
             Ok(text) => text,
             Err(error) => str::from_utf8(&header[..error.valid_up_to()]).ok()?,
@@ -60,12 +60,12 @@ impl<'a> Referrer<'a> {
     }
 }
 
-/// How many bytes of `text` stand before the first of the given ASCII signs.
+/// Position of the first of the given ASCII characters, or the length of `text`.
 fn before(text: &str, signs: &[u8]) -> usize {
     text.bytes().position(|byte| signs.contains(&byte)).unwrap_or(text.len())
 }
 
-/// The host in `host:port`, when both are well-formed.
+/// The host in `host:port`, if both are well-formed.
 fn host_of(server: &str) -> Option<&str> {
     let bracket = server.starts_with('[').then(|| server.find(']')).flatten();
     let (host, port) = match bracket {
@@ -84,7 +84,7 @@ fn host_of(server: &str) -> Option<&str> {
     valid.then_some(host)
 }
 
-/// The site that a host counts for.
+/// The site that a host belongs to.
 fn site(host: &str) -> Cow<'_, str> {
     let mut host = Cow::Borrowed(host.strip_suffix('.').unwrap_or(host));
     if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -99,9 +99,9 @@ fn site(host: &str) -> Cow<'_, str> {
     }
 }
 
-/// Cut at [`URL_LIMIT`], between characters and not within a percent-encoded byte.
+/// Truncates to [`URL_LIMIT`], without splitting a character or a percent-encoded byte.
 fn shortened(url: &str) -> &str {
-    let kept = cut(url, URL_LIMIT);
+    let kept = truncated(url, URL_LIMIT);
     if kept.len() == url.len() {
         return url;
     }

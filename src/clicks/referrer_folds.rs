@@ -1,18 +1,18 @@
-//! The hosts that stand for another site: link wrappers, mobile editions, and Android apps.
+//! Hosts that belong to another site: link wrappers, mobile editions and Android apps.
 
-/// The site that `host` (lower case, without `www.`) counts for; none when for itself.
+/// The site that `host` (lower case, without `www.`) belongs to, if it is another one.
 pub(super) fn folded(host: &str) -> Option<&'static str> {
     let at = FOLDS.binary_search_by_key(&host, |(from, _)| from).ok()?;
     Some(FOLDS[at].1)
 }
 
-/// Sorted by the first column, for the search.
+/// Sorted by the first column, for binary search.
 ///
-/// - Wrappers are what a site puts around its outgoing links: the visitor came from the site.
+/// - A site puts wrappers around its outgoing links: the visitor came from the site.
 /// - Mobile and old editions are the same site.
-/// - An Android app sends `android-app://` and its package, which stands where the host does.
+/// - Android apps send `android-app://` and their package name in place of the host.
 ///
-/// Search engines stay as they are (`google.de` isn't `google.com`): their countries differ.
+/// Search engines are kept as they are: `google.de` and `google.com` tell the country.
 const FOLDS: &[(&str, &str)] = &[
     ("amp.reddit.com", "reddit.com"),
     ("away.vk.com", "vk.com"),

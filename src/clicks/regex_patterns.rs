@@ -1,10 +1,10 @@
-//! The crawler list's patterns that are more than a plain text.
+//! The crawler list's patterns that are not literals.
 //!
-//! From most of them texts can be taken of which one is in whatever the pattern matches:
-//! `[wW]get` has `wget` and `Wget`, `^curl` has `curl`. One pass over a user agent says
-//! which of these texts it has, and only their expressions are run. So a user agent that is no
-//! crawler costs that pass alone, and a hostile one, which names many of the texts, no more than
-//! each expression once. The set of the others is always run.
+//! For most of them, a set of literals can be extracted, one of which is in every match: `[wW]get`
+//! has `wget` and `Wget`, `^curl` has `curl`. One pass over a user agent finds these literals, and
+//! only their expressions are run. So a browser costs that pass alone, and a hostile user agent
+//! with many of the literals runs each expression at most once. Expressions without literals are
+//! always run, as a set.
 
 use aho_corasick::AhoCorasick;
 use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
@@ -14,111 +14,110 @@ use regex_syntax::hir::literal::{ExtractKind, Extractor, Literal, Seq};
 
 use super::bot::BotListError;
 
-/// What the expressions without texts, or any one of the others, may take when compiled, in
-/// bytes: far more than they do.
-const COMPILED_LIMIT: usize = 4 << 20;
+/// Size limit of a compiled expression and of the set, in bytes: far more than they need.
+const COMPILED_BYTES_MAX: usize = 4 << 20;
 
-/// What each thread that matches may remember of the automaton of the expressions without texts,
-/// in bytes.
-const REMEMBERED_LIMIT: usize = 256 << 10;
+/// Size limit of each thread's lazy DFA cache of the set, in bytes.
+const SET_CACHE_BYTES: usize = 256 << 10;
 
-/// What each thread that matches may remember of any other expression's automaton, in bytes.
-const REMEMBERED_LIMIT_EACH: usize = 32 << 10;
+/// Size limit of each thread's lazy DFA cache of one expression, in bytes.
+const REGEX_CACHE_BYTES: usize = 32 << 10;
 
 /// Compiles one pattern.
 pub(super) fn compiled(pattern: &str) -> Result<Regex, regex::Error> {
     RegexBuilder::new(pattern)
         .unicode(false)
-        .size_limit(COMPILED_LIMIT)
-        .dfa_size_limit(REMEMBERED_LIMIT_EACH)
+        .size_limit(COMPILED_BYTES_MAX)
+        .dfa_size_limit(REGEX_CACHE_BYTES)
         .build()
 }
 
-/// Expressions in the order of the list. The default ones match nothing.
+/// Regular expressions in list order. The default matches nothing.
 #[derive(Default)]
-pub(super) struct Expressions {
+pub(super) struct RegexPatterns {
     all: Vec<Regex>,
-    /// The texts that the matches of expressions have.
-    texts: Option<AhoCorasick>,
-    /// The place in `all` of each text's expression.
-    of_text: Vec<usize>,
-    /// The expressions from which no texts can be taken, and the place in `all` of each.
-    textless: RegexSet,
-    of_textless: Vec<usize>,
+    /// The extracted literals.
+    literals: Option<AhoCorasick>,
+    /// The index in `all` of each literal's expression.
+    literal_index: Vec<usize>,
+    /// The expressions without literals, and the index in `all` of each.
+    literal_free: RegexSet,
+    literal_free_index: Vec<usize>,
 }
 
-impl Expressions {
-    /// Prepares what [`compiled`] made.
+impl RegexPatterns {
+    /// Builds the matcher from the results of [`compiled`].
     pub(super) fn new(all: Vec<Regex>) -> Result<Self, BotListError> {
-        let mut texts = Vec::new();
-        let (mut of_text, mut of_textless) = (Vec::new(), Vec::new());
-        for (place, expression) in all.iter().enumerate() {
-            match texts_of(expression.as_str()) {
+        let mut literals = Vec::new();
+        let (mut literal_index, mut literal_free_index) = (Vec::new(), Vec::new());
+        for (index, expression) in all.iter().enumerate() {
+            match literals_of(expression.as_str()) {
                 Some(found) => {
-                    of_text.resize(of_text.len() + found.len(), place);
-                    texts.extend(found);
+                    literal_index.resize(literal_index.len() + found.len(), index);
+                    literals.extend(found);
                 }
-                None => of_textless.push(place),
+                None => literal_free_index.push(index),
             }
         }
-        let textless = of_textless.iter().filter_map(|place| all.get(*place)).map(Regex::as_str);
-        let textless = RegexSetBuilder::new(textless)
+        let literal_free =
+            literal_free_index.iter().filter_map(|index| all.get(*index)).map(Regex::as_str);
+        let literal_free = RegexSetBuilder::new(literal_free)
             .unicode(false)
-            .size_limit(COMPILED_LIMIT)
-            .dfa_size_limit(REMEMBERED_LIMIT)
+            .size_limit(COMPILED_BYTES_MAX)
+            .dfa_size_limit(SET_CACHE_BYTES)
             .build()?;
-        let texts = if texts.is_empty() { None } else { Some(AhoCorasick::new(&texts)?) };
-        Ok(Self { all, texts, of_text, textless, of_textless })
+        let literals = if literals.is_empty() { None } else { Some(AhoCorasick::new(&literals)?) };
+        Ok(Self { all, literals, literal_index, literal_free, literal_free_index })
     }
 
-    /// The first pattern, in the order of the list, that matches.
+    /// The first matching pattern in list order.
     pub(super) fn first_match(&self, text: &[u8]) -> Option<&str> {
-        let named = self.named(text).into_iter().find(|place| self.matches(*place, text));
-        let place = match (named, self.textless_match(text)) {
-            (Some(named), Some(textless)) => named.min(textless),
-            (named, textless) => named.or(textless)?,
+        let candidate = self.candidates(text).into_iter().find(|index| self.matches(*index, text));
+        let index = match (candidate, self.literal_free_match(text)) {
+            (Some(candidate), Some(literal_free)) => candidate.min(literal_free),
+            (candidate, literal_free) => candidate.or(literal_free)?,
         };
-        self.all.get(place).map(Regex::as_str)
+        self.all.get(index).map(Regex::as_str)
     }
 
-    /// The places of the expressions of which the text has what their matches must have.
-    fn named(&self, text: &[u8]) -> Vec<usize> {
-        let Some(texts) = &self.texts else { return Vec::new() };
-        let mut places: Vec<usize> = texts
+    /// The indexes of the expressions with a literal in the text.
+    fn candidates(&self, text: &[u8]) -> Vec<usize> {
+        let Some(literals) = &self.literals else { return Vec::new() };
+        let mut indexes: Vec<usize> = literals
             .find_overlapping_iter(text)
-            .filter_map(|found| self.of_text.get(found.pattern().as_usize()).copied())
+            .filter_map(|found| self.literal_index.get(found.pattern().as_usize()).copied())
             .collect();
-        places.sort_unstable();
-        places.dedup();
-        places
+        indexes.sort_unstable();
+        indexes.dedup();
+        indexes
     }
 
-    fn matches(&self, place: usize, text: &[u8]) -> bool {
-        self.all.get(place).is_some_and(|expression| expression.is_match(text))
+    fn matches(&self, index: usize, text: &[u8]) -> bool {
+        self.all.get(index).is_some_and(|expression| expression.is_match(text))
     }
 
-    fn textless_match(&self, text: &[u8]) -> Option<usize> {
-        // Whether any matches is far cheaper to know than which: most match none.
-        if !self.textless.is_match(text) {
+    fn literal_free_match(&self, text: &[u8]) -> Option<usize> {
+        // `is_match` is far cheaper than `matches`, and most user agents match none.
+        if !self.literal_free.is_match(text) {
             return None;
         }
-        let first = self.textless.matches(text).iter().next()?;
-        self.of_textless.get(first).copied()
+        let first = self.literal_free.matches(text).iter().next()?;
+        self.literal_free_index.get(first).copied()
     }
 }
 
-/// Texts of which each match of a pattern has at least one: those that it begins or ends with,
-/// whichever say more. None if a match may begin and end with anything.
-fn texts_of(pattern: &str) -> Option<Vec<Box<[u8]>>> {
+/// Literals of which every match of a pattern contains at least one: its prefixes or its suffixes,
+/// whichever are longer. `None` if a match can start and end with anything.
+fn literals_of(pattern: &str) -> Option<Vec<Box<[u8]>>> {
     let parsed = ParserBuilder::new().unicode(false).utf8(false).build().parse(pattern).ok()?;
     let ends = |kind| extracted(&parsed, kind);
-    let texts = [ends(ExtractKind::Prefix), ends(ExtractKind::Suffix)]
+    let literals = [ends(ExtractKind::Prefix), ends(ExtractKind::Suffix)]
         .into_iter()
         .max_by_key(Seq::min_literal_len)?;
-    if texts.min_literal_len()? == 0 {
+    if literals.min_literal_len()? == 0 {
         return None;
     }
-    Some(texts.literals()?.iter().map(Literal::as_bytes).map(Box::from).collect())
+    Some(literals.literals()?.iter().map(Literal::as_bytes).map(Box::from).collect())
 }
 
 fn extracted(parsed: &Hir, kind: ExtractKind) -> Seq {
@@ -133,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_match_has_one_of_the_texts() {
-        for (pattern, texts) in [
+        for (pattern, literals) in [
             ("^curl", Some(vec!["curl"])),
             ("[wW]get", Some(vec!["Wget", "wget"])),
             ("(^| )sentry\\/", Some(vec![" sentry/", "sentry/"])),
@@ -148,12 +147,13 @@ mod tests {
             ("^$", None),
             (".*bot.*", None),
         ] {
-            let mut found = texts_of(pattern);
+            let mut found = literals_of(pattern);
             if let Some(found) = &mut found {
                 found.sort();
             }
-            let texts = texts.map(|texts| texts.into_iter().map(|text| text.as_bytes().into()));
-            assert_eq!(found, texts.map(Iterator::collect), "{pattern}");
+            let literals =
+                literals.map(|literals| literals.into_iter().map(|text| text.as_bytes().into()));
+            assert_eq!(found, literals.map(Iterator::collect), "{pattern}");
         }
     }
 }

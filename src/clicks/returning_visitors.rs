@@ -1,15 +1,15 @@
-//! Which visitors were seen before, for the links whose rules ask.
+//! Recently seen visitors, for rules with a `returning` condition.
 //!
-//! Two sets, of which the older one is dropped when the newer one is full: so the memory is
-//! bounded, and the visitors seen last are known. A restart forgets them.
+//! Two sets; when the newer one is full, the older one is dropped. So the memory is bounded and
+//! the most recent visitors are known. A restart forgets them.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-/// How many visitors one set holds: some 8 MiB.
+/// Capacity of one set: about 8 MiB.
 const SET_LEN: usize = 500_000;
 
-/// See the module.
+/// See the [module](self).
 pub struct ReturningVisitors {
     sets: Mutex<Sets>,
     set_len: usize,
@@ -32,14 +32,14 @@ impl ReturningVisitors {
         Self { sets: Mutex::default(), set_len }
     }
 
-    /// Whether a visitor, by his [`VisitorBucketer`](super::VisitorBucketer) id at a link, was noted before.
-    pub fn knows(&self, visitor: u64) -> bool {
+    /// Whether a visitor, identified by [`VisitorBucketer`](super::VisitorBucketer), was seen before.
+    pub fn contains(&self, visitor: u64) -> bool {
         let sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
         sets.newer.contains(&visitor) || sets.older.contains(&visitor)
     }
 
-    /// Remembers a visitor.
-    pub fn note(&self, visitor: u64) {
+    /// Adds a visitor.
+    pub fn insert(&self, visitor: u64) {
         let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
         if sets.newer.len() >= self.set_len {
             sets.older = std::mem::take(&mut sets.newer);
@@ -55,13 +55,13 @@ mod tests {
     #[test]
     fn the_visitors_seen_last_are_known() {
         let seen = ReturningVisitors::with_capacity(10);
-        assert!(!seen.knows(7));
-        seen.note(7);
-        assert!(seen.knows(7) && !seen.knows(8));
+        assert!(!seen.contains(7));
+        seen.insert(7);
+        assert!(seen.contains(7) && !seen.contains(8));
         for visitor in 100..200 {
-            seen.note(visitor);
+            seen.insert(visitor);
         }
-        assert!(!seen.knows(7), "forgotten for younger ones");
-        assert!((190..200).all(|visitor| seen.knows(visitor)));
+        assert!(!seen.contains(7), "evicted by newer ones");
+        assert!((190..200).all(|visitor| seen.contains(visitor)));
     }
 }

@@ -1,4 +1,4 @@
-//! The file that keeps the visitors' key over a restart, and destroys it when it turns.
+//! The file that keeps the key of the visitor ids across restarts, and destroys it on rotation.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -6,31 +6,31 @@ use std::path::{Path, PathBuf};
 
 use super::salt_period::SaltPeriod;
 
-/// What a salt file begins with: what it is, and the version of its form.
+/// Magic and format version of a salt file.
 const MAGIC: &str = "slugline-salt-1";
 
-/// Why a salt file can't be used at the start.
+/// Why a salt file can't be used at startup.
 #[derive(Debug, thiserror::Error)]
 pub enum SaltFileError {
-    /// It can't be read.
+    /// The file is unreadable.
     #[error("can't read the salt file {path}: {source}")]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
-    /// It holds something else, which must not be overwritten.
-    #[error("{0} holds something else than a visitors' salt; it is left alone")]
+    /// The file has other contents, which must not be overwritten.
+    #[error("{0} is not a salt file and was left unchanged")]
     Foreign(PathBuf),
 }
 
-/// A key and the period it belongs to.
+/// A key and its period.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct StoredSalt {
     pub(super) key: [u8; 16],
     pub(super) period: SaltPeriod,
-    /// When the period began, in milliseconds since the Unix epoch.
+    /// Start of the period, in milliseconds since the Unix epoch.
     pub(super) from_ms: u64,
 }
 
@@ -40,17 +40,17 @@ impl Drop for StoredSalt {
     }
 }
 
-/// Overwrites memory that held a key, also where the compiler sees that nobody reads it again.
+/// Overwrites memory that held a key, in a way that the compiler does not optimize out.
 pub(super) fn wipe(bytes: &mut [u8]) {
     bytes.fill(0);
     std::hint::black_box(bytes);
 }
 
-/// Where the key is kept: one file of one line, readable by its owner alone.
+/// The salt file: one line, readable by its owner only.
 #[derive(Debug)]
 pub(super) struct SaltFile {
     path: PathBuf,
-    /// The successor, until it takes the file's place.
+    /// The new file, until it replaces the old one.
     next: PathBuf,
 }
 
@@ -61,7 +61,7 @@ impl SaltFile {
         Self { path, next: next.into() }
     }
 
-    /// The stored key; none when there is no file, or a destroyed one.
+    /// The stored key; `None` if the file is absent or was destroyed.
     pub(super) fn read(&self) -> Result<Option<StoredSalt>, SaltFileError> {
         let mut bytes = match fs::read(&self.path) {
             Ok(bytes) => bytes,
@@ -79,9 +79,9 @@ impl SaltFile {
         Ok(stored)
     }
 
-    /// Puts a key into the file and destroys the one that was there: its bytes are overwritten
-    /// before the file is replaced. (A file system or disk that writes elsewhere than it read
-    /// may still hold a copy.) When the new key can't be written, the old one is still destroyed.
+    /// Writes a new key and destroys the old one by overwriting its bytes before the file is
+    /// replaced. (A copy-on-write file system or disk may still have a copy.) If the new key can't be
+    /// written, the old one is destroyed anyway.
     pub(super) fn replace(&self, salt: &StoredSalt) -> io::Result<()> {
         let written = self.write_next(salt);
         let destroyed = destroy(&self.path);
@@ -91,8 +91,8 @@ impl SaltFile {
         sync_directory(&self.path)
     }
 
-    /// Destroys a successor that a crash has left behind.
-    pub(super) fn forget_next(&self) -> io::Result<()> {
+    /// Destroys a new file that a crash left behind.
+    pub(super) fn destroy_next(&self) -> io::Result<()> {
         destroy(&self.next)?;
         match fs::remove_file(&self.next) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -101,7 +101,7 @@ impl SaltFile {
     }
 
     fn write_next(&self, salt: &StoredSalt) -> io::Result<()> {
-        self.forget_next()?;
+        self.destroy_next()?;
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
@@ -115,7 +115,7 @@ impl SaltFile {
     }
 }
 
-/// Overwrites a file's bytes, if there is one.
+/// Overwrites a file's bytes, if it exists.
 fn destroy(path: &Path) -> io::Result<()> {
     let mut file = match OpenOptions::new().write(true).open(path) {
         Ok(file) => file,
@@ -126,7 +126,7 @@ fn destroy(path: &Path) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Makes a rename last over a power failure.
+/// Makes a rename durable.
 fn sync_directory(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
@@ -179,7 +179,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = SaltFile::new(directory.path().join("salt"));
         file.replace(&salt(1)).unwrap();
-        // A second name of the old file shows what became of its bytes.
+        // A hard link to the old file shows its overwritten bytes.
         let old = directory.path().join("old");
         fs::hard_link(&file.path, &old).unwrap();
         file.replace(&salt(2)).unwrap();
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_successor_left_by_a_crash_is_no_obstacle() {
+    fn a_new_file_left_by_a_crash_is_replaced() {
         let directory = tempfile::tempdir().unwrap();
         let file = SaltFile::new(directory.path().join("salt"));
         fs::write(&file.next, encode(&salt(1))).unwrap();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_something_else_is_left_alone() {
+    fn a_foreign_file_is_left_unchanged() {
         let directory = tempfile::tempdir().unwrap();
         let file = SaltFile::new(directory.path().join("salt"));
         for content in ["precious", "slugline-salt-1 daily 0 zz", "slugline-salt-2 daily 0 00"] {

@@ -1,4 +1,4 @@
-//! For how long a visitor keeps one id.
+//! The rotation period of the visitor ids.
 
 use std::ops::Range;
 use std::str::FromStr;
@@ -10,31 +10,31 @@ use jiff::tz::TimeZone;
 const DAY_MS: u64 = 86_400_000;
 const WEEK_MS: u64 = 7 * DAY_MS;
 
-/// The Unix epoch was a Thursday: three days after the Monday that began its week.
+/// The Unix epoch was a Thursday, three days after Monday.
 const EPOCH_AFTER_MONDAY_MS: u64 = 3 * DAY_MS;
 
-/// How long the key of the visitor ids lives; in UTC.
+/// The lifetime of the key of the visitor ids, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SaltPeriod {
-    /// A day: the id of a visitor changes at midnight.
+    /// A day: visitor ids change at midnight.
     Daily,
     /// A week of ISO 8601, from Monday.
     Weekly,
     /// A calendar month.
     Monthly,
-    /// For ever.
+    /// The key is never replaced.
     Never,
 }
 
-/// A text that names no period.
+/// Not the name of a period.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no period: daily, weekly, monthly or never")]
+#[error("`{text}` is not a period: use daily, weekly, monthly or never")]
 pub struct InvalidSaltPeriod {
     text: String,
 }
 
 impl SaltPeriod {
-    /// The word that settings and the salt file hold.
+    /// The name in settings and in the salt file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Daily => "daily",
@@ -44,7 +44,7 @@ impl SaltPeriod {
         }
     }
 
-    /// The period that a moment falls into, in milliseconds since the Unix epoch.
+    /// The period that contains a time, in milliseconds since the Unix epoch.
     pub fn span(self, at_ms: u64) -> Range<u64> {
         match self {
             Self::Daily => {
@@ -56,7 +56,7 @@ impl SaltPeriod {
                 let start = at_ms.saturating_sub(into);
                 start..at_ms.saturating_add(WEEK_MS - into)
             }
-            // Beyond the year 9999 there is no calendar: the period doesn't end.
+            // There is no calendar beyond the year 9999: the period does not end.
             Self::Monthly => month(at_ms).unwrap_or(at_ms..u64::MAX),
             Self::Never => 0..u64::MAX,
         }
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn no_moment_is_outside_of_its_period() {
+    fn every_time_is_within_its_period() {
         for period in
             [SaltPeriod::Daily, SaltPeriod::Weekly, SaltPeriod::Monthly, SaltPeriod::Never]
         {
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_period_is_read_by_its_word() {
+    fn a_period_is_parsed_by_its_name() {
         for period in
             [SaltPeriod::Daily, SaltPeriod::Weekly, SaltPeriod::Monthly, SaltPeriod::Never]
         {

@@ -18,7 +18,7 @@ use crate::log::NewRecord;
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
 const AT_MS: u64 = 1_781_725_900_000;
 
-/// An interpreter with a geo database, and the directory of its files.
+/// An enricher with a geo database, and the directory of its files.
 fn enricher() -> (Enricher, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let geo = directory.path().join("geo.mmdb");
@@ -146,20 +146,20 @@ fn nothing_of_the_address_is_in_the_click() {
     let geo = enricher.geo.load();
     let visit = visit("10.0.0.1", &headers);
     let outcome = enricher.enrich(&visit, &target().workspace, geo.as_deref());
-    let mut group = ClickBatch::default();
-    group.push(&outcome, &target());
+    let mut batch = ClickBatch::default();
+    batch.push(&outcome, &target());
     let mut logged = Vec::new();
     let append = |records: &[NewRecord<'_>]| {
         logged = records.iter().flat_map(|record| record.parts.concat()).collect();
         Ok::<_, Infallible>(())
     };
-    group.append_with(append).unwrap();
+    batch.append_with(append).unwrap();
     let holds = |part: &[u8]| logged.windows(part.len()).any(|window| window == part);
-    assert!(holds(b"FR"), "the place was looked up by it");
+    assert!(holds(b"FR"), "the location was looked up");
     for part in octets.octets().windows(4).chain(text.as_bytes().windows(6)) {
         assert!(!holds(part), "{}", part.escape_ascii());
     }
-    assert!(!holds(b"10.0.0.1") && !holds(&[10, 0, 0, 1]), "nor of the proxy's");
+    assert!(!holds(b"10.0.0.1") && !holds(&[10, 0, 0, 1]), "nor the proxy's");
 }
 
 #[test]
@@ -167,22 +167,22 @@ fn the_agents_record_comes_with_clicks_until_an_append_succeeded() {
     let (enricher, _directory) = enricher();
     let headers = headers(&[("user-agent", FIREFOX)]);
     let append = |result: Result<(), &'static str>| {
-        let mut group = ClickBatch::default();
+        let mut batch = ClickBatch::default();
         let visit = visit("192.0.2.7", &headers);
         let outcome = enricher.enrich(&visit, &target().workspace, None);
-        // Two clicks of one agent bring its record once.
-        group.push(&outcome, &target());
-        group.push(&outcome, &target());
-        assert_eq!(group.clicks(), 2);
+        // Two clicks of one agent have its record once.
+        batch.push(&outcome, &target());
+        batch.push(&outcome, &target());
+        assert_eq!(batch.clicks(), 2);
         let mut record = None;
-        let appended = group.append_with(|records| {
+        let appended = batch.append_with(|records| {
             let (clicks, seen): (Vec<&NewRecord<'_>>, Vec<_>) =
                 records.iter().partition(|record| record.kind == kind::CLICK);
             assert_eq!((clicks.len(), seen.len() < 2), (2, true));
             record = seen.first().map(|seen| AgentSeen::decode(seen.parts[0]).unwrap());
             result
         });
-        assert_eq!((group.clicks(), group.bytes()), (0, 0));
+        assert_eq!((batch.clicks(), batch.bytes()), (0, 0));
         assert_eq!(appended, result);
         record
     };
@@ -195,19 +195,19 @@ fn the_agents_record_comes_with_clicks_until_an_append_succeeded() {
     assert_eq!(append(Ok(())), None);
 }
 
-/// Threads that meet new agents at once, and a log whose appends sometimes fail: whenever a
-/// click is in the log, its agent's record is there before it.
+/// With concurrent new agents and a log whose appends sometimes fail, every click in the log is
+/// preceded by its agent's record.
 #[test]
 fn no_click_is_logged_before_its_agent() {
     enum Record {
-        ReturningVisitors(u64),
+        Agent(u64),
         Click(u64),
     }
     impl Record {
         fn of(record: &NewRecord<'_>) -> Self {
             match record.kind {
                 kind::CLICK => Self::Click(Click::decode(record.parts[0]).unwrap().agent),
-                _ => Self::ReturningVisitors(AgentSeen::decode(record.parts[0]).unwrap().id),
+                _ => Self::Agent(AgentSeen::decode(record.parts[0]).unwrap().id),
             }
         }
     }
@@ -217,15 +217,15 @@ fn no_click_is_logged_before_its_agent() {
         for thread in 0..8_usize {
             let (enricher, log) = (&enricher, &log);
             scope.spawn(move || {
-                let mut group = ClickBatch::default();
+                let mut batch = ClickBatch::default();
                 for number in 0..=400 {
                     let headers = headers(&[("user-agent", &format!("agent/{}", number / 4))]);
                     let visit = visit("192.0.2.7", &headers);
-                    group.push(&enricher.enrich(&visit, &target().workspace, None), &target());
+                    batch.push(&enricher.enrich(&visit, &target().workspace, None), &target());
                     if number % 5 != 0 {
                         continue;
                     }
-                    let _ = group.append_with(|records| {
+                    let _ = batch.append_with(|records| {
                         if (number + thread) % 3 == 0 {
                             return Err(());
                         }
@@ -239,7 +239,7 @@ fn no_click_is_logged_before_its_agent() {
     let mut seen = HashSet::new();
     for record in log.into_inner().unwrap() {
         match record {
-            Record::ReturningVisitors(id) => {
+            Record::Agent(id) => {
                 seen.insert(id);
             }
             Record::Click(id) => assert!(seen.contains(&id), "a click without its agent"),

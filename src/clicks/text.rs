@@ -1,7 +1,7 @@
-//! Bounds on the texts that visitors send.
+//! Truncation of texts from requests.
 
-/// The longest beginning of `text` that has at most `limit` bytes and splits no character.
-pub(super) fn cut(text: &str, limit: usize) -> &str {
+/// The longest prefix of `text` of at most `limit` bytes that splits no character.
+pub(super) fn truncated(text: &str, limit: usize) -> &str {
     let mut end = limit.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -23,7 +23,7 @@ mod tests {
             ("😀😀", 7, "😀"),
             ("é", 1, ""),
         ] {
-            assert_eq!(cut(text, limit), kept, "{text} at {limit}");
+            assert_eq!(truncated(text, limit), kept, "{text} at {limit}");
         }
     }
 }

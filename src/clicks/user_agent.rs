@@ -1,28 +1,28 @@
-//! What a user agent is: browser, operating system, kind of machine, and whether it's a bot.
+//! User agent classification: browser, operating system, device, and whether it is a bot.
 
 use woothee::parser::{Parser, WootheeResult};
 
 use super::bot::BotList;
 use crate::domain::click::{BotReason, Device};
 
-/// What woothee says of what it doesn't know.
+/// woothee's value for unknown fields.
 const UNKNOWN: &str = "UNKNOWN";
 
-/// What a user agent is taken for; texts are empty when unknown.
+/// A classified user agent; unknown texts are empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Classification {
-    /// `Chrome`, `Safari`, …; for a crawler its name.
+    /// `Chrome`, `Safari`, …; for a crawler, its name.
     pub browser: Box<str>,
-    /// The browser's version, as it says.
+    /// The browser's version, as reported.
     pub browser_version: Box<str>,
     /// `Windows`, `macOS`, `iOS`, `Android`, ….
     pub os: Box<str>,
-    /// The operating system's version, as it says: browsers freeze it (Windows 11 says 10, each
-    /// macOS since 11 says 10.15.7).
+    /// The operating system's version, as reported: browsers freeze it (Windows 11 reports 10,
+    /// macOS since 11 reports 10.15.7).
     pub os_version: Box<str>,
-    /// What kind of machine.
+    /// The device class.
     pub device: Device,
-    /// Whether, and why, it is taken for a bot.
+    /// Why it is classified as a bot, or `Human`.
     pub bot: BotReason,
     /// The pattern of the crawler list that matched; empty otherwise.
     pub bot_pattern: Box<str>,
@@ -63,7 +63,7 @@ fn known(text: &str) -> &str {
     if text == UNKNOWN { "" } else { text }
 }
 
-/// woothee's name of a browser as its users know it.
+/// The usual name of a browser, by woothee's name.
 fn browser(name: &str) -> &str {
     match name {
         "SamsungBrowser" => "Samsung Internet",
@@ -75,15 +75,15 @@ fn browser(name: &str) -> &str {
     }
 }
 
-/// Name and version: woothee has Windows' release in the name and its kernel's in the version,
-/// and names Apple's devices instead of their system.
+/// Name and version. woothee has the Windows release in the name and the kernel version in the
+/// version, and names Apple's devices instead of their system.
 fn operating_system<'a>(found: &'a WootheeResult<'_>) -> (&'a str, &'a str) {
     let version = known(&found.os_version);
     match found.os {
         "Mac OSX" => ("macOS", version),
         "Mac OS Classic" => ("Mac OS", version),
         "iPhone" | "iPad" | "iPod" | "iOS" => ("iOS", version),
-        // Behind the processor: `x86_64 14541.0.0`.
+        // The version follows the architecture: `x86_64 14541.0.0`.
         "ChromeOS" => ("ChromeOS", version.rsplit(' ').next().unwrap_or_default()),
         "Windows Phone OS" => ("Windows Phone", version),
         "Windows UNKNOWN Ver" => ("Windows", ""),
@@ -94,22 +94,22 @@ fn operating_system<'a>(found: &'a WootheeResult<'_>) -> (&'a str, &'a str) {
     }
 }
 
-/// Things with a screen that nobody carries or types at: televisions, sticks, speakers.
+/// Other devices with a screen: televisions, streaming sticks, speakers.
 const SCREENS: &[&str] = &["TV", "BRAVIA", "AFT", "CrKey", "Roku/", "HbbTV", "Tizen 2", "Web0S"];
 
-/// Tablets that say so, or that are known by name.
+/// Substrings of the user agents of tablets.
 const TABLETS: &[&str] =
     &["iPad", "Tablet", "tablet", "Kindle", "Silk/", "PlayBook", "Nexus 7", "Nexus 10"];
 
-/// What kind of machine a browser runs on; woothee's category knows no tablets.
+/// The device class of a browser; woothee's categories have no tablets.
 fn device(user_agent: &str, category: &str) -> Device {
-    let says_any = |marks: &[&str]| marks.iter().any(|mark| user_agent.contains(mark));
-    // Internet Explorer said `Tablet PC` on every Windows with handwriting, tablet or not.
+    let has_any = |marks: &[&str]| marks.iter().any(|mark| user_agent.contains(mark));
+    // Internet Explorer sends `Tablet PC` on every Windows with handwriting support.
     let windows = user_agent.contains("Windows NT");
-    if says_any(SCREENS) && !windows {
+    if has_any(SCREENS) && !windows {
         return Device::Other;
     }
-    if !windows && (says_any(TABLETS) || is_android_tablet(user_agent)) {
+    if !windows && (has_any(TABLETS) || is_android_tablet(user_agent)) {
         return Device::Tablet;
     }
     match category {
@@ -119,8 +119,8 @@ fn device(user_agent: &str, category: &str) -> Device {
     }
 }
 
-/// Browsers on Android put `Mobile` into their user agent on phones only. Opera Mini and what
-/// uses the system's own HTTP client (`Dalvik`) never say it.
+/// Browsers on Android send `Mobile` on phones only. Opera Mini and users of the system's HTTP
+/// client (`Dalvik`) never send it.
 fn is_android_tablet(user_agent: &str) -> bool {
     let silent = ["Opera Mini", "Dalvik/"].iter().any(|name| user_agent.contains(name));
     user_agent.contains("Android") && !user_agent.contains("Mobi") && !silent

@@ -1,4 +1,4 @@
-//! The agents met lately: each distinct user agent is classified once, and logged once.
+//! A cache of recent user agents: each is classified once and logged once.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,14 +10,14 @@ use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
 use super::bot::BotList;
-use super::text::cut;
+use super::text::truncated;
 use super::user_agent::Classification;
 use crate::domain::click::{AgentSeen, BotReason, Click};
 
-/// The longest user agent that is looked at, in bytes.
+/// Maximum length of a user agent, in bytes; the rest is ignored.
 pub const USER_AGENT_LIMIT: usize = 1024;
 
-/// How many agents are kept, if not said otherwise. They take about 650 bytes each.
+/// Default capacity. An agent takes about 650 bytes.
 pub const DEFAULT_CAPACITY: usize = 16_384;
 
 /// A classified user agent.
@@ -47,30 +47,30 @@ impl Agent {
         Self { id, text, classification, click_part, logged: AtomicBool::new(false) }
     }
 
-    /// The first eight bytes, big endian, of the SHA-256 of the text.
+    /// The first eight bytes of the SHA-256 of the text, big endian.
     pub fn id(&self) -> u64 {
         self.id
     }
 
-    /// What it is taken for.
+    /// The classification.
     pub fn classification(&self) -> &Classification {
         &self.classification
     }
 
-    /// Why it is taken for a bot, or `Human`.
+    /// Why it is classified as a bot, or `Human`.
     pub fn bot(&self) -> BotReason {
         self.classification.bot
     }
 
-    /// The encoding of a [`Click`] that has only the agent's fields.
+    /// The encoding of a [`Click`] with only the agent's fields.
     pub(super) fn click_part(&self) -> &[u8] {
         &self.click_part
     }
 
-    /// The record that has to be in the log before a click that names the agent; none once
-    /// [`Agent::logged`] was called. Threads that meet a new agent at once each get one: the log
-    /// then has it twice, which is allowed, and before each of their clicks.
-    pub(super) fn unlogged(&self, at_ms: u64) -> Option<AgentSeen> {
+    /// The record that has to be in the log before a click that names the agent; `None` after
+    /// [`Agent::mark_logged`]. Threads that see a new agent at once each get one: the log may have it
+    /// more than once, but always before their clicks.
+    pub(super) fn pending_record(&self, at_ms: u64) -> Option<AgentSeen> {
         if self.logged.load(Ordering::Acquire) {
             return None;
         }
@@ -90,62 +90,61 @@ impl Agent {
         })
     }
 
-    /// Says that the record is in the log: from now on clicks may be appended without it.
-    pub(super) fn logged(&self) {
+    /// Marks the record as logged: from now on clicks may be appended without it.
+    pub(super) fn mark_logged(&self) {
         self.logged.store(true, Ordering::Release);
     }
 }
 
-/// The crawler list, and a bounded cache of what it and woothee said of the agents met lately.
+/// The crawler list, and a bounded cache of agents classified with it.
 pub struct UserAgentCache {
-    /// Held for reading while an agent is classified and remembered: what is met after a list was
-    /// replaced is of the new one.
+    /// Held for reading while an agent is classified and cached, so that no agent classified with
+    /// the old list is cached after a replacement.
     bots: RwLock<BotList>,
-    met: Cache<Arc<str>, Arc<Agent>>,
+    cache: Cache<Arc<str>, Arc<Agent>>,
 }
 
 impl UserAgentCache {
-    /// Keeps [`DEFAULT_CAPACITY`] agents.
+    /// Creates a cache of [`DEFAULT_CAPACITY`] agents.
     pub fn new(bots: BotList) -> Self {
         Self::with_capacity(bots, DEFAULT_CAPACITY)
     }
 
-    /// Keeps `capacity` agents.
+    /// Creates a cache of `capacity` agents.
     pub fn with_capacity(bots: BotList, capacity: usize) -> Self {
-        Self { bots: RwLock::new(bots), met: Cache::new(capacity) }
+        Self { bots: RwLock::new(bots), cache: Cache::new(capacity) }
     }
 
-    /// The agent of a `User-Agent` header: classified if it is new, or was forgotten.
+    /// The agent of a `User-Agent` header, classified if it is not cached.
     pub fn of(&self, header: Option<&[u8]>) -> Arc<Agent> {
         let text = header.map(text_of).unwrap_or_default();
-        if let Some(agent) = self.met.get(&*text) {
+        if let Some(agent) = self.cache.get(&*text) {
             return agent;
         }
-        // Two threads may get here with the same text. Neither waits: the one cached last stays,
-        // and since each agent knows for itself whether it is logged, both are logged.
+        // Two threads may get here with the same text. The last one stays in the cache, and both
+        // agents get logged, since each tracks that for itself.
         let text: Arc<str> = text.into();
         let bots = self.bots.read().unwrap_or_else(PoisonError::into_inner);
         let agent = Arc::new(Agent::new(Arc::clone(&text), &bots));
-        self.met.insert(text, Arc::clone(&agent));
+        self.cache.insert(text, Arc::clone(&agent));
         agent
     }
 
-    /// Replaces the crawler list; each agent is classified anew when it is met again.
+    /// Replaces the crawler list and clears the cache.
     pub fn replace(&self, bots: BotList) {
-        let mut present = self.bots.write().unwrap_or_else(PoisonError::into_inner);
-        *present = bots;
-        self.met.clear();
+        let mut current = self.bots.write().unwrap_or_else(PoisonError::into_inner);
+        *current = bots;
+        self.cache.clear();
     }
 
-    /// What a user agent is taken for, which is not remembered.
+    /// Classifies a user agent without caching it.
     pub fn classify(&self, user_agent: &str) -> Classification {
         let bots = self.bots.read().unwrap_or_else(PoisonError::into_inner);
         Classification::of(user_agent, &bots)
     }
 }
 
-/// A header's text without the blanks around, bytes that aren't UTF-8 replaced, cut at
-/// [`USER_AGENT_LIMIT`].
+/// A header's trimmed text, with invalid UTF-8 replaced, truncated to [`USER_AGENT_LIMIT`].
 fn text_of(header: &[u8]) -> Cow<'_, str> {
     let bytes = header.trim_ascii();
     if bytes.len() <= USER_AGENT_LIMIT
@@ -153,7 +152,7 @@ fn text_of(header: &[u8]) -> Cow<'_, str> {
     {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(cut(&String::from_utf8_lossy(bytes), USER_AGENT_LIMIT).to_owned())
+    Cow::Owned(truncated(&String::from_utf8_lossy(bytes), USER_AGENT_LIMIT).to_owned())
 }
 
 fn id_of(user_agent: &str) -> u64 {

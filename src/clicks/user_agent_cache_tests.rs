@@ -81,27 +81,27 @@ fn the_click_part_is_the_encoding_of_the_agents_fields() {
 }
 
 #[test]
-fn the_record_is_asked_for_until_it_is_logged() {
+fn the_record_is_pending_until_it_is_logged() {
     let agents = agents();
     let agent = agents.of(Some(&header(b"examplebot")));
-    let seen = agent.unlogged(7).unwrap();
+    let seen = agent.pending_record(7).unwrap();
     assert_eq!((seen.id, seen.at_ms), (agent.id(), 7));
     assert_eq!((seen.user_agent.as_str(), seen.bot_pattern.as_str()), ("examplebot", "examplebot"));
-    assert!(agent.unlogged(8).is_some(), "not logged yet");
-    agent.logged();
-    assert_eq!(agents.of(Some(&header(b"examplebot"))).unlogged(9), None);
+    assert!(agent.pending_record(8).is_some(), "not logged yet");
+    agent.mark_logged();
+    assert_eq!(agents.of(Some(&header(b"examplebot"))).pending_record(9), None);
 }
 
 #[test]
-fn a_forgotten_agent_is_logged_again() {
+fn an_evicted_agent_is_logged_again() {
     let agents = agents();
     let crowd: Vec<_> =
         (0..1000).map(|number| header(format!("crowd/{number}").as_bytes())).collect();
     for one in &crowd {
-        agents.of(Some(one)).logged();
+        agents.of(Some(one)).mark_logged();
     }
-    assert!(agents.met.len() <= 64);
-    let again = crowd.iter().filter(|one| agents.of(Some(one)).unlogged(0).is_some());
+    assert!(agents.cache.len() <= 64);
+    let again = crowd.iter().filter(|one| agents.of(Some(one)).pending_record(0).is_some());
     assert!(again.count() >= 900);
 }
 

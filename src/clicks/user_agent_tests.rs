@@ -125,20 +125,20 @@ const BROWSERS: &[(&str, &str, &str, Device)] = &[
 ];
 
 #[test]
-fn browsers_are_named_as_their_users_know_them() {
+fn browsers_have_their_usual_names() {
     for (user_agent, browser, os, device) in BROWSERS {
         assert_eq!(human(user_agent), expected(browser, os, *device), "{user_agent}");
     }
 }
 
 #[test]
-fn what_is_not_known_is_empty() {
+fn unknown_fields_are_empty() {
     let found = human("something/1.0");
     assert_eq!(found, (String::new(), String::new(), String::new(), String::new(), Device::Other));
 }
 
 #[test]
-fn the_reasons_for_a_bot_have_an_order() {
+fn bot_reasons_have_an_order() {
     let bots = BotList::from_json(r#"[{"pattern": "bingbot"}]"#).unwrap();
     for (user_agent, reason, pattern) in [
         ("", BotReason::NoAgent, ""),

@@ -1,40 +1,39 @@
-//! The visit: what a redirect request says, before any of it is interpreted.
+//! The visit: a redirect request before enrichment.
 
 use std::net::IpAddr;
 
 use super::headers::Headers;
 use crate::domain::click::BotReason;
 
-/// A visitor's request for a link. It lives in memory only, for as long as the answer takes.
+/// A visitor's request for a link. It lives in memory only, until it is answered.
 #[derive(Debug, Clone, Copy)]
 pub struct Visit<'a> {
     /// The other end of the socket: the visitor, or a reverse proxy.
     pub peer: IpAddr,
-    /// The request's headers, as they came.
+    /// The request's headers.
     pub headers: Headers<'a>,
-    /// What stands behind the `?` of the address that was asked for.
+    /// The query string, without the `?`.
     pub query: Option<&'a str>,
-    /// The request's method was HEAD.
+    /// Whether the request's method is HEAD.
     pub head: bool,
-    /// When it came, in milliseconds since the Unix epoch.
+    /// Arrival time, in milliseconds since the Unix epoch.
     pub at_ms: u64,
 }
 
 impl Visit<'_> {
-    /// Whether the request says that nobody asked to see the page yet.
+    /// Whether the request is a prefetch.
     ///
     /// `Sec-Purpose` is the [Fetch standard's](https://fetch.spec.whatwg.org/#sec-purpose-header)
     /// and may carry parameters (`prefetch;prerender`). Before it, Chrome sent `Purpose`,
     /// Safari `X-Purpose` (with `preview` for its page of top sites) and Firefox `X-Moz`.
     pub fn is_prefetch(&self) -> bool {
-        self.headers.purposes.into_iter().flatten().any(says_prefetch)
+        self.headers.purposes.into_iter().flatten().any(is_prefetch_value)
     }
 }
 
-/// Why a visit isn't taken for a human's, whatever its user agent is.
+/// Why a visit is classified as a bot's, whatever its user agent.
 ///
-/// A HEAD is named first: nobody sees anything of its answer, while a prefetched page may be
-/// shown yet.
+/// HEAD takes precedence: a prefetched page may still be shown, the response to a HEAD never is.
 pub(super) fn bot_reason(head: bool, prefetch: bool) -> BotReason {
     match (head, prefetch) {
         (true, _) => BotReason::Head,
@@ -43,7 +42,7 @@ pub(super) fn bot_reason(head: bool, prefetch: bool) -> BotReason {
     }
 }
 
-fn says_prefetch(value: &[u8]) -> bool {
+fn is_prefetch_value(value: &[u8]) -> bool {
     let token = value.split(|byte| *byte == b';').next().unwrap_or_default();
     let token = token.trim_ascii();
     token.eq_ignore_ascii_case(b"prefetch") || token.eq_ignore_ascii_case(b"preview")
@@ -60,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_prefetch_says_so_in_one_of_four_headers() {
+    fn a_prefetch_is_recognized_by_four_headers() {
         for (name, value, prefetch) in [
             ("sec-purpose", "prefetch", true),
             ("sec-purpose", "prefetch;prerender", true),
@@ -87,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_named_before_a_prefetch() {
+    fn head_takes_precedence_over_prefetch() {
         assert_eq!(bot_reason(true, true), BotReason::Head);
         assert_eq!(bot_reason(false, true), BotReason::Prefetch);
         assert_eq!(bot_reason(false, false), BotReason::Human);

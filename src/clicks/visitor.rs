@@ -1,4 +1,4 @@
-//! The visitor's id: a keyed hash that tells visitors apart for a period, and then no more.
+//! The visitor id: a keyed hash that identifies a visitor within a period only.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -11,12 +11,12 @@ use super::salt_file::{SaltFile, SaltFileError, StoredSalt};
 use super::salt_period::SaltPeriod;
 use crate::domain::ids::WorkspaceId;
 
-/// A key in use and the time for which it may be used, in milliseconds since the Unix epoch.
+/// The current key and its validity, in milliseconds since the Unix epoch.
 struct Salt {
     stored: StoredSalt,
-    /// Where the period before the key's began.
+    /// Start of the previous period.
     tolerated_from_ms: u64,
-    /// Where the key's period ends.
+    /// End of the key's period.
     until_ms: u64,
 }
 
@@ -27,51 +27,51 @@ impl Salt {
         Self { stored, tolerated_from_ms, until_ms: span.end }
     }
 
-    fn made_at(at_ms: u64, period: SaltPeriod) -> Self {
-        // The generator is a cryptographic one, seeded by the operating system.
+    fn generate(at_ms: u64, period: SaltPeriod) -> Self {
+        // A cryptographically secure generator, seeded by the operating system.
         let key = rand::random();
         Self::new(StoredSalt { key, period, from_ms: period.span(at_ms).start })
     }
 
-    /// Whether the key may be used for a visit of that time.
+    /// Whether the key may be used for a visit at this time.
     ///
-    /// A clock that steps back into the period before keeps the key: the one of that period is
-    /// gone, and making another would count each visitor again. One that steps back further has
-    /// been ahead, and the key would outlive its period by as much.
-    fn serves(&self, at_ms: u64) -> bool {
+    /// If the clock steps back into the previous period, the key stays: the previous key is
+    /// destroyed, and a new one would count every visitor again. If it steps back further, it was
+    /// ahead, and the key would outlive its period by that much.
+    fn is_valid_at(&self, at_ms: u64) -> bool {
         (self.tolerated_from_ms..self.until_ms).contains(&at_ms)
     }
 }
 
-/// The key of the visitors' ids, turned and destroyed when its period ends.
+/// The key of the visitor ids, replaced and destroyed at the end of its period.
 pub struct VisitorSalts {
     period: SaltPeriod,
     current: ArcSwap<Salt>,
-    /// Held while a key is made and put in place, so that it is made once.
-    turning: Mutex<()>,
-    /// Held while the file is written; other visits go on with the new key meanwhile.
+    /// Held while the key is replaced, so that only one new key is generated.
+    rotation: Mutex<()>,
+    /// Held while the file is written; visits already use the new key meanwhile.
     file: Mutex<SaltFile>,
 }
 
 impl VisitorSalts {
-    /// Takes up the key in the file at `path` if its period is the wanted one and still runs at
-    /// `now_ms` (milliseconds since the Unix epoch); otherwise makes a new one.
+    /// Loads the key from the file at `path` if it has the given period and is valid at `now_ms`
+    /// (milliseconds since the Unix epoch); otherwise generates a new one.
     ///
-    /// A file that can't be read or holds something else is an error. One that can't be written is
-    /// only warned of: the key then lives until the process ends.
+    /// An unreadable or foreign file is an error. A failure to write is only logged: the key then
+    /// lives until the process ends.
     pub fn open(path: PathBuf, period: SaltPeriod, now_ms: u64) -> Result<Self, SaltFileError> {
         let file = SaltFile::new(path);
         let stored = file.read()?.filter(|stored| stored.period == period).map(Salt::new);
-        let kept = stored.filter(|salt| salt.serves(now_ms));
+        let kept = stored.filter(|salt| salt.is_valid_at(now_ms));
         let is_new = kept.is_none();
-        let salt = kept.unwrap_or_else(|| Salt::made_at(now_ms, period));
-        if let Err(error) = file.forget_next() {
-            tracing::warn!(%error, "a leftover of the visitors' salt can't be destroyed");
+        let salt = kept.unwrap_or_else(|| Salt::generate(now_ms, period));
+        if let Err(error) = file.destroy_next() {
+            tracing::warn!(%error, "destroying a leftover salt file failed");
         }
         let salts = Self {
             period,
             current: ArcSwap::from_pointee(salt),
-            turning: Mutex::new(()),
+            rotation: Mutex::new(()),
             file: Mutex::new(file),
         };
         if is_new {
@@ -84,8 +84,8 @@ impl VisitorSalts {
     /// agent's id and the workspace's, with the key of the period that `at_ms` falls into.
     pub fn visitor(&self, at_ms: u64, address: IpAddr, agent: u64, workspace: &WorkspaceId) -> u64 {
         let mut salt = self.current.load();
-        if !salt.serves(at_ms) {
-            self.turn_if_due(at_ms);
+        if !salt.is_valid_at(at_ms) {
+            self.rotate_if_due(at_ms);
             salt = self.current.load();
         }
         let address = match address {
@@ -99,29 +99,27 @@ impl VisitorSalts {
         SipHasher24::new_with_key(&salt.stored.key).hash(&hashed)
     }
 
-    /// Makes a new key and destroys the old one if the old one's period is over at `now_ms`;
-    /// says whether it was.
+    /// Replaces and destroys the key if its period is over at `now_ms`; returns whether it was.
     ///
-    /// [`Self::visitor`] does this for the first visit of a period. To be called from time to
-    /// time as well, so that a key doesn't outlive its period because nobody comes, and so that
-    /// no visit waits for the file.
-    pub fn turn_if_due(&self, now_ms: u64) -> bool {
+    /// [`Self::visitor`] does this for the first visit of a period. Call it periodically too, so that
+    /// a key does not outlive its period without visits, and no visit waits for the file.
+    pub fn rotate_if_due(&self, now_ms: u64) -> bool {
         {
-            let _turning = self.turning.lock().unwrap_or_else(PoisonError::into_inner);
-            if self.current.load().serves(now_ms) {
+            let _rotation = self.rotation.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.current.load().is_valid_at(now_ms) {
                 return false;
             }
-            self.current.store(Salt::made_at(now_ms, self.period).into());
+            self.current.store(Salt::generate(now_ms, self.period).into());
         }
         self.store();
         true
     }
 
-    /// Writes the current key over the one in the file.
+    /// Replaces the key in the file by the current one.
     fn store(&self) {
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = file.replace(&self.current.load().stored) {
-            tracing::warn!(%error, "the visitors' salt can't be written: a restart will make a new one");
+            tracing::warn!(%error, "writing the salt file failed: a restart will generate a new salt");
         }
     }
 }

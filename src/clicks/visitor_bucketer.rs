@@ -1,9 +1,9 @@
-//! Who is who for a link's rules: for longer than the clicks can tell.
+//! Stable visitor ids for a link's rules.
 //!
-//! A visitor who has drawn a variant is to keep it, also when the key of the
-//! [visitors' ids](super::VisitorSalts) turns. So rules know him by a hash of his address and user
-//! agent under the service's own key, another one at each link. It is worked out when a rule needs
-//! it, and is in memory only: neither a click nor a log line holds it.
+//! A visitor keeps the variant of a split test even after the key of the
+//! [visitor ids](super::VisitorSalts) is rotated. So rules identify visitors by a hash of address and
+//! user agent under a key derived from the service's own, different for each link. The id is computed
+//! when a rule needs it and is in memory only: it is in neither clicks nor log lines.
 
 use std::hash::Hasher;
 use std::net::IpAddr;
@@ -13,13 +13,13 @@ use siphasher::sip::SipHasher24;
 
 use crate::domain::ids::LinkId;
 
-/// See the module.
+/// See the [module](self).
 pub struct VisitorBucketer {
     keyed: SipHasher24,
 }
 
 impl VisitorBucketer {
-    /// Under a key that is derived from the service's own.
+    /// Derives the key from the service's own.
     pub fn new(service_key: &[u8; 32]) -> Self {
         let derived =
             Sha256::new_with_prefix(b"sticky visitors").chain_update(service_key).finalize();

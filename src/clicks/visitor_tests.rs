@@ -49,7 +49,7 @@ fn a_visitor_has_one_id_per_period_agent_workspace_and_address() {
 }
 
 #[test]
-fn the_first_visit_of_a_period_turns_the_key() {
+fn the_first_visit_of_a_period_rotates_the_key() {
     for (period, last, next) in [
         (SaltPeriod::Daily, WEDNESDAY + DAY_MS - 1, WEDNESDAY + DAY_MS),
         (SaltPeriod::Weekly, WEDNESDAY + 5 * DAY_MS - 1, WEDNESDAY + 5 * DAY_MS),
@@ -62,17 +62,17 @@ fn the_first_visit_of_a_period_turns_the_key() {
         assert_ne!(before, after, "{period:?}");
         assert_eq!(after, id(&salts, next + 1), "{period:?}");
         assert_ne!(file_before, line(directory.path()), "{period:?}");
-        // A visit that was begun before the turn and interpreted after it.
-        assert_eq!(after, id(&salts, last), "{period:?}: the old key is gone");
+        // A visit that started before the rotation and was enriched after it.
+        assert_eq!(after, id(&salts, last), "{period:?}: the old key is destroyed");
     }
 }
 
 #[test]
-fn a_key_that_never_turns_stays() {
+fn a_key_that_never_rotates_stays() {
     let directory = tempfile::tempdir().unwrap();
     let salts = open(&directory, SaltPeriod::Never, WEDNESDAY);
     assert_eq!(id(&salts, WEDNESDAY), id(&salts, 10 * WEDNESDAY));
-    assert!(!salts.turn_if_due(10 * WEDNESDAY));
+    assert!(!salts.rotate_if_due(10 * WEDNESDAY));
 }
 
 #[test]
@@ -96,18 +96,18 @@ fn another_period_makes_another_key() {
 }
 
 #[test]
-fn the_background_turns_a_key_once_it_is_due() {
+fn the_key_is_rotated_once_it_is_due() {
     let directory = tempfile::tempdir().unwrap();
     let salts = open(&directory, SaltPeriod::Daily, WEDNESDAY);
     let before = id(&salts, WEDNESDAY);
-    assert!(!salts.turn_if_due(WEDNESDAY + DAY_MS - 1));
-    assert!(salts.turn_if_due(WEDNESDAY + DAY_MS));
-    assert!(!salts.turn_if_due(WEDNESDAY + DAY_MS));
+    assert!(!salts.rotate_if_due(WEDNESDAY + DAY_MS - 1));
+    assert!(salts.rotate_if_due(WEDNESDAY + DAY_MS));
+    assert!(!salts.rotate_if_due(WEDNESDAY + DAY_MS));
     assert_ne!(before, id(&salts, WEDNESDAY + DAY_MS));
 }
 
 #[test]
-fn a_clock_that_steps_back_a_little_keeps_the_key_and_one_far_ahead_does_not_bind() {
+fn a_small_clock_step_back_keeps_the_key_and_a_large_one_does_not() {
     let directory = tempfile::tempdir().unwrap();
     let salts = open(&directory, SaltPeriod::Daily, WEDNESDAY);
     let current = id(&salts, WEDNESDAY);
@@ -117,12 +117,12 @@ fn a_clock_that_steps_back_a_little_keeps_the_key_and_one_far_ahead_does_not_bin
 
     let ahead = id(&salts, WEDNESDAY + 3650 * DAY_MS);
     let corrected = id(&salts, WEDNESDAY);
-    assert_ne!(ahead, corrected, "a key of ten years hence is not kept for ten years");
-    assert_ne!(current, corrected, "and the old one isn't resurrected");
+    assert_ne!(ahead, corrected, "a key from ten years ahead is not kept for ten years");
+    assert_ne!(current, corrected, "and the old one is not reused");
 }
 
 #[test]
-fn one_turn_serves_all_threads() {
+fn one_rotation_serves_all_threads() {
     let directory = tempfile::tempdir().unwrap();
     let salts = open(&directory, SaltPeriod::Daily, WEDNESDAY);
     let ids: Vec<u64> = std::thread::scope(|scope| {
@@ -132,7 +132,7 @@ fn one_turn_serves_all_threads() {
     });
     assert!(ids.iter().all(|each| *each == ids[0]));
     let restarted = open(&directory, SaltPeriod::Daily, WEDNESDAY + DAY_MS);
-    assert_eq!(ids[0], id(&restarted, WEDNESDAY + DAY_MS), "the file has the key in use");
+    assert_eq!(ids[0], id(&restarted, WEDNESDAY + DAY_MS), "the file has the current key");
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_file_that_cannot_be_written_does_not_stop_the_ids() {
 }
 
 #[test]
-fn a_file_of_something_else_is_refused() {
+fn a_foreign_file_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("salt");
     fs::write(&path, "precious").unwrap();

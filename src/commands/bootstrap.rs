@@ -1,4 +1,4 @@
-//! The first start: a workspace, and a token that owns it.
+//! First start: creates the default workspace and its owner token.
 
 use prost::Message;
 use uuid::Uuid;
@@ -10,51 +10,51 @@ use crate::domain::token::{Abilities, Token};
 use crate::log::{Log, LogError, NewRecord};
 use crate::projections::index::{Index, IndexError};
 
-/// What became of the first start.
+/// The result of [`bootstrap`].
 #[derive(Debug, PartialEq, Eq)]
 pub enum Bootstrap {
-    /// The log has a workspace already.
+    /// The log already has a workspace.
     NotNeeded,
-    /// The same, and a token was given, which is not used.
+    /// The log already has a workspace; the given token is ignored.
     GivenTokenIgnored,
-    /// A workspace was made; its owner's secret is the given one.
+    /// A workspace was created with the given owner token.
     WithGivenToken,
-    /// A workspace was made; this is its owner's secret, never to be seen again.
+    /// A workspace was created; this is its owner token, which cannot be retrieved again.
     WithNewToken(String),
 }
 
-/// Why the first start failed.
+/// Why [`bootstrap`] failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
-    /// The given token is not fit to be one.
+    /// The given token is invalid.
     #[error("SLUGLINE_BOOTSTRAP_TOKEN must be 20 to 200 visible ASCII characters")]
-    UnfitToken,
-    /// The log took it not.
+    InvalidToken,
+    /// Writing to the log failed.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The index took it not.
+    /// Updating the index failed.
     #[error(transparent)]
     Index(#[from] IndexError),
 }
 
-/// Makes the first workspace and its owner's token, if the log is empty.
+/// Creates the first workspace and its owner token, if the log is empty.
 pub fn bootstrap(
     log: &Log,
     index: &Index,
     given: Option<&str>,
 ) -> Result<Bootstrap, BootstrapError> {
-    // A crash of the machine may have kept the workspace and lost its token: then begin anew.
+    // A crash may have lost the token but not the workspace: then start over.
     if log.end() > 1 {
         return Ok(given.map_or(Bootstrap::NotNeeded, |_| Bootstrap::GivenTokenIgnored));
     }
-    let is_fit = |token: &str| {
+    let is_valid = |token: &str| {
         (20..=200).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
     };
-    if given.is_some_and(|token| !is_fit(token)) {
-        return Err(BootstrapError::UnfitToken);
+    if given.is_some_and(|token| !is_valid(token)) {
+        return Err(BootstrapError::InvalidToken);
     }
-    let made = given.is_none().then(secret::generate);
-    let secret = given.or(made.as_deref()).unwrap_or_default();
+    let generated = given.is_none().then(secret::generate);
+    let secret = given.or(generated.as_deref()).unwrap_or_default();
 
     let at_ms = now_ms();
     let workspace = WorkspaceId::new(Uuid::now_v7());
@@ -94,5 +94,5 @@ pub fn bootstrap(
     ])?;
     log.sync()?;
     index.commit(pending, offset)?;
-    Ok(made.map_or(Bootstrap::WithGivenToken, Bootstrap::WithNewToken))
+    Ok(generated.map_or(Bootstrap::WithGivenToken, Bootstrap::WithNewToken))
 }

@@ -1,4 +1,5 @@
-//! Deciding: a command and what stands, to an event and an outcome. Nothing is written here.
+//! Decides commands: from a command and the current state to an event and an outcome, without I/O
+//! other than reads.
 
 use rand::Rng;
 use uuid::Uuid;
@@ -14,15 +15,15 @@ use crate::domain::slug::{GENERATED_LEN, Slug};
 use crate::domain::token::{Actor, Token};
 use crate::projections::index::ReadTokens;
 
-/// How often a length is tried before a generated slug grows by one: where a fifth try is
-/// needed, more than half of the names of that length are gone.
-const TRIES_PER_LENGTH: usize = 4;
+/// Attempts per length before a generated slug grows by one character: a fifth attempt would mean
+/// that more than half of the slugs of that length are taken.
+const ATTEMPTS_PER_LENGTH: usize = 4;
 const MAX_GENERATED_LEN: usize = 32;
 
-/// What a command comes to: the event to be logged, where something changes, and the outcome.
+/// The event to log, if something changes, and the outcome of the command.
 pub type Decision = (Option<Event>, Outcome);
 
-/// Decides one command of one actor at one moment, over one view of the index.
+/// Decides a command of an actor at a point in time, over a view of the index.
 pub struct CommandHandler<'a, R> {
     pub state: &'a R,
     pub policy: &'a LinkPolicy,
@@ -32,7 +33,7 @@ pub struct CommandHandler<'a, R> {
 
 impl<R: ReadTokens> CommandHandler<'_, R> {
     /// # Errors
-    /// The rule that the command breaks, or a failure to read the index.
+    /// The rule that the command violates, or a failure to read the index.
     pub fn decide(&self, command: Command) -> Result<Decision, CommandError> {
         let ability = command.ability();
         if !self.actor.abilities.allows(ability) {
@@ -104,7 +105,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
                 return Err(DomainError::SlugTaken(slug.to_string()).into());
             }
             Some(slug) => slug,
-            None => self.free_slug(domain)?,
+            None => self.generate_slug(domain)?,
         };
         self.claim_external_id(&accepted.fields, None)?;
         let link = Link {
@@ -153,7 +154,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         Ok((Some(Event::LinkReported((&report).into())), Outcome::Report(Some(report.into()))))
     }
 
-    /// The link that is meant, if it's the actor's and at the version that the caller has seen.
+    /// The referenced link of the actor's workspace, if it has the expected version.
     pub(super) fn current(
         &self,
         named: &LinkRef,
@@ -161,16 +162,16 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
     ) -> Result<Link, CommandError> {
         let link = self.state.link_in(self.actor.workspace, named)?;
         let link = link.ok_or(DomainError::NotFound("link"))?;
-        is_at(&link, expected)?;
+        check_version(&link, expected)?;
         Ok(link)
     }
 
-    fn free_slug(&self, domain: &str) -> Result<Slug, CommandError> {
+    fn generate_slug(&self, domain: &str) -> Result<Slug, CommandError> {
         let mut random = rand::rng();
         for len in GENERATED_LEN..=MAX_GENERATED_LEN {
-            for _ in 0..TRIES_PER_LENGTH {
+            for _ in 0..ATTEMPTS_PER_LENGTH {
                 let slug = Slug::generate(len, |bytes| random.fill_bytes(bytes));
-                // The alphabet could spell a path of the service's own.
+                // The generated slug could be a reserved path.
                 let is_free = self.state.slug(domain, slug.as_str())?.is_none();
                 if is_free && Slug::parse(slug.as_str()).is_ok() {
                     return Ok(slug);
@@ -181,8 +182,8 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
     }
 }
 
-/// Whether a link is at the version that the caller has seen.
-pub(super) fn is_at(link: &Link, expected: Expected) -> Result<(), DomainError> {
+/// Checks that a link has the expected version.
+pub(super) fn check_version(link: &Link, expected: Expected) -> Result<(), DomainError> {
     match expected {
         Some(expected) if expected != link.version => {
             Err(DomainError::VersionMismatch { expected, actual: link.version })
@@ -202,21 +203,21 @@ mod tests {
     use crate::domain::token::Abilities;
     use crate::projections::index::{IndexError, Read};
 
-    /// Answers each slug up to a length as taken.
-    struct Crowded {
+    /// Reports all slugs up to a length as taken.
+    struct CrowdedIndex {
         taken_up_to: usize,
         keys: HashMap<Vec<u8>, Vec<u8>>,
     }
 
-    impl Read for Crowded {
+    impl Read for CrowdedIndex {
         fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
-            // `s`, the empty default domain, a zero byte, the slug.
+            // The key is `s`, the empty default domain, a zero byte and the slug.
             let is_taken = key.first() == Some(&b's') && key.len() - 2 <= self.taken_up_to;
             Ok(is_taken.then(|| vec![7; 16]).or_else(|| self.keys.get(key).cloned()))
         }
     }
 
-    impl ReadTokens for Crowded {
+    impl ReadTokens for CrowdedIndex {
         fn tokens(&self, _: WorkspaceId) -> Result<Vec<Token>, IndexError> {
             Ok(Vec::new())
         }
@@ -232,7 +233,7 @@ mod tests {
             token: TokenId::new(Uuid::from_u128(2)),
             abilities,
         };
-        let state = Crowded { taken_up_to, keys: HashMap::new() };
+        let state = CrowdedIndex { taken_up_to, keys: HashMap::new() };
         let policy = LinkPolicy::default();
         CommandHandler { state: &state, policy: &policy, actor: &actor, now_ms: 1 }.decide(command)
     }
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generated_slug_has_seven_characters_and_grows_when_crowded() {
+    fn a_generated_slug_has_seven_characters_and_grows_when_many_are_taken() {
         assert_eq!(slug_of(decide(0, Abilities::ALL, create(None))).len(), 7);
         assert_eq!(slug_of(decide(8, Abilities::ALL, create(None))).len(), 9);
     }
@@ -265,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn abilities_bound_what_is_decided() {
+    fn abilities_limit_the_commands() {
         let refused = decide(0, Abilities::parse(&["user:write"]).unwrap(), create(None));
         assert!(matches!(refused, Err(CommandError::Refused(DomainError::Forbidden(_)))));
     }

@@ -1,4 +1,5 @@
-//! The writer's thread: what waits becomes a group, which is decided, written, applied, answered.
+//! The writer thread: takes queued submissions in batches, and decides, logs, applies and answers
+//! each batch.
 
 use std::iter::Peekable;
 use std::sync::Arc;
@@ -20,21 +21,21 @@ use crate::domain::token::Actor;
 use crate::log::{Log, LogError, NewRecord};
 use crate::projections::index::{Index, IndexError, Pending, Read};
 
-/// How many commands one group holds at most; those of one submission stay together.
-const GROUP_LEN: usize = 1_024;
-/// How long after a failed repair of the index the next one is tried, at the earliest.
-const REPAIR_EVERY: Duration = Duration::from_millis(500);
-/// How often at most it is said that changes can't be logged.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+/// Maximum number of commands in a batch, unless one submission has more.
+const BATCH_LEN: usize = 1_024;
+/// Minimum time between two attempts to repair the index.
+const REPAIR_INTERVAL: Duration = Duration::from_millis(500);
+/// Minimum time between two log lines about a failing log.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) struct Dispatcher {
     log: Arc<Log>,
     index: Arc<Index>,
     policy: LinkPolicy,
-    /// Set while the index lacks events that the log has.
+    /// Set while the index lacks events of the log.
     failure: Option<Failure>,
-    /// When it was last said that changes can't be logged.
-    complained_at: Option<Instant>,
+    /// When the last failure to write was logged.
+    last_logged: Option<Instant>,
 }
 
 /// Why the index could not be repaired.
@@ -53,62 +54,62 @@ impl Failure {
     }
 }
 
-/// Whoever asked, and what he is told if the log takes the group.
-type Answer = (oneshot::Sender<Results>, Results);
+/// A reply channel, and the results to send once the batch is logged.
+type Reply = (oneshot::Sender<Results>, Results);
 
-/// A group on its way: who is to be answered, and with what if the log takes the group.
-struct Group {
+/// A batch of decided commands that is not logged yet.
+struct Batch {
     pending: Pending,
     events: Vec<(u16, Vec<u8>)>,
-    answers: Vec<Answer>,
-    /// How many wishes were decided for it.
+    replies: Vec<Reply>,
+    /// Number of commands decided.
     decided: usize,
 }
 
-impl Group {
-    /// Whether one more has room: the first one always.
-    fn takes(&self, next: &Submission) -> bool {
-        self.decided == 0 || self.decided + next.wishes.len() <= GROUP_LEN
+impl Batch {
+    /// Whether another submission fits; the first one always does.
+    fn has_room_for(&self, next: &Submission) -> bool {
+        self.decided == 0 || self.decided + next.wishes.len() <= BATCH_LEN
     }
 }
 
-/// Tells all of a group the same.
-fn refuse(answers: Vec<Answer>, why: impl Fn() -> CommandError) {
-    for (answer, results) in answers {
+/// Sends the same error to every command of a batch.
+fn refuse(replies: Vec<Reply>, why: impl Fn() -> CommandError) {
+    for (reply, results) in replies {
         let refused = results.iter().map(|_| Err(why())).collect();
-        let _caller_left = answer.send(refused);
+        let _caller_left = reply.send(refused);
     }
 }
 
 impl Dispatcher {
     pub(super) const fn new(log: Arc<Log>, index: Arc<Index>, policy: LinkPolicy) -> Self {
-        Self { log, index, policy, failure: None, complained_at: None }
+        Self { log, index, policy, failure: None, last_logged: None }
     }
 
     pub(super) fn run(mut self, mut submissions: mpsc::Receiver<Submission>) {
-        let mut received = Vec::with_capacity(GROUP_LEN);
-        while submissions.blocking_recv_many(&mut received, GROUP_LEN) > 0 {
+        let mut received = Vec::with_capacity(BATCH_LEN);
+        while submissions.blocking_recv_many(&mut received, BATCH_LEN) > 0 {
             self.failure = match self.failure.take() {
-                Some(failure) => self.try_again(failure),
+                Some(failure) => self.retry_repair(failure),
                 None if self.index.has_given_up() => self.repair(),
                 None => None,
             };
             let mut waiting = received.drain(..).peekable();
             while self.failure.is_none() && waiting.peek().is_some() {
-                self.failure = self.run_group(&mut waiting);
+                self.failure = self.run_batch(&mut waiting);
             }
             if let Some(failure) = &self.failure {
-                for Submission { wishes, answer, .. } in waiting {
+                for Submission { wishes, reply, .. } in waiting {
                     let refused = wishes.iter().map(|_| Err(failure.refusal())).collect();
-                    let _caller_left = answer.send(refused);
+                    let _caller_left = reply.send(refused);
                 }
             }
         }
     }
 
-    /// Repairs the index, unless that has only just failed. Returns what still stands in the way.
-    fn try_again(&self, failure: Failure) -> Option<Failure> {
-        if failure.tried_at.elapsed() < REPAIR_EVERY {
+    /// Repairs the index, unless that failed very recently. Returns the remaining failure.
+    fn retry_repair(&self, failure: Failure) -> Option<Failure> {
+        if failure.tried_at.elapsed() < REPAIR_INTERVAL {
             return Some(failure);
         }
         self.repair()
@@ -117,91 +118,91 @@ impl Dispatcher {
     fn repair(&self) -> Option<Failure> {
         match self.index.repair(&self.log) {
             Ok(()) => {
-                tracing::info!("the index is repaired; changes are taken");
+                tracing::info!("the index is repaired; accepting changes again");
                 None
             }
             Err(error) => Some(Failure::new(&error)),
         }
     }
 
-    /// Says that changes are refused, but not for each group: a full disk refuses many.
-    fn complain(&mut self, error: &LogError) {
-        if self.complained_at.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
-            self.complained_at = Some(Instant::now());
+    /// Logs that changes are refused, rate-limited: a full disk refuses many batches.
+    fn log_failure(&mut self, error: &LogError) {
+        if self.last_logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+            self.last_logged = Some(Instant::now());
             tracing::error!(
                 error = error as &dyn std::error::Error,
-                "changes can't be logged and are refused"
+                "writing to the mutation log failed: changes are refused"
             );
         }
     }
 
-    /// Decides, writes, applies and answers a group, as many of those that wait as fit into it.
-    /// Returns why to take no more for now.
-    fn run_group(
+    /// Decides, logs, applies and answers a batch of the waiting submissions. Returns why no more can
+    /// be accepted for now, if so.
+    fn run_batch(
         &mut self,
         waiting: &mut Peekable<impl Iterator<Item = Submission>>,
     ) -> Option<Failure> {
         let pending = self.index.begin();
-        let mut group = Group { pending, events: Vec::new(), answers: Vec::new(), decided: 0 };
-        while let Some(submission) = waiting.next_if(|next| group.takes(next)) {
-            self.decide_into(&mut group, submission);
+        let mut batch = Batch { pending, events: Vec::new(), replies: Vec::new(), decided: 0 };
+        while let Some(submission) = waiting.next_if(|next| batch.has_room_for(next)) {
+            self.decide_into(&mut batch, submission);
         }
-        let Group { pending, events, answers, .. } = group;
+        let Batch { pending, events, replies, .. } = batch;
         let offset = match self.write(&events, &pending) {
             Ok(offset) => offset,
             Err(error) => {
-                self.complain(&error);
-                refuse(answers, || refusal(&error));
+                self.log_failure(&error);
+                refuse(replies, || refusal(&error));
                 return None;
             }
         };
         if let Err(error) = self.apply(pending, offset) {
-            // The events are logged and will be applied by the repair that works; until then
-            // nothing can be decided over an index that lacks them.
-            tracing::error!(%error, "the index failed; no change is taken until it is repaired");
+            // The next successful repair applies the logged events; until then nothing can be
+            // decided over an index that lacks them.
+            tracing::error!(%error, "repairing the index failed: changes are refused until it succeeds");
             let failure = Failure::new(&error);
-            refuse(answers, || failure.refusal());
+            refuse(replies, || failure.refusal());
             return Some(failure);
         }
-        for (answer, results) in answers {
-            let _caller_left = answer.send(results);
+        for (reply, results) in replies {
+            let _caller_left = reply.send(results);
         }
         None
     }
 
-    /// Brings the index to the offset, by what is pending or else from the log.
+    /// Applies the pending changes to the index, or repairs it from the log if that fails.
     fn apply(&self, pending: Pending, offset: u64) -> Result<(), IndexError> {
         let Err(error) = self.index.commit(pending, offset) else { return Ok(()) };
-        tracing::warn!(%error, "the index failed and is repaired from the log");
+        tracing::warn!(%error, "updating the index failed: repairing it from the log");
         self.index.repair(&self.log)
     }
 
-    fn decide_into(&self, group: &mut Group, submission: Submission) {
-        let Submission { actor, mode, wishes, answer } = submission;
-        group.decided += wishes.len();
+    fn decide_into(&self, batch: &mut Batch, submission: Submission) {
+        let Submission { actor, mode, wishes, reply } = submission;
+        batch.decided += wishes.len();
         if mode == Mode::Rehearse {
-            // Over what stands, without what this group is about to change.
+            // Decide over the committed state, without the changes of this batch.
             let pending = self.index.begin();
             let mut scratch =
-                Group { pending, events: Vec::new(), answers: Vec::new(), decided: 0 };
+                Batch { pending, events: Vec::new(), replies: Vec::new(), decided: 0 };
             let results =
                 wishes.into_iter().map(|wish| self.decide_one(&mut scratch, &actor, wish));
-            let _caller_left = answer.send(results.collect());
+            let _caller_left = reply.send(results.collect());
             return;
         }
-        let results = wishes.into_iter().map(|wish| self.decide_one(group, &actor, wish)).collect();
-        group.answers.push((answer, results));
+        let results = wishes.into_iter().map(|wish| self.decide_one(batch, &actor, wish)).collect();
+        batch.replies.push((reply, results));
     }
 
     fn decide_one(
         &self,
-        group: &mut Group,
+        batch: &mut Batch,
         actor: &Actor,
         wish: Wish,
     ) -> Result<Done, CommandError> {
         let Wish { command, idempotency } = wish;
         let now_ms = now_ms();
-        let decided = self.decide(&group.pending, actor, command, idempotency.as_ref(), now_ms);
+        let decided = self.decide(&batch.pending, actor, command, idempotency.as_ref(), now_ms);
         let ((event, outcome), is_replay) = decided?;
         if let Some(event) = event {
             let envelope = Envelope {
@@ -212,17 +213,17 @@ impl Dispatcher {
                 idempotency,
                 event: Some(event),
             };
-            group.pending.apply(&envelope)?;
+            batch.pending.apply(&envelope)?;
             let kind = envelope.event.as_ref().map_or(0, |event| event.kind().number());
-            group.events.push((kind, envelope.encode_to_vec()));
+            batch.events.push((kind, envelope.encode_to_vec()));
         }
-        // Offsets are dense, and nobody else writes: what the log will call this event, or the
-        // last one before it where nothing changes.
-        let offset = group.pending.over() + group.events.len() as u64;
+        // Offsets are dense and this is the only writer, so this is the offset that the event will
+        // get, or that of the last event if nothing changes.
+        let offset = batch.pending.over() + batch.events.len() as u64;
         Ok(Done { outcome, offset, is_replay })
     }
 
-    /// The decision, and whether it was made before under the same idempotency key.
+    /// The decision, and whether it is a replay under the same idempotency key.
     fn decide(
         &self,
         state: &Pending,
@@ -241,11 +242,11 @@ impl Dispatcher {
             }
             return Ok(((None, outcome_of(before, actor)?), true));
         }
-        let decider = CommandHandler { state, policy: &self.policy, actor, now_ms };
-        Ok((decider.decide(command)?, false))
+        let handler = CommandHandler { state, policy: &self.policy, actor, now_ms };
+        Ok((handler.decide(command)?, false))
     }
 
-    /// The offset that the group reflects, once its events are durable.
+    /// Logs the events durably; returns the offset that the batch reflects.
     fn write(&self, events: &[(u16, Vec<u8>)], pending: &Pending) -> Result<u64, LogError> {
         if events.is_empty() {
             return Ok(pending.over());
@@ -266,7 +267,7 @@ impl Dispatcher {
     }
 }
 
-/// The answer that the first request under an idempotency key got.
+/// The outcome of the first request with an idempotency key.
 fn outcome_of(before: Envelope, actor: &Actor) -> Result<Outcome, CommandError> {
     let unreadable = |error| CommandError::Index(IndexError::Unreadable(error));
     let preset = |state: PresetState, kind| {

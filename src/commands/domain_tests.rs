@@ -15,8 +15,8 @@ impl Writer {
     }
 
     fn run(&self, actor: Actor, command: Command) -> Result<Outcome, CommandError> {
-        let done = self.runtime.block_on(self.commands.run(actor, command, None));
-        done.map(|done| done.outcome)
+        let result = self.runtime.block_on(self.commands.run(actor, command, None));
+        result.map(|result| result.outcome)
     }
 
     fn domain(&self, actor: Actor, command: Command) -> Domain {
@@ -86,7 +86,7 @@ fn not_found<T: std::fmt::Debug>(outcome: &Result<T, CommandError>) {
     assert!(is_missing, "{outcome:?}");
 }
 
-/// The text against a field.
+/// The error message of a field.
 #[track_caller]
 fn refusal<T: std::fmt::Debug>(outcome: Result<T, CommandError>, field: &str) -> String {
     match outcome {
@@ -98,7 +98,7 @@ fn refusal<T: std::fmt::Debug>(outcome: Result<T, CommandError>, field: &str) ->
 }
 
 #[test]
-fn a_host_is_whose_who_shows_it_first() {
+fn a_host_belongs_to_the_first_workspace_that_verifies_it() {
     let writer = Writer::new();
     let (one, two) = (writer.of(1), writer.of(2));
     let (of_one, of_two) = (writer.add(one, "go.example"), writer.add(two, "go.example"));
@@ -111,7 +111,7 @@ fn a_host_is_whose_who_shows_it_first() {
     assert!(refusal(writer.link(one, Some("go.example"), "a"), "domain").contains("not verified"));
     writer.link(two, Some("go.example"), "a").unwrap();
 
-    // Of the other workspace's claim nothing is seen or changed.
+    // The other workspace's claim is neither visible nor changeable.
     for command in [
         Command::VerifyDomain(of_two.id, of_two.challenge.clone()),
         Command::RemoveDomain(DomainRef::Id(of_two.id)),
@@ -120,9 +120,10 @@ fn a_host_is_whose_who_shows_it_first() {
         not_found(&writer.run(one, command));
     }
     let foreign = refusal(writer.link(one, Some(&of_two.id.to_string()), "b"), "domain");
-    assert!(foreign.contains("no domain of this workspace"), "{foreign}");
+    assert!(foreign.contains("not a domain of this workspace"), "{foreign}");
 
-    // His claim goes although another's links are on the host; once those go too, it is free.
+    // The claim can be removed although another workspace has links on the host. Once those are
+    // deleted too, the host is free.
     assert_eq!(writer.run(one, Command::RemoveDomain(named("go.example"))).unwrap(), Outcome::Gone);
     let again = writer.add(one, "go.example");
     not_found(&writer.run(one, command));
@@ -135,18 +136,18 @@ fn a_host_is_whose_who_shows_it_first() {
 }
 
 #[test]
-fn another_challenge_proves_nothing() {
+fn another_challenge_does_not_verify() {
     let writer = Writer::new();
     let domain = writer.add(writer.actor, "go.example");
     not_found(&writer.run(writer.actor, Command::VerifyDomain(domain.id, "other".to_owned())));
     let verified = writer.verify(writer.actor, &domain);
     let offset = writer.index.applied();
-    assert_eq!(writer.verify(writer.actor, &domain), verified, "once more");
+    assert_eq!(writer.verify(writer.actor, &domain), verified, "a repetition");
     assert_eq!(writer.index.applied(), offset, "nothing was written");
 }
 
 #[test]
-fn a_link_is_where_it_says_or_on_the_default_domain() {
+fn a_link_is_on_its_named_domain_or_the_default_one() {
     let writer = Writer::new();
     let actor = writer.actor;
     for name in ["a.example", "b.example"] {
@@ -160,7 +161,7 @@ fn a_link_is_where_it_says_or_on_the_default_domain() {
     writer.set(actor, "a.example", default(true)).unwrap();
     let made = writer.link(actor, None, "x").unwrap();
     assert_eq!(made.fields.domain, "a.example");
-    // The default moves; a link stays where it is, unless it is replaced.
+    // Changing the default domain moves no link, unless the link is replaced.
     writer.set(actor, "b.example", default(true)).unwrap();
     assert!(
         !writer.domain(actor, Command::ChangeDomain(named("a.example"), folding(false))).is_default
@@ -183,7 +184,7 @@ fn a_link_is_where_it_says_or_on_the_default_domain() {
 }
 
 #[test]
-fn spellings_collide_where_the_domain_says_so() {
+fn slugs_collide_regardless_of_case_on_case_insensitive_domains() {
     let writer = Writer::new();
     let actor = writer.actor;
     for (name, folds) in [("a.example", true), ("b.example", false)] {
@@ -191,14 +192,14 @@ fn spellings_collide_where_the_domain_says_so() {
         writer.set(actor, name, folding(folds)).unwrap();
     }
     let promo = writer.link(actor, Some("a.example"), "Promo").unwrap();
-    assert_eq!(promo.slug.as_str(), "Promo", "as it was written");
+    assert_eq!(promo.slug.as_str(), "Promo", "with its case preserved");
     conflicts(&writer.link(actor, Some("a.example"), "pROMO"));
     writer.link(actor, Some("b.example"), "Promo").unwrap();
     writer.link(actor, Some("b.example"), "pROMO").unwrap();
     for (name, folds) in [("a.example", false), ("b.example", true)] {
         conflicts(&writer.set(actor, name, folding(folds)));
     }
-    // Another spelling of its own slug is no collision.
+    // Changing the case of its own slug is not a collision.
     let id = crate::domain::command::LinkRef::Id(promo.id);
     let respelled = LinkInput { slug: Field::Value("PROMO".to_owned()), ..LinkInput::default() };
     writer.run(actor, Command::ChangeLink(id, respelled, None)).unwrap();
@@ -206,7 +207,7 @@ fn spellings_collide_where_the_domain_says_so() {
 }
 
 #[test]
-fn nothing_new_leads_to_a_domain_of_the_service() {
+fn no_new_destination_is_a_domain_of_the_service() {
     let writer = Writer::new();
     let (one, two) = (writer.of(1), writer.of(2));
     writer.link(two, None, "early").unwrap();
@@ -227,7 +228,7 @@ fn nothing_new_leads_to_a_domain_of_the_service() {
 }
 
 #[test]
-fn no_other_way_of_a_link_leads_to_one_either() {
+fn no_other_url_of_a_link_is_a_domain_of_the_service() {
     let writer = Writer::new();
     let (one, two) = (writer.of(1), writer.of(2));
     writer.verify(one, &writer.add(one, "go.example"));
@@ -236,7 +237,7 @@ fn no_other_way_of_a_link_leads_to_one_either() {
         let rule = serde_json::json!({ "name": "all", "conditions": [], "target": target });
         Field::Value(vec![serde_json::from_value(rule).unwrap()])
     };
-    let ways = [
+    let urls = [
         ("expired_url", LinkInput { expired_url: own(), ..link(None, "a") }),
         ("ios_url", LinkInput { ios_url: own(), ..link(None, "b") }),
         ("android_store_url", LinkInput { android_store_url: own(), ..link(None, "c") }),
@@ -248,7 +249,7 @@ fn no_other_way_of_a_link_leads_to_one_either() {
             },
         ),
     ];
-    for (field, input) in ways {
+    for (field, input) in urls {
         let refused = refusal(writer.run(two, Command::CreateLink(input)), field);
         assert_eq!(refused, "must not lead back to this service", "{field}");
     }

@@ -1,4 +1,4 @@
-//! Deciding on domains, and on which one a link is to be.
+//! Decides domain commands, and resolves the domain of a link.
 
 use std::cell::Cell;
 
@@ -17,24 +17,23 @@ use crate::domain::link::{Field, Over};
 use crate::projections::index::{ReadDomains, ReadTokens};
 
 impl<R: ReadTokens> CommandHandler<'_, R> {
-    /// Where a link is to be: a name in the log (empty: the service's own), or why it can't be
-    /// there. A link that names no domain is on the workspace's default one; a changed one stays
-    /// where it is.
+    /// The hostname of a link's domain as logged (empty: the service's own), or why it is invalid. A
+    /// link without a domain goes to the workspace's default one; a changed link keeps its domain.
     pub(super) fn domain_of(
         &self,
-        asked: &Field<String>,
+        requested: &Field<String>,
         over: Over<'_>,
     ) -> Result<Result<String, String>, CommandError> {
-        match (asked, over) {
+        match (requested, over) {
             (Field::Value(name), _) => self.domain_named(name),
             (Field::Absent, Over::Changed(link)) => Ok(Ok(link.fields.domain.clone())),
             (Field::Absent | Field::Null, _) => Ok(Ok(self.default_hostname()?)),
         }
     }
 
-    /// Makes a check that asks whether hosts are somebody's domains here: what is new must not
-    /// lead to one, or it would loop, or hide where it leads.
-    pub(super) fn knowing_hosts<T>(
+    /// Runs a check with a lookup of whether a host is a domain of this service. New destinations
+    /// must not be: they could loop, or hide where they lead.
+    pub(super) fn with_host_lookup<T>(
         &self,
         check: impl FnOnce(&dyn Fn(&str) -> bool) -> T,
     ) -> Result<T, CommandError> {
@@ -48,7 +47,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         failed.into_inner().map_or(Ok(checked), |error| Err(error.into()))
     }
 
-    /// What a link's domain is in the log (empty: the service's own), or why it can't be.
+    /// Resolves a domain name as [`Self::domain_of`] does.
     pub(super) fn domain_named(&self, name: &str) -> Result<Result<String, String>, CommandError> {
         let own = self.policy.own_hosts.first();
         if own.is_some_and(|host| host.eq_ignore_ascii_case(name)) {
@@ -62,7 +61,9 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
             Some(domain) => {
                 Err(format!("`{name}` is not verified yet: see /api/v1/domains/{}", domain.id))
             }
-            None => Err(format!("`{name}` is no domain of this workspace")),
+            None => {
+                Err(format!("`{name}` is not a domain of this workspace: add and verify it first"))
+            }
         })
     }
 
@@ -75,11 +76,11 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
 
     pub(super) fn add_domain(&self, input: DomainInput) -> Result<Decision, CommandError> {
         let accepted =
-            self.knowing_hosts(|is_hosted| input.accept(None, self.policy, is_hosted))??;
+            self.with_host_lookup(|is_hosted| input.accept(None, self.policy, is_hosted))??;
         let AcceptedDomain { hostname, is_default, fields } = accepted;
         let workspace = self.actor.workspace;
         if self.state.claim(workspace, &hostname)?.is_some() {
-            return Err(conflict(format!("{hostname} is a domain of this workspace already")));
+            return Err(conflict(format!("{hostname} is already a domain of this workspace")));
         }
         if self.state.domain_count(workspace)? >= MAX_DOMAINS {
             return Err(conflict(format!("a workspace has at most {MAX_DOMAINS} domains")));
@@ -106,16 +107,16 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         input: DomainInput,
     ) -> Result<Decision, CommandError> {
         let before = self.current_domain(named)?;
-        let accepted =
-            self.knowing_hosts(|is_hosted| input.accept(Some(&before), self.policy, is_hosted))??;
+        let accepted = self
+            .with_host_lookup(|is_hosted| input.accept(Some(&before), self.policy, is_hosted))??;
         let AcceptedDomain { is_default, fields, .. } = accepted;
         if before.is_default == is_default && before.fields == fields {
             return Ok((None, Outcome::Domain(before.into())));
         }
         let hostname = &before.hostname;
-        // The slugs of its links stand in the index in the form in which they are compared.
+        // The index has the slugs of its links in their normalized form.
         if before.fields.case_insensitive != fields.case_insensitive && self.has_links(&before)? {
-            let text = format!("case_insensitive can't be changed while links are on {hostname}");
+            let text = format!("case_insensitive can't be changed while {hostname} has links");
             return Err(conflict(text));
         }
         let updated_at_ms = self.now_ms.max(before.updated_at_ms);
@@ -123,7 +124,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         Ok((Some(Event::DomainChanged(DomainState::from(&domain))), Outcome::Domain(domain.into())))
     }
 
-    /// Of the workspaces that claim a host, the first to show that it is its own has it.
+    /// Of the workspaces that claim a host, the first to verify it gets it.
     pub(super) fn verify_domain(
         &self,
         id: DomainId,
@@ -137,7 +138,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
             let text = format!("{} is a verified domain of another workspace", before.hostname);
             return Err(conflict(text));
         }
-        // Removed and added again while the proof was looked for: then it proves nothing.
+        // The domain was removed and added again during the check, which then proves nothing.
         if before.challenge != challenge {
             return Err(DomainError::NotFound("domain").into());
         }
@@ -150,7 +151,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
     pub(super) fn remove_domain(&self, named: &DomainRef) -> Result<Decision, CommandError> {
         let domain = self.current_domain(named)?;
         if self.has_links(&domain)? {
-            let text = format!("links are on {}: delete or move them first", domain.hostname);
+            let text = format!("{} has links: delete or move them first", domain.hostname);
             return Err(conflict(text));
         }
         let removed = DomainRemoved { domain: domain.id.as_bytes().to_vec() };

@@ -1,4 +1,4 @@
-//! Deciding on links that come from elsewhere.
+//! Decides imports of links.
 
 use super::CommandError;
 use super::decide::{CommandHandler, Decision};
@@ -8,16 +8,16 @@ use crate::domain::link::{Field, Link, LinkInput, Over};
 use crate::projections::index::ReadTokens;
 
 impl<R: ReadTokens> CommandHandler<'_, R> {
-    /// A link like one that is there already is refused, let be, or replaces it.
+    /// An existing link is reported as a conflict, skipped or replaced.
     pub(super) fn import_link(&self, import: Import) -> Result<Decision, CommandError> {
-        // An import may go on for long after it was allowed.
+        // The token may have been revoked or expired since the import was started.
         let reason = match self.state.token(self.actor.workspace, self.actor.token)? {
             None => Some("is revoked"),
             Some(token) if token.is_expired_at(self.now_ms) => Some("has expired"),
             Some(_) => None,
         };
         if let Some(reason) = reason {
-            let text = format!("the token that the import was begun with {reason}");
+            let text = format!("the token that started the import {reason}");
             return Err(DomainError::Forbidden(text).into());
         }
         let Import { mut input, from_host, on_conflict } = import;
@@ -27,11 +27,11 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         {
             input.domain = Field::Value(host);
         }
-        let standing = match on_conflict {
+        let existing = match on_conflict {
             OnConflict::Reject => None,
-            OnConflict::Skip | OnConflict::Replace => self.standing(&input)?,
+            OnConflict::Skip | OnConflict::Replace => self.existing(&input)?,
         };
-        let (command, fate) = match standing {
+        let (command, fate) = match existing {
             None => (Command::CreateLink(input), Fate::Created),
             Some(link) if on_conflict == OnConflict::Skip => {
                 return Ok((None, Outcome::Imported(link.into(), Fate::Skipped)));
@@ -49,9 +49,9 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         })
     }
 
-    /// The workspace's link with the external id that an input names, else the one at its slug.
-    /// What of the input breaks a rule is found later: here it finds nothing.
-    fn standing(&self, input: &LinkInput) -> Result<Option<Link>, CommandError> {
+    /// The workspace's link with the external id of an input, else the one with its slug. Invalid
+    /// values find nothing here; they are refused later.
+    fn existing(&self, input: &LinkInput) -> Result<Option<Link>, CommandError> {
         let workspace = self.actor.workspace;
         if let Field::Value(external_id) = &input.external_id
             && let Some(id) = self.state.external(workspace, external_id)?

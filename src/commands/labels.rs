@@ -1,4 +1,4 @@
-//! Deciding what puts links in order: campaigns, UTM templates, and links by external ids.
+//! Decides commands on campaigns, UTM templates and external ids.
 
 use uuid::Uuid;
 
@@ -15,8 +15,7 @@ use crate::domain::preset::{Preset, PresetId, PresetInput, PresetKind};
 use crate::projections::index::{Group, ReadTokens};
 
 impl<R: ReadTokens> CommandHandler<'_, R> {
-    /// Checks an input with what only the workspace knows: its domains, campaigns and
-    /// UTM templates.
+    /// Validates an input against the workspace's domains, campaigns and UTM templates.
     pub(super) fn accept(
         &self,
         mut input: LinkInput,
@@ -26,20 +25,21 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         let template = match std::mem::take(&mut input.utm_template) {
             Field::Value(text) => {
                 let id = PresetKind::Template.parse_id(&text);
-                self.known(id, "utm_template", &mut invalid)?
+                self.preset_utm(id, "utm_template", &mut invalid)?
             }
             Field::Absent | Field::Null => None,
         };
-        // What is no id at all is refused with the other fields.
+        // A malformed id is refused with the other fields.
         let id = input.campaign().map(PresetId::Campaign);
-        let campaign = if id.is_some() { self.known(id, "campaign", &mut invalid)? } else { None };
-        // The input itself comes first, then the template, which it names, then the campaign.
+        let campaign =
+            if id.is_some() { self.preset_utm(id, "campaign", &mut invalid)? } else { None };
+        // Precedence: the input itself, the template that it names, the campaign.
         let is_new = matches!(over, Over::Nothing);
         for preset in template.into_iter().chain(campaign.filter(|_| is_new)) {
             input.fill_utm(&preset);
         }
         let domain = self.domain_of(&std::mem::take(&mut input.domain), over)?;
-        let accepted = self.knowing_hosts(|is_hosted| {
+        let accepted = self.with_host_lookup(|is_hosted| {
             let new_rule_id = || RuleId::new(Uuid::now_v7());
             let (policy, now_ms) = (self.policy, self.now_ms);
             input.accept(over, domain, &Terms { policy, is_hosted, now_ms, new_rule_id })
@@ -57,8 +57,8 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         }
     }
 
-    /// The parameters of a preset of this workspace, or a note that there is none.
-    fn known(
+    /// The UTM parameters of a preset of this workspace; adds an error if it does not exist.
+    fn preset_utm(
         &self,
         id: Option<PresetId>,
         field: &str,
@@ -68,12 +68,12 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         let utm = preset.flatten().map(|preset| preset.utm);
         if utm.is_none() {
             let noun = if field == "campaign" { "campaign" } else { "UTM template" };
-            invalid.add(field, format!("is no {noun} of this workspace"));
+            invalid.add(field, format!("is not a {noun} of this workspace"));
         }
         Ok(utm)
     }
 
-    /// Refuses an external id that another link has.
+    /// Refuses an external id of another link.
     pub(super) fn claim_external_id(
         &self,
         fields: &LinkFields,
@@ -88,7 +88,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         Ok(())
     }
 
-    /// The link with this external id as the input has it: a new one, or each field anew.
+    /// Creates the link with this external id, or replaces it.
     pub(super) fn upsert_link(
         &self,
         external_id: String,
@@ -104,7 +104,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
             Field::Value(named) => *named == external_id,
         };
         if !is_same {
-            let rule = "must be the one of the path, or absent";
+            let rule = "must match the path or be omitted";
             return Err(DomainError::Invalid(Invalid::field("external_id", rule)).into());
         }
         input.external_id = Field::Value(external_id.clone());
@@ -176,7 +176,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
                 let links = self.state.group_count(preset.workspace, &Group::Campaign(id))?;
                 if links > 0 {
                     let text = format!(
-                        "{links} links belong to the campaign `{}`: take them out of it first",
+                        "{links} links belong to the campaign `{}`: remove them from it first",
                         preset.name
                     );
                     return Err(DomainError::Conflict(text).into());

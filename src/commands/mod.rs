@@ -1,20 +1,17 @@
-//! The one writer: authorise → limits → decide → append → sync → apply → answer.
+//! The single writer: authorize → limit → decide → append → sync → apply → answer.
 //!
-//! One thread takes commands off a bounded queue, as many as wait, and makes one group of
-//! them: each is decided over the index and the ones before it, their events go to the log
-//! with one write and one sync, the index takes them in one batch, and only then are they
-//! answered. So there is no lock around slugs or versions, an answered change survives
-//! power loss, and whoever got an answer reads his own write.
+//! One thread takes all waiting commands off a bounded queue as a batch. Each is decided over the
+//! index and the ones before it; their events are logged with one write and one sync, and applied to
+//! the index in one batch; only then are they answered. So slugs and versions need no locks, an
+//! acknowledged change survives power loss, and clients read their own writes.
 //!
-//! A command that finds the queue full waits for a place, some seconds at most, before it is
-//! told that there is none.
+//! A command that finds the queue full waits for some seconds before it is refused.
 //!
-//! Where the index does not take what the log has synced, it is repaired from the log at once,
-//! and the group is answered as if nothing had been. Where that fails too, nothing can be decided
-//! over an index that lacks those events: the group is told that it is not known what became of
-//! it, and the groups after it are refused until a repair works, which they try themselves. No
-//! restart is needed. A full disk does not come to that: the index goes on in memory, and it is
-//! the log that refuses.
+//! If the index fails to apply synced events, it is repaired from the log at once, and the batch is
+//! answered normally. If the repair fails too, nothing can be decided over an index that lacks those
+//! events: the outcome of the batch is reported as unknown, and later batches are refused until a
+//! repair succeeds, which they attempt themselves. No restart is needed. A full disk does not lead
+//! to this: the index continues in memory, and the log refuses the changes.
 
 mod bootstrap;
 mod decide;
@@ -37,7 +34,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-/// For how long a wish's key is known, in milliseconds.
+/// Retention of idempotency keys, in milliseconds.
 pub use crate::domain::retention::IDEMPOTENCY_MS;
 pub use bootstrap::{Bootstrap, BootstrapError, bootstrap};
 pub use passwords::Passwords;
@@ -51,85 +48,85 @@ use crate::log::Log;
 use crate::projections::index::{Index, IndexError};
 use dispatcher::Dispatcher;
 
-/// How many commands [`Commands::run_all`] takes at once.
+/// Maximum number of commands per [`Commands::run_all`].
 pub const MAX_BULK: usize = 1_000;
-/// How many requests for many things are read and decided at once: they hold memory.
-const BULK_AT_ONCE: usize = 4;
-/// How many commands may wait in the queue.
+/// Number of bulk requests that are parsed and decided at once, to bound memory.
+const BULK_CONCURRENCY: usize = 4;
+/// Capacity of the queue, in submissions.
 const QUEUE_LEN: usize = 4_096;
-/// How long a command waits for a place in it: some thousand clients at once are normal.
-const PLACE_WAIT: Duration = Duration::from_secs(5);
+/// How long a command waits for a free slot: bursts of thousands of clients are normal.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why a command came to nothing.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// A rule refused it.
+    /// It violates a rule.
     #[error(transparent)]
     Refused(#[from] DomainError),
-    /// Too many commands wait, and have for some seconds.
-    #[error("too many changes are waiting")]
+    /// The queue has been full for some seconds.
+    #[error("too many changes are queued")]
     Overloaded,
-    /// The disk has no room for the event.
+    /// The disk is full.
     #[error("the disk is full")]
     DiskFull,
-    /// Changes can't be taken at the moment; the text is for the operator.
-    #[error("changes can't be taken: {0}")]
+    /// Changes are not accepted at the moment; the text is for the operator.
+    #[error("changes are not accepted: {0}")]
     Unavailable(String),
     /// The index could not be read.
     #[error(transparent)]
     Index(#[from] IndexError),
 }
 
-/// What became of a command.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Done {
-    /// The thing as it stands now.
+    /// The affected object in its current state.
     pub outcome: Outcome,
-    /// The offset in the mutation log that this answer reflects.
+    /// The offset in the mutation log that this result reflects.
     pub offset: u64,
-    /// The request came before, with the same idempotency key: nothing was changed now.
+    /// Whether this is a replay of an earlier request with the same idempotency key.
     pub is_replay: bool,
 }
 
-/// A command, and the key under which a repetition of it is known.
+/// A command with an optional idempotency key.
 #[derive(Debug)]
 pub struct Wish {
-    /// What is asked for.
+    /// The command.
     pub command: Command,
-    /// `None`: a repetition is a wish of its own.
+    /// `None`: a repetition is executed again.
     pub idempotency: Option<Idempotency>,
 }
 
-/// What becomes of the decisions over wishes.
+/// What happens with the decided commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// They are logged, and stand.
+    /// They are logged and applied.
     Commit,
-    /// They are forgotten: the answers say what would become of the wishes.
+    /// They are discarded: the results tell what would happen.
     Rehearse,
 }
 
-/// One result for each wish, in their order.
+/// One result per command, in order.
 type Results = Vec<Result<Done, CommandError>>;
 
 struct Submission {
     actor: Actor,
     mode: Mode,
     wishes: Vec<Wish>,
-    answer: oneshot::Sender<Results>,
+    reply: oneshot::Sender<Results>,
 }
 
-/// The way to the writer. Cheap to clone; the writer ends when the last one is gone.
+/// A handle to the writer. Cheap to clone; the writer ends when the last one is dropped.
 #[derive(Clone)]
 pub struct Commands {
     queue: mpsc::Sender<Submission>,
     passwords: Passwords,
-    bulk_turns: Arc<Semaphore>,
+    bulk_permits: Arc<Semaphore>,
 }
 
 impl Commands {
-    /// Starts the writer's thread. The handle ends when each [`Commands`] is dropped and the
-    /// queue is empty.
+    /// Starts the writer thread, which ends when every [`Commands`] is dropped and the queue is
+    /// empty.
     pub fn start(
         log: Arc<Log>,
         index: Arc<Index>,
@@ -140,14 +137,14 @@ impl Commands {
         let thread = thread::Builder::new()
             .name("commands".to_owned())
             .spawn(move || dispatcher.run(submissions))?;
-        let bulk_turns = Arc::new(Semaphore::new(BULK_AT_ONCE));
-        Ok((Self { queue, passwords: Passwords::default(), bulk_turns }, thread))
+        let bulk_permits = Arc::new(Semaphore::new(BULK_CONCURRENCY));
+        Ok((Self { queue, passwords: Passwords::default(), bulk_permits }, thread))
     }
 
-    /// Has a command decided, made durable and applied.
+    /// Decides a command, makes it durable and applies it.
     ///
     /// # Errors
-    /// [`CommandError`]; after any but `Unavailable` nothing has changed.
+    /// [`CommandError`]; after any but `Unavailable`, nothing has changed.
     pub async fn run(
         &self,
         actor: Actor,
@@ -160,11 +157,11 @@ impl Commands {
         results.pop().unwrap_or_else(|| Err(stopped()))
     }
 
-    /// The same for up to [`MAX_BULK`] commands, decided one after the other and made durable
-    /// together: each has its own result, whatever becomes of the others.
+    /// Runs up to [`MAX_BULK`] commands, decided in order and made durable together. Each has its own
+    /// result, independent of the others.
     ///
     /// # Errors
-    /// [`CommandError`] where none of them was decided.
+    /// [`CommandError`] if none of them was decided.
     pub async fn run_all(
         &self,
         actor: Actor,
@@ -173,7 +170,7 @@ impl Commands {
     ) -> Result<Results, CommandError> {
         match mode {
             Mode::Commit => self.passwords.hash_in_all(&mut wishes).await?,
-            Mode::Rehearse => passwords::pretend_in_all(&mut wishes),
+            Mode::Rehearse => passwords::set_placeholders(&mut wishes),
         }
         self.submit(actor, wishes, mode).await
     }
@@ -184,34 +181,35 @@ impl Commands {
         wishes: Vec<Wish>,
         mode: Mode,
     ) -> Result<Results, CommandError> {
-        let (answer, answered) = oneshot::channel();
-        let submission = Submission { actor, mode, wishes, answer };
-        match tokio::time::timeout(PLACE_WAIT, self.queue.send(submission)).await {
+        let (reply, replied) = oneshot::channel();
+        let submission = Submission { actor, mode, wishes, reply };
+        match tokio::time::timeout(QUEUE_TIMEOUT, self.queue.send(submission)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(stopped()),
             Err(_) => return Err(CommandError::Overloaded),
         }
-        answered.await.map_err(|_| stopped())
+        replied.await.map_err(|_| stopped())
     }
 
-    /// A turn of somebody with many wishes, to be held while they are read and decided.
+    /// A permit for a bulk request, to be held while it is parsed and decided.
     ///
     /// # Errors
-    /// [`CommandError::Overloaded`] when others have theirs for some seconds.
+    /// [`CommandError::Overloaded`] if none is free for some seconds.
     pub async fn bulk_turn(&self) -> Result<OwnedSemaphorePermit, CommandError> {
-        let turn = tokio::time::timeout(PLACE_WAIT, Arc::clone(&self.bulk_turns).acquire_owned());
-        match turn.await {
-            Ok(Ok(turn)) => Ok(turn),
+        let permit =
+            tokio::time::timeout(QUEUE_TIMEOUT, Arc::clone(&self.bulk_permits).acquire_owned());
+        match permit.await {
+            Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => Err(CommandError::Overloaded),
         }
     }
 
-    /// What compares passwords.
+    /// The password hasher.
     pub const fn passwords(&self) -> &Passwords {
         &self.passwords
     }
 
-    /// How many commands wait in the queue.
+    /// Number of submissions in the queue.
     pub fn waiting(&self) -> usize {
         self.queue.max_capacity() - self.queue.capacity()
     }

@@ -1,8 +1,8 @@
-//! Links' passwords: hashed before a command is decided, and compared with what a visitor says.
+//! Link passwords: hashed before a command is decided, and verified when a visitor enters one.
 //!
-//! Argon2id with 19 MiB and two passes, as OWASP's password storage cheat sheet has it, takes some
-//! 20 ms of a processor. So it runs on threads of its own, two at a time, and nobody waits for a
-//! turn for long.
+//! Argon2id with 19 MiB and two passes, as recommended by OWASP's password storage cheat sheet,
+//! takes about 20 ms of CPU time. So it runs on blocking threads, two at a time, with a timeout for
+//! waiting callers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,25 +17,25 @@ use super::{CommandError, Wish};
 use crate::domain::command::Command;
 use crate::domain::link::{Field, Password, PasswordHash};
 
-/// How many passwords are hashed at once.
-const TURNS: usize = 2;
-/// How long one waits for its turn.
-const TURN_WAIT: Duration = Duration::from_secs(5);
+/// Number of passwords hashed at once.
+const CONCURRENCY: usize = 2;
+/// How long a caller waits for a permit.
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// See the module. Cheap to clone.
+/// Hashes and verifies passwords. Cheap to clone.
 #[derive(Clone)]
 pub struct Passwords {
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 impl Default for Passwords {
     fn default() -> Self {
-        Self { turns: Arc::new(Semaphore::new(TURNS)) }
+        Self { permits: Arc::new(Semaphore::new(CONCURRENCY)) }
     }
 }
 
 impl Passwords {
-    /// Puts a hash in the place of the password that a command brings, if it is fit to be one.
+    /// Replaces the password of a command by its hash, if it is valid.
     pub(super) async fn hash_in(&self, command: &mut Command) -> Result<(), CommandError> {
         let Some(chosen) = to_be_hashed(command).map(str::to_owned) else { return Ok(()) };
         let hash = self.work(move || {
@@ -47,8 +47,8 @@ impl Passwords {
         Ok(())
     }
 
-    /// The same for many: a password that several bring is hashed once, with one salt, which tells
-    /// nobody more than he knew who set them.
+    /// Does the same for many commands. A password that occurs repeatedly is hashed once with one
+    /// salt, which reveals nothing new to the client that sent it.
     pub(super) async fn hash_in_all(&self, wishes: &mut [Wish]) -> Result<(), CommandError> {
         let mut known: HashMap<String, String> = HashMap::new();
         for Wish { command, .. } in wishes {
@@ -67,10 +67,10 @@ impl Passwords {
         Ok(())
     }
 
-    /// Whether this is the password that was hashed.
+    /// Whether the password matches the hash.
     ///
     /// # Errors
-    /// [`CommandError::Overloaded`] when too many wait for their turn.
+    /// [`CommandError::Overloaded`] if no permit is free for some seconds.
     pub async fn is_right(
         &self,
         guess: String,
@@ -90,27 +90,28 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, CommandError> {
-        let turn = tokio::time::timeout(TURN_WAIT, Arc::clone(&self.turns).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else { return Err(CommandError::Overloaded) };
+        let permit =
+            tokio::time::timeout(PERMIT_TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else { return Err(CommandError::Overloaded) };
         let done = tokio::task::spawn_blocking(move || {
             let done = work();
-            drop(turn);
+            drop(permit);
             done
         });
         done.await.map_err(|_| CommandError::Unavailable("hashing panicked".to_owned()))
     }
 }
 
-/// In place of hashes that nobody will keep.
-pub(super) fn pretend_in_all(wishes: &mut [Wish]) {
+/// Sets placeholder hashes for a dry run.
+pub(super) fn set_placeholders(wishes: &mut [Wish]) {
     for Wish { command, .. } in wishes {
         if to_be_hashed(command).is_some() {
-            put_hash(command, "rehearsed".to_owned());
+            put_hash(command, "dry-run".to_owned());
         }
     }
 }
 
-/// The password that a command brings, if it is fit to be one.
+/// The password of a command, if it is valid and not hashed yet.
 fn to_be_hashed(command: &mut Command) -> Option<&str> {
     match &command.link_input()?.password {
         Field::Value(password) => password.to_be_hashed(),

@@ -1,7 +1,7 @@
-//! Deciding what brings the past of a link back, or puts an end to it.
+//! Reverts, restores and purges links.
 
 use super::CommandError;
-use super::decide::{CommandHandler, Decision, is_at};
+use super::decide::{CommandHandler, Decision, check_version};
 use crate::domain::command::{Expected, LinkRef, Outcome};
 use crate::domain::error::{DomainError, Invalid};
 use crate::domain::event::{Event, LinkPurged, LinkState};
@@ -18,7 +18,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         expected: Expected,
     ) -> Result<Decision, CommandError> {
         let link = self.current(&LinkRef::Id(to.id), expected)?;
-        let mut fields = self.still_there(to.fields)?;
+        let mut fields = self.restorable_fields(to.fields)?;
         self.policy.blocklist.load().check(&fields, Some(&link.fields))?;
         let next_version = link.version.saturating_add(1);
         fields.gates = fields.gates.again_over(&link.fields.gates, next_version);
@@ -39,7 +39,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         let purged = match (self.current(named, expected), named) {
             (Err(CommandError::Refused(DomainError::NotFound(_))), LinkRef::Id(id)) => {
                 let link = self.deleted(*id)?.link;
-                is_at(&link, expected)?;
+                check_version(&link, expected)?;
                 link.id
             }
             (link, _) => link?.id,
@@ -55,7 +55,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         slug: Option<&str>,
     ) -> Result<Decision, CommandError> {
         let link = self.deleted(id)?.link;
-        is_at(&link, Some(deleted_version))?;
+        check_version(&link, Some(deleted_version))?;
         let slug = match slug.map(Slug::parse) {
             None => link.slug.clone(),
             Some(Ok(slug)) => slug,
@@ -63,7 +63,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
                 return Err(DomainError::Invalid(Invalid::field("slug", rule)).into());
             }
         };
-        let fields = self.still_there(link.fields)?;
+        let fields = self.restorable_fields(link.fields)?;
         self.policy.blocklist.load().check(&fields, None)?;
         if self.state.slug(&fields.domain, slug.as_str())?.is_some() {
             return Err(DomainError::SlugTaken(slug.to_string()).into());
@@ -75,14 +75,16 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         Ok((Some(Event::LinkRestored((&link).into())), Outcome::Link(link.into())))
     }
 
-    /// What a link was, without the campaign that it belonged to if that is gone since. Without its
-    /// domain it can't be.
-    fn still_there(&self, mut fields: LinkFields) -> Result<LinkFields, CommandError> {
+    /// The fields of an earlier version, without a campaign that was deleted since. It is an error if
+    /// the domain is no longer available.
+    fn restorable_fields(&self, mut fields: LinkFields) -> Result<LinkFields, CommandError> {
         let domain = &fields.domain;
         if !domain.is_empty() {
             let verified = self.state.verified(domain)?;
             if verified.is_none_or(|found| found.workspace != self.actor.workspace) {
-                let rule = format!("the domain `{domain}` is no longer the workspace's");
+                let rule = format!(
+                    "`{domain}` is no longer a verified domain of this workspace: add and verify it first"
+                );
                 return Err(DomainError::Conflict(rule).into());
             }
         }
@@ -95,7 +97,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         Ok(fields)
     }
 
-    /// The actor's deleted link, if it can be restored still.
+    /// The deleted link of the actor's workspace, if it can still be restored.
     fn deleted(&self, id: LinkId) -> Result<Tombstone, CommandError> {
         let workspace = self.actor.workspace;
         if self.state.link_in(workspace, &LinkRef::Id(id))?.is_some() {

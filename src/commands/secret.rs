@@ -1,4 +1,4 @@
-//! API tokens' secrets: made here, shown once, kept only as hashes.
+//! Secrets of API tokens: generated here, shown once, stored as hashes only.
 
 use rand::Rng;
 use sha2::{Digest, Sha256};
@@ -8,14 +8,14 @@ const PREFIX: &str = "slk_";
 const RANDOM_LEN: usize = 30;
 const CHECKSUM_LEN: usize = 6;
 
-/// A new secret: `slk_`, 30 random characters (178 bits), 6 of a checksum, so that a scanner
-/// of leaked secrets can tell one from chance.
+/// Generates a secret: `slk_`, 30 random characters (178 bits) and a checksum of 6 characters, by
+/// which secret scanners can recognize it.
 pub fn generate() -> String {
     let mut secret = String::from(PREFIX);
     let mut random = rand::rng();
     while secret.len() < PREFIX.len() + RANDOM_LEN {
         let byte = usize::from(random.next_u32().to_le_bytes()[0]);
-        // 248 is the largest multiple of 62 in a byte: the rest would favour some letters.
+        // Reject bytes from 248, the largest multiple of 62, to avoid modulo bias.
         if byte < 248 {
             secret.push(char::from(BASE62[byte % 62]));
         }
@@ -28,14 +28,14 @@ pub fn generate() -> String {
     secret
 }
 
-/// How a secret begins, for lists of tokens: of a generated one `slk_` and 4 of its 30 random
-/// characters. Of one that somebody chose, which may be short, the first 4 characters.
+/// The visible prefix of a secret, for lists of tokens: `slk_` and 4 characters of a generated
+/// secret, the first 4 characters of a chosen one, which may be short.
 pub fn prefix(secret: &str) -> String {
     let len = if secret.starts_with(PREFIX) { PREFIX.len() + 4 } else { 4 };
     secret.chars().take(len).collect()
 }
 
-/// What is stored of a secret, and what it is found by.
+/// The stored hash of a secret, which is also its lookup key.
 pub fn hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }

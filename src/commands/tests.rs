@@ -13,7 +13,7 @@ use crate::log::{DiskStorage, LogOptions};
 use crate::projections::index::faults::{self, Faults};
 use crate::projections::index::{Read, Tuning};
 
-/// A writer over an index whose store can be made to fail.
+/// A writer over an index with fault injection.
 pub struct Writer {
     _folder: tempfile::TempDir,
     log: Arc<Log>,
@@ -31,7 +31,7 @@ impl Writer {
         let log = Arc::new(Log::open(Arc::new(DiskStorage), &dir, LogOptions::default()).unwrap());
         let faults = Arc::new(Faults::default());
         let at = folder.path().join("index");
-        // So that the store is met with each change.
+        // So that each change goes to the store.
         let tuning = Tuning { unflushed_max: 0, ..Tuning::default() };
         let index = Arc::new(faults::open(&at, &log, &faults, tuning).unwrap());
         let (commands, _thread) =
@@ -85,10 +85,10 @@ fn an_index_that_cannot_be_repaired_refuses_changes_until_it_can() {
     writer.create("before").unwrap();
     writer.faults.gives_up.store(true, Ordering::SeqCst);
     writer.faults.cannot_open.store(true, Ordering::SeqCst);
-    // Logged, but not applied: what became of it is not known yet.
+    // Logged but not applied: the outcome is not known yet.
     assert!(matches!(writer.create("during"), Err(CommandError::Unavailable(_))));
     assert!(matches!(writer.create("after"), Err(CommandError::Unavailable(_))));
-    assert_eq!(writer.log.end(), 2, "what is refused is not logged");
+    assert_eq!(writer.log.end(), 2, "refused changes are not logged");
     assert!(writer.index.slug("", "before").unwrap().is_some());
 
     writer.faults.cannot_open.store(false, Ordering::SeqCst);
@@ -113,8 +113,8 @@ fn a_full_disk_of_the_index_alone_costs_no_answer() {
     assert!(writer.index.slug("", "before").unwrap().is_some());
 }
 
-/// Whichever read of a group fails, be it in the middle of a fold: the command that needed it is
-/// refused, and the others are decided as if it had never come.
+/// Whichever read of a batch fails, even in the middle of a fold: the command that needed it is
+/// refused, and the others are decided as if it had not been sent.
 #[test]
 fn a_command_whose_fold_fails_leaves_nothing_behind() {
     let mut refused_first = 0;
@@ -127,7 +127,7 @@ fn a_command_whose_fold_fails_leaves_nothing_behind() {
         let run = commands.run_all(writer.actor, wishes.into(), Mode::Commit);
         let results = writer.runtime.block_on(run).unwrap();
         if writer.faults.read_fails_in.swap(0, Ordering::SeqCst) > 0 {
-            // All of the group's reads have failed once.
+            // Every read of the batch has failed once.
             assert!(failing > 10 && refused_first > 2, "{failing}, {refused_first}");
             return;
         }
@@ -144,17 +144,17 @@ fn a_command_whose_fold_fails_leaves_nothing_behind() {
         let events = is_done.iter().filter(|done| **done).count() as u64;
         assert_eq!(writer.log.end(), events, "no event of the refused command is logged");
         let folder = tempfile::tempdir().unwrap();
-        let anew = Index::open(folder.path(), &writer.log).unwrap();
-        assert_eq!(writer.index.digest().unwrap(), anew.digest().unwrap());
+        let rebuilt = Index::open(folder.path(), &writer.log).unwrap();
+        assert_eq!(writer.index.digest().unwrap(), rebuilt.digest().unwrap());
         for (slug, is_done) in [("other", is_done[0]), ("one", true), ("two", is_done[3])] {
             assert_eq!(writer.index.slug("", slug).unwrap().is_some(), is_done);
         }
     }
 }
 
-/// A key's first answer is told again; that of an event of another kind is never `Gone`.
+/// A replay returns the first result; that of an event of another kind is never `Gone`.
 #[test]
-fn a_repetition_gets_the_answer_of_its_kind() {
+fn a_replay_gets_the_outcome_of_its_kind() {
     let writer = Writer::new();
     let run = |command, key: &str| {
         let idempotency = Idempotency { key: key.to_owned(), request_sha256: vec![1] };
@@ -173,9 +173,9 @@ fn a_repetition_gets_the_answer_of_its_kind() {
     assert_eq!(run(delete, "c").unwrap().outcome, Outcome::Gone);
 }
 
-/// More clients at once than the queue has places: each gets an answer, and one the slug.
+/// More concurrent clients than the queue has slots: each gets an answer, and one gets the slug.
 #[test]
-fn thousands_at_once_wait_for_a_place() {
+fn thousands_of_clients_wait_for_a_slot() {
     const CLIENTS: usize = 2 * QUEUE_LEN + 1_000;
     let writer = Writer::new();
     let clients: Vec<_> = (0..CLIENTS)
@@ -195,9 +195,9 @@ fn thousands_at_once_wait_for_a_place() {
     assert_eq!((created, taken), (1, CLIENTS - 1));
 }
 
-/// A deleted link can be restored for thirty days, to the moment, and purged for as long.
+/// A deleted link can be restored and purged for exactly thirty days.
 #[test]
-fn a_deleted_link_is_kept_for_a_while() {
+fn a_deleted_link_is_kept_for_thirty_days() {
     use crate::domain::retention::RESTORABLE_MS;
     let writer = Writer::new();
     let Outcome::Link(link) = writer.create("kept").unwrap().outcome else { panic!("no link") };
@@ -232,7 +232,7 @@ fn a_deleted_link_is_kept_for_a_while() {
         ));
     }
     let Ok((Some(Event::LinkRestored(state)), _)) = decide(&writer.actor, 1, restore(2)) else {
-        panic!("it is not restored")
+        panic!("not restored")
     };
     assert_eq!(state.version, 3);
     assert_eq!(state.updated_at_ms, tombstone.link.updated_at_ms, "the clock was set back");

@@ -1,4 +1,4 @@
-//! Deciding on tokens: who may create and revoke which.
+//! Decides the creation and revocation of tokens.
 
 use super::CommandError;
 use super::decide::{CommandHandler, Decision};
@@ -12,10 +12,10 @@ use crate::projections::index::ReadTokens;
 const MAX_NAME_CHARS: usize = 100;
 
 impl<R: ReadTokens> CommandHandler<'_, R> {
-    /// A token, if the actor may create it.
+    /// Creates a token, if the actor may.
     pub(super) fn create_token(&self, token: Token) -> Result<Decision, CommandError> {
         if !self.actor.abilities.covers(token.abilities) {
-            let text = "a token can't hand on abilities that it lacks".to_owned();
+            let text = "a token can't grant abilities that it lacks".to_owned();
             return Err(DomainError::Forbidden(text).into());
         }
         let mut invalid = Invalid::default();
@@ -33,12 +33,13 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         Ok((Some(Event::TokenCreated((&token).into())), Outcome::Token(token.into())))
     }
 
-    /// A workspace keeps a token with `*`: without one, nobody in it could create tokens.
+    /// Revokes a token. The last token with `*` of a workspace stays: otherwise nobody in it could
+    /// create tokens.
     pub(super) fn revoke_token(&self, id: TokenId) -> Result<Decision, CommandError> {
         let workspace = self.actor.workspace;
         let token = self.state.token(workspace, id)?.ok_or(DomainError::NotFound("token"))?;
         if !self.actor.abilities.covers(token.abilities) {
-            let text = "a token can't revoke one with abilities that it lacks".to_owned();
+            let text = "a token can't revoke a token with abilities that it lacks".to_owned();
             return Err(DomainError::Forbidden(text).into());
         }
         let is_other_owner = |other: &Token| other.id != id && other.is_owner_at(self.now_ms);
@@ -71,7 +72,7 @@ mod tests {
 
     const NOW_MS: u64 = 1_000;
 
-    /// A workspace with these tokens and nothing else.
+    /// A workspace with these tokens only.
     struct Tokens(Vec<Token>);
 
     impl Read for Tokens {
@@ -107,7 +108,7 @@ mod tests {
         }
     }
 
-    /// What is refused, by whoever has these abilities.
+    /// The error code for an actor with these abilities.
     fn refused<T>(
         tokens: &[Token],
         actor: &[&str],
@@ -117,9 +118,9 @@ mod tests {
         let policy = LinkPolicy::default();
         let workspace = WorkspaceId::new(Uuid::from_u128(1));
         let actor = Actor { abilities: abilities(actor), ..Actor::operator(workspace) };
-        let decider =
+        let handler =
             CommandHandler { state: &state, policy: &policy, actor: &actor, now_ms: NOW_MS };
-        match decide(&decider) {
+        match decide(&handler) {
             Ok(_) => None,
             Err(CommandError::Refused(error)) => Some(error.code()),
             Err(other) => panic!("{other}"),
@@ -127,8 +128,8 @@ mod tests {
     }
 
     #[test]
-    fn a_token_hands_on_no_more_than_it_has() {
-        let create = |token| refused(&[], &["user:write"], |decider| decider.create_token(token));
+    fn a_token_grants_no_more_than_it_has() {
+        let create = |token| refused(&[], &["user:write"], |handler| handler.create_token(token));
         assert_eq!(create(token(1, &["*"], None)), Some(ErrorCode::Forbidden));
         assert_eq!(create(token(1, &["user:write"], None)), None);
         let expired = token(1, &["user:write"], Some(NOW_MS));
@@ -145,7 +146,7 @@ mod tests {
             token(4, &["user:write"], None),
         ];
         let revoke = |number: usize| {
-            refused(&tokens, &["user:write"], |decider| decider.revoke_token(tokens[number].id))
+            refused(&tokens, &["user:write"], |handler| handler.revoke_token(tokens[number].id))
         };
         assert_eq!(revoke(0), Some(ErrorCode::Forbidden));
         assert_eq!(revoke(2), Some(ErrorCode::Forbidden));
@@ -155,7 +156,7 @@ mod tests {
     #[test]
     fn the_last_valid_owner_stays() {
         let revoke = |tokens: &[Token]| {
-            refused(tokens, &["*"], |decider| decider.revoke_token(tokens[0].id))
+            refused(tokens, &["*"], |handler| handler.revoke_token(tokens[0].id))
         };
         let owner = token(1, &["*"], None);
         let limited = token(2, &["links:read", "user:write"], None);
@@ -169,9 +170,9 @@ mod tests {
         assert_eq!(revoke(&[limited]), None);
     }
 
-    /// Two revocations in one batch: the second is decided over the first.
+    /// Of two revocations in one batch, the second is decided over the first.
     #[test]
-    fn of_two_owners_that_are_revoked_at_once_one_stays() {
+    fn one_of_two_owners_revoked_at_once_stays() {
         let writer = Writer::new();
         let run = |commands: Vec<Command>| {
             let wish = |command| Wish { command, idempotency: None };
@@ -195,7 +196,7 @@ mod tests {
         let results: Vec<_> = revoked.iter().map(Result::is_ok).collect();
         assert_eq!(results, [true, false]);
         assert_eq!(writer.index.tokens(writer.actor.workspace).unwrap().len(), 1);
-        // Created and revoked in one batch: what waits to be applied counts, too.
+        // Created and revoked in one batch: pending changes count too.
         let remaining = writer.index.tokens(writer.actor.workspace).unwrap().remove(0);
         let swapped = run(vec![create(3), Command::RevokeToken(remaining.id)]);
         assert!(swapped.iter().all(Result::is_ok), "{swapped:?}");

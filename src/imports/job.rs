@@ -1,4 +1,4 @@
-//! What an import is, and what is noted of it on the disk.
+//! The state of an import, as stored on disk.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,67 +11,66 @@ use crate::domain::command::OnConflict;
 use crate::domain::ids::{ImportId, TokenId, WorkspaceId};
 use crate::domain::token::{Abilities, Ability, Actor};
 
-/// How long an import's report is kept once it is over.
-pub const KEPT: Duration = Duration::from_secs(24 * 3_600);
+/// Retention of the report after the import has finished.
+pub const RETENTION: Duration = Duration::from_secs(24 * 3_600);
 
-/// How many links with warnings a report lists.
+/// Maximum number of links with warnings in a report.
 pub const MAX_LISTED_WARNINGS: u64 = 100_000;
 
-/// How many unknown domains a report names.
+/// Maximum number of unknown domains in a report.
 pub(super) const MAX_UNKNOWN_DOMAINS: usize = 20;
 
-/// How an import stands.
+/// The state of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// Others go before.
+    /// It waits for other imports.
     Queued,
     /// Its file is being read.
     Running,
-    /// All of its file was read.
+    /// The whole file was read.
     Done,
-    /// It ended before that.
+    /// It ended early.
     Failed,
 }
 
-/// What is to be done with a file's links.
+/// The options of an import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// What the file is.
+    /// The format of the file.
     pub format: Format,
-    /// Nothing is changed: the counts and the rejects say what would be.
+    /// Change nothing; only report what would happen.
     pub dry_run: bool,
-    /// What of a link that is there already.
+    /// What to do with existing links.
     pub on_conflict: OnConflict,
-    /// All links are on this domain; when absent, on the one that they had, if the workspace has
-    /// it, else on the workspace's default one.
+    /// The domain of all links. If absent, each link keeps its domain if the workspace has it, and
+    /// goes to the workspace's default domain otherwise.
     pub domain: Option<String>,
-    /// Where those links are kept that name no folder.
+    /// The folder of links without one.
     pub folder: Option<String>,
-    /// What all links are tagged with, too.
+    /// Additional tags of all links.
     pub tags: Vec<String>,
 }
 
-/// What has become of the links so far.
+/// Counts of the results so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Links read.
     pub rows: u64,
-    /// Links that are new.
+    /// New links.
     pub created: u64,
-    /// Links that were there and have changed.
+    /// Existing links that were changed.
     pub replaced: u64,
-    /// Links that were there just so.
+    /// Existing links that were identical.
     pub unchanged: u64,
-    /// Links that were there and were left alone.
+    /// Existing links that were skipped.
     pub skipped: u64,
-    /// Links that could not be taken; each is in the report.
+    /// Links that were refused; all of them are in the report.
     pub rejected: u64,
-    /// Links that were taken, but not quite as the file has them; each is in the report, up to
-    /// [`MAX_LISTED_WARNINGS`].
+    /// Links that were imported with changes; in the report up to [`MAX_LISTED_WARNINGS`].
     #[serde(default)]
     pub warnings: u64,
-    /// New links for which the file has no slug.
+    /// New links with a generated slug.
     #[serde(default)]
     pub generated_slugs: u64,
 }
@@ -79,68 +78,68 @@ pub struct Counts {
 /// An import.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
-    /// Its id, without the prefix.
+    /// The id, without the prefix.
     pub id: Uuid,
-    /// Whose links.
+    /// The workspace of the links.
     pub workspace: Uuid,
-    /// Who began it.
+    /// The token that started it.
     pub token: Uuid,
-    /// What is to be done.
+    /// The options.
     pub plan: Plan,
-    /// How it stands.
+    /// The state.
     pub state: State,
-    /// What has become of the links so far.
+    /// The counts so far.
     pub counts: Counts,
-    /// How long the file is, in bytes.
+    /// Size of the file, in bytes.
     pub bytes_total: u64,
-    /// How much of it is read, in bytes.
+    /// Number of bytes processed.
     pub bytes_read: u64,
-    /// How long the report is that goes with these counts, in bytes.
+    /// Size of the report that matches these counts, in bytes.
     pub report_bytes: u64,
-    /// Columns of the file that nothing is made of.
+    /// Unknown columns of the file.
     pub ignored_columns: Vec<String>,
-    /// Domains that links had elsewhere and are not on here, up to [`MAX_UNKNOWN_DOMAINS`].
+    /// Domains in the file that the workspace lacks, up to [`MAX_UNKNOWN_DOMAINS`].
     #[serde(default)]
     pub unknown_domains: Vec<String>,
-    /// The offset of the log of changes that reflects what was done.
+    /// The offset in the mutation log that reflects the imported links.
     pub offset: u64,
-    /// When it was begun, in milliseconds since the Unix epoch.
+    /// Start time, in milliseconds since the Unix epoch.
     pub created_at_ms: u64,
-    /// When this was noted, in milliseconds since the Unix epoch.
+    /// When this was last saved, in milliseconds since the Unix epoch.
     pub noted_at_ms: u64,
-    /// Why it failed; or, while it runs, what it waits for.
+    /// Why it failed or, while it is running, what it waits for.
     pub error: Option<String>,
-    /// The key of the request that began it, and the file's SHA-256.
+    /// Identifies the request that started it.
     pub idempotency: Option<Idempotency>,
 }
 
-/// What makes a repeated request the same request.
+/// Identifies a repeated request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Idempotency {
-    /// What the client sent as `Idempotency-Key`.
+    /// The `Idempotency-Key` header.
     pub key: String,
     /// SHA-256 of the plan and the file.
     pub request_sha256: Vec<u8>,
 }
 
 impl Job {
-    /// The id as the API has it.
+    /// The id as in the API.
     pub const fn id(&self) -> ImportId {
         ImportId::new(self.id)
     }
 
-    /// When its report goes, in milliseconds since the Unix epoch; not before it is over.
+    /// When the report expires, in milliseconds since the Unix epoch, if the import has finished.
     pub fn expires_at_ms(&self) -> Option<u64> {
-        let kept = u64::try_from(KEPT.as_millis()).unwrap_or(u64::MAX);
+        let kept = u64::try_from(RETENTION.as_millis()).unwrap_or(u64::MAX);
         self.is_over().then(|| self.noted_at_ms.saturating_add(kept))
     }
 
-    /// Whether nothing more becomes of it.
+    /// Whether it has finished.
     pub const fn is_over(&self) -> bool {
         matches!(self.state, State::Done | State::Failed)
     }
 
-    /// How much is done, from 0 to 1.
+    /// Progress from 0 to 1.
     #[expect(clippy::cast_precision_loss, reason = "a file is far below 2^53 bytes")]
     pub fn progress(&self) -> f64 {
         match self.state {
@@ -150,7 +149,7 @@ impl Job {
         }
     }
 
-    /// Who asks for the links: whoever began it, with no more than it takes.
+    /// The actor of the commands: the token that started the import, restricted to the ability needed.
     pub(super) const fn actor(&self) -> Actor {
         Actor {
             workspace: WorkspaceId::new(self.workspace),
@@ -160,21 +159,21 @@ impl Job {
     }
 }
 
-/// A link that could not be taken, or not as the file has it, as a line of the report.
+/// A line of the report: a link that was refused, or imported with changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reject {
-    /// The how manieth link of the file, from 1.
+    /// The number of the link in the file, from 1.
     pub row: u64,
-    /// The line on which it begins, where the file has lines.
+    /// The line at which it starts, if the format has lines.
     pub line: Option<u64>,
-    /// Its slug, as the file has it.
+    /// The slug in the file.
     pub slug: Option<String>,
-    /// Its destination, as the file has it.
+    /// The destination in the file.
     pub destination: Option<String>,
-    /// Field → what is wrong with it; none where the link was taken.
+    /// Errors by field; empty if the link was imported.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub errors: BTreeMap<String, Vec<String>>,
-    /// Field → how it was taken otherwise than the file has it.
+    /// Changes by field.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub warnings: BTreeMap<String, Vec<String>>,
 }

@@ -1,11 +1,10 @@
-//! Links come in from elsewhere: files are read row by row, and become commands.
+//! Imports: files of links are read row by row and become commands.
 //!
-//! An import is a job. Its file is kept beside a note of how far it has come; it goes on after a
-//! restart, and whatever cut it off, no row is taken twice: each has an idempotency key of its
-//! own, which stands in the log with what came of it. Such keys are known for a day; an import that
-//! was cut off for longer is not gone on with.
+//! An import is a job. Its file and its progress are stored, so it resumes after a restart. No row is
+//! imported twice: each has an idempotency key of its own, which is logged with its event. These keys
+//! are retained for a day; an import that was interrupted for longer is not resumed.
 //!
-//! Two imports work at a time, one of a workspace; the others wait.
+//! Two imports run at a time, one per workspace; the others are queued.
 
 pub mod formats;
 mod job;
@@ -34,39 +33,41 @@ use crate::domain::token::Actor;
 use job_store::JobStore;
 use upload::Uploading;
 
-/// How many imports a workspace may have, uploads among them.
+/// Maximum number of imports per workspace, including uploads.
 pub const MAX_OF_WORKSPACE: usize = 10;
-/// The largest file, in bytes.
+/// Maximum size of a file, in bytes.
 pub const MAX_FILE_BYTES: u64 = 128 << 20;
-/// How many files come in at once.
-const UPLOADS_AT_ONCE: usize = 8;
-/// How many imports work at once.
-const AT_ONCE: usize = 2;
-/// How much room on the disk an import leaves for the log, in bytes.
-const ROOM_LEFT: u64 = 1 << 30;
+/// Maximum number of concurrent uploads.
+const UPLOAD_CONCURRENCY: usize = 8;
+/// Number of imports that run at once.
+const CONCURRENCY: usize = 2;
+/// Free disk space that imports reserve for the log, in bytes.
+const RESERVED_BYTES: u64 = 1 << 30;
 
-/// Why an import can't be begun.
+/// Why an import can't be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// The workspace has as many as it may have.
-    #[error("there are {MAX_OF_WORKSPACE} imports already: delete one, or wait until one expires")]
+    /// The workspace has the maximum number of imports.
+    #[error(
+        "the workspace already has {MAX_OF_WORKSPACE} imports: delete one, or wait until one expires"
+    )]
     TooMany,
-    /// Too many files are on their way in.
-    #[error("too many files come in at the moment")]
+    /// Too many uploads are in progress.
+    #[error("too many uploads are in progress: retry later")]
     Busy,
     /// The file is larger than [`MAX_FILE_BYTES`].
     #[error("the file is larger than {} MiB", MAX_FILE_BYTES >> 20)]
     TooLarge,
-    /// The idempotency key came with another file or plan.
-    #[error("the idempotency key was used with another import")]
+    /// The idempotency key was used with another file or plan.
+    #[error("the idempotency key was already used with another import")]
     KeyReused,
-    /// The folder can't be written to.
-    #[error("the import can't be kept: {0}")]
+    /// Writing to the folder failed.
+    #[error("the import can't be stored: {0}")]
     Io(#[from] io::Error),
 }
 
-/// A job, and what works on it.
-struct Known {
+/// A job and its worker.
+struct Entry {
     job: Job,
     worker: Option<AbortHandle>,
 }
@@ -74,42 +75,42 @@ struct Known {
 /// The imports of all workspaces. Cheap to clone.
 #[derive(Clone)]
 pub struct Imports {
-    /// `None` once the service stops: the imports go on after it is started again.
+    /// `None` once the service stops; the imports resume after the next start.
     commands: Arc<Mutex<Option<Commands>>>,
-    notes: JobStore,
-    known: Arc<Mutex<BTreeMap<Uuid, Known>>>,
+    store: JobStore,
+    known: Arc<Mutex<BTreeMap<Uuid, Entry>>>,
     uploading: Uploading,
-    turns: Arc<Mutex<BTreeMap<Uuid, Arc<Semaphore>>>>,
-    working: Arc<Semaphore>,
+    permits: Arc<Mutex<BTreeMap<Uuid, Arc<Semaphore>>>>,
+    workers: Arc<Semaphore>,
 }
 
 impl Imports {
-    /// Takes up what is in a folder, which is made if absent. [`Self::resume`] goes on with it.
+    /// Opens the folder, creating it if absent. [`Self::resume`] continues its imports.
     pub fn open(folder: &Path, commands: Commands) -> io::Result<Self> {
-        let notes = JobStore::open(folder)?;
-        let known = notes.read()?.into_iter().map(|job| (job.id, Known { job, worker: None }));
+        let store = JobStore::open(folder)?;
+        let known = store.read()?.into_iter().map(|job| (job.id, Entry { job, worker: None }));
         Ok(Self {
             commands: Arc::new(Mutex::new(Some(commands))),
             known: Arc::new(Mutex::new(known.collect())),
-            notes,
+            store,
             uploading: Uploading::default(),
-            turns: Arc::default(),
-            working: Arc::new(Semaphore::new(AT_ONCE)),
+            permits: Arc::default(),
+            workers: Arc::new(Semaphore::new(CONCURRENCY)),
         })
     }
 
-    /// Goes on with the imports that are not over. Needs a runtime.
+    /// Resumes unfinished imports. Needs a Tokio runtime.
     pub fn resume(&self) {
-        for Known { job, worker } in self.lock().values_mut().filter(|known| !known.job.is_over()) {
+        for Entry { job, worker } in self.lock().values_mut().filter(|known| !known.job.is_over()) {
             *worker = Some(tokio::spawn(self.clone().work(job.id)).abort_handle());
         }
     }
 
-    /// Ends the work, to go on after the next start, and lets go of the writer, which ends when
-    /// nobody has it any more.
+    /// Stops all imports, to resume after the next start, and drops the handle to the writer, which
+    /// ends with its last handle.
     pub fn stop(&self) {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner).take();
-        for Known { worker, .. } in self.lock().values_mut() {
+        for Entry { worker, .. } in self.lock().values_mut() {
             worker.take().inspect(AbortHandle::abort);
         }
     }
@@ -118,7 +119,7 @@ impl Imports {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Removes what is expired, again and again, for as long as it is polled.
+    /// Periodically removes expired imports.
     pub async fn keep_clean(self) {
         loop {
             let now_ms = now_ms();
@@ -134,7 +135,7 @@ impl Imports {
         }
     }
 
-    /// Begins to take a file in.
+    /// Starts an upload.
     pub async fn upload(&self, workspace: WorkspaceId) -> Result<Upload, ImportError> {
         let of_workspace = self.list(workspace).len();
         let workspace = workspace.uuid();
@@ -144,16 +145,15 @@ impl Imports {
             if of_workspace + own >= MAX_OF_WORKSPACE {
                 return Err(ImportError::TooMany);
             }
-            if uploading.len() >= UPLOADS_AT_ONCE {
+            if uploading.len() >= UPLOAD_CONCURRENCY {
                 return Err(ImportError::Busy);
             }
             uploading.push(workspace);
         }
-        Upload::begin(self.notes.folder(), workspace, Arc::clone(&self.uploading)).await
+        Upload::begin(self.store.folder(), workspace, Arc::clone(&self.uploading)).await
     }
 
-    /// Begins an import of a file that has come in whole. `true`: the same request came before,
-    /// with the same key, and began this one.
+    /// Starts an import of an uploaded file. `true`: this is a replay of the request that started it.
     pub async fn begin(
         &self,
         actor: &Actor,
@@ -188,42 +188,42 @@ impl Imports {
             let mut known = self.lock();
             let same = job.idempotency.as_ref().and_then(|sent| {
                 let mut own = known.values().filter(|known| known.job.workspace == job.workspace);
-                let is_same = |one: &&Known| {
+                let is_same = |one: &&Entry| {
                     one.job.idempotency.as_ref().is_some_and(|first| first.key == sent.key)
                 };
                 own.find(is_same)
             });
             match same {
-                Some(Known { job: first, .. }) if first.idempotency == job.idempotency => {
+                Some(Entry { job: first, .. }) if first.idempotency == job.idempotency => {
                     return Ok((first.clone(), true));
                 }
                 Some(_) => return Err(ImportError::KeyReused),
-                None => drop(known.insert(job.id, Known { job: job.clone(), worker: None })),
+                None => drop(known.insert(job.id, Entry { job: job.clone(), worker: None })),
             }
         }
-        let kept = async {
+        let created = async {
             upload.sync().await?;
-            self.notes.keep(&upload.path, &job).await
+            self.store.create(&upload.path, &job).await
         };
-        if let Err(error) = kept.await {
+        if let Err(error) = created.await {
             self.remove(job.id).await;
             return Err(error.into());
         }
-        let is_begun = match self.lock().get_mut(&job.id) {
+        let is_started = match self.lock().get_mut(&job.id) {
             Some(known) => {
                 known.worker = Some(tokio::spawn(self.clone().work(job.id)).abort_handle());
                 true
             }
             None => false,
         };
-        if !is_begun {
-            // Deleted while it was written down.
-            self.notes.remove(job.id).await;
+        if !is_started {
+            // Deleted while it was being stored.
+            self.store.remove(job.id).await;
         }
         Ok((job, false))
     }
 
-    /// A workspace's imports, the newest first.
+    /// A workspace's imports, newest first.
     pub fn list(&self, workspace: WorkspaceId) -> Vec<Job> {
         let (known, now_ms) = (self.lock(), now_ms());
         let jobs = known.values().rev().map(|known| &known.job);
@@ -238,46 +238,46 @@ impl Imports {
         (job.workspace == workspace.uuid()).then(|| job.clone())
     }
 
-    /// Where the report of an import is: [`Reject`]s, a line of JSON each. Beyond
-    /// [`Job::report_bytes`] it may hold more.
+    /// The path of an import's report: [`Reject`]s, one JSON line each. It may have more than
+    /// [`Job::report_bytes`].
     pub fn report(&self, job: &Job) -> PathBuf {
-        self.notes.report(job.id)
+        self.store.report(job.id)
     }
 
-    /// Ends an import, if it is under way, and removes its report. The links that it made stay.
+    /// Cancels an import if it is running, and removes its report. The imported links stay.
     pub async fn remove(&self, id: Uuid) {
         let removed = self.lock().remove(&id);
         if let Some(worker) = removed.and_then(|known| known.worker) {
             worker.abort();
         }
-        self.notes.remove(id).await;
+        self.store.remove(id).await;
     }
 
-    /// Changes how a job stands, here and in its note. `None` where it is gone.
+    /// Updates a job in memory and on disk. `None` if it was removed.
     async fn update(&self, id: Uuid, change: impl FnOnce(&mut Job)) -> io::Result<Option<Job>> {
         let changed = {
             let mut known = self.lock();
-            let Some(Known { job, .. }) = known.get_mut(&id) else { return Ok(None) };
+            let Some(Entry { job, .. }) = known.get_mut(&id) else { return Ok(None) };
             change(job);
             job.noted_at_ms = now_ms();
             job.clone()
         };
-        // Only the one who works on a job changes it: notes are written in order.
+        // Only its worker changes a job, so the writes are in order.
         let known = Arc::clone(&self.known);
         let is_known =
             move || known.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&id);
-        self.notes.write(&changed, is_known).await?;
+        self.store.write(&changed, is_known).await?;
         Ok(Some(changed))
     }
 
-    /// The turns of a workspace.
-    fn turns_of(&self, workspace: Uuid) -> Arc<Semaphore> {
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.retain(|_, turns| Arc::strong_count(turns) > 1);
-        Arc::clone(turns.entry(workspace).or_insert_with(|| Arc::new(Semaphore::new(1))))
+    /// The permits of a workspace.
+    fn permits_of(&self, workspace: Uuid) -> Arc<Semaphore> {
+        let mut permits = self.permits.lock().unwrap_or_else(PoisonError::into_inner);
+        permits.retain(|_, permits| Arc::strong_count(permits) > 1);
+        Arc::clone(permits.entry(workspace).or_insert_with(|| Arc::new(Semaphore::new(1))))
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Uuid, Known>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Uuid, Entry>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

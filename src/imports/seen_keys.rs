@@ -1,4 +1,4 @@
-//! What a dry run has taken before.
+//! The keys that earlier batches of a dry run would have created.
 
 use std::collections::HashSet;
 use std::hash::Hasher;
@@ -7,27 +7,27 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::domain::link::Link;
 
-/// The names of the links that earlier batches of a dry run would have made: a real run would find
-/// them there. They are hashed to 128 bits, so that no two share one by chance.
+/// Keys of the links that earlier batches of a dry run would have created: a real run would find
+/// them in the index. They are hashed to 128 bits, so that collisions are negligible.
 #[derive(Default)]
 pub(super) struct SeenKeys {
-    names: HashSet<u128>,
+    keys: HashSet<u128>,
 }
 
 impl SeenKeys {
-    /// The field by which a link is one that was met before.
-    pub(super) fn knows(&self, link: &Link) -> Option<&'static str> {
-        names(link).find(|(_, name)| self.names.contains(name)).map(|(field, _)| field)
+    /// The field by which a link duplicates an earlier one.
+    pub(super) fn find(&self, link: &Link) -> Option<&'static str> {
+        keys(link).find(|(_, key)| self.keys.contains(key)).map(|(field, _)| field)
     }
 
-    /// Notes a link that would have been made.
-    pub(super) fn note(&mut self, link: &Link) {
-        self.names.extend(names(link).map(|(_, name)| name));
+    /// Adds a link that would have been created.
+    pub(super) fn insert(&mut self, link: &Link) {
+        self.keys.extend(keys(link).map(|(_, key)| key));
     }
 }
 
-/// What a link is found by.
-fn names(link: &Link) -> impl Iterator<Item = (&'static str, u128)> {
+/// The keys of a link, by field.
+fn keys(link: &Link) -> impl Iterator<Item = (&'static str, u128)> {
     let external_id = link.fields.labels.external_id.as_deref();
     let external_id = external_id.map(|id| ("external_id", hashed(&["x", id])));
     let slug = ("slug", hashed(&["s", &link.fields.domain, link.slug.as_str()]));

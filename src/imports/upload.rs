@@ -1,4 +1,4 @@
-//! A file on its way in.
+//! Uploads.
 
 use std::fs;
 use std::io::{self, SeekFrom};
@@ -10,17 +10,17 @@ use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use uuid::Uuid;
 
-use super::{ImportError, MAX_FILE_BYTES, ROOM_LEFT};
+use super::{ImportError, MAX_FILE_BYTES, RESERVED_BYTES};
 
-/// How many bytes of a file tell what it is.
+/// Number of bytes for the format detection.
 const HEAD_BYTES: u64 = 64 << 10;
-/// How often it is looked whether there is room, in bytes taken.
-const LOOK_EVERY: u64 = 16 << 20;
+/// Number of bytes between two checks of the free disk space.
+const SPACE_CHECK_BYTES: u64 = 16 << 20;
 
-/// Whose uploads are under way.
+/// The workspaces of the uploads in progress.
 pub(super) type Uploading = Arc<Mutex<Vec<Uuid>>>;
 
-/// A file on its way in. What came of one that is given up goes with it.
+/// An upload in progress. Dropping it removes the file.
 #[must_use]
 pub struct Upload {
     pub(super) id: Uuid,
@@ -28,16 +28,16 @@ pub struct Upload {
     pub(super) bytes: u64,
     pub(super) sha256: Sha256,
     file: File,
-    place: Place,
+    slot: UploadSlot,
 }
 
-/// Among the uploads that are under way.
-struct Place {
+/// The slot of an upload, released on drop.
+struct UploadSlot {
     workspace: Uuid,
     uploading: Uploading,
 }
 
-impl Drop for Place {
+impl Drop for UploadSlot {
     fn drop(&mut self) {
         let mut uploading = self.uploading.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = uploading.iter().position(|one| *one == self.workspace) {
@@ -48,45 +48,45 @@ impl Drop for Place {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        // Of one that was begun the file has another name by now.
+        // The file of a started import has been renamed by now.
         let _absent = fs::remove_file(&self.path);
     }
 }
 
 impl Upload {
-    /// `workspace` stands in `uploading` already.
+    /// `uploading` already contains `workspace`.
     pub(super) async fn begin(
         folder: &Path,
         workspace: Uuid,
         uploading: Uploading,
     ) -> Result<Self, ImportError> {
-        let place = Place { workspace, uploading };
-        has_room(folder, MAX_FILE_BYTES)?;
+        let slot = UploadSlot { workspace, uploading };
+        check_free_space(folder, MAX_FILE_BYTES)?;
         let id = Uuid::now_v7();
         let path = folder.join(format!("{id}.part"));
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path).await?;
-        Ok(Self { id, path, bytes: 0, sha256: Sha256::new(), file, place })
+        Ok(Self { id, path, bytes: 0, sha256: Sha256::new(), file, slot })
     }
 
-    /// Takes a piece of the file.
+    /// Appends a chunk to the file.
     ///
     /// # Errors
-    /// [`ImportError::TooLarge`], or the disk's.
-    pub async fn write(&mut self, piece: &[u8]) -> Result<(), ImportError> {
+    /// [`ImportError::TooLarge`], or an I/O error.
+    pub async fn write(&mut self, chunk: &[u8]) -> Result<(), ImportError> {
         let before = self.bytes;
-        self.bytes += piece.len() as u64;
+        self.bytes += chunk.len() as u64;
         if self.bytes > MAX_FILE_BYTES {
             return Err(ImportError::TooLarge);
         }
-        if self.bytes / LOOK_EVERY > before / LOOK_EVERY {
-            has_room(self.path.parent().unwrap_or(&self.path), 0)?;
+        if self.bytes / SPACE_CHECK_BYTES > before / SPACE_CHECK_BYTES {
+            check_free_space(self.path.parent().unwrap_or(&self.path), 0)?;
         }
-        self.sha256.update(piece);
-        Ok(self.file.write_all(piece).await?)
+        self.sha256.update(chunk);
+        Ok(self.file.write_all(chunk).await?)
     }
 
-    /// The first bytes of the file, to see what it is.
+    /// The first bytes of the file, for the format detection.
     pub async fn head(&mut self) -> Result<Vec<u8>, ImportError> {
         self.file.flush().await?;
         self.file.seek(SeekFrom::Start(0)).await?;
@@ -100,14 +100,14 @@ impl Upload {
     }
 
     pub(super) const fn workspace(&self) -> Uuid {
-        self.place.workspace
+        self.slot.workspace
     }
 }
 
-/// The log must never want for room because of an import.
-pub(super) fn has_room(folder: &Path, wanted: u64) -> io::Result<()> {
+/// Checks that an import leaves enough disk space for the log.
+pub(super) fn check_free_space(folder: &Path, wanted: u64) -> io::Result<()> {
     let disk = rustix::fs::statvfs(folder)?;
-    if disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM_LEFT + wanted {
+    if disk.f_bavail.saturating_mul(disk.f_frsize) < RESERVED_BYTES + wanted {
         return Err(io::Error::new(io::ErrorKind::StorageFull, "the disk is nearly full"));
     }
     Ok(())

@@ -1,14 +1,14 @@
-//! The writing side of a log: appending, syncing, and beginning new segments.
+//! The write side of a log: appends, syncs and segment rolls.
 //!
 //! Three locks, always taken in this order: `active`, held for each append; `syncing`, held for
-//! each fdatasync; and `unsynced`, held for an instant. The second keeps syncs from overlapping:
-//! the system reports a failed write-back to one of several concurrent fdatasyncs and success to
-//! the others, which must not be believed.
+//! each fdatasync; and `unsynced`, held briefly. `syncing` keeps fdatasyncs from overlapping: the
+//! kernel reports a failed write-back to only one of several concurrent calls and success to the
+//! others.
 //!
-//! Beginning a segment syncs nothing, so that no append waits for the disk. The next sync makes
-//! durable, in this order, the segment before, the new one, and its name in the folder; only then
-//! does it report any of the new segment's records as durable. Until then no third segment is
-//! begun: that waits for a sync. So at most the last two segments can be torn by a crash.
+//! Starting a segment syncs nothing, so appends never wait for the disk. The next sync makes
+//! durable, in this order, the previous segment, the new one, and its directory entry; only then
+//! does it report records of the new segment as durable. A third segment is not started before
+//! that sync. So a crash can tear at most the last two segments.
 
 use std::io;
 use std::path::PathBuf;
@@ -22,8 +22,8 @@ use super::segment::{self, CreateFailure, FIRST_RECORD};
 use super::storage::{StorageFile, write_all_at};
 use super::watermark::Watermark;
 
-/// Beyond this capacity the encoding buffer is given back after use, in bytes.
-const BUFFER_KEPT_BYTES: usize = 1 << 20;
+/// The encoding buffer is shrunk to this capacity after use, in bytes.
+const BUFFER_RETAINED_BYTES: usize = 1 << 20;
 
 /// Writes to the last segment of a log.
 pub(super) struct Appender {
@@ -40,18 +40,18 @@ pub(super) struct Appender {
 struct Active {
     file: Arc<dyn StorageFile>,
     path: PathBuf,
-    /// Bytes of the file that hold whole, announced records.
+    /// Length of the header and the complete records, in bytes.
     length: u64,
-    /// Reused for encoding each group.
+    /// Reused for encoding each batch.
     buffer: Vec<u8>,
 }
 
-/// The files that a sync makes durable.
+/// The files that the next sync makes durable.
 #[derive(Clone)]
 struct Unsynced {
-    /// The segment before, when the present one was begun since the last sync. Then the present
-    /// one's name is to be synced, too.
-    before: Option<Arc<dyn StorageFile>>,
+    /// The previous segment, if the current one was started since the last sync. Then the
+    /// directory has to be synced too.
+    previous: Option<Arc<dyn StorageFile>>,
     /// The segment being written.
     current: Arc<dyn StorageFile>,
 }
@@ -66,7 +66,7 @@ impl Appender {
         watermark: Watermark,
     ) -> Self {
         let first = shared.segments().last().copied().unwrap_or(1);
-        let unsynced = Mutex::new(Unsynced { before: None, current: Arc::clone(&file) });
+        let unsynced = Mutex::new(Unsynced { previous: None, current: Arc::clone(&file) });
         let active =
             Active { file, path: segment::path(&shared.dir, first), length, buffer: Vec::new() };
         let (active, syncing) = (Mutex::new(active), Mutex::new(()));
@@ -99,10 +99,10 @@ impl Appender {
             record::encode(&mut active.buffer, offset, synced, record);
         }
         let written = write_all_at(&*active.file, active.length, &active.buffer);
-        active.buffer.shrink_to(BUFFER_KEPT_BYTES);
+        active.buffer.shrink_to(BUFFER_RETAINED_BYTES);
         if let Err(error) = written {
             let error = LogError::io("write to", &active.path)(error);
-            self.cut_back(&active)?;
+            self.undo_write(&active)?;
             return Err(error);
         }
         active.length += size;
@@ -126,9 +126,9 @@ impl Appender {
         self.sync_files()
     }
 
-    /// Makes the last segment's name durable, and all that was appended before.
+    /// Makes the last segment's directory entry durable, and everything appended before it.
     pub(super) fn finish_roll(&self) -> Result<(), LogError> {
-        if self.lock(&self.unsynced)?.before.is_none() {
+        if self.lock(&self.unsynced)?.previous.is_none() {
             return Ok(());
         }
         let _syncing = self.lock(&self.syncing)?;
@@ -136,18 +136,17 @@ impl Appender {
         self.sync_files().map(drop)
     }
 
-    /// Syncs all that is not durable, and publishes how far the log is. The caller holds
-    /// `syncing`.
+    /// Syncs the unsynced files and advances the durable offset. The caller holds `syncing`.
     fn sync_files(&self) -> Result<u64, LogError> {
-        // Read before the files: at most one segment is begun while `syncing` is held, so all
-        // that has been announced by now is in these two files or durable already.
+        // Read before the files: at most one segment is started while `syncing` is held, so every
+        // record up to here is in these two files or already durable.
         let covered = self.shared.end();
-        let Unsynced { before, current } = self.lock(&self.unsynced)?.clone();
-        if let Err(error) = self.sync_each(before.as_deref(), &*current) {
-            return Err(self.shared.poison(format!("syncing it failed: {error}")));
+        let Unsynced { previous, current } = self.lock(&self.unsynced)?.clone();
+        if let Err(error) = self.sync_each(previous.as_deref(), &*current) {
+            return Err(self.shared.poison(format!("fdatasync failed: {error}")));
         }
-        if before.is_some() {
-            self.lock(&self.unsynced)?.before = None;
+        if previous.is_some() {
+            self.lock(&self.unsynced)?.previous = None;
         }
         self.shared.synced.fetch_max(covered, Ordering::AcqRel);
         self.watermark.set(covered);
@@ -156,20 +155,20 @@ impl Appender {
 
     fn sync_each(
         &self,
-        before: Option<&dyn StorageFile>,
+        previous: Option<&dyn StorageFile>,
         current: &dyn StorageFile,
     ) -> io::Result<()> {
-        let Some(before) = before else { return current.sync_data() };
-        before.sync_data()?;
+        let Some(previous) = previous else { return current.sync_data() };
+        previous.sync_data()?;
         current.sync_data()?;
         self.shared.storage.sync_dir(&self.shared.dir)
     }
 
-    /// Removes what a failed write left behind the last whole record.
+    /// Truncates what a failed write left behind the last complete record.
     ///
-    /// The cut is synced, lest pages of the failed write turn up among later records after a
-    /// crash.
-    fn cut_back(&self, active: &Active) -> Result<(), LogError> {
+    /// The truncation is synced: otherwise pages of the failed write could reappear among later
+    /// records after a crash.
+    fn undo_write(&self, active: &Active) -> Result<(), LogError> {
         if let Err(error) = active.file.set_len(active.length) {
             let path = active.path.display();
             let reason = format!("a failed write to {path} could not be undone: {error}");
@@ -180,8 +179,8 @@ impl Appender {
         self.sync_files().map(drop)
     }
 
-    /// Closes the active segment and begins the next. Syncs nothing, unless a segment was begun
-    /// since the last sync already.
+    /// Closes the active segment and starts the next. Syncs only if a segment was already started
+    /// since the last sync.
     fn roll(&self, active: &mut Active) -> Result<(), LogError> {
         self.finish_roll()?;
         let first = self.shared.end() + 1;
@@ -192,12 +191,12 @@ impl Appender {
             Err(CreateFailure::Uncertain(error)) => {
                 let cause = std::error::Error::source(&error);
                 let cause = cause.map(ToString::to_string).unwrap_or_default();
-                let reason = format!("beginning a segment failed: {error}: {cause}");
+                let reason = format!("starting a segment failed: {error}: {cause}");
                 return Err(shared.poison(reason));
             }
         };
-        let before = Some(Arc::clone(&active.file));
-        *self.lock(&self.unsynced)? = Unsynced { before, current: Arc::clone(&file) };
+        let previous = Some(Arc::clone(&active.file));
+        *self.lock(&self.unsynced)? = Unsynced { previous, current: Arc::clone(&file) };
         shared.add_segment(first);
         active.file = file;
         active.path = segment::path(&shared.dir, first);
@@ -205,8 +204,8 @@ impl Appender {
         Ok(())
     }
 
-    /// Locks one of this appender's mutexes. A thread that panicked while holding it may have
-    /// left a write half done.
+    /// Locks one of this appender's mutexes. A poisoned mutex poisons the log: the thread that
+    /// panicked may have left a write unfinished.
     fn lock<'a, T>(&self, mutex: &'a Mutex<T>) -> Result<MutexGuard<'a, T>, LogError> {
         mutex.lock().map_err(|_| {
             let reason = "a thread panicked while writing to it".to_owned();

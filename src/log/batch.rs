@@ -1,6 +1,6 @@
-//! Records read together, without a copy of their own for each.
+//! Batches of records that share one buffer.
 
-/// A record, borrowed from where it was read to.
+/// A record that borrows its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordRef<'a> {
     /// See [`Record::offset`](super::Record::offset).
@@ -9,19 +9,19 @@ pub struct RecordRef<'a> {
     pub kind: u16,
     /// See [`Record::version`](super::Record::version).
     pub version: u16,
-    /// The payload, its parts joined.
+    /// The concatenated payload.
     pub payload: &'a [u8],
 }
 
-/// Records whose payloads stand back to back in one buffer, to be filled by
-/// [`Reader::read_batch`](super::Reader::read_batch) and used again.
+/// A reusable batch of records with contiguous payloads, filled by
+/// [`Reader::read_batch`](super::Reader::read_batch).
 #[derive(Debug, Default)]
 pub struct RecordBatch {
     payloads: Vec<u8>,
     entries: Vec<Entry>,
 }
 
-/// A record of a batch. Its payload begins where that of the one before it ends.
+/// A record of a batch. Its payload starts at the end of the previous one's.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     offset: u64,
@@ -31,17 +31,17 @@ struct Entry {
 }
 
 impl RecordBatch {
-    /// How many records it holds.
+    /// Number of records.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether it holds none.
+    /// Whether it has no records.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Forgets the records and keeps the memory.
+    /// Removes the records but keeps the allocated memory.
     pub fn clear(&mut self) {
         self.payloads.clear();
         self.entries.clear();

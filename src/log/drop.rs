@@ -1,8 +1,8 @@
-//! Dropping the oldest segments, for good.
+//! Permanent removal of the oldest segments.
 //!
-//! First the note of the first record kept is replaced, durably; then the segments before it go,
-//! oldest first. So at each moment a crash leaves a log that opens: with the old note all is
-//! there still, with the new one recovery removes what is left over.
+//! First the `first` file is durably replaced; then the older segments are removed, oldest first.
+//! A crash at any point leaves a log that opens: with the old file no segment is missing, with
+//! the new one recovery removes the leftover segments.
 
 use std::path::Path;
 use std::sync::PoisonError;
@@ -14,7 +14,7 @@ use super::storage::Storage;
 use super::watermark;
 use super::{Log, Shared};
 
-/// A segment that takes no more records.
+/// A sealed segment: no more records are appended to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sealed {
     /// Its first offset.
@@ -24,45 +24,44 @@ pub struct Sealed {
 }
 
 impl Log {
-    /// Offset of the first record held: 1 when nothing was dropped.
+    /// Offset of the first retained record: 1 if nothing was dropped.
     pub fn first(&self) -> u64 {
         self.shared.first()
     }
 
-    /// The segments that take no more records, ascending. Only such can be dropped.
+    /// The sealed segments, ascending. Only these can be dropped.
     pub fn sealed_segments(&self) -> Vec<Sealed> {
         let firsts = self.shared.segments();
         firsts.windows(2).map(|pair| Sealed { first: pair[0], last: pair[1] - 1 }).collect()
     }
 
-    /// Drops the segments that hold only records before `offset`, durably and for good. The one
-    /// being written stays. Returns the first offset held from now on.
+    /// Permanently removes the sealed segments that only have records before `offset`. Returns the
+    /// first offset retained.
     ///
     /// # Errors
     ///
-    /// [`LogError::Poisoned`] when the last segment can't be made durable; [`LogError::Io`] when
-    /// the storage fails otherwise: then some of these segments may be left, which
-    /// are removed when the log is opened the next time.
+    /// [`LogError::Poisoned`] if the last segment can't be made durable; [`LogError::Io`] if the
+    /// storage fails otherwise. Segments leftover over after an error are removed when the log is next
+    /// opened.
     pub fn drop_before(&self, offset: u64) -> Result<u64, LogError> {
-        // Held throughout: one at a time.
         let _dropping = self.dropping.lock().unwrap_or_else(PoisonError::into_inner);
-        // A crash must not undo the name of the first segment kept.
+        // A crash must not lose the directory entry of the first retained segment.
         self.appender.finish_roll()?;
         let shared = &*self.shared;
         let segments = shared.segments();
-        let kept_from = segments.iter().rposition(|&first| first <= offset).unwrap_or(0);
-        let Some(&first) = segments.get(kept_from).filter(|_| kept_from > 0) else {
+        let retained_from = segments.iter().rposition(|&first| first <= offset).unwrap_or(0);
+        let Some(&first) = segments.get(retained_from).filter(|_| retained_from > 0) else {
             return Ok(shared.first());
         };
         watermark::write_first(&*shared.storage, &shared.dir, &shared.id, first)?;
-        shared.forget_segments_before(first);
-        for &dropped in &segments[..kept_from] {
+        shared.remove_segments_before(first);
+        for &dropped in &segments[..retained_from] {
             remove(&*shared.storage, &shared.dir, dropped)?;
         }
         segment::sync_dir(&*shared.storage, &shared.dir)?;
         tracing::info!(
             dir = %shared.dir.display(),
-            segments = kept_from,
+            segments = retained_from,
             first,
             "the log's oldest segments were dropped"
         );
@@ -75,19 +74,19 @@ impl Shared {
         self.first.load(Ordering::Acquire)
     }
 
-    fn forget_segments_before(&self, first: u64) {
+    fn remove_segments_before(&self, first: u64) {
         let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
         self.first.store(first, Ordering::Release);
         segments.retain(|&segment| segment >= first);
     }
 }
 
-/// Removes the segments that an interrupted drop has left, oldest first.
-pub(super) fn finish(storage: &dyn Storage, dir: &Path, left: &[u64]) -> Result<(), LogError> {
-    for &dropped in left {
+/// Removes the segments that an interrupted drop left behind, oldest first.
+pub(super) fn finish(storage: &dyn Storage, dir: &Path, leftover: &[u64]) -> Result<(), LogError> {
+    for &dropped in leftover {
         remove(storage, dir, dropped)?;
     }
-    if left.is_empty() { Ok(()) } else { segment::sync_dir(storage, dir) }
+    if leftover.is_empty() { Ok(()) } else { segment::sync_dir(storage, dir) }
 }
 
 fn remove(storage: &dyn Storage, dir: &Path, first: u64) -> Result<(), LogError> {

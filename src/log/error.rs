@@ -1,4 +1,4 @@
-//! What can go wrong with a log, told apart by what the caller should do about it.
+//! Log errors, distinguished by how the caller should react.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,22 +6,21 @@ use std::path::{Path, PathBuf};
 /// An error of the log or of the data-folder lock.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The operating system refused an operation. The log itself stays usable and holds nothing
-    /// of the refused write. [`LogError::is_full`] tells a full disk from the rest.
+    /// An I/O operation failed. The log stays usable and contains nothing of a failed write.
+    /// [`LogError::is_full`] tells whether the disk is full.
     #[error("cannot {action} {}", .path.display())]
     Io {
-        /// What was attempted, as a verb phrase ("write to").
+        /// The attempted operation, as a verb phrase ("write to").
         action: &'static str,
         /// The file or folder concerned.
         path: PathBuf,
-        /// The operating system's answer.
+        /// The I/O error.
         source: io::Error,
     },
 
-    /// The log can no longer say what is on disk, so it takes no more writes; only reopening it
-    /// (a restart) helps.
+    /// The durable state of the log is unknown, so it accepts no more writes until it is reopened.
     #[error(
-        "the log takes no more writes: {reason}. Check the disk, then restart: opening the log \
+        "the log accepts no more writes: {reason}. Check the disk, then restart: opening the log \
          again recovers it"
     )]
     Poisoned {
@@ -29,17 +28,17 @@ pub enum LogError {
         reason: String,
     },
 
-    /// Stored bytes that had been made durable are no longer what was written.
+    /// Durable records are damaged.
     #[error(
         "{} is damaged at byte {position}, where record {offset} belongs: {what}. Nothing was \
-         changed. Run `slugline log verify` for the extent of it; then restore this file from a \
-         backup or, to give up this record and all that follow, run `slugline log quarantine`",
+        changed. Run `slugline log verify` to see the extent of the damage. Then restore this file \
+        from a backup or, to discard this record and all later ones, run `slugline log quarantine`",
         .file.display()
     )]
     Corrupt {
         /// The damaged segment file.
         file: PathBuf,
-        /// Byte position in the file where the damage was met.
+        /// Byte position of the damage in the file.
         position: u64,
         /// Offset of the record expected there.
         offset: u64,
@@ -48,36 +47,35 @@ pub enum LogError {
     },
 
     /// A record's payload exceeds [`MAX_PAYLOAD_BYTES`](super::MAX_PAYLOAD_BYTES); nothing of its
-    /// group was written.
+    /// batch was written.
     #[error("a record of {bytes} bytes is over the limit of {} bytes", super::MAX_PAYLOAD_BYTES)]
     TooLarge {
-        /// Size of the refused payload in bytes.
+        /// Size of the payload in bytes.
         bytes: usize,
     },
 
-    /// Reading was asked to start beyond the first offset still to be written: whoever asked has
-    /// seen records this log does not hold.
+    /// A read starts beyond the end of the log: the reader has seen records that this log lacks.
     #[error(
-        "record {offset} was asked for, but the log ends at {end}: it is older than what was \
-         derived from it"
+        "record {offset} was requested, but the log ends at {end}: the log is older than the data \
+        derived from it"
     )]
     BeyondEnd {
-        /// The offset asked for.
+        /// The requested offset.
         offset: u64,
         /// The log's last offset.
         end: u64,
     },
 
-    /// Reading was asked for a record that was dropped with its segment.
-    #[error("record {offset} was dropped: the log begins at {first}")]
+    /// The requested record was dropped with its segment.
+    #[error("record {offset} was dropped: the log starts at {first}")]
     Dropped {
-        /// The offset asked for.
+        /// The requested offset.
         offset: u64,
-        /// The first offset that the log holds.
+        /// The first retained offset.
         first: u64,
     },
 
-    /// Another process works on the data folder.
+    /// Another process uses the data folder.
     #[error(
         "the data folder {} is in use by {}",
         .dir.display(),
@@ -86,13 +84,13 @@ pub enum LogError {
     InUse {
         /// The data folder.
         dir: PathBuf,
-        /// The process holding it, where its lock file says so.
+        /// The id of that process, if its lock file has one.
         pid: Option<u32>,
     },
 }
 
 impl LogError {
-    /// Whether the disk (or a quota on it) is full: the write may succeed once there is room.
+    /// Whether the disk or a quota is full: the write can succeed once space is available.
     pub fn is_full(&self) -> bool {
         match self {
             Self::Io { source, .. } => {
@@ -107,7 +105,7 @@ impl LogError {
         matches!(self, Self::Poisoned { .. })
     }
 
-    /// Wraps an I/O error with what was attempted on which path; made for `map_err`.
+    /// Adds the operation and the path to an I/O error; for use with `map_err`.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }

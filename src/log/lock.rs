@@ -1,4 +1,4 @@
-//! The lock that keeps a second process off a data folder.
+//! The lock that gives one process exclusive use of a data folder.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -9,19 +9,18 @@ use super::storage::{DiskStorage, Storage};
 
 const LOCK_FILE: &str = "LOCK";
 
-/// Exclusive use of a data folder, from [`DataLock::acquire`] until it is dropped or the process
-/// ends, however it ends.
+/// Exclusive use of a data folder, until it is dropped or the process ends.
 ///
-/// The lock is the operating system's, on the file `LOCK` in the folder; the process id written
-/// there only serves the message others get. The file stays behind: removing it would let two
-/// processes lock two files of the same name.
+/// This is an operating system lock on the file `LOCK`. The process id in the file is only for
+/// error messages. The file is never removed: otherwise two processes could lock two different
+/// files of that name.
 #[derive(Debug)]
 pub struct DataLock {
     _file: File,
 }
 
 impl DataLock {
-    /// Locks `dir`, which is created, durably, if need be.
+    /// Locks `dir`, creating it durably if needed.
     ///
     /// # Errors
     ///
@@ -41,7 +40,7 @@ impl DataLock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
-                // An unreadable id only makes the message poorer.
+                // The id is optional: it only serves the error message.
                 let pid =
                     file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
                 return Err(LogError::InUse { dir: dir.to_owned(), pid });

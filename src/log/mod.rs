@@ -1,54 +1,54 @@
-//! The append-only log: the source of truth everything else is derived from.
+//! The append-only log: the source of truth that all other state is derived from.
 //!
 //! A log is a folder of *segments*, files of consecutive *records*. Records are numbered by
 //! *offsets*: dense, starting at 1, never reused once durable. The log does not interpret a
-//! record's payload, only carries its kind and version along. Several logs share this
-//! implementation, each in its own folder; one process at a time may write, see [`DataLock`].
+//! record's payload, kind or version. Each log has its own folder; one process at a time may
+//! write, see [`DataLock`].
 //!
-//! # What is durable when
+//! # Durability
 //!
-//! - When [`Log::append`] returns, the records are with the operating system: they survive the
-//!   process, not the machine. Readers see them from then on.
-//! - When [`Log::sync`] returns an offset, the records up to it survive the machine. So do those
-//!   up to [`Log::synced`].
-//! - A segment is begun without a sync, so that no append waits for the disk. Before a sync
-//!   reports any of its records as durable, it has synced the segment before, the new segment and
-//!   its name, and no third segment is begun meanwhile. So only the last two segments can be torn,
-//!   and the last only together with the end of the one before or with its own.
-//! - A crash leaves a prefix of what was appended, at least as long as what was synced. A group
-//!   appended at once can be cut in the middle.
+//! - When [`Log::append`] returns, the records have been written to the page cache: they survive
+//!   a crash of the process, not of the machine. Readers see them from then on.
+//! - When [`Log::sync`] returns an offset, the records up to it survive a crash of the machine. So
+//!   do those up to [`Log::synced`].
+//! - Starting a segment syncs nothing, so appends never wait for the disk. A sync reports records
+//!   of the new segment as durable only after it has synced the previous segment, the new segment
+//!   and its directory entry; a third segment is not started before that. So only the last two
+//!   segments can be torn, and the last only if the previous one's end or its own is torn too.
+//! - A crash leaves a prefix of the appended records that includes all synced ones. A batch can
+//!   be cut in the middle.
 //!
-//! # When writing fails
+//! # Write errors
 //!
-//! - A write that fails or comes up short (a full disk) is undone durably, and the error
-//!   returned. The log goes on being usable, see [`LogError::is_full`].
-//! - After a failed sync nothing is known about what is on disk, and a later sync that succeeds
-//!   tells nothing either. So a failed sync *poisons* the log, as does a failure to undo a write:
-//!   every further append and sync returns [`LogError::Poisoned`]. Reopening recovers.
+//! - A failed or short write (a full disk) is durably undone, and the error returned. The log
+//!   stays usable, see [`LogError::is_full`].
+//! - After a failed sync the state on disk is unknown, and a later successful sync does not change
+//!   that. So a failed sync *poisons* the log, as does a failure to undo a write: every further
+//!   append and sync returns [`LogError::Poisoned`]. Reopening the log recovers it.
 //!
-//! # What recovery does
+//! # Recovery
 //!
-//! [`Log::open`] checks the headers of all segments and every record of the last one; and those of
-//! the one before, where it is not known to be durable to its end.
+//! [`Log::open`] verifies the headers of all segments, every record of the last one, and every
+//! record of the previous one unless it is known to be durable to its end.
 //!
-//! - A last segment without records is normal. One without a header, or behind a segment that is
-//!   torn, never was synced: it is removed with a warning.
-//! - Bytes at its end that never were synced, be they half records, zeros, or records behind a
-//!   hole, are cut off with a warning.
-//! - Records lost although they had been synced are [`LogError::Corrupt`], and nothing is changed.
-//!   Two things tell this from a torn end: every record says how far the log was durable when it
-//!   was written, and a small file beside the segments, the watermark, is written after each
-//!   sync. Only a power failure right after a sync, together with damage to just what it made
-//!   durable, can leave neither.
-//! - Then everything left is synced: after opening, [`Log::synced`] equals [`Log::end`].
+//! - A last segment without records is normal. One without a header, or after a torn segment, was
+//!   never synced: it is removed with a warning.
+//! - Bytes at the end that were never synced (partial records, zeros, or records after a hole) are
+//!   truncated with a warning.
+//! - If synced records are lost, opening fails with [`LogError::Corrupt`] and changes nothing.
+//!   Two things distinguish this from a torn end: every record stores the durable offset at the
+//!   time of writing, and a small file beside the segments, the watermark, is written after each
+//!   sync. Only a power failure right after a sync that also damages what that sync made durable
+//!   can leave neither.
+//! - Then everything that remains is synced: after opening, [`Log::synced`] equals [`Log::end`].
 //!
-//! Earlier segments are checked when read, and all of them by [`verify()`].
+//! Earlier segments are verified when read, and all of them by [`verify()`].
 //!
-//! # Dropping what is old
+//! # Retention
 //!
-//! [`Log::drop_before`] removes whole segments from the front, for good. The first offset kept is
-//! noted durably before anything goes, so that a segment that is missing for another reason is
-//! still noticed. Reading a dropped record is [`LogError::Dropped`].
+//! [`Log::drop_before`] permanently removes whole segments from the front. The first retained
+//! offset is durably recorded first, so that segments missing for another reason are still
+//! detected. Reading a dropped record returns [`LogError::Dropped`].
 
 mod appender;
 mod batch;
@@ -87,16 +87,16 @@ pub use lock::DataLock;
 pub use reader::Reader;
 pub use record::{MAX_PAYLOAD_BYTES, NewRecord, Record};
 pub use replace::replace_file;
-use sparse_index::Places;
+use sparse_index::SparseIndex;
 pub use storage::{Access, DiskStorage, Storage, StorageFile};
 pub use verify::{Problem, VerifyReport, verify};
 pub use view::{LogView, Tail};
 
-/// How a log is kept.
+/// Options of a log.
 #[derive(Debug, Clone, Copy)]
 pub struct LogOptions {
-    /// Size in bytes at which a segment is closed and the next one begun. A group of records is
-    /// never split, so a segment is larger when its first group is.
+    /// Size in bytes at which a segment is closed and the next one started. A batch is never
+    /// split, so a segment is larger if its first batch is.
     pub segment_bytes: u64,
 }
 
@@ -109,29 +109,29 @@ impl Default for LogOptions {
 
 /// A log open for appending and reading, shared between threads by reference.
 ///
-/// Dropping it syncs nothing: call [`Log::sync`] before.
+/// Dropping it does not sync: call [`Log::sync`] first.
 pub struct Log {
     shared: Arc<Shared>,
     appender: Appender,
-    places: Places,
+    sparse_index: SparseIndex,
     /// Held while segments are dropped.
     dropping: Mutex<()>,
 }
 
-/// What the appending side tells the readers.
+/// State shared by the appender and the readers.
 struct Shared {
     storage: Arc<dyn Storage>,
     dir: PathBuf,
     id: [u8; 16],
     /// First offsets of the segments, ascending. A segment is listed before `end` reaches it.
     segments: RwLock<Vec<u64>>,
-    /// Offset of the first record held.
+    /// Offset of the first retained record.
     first: AtomicU64,
     /// Offset of the last record appended.
     end: AtomicU64,
     /// Offset up to which records are durable; never beyond `end`.
     synced: AtomicU64,
-    /// Why the log takes no more writes, once it does not.
+    /// Why the log is poisoned, if it is.
     poisoned: OnceLock<String>,
 }
 
@@ -145,7 +145,7 @@ impl Shared {
     }
 
     fn segments(&self) -> Vec<u64> {
-        // A list of numbers is whole even if a thread panicked holding the lock.
+        // The list is valid even if a thread panicked while holding the lock.
         let segments = self.segments.read();
         segments.unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -155,10 +155,10 @@ impl Shared {
         segments.unwrap_or_else(PoisonError::into_inner).push(first);
     }
 
-    /// Refuses all further writes for `reason`, and returns the error that says so.
+    /// Poisons the log and returns the error.
     fn poison(&self, reason: String) -> LogError {
         let reason = self.poisoned.get_or_init(|| {
-            tracing::error!(dir = %self.dir.display(), reason, "the log takes no more writes");
+            tracing::error!(dir = %self.dir.display(), reason, "the log accepts no more writes");
             reason
         });
         LogError::Poisoned { reason: reason.clone() }
@@ -173,13 +173,13 @@ impl Shared {
 }
 
 impl Log {
-    /// Opens the log in `dir`, creating folder and log when absent, and recovers its end as the
-    /// module documentation says. The caller holds the folder's [`DataLock`].
+    /// Opens the log in `dir`, creating the folder and the log if absent, and recovers its end as
+    /// described in the [module documentation](self). The caller holds the folder's [`DataLock`].
     ///
     /// # Errors
     ///
-    /// [`LogError::Corrupt`] when segments are missing or foreign, or when records of the last
-    /// segment were lost after they had been synced; [`LogError::Io`] when the storage fails.
+    /// [`LogError::Corrupt`] if segments are missing or belong to another log, or if synced records
+    /// of the last segment were lost; [`LogError::Io`] if the storage fails.
     pub fn open(
         storage: Arc<dyn Storage>,
         dir: &Path,
@@ -203,24 +203,29 @@ impl Log {
             options.segment_bytes,
             recovered.watermark,
         );
-        Ok(Self { shared, appender, places: Places::default(), dropping: Mutex::new(()) })
+        Ok(Self {
+            shared,
+            appender,
+            sparse_index: SparseIndex::default(),
+            dropping: Mutex::new(()),
+        })
     }
 
-    /// Appends `records` with consecutive offsets and one write, and returns the offset of the
-    /// last. An empty slice appends nothing and returns the current end.
+    /// Appends `records` with consecutive offsets in one write, and returns the last offset. An
+    /// empty slice appends nothing and returns the current end.
     ///
     /// The records are not durable until a sync covers them, see [`Log::sync`].
     ///
     /// # Errors
     ///
-    /// With any error none of the records is appended. [`LogError::TooLarge`] when a payload is
-    /// over [`MAX_PAYLOAD_BYTES`]; [`LogError::Io`] when writing was refused but undone, so that
-    /// it may be tried again; [`LogError::Poisoned`] when it could not be, or earlier failed.
+    /// After an error, none of the records is appended. [`LogError::TooLarge`] if a payload exceeds
+    /// [`MAX_PAYLOAD_BYTES`]; [`LogError::Io`] if the write failed and was undone, so it can be
+    /// retried; [`LogError::Poisoned`] if it could not be undone, or the log is poisoned.
     pub fn append(&self, records: &[NewRecord<'_>]) -> Result<u64, LogError> {
         self.appender.append(records)
     }
 
-    /// Appends records of one kind, each of one payload, as [`Log::append`] does.
+    /// Like [`Log::append`], for records of one kind with one payload each.
     pub fn append_payloads(
         &self,
         kind: u16,
@@ -232,46 +237,46 @@ impl Log {
         self.append(&records.collect::<Vec<_>>())
     }
 
-    /// Makes all records appended before the call durable, and returns the offset up to which
-    /// records now are. Appending goes on meanwhile; concurrent calls share their work.
+    /// Makes all records appended before the call durable, and returns the durable offset. Does not
+    /// block appends; concurrent calls share one sync.
     ///
     /// # Errors
     ///
-    /// [`LogError::Poisoned`] when this or an earlier sync failed.
+    /// [`LogError::Poisoned`] if this or an earlier sync failed.
     pub fn sync(&self) -> Result<u64, LogError> {
         self.appender.sync()
     }
 
-    /// Offset up to which all records are durable; 0 when none is.
+    /// Offset up to which all records are durable; 0 if none is.
     pub fn synced(&self) -> u64 {
         self.shared.synced()
     }
 
-    /// Offset of the last record appended, durable or not; 0 when the log is empty.
+    /// Offset of the last record appended, durable or not; 0 if the log is empty.
     pub fn end(&self) -> u64 {
         self.shared.end()
     }
 
-    /// Why the log takes no more writes; `None` while it does.
+    /// Why the log is poisoned; `None` if it is not.
     pub fn poisoned(&self) -> Option<&str> {
         self.shared.poisoned.get().map(String::as_str)
     }
 
-    /// The log's identity: random, and the same for as long as the log exists.
+    /// The log's random id, which never changes.
     pub fn id(&self) -> [u8; 16] {
         self.shared.id
     }
 
-    /// Reads records from `offset` on (0 means from the first held), following the log as it grows up
-    /// to its [`end`](Log::end). `offset` may be the one after the end.
+    /// Reads records from `offset` on (0: from the first retained), following the log as it grows.
+    /// `offset` may be at most one past the [`end`](Log::end).
     ///
-    /// Records beyond [`synced`](Log::synced) are read too; a crash of the machine can still undo
-    /// those.
+    /// Records beyond [`synced`](Log::synced) are returned too; a crash of the machine can still lose
+    /// them.
     ///
     /// # Errors
     ///
-    /// [`LogError::BeyondEnd`] when `offset` is further than that; [`LogError::Dropped`] when it
-    /// was dropped.
+    /// [`LogError::BeyondEnd`] if `offset` is further than that; [`LogError::Dropped`] if it was
+    /// dropped.
     pub fn read_from(&self, offset: u64) -> Result<Reader, LogError> {
         let (first, end) = (self.first(), self.end());
         let offset = if offset == 0 { first } else { offset };
@@ -286,14 +291,14 @@ impl Log {
 }
 
 impl Log {
-    /// The record at an offset; `None` beyond the [`end`](Log::end). It costs some ten
-    /// microseconds, and as long as reading the segment takes where nobody has read there before.
+    /// The record at an offset; `None` beyond the [`end`](Log::end). Takes about ten microseconds;
+    /// the first read in a segment may have to scan it.
     ///
     /// # Errors
     ///
-    /// [`LogError::Dropped`] when it was dropped; else those of [`Reader::next_record`].
+    /// [`LogError::Dropped`] if it was dropped; otherwise those of [`Reader::next_record`].
     pub fn read_at(&self, offset: u64) -> Result<Option<Record>, LogError> {
-        sparse_index::read_at(&self.shared, &self.places, offset)
+        sparse_index::read_at(&self.shared, &self.sparse_index, offset)
     }
 }
 

@@ -1,10 +1,10 @@
-//! What a crash has left of the newest segment.
+//! The state of the newest segment after a crash.
 //!
-//! A segment is begun, and written to, before the segment before it and its own name and header
-//! are synced. So a crash can leave it without a header, or behind a segment whose end is torn.
-//! Then none of its records was durable, and it is no part of the log, unless there is evidence to
-//! the contrary: the watermark, or a record that says so. A newest segment that is whole but
-//! empty is normal.
+//! A segment is started and written to before the previous segment, its own directory entry and
+//! its header are synced. So a crash can leave it without a header, or after a torn segment. Then
+//! none of its records was durable and it is not part of the log, unless there is evidence to the
+//! contrary: the watermark, or a record that proves it. A complete but empty newest segment is
+//! normal.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,37 +16,37 @@ use super::segment::{self, FIRST_RECORD, HeaderState};
 use super::storage::{Access, Storage};
 use super::window::Window;
 
-/// How the newest segment stands to the one before it.
+/// How the newest segment relates to the previous one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Newest {
-    /// The segment before was synced to its end, or there is none.
+    /// The previous segment was synced to its end, or there is none.
     Follows,
-    /// It continues the segment before, which may not be durable to its end.
+    /// It continues the previous segment, which may not be durable to its end.
     FollowsUnsynced,
-    /// Nothing of it was ever synced, and it does not continue the segment before.
+    /// It was never synced, and does not continue the previous segment.
     NeverSynced,
 }
 
-/// Whether the last of `segments` is no part of the log, for readers that notice themselves what
-/// is corrupt.
+/// Whether the last of `segments` is not part of the log. Leaves corruption to the reader to
+/// report.
 pub(super) fn is_never_synced(
     storage: &dyn Storage,
     dir: &Path,
     segments: &[u64],
     synced: u64,
 ) -> Result<bool, LogError> {
-    match judge(storage, dir, segments, synced) {
+    match classify(storage, dir, segments, synced) {
         Ok(newest) => Ok(newest == Newest::NeverSynced),
         Err(LogError::Corrupt { .. }) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// Judges the last of `segments`, of a log known to be durable up to `synced`.
+/// Classifies the last of `segments` of a log known to be durable up to `synced`.
 ///
 /// # Errors
-/// [`LogError::Corrupt`] where records are missing that were durable.
-pub(super) fn judge(
+/// [`LogError::Corrupt`] if durable records are missing.
+pub(super) fn classify(
     storage: &dyn Storage,
     dir: &Path,
     segments: &[u64],
@@ -60,7 +60,7 @@ pub(super) fn judge(
         HeaderState::Damaged(what) => Some(what),
         HeaderState::Unfinished => Some(HEADERLESS),
     };
-    let &[.., before, _] = segments else {
+    let &[.., previous, _] = segments else {
         // The first segment's header is durable before any record is written.
         return match header {
             HeaderState::Valid(_) => Ok(Newest::Follows),
@@ -75,19 +75,19 @@ pub(super) fn judge(
     if problem.is_none() && synced.saturating_add(1) >= newest {
         return Ok(Newest::Follows);
     }
-    let file_before = open_segment(storage, dir, before, Access::Read)?;
-    let mut window_before = Window::new(file_before).map_err(read_error(dir, before))?;
-    let found = scan(&mut window_before, before).map_err(read_error(dir, before))?;
+    let previous_file = open_segment(storage, dir, previous, Access::Read)?;
+    let mut previous_window = Window::new(previous_file).map_err(read_error(dir, previous))?;
+    let found = scan(&mut previous_window, previous).map_err(read_error(dir, previous))?;
     let is_whole = found.flaw.is_none() && found.next == newest;
     if is_whole && problem.is_none() {
         return Ok(Newest::FollowsUnsynced);
     }
-    // All from here on goes with the newest segment.
+    // The first record that is lost if the newest segment is removed.
     let lost = found.next;
     let (at, position, what) = match (problem, found.flaw) {
         (Some(problem), None) if is_whole => (newest, 0, problem.to_owned()),
-        (_, Some(flaw)) => (before, found.position, flaw.to_string()),
-        (_, None) => (before, found.position, discontinuity(newest)),
+        (_, Some(flaw)) => (previous, found.position, flaw.to_string()),
+        (_, None) => (previous, found.position, discontinuity(newest)),
     };
     if lost > newest {
         return Err(corrupt(dir, at, position, lost, what));
@@ -97,8 +97,8 @@ pub(super) fn judge(
         return Err(corrupt(dir, at, position, lost, what));
     }
     let mut window = Window::new(Arc::clone(&file)).map_err(read_error(dir, newest))?;
-    let witness = find_witness(&mut window_before, found.position, lost)
-        .map_err(read_error(dir, before))?
+    let witness = find_witness(&mut previous_window, found.position, lost)
+        .map_err(read_error(dir, previous))?
         .or(find_witness(&mut window, FIRST_RECORD, lost).map_err(read_error(dir, newest))?);
     match witness {
         Some(witness) => Err(corrupt(dir, at, position, lost, lost_although_synced(what, witness))),

@@ -1,4 +1,4 @@
-//! Reading records in order, across segments, while the log grows.
+//! Reads records in order, across segments, while the log grows.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,39 +16,39 @@ use super::storage::{Access, Storage};
 use super::watermark;
 use super::window::{Parsed, Window};
 
-/// Reads a log's records in order; made by [`Log::read_from`](super::Log::read_from) or
+/// Reads a log's records in order; created by [`Log::read_from`](super::Log::read_from) or
 /// [`LogView::read_from`](super::LogView::read_from).
 ///
-/// It keeps its place: having returned `None` at the end, it returns more once there is more.
+/// After returning `None` at the end, it returns more records once there are more.
 pub struct Reader {
     source: Source,
     /// The log's id, once known.
     id: Option<[u8; 16]>,
     /// Offset of the record to return next.
     wanted: u64,
-    /// Offset up to which the buffered bytes are known to be completely written.
-    announced: u64,
-    place: Option<Place>,
+    /// Offset up to which the buffered bytes are known to be complete.
+    complete_through: u64,
+    cursor: Option<SegmentCursor>,
 }
 
-/// Where a reader learns what there is to read.
+/// Where the segments of a reader come from.
 enum Source {
-    /// From the log being written in this process.
+    /// The log open in this process.
     Live(Arc<Shared>),
-    /// From the folder alone.
+    /// The files only.
     Files { storage: Arc<dyn Storage>, dir: PathBuf },
 }
 
 /// A position in a segment.
-struct Place {
+struct SegmentCursor {
     first: u64,
     path: PathBuf,
     window: Window,
     position: u64,
     /// Offset of the record at `position`.
     offset: u64,
-    /// Whether the window was taken when the segment was already complete.
-    complete: bool,
+    /// Whether the segment was already sealed when the window was last refreshed.
+    is_sealed: bool,
 }
 
 impl Source {
@@ -66,7 +66,7 @@ impl Source {
         }
     }
 
-    /// The first record held.
+    /// The first retained offset.
     fn first(&self) -> Result<u64, LogError> {
         match self {
             Self::Live(shared) => Ok(shared.first()),
@@ -83,13 +83,13 @@ impl Source {
 }
 
 impl Reader {
-    /// Reads the log being written in this process, from `offset` on.
+    /// Reads the log open in this process, from `offset` on.
     pub(super) fn live(shared: Arc<Shared>, offset: u64) -> Self {
         let id = Some(shared.id);
         Self::new(Source::Live(shared), id, offset)
     }
 
-    /// Reads what the folder `dir` holds, from `offset` on.
+    /// Reads the files in `dir`, from `offset` on.
     pub(super) fn of_files(
         storage: Arc<dyn Storage>,
         dir: PathBuf,
@@ -100,20 +100,20 @@ impl Reader {
     }
 
     fn new(source: Source, id: Option<[u8; 16]>, offset: u64) -> Self {
-        Self { source, id, wanted: offset.max(1), announced: 0, place: None }
+        Self { source, id, wanted: offset.max(1), complete_through: 0, cursor: None }
     }
 
-    /// The offset of the record [`next_record`](Self::next_record) returns next.
+    /// The offset that [`next_record`](Self::next_record) returns next.
     pub fn next_offset(&self) -> u64 {
         self.wanted
     }
 
-    /// The next record; `None` when there is none yet.
+    /// The next record; `None` if there is none yet.
     ///
     /// # Errors
     ///
-    /// [`LogError::Corrupt`] when the record is damaged, after which the reader stays where it is;
-    /// [`LogError::Io`] when reading fails, after which it may be tried again.
+    /// [`LogError::Corrupt`] if the record is damaged; the reader does not move past it.
+    /// [`LogError::Io`] if reading fails; it can be retried.
     pub fn next_record(&mut self) -> Result<Option<Record>, LogError> {
         self.next_with(|record| {
             let RecordRef { offset, kind, version, payload } = record;
@@ -121,13 +121,13 @@ impl Reader {
         })
     }
 
-    /// Adds records to `batch` for as long as there are any and `takes` says so. The one that it
-    /// does not take is the next to be read.
+    /// Adds records to `batch` until there are no more or `takes` returns `false`. The record
+    /// refused is read next.
     ///
     /// # Errors
     ///
-    /// Those of [`next_record`](Self::next_record), and those of `takes`, after which the record
-    /// in question is the next to be read; the ones before it are in `batch`.
+    /// Those of [`next_record`](Self::next_record), and those of `takes`. After an error of `takes`
+    /// the failed record is read next; the ones before it are in `batch`.
     pub fn read_batch<E: From<LogError>>(
         &mut self,
         batch: &mut RecordBatch,
@@ -144,8 +144,8 @@ impl Reader {
         Ok(())
     }
 
-    /// What `take` makes of the next record; `None` when there is none yet, or when `take` makes
-    /// nothing of it, in which case the reader stays where it is.
+    /// Applies `take` to the next record. Returns `None` if there is no record yet or `take` returns
+    /// `None`; then the reader does not move.
     fn next_with<T, E: From<LogError>>(
         &mut self,
         mut take: impl FnMut(RecordRef<'_>) -> Result<Option<T>, E>,
@@ -154,14 +154,14 @@ impl Reader {
             if !self.follow()? {
                 return Ok(None);
             }
-            let Some(place) = self.place.as_mut() else {
+            let Some(cursor) = self.cursor.as_mut() else {
                 if self.enter()? {
                     continue;
                 }
                 return Ok(None);
             };
-            let parsed = place.window.record(place.position, place.offset);
-            let flaw = match parsed.map_err(LogError::io("read", &place.path))? {
+            let parsed = cursor.window.record(cursor.position, cursor.offset);
+            let flaw = match parsed.map_err(LogError::io("read", &cursor.path))? {
                 Parsed::Whole { header, payload } => {
                     let size = (HEADER_BYTES + payload.len()) as u64;
                     let is_wanted = header.offset >= self.wanted;
@@ -173,10 +173,10 @@ impl Reader {
                             return Ok(None);
                         }
                     }
-                    place.position += size;
-                    place.offset += 1;
+                    cursor.position += size;
+                    cursor.offset += 1;
                     if is_wanted {
-                        self.wanted = place.offset;
+                        self.wanted = cursor.offset;
                         return Ok(taken);
                     }
                     continue;
@@ -190,27 +190,27 @@ impl Reader {
         }
     }
 
-    /// Whether the wanted record may be looked for. When the log has grown, forgets what was
-    /// buffered: beyond the end of that time it may hold half a write, or one undone since.
+    /// Whether the wanted record can be read. If the log has grown, discards the buffer: beyond the
+    /// previous end it may have a partial write, or one that was undone since.
     fn follow(&mut self) -> Result<bool, LogError> {
         let Source::Live(shared) = &self.source else {
             return Ok(true);
         };
-        if self.wanted <= self.announced {
+        if self.wanted <= self.complete_through {
             return Ok(true);
         }
         let end = shared.end();
         if self.wanted > end {
             return Ok(false);
         }
-        if let Some(place) = &mut self.place {
-            place.refresh()?;
+        if let Some(cursor) = &mut self.cursor {
+            cursor.refresh()?;
         }
-        self.announced = end;
+        self.complete_through = end;
         Ok(true)
     }
 
-    /// Goes to the segment holding the wanted record; `false` when there is none yet.
+    /// Opens the segment with the wanted record; `false` if there is none yet.
     fn enter(&mut self) -> Result<bool, LogError> {
         let segments = self.source.segments()?;
         let following = segments.partition_point(|&first| first <= self.wanted);
@@ -229,19 +229,19 @@ impl Reader {
         self.go_to(first, following < segments.len())
     }
 
-    /// An error when the record at an offset was dropped.
+    /// Returns an error if the record at an offset was dropped.
     fn check_dropped(&self, offset: u64) -> Result<(), LogError> {
         let first = self.source.first()?;
         if offset < first { Err(LogError::Dropped { offset, first }) } else { Ok(()) }
     }
 
-    /// Opens the segment `first` and goes to its start. `false` when its creation is not finished
-    /// yet, which only the last segment is allowed.
-    fn go_to(&mut self, first: u64, complete: bool) -> Result<bool, LogError> {
+    /// Opens the segment `first` at its start. `false` if its creation is unfinished, which is only
+    /// valid for the last segment.
+    fn go_to(&mut self, first: u64, is_sealed: bool) -> Result<bool, LogError> {
         let path = self.source.path(first);
         let opened = self.source.storage().open(&path, Access::Read);
         if opened.is_err() {
-            // Dropped since it was listed, perhaps.
+            // It may have been dropped since it was listed.
             self.check_dropped(first)?;
         }
         let file = opened.map_err(LogError::io("open", &path))?;
@@ -249,13 +249,13 @@ impl Reader {
         let what = match header {
             HeaderState::Valid(id) if *self.id.get_or_insert(id) == id => {
                 let window = Window::new(file).map_err(LogError::io("read", &path))?;
-                self.place = Some(Place {
+                self.cursor = Some(SegmentCursor {
                     first,
                     path,
                     window,
                     position: FIRST_RECORD,
                     offset: first,
-                    complete,
+                    is_sealed,
                 });
                 return Ok(true);
             }
@@ -267,45 +267,45 @@ impl Reader {
             }
             HeaderState::Damaged(what) => what,
             HeaderState::Unfinished => match self.source {
-                Source::Files { .. } if !complete => return Ok(false),
+                Source::Files { .. } if !is_sealed => return Ok(false),
                 _ => HEADERLESS,
             },
         };
         Err(LogError::Corrupt { file: path, position: 0, offset: first, what: what.to_owned() })
     }
 
-    /// Whether a crash has left a newest segment that is no part of the log.
+    /// Whether a crash left a newest segment that is not part of the log.
     fn is_never_synced(&self, segments: &[u64]) -> Result<bool, LogError> {
         let Source::Files { storage, dir } = &self.source else { return Ok(false) };
         let synced = watermark::read_watermark(&**storage, dir, self.id.as_ref())?;
         newest::is_never_synced(&**storage, dir, segments, synced)
     }
 
-    /// Goes on where the segment holds no further good record (`flaw` says what is there instead,
-    /// if anything): to the next segment or, when more may have been written since, to another
-    /// look at this one. `false` when there is nothing to read yet.
+    /// Continues after the last good record of the segment (`flaw` is what follows it, if anything):
+    /// in the next segment, or in this one after a refresh if it may have grown. `false` if there is
+    /// nothing to read yet.
     fn leave(&mut self, flaw: Option<Flaw>) -> Result<bool, LogError> {
         let segments = self.source.segments()?;
-        let Some(place) = self.place.as_mut() else {
+        let Some(cursor) = self.cursor.as_mut() else {
             return Ok(true);
         };
-        let following = segments.partition_point(|&first| first <= place.first);
+        let following = segments.partition_point(|&first| first <= cursor.first);
         let next = segments.get(following).copied();
         let may_grow = matches!(self.source, Source::Files { .. }) && next.is_none();
-        if may_grow || (next.is_some() && !place.complete) {
-            place.complete = next.is_some();
-            let before = place.window.limit();
-            place.refresh()?;
-            return Ok(place.complete || place.window.limit() > before);
+        if may_grow || (next.is_some() && !cursor.is_sealed) {
+            cursor.is_sealed = next.is_some();
+            let before = cursor.window.limit();
+            cursor.refresh()?;
+            return Ok(cursor.is_sealed || cursor.window.limit() > before);
         }
-        let offset = place.offset;
+        let offset = cursor.offset;
         if (flaw.is_some() || next != Some(offset)) && self.is_never_synced(&segments)? {
             return Ok(false);
         }
         if flaw.is_none() && next.is_some_and(|next| next != offset) {
             self.check_dropped(offset)?;
         }
-        let Some(place) = self.place.as_ref() else { return Ok(true) };
+        let Some(cursor) = self.cursor.as_ref() else { return Ok(true) };
         let what = match (flaw, next) {
             (None, Some(next)) if next == offset => {
                 return self.go_to(next, following + 1 < segments.len());
@@ -315,15 +315,15 @@ impl Reader {
             (Some(flaw), _) => flaw.to_string(),
         };
         Err(LogError::Corrupt {
-            file: place.path.clone(),
-            position: place.position,
-            offset: place.offset,
+            file: cursor.path.clone(),
+            position: cursor.position,
+            offset: cursor.offset,
             what,
         })
     }
 }
 
-impl Place {
+impl SegmentCursor {
     fn refresh(&mut self) -> Result<(), LogError> {
         let refreshed = self.window.refresh();
         refreshed.map_err(LogError::io("read", &self.path))

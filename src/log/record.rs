@@ -1,18 +1,18 @@
-//! The framing of one record, little endian:
+//! The record format, little endian:
 //!
 //! | bytes | field     | meaning                                                              |
 //! |-------|-----------|----------------------------------------------------------------------|
 //! | 0–3   | `len`     | payload length in bytes                                              |
-//! | 4–7   | `crc`     | CRC-32C of everything else in header and payload                     |
+//! | 4–7   | `crc`     | CRC-32C of the rest of the header and the payload                     |
 //! | 8–15  | `offset`  | the record's number: dense, starting at 1                            |
-//! | 16–19 | `lag`     | `offset` less the highest offset known durable when this was written |
-//! | 20–21 | `kind`    | the caller's: what the payload is                                    |
-//! | 22–23 | `version` | the caller's: version of that kind's encoding                        |
+//! | 16–19 | `lag`     | `offset` minus the durable offset at the time of writing             |
+//! | 20–21 | `kind`    | application-defined type of the payload                               |
+//! | 22–23 | `version` | application-defined version of the kind's encoding                    |
 //! | 24–   | payload   |                                                                      |
 //!
-//! `offset - lag`, the *watermark*, lets a record vouch for the ones before it: recovery uses it
-//! to tell damage to durable records from the ragged end a crash leaves. A lag too large for its
-//! field is stored as `u32::MAX`, meaning "unknown".
+//! `offset - lag` is the *watermark*: recovery uses it to tell damage to durable records from the
+//! torn end that a crash leaves. A lag too large for its field is stored as `u32::MAX`
+//! ("unknown").
 
 use std::fmt;
 
@@ -29,12 +29,12 @@ const LAG_UNKNOWN: u32 = u32::MAX;
 /// A record to append.
 #[derive(Debug, Clone, Copy)]
 pub struct NewRecord<'a> {
-    /// What the payload is; the log does not interpret it.
+    /// Type of the payload; not interpreted by the log.
     pub kind: u16,
-    /// Version of the kind's encoding; the log does not interpret it.
+    /// Version of the kind's encoding; not interpreted by the log.
     pub version: u16,
-    /// The payload, in pieces that are stored one after the other. At most
-    /// [`MAX_PAYLOAD_BYTES`] together; may be empty.
+    /// The payload in parts, which are stored concatenated. At most [`MAX_PAYLOAD_BYTES`] in
+    /// total; may be empty.
     pub parts: &'a [&'a [u8]],
 }
 
@@ -45,16 +45,16 @@ impl NewRecord<'_> {
     }
 }
 
-/// A record as read back.
+/// A record read from the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// The record's number in its log: dense, starting at 1.
     pub offset: u64,
-    /// The kind it was appended with.
+    /// See [`NewRecord::kind`].
     pub kind: u16,
-    /// The version it was appended with.
+    /// See [`NewRecord::version`].
     pub version: u16,
-    /// The payload, its parts joined.
+    /// The concatenated payload.
     pub payload: Bytes,
 }
 
@@ -70,7 +70,7 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Reads the header at the start of `bytes`; `None` when there are too few of them.
+    /// Decodes the header at the start of `bytes`; `None` if they are too short.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.first_chunk::<HEADER_BYTES>()?;
         Some(Self {
@@ -83,13 +83,13 @@ impl Header {
         })
     }
 
-    /// Size of header and payload together in bytes; `None` when the length is over the limit.
+    /// Size of header and payload in bytes; `None` if the length exceeds the limit.
     pub(super) fn record_bytes(&self) -> Option<usize> {
         let payload = usize::try_from(self.len).ok()?;
         (payload <= MAX_PAYLOAD_BYTES).then_some(HEADER_BYTES + payload)
     }
 
-    /// The highest offset known durable when this record was written, where that was stored.
+    /// The durable offset when this record was written, if known.
     pub(super) fn watermark(&self) -> Option<u64> {
         if self.lag == LAG_UNKNOWN {
             return None;
@@ -97,7 +97,7 @@ impl Header {
         self.offset.checked_sub(u64::from(self.lag))
     }
 
-    /// Whether the checksum matches `record`, all of the record's bytes including the header.
+    /// Whether the checksum matches `record`, the bytes of the record including the header.
     pub(super) fn matches(&self, record: &[u8]) -> bool {
         checksum(record) == self.crc
     }
@@ -114,17 +114,17 @@ fn field<const N: usize>(bytes: &[u8; HEADER_BYTES], at: usize) -> [u8; N] {
     out
 }
 
-/// CRC-32C of a whole record but for its checksum field.
+/// CRC-32C of a record without its checksum field.
 fn checksum(record: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&record[..4]), &record[8..])
 }
 
-/// Appends the framed `record` to `buffer`. `synced` is the highest offset known durable.
+/// Appends the encoded `record` to `buffer`. `synced` is the durable offset.
 ///
 /// The payload must have been checked against [`MAX_PAYLOAD_BYTES`].
 pub(super) fn encode(buffer: &mut Vec<u8>, offset: u64, synced: u64, record: &NewRecord<'_>) {
     let start = buffer.len();
-    // Both fall-backs say "unknown"; the first is out of reach once the payload was checked.
+    // Both fallbacks mean "unknown"; the first is unreachable once the payload was checked.
     let len = u32::try_from(record.payload_bytes()).unwrap_or(u32::MAX);
     let lag = u32::try_from(offset.saturating_sub(synced)).unwrap_or(LAG_UNKNOWN);
     buffer.extend_from_slice(&len.to_le_bytes());
@@ -151,7 +151,7 @@ pub(super) enum Flaw {
     PayloadCut,
     /// The checksum does not match.
     Checksum,
-    /// A whole record, but with another offset than the one expected.
+    /// A valid record, but with another offset than expected.
     OutOfSequence(u64),
 }
 
@@ -159,7 +159,7 @@ impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::HeaderCut => f.write_str("the file ends within a record's header"),
-            Self::Length(len) => write!(f, "the record's length, {len}, is impossible"),
+            Self::Length(len) => write!(f, "the record's length, {len}, exceeds the limit"),
             Self::PayloadCut => f.write_str("the file ends within a record's payload"),
             Self::Checksum => f.write_str("the record's checksum does not match"),
             Self::OutOfSequence(found) => write!(f, "record {found} is stored there instead"),

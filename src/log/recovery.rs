@@ -1,11 +1,11 @@
-//! Opening a log: checking that its segments belong together, and settling how the last one ends.
+//! Opens a log: checks that its segments belong together and repairs the end of the last one.
 //!
-//! A crash can leave anything where the bytes written since the last sync were going: half
-//! records, zeros, and, because pages reach the disk in any order, whole records behind holes.
-//! None of that was promised to anyone, and it is cut off. Damage to records that *had* been
-//! synced looks much the same at first, and must never be cut off. What tells the two apart is the
-//! watermark every record carries: if anything behind the first bad record `k` was written when
-//! `k` was already known to be durable, then `k` has been lost since, and the log is corrupt.
+//! A crash can leave anything in place of the bytes written since the last sync: partial records,
+//! zeros, and, because pages reach the disk in any order, complete records after holes. None of
+//! these were acknowledged as durable, so they are truncated. Damage to *synced* records looks
+//! similar and must never be truncated. The watermark in every record distinguishes the two: if any
+//! record after the first bad record `k` was written when `k` was already durable, then `k` was
+//! lost since, and the log is corrupt.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::storage::{Access, Storage, StorageFile};
 use super::watermark::{self, Watermark};
 use super::window::Window;
 
-/// A log made ready for appending.
+/// A log ready for appending.
 pub(super) struct Recovered {
     /// The log's id.
     pub(super) id: [u8; 16],
@@ -32,13 +32,13 @@ pub(super) struct Recovered {
     pub(super) file: Arc<dyn StorageFile>,
     /// That segment's length in bytes.
     pub(super) length: u64,
-    /// Offset of the last record, 0 when there is none. All records are durable.
+    /// Offset of the last record, 0 if there is none. All records are durable.
     pub(super) end: u64,
-    /// Where it is noted how far the log is durable.
+    /// The file with the durable offset.
     pub(super) watermark: Watermark,
 }
 
-/// Opens the log in `dir`, creating it when there is none, and recovers its tail.
+/// Opens the log in `dir`, creating it if absent, and recovers its tail.
 pub(super) fn open(storage: &dyn Storage, dir: &Path) -> Result<Recovered, LogError> {
     storage.create_dir_all(dir).map_err(LogError::io("create the folder", dir))?;
     let mut segments = segment::list(storage, dir)?;
@@ -46,12 +46,12 @@ pub(super) fn open(storage: &dyn Storage, dir: &Path) -> Result<Recovered, LogEr
     let dropped: Vec<_> = segments.extract_if(.., |segment| *segment < kept).collect();
     let id = check_headers(storage, dir, &segments, kept)?;
     if id.is_some() {
-        // Only a note of this very log may have segments removed.
+        // Verify that the `first` file belongs to this log before removing segments.
         watermark::read_first(storage, dir, id.as_ref())?;
         drop::finish(storage, dir, &dropped)?;
     }
     let synced = watermark::read_watermark(storage, dir, id.as_ref())?;
-    settle_newest(storage, dir, &mut segments, synced)?;
+    recover_newest(storage, dir, &mut segments, synced)?;
     let (Some(id), Some(&newest)) = (id, segments.last()) else {
         if synced > 0 || kept > 1 {
             return Err(corrupt(dir, kept, 0, kept, "the log's segments are missing"));
@@ -62,13 +62,13 @@ pub(super) fn open(storage: &dyn Storage, dir: &Path) -> Result<Recovered, LogEr
     let mut window = Window::new(Arc::clone(&file)).map_err(read_error(dir, newest))?;
     let found = scan(&mut window, newest).map_err(read_error(dir, newest))?;
     if found.next == newest && segments.len() > 1 {
-        // No record in this segment bears witness that it continues the one before.
+        // No record in this segment proves that it continues the previous one.
         check_sealed(storage, dir, segments[segments.len() - 2], newest)?;
     }
-    settle_tail(&*file, &mut window, dir, newest, &found, synced)?;
+    recover_tail(&*file, &mut window, dir, newest, &found, synced)?;
     let end = found.next - 1;
     let watermark = Watermark::open(storage, dir, id, end);
-    // The name may not be durable yet, if the process ended right after creating the file.
+    // The directory entry may not be durable yet if the process ended right after creating the file.
     segment::sync_dir(storage, dir)?;
     Ok(Recovered { id, segments, file, length: found.position, end, watermark })
 }
@@ -80,7 +80,7 @@ fn create_log(storage: &dyn Storage, dir: &Path) -> Result<Recovered, LogError> 
     Ok(Recovered { id, segments: vec![1], file, length: FIRST_RECORD, end: 0, watermark })
 }
 
-/// Checks the headers of all segments but the newest, which may be missing; the log's id.
+/// Checks the headers of all segments; only the newest one's may be missing. Returns the log's id.
 fn check_headers(
     storage: &dyn Storage,
     dir: &Path,
@@ -96,7 +96,7 @@ fn check_headers(
         let what = match segment::read_header(&*file, first).map_err(read_error(dir, first))? {
             HeaderState::Valid(id) if *known.get_or_insert(id) == id => continue,
             HeaderState::Valid(_) => FOREIGN,
-            // Whether it may be so is judged by what is in the segments.
+            // `newest::classify` decides whether this is valid.
             HeaderState::Unfinished | HeaderState::Damaged(UNREADABLE)
                 if segments.last() == Some(&first) =>
             {
@@ -110,21 +110,20 @@ fn check_headers(
     Ok(known)
 }
 
-/// Removes the newest segment where nothing of it was ever synced. Otherwise makes the segment
-/// before it durable.
-fn settle_newest(
+/// Removes the newest segment if it was never synced. Otherwise makes the previous one durable.
+fn recover_newest(
     storage: &dyn Storage,
     dir: &Path,
     segments: &mut Vec<u64>,
     synced: u64,
 ) -> Result<(), LogError> {
-    match (newest::judge(storage, dir, segments, synced)?, segments.as_slice()) {
-        (Newest::FollowsUnsynced, &[.., before, _]) => {
-            let file = open_segment(storage, dir, before, Access::ReadWrite)?;
-            file.sync_data().map_err(LogError::io("sync", &segment::path(dir, before)))
+    match (newest::classify(storage, dir, segments, synced)?, segments.as_slice()) {
+        (Newest::FollowsUnsynced, &[.., previous, _]) => {
+            let file = open_segment(storage, dir, previous, Access::ReadWrite)?;
+            file.sync_data().map_err(LogError::io("sync", &segment::path(dir, previous)))
         }
         (Newest::NeverSynced, &[.., newest]) => {
-            // Durably, before the segment before it gets records with the same offsets.
+            // Durably, before the previous segment gets records with the same offsets.
             let path = segment::path(dir, newest);
             storage.remove(&path).map_err(LogError::io("remove", &path))?;
             segment::sync_dir(storage, dir)?;
@@ -137,7 +136,7 @@ fn settle_newest(
     }
 }
 
-/// Checks that the segment `first`, durable before any record of `following`, is whole and ends
+/// Checks that the segment `first`, durable before any record of `following`, is intact and ends
 /// right before it.
 fn check_sealed(
     storage: &dyn Storage,
@@ -157,9 +156,9 @@ fn check_sealed(
     Err(corrupt(dir, first, found.position, found.next, what))
 }
 
-/// Cuts a torn tail off the last segment, or refuses to when synced records were lost; then makes
-/// everything that is left durable.
-fn settle_tail(
+/// Truncates a torn tail of the last segment, or fails if synced records were lost; then makes the
+/// rest durable.
+fn recover_tail(
     file: &dyn StorageFile,
     window: &mut Window,
     dir: &Path,
@@ -179,13 +178,13 @@ fn settle_tail(
             let what = lost_although_synced(flaw, witness);
             return Err(corrupt(dir, first, found.position, found.next, what));
         }
-        file.set_len(found.position).map_err(LogError::io("cut the torn tail off", &path))?;
+        file.set_len(found.position).map_err(LogError::io("truncate the torn tail of", &path))?;
         tracing::warn!(
             file = %path.display(),
             position = found.position,
             bytes = window.limit() - found.position,
             next_offset = found.next,
-            "cut a torn tail off the log: records that were never synced"
+            "truncated a torn tail of the log: records that were never synced"
         );
     }
     file.sync_data().map_err(LogError::io("sync", &path))

@@ -1,10 +1,10 @@
-//! Small files beside the log, replaced as a whole. Only their owner may read them.
+//! Atomic replacement of small files, readable by their owner only.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// Replaces a file as a whole, durably: whoever reads it finds the old bytes or the new ones.
+/// Replaces a file atomically and durably: readers see the old contents or the new ones.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let mut temporary = path.as_os_str().to_owned();

@@ -1,4 +1,4 @@
-//! Reading a segment from its start, and saying what is wrong with it.
+//! Scans a segment from its start for the first invalid record.
 
 use std::io;
 use std::path::Path;
@@ -10,28 +10,28 @@ use super::segment::{self, FIRST_RECORD};
 use super::storage::{Access, Storage, StorageFile};
 use super::window::{Parsed, Window};
 
-/// Where the unbroken run of records in a segment ends.
+/// Where the valid records of a segment end.
 pub(super) struct Scan {
     /// The offset after the last good record.
     pub(super) next: u64,
     /// The position after the last good record, in bytes.
     pub(super) position: u64,
-    /// What stands there instead of a record; `None` at the end of the file.
+    /// What is there instead of a record; `None` at the end of the file.
     pub(super) flaw: Option<Flaw>,
 }
 
-/// Said of a segment whose id is not that of the segments before it.
+/// The segment's id differs from that of the segments before it.
 pub(super) const FOREIGN: &str = "the segment belongs to another log";
 
-/// Said of a segment without a header, when others follow it.
+/// The segment has no header, though others follow it.
 pub(super) const HEADERLESS: &str = "the segment's header is missing";
 
-/// Said of a segment whose end and successor do not meet.
+/// The segment does not end where the next one starts.
 pub(super) fn discontinuity(following: u64) -> String {
-    format!("the segment ends there, but the next one begins with record {following}")
+    format!("the segment ends there, but the next one starts with record {following}")
 }
 
-/// Reads records from the segment's start until one is not as it should be.
+/// Reads records from the start of the segment up to the first invalid one.
 pub(super) fn scan(window: &mut Window, first: u64) -> io::Result<Scan> {
     let mut found = Scan { next: first, position: FIRST_RECORD, flaw: None };
     loop {

@@ -1,4 +1,4 @@
-//! Finding records again behind damage, where it is unknown at which byte they start.
+//! Finds valid records after damage, at unknown positions.
 
 use std::fmt::Display;
 use std::io;
@@ -6,23 +6,23 @@ use std::io;
 use super::record::{HEADER_BYTES, Header};
 use super::window::Window;
 
-/// How far ahead of the expected offset a record found by searching may be. No log skips this
-/// much; the bound keeps arbitrary bytes from being taken for headers and their checksums from
-/// being computed at every position.
+/// The largest plausible offset gap of a record found by searching. No log skips this much; the
+/// bound keeps arbitrary bytes from being taken for headers, which would cost a checksum at every
+/// position.
 const PLAUSIBLE_GAP: u64 = 1 << 40;
 
-/// Says why a flaw is corruption: `witness` is the record that proves it.
+/// Describes a flaw that is corruption; `witness` is the record that proves it.
 pub(super) fn lost_although_synced(flaw: impl Display, witness: u64) -> String {
-    format!("{flaw}, though it was durable when record {witness}, found behind it, was written")
+    format!("{flaw}, though it was durable when the later record {witness} was written")
 }
 
-/// Says why a log that ends too early is corrupt: the watermark names a later record.
+/// Describes a log that ends too early: the watermark names a later record.
 pub(super) fn lost_before_watermark(flaw: Option<impl Display>, synced: u64) -> String {
     let what = flaw.map_or_else(|| "the log ends there".to_owned(), |flaw| flaw.to_string());
-    format!("{what}, though records up to {synced} were durable, as the watermark says")
+    format!("{what}, though records up to {synced} were durable according to the watermark")
 }
 
-/// Searches from `position` for a record proving that record `lost` had been durable; returns its
+/// Searches from `position` for a record that proves that record `lost` was durable; returns its
 /// offset.
 pub(super) fn find_witness(
     window: &mut Window,
@@ -34,12 +34,11 @@ pub(super) fn find_witness(
     Ok(found.map(|(_, witness)| witness))
 }
 
-/// Searches every position from `position` on for a valid record that has an offset of at least
-/// `lowest` and that `accept` takes; returns its position and offset.
+/// Searches from `position` for a valid record with an offset of at least `lowest` that `accept`
+/// accepts; returns its position and offset.
 ///
-/// The search is linear in practice: it passes over valid records as a whole, and only computes
-/// checksums where length and offset are plausible, which needs runs of zero bytes in the right
-/// places. Passing over valid records whole also keeps their payloads from being searched.
+/// The search is linear in practice: it only computes checksums at positions with a plausible
+/// length and offset, and skips valid records as a whole, so their payloads are not searched.
 pub(super) fn find_record(
     window: &mut Window,
     mut position: u64,

@@ -1,8 +1,8 @@
-//! Segment files: their names, their headers, and how they come into being.
+//! Segment files: names, headers and creation.
 //!
-//! A segment is named after the offset of its first record, twenty digits and `.seg`, and starts
-//! with a header of 36 bytes: the magic `SLUGLOG1`, the log's id (16 random bytes, the same in all
-//! its segments), the first offset (u64), and the CRC-32C of those (u32), little endian.
+//! A segment's name is the offset of its first record, twenty digits, and `.seg`. It starts with a
+//! header of 36 bytes: the magic `SLUGLOG1`, the log's id (16 random bytes, the same in all its
+//! segments), the first offset (u64), and the CRC-32C of those (u32), little endian.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ pub(super) fn path(dir: &Path, first: u64) -> PathBuf {
     dir.join(format!("{first:0NAME_DIGITS$}{SUFFIX}"))
 }
 
-/// The first offsets of the segments in `dir`, ascending. Other files are passed over.
+/// The first offsets of the segments in `dir`, ascending. Ignores other files.
 pub(super) fn list(storage: &dyn Storage, dir: &Path) -> Result<Vec<u64>, LogError> {
     let names = storage.list(dir).map_err(LogError::io("list the folder", dir))?;
     let mut firsts: Vec<u64> = names.iter().filter_map(|name| parse_name(name)).collect();
@@ -40,22 +40,22 @@ fn parse_name(name: &str) -> Option<u64> {
     all_digits.then(|| digits.parse().ok()).flatten()
 }
 
-/// What the first bytes of a segment file say.
+/// The state of a segment's header.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum HeaderState {
-    /// A valid header; the log's id.
+    /// Valid; the log's id.
     Valid([u8; 16]),
-    /// No valid header and no room for a record after it: the file was being created when the
-    /// machine stopped.
+    /// No valid header and no record after it: the machine stopped while the file was being
+    /// created.
     Unfinished,
-    /// The header is damaged ([`UNREADABLE`], if not never synced), or belongs to another segment.
+    /// Damaged ([`UNREADABLE`], unless it was never synced), or of another segment.
     Damaged(&'static str),
 }
 
-/// Said of a segment with other bytes where its header belongs.
+/// There are other bytes in place of the header.
 pub(super) const UNREADABLE: &str = "the segment's header is damaged";
 
-/// Reads the header of the segment whose name says `first`.
+/// Reads the header of the segment named `first`.
 pub(super) fn read_header(file: &dyn StorageFile, first: u64) -> io::Result<HeaderState> {
     let mut bytes = [0; SEGMENT_HEADER_BYTES];
     let read = read_full_at(file, 0, &mut bytes)?;
@@ -69,7 +69,7 @@ pub(super) fn read_header(file: &dyn StorageFile, first: u64) -> io::Result<Head
     }
     if body[24..] != first.to_le_bytes() {
         return Ok(HeaderState::Damaged(
-            "the segment's header names another first record than the file's name",
+            "the first record in the segment's header does not match the file name",
         ));
     }
     let mut id = [0; 16];
@@ -89,9 +89,9 @@ fn encode_header(id: &[u8; 16], first: u64) -> [u8; SEGMENT_HEADER_BYTES] {
 
 /// Why a segment could not be created.
 pub(super) enum CreateFailure {
-    /// It was refused, and no trace of it is left: creating it may be tried again.
+    /// It failed without leaving a file: creating it can be retried.
     Refused(LogError),
-    /// It is unknown what a crash would leave of it.
+    /// The durable state is unknown.
     Uncertain(LogError),
 }
 
@@ -103,7 +103,7 @@ impl From<CreateFailure> for LogError {
     }
 }
 
-/// Creates the segment that begins with `first`; it and its name are durable on return.
+/// Creates the segment that starts with `first`; it and its directory entry are durable on return.
 pub(super) fn create(
     storage: &dyn Storage,
     dir: &Path,
@@ -116,7 +116,7 @@ pub(super) fn create(
     Ok(file)
 }
 
-/// Creates the segment that begins with `first`; neither it nor its name is durable on return.
+/// Creates the segment that starts with `first`; neither it nor its directory entry is durable.
 pub(super) fn begin(
     storage: &dyn Storage,
     dir: &Path,
@@ -129,8 +129,8 @@ pub(super) fn begin(
         .map_err(LogError::io("create", &path))
         .map_err(CreateFailure::Refused)?;
     if let Err(error) = write_all_at(&*file, 0, &encode_header(id, first)) {
-        // A later append may still fit in the segment before. A file that came back after a crash
-        // would then claim offsets that segment has used, so its removal has to be durable.
+        // A later append may still fit in the previous segment. If this file reappeared after a crash,
+        // its offsets would overlap those records, so its removal has to be durable.
         storage
             .remove(&path)
             .map_err(LogError::io("remove", &path))
@@ -142,7 +142,7 @@ pub(super) fn begin(
     Ok(file)
 }
 
-/// Makes the names in `dir` durable.
+/// Makes the directory entries of `dir` durable.
 pub(super) fn sync_dir(storage: &dyn Storage, dir: &Path) -> Result<(), LogError> {
     storage.sync_dir(dir).map_err(LogError::io("sync the folder", dir))
 }

@@ -1,8 +1,7 @@
-//! Finding one record by its offset, without reading all of its segment.
+//! Finds a record by its offset without reading its whole segment.
 //!
-//! Where records begin is learned by reading: whoever goes through a segment notes a place every
-//! so many bytes, and the next one starts from the last place before what he wants. Some kilobytes
-//! are kept for a whole segment, and nothing on disk.
+//! Each scan of a segment adds an index entry every 128 KiB, and later scans start at the last entry
+//! before the wanted record. The index takes some kilobytes per segment and is in memory only.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -17,45 +16,45 @@ use super::segment::{self, FIRST_RECORD, HeaderState};
 use super::storage::Access;
 use super::window::{Parsed, Window};
 
-/// How far apart the places are that are kept, in bytes.
-const PLACE_BYTES: u64 = 128 << 10;
+/// Distance between index entries, in bytes.
+const INTERVAL_BYTES: u64 = 128 << 10;
 
-/// Where a record begins.
+/// The position of a record.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct IndexEntry {
     offset: u64,
     position: u64,
 }
 
-/// The places that are known, by the first offsets of their segments; each list ascends.
+/// The entries by the first offset of their segment; each list is ascending.
 #[derive(Debug, Default)]
-pub(super) struct Places(Mutex<BTreeMap<u64, Vec<Place>>>);
+pub(super) struct SparseIndex(Mutex<BTreeMap<u64, Vec<IndexEntry>>>);
 
-impl Places {
-    /// The last known place of a segment that is not behind an offset.
-    fn before(&self, segment: u64, offset: u64) -> Place {
-        let places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let places = places.get(&segment).map(Vec::as_slice).unwrap_or_default();
-        let behind = places.partition_point(|place| place.offset <= offset);
-        let known = behind.checked_sub(1).and_then(|at| places.get(at)).copied();
-        known.unwrap_or(Place { offset: segment, position: FIRST_RECORD })
+impl SparseIndex {
+    /// The last entry of a segment at or before an offset.
+    fn before(&self, segment: u64, offset: u64) -> IndexEntry {
+        let index = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = index.get(&segment).map(Vec::as_slice).unwrap_or_default();
+        let behind = index.partition_point(|entry| entry.offset <= offset);
+        let known = behind.checked_sub(1).and_then(|at| index.get(at)).copied();
+        known.unwrap_or(IndexEntry { offset: segment, position: FIRST_RECORD })
     }
 
-    /// Keeps a place that is far enough behind the last one.
-    fn note(&self, segment: u64, place: Place) {
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let places = places.entry(segment).or_default();
-        let last = places.last().map_or(FIRST_RECORD, |last| last.position);
-        if place.position >= last + PLACE_BYTES {
-            places.push(place);
+    /// Adds an entry if it is far enough behind the last one.
+    fn insert(&self, segment: u64, entry: IndexEntry) {
+        let mut index = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = index.entry(segment).or_default();
+        let last = index.last().map_or(FIRST_RECORD, |last| last.position);
+        if entry.position >= last + INTERVAL_BYTES {
+            index.push(entry);
         }
     }
 
-    /// Forgets segments that were dropped.
-    fn forget_before(&self, segment: u64) {
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if places.first_key_value().is_some_and(|(first, _)| *first < segment) {
-            *places = places.split_off(&segment);
+    /// Removes the entries of dropped segments.
+    fn remove_before(&self, segment: u64) {
+        let mut index = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if index.first_key_value().is_some_and(|(first, _)| *first < segment) {
+            *index = index.split_off(&segment);
         }
     }
 }
@@ -63,10 +62,10 @@ impl Places {
 /// The record at an offset; `None` beyond the end.
 pub(super) fn read_at(
     shared: &Shared,
-    places: &Places,
+    index: &SparseIndex,
     offset: u64,
 ) -> Result<Option<Record>, LogError> {
-    // Before the file's length is: all up to here is completely written.
+    // Read before the file's length: all records up to here are complete.
     if offset > shared.end() {
         return Ok(None);
     }
@@ -74,7 +73,7 @@ pub(super) fn read_at(
     if offset < first {
         return Err(LogError::Dropped { offset, first });
     }
-    places.forget_before(first);
+    index.remove_before(first);
     let segments = shared.segments();
     let following = segments.partition_point(|first| *first <= offset);
     let Some(&segment) = following.checked_sub(1).and_then(|at| segments.get(at)) else {
@@ -95,9 +94,9 @@ pub(super) fn read_at(
         HeaderState::Unfinished => return Err(corrupt(0, segment, HEADERLESS)),
     }
     let mut window = Window::new(file).map_err(LogError::io("read", &path))?;
-    let mut place = places.before(segment, offset);
+    let mut entry = index.before(segment, offset);
     loop {
-        let Place { offset: at, position } = place;
+        let IndexEntry { offset: at, position } = entry;
         let parsed = window.record(position, at).map_err(LogError::io("read", &path))?;
         let (header, payload) = match parsed {
             Parsed::Whole { header, payload } => (header, payload),
@@ -110,7 +109,7 @@ pub(super) fn read_at(
             return Ok(Some(Record { offset, kind, version, payload }));
         }
         let size = (HEADER_BYTES + payload.len()) as u64;
-        place = Place { offset: at + 1, position: position + size };
-        places.note(segment, place);
+        entry = IndexEntry { offset: at + 1, position: position + size };
+        index.insert(segment, entry);
     }
 }

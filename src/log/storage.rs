@@ -1,8 +1,8 @@
-//! The operations the log needs of a file system, as traits, so that crashes and failing disks
-//! can be simulated underneath it; and their implementation over the real one.
+//! The file system operations of the log, as traits, so that tests can simulate crashes and disk
+//! failures; and their implementation on the real file system.
 //!
-//! Durability is explicit: file contents are durable after [`StorageFile::sync_data`], names in a
-//! folder after [`Storage::sync_dir`], and nothing is before.
+//! Durability is explicit: file contents become durable with [`StorageFile::sync_data`], directory
+//! entries with [`Storage::sync_dir`].
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -13,28 +13,27 @@ use std::sync::Arc;
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// For reading only; works on files one may not write.
+    /// For reading only; does not require write permission.
     Read,
     /// For reading and writing.
     ReadWrite,
 }
 
-/// A file system, or something that behaves like one.
+/// A file system.
 pub trait Storage: Send + Sync {
-    /// Creates `dir` and its missing parents, durably. Does nothing when it exists.
+    /// Durably creates `dir` and its missing parents. Does nothing if it exists.
     fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
 
-    /// The names of the entries in `dir`, in no particular order. Names that are not UTF-8 are
-    /// left out.
+    /// The names of the entries in `dir`, unordered, without names that are not UTF-8.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
 
     /// Opens an existing file.
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn StorageFile>>;
 
-    /// Creates an empty file for reading and writing; fails when the name is taken.
+    /// Creates an empty file for reading and writing; fails if the name exists.
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>>;
 
-    /// Renames a file, replacing what `to` named.
+    /// Renames a file, replacing `to` if it exists.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Removes a file.
@@ -54,23 +53,23 @@ pub trait StorageFile: Send + Sync {
         Ok(self.len()? == 0)
     }
 
-    /// Reads at `position` into `buffer`; returns how many bytes were read, 0 at the end.
+    /// Reads at `position` into `buffer`; returns the number of bytes read, 0 at the end.
     fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Writes `bytes` at `position`, lengthening the file as needed; returns how many were
-    /// written, which may be fewer than asked.
+    /// Writes `bytes` at `position`, extending the file as needed; returns the number of bytes
+    /// written, which may be fewer than requested.
     fn write_at(&self, position: u64, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Makes all written bytes, and the length, durable. After a failure it is unknown which of
-    /// them are, and trying again does not tell.
+    /// Makes all written bytes and the length durable. After a failure the durable state is
+    /// unknown, and a retry does not reveal it.
     fn sync_data(&self) -> io::Result<()>;
 
-    /// Cuts the file to `length`, or lengthens it with zeros.
+    /// Truncates the file to `length`, or extends it with zeros.
     fn set_len(&self, length: u64) -> io::Result<()>;
 }
 
-/// Writes all of `bytes` at `position`: a single write unless that one comes up short, in which
-/// case the rest is tried too, because only the next write says why (a full disk, mostly).
+/// Writes all of `bytes` at `position`. After a short write it writes the rest, because only the
+/// next write reports the cause (usually a full disk).
 pub(super) fn write_all_at(
     file: &dyn StorageFile,
     mut position: u64,
@@ -90,7 +89,7 @@ pub(super) fn write_all_at(
     Ok(())
 }
 
-/// Reads at `position` until `buffer` is full or the file ends; returns how many bytes were read.
+/// Reads at `position` until `buffer` is full or the file ends; returns the number of bytes read.
 pub(super) fn read_full_at(
     file: &dyn StorageFile,
     position: u64,
@@ -157,7 +156,7 @@ impl Storage for DiskStorage {
     }
 }
 
-/// The folder holding `path`; "." for a bare name.
+/// The parent folder of `path`; "." for a bare name.
 fn parent_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

@@ -1,4 +1,4 @@
-//! Checking a whole log without changing it.
+//! Read-only verification of a whole log.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,32 +14,32 @@ use super::storage::{Access, Storage};
 use super::watermark;
 use super::window::{Parsed, Window};
 
-/// What [`verify`] found.
+/// The result of [`verify`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VerifyReport {
-    /// The log's identity; `None` when no segment has a valid header.
+    /// The log's id; `None` if no segment has a valid header.
     pub id: Option<[u8; 16]>,
     /// Number of segment files.
     pub segments: u64,
-    /// Size of the segment files together, in bytes.
+    /// Total size of the segment files, in bytes.
     pub bytes: u64,
-    /// Number of good records.
+    /// Number of valid records.
     pub records: u64,
-    /// Offset of the first good record.
+    /// Offset of the first valid record.
     pub first_offset: Option<u64>,
-    /// Offset of the last good record.
+    /// Offset of the last valid record.
     pub last_offset: Option<u64>,
-    /// Number of good records of each kind.
+    /// Number of valid records of each kind.
     pub kinds: BTreeMap<u16, u64>,
-    /// Damage, in the order of the log.
+    /// Damage, in log order.
     pub problems: Vec<Problem>,
-    /// Bytes at the end of the log that never were synced and that opening it cuts off; no
-    /// problem, but what a crash (or a writer at work) leaves.
+    /// Bytes at the end of the log that were never synced and that opening it truncates. Not
+    /// damage: a crash or a running writer leaves them.
     pub torn_tail_bytes: u64,
 }
 
 impl VerifyReport {
-    /// Whether nothing is damaged; a torn tail is not damage.
+    /// Whether nothing is damaged. A torn tail is not damage.
     pub fn is_sound(&self) -> bool {
         self.problems.is_empty()
     }
@@ -58,17 +58,17 @@ pub struct Problem {
     pub what: String,
 }
 
-/// Reads all of the log in `dir` and reports what it holds and what is damaged, going on behind
-/// damage as far as records can be found again. Changes nothing.
+/// Reads the whole log in `dir` and reports its contents and damage, resuming after damage where
+/// valid records follow. Changes nothing.
 ///
-/// Beside a running writer it reports on the log as it was at some moment, with a torn tail where
-/// a write was under way.
+/// Beside a running writer it reports a snapshot of the log, which has a torn tail if a write was
+/// in progress.
 ///
 /// # Errors
 ///
-/// [`LogError::Io`] when the folder or a segment cannot be read. Damage is no error.
+/// [`LogError::Io`] if the folder or a segment cannot be read. Damage is not an error.
 pub fn verify(storage: &dyn Storage, dir: &Path) -> Result<VerifyReport, LogError> {
-    // Before the segments: beside a writer, later ones would be behind it.
+    // Read before the segments: with a running writer, a later value would be ahead of them.
     let synced = watermark::read_watermark(storage, dir, None)?;
     let kept = match watermark::read_first(storage, dir, None) {
         Err(LogError::Corrupt { file, position, offset, what }) => {
@@ -80,7 +80,7 @@ pub fn verify(storage: &dyn Storage, dir: &Path) -> Result<VerifyReport, LogErro
         kept => kept?,
     };
     let mut segments = segment::list(storage, dir)?;
-    // Left over from a drop that was cut off; the next start removes them.
+    // Leftovers of an interrupted drop, which the next start removes.
     segments.retain(|segment| *segment >= kept);
     let mut report = VerifyReport::default();
     if newest::is_never_synced(storage, dir, &segments, synced)?
@@ -92,32 +92,33 @@ pub fn verify(storage: &dyn Storage, dir: &Path) -> Result<VerifyReport, LogErro
         report.bytes = report.torn_tail_bytes;
         report.segments = 1;
     }
-    let mut walk = Walk { report, expected: kept, file: PathBuf::new(), position: 0, synced };
+    let mut verifier =
+        Verifier { report, expected: kept, file: PathBuf::new(), position: 0, synced };
     for (index, &first) in segments.iter().enumerate() {
-        if first != walk.expected {
-            // Said of the segment that ends too early, or of the first one there is.
+        if first != verifier.expected {
+            // Report it for the segment that ends too early, or the first one.
             if index == 0 {
-                walk.file = segment::path(dir, first);
-                walk.problem("the segments before it are missing");
+                verifier.file = segment::path(dir, first);
+                verifier.problem("the segments before it are missing");
             } else {
-                walk.problem(discontinuity(first));
+                verifier.problem(discontinuity(first));
             }
-            walk.expected = first;
+            verifier.expected = first;
         }
         let last = index + 1 == segments.len();
         let path = segment::path(dir, first);
-        walk.segment(storage, &path, first, last).map_err(LogError::io("read", &path))?;
+        verifier.segment(storage, &path, first, last).map_err(LogError::io("read", &path))?;
     }
-    if walk.expected <= synced {
-        walk.problem(lost_before_watermark(None::<Flaw>, synced));
+    if verifier.expected <= synced {
+        verifier.problem(lost_before_watermark(None::<Flaw>, synced));
     }
-    Ok(walk.report)
+    Ok(verifier.report)
 }
 
-/// A walk through a log.
-struct Walk {
+/// The state of a verification.
+struct Verifier {
     report: VerifyReport,
-    /// Offset of the record to come.
+    /// Offset of the next record.
     expected: u64,
     file: PathBuf,
     position: u64,
@@ -125,9 +126,9 @@ struct Walk {
     synced: u64,
 }
 
-impl Walk {
-    /// Notes a problem at the present position, unless one was noted there already: a segment
-    /// that breaks off also fails to meet the next.
+impl Verifier {
+    /// Reports a problem at the current position, unless one was reported there: a segment that is
+    /// cut off also leaves a gap before the next.
     fn problem(&mut self, what: impl Into<String>) {
         let last = self.report.problems.last();
         if last.is_some_and(|last| last.position == self.position && last.file == self.file) {
@@ -189,8 +190,7 @@ impl Walk {
         }
     }
 
-    /// Judges a flaw and goes to the next good record behind it; `false` when there is none to go
-    /// to in this segment.
+    /// Reports a flaw and moves to the next valid record; `false` if the segment has none.
     fn resume(&mut self, window: &mut Window, flaw: Flaw, last: bool) -> io::Result<bool> {
         if last {
             match find_witness(window, self.position, self.expected)? {

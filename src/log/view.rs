@@ -12,11 +12,11 @@ use super::storage::{Access, Storage};
 use super::watermark;
 use super::window::Window;
 
-/// A log open for reading only, by a process that does not write it; changes nothing on disk.
+/// A log open for reading only, in a process that does not write it; changes nothing on disk.
 ///
 /// It works beside a running writer, whose [`end`](super::Log::end) it cannot know: its readers
-/// stop where the last segment holds no further whole record, be it that none is written yet or
-/// that the end is torn. They do not tell the two apart; [`verify`](super::verify()) does.
+/// stop after the last complete record of the last segment. They cannot tell a torn end from
+/// records that are not written yet; [`verify`](super::verify()) can.
 pub struct LogView {
     storage: Arc<dyn Storage>,
     dir: PathBuf,
@@ -24,14 +24,14 @@ pub struct LogView {
     first: u64,
 }
 
-/// Where a log ends, as its files say.
+/// Where a log ends, according to its files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tail {
-    /// The first offset of the last segment. All segments before it are complete.
+    /// The first offset of the last segment. All earlier segments are complete.
     pub segment: u64,
-    /// How many bytes of that segment hold its header and whole records.
+    /// Length of that segment's header and complete records, in bytes.
     pub bytes: u64,
-    /// Offset of the last whole record; 0 when there is none.
+    /// Offset of the last complete record; 0 if there is none.
     pub last: u64,
 }
 
@@ -40,7 +40,7 @@ impl LogView {
     ///
     /// # Errors
     ///
-    /// [`LogError::Io`] when the folder or its first segment cannot be read.
+    /// [`LogError::Io`] if the folder or its first segment cannot be read.
     pub fn open(storage: Arc<dyn Storage>, dir: &Path) -> Result<Self, LogError> {
         let mut id = None;
         if let Some(&first) = segment::list(&*storage, dir)?.first() {
@@ -57,28 +57,28 @@ impl LogView {
         Ok(Self { storage, dir: dir.to_owned(), id, first })
     }
 
-    /// Offset of the first record held when the log was opened: 1 when nothing was dropped.
+    /// Offset of the first retained record when the log was opened: 1 if nothing was dropped.
     pub fn first(&self) -> u64 {
         self.first
     }
 
-    /// The log's identity; `None` when there was no log yet, or its first segment is damaged.
+    /// The log's id; `None` if there was no log yet, or its first segment is damaged.
     pub fn id(&self) -> Option<[u8; 16]> {
         self.id
     }
 
-    /// Where the log ends at the moment; `None` when it has no segment yet.
+    /// Where the log currently ends; `None` if it has no segment yet.
     ///
     /// # Errors
     ///
-    /// [`LogError::Io`] when the last segment cannot be read.
+    /// [`LogError::Io`] if the last segment cannot be read.
     pub fn tail(&self) -> Result<Option<Tail>, LogError> {
         let mut segments = segment::list(&*self.storage, &self.dir)?;
         let synced = watermark::read_watermark(&*self.storage, &self.dir, self.id.as_ref())?;
         if newest::is_never_synced(&*self.storage, &self.dir, &segments, synced)? {
             segments.pop();
         }
-        // The last one may be a file whose header is not written yet: then the log ends before.
+        // The last one may not have a header yet: then the log ends in the previous one.
         for &segment in segments.iter().rev() {
             let path = segment::path(&self.dir, segment);
             let scanned = self.storage.open(&path, Access::Read).and_then(|file| {
@@ -94,8 +94,8 @@ impl LogView {
         Ok(None)
     }
 
-    /// Reads records from `offset` on (0 means from the first held). An offset beyond the end is waited
-    /// for: the reader returns `None` until it exists.
+    /// Reads records from `offset` on (0: from the first retained). The reader returns `None` until
+    /// the record exists.
     pub fn read_from(&self, offset: u64) -> Reader {
         let offset = if offset == 0 { self.first } else { offset };
         Reader::of_files(Arc::clone(&self.storage), self.dir.clone(), self.id, offset)

@@ -1,18 +1,17 @@
-//! Marks: small files beside the segments that each name one offset.
+//! Offset files: small files beside the segments that hold one offset each.
 //!
-//! | file        | names                              | written                               |
+//! | file        | offset                             | written                               |
 //! |-------------|------------------------------------|---------------------------------------|
-//! | `watermark` | an offset known to be durable      | in place after each sync, not synced  |
-//! | `first`     | the first record kept, see `drop`  | replaced as a whole, durably          |
+//! | `watermark` | known to be durable                | in place after each sync, not synced  |
+//! | `first`     | of the first retained record       | replaced atomically and durably       |
 //!
-//! A mark has 36 bytes: a magic of 8 bytes, the log's id, the offset (u64) and the CRC-32C of
-//! those (u32), little endian.
+//! An offset file has 36 bytes: a magic of 8 bytes, the log's id, the offset (u64) and the CRC-32C
+//! of those (u32), little endian.
 //!
-//! The watermark is what tells the loss of the very last durable records from the ragged end
-//! that a crash leaves: no record behind them is left to bear witness. It is evidence, not
-//! state: where it is absent or unreadable the log opens without it. It never names an offset
-//! that is not durable, because it is written after the sync and read back as a whole or not at
-//! all.
+//! The watermark distinguishes the loss of the very last durable records from the torn end that a
+//! crash leaves: no later record can prove that they were durable. It is evidence, not state: a log
+//! without a valid watermark still opens. It never names an offset that is not durable, because it
+//! is written after the sync and its checksum covers it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,7 +24,7 @@ use super::storage::{Access, Storage, StorageFile, read_full_at, write_all_at};
 
 const FILE_BYTES: usize = 36;
 
-/// Which mark.
+/// The kind of an offset file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OffsetFile {
     Watermark,
@@ -57,7 +56,7 @@ impl OffsetFile {
         bytes
     }
 
-    /// The offset, if the bytes are this mark, of this log where its id is known.
+    /// The offset, if the bytes are a valid file of this kind and, if `id` is given, of this log.
     fn decode(self, bytes: &[u8], id: Option<&[u8; 16]>) -> Option<u64> {
         let (body, crc) = bytes.first_chunk::<FILE_BYTES>()?.split_at(FILE_BYTES - 4);
         let is_whole = &body[..8] == self.magic() && crc32c::crc32c(body).to_le_bytes() == crc;
@@ -66,7 +65,7 @@ impl OffsetFile {
         offset.filter(|_| is_whole && is_ours)
     }
 
-    /// The bytes of the file; `None` when there is none.
+    /// The bytes of the file; `None` if there is none.
     fn read(self, storage: &dyn Storage, dir: &Path) -> io::Result<Option<Vec<u8>>> {
         let file = match storage.open(&self.path(dir), Access::Read) {
             Ok(file) => file,
@@ -80,7 +79,7 @@ impl OffsetFile {
     }
 }
 
-/// An offset that is known to have been durable; 0 when nothing is known.
+/// An offset known to be durable; 0 if unknown.
 pub(super) fn read_watermark(
     storage: &dyn Storage,
     dir: &Path,
@@ -95,53 +94,51 @@ pub(super) fn read_watermark(
 pub(super) struct Watermark {
     file: Option<Arc<dyn StorageFile>>,
     id: [u8; 16],
-    has_complained: AtomicBool,
+    has_logged_failure: AtomicBool,
 }
 
 impl Watermark {
-    /// Opens the file, making it if need be. A log without it works as well, but for the
-    /// evidence.
+    /// Opens or creates the file. Failures are logged only: the log works without a watermark.
     pub(super) fn open(storage: &dyn Storage, dir: &Path, id: [u8; 16], synced: u64) -> Self {
         let path = OffsetFile::Watermark.path(dir);
         let opened = match storage.open(&path, Access::ReadWrite) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => storage.create_new(&path),
             opened => opened,
         };
-        let mark = Self { file: None, id, has_complained: AtomicBool::new(false) };
+        let watermark = Self { file: None, id, has_logged_failure: AtomicBool::new(false) };
         match opened {
             Ok(file) => {
-                let mark = Self { file: Some(file), ..mark };
-                mark.set(synced);
-                mark
+                let watermark = Self { file: Some(file), ..watermark };
+                watermark.set(synced);
+                watermark
             }
             Err(error) => {
-                mark.complain(&error);
-                mark
+                watermark.log_failure(&error);
+                watermark
             }
         }
     }
 
-    /// Notes that records up to `synced` are durable. To be called after the sync that made them
-    /// so.
+    /// Records that offsets up to `synced` are durable. Call it after the sync that made them so.
     pub(super) fn set(&self, synced: u64) {
         let Some(file) = &self.file else { return };
         let bytes = OffsetFile::Watermark.encode(&self.id, synced);
         if let Err(error) = write_all_at(&**file, 0, &bytes) {
-            self.complain(&error);
+            self.log_failure(&error);
         }
     }
 
-    fn complain(&self, error: &io::Error) {
-        if !self.has_complained.swap(true, Ordering::Relaxed) {
-            tracing::warn!(%error, "the log's watermark can't be kept; the log goes on without it");
+    fn log_failure(&self, error: &io::Error) {
+        if !self.has_logged_failure.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "writing the log's watermark failed; continuing without it");
         }
     }
 }
 
-/// The first record that is kept; 1 when nothing was dropped.
+/// The first retained record; 1 if nothing was dropped.
 ///
 /// # Errors
-/// [`LogError::Corrupt`] when there is a mark that can't be read, or is another log's.
+/// [`LogError::Corrupt`] if the file is damaged or belongs to another log.
 pub(super) fn read_first(
     storage: &dyn Storage,
     dir: &Path,
@@ -154,14 +151,14 @@ pub(super) fn read_first(
             file: path,
             position: 0,
             offset: 1,
-            what: "the note of the first record kept is damaged, or of another log".to_owned(),
+            what: "the file is damaged or belongs to another log".to_owned(),
         }),
     }
 }
 
-/// Replaces the note of the first record kept, durably.
+/// Durably replaces the `first` file.
 ///
-/// After an error it is unknown whether the old or the new note is there; each is a whole one.
+/// After an error the file is either the old one or the new one.
 pub(super) fn write_first(
     storage: &dyn Storage,
     dir: &Path,
@@ -189,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_reads_back_and_any_other_bytes_do_not() {
+    fn an_offset_file_reads_back_and_any_other_bytes_do_not() {
         let (id, other) = ([7; 16], [8; 16]);
         let bytes = OffsetFile::First.encode(&id, 42);
         assert_eq!(OffsetFile::First.decode(&bytes, Some(&id)), Some(42));

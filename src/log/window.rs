@@ -1,4 +1,4 @@
-//! A buffered look at a segment file, from which records are parsed.
+//! Buffered reads of a segment file.
 
 use std::io;
 use std::sync::Arc;
@@ -6,13 +6,13 @@ use std::sync::Arc;
 use super::record::{Flaw, HEADER_BYTES, Header};
 use super::storage::{StorageFile, read_full_at};
 
-/// How much is read from a file at a time, in bytes.
+/// Size of a read, in bytes.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// A file seen through a buffer, up to the length it had when last looked at.
+/// A buffered file, up to the length it had at the last refresh.
 ///
-/// The fixed length matters beside a running writer: bytes below a length once seen are
-/// completely written, bytes beyond it may not be.
+/// The fixed length matters beside a running writer: bytes below a length once observed are
+/// complete, bytes beyond it may not be.
 pub(super) struct Window {
     file: Arc<dyn StorageFile>,
     limit: u64,
@@ -20,13 +20,13 @@ pub(super) struct Window {
     bytes: Vec<u8>,
 }
 
-/// What stands at a position of a segment.
+/// The result of parsing a position of a segment.
 pub(super) enum Parsed<'w> {
     /// The end of the file.
     End,
-    /// Something else than the record expected.
+    /// Not the expected record.
     Flawed(Flaw),
-    /// The record expected.
+    /// The expected record.
     Whole {
         /// Its header.
         header: Header,
@@ -36,26 +36,25 @@ pub(super) enum Parsed<'w> {
 }
 
 impl Window {
-    /// Looks at `file` as long as it is now.
+    /// Opens a window of the file's current length.
     pub(super) fn new(file: Arc<dyn StorageFile>) -> io::Result<Self> {
         let limit = file.len()?;
         Ok(Self { file, limit, start: 0, bytes: Vec::new() })
     }
 
-    /// The length of the file as seen by this window, in bytes.
+    /// The length of the window, in bytes.
     pub(super) fn limit(&self) -> u64 {
         self.limit
     }
 
-    /// Forgets what was read and takes the file's present length.
+    /// Discards the buffer and updates the length.
     pub(super) fn refresh(&mut self) -> io::Result<()> {
         self.limit = self.file.len()?;
         self.bytes.clear();
         Ok(())
     }
 
-    /// The bytes from `position` on: at least `least` of them unless the file ends before, and
-    /// as many more as happen to be buffered.
+    /// The buffered bytes from `position` on: at least `least`, unless the file ends before.
     pub(super) fn peek(&mut self, position: u64, least: usize) -> io::Result<&[u8]> {
         let buffered_to = self.start + self.bytes.len() as u64;
         let inside = (self.start..=buffered_to).contains(&position);
@@ -71,13 +70,13 @@ impl Window {
         let rest = usize::try_from(self.limit.saturating_sub(position)).unwrap_or(usize::MAX);
         self.bytes.resize(rest.min(least.max(CHUNK_BYTES)), 0);
         self.start = position;
-        // On failure nothing counts as read.
+        // On failure the buffer is empty.
         let read = read_full_at(&*self.file, position, &mut self.bytes);
         self.bytes.truncate(*read.as_ref().unwrap_or(&0));
         read.map(drop)
     }
 
-    /// Parses what stands at `position`, where record `expected` belongs.
+    /// Parses record `expected` at `position`.
     pub(super) fn record(&mut self, position: u64, expected: u64) -> io::Result<Parsed<'_>> {
         let bytes = self.peek(position, HEADER_BYTES)?;
         if bytes.is_empty() {

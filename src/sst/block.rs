@@ -1,16 +1,16 @@
-//! Blocks: how entries stand in them, and how they are found there.
+//! Block encoding and lookup.
 
 use std::ops::Range;
 
 /// A block is closed once it is this long.
 pub const BLOCK_BYTES: usize = 16 << 10;
-/// The longest block that is believed: one entry may be as long as a record of the log.
+/// Upper bound on a block's length: one entry can be as long as a log record.
 pub const MAX_BLOCK_BYTES: usize = 4 << 20;
 const RESTART_EVERY: u32 = 16;
-/// The number of restarts and the checksum.
+/// The restart count and the checksum.
 const TAIL_BYTES: usize = 8;
 
-/// Gathers entries.
+/// Encodes one block at a time.
 #[derive(Default)]
 pub struct BlockBuilder {
     bytes: Vec<u8>,
@@ -41,16 +41,16 @@ impl BlockBuilder {
             shared = self.last_key.iter().zip(key).take_while(|(a, b)| a == b).count();
         }
         self.since_restart += 1;
-        put_number(&mut self.bytes, shared);
-        put_number(&mut self.bytes, key.len() - shared);
-        put_number(&mut self.bytes, value.map_or(0, |value| value.len() + 1));
+        put_varint(&mut self.bytes, shared);
+        put_varint(&mut self.bytes, key.len() - shared);
+        put_varint(&mut self.bytes, value.map_or(0, |value| value.len() + 1));
         self.bytes.extend_from_slice(key.get(shared..).unwrap_or_default());
         self.bytes.extend_from_slice(value.unwrap_or_default());
         self.last_key.truncate(shared);
         self.last_key.extend_from_slice(key.get(shared..).unwrap_or_default());
     }
 
-    /// Appends the finished block to `file`, where it stands at `position`; returns its length.
+    /// Appends the finished block to `file`, at file position `position`; returns its length.
     pub fn finish(&mut self, position: u64, file: &mut Vec<u8>) -> usize {
         for restart in &self.restarts {
             self.bytes.extend_from_slice(&restart.to_le_bytes());
@@ -67,12 +67,12 @@ impl BlockBuilder {
     }
 }
 
-/// The position is part of it, so that a block in another's place is found out.
+/// The checksum covers the position, so that a misplaced block is detected.
 fn checksum(position: u64, bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&position.to_le_bytes()), bytes)
 }
 
-pub fn put_number(bytes: &mut Vec<u8>, mut number: usize) {
+pub fn put_varint(bytes: &mut Vec<u8>, mut number: usize) {
     while number >= 0x80 {
         bytes.push(number.to_le_bytes()[0] | 0x80);
         number >>= 7;
@@ -80,8 +80,8 @@ pub fn put_number(bytes: &mut Vec<u8>, mut number: usize) {
     bytes.push(number.to_le_bytes()[0]);
 }
 
-/// Reads a number at `at` and moves on.
-pub fn take_number(bytes: &[u8], at: &mut usize) -> Option<usize> {
+/// Reads the LEB128 number at `at` and advances `at`.
+pub fn read_varint(bytes: &[u8], at: &mut usize) -> Option<usize> {
     let (mut number, mut shift) = (0_usize, 0);
     loop {
         let byte = *bytes.get(*at)?;
@@ -97,8 +97,7 @@ pub fn take_number(bytes: &[u8], at: &mut usize) -> Option<usize> {
     }
 }
 
-/// Where the entries of a block end, and its restarts begin; `None` when the block is not what
-/// was written at `position`.
+/// Verifies a block's checksum; returns where its entries end and its restarts begin.
 pub fn check(position: u64, bytes: &[u8]) -> Option<usize> {
     let (body, crc) = bytes.split_at_checked(bytes.len().checked_sub(4)?)?;
     if checksum(position, body).to_le_bytes() != crc {
@@ -108,20 +107,20 @@ pub fn check(position: u64, bytes: &[u8]) -> Option<usize> {
     bytes.len().checked_sub(TAIL_BYTES)?.checked_sub(count.checked_mul(4)?)
 }
 
-/// An entry as it stands in a block.
+/// A parsed entry.
 pub struct Entry {
     shared: usize,
     rest: Range<usize>,
-    /// `None`: the key is gone.
+    /// `None` for a tombstone.
     pub value: Option<Range<usize>>,
     pub end: usize,
 }
 
 impl Entry {
     pub fn parse(bytes: &[u8], mut at: usize) -> Option<Self> {
-        let shared = take_number(bytes, &mut at)?;
-        let rest = take_number(bytes, &mut at)?;
-        let value = take_number(bytes, &mut at)?;
+        let shared = read_varint(bytes, &mut at)?;
+        let rest = read_varint(bytes, &mut at)?;
+        let value = read_varint(bytes, &mut at)?;
         let rest = at..at.checked_add(rest)?;
         let end = rest.end.checked_add(value.saturating_sub(1))?;
         let has_all = end <= bytes.len();
@@ -129,7 +128,7 @@ impl Entry {
         has_all.then_some(Self { shared, rest, value, end })
     }
 
-    /// Makes the key of the entry before into this one's.
+    /// Turns the previous entry's key into this one's.
     pub fn key_into(&self, bytes: &[u8], key: &mut Vec<u8>) -> Option<()> {
         if self.shared > key.len() {
             return None;
@@ -140,26 +139,26 @@ impl Entry {
     }
 }
 
-/// Where a block's restart `number` points to.
+/// The position of a block's restart `number`.
 fn restart(bytes: &[u8], entries_end: usize, number: usize) -> Option<usize> {
     let at = entries_end + number * 4;
     Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?) as usize)
 }
 
-/// What is found at a key.
+/// The result of looking a key up in a block.
 pub enum Found {
-    /// Nothing is known of it.
+    /// The block has no entry for the key.
     Nothing,
-    /// It is gone.
+    /// A tombstone.
     Gone,
-    /// Its value stands here.
+    /// The position of its value.
     Value(Range<usize>),
 }
 
-/// Looks a key up in a checked block; `None` when the block makes no sense.
+/// Looks a key up in a verified block; `None` if the block is malformed.
 pub fn find(bytes: &[u8], entries_end: usize, key: &[u8]) -> Option<Found> {
     let restarts = (bytes.len() - TAIL_BYTES - entries_end) / 4;
-    // The last restart whose key is not beyond the wanted one.
+    // Find the last restart whose key is at most `key`.
     let (mut low, mut high) = (0, restarts);
     while high - low > 1 {
         let middle = low.midpoint(high);
@@ -171,11 +170,11 @@ pub fn find(bytes: &[u8], entries_end: usize, key: &[u8]) -> Option<Found> {
         }
     }
     let mut at = restart(bytes, entries_end, low)?;
-    let mut here = Vec::with_capacity(key.len() + 16);
+    let mut current = Vec::with_capacity(key.len() + 16);
     while at < entries_end {
         let entry = Entry::parse(bytes, at)?;
-        entry.key_into(bytes, &mut here)?;
-        match here.as_slice().cmp(key) {
+        entry.key_into(bytes, &mut current)?;
+        match current.as_slice().cmp(key) {
             std::cmp::Ordering::Less => at = entry.end,
             std::cmp::Ordering::Equal => {
                 return Some(entry.value.map_or(Found::Gone, Found::Value));

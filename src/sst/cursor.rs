@@ -1,4 +1,4 @@
-//! Going through a table from its start without an allocation for each entry: for merging.
+//! Sequential scan of a table without an allocation per entry, for merging.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use super::SstError;
 use super::block::Entry;
 use super::reader::Table;
 
-/// A place in a table.
+/// A forward cursor over a table's entries.
 pub struct Cursor<'t> {
     table: &'t Table,
     next_block: usize,
@@ -18,7 +18,7 @@ pub struct Cursor<'t> {
 }
 
 impl<'t> Cursor<'t> {
-    /// Before the first entry.
+    /// Positions the cursor before the first entry.
     pub const fn new(table: &'t Table) -> Self {
         Self {
             table,
@@ -31,7 +31,7 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// Goes to the next entry; `false` at the end.
+    /// Moves to the next entry; `false` at the end.
     pub fn advance(&mut self) -> Result<bool, SstError> {
         if self.at == self.entries_end {
             if self.next_block == self.table.blocks().len() {
@@ -59,7 +59,7 @@ impl<'t> Cursor<'t> {
         &self.key
     }
 
-    /// The entry's value; `None`: the key is gone.
+    /// The entry's value; `None` for a tombstone.
     pub fn value(&self) -> Option<&[u8]> {
         self.value.clone().and_then(|range| self.bytes.get(range))
     }

@@ -9,12 +9,12 @@ pub enum SstError {
     /// The file could not be read or written.
     #[error("{path}: {1}", path = .0.display())]
     Io(PathBuf, io::Error),
-    /// The file is not what was written.
+    /// The file is damaged.
     #[error("the file {} is damaged at byte {position}: {what}", .file.display())]
     Damaged {
         /// The file.
         file: PathBuf,
-        /// Where in the file.
+        /// Byte position in the file.
         position: u64,
         /// What is wrong.
         what: &'static str,
@@ -28,7 +28,7 @@ pub enum SstError {
 }
 
 impl SstError {
-    /// Wraps an I/O error with its path; made for `map_err`.
+    /// Adds the path to an I/O error; for use with `map_err`.
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::Io(path.to_owned(), error)
     }

@@ -1,7 +1,7 @@
-//! A Bloom filter whose bits for one key stand in one line of 64 bytes.
+//! A blocked Bloom filter: all bits of a key are in one 64-byte cache line.
 //!
-//! With ten bits a key about one key in a hundred that isn't there passes. The hash (`SipHash`
-//! 1-3 with a zero key) is part of the file's format.
+//! Ten bits per key give a false-positive rate of about 1 %. The hash (`SipHash` 1-3 with a zero
+//! key) is part of the file format.
 
 use std::hash::Hasher;
 
@@ -11,32 +11,32 @@ const LINE_BYTES: usize = 64;
 const BITS_PER_KEY: u64 = 10;
 const BITS_SET: u32 = 6;
 
-/// The filter; empty for no keys, and then nothing passes.
+/// The filter. An empty one matches no key.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     bytes: Vec<u8>,
 }
 
 impl Filter {
-    /// For about so many keys.
+    /// Creates a filter sized for `keys` keys.
     pub fn with_capacity(keys: u64) -> Self {
         let lines = (keys * BITS_PER_KEY).div_ceil(LINE_BYTES as u64 * 8);
         Self { bytes: vec![0; usize::try_from(lines).unwrap_or(0) * LINE_BYTES] }
     }
 
-    /// `None` when the bytes can be no filter.
+    /// `None` if the length is not a multiple of the line size.
     pub fn from_bytes(bytes: Vec<u8>) -> Option<Self> {
         bytes.len().is_multiple_of(LINE_BYTES).then_some(Self { bytes })
     }
 
-    /// The bytes of which it can be made again.
+    /// The serialized filter.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     fn line(&self, hash: u64) -> usize {
         let lines = (self.bytes.len() / LINE_BYTES) as u64;
-        // The hash's upper half, scaled down to the lines there are.
+        // Scale the upper half of the hash to the number of lines.
         (((hash >> 32) * lines) >> 32) as usize * LINE_BYTES
     }
 
@@ -44,7 +44,7 @@ impl Filter {
     pub fn add(&mut self, key: &[u8]) {
         let hash = hash(key);
         let line = self.line(hash);
-        for (byte, bit) in places(hash) {
+        for (byte, bit) in bits(hash) {
             if let Some(byte) = self.bytes.get_mut(line + byte) {
                 *byte |= bit;
             }
@@ -55,7 +55,7 @@ impl Filter {
     pub fn may_hold(&self, key: &[u8]) -> bool {
         let hash = hash(key);
         let line = self.line(hash);
-        places(hash).all(|(byte, bit)| self.bytes.get(line + byte).is_some_and(|b| b & bit != 0))
+        bits(hash).all(|(byte, bit)| self.bytes.get(line + byte).is_some_and(|b| b & bit != 0))
     }
 }
 
@@ -65,8 +65,8 @@ fn hash(key: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// Which bits of a line belong to a hash: nine bits of a multiple of it each.
-fn places(hash: u64) -> impl Iterator<Item = (usize, u8)> {
+/// The bits of a line that belong to a hash, each selected by nine bits of the mixed hash.
+fn bits(hash: u64) -> impl Iterator<Item = (usize, u8)> {
     let spread = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     (0..BITS_SET).map(move |number| {
         let bit = (spread >> (64 - 9 * (number + 1))) & 511;

@@ -1,34 +1,34 @@
-//! Merging sorted runs, and the base they came after, into a new base.
+//! K-way merge of a base and newer sorted runs into a new base.
 
 use std::cmp::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::{Cursor, SstError, Table, TableWriter};
 
-/// How much is handed from the merging thread to the writing one at a time.
+/// Size of the batches passed from the merging thread to the writing thread.
 const BATCH_BYTES: usize = 256 << 10;
-const BATCHES_WAITING: usize = 4;
-/// How often it is asked whether to go on, in entries.
-const ASK_EVERY: u64 = 1 << 16;
+const BATCH_QUEUE_LEN: usize = 4;
+/// Number of entries between two calls of `keep_going`.
+const PROGRESS_EVERY: u64 = 1 << 16;
 
-/// Entries on their way: their lengths, and their keys and values end to end.
+/// Entries in transit: key and value lengths, and the keys and values back to back.
 #[derive(Default)]
 struct Batch {
     lengths: Vec<(u32, u32)>,
     bytes: Vec<u8>,
 }
 
-/// Merges `tables`, oldest first, and writes what still stands. `goes_on` hears how many entries
-/// were read.
+/// Merges `tables`, oldest first, and writes the live entries. Calls `keep_going` with the number
+/// of entries read; the merge stops when it returns `false`.
 pub fn merge(
     tables: &[&Table],
     writer: &mut TableWriter,
-    goes_on: &dyn Fn(u64) -> bool,
+    keep_going: &dyn Fn(u64) -> bool,
 ) -> Result<(), SstError> {
     std::thread::scope(|scope| {
-        let (sender, batches) = sync_channel(BATCHES_WAITING);
+        let (sender, batches) = sync_channel(BATCH_QUEUE_LEN);
         let writing = scope.spawn(move || write(writer, &batches));
-        let merged = read(tables, &sender, goes_on);
+        let merged = read(tables, &sender, keep_going);
         drop(sender);
         let written = writing.join().map_err(|_| SstError::Panicked);
         written?.and(merged)
@@ -51,7 +51,7 @@ fn write(writer: &mut TableWriter, batches: &Receiver<Batch>) -> Result<(), SstE
 fn read(
     tables: &[&Table],
     sender: &SyncSender<Batch>,
-    goes_on: &dyn Fn(u64) -> bool,
+    keep_going: &dyn Fn(u64) -> bool,
 ) -> Result<(), SstError> {
     let mut heap = Heap::new(tables)?;
     let mut batch = Batch::default();
@@ -59,7 +59,7 @@ fn read(
     let mut read = 0;
     while let Some(cursor) = heap.first() {
         let key = cursor.key();
-        // Of equal keys the newest comes first, and the others are passed over.
+        // Among equal keys the newest comes first; skip the others.
         if last_key.as_deref() != Some(key) {
             if let Some(value) = cursor.value() {
                 let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
@@ -72,11 +72,11 @@ fn read(
             last_key.extend_from_slice(key);
         }
         if batch.bytes.len() >= BATCH_BYTES && sender.send(std::mem::take(&mut batch)).is_err() {
-            // The writer has failed and says why.
+            // The writer failed; `merge` returns its error.
             return Ok(());
         }
         read += 1;
-        if read % ASK_EVERY == 0 && !goes_on(read) {
+        if read % PROGRESS_EVERY == 0 && !keep_going(read) {
             return Err(SstError::Stopped);
         }
         heap.advance()?;
@@ -85,9 +85,9 @@ fn read(
     Ok(())
 }
 
-/// The cursors, the one with the first key on top; of equal keys the newest.
+/// A min-heap of cursors by key; among equal keys the newest comes first.
 struct Heap<'t> {
-    /// Each with its age: the higher, the newer.
+    /// Each with its table's age: higher is newer.
     cursors: Vec<(Cursor<'t>, usize)>,
 }
 

@@ -1,29 +1,29 @@
 //! Sorted string tables: immutable files of sorted entries, and the merge of several into one.
 //!
-//! A table knows nothing of what its keys mean. Its footer carries a format number of the caller's,
-//! which decides at the opening whether a file is readable.
+//! A table does not interpret its keys and values. Its footer carries the caller's format number,
+//! which decides whether a file is readable when it is opened.
 //!
 //! ```text
 //! block … block  filter  index  footer
 //! ```
 //!
-//! - A **block** holds entries in ascending order of their keys, about 16 KiB of them. An entry is
-//!   `shared`, `rest`, `value` (LEB128 numbers), then `rest` bytes of the key and the value: the
-//!   key's first `shared` bytes are those of the entry before. `value` is the value's length and
-//!   one more; 0 says that the key is gone, which only runs hold. Every 16th entry, a *restart*,
-//!   shares nothing. After the entries stand the restarts' positions and their number (u32 each),
-//!   and the CRC-32C of the block's position in the file and all of the block.
-//! - The **filter** is a Bloom filter over the keys that are looked up one by one, see
-//!   [`filter`]; most names that are asked for in vain are refused without a look at a block.
-//! - The **index** has for each block its first key and its length; blocks stand end to end.
-//! - The **footer** is of 108 bytes: the magic `SLUGTBL1`, layout (u64), the log's id, the offset
-//!   up to which the log is folded, the number of entries, of those that are in the filter, when
-//!   it was made (milliseconds since the epoch), then position, length (u64 each) and CRC-32C
-//!   of the filter and of the index, and the CRC-32C of the footer.
+//! - A **block** holds about 16 KiB of entries in ascending key order. An entry is `shared`,
+//!   `rest`, `value` (LEB128 numbers), then `rest` bytes of the key, then the value. The key starts
+//!   with the first `shared` bytes of the previous key. `value` is the value's length plus one; 0
+//!   marks a tombstone, which only runs contain. Every 16th entry, a *restart*, shares nothing. The
+//!   entries are followed by the positions of the restarts and their count (u32 each), and the
+//!   CRC-32C of the block's position in the file and all of the block.
+//! - The **filter** is a Bloom filter over the keys that are looked up individually, see
+//!   [`filter`]. It answers most lookups of absent keys without reading a block.
+//! - The **index** has the first key and the length of each block; blocks are contiguous.
+//! - The **footer** has 108 bytes: the magic `SLUGTBL1`, the format number (u64), the log's id, the
+//!   log offset that the table reflects, the number of entries, the number of those in the filter,
+//!   the creation time (milliseconds since the Unix epoch), then position, length (u64 each) and
+//!   CRC-32C of the filter and of the index, and the CRC-32C of the footer.
 //!
-//! Numbers of a fixed size are little endian. What is read is checked before it is believed, so
-//! that a damaged file is an error ([`SstError::Damaged`]) and never an
-//! answer. Reading is by position: any number of threads may.
+//! Fixed-size numbers are little endian. Everything read is verified first: a damaged file is an
+//! error ([`SstError::Damaged`]), never a wrong answer. Reads are positional, so any number of
+//! threads can share a table.
 
 mod block;
 mod cursor;
@@ -49,16 +49,16 @@ use std::ops::Bound;
 /// The result of looking a key up in one layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lookup {
-    /// Nothing: an older one may know.
+    /// No entry: an older layer may have one.
     Nothing,
-    /// That it is gone.
+    /// A tombstone: the key is deleted.
     Gone,
-    /// Its value.
+    /// The value.
     Value(Vec<u8>),
 }
 
 impl Lookup {
-    /// The value, where there is one.
+    /// The value, if there is one.
     pub fn value(self) -> Option<Vec<u8>> {
         match self {
             Self::Value(value) => Some(value),
@@ -67,14 +67,14 @@ impl Lookup {
     }
 }
 
-/// From where to where rows are wanted.
+/// The key range of a scan.
 pub type KeyRange = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 
-/// What a table was built from.
+/// The log and the offset that a table reflects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin {
     /// The id of the log.
     pub log: [u8; 16],
-    /// The offset of the last event that went into it.
+    /// The offset of the last event included.
     pub offset: u64,
 }

@@ -10,23 +10,23 @@ use std::sync::Arc;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::block::{Entry, Found, MAX_BLOCK_BYTES, check, find, take_number};
+use super::block::{Entry, Found, MAX_BLOCK_BYTES, check, find, read_varint};
 use super::filter::Filter;
-use super::footer::{FOOTER_BYTES, Footer, Part};
+use super::footer::{FOOTER_BYTES, Footer, Section};
 use super::{KeyRange, Lookup, Origin, SstError};
 
-/// How much of the blocks may stay in memory; the system's own cache stands behind it.
+/// Capacity of the block cache, which sits on top of the page cache.
 const CACHE_BYTES: u64 = 16 << 20;
 const CACHE_EXPECTED_BLOCKS: usize = 1_024;
 
-/// Where a block stands, and what it begins with.
-pub struct Placed {
+/// An index entry: the position and the first key of a block.
+pub struct BlockHandle {
     pub first_key: Box<[u8]>,
     pub position: u64,
     pub length: u32,
 }
 
-/// A block that passed its checks.
+/// A verified block.
 struct Block {
     bytes: Vec<u8>,
     entries_end: usize,
@@ -49,9 +49,9 @@ pub struct Table {
     made_at_ms: u64,
     entries: u64,
     filtered: u64,
-    index: Vec<Placed>,
+    index: Vec<BlockHandle>,
     filter: Filter,
-    /// A run has none: there are many, and each block of them is asked for seldom.
+    /// `None` for runs: there are many, and each of their blocks is rarely read.
     cache: Option<Cache<usize, Arc<Block>, ByBytes>>,
 }
 
@@ -61,14 +61,14 @@ impl Table {
         file: File,
         origin: Origin,
         made_at_ms: u64,
-        index: Vec<Placed>,
+        index: Vec<BlockHandle>,
         filter: Filter,
     ) -> Self {
         let (entries, filtered) = (0, 0);
         Self { path, file, origin, made_at_ms, entries, filtered, index, filter, cache: None }
     }
 
-    pub(super) fn counted(self, entries: u64, filtered: u64) -> Self {
+    pub(super) fn with_counts(self, entries: u64, filtered: u64) -> Self {
         Self { entries, filtered, ..self }
     }
 
@@ -77,8 +77,8 @@ impl Table {
         Self { cache: Some(cache), ..self }
     }
 
-    /// Opens a table whose format `is_readable`, and checks all but its blocks, which are checked
-    /// when they are read.
+    /// Opens a table with a format number that `is_readable` accepts. Verifies everything but the
+    /// blocks, which are verified when they are read.
     pub fn open(path: &Path, is_readable: fn(u64) -> bool) -> Result<Self, SstError> {
         let file = File::open(path).map_err(SstError::io(path))?;
         let length = file.metadata().map_err(SstError::io(path))?.len();
@@ -88,69 +88,70 @@ impl Table {
             what,
         };
         let footer_at = length.checked_sub(FOOTER_BYTES as u64);
-        let footer_at = footer_at.ok_or_else(|| damaged(0, "it is too short"))?;
+        let footer_at = footer_at.ok_or_else(|| damaged(0, "the file is too short"))?;
         let mut bytes = vec![0; FOOTER_BYTES];
         file.read_exact_at(&mut bytes, footer_at).map_err(SstError::io(path))?;
         let footer = Footer::decode(&bytes).filter(|footer| is_readable(footer.format));
-        let footer = footer.ok_or_else(|| damaged(footer_at, "its footer is not whole"))?;
-        let read = |part: Part, what: &'static str| {
+        let footer = footer
+            .ok_or_else(|| damaged(footer_at, "the footer is damaged or of another format"))?;
+        let read = |section: Section, what: &'static str| {
             let is_inside =
-                part.position.checked_add(part.length).is_some_and(|to| to <= footer_at);
-            let length = usize::try_from(part.length).ok().filter(|_| is_inside);
-            let mut bytes = vec![0; length.ok_or_else(|| damaged(part.position, what))?];
-            file.read_exact_at(&mut bytes, part.position).map_err(SstError::io(path))?;
-            if crc32c::crc32c(&bytes) != part.crc {
-                return Err(damaged(part.position, what));
+                section.position.checked_add(section.length).is_some_and(|to| to <= footer_at);
+            let length = usize::try_from(section.length).ok().filter(|_| is_inside);
+            let mut bytes = vec![0; length.ok_or_else(|| damaged(section.position, what))?];
+            file.read_exact_at(&mut bytes, section.position).map_err(SstError::io(path))?;
+            if crc32c::crc32c(&bytes) != section.crc {
+                return Err(damaged(section.position, what));
             }
             Ok(bytes)
         };
-        let index = read(footer.index, "the index of its blocks is damaged")?;
+        let index = read(footer.index, "the block index is damaged")?;
         let index = parse_index(&index, footer.filter.position);
         let index =
-            index.ok_or_else(|| damaged(footer.index.position, "its index is senseless"))?;
-        let filter = Filter::from_bytes(read(footer.filter, "its filter is damaged")?);
+            index.ok_or_else(|| damaged(footer.index.position, "the block index is malformed"))?;
+        let filter = Filter::from_bytes(read(footer.filter, "the filter is damaged")?);
         let filter =
-            filter.ok_or_else(|| damaged(footer.filter.position, "its filter is senseless"))?;
+            filter.ok_or_else(|| damaged(footer.filter.position, "the filter is malformed"))?;
         let table =
             Self::new(path.to_owned(), file, footer.origin, footer.made_at_ms, index, filter);
-        Ok(table.counted(footer.entries, footer.filtered).with_cache())
+        Ok(table.with_counts(footer.entries, footer.filtered).with_cache())
     }
 
-    /// What it is a fold of.
+    /// The log and the offset that it reflects.
     pub const fn origin(&self) -> Origin {
         self.origin
     }
 
-    /// When it was made, in milliseconds since the Unix epoch.
+    /// Creation time, in milliseconds since the Unix epoch.
     pub const fn made_at_ms(&self) -> u64 {
         self.made_at_ms
     }
 
-    /// How many entries it has.
+    /// Number of entries.
     pub const fn entries(&self) -> u64 {
         self.entries
     }
 
-    /// How many of them are in the filter.
+    /// Number of entries in the filter.
     pub const fn filtered(&self) -> u64 {
         self.filtered
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(super) fn blocks(&self) -> &[Placed] {
+    pub(super) fn blocks(&self) -> &[BlockHandle] {
         &self.index
     }
 
-    /// `false` where the filter, which must cover the key's letter, knows that the key is absent.
+    /// `false` if the filter rules out the key, whose first byte the filter must cover.
     pub fn may_hold(&self, key: &[u8]) -> bool {
         self.filter.may_hold(key)
     }
 
-    /// What is said of a key that the filter covers.
+    /// Looks up a key that the filter covers.
     pub fn get(&self, key: &[u8]) -> Result<Lookup, SstError> {
         if !self.may_hold(key) {
             return Ok(Lookup::Nothing);
@@ -182,32 +183,32 @@ impl Table {
         Ok(block)
     }
 
-    /// Reads a block and checks it; returns where its entries end.
+    /// Reads and verifies a block; returns where its entries end.
     pub(super) fn read_block(&self, number: usize, bytes: &mut Vec<u8>) -> Result<usize, SstError> {
-        let placed = self.index.get(number).ok_or_else(|| self.damaged(number))?;
-        bytes.resize(placed.length as usize, 0);
-        if let Err(error) = self.file.read_exact_at(bytes, placed.position) {
+        let handle = self.index.get(number).ok_or_else(|| self.damaged(number))?;
+        bytes.resize(handle.length as usize, 0);
+        if let Err(error) = self.file.read_exact_at(bytes, handle.position) {
             return Err(match error.kind() {
                 std::io::ErrorKind::UnexpectedEof => self.damaged(number),
                 _ => SstError::Io(self.path.clone(), error),
             });
         }
-        check(placed.position, bytes).ok_or_else(|| self.damaged(number))
+        check(handle.position, bytes).ok_or_else(|| self.damaged(number))
     }
 
     pub(super) fn damaged(&self, number: usize) -> SstError {
         SstError::Damaged {
             file: self.path.clone(),
-            position: self.index.get(number).map_or(0, |placed| placed.position),
-            what: "a block is not what was written there",
+            position: self.index.get(number).map_or(0, |handle| handle.position),
+            what: "a block is damaged",
         }
     }
 
-    /// Reads each block, for damage that nobody has met yet. Stops when told to.
-    pub fn check(&self, mut goes_on: impl FnMut() -> bool) -> Result<(), SstError> {
+    /// Reads and verifies every block, until `keep_going` returns `false`.
+    pub fn check(&self, mut keep_going: impl FnMut() -> bool) -> Result<(), SstError> {
         let mut bytes = Vec::new();
         for number in 0..self.index.len() {
-            if !goes_on() {
+            if !keep_going() {
                 break;
             }
             self.read_block(number, &mut bytes)?;
@@ -215,8 +216,8 @@ impl Table {
         Ok(())
     }
 
-    /// Entries within a range, ascending, or descending.
-    pub fn rows(&self, range: KeyRange, is_back: bool) -> TableRows<'_> {
+    /// Scans a range, in descending order if `is_reverse`.
+    pub fn rows(&self, range: KeyRange, is_reverse: bool) -> TableRows<'_> {
         let (from, to) = range;
         let first = match &from {
             Bound::Unbounded => 0,
@@ -232,7 +233,7 @@ impl Table {
         TableRows {
             table: self,
             range: (from, to),
-            is_back,
+            is_reverse,
             blocks: first..end.max(first),
             bytes: Vec::new(),
             loaded: VecDeque::new(),
@@ -240,29 +241,29 @@ impl Table {
     }
 }
 
-/// Blocks stand end to end from the file's start up to `end`.
-fn parse_index(bytes: &[u8], end: u64) -> Option<Vec<Placed>> {
-    let (mut at, mut position, mut index) = (0, 0, Vec::<Placed>::new());
+/// Parses the block index. Blocks are contiguous from the start of the file to `end`.
+fn parse_index(bytes: &[u8], end: u64) -> Option<Vec<BlockHandle>> {
+    let (mut at, mut position, mut index) = (0, 0, Vec::<BlockHandle>::new());
     while at < bytes.len() {
-        let key_length = take_number(bytes, &mut at)?;
+        let key_length = read_varint(bytes, &mut at)?;
         let first_key = bytes.get(at..at.checked_add(key_length)?)?;
         at += key_length;
-        let length = take_number(bytes, &mut at).filter(|length| *length <= MAX_BLOCK_BYTES)?;
+        let length = read_varint(bytes, &mut at).filter(|length| *length <= MAX_BLOCK_BYTES)?;
         if index.last().is_some_and(|before| *before.first_key >= *first_key) {
             return None;
         }
         let length = u32::try_from(length).ok()?;
-        index.push(Placed { first_key: first_key.into(), position, length });
+        index.push(BlockHandle { first_key: first_key.into(), position, length });
         position += u64::from(length);
     }
     (position == end).then_some(index)
 }
 
-/// The rows of a scan, tombstones among them.
+/// The rows of a scan, including tombstones.
 pub struct TableRows<'t> {
     table: &'t Table,
     range: KeyRange,
-    is_back: bool,
+    is_reverse: bool,
     /// Not yet loaded.
     blocks: std::ops::Range<usize>,
     bytes: Vec<u8>,
@@ -306,13 +307,15 @@ impl Iterator for TableRows<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let row = if self.is_back { self.loaded.pop_back() } else { self.loaded.pop_front() };
+            let row =
+                if self.is_reverse { self.loaded.pop_back() } else { self.loaded.pop_front() };
             if let Some(row) = row {
                 return Some(Ok(row));
             }
-            let number = if self.is_back { self.blocks.next_back() } else { self.blocks.next() }?;
+            let number =
+                if self.is_reverse { self.blocks.next_back() } else { self.blocks.next() }?;
             if let Err(error) = self.load(number) {
-                // After an error there is nothing more to say.
+                // A scan ends with its first error.
                 self.blocks = 0..0;
                 self.loaded.clear();
                 return Some(Err(error));

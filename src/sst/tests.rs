@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The keys that the filters hold.
+/// First bytes of the keys in the filters.
 const FILTERED: &[u8] = b"BNPYcdghijklnoqstx";
 const FORMAT: u64 = 6;
 const ORIGIN: Origin = Origin { log: [3; 16], offset: 77 };
@@ -39,8 +39,8 @@ fn what_is_written_is_found_and_nothing_else() {
     let table = Table::open(&path, |format| format == FORMAT).unwrap();
     assert_eq!((table.origin(), table.entries(), table.made_at_ms()), (ORIGIN, 5_000, 5));
     for (key, value) in &entries {
-        let said = value.clone().map_or(Lookup::Gone, Lookup::Value);
-        assert_eq!(table.get(key).unwrap(), said);
+        let expected = value.clone().map_or(Lookup::Gone, Lookup::Value);
+        assert_eq!(table.get(key).unwrap(), expected);
         let mut other = key.clone();
         other.push(0);
         assert_eq!(table.get(&other).unwrap(), Lookup::Nothing);
@@ -69,7 +69,7 @@ fn an_empty_table_and_a_long_value() {
     assert_eq!(table.get(b"l2").unwrap(), Lookup::Gone);
 }
 
-/// No flipped bit gives another answer: it is an error where the table is opened or read.
+/// Every flipped bit is an error when the table is opened or read.
 #[test]
 fn each_flipped_bit_is_found() {
     let folder = tempfile::tempdir().unwrap();
@@ -100,7 +100,7 @@ proptest! {
         from in "s[a-c]{0,4}",
         to in "s[a-c]{0,4}",
         shape in 0..9,
-        is_back: bool,
+        is_reverse: bool,
     ) {
         let folder = tempfile::tempdir().unwrap();
         let entries: Entries = keys
@@ -115,13 +115,13 @@ proptest! {
             _ => Bound::Excluded(key),
         };
         let range = (bound(shape % 3, from), bound(shape / 3, to));
-        // A map refuses what is empty by being excluded on both sides.
+        // `BTreeMap::range` panics when equal bounds are both excluded.
         prop_assume!(!matches!(&range, (Bound::Excluded(a), Bound::Excluded(b)) if a == b));
         let mut expected: Vec<_> = entries.range(range.clone()).collect();
-        if is_back {
+        if is_reverse {
             expected.reverse();
         }
-        let rows: Vec<_> = table.rows(range, is_back).map(Result::unwrap).collect();
+        let rows: Vec<_> = table.rows(range, is_reverse).map(Result::unwrap).collect();
         prop_assert_eq!(rows.iter().map(|(k, v)| (k, v)).collect::<Vec<_>>(), expected);
     }
 }

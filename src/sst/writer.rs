@@ -1,4 +1,4 @@
-//! Writing a table: entries come in ascending order, blocks go out.
+//! Writes a table from entries in ascending key order.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -6,25 +6,25 @@ use std::path::{Path, PathBuf};
 
 use super::Origin;
 use super::SstError;
-use super::block::{BlockBuilder, put_number};
+use super::block::{BlockBuilder, put_varint};
 use super::filter::Filter;
-use super::footer::{Footer, Part};
-use super::reader::{Placed, Table};
+use super::footer::{Footer, Section};
+use super::reader::{BlockHandle, Table};
 
-/// How much is gathered before it is written.
+/// Size of the write buffer.
 const WRITE_BYTES: usize = 1 << 20;
 
-/// A table that is being written.
+/// Writes a new table.
 pub struct TableWriter {
     path: PathBuf,
     file: File,
     /// Not yet written.
     bytes: Vec<u8>,
-    /// Where the next block begins in the file.
+    /// File position of the next block.
     position: u64,
     block: BlockBuilder,
     first_key: Vec<u8>,
-    index: Vec<Placed>,
+    index: Vec<BlockHandle>,
     filter: Filter,
     /// The first bytes of the keys that go into the filter.
     first_bytes: &'static [u8],
@@ -33,7 +33,8 @@ pub struct TableWriter {
 }
 
 impl TableWriter {
-    /// Begins a table at `path`, whose filter is for `first_bytes` and for about `filtered` keys.
+    /// Creates a table at `path`. Its filter covers keys that start with one of `first_bytes`, about
+    /// `filtered` of them.
     pub fn create(
         path: &Path,
         first_bytes: &'static [u8],
@@ -55,8 +56,7 @@ impl TableWriter {
         })
     }
 
-    /// Adds an entry, whose key is beyond all before it; without a value it says that the key is
-    /// gone.
+    /// Adds an entry. Keys must be strictly ascending; `None` writes a tombstone.
     pub fn add(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), SstError> {
         debug_assert!(self.entries == 0 || key > self.block.last_key());
         if self.block.is_empty() {
@@ -77,7 +77,7 @@ impl TableWriter {
             return Ok(());
         }
         let length = self.block.finish(self.position, &mut self.bytes);
-        self.index.push(Placed {
+        self.index.push(BlockHandle {
             first_key: self.first_key.as_slice().into(),
             position: self.position,
             length: u32::try_from(length).unwrap_or(u32::MAX),
@@ -92,14 +92,14 @@ impl TableWriter {
         Ok(())
     }
 
-    /// Ends a run: a table that nobody opens again, and that needs not outlive the process.
+    /// Finishes a run: a temporary table that is not synced and never opened again.
     pub fn finish_run(mut self, origin: Origin) -> Result<Table, SstError> {
         self.close_block()?;
         self.write()?;
         Ok(self.into_table(origin, 0))
     }
 
-    /// Ends a table so that it can be opened again; it is on disk on return.
+    /// Finishes a table and syncs it to disk.
     pub fn finish(
         mut self,
         origin: Origin,
@@ -107,13 +107,13 @@ impl TableWriter {
         made_at_ms: u64,
     ) -> Result<Table, SstError> {
         self.close_block()?;
-        let filter = self.part(0, self.filter.as_bytes());
+        let filter = self.section(0, self.filter.as_bytes());
         self.bytes.extend_from_slice(self.filter.as_bytes());
         let mut index = Vec::new();
-        for placed in &self.index {
-            put_number(&mut index, placed.first_key.len());
-            index.extend_from_slice(&placed.first_key);
-            put_number(&mut index, placed.length as usize);
+        for handle in &self.index {
+            put_varint(&mut index, handle.first_key.len());
+            index.extend_from_slice(&handle.first_key);
+            put_varint(&mut index, handle.length as usize);
         }
         let footer = Footer {
             format,
@@ -122,7 +122,7 @@ impl TableWriter {
             filtered: self.filtered,
             made_at_ms,
             filter,
-            index: self.part(filter.length, &index),
+            index: self.section(filter.length, &index),
         };
         self.bytes.extend_from_slice(&index);
         self.bytes.extend_from_slice(&footer.encode());
@@ -131,9 +131,9 @@ impl TableWriter {
         Ok(self.into_table(origin, made_at_ms))
     }
 
-    /// A part that stands `skipped` bytes after the last block.
-    fn part(&self, skipped: u64, bytes: &[u8]) -> Part {
-        Part {
+    /// Describes a section that starts `skipped` bytes after the last block.
+    fn section(&self, skipped: u64, bytes: &[u8]) -> Section {
+        Section {
             position: self.position + skipped,
             length: bytes.len() as u64,
             crc: crc32c::crc32c(bytes),
@@ -142,6 +142,6 @@ impl TableWriter {
 
     fn into_table(self, origin: Origin, made_at_ms: u64) -> Table {
         Table::new(self.path, self.file, origin, made_at_ms, self.index, self.filter)
-            .counted(self.entries, self.filtered)
+            .with_counts(self.entries, self.filtered)
     }
 }

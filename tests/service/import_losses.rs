@@ -50,7 +50,10 @@ fn links_that_are_taken_with_changes_are_reported() {
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines.len(), 2, "{text}");
         assert_eq!((&lines[0]["row"], &lines[0]["slug"]), (&json!(1), &json!("a")));
-        assert_eq!(lines[1]["warnings"]["title"], json!(["was cut from 300 to 200 characters"]));
+        assert_eq!(
+            lines[1]["warnings"]["title"],
+            json!(["was truncated from 300 to 200 characters"])
+        );
         assert!(lines[1]["warnings"]["short_url"][0].as_str().unwrap().contains("?c=1"), "{text}");
         let csv = server.api().get(&format!("{path}?format=csv")).expect(200).text;
         assert_eq!(csv.lines().count(), 1 + 3, "{csv}");

@@ -139,11 +139,11 @@ impl Redirector {
             address: Some(address),
             is_bot: enriched.bot() != BotReason::Human,
             id,
-            returning: &|| returning.knows(id),
+            returning: &|| returning.contains(id),
         };
         let chosen = routing.rules.decide(&visitor);
         if needs.any(Needs::RETURNING) {
-            returning.note(id);
+            returning.insert(id);
         }
         let app = chosen.map_or(Some(&features.apps), |chosen| routing.apps.get(chosen.rule));
         if let Some(app) = app.and_then(|apps| apps.on(&class.os)) {

@@ -1,9 +1,9 @@
 //! Bitly.
 //!
-//! JSON is the answer of `GET /v4/groups/{group_guid}/bitlinks` (dev.bitly.com, API reference,
-//! "Retrieve Bitlinks by Group"). CSV is the export of the app's list of links, whose columns
-//! `Link`, `Custom Link` and `Destination URL` are described in URLR's guide for migrations
-//! (URLR/urlr-docs, `migration/bitly.md`); the names of the API are taken in it, too.
+//! JSON is the response of `GET /v4/groups/{group_guid}/bitlinks` (dev.bitly.com, API reference,
+//! "Retrieve Bitlinks by Group"). CSV is the export of the app's list of links, with the columns
+//! `Link`, `Custom Link` and `Destination URL` according to URLR's migration guide
+//! (URLR/urlr-docs, `migration/bitly.md`); the API's field names are accepted as columns, too.
 
 use serde_json::{Map, Value};
 
@@ -14,9 +14,9 @@ use super::record::Mapped;
 use super::short_link::ShortLink;
 use crate::domain::link::LinkInput;
 
-/// Where the API's answer has the links.
+/// Where the API's response has the links.
 pub(super) const SHAPE: Shape =
-    Shape { path: &["links"], expected: "Bitly's API answers with one under `links`" };
+    Shape { path: &["links"], expected: "Bitly's API returns one under `links`" };
 
 const DESTINATION: &[&str] = &["long_url", "destination_url", "destination"];
 const CUSTOM: &[&str] = &["custom_link", "custom_bitlink", "custom_bitlinks", "custom_links"];
@@ -45,10 +45,10 @@ pub(super) const COLUMNS: Columns = Columns {
     silent: &["created", "created_at", "created_date", "date_created", "clicks", "engagements"],
 };
 
-/// A link.
+/// Maps a link.
 pub(super) fn map(values: Map<String, Value>) -> Mapped {
     let mut fields = Fields::new(values);
-    // The back-half that somebody chose goes before the one that was drawn.
+    // Custom back-halves take precedence over the generated one.
     let mut all = match fields.take(CUSTOM) {
         Some((_, Value::Array(all))) => {
             all.iter().filter_map(Value::as_str).map(str::to_owned).collect()
@@ -59,7 +59,7 @@ pub(super) fn map(values: Map<String, Value>) -> Mapped {
     all.extend(fields.text(SHORT));
     let short = all.first().map(|first| ShortLink::parse(first)).unwrap_or_default();
     if let Some(others) = all.get(1..).filter(|others| !others.is_empty()) {
-        let text = format!("other short links of it are not imported: {}", others.join(", "));
+        let text = format!("its other short links are not imported: {}", others.join(", "));
         fields.warn("slug", text);
     }
     let mut link = LinkInput {
@@ -78,7 +78,7 @@ pub(super) fn map(values: Map<String, Value>) -> Mapped {
     fields.into_mapped(short.host, link)
 }
 
-/// An app's own address. One that has a path only can't be opened without Bitly's SDK.
+/// An app's deep link. A path without a scheme needs Bitly's SDK and is ignored.
 fn deep_link(link: &mut LinkInput, app: &Value) {
     let text = |name: &str| app.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let address = text("app_uri_path");

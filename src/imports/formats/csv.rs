@@ -1,5 +1,5 @@
-//! Comma-separated values (RFC 4180) with a header; also with semicolons or tabs, which the
-//! header's line tells. Records are taken apart as they come, one at a time.
+//! Comma-separated values (RFC 4180) with a header. Semicolons and tabs are detected from the
+//! header line. Records are parsed one at a time, as they are read.
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use serde_json::{Map, Value};
@@ -11,45 +11,45 @@ use super::quotes::Quotes;
 use super::record::{MAX_RECORD_BYTES, Record, too_large};
 use crate::domain::csv_cell;
 
-/// More columns than any product has links' fields.
+/// More columns than the links of any product have fields.
 const MAX_COLUMNS: usize = 1_024;
 
-/// How long a column's name may be to be repeated in a report, in characters.
+/// Maximum length of a column's name in a report, in characters.
 const MAX_SHOWN_CHARS: usize = 64;
 
-/// Columns that only our own files have, an export of links and the report of an import: their
-/// cells are escaped ([`csv_cell`]). Any other file's apostrophes are its own.
+/// Columns that identify our own files, a link export and an import report, whose cells are escaped
+/// ([`csv_cell`]). In any other file an apostrophe is part of the value.
 const OWN_COLUMNS: [&[&str]; 2] =
     [&["forward_path", "max_clicks_bots"], &["row", "line", "slug", "destination", "field"]];
 
-/// The columns that a product's files have.
+/// The columns of a product's files.
 pub(super) struct Columns {
-    /// One of them says where a link leads.
+    /// Names of the destination column.
     pub(super) destination: &'static [&'static str],
-    /// All that are made something of, those among them.
+    /// All columns that are used, including the destination.
     pub(super) used: &'static [&'static str],
-    /// Those that are passed over without a word.
+    /// Columns that are ignored without a warning.
     pub(super) silent: &'static [&'static str],
 }
 
-/// A file of comma-separated values.
+/// A CSV file.
 pub(super) struct Csv {
     input: Input,
     reader: Reader,
     quotes: Quotes,
-    /// Whether cells are escaped against being run as formulas.
+    /// Whether cells are escaped against formula injection.
     is_escaped: bool,
-    /// The names of the columns, folded; empty for one whose values are not looked at.
+    /// The normalized column names; empty for an ignored column.
     header: Vec<String>,
     ignored: Vec<String>,
     number: u64,
-    /// The fields of a record, one behind another.
+    /// The fields of a record, back to back.
     output: Vec<u8>,
-    /// Where each of them ends.
+    /// The end of each field.
     ends: Vec<usize>,
 }
 
-/// A record's fields, or why it can't be taken apart.
+/// A record's fields, or why it is malformed.
 enum Cells {
     Fields(Vec<String>),
     Malformed(String),
@@ -94,7 +94,7 @@ impl Csv {
             if is_there || !is_one_of(columns.silent, &name) {
                 self.ignored.push(shown.trim().chars().take(MAX_SHOWN_CHARS).collect());
             }
-            // Silent columns are kept by name: one of them tells that a link has a password.
+            // Silent columns keep their names: one of them tells whether a link has a password.
             self.header.push(if is_there || name.is_empty() { String::new() } else { name });
         }
         let has = |name: &&str| self.header.contains(&folded(name));
@@ -117,7 +117,7 @@ impl Csv {
         &self.input
     }
 
-    /// The columns whose names say nothing to us.
+    /// The names of unknown columns.
     pub(super) fn ignored(&self) -> &[String] {
         &self.ignored
     }
@@ -126,7 +126,7 @@ impl Csv {
         loop {
             let Some((line, cells)) = self.cells()? else { return Ok(None) };
             let values = match cells {
-                // A line of separators alone: tables end so that had rows once.
+                // Spreadsheets leave lines of separators in place of deleted rows.
                 Cells::Fields(cells) if cells.iter().all(|cell| cell.trim().is_empty()) => continue,
                 Cells::Fields(cells) => self.values(cells),
                 Cells::Malformed(reason) => Err(reason),
@@ -149,7 +149,7 @@ impl Csv {
         Ok(named.map(|(name, cell)| (name.clone(), Value::String(text(cell)))).collect())
     }
 
-    /// The next record and the line at which it begins.
+    /// The next record and the line at which it starts.
     fn cells(&mut self) -> Result<Option<(u64, Cells)>, FileError> {
         if !self.input.skip_while(|byte| matches!(byte, b'\r' | b'\n'))? {
             return Ok(None);
@@ -171,7 +171,7 @@ impl Csv {
             fields += ended;
             match result {
                 ReadRecordResult::InputEmpty => {}
-                // What is too large is read to its end, and forgotten.
+                // Skip to the end of a record that is too large.
                 ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
                     (written, fields, is_too_large) = (0, 0, true);
                 }
@@ -204,12 +204,12 @@ impl Csv {
 
 fn stray_quote(line: u64) -> String {
     format!(
-        "has text behind a closing quote at line {line}: \
-         double the quotes within a field (`\"\"`), and close each field that begins with one"
+        "has text after a closing quote at line {line}: \
+         double the quotes within a field (`\"\"`), and close each field that starts with one"
     )
 }
 
-/// What separates the columns: whichever stands most often in the first line, outside quotes.
+/// The delimiter: the most frequent candidate in the first line, outside quotes.
 pub(super) fn delimiter(head: &[u8]) -> u8 {
     let mut counts = [(b',', 0_u32), (b';', 0), (b'\t', 0)];
     let mut is_quoted = false;
@@ -225,6 +225,6 @@ pub(super) fn delimiter(head: &[u8]) -> u8 {
             }
         }
     }
-    // The first of several that stand there as often: of none, the comma.
+    // The first among equals; the comma if there is none.
     counts.iter().rev().max_by_key(|(_, count)| *count).map_or(b',', |(separator, _)| *separator)
 }

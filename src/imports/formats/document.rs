@@ -1,6 +1,6 @@
-//! A JSON document with a list of links in it. It is held whole, as text; its links are
-//! gone through one by one and parsed each by itself, so that a broken one is refused alone. Several documents may stand
-//! one behind another, as pages of an answer that were put together.
+//! A JSON document with a list of links. Its text is held in memory; its links are parsed one at a
+//! time, so that a malformed one is refused alone. A file may have several documents in a row, such
+//! as concatenated pages of an API response.
 
 use std::fmt;
 
@@ -14,29 +14,29 @@ use super::record::{MAX_RECORD_BYTES, Record, object, too_large};
 
 const MAX_BYTES: u64 = 128 * 1024 * 1024;
 
-/// Where a product's documents have their links.
+/// Where a product's documents have the links.
 pub(super) struct Shape {
-    /// The names that lead to the list; a document may also be the list itself.
+    /// The path to the list. A document may also be the list itself.
     pub(super) path: &'static [&'static str],
-    /// The same for people.
+    /// The path in words, for error messages.
     pub(super) expected: &'static str,
 }
 
-/// The links of a text that was found to be documents of their shape.
+/// The links of a text whose documents have the expected shape.
 pub(super) struct Document {
     text: String,
     shape: &'static Shape,
-    /// Where the text begins in the file.
+    /// The position of the text in the file.
     offset: u64,
-    /// Where the next link is looked for.
+    /// The position after the last link.
     at: usize,
-    /// Where the list ends that it is in, and whether its values have names.
+    /// The end of the current list, and whether it is an object.
     list: Option<(usize, bool)>,
-    /// Where the document ends that the list is in.
+    /// The end of the current document.
     end: usize,
     number: u64,
     line: u64,
-    /// Up to where lines were counted.
+    /// Lines are counted up to this position.
     counted: usize,
 }
 
@@ -55,7 +55,7 @@ impl Document {
         Ok(Self { text, shape, offset, at: 0, list: None, end: 0, number: 0, line, counted: 0 })
     }
 
-    /// How many bytes of the file are done with.
+    /// Number of bytes of the file that were processed.
     pub(super) const fn consumed(&self) -> u64 {
         self.offset + self.at as u64
     }
@@ -76,15 +76,15 @@ impl Document {
         }
     }
 
-    /// Goes to the list of the next document; whether there is one.
+    /// Moves to the list of the next document; `false` if there is none.
     fn find_list(&mut self) -> bool {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let mut documents = Deserializer::from_str(rest).into_iter::<&RawValue>();
         let Some(Ok(document)) = documents.next() else { return false };
         let Ok(list) = list(document, self.shape) else { return false };
         self.end = self.at + documents.byte_offset();
-        let start = place(&self.text, list.get());
-        // Between the brackets.
+        let start = position(&self.text, list.get());
+        // The list without its brackets.
         self.list = Some((start + list.get().len() - 1, list.get().starts_with('{')));
         self.at = start + 1;
         true
@@ -101,7 +101,7 @@ impl Document {
             rest = behind.strip_prefix(':')?.trim_start();
         }
         let link = Deserializer::from_str(rest).into_iter::<&RawValue>().next()?.ok()?.get();
-        let start = place(&self.text, link);
+        let start = position(&self.text, link);
         let values = if link.len() > MAX_RECORD_BYTES { Err(too_large()) } else { object(link) };
         self.at = start + link.len();
         let before = self.text.as_bytes().get(self.counted..start).unwrap_or_default();
@@ -112,12 +112,12 @@ impl Document {
     }
 }
 
-/// Where a part of a text stands in it.
-fn place(text: &str, part: &str) -> usize {
+/// The position of a part of a text.
+fn position(text: &str, part: &str) -> usize {
     (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize)
 }
 
-/// The list of a document's links: a list, or an object whose names mean nothing.
+/// The list of a document's links: an array, or an object with arbitrary names.
 fn list<'a>(document: &'a RawValue, shape: &Shape) -> Result<&'a RawValue, FileError> {
     let wrong = || FileError::NoList { expected: shape.expected };
     if document.get().starts_with('[') {
@@ -131,7 +131,7 @@ fn list<'a>(document: &'a RawValue, shape: &Shape) -> Result<&'a RawValue, FileE
     if list.get().starts_with(['[', '{']) { Ok(list) } else { Err(wrong()) }
 }
 
-/// Looks for a value of an object by its name.
+/// Finds a value of an object by its name.
 struct Member<'n>(&'n str);
 
 impl<'de> DeserializeSeed<'de> for Member<'_> {

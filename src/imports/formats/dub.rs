@@ -1,8 +1,8 @@
 //! Dub.
 //!
-//! JSON is the answer of `GET /links` (dubinc/dub, `apps/web/lib/zod/schemas/links.ts`,
-//! `LinkSchema`, `ABTestVariantsSchema`). CSV is the dashboard's export, whose columns have
-//! people's names for the same (`apps/web/app/api/links/export`): `Short link`,
+//! JSON is the response of `GET /links` (dubinc/dub, `apps/web/lib/zod/schemas/links.ts`,
+//! `LinkSchema`, `ABTestVariantsSchema`). CSV is the dashboard's export
+//! (`apps/web/app/api/links/export`), with display names for the same fields: `Short link`,
 //! `Destination URL`, ….
 
 use std::collections::BTreeMap;
@@ -17,9 +17,9 @@ use super::record::Mapped;
 use crate::domain::link::LinkInput;
 use crate::domain::rule::body::{ConditionBody, RuleBody, SplitBody, TargetBody, VariantBody};
 
-/// The API's answer is the list itself.
+/// The API's response is the list itself.
 pub(super) const SHAPE: Shape =
-    Shape { path: &["links"], expected: "Dub's API answers with a list (`[{\"domain\": …}]`)" };
+    Shape { path: &["links"], expected: "Dub's API returns a list (`[{\"domain\": …}]`)" };
 
 const DESTINATION: &[&str] = &["url", "destination_url"];
 const SHORT: &[&str] = &["short_link", "link"];
@@ -67,14 +67,14 @@ pub(super) const COLUMNS: Columns = Columns {
     ],
 };
 
-/// A link.
+/// Maps a link.
 pub(super) fn map(values: Map<String, Value>) -> Mapped {
     let mut fields = Fields::new(values);
     let short = fields.short_link(SHORT);
     let slug = fields.text(&["key"]).or(short.path);
     if slug.as_deref().map_or(short.host.is_some(), |key| key == "_root") {
-        let reason = "`_root` is where the domain itself leads: \
-                      set it as the domain's root redirect instead";
+        let reason = "`_root` is the root of the domain: \
+        set it as the domain's root redirect instead";
         fields.refuse("key", reason);
     }
     let proxy = fields.flag(&["proxy"]);
@@ -106,8 +106,8 @@ pub(super) fn map(values: Map<String, Value>) -> Mapped {
     fields.into_mapped(host, link)
 }
 
-/// Where some visitors go. Dub looks at the system first, then at the country, and shares out the
-/// rest: so do the rules, and a link's own addresses of apps, where there are no rules.
+/// Maps conditional destinations. Dub checks the operating system first, then the country, and
+/// splits the rest. The rules do the same; without them the app URLs of the link do.
 fn target(fields: &mut Fields, link: &mut LinkInput) {
     let countries = countries(fields);
     let split = split(fields);
@@ -143,20 +143,20 @@ fn to(url: String) -> TargetBody {
     TargetBody { destination: Some(url), ..TargetBody::default() }
 }
 
-/// Each address and the countries that it is for.
+/// The countries of each URL.
 fn countries(fields: &mut Fields) -> BTreeMap<String, Vec<String>> {
     let mut by_url = BTreeMap::<String, Vec<String>>::new();
     for (country, url) in fields.object("geo").unwrap_or_default() {
         match url {
             Value::String(url) => by_url.entry(url).or_default().push(country),
             Value::Null => {}
-            _ => fields.refuse(&format!("geo.{country}"), "must be a text"),
+            _ => fields.refuse(&format!("geo.{country}"), "must be a string"),
         }
     }
     by_url
 }
 
-/// The test that is still going on; one that is over has made its winner the link's address.
+/// The running A/B test. A completed one has made its winner the link's destination.
 fn split(fields: &mut Fields) -> Option<SplitBody> {
     let variants = fields.list("testVariants");
     let until = fields.moment(&["testCompletedAt"]);
@@ -165,19 +165,22 @@ fn split(fields: &mut Fields) -> Option<SplitBody> {
     if variants.is_empty() || until.as_ref().is_some_and(is_over) {
         return None;
     }
-    let mut taken = Vec::with_capacity(variants.len());
-    for (place, (variant, letter)) in variants.iter().zip('A'..='Z').enumerate() {
+    let mut accepted = Vec::with_capacity(variants.len());
+    for (index, (variant, letter)) in variants.iter().zip('A'..='Z').enumerate() {
         let url = variant.get("url").and_then(Value::as_str);
         let share = variant.get("percentage").and_then(Value::as_f64);
         let (Some(url), Some(share)) = (url, share) else {
-            fields.refuse(&format!("testVariants[{place}]"), "must have a url and a percentage");
+            fields.refuse(&format!("testVariants[{index}]"), "must have a url and a percentage");
             continue;
         };
-        // Halves of a percent are none of Dub's; a weight is a whole number.
-        #[allow(clippy::cast_possible_truncation, reason = "what is cut is refused as a weight")]
+        // Dub has no fractions of a percent, and weights are whole numbers.
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "an out-of-range value is refused as a weight"
+        )]
         let weight = share.round() as i64;
         let (name, destination) = (letter.to_string(), url.to_owned());
-        taken.push(VariantBody { name, destination, weight });
+        accepted.push(VariantBody { name, destination, weight });
     }
-    Some(SplitBody { variants: taken, until, winner: None })
+    Some(SplitBody { variants: accepted, until, winner: None })
 }

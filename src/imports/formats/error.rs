@@ -1,39 +1,37 @@
-//! Why a file can't be read on.
+//! Errors that concern a whole file.
 
 use std::io;
 
-/// What is wrong with a whole file, in words for whoever brought it.
+/// Why a file can't be imported, in words for the user.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// The storage failed.
+    /// An I/O error.
     #[error("the file cannot be read: {0}")]
     Unreadable(#[from] io::Error),
-    /// It isn't text as we take it.
-    #[error("the file is not UTF-8 text: byte {at} does not fit. Save it as UTF-8 and try again")]
+    /// The file is not UTF-8.
+    #[error("the file is not UTF-8 text: byte {at} is invalid. Save it as UTF-8 and try again")]
     NotUtf8 {
         /// Counted from 1.
         at: u64,
     },
-    /// There is nothing in it.
+    /// The file is empty.
     #[error("the file is empty")]
     Empty,
-    /// Its first line is a link already.
-    #[error("the file has no header: its first line has to name the columns (`slug,destination`)")]
+    /// The first line is a link, not a header.
+    #[error("the file has no header: the first line must name the columns (`slug,destination`)")]
     NoHeader,
-    /// No column says where links lead.
-    #[error(
-        "no column holds the destination: one has to be named {names}. The header names {found}"
-    )]
+    /// There is no destination column.
+    #[error("there is no destination column: name it {names}. The header has {found}")]
     NoDestination {
-        /// What it may be called.
+        /// The accepted names.
         names: String,
-        /// What there is.
+        /// The names in the header.
         found: String,
     },
-    /// It ends inside a quoted text: all that follows the quote would be one field.
+    /// The file ends inside a quoted field, which would contain all following rows.
     #[error(
-        "the file ends inside a quoted text that begins in row {row}, at line {line}: close it \
-         there, or double the quotes within it. Nothing was imported"
+        "the file ends inside a quoted field that begins in row {row}, at line {line}: close the quote, \
+        or double the quotes within the field. Nothing was imported"
     )]
     UnclosedQuote {
         /// Counted from 1, without a header.
@@ -41,38 +39,38 @@ pub enum FileError {
         /// Counted from 1.
         line: u64,
     },
-    /// It should be JSON.
+    /// The file is not JSON.
     #[error("the file is not JSON: {reason}, at line {line}, column {column}")]
     NotJson {
-        /// What doesn't fit.
+        /// The parse error.
         reason: String,
         /// Counted from 1.
         line: usize,
         /// Counted from 1.
         column: usize,
     },
-    /// It is JSON, but of another shape.
-    #[error("the file holds no list of links: {expected}")]
+    /// The JSON has another shape.
+    #[error("the file has no list of links: {expected}")]
     NoList {
-        /// Where the product has it.
+        /// Where the product has the list.
         expected: &'static str,
     },
-    /// It is a dump of something else.
-    #[error("the dump holds no rows of YOURLS' table of links (`yourls_url`)")]
+    /// The dump lacks the table of links.
+    #[error("the dump has no rows of YOURLS' table of links (`yourls_url`)")]
     NoTable,
-    /// It would not fit into memory.
+    /// The JSON document is too large to be held in memory.
     #[error("the file is too large: JSON documents may have {max_bytes} bytes")]
     TooLarge {
-        /// How large it may be.
+        /// The limit.
         max_bytes: u64,
     },
 }
 
 impl FileError {
-    /// What the JSON reader says, without the place that it repeats.
+    /// Converts a parse error, without the position that its text repeats.
     pub(super) fn not_json(error: &serde_json::Error) -> Self {
-        let said = error.to_string();
-        let reason = said.split(" at line ").next().unwrap_or_default().to_owned();
+        let text = error.to_string();
+        let reason = text.split(" at line ").next().unwrap_or_default().to_owned();
         Self::NotJson { reason, line: error.line(), column: error.column() }
     }
 }

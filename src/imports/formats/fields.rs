@@ -1,7 +1,7 @@
-//! The values of a record, taken out by the names that a product has for them.
+//! Access to the values of a record by a product's field names.
 //!
-//! A value of JSON may be a text, as those of CSV all are. Names count without regard to case,
-//! blanks, dashes and underscores: `longUrl`, `long_url` and `Long URL` are one.
+//! Any value may be a string, as all CSV values are. Names are compared without regard to case,
+//! spaces, dashes and underscores: `longUrl`, `long_url` and `Long URL` are the same.
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -11,13 +11,13 @@ use super::record::Mapped;
 use super::short_link::ShortLink;
 use crate::domain::link::{Field, LinkInput, Password};
 
-/// What makes two names the same.
+/// The normalized form of a name.
 pub(super) fn folded(name: &str) -> String {
     let letters = name.chars().filter(|letter| !matches!(letter, ' ' | '_' | '-'));
     letters.flat_map(char::to_lowercase).collect()
 }
 
-/// A field of a link that a record has or hasn't.
+/// Converts an optional value to a field of a link.
 pub(super) fn field<T>(value: Option<T>) -> Field<T> {
     value.map_or(Field::Absent, Field::Value)
 }
@@ -35,49 +35,49 @@ impl Fields {
         Self { values: values.collect(), refused: Vec::new(), warnings: Vec::new() }
     }
 
-    /// Notes why the row is none.
+    /// Adds a reason to refuse the row.
     pub(super) fn refuse(&mut self, name: &str, reason: impl Into<String>) {
         self.refused.push((name.to_owned(), reason.into()));
     }
 
-    /// Notes what of the row is not taken as it is.
+    /// Adds a warning about a value that is changed.
     pub(super) fn warn(&mut self, name: &str, text: impl Into<String>) {
         self.warnings.push((name.to_owned(), text.into()));
     }
 
-    /// What was noted against the row.
+    /// The reasons to refuse the row.
     pub(super) fn into_refused(self) -> Vec<(String, String)> {
         self.refused
     }
 
-    /// The link, with what was noted of its row.
+    /// The link, with the row's errors and warnings.
     pub(super) fn into_mapped(self, host: Option<String>, link: LinkInput) -> Mapped {
         Mapped { host, link, refused: self.refused, warnings: self.warnings }
     }
 
-    /// A full short link; empty where there is none.
+    /// A full short link; empty if absent.
     pub(super) fn short_link(&mut self, names: &[&str]) -> ShortLink {
         self.text(names).as_deref().map(ShortLink::parse).unwrap_or_default()
     }
 
-    /// The value of the first of these names that has one; null and blank are none.
+    /// The first value among these names that is neither null nor blank.
     pub(super) fn take<'n>(&mut self, names: &[&'n str]) -> Option<(&'n str, Value)> {
-        let is_one = |value: &Value| match value {
+        let is_set = |value: &Value| match value {
             Value::Null => false,
             Value::String(text) => !text.trim().is_empty(),
             _ => true,
         };
         names.iter().find_map(|name| {
-            let value = self.values.remove(&folded(name)).filter(|value| is_one(value))?;
+            let value = self.values.remove(&folded(name)).filter(|value| is_set(value))?;
             Some((*name, value))
         })
     }
 
-    /// An object's fields.
+    /// An object.
     pub(super) fn object(&mut self, name: &str) -> Option<Map<String, Value>> {
         match self.take(&[name])? {
             (_, Value::Object(values)) => Some(values),
-            // PHP writes an empty object so.
+            // PHP writes an empty object as an empty array.
             (_, Value::Array(values)) if values.is_empty() => None,
             (name, _) => {
                 self.refuse(name, "must be an object");
@@ -86,7 +86,7 @@ impl Fields {
         }
     }
 
-    /// A list's values.
+    /// A list.
     pub(super) fn list(&mut self, name: &str) -> Vec<Value> {
         match self.take(&[name]) {
             None => Vec::new(),
@@ -98,19 +98,19 @@ impl Fields {
         }
     }
 
-    /// A text, without blanks around it.
+    /// A trimmed string.
     pub(super) fn text(&mut self, names: &[&str]) -> Option<String> {
         match self.take(names)? {
             (_, Value::String(text)) => Some(text.trim().to_owned()),
             (_, Value::Number(number)) => Some(number.to_string()),
             (name, _) => {
-                self.refuse(name, "must be a text");
+                self.refuse(name, "must be a string");
                 None
             }
         }
     }
 
-    /// A yes or no.
+    /// A boolean.
     pub(super) fn flag(&mut self, names: &[&str]) -> Option<bool> {
         let (name, value) = self.take(names)?;
         let flag = match &value {
@@ -139,7 +139,7 @@ impl Fields {
         number
     }
 
-    /// A moment, as ISO 8601.
+    /// A timestamp, in ISO 8601.
     pub(super) fn moment(&mut self, names: &[&str]) -> Option<String> {
         let (name, value) = self.take(names)?;
         let moment = value.as_str().and_then(as_moment);
@@ -149,7 +149,7 @@ impl Fields {
         moment
     }
 
-    /// Tags: a list of names or of objects with a `name`, or a text with `separator` between them.
+    /// Tags: a list of names or of objects with a `name`, or a string separated by `separator`.
     pub(super) fn tags(&mut self, names: &[&str], separator: char) -> Option<Vec<String>> {
         let (name, value) = self.take(names)?;
         let tags = match value {
@@ -163,11 +163,12 @@ impl Fields {
         tags
     }
 
-    /// The password. A link that has one which the file doesn't tell is refused: it would open.
-    pub(super) fn password(&mut self, name: &str, told_by: &str) -> Option<Password> {
-        const HIDDEN: &str = "the link has a password that the file does not tell: it would be open to all. \
-             Make it by hand, with a password";
-        let is_protected = self.flag(&[told_by]).unwrap_or(false);
+    /// The password. A protected link without its password in the file is refused: it would become
+    /// public.
+    pub(super) fn password(&mut self, name: &str, flag_name: &str) -> Option<Password> {
+        const HIDDEN: &str = "the link has a password that is not in the file: importing it would make it public. \
+        Create it manually, with a password";
+        let is_protected = self.flag(&[flag_name]).unwrap_or(false);
         match self.take(&[name]) {
             Some((_, Value::String(text))) if !is_hash_or_mask(&text) => {
                 Some(Password::Chosen(text))
@@ -181,7 +182,7 @@ impl Fields {
     }
 }
 
-/// Text in place of a password: stars, dots, or a hash of it.
+/// Whether a text stands in for a password: a mask, a flag or a hash.
 fn is_hash_or_mask(text: &str) -> bool {
     let is_masked = text.chars().all(|letter| matches!(letter, '*' | '•' | '●' | '·'));
     let is_word = matches!(text.trim().to_ascii_lowercase().as_str(), "true" | "false");
@@ -194,13 +195,13 @@ fn as_tag(tag: &Value) -> Option<String> {
     name.as_str().map(|name| name.trim().to_owned())
 }
 
-/// The tags in a text; blank ones are none.
+/// The non-blank tags in a text.
 pub(super) fn split_tags(text: &str, separator: char) -> Vec<String> {
     let tags = text.split(separator).map(str::trim).filter(|tag| !tag.is_empty());
     tags.map(str::to_owned).collect()
 }
 
-/// A yes or no, as tables write them.
+/// Parses a boolean as written in tables.
 pub(super) fn as_flag(text: &str) -> Option<bool> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" => Some(true),
@@ -209,7 +210,7 @@ pub(super) fn as_flag(text: &str) -> Option<bool> {
     }
 }
 
-/// A moment; where it has no offset, in UTC, and where it has no time, at midnight.
+/// Parses a timestamp; defaults to UTC and midnight.
 pub(super) fn as_moment(text: &str) -> Option<String> {
     let text = text.trim();
     if text.parse::<jiff::Timestamp>().is_ok() {

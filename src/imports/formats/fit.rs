@@ -1,12 +1,12 @@
-//! Texts for people, made to fit: a title that is too long does not cost the link.
+//! Adjusts display texts to their limits: a title that is too long does not fail the link.
 
 use crate::domain::link::{
     Field, LinkInput, MAX_NOTES_CHARS, MAX_OG_DESCRIPTION_CHARS, MAX_OG_TITLE_CHARS,
     MAX_TITLE_CHARS,
 };
 
-/// Folds line breaks and other control characters into blanks and cuts what is too long, each with
-/// a warning. Notes keep their lines.
+/// Replaces line breaks and other control characters by spaces and truncates texts that are too
+/// long, each with a warning. Notes keep their line breaks.
 pub(super) fn fit(link: &mut LinkInput, warnings: &mut Vec<(String, String)>) {
     let texts = [
         ("title", &mut link.title, MAX_TITLE_CHARS, false),
@@ -26,14 +26,14 @@ pub(super) fn fit(link: &mut LinkInput, warnings: &mut Vec<(String, String)>) {
             let parts = text.split(is_folded).map(|part| part.trim_matches(' '));
             let folded = parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
             if folded != text.trim() {
-                warn("line breaks and control characters were replaced by blanks".to_owned());
+                warn("line breaks and control characters were replaced by spaces".to_owned());
             }
             *text = folded;
         }
         let length = text.chars().count();
         if length > max_chars {
             *text = text.chars().take(max_chars).collect();
-            warn(format!("was cut from {length} to {max_chars} characters"));
+            warn(format!("was truncated from {length} to {max_chars} characters"));
         }
     }
 }
@@ -52,14 +52,14 @@ mod tests {
 
     #[test]
     fn texts_are_folded_and_cut_with_a_warning() {
-        let folded = "line breaks and control characters were replaced by blanks";
+        let folded = "line breaks and control characters were replaced by spaces";
         for (title, expected, warning) in [
             ("Spring  sale", "Spring  sale", None),
             ("Spring sale\r\n", "Spring sale", None),
             ("Spring \r\n\tsale", "Spring sale", Some(folded)),
             ("\u{b}a\0b", "a b", Some(folded)),
             (&"ä".repeat(200), &*"ä".repeat(200), None),
-            (&"ä".repeat(201), &*"ä".repeat(200), Some("was cut from 201 to 200 characters")),
+            (&"ä".repeat(201), &*"ä".repeat(200), Some("was truncated from 201 to 200 characters")),
         ] {
             let (link, warnings) = fitted(title, "");
             assert_eq!(link.title, Field::Value(expected.to_owned()));

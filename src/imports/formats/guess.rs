@@ -1,4 +1,4 @@
-//! What a file is, by the names in its beginning.
+//! Detects the format of a file by the field names in its first bytes.
 
 use std::collections::HashSet;
 
@@ -6,10 +6,10 @@ use super::csv::delimiter;
 use super::fields::folded;
 use super::{Format, bitly, own, shlink};
 
-/// How much is looked at.
+/// How many bytes are examined.
 const HEAD_BYTES: usize = 64 * 1024;
 
-/// The format that the names in the beginning of a file tell.
+/// Detects the format of a file by its first bytes.
 pub(super) fn format(first_bytes: &[u8]) -> Option<Format> {
     let head = first_bytes.get(..HEAD_BYTES).unwrap_or(first_bytes);
     let head = String::from_utf8_lossy(head);
@@ -17,19 +17,19 @@ pub(super) fn format(first_bytes: &[u8]) -> Option<Format> {
     if head.starts_with(['{', '[']) {
         return of_keys(head);
     }
-    if begins_as_dump(head) {
+    if is_dump(head) {
         let is_links = head.contains("_url`") && head.contains("keyword");
         return is_links.then_some(Format::Yourls);
     }
     of_header(head)
 }
 
-/// Whether a text begins as a dump of a database does.
-pub(super) fn begins_as_dump(head: &str) -> bool {
+/// Whether a text starts like a database dump.
+pub(super) fn is_dump(head: &str) -> bool {
     let word = head.split(|letter: char| !letter.is_ascii_alphabetic()).next().unwrap_or_default();
     let words = ["create", "drop", "set", "insert", "lock", "use", "start", "begin"];
     let is_word = words.iter().any(|known| known.eq_ignore_ascii_case(word));
-    // A column may have such a name, but no blank or bracket stands behind it.
+    // A column may have such a name, but is not followed by a space.
     let is_followed = head.get(word.len()..).is_some_and(|rest| rest.starts_with(' '));
     head.starts_with("--") || head.starts_with("/*") || (is_word && is_followed)
 }
@@ -54,7 +54,7 @@ fn of_keys(head: &str) -> Option<Format> {
     }
 }
 
-/// The names of the fields of all objects.
+/// The field names of all objects.
 fn keys(json: &str) -> HashSet<&str> {
     let mut keys = HashSet::new();
     let mut rest = json;

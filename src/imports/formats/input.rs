@@ -1,4 +1,4 @@
-//! A file's bytes, checked to be UTF-8 as they come, without a byte order mark.
+//! Streaming input, validated as UTF-8, without a byte order mark.
 
 use std::io::Read;
 
@@ -7,19 +7,19 @@ use super::error::FileError;
 const BUFFER_BYTES: usize = 64 * 1024;
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// Reads a file in pieces. What [`Self::fill`] gives is UTF-8 and ends between two characters.
+/// Reads a file in chunks. The chunks of [`Self::fill`] are valid UTF-8.
 pub(super) struct Input {
     file: Box<dyn Read + Send>,
     buffer: Vec<u8>,
-    /// Where what is not consumed begins.
+    /// Start of the unconsumed bytes.
     start: usize,
-    /// Up to where the buffer is known to be UTF-8.
+    /// The buffer is valid UTF-8 up to here.
     checked: usize,
-    /// Up to where the buffer is filled.
+    /// End of the buffered bytes.
     filled: usize,
     /// How many bytes were consumed.
     consumed: u64,
-    /// The line at which the next byte stands, from 1 on.
+    /// The line of the next byte, from 1.
     line: u64,
 }
 
@@ -34,16 +34,16 @@ impl Input {
         Ok(input)
     }
 
-    /// What comes next; empty at the end only.
+    /// The next chunk; empty only at the end.
     pub(super) fn fill(&mut self) -> Result<&[u8], FileError> {
         while self.start == self.checked {
-            // At most three bytes are left: the beginning of a character.
+            // At most three bytes are left, the start of a character.
             self.buffer.copy_within(self.checked..self.filled, 0);
             self.filled -= self.checked;
             (self.start, self.checked) = (0, 0);
             let read = self.read_full()?;
-            let looked_at = self.buffer.get(..self.filled).unwrap_or_default();
-            match std::str::from_utf8(looked_at) {
+            let buffered = self.buffer.get(..self.filled).unwrap_or_default();
+            match std::str::from_utf8(buffered) {
                 Ok(_) => self.checked = self.filled,
                 Err(error) => {
                     self.checked = error.valid_up_to();
@@ -60,11 +60,11 @@ impl Input {
         Ok(self.buffer.get(self.start..self.checked).unwrap_or_default())
     }
 
-    /// Fills the buffer as far as the file goes, so that one piece holds a header's line.
+    /// Fills the buffer, so that a chunk contains the whole header line.
     fn read_full(&mut self) -> Result<usize, FileError> {
         let before = self.filled;
-        while let Some(room) = self.buffer.get_mut(self.filled..).filter(|room| !room.is_empty()) {
-            match self.file.read(room) {
+        while let Some(free) = self.buffer.get_mut(self.filled..).filter(|free| !free.is_empty()) {
+            match self.file.read(free) {
                 Ok(0) => break,
                 Ok(read) => self.filled += read,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
@@ -74,25 +74,25 @@ impl Input {
         Ok(self.filled - before)
     }
 
-    /// Goes on by some of what [`Self::fill`] gave.
+    /// Consumes bytes of the current chunk.
     pub(super) fn consume(&mut self, bytes: usize) {
         let end = (self.start + bytes).min(self.checked);
-        let gone = self.buffer.get(self.start..end).unwrap_or_default();
-        self.line += gone.iter().map(|byte| u64::from(*byte == b'\n')).sum::<u64>();
+        let consumed = self.buffer.get(self.start..end).unwrap_or_default();
+        self.line += consumed.iter().map(|byte| u64::from(*byte == b'\n')).sum::<u64>();
         self.consumed += (end - self.start) as u64;
         self.start = end;
     }
 
-    /// Goes past bytes that fit; whether anything is left.
-    pub(super) fn skip_while(&mut self, fits: impl Fn(u8) -> bool) -> Result<bool, FileError> {
+    /// Skips matching bytes; returns whether any bytes are left.
+    pub(super) fn skip_while(&mut self, matches: impl Fn(u8) -> bool) -> Result<bool, FileError> {
         loop {
             let piece = self.fill()?;
             if piece.is_empty() {
                 return Ok(false);
             }
-            let (whole, place) = (piece.len(), piece.iter().position(|byte| !fits(*byte)));
-            self.consume(place.unwrap_or(whole));
-            if place.is_some() {
+            let (whole, position) = (piece.len(), piece.iter().position(|byte| !matches(*byte)));
+            self.consume(position.unwrap_or(whole));
+            if position.is_some() {
                 return Ok(true);
             }
         }
@@ -103,12 +103,12 @@ impl Input {
         self.consumed
     }
 
-    /// The line at which the next byte stands.
+    /// The line of the next byte.
     pub(super) const fn line(&self) -> u64 {
         self.line
     }
 
-    /// All that is left.
+    /// Reads the rest.
     pub(super) fn read_to_string(&mut self, max_bytes: u64) -> Result<String, FileError> {
         let mut text = String::new();
         loop {

@@ -1,8 +1,8 @@
 //! Kutt.
 //!
-//! JSON is the answer of `GET /api/v2/links` (thedevs-network/kutt,
-//! `server/handlers/links.handler.js`, and `sanitize.link` of `server/utils/utils.js`). It says
-//! that a link has a password, and never which: such a link is refused.
+//! JSON is the response of `GET /api/v2/links` (thedevs-network/kutt,
+//! `server/handlers/links.handler.js`, and `sanitize.link` of `server/utils/utils.js`). It tells
+//! whether a link has a password, but not the password: such links are refused.
 
 use serde_json::{Map, Value};
 
@@ -12,13 +12,13 @@ use super::fields::{Fields, field};
 use super::record::Mapped;
 use crate::domain::link::LinkInput;
 
-/// Where the API's answer has the links.
+/// Where the API's response has the links.
 pub(super) const SHAPE: Shape =
-    Shape { path: &["data"], expected: "Kutt's API answers with one under `data`" };
+    Shape { path: &["data"], expected: "Kutt's API returns one under `data`" };
 
 const DESTINATION: &[&str] = &["target"];
 
-/// The columns of a table of its database, for there is no other CSV.
+/// The columns of its database table; there is no other CSV.
 pub(super) const COLUMNS: Columns = Columns {
     destination: DESTINATION,
     used: &[
@@ -34,12 +34,12 @@ pub(super) const COLUMNS: Columns = Columns {
     silent: &["id", "uuid", "created_at", "updated_at", "visit_count", "user_id", "domain_id"],
 };
 
-/// A link.
+/// Maps a link.
 pub(super) fn map(values: Map<String, Value>) -> Mapped {
     let mut fields = Fields::new(values);
     let short = fields.short_link(&["link"]);
     if fields.flag(&["banned"]).unwrap_or(false) {
-        fields.refuse("banned", "the link was banned, and stays behind");
+        fields.refuse("banned", "the link is banned and is not imported");
     }
     let link = LinkInput {
         slug: field(fields.text(&["address"]).or(short.path)),

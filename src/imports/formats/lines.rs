@@ -1,10 +1,10 @@
-//! JSON objects, one a line. Empty lines are passed over.
+//! Newline-delimited JSON objects. Empty lines are skipped.
 
 use super::error::FileError;
 use super::input::Input;
 use super::record::{MAX_RECORD_BYTES, Record, object, too_large};
 
-/// A file of lines.
+/// An NDJSON file.
 pub(super) struct Lines {
     input: Input,
     number: u64,
@@ -12,14 +12,14 @@ pub(super) struct Lines {
 
 impl Lines {
     /// # Errors
-    /// Where the first line is no object: then the file is something else.
+    /// If the first line is not an object: then the file is something else.
     pub(super) fn new(mut input: Input) -> Result<Self, FileError> {
         if !input.skip_while(|byte| byte.is_ascii_whitespace())? {
             return Err(FileError::Empty);
         }
         let line = usize::try_from(input.line()).unwrap_or(usize::MAX);
         if !input.fill()?.starts_with(b"{") {
-            let reason = "each line has to hold one JSON object".to_owned();
+            let reason = "each line must be a JSON object".to_owned();
             return Err(FileError::NotJson { reason, line, column: 1 });
         }
         Ok(Self { input, number: 0 })
@@ -34,7 +34,7 @@ impl Lines {
             return Ok(None);
         }
         self.number += 1;
-        let begins_at = self.input.line();
+        let line = self.input.line();
         let mut text = String::new();
         let mut is_too_large = false;
         loop {
@@ -52,6 +52,6 @@ impl Lines {
             }
         }
         let values = if is_too_large { Err(too_large()) } else { object(&text) };
-        Ok(Some(Record { number: self.number, line: Some(begins_at), values }))
+        Ok(Some(Record { number: self.number, line: Some(line), values }))
     }
 }

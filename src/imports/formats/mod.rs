@@ -1,12 +1,12 @@
-//! Files of links as other services write them, and our own: each record becomes a [`Row`].
+//! Parsers for files of links of other services and our own: each record becomes a [`Row`].
 //!
-//! A file comes in as checked UTF-8 (`input`), is taken apart into records (`csv`, `lines`,
-//! `document`, `sql`), and each record is mapped onto a link by the one file that knows its
-//! product (`own`, `bitly`, `dub`, `shlink`, `yourls`, `kutt`). What is streamed holds
-//! one record at a time; only a JSON document is held whole.
+//! A file is validated as UTF-8 (`input`) and split into records (`csv`, `lines`, `document`,
+//! `sql`). Each record is mapped to a link by the module of its product (`own`, `bitly`, `dub`,
+//! `shlink`, `yourls`, `kutt`). Files are streamed one record at a time, except for JSON documents,
+//! which are held in memory.
 //!
-//! A row is refused here for what can't be mapped, and where mapping would open a link that was
-//! closed. All other rules of a link are its own: whoever writes it checks them.
+//! A row is refused here if it can't be mapped, or if the mapping would make a protected link
+//! public. All other rules are checked when the link is created.
 
 mod bitly;
 mod csv;
@@ -35,32 +35,32 @@ pub use error::FileError;
 pub use record::Row;
 pub use rows::Rows;
 
-/// Where a file of links comes from.
+/// The format of a file of links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
-    /// Our own CSV, or anybody's with a header that names the columns.
+    /// Our own CSV, or any CSV with a header.
     Csv,
-    /// Our own links, one JSON object a line.
+    /// Our own links, as newline-delimited JSON.
     Ndjson,
-    /// Bitly: the app's CSV, or its API's JSON.
+    /// Bitly: the app's CSV or the API's JSON.
     Bitly,
-    /// Dub: the dashboard's CSV, or its API's JSON.
+    /// Dub: the dashboard's CSV or the API's JSON.
     Dub,
-    /// Shlink: the web client's CSV, or its API's JSON.
+    /// Shlink: the web client's CSV or the API's JSON.
     Shlink,
-    /// YOURLS: a plugin's CSV, its API's JSON, or a dump of its database.
+    /// YOURLS: a plugin's CSV, the API's JSON or a database dump.
     Yourls,
-    /// Kutt: its API's JSON.
+    /// Kutt: the API's JSON.
     Kutt,
 }
 
 impl Format {
-    /// All there are.
+    /// All formats.
     pub const ALL: [Self; 7] =
         [Self::Csv, Self::Ndjson, Self::Bitly, Self::Dub, Self::Shlink, Self::Yourls, Self::Kutt];
 
-    /// The word for it.
+    /// The format's name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Csv => "csv",
@@ -73,12 +73,12 @@ impl Format {
         }
     }
 
-    /// The format of that word, whatever its case.
+    /// Parses a name, case-insensitively.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.as_str().eq_ignore_ascii_case(word))
     }
 
-    /// The format of a file that begins so; `None` where its header or its keys don't tell.
+    /// Detects the format of a file by its first bytes.
     pub fn guess(first_bytes: &[u8]) -> Option<Self> {
         guess::format(first_bytes)
     }

@@ -1,5 +1,5 @@
-//! Our own links: the CSV has a column for each field of a link, the NDJSON has links as the API
-//! gives them. Anybody's CSV with a header is read the same, by the names that others use.
+//! Our own formats: CSV with a column for each field of a link, and NDJSON with links as in the API.
+//! Any other CSV with a header is read the same way, with common aliases of the field names.
 
 use serde_json::{Map, Value};
 
@@ -9,19 +9,19 @@ use super::record::Mapped;
 use super::short_link::ShortLink;
 use crate::domain::link::{Field, LinkInput};
 
-/// What a column's text is made.
+/// The type of a column.
 #[derive(Clone, Copy)]
 enum Kind {
     Text,
     Flag,
     Number,
     Moment,
-    /// Names with commas between them.
+    /// Comma-separated names.
     Tags,
     Json,
 }
 
-/// The fields of a link. `domain` is one of the file's, and says where the link was.
+/// The fields of a link. `domain` tells where the link was.
 const FIELDS: &[(&str, Kind)] = &[
     ("slug", Kind::Text),
     ("destination", Kind::Text),
@@ -66,7 +66,7 @@ const FIELDS: &[(&str, Kind)] = &[
     ("og_preview", Kind::Flag),
 ];
 
-/// What others call a field. A field's own name goes before.
+/// Aliases of fields. A field's own name takes precedence.
 const ALIASES: &[(&str, &str)] = &[
     ("long_url", "destination"),
     ("url", "destination"),
@@ -106,7 +106,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("redirect_type", "redirect_status"),
 ];
 
-/// What others call `short_url`, the full short link.
+/// Names of the full short link.
 const SHORT_URLS: &[&str] = &[
     "short_url",
     "short_link",
@@ -119,7 +119,7 @@ const SHORT_URLS: &[&str] = &[
     "id",
 ];
 
-/// What answers and exports say of a link and nobody can set.
+/// Read-only fields of API responses and exports.
 const READ_ONLY: &[&str] = &[
     "id",
     "short_url",
@@ -133,10 +133,10 @@ const READ_ONLY: &[&str] = &[
     "restorable_until",
 ];
 
-/// Read-only, too; but without the password such a link would be open.
+/// Read-only, too; but a protected link without its password would become public.
 const HAS_PASSWORD: &str = "has_password";
 
-/// The names that a destination's column may have.
+/// Names of the destination column.
 const DESTINATION: &[&str] = &[
     "destination",
     "long_url",
@@ -148,7 +148,7 @@ const DESTINATION: &[&str] = &[
     "redirect_url",
 ];
 
-/// The columns of CSV.
+/// The CSV columns.
 pub(super) fn columns() -> Columns {
     static USED: std::sync::LazyLock<Vec<&str>> = std::sync::LazyLock::new(|| {
         let aliases = ALIASES.iter().map(|(alias, _)| *alias);
@@ -158,7 +158,7 @@ pub(super) fn columns() -> Columns {
     Columns { destination: DESTINATION, used: &USED, silent: READ_ONLY }
 }
 
-/// A record of CSV, its columns' names folded.
+/// Maps a CSV record with normalized column names.
 pub(super) fn csv(mut cells: Map<String, Value>) -> Mapped {
     let mut values = Map::new();
     let mut refused = Vec::new();
@@ -166,7 +166,7 @@ pub(super) fn csv(mut cells: Map<String, Value>) -> Mapped {
     let short_url = SHORT_URLS.iter().find_map(|column| {
         let cell = cells.remove(&folded(column));
         let text = cell.as_ref().and_then(Value::as_str).filter(|text| !text.trim().is_empty())?;
-        // Bitly's id is the short link itself; others' ids are none.
+        // Bitly's id is the short link; other ids are not.
         let is_link = || text.contains('/') && ShortLink::parse(text).host.is_some();
         (*column != "id" || is_link()).then(|| (*column, text.to_owned()))
     });
@@ -189,35 +189,35 @@ pub(super) fn csv(mut cells: Map<String, Value>) -> Mapped {
     mapped
 }
 
-/// A link as the API gives it.
+/// Maps a link as in the API.
 pub(super) fn ndjson(values: Map<String, Value>) -> Mapped {
     let short_url = values.get("short_url").and_then(Value::as_str);
     let short_url = short_url.map(|text| ("short_url", text.to_owned()));
     link(values, short_url)
 }
 
-/// A link, by its values and the full short link, with the name of its column.
+/// Maps a link from its values and the full short link with the name of its column.
 fn link(mut values: Map<String, Value>, short_url: Option<(&str, String)>) -> Mapped {
     let (mut refused, mut warnings) = (Vec::new(), Vec::new());
     values.retain(|_, value| !value.is_null());
     let has_password = values.remove(HAS_PASSWORD).is_some_and(|value| value != Value::Bool(false));
     if has_password && !values.contains_key("password") {
-        let reason = "the link has a password, which no file tells: it would be open to all. \
-                      Add the field, with a password";
+        let reason = "the link has a password, which exports never contain: importing it would make \
+        it public. Add the field, with a password";
         refused.push(("password".to_owned(), reason.to_owned()));
     }
     values.retain(|name, _| {
         let is_field = FIELDS.iter().any(|(field, _)| field == name);
         if !is_field && !READ_ONLY.contains(&name.as_str()) {
             let shown = name.chars().take(64).collect();
-            refused.push((shown, "is no field of a link".to_owned()));
+            refused.push((shown, "is not a field of a link".to_owned()));
         }
         is_field
     });
     let text = |value: Option<Value>| value.and_then(|value| Some(value.as_str()?.to_owned()));
     let domain = values.remove("domain");
     if domain.as_ref().is_some_and(|domain| !domain.is_string()) {
-        refused.push(("domain".to_owned(), "must be a text".to_owned()));
+        refused.push(("domain".to_owned(), "must be a string".to_owned()));
     }
     let short_host = take_slug(&mut values, short_url, &mut refused, &mut warnings);
     let host = text(domain).or(short_host);
@@ -226,15 +226,15 @@ fn link(mut values: Map<String, Value>, short_url: Option<(&str, String)>) -> Ma
         Ok(link) => link,
         Err(error) => {
             let path = error.path().to_string();
-            // What the reader says repeats what it found: not a password.
+            // The parser's message repeats the value, which must not happen for a password.
             let is_secret = path == "password";
-            let said = error.into_inner().to_string();
-            refused.push((path, if is_secret { "must be a text".to_owned() } else { said }));
+            let message = error.into_inner().to_string();
+            refused.push((path, if is_secret { "must be a string".to_owned() } else { message }));
             let [slug, destination] = found.map(super::fields::field);
             LinkInput { destination, slug, ..LinkInput::default() }
         }
     };
-    // Ids are the service's own: another link's rules are other rules.
+    // Rule ids are assigned by the service: imported rules get new ones.
     if let Field::Value(rules) = &mut link.rules {
         for rule in rules {
             rule.id = None;
@@ -243,8 +243,8 @@ fn link(mut values: Map<String, Value>, short_url: Option<(&str, String)>) -> Ma
     Mapped { host, link, refused, warnings }
 }
 
-/// Takes the slug from the full short link where no other field has one; returns the link's host.
-/// The slug's own field may hold a full short link, too.
+/// Takes the slug from the full short link if no other field has it; returns the link's host. The
+/// slug field may also have a full short link.
 fn take_slug(
     values: &mut Map<String, Value>,
     mut short_url: Option<(&str, String)>,
@@ -266,13 +266,13 @@ fn take_slug(
         }
         (None, Some(path)) => {
             if let Some(query) = query {
-                let warning = format!("`{path}` is taken as the slug, without `{query}`");
+                let warning = format!("`{path}` is used as the slug, without `{query}`");
                 warnings.push((column.to_owned(), warning));
             }
             values.insert("slug".to_owned(), Value::String(path));
         }
         (Some(slug), Some(path)) if slug != path => {
-            let warning = format!("`{slug}` is taken; {column} has `{path}`");
+            let warning = format!("`{slug}` is used; {column} has `{path}`");
             warnings.push(("slug".to_owned(), warning));
         }
         (Some(_), _) => {}
@@ -280,7 +280,7 @@ fn take_slug(
     host
 }
 
-/// A column's value.
+/// Parses a column's value.
 fn value(kind: Kind, text: String) -> Result<Value, String> {
     let wrong = |reason: &str| reason.to_owned();
     match kind {

@@ -1,17 +1,17 @@
-//! The quotes of a CSV, followed beside `csv_core`, which accepts malformed ones silently.
+//! Tracks the quotes of a CSV in parallel to `csv_core`, which silently accepts malformed ones.
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     FieldStart,
     Unquoted,
     Quoted,
-    /// Behind a quote in a quoted field: its end, or the first of two.
+    /// After a quote in a quoted field: its end, or the first of a doubled quote.
     Closed,
-    /// Blanks behind the end of a quoted field.
+    /// Whitespace after the end of a quoted field.
     Padding,
 }
 
-/// Where the quotes of a record begin and end, by the same rules as `csv_core`'s.
+/// Tracks the quotes of a record by the rules of `csv_core`.
 pub(super) struct Quotes {
     delimiter: u8,
     state: State,
@@ -25,7 +25,7 @@ impl Quotes {
         Self { delimiter, state: State::FieldStart, line: 1, opened_at: 1, stray_at: None }
     }
 
-    /// A record begins at a line.
+    /// Starts a record at a line.
     pub(super) const fn begin(&mut self, line: u64) {
         (self.state, self.line, self.stray_at) = (State::FieldStart, line, None);
     }
@@ -52,12 +52,12 @@ impl Quotes {
         }
     }
 
-    /// The line of the quote that is still open.
+    /// The line of an open quote.
     pub(super) fn open_at(&self) -> Option<u64> {
         (self.state == State::Quoted).then_some(self.opened_at)
     }
 
-    /// The line of the record's first text behind a closing quote.
+    /// The line of the first text after a closing quote.
     pub(super) const fn stray_at(&self) -> Option<u64> {
         self.stray_at
     }

@@ -1,72 +1,72 @@
-//! A record as a file holds it, and the row that it becomes.
+//! Records of a file, and the rows that they become.
 
 use serde_json::{Map, Value};
 
 use super::fit::fit;
 use crate::domain::link::{Field, LinkInput};
 
-/// The largest record, in bytes: a larger one is refused by itself.
+/// Maximum size of a record, in bytes. A larger one is refused.
 pub(super) const MAX_RECORD_BYTES: usize = 256 * 1024;
 
-/// The field of what is wrong with a record as a whole.
-const WHOLE: &str = "row";
+/// The field name of errors that concern the whole record.
+const WHOLE_RECORD: &str = "row";
 
-/// A link as a file has it.
+/// A link read from a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// Which record of the file it is, counted from 1, without a header.
+    /// The number of the record, counted from 1, without a header.
     pub number: u64,
-    /// The line at which it begins, counted from 1.
+    /// The line at which it starts, counted from 1.
     pub line: Option<u64>,
-    /// Its slug, as found.
+    /// The slug in the file.
     pub slug: Option<String>,
-    /// Where it leads, as found.
+    /// The destination in the file.
     pub destination: Option<String>,
-    /// The domain that it had.
+    /// The domain in the file.
     pub host: Option<String>,
-    /// What of it is taken otherwise than the file has it, by field.
+    /// Changed values, by field.
     pub warnings: Vec<(String, String)>,
-    /// What is asked for, its domain apart; or each field that can't be mapped, and why.
+    /// The link without its domain; or each field that can't be mapped, and why.
     pub link: Result<LinkInput, Vec<(String, String)>>,
 }
 
-/// One record: its values by the names that the file has for them.
+/// A record: its values by the file's field names.
 pub(super) struct Record {
     pub(super) number: u64,
     pub(super) line: Option<u64>,
-    /// The sentence says why it could not be taken apart.
+    /// The error is the reason why it is malformed.
     pub(super) values: Result<Map<String, Value>, String>,
 }
 
-/// A product's reader.
+/// Maps a record of a product to a link.
 pub(super) type Mapper = fn(Map<String, Value>) -> Mapped;
 
-/// What a product's reader makes of a record.
+/// The result of mapping a record.
 #[derive(Default)]
 pub(super) struct Mapped {
     pub(super) host: Option<String>,
-    /// Its slug and destination are there even when the row is refused.
+    /// Has the slug and destination even if the row is refused.
     pub(super) link: LinkInput,
     /// Each field that can't be mapped, and why.
     pub(super) refused: Vec<(String, String)>,
-    /// Each field that is taken otherwise than the file has it, and how.
+    /// Each field that is changed, and how.
     pub(super) warnings: Vec<(String, String)>,
 }
 
 impl Record {
-    /// The row, by what a product's reader makes of the values. Where each link has its slug in the
-    /// file, one without is refused: it would get a generated one.
+    /// Maps the record to a row. If `has_slugs`, a record without a slug is refused instead of getting
+    /// a generated one.
     pub(super) fn into_row(self, map: Mapper, has_slugs: bool) -> Row {
         let mapped = match self.values {
             Ok(values) => map(values),
             Err(reason) => {
-                Mapped { refused: vec![(WHOLE.to_owned(), reason)], ..Mapped::default() }
+                Mapped { refused: vec![(WHOLE_RECORD.to_owned(), reason)], ..Mapped::default() }
             }
         };
         let Mapped { host, mut link, mut refused, mut warnings } = mapped;
         if has_slugs && refused.is_empty() && !matches!(link.slug, Field::Value(_)) {
             refused
-                .push(("slug".to_owned(), "is missing: no field names the short link".to_owned()));
+                .push(("slug".to_owned(), "is missing: the record has no short link".to_owned()));
         }
         fit(&mut link, &mut warnings);
         let found = |field: &Field<String>| match field {
@@ -85,12 +85,12 @@ impl Record {
     }
 }
 
-/// Why a record of such a size is refused.
+/// The error of a record that is too large.
 pub(super) fn too_large() -> String {
     format!("is larger than {} KiB", MAX_RECORD_BYTES / 1024)
 }
 
-/// The object that a text holds, or why it holds none.
+/// Parses a JSON object.
 pub(super) fn object(text: &str) -> Result<Map<String, Value>, String> {
     match serde_json::from_str(text) {
         Ok(Value::Object(values)) => Ok(values),

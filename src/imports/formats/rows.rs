@@ -1,4 +1,4 @@
-//! A file of links, row by row.
+//! Reads a file of links row by row.
 
 use std::fs::File;
 use std::io::Read;
@@ -7,21 +7,21 @@ use std::path::Path;
 use super::csv::{Columns, Csv};
 use super::document::{Document, Shape};
 use super::error::FileError;
-use super::guess::begins_as_dump;
+use super::guess::is_dump;
 use super::input::Input;
 use super::lines::Lines;
 use super::record::{Mapper, Record, Row};
 use super::sql::Dump;
 use super::{Format, bitly, dub, kutt, own, shlink, yourls};
 
-/// The rows of a file, in its order. After an error there are no more.
+/// The rows of a file, in order. Ends after the first error.
 pub struct Rows {
     source: Source,
     map: Mapper,
-    /// Whether each link comes with its slug: none may get a generated one.
+    /// Whether every link has a slug in the file: then none is generated.
     has_slugs: bool,
     bytes_total: u64,
-    is_over: bool,
+    is_finished: bool,
 }
 
 enum Source {
@@ -31,12 +31,12 @@ enum Source {
     Dump(Dump),
 }
 
-/// How a product's files are read.
+/// The file formats of a product.
 struct Product {
     columns: Columns,
     shape: Shape,
     map: Mapper,
-    /// Whether dumps of its database are read, too.
+    /// Whether database dumps are supported.
     has_dumps: bool,
 }
 
@@ -44,21 +44,21 @@ impl Rows {
     /// Opens a file.
     ///
     /// # Errors
-    /// Where the file as a whole is not of that format.
+    /// If the file is not of that format.
     pub fn open(format: Format, path: &Path) -> Result<Self, FileError> {
         let file = File::open(path)?;
         let bytes_total = file.metadata()?.len();
         Self::over(format, Box::new(file), bytes_total)
     }
 
-    /// Opens a file and reads it to its end: what is wrong with the file as a whole is found before
-    /// any of its rows is taken.
+    /// Opens a file after reading it to its end once, so that errors that concern the whole file are
+    /// found before any row is imported.
     ///
     /// # Errors
-    /// As [`Self::open`], and where the file can't be read to its end.
+    /// Those of [`Self::open`], and if the file can't be read to its end.
     pub fn open_checked(format: Format, path: &Path) -> Result<Self, FileError> {
         let mut rows = Self::open(format, path)?;
-        // A document was parsed whole.
+        // A document is already fully parsed.
         if matches!(rows.source, Source::Document(_)) {
             return Ok(rows);
         }
@@ -82,10 +82,10 @@ impl Rows {
             Format::Kutt => product(input, &KUTT)?,
         };
         let has_slugs = !matches!(format, Format::Csv | Format::Ndjson);
-        Ok(Self { source, map, has_slugs, bytes_total, is_over: false })
+        Ok(Self { source, map, has_slugs, bytes_total, is_finished: false })
     }
 
-    /// How many bytes of the file are done with.
+    /// Number of bytes of the file that were processed.
     pub const fn bytes_read(&self) -> u64 {
         match &self.source {
             Source::Csv(csv) => csv.input().consumed(),
@@ -95,12 +95,12 @@ impl Rows {
         }
     }
 
-    /// How many it has.
+    /// Size of the file in bytes.
     pub const fn bytes_total(&self) -> u64 {
         self.bytes_total
     }
 
-    /// The columns whose names say nothing to us, as the header has them.
+    /// The unknown columns of the header.
     pub fn ignored_columns(&self) -> &[String] {
         match &self.source {
             Source::Csv(csv) => csv.ignored(),
@@ -122,11 +122,11 @@ impl Iterator for Rows {
     type Item = Result<Row, FileError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.is_over {
+        if self.is_finished {
             return None;
         }
         let record = self.record().transpose();
-        self.is_over = !matches!(record, Some(Ok(_)));
+        self.is_finished = !matches!(record, Some(Ok(_)));
         let (map, has_slugs) = (self.map, self.has_slugs);
         record.map(|record| record.map(|record| record.into_row(map, has_slugs)))
     }
@@ -144,16 +144,16 @@ static SHLINK: Product = Product::new(shlink::COLUMNS, shlink::SHAPE, shlink::ma
 static YOURLS: Product = Product::new(yourls::COLUMNS, yourls::SHAPE, yourls::map, true);
 static KUTT: Product = Product::new(kutt::COLUMNS, kutt::SHAPE, kutt::map, false);
 
-/// JSON, a dump or CSV: the first letters tell.
+/// Detects JSON, a dump or CSV by the first characters.
 fn product(mut input: Input, product: &'static Product) -> Result<(Source, Mapper), FileError> {
-    // A tab may be an empty column's.
+    // A leading tab may delimit an empty column.
     if !input.skip_while(|byte| byte.is_ascii_whitespace() && byte != b'\t')? {
         return Err(FileError::Empty);
     }
     let head = std::str::from_utf8(input.fill()?).unwrap_or_default();
     let source = if head.starts_with(['[', '{']) {
         Source::Document(Document::new(input, &product.shape)?)
-    } else if begins_as_dump(head) && product.has_dumps {
+    } else if is_dump(head) && product.has_dumps {
         Source::Dump(Dump::new(input)?)
     } else {
         Source::Csv(Box::new(Csv::new(input, &product.columns)?))

@@ -1,11 +1,11 @@
 //! Shlink.
 //!
-//! JSON is the answer of `GET /rest/v3/short-urls` (shlinkio/shlink,
-//! `docs/swagger/definitions/ShortUrl.json` and `ShortUrlMeta.json`). CSV is the export of the
-//! web client (shlinkio/shlink-web-component, `src/short-urls/helpers/ExportShortUrlsBtn.tsx`),
-//! which has tags with `|` between them. Before, the web client had no `shortCode`, and commas
-//! between tags (shlinkio/shlink-web-client, the same file). A link's redirect rules are an answer of their own; they
-//! are taken where they were put into the link as `redirectRules`.
+//! JSON is the response of `GET /rest/v3/short-urls` (shlinkio/shlink,
+//! `docs/swagger/definitions/ShortUrl.json` and `ShortUrlMeta.json`). CSV is the export of the web
+//! client (shlinkio/shlink-web-component, `src/short-urls/helpers/ExportShortUrlsBtn.tsx`), with `|`
+//! between tags. Older web clients had no `shortCode`, and commas between tags
+//! (shlinkio/shlink-web-client, the same file). Redirect rules are a separate response; they are
+//! imported if they were added to the link as `redirectRules`.
 
 use serde_json::{Map, Value};
 
@@ -16,10 +16,10 @@ use super::record::Mapped;
 use super::shlink_rules;
 use crate::domain::link::LinkInput;
 
-/// Where the API's answer has the links.
+/// Where the API's response has the links.
 pub(super) const SHAPE: Shape = Shape {
     path: &["shortUrls", "data"],
-    expected: "Shlink's API answers with one under `shortUrls.data`",
+    expected: "Shlink's API returns one under `shortUrls.data`",
 };
 
 const DESTINATION: &[&str] = &["longUrl"];
@@ -31,7 +31,7 @@ pub(super) const COLUMNS: Columns = Columns {
     silent: &["createdAt", "visits"],
 };
 
-/// A link.
+/// Maps a link.
 pub(super) fn map(values: Map<String, Value>) -> Mapped {
     let mut fields = Fields::new(values);
     let short = fields.short_link(&["shortUrl"]);
@@ -52,7 +52,7 @@ pub(super) fn map(values: Map<String, Value>) -> Mapped {
     link.expires_at = field(meta.moment(&["validUntil"]));
     link.max_clicks = field(meta.number(&["maxVisits"]).map(|max| max.saturating_sub(visits)));
     if link.max_clicks == field(Some(0)) {
-        meta.refuse("maxVisits", "all the visits that the link may have were used");
+        meta.refuse("maxVisits", "the link has used up its visits");
     }
     for (name, reason) in meta.into_refused() {
         fields.refuse(&format!("meta.{name}"), reason);
@@ -62,7 +62,7 @@ pub(super) fn map(values: Map<String, Value>) -> Mapped {
     fields.into_mapped(host, link)
 }
 
-/// How many of `maxVisits` are used up.
+/// Number of visits so far.
 fn visits(fields: &mut Fields) -> u64 {
     let summary = fields.object("visitsSummary").unwrap_or_default();
     let total = summary.get("total").and_then(Value::as_u64);

@@ -1,5 +1,5 @@
-//! Shlink's redirect rules (shlinkio/shlink, `docs/swagger/definitions/`
-//! `ShortUrlRedirectRule.json`; before version 4 `DeviceLongUrls.json`) as ours.
+//! Maps Shlink's redirect rules (shlinkio/shlink, `docs/swagger/definitions/`
+//! `ShortUrlRedirectRule.json`; before version 4 `DeviceLongUrls.json`).
 
 use serde_json::Value;
 
@@ -8,16 +8,16 @@ use crate::domain::rule::body::{
     ConditionBody, DateConditionBody, QueryConditionBody, RuleBody, TargetBody,
 };
 
-/// A link's rules, in the order in which they are tried.
+/// A link's rules, in order of evaluation.
 pub(super) fn rules(fields: &mut Fields) -> Option<Vec<RuleBody>> {
     let mut rules = Vec::new();
     let mut listed: Vec<_> = fields.list("redirectRules").into_iter().enumerate().collect();
-    let is_told = !listed.is_empty();
+    let has_listed = !listed.is_empty();
     listed.sort_by_key(|(_, rule)| rule.get("priority").and_then(Value::as_i64).unwrap_or(0));
-    for (place, listed) in listed {
+    for (index, listed) in listed {
         match rule(&listed) {
             Ok(rule) => rules.push(rule),
-            Err((at, reason)) => fields.refuse(&format!("redirectRules[{place}].{at}"), reason),
+            Err((at, reason)) => fields.refuse(&format!("redirectRules[{index}].{at}"), reason),
         }
     }
     for (device, url) in fields.object("deviceLongUrls").unwrap_or_default() {
@@ -27,10 +27,10 @@ pub(super) fn rules(fields: &mut Fields) -> Option<Vec<RuleBody>> {
             Err(reason) => fields.refuse(&format!("deviceLongUrls.{device}"), reason),
         }
     }
-    if fields.flag(&["hasRedirectRules"]).unwrap_or(false) && !is_told {
-        let reason = "the link has redirect rules that the file does not tell: put those of \
-                      `GET /short-urls/{shortCode}/redirect-rules` into the link as \
-                      `redirectRules`, or set this to false to leave them behind";
+    if fields.flag(&["hasRedirectRules"]).unwrap_or(false) && !has_listed {
+        let reason = "the link has redirect rules that are not in the file: add the response of \
+        `GET /short-urls/{shortCode}/redirect-rules` to the link as `redirectRules`, \
+        or set this field to false to import the link without them";
         fields.refuse("hasRedirectRules", reason);
     }
     Some(rules).filter(|rules| !rules.is_empty())
@@ -44,13 +44,13 @@ fn body(conditions: Vec<ConditionBody>, url: String) -> RuleBody {
 fn rule(listed: &Value) -> Result<RuleBody, (String, String)> {
     let wrong = |at: &str, reason: &str| (at.to_owned(), reason.to_owned());
     let url = listed.get("longUrl").and_then(Value::as_str);
-    let url = url.ok_or_else(|| wrong("longUrl", "must be a text"))?;
+    let url = url.ok_or_else(|| wrong("longUrl", "must be a string"))?;
     let conditions = listed.get("conditions").and_then(Value::as_array);
     let conditions = conditions.ok_or_else(|| wrong("conditions", "must be a list"))?;
-    let taken = conditions.iter().enumerate().map(|(place, listed)| {
-        condition(listed).map_err(|reason| (format!("conditions[{place}]"), reason))
+    let mapped = conditions.iter().enumerate().map(|(index, listed)| {
+        condition(listed).map_err(|reason| (format!("conditions[{index}]"), reason))
     });
-    Ok(body(taken.collect::<Result<_, _>>()?, url.to_owned()))
+    Ok(body(mapped.collect::<Result<_, _>>()?, url.to_owned()))
 }
 
 fn condition(listed: &Value) -> Result<ConditionBody, String> {
@@ -62,9 +62,7 @@ fn condition(listed: &Value) -> Result<ConditionBody, String> {
     Ok(match text("type") {
         "device" => device(&value)?,
         "language" if value.contains(['-', '_']) => {
-            return Err(format!(
-                "`{value}`: rules know languages (`en`), not where they are spoken"
-            ));
+            return Err(format!("`{value}`: rules support languages (`en`), not regions"));
         }
         "language" => ConditionBody { language: one(), ..none },
         "browser" => ConditionBody { browser: one(), ..none },
@@ -79,7 +77,7 @@ fn condition(listed: &Value) -> Result<ConditionBody, String> {
         "geolocation-country-code" => ConditionBody { country: one(), ..none },
         "geolocation-city-name" => ConditionBody { city: one(), ..none },
         "before-date" | "after-date" => {
-            let at = as_moment(&value).ok_or_else(|| format!("`{value}` is no date"))?;
+            let at = as_moment(&value).ok_or_else(|| format!("`{value}` is not a date"))?;
             let date = if text("type") == "before-date" {
                 DateConditionBody { from: None, until: Some(at) }
             } else {
@@ -87,11 +85,11 @@ fn condition(listed: &Value) -> Result<ConditionBody, String> {
             };
             ConditionBody { date: Some(date), ..none }
         }
-        other => return Err(format!("rules have no condition `{other}`")),
+        other => return Err(format!("unsupported condition `{other}`")),
     })
 }
 
-/// What Shlink calls a device is one, or a system.
+/// Maps Shlink's device types, which are devices or operating systems.
 fn device(name: &str) -> Result<ConditionBody, String> {
     let words = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect());
     let (device, os) = match name {
@@ -103,7 +101,7 @@ fn device(name: &str) -> Result<ConditionBody, String> {
         "chromeos" => (None, words(&["ChromeOS"])),
         "desktop" => (words(&["desktop"]), None),
         "mobile" => (words(&["mobile", "tablet"]), None),
-        other => return Err(format!("rules know no device `{other}`")),
+        other => return Err(format!("unsupported device `{other}`")),
     };
     Ok(ConditionBody { device, os, ..ConditionBody::default() })
 }

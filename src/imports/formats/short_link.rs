@@ -2,12 +2,12 @@
 
 use percent_encoding::percent_decode_str;
 
-/// What a short link tells: `https://go.acme.example/spring?x=1`, `bit.ly/3xYz`, `/spring`, `spring`.
+/// A parsed short link: `https://go.acme.example/spring?x=1`, `bit.ly/3xYz`, `/spring`, `spring`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ShortLink {
-    /// In lower case, with its port.
+    /// Lower case, with the port.
     pub(super) host: Option<String>,
-    /// Without slashes around it, decoded; `None` for the domain's root.
+    /// Decoded, without surrounding slashes; `None` for the domain's root.
     pub(super) path: Option<String>,
     /// What follows the path, with its `?` or `#`.
     pub(super) query: Option<String>,

@@ -1,5 +1,5 @@
-//! Rows of YOURLS' table of links in a dump of its database, as `mysqldump` and phpMyAdmin write
-//! them: statements that insert lists of values, with `MySQL`'s escapes. All else is passed over.
+//! Rows of the YOURLS table of links in a database dump by `mysqldump` or phpMyAdmin: `INSERT`
+//! statements with `MySQL` escapes. Everything else is skipped.
 
 use serde_json::{Map, Value};
 
@@ -7,32 +7,32 @@ use super::error::FileError;
 use super::input::Input;
 use super::record::{MAX_RECORD_BYTES, Record, too_large};
 
-/// The table's columns, in the order in which it was made.
+/// The table's columns, in order of creation.
 const COLUMNS: [&str; 6] = ["keyword", "url", "title", "timestamp", "ip", "clicks"];
 
-/// How many columns a table may have.
+/// Maximum number of columns.
 const MAX_COLUMNS: usize = 64;
 
 /// A dump.
 pub(super) struct Dump {
     input: Input,
-    /// The columns of the statement that is read; empty between statements.
+    /// The columns of the current statement; empty between statements.
     columns: Vec<String>,
     number: u64,
 }
 
-/// A piece of SQL.
+/// An SQL token.
 #[derive(Debug, PartialEq, Eq)]
 enum Token {
-    /// A keyword or a number, as it stands.
+    /// A keyword or a number.
     Word(String),
-    /// A name between backticks.
+    /// A name in backticks.
     Name(String),
-    /// A value between quotes.
+    /// A quoted value.
     Text(String),
-    /// One of those that is too large.
+    /// A token that is too large.
     TooLarge,
-    Sign(u8),
+    Symbol(u8),
 }
 
 impl Dump {
@@ -52,19 +52,19 @@ impl Dump {
             }
             match self.token()? {
                 None => return Ok(None),
-                Some(Token::Sign(b'(')) => {
+                Some(Token::Symbol(b'(')) => {
                     self.number += 1;
                     let line = Some(self.input.line());
                     let values = self.values()?;
                     return Ok(Some(Record { number: self.number, line, values }));
                 }
-                Some(Token::Sign(b',')) => {}
+                Some(Token::Symbol(b',')) => {}
                 Some(_) => self.columns.clear(),
             }
         }
     }
 
-    /// Goes to the next list of links' values; whether there is one.
+    /// Moves to the next list of values of the table; `false` if there is none.
     fn find_statement(&mut self) -> Result<bool, FileError> {
         let mut words = [const { String::new() }; 2];
         while let Some(token) = self.token()? {
@@ -89,7 +89,7 @@ impl Dump {
         Ok(false)
     }
 
-    /// Reads the columns that a statement names, up to its values.
+    /// Reads the column names of a statement, up to its values.
     fn find_values(&mut self) -> Result<bool, FileError> {
         let mut columns = Vec::new();
         while let Some(token) = self.token()? {
@@ -102,7 +102,7 @@ impl Dump {
                 Token::Name(name) | Token::Word(name) if columns.len() < MAX_COLUMNS => {
                     columns.push(name);
                 }
-                Token::Sign(b'(' | b')' | b',') => {}
+                Token::Symbol(b'(' | b')' | b',') => {}
                 _ => return Ok(false),
             }
         }
@@ -114,9 +114,9 @@ impl Dump {
         let (mut values, mut bytes, mut wrong) = (vec![None], 0, None);
         loop {
             match self.token()? {
-                None | Some(Token::Sign(b')')) => break,
-                Some(Token::Sign(b',')) if values.len() <= MAX_COLUMNS => values.push(None),
-                Some(Token::Sign(_)) => wrong = Some("holds more than values".to_owned()),
+                None | Some(Token::Symbol(b')')) => break,
+                Some(Token::Symbol(b',')) if values.len() <= MAX_COLUMNS => values.push(None),
+                Some(Token::Symbol(_)) => wrong = Some("has more than values".to_owned()),
                 Some(Token::TooLarge) => wrong = Some(too_large()),
                 Some(Token::Word(word)) if word.eq_ignore_ascii_case("null") => {}
                 Some(Token::Word(text) | Token::Name(text) | Token::Text(text)) => {
@@ -155,7 +155,7 @@ impl Dump {
                 (Some(byte), _) if is_letter(byte) => return self.word().map(Some),
                 (Some(byte), _) => {
                     self.input.consume(1);
-                    return Ok(Some(Token::Sign(byte)));
+                    return Ok(Some(Token::Symbol(byte)));
                 }
             }
         }
@@ -184,14 +184,14 @@ impl Dump {
 
     fn quoted(&mut self, quote: u8) -> Result<Token, FileError> {
         let mut text = Vec::new();
-        // The number of the row under way is counted at its bracket.
+        // `number` already includes the current row.
         let unclosed = FileError::UnclosedQuote { row: self.number, line: self.input.line() };
         self.input.consume(1);
         loop {
             let Some(byte) = self.input.fill()?.first().copied() else { return Err(unclosed) };
             self.input.consume(1);
             if byte == quote {
-                // Twice, it stands for itself.
+                // A doubled quote is a literal quote.
                 if self.input.fill()?.first() != Some(&quote) {
                     break;
                 }
@@ -215,7 +215,7 @@ const fn is_letter(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'$' | b'+' | b'-') || byte >= 0x80
 }
 
-/// What a letter behind a backslash stands for (`MySQL`'s manual, "String Literals").
+/// Resolves an escape sequence (`MySQL` manual, "String Literals").
 const fn unescaped(letter: u8) -> u8 {
     match letter {
         b'0' => 0,
@@ -228,7 +228,7 @@ const fn unescaped(letter: u8) -> u8 {
     }
 }
 
-/// One byte more than a record may have tells that it has too many.
+/// Appends a byte, up to one more than the limit, by which `finished` detects the excess.
 fn push(text: &mut Vec<u8>, byte: u8) {
     if text.len() <= MAX_RECORD_BYTES {
         text.push(byte);

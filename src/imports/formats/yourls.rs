@@ -3,8 +3,8 @@
 //! The columns are those of its table of links (YOURLS/YOURLS, `includes/functions-install.php`):
 //! `keyword,url,title,timestamp,ip,clicks`, in CSV and in dumps of the database. The plugin
 //! GautamGupta/YOURLS-Import-Export (`fileio/csv.php`) calls them `source,target,hits`. JSON is
-//! the answer of the API's `action=stats` (`includes/functions-api.php`), which has the links as
-//! an object: `link_1`, `link_2`, …. The address of whoever made a link goes into no row.
+//! the response of the API's `action=stats` (`includes/functions-api.php`), with the links in an
+//! object: `link_1`, `link_2`, …. The creator's IP address is not imported.
 
 use serde_json::{Map, Value};
 
@@ -14,9 +14,9 @@ use super::fields::{Fields, field};
 use super::record::Mapped;
 use crate::domain::link::LinkInput;
 
-/// Where the API's answer has the links.
+/// Where the API's response has the links.
 pub(super) const SHAPE: Shape =
-    Shape { path: &["links"], expected: "YOURLS' API answers with one under `links`" };
+    Shape { path: &["links"], expected: "YOURLS' API returns one under `links`" };
 
 const DESTINATION: &[&str] = &["url", "target", "longurl"];
 
@@ -27,11 +27,11 @@ pub(super) const COLUMNS: Columns = Columns {
     silent: &["timestamp", "ip", "clicks", "hits"],
 };
 
-/// A link.
+/// Maps a link.
 pub(super) fn map(values: Map<String, Value>) -> Mapped {
     let mut fields = Fields::new(values);
     let short = fields.short_link(&["shorturl"]);
-    // The service may have a folder of its own: the keyword is what comes last.
+    // YOURLS may be installed in a subfolder: the keyword is the last segment.
     let path = short.path.and_then(|path| path.rsplit('/').next().map(str::to_owned));
     let keyword = fields.text(&["keyword", "source"]);
     let keyword = keyword.map(|keyword| keyword.trim_matches('/').to_owned());

@@ -1,18 +1,18 @@
-//! Files whose unsynced changes a crash keeps or loses piece by piece.
+//! Files that lose any part of their unsynced changes in a crash.
 
-/// The longest piece of an unsynced write that survives a crash, or doesn't, as a whole.
+/// The largest unit of an unsynced write that a crash keeps or loses.
 const MAX_PIECE_BYTES: u64 = 32;
 
-/// Pseudo-random numbers (`SplitMix64`), so that a crash can be repeated from its seed.
-pub(super) struct Chance(pub(super) u64);
+/// A `SplitMix64` generator, so that a crash can be repeated from its seed.
+pub(super) struct Rng(pub(super) u64);
 
-impl Chance {
-    /// Heads or tails.
+impl Rng {
+    /// A random boolean.
     pub(super) fn coin(&mut self) -> bool {
         self.next() & 1 == 0
     }
 
-    /// A number from 0 to just below `bound`.
+    /// A random number below `bound`.
     pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
@@ -26,20 +26,20 @@ impl Chance {
     }
 }
 
-/// Something done to a file.
+/// A change to a file.
 pub(super) enum Change {
-    /// These bytes were written at this position.
+    /// A write of these bytes at this position.
     Write(usize, Vec<u8>),
-    /// It was given this length.
+    /// A change of length.
     SetLen(usize),
 }
 
-/// A file: what is read from it, and what of that is durable.
+/// A file with its current and its durable contents.
 #[derive(Default)]
 pub(super) struct Inode {
     current: Vec<u8>,
     durable: Vec<u8>,
-    /// What was done to `current` since the last sync.
+    /// Changes to `current` since the last sync.
     changes: Vec<Change>,
 }
 
@@ -49,13 +49,13 @@ impl Inode {
         Self { durable: bytes.clone(), current: bytes, changes: Vec::new() }
     }
 
-    /// What is read from the file.
+    /// The current contents.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.current
     }
 
-    /// Drops the changes since the last sync: they never reach the disk.
-    pub(super) fn forget(&mut self) {
+    /// Discards the changes since the last sync: they never reach the disk.
+    pub(super) fn discard_changes(&mut self) {
         self.changes.clear();
     }
 
@@ -72,23 +72,23 @@ impl Inode {
         }
     }
 
-    /// What a crash leaves of the file.
-    pub(super) fn crash(&self, chance: &mut Chance) -> Vec<u8> {
+    /// The contents after a crash.
+    pub(super) fn crash(&self, rng: &mut Rng) -> Vec<u8> {
         let mut bytes = self.durable.clone();
         for change in &self.changes {
             match change {
-                Change::SetLen(_) if chance.coin() => store(&mut bytes, change),
+                Change::SetLen(_) if rng.coin() => store(&mut bytes, change),
                 Change::SetLen(_) => {}
                 Change::Write(start, data) => {
                     let end = start + data.len();
-                    if chance.coin() && bytes.len() < end {
+                    if rng.coin() && bytes.len() < end {
                         bytes.resize(end, 0);
                     }
                     let mut at = *start;
                     while at < end {
-                        let piece = 1 + chance.below(MAX_PIECE_BYTES);
+                        let piece = 1 + rng.below(MAX_PIECE_BYTES);
                         let next = at.saturating_add(usize::try_from(piece).unwrap_or(1)).min(end);
-                        if chance.coin() {
+                        if rng.coin() {
                             let piece = data[at - start..next - start].to_vec();
                             store(&mut bytes, &Change::Write(at, piece));
                         }

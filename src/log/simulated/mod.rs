@@ -1,11 +1,10 @@
-//! A storage in memory that fails on demand and forgets, on a crash, what was not synced: to run
-//! a log through more disasters in a second than a disk meets in its life.
+//! A fault-injecting in-memory storage that loses unsynced data in a crash.
 //!
-//! The model is as unkind as a real disk may be. Of the changes since the last sync a crash
-//! keeps any subset, in any order, torn at any byte, and lengthens files whether or not the data
-//! got there. A failed sync drops those changes for good, and the next sync succeeds
-//! nevertheless. Names come and go with the folder's sync alone. The disk may be full. What a
-//! crash does is a function of a seed.
+//! The model is as adversarial as a real disk. A crash keeps any subset of the changes since the
+//! last sync, in any order, torn at any byte, and extends files whether or not the data was
+//! written. A failed sync discards those changes permanently, and the next sync succeeds anyway.
+//! Directory entries become durable only with a sync of the folder. The disk may be full. The
+//! effect of a crash is determined by a seed.
 
 mod inode;
 
@@ -14,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use self::inode::{Chance, Change, Inode};
+use self::inode::{Change, Inode, Rng};
 use super::storage::{Access, Storage, StorageFile};
 
 /// An operation that can be made to fail.
@@ -34,12 +33,12 @@ pub enum Op {
     SyncDir,
 }
 
-/// How it fails.
+/// How an operation fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// With this error, nothing done.
+    /// With this error and no effect.
     Error(io::ErrorKind),
-    /// A write that stores only so many bytes and says so.
+    /// A short write of this many bytes.
     Short(usize),
 }
 
@@ -49,12 +48,12 @@ type Names = BTreeMap<PathBuf, Arc<Mutex<Inode>>>;
 struct Disk {
     names: Names,
     durable_names: Names,
-    /// Faults to come: the operation, how many of its kind pass before, and the fault.
+    /// Planned faults: the operation, the number of its calls that succeed before, and the fault.
     faults: Vec<(Op, u32, Fault)>,
-    /// How many bytes all files together may have; `None`: any number.
+    /// Limit on the total size of all files, in bytes.
     capacity: Option<usize>,
-    /// Whether a sync does nothing and says that it did.
-    is_lying: bool,
+    /// Whether syncs do nothing and report success.
+    ignores_syncs: bool,
 }
 
 impl Disk {
@@ -73,10 +72,10 @@ impl Disk {
         due.map(|index| self.faults.remove(index).2)
     }
 
-    /// How many more bytes there is room for.
-    fn room(&self) -> usize {
+    /// Number of free bytes.
+    fn free_bytes(&self) -> usize {
         let Some(capacity) = self.capacity else { return usize::MAX };
-        let used: usize = self.names.values().map(|inode| locked(inode).bytes().len()).sum();
+        let used: usize = self.names.values().map(|inode| lock(inode).bytes().len()).sum();
         capacity.saturating_sub(used)
     }
 
@@ -88,70 +87,69 @@ impl Disk {
     }
 }
 
-/// The storage; clones are the same disk.
+/// The storage; clones share one disk.
 #[derive(Clone, Default)]
 pub struct SimulatedStorage {
     disk: Arc<Mutex<Disk>>,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl SimulatedStorage {
-    /// Lets `op` fail once, after it has succeeded `passes` times more. Several faults planned for
-    /// one operation fail it as each falls due.
+    /// Makes `op` fail once, after `passes` more successful calls. Can be called repeatedly to plan
+    /// several faults.
     pub fn fail(&self, op: Op, passes: u32, fault: Fault) {
-        locked(&self.disk).faults.push((op, passes, fault));
+        lock(&self.disk).faults.push((op, passes, fault));
     }
 
-    /// Plans no more faults.
+    /// Removes all planned faults.
     pub fn heal(&self) {
-        locked(&self.disk).faults.clear();
+        lock(&self.disk).faults.clear();
     }
 
-    /// Has room for so many bytes in all files together; `None`: for any number.
+    /// Limits the total size of all files; `None` removes the limit.
     pub fn set_capacity(&self, bytes: Option<usize>) {
-        locked(&self.disk).capacity = bytes;
+        lock(&self.disk).capacity = bytes;
     }
 
-    /// Says of each sync that it succeeded, and does none: as some disks do. To see whether a test
-    /// would notice.
+    /// Makes syncs do nothing and report success, as some disks do: for tests of the tests.
     pub fn lie(&self) {
-        locked(&self.disk).is_lying = true;
+        lock(&self.disk).ignores_syncs = true;
     }
 
-    /// How many bytes all files have together.
+    /// Total size of all files, in bytes.
     pub fn used(&self) -> usize {
-        locked(&self.disk).names.values().map(|inode| locked(inode).bytes().len()).sum()
+        lock(&self.disk).names.values().map(|inode| lock(inode).bytes().len()).sum()
     }
 
-    /// The disk as a crash leaves it, everything unsynced kept or lost as `seed` has it. The
-    /// original goes on existing.
+    /// The disk after a crash that keeps or loses unsynced changes as determined by `seed`. The
+    /// original is unchanged.
     #[must_use]
     pub fn crashed(&self, seed: u64) -> Self {
-        let mut chance = Chance(seed);
-        let disk = locked(&self.disk);
+        let mut rng = Rng(seed);
+        let disk = lock(&self.disk);
         let mut names = Names::new();
         let paths: BTreeSet<&PathBuf> =
             disk.names.keys().chain(disk.durable_names.keys()).collect();
         for path in paths {
             let (now, then) = (disk.names.get(path), disk.durable_names.get(path));
-            let kept = if chance.coin() { now } else { then };
+            let kept = if rng.coin() { now } else { then };
             if let Some(inode) = kept {
-                let bytes = locked(inode).crash(&mut chance);
+                let bytes = lock(inode).crash(&mut rng);
                 names.insert(path.clone(), Arc::new(Mutex::new(Inode::durable(bytes))));
             }
         }
         Self::of(names)
     }
 
-    /// A copy of the disk, all of it durable.
+    /// A fully durable copy of the disk.
     #[must_use]
     pub fn copy(&self) -> Self {
-        let disk = locked(&self.disk);
+        let disk = lock(&self.disk);
         let names = disk.names.iter().map(|(path, inode)| {
-            let bytes = locked(inode).bytes().to_vec();
+            let bytes = lock(inode).bytes().to_vec();
             (path.clone(), Arc::new(Mutex::new(Inode::durable(bytes))))
         });
         Self::of(names.collect())
@@ -164,14 +162,14 @@ impl SimulatedStorage {
 
     /// The contents of a file.
     pub fn bytes(&self, path: &Path) -> Vec<u8> {
-        let disk = locked(&self.disk);
+        let disk = lock(&self.disk);
         let inode = disk.names.get(path);
-        inode.map_or_else(Vec::new, |inode| locked(inode).bytes().to_vec())
+        inode.map_or_else(Vec::new, |inode| lock(inode).bytes().to_vec())
     }
 
-    /// Replaces the contents of a file, durably and behind everyone's back.
+    /// Durably replaces the contents of a file.
     pub fn set_bytes(&self, path: &Path, bytes: Vec<u8>) {
-        let mut disk = locked(&self.disk);
+        let mut disk = lock(&self.disk);
         let inode = Arc::new(Mutex::new(Inode::durable(bytes)));
         disk.durable_names.insert(path.into(), Arc::clone(&inode));
         disk.names.insert(path.into(), inode);
@@ -184,21 +182,21 @@ impl Storage for SimulatedStorage {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        let disk = locked(&self.disk);
+        let disk = lock(&self.disk);
         let inside = disk.names.keys().filter(|path| path.parent() == Some(dir));
         let names = inside.filter_map(|path| path.file_name()?.to_str());
         Ok(names.map(ToOwned::to_owned).collect())
     }
 
     fn open(&self, path: &Path, _access: Access) -> io::Result<Arc<dyn StorageFile>> {
-        let mut disk = locked(&self.disk);
+        let mut disk = lock(&self.disk);
         disk.check(Op::Open)?;
         let inode = disk.names.get(path).ok_or(io::ErrorKind::NotFound)?;
         Ok(self.file(path, inode))
     }
 
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        let mut disk = locked(&self.disk);
+        let mut disk = lock(&self.disk);
         disk.check(Op::Create)?;
         if disk.names.contains_key(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -209,7 +207,7 @@ impl Storage for SimulatedStorage {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut disk = locked(&self.disk);
+        let mut disk = lock(&self.disk);
         disk.check(Op::Rename)?;
         let inode = disk.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         disk.names.insert(to.into(), inode);
@@ -217,14 +215,14 @@ impl Storage for SimulatedStorage {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut disk = locked(&self.disk);
+        let mut disk = lock(&self.disk);
         disk.check(Op::Remove)?;
         let removed = disk.names.remove(path);
         removed.map(drop).ok_or(io::ErrorKind::NotFound.into())
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut disk = locked(&self.disk);
+        let mut disk = lock(&self.disk);
         disk.check(Op::SyncDir)?;
         let Disk { names, durable_names, .. } = &mut *disk;
         durable_names.retain(|path, _| path.parent() != Some(dir));
@@ -245,7 +243,7 @@ impl SimulatedStorage {
 struct SimulatedFile {
     disk: Arc<Mutex<Disk>>,
     inode: Arc<Mutex<Inode>>,
-    /// What a write to it is.
+    /// The operation that a write to it counts as.
     write: Op,
 }
 
@@ -255,11 +253,11 @@ fn size(value: u64) -> io::Result<usize> {
 
 impl StorageFile for SimulatedFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(locked(&self.inode).bytes().len() as u64)
+        Ok(lock(&self.inode).bytes().len() as u64)
     }
 
     fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let inode = locked(&self.inode);
+        let inode = lock(&self.inode);
         let rest = inode.bytes().get(size(position)?..).unwrap_or_default();
         let read = rest.len().min(buffer.len());
         buffer[..read].copy_from_slice(&rest[..read]);
@@ -267,42 +265,42 @@ impl StorageFile for SimulatedFile {
     }
 
     fn write_at(&self, position: u64, bytes: &[u8]) -> io::Result<usize> {
-        let mut disk = locked(&self.disk);
+        let mut disk = lock(&self.disk);
         let written = match disk.fault(self.write) {
             Some(Fault::Error(kind)) => return Err(kind.into()),
             Some(Fault::Short(written)) => written.min(bytes.len()),
             None => bytes.len(),
         };
         let position = size(position)?;
-        let length = locked(&self.inode).bytes().len();
-        let has_room = disk.room().saturating_add(length.saturating_sub(position));
-        if has_room == 0 && written > 0 {
+        let length = lock(&self.inode).bytes().len();
+        let free = disk.free_bytes().saturating_add(length.saturating_sub(position));
+        if free == 0 && written > 0 {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        let change = Change::Write(position, bytes[..written.min(has_room)].to_vec());
-        let written = written.min(has_room);
-        locked(&self.inode).apply(change);
+        let change = Change::Write(position, bytes[..written.min(free)].to_vec());
+        let written = written.min(free);
+        lock(&self.inode).apply(change);
         Ok(written)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut disk = locked(&self.disk);
+        let mut disk = lock(&self.disk);
         let checked = disk.check(Op::Sync);
-        if disk.is_lying {
+        if disk.ignores_syncs {
             return Ok(());
         }
         drop(disk);
-        let mut inode = locked(&self.inode);
+        let mut inode = lock(&self.inode);
         match checked {
             Ok(()) => inode.sync(),
-            Err(_) => inode.forget(),
+            Err(_) => inode.discard_changes(),
         }
         checked
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
-        locked(&self.disk).check(Op::SetLen)?;
-        locked(&self.inode).apply(Change::SetLen(size(length)?));
+        lock(&self.disk).check(Op::SetLen)?;
+        lock(&self.inode).apply(Change::SetLen(size(length)?));
         Ok(())
     }
 }

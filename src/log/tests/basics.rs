@@ -62,7 +62,7 @@ fn segments_roll_and_reopen_on_the_real_file_system() {
 }
 
 #[test]
-fn a_group_stays_in_one_segment() {
+fn a_batch_stays_in_one_segment() {
     let storage = SimulatedStorage::default();
     let log = open(&storage, 200).unwrap();
     append(&log, 50).unwrap();
@@ -71,13 +71,13 @@ fn a_group_stays_in_one_segment() {
     assert_eq!(
         segment::list(&storage, dir()).unwrap(),
         [1, 51, 52],
-        "an empty segment takes any group, a fuller one only what fits"
+        "an empty segment takes any batch, another only what fits"
     );
     check_contents(&log);
 }
 
 #[test]
-fn an_empty_group_appends_nothing() {
+fn an_empty_batch_appends_nothing() {
     let log = open(&SimulatedStorage::default(), LARGE).unwrap();
     append(&log, 2).unwrap();
     assert_eq!(log.append(&[]).unwrap(), 2);
@@ -140,7 +140,7 @@ fn a_batch_ends_before_the_first_record_that_is_not_taken() {
     assert!(batch.is_empty());
     assert_eq!(through(&mut batch, 29), 30);
     assert_eq!(through(&mut batch, 31), 32);
-    assert_eq!(batch.len(), 29, "what is read is added");
+    assert_eq!(batch.len(), 29, "records are added to the batch");
     for (record, offset) in batch.iter().zip(3..) {
         assert_eq!((record.offset, record.kind, record.version), (offset, 1, 1));
         assert_eq!(record.payload, payload(offset));
@@ -156,16 +156,16 @@ fn a_batch_ends_before_the_first_record_that_is_not_taken() {
 }
 
 #[test]
-fn a_record_that_a_batch_trips_over_is_read_again() {
+fn a_record_that_fails_a_batch_is_read_again() {
     let log = open(&SimulatedStorage::default(), LARGE).unwrap();
     append(&log, 5).unwrap();
     let mut reader = log.read_from(1).unwrap();
     let mut batch = RecordBatch::default();
-    let tripped = reader.read_batch(&mut batch, |record| match record.offset {
+    let failed = reader.read_batch(&mut batch, |record| match record.offset {
         4 => Err(LogError::BeyondEnd { offset: 4, end: 0 }),
         _ => Ok(true),
     });
-    assert!(matches!(tripped, Err(LogError::BeyondEnd { offset: 4, .. })));
+    assert!(matches!(failed, Err(LogError::BeyondEnd { offset: 4, .. })));
     assert_eq!((batch.len(), reader.next_offset()), (3, 4));
     assert_eq!(reader.next_record().unwrap().map(|record| record.offset), Some(4));
 }

@@ -1,5 +1,5 @@
-//! Any sequence of appends, syncs, faults and crashes leaves a prefix at least as long as what
-//! was synced.
+//! Any sequence of appends, syncs, faults and crashes leaves a prefix that includes all synced
+//! records.
 
 use std::io::ErrorKind;
 
@@ -14,13 +14,13 @@ enum Step {
     Append(u64),
     Sync,
     Reopen,
-    /// A crash, with the seed of what it leaves.
+    /// A crash with this seed.
     Crash(u64),
     /// A crash while the log is being opened after another.
     CrashTwice(u64, u64),
-    /// The next write stores so many bytes, then the disk is full.
+    /// The next write stores this many bytes, then the disk is full.
     Full(usize),
-    /// So many syncs succeed, then one fails.
+    /// This many syncs succeed, then one fails.
     FailSync(u32),
 }
 
@@ -37,7 +37,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..60)
 }
 
-/// Opens what a crash left and checks it against what was promised before.
+/// Opens the log after a crash and checks it against what was acknowledged before.
 fn recover(storage: &SimulatedStorage, segment_bytes: u64, synced: u64, end: u64) -> Log {
     let report = verify(storage, dir()).unwrap();
     let view = LogView::open(Arc::new(storage.clone()), dir()).unwrap();
@@ -81,8 +81,8 @@ fn run(segment_bytes: u64, steps: Vec<Step>) {
                 storage.fail(Op::Sync, passes, Fault::Error(ErrorKind::Other));
             }
             Step::Reopen => {
-                // A log is only closed and opened again on a disk that works; a failed sync is
-                // followed by a crash, for what it lost still seems to be there until then.
+                // Reopen cleanly only if the disk works. A failed sync is followed by a crash: until then
+                // what it lost still seems to be there.
                 if append(&log, 1).is_err() || log.sync().is_err() {
                     let (synced, end) = (log.synced(), log.end());
                     storage = storage.crashed(end);

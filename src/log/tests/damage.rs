@@ -1,4 +1,4 @@
-//! Torn tails and damaged bytes: what is cut off, what is refused, and what verify says.
+//! Torn tails and damaged bytes: what is truncated, refused and reported.
 
 use super::super::record::{HEADER_BYTES, Header};
 use super::super::{LogView, Storage, verify};
@@ -30,14 +30,14 @@ fn sample() -> Sample {
     Sample { storage, last_segment: 5, end: log.end(), proven }
 }
 
-/// A copy of the disk that lacks the watermark, as after a power failure before it got there.
+/// A copy of the disk without the watermark, as after a power failure before it was written.
 fn without_watermark(storage: &SimulatedStorage) -> SimulatedStorage {
     let copy = storage.copy();
     copy.remove(&dir().join("watermark")).unwrap();
     copy
 }
 
-/// Positions where the records of a segment begin, and where the last ends.
+/// Start positions of a segment's records, and the end of the last.
 fn boundaries(bytes: &[u8]) -> Vec<usize> {
     let mut at = segment::SEGMENT_HEADER_BYTES;
     let mut boundaries = vec![at];
@@ -162,7 +162,7 @@ fn records_behind_a_hole_prove_nothing_unless_synced_after_it() {
 }
 
 #[test]
-fn a_segment_torn_at_birth_is_made_anew() {
+fn a_segment_torn_at_creation_is_recreated() {
     for length in 0..=segment::SEGMENT_HEADER_BYTES {
         let storage = SimulatedStorage::default();
         storage.set_bytes(&segment_path(1), vec![0; length]);
@@ -197,7 +197,7 @@ fn missing_and_foreign_segments_are_refused() {
         super::super::Storage::remove(storage, &segment_path(first)).unwrap();
     };
     missing(&|storage| remove(storage, 1));
-    // A last segment that does not follow from the one before, and has a record that says so.
+    // A last segment that does not continue the previous one, with a record that proves it.
     missing(&|storage| {
         let mut bytes = storage.bytes(&segment_path(1));
         bytes.truncate(bytes.len() - 1);
@@ -212,11 +212,11 @@ fn missing_and_foreign_segments_are_refused() {
         bytes.truncate(segment::SEGMENT_HEADER_BYTES);
         storage.set_bytes(&segment_path(5), bytes);
     });
-    // The same records, but of a log with another id.
+    // The same records of a log with another id.
     missing(&|storage| {
         storage.set_bytes(&segment_path(5), sample().storage.bytes(&segment_path(5)));
     });
-    // A segment under another's name.
+    // A segment with another segment's name.
     missing(&|storage| {
         storage.set_bytes(&segment_path(6), storage.bytes(&segment_path(5)));
         remove(storage, 5);
@@ -224,7 +224,7 @@ fn missing_and_foreign_segments_are_refused() {
 }
 
 #[test]
-fn verify_counts_kinds_and_goes_on_behind_damage() {
+fn verify_counts_kinds_and_continues_after_damage() {
     let storage = SimulatedStorage::default();
     let log = open(&storage, 400).unwrap();
     for n in 0..30_u16 {

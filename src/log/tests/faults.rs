@@ -7,7 +7,7 @@ use super::super::verify;
 use super::*;
 
 const FULL: Fault = Fault::Error(ErrorKind::StorageFull);
-/// Segments of this many bytes take the records 1 to 5, and no more.
+/// Segments of this size fit the records 1 to 5.
 const SMALL: u64 = 310;
 const BROKEN: Fault = Fault::Error(ErrorKind::Other);
 
@@ -62,7 +62,7 @@ fn an_undone_write_stays_undone_after_a_crash() {
         assert!(log.append(&[refused; 4]).unwrap_err().is_full());
         append(&log, 3).unwrap();
         let log = open(&storage.crashed(seed), 1 << 20).unwrap();
-        assert!(log.end() >= 2, "the cut was synced, and all before it");
+        assert!(log.end() >= 2, "the truncation was synced, and everything before it");
         check_contents(&log);
     }
 }
@@ -121,7 +121,7 @@ fn a_full_disk_when_rolling_leaves_the_log_usable() {
         let error = append(&log, 5).unwrap_err();
         assert_eq!(error.is_full(), fault == FULL, "{error}");
         assert_eq!(segment::list(&storage, dir()).unwrap(), [1]);
-        // A smaller group still fits in the old segment; then there is room for a new one.
+        // A smaller batch still fits in the old segment; then a new one can be created.
         append(&log, 1).unwrap();
         assert_eq!(segment::list(&storage, dir()).unwrap(), [1]);
         append(&log, 5).unwrap();
@@ -168,7 +168,7 @@ fn a_failure_to_undo_a_new_segment_poisons() {
     }
 }
 
-/// No append waits for the disk: a new segment is synced by the next sync.
+/// Appends never wait for the disk: the next sync covers a new segment.
 #[test]
 fn rolling_syncs_nothing_and_the_next_sync_all() {
     // The syncs: of the old segment, of the new one, of the folder.
@@ -192,7 +192,7 @@ fn rolling_syncs_nothing_and_the_next_sync_all() {
             check_contents(&log);
         }
         assert!(ends.contains(&4) && ends.len() > 1, "{ends:?}");
-        // A process that is killed loses nothing.
+        // A killed process loses nothing.
         assert_eq!(open(&storage.copy(), SMALL).unwrap().end(), 10);
         assert!(log.sync().unwrap_err().is_poisoned());
         assert_poisoned(&log);
@@ -222,7 +222,7 @@ fn a_second_roll_waits_for_the_sync_of_the_first() {
     }
 }
 
-/// The name of the first segment kept may not be durable yet when others are dropped.
+/// The directory entry of the first retained segment may not be durable when others are dropped.
 #[test]
 fn dropping_makes_the_segment_kept_durable() {
     let storage = SimulatedStorage::default();

@@ -1,4 +1,4 @@
-//! Several threads at once: appending, syncing, and reading along.
+//! Concurrent appends, syncs and reads.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -6,8 +6,8 @@ use std::thread;
 use super::super::{DiskStorage, LogView};
 use super::*;
 
-/// Appends `count` records saying who wrote them and which of theirs they are; groups of up to 3.
-fn write_along(log: &Log, writer: u8, count: u32) {
+/// Appends `count` records with their writer and number, in batches of up to 3.
+fn write_records(log: &Log, writer: u8, count: u32) {
     let mut next = 0_u32;
     while next < count {
         let group = (next % 3 + 1).min(count - next);
@@ -32,7 +32,7 @@ fn write_along(log: &Log, writer: u8, count: u32) {
     }
 }
 
-/// Checks that each writer's records are all there, in order and intact.
+/// Checks that each writer's records are complete, in order and intact.
 fn check_writers(records: &[Record], writers: u8, count: u32) {
     let mut next = vec![0_u32; usize::from(writers)];
     for (record, offset) in records.iter().zip(1..) {
@@ -73,7 +73,7 @@ fn concurrent_appends_are_dense_and_readers_follow_them() {
         let readers = readers.map(|reader| scope.spawn(|| follow(reader)));
         for writer in 0..WRITERS {
             let log = &log;
-            scope.spawn(move || write_along(log, writer, COUNT));
+            scope.spawn(move || write_records(log, writer, COUNT));
         }
         for reader in readers {
             check_writers(&reader.join().unwrap(), WRITERS, COUNT);

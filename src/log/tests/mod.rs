@@ -1,4 +1,4 @@
-//! Tests of the log as a whole, over the real file system and over a failing one in memory.
+//! Tests of the log on the real file system and on a fault-injecting one in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod basics;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::simulated::SimulatedStorage;
 use super::{Log, LogError, LogOptions, NewRecord, Reader, Record, segment};
 
-/// The folder of the logs kept in memory.
+/// The folder of the in-memory logs.
 const DIR: &str = "log";
 
 fn dir() -> &'static Path {
@@ -25,13 +25,13 @@ fn segment_path(first: u64) -> PathBuf {
     segment::path(dir(), first)
 }
 
-/// Opens the log in memory with segments of `segment_bytes`.
+/// Opens the in-memory log with segments of `segment_bytes`.
 fn open(storage: &SimulatedStorage, segment_bytes: u64) -> Result<Log, LogError> {
     let options = LogOptions { segment_bytes };
     Log::open(Arc::new(storage.clone()), dir(), options)
 }
 
-/// The payload given to record `offset`: telling it from others, of varied length.
+/// The payload of record `offset`: unique and of varying length.
 fn payload(offset: u64) -> Vec<u8> {
     let length = usize::try_from(offset * 7 % 40).unwrap();
     let mut bytes = offset.to_le_bytes().to_vec();
@@ -39,7 +39,7 @@ fn payload(offset: u64) -> Vec<u8> {
     bytes
 }
 
-/// Appends `count` records in one group, with the payloads of the offsets they will get.
+/// Appends `count` records in one batch.
 fn append(log: &Log, count: u64) -> Result<u64, LogError> {
     let start = log.end() + 1;
     let payloads: Vec<Vec<u8>> = (start..start + count).map(payload).collect();
@@ -49,7 +49,7 @@ fn append(log: &Log, count: u64) -> Result<u64, LogError> {
     log.append(&records)
 }
 
-/// Reads to the present end.
+/// Reads to the current end.
 fn drain(reader: &mut Reader) -> Result<Vec<Record>, LogError> {
     let mut records = Vec::new();
     while let Some(record) = reader.next_record()? {
@@ -58,7 +58,7 @@ fn drain(reader: &mut Reader) -> Result<Vec<Record>, LogError> {
     Ok(records)
 }
 
-/// Checks that the log holds exactly the records [`append`] gave it.
+/// Checks that the log has exactly the records that [`append`] added.
 fn check_contents(log: &Log) {
     let records = drain(&mut log.read_from(1).unwrap()).unwrap();
     assert_eq!(records.len() as u64, log.end());

@@ -1,4 +1,4 @@
-//! One record by its offset.
+//! Reads of single records by offset.
 
 use super::*;
 use crate::log::DiskStorage;
@@ -20,7 +20,7 @@ fn each_record_is_found_at_once_and_while_the_log_grows() {
             }
         }
     }
-    // Backwards, so that nothing is known of what is before.
+    // Backwards, so that earlier positions are not in the index yet.
     let log = {
         drop(log);
         Log::open(Arc::new(DiskStorage), dir.path(), options).unwrap()

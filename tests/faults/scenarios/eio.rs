@@ -68,7 +68,9 @@ fn fail_nth(strace: &PathBuf, nth: u64, of: Of, counts: &Counts) {
     assert_eq!(readiness["status"], "degraded");
     let reason = readiness["logs"][log]["reason"].as_str().unwrap().to_owned();
     assert!(reason.contains("sync"), "{reason}");
-    eventually("it is logged why", || server.stderr.contains("takes no more writes").then_some(()));
+    eventually("the cause is logged", || {
+        server.stderr.contains("accepts no more writes").then_some(())
+    });
     for _ in 0..3 {
         server.visit(&link).send().expect(302);
         if of == Of::Mutations {

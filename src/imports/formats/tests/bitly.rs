@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 
 #[test]
-fn the_apis_answer() {
+fn the_api_response() {
     let answer = json!({
         "links": [
             {
@@ -28,7 +28,7 @@ fn the_apis_answer() {
     assert_accepted(link.clone());
     assert_eq!((rows[0].host.as_deref(), link.slug), (Some("go.acme.example"), text("Spring")));
     assert_eq!((link.title, link.archived), (text("Spring"), Field::Value(true)));
-    let others = "other short links of it are not imported: \
+    let others = "its other short links are not imported: \
                   https://bit.ly/s2, https://go.acme.example/3xYz";
     assert_eq!(rows[0].warnings, [("slug".to_owned(), others.to_owned())]);
     assert_eq!(rows[1].warnings, []);

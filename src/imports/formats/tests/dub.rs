@@ -34,7 +34,7 @@ fn rules(more: &Value) -> Vec<RuleBody> {
 }
 
 #[test]
-fn the_apis_answer() {
+fn the_api_response() {
     let row = row(Format::Dub, answer(&json!({})));
     assert_eq!(row.host.as_deref(), Some("acme.link"));
     let link = row.link.unwrap();
@@ -50,7 +50,7 @@ fn the_apis_answer() {
 }
 
 #[test]
-fn passwords_come_along_or_the_link_stays() {
+fn passwords_are_imported_or_the_link_is_refused() {
     let link = link(Format::Dub, answer(&json!({"password": "sesame"})));
     assert_eq!(link.password, Field::Value(Password::Chosen("sesame".to_owned())));
     for hidden in [json!(true), json!("••••••"), json!("$2b$10$abcdefghijk"), json!(["x"])]
@@ -61,7 +61,7 @@ fn passwords_come_along_or_the_link_stays() {
 }
 
 #[test]
-fn a_domains_own_address_is_no_link() {
+fn a_domain_root_is_not_a_link() {
     let row = row(Format::Dub, answer(&json!({"key": "_root"})));
     assert_eq!(row.slug.as_deref(), Some("_root"));
     let refused = row.link.unwrap_err();
@@ -70,7 +70,7 @@ fn a_domains_own_address_is_no_link() {
 }
 
 #[test]
-fn addresses_of_systems_and_countries() {
+fn destinations_by_system_and_country() {
     let link =
         link(Format::Dub, answer(&json!({"ios": "https://apps.example/i", "android": "acme://a"})));
     assert_eq!(
@@ -97,7 +97,7 @@ fn addresses_of_systems_and_countries() {
 }
 
 #[test]
-fn a_test_that_goes_on_is_a_split() {
+fn a_running_test_becomes_a_split() {
     let variants = json!([{"url": "https://acme.example/a", "percentage": 60},
                           {"url": "https://acme.example/b", "percentage": 40}]);
     let going_on = json!({"testVariants": variants, "testCompletedAt": "2099-01-01T00:00:00Z"});

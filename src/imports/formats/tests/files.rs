@@ -1,10 +1,10 @@
-//! What holds for files whatever they hold.
+//! Behavior that is common to all formats.
 
 use super::super::record::MAX_RECORD_BYTES;
 use super::*;
 
 #[test]
-fn separators_line_ends_and_marks_are_found_out() {
+fn delimiters_line_endings_and_byte_order_marks_are_detected() {
     for file in [
         "slug,destination\na,https://a.example/\nb,https://b.example/\n",
         "\u{feff}slug,destination\r\na,https://a.example/\r\nb,https://b.example/\r\n\r\n\r\n",
@@ -21,7 +21,7 @@ fn separators_line_ends_and_marks_are_found_out() {
 }
 
 #[test]
-fn a_record_knows_its_line() {
+fn a_record_has_its_line() {
     let file =
         "slug,notes,destination\na,\"one\ntwo, \"\"three\"\"\",https://a.example/\n\n\nb,,x\n";
     let rows = rows(Format::Csv, file);
@@ -31,7 +31,7 @@ fn a_record_knows_its_line() {
 }
 
 #[test]
-fn a_quote_that_is_never_closed_is_named() {
+fn an_unclosed_quote_is_reported() {
     let head = "slug,notes,destination\na,\"one\ntwo\",https://a.example/\n";
     for (row, line) in [
         ("b,\"open,https://b.example/\nc,,https://c.example/\n", 4),
@@ -40,8 +40,11 @@ fn a_quote_that_is_never_closed_is_named() {
         ("\"b\",\"x\ny\",\"https://b.example/\n", 5),
         (&format!("b,\"{}", "x".repeat(MAX_RECORD_BYTES)), 4),
     ] {
-        let said = refused(Format::Csv, format!("{head}{row}"));
-        assert!(said.contains(&format!("begins in row 2, at line {line}:")), "{row:.60}: {said}");
+        let message = refused(Format::Csv, format!("{head}{row}"));
+        assert!(
+            message.contains(&format!("begins in row 2, at line {line}:")),
+            "{row:.60}: {message}"
+        );
     }
     for closed in
         ["b,\"x\",https://b.example/", "b,,\"https://b.example/\"", "b,5\" pipe,https://b.example/"]
@@ -49,20 +52,20 @@ fn a_quote_that_is_never_closed_is_named() {
         let rows = rows(Format::Csv, format!("{head}{closed}"));
         assert!(rows[1].link.is_ok(), "{closed}: {:?}", rows[1]);
     }
-    let said = refused(Format::Yourls, "insert into `yourls_url` values ('a',\n'https:");
-    assert!(said.contains("begins in row 1, at line 2:"), "{said}");
+    let message = refused(Format::Yourls, "insert into `yourls_url` values ('a',\n'https:");
+    assert!(message.contains("begins in row 1, at line 2:"), "{message}");
 }
 
-/// `csv_core` would drop the quotes, or take the next row for a part of the field.
+/// `csv_core` would drop the quotes, or make the next row part of the field.
 #[test]
-fn text_behind_a_closing_quote_is_refused() {
+fn text_after_a_closing_quote_is_refused() {
     let file = "slug,notes,destination\na,\"say \"hi\"\",https://a.example/\n\
         b,\"open,https://b.example/\nc,\"x\",https://c.example/\n\
         d,\"padded\" ,https://d.example/\n";
     let rows = rows(Format::Csv, file);
-    let reason = |place: usize| rows[place].link.clone().unwrap_err().remove(0).1;
-    assert!(reason(0).starts_with("has text behind a closing quote at line 2:"), "{}", reason(0));
-    assert!(reason(1).starts_with("has text behind a closing quote at line 4:"), "{}", reason(1));
+    let reason = |index: usize| rows[index].link.clone().unwrap_err().remove(0).1;
+    assert!(reason(0).starts_with("has text after a closing quote at line 2:"), "{}", reason(0));
+    assert!(reason(1).starts_with("has text after a closing quote at line 4:"), "{}", reason(1));
     assert_eq!((rows.len(), rows[2].link.is_ok()), (3, true), "{rows:?}");
 }
 
@@ -71,12 +74,12 @@ fn a_record_of_another_length_is_refused_alone() {
     let rows =
         rows(Format::Csv, "slug,destination\na\nb,https://b.example/,c\nd,https://d.example/");
     let reasons: Vec<_> = rows.iter().map(|row| row.link.clone().err()).collect();
-    let said = |text: &str| Some(vec![("row".to_owned(), text.to_owned())]);
+    let message = |text: &str| Some(vec![("row".to_owned(), text.to_owned())]);
     assert_eq!(
         reasons,
         [
-            said("has 1 columns where the header has 2"),
-            said("has 3 columns where the header has 2"),
+            message("has 1 columns where the header has 2"),
+            message("has 3 columns where the header has 2"),
             None
         ]
     );
@@ -104,45 +107,41 @@ fn a_record_that_is_too_large_is_refused_alone() {
 }
 
 #[test]
-fn columns_of_no_meaning_are_named() {
+fn unknown_columns_are_reported() {
     let file =
         "slug,colour,destination,id,clicks,url, Shoe  size \na,red,https://a.example/,1,2,u,9";
     let mut rows = open(Format::Csv, file).map_err(|error| error.to_string()).unwrap();
-    // `url` means the destination, which another column holds; the field's own name goes before.
+    // `url` is an alias of `destination`; the field's own name takes precedence.
     assert_eq!(rows.ignored_columns(), ["colour", "Shoe  size"]);
     let row = rows.next().unwrap().unwrap();
     assert_eq!(row.destination.as_deref(), Some("https://a.example/"));
 }
 
 #[test]
-fn a_file_that_is_none_says_so() {
-    for (format, file, said) in [
+fn an_invalid_file_is_reported() {
+    for (format, file, message) in [
         (Format::Csv, "", "the file is empty"),
         (Format::Csv, "\u{feff}\r\n\r\n", "the file is empty"),
         (Format::Ndjson, "  \n", "the file is empty"),
         (Format::Dub, "", "the file is empty"),
         (Format::Csv, "abc,https://a.example/\n", "the file has no header"),
-        (Format::Csv, "slug,title\na,b\n", "no column holds the destination"),
-        (Format::Csv, "slug,title\na,b\n", "The header names `slug`, `title`"),
-        (Format::Yourls, "slug,title\na,b\n", "has to be named `url` or `target`"),
-        (Format::Ndjson, "slug,destination\n", "each line has to hold one JSON object"),
+        (Format::Csv, "slug,title\na,b\n", "there is no destination column"),
+        (Format::Csv, "slug,title\na,b\n", "The header has `slug`, `title`"),
+        (Format::Yourls, "slug,title\na,b\n", "name it `url` or `target`"),
+        (Format::Ndjson, "slug,destination\n", "each line must be a JSON object"),
         (Format::Dub, "[{\"key\":\n\"a\",}]", "the file is not JSON: key must be a string"),
         (Format::Dub, "[{\"key\":\n\"a\",}]", "at line 2, column 5"),
-        (
-            Format::Shlink,
-            "{\"shortUrls\":{}}",
-            "Shlink's API answers with one under `shortUrls.data`",
-        ),
-        (Format::Bitly, "{\"links\":7}", "Bitly's API answers with one under `links`"),
-        (Format::Yourls, "-- a dump\nCREATE TABLES;\n", "the dump holds no rows of YOURLS' table"),
+        (Format::Shlink, "{\"shortUrls\":{}}", "Shlink's API returns one under `shortUrls.data`"),
+        (Format::Bitly, "{\"links\":7}", "Bitly's API returns one under `links`"),
+        (Format::Yourls, "-- a dump\nCREATE TABLES;\n", "the dump has no rows of YOURLS' table"),
     ] {
         let found = refused(format, file);
-        assert!(found.contains(said), "{format:?} {file:?}: {found}");
+        assert!(found.contains(message), "{format:?} {file:?}: {found}");
     }
 }
 
 #[test]
-fn the_byte_that_is_no_text_is_named() {
+fn an_invalid_byte_is_reported() {
     let mut file = b"slug,destination\na,https://a.example/\n".to_vec();
     let at = file.len() + 1;
     file.extend(b"\xFF,https://b.example/\n");
@@ -152,7 +151,7 @@ fn the_byte_that_is_no_text_is_named() {
 }
 
 #[test]
-fn letters_that_lie_across_pieces_stay_whole() {
+fn characters_across_buffer_boundaries_are_intact() {
     for before in 65_500..65_540 {
         let file =
             format!("destination,external_id\nhttps://a.example/,{}ü漢🦀z\n", "x".repeat(before));
@@ -163,7 +162,7 @@ fn letters_that_lie_across_pieces_stay_whole() {
 }
 
 #[test]
-fn pages_that_were_put_together_are_one_file() {
+fn concatenated_pages_are_one_file() {
     let rows = rows(
         Format::Kutt,
         "\u{feff}\n{\"data\":[{\"address\":\"a\"}]}\n{\"data\":[]}\n[\n{\"address\":\"b\"}]",

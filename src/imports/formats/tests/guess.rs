@@ -1,9 +1,9 @@
-//! What files say of themselves.
+//! Format detection.
 
 use super::*;
 
 #[test]
-fn words_and_formats() {
+fn names_of_formats() {
     for format in Format::ALL {
         assert_eq!(Format::parse(format.as_str()), Some(format));
     }
@@ -12,7 +12,7 @@ fn words_and_formats() {
 }
 
 #[test]
-fn a_file_tells_what_it_is_or_nothing() {
+fn formats_are_detected() {
     for (head, format) in [
         ("slug,destination,domain,title", Some(Format::Csv)),
         ("\u{feff}Title;Long URL\nx;y", Some(Format::Csv)),

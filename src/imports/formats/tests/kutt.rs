@@ -19,7 +19,7 @@ fn answer(more: &Value) -> String {
 }
 
 #[test]
-fn the_apis_answer() {
+fn the_api_response() {
     let row = row(Format::Kutt, answer(&json!({})));
     assert_eq!(row.host.as_deref(), Some("kutt.example"));
     let link = row.link.unwrap();
@@ -31,7 +31,7 @@ fn the_apis_answer() {
 }
 
 #[test]
-fn closed_links_stay_closed() {
+fn protected_links_are_refused() {
     let row = row(Format::Kutt, answer(&json!({"password": true})));
     assert_eq!(row.slug.as_deref(), Some("spring"));
     let refused = row.link.unwrap_err();

@@ -1,4 +1,4 @@
-//! Small files of each product, and files that are none.
+//! Small files of each product, and invalid files.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod bitly;
@@ -28,7 +28,7 @@ fn rows(format: Format, file: impl AsRef<[u8]>) -> Vec<Row> {
     read.unwrap()
 }
 
-/// What is wrong with a file as a whole.
+/// The error that concerns the whole file.
 fn refused(format: Format, file: impl AsRef<[u8]>) -> String {
     let rows = open(format, file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     rows.map(|rows| rows.len()).unwrap_err().to_string()
@@ -58,7 +58,7 @@ fn texts(texts: &[&str]) -> Field<Vec<String>> {
     Field::Value(texts.iter().map(|text| (*text).to_owned()).collect())
 }
 
-/// The link keeps a link's own rules, those of routing among them.
+/// Checks that the link is valid, including its routing rules.
 fn assert_accepted(link: LinkInput) {
     let policy = LinkPolicy::default();
     let new_rule_id = || RuleId::new(uuid::Uuid::from_u128(1));

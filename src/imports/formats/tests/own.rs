@@ -32,7 +32,7 @@ fn each_field_of_a_link_is_a_column() {
 }
 
 #[test]
-fn what_cannot_be_mapped_is_named_by_its_column() {
+fn mapping_errors_name_the_column() {
     for (column, value, said) in [
         ("archived", "maybe", "must be true or false"),
         ("Redirect Type", "moved", "must be a whole number"),
@@ -56,7 +56,7 @@ fn what_cannot_be_mapped_is_named_by_its_column() {
 }
 
 #[test]
-fn a_link_with_a_password_that_no_file_tells_is_refused() {
+fn a_link_without_its_password_is_refused() {
     let file = "url,has_password,password\nhttps://a.example/,true,\nhttps://a.example/,true,sesame\n\
         https://a.example/,false,\nhttps://a.example/,odd,\n";
     let rows = rows(Format::Csv, file);
@@ -69,10 +69,10 @@ fn a_link_with_a_password_that_no_file_tells_is_refused() {
 #[test]
 fn a_password_is_not_repeated() {
     let refused = row(Format::Ndjson, "{\"password\":[\"sesame\"]}").link.unwrap_err();
-    assert_eq!(refused, [("password".to_owned(), "must be a text".to_owned())]);
+    assert_eq!(refused, [("password".to_owned(), "must be a string".to_owned())]);
 }
 
-/// As `GET /links` gives it.
+/// A link as in `GET /links`.
 fn view() -> serde_json::Value {
     let text = r#"{
         "id": "link_01kaj9m3v8e9qrs4t5v6w7x8y9", "slug": "launch", "domain": "localhost:8080",
@@ -96,7 +96,7 @@ fn view() -> serde_json::Value {
 }
 
 #[test]
-fn a_link_of_the_api_is_a_line() {
+fn a_link_of_the_api_is_accepted() {
     let row = row(Format::Ndjson, format!("{}\r\n\n", view()));
     assert_eq!((row.number, row.line), (1, Some(1)));
     assert_eq!(row.host.as_deref(), Some("localhost:8080"));
@@ -110,7 +110,7 @@ fn a_link_of_the_api_is_a_line() {
 }
 
 #[test]
-fn fields_of_a_line_that_there_are_not_are_named() {
+fn unknown_fields_are_reported() {
     let mut view = view();
     view["colour"] = json!("red");
     view["max_clicks"] = json!("many");
@@ -126,7 +126,7 @@ fn fields_of_a_line_that_there_are_not_are_named() {
     assert_eq!(refused(3), [("row".to_owned(), "is not a JSON object".to_owned())]);
 }
 
-/// The slug, the host, and the fields with warnings; or the fields for which a row is refused.
+/// The slug, the host, and the fields with warnings or errors.
 fn slug_of(header: &str, record: &str) -> (Option<String>, Option<String>, Vec<String>) {
     let row = row(Format::Csv, format!("{header},long_url\n{record},https://a.example/\n"));
     let fields = |remarks: Vec<(String, String)>| remarks.into_iter().map(|(name, _)| name);
@@ -173,7 +173,7 @@ fn a_full_short_link_has_the_slug() {
     assert_eq!(link(Format::Ndjson, file.to_string()).slug, text("a"));
 }
 
-/// An apostrophe before a formula is removed where we put it, and nowhere else.
+/// The apostrophe before a formula is removed only in files that we wrote.
 #[test]
 fn cells_of_our_own_files_are_unescaped() {
     let own = "slug,title,destination,forward_path,max_clicks_bots\n\
@@ -185,7 +185,7 @@ fn cells_of_our_own_files_are_unescaped() {
 }
 
 #[test]
-fn long_titles_and_those_with_lines_are_taken_with_a_warning() {
+fn long_and_multiline_titles_are_adjusted_with_a_warning() {
     let long = "x".repeat(300);
     let file = format!(
         "title,destination\n\"two\r\nlines\",https://a.example/\n{long},https://b.example/\n"

@@ -1,11 +1,10 @@
-//! No bytes make a reader panic or go on for ever, and a link that is written as our CSV comes
-//! back as it was.
+//! No input makes a parser panic or loop forever, and links survive a round trip through our CSV.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Beginnings that at least one format takes for its own.
+/// Prefixes that at least one format accepts.
 const HEADS: [&str; 8] = [
     "",
     "slug,url,longurl,target,password,tags,rules\n",
@@ -17,7 +16,7 @@ const HEADS: [&str; 8] = [
     "insert into `yourls_url` values (",
 ];
 
-/// Pieces of which files are made, so that they get past the first letter.
+/// Fragments of files, so that the input gets past the first character.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
     let known = prop::sample::select(vec![
         "slug,destination\n",
@@ -69,7 +68,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn any_file_comes_to_an_end(
+    fn any_file_is_read_to_its_end(
         head in prop::sample::select(HEADS.to_vec()),
         pieces in prop::collection::vec(piece(), 0..60),
     ) {
@@ -91,7 +90,7 @@ proptest! {
     }
 
     #[test]
-    fn our_csv_comes_back(
+    fn our_csv_survives_a_round_trip(
         slug in "[a-zA-Z0-9_-]{1,20}",
         title in "[ -~ü漢\"]{0,40}",
         notes in prop::option::of("[a-z\",;\t\n]{1,20}"),

@@ -21,7 +21,7 @@ fn answer(more: &Value) -> String {
 }
 
 #[test]
-fn the_apis_answer() {
+fn the_api_response() {
     let row = row(Format::Shlink, answer(&json!({})));
     assert_eq!(row.host.as_deref(), Some("s.example"));
     let link = row.link.unwrap();
@@ -34,7 +34,7 @@ fn the_apis_answer() {
 }
 
 #[test]
-fn visits_that_were_used_are_used() {
+fn past_visits_are_subtracted() {
     let file = answer(&json!({"meta": {"maxVisits": 10}}));
     assert_eq!(link(Format::Shlink, file).max_clicks, Field::Value(3));
     let file = answer(&json!({"meta": {"maxVisits": 5, "validUntil": "soon"}}));
@@ -44,7 +44,7 @@ fn visits_that_were_used_are_used() {
 }
 
 #[test]
-fn rules_come_along_or_the_link_stays() {
+fn rules_are_mapped_or_the_link_is_refused() {
     let condition = |of: &str, key: Value, value: &str| json!({"type": of, "matchKey": key, "matchValue": value});
     let rules = json!([
         {"priority": 2, "longUrl": "https://acme.example/2", "conditions": [
@@ -108,7 +108,7 @@ fn the_web_clients_export() {
     assert_eq!(row.link.unwrap().tags, texts(&["mail", "2024"]));
 }
 
-/// Without `shortCode`, with commas between tags.
+/// Has no `shortCode`, and commas between tags.
 #[test]
 fn the_older_web_clients_export() {
     let file = "createdAt,shortUrl,longUrl,title,tags,visits\n\

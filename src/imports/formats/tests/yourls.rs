@@ -18,7 +18,7 @@ fn the_plugins_exports() {
 }
 
 #[test]
-fn the_apis_answer() {
+fn the_api_response() {
     let link = |place: u8| {
         json!({"shorturl": format!("https://s.example/go/k{place}"), "url": "https://acme.example/",
                "title": "A", "timestamp": "2024-03-01 10:00:00", "ip": "192.0.2.1", "clicks": "7"})
