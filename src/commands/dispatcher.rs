@@ -9,7 +9,7 @@ use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 
 use super::decide::{CommandHandler, Decision};
-use super::{CommandError, Done, Mode, Results, Submission, Wish, now_ms};
+use super::{CommandError, CommandRequest, CommandResult, Mode, Results, Submission, now_ms};
 use crate::domain::command::{Command, Outcome};
 use crate::domain::error::DomainError;
 use crate::domain::error::Unreadable;
@@ -69,7 +69,7 @@ struct Batch {
 impl Batch {
     /// Whether another submission fits; the first one always does.
     fn has_room_for(&self, next: &Submission) -> bool {
-        self.decided == 0 || self.decided + next.wishes.len() <= BATCH_LEN
+        self.decided == 0 || self.decided + next.requests.len() <= BATCH_LEN
     }
 }
 
@@ -99,8 +99,8 @@ impl Dispatcher {
                 self.failure = self.run_batch(&mut waiting);
             }
             if let Some(failure) = &self.failure {
-                for Submission { wishes, reply, .. } in waiting {
-                    let refused = wishes.iter().map(|_| Err(failure.refusal())).collect();
+                for Submission { requests, reply, .. } in waiting {
+                    let refused = requests.iter().map(|_| Err(failure.refusal())).collect();
                     let _caller_left = reply.send(refused);
                 }
             }
@@ -178,19 +178,20 @@ impl Dispatcher {
     }
 
     fn decide_into(&self, batch: &mut Batch, submission: Submission) {
-        let Submission { actor, mode, wishes, reply } = submission;
-        batch.decided += wishes.len();
-        if mode == Mode::Rehearse {
+        let Submission { actor, mode, requests, reply } = submission;
+        batch.decided += requests.len();
+        if mode == Mode::DryRun {
             // Decide over the committed state, without the changes of this batch.
             let pending = self.index.begin();
             let mut scratch =
                 Batch { pending, events: Vec::new(), replies: Vec::new(), decided: 0 };
             let results =
-                wishes.into_iter().map(|wish| self.decide_one(&mut scratch, &actor, wish));
+                requests.into_iter().map(|request| self.decide_one(&mut scratch, &actor, request));
             let _caller_left = reply.send(results.collect());
             return;
         }
-        let results = wishes.into_iter().map(|wish| self.decide_one(batch, &actor, wish)).collect();
+        let results =
+            requests.into_iter().map(|request| self.decide_one(batch, &actor, request)).collect();
         batch.replies.push((reply, results));
     }
 
@@ -198,9 +199,9 @@ impl Dispatcher {
         &self,
         batch: &mut Batch,
         actor: &Actor,
-        wish: Wish,
-    ) -> Result<Done, CommandError> {
-        let Wish { command, idempotency } = wish;
+        request: CommandRequest,
+    ) -> Result<CommandResult, CommandError> {
+        let CommandRequest { command, idempotency } = request;
         let now_ms = now_ms();
         let decided = self.decide(&batch.pending, actor, command, idempotency.as_ref(), now_ms);
         let ((event, outcome), is_replay) = decided?;
@@ -220,7 +221,7 @@ impl Dispatcher {
         // Offsets are dense and this is the only writer, so this is the offset that the event will
         // get, or that of the last event if nothing changes.
         let offset = batch.pending.over() + batch.events.len() as u64;
-        Ok(Done { outcome, offset, is_replay })
+        Ok(CommandResult { outcome, offset, is_replay })
     }
 
     /// The decision, and whether it is a replay under the same idempotency key.

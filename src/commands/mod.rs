@@ -79,7 +79,7 @@ pub enum CommandError {
 
 /// The result of a command.
 #[derive(Debug)]
-pub struct Done {
+pub struct CommandResult {
     /// The affected object in its current state.
     pub outcome: Outcome,
     /// The offset in the mutation log that this result reflects.
@@ -90,7 +90,7 @@ pub struct Done {
 
 /// A command with an optional idempotency key.
 #[derive(Debug)]
-pub struct Wish {
+pub struct CommandRequest {
     /// The command.
     pub command: Command,
     /// `None`: a repetition is executed again.
@@ -103,16 +103,16 @@ pub enum Mode {
     /// They are logged and applied.
     Commit,
     /// They are discarded: the results tell what would happen.
-    Rehearse,
+    DryRun,
 }
 
 /// One result per command, in order.
-type Results = Vec<Result<Done, CommandError>>;
+type Results = Vec<Result<CommandResult, CommandError>>;
 
 struct Submission {
     actor: Actor,
     mode: Mode,
-    wishes: Vec<Wish>,
+    requests: Vec<CommandRequest>,
     reply: oneshot::Sender<Results>,
 }
 
@@ -150,10 +150,10 @@ impl Commands {
         actor: Actor,
         mut command: Command,
         idempotency: Option<Idempotency>,
-    ) -> Result<Done, CommandError> {
+    ) -> Result<CommandResult, CommandError> {
         self.passwords.hash_in(&mut command).await?;
-        let wishes = vec![Wish { command, idempotency }];
-        let mut results = self.submit(actor, wishes, Mode::Commit).await?;
+        let requests = vec![CommandRequest { command, idempotency }];
+        let mut results = self.submit(actor, requests, Mode::Commit).await?;
         results.pop().unwrap_or_else(|| Err(stopped()))
     }
 
@@ -165,24 +165,24 @@ impl Commands {
     pub async fn run_all(
         &self,
         actor: Actor,
-        mut wishes: Vec<Wish>,
+        mut requests: Vec<CommandRequest>,
         mode: Mode,
     ) -> Result<Results, CommandError> {
         match mode {
-            Mode::Commit => self.passwords.hash_in_all(&mut wishes).await?,
-            Mode::Rehearse => passwords::set_placeholders(&mut wishes),
+            Mode::Commit => self.passwords.hash_in_all(&mut requests).await?,
+            Mode::DryRun => passwords::set_placeholders(&mut requests),
         }
-        self.submit(actor, wishes, mode).await
+        self.submit(actor, requests, mode).await
     }
 
     async fn submit(
         &self,
         actor: Actor,
-        wishes: Vec<Wish>,
+        requests: Vec<CommandRequest>,
         mode: Mode,
     ) -> Result<Results, CommandError> {
         let (reply, replied) = oneshot::channel();
-        let submission = Submission { actor, mode, wishes, reply };
+        let submission = Submission { actor, mode, requests, reply };
         match tokio::time::timeout(QUEUE_TIMEOUT, self.queue.send(submission)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(stopped()),
@@ -195,7 +195,7 @@ impl Commands {
     ///
     /// # Errors
     /// [`CommandError::Overloaded`] if none is free for some seconds.
-    pub async fn bulk_turn(&self) -> Result<OwnedSemaphorePermit, CommandError> {
+    pub async fn bulk_permit(&self) -> Result<OwnedSemaphorePermit, CommandError> {
         let permit =
             tokio::time::timeout(QUEUE_TIMEOUT, Arc::clone(&self.bulk_permits).acquire_owned());
         match permit.await {

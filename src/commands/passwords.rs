@@ -13,7 +13,7 @@ use argon2::password_hash::phc::PasswordHash as Phc;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use tokio::sync::Semaphore;
 
-use super::{CommandError, Wish};
+use super::{CommandError, CommandRequest};
 use crate::domain::command::Command;
 use crate::domain::link::{Field, Password, PasswordHash};
 
@@ -49,9 +49,12 @@ impl Passwords {
 
     /// Does the same for many commands. A password that occurs repeatedly is hashed once with one
     /// salt, which reveals nothing new to the client that sent it.
-    pub(super) async fn hash_in_all(&self, wishes: &mut [Wish]) -> Result<(), CommandError> {
+    pub(super) async fn hash_in_all(
+        &self,
+        requests: &mut [CommandRequest],
+    ) -> Result<(), CommandError> {
         let mut known: HashMap<String, String> = HashMap::new();
-        for Wish { command, .. } in wishes {
+        for CommandRequest { command, .. } in requests {
             let Some(chosen) = to_be_hashed(command).map(str::to_owned) else { continue };
             if let Some(hash) = known.get(&chosen) {
                 put_hash(command, hash.clone());
@@ -103,8 +106,8 @@ impl Passwords {
 }
 
 /// Sets placeholder hashes for a dry run.
-pub(super) fn set_placeholders(wishes: &mut [Wish]) {
-    for Wish { command, .. } in wishes {
+pub(super) fn set_placeholders(requests: &mut [CommandRequest]) {
+    for CommandRequest { command, .. } in requests {
         if to_be_hashed(command).is_some() {
             put_hash(command, "dry-run".to_owned());
         }

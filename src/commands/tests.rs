@@ -49,7 +49,7 @@ impl Writer {
         Self { _folder: folder, log, index, faults, commands, actor, runtime }
     }
 
-    fn create(&self, slug: &str) -> Result<Done, CommandError> {
+    fn create(&self, slug: &str) -> Result<CommandResult, CommandError> {
         let command = create(slug);
         self.runtime.block_on(self.commands.run(self.actor, command, None))
     }
@@ -122,9 +122,10 @@ fn a_command_whose_fold_fails_leaves_nothing_behind() {
         let writer = Writer::new();
         writer.faults.read_fails_in.store(failing, Ordering::SeqCst);
         let slugs = ["other", "one", "one", "two"];
-        let wishes = slugs.map(|slug| Wish { command: create(slug), idempotency: None });
+        let requests =
+            slugs.map(|slug| CommandRequest { command: create(slug), idempotency: None });
         let commands = &writer.commands;
-        let run = commands.run_all(writer.actor, wishes.into(), Mode::Commit);
+        let run = commands.run_all(writer.actor, requests.into(), Mode::Commit);
         let results = writer.runtime.block_on(run).unwrap();
         if writer.faults.read_fails_in.swap(0, Ordering::SeqCst) > 0 {
             // Every read of the batch has failed once.
@@ -135,7 +136,7 @@ fn a_command_whose_fold_fails_leaves_nothing_behind() {
             results.iter().map(|one| matches!(one, Err(CommandError::Index(_)))).collect();
         assert_eq!(failed.iter().filter(|failed| **failed).count(), 1, "{results:?}");
         refused_first += usize::from(failed[1]);
-        let is_taken = |one: &Result<Done, _>| {
+        let is_taken = |one: &Result<CommandResult, _>| {
             matches!(one, Err(CommandError::Refused(DomainError::SlugTaken(_))))
         };
         let is_done: Vec<_> = results.iter().map(Result::is_ok).collect();

@@ -62,7 +62,7 @@ mod tests {
 
     use super::*;
     use crate::commands::tests::Writer;
-    use crate::commands::{Mode, Wish};
+    use crate::commands::{CommandRequest, Mode};
     use crate::domain::command::Command;
     use crate::domain::error::ErrorCode;
     use crate::domain::ids::WorkspaceId;
@@ -175,9 +175,9 @@ mod tests {
     fn one_of_two_owners_revoked_at_once_stays() {
         let writer = Writer::new();
         let run = |commands: Vec<Command>| {
-            let wish = |command| Wish { command, idempotency: None };
-            let wishes = commands.into_iter().map(wish).collect();
-            let run = writer.commands.run_all(writer.actor, wishes, Mode::Commit);
+            let request = |command| CommandRequest { command, idempotency: None };
+            let requests = commands.into_iter().map(request).collect();
+            let run = writer.commands.run_all(writer.actor, requests, Mode::Commit);
             writer.runtime.block_on(run).unwrap()
         };
         let create = |number: u8| Command::CreateToken {

@@ -11,7 +11,7 @@ use super::Imports;
 use super::formats::{FileError, Row, Rows};
 use super::job::{Counts, Job, MAX_LISTED_WARNINGS, MAX_UNKNOWN_DOMAINS, Plan, Reject, State};
 use super::seen_keys::SeenKeys;
-use crate::commands::{CommandError, Done, IDEMPOTENCY_MS, Mode, Wish, now_ms};
+use crate::commands::{CommandError, CommandRequest, CommandResult, IDEMPOTENCY_MS, Mode, now_ms};
 use crate::domain::command::{Command, Fate, Import, OnConflict, Outcome};
 use crate::domain::error::DomainError;
 use crate::domain::event::Idempotency;
@@ -219,7 +219,7 @@ impl Imports {
         counts.rows += read;
         for ((row, input), result) in accepted.into_iter().zip(results) {
             match result {
-                Ok(Done { outcome, offset, .. }) => {
+                Ok(CommandResult { outcome, offset, .. }) => {
                     let before =
                         if job.plan.dry_run { duplicate_field(&outcome, seen) } else { None };
                     let fate = match (before, job.plan.on_conflict) {
@@ -264,13 +264,13 @@ impl Imports {
         &self,
         job: &Job,
         accepted: &[(Row, LinkInput)],
-    ) -> Result<Vec<Result<Done, CommandError>>, Failed> {
+    ) -> Result<Vec<Result<CommandResult, CommandError>>, Failed> {
         if accepted.is_empty() {
             return Ok(Vec::new());
         }
-        let mode = if job.plan.dry_run { Mode::Rehearse } else { Mode::Commit };
+        let mode = if job.plan.dry_run { Mode::DryRun } else { Mode::Commit };
         loop {
-            let requests = accepted.iter().map(|(row, input)| Wish {
+            let requests = accepted.iter().map(|(row, input)| CommandRequest {
                 command: Command::ImportLink(Box::new(Import {
                     input: input.clone(),
                     from_host: row.host.clone(),

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use super::page::{CursorParams, Page, PageMeta, PageParam};
 use super::routes::Routes;
 use super::{Changed, Data, iso8601, log_offset, replayed};
-use crate::commands::Done;
+use crate::commands::CommandResult;
 use crate::domain::command::{Command, DomainRef, Outcome};
 use crate::domain::domains::{Domain, DomainInput};
 use crate::domain::ids::DomainId;
@@ -176,7 +176,11 @@ fn find(services: &Services, actor: &Actor, text: &str) -> Result<(Domain, u64),
 }
 
 /// The response to a change.
-fn changed(services: &Services, status: StatusCode, done: Done) -> Result<Response, Problem> {
+fn changed(
+    services: &Services,
+    status: StatusCode,
+    done: CommandResult,
+) -> Result<Response, Problem> {
     let (offset, is_replay) = (done.offset, done.is_replay);
     let domain = match done.outcome {
         Outcome::Domain(domain) => *domain,

@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 use super::routes::Routes;
 use super::schema::JobState as JobStateSchema;
 use super::{Data, iso8601, replayed};
-use crate::commands::{CommandError, Mode, Wish};
+use crate::commands::{CommandError, CommandRequest, Mode};
 use crate::domain::command::{Command, OnConflict};
 use crate::domain::error::DomainError;
 use crate::domain::ids::WorkspaceId;
@@ -216,8 +216,8 @@ async fn check(
         tags: Field::Value(tags),
         ..LinkInput::default()
     };
-    let request = Wish { command: Command::CreateLink(input), idempotency: None };
-    let mut results = services.commands.run_all(*actor, vec![request], Mode::Rehearse).await?;
+    let request = CommandRequest { command: Command::CreateLink(input), idempotency: None };
+    let mut results = services.commands.run_all(*actor, vec![request], Mode::DryRun).await?;
     let Some(Err(CommandError::Refused(DomainError::Invalid(invalid)))) = results.pop() else {
         return Ok(());
     };

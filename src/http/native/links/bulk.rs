@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use super::crud::PurgeParam;
 use super::named;
 use super::view::LinkView;
-use crate::commands::{Done, MAX_BULK, Mode, Wish};
+use crate::commands::{CommandRequest, CommandResult, MAX_BULK, Mode};
 use crate::domain::command::{Command, Expected, LinkRef, Outcome};
 use crate::domain::event::Idempotency;
 use crate::domain::link::{Field, LinkInput};
@@ -190,7 +190,7 @@ pub async fn create(
     actor: Extension<Actor>,
     body: BulkBody,
 ) -> Result<Response, Problem> {
-    let _turn = services.commands.bulk_turn().await?;
+    let _permit = services.commands.bulk_permit().await?;
     let CreateLinksBody { links } = body.parse()?;
     let commands = links.0.iter().map(|item| Ok(Command::CreateLink(parse_item(item)?)));
     run(&services, *actor, commands.collect(), body.idempotency).await
@@ -208,7 +208,7 @@ pub async fn update(
     actor: Extension<Actor>,
     body: BulkBody,
 ) -> Result<Response, Problem> {
-    let _turn = services.commands.bulk_turn().await?;
+    let _permit = services.commands.bulk_permit().await?;
     let ChangeLinksBody { links, change } = body.parse()?;
     if serde_json::to_string(&change).is_ok_and(|text| text.len() > MAX_CHANGE_BYTES) {
         let rule = format!("must not be longer than {MAX_CHANGE_BYTES} bytes");
@@ -240,7 +240,7 @@ pub async fn delete(
 ) -> Result<Response, Problem> {
     let is_purge = params.flag("purge").unwrap_or(false);
     params.finish()?;
-    let _turn = services.commands.bulk_turn().await?;
+    let _permit = services.commands.bulk_permit().await?;
     let DeleteLinksBody { links } = body.parse()?;
     let commands = links.0.iter().map(|item| {
         let BulkTarget { link, expected, fields } = BulkTarget::read(item)?;
@@ -317,7 +317,7 @@ async fn run(
         match item {
             Ok(command) => {
                 let idempotency = idempotency.as_ref().map(|request| request.of_item(place));
-                requests.push(Wish { command, idempotency });
+                requests.push(CommandRequest { command, idempotency });
                 unread.push(None);
             }
             Err(problem) => unread.push(Some(problem)),
@@ -353,7 +353,7 @@ async fn run(
 }
 
 impl BulkItem {
-    fn new(services: &Services, result: Result<Done, Problem>, is_new: bool) -> Self {
+    fn new(services: &Services, result: Result<CommandResult, Problem>, is_new: bool) -> Self {
         let done = match result {
             Ok(done) => done,
             Err(problem) => {

@@ -20,7 +20,7 @@ use utoipa_axum::routes;
 
 use super::routes::Routes;
 use super::{Changed, log_offset, replayed};
-use crate::commands::Done;
+use crate::commands::CommandResult;
 use crate::domain::command::{Expected, LinkRef, Outcome};
 use crate::domain::link::Link;
 use crate::domain::token::Ability::{AnalyticsRead, LinksRead, LinksWrite};
@@ -124,14 +124,14 @@ fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
 }
 
 /// The response to a change of a link, or to a repeated request.
-async fn answered(services: &Services, done: Done) -> Result<Response, Problem> {
+async fn answered(services: &Services, done: CommandResult) -> Result<Response, Problem> {
     let change = (done.offset, done.is_replay);
     let link = link_of(done)?;
     let counts = counts_of(services, &link).await;
     Ok(changed(services, StatusCode::OK, link, counts, change))
 }
 
-fn link_of(done: Done) -> Result<Link, Problem> {
+fn link_of(done: CommandResult) -> Result<Link, Problem> {
     match done.outcome {
         Outcome::Link(link) => Ok(*link),
         other => Err(Problem::internal(format!("a link was expected, not {other:?}"))),

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::page::{Page, PageMeta};
 use super::{Changed, Data, iso8601, log_offset, replayed};
-use crate::commands::Done;
+use crate::commands::CommandResult;
 use crate::domain::command::{Command, Outcome};
 use crate::domain::preset::{PresetId, PresetInput, PresetKind};
 use crate::domain::token::Actor;
@@ -257,7 +257,11 @@ async fn delete(
     Ok((StatusCode::NO_CONTENT, log_offset(done.offset)).into_response())
 }
 
-fn answer(services: &Services, done: Done, status: StatusCode) -> Result<Response, Problem> {
+fn answer(
+    services: &Services,
+    done: CommandResult,
+    status: StatusCode,
+) -> Result<Response, Problem> {
     let Outcome::Preset(preset) = done.outcome else {
         return Err(Problem::internal("a campaign or a template was expected"));
     };

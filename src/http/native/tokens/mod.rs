@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::routes::Routes;
 use super::{Changed, Data, iso8601, log_offset, replayed};
-use crate::commands::{Commands, Done, secret};
+use crate::commands::{CommandResult, Commands, secret};
 use crate::domain::command::{Command, Outcome};
 use crate::domain::event::Idempotency;
 use crate::domain::ids::{TokenId, WorkspaceId};
@@ -128,7 +128,7 @@ impl Tokens {
             secret_sha256: secret::hash(&secret),
             prefix: secret::prefix(&secret),
         };
-        let Done { outcome, offset, is_replay } =
+        let CommandResult { outcome, offset, is_replay } =
             self.commands.run(actor, command, idempotency).await?;
         let Outcome::Token(token) = outcome else {
             return Err(Problem::internal("a token was expected"));
