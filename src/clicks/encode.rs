@@ -5,7 +5,7 @@
 
 use prost::encoding::{WireType, encode_key, encode_varint};
 
-use super::geo::Place;
+use super::geo::Location;
 use super::language::Language;
 use super::query_params::QueryParams;
 use super::referrer::Referrer;
@@ -33,7 +33,7 @@ pub(super) struct VisitFields<'a> {
     pub(super) at_ms: u64,
     pub(super) bot: BotReason,
     pub(super) visitor: u64,
-    pub(super) place: Place<'a>,
+    pub(super) location: Location<'a>,
     pub(super) referrer: &'a Referrer<'a>,
     pub(super) language: Language,
     pub(super) head: bool,
@@ -44,7 +44,7 @@ pub(super) struct VisitFields<'a> {
 impl VisitFields<'_> {
     /// Appends the fields in the order of their numbers, omitting default values (proto3).
     pub(super) fn encode(&self, buffer: &mut Vec<u8>) {
-        let Place { country, region, city } = self.place;
+        let Location { country, region, city } = self.location;
         let Referrer { host, url } = self.referrer;
         put_varint(tag::AT_MS, self.at_ms, buffer);
         // No reason is negative, so its varint is that of its number.
@@ -99,9 +99,9 @@ mod tests {
             at_ms: part.at_ms,
             bot: part.bot.into(),
             visitor: part.visitor,
-            country: part.place.country.to_owned(),
-            region: part.place.region.to_owned(),
-            city: part.place.city.to_owned(),
+            country: part.location.country.to_owned(),
+            region: part.location.region.to_owned(),
+            city: part.location.city.to_owned(),
             referrer: part.referrer.host.to_string(),
             referrer_url: part.referrer.url.to_string(),
             language: part.language.as_str().to_owned(),
@@ -124,7 +124,7 @@ mod tests {
             at_ms,
             bot: BotReason::Head,
             visitor,
-            place: Place { country: "AT", region: "Wien", city },
+            location: Location { country: "AT", region: "Wien", city },
             referrer: &referrer,
             language: Language::of(Some(b"de-AT")),
             head: true,
@@ -141,7 +141,7 @@ mod tests {
             at_ms: 0,
             bot: BotReason::Human,
             visitor: 0,
-            place: Place::default(),
+            location: Location::default(),
             referrer: &Referrer::default(),
             language: Language::default(),
             head: false,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::encode::VisitFields;
-use super::geo::Place;
+use super::geo::Location;
 use super::language::Language;
 use super::query_params::QueryParams;
 use super::referrer::Referrer;
@@ -16,7 +16,7 @@ use crate::domain::click::{BotReason, ClickTarget};
 pub struct EnrichedVisit<'a> {
     pub(super) at_ms: u64,
     pub(super) visitor: u64,
-    pub(super) place: Place<'a>,
+    pub(super) location: Location<'a>,
     pub(super) referrer: Referrer<'a>,
     pub(super) language: Language,
     pub(super) head: bool,
@@ -37,8 +37,8 @@ impl<'a> EnrichedVisit<'a> {
     }
 
     /// The visitor's location.
-    pub const fn place(&self) -> Place<'a> {
-        self.place
+    pub const fn location(&self) -> Location<'a> {
+        self.location
     }
 
     /// The referrer.
@@ -76,7 +76,7 @@ impl<'a> EnrichedVisit<'a> {
             at_ms: self.at_ms,
             bot: visit::bot_reason(self.head, self.prefetch),
             visitor: self.visitor,
-            place: self.place,
+            location: self.location,
             referrer: &self.referrer,
             language: self.language,
             head: self.head,

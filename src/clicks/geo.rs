@@ -26,7 +26,7 @@ pub enum GeoError {
 
 /// The location of an address; unknown fields are empty.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Place<'a> {
+pub struct Location<'a> {
     /// ISO 3166-1 alpha-2, upper case.
     pub country: &'a str,
     /// The English name of the first subdivision, or what the database has instead.
@@ -65,9 +65,9 @@ impl Geo {
 
     /// Looks up an address. The result is empty for a private address, and for an IPv6 address in an
     /// IPv4-only database.
-    pub fn lookup(&self, address: IpAddr) -> Place<'_> {
+    pub fn lookup(&self, address: IpAddr) -> Location<'_> {
         let Ok(record) = self.reader.lookup(address) else {
-            return Place::default();
+            return Location::default();
         };
         // A missing path or a value of another type means that the field is unknown.
         let text =
@@ -86,7 +86,7 @@ impl Geo {
         };
         // Databases mark unknown countries with `-` or `ZZ`, or omit them.
         let is_code = country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase());
-        Place { country: if is_code && country != "ZZ" { country } else { "" }, region, city }
+        Location { country: if is_code && country != "ZZ" { country } else { "" }, region, city }
     }
 
     fn from_reader(reader: Reader<Vec<u8>>) -> Result<Self, GeoError> {

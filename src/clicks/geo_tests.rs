@@ -63,8 +63,8 @@ fn each_schema_gives_its_locations() {
         (NESTED_CITY, "::1", ("", "", "")),
     ] {
         let geo = Geo::from_bytes(fixture.to_vec()).unwrap();
-        let place = geo.lookup(address.parse().unwrap());
-        assert_eq!((place.country, place.region, place.city), expected, "{address}");
+        let location = geo.lookup(address.parse().unwrap());
+        assert_eq!((location.country, location.region, location.city), expected, "{address}");
     }
 }
 
@@ -75,9 +75,9 @@ fn a_database_of_an_unknown_name_is_probed() {
         (NESTED_CITY, "DBIP-City-Lite", "Some-City-Data", "CH"),
     ] {
         let geo = Geo::from_bytes(renamed(fixture, from, to)).unwrap();
-        let place = geo.lookup("192.0.2.7".parse().unwrap());
-        assert_eq!(place.country, country);
-        assert!(!place.city.is_empty());
+        let location = geo.lookup("192.0.2.7".parse().unwrap());
+        assert_eq!(location.country, country);
+        assert!(!location.city.is_empty());
     }
 }
 

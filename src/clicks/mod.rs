@@ -51,7 +51,7 @@ pub use bot::{BotList, BotListError};
 pub use click_batch::ClickBatch;
 pub use click_caps::{Admission, ClickCaps, ClickCapsError};
 pub use enriched_visit::EnrichedVisit;
-pub use geo::{Geo, GeoError, GeoReader, Place};
+pub use geo::{Geo, GeoError, GeoReader, Location};
 pub use headers::{Headers, is_named};
 pub use language::Language;
 pub use pacing::Pacing;
@@ -97,7 +97,7 @@ impl Enricher {
         EnrichedVisit {
             at_ms: visit.at_ms,
             visitor: self.visitors.visitor(visit.at_ms, address, agent.id(), workspace),
-            place: geo.map(|geo| geo.lookup(address)).unwrap_or_default(),
+            location: geo.map(|geo| geo.lookup(address)).unwrap_or_default(),
             referrer: Referrer::of(headers.referrer),
             language: Language::of(headers.accept_language),
             head: visit.head,

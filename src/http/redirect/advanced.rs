@@ -119,7 +119,7 @@ impl Redirector {
             return features.apps.on(&class.os).map_or(Target::Page(&redirect.target), Target::App);
         };
         let needs = routing.rules.needs();
-        let (returning, place) = (&self.recorder.seen, enriched.place());
+        let (returning, place) = (&self.recorder.seen, enriched.location());
         let proxies = &self.recorder.enricher().proxies;
         let language = enriched.language();
         let address = proxies.client(request.peer, &request.headers);
