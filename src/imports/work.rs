@@ -246,7 +246,7 @@ impl Imports {
                     batch.failed = Some(Failed::Error(reason));
                 }
                 Err(CommandError::Refused(error)) => {
-                    batch.rejects.push(reject(row, error_fields(error)))
+                    batch.rejects.push(reject(row, error_fields(error)));
                 }
                 Err(other) => {
                     tracing::error!(error = %other, import = %job.id(), "a row failed");
