@@ -24,13 +24,10 @@ use super::window::Window;
 
 /// A log ready for appending.
 pub(super) struct Recovered {
-    /// The log's id.
     pub(super) id: [u8; 16],
     /// First offsets of its segments, ascending; the last is being written.
     pub(super) segments: Vec<u64>,
-    /// The segment being written.
     pub(super) file: Arc<dyn StorageFile>,
-    /// That segment's length in bytes.
     pub(super) length: u64,
     /// Offset of the last record, 0 if there is none. All records are durable.
     pub(super) end: u64,

@@ -27,12 +27,7 @@ pub(super) enum Parsed<'w> {
     /// Not the expected record.
     Flawed(Flaw),
     /// The expected record.
-    Whole {
-        /// Its header.
-        header: Header,
-        /// Its payload.
-        payload: &'w [u8],
-    },
+    Whole { header: Header, payload: &'w [u8] },
 }
 
 impl Window {

@@ -107,7 +107,6 @@ pub fn check(position: u64, bytes: &[u8]) -> Option<usize> {
     bytes.len().checked_sub(TAIL_BYTES)?.checked_sub(count.checked_mul(4)?)
 }
 
-/// A parsed entry.
 pub struct Entry {
     shared: usize,
     rest: Range<usize>,

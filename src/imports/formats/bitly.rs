@@ -45,7 +45,6 @@ pub(super) const COLUMNS: Columns = Columns {
     silent: &["created", "created_at", "created_date", "date_created", "clicks", "engagements"],
 };
 
-/// Maps a link.
 pub(super) fn map(values: Map<String, Value>) -> Mapped {
     let mut fields = Fields::new(values);
     // Custom back-halves take precedence over the generated one.

@@ -32,7 +32,6 @@ pub(super) struct Columns {
     pub(super) silent: &'static [&'static str],
 }
 
-/// A CSV file.
 pub(super) struct Csv {
     input: Input,
     reader: Reader,

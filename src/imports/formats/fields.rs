@@ -73,7 +73,6 @@ impl Fields {
         })
     }
 
-    /// An object.
     pub(super) fn object(&mut self, name: &str) -> Option<Map<String, Value>> {
         match self.take(&[name])? {
             (_, Value::Object(values)) => Some(values),
@@ -86,7 +85,6 @@ impl Fields {
         }
     }
 
-    /// A list.
     pub(super) fn list(&mut self, name: &str) -> Vec<Value> {
         match self.take(&[name]) {
             None => Vec::new(),
@@ -110,7 +108,6 @@ impl Fields {
         }
     }
 
-    /// A boolean.
     pub(super) fn flag(&mut self, names: &[&str]) -> Option<bool> {
         let (name, value) = self.take(names)?;
         let flag = match &value {
@@ -125,7 +122,6 @@ impl Fields {
         flag
     }
 
-    /// A whole number.
     pub(super) fn number(&mut self, names: &[&str]) -> Option<u64> {
         let (name, value) = self.take(names)?;
         let number = match &value {

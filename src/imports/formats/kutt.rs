@@ -34,7 +34,6 @@ pub(super) const COLUMNS: Columns = Columns {
     silent: &["id", "uuid", "created_at", "updated_at", "visit_count", "user_id", "domain_id"],
 };
 
-/// Maps a link.
 pub(super) fn map(values: Map<String, Value>) -> Mapped {
     let mut fields = Fields::new(values);
     let short = fields.short_link(&["link"]);

@@ -4,7 +4,6 @@ use super::error::FileError;
 use super::input::Input;
 use super::record::{MAX_RECORD_BYTES, Record, object, too_large};
 
-/// An NDJSON file.
 pub(super) struct Lines {
     input: Input,
     number: u64,

@@ -90,7 +90,6 @@ pub(super) fn too_large() -> String {
     format!("is larger than {} KiB", MAX_RECORD_BYTES / 1024)
 }
 
-/// Parses a JSON object.
 pub(super) fn object(text: &str) -> Result<Map<String, Value>, String> {
     match serde_json::from_str(text) {
         Ok(Value::Object(values)) => Ok(values),

@@ -31,7 +31,6 @@ pub(super) const COLUMNS: Columns = Columns {
     silent: &["createdAt", "visits"],
 };
 
-/// Maps a link.
 pub(super) fn map(values: Map<String, Value>) -> Mapped {
     let mut fields = Fields::new(values);
     let short = fields.short_link(&["shortUrl"]);

@@ -13,7 +13,6 @@ const COLUMNS: [&str; 6] = ["keyword", "url", "title", "timestamp", "ip", "click
 /// Maximum number of columns.
 const MAX_COLUMNS: usize = 64;
 
-/// A dump.
 pub(super) struct Dump {
     input: Input,
     /// The columns of the current statement; empty between statements.
@@ -21,12 +20,9 @@ pub(super) struct Dump {
     number: u64,
 }
 
-/// An SQL token.
 #[derive(Debug, PartialEq, Eq)]
 enum Token {
-    /// A keyword or a number.
     Word(String),
-    /// A name in backticks.
     Name(String),
     /// A quoted value.
     Text(String),

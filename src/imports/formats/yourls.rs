@@ -27,7 +27,6 @@ pub(super) const COLUMNS: Columns = Columns {
     silent: &["timestamp", "ip", "clicks", "hits"],
 };
 
-/// Maps a link.
 pub(super) fn map(values: Map<String, Value>) -> Mapped {
     let mut fields = Fields::new(values);
     let short = fields.short_link(&["shorturl"]);

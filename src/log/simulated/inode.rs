@@ -7,7 +7,6 @@ const MAX_PIECE_BYTES: u64 = 32;
 pub(super) struct Rng(pub(super) u64);
 
 impl Rng {
-    /// A random boolean.
     pub(super) fn coin(&mut self) -> bool {
         self.next() & 1 == 0
     }
@@ -26,11 +25,9 @@ impl Rng {
     }
 }
 
-/// A change to a file.
 pub(super) enum Change {
     /// A write of these bytes at this position.
     Write(usize, Vec<u8>),
-    /// A change of length.
     SetLen(usize),
 }
 
@@ -49,7 +46,6 @@ impl Inode {
         Self { durable: bytes.clone(), current: bytes, changes: Vec::new() }
     }
 
-    /// The current contents.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.current
     }
