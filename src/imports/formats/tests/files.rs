@@ -145,7 +145,7 @@ fn an_invalid_byte_is_reported() {
     let mut file = b"slug,destination\na,https://a.example/\n".to_vec();
     let at = file.len() + 1;
     file.extend(b"\xFF,https://b.example/\n");
-    assert!(refused(Format::Csv, &file).contains(&format!("byte {at} does not fit")));
+    assert!(refused(Format::Csv, &file).contains(&format!("byte {at} is invalid")));
     assert!(refused(Format::Csv, b"\xFF\xFEs\0l\0").contains("byte 1 "));
     assert!(refused(Format::Dub, b"[{\"key\":\"\xC3").contains("byte 10 "), "an unfinished letter");
 }

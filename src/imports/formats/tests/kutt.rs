@@ -36,6 +36,6 @@ fn protected_links_are_refused() {
     assert_eq!(row.slug.as_deref(), Some("spring"));
     let refused = row.link.unwrap_err();
     assert_eq!(refused[0].0, "password");
-    assert!(refused[0].1.contains("would be open to all"), "{refused:?}");
+    assert!(refused[0].1.contains("would make it public"), "{refused:?}");
     assert_eq!(refused_fields(Format::Kutt, answer(&json!({"banned": true}))), ["banned"]);
 }
