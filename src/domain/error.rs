@@ -1,72 +1,70 @@
-//! What can be wrong with a command, in words that no transport has coloured.
-//!
-//! The edges map [`ErrorCode`] to their own statuses, exhaustively.
+//! Errors of commands, independent of any transport, which maps each [`ErrorCode`] to its statuses.
 
 use std::collections::BTreeMap;
 
-/// The machine-readable name of a failure; the same in each way out.
+/// The machine-readable code of an error; the same in every wire format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorCode {
-    /// Something that was sent breaks a rule; the fields say which.
+    /// The input is invalid; the fields say why.
     ValidationError,
-    /// No such thing in this workspace.
+    /// The workspace has no such resource.
     NotFound,
-    /// It collides with what is there: a slug that is taken.
+    /// It conflicts with an existing resource, such as a slug that is taken.
     Conflict,
-    /// The thing has changed since the caller looked (`If-Match`).
+    /// The resource has changed since the caller read it (`If-Match`).
     PreconditionFailed,
     /// The idempotency key was used with another request.
     IdempotencyKeyReused,
-    /// The actor's abilities don't reach that far.
+    /// The actor lacks the ability.
     Forbidden,
 }
 
-/// A refused command. Its text is meant for the caller's eyes.
+/// A refused command. The message is written for the API's user.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DomainError {
-    /// One or more fields break a rule.
+    /// One or more fields are invalid.
     #[error("{}", .0.summary())]
     Invalid(Invalid),
-    /// No such thing in the actor's workspace.
+    /// The actor's workspace has no such resource.
     #[error("no such {0}")]
     NotFound(&'static str),
     /// The slug belongs to another link of that domain.
     #[error("the slug `{0}` is taken")]
     SlugTaken(String),
-    /// It collides with what is there; a clause that says how.
+    /// It conflicts with an existing resource; the message says how.
     #[error("{0}")]
     Conflict(String),
-    /// A field has to be unique, and another thing has this value.
+    /// The value of a unique field is taken.
     #[error("the {what} `{value}` is taken")]
     Taken {
         /// The field.
         field: &'static str,
-        /// What people call it.
+        /// What the field is called in the message.
         what: &'static str,
-        /// What was asked for.
+        /// The requested value.
         value: String,
     },
-    /// A link that is to come back is there.
+    /// The link to restore is not deleted.
     #[error("the link is not deleted")]
     NotDeleted,
     /// `If-Match` named another version than the current one.
     #[error("the link is at version {actual}, not {expected}")]
     VersionMismatch {
-        /// What the caller named.
+        /// The version that the caller named.
         expected: u32,
-        /// What stands.
+        /// The current version.
         actual: u32,
     },
-    /// The idempotency key came before, with another request.
+    /// The idempotency key was used with another request.
     #[error("this idempotency key was used with another request")]
     IdempotencyKeyReused,
-    /// A token may only hand on what it holds.
+    /// A token can't grant abilities that it lacks.
     #[error("{0}")]
     Forbidden(String),
 }
 
 impl DomainError {
-    /// The failure's machine-readable name.
+    /// The machine-readable code.
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::Invalid(_) => ErrorCode::ValidationError,
@@ -81,7 +79,7 @@ impl DomainError {
     }
 }
 
-/// Field → what is wrong with it. All the fields are looked at before a command is refused.
+/// Invalid fields and the reasons. All fields are checked before a command is refused.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Invalid(BTreeMap<String, Vec<String>>);
 
@@ -93,19 +91,19 @@ impl Invalid {
         invalid
     }
 
-    /// Notes a reason against a field.
+    /// Adds a reason to a field.
     pub fn add(&mut self, name: impl Into<String>, reason: impl Into<String>) {
         self.0.entry(name.into()).or_default().push(reason.into());
     }
 
-    /// Takes over what was noted elsewhere.
+    /// Adds all of another one's reasons.
     pub fn merge(&mut self, other: Self) {
         for (name, reasons) in other.0 {
             self.0.entry(name).or_default().extend(reasons);
         }
     }
 
-    /// Keeps a parsed value, or notes why there is none.
+    /// Returns the parsed value, or adds the reason why there is none.
     pub fn check<T>(&mut self, name: &str, parsed: Result<T, String>) -> Option<T> {
         match parsed {
             Ok(value) => Some(value),
@@ -116,7 +114,7 @@ impl Invalid {
         }
     }
 
-    /// `Ok` when nothing was noted.
+    /// `Ok` if no field is invalid.
     pub fn into_result(self) -> Result<(), DomainError> {
         if self.0.is_empty() { Ok(()) } else { Err(DomainError::Invalid(self)) }
     }

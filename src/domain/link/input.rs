@@ -1,4 +1,4 @@
-//! What somebody asks a link to be, and the rules that it has to keep.
+//! The fields of a link as requests set them, and their validation.
 
 use std::sync::Arc;
 
@@ -19,182 +19,183 @@ use crate::domain::ids::RuleId;
 use crate::domain::rule::body::RuleBody;
 use crate::domain::slug::Slug;
 
-/// How long a title may be, in characters.
+/// The longest title, in characters.
 pub const MAX_TITLE_CHARS: usize = 200;
 
-/// What a link is asked to be. A field that is null is cleared; one that is absent is left to
-/// its default (POST, PUT) or as it is (PATCH; and the slug in PUT).
+/// The fields of a link to set. `null` clears a field. An absent field gets its default (POST, PUT)
+/// or stays as it is (PATCH; also the slug in PUT).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LinkInput {
-    /// Where it leads: http or https, at most 8,192 bytes, no credentials. Required for links of
-    /// kind `url`, and refused for the others.
+    /// The URL that the link redirects to: http or https, at most 8,192 bytes, without
+    /// credentials. Required for links of kind `url`, not allowed for other kinds.
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "https://example.com/page")]
     pub destination: Field<String>,
-    /// 1 to 128 of letters, digits, `-` and `_`; generated when absent.
+    /// 1 to 128 letters, digits, `-` and `_`. Generated if absent.
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "launch")]
     pub slug: Field<String>,
-    /// The verified domain it answers on, by its hostname or id; the workspace's default one when
-    /// absent, or else the service's own.
+    /// The verified domain of the link, by hostname or id. Defaults to the workspace's default
+    /// domain, or else to the service's own.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub domain: Field<String>,
-    /// What it leads to; `url` when absent. The others have a page of their own at `/l/{slug}`.
+    /// The kind of content; defaults to `url`. Links of the other kinds have a page at `/l/{slug}`.
     #[serde(default)]
     #[schema(value_type = Option<Kind>)]
     pub kind: Field<Kind>,
-    /// What the page of a link of another kind shows. `wifi`: `ssid`, `encryption` (`WPA`, `WEP`,
+    /// The content of the page of a link that isn't of kind `url`. `wifi`: `ssid`, `encryption` (`WPA`, `WEP`,
     /// `nopass`), `password`, `hidden`. `vcard`: `name`, `organization`, `job_title`, `phone`,
     /// `email`, `url`, `address`, `note`. `text`: `text`.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     pub payload: Field<Map<String, Value>>,
-    /// A name for people, at most 200 characters.
+    /// A display name of at most 200 characters.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub title: Field<String>,
-    /// Added to the destination at the redirect unless it's there already.
+    /// Added to the destination at the redirect unless the destination has the parameter already.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub utm_source: Field<String>,
-    /// As `utm_source`.
+    /// Like `utm_source`.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub utm_medium: Field<String>,
-    /// As `utm_source`.
+    /// Like `utm_source`.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub utm_campaign: Field<String>,
-    /// As `utm_source`.
+    /// Like `utm_source`.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub utm_content: Field<String>,
-    /// As `utm_source`.
+    /// Like `utm_source`.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub utm_term: Field<String>,
-    /// Whether a visitor's own query string is handed on; true when absent.
+    /// Whether the visitor's query string is added to the destination; defaults to true.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     pub forward_query: Field<bool>,
-    /// Whether `/slug/more` leads to the destination with `/more` behind its path; false when
-    /// absent.
+    /// Whether `/slug/more` redirects to the destination with `/more` appended to its path;
+    /// defaults to false.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     pub forward_path: Field<bool>,
-    /// 301, 302, 303, 307 or 308; 302 when absent. No redirect is ever stored by a browser: each
-    /// visit counts.
+    /// 301, 302, 303, 307 or 308; defaults to 302. Redirects are never cached, so each visit is
+    /// counted.
     #[serde(default)]
     #[schema(value_type = Option<u16>)]
     pub redirect_status: Field<u16>,
-    /// Whether the answer names the destination as canonical (`Link: …; rel="canonical"`).
+    /// Whether the response names the destination as canonical (`Link: …; rel="canonical"`).
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     pub canonical: Field<bool>,
-    /// Whether the answer asks search engines not to list it (`X-Robots-Tag: noindex`).
+    /// Whether the response asks search engines not to index the link (`X-Robots-Tag: noindex`).
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     pub noindex: Field<bool>,
-    /// Whether it answers at all; true when absent.
+    /// Whether the link works; defaults to true.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     pub enabled: Field<bool>,
-    /// Whether it is put away: it answers no more, and lists leave it out unless they are asked.
+    /// Whether the link is archived: it doesn't work, and lists omit it by default.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     pub archived: Field<bool>,
-    /// The first moment at which it answers.
+    /// When the link starts to work.
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub starts_at: Field<String>,
-    /// The first moment at which it answers no more; in the future when it is set.
+    /// When the link stops working; has to be in the future when it is set.
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Field<String>,
-    /// Where visitors are led who come after `expires_at`, or after the last of `max_clicks`.
+    /// Where visitors are redirected after `expires_at`, or once `max_clicks` is reached.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub expired_url: Field<String>,
-    /// How many clicks are let through, counted from when it is set; exactly so many.
+    /// The exact number of clicks that are let through, counted from when the limit is set.
     #[serde(default)]
     #[schema(value_type = Option<u64>)]
     pub max_clicks: Field<u64>,
-    /// Whether clicks of bots (and HEAD requests and prefetches) count for `max_clicks`; false when
-    /// absent. Those that don't count never learn where the link leads.
+    /// Whether clicks of bots, HEAD requests and prefetches count towards `max_clicks`; defaults to
+    /// false. Requests that don't count never see the destination.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     pub max_clicks_bots: Field<bool>,
-    /// What visitors have to know: at least 4 characters. Never shown again; kept as argon2id.
+    /// A password of at least 4 characters that visitors have to enter. Stored as an argon2id hash
+    /// and never returned.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub password: Field<Password>,
-    /// Where it leads some visitors: tried in order, and the first whose conditions all hold is
-    /// followed. At most 20.
+    /// Up to 20 routing rules. They are tried in order; the first whose conditions all match
+    /// decides the destination.
     #[serde(default)]
     #[schema(value_type = Option<Vec<RuleBody>>)]
     pub rules: Field<Vec<RuleBody>>,
-    /// What visitors on iOS are led to where no rule fits: a universal link, or an app's own scheme.
+    /// What opens on iOS if no rule matches: a universal link, or an app's own scheme.
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "myapp://spring")]
     pub ios_url: Field<String>,
-    /// Where the iOS app is to be had.
+    /// The App Store page of the app.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub ios_store_url: Field<String>,
-    /// As `ios_url`, on Android.
+    /// Like `ios_url`, for Android.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub android_url: Field<String>,
-    /// Where the Android app is to be had.
+    /// The Google Play page of the app.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub android_store_url: Field<String>,
-    /// Whether `/{slug}+` shows where the link leads; true when absent.
+    /// Whether `/{slug}+` shows the destination; defaults to true.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     pub preview: Field<bool>,
-    /// Whether that page also shows how often it was clicked; false when absent.
+    /// Whether that page also shows the number of clicks; defaults to false.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     pub public_stats: Field<bool>,
-    /// What it is found by: at most 50, each 1 to 50 characters without a comma; two that differ
-    /// in case alone are the same.
+    /// Up to 50 tags of 1 to 50 characters, without commas. Tags are compared without regard to
+    /// case.
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>, example = json!(["spring", "mail"]))]
     pub tags: Field<Vec<String>>,
-    /// Where it is kept: a path, at most 200 characters.
+    /// The folder of the link: a path of at most 200 characters.
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "clients/acme")]
     pub folder: Field<String>,
-    /// The campaign that it belongs to, by its id. A new link takes over the campaign's UTM
-    /// parameters, where it doesn't say them itself.
+    /// The id of the link's campaign. A new link inherits those UTM parameters of the campaign that
+    /// it doesn't set itself.
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "camp_01kaj9m3v8e9qrs4t5v6w7x8y9")]
     pub campaign: Field<String>,
-    /// What another system calls it: at most 255 visible characters; unique in the workspace.
+    /// The link's id in another system: at most 255 visible characters, unique in the workspace.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub external_id: Field<String>,
-    /// For you: at most 2,000 characters; lines may break.
+    /// Notes of at most 2,000 characters; line breaks are allowed.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub notes: Field<String>,
-    /// A UTM template, by its id: fills in the UTM parameters that are not said here. It is not
-    /// remembered.
+    /// The id of a UTM template that supplies the UTM parameters not set here. The template itself
+    /// is not stored with the link.
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "utm_01kaj9m3v8e9qrs4t5v6w7x8y9")]
     pub utm_template: Field<String>,
-    /// What social networks show as its title: at most 200 characters.
+    /// The title that social networks show: at most 200 characters.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub og_title: Field<String>,
-    /// What they show below it: at most 500 characters.
+    /// The description that social networks show: at most 500 characters.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub og_description: Field<String>,
-    /// Which image they show: an http or https address.
+    /// The image that social networks show: an http or https URL.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub og_image: Field<String>,

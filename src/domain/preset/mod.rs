@@ -64,7 +64,7 @@ pub enum PresetId {
 }
 
 impl PresetId {
-    /// What it is for.
+    /// The kind.
     pub const fn kind(self) -> PresetKind {
         match self {
             Self::Campaign(_) => PresetKind::Campaign,
@@ -90,18 +90,18 @@ impl fmt::Display for PresetId {
     }
 }
 
-/// A preset as it stands.
+/// A campaign or a UTM template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preset {
-    /// Which one, and of which kind.
+    /// The id, which tells the kind.
     pub id: PresetId,
-    /// Whose it is.
+    /// The workspace it belongs to.
     pub workspace: WorkspaceId,
-    /// Unique among those of its kind in the workspace, without regard to case.
+    /// Unique among those of its kind in the workspace, regardless of case.
     pub name: String,
-    /// For people.
+    /// A description for people.
     pub description: Option<String>,
-    /// What links begin with.
+    /// The parameters of new links.
     pub utm: Utm,
     /// In milliseconds since the Unix epoch.
     pub created_at_ms: u64,
@@ -109,13 +109,12 @@ pub struct Preset {
     pub updated_at_ms: u64,
 }
 
-/// What a preset is asked to be. A field that is null is cleared; one that is absent is none
+/// The fields of a campaign or UTM template to set. `null` clears a field. An absent field is empty
 /// (POST) or stays as it is (PATCH).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PresetInput {
-    /// 1 to 100 characters; unique in the workspace without regard to case. Required when it is
-    /// made.
+    /// 1 to 100 characters, unique in the workspace regardless of case. Required on creation.
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "Spring sale")]
     pub name: Field<String>,
@@ -123,23 +122,23 @@ pub struct PresetInput {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub description: Field<String>,
-    /// What links begin with that don't say it themselves.
+    /// The value for new links that don't set their own.
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "newsletter")]
     pub utm_source: Field<String>,
-    /// As `utm_source`.
+    /// Like `utm_source`.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub utm_medium: Field<String>,
-    /// As `utm_source`.
+    /// Like `utm_source`.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub utm_campaign: Field<String>,
-    /// As `utm_source`.
+    /// Like `utm_source`.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub utm_content: Field<String>,
-    /// As `utm_source`.
+    /// Like `utm_source`.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub utm_term: Field<String>,
