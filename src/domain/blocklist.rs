@@ -62,8 +62,9 @@ impl Blocklist {
             let url = Url::parse(&format!("http://{host}/"));
             let parsed = url.ok().and_then(|url| url.host_str().map(str::to_owned));
             let is_host = !host.contains(['/', '@', ':', '?', '#']);
-            let host =
-                parsed.filter(|_| is_host).ok_or_else(|| invalid("is no host and no /pattern/"))?;
+            let host = parsed
+                .filter(|_| is_host)
+                .ok_or_else(|| invalid("is neither a host nor a /pattern/"))?;
             hosts.push(host);
         }
         hosts.sort_unstable();

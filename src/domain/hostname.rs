@@ -109,7 +109,7 @@ fn name(text: &str) -> Result<String, String> {
     let text = text.strip_suffix('.').unwrap_or(text);
     // The standard's own rules: lengths, letters, hyphens, and what looks alike.
     let host = idna::domain_to_ascii_strict(text)
-        .map_err(|_| "is no hostname such as go.example.com".to_owned())?;
+        .map_err(|_| "is not a hostname such as go.example.com".to_owned())?;
     let last = host.rsplit('.').next().unwrap_or_default();
     // Such as 127.1 or 0x7f.1: some programs take these for addresses.
     if last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("0x") {

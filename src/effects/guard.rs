@@ -57,7 +57,7 @@ impl FromStr for AllowedNets {
     fn from_str(text: &str) -> Result<Self, String> {
         let nets = text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(|part| {
             let net = part.parse().or_else(|_| part.parse::<IpAddr>().map(IpNet::from));
-            net.map_err(|_| format!("`{part}` is no network such as 10.0.0.0/8"))
+            net.map_err(|_| format!("`{part}` is not a network such as 10.0.0.0/8"))
         });
         nets.collect::<Result<_, _>>().map(Self)
     }

@@ -28,7 +28,7 @@ const MAX_ADDRESSES: usize = 4;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OutgoingError {
     /// The address is no http or https URL.
-    #[error("the address is no http or https URL with a host")]
+    #[error("the address is not an http or https URL with a host")]
     BadUrl,
     /// The host can't be found.
     #[error(transparent)]

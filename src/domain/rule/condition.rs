@@ -95,7 +95,7 @@ impl Condition {
     /// Checks what stands at `at`; `None` when something was noted.
     pub(super) fn accept(mut body: ConditionBody, at: &str, invalid: &mut Invalid) -> Option<Self> {
         for name in &body.unknown.0 {
-            invalid.add(format!("{at}.{name}"), "is no condition that there is");
+            invalid.add(format!("{at}.{name}"), "is not a known condition");
         }
         let has_unknown = !body.unknown.0.is_empty();
         let mut given = Vec::new();

@@ -42,14 +42,14 @@ pub(super) fn of(fact: Fact, text: &str) -> Result<String, String> {
             let is_one = is_known && !RESERVED.contains(&code.as_str());
             is_one
                 .then_some(code)
-                .ok_or_else(|| format!("`{text}` is no country (ISO 3166-1 alpha-2)"))
+                .ok_or_else(|| format!("`{text}` is not a country (ISO 3166-1 alpha-2)"))
         }
         Fact::Continent => {
             let code = text.to_ascii_uppercase();
             let is_one = country::continent_name(&code) != code;
             is_one
                 .then_some(code)
-                .ok_or_else(|| format!("`{text}` is no continent: AF, AN, AS, EU, NA, OC, SA"))
+                .ok_or_else(|| format!("`{text}` is not a continent: AF, AN, AS, EU, NA, OC, SA"))
         }
         Fact::Region | Fact::City | Fact::Os | Fact::Browser => Ok(text),
         Fact::Device => device(&text).map(|device| device.as_str().to_owned()),
@@ -57,7 +57,7 @@ pub(super) fn of(fact: Fact, text: &str) -> Result<String, String> {
             let is_one = (2..=3).contains(&text.len())
                 && text.bytes().all(|byte| byte.is_ascii_alphabetic());
             is_one.then(|| text.to_ascii_lowercase()).ok_or_else(|| {
-                format!("`{text}` is no primary language subtag (two or three letters, `en`)")
+                format!("`{text}` is not a primary language subtag (two or three letters, `en`)")
             })
         }
         Fact::Referrer => host(&text),
@@ -82,15 +82,14 @@ pub(super) fn text(text: &str, max: usize) -> Result<String, String> {
 
 /// A kind of machine by its word, whatever its case.
 pub(super) fn device(text: &str) -> Result<Device, String> {
-    DEVICES
-        .into_iter()
-        .find(|device| device.as_str().eq_ignore_ascii_case(text))
-        .ok_or_else(|| format!("`{text}` is no device: {}", DEVICES.map(Device::as_str).join(", ")))
+    DEVICES.into_iter().find(|device| device.as_str().eq_ignore_ascii_case(text)).ok_or_else(|| {
+        format!("`{text}` is not a device: {}", DEVICES.map(Device::as_str).join(", "))
+    })
 }
 
 /// A host in the form that clicks record it: lower case, punycode, without `www.`.
 fn host(text: &str) -> Result<String, String> {
-    let wrong = || format!("`{text}` is no host: `example.com` stands for those below it, too");
+    let wrong = || format!("`{text}` is not a host; `example.com` includes its subdomains");
     let host = Host::parse(text).map_err(|_| wrong())?.to_string();
     let host = host.strip_suffix('.').unwrap_or(&host);
     let host = host.strip_prefix("www.").filter(|rest| rest.contains('.')).unwrap_or(host);
@@ -105,7 +104,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let network = text
         .parse::<IpNet>()
         .or_else(|_| single())
-        .map_err(|_| format!("`{text}` is no address and no range (192.0.2.0/24)"))?;
+        .map_err(|_| format!("`{text}` is neither an address nor a range (192.0.2.0/24)"))?;
     Ok(unmapped(network).trunc())
 }
 
@@ -161,7 +160,7 @@ pub(super) fn zone_name(text: &str) -> Result<String, String> {
     let name = zone.as_ref().and_then(TimeZone::iana_name);
     name.map(str::to_owned).ok_or_else(|| {
         let shown: String = text.chars().filter(|sign| !sign.is_control()).take(64).collect();
-        format!("`{shown}` is no time zone of the IANA database (`Europe/Berlin`)")
+        format!("`{shown}` is not an IANA time zone (`Europe/Berlin`)")
     })
 }
 

@@ -84,7 +84,7 @@ impl Abilities {
             let known = Ability::EVERY.iter().find(|ability| ability.as_str() == name);
             let ability = known.ok_or_else(|| {
                 let every: Vec<_> = Ability::EVERY.iter().map(|ability| ability.as_str()).collect();
-                format!("`{name}` is no ability; there are {}, *", every.join(", "))
+                format!("`{name}` is not an ability; known are {}, *", every.join(", "))
             })?;
             set.bits |= 1 << *ability as u8;
         }

@@ -63,7 +63,7 @@ pub enum AcmeError {
         reason: io::Error,
     },
     /// The account's file holds something else. What it holds is not told: it may be a key.
-    #[error("{0} is no account's; remove it, and a new account is made")]
+    #[error("{0} is not an account key; remove it to have a new account made")]
     NoAccount(PathBuf),
     /// The authority said no, or could not be asked.
     #[error("{step}: {reason}")]

@@ -80,7 +80,7 @@ fn log_offset(offset: u64) -> [(HeaderName, HeaderValue); 1] {
 }
 
 async fn no_such_path() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is no such path in this API.")
+    Problem::new(StatusCode::NOT_FOUND, "NOT_FOUND", "No such path in this API.")
 }
 
 /// Responses are private and not to be stored.

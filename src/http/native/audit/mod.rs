@@ -116,8 +116,8 @@ pub async fn list(
 }
 
 fn filter(params: &mut Params) -> AuditFilter {
-    let link = params.parsed("link", "is no link's id", |text| text.parse().ok());
-    let actor = params.parsed("actor", "is no token's id", |text| text.parse().ok());
+    let link = params.parsed("link", "is not the id of a link", |text| text.parse().ok());
+    let actor = params.parsed("actor", "is not the id of a token", |text| text.parse().ok());
     let names = || Action::every().map(Action::name).collect::<Vec<_>>().join(", ");
     let action = params.parsed("action", format!("must be one of {}", names()), Action::parse);
     let rule = "must be a day such as 2026-11-21, or a moment";

@@ -232,5 +232,5 @@ pub async fn revert(
 }
 
 fn no_version(field: &str) -> Problem {
-    Problem::field(field, "is no version of this link")
+    Problem::field(field, "is not a version of this link")
 }
