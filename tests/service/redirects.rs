@@ -1,11 +1,15 @@
 //! Redirects: what a visitor is answered.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use reqwest::Method;
 use serde_json::json;
 
 use crate::bad_requests::{SOON, raw};
 use crate::harness::agents::CHROME_ON_WINDOWS;
-use crate::harness::{Answer, Options, shared};
-use reqwest::Method;
+use crate::harness::{Answer, Options, PATIENCE, shared};
 
 /// Temporary, never stored, and careful with what the destination learns.
 #[test]
@@ -90,6 +94,29 @@ fn bytes_that_may_not_stand_raw_are_percent_encoded() {
         let answer = to(&link.slug, refused);
         assert!(answer.starts_with("HTTP/1.1 400 "), "{refused:?}: {answer}");
     }
+}
+
+/// However the bytes arrive. What is too large once it is encoded is refused as too large.
+#[test]
+fn raw_bytes_may_come_in_pieces_and_have_the_limit_of_a_head() {
+    let server = shared();
+    let link = server.link_to("https://example.com/p");
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    for piece in [format!("GET /{}?a=\"<", link.slug), "b>\" HTTP/1.1\r\nHost: x\r\n\r\n".into()] {
+        stream.write_all(piece.as_bytes()).unwrap();
+        // So that each is read by itself.
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let mut answer = vec![0; 4_096];
+    let length = stream.read(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+    assert!(answer.contains("location: https://example.com/p?a=%22%3Cb%3E%22\r\n"), "{answer}");
+
+    let long = format!("GET /{}?{} HTTP/1.1\r\nHost: x\r\n\r\n", link.slug, "\"".repeat(20_000));
+    let answer = raw(&server, long.as_bytes(), SOON);
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
 }
 
 /// As much of a query as a head may have is handed on.

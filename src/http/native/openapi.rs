@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Router;
 use axum::http::HeaderValue;
-use axum::http::header::{CONTENT_SECURITY_POLICY, X_FRAME_OPTIONS};
+use axum::http::header::{CONTENT_SECURITY_POLICY, LOCATION, X_FRAME_OPTIONS};
 use axum::middleware::map_response;
 use axum::response::Response as HttpResponse;
 use serde_json::Value;
@@ -400,5 +400,9 @@ async fn contained(mut response: HttpResponse) -> HttpResponse {
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    // The page doesn't know of the API's prefix.
+    if let Some(location) = headers.get_mut(LOCATION) {
+        *location = HeaderValue::from_static("/api/v1/docs/");
+    }
     response
 }

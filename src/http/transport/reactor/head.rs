@@ -94,6 +94,12 @@ pub fn with_encoded_target(bytes: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
+/// Whether this is the beginning of a request line, whose target can't be encoded yet.
+pub fn begins_target(bytes: &[u8]) -> bool {
+    let is_request = bytes.starts_with(b"GET /") || bytes.starts_with(b"HEAD /");
+    is_request && !bytes.iter().any(u8::is_ascii_control)
+}
+
 /// Bytes that are valid in a target; see [`with_encoded_target`] for the others.
 const fn is_plain(byte: u8) -> bool {
     byte.is_ascii_graphic()

@@ -259,13 +259,18 @@ impl Reactor {
                 ParsedHead::Visit { request, length, closes } => (request, length, closes),
                 ParsedHead::Partial => break false,
                 ParsedHead::Other => match head::with_encoded_target(rest) {
-                    // Parse it again in encoded form.
-                    Some(bytes) if bytes.len() <= INPUT_BYTES => {
+                    // Parse it again in encoded form; hyper refuses what is too large.
+                    Some(bytes) => {
                         encoded = bytes;
                         rest = &encoded;
-                        break true;
+                        let fits = rest.len() <= INPUT_BYTES;
+                        if !fits {
+                            connection.ending = Some(Ending::HandOver);
+                        }
+                        break fits;
                     }
-                    _ => {
+                    None if head::begins_target(rest) => break false,
+                    None => {
                         connection.ending = Some(Ending::HandOver);
                         break false;
                     }
