@@ -268,7 +268,7 @@ fn a_token_expires() {
         (answer.status != 200).then_some(answer)
     });
     let problem = expired.problem(401, "INVALID_API_KEY");
-    assert!(problem["detail"].as_str().unwrap().contains("has expired"), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("token expired at"), "{problem}");
     // It is listed, it can be revoked, and it is no owner who could stay in the place of others.
     let id = brief["id"].as_str().unwrap();
     assert_eq!(listed(&server, id)["expires_at"], brief["expires_at"]);

@@ -46,7 +46,10 @@ impl FileServer {
     pub fn file(&self, path: &str, text: &str) {
         self.answer(
             path,
-            &format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len()),
+            &format!(
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{text}",
+                text.len()
+            ),
         );
     }
 
