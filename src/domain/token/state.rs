@@ -4,7 +4,7 @@ use super::{Abilities, Token};
 use crate::domain::error::Unreadable;
 use crate::domain::ids::{TokenId, WorkspaceId};
 
-/// A [`Token`](Token) as written; its workspace is the envelope's.
+/// A [`Token`] as written; its workspace is the envelope's.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 #[allow(missing_docs, reason = "the same names as in Token")]
 pub struct TokenState {

@@ -1,8 +1,8 @@
-//! Connections: accepted within [limits](connections), read within time limits, and closed
+//! Connections: accepted within [`connections`], read within time limits, and closed
 //! gracefully.
 //!
-//! Each starts in the [reactor](reactor), and may be handed over to [hyper](hyper). [TLS](tls)
-//! connections start in hyper.
+//! Each starts in the [`reactor`], and may be handed over to [`hyper`]. TLS connections ([`tls`])
+//! start in hyper.
 
 pub mod connections;
 mod hyper;

@@ -2,7 +2,7 @@
 //!
 //! | name | content |
 //! |---|---|
-//! | `base-N` | a complete base, see [`table`](super::table) |
+//! | `base-N` | a complete base, see [`sst`](crate::sst) |
 //! | `overlay-N` | the folder of a store; its metadata names its base |
 //! | `base-N.part`, `runs-N` | a base that is being built |
 //!
