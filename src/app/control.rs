@@ -1,8 +1,8 @@
 //! Lets the `slugline` command find the service that uses a data folder.
 //!
 //! At each start the service writes a file into its data folder, with its address and a new random
-//! key. Whoever can read the folder may operate the service, and so may use the key; nobody else
-//! can read the file.
+//! key. Read access to the folder means the right to operate the service, hence to use the key;
+//! nobody else can read the file.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};

@@ -1,5 +1,5 @@
 //! `slugline token`: through a running service, or on the data folder. An owner who has lost all
-//! tokens can thus create another: whoever can write to the folder may use it.
+//! tokens can thus create another: write access to the folder is enough.
 
 use std::fmt::Display;
 use std::io::Write;

@@ -81,7 +81,7 @@ fn fetch_or_refresh(
     if let Some(file) = cached(package, &folder) {
         return Ok(file);
     }
-    // 0700: whoever can write here can make slugline load a library.
+    // 0700: write access here is enough to make slugline load a library.
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
