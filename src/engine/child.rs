@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::deduplication;
 use super::endpoint::{DATABASE, Endpoint, Password};
 use super::error::EngineError;
 use super::library::EngineArgs;
@@ -43,6 +44,8 @@ impl EngineChild {
         options: &EngineOptions,
         gone: impl FnOnce() + Send + 'static,
     ) -> Result<Self, EngineError> {
+        deduplication::repair(&options.data_dir)
+            .map_err(EngineError::prepare(&options.data_dir))?;
         let password = Password::random();
         let config = options.config.write(&options.run_dir, &password)?;
         let port = probe::free_port().map_err(EngineError::Spawn)?;

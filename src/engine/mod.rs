@@ -30,7 +30,8 @@
 //!
 //! - **The child dies** (crash, out of memory, `kill -9`): the endpoint becomes `None`, and the
 //!   supervisor starts another child after 200 ms, doubling up to 10 s, reset to 200 ms after a
-//!   child has lived for a minute. The data is on disk.
+//!   child has lived for a minute. The data is on disk. An interrupted insert is repaired before
+//!   the start, so that it can be sent again.
 //! - **The parent shuts down** ([`Engine::shutdown`]): the pipe is closed, the engine finishes its
 //!   writes and exits; after the timeout it is killed.
 //! - **The parent dies**: the kernel kills the child (Linux), the pipe closes, and the child's own
@@ -42,6 +43,7 @@
 mod backoff;
 mod child;
 mod config;
+mod deduplication;
 mod endpoint;
 mod error;
 mod fetch;

@@ -52,7 +52,7 @@ pub struct Projector {
     requests: mpsc::Receiver<Request>,
     request_sender: mpsc::Sender<Request>,
     stop: watch::Receiver<bool>,
-    /// Whether ClickHouse was reconciled with the log since the start.
+    /// Whether ClickHouse was reconciled with the log since the start and the last lost connection.
     is_checked: bool,
 }
 
@@ -120,6 +120,8 @@ impl Projector {
                 Err(error) => {
                     let was_connected = self.status.set_connected(false);
                     self.reading.send_replace(None);
+                    // A server that was killed may have lost rows.
+                    self.is_checked = false;
                     if was_connected || started.elapsed() > LAST_RETRY {
                         retry = FIRST_RETRY;
                     }
@@ -180,15 +182,15 @@ impl Projector {
                 if let Some(at_ms) = tasks.watermarks.reached(applied) {
                     self.status.set_complete(at_ms);
                 }
-                if sent == 0 {
+                // The rest of the available records starts another batch.
+                let is_behind = applied < synced;
+                if !is_behind {
                     self.reconcile_once(tasks).await?;
                     if is_stopping {
                         return Ok(());
                     }
                     self.amend(tasks).await?;
                 }
-                // The rest of the available records starts another batch.
-                let is_behind = tasks.session.applied() < synced;
                 due = Instant::now() + self.batch_delay(sent, is_behind);
             }
             while let Ok(request) = self.requests.try_recv() {
@@ -247,7 +249,7 @@ impl Projector {
         Ok(())
     }
 
-    /// Reconciles ClickHouse with the log once after the start, when it is up to date.
+    /// Reconciles ClickHouse with the log once after each connection, when it is up to date.
     async fn reconcile_once(&mut self, tasks: &mut BackgroundTasks) -> Result<(), ProjectionError> {
         if !self.is_checked {
             // The rollups are inconsistent after an interrupted removal.
@@ -261,8 +263,8 @@ impl Projector {
         Ok(())
     }
 
-    /// Rebuilds the tables if the check after the start found differences: a power failure may have
-    /// cost ClickHouse acknowledged rows.
+    /// Rebuilds the tables if that check found differences: a power failure may have cost ClickHouse
+    /// acknowledged rows.
     async fn rebuild_if_different(
         &self,
         tasks: &mut BackgroundTasks,

@@ -160,6 +160,11 @@ impl Session {
         // For a batch in flight, `forgotten` may have rows whose clicks are missing.
         let due = self.pending.removal_due(now_ms);
         let Some(through) = due.filter(|due| *due <= self.plan.applied) else { return Ok(None) };
+        // ClickHouse forgets the tokens of parts whose rows are all deleted, so the last batch must
+        // not be sent again.
+        if let Some(plan_file) = &self.plan_file {
+            plan_file.write(&self.plan)?;
+        }
         let log_id = self.log.id();
         Removal::begin(&self.client, self.generation, through, log_id).await.map(Some)
     }
