@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Up to this lag there is no pause: a batch is sent every second.
-const LAG_MS_TOLERATED: u64 = 2_500;
+const LAG_MS_TOLERATED: u64 = 2_000;
 /// From this lag on the pause is [`PAUSE_MAX`].
 const LAG_MS_MAX: u64 = 5_000;
 /// The longest pause.
@@ -47,8 +47,8 @@ mod tests {
         let micros = |micros| Some(Duration::from_micros(micros));
         for (lag_ms, pause) in [
             (0, None),
-            (2_500, None),
-            (3_750, micros(500)),
+            (2_000, None),
+            (3_500, micros(500)),
             (5_000, Some(PAUSE_MAX)),
             (u64::MAX, Some(PAUSE_MAX)),
             (500, None),

@@ -27,9 +27,9 @@ const POLL: Duration = Duration::from_millis(200);
 /// How long clicks are collected at high load: one large batch costs ClickHouse much less than
 /// several small ones, and a click still becomes visible well within two seconds.
 const POLL_BUSY: Duration = Duration::from_secs(1);
-/// How long clicks are collected while the projection lags, as at saturation: more clicks share the
-/// overhead of a batch.
-const POLL_LAGGING: Duration = Duration::from_secs(2);
+/// How long clicks are collected while the projection lags, as at saturation. Sending takes longest
+/// then, so batches are large anyway.
+const POLL_LAGGING: Duration = Duration::from_millis(500);
 /// The minimum lag for that, in milliseconds.
 const LAGGING_MS: u64 = 1_500;
 /// The minimum number of records in a batch for high load.
