@@ -32,7 +32,7 @@ use health::{HealthReporter, install_metrics, keep_metrics};
 use tls::TlsSide;
 
 use crate::clicks::{
-    ClickCaps, Enricher, GeoReader, Recorder, Syncer, UserAgentCache, VisitorBucketer, VisitorSalts,
+    ClickCaps, Enricher, GeoReader, Recorder, UserAgentCache, VisitorBucketer, VisitorSalts,
 };
 use crate::commands::{Bootstrap, Commands, bootstrap, now_ms};
 use crate::config::{ClickHouseChoice, Settings};
@@ -48,7 +48,7 @@ use crate::http::transport::tls::Certificates;
 use crate::http::transport::{self, HttpApp};
 use crate::http::{Audience, Services, Site, Tokens};
 use crate::imports::Imports;
-use crate::log::{DataLock, DiskStorage, Log, LogOptions};
+use crate::log::{DataLock, DiskStorage, Log, LogOptions, Worker};
 use crate::projections::DeletionPropagator;
 use crate::projections::history::History;
 use crate::projections::index::{Compactor, Index, Rebuilder};
@@ -133,12 +133,12 @@ struct App {
     bootstrap: Bootstrap,
     recorder: Arc<Recorder>,
     blocklist: Arc<BlocklistFile>,
-    syncer: Syncer,
-    limits_saver: Syncer,
+    syncer: Worker,
+    limits_saver: Worker,
     classifier: Arc<CrawlerClassifier>,
     commands: Commands,
     dispatcher: thread::JoinHandle<()>,
-    deletion_propagator: DeletionPropagator,
+    deletion_propagator: Worker,
     analytics: AnalyticsSide,
     reads: Analytics,
     exports: Exports,
@@ -172,9 +172,9 @@ impl App {
         let enricher = Enricher { proxies, geo, agents, visitors };
         let limits = ClickCaps::open(&data.join("limits"), &clicks)?;
         let recorder = Arc::new(Recorder::new(enricher, Arc::clone(&clicks), limits));
-        let syncer = Syncer::start(Arc::clone(&recorder), settings.clicks_sync_interval)?;
+        let syncer = recorder.start_syncing(settings.clicks_sync_interval)?;
         let limited = Arc::clone(&index);
-        let limits_saver = Syncer::start_saving_limits(Arc::clone(&recorder), move |link| {
+        let limits_saver = recorder.start_saving_caps(move |link| {
             limited.may_be_limited(link, now_ms()).unwrap_or(true)
         })?;
 
@@ -182,12 +182,11 @@ impl App {
         let policy = LinkPolicy { own_hosts: own_hosts(site), blocklist: blocklist.list() };
         let (commands, dispatcher) =
             Commands::start(Arc::clone(&mutations), Arc::clone(&index), policy)?;
-        let compactor = Compactor::start(Arc::clone(&index), Arc::clone(&mutations))?;
+        let compactor = Compactor::start(Arc::clone(&index), &mutations)?;
 
-        let deletion_propagator =
-            DeletionPropagator::start(Arc::clone(&mutations), Arc::clone(&clicks), data)?;
-        let analytics =
-            AnalyticsSide::open(settings, &clicks, deletion_propagator.forgotten(), engine)?;
+        let (deletion_propagator, forgotten) =
+            DeletionPropagator::start(&mutations, Arc::clone(&clicks), data)?;
+        let analytics = AnalyticsSide::open(settings, &clicks, forgotten, engine)?;
         let reads = Analytics::new(analytics.clickhouse.clone(), settings.analytics_retention);
         let exports = Exports::open(&data.join("exports"), reads.clone())?;
         let imports = Imports::open(&data.join("imports"), commands.clone())?;

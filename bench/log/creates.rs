@@ -35,7 +35,7 @@ impl House {
         let log = Arc::new(Log::open(storage, &folder.join("log"), LogOptions::default())?);
         let index = Arc::new(Index::open(&folder.join("index"), &log)?);
         bootstrap(&log, &index, Some("a-token-for-the-bench"))?;
-        let keeper = Compactor::start(Arc::clone(&index), Arc::clone(&log))?;
+        let keeper = Compactor::start(Arc::clone(&index), &log)?;
         let (commands, dispatcher) =
             Commands::start(Arc::clone(&log), index, LinkPolicy::default())?;
         let actor = Actor {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
-use slugline::clicks::{Recorder, Syncer};
+use slugline::clicks::Recorder;
 use slugline::log::Log;
 
 use crate::clicks::{Visitors, open_log};
@@ -50,7 +50,7 @@ pub fn measure(
 ) -> anyhow::Result<Lag> {
     let folder = tempfile::tempdir_in(&clickhouse.folder)?;
     let (log, recorder) = open_log(folder.path())?;
-    let syncer = Syncer::start(Arc::clone(&recorder), SYNC_INTERVAL)?;
+    let syncer = recorder.start_syncing(SYNC_INTERVAL)?;
     let following = Following::start(clickhouse, Arc::clone(&log))?;
     let is_appended = AtomicBool::new(false);
     let started = Instant::now();

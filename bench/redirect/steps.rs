@@ -108,9 +108,9 @@ impl World {
             agents: Arc::new(UserAgentCache::new(BotList::load(&crawlers)?)),
             visitors: VisitorSalts::open(folder.path().join("salt"), SaltPeriod::Never, 0)?,
         };
-        let log = open_log(folder.path(), "clicks")?;
+        let log = Arc::new(open_log(folder.path(), "clicks")?);
         let limits = ClickCaps::open(&folder.path().join("limits"), &log)?;
-        let recorder = Arc::new(Recorder::new(enricher, Arc::new(log), limits));
+        let recorder = Arc::new(Recorder::new(enricher, log, limits));
         let links = Links::new(Arc::new(index));
         let redirector = Redirector::new(
             links.clone(),

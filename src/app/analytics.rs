@@ -9,9 +9,9 @@ use tokio::sync::watch;
 use crate::clicks::Recorder;
 use crate::config::{ClickHouseChoice, Settings, Source};
 use crate::engine::{self, Engine, EngineConfig, EngineOptions, Package, Progress};
-use crate::log::Log;
+use crate::log::{Log, lower_priority};
+use crate::projections::Forgotten;
 use crate::projections::clickhouse::{ClickHouse, Operator, Projector, Retention, Target};
-use crate::projections::{Forgotten, lower_priority};
 
 /// How long the projector may take to send the last clicks at shutdown; the rest is sent after the
 /// next start.

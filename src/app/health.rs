@@ -88,6 +88,10 @@ impl Health for HealthReporter {
             set(name, "projection", "clickhouse", reconciled.differences as u64);
         }
         for (name, log) in [("mutations", &self.mutations), ("clicks", &self.clicks)] {
+            for (subscription, cursor) in log.cursors().list() {
+                let lag = log.synced().saturating_sub(cursor);
+                set("slugline_subscription_lag_events", "subscription", subscription, lag);
+            }
             let synced = log.synced();
             set("slugline_log_end", "log", name, log.end());
             set("slugline_log_unsynced_events", "log", name, log.end().saturating_sub(synced));

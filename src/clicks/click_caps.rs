@@ -14,7 +14,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ use crate::domain::click::kind;
 use crate::domain::click::view::ClickView;
 use crate::domain::ids::LinkId;
 use crate::domain::link::ClickLimit;
-use crate::log::{Log, LogError, replace_file};
+use crate::log::{Log, LogError, Subscription, replace_file};
 
 /// The file is written at least every so many records, whether or not a count has changed:
 /// startup reads this many in a moment.
@@ -52,8 +52,8 @@ pub struct ClickCaps {
     used: RwLock<HashMap<[u8; 16], Arc<Mutex<Usage>>>>,
     /// Whether a count has changed since the file was written.
     is_changed: AtomicBool,
-    /// The file reflects the log at least up to this offset.
-    saved: AtomicU64,
+    /// The file reflects the log at least up to its cursor.
+    saved: Subscription,
     last_saved: Mutex<Instant>,
     /// Number of counts left after the last pruning.
     needed: AtomicUsize,
@@ -118,7 +118,7 @@ impl ClickCaps {
     ///
     /// # Errors
     /// If the log can't be read or the file can't be written.
-    pub fn open(path: &Path, log: &Log) -> Result<Self, ClickCapsError> {
+    pub fn open(path: &Path, log: &Arc<Log>) -> Result<Self, ClickCapsError> {
         let saved = Snapshot::read(path, log);
         if saved.is_none() && log.first() > 1 {
             tracing::warn!(
@@ -131,7 +131,7 @@ impl ClickCaps {
             path: path.to_owned(),
             used: RwLock::default(),
             is_changed: AtomicBool::new(false),
-            saved: AtomicU64::new(saved.through),
+            saved: log.subscribe("click-caps", saved.through.max(log.first() - 1)),
             last_saved: Mutex::new(Instant::now()),
             needed: AtomicUsize::new(0),
         };
@@ -140,7 +140,7 @@ impl ClickCaps {
                 caps.record(link, since_version, clicks);
             }
         }
-        let mut reader = log.read_from((saved.through + 1).max(log.first()))?;
+        let mut reader = caps.saved.reader()?;
         while let Some(record) = reader.next_record()? {
             if record.kind != kind::CLICK {
                 continue;
@@ -152,7 +152,7 @@ impl ClickCaps {
                 caps.is_changed.store(true, Ordering::Relaxed);
             }
         }
-        caps.save_if_due(log, false)?;
+        caps.save_if_due(false)?;
         Ok(caps)
     }
 
@@ -195,10 +195,10 @@ impl ClickCaps {
     ///
     /// # Errors
     /// If the log can't be synced or the file can't be written; then the file is unchanged.
-    pub fn save_if_due(&self, log: &Log, is_last: bool) -> Result<(), ClickCapsError> {
+    pub fn save_if_due(&self, is_last: bool) -> Result<(), ClickCapsError> {
         // Read before the counts, so that they include every click up to here.
-        let through = log.end();
-        let records = through.saturating_sub(self.saved.load(Ordering::Relaxed));
+        let through = self.saved.log().end();
+        let records = through.saturating_sub(self.saved.cursor());
         let mut last_saved = self.last_saved.lock().unwrap_or_else(PoisonError::into_inner);
         let is_late = is_last || last_saved.elapsed() >= SAVE_INTERVAL;
         let is_due = records >= SAVE_INTERVAL_RECORDS
@@ -207,7 +207,7 @@ impl ClickCaps {
             return Ok(());
         }
         self.is_changed.store(false, Ordering::Relaxed);
-        let saved = self.write(through, log);
+        let saved = self.write(through);
         match saved {
             Ok(()) => *last_saved = Instant::now(),
             Err(_) => self.is_changed.store(true, Ordering::Relaxed),
@@ -237,7 +237,7 @@ impl ClickCaps {
         self.needed.store(links.len(), Ordering::Relaxed);
     }
 
-    fn write(&self, through: u64, log: &Log) -> Result<(), ClickCapsError> {
+    fn write(&self, through: u64) -> Result<(), ClickCapsError> {
         let links = self.used.read().unwrap_or_else(PoisonError::into_inner).clone();
         let link = |(link, used): (&[u8; 16], &Arc<Mutex<Usage>>)| {
             let Usage { since_version, clicks } = read(used);
@@ -245,12 +245,13 @@ impl ClickCaps {
         };
         let links = links.iter().map(link).collect();
         // Sync first: the file must not have counts of clicks that a power failure can lose.
-        log.sync()?;
-        let mut bytes = Snapshot { log: log.id().to_vec(), through, links }.encode_to_vec();
+        self.saved.log().sync()?;
+        let mut bytes =
+            Snapshot { log: self.saved.log().id().to_vec(), through, links }.encode_to_vec();
         bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
         replace_file(&self.path, &bytes)
             .map_err(|error| ClickCapsError::File(self.path.clone(), error))?;
-        self.saved.store(through, Ordering::Relaxed);
+        self.saved.advance(through);
         Ok(())
     }
 

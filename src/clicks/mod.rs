@@ -56,7 +56,7 @@ pub use headers::{Headers, is_named};
 pub use language::Language;
 pub use pacing::Pacing;
 pub use proxies::{InvalidProxy, TrustedProxies};
-pub use recorder::{Admitted, Recorder, Syncer};
+pub use recorder::{Admitted, Recorder};
 pub use referrer::{Referrer, URL_LIMIT};
 pub use returning_visitors::ReturningVisitors;
 pub use salt_file::SaltFileError;

@@ -1,9 +1,8 @@
 //! The recorder: appends the clicks of visits to the log, and syncs them in the background.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use metrics::Counter;
@@ -15,7 +14,7 @@ use super::{
 use crate::domain::click::{BotReason, ClickTarget};
 use crate::domain::ids::LinkId;
 use crate::domain::link::{Block, ClickLimit, Link};
-use crate::log::{Log, LogError};
+use crate::log::{Log, LogError, Schedule, Worker};
 
 /// Minimum time between two log lines about the same problem.
 const LOG_INTERVAL_MS: u64 = 10_000;
@@ -205,62 +204,35 @@ impl Recorder {
     }
 }
 
-/// A background thread of the recorder.
-pub struct Syncer {
-    stop: Sender<()>,
-    thread: JoinHandle<()>,
-}
-
-impl Syncer {
-    /// Syncs the click log every `interval`, and rotates the key of the visitor ids when it is due.
-    pub fn start(recorder: Arc<Recorder>, interval: Duration) -> std::io::Result<Self> {
-        Self::repeat("clicks-sync", interval, move |_| recorder.sync())
-    }
-
-    /// Periodically prunes and saves the click counts, on a thread of its own so that syncs are not
-    /// delayed.
-    pub fn start_saving_limits(
-        recorder: Arc<Recorder>,
-        is_needed: impl Fn(LinkId) -> bool + Send + 'static,
-    ) -> std::io::Result<Self> {
-        Self::repeat("clicks-caps", CAPS_INTERVAL, move |is_last| {
-            recorder.caps.prune(&is_needed);
-            if let Err(error) = recorder.caps.save_if_due(&recorder.log, is_last) {
-                recorder.log_sync_failure(&error, now_ms());
-            }
-        })
-    }
-
-    /// Calls `work` every `interval`, and once more with `true` at the end.
-    fn repeat(
-        name: &str,
-        interval: Duration,
-        work: impl Fn(bool) + Send + 'static,
-    ) -> std::io::Result<Self> {
-        let (stop, stopped) = channel();
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-            let mut is_last = false;
-            while !is_last {
-                is_last = stopped.recv_timeout(interval) != Err(RecvTimeoutError::Timeout);
-                work(is_last);
-            }
-        })?;
-        Ok(Self { stop, thread })
-    }
-
-    /// Runs the work once more and ends the thread.
-    pub fn stop(self) {
-        drop(self.stop);
-        let _panicked = self.thread.join();
-    }
-}
-
 fn now_ms() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl Recorder {
+    /// Syncs the click log every `interval`, and rotates the key of the visitor ids when it is due.
+    pub fn start_syncing(self: &Arc<Self>, interval: Duration) -> std::io::Result<Worker> {
+        let recorder = Arc::clone(self);
+        // A full disk is tried again at the same interval: clicks are waiting in memory.
+        Worker::start("clicks-sync", Schedule::every(interval), move |_| {
+            recorder.sync();
+            Ok::<_, Infallible>(())
+        })
+    }
+
+    /// Periodically prunes and saves the click counts, on a thread of its own so that syncs are not
+    /// delayed.
+    pub fn start_saving_caps(
+        self: &Arc<Self>,
+        is_needed: impl Fn(LinkId) -> bool + Send + 'static,
+    ) -> std::io::Result<Worker> {
+        let recorder = Arc::clone(self);
+        Worker::start("clicks-caps", Schedule::every(CAPS_INTERVAL), move |stop| {
+            recorder.caps.prune(&is_needed);
+            recorder.caps.save_if_due(stop.is_set())
+        })
+    }
+
     fn sync(&self) {
         let now_ms = now_ms();
         self.enricher.visitors.rotate_if_due(now_ms);
@@ -274,7 +246,13 @@ impl Recorder {
                 metrics::histogram!("slugline_log_sync_seconds", "log" => "clicks")
                     .record(started.elapsed());
             }
-            Err(error) => self.log_sync_failure(&error, now_ms),
+            Err(error) if self.sync_messages.is_due(now_ms) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "syncing the click log failed"
+                );
+            }
+            Err(_) => {}
         }
     }
 
@@ -291,12 +269,6 @@ impl Recorder {
             }
         } else if buffered > 0 {
             tracing::info!(records = buffered, "wrote the buffered clicks to the log");
-        }
-    }
-
-    fn log_sync_failure(&self, error: &(dyn std::error::Error + 'static), now_ms: u64) {
-        if self.sync_messages.is_due(now_ms) {
-            tracing::error!(error, "syncing the click log or saving the max_clicks counts failed");
         }
     }
 }

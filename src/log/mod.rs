@@ -65,10 +65,12 @@ mod search;
 mod segment;
 mod sparse_index;
 mod storage;
+mod subscription;
 mod verify;
 mod view;
 mod watermark;
 mod window;
+mod worker;
 
 pub mod simulated;
 #[cfg(test)]
@@ -89,8 +91,10 @@ pub use record::{MAX_PAYLOAD_BYTES, NewRecord, Record};
 pub use replace::replace_file;
 use sparse_index::SparseIndex;
 pub use storage::{Access, DiskStorage, Storage, StorageFile};
+pub use subscription::{Cursors, Subscription};
 pub use verify::{Problem, VerifyReport, verify};
 pub use view::{LogView, Tail};
+pub use worker::{Backoff, Schedule, StopFlag, Worker, lower_priority};
 
 /// Options of a log.
 #[derive(Debug, Clone, Copy)]
@@ -116,6 +120,7 @@ pub struct Log {
     sparse_index: SparseIndex,
     /// Held while segments are dropped.
     dropping: Mutex<()>,
+    cursors: Cursors,
 }
 
 /// State shared by the appender and the readers.
@@ -208,6 +213,7 @@ impl Log {
             appender,
             sparse_index: SparseIndex::default(),
             dropping: Mutex::new(()),
+            cursors: Cursors::default(),
         })
     }
 

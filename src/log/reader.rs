@@ -121,6 +121,15 @@ impl Reader {
         })
     }
 
+    /// The next record up to and including the offset `through`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`next_record`](Self::next_record).
+    pub fn next_through(&mut self, through: u64) -> Result<Option<Record>, LogError> {
+        if self.wanted > through { Ok(None) } else { self.next_record() }
+    }
+
     /// Adds records to `batch` until there are no more or `takes` returns `false`. The record
     /// refused is read next.
     ///

@@ -14,23 +14,19 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use prost::Message;
 use tokio::sync::watch;
 
-use super::lower_priority;
 use crate::domain::amendment::LinkForgotten;
 use crate::domain::click;
 use crate::domain::envelope::RecordError;
 use crate::domain::event::{Envelope, Event, EventKind};
-use crate::log::replace_file;
-use crate::log::{Log, LogError, Reader, Record};
+use crate::log::{Log, LogError, Reader, Record, Schedule, Subscription, Worker, replace_file};
 
-/// The polling interval.
-const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// The pause between two passes.
+const INTERVAL: Duration = Duration::from_millis(100);
 /// The progress is saved after this many mutations without a deleted link.
 const SAVE_EVERY: u64 = 10_000;
 /// The maximum number of deletions per write.
@@ -66,13 +62,6 @@ impl Forgotten {
     }
 }
 
-/// The propagator's thread.
-pub struct DeletionPropagator {
-    stop: Sender<()>,
-    thread: JoinHandle<()>,
-    progress: watch::Receiver<Progress>,
-}
-
 /// Why the propagation failed.
 #[derive(Debug, thiserror::Error)]
 enum PropagateError {
@@ -84,81 +73,58 @@ enum PropagateError {
     Save(#[from] std::io::Error),
 }
 
-impl DeletionPropagator {
-    /// Resumes from the progress saved in the folder `data`.
-    pub fn start(mutations: Arc<Log>, clicks: Arc<Log>, data: &Path) -> std::io::Result<Self> {
-        let file = data.join("forgotten.offset");
-        let saved = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
-        let change = saved.filter(|saved| *saved <= mutations.end()).unwrap_or(0);
-        let progress = watch::Sender::new(Progress { change, click: clicks.end() });
-        let receiver = progress.subscribe();
-        let (stop, stopped) = channel();
-        let synced_before = mutations.synced();
-        let mut worker = Worker { mutations, clicks, file, saved: change, progress, synced_before };
-        let thread = std::thread::Builder::new().name("deletions".to_owned()).spawn(move || {
-            lower_priority();
-            while stopped.recv_timeout(POLL_INTERVAL) == Err(RecvTimeoutError::Timeout) {
-                worker.tick();
-            }
-            // The first pass covers what was synced before the previous pass, the second the rest.
-            worker.tick();
-            worker.tick();
-        })?;
-        Ok(Self { stop, thread, progress: receiver })
-    }
-
-    /// A handle to wait for the propagation.
-    pub fn forgotten(&self) -> Forgotten {
-        Forgotten(self.progress.clone())
-    }
-
-    /// Propagates the remaining deletions and stops.
-    pub fn stop(self) {
-        drop(self.stop);
-        let _panicked = self.thread.join();
-    }
-}
-
-struct Worker {
-    mutations: Arc<Log>,
+/// Follows the mutation log.
+pub struct DeletionPropagator {
+    mutations: Subscription,
     clicks: Arc<Log>,
     file: PathBuf,
-    /// The progress in the file.
-    saved: u64,
+    /// The progress at the last save.
+    saved: Progress,
     progress: watch::Sender<Progress>,
     /// The end of the synced mutations at the previous pass.
     synced_before: u64,
 }
 
-impl Worker {
-    fn tick(&mut self) {
-        let before = *self.progress.borrow();
-        if let Err(error) = self.propagate() {
-            // Retried at the next pass; a full disk may have space by then.
-            tracing::warn!(%error, "cannot propagate deletions to the click log; retrying");
-        }
-        let now = *self.progress.borrow();
-        if now.change - self.saved.min(now.change) >= SAVE_EVERY || now.click != before.click {
-            match replace_file(&self.file, now.change.to_string().as_bytes()) {
-                Ok(()) => self.saved = now.change,
-                Err(error) => {
-                    tracing::warn!(error = %PropagateError::Save(error), "deletions may be propagated twice after a restart");
-                }
-            }
-        }
+impl DeletionPropagator {
+    /// Resumes from the progress saved in the folder `data`.
+    pub fn start(
+        mutations: &Arc<Log>,
+        clicks: Arc<Log>,
+        data: &Path,
+    ) -> std::io::Result<(Worker, Forgotten)> {
+        let file = data.join("forgotten.offset");
+        let saved = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
+        let change = saved.filter(|saved| *saved <= mutations.end()).unwrap_or(0);
+        let saved = Progress { change, click: clicks.end() };
+        let progress = watch::Sender::new(saved);
+        let forgotten = Forgotten(progress.subscribe());
+        let synced_before = mutations.synced();
+        let mutations = mutations.subscribe("link-deletions", change);
+        let mut propagator = Self { mutations, clicks, file, saved, progress, synced_before };
+        let schedule = Schedule { is_low_priority: true, ..Schedule::every(INTERVAL) };
+        let worker =
+            Worker::start("deletions", schedule, move |stop| propagator.run(stop.is_set()))?;
+        Ok((worker, forgotten))
     }
 
     /// Processes the mutations that were synced at the previous pass: later ones may be lost, and
     /// redirects may use the previous index for some milliseconds. Clicks of visits in flight at
-    /// that time are in the log by now, before what is appended here.
-    fn propagate(&mut self) -> Result<(), PropagateError> {
-        let through = std::mem::replace(&mut self.synced_before, self.mutations.synced());
-        let from = self.progress.borrow().change + 1;
-        if through < from {
+    /// that time are in the log by now, before what is appended here. The last pass processes all,
+    /// because there are no more visits.
+    fn run(&mut self, is_last: bool) -> Result<(), PropagateError> {
+        let synced = self.mutations.log().synced();
+        let before = std::mem::replace(&mut self.synced_before, synced);
+        let propagated = self.propagate(if is_last { synced } else { before });
+        self.save_if_due()?;
+        propagated
+    }
+
+    fn propagate(&mut self, through: u64) -> Result<(), PropagateError> {
+        if through <= self.mutations.cursor() {
             return Ok(());
         }
-        let restored = restored(self.mutations.read_from(from)?, through)?;
-        let mut reader = self.mutations.read_from(from)?;
+        let restored = restored(self.mutations.reader()?, through)?;
+        let mut reader = self.mutations.reader()?;
         while reader.next_offset() <= through {
             let found = deleted(&mut reader, through, &restored)?;
             let (change, mut click) = (reader.next_offset() - 1, self.progress.borrow().click);
@@ -168,7 +134,17 @@ impl Worker {
                 // Sync before the progress is saved.
                 self.clicks.sync()?;
             }
+            self.mutations.advance(change);
             self.progress.send_replace(Progress { change, click });
+        }
+        Ok(())
+    }
+
+    fn save_if_due(&mut self) -> Result<(), PropagateError> {
+        let now = *self.progress.borrow();
+        if now.change - self.saved.change >= SAVE_EVERY || now.click != self.saved.click {
+            replace_file(&self.file, now.change.to_string().as_bytes())?;
+            self.saved = now;
         }
         Ok(())
     }
@@ -185,8 +161,7 @@ fn event_of(record: &Record) -> Result<(Vec<u8>, Event), PropagateError> {
 /// The links restored by the mutations up to an offset, each with the offset of its last restore.
 fn restored(mut reader: Reader, through: u64) -> Result<HashMap<Vec<u8>, u64>, PropagateError> {
     let mut restored = HashMap::new();
-    while reader.next_offset() <= through {
-        let Some(record) = reader.next_record()? else { break };
+    while let Some(record) = reader.next_through(through)? {
         if record.kind == EventKind::LinkRestored.number() {
             restored.insert(event_of(&record)?.1.subject().to_vec(), record.offset);
         }
@@ -201,8 +176,9 @@ fn deleted(
     restored: &HashMap<Vec<u8>, u64>,
 ) -> Result<Vec<Vec<u8>>, PropagateError> {
     let mut found = Vec::new();
-    while reader.next_offset() <= through && found.len() < MAX_AT_ONCE {
-        let Some(record) = reader.next_record()? else { break };
+    while found.len() < MAX_AT_ONCE
+        && let Some(record) = reader.next_through(through)?
+    {
         let kind = EventKind::of_number(record.kind);
         if !matches!(kind, Some(EventKind::LinkDeleted | EventKind::LinkPurged)) {
             continue;
@@ -265,24 +241,22 @@ mod tests {
         let deleted = |link| {
             Event::LinkDeleted(LinkDeleted { link: vec![link; 16], ..LinkDeleted::default() })
         };
-        let start = || {
-            let (mutations, clicks) = (Arc::clone(&mutations), Arc::clone(&clicks));
-            DeletionPropagator::start(mutations, clicks, folder.path()).unwrap()
-        };
+        let start =
+            || DeletionPropagator::start(&mutations, Arc::clone(&clicks), folder.path()).unwrap();
         append(&mutations, Event::WorkspaceCreated(WorkspaceCreated::default()));
         append(&mutations, deleted(1));
-        let propagator = start();
+        let (worker, forgotten_links) = start();
         let change = append(&mutations, deleted(2));
-        let click = propagator.forgotten().by(change, PATIENCE).await.unwrap();
+        let click = forgotten_links.by(change, PATIENCE).await.unwrap();
         assert_eq!((click, forgotten(&clicks)), (2, vec![1, 2]));
-        assert_eq!(propagator.forgotten().by(change + 1, Duration::ZERO).await, None);
-        propagator.stop();
+        assert_eq!(forgotten_links.by(change + 1, Duration::ZERO).await, None);
+        worker.stop();
 
-        start().stop();
+        start().0.stop();
         assert_eq!(forgotten(&clicks), [1, 2], "the progress is saved");
         std::fs::remove_file(folder.path().join("forgotten.offset")).unwrap();
         append(&mutations, deleted(3));
-        start().stop();
+        start().0.stop();
         assert_eq!(forgotten(&clicks), [1, 2, 1, 2, 3]);
     }
 
@@ -293,22 +267,20 @@ mod tests {
         let deleted = |link| {
             Event::LinkDeleted(LinkDeleted { link: vec![link; 16], ..LinkDeleted::default() })
         };
-        let start = || {
-            let (mutations, clicks) = (Arc::clone(&mutations), Arc::clone(&clicks));
-            DeletionPropagator::start(mutations, clicks, folder.path()).unwrap()
-        };
-        let propagator = start();
+        let start =
+            || DeletionPropagator::start(&mutations, Arc::clone(&clicks), folder.path()).unwrap();
+        let (worker, forgotten_links) = start();
         append(&mutations, deleted(1));
         let change = append(&mutations, deleted(2));
-        propagator.forgotten().by(change, PATIENCE).await.unwrap();
+        forgotten_links.by(change, PATIENCE).await.unwrap();
         let state = LinkState { id: vec![1; 16], ..LinkState::default() };
         append(&mutations, Event::LinkRestored(state));
-        propagator.stop();
+        worker.stop();
         std::fs::remove_file(folder.path().join("forgotten.offset")).unwrap();
-        start().stop();
+        start().0.stop();
         assert_eq!(forgotten(&clicks), [1, 2, 2]);
         append(&mutations, deleted(1));
-        start().stop();
+        start().0.stop();
         assert_eq!(forgotten(&clicks), [1, 2, 2, 1], "deleted again");
     }
 }

@@ -39,17 +39,3 @@ mod progress;
 
 pub use deletion_propagator::{DeletionPropagator, Forgotten};
 pub use progress::{RebuildProgress, RebuildState};
-
-/// The same as the engine's.
-#[cfg(target_os = "linux")]
-const NICENESS: i32 = 10;
-
-/// Lowers the priority of this thread, so that redirects come first when the processors are
-/// saturated. Linux sets it per thread; elsewhere it would affect the whole process, so it is
-/// unchanged.
-pub fn lower_priority() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(NICENESS) {
-        tracing::debug!(%error, "cannot lower the thread's priority");
-    }
-}

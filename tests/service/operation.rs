@@ -36,6 +36,8 @@ fn metrics_tell_what_it_does() {
         "slugline_queue_waiting{queue=\"commands\"} 0",
         "slugline_projection_up{projection=\"clickhouse\"} 1",
         "slugline_projection_lag_events{projection=\"clickhouse\"} 0",
+        "slugline_subscription_lag_events{subscription=\"clickhouse\"} 0",
+        "slugline_subscription_lag_events{subscription=\"link-deletions\"} 0",
         "slugline_projection_clicks_total 3",
     ] {
         assert!(metrics.contains(line), "no {line} in:\n{metrics}");

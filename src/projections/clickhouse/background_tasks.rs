@@ -46,6 +46,11 @@ impl BackgroundTasks {
         Self { session, rebuild, removal, amend_after: Instant::now(), retired, check, watermarks }
     }
 
+    /// Whether no rebuild and no removal is running.
+    pub const fn are_idle(&self) -> bool {
+        self.rebuild.is_none() && self.removal.is_none()
+    }
+
     /// Whether amendments may be applied; not too soon after a failure.
     pub fn may_amend(&self) -> bool {
         Instant::now() >= self.amend_after

@@ -19,7 +19,7 @@ use super::reconcile::{Extent, Reconciliation, Stored, TallyFiles};
 use super::retention::Retention;
 use super::session::Session;
 use super::status::{Status, now_ms};
-use crate::log::Log;
+use crate::log::{Backoff, Log};
 use crate::projections::{Forgotten, RebuildProgress, RebuildState};
 
 /// The polling interval of the log, and so how long clicks are collected at low load.
@@ -34,8 +34,6 @@ const POLL_LAGGING: Duration = Duration::from_millis(500);
 const LAGGING_MS: u64 = 1_500;
 /// The minimum number of records in a batch for high load.
 const BUSY_RECORDS: usize = 1_000;
-const FIRST_RETRY: Duration = Duration::from_millis(250);
-const LAST_RETRY: Duration = Duration::from_secs(5);
 /// The maximum number of queued operator commands.
 const REQUESTS: usize = 8;
 
@@ -111,37 +109,31 @@ impl Projector {
 
     /// Runs until it is stopped.
     pub async fn run(mut self) {
-        let mut retry = FIRST_RETRY;
-        while !*self.stop.borrow() {
-            let Some(target) = self.target().await else { return };
-            let started = Instant::now();
-            match self.run_session(&target).await {
-                Ok(()) => return,
-                Err(error) => {
-                    let was_connected = self.status.set_connected(false);
-                    self.reading.send_replace(None);
-                    // A server that was killed may have lost rows.
-                    self.is_checked = false;
-                    if was_connected || started.elapsed() > LAST_RETRY {
-                        retry = FIRST_RETRY;
-                    }
-                    tracing::warn!(%error, ?target, retry_ms = retry.as_millis(), "ClickHouse is unavailable; clicks stay in the log");
-                }
+        let mut retry = Backoff::default();
+        while let Some(target) = self.target().await {
+            let Err(error) = self.run_session(&target).await else { return };
+            self.reading.send_replace(None);
+            // A server that was killed may have lost rows.
+            self.is_checked = false;
+            if self.status.set_connected(false) {
+                retry.reset();
             }
+            let delay = retry.next_delay();
+            tracing::warn!(%error, ?target, retry_ms = delay.as_millis(), "ClickHouse is unavailable; clicks stay in the log");
             tokio::select! {
-                () = tokio::time::sleep(retry) => {}
+                () = tokio::time::sleep(delay) => {}
                 _ = self.targets.changed() => {}
                 _ = self.stop.changed() => {}
             }
-            retry = (retry * 2).min(LAST_RETRY);
         }
     }
 
     /// Waits until ClickHouse has an address; `None` if stopped before.
     async fn target(&mut self) -> Option<Target> {
         tokio::select! {
-            target = self.targets.wait_for(Option::is_some) => target.ok()?.clone(),
+            biased;
             _ = self.stop.wait_for(|stop| *stop) => None,
+            target = self.targets.wait_for(Option::is_some) => target.ok()?.clone(),
         }
     }
 
@@ -164,6 +156,15 @@ impl Projector {
         result
     }
 
+    /// Publishes the tables in use.
+    fn publish(&self, session: &Session) {
+        let reading =
+            Reading { client: session.client().clone(), generation: session.generation() };
+        self.reading.send_replace(Some(reading));
+    }
+
+    /// Sends batches when they are due, and does everything else between two batches, when the
+    /// offset of the tables is known exactly.
     async fn run_tasks(
         &mut self,
         target: &Target,
@@ -172,35 +173,14 @@ impl Projector {
         let mut due = Instant::now();
         loop {
             if Instant::now() >= due {
-                // Read before the end of the log: later records wait for the next start.
-                let is_stopping = *self.stop.borrow();
-                tasks.watermarks.note(self.log.end(), now_ms());
-                let synced = self.log.synced();
-                let sent = tasks.session.send_next(synced).await?;
-                let applied = tasks.session.applied();
-                self.status.set_applied(applied);
-                if let Some(at_ms) = tasks.watermarks.reached(applied) {
-                    self.status.set_complete(at_ms);
-                }
-                // The rest of the available records starts another batch.
-                let is_behind = applied < synced;
-                if !is_behind {
-                    self.reconcile_once(tasks).await?;
-                    if is_stopping {
-                        return Ok(());
-                    }
-                    self.amend(tasks).await?;
-                }
-                due = Instant::now() + self.batch_delay(sent, is_behind);
+                let Some(delay) = self.send_batch(tasks).await? else { return Ok(()) };
+                due = Instant::now() + delay;
             }
             while let Ok(request) = self.requests.try_recv() {
                 self.answer(request, tasks).await?;
             }
-            self.rebuild_if_different(tasks).await?;
-            self.step_rebuild(tasks).await;
-            tasks.step_removal().await;
-            tasks.drop_retired().await?;
-            if tasks.rebuild.is_none() && tasks.removal.is_none() {
+            self.step_tasks(tasks).await?;
+            if tasks.are_idle() {
                 tokio::select! {
                     () = tokio::time::sleep_until(due) => {}
                     _ = self.stop.changed() => due = Instant::now(),
@@ -215,25 +195,51 @@ impl Projector {
         }
     }
 
-    /// How long to collect clicks after a batch of this size; `is_behind` if more are available.
-    fn batch_delay(&self, sent: usize, is_behind: bool) -> Duration {
-        let is_busy = sent >= BUSY_RECORDS;
-        if is_behind {
-            Duration::ZERO
-        } else if is_busy && self.status.lag_ms(self.log.end()) >= LAGGING_MS {
-            POLL_LAGGING
-        } else if is_busy {
+    /// Sends a batch of synced records. Returns how long to collect clicks for the next one; `None`
+    /// if it is stopped and all records are sent.
+    async fn send_batch(
+        &mut self,
+        tasks: &mut BackgroundTasks,
+    ) -> Result<Option<Duration>, ProjectionError> {
+        // Read before the end of the log: later records wait for the next start.
+        let is_stopping = *self.stop.borrow();
+        tasks.watermarks.note(self.log.end(), now_ms());
+        let synced = self.log.synced();
+        let sent = tasks.session.send_next(synced).await?;
+        let applied = tasks.session.applied();
+        self.status.set_applied(applied);
+        if let Some(at_ms) = tasks.watermarks.reached(applied) {
+            self.status.set_complete(at_ms);
+        }
+        if applied < synced {
+            // The rest of the available records starts another batch.
+            return Ok(Some(Duration::ZERO));
+        }
+        self.reconcile_once(tasks).await?;
+        if is_stopping {
+            return Ok(None);
+        }
+        self.amend(tasks).await?;
+        Ok(Some(self.batch_delay(sent)))
+    }
+
+    /// How long to collect clicks after a last batch of this size.
+    fn batch_delay(&self, sent: usize) -> Duration {
+        if sent < BUSY_RECORDS {
+            POLL
+        } else if self.status.lag_ms(self.log.end()) < LAGGING_MS {
             POLL_BUSY
         } else {
-            POLL
+            POLL_LAGGING
         }
     }
 
-    /// Publishes the tables in use.
-    fn publish(&self, session: &Session) {
-        let reading =
-            Reading { client: session.client().clone(), generation: session.generation() };
-        self.reading.send_replace(Some(reading));
+    /// Runs the next step of each background task.
+    async fn step_tasks(&mut self, tasks: &mut BackgroundTasks) -> Result<(), ProjectionError> {
+        self.rebuild_if_different(tasks).await?;
+        self.step_rebuild(tasks).await;
+        tasks.step_removal().await;
+        tasks.drop_retired().await
     }
 
     /// Starts to apply pending amendments.
@@ -247,6 +253,38 @@ impl Projector {
             let _already_running = self.begin_rebuild(tasks).await?;
         }
         Ok(())
+    }
+}
+
+/// Operator commands and reconciliation.
+impl Projector {
+    async fn answer(
+        &mut self,
+        request: Request,
+        tasks: &mut BackgroundTasks,
+    ) -> Result<(), ProjectionError> {
+        match request {
+            Request::Reconcile(extent, answer) => {
+                // The rollups are inconsistent during a removal.
+                tasks.finish_removal().await;
+                self.reconcile(&tasks.session, extent, answer).await
+            }
+            Request::Reclassify(since_ms, classifier, answer) => {
+                let client = tasks.session.client().clone();
+                let tables = tasks.session.generation();
+                let log = Arc::clone(&self.log);
+                tokio::spawn(async move {
+                    let found = reclassify(client, tables, log, classifier, since_ms).await;
+                    let found = found.map_err(|error| Refused::Failed(error.to_string()));
+                    let _receiver_dropped = answer.send(found);
+                });
+                Ok(())
+            }
+            Request::Rebuild(answer) => {
+                let _receiver_dropped = answer.send(self.begin_rebuild(tasks).await?);
+                Ok(())
+            }
+        }
     }
 
     /// Reconciles ClickHouse with the log once after each connection, when it is up to date.
@@ -263,7 +301,32 @@ impl Projector {
         Ok(())
     }
 
-    /// Rebuilds the tables if that check found differences: a power failure may have cost ClickHouse
+    /// Counts the rows in ClickHouse now, and the log's clicks in the background.
+    async fn reconcile(
+        &self,
+        session: &Session,
+        extent: Extent,
+        answer: oneshot::Sender<Result<Reconciliation, Refused>>,
+    ) -> Result<(), ProjectionError> {
+        let stored = Stored::count(session.client(), session.generation()).await?;
+        let through = session.applied();
+        let (log, files) = (Arc::clone(&self.log), self.tally_files.clone());
+        let status = Arc::clone(&self.status);
+        tokio::task::spawn_blocking(move || {
+            let found = files.reconcile(&log, &stored, through, extent);
+            let found = found.map_err(|error| Refused::Failed(error.to_string()));
+            if let Ok(found) = &found {
+                status.set_reconciled(found);
+            }
+            let _receiver_dropped = answer.send(found);
+        });
+        Ok(())
+    }
+}
+
+/// Rebuilds.
+impl Projector {
+    /// Rebuilds the tables if the check after the start found differences: a power failure may have cost ClickHouse
     /// acknowledged rows.
     async fn rebuild_if_different(
         &self,
@@ -298,57 +361,6 @@ impl Projector {
             }
         }
         Ok(Ok(()))
-    }
-
-    async fn answer(
-        &mut self,
-        request: Request,
-        tasks: &mut BackgroundTasks,
-    ) -> Result<(), ProjectionError> {
-        match request {
-            Request::Reconcile(extent, answer) => {
-                // The rollups are inconsistent during a removal.
-                tasks.finish_removal().await;
-                self.reconcile(&tasks.session, extent, answer).await
-            }
-            Request::Reclassify(since_ms, classifier, answer) => {
-                let client = tasks.session.client().clone();
-                let tables = tasks.session.generation();
-                let log = Arc::clone(&self.log);
-                tokio::spawn(async move {
-                    let found = reclassify(client, tables, log, classifier, since_ms).await;
-                    let found = found.map_err(|error| Refused::Failed(error.to_string()));
-                    let _receiver_dropped = answer.send(found);
-                });
-                Ok(())
-            }
-            Request::Rebuild(answer) => {
-                let _receiver_dropped = answer.send(self.begin_rebuild(tasks).await?);
-                Ok(())
-            }
-        }
-    }
-
-    /// Counts the rows in ClickHouse now, and the log's clicks in the background.
-    async fn reconcile(
-        &self,
-        session: &Session,
-        extent: Extent,
-        answer: oneshot::Sender<Result<Reconciliation, Refused>>,
-    ) -> Result<(), ProjectionError> {
-        let stored = Stored::count(session.client(), session.generation()).await?;
-        let through = session.applied();
-        let (log, files) = (Arc::clone(&self.log), self.tally_files.clone());
-        let status = Arc::clone(&self.status);
-        tokio::task::spawn_blocking(move || {
-            let found = files.reconcile(&log, &stored, through, extent);
-            let found = found.map_err(|error| Refused::Failed(error.to_string()));
-            if let Ok(found) = &found {
-                status.set_reconciled(found);
-            }
-            let _receiver_dropped = answer.send(found);
-        });
-        Ok(())
     }
 
     /// Runs the next step of a rebuild, if one is running. An error only affects the rebuild.

@@ -31,7 +31,7 @@ impl Rebuild {
     }
 
     /// The progress.
-    pub const fn progress(&self, current: &Session) -> RebuildState {
+    pub fn progress(&self, current: &Session) -> RebuildState {
         RebuildState::Running { done: self.next.applied(), total: current.applied() }
     }
 

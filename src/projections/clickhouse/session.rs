@@ -18,17 +18,21 @@ use super::removal::Removal;
 use super::rows::{AgentRow, BlockedRow, ClickRow, ForgottenRow, ReclassifiedRow};
 use super::status::Status;
 use super::{ProjectionError, Target, schema};
-use crate::log::Log;
+use crate::log::{Log, Subscription};
 
 /// The timeout of one batch before it is sent again.
 const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+/// The name of the subscription that fills the tables in use.
+const NAME: &str = "clickhouse";
 
 /// Prepared tables and their progress.
 pub struct Session {
     client: Client,
+    /// The database instance.
+    instance: Uuid,
     generation: Generation,
-    log: Arc<Log>,
-    plan: Plan,
+    /// The records up to its cursor are in the tables.
+    subscription: Subscription,
     /// The file of the plan. `None` for tables of a rebuild, which start over after any error.
     plan_file: Option<PlanFile>,
     batcher: Batcher,
@@ -78,28 +82,23 @@ impl Session {
         if planned > log.end() {
             return Err(ProjectionError::Ahead { planned, end: log.end() });
         }
-        let batcher = Batcher::new(log.read_from(plan.applied + 1)?);
-        let plan_file = Some(plan_file);
-        let log = Arc::clone(log);
-        let records = Records::default();
-        let corrections = Corrections::default();
-        let pending = PendingAmendments::default();
         let forgotten = ForgottenLinks::read(&client, generation).await?;
+        let subscription = log.subscribe(NAME, plan.applied);
         let mut session = Self {
             client,
+            instance,
             generation,
-            log,
-            plan,
-            plan_file,
-            batcher,
-            records,
-            corrections,
-            pending,
+            batcher: Batcher::new(subscription.reader()?),
+            subscription,
+            plan_file: Some(plan_file),
+            records: Records::default(),
+            corrections: Corrections::default(),
+            pending: PendingAmendments::default(),
             forgotten,
             status,
         };
         session.read_pending().await?;
-        if let Some(batch) = session.plan.sending {
+        if let Some(batch) = plan.sending {
             session.send_again(batch).await?;
         }
         Ok(session)
@@ -112,17 +111,19 @@ impl Session {
         schema::recreate_tables(&self.client, generation).await?;
         let corrections = Corrections::read(&self.client, self.generation).await?;
         copy_amendments(&self.client, self.generation, generation).await?;
-        let first = self.log.first();
+        let log = self.subscription.log();
+        let first = log.first();
         if first > 1 {
             copy_before(&self.client, self.generation, generation, first).await?;
         }
+        let subscription = Subscription::unlisted(Arc::clone(log), first - 1);
         Ok(Self {
             client: self.client.clone(),
+            instance: self.instance,
             generation,
-            log: Arc::clone(&self.log),
-            plan: new_plan(self.plan.instance, generation, first - 1),
+            batcher: Batcher::new(subscription.reader()?),
+            subscription,
             plan_file: None,
-            batcher: Batcher::new(self.log.read_from(first)?),
             records: Records::default(),
             corrections,
             pending: PendingAmendments::default(),
@@ -135,10 +136,17 @@ impl Session {
     pub async fn put_in_use(&mut self, plan_file: PlanFile) -> Result<(), ProjectionError> {
         self.read_pending().await?;
         self.generation.use_from_now(&self.client).await?;
-        // If this is interrupted, the progress is read from the tables.
-        plan_file.write(&self.plan)?;
+        self.subscription = self.subscription.log().subscribe(NAME, self.applied());
         self.plan_file = Some(plan_file);
-        Ok(())
+        // If this is interrupted, the progress is read from the tables.
+        self.checkpoint(None)
+    }
+
+    /// Writes the plan: the progress, and the batch that is about to be sent.
+    fn checkpoint(&self, sending: Option<Batch>) -> Result<(), ProjectionError> {
+        let Some(plan_file) = &self.plan_file else { return Ok(()) };
+        plan_file
+            .write(&Plan { sending, ..new_plan(self.instance, self.generation, self.applied()) })
     }
 
     /// Reads the pending amendments from the tables.
@@ -159,13 +167,11 @@ impl Session {
     pub async fn begin_removal(&self, now_ms: u64) -> Result<Option<Removal>, ProjectionError> {
         // For a batch in flight, `forgotten` may have rows whose clicks are missing.
         let due = self.pending.removal_due(now_ms);
-        let Some(through) = due.filter(|due| *due <= self.plan.applied) else { return Ok(None) };
+        let Some(through) = due.filter(|due| *due <= self.applied()) else { return Ok(None) };
         // ClickHouse forgets the tokens of parts whose rows are all deleted, so the last batch must
         // not be sent again.
-        if let Some(plan_file) = &self.plan_file {
-            plan_file.write(&self.plan)?;
-        }
-        let log_id = self.log.id();
+        self.checkpoint(None)?;
+        let log_id = self.subscription.log().id();
         Removal::begin(&self.client, self.generation, through, log_id).await.map(Some)
     }
 
@@ -194,8 +200,8 @@ impl Session {
     }
 
     /// All records up to and including this offset are in the tables.
-    pub const fn applied(&self) -> u64 {
-        self.plan.applied
+    pub fn applied(&self) -> u64 {
+        self.subscription.cursor()
     }
 
     /// Sends a batch that may have arrived, with the same bounds and tokens.
@@ -219,10 +225,7 @@ impl Session {
         let Some(batch) = self.batcher.next_batch(through, &mut self.records)? else {
             return Ok(0);
         };
-        self.plan.sending = Some(batch);
-        if let Some(plan_file) = &self.plan_file {
-            plan_file.write(&self.plan)?;
-        }
+        self.checkpoint(Some(batch))?;
         self.send(batch).await?;
         Ok(self.records.len())
     }
@@ -231,7 +234,7 @@ impl Session {
         let started = Instant::now();
         self.status.sending(batch.last, self.records.oldest_ms());
         let (agents, clicks) = (self.generation.agents(), self.generation.clicks());
-        let log_id = self.log.id();
+        let log_id = self.subscription.log().id();
         let token = |table: &str| batch.token(log_id, table);
         // Agents first: a visible click must find its agent.
         let rows = self.records.agents();
@@ -244,8 +247,7 @@ impl Session {
         let count = insert_clicks(&self.client, &clicks, &token(&clicks), rows).await?;
         // The plan is updated with the next batch. Until then, this one would be sent again, and
         // dropped.
-        self.plan.applied = batch.last;
-        self.plan.sending = None;
+        self.subscription.advance(batch.last);
         metrics::histogram!("slugline_projection_batch_seconds").record(started.elapsed());
         metrics::counter!("slugline_projection_clicks_total").increment(count);
         Ok(())
@@ -257,7 +259,8 @@ impl Session {
     async fn send_amendments(&mut self, batch: Batch) -> Result<(), ProjectionError> {
         let (forgotten, reclassified) =
             (self.generation.forgotten(), self.generation.reclassified());
-        let token = |table: &str| batch.token(self.log.id(), table);
+        let log_id = self.subscription.log().id();
+        let token = |table: &str| batch.token(log_id, table);
         let rows = self.records.forgotten();
         insert::<ForgottenRow>(&self.client, &forgotten, &token(&forgotten), rows).await?;
         let rows = self.records.reclassified();
@@ -281,7 +284,7 @@ impl Session {
             self.note_forgotten(row);
         }
         let table = self.generation.forgotten();
-        let token = batch.token(self.log.id(), &format!("{table}-again"));
+        let token = batch.token(log_id, &format!("{table}-again"));
         insert::<ForgottenRow>(&self.client, &table, &token, again.into_iter().map(Ok)).await?;
         Ok(())
     }

@@ -90,8 +90,7 @@ impl Tally {
             return Ok(());
         }
         let mut reader = log.read_from(self.through + 1)?;
-        while reader.next_offset() <= through {
-            let Some(record) = reader.next_record()? else { break };
+        while let Some(record) = reader.next_through(through)? {
             self.through = record.offset;
             if record.kind != kind::CLICK {
                 continue;

@@ -1,21 +1,17 @@
 //! Background maintenance of the index.
 
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::layers::{Damage, Layers};
 use super::{Index, IndexError};
-use crate::log::Log;
-use crate::projections::lower_priority;
+use crate::log::{Backoff, Log, Schedule, StopFlag, Subscription, Worker};
 
-/// The polling interval.
-const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// The delay before a retry, doubled after each further failure.
-const RETRY_DELAY: Duration = Duration::from_secs(1);
-const RETRY_DELAY_MAX: Duration = Duration::from_secs(64);
-
+/// The interval between two looks at what is due.
+const INTERVAL: Duration = Duration::from_millis(50);
+/// A failed build may have written much; it is retried with care.
+const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(64));
 /// The interval between flushes of the write buffer.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -23,72 +19,49 @@ const FLUSH_INTERVAL: Duration = Duration::from_millis(20);
 /// base when one is due, replaces a failed store, repairs damage that readers have found, checks
 /// each base once for damage, moves an in-memory overlay to disk when there is space, and removes
 /// unused files. It runs at a lower priority than redirects.
-pub struct Compactor {
-    stop: Arc<AtomicBool>,
-    threads: [JoinHandle<()>; 2],
-}
+pub struct Compactor([Worker; 2]);
 
 impl Compactor {
     /// Starts the threads.
-    pub fn start(index: Arc<Index>, log: Arc<Log>) -> std::io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stop_flag = Arc::clone(&stop);
-        let (buffered, flusher_stop) = (Arc::clone(&index), Arc::clone(&stop));
-        let flusher = thread::Builder::new().name("index-flusher".to_owned()).spawn(move || {
-            while !flusher_stop.load(Ordering::Acquire) {
-                buffered.flush_buffer();
-                thread::park_timeout(FLUSH_INTERVAL);
-            }
+    pub fn start(index: Arc<Index>, log: &Arc<Log>) -> std::io::Result<Self> {
+        let buffered = Arc::clone(&index);
+        let flusher = Worker::start("index-flusher", Schedule::every(FLUSH_INTERVAL), move |_| {
+            buffered.flush_buffer();
+            Ok::<_, Infallible>(())
         })?;
-        let worker = thread::Builder::new().name("index-compact".to_owned()).spawn(move || {
-            lower_priority();
-            let (checked, retry_at, wait) = (None, None, RETRY_DELAY);
-            let mut maintenance = Maintenance { index, log, checked, retry_at, wait };
-            // Long tasks call this to check whether to continue.
-            let keep_going = || !stop_flag.load(Ordering::Acquire);
-            while keep_going() {
-                maintenance.tick(&keep_going);
-                thread::park_timeout(POLL_INTERVAL);
-            }
-        })?;
-        Ok(Self { stop, threads: [worker, flusher] })
+        let base = log.subscribe("index-base", 0);
+        let mut maintenance = Maintenance { index, base, checked: None };
+        let schedule =
+            Schedule { retry: RETRY, is_low_priority: true, ..Schedule::every(INTERVAL) };
+        let compactor =
+            Worker::start("index-compact", schedule, move |stop| maintenance.run(stop))?;
+        Ok(Self([compactor, flusher]))
     }
 
     /// Stops the threads. Unfinished builds are discarded, and repeated after the next start.
     pub fn stop(self) {
-        self.stop.store(true, Ordering::Release);
-        for thread in self.threads {
-            thread.thread().unpark();
-            let _panicked = thread.join();
-        }
+        self.0.into_iter().for_each(Worker::stop);
     }
 }
 
 struct Maintenance {
     index: Arc<Index>,
-    log: Arc<Log>,
+    /// Up to its cursor, the base reflects the log.
+    base: Subscription,
     /// The base that was checked for damage.
     checked: Option<u64>,
-    /// The time of the next retry.
-    retry_at: Option<Instant>,
-    wait: Duration,
 }
 
 impl Maintenance {
-    fn tick(&mut self, keep_going: &(dyn Fn() -> bool + Sync)) {
+    fn run(&mut self, stop: &StopFlag) -> Result<(), IndexError> {
         self.index.sweep();
-        if self.retry_at.is_some_and(|at| Instant::now() < at) {
-            return;
-        }
-        self.retry_at = None;
-        match self.run_once(keep_going) {
-            Ok(()) => self.wait = RETRY_DELAY,
-            Err(IndexError::Stopped) => {}
-            Err(error) => {
-                tracing::warn!(%error, "maintenance of the index failed; retrying");
-                self.retry_at = Some(Instant::now() + self.wait);
-                self.wait = (self.wait * 2).min(RETRY_DELAY_MAX);
-            }
+        // Long tasks call this to check whether to continue.
+        let keep_going = || !stop.is_set();
+        let result = if keep_going() { self.run_once(&keep_going) } else { Ok(()) };
+        self.base.advance(self.index.base().map_or(0, |base| base.offset));
+        match result {
+            Err(IndexError::Stopped) => Ok(()),
+            result => result,
         }
     }
 
@@ -104,7 +77,7 @@ impl Maintenance {
         if layers.is_in_memory() {
             let base = layers.base().cloned();
             drop(layers);
-            return self.index.replace_overlay(&self.log, base);
+            return self.index.replace_overlay(self.base.log(), base);
         }
         if self.index.is_base_due() {
             drop(layers);
@@ -119,15 +92,15 @@ impl Maintenance {
         keep_going: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), IndexError> {
         match damage {
-            Damage::Overlay => self.index.repair(&self.log)?,
-            _ => self.index.rebuild_while(&self.log, &|_, _| keep_going())?,
+            Damage::Overlay => self.index.repair(self.base.log())?,
+            _ => self.index.rebuild_while(self.base.log(), &|_, _| keep_going())?,
         }
         tracing::info!(offset = self.index.applied(), "repaired the index");
         Ok(())
     }
 
     fn compact(&self, keep_going: &(dyn Fn() -> bool + Sync)) -> Result<(), IndexError> {
-        match self.index.compact(&self.log, &|_, _| keep_going()) {
+        match self.index.compact(self.base.log(), &|_, _| keep_going()) {
             Err(error @ IndexError::Damaged { .. }) => {
                 Err(self.index.layers.load().report_damage(error))
             }

@@ -334,8 +334,7 @@ pub fn catch_up(layers: &Arc<Layers>, log: &Log, upto: u64) -> Result<(), IndexE
     }
     let mut reader = log.read_from(layers.applied() + 1)?;
     let mut pending = Pending::new(Arc::clone(layers));
-    while reader.next_offset() <= upto {
-        let Some(record) = reader.next_record()? else { break };
+    while let Some(record) = reader.next_through(upto)? {
         let of = (record.offset, record.kind, record.version);
         pending.apply(&Envelope::of_record(of, &record.payload)?)?;
         if pending.len() >= BATCH_KEYS || record.offset == upto {

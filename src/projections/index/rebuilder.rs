@@ -5,8 +5,8 @@ use std::thread;
 use std::time::Instant;
 
 use super::Index;
-use crate::log::Log;
-use crate::projections::{RebuildProgress, RebuildState, lower_priority};
+use crate::log::{Log, lower_priority};
+use crate::projections::{RebuildProgress, RebuildState};
 
 /// Rebuilds the index from the log, one rebuild at a time. Cheap to clone.
 #[derive(Clone)]

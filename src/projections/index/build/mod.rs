@@ -113,10 +113,7 @@ impl<'a> Job<'a> {
             let mut batch = Vec::with_capacity(BATCH_EVENTS);
             let mut bytes = 0;
             while batch.len() < BATCH_EVENTS && bytes < BATCH_BYTES {
-                if reader.next_offset() > self.upto {
-                    break;
-                }
-                let Some(record) = reader.next_record()? else { break };
+                let Some(record) = reader.next_through(self.upto)? else { break };
                 bytes += record.payload.len();
                 let of = (record.offset, record.kind, record.version);
                 batch.push(Envelope::of_record(of, &record.payload)?);

@@ -89,8 +89,8 @@ fn a_full_disk_is_bridged_in_memory() {
         let index = faults::open(&place.index(), &place.log, &faults, NO_BASES).unwrap();
         assert!(index.layers.load().is_in_memory());
         assert_eq!(index.digest().unwrap(), expected);
-        let (index, log) = (Arc::new(index), Arc::clone(&place.log));
-        let compactor = Compactor::start(Arc::clone(&index), log).unwrap();
+        let index = Arc::new(index);
+        let compactor = Compactor::start(Arc::clone(&index), &place.log).unwrap();
         faults.disk_is_full.store(false, Ordering::SeqCst);
         eventually("disk space", || !index.layers.load().is_in_memory());
         compactor.stop();
@@ -204,7 +204,7 @@ fn the_compactor_repairs_damage_found_by_a_reader() {
     base.write_all_at(&[0xA5; 64], 100).unwrap();
     assert!(index.digest().is_err());
     assert_eq!(index.layers.load().damage(), Damage::Unknown);
-    let compactor = Compactor::start(Arc::clone(&index), Arc::clone(&place.log)).unwrap();
+    let compactor = Compactor::start(Arc::clone(&index), &place.log).unwrap();
     let expected = Map::of(&events).digest();
     eventually("a repair", || index.digest().is_ok_and(|digest| digest == expected));
     eventually("a tidy folder", || place.names("").len() == 2);
@@ -219,7 +219,7 @@ fn the_compactor_finds_damage_and_builds_bases_when_due() {
     let tuning = Tuning { live_events_min: 20, events_max: 20, ..NO_BASES };
     let index = Arc::new(place.open(tuning));
     assert_eq!(index.base(), None);
-    let compactor = Compactor::start(Arc::clone(&index), Arc::clone(&place.log)).unwrap();
+    let compactor = Compactor::start(Arc::clone(&index), &place.log).unwrap();
     eventually("a base", || index.base().is_some());
     // The writer continues while bases are built and swapped.
     for group in late.chunks(3) {
@@ -233,7 +233,7 @@ fn the_compactor_finds_damage_and_builds_bases_when_due() {
     let base = std::fs::OpenOptions::new().write(true).open(&place.names("base-")[0]).unwrap();
     base.write_all_at(&[0xA5; 64], 100).unwrap();
     let before = index.base();
-    let compactor = Compactor::start(Arc::clone(&index), Arc::clone(&place.log)).unwrap();
+    let compactor = Compactor::start(Arc::clone(&index), &place.log).unwrap();
     eventually("a repair", || index.base() != before);
     assert_eq!(index.digest().unwrap(), Map::of(&events).digest());
     compactor.stop();
