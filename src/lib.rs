@@ -23,6 +23,10 @@
 //! A mutation: `http` → `commands` → `log` → `projections::index` → response. A click: `http` →
 //! `clicks` → `log` → response, and later `projections::clickhouse` → `queries`.
 
+// The simulated disk of the log's unit tests belongs to `tests/simulation`.
+#[cfg(test)]
+extern crate self as slugline;
+
 pub mod app;
 pub mod cli;
 pub mod clicks;

@@ -8,6 +8,8 @@
 mod chance;
 #[path = "../../tests/simulation/corruption.rs"]
 mod corruption;
+#[path = "../../tests/simulation/disk/mod.rs"]
+mod disk;
 #[path = "../../tests/simulation/world.rs"]
 mod world;
 

@@ -72,6 +72,8 @@ mod watermark;
 mod window;
 mod worker;
 
+#[cfg(test)]
+#[path = "../../tests/simulation/disk/mod.rs"]
 pub mod simulated;
 #[cfg(test)]
 mod tests;

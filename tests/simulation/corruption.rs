@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use slugline::log::simulated::SimulatedStorage;
+use crate::disk::SimulatedStorage;
 use slugline::log::{Log, LogError, LogOptions, NewRecord, verify};
 
 const DIR: &str = "log";

@@ -4,6 +4,7 @@
 
 mod chance;
 mod corruption;
+mod disk;
 mod world;
 
 use corruption::{Found, Sample};

@@ -9,7 +9,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use slugline::log::simulated::{Fault, Op, SimulatedStorage};
+use crate::disk::{Fault, Op, SimulatedStorage};
 use slugline::log::{Log, LogError, LogOptions, NewRecord, Record, verify};
 
 use super::chance::Chance;

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::inode::{Change, Inode, Rng};
-use super::storage::{Access, Storage, StorageFile};
+use slugline::log::{Access, Storage, StorageFile};
 
 /// An operation that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
