@@ -98,11 +98,9 @@ impl Group<'_> {
     }
 
     fn write(&mut self) -> anyhow::Result<()> {
-        let parts: Vec<[&[u8]; 1]> = self.payloads.iter().map(|(_, bytes)| [&bytes[..]]).collect();
-        let kinds = self.payloads.iter().map(|(kind, _)| *kind);
-        let records: Vec<_> = kinds
-            .zip(&parts)
-            .map(|(kind, parts)| NewRecord { kind, version: VERSION, parts })
+        let records = self.payloads.iter();
+        let records: Vec<_> = records
+            .map(|(kind, payload)| NewRecord { kind: *kind, version: VERSION, payload })
             .collect();
         self.log.append(&records).context("the log took a group not")?;
         self.payloads.clear();

@@ -59,7 +59,7 @@ impl BareLog {
         let mut watch = Stopwatch::start();
         while watch.elapsed() < span {
             let begun = Instant::now();
-            self.log.append(&[NewRecord { kind: 1, version: 1, parts: &[&self.payload] }])?;
+            self.log.append(&[NewRecord { kind: 1, version: 1, payload: &self.payload }])?;
             self.log.sync()?;
             watch.note(begun.elapsed());
         }

@@ -307,7 +307,7 @@ fn log_of_links(folder: &Path) -> anyhow::Result<Log> {
             event: Some(event),
         };
         let payload = envelope.encode_to_vec();
-        log.append(&[NewRecord { kind: kind.number(), version: VERSION, parts: &[&payload] }])?;
+        log.append(&[NewRecord { kind: kind.number(), version: VERSION, payload: &payload }])?;
     }
     log.sync()?;
     Ok(log)

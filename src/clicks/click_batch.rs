@@ -130,19 +130,12 @@ impl ClickBatch {
         append: impl FnOnce(&[NewRecord<'_>]) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut start = 0;
-        let parts: Vec<[&[u8]; 1]> = self
-            .entries
-            .iter()
-            .map(|entry| {
-                let payload = self.payloads.get(start..entry.payload_end).unwrap_or_default();
-                start = entry.payload_end;
-                [payload]
-            })
-            .collect();
-        let records = self.entries.iter().zip(&parts);
-        let records: Vec<_> = records
-            .map(|(entry, parts)| NewRecord { kind: entry.kind, version: VERSION, parts })
-            .collect();
+        let records = self.entries.iter().map(|entry| {
+            let payload = self.payloads.get(start..entry.payload_end).unwrap_or_default();
+            start = entry.payload_end;
+            NewRecord { kind: entry.kind, version: VERSION, payload }
+        });
+        let records: Vec<_> = records.collect();
         let appended = append(&records);
         if appended.is_ok() {
             self.agents.iter().for_each(|agent| agent.mark_logged());

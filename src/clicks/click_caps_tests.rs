@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::click::{Click, VERSION};
-use crate::log::{DiskStorage, LogOptions, NewRecord};
+use crate::log::{DiskStorage, LogOptions};
 
 struct Fixture {
     folder: tempfile::TempDir,
@@ -36,8 +36,7 @@ impl Fixture {
                 limited_nth: nth.unwrap_or_default(),
                 ..Click::default()
             };
-            let parts = &[&click.encode_to_vec()[..]];
-            self.log.append(&[NewRecord { kind: kind::CLICK, version: VERSION, parts }]).unwrap();
+            self.log.append_payloads(kind::CLICK, VERSION, &[click.encode_to_vec()]).unwrap();
         });
         admitted == Admission::Through(())
     }

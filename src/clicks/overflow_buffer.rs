@@ -50,7 +50,7 @@ impl OverflowBuffer {
             .map(|record| BufferedRecord {
                 kind: record.kind,
                 version: record.version,
-                payload: record.parts.concat(),
+                payload: record.payload.to_vec(),
             })
             .collect();
         let bytes: usize = copies.iter().map(BufferedRecord::bytes).sum();
@@ -77,22 +77,13 @@ impl OverflowBuffer {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         while !queue.records.is_empty() {
             let count = queue.records.len().min(BATCH_LEN);
-            let parts: Vec<[&[u8]; 1]> = queue
-                .records
-                .iter()
-                .take(count)
-                .map(|record| [record.payload.as_slice()])
-                .collect();
-            let records: Vec<_> = queue
-                .records
-                .iter()
-                .zip(&parts)
-                .map(|(record, parts)| NewRecord {
-                    kind: record.kind,
-                    version: record.version,
-                    parts,
-                })
-                .collect();
+            let records = queue.records.iter().take(count);
+            let records = records.map(|BufferedRecord { kind, version, payload }| NewRecord {
+                kind: *kind,
+                version: *version,
+                payload,
+            });
+            let records: Vec<_> = records.collect();
             log.append(&records)?;
             let bytes: usize = queue.records.drain(..count).map(|record| record.bytes()).sum();
             queue.bytes -= bytes;
@@ -110,8 +101,8 @@ mod tests {
     use super::*;
     use crate::log::{DiskStorage, LogOptions};
 
-    fn record<'a>(parts: &'a [&'a [u8]]) -> NewRecord<'a> {
-        NewRecord { kind: 100, version: 1, parts }
+    fn record(payload: &[u8]) -> NewRecord<'_> {
+        NewRecord { kind: 100, version: 1, payload }
     }
 
     #[test]
@@ -120,8 +111,7 @@ mod tests {
         let log = Log::open(Arc::new(DiskStorage), folder.path(), LogOptions::default()).unwrap();
         let buffer = OverflowBuffer::default();
         for number in 0..1_300_u32 {
-            let bytes = number.to_be_bytes();
-            assert!(buffer.push(&[record(&[&bytes[..2], &bytes[2..]])]));
+            assert!(buffer.push(&[record(&number.to_be_bytes())]));
         }
         assert_eq!(buffer.len(), 1_300);
         buffer.append_to(&log).unwrap();
@@ -137,8 +127,8 @@ mod tests {
     fn the_memory_is_bounded() {
         let buffer = OverflowBuffer::default();
         let large = vec![0; 1 << 20];
-        let accepted = (0..40).filter(|_| buffer.push(&[record(&[&large])])).count();
+        let accepted = (0..40).filter(|_| buffer.push(&[record(&large)])).count();
         assert_eq!(accepted, 15);
-        assert!(buffer.push(&[record(&[b"small"])]));
+        assert!(buffer.push(&[record(b"small")]));
     }
 }

@@ -150,7 +150,7 @@ fn nothing_of_the_address_is_in_the_click() {
     batch.push(&outcome, &target());
     let mut logged = Vec::new();
     let append = |records: &[NewRecord<'_>]| {
-        logged = records.iter().flat_map(|record| record.parts.concat()).collect();
+        logged = records.iter().flat_map(|record| record.payload.to_vec()).collect();
         Ok::<_, Infallible>(())
     };
     batch.append_with(append).unwrap();
@@ -179,7 +179,7 @@ fn the_agents_record_comes_with_clicks_until_an_append_succeeded() {
             let (clicks, seen): (Vec<&NewRecord<'_>>, Vec<_>) =
                 records.iter().partition(|record| record.kind == kind::CLICK);
             assert_eq!((clicks.len(), seen.len() < 2), (2, true));
-            record = seen.first().map(|seen| AgentSeen::decode(seen.parts[0]).unwrap());
+            record = seen.first().map(|seen| AgentSeen::decode(seen.payload).unwrap());
             result
         });
         assert_eq!((batch.clicks(), batch.bytes()), (0, 0));
@@ -206,8 +206,8 @@ fn no_click_is_logged_before_its_agent() {
     impl Record {
         fn of(record: &NewRecord<'_>) -> Self {
             match record.kind {
-                kind::CLICK => Self::Click(Click::decode(record.parts[0]).unwrap().agent),
-                _ => Self::Agent(AgentSeen::decode(record.parts[0]).unwrap().id),
+                kind::CLICK => Self::Click(Click::decode(record.payload).unwrap().agent),
+                _ => Self::Agent(AgentSeen::decode(record.payload).unwrap().id),
             }
         }
     }

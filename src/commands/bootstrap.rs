@@ -89,8 +89,8 @@ pub fn bootstrap(
     }
     let [(kind_a, a), (kind_b, b)] = &payloads[..] else { return Ok(Bootstrap::NotNeeded) };
     let offset = log.append(&[
-        NewRecord { kind: *kind_a, version: VERSION, parts: &[a] },
-        NewRecord { kind: *kind_b, version: VERSION, parts: &[b] },
+        NewRecord { kind: *kind_a, version: VERSION, payload: a },
+        NewRecord { kind: *kind_b, version: VERSION, payload: b },
     ])?;
     log.sync()?;
     index.commit(pending, offset)?;

@@ -252,12 +252,9 @@ impl Dispatcher {
         if events.is_empty() {
             return Ok(pending.over());
         }
-        let parts: Vec<[&[u8]; 1]> =
-            events.iter().map(|(_, payload)| [payload.as_slice()]).collect();
         let records: Vec<_> = events
             .iter()
-            .zip(&parts)
-            .map(|((kind, _), parts)| NewRecord { kind: *kind, version: VERSION, parts })
+            .map(|(kind, payload)| NewRecord { kind: *kind, version: VERSION, payload })
             .collect();
         let offset = self.log.append(&records)?;
         let started = std::time::Instant::now();

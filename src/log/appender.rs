@@ -77,7 +77,7 @@ impl Appender {
     pub(super) fn append(&self, records: &[NewRecord<'_>]) -> Result<u64, LogError> {
         let mut size: u64 = 0;
         for record in records {
-            let bytes = record.payload_bytes();
+            let bytes = record.payload.len();
             if bytes > MAX_PAYLOAD_BYTES {
                 return Err(LogError::TooLarge { bytes });
             }

@@ -9,7 +9,7 @@ pub struct RecordRef<'a> {
     pub kind: u16,
     /// See [`Record::version`](super::Record::version).
     pub version: u16,
-    /// The concatenated payload.
+    /// The payload.
     pub payload: &'a [u8],
 }
 

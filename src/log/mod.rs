@@ -240,8 +240,7 @@ impl Log {
         version: u16,
         payloads: &[Vec<u8>],
     ) -> Result<u64, LogError> {
-        let parts: Vec<[&[u8]; 1]> = payloads.iter().map(|payload| [payload.as_slice()]).collect();
-        let records = parts.iter().map(|parts| NewRecord { kind, version, parts });
+        let records = payloads.iter().map(|payload| NewRecord { kind, version, payload });
         self.append(&records.collect::<Vec<_>>())
     }
 

@@ -33,16 +33,8 @@ pub struct NewRecord<'a> {
     pub kind: u16,
     /// Version of the kind's encoding; not interpreted by the log.
     pub version: u16,
-    /// The payload in parts, which are stored concatenated. At most [`MAX_PAYLOAD_BYTES`] in
-    /// total; may be empty.
-    pub parts: &'a [&'a [u8]],
-}
-
-impl NewRecord<'_> {
-    /// Size of the payload in bytes.
-    pub(super) fn payload_bytes(&self) -> usize {
-        self.parts.iter().map(|part| part.len()).sum()
-    }
+    /// The payload: at most [`MAX_PAYLOAD_BYTES`]; may be empty.
+    pub payload: &'a [u8],
 }
 
 /// A record read from the log.
@@ -54,7 +46,7 @@ pub struct Record {
     pub kind: u16,
     /// See [`NewRecord::version`].
     pub version: u16,
-    /// The concatenated payload.
+    /// The payload.
     pub payload: Bytes,
 }
 
@@ -125,7 +117,7 @@ fn checksum(record: &[u8]) -> u32 {
 pub(super) fn encode(buffer: &mut Vec<u8>, offset: u64, synced: u64, record: &NewRecord<'_>) {
     let start = buffer.len();
     // Both fallbacks mean "unknown"; the first is unreachable once the payload was checked.
-    let len = u32::try_from(record.payload_bytes()).unwrap_or(u32::MAX);
+    let len = u32::try_from(record.payload.len()).unwrap_or(u32::MAX);
     let lag = u32::try_from(offset.saturating_sub(synced)).unwrap_or(LAG_UNKNOWN);
     buffer.extend_from_slice(&len.to_le_bytes());
     buffer.extend_from_slice(&[0; 4]);
@@ -133,9 +125,7 @@ pub(super) fn encode(buffer: &mut Vec<u8>, offset: u64, synced: u64, record: &Ne
     buffer.extend_from_slice(&lag.to_le_bytes());
     buffer.extend_from_slice(&record.kind.to_le_bytes());
     buffer.extend_from_slice(&record.version.to_le_bytes());
-    for part in record.parts {
-        buffer.extend_from_slice(part);
-    }
+    buffer.extend_from_slice(record.payload);
     let crc = checksum(&buffer[start..]);
     buffer[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
 }
@@ -174,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_watermark_is_what_was_durable_at_the_time_of_writing() {
-        let new = NewRecord { kind: 1, version: 2, parts: &[b"ab", b"", b"c"] };
+        let new = NewRecord { kind: 1, version: 2, payload: b"abc" };
         let mut bytes = Vec::new();
         encode(&mut bytes, 10, 7, &new);
         assert_eq!(bytes.len(), HEADER_BYTES + 3);
@@ -186,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_lag_too_large_to_store_vouches_for_nothing() {
-        let new = NewRecord { kind: 0, version: 0, parts: &[] };
+        let new = NewRecord { kind: 0, version: 0, payload: &[] };
         let far = u64::from(u32::MAX) + 5;
         for synced in [0, 4, 5] {
             let mut bytes = Vec::new();

@@ -36,8 +36,7 @@ fn logged(folder: &Path) -> Vec<Click> {
 fn append(folder: &Path, records: impl IntoIterator<Item = (u16, Vec<u8>)>) {
     let log = Log::open(Arc::new(DiskStorage), folder, LogOptions::default()).unwrap();
     for (kind, payload) in records {
-        let parts: &[&[u8]] = &[&payload];
-        log.append(&[NewRecord { kind, version: VERSION, parts }]).unwrap();
+        log.append(&[NewRecord { kind, version: VERSION, payload: &payload }]).unwrap();
     }
     log.sync().unwrap();
 }

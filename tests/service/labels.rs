@@ -66,8 +66,8 @@ pub fn add_workspace(data: &DataFolder) {
             event: Some(event),
         };
         let payload = envelope.encode_to_vec();
-        let parts: [&[u8]; 1] = [&payload];
-        log.append(&[NewRecord { kind: kind.number(), version: VERSION, parts: &parts }]).unwrap();
+        log.append(&[NewRecord { kind: kind.number(), version: VERSION, payload: &payload }])
+            .unwrap();
     }
     log.sync().unwrap();
 }

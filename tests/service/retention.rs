@@ -28,8 +28,8 @@ fn append_old(folder: &Path) {
     for (number, click) in (0..OLD_CLICKS).zip(clicks.iter().cycle()) {
         let at_ms = click.at_ms - 80 * DAY_MS + number * DAY_MS / 12;
         let payload = Click { at_ms, visitor: number, ..click.clone() }.encode_to_vec();
-        let parts: &[&[u8]] = &[&payload];
-        log.append(&[NewRecord { kind: kind::CLICK, version: VERSION, parts }]).unwrap();
+        log.append(&[NewRecord { kind: kind::CLICK, version: VERSION, payload: &payload }])
+            .unwrap();
     }
     log.sync().unwrap();
 }

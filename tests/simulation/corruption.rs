@@ -46,8 +46,7 @@ impl Sample {
         while !is_done(&log) {
             payload.resize(20 + usize::try_from(log.end() * 37 % 280).unwrap_or(0), 0);
             payload.fill(log.end().to_le_bytes()[0]);
-            let parts: &[&[u8]] = &[&payload];
-            log.append(&[NewRecord { kind: 3, version: 1, parts }; 3])?;
+            log.append(&[NewRecord { kind: 3, version: 1, payload: &payload }; 3])?;
             log.sync()?;
         }
         let firsts = log.sealed_segments().into_iter().map(|sealed| sealed.first);

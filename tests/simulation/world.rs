@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::disk::{Fault, Op, SimulatedStorage};
-use slugline::log::{Log, LogError, LogOptions, NewRecord, Record, verify};
+use slugline::log::{Log, LogError, LogOptions, Record, verify};
 
 use super::chance::Chance;
 
@@ -120,11 +120,8 @@ impl Subject {
     /// Appends the records of these attempts as one group.
     fn append(&mut self, attempts: &[u64]) -> Result<Result<u64, LogError>, Broken> {
         let payloads: Vec<_> = attempts.iter().map(|attempt| payload(*attempt)).collect();
-        let parts: Vec<[&[u8]; 1]> = payloads.iter().map(|bytes| [bytes.as_slice()]).collect();
-        let records: Vec<_> =
-            parts.iter().map(|parts| NewRecord { kind: 7, version: 1, parts }).collect();
         let was_poisoned = self.log()?.poisoned().is_some();
-        let appended = self.log()?.append(&records);
+        let appended = self.log()?.append_payloads(7, 1, &payloads);
         match &appended {
             Ok(last) => {
                 promise!(!was_poisoned, "{}: a stopped log took records", self.dir);

@@ -9,12 +9,11 @@ const LARGE: u64 = 1 << 20;
 fn kind_version_and_payload_come_back() {
     let log = open(&SimulatedStorage::default(), LARGE).unwrap();
     assert_eq!((log.end(), log.synced()), (0, 0));
-    let record = |kind, version, parts| NewRecord { kind, version, parts };
-    let parts: [&[&[u8]]; 3] = [&[b"he", b"", b"llo"], &[], &[b"x"]];
+    let record = |kind, version, payload| NewRecord { kind, version, payload };
     let last = log.append(&[
-        record(1, 2, parts[0]),
-        record(u16::MAX, 0, parts[1]),
-        record(0, u16::MAX, parts[2]),
+        record(1, 2, &b"hello"[..]),
+        record(u16::MAX, 0, b""),
+        record(0, u16::MAX, b"x"),
     ]);
     assert_eq!(last.unwrap(), 3);
     assert_eq!((log.end(), log.synced()), (3, 0));
@@ -88,14 +87,13 @@ fn an_empty_batch_appends_nothing() {
 fn payloads_are_limited() {
     let log = open(&SimulatedStorage::default(), LARGE).unwrap();
     let bytes = vec![7; MAX_PAYLOAD_BYTES];
-    let small = NewRecord { kind: 0, version: 0, parts: &[b"small"] };
-    let largest: [&[u8]; 1] = [&bytes];
-    let over: [&[u8]; 2] = [&bytes, b"!"];
-    let with = |parts| NewRecord { parts, ..small };
+    let small = NewRecord { kind: 0, version: 0, payload: b"small" };
+    let over = [&bytes[..], b"!"].concat();
+    let with = |payload| NewRecord { payload, ..small };
     let error = log.append(&[small, with(&over)]).unwrap_err();
     assert!(matches!(error, LogError::TooLarge { bytes } if bytes == MAX_PAYLOAD_BYTES + 1));
     assert_eq!(log.end(), 0);
-    assert_eq!(log.append(&[small, with(&largest), small]).unwrap(), 3);
+    assert_eq!(log.append(&[small, with(&bytes), small]).unwrap(), 3);
     let read = drain(&mut log.read_from(2).unwrap()).unwrap();
     assert_eq!(read[0].payload, bytes);
     assert_eq!(read[1].payload, &b"small"[..]);

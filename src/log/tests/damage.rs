@@ -228,7 +228,7 @@ fn verify_counts_kinds_and_continues_after_damage() {
     let storage = SimulatedStorage::default();
     let log = open(&storage, 400).unwrap();
     for n in 0..30_u16 {
-        let record = NewRecord { kind: n % 3, version: 1, parts: &[b"0123456789"] };
+        let record = NewRecord { kind: n % 3, version: 1, payload: b"0123456789" };
         log.append(&[record]).unwrap();
     }
     let report = verify(&storage, dir()).unwrap();

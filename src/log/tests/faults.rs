@@ -58,7 +58,7 @@ fn an_undone_write_stays_undone_after_a_crash() {
         append(&log, 2).unwrap();
         storage.fail(Op::Write, 0, Fault::Short(90));
         storage.fail(Op::Write, 0, FULL);
-        let refused = NewRecord { kind: 66, version: 1, parts: &[b"refused"] };
+        let refused = NewRecord { kind: 66, version: 1, payload: b"refused" };
         assert!(log.append(&[refused; 4]).unwrap_err().is_full());
         append(&log, 3).unwrap();
         let log = open(&storage.crashed(seed), 1 << 20).unwrap();

@@ -19,12 +19,7 @@ fn write_records(log: &Log, writer: u8, count: u32) {
                 bytes
             })
             .collect();
-        let parts: Vec<[&[u8]; 1]> = payloads.iter().map(|bytes| [bytes.as_slice()]).collect();
-        let records: Vec<NewRecord<'_>> = parts
-            .iter()
-            .map(|parts| NewRecord { kind: u16::from(writer), version: 0, parts })
-            .collect();
-        log.append(&records).unwrap();
+        log.append_payloads(u16::from(writer), 0, &payloads).unwrap();
         next += group;
         if next.is_multiple_of(128) {
             assert!(log.sync().unwrap() >= u64::from(next));

@@ -43,10 +43,7 @@ fn payload(offset: u64) -> Vec<u8> {
 fn append(log: &Log, count: u64) -> Result<u64, LogError> {
     let start = log.end() + 1;
     let payloads: Vec<Vec<u8>> = (start..start + count).map(payload).collect();
-    let parts: Vec<[&[u8]; 1]> = payloads.iter().map(|bytes| [bytes.as_slice()]).collect();
-    let records: Vec<NewRecord<'_>> =
-        parts.iter().map(|parts| NewRecord { kind: 1, version: 1, parts }).collect();
-    log.append(&records)
+    log.append_payloads(1, 1, &payloads)
 }
 
 /// Reads to the current end.

@@ -73,7 +73,7 @@ fn log_of(records: impl IntoIterator<Item = (u16, Vec<u8>)>) -> (Log, tempfile::
     let folder = tempfile::tempdir().unwrap();
     let log = Log::open(Arc::new(DiskStorage), folder.path(), LogOptions::default()).unwrap();
     for (kind, payload) in records {
-        log.append(&[NewRecord { kind, version: VERSION, parts: &[&payload] }]).unwrap();
+        log.append(&[NewRecord { kind, version: VERSION, payload: &payload }]).unwrap();
     }
     (log, folder)
 }
@@ -114,8 +114,7 @@ fn a_batch_has_no_more_records_than_one_block() {
     let folder = tempfile::tempdir().unwrap();
     let log = Log::open(Arc::new(DiskStorage), folder.path(), LogOptions::default()).unwrap();
     let (kind, payload) = click(DECEMBER);
-    let parts: &[&[u8]] = &[&payload];
-    log.append(&vec![NewRecord { kind, version: VERSION, parts }; clicks]).unwrap();
+    log.append(&vec![NewRecord { kind, version: VERSION, payload: &payload }; clicks]).unwrap();
     let mut batcher = Batcher::new(log.read_from(1).unwrap());
     let mut records = Records::default();
     let mut lengths = Vec::new();

@@ -135,16 +135,14 @@ mod tests {
 
     use super::*;
     use crate::domain::click::{Click, VERSION};
-    use crate::log::{DiskStorage, LogOptions, NewRecord};
+    use crate::log::{DiskStorage, LogOptions};
 
     const NOVEMBER: u64 = 1_764_547_199_999;
 
     fn append(log: &Log, at_ms: u64, workspace: u128) {
         let workspace = Uuid::from_u128(workspace).as_bytes().to_vec();
         let click = Click { at_ms, workspace, browser: "x".to_owned(), ..Click::default() };
-        let payload = click.encode_to_vec();
-        let parts: &[&[u8]] = &[&payload];
-        log.append(&[NewRecord { kind: kind::CLICK, version: VERSION, parts }]).unwrap();
+        log.append_payloads(kind::CLICK, VERSION, &[click.encode_to_vec()]).unwrap();
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use prost::Message;
 use slugline::domain::click::{Click, VERSION, kind};
-use slugline::log::{DiskStorage, Log, LogOptions, LogView, NewRecord};
+use slugline::log::{DiskStorage, Log, LogOptions, LogView};
 
 use super::Counts;
 use super::engine::kill;
@@ -116,12 +116,7 @@ fn append(folder: &Path, batches: u64, chance: &mut Chance) -> Vec<u64> {
                 Click { at_ms, visitor: batch, ..model.clone() }.encode_to_vec()
             })
             .collect();
-        let parts: Vec<[&[u8]; 1]> = payloads.iter().map(|bytes| [bytes.as_slice()]).collect();
-        let records: Vec<_> = parts
-            .iter()
-            .map(|parts| NewRecord { kind: kind::CLICK, version: VERSION, parts })
-            .collect();
-        log.append(&records).unwrap();
+        log.append_payloads(kind::CLICK, VERSION, &payloads).unwrap();
     }
     log.sync().unwrap();
     drop(log);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 use jiff::Timestamp;
 use prost::Message;
 use slugline::domain::click::{Click, VERSION, kind};
-use slugline::log::{DiskStorage, Log, LogOptions, LogView, NewRecord};
+use slugline::log::{DiskStorage, Log, LogOptions, LogView};
 
 use super::dice::Dice;
 use super::fact::Fact;
@@ -113,12 +113,7 @@ fn append(folder: &Path, clicks: &[Click]) {
     let log = Log::open(Arc::new(DiskStorage), folder, LogOptions::default()).unwrap();
     for some in clicks.chunks(500) {
         let payloads: Vec<_> = some.iter().map(Message::encode_to_vec).collect();
-        let parts: Vec<[&[u8]; 1]> = payloads.iter().map(|payload| [payload.as_slice()]).collect();
-        let records: Vec<_> = parts
-            .iter()
-            .map(|parts| NewRecord { kind: kind::CLICK, version: VERSION, parts })
-            .collect();
-        log.append(&records).unwrap();
+        log.append_payloads(kind::CLICK, VERSION, &payloads).unwrap();
     }
     log.sync().unwrap();
 }

@@ -123,12 +123,11 @@ fn open_log(dir: &Path) -> Log {
 
 fn append(log: &Log, events: &[Envelope]) -> u64 {
     let payloads: Vec<_> = events.iter().map(Message::encode_to_vec).collect();
-    let parts: Vec<[&[u8]; 1]> = payloads.iter().map(|bytes| [&bytes[..]]).collect();
     let kinds =
         events.iter().map(|event| event.event.as_ref().map_or(0, |event| event.kind().number()));
     let records: Vec<_> = kinds
-        .zip(&parts)
-        .map(|(kind, parts)| NewRecord { kind, version: VERSION, parts })
+        .zip(&payloads)
+        .map(|(kind, payload)| NewRecord { kind, version: VERSION, payload })
         .collect();
     let offset = log.append(&records).unwrap();
     log.sync().unwrap();

@@ -149,7 +149,7 @@ fn only_what_is_synced_is_applied() {
     let index = place.open(NO_BASES);
     let synced = place.log.synced();
     let payload = of_seed(23, 1)[0].encode_to_vec();
-    place.log.append(&[NewRecord { kind: 10, version: VERSION, parts: &[&payload] }]).unwrap();
+    place.log.append(&[NewRecord { kind: 10, version: VERSION, payload: &payload }]).unwrap();
     index.repair(&place.log).unwrap();
     index.rebuild(&place.log, &|_, _| {}).unwrap();
     assert_eq!((index.applied(), place.log.end()), (synced, synced + 1));
