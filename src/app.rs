@@ -48,7 +48,7 @@ use crate::http::transport::tls::Certificates;
 use crate::http::transport::{self, HttpApp};
 use crate::http::{Audience, Services, Site, Tokens};
 use crate::imports::Imports;
-use crate::log::{DataLock, DiskStorage, Log, LogOptions, Worker};
+use crate::log::{DataLock, DiskStorage, LocalLog, Log, LogOptions, Worker};
 use crate::projections::DeletionPropagator;
 use crate::projections::history::History;
 use crate::projections::index::{Compactor, Index, Rebuilder};
@@ -127,8 +127,8 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
 
 /// Everything that is open while the service runs, in the order of opening.
 struct App {
-    mutations: Arc<Log>,
-    clicks: Arc<Log>,
+    mutations: Arc<dyn Log>,
+    clicks: Arc<dyn Log>,
     index: Arc<Index>,
     bootstrap: Bootstrap,
     recorder: Arc<Recorder>,
@@ -158,11 +158,11 @@ impl App {
         let geo = GeoReader::new(geo_db.clone()).with_context(|| shown(geo_db.as_deref()))?;
         let engine = start_engine(settings)?;
 
-        let mutations = Arc::new(open_log(&data.join("log/mutations"))?);
-        let clicks = Arc::new(open_log(&data.join("log/clicks"))?);
-        let index = Arc::new(Index::open(&data.join("index"), &mutations)?);
+        let mutations: Arc<dyn Log> = Arc::new(open_log(&data.join("log/mutations"))?);
+        let clicks: Arc<dyn Log> = Arc::new(open_log(&data.join("log/clicks"))?);
+        let index = Arc::new(Index::open(&data.join("index"), &*mutations)?);
         let given = std::env::var("SLUGLINE_BOOTSTRAP_TOKEN").ok();
-        let bootstrap = bootstrap(&mutations, &index, given.as_deref())?;
+        let bootstrap = bootstrap(&*mutations, &index, given.as_deref())?;
 
         let visitors =
             VisitorSalts::open(data.join("visitor.salt"), settings.visitor_salt, now_ms())?;
@@ -309,8 +309,8 @@ fn serve_admin(listener: Listener, services: &Services, settings: &Settings) -> 
 }
 
 /// Opens a log with the default options.
-pub fn open_log(folder: &Path) -> anyhow::Result<Log> {
-    Ok(Log::open(Arc::new(DiskStorage), folder, LogOptions::default())?)
+pub fn open_log(folder: &Path) -> anyhow::Result<LocalLog> {
+    Ok(LocalLog::open(Arc::new(DiskStorage), folder, LogOptions::default())?)
 }
 
 fn shown(path: Option<&Path>) -> String {

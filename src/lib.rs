@@ -12,7 +12,7 @@
 //! | [`imports`] | import jobs: files of links become commands, row by row |
 //! | [`domain`] | aggregates, commands and events with their rules; pure |
 //! | [`clicks`] | enrichment: a visit becomes a click, step by step |
-//! | [`log`] | the event log: append, sync, read, recover |
+//! | [`log`] | the event log: append, sync, read, follow, recover |
 //! | [`sst`] | immutable sorted tables on disk; knows nothing of links |
 //! | [`projections`] | projections of the log: the index (sled over an SST) and the ClickHouse
 //! tables |

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use slugline::log::Log;
 use slugline::projections::index::{Index, Tuning};
 
 use crate::history;

@@ -9,7 +9,7 @@ use prost::Message as _;
 use slugline::domain::event::{
     Envelope, Event, LinkDeleted, LinkState, TokenState, VERSION, WorkspaceCreated,
 };
-use slugline::log::{DiskStorage, Log, LogOptions, NewRecord};
+use slugline::log::{DiskStorage, LocalLog, Log, LogOptions, NewRecord};
 
 /// How many records go to the log at a time.
 const GROUP: usize = 4_096;
@@ -20,9 +20,9 @@ const STARTED_MS: u64 = 1_760_000_000_000;
 const LETTERS: &[u8] = b"23456789abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ";
 
 /// Opens the log below a folder.
-pub fn open(folder: &Path) -> anyhow::Result<Log> {
+pub fn open(folder: &Path) -> anyhow::Result<LocalLog> {
     let dir = folder.join("log/mutations");
-    Ok(Log::open(Arc::new(DiskStorage), &dir, LogOptions::default())?)
+    Ok(LocalLog::open(Arc::new(DiskStorage), &dir, LogOptions::default())?)
 }
 
 /// Writes the log, unless it is there; returns how many events it has.
@@ -60,7 +60,7 @@ pub fn write_more(folder: &Path, after: u64, links: u64) -> anyhow::Result<u64> 
 }
 
 struct Group<'l> {
-    log: &'l Log,
+    log: &'l dyn Log,
     payloads: Vec<(u16, Vec<u8>)>,
 }
 

@@ -11,7 +11,7 @@ use slugline::domain::command::Command;
 use slugline::domain::ids::{TokenId, WorkspaceId};
 use slugline::domain::link::{Field, LinkInput, LinkPolicy};
 use slugline::domain::token::{Abilities, Actor};
-use slugline::log::{DiskStorage, Log, LogOptions};
+use slugline::log::{DiskStorage, LocalLog, Log, LogOptions};
 use slugline::projections::index::{Compactor, Index};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
@@ -21,7 +21,7 @@ use crate::measured::{Measured, Stopwatch, empty, note};
 
 /// Log, index, dispatcher and keeper, as the service has them.
 pub struct House {
-    log: Arc<Log>,
+    log: Arc<dyn Log>,
     commands: Commands,
     dispatcher: JoinHandle<()>,
     keeper: Compactor,
@@ -32,9 +32,10 @@ pub struct House {
 impl House {
     pub fn open(folder: &Path) -> anyhow::Result<Self> {
         let storage = Arc::new(DiskStorage);
-        let log = Arc::new(Log::open(storage, &folder.join("log"), LogOptions::default())?);
-        let index = Arc::new(Index::open(&folder.join("index"), &log)?);
-        bootstrap(&log, &index, Some("a-token-for-the-bench"))?;
+        let log = LocalLog::open(storage, &folder.join("log"), LogOptions::default())?;
+        let log: Arc<dyn Log> = Arc::new(log);
+        let index = Arc::new(Index::open(&folder.join("index"), &*log)?);
+        bootstrap(&*log, &index, Some("a-token-for-the-bench"))?;
         let keeper = Compactor::start(Arc::clone(&index), &log)?;
         let (commands, dispatcher) =
             Commands::start(Arc::clone(&log), index, LinkPolicy::default())?;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use slugline::log::{DiskStorage, Log, LogOptions, NewRecord};
+use slugline::log::{DiskStorage, LocalLog, Log, LogOptions, NewRecord};
 
 use crate::measured::{Measured, Stopwatch};
 
@@ -43,14 +43,14 @@ impl BareFile {
 
 /// The same with slugline's log in the file's place.
 pub struct BareLog {
-    log: Log,
+    log: LocalLog,
     payload: Vec<u8>,
 }
 
 impl BareLog {
     /// A log of its own with payloads of this size.
     pub fn open(folder: &Path, payload_bytes: usize) -> anyhow::Result<Self> {
-        let log = Log::open(Arc::new(DiskStorage), folder, LogOptions::default())?;
+        let log = LocalLog::open(Arc::new(DiskStorage), folder, LogOptions::default())?;
         Ok(Self { log, payload: vec![0x5a; payload_bytes] })
     }
 

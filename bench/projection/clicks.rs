@@ -14,7 +14,7 @@ use slugline::clicks::{
 use slugline::domain::click::ClickTarget;
 use slugline::domain::ids::{LinkId, WorkspaceId};
 use slugline::engine::{Package, Progress, default_cache_dir, fetch};
-use slugline::log::{DiskStorage, Log, LogOptions};
+use slugline::log::{DiskStorage, LocalLog, Log, LogOptions};
 use uuid::Uuid;
 
 use crate::agents;
@@ -87,12 +87,12 @@ fn address(number: u64) -> IpAddr {
 }
 
 /// A click log of its own, and the recorder that writes to it.
-pub fn open_log(folder: &Path) -> anyhow::Result<(Arc<Log>, Arc<Recorder>)> {
+pub fn open_log(folder: &Path) -> anyhow::Result<(Arc<dyn Log>, Arc<Recorder>)> {
     let cache = default_cache_dir()?;
     let crawlers = fetch(&Package::crawlers(), &cache, Progress::Shown)?;
     let countries = fetch(&Package::countries(), &cache, Progress::Shown)?;
-    let log = Log::open(Arc::new(DiskStorage), &folder.join("clicks"), LogOptions::default())?;
-    let log = Arc::new(log);
+    let log = LocalLog::open(Arc::new(DiskStorage), &folder.join("clicks"), LogOptions::default())?;
+    let log: Arc<dyn Log> = Arc::new(log);
     let limits = ClickCaps::open(&folder.join("limits"), &log)?;
     let enricher = Enricher {
         proxies: TrustedProxies::default(),

@@ -56,12 +56,12 @@ pub fn measure(
     let started = Instant::now();
     let (appended, readable) = thread::scope(|scope| {
         let appender = scope.spawn(|| {
-            let appended = append(&log, &recorder, visitors, per_second, span);
+            let appended = append(&*log, &recorder, visitors, per_second, span);
             is_appended.store(true, Ordering::Release);
             appended
         });
         let status = following.reading.status();
-        let readable = watch(&log, &is_appended, || status.applied());
+        let readable = watch(&*log, &is_appended, || status.applied());
         (appender.join(), readable)
     });
     syncer.stop();
@@ -72,7 +72,7 @@ pub fn measure(
 
 /// Each click has its moment, and is appended then or as soon after as may be.
 fn append(
-    log: &Log,
+    log: &dyn Log,
     recorder: &Recorder,
     visitors: &Visitors,
     per_second: u32,
@@ -98,7 +98,7 @@ fn append(
 
 /// Notes how far the projection is until it has all.
 fn watch(
-    log: &Log,
+    log: &dyn Log,
     is_appended: &AtomicBool,
     applied: impl Fn() -> u64,
 ) -> anyhow::Result<Vec<Readable>> {

@@ -68,7 +68,7 @@ fn main() -> anyhow::Result<()> {
     let clickhouse = ClickHouse::start(folder.path())?;
     let visitors = Visitors::load()?;
     let log = fill(folder.path(), &visitors, options.clicks)?;
-    let batches = Arc::new(memory::batches(&log)?);
+    let batches = Arc::new(memory::batches(&*log)?);
     anyhow::ensure!(memory::clicks(&batches) == options.clicks, "not all clicks are logged");
 
     let measure = |way: Way| {
@@ -112,7 +112,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// Logs so many clicks, one after the other through two months.
-fn fill(folder: &Path, visitors: &Visitors, clicks: u64) -> anyhow::Result<Arc<Log>> {
+fn fill(folder: &Path, visitors: &Visitors, clicks: u64) -> anyhow::Result<Arc<dyn Log>> {
     eprintln!("{clicks} clicks are logged");
     let (log, recorder) = clicks::open_log(folder)?;
     for number in 0..clicks {

@@ -81,7 +81,7 @@ struct AgentRow {
 }
 
 /// Makes all rows of a log.
-pub fn batches(log: &Log) -> anyhow::Result<Vec<Batch>> {
+pub fn batches(log: &dyn Log) -> anyhow::Result<Vec<Batch>> {
     let mut reader = log.read_from(0)?;
     let mut batches: Vec<Batch> = Vec::new();
     while let Some(record) = reader.next_record()? {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use slugline::log::{DiskStorage, Log, LogOptions};
+use slugline::log::{DiskStorage, LocalLog, Log, LogOptions};
 use slugline::projections::Forgotten;
 use slugline::projections::clickhouse::{ClickHouse as Reading, Projector};
 use tempfile::TempDir;
@@ -27,7 +27,7 @@ pub struct Following {
 
 impl Following {
     /// Has a log followed, and returns once the tables are there.
-    pub fn start(clickhouse: &ClickHouse, log: Arc<Log>) -> anyhow::Result<Self> {
+    pub fn start(clickhouse: &ClickHouse, log: Arc<dyn Log>) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir_in(&clickhouse.folder)?;
         let (stop, stopped) = watch::channel(false);
         let (done, is_done) = oneshot::channel::<()>();
@@ -49,7 +49,7 @@ impl Following {
     /// The same with a log that holds nothing.
     pub fn start_empty(clickhouse: &ClickHouse) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir_in(&clickhouse.folder)?;
-        let log = Log::open(Arc::new(DiskStorage), folder.path(), LogOptions::default())?;
+        let log = LocalLog::open(Arc::new(DiskStorage), folder.path(), LogOptions::default())?;
         Self::start(clickhouse, Arc::new(log))
     }
 
@@ -68,7 +68,7 @@ impl Following {
 }
 
 /// Projects a whole log into fresh tables, and returns how long that took.
-pub fn measure(clickhouse: &ClickHouse, log: &Arc<Log>) -> anyhow::Result<Duration> {
+pub fn measure(clickhouse: &ClickHouse, log: &Arc<dyn Log>) -> anyhow::Result<Duration> {
     let following = Following::start(clickhouse, Arc::clone(log))?;
     let started = Instant::now();
     following.wait_for(log.end())?;

@@ -27,7 +27,7 @@ use slugline::http::redirect::unlock::Unlock;
 use slugline::http::redirect::{Moment, Redirector, RequestHead};
 use slugline::http::transport::reactor::head::{ParsedHead, no_lines, read};
 use slugline::http::transport::reactor::render::Renderer;
-use slugline::log::{DiskStorage, Log, LogOptions, NewRecord};
+use slugline::log::{DiskStorage, LocalLog, Log, LogOptions, NewRecord};
 use slugline::projections::index::Index;
 use slugline::queries::links::Links;
 
@@ -108,7 +108,7 @@ impl World {
             agents: Arc::new(UserAgentCache::new(BotList::load(&crawlers)?)),
             visitors: VisitorSalts::open(folder.path().join("salt"), SaltPeriod::Never, 0)?,
         };
-        let log = Arc::new(open_log(folder.path(), "clicks")?);
+        let log: Arc<dyn Log> = Arc::new(open_log(folder.path(), "clicks")?);
         let limits = ClickCaps::open(&folder.path().join("limits"), &log)?;
         let recorder = Arc::new(Recorder::new(enricher, log, limits));
         let links = Links::new(Arc::new(index));
@@ -280,12 +280,12 @@ fn wire(request: &[u8], times: usize) -> anyhow::Result<f64> {
     Ok(median(took.into_iter()))
 }
 
-fn open_log(folder: &Path, name: &str) -> anyhow::Result<Log> {
-    Ok(Log::open(Arc::new(DiskStorage), &folder.join(name), LogOptions::default())?)
+fn open_log(folder: &Path, name: &str) -> anyhow::Result<LocalLog> {
+    Ok(LocalLog::open(Arc::new(DiskStorage), &folder.join(name), LogOptions::default())?)
 }
 
 /// The links that the requests are for, each made by an event.
-fn log_of_links(folder: &Path) -> anyhow::Result<Log> {
+fn log_of_links(folder: &Path) -> anyhow::Result<LocalLog> {
     let log = open_log(folder, "mutations")?;
     for number in 0..LINKS {
         let slug = LinkKind::Plain.slug(number);

@@ -36,7 +36,7 @@ impl AnalyticsSide {
     /// tells which link deletions the log contains.
     pub fn open(
         settings: &Settings,
-        clicks: &Arc<Log>,
+        clicks: &Arc<dyn Log>,
         forgotten: Forgotten,
         engine: Option<Engine>,
     ) -> anyhow::Result<Self> {

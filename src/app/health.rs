@@ -25,8 +25,8 @@ const BUCKETS: &[f64] = &[
 /// Collects the health of all parts.
 pub struct HealthReporter {
     pub commands: Commands,
-    pub mutations: Arc<Log>,
-    pub clicks: Arc<Log>,
+    pub mutations: Arc<dyn Log>,
+    pub clicks: Arc<dyn Log>,
     pub index: Arc<Index>,
     pub clickhouse: ClickHouse,
     pub recorder: Arc<Recorder>,
@@ -43,13 +43,14 @@ impl Health for HealthReporter {
             lag_ms,
             reconciled: None,
         };
-        let log_state = |log: &Log| LogState {
+        let log_state = |log: &dyn Log| LogState {
             state: if log.poisoned().is_none() { "up" } else { "stopped" },
             reason: log.poisoned().map(str::to_owned),
             end: log.end(),
             synced: log.synced(),
         };
-        let logs = Logs { mutations: log_state(&self.mutations), clicks: log_state(&self.clicks) };
+        let logs =
+            Logs { mutations: log_state(&*self.mutations), clicks: log_state(&*self.clicks) };
         let is_whole = logs.mutations.reason.is_none() && logs.clicks.reason.is_none();
         let status = self.clickhouse.status();
         let reconciled = status.reconciled().map(|reconciled| Reconciled {

@@ -9,7 +9,7 @@ use super::progress::{POLL_INTERVAL, events_bar};
 use crate::app::analytics::{AnalyticsSide, start_engine};
 use crate::app::open_log;
 use crate::config::Settings;
-use crate::log::DataLock;
+use crate::log::{DataLock, Log};
 use crate::projections::Forgotten;
 use crate::projections::clickhouse::Operator;
 
@@ -22,7 +22,7 @@ pub fn with_analytics<T>(
     let folder = log_folder(&settings.data_dir, "clicks")?;
     let _lock = DataLock::acquire(&settings.data_dir)?;
     let engine = start_engine(settings)?;
-    let clicks = Arc::new(open_log(&folder)?);
+    let clicks: Arc<dyn Log> = Arc::new(open_log(&folder)?);
     let side = AnalyticsSide::open(settings, &clicks, Forgotten::nothing(), engine)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let bar = events_bar();

@@ -182,7 +182,7 @@ fn offline<T, E: Display>(
     let folder = log_folder(data, "mutations")?;
     let _lock = DataLock::acquire(data)?;
     let log = Arc::new(open_log(&folder)?);
-    let index = Arc::new(Index::open(&data.join("index"), &log)?);
+    let index = Arc::new(Index::open(&data.join("index"), &*log)?);
     // No link is changed, so the policy does not matter.
     let (commands, writer) = Commands::start(log, Arc::clone(&index), LinkPolicy::default())?;
     let last_used = Arc::new(last_used_file::read(data));

@@ -118,8 +118,8 @@ impl ClickCaps {
     ///
     /// # Errors
     /// If the log can't be read or the file can't be written.
-    pub fn open(path: &Path, log: &Arc<Log>) -> Result<Self, ClickCapsError> {
-        let saved = Snapshot::read(path, log);
+    pub fn open(path: &Path, log: &Arc<dyn Log>) -> Result<Self, ClickCapsError> {
+        let saved = Snapshot::read(path, &**log);
         if saved.is_none() && log.first() > 1 {
             tracing::warn!(
                 file = %path.display(),
@@ -271,7 +271,7 @@ impl ClickCaps {
 
 impl Snapshot {
     /// Reads the file; `None` if it is absent, damaged or of another log.
-    fn read(path: &Path, log: &Log) -> Option<Self> {
+    fn read(path: &Path, log: &dyn Log) -> Option<Self> {
         let bytes = std::fs::read(path).ok()?;
         let (body, crc) = bytes.split_at_checked(bytes.len().checked_sub(4)?)?;
         if crc32c::crc32c(body).to_le_bytes() != crc {

@@ -7,18 +7,19 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::click::{Click, VERSION};
-use crate::log::{DiskStorage, LogOptions};
+use crate::log::{DiskStorage, LocalLog, LogOptions};
 
 struct Fixture {
     folder: tempfile::TempDir,
-    log: Arc<Log>,
+    log: Arc<dyn Log>,
 }
 
 impl Fixture {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let storage = Arc::new(DiskStorage);
-        let log = Log::open(storage, &folder.path().join("log"), LogOptions::default()).unwrap();
+        let log =
+            LocalLog::open(storage, &folder.path().join("log"), LogOptions::default()).unwrap();
         Self { folder, log: Arc::new(log) }
     }
 

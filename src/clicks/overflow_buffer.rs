@@ -70,7 +70,7 @@ impl OverflowBuffer {
     }
 
     /// Appends the buffered records until the disk is full.
-    pub fn append_to(&self, log: &Log) -> Result<(), LogError> {
+    pub fn append_to(&self, log: &dyn Log) -> Result<(), LogError> {
         if self.len() == 0 {
             return Ok(());
         }
@@ -99,7 +99,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::log::{DiskStorage, LogOptions};
+    use crate::log::{DiskStorage, LocalLog, LogOptions};
 
     fn record(payload: &[u8]) -> NewRecord<'_> {
         NewRecord { kind: 100, version: 1, payload }
@@ -108,7 +108,8 @@ mod tests {
     #[test]
     fn buffered_records_are_appended_in_order() {
         let folder = tempfile::tempdir().unwrap();
-        let log = Log::open(Arc::new(DiskStorage), folder.path(), LogOptions::default()).unwrap();
+        let log =
+            LocalLog::open(Arc::new(DiskStorage), folder.path(), LogOptions::default()).unwrap();
         let buffer = OverflowBuffer::default();
         for number in 0..1_300_u32 {
             assert!(buffer.push(&[record(&number.to_be_bytes())]));

@@ -24,7 +24,7 @@ const CAPS_INTERVAL: Duration = Duration::from_secs(1);
 /// Enriches visits and appends their clicks to the log.
 pub struct Recorder {
     enricher: Enricher,
-    log: Arc<Log>,
+    log: Arc<dyn Log>,
     humans: Counter,
     bots: Counter,
     lost: Counter,
@@ -79,7 +79,7 @@ enum AppendFailure {
 
 impl Recorder {
     /// Creates a recorder for a log.
-    pub fn new(enricher: Enricher, log: Arc<Log>, caps: ClickCaps) -> Self {
+    pub fn new(enricher: Enricher, log: Arc<dyn Log>, caps: ClickCaps) -> Self {
         Self {
             enricher,
             log,
@@ -259,7 +259,7 @@ impl Recorder {
     /// Writes the overflow buffer to the log, if the disk has space again.
     fn append_buffered(&self, now_ms: u64) {
         let buffered = self.overflow.len();
-        if let Err(error) = self.overflow.append_to(&self.log) {
+        if let Err(error) = self.overflow.append_to(&*self.log) {
             if self.waiting_messages.is_due(now_ms) {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,

@@ -39,7 +39,7 @@ pub enum BootstrapError {
 
 /// Creates the first workspace and its owner token, if the log is empty.
 pub fn bootstrap(
-    log: &Log,
+    log: &dyn Log,
     index: &Index,
     given: Option<&str>,
 ) -> Result<Bootstrap, BootstrapError> {
@@ -88,10 +88,11 @@ pub fn bootstrap(
         payloads.push((kind.number(), envelope.encode_to_vec()));
     }
     let [(kind_a, a), (kind_b, b)] = &payloads[..] else { return Ok(Bootstrap::NotNeeded) };
-    let offset = log.append(&[
+    let events = [
         NewRecord { kind: *kind_a, version: VERSION, payload: a },
         NewRecord { kind: *kind_b, version: VERSION, payload: b },
-    ])?;
+    ];
+    let offset = log.append_after(Some(pending.over()), &events)?;
     log.sync()?;
     index.commit(pending, offset)?;
     Ok(generated.map_or(Bootstrap::WithGivenToken, Bootstrap::WithNewToken))

@@ -29,7 +29,7 @@ const REPAIR_INTERVAL: Duration = Duration::from_millis(500);
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) struct Dispatcher {
-    log: Arc<Log>,
+    log: Arc<dyn Log>,
     index: Arc<Index>,
     policy: LinkPolicy,
     /// Set while the index lacks events of the log.
@@ -82,7 +82,7 @@ fn refuse(replies: Vec<Reply>, why: impl Fn() -> CommandError) {
 }
 
 impl Dispatcher {
-    pub(super) const fn new(log: Arc<Log>, index: Arc<Index>, policy: LinkPolicy) -> Self {
+    pub(super) const fn new(log: Arc<dyn Log>, index: Arc<Index>, policy: LinkPolicy) -> Self {
         Self { log, index, policy, failure: None, last_logged: None }
     }
 
@@ -116,7 +116,7 @@ impl Dispatcher {
     }
 
     fn repair(&self) -> Option<Failure> {
-        match self.index.repair(&self.log) {
+        match self.index.repair(&*self.log) {
             Ok(()) => {
                 tracing::info!("the index is repaired; accepting changes again");
                 None
@@ -174,7 +174,7 @@ impl Dispatcher {
     fn apply(&self, pending: Pending, offset: u64) -> Result<(), IndexError> {
         let Err(error) = self.index.commit(pending, offset) else { return Ok(()) };
         tracing::warn!(%error, "updating the index failed: repairing it from the log");
-        self.index.repair(&self.log)
+        self.index.repair(&*self.log)
     }
 
     fn decide_into(&self, batch: &mut Batch, submission: Submission) {
@@ -256,7 +256,7 @@ impl Dispatcher {
             .iter()
             .map(|(kind, payload)| NewRecord { kind: *kind, version: VERSION, payload })
             .collect();
-        let offset = self.log.append(&records)?;
+        let offset = self.log.append_after(Some(pending.over()), &records)?;
         let started = std::time::Instant::now();
         self.log.sync()?;
         metrics::histogram!("slugline_log_sync_seconds", "log" => "mutations")

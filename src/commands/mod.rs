@@ -128,7 +128,7 @@ impl Commands {
     /// Starts the writer thread, which ends when every [`Commands`] is dropped and the queue is
     /// empty.
     pub fn start(
-        log: Arc<Log>,
+        log: Arc<dyn Log>,
         index: Arc<Index>,
         policy: LinkPolicy,
     ) -> std::io::Result<(Self, thread::JoinHandle<()>)> {

@@ -9,14 +9,14 @@ use crate::domain::event::Event;
 use crate::domain::ids::{TokenId, WorkspaceId};
 use crate::domain::link::{Field, LinkInput};
 use crate::domain::token::Abilities;
-use crate::log::{DiskStorage, LogOptions};
+use crate::log::{DiskStorage, LocalLog, LogOptions};
 use crate::projections::index::faults::{self, Faults};
 use crate::projections::index::{Read, Tuning};
 
 /// A writer over an index with fault injection.
 pub struct Writer {
     _folder: tempfile::TempDir,
-    log: Arc<Log>,
+    log: Arc<dyn Log>,
     pub index: Arc<Index>,
     faults: Arc<Faults>,
     pub commands: Commands,
@@ -28,12 +28,13 @@ impl Writer {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("log");
-        let log = Arc::new(Log::open(Arc::new(DiskStorage), &dir, LogOptions::default()).unwrap());
+        let log: Arc<dyn Log> =
+            Arc::new(LocalLog::open(Arc::new(DiskStorage), &dir, LogOptions::default()).unwrap());
         let faults = Arc::new(Faults::default());
         let at = folder.path().join("index");
         // So that each change goes to the store.
         let tuning = Tuning { unflushed_max: 0, ..Tuning::default() };
-        let index = Arc::new(faults::open(&at, &log, &faults, tuning).unwrap());
+        let index = Arc::new(faults::open(&at, &*log, &faults, tuning).unwrap());
         let (commands, _thread) =
             Commands::start(Arc::clone(&log), Arc::clone(&index), LinkPolicy::default()).unwrap();
         let actor = Actor {
@@ -145,7 +146,7 @@ fn a_command_whose_fold_fails_leaves_nothing_behind() {
         let events = is_done.iter().filter(|done| **done).count() as u64;
         assert_eq!(writer.log.end(), events, "no event of the refused command is logged");
         let folder = tempfile::tempdir().unwrap();
-        let rebuilt = Index::open(folder.path(), &writer.log).unwrap();
+        let rebuilt = Index::open(folder.path(), &*writer.log).unwrap();
         assert_eq!(writer.index.digest().unwrap(), rebuilt.digest().unwrap());
         for (slug, is_done) in [("other", is_done[0]), ("one", true), ("two", is_done[3])] {
             assert_eq!(writer.index.slug("", slug).unwrap().is_some(), is_done);

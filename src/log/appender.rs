@@ -15,8 +15,8 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::Shared;
 use super::error::LogError;
+use super::local::Shared;
 use super::record::{self, HEADER_BYTES, MAX_PAYLOAD_BYTES, NewRecord};
 use super::segment::{self, CreateFailure, FIRST_RECORD};
 use super::storage::{StorageFile, write_all_at};
@@ -73,8 +73,12 @@ impl Appender {
         Self { shared, segment_bytes, active, syncing, unsynced, watermark }
     }
 
-    /// See [`Log::append`](super::Log::append).
-    pub(super) fn append(&self, records: &[NewRecord<'_>]) -> Result<u64, LogError> {
+    /// See [`Log::append_after`](super::Log::append_after).
+    pub(super) fn append(
+        &self,
+        last: Option<u64>,
+        records: &[NewRecord<'_>],
+    ) -> Result<u64, LogError> {
         let mut size: u64 = 0;
         for record in records {
             let bytes = record.payload.len();
@@ -86,6 +90,9 @@ impl Appender {
         let mut active = self.lock(&self.active)?;
         self.shared.check_poison()?;
         let mut offset = self.shared.end();
+        if let Some(expected) = last.filter(|last| *last != offset) {
+            return Err(LogError::Conflict { expected, end: offset });
+        }
         if records.is_empty() {
             return Ok(offset);
         }

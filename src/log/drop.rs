@@ -9,10 +9,10 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use super::error::LogError;
+use super::local::{LocalLog, Shared};
 use super::segment;
 use super::storage::Storage;
 use super::watermark;
-use super::{Log, Shared};
 
 /// A sealed segment: no more records are appended to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,50 +23,36 @@ pub struct Sealed {
     pub last: u64,
 }
 
-impl Log {
-    /// Offset of the first retained record: 1 if nothing was dropped.
-    pub fn first(&self) -> u64 {
-        self.shared.first()
-    }
+/// See [`Log::sealed_segments`](super::Log::sealed_segments).
+pub(super) fn sealed(shared: &Shared) -> Vec<Sealed> {
+    let firsts = shared.segments();
+    firsts.windows(2).map(|pair| Sealed { first: pair[0], last: pair[1] - 1 }).collect()
+}
 
-    /// The sealed segments, ascending. Only these can be dropped.
-    pub fn sealed_segments(&self) -> Vec<Sealed> {
-        let firsts = self.shared.segments();
-        firsts.windows(2).map(|pair| Sealed { first: pair[0], last: pair[1] - 1 }).collect()
+/// See [`Log::drop_before`](super::Log::drop_before).
+pub(super) fn drop_before(log: &LocalLog, offset: u64) -> Result<u64, LogError> {
+    let _dropping = log.dropping.lock().unwrap_or_else(PoisonError::into_inner);
+    // A crash must not lose the directory entry of the first retained segment.
+    log.appender.finish_roll()?;
+    let shared = &*log.shared;
+    let segments = shared.segments();
+    let retained_from = segments.iter().rposition(|&first| first <= offset).unwrap_or(0);
+    let Some(&first) = segments.get(retained_from).filter(|_| retained_from > 0) else {
+        return Ok(shared.first());
+    };
+    watermark::write_first(&*shared.storage, &shared.dir, &shared.id, first)?;
+    shared.remove_segments_before(first);
+    for &dropped in &segments[..retained_from] {
+        remove(&*shared.storage, &shared.dir, dropped)?;
     }
-
-    /// Permanently removes the sealed segments that only have records before `offset`. Returns the
-    /// first offset retained.
-    ///
-    /// # Errors
-    ///
-    /// [`LogError::Poisoned`] if the last segment can't be made durable; [`LogError::Io`] if the
-    /// storage fails otherwise. Segments leftover over after an error are removed when the log is next
-    /// opened.
-    pub fn drop_before(&self, offset: u64) -> Result<u64, LogError> {
-        let _dropping = self.dropping.lock().unwrap_or_else(PoisonError::into_inner);
-        // A crash must not lose the directory entry of the first retained segment.
-        self.appender.finish_roll()?;
-        let shared = &*self.shared;
-        let segments = shared.segments();
-        let retained_from = segments.iter().rposition(|&first| first <= offset).unwrap_or(0);
-        let Some(&first) = segments.get(retained_from).filter(|_| retained_from > 0) else {
-            return Ok(shared.first());
-        };
-        watermark::write_first(&*shared.storage, &shared.dir, &shared.id, first)?;
-        shared.remove_segments_before(first);
-        for &dropped in &segments[..retained_from] {
-            remove(&*shared.storage, &shared.dir, dropped)?;
-        }
-        segment::sync_dir(&*shared.storage, &shared.dir)?;
-        tracing::info!(
-            dir = %shared.dir.display(),
-            segments = retained_from,
-            first,
-            "the log's oldest segments were dropped"
-        );
-        Ok(first)
-    }
+    segment::sync_dir(&*shared.storage, &shared.dir)?;
+    tracing::info!(
+        dir = %shared.dir.display(),
+        segments = retained_from,
+        first,
+        "the log's oldest segments were dropped"
+    );
+    Ok(first)
 }
 
 impl Shared {

@@ -54,6 +54,15 @@ pub enum LogError {
         bytes: usize,
     },
 
+    /// The log does not end where the records to append were decided.
+    #[error("the log ends at {end} instead of {expected}: something else has appended to it")]
+    Conflict {
+        /// The expected last offset.
+        expected: u64,
+        /// The log's last offset.
+        end: u64,
+    },
+
     /// A read starts beyond the end of the log: the reader has seen records that this log lacks.
     #[error(
         "record {offset} was requested, but the log ends at {end}: the log is older than the data \

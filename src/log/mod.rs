@@ -28,7 +28,7 @@
 //!
 //! # Recovery
 //!
-//! [`Log::open`] verifies the headers of all segments, every record of the last one, and every
+//! [`LocalLog::open`] verifies the headers of all segments, every record of the last one, and every
 //! record of the previous one unless it is known to be durable to its end.
 //!
 //! - A last segment without records is normal. One without a header, or after a torn segment, was
@@ -54,6 +54,7 @@ mod appender;
 mod batch;
 mod drop;
 mod error;
+mod local;
 mod lock;
 mod newest;
 mod reader;
@@ -79,145 +80,42 @@ pub mod simulated;
 mod tests;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
-use appender::Appender;
 pub use batch::{RecordBatch, RecordRef};
 pub use drop::Sealed;
 pub use error::LogError;
+pub use local::{LocalLog, LogOptions};
 pub use lock::DataLock;
 pub use reader::Reader;
 pub use record::{MAX_PAYLOAD_BYTES, NewRecord, Record};
 pub use replace::replace_file;
-use sparse_index::SparseIndex;
 pub use storage::{Access, DiskStorage, Storage, StorageFile};
 pub use subscription::{Cursors, Subscription};
 pub use verify::{Problem, VerifyReport, verify};
 pub use view::{LogView, Tail};
 pub use worker::{Backoff, Schedule, StopFlag, Worker, lower_priority};
 
-/// Options of a log.
-#[derive(Debug, Clone, Copy)]
-pub struct LogOptions {
-    /// Size in bytes at which a segment is closed and the next one started. A batch is never
-    /// split, so a segment is larger if its first batch is.
-    pub segment_bytes: u64,
-}
-
-impl Default for LogOptions {
-    /// Segments of 64 MiB.
-    fn default() -> Self {
-        Self { segment_bytes: 64 << 20 }
-    }
-}
-
-/// A log open for appending and reading, shared between threads by reference.
+/// A log, shared between threads by reference.
 ///
-/// Dropping it does not sync: call [`Log::sync`] first.
-pub struct Log {
-    shared: Arc<Shared>,
-    appender: Appender,
-    sparse_index: SparseIndex,
-    /// Held while segments are dropped.
-    dropping: Mutex<()>,
-    cursors: Cursors,
-}
+/// [`LocalLog`] implements it for one process. A replicated log can implement it too: it appends by
+/// agreement, [`synced`](Self::synced) is what a majority of the nodes has, and each node reads its
+/// own segments. Users take it as a trait object: a call costs nanoseconds, and redirects append
+/// their clicks in batches.
+pub trait Log: fmt::Debug + Send + Sync {
+    /// The log's random id, which never changes.
+    fn id(&self) -> [u8; 16];
 
-/// State shared by the appender and the readers.
-struct Shared {
-    storage: Arc<dyn Storage>,
-    dir: PathBuf,
-    id: [u8; 16],
-    /// First offsets of the segments, ascending. A segment is listed before `end` reaches it.
-    segments: RwLock<Vec<u64>>,
-    /// Offset of the first retained record.
-    first: AtomicU64,
-    /// Offset of the last record appended.
-    end: AtomicU64,
-    /// Offset up to which records are durable; never beyond `end`.
-    synced: AtomicU64,
-    /// Why the log is poisoned, if it is.
-    poisoned: OnceLock<String>,
-}
+    /// Offset of the first retained record: 1 if nothing was dropped.
+    fn first(&self) -> u64;
 
-impl Shared {
-    fn end(&self) -> u64 {
-        self.end.load(Ordering::Acquire)
-    }
+    /// Offset of the last record appended, durable or not; 0 if the log is empty.
+    fn end(&self) -> u64;
 
-    fn synced(&self) -> u64 {
-        self.synced.load(Ordering::Acquire)
-    }
+    /// Offset up to which all records are durable; 0 if none is.
+    fn synced(&self) -> u64;
 
-    fn segments(&self) -> Vec<u64> {
-        // The list is valid even if a thread panicked while holding the lock.
-        let segments = self.segments.read();
-        segments.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn add_segment(&self, first: u64) {
-        let segments = self.segments.write();
-        segments.unwrap_or_else(PoisonError::into_inner).push(first);
-    }
-
-    /// Poisons the log and returns the error.
-    fn poison(&self, reason: String) -> LogError {
-        let reason = self.poisoned.get_or_init(|| {
-            tracing::error!(dir = %self.dir.display(), reason, "the log accepts no more writes");
-            reason
-        });
-        LogError::Poisoned { reason: reason.clone() }
-    }
-
-    fn check_poison(&self) -> Result<(), LogError> {
-        match self.poisoned.get() {
-            None => Ok(()),
-            Some(reason) => Err(LogError::Poisoned { reason: reason.clone() }),
-        }
-    }
-}
-
-impl Log {
-    /// Opens the log in `dir`, creating the folder and the log if absent, and recovers its end as
-    /// described in the [module documentation](self). The caller holds the folder's [`DataLock`].
-    ///
-    /// # Errors
-    ///
-    /// [`LogError::Corrupt`] if segments are missing or belong to another log, or if synced records
-    /// of the last segment were lost; [`LogError::Io`] if the storage fails.
-    pub fn open(
-        storage: Arc<dyn Storage>,
-        dir: &Path,
-        options: LogOptions,
-    ) -> Result<Self, LogError> {
-        let recovered = recovery::open(&*storage, dir)?;
-        let shared = Arc::new(Shared {
-            storage,
-            dir: dir.to_owned(),
-            id: recovered.id,
-            first: AtomicU64::new(recovered.segments.first().copied().unwrap_or(1)),
-            segments: RwLock::new(recovered.segments),
-            end: AtomicU64::new(recovered.end),
-            synced: AtomicU64::new(recovered.end),
-            poisoned: OnceLock::new(),
-        });
-        let appender = Appender::new(
-            Arc::clone(&shared),
-            recovered.file,
-            recovered.length,
-            options.segment_bytes,
-            recovered.watermark,
-        );
-        Ok(Self {
-            shared,
-            appender,
-            sparse_index: SparseIndex::default(),
-            dropping: Mutex::new(()),
-            cursors: Cursors::default(),
-        })
-    }
+    /// Why the log is poisoned; `None` if it is not.
+    fn poisoned(&self) -> Option<&str>;
 
     /// Appends `records` with consecutive offsets in one write, and returns the last offset. An
     /// empty slice appends nothing and returns the current end.
@@ -229,12 +127,20 @@ impl Log {
     /// After an error, none of the records is appended. [`LogError::TooLarge`] if a payload exceeds
     /// [`MAX_PAYLOAD_BYTES`]; [`LogError::Io`] if the write failed and was undone, so it can be
     /// retried; [`LogError::Poisoned`] if it could not be undone, or the log is poisoned.
-    pub fn append(&self, records: &[NewRecord<'_>]) -> Result<u64, LogError> {
-        self.appender.append(records)
+    fn append(&self, records: &[NewRecord<'_>]) -> Result<u64, LogError> {
+        self.append_after(None, records)
     }
 
-    /// Like [`Log::append`], for records of one kind with one payload each.
-    pub fn append_payloads(
+    /// Like [`Log::append`], if the log ends at the offset `last`: for records that were decided on
+    /// the state at that offset. `None` means any offset.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::append`]; [`LogError::Conflict`] if the log ends elsewhere.
+    fn append_after(&self, last: Option<u64>, records: &[NewRecord<'_>]) -> Result<u64, LogError>;
+
+    /// Like [`Log::append`], for records of one kind.
+    fn append_payloads(
         &self,
         kind: u16,
         version: u16,
@@ -250,29 +156,7 @@ impl Log {
     /// # Errors
     ///
     /// [`LogError::Poisoned`] if this or an earlier sync failed.
-    pub fn sync(&self) -> Result<u64, LogError> {
-        self.appender.sync()
-    }
-
-    /// Offset up to which all records are durable; 0 if none is.
-    pub fn synced(&self) -> u64 {
-        self.shared.synced()
-    }
-
-    /// Offset of the last record appended, durable or not; 0 if the log is empty.
-    pub fn end(&self) -> u64 {
-        self.shared.end()
-    }
-
-    /// Why the log is poisoned; `None` if it is not.
-    pub fn poisoned(&self) -> Option<&str> {
-        self.shared.poisoned.get().map(String::as_str)
-    }
-
-    /// The log's random id, which never changes.
-    pub fn id(&self) -> [u8; 16] {
-        self.shared.id
-    }
+    fn sync(&self) -> Result<u64, LogError>;
 
     /// Reads records from `offset` on (0: from the first retained), following the log as it grows.
     /// `offset` may be at most one past the [`end`](Log::end).
@@ -284,37 +168,29 @@ impl Log {
     ///
     /// [`LogError::BeyondEnd`] if `offset` is further than that; [`LogError::Dropped`] if it was
     /// dropped.
-    pub fn read_from(&self, offset: u64) -> Result<Reader, LogError> {
-        let (first, end) = (self.first(), self.end());
-        let offset = if offset == 0 { first } else { offset };
-        if offset < first {
-            return Err(LogError::Dropped { offset, first });
-        }
-        if offset > end + 1 {
-            return Err(LogError::BeyondEnd { offset, end });
-        }
-        Ok(Reader::live(Arc::clone(&self.shared), offset))
-    }
-}
+    fn read_from(&self, offset: u64) -> Result<Reader, LogError>;
 
-impl Log {
     /// The record at an offset; `None` beyond the [`end`](Log::end). Takes about ten microseconds;
     /// the first read in a segment may have to scan it.
     ///
     /// # Errors
     ///
     /// [`LogError::Dropped`] if it was dropped; otherwise those of [`Reader::next_record`].
-    pub fn read_at(&self, offset: u64) -> Result<Option<Record>, LogError> {
-        sparse_index::read_at(&self.shared, &self.sparse_index, offset)
-    }
-}
+    fn read_at(&self, offset: u64) -> Result<Option<Record>, LogError>;
 
-impl fmt::Debug for Log {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Log")
-            .field("dir", &self.shared.dir)
-            .field("end", &self.end())
-            .field("synced", &self.synced())
-            .finish_non_exhaustive()
-    }
+    /// The sealed segments, ascending. Only these can be dropped.
+    fn sealed_segments(&self) -> Vec<Sealed>;
+
+    /// Permanently removes the sealed segments that only have records before `offset`. Returns the
+    /// first offset retained.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Poisoned`] if the last segment can't be made durable; [`LogError::Io`] if the
+    /// storage fails otherwise. Segments left over after an error are removed when the log is next
+    /// opened.
+    fn drop_before(&self, offset: u64) -> Result<u64, LogError>;
+
+    /// The cursors of the subscriptions.
+    fn cursors(&self) -> &Cursors;
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Shared;
 use super::batch::{RecordBatch, RecordRef};
 use super::error::LogError;
+use super::local::Shared;
 use super::newest;
 use super::record::{Flaw, HEADER_BYTES, Record};
 use super::scan::{FOREIGN, HEADERLESS, discontinuity};

@@ -8,8 +8,8 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::Shared;
 use super::error::LogError;
+use super::local::Shared;
 use super::record::{HEADER_BYTES, Record};
 use super::scan::{FOREIGN, HEADERLESS};
 use super::segment::{self, FIRST_RECORD, HeaderState};

@@ -1,7 +1,7 @@
 //! Subscriptions: named readers that follow a log.
 //!
 //! The *cursor* of a subscription is the offset up to which all records are processed. Its owner
-//! keeps it on disk in the form that it needs, and passes it to [`Log::subscribe`] after a restart;
+//! keeps it on disk in the form that it needs, and passes it to `Log::subscribe` after a restart;
 //! a record may then be processed again. Only [synced](Log::synced) records are processed: a power
 //! failure could remove the others. Subscriptions poll, so that a batch collects the records of an
 //! interval; a [`Worker`](super::Worker) does that on a thread, with a back-off after failures.
@@ -27,34 +27,29 @@ impl Cursors {
 /// A position in a log that is followed.
 #[derive(Debug)]
 pub struct Subscription {
-    log: Arc<Log>,
+    log: Arc<dyn Log>,
     cursor: Arc<AtomicU64>,
 }
 
-impl Log {
+impl dyn Log {
     /// Follows the log after the offset `cursor`. A later subscription of the same name takes this
     /// one's place in [`Log::cursors`].
     pub fn subscribe(self: &Arc<Self>, name: &'static str, cursor: u64) -> Subscription {
         let subscription = Subscription::unlisted(Arc::clone(self), cursor);
-        let mut cursors = self.cursors.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cursors = self.cursors().0.lock().unwrap_or_else(PoisonError::into_inner);
         cursors.insert(name, Arc::clone(&subscription.cursor));
         subscription
-    }
-
-    /// The cursors of the subscriptions.
-    pub const fn cursors(&self) -> &Cursors {
-        &self.cursors
     }
 }
 
 impl Subscription {
     /// Follows a log without being listed in [`Log::cursors`].
-    pub fn unlisted(log: Arc<Log>, cursor: u64) -> Self {
+    pub fn unlisted(log: Arc<dyn Log>, cursor: u64) -> Self {
         Self { log, cursor: Arc::new(AtomicU64::new(cursor)) }
     }
 
     /// The log.
-    pub const fn log(&self) -> &Arc<Log> {
+    pub const fn log(&self) -> &Arc<dyn Log> {
         &self.log
     }
 
@@ -83,13 +78,14 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::log::LogOptions;
     use crate::log::simulated::SimulatedStorage;
+    use crate::log::{LocalLog, LogOptions};
 
     #[test]
     fn a_subscription_continues_after_its_cursor_and_shows_it_by_name() {
         let storage = Arc::new(SimulatedStorage::default());
-        let log = Arc::new(Log::open(storage, Path::new("log"), LogOptions::default()).unwrap());
+        let log = LocalLog::open(storage, Path::new("log"), LogOptions::default()).unwrap();
+        let log: Arc<dyn Log> = Arc::new(log);
         log.append_payloads(1, 1, &[vec![1], vec![2], vec![3]]).unwrap();
         let first = log.subscribe("mail", 0);
         first.advance(2);

@@ -76,7 +76,7 @@ enum PropagateError {
 /// Follows the mutation log.
 pub struct DeletionPropagator {
     mutations: Subscription,
-    clicks: Arc<Log>,
+    clicks: Arc<dyn Log>,
     file: PathBuf,
     /// The progress at the last save.
     saved: Progress,
@@ -88,8 +88,8 @@ pub struct DeletionPropagator {
 impl DeletionPropagator {
     /// Resumes from the progress saved in the folder `data`.
     pub fn start(
-        mutations: &Arc<Log>,
-        clicks: Arc<Log>,
+        mutations: &Arc<dyn Log>,
+        clicks: Arc<dyn Log>,
         data: &Path,
     ) -> std::io::Result<(Worker, Forgotten)> {
         let file = data.join("forgotten.offset");
@@ -205,15 +205,15 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::domain::event::{LinkDeleted, LinkState, VERSION, WorkspaceCreated};
-    use crate::log::{DiskStorage, LogOptions};
+    use crate::log::{DiskStorage, LocalLog, LogOptions};
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    fn log(folder: &Path) -> Arc<Log> {
-        Arc::new(Log::open(Arc::new(DiskStorage), folder, LogOptions::default()).unwrap())
+    fn log(folder: &Path) -> Arc<dyn Log> {
+        Arc::new(LocalLog::open(Arc::new(DiskStorage), folder, LogOptions::default()).unwrap())
     }
 
-    fn append(log: &Log, event: Event) -> u64 {
+    fn append(log: &dyn Log, event: Event) -> u64 {
         let kind = event.kind().number();
         let envelope =
             Envelope { workspace: vec![7; 16], event: Some(event), ..Envelope::default() };
@@ -224,7 +224,7 @@ mod tests {
     }
 
     /// The links of the `LinkForgotten` records in a click log.
-    fn forgotten(log: &Log) -> Vec<u8> {
+    fn forgotten(log: &dyn Log) -> Vec<u8> {
         let mut reader = log.read_from(0).unwrap();
         let records = std::iter::from_fn(|| reader.next_record().unwrap());
         let links = records.map(|record| {
@@ -243,21 +243,21 @@ mod tests {
         };
         let start =
             || DeletionPropagator::start(&mutations, Arc::clone(&clicks), folder.path()).unwrap();
-        append(&mutations, Event::WorkspaceCreated(WorkspaceCreated::default()));
-        append(&mutations, deleted(1));
+        append(&*mutations, Event::WorkspaceCreated(WorkspaceCreated::default()));
+        append(&*mutations, deleted(1));
         let (worker, forgotten_links) = start();
-        let change = append(&mutations, deleted(2));
+        let change = append(&*mutations, deleted(2));
         let click = forgotten_links.by(change, PATIENCE).await.unwrap();
-        assert_eq!((click, forgotten(&clicks)), (2, vec![1, 2]));
+        assert_eq!((click, forgotten(&*clicks)), (2, vec![1, 2]));
         assert_eq!(forgotten_links.by(change + 1, Duration::ZERO).await, None);
         worker.stop();
 
         start().0.stop();
-        assert_eq!(forgotten(&clicks), [1, 2], "the progress is saved");
+        assert_eq!(forgotten(&*clicks), [1, 2], "the progress is saved");
         std::fs::remove_file(folder.path().join("forgotten.offset")).unwrap();
-        append(&mutations, deleted(3));
+        append(&*mutations, deleted(3));
         start().0.stop();
-        assert_eq!(forgotten(&clicks), [1, 2, 1, 2, 3]);
+        assert_eq!(forgotten(&*clicks), [1, 2, 1, 2, 3]);
     }
 
     #[tokio::test]
@@ -270,17 +270,17 @@ mod tests {
         let start =
             || DeletionPropagator::start(&mutations, Arc::clone(&clicks), folder.path()).unwrap();
         let (worker, forgotten_links) = start();
-        append(&mutations, deleted(1));
-        let change = append(&mutations, deleted(2));
+        append(&*mutations, deleted(1));
+        let change = append(&*mutations, deleted(2));
         forgotten_links.by(change, PATIENCE).await.unwrap();
         let state = LinkState { id: vec![1; 16], ..LinkState::default() };
-        append(&mutations, Event::LinkRestored(state));
+        append(&*mutations, Event::LinkRestored(state));
         worker.stop();
         std::fs::remove_file(folder.path().join("forgotten.offset")).unwrap();
         start().0.stop();
-        assert_eq!(forgotten(&clicks), [1, 2, 2]);
-        append(&mutations, deleted(1));
+        assert_eq!(forgotten(&*clicks), [1, 2, 2]);
+        append(&*mutations, deleted(1));
         start().0.stop();
-        assert_eq!(forgotten(&clicks), [1, 2, 2, 1], "deleted again");
+        assert_eq!(forgotten(&*clicks), [1, 2, 2, 1], "deleted again");
     }
 }

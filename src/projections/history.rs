@@ -23,12 +23,12 @@ pub enum HistoryError {
 /// See the module. Cheap to clone.
 #[derive(Clone)]
 pub struct History {
-    log: Arc<Log>,
+    log: Arc<dyn Log>,
 }
 
 impl History {
     /// Creates a reader over this mutation log.
-    pub const fn new(log: Arc<Log>) -> Self {
+    pub const fn new(log: Arc<dyn Log>) -> Self {
         Self { log }
     }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use slugline::domain::amendment::LinkForgotten;
 use slugline::domain::click::{Click, VERSION, kind};
 use slugline::domain::ids::LinkId;
-use slugline::log::{DiskStorage, Log, LogOptions, LogView, NewRecord};
+use slugline::log::{DiskStorage, LocalLog, Log, LogOptions, LogView, NewRecord};
 
 use crate::harness::{
     ClickHouseServer, DataFolder, Link, Options, Server, eventually, slugline, within,
@@ -34,7 +34,7 @@ fn logged(folder: &Path) -> Vec<Click> {
 
 /// Appends records to the log of a service that is stopped.
 fn append(folder: &Path, records: impl IntoIterator<Item = (u16, Vec<u8>)>) {
-    let log = Log::open(Arc::new(DiskStorage), folder, LogOptions::default()).unwrap();
+    let log = LocalLog::open(Arc::new(DiskStorage), folder, LogOptions::default()).unwrap();
     for (kind, payload) in records {
         log.append(&[NewRecord { kind, version: VERSION, payload: &payload }]).unwrap();
     }

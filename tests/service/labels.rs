@@ -7,7 +7,7 @@ use prost::Message as _;
 use serde_json::{Value, json};
 use slugline::commands::secret;
 use slugline::domain::event::{Envelope, Event, TokenState, VERSION, WorkspaceCreated};
-use slugline::log::{DiskStorage, Log, LogOptions, NewRecord};
+use slugline::log::{DiskStorage, LocalLog, Log, LogOptions, NewRecord};
 
 use crate::harness::{Answer, Api, DataFolder, Options, Server, TOKEN, slugline};
 
@@ -45,7 +45,7 @@ pub fn theirs(server: &Server) -> Api<'_> {
 /// A second workspace in the log of a service that is stopped, with a token of its own.
 pub fn add_workspace(data: &DataFolder) {
     let folder = data.path().join("log/mutations");
-    let log = Log::open(Arc::new(DiskStorage), &folder, LogOptions::default()).unwrap();
+    let log = LocalLog::open(Arc::new(DiskStorage), &folder, LogOptions::default()).unwrap();
     let token = TokenState {
         id: vec![8; 16],
         name: "theirs".to_owned(),

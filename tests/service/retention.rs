@@ -7,7 +7,7 @@ use std::sync::Arc;
 use prost::Message;
 use serde_json::json;
 use slugline::domain::click::{Click, VERSION, kind};
-use slugline::log::{DiskStorage, Log, LogOptions, LogView, NewRecord};
+use slugline::log::{DiskStorage, LocalLog, Log, LogOptions, LogView, NewRecord};
 
 use crate::harness::{DataFolder, Link, Options, Server, eventually, slugline};
 
@@ -24,7 +24,7 @@ fn append_old(folder: &Path) {
     let clicks: Vec<_> =
         clicks.map(|record| Click::decode(record.payload.as_ref()).unwrap()).collect();
     let options = LogOptions { segment_bytes: 4_000 };
-    let log = Log::open(Arc::new(DiskStorage), folder, options).unwrap();
+    let log = LocalLog::open(Arc::new(DiskStorage), folder, options).unwrap();
     for (number, click) in (0..OLD_CLICKS).zip(clicks.iter().cycle()) {
         let at_ms = click.at_ms - 80 * DAY_MS + number * DAY_MS / 12;
         let payload = Click { at_ms, visitor: number, ..click.clone() }.encode_to_vec();

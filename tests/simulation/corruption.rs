@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::disk::SimulatedStorage;
-use slugline::log::{Log, LogError, LogOptions, NewRecord, verify};
+use slugline::log::{LocalLog, Log, LogError, LogOptions, NewRecord, verify};
 
 const DIR: &str = "log";
 /// The size of a segment.
@@ -34,12 +34,13 @@ impl Sample {
     pub fn new() -> Result<Self, LogError> {
         let storage = SimulatedStorage::default();
         let options = LogOptions { segment_bytes: SEGMENT_BYTES };
-        let log = Log::open(Arc::new(storage.clone()), Path::new(DIR), options)?;
+        let log = LocalLog::open(Arc::new(storage.clone()), Path::new(DIR), options)?;
         let mut segments = Vec::new();
         let mut payload = Vec::new();
-        let last_of = |log: &Log| log.sealed_segments().last().map_or(1, |sealed| sealed.last + 1);
+        let last_of =
+            |log: &dyn Log| log.sealed_segments().last().map_or(1, |sealed| sealed.last + 1);
         let path = |first: u64| Path::new(DIR).join(format!("{first:020}.seg"));
-        let is_done = |log: &Log| {
+        let is_done = |log: &dyn Log| {
             let bytes = storage.bytes(&path(last_of(log))).len() as u64;
             log.sealed_segments().len() == 2 && bytes > SEGMENT_BYTES - 1_000
         };
@@ -78,7 +79,7 @@ impl Sample {
                 && text.contains("slugline log verify")
                 && text.contains("slugline log quarantine")
         };
-        match Log::open(Arc::new(storage.clone()), Path::new(DIR), options) {
+        match LocalLog::open(Arc::new(storage.clone()), Path::new(DIR), options) {
             Err(error) if is_named(&error) => found.by_open = 1,
             Err(_) => found.missed = 1,
             Ok(log) => match self.read(&log) {
@@ -93,7 +94,7 @@ impl Sample {
         found
     }
 
-    fn read(&self, log: &Log) -> Result<(), LogError> {
+    fn read(&self, log: &dyn Log) -> Result<(), LogError> {
         let mut reader = log.read_from(0)?;
         while reader.next_record()?.is_some() {}
         assert_eq!(reader.next_offset(), self.end + 1, "records were lost without an error");

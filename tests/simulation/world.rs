@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::disk::{Fault, Op, SimulatedStorage};
-use slugline::log::{Log, LogError, LogOptions, Record, verify};
+use slugline::log::{LocalLog, Log, LogError, LogOptions, Record, verify};
 
 use super::chance::Chance;
 
@@ -62,7 +62,7 @@ struct Expected {
 struct Subject {
     dir: &'static str,
     options: LogOptions,
-    log: Option<Log>,
+    log: Option<LocalLog>,
     expected: Expected,
 }
 
@@ -109,11 +109,12 @@ impl Subject {
 
     fn open(&mut self, storage: &SimulatedStorage) -> Result<(), LogError> {
         self.log = None;
-        self.log = Some(Log::open(Arc::new(storage.clone()), Path::new(self.dir), self.options)?);
+        self.log =
+            Some(LocalLog::open(Arc::new(storage.clone()), Path::new(self.dir), self.options)?);
         Ok(())
     }
 
-    fn log(&self) -> Result<&Log, Broken> {
+    fn log(&self) -> Result<&LocalLog, Broken> {
         self.log.as_ref().ok_or_else(|| Broken("the log is not open".to_owned()))
     }
 

@@ -31,7 +31,7 @@ fn segments_roll_and_reopen_on_the_real_file_system() {
     let dir = temp.path().join("data/log/clicks");
     let open = || {
         let options = LogOptions { segment_bytes: 500 };
-        Log::open(Arc::new(DiskStorage), &dir, options).unwrap()
+        LocalLog::open(Arc::new(DiskStorage), &dir, options).unwrap()
     };
     let log = open();
     let id = log.id();

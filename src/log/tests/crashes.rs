@@ -38,7 +38,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// Opens the log after a crash and checks it against what was acknowledged before.
-fn recover(storage: &SimulatedStorage, segment_bytes: u64, synced: u64, end: u64) -> Log {
+fn recover(storage: &SimulatedStorage, segment_bytes: u64, synced: u64, end: u64) -> LocalLog {
     let report = verify(storage, dir()).unwrap();
     let view = LogView::open(Arc::new(storage.clone()), dir()).unwrap();
     let seen = drain(&mut view.read_from(1)).unwrap().len() as u64;

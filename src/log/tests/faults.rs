@@ -11,7 +11,7 @@ const FULL: Fault = Fault::Error(ErrorKind::StorageFull);
 const SMALL: u64 = 310;
 const BROKEN: Fault = Fault::Error(ErrorKind::Other);
 
-fn assert_poisoned(log: &Log) {
+fn assert_poisoned(log: &dyn Log) {
     for error in [append(log, 1).unwrap_err(), log.sync().unwrap_err()] {
         assert!(error.is_poisoned() && !error.is_full(), "{error}");
     }

@@ -7,7 +7,7 @@ use super::super::{DiskStorage, LogView};
 use super::*;
 
 /// Appends `count` records with their writer and number, in batches of up to 3.
-fn write_records(log: &Log, writer: u8, count: u32) {
+fn write_records(log: &dyn Log, writer: u8, count: u32) {
     let mut next = 0_u32;
     while next < count {
         let group = (next % 3 + 1).min(count - next);
@@ -50,7 +50,7 @@ fn concurrent_appends_are_dense_and_readers_follow_them() {
     let total = u64::from(WRITERS) * u64::from(COUNT);
     let temp = tempfile::tempdir().unwrap();
     let options = LogOptions { segment_bytes: 20_000 };
-    let log = Log::open(Arc::new(DiskStorage), temp.path(), options).unwrap();
+    let log = LocalLog::open(Arc::new(DiskStorage), temp.path(), options).unwrap();
     let view = LogView::open(Arc::new(DiskStorage), temp.path()).unwrap();
     let follow = |mut reader: Reader| {
         let mut records = Vec::new();
@@ -82,7 +82,7 @@ fn concurrent_appends_are_dense_and_readers_follow_them() {
 fn the_announced_end_never_trails_the_synced_offset() {
     let temp = tempfile::tempdir().unwrap();
     let options = LogOptions { segment_bytes: 1000 };
-    let log = Log::open(Arc::new(DiskStorage), temp.path(), options).unwrap();
+    let log = LocalLog::open(Arc::new(DiskStorage), temp.path(), options).unwrap();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..2 {

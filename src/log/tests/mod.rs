@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::simulated::SimulatedStorage;
-use super::{Log, LogError, LogOptions, NewRecord, Reader, Record, segment};
+use super::{LocalLog, Log, LogError, LogOptions, NewRecord, Reader, Record, segment};
 
 /// The folder of the in-memory logs.
 const DIR: &str = "log";
@@ -26,9 +26,9 @@ fn segment_path(first: u64) -> PathBuf {
 }
 
 /// Opens the in-memory log with segments of `segment_bytes`.
-fn open(storage: &SimulatedStorage, segment_bytes: u64) -> Result<Log, LogError> {
+fn open(storage: &SimulatedStorage, segment_bytes: u64) -> Result<LocalLog, LogError> {
     let options = LogOptions { segment_bytes };
-    Log::open(Arc::new(storage.clone()), dir(), options)
+    LocalLog::open(Arc::new(storage.clone()), dir(), options)
 }
 
 /// The payload of record `offset`: unique and of varying length.
@@ -40,7 +40,7 @@ fn payload(offset: u64) -> Vec<u8> {
 }
 
 /// Appends `count` records in one batch.
-fn append(log: &Log, count: u64) -> Result<u64, LogError> {
+fn append(log: &dyn Log, count: u64) -> Result<u64, LogError> {
     let start = log.end() + 1;
     let payloads: Vec<Vec<u8>> = (start..start + count).map(payload).collect();
     log.append_payloads(1, 1, &payloads)
@@ -56,7 +56,7 @@ fn drain(reader: &mut Reader) -> Result<Vec<Record>, LogError> {
 }
 
 /// Checks that the log has exactly the records that [`append`] added.
-fn check_contents(log: &Log) {
+fn check_contents(log: &dyn Log) {
     let records = drain(&mut log.read_from(1).unwrap()).unwrap();
     assert_eq!(records.len() as u64, log.end());
     for (record, offset) in records.iter().zip(1..) {

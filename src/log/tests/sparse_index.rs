@@ -7,7 +7,7 @@ use crate::log::DiskStorage;
 fn each_record_is_found_at_once_and_while_the_log_grows() {
     let dir = tempfile::tempdir().unwrap();
     let options = LogOptions { segment_bytes: 2 << 20 };
-    let log = Log::open(Arc::new(DiskStorage), dir.path(), options).unwrap();
+    let log = LocalLog::open(Arc::new(DiskStorage), dir.path(), options).unwrap();
     assert_eq!(log.read_at(0).ok().flatten(), None);
     assert_eq!(log.read_at(1).unwrap(), None);
     let payload = |number: u64| vec![u8::try_from(number % 251).unwrap(); 700];
@@ -23,7 +23,7 @@ fn each_record_is_found_at_once_and_while_the_log_grows() {
     // Backwards, so that earlier positions are not in the index yet.
     let log = {
         drop(log);
-        Log::open(Arc::new(DiskStorage), dir.path(), options).unwrap()
+        LocalLog::open(Arc::new(DiskStorage), dir.path(), options).unwrap()
     };
     for offset in (1..=records).rev().step_by(97) {
         let record = log.read_at(offset).unwrap().unwrap();

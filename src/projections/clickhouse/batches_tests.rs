@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::amendment::LinkForgotten;
 use crate::domain::click::{AgentSeen, Click, VERSION};
-use crate::log::{DiskStorage, Log, LogOptions, NewRecord};
+use crate::log::{DiskStorage, LocalLog, Log, LogOptions, NewRecord};
 
 /// The first millisecond of December 2025.
 const DECEMBER: u64 = 1_764_547_200_000;
@@ -69,9 +69,9 @@ fn agent(at_ms: u64) -> (u16, Vec<u8>) {
 }
 
 /// A log of these records, and its folder.
-fn log_of(records: impl IntoIterator<Item = (u16, Vec<u8>)>) -> (Log, tempfile::TempDir) {
+fn log_of(records: impl IntoIterator<Item = (u16, Vec<u8>)>) -> (LocalLog, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let log = Log::open(Arc::new(DiskStorage), folder.path(), LogOptions::default()).unwrap();
+    let log = LocalLog::open(Arc::new(DiskStorage), folder.path(), LogOptions::default()).unwrap();
     for (kind, payload) in records {
         log.append(&[NewRecord { kind, version: VERSION, payload: &payload }]).unwrap();
     }
@@ -112,7 +112,7 @@ fn a_batch_is_of_one_month_and_goes_no_further_than_asked() {
 fn a_batch_has_no_more_records_than_one_block() {
     let clicks = MAX_BATCH_RECORDS + 2;
     let folder = tempfile::tempdir().unwrap();
-    let log = Log::open(Arc::new(DiskStorage), folder.path(), LogOptions::default()).unwrap();
+    let log = LocalLog::open(Arc::new(DiskStorage), folder.path(), LogOptions::default()).unwrap();
     let (kind, payload) = click(DECEMBER);
     log.append(&vec![NewRecord { kind, version: VERSION, payload: &payload }; clicks]).unwrap();
     let mut batcher = Batcher::new(log.read_from(1).unwrap());

@@ -68,7 +68,7 @@ pub struct Reading {
 pub struct ClickHouse {
     pub(super) reading: watch::Receiver<Option<Reading>>,
     pub(super) status: Arc<Status>,
-    pub(super) log: Arc<Log>,
+    pub(super) log: Arc<dyn Log>,
     pub(super) forgotten: Forgotten,
 }
 

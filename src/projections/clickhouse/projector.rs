@@ -39,7 +39,7 @@ const REQUESTS: usize = 8;
 
 /// Projects the click log into ClickHouse.
 pub struct Projector {
-    log: Arc<Log>,
+    log: Arc<dyn Log>,
     plan_file: PlanFile,
     tally_files: TallyFiles,
     status: Arc<Status>,
@@ -59,7 +59,7 @@ impl Projector {
     /// contains; `targets` is the current address of ClickHouse; `stop` ends the run once the log
     /// is projected or ClickHouse is unavailable.
     pub fn new(
-        log: Arc<Log>,
+        log: Arc<dyn Log>,
         data: &Path,
         forgotten: Forgotten,
         targets: watch::Receiver<Option<Target>>,
@@ -313,7 +313,7 @@ impl Projector {
         let (log, files) = (Arc::clone(&self.log), self.tally_files.clone());
         let status = Arc::clone(&self.status);
         tokio::task::spawn_blocking(move || {
-            let found = files.reconcile(&log, &stored, through, extent);
+            let found = files.reconcile(&*log, &stored, through, extent);
             let found = found.map_err(|error| Refused::Failed(error.to_string()));
             if let Ok(found) = &found {
                 status.set_reconciled(found);

@@ -64,7 +64,7 @@ struct Counted {
 pub async fn reclassify(
     client: Client,
     tables: Generation,
-    log: Arc<Log>,
+    log: Arc<dyn Log>,
     classifier: Arc<dyn UserAgentClassifier>,
     since_ms: u64,
 ) -> Result<Reclassification, ProjectionError> {
@@ -102,16 +102,16 @@ pub async fn reclassify(
         };
         waiting.push(record.encode_to_vec());
         if waiting.len() == AT_ONCE {
-            found.offset = append(&log, &mut waiting)?;
+            found.offset = append(&*log, &mut waiting)?;
         }
     }
     if !waiting.is_empty() {
-        found.offset = append(&log, &mut waiting)?;
+        found.offset = append(&*log, &mut waiting)?;
     }
     Ok(found)
 }
 
-fn append(log: &Log, waiting: &mut Vec<Vec<u8>>) -> Result<u64, ProjectionError> {
+fn append(log: &dyn Log, waiting: &mut Vec<Vec<u8>>) -> Result<u64, ProjectionError> {
     let last = log.append_payloads(click::kind::AGENT_RECLASSIFIED, click::VERSION, waiting)?;
     log.sync()?;
     waiting.clear();

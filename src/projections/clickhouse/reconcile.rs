@@ -199,7 +199,7 @@ impl TallyFiles {
     /// Counts the log up to an offset and compares.
     pub fn reconcile(
         &self,
-        log: &Log,
+        log: &dyn Log,
         stored: &Stored,
         through: u64,
         extent: Extent,
@@ -221,7 +221,7 @@ impl TallyFiles {
     }
 
     /// The clicks that were dropped from the log, or are about to be.
-    pub fn dropped(&self, log: &Log) -> Tally {
+    pub fn dropped(&self, log: &dyn Log) -> Tally {
         Tally::read(&self.dropped, log.id()).unwrap_or_else(|| Tally::empty(log.id()))
     }
 

@@ -36,7 +36,7 @@ enum NotDropped {
 
 /// Drops old clicks from the log.
 pub struct Retention {
-    log: Arc<Log>,
+    log: Arc<dyn Log>,
     files: TallyFiles,
     status: Arc<Status>,
     operator: Operator,
@@ -46,7 +46,7 @@ pub struct Retention {
 
 impl Retention {
     pub(super) const fn new(
-        log: Arc<Log>,
+        log: Arc<dyn Log>,
         files: TallyFiles,
         status: Arc<Status>,
         operator: Operator,
@@ -77,8 +77,8 @@ impl Retention {
         if differences > 0 {
             return Err(NotDropped::Differs(differences));
         }
-        let mut tally = self.files.dropped(&self.log);
-        tally.extend(&self.log, through)?;
+        let mut tally = self.files.dropped(&*self.log);
+        tally.extend(&*self.log, through)?;
         self.files.write_dropped(&tally)?;
         self.log.drop_before(through + 1).map_err(ProjectionError::Log)?;
         Ok(())

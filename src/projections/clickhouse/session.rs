@@ -51,7 +51,7 @@ impl Session {
     /// Prepares the database and resumes from the plan.
     pub async fn resume(
         target: &Target,
-        log: &Arc<Log>,
+        log: &Arc<dyn Log>,
         plan_file: PlanFile,
         status: Arc<Status>,
     ) -> Result<Self, ProjectionError> {

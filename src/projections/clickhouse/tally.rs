@@ -14,8 +14,7 @@ use uuid::Uuid;
 use super::ProjectionError;
 use super::batches::month;
 use crate::domain::click::kind;
-use crate::log::Log;
-use crate::log::replace_file;
+use crate::log::{Log, replace_file};
 
 /// A number of clicks and the sums of their offsets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +84,7 @@ impl Tally {
     }
 
     /// Counts the records up to and including an offset.
-    pub fn extend(&mut self, log: &Log, through: u64) -> Result<(), ProjectionError> {
+    pub fn extend(&mut self, log: &dyn Log, through: u64) -> Result<(), ProjectionError> {
         if through <= self.through {
             return Ok(());
         }
@@ -135,11 +134,11 @@ mod tests {
 
     use super::*;
     use crate::domain::click::{Click, VERSION};
-    use crate::log::{DiskStorage, LogOptions};
+    use crate::log::{DiskStorage, LocalLog, LogOptions};
 
     const NOVEMBER: u64 = 1_764_547_199_999;
 
-    fn append(log: &Log, at_ms: u64, workspace: u128) {
+    fn append(log: &dyn Log, at_ms: u64, workspace: u128) {
         let workspace = Uuid::from_u128(workspace).as_bytes().to_vec();
         let click = Click { at_ms, workspace, browser: "x".to_owned(), ..Click::default() };
         log.append_payloads(kind::CLICK, VERSION, &[click.encode_to_vec()]).unwrap();
@@ -148,7 +147,8 @@ mod tests {
     #[test]
     fn clicks_are_counted_by_month_and_workspace_and_on_from_a_file() {
         let folder = tempfile::tempdir().unwrap();
-        let log = Log::open(Arc::new(DiskStorage), folder.path(), LogOptions::default()).unwrap();
+        let log =
+            LocalLog::open(Arc::new(DiskStorage), folder.path(), LogOptions::default()).unwrap();
         for (at_ms, workspace) in [(NOVEMBER, 1), (NOVEMBER, 2), (NOVEMBER + 1, 1), (NOVEMBER, 1)] {
             append(&log, at_ms, workspace);
         }

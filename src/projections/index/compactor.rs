@@ -23,7 +23,7 @@ pub struct Compactor([Worker; 2]);
 
 impl Compactor {
     /// Starts the threads.
-    pub fn start(index: Arc<Index>, log: &Arc<Log>) -> std::io::Result<Self> {
+    pub fn start(index: Arc<Index>, log: &Arc<dyn Log>) -> std::io::Result<Self> {
         let buffered = Arc::clone(&index);
         let flusher = Worker::start("index-flusher", Schedule::every(FLUSH_INTERVAL), move |_| {
             buffered.flush_buffer();
@@ -77,7 +77,7 @@ impl Maintenance {
         if layers.is_in_memory() {
             let base = layers.base().cloned();
             drop(layers);
-            return self.index.replace_overlay(self.base.log(), base);
+            return self.index.replace_overlay(&**self.base.log(), base);
         }
         if self.index.is_base_due() {
             drop(layers);
@@ -92,15 +92,15 @@ impl Maintenance {
         keep_going: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), IndexError> {
         match damage {
-            Damage::Overlay => self.index.repair(self.base.log())?,
-            _ => self.index.rebuild_while(self.base.log(), &|_, _| keep_going())?,
+            Damage::Overlay => self.index.repair(&**self.base.log())?,
+            _ => self.index.rebuild_while(&**self.base.log(), &|_, _| keep_going())?,
         }
         tracing::info!(offset = self.index.applied(), "repaired the index");
         Ok(())
     }
 
     fn compact(&self, keep_going: &(dyn Fn() -> bool + Sync)) -> Result<(), IndexError> {
-        match self.index.compact(self.base.log(), &|_, _| keep_going()) {
+        match self.index.compact(&**self.base.log(), &|_, _| keep_going()) {
             Err(error @ IndexError::Damaged { .. }) => {
                 Err(self.index.layers.load().report_damage(error))
             }

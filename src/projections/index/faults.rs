@@ -102,7 +102,7 @@ impl Store for FaultyStore {
 /// An index over such stores.
 pub fn open(
     folder: &Path,
-    log: &Log,
+    log: &dyn Log,
     faults: &Arc<Faults>,
     tuning: Tuning,
 ) -> Result<Index, IndexError> {

@@ -101,7 +101,11 @@ impl IndexDir {
 
     /// Rebuilds everything from the log as it is, and removes the old files, even if they are ahead
     /// of it.
-    pub fn rebuild(&self, log: &Log, keep_going: KeepGoing<'_>) -> Result<Arc<Layers>, IndexError> {
+    pub fn rebuild(
+        &self,
+        log: &dyn Log,
+        keep_going: KeepGoing<'_>,
+    ) -> Result<Arc<Layers>, IndexError> {
         self.inventory()?;
         let base = self.make_base(log, log.end(), None, keep_going)?;
         let layers = Arc::new(self.begin_overlay(log, Some(base))?);
@@ -110,7 +114,11 @@ impl IndexDir {
     }
 
     /// Opens the usable files, or creates new ones, and catches up with the log.
-    pub fn open(&self, log: &Log, keep_going: KeepGoing<'_>) -> Result<Arc<Layers>, IndexError> {
+    pub fn open(
+        &self,
+        log: &dyn Log,
+        keep_going: KeepGoing<'_>,
+    ) -> Result<Arc<Layers>, IndexError> {
         let (overlays, bases) = self.inventory()?;
         let mut found = None;
         for number in overlays {
@@ -146,7 +154,7 @@ impl IndexDir {
     /// Catches up from the overlay found, or from a new one over the base.
     fn open_over(
         &self,
-        log: &Log,
+        log: &dyn Log,
         found: Option<Layers>,
         base: Option<Arc<Base>>,
         keep_going: KeepGoing<'_>,
@@ -169,7 +177,7 @@ impl IndexDir {
     /// A new overlay over a base; if the log is too far ahead, over a newer base built from it.
     pub fn begin(
         &self,
-        log: &Log,
+        log: &dyn Log,
         base: Option<Arc<Base>>,
         keep_going: KeepGoing<'_>,
     ) -> Result<Layers, IndexError> {
@@ -196,7 +204,7 @@ impl IndexDir {
     /// Builds a base from the log up to an offset, over another one or from nothing.
     pub fn make_base(
         &self,
-        log: &Log,
+        log: &dyn Log,
         upto: u64,
         from: Option<&Table>,
         keep_going: KeepGoing<'_>,
@@ -229,7 +237,11 @@ impl IndexDir {
     }
 
     /// A new, empty overlay over a base.
-    pub fn begin_overlay(&self, log: &Log, base: Option<Arc<Base>>) -> Result<Layers, IndexError> {
+    pub fn begin_overlay(
+        &self,
+        log: &dyn Log,
+        base: Option<Arc<Base>>,
+    ) -> Result<Layers, IndexError> {
         let path = self.overlay_path(self.number());
         let layers = self
             .stores
@@ -244,7 +256,7 @@ impl IndexDir {
     /// A new overlay in memory over a base, for as long as the disk is full.
     pub fn begin_in_memory(
         &self,
-        log: &Log,
+        log: &dyn Log,
         base: Option<Arc<Base>>,
     ) -> Result<Layers, IndexError> {
         tracing::warn!("the disk is full; keeping changes to the index in memory");
@@ -253,7 +265,7 @@ impl IndexDir {
         Ok(layers.into_in_memory())
     }
 
-    fn open_overlay(&self, number: u64, log: &Log) -> Result<Layers, IndexError> {
+    fn open_overlay(&self, number: u64, log: &dyn Log) -> Result<Layers, IndexError> {
         let path = self.overlay_path(number);
         let overlay = self.stores.open(&path)?;
         let over = Layers::checked_meta(&*overlay).and_then(|meta| {
@@ -270,7 +282,7 @@ impl IndexDir {
         }
     }
 
-    fn base_of(&self, meta: &Meta, log: &Log) -> Result<Option<Arc<Base>>, IndexError> {
+    fn base_of(&self, meta: &Meta, log: &dyn Log) -> Result<Option<Arc<Base>>, IndexError> {
         if meta.base == 0 {
             return Ok(None);
         }
@@ -281,14 +293,14 @@ impl IndexDir {
         Ok(Some(base))
     }
 
-    fn open_base(&self, number: u64, log: &Log) -> Result<Arc<Base>, IndexError> {
+    fn open_base(&self, number: u64, log: &dyn Log) -> Result<Arc<Base>, IndexError> {
         let path = self.base_path(number);
         let table = Table::open(&path, keys::is_readable)?;
         Self::check_origin(table.origin(), log, &path)?;
         Ok(Arc::new(Base { number, table }))
     }
 
-    fn check_origin(origin: Origin, log: &Log, path: &Path) -> Result<(), IndexError> {
+    fn check_origin(origin: Origin, log: &dyn Log, path: &Path) -> Result<(), IndexError> {
         if origin.log != log.id() {
             return Err(IndexError::Broken("belongs to another log"));
         }
@@ -328,7 +340,7 @@ fn ok_or_warn<T>(opened: Result<T, IndexError>, what: &str) -> Result<Option<T>,
 }
 
 /// Applies the log from the applied offset up to another.
-pub fn catch_up(layers: &Arc<Layers>, log: &Log, upto: u64) -> Result<(), IndexError> {
+pub fn catch_up(layers: &Arc<Layers>, log: &dyn Log, upto: u64) -> Result<(), IndexError> {
     if layers.applied() >= upto {
         return Ok(());
     }

@@ -181,17 +181,21 @@ impl Index {
     /// # Errors
     /// [`IndexError::AheadOfLog`] if the log has lost events; else if the folder cannot be written
     /// or the log cannot be read. No content of the folder causes an error.
-    pub fn open(folder: &Path, log: &Log) -> Result<Self, IndexError> {
+    pub fn open(folder: &Path, log: &dyn Log) -> Result<Self, IndexError> {
         Self::open_while(IndexDir::new(folder), log, &|_, _| true)
     }
 
     /// As [`open`](Self::open), with other thresholds.
-    pub fn open_tuned(folder: &Path, log: &Log, tuning: Tuning) -> Result<Self, IndexError> {
+    pub fn open_tuned(folder: &Path, log: &dyn Log, tuning: Tuning) -> Result<Self, IndexError> {
         let dir = IndexDir::with_stores(folder, Box::new(store::SledStores), tuning);
         Self::open_while(dir, log, &|_, _| true)
     }
 
-    fn open_while(dir: IndexDir, log: &Log, keep_going: KeepGoing<'_>) -> Result<Self, IndexError> {
+    fn open_while(
+        dir: IndexDir,
+        log: &dyn Log,
+        keep_going: KeepGoing<'_>,
+    ) -> Result<Self, IndexError> {
         let layers = dir.open(log, keep_going)?;
         Ok(Self::with_layers(dir, layers))
     }
@@ -215,7 +219,7 @@ impl Index {
     /// new index is complete.
     pub fn rebuild_folder(
         folder: &Path,
-        log: &Log,
+        log: &dyn Log,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Self, IndexError> {
         let dir = IndexDir::new(folder);
@@ -284,7 +288,7 @@ impl Index {
     ///
     /// # Errors
     /// If that fails too: then nothing changes, and it can be retried.
-    pub fn repair(&self, log: &Log) -> Result<(), IndexError> {
+    pub fn repair(&self, log: &dyn Log) -> Result<(), IndexError> {
         let failed = self.layers.load_full();
         let _repair = self.repair.lock().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&failed, &self.layers.load()) {
@@ -301,7 +305,7 @@ impl Index {
     }
 
     /// Starts a new overlay on disk, or a new base if one is due.
-    fn replace_overlay(&self, log: &Log, base: Option<Arc<Base>>) -> Result<(), IndexError> {
+    fn replace_overlay(&self, log: &dyn Log, base: Option<Arc<Base>>) -> Result<(), IndexError> {
         let layers = self.dir.begin(log, base, &|_, _| true)?;
         self.take_over(layers, log)
     }
@@ -310,7 +314,7 @@ impl Index {
     /// the writer continue meanwhile. Calls `progress` with the progress and the total.
     pub fn rebuild(
         &self,
-        log: &Log,
+        log: &dyn Log,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<(), IndexError> {
         self.rebuild_while(log, &|done, total| {
@@ -319,14 +323,14 @@ impl Index {
         })
     }
 
-    fn rebuild_while(&self, log: &Log, keep_going: KeepGoing<'_>) -> Result<(), IndexError> {
+    fn rebuild_while(&self, log: &dyn Log, keep_going: KeepGoing<'_>) -> Result<(), IndexError> {
         let base = self.dir.make_base(log, log.synced(), None, keep_going)?;
         let layers = self.dir.begin_overlay(log, Some(base))?;
         self.take_over(layers, log)
     }
 
     /// Builds a new base from the current one and the rest of the log, and a new overlay.
-    fn compact(&self, log: &Log, keep_going: KeepGoing<'_>) -> Result<(), IndexError> {
+    fn compact(&self, log: &dyn Log, keep_going: KeepGoing<'_>) -> Result<(), IndexError> {
         let before = self.layers.load().base().cloned();
         let from = before.as_ref().map(|base| &base.table);
         let base = self.dir.make_base(log, log.synced(), from, keep_going)?;
@@ -353,7 +357,7 @@ impl Index {
     }
 
     /// Switches readers and the writer to other layers.
-    fn take_over(&self, layers: Layers, log: &Log) -> Result<(), IndexError> {
+    fn take_over(&self, layers: Layers, log: &dyn Log) -> Result<(), IndexError> {
         let layers = Arc::new(layers);
         // Catch up most of the way without blocking the writer.
         let caught_up = index_dir::catch_up(&layers, log, log.synced()).and_then(|()| {
@@ -375,7 +379,7 @@ impl Index {
         caught_up
     }
 
-    fn catch_up(&self, log: &Log) -> Result<(), IndexError> {
+    fn catch_up(&self, log: &dyn Log) -> Result<(), IndexError> {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let layers = self.layers.load_full();
         let before = layers.applied();

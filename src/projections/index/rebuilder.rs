@@ -12,13 +12,13 @@ use crate::projections::{RebuildProgress, RebuildState};
 #[derive(Clone)]
 pub struct Rebuilder {
     index: Arc<Index>,
-    log: Arc<Log>,
+    log: Arc<dyn Log>,
     progress: RebuildProgress,
 }
 
 impl Rebuilder {
     /// Creates a rebuilder of this index from this log.
-    pub fn new(index: Arc<Index>, log: Arc<Log>) -> Self {
+    pub fn new(index: Arc<Index>, log: Arc<dyn Log>) -> Self {
         Self { index, log, progress: RebuildProgress::default() }
     }
 
@@ -47,7 +47,7 @@ impl Rebuilder {
     fn run(&self) {
         let started = Instant::now();
         let report = |done, total| self.progress.set(RebuildState::Running { done, total });
-        let state = match self.index.rebuild(&self.log, &report) {
+        let state = match self.index.rebuild(&*self.log, &report) {
             Ok(()) => {
                 let (events, took) = (self.index.applied(), started.elapsed());
                 tracing::info!(events, took_ms = took.as_millis(), "switched to the rebuilt index");

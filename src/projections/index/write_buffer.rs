@@ -11,6 +11,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use imbl::OrdMap;
 
+use super::IndexError;
 use super::merged::TaggedRows;
 use super::store::{Changes, KeyRange};
 use crate::sst::Lookup;
@@ -90,13 +91,20 @@ impl WriteBuffer {
     pub fn rows<'a>(&self, range: &KeyRange, is_back: bool) -> Vec<TaggedRows<'a>> {
         let state = self.read().clone();
         let waiting = [state.recent, state.flushing].into_iter().filter(|keys| !keys.is_empty());
-        waiting.map(|keys| rows(keys, range.clone(), is_back)).collect()
+        let rows =
+            waiting.map(|keys| Box::new(rows(keys, range.clone(), is_back)) as TaggedRows<'a>);
+        rows.collect()
     }
 }
 
-fn rows<'a>(keys: Keys, range: KeyRange, is_back: bool) -> TaggedRows<'a> {
+/// The rows of a map within a range.
+pub fn rows<V: Clone>(
+    keys: OrdMap<Vec<u8>, V>,
+    range: KeyRange,
+    is_back: bool,
+) -> impl Iterator<Item = Result<(Vec<u8>, V), IndexError>> {
     let (mut from, mut to) = range;
-    Box::new(std::iter::from_fn(move || {
+    std::iter::from_fn(move || {
         let left = (from.as_ref(), to.as_ref());
         if is_empty(left) {
             return None;
@@ -111,7 +119,7 @@ fn rows<'a>(keys: Keys, range: KeyRange, is_back: bool) -> TaggedRows<'a> {
             from = passed;
         }
         Some(Ok(row))
-    }))
+    })
 }
 
 /// Ordered maps panic on ranges that cannot contain a key.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use prost::Message;
 use slugline::domain::click::{Click, VERSION, kind};
-use slugline::log::{DiskStorage, Log, LogOptions, LogView};
+use slugline::log::{DiskStorage, LocalLog, Log, LogOptions, LogView};
 
 use super::Counts;
 use super::engine::kill;
@@ -107,7 +107,7 @@ fn append(folder: &Path, batches: u64, chance: &mut Chance) -> Vec<u64> {
             .collect::<Vec<_>>()
     };
     let model = Click::decode(clicks().last().unwrap().payload.as_ref()).unwrap();
-    let log = Log::open(Arc::clone(&storage) as _, folder, LogOptions::default()).unwrap();
+    let log = LocalLog::open(Arc::clone(&storage) as _, folder, LogOptions::default()).unwrap();
     for batch in 0..batches {
         let month = batch % MONTHS;
         let payloads: Vec<_> = (0..=chance.below(5))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use slugline::log::{DiskStorage, Log, LogOptions};
+use slugline::log::{DiskStorage, LocalLog, LogOptions};
 use slugline::projections::index::Index;
 
 use super::{at, options, path, start, verified, verify};
@@ -192,7 +192,7 @@ fn a_restart_keeps_all_and_a_rebuild_comes_to_the_same() {
 /// What the index of a service that has stopped comes to, as it is or made anew.
 fn digest(data: &DataFolder, anew: bool) -> [u8; 32] {
     let log = data.path().join("log/mutations");
-    let log = Log::open(Arc::new(DiskStorage), &log, LogOptions::default()).unwrap();
+    let log = LocalLog::open(Arc::new(DiskStorage), &log, LogOptions::default()).unwrap();
     let folder = data.path().join("index");
     let index = if anew {
         Index::rebuild_folder(&folder, &log, &|_, _| {})

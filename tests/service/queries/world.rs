@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 use jiff::Timestamp;
 use prost::Message;
 use slugline::domain::click::{Click, VERSION, kind};
-use slugline::log::{DiskStorage, Log, LogOptions, LogView};
+use slugline::log::{DiskStorage, LocalLog, Log, LogOptions, LogView};
 
 use super::dice::Dice;
 use super::fact::Fact;
@@ -110,7 +110,7 @@ fn only_click(folder: &Path) -> Click {
 }
 
 fn append(folder: &Path, clicks: &[Click]) {
-    let log = Log::open(Arc::new(DiskStorage), folder, LogOptions::default()).unwrap();
+    let log = LocalLog::open(Arc::new(DiskStorage), folder, LogOptions::default()).unwrap();
     for some in clicks.chunks(500) {
         let payloads: Vec<_> = some.iter().map(Message::encode_to_vec).collect();
         log.append_payloads(kind::CLICK, VERSION, &payloads).unwrap();

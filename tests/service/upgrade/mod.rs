@@ -12,7 +12,7 @@ use std::sync::Arc;
 use flate2::read::GzDecoder;
 use reqwest::Method;
 use serde_json::{Value, json};
-use slugline::log::{DiskStorage, Log, LogOptions};
+use slugline::log::{DiskStorage, LocalLog, LogOptions};
 use slugline::projections::index::Index;
 
 use crate::harness::{
@@ -135,7 +135,7 @@ fn compare_projections(data: &DataFolder) {
 /// The index holds what one holds that is built from the log alone.
 fn compare_indexes(data: &DataFolder) {
     let folder = data.path().join("log/mutations");
-    let log = Log::open(Arc::new(DiskStorage), &folder, LogOptions::default()).unwrap();
+    let log = LocalLog::open(Arc::new(DiskStorage), &folder, LogOptions::default()).unwrap();
     let digest = |folder: &Path| Index::open(folder, &log).unwrap().digest().unwrap();
     let kept = digest(&data.path().join("index"));
     let folder = tempfile::tempdir().unwrap();

@@ -31,7 +31,7 @@ const BATCHES_WAITING: usize = 8;
 /// A build job.
 pub struct Job<'a> {
     /// The log to fold.
-    pub log: &'a Log,
+    pub log: &'a dyn Log,
     /// The offset of the last event.
     pub upto: u64,
     /// The base that replaces the events up to its offset.
@@ -51,7 +51,7 @@ pub struct Job<'a> {
 
 impl<'a> Job<'a> {
     /// A job over the whole log, without a base.
-    pub fn new(log: &'a Log, upto: u64, target: &'a Path, scratch: &'a Path) -> Self {
+    pub fn new(log: &'a dyn Log, upto: u64, target: &'a Path, scratch: &'a Path) -> Self {
         Self {
             log,
             upto,

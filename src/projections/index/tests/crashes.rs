@@ -15,13 +15,13 @@ fn a_crash_between_any_two_steps_leaves_an_index() {
 
     // An old base, an overlay over it that has grown.
     let index = place.open(NO_BASES);
-    index.compact(&place.log, &|_, _| true).unwrap();
-    write(&index, &place.log, late).unwrap();
+    index.compact(&*place.log, &|_, _| true).unwrap();
+    write(&index, &*place.log, late).unwrap();
     index.flush().unwrap();
     let before = place.folder.path().join("before");
     copy(&place.index(), &before);
     // A new base and a new overlay.
-    index.compact(&place.log, &|_, _| true).unwrap();
+    index.compact(&*place.log, &|_, _| true).unwrap();
     index.flush().unwrap();
     drop(index);
     let after = place.folder.path().join("after");
@@ -69,7 +69,7 @@ fn a_build_that_is_stopped_leaves_nothing_behind() {
     let place = Place::with(&events);
     let index = place.open(NO_BASES);
     let names = place.names("");
-    let stopped = index.compact(&place.log, &|_, _| false);
+    let stopped = index.compact(&*place.log, &|_, _| false);
     assert!(matches!(stopped, Err(IndexError::Stopped)), "{stopped:?}");
     assert_eq!(place.names(""), names);
     assert_eq!(index.digest().unwrap(), Map::of(&events).digest());

@@ -76,8 +76,8 @@ fn five_hundred(part: u64, cases: u64) {
     let (early, late) = events.split_at(events.len() * 2 / 3);
     let place = Place::with(early);
     let index = place.open(NO_BASES);
-    index.compact(&place.log, &|_, _| true).unwrap();
-    write(&index, &place.log, late).unwrap();
+    index.compact(&*place.log, &|_, _| true).unwrap();
+    write(&index, &*place.log, late).unwrap();
     index.flush().unwrap();
     drop(index);
     let whole = place.folder.path().join("whole");
@@ -95,7 +95,7 @@ fn five_hundred(part: u64, cases: u64) {
         assert_eq!(index.applied(), place.log.end(), "case {case}: {done}");
         if index.digest().is_err() {
             // As the compactor does after a reader finds damage.
-            index.rebuild(&place.log, &|_, _| {}).unwrap();
+            index.rebuild(&*place.log, &|_, _| {}).unwrap();
             repaired += 1;
         }
         assert_eq!(index.digest().unwrap(), expected, "case {case}: {done}");

@@ -246,12 +246,12 @@ proptest! {
                 group.extend(event);
                 continue;
             }
-            write(&index, &place.log, &group).unwrap();
+            write(&index, &*place.log, &group).unwrap();
             events.append(&mut group);
             match op {
-                Op::Compact => index.compact(&place.log, &|_, _| true).unwrap(),
-                Op::Rebuild => index.rebuild(&place.log, &|_, _| {}).unwrap(),
-                Op::Repair => index.repair(&place.log).unwrap(),
+                Op::Compact => index.compact(&*place.log, &|_, _| true).unwrap(),
+                Op::Rebuild => index.rebuild(&*place.log, &|_, _| {}).unwrap(),
+                Op::Repair => index.repair(&*place.log).unwrap(),
                 Op::Reopen => {
                     drop(index);
                     index = place.open(NO_BASES);

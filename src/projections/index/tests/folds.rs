@@ -59,14 +59,14 @@ impl Course {
         }
         let log = Arc::clone(&self.place.log);
         let index = self.index.as_ref().unwrap();
-        write(index, &log, &self.group).unwrap();
+        write(index, &*log, &self.group).unwrap();
         self.events.append(&mut self.group);
         match step {
             Step::Event(_) | Step::Commit => {}
             Step::FlushBuffer => index.layers.load().flush_buffer().unwrap(),
-            Step::Compact => index.compact(&log, &|_, _| true).unwrap(),
-            Step::Rebuild => index.rebuild(&log, &|_, _| {}).unwrap(),
-            Step::Repair => index.repair(&log).unwrap(),
+            Step::Compact => index.compact(&*log, &|_, _| true).unwrap(),
+            Step::Rebuild => index.rebuild(&*log, &|_, _| {}).unwrap(),
+            Step::Repair => index.repair(&*log).unwrap(),
             Step::Reopen => {
                 drop(self.index.take());
                 self.index = Some(self.place.open(NO_BASES));
@@ -358,7 +358,7 @@ fn a_scan_across_a_settle_is_whole() {
         for settle_at in [0, 1, all.len() / 2, all.len() - 1] {
             let place = Place::with(early);
             let index = place.open(NO_BASES);
-            write(&index, &place.log, late).unwrap();
+            write(&index, &*place.log, late).unwrap();
             let layers = index.layers.load_full();
             assert!(layers.unflushed() > 100);
             let mut rows = layers.rows(store::prefixed(&[]), is_back);

@@ -18,7 +18,7 @@ use super::fold::{State, fold};
 use super::read::{Read, ReadTokens};
 use super::{Index, IndexError, Tuning, keys};
 use crate::domain::event::{Envelope, Event, VERSION};
-use crate::log::{DiskStorage, Log, LogOptions, NewRecord};
+use crate::log::{DiskStorage, LocalLog, Log, LogOptions, NewRecord};
 
 /// Bases are built only when a test does so.
 const NO_BASES: Tuning = Tuning {
@@ -83,19 +83,19 @@ impl Map {
 /// A folder with a log and an index.
 struct Place {
     folder: tempfile::TempDir,
-    log: Arc<Log>,
+    log: Arc<dyn Log>,
 }
 
 impl Place {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let log = Arc::new(open_log(&folder.path().join("log")));
+        let log: Arc<dyn Log> = Arc::new(open_log(&folder.path().join("log")));
         Self { folder, log }
     }
 
     fn with(events: &[Envelope]) -> Self {
         let place = Self::new();
-        append(&place.log, events);
+        append(&*place.log, events);
         place
     }
 
@@ -104,7 +104,7 @@ impl Place {
     }
 
     fn open(&self, tuning: Tuning) -> Index {
-        Index::open_tuned(&self.index(), &self.log, tuning).unwrap()
+        Index::open_tuned(&self.index(), &*self.log, tuning).unwrap()
     }
 
     /// The files in the index's folder with a prefix.
@@ -117,11 +117,11 @@ impl Place {
     }
 }
 
-fn open_log(dir: &Path) -> Log {
-    Log::open(Arc::new(DiskStorage), dir, LogOptions::default()).unwrap()
+fn open_log(dir: &Path) -> LocalLog {
+    LocalLog::open(Arc::new(DiskStorage), dir, LogOptions::default()).unwrap()
 }
 
-fn append(log: &Log, events: &[Envelope]) -> u64 {
+fn append(log: &dyn Log, events: &[Envelope]) -> u64 {
     let payloads: Vec<_> = events.iter().map(Message::encode_to_vec).collect();
     let kinds =
         events.iter().map(|event| event.event.as_ref().map_or(0, |event| event.kind().number()));
@@ -135,7 +135,7 @@ fn append(log: &Log, events: &[Envelope]) -> u64 {
 }
 
 /// Decides, logs and commits, as the dispatcher does.
-fn write(index: &Index, log: &Log, events: &[Envelope]) -> Result<(), IndexError> {
+fn write(index: &Index, log: &dyn Log, events: &[Envelope]) -> Result<(), IndexError> {
     let mut pending = index.begin();
     for event in events {
         pending.apply(event).unwrap();

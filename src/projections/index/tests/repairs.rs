@@ -26,21 +26,21 @@ fn a_failed_store_is_replaced() {
     for has_base in [false, true] {
         let place = Place::with(early);
         let faults = Arc::new(Faults::default());
-        let index = faults::open(&place.index(), &place.log, &faults, NO_BASES).unwrap();
+        let index = faults::open(&place.index(), &*place.log, &faults, NO_BASES).unwrap();
         if has_base {
-            index.compact(&place.log, &|_, _| true).unwrap();
+            index.compact(&*place.log, &|_, _| true).unwrap();
         }
         faults.gives_up.store(true, Ordering::SeqCst);
-        write(&index, &place.log, late).unwrap();
+        write(&index, &*place.log, late).unwrap();
         let failed = index.layers.load().flush_buffer().unwrap_err();
         assert!(failed.is_full(), "{failed}");
 
         faults.cannot_open.store(true, Ordering::SeqCst);
-        assert!(index.repair(&place.log).is_err());
+        assert!(index.repair(&*place.log).is_err());
         assert_eq!(index.digest().unwrap(), Map::of(&events).digest(), "readers continue");
 
         faults.cannot_open.store(false, Ordering::SeqCst);
-        index.repair(&place.log).unwrap();
+        index.repair(&*place.log).unwrap();
         assert_eq!(index.applied(), place.log.end());
         assert_eq!(index.digest().unwrap(), Map::of(&events).digest());
     }
@@ -53,13 +53,13 @@ fn the_write_buffer_of_a_failed_store_is_bounded() {
     let (early, late) = events.split_at(60);
     let place = Place::with(early);
     let faults = Arc::new(Faults::default());
-    let index = faults::open(&place.index(), &place.log, &faults, NO_BUFFER).unwrap();
+    let index = faults::open(&place.index(), &*place.log, &faults, NO_BUFFER).unwrap();
     faults.gives_up.store(true, Ordering::SeqCst);
-    write(&index, &place.log, &late[..30]).unwrap();
-    assert!(write(&index, &place.log, &late[30..]).unwrap_err().is_full());
+    write(&index, &*place.log, &late[..30]).unwrap();
+    assert!(write(&index, &*place.log, &late[30..]).unwrap_err().is_full());
     assert_eq!(index.applied(), 90);
     assert_eq!(index.digest().unwrap(), Map::of(&events[..90]).digest());
-    index.repair(&place.log).unwrap();
+    index.repair(&*place.log).unwrap();
     assert_eq!(index.digest().unwrap(), Map::of(&events).digest());
 }
 
@@ -71,22 +71,22 @@ fn a_full_disk_is_bridged_in_memory() {
     for has_base in [false, true] {
         let place = Place::with(&events[..third]);
         let faults = Arc::new(Faults::default());
-        let index = faults::open(&place.index(), &place.log, &faults, NO_BASES).unwrap();
+        let index = faults::open(&place.index(), &*place.log, &faults, NO_BASES).unwrap();
         if has_base {
-            index.compact(&place.log, &|_, _| true).unwrap();
+            index.compact(&*place.log, &|_, _| true).unwrap();
         }
         faults.disk_is_full.store(true, Ordering::SeqCst);
         faults.gives_up.store(true, Ordering::SeqCst);
-        write(&index, &place.log, &events[third..2 * third]).unwrap();
+        write(&index, &*place.log, &events[third..2 * third]).unwrap();
         index.layers.load().flush_buffer().unwrap_err();
-        index.repair(&place.log).unwrap();
+        index.repair(&*place.log).unwrap();
         assert!(index.layers.load().is_in_memory());
-        write(&index, &place.log, &events[2 * third..]).unwrap();
+        write(&index, &*place.log, &events[2 * third..]).unwrap();
         let expected = Map::of(&events).digest();
         assert_eq!(index.digest().unwrap(), expected);
         drop(index);
 
-        let index = faults::open(&place.index(), &place.log, &faults, NO_BASES).unwrap();
+        let index = faults::open(&place.index(), &*place.log, &faults, NO_BASES).unwrap();
         assert!(index.layers.load().is_in_memory());
         assert_eq!(index.digest().unwrap(), expected);
         let index = Arc::new(index);
@@ -113,11 +113,11 @@ fn a_swap_between_deciding_and_committing_changes_nothing() {
             pending.apply(event).unwrap();
         }
         if !swap_after_append {
-            index.compact(&place.log, &|_, _| true).unwrap();
+            index.compact(&*place.log, &|_, _| true).unwrap();
         }
-        let offset = append(&place.log, late);
+        let offset = append(&*place.log, late);
         if swap_after_append {
-            index.compact(&place.log, &|_, _| true).unwrap();
+            index.compact(&*place.log, &|_, _| true).unwrap();
             assert_eq!(index.applied(), offset);
         }
         index.commit(pending, offset).unwrap();
@@ -135,10 +135,10 @@ fn a_group_over_another_offset_is_refused_and_repaired() {
     for event in &events[third..] {
         pending.apply(event).unwrap();
     }
-    write(&index, &place.log, &events[third..2 * third]).unwrap();
-    let offset = append(&place.log, &events[2 * third..]);
+    write(&index, &*place.log, &events[third..2 * third]).unwrap();
+    let offset = append(&*place.log, &events[2 * third..]);
     assert!(matches!(index.commit(pending, offset), Err(IndexError::Broken(_))));
-    index.repair(&place.log).unwrap();
+    index.repair(&*place.log).unwrap();
     assert_eq!(index.digest().unwrap(), Map::of(&events).digest());
 }
 
@@ -150,8 +150,8 @@ fn only_what_is_synced_is_applied() {
     let synced = place.log.synced();
     let payload = of_seed(23, 1)[0].encode_to_vec();
     place.log.append(&[NewRecord { kind: 10, version: VERSION, payload: &payload }]).unwrap();
-    index.repair(&place.log).unwrap();
-    index.rebuild(&place.log, &|_, _| {}).unwrap();
+    index.repair(&*place.log).unwrap();
+    index.rebuild(&*place.log, &|_, _| {}).unwrap();
     assert_eq!((index.applied(), place.log.end()), (synced, synced + 1));
 }
 
@@ -169,9 +169,9 @@ fn an_index_ahead_of_its_log_is_not_opened_but_can_be_rebuilt() {
             std::fs::copy(&path, lost.join(path.file_name().unwrap())).unwrap();
         }
         let index = place.open(NO_BASES);
-        write(&index, &place.log, &events[half..]).unwrap();
+        write(&index, &*place.log, &events[half..]).unwrap();
         if has_base {
-            index.compact(&place.log, &|_, _| true).unwrap();
+            index.compact(&*place.log, &|_, _| true).unwrap();
         }
         index.flush().unwrap();
         drop(index);
@@ -199,7 +199,7 @@ fn the_compactor_repairs_damage_found_by_a_reader() {
     let events = of_seed(25, 200);
     let place = Place::with(&events);
     let index = Arc::new(place.open(NO_BASES));
-    index.rebuild(&place.log, &|_, _| {}).unwrap();
+    index.rebuild(&*place.log, &|_, _| {}).unwrap();
     let base = std::fs::OpenOptions::new().write(true).open(&place.names("base-")[0]).unwrap();
     base.write_all_at(&[0xA5; 64], 100).unwrap();
     assert!(index.digest().is_err());
@@ -223,7 +223,7 @@ fn the_compactor_finds_damage_and_builds_bases_when_due() {
     eventually("a base", || index.base().is_some());
     // The writer continues while bases are built and swapped.
     for group in late.chunks(3) {
-        write(&index, &place.log, group).unwrap();
+        write(&index, &*place.log, group).unwrap();
     }
     let is_near = || index.base().is_some_and(|base| base.offset + 20 >= place.log.end());
     eventually("a newer base", is_near);
@@ -245,7 +245,7 @@ fn a_reader_waits_for_the_repair_and_fails_without_one() {
     let events = of_seed(29, 100);
     let place = Place::with(&events);
     let faults = Arc::new(Faults::default());
-    let index = faults::open(&place.index(), &place.log, &faults, NO_BASES).unwrap();
+    let index = faults::open(&place.index(), &*place.log, &faults, NO_BASES).unwrap();
     let index = Arc::new(index);
     let wanted = Map::of(&events);
     let (key, value) = wanted.0.iter().find(|(key, _)| key[0] == b'l').unwrap();
@@ -259,7 +259,7 @@ fn a_reader_waits_for_the_repair_and_fails_without_one() {
     fail();
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| index.get(key));
-        index.repair(&place.log).unwrap();
+        index.repair(&*place.log).unwrap();
         assert_eq!(reader.join().unwrap().unwrap().as_ref(), Some(value));
     });
     faults.gives_up.store(true, Ordering::SeqCst);
@@ -272,7 +272,7 @@ fn cached_redirects_work_while_the_store_fails() {
     let events = of_seed(27, 100);
     let place = Place::with(&events);
     let faults = Arc::new(Faults::default());
-    let index = faults::open(&place.index(), &place.log, &faults, NO_BASES).unwrap();
+    let index = faults::open(&place.index(), &*place.log, &faults, NO_BASES).unwrap();
     let slugs: Vec<_> = (0..200).map(|number| format!("slug-{number}")).collect();
     let there = |slug: &&String| index.redirect("", slug).unwrap().is_some();
     let known: Vec<_> = slugs.iter().filter(there).collect();
