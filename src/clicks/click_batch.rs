@@ -58,11 +58,7 @@ impl ClickBatch {
     /// Adds a click, preceded by the [`AgentSeen`](crate::domain::click::AgentSeen) record of its
     /// agent if the log does not have it yet.
     pub fn push(&mut self, enriched: &EnrichedVisit<'_>, target: &ClickTarget) {
-        self.push_record(kind::CLICK, enriched, target, &[]);
-        match enriched.bot() {
-            BotReason::Human => self.humans += 1,
-            _ => self.bots += 1,
-        }
+        self.push_click(enriched, target, &[]);
     }
 
     /// Adds the `nth` click of a limit.
@@ -75,7 +71,11 @@ impl ClickBatch {
     ) {
         let (limited_since, limited_nth) = (limit.since_version, nth);
         let counted = Click { limited_since, limited_nth, ..Click::default() }.encode_to_vec();
-        self.push_record(kind::CLICK, enriched, target, &counted);
+        self.push_click(enriched, target, &counted);
+    }
+
+    fn push_click(&mut self, enriched: &EnrichedVisit<'_>, target: &ClickTarget, more: &[u8]) {
+        self.push_record(kind::CLICK, enriched, target, more);
         match enriched.bot() {
             BotReason::Human => self.humans += 1,
             _ => self.bots += 1,

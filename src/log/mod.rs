@@ -79,8 +79,6 @@ pub mod simulated;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-
 pub use batch::{RecordBatch, RecordRef};
 pub use drop::Sealed;
 pub use error::LogError;
@@ -101,7 +99,7 @@ pub use worker::{Backoff, Schedule, StopFlag, Worker, lower_priority};
 /// agreement, [`synced`](Self::synced) is what a majority of the nodes has, and each node reads its
 /// own segments. Users take it as a trait object: a call costs nanoseconds, and redirects append
 /// their clicks in batches.
-pub trait Log: fmt::Debug + Send + Sync {
+pub trait Log: Send + Sync {
     /// The log's random id, which never changes.
     fn id(&self) -> [u8; 16];
 

@@ -25,7 +25,6 @@ impl Cursors {
 }
 
 /// A position in a log that is followed.
-#[derive(Debug)]
 pub struct Subscription {
     log: Arc<dyn Log>,
     cursor: Arc<AtomicU64>,

@@ -74,23 +74,8 @@ pub async fn copy_before(
 
 /// A failed copy is restarted from scratch, so it needs no deduplication tokens.
 fn copying(client: &Client, sql: &str, from: Generation, to: Generation) -> Query {
-    client
-        .query(sql)
+    to.bind(from.query(client, sql), "to_")
         .with_setting("insert_deduplicate", "0")
         .with_setting("async_insert", "0")
         .with_setting("max_execution_time", "0")
-        .param("clicks", from.clicks())
-        .param("to_clicks", to.clicks())
-        .param("blocked", from.blocked())
-        .param("to_blocked", to.blocked())
-        .param("agents", from.agents())
-        .param("to_agents", to.agents())
-        .param("forgotten", from.forgotten())
-        .param("to_forgotten", to.forgotten())
-        .param("removed", from.removed())
-        .param("to_removed", to.removed())
-        .param("reclassified", from.reclassified())
-        .param("to_reclassified", to.reclassified())
-        .param("amended", from.amended())
-        .param("to_amended", to.amended())
 }

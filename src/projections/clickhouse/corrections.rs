@@ -55,28 +55,17 @@ struct Reclassified {
 impl Corrections {
     /// Reads the amendments in these tables; of the removals, only the completed ones.
     pub async fn read(client: &Client, generation: Generation) -> Result<Self, ProjectionError> {
-        let removed = client
-            .query(
-                "SELECT link_id, maxIf(log_offset, through_version = 0) AS before, \
-                 maxIf(log_offset, through_version > 0) AS through, \
-                 max(through_version) AS version FROM {forgotten:Identifier} \
-                 WHERE log_offset <= \
-                 (SELECT max(through) FROM {amended:Identifier} WHERE what = 'removal') \
-                 GROUP BY link_id",
-            )
-            .param("forgotten", generation.forgotten())
-            .param("amended", generation.amended())
-            .fetch_all::<Removed>()
-            .await?;
-        let rows = client
-            .query(
-                "SELECT agent_id, log_offset, toUnixTimestamp64Milli(since) AS since, \
-                 toString(device) AS device, toString(bot) AS bot \
-                 FROM {reclassified:Identifier} ORDER BY log_offset",
-            )
-            .param("reclassified", generation.reclassified())
-            .fetch_all::<Reclassified>()
-            .await?;
+        let removed = "SELECT link_id, maxIf(log_offset, through_version = 0) AS before, \
+             maxIf(log_offset, through_version > 0) AS through, \
+             max(through_version) AS version FROM {forgotten:Identifier} \
+             WHERE log_offset <= \
+             (SELECT max(through) FROM {amended:Identifier} WHERE what = 'removal') \
+             GROUP BY link_id";
+        let removed = generation.query(client, removed).fetch_all::<Removed>().await?;
+        let rows = "SELECT agent_id, log_offset, toUnixTimestamp64Milli(since) AS since, \
+             toString(device) AS device, toString(bot) AS bot \
+             FROM {reclassified:Identifier} ORDER BY log_offset";
+        let rows = generation.query(client, rows).fetch_all::<Reclassified>().await?;
         let mut reclassified: HashMap<_, Vec<_>> = HashMap::new();
         for Reclassified { agent_id, log_offset, since, device, bot } in rows {
             let since_ms = u64::try_from(since).unwrap_or(0);

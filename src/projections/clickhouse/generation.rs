@@ -6,6 +6,7 @@
 //! dropped.
 
 use clickhouse::Client;
+use clickhouse::query::Query;
 
 use super::ProjectionError;
 
@@ -14,19 +15,37 @@ pub const SUFFIX_MARK: &str = "/*generation*/";
 
 /// The tables of a generation, dependants first: the order in which they are dropped.
 const NAMES: [&str; 13] = [
+    // Materialized views, which fill the rollups:
     "clicks_hourly_feed",
     "clicks_daily_links_feed",
     "clicks_daily_values_feed",
+    // Clicks by hour; by link and day; by a dimension's value and day.
     "clicks_hourly",
     "clicks_daily_links",
     "clicks_daily_values",
+    // Single clicks, blocked visits, user agents.
     "clicks",
     "blocked",
     "agents",
+    // Deleted links, the clicks removed with them, reclassified agents, applied amendments.
     "forgotten",
     "removed",
     "reclassified",
     "amended",
+];
+
+/// The parameters of queries, and the tables that they stand for.
+const PARAMETERS: [(&str, &str); 10] = [
+    ("hourly", "clicks_hourly"),
+    ("links", "clicks_daily_links"),
+    ("values", "clicks_daily_values"),
+    ("clicks", "clicks"),
+    ("blocked", "blocked"),
+    ("agents", "agents"),
+    ("forgotten", "forgotten"),
+    ("removed", "removed"),
+    ("reclassified", "reclassified"),
+    ("amended", "amended"),
 ];
 
 /// One build of the tables.
@@ -58,69 +77,21 @@ impl Generation {
         if self == Self::FIRST { String::new() } else { format!("_g{}", self.0) }
     }
 
-    /// The table of single clicks.
-    pub fn clicks(self) -> String {
-        format!("clicks{}", self.suffix())
+    /// The name of one of its [tables](NAMES).
+    pub fn table(self, name: &str) -> String {
+        format!("{name}{}", self.suffix())
     }
 
-    /// The table of blocked visits.
-    pub fn blocked(self) -> String {
-        format!("blocked{}", self.suffix())
+    /// A query that can name its tables as parameters.
+    pub fn query(self, client: &Client, sql: &str) -> Query {
+        self.bind(client.query(sql), "")
     }
 
-    /// The table of clicks by hour.
-    pub fn clicks_hourly(self) -> String {
-        format!("clicks_hourly{}", self.suffix())
-    }
-
-    /// The table of clicks by link and day.
-    pub fn clicks_daily_links(self) -> String {
-        format!("clicks_daily_links{}", self.suffix())
-    }
-
-    /// The table of clicks by a dimension's value and day.
-    pub fn clicks_daily_values(self) -> String {
-        format!("clicks_daily_values{}", self.suffix())
-    }
-
-    /// The materialized view that fills the table of clicks by hour.
-    pub fn clicks_hourly_feed(self) -> String {
-        format!("clicks_hourly_feed{}", self.suffix())
-    }
-
-    /// The materialized view that fills the table of clicks by link and day.
-    pub fn clicks_daily_links_feed(self) -> String {
-        format!("clicks_daily_links_feed{}", self.suffix())
-    }
-
-    /// The materialized view that fills the table of clicks by a dimension's value and day.
-    pub fn clicks_daily_values_feed(self) -> String {
-        format!("clicks_daily_values_feed{}", self.suffix())
-    }
-
-    /// The table of deleted links.
-    pub fn forgotten(self) -> String {
-        format!("forgotten{}", self.suffix())
-    }
-
-    /// The table of the clicks that removals deleted.
-    pub fn removed(self) -> String {
-        format!("removed{}", self.suffix())
-    }
-
-    /// The table of reclassified user agents.
-    pub fn reclassified(self) -> String {
-        format!("reclassified{}", self.suffix())
-    }
-
-    /// The table of applied amendments.
-    pub fn amended(self) -> String {
-        format!("amended{}", self.suffix())
-    }
-
-    /// The table of user agents.
-    pub fn agents(self) -> String {
-        format!("agents{}", self.suffix())
+    /// Sets a parameter for each table, whose name starts with `prefix`.
+    pub fn bind(self, query: Query, prefix: &str) -> Query {
+        PARAMETERS.into_iter().fold(query, |query, (name, table)| {
+            query.param(&format!("{prefix}{name}"), self.table(table))
+        })
     }
 
     /// The generation of a table; `None` for tables without one.
@@ -152,7 +123,7 @@ impl Generation {
         for name in NAMES {
             client
                 .query("DROP TABLE IF EXISTS {table:Identifier} SYNC")
-                .param("table", format!("{name}{}", self.suffix()))
+                .param("table", self.table(name))
                 .execute()
                 .await?;
         }
@@ -196,7 +167,7 @@ mod tests {
         ] {
             assert_eq!(Generation::of_table(table), generation, "{table}");
         }
-        assert_eq!(second.clicks(), "clicks_g2");
-        assert_eq!(Generation::of_table(&second.clicks_hourly()), Some(second));
+        assert_eq!(second.table("clicks"), "clicks_g2");
+        assert_eq!(Generation::of_table(&second.table("clicks_hourly")), Some(second));
     }
 }

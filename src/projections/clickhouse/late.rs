@@ -47,7 +47,7 @@ impl ForgottenLinks {
     /// Reads the deleted links in these tables.
     pub async fn read(client: &Client, generation: Generation) -> Result<Self, ProjectionError> {
         let sql = "SELECT link_id FROM {forgotten:Identifier} WHERE through_version > 0";
-        let query = client.query(sql).param("forgotten", generation.forgotten());
+        let query = generation.query(client, sql);
         let filter = Filter::with_capacity(FILTERED_LINKS);
         let mut links = Self { filter, is_empty: true };
         let mut rows = query.fetch::<Link>()?;
@@ -88,7 +88,7 @@ impl ForgottenLinks {
                  max(through_version) AS last_version \
                  FROM {forgotten:Identifier} \
                  WHERE link_id IN {links:Array(UUID)} AND through_version > 0 GROUP BY link_id";
-            let query = client.query(sql).param("forgotten", generation.forgotten());
+            let query = generation.query(client, sql);
             for known in query.param("links", some).fetch_all::<Known>().await? {
                 let visits = suspects.remove(&known.link_id).unwrap_or_default();
                 again.extend(last_late(&visits, &known));

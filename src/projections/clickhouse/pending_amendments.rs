@@ -51,13 +51,8 @@ impl PendingAmendments {
                  ifNull((SELECT max(through) FROM {amended:Identifier} \
                          WHERE what = 'reclassification'), 0) AS carried_out \
              FROM {forgotten:Identifier} WHERE log_offset > removed";
-        let Found { last_forgotten, forgotten_at, reclassified, carried_out } = client
-            .query(sql)
-            .param("amended", generation.amended())
-            .param("forgotten", generation.forgotten())
-            .param("reclassified", generation.reclassified())
-            .fetch_one()
-            .await?;
+        let Found { last_forgotten, forgotten_at, reclassified, carried_out } =
+            generation.query(client, sql).fetch_one().await?;
         let at_ms = u64::try_from(forgotten_at).unwrap_or(0);
         let removal = (last_forgotten > 0).then_some((last_forgotten, at_ms));
         Ok(Self { removal, reclassified: (reclassified, carried_out) })
@@ -70,11 +65,7 @@ impl PendingAmendments {
     ) -> Result<Vec<Uuid>, ProjectionError> {
         let sql = "SELECT DISTINCT workspace_id FROM {forgotten:Identifier} WHERE log_offset > \
              (SELECT max(through) FROM {amended:Identifier} WHERE what = 'removal')";
-        let query = client
-            .query(sql)
-            .param("amended", generation.amended())
-            .param("forgotten", generation.forgotten());
-        let rows = query.fetch_all::<Workspace>().await?;
+        let rows = generation.query(client, sql).fetch_all::<Workspace>().await?;
         Ok(rows.into_iter().map(|row| row.workspace_id).collect())
     }
 

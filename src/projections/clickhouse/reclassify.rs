@@ -76,12 +76,8 @@ pub async fn reclassify(
          INNER JOIN (SELECT agent_id, any(user_agent) AS text FROM {agents:Identifier} \
                GROUP BY agent_id) AS known USING agent_id \
          GROUP BY agent_id";
-    let mut rows = client
-        .query(counted)
-        .param("clicks", tables.clicks())
-        .param("agents", tables.agents())
-        .param("since", since_ms)
-        .fetch::<Counted>()?;
+    let query = tables.query(&client, counted).param("since", since_ms);
+    let mut rows = query.fetch::<Counted>()?;
     let (mut found, mut waiting) = (Reclassification::default(), Vec::new());
     while let Some(Counted { agent_id, user_agent, classes }) = rows.next().await? {
         found.agents += 1;

@@ -129,7 +129,7 @@ impl Stored {
         let clicks = "SELECT toYYYYMM(ts) AS month, workspace_id, count() AS clicks, \
              sum(log_offset) AS offsets, sum(log_offset * log_offset) AS squares \
              FROM {clicks:Identifier} GROUP BY month, workspace_id";
-        let clicks = client.query(clicks).param("clicks", generation.clicks());
+        let clicks = generation.query(client, clicks);
         let added_up = "SELECT month, workspace_id, min(sum) AS least, max(sum) AS most, count() AS sums FROM ( \
                  SELECT toYYYYMM(hour) AS month, workspace_id, sum(clicks) AS sum \
                  FROM {hourly:Identifier} GROUP BY month, workspace_id \
@@ -140,16 +140,12 @@ impl Stored {
                  SELECT toYYYYMM(day) AS month, workspace_id, sum(clicks) AS sum \
                  FROM {values:Identifier} GROUP BY month, workspace_id, dimension \
              ) GROUP BY month, workspace_id";
-        let added_up = client
-            .query(added_up)
-            .param("hourly", generation.clicks_hourly())
-            .param("links", generation.clicks_daily_links())
-            .param("values", generation.clicks_daily_values());
+        let added_up = generation.query(client, added_up);
         let mut stored = Self::default();
         let removed = "SELECT toYYYYMM(day) AS month, workspace_id, sum(removed.clicks) AS clicks, \
              sum(removed.offsets) AS offsets, sum(removed.squares) AS squares \
              FROM {removed:Identifier} AS removed WHERE removed.clicks > 0 GROUP BY month, workspace_id";
-        let removed = client.query(removed).param("removed", generation.removed());
+        let removed = generation.query(client, removed);
         for (query, cells) in [(clicks, &mut stored.clicks), (removed, &mut stored.removed)] {
             for row in query.fetch_all::<StoredClicks>().await? {
                 let StoredClicks { clicks, offsets, squares, .. } = row;

@@ -96,10 +96,9 @@ impl Removal {
         let kill = "KILL QUERY WHERE startsWith(query_id, {id:String}) SYNC FORMAT Null";
         client.query(kill).param("id", &name).execute().await?;
         let done = "SELECT max(through) FROM {amended:Identifier} WHERE what = 'removal'";
-        let done = client.query(done).param("amended", tables.amended()).fetch_one::<u64>().await?;
+        let done = tables.query(client, done).fetch_one::<u64>().await?;
         let begun = "SELECT max(forgotten_through) FROM {removed:Identifier}";
-        let begun =
-            client.query(begun).param("removed", tables.removed()).fetch_one::<u64>().await?;
+        let begun = tables.query(client, begun).fetch_one::<u64>().await?;
         let gone = format!("{} AND {}", links(), is_forgotten(FORGOTTEN));
         let about = |sql: &str| {
             let sql = sql.replace("GONE", &gone).replace("LINKS", &links());
@@ -117,7 +116,7 @@ impl Removal {
             let (clicks, offsets, squares, forgotten_through) = (0, 0, 0, through);
             rows.push(Removed { forgotten_through, workspace_id, day, clicks, offsets, squares });
             let mut insert = client
-                .insert::<Removed>(&tables.removed())
+                .insert::<Removed>(&tables.table("removed"))
                 .await?
                 .with_setting("insert_deduplication_token", format!("{name}{through}"))
                 .with_setting("async_insert", "0");
@@ -140,7 +139,8 @@ impl Removal {
         for some in kept.chunks(LINKS_AT_ONCE) {
             let some: Vec<_> = some.iter().map(|kept| format!("\\'{}\\'", kept.link)).collect();
             let only = format!("link_id IN ({})", some.join(", "));
-            let (rollup, feed) = (tables.clicks_daily_links(), tables.clicks_daily_links_feed());
+            let (rollup, feed) =
+                (tables.table("clicks_daily_links"), tables.table("clicks_daily_links_feed"));
             add_to_rollup(client, tables, &name, (&rollup, &feed, &only)).await?;
         }
         let steps = steps(client, tables, through).await?;
@@ -156,8 +156,12 @@ impl Removal {
         if let Some(step) = self.steps.front() {
             let day = "toDate(hour)";
             let rollups = [
-                (tables.clicks_hourly(), tables.clicks_hourly_feed(), day),
-                (tables.clicks_daily_values(), tables.clicks_daily_values_feed(), "day"),
+                (tables.table("clicks_hourly"), tables.table("clicks_hourly_feed"), day),
+                (
+                    tables.table("clicks_daily_values"),
+                    tables.table("clicks_daily_values_feed"),
+                    "day",
+                ),
             ];
             for (rollup, feed, day) in &rollups {
                 step.recompute(client, tables, &self.name, (rollup, feed, day)).await?;
@@ -169,8 +173,7 @@ impl Removal {
         }
         let done = "INSERT INTO {amended:Identifier} (what, through) \
              VALUES ('removal', {through:UInt64})";
-        let done = client.query(done).param("amended", tables.amended());
-        done.param("through", self.through).execute().await?;
+        tables.query(client, done).param("through", self.through).execute().await?;
         tracing::info!(through = self.through, "removed the clicks of deleted links");
         Ok(true)
     }
@@ -214,7 +217,7 @@ async fn add_to_rollup(
         .param("feed", feed)
         .fetch_one::<String>()
         .await?;
-    let only = format!("{{'{}': '{only}'}}", tables.clicks());
+    let only = format!("{{'{}': '{only}'}}", tables.table("clicks"));
     let insert = format!("INSERT INTO {{rollup:Identifier}} {}", feed.replace('?', "??"));
     Ok(statement(client, tables, name, &insert)
         .param("rollup", rollup)
@@ -237,11 +240,7 @@ async fn steps(
                FROM {hourly:Identifier} GROUP BY workspace_id, date) AS sizes \
          USING (workspace_id, date) \
          GROUP BY workspace_id, date ORDER BY workspace_id, date";
-    let days = client
-        .query(days)
-        .param("removed", tables.removed())
-        .param("hourly", tables.clicks_hourly())
-        .param("through", through);
+    let days = tables.query(client, days).param("through", through);
     let mut steps = VecDeque::new();
     let mut last: Option<(Uuid, u32, u64)> = None;
     for DaySize { workspace_id, month, day, clicks } in days.fetch_all().await? {
@@ -264,12 +263,8 @@ async fn steps(
 
 /// A statement that changes tables, without a time limit.
 fn statement(client: &Client, tables: Generation, name: &str, sql: &str) -> Query {
-    client
-        .query(sql)
-        .param("clicks", tables.clicks())
-        .param("links", tables.clicks_daily_links())
-        .param("blocked", tables.blocked())
-        .param("forgotten", tables.forgotten())
+    tables
+        .query(client, sql)
         .with_setting("query_id", format!("{name}{}", Uuid::now_v7()))
         .with_setting("max_execution_time", "0")
         .with_setting("max_threads", "1")

@@ -233,14 +233,14 @@ impl Session {
     async fn send(&mut self, batch: Batch) -> Result<(), ProjectionError> {
         let started = Instant::now();
         self.status.sending(batch.last, self.records.oldest_ms());
-        let (agents, clicks) = (self.generation.agents(), self.generation.clicks());
+        let (agents, clicks) = (self.generation.table("agents"), self.generation.table("clicks"));
         let log_id = self.subscription.log().id();
         let token = |table: &str| batch.token(log_id, table);
         // Agents first: a visible click must find its agent.
         let rows = self.records.agents();
         insert::<AgentRow>(&self.client, &agents, &token(&agents), rows).await?;
         self.send_amendments(batch).await?;
-        let blocked = self.generation.blocked();
+        let blocked = self.generation.table("blocked");
         let rows = self.records.blocked(&self.corrections);
         insert::<BlockedRow<'_>>(&self.client, &blocked, &token(&blocked), rows).await?;
         let rows = self.records.clicks(&self.corrections);
@@ -258,7 +258,7 @@ impl Session {
     /// Sends amendments, and makes reports exclude deleted links.
     async fn send_amendments(&mut self, batch: Batch) -> Result<(), ProjectionError> {
         let (forgotten, reclassified) =
-            (self.generation.forgotten(), self.generation.reclassified());
+            (self.generation.table("forgotten"), self.generation.table("reclassified"));
         let log_id = self.subscription.log().id();
         let token = |table: &str| batch.token(log_id, table);
         let rows = self.records.forgotten();
@@ -283,9 +283,9 @@ impl Session {
         for row in &again {
             self.note_forgotten(row);
         }
-        let table = self.generation.forgotten();
-        let token = batch.token(log_id, &format!("{table}-again"));
-        insert::<ForgottenRow>(&self.client, &table, &token, again.into_iter().map(Ok)).await?;
+        let token = batch.token(log_id, &format!("{forgotten}-again"));
+        let again = again.into_iter().map(Ok);
+        insert::<ForgottenRow>(&self.client, &forgotten, &token, again).await?;
         Ok(())
     }
 
@@ -363,6 +363,5 @@ async fn last_offset(client: &Client, generation: Generation) -> Result<u64, Pro
     let last = "SELECT max(log_offset) FROM (SELECT max(log_offset) AS log_offset \
          FROM {clicks:Identifier} UNION ALL \
          SELECT max(forgotten_through) FROM {removed:Identifier})";
-    let last = client.query(last).param("clicks", generation.clicks());
-    Ok(last.param("removed", generation.removed()).fetch_one::<u64>().await?)
+    Ok(generation.query(client, last).fetch_one::<u64>().await?)
 }

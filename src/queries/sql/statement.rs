@@ -68,18 +68,10 @@ impl Statement {
 
     /// The statement over the current tables.
     pub fn query(&self, reading: &Reading) -> Query {
-        let mut query = reading.client.query(&self.sql);
+        let mut query = reading.generation.query(&reading.client, &self.sql);
         for (name, value) in self.limits {
             query = query.with_setting(*name, *value);
         }
-        let tables = reading.generation;
-        query = query
-            .param("clicks", tables.clicks())
-            .param("hourly", tables.clicks_hourly())
-            .param("links", tables.clicks_daily_links())
-            .param("values", tables.clicks_daily_values())
-            .param("blocked", tables.blocked())
-            .param("forgotten", tables.forgotten());
         for (number, value) in self.values.iter().enumerate() {
             query = query.param(&format!("p{number}"), value);
         }
