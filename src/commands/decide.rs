@@ -4,9 +4,8 @@
 use rand::Rng;
 use uuid::Uuid;
 
-use super::CommandError;
 use crate::domain::command::{Command, Expected, LinkRef, Outcome};
-use crate::domain::error::DomainError;
+use crate::domain::error::{ErrorCode, ServiceError};
 use crate::domain::event::{Event, LinkDeleted};
 use crate::domain::ids::{LinkId, ReportId, TokenId};
 use crate::domain::link::{Link, LinkFields, LinkInput, LinkPolicy, Over};
@@ -34,11 +33,11 @@ pub struct CommandHandler<'a, R> {
 impl<R: ReadTokens> CommandHandler<'_, R> {
     /// # Errors
     /// The rule that the command violates, or a failure to read the index.
-    pub fn decide(&self, command: Command) -> Result<Decision, CommandError> {
+    pub fn decide(&self, command: Command) -> Result<Decision, ServiceError> {
         let ability = command.ability();
         if !self.actor.abilities.allows(ability) {
-            let text = format!("the token lacks the ability {}", ability.as_str());
-            return Err(DomainError::Forbidden(text).into());
+            let text = format!("The token lacks the ability {}.", ability.as_str());
+            return Err(ServiceError::new(ErrorCode::Forbidden, text));
         }
         match command {
             Command::CreateLink(input) => self.create_link(input),
@@ -86,7 +85,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
             Command::ReportLink(id, complaint) => self.report_link(id, complaint),
             Command::ResolveReport(id) => {
                 let report = self.state.report(self.actor.workspace, id)?;
-                let report = report.ok_or(DomainError::NotFound("report"))?;
+                let report = report.ok_or_else(|| ServiceError::not_found("report"))?;
                 let resolved = ReportResolved { report: report.id.as_bytes().to_vec() };
                 Ok((Some(Event::ReportResolved(resolved)), Outcome::Gone))
             }
@@ -97,12 +96,12 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         }
     }
 
-    pub(super) fn create_link(&self, input: LinkInput) -> Result<Decision, CommandError> {
+    pub(super) fn create_link(&self, input: LinkInput) -> Result<Decision, ServiceError> {
         let accepted = self.accept(input, Over::Nothing)?;
         let domain = &accepted.fields.domain;
         let slug = match accepted.slug {
             Some(slug) if self.state.slug(domain, slug.as_str())?.is_some() => {
-                return Err(DomainError::SlugTaken(slug.to_string()).into());
+                return Err(ServiceError::taken("slug", "slug", slug.as_str()));
             }
             Some(slug) => slug,
             None => self.generate_slug(domain)?,
@@ -125,10 +124,10 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         link: &Link,
         slug: Slug,
         fields: LinkFields,
-    ) -> Result<Decision, CommandError> {
+    ) -> Result<Decision, ServiceError> {
         let holder = self.state.slug(&fields.domain, slug.as_str())?;
         if holder.is_some_and(|holder| holder != link.id) {
-            return Err(DomainError::SlugTaken(slug.to_string()).into());
+            return Err(ServiceError::taken("slug", "slug", slug.as_str()));
         }
         self.claim_external_id(&fields, Some(link.id))?;
         Ok(match link.changed(slug, fields, self.now_ms) {
@@ -137,7 +136,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         })
     }
 
-    fn report_link(&self, id: LinkId, complaint: Complaint) -> Result<Decision, CommandError> {
+    fn report_link(&self, id: LinkId, complaint: Complaint) -> Result<Decision, ServiceError> {
         let link = self.current(&LinkRef::Id(id), None)?;
         if self.state.open_reports(link.id)? >= MAX_OPEN {
             return Ok((None, Outcome::Report(None)));
@@ -159,14 +158,14 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         &self,
         named: &LinkRef,
         expected: Expected,
-    ) -> Result<Link, CommandError> {
+    ) -> Result<Link, ServiceError> {
         let link = self.state.link_in(self.actor.workspace, named)?;
-        let link = link.ok_or(DomainError::NotFound("link"))?;
+        let link = link.ok_or_else(|| ServiceError::not_found("link"))?;
         check_version(&link, expected)?;
         Ok(link)
     }
 
-    fn generate_slug(&self, domain: &str) -> Result<Slug, CommandError> {
+    fn generate_slug(&self, domain: &str) -> Result<Slug, ServiceError> {
         let mut random = rand::rng();
         for len in GENERATED_LEN..=MAX_GENERATED_LEN {
             for _ in 0..ATTEMPTS_PER_LENGTH {
@@ -178,15 +177,15 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
                 }
             }
         }
-        Err(CommandError::Unavailable("no free slug was found".to_owned()))
+        Err(ServiceError::changes_unavailable("no free slug was found"))
     }
 }
 
 /// Checks that a link has the expected version.
-pub(super) fn check_version(link: &Link, expected: Expected) -> Result<(), DomainError> {
+pub(super) fn check_version(link: &Link, expected: Expected) -> Result<(), ServiceError> {
     match expected {
         Some(expected) if expected != link.version => {
-            Err(DomainError::VersionMismatch { expected, actual: link.version })
+            Err(ServiceError::version_mismatch(expected, link.version))
         }
         _ => Ok(()),
     }
@@ -227,7 +226,7 @@ mod tests {
         taken_up_to: usize,
         abilities: Abilities,
         command: Command,
-    ) -> Result<Decision, CommandError> {
+    ) -> Result<Decision, ServiceError> {
         let actor = Actor {
             workspace: WorkspaceId::new(Uuid::from_u128(1)),
             token: TokenId::new(Uuid::from_u128(2)),
@@ -246,7 +245,7 @@ mod tests {
         })
     }
 
-    fn slug_of(decision: Result<Decision, CommandError>) -> String {
+    fn slug_of(decision: Result<Decision, ServiceError>) -> String {
         match decision {
             Ok((Some(Event::LinkCreated(link)), _)) => link.slug,
             other => panic!("{other:?}"),
@@ -262,12 +261,12 @@ mod tests {
     #[test]
     fn a_taken_slug_is_refused() {
         let refused = decide(7, Abilities::ALL, create(Some("promo")));
-        assert!(matches!(refused, Err(CommandError::Refused(DomainError::SlugTaken(_)))));
+        assert_eq!(refused.unwrap_err(), ServiceError::taken("slug", "slug", "promo"));
     }
 
     #[test]
     fn abilities_limit_the_commands() {
         let refused = decide(0, Abilities::parse(&["user:write"]).unwrap(), create(None));
-        assert!(matches!(refused, Err(CommandError::Refused(DomainError::Forbidden(_)))));
+        assert_eq!(refused.unwrap_err().code, ErrorCode::Forbidden);
     }
 }

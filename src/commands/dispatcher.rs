@@ -9,10 +9,9 @@ use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 
 use super::decide::{CommandHandler, Decision};
-use super::{CommandError, CommandRequest, CommandResult, Mode, Results, Submission, now_ms};
+use super::{CommandRequest, CommandResult, Mode, Results, Submission, now_ms};
 use crate::domain::command::{Command, Outcome};
-use crate::domain::error::DomainError;
-use crate::domain::error::Unreadable;
+use crate::domain::error::{ErrorCode, ServiceError, Unreadable};
 use crate::domain::event::{Envelope, Event, Idempotency, PresetState, VERSION};
 use crate::domain::link::LinkPolicy;
 use crate::domain::preset::PresetKind;
@@ -49,8 +48,8 @@ impl Failure {
         Self { tried_at: Instant::now(), reason: format!("the index failed: {error}") }
     }
 
-    fn refusal(&self) -> CommandError {
-        CommandError::Unavailable(self.reason.clone())
+    fn refusal(&self) -> ServiceError {
+        ServiceError::changes_unavailable(&self.reason)
     }
 }
 
@@ -74,7 +73,7 @@ impl Batch {
 }
 
 /// Sends the same error to every command of a batch.
-fn refuse(replies: Vec<Reply>, why: impl Fn() -> CommandError) {
+fn refuse(replies: Vec<Reply>, why: impl Fn() -> ServiceError) {
     for (reply, results) in replies {
         let refused = results.iter().map(|_| Err(why())).collect();
         let _caller_left = reply.send(refused);
@@ -200,7 +199,7 @@ impl Dispatcher {
         batch: &mut Batch,
         actor: &Actor,
         request: CommandRequest,
-    ) -> Result<CommandResult, CommandError> {
+    ) -> Result<CommandResult, ServiceError> {
         let CommandRequest { command, idempotency } = request;
         let now_ms = now_ms();
         let decided = self.decide(&batch.pending, actor, command, idempotency.as_ref(), now_ms);
@@ -232,14 +231,14 @@ impl Dispatcher {
         command: Command,
         idempotency: Option<&Idempotency>,
         now_ms: u64,
-    ) -> Result<(Decision, bool), CommandError> {
+    ) -> Result<(Decision, bool), ServiceError> {
         if let Some(sent) = idempotency
             && let Some(before) = state.idempotent(actor.workspace, &sent.key)?
             && before.idempotency_expires_at_ms() > now_ms
         {
             let same = before.idempotency.as_ref().is_some_and(|first| first == sent);
             if !same || !actor.abilities.allows(command.ability()) {
-                return Err(DomainError::IdempotencyKeyReused.into());
+                return Err(ServiceError::idempotency_key_reused());
             }
             return Ok(((None, outcome_of(before, actor)?), true));
         }
@@ -266,15 +265,14 @@ impl Dispatcher {
 }
 
 /// The outcome of the first request with an idempotency key.
-fn outcome_of(before: Envelope, actor: &Actor) -> Result<Outcome, CommandError> {
-    let unreadable = |error| CommandError::Index(IndexError::Unreadable(error));
+fn outcome_of(before: Envelope, actor: &Actor) -> Result<Outcome, ServiceError> {
     let preset = |state: PresetState, kind| {
-        let preset = state.into_preset(kind, actor.workspace).map_err(unreadable)?;
+        let preset = state.into_preset(kind, actor.workspace)?;
         Ok(Outcome::Preset(preset.into()))
     };
-    match before.event.ok_or(Unreadable("event")).map_err(unreadable)? {
+    match before.event.ok_or(Unreadable("event"))? {
         Event::LinkCreated(state) | Event::LinkChanged(state) | Event::LinkRestored(state) => {
-            Ok(Outcome::Link(state.into_link(actor.workspace).map_err(unreadable)?.into()))
+            Ok(Outcome::Link(state.into_link(actor.workspace)?.into()))
         }
         Event::CampaignCreated(state) | Event::CampaignChanged(state) => {
             preset(state, PresetKind::Campaign)
@@ -282,15 +280,13 @@ fn outcome_of(before: Envelope, actor: &Actor) -> Result<Outcome, CommandError> 
         Event::UtmTemplateCreated(state) | Event::UtmTemplateChanged(state) => {
             preset(state, PresetKind::Template)
         }
-        Event::TokenCreated(state) => {
-            Ok(Outcome::Token(state.into_token(actor.workspace).map_err(unreadable)?.into()))
-        }
+        Event::TokenCreated(state) => Ok(Outcome::Token(state.into_token(actor.workspace)?.into())),
         Event::DomainAdded(state) | Event::DomainChanged(state) | Event::DomainVerified(state) => {
-            Ok(Outcome::Domain(state.into_domain(actor.workspace).map_err(unreadable)?.into()))
+            Ok(Outcome::Domain(state.into_domain(actor.workspace)?.into()))
         }
         Event::LinkReported(state) => {
             let report = state.into_report(actor.workspace, before.at_ms);
-            let report = report.ok_or(Unreadable("report")).map_err(unreadable)?;
+            let report = report.ok_or(Unreadable("report"))?;
             Ok(Outcome::Report(Some(report.into())))
         }
         Event::LinkDeleted(_)
@@ -301,14 +297,15 @@ fn outcome_of(before: Envelope, actor: &Actor) -> Result<Outcome, CommandError> 
         | Event::CampaignDeleted(_)
         | Event::UtmTemplateDeleted(_) => Ok(Outcome::Gone),
         // No command creates a workspace.
-        Event::WorkspaceCreated(_) => Err(unreadable(Unreadable("command"))),
+        Event::WorkspaceCreated(_) => Err(Unreadable("command").into()),
     }
 }
 
-fn refusal(error: &LogError) -> CommandError {
+fn refusal(error: &LogError) -> ServiceError {
     if error.is_full() {
-        CommandError::DiskFull
+        let message = "The disk is full: nothing can be changed until there is space.";
+        ServiceError::new(ErrorCode::DiskFull, message)
     } else {
-        CommandError::Unavailable(error.to_string())
+        ServiceError::changes_unavailable(error)
     }
 }

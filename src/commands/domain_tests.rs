@@ -14,7 +14,7 @@ impl Writer {
         Actor { workspace: WorkspaceId::new(uuid::Uuid::from_u128(workspace)), ..self.actor }
     }
 
-    fn run(&self, actor: Actor, command: Command) -> Result<Outcome, CommandError> {
+    fn run(&self, actor: Actor, command: Command) -> Result<Outcome, ServiceError> {
         let result = self.runtime.block_on(self.commands.run(actor, command, None));
         result.map(|result| result.outcome)
     }
@@ -34,11 +34,11 @@ impl Writer {
         self.domain(actor, Command::VerifyDomain(domain.id, domain.challenge.clone()))
     }
 
-    fn set(&self, actor: Actor, name: &str, input: DomainInput) -> Result<Outcome, CommandError> {
+    fn set(&self, actor: Actor, name: &str, input: DomainInput) -> Result<Outcome, ServiceError> {
         self.run(actor, Command::ChangeDomain(named(name), input))
     }
 
-    fn link(&self, actor: Actor, domain: Option<&str>, slug: &str) -> Result<Link, CommandError> {
+    fn link(&self, actor: Actor, domain: Option<&str>, slug: &str) -> Result<Link, ServiceError> {
         match self.run(actor, Command::CreateLink(link(domain, slug)))? {
             Outcome::Link(link) => Ok(*link),
             other => panic!("{other:?}"),
@@ -72,27 +72,22 @@ fn default(is_default: bool) -> DomainInput {
 }
 
 #[track_caller]
-fn conflicts<T: std::fmt::Debug>(outcome: &Result<T, CommandError>) {
-    let is_conflict = matches!(
-        outcome,
-        Err(CommandError::Refused(DomainError::Conflict(_) | DomainError::SlugTaken(_)))
-    );
+fn conflicts<T: std::fmt::Debug>(outcome: &Result<T, ServiceError>) {
+    let is_conflict = matches!(outcome, Err(ServiceError { code: ErrorCode::Conflict, .. }));
     assert!(is_conflict, "{outcome:?}");
 }
 
 #[track_caller]
-fn not_found<T: std::fmt::Debug>(outcome: &Result<T, CommandError>) {
-    let is_missing = matches!(outcome, Err(CommandError::Refused(DomainError::NotFound(_))));
+fn not_found<T: std::fmt::Debug>(outcome: &Result<T, ServiceError>) {
+    let is_missing = matches!(outcome, Err(ServiceError { code: ErrorCode::NotFound, .. }));
     assert!(is_missing, "{outcome:?}");
 }
 
 /// The error message of a field.
 #[track_caller]
-fn refusal<T: std::fmt::Debug>(outcome: Result<T, CommandError>, field: &str) -> String {
+fn refusal<T: std::fmt::Debug>(outcome: Result<T, ServiceError>, field: &str) -> String {
     match outcome {
-        Err(CommandError::Refused(DomainError::Invalid(invalid))) => {
-            invalid.fields()[field].join(", ")
-        }
+        Err(error) if error.code == ErrorCode::Invalid => error.fields[field].join(", "),
         other => panic!("{other:?}"),
     }
 }
@@ -153,7 +148,7 @@ fn a_link_is_on_its_named_domain_or_the_default_one() {
     for name in ["a.example", "b.example"] {
         writer.verify(actor, &writer.add(actor, name));
     }
-    let on = |link: Result<Link, CommandError>| link.unwrap().fields.domain;
+    let on = |link: Result<Link, ServiceError>| link.unwrap().fields.domain;
     assert_eq!(on(writer.link(actor, None, "x")), "");
     assert_eq!(on(writer.link(actor, Some("B.example."), "x")), "b.example");
     conflicts(&writer.link(actor, Some("b.example"), "x"));

@@ -5,12 +5,11 @@ use std::cell::Cell;
 use rand::Rng;
 use uuid::Uuid;
 
-use super::CommandError;
 use super::decide::{CommandHandler, Decision};
 use crate::domain::command::{DomainRef, Outcome};
 use crate::domain::domains::state::{DomainRemoved, DomainState};
 use crate::domain::domains::{AcceptedDomain, Domain, DomainInput, MAX_DOMAINS};
-use crate::domain::error::DomainError;
+use crate::domain::error::{ErrorCode, ServiceError};
 use crate::domain::event::Event;
 use crate::domain::ids::DomainId;
 use crate::domain::link::{Field, Over};
@@ -23,7 +22,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         &self,
         requested: &Field<String>,
         over: Over<'_>,
-    ) -> Result<Result<String, String>, CommandError> {
+    ) -> Result<Result<String, String>, ServiceError> {
         match (requested, over) {
             (Field::Value(name), _) => self.domain_named(name),
             (Field::Absent, Over::Changed(link)) => Ok(Ok(link.fields.domain.clone())),
@@ -36,7 +35,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
     pub(super) fn with_host_lookup<T>(
         &self,
         check: impl FnOnce(&dyn Fn(&str) -> bool) -> T,
-    ) -> Result<T, CommandError> {
+    ) -> Result<T, ServiceError> {
         let failed = Cell::new(None);
         let checked = check(&|host| {
             self.state.is_hosted(host).unwrap_or_else(|error| {
@@ -48,7 +47,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
     }
 
     /// Resolves a domain name as [`Self::domain_of`] does.
-    pub(super) fn domain_named(&self, name: &str) -> Result<Result<String, String>, CommandError> {
+    pub(super) fn domain_named(&self, name: &str) -> Result<Result<String, String>, ServiceError> {
         let own = self.policy.own_hosts.first();
         if own.is_some_and(|host| host.eq_ignore_ascii_case(name)) {
             return Ok(Ok(String::new()));
@@ -67,23 +66,23 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         })
     }
 
-    fn default_hostname(&self) -> Result<String, CommandError> {
+    fn default_hostname(&self) -> Result<String, ServiceError> {
         let workspace = self.actor.workspace;
         let Some(id) = self.state.default_domain(workspace)? else { return Ok(String::new()) };
         let domain = self.state.domain(workspace, id)?;
         Ok(domain.map(|domain| domain.hostname.to_string()).unwrap_or_default())
     }
 
-    pub(super) fn add_domain(&self, input: DomainInput) -> Result<Decision, CommandError> {
+    pub(super) fn add_domain(&self, input: DomainInput) -> Result<Decision, ServiceError> {
         let accepted =
             self.with_host_lookup(|is_hosted| input.accept(None, self.policy, is_hosted))??;
         let AcceptedDomain { hostname, is_default, fields } = accepted;
         let workspace = self.actor.workspace;
         if self.state.claim(workspace, &hostname)?.is_some() {
-            return Err(conflict(format!("{hostname} is already a domain of this workspace")));
+            return Err(conflict(format!("`{hostname}` is already a domain of this workspace.")));
         }
         if self.state.domain_count(workspace)? >= MAX_DOMAINS {
-            return Err(conflict(format!("a workspace has at most {MAX_DOMAINS} domains")));
+            return Err(conflict(format!("A workspace has at most {MAX_DOMAINS} domains.")));
         }
         let mut random = [0; 16];
         rand::rng().fill_bytes(&mut random);
@@ -105,7 +104,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         &self,
         named: &DomainRef,
         input: DomainInput,
-    ) -> Result<Decision, CommandError> {
+    ) -> Result<Decision, ServiceError> {
         let before = self.current_domain(named)?;
         let accepted = self
             .with_host_lookup(|is_hosted| input.accept(Some(&before), self.policy, is_hosted))??;
@@ -116,7 +115,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         let hostname = &before.hostname;
         // The index has the slugs of its links in their normalized form.
         if before.fields.case_insensitive != fields.case_insensitive && self.has_links(&before)? {
-            let text = format!("case_insensitive can't be changed while {hostname} has links");
+            let text = format!("`case_insensitive` cannot be changed while {hostname} has links.");
             return Err(conflict(text));
         }
         let updated_at_ms = self.now_ms.max(before.updated_at_ms);
@@ -129,18 +128,18 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         &self,
         id: DomainId,
         challenge: &str,
-    ) -> Result<Decision, CommandError> {
+    ) -> Result<Decision, ServiceError> {
         let before = self.current_domain(&DomainRef::Id(id))?;
         if before.verified_at_ms.is_some() {
             return Ok((None, Outcome::Domain(before.into())));
         }
         if self.state.verified(before.hostname.as_str())?.is_some() {
-            let text = format!("{} is a verified domain of another workspace", before.hostname);
+            let text = format!("`{}` is a verified domain of another workspace.", before.hostname);
             return Err(conflict(text));
         }
         // The domain was removed and added again during the check, which then proves nothing.
         if before.challenge != challenge {
-            return Err(DomainError::NotFound("domain").into());
+            return Err(ServiceError::not_found("domain"));
         }
         let updated_at_ms = self.now_ms.max(before.updated_at_ms);
         let domain = Domain { verified_at_ms: Some(self.now_ms), updated_at_ms, ..before };
@@ -148,26 +147,26 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         Ok((Some(Event::DomainVerified(verified)), Outcome::Domain(domain.into())))
     }
 
-    pub(super) fn remove_domain(&self, named: &DomainRef) -> Result<Decision, CommandError> {
+    pub(super) fn remove_domain(&self, named: &DomainRef) -> Result<Decision, ServiceError> {
         let domain = self.current_domain(named)?;
         if self.has_links(&domain)? {
-            let text = format!("{} has links: delete or move them first", domain.hostname);
+            let text = format!("`{}` has links: delete or move them first.", domain.hostname);
             return Err(conflict(text));
         }
         let removed = DomainRemoved { domain: domain.id.as_bytes().to_vec() };
         Ok((Some(Event::DomainRemoved(removed)), Outcome::Gone))
     }
 
-    fn has_links(&self, domain: &Domain) -> Result<bool, CommandError> {
+    fn has_links(&self, domain: &Domain) -> Result<bool, ServiceError> {
         Ok(self.state.links_on(domain)? > 0)
     }
 
-    fn current_domain(&self, named: &DomainRef) -> Result<Domain, CommandError> {
+    fn current_domain(&self, named: &DomainRef) -> Result<Domain, ServiceError> {
         let domain = self.state.domain_in(self.actor.workspace, named)?;
-        domain.ok_or_else(|| DomainError::NotFound("domain").into())
+        domain.ok_or_else(|| ServiceError::not_found("domain"))
     }
 }
 
-fn conflict(text: String) -> CommandError {
-    DomainError::Conflict(text).into()
+fn conflict(text: String) -> ServiceError {
+    ServiceError::new(ErrorCode::Conflict, text)
 }

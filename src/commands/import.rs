@@ -1,15 +1,14 @@
 //! Decides imports of links.
 
-use super::CommandError;
 use super::decide::{CommandHandler, Decision};
 use crate::domain::command::{Command, Fate, Import, LinkRef, OnConflict, Outcome};
-use crate::domain::error::DomainError;
+use crate::domain::error::{ErrorCode, ServiceError};
 use crate::domain::link::{Field, Link, LinkInput, Over};
 use crate::projections::index::ReadTokens;
 
 impl<R: ReadTokens> CommandHandler<'_, R> {
     /// An existing link is reported as a conflict, skipped or replaced.
-    pub(super) fn import_link(&self, import: Import) -> Result<Decision, CommandError> {
+    pub(super) fn import_link(&self, import: Import) -> Result<Decision, ServiceError> {
         // The token may have been revoked or expired since the import was started.
         let reason = match self.state.token(self.actor.workspace, self.actor.token)? {
             None => Some("is revoked"),
@@ -17,8 +16,8 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
             Some(_) => None,
         };
         if let Some(reason) = reason {
-            let text = format!("the token that started the import {reason}");
-            return Err(DomainError::Forbidden(text).into());
+            let text = format!("The token that started the import {reason}.");
+            return Err(ServiceError::new(ErrorCode::Forbidden, text));
         }
         let Import { mut input, from_host, on_conflict } = import;
         input.may_be_expired = true;
@@ -51,7 +50,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
 
     /// The workspace's link with the external id of an input, else the one with its slug. Invalid
     /// values find nothing here; they are refused later.
-    fn existing(&self, input: &LinkInput) -> Result<Option<Link>, CommandError> {
+    fn existing(&self, input: &LinkInput) -> Result<Option<Link>, ServiceError> {
         let workspace = self.actor.workspace;
         if let Field::Value(external_id) = &input.external_id
             && let Some(id) = self.state.external(workspace, external_id)?

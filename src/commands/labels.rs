@@ -2,10 +2,9 @@
 
 use uuid::Uuid;
 
-use super::CommandError;
 use super::decide::{CommandHandler, Decision};
 use crate::domain::command::{Command, Expected, LinkRef, Outcome};
-use crate::domain::error::{DomainError, Invalid};
+use crate::domain::error::{ErrorCode, Invalid, ServiceError};
 use crate::domain::event::{Event, PresetDeleted};
 use crate::domain::ids::{LinkId, RuleId};
 use crate::domain::link::{
@@ -20,7 +19,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         &self,
         mut input: LinkInput,
         over: Over<'_>,
-    ) -> Result<Accepted, CommandError> {
+    ) -> Result<Accepted, ServiceError> {
         let mut invalid = Invalid::default();
         let template = match std::mem::take(&mut input.utm_template) {
             Field::Value(text) => {
@@ -45,11 +44,10 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
             input.accept(over, domain, &Terms { policy, is_hosted, now_ms, new_rule_id })
         })?;
         match accepted {
-            Err(DomainError::Invalid(others)) => {
+            Err(others) => {
                 invalid.merge(others);
-                Err(DomainError::Invalid(invalid).into())
+                Err(invalid.into())
             }
-            Err(other) => Err(other.into()),
             Ok(accepted) => {
                 invalid.into_result()?;
                 Ok(accepted)
@@ -63,7 +61,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         id: Option<PresetId>,
         field: &str,
         invalid: &mut Invalid,
-    ) -> Result<Option<Utm>, CommandError> {
+    ) -> Result<Option<Utm>, ServiceError> {
         let preset = id.map(|id| self.state.preset(self.actor.workspace, id)).transpose()?;
         let utm = preset.flatten().map(|preset| preset.utm);
         if utm.is_none() {
@@ -78,12 +76,11 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         &self,
         fields: &LinkFields,
         own: Option<LinkId>,
-    ) -> Result<(), CommandError> {
+    ) -> Result<(), ServiceError> {
         let Some(external_id) = &fields.labels.external_id else { return Ok(()) };
         let holder = self.state.external(self.actor.workspace, external_id)?;
         if holder.is_some_and(|holder| own != Some(holder)) {
-            let value = external_id.clone();
-            return Err(taken("external_id", "external id", value).into());
+            return Err(ServiceError::taken("external_id", "external id", external_id));
         }
         Ok(())
     }
@@ -94,10 +91,9 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         external_id: String,
         mut input: LinkInput,
         expected: Expected,
-    ) -> Result<Decision, CommandError> {
-        let external_id = checked_external_id(external_id).map_err(|rule| {
-            CommandError::from(DomainError::Invalid(Invalid::field("external_id", rule)))
-        })?;
+    ) -> Result<Decision, ServiceError> {
+        let external_id = checked_external_id(external_id)
+            .map_err(|rule| ServiceError::field("external_id", rule))?;
         let is_same = match &input.external_id {
             Field::Absent => true,
             Field::Null => false,
@@ -105,7 +101,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         };
         if !is_same {
             let rule = "must match the path or be omitted";
-            return Err(DomainError::Invalid(Invalid::field("external_id", rule)).into());
+            return Err(ServiceError::field("external_id", rule));
         }
         input.external_id = Field::Value(external_id.clone());
         let named = LinkRef::ExternalId(external_id);
@@ -114,7 +110,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
             (Some(_), _) => Command::ReplaceLink(named, input, expected),
             (None, None) => Command::CreateLink(input),
             (None, Some(expected)) => {
-                return Err(DomainError::VersionMismatch { expected, actual: 0 }.into());
+                return Err(ServiceError::version_mismatch(expected, 0));
             }
         };
         let is_new = matches!(command, Command::CreateLink(_));
@@ -129,7 +125,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         &self,
         kind: PresetKind,
         input: PresetInput,
-    ) -> Result<Decision, CommandError> {
+    ) -> Result<Decision, ServiceError> {
         let empty = Preset {
             id: kind.id(Uuid::now_v7()),
             workspace: self.actor.workspace,
@@ -152,7 +148,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         &self,
         id: PresetId,
         input: PresetInput,
-    ) -> Result<Decision, CommandError> {
+    ) -> Result<Decision, ServiceError> {
         let before = self.preset(id)?;
         let preset = input.accept(before.clone())?;
         if preset == before {
@@ -167,7 +163,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         Ok((Some(event), Outcome::Preset(preset.into())))
     }
 
-    pub(super) fn delete_preset(&self, id: PresetId) -> Result<Decision, CommandError> {
+    pub(super) fn delete_preset(&self, id: PresetId) -> Result<Decision, ServiceError> {
         let preset = self.preset(id)?;
         let deleted = PresetDeleted { id: id.uuid().as_bytes().to_vec() };
         let event = match id {
@@ -176,10 +172,10 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
                 let links = self.state.group_count(preset.workspace, &Group::Campaign(id))?;
                 if links > 0 {
                     let text = format!(
-                        "{links} links belong to the campaign `{}`: remove them from it first",
+                        "{links} links belong to the campaign `{}`: remove them from it first.",
                         preset.name
                     );
-                    return Err(DomainError::Conflict(text).into());
+                    return Err(ServiceError::new(ErrorCode::Conflict, text));
                 }
                 Event::CampaignDeleted(deleted)
             }
@@ -187,21 +183,17 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         Ok((Some(event), Outcome::Gone))
     }
 
-    fn preset(&self, id: PresetId) -> Result<Preset, CommandError> {
+    fn preset(&self, id: PresetId) -> Result<Preset, ServiceError> {
         let preset = self.state.preset(self.actor.workspace, id)?;
-        Ok(preset.ok_or(DomainError::NotFound(id.kind().noun()))?)
+        preset.ok_or_else(|| ServiceError::not_found(id.kind().noun()))
     }
 
-    fn claim_name(&self, preset: &Preset) -> Result<(), CommandError> {
+    fn claim_name(&self, preset: &Preset) -> Result<(), ServiceError> {
         let kind = preset.id.kind();
         let holder = self.state.preset_named(preset.workspace, kind, &preset.name)?;
         if holder.is_some_and(|holder| holder != preset.id) {
-            return Err(taken("name", "name", preset.name.clone()).into());
+            return Err(ServiceError::taken("name", "name", &preset.name));
         }
         Ok(())
     }
-}
-
-const fn taken(field: &'static str, what: &'static str, value: String) -> DomainError {
-    DomainError::Taken { field, what, value }
 }

@@ -40,12 +40,12 @@ pub use bootstrap::{Bootstrap, BootstrapError, bootstrap};
 pub use passwords::Passwords;
 
 use crate::domain::command::{Command, Outcome};
-use crate::domain::error::DomainError;
+use crate::domain::error::{ErrorCode, ServiceError};
 use crate::domain::event::Idempotency;
 use crate::domain::link::LinkPolicy;
 use crate::domain::token::Actor;
 use crate::log::Log;
-use crate::projections::index::{Index, IndexError};
+use crate::projections::index::Index;
 use dispatcher::Dispatcher;
 
 /// Maximum number of commands per [`Commands::run_all`].
@@ -56,26 +56,6 @@ const BULK_CONCURRENCY: usize = 4;
 const QUEUE_LEN: usize = 4_096;
 /// How long a command waits for a free slot: bursts of thousands of clients are normal.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Why a command failed.
-#[derive(Debug, thiserror::Error)]
-pub enum CommandError {
-    /// It violates a rule.
-    #[error(transparent)]
-    Refused(#[from] DomainError),
-    /// The queue has been full for some seconds.
-    #[error("too many changes are queued")]
-    Overloaded,
-    /// The disk is full.
-    #[error("the disk is full")]
-    DiskFull,
-    /// Changes are not accepted at the moment; the text is for the operator.
-    #[error("changes are not accepted: {0}")]
-    Unavailable(String),
-    /// The index could not be read.
-    #[error(transparent)]
-    Index(#[from] IndexError),
-}
 
 /// The result of a command.
 #[derive(Debug)]
@@ -107,7 +87,7 @@ pub enum Mode {
 }
 
 /// One result per command, in order.
-type Results = Vec<Result<CommandResult, CommandError>>;
+type Results = Vec<Result<CommandResult, ServiceError>>;
 
 struct Submission {
     actor: Actor,
@@ -144,13 +124,13 @@ impl Commands {
     /// Decides a command, makes it durable and applies it.
     ///
     /// # Errors
-    /// [`CommandError`]; after any but `Unavailable`, nothing has changed.
+    /// After any but [`ErrorCode::ChangesUnavailable`], nothing has changed.
     pub async fn run(
         &self,
         actor: Actor,
         mut command: Command,
         idempotency: Option<Idempotency>,
-    ) -> Result<CommandResult, CommandError> {
+    ) -> Result<CommandResult, ServiceError> {
         self.passwords.hash_in(&mut command).await?;
         let requests = vec![CommandRequest { command, idempotency }];
         let mut results = self.submit(actor, requests, Mode::Commit).await?;
@@ -161,13 +141,13 @@ impl Commands {
     /// result, independent of the others.
     ///
     /// # Errors
-    /// [`CommandError`] if none of them was decided.
+    /// If none of them was decided.
     pub async fn run_all(
         &self,
         actor: Actor,
         mut requests: Vec<CommandRequest>,
         mode: Mode,
-    ) -> Result<Results, CommandError> {
+    ) -> Result<Results, ServiceError> {
         match mode {
             Mode::Commit => self.passwords.hash_in_all(&mut requests).await?,
             Mode::DryRun => passwords::set_placeholders(&mut requests),
@@ -180,13 +160,13 @@ impl Commands {
         actor: Actor,
         requests: Vec<CommandRequest>,
         mode: Mode,
-    ) -> Result<Results, CommandError> {
+    ) -> Result<Results, ServiceError> {
         let (reply, replied) = oneshot::channel();
         let submission = Submission { actor, mode, requests, reply };
         match tokio::time::timeout(QUEUE_TIMEOUT, self.queue.send(submission)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(stopped()),
-            Err(_) => return Err(CommandError::Overloaded),
+            Err(_) => return Err(overloaded()),
         }
         replied.await.map_err(|_| stopped())
     }
@@ -194,13 +174,13 @@ impl Commands {
     /// A permit for a bulk request, to be held while it is parsed and decided.
     ///
     /// # Errors
-    /// [`CommandError::Overloaded`] if none is free for some seconds.
-    pub async fn bulk_permit(&self) -> Result<OwnedSemaphorePermit, CommandError> {
+    /// [`ErrorCode::Overloaded`] if none is free for some seconds.
+    pub async fn bulk_permit(&self) -> Result<OwnedSemaphorePermit, ServiceError> {
         let permit =
             tokio::time::timeout(QUEUE_TIMEOUT, Arc::clone(&self.bulk_permits).acquire_owned());
         match permit.await {
             Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(CommandError::Overloaded),
+            Ok(Err(_)) | Err(_) => Err(overloaded()),
         }
     }
 
@@ -215,8 +195,13 @@ impl Commands {
     }
 }
 
-fn stopped() -> CommandError {
-    CommandError::Unavailable("the service is shutting down".to_owned())
+fn overloaded() -> ServiceError {
+    let message = "Too many changes are waiting; please try again.";
+    ServiceError::unavailable(ErrorCode::Overloaded, message)
+}
+
+fn stopped() -> ServiceError {
+    ServiceError::changes_unavailable("the service is shutting down")
 }
 
 /// Milliseconds since the Unix epoch.

@@ -13,8 +13,9 @@ use argon2::password_hash::phc::PasswordHash as Phc;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use tokio::sync::Semaphore;
 
-use super::{CommandError, CommandRequest};
+use super::{CommandRequest, overloaded};
 use crate::domain::command::Command;
+use crate::domain::error::ServiceError;
 use crate::domain::link::{Field, Password, PasswordHash};
 
 /// Number of passwords hashed at once.
@@ -36,13 +37,13 @@ impl Default for Passwords {
 
 impl Passwords {
     /// Replaces the password of a command by its hash, if it is valid.
-    pub(super) async fn hash_in(&self, command: &mut Command) -> Result<(), CommandError> {
+    pub(super) async fn hash_in(&self, command: &mut Command) -> Result<(), ServiceError> {
         let Some(chosen) = to_be_hashed(command).map(str::to_owned) else { return Ok(()) };
         let hash = self.work(move || {
             let hash: Result<Phc, _> = Argon2::default().hash_password(chosen.as_bytes());
             hash.map(|hash| hash.to_string())
         });
-        let hash = hash.await?.map_err(|error| CommandError::Unavailable(error.to_string()))?;
+        let hash = hash.await?.map_err(ServiceError::changes_unavailable)?;
         put_hash(command, hash);
         Ok(())
     }
@@ -52,7 +53,7 @@ impl Passwords {
     pub(super) async fn hash_in_all(
         &self,
         requests: &mut [CommandRequest],
-    ) -> Result<(), CommandError> {
+    ) -> Result<(), ServiceError> {
         let mut known: HashMap<String, String> = HashMap::new();
         for CommandRequest { command, .. } in requests {
             let Some(chosen) = to_be_hashed(command).map(str::to_owned) else { continue };
@@ -73,12 +74,12 @@ impl Passwords {
     /// Whether the password matches the hash.
     ///
     /// # Errors
-    /// [`CommandError::Overloaded`] if no permit is free for some seconds.
+    /// `Overloaded` if no permit is free for some seconds.
     pub async fn is_right(
         &self,
         guess: String,
         hash: PasswordHash<'_>,
-    ) -> Result<bool, CommandError> {
+    ) -> Result<bool, ServiceError> {
         let hash = hash.phc().to_owned();
         self.work(move || {
             let hash = Phc::new(&hash);
@@ -92,16 +93,16 @@ impl Passwords {
     async fn work<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, CommandError> {
+    ) -> Result<T, ServiceError> {
         let permit =
             tokio::time::timeout(PERMIT_TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await;
-        let Ok(Ok(permit)) = permit else { return Err(CommandError::Overloaded) };
+        let Ok(Ok(permit)) = permit else { return Err(overloaded()) };
         let done = tokio::task::spawn_blocking(move || {
             let done = work();
             drop(permit);
             done
         });
-        done.await.map_err(|_| CommandError::Unavailable("hashing panicked".to_owned()))
+        done.await.map_err(|_| ServiceError::changes_unavailable("hashing panicked"))
     }
 }
 

@@ -1,9 +1,8 @@
 //! Reverts, restores and purges links.
 
-use super::CommandError;
 use super::decide::{CommandHandler, Decision, check_version};
 use crate::domain::command::{Expected, LinkRef, Outcome};
-use crate::domain::error::{DomainError, Invalid};
+use crate::domain::error::{ErrorCode, ServiceError};
 use crate::domain::event::{Event, LinkPurged, LinkState};
 use crate::domain::ids::LinkId;
 use crate::domain::link::{Link, LinkFields};
@@ -16,7 +15,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         &self,
         to: Link,
         expected: Expected,
-    ) -> Result<Decision, CommandError> {
+    ) -> Result<Decision, ServiceError> {
         let link = self.current(&LinkRef::Id(to.id), expected)?;
         let mut fields = self.restorable_fields(to.fields)?;
         self.policy.blocklist.load().check(&fields, Some(&link.fields))?;
@@ -35,9 +34,9 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         &self,
         named: &LinkRef,
         expected: Expected,
-    ) -> Result<Decision, CommandError> {
+    ) -> Result<Decision, ServiceError> {
         let purged = match (self.current(named, expected), named) {
-            (Err(CommandError::Refused(DomainError::NotFound(_))), LinkRef::Id(id)) => {
+            (Err(ServiceError { code: ErrorCode::NotFound, .. }), LinkRef::Id(id)) => {
                 let link = self.deleted(*id)?.link;
                 check_version(&link, expected)?;
                 link.id
@@ -53,20 +52,18 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         id: LinkId,
         deleted_version: u32,
         slug: Option<&str>,
-    ) -> Result<Decision, CommandError> {
+    ) -> Result<Decision, ServiceError> {
         let link = self.deleted(id)?.link;
         check_version(&link, Some(deleted_version))?;
         let slug = match slug.map(Slug::parse) {
             None => link.slug.clone(),
             Some(Ok(slug)) => slug,
-            Some(Err(rule)) => {
-                return Err(DomainError::Invalid(Invalid::field("slug", rule)).into());
-            }
+            Some(Err(rule)) => return Err(ServiceError::field("slug", rule)),
         };
         let fields = self.restorable_fields(link.fields)?;
         self.policy.blocklist.load().check(&fields, None)?;
         if self.state.slug(&fields.domain, slug.as_str())?.is_some() {
-            return Err(DomainError::SlugTaken(slug.to_string()).into());
+            return Err(ServiceError::taken("slug", "slug", slug.as_str()));
         }
         self.claim_external_id(&fields, None)?;
         let updated_at_ms = self.now_ms.max(link.updated_at_ms);
@@ -77,15 +74,15 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
 
     /// The fields of an earlier version, without a campaign that was deleted since. It is an error if
     /// the domain is no longer available.
-    fn restorable_fields(&self, mut fields: LinkFields) -> Result<LinkFields, CommandError> {
+    fn restorable_fields(&self, mut fields: LinkFields) -> Result<LinkFields, ServiceError> {
         let domain = &fields.domain;
         if !domain.is_empty() {
             let verified = self.state.verified(domain)?;
             if verified.is_none_or(|found| found.workspace != self.actor.workspace) {
                 let rule = format!(
-                    "`{domain}` is no longer a verified domain of this workspace: add and verify it first"
+                    "`{domain}` is no longer a verified domain of this workspace: add and verify it first."
                 );
-                return Err(DomainError::Conflict(rule).into());
+                return Err(ServiceError::new(ErrorCode::Conflict, rule));
             }
         }
         if let Some(campaign) = fields.labels.campaign() {
@@ -98,13 +95,13 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
     }
 
     /// The deleted link of the actor's workspace, if it can still be restored.
-    fn deleted(&self, id: LinkId) -> Result<Tombstone, CommandError> {
+    fn deleted(&self, id: LinkId) -> Result<Tombstone, ServiceError> {
         let workspace = self.actor.workspace;
         if self.state.link_in(workspace, &LinkRef::Id(id))?.is_some() {
-            return Err(DomainError::NotDeleted.into());
+            return Err(ServiceError::not_deleted());
         }
         let tombstone = self.state.tombstone(workspace, id)?;
         let kept = tombstone.filter(|found| found.restorable_until_ms > self.now_ms);
-        Ok(kept.ok_or(DomainError::NotFound("link"))?)
+        kept.ok_or_else(|| ServiceError::not_found("link"))
     }
 }

@@ -50,7 +50,7 @@ impl Writer {
         Self { _folder: folder, log, index, faults, commands, actor, runtime }
     }
 
-    fn create(&self, slug: &str) -> Result<CommandResult, CommandError> {
+    fn create(&self, slug: &str) -> Result<CommandResult, ServiceError> {
         let command = create(slug);
         self.runtime.block_on(self.commands.run(self.actor, command, None))
     }
@@ -64,6 +64,10 @@ fn create(slug: &str) -> Command {
     })
 }
 
+fn slug_taken(slug: &str) -> ServiceError {
+    ServiceError::taken("slug", "slug", slug)
+}
+
 #[test]
 fn a_store_that_gives_up_costs_no_answer() {
     let writer = Writer::new();
@@ -73,10 +77,7 @@ fn a_store_that_gives_up_costs_no_answer() {
     assert_eq!((done.offset, writer.log.end()), (2, 2));
     assert_eq!(writer.faults.opened.load(Ordering::SeqCst), 2, "a fresh overlay");
     assert!(writer.index.slug("", "during").unwrap().is_some());
-    assert!(matches!(
-        writer.create("during"),
-        Err(CommandError::Refused(DomainError::SlugTaken(_)))
-    ));
+    assert_eq!(writer.create("during").unwrap_err(), slug_taken("during"));
     assert_eq!(writer.create("after").unwrap().offset, 3);
 }
 
@@ -87,19 +88,19 @@ fn an_index_that_cannot_be_repaired_refuses_changes_until_it_can() {
     writer.faults.gives_up.store(true, Ordering::SeqCst);
     writer.faults.cannot_open.store(true, Ordering::SeqCst);
     // Logged but not applied: the outcome is not known yet.
-    assert!(matches!(writer.create("during"), Err(CommandError::Unavailable(_))));
-    assert!(matches!(writer.create("after"), Err(CommandError::Unavailable(_))));
+    assert_eq!(writer.create("during").unwrap_err().code, ErrorCode::ChangesUnavailable);
+    assert_eq!(writer.create("after").unwrap_err().code, ErrorCode::ChangesUnavailable);
     assert_eq!(writer.log.end(), 2, "refused changes are not logged");
     assert!(writer.index.slug("", "before").unwrap().is_some());
 
     writer.faults.cannot_open.store(false, Ordering::SeqCst);
     let refused = loop {
         match writer.create("during") {
-            Err(CommandError::Unavailable(_)) => {}
+            Err(ServiceError { code: ErrorCode::ChangesUnavailable, .. }) => {}
             other => break other.unwrap_err(),
         }
     };
-    assert!(matches!(refused, CommandError::Refused(DomainError::SlugTaken(_))), "{refused}");
+    assert_eq!(refused, slug_taken("during"));
     assert_eq!(writer.create("after").unwrap().offset, 3);
 }
 
@@ -133,12 +134,14 @@ fn a_command_whose_fold_fails_leaves_nothing_behind() {
             assert!(failing > 10 && refused_first > 2, "{failing}, {refused_first}");
             return;
         }
-        let failed: Vec<_> =
-            results.iter().map(|one| matches!(one, Err(CommandError::Index(_)))).collect();
+        let has_failed = |one: &Result<_, ServiceError>| {
+            one.as_ref().is_err_and(|error| error.code == ErrorCode::Internal)
+        };
+        let failed: Vec<_> = results.iter().map(has_failed).collect();
         assert_eq!(failed.iter().filter(|failed| **failed).count(), 1, "{results:?}");
         refused_first += usize::from(failed[1]);
         let is_taken = |one: &Result<CommandResult, _>| {
-            matches!(one, Err(CommandError::Refused(DomainError::SlugTaken(_))))
+            one.as_ref().is_err_and(|error| *error == slug_taken("one"))
         };
         let is_done: Vec<_> = results.iter().map(Result::is_ok).collect();
         assert!(is_done[1] != is_done[2], "one of two has the slug: {results:?}");
@@ -190,7 +193,7 @@ fn thousands_of_clients_wait_for_a_slot() {
     for client in clients {
         match writer.runtime.block_on(client).unwrap() {
             Ok(_) => created += 1,
-            Err(CommandError::Refused(DomainError::SlugTaken(_))) => taken += 1,
+            Err(error) if error == slug_taken("one") => taken += 1,
             Err(other) => panic!("{other}"),
         }
     }
@@ -220,18 +223,15 @@ fn a_deleted_link_is_kept_for_thirty_days() {
     for command in [restore(2), purge(None), purge(Some(2))] {
         assert!(decide(&writer.actor, until_ms - 1, command.clone()).is_ok());
         let late = decide(&writer.actor, until_ms, command.clone());
-        assert!(matches!(late, Err(CommandError::Refused(DomainError::NotFound(_)))));
+        assert_eq!(late.unwrap_err(), ServiceError::not_found("link"));
         let other = WorkspaceId::new(uuid::Uuid::from_u128(9));
         let stranger = Actor { workspace: other, ..writer.actor };
         let refused = decide(&stranger, until_ms - 1, command);
-        assert!(matches!(refused, Err(CommandError::Refused(DomainError::NotFound(_)))));
+        assert_eq!(refused.unwrap_err(), ServiceError::not_found("link"));
     }
     for command in [restore(1), purge(Some(1))] {
         let refused = decide(&writer.actor, until_ms - 1, command);
-        assert!(matches!(
-            refused,
-            Err(CommandError::Refused(DomainError::VersionMismatch { actual: 2, .. }))
-        ));
+        assert_eq!(refused.unwrap_err(), ServiceError::version_mismatch(1, 2));
     }
     let Ok((Some(Event::LinkRestored(state)), _)) = decide(&writer.actor, 1, restore(2)) else {
         panic!("not restored")

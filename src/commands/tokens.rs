@@ -1,9 +1,8 @@
 //! Decides the creation and revocation of tokens.
 
-use super::CommandError;
 use super::decide::{CommandHandler, Decision};
 use crate::domain::command::Outcome;
-use crate::domain::error::{DomainError, Invalid};
+use crate::domain::error::{ErrorCode, Invalid, ServiceError};
 use crate::domain::event::{Event, TokenRevoked};
 use crate::domain::ids::TokenId;
 use crate::domain::token::Token;
@@ -13,10 +12,10 @@ const MAX_NAME_CHARS: usize = 100;
 
 impl<R: ReadTokens> CommandHandler<'_, R> {
     /// Creates a token, if the actor may.
-    pub(super) fn create_token(&self, token: Token) -> Result<Decision, CommandError> {
+    pub(super) fn create_token(&self, token: Token) -> Result<Decision, ServiceError> {
         if !self.actor.abilities.covers(token.abilities) {
-            let text = "a token can't grant abilities that it lacks".to_owned();
-            return Err(DomainError::Forbidden(text).into());
+            let text = "A token cannot grant abilities that it lacks.";
+            return Err(ServiceError::new(ErrorCode::Forbidden, text));
         }
         let mut invalid = Invalid::default();
         let is_named = (1..=MAX_NAME_CHARS).contains(&token.name.chars().count());
@@ -35,20 +34,21 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
 
     /// Revokes a token. The last token with `*` of a workspace stays: otherwise nobody in it could
     /// create tokens.
-    pub(super) fn revoke_token(&self, id: TokenId) -> Result<Decision, CommandError> {
+    pub(super) fn revoke_token(&self, id: TokenId) -> Result<Decision, ServiceError> {
         let workspace = self.actor.workspace;
-        let token = self.state.token(workspace, id)?.ok_or(DomainError::NotFound("token"))?;
+        let token =
+            self.state.token(workspace, id)?.ok_or_else(|| ServiceError::not_found("token"))?;
         if !self.actor.abilities.covers(token.abilities) {
-            let text = "a token can't revoke a token with abilities that it lacks".to_owned();
-            return Err(DomainError::Forbidden(text).into());
+            let text = "A token cannot revoke a token with abilities that it lacks.";
+            return Err(ServiceError::new(ErrorCode::Forbidden, text));
         }
         let is_other_owner = |other: &Token| other.id != id && other.is_owner_at(self.now_ms);
         if token.is_owner_at(self.now_ms)
             && !self.state.tokens(workspace)?.iter().any(is_other_owner)
         {
-            let text = "this is the workspace's last token with the ability *: create another one \
-                        first";
-            return Err(DomainError::Conflict(text.to_owned()).into());
+            let text = "This is the workspace's last token with the ability *: create another one \
+                        first.";
+            return Err(ServiceError::new(ErrorCode::Conflict, text));
         }
         let revoked = TokenRevoked { token: id.as_bytes().to_vec() };
         Ok((Some(Event::TokenRevoked(revoked)), Outcome::Gone))
@@ -64,7 +64,6 @@ mod tests {
     use crate::commands::tests::Writer;
     use crate::commands::{CommandRequest, Mode};
     use crate::domain::command::Command;
-    use crate::domain::error::ErrorCode;
     use crate::domain::ids::WorkspaceId;
     use crate::domain::link::LinkPolicy;
     use crate::domain::token::{Abilities, Actor};
@@ -112,7 +111,7 @@ mod tests {
     fn refused<T>(
         tokens: &[Token],
         actor: &[&str],
-        decide: impl FnOnce(&CommandHandler<'_, Tokens>) -> Result<T, CommandError>,
+        decide: impl FnOnce(&CommandHandler<'_, Tokens>) -> Result<T, ServiceError>,
     ) -> Option<ErrorCode> {
         let state = Tokens(tokens.to_vec());
         let policy = LinkPolicy::default();
@@ -120,11 +119,7 @@ mod tests {
         let actor = Actor { abilities: abilities(actor), ..Actor::operator(workspace) };
         let handler =
             CommandHandler { state: &state, policy: &policy, actor: &actor, now_ms: NOW_MS };
-        match decide(&handler) {
-            Ok(_) => None,
-            Err(CommandError::Refused(error)) => Some(error.code()),
-            Err(other) => panic!("{other}"),
-        }
+        decide(&handler).err().map(|error| error.code)
     }
 
     #[test]
@@ -133,7 +128,7 @@ mod tests {
         assert_eq!(create(token(1, &["*"], None)), Some(ErrorCode::Forbidden));
         assert_eq!(create(token(1, &["user:write"], None)), None);
         let expired = token(1, &["user:write"], Some(NOW_MS));
-        assert_eq!(create(expired), Some(ErrorCode::ValidationError));
+        assert_eq!(create(expired), Some(ErrorCode::Invalid));
         assert_eq!(create(token(1, &["user:write"], Some(NOW_MS + 1))), None);
     }
 

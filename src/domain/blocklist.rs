@@ -7,7 +7,7 @@ use regex::{RegexSet, RegexSetBuilder};
 use url::Url;
 
 use super::destination::Destination;
-use super::error::{DomainError, Invalid};
+use super::error::Invalid;
 use super::link::{LinkFields, Payload};
 use super::rule::app_url::AppLinks;
 
@@ -112,8 +112,8 @@ impl Blocklist {
     /// Refuses each address of a link that is on the list, but for those that stand already.
     ///
     /// # Errors
-    /// [`DomainError::Invalid`] with the field of each.
-    pub fn check(&self, fields: &LinkFields, old: Option<&LinkFields>) -> Result<(), DomainError> {
+    /// The field of each.
+    pub fn check(&self, fields: &LinkFields, old: Option<&LinkFields>) -> Result<(), Invalid> {
         let mut invalid = Invalid::default();
         let before = old.map(addresses);
         for (place, (name, url)) in addresses(fields).into_iter().enumerate() {

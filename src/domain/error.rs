@@ -1,80 +1,185 @@
-//! Errors of commands, independent of any transport, which maps each [`ErrorCode`] to its statuses.
+//! Errors, independent of any wire format. Domain rules collect [`Invalid`] fields; whatever serves
+//! a request fails with a [`ServiceError`], which each wire format renders in its own way.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::{fmt, io};
 
-/// The machine-readable code of an error; the same in every wire format.
+/// When to retry while the service is overloaded or a part of it is unavailable, in seconds.
+const RETRY_SECONDS: u32 = 5;
+
+/// The kind of an error. Each wire format maps every code to a status and a code of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorCode {
     /// The input is invalid; the fields say why.
-    ValidationError,
+    Invalid,
+    /// The request has no credential.
+    Unauthenticated,
+    /// The credential is unknown or expired.
+    InvalidCredential,
+    /// A credential was sent over an insecure connection.
+    InsecureTransport,
+    /// The actor lacks an ability.
+    Forbidden,
+    /// The workspace's plan lacks the feature.
+    FeatureNotAvailable,
+    /// The workspace has used up a limit of its plan.
+    PlanLimit,
     /// The workspace has no such resource.
     NotFound,
+    /// The resource does not support the operation.
+    UnsupportedOperation,
+    /// The input is in an unsupported format.
+    UnsupportedFormat,
+    /// The input is too large.
+    TooLarge,
+    /// The request took too long.
+    Timeout,
     /// It conflicts with an existing resource, such as a slug that is taken.
     Conflict,
-    /// The resource has changed since the caller read it (`If-Match`).
+    /// The resource has changed since the client read it.
     PreconditionFailed,
     /// The idempotency key was used with another request.
     IdempotencyKeyReused,
-    /// The actor lacks the ability.
-    Forbidden,
+    /// The ownership of a domain could not be verified; the fields say what was found.
+    VerificationFailed,
+    /// The query exceeds a limit of time, memory or rows.
+    TooCostly,
+    /// The client has sent too many requests.
+    RateLimited,
+    /// Too much work is queued.
+    Overloaded,
+    /// Changes are not accepted at the moment.
+    ChangesUnavailable,
+    /// Analytics are unavailable at the moment.
+    AnalyticsUnavailable,
+    /// Analytics did not reach the requested offset in time.
+    AnalyticsBehind,
+    /// The crawler list cannot be read.
+    CrawlerListUnavailable,
+    /// The disk is full.
+    DiskFull,
+    /// A defect or a failure inside the service; the cause is for the operator.
+    Internal,
 }
 
-/// A refused command. The message is written for the API's user.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DomainError {
-    /// One or more fields are invalid.
-    #[error("{}", .0.summary())]
-    Invalid(Invalid),
-    /// The actor's workspace has no such resource.
-    #[error("no such {0}")]
-    NotFound(&'static str),
-    /// The slug belongs to another link of that domain.
-    #[error("the slug `{0}` is taken")]
-    SlugTaken(String),
-    /// It conflicts with an existing resource; the message says how.
-    #[error("{0}")]
-    Conflict(String),
+/// Why a request failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceError {
+    /// The kind of error, for programs.
+    pub code: ErrorCode,
+    /// One or more sentences for the user, which say what to do.
+    pub message: Cow<'static, str>,
+    /// What is wrong with each field of the input.
+    pub fields: BTreeMap<String, Vec<String>>,
+    /// When to retry.
+    pub retry_after_seconds: Option<u32>,
+    /// For the operator's log, never for the user.
+    pub cause: Option<String>,
+}
+
+impl ServiceError {
+    /// An error with a message for the user.
+    pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        let message = message.into();
+        Self { code, message, fields: BTreeMap::new(), retry_after_seconds: None, cause: None }
+    }
+
+    /// One invalid field.
+    pub fn field(name: impl Into<String>, reason: impl Into<String>) -> Self {
+        Invalid::field(name, reason).into()
+    }
+
+    /// The workspace has no such resource.
+    pub fn not_found(what: &str) -> Self {
+        Self::new(ErrorCode::NotFound, format!("There is no such {what}."))
+    }
+
     /// The value of a unique field is taken.
-    #[error("the {what} `{value}` is taken")]
-    Taken {
-        /// The field.
-        field: &'static str,
-        /// What the field is called in the message.
-        what: &'static str,
-        /// The requested value.
-        value: String,
-    },
+    pub fn taken(field: &str, what: &str, value: &str) -> Self {
+        let message = format!("The {what} `{value}` is taken.");
+        Self::new(ErrorCode::Conflict, message).with_field(field, "is taken")
+    }
+
+    /// The link is not at the version that the client expects.
+    pub fn version_mismatch(expected: u32, actual: u32) -> Self {
+        let message = format!("The link is at version {actual}, not {expected}.");
+        Self::new(ErrorCode::PreconditionFailed, message)
+    }
+
     /// The link to restore is not deleted.
-    #[error("the link is not deleted")]
-    NotDeleted,
-    /// `If-Match` named another version than the current one.
-    #[error("the link is at version {actual}, not {expected}")]
-    VersionMismatch {
-        /// The version that the caller named.
-        expected: u32,
-        /// The current version.
-        actual: u32,
-    },
+    pub fn not_deleted() -> Self {
+        Self::new(ErrorCode::Conflict, "The link is not deleted.")
+    }
+
     /// The idempotency key was used with another request.
-    #[error("this idempotency key was used with another request")]
-    IdempotencyKeyReused,
-    /// A token can't grant abilities that it lacks.
-    #[error("{0}")]
-    Forbidden(String),
+    pub fn idempotency_key_reused() -> Self {
+        let message = "This idempotency key was used with another request.";
+        Self::new(ErrorCode::IdempotencyKeyReused, message)
+    }
+
+    /// A temporary failure: the client should retry in a few seconds.
+    pub fn unavailable(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { retry_after_seconds: Some(RETRY_SECONDS), ..Self::new(code, message) }
+    }
+
+    /// Changes are not accepted at the moment.
+    pub fn changes_unavailable(cause: impl fmt::Display) -> Self {
+        let message = "Changes are not accepted at the moment; please try again.";
+        Self::unavailable(ErrorCode::ChangesUnavailable, message).with_cause(cause)
+    }
+
+    /// A defect or a failure inside the service.
+    pub fn internal(cause: impl fmt::Display) -> Self {
+        Self::new(ErrorCode::Internal, "Something went wrong inside the service.").with_cause(cause)
+    }
+
+    /// Adds what is wrong with a field.
+    #[must_use]
+    pub fn with_field(mut self, name: &str, reason: impl Into<String>) -> Self {
+        self.fields.entry(name.to_owned()).or_default().push(reason.into());
+        self
+    }
+
+    fn with_cause(self, cause: impl fmt::Display) -> Self {
+        Self { cause: Some(cause.to_string()), ..self }
+    }
 }
 
-impl DomainError {
-    /// The machine-readable code.
-    pub const fn code(&self) -> ErrorCode {
-        match self {
-            Self::Invalid(_) => ErrorCode::ValidationError,
-            Self::NotFound(_) => ErrorCode::NotFound,
-            Self::SlugTaken(_) | Self::NotDeleted | Self::Conflict(_) | Self::Taken { .. } => {
-                ErrorCode::Conflict
+/// For operators, and so with the cause.
+impl fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        self.cause.as_ref().map_or(Ok(()), |cause| write!(f, " ({cause})"))
+    }
+}
+
+impl std::error::Error for ServiceError {}
+
+impl From<io::Error> for ServiceError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::new(ErrorCode::DiskFull, "There is too little space on the disk.")
             }
-            Self::VersionMismatch { .. } => ErrorCode::PreconditionFailed,
-            Self::IdempotencyKeyReused => ErrorCode::IdempotencyKeyReused,
-            Self::Forbidden(_) => ErrorCode::Forbidden,
+            _ => Self::internal(error),
+        }
+    }
+}
+
+impl From<Unreadable> for ServiceError {
+    fn from(error: Unreadable) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<Invalid> for ServiceError {
+    fn from(Invalid(fields): Invalid) -> Self {
+        let each = fields.iter().map(|(name, reasons)| format!("{name} {}", reasons.join(", ")));
+        let each = each.collect::<Vec<_>>().join("; ");
+        Self {
+            fields,
+            ..Self::new(ErrorCode::Invalid, format!("The request is not valid: {each}."))
         }
     }
 }
@@ -105,28 +210,33 @@ impl Invalid {
 
     /// Returns the parsed value, or adds the reason why there is none.
     pub fn check<T>(&mut self, name: &str, parsed: Result<T, String>) -> Option<T> {
-        match parsed {
-            Ok(value) => Some(value),
-            Err(reason) => {
-                self.add(name, reason);
-                None
-            }
+        parsed.map_err(|reason| self.add(name, reason)).ok()
+    }
+
+    /// Returns the choice with this name, or adds the names of all choices.
+    pub fn choice<T: Copy>(
+        &mut self,
+        field: &str,
+        name: &str,
+        every: &[T],
+        name_of: impl Fn(T) -> &'static str,
+    ) -> Option<T> {
+        let chosen = every.iter().copied().find(|choice| name_of(*choice) == name);
+        if chosen.is_none() {
+            let names: Vec<_> = every.iter().map(|choice| name_of(*choice)).collect();
+            self.add(field, format!("must be one of {}", names.join(", ")));
         }
+        chosen
     }
 
     /// `Ok` if no field is invalid.
-    pub fn into_result(self) -> Result<(), DomainError> {
-        if self.0.is_empty() { Ok(()) } else { Err(DomainError::Invalid(self)) }
+    pub fn into_result(self) -> Result<(), Self> {
+        if self.0.is_empty() { Ok(()) } else { Err(self) }
     }
 
     /// The fields and their reasons, in the fields' order.
     pub const fn fields(&self) -> &BTreeMap<String, Vec<String>> {
         &self.0
-    }
-
-    fn summary(&self) -> String {
-        let each = self.0.iter().map(|(field, reasons)| format!("{field}: {}", reasons.join(", ")));
-        each.collect::<Vec<_>>().join("; ")
     }
 }
 

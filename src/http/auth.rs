@@ -1,16 +1,16 @@
 //! Authentication and authorization. Each route declares who may call it.
 
 use axum::extract::{Request, State};
+use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 
 use super::native::iso8601;
-use super::problem::Problem;
 use super::{Services, security};
 use crate::commands::{now_ms, secret};
+use crate::domain::error::{ErrorCode, ServiceError};
 use crate::domain::ids::WorkspaceId;
 use crate::domain::token::{Abilities, Ability, Actor};
 
@@ -57,9 +57,8 @@ impl Access {
     }
 
     /// Authenticates a request and adds the caller to its extensions.
-    fn authorize(self, parts: &mut Parts, services: &Services) -> Result<(), Problem> {
-        let forbidden =
-            |detail: String| Err(Problem::new(StatusCode::FORBIDDEN, "FORBIDDEN", detail));
+    fn authorize(self, parts: &mut Parts, services: &Services) -> Result<(), ServiceError> {
+        let forbidden = |detail: String| Err(ServiceError::new(ErrorCode::Forbidden, detail));
         if self.is_for_operators() && has_operator_key(parts, services) {
             parts.extensions.insert(Scope::All);
             return Ok(());
@@ -93,14 +92,14 @@ pub async fn authorize(
     State((services, access)): State<(Services, Access)>,
     request: Request,
     next: Next,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     let (mut parts, body) = request.into_parts();
     access.authorize(&mut parts, &services)?;
     Ok(next.run(Request::from_parts(parts, body)).await)
 }
 
 /// Authenticates the token of a request.
-fn authenticate(parts: &Parts, services: &Services) -> Result<Actor, Problem> {
+fn authenticate(parts: &Parts, services: &Services) -> Result<Actor, ServiceError> {
     let failures = &services.auth_failures;
     let secret = credential(&parts.headers).ok_or_else(|| failures.missing())?;
     security::protect_token(parts, services)?;

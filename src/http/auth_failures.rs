@@ -8,11 +8,10 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::http::StatusCode;
 use metrics::{Counter, counter};
 
 use super::attempt_limiter::{AttemptLimiter, Limit};
-use super::problem::Problem;
+use crate::domain::error::{ErrorCode, ServiceError};
 
 /// The number of unknown tokens per address that get a 401; further ones get a 429.
 const LIMIT: Limit = Limit { max: 30, window_seconds: 15 * 60, capacity: 50_000 };
@@ -67,33 +66,36 @@ impl Default for AuthFailures {
 
 impl AuthFailures {
     /// A request without a token.
-    pub fn missing(&self) -> Problem {
+    pub fn missing(&self) -> ServiceError {
         self.missing.increment(1);
         let detail = "Send a token as `Authorization: Bearer …` or `X-API-Key: …`.";
-        Problem::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", detail)
+        ServiceError::new(ErrorCode::Unauthenticated, detail)
     }
 
     /// A request with an expired token. It was valid once, so it does not count as a guess.
-    pub fn expired(&self, at: &str) -> Problem {
+    pub fn expired(&self, at: &str) -> ServiceError {
         self.expired.increment(1);
         self.log("expired");
         let detail = format!("This token expired at {at}: use another one.");
-        Problem::new(StatusCode::UNAUTHORIZED, "INVALID_API_KEY", detail)
+        ServiceError::new(ErrorCode::InvalidCredential, detail)
     }
 
     /// A request with an unknown token.
-    pub fn unknown(&self, address: IpAddr) -> Problem {
+    pub fn unknown(&self, address: IpAddr) -> ServiceError {
         if let Err(refused) = self.attempts.take(address, &ANY_TOKEN) {
             self.throttled.increment(1);
             self.log("throttled");
             let detail = "Too many requests with invalid tokens came from your \
                           address. Requests with a valid token are still answered.";
-            return Problem::too_many(detail, refused.retry_seconds);
+            return ServiceError {
+                retry_after_seconds: Some(refused.retry_seconds),
+                ..ServiceError::new(ErrorCode::RateLimited, detail)
+            };
         }
         self.unknown.increment(1);
         self.log("unknown");
         let detail = "This token is not valid.";
-        Problem::new(StatusCode::UNAUTHORIZED, "INVALID_API_KEY", detail)
+        ServiceError::new(ErrorCode::InvalidCredential, detail)
     }
 
     /// Logs a failure, without the token or the address.

@@ -4,13 +4,13 @@ use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::problem::Problem;
+use crate::domain::error::{ErrorCode, ServiceError};
 use crate::domain::event::Idempotency;
 
 /// The maximum size of a body, in bytes.
@@ -33,9 +33,9 @@ pub struct JsonBody<T> {
 }
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
-    type Rejection = Problem;
+    type Rejection = ServiceError;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, ServiceError> {
         let (parts, body) = request.into_parts();
         check_content_type(parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes))?;
         let bytes = read(body, MAX_BODY_BYTES).await?;
@@ -52,9 +52,9 @@ pub struct BulkBody {
 }
 
 impl<S: Send + Sync> FromRequest<S> for BulkBody {
-    type Rejection = Problem;
+    type Rejection = ServiceError;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, ServiceError> {
         let (parts, body) = request.into_parts();
         check_content_type(parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes))?;
         let bytes = read(body, MAX_BULK_BODY_BYTES).await?;
@@ -65,13 +65,13 @@ impl<S: Send + Sync> FromRequest<S> for BulkBody {
 
 impl BulkBody {
     /// Parses the body.
-    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, ServiceError> {
         parse(&self.bytes)
     }
 }
 
 /// Parses one item of a bulk request.
-pub fn parse_item<T: DeserializeOwned>(item: &RawValue) -> Result<T, Problem> {
+pub fn parse_item<T: DeserializeOwned>(item: &RawValue) -> Result<T, ServiceError> {
     parse(item.get().as_bytes())
 }
 
@@ -84,9 +84,9 @@ pub struct OptionalBody<T> {
 }
 
 impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalBody<T> {
-    type Rejection = Problem;
+    type Rejection = ServiceError;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, ServiceError> {
         let (parts, body) = request.into_parts();
         let bytes = read(body, MAX_BODY_BYTES).await?;
         let value = if bytes.is_empty() {
@@ -100,7 +100,7 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalB
 }
 
 /// The idempotency key of a request, if any, with a hash of the request.
-fn idempotency(parts: &Parts, bytes: &[u8]) -> Result<Option<Idempotency>, Problem> {
+fn idempotency(parts: &Parts, bytes: &[u8]) -> Result<Option<Idempotency>, ServiceError> {
     let Some(key) = key_of(&parts.headers)? else { return Ok(None) };
     let mut request = Sha256::new_with_prefix(parts.method.as_str());
     request.update(parts.uri.path());
@@ -115,22 +115,22 @@ fn idempotency(parts: &Parts, bytes: &[u8]) -> Result<Option<Idempotency>, Probl
 }
 
 /// The idempotency key of a request, if any.
-pub fn key_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+pub fn key_of(headers: &HeaderMap) -> Result<Option<String>, ServiceError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let text =
         value.to_str().ok().filter(|text| (1..=MAX_IDEMPOTENCY_KEY_BYTES).contains(&text.len()));
     let rule = "must be 1 to 255 visible ASCII characters";
-    text.map(|text| Some(text.to_owned())).ok_or_else(|| Problem::field("Idempotency-Key", rule))
+    text.map(|text| Some(text.to_owned()))
+        .ok_or_else(|| ServiceError::field("Idempotency-Key", rule))
 }
 
 /// Reads a body up to its limit. A larger one is read and discarded, up to another limit: a client
 /// that is cut off while sending would not see the response.
-async fn read(mut body: Body, max_bytes: usize) -> Result<Vec<u8>, Problem> {
+async fn read(mut body: Body, max_bytes: usize) -> Result<Vec<u8>, ServiceError> {
     let (mut bytes, mut total) = (Vec::new(), 0);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| {
-            Problem::new(StatusCode::BAD_REQUEST, "VALIDATION_ERROR", "The body is incomplete.")
-        })?;
+        let frame =
+            frame.map_err(|_| ServiceError::new(ErrorCode::Invalid, "The body is incomplete."))?;
         let Ok(data) = frame.into_data() else { continue };
         total += data.len();
         if total > MAX_DISCARDED_BYTES {
@@ -144,11 +144,11 @@ async fn read(mut body: Body, max_bytes: usize) -> Result<Vec<u8>, Problem> {
         return Ok(bytes);
     }
     let detail = format!("The body is larger than {max_bytes} bytes.");
-    let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", detail);
-    Err(problem.naming("body", format!("must not be larger than {max_bytes} bytes")))
+    let problem = ServiceError::new(ErrorCode::TooLarge, detail);
+    Err(problem.with_field("body", format!("must not be larger than {max_bytes} bytes")))
 }
 
-fn check_content_type(value: Option<&[u8]>) -> Result<(), Problem> {
+fn check_content_type(value: Option<&[u8]>) -> Result<(), ServiceError> {
     let text = value.and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default();
     let essence = text.split(';').next().unwrap_or_default().trim();
     let is_json = essence.eq_ignore_ascii_case("application/json")
@@ -157,15 +157,14 @@ fn check_content_type(value: Option<&[u8]>) -> Result<(), Problem> {
         return Ok(());
     }
     let detail = "The body must be JSON, sent with `Content-Type: application/json`.";
-    let problem =
-        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", detail);
-    Err(problem.naming("Content-Type", "must be application/json"))
+    let problem = ServiceError::new(ErrorCode::UnsupportedFormat, detail);
+    Err(problem.with_field("Content-Type", "must be application/json"))
 }
 
 /// Parses a part of a body.
-pub fn parse_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Problem> {
+pub fn parse_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, ServiceError> {
     if !value.is_object() {
-        return Err(Problem::field("body", "must be a JSON object"));
+        return Err(ServiceError::field("body", "must be a JSON object"));
     }
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
@@ -173,15 +172,15 @@ pub fn parse_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, P
     })
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ServiceError> {
     let not_json = |error: &serde_json::Error| {
-        Problem::field("body", format!("is not valid JSON: {}", reason(&error.to_string())))
+        ServiceError::field("body", format!("is not valid JSON: {}", reason(&error.to_string())))
     };
     // serde would accept a list for a struct, field by field.
     match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
-        None => return Err(Problem::field("body", "is required")),
+        None => return Err(ServiceError::field("body", "is required")),
         Some(b'{') => {}
-        Some(_) => return Err(Problem::field("body", "must be a JSON object")),
+        Some(_) => return Err(ServiceError::field("body", "must be a JSON object")),
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
@@ -203,7 +202,7 @@ fn reason(text: &str) -> String {
 }
 
 /// serde reports unknown and missing fields at the object that contains them.
-fn field_error(path: String, reason: &str) -> Problem {
+fn field_error(path: String, reason: &str) -> ServiceError {
     let inside = |name: &str| {
         match path.strip_suffix(name) {
             // The path of an unknown field already ends with its name.
@@ -214,13 +213,13 @@ fn field_error(path: String, reason: &str) -> Problem {
     };
     if let Some((name, expected)) = quoted(reason, "unknown field `") {
         let fields = expected.strip_prefix(", expected ").unwrap_or("there are none");
-        return Problem::field(inside(name), format!("is not a field here: {fields}"));
+        return ServiceError::field(inside(name), format!("is not a field here: {fields}"));
     }
     if let Some((name, _)) = quoted(reason, "missing field `") {
-        return Problem::field(inside(name), "is required");
+        return ServiceError::field(inside(name), "is required");
     }
     let name = if path == "." { "body".to_owned() } else { path };
-    Problem::field(name, reason.replacen("invalid type: ", "is of the wrong type: ", 1))
+    ServiceError::field(name, reason.replacen("invalid type: ", "is of the wrong type: ", 1))
 }
 
 fn quoted<'a>(reason: &'a str, opening: &str) -> Option<(&'a str, &'a str)> {
@@ -230,7 +229,6 @@ fn quoted<'a>(reason: &'a str, opening: &str) -> Option<(&'a str, &'a str)> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use axum::response::IntoResponse;
     use serde::Deserialize;
 
     use super::*;
@@ -265,9 +263,9 @@ mod tests {
             ("{\"name\":\"a\",\"parts\":[{\"size\":1},{\"size\":1,\"odd\":1}]}", "parts[1].odd"),
             ("{\"name\":\"a\",\"parts\":[{}]}", "parts[0].size"),
         ] {
-            let problem = parse::<Body>(json.as_bytes()).unwrap_err();
-            assert_eq!(problem.fields().collect::<Vec<_>>(), [field], "{json}");
-            assert_eq!(problem.into_response().status(), StatusCode::BAD_REQUEST);
+            let error = parse::<Body>(json.as_bytes()).unwrap_err();
+            assert_eq!(error.fields.keys().collect::<Vec<_>>(), [field], "{json}");
+            assert_eq!(error.code, ErrorCode::Invalid);
         }
         assert!(parse::<Body>(b" {\"name\":\"a\"} ").is_ok());
     }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::Services;
-use super::problem::Problem;
+use crate::domain::error::ServiceError;
 
 const NEVER_STORED: HeaderValue = HeaderValue::from_static("no-store");
 
@@ -50,9 +50,9 @@ pub fn router() -> Router<Services> {
 async fn answer(
     State(services): State<Services>,
     Path(token): Path<String>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     let answer = services.challenge.answer_to(&token);
-    let answer = answer.ok_or_else(|| Problem::not_found("path"))?;
+    let answer = answer.ok_or_else(|| ServiceError::not_found("path"))?;
     Ok(([(CACHE_CONTROL, NEVER_STORED)], answer).into_response())
 }
 

@@ -15,8 +15,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::Services;
-use super::problem::Problem;
 use crate::domain::domains::{Domain, DomainFields};
+use crate::domain::error::ServiceError;
 use crate::queries::domains::Hosts;
 
 /// The maximum length of a slug.
@@ -101,7 +101,7 @@ fn is_registered_name(name: &[u8]) -> bool {
 /// A layer that rejects requests without exactly one valid host.
 pub async fn required(request: Request, next: Next) -> Response {
     match host_error(request.version(), request.uri(), request.headers()) {
-        Some(host_error) => Problem::field("Host", host_error).into_response(),
+        Some(host_error) => ServiceError::field("Host", host_error).into_response(),
         None => next.run(request).await,
     }
 }
@@ -153,9 +153,9 @@ async fn proof(
     State(services): State<Services>,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     let proof = services.domains.shown_proof(authority(&uri, &headers))?;
-    let proof = proof.ok_or_else(|| Problem::not_found("path"))?;
+    let proof = proof.ok_or_else(|| ServiceError::not_found("path"))?;
     Ok(([(CACHE_CONTROL, NEVER_STORED)], proof).into_response())
 }
 
@@ -163,7 +163,7 @@ async fn apple_app_site_association(
     State(services): State<Services>,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     document(&services, &uri, &headers, |fields| fields.apple_app_site_association)
 }
 
@@ -171,7 +171,7 @@ async fn assetlinks(
     State(services): State<Services>,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     document(&services, &uri, &headers, |fields| fields.assetlinks)
 }
 
@@ -180,10 +180,10 @@ fn document(
     uri: &Uri,
     headers: &HeaderMap,
     of: impl Fn(DomainFields) -> Option<String>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     let domain = services.domains.verified(authority(uri, headers))?;
     let text = domain.and_then(|domain| of(domain.fields));
-    let text = text.ok_or_else(|| Problem::not_found("path"))?;
+    let text = text.ok_or_else(|| ServiceError::not_found("path"))?;
     let json = HeaderValue::from_static("application/json");
     Ok(([(CONTENT_TYPE, json), (CACHE_CONTROL, CACHED_BRIEFLY)], text).into_response())
 }

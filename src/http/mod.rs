@@ -32,13 +32,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::HeaderValue;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::commands::Commands;
+use crate::domain::error::{ErrorCode, ServiceError};
 use crate::imports::Imports;
 use crate::queries::analytics::Analytics;
 use crate::queries::domains::Domains;
@@ -46,7 +47,6 @@ use crate::queries::exports::Exports;
 use crate::queries::history::LinkHistory;
 use crate::queries::links::Links;
 use crate::queries::operations::{Operations, Reconciliation};
-use problem::Problem;
 
 /// Sent with each response: browsers must not sniff the content type.
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -142,7 +142,7 @@ pub fn router(services: Services, audience: Audience) -> Router {
     let routes = match audience {
         Audience::All => public().merge(health::router()),
         Audience::Public => public(),
-        Audience::Operator => health::router().fallback(async || Problem::not_found("path")),
+        Audience::Operator => health::router().fallback(async || ServiceError::not_found("path")),
     };
     routes
         .layer(from_fn_with_state(REQUEST_TIMEOUT, with_timeout))
@@ -164,19 +164,19 @@ fn public() -> Router<Services> {
 async fn with_timeout(State(limit): State<Duration>, request: Request, next: Next) -> Response {
     tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
         let detail = "The request took too long.";
-        Problem::new(StatusCode::REQUEST_TIMEOUT, "TIMEOUT", detail).into_response()
+        ServiceError::new(ErrorCode::Timeout, detail).into_response()
     })
 }
 
 fn on_panic(_: Box<dyn Any + Send>) -> Response {
     // The panic's message and location are on standard error.
-    Problem::internal("a handler panicked").into_response()
+    ServiceError::internal("a handler panicked").into_response()
 }
 
 /// Requests without a route: API paths get a JSON problem.
 async fn fallback(services: State<Services>, request: Request) -> Response {
     if request.uri().path().starts_with("/api/") {
-        return Problem::not_found("path").into_response();
+        return ServiceError::not_found("path").into_response();
     }
     pages::fallback(services, request).await
 }

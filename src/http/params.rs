@@ -3,41 +3,40 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::error::{Invalid, ServiceError};
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-
-use super::problem::Problem;
 
 /// The name in a request's path: the ID or slug of a link, the ID of a token.
 pub struct Name(pub String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Name {
-    type Rejection = Problem;
+    type Rejection = ServiceError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ServiceError> {
         // Invalid UTF-8 cannot be a name.
         let name = Path::<String>::from_request_parts(parts, state).await;
-        name.map(|Path(name)| Self(name)).map_err(|_| Problem::not_found("thing"))
+        name.map(|Path(name)| Self(name)).map_err(|_| ServiceError::not_found("thing"))
     }
 }
 
 /// The parameters of a request that are not taken yet.
 pub struct Params {
     values: BTreeMap<String, Vec<String>>,
-    errors: BTreeMap<String, Vec<String>>,
+    invalid: Invalid,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Params {
-    type Rejection = Problem;
+    type Rejection = ServiceError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ServiceError> {
         Ok(Self::parse(parts.uri.query().unwrap_or_default()))
     }
 }
 
 impl Params {
     fn parse(query: &str) -> Self {
-        let mut params = Self { values: BTreeMap::new(), errors: BTreeMap::new() };
+        let mut params = Self { values: BTreeMap::new(), invalid: Invalid::default() };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             params.values.entry(name.into_owned()).or_default().push(value.into_owned());
         }
@@ -103,7 +102,7 @@ impl Params {
 
     /// Records that a parameter is missing, unless it already has an error.
     pub fn require(&mut self, name: &str) {
-        if !self.errors.contains_key(name) {
+        if !self.invalid.fields().contains_key(name) {
             self.refuse(name, "is required");
         }
     }
@@ -116,26 +115,21 @@ impl Params {
         word: impl Fn(T) -> &'static str,
     ) -> Option<T> {
         let text = self.text(name)?;
-        let chosen = every.iter().copied().find(|choice| word(*choice) == text);
-        if chosen.is_none() {
-            let words: Vec<_> = every.iter().map(|choice| word(*choice)).collect();
-            self.refuse(name, format!("must be one of {}", words.join(", ")));
-        }
-        chosen
+        self.invalid.choice(name, &text, every, word)
     }
 
     /// Records an error of a parameter.
     pub fn refuse(&mut self, name: &str, reason: impl Into<String>) {
-        self.errors.entry(name.to_owned()).or_default().push(reason.into());
+        self.invalid.add(name, reason);
     }
 
     /// `Ok` if all parameters were taken and none was invalid.
-    pub fn finish(mut self) -> Result<(), Problem> {
+    pub fn finish(mut self) -> Result<(), ServiceError> {
         let left: Vec<_> = self.values.keys().cloned().collect();
         for name in left {
             self.refuse(&name, "is not a parameter of this path");
         }
-        if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid(self.errors)) }
+        Ok(self.invalid.into_result()?)
     }
 }
 
@@ -157,7 +151,7 @@ mod tests {
         assert_eq!((params.flag("on"), params.flag("off")), (Some(true), Some(false)));
         assert_eq!(params.moment("from"), Some(1_000));
         assert_eq!((params.flag("maybe"), params.moment("until")), (None, None));
-        let wrong: Vec<_> = params.errors.keys().cloned().collect();
+        let wrong: Vec<_> = params.invalid.fields().keys().cloned().collect();
         assert_eq!(wrong, ["limit", "maybe", "page", "unit", "until"]);
         assert!(params.finish().is_err());
         assert!(Params::parse("").finish().is_ok());

@@ -1,11 +1,11 @@
 //! Transport security: which requests may contain a token, and HSTS.
 
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue};
 
-use super::problem::Problem;
 use super::{Peer, Services};
 use crate::commands::secret;
+use crate::domain::error::{ErrorCode, ServiceError};
 
 /// Sent with each response over the service's own TLS, and only then (RFC 6797 §7.2): a proxy that
 /// terminates TLS decides for itself. A year, without subdomains, which other services may use.
@@ -23,7 +23,7 @@ pub struct OverTls;
 /// without looking up the token.
 ///
 /// Loopback peers are no exception: they include reverse proxies on the same machine.
-pub fn protect_token(parts: &Parts, services: &Services) -> Result<(), Problem> {
+pub fn protect_token(parts: &Parts, services: &Services) -> Result<(), ServiceError> {
     let site = &services.site;
     let is_exempt = || {
         let key = parts.headers.get(OPERATOR_KEY).and_then(|key| key.to_str().ok());
@@ -50,5 +50,5 @@ pub fn protect_token(parts: &Parts, services: &Services) -> Result<(), Problem> 
         }
     };
     let detail = format!("Tokens are accepted over HTTPS only: use {base}. {advice}");
-    Err(Problem::new(StatusCode::FORBIDDEN, "HTTPS_REQUIRED", detail))
+    Err(ServiceError::new(ErrorCode::InsecureTransport, detail))
 }

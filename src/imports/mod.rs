@@ -28,6 +28,7 @@ pub use job::{Counts, Idempotency, Job, Plan, Reject, State};
 pub use upload::Upload;
 
 use crate::commands::{Commands, now_ms};
+use crate::domain::error::{ErrorCode, ServiceError};
 use crate::domain::ids::{ImportId, WorkspaceId};
 use crate::domain::token::Actor;
 use job_store::JobStore;
@@ -43,28 +44,6 @@ const UPLOAD_CONCURRENCY: usize = 8;
 const CONCURRENCY: usize = 2;
 /// Free disk space that imports reserve for the log, in bytes.
 const RESERVED_BYTES: u64 = 1 << 30;
-
-/// Why an import can't be started.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// The workspace has the maximum number of imports.
-    #[error(
-        "the workspace already has {MAX_OF_WORKSPACE} imports: delete one, or wait until one expires"
-    )]
-    TooMany,
-    /// Too many uploads are in progress.
-    #[error("too many uploads are in progress: retry later")]
-    Busy,
-    /// The file is larger than [`MAX_FILE_BYTES`].
-    #[error("the file is larger than {} MiB", MAX_FILE_BYTES >> 20)]
-    TooLarge,
-    /// The idempotency key was used with another file or plan.
-    #[error("the idempotency key was already used with another import")]
-    KeyReused,
-    /// Writing to the folder failed.
-    #[error("the import can't be stored: {0}")]
-    Io(#[from] io::Error),
-}
 
 /// A job and its worker.
 struct Entry {
@@ -136,17 +115,21 @@ impl Imports {
     }
 
     /// Starts an upload.
-    pub async fn upload(&self, workspace: WorkspaceId) -> Result<Upload, ImportError> {
+    pub async fn upload(&self, workspace: WorkspaceId) -> Result<Upload, ServiceError> {
         let of_workspace = self.list(workspace).len();
         let workspace = workspace.uuid();
         {
             let mut uploading = self.uploading.lock().unwrap_or_else(PoisonError::into_inner);
             let own = uploading.iter().filter(|one| **one == workspace).count();
             if of_workspace + own >= MAX_OF_WORKSPACE {
-                return Err(ImportError::TooMany);
+                let message = format!(
+                    "The workspace already has {MAX_OF_WORKSPACE} imports: delete one, or wait until one expires."
+                );
+                return Err(ServiceError::new(ErrorCode::Conflict, message));
             }
             if uploading.len() >= UPLOAD_CONCURRENCY {
-                return Err(ImportError::Busy);
+                let message = "Too many uploads are in progress; please try again.";
+                return Err(ServiceError::unavailable(ErrorCode::Overloaded, message));
             }
             uploading.push(workspace);
         }
@@ -160,7 +143,7 @@ impl Imports {
         plan: Plan,
         upload: Upload,
         key: Option<String>,
-    ) -> Result<(Job, bool), ImportError> {
+    ) -> Result<(Job, bool), ServiceError> {
         let idempotency = key.map(|key| {
             let mut request = upload.sha256.clone();
             request.update(format!("{plan:?}"));
@@ -197,7 +180,7 @@ impl Imports {
                 Some(Entry { job: first, .. }) if first.idempotency == job.idempotency => {
                     return Ok((first.clone(), true));
                 }
-                Some(_) => return Err(ImportError::KeyReused),
+                Some(_) => return Err(ServiceError::idempotency_key_reused()),
                 None => drop(known.insert(job.id, Entry { job: job.clone(), worker: None })),
             }
         }

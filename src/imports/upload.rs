@@ -10,7 +10,8 @@ use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use uuid::Uuid;
 
-use super::{ImportError, MAX_FILE_BYTES, RESERVED_BYTES};
+use super::{MAX_FILE_BYTES, RESERVED_BYTES};
+use crate::domain::error::{ErrorCode, ServiceError};
 
 /// Number of bytes for the format detection.
 const HEAD_BYTES: u64 = 64 << 10;
@@ -59,7 +60,7 @@ impl Upload {
         folder: &Path,
         workspace: Uuid,
         uploading: Uploading,
-    ) -> Result<Self, ImportError> {
+    ) -> Result<Self, ServiceError> {
         let slot = UploadSlot { workspace, uploading };
         check_free_space(folder, MAX_FILE_BYTES)?;
         let id = Uuid::now_v7();
@@ -72,12 +73,15 @@ impl Upload {
     /// Appends a chunk to the file.
     ///
     /// # Errors
-    /// [`ImportError::TooLarge`], or an I/O error.
-    pub async fn write(&mut self, chunk: &[u8]) -> Result<(), ImportError> {
+    /// `TooLarge`, or an I/O error.
+    pub async fn write(&mut self, chunk: &[u8]) -> Result<(), ServiceError> {
         let before = self.bytes;
         self.bytes += chunk.len() as u64;
         if self.bytes > MAX_FILE_BYTES {
-            return Err(ImportError::TooLarge);
+            let mib = MAX_FILE_BYTES >> 20;
+            let message = format!("The file is larger than {mib} MiB.");
+            let rule = format!("must not be larger than {mib} MiB");
+            return Err(ServiceError::new(ErrorCode::TooLarge, message).with_field("body", rule));
         }
         if self.bytes / SPACE_CHECK_BYTES > before / SPACE_CHECK_BYTES {
             check_free_space(self.path.parent().unwrap_or(&self.path), 0)?;
@@ -87,7 +91,7 @@ impl Upload {
     }
 
     /// The first bytes of the file, for the format detection.
-    pub async fn head(&mut self) -> Result<Vec<u8>, ImportError> {
+    pub async fn head(&mut self) -> Result<Vec<u8>, ServiceError> {
         self.file.flush().await?;
         self.file.seek(SeekFrom::Start(0)).await?;
         let mut head = Vec::new();

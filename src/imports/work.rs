@@ -11,9 +11,9 @@ use super::Imports;
 use super::formats::{FileError, Row, Rows};
 use super::job::{Counts, Job, MAX_LISTED_WARNINGS, MAX_UNKNOWN_DOMAINS, Plan, Reject, State};
 use super::seen_keys::SeenKeys;
-use crate::commands::{CommandError, CommandRequest, CommandResult, IDEMPOTENCY_MS, Mode, now_ms};
+use crate::commands::{CommandRequest, CommandResult, IDEMPOTENCY_MS, Mode, now_ms};
 use crate::domain::command::{Command, Fate, Import, OnConflict, Outcome};
-use crate::domain::error::DomainError;
+use crate::domain::error::{ErrorCode, ServiceError};
 use crate::domain::event::Idempotency;
 use crate::domain::hostname::Hostname;
 use crate::domain::link::{Field, Link, LinkInput, folded};
@@ -242,17 +242,17 @@ impl Imports {
                         batch.offset = batch.offset.max(offset);
                     }
                 }
-                Err(CommandError::Refused(DomainError::Forbidden(reason))) => {
-                    batch.failed = Some(Failed::Error(reason));
-                }
-                Err(CommandError::Refused(error)) => {
-                    batch.rejects.push(reject(row, error_fields(error)));
-                }
-                Err(other) => {
-                    tracing::error!(error = %other, import = %job.id(), "a row failed");
-                    let text = format!("row {} failed: see the server log", row.number);
-                    batch.failed = Some(Failed::Error(text));
-                }
+                Err(error) => match error.code {
+                    ErrorCode::Forbidden => {
+                        batch.failed = Some(Failed::Error(error.message.into_owned()));
+                    }
+                    ErrorCode::Internal => {
+                        tracing::error!(%error, import = %job.id(), "a row failed");
+                        let text = format!("row {} failed: see the server log", row.number);
+                        batch.failed = Some(Failed::Error(text));
+                    }
+                    _ => batch.rejects.push(reject(row, error_fields(error))),
+                },
             }
         }
         counts.rejected += batch.rejects.len() as u64;
@@ -264,7 +264,7 @@ impl Imports {
         &self,
         job: &Job,
         accepted: &[(Row, LinkInput)],
-    ) -> Result<Vec<Result<CommandResult, CommandError>>, Failed> {
+    ) -> Result<Vec<Result<CommandResult, ServiceError>>, Failed> {
         if accepted.is_empty() {
             return Ok(Vec::new());
         }
@@ -287,9 +287,9 @@ impl Imports {
                 Err(error) => Some(error),
             };
             let Some(reason) = blocker.filter(|error| is_transient(error)) else {
-                return results.map_err(|error| Failed::Error(error.to_string()));
+                return results.map_err(|error| Failed::Error(error.message.into_owned()));
             };
-            let reason = format!("waiting: {reason}");
+            let reason = format!("waiting: {}", reason.message);
             self.update(job.id, |job| job.error = Some(reason)).await?;
             // Completed commands are replayed by their idempotency keys.
             tokio::time::sleep(RETRY_DELAY).await;
@@ -316,10 +316,10 @@ fn read_batch(rows: &mut Rows) -> Batch {
 }
 
 /// Whether a retry may succeed.
-const fn is_transient(error: &CommandError) -> bool {
+const fn is_transient(error: &ServiceError) -> bool {
     matches!(
-        error,
-        CommandError::Overloaded | CommandError::DiskFull | CommandError::Unavailable(_)
+        error.code,
+        ErrorCode::Overloaded | ErrorCode::DiskFull | ErrorCode::ChangesUnavailable
     )
 }
 
@@ -413,12 +413,11 @@ fn is_taken(field: &str) -> BTreeMap<String, Vec<String>> {
 }
 
 /// The errors of a link, by field.
-fn error_fields(error: DomainError) -> BTreeMap<String, Vec<String>> {
-    match error {
-        DomainError::Invalid(invalid) => invalid.fields().clone(),
-        DomainError::SlugTaken(_) => is_taken("slug"),
-        DomainError::Taken { field, .. } => is_taken(field),
-        other => single_error("row", other.to_string()),
+fn error_fields(error: ServiceError) -> BTreeMap<String, Vec<String>> {
+    if error.fields.is_empty() {
+        single_error("row", error.message.into_owned())
+    } else {
+        error.fields
     }
 }
 

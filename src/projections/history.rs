@@ -2,23 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::domain::envelope::RecordError;
+use crate::domain::error::ServiceError;
 use crate::domain::event::Envelope;
-use crate::log::{Log, LogError};
-
-/// Why a mutation could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum HistoryError {
-    /// The log could not be read.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The log has no record at this offset.
-    #[error("the log has no record at offset {0}")]
-    Missing(u64),
-    /// A record is invalid.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-}
+use crate::log::Log;
 
 /// See the module. Cheap to clone.
 #[derive(Clone)]
@@ -36,9 +22,11 @@ impl History {
     ///
     /// # Errors
     /// If the log cannot be read, or has no such record.
-    pub fn change(&self, offset: u64) -> Result<Envelope, HistoryError> {
-        let record = self.log.read_at(offset)?.ok_or(HistoryError::Missing(offset))?;
+    pub fn change(&self, offset: u64) -> Result<Envelope, ServiceError> {
+        let missing = || format!("the log has no record at offset {offset}");
+        let record = self.log.read_at(offset).map_err(ServiceError::internal)?;
+        let record = record.ok_or_else(|| ServiceError::internal(missing()))?;
         let of = (offset, record.kind, record.version);
-        Ok(Envelope::of_record(of, &record.payload)?)
+        Envelope::of_record(of, &record.payload).map_err(ServiceError::internal)
     }
 }

@@ -21,9 +21,8 @@ use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 
-use super::analytics::{
-    Analytics, AnalyticsError, AnalyticsQuery, AsOf, Export, Format, Metric, Number,
-};
+use super::analytics::{Analytics, AnalyticsQuery, AsOf, Export, Format, Metric, Number};
+use crate::domain::error::{ErrorCode, ServiceError};
 use crate::domain::ids::{ExportId, WorkspaceId};
 use crate::log::replace_file;
 
@@ -85,20 +84,6 @@ impl Job {
     pub fn expires_at_ms(&self) -> i64 {
         self.created_at_ms + i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX)
     }
-}
-
-/// Why an export cannot be started.
-#[derive(Debug, thiserror::Error)]
-pub enum ExportError {
-    /// The workspace has the maximum number of exports.
-    #[error("there are {MAX_OF_WORKSPACE} exports already: delete one, or wait until one expires")]
-    TooMany,
-    /// As for any query.
-    #[error(transparent)]
-    Analytics(#[from] AnalyticsError),
-    /// The folder cannot be written.
-    #[error("the export cannot be written: {0}")]
-    Io(#[from] io::Error),
 }
 
 /// A job and its worker task.
@@ -173,7 +158,7 @@ impl Exports {
         query: AnalyticsQuery,
         format: Format,
         as_of: AsOf,
-    ) -> Result<Job, ExportError> {
+    ) -> Result<Job, ServiceError> {
         self.remove_expired().await;
         let clicks = AnalyticsQuery { dimensions: Vec::new(), limit: 1, ..query.clone() };
         let clicks = AnalyticsQuery { metrics: vec![Metric::Clicks], compare: None, ..clicks };
@@ -198,7 +183,10 @@ impl Exports {
             let mut jobs = self.lock();
             let of_workspace = jobs.values().filter(|entry| entry.job.workspace == job.workspace);
             if of_workspace.count() >= MAX_OF_WORKSPACE {
-                return Err(ExportError::TooMany);
+                let message = format!(
+                    "There are {MAX_OF_WORKSPACE} exports already: delete one, or wait until one expires."
+                );
+                return Err(ServiceError::new(ErrorCode::Conflict, message));
             }
             jobs.insert(job.id, JobEntry { job: job.clone(), worker: None });
         }
@@ -282,10 +270,10 @@ impl Exports {
         job: &Job,
         query: &AnalyticsQuery,
         as_of: AsOf,
-    ) -> Result<Export, AnalyticsError> {
+    ) -> Result<Export, ServiceError> {
         loop {
             match self.analytics.export(query, job.format, None, as_of).await {
-                Err(AnalyticsError::Overloaded) => {}
+                Err(error) if error.code == ErrorCode::Overloaded => {}
                 begun => return begun,
             }
         }
@@ -293,7 +281,10 @@ impl Exports {
 
     /// Writes the file. The error is a message for the client.
     async fn write(&self, job: &Job, query: &AnalyticsQuery, as_of: AsOf) -> Result<(), String> {
-        let failed = |error: AnalyticsError| error.to_string();
+        let failed = |error: ServiceError| {
+            tracing::warn!(%error, export = %job.id(), "reading clicks failed");
+            error.message.into_owned()
+        };
         let io_error = |error: io::Error| format!("the file cannot be written: {error}");
         let mut export = self.read_clicks(job, query, as_of).await.map_err(failed)?;
         let path = self.unfinished(job);

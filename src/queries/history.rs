@@ -7,32 +7,16 @@ use std::sync::Arc;
 
 use crate::domain::action::Action;
 use crate::domain::command::LinkRef;
-use crate::domain::error::Unreadable;
+use crate::domain::error::{ServiceError, Unreadable};
 use crate::domain::event::{Envelope, Event, EventKind};
 use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
 use crate::domain::link::Link;
-use crate::projections::history::{History, HistoryError};
+use crate::projections::history::History;
 pub use crate::projections::index::Tombstone;
-use crate::projections::index::{Audited, Index, IndexError, Read, Version};
+use crate::projections::index::{Audited, Index, Read, Version};
 
 /// The maximum number of events that one request scans: a rare event may be far back.
 const MAX_SCANNED: usize = 100_000;
-
-/// The history could not be read; the text is for the operator.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the sources say what failed")]
-pub enum LinkHistoryError {
-    #[error(transparent)]
-    Index(#[from] IndexError),
-    #[error(transparent)]
-    History(#[from] HistoryError),
-    #[error(transparent)]
-    Unreadable(#[from] Unreadable),
-    #[error("{0}")]
-    Broken(&'static str),
-    #[error("reading the history panicked: {0}")]
-    Panicked(#[from] tokio::task::JoinError),
-}
 
 /// A version of a link.
 #[derive(Debug)]
@@ -131,7 +115,7 @@ impl LinkHistory {
         workspace: WorkspaceId,
         named: LinkRef,
         (before, skip, limit): (Option<u32>, u64, usize),
-    ) -> Result<Option<Part<LinkVersion, u32>>, LinkHistoryError> {
+    ) -> Result<Option<Part<LinkVersion, u32>>, ServiceError> {
         self.spawn_blocking(move |history| {
             let Some((link, newest)) = history.find(workspace, &named)? else { return Ok(None) };
             let skip = u32::try_from(skip).unwrap_or(u32::MAX);
@@ -141,7 +125,7 @@ impl LinkHistory {
                 if first == 0 { vec![] } else { history.index.versions(link, first, limit)? };
             let next = versions.last().map(|last| last.number).filter(|last| *last > 1);
             let items = versions.into_iter().map(|version| history.read(workspace, link, version));
-            let items = items.collect::<Result<_, LinkHistoryError>>()?;
+            let items = items.collect::<Result<_, ServiceError>>()?;
             Ok(Some(Part { items, total: newest.into(), next }))
         })
         .await
@@ -154,7 +138,7 @@ impl LinkHistory {
         workspace: WorkspaceId,
         named: LinkRef,
         numbers: [u32; N],
-    ) -> Result<Option<[Option<LinkVersion>; N]>, LinkHistoryError> {
+    ) -> Result<Option<[Option<LinkVersion>; N]>, ServiceError> {
         self.spawn_blocking(move |history| {
             let Some((link, newest)) = history.find(workspace, &named)? else { return Ok(None) };
             let mut found = [const { None }; N];
@@ -174,7 +158,7 @@ impl LinkHistory {
         workspace: WorkspaceId,
         named: LinkRef,
         at_ms: u64,
-    ) -> Result<LinkAtTime, LinkHistoryError> {
+    ) -> Result<LinkAtTime, ServiceError> {
         self.spawn_blocking(move |history| {
             let Some((link, newest)) = history.find(workspace, &named)? else {
                 return Ok(LinkAtTime::NotFound);
@@ -198,7 +182,7 @@ impl LinkHistory {
         &self,
         workspace: WorkspaceId,
         (before, skip, limit): (Option<LinkId>, usize, usize),
-    ) -> Result<Part<Tombstone, LinkId>, LinkHistoryError> {
+    ) -> Result<Part<Tombstone, LinkId>, ServiceError> {
         // Fetch one more than requested, to learn whether there is a next page.
         let part = (before, skip, limit + 1);
         let mut items = self.index.tombstones(workspace, part, now_ms())?;
@@ -213,7 +197,7 @@ impl LinkHistory {
         &self,
         workspace: WorkspaceId,
         link: LinkId,
-    ) -> Result<Option<Tombstone>, LinkHistoryError> {
+    ) -> Result<Option<Tombstone>, ServiceError> {
         let found = self.index.tombstone(workspace, link)?;
         Ok(found.filter(|found| found.restorable_until_ms > now_ms()))
     }
@@ -226,7 +210,7 @@ impl LinkHistory {
         filter: AuditFilter,
         before: Option<u64>,
         limit: usize,
-    ) -> Result<(Vec<Entry>, Option<u64>), LinkHistoryError> {
+    ) -> Result<(Vec<Entry>, Option<u64>), ServiceError> {
         self.spawn_blocking(move |history| {
             let bounds = (limit, MAX_SCANNED);
             let is_wanted = |event: &Audited| filter.matches(event);
@@ -235,7 +219,7 @@ impl LinkHistory {
                 let changed = history.changed(workspace, offset, event.action)?.map(Box::new);
                 Ok(Entry { offset, event, changed })
             });
-            Ok((entries.collect::<Result<_, LinkHistoryError>>()?, next))
+            Ok((entries.collect::<Result<_, ServiceError>>()?, next))
         })
         .await
     }
@@ -243,10 +227,11 @@ impl LinkHistory {
     /// Runs `work` on a blocking thread.
     async fn spawn_blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Self) -> Result<T, LinkHistoryError> + Send + 'static,
-    ) -> Result<T, LinkHistoryError> {
+        work: impl FnOnce(&Self) -> Result<T, ServiceError> + Send + 'static,
+    ) -> Result<T, ServiceError> {
         let history = self.clone();
-        tokio::task::spawn_blocking(move || work(&history)).await?
+        let done = tokio::task::spawn_blocking(move || work(&history)).await;
+        done.unwrap_or_else(|error| Err(ServiceError::internal(error)))
     }
 
     /// Resolves a link, live or restorable, to its ID and newest version.
@@ -254,7 +239,7 @@ impl LinkHistory {
         &self,
         workspace: WorkspaceId,
         named: &LinkRef,
-    ) -> Result<Option<(LinkId, u32)>, LinkHistoryError> {
+    ) -> Result<Option<(LinkId, u32)>, ServiceError> {
         if let Some(link) = self.index.link_in(workspace, named)? {
             return Ok(Some((link.id, link.version)));
         }
@@ -268,7 +253,7 @@ impl LinkHistory {
         workspace: WorkspaceId,
         link: LinkId,
         version: Version,
-    ) -> Result<LinkVersion, LinkHistoryError> {
+    ) -> Result<LinkVersion, ServiceError> {
         let envelope = self.history.change(version.offset)?;
         let (event, actor) = decode(envelope, workspace)?;
         let action = Action::of(&event);
@@ -287,7 +272,7 @@ impl LinkHistory {
         workspace: WorkspaceId,
         link: LinkId,
         version: u32,
-    ) -> Result<Link, LinkHistoryError> {
+    ) -> Result<Link, ServiceError> {
         // There is a restoration between two deletions, so two versions suffice.
         for before in self.index.versions(link, version.saturating_sub(1), 2)? {
             let (event, _) = decode(self.history.change(before.offset)?, workspace)?;
@@ -295,7 +280,7 @@ impl LinkHistory {
                 return Ok(state.into_link(workspace)?);
             }
         }
-        Err(LinkHistoryError::Broken("a version of a link has no predecessor"))
+        Err(ServiceError::internal("a version of a link has no predecessor"))
     }
 
     /// The link before and after a change.
@@ -304,7 +289,7 @@ impl LinkHistory {
         workspace: WorkspaceId,
         offset: u64,
         action: Action,
-    ) -> Result<Option<(Link, Link)>, LinkHistoryError> {
+    ) -> Result<Option<(Link, Link)>, ServiceError> {
         if !action.is_change_of_a_link() {
             return Ok(None);
         }
@@ -322,9 +307,9 @@ impl LinkHistory {
 fn decode(
     envelope: Envelope,
     workspace: WorkspaceId,
-) -> Result<(Event, Option<TokenId>), LinkHistoryError> {
+) -> Result<(Event, Option<TokenId>), ServiceError> {
     if envelope.workspace != workspace.as_bytes() {
-        return Err(LinkHistoryError::Broken("the index names another workspace's change"));
+        return Err(ServiceError::internal("the index names another workspace's change"));
     }
     let actor = TokenId::from_bytes(&envelope.token).ok();
     let event = envelope.event.ok_or(Unreadable("event"))?;

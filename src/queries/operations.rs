@@ -2,37 +2,26 @@
 
 use std::sync::Arc;
 
+use super::analytics;
+use crate::domain::error::{ErrorCode, ServiceError};
 use crate::domain::ids::WorkspaceId;
 pub use crate::projections::RebuildState;
 pub use crate::projections::clickhouse::{Compared, Reclassification, Reconciliation};
 use crate::projections::clickhouse::{Extent, Operator, Refused, UserAgentClassifier};
 use crate::projections::index::Rebuilder;
 
-/// Why an operation failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OperationError {
-    /// ClickHouse is unavailable.
-    #[error("ClickHouse is unavailable")]
-    Unavailable,
-    /// Such an operation is already running.
-    #[error("already running")]
-    Busy,
-    /// The crawler list cannot be reloaded; the text says why.
-    #[error("{0}")]
-    NoList(String),
-    /// The operation failed; the text is for the operator.
-    #[error("{0}")]
-    Failed(String),
-}
-
-impl From<Refused> for OperationError {
+impl From<Refused> for ServiceError {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Unavailable => Self::Unavailable,
-            Refused::Busy => Self::Busy,
-            Refused::Failed(cause) => Self::Failed(cause),
+            Refused::Unavailable => analytics::unavailable(),
+            Refused::Busy => already_running(),
+            Refused::Failed(cause) => Self::internal(cause),
         }
     }
+}
+
+fn already_running() -> ServiceError {
+    ServiceError::new(ErrorCode::Conflict, "Such an operation is already running.")
 }
 
 /// Operator commands. Cheap to clone.
@@ -55,11 +44,14 @@ impl Operations {
 
     /// Reloads the crawler list, and logs a reclassification of the user agents whose class has
     /// changed, for clicks since a time in milliseconds since the Unix epoch. A rebuild applies it.
-    pub async fn reclassify(&self, since_ms: u64) -> Result<Reclassification, OperationError> {
+    pub async fn reclassify(&self, since_ms: u64) -> Result<Reclassification, ServiceError> {
         let classifier = Arc::clone(&self.classifier);
         let reloaded = tokio::task::spawn_blocking(move || classifier.reload()).await;
-        let reloaded = reloaded.map_err(|error| OperationError::Failed(error.to_string()))?;
-        reloaded.map_err(OperationError::NoList)?;
+        let reloaded = reloaded.map_err(ServiceError::internal)?;
+        reloaded.map_err(|cause| {
+            let message = format!("The crawler list cannot be read: {cause}");
+            ServiceError::new(ErrorCode::CrawlerListUnavailable, message)
+        })?;
         Ok(self.analytics.reclassify(since_ms, Arc::clone(&self.classifier)).await?)
     }
 
@@ -73,7 +65,7 @@ impl Operations {
     pub async fn reconcile(
         &self,
         workspace: Option<WorkspaceId>,
-    ) -> Result<Reconciliation, OperationError> {
+    ) -> Result<Reconciliation, ServiceError> {
         let found = self.analytics.reconcile(Extent::Whole).await?;
         Ok(match workspace {
             Some(workspace) => found.of_workspace(workspace.uuid()),
@@ -82,15 +74,15 @@ impl Operations {
     }
 
     /// Starts a rebuild of the analytics tables.
-    pub async fn rebuild_analytics(&self) -> Result<(), OperationError> {
+    pub async fn rebuild_analytics(&self) -> Result<(), ServiceError> {
         Ok(self.analytics.rebuild().await?)
     }
 
     /// Starts a rebuild of the index.
-    pub fn rebuild_index(&self) -> Result<(), OperationError> {
+    pub fn rebuild_index(&self) -> Result<(), ServiceError> {
         let begun = self.index.begin();
-        let begun = begun.map_err(|error| OperationError::Failed(error.to_string()))?;
-        if begun { Ok(()) } else { Err(OperationError::Busy) }
+        let begun = begun.map_err(ServiceError::internal)?;
+        if begun { Ok(()) } else { Err(already_running()) }
     }
 
     /// The state of the last rebuild of the index.

@@ -6,7 +6,7 @@ pub mod state;
 
 use crate::domain::blocklist::LISTED;
 use crate::domain::destination::Destination;
-use crate::domain::error::{DomainError, Invalid};
+use crate::domain::error::Invalid;
 use crate::domain::hostname::Hostname;
 use crate::domain::ids::{DomainId, WorkspaceId};
 use crate::domain::link::{Field, LinkPolicy};
@@ -100,13 +100,13 @@ impl DomainInput {
     /// names them all. `is_hosted` tells whether a host is somebody's domain here.
     ///
     /// # Errors
-    /// [`DomainError::Invalid`] with each field that breaks a rule.
+    /// Each field that breaks a rule.
     pub fn accept(
         self,
         before: Option<&Domain>,
         policy: &LinkPolicy,
         is_hosted: &dyn Fn(&str) -> bool,
-    ) -> Result<AcceptedDomain, DomainError> {
+    ) -> Result<AcceptedDomain, Invalid> {
         let mut invalid = Invalid::default();
         let hostname = hostname(self.hostname, before, policy);
         let hostname = invalid.check("hostname", hostname);
@@ -160,8 +160,7 @@ impl DomainInput {
         }
         invalid.into_result()?;
         // Without a hostname there is a note against it, and the line above has returned.
-        let hostname = hostname
-            .ok_or_else(|| DomainError::Invalid(Invalid::field("hostname", "is required")))?;
+        let hostname = hostname.ok_or_else(|| Invalid::field("hostname", "is required"))?;
         Ok(AcceptedDomain { hostname, is_default, fields })
     }
 }
@@ -225,11 +224,8 @@ mod tests {
     }
 
     fn accept(input: DomainInput, before: Option<&Domain>) -> Result<AcceptedDomain, Vec<String>> {
-        match input.accept(before, &policy(), &|host| host == "taken.example") {
-            Ok(accepted) => Ok(accepted),
-            Err(DomainError::Invalid(invalid)) => Err(invalid.fields().keys().cloned().collect()),
-            Err(other) => Err(vec![format!("{other:?}")]),
-        }
+        let accepted = input.accept(before, &policy(), &|host| host == "taken.example");
+        accepted.map_err(|invalid| invalid.fields().keys().cloned().collect())
     }
 
     fn domain(verified: bool) -> Domain {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::domain::blocklist::Blocklist;
 use crate::domain::destination::Destination;
-use crate::domain::error::{DomainError, Invalid};
+use crate::domain::error::Invalid;
 use crate::domain::ids::RuleId;
 use crate::domain::rule::body::RuleBody;
 use crate::domain::slug::Slug;
@@ -274,13 +274,13 @@ impl LinkInput {
     /// them all. `domain` is what the input's domain was found to be, or why it is none.
     ///
     /// # Errors
-    /// [`DomainError::Invalid`] with each field that breaks a rule.
+    /// Each field that breaks a rule.
     pub fn accept(
         mut self,
         over: Over<'_>,
         domain: Result<String, String>,
         terms: &Terms<'_>,
-    ) -> Result<Accepted, DomainError> {
+    ) -> Result<Accepted, Invalid> {
         let mut invalid = Invalid::default();
         let old = over.kept();
         let &Terms { policy, is_hosted, now_ms, new_rule_id } = terms;
@@ -322,8 +322,7 @@ impl LinkInput {
 
         invalid.into_result()?;
         // Without content there is a note against it, and the line above has returned.
-        let content = content
-            .ok_or_else(|| DomainError::Invalid(Invalid::field("destination", "is required")))?;
+        let content = content.ok_or_else(|| Invalid::field("destination", "is required"))?;
         let fields = LinkFields {
             domain,
             content,

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 use super::*;
-use crate::domain::error::DomainError;
+use crate::domain::error::Invalid;
 use crate::domain::ids::RuleId;
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ fn new_rule_id() -> RuleId {
 }
 
 /// On the default domain, where nobody has another.
-fn accept(input: LinkInput, over: Over<'_>, now_ms: u64) -> Result<Accepted, DomainError> {
+fn accept(input: LinkInput, over: Over<'_>, now_ms: u64) -> Result<Accepted, Invalid> {
     accept_on(Ok(String::new()), input, over, now_ms)
 }
 
@@ -25,7 +25,7 @@ fn accept_on(
     input: LinkInput,
     over: Over<'_>,
     now_ms: u64,
-) -> Result<Accepted, DomainError> {
+) -> Result<Accepted, Invalid> {
     let terms = Terms { policy: &policy(), is_hosted: &|_| false, now_ms, new_rule_id };
     input.accept(over, domain, &terms)
 }
@@ -56,8 +56,8 @@ fn link() -> Link {
 
 fn fields_in_error(input: LinkInput) -> Vec<String> {
     match accept_on(Err("is none".to_owned()), input, Over::Nothing, 0) {
-        Err(DomainError::Invalid(invalid)) => invalid.fields().keys().cloned().collect(),
-        other => vec![format!("{other:?}")],
+        Err(invalid) => invalid.fields().keys().cloned().collect(),
+        Ok(accepted) => vec![format!("{accepted:?}")],
     }
 }
 
@@ -94,11 +94,8 @@ fn a_change_to_the_same_is_no_change() {
 fn gates(over: Over<'_>, now_ms: u64, input: LinkInput) -> Result<Gates, Vec<String>> {
     let destination = value("https://example.com");
     let input = LinkInput { destination, ..input };
-    match accept(input, over, now_ms) {
-        Ok(accepted) => Ok(accepted.fields.gates),
-        Err(DomainError::Invalid(invalid)) => Err(invalid.fields().keys().cloned().collect()),
-        Err(other) => panic!("{other:?}"),
-    }
+    let gates = accept(input, over, now_ms).map(|accepted| accepted.fields.gates);
+    gates.map_err(|invalid| invalid.fields().keys().cloned().collect())
 }
 
 #[test]
@@ -180,12 +177,8 @@ fn a_limit_counts_from_when_it_was_set() {
 fn another_kind_needs_what_it_holds() {
     let link = link();
     let as_text = LinkInput { kind: Field::Value(Kind::Text), ..LinkInput::default() };
-    match accept(as_text.clone(), Over::Changed(&link), 0) {
-        Err(DomainError::Invalid(invalid)) => {
-            assert_eq!(invalid.fields().keys().collect::<Vec<_>>(), ["payload"]);
-        }
-        other => panic!("{other:?}"),
-    }
+    let invalid = accept(as_text.clone(), Over::Changed(&link), 0).unwrap_err();
+    assert_eq!(invalid.fields().keys().collect::<Vec<_>>(), ["payload"]);
     let fields = serde_json::Map::from_iter([("text".to_owned(), "hello".into())]);
     let with_text = LinkInput { payload: Field::Value(fields), ..as_text };
     let accepted = accept(with_text, Over::Changed(&link), 0).unwrap();

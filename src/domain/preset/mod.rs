@@ -12,7 +12,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::domain::error::{DomainError, Invalid};
+use crate::domain::error::Invalid;
 use crate::domain::ids::{CampaignId, UtmTemplateId, WorkspaceId};
 use crate::domain::link::{Field, Utm, UtmInput};
 
@@ -149,8 +149,8 @@ impl PresetInput {
     /// one, those of an empty one.
     ///
     /// # Errors
-    /// [`DomainError::Invalid`] with each field that breaks a rule.
-    pub fn accept(self, before: Preset) -> Result<Preset, DomainError> {
+    /// Each field that breaks a rule.
+    pub fn accept(self, before: Preset) -> Result<Preset, Invalid> {
         let mut invalid = Invalid::default();
         let old_name = Some(before.name.clone()).filter(|name| !name.is_empty());
         let is_asked = matches!(self.name, Field::Value(_));
@@ -200,8 +200,8 @@ mod tests {
 
     fn wrong(input: PresetInput, before: Preset) -> Vec<String> {
         match input.accept(before) {
-            Err(DomainError::Invalid(invalid)) => invalid.fields().keys().cloned().collect(),
-            other => vec![format!("{other:?}")],
+            Err(invalid) => invalid.fields().keys().cloned().collect(),
+            Ok(preset) => vec![format!("{preset:?}")],
         }
     }
 

@@ -22,7 +22,7 @@ use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, TagEnd, html};
 use sha2::{Digest, Sha256};
 
 use super::Services;
-use super::problem::Problem;
+use crate::domain::error::ServiceError;
 
 const INDEX: &str = "/docs/guides";
 const STYLE: &str = include_str!("style.css");
@@ -75,7 +75,10 @@ pub fn router() -> Router<Services> {
 
 fn answer(name: &str, headers: &HeaderMap) -> Response {
     let page = PAGES.get(name);
-    page.map_or_else(|| Problem::not_found("guide").into_response(), |page| page.answer(headers))
+    page.map_or_else(
+        || ServiceError::not_found("guide").into_response(),
+        |page| page.answer(headers),
+    )
 }
 
 /// A rendered guide.

@@ -16,15 +16,15 @@ mod schema;
 pub mod tokens;
 
 use axum::Router;
+use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, HeaderName};
-use axum::http::{HeaderValue, StatusCode};
 use axum::response::{AppendHeaders, Response};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::problem::Problem;
 use super::{Audience, Services};
+use crate::domain::error::{ErrorCode, ServiceError};
 
 /// The native API for an audience. The document describes what the listener has.
 pub fn router(services: &Services, audience: Audience) -> Router<Services> {
@@ -79,8 +79,8 @@ fn log_offset(offset: u64) -> [(HeaderName, HeaderValue); 1] {
     [(LOG_OFFSET, HeaderValue::from(offset))]
 }
 
-async fn no_such_path() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "NOT_FOUND", "No such path in this API.")
+async fn no_such_path() -> ServiceError {
+    ServiceError::new(ErrorCode::NotFound, "No such path in this API.")
 }
 
 /// Responses are private and not to be stored.

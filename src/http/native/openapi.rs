@@ -29,7 +29,7 @@ use super::routes::{self, Route};
 use super::schema::words;
 use crate::domain::token::Ability;
 use crate::http::auth::Access;
-use crate::http::problem::ProblemBody;
+use crate::http::problem::Problem;
 use crate::http::{Audience, Services};
 
 /// What Swagger UI needs: its scripts and styles are files, but for one style that a script inserts;
@@ -133,7 +133,7 @@ pub fn document(audience: Audience) -> OpenApi {
 /// What operations refer to, besides the schemas of their own.
 fn components() -> Components {
     let mut components = Components::new();
-    components.schemas.insert("Problem".to_owned(), ProblemBody::schema());
+    components.schemas.insert("Problem".to_owned(), Problem::schema());
     for (name, status, description) in RESPONSES {
         let mut response = Response::new(description);
         response.content.insert(PROBLEM.to_owned(), problem());

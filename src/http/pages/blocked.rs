@@ -8,14 +8,15 @@ use super::views::Notice;
 use super::{LinkRequest, unlocking, wants_json};
 use crate::clicks::Admitted;
 use crate::domain::click::BotReason;
+use crate::domain::error::ServiceError;
 use crate::domain::link::Block;
 use crate::http::Services;
-use crate::http::problem::Problem;
+use crate::http::problem::status_and_code;
 
 /// Neither a link nor a path of the service: a page, or a problem for clients that prefer JSON.
 pub fn not_found(headers: &HeaderMap) -> Response {
     if wants_json(headers) {
-        return Problem::not_found("link").into_response();
+        return ServiceError::not_found("link").into_response();
     }
     let notice = Notice {
         title: "No such link",
@@ -24,6 +25,30 @@ pub fn not_found(headers: &HeaderMap) -> Response {
         from: None,
     };
     Answer::page(StatusCode::NOT_FOUND, &notice).into_response()
+}
+
+/// The response to a request that failed: a page, or a problem for clients that prefer JSON.
+pub fn failed(headers: &HeaderMap, error: ServiceError) -> Response {
+    if wants_json(headers) {
+        return error.into_response();
+    }
+    let (status, code) = status_and_code(error.code);
+    if status == StatusCode::NOT_FOUND {
+        return not_found(headers);
+    }
+    if let Some(cause) = &error.cause {
+        tracing::error!(http.status = status.as_u16(), code, cause, "a visitor's request failed");
+    }
+    let text = if status == StatusCode::INTERNAL_SERVER_ERROR {
+        "It is not your fault. Please try again later."
+    } else {
+        "The service cannot do this at the moment. Please try again soon."
+    };
+    let answer = Answer::page(status, &Notice { title: "Something went wrong", text, from: None });
+    match error.retry_after_seconds {
+        Some(seconds) => answer.retry_after(seconds.into()).into_response(),
+        None => answer.into_response(),
+    }
 }
 
 /// The response to a visit that does not count towards a link's `max_clicks`. A prefetch is

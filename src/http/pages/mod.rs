@@ -36,12 +36,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 pub use answer::Answer;
-pub use blocked::{blocked, not_found, uncounted};
+pub use blocked::{blocked, failed, not_found, uncounted};
 pub use sharing::is_reader;
 pub use views::{OpenApp, Social, page_policy};
 pub use visitors::{LinkRequest, Visitors, gate};
 
-use super::problem::Problem;
 use super::{Services, host};
 use crate::domain::link::{Block, Link};
 use crate::domain::slug::Slug;
@@ -117,6 +116,6 @@ fn find_link(services: &Services, slug: &str, parts: &Parts) -> Result<Link, Box
     match services.links.at(&domain, slug) {
         Ok(Some(link)) => Ok(link),
         Ok(None) => Err(no_link(services, parts).into()),
-        Err(error) => Err(Problem::from(error).into_response().into()),
+        Err(error) => Err(failed(&parts.headers, error).into()),
     }
 }

@@ -6,13 +6,12 @@ use axum::response::{IntoResponse, Response};
 
 use super::preview::short_url;
 use super::views::{Notice, ReportPage};
-use super::{Answer, LinkRequest};
+use super::{Answer, LinkRequest, failed};
 use crate::domain::command::Command;
 use crate::domain::report::Complaint;
 use crate::domain::token::{Ability, Actor};
 use crate::http::Services;
 use crate::http::form::{Form, Purpose};
-use crate::http::problem::Problem;
 
 /// Reports are limited per address, not per link.
 const ANY_LINK: [u8; 16] = [0; 16];
@@ -81,7 +80,7 @@ pub async fn send(
     let command = Command::ReportLink(link.id, complaint);
     if let Err(error) = services.commands.run(actor, command, None).await {
         visitors.reports.give_back(address, &ANY_LINK);
-        return Problem::from(error).into_response();
+        return failed(&parts.headers, error);
     }
     let notice = Notice {
         title: "Thank you",

@@ -5,11 +5,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::views::{PasswordPage, UnlockedPage};
-use super::{Answer, LinkRequest, blocked};
+use super::{Answer, LinkRequest, blocked, failed};
 use crate::domain::link::Block;
 use crate::http::Services;
 use crate::http::form::{Form, Purpose};
-use crate::http::problem::Problem;
 
 const OUT_OF_DATE: &str = "The form was out of date. Please try again.";
 
@@ -77,7 +76,7 @@ pub async fn unlock(
         }
         Err(error) => {
             visitors.guesses.give_back(address, link.id);
-            Problem::from(error).into_response()
+            failed(&parts.headers, error)
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::domain::envelope::RecordError;
-use crate::domain::error::Unreadable;
+use crate::domain::error::{ServiceError, Unreadable};
 use crate::log::LogError;
 use crate::sst::SstError;
 
@@ -71,6 +71,12 @@ impl From<SstError> for IndexError {
             SstError::Stopped => Self::Stopped,
             SstError::Panicked => Self::Broken("writing a base panicked"),
         }
+    }
+}
+
+impl From<IndexError> for ServiceError {
+    fn from(error: IndexError) -> Self {
+        Self::internal(error)
     }
 }
 

@@ -15,7 +15,8 @@ use super::metric::Number;
 use super::query::{AnalyticsQuery, Dedupe};
 use super::report::{Report, Row};
 use super::run::MAX_FETCHED;
-use super::{Analytics, AnalyticsError, AsOf, MAX_CONCURRENT_PER_WORKSPACE};
+use super::{Analytics, AsOf, MAX_CONCURRENT_PER_WORKSPACE};
+use crate::domain::error::{ErrorCode, ServiceError};
 
 /// Queries that run as one.
 struct Group {
@@ -25,7 +26,7 @@ struct Group {
     links: Vec<(Option<Uuid>, usize)>,
 }
 
-type GroupResults = Vec<(usize, Result<Report, AnalyticsError>)>;
+type GroupResults = Vec<(usize, Result<Report, ServiceError>)>;
 
 impl Analytics {
     /// Runs queries concurrently, each over the clicks up to and including the offset of `as_of`.
@@ -34,7 +35,7 @@ impl Analytics {
         &self,
         queries: Vec<AnalyticsQuery>,
         as_of: AsOf,
-    ) -> Vec<Result<Report, AnalyticsError>> {
+    ) -> Vec<Result<Report, ServiceError>> {
         let count = queries.len();
         let mut running = JoinSet::new();
         let mut waiting = group_queries(queries).into_iter();
@@ -54,7 +55,7 @@ impl Analytics {
                 }
             }
         }
-        let lost = || Err(AnalyticsError::Failed("a query panicked".to_owned()));
+        let lost = || Err(ServiceError::internal("a query panicked"));
         answers.into_iter().map(|answer| answer.unwrap_or_else(lost)).collect()
     }
 
@@ -65,12 +66,12 @@ impl Analytics {
         if links.len() > 1 {
             match self.run_by_link(&group, &links, as_of).await {
                 // Each may be small enough on its own.
-                Err(AnalyticsError::TooManyRows | AnalyticsError::TooCostly(_)) => {}
+                Err(error) if error.code == ErrorCode::TooCostly => {}
                 answers => return distribute(&group, &answers),
             }
         }
         let mut answers = Vec::new();
-        let mut known: HashMap<Option<Uuid>, Result<Report, AnalyticsError>> = HashMap::new();
+        let mut known: HashMap<Option<Uuid>, Result<Report, ServiceError>> = HashMap::new();
         for (link, at) in group.links {
             let report = match known.get(&link) {
                 Some(known) => known.clone(),
@@ -88,7 +89,7 @@ impl Analytics {
         group: &Group,
         links: &[Uuid],
         as_of: AsOf,
-    ) -> Result<HashMap<Uuid, Report>, AnalyticsError> {
+    ) -> Result<HashMap<Uuid, Report>, ServiceError> {
         let condition = Condition { dimension: Dimension::Link, test: Test::Links(links.to_vec()) };
         let filter = group.query.filter.iter().cloned().chain([Filter::Is(condition)]).collect();
         let mut dimensions = group.query.dimensions.clone();
@@ -108,8 +109,7 @@ impl Analytics {
                 Value::Text(link) => Uuid::parse_str(&link).ok(),
                 Value::Time(_) => None,
             };
-            let link =
-                link.ok_or_else(|| AnalyticsError::Failed("row without a link".to_owned()))?;
+            let link = link.ok_or_else(|| ServiceError::internal("row without a link"))?;
             by_link.entry(link).or_default().push(row);
         }
         let mut reports = HashMap::new();
@@ -189,12 +189,12 @@ fn with_link(query: &AnalyticsQuery, link: Option<Uuid>) -> AnalyticsQuery {
 /// Maps the result of a group back to its queries.
 fn distribute(
     group: &Group,
-    answers: &Result<HashMap<Uuid, Report>, AnalyticsError>,
+    answers: &Result<HashMap<Uuid, Report>, ServiceError>,
 ) -> GroupResults {
     let answer = |link: Option<Uuid>| match answers {
         Ok(reports) => link
             .and_then(|link| reports.get(&link).cloned())
-            .ok_or_else(|| AnalyticsError::Failed("no result for a link".to_owned())),
+            .ok_or_else(|| ServiceError::internal("no result for a link")),
         Err(error) => Err(error.clone()),
     };
     group.links.iter().map(|(link, at)| (*at, answer(*link))).collect()

@@ -3,7 +3,8 @@
 use serde_json::Value as Json;
 
 use super::query::AnalyticsQuery;
-use super::{ACQUIRE_TIMEOUT, Analytics, AnalyticsError, AsOf, acquire};
+use super::{ACQUIRE_TIMEOUT, Analytics, AsOf, acquire};
+use crate::domain::error::ServiceError;
 use crate::queries::sql;
 
 /// The visits that one kind of gate blocked.
@@ -27,7 +28,7 @@ impl Analytics {
         &self,
         query: &AnalyticsQuery,
         as_of: AsOf,
-    ) -> Result<Vec<Blocked>, AnalyticsError> {
+    ) -> Result<Vec<Blocked>, ServiceError> {
         let _permit = acquire(ACQUIRE_TIMEOUT, self.limiter.acquire(query.workspace)).await?;
         let (snapshot, _) = self.snapshot(query, as_of, 0);
         let rows = self.execute(sql::blocked(&self.visible(query), snapshot)).await?.into_rows();
@@ -39,7 +40,7 @@ impl Analytics {
             }),
             _ => None,
         };
-        let odd = || AnalyticsError::Failed("unexpected row of blocked visits".to_owned());
+        let odd = || ServiceError::internal("unexpected row of blocked visits");
         rows.into_iter().map(|row| read(row).ok_or_else(odd)).collect()
     }
 }

@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use super::execute::failed;
 use super::query::AnalyticsQuery;
-use super::{ACQUIRE_TIMEOUT, Analytics, AnalyticsError, AsOf, acquire};
+use super::{ACQUIRE_TIMEOUT, Analytics, AsOf, acquire, unavailable};
+use crate::domain::error::ServiceError;
 use crate::queries::sql::{self, ReadSnapshot};
 
 /// An export file format.
@@ -91,7 +92,7 @@ impl Export {
     }
 
     /// The next chunk; `None` at the end.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, AnalyticsError> {
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ServiceError> {
         if let Some(first) = self.first.take() {
             return Ok(Some(first));
         }
@@ -107,7 +108,7 @@ impl Analytics {
         query: &AnalyticsQuery,
         before: Option<u64>,
         as_of: AsOf,
-    ) -> Result<Vec<Map<String, Json>>, AnalyticsError> {
+    ) -> Result<Vec<Map<String, Json>>, ServiceError> {
         let _permit = acquire(ACQUIRE_TIMEOUT, self.limiter.acquire(query.workspace)).await?;
         let (snapshot, _) = self.snapshot(query, as_of, 0);
         let answer = self.execute(sql::newest(&self.visible(query), before, snapshot)).await?;
@@ -119,7 +120,7 @@ impl Analytics {
     /// All clicks as a file, optionally only those after the click at an offset.
     ///
     /// # Errors
-    /// [`AnalyticsError::NoSuchClick`] if the click does not match the query; else as for any
+    /// `Invalid` if the click does not match the query; else as for any
     /// query.
     pub async fn export(
         &self,
@@ -127,15 +128,15 @@ impl Analytics {
         format: Format,
         after: Option<u64>,
         as_of: AsOf,
-    ) -> Result<Export, AnalyticsError> {
+    ) -> Result<Export, ServiceError> {
         let (snapshot, _) = self.snapshot(query, as_of, 0);
         let after = match after {
             None => None,
             Some(offset) => Some(self.key(query, offset, snapshot).await?),
         };
-        let reading = self.clickhouse.reading().ok_or(AnalyticsError::Unavailable)?;
+        let reading = self.clickhouse.reading().ok_or_else(unavailable)?;
         let permit = acquire(ACQUIRE_TIMEOUT, Arc::clone(&self.exports).acquire_owned()).await?;
-        let permit = permit.map_err(|error| AnalyticsError::Failed(error.to_string()))?;
+        let permit = permit.map_err(ServiceError::internal)?;
         let statement =
             sql::export(&self.visible(query), after.as_ref(), format == Format::Csv, snapshot);
         let id = Uuid::now_v7().to_string();
@@ -159,16 +160,20 @@ impl Analytics {
         query: &AnalyticsQuery,
         offset: u64,
         snapshot: ReadSnapshot,
-    ) -> Result<ClickKey, AnalyticsError> {
+    ) -> Result<ClickKey, ServiceError> {
         let rows =
             self.execute(sql::key(&self.visible(query), offset, snapshot)).await?.into_rows();
         match rows.first().map(Vec::as_slice) {
             Some([Json::String(link), at_ms]) => {
                 let link = Uuid::parse_str(link).ok().zip(at_ms.as_i64());
-                let (link, at_ms) = link.ok_or(AnalyticsError::NoSuchClick)?;
+                let (link, at_ms) = link.ok_or_else(no_such_click)?;
                 Ok(ClickKey { offset, link, at_ms })
             }
-            _ => Err(AnalyticsError::NoSuchClick),
+            _ => Err(no_such_click()),
         }
     }
+}
+
+fn no_such_click() -> ServiceError {
+    ServiceError::field("after", "must be the offset of a click of this export")
 }

@@ -9,9 +9,11 @@ use serde_json::Value as Json;
 use super::dimension::{Dimension, Value};
 use super::query::AnalyticsQuery;
 use super::report::{Counted, Row};
-use super::{ACQUIRE_TIMEOUT, Analytics, AnalyticsError, acquire};
+use super::{ACQUIRE_TIMEOUT, Analytics, acquire, unavailable};
+use crate::domain::error::{ErrorCode, ServiceError};
 use crate::queries::sql::{Count, Statement};
 
+const TOO_LONG: &str = "It takes too long: narrow the date range, or filter by link.";
 /// The timeout of a query; ClickHouse's own limit is lower.
 const TIMEOUT: Duration = Duration::from_secs(25);
 
@@ -39,11 +41,8 @@ pub struct QueryResult {
 
 impl Analytics {
     /// Runs a statement in ClickHouse. A bounded number runs at once; the others wait.
-    pub(super) async fn execute(
-        &self,
-        statement: Statement,
-    ) -> Result<QueryResult, AnalyticsError> {
-        let reading = self.clickhouse.reading().ok_or(AnalyticsError::Unavailable)?;
+    pub(super) async fn execute(&self, statement: Statement) -> Result<QueryResult, ServiceError> {
+        let reading = self.clickhouse.reading().ok_or_else(unavailable)?;
         // Waiting for a permit does not count towards the query's time.
         let _permit = acquire(ACQUIRE_TIMEOUT, self.pool.acquire()).await?;
         let running_query = async {
@@ -51,45 +50,48 @@ impl Analytics {
             bytes.collect().await
         };
         let bytes = match tokio::time::timeout(TIMEOUT, running_query).await {
-            Err(_) => return Err(AnalyticsError::TooCostly(Limit::Time)),
+            Err(_) => return Err(too_costly(TOO_LONG)),
             Ok(Err(error)) => return Err(failed(&error)),
             Ok(Ok(bytes)) => bytes,
         };
         let body = serde_json::from_slice(&bytes);
-        let body = body.map_err(|error| AnalyticsError::Failed(error.to_string()))?;
+        let body = body.map_err(ServiceError::internal)?;
         let Statement { counts, table, .. } = statement;
         Ok(QueryResult { body, counts, table })
     }
 }
 
-/// A limit that a query exceeded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limit {
-    /// It took too long.
-    Time,
-    /// It took too much memory.
-    Memory,
-    /// It read too many rows.
-    Rows,
-}
-
 /// Maps a ClickHouse error. The codes are those of its `ErrorCodes.cpp`.
-pub(super) fn failed(error: &Error) -> AnalyticsError {
+pub(super) fn failed(error: &Error) -> ServiceError {
     let text = match error {
-        Error::Network(_) | Error::TimedOut => return AnalyticsError::Unavailable,
+        Error::Network(_) | Error::TimedOut => return unavailable(),
         other => other.to_string(),
     };
     let code = text.split_once("Code: ").and_then(|(_, rest)| rest.split_once('.'));
     match code.and_then(|(code, _)| code.parse().ok()).unwrap_or(0_u32) {
-        159 | 160 => AnalyticsError::TooCostly(Limit::Time),
-        241 | 173 => AnalyticsError::TooCostly(Limit::Memory),
-        158 | 307 | 396 => AnalyticsError::TooCostly(Limit::Rows),
-        427 => AnalyticsError::BadPattern,
+        159 | 160 => too_costly(TOO_LONG),
+        241 | 173 => too_costly(
+            "It takes too much memory: ask for fewer dimensions, a shorter date range, or no \
+             dedupe.",
+        ),
+        158 | 307 | 396 => too_costly("It reads too many clicks: narrow the date range."),
+        427 => ServiceError::field("filters", "hold a pattern that is not a valid RE2 expression"),
         _ => {
             tracing::error!(error = text, "analytics query failed");
-            AnalyticsError::Failed(text)
+            ServiceError::internal(text)
         }
     }
+}
+
+fn too_costly(message: &'static str) -> ServiceError {
+    ServiceError::new(ErrorCode::TooCostly, message)
+}
+
+/// The result has too many rows to be filled up and sorted.
+pub(super) fn too_many_rows() -> ServiceError {
+    too_costly(
+        "It has too many rows: filter by one of the dimensions, or choose a coarser granularity.",
+    )
 }
 
 impl QueryResult {
@@ -109,18 +111,18 @@ impl QueryResult {
     }
 
     /// The single timestamp that was selected; `None` if it is zero.
-    pub(super) fn moment(&self) -> Result<Option<i64>, AnalyticsError> {
+    pub(super) fn moment(&self) -> Result<Option<i64>, ServiceError> {
         let moment = self.body.data.first().and_then(|row| row.first()).and_then(Json::as_i64);
         let moment = moment.ok_or_else(|| unexpected("no timestamp"))?;
         Ok(Some(moment).filter(|at| *at > 0))
     }
 
     /// The rows, with the query's metrics.
-    pub(super) fn rows(&self, query: &AnalyticsQuery) -> Result<Vec<Row>, AnalyticsError> {
+    pub(super) fn rows(&self, query: &AnalyticsQuery) -> Result<Vec<Row>, ServiceError> {
         self.body.data.iter().map(|row| self.row(query, row)).collect()
     }
 
-    fn row(&self, query: &AnalyticsQuery, row: &[Json]) -> Result<Row, AnalyticsError> {
+    fn row(&self, query: &AnalyticsQuery, row: &[Json]) -> Result<Row, ServiceError> {
         let (dimensions, numbers) = row
             .split_at_checked(query.dimensions.len())
             .ok_or_else(|| unexpected("too few columns"))?;
@@ -146,7 +148,7 @@ impl QueryResult {
     }
 }
 
-fn value_of(dimension: Dimension, value: &Json) -> Result<Value, AnalyticsError> {
+fn value_of(dimension: Dimension, value: &Json) -> Result<Value, ServiceError> {
     match (dimension, value) {
         (Dimension::Time, value) => {
             value.as_i64().map(Value::Time).ok_or_else(|| unexpected("a bucket's start"))
@@ -157,6 +159,6 @@ fn value_of(dimension: Dimension, value: &Json) -> Result<Value, AnalyticsError>
     }
 }
 
-fn unexpected(what: &str) -> AnalyticsError {
-    AnalyticsError::Failed(format!("unexpected response from ClickHouse: {what}"))
+fn unexpected(what: &str) -> ServiceError {
+    ServiceError::internal(format!("unexpected response from ClickHouse: {what}"))
 }

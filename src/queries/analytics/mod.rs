@@ -32,7 +32,6 @@ pub use blocked::Blocked;
 pub use buckets::{Granularity, MAX_BUCKETS};
 pub use clicks::{ClickKey, Export, Format};
 pub use dimension::{Dimension, Value};
-pub use execute::Limit;
 pub use filter::{Condition, Filter, MAX_CONDITIONS, MAX_DEPTH, MAX_TEXT_BYTES, MAX_VALUES, Test};
 pub use metric::{Metric, Number};
 pub use query::{
@@ -42,6 +41,7 @@ pub use range::{Compare, DateRange, Edge, Period, RANGES};
 pub use report::{Cost, Report, Row};
 
 use super::workspace_limiter::WorkspaceLimiter;
+use crate::domain::error::{ErrorCode, ServiceError};
 use crate::domain::ids::{LinkId, WorkspaceId};
 pub use crate::projections::clickhouse::AsOf;
 use crate::projections::clickhouse::ClickHouse;
@@ -60,47 +60,16 @@ const MAX_CONCURRENT_EXPORTS: usize = 2;
 /// How long a query waits for its workspace's permit, and then for a global one, before it fails.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why a query failed.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum AnalyticsError {
-    /// ClickHouse is unavailable; the clicks stay in the log.
-    #[error("analytics are not available at the moment")]
-    Unavailable,
-    /// Too many queries have been waiting for some seconds.
-    #[error("too many analytics queries are waiting")]
-    Overloaded,
-    /// The requested offset was not processed in time.
-    #[error("the analytics did not reach offset {wanted} in time; they are at {reached}")]
-    Behind {
-        /// The requested offset.
-        wanted: u64,
-        /// The offset that has been processed.
-        reached: u64,
-    },
-    /// The query exceeds a limit.
-    #[error("the query is too expensive")]
-    TooCostly(Limit),
-    /// The result has too many rows to be filled up and sorted.
-    #[error("the result has too many rows")]
-    TooManyRows,
-    /// The time range has too many buckets; the text says so.
-    #[error("{0}")]
-    TooManyBuckets(String),
-    /// The export has no click at the offset after which it is to continue.
-    #[error("there is no such click in this export")]
-    NoSuchClick,
-    /// The requested offset is in neither log.
-    #[error("the log ends at offset {end}")]
-    Beyond {
-        /// The last offset of the logs.
-        end: u64,
-    },
-    /// ClickHouse rejects a pattern.
-    #[error("a pattern is not a valid RE2 regular expression")]
-    BadPattern,
-    /// ClickHouse rejected the query; the text is for the operator.
-    #[error("analytics failed: {0}")]
-    Failed(String),
+/// ClickHouse is unavailable; the clicks stay in the log.
+pub fn unavailable() -> ServiceError {
+    let message = "Analytics are unavailable at the moment; clicks are kept and will be counted.";
+    ServiceError::unavailable(ErrorCode::AnalyticsUnavailable, message)
+}
+
+/// The requested offset is not in the log yet.
+pub fn beyond_log_end(field: &str, end: u64) -> ServiceError {
+    let rule = format!("must not be beyond the end of the log, which is offset {end}");
+    ServiceError::field(field, rule)
 }
 
 /// Counts of clicks and of visitors.
@@ -158,24 +127,22 @@ impl Analytics {
     /// removal of the clicks of links deleted by then.
     ///
     /// # Errors
-    /// [`AnalyticsError::Beyond`] for an offset that is in neither log; [`AnalyticsError::Behind`]
-    /// after ten seconds.
-    pub async fn as_of(
-        &self,
-        min_offset: Option<u64>,
-        changes: u64,
-    ) -> Result<AsOf, AnalyticsError> {
+    /// `Invalid` for an offset that is in neither log; `AnalyticsBehind` after ten seconds.
+    pub async fn as_of(&self, min_offset: Option<u64>, changes: u64) -> Result<AsOf, ServiceError> {
         if let Some(wanted) = min_offset {
             let end = self.log_end().max(changes);
             if wanted > end {
-                return Err(AnalyticsError::Beyond { end });
+                return Err(beyond_log_end("min_offset", end));
             }
             if self.clickhouse.reading().is_none() {
-                return Err(AnalyticsError::Unavailable);
+                return Err(unavailable());
             }
             if !self.reached(wanted, changes).await {
                 let reached = self.clickhouse.as_of().offset;
-                return Err(AnalyticsError::Behind { wanted, reached });
+                let message = format!(
+                    "The analytics did not reach offset {wanted} in time; they are at {reached}."
+                );
+                return Err(ServiceError::new(ErrorCode::AnalyticsBehind, message));
             }
         }
         Ok(self.clickhouse.as_of())
@@ -229,14 +196,14 @@ impl Analytics {
     /// clicked.
     ///
     /// # Errors
-    /// [`AnalyticsError::TooManyRows`] if more links were clicked than can be sorted.
+    /// `TooCostly` if more links were clicked than can be sorted.
     pub async fn clicks_by_link(
         &self,
         workspace: WorkspaceId,
         as_of: AsOf,
-    ) -> Result<HashMap<LinkId, u64>, AnalyticsError> {
+    ) -> Result<HashMap<LinkId, u64>, ServiceError> {
         let period = DateRange::All.period(&jiff::tz::TimeZone::UTC, Timestamp::now());
-        let period = period.map_err(AnalyticsError::Failed)?;
+        let period = period.map_err(ServiceError::internal)?;
         let query = AnalyticsQuery {
             dimensions: vec![Dimension::Link],
             ..AnalyticsQuery::of(workspace, &[Metric::Clicks], period)
@@ -253,8 +220,11 @@ impl Analytics {
 }
 
 /// Waits for a permit, within a limit.
-async fn acquire<T>(limit: Duration, free: impl Future<Output = T>) -> Result<T, AnalyticsError> {
-    tokio::time::timeout(limit, free).await.map_err(|_| AnalyticsError::Overloaded)
+async fn acquire<T>(limit: Duration, free: impl Future<Output = T>) -> Result<T, ServiceError> {
+    tokio::time::timeout(limit, free).await.map_err(|_| {
+        let message = "Too many queries are waiting; please try again.";
+        ServiceError::unavailable(ErrorCode::Overloaded, message)
+    })
 }
 
 fn counts_of_link(row: &Row) -> Option<(LinkId, Counts)> {
@@ -269,13 +239,14 @@ fn counts_of_link(row: &Row) -> Option<(LinkId, Counts)> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[tokio::test]
     async fn a_wait_for_a_place_is_bounded_and_no_fault_of_the_query() {
         let limit = Duration::from_millis(1);
         let busy = acquire(limit, std::future::pending::<()>()).await;
-        assert!(matches!(busy, Err(AnalyticsError::Overloaded)), "{busy:?}");
+        assert_eq!(busy.unwrap_err().code, ErrorCode::Overloaded);
         assert!(acquire(limit, std::future::ready(())).await.is_ok());
     }
 }

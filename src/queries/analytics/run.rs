@@ -8,11 +8,13 @@ use uuid::Uuid;
 
 use super::buckets::{self, Granularity};
 use super::dimension::{Dimension, Value};
+use super::execute::too_many_rows;
 use super::filter::{Condition, Filter, Test};
 use super::metric::{Metric, Number};
 use super::query::{AnalyticsQuery, Key, Order};
 use super::report::{Cost, Report, Row, fill, sort};
-use super::{ACQUIRE_TIMEOUT, Analytics, AnalyticsError, AsOf, acquire};
+use super::{ACQUIRE_TIMEOUT, Analytics, AsOf, acquire};
+use crate::domain::error::ServiceError;
 use crate::projections::clickhouse::DeletionEpoch;
 use crate::queries::sql::{self, ReadSnapshot};
 
@@ -58,9 +60,9 @@ impl Analytics {
     /// a range arrived meanwhile, the query runs again without that optimization.
     ///
     /// # Errors
-    /// [`AnalyticsError::TooCostly`] if it exceeds a limit; else if ClickHouse is unavailable or
+    /// `TooCostly` if it exceeds a limit; else if ClickHouse is unavailable or
     /// rejects it.
-    pub async fn run(&self, query: &AnalyticsQuery, as_of: AsOf) -> Result<Report, AnalyticsError> {
+    pub async fn run(&self, query: &AnalyticsQuery, as_of: AsOf) -> Result<Report, ServiceError> {
         let (found, cost) = self.run_consistent(query, as_of, Wanted::Report).await?;
         let Found { rows, total, granularity, .. } = found;
         Ok(Report { rows, total, cost, period: query.period, granularity })
@@ -72,7 +74,7 @@ impl Analytics {
         &self,
         query: &AnalyticsQuery,
         as_of: AsOf,
-    ) -> Result<RawRows, AnalyticsError> {
+    ) -> Result<RawRows, ServiceError> {
         let (found, cost) = self.run_consistent(query, as_of, Wanted::RawRows).await?;
         let Found { rows, granularity, starts, .. } = found;
         Ok(RawRows { rows, cost, granularity, starts })
@@ -83,7 +85,7 @@ impl Analytics {
         query: &AnalyticsQuery,
         as_of: AsOf,
         wanted: Wanted,
-    ) -> Result<(Found, Cost), AnalyticsError> {
+    ) -> Result<(Found, Cost), ServiceError> {
         let started = Instant::now();
         let _permit = acquire(ACQUIRE_TIMEOUT, self.limiter.acquire(query.workspace)).await?;
         let sealed_ms = as_of.at_ms.saturating_sub(UNSEALED_MS);
@@ -123,7 +125,7 @@ impl Analytics {
         query: &AnalyticsQuery,
         snapshot: ReadSnapshot,
         wanted: Wanted,
-    ) -> Result<Found, AnalyticsError> {
+    ) -> Result<Found, ServiceError> {
         if matches!(wanted, Wanted::RawRows) {
             return self.find_raw(query, snapshot).await;
         }
@@ -141,7 +143,7 @@ impl Analytics {
         &self,
         query: &AnalyticsQuery,
         snapshot: ReadSnapshot,
-    ) -> Result<Found, AnalyticsError> {
+    ) -> Result<Found, ServiceError> {
         if query.is_over_time() {
             let mut found = self.find_raw(query, snapshot).await?;
             (found.rows, found.total) = query.finish(&found.starts, found.rows)?;
@@ -161,7 +163,7 @@ impl Analytics {
         &self,
         query: &AnalyticsQuery,
         snapshot: ReadSnapshot,
-    ) -> Result<Found, AnalyticsError> {
+    ) -> Result<Found, ServiceError> {
         let (mut granularity, mut starts) = (None, Vec::new());
         if query.is_over_time() {
             let from = match query.period.from {
@@ -171,13 +173,17 @@ impl Analytics {
             let seconds = query.period.to.as_second() - from.as_second();
             let fitting = query.granularity.unwrap_or(Granularity::auto(seconds));
             let found = buckets::starts(query.period, from, fitting, &query.zone);
-            (granularity, starts) = (Some(fitting), found.map_err(AnalyticsError::TooManyBuckets)?);
+            let too_many = |reason| {
+                let rule = format!("{reason}: choose a coarser one or a shorter date_range");
+                ServiceError::field("granularity", rule)
+            };
+            (granularity, starts) = (Some(fitting), found.map_err(too_many)?);
         }
         let all = AnalyticsQuery { limit: MAX_FETCHED, offset: 0, ..query.clone() };
         let answer = self.execute(sql::analytics(&self.visible(&all), &starts, snapshot)).await?;
         let rows = answer.rows(query)?;
         if rows.len() >= MAX_FETCHED as usize {
-            return Err(AnalyticsError::TooManyRows);
+            return Err(too_many_rows());
         }
         let (total, rows_read, table) = (rows.len() as u64, answer.rows_read(), answer.table);
         Ok(Found { rows, total, rows_read, table, granularity, starts })
@@ -190,7 +196,7 @@ impl Analytics {
         query: &AnalyticsQuery,
         dimension: Dimension,
         snapshot: ReadSnapshot,
-    ) -> Result<Found, AnalyticsError> {
+    ) -> Result<Found, ServiceError> {
         let first = AnalyticsQuery { metrics: vec![Metric::Clicks], ..query.clone() };
         let answer = self.execute(sql::analytics(&self.visible(&first), &[], snapshot)).await?;
         let values = answer.rows(&first)?;
@@ -220,7 +226,7 @@ impl Analytics {
         &self,
         query: &AnalyticsQuery,
         snapshot: ReadSnapshot,
-    ) -> Result<Option<Timestamp>, AnalyticsError> {
+    ) -> Result<Option<Timestamp>, ServiceError> {
         let first =
             self.execute(sql::first_click(&self.visible(query), snapshot)).await?.moment()?;
         Ok(first.and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok()))
@@ -233,7 +239,7 @@ impl Analytics {
         before: AnalyticsQuery,
         now: &mut Found,
         snapshot: ReadSnapshot,
-    ) -> Result<(), AnalyticsError> {
+    ) -> Result<(), ServiceError> {
         // Restricts the query to the rows shown, by one condition per dimension.
         let shown = before.dimensions.iter().enumerate().filter_map(|(at, dimension)| {
             among(*dimension, now.rows.iter().filter_map(|row| row.dimensions.get(at)))
@@ -276,10 +282,10 @@ impl AnalyticsQuery {
         &self,
         starts: &[i64],
         mut rows: Vec<Row>,
-    ) -> Result<(Vec<Row>, u64), AnalyticsError> {
+    ) -> Result<(Vec<Row>, u64), ServiceError> {
         if self.is_over_time() {
             let filled = fill(self, starts, rows, MAX_FILLED);
-            rows = filled.ok_or(AnalyticsError::TooManyRows)?;
+            rows = filled.ok_or_else(too_many_rows)?;
             sort(self, &mut rows);
         }
         let total = rows.len() as u64;

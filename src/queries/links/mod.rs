@@ -20,12 +20,13 @@ pub use search::LinkQuery;
 
 use super::workspace_limiter::WorkspaceLimiter;
 use crate::domain::command::LinkRef;
+use crate::domain::error::{ErrorCode, ServiceError};
 use crate::domain::ids::{ReportId, TokenId, WorkspaceId};
 use crate::domain::link::Link;
 use crate::domain::report::Report;
 use crate::domain::token::Token;
 pub use crate::projections::index::{App, LinkFeatures, Redirect, RedirectTarget};
-use crate::projections::index::{Hosts, Index, IndexError, Read, ReadTokens, Scan};
+use crate::projections::index::{Hosts, Index, Read, ReadTokens, Scan};
 use search::Search;
 
 /// The number of searches that run at once; the others wait.
@@ -34,20 +35,6 @@ const MAX_CONCURRENT: usize = 4;
 const MAX_CONCURRENT_PER_WORKSPACE: usize = 2;
 /// How long a search waits for a permit.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Why links could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum LinksError {
-    /// The index could not be read; the text is for the operator.
-    #[error(transparent)]
-    Index(#[from] IndexError),
-    /// Too many searches are running.
-    #[error("too many searches are running")]
-    Busy,
-    /// The client disconnected.
-    #[error("the request was canceled")]
-    Canceled,
-}
 
 /// Which part of a list to return.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,18 +88,26 @@ impl Links {
 
     /// The redirect data of the link at a slug of a domain (empty: the default domain), in the
     /// domain's normalized spelling.
-    pub fn redirect(&self, domain: &str, slug: &str) -> Result<Option<Arc<Redirect>>, LinksError> {
+    pub fn redirect(
+        &self,
+        domain: &str,
+        slug: &str,
+    ) -> Result<Option<Arc<Redirect>>, ServiceError> {
         Ok(self.index.redirect(domain, slug)?)
     }
 
     /// A link of a workspace.
-    pub fn get(&self, workspace: WorkspaceId, named: &LinkRef) -> Result<Option<Link>, LinksError> {
+    pub fn get(
+        &self,
+        workspace: WorkspaceId,
+        named: &LinkRef,
+    ) -> Result<Option<Link>, ServiceError> {
         Ok(self.index.link_in(workspace, named)?)
     }
 
     /// The link at a slug of a domain (empty: the default domain), in any workspace: for visitors.
     /// The slug is normalized as the domain requires.
-    pub fn at(&self, domain: &str, slug: &str) -> Result<Option<Link>, LinksError> {
+    pub fn at(&self, domain: &str, slug: &str) -> Result<Option<Link>, ServiceError> {
         let id = self.index.slug(domain, slug)?;
         Ok(id.map(|id| self.index.link(id)).transpose()?.flatten())
     }
@@ -123,7 +118,7 @@ impl Links {
         workspace: WorkspaceId,
         before: Option<ReportId>,
         limit: usize,
-    ) -> Result<(Vec<Report>, Option<ReportId>), LinksError> {
+    ) -> Result<(Vec<Report>, Option<ReportId>), ServiceError> {
         // Fetch one more than requested, to learn whether there is a next page.
         let mut reports = self.index.reports(workspace, before, limit + 1)?;
         let has_more = reports.len() > limit;
@@ -135,8 +130,8 @@ impl Links {
     /// A page of a workspace's links that match a filter.
     ///
     /// # Errors
-    /// [`LinksError::Busy`] if too many searches are running.
-    pub async fn search(&self, query: LinkQuery) -> Result<LinkList, LinksError> {
+    /// `Overloaded` if too many searches are running.
+    pub async fn search(&self, query: LinkQuery) -> Result<LinkList, ServiceError> {
         let (workspace, is_light) = (query.workspace, query.is_light());
         let work = move |scan: &Scan, is_canceled: &AtomicBool| {
             let now_ms = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
@@ -159,15 +154,18 @@ impl Links {
     async fn with_permit<T: Send + 'static>(
         &self,
         workspace: WorkspaceId,
-        work: impl FnOnce(&Scan, &AtomicBool) -> Result<T, LinksError> + Send + 'static,
-    ) -> Result<T, LinksError> {
+        work: impl FnOnce(&Scan, &AtomicBool) -> Result<T, ServiceError> + Send + 'static,
+    ) -> Result<T, ServiceError> {
         let permits = async {
             let permit = self.limiter.acquire(workspace).await;
             Some((permit?, Arc::clone(&self.permits).acquire_owned().await.ok()?))
         };
         match tokio::time::timeout(ACQUIRE_TIMEOUT, permits).await {
             Ok(Some(permit)) => self.work(Some(permit), work).await,
-            Ok(None) | Err(_) => Err(LinksError::Busy),
+            Ok(None) | Err(_) => {
+                let message = "Too many searches are running; please try again.";
+                Err(ServiceError::unavailable(ErrorCode::Overloaded, message))
+            }
         }
     }
 
@@ -175,8 +173,8 @@ impl Links {
     async fn work<T: Send + 'static>(
         &self,
         permit: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
-        work: impl FnOnce(&Scan, &AtomicBool) -> Result<T, LinksError> + Send + 'static,
-    ) -> Result<T, LinksError> {
+        work: impl FnOnce(&Scan, &AtomicBool) -> Result<T, ServiceError> + Send + 'static,
+    ) -> Result<T, ServiceError> {
         let cancel = CancelOnDrop::default();
         let (is_canceled, index) = (Arc::clone(&cancel.0), Arc::clone(&self.index));
         let done = tokio::task::spawn_blocking(move || {
@@ -184,26 +182,26 @@ impl Links {
             drop(permit);
             done
         });
-        done.await.unwrap_or(Err(LinksError::Index(IndexError::Broken("a search panicked"))))
+        done.await.unwrap_or_else(|error| Err(ServiceError::internal(error)))
     }
 
     /// A workspace's tokens, oldest first.
-    pub fn tokens(&self, workspace: WorkspaceId) -> Result<Vec<Token>, LinksError> {
+    pub fn tokens(&self, workspace: WorkspaceId) -> Result<Vec<Token>, ServiceError> {
         Ok(self.index.tokens(workspace)?)
     }
 
     /// The token with this secret, which may have expired.
-    pub fn token_by_secret(&self, secret_sha256: &[u8; 32]) -> Result<Option<Token>, LinksError> {
+    pub fn token_by_secret(&self, secret_sha256: &[u8; 32]) -> Result<Option<Token>, ServiceError> {
         Ok(self.index.token_by_secret(secret_sha256)?)
     }
 
     /// The workspaces and their names, oldest first.
-    pub fn workspaces(&self) -> Result<Vec<(WorkspaceId, String)>, LinksError> {
+    pub fn workspaces(&self) -> Result<Vec<(WorkspaceId, String)>, ServiceError> {
         Ok(self.index.workspaces()?)
     }
 
     /// The workspace that a token belongs to.
-    pub fn workspace_of(&self, token: TokenId) -> Result<Option<WorkspaceId>, LinksError> {
+    pub fn workspace_of(&self, token: TokenId) -> Result<Option<WorkspaceId>, ServiceError> {
         for (workspace, _) in self.index.workspaces()? {
             if self.index.token(workspace, token)?.is_some() {
                 return Ok(Some(workspace));

@@ -1,7 +1,8 @@
 //! What links are grouped by: tags, folders, campaigns and UTM templates, each with its number of
 //! links.
 
-use super::{Links, LinksError};
+use super::Links;
+use crate::domain::error::ServiceError;
 use crate::domain::ids::WorkspaceId;
 use crate::domain::preset::{Preset, PresetId, PresetKind};
 use crate::projections::index::{Group, Named, Read};
@@ -37,14 +38,14 @@ impl Links {
     /// A page of a workspace's tags or folders, by name.
     ///
     /// # Errors
-    /// [`LinksError::Busy`] if too many searches are running.
+    /// `Overloaded` if too many searches are running.
     pub async fn names(
         &self,
         workspace: WorkspaceId,
         of: NamesOf,
         page: usize,
         limit: usize,
-    ) -> Result<Names, LinksError> {
+    ) -> Result<Names, ServiceError> {
         let part = part(page, limit);
         self.with_permit(workspace, move |scan, _| {
             let group = match of {
@@ -67,14 +68,14 @@ impl Links {
     /// A page of a workspace's campaigns or UTM templates, newest first, and their total number.
     ///
     /// # Errors
-    /// [`LinksError::Busy`] if too many searches are running.
+    /// `Overloaded` if too many searches are running.
     pub async fn presets(
         &self,
         workspace: WorkspaceId,
         kind: PresetKind,
         page: usize,
         limit: usize,
-    ) -> Result<(Vec<PresetCount>, u64), LinksError> {
+    ) -> Result<(Vec<PresetCount>, u64), ServiceError> {
         let part = part(page, limit);
         self.with_permit(workspace, move |scan, _| {
             let (presets, total) = scan.presets(workspace, kind, part)?;
@@ -92,7 +93,7 @@ impl Links {
         &self,
         workspace: WorkspaceId,
         id: PresetId,
-    ) -> Result<Option<PresetCount>, LinksError> {
+    ) -> Result<Option<PresetCount>, ServiceError> {
         let preset = self.index.preset(workspace, id)?;
         preset.map(|preset| self.counted(preset)).transpose()
     }
@@ -101,12 +102,12 @@ impl Links {
     ///
     /// # Errors
     /// If the index cannot be read.
-    pub fn counted(&self, preset: Preset) -> Result<PresetCount, LinksError> {
+    pub fn counted(&self, preset: Preset) -> Result<PresetCount, ServiceError> {
         counted(&*self.index, preset)
     }
 }
 
-fn counted(index: &impl Read, preset: Preset) -> Result<PresetCount, LinksError> {
+fn counted(index: &impl Read, preset: Preset) -> Result<PresetCount, ServiceError> {
     let links = match preset.id {
         PresetId::Campaign(id) => index.group_count(preset.workspace, &Group::Campaign(id))?,
         PresetId::Template(_) => 0,

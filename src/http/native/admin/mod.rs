@@ -17,11 +17,11 @@ use uuid::Uuid;
 use super::Data;
 use super::routes::Routes;
 use super::schema::RebuildStatus;
+use crate::domain::error::ServiceError;
 use crate::domain::ids::WorkspaceId;
 use crate::http::Services;
 use crate::http::auth::{Access, Scope};
 use crate::http::params::{Name, Params};
-use crate::http::problem::Problem;
 use crate::queries::operations::{Compared, RebuildState, Reclassification, Reconciliation};
 
 pub fn routes() -> Routes {
@@ -144,7 +144,7 @@ pub async fn reconcile(
     State(services): State<Services>,
     scope: Extension<Scope>,
     params: Params,
-) -> Result<Json<Data<ReconciliationView>>, Problem> {
+) -> Result<Json<Data<ReconciliationView>>, ServiceError> {
     params.finish()?;
     let workspace = match *scope {
         Scope::All => None,
@@ -167,11 +167,11 @@ pub async fn reconcile(
 pub async fn rebuild(
     State(services): State<Services>,
     Name(projection): Name,
-) -> Result<(StatusCode, Json<Data<RebuildView>>), Problem> {
+) -> Result<(StatusCode, Json<Data<RebuildView>>), ServiceError> {
     match projection.as_str() {
         "analytics" => services.operations.rebuild_analytics().await?,
         "index" => services.operations.rebuild_index()?,
-        _ => return Err(Problem::not_found("projection")),
+        _ => return Err(ServiceError::not_found("projection")),
     }
     Ok((StatusCode::ACCEPTED, Json(Data { data: state(&services, &projection)? })))
 }
@@ -184,15 +184,15 @@ pub async fn rebuild(
 pub async fn rebuild_status(
     State(services): State<Services>,
     Name(projection): Name,
-) -> Result<Json<Data<RebuildView>>, Problem> {
+) -> Result<Json<Data<RebuildView>>, ServiceError> {
     Ok(Json(Data { data: state(&services, &projection)? }))
 }
 
-fn state(services: &Services, projection: &str) -> Result<RebuildView, Problem> {
+fn state(services: &Services, projection: &str) -> Result<RebuildView, ServiceError> {
     match projection {
         "analytics" => Ok(services.operations.analytics_rebuild().into()),
         "index" => Ok(services.operations.index_rebuild().into()),
-        _ => Err(Problem::not_found("projection")),
+        _ => Err(ServiceError::not_found("projection")),
     }
 }
 
@@ -230,7 +230,7 @@ pub struct ReclassifiedView {
 pub async fn reclassify(
     State(services): State<Services>,
     mut params: Params,
-) -> Result<(StatusCode, Json<Data<ReclassificationView>>), Problem> {
+) -> Result<(StatusCode, Json<Data<ReclassificationView>>), ServiceError> {
     let since = params.text("since").unwrap_or_default();
     let since_ms = moment_ms(&since);
     if since_ms.is_none() {
@@ -251,7 +251,7 @@ pub async fn reclassify(
 pub async fn reclassify_status(
     State(services): State<Services>,
     params: Params,
-) -> Result<Json<Data<ReclassifiedView>>, Problem> {
+) -> Result<Json<Data<ReclassifiedView>>, ServiceError> {
     params.finish()?;
     let through = services.operations.reclassified_through();
     Ok(Json(Data { data: ReclassifiedView { through } }))

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
+use crate::domain::error::{ErrorCode, ServiceError};
 use crate::domain::event::Idempotency;
 use crate::domain::ids::{TokenId, WorkspaceId};
 use crate::domain::token::Actor;
@@ -14,23 +15,22 @@ use crate::http::body::JsonBody;
 use crate::http::native::tokens::{TokenBody, TokenView, Tokens, created};
 use crate::http::native::{Changed, Data, log_offset};
 use crate::http::params::{Name, Params};
-use crate::http::problem::Problem;
 
 impl Tokens {
     /// The workspace that the operator names, or else the only one.
-    fn workspace(&self, named: Option<WorkspaceId>) -> Result<WorkspaceId, Problem> {
+    fn workspace(&self, named: Option<WorkspaceId>) -> Result<WorkspaceId, ServiceError> {
         let workspaces = self.links.workspaces()?;
         match (named, workspaces.as_slice()) {
             (_, []) => {
                 let detail = "There is no workspace yet: start the service once.";
-                Err(Problem::new(StatusCode::CONFLICT, "CONFLICT", detail))
+                Err(ServiceError::new(ErrorCode::Conflict, detail))
             }
             (None, [(only, _)]) => Ok(*only),
             (Some(named), _) if workspaces.iter().any(|(id, _)| *id == named) => Ok(named),
             _ => {
                 let known = workspaces.iter().map(|(id, name)| format!("{id} ({name})"));
                 let known = known.collect::<Vec<_>>().join(", ");
-                Err(Problem::field("workspace", format!("must be one of {known}")))
+                Err(ServiceError::field("workspace", format!("must be one of {known}")))
             }
         }
     }
@@ -41,25 +41,25 @@ impl Tokens {
         workspace: Option<WorkspaceId>,
         body: TokenBody,
         idempotency: Option<Idempotency>,
-    ) -> Result<Changed<TokenView>, Problem> {
+    ) -> Result<Changed<TokenView>, ServiceError> {
         self.create(Actor::operator(self.workspace(workspace)?), body, idempotency).await
     }
 
     /// A workspace's tokens, oldest first.
-    pub fn list_in(&self, workspace: Option<WorkspaceId>) -> Result<Vec<TokenView>, Problem> {
+    pub fn list_in(&self, workspace: Option<WorkspaceId>) -> Result<Vec<TokenView>, ServiceError> {
         self.list(self.workspace(workspace)?)
     }
 
     /// Revokes a token of any workspace. Returns the offset of the change.
-    pub async fn revoke_anywhere(&self, id: TokenId) -> Result<u64, Problem> {
+    pub async fn revoke_anywhere(&self, id: TokenId) -> Result<u64, ServiceError> {
         let workspace = self.links.workspace_of(id)?;
-        let workspace = workspace.ok_or_else(|| Problem::not_found("token"))?;
+        let workspace = workspace.ok_or_else(|| ServiceError::not_found("token"))?;
         self.revoke(Actor::operator(workspace), id).await
     }
 }
 
 /// The workspace that a request names.
-fn named(mut params: Params) -> Result<Option<WorkspaceId>, Problem> {
+fn named(mut params: Params) -> Result<Option<WorkspaceId>, ServiceError> {
     let text = params.text("workspace");
     let id = text.as_deref().map(str::parse).transpose();
     if id.is_err() {
@@ -84,7 +84,7 @@ pub async fn create(
     State(services): State<Services>,
     params: Params,
     body: JsonBody<TokenBody>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     let JsonBody { value, idempotency } = body;
     Ok(created(services.tokens.create_in(named(params)?, value, idempotency).await?))
 }
@@ -103,7 +103,7 @@ pub async fn create(
 pub async fn list(
     State(services): State<Services>,
     params: Params,
-) -> Result<Json<Data<Vec<TokenView>>>, Problem> {
+) -> Result<Json<Data<Vec<TokenView>>>, ServiceError> {
     Ok(Json(Data { data: services.tokens.list_in(named(params)?)? }))
 }
 
@@ -114,8 +114,11 @@ pub async fn list(
     delete, path = "/admin/tokens/{token}",
     responses((status = 204, description = "Revoked."), (status = 409, description = "The token is the last valid one with `*`.")),
 )]
-pub async fn revoke(State(services): State<Services>, Name(id): Name) -> Result<Response, Problem> {
-    let id = id.parse().map_err(|_| Problem::not_found("token"))?;
+pub async fn revoke(
+    State(services): State<Services>,
+    Name(id): Name,
+) -> Result<Response, ServiceError> {
+    let id = id.parse().map_err(|_| ServiceError::not_found("token"))?;
     let offset = services.tokens.revoke_anywhere(id).await?;
     Ok((StatusCode::NO_CONTENT, log_offset(offset)).into_response())
 }

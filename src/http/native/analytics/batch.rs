@@ -11,10 +11,11 @@ use super::body::QueryBody;
 use super::scope::Resolver;
 use super::view::QueryResult;
 use super::{AsOfView, as_of};
+use crate::domain::error::ServiceError;
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::body::JsonBody;
-use crate::http::problem::Problem;
+use crate::http::problem;
 use crate::queries::analytics::AnalyticsQuery;
 
 /// The maximum number of queries per request.
@@ -59,12 +60,12 @@ pub struct BatchItem {
     problem: Option<serde_json::Value>,
 }
 
-impl From<Result<QueryResult, Problem>> for BatchItem {
-    fn from(outcome: Result<QueryResult, Problem>) -> Self {
+impl From<Result<QueryResult, ServiceError>> for BatchItem {
+    fn from(outcome: Result<QueryResult, ServiceError>) -> Self {
         match outcome {
             Ok(answer) => Self { status: 200, answer: Some(answer), problem: None },
-            Err(problem) => {
-                let (status, problem) = problem.into_item();
+            Err(error) => {
+                let (status, problem) = problem::item(&error);
                 Self { status, answer: None, problem: Some(problem) }
             }
         }
@@ -82,9 +83,9 @@ pub async fn batch(
     State(services): State<Services>,
     actor: Extension<Actor>,
     JsonBody { value: body, .. }: JsonBody<BatchBody>,
-) -> Result<Json<BatchView>, Problem> {
+) -> Result<Json<BatchView>, ServiceError> {
     if body.queries.is_empty() || body.queries.len() > MAX_QUERIES {
-        return Err(Problem::field("queries", format!("must be 1 to {MAX_QUERIES}")));
+        return Err(ServiceError::field("queries", format!("must be 1 to {MAX_QUERIES}")));
     }
     let as_of = as_of(&services, body.min_offset).await?;
     // One time for all, so that ranges that end now are equal.
@@ -95,18 +96,23 @@ pub async fn batch(
     let mut reports = services.analytics.run_all(queries, as_of).await.into_iter();
     let items = read.into_iter().map(|query| {
         let query = query?;
-        let report = reports.next().ok_or_else(|| Problem::internal("an answer is missing"))?;
+        let report =
+            reports.next().ok_or_else(|| ServiceError::internal("an answer is missing"))?;
         Ok(QueryResult::new(&query, report?, as_of, &services.site.host))
     });
     let data = items.map(BatchItem::from).collect();
     Ok(Json(BatchView { data, meta: BatchMeta { as_of: as_of.into() } }))
 }
 
-fn read(query: Value, resolver: &Resolver<'_>, now: Timestamp) -> Result<AnalyticsQuery, Problem> {
+fn read(
+    query: Value,
+    resolver: &Resolver<'_>,
+    now: Timestamp,
+) -> Result<AnalyticsQuery, ServiceError> {
     let body: QueryBody = crate::http::body::parse_value(query)?;
     if body.min_offset.is_some() {
         let rule = "stands beside the queries: all are answered of one moment";
-        return Err(Problem::field("min_offset", rule));
+        return Err(ServiceError::field("min_offset", rule));
     }
     body.read(resolver, now)
 }

@@ -7,12 +7,12 @@ use utoipa::ToSchema;
 use super::params::{AnalyticsParams, AnalyticsRequest};
 use super::scope::Resolver;
 use super::{Counted, as_of};
+use crate::domain::error::ServiceError;
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::native::links::find;
 use crate::http::native::schema::BlockReason;
 use crate::http::params::{Name, Params};
-use crate::http::problem::Problem;
 use crate::queries::analytics::{Blocked, DateRange, Metric};
 
 /// Visits that were blocked. None of them counts as a click.
@@ -61,7 +61,7 @@ pub async fn blocked_by_link(
     actor: Extension<Actor>,
     Name(name): Name,
     params: Params,
-) -> Result<Json<Counted<BlockedView>>, Problem> {
+) -> Result<Json<Counted<BlockedView>>, ServiceError> {
     let resolver = Resolver { services: &services, workspace: actor.workspace };
     let request = AnalyticsRequest::take(params, &resolver)?.unfiltered()?;
     let link = find(&services, &actor, &name)?;
@@ -78,7 +78,7 @@ pub async fn blocked(
     State(services): State<Services>,
     actor: Extension<Actor>,
     params: Params,
-) -> Result<Json<Counted<BlockedView>>, Problem> {
+) -> Result<Json<Counted<BlockedView>>, ServiceError> {
     let resolver = Resolver { services: &services, workspace: actor.workspace };
     let request = AnalyticsRequest::take(params, &resolver)?.unfiltered()?;
     answer(&services, &resolver, &request, None).await
@@ -89,7 +89,7 @@ async fn answer(
     resolver: &Resolver<'_>,
     request: &AnalyticsRequest,
     link: Option<uuid::Uuid>,
-) -> Result<Json<Counted<BlockedView>>, Problem> {
+) -> Result<Json<Counted<BlockedView>>, ServiceError> {
     let period = request.period(&DateRange::All)?;
     let as_of = as_of(services, request.min_offset).await?;
     let query = request.query(resolver, link, &[Metric::Clicks], period);

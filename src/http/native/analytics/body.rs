@@ -1,7 +1,5 @@
 //! The body of a query.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
@@ -10,8 +8,8 @@ use utoipa::ToSchema;
 
 use super::filters::Reader;
 use super::scope::Resolver;
+use crate::domain::error::{Invalid, ServiceError};
 use crate::http::native::schema::{DateRangeValue, FilterOperator, GranularityValue};
-use crate::http::problem::Problem;
 use crate::queries::analytics::{
     AnalyticsQuery, Bots, Compare, DEFAULT_ROWS, DateRange, Dedupe, Dimension, Edge, Filter,
     Granularity, Key, MAX_DIMENSIONS, MAX_ROWS, MAX_SKIPPED, MAX_TEXT_BYTES, Metric, Order, RANGES,
@@ -113,57 +111,30 @@ pub struct FilterBody {
     not: Option<Box<FilterBody>>,
 }
 
-/// Collects errors by field.
-#[derive(Default)]
-struct Errors(BTreeMap<String, Vec<String>>);
-
-impl Errors {
-    fn note(&mut self, field: impl Into<String>, reason: impl Into<String>) {
-        self.0.entry(field.into()).or_default().push(reason.into());
-    }
-
-    /// One of some words.
-    fn choice<T: Copy>(
-        &mut self,
-        field: &str,
-        text: Option<&str>,
-        every: &[T],
-        word: impl Fn(T) -> &'static str,
-    ) -> Option<T> {
-        let text = text?;
-        let chosen = every.iter().copied().find(|choice| word(*choice) == text);
-        if chosen.is_none() {
-            let words: Vec<_> = every.iter().map(|choice| word(*choice)).collect();
-            self.note(field, format!("must be one of {}", words.join(", ")));
-        }
-        chosen
-    }
-
-    /// Known words without duplicates.
-    fn list<T: Copy + PartialEq>(
-        &mut self,
-        field: &str,
-        names: &[String],
-        every: &[T],
-        word: impl Fn(T) -> &'static str + Copy,
-    ) -> Vec<T> {
-        let mut list = Vec::new();
-        for (at, name) in names.iter().enumerate() {
-            let found = every.iter().copied().find(|each| word(*each) == name);
-            match found {
-                Some(found) if list.contains(&found) => {
-                    self.note(format!("{field}[{at}]"), format!("names {name} twice"));
-                }
-                Some(found) => list.push(found),
-                None => {
-                    let words: Vec<_> = every.iter().map(|each| word(*each)).collect();
-                    let rule = format!("is `{name}`; must be one of {}", words.join(", "));
-                    self.note(format!("{field}[{at}]"), rule);
-                }
+/// Known words without duplicates.
+fn list<T: Copy + PartialEq>(
+    invalid: &mut Invalid,
+    field: &str,
+    names: &[String],
+    every: &[T],
+    word: impl Fn(T) -> &'static str + Copy,
+) -> Vec<T> {
+    let mut list = Vec::new();
+    for (at, name) in names.iter().enumerate() {
+        let found = every.iter().copied().find(|each| word(*each) == name);
+        match found {
+            Some(found) if list.contains(&found) => {
+                invalid.add(format!("{field}[{at}]"), format!("names {name} twice"));
+            }
+            Some(found) => list.push(found),
+            None => {
+                let words: Vec<_> = every.iter().map(|each| word(*each)).collect();
+                let rule = format!("is `{name}`; must be one of {}", words.join(", "));
+                invalid.add(format!("{field}[{at}]"), rule);
             }
         }
-        list
     }
+    list
 }
 
 impl QueryBody {
@@ -181,58 +152,68 @@ impl QueryBody {
     ///
     /// # Errors
     /// Each invalid field, by its path.
-    pub fn read(&self, resolver: &Resolver<'_>, now: Timestamp) -> Result<AnalyticsQuery, Problem> {
-        let mut errors = Errors::default();
+    pub fn read(
+        &self,
+        resolver: &Resolver<'_>,
+        now: Timestamp,
+    ) -> Result<AnalyticsQuery, ServiceError> {
+        let mut invalid = Invalid::default();
         let metrics = match &self.metrics {
             None => vec![Metric::Clicks],
             Some(names) if names.is_empty() => {
-                errors.note("metrics", "must name at least one");
+                invalid.add("metrics", "must name at least one");
                 Vec::new()
             }
-            Some(names) => errors.list("metrics", names, Metric::EVERY, Metric::as_str),
+            Some(names) => list(&mut invalid, "metrics", names, Metric::EVERY, Metric::as_str),
         };
         let names = self.dimensions.as_deref().unwrap_or_default();
-        let dimensions = errors.list("dimensions", names, Dimension::EVERY, Dimension::as_str);
+        let dimensions =
+            list(&mut invalid, "dimensions", names, Dimension::EVERY, Dimension::as_str);
         if names.len() > MAX_DIMENSIONS {
-            errors.note("dimensions", format!("must not be more than {MAX_DIMENSIONS}"));
+            invalid.add("dimensions", format!("must not be more than {MAX_DIMENSIONS}"));
         }
         let filter = self.filters.as_ref().and_then(|json| {
             let mut reader = Reader { resolver, conditions: 0 };
             let read = reader.read(json, "filters");
             if read.as_ref().is_ok_and(|filter| filter.text_bytes() > MAX_TEXT_BYTES) {
                 let rule = format!("hold more text than {MAX_TEXT_BYTES} bytes");
-                errors.note("filters", rule);
+                invalid.add("filters", rule);
             }
-            read.map_err(|(path, reason)| errors.note(path, reason)).ok()
+            read.map_err(|(path, reason)| invalid.add(path, reason)).ok()
         });
         let filter = filter.filter(|filter| *filter != Filter::And(Vec::new()));
-        let zone = self.zone(&mut errors);
-        let range = self.range(&mut errors);
+        let zone = self.zone(&mut invalid);
+        let range = self.range(&mut invalid);
         let period = range.period(&zone, now);
-        let period = period.map_err(|reason| errors.note("date_range", reason));
+        let period = period.map_err(|reason| invalid.add("date_range", reason));
         let granularity = self.granularity.as_deref().filter(|name| *name != "auto");
-        let granularity =
-            errors.choice("granularity", granularity, Granularity::EVERY, Granularity::as_str);
-        let order = self.order(&metrics, &dimensions, &mut errors);
+        let granularity = granularity.and_then(|name| {
+            invalid.choice("granularity", name, Granularity::EVERY, Granularity::as_str)
+        });
+        let order = self.order(&metrics, &dimensions, &mut invalid);
         let limit = self.limit.unwrap_or(DEFAULT_ROWS);
         if !(1..=MAX_ROWS).contains(&limit) {
-            errors.note("limit", format!("must be 1 to {MAX_ROWS}"));
+            invalid.add("limit", format!("must be 1 to {MAX_ROWS}"));
         }
         let offset = self.offset.unwrap_or(0);
         if offset > MAX_SKIPPED {
-            errors.note("offset", format!("must not be more than {MAX_SKIPPED}"));
+            invalid.add("offset", format!("must not be more than {MAX_SKIPPED}"));
         }
-        let compare = self.compare.as_deref();
-        let compare = errors.choice("compare", compare, Compare::EVERY, Compare::as_str);
+        let compare = self
+            .compare
+            .as_deref()
+            .and_then(|name| invalid.choice("compare", name, Compare::EVERY, Compare::as_str));
         if compare.is_some() && range == DateRange::All {
-            errors.note("compare", "needs a date_range that has a beginning");
+            invalid.add("compare", "needs a date_range that has a beginning");
         }
-        let bots = errors.choice("bots", self.bots.as_deref(), Bots::EVERY, Bots::as_str);
-        let dedupe = self.dedupe.as_deref();
-        let dedupe = errors.choice("dedupe", dedupe, Dedupe::EVERY, Dedupe::as_str);
-        let (Ok(period), true) = (period, errors.0.is_empty()) else {
-            return Err(Problem::invalid(errors.0));
-        };
+        let bots = self.bots.as_deref();
+        let bots = bots.and_then(|name| invalid.choice("bots", name, Bots::EVERY, Bots::as_str));
+        let dedupe = self
+            .dedupe
+            .as_deref()
+            .and_then(|name| invalid.choice("dedupe", name, Dedupe::EVERY, Dedupe::as_str));
+        let Ok(period) = period else { return Err(invalid.into()) };
+        invalid.into_result()?;
         Ok(AnalyticsQuery {
             workspace: resolver.workspace,
             metrics,
@@ -250,15 +231,15 @@ impl QueryBody {
         })
     }
 
-    fn zone(&self, errors: &mut Errors) -> TimeZone {
+    fn zone(&self, invalid: &mut Invalid) -> TimeZone {
         let name = self.timezone.as_deref().unwrap_or("UTC");
         zone(name).unwrap_or_else(|reason| {
-            errors.note("timezone", reason);
+            invalid.add("timezone", reason);
             TimeZone::UTC
         })
     }
 
-    fn range(&self, errors: &mut Errors) -> DateRange {
+    fn range(&self, invalid: &mut Invalid) -> DateRange {
         let read = match &self.date_range {
             None => DateRange::parse(DEFAULT_RANGE),
             Some(Json::String(name)) => DateRange::parse(name),
@@ -271,7 +252,7 @@ impl QueryBody {
             Some(_) => None,
         };
         read.unwrap_or_else(|| {
-            errors.note("date_range", format!("must be one of {RANGES}"));
+            invalid.add("date_range", format!("must be one of {RANGES}"));
             DateRange::All
         })
     }
@@ -280,7 +261,7 @@ impl QueryBody {
         &self,
         metrics: &[Metric],
         dimensions: &[Dimension],
-        errors: &mut Errors,
+        invalid: &mut Invalid,
     ) -> Vec<Order> {
         let mut order = Vec::new();
         for (at, (name, direction)) in self.order_by.iter().flatten().enumerate() {
@@ -289,11 +270,11 @@ impl QueryBody {
             let key = metric.map(Key::Metric).or(dimension.map(Key::Dimension));
             let Some(key) = key else {
                 let field = format!("order_by[{at}][0]");
-                errors.note(field, "must be a metric or a dimension of the question");
+                invalid.add(field, "must be a metric or a dimension of the question");
                 continue;
             };
             if !["asc", "desc"].contains(&direction.as_str()) {
-                errors.note(format!("order_by[{at}][1]"), "must be asc or desc");
+                invalid.add(format!("order_by[{at}][1]"), "must be asc or desc");
             }
             order.push(Order { key, is_descending: direction == "desc" });
         }

@@ -9,11 +9,11 @@ use super::params::{AnalyticsParams, AnalyticsRequest};
 use super::scope::Resolver;
 use super::{Counted, as_of};
 use crate::domain::country;
+use crate::domain::error::ServiceError;
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::native::links::find;
 use crate::http::params::{Name, Params};
-use crate::http::problem::Problem;
 use crate::queries::analytics::{
     DateRange, Dimension, Granularity, Key, Metric, Number, Order, Row, Value,
 };
@@ -88,7 +88,7 @@ pub async fn clicks(
     actor: Extension<Actor>,
     Name(name): Name,
     params: Params,
-) -> Result<Json<Counted<ClicksView>>, Problem> {
+) -> Result<Json<Counted<ClicksView>>, ServiceError> {
     let resolver = Resolver { services: &services, workspace: actor.workspace };
     let request = AnalyticsRequest::take(params, &resolver)?;
     let link = find(&services, &actor, &name)?;
@@ -127,7 +127,7 @@ pub async fn summary(
     actor: Extension<Actor>,
     Name(name): Name,
     params: Params,
-) -> Result<Json<Counted<SummaryView>>, Problem> {
+) -> Result<Json<Counted<SummaryView>>, ServiceError> {
     let resolver = Resolver { services: &services, workspace: actor.workspace };
     let request = AnalyticsRequest::take(params, &resolver)?;
     let link = find(&services, &actor, &name)?;
@@ -162,7 +162,7 @@ macro_rules! breakdowns {
             actor: Extension<Actor>,
             Name(name): Name,
             params: Params,
-        ) -> Result<Json<Counted<BreakdownView>>, Problem> {
+        ) -> Result<Json<Counted<BreakdownView>>, ServiceError> {
             breakdown(&services, &actor, &name, params, Dimension::$dimension).await
         }
     )*};
@@ -200,9 +200,9 @@ pub async fn utm(
     actor: Extension<Actor>,
     Path((name, which)): Path<(String, String)>,
     params: Params,
-) -> Result<Json<Counted<BreakdownView>>, Problem> {
+) -> Result<Json<Counted<BreakdownView>>, ServiceError> {
     let dimension = Dimension::parse(&format!("utm_{which}"));
-    let dimension = dimension.ok_or_else(|| Problem::not_found("UTM parameter"))?;
+    let dimension = dimension.ok_or_else(|| ServiceError::not_found("UTM parameter"))?;
     breakdown(&services, &actor, &name, params, dimension).await
 }
 
@@ -212,7 +212,7 @@ async fn breakdown(
     name: &str,
     params: Params,
     dimension: Dimension,
-) -> Result<Json<Counted<BreakdownView>>, Problem> {
+) -> Result<Json<Counted<BreakdownView>>, ServiceError> {
     let resolver = Resolver { services, workspace: actor.workspace };
     let request = AnalyticsRequest::take(params, &resolver)?;
     let link = find(services, actor, name)?;

@@ -19,9 +19,9 @@ use utoipa_axum::routes;
 
 use super::iso8601;
 use super::routes::Routes;
+use crate::domain::error::ServiceError;
 use crate::domain::token::Ability::AnalyticsRead;
 use crate::http::Services;
-use crate::http::problem::Problem;
 use crate::queries::analytics::AsOf;
 
 pub fn routes() -> Routes {
@@ -90,6 +90,6 @@ impl<T> Counted<T> {
 }
 
 /// The snapshot for a response; waits for `min_offset`.
-pub async fn as_of(services: &Services, min_offset: Option<u64>) -> Result<AsOf, Problem> {
+pub async fn as_of(services: &Services, min_offset: Option<u64>) -> Result<AsOf, ServiceError> {
     Ok(services.analytics.as_of(min_offset, services.links.applied()).await?)
 }

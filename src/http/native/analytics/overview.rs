@@ -10,12 +10,12 @@ use super::params::{AnalyticsParams, AnalyticsRequest, days_of};
 use super::scope::Resolver;
 use super::{Counted, as_of};
 use crate::domain::command::LinkRef;
+use crate::domain::error::ServiceError;
 use crate::domain::ids::LinkId;
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::native::links::find;
 use crate::http::params::{Name, Params};
-use crate::http::problem::Problem;
 use crate::queries::analytics::{AnalyticsQuery, Dimension, Metric, Number, Report, Row, Value};
 
 const TOP_LINKS: u32 = 10;
@@ -77,7 +77,7 @@ pub async fn overview(
     State(services): State<Services>,
     actor: Extension<Actor>,
     params: Params,
-) -> Result<Json<Counted<OverviewView>>, Problem> {
+) -> Result<Json<Counted<OverviewView>>, ServiceError> {
     let resolver = Resolver { services: &services, workspace: actor.workspace };
     let request = AnalyticsRequest::take(params, &resolver)?;
     let period = request.period(&days_of(DEFAULT_DAYS))?;
@@ -130,7 +130,7 @@ pub async fn link_overview(
     actor: Extension<Actor>,
     Name(name): Name,
     params: Params,
-) -> Result<Json<Counted<LinkOverviewView>>, Problem> {
+) -> Result<Json<Counted<LinkOverviewView>>, ServiceError> {
     let resolver = Resolver { services: &services, workspace: actor.workspace };
     let request = AnalyticsRequest::take(params, &resolver)?;
     let link = find(&services, &actor, &name)?;

@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 
 use super::body::zone;
 use super::scope::Resolver;
+use crate::domain::error::ServiceError;
 use crate::http::params::Params;
-use crate::http::problem::Problem;
 use crate::queries::analytics::{
     AnalyticsQuery, Bots, Condition, DateRange, Dedupe, Dimension, Edge, Filter, Granularity,
     Metric, Period, RANGES, Test,
@@ -124,7 +124,7 @@ pub struct AnalyticsRequest {
 
 impl AnalyticsRequest {
     /// Takes the parameters, and refuses unknown ones.
-    pub fn take(mut params: Params, resolver: &Resolver<'_>) -> Result<Self, Problem> {
+    pub fn take(mut params: Params, resolver: &Resolver<'_>) -> Result<Self, ServiceError> {
         let unit = params.choice("unit", Granularity::EVERY, Granularity::as_str);
         let units = params.number("units", 1, MAX_UNITS);
         let days = params.number("days", 1, MAX_UNITS);
@@ -163,24 +163,24 @@ impl AnalyticsRequest {
     }
 
     /// Refuses filters, for paths that only take a period.
-    pub fn unfiltered(self) -> Result<Self, Problem> {
+    pub fn unfiltered(self) -> Result<Self, ServiceError> {
         match self.filters.first() {
             Some(Filter::Is(condition)) => {
                 let name = condition.dimension.as_str();
-                Err(Problem::field(name, "is not a parameter of this path"))
+                Err(ServiceError::field(name, "is not a parameter of this path"))
             }
             _ => Ok(self),
         }
     }
 
     /// The requested period, or a default one.
-    pub fn period(&self, default: &DateRange) -> Result<Period, Problem> {
+    pub fn period(&self, default: &DateRange) -> Result<Period, ServiceError> {
         let by_units = (self.unit.is_some() || self.units.is_some()).then(|| {
             DateRange::Last(self.unit.unwrap_or(Granularity::Day), self.units.unwrap_or(1))
         });
         let range = self.range.as_ref().or(by_units.as_ref()).unwrap_or(default);
         let period = range.period(&self.zone, Timestamp::now());
-        period.map_err(|reason| Problem::field("period", reason))
+        period.map_err(|reason| ServiceError::field("period", reason))
     }
 
     /// The query of a workspace, or of one link of it.

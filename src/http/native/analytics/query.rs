@@ -8,10 +8,10 @@ use super::as_of;
 use super::body::QueryBody;
 use super::scope::Resolver;
 use super::view::QueryResult;
+use crate::domain::error::ServiceError;
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::body::JsonBody;
-use crate::http::problem::Problem;
 
 /// Runs an analytics query.
 ///
@@ -28,7 +28,7 @@ pub async fn query(
     State(services): State<Services>,
     actor: Extension<Actor>,
     JsonBody { value: body, .. }: JsonBody<QueryBody>,
-) -> Result<Json<QueryResult>, Problem> {
+) -> Result<Json<QueryResult>, ServiceError> {
     let resolver = Resolver { services: &services, workspace: actor.workspace };
     let query = body.read(&resolver, Timestamp::now())?;
     let as_of = as_of(&services, body.min_offset).await?;

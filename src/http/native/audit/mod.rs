@@ -13,11 +13,11 @@ use super::links::versions::differences;
 use super::page::{CursorParams, Page};
 use super::routes::Routes;
 use crate::domain::action::Action;
+use crate::domain::error::ServiceError;
 use crate::domain::ids::{CampaignId, LinkId, ReportId, TokenId, UtmTemplateId};
 use crate::domain::token::{Ability, Actor};
 use crate::http::Services;
 use crate::http::params::Params;
-use crate::http::problem::Problem;
 use crate::queries::history::{AuditFilter, Entry};
 
 pub fn routes() -> Routes {
@@ -60,7 +60,7 @@ pub struct AuditMeta {
 }
 
 impl AuditView {
-    fn new(services: &Services, entry: Entry) -> Result<Self, Problem> {
+    fn new(services: &Services, entry: Entry) -> Result<Self, ServiceError> {
         let Entry { offset, event, changed } = entry;
         let action = event.action.name();
         let subject = event.subject.map(Uuid::from_bytes);
@@ -102,7 +102,7 @@ pub async fn list(
     State(services): State<Services>,
     actor: Extension<Actor>,
     mut params: Params,
-) -> Result<Json<AuditPage>, Problem> {
+) -> Result<Json<AuditPage>, ServiceError> {
     let page = Page::take_first(&mut params);
     let before = params.number("cursor", 1, u64::MAX);
     let filter = filter(&mut params);

@@ -13,6 +13,7 @@ use tower::ServiceExt;
 use tower_http::services::ServeFile;
 use utoipa::ToSchema;
 
+use crate::domain::error::{ErrorCode, ServiceError};
 use crate::domain::ids::WorkspaceId;
 use crate::domain::token::Actor;
 use crate::http::Services;
@@ -23,7 +24,6 @@ use crate::http::native::analytics::scope::Resolver;
 use crate::http::native::schema::{DateRangeValue, JobState as JobStateSchema};
 use crate::http::native::{Data, iso8601};
 use crate::http::params::Name;
-use crate::http::problem::Problem;
 use crate::queries::analytics::{Bots, Format};
 use crate::queries::exports::{Job, State as JobState};
 
@@ -121,7 +121,7 @@ pub async fn create(
     State(services): State<Services>,
     actor: Extension<Actor>,
     JsonBody { value: body, .. }: JsonBody<ExportBody>,
-) -> Result<(StatusCode, Json<Data<ExportView>>), Problem> {
+) -> Result<(StatusCode, Json<Data<ExportView>>), ServiceError> {
     let ExportBody { format, date_range, filters, timezone, bots, min_offset } = body;
     let range = date_range.unwrap_or_else(|| Value::from("all"));
     let query = QueryBody::about(filters, Some(range), timezone, bots);
@@ -130,7 +130,7 @@ pub async fn create(
     let found = Format::EVERY.iter().copied().find(|each| each.as_str() == format);
     let format = found.ok_or_else(|| {
         let names: Vec<_> = Format::EVERY.iter().map(|format| format.as_str()).collect();
-        Problem::field("format", format!("must be one of {}", names.join(", ")))
+        ServiceError::field("format", format!("must be one of {}", names.join(", ")))
     })?;
     let as_of = as_of(&services, min_offset).await?;
     let job = services.exports.begin(query, format, as_of).await?;
@@ -153,7 +153,7 @@ pub async fn get(
     State(services): State<Services>,
     actor: Extension<Actor>,
     Name(export): Name,
-) -> Result<Json<Data<ExportView>>, Problem> {
+) -> Result<Json<Data<ExportView>>, ServiceError> {
     let job = find(&services, actor.workspace, &export)?;
     Ok(Json(Data { data: ExportView::new(&job, &services) }))
 }
@@ -167,7 +167,7 @@ pub async fn delete(
     State(services): State<Services>,
     actor: Extension<Actor>,
     Name(export): Name,
-) -> Result<StatusCode, Problem> {
+) -> Result<StatusCode, ServiceError> {
     let job = find(&services, actor.workspace, &export)?;
     services.exports.remove(&job).await;
     Ok(StatusCode::NO_CONTENT)
@@ -189,14 +189,14 @@ pub async fn download(
     actor: Extension<Actor>,
     Name(export): Name,
     request: Request,
-) -> Result<Response<Body>, Problem> {
+) -> Result<Response<Body>, ServiceError> {
     let job = find(&services, actor.workspace, &export)?;
     let Some(path) = services.exports.file(&job) else {
         let detail = match &job.error {
             Some(error) => format!("The export has failed: {error}."),
             None => "The export is not done yet.".to_owned(),
         };
-        return Err(Problem::new(StatusCode::CONFLICT, "CONFLICT", detail));
+        return Err(ServiceError::new(ErrorCode::Conflict, detail));
     };
     let Ok(served) = ServeFile::new(path).oneshot(request).await;
     let mut response = served.into_response();
@@ -208,7 +208,7 @@ pub async fn download(
     Ok(response)
 }
 
-fn find(services: &Services, workspace: WorkspaceId, export: &str) -> Result<Job, Problem> {
+fn find(services: &Services, workspace: WorkspaceId, export: &str) -> Result<Job, ServiceError> {
     let job = export.parse().ok().and_then(|id| services.exports.find(workspace, id));
-    job.ok_or_else(|| Problem::not_found("export"))
+    job.ok_or_else(|| ServiceError::not_found("export"))
 }

@@ -18,12 +18,12 @@ use super::analytics::params::{AnalyticsParams, AnalyticsRequest};
 use super::analytics::scope::Resolver;
 use super::analytics::{AsOfView, as_of};
 use super::routes::Routes;
+use crate::domain::error::ServiceError;
 use crate::domain::token::Ability::AnalyticsRead;
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::params::Params;
-use crate::http::problem::{Problem, beyond};
-use crate::queries::analytics::{AsOf, DateRange, Format, Metric};
+use crate::queries::analytics::{AsOf, DateRange, Format, Metric, beyond_log_end};
 
 const MAX_PAGE: u64 = 1_000;
 const DEFAULT_PAGE: u64 = 100;
@@ -75,7 +75,7 @@ pub async fn list(
     State(services): State<Services>,
     actor: Extension<Actor>,
     mut params: Params,
-) -> Result<Json<ClickList>, Problem> {
+) -> Result<Json<ClickList>, ServiceError> {
     let resolver = Resolver { services: &services, workspace: actor.workspace };
     let limit = params.number("limit", 1, MAX_PAGE).unwrap_or(DEFAULT_PAGE);
     let cursor = params.number("cursor", 1, u64::MAX);
@@ -113,7 +113,7 @@ pub async fn export(
     State(services): State<Services>,
     actor: Extension<Actor>,
     mut params: Params,
-) -> Result<Response<Body>, Problem> {
+) -> Result<Response<Body>, ServiceError> {
     let resolver = Resolver { services: &services, workspace: actor.workspace };
     let format = params.choice("format", Format::EVERY, Format::as_str);
     let (after, through) =
@@ -121,12 +121,12 @@ pub async fn export(
     let request = AnalyticsRequest::take(params, &resolver)?;
     let format = format.ok_or_else(|| {
         let names: Vec<_> = Format::EVERY.iter().map(|format| format.as_str()).collect();
-        Problem::field("format", format!("must be one of {}", names.join(", ")))
+        ServiceError::field("format", format!("must be one of {}", names.join(", ")))
     })?;
     let period = request.period(&DateRange::All)?;
     let end = services.analytics.log_end();
     if through.is_some_and(|through| through > end) {
-        return Err(Problem::field("through", beyond(end)));
+        return Err(beyond_log_end("through", end));
     }
     let as_of = as_of(&services, request.min_offset.max(through)).await?;
     let as_of = AsOf { offset: through.unwrap_or(as_of.offset).min(as_of.offset), ..as_of };

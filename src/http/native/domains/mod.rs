@@ -16,6 +16,7 @@ use super::{Changed, Data, iso8601, log_offset, replayed};
 use crate::commands::CommandResult;
 use crate::domain::command::{Command, DomainRef, Outcome};
 use crate::domain::domains::{Domain, DomainInput};
+use crate::domain::error::{ErrorCode, ServiceError};
 use crate::domain::ids::DomainId;
 use crate::domain::link::Field;
 use crate::domain::token::Ability::{LinksRead, LinksWrite};
@@ -24,7 +25,6 @@ use crate::http::Services;
 use crate::http::body::JsonBody;
 use crate::http::domain_verifier::VerificationFailed;
 use crate::http::params::{Name, Params};
-use crate::http::problem::Problem;
 use crate::queries::domains::DomainsPart;
 
 pub fn routes() -> Routes {
@@ -166,13 +166,13 @@ pub struct DomainPage {
     meta: PageMeta,
 }
 
-fn named(text: &str) -> Result<DomainRef, Problem> {
-    DomainRef::parse(text).ok_or_else(|| Problem::not_found("domain"))
+fn named(text: &str) -> Result<DomainRef, ServiceError> {
+    DomainRef::parse(text).ok_or_else(|| ServiceError::not_found("domain"))
 }
 
-fn find(services: &Services, actor: &Actor, text: &str) -> Result<(Domain, u64), Problem> {
+fn find(services: &Services, actor: &Actor, text: &str) -> Result<(Domain, u64), ServiceError> {
     let domain = services.domains.get(actor.workspace, &named(text)?)?;
-    domain.ok_or_else(|| Problem::not_found("domain"))
+    domain.ok_or_else(|| ServiceError::not_found("domain"))
 }
 
 /// The response to a change.
@@ -180,11 +180,13 @@ fn changed(
     services: &Services,
     status: StatusCode,
     done: CommandResult,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     let (offset, is_replay) = (done.offset, done.is_replay);
     let domain = match done.outcome {
         Outcome::Domain(domain) => *domain,
-        other => return Err(Problem::internal(format!("a domain was expected, not {other:?}"))),
+        other => {
+            return Err(ServiceError::internal(format!("a domain was expected, not {other:?}")));
+        }
     };
     let links = services.domains.links_on(&domain)?;
     let body = Changed::new(DomainView::new(domain, links), offset);
@@ -205,12 +207,12 @@ pub async fn create(
     State(services): State<Services>,
     actor: Extension<Actor>,
     body: JsonBody<DomainBody>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     let command = Command::AddDomain(body.value.into());
     let done = services.commands.run(*actor, command, body.idempotency).await?;
     let location = match &done.outcome {
         Outcome::Domain(domain) => HeaderValue::try_from(format!("/api/v1/domains/{}", domain.id)),
-        _ => return Err(Problem::internal("a domain was expected")),
+        _ => return Err(ServiceError::internal("a domain was expected")),
     };
     let mut response = changed(&services, StatusCode::CREATED, done)?;
     if let Ok(location) = location {
@@ -229,7 +231,7 @@ pub async fn list(
     State(services): State<Services>,
     actor: Extension<Actor>,
     mut params: Params,
-) -> Result<Json<DomainPage>, Problem> {
+) -> Result<Json<DomainPage>, ServiceError> {
     let page = Page::take(&mut params);
     let cursor = page.take_cursor(&mut params, |text| text.parse::<DomainId>().ok());
     params.finish()?;
@@ -247,7 +249,7 @@ pub async fn get(
     State(services): State<Services>,
     actor: Extension<Actor>,
     Name(name): Name,
-) -> Result<Json<Data<DomainView>>, Problem> {
+) -> Result<Json<Data<DomainView>>, ServiceError> {
     let (domain, links) = find(&services, &actor, &name)?;
     Ok(Json(Data { data: DomainView::new(domain, links) }))
 }
@@ -267,7 +269,7 @@ pub async fn update(
     actor: Extension<Actor>,
     Name(name): Name,
     body: JsonBody<DomainBody>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     let command = Command::ChangeDomain(named(&name)?, body.value.into());
     let done = services.commands.run(*actor, command, body.idempotency).await?;
     changed(&services, StatusCode::OK, done)
@@ -288,7 +290,7 @@ pub async fn verify(
     State(services): State<Services>,
     actor: Extension<Actor>,
     Name(name): Name,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     let (domain, _) = find(&services, &actor, &name)?;
     if domain.verified_at_ms.is_none() {
         services.domain_verifier.verify(&domain).await.map_err(verification_problem)?;
@@ -298,18 +300,17 @@ pub async fn verify(
     changed(&services, StatusCode::OK, done)
 }
 
-fn verification_problem(why: VerificationFailed) -> Problem {
+fn verification_problem(why: VerificationFailed) -> ServiceError {
     match why {
-        VerificationFailed::Busy => Problem::unavailable(
-            "OVERLOADED",
+        VerificationFailed::Busy => ServiceError::unavailable(
+            ErrorCode::Overloaded,
             "Too many domains are being verified; please try again.",
         ),
         VerificationFailed::NotVerified(places) => {
             let detail = "The domain does not show its proof yet, neither by a TXT record nor by a \
                           file.";
-            let problem =
-                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "VERIFICATION_FAILED", detail);
-            places.into_iter().fold(problem, |problem, (place, why)| problem.naming(place, why))
+            let problem = ServiceError::new(ErrorCode::VerificationFailed, detail);
+            places.into_iter().fold(problem, |problem, (place, why)| problem.with_field(place, why))
         }
     }
 }
@@ -323,7 +324,7 @@ pub async fn delete(
     State(services): State<Services>,
     actor: Extension<Actor>,
     Name(name): Name,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     let done = services.commands.run(*actor, Command::RemoveDomain(named(&name)?), None).await?;
     Ok((StatusCode::NO_CONTENT, log_offset(done.offset)).into_response())
 }

@@ -2,8 +2,6 @@
 
 mod report;
 
-use std::collections::BTreeMap;
-
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
@@ -17,9 +15,9 @@ use utoipa_axum::routes;
 use super::routes::Routes;
 use super::schema::JobState as JobStateSchema;
 use super::{Data, iso8601, replayed};
-use crate::commands::{CommandError, CommandRequest, Mode};
+use crate::commands::{CommandRequest, Mode};
 use crate::domain::command::{Command, OnConflict};
-use crate::domain::error::DomainError;
+use crate::domain::error::{ErrorCode, Invalid, ServiceError};
 use crate::domain::ids::WorkspaceId;
 use crate::domain::link::{Field, LinkInput};
 use crate::domain::token::Ability::{LinksRead, LinksWrite};
@@ -27,7 +25,6 @@ use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::body::key_of;
 use crate::http::params::{Name, Params};
-use crate::http::problem::Problem;
 use crate::imports::formats::Format;
 use crate::imports::{Counts, Job, Plan, State as JobState, Upload};
 
@@ -175,7 +172,7 @@ pub async fn create(
     actor: Extension<Actor>,
     mut params: Params,
     request: Request,
-) -> Result<Response<Body>, Problem> {
+) -> Result<Response<Body>, ServiceError> {
     let format = params.choice("format", &Format::ALL, Format::as_str);
     let dry_run = params.flag("dry_run").unwrap_or(false);
     let on_conflict = params.choice("on_conflict", &OnConflict::EVERY, OnConflict::as_str);
@@ -189,7 +186,7 @@ pub async fn create(
     let Some(format) = format.or_else(|| Format::guess(&head)) else {
         let names: Vec<_> = Format::ALL.iter().map(|format| format.as_str()).collect();
         let rule = format!("can't be guessed by this file: say which of {}", names.join(", "));
-        return Err(Problem::field("format", rule));
+        return Err(ServiceError::field("format", rule));
     };
     let on_conflict = on_conflict.unwrap_or_default();
     let plan = Plan { format, dry_run, on_conflict, domain, folder, tags };
@@ -205,7 +202,7 @@ async fn check(
     domain: Option<String>,
     folder: Option<String>,
     tags: Vec<String>,
-) -> Result<(), Problem> {
+) -> Result<(), ServiceError> {
     fn field<T>(value: Option<T>) -> Field<T> {
         value.map_or(Field::Absent, Field::Value)
     }
@@ -218,31 +215,28 @@ async fn check(
     };
     let request = CommandRequest { command: Command::CreateLink(input), idempotency: None };
     let mut results = services.commands.run_all(*actor, vec![request], Mode::DryRun).await?;
-    let Some(Err(CommandError::Refused(DomainError::Invalid(invalid)))) = results.pop() else {
-        return Ok(());
-    };
-    let mut wrong = BTreeMap::new();
-    for (name, reasons) in invalid.fields() {
+    let mut invalid = Invalid::default();
+    let fields = results.pop().and_then(Result::err).map(|error| error.fields).unwrap_or_default();
+    for (name, reasons) in fields {
         let name = if name.starts_with("tags") { "tag" } else { name.as_str() };
         if matches!(name, "domain" | "folder" | "tag") {
-            wrong.insert(name.to_owned(), reasons.clone());
+            reasons.into_iter().for_each(|reason| invalid.add(name, reason));
         }
     }
-    if wrong.is_empty() { Ok(()) } else { Err(Problem::invalid(wrong)) }
+    Ok(invalid.into_result()?)
 }
 
 /// Receives the file; returns its beginning.
-async fn receive(mut body: Body, upload: &mut Upload) -> Result<Vec<u8>, Problem> {
+async fn receive(mut body: Body, upload: &mut Upload) -> Result<Vec<u8>, ServiceError> {
     while let Some(frame) = body.frame().await {
-        let broke_off =
-            |_| Problem::new(StatusCode::BAD_REQUEST, "VALIDATION_ERROR", "The body broke off.");
+        let broke_off = |_| ServiceError::new(ErrorCode::Invalid, "The body broke off.");
         if let Ok(piece) = frame.map_err(broke_off)?.into_data() {
             upload.write(&piece).await?;
         }
     }
     let head = upload.head().await?;
     if head.is_empty() {
-        return Err(Problem::field("body", "is required: the file"));
+        return Err(ServiceError::field("body", "is required: the file"));
     }
     Ok(head)
 }
@@ -263,7 +257,7 @@ pub async fn get(
     State(services): State<Services>,
     actor: Extension<Actor>,
     Name(import): Name,
-) -> Result<Json<Data<ImportView>>, Problem> {
+) -> Result<Json<Data<ImportView>>, ServiceError> {
     let job = find(&services, actor.workspace, &import)?;
     Ok(Json(Data { data: ImportView::new(&job, &services) }))
 }
@@ -279,13 +273,13 @@ pub async fn delete(
     State(services): State<Services>,
     actor: Extension<Actor>,
     Name(import): Name,
-) -> Result<StatusCode, Problem> {
+) -> Result<StatusCode, ServiceError> {
     let job = find(&services, actor.workspace, &import)?;
     services.imports.remove(job.id).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn find(services: &Services, workspace: WorkspaceId, import: &str) -> Result<Job, Problem> {
+fn find(services: &Services, workspace: WorkspaceId, import: &str) -> Result<Job, ServiceError> {
     let job = import.parse().ok().and_then(|id| services.imports.find(workspace, id));
-    job.ok_or_else(|| Problem::not_found("import"))
+    job.ok_or_else(|| ServiceError::not_found("import"))
 }

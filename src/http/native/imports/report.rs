@@ -14,12 +14,12 @@ use utoipa::IntoParams;
 
 use super::find;
 use crate::domain::csv_cell;
+use crate::domain::error::ServiceError;
 use crate::domain::ids::WorkspaceId;
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::native::schema::TableFormat;
 use crate::http::params::{Name, Params};
-use crate::http::problem::Problem;
 use crate::imports::Reject;
 
 /// The parameter of a report.
@@ -47,7 +47,7 @@ pub async fn rejects(
     actor: Extension<Actor>,
     Name(import): Name,
     params: Params,
-) -> Result<Response<Body>, Problem> {
+) -> Result<Response<Body>, ServiceError> {
     report(&services, actor.workspace, &import, params, Part::Rejects).await
 }
 
@@ -66,7 +66,7 @@ pub async fn warnings(
     actor: Extension<Actor>,
     Name(import): Name,
     params: Params,
-) -> Result<Response<Body>, Problem> {
+) -> Result<Response<Body>, ServiceError> {
     report(&services, actor.workspace, &import, params, Part::Warnings).await
 }
 
@@ -107,7 +107,7 @@ async fn report(
     import: &str,
     mut params: Params,
     part: Part,
-) -> Result<Response<Body>, Problem> {
+) -> Result<Response<Body>, ServiceError> {
     let is_csv = params.choice("format", &[false, true], |csv| if csv { "csv" } else { "ndjson" });
     params.finish()?;
     let job = find(services, workspace, import)?;
@@ -118,7 +118,7 @@ async fn report(
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 Box::new(tokio::io::empty())
             }
-            Err(error) => return Err(Problem::internal(error.to_string())),
+            Err(error) => return Err(ServiceError::internal(error)),
         };
     let is_csv = is_csv.unwrap_or(false);
     let mut response = Body::from_stream(lines(report, part, is_csv)).into_response();

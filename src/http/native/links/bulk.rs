@@ -20,6 +20,7 @@ use super::named;
 use super::view::LinkView;
 use crate::commands::{CommandRequest, CommandResult, MAX_BULK, Mode};
 use crate::domain::command::{Command, Expected, LinkRef, Outcome};
+use crate::domain::error::ServiceError;
 use crate::domain::event::Idempotency;
 use crate::domain::link::{Field, LinkInput};
 use crate::domain::token::Actor;
@@ -27,7 +28,7 @@ use crate::http::Services;
 use crate::http::body::{BulkBody, parse_item, parse_value};
 use crate::http::native::{ChangedMeta, log_offset, replayed};
 use crate::http::params::Params;
-use crate::http::problem::Problem;
+use crate::http::problem;
 use crate::queries::analytics::Counts;
 
 /// How many different passwords one request may set: hashing one takes about 20 ms.
@@ -189,7 +190,7 @@ pub async fn create(
     State(services): State<Services>,
     actor: Extension<Actor>,
     body: BulkBody,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     let _permit = services.commands.bulk_permit().await?;
     let CreateLinksBody { links } = body.parse()?;
     let commands = links.0.iter().map(|item| Ok(Command::CreateLink(parse_item(item)?)));
@@ -207,12 +208,12 @@ pub async fn update(
     State(services): State<Services>,
     actor: Extension<Actor>,
     body: BulkBody,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     let _permit = services.commands.bulk_permit().await?;
     let ChangeLinksBody { links, change } = body.parse()?;
     if serde_json::to_string(&change).is_ok_and(|text| text.len() > MAX_CHANGE_BYTES) {
         let rule = format!("must not be longer than {MAX_CHANGE_BYTES} bytes");
-        return Err(Problem::field("change", rule));
+        return Err(ServiceError::field("change", rule));
     }
     let commands = links.0.iter().map(|item| {
         let BulkTarget { link, expected, fields } = BulkTarget::read(item)?;
@@ -237,7 +238,7 @@ pub async fn delete(
     actor: Extension<Actor>,
     mut params: Params,
     body: BulkBody,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     let is_purge = params.flag("purge").unwrap_or(false);
     params.finish()?;
     let _permit = services.commands.bulk_permit().await?;
@@ -246,7 +247,7 @@ pub async fn delete(
         let BulkTarget { link, expected, fields } = BulkTarget::read(item)?;
         if let Some(name) = fields.keys().next() {
             let rule = "is not a field here: `link` and `if_version` are";
-            return Err(Problem::field(name, rule));
+            return Err(ServiceError::field(name, rule));
         }
         Ok(if is_purge {
             Command::PurgeLink(link, expected)
@@ -265,10 +266,10 @@ struct BulkTarget {
 }
 
 impl BulkTarget {
-    fn read(item: &RawValue) -> Result<Self, Problem> {
+    fn read(item: &RawValue) -> Result<Self, ServiceError> {
         let is_wrong = || {
             let rule = "must be a link's id or slug, or an object that has it as `link`";
-            Problem::field("links", rule)
+            ServiceError::field("links", rule)
         };
         let mut fields = match serde_json::from_str(item.get()).map_err(|_| is_wrong())? {
             Value::String(name) => {
@@ -279,15 +280,15 @@ impl BulkTarget {
         };
         let link = match fields.remove("link") {
             Some(Value::String(name)) => named(&name)?,
-            Some(_) => return Err(Problem::field("link", "must be a link's id or slug")),
-            None => return Err(Problem::field("link", "is required")),
+            Some(_) => return Err(ServiceError::field("link", "must be a link's id or slug")),
+            None => return Err(ServiceError::field("link", "is required")),
         };
         let expected = match fields.remove("if_version") {
             None | Some(Value::Null) => None,
             Some(version) => {
                 let version = version.as_u64().and_then(|version| u32::try_from(version).ok());
                 let rule = "must be a version of a link";
-                Some(version.ok_or_else(|| Problem::field("if_version", rule))?)
+                Some(version.ok_or_else(|| ServiceError::field("if_version", rule))?)
             }
         };
         Ok(Self { link, expected, fields })
@@ -298,9 +299,9 @@ impl BulkTarget {
 async fn run(
     services: &Services,
     actor: Actor,
-    mut items: Vec<Result<Command, Problem>>,
+    mut items: Vec<Result<Command, ServiceError>>,
     idempotency: Option<Idempotency>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     let commands = items.iter_mut().filter_map(|item| item.as_mut().ok());
     let passwords = commands.filter_map(|command| match &command.link_input()?.password {
         Field::Value(password) => password.to_be_hashed(),
@@ -308,7 +309,7 @@ async fn run(
     });
     if passwords.collect::<HashSet<_>>().len() > MAX_PASSWORDS {
         let rule = format!("must be one of at most {MAX_PASSWORDS} in one request");
-        return Err(Problem::field("password", rule));
+        return Err(ServiceError::field("password", rule));
     }
     let is_new: Vec<_> =
         items.iter().map(|item| matches!(item, Ok(Command::CreateLink(_)))).collect();
@@ -336,8 +337,8 @@ async fn run(
         let result = match unread {
             Some(problem) => Err(problem),
             None => match results.next() {
-                Some(result) => result.map_err(Problem::from),
-                None => Err(Problem::internal("a result is missing")),
+                Some(result) => result.map_err(ServiceError::from),
+                None => Err(ServiceError::internal("a result is missing")),
             },
         };
         if let Ok(done) = &result {
@@ -353,11 +354,11 @@ async fn run(
 }
 
 impl BulkItem {
-    fn new(services: &Services, result: Result<CommandResult, Problem>, is_new: bool) -> Self {
+    fn new(services: &Services, result: Result<CommandResult, ServiceError>, is_new: bool) -> Self {
         let done = match result {
             Ok(done) => done,
-            Err(problem) => {
-                let (status, problem) = problem.into_item();
+            Err(error) => {
+                let (status, problem) = problem::item(&error);
                 return Self { status, link: None, problem: Some(problem) };
             }
         };

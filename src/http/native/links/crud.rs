@@ -12,13 +12,13 @@ use super::{
     IfMatch, answered, changed, counts_of, etag, expected, find, link_of, named, versions,
 };
 use crate::domain::command::{Command, Expected, LinkRef};
+use crate::domain::error::ServiceError;
 use crate::domain::link::LinkInput;
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::body::JsonBody;
 use crate::http::native::{Changed, Data, log_offset};
 use crate::http::params::{Name, Params};
-use crate::http::problem::Problem;
 use crate::queries::analytics::Counts;
 
 /// Creates a link.
@@ -33,7 +33,7 @@ pub async fn create(
     State(services): State<Services>,
     actor: Extension<Actor>,
     body: JsonBody<LinkInput>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     let command = Command::CreateLink(body.value);
     let done = services.commands.run(*actor, command, body.idempotency).await?;
     let change = (done.offset, done.is_replay);
@@ -61,7 +61,7 @@ pub async fn get(
     actor: Extension<Actor>,
     Name(name): Name,
     mut params: Params,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     let at_ms = params.moment("at");
     params.finish()?;
     if let Some(at_ms) = at_ms {
@@ -88,7 +88,7 @@ pub async fn replace(
     Name(name): Name,
     headers: HeaderMap,
     body: JsonBody<LinkInput>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     write(&services, *actor, &name, &headers, body, Command::ReplaceLink).await
 }
 
@@ -106,7 +106,7 @@ pub async fn update(
     Name(name): Name,
     headers: HeaderMap,
     body: JsonBody<LinkInput>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     write(&services, *actor, &name, &headers, body, Command::ChangeLink).await
 }
 
@@ -118,7 +118,7 @@ async fn write(
     headers: &HeaderMap,
     body: JsonBody<LinkInput>,
     command: fn(LinkRef, LinkInput, Expected) -> Command,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     let command = command(named(name)?, body.value, expected(headers)?);
     let done = services.commands.run(actor, command, body.idempotency).await?;
     answered(services, done).await
@@ -153,7 +153,7 @@ pub async fn delete(
     Name(name): Name,
     headers: HeaderMap,
     mut params: Params,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     let is_purge = params.flag("purge").unwrap_or(false);
     params.finish()?;
     let (link, expected) = (named(&name)?, expected(&headers)?);

@@ -10,7 +10,7 @@ use super::answered;
 use super::list::LinkPage;
 use super::view::LinkView;
 use crate::domain::command::{Command, LinkRef};
-use crate::domain::error::DomainError;
+use crate::domain::error::{ErrorCode, ServiceError};
 use crate::domain::ids::LinkId;
 use crate::domain::token::Actor;
 use crate::http::Services;
@@ -18,7 +18,6 @@ use crate::http::body::OptionalBody;
 use crate::http::native::Changed;
 use crate::http::native::page::Page;
 use crate::http::params::{Name, Params};
-use crate::http::problem::Problem;
 
 /// Options for restoring a link.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -35,7 +34,7 @@ pub fn list(
     services: &Services,
     actor: &Actor,
     mut params: Params,
-) -> Result<Json<LinkPage>, Problem> {
+) -> Result<Json<LinkPage>, ServiceError> {
     let page = Page::take(&mut params);
     let before = page.take_cursor(&mut params, |text| text.parse::<LinkId>().ok());
     params.finish()?;
@@ -65,22 +64,22 @@ pub async fn restore(
     actor: Extension<Actor>,
     Name(id): Name,
     body: OptionalBody<RestoreBody>,
-) -> Result<Response, Problem> {
-    let link: LinkId = id.parse().map_err(|_| Problem::not_found("link"))?;
+) -> Result<Response, ServiceError> {
+    let link: LinkId = id.parse().map_err(|_| ServiceError::not_found("link"))?;
     let deleted_version = match services.link_history.tombstone(actor.workspace, link)? {
         Some(tombstone) => {
             // New clicks have to follow the record that removes the earlier ones from analytics.
             if !services.analytics.has_forgotten(tombstone.offset).await {
                 let detail = "The link's deletion is not in the log of clicks yet.";
-                return Err(Problem::unavailable("CHANGES_UNAVAILABLE", detail));
+                return Err(ServiceError::unavailable(ErrorCode::ChangesUnavailable, detail));
             }
             tombstone.link.version
         }
         // A repeated request finds the link that the first one restored.
         None => match services.links.get(actor.workspace, &LinkRef::Id(link))? {
-            Some(_) if body.idempotency.is_none() => return Err(DomainError::NotDeleted.into()),
+            Some(_) if body.idempotency.is_none() => return Err(ServiceError::not_deleted()),
             Some(link) => link.version.saturating_sub(1),
-            None => return Err(Problem::not_found("link")),
+            None => return Err(ServiceError::not_found("link")),
         },
     };
     let command = Command::RestoreLink { link, deleted_version, slug: body.value.slug };

@@ -15,12 +15,12 @@ use serde_json::Value;
 use super::list::{LinkFilterParams, filter};
 use super::view::LinkView;
 use crate::domain::csv_cell;
+use crate::domain::error::{ErrorCode, ServiceError};
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::native::schema::TableFormat;
 use crate::http::params::Params;
-use crate::http::problem::Problem;
-use crate::queries::links::{Archived, LinkList, LinkQuery, LinksError, Part};
+use crate::queries::links::{Archived, LinkList, LinkQuery, Part};
 
 /// How many links are read at once.
 const PAGE: usize = 500;
@@ -106,7 +106,7 @@ pub async fn export(
     State(services): State<Services>,
     actor: Extension<Actor>,
     mut params: Params,
-) -> Result<Response<Body>, Problem> {
+) -> Result<Response<Body>, ServiceError> {
     let each = [FileFormat::Csv, FileFormat::Ndjson];
     let format = params.choice("format", &each, FileFormat::as_str);
     if format.is_none() {
@@ -116,7 +116,7 @@ pub async fn export(
     // Includes archived links unless the request excludes them.
     let filter = filter(&mut params, &services.site, Archived::Any);
     params.finish()?;
-    let Some(format) = format else { return Err(Problem::field("format", "is required")) };
+    let Some(format) = format else { return Err(ServiceError::field("format", "is required")) };
     let query = LinkQuery {
         filter,
         is_descending: false,
@@ -234,12 +234,15 @@ fn pieces(
 }
 
 /// A page. A download that has begun waits for its turn instead of failing.
-async fn page(services: &Services, query: &LinkQuery) -> Result<LinkList, LinksError> {
-    for _ in 0..TURNS {
+async fn page(services: &Services, query: &LinkQuery) -> Result<LinkList, ServiceError> {
+    let mut turn = 0;
+    loop {
+        turn += 1;
         match services.links.search(query.clone()).await {
-            Err(LinksError::Busy) => tokio::time::sleep(TURN_WAIT).await,
+            Err(error) if error.code == ErrorCode::Overloaded && turn < TURNS => {
+                tokio::time::sleep(TURN_WAIT).await;
+            }
             found => return found,
         }
     }
-    Err(LinksError::Busy)
 }

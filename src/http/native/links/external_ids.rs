@@ -8,13 +8,13 @@ use axum::{Extension, Json};
 use super::view::LinkView;
 use super::{IfMatch, changed, counts_of, etag, expected};
 use crate::domain::command::{Command, LinkRef, Outcome};
+use crate::domain::error::ServiceError;
 use crate::domain::link::LinkInput;
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::body::JsonBody;
 use crate::http::native::{Changed, Data};
 use crate::http::params::Name;
-use crate::http::problem::Problem;
 
 /// Retrieves a link by its external ID.
 #[utoipa::path(
@@ -25,9 +25,9 @@ pub async fn get_by_external_id(
     State(services): State<Services>,
     actor: Extension<Actor>,
     Name(external_id): Name,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     let link = services.links.get(actor.workspace, &LinkRef::ExternalId(external_id))?;
-    let link = link.ok_or_else(|| Problem::not_found("link"))?;
+    let link = link.ok_or_else(|| ServiceError::not_found("link"))?;
     let counts = counts_of(&services, &link).await;
     let etag = etag(link.version);
     Ok((etag, Json(Data { data: LinkView::new(&services, link, counts) })).into_response())
@@ -53,7 +53,7 @@ pub async fn upsert(
     Name(external_id): Name,
     headers: HeaderMap,
     body: JsonBody<LinkInput>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     let command = Command::UpsertLink(external_id, body.value, expected(&headers)?);
     let done = services.commands.run(*actor, command, body.idempotency).await?;
     let change = (done.offset, done.is_replay);
@@ -64,7 +64,7 @@ pub async fn upsert(
             let is_new = link.version == 1;
             (*link, is_new)
         }
-        other => return Err(Problem::internal(format!("a link was expected, not {other:?}"))),
+        other => return Err(ServiceError::internal(format!("a link was expected, not {other:?}"))),
     };
     let counts = counts_of(&services, &link).await;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };

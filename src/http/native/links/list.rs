@@ -9,13 +9,13 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::deleted;
 use super::view::LinkView;
+use crate::domain::error::ServiceError;
 use crate::domain::link::{Kind, checked_folder};
 use crate::domain::token::Actor;
 use crate::http::native::Data;
 use crate::http::native::page::{CursorParams, Page, PageMeta, PageParam};
 use crate::http::native::schema::{Archived as ArchivedWord, Direction};
 use crate::http::params::Params;
-use crate::http::problem::Problem;
 use crate::http::{Services, Site};
 use crate::queries::links::{
     Archived, Clicks, Cursor, LinkFilter, LinkQuery, MAX_RANKED, Part, Sort, Word,
@@ -132,7 +132,7 @@ fn link_query(
     actor: &Actor,
     mut params: Params,
     site: &Site,
-) -> Result<(LinkQuery, Page), Problem> {
+) -> Result<(LinkQuery, Page), ServiceError> {
     let page = Page::take(&mut params);
     let filter = filter(&mut params, site, Archived::No);
     let sort = params.choice("sort", &Sort::EVERY, Sort::as_str).unwrap_or_default();
@@ -184,7 +184,7 @@ pub async fn list(
     State(services): State<Services>,
     actor: Extension<Actor>,
     mut params: Params,
-) -> Result<Json<LinkPage>, Problem> {
+) -> Result<Json<LinkPage>, ServiceError> {
     if params.flag("deleted") == Some(true) {
         return deleted::list(&services, &actor, params);
     }
@@ -226,7 +226,7 @@ pub async fn count(
     State(services): State<Services>,
     actor: Extension<Actor>,
     mut params: Params,
-) -> Result<Json<Data<CountView>>, Problem> {
+) -> Result<Json<Data<CountView>>, ServiceError> {
     let filter = filter(&mut params, &services.site, Archived::No);
     params.finish()?;
     let query = LinkQuery { filter, limit: 0, ..LinkQuery::of(actor.workspace) };

@@ -22,11 +22,11 @@ use super::routes::Routes;
 use super::{Changed, log_offset, replayed};
 use crate::commands::CommandResult;
 use crate::domain::command::{Expected, LinkRef, Outcome};
+use crate::domain::error::ServiceError;
 use crate::domain::link::Link;
 use crate::domain::token::Ability::{AnalyticsRead, LinksRead, LinksWrite};
 use crate::domain::token::Actor;
 use crate::http::Services;
-use crate::http::problem::Problem;
 use crate::queries::analytics::Counts;
 use view::LinkView;
 
@@ -97,18 +97,18 @@ fn changed(
 }
 
 /// The link that a path names.
-fn named(text: &str) -> Result<LinkRef, Problem> {
-    LinkRef::parse(text).ok_or_else(|| Problem::not_found("link"))
+fn named(text: &str) -> Result<LinkRef, ServiceError> {
+    LinkRef::parse(text).ok_or_else(|| ServiceError::not_found("link"))
 }
 
 /// The actor's link that a path names.
-pub fn find(services: &Services, actor: &Actor, text: &str) -> Result<Link, Problem> {
+pub fn find(services: &Services, actor: &Actor, text: &str) -> Result<Link, ServiceError> {
     let link = services.links.get(actor.workspace, &named(text)?)?;
-    link.ok_or_else(|| Problem::not_found("link"))
+    link.ok_or_else(|| ServiceError::not_found("link"))
 }
 
 /// `If-Match`: one entity tag, or `*`.
-fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
+fn expected(headers: &HeaderMap) -> Result<Expected, ServiceError> {
     let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
     let tag = value.to_str().unwrap_or_default().trim();
     if tag == "*" {
@@ -119,21 +119,21 @@ fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
         .and_then(|tag| tag.strip_suffix('"'))
         .and_then(|tag| tag.parse().ok());
     version.map(Some).ok_or_else(|| {
-        Problem::field("If-Match", "must be one entity tag as an answer's ETag has it, or *")
+        ServiceError::field("If-Match", "must be one entity tag as an answer's ETag has it, or *")
     })
 }
 
 /// The response to a change of a link, or to a repeated request.
-async fn answered(services: &Services, done: CommandResult) -> Result<Response, Problem> {
+async fn answered(services: &Services, done: CommandResult) -> Result<Response, ServiceError> {
     let change = (done.offset, done.is_replay);
     let link = link_of(done)?;
     let counts = counts_of(services, &link).await;
     Ok(changed(services, StatusCode::OK, link, counts, change))
 }
 
-fn link_of(done: CommandResult) -> Result<Link, Problem> {
+fn link_of(done: CommandResult) -> Result<Link, ServiceError> {
     match done.outcome {
         Outcome::Link(link) => Ok(*link),
-        other => Err(Problem::internal(format!("a link was expected, not {other:?}"))),
+        other => Err(ServiceError::internal(format!("a link was expected, not {other:?}"))),
     }
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::find;
 use crate::commands::now_ms;
 use crate::domain::click::Device;
-use crate::domain::error::Invalid;
+use crate::domain::error::{Invalid, ServiceError};
 use crate::domain::ids::RuleId;
 use crate::domain::link::Link;
 use crate::domain::rule::body::RuleBody;
@@ -27,7 +27,6 @@ use crate::http::body::JsonBody;
 use crate::http::native::Data;
 use crate::http::native::analytics::as_of;
 use crate::http::params::{Name, Params};
-use crate::http::problem::Problem;
 use crate::queries::analytics::{
     AnalyticsQuery, Bots, Condition, DateRange, Dimension, Filter, Granularity, Metric, Test,
 };
@@ -148,7 +147,7 @@ impl Trial {
         services: &Services,
         link: Link,
         proposed: Option<Vec<RuleBody>>,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, ServiceError> {
         let standing = &link.fields.routing.rules;
         let rules = match proposed {
             None => standing.clone(),
@@ -161,7 +160,7 @@ impl Trial {
                 let mut new_id = || RuleId::new(Uuid::now_v7());
                 let context = Context { before: standing, is_own: &is_own, new_id: &mut new_id };
                 let rules = Rules::accept(bodies, context, &mut invalid);
-                rules.ok_or_else(|| Problem::invalid(invalid.fields().clone()))?
+                rules.ok_or(invalid)?
             }
         };
         Ok(Self { compiled: CompiledRules::new(&rules), link, rules })
@@ -193,7 +192,7 @@ pub async fn test(
     actor: Extension<Actor>,
     Name(name): Name,
     body: JsonBody<TestBody>,
-) -> Result<Json<Data<RedirectResult>>, Problem> {
+) -> Result<Json<Data<RedirectResult>>, ServiceError> {
     let link = find(&services, &actor, &name)?;
     let TestBody { visitor, rules } = body.value;
     let trial = Trial::new(&services, link, rules)?;
@@ -202,12 +201,12 @@ pub async fn test(
         Some(Ok(at)) => u64::try_from(at.as_millisecond()).unwrap_or(0),
         Some(Err(_)) => {
             let rule = "must be a moment such as 2027-01-31T18:00:00Z";
-            return Err(Problem::field("visitor.at", rule));
+            return Err(ServiceError::field("visitor.at", rule));
         }
     };
     let device = if visitor.device.is_empty() { "other" } else { &visitor.device };
     let Some(device) = device_of(device) else {
-        return Err(Problem::field(
+        return Err(ServiceError::field(
             "visitor.device",
             "must be desktop, mobile, tablet, bot or other",
         ));
@@ -249,7 +248,7 @@ pub async fn dry_run(
     Name(name): Name,
     mut params: Params,
     body: JsonBody<DryRunBody>,
-) -> Result<Json<Data<DryRunView>>, Problem> {
+) -> Result<Json<Data<DryRunView>>, ServiceError> {
     let days = params.number("days", 1, MAX_DAYS).unwrap_or(DEFAULT_DAYS);
     params.finish()?;
     let link = find(&services, &actor, &name)?;
@@ -276,10 +275,10 @@ async fn past_clicks(
     services: &Services,
     link: &Link,
     days: u64,
-) -> Result<(Vec<Map<String, Value>>, bool), Problem> {
+) -> Result<(Vec<Map<String, Value>>, bool), ServiceError> {
     let range = DateRange::Last(Granularity::Day, i64::try_from(days).unwrap_or(1));
     let period = range.period(&jiff::tz::TimeZone::UTC, Timestamp::now());
-    let period = period.map_err(|reason| Problem::field("days", reason))?;
+    let period = period.map_err(|reason| ServiceError::field("days", reason))?;
     let test = Test::Links(vec![link.id.uuid()]);
     let query = AnalyticsQuery {
         filter: Some(Filter::Is(Condition { dimension: Dimension::Link, test })),

@@ -5,11 +5,11 @@ use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::domain::error::ServiceError;
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::native::page::{Page, PageMeta, PageParams};
 use crate::http::params::Params;
-use crate::http::problem::Problem;
 use crate::queries::links::NamesOf;
 
 /// A tag or a folder.
@@ -39,7 +39,7 @@ pub async fn list_tags(
     State(services): State<Services>,
     actor: Extension<Actor>,
     params: Params,
-) -> Result<Json<NamedPage>, Problem> {
+) -> Result<Json<NamedPage>, ServiceError> {
     names(&services, &actor, params, NamesOf::Tags).await
 }
 
@@ -53,7 +53,7 @@ pub async fn list_folders(
     State(services): State<Services>,
     actor: Extension<Actor>,
     params: Params,
-) -> Result<Json<NamedPage>, Problem> {
+) -> Result<Json<NamedPage>, ServiceError> {
     names(&services, &actor, params, NamesOf::Folders).await
 }
 
@@ -62,7 +62,7 @@ async fn names(
     actor: &Actor,
     mut params: Params,
     of: NamesOf,
-) -> Result<Json<NamedPage>, Problem> {
+) -> Result<Json<NamedPage>, ServiceError> {
     let page = Page::take(&mut params);
     params.finish()?;
     let found = services.links.names(actor.workspace, of, page.number(), page.size()).await?;

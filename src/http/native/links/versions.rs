@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::view::LinkView;
 use super::{IfMatch, answered, expected, named};
 use crate::domain::command::Command;
+use crate::domain::error::{ErrorCode, ServiceError};
 use crate::domain::link::Link;
 use crate::domain::token::Actor;
 use crate::http::Services;
@@ -21,7 +22,6 @@ use crate::http::native::page::{CursorParams, Page, PageMeta, PageParam};
 use crate::http::native::schema::VersionChange;
 use crate::http::native::{Changed, Data, iso8601};
 use crate::http::params::{Name, Params};
-use crate::http::problem::Problem;
 use crate::queries::history::{LinkAtTime, LinkVersion};
 
 /// Fields of a link's JSON that its owner does not set, or that follow from others.
@@ -101,10 +101,10 @@ pub fn differences(
     services: &Services,
     from: Link,
     to: Link,
-) -> Result<BTreeMap<String, FieldChange>, Problem> {
+) -> Result<BTreeMap<String, FieldChange>, ServiceError> {
     let fields = |link: Link| match serde_json::to_value(LinkView::new(services, link, None)) {
         Ok(Value::Object(fields)) => Ok(fields),
-        _ => Err(Problem::internal("a link is no JSON object")),
+        _ => Err(ServiceError::internal("a link is no JSON object")),
     };
     let is_other_password = from.fields.gates.has_other_password(&to.fields.gates);
     let (mut from, to) = (fields(from)?, fields(to)?);
@@ -127,10 +127,10 @@ pub async fn read_at(
     actor: &Actor,
     name: &str,
     at_ms: u64,
-) -> Result<LinkView, Problem> {
-    let gone = |detail: &'static str| Err(Problem::new(StatusCode::NOT_FOUND, "NOT_FOUND", detail));
+) -> Result<LinkView, ServiceError> {
+    let gone = |detail: &'static str| Err(ServiceError::new(ErrorCode::NotFound, detail));
     match services.link_history.link_at(actor.workspace, named(name)?, at_ms).await? {
-        LinkAtTime::NotFound => Err(Problem::not_found("link")),
+        LinkAtTime::NotFound => Err(ServiceError::not_found("link")),
         LinkAtTime::NotCreatedYet => gone("The link had not been made yet at that time."),
         LinkAtTime::Deleted => gone("The link was deleted at that time."),
         LinkAtTime::Live(link) => Ok(LinkView::new(services, *link, None)),
@@ -151,7 +151,7 @@ pub async fn list(
     actor: Extension<Actor>,
     Name(name): Name,
     mut params: Params,
-) -> Result<Json<VersionPage>, Problem> {
+) -> Result<Json<VersionPage>, ServiceError> {
     let page = Page::take(&mut params);
     let cursor = |text: &str| text.parse().ok().filter(|version: &u32| *version > 0);
     let before = page.take_cursor(&mut params, cursor);
@@ -159,7 +159,7 @@ pub async fn list(
     let skip = if before.is_some() { 0 } else { page.skipped() as u64 };
     let part = (before, skip, page.size());
     let found = services.link_history.versions(actor.workspace, named(&name)?, part).await?;
-    let found = found.ok_or_else(|| Problem::not_found("link"))?;
+    let found = found.ok_or_else(|| ServiceError::not_found("link"))?;
     let next_cursor = found.next.map(|next| next.to_string());
     let data =
         found.items.into_iter().map(|version| VersionView::new(&services, version)).collect();
@@ -184,7 +184,7 @@ pub async fn diff(
     actor: Extension<Actor>,
     Name(name): Name,
     mut params: Params,
-) -> Result<Json<Data<DiffView>>, Problem> {
+) -> Result<Json<Data<DiffView>>, ServiceError> {
     let [from, to] = ["from", "to"].map(|edge| {
         let version = params.number(edge, 1, u32::MAX.into());
         if version.is_none() {
@@ -194,7 +194,7 @@ pub async fn diff(
     });
     params.finish()?;
     let found = services.link_history.some_versions(actor.workspace, named(&name)?, [from, to]);
-    let [before, after] = found.await?.ok_or_else(|| Problem::not_found("link"))?;
+    let [before, after] = found.await?.ok_or_else(|| ServiceError::not_found("link"))?;
     let before = before.ok_or_else(|| no_version("from"))?;
     let after = after.ok_or_else(|| no_version("to"))?;
     let changes = differences(&services, before.link, after.link)?;
@@ -220,17 +220,17 @@ pub async fn revert(
     Name(name): Name,
     headers: HeaderMap,
     body: JsonBody<RevertBody>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     let expected = expected(&headers)?;
     let wanted = [body.value.version];
     let found = services.link_history.some_versions(actor.workspace, named(&name)?, wanted).await?;
-    let [version] = found.ok_or_else(|| Problem::not_found("link"))?;
+    let [version] = found.ok_or_else(|| ServiceError::not_found("link"))?;
     let to = Box::new(version.ok_or_else(|| no_version("version"))?.link);
     let command = Command::RevertLink { to, expected };
     let done = services.commands.run(*actor, command, body.idempotency).await?;
     answered(&services, done).await
 }
 
-fn no_version(field: &str) -> Problem {
-    Problem::field(field, "is not a version of this link")
+fn no_version(field: &str) -> ServiceError {
+    ServiceError::field(field, "is not a version of this link")
 }

@@ -11,12 +11,12 @@ use super::page::{Page, PageMeta};
 use super::{Changed, Data, iso8601, log_offset, replayed};
 use crate::commands::CommandResult;
 use crate::domain::command::{Command, Outcome};
+use crate::domain::error::ServiceError;
 use crate::domain::preset::{PresetId, PresetInput, PresetKind};
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::body::JsonBody;
 use crate::http::params::Params;
-use crate::http::problem::Problem;
 use crate::queries::links::PresetCount;
 
 /// A campaign or a UTM template.
@@ -82,12 +82,12 @@ macro_rules! preset_routes {
             use super::super::routes::Routes;
             use super::super::{Changed, Data};
             use super::{PresetPage, PresetView};
+            use crate::domain::error::ServiceError;
             use crate::domain::preset::{PresetInput, PresetKind};
             use crate::domain::token::{Ability, Actor};
             use crate::http::Services;
             use crate::http::body::JsonBody;
             use crate::http::params::{Name, Params};
-            use crate::http::problem::Problem;
 
             const KIND: PresetKind = PresetKind::$kind;
 
@@ -112,7 +112,7 @@ macro_rules! preset_routes {
                 State(services): State<Services>,
                 actor: Extension<Actor>,
                 body: JsonBody<PresetInput>,
-            ) -> Result<Response, Problem> {
+            ) -> Result<Response, ServiceError> {
                 super::create(&services, *actor, KIND, body).await
             }
 
@@ -125,7 +125,7 @@ macro_rules! preset_routes {
                 State(services): State<Services>,
                 actor: Extension<Actor>,
                 params: Params,
-            ) -> Result<Json<PresetPage>, Problem> {
+            ) -> Result<Json<PresetPage>, ServiceError> {
                 super::list(&services, *actor, KIND, params).await
             }
 
@@ -138,7 +138,7 @@ macro_rules! preset_routes {
                 State(services): State<Services>,
                 actor: Extension<Actor>,
                 Name(id): Name,
-            ) -> Result<Json<Data<PresetView>>, Problem> {
+            ) -> Result<Json<Data<PresetView>>, ServiceError> {
                 super::get(&services, *actor, KIND, &id)
             }
 
@@ -155,7 +155,7 @@ macro_rules! preset_routes {
                 actor: Extension<Actor>,
                 Name(id): Name,
                 body: JsonBody<PresetInput>,
-            ) -> Result<Response, Problem> {
+            ) -> Result<Response, ServiceError> {
                 super::update(&services, *actor, KIND, &id, body).await
             }
 
@@ -165,7 +165,7 @@ macro_rules! preset_routes {
                 State(services): State<Services>,
                 actor: Extension<Actor>,
                 Name(id): Name,
-            ) -> Result<Response, Problem> {
+            ) -> Result<Response, ServiceError> {
                 super::delete(&services, *actor, KIND, &id).await
             }
         }
@@ -194,8 +194,8 @@ preset_routes! {
 }
 
 /// The id in a path.
-fn id_of(kind: PresetKind, text: &str) -> Result<PresetId, Problem> {
-    kind.parse_id(text).ok_or_else(|| Problem::not_found(kind.noun()))
+fn id_of(kind: PresetKind, text: &str) -> Result<PresetId, ServiceError> {
+    kind.parse_id(text).ok_or_else(|| ServiceError::not_found(kind.noun()))
 }
 
 async fn create(
@@ -203,7 +203,7 @@ async fn create(
     actor: Actor,
     kind: PresetKind,
     body: JsonBody<PresetInput>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     let command = Command::CreatePreset(kind, body.value);
     let done = services.commands.run(actor, command, body.idempotency).await?;
     answer(services, done, StatusCode::CREATED)
@@ -214,7 +214,7 @@ async fn list(
     actor: Actor,
     kind: PresetKind,
     mut params: Params,
-) -> Result<Json<PresetPage>, Problem> {
+) -> Result<Json<PresetPage>, ServiceError> {
     let page = Page::take(&mut params);
     params.finish()?;
     let found = services.links.presets(actor.workspace, kind, page.number(), page.size());
@@ -228,9 +228,9 @@ fn get(
     actor: Actor,
     kind: PresetKind,
     id: &str,
-) -> Result<Json<Data<PresetView>>, Problem> {
+) -> Result<Json<Data<PresetView>>, ServiceError> {
     let preset = services.links.preset(actor.workspace, id_of(kind, id)?)?;
-    let preset = preset.ok_or_else(|| Problem::not_found(kind.noun()))?;
+    let preset = preset.ok_or_else(|| ServiceError::not_found(kind.noun()))?;
     Ok(Json(Data { data: preset.into() }))
 }
 
@@ -240,7 +240,7 @@ async fn update(
     kind: PresetKind,
     id: &str,
     body: JsonBody<PresetInput>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     let command = Command::ChangePreset(id_of(kind, id)?, body.value);
     let done = services.commands.run(actor, command, body.idempotency).await?;
     answer(services, done, StatusCode::OK)
@@ -251,7 +251,7 @@ async fn delete(
     actor: Actor,
     kind: PresetKind,
     id: &str,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     let command = Command::DeletePreset(id_of(kind, id)?);
     let done = services.commands.run(actor, command, None).await?;
     Ok((StatusCode::NO_CONTENT, log_offset(done.offset)).into_response())
@@ -261,9 +261,9 @@ fn answer(
     services: &Services,
     done: CommandResult,
     status: StatusCode,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     let Outcome::Preset(preset) = done.outcome else {
-        return Err(Problem::internal("a campaign or a template was expected"));
+        return Err(ServiceError::internal("a campaign or a template was expected"));
     };
     let counted = services.links.counted(*preset)?;
     let body = Changed::new(PresetView::from(counted), done.offset);

@@ -12,12 +12,12 @@ use super::page::{CursorMeta, CursorParams, Page};
 use super::routes::Routes;
 use super::{iso8601, log_offset};
 use crate::domain::command::Command;
+use crate::domain::error::ServiceError;
 use crate::domain::ids::ReportId;
 use crate::domain::report::{Reason, Report};
 use crate::domain::token::{Ability, Actor};
 use crate::http::Services;
 use crate::http::params::{Name, Params};
-use crate::http::problem::Problem;
 
 pub fn routes() -> Routes {
     Routes::of("reports", "reports")
@@ -73,7 +73,7 @@ pub async fn list(
     State(services): State<Services>,
     actor: Extension<Actor>,
     mut params: Params,
-) -> Result<Json<ReportPage>, Problem> {
+) -> Result<Json<ReportPage>, ServiceError> {
     let page = Page::take_first(&mut params);
     let before = page.take_cursor(&mut params, |text| text.parse::<ReportId>().ok());
     params.finish()?;
@@ -91,8 +91,8 @@ pub async fn resolve(
     State(services): State<Services>,
     actor: Extension<Actor>,
     Name(id): Name,
-) -> Result<Response, Problem> {
-    let id = id.parse().map_err(|_| Problem::not_found("report"))?;
+) -> Result<Response, ServiceError> {
+    let id = id.parse().map_err(|_| ServiceError::not_found("report"))?;
     let done = services.commands.run(*actor, Command::ResolveReport(id), None).await?;
     Ok((StatusCode::NO_CONTENT, log_offset(done.offset)).into_response())
 }

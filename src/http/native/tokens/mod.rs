@@ -15,6 +15,7 @@ use super::routes::Routes;
 use super::{Changed, Data, iso8601, log_offset, replayed};
 use crate::commands::{CommandResult, Commands, secret};
 use crate::domain::command::{Command, Outcome};
+use crate::domain::error::ServiceError;
 use crate::domain::event::Idempotency;
 use crate::domain::ids::{TokenId, WorkspaceId};
 use crate::domain::token::{Abilities, Ability, Actor, Token};
@@ -22,7 +23,6 @@ use crate::http::Services;
 use crate::http::body::JsonBody;
 use crate::http::last_used::LastUsed;
 use crate::http::params::Name;
-use crate::http::problem::Problem;
 use crate::queries::links::Links;
 
 /// A token to create.
@@ -104,7 +104,7 @@ impl Tokens {
     }
 
     /// A workspace's tokens, oldest first.
-    pub fn list(&self, workspace: WorkspaceId) -> Result<Vec<TokenView>, Problem> {
+    pub fn list(&self, workspace: WorkspaceId) -> Result<Vec<TokenView>, ServiceError> {
         let tokens = self.links.tokens(workspace)?;
         Ok(tokens.into_iter().map(|token| self.view(token, None)).collect())
     }
@@ -115,10 +115,10 @@ impl Tokens {
         actor: Actor,
         body: TokenBody,
         idempotency: Option<Idempotency>,
-    ) -> Result<Changed<TokenView>, Problem> {
+    ) -> Result<Changed<TokenView>, ServiceError> {
         let TokenBody { name, abilities, expires_at } = body;
-        let abilities =
-            Abilities::parse(&abilities).map_err(|reason| Problem::field("abilities", reason))?;
+        let abilities = Abilities::parse(&abilities)
+            .map_err(|reason| ServiceError::field("abilities", reason))?;
         let expires_at_ms = expires_at.as_deref().map(moment).transpose()?;
         let secret = secret::generate();
         let command = Command::CreateToken {
@@ -131,14 +131,14 @@ impl Tokens {
         let CommandResult { outcome, offset, is_replay } =
             self.commands.run(actor, command, idempotency).await?;
         let Outcome::Token(token) = outcome else {
-            return Err(Problem::internal("a token was expected"));
+            return Err(ServiceError::internal("a token was expected"));
         };
         // A repeated request finds the token that the first one created; its secret is gone.
         Ok(Changed::new(self.view(*token, (!is_replay).then_some(secret)), offset))
     }
 
     /// Revokes a token for an actor. Returns the offset of the change.
-    pub async fn revoke(&self, actor: Actor, id: TokenId) -> Result<u64, Problem> {
+    pub async fn revoke(&self, actor: Actor, id: TokenId) -> Result<u64, ServiceError> {
         let done = self.commands.run(actor, Command::RevokeToken(id), None).await?;
         self.last_used.forget(id);
         Ok(done.offset)
@@ -146,10 +146,10 @@ impl Tokens {
 }
 
 /// An ISO 8601 time, in milliseconds since the Unix epoch.
-fn moment(text: &str) -> Result<u64, Problem> {
+fn moment(text: &str) -> Result<u64, ServiceError> {
     let at = text.parse::<Timestamp>().ok().and_then(|at| u64::try_from(at.as_millisecond()).ok());
     let rule = "must be a moment such as 2030-01-31T23:00:00Z";
-    at.ok_or_else(|| Problem::field("expires_at", rule))
+    at.ok_or_else(|| ServiceError::field("expires_at", rule))
 }
 
 /// The response to the creation of a token; without the secret if the request is a repeated one.
@@ -172,7 +172,7 @@ pub async fn create(
     State(services): State<Services>,
     actor: Extension<Actor>,
     body: JsonBody<TokenBody>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ServiceError> {
     Ok(created(services.tokens.create(*actor, body.value, body.idempotency).await?))
 }
 
@@ -181,7 +181,7 @@ pub async fn create(
 pub async fn list(
     State(services): State<Services>,
     actor: Extension<Actor>,
-) -> Result<Json<Data<Vec<TokenView>>>, Problem> {
+) -> Result<Json<Data<Vec<TokenView>>>, ServiceError> {
     Ok(Json(Data { data: services.tokens.list(actor.workspace)? }))
 }
 
@@ -200,8 +200,8 @@ pub async fn revoke(
     State(services): State<Services>,
     actor: Extension<Actor>,
     Name(id): Name,
-) -> Result<Response, Problem> {
-    let id = id.parse().map_err(|_| Problem::not_found("token"))?;
+) -> Result<Response, ServiceError> {
+    let id = id.parse().map_err(|_| ServiceError::not_found("token"))?;
     let offset = services.tokens.revoke(*actor, id).await?;
     Ok((StatusCode::NO_CONTENT, log_offset(offset)).into_response())
 }
