@@ -3,7 +3,7 @@
 
 mod tls;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ use crate::effects::AllowedNets;
 use crate::http::Site;
 use crate::projections::clickhouse::Target;
 
+/// The default of `--listen`.
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 /// The standard port of DNS.
 const DNS_PORT: u16 = 53;
 /// The minimum retention of clicks in the log.
@@ -27,129 +29,150 @@ const MIN_RETENTION: Duration = Duration::from_secs(3_600);
 /// The minimum retention of analytics: days are counted as a whole.
 const MIN_ANALYTICS_RETENTION: Duration = Duration::from_secs(24 * 3_600);
 
-/// The settings of `slugline serve` as given. In a file they have the same names with `_` for `-`.
-#[derive(Debug, Default, Args, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ServeArgs {
+/// Declares each setting once: its help text, its type as given, the flag's attributes, and its
+/// type and value as validated. Settings without a value are validated together with others.
+macro_rules! settings {
+    ($(
+        $(#[doc = $help:literal])+
+        $name:ident: $given:ident [$($flag:tt)+] $(=> $type:ty { $value:expr })?;
+    )+) => {
+        /// The settings of `slugline serve` as given. In a file they have the same names with `_`
+        /// for `-`.
+        #[derive(Debug, Default, Args, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct ServeArgs {
+            $(
+                $(#[doc = $help])+
+                #[arg(long, $($flag)+)]
+                $name: Option<$given>,
+            )+
+            /// A TOML file with any of these settings
+            #[arg(long, env = "SLUGLINE_CONFIG", value_name = "FILE")]
+            #[serde(skip)]
+            config: Option<PathBuf>,
+        }
+
+        /// The validated settings.
+        #[derive(Debug, Clone)]
+        #[allow(missing_docs, reason = "each is documented in ServeArgs")]
+        pub struct Settings {
+            pub clickhouse: ClickHouseChoice,
+            /// `None` for no TLS.
+            pub tls: Option<TlsSettings>,
+            $($(pub $name: $type,)?)+
+        }
+
+        impl ServeArgs {
+            /// These settings, with those of the file as defaults.
+            fn or_defaults(self, file: Self) -> Self {
+                Self { $($name: self.$name.or(file.$name),)+ config: None }
+            }
+
+            fn check(self) -> anyhow::Result<Settings> {
+                Ok(Settings {
+                    tls: tls::check(&self)?,
+                    clickhouse: clickhouse(&self),
+                    $($($name: named(stringify!($name), self.$name, |$name| Ok($value))?,)?)+
+                })
+            }
+        }
+    };
+}
+
+settings! {
     /// The address to listen on [default: 127.0.0.1:8080]
-    #[arg(long, env = "SLUGLINE_LISTEN", value_name = "ADDRESS:PORT")]
-    listen: Option<SocketAddr>,
+    listen: SocketAddr [env = "SLUGLINE_LISTEN", value_name = "ADDRESS:PORT"]
+        => SocketAddr { listen.unwrap_or(DEFAULT_LISTEN) };
     /// Serve probes, metrics and the operator's API only here; keep it private [default: --listen]
-    #[arg(long, env = "SLUGLINE_ADMIN_LISTEN", value_name = "ADDRESS:PORT")]
-    admin_listen: Option<SocketAddr>,
+    admin_listen: SocketAddr [env = "SLUGLINE_ADMIN_LISTEN", value_name = "ADDRESS:PORT"]
+        => Option<SocketAddr> { admin_listen };
     /// The data folder [default: ./data]
-    #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER")]
-    data_dir: Option<PathBuf>,
+    data_dir: PathBuf [env = "SLUGLINE_DATA_DIR", value_name = "FOLDER"]
+        => PathBuf { data_dir.unwrap_or_else(|| PathBuf::from("data")) };
     /// The URL at which visitors reach the service; the base of short URLs [default: http and
     /// --listen]
-    #[arg(long, env = "SLUGLINE_PUBLIC_URL", value_name = "URL")]
-    public_url: Option<Url>,
+    public_url: Url [env = "SLUGLINE_PUBLIC_URL", value_name = "URL"]
+        => Option<Url> { public_url.map(bare_url).transpose()? };
     /// A ClickHouse server (24.8 or later) to use instead of the embedded one
-    #[arg(long, env = "SLUGLINE_CLICKHOUSE_URL", value_name = "URL")]
-    clickhouse_url: Option<Url>,
+    clickhouse_url: Url [env = "SLUGLINE_CLICKHOUSE_URL", value_name = "URL"];
     /// The ClickHouse user [default: default]
-    #[arg(
-        long,
-        env = "SLUGLINE_CLICKHOUSE_USER",
-        value_name = "NAME",
-        requires = "clickhouse_url"
-    )]
-    clickhouse_user: Option<String>,
+    clickhouse_user: String [
+        env = "SLUGLINE_CLICKHOUSE_USER", value_name = "NAME", requires = "clickhouse_url"
+    ];
     /// The user's password; prefer the environment variable to the flag
-    #[arg(
-        long,
-        env = "SLUGLINE_CLICKHOUSE_PASSWORD",
-        value_name = "PASSWORD",
-        hide_env_values = true
-    )]
-    clickhouse_password: Option<String>,
+    clickhouse_password: String [
+        env = "SLUGLINE_CLICKHOUSE_PASSWORD", value_name = "PASSWORD", hide_env_values = true
+    ];
     /// The ClickHouse database, created if missing [default: slugline]
-    #[arg(long, env = "SLUGLINE_CLICKHOUSE_DATABASE", value_name = "NAME")]
-    clickhouse_database: Option<String>,
+    clickhouse_database: String [env = "SLUGLINE_CLICKHOUSE_DATABASE", value_name = "NAME"];
     /// A libchdb to use instead of fetching it
-    #[arg(long, env = "SLUGLINE_ENGINE_LIB", value_name = "FILE")]
-    engine_lib: Option<PathBuf>,
+    engine_lib: PathBuf [env = "SLUGLINE_ENGINE_LIB", value_name = "FILE"];
     /// The memory limit of the embedded ClickHouse in MiB [default: a quarter of all, at most 4096]
-    #[arg(long, env = "SLUGLINE_ENGINE_MEMORY_MB", value_name = "MIB")]
-    engine_memory_mb: Option<u64>,
+    engine_memory_mb: u64 [env = "SLUGLINE_ENGINE_MEMORY_MB", value_name = "MIB"];
     /// A geo database (mmdb) to use instead of the fetched one; `none` to disable
-    #[arg(long, env = "SLUGLINE_GEO_DB", value_name = "FILE")]
-    geo_db: Option<PathBuf>,
+    geo_db: PathBuf [env = "SLUGLINE_GEO_DB", value_name = "FILE"]
+        => Source { source(geo_db) };
     /// A crawler list in the JSON format of the npm package crawler-user-agents; `none` to disable
-    #[arg(long, env = "SLUGLINE_CRAWLER_LIST", value_name = "FILE")]
-    crawler_list: Option<PathBuf>,
+    crawler_list: PathBuf [env = "SLUGLINE_CRAWLER_LIST", value_name = "FILE"]
+        => Source { source(crawler_list) };
     /// A list of forbidden destinations (hosts and patterns), reloaded on SIGHUP [default: none]
-    #[arg(long, env = "SLUGLINE_BLOCKLIST", value_name = "FILE")]
-    blocklist: Option<PathBuf>,
+    blocklist: PathBuf [env = "SLUGLINE_BLOCKLIST", value_name = "FILE"]
+        => Option<PathBuf> { blocklist };
     /// Reverse proxies that are trusted to report the client's address [default: none]
-    #[arg(long, env = "SLUGLINE_TRUSTED_PROXIES", value_name = "CIDR,…")]
-    trusted_proxies: Option<String>,
+    trusted_proxies: String [env = "SLUGLINE_TRUSTED_PROXIES", value_name = "CIDR,…"]
+        => TrustedProxies { trusted_proxies.unwrap_or_default().parse()? };
     /// The maximum number of connections per address (for IPv6, per /64 network); trusted proxies
     /// are exempt [default: a quarter of all, at most 4096]
-    #[arg(long, env = "SLUGLINE_CONNECTIONS_PER_ADDRESS", value_name = "NUMBER")]
-    connections_per_address: Option<usize>,
+    connections_per_address: usize [
+        env = "SLUGLINE_CONNECTIONS_PER_ADDRESS", value_name = "NUMBER"
+    ]
+        => Option<usize> { at_least_one(connections_per_address)? };
     /// Private networks that outgoing requests may reach [default: none]
-    #[arg(long, env = "SLUGLINE_OUTGOING_ALLOW", value_name = "CIDR,…")]
-    outgoing_allow: Option<String>,
+    outgoing_allow: String [env = "SLUGLINE_OUTGOING_ALLOW", value_name = "CIDR,…"]
+        => AllowedNets { outgoing_allow.unwrap_or_default().parse().map_err(anyhow::Error::msg::<String>)? };
     /// The name server for outgoing requests and domain verification [default: the system's]
-    #[arg(long, env = "SLUGLINE_DNS_SERVER", value_name = "ADDRESS[:PORT]")]
-    dns_server: Option<String>,
+    dns_server: String [env = "SLUGLINE_DNS_SERVER", value_name = "ADDRESS[:PORT]"]
+        => Option<SocketAddr> { dns_server.as_deref().map(name_server).transpose()? };
     /// The address to listen on for TLS, with a pair of files or a folder of them [default: none]
-    #[arg(long, env = "SLUGLINE_TLS_LISTEN", value_name = "ADDRESS:PORT")]
-    tls_listen: Option<SocketAddr>,
+    tls_listen: SocketAddr [env = "SLUGLINE_TLS_LISTEN", value_name = "ADDRESS:PORT"];
     /// The certificate chain (PEM), reloaded on SIGHUP
-    #[arg(long, env = "SLUGLINE_TLS_CERT", value_name = "FILE")]
-    tls_cert: Option<PathBuf>,
+    tls_cert: PathBuf [env = "SLUGLINE_TLS_CERT", value_name = "FILE"];
     /// The certificate's key (PEM)
-    #[arg(long, env = "SLUGLINE_TLS_KEY", value_name = "FILE")]
-    tls_key: Option<PathBuf>,
+    tls_key: PathBuf [env = "SLUGLINE_TLS_KEY", value_name = "FILE"];
     /// A folder with HOST.crt and HOST.key for each host, `default` for the others
-    #[arg(long, env = "SLUGLINE_TLS_DIR", value_name = "FOLDER")]
-    tls_dir: Option<PathBuf>,
+    tls_dir: PathBuf [env = "SLUGLINE_TLS_DIR", value_name = "FOLDER"];
     /// Obtain certificates with ACME for --public-url's host (ignoring its port) and each verified
     /// domain, and so agree to the authority's terms; port 80 of each must lead to --listen. Cannot
     /// be combined with provided certificates
-    #[arg(
-        long,
-        env = "SLUGLINE_TLS_ACME",
-        value_name = "BOOLEAN",
-        value_parser = BoolishValueParser::new(),
-        num_args = 0..=1,
-        require_equals = true,
+    tls_acme: bool [
+        env = "SLUGLINE_TLS_ACME", value_name = "BOOLEAN",
+        value_parser = BoolishValueParser::new(), num_args = 0..=1, require_equals = true,
         default_missing_value = "true"
-    )]
-    tls_acme: Option<bool>,
+    ];
     /// The contact for the authority, such as mailto:ops@example.com [default: none]
-    #[arg(long, env = "SLUGLINE_TLS_ACME_CONTACT", value_name = "URL")]
-    tls_acme_contact: Option<String>,
+    tls_acme_contact: String [env = "SLUGLINE_TLS_ACME_CONTACT", value_name = "URL"];
     /// The authority's directory URL [default: Let's Encrypt's]
-    #[arg(long, env = "SLUGLINE_TLS_ACME_DIRECTORY", value_name = "URL")]
-    tls_acme_directory: Option<Url>,
+    tls_acme_directory: Url [env = "SLUGLINE_TLS_ACME_DIRECTORY", value_name = "URL"];
     /// The root certificates (PEM) of a private authority's own TLS [default: the system's]
-    #[arg(long, env = "SLUGLINE_TLS_ACME_ROOT", value_name = "FILE")]
-    tls_acme_root: Option<PathBuf>,
+    tls_acme_root: PathBuf [env = "SLUGLINE_TLS_ACME_ROOT", value_name = "FILE"];
     /// How long a visitor ID is stable: daily, weekly, monthly or never [default: daily]
-    #[arg(long, env = "SLUGLINE_VISITOR_SALT", value_name = "PERIOD")]
-    visitor_salt: Option<String>,
+    visitor_salt: String [env = "SLUGLINE_VISITOR_SALT", value_name = "PERIOD"]
+        => SaltPeriod { visitor_salt.as_deref().unwrap_or("daily").parse()? };
     /// The maximum time of clicks that a power failure can lose [default: 100ms]
-    #[arg(long, env = "SLUGLINE_CLICKS_SYNC_INTERVAL", value_name = "DURATION")]
-    clicks_sync_interval: Option<String>,
+    clicks_sync_interval: String [env = "SLUGLINE_CLICKS_SYNC_INTERVAL", value_name = "DURATION"]
+        => Duration { sync_interval(clicks_sync_interval.as_deref().unwrap_or("100ms"))? };
     /// When to drop clicks from the log after ClickHouse has them: `90d`, or `keep` [default: keep]
-    #[arg(long, env = "SLUGLINE_CLICKS_RETENTION", value_name = "DURATION")]
-    clicks_retention: Option<String>,
+    clicks_retention: String [env = "SLUGLINE_CLICKS_RETENTION", value_name = "DURATION"]
+        => Option<Duration> { retention(clicks_retention.as_deref(), "keep", MIN_RETENTION)? };
     /// How far back analytics go: `365d`, or `all` [default: all]
-    #[arg(long, env = "SLUGLINE_ANALYTICS_RETENTION", value_name = "DURATION")]
-    analytics_retention: Option<String>,
+    analytics_retention: String [env = "SLUGLINE_ANALYTICS_RETENTION", value_name = "DURATION"]
+        => Option<Duration> { retention(analytics_retention.as_deref(), "all", MIN_ANALYTICS_RETENTION)? };
     /// The format of the log on standard error [default: human]
-    #[arg(long, env = "SLUGLINE_LOG_FORMAT", value_enum)]
-    log_format: Option<LogFormat>,
+    log_format: LogFormat [env = "SLUGLINE_LOG_FORMAT", value_enum]
+        => LogFormat { log_format.unwrap_or(LogFormat::Human) };
     /// What to log: a level, or targets with levels [default: info]
-    #[arg(long, env = "SLUGLINE_LOG", value_name = "FILTER")]
-    log: Option<String>,
-    /// A TOML file with any of these settings
-    #[arg(long, env = "SLUGLINE_CONFIG", value_name = "FILE")]
-    #[serde(skip)]
-    config: Option<PathBuf>,
+    log: String [env = "SLUGLINE_LOG", value_name = "FILTER"]
+        => String { log.unwrap_or_else(|| "info".to_owned()) };
 }
 
 /// The format of log lines.
@@ -187,37 +210,6 @@ pub enum ClickHouseChoice {
     Server(Target),
 }
 
-/// The validated settings.
-#[derive(Debug, Clone)]
-#[allow(missing_docs, reason = "each is documented in ServeArgs")]
-pub struct Settings {
-    pub listen: SocketAddr,
-    /// `None` for `listen`.
-    pub admin_listen: Option<SocketAddr>,
-    pub data_dir: PathBuf,
-    pub public_url: Option<Url>,
-    pub clickhouse: ClickHouseChoice,
-    pub geo_db: Source,
-    pub crawler_list: Source,
-    pub blocklist: Option<PathBuf>,
-    pub trusted_proxies: TrustedProxies,
-    /// `None` for a share of the total.
-    pub connections_per_address: Option<usize>,
-    pub outgoing_allow: AllowedNets,
-    /// `None` for the system's.
-    pub dns_server: Option<SocketAddr>,
-    /// `None` for no TLS.
-    pub tls: Option<TlsSettings>,
-    pub visitor_salt: SaltPeriod,
-    pub clicks_sync_interval: Duration,
-    /// `None` to keep clicks.
-    pub clicks_retention: Option<Duration>,
-    /// `None` for no limit.
-    pub analytics_retention: Option<Duration>,
-    pub log_format: LogFormat,
-    pub log: String,
-}
-
 impl ServeArgs {
     /// Reads the settings file, if any, merges and validates the settings.
     pub fn settings(self) -> anyhow::Result<Settings> {
@@ -227,127 +219,65 @@ impl ServeArgs {
         };
         self.or_defaults(file).check()
     }
-
-    /// These settings, with those of the file as defaults.
-    fn or_defaults(self, file: Self) -> Self {
-        Self {
-            listen: self.listen.or(file.listen),
-            admin_listen: self.admin_listen.or(file.admin_listen),
-            data_dir: self.data_dir.or(file.data_dir),
-            public_url: self.public_url.or(file.public_url),
-            clickhouse_url: self.clickhouse_url.or(file.clickhouse_url),
-            clickhouse_user: self.clickhouse_user.or(file.clickhouse_user),
-            clickhouse_password: self.clickhouse_password.or(file.clickhouse_password),
-            clickhouse_database: self.clickhouse_database.or(file.clickhouse_database),
-            engine_lib: self.engine_lib.or(file.engine_lib),
-            engine_memory_mb: self.engine_memory_mb.or(file.engine_memory_mb),
-            geo_db: self.geo_db.or(file.geo_db),
-            crawler_list: self.crawler_list.or(file.crawler_list),
-            blocklist: self.blocklist.or(file.blocklist),
-            trusted_proxies: self.trusted_proxies.or(file.trusted_proxies),
-            connections_per_address: self.connections_per_address.or(file.connections_per_address),
-            outgoing_allow: self.outgoing_allow.or(file.outgoing_allow),
-            dns_server: self.dns_server.or(file.dns_server),
-            tls_listen: self.tls_listen.or(file.tls_listen),
-            tls_cert: self.tls_cert.or(file.tls_cert),
-            tls_key: self.tls_key.or(file.tls_key),
-            tls_dir: self.tls_dir.or(file.tls_dir),
-            tls_acme: self.tls_acme.or(file.tls_acme),
-            tls_acme_contact: self.tls_acme_contact.or(file.tls_acme_contact),
-            tls_acme_directory: self.tls_acme_directory.or(file.tls_acme_directory),
-            tls_acme_root: self.tls_acme_root.or(file.tls_acme_root),
-            visitor_salt: self.visitor_salt.or(file.visitor_salt),
-            clicks_sync_interval: self.clicks_sync_interval.or(file.clicks_sync_interval),
-            clicks_retention: self.clicks_retention.or(file.clicks_retention),
-            analytics_retention: self.analytics_retention.or(file.analytics_retention),
-            log_format: self.log_format.or(file.log_format),
-            log: self.log.or(file.log),
-            config: None,
-        }
-    }
-
-    fn check(self) -> anyhow::Result<Settings> {
-        let tls = tls::check(&self)?;
-        let visitor_salt = self.visitor_salt.as_deref().unwrap_or("daily").parse();
-        let interval = self.clicks_sync_interval.as_deref().unwrap_or("100ms");
-        let interval = humantime::parse_duration(interval).with_context(|| {
-            format!("clicks-sync-interval: `{interval}` is not a duration such as 100ms")
-        })?;
-        if !(Duration::from_millis(1)..=Duration::from_secs(60)).contains(&interval) {
-            bail!("clicks-sync-interval must be from 1ms to 1min");
-        }
-        if self.connections_per_address == Some(0) {
-            bail!("connections-per-address must be at least 1");
-        }
-        if let Some(url) = &self.public_url {
-            check_public_url(url)?;
-        }
-        let database = self.clickhouse_database.unwrap_or_else(|| "slugline".to_owned());
-        let clickhouse = match self.clickhouse_url {
-            Some(url) => ClickHouseChoice::Server(Target {
-                url: url.to_string(),
-                user: self.clickhouse_user.unwrap_or_else(|| "default".to_owned()),
-                password: self.clickhouse_password.unwrap_or_default(),
-                database,
-            }),
-            None => ClickHouseChoice::Embedded {
-                lib: self.engine_lib.map_or(Source::Fetched, Source::File),
-                memory_bytes: self.engine_memory_mb.map(|mib| mib << 20),
-            },
-        };
-        let proxies = self.trusted_proxies.as_deref().unwrap_or_default();
-        let outgoing = self.outgoing_allow.as_deref().unwrap_or_default();
-        Ok(Settings {
-            listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
-            admin_listen: self.admin_listen,
-            data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("data")),
-            public_url: self.public_url,
-            clickhouse,
-            geo_db: source(self.geo_db),
-            crawler_list: source(self.crawler_list),
-            blocklist: self.blocklist,
-            trusted_proxies: proxies.parse().context("trusted-proxies")?,
-            connections_per_address: self.connections_per_address,
-            outgoing_allow: outgoing
-                .parse()
-                .map_err(|why: String| anyhow::anyhow!("outgoing-allow: {why}"))?,
-            dns_server: self.dns_server.as_deref().map(dns_server).transpose()?,
-            tls,
-            visitor_salt: visitor_salt.context("visitor-salt")?,
-            clicks_sync_interval: interval,
-            clicks_retention: retention(
-                "clicks-retention",
-                self.clicks_retention.as_deref().filter(|text| *text != "keep"),
-                ("keep", MIN_RETENTION),
-            )?,
-            analytics_retention: retention(
-                "analytics-retention",
-                self.analytics_retention.as_deref().filter(|text| *text != "all"),
-                ("all", MIN_ANALYTICS_RETENTION),
-            )?,
-            log_format: self.log_format.unwrap_or(LogFormat::Human),
-            log: self.log.unwrap_or_else(|| "info".to_owned()),
-        })
-    }
 }
 
-fn dns_server(text: &str) -> anyhow::Result<SocketAddr> {
-    let whole = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| (ip, DNS_PORT).into()));
-    whole.with_context(|| format!("dns-server: `{text}` is not an address such as 9.9.9.9:53"))
-}
-
-/// A retention with a minimum; `None` if it is not set.
-fn retention(
+/// Validates a setting; an error names it.
+fn named<G, T>(
     name: &str,
+    given: Option<G>,
+    validate: impl FnOnce(Option<G>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    validate(given).with_context(|| name.replace('_', "-"))
+}
+
+fn clickhouse(args: &ServeArgs) -> ClickHouseChoice {
+    let or = |text: &Option<String>, default: &str| text.clone().unwrap_or(default.to_owned());
+    match &args.clickhouse_url {
+        Some(url) => ClickHouseChoice::Server(Target {
+            url: url.to_string(),
+            user: or(&args.clickhouse_user, "default"),
+            password: or(&args.clickhouse_password, ""),
+            database: or(&args.clickhouse_database, "slugline"),
+        }),
+        None => ClickHouseChoice::Embedded {
+            lib: args.engine_lib.clone().map_or(Source::Fetched, Source::File),
+            memory_bytes: args.engine_memory_mb.map(|mib| mib << 20),
+        },
+    }
+}
+
+fn at_least_one(number: Option<usize>) -> anyhow::Result<Option<usize>> {
+    if number == Some(0) {
+        bail!("must be at least 1");
+    }
+    Ok(number)
+}
+
+fn sync_interval(text: &str) -> anyhow::Result<Duration> {
+    let interval = humantime::parse_duration(text)
+        .with_context(|| format!("`{text}` is not a duration such as 100ms"))?;
+    if !(Duration::from_millis(1)..=Duration::from_secs(60)).contains(&interval) {
+        bail!("must be from 1ms to 1min");
+    }
+    Ok(interval)
+}
+
+fn name_server(text: &str) -> anyhow::Result<SocketAddr> {
+    let address = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| (ip, DNS_PORT).into()));
+    address.with_context(|| format!("`{text}` is not an address such as 9.9.9.9:53"))
+}
+
+/// A retention with a minimum; `None` if it is not set, or set to the word for no limit.
+fn retention(
     text: Option<&str>,
-    (none, least): (&str, Duration),
+    unlimited: &str,
+    min: Duration,
 ) -> anyhow::Result<Option<Duration>> {
-    let Some(text) = text else { return Ok(None) };
-    let age = humantime::parse_duration(text).with_context(|| {
-        format!("{name}: `{text}` is neither `{none}` nor a duration such as 90d")
-    })?;
-    if age < least {
-        bail!("{name} must be at least {}", humantime::format_duration(least));
+    let Some(text) = text.filter(|text| *text != unlimited) else { return Ok(None) };
+    let age = humantime::parse_duration(text)
+        .with_context(|| format!("`{text}` is neither `{unlimited}` nor a duration such as 90d"))?;
+    if age < min {
+        bail!("must be at least {}", humantime::format_duration(min));
     }
     Ok(Some(age))
 }
@@ -365,12 +295,12 @@ fn source(path: Option<PathBuf>) -> Source {
     }
 }
 
-fn check_public_url(url: &Url) -> anyhow::Result<()> {
+fn bare_url(url: Url) -> anyhow::Result<Url> {
     let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() || !is_bare {
-        bail!("public-url must be http or https and a host, such as https://sho.rt, not `{url}`");
+        bail!("must be http or https and a host, such as https://sho.rt, not `{url}`");
     }
-    Ok(())
+    Ok(url)
 }
 
 impl Settings {

@@ -10,6 +10,7 @@ use crate::clicks::Recorder;
 use crate::commands::Commands;
 use crate::http::health::{Health, LogState, Logs, Projection, Projections, Reconciled, Report};
 use crate::log::Log;
+use crate::metrics as names;
 use crate::projections::clickhouse::ClickHouse;
 use crate::projections::index::Index;
 
@@ -79,13 +80,13 @@ impl Health for HealthReporter {
         let report = self.report().projections;
         for (name, projection) in [("index", report.index), ("clickhouse", report.clickhouse)] {
             let is_up = u64::from(projection.state == "up");
-            set("slugline_projection_up", "projection", name, is_up);
-            set("slugline_projection_offset", "projection", name, projection.offset);
-            set("slugline_projection_lag_events", "projection", name, projection.lag_events);
-            set("slugline_projection_lag_milliseconds", "projection", name, projection.lag_ms);
+            set(names::PROJECTION_UP, "projection", name, is_up);
+            set(names::PROJECTION_OFFSET, "projection", name, projection.offset);
+            set(names::PROJECTION_LAG_EVENTS, "projection", name, projection.lag_events);
+            set(names::PROJECTION_LAG_MILLISECONDS, "projection", name, projection.lag_ms);
         }
         if let Some(reconciled) = self.clickhouse.status().reconciled() {
-            let name = "slugline_reconcile_differences";
+            let name = names::RECONCILE_DIFFERENCES;
             set(name, "projection", "clickhouse", reconciled.differences as u64);
         }
         for (name, log) in [("mutations", &self.mutations), ("clicks", &self.clicks)] {
@@ -94,11 +95,11 @@ impl Health for HealthReporter {
                 set("slugline_subscription_lag_events", "subscription", subscription, lag);
             }
             let synced = log.synced();
-            set("slugline_log_end", "log", name, log.end());
-            set("slugline_log_unsynced_events", "log", name, log.end().saturating_sub(synced));
+            set(names::LOG_END, "log", name, log.end());
+            set(names::LOG_UNSYNCED_EVENTS, "log", name, log.end().saturating_sub(synced));
         }
-        set("slugline_queue_waiting", "queue", "commands", self.commands.waiting() as u64);
-        set("slugline_queue_waiting", "queue", "clicks", self.recorder.waiting());
+        set(names::QUEUE_WAITING, "queue", "commands", self.commands.waiting() as u64);
+        set(names::QUEUE_WAITING, "queue", "clicks", self.recorder.waiting());
         self.metrics.render()
     }
 }
@@ -117,6 +118,7 @@ pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder)
         .map_err(|_| anyhow::anyhow!("metrics are already installed"))?;
+    names::describe();
     Ok(handle)
 }
 

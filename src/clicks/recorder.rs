@@ -15,6 +15,7 @@ use crate::domain::click::{BotReason, ClickTarget};
 use crate::domain::ids::LinkId;
 use crate::domain::link::{Block, ClickLimit, Link};
 use crate::log::{Log, LogError, Schedule, Worker};
+use crate::metrics::{CLICKS_LOST, LOG_SYNC_SECONDS, REDIRECTS, VISITS_BLOCKED};
 
 /// Minimum time between two log lines about the same problem.
 const LOG_INTERVAL_MS: u64 = 10_000;
@@ -83,10 +84,10 @@ impl Recorder {
         Self {
             enricher,
             log,
-            humans: metrics::counter!("slugline_redirects_total", "visitor" => "human"),
-            bots: metrics::counter!("slugline_redirects_total", "visitor" => "bot"),
-            lost: metrics::counter!("slugline_clicks_lost_total"),
-            blocked: metrics::counter!("slugline_visits_blocked_total"),
+            humans: metrics::counter!(REDIRECTS, "visitor" => "human"),
+            bots: metrics::counter!(REDIRECTS, "visitor" => "bot"),
+            lost: metrics::counter!(CLICKS_LOST),
+            blocked: metrics::counter!(VISITS_BLOCKED),
             overflow: OverflowBuffer::default(),
             caps,
             seen: ReturningVisitors::default(),
@@ -243,8 +244,7 @@ impl Recorder {
         let started = Instant::now();
         match self.log.sync() {
             Ok(_) => {
-                metrics::histogram!("slugline_log_sync_seconds", "log" => "clicks")
-                    .record(started.elapsed());
+                metrics::histogram!(LOG_SYNC_SECONDS, "log" => "clicks").record(started.elapsed());
             }
             Err(error) if self.sync_messages.is_due(now_ms) => {
                 tracing::error!(

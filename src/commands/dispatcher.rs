@@ -18,6 +18,7 @@ use crate::domain::preset::PresetKind;
 use crate::domain::retention::IDEMPOTENCY_MS;
 use crate::domain::token::Actor;
 use crate::log::{Log, LogError, NewRecord};
+use crate::metrics::LOG_SYNC_SECONDS;
 use crate::projections::index::{Index, IndexError, Pending, Read};
 
 /// Maximum number of commands in a batch, unless one submission has more.
@@ -258,8 +259,7 @@ impl Dispatcher {
         let offset = self.log.append_after(Some(pending.over()), &records)?;
         let started = std::time::Instant::now();
         self.log.sync()?;
-        metrics::histogram!("slugline_log_sync_seconds", "log" => "mutations")
-            .record(started.elapsed());
+        metrics::histogram!(LOG_SYNC_SECONDS, "log" => "mutations").record(started.elapsed());
         Ok(offset)
     }
 }

@@ -12,6 +12,7 @@ use metrics::{Counter, counter};
 
 use super::attempt_limiter::{AttemptLimiter, Limit};
 use crate::domain::error::{ErrorCode, ServiceError};
+use crate::metrics::AUTHENTICATION_FAILURES;
 
 /// The number of unknown tokens per address that get a 401; further ones get a 429.
 const LIMIT: Limit = Limit { max: 30, window_seconds: 15 * 60, capacity: 50_000 };
@@ -51,8 +52,7 @@ impl Unlogged {
 
 impl Default for AuthFailures {
     fn default() -> Self {
-        let failures =
-            |reason| counter!("slugline_authentication_failures_total", "reason" => reason);
+        let failures = |reason| counter!(AUTHENTICATION_FAILURES, "reason" => reason);
         Self {
             attempts: AttemptLimiter::new(LIMIT),
             missing: failures("missing"),

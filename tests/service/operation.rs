@@ -49,6 +49,10 @@ fn metrics_tell_what_it_does() {
     ] {
         assert!(metrics.contains(name), "no {name} in:\n{metrics}");
     }
+    for line in metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let name = line.split(' ').next().unwrap();
+        assert!(metrics.contains(&format!("# HELP {name} ")), "{name} has no help text");
+    }
 }
 
 #[test]

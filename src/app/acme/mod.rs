@@ -19,6 +19,7 @@ use crate::domain::hostname::{address, split_port};
 use crate::effects::acme::{Authority, Validity};
 use crate::http::challenge::OpenChallenge;
 use crate::http::transport::tls::{Certificates, check};
+use crate::metrics::{CERTIFICATE_ORDERS, CERTIFICATES_FAILING};
 use crate::projections::index::{Hosts, Index};
 
 /// How often to check for new hosts and due certificates.
@@ -65,7 +66,7 @@ impl CertificateManager {
         loop {
             self.update_hosts();
             #[allow(clippy::cast_precision_loss, reason = "there are no 2⁵³ hosts")]
-            gauge!("slugline_certificates_failing").set(self.schedule.waiting() as f64);
+            gauge!(CERTIFICATES_FAILING).set(self.schedule.waiting() as f64);
             let host = self.schedule.next(now_ms()).map(str::to_owned);
             let pause = if host.is_some() { Duration::ZERO } else { POLL_INTERVAL };
             tokio::select! {
@@ -137,7 +138,7 @@ impl CertificateManager {
         let obtained = self.order(host).await;
         self.challenge.close();
         let outcome = if obtained.is_ok() { "issued" } else { "failed" };
-        counter!("slugline_certificate_orders_total", "outcome" => outcome).increment(1);
+        counter!(CERTIFICATE_ORDERS, "outcome" => outcome).increment(1);
         match obtained {
             Ok(renew_at_ms) => {
                 self.schedule.issued(host, renew_at_ms);

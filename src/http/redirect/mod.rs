@@ -24,6 +24,7 @@ use metrics::{Counter, Histogram};
 use crate::clicks::{ClickBatch, Headers, Recorder, Visit, VisitorBucketer};
 use crate::commands::now_ms;
 use crate::domain::slug::Slug;
+use crate::metrics::{REDIRECT_SECONDS, REDIRECTS_FAILED};
 use crate::queries::links::{Links, Redirect};
 
 use super::host::{self, FoldedSlug};
@@ -152,8 +153,8 @@ impl Redirector {
             recorder,
             unlock,
             bucketer,
-            failed: metrics::counter!("slugline_redirects_failed_total"),
-            duration: metrics::histogram!("slugline_redirect_seconds"),
+            failed: metrics::counter!(REDIRECTS_FAILED),
+            duration: metrics::histogram!(REDIRECT_SECONDS),
         }
     }
 

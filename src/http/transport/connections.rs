@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clicks::TrustedProxies;
+use crate::metrics::{CONNECTIONS, CONNECTIONS_REFUSED};
 
 /// The maximum default per address.
 const MAX_PER_ADDRESS: usize = 4_096;
@@ -130,8 +131,8 @@ impl ConnectionLimits {
             per_address,
             exempt,
             by_network: Mutex::default(),
-            open: metrics::gauge!("slugline_connections"),
-            refused: metrics::counter!("slugline_connections_refused_total"),
+            open: metrics::gauge!(CONNECTIONS),
+            refused: metrics::counter!(CONNECTIONS_REFUSED),
             all_in_use: Throttle::default(),
             too_many: Throttle::default(),
             accept_failed: Throttle::default(),

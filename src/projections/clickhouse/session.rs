@@ -19,6 +19,7 @@ use super::rows::{AgentRow, BlockedRow, ClickRow, ForgottenRow, ReclassifiedRow}
 use super::status::Status;
 use super::{ProjectionError, Target, schema};
 use crate::log::{Log, Subscription};
+use crate::metrics::{PROJECTION_BATCH_SECONDS, PROJECTION_CLICKS};
 
 /// The timeout of one batch before it is sent again.
 const SEND_TIMEOUT: Duration = Duration::from_secs(60);
@@ -248,8 +249,8 @@ impl Session {
         // The plan is updated with the next batch. Until then, this one would be sent again, and
         // dropped.
         self.subscription.advance(batch.last);
-        metrics::histogram!("slugline_projection_batch_seconds").record(started.elapsed());
-        metrics::counter!("slugline_projection_clicks_total").increment(count);
+        metrics::histogram!(PROJECTION_BATCH_SECONDS).record(started.elapsed());
+        metrics::counter!(PROJECTION_CLICKS).increment(count);
         Ok(())
     }
 }

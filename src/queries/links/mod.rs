@@ -160,13 +160,11 @@ impl Links {
             let permit = self.limiter.acquire(workspace).await;
             Some((permit?, Arc::clone(&self.permits).acquire_owned().await.ok()?))
         };
-        match tokio::time::timeout(ACQUIRE_TIMEOUT, permits).await {
-            Ok(Some(permit)) => self.work(Some(permit), work).await,
-            Ok(None) | Err(_) => {
-                let message = "Too many searches are running; please try again.";
-                Err(ServiceError::unavailable(ErrorCode::Overloaded, message))
-            }
+        if let Ok(Some(permit)) = tokio::time::timeout(ACQUIRE_TIMEOUT, permits).await {
+            return self.work(Some(permit), work).await;
         }
+        let message = "Too many searches are running; please try again.";
+        Err(ServiceError::unavailable(ErrorCode::Overloaded, message))
     }
 
     /// Runs `work` on a blocking thread. The permits are held until it is done.

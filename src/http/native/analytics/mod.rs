@@ -91,5 +91,5 @@ impl<T> Counted<T> {
 
 /// The snapshot for a response; waits for `min_offset`.
 pub async fn as_of(services: &Services, min_offset: Option<u64>) -> Result<AsOf, ServiceError> {
-    Ok(services.analytics.as_of(min_offset, services.links.applied()).await?)
+    services.analytics.as_of(min_offset, services.links.applied()).await
 }

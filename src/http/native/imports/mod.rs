@@ -220,7 +220,9 @@ async fn check(
     for (name, reasons) in fields {
         let name = if name.starts_with("tags") { "tag" } else { name.as_str() };
         if matches!(name, "domain" | "folder" | "tag") {
-            reasons.into_iter().for_each(|reason| invalid.add(name, reason));
+            for reason in reasons {
+                invalid.add(name, reason);
+            }
         }
     }
     Ok(invalid.into_result()?)

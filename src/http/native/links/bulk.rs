@@ -337,7 +337,7 @@ async fn run(
         let result = match unread {
             Some(problem) => Err(problem),
             None => match results.next() {
-                Some(result) => result.map_err(ServiceError::from),
+                Some(result) => result,
                 None => Err(ServiceError::internal("a result is missing")),
             },
         };
