@@ -5,7 +5,7 @@ use rand::Rng;
 use uuid::Uuid;
 
 use crate::domain::command::{Command, Expected, LinkRef, Outcome};
-use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::{Event, LinkDeleted};
 use crate::domain::ids::{LinkId, ReportId, TokenId};
 use crate::domain::link::{Link, LinkFields, LinkInput, LinkPolicy, Over};
@@ -33,12 +33,13 @@ pub struct CommandHandler<'a, R> {
 impl<R: ReadTokens> CommandHandler<'_, R> {
     /// # Errors
     /// The rule that the command violates, or a failure to read the index.
-    pub fn decide(&self, command: Command) -> Result<Decision, ServiceError> {
+    pub fn decide(&self, command: Command) -> Result<Decision> {
         let ability = command.ability();
         if !self.actor.abilities.allows(ability) {
             let text = format!("The token lacks the ability {}.", ability.as_str());
             return Err(ServiceError::new(ErrorCode::Forbidden, text));
         }
+        self.check_limits(&command)?;
         match command {
             Command::CreateLink(input) => self.create_link(input),
             Command::ReplaceLink(named, input, expected) => {
@@ -96,7 +97,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         }
     }
 
-    pub(super) fn create_link(&self, input: LinkInput) -> Result<Decision, ServiceError> {
+    pub(super) fn create_link(&self, input: LinkInput) -> Result<Decision> {
         let accepted = self.accept(input, Over::Nothing)?;
         let domain = &accepted.fields.domain;
         let slug = match accepted.slug {
@@ -124,7 +125,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         link: &Link,
         slug: Slug,
         fields: LinkFields,
-    ) -> Result<Decision, ServiceError> {
+    ) -> Result<Decision> {
         let holder = self.state.slug(&fields.domain, slug.as_str())?;
         if holder.is_some_and(|holder| holder != link.id) {
             return Err(ServiceError::taken("slug", "slug", slug.as_str()));
@@ -136,7 +137,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         })
     }
 
-    fn report_link(&self, id: LinkId, complaint: Complaint) -> Result<Decision, ServiceError> {
+    fn report_link(&self, id: LinkId, complaint: Complaint) -> Result<Decision> {
         let link = self.current(&LinkRef::Id(id), None)?;
         if self.state.open_reports(link.id)? >= MAX_OPEN {
             return Ok((None, Outcome::Report(None)));
@@ -154,18 +155,14 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
     }
 
     /// The referenced link of the actor's workspace, if it has the expected version.
-    pub(super) fn current(
-        &self,
-        named: &LinkRef,
-        expected: Expected,
-    ) -> Result<Link, ServiceError> {
+    pub(super) fn current(&self, named: &LinkRef, expected: Expected) -> Result<Link> {
         let link = self.state.link_in(self.actor.workspace, named)?;
         let link = link.ok_or_else(|| ServiceError::not_found("link"))?;
         check_version(&link, expected)?;
         Ok(link)
     }
 
-    fn generate_slug(&self, domain: &str) -> Result<Slug, ServiceError> {
+    fn generate_slug(&self, domain: &str) -> Result<Slug> {
         let mut random = rand::rng();
         for len in GENERATED_LEN..=MAX_GENERATED_LEN {
             for _ in 0..ATTEMPTS_PER_LENGTH {
@@ -182,7 +179,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
 }
 
 /// Checks that a link has the expected version.
-pub(super) fn check_version(link: &Link, expected: Expected) -> Result<(), ServiceError> {
+pub(super) fn check_version(link: &Link, expected: Expected) -> Result<()> {
     match expected {
         Some(expected) if expected != link.version => {
             Err(ServiceError::version_mismatch(expected, link.version))
@@ -222,16 +219,9 @@ mod tests {
         }
     }
 
-    fn decide(
-        taken_up_to: usize,
-        abilities: Abilities,
-        command: Command,
-    ) -> Result<Decision, ServiceError> {
-        let actor = Actor {
-            workspace: WorkspaceId::new(Uuid::from_u128(1)),
-            token: TokenId::new(Uuid::from_u128(2)),
-            abilities,
-        };
+    fn decide(taken_up_to: usize, abilities: Abilities, command: Command) -> Result<Decision> {
+        let workspace = WorkspaceId::new(Uuid::from_u128(1));
+        let actor = Actor::new(workspace, TokenId::new(Uuid::from_u128(2)), abilities);
         let state = CrowdedIndex { taken_up_to, keys: HashMap::new() };
         let policy = LinkPolicy::default();
         CommandHandler { state: &state, policy: &policy, actor: &actor, now_ms: 1 }.decide(command)
@@ -245,7 +235,7 @@ mod tests {
         })
     }
 
-    fn slug_of(decision: Result<Decision, ServiceError>) -> String {
+    fn slug_of(decision: Result<Decision>) -> String {
         match decision {
             Ok((Some(Event::LinkCreated(link)), _)) => link.slug,
             other => panic!("{other:?}"),

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::decide::{CommandHandler, Decision};
 use super::{CommandRequest, CommandResult, Mode, Results, Submission, now_ms};
 use crate::domain::command::{Command, Outcome};
-use crate::domain::error::{ErrorCode, ServiceError, Unreadable};
+use crate::domain::error::{ErrorCode, Result, ServiceError, Unreadable};
 use crate::domain::event::{Envelope, Event, Idempotency, PresetState, VERSION};
 use crate::domain::link::LinkPolicy;
 use crate::domain::preset::PresetKind;
@@ -200,7 +200,7 @@ impl Dispatcher {
         batch: &mut Batch,
         actor: &Actor,
         request: CommandRequest,
-    ) -> Result<CommandResult, ServiceError> {
+    ) -> Result<CommandResult> {
         let CommandRequest { command, idempotency } = request;
         let now_ms = now_ms();
         let decided = self.decide(&batch.pending, actor, command, idempotency.as_ref(), now_ms);
@@ -232,7 +232,7 @@ impl Dispatcher {
         command: Command,
         idempotency: Option<&Idempotency>,
         now_ms: u64,
-    ) -> Result<(Decision, bool), ServiceError> {
+    ) -> Result<(Decision, bool)> {
         if let Some(sent) = idempotency
             && let Some(before) = state.idempotent(actor.workspace, &sent.key)?
             && before.idempotency_expires_at_ms() > now_ms
@@ -265,7 +265,7 @@ impl Dispatcher {
 }
 
 /// The outcome of the first request with an idempotency key.
-fn outcome_of(before: Envelope, actor: &Actor) -> Result<Outcome, ServiceError> {
+fn outcome_of(before: Envelope, actor: &Actor) -> Result<Outcome> {
     let preset = |state: PresetState, kind| {
         let preset = state.into_preset(kind, actor.workspace)?;
         Ok(Outcome::Preset(preset.into()))

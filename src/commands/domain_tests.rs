@@ -4,6 +4,7 @@ use super::tests::Writer;
 use super::*;
 use crate::domain::command::DomainRef;
 use crate::domain::domains::{Domain, DomainInput};
+use crate::domain::error::Result;
 use crate::domain::hostname::Hostname;
 use crate::domain::ids::WorkspaceId;
 use crate::domain::link::{Field, Link, LinkInput};
@@ -14,7 +15,7 @@ impl Writer {
         Actor { workspace: WorkspaceId::new(uuid::Uuid::from_u128(workspace)), ..self.actor }
     }
 
-    fn run(&self, actor: Actor, command: Command) -> Result<Outcome, ServiceError> {
+    fn run(&self, actor: Actor, command: Command) -> Result<Outcome> {
         let result = self.runtime.block_on(self.commands.run(actor, command, None));
         result.map(|result| result.outcome)
     }
@@ -34,11 +35,11 @@ impl Writer {
         self.domain(actor, Command::VerifyDomain(domain.id, domain.challenge.clone()))
     }
 
-    fn set(&self, actor: Actor, name: &str, input: DomainInput) -> Result<Outcome, ServiceError> {
+    fn set(&self, actor: Actor, name: &str, input: DomainInput) -> Result<Outcome> {
         self.run(actor, Command::ChangeDomain(named(name), input))
     }
 
-    fn link(&self, actor: Actor, domain: Option<&str>, slug: &str) -> Result<Link, ServiceError> {
+    fn link(&self, actor: Actor, domain: Option<&str>, slug: &str) -> Result<Link> {
         match self.run(actor, Command::CreateLink(link(domain, slug)))? {
             Outcome::Link(link) => Ok(*link),
             other => panic!("{other:?}"),
@@ -72,20 +73,20 @@ fn default(is_default: bool) -> DomainInput {
 }
 
 #[track_caller]
-fn conflicts<T: std::fmt::Debug>(outcome: &Result<T, ServiceError>) {
+fn conflicts<T: std::fmt::Debug>(outcome: &Result<T>) {
     let is_conflict = matches!(outcome, Err(ServiceError { code: ErrorCode::Conflict, .. }));
     assert!(is_conflict, "{outcome:?}");
 }
 
 #[track_caller]
-fn not_found<T: std::fmt::Debug>(outcome: &Result<T, ServiceError>) {
+fn not_found<T: std::fmt::Debug>(outcome: &Result<T>) {
     let is_missing = matches!(outcome, Err(ServiceError { code: ErrorCode::NotFound, .. }));
     assert!(is_missing, "{outcome:?}");
 }
 
 /// The error message of a field.
 #[track_caller]
-fn refusal<T: std::fmt::Debug>(outcome: Result<T, ServiceError>, field: &str) -> String {
+fn refusal<T: std::fmt::Debug>(outcome: Result<T>, field: &str) -> String {
     match outcome {
         Err(error) if error.code == ErrorCode::Invalid => error.fields[field].join(", "),
         other => panic!("{other:?}"),
@@ -148,7 +149,7 @@ fn a_link_is_on_its_named_domain_or_the_default_one() {
     for name in ["a.example", "b.example"] {
         writer.verify(actor, &writer.add(actor, name));
     }
-    let on = |link: Result<Link, ServiceError>| link.unwrap().fields.domain;
+    let on = |link: Result<Link>| link.unwrap().fields.domain;
     assert_eq!(on(writer.link(actor, None, "x")), "");
     assert_eq!(on(writer.link(actor, Some("B.example."), "x")), "b.example");
     conflicts(&writer.link(actor, Some("b.example"), "x"));

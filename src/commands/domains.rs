@@ -9,7 +9,7 @@ use super::decide::{CommandHandler, Decision};
 use crate::domain::command::{DomainRef, Outcome};
 use crate::domain::domains::state::{DomainRemoved, DomainState};
 use crate::domain::domains::{AcceptedDomain, Domain, DomainInput, MAX_DOMAINS};
-use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::Event;
 use crate::domain::ids::DomainId;
 use crate::domain::link::{Field, Over};
@@ -22,7 +22,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         &self,
         requested: &Field<String>,
         over: Over<'_>,
-    ) -> Result<Result<String, String>, ServiceError> {
+    ) -> Result<Result<String, String>> {
         match (requested, over) {
             (Field::Value(name), _) => self.domain_named(name),
             (Field::Absent, Over::Changed(link)) => Ok(Ok(link.fields.domain.clone())),
@@ -35,7 +35,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
     pub(super) fn with_host_lookup<T>(
         &self,
         check: impl FnOnce(&dyn Fn(&str) -> bool) -> T,
-    ) -> Result<T, ServiceError> {
+    ) -> Result<T> {
         let failed = Cell::new(None);
         let checked = check(&|host| {
             self.state.is_hosted(host).unwrap_or_else(|error| {
@@ -47,7 +47,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
     }
 
     /// Resolves a domain name as [`Self::domain_of`] does.
-    pub(super) fn domain_named(&self, name: &str) -> Result<Result<String, String>, ServiceError> {
+    pub(super) fn domain_named(&self, name: &str) -> Result<Result<String, String>> {
         let own = self.policy.own_hosts.first();
         if own.is_some_and(|host| host.eq_ignore_ascii_case(name)) {
             return Ok(Ok(String::new()));
@@ -66,14 +66,14 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         })
     }
 
-    fn default_hostname(&self) -> Result<String, ServiceError> {
+    fn default_hostname(&self) -> Result<String> {
         let workspace = self.actor.workspace;
         let Some(id) = self.state.default_domain(workspace)? else { return Ok(String::new()) };
         let domain = self.state.domain(workspace, id)?;
         Ok(domain.map(|domain| domain.hostname.to_string()).unwrap_or_default())
     }
 
-    pub(super) fn add_domain(&self, input: DomainInput) -> Result<Decision, ServiceError> {
+    pub(super) fn add_domain(&self, input: DomainInput) -> Result<Decision> {
         let accepted =
             self.with_host_lookup(|is_hosted| input.accept(None, self.policy, is_hosted))??;
         let AcceptedDomain { hostname, is_default, fields } = accepted;
@@ -100,11 +100,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         Ok((Some(Event::DomainAdded(DomainState::from(&domain))), Outcome::Domain(domain.into())))
     }
 
-    pub(super) fn change_domain(
-        &self,
-        named: &DomainRef,
-        input: DomainInput,
-    ) -> Result<Decision, ServiceError> {
+    pub(super) fn change_domain(&self, named: &DomainRef, input: DomainInput) -> Result<Decision> {
         let before = self.current_domain(named)?;
         let accepted = self
             .with_host_lookup(|is_hosted| input.accept(Some(&before), self.policy, is_hosted))??;
@@ -124,11 +120,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
     }
 
     /// Of the workspaces that claim a host, the first to verify it gets it.
-    pub(super) fn verify_domain(
-        &self,
-        id: DomainId,
-        challenge: &str,
-    ) -> Result<Decision, ServiceError> {
+    pub(super) fn verify_domain(&self, id: DomainId, challenge: &str) -> Result<Decision> {
         let before = self.current_domain(&DomainRef::Id(id))?;
         if before.verified_at_ms.is_some() {
             return Ok((None, Outcome::Domain(before.into())));
@@ -147,7 +139,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         Ok((Some(Event::DomainVerified(verified)), Outcome::Domain(domain.into())))
     }
 
-    pub(super) fn remove_domain(&self, named: &DomainRef) -> Result<Decision, ServiceError> {
+    pub(super) fn remove_domain(&self, named: &DomainRef) -> Result<Decision> {
         let domain = self.current_domain(named)?;
         if self.has_links(&domain)? {
             let text = format!("`{}` has links: delete or move them first.", domain.hostname);
@@ -157,11 +149,11 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         Ok((Some(Event::DomainRemoved(removed)), Outcome::Gone))
     }
 
-    fn has_links(&self, domain: &Domain) -> Result<bool, ServiceError> {
+    fn has_links(&self, domain: &Domain) -> Result<bool> {
         Ok(self.state.links_on(domain)? > 0)
     }
 
-    fn current_domain(&self, named: &DomainRef) -> Result<Domain, ServiceError> {
+    fn current_domain(&self, named: &DomainRef) -> Result<Domain> {
         let domain = self.state.domain_in(self.actor.workspace, named)?;
         domain.ok_or_else(|| ServiceError::not_found("domain"))
     }

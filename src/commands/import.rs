@@ -2,13 +2,13 @@
 
 use super::decide::{CommandHandler, Decision};
 use crate::domain::command::{Command, Fate, Import, LinkRef, OnConflict, Outcome};
-use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::link::{Field, Link, LinkInput, Over};
 use crate::projections::index::ReadTokens;
 
 impl<R: ReadTokens> CommandHandler<'_, R> {
     /// An existing link is reported as a conflict, skipped or replaced.
-    pub(super) fn import_link(&self, import: Import) -> Result<Decision, ServiceError> {
+    pub(super) fn import_link(&self, import: Import) -> Result<Decision> {
         // The token may have been revoked or expired since the import was started.
         let reason = match self.state.token(self.actor.workspace, self.actor.token)? {
             None => Some("is revoked"),
@@ -50,7 +50,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
 
     /// The workspace's link with the external id of an input, else the one with its slug. Invalid
     /// values find nothing here; they are refused later.
-    fn existing(&self, input: &LinkInput) -> Result<Option<Link>, ServiceError> {
+    fn existing(&self, input: &LinkInput) -> Result<Option<Link>> {
         let workspace = self.actor.workspace;
         if let Field::Value(external_id) = &input.external_id
             && let Some(id) = self.state.external(workspace, external_id)?

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::decide::{CommandHandler, Decision};
 use crate::domain::command::{Command, Expected, LinkRef, Outcome};
-use crate::domain::error::{ErrorCode, Invalid, ServiceError};
+use crate::domain::error::{ErrorCode, Invalid, Result, ServiceError};
 use crate::domain::event::{Event, PresetDeleted};
 use crate::domain::ids::{LinkId, RuleId};
 use crate::domain::link::{
@@ -15,11 +15,7 @@ use crate::projections::index::{Group, ReadTokens};
 
 impl<R: ReadTokens> CommandHandler<'_, R> {
     /// Validates an input against the workspace's domains, campaigns and UTM templates.
-    pub(super) fn accept(
-        &self,
-        mut input: LinkInput,
-        over: Over<'_>,
-    ) -> Result<Accepted, ServiceError> {
+    pub(super) fn accept(&self, mut input: LinkInput, over: Over<'_>) -> Result<Accepted> {
         let mut invalid = Invalid::default();
         let template = match std::mem::take(&mut input.utm_template) {
             Field::Value(text) => {
@@ -61,7 +57,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         id: Option<PresetId>,
         field: &str,
         invalid: &mut Invalid,
-    ) -> Result<Option<Utm>, ServiceError> {
+    ) -> Result<Option<Utm>> {
         let preset = id.map(|id| self.state.preset(self.actor.workspace, id)).transpose()?;
         let utm = preset.flatten().map(|preset| preset.utm);
         if utm.is_none() {
@@ -72,11 +68,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
     }
 
     /// Refuses an external id of another link.
-    pub(super) fn claim_external_id(
-        &self,
-        fields: &LinkFields,
-        own: Option<LinkId>,
-    ) -> Result<(), ServiceError> {
+    pub(super) fn claim_external_id(&self, fields: &LinkFields, own: Option<LinkId>) -> Result<()> {
         let Some(external_id) = &fields.labels.external_id else { return Ok(()) };
         let holder = self.state.external(self.actor.workspace, external_id)?;
         if holder.is_some_and(|holder| own != Some(holder)) {
@@ -91,7 +83,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         external_id: String,
         mut input: LinkInput,
         expected: Expected,
-    ) -> Result<Decision, ServiceError> {
+    ) -> Result<Decision> {
         let external_id = checked_external_id(external_id)
             .map_err(|rule| ServiceError::field("external_id", rule))?;
         let is_same = match &input.external_id {
@@ -121,11 +113,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         })
     }
 
-    pub(super) fn create_preset(
-        &self,
-        kind: PresetKind,
-        input: PresetInput,
-    ) -> Result<Decision, ServiceError> {
+    pub(super) fn create_preset(&self, kind: PresetKind, input: PresetInput) -> Result<Decision> {
         let empty = Preset {
             id: kind.id(Uuid::now_v7()),
             workspace: self.actor.workspace,
@@ -144,11 +132,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         Ok((Some(event), Outcome::Preset(preset.into())))
     }
 
-    pub(super) fn change_preset(
-        &self,
-        id: PresetId,
-        input: PresetInput,
-    ) -> Result<Decision, ServiceError> {
+    pub(super) fn change_preset(&self, id: PresetId, input: PresetInput) -> Result<Decision> {
         let before = self.preset(id)?;
         let preset = input.accept(before.clone())?;
         if preset == before {
@@ -163,7 +147,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         Ok((Some(event), Outcome::Preset(preset.into())))
     }
 
-    pub(super) fn delete_preset(&self, id: PresetId) -> Result<Decision, ServiceError> {
+    pub(super) fn delete_preset(&self, id: PresetId) -> Result<Decision> {
         let preset = self.preset(id)?;
         let deleted = PresetDeleted { id: id.uuid().as_bytes().to_vec() };
         let event = match id {
@@ -183,12 +167,12 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         Ok((Some(event), Outcome::Gone))
     }
 
-    fn preset(&self, id: PresetId) -> Result<Preset, ServiceError> {
+    fn preset(&self, id: PresetId) -> Result<Preset> {
         let preset = self.state.preset(self.actor.workspace, id)?;
         preset.ok_or_else(|| ServiceError::not_found(id.kind().noun()))
     }
 
-    fn claim_name(&self, preset: &Preset) -> Result<(), ServiceError> {
+    fn claim_name(&self, preset: &Preset) -> Result<()> {
         let kind = preset.id.kind();
         let holder = self.state.preset_named(preset.workspace, kind, &preset.name)?;
         if holder.is_some_and(|holder| holder != preset.id) {

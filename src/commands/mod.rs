@@ -1,4 +1,4 @@
-//! The single writer: authorize → limit → decide → append → sync → apply → answer.
+//! The single writer: authorize → limits → decide → append → sync → apply → answer.
 //!
 //! One thread takes all waiting commands off a bounded queue as a batch. Each is decided over the
 //! index and the ones before it; their events are logged with one write and one sync, and applied to
@@ -21,6 +21,7 @@ mod domain_tests;
 mod domains;
 mod import;
 mod labels;
+mod limits;
 mod passwords;
 mod restore;
 pub mod secret;
@@ -40,7 +41,7 @@ pub use bootstrap::{Bootstrap, BootstrapError, bootstrap};
 pub use passwords::Passwords;
 
 use crate::domain::command::{Command, Outcome};
-use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::Idempotency;
 use crate::domain::link::LinkPolicy;
 use crate::domain::token::Actor;
@@ -87,7 +88,7 @@ pub enum Mode {
 }
 
 /// One result per command, in order.
-type Results = Vec<Result<CommandResult, ServiceError>>;
+type Results = Vec<Result<CommandResult>>;
 
 struct Submission {
     actor: Actor,
@@ -130,7 +131,7 @@ impl Commands {
         actor: Actor,
         mut command: Command,
         idempotency: Option<Idempotency>,
-    ) -> Result<CommandResult, ServiceError> {
+    ) -> Result<CommandResult> {
         self.passwords.hash_in(&mut command).await?;
         let requests = vec![CommandRequest { command, idempotency }];
         let mut results = self.submit(actor, requests, Mode::Commit).await?;
@@ -147,7 +148,7 @@ impl Commands {
         actor: Actor,
         mut requests: Vec<CommandRequest>,
         mode: Mode,
-    ) -> Result<Results, ServiceError> {
+    ) -> Result<Results> {
         match mode {
             Mode::Commit => self.passwords.hash_in_all(&mut requests).await?,
             Mode::DryRun => passwords::set_placeholders(&mut requests),
@@ -160,7 +161,7 @@ impl Commands {
         actor: Actor,
         requests: Vec<CommandRequest>,
         mode: Mode,
-    ) -> Result<Results, ServiceError> {
+    ) -> Result<Results> {
         let (reply, replied) = oneshot::channel();
         let submission = Submission { actor, mode, requests, reply };
         match tokio::time::timeout(QUEUE_TIMEOUT, self.queue.send(submission)).await {
@@ -175,7 +176,7 @@ impl Commands {
     ///
     /// # Errors
     /// [`ErrorCode::Overloaded`] if none is free for some seconds.
-    pub async fn bulk_permit(&self) -> Result<OwnedSemaphorePermit, ServiceError> {
+    pub async fn bulk_permit(&self) -> Result<OwnedSemaphorePermit> {
         let permit =
             tokio::time::timeout(QUEUE_TIMEOUT, Arc::clone(&self.bulk_permits).acquire_owned());
         match permit.await {

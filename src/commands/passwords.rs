@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use super::{CommandRequest, overloaded};
 use crate::domain::command::Command;
-use crate::domain::error::ServiceError;
+use crate::domain::error::{Result, ServiceError};
 use crate::domain::link::{Field, Password, PasswordHash};
 
 /// Number of passwords hashed at once.
@@ -37,7 +37,7 @@ impl Default for Passwords {
 
 impl Passwords {
     /// Replaces the password of a command by its hash, if it is valid.
-    pub(super) async fn hash_in(&self, command: &mut Command) -> Result<(), ServiceError> {
+    pub(super) async fn hash_in(&self, command: &mut Command) -> Result<()> {
         let Some(chosen) = to_be_hashed(command).map(str::to_owned) else { return Ok(()) };
         let hash = self.work(move || {
             let hash: Result<Phc, _> = Argon2::default().hash_password(chosen.as_bytes());
@@ -50,10 +50,7 @@ impl Passwords {
 
     /// Does the same for many commands. A password that occurs repeatedly is hashed once with one
     /// salt, which reveals nothing new to the client that sent it.
-    pub(super) async fn hash_in_all(
-        &self,
-        requests: &mut [CommandRequest],
-    ) -> Result<(), ServiceError> {
+    pub(super) async fn hash_in_all(&self, requests: &mut [CommandRequest]) -> Result<()> {
         let mut known: HashMap<String, String> = HashMap::new();
         for CommandRequest { command, .. } in requests {
             let Some(chosen) = to_be_hashed(command).map(str::to_owned) else { continue };
@@ -75,11 +72,7 @@ impl Passwords {
     ///
     /// # Errors
     /// `Overloaded` if no permit is free for some seconds.
-    pub async fn is_right(
-        &self,
-        guess: String,
-        hash: PasswordHash<'_>,
-    ) -> Result<bool, ServiceError> {
+    pub async fn is_right(&self, guess: String, hash: PasswordHash<'_>) -> Result<bool> {
         let hash = hash.phc().to_owned();
         self.work(move || {
             let hash = Phc::new(&hash);
@@ -93,7 +86,7 @@ impl Passwords {
     async fn work<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, ServiceError> {
+    ) -> Result<T> {
         let permit =
             tokio::time::timeout(PERMIT_TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await;
         let Ok(Ok(permit)) = permit else { return Err(overloaded()) };

@@ -2,7 +2,7 @@
 
 use super::decide::{CommandHandler, Decision, check_version};
 use crate::domain::command::{Expected, LinkRef, Outcome};
-use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::{Event, LinkPurged, LinkState};
 use crate::domain::ids::LinkId;
 use crate::domain::link::{Link, LinkFields};
@@ -11,11 +11,7 @@ use crate::domain::slug::Slug;
 use crate::projections::index::{ReadDomains, ReadTokens, Tombstone};
 
 impl<R: ReadTokens> CommandHandler<'_, R> {
-    pub(super) fn revert_link(
-        &self,
-        to: Link,
-        expected: Expected,
-    ) -> Result<Decision, ServiceError> {
+    pub(super) fn revert_link(&self, to: Link, expected: Expected) -> Result<Decision> {
         let link = self.current(&LinkRef::Id(to.id), expected)?;
         let mut fields = self.restorable_fields(to.fields)?;
         self.policy.blocklist.load().check(&fields, Some(&link.fields))?;
@@ -30,11 +26,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         Ok((event, outcome))
     }
 
-    pub(super) fn purge_link(
-        &self,
-        named: &LinkRef,
-        expected: Expected,
-    ) -> Result<Decision, ServiceError> {
+    pub(super) fn purge_link(&self, named: &LinkRef, expected: Expected) -> Result<Decision> {
         let purged = match (self.current(named, expected), named) {
             (Err(ServiceError { code: ErrorCode::NotFound, .. }), LinkRef::Id(id)) => {
                 let link = self.deleted(*id)?.link;
@@ -52,7 +44,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         id: LinkId,
         deleted_version: u32,
         slug: Option<&str>,
-    ) -> Result<Decision, ServiceError> {
+    ) -> Result<Decision> {
         let link = self.deleted(id)?.link;
         check_version(&link, Some(deleted_version))?;
         let slug = match slug.map(Slug::parse) {
@@ -74,7 +66,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
 
     /// The fields of an earlier version, without a campaign that was deleted since. It is an error if
     /// the domain is no longer available.
-    fn restorable_fields(&self, mut fields: LinkFields) -> Result<LinkFields, ServiceError> {
+    fn restorable_fields(&self, mut fields: LinkFields) -> Result<LinkFields> {
         let domain = &fields.domain;
         if !domain.is_empty() {
             let verified = self.state.verified(domain)?;
@@ -95,7 +87,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
     }
 
     /// The deleted link of the actor's workspace, if it can still be restored.
-    fn deleted(&self, id: LinkId) -> Result<Tombstone, ServiceError> {
+    fn deleted(&self, id: LinkId) -> Result<Tombstone> {
         let workspace = self.actor.workspace;
         if self.state.link_in(workspace, &LinkRef::Id(id))?.is_some() {
             return Err(ServiceError::not_deleted());

@@ -5,9 +5,11 @@ use std::sync::atomic::Ordering;
 use super::decide::CommandHandler;
 use super::*;
 use crate::domain::command::LinkRef;
+use crate::domain::error::Result;
 use crate::domain::event::Event;
 use crate::domain::ids::{TokenId, WorkspaceId};
 use crate::domain::link::{Field, LinkInput};
+use crate::domain::plan::Plan;
 use crate::domain::token::Abilities;
 use crate::log::{DiskStorage, LocalLog, LogOptions};
 use crate::projections::index::faults::{self, Faults};
@@ -37,11 +39,9 @@ impl Writer {
         let index = Arc::new(faults::open(&at, &*log, &faults, tuning).unwrap());
         let (commands, _thread) =
             Commands::start(Arc::clone(&log), Arc::clone(&index), LinkPolicy::default()).unwrap();
-        let actor = Actor {
-            workspace: WorkspaceId::new(uuid::Uuid::from_u128(1)),
-            token: TokenId::new(uuid::Uuid::from_u128(2)),
-            abilities: Abilities::ALL,
-        };
+        let workspace = WorkspaceId::new(uuid::Uuid::from_u128(1));
+        let token = TokenId::new(uuid::Uuid::from_u128(2));
+        let actor = Actor::new(workspace, token, Abilities::ALL);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -50,7 +50,7 @@ impl Writer {
         Self { _folder: folder, log, index, faults, commands, actor, runtime }
     }
 
-    fn create(&self, slug: &str) -> Result<CommandResult, ServiceError> {
+    fn create(&self, slug: &str) -> Result<CommandResult> {
         let command = create(slug);
         self.runtime.block_on(self.commands.run(self.actor, command, None))
     }
@@ -115,6 +115,20 @@ fn a_full_disk_of_the_index_alone_costs_no_answer() {
     assert!(writer.index.slug("", "before").unwrap().is_some());
 }
 
+/// The links of a batch count before they are logged.
+#[test]
+fn a_plan_limits_the_number_of_links() {
+    let writer = Writer::new();
+    let actor = Actor { plan: Plan { max_links: Some(2) }, ..writer.actor };
+    let requests = ["one", "two", "three"]
+        .map(|slug| CommandRequest { command: create(slug), idempotency: None });
+    let run = writer.commands.run_all(actor, requests.into(), Mode::Commit);
+    let results = writer.runtime.block_on(run).unwrap();
+    let codes: Vec<_> = results.iter().map(|one| one.as_ref().err().map(|it| it.code)).collect();
+    assert_eq!(codes, [None, None, Some(ErrorCode::PlanLimit)]);
+    writer.create("three").unwrap();
+}
+
 /// Whichever read of a batch fails, even in the middle of a fold: the command that needed it is
 /// refused, and the others are decided as if it had not been sent.
 #[test]
@@ -134,9 +148,8 @@ fn a_command_whose_fold_fails_leaves_nothing_behind() {
             assert!(failing > 10 && refused_first > 2, "{failing}, {refused_first}");
             return;
         }
-        let has_failed = |one: &Result<_, ServiceError>| {
-            one.as_ref().is_err_and(|error| error.code == ErrorCode::Internal)
-        };
+        let has_failed =
+            |one: &Result<_>| one.as_ref().is_err_and(|error| error.code == ErrorCode::Internal);
         let failed: Vec<_> = results.iter().map(has_failed).collect();
         assert_eq!(failed.iter().filter(|failed| **failed).count(), 1, "{results:?}");
         refused_first += usize::from(failed[1]);

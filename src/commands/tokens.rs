@@ -2,7 +2,7 @@
 
 use super::decide::{CommandHandler, Decision};
 use crate::domain::command::Outcome;
-use crate::domain::error::{ErrorCode, Invalid, ServiceError};
+use crate::domain::error::{ErrorCode, Invalid, Result, ServiceError};
 use crate::domain::event::{Event, TokenRevoked};
 use crate::domain::ids::TokenId;
 use crate::domain::token::Token;
@@ -12,7 +12,7 @@ const MAX_NAME_CHARS: usize = 100;
 
 impl<R: ReadTokens> CommandHandler<'_, R> {
     /// Creates a token, if the actor may.
-    pub(super) fn create_token(&self, token: Token) -> Result<Decision, ServiceError> {
+    pub(super) fn create_token(&self, token: Token) -> Result<Decision> {
         if !self.actor.abilities.covers(token.abilities) {
             let text = "A token cannot grant abilities that it lacks.";
             return Err(ServiceError::new(ErrorCode::Forbidden, text));
@@ -34,7 +34,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
 
     /// Revokes a token. The last token with `*` of a workspace stays: otherwise nobody in it could
     /// create tokens.
-    pub(super) fn revoke_token(&self, id: TokenId) -> Result<Decision, ServiceError> {
+    pub(super) fn revoke_token(&self, id: TokenId) -> Result<Decision> {
         let workspace = self.actor.workspace;
         let token =
             self.state.token(workspace, id)?.ok_or_else(|| ServiceError::not_found("token"))?;
@@ -111,7 +111,7 @@ mod tests {
     fn refused<T>(
         tokens: &[Token],
         actor: &[&str],
-        decide: impl FnOnce(&CommandHandler<'_, Tokens>) -> Result<T, ServiceError>,
+        decide: impl FnOnce(&CommandHandler<'_, Tokens>) -> Result<T>,
     ) -> Option<ErrorCode> {
         let state = Tokens(tokens.to_vec());
         let policy = LinkPolicy::default();

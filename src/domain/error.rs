@@ -78,6 +78,9 @@ pub struct ServiceError {
     pub cause: Option<String>,
 }
 
+/// The result of what serves a request.
+pub type Result<T, E = ServiceError> = std::result::Result<T, E>;
+
 impl ServiceError {
     /// An error with a message for the user.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {

@@ -103,6 +103,8 @@ identifiers! {
     LinkId = "link_";
     /// A tenant.
     WorkspaceId = "ws_";
+    /// A person.
+    UserId = "user_";
     /// An API token; never the secret itself.
     TokenId = "tok_";
     /// A campaign that links belong to.

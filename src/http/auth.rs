@@ -1,6 +1,6 @@
 //! Authentication and authorization. Each route declares who may call it.
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -10,8 +10,9 @@ use axum::response::Response;
 use super::native::iso8601;
 use super::{Services, security};
 use crate::commands::{now_ms, secret};
-use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::ids::WorkspaceId;
+use crate::domain::plan::Feature;
 use crate::domain::token::{Abilities, Ability, Actor};
 
 /// Who may call a route.
@@ -57,7 +58,7 @@ impl Access {
     }
 
     /// Authenticates a request and adds the caller to its extensions.
-    fn authorize(self, parts: &mut Parts, services: &Services) -> Result<(), ServiceError> {
+    fn authorize(self, parts: &mut Parts, services: &Services) -> Result<()> {
         let forbidden = |detail: String| Err(ServiceError::new(ErrorCode::Forbidden, detail));
         if self.is_for_operators() && has_operator_key(parts, services) {
             parts.extensions.insert(Scope::All);
@@ -87,19 +88,41 @@ impl Access {
     }
 }
 
-/// The layer of a route that rejects callers without access.
+/// What the handlers of the API work with: the services, and the actor that [`authorize`] found.
+pub struct Api {
+    pub services: Services,
+    pub actor: Actor,
+}
+
+impl FromRequestParts<Services> for Api {
+    type Rejection = ServiceError;
+
+    async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self> {
+        let actor = parts.extensions.get().copied();
+        let actor = actor.ok_or_else(|| ServiceError::internal("a route without an actor"))?;
+        Ok(Self { services: services.clone(), actor })
+    }
+}
+
+/// The layer of a route that rejects callers without access, or without a feature of their plan.
 pub async fn authorize(
-    State((services, access)): State<(Services, Access)>,
+    State((services, access, feature)): State<(Services, Access, Option<Feature>)>,
     request: Request,
     next: Next,
-) -> Result<Response, ServiceError> {
+) -> Result<Response> {
     let (mut parts, body) = request.into_parts();
     access.authorize(&mut parts, &services)?;
+    let actor = parts.extensions.get::<Actor>();
+    let lacks = |feature| actor.is_some_and(|actor| !actor.plan.includes(feature));
+    if feature.is_some_and(lacks) {
+        let message = "The workspace's plan does not include this feature: change the plan.";
+        return Err(ServiceError::new(ErrorCode::FeatureNotAvailable, message));
+    }
     Ok(next.run(Request::from_parts(parts, body)).await)
 }
 
 /// Authenticates the token of a request.
-fn authenticate(parts: &Parts, services: &Services) -> Result<Actor, ServiceError> {
+fn authenticate(parts: &Parts, services: &Services) -> Result<Actor> {
     let failures = &services.auth_failures;
     let secret = credential(&parts.headers).ok_or_else(|| failures.missing())?;
     security::protect_token(parts, services)?;

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::Idempotency;
 
 /// The maximum size of a body, in bytes.
@@ -35,7 +35,7 @@ pub struct JsonBody<T> {
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = ServiceError;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, ServiceError> {
+    async fn from_request(request: Request, _: &S) -> Result<Self> {
         let (parts, body) = request.into_parts();
         check_content_type(parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes))?;
         let bytes = read(body, MAX_BODY_BYTES).await?;
@@ -54,7 +54,7 @@ pub struct BulkBody {
 impl<S: Send + Sync> FromRequest<S> for BulkBody {
     type Rejection = ServiceError;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, ServiceError> {
+    async fn from_request(request: Request, _: &S) -> Result<Self> {
         let (parts, body) = request.into_parts();
         check_content_type(parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes))?;
         let bytes = read(body, MAX_BULK_BODY_BYTES).await?;
@@ -65,13 +65,13 @@ impl<S: Send + Sync> FromRequest<S> for BulkBody {
 
 impl BulkBody {
     /// Parses the body.
-    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, ServiceError> {
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
         parse(&self.bytes)
     }
 }
 
 /// Parses one item of a bulk request.
-pub fn parse_item<T: DeserializeOwned>(item: &RawValue) -> Result<T, ServiceError> {
+pub fn parse_item<T: DeserializeOwned>(item: &RawValue) -> Result<T> {
     parse(item.get().as_bytes())
 }
 
@@ -86,7 +86,7 @@ pub struct OptionalBody<T> {
 impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalBody<T> {
     type Rejection = ServiceError;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, ServiceError> {
+    async fn from_request(request: Request, _: &S) -> Result<Self> {
         let (parts, body) = request.into_parts();
         let bytes = read(body, MAX_BODY_BYTES).await?;
         let value = if bytes.is_empty() {
@@ -100,7 +100,7 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalB
 }
 
 /// The idempotency key of a request, if any, with a hash of the request.
-fn idempotency(parts: &Parts, bytes: &[u8]) -> Result<Option<Idempotency>, ServiceError> {
+fn idempotency(parts: &Parts, bytes: &[u8]) -> Result<Option<Idempotency>> {
     let Some(key) = key_of(&parts.headers)? else { return Ok(None) };
     let mut request = Sha256::new_with_prefix(parts.method.as_str());
     request.update(parts.uri.path());
@@ -115,7 +115,7 @@ fn idempotency(parts: &Parts, bytes: &[u8]) -> Result<Option<Idempotency>, Servi
 }
 
 /// The idempotency key of a request, if any.
-pub fn key_of(headers: &HeaderMap) -> Result<Option<String>, ServiceError> {
+pub fn key_of(headers: &HeaderMap) -> Result<Option<String>> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let text =
         value.to_str().ok().filter(|text| (1..=MAX_IDEMPOTENCY_KEY_BYTES).contains(&text.len()));
@@ -126,7 +126,7 @@ pub fn key_of(headers: &HeaderMap) -> Result<Option<String>, ServiceError> {
 
 /// Reads a body up to its limit. A larger one is read and discarded, up to another limit: a client
 /// that is cut off while sending would not see the response.
-async fn read(mut body: Body, max_bytes: usize) -> Result<Vec<u8>, ServiceError> {
+async fn read(mut body: Body, max_bytes: usize) -> Result<Vec<u8>> {
     let (mut bytes, mut total) = (Vec::new(), 0);
     while let Some(frame) = body.frame().await {
         let frame =
@@ -148,7 +148,7 @@ async fn read(mut body: Body, max_bytes: usize) -> Result<Vec<u8>, ServiceError>
     Err(problem.with_field("body", format!("must not be larger than {max_bytes} bytes")))
 }
 
-fn check_content_type(value: Option<&[u8]>) -> Result<(), ServiceError> {
+fn check_content_type(value: Option<&[u8]>) -> Result<()> {
     let text = value.and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default();
     let essence = text.split(';').next().unwrap_or_default().trim();
     let is_json = essence.eq_ignore_ascii_case("application/json")
@@ -162,7 +162,7 @@ fn check_content_type(value: Option<&[u8]>) -> Result<(), ServiceError> {
 }
 
 /// Parses a part of a body.
-pub fn parse_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, ServiceError> {
+pub fn parse_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T> {
     if !value.is_object() {
         return Err(ServiceError::field("body", "must be a JSON object"));
     }
@@ -172,7 +172,7 @@ pub fn parse_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, S
     })
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ServiceError> {
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let not_json = |error: &serde_json::Error| {
         ServiceError::field("body", format!("is not valid JSON: {}", reason(&error.to_string())))
     };

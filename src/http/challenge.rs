@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::Services;
-use crate::domain::error::ServiceError;
+use crate::domain::error::{Result, ServiceError};
 
 const NEVER_STORED: HeaderValue = HeaderValue::from_static("no-store");
 
@@ -47,10 +47,7 @@ pub fn router() -> Router<Services> {
     Router::new().route("/.well-known/acme-challenge/{token}", get(answer))
 }
 
-async fn answer(
-    State(services): State<Services>,
-    Path(token): Path<String>,
-) -> Result<Response, ServiceError> {
+async fn answer(State(services): State<Services>, Path(token): Path<String>) -> Result<Response> {
     let answer = services.challenge.answer_to(&token);
     let answer = answer.ok_or_else(|| ServiceError::not_found("path"))?;
     Ok(([(CACHE_CONTROL, NEVER_STORED)], answer).into_response())

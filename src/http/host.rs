@@ -16,7 +16,7 @@ use axum::routing::get;
 
 use super::Services;
 use crate::domain::domains::{Domain, DomainFields};
-use crate::domain::error::ServiceError;
+use crate::domain::error::{Result, ServiceError};
 use crate::queries::domains::Hosts;
 
 /// The maximum length of a slug.
@@ -149,11 +149,7 @@ pub fn well_known() -> Router<Services> {
         .route("/.well-known/assetlinks.json", get(assetlinks))
 }
 
-async fn proof(
-    State(services): State<Services>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, ServiceError> {
+async fn proof(State(services): State<Services>, uri: Uri, headers: HeaderMap) -> Result<Response> {
     let proof = services.domains.shown_proof(authority(&uri, &headers))?;
     let proof = proof.ok_or_else(|| ServiceError::not_found("path"))?;
     Ok(([(CACHE_CONTROL, NEVER_STORED)], proof).into_response())
@@ -163,7 +159,7 @@ async fn apple_app_site_association(
     State(services): State<Services>,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Response, ServiceError> {
+) -> Result<Response> {
     document(&services, &uri, &headers, |fields| fields.apple_app_site_association)
 }
 
@@ -171,7 +167,7 @@ async fn assetlinks(
     State(services): State<Services>,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Response, ServiceError> {
+) -> Result<Response> {
     document(&services, &uri, &headers, |fields| fields.assetlinks)
 }
 
@@ -180,7 +176,7 @@ fn document(
     uri: &Uri,
     headers: &HeaderMap,
     of: impl Fn(DomainFields) -> Option<String>,
-) -> Result<Response, ServiceError> {
+) -> Result<Response> {
     let domain = services.domains.verified(authority(uri, headers))?;
     let text = domain.and_then(|domain| of(domain.fields));
     let text = text.ok_or_else(|| ServiceError::not_found("path"))?;

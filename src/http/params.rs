@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::error::{Invalid, ServiceError};
+use crate::domain::error::{Invalid, Result, ServiceError};
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 
@@ -13,7 +13,7 @@ pub struct Name(pub String);
 impl<S: Send + Sync> FromRequestParts<S> for Name {
     type Rejection = ServiceError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ServiceError> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         // Invalid UTF-8 cannot be a name.
         let name = Path::<String>::from_request_parts(parts, state).await;
         name.map(|Path(name)| Self(name)).map_err(|_| ServiceError::not_found("thing"))
@@ -29,7 +29,7 @@ pub struct Params {
 impl<S: Send + Sync> FromRequestParts<S> for Params {
     type Rejection = ServiceError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ServiceError> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
         Ok(Self::parse(parts.uri.query().unwrap_or_default()))
     }
 }
@@ -124,7 +124,7 @@ impl Params {
     }
 
     /// `Ok` if all parameters were taken and none was invalid.
-    pub fn finish(mut self) -> Result<(), ServiceError> {
+    pub fn finish(mut self) -> Result<()> {
         let left: Vec<_> = self.values.keys().cloned().collect();
         for name in left {
             self.refuse(&name, "is not a parameter of this path");

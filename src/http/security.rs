@@ -5,7 +5,7 @@ use axum::http::{HeaderName, HeaderValue};
 
 use super::{Peer, Services};
 use crate::commands::secret;
-use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
 
 /// Sent with each response over the service's own TLS, and only then (RFC 6797 §7.2): a proxy that
 /// terminates TLS decides for itself. A year, without subdomains, which other services may use.
@@ -23,7 +23,7 @@ pub struct OverTls;
 /// without looking up the token.
 ///
 /// Loopback peers are no exception: they include reverse proxies on the same machine.
-pub fn protect_token(parts: &Parts, services: &Services) -> Result<(), ServiceError> {
+pub fn protect_token(parts: &Parts, services: &Services) -> Result<()> {
     let site = &services.site;
     let is_exempt = || {
         let key = parts.headers.get(OPERATOR_KEY).and_then(|key| key.to_str().ok());

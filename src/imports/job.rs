@@ -151,11 +151,8 @@ impl Job {
 
     /// The actor of the commands: the token that started the import, restricted to the ability needed.
     pub(super) const fn actor(&self) -> Actor {
-        Actor {
-            workspace: WorkspaceId::new(self.workspace),
-            token: TokenId::new(self.token),
-            abilities: Abilities::only(Ability::LinksWrite),
-        }
+        let (workspace, token) = (WorkspaceId::new(self.workspace), TokenId::new(self.token));
+        Actor::new(workspace, token, Abilities::only(Ability::LinksWrite))
     }
 }
 

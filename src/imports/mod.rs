@@ -28,7 +28,7 @@ pub use job::{Counts, Idempotency, Job, Plan, Reject, State};
 pub use upload::Upload;
 
 use crate::commands::{Commands, now_ms};
-use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::ids::{ImportId, WorkspaceId};
 use crate::domain::token::Actor;
 use job_store::JobStore;
@@ -115,7 +115,7 @@ impl Imports {
     }
 
     /// Starts an upload.
-    pub async fn upload(&self, workspace: WorkspaceId) -> Result<Upload, ServiceError> {
+    pub async fn upload(&self, workspace: WorkspaceId) -> Result<Upload> {
         let of_workspace = self.list(workspace).len();
         let workspace = workspace.uuid();
         {
@@ -143,7 +143,7 @@ impl Imports {
         plan: Plan,
         upload: Upload,
         key: Option<String>,
-    ) -> Result<(Job, bool), ServiceError> {
+    ) -> Result<(Job, bool)> {
         let idempotency = key.map(|key| {
             let mut request = upload.sha256.clone();
             request.update(format!("{plan:?}"));

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use uuid::Uuid;
 
 use super::{MAX_FILE_BYTES, RESERVED_BYTES};
-use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
 
 /// Number of bytes for the format detection.
 const HEAD_BYTES: u64 = 64 << 10;
@@ -60,7 +60,7 @@ impl Upload {
         folder: &Path,
         workspace: Uuid,
         uploading: Uploading,
-    ) -> Result<Self, ServiceError> {
+    ) -> Result<Self> {
         let slot = UploadSlot { workspace, uploading };
         check_free_space(folder, MAX_FILE_BYTES)?;
         let id = Uuid::now_v7();
@@ -74,7 +74,7 @@ impl Upload {
     ///
     /// # Errors
     /// `TooLarge`, or an I/O error.
-    pub async fn write(&mut self, chunk: &[u8]) -> Result<(), ServiceError> {
+    pub async fn write(&mut self, chunk: &[u8]) -> Result<()> {
         let before = self.bytes;
         self.bytes += chunk.len() as u64;
         if self.bytes > MAX_FILE_BYTES {
@@ -91,7 +91,7 @@ impl Upload {
     }
 
     /// The first bytes of the file, for the format detection.
-    pub async fn head(&mut self) -> Result<Vec<u8>, ServiceError> {
+    pub async fn head(&mut self) -> Result<Vec<u8>> {
         self.file.flush().await?;
         self.file.seek(SeekFrom::Start(0)).await?;
         let mut head = Vec::new();

@@ -13,7 +13,7 @@ use super::job::{Counts, Job, MAX_LISTED_WARNINGS, MAX_UNKNOWN_DOMAINS, Plan, Re
 use super::seen_keys::SeenKeys;
 use crate::commands::{CommandRequest, CommandResult, IDEMPOTENCY_MS, Mode, now_ms};
 use crate::domain::command::{Command, Fate, Import, OnConflict, Outcome};
-use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::Idempotency;
 use crate::domain::hostname::Hostname;
 use crate::domain::link::{Field, Link, LinkInput, folded};
@@ -264,7 +264,7 @@ impl Imports {
         &self,
         job: &Job,
         accepted: &[(Row, LinkInput)],
-    ) -> Result<Vec<Result<CommandResult, ServiceError>>, Failed> {
+    ) -> Result<Vec<Result<CommandResult>>, Failed> {
         if accepted.is_empty() {
             return Ok(Vec::new());
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::error::ServiceError;
+use crate::domain::error::{Result, ServiceError};
 use crate::domain::event::Envelope;
 use crate::log::Log;
 
@@ -22,7 +22,7 @@ impl History {
     ///
     /// # Errors
     /// If the log cannot be read, or has no such record.
-    pub fn change(&self, offset: u64) -> Result<Envelope, ServiceError> {
+    pub fn change(&self, offset: u64) -> Result<Envelope> {
         let missing = || format!("the log has no record at offset {offset}");
         let record = self.log.read_at(offset).map_err(ServiceError::internal)?;
         let record = record.ok_or_else(|| ServiceError::internal(missing()))?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::command::DomainRef;
 use crate::domain::domains::Domain;
-use crate::domain::error::ServiceError;
+use crate::domain::error::Result;
 use crate::domain::hostname::split_port;
 use crate::domain::ids::{DomainId, WorkspaceId};
 pub use crate::projections::index::{HostSettings, Hosts};
@@ -48,21 +48,17 @@ impl Domains {
     }
 
     /// A domain of a workspace and its number of links.
-    pub fn get(
-        &self,
-        workspace: WorkspaceId,
-        named: &DomainRef,
-    ) -> Result<Option<(Domain, u64)>, ServiceError> {
+    pub fn get(&self, workspace: WorkspaceId, named: &DomainRef) -> Result<Option<(Domain, u64)>> {
         let domain = self.index.domain_in(workspace, named)?;
         domain.map(|domain| self.counted(domain)).transpose()
     }
 
     /// The number of links on a domain.
-    pub fn links_on(&self, domain: &Domain) -> Result<u64, ServiceError> {
+    pub fn links_on(&self, domain: &Domain) -> Result<u64> {
         Ok(self.index.links_on(domain)?)
     }
 
-    fn counted(&self, domain: Domain) -> Result<(Domain, u64), ServiceError> {
+    fn counted(&self, domain: Domain) -> Result<(Domain, u64)> {
         let links = self.links_on(&domain)?;
         Ok((domain, links))
     }
@@ -73,7 +69,7 @@ impl Domains {
         workspace: WorkspaceId,
         part: DomainsPart,
         limit: usize,
-    ) -> Result<DomainList, ServiceError> {
+    ) -> Result<DomainList> {
         let (before, skip) = match part {
             DomainsPart::Page(page) => (None, page.saturating_sub(1).saturating_mul(limit)),
             DomainsPart::Before(id) => (Some(id), 0),
@@ -89,7 +85,7 @@ impl Domains {
     }
 
     /// The full domain that serves this authority.
-    pub fn verified(&self, authority: &str) -> Result<Option<Domain>, ServiceError> {
+    pub fn verified(&self, authority: &str) -> Result<Option<Domain>> {
         let Some(host) = self.host(authority) else { return Ok(None) };
         Ok(self.index.domain(host.workspace, host.id)?)
     }
@@ -97,7 +93,7 @@ impl Domains {
     /// The verification token that the service itself serves at a claimed, unverified host, if
     /// there is only one claim. If workspaces compete, the owner has to publish a record or a file
     /// to decide between them.
-    pub fn shown_proof(&self, authority: &str) -> Result<Option<String>, ServiceError> {
+    pub fn shown_proof(&self, authority: &str) -> Result<Option<String>> {
         let authority = authority.to_ascii_lowercase();
         let host = split_port(&authority).0;
         for name in [authority.as_str(), host.strip_suffix('.').unwrap_or(host)] {

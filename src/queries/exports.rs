@@ -22,7 +22,7 @@ use tokio::task::AbortHandle;
 use uuid::Uuid;
 
 use super::analytics::{Analytics, AnalyticsQuery, AsOf, Export, Format, Metric, Number};
-use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::ids::{ExportId, WorkspaceId};
 use crate::log::replace_file;
 
@@ -153,12 +153,7 @@ impl Exports {
     }
 
     /// Starts an export of the clicks that match a query.
-    pub async fn begin(
-        &self,
-        query: AnalyticsQuery,
-        format: Format,
-        as_of: AsOf,
-    ) -> Result<Job, ServiceError> {
+    pub async fn begin(&self, query: AnalyticsQuery, format: Format, as_of: AsOf) -> Result<Job> {
         self.remove_expired().await;
         let clicks = AnalyticsQuery { dimensions: Vec::new(), limit: 1, ..query.clone() };
         let clicks = AnalyticsQuery { metrics: vec![Metric::Clicks], compare: None, ..clicks };
@@ -265,12 +260,7 @@ impl Exports {
     }
 
     /// Starts to read the clicks. A job retries for as long as ClickHouse is overloaded.
-    async fn read_clicks(
-        &self,
-        job: &Job,
-        query: &AnalyticsQuery,
-        as_of: AsOf,
-    ) -> Result<Export, ServiceError> {
+    async fn read_clicks(&self, job: &Job, query: &AnalyticsQuery, as_of: AsOf) -> Result<Export> {
         loop {
             match self.analytics.export(query, job.format, None, as_of).await {
                 Err(error) if error.code == ErrorCode::Overloaded => {}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::domain::action::Action;
 use crate::domain::command::LinkRef;
-use crate::domain::error::{ServiceError, Unreadable};
+use crate::domain::error::{Result, ServiceError, Unreadable};
 use crate::domain::event::{Envelope, Event, EventKind};
 use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
 use crate::domain::link::Link;
@@ -115,7 +115,7 @@ impl LinkHistory {
         workspace: WorkspaceId,
         named: LinkRef,
         (before, skip, limit): (Option<u32>, u64, usize),
-    ) -> Result<Option<Part<LinkVersion, u32>>, ServiceError> {
+    ) -> Result<Option<Part<LinkVersion, u32>>> {
         self.spawn_blocking(move |history| {
             let Some((link, newest)) = history.find(workspace, &named)? else { return Ok(None) };
             let skip = u32::try_from(skip).unwrap_or(u32::MAX);
@@ -125,7 +125,7 @@ impl LinkHistory {
                 if first == 0 { vec![] } else { history.index.versions(link, first, limit)? };
             let next = versions.last().map(|last| last.number).filter(|last| *last > 1);
             let items = versions.into_iter().map(|version| history.read(workspace, link, version));
-            let items = items.collect::<Result<_, ServiceError>>()?;
+            let items = items.collect::<Result<_>>()?;
             Ok(Some(Part { items, total: newest.into(), next }))
         })
         .await
@@ -138,7 +138,7 @@ impl LinkHistory {
         workspace: WorkspaceId,
         named: LinkRef,
         numbers: [u32; N],
-    ) -> Result<Option<[Option<LinkVersion>; N]>, ServiceError> {
+    ) -> Result<Option<[Option<LinkVersion>; N]>> {
         self.spawn_blocking(move |history| {
             let Some((link, newest)) = history.find(workspace, &named)? else { return Ok(None) };
             let mut found = [const { None }; N];
@@ -158,7 +158,7 @@ impl LinkHistory {
         workspace: WorkspaceId,
         named: LinkRef,
         at_ms: u64,
-    ) -> Result<LinkAtTime, ServiceError> {
+    ) -> Result<LinkAtTime> {
         self.spawn_blocking(move |history| {
             let Some((link, newest)) = history.find(workspace, &named)? else {
                 return Ok(LinkAtTime::NotFound);
@@ -182,7 +182,7 @@ impl LinkHistory {
         &self,
         workspace: WorkspaceId,
         (before, skip, limit): (Option<LinkId>, usize, usize),
-    ) -> Result<Part<Tombstone, LinkId>, ServiceError> {
+    ) -> Result<Part<Tombstone, LinkId>> {
         // Fetch one more than requested, to learn whether there is a next page.
         let part = (before, skip, limit + 1);
         let mut items = self.index.tombstones(workspace, part, now_ms())?;
@@ -193,11 +193,7 @@ impl LinkHistory {
     }
 
     /// A deleted link, if it can be restored.
-    pub fn tombstone(
-        &self,
-        workspace: WorkspaceId,
-        link: LinkId,
-    ) -> Result<Option<Tombstone>, ServiceError> {
+    pub fn tombstone(&self, workspace: WorkspaceId, link: LinkId) -> Result<Option<Tombstone>> {
         let found = self.index.tombstone(workspace, link)?;
         Ok(found.filter(|found| found.restorable_until_ms > now_ms()))
     }
@@ -210,7 +206,7 @@ impl LinkHistory {
         filter: AuditFilter,
         before: Option<u64>,
         limit: usize,
-    ) -> Result<(Vec<Entry>, Option<u64>), ServiceError> {
+    ) -> Result<(Vec<Entry>, Option<u64>)> {
         self.spawn_blocking(move |history| {
             let bounds = (limit, MAX_SCANNED);
             let is_wanted = |event: &Audited| filter.matches(event);
@@ -219,7 +215,7 @@ impl LinkHistory {
                 let changed = history.changed(workspace, offset, event.action)?.map(Box::new);
                 Ok(Entry { offset, event, changed })
             });
-            Ok((entries.collect::<Result<_, ServiceError>>()?, next))
+            Ok((entries.collect::<Result<_>>()?, next))
         })
         .await
     }
@@ -227,19 +223,15 @@ impl LinkHistory {
     /// Runs `work` on a blocking thread.
     async fn spawn_blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Self) -> Result<T, ServiceError> + Send + 'static,
-    ) -> Result<T, ServiceError> {
+        work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let history = self.clone();
         let done = tokio::task::spawn_blocking(move || work(&history)).await;
         done.unwrap_or_else(|error| Err(ServiceError::internal(error)))
     }
 
     /// Resolves a link, live or restorable, to its ID and newest version.
-    fn find(
-        &self,
-        workspace: WorkspaceId,
-        named: &LinkRef,
-    ) -> Result<Option<(LinkId, u32)>, ServiceError> {
+    fn find(&self, workspace: WorkspaceId, named: &LinkRef) -> Result<Option<(LinkId, u32)>> {
         if let Some(link) = self.index.link_in(workspace, named)? {
             return Ok(Some((link.id, link.version)));
         }
@@ -248,12 +240,7 @@ impl LinkHistory {
         Ok(found.map(|found| (*id, found.link.version)))
     }
 
-    fn read(
-        &self,
-        workspace: WorkspaceId,
-        link: LinkId,
-        version: Version,
-    ) -> Result<LinkVersion, ServiceError> {
+    fn read(&self, workspace: WorkspaceId, link: LinkId, version: Version) -> Result<LinkVersion> {
         let envelope = self.history.change(version.offset)?;
         let (event, actor) = decode(envelope, workspace)?;
         let action = Action::of(&event);
@@ -267,12 +254,7 @@ impl LinkHistory {
     }
 
     /// The link in the version before this one, or before the deletion.
-    fn before(
-        &self,
-        workspace: WorkspaceId,
-        link: LinkId,
-        version: u32,
-    ) -> Result<Link, ServiceError> {
+    fn before(&self, workspace: WorkspaceId, link: LinkId, version: u32) -> Result<Link> {
         // There is a restoration between two deletions, so two versions suffice.
         for before in self.index.versions(link, version.saturating_sub(1), 2)? {
             let (event, _) = decode(self.history.change(before.offset)?, workspace)?;
@@ -289,7 +271,7 @@ impl LinkHistory {
         workspace: WorkspaceId,
         offset: u64,
         action: Action,
-    ) -> Result<Option<(Link, Link)>, ServiceError> {
+    ) -> Result<Option<(Link, Link)>> {
         if !action.is_change_of_a_link() {
             return Ok(None);
         }
@@ -304,10 +286,7 @@ impl LinkHistory {
 }
 
 /// The event of a workspace and its actor.
-fn decode(
-    envelope: Envelope,
-    workspace: WorkspaceId,
-) -> Result<(Event, Option<TokenId>), ServiceError> {
+fn decode(envelope: Envelope, workspace: WorkspaceId) -> Result<(Event, Option<TokenId>)> {
     if envelope.workspace != workspace.as_bytes() {
         return Err(ServiceError::internal("the index names another workspace's change"));
     }

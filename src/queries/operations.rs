@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::analytics;
-use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::ids::WorkspaceId;
 pub use crate::projections::RebuildState;
 pub use crate::projections::clickhouse::{Compared, Reclassification, Reconciliation};
@@ -44,7 +44,7 @@ impl Operations {
 
     /// Reloads the crawler list, and logs a reclassification of the user agents whose class has
     /// changed, for clicks since a time in milliseconds since the Unix epoch. A rebuild applies it.
-    pub async fn reclassify(&self, since_ms: u64) -> Result<Reclassification, ServiceError> {
+    pub async fn reclassify(&self, since_ms: u64) -> Result<Reclassification> {
         let classifier = Arc::clone(&self.classifier);
         let reloaded = tokio::task::spawn_blocking(move || classifier.reload()).await;
         let reloaded = reloaded.map_err(ServiceError::internal)?;
@@ -62,10 +62,7 @@ impl Operations {
 
     /// Compares the counts in the whole log with ClickHouse, by month and workspace; optionally for
     /// one workspace.
-    pub async fn reconcile(
-        &self,
-        workspace: Option<WorkspaceId>,
-    ) -> Result<Reconciliation, ServiceError> {
+    pub async fn reconcile(&self, workspace: Option<WorkspaceId>) -> Result<Reconciliation> {
         let found = self.analytics.reconcile(Extent::Whole).await?;
         Ok(match workspace {
             Some(workspace) => found.of_workspace(workspace.uuid()),
@@ -74,12 +71,12 @@ impl Operations {
     }
 
     /// Starts a rebuild of the analytics tables.
-    pub async fn rebuild_analytics(&self) -> Result<(), ServiceError> {
+    pub async fn rebuild_analytics(&self) -> Result<()> {
         Ok(self.analytics.rebuild().await?)
     }
 
     /// Starts a rebuild of the index.
-    pub fn rebuild_index(&self) -> Result<(), ServiceError> {
+    pub fn rebuild_index(&self) -> Result<()> {
         let begun = self.index.begin();
         let begun = begun.map_err(ServiceError::internal)?;
         if begun { Ok(()) } else { Err(already_running()) }

@@ -2,7 +2,8 @@
 
 pub mod state;
 
-use crate::domain::ids::{TokenId, WorkspaceId};
+use crate::domain::ids::{TokenId, UserId, WorkspaceId};
+use crate::domain::plan::Plan;
 
 macro_rules! abilities {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
@@ -133,36 +134,53 @@ impl Token {
     }
 }
 
-/// Who asks: a token, and so a workspace and what may be done there.
+/// A user's role in a workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Manages the workspace and its plan.
+    Owner,
+    /// Works in the workspace.
+    Member,
+}
+
+/// On whose behalf a request acts, and what it may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Actor {
-    /// The workspace that every answer is scoped to.
+    /// The workspace that every result is scoped to.
     pub workspace: WorkspaceId,
-    /// The token that was shown.
+    /// The token of the request; nil for the service itself.
     pub token: TokenId,
-    /// What it may do.
+    /// The user and the role in the workspace; `None` for tokens that belong to no user.
+    pub user: Option<(UserId, Role)>,
+    /// The workspace's plan.
+    pub plan: Plan,
+    /// What the request may do.
     pub abilities: Abilities,
 }
 
 impl From<&Token> for Actor {
     fn from(token: &Token) -> Self {
-        Self { workspace: token.workspace, token: token.id, abilities: token.abilities }
+        Self::new(token.workspace, token.id, token.abilities)
     }
 }
 
 impl Actor {
-    /// Whoever runs the service, acting with every ability in a workspace.
+    /// A token without a user, in a workspace without limits.
+    pub const fn new(workspace: WorkspaceId, token: TokenId, abilities: Abilities) -> Self {
+        Self { workspace, token, user: None, plan: Plan::UNLIMITED, abilities }
+    }
+
+    /// The operator, with every ability in a workspace.
     pub const fn operator(workspace: WorkspaceId) -> Self {
-        Self { workspace, token: TokenId::new(uuid::Uuid::nil()), abilities: Abilities::ALL }
+        Self::new(workspace, TokenId::new(uuid::Uuid::nil()), Abilities::ALL)
     }
 
-    /// The service itself, on behalf of somebody who has no token: a visitor.
+    /// The service itself, on behalf of a visitor.
     pub const fn service(workspace: WorkspaceId, ability: Ability) -> Self {
-        let token = TokenId::new(uuid::Uuid::nil());
-        Self { workspace, token, abilities: Abilities::only(ability) }
+        Self { abilities: Abilities::only(ability), ..Self::operator(workspace) }
     }
 
-    /// Who it was, as the log has it: the token's 16 bytes, or none for the service itself.
+    /// The actor in the log: the token's 16 bytes, or none for the service itself.
     pub fn in_log(&self) -> Vec<u8> {
         if self.token.uuid().is_nil() { Vec::new() } else { self.token.as_bytes().to_vec() }
     }

@@ -97,9 +97,9 @@ impl Page {
         params: &mut Params,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
-        let cursor = params.parsed("cursor", "is not the next_cursor of an answer", parse);
+        let cursor = params.parsed("cursor", "is not the next_cursor of a response", parse);
         if cursor.is_some() && self.page.is_some() {
-            params.refuse("cursor", "can't be combined with page");
+            params.refuse("cursor", "cannot be combined with page");
         }
         cursor
     }

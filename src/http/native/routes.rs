@@ -12,6 +12,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa_axum::router::UtoipaMethodRouter;
 
 use super::{admin, analytics, audit, clicks, domains, imports, links, presets, reports, tokens};
+use crate::domain::plan::Feature;
 use crate::http::auth::{Access, authorize};
 use crate::http::{Audience, LONG_TIMEOUT, REQUEST_TIMEOUT, Services, with_timeout};
 
@@ -27,8 +28,29 @@ pub struct Route {
     pub paths: Paths,
     /// The schemas that the operation refers to.
     pub schemas: Vec<(String, RefOr<Schema>)>,
-    timeout: Duration,
+    /// How much a request costs.
+    pub class: RateClass,
+    /// The feature that the workspace's plan has to include.
+    pub feature: Option<Feature>,
     handler: MethodRouter<Services>,
+}
+
+/// How much a request costs: what it counts towards rate limits, and how long it may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RateClass {
+    /// Most requests.
+    Standard,
+    /// Requests that read all clicks, or a large file.
+    Heavy,
+}
+
+impl RateClass {
+    const fn timeout(self) -> Duration {
+        match self {
+            Self::Standard => REQUEST_TIMEOUT,
+            Self::Heavy => LONG_TIMEOUT,
+        }
+    }
 }
 
 /// The routes of a noun.
@@ -56,15 +78,15 @@ impl Routes {
         (schemas, paths, handler): UtoipaMethodRouter<Services>,
     ) -> Self {
         let (tag, noun, access) = (self.tag, self.noun, access.into());
-        let timeout = REQUEST_TIMEOUT;
-        self.declared.push(Route { tag, noun, access, paths, schemas, timeout, handler });
+        let (class, feature) = (RateClass::Standard, None);
+        self.declared.push(Route { tag, noun, access, paths, schemas, class, feature, handler });
         self
     }
 
-    /// Gives the last route the timeout of requests that read all clicks, or a large file.
-    pub fn long(mut self) -> Self {
+    /// Changes the last route: `.with(|route| route.class = RateClass::Heavy)`.
+    pub fn with(mut self, change: impl FnOnce(&mut Route)) -> Self {
         if let Some(route) = self.declared.last_mut() {
-            route.timeout = LONG_TIMEOUT;
+            change(route);
         }
         self
     }
@@ -96,8 +118,9 @@ pub fn of(audience: Audience) -> impl Iterator<Item = Route> {
 /// The routes, each behind its timeout and its check of the caller.
 pub fn router(services: &Services, audience: Audience) -> Router<Services> {
     of(audience).fold(Router::new(), |mut router, route| {
-        let check = from_fn_with_state((services.clone(), route.access), authorize);
-        let timeout = from_fn_with_state(route.timeout, with_timeout);
+        let requirements = (services.clone(), route.access, route.feature);
+        let check = from_fn_with_state(requirements, authorize);
+        let timeout = from_fn_with_state(route.class.timeout(), with_timeout);
         let handler = route.handler.route_layer(check).route_layer(timeout);
         for path in route.paths.paths.into_keys() {
             router = router.route(&path, handler.clone());

@@ -16,7 +16,7 @@ use super::query::{AnalyticsQuery, Dedupe};
 use super::report::{Report, Row};
 use super::run::MAX_FETCHED;
 use super::{Analytics, AsOf, MAX_CONCURRENT_PER_WORKSPACE};
-use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
 
 /// Queries that run as one.
 struct Group {
@@ -26,16 +26,12 @@ struct Group {
     links: Vec<(Option<Uuid>, usize)>,
 }
 
-type GroupResults = Vec<(usize, Result<Report, ServiceError>)>;
+type GroupResults = Vec<(usize, Result<Report>)>;
 
 impl Analytics {
     /// Runs queries concurrently, each over the clicks up to and including the offset of `as_of`.
     /// Each fails on its own. The results are in the order of the queries.
-    pub async fn run_all(
-        &self,
-        queries: Vec<AnalyticsQuery>,
-        as_of: AsOf,
-    ) -> Vec<Result<Report, ServiceError>> {
+    pub async fn run_all(&self, queries: Vec<AnalyticsQuery>, as_of: AsOf) -> Vec<Result<Report>> {
         let count = queries.len();
         let mut running = JoinSet::new();
         let mut waiting = group_queries(queries).into_iter();
@@ -71,7 +67,7 @@ impl Analytics {
             }
         }
         let mut answers = Vec::new();
-        let mut known: HashMap<Option<Uuid>, Result<Report, ServiceError>> = HashMap::new();
+        let mut known: HashMap<Option<Uuid>, Result<Report>> = HashMap::new();
         for (link, at) in group.links {
             let report = match known.get(&link) {
                 Some(known) => known.clone(),
@@ -89,7 +85,7 @@ impl Analytics {
         group: &Group,
         links: &[Uuid],
         as_of: AsOf,
-    ) -> Result<HashMap<Uuid, Report>, ServiceError> {
+    ) -> Result<HashMap<Uuid, Report>> {
         let condition = Condition { dimension: Dimension::Link, test: Test::Links(links.to_vec()) };
         let filter = group.query.filter.iter().cloned().chain([Filter::Is(condition)]).collect();
         let mut dimensions = group.query.dimensions.clone();
@@ -187,10 +183,7 @@ fn with_link(query: &AnalyticsQuery, link: Option<Uuid>) -> AnalyticsQuery {
 }
 
 /// Maps the result of a group back to its queries.
-fn distribute(
-    group: &Group,
-    answers: &Result<HashMap<Uuid, Report>, ServiceError>,
-) -> GroupResults {
+fn distribute(group: &Group, answers: &Result<HashMap<Uuid, Report>>) -> GroupResults {
     let answer = |link: Option<Uuid>| match answers {
         Ok(reports) => link
             .and_then(|link| reports.get(&link).cloned())

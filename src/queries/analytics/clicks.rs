@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::execute::failed;
 use super::query::AnalyticsQuery;
 use super::{ACQUIRE_TIMEOUT, Analytics, AsOf, acquire, unavailable};
-use crate::domain::error::ServiceError;
+use crate::domain::error::{Result, ServiceError};
 use crate::queries::sql::{self, ReadSnapshot};
 
 /// An export file format.
@@ -92,7 +92,7 @@ impl Export {
     }
 
     /// The next chunk; `None` at the end.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, ServiceError> {
+    pub async fn next(&mut self) -> Result<Option<Bytes>> {
         if let Some(first) = self.first.take() {
             return Ok(Some(first));
         }
@@ -108,7 +108,7 @@ impl Analytics {
         query: &AnalyticsQuery,
         before: Option<u64>,
         as_of: AsOf,
-    ) -> Result<Vec<Map<String, Json>>, ServiceError> {
+    ) -> Result<Vec<Map<String, Json>>> {
         let _permit = acquire(ACQUIRE_TIMEOUT, self.limiter.acquire(query.workspace)).await?;
         let (snapshot, _) = self.snapshot(query, as_of, 0);
         let answer = self.execute(sql::newest(&self.visible(query), before, snapshot)).await?;
@@ -128,7 +128,7 @@ impl Analytics {
         format: Format,
         after: Option<u64>,
         as_of: AsOf,
-    ) -> Result<Export, ServiceError> {
+    ) -> Result<Export> {
         let (snapshot, _) = self.snapshot(query, as_of, 0);
         let after = match after {
             None => None,
@@ -160,7 +160,7 @@ impl Analytics {
         query: &AnalyticsQuery,
         offset: u64,
         snapshot: ReadSnapshot,
-    ) -> Result<ClickKey, ServiceError> {
+    ) -> Result<ClickKey> {
         let rows =
             self.execute(sql::key(&self.visible(query), offset, snapshot)).await?.into_rows();
         match rows.first().map(Vec::as_slice) {

@@ -10,7 +10,7 @@ use super::dimension::{Dimension, Value};
 use super::query::AnalyticsQuery;
 use super::report::{Counted, Row};
 use super::{ACQUIRE_TIMEOUT, Analytics, acquire, unavailable};
-use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::queries::sql::{Count, Statement};
 
 const TOO_LONG: &str = "It takes too long: narrow the date range, or filter by link.";
@@ -41,7 +41,7 @@ pub struct QueryResult {
 
 impl Analytics {
     /// Runs a statement in ClickHouse. A bounded number runs at once; the others wait.
-    pub(super) async fn execute(&self, statement: Statement) -> Result<QueryResult, ServiceError> {
+    pub(super) async fn execute(&self, statement: Statement) -> Result<QueryResult> {
         let reading = self.clickhouse.reading().ok_or_else(unavailable)?;
         // Waiting for a permit does not count towards the query's time.
         let _permit = acquire(ACQUIRE_TIMEOUT, self.pool.acquire()).await?;
@@ -111,18 +111,18 @@ impl QueryResult {
     }
 
     /// The single timestamp that was selected; `None` if it is zero.
-    pub(super) fn moment(&self) -> Result<Option<i64>, ServiceError> {
+    pub(super) fn moment(&self) -> Result<Option<i64>> {
         let moment = self.body.data.first().and_then(|row| row.first()).and_then(Json::as_i64);
         let moment = moment.ok_or_else(|| unexpected("no timestamp"))?;
         Ok(Some(moment).filter(|at| *at > 0))
     }
 
     /// The rows, with the query's metrics.
-    pub(super) fn rows(&self, query: &AnalyticsQuery) -> Result<Vec<Row>, ServiceError> {
+    pub(super) fn rows(&self, query: &AnalyticsQuery) -> Result<Vec<Row>> {
         self.body.data.iter().map(|row| self.row(query, row)).collect()
     }
 
-    fn row(&self, query: &AnalyticsQuery, row: &[Json]) -> Result<Row, ServiceError> {
+    fn row(&self, query: &AnalyticsQuery, row: &[Json]) -> Result<Row> {
         let (dimensions, numbers) = row
             .split_at_checked(query.dimensions.len())
             .ok_or_else(|| unexpected("too few columns"))?;
@@ -148,7 +148,7 @@ impl QueryResult {
     }
 }
 
-fn value_of(dimension: Dimension, value: &Json) -> Result<Value, ServiceError> {
+fn value_of(dimension: Dimension, value: &Json) -> Result<Value> {
     match (dimension, value) {
         (Dimension::Time, value) => {
             value.as_i64().map(Value::Time).ok_or_else(|| unexpected("a bucket's start"))

@@ -112,7 +112,7 @@ impl Condition {
         if dimension.is_text() {
             return Ok(());
         }
-        Err(format!("can't be used with {}: only is, is_not, in and is_set", dimension.as_str()))
+        Err(format!("cannot be used with {}: use is, is_not, in or is_set", dimension.as_str()))
     }
 }
 

@@ -41,7 +41,7 @@ pub use range::{Compare, DateRange, Edge, Period, RANGES};
 pub use report::{Cost, Report, Row};
 
 use super::workspace_limiter::WorkspaceLimiter;
-use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::ids::{LinkId, WorkspaceId};
 pub use crate::projections::clickhouse::AsOf;
 use crate::projections::clickhouse::ClickHouse;
@@ -128,7 +128,7 @@ impl Analytics {
     ///
     /// # Errors
     /// `Invalid` for an offset that is in neither log; `AnalyticsBehind` after ten seconds.
-    pub async fn as_of(&self, min_offset: Option<u64>, changes: u64) -> Result<AsOf, ServiceError> {
+    pub async fn as_of(&self, min_offset: Option<u64>, changes: u64) -> Result<AsOf> {
         if let Some(wanted) = min_offset {
             let end = self.log_end().max(changes);
             if wanted > end {
@@ -201,7 +201,7 @@ impl Analytics {
         &self,
         workspace: WorkspaceId,
         as_of: AsOf,
-    ) -> Result<HashMap<LinkId, u64>, ServiceError> {
+    ) -> Result<HashMap<LinkId, u64>> {
         let period = DateRange::All.period(&jiff::tz::TimeZone::UTC, Timestamp::now());
         let period = period.map_err(ServiceError::internal)?;
         let query = AnalyticsQuery {
@@ -220,7 +220,7 @@ impl Analytics {
 }
 
 /// Waits for a permit, within a limit.
-async fn acquire<T>(limit: Duration, free: impl Future<Output = T>) -> Result<T, ServiceError> {
+async fn acquire<T>(limit: Duration, free: impl Future<Output = T>) -> Result<T> {
     tokio::time::timeout(limit, free).await.map_err(|_| {
         let message = "Too many queries are waiting; please try again.";
         ServiceError::unavailable(ErrorCode::Overloaded, message)

@@ -14,7 +14,7 @@ use super::metric::{Metric, Number};
 use super::query::{AnalyticsQuery, Key, Order};
 use super::report::{Cost, Report, Row, fill, sort};
 use super::{ACQUIRE_TIMEOUT, Analytics, AsOf, acquire};
-use crate::domain::error::ServiceError;
+use crate::domain::error::{Result, ServiceError};
 use crate::projections::clickhouse::DeletionEpoch;
 use crate::queries::sql::{self, ReadSnapshot};
 
@@ -62,7 +62,7 @@ impl Analytics {
     /// # Errors
     /// `TooCostly` if it exceeds a limit; else if ClickHouse is unavailable or
     /// rejects it.
-    pub async fn run(&self, query: &AnalyticsQuery, as_of: AsOf) -> Result<Report, ServiceError> {
+    pub async fn run(&self, query: &AnalyticsQuery, as_of: AsOf) -> Result<Report> {
         let (found, cost) = self.run_consistent(query, as_of, Wanted::Report).await?;
         let Found { rows, total, granularity, .. } = found;
         Ok(Report { rows, total, cost, period: query.period, granularity })
@@ -70,11 +70,7 @@ impl Analytics {
 
     /// As [`run`](Self::run), with the rows as ClickHouse returns them: all of them, in the query's
     /// order.
-    pub(super) async fn run_raw(
-        &self,
-        query: &AnalyticsQuery,
-        as_of: AsOf,
-    ) -> Result<RawRows, ServiceError> {
+    pub(super) async fn run_raw(&self, query: &AnalyticsQuery, as_of: AsOf) -> Result<RawRows> {
         let (found, cost) = self.run_consistent(query, as_of, Wanted::RawRows).await?;
         let Found { rows, granularity, starts, .. } = found;
         Ok(RawRows { rows, cost, granularity, starts })
@@ -85,7 +81,7 @@ impl Analytics {
         query: &AnalyticsQuery,
         as_of: AsOf,
         wanted: Wanted,
-    ) -> Result<(Found, Cost), ServiceError> {
+    ) -> Result<(Found, Cost)> {
         let started = Instant::now();
         let _permit = acquire(ACQUIRE_TIMEOUT, self.limiter.acquire(query.workspace)).await?;
         let sealed_ms = as_of.at_ms.saturating_sub(UNSEALED_MS);
@@ -125,7 +121,7 @@ impl Analytics {
         query: &AnalyticsQuery,
         snapshot: ReadSnapshot,
         wanted: Wanted,
-    ) -> Result<Found, ServiceError> {
+    ) -> Result<Found> {
         if matches!(wanted, Wanted::RawRows) {
             return self.find_raw(query, snapshot).await;
         }
@@ -139,11 +135,7 @@ impl Analytics {
         Ok(found)
     }
 
-    async fn find(
-        &self,
-        query: &AnalyticsQuery,
-        snapshot: ReadSnapshot,
-    ) -> Result<Found, ServiceError> {
+    async fn find(&self, query: &AnalyticsQuery, snapshot: ReadSnapshot) -> Result<Found> {
         if query.is_over_time() {
             let mut found = self.find_raw(query, snapshot).await?;
             (found.rows, found.total) = query.finish(&found.starts, found.rows)?;
@@ -159,11 +151,7 @@ impl Analytics {
     }
 
     /// All rows. The caller adds the empty buckets, sorts and pages ([`AnalyticsQuery::finish`]).
-    async fn find_raw(
-        &self,
-        query: &AnalyticsQuery,
-        snapshot: ReadSnapshot,
-    ) -> Result<Found, ServiceError> {
+    async fn find_raw(&self, query: &AnalyticsQuery, snapshot: ReadSnapshot) -> Result<Found> {
         let (mut granularity, mut starts) = (None, Vec::new());
         if query.is_over_time() {
             let from = match query.period.from {
@@ -196,7 +184,7 @@ impl Analytics {
         query: &AnalyticsQuery,
         dimension: Dimension,
         snapshot: ReadSnapshot,
-    ) -> Result<Found, ServiceError> {
+    ) -> Result<Found> {
         let first = AnalyticsQuery { metrics: vec![Metric::Clicks], ..query.clone() };
         let answer = self.execute(sql::analytics(&self.visible(&first), &[], snapshot)).await?;
         let values = answer.rows(&first)?;
@@ -226,7 +214,7 @@ impl Analytics {
         &self,
         query: &AnalyticsQuery,
         snapshot: ReadSnapshot,
-    ) -> Result<Option<Timestamp>, ServiceError> {
+    ) -> Result<Option<Timestamp>> {
         let first =
             self.execute(sql::first_click(&self.visible(query), snapshot)).await?.moment()?;
         Ok(first.and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok()))
@@ -239,7 +227,7 @@ impl Analytics {
         before: AnalyticsQuery,
         now: &mut Found,
         snapshot: ReadSnapshot,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<()> {
         // Restricts the query to the rows shown, by one condition per dimension.
         let shown = before.dimensions.iter().enumerate().filter_map(|(at, dimension)| {
             among(*dimension, now.rows.iter().filter_map(|row| row.dimensions.get(at)))
@@ -278,11 +266,7 @@ impl Analytics {
 
 impl AnalyticsQuery {
     /// The requested page of all rows, with empty buckets and sorted; and the total before paging.
-    pub(super) fn finish(
-        &self,
-        starts: &[i64],
-        mut rows: Vec<Row>,
-    ) -> Result<(Vec<Row>, u64), ServiceError> {
+    pub(super) fn finish(&self, starts: &[i64], mut rows: Vec<Row>) -> Result<(Vec<Row>, u64)> {
         if self.is_over_time() {
             let filled = fill(self, starts, rows, MAX_FILLED);
             rows = filled.ok_or_else(too_many_rows)?;

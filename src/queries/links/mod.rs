@@ -20,7 +20,7 @@ pub use search::LinkQuery;
 
 use super::workspace_limiter::WorkspaceLimiter;
 use crate::domain::command::LinkRef;
-use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::ids::{ReportId, TokenId, WorkspaceId};
 use crate::domain::link::Link;
 use crate::domain::report::Report;
@@ -88,26 +88,18 @@ impl Links {
 
     /// The redirect data of the link at a slug of a domain (empty: the default domain), in the
     /// domain's normalized spelling.
-    pub fn redirect(
-        &self,
-        domain: &str,
-        slug: &str,
-    ) -> Result<Option<Arc<Redirect>>, ServiceError> {
+    pub fn redirect(&self, domain: &str, slug: &str) -> Result<Option<Arc<Redirect>>> {
         Ok(self.index.redirect(domain, slug)?)
     }
 
     /// A link of a workspace.
-    pub fn get(
-        &self,
-        workspace: WorkspaceId,
-        named: &LinkRef,
-    ) -> Result<Option<Link>, ServiceError> {
+    pub fn get(&self, workspace: WorkspaceId, named: &LinkRef) -> Result<Option<Link>> {
         Ok(self.index.link_in(workspace, named)?)
     }
 
     /// The link at a slug of a domain (empty: the default domain), in any workspace: for visitors.
     /// The slug is normalized as the domain requires.
-    pub fn at(&self, domain: &str, slug: &str) -> Result<Option<Link>, ServiceError> {
+    pub fn at(&self, domain: &str, slug: &str) -> Result<Option<Link>> {
         let id = self.index.slug(domain, slug)?;
         Ok(id.map(|id| self.index.link(id)).transpose()?.flatten())
     }
@@ -118,7 +110,7 @@ impl Links {
         workspace: WorkspaceId,
         before: Option<ReportId>,
         limit: usize,
-    ) -> Result<(Vec<Report>, Option<ReportId>), ServiceError> {
+    ) -> Result<(Vec<Report>, Option<ReportId>)> {
         // Fetch one more than requested, to learn whether there is a next page.
         let mut reports = self.index.reports(workspace, before, limit + 1)?;
         let has_more = reports.len() > limit;
@@ -131,7 +123,7 @@ impl Links {
     ///
     /// # Errors
     /// `Overloaded` if too many searches are running.
-    pub async fn search(&self, query: LinkQuery) -> Result<LinkList, ServiceError> {
+    pub async fn search(&self, query: LinkQuery) -> Result<LinkList> {
         let (workspace, is_light) = (query.workspace, query.is_light());
         let work = move |scan: &Scan, is_canceled: &AtomicBool| {
             let now_ms = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
@@ -154,8 +146,8 @@ impl Links {
     async fn with_permit<T: Send + 'static>(
         &self,
         workspace: WorkspaceId,
-        work: impl FnOnce(&Scan, &AtomicBool) -> Result<T, ServiceError> + Send + 'static,
-    ) -> Result<T, ServiceError> {
+        work: impl FnOnce(&Scan, &AtomicBool) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let permits = async {
             let permit = self.limiter.acquire(workspace).await;
             Some((permit?, Arc::clone(&self.permits).acquire_owned().await.ok()?))
@@ -171,8 +163,8 @@ impl Links {
     async fn work<T: Send + 'static>(
         &self,
         permit: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
-        work: impl FnOnce(&Scan, &AtomicBool) -> Result<T, ServiceError> + Send + 'static,
-    ) -> Result<T, ServiceError> {
+        work: impl FnOnce(&Scan, &AtomicBool) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let cancel = CancelOnDrop::default();
         let (is_canceled, index) = (Arc::clone(&cancel.0), Arc::clone(&self.index));
         let done = tokio::task::spawn_blocking(move || {
@@ -184,22 +176,22 @@ impl Links {
     }
 
     /// A workspace's tokens, oldest first.
-    pub fn tokens(&self, workspace: WorkspaceId) -> Result<Vec<Token>, ServiceError> {
+    pub fn tokens(&self, workspace: WorkspaceId) -> Result<Vec<Token>> {
         Ok(self.index.tokens(workspace)?)
     }
 
     /// The token with this secret, which may have expired.
-    pub fn token_by_secret(&self, secret_sha256: &[u8; 32]) -> Result<Option<Token>, ServiceError> {
+    pub fn token_by_secret(&self, secret_sha256: &[u8; 32]) -> Result<Option<Token>> {
         Ok(self.index.token_by_secret(secret_sha256)?)
     }
 
     /// The workspaces and their names, oldest first.
-    pub fn workspaces(&self) -> Result<Vec<(WorkspaceId, String)>, ServiceError> {
+    pub fn workspaces(&self) -> Result<Vec<(WorkspaceId, String)>> {
         Ok(self.index.workspaces()?)
     }
 
     /// The workspace that a token belongs to.
-    pub fn workspace_of(&self, token: TokenId) -> Result<Option<WorkspaceId>, ServiceError> {
+    pub fn workspace_of(&self, token: TokenId) -> Result<Option<WorkspaceId>> {
         for (workspace, _) in self.index.workspaces()? {
             if self.index.token(workspace, token)?.is_some() {
                 return Ok(Some(workspace));

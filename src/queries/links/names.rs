@@ -2,7 +2,7 @@
 //! links.
 
 use super::Links;
-use crate::domain::error::ServiceError;
+use crate::domain::error::Result;
 use crate::domain::ids::WorkspaceId;
 use crate::domain::preset::{Preset, PresetId, PresetKind};
 use crate::projections::index::{Group, Named, Read};
@@ -45,7 +45,7 @@ impl Links {
         of: NamesOf,
         page: usize,
         limit: usize,
-    ) -> Result<Names, ServiceError> {
+    ) -> Result<Names> {
         let part = part(page, limit);
         self.with_permit(workspace, move |scan, _| {
             let group = match of {
@@ -75,7 +75,7 @@ impl Links {
         kind: PresetKind,
         page: usize,
         limit: usize,
-    ) -> Result<(Vec<PresetCount>, u64), ServiceError> {
+    ) -> Result<(Vec<PresetCount>, u64)> {
         let part = part(page, limit);
         self.with_permit(workspace, move |scan, _| {
             let (presets, total) = scan.presets(workspace, kind, part)?;
@@ -89,11 +89,7 @@ impl Links {
     ///
     /// # Errors
     /// If the index cannot be read.
-    pub fn preset(
-        &self,
-        workspace: WorkspaceId,
-        id: PresetId,
-    ) -> Result<Option<PresetCount>, ServiceError> {
+    pub fn preset(&self, workspace: WorkspaceId, id: PresetId) -> Result<Option<PresetCount>> {
         let preset = self.index.preset(workspace, id)?;
         preset.map(|preset| self.counted(preset)).transpose()
     }
@@ -102,12 +98,12 @@ impl Links {
     ///
     /// # Errors
     /// If the index cannot be read.
-    pub fn counted(&self, preset: Preset) -> Result<PresetCount, ServiceError> {
+    pub fn counted(&self, preset: Preset) -> Result<PresetCount> {
         counted(&*self.index, preset)
     }
 }
 
-fn counted(index: &impl Read, preset: Preset) -> Result<PresetCount, ServiceError> {
+fn counted(index: &impl Read, preset: Preset) -> Result<PresetCount> {
     let links = match preset.id {
         PresetId::Campaign(id) => index.group_count(preset.workspace, &Group::Campaign(id))?,
         PresetId::Template(_) => 0,

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::Part;
 use super::filter::{Archived, LinkFilter};
 use super::ranking::{Clicks, Cursor, Rank, Sort, TopN, key_of};
-use crate::domain::error::ServiceError;
+use crate::domain::error::{Result, ServiceError};
 use crate::domain::ids::{LinkId, WorkspaceId};
 use crate::domain::link::LinkSummaryRef;
 use crate::projections::index::{Encoded, Group, Ids, IndexError, Read, Scan, Span};
@@ -119,7 +119,7 @@ impl Source {
 }
 
 impl Search<'_> {
-    pub fn run(&self) -> Result<Found, ServiceError> {
+    pub fn run(&self) -> Result<Found> {
         let source = self.source()?;
         if self.query.sort != Sort::Created {
             return self.ranked(&source);
@@ -136,7 +136,7 @@ impl Search<'_> {
     }
 
     /// The smallest group that contains all matches.
-    fn source(&self) -> Result<Source, ServiceError> {
+    fn source(&self) -> Result<Source> {
         let LinkQuery { workspace, filter, .. } = self.query;
         if let Some(external_id) = &filter.external_id {
             return Ok(Source::One(self.scan.external(*workspace, external_id)?));
@@ -204,7 +204,7 @@ impl Search<'_> {
     }
 
     /// For a source whose links all match.
-    fn by_keys(&self, source: &Source, span: Span) -> Result<Found, ServiceError> {
+    fn by_keys(&self, source: &Source, span: Span) -> Result<Found> {
         let (skip, wanted) = self.query.extent();
         let ids = self.ids(source, span)?.skip(skip).take(wanted);
         let ids = ids.collect::<Result<Vec<_>, _>>()?;
@@ -212,7 +212,7 @@ impl Search<'_> {
     }
 
     /// Reads each candidate, in order of creation.
-    fn by_scan(&self, source: &Source, span: Span) -> Result<Found, ServiceError> {
+    fn by_scan(&self, source: &Source, span: Span) -> Result<Found> {
         let (skip, wanted) = self.query.extent();
         let counts_all = self.query.counts_all && self.query.cursor().is_none();
         let (mut total, mut ids) = (0_usize, Vec::new());
@@ -235,7 +235,7 @@ impl Search<'_> {
     }
 
     /// Sorts all matches by a key other than the time of creation.
-    fn ranked(&self, source: &Source) -> Result<Found, ServiceError> {
+    fn ranked(&self, source: &Source) -> Result<Found> {
         let LinkQuery { sort, is_descending, .. } = *self.query;
         let (skip, wanted) = self.query.extent();
         let clicks = self.query.clicks.as_ref();
@@ -267,7 +267,7 @@ impl Search<'_> {
         source: &Source,
         span: Span,
         mut visit: impl FnMut(LinkId, &LinkSummaryRef<'_>) -> bool,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<()> {
         let filter = &self.query.filter;
         let mut ids = self.ids(source, span)?;
         let (mut size, mut sparse_for) = (FIRST_CHUNK, 0);

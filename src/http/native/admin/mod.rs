@@ -15,9 +15,9 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::Data;
-use super::routes::Routes;
+use super::routes::{RateClass, Routes};
 use super::schema::RebuildStatus;
-use crate::domain::error::ServiceError;
+use crate::domain::error::{Result, ServiceError};
 use crate::domain::ids::WorkspaceId;
 use crate::http::Services;
 use crate::http::auth::{Access, Scope};
@@ -27,11 +27,11 @@ use crate::queries::operations::{Compared, RebuildState, Reclassification, Recon
 pub fn routes() -> Routes {
     Routes::of("admin", "admin")
         .route(Access::OperatorOrOwner, routes!(reconcile))
-        .long()
+        .with(|route| route.class = RateClass::Heavy)
         .route(Access::Operator, routes!(rebuild))
         .route(Access::Operator, routes!(rebuild_status))
         .route(Access::Operator, routes!(reclassify))
-        .long()
+        .with(|route| route.class = RateClass::Heavy)
         .route(Access::Operator, routes!(reclassify_status))
         .then("admin", "admin_tokens")
         .route(Access::Operator, routes!(tokens::create))
@@ -144,7 +144,7 @@ pub async fn reconcile(
     State(services): State<Services>,
     scope: Extension<Scope>,
     params: Params,
-) -> Result<Json<Data<ReconciliationView>>, ServiceError> {
+) -> Result<Json<Data<ReconciliationView>>> {
     params.finish()?;
     let workspace = match *scope {
         Scope::All => None,
@@ -167,7 +167,7 @@ pub async fn reconcile(
 pub async fn rebuild(
     State(services): State<Services>,
     Name(projection): Name,
-) -> Result<(StatusCode, Json<Data<RebuildView>>), ServiceError> {
+) -> Result<(StatusCode, Json<Data<RebuildView>>)> {
     match projection.as_str() {
         "analytics" => services.operations.rebuild_analytics().await?,
         "index" => services.operations.rebuild_index()?,
@@ -184,11 +184,11 @@ pub async fn rebuild(
 pub async fn rebuild_status(
     State(services): State<Services>,
     Name(projection): Name,
-) -> Result<Json<Data<RebuildView>>, ServiceError> {
+) -> Result<Json<Data<RebuildView>>> {
     Ok(Json(Data { data: state(&services, &projection)? }))
 }
 
-fn state(services: &Services, projection: &str) -> Result<RebuildView, ServiceError> {
+fn state(services: &Services, projection: &str) -> Result<RebuildView> {
     match projection {
         "analytics" => Ok(services.operations.analytics_rebuild().into()),
         "index" => Ok(services.operations.index_rebuild().into()),
@@ -230,11 +230,11 @@ pub struct ReclassifiedView {
 pub async fn reclassify(
     State(services): State<Services>,
     mut params: Params,
-) -> Result<(StatusCode, Json<Data<ReclassificationView>>), ServiceError> {
+) -> Result<(StatusCode, Json<Data<ReclassificationView>>)> {
     let since = params.text("since").unwrap_or_default();
     let since_ms = moment_ms(&since);
     if since_ms.is_none() {
-        params.refuse("since", "must be a day such as 2026-11-21, a moment, or all");
+        params.refuse("since", "must be a day such as 2026-11-21, a time, or all");
     }
     params.finish()?;
     let found = services.operations.reclassify(since_ms.unwrap_or_default()).await?;
@@ -251,7 +251,7 @@ pub async fn reclassify(
 pub async fn reclassify_status(
     State(services): State<Services>,
     params: Params,
-) -> Result<Json<Data<ReclassifiedView>>, ServiceError> {
+) -> Result<Json<Data<ReclassifiedView>>> {
     params.finish()?;
     let through = services.operations.reclassified_through();
     Ok(Json(Data { data: ReclassifiedView { through } }))

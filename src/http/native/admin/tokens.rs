@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::Idempotency;
 use crate::domain::ids::{TokenId, WorkspaceId};
 use crate::domain::token::Actor;
@@ -18,7 +18,7 @@ use crate::http::params::{Name, Params};
 
 impl Tokens {
     /// The workspace that the operator names, or else the only one.
-    fn workspace(&self, named: Option<WorkspaceId>) -> Result<WorkspaceId, ServiceError> {
+    fn workspace(&self, named: Option<WorkspaceId>) -> Result<WorkspaceId> {
         let workspaces = self.links.workspaces()?;
         match (named, workspaces.as_slice()) {
             (_, []) => {
@@ -41,17 +41,17 @@ impl Tokens {
         workspace: Option<WorkspaceId>,
         body: TokenBody,
         idempotency: Option<Idempotency>,
-    ) -> Result<Changed<TokenView>, ServiceError> {
+    ) -> Result<Changed<TokenView>> {
         self.create(Actor::operator(self.workspace(workspace)?), body, idempotency).await
     }
 
     /// A workspace's tokens, oldest first.
-    pub fn list_in(&self, workspace: Option<WorkspaceId>) -> Result<Vec<TokenView>, ServiceError> {
+    pub fn list_in(&self, workspace: Option<WorkspaceId>) -> Result<Vec<TokenView>> {
         self.list(self.workspace(workspace)?)
     }
 
     /// Revokes a token of any workspace. Returns the offset of the change.
-    pub async fn revoke_anywhere(&self, id: TokenId) -> Result<u64, ServiceError> {
+    pub async fn revoke_anywhere(&self, id: TokenId) -> Result<u64> {
         let workspace = self.links.workspace_of(id)?;
         let workspace = workspace.ok_or_else(|| ServiceError::not_found("token"))?;
         self.revoke(Actor::operator(workspace), id).await
@@ -59,7 +59,7 @@ impl Tokens {
 }
 
 /// The workspace that a request names.
-fn named(mut params: Params) -> Result<Option<WorkspaceId>, ServiceError> {
+fn named(mut params: Params) -> Result<Option<WorkspaceId>> {
     let text = params.text("workspace");
     let id = text.as_deref().map(str::parse).transpose();
     if id.is_err() {
@@ -84,7 +84,7 @@ pub async fn create(
     State(services): State<Services>,
     params: Params,
     body: JsonBody<TokenBody>,
-) -> Result<Response, ServiceError> {
+) -> Result<Response> {
     let JsonBody { value, idempotency } = body;
     Ok(created(services.tokens.create_in(named(params)?, value, idempotency).await?))
 }
@@ -103,7 +103,7 @@ pub async fn create(
 pub async fn list(
     State(services): State<Services>,
     params: Params,
-) -> Result<Json<Data<Vec<TokenView>>>, ServiceError> {
+) -> Result<Json<Data<Vec<TokenView>>>> {
     Ok(Json(Data { data: services.tokens.list_in(named(params)?)? }))
 }
 
@@ -114,10 +114,7 @@ pub async fn list(
     delete, path = "/admin/tokens/{token}",
     responses((status = 204, description = "Revoked."), (status = 409, description = "The token is the last valid one with `*`.")),
 )]
-pub async fn revoke(
-    State(services): State<Services>,
-    Name(id): Name,
-) -> Result<Response, ServiceError> {
+pub async fn revoke(State(services): State<Services>, Name(id): Name) -> Result<Response> {
     let id = id.parse().map_err(|_| ServiceError::not_found("token"))?;
     let offset = services.tokens.revoke_anywhere(id).await?;
     Ok((StatusCode::NO_CONTENT, log_offset(offset)).into_response())

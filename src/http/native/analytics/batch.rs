@@ -1,7 +1,6 @@
 //! Several queries against one snapshot.
 
-use axum::extract::State;
-use axum::{Extension, Json};
+use axum::Json;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,9 +10,8 @@ use super::body::QueryBody;
 use super::scope::Resolver;
 use super::view::QueryResult;
 use super::{AsOfView, as_of};
-use crate::domain::error::ServiceError;
-use crate::domain::token::Actor;
-use crate::http::Services;
+use crate::domain::error::{Result, ServiceError};
+use crate::http::auth::Api;
 use crate::http::body::JsonBody;
 use crate::http::problem;
 use crate::queries::analytics::AnalyticsQuery;
@@ -60,8 +58,8 @@ pub struct BatchItem {
     problem: Option<serde_json::Value>,
 }
 
-impl From<Result<QueryResult, ServiceError>> for BatchItem {
-    fn from(outcome: Result<QueryResult, ServiceError>) -> Self {
+impl From<Result<QueryResult>> for BatchItem {
+    fn from(outcome: Result<QueryResult>) -> Self {
         match outcome {
             Ok(answer) => Self { status: 200, answer: Some(answer), problem: None },
             Err(error) => {
@@ -80,10 +78,9 @@ impl From<Result<QueryResult, ServiceError>> for BatchItem {
     responses((status = 200, body = BatchView)),
 )]
 pub async fn batch(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     JsonBody { value: body, .. }: JsonBody<BatchBody>,
-) -> Result<Json<BatchView>, ServiceError> {
+) -> Result<Json<BatchView>> {
     if body.queries.is_empty() || body.queries.len() > MAX_QUERIES {
         return Err(ServiceError::field("queries", format!("must be 1 to {MAX_QUERIES}")));
     }
@@ -96,22 +93,17 @@ pub async fn batch(
     let mut reports = services.analytics.run_all(queries, as_of).await.into_iter();
     let items = read.into_iter().map(|query| {
         let query = query?;
-        let report =
-            reports.next().ok_or_else(|| ServiceError::internal("an answer is missing"))?;
+        let report = reports.next().ok_or_else(|| ServiceError::internal("a report is missing"))?;
         Ok(QueryResult::new(&query, report?, as_of, &services.site.host))
     });
     let data = items.map(BatchItem::from).collect();
     Ok(Json(BatchView { data, meta: BatchMeta { as_of: as_of.into() } }))
 }
 
-fn read(
-    query: Value,
-    resolver: &Resolver<'_>,
-    now: Timestamp,
-) -> Result<AnalyticsQuery, ServiceError> {
+fn read(query: Value, resolver: &Resolver<'_>, now: Timestamp) -> Result<AnalyticsQuery> {
     let body: QueryBody = crate::http::body::parse_value(query)?;
     if body.min_offset.is_some() {
-        let rule = "stands beside the queries: all are answered of one moment";
+        let rule = "belongs beside `queries`: all of them use one snapshot";
         return Err(ServiceError::field("min_offset", rule));
     }
     body.read(resolver, now)

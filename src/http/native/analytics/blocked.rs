@@ -1,15 +1,14 @@
 //! Blocked visits: of one link, and of all.
 
-use axum::extract::State;
-use axum::{Extension, Json};
+use axum::Json;
 use utoipa::ToSchema;
 
 use super::params::{AnalyticsParams, AnalyticsRequest};
 use super::scope::Resolver;
 use super::{Counted, as_of};
-use crate::domain::error::ServiceError;
-use crate::domain::token::Actor;
+use crate::domain::error::Result;
 use crate::http::Services;
+use crate::http::auth::Api;
 use crate::http::native::links::find;
 use crate::http::native::schema::BlockReason;
 use crate::http::params::{Name, Params};
@@ -57,11 +56,10 @@ impl From<Vec<Blocked>> for BlockedView {
     responses((status = 200, body = Counted<BlockedView>)),
 )]
 pub async fn blocked_by_link(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     Name(name): Name,
     params: Params,
-) -> Result<Json<Counted<BlockedView>>, ServiceError> {
+) -> Result<Json<Counted<BlockedView>>> {
     let resolver = Resolver { services: &services, workspace: actor.workspace };
     let request = AnalyticsRequest::take(params, &resolver)?.unfiltered()?;
     let link = find(&services, &actor, &name)?;
@@ -75,10 +73,9 @@ pub async fn blocked_by_link(
     responses((status = 200, body = Counted<BlockedView>)),
 )]
 pub async fn blocked(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     params: Params,
-) -> Result<Json<Counted<BlockedView>>, ServiceError> {
+) -> Result<Json<Counted<BlockedView>>> {
     let resolver = Resolver { services: &services, workspace: actor.workspace };
     let request = AnalyticsRequest::take(params, &resolver)?.unfiltered()?;
     answer(&services, &resolver, &request, None).await
@@ -89,7 +86,7 @@ async fn answer(
     resolver: &Resolver<'_>,
     request: &AnalyticsRequest,
     link: Option<uuid::Uuid>,
-) -> Result<Json<Counted<BlockedView>>, ServiceError> {
+) -> Result<Json<Counted<BlockedView>>> {
     let period = request.period(&DateRange::All)?;
     let as_of = as_of(services, request.min_offset).await?;
     let query = request.query(resolver, link, &[Metric::Clicks], period);

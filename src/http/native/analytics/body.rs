@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::filters::Reader;
 use super::scope::Resolver;
-use crate::domain::error::{Invalid, ServiceError};
+use crate::domain::error::{Invalid, Result};
 use crate::http::native::schema::{DateRangeValue, FilterOperator, GranularityValue};
 use crate::queries::analytics::{
     AnalyticsQuery, Bots, Compare, DEFAULT_ROWS, DateRange, Dedupe, Dimension, Edge, Filter,
@@ -152,11 +152,7 @@ impl QueryBody {
     ///
     /// # Errors
     /// Each invalid field, by its path.
-    pub fn read(
-        &self,
-        resolver: &Resolver<'_>,
-        now: Timestamp,
-    ) -> Result<AnalyticsQuery, ServiceError> {
+    pub fn read(&self, resolver: &Resolver<'_>, now: Timestamp) -> Result<AnalyticsQuery> {
         let mut invalid = Invalid::default();
         let metrics = match &self.metrics {
             None => vec![Metric::Clicks],
@@ -270,7 +266,7 @@ impl QueryBody {
             let key = metric.map(Key::Metric).or(dimension.map(Key::Dimension));
             let Some(key) = key else {
                 let field = format!("order_by[{at}][0]");
-                invalid.add(field, "must be a metric or a dimension of the question");
+                invalid.add(field, "must be a metric or a dimension of the query");
                 continue;
             };
             if !["asc", "desc"].contains(&direction.as_str()) {

@@ -1,7 +1,7 @@
 //! Clicks of one link: over time, and by dimension.
 
-use axum::extract::{Path, State};
-use axum::{Extension, Json};
+use axum::Json;
+use axum::extract::Path;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use utoipa::ToSchema;
 
@@ -9,9 +9,10 @@ use super::params::{AnalyticsParams, AnalyticsRequest};
 use super::scope::Resolver;
 use super::{Counted, as_of};
 use crate::domain::country;
-use crate::domain::error::ServiceError;
+use crate::domain::error::{Result, ServiceError};
 use crate::domain::token::Actor;
 use crate::http::Services;
+use crate::http::auth::Api;
 use crate::http::native::links::find;
 use crate::http::params::{Name, Params};
 use crate::queries::analytics::{
@@ -84,11 +85,10 @@ impl Serialize for ShareView {
     responses((status = 200, body = Counted<ClicksView>)),
 )]
 pub async fn clicks(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     Name(name): Name,
     params: Params,
-) -> Result<Json<Counted<ClicksView>>, ServiceError> {
+) -> Result<Json<Counted<ClicksView>>> {
     let resolver = Resolver { services: &services, workspace: actor.workspace };
     let request = AnalyticsRequest::take(params, &resolver)?;
     let link = find(&services, &actor, &name)?;
@@ -123,11 +123,10 @@ pub fn bucket(row: &Row, unit: Granularity, request: &AnalyticsRequest) -> Optio
     responses((status = 200, body = Counted<SummaryView>)),
 )]
 pub async fn summary(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     Name(name): Name,
     params: Params,
-) -> Result<Json<Counted<SummaryView>>, ServiceError> {
+) -> Result<Json<Counted<SummaryView>>> {
     let resolver = Resolver { services: &services, workspace: actor.workspace };
     let request = AnalyticsRequest::take(params, &resolver)?;
     let link = find(&services, &actor, &name)?;
@@ -158,11 +157,10 @@ macro_rules! breakdowns {
             responses((status = 200, body = Counted<BreakdownView>)),
         )]
         pub async fn $name(
-            State(services): State<Services>,
-            actor: Extension<Actor>,
+            Api { services, actor }: Api,
             Name(name): Name,
             params: Params,
-        ) -> Result<Json<Counted<BreakdownView>>, ServiceError> {
+        ) -> Result<Json<Counted<BreakdownView>>> {
             breakdown(&services, &actor, &name, params, Dimension::$dimension).await
         }
     )*};
@@ -196,11 +194,10 @@ breakdowns! {
     responses((status = 200, body = Counted<BreakdownView>)),
 )]
 pub async fn utm(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     Path((name, which)): Path<(String, String)>,
     params: Params,
-) -> Result<Json<Counted<BreakdownView>>, ServiceError> {
+) -> Result<Json<Counted<BreakdownView>>> {
     let dimension = Dimension::parse(&format!("utm_{which}"));
     let dimension = dimension.ok_or_else(|| ServiceError::not_found("UTM parameter"))?;
     breakdown(&services, &actor, &name, params, dimension).await
@@ -212,7 +209,7 @@ async fn breakdown(
     name: &str,
     params: Params,
     dimension: Dimension,
-) -> Result<Json<Counted<BreakdownView>>, ServiceError> {
+) -> Result<Json<Counted<BreakdownView>>> {
     let resolver = Resolver { services, workspace: actor.workspace };
     let request = AnalyticsRequest::take(params, &resolver)?;
     let link = find(services, actor, name)?;

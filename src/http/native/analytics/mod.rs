@@ -19,7 +19,7 @@ use utoipa_axum::routes;
 
 use super::iso8601;
 use super::routes::Routes;
-use crate::domain::error::ServiceError;
+use crate::domain::error::Result;
 use crate::domain::token::Ability::AnalyticsRead;
 use crate::http::Services;
 use crate::queries::analytics::AsOf;
@@ -90,6 +90,6 @@ impl<T> Counted<T> {
 }
 
 /// The snapshot for a response; waits for `min_offset`.
-pub async fn as_of(services: &Services, min_offset: Option<u64>) -> Result<AsOf, ServiceError> {
+pub async fn as_of(services: &Services, min_offset: Option<u64>) -> Result<AsOf> {
     services.analytics.as_of(min_offset, services.links.applied()).await
 }

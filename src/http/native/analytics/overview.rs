@@ -1,7 +1,6 @@
 //! Key figures of a workspace, and of a link.
 
-use axum::extract::State;
-use axum::{Extension, Json};
+use axum::Json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -10,10 +9,9 @@ use super::params::{AnalyticsParams, AnalyticsRequest, days_of};
 use super::scope::Resolver;
 use super::{Counted, as_of};
 use crate::domain::command::LinkRef;
-use crate::domain::error::ServiceError;
+use crate::domain::error::Result;
 use crate::domain::ids::LinkId;
-use crate::domain::token::Actor;
-use crate::http::Services;
+use crate::http::auth::Api;
 use crate::http::native::links::find;
 use crate::http::params::{Name, Params};
 use crate::queries::analytics::{AnalyticsQuery, Dimension, Metric, Number, Report, Row, Value};
@@ -74,10 +72,9 @@ pub struct LinkOverviewView {
     responses((status = 200, body = Counted<OverviewView>)),
 )]
 pub async fn overview(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     params: Params,
-) -> Result<Json<Counted<OverviewView>>, ServiceError> {
+) -> Result<Json<Counted<OverviewView>>> {
     let resolver = Resolver { services: &services, workspace: actor.workspace };
     let request = AnalyticsRequest::take(params, &resolver)?;
     let period = request.period(&days_of(DEFAULT_DAYS))?;
@@ -126,11 +123,10 @@ pub async fn overview(
     responses((status = 200, body = Counted<LinkOverviewView>)),
 )]
 pub async fn link_overview(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     Name(name): Name,
     params: Params,
-) -> Result<Json<Counted<LinkOverviewView>>, ServiceError> {
+) -> Result<Json<Counted<LinkOverviewView>>> {
     let resolver = Resolver { services: &services, workspace: actor.workspace };
     let request = AnalyticsRequest::take(params, &resolver)?;
     let link = find(&services, &actor, &name)?;

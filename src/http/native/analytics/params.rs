@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::body::zone;
 use super::scope::Resolver;
-use crate::domain::error::ServiceError;
+use crate::domain::error::{Result, ServiceError};
 use crate::http::params::Params;
 use crate::queries::analytics::{
     AnalyticsQuery, Bots, Condition, DateRange, Dedupe, Dimension, Edge, Filter, Granularity,
@@ -124,7 +124,7 @@ pub struct AnalyticsRequest {
 
 impl AnalyticsRequest {
     /// Takes the parameters, and refuses unknown ones.
-    pub fn take(mut params: Params, resolver: &Resolver<'_>) -> Result<Self, ServiceError> {
+    pub fn take(mut params: Params, resolver: &Resolver<'_>) -> Result<Self> {
         let unit = params.choice("unit", Granularity::EVERY, Granularity::as_str);
         let units = params.number("units", 1, MAX_UNITS);
         let days = params.number("days", 1, MAX_UNITS);
@@ -163,7 +163,7 @@ impl AnalyticsRequest {
     }
 
     /// Refuses filters, for paths that only take a period.
-    pub fn unfiltered(self) -> Result<Self, ServiceError> {
+    pub fn unfiltered(self) -> Result<Self> {
         match self.filters.first() {
             Some(Filter::Is(condition)) => {
                 let name = condition.dimension.as_str();
@@ -174,7 +174,7 @@ impl AnalyticsRequest {
     }
 
     /// The requested period, or a default one.
-    pub fn period(&self, default: &DateRange) -> Result<Period, ServiceError> {
+    pub fn period(&self, default: &DateRange) -> Result<Period> {
         let by_units = (self.unit.is_some() || self.units.is_some()).then(|| {
             DateRange::Last(self.unit.unwrap_or(Granularity::Day), self.units.unwrap_or(1))
         });
@@ -218,14 +218,17 @@ fn range(params: &mut Params) -> Option<DateRange> {
     if let Some(name) = name {
         let range = DateRange::parse(&name);
         if range.is_none() || start.is_some() || end.is_some() {
-            params.refuse("period", format!("must stand alone, and be one of {RANGES}"));
+            params.refuse(
+                "period",
+                format!("must not be combined with start or end, and be one of {RANGES}"),
+            );
         }
         return range;
     }
     let edge = |params: &mut Params, name: &str, text: Option<String>| {
         let edge = text.as_deref().and_then(Edge::parse);
         if edge.is_none() {
-            params.refuse(name, "must be a day or a moment, and both start and end be given");
+            params.refuse(name, "must be a day or a time; start and end are required together");
         }
         edge
     };

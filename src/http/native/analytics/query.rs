@@ -1,16 +1,14 @@
 //! `POST /analytics/query`: any query.
 
-use axum::extract::State;
-use axum::{Extension, Json};
+use axum::Json;
 use jiff::Timestamp;
 
 use super::as_of;
 use super::body::QueryBody;
 use super::scope::Resolver;
 use super::view::QueryResult;
-use crate::domain::error::ServiceError;
-use crate::domain::token::Actor;
-use crate::http::Services;
+use crate::domain::error::Result;
+use crate::http::auth::Api;
 use crate::http::body::JsonBody;
 
 /// Runs an analytics query.
@@ -25,10 +23,9 @@ use crate::http::body::JsonBody;
     ),
 )]
 pub async fn query(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     JsonBody { value: body, .. }: JsonBody<QueryBody>,
-) -> Result<Json<QueryResult>, ServiceError> {
+) -> Result<Json<QueryResult>> {
     let resolver = Resolver { services: &services, workspace: actor.workspace };
     let query = body.read(&resolver, Timestamp::now())?;
     let as_of = as_of(&services, body.min_offset).await?;

@@ -1,7 +1,6 @@
 //! `/api/v1/audit`: the audit log of the workspace.
 
-use axum::extract::State;
-use axum::{Extension, Json};
+use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
@@ -13,10 +12,11 @@ use super::links::versions::differences;
 use super::page::{CursorParams, Page};
 use super::routes::Routes;
 use crate::domain::action::Action;
-use crate::domain::error::ServiceError;
+use crate::domain::error::Result;
 use crate::domain::ids::{CampaignId, LinkId, ReportId, TokenId, UtmTemplateId};
-use crate::domain::token::{Ability, Actor};
+use crate::domain::token::Ability;
 use crate::http::Services;
+use crate::http::auth::Api;
 use crate::http::params::Params;
 use crate::queries::history::{AuditFilter, Entry};
 
@@ -60,7 +60,7 @@ pub struct AuditMeta {
 }
 
 impl AuditView {
-    fn new(services: &Services, entry: Entry) -> Result<Self, ServiceError> {
+    fn new(services: &Services, entry: Entry) -> Result<Self> {
         let Entry { offset, event, changed } = entry;
         let action = event.action.name();
         let subject = event.subject.map(Uuid::from_bytes);
@@ -98,11 +98,7 @@ impl AuditView {
     ),
     responses((status = 200, body = AuditPage)),
 )]
-pub async fn list(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
-    mut params: Params,
-) -> Result<Json<AuditPage>, ServiceError> {
+pub async fn list(Api { services, actor }: Api, mut params: Params) -> Result<Json<AuditPage>> {
     let page = Page::take_first(&mut params);
     let before = params.number("cursor", 1, u64::MAX);
     let filter = filter(&mut params);
@@ -120,7 +116,7 @@ fn filter(params: &mut Params) -> AuditFilter {
     let actor = params.parsed("actor", "is not the id of a token", |text| text.parse().ok());
     let names = || Action::every().map(Action::name).collect::<Vec<_>>().join(", ");
     let action = params.parsed("action", format!("must be one of {}", names()), Action::parse);
-    let rule = "must be a day such as 2026-11-21, or a moment";
+    let rule = "must be a day such as 2026-11-21, or a time";
     let moment = |text: &str| moment_ms(text).filter(|_| text != "all");
     let from_ms = params.parsed("from", rule, moment);
     let to_ms = params.parsed("to", rule, moment);

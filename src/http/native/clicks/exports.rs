@@ -1,11 +1,11 @@
 //! `/api/v1/exports`: files of clicks, written in the background.
 
+use axum::Json;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
-use axum::{Extension, Json};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,10 +13,10 @@ use tower::ServiceExt;
 use tower_http::services::ServeFile;
 use utoipa::ToSchema;
 
-use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::ids::WorkspaceId;
-use crate::domain::token::Actor;
 use crate::http::Services;
+use crate::http::auth::Api;
 use crate::http::body::JsonBody;
 use crate::http::native::analytics::as_of;
 use crate::http::native::analytics::body::{FilterValue, QueryBody};
@@ -118,10 +118,9 @@ impl ExportView {
     ),
 )]
 pub async fn create(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     JsonBody { value: body, .. }: JsonBody<ExportBody>,
-) -> Result<(StatusCode, Json<Data<ExportView>>), ServiceError> {
+) -> Result<(StatusCode, Json<Data<ExportView>>)> {
     let ExportBody { format, date_range, filters, timezone, bots, min_offset } = body;
     let range = date_range.unwrap_or_else(|| Value::from("all"));
     let query = QueryBody::about(filters, Some(range), timezone, bots);
@@ -139,10 +138,7 @@ pub async fn create(
 
 /// Lists the workspace's exports, newest first.
 #[utoipa::path(get, path = "/exports", responses((status = 200, body = Data<Vec<ExportView>>)))]
-pub async fn list(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
-) -> Json<Data<Vec<ExportView>>> {
+pub async fn list(Api { services, actor }: Api) -> Json<Data<Vec<ExportView>>> {
     let jobs = services.exports.list(actor.workspace).await;
     Json(Data { data: jobs.iter().map(|job| ExportView::new(job, &services)).collect() })
 }
@@ -150,10 +146,9 @@ pub async fn list(
 /// Retrieves an export.
 #[utoipa::path(get, path = "/exports/{export}", responses((status = 200, body = Data<ExportView>)))]
 pub async fn get(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     Name(export): Name,
-) -> Result<Json<Data<ExportView>>, ServiceError> {
+) -> Result<Json<Data<ExportView>>> {
     let job = find(&services, actor.workspace, &export)?;
     Ok(Json(Data { data: ExportView::new(&job, &services) }))
 }
@@ -163,11 +158,7 @@ pub async fn get(
     delete, path = "/exports/{export}",
     responses((status = 204)),
 )]
-pub async fn delete(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
-    Name(export): Name,
-) -> Result<StatusCode, ServiceError> {
+pub async fn delete(Api { services, actor }: Api, Name(export): Name) -> Result<StatusCode> {
     let job = find(&services, actor.workspace, &export)?;
     services.exports.remove(&job).await;
     Ok(StatusCode::NO_CONTENT)
@@ -185,11 +176,10 @@ pub async fn delete(
     ),
 )]
 pub async fn download(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     Name(export): Name,
     request: Request,
-) -> Result<Response<Body>, ServiceError> {
+) -> Result<Response<Body>> {
     let job = find(&services, actor.workspace, &export)?;
     let Some(path) = services.exports.file(&job) else {
         let detail = match &job.error {
@@ -208,7 +198,7 @@ pub async fn download(
     Ok(response)
 }
 
-fn find(services: &Services, workspace: WorkspaceId, export: &str) -> Result<Job, ServiceError> {
+fn find(services: &Services, workspace: WorkspaceId, export: &str) -> Result<Job> {
     let job = export.parse().ok().and_then(|id| services.exports.find(workspace, id));
     job.ok_or_else(|| ServiceError::not_found("export"))
 }

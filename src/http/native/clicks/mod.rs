@@ -2,11 +2,10 @@
 
 mod exports;
 
+use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Response};
-use axum::{Extension, Json};
 use futures_util::stream;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -18,10 +17,9 @@ use super::analytics::params::{AnalyticsParams, AnalyticsRequest};
 use super::analytics::scope::Resolver;
 use super::analytics::{AsOfView, as_of};
 use super::routes::Routes;
-use crate::domain::error::ServiceError;
+use crate::domain::error::{Result, ServiceError};
 use crate::domain::token::Ability::AnalyticsRead;
-use crate::domain::token::Actor;
-use crate::http::Services;
+use crate::http::auth::Api;
 use crate::http::params::Params;
 use crate::queries::analytics::{AsOf, DateRange, Format, Metric, beyond_log_end};
 
@@ -71,11 +69,7 @@ pub struct ClickListMeta {
     ),
     responses((status = 200, body = ClickList)),
 )]
-pub async fn list(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
-    mut params: Params,
-) -> Result<Json<ClickList>, ServiceError> {
+pub async fn list(Api { services, actor }: Api, mut params: Params) -> Result<Json<ClickList>> {
     let resolver = Resolver { services: &services, workspace: actor.workspace };
     let limit = params.number("limit", 1, MAX_PAGE).unwrap_or(DEFAULT_PAGE);
     let cursor = params.number("cursor", 1, u64::MAX);
@@ -109,11 +103,7 @@ pub async fn list(
     )),
     ),
 )]
-pub async fn export(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
-    mut params: Params,
-) -> Result<Response<Body>, ServiceError> {
+pub async fn export(Api { services, actor }: Api, mut params: Params) -> Result<Response<Body>> {
     let resolver = Resolver { services: &services, workspace: actor.workspace };
     let format = params.choice("format", Format::EVERY, Format::as_str);
     let (after, through) =

@@ -1,10 +1,9 @@
 //! `/api/v1/domains`
 
-use axum::extract::State;
+use axum::Json;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -16,12 +15,13 @@ use super::{Changed, Data, iso8601, log_offset, replayed};
 use crate::commands::CommandResult;
 use crate::domain::command::{Command, DomainRef, Outcome};
 use crate::domain::domains::{Domain, DomainInput};
-use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::ids::DomainId;
 use crate::domain::link::Field;
 use crate::domain::token::Ability::{LinksRead, LinksWrite};
 use crate::domain::token::Actor;
 use crate::http::Services;
+use crate::http::auth::Api;
 use crate::http::body::JsonBody;
 use crate::http::domain_verifier::VerificationFailed;
 use crate::http::params::{Name, Params};
@@ -166,21 +166,17 @@ pub struct DomainPage {
     meta: PageMeta,
 }
 
-fn named(text: &str) -> Result<DomainRef, ServiceError> {
+fn named(text: &str) -> Result<DomainRef> {
     DomainRef::parse(text).ok_or_else(|| ServiceError::not_found("domain"))
 }
 
-fn find(services: &Services, actor: &Actor, text: &str) -> Result<(Domain, u64), ServiceError> {
+fn find(services: &Services, actor: &Actor, text: &str) -> Result<(Domain, u64)> {
     let domain = services.domains.get(actor.workspace, &named(text)?)?;
     domain.ok_or_else(|| ServiceError::not_found("domain"))
 }
 
 /// The response to a change.
-fn changed(
-    services: &Services,
-    status: StatusCode,
-    done: CommandResult,
-) -> Result<Response, ServiceError> {
+fn changed(services: &Services, status: StatusCode, done: CommandResult) -> Result<Response> {
     let (offset, is_replay) = (done.offset, done.is_replay);
     let domain = match done.outcome {
         Outcome::Domain(domain) => *domain,
@@ -203,13 +199,9 @@ fn changed(
         (status = 409, description = "The workspace already has this domain."),
     ),
 )]
-pub async fn create(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
-    body: JsonBody<DomainBody>,
-) -> Result<Response, ServiceError> {
+pub async fn create(Api { services, actor }: Api, body: JsonBody<DomainBody>) -> Result<Response> {
     let command = Command::AddDomain(body.value.into());
-    let done = services.commands.run(*actor, command, body.idempotency).await?;
+    let done = services.commands.run(actor, command, body.idempotency).await?;
     let location = match &done.outcome {
         Outcome::Domain(domain) => HeaderValue::try_from(format!("/api/v1/domains/{}", domain.id)),
         _ => return Err(ServiceError::internal("a domain was expected")),
@@ -227,11 +219,7 @@ pub async fn create(
     params(PageParam, CursorParams),
     responses((status = 200, body = DomainPage)),
 )]
-pub async fn list(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
-    mut params: Params,
-) -> Result<Json<DomainPage>, ServiceError> {
+pub async fn list(Api { services, actor }: Api, mut params: Params) -> Result<Json<DomainPage>> {
     let page = Page::take(&mut params);
     let cursor = page.take_cursor(&mut params, |text| text.parse::<DomainId>().ok());
     params.finish()?;
@@ -245,11 +233,7 @@ pub async fn list(
 
 /// Retrieves a domain.
 #[utoipa::path(get, path = "/domains/{domain}", responses((status = 200, body = Data<DomainView>)))]
-pub async fn get(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
-    Name(name): Name,
-) -> Result<Json<Data<DomainView>>, ServiceError> {
+pub async fn get(Api { services, actor }: Api, Name(name): Name) -> Result<Json<Data<DomainView>>> {
     let (domain, links) = find(&services, &actor, &name)?;
     Ok(Json(Data { data: DomainView::new(domain, links) }))
 }
@@ -265,13 +249,12 @@ pub async fn get(
     ),
 )]
 pub async fn update(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     Name(name): Name,
     body: JsonBody<DomainBody>,
-) -> Result<Response, ServiceError> {
+) -> Result<Response> {
     let command = Command::ChangeDomain(named(&name)?, body.value.into());
-    let done = services.commands.run(*actor, command, body.idempotency).await?;
+    let done = services.commands.run(actor, command, body.idempotency).await?;
     changed(&services, StatusCode::OK, done)
 }
 
@@ -286,17 +269,13 @@ pub async fn update(
         (status = 422, description = "The proof was not found; `errors` lists what was found in each place."),
     ),
 )]
-pub async fn verify(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
-    Name(name): Name,
-) -> Result<Response, ServiceError> {
+pub async fn verify(Api { services, actor }: Api, Name(name): Name) -> Result<Response> {
     let (domain, _) = find(&services, &actor, &name)?;
     if domain.verified_at_ms.is_none() {
         services.domain_verifier.verify(&domain).await.map_err(verification_problem)?;
     }
     let command = Command::VerifyDomain(domain.id, domain.challenge);
-    let done = services.commands.run(*actor, command, None).await?;
+    let done = services.commands.run(actor, command, None).await?;
     changed(&services, StatusCode::OK, done)
 }
 
@@ -320,11 +299,7 @@ fn verification_problem(why: VerificationFailed) -> ServiceError {
     delete, path = "/domains/{domain}",
     responses((status = 204), (status = 409, description = "The domain has links.")),
 )]
-pub async fn delete(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
-    Name(name): Name,
-) -> Result<Response, ServiceError> {
-    let done = services.commands.run(*actor, Command::RemoveDomain(named(&name)?), None).await?;
+pub async fn delete(Api { services, actor }: Api, Name(name): Name) -> Result<Response> {
+    let done = services.commands.run(actor, Command::RemoveDomain(named(&name)?), None).await?;
     Ok((StatusCode::NO_CONTENT, log_offset(done.offset)).into_response())
 }

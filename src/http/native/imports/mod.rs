@@ -2,27 +2,28 @@
 
 mod report;
 
+use axum::Json;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
-use axum::{Extension, Json};
 use http_body_util::BodyExt;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
-use super::routes::Routes;
+use super::routes::{RateClass, Routes};
 use super::schema::JobState as JobStateSchema;
 use super::{Data, iso8601, replayed};
 use crate::commands::{CommandRequest, Mode};
 use crate::domain::command::{Command, OnConflict};
-use crate::domain::error::{ErrorCode, Invalid, ServiceError};
+use crate::domain::error::{ErrorCode, Invalid, Result, ServiceError};
 use crate::domain::ids::WorkspaceId;
 use crate::domain::link::{Field, LinkInput};
 use crate::domain::token::Ability::{LinksRead, LinksWrite};
 use crate::domain::token::Actor;
 use crate::http::Services;
+use crate::http::auth::Api;
 use crate::http::body::key_of;
 use crate::http::params::{Name, Params};
 use crate::imports::formats::Format;
@@ -31,7 +32,7 @@ use crate::imports::{Counts, Job, Plan, State as JobState, Upload};
 pub fn routes() -> Routes {
     Routes::of("imports", "imports")
         .route(LinksWrite, routes!(create))
-        .long()
+        .with(|route| route.class = RateClass::Heavy)
         .route(LinksRead, routes!(list))
         .route(LinksRead, routes!(get))
         .route(LinksWrite, routes!(delete))
@@ -168,11 +169,10 @@ impl ImportView {
     ),
 )]
 pub async fn create(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     mut params: Params,
     request: Request,
-) -> Result<Response<Body>, ServiceError> {
+) -> Result<Response<Body>> {
     let format = params.choice("format", &Format::ALL, Format::as_str);
     let dry_run = params.flag("dry_run").unwrap_or(false);
     let on_conflict = params.choice("on_conflict", &OnConflict::EVERY, OnConflict::as_str);
@@ -185,7 +185,7 @@ pub async fn create(
     let head = receive(request.into_body(), &mut upload).await?;
     let Some(format) = format.or_else(|| Format::guess(&head)) else {
         let names: Vec<_> = Format::ALL.iter().map(|format| format.as_str()).collect();
-        let rule = format!("can't be guessed by this file: say which of {}", names.join(", "));
+        let rule = format!("cannot be detected from this file: use one of {}", names.join(", "));
         return Err(ServiceError::field("format", rule));
     };
     let on_conflict = on_conflict.unwrap_or_default();
@@ -202,7 +202,7 @@ async fn check(
     domain: Option<String>,
     folder: Option<String>,
     tags: Vec<String>,
-) -> Result<(), ServiceError> {
+) -> Result<()> {
     fn field<T>(value: Option<T>) -> Field<T> {
         value.map_or(Field::Absent, Field::Value)
     }
@@ -229,10 +229,10 @@ async fn check(
 }
 
 /// Receives the file; returns its beginning.
-async fn receive(mut body: Body, upload: &mut Upload) -> Result<Vec<u8>, ServiceError> {
+async fn receive(mut body: Body, upload: &mut Upload) -> Result<Vec<u8>> {
     while let Some(frame) = body.frame().await {
-        let broke_off = |_| ServiceError::new(ErrorCode::Invalid, "The body broke off.");
-        if let Ok(piece) = frame.map_err(broke_off)?.into_data() {
+        let incomplete = |_| ServiceError::new(ErrorCode::Invalid, "The body is incomplete.");
+        if let Ok(piece) = frame.map_err(incomplete)?.into_data() {
             upload.write(&piece).await?;
         }
     }
@@ -245,10 +245,7 @@ async fn receive(mut body: Body, upload: &mut Upload) -> Result<Vec<u8>, Service
 
 /// Lists the workspace's running imports and those of the last day, newest first.
 #[utoipa::path(get, path = "/imports", responses((status = 200, body = Data<Vec<ImportView>>)))]
-pub async fn list(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
-) -> Json<Data<Vec<ImportView>>> {
+pub async fn list(Api { services, actor }: Api) -> Json<Data<Vec<ImportView>>> {
     let jobs = services.imports.list(actor.workspace);
     Json(Data { data: jobs.iter().map(|job| ImportView::new(job, &services)).collect() })
 }
@@ -256,10 +253,9 @@ pub async fn list(
 /// Retrieves an import.
 #[utoipa::path(get, path = "/imports/{import}", responses((status = 200, body = Data<ImportView>)))]
 pub async fn get(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     Name(import): Name,
-) -> Result<Json<Data<ImportView>>, ServiceError> {
+) -> Result<Json<Data<ImportView>>> {
     let job = find(&services, actor.workspace, &import)?;
     Ok(Json(Data { data: ImportView::new(&job, &services) }))
 }
@@ -271,17 +267,13 @@ pub async fn get(
     delete, path = "/imports/{import}",
     responses((status = 204)),
 )]
-pub async fn delete(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
-    Name(import): Name,
-) -> Result<StatusCode, ServiceError> {
+pub async fn delete(Api { services, actor }: Api, Name(import): Name) -> Result<StatusCode> {
     let job = find(&services, actor.workspace, &import)?;
     services.imports.remove(job.id).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn find(services: &Services, workspace: WorkspaceId, import: &str) -> Result<Job, ServiceError> {
+fn find(services: &Services, workspace: WorkspaceId, import: &str) -> Result<Job> {
     let job = import.parse().ok().and_then(|id| services.imports.find(workspace, id));
     job.ok_or_else(|| ServiceError::not_found("import"))
 }

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::Extension;
 use axum::body::{Body, Bytes};
-use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{HeaderValue, Response};
 use axum::response::IntoResponse;
@@ -14,10 +12,10 @@ use utoipa::IntoParams;
 
 use super::find;
 use crate::domain::csv_cell;
-use crate::domain::error::ServiceError;
+use crate::domain::error::{Result, ServiceError};
 use crate::domain::ids::WorkspaceId;
-use crate::domain::token::Actor;
 use crate::http::Services;
+use crate::http::auth::Api;
 use crate::http::native::schema::TableFormat;
 use crate::http::params::{Name, Params};
 use crate::imports::Reject;
@@ -43,11 +41,10 @@ struct ReportParams {
     ),
 )]
 pub async fn rejects(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     Name(import): Name,
     params: Params,
-) -> Result<Response<Body>, ServiceError> {
+) -> Result<Response<Body>> {
     report(&services, actor.workspace, &import, params, Part::Rejects).await
 }
 
@@ -62,11 +59,10 @@ pub async fn rejects(
     ),
 )]
 pub async fn warnings(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     Name(import): Name,
     params: Params,
-) -> Result<Response<Body>, ServiceError> {
+) -> Result<Response<Body>> {
     report(&services, actor.workspace, &import, params, Part::Warnings).await
 }
 
@@ -107,7 +103,7 @@ async fn report(
     import: &str,
     mut params: Params,
     part: Part,
-) -> Result<Response<Body>, ServiceError> {
+) -> Result<Response<Body>> {
     let is_csv = params.choice("format", &[false, true], |csv| if csv { "csv" } else { "ndjson" });
     params.finish()?;
     let job = find(services, workspace, import)?;

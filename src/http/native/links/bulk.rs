@@ -6,9 +6,8 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use axum::extract::State;
+use axum::Json;
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
@@ -20,11 +19,12 @@ use super::named;
 use super::view::LinkView;
 use crate::commands::{CommandRequest, CommandResult, MAX_BULK, Mode};
 use crate::domain::command::{Command, Expected, LinkRef, Outcome};
-use crate::domain::error::ServiceError;
+use crate::domain::error::{Result, ServiceError};
 use crate::domain::event::Idempotency;
 use crate::domain::link::{Field, LinkInput};
 use crate::domain::token::Actor;
 use crate::http::Services;
+use crate::http::auth::Api;
 use crate::http::body::{BulkBody, parse_item, parse_value};
 use crate::http::native::{ChangedMeta, log_offset, replayed};
 use crate::http::params::Params;
@@ -186,15 +186,11 @@ pub struct BulkItem {
     post, path = "/links/bulk", request_body = CreateLinksBody,
     responses((status = 200, body = BulkView)),
 )]
-pub async fn create(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
-    body: BulkBody,
-) -> Result<Response, ServiceError> {
+pub async fn create(Api { services, actor }: Api, body: BulkBody) -> Result<Response> {
     let _permit = services.commands.bulk_permit().await?;
     let CreateLinksBody { links } = body.parse()?;
     let commands = links.0.iter().map(|item| Ok(Command::CreateLink(parse_item(item)?)));
-    run(&services, *actor, commands.collect(), body.idempotency).await
+    run(&services, actor, commands.collect(), body.idempotency).await
 }
 
 /// Updates up to 1,000 links.
@@ -204,11 +200,7 @@ pub async fn create(
     patch, path = "/links/bulk", request_body = ChangeLinksBody,
     responses((status = 200, body = BulkView)),
 )]
-pub async fn update(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
-    body: BulkBody,
-) -> Result<Response, ServiceError> {
+pub async fn update(Api { services, actor }: Api, body: BulkBody) -> Result<Response> {
     let _permit = services.commands.bulk_permit().await?;
     let ChangeLinksBody { links, change } = body.parse()?;
     if serde_json::to_string(&change).is_ok_and(|text| text.len() > MAX_CHANGE_BYTES) {
@@ -222,7 +214,7 @@ pub async fn update(
         let input: LinkInput = parse_value(Value::Object(all))?;
         Ok(Command::ChangeLink(link, input, expected))
     });
-    run(&services, *actor, commands.collect(), body.idempotency).await
+    run(&services, actor, commands.collect(), body.idempotency).await
 }
 
 /// Deletes up to 1,000 links.
@@ -234,11 +226,10 @@ pub async fn update(
     responses((status = 200, body = BulkView)),
 )]
 pub async fn delete(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     mut params: Params,
     body: BulkBody,
-) -> Result<Response, ServiceError> {
+) -> Result<Response> {
     let is_purge = params.flag("purge").unwrap_or(false);
     params.finish()?;
     let _permit = services.commands.bulk_permit().await?;
@@ -255,7 +246,7 @@ pub async fn delete(
             Command::DeleteLink(link, expected)
         })
     });
-    run(&services, *actor, commands.collect(), body.idempotency).await
+    run(&services, actor, commands.collect(), body.idempotency).await
 }
 
 /// The link that an item names, with its expected version and its other fields.
@@ -266,7 +257,7 @@ struct BulkTarget {
 }
 
 impl BulkTarget {
-    fn read(item: &RawValue) -> Result<Self, ServiceError> {
+    fn read(item: &RawValue) -> Result<Self> {
         let is_wrong = || {
             let rule = "must be a link's id or slug, or an object that has it as `link`";
             ServiceError::field("links", rule)
@@ -299,9 +290,9 @@ impl BulkTarget {
 async fn run(
     services: &Services,
     actor: Actor,
-    mut items: Vec<Result<Command, ServiceError>>,
+    mut items: Vec<Result<Command>>,
     idempotency: Option<Idempotency>,
-) -> Result<Response, ServiceError> {
+) -> Result<Response> {
     let commands = items.iter_mut().filter_map(|item| item.as_mut().ok());
     let passwords = commands.filter_map(|command| match &command.link_input()?.password {
         Field::Value(password) => password.to_be_hashed(),
@@ -354,7 +345,7 @@ async fn run(
 }
 
 impl BulkItem {
-    fn new(services: &Services, result: Result<CommandResult, ServiceError>, is_new: bool) -> Self {
+    fn new(services: &Services, result: Result<CommandResult>, is_new: bool) -> Self {
         let done = match result {
             Ok(done) => done,
             Err(error) => {

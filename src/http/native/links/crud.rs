@@ -1,10 +1,9 @@
 //! Creates, retrieves, replaces, updates and deletes single links.
 
-use axum::extract::State;
+use axum::Json;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use utoipa::IntoParams;
 
 use super::view::LinkView;
@@ -12,10 +11,11 @@ use super::{
     IfMatch, answered, changed, counts_of, etag, expected, find, link_of, named, versions,
 };
 use crate::domain::command::{Command, Expected, LinkRef};
-use crate::domain::error::ServiceError;
+use crate::domain::error::Result;
 use crate::domain::link::LinkInput;
 use crate::domain::token::Actor;
 use crate::http::Services;
+use crate::http::auth::Api;
 use crate::http::body::JsonBody;
 use crate::http::native::{Changed, Data, log_offset};
 use crate::http::params::{Name, Params};
@@ -29,13 +29,9 @@ use crate::queries::analytics::Counts;
         (status = 409, description = "The slug is taken."),
     ),
 )]
-pub async fn create(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
-    body: JsonBody<LinkInput>,
-) -> Result<Response, ServiceError> {
+pub async fn create(Api { services, actor }: Api, body: JsonBody<LinkInput>) -> Result<Response> {
     let command = Command::CreateLink(body.value);
-    let done = services.commands.run(*actor, command, body.idempotency).await?;
+    let done = services.commands.run(actor, command, body.idempotency).await?;
     let change = (done.offset, done.is_replay);
     let link = link_of(done)?;
     let location = HeaderValue::try_from(format!("/api/v1/links/{}", link.id));
@@ -57,11 +53,10 @@ pub async fn create(
     responses((status = 200, body = Data<LinkView>)),
 )]
 pub async fn get(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     Name(name): Name,
     mut params: Params,
-) -> Result<Response, ServiceError> {
+) -> Result<Response> {
     let at_ms = params.moment("at");
     params.finish()?;
     if let Some(at_ms) = at_ms {
@@ -83,13 +78,12 @@ pub async fn get(
     responses((status = 200, body = Changed<LinkView>)),
 )]
 pub async fn replace(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     Name(name): Name,
     headers: HeaderMap,
     body: JsonBody<LinkInput>,
-) -> Result<Response, ServiceError> {
-    write(&services, *actor, &name, &headers, body, Command::ReplaceLink).await
+) -> Result<Response> {
+    write(&services, actor, &name, &headers, body, Command::ReplaceLink).await
 }
 
 /// Updates a link.
@@ -101,13 +95,12 @@ pub async fn replace(
     responses((status = 200, body = Changed<LinkView>)),
 )]
 pub async fn update(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     Name(name): Name,
     headers: HeaderMap,
     body: JsonBody<LinkInput>,
-) -> Result<Response, ServiceError> {
-    write(&services, *actor, &name, &headers, body, Command::ChangeLink).await
+) -> Result<Response> {
+    write(&services, actor, &name, &headers, body, Command::ChangeLink).await
 }
 
 /// Replaces or updates a link.
@@ -118,7 +111,7 @@ async fn write(
     headers: &HeaderMap,
     body: JsonBody<LinkInput>,
     command: fn(LinkRef, LinkInput, Expected) -> Command,
-) -> Result<Response, ServiceError> {
+) -> Result<Response> {
     let command = command(named(name)?, body.value, expected(headers)?);
     let done = services.commands.run(actor, command, body.idempotency).await?;
     answered(services, done).await
@@ -148,12 +141,11 @@ pub struct PurgeParam {
     responses((status = 204)),
 )]
 pub async fn delete(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     Name(name): Name,
     headers: HeaderMap,
     mut params: Params,
-) -> Result<Response, ServiceError> {
+) -> Result<Response> {
     let is_purge = params.flag("purge").unwrap_or(false);
     params.finish()?;
     let (link, expected) = (named(&name)?, expected(&headers)?);
@@ -162,6 +154,6 @@ pub async fn delete(
     } else {
         Command::DeleteLink(link, expected)
     };
-    let done = services.commands.run(*actor, command, None).await?;
+    let done = services.commands.run(actor, command, None).await?;
     Ok((StatusCode::NO_CONTENT, log_offset(done.offset)).into_response())
 }

@@ -1,8 +1,7 @@
 //! Deleted links: listed by `/api/v1/links?deleted=true`, and restored.
 
-use axum::extract::State;
+use axum::Json;
 use axum::response::Response;
-use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -10,10 +9,11 @@ use super::answered;
 use super::list::LinkPage;
 use super::view::LinkView;
 use crate::domain::command::{Command, LinkRef};
-use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::ids::LinkId;
 use crate::domain::token::Actor;
 use crate::http::Services;
+use crate::http::auth::Api;
 use crate::http::body::OptionalBody;
 use crate::http::native::Changed;
 use crate::http::native::page::Page;
@@ -30,11 +30,7 @@ pub struct RestoreBody {
 }
 
 /// The deleted links that can be restored, newest first, by page or by cursor.
-pub fn list(
-    services: &Services,
-    actor: &Actor,
-    mut params: Params,
-) -> Result<Json<LinkPage>, ServiceError> {
+pub fn list(services: &Services, actor: &Actor, mut params: Params) -> Result<Json<LinkPage>> {
     let page = Page::take(&mut params);
     let before = page.take_cursor(&mut params, |text| text.parse::<LinkId>().ok());
     params.finish()?;
@@ -60,11 +56,10 @@ pub fn list(
     ),
 )]
 pub async fn restore(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     Name(id): Name,
     body: OptionalBody<RestoreBody>,
-) -> Result<Response, ServiceError> {
+) -> Result<Response> {
     let link: LinkId = id.parse().map_err(|_| ServiceError::not_found("link"))?;
     let deleted_version = match services.link_history.tombstone(actor.workspace, link)? {
         Some(tombstone) => {
@@ -83,6 +78,6 @@ pub async fn restore(
         },
     };
     let command = Command::RestoreLink { link, deleted_version, slug: body.value.slug };
-    let done = services.commands.run(*actor, command, body.idempotency).await?;
+    let done = services.commands.run(actor, command, body.idempotency).await?;
     answered(&services, done).await
 }

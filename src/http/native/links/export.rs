@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use axum::Extension;
 use axum::body::{Body, Bytes};
-use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{HeaderValue, Response};
 use axum::response::IntoResponse;
@@ -15,9 +13,9 @@ use serde_json::Value;
 use super::list::{LinkFilterParams, filter};
 use super::view::LinkView;
 use crate::domain::csv_cell;
-use crate::domain::error::{ErrorCode, ServiceError};
-use crate::domain::token::Actor;
+use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::http::Services;
+use crate::http::auth::Api;
 use crate::http::native::schema::TableFormat;
 use crate::http::params::Params;
 use crate::queries::links::{Archived, LinkList, LinkQuery, Part};
@@ -102,11 +100,7 @@ enum FileFormat {
         (String = "text/csv"), (String = "application/x-ndjson"),
     ))),
 )]
-pub async fn export(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
-    mut params: Params,
-) -> Result<Response<Body>, ServiceError> {
+pub async fn export(Api { services, actor }: Api, mut params: Params) -> Result<Response<Body>> {
     let each = [FileFormat::Csv, FileFormat::Ndjson];
     let format = params.choice("format", &each, FileFormat::as_str);
     if format.is_none() {
@@ -234,7 +228,7 @@ fn pieces(
 }
 
 /// A page. A download that has begun waits for its turn instead of failing.
-async fn page(services: &Services, query: &LinkQuery) -> Result<LinkList, ServiceError> {
+async fn page(services: &Services, query: &LinkQuery) -> Result<LinkList> {
     let mut turn = 0;
     loop {
         turn += 1;

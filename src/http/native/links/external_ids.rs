@@ -1,17 +1,15 @@
 //! `/api/v1/links/by-external-id/{external_id}`: links by their IDs in another system.
 
-use axum::extract::State;
+use axum::Json;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 
 use super::view::LinkView;
 use super::{IfMatch, changed, counts_of, etag, expected};
 use crate::domain::command::{Command, LinkRef, Outcome};
-use crate::domain::error::ServiceError;
+use crate::domain::error::{Result, ServiceError};
 use crate::domain::link::LinkInput;
-use crate::domain::token::Actor;
-use crate::http::Services;
+use crate::http::auth::Api;
 use crate::http::body::JsonBody;
 use crate::http::native::{Changed, Data};
 use crate::http::params::Name;
@@ -22,10 +20,9 @@ use crate::http::params::Name;
     responses((status = 200, body = Data<LinkView>)),
 )]
 pub async fn get_by_external_id(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     Name(external_id): Name,
-) -> Result<Response, ServiceError> {
+) -> Result<Response> {
     let link = services.links.get(actor.workspace, &LinkRef::ExternalId(external_id))?;
     let link = link.ok_or_else(|| ServiceError::not_found("link"))?;
     let counts = counts_of(&services, &link).await;
@@ -48,14 +45,13 @@ pub async fn get_by_external_id(
     ),
 )]
 pub async fn upsert(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     Name(external_id): Name,
     headers: HeaderMap,
     body: JsonBody<LinkInput>,
-) -> Result<Response, ServiceError> {
+) -> Result<Response> {
     let command = Command::UpsertLink(external_id, body.value, expected(&headers)?);
-    let done = services.commands.run(*actor, command, body.idempotency).await?;
+    let done = services.commands.run(actor, command, body.idempotency).await?;
     let change = (done.offset, done.is_replay);
     let (link, is_new) = match done.outcome {
         Outcome::Upserted(link, is_new) => (*link, is_new),

@@ -2,21 +2,21 @@
 
 use std::collections::HashMap;
 
-use axum::extract::State;
-use axum::{Extension, Json};
+use axum::Json;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::deleted;
 use super::view::LinkView;
-use crate::domain::error::ServiceError;
+use crate::domain::error::Result;
 use crate::domain::link::{Kind, checked_folder};
 use crate::domain::token::Actor;
+use crate::http::Site;
+use crate::http::auth::Api;
 use crate::http::native::Data;
 use crate::http::native::page::{CursorParams, Page, PageMeta, PageParam};
 use crate::http::native::schema::{Archived as ArchivedWord, Direction};
 use crate::http::params::Params;
-use crate::http::{Services, Site};
 use crate::queries::links::{
     Archived, Clicks, Cursor, LinkFilter, LinkQuery, MAX_RANKED, Part, Sort, Word,
 };
@@ -128,11 +128,7 @@ pub fn filter(params: &mut Params, site: &Site, default_archived: Archived) -> L
 }
 
 /// The query of a request, and the page that it names.
-fn link_query(
-    actor: &Actor,
-    mut params: Params,
-    site: &Site,
-) -> Result<(LinkQuery, Page), ServiceError> {
+fn link_query(actor: &Actor, mut params: Params, site: &Site) -> Result<(LinkQuery, Page)> {
     let page = Page::take(&mut params);
     let filter = filter(&mut params, site, Archived::No);
     let sort = params.choice("sort", &Sort::EVERY, Sort::as_str).unwrap_or_default();
@@ -141,7 +137,7 @@ fn link_query(
     let counts_all = params.flag("total").unwrap_or(true);
     let cursor = page.take_cursor(&mut params, |text| text.parse::<Cursor>().ok());
     if cursor.as_ref().is_some_and(|cursor| cursor.sort != sort) {
-        params.refuse("cursor", "is not the next_cursor of an answer in this order");
+        params.refuse("cursor", "is not the next_cursor of a response in this order");
     }
     let part = cursor.map_or(Part::Page(page.number()), Part::After);
     if sort != Sort::Created && page.number().saturating_mul(page.size()) > MAX_RANKED {
@@ -180,11 +176,7 @@ fn link_query(
         (status = 503, description = "Too many searches are running, or, when sorting by `clicks`, analytics are unavailable."),
     ),
 )]
-pub async fn list(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
-    mut params: Params,
-) -> Result<Json<LinkPage>, ServiceError> {
+pub async fn list(Api { services, actor }: Api, mut params: Params) -> Result<Json<LinkPage>> {
     if params.flag("deleted") == Some(true) {
         return deleted::list(&services, &actor, params);
     }
@@ -223,10 +215,9 @@ pub async fn list(
     ),
 )]
 pub async fn count(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     mut params: Params,
-) -> Result<Json<Data<CountView>>, ServiceError> {
+) -> Result<Json<Data<CountView>>> {
     let filter = filter(&mut params, &services.site, Archived::No);
     params.finish()?;
     let query = LinkQuery { filter, limit: 0, ..LinkQuery::of(actor.workspace) };

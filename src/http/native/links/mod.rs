@@ -22,7 +22,7 @@ use super::routes::Routes;
 use super::{Changed, log_offset, replayed};
 use crate::commands::CommandResult;
 use crate::domain::command::{Expected, LinkRef, Outcome};
-use crate::domain::error::ServiceError;
+use crate::domain::error::{Result, ServiceError};
 use crate::domain::link::Link;
 use crate::domain::token::Ability::{AnalyticsRead, LinksRead, LinksWrite};
 use crate::domain::token::Actor;
@@ -97,18 +97,18 @@ fn changed(
 }
 
 /// The link that a path names.
-fn named(text: &str) -> Result<LinkRef, ServiceError> {
+fn named(text: &str) -> Result<LinkRef> {
     LinkRef::parse(text).ok_or_else(|| ServiceError::not_found("link"))
 }
 
 /// The actor's link that a path names.
-pub fn find(services: &Services, actor: &Actor, text: &str) -> Result<Link, ServiceError> {
+pub fn find(services: &Services, actor: &Actor, text: &str) -> Result<Link> {
     let link = services.links.get(actor.workspace, &named(text)?)?;
     link.ok_or_else(|| ServiceError::not_found("link"))
 }
 
 /// `If-Match`: one entity tag, or `*`.
-fn expected(headers: &HeaderMap) -> Result<Expected, ServiceError> {
+fn expected(headers: &HeaderMap) -> Result<Expected> {
     let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
     let tag = value.to_str().unwrap_or_default().trim();
     if tag == "*" {
@@ -118,20 +118,20 @@ fn expected(headers: &HeaderMap) -> Result<Expected, ServiceError> {
         .strip_prefix('"')
         .and_then(|tag| tag.strip_suffix('"'))
         .and_then(|tag| tag.parse().ok());
-    version.map(Some).ok_or_else(|| {
-        ServiceError::field("If-Match", "must be one entity tag as an answer's ETag has it, or *")
-    })
+    version
+        .map(Some)
+        .ok_or_else(|| ServiceError::field("If-Match", "must be the ETag of a response, or *"))
 }
 
 /// The response to a change of a link, or to a repeated request.
-async fn answered(services: &Services, done: CommandResult) -> Result<Response, ServiceError> {
+async fn answered(services: &Services, done: CommandResult) -> Result<Response> {
     let change = (done.offset, done.is_replay);
     let link = link_of(done)?;
     let counts = counts_of(services, &link).await;
     Ok(changed(services, StatusCode::OK, link, counts, change))
 }
 
-fn link_of(done: CommandResult) -> Result<Link, ServiceError> {
+fn link_of(done: CommandResult) -> Result<Link> {
     match done.outcome {
         Outcome::Link(link) => Ok(*link),
         other => Err(ServiceError::internal(format!("a link was expected, not {other:?}"))),

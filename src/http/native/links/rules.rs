@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 
-use axum::extract::State;
-use axum::{Extension, Json};
+use axum::Json;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -14,15 +13,15 @@ use uuid::Uuid;
 use super::find;
 use crate::commands::now_ms;
 use crate::domain::click::Device;
-use crate::domain::error::{Invalid, ServiceError};
+use crate::domain::error::{Invalid, Result, ServiceError};
 use crate::domain::ids::RuleId;
 use crate::domain::link::Link;
 use crate::domain::rule::body::RuleBody;
 use crate::domain::rule::compiled::{Chosen, CompiledRules};
 use crate::domain::rule::visitor::{Needs, Visitor};
 use crate::domain::rule::{Context, Rules};
-use crate::domain::token::Actor;
 use crate::http::Services;
+use crate::http::auth::Api;
 use crate::http::body::JsonBody;
 use crate::http::native::Data;
 use crate::http::native::analytics::as_of;
@@ -143,11 +142,7 @@ struct Trial {
 }
 
 impl Trial {
-    fn new(
-        services: &Services,
-        link: Link,
-        proposed: Option<Vec<RuleBody>>,
-    ) -> Result<Self, ServiceError> {
+    fn new(services: &Services, link: Link, proposed: Option<Vec<RuleBody>>) -> Result<Self> {
         let standing = &link.fields.routing.rules;
         let rules = match proposed {
             None => standing.clone(),
@@ -188,11 +183,10 @@ impl Trial {
     responses((status = 200, body = Data<RedirectResult>)),
 )]
 pub async fn test(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     Name(name): Name,
     body: JsonBody<TestBody>,
-) -> Result<Json<Data<RedirectResult>>, ServiceError> {
+) -> Result<Json<Data<RedirectResult>>> {
     let link = find(&services, &actor, &name)?;
     let TestBody { visitor, rules } = body.value;
     let trial = Trial::new(&services, link, rules)?;
@@ -200,7 +194,7 @@ pub async fn test(
         None => now_ms(),
         Some(Ok(at)) => u64::try_from(at.as_millisecond()).unwrap_or(0),
         Some(Err(_)) => {
-            let rule = "must be a moment such as 2027-01-31T18:00:00Z";
+            let rule = "must be a time such as 2027-01-31T18:00:00Z";
             return Err(ServiceError::field("visitor.at", rule));
         }
     };
@@ -243,12 +237,11 @@ pub async fn test(
     responses((status = 200, body = Data<DryRunView>)),
 )]
 pub async fn dry_run(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     Name(name): Name,
     mut params: Params,
     body: JsonBody<DryRunBody>,
-) -> Result<Json<Data<DryRunView>>, ServiceError> {
+) -> Result<Json<Data<DryRunView>>> {
     let days = params.number("days", 1, MAX_DAYS).unwrap_or(DEFAULT_DAYS);
     params.finish()?;
     let link = find(&services, &actor, &name)?;
@@ -275,7 +268,7 @@ async fn past_clicks(
     services: &Services,
     link: &Link,
     days: u64,
-) -> Result<(Vec<Map<String, Value>>, bool), ServiceError> {
+) -> Result<(Vec<Map<String, Value>>, bool)> {
     let range = DateRange::Last(Granularity::Day, i64::try_from(days).unwrap_or(1));
     let period = range.period(&jiff::tz::TimeZone::UTC, Timestamp::now());
     let period = period.map_err(|reason| ServiceError::field("days", reason))?;

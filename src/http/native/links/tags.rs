@@ -1,13 +1,13 @@
 //! `/api/v1/tags` and `/api/v1/folders`.
 
-use axum::extract::State;
-use axum::{Extension, Json};
+use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::domain::error::ServiceError;
+use crate::domain::error::Result;
 use crate::domain::token::Actor;
 use crate::http::Services;
+use crate::http::auth::Api;
 use crate::http::native::page::{Page, PageMeta, PageParams};
 use crate::http::params::Params;
 use crate::queries::links::NamesOf;
@@ -35,11 +35,7 @@ pub struct NamedPage {
     params(PageParams),
     responses((status = 200, body = NamedPage)),
 )]
-pub async fn list_tags(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
-    params: Params,
-) -> Result<Json<NamedPage>, ServiceError> {
+pub async fn list_tags(Api { services, actor }: Api, params: Params) -> Result<Json<NamedPage>> {
     names(&services, &actor, params, NamesOf::Tags).await
 }
 
@@ -49,11 +45,7 @@ pub async fn list_tags(
     params(PageParams),
     responses((status = 200, body = NamedPage)),
 )]
-pub async fn list_folders(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
-    params: Params,
-) -> Result<Json<NamedPage>, ServiceError> {
+pub async fn list_folders(Api { services, actor }: Api, params: Params) -> Result<Json<NamedPage>> {
     names(&services, &actor, params, NamesOf::Folders).await
 }
 
@@ -62,7 +54,7 @@ async fn names(
     actor: &Actor,
     mut params: Params,
     of: NamesOf,
-) -> Result<Json<NamedPage>, ServiceError> {
+) -> Result<Json<NamedPage>> {
     let page = Page::take(&mut params);
     params.finish()?;
     let found = services.links.names(actor.workspace, of, page.number(), page.size()).await?;

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::State;
+use axum::Json;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -13,10 +12,11 @@ use utoipa::ToSchema;
 use super::view::LinkView;
 use super::{IfMatch, answered, expected, named};
 use crate::domain::command::Command;
-use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::link::Link;
 use crate::domain::token::Actor;
 use crate::http::Services;
+use crate::http::auth::Api;
 use crate::http::body::JsonBody;
 use crate::http::native::page::{CursorParams, Page, PageMeta, PageParam};
 use crate::http::native::schema::VersionChange;
@@ -101,7 +101,7 @@ pub fn differences(
     services: &Services,
     from: Link,
     to: Link,
-) -> Result<BTreeMap<String, FieldChange>, ServiceError> {
+) -> Result<BTreeMap<String, FieldChange>> {
     let fields = |link: Link| match serde_json::to_value(LinkView::new(services, link, None)) {
         Ok(Value::Object(fields)) => Ok(fields),
         _ => Err(ServiceError::internal("a link is no JSON object")),
@@ -127,7 +127,7 @@ pub async fn read_at(
     actor: &Actor,
     name: &str,
     at_ms: u64,
-) -> Result<LinkView, ServiceError> {
+) -> Result<LinkView> {
     let gone = |detail: &'static str| Err(ServiceError::new(ErrorCode::NotFound, detail));
     match services.link_history.link_at(actor.workspace, named(name)?, at_ms).await? {
         LinkAtTime::NotFound => Err(ServiceError::not_found("link")),
@@ -147,11 +147,10 @@ pub async fn read_at(
     responses((status = 200, body = VersionPage)),
 )]
 pub async fn list(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     Name(name): Name,
     mut params: Params,
-) -> Result<Json<VersionPage>, ServiceError> {
+) -> Result<Json<VersionPage>> {
     let page = Page::take(&mut params);
     let cursor = |text: &str| text.parse().ok().filter(|version: &u32| *version > 0);
     let before = page.take_cursor(&mut params, cursor);
@@ -180,11 +179,10 @@ pub async fn list(
     ),
 )]
 pub async fn diff(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     Name(name): Name,
     mut params: Params,
-) -> Result<Json<Data<DiffView>>, ServiceError> {
+) -> Result<Json<Data<DiffView>>> {
     let [from, to] = ["from", "to"].map(|edge| {
         let version = params.number(edge, 1, u32::MAX.into());
         if version.is_none() {
@@ -215,19 +213,18 @@ pub async fn diff(
     ),
 )]
 pub async fn revert(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
+    Api { services, actor }: Api,
     Name(name): Name,
     headers: HeaderMap,
     body: JsonBody<RevertBody>,
-) -> Result<Response, ServiceError> {
+) -> Result<Response> {
     let expected = expected(&headers)?;
     let wanted = [body.value.version];
     let found = services.link_history.some_versions(actor.workspace, named(&name)?, wanted).await?;
     let [version] = found.ok_or_else(|| ServiceError::not_found("link"))?;
     let to = Box::new(version.ok_or_else(|| no_version("version"))?.link);
     let command = Command::RevertLink { to, expected };
-    let done = services.commands.run(*actor, command, body.idempotency).await?;
+    let done = services.commands.run(actor, command, body.idempotency).await?;
     answered(&services, done).await
 }
 

@@ -11,7 +11,7 @@ use super::page::{Page, PageMeta};
 use super::{Changed, Data, iso8601, log_offset, replayed};
 use crate::commands::CommandResult;
 use crate::domain::command::{Command, Outcome};
-use crate::domain::error::ServiceError;
+use crate::domain::error::{Result, ServiceError};
 use crate::domain::preset::{PresetId, PresetInput, PresetKind};
 use crate::domain::token::Actor;
 use crate::http::Services;
@@ -73,19 +73,18 @@ macro_rules! preset_routes {
         [$($conflict:tt)*]
     ) => {
         pub mod $module {
-            use axum::extract::State;
             use axum::response::Response;
-            use axum::{Extension, Json};
+            use axum::Json;
             use utoipa_axum::routes;
 
             use super::super::page::PageParams;
             use super::super::routes::Routes;
             use super::super::{Changed, Data};
             use super::{PresetPage, PresetView};
-            use crate::domain::error::ServiceError;
+            use crate::domain::error::Result;
             use crate::domain::preset::{PresetInput, PresetKind};
-            use crate::domain::token::{Ability, Actor};
-            use crate::http::Services;
+            use crate::domain::token::Ability;
+            use crate::http::auth::Api;
             use crate::http::body::JsonBody;
             use crate::http::params::{Name, Params};
 
@@ -109,11 +108,10 @@ macro_rules! preset_routes {
                 ),
             )]
             async fn create(
-                State(services): State<Services>,
-                actor: Extension<Actor>,
+                Api { services, actor }: Api,
                 body: JsonBody<PresetInput>,
-            ) -> Result<Response, ServiceError> {
-                super::create(&services, *actor, KIND, body).await
+            ) -> Result<Response> {
+                super::create(&services, actor, KIND, body).await
             }
 
             #[doc = $list]
@@ -122,11 +120,10 @@ macro_rules! preset_routes {
                 responses((status = 200, body = PresetPage)),
             )]
             async fn list(
-                State(services): State<Services>,
-                actor: Extension<Actor>,
+                Api { services, actor }: Api,
                 params: Params,
-            ) -> Result<Json<PresetPage>, ServiceError> {
-                super::list(&services, *actor, KIND, params).await
+            ) -> Result<Json<PresetPage>> {
+                super::list(&services, actor, KIND, params).await
             }
 
             #[doc = $get]
@@ -135,11 +132,10 @@ macro_rules! preset_routes {
                 responses((status = 200, body = Data<PresetView>)),
             )]
             async fn get(
-                State(services): State<Services>,
-                actor: Extension<Actor>,
+                Api { services, actor }: Api,
                 Name(id): Name,
-            ) -> Result<Json<Data<PresetView>>, ServiceError> {
-                super::get(&services, *actor, KIND, &id)
+            ) -> Result<Json<Data<PresetView>>> {
+                super::get(&services, actor, KIND, &id)
             }
 
             #[doc = $update]
@@ -151,22 +147,20 @@ macro_rules! preset_routes {
                 ),
             )]
             async fn update(
-                State(services): State<Services>,
-                actor: Extension<Actor>,
+                Api { services, actor }: Api,
                 Name(id): Name,
                 body: JsonBody<PresetInput>,
-            ) -> Result<Response, ServiceError> {
-                super::update(&services, *actor, KIND, &id, body).await
+            ) -> Result<Response> {
+                super::update(&services, actor, KIND, &id, body).await
             }
 
             #[doc = $delete]
             #[utoipa::path(delete, path = $path, responses((status = 204), $($conflict)*))]
             async fn delete(
-                State(services): State<Services>,
-                actor: Extension<Actor>,
+                Api { services, actor }: Api,
                 Name(id): Name,
-            ) -> Result<Response, ServiceError> {
-                super::delete(&services, *actor, KIND, &id).await
+            ) -> Result<Response> {
+                super::delete(&services, actor, KIND, &id).await
             }
         }
     };
@@ -194,7 +188,7 @@ preset_routes! {
 }
 
 /// The id in a path.
-fn id_of(kind: PresetKind, text: &str) -> Result<PresetId, ServiceError> {
+fn id_of(kind: PresetKind, text: &str) -> Result<PresetId> {
     kind.parse_id(text).ok_or_else(|| ServiceError::not_found(kind.noun()))
 }
 
@@ -203,7 +197,7 @@ async fn create(
     actor: Actor,
     kind: PresetKind,
     body: JsonBody<PresetInput>,
-) -> Result<Response, ServiceError> {
+) -> Result<Response> {
     let command = Command::CreatePreset(kind, body.value);
     let done = services.commands.run(actor, command, body.idempotency).await?;
     answer(services, done, StatusCode::CREATED)
@@ -214,7 +208,7 @@ async fn list(
     actor: Actor,
     kind: PresetKind,
     mut params: Params,
-) -> Result<Json<PresetPage>, ServiceError> {
+) -> Result<Json<PresetPage>> {
     let page = Page::take(&mut params);
     params.finish()?;
     let found = services.links.presets(actor.workspace, kind, page.number(), page.size());
@@ -228,7 +222,7 @@ fn get(
     actor: Actor,
     kind: PresetKind,
     id: &str,
-) -> Result<Json<Data<PresetView>>, ServiceError> {
+) -> Result<Json<Data<PresetView>>> {
     let preset = services.links.preset(actor.workspace, id_of(kind, id)?)?;
     let preset = preset.ok_or_else(|| ServiceError::not_found(kind.noun()))?;
     Ok(Json(Data { data: preset.into() }))
@@ -240,28 +234,19 @@ async fn update(
     kind: PresetKind,
     id: &str,
     body: JsonBody<PresetInput>,
-) -> Result<Response, ServiceError> {
+) -> Result<Response> {
     let command = Command::ChangePreset(id_of(kind, id)?, body.value);
     let done = services.commands.run(actor, command, body.idempotency).await?;
     answer(services, done, StatusCode::OK)
 }
 
-async fn delete(
-    services: &Services,
-    actor: Actor,
-    kind: PresetKind,
-    id: &str,
-) -> Result<Response, ServiceError> {
+async fn delete(services: &Services, actor: Actor, kind: PresetKind, id: &str) -> Result<Response> {
     let command = Command::DeletePreset(id_of(kind, id)?);
     let done = services.commands.run(actor, command, None).await?;
     Ok((StatusCode::NO_CONTENT, log_offset(done.offset)).into_response())
 }
 
-fn answer(
-    services: &Services,
-    done: CommandResult,
-    status: StatusCode,
-) -> Result<Response, ServiceError> {
+fn answer(services: &Services, done: CommandResult, status: StatusCode) -> Result<Response> {
     let Outcome::Preset(preset) = done.outcome else {
         return Err(ServiceError::internal("a campaign or a template was expected"));
     };

@@ -1,9 +1,8 @@
 //! `/api/v1/reports`: abuse reports from visitors.
 
-use axum::extract::State;
+use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
@@ -12,11 +11,11 @@ use super::page::{CursorMeta, CursorParams, Page};
 use super::routes::Routes;
 use super::{iso8601, log_offset};
 use crate::domain::command::Command;
-use crate::domain::error::ServiceError;
+use crate::domain::error::{Result, ServiceError};
 use crate::domain::ids::ReportId;
 use crate::domain::report::{Reason, Report};
-use crate::domain::token::{Ability, Actor};
-use crate::http::Services;
+use crate::domain::token::Ability;
+use crate::http::auth::Api;
 use crate::http::params::{Name, Params};
 
 pub fn routes() -> Routes {
@@ -69,11 +68,7 @@ impl From<Report> for ReportView {
     params(CursorParams),
     responses((status = 200, body = ReportPage)),
 )]
-pub async fn list(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
-    mut params: Params,
-) -> Result<Json<ReportPage>, ServiceError> {
+pub async fn list(Api { services, actor }: Api, mut params: Params) -> Result<Json<ReportPage>> {
     let page = Page::take_first(&mut params);
     let before = page.take_cursor(&mut params, |text| text.parse::<ReportId>().ok());
     params.finish()?;
@@ -87,12 +82,8 @@ pub async fn list(
     post, path = "/reports/{report}/resolve",
     responses((status = 204, description = "Resolved.")),
 )]
-pub async fn resolve(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
-    Name(id): Name,
-) -> Result<Response, ServiceError> {
+pub async fn resolve(Api { services, actor }: Api, Name(id): Name) -> Result<Response> {
     let id = id.parse().map_err(|_| ServiceError::not_found("report"))?;
-    let done = services.commands.run(*actor, Command::ResolveReport(id), None).await?;
+    let done = services.commands.run(actor, Command::ResolveReport(id), None).await?;
     Ok((StatusCode::NO_CONTENT, log_offset(done.offset)).into_response())
 }

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -15,11 +14,11 @@ use super::routes::Routes;
 use super::{Changed, Data, iso8601, log_offset, replayed};
 use crate::commands::{CommandResult, Commands, secret};
 use crate::domain::command::{Command, Outcome};
-use crate::domain::error::ServiceError;
+use crate::domain::error::{Result, ServiceError};
 use crate::domain::event::Idempotency;
 use crate::domain::ids::{TokenId, WorkspaceId};
 use crate::domain::token::{Abilities, Ability, Actor, Token};
-use crate::http::Services;
+use crate::http::auth::Api;
 use crate::http::body::JsonBody;
 use crate::http::last_used::LastUsed;
 use crate::http::params::Name;
@@ -104,7 +103,7 @@ impl Tokens {
     }
 
     /// A workspace's tokens, oldest first.
-    pub fn list(&self, workspace: WorkspaceId) -> Result<Vec<TokenView>, ServiceError> {
+    pub fn list(&self, workspace: WorkspaceId) -> Result<Vec<TokenView>> {
         let tokens = self.links.tokens(workspace)?;
         Ok(tokens.into_iter().map(|token| self.view(token, None)).collect())
     }
@@ -115,7 +114,7 @@ impl Tokens {
         actor: Actor,
         body: TokenBody,
         idempotency: Option<Idempotency>,
-    ) -> Result<Changed<TokenView>, ServiceError> {
+    ) -> Result<Changed<TokenView>> {
         let TokenBody { name, abilities, expires_at } = body;
         let abilities = Abilities::parse(&abilities)
             .map_err(|reason| ServiceError::field("abilities", reason))?;
@@ -138,7 +137,7 @@ impl Tokens {
     }
 
     /// Revokes a token for an actor. Returns the offset of the change.
-    pub async fn revoke(&self, actor: Actor, id: TokenId) -> Result<u64, ServiceError> {
+    pub async fn revoke(&self, actor: Actor, id: TokenId) -> Result<u64> {
         let done = self.commands.run(actor, Command::RevokeToken(id), None).await?;
         self.last_used.forget(id);
         Ok(done.offset)
@@ -146,9 +145,9 @@ impl Tokens {
 }
 
 /// An ISO 8601 time, in milliseconds since the Unix epoch.
-fn moment(text: &str) -> Result<u64, ServiceError> {
+fn moment(text: &str) -> Result<u64> {
     let at = text.parse::<Timestamp>().ok().and_then(|at| u64::try_from(at.as_millisecond()).ok());
-    let rule = "must be a moment such as 2030-01-31T23:00:00Z";
+    let rule = "must be a time such as 2030-01-31T23:00:00Z";
     at.ok_or_else(|| ServiceError::field("expires_at", rule))
 }
 
@@ -168,20 +167,13 @@ pub fn created(body: Changed<TokenView>) -> Response {
         (status = 403, description = "The new token would have abilities that yours lacks."),
     ),
 )]
-pub async fn create(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
-    body: JsonBody<TokenBody>,
-) -> Result<Response, ServiceError> {
-    Ok(created(services.tokens.create(*actor, body.value, body.idempotency).await?))
+pub async fn create(Api { services, actor }: Api, body: JsonBody<TokenBody>) -> Result<Response> {
+    Ok(created(services.tokens.create(actor, body.value, body.idempotency).await?))
 }
 
 /// Lists the workspace's tokens, oldest first, without their secrets.
 #[utoipa::path(get, path = "/tokens", responses((status = 200, body = Data<Vec<TokenView>>)))]
-pub async fn list(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
-) -> Result<Json<Data<Vec<TokenView>>>, ServiceError> {
+pub async fn list(Api { services, actor }: Api) -> Result<Json<Data<Vec<TokenView>>>> {
     Ok(Json(Data { data: services.tokens.list(actor.workspace)? }))
 }
 
@@ -196,12 +188,8 @@ pub async fn list(
         (status = 409, description = "The token is the last valid one with `*`."),
     ),
 )]
-pub async fn revoke(
-    State(services): State<Services>,
-    actor: Extension<Actor>,
-    Name(id): Name,
-) -> Result<Response, ServiceError> {
+pub async fn revoke(Api { services, actor }: Api, Name(id): Name) -> Result<Response> {
     let id = id.parse().map_err(|_| ServiceError::not_found("token"))?;
-    let offset = services.tokens.revoke(*actor, id).await?;
+    let offset = services.tokens.revoke(actor, id).await?;
     Ok((StatusCode::NO_CONTENT, log_offset(offset)).into_response())
 }
