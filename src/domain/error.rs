@@ -216,14 +216,15 @@ impl Invalid {
         parsed.map_err(|reason| self.add(name, reason)).ok()
     }
 
-    /// Returns the choice with this name, or adds the names of all choices.
+    /// Returns the choice with this name, if any; adds the names of all choices if it is unknown.
     pub fn choice<T: Copy>(
         &mut self,
         field: &str,
-        name: &str,
+        name: Option<&str>,
         every: &[T],
         name_of: impl Fn(T) -> &'static str,
     ) -> Option<T> {
+        let name = name?;
         let chosen = every.iter().copied().find(|choice| name_of(*choice) == name);
         if chosen.is_none() {
             let names: Vec<_> = every.iter().map(|choice| name_of(*choice)).collect();

@@ -114,8 +114,8 @@ impl Params {
         every: &[T],
         word: impl Fn(T) -> &'static str,
     ) -> Option<T> {
-        let text = self.text(name)?;
-        self.invalid.choice(name, &text, every, word)
+        let text = self.text(name);
+        self.invalid.choice(name, text.as_deref(), every, word)
     }
 
     /// Records an error of a parameter.

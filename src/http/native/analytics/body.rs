@@ -183,9 +183,8 @@ impl QueryBody {
         let period = range.period(&zone, now);
         let period = period.map_err(|reason| invalid.add("date_range", reason));
         let granularity = self.granularity.as_deref().filter(|name| *name != "auto");
-        let granularity = granularity.and_then(|name| {
-            invalid.choice("granularity", name, Granularity::EVERY, Granularity::as_str)
-        });
+        let granularity =
+            invalid.choice("granularity", granularity, Granularity::EVERY, Granularity::as_str);
         let order = self.order(&metrics, &dimensions, &mut invalid);
         let limit = self.limit.unwrap_or(DEFAULT_ROWS);
         if !(1..=MAX_ROWS).contains(&limit) {
@@ -195,19 +194,14 @@ impl QueryBody {
         if offset > MAX_SKIPPED {
             invalid.add("offset", format!("must not be more than {MAX_SKIPPED}"));
         }
-        let compare = self
-            .compare
-            .as_deref()
-            .and_then(|name| invalid.choice("compare", name, Compare::EVERY, Compare::as_str));
+        let compare = self.compare.as_deref();
+        let compare = invalid.choice("compare", compare, Compare::EVERY, Compare::as_str);
         if compare.is_some() && range == DateRange::All {
             invalid.add("compare", "needs a date_range that has a beginning");
         }
-        let bots = self.bots.as_deref();
-        let bots = bots.and_then(|name| invalid.choice("bots", name, Bots::EVERY, Bots::as_str));
-        let dedupe = self
-            .dedupe
-            .as_deref()
-            .and_then(|name| invalid.choice("dedupe", name, Dedupe::EVERY, Dedupe::as_str));
+        let bots = invalid.choice("bots", self.bots.as_deref(), Bots::EVERY, Bots::as_str);
+        let dedupe = self.dedupe.as_deref();
+        let dedupe = invalid.choice("dedupe", dedupe, Dedupe::EVERY, Dedupe::as_str);
         let Ok(period) = period else { return Err(invalid.into()) };
         invalid.into_result()?;
         Ok(AnalyticsQuery {
