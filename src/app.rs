@@ -48,6 +48,7 @@ use crate::http::transport::tls::Certificates;
 use crate::http::transport::{self, HttpApp};
 use crate::http::{Audience, Services, Site, Tokens};
 use crate::imports::Imports;
+use crate::limits::ADMIN_CONNECTIONS;
 use crate::log::{DataLock, DiskStorage, LocalLog, Log, LogOptions, Worker};
 use crate::projections::DeletionPropagator;
 use crate::projections::history::History;
@@ -58,9 +59,6 @@ use crate::queries::exports::Exports;
 use crate::queries::history::LinkHistory;
 use crate::queries::links::Links;
 use crate::queries::operations::Operations;
-
-/// The connection limit of the admin listener.
-const ADMIN_CONNECTIONS: usize = 64;
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(settings: &Settings) -> anyhow::Result<()> {

@@ -19,6 +19,7 @@
 //! | [`effects`] | guarded outgoing requests, DNS lookups, ACME |
 //! | [`queries`] | reads of the projections: links, analytics, history |
 //! | [`engine`] | the embedded ClickHouse: fetch, start, supervise |
+//! | [`limits`] | limits and timeouts |
 //! | [`metrics`] | the names and help texts of all metrics |
 //!
 //! A mutation: `http` → `commands` → `log` → `projections::index` → response. A click: `http` →
@@ -38,6 +39,7 @@ pub mod effects;
 pub mod engine;
 pub mod http;
 pub mod imports;
+pub mod limits;
 pub mod log;
 pub mod metrics;
 pub mod projections;

@@ -5,11 +5,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Room → the rooms that it may use, besides `metrics`. `app`, `cli` and `main` may use all.
+/// Room → the rooms that it may use, besides `limits` and `metrics`. `app`, `cli` and `main` may use all.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("engine", &[]),
     ("sst", &[]),
+    ("limits", &[]),
     ("metrics", &[]),
     ("log", &["domain"]),
     ("clicks", &["domain", "log"]),
@@ -107,9 +108,9 @@ fn rooms_use_only_the_rooms_that_they_may() {
         for (at, line) in source.text.lines().enumerate() {
             for path in crate_paths(line) {
                 let used = path.split("::").next().unwrap();
-                let allowed = used == room
-                    || used == "metrics"
-                    || may_use.iter().any(|may| path.starts_with(may));
+                let is_shared = matches!(used, "limits" | "metrics");
+                let allowed =
+                    used == room || is_shared || may_use.iter().any(|may| path.starts_with(may));
                 if !allowed {
                     wrong.push(format!("{}:{}: {room} may not use {path}", source.path, at + 1));
                 }

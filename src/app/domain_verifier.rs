@@ -11,9 +11,8 @@ use url::Url;
 use crate::domain::domains::Domain;
 use crate::effects::{Limits, Names, Outgoing};
 use crate::http::domain_verifier::{DomainVerifier, FailedChecks, VerificationFailed};
+use crate::limits::VERIFICATION_CONCURRENCY;
 
-/// The maximum number of concurrent verifications.
-const MAX_CONCURRENT: usize = 16;
 /// The limits of fetching a file.
 const FILE_LIMITS: Limits = Limits { time: Duration::from_secs(8), body_bytes: 4 << 10 };
 
@@ -27,7 +26,7 @@ pub struct RemoteDomainVerifier {
 impl RemoteDomainVerifier {
     /// With these clients.
     pub fn new(names: Names, outgoing: Outgoing) -> Self {
-        Self { names, outgoing, permits: Semaphore::new(MAX_CONCURRENT) }
+        Self { names, outgoing, permits: Semaphore::new(VERIFICATION_CONCURRENCY) }
     }
 
     async fn check(&self, domain: &Domain) -> Result<(), VerificationFailed> {

@@ -31,7 +31,6 @@ mod tokens;
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -45,18 +44,13 @@ use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::Idempotency;
 use crate::domain::link::LinkPolicy;
 use crate::domain::token::Actor;
+use crate::limits::{BULK_CONCURRENCY, COMMAND_QUEUE_LEN, COMMAND_QUEUE_TIMEOUT};
 use crate::log::Log;
 use crate::projections::index::Index;
 use dispatcher::Dispatcher;
 
 /// Maximum number of commands per [`Commands::run_all`].
 pub const MAX_BULK: usize = 1_000;
-/// Number of bulk requests that are parsed and decided at once, to bound memory.
-const BULK_CONCURRENCY: usize = 4;
-/// Capacity of the queue, in submissions.
-const QUEUE_LEN: usize = 4_096;
-/// How long a command waits for a free slot: bursts of thousands of clients are normal.
-const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The result of a command.
 #[derive(Debug)]
@@ -113,7 +107,7 @@ impl Commands {
         index: Arc<Index>,
         policy: LinkPolicy,
     ) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
-        let (queue, submissions) = mpsc::channel(QUEUE_LEN);
+        let (queue, submissions) = mpsc::channel(COMMAND_QUEUE_LEN);
         let dispatcher = Dispatcher::new(log, index, policy);
         let thread = thread::Builder::new()
             .name("commands".to_owned())
@@ -164,7 +158,7 @@ impl Commands {
     ) -> Result<Results> {
         let (reply, replied) = oneshot::channel();
         let submission = Submission { actor, mode, requests, reply };
-        match tokio::time::timeout(QUEUE_TIMEOUT, self.queue.send(submission)).await {
+        match tokio::time::timeout(COMMAND_QUEUE_TIMEOUT, self.queue.send(submission)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(stopped()),
             Err(_) => return Err(overloaded()),
@@ -177,8 +171,10 @@ impl Commands {
     /// # Errors
     /// [`ErrorCode::Overloaded`] if none is free for some seconds.
     pub async fn bulk_permit(&self) -> Result<OwnedSemaphorePermit> {
-        let permit =
-            tokio::time::timeout(QUEUE_TIMEOUT, Arc::clone(&self.bulk_permits).acquire_owned());
+        let permit = tokio::time::timeout(
+            COMMAND_QUEUE_TIMEOUT,
+            Arc::clone(&self.bulk_permits).acquire_owned(),
+        );
         match permit.await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => Err(overloaded()),

@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash as Phc;
@@ -17,11 +16,7 @@ use super::{CommandRequest, overloaded};
 use crate::domain::command::Command;
 use crate::domain::error::{Result, ServiceError};
 use crate::domain::link::{Field, Password, PasswordHash};
-
-/// Number of passwords hashed at once.
-const CONCURRENCY: usize = 2;
-/// How long a caller waits for a permit.
-const PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::limits::{PASSWORD_CONCURRENCY, PASSWORD_QUEUE_TIMEOUT};
 
 /// Hashes and verifies passwords. Cheap to clone.
 #[derive(Clone)]
@@ -31,7 +26,7 @@ pub struct Passwords {
 
 impl Default for Passwords {
     fn default() -> Self {
-        Self { permits: Arc::new(Semaphore::new(CONCURRENCY)) }
+        Self { permits: Arc::new(Semaphore::new(PASSWORD_CONCURRENCY)) }
     }
 }
 
@@ -88,7 +83,8 @@ impl Passwords {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
         let permit =
-            tokio::time::timeout(PERMIT_TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await;
+            tokio::time::timeout(PASSWORD_QUEUE_TIMEOUT, Arc::clone(&self.permits).acquire_owned())
+                .await;
         let Ok(Ok(permit)) = permit else { return Err(overloaded()) };
         let done = tokio::task::spawn_blocking(move || {
             let done = work();

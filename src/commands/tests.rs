@@ -194,7 +194,7 @@ fn a_replay_gets_the_outcome_of_its_kind() {
 /// More concurrent clients than the queue has slots: each gets an answer, and one gets the slug.
 #[test]
 fn thousands_of_clients_wait_for_a_slot() {
-    const CLIENTS: usize = 2 * QUEUE_LEN + 1_000;
+    const CLIENTS: usize = 2 * COMMAND_QUEUE_LEN + 1_000;
     let writer = Writer::new();
     let clients: Vec<_> = (0..CLIENTS)
         .map(|_| {

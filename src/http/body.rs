@@ -12,12 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::Idempotency;
-
-/// The maximum size of a body, in bytes.
-pub const MAX_BODY_BYTES: usize = 1 << 20;
-
-/// The maximum size of a bulk request's body, in bytes.
-const MAX_BULK_BODY_BYTES: usize = 4 << 20;
+use crate::limits::{MAX_BODY_BYTES, MAX_BULK_BODY_BYTES};
 
 /// How much of a too large body is read and discarded before the connection is closed.
 const MAX_DISCARDED_BYTES: usize = 32 << 20;

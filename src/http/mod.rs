@@ -41,6 +41,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::commands::Commands;
 use crate::domain::error::{ErrorCode, ServiceError};
 use crate::imports::Imports;
+use crate::limits::REQUEST_TIMEOUT;
 use crate::queries::analytics::Analytics;
 use crate::queries::domains::Domains;
 use crate::queries::exports::Exports;
@@ -50,12 +51,6 @@ use crate::queries::operations::{Operations, Reconciliation};
 
 /// Sent with each response: browsers must not sniff the content type.
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
-
-/// The timeout of a request, including its body.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The timeout of requests that read all clicks or a large file.
-const LONG_TIMEOUT: Duration = Duration::from_secs(3_600);
 
 /// The dependencies of the handlers. Cheap to clone.
 #[derive(Clone)]

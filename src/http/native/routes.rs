@@ -14,7 +14,8 @@ use utoipa_axum::router::UtoipaMethodRouter;
 use super::{admin, analytics, audit, clicks, domains, imports, links, presets, reports, tokens};
 use crate::domain::plan::Feature;
 use crate::http::auth::{Access, authorize};
-use crate::http::{Audience, LONG_TIMEOUT, REQUEST_TIMEOUT, Services, with_timeout};
+use crate::http::{Audience, Services, with_timeout};
+use crate::limits::{HEAVY_REQUEST_TIMEOUT, REQUEST_TIMEOUT};
 
 /// One operation of the API.
 pub struct Route {
@@ -48,7 +49,7 @@ impl RateClass {
     const fn timeout(self) -> Duration {
         match self {
             Self::Standard => REQUEST_TIMEOUT,
-            Self::Heavy => LONG_TIMEOUT,
+            Self::Heavy => HEAVY_REQUEST_TIMEOUT,
         }
     }
 }

@@ -15,10 +15,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clicks::TrustedProxies;
+use crate::limits::MAX_CONNECTIONS_PER_ADDRESS;
 use crate::metrics::{CONNECTIONS, CONNECTIONS_REFUSED};
 
-/// The maximum default per address.
-const MAX_PER_ADDRESS: usize = 4_096;
 /// Limited by the system's `net.core.somaxconn`.
 const BACKLOG: i32 = i32::MAX;
 /// The system closes a connection whose client acknowledges or reads nothing for this long.
@@ -119,12 +118,14 @@ impl ConnectionLimits {
     /// `all` connections in total, and `per_address`; trusted proxies are exempt, as each
     /// represents many visitors.
     ///
-    /// The default per address is a quarter of all, at most [`MAX_PER_ADDRESS`]: no address can
-    /// take all connections, while a household, an office or a carrier's NAT stays far below it, as
-    /// does a reverse proxy that is not configured as trusted (behind it, all visitors have one
-    /// address, often loopback or a container network's), or a load generator on this machine.
+    /// The default per address is a quarter of all, at most [`MAX_CONNECTIONS_PER_ADDRESS`]: no
+    /// address can take all connections, while a household, an office or a carrier's NAT stays
+    /// far below it, as does a reverse proxy that is not configured as trusted (behind it, all
+    /// visitors have one address, often loopback or a container network's), or a load generator
+    /// on this machine.
     pub fn new(all: usize, per_address: Option<usize>, exempt: TrustedProxies) -> Self {
-        let per_address = per_address.unwrap_or_else(|| (all / 4).clamp(1, MAX_PER_ADDRESS));
+        let per_address =
+            per_address.unwrap_or_else(|| (all / 4).clamp(1, MAX_CONNECTIONS_PER_ADDRESS));
         tracing::info!(all, per_address, "connection limits");
         Self {
             slots: Arc::new(Semaphore::new(all)),

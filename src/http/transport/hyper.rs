@@ -29,12 +29,13 @@ use tokio::sync::watch;
 use tower::ServiceExt;
 use tower::util::Oneshot;
 
+use super::HttpApp;
 use super::connections::{Accepted, ConnectionPermit};
 use super::stream::Prefixed;
-use super::{DRAIN_TIMEOUT, HttpApp, IDLE_PERIOD};
 use crate::clicks::{ClickBatch, Headers};
 use crate::http::redirect::{self, Answer, Moment, RequestHead};
 use crate::http::{host, security};
+use crate::limits::{DRAIN_TIMEOUT, IDLE_PERIOD};
 
 /// The maximum size of a request head, in bytes; larger ones get a 431.
 const MAX_HEAD_BYTES: usize = 32 << 10;

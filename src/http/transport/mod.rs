@@ -12,20 +12,14 @@ pub mod tls;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 
 use crate::http::redirect::Redirector;
+use crate::limits::DRAIN_TIMEOUT;
 use connections::{ConnectionLimits, Listener};
 use hyper::Hyper;
 use reactor::Handle;
-
-/// A connection without an active request is closed if it has received none for one to two of these
-/// periods: it is idle, or its client sends a head too slowly.
-pub(super) const IDLE_PERIOD: Duration = Duration::from_secs(8);
-/// How long active requests may take to finish at shutdown.
-pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The redirect path and the router.
 #[derive(Clone)]

@@ -5,7 +5,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
@@ -22,9 +21,7 @@ use super::HttpApp;
 use super::connections::{Accepted, ConnectionLimits, Listener};
 use super::hyper::Hyper;
 use super::stream::Prefixed;
-
-/// The timeout of the handshake.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(8);
+use crate::limits::TLS_HANDSHAKE_TIMEOUT;
 
 /// The certificate in a folder for clients without a server name, or without a certificate for it.
 const DEFAULT_NAME: &str = "default";
@@ -232,7 +229,8 @@ pub async fn serve(
         let (acceptor, pending) = (acceptor.clone(), hyper.connection(peer, permit));
         tokio::spawn(async move {
             // A failed handshake is the client's problem.
-            let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
+            let handshake =
+                tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
             if let Ok(Ok(stream)) = handshake {
                 pending.serve(Prefixed::with_encoded_target(stream)).await;
             }

@@ -15,8 +15,9 @@ use super::metric::Number;
 use super::query::{AnalyticsQuery, Dedupe};
 use super::report::{Report, Row};
 use super::run::MAX_FETCHED;
-use super::{Analytics, AsOf, MAX_CONCURRENT_PER_WORKSPACE};
+use super::{Analytics, AsOf};
 use crate::domain::error::{ErrorCode, Result, ServiceError};
+use crate::limits::QUERY_CONCURRENCY_PER_WORKSPACE;
 
 /// Queries that run as one.
 struct Group {
@@ -38,7 +39,7 @@ impl Analytics {
         let mut answers: Vec<_> = (0..count).map(|_| None).collect();
         loop {
             // No more than may run at once: the others would time out waiting for a permit.
-            while running.len() < MAX_CONCURRENT_PER_WORKSPACE
+            while running.len() < QUERY_CONCURRENCY_PER_WORKSPACE
                 && let Some(group) = waiting.next()
             {
                 let analytics = self.clone();

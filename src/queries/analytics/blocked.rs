@@ -3,8 +3,9 @@
 use serde_json::Value as Json;
 
 use super::query::AnalyticsQuery;
-use super::{ACQUIRE_TIMEOUT, Analytics, AsOf, acquire};
+use super::{Analytics, AsOf, acquire};
 use crate::domain::error::{Result, ServiceError};
+use crate::limits::QUERY_QUEUE_TIMEOUT;
 use crate::queries::sql;
 
 /// The visits that one kind of gate blocked.
@@ -25,7 +26,7 @@ impl Analytics {
     /// # Errors
     /// If ClickHouse is unavailable or rejects the query.
     pub async fn blocked(&self, query: &AnalyticsQuery, as_of: AsOf) -> Result<Vec<Blocked>> {
-        let _permit = acquire(ACQUIRE_TIMEOUT, self.limiter.acquire(query.workspace)).await?;
+        let _permit = acquire(QUERY_QUEUE_TIMEOUT, self.limiter.acquire(query.workspace)).await?;
         let (snapshot, _) = self.snapshot(query, as_of, 0);
         let rows = self.execute(sql::blocked(&self.visible(query), snapshot)).await?.into_rows();
         let read = |row: Vec<Json>| match row.as_slice() {

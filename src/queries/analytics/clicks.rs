@@ -11,8 +11,9 @@ use uuid::Uuid;
 
 use super::execute::failed;
 use super::query::AnalyticsQuery;
-use super::{ACQUIRE_TIMEOUT, Analytics, AsOf, acquire, unavailable};
+use super::{Analytics, AsOf, acquire, unavailable};
 use crate::domain::error::{Result, ServiceError};
+use crate::limits::QUERY_QUEUE_TIMEOUT;
 use crate::queries::sql::{self, ReadSnapshot};
 
 /// An export file format.
@@ -109,7 +110,7 @@ impl Analytics {
         before: Option<u64>,
         as_of: AsOf,
     ) -> Result<Vec<Map<String, Json>>> {
-        let _permit = acquire(ACQUIRE_TIMEOUT, self.limiter.acquire(query.workspace)).await?;
+        let _permit = acquire(QUERY_QUEUE_TIMEOUT, self.limiter.acquire(query.workspace)).await?;
         let (snapshot, _) = self.snapshot(query, as_of, 0);
         let answer = self.execute(sql::newest(&self.visible(query), before, snapshot)).await?;
         let rows = answer.into_rows().into_iter();
@@ -135,7 +136,8 @@ impl Analytics {
             Some(offset) => Some(self.key(query, offset, snapshot).await?),
         };
         let reading = self.clickhouse.reading().ok_or_else(unavailable)?;
-        let permit = acquire(ACQUIRE_TIMEOUT, Arc::clone(&self.exports).acquire_owned()).await?;
+        let permit =
+            acquire(QUERY_QUEUE_TIMEOUT, Arc::clone(&self.exports).acquire_owned()).await?;
         let permit = permit.map_err(ServiceError::internal)?;
         let statement =
             sql::export(&self.visible(query), after.as_ref(), format == Format::Csv, snapshot);

@@ -1,7 +1,5 @@
 //! Runs statements in ClickHouse, within limits.
 
-use std::time::Duration;
-
 use clickhouse::error::Error;
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -9,13 +7,12 @@ use serde_json::Value as Json;
 use super::dimension::{Dimension, Value};
 use super::query::AnalyticsQuery;
 use super::report::{Counted, Row};
-use super::{ACQUIRE_TIMEOUT, Analytics, acquire, unavailable};
+use super::{Analytics, acquire, unavailable};
 use crate::domain::error::{ErrorCode, Result, ServiceError};
+use crate::limits::{QUERY_QUEUE_TIMEOUT, QUERY_TIMEOUT};
 use crate::queries::sql::{Count, Statement};
 
 const TOO_LONG: &str = "It takes too long: narrow the date range, or filter by link.";
-/// The timeout of a query; ClickHouse's own limit is lower.
-const TIMEOUT: Duration = Duration::from_secs(25);
 
 /// ClickHouse's format `JSONCompact`.
 #[derive(Debug, Deserialize)]
@@ -44,12 +41,12 @@ impl Analytics {
     pub(super) async fn execute(&self, statement: Statement) -> Result<QueryResult> {
         let reading = self.clickhouse.reading().ok_or_else(unavailable)?;
         // Waiting for a permit does not count towards the query's time.
-        let _permit = acquire(ACQUIRE_TIMEOUT, self.pool.acquire()).await?;
+        let _permit = acquire(QUERY_QUEUE_TIMEOUT, self.pool.acquire()).await?;
         let running_query = async {
             let mut bytes = statement.query(&reading).fetch_bytes("JSONCompact")?;
             bytes.collect().await
         };
-        let bytes = match tokio::time::timeout(TIMEOUT, running_query).await {
+        let bytes = match tokio::time::timeout(QUERY_TIMEOUT, running_query).await {
             Err(_) => return Err(too_costly(TOO_LONG)),
             Ok(Err(error)) => return Err(failed(&error)),
             Ok(Ok(bytes)) => bytes,

@@ -43,22 +43,14 @@ pub use report::{Cost, Report, Row};
 use super::workspace_limiter::WorkspaceLimiter;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::ids::{LinkId, WorkspaceId};
+use crate::limits::{
+    COUNTS_TIMEOUT, EXPORT_CONCURRENCY, FRESHNESS_TIMEOUT, QUERY_CONCURRENCY,
+    QUERY_CONCURRENCY_PER_WORKSPACE,
+};
 pub use crate::projections::clickhouse::AsOf;
 use crate::projections::clickhouse::ClickHouse;
 
-/// How long a response that is not about analytics waits for a link's counts.
-const COUNTS_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a query waits for `min_offset`.
-const FRESHNESS_TIMEOUT: Duration = Duration::from_secs(10);
-/// The number of queries that run in ClickHouse at once; the others wait.
-const MAX_CONCURRENT: usize = 8;
-/// The share of these that one workspace can use.
-const MAX_CONCURRENT_PER_WORKSPACE: usize = 4;
 const DAY_SECONDS: u64 = 24 * 3_600;
-/// The number of exports that run at once; the others wait.
-const MAX_CONCURRENT_EXPORTS: usize = 2;
-/// How long a query waits for its workspace's permit, and then for a global one, before it fails.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// ClickHouse is unavailable; the clicks stay in the log.
 pub fn unavailable() -> ServiceError {
@@ -96,13 +88,13 @@ impl Analytics {
     /// Creates a reader that hides clicks older than `retention`, if given.
     pub fn new(clickhouse: ClickHouse, retention: Option<Duration>) -> Self {
         let semaphore = |count| Arc::new(Semaphore::new(count));
-        let (pool, exports) = (semaphore(MAX_CONCURRENT), semaphore(MAX_CONCURRENT_EXPORTS));
+        let (pool, exports) = (semaphore(QUERY_CONCURRENCY), semaphore(EXPORT_CONCURRENCY));
         Self {
             clickhouse,
             retention,
             pool,
             exports,
-            limiter: WorkspaceLimiter::new(MAX_CONCURRENT_PER_WORKSPACE),
+            limiter: WorkspaceLimiter::new(QUERY_CONCURRENCY_PER_WORKSPACE),
         }
     }
 

@@ -13,8 +13,9 @@ use super::filter::{Condition, Filter, Test};
 use super::metric::{Metric, Number};
 use super::query::{AnalyticsQuery, Key, Order};
 use super::report::{Cost, Report, Row, fill, sort};
-use super::{ACQUIRE_TIMEOUT, Analytics, AsOf, acquire};
+use super::{Analytics, AsOf, acquire};
 use crate::domain::error::{Result, ServiceError};
+use crate::limits::QUERY_QUEUE_TIMEOUT;
 use crate::projections::clickhouse::DeletionEpoch;
 use crate::queries::sql::{self, ReadSnapshot};
 
@@ -83,7 +84,7 @@ impl Analytics {
         wanted: Wanted,
     ) -> Result<(Found, Cost)> {
         let started = Instant::now();
-        let _permit = acquire(ACQUIRE_TIMEOUT, self.limiter.acquire(query.workspace)).await?;
+        let _permit = acquire(QUERY_QUEUE_TIMEOUT, self.limiter.acquire(query.workspace)).await?;
         let sealed_ms = as_of.at_ms.saturating_sub(UNSEALED_MS);
         let (mut snapshot, epoch) = self.snapshot(query, as_of, sealed_ms);
         let mut found = self.find_in_form(query, snapshot, wanted).await?;

@@ -8,7 +8,6 @@ mod search;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -25,16 +24,10 @@ use crate::domain::ids::{ReportId, TokenId, WorkspaceId};
 use crate::domain::link::Link;
 use crate::domain::report::Report;
 use crate::domain::token::Token;
+use crate::limits::{SEARCH_CONCURRENCY, SEARCH_CONCURRENCY_PER_WORKSPACE, SEARCH_QUEUE_TIMEOUT};
 pub use crate::projections::index::{App, LinkFeatures, Redirect, RedirectTarget};
 use crate::projections::index::{Hosts, Index, Read, ReadTokens, Scan};
 use search::Search;
-
-/// The number of searches that run at once; the others wait.
-const MAX_CONCURRENT: usize = 4;
-/// The share of these that one workspace can use.
-const MAX_CONCURRENT_PER_WORKSPACE: usize = 2;
-/// How long a search waits for a permit.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Which part of a list to return.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,8 +70,8 @@ impl Drop for CancelOnDrop {
 impl Links {
     /// Creates a reader over this index.
     pub fn new(index: Arc<Index>) -> Self {
-        let permits = Arc::new(Semaphore::new(MAX_CONCURRENT));
-        Self { index, limiter: WorkspaceLimiter::new(MAX_CONCURRENT_PER_WORKSPACE), permits }
+        let permits = Arc::new(Semaphore::new(SEARCH_CONCURRENCY));
+        Self { index, limiter: WorkspaceLimiter::new(SEARCH_CONCURRENCY_PER_WORKSPACE), permits }
     }
 
     /// The hosts of verified domains.
@@ -152,7 +145,7 @@ impl Links {
             let permit = self.limiter.acquire(workspace).await;
             Some((permit?, Arc::clone(&self.permits).acquire_owned().await.ok()?))
         };
-        if let Ok(Some(permit)) = tokio::time::timeout(ACQUIRE_TIMEOUT, permits).await {
+        if let Ok(Some(permit)) = tokio::time::timeout(SEARCH_QUEUE_TIMEOUT, permits).await {
             return self.work(Some(permit), work).await;
         }
         let message = "Too many searches are running; please try again.";

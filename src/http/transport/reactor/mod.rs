@@ -31,9 +31,9 @@ use self::head::ParsedHead;
 use self::render::Renderer;
 use super::connections::Accepted;
 use super::hyper::Hyper;
-use super::{DRAIN_TIMEOUT, IDLE_PERIOD};
 use crate::clicks::ClickBatch;
 use crate::http::redirect::{Moment, Redirector};
+use crate::limits::{DRAIN_TIMEOUT, IDLE_PERIOD};
 
 /// The maximum number of events in a group: the first waits for the last.
 const GROUP_EVENTS: usize = 64;

@@ -1,0 +1,57 @@
+//! Limits and timeouts of the service: what bounds the work that it accepts, and the time that
+//! requests and connections may take.
+
+use std::time::Duration;
+
+/// The capacity of the queue of commands, in submissions.
+pub const COMMAND_QUEUE_LEN: usize = 4_096;
+/// How long a command waits for a free slot in the queue: bursts of thousands of clients are
+/// normal.
+pub const COMMAND_QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The number of bulk requests that are parsed and decided at once, to bound memory.
+pub const BULK_CONCURRENCY: usize = 4;
+/// The number of passwords that are hashed at once.
+pub const PASSWORD_CONCURRENCY: usize = 2;
+/// How long a password waits to be hashed.
+pub const PASSWORD_QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The number of link searches that run at once; the others wait.
+pub const SEARCH_CONCURRENCY: usize = 4;
+/// The number of link searches of one workspace that run at once.
+pub const SEARCH_CONCURRENCY_PER_WORKSPACE: usize = 2;
+/// How long a link search waits for a permit.
+pub const SEARCH_QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The number of analytics queries that run at once; the others wait.
+pub const QUERY_CONCURRENCY: usize = 8;
+/// The number of analytics queries of one workspace that run at once.
+pub const QUERY_CONCURRENCY_PER_WORKSPACE: usize = 4;
+/// The number of exports of clicks that run at once; the others wait.
+pub const EXPORT_CONCURRENCY: usize = 2;
+/// How long an analytics query waits for the permit of its workspace, and then for a global one.
+pub const QUERY_QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a response that is not about analytics waits for a link's counts.
+pub const COUNTS_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long an analytics query waits for `min_offset`.
+pub const FRESHNESS_TIMEOUT: Duration = Duration::from_secs(10);
+/// The timeout of an analytics query; ClickHouse's own limit is lower.
+pub const QUERY_TIMEOUT: Duration = Duration::from_secs(25);
+/// The timeout of a request, including its body.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// The timeout of a request that reads all clicks or a large file.
+pub const HEAVY_REQUEST_TIMEOUT: Duration = Duration::from_secs(3_600);
+/// The maximum size of a request body.
+pub const MAX_BODY_BYTES: usize = 1 << 20;
+/// The maximum size of the body of a bulk request.
+pub const MAX_BULK_BODY_BYTES: usize = 4 << 20;
+/// The maximum default of `--connections-per-address`.
+pub const MAX_CONNECTIONS_PER_ADDRESS: usize = 4_096;
+/// A connection without an active request is closed if it has received none for one to two of these
+/// periods: it is idle, or its client sends a head too slowly.
+pub const IDLE_PERIOD: Duration = Duration::from_secs(8);
+/// How long active requests may take to finish at shutdown.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// The timeout of a TLS handshake.
+pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(8);
+/// The number of domain verifications that run at once.
+pub const VERIFICATION_CONCURRENCY: usize = 16;
+/// The maximum number of connections of the admin listener.
+pub const ADMIN_CONNECTIONS: usize = 64;
