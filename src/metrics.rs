@@ -39,6 +39,8 @@ metrics! {
         "Events that are not applied yet, by projection";
     describe_gauge PROJECTION_LAG_MILLISECONDS = "slugline_projection_lag_milliseconds",
         "Age of the oldest event that is not applied yet, by projection";
+    describe_gauge SUBSCRIPTION_LAG_EVENTS = "slugline_subscription_lag_events",
+        "Events that are not processed yet, by subscription";
     describe_histogram PROJECTION_BATCH_SECONDS = "slugline_projection_batch_seconds",
         "Time to send a batch of clicks to ClickHouse";
     describe_counter PROJECTION_CLICKS = "slugline_projection_clicks_total",

@@ -92,7 +92,7 @@ impl Health for HealthReporter {
         for (name, log) in [("mutations", &self.mutations), ("clicks", &self.clicks)] {
             for (subscription, cursor) in log.cursors().list() {
                 let lag = log.synced().saturating_sub(cursor);
-                set("slugline_subscription_lag_events", "subscription", subscription, lag);
+                set(names::SUBSCRIPTION_LAG_EVENTS, "subscription", subscription, lag);
             }
             let synced = log.synced();
             set(names::LOG_END, "log", name, log.end());
