@@ -39,11 +39,11 @@ impl House {
         let keeper = Compactor::start(Arc::clone(&index), &log)?;
         let (commands, dispatcher) =
             Commands::start(Arc::clone(&log), index, LinkPolicy::default())?;
-        let actor = Actor {
-            workspace: WorkspaceId::new(Uuid::now_v7()),
-            token: TokenId::new(Uuid::now_v7()),
-            abilities: Abilities::ALL,
-        };
+        let actor = Actor::new(
+            WorkspaceId::new(Uuid::now_v7()),
+            TokenId::new(Uuid::now_v7()),
+            Abilities::ALL,
+        );
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         Ok(Self { log, commands, dispatcher, keeper, runtime, actor })
     }
