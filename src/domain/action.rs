@@ -1,19 +1,19 @@
-//! Actions: what events are called by those who read the audit, such as `link.created`.
+//! Audit actions: the names of events in the audit log, such as `link.created`.
 
 use super::event::{Event, EventKind};
 
-/// Set in the numbers of actions that share their kind with another one. No kind has it.
+/// The flag of actions that share an event kind with another action. No event kind has it set.
 const MARK: u16 = 1 << 15;
 
-/// A [`LinkChanged`](Event::LinkChanged) that brought an older version back.
+/// A [`LinkChanged`](Event::LinkChanged) that restored an older version.
 const REVERTED: u16 = EventKind::LinkChanged.number() | MARK;
 
-/// What was done, as a number that is kept.
+/// An action, stored as a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Action(u16);
 
 impl Action {
-    /// What an event did.
+    /// The action of an event.
     pub const fn of(event: &Event) -> Self {
         match event {
             Event::LinkChanged(link) if link.reverted_to.is_some() => Self(REVERTED),
@@ -21,34 +21,34 @@ impl Action {
         }
     }
 
-    /// As it is kept.
+    /// The stored number.
     pub const fn number(self) -> u16 {
         self.0
     }
 
-    /// Whether it made a version of a link that has one before it.
+    /// Whether the action made a version of an existing link.
     pub const fn is_change_of_a_link(self) -> bool {
         const CHANGED: u16 = EventKind::LinkChanged.number();
         const RESTORED: u16 = EventKind::LinkRestored.number();
         matches!(self.0, CHANGED | REVERTED | RESTORED)
     }
 
-    /// As it was kept.
+    /// The action with a stored number.
     pub const fn from_number(number: u16) -> Self {
         Self(number)
     }
 
-    /// The action of this name.
+    /// The action with this name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::every().find(|action| action.name() == name)
     }
 
-    /// Each action that there is.
+    /// All actions.
     pub fn every() -> impl Iterator<Item = Self> {
         EventKind::ALL.iter().map(|kind| Self(kind.number())).chain([Self(REVERTED)])
     }
 
-    /// Its name: the event's noun, a dot, the event's verb.
+    /// The name: the event's noun, a dot, the event's verb.
     pub fn name(self) -> String {
         let event = match self.0 {
             REVERTED => Some("LinkReverted"),
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reversion_is_told_from_a_change() {
+    fn a_revert_is_distinguished_from_a_change() {
         let changed = LinkState::default();
         let reverted = LinkState { reverted_to: Some(1), ..LinkState::default() };
         assert_eq!(Action::of(&Event::LinkChanged(changed)).name(), "link.changed");

@@ -1,4 +1,4 @@
-//! What somebody can ask for, in the imperative.
+//! The commands: requests for changes, in the imperative.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,76 +11,77 @@ use super::report::{Complaint, Report};
 use super::slug::Slug;
 use super::token::{Abilities, Ability, Token};
 
-/// A wish that the dispatcher decides on.
+/// A command for the dispatcher.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// A new link.
+    /// Creates a link.
     CreateLink(LinkInput),
-    /// Each field anew; what isn't named falls back to its default, but for the slug.
+    /// Replaces all fields of a link. Absent fields get their defaults, except the slug.
     ReplaceLink(LinkRef, LinkInput, Expected),
-    /// Some fields anew.
+    /// Changes the fields that are present.
     ChangeLink(LinkRef, LinkInput, Expected),
-    /// The link goes.
+    /// Deletes a link.
     DeleteLink(LinkRef, Expected),
-    /// The link with this external id: a new one, or as with [`ReplaceLink`](Self::ReplaceLink).
+    /// Creates the link with this external id, or replaces it as [`ReplaceLink`](Self::ReplaceLink)
+    /// does.
     UpsertLink(String, LinkInput, Expected),
-    /// A link that comes from elsewhere, and perhaps was here before.
+    /// Imports a link, which may exist already.
     ImportLink(Box<Import>),
-    /// A new campaign or UTM template.
+    /// Creates a campaign or a UTM template.
     CreatePreset(PresetKind, PresetInput),
-    /// Some of its fields anew.
+    /// Changes the fields that are present.
     ChangePreset(PresetId, PresetInput),
-    /// It goes; a campaign only once no link belongs to it.
+    /// Deletes it; a campaign must have no links.
     DeletePreset(PresetId),
-    /// The link, deleted or not, goes for good.
+    /// Permanently removes a link, whether it is deleted or not.
     PurgeLink(LinkRef, Expected),
-    /// The deleted link comes back.
+    /// Restores a deleted link.
     RestoreLink {
-        /// Which one.
+        /// The link.
         link: LinkId,
-        /// The version that its deletion made, as the caller has seen it.
+        /// The version that its deletion made, as read by the caller.
         deleted_version: u32,
-        /// Where it is to answer; where it did when absent.
+        /// The new slug; the former one if absent.
         slug: Option<String>,
     },
-    /// The link gets the slug and the fields that it had at an earlier version.
+    /// Reverts a link to the slug and the fields of an earlier version.
     RevertLink {
-        /// The link as it was.
+        /// The link at the earlier version.
         to: Box<Link>,
-        /// The version that the caller has seen.
+        /// The version that the caller has read.
         expected: Expected,
     },
-    /// A new API token.
+    /// Creates an API token.
     CreateToken {
-        /// What its maker calls it.
+        /// The display name.
         name: String,
-        /// What it may do: no more than its maker.
+        /// The abilities; a subset of the creator's.
         abilities: Abilities,
-        /// From when on it is no longer valid, in milliseconds since the Unix epoch.
+        /// The expiry time, in milliseconds since the Unix epoch.
         expires_at_ms: Option<u64>,
         /// SHA-256 of the secret, which the dispatcher never sees.
         secret_sha256: [u8; 32],
-        /// How the secret begins.
+        /// The first characters of the secret.
         prefix: String,
     },
-    /// The token is no longer good.
+    /// Revokes a token.
     RevokeToken(TokenId),
-    /// A visitor tells the owner of a link of it.
+    /// Reports a link to its owner, on behalf of a visitor.
     ReportLink(LinkId, Complaint),
-    /// A report has been dealt with.
+    /// Resolves a report.
     ResolveReport(ReportId),
-    /// A claim to a domain.
+    /// Claims a domain.
     AddDomain(DomainInput),
-    /// Some settings of a domain anew.
+    /// Changes the settings of a domain that are present.
     ChangeDomain(DomainRef, DomainInput),
-    /// The domain was found to show this challenge.
+    /// Verifies a domain after its challenge was found.
     VerifyDomain(DomainId, String),
-    /// The domain goes.
+    /// Removes a domain.
     RemoveDomain(DomainRef),
 }
 
 impl Command {
-    /// What the actor must be allowed.
+    /// The ability that the actor needs.
     pub const fn ability(&self) -> Ability {
         match self {
             Self::CreateLink(_)
@@ -107,7 +108,7 @@ impl Command {
 }
 
 impl Command {
-    /// What the command asks a link to be.
+    /// The link fields in the command.
     pub const fn link_input(&mut self) -> Option<&mut LinkInput> {
         match self {
             Self::CreateLink(input)
@@ -134,33 +135,33 @@ impl Command {
     }
 }
 
-/// A link of a file that comes from elsewhere.
+/// A link of an imported file.
 #[derive(Debug, Clone)]
 pub struct Import {
-    /// What it is to be.
+    /// The fields of the link.
     pub input: LinkInput,
-    /// The domain that it had there: its own here too, where the input names none and the
-    /// workspace has it.
+    /// The domain in the exported product; used if the input names none and the workspace has
+    /// that domain.
     pub from_host: Option<String>,
-    /// What if there is a link with its external id, or else at its slug.
+    /// What to do if a link has the same external id, or else the same slug.
     pub on_conflict: OnConflict,
 }
 
-/// What becomes of a link from elsewhere where there is one already.
+/// What to do if an imported link exists already.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnConflict {
-    /// It is refused.
+    /// Reject the imported link.
     #[default]
     Reject,
-    /// The one that is there stays as it is.
+    /// Keep the existing link.
     Skip,
-    /// The one that is there gets each field anew.
+    /// Replace all fields of the existing link.
     Replace,
 }
 
 impl OnConflict {
-    /// All of them.
+    /// All values.
     pub const EVERY: [Self; 3] = [Self::Reject, Self::Skip, Self::Replace];
 
     /// `reject`, `skip` or `replace`.
@@ -173,35 +174,35 @@ impl OnConflict {
     }
 }
 
-/// What became of a link from elsewhere.
+/// The result for an imported link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// It is new.
+    /// The link was created.
     Created,
-    /// It was there, and has changed.
+    /// The existing link was changed.
     Replaced,
-    /// It was there, just so.
+    /// The existing link was identical.
     Unchanged,
-    /// It was there, and was left alone.
+    /// The existing link was kept.
     Skipped,
 }
 
-/// The version that the caller has seen (`If-Match`); `None`: any.
+/// The version that the caller has read (`If-Match`); `None` for any.
 pub type Expected = Option<u32>;
 
-/// A link as a path names it.
+/// A reference to a link in a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkRef {
     /// By its id.
     Id(LinkId),
     /// By its slug on the default domain.
     Slug(Slug),
-    /// By what another system calls it.
+    /// By its external id.
     ExternalId(String),
 }
 
 impl LinkRef {
-    /// Reads a path segment; `None` when no link can be named so.
+    /// Parses a path segment; `None` if it can't refer to a link.
     pub fn parse(text: &str) -> Option<Self> {
         if let Ok(id) = text.parse() {
             return Some(Self::Id(id));
@@ -210,40 +211,40 @@ impl LinkRef {
     }
 }
 
-/// A domain as a path or a link names it.
+/// A reference to a domain in a path or a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DomainRef {
     /// By its id.
     Id(DomainId),
-    /// By its host.
+    /// By its hostname.
     Hostname(Hostname),
 }
 
 impl DomainRef {
-    /// Reads a name; `None` when no domain can be named so.
+    /// Parses a reference; `None` if it can't refer to a domain.
     pub fn parse(text: &str) -> Option<Self> {
         let id = text.parse().ok().map(Self::Id);
         id.or_else(|| Hostname::parse(text).ok().map(Self::Hostname))
     }
 }
 
-/// What a command came to.
+/// The result of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The link as it stands now.
+    /// The current link.
     Link(Box<Link>),
-    /// The link that an external id names now, and whether it is a new one.
+    /// The link with the external id, and whether it was created.
     Upserted(Box<Link>, bool),
-    /// The link that came from elsewhere, or the one that was there, and which of the two.
+    /// The imported or the existing link, and what happened to it.
     Imported(Box<Link>, Fate),
-    /// The campaign or UTM template as it stands now.
+    /// The current campaign or UTM template.
     Preset(Box<Preset>),
-    /// The token as it stands now.
+    /// The current token.
     Token(Box<Token>),
-    /// The report as it was taken; `None` where so many wait that it says nothing new.
+    /// The accepted report; `None` if the link has too many open reports.
     Report(Option<Box<Report>>),
-    /// The domain as it stands now.
+    /// The current domain.
     Domain(Box<Domain>),
-    /// It is gone.
+    /// The resource was removed.
     Gone,
 }

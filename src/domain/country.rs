@@ -1,7 +1,7 @@
-//! Countries' English names, as Unicode's CLDR has them, and their continents.
+//! English names of countries, from Unicode CLDR, and their continents.
 
-/// The English name of an ISO 3166-1 alpha-2 code; the code itself where it has none, and
-/// `Unknown` where there is no code.
+/// The English name of an ISO 3166-1 alpha-2 code; the code itself if it has none, and `Unknown`
+/// for an empty code.
 pub fn name(code: &str) -> &str {
     if code.is_empty() {
         return "Unknown";
@@ -9,9 +9,8 @@ pub fn name(code: &str) -> &str {
     NAMES.binary_search_by_key(&code, |(code, _)| code).map_or(code, |place| NAMES[place].1)
 }
 
-/// The continent of a country, as the reference APIs name it (`AF AN AS EU NA OC SA`, ISO 3166
-/// countries by the United Nations' M49 regions; Cyprus and Turkey are of Asia there); empty where
-/// there is none.
+/// The continent of a country (`AF AN AS EU NA OC SA`), by the United Nations' M49 regions, in
+/// which Cyprus and Turkey belong to Asia; empty for an unknown country.
 pub fn continent(code: &str) -> &'static str {
     let place = match code.as_bytes() {
         [one, two] => place(*one, *two),
@@ -21,7 +20,7 @@ pub fn continent(code: &str) -> &'static str {
     CONTINENTS.get(usize::from(number).wrapping_sub(1)).map_or("", |(continent, _)| continent)
 }
 
-/// The English name of a continent; `Unknown` where there is no code.
+/// The English name of a continent; `Unknown` for an empty code.
 pub fn continent_name(code: &str) -> &str {
     match code {
         "AF" => "Africa",
@@ -36,7 +35,7 @@ pub fn continent_name(code: &str) -> &str {
     }
 }
 
-/// Where a code of two capital letters has its place among all there could be.
+/// The index of a code of two capital letters among all possible codes.
 const fn place(one: u8, two: u8) -> Option<usize> {
     if one.is_ascii_uppercase() && two.is_ascii_uppercase() {
         Some((one - b'A') as usize * 26 + (two - b'A') as usize)
@@ -45,14 +44,14 @@ const fn place(one: u8, two: u8) -> Option<usize> {
     }
 }
 
-/// The number of the continent, from 1 on, at each code's place.
+/// The number of the continent, from 1, by the index of the code.
 static CONTINENT_OF: [u8; 26 * 26] = {
     let mut of = [0; 26 * 26];
     let mut number = 0;
     while number < CONTINENTS.len() {
         let codes = CONTINENTS[number].1.as_bytes();
         let mut at = 0;
-        // Codes of two letters, one blank between them.
+        // Two-letter codes, separated by one blank.
         while at + 1 < codes.len() {
             if let Some(place) = place(codes[at], codes[at + 1]) {
                 #[allow(clippy::cast_possible_truncation, reason = "there are seven")]
@@ -82,7 +81,7 @@ const CONTINENTS: &[(&str, &str)] = &[
     ("SA", "AR BO BR CL CO EC FK GF GY PE PY SR UY VE"),
 ];
 
-/// Sorted by code: it is searched by halves.
+/// Sorted by code, for binary search.
 #[rustfmt::skip]
 const NAMES: &[(&str, &str)] = &[
     ("AC", "Ascension Island"), ("AD", "Andorra"), ("AE", "United Arab Emirates"),

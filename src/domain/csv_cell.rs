@@ -1,24 +1,24 @@
-//! Cells of CSV that a spreadsheet would run as a formula are written behind an apostrophe
-//! ([OWASP](https://owasp.org/www-community/attacks/CSV_Injection)); reading our own file removes it.
+//! CSV cells that a spreadsheet would run as a formula are prefixed with an apostrophe
+//! ([OWASP](https://owasp.org/www-community/attacks/CSV_Injection)), which is removed on import.
 //!
-//! A cell is escaped if it holds, behind any apostrophes and then any blanks, a character that
-//! begins a formula. The leading apostrophes are part of the condition, so an escaped cell always
-//! meets it too: every escaped cell has exactly one original, and no unescaped cell looks escaped.
+//! A cell is escaped if it has, after any apostrophes and then any blanks, a character that starts
+//! a formula. The leading apostrophes are part of the condition, so an escaped cell always meets it
+//! too: every escaped cell has exactly one original, and no unescaped cell looks escaped.
 
 use std::borrow::Cow;
 
-/// The condition as a regular expression (RE2), for the cells that ClickHouse writes.
+/// The condition as a regular expression (RE2), for cells written by ClickHouse.
 pub const FORMULA_PATTERN: &str = r"^'*[\x00-\x20\x7f-\x{a0}\p{Z}]*[=+\-@\t\r\n＝＋－＠]";
 
-/// What begins a formula. The last four are the full-width forms, which spreadsheets accept.
+/// Characters that start a formula. The last four are full-width forms, which spreadsheets accept.
 const FORMULA_STARTS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
 
-/// A text as a cell has it.
+/// Escapes a text for a cell.
 pub fn escape(text: &str) -> Cow<'_, str> {
     if is_formula(text) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
 }
 
-/// The text of a cell that [`escape`] made.
+/// The original text of a cell made by [`escape`].
 pub fn unescape(cell: &str) -> &str {
     cell.strip_prefix('\'').filter(|text| is_formula(text)).unwrap_or(cell)
 }

@@ -1,4 +1,4 @@
-//! Where a link leads, and what a visitor's browser is finally told.
+//! The destination of a link, and the `Location` of its redirects.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -10,8 +10,8 @@ use super::utm::Utm;
 
 const MAX_BYTES: usize = 8_192;
 
-/// The ASCII bytes that may not stand raw in a path or a query (RFC 3986, but for the brackets
-/// that all browsers send raw). `%` is not among them: what is encoded stays as it is.
+/// The ASCII bytes that must be percent-encoded in a path or a query (RFC 3986, except the
+/// brackets, which all browsers send raw). `%` is not one of them, so encoded text stays as it is.
 pub const NEVER_RAW: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -25,22 +25,22 @@ pub const NEVER_RAW: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// An `http` or `https` address that a link may lead to, as its owner wrote it.
+/// A valid `http` or `https` URL for a link, as entered by its owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination(Box<str>);
 
 impl Destination {
-    /// Takes an address; surrounding blanks are dropped, nothing else is changed.
+    /// Validates a URL. Surrounding blanks are trimmed; nothing else is changed.
     ///
-    /// `is_own` tells whether a host (with its port, where the address names one; in lower case,
-    /// without a dot at its end) is one of the service's own: a link to a link would loop, or hide where it leads.
+    /// `is_own` returns whether a host (lower case, with the port if the URL has one, without a
+    /// trailing dot) belongs to the service: a link to a link could loop, or hide its destination.
     ///
     /// # Errors
-    /// A sentence that says which rule it breaks.
+    /// A message that names the violated rule.
     pub fn parse(text: &str, is_own: impl Fn(&str) -> bool) -> Result<Self, String> {
-        // The URL standard drops tabs and line feeds silently; here they are refused.
+        // The URL standard silently removes tabs and line feeds; reject them instead.
         if text.chars().any(char::is_control) {
-            return Err("must not hold control characters".to_owned());
+            return Err("must not contain control characters".to_owned());
         }
         let text = text.trim_matches(' ');
         if text.len() > MAX_BYTES {
@@ -51,13 +51,13 @@ impl Destination {
             return Err(format!("must be http or https, not `{}`", url.scheme()));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err("must not hold credentials".to_owned());
+            return Err("must not contain credentials".to_owned());
         }
         if url.as_str().len() > MAX_BYTES {
             return Err(format!("must not be longer than {MAX_BYTES} bytes once encoded"));
         }
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or("must name a host")?;
-        // With the root's dot it is the same host.
+        // A trailing dot (the DNS root) names the same host.
         let host = host.trim_end_matches('.');
         let with_port = url.port().map_or(Cow::from(host), |port| format!("{host}:{port}").into());
         if is_own(&with_port) {
@@ -66,42 +66,42 @@ impl Destination {
         Ok(Self(text.into()))
     }
 
-    /// The address as its owner wrote it.
+    /// The URL as entered by the owner.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Takes an address that stands in the log, whatever today's rules say of it.
+    /// A URL from the log, which is not validated again.
     pub fn from_log(text: &str) -> Self {
         Self(text.into())
     }
 }
 
-/// The `Location` of a redirect, worked out once per version of a link.
+/// The `Location` of a redirect, computed once per version of a link.
 ///
-/// Precedence, first wins: what stands in the destination's query, then the link's UTM
-/// parameters, then what the visitor's query adds. The fragment stays at the end.
+/// Query parameters by precedence: the destination's, the link's UTM parameters, the visitor's.
+/// The fragment stays at the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
-    /// The whole address; visible ASCII by construction of the URL standard's serialiser.
+    /// The whole URL; visible ASCII, as serialized by the URL standard.
     full: Box<str>,
-    /// Where the fragment starts in `full`, or its length.
+    /// The start of the fragment in `full`, or the length of `full`.
     fragment_at: usize,
     /// Whether `full` has a query before the fragment.
     has_query: bool,
 }
 
 impl Location {
-    /// Works out the address for a link's destination and UTM parameters.
+    /// Computes the URL from a link's destination and UTM parameters.
     ///
-    /// `None` when the destination is no address at all, which [`Destination::parse`] excludes.
+    /// `None` if the destination is not a URL, which [`Destination::parse`] excludes.
     pub fn new(destination: &Destination, utm: &Utm) -> Option<Self> {
         let mut url = Url::parse(destination.as_str()).ok()?;
         let present: HashSet<String> =
             url.query_pairs().map(|(name, _)| name.into_owned()).collect();
         let missing: Vec<_> = utm.pairs().filter(|(name, _)| !present.contains(*name)).collect();
         if !missing.is_empty() {
-            // Only adds: the owner's own query keeps its spelling.
+            // Only appends, so that the owner's query keeps its spelling.
             url.query_pairs_mut().extend_pairs(missing);
         }
         let fragment_at = url.as_str().find('#').unwrap_or(url.as_str().len());
@@ -109,13 +109,13 @@ impl Location {
         Some(Self { full: String::from(url).into(), fragment_at, has_query })
     }
 
-    /// An address that is told as it is: an app's, or a path of this service. Visible ASCII.
+    /// A URL that is sent unchanged: an app's, or a path of this service. Visible ASCII.
     pub fn verbatim(address: &str) -> Self {
         Self { full: address.into(), fragment_at: address.len(), has_query: address.contains('?') }
     }
 
-    /// The address with more behind its path, for a visit with this raw query string. `None` where
-    /// the path would lead out of the destination's own.
+    /// The URL with a path appended, for a visit with this raw query string. `None` if the path
+    /// would leave the destination's path.
     pub fn with_path(&self, more: &str, query: Option<&str>) -> Option<String> {
         let climbs = |part: &str| {
             let plain = percent_encoding::percent_decode_str(part).decode_utf8_lossy();
@@ -139,13 +139,13 @@ impl Location {
         )
     }
 
-    /// The address for a visit that brings no query of its own.
+    /// The URL for a visit without a query string.
     pub fn as_str(&self) -> &str {
         &self.full
     }
 
-    /// The address for a visit with this raw query string. Parameters that the address already
-    /// has are not overridden; the others are handed on as they came, with what may not stand raw
+    /// The URL for a visit with this raw query string. Parameters that the URL already has are not
+    /// overridden; the others are appended unchanged, except that invalid characters are
     /// percent-encoded.
     pub fn with_query(&self, visitor: &str) -> Cow<'_, str> {
         if visitor.is_empty() {
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_destination_may_be() {
+    fn destinations_are_validated() {
         for good in ["https://example.com", " http://example.com/a?b#c ", "https://[::1]:8443/"] {
             assert!(parse(good).is_ok(), "{good}");
         }
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn utm_parameters_are_added_unless_there() {
+    fn utm_parameters_are_added_unless_present() {
         assert_eq!(
             location("https://e.com", Some("a b")).as_str(),
             "https://e.com/?utm_source=a+b"
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_visitors_query_adds_and_never_overrides() {
+    fn the_visitors_query_never_overrides_parameters() {
         let plain = location("https://e.com/p#f", None);
         assert_eq!(plain.with_query("a=1&b=2"), "https://e.com/p?a=1&b=2#f");
         let own = location("https://e.com/p?a=0", Some("mail"));
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_stand_raw_is_percent_encoded() {
+    fn invalid_characters_are_percent_encoded() {
         let plain = location("https://e.com/p#f", None);
         assert_eq!(
             plain.with_query("a=ü \"<>\\^`{|}\r\n\u{7f}&b[]=1'!~*&c=%3C%zz"),
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn more_of_a_path_stays_below_the_destinations_own() {
+    fn an_appended_path_stays_below_the_destinations_path() {
         let plain = location("https://e.com/shop/?a=1#f", None);
         let with = |more, query| plain.with_path(more, query);
         assert_eq!(with("shoes/red", None).unwrap(), "https://e.com/shop/shoes/red?a=1#f");

@@ -1,7 +1,6 @@
-//! From a record of the mutation log to its event, and which records are refused.
+//! Decoding of mutation log records.
 //!
-//! A record that a newer version of slugline wrote may mean anything: it is an error, never skipped
-//! and never taken for something else.
+//! A record of a newer version of slugline is an error: it is never skipped or misinterpreted.
 
 use prost::Message;
 
@@ -9,35 +8,35 @@ use super::error::Unreadable;
 use super::event::{Envelope, Event, EventKind, LinkState, VERSION};
 use super::retention::UNSTATED_IDEMPOTENCY_MS;
 
-/// Which events this version of slugline knows: more of them, or a newer layout, is a larger number.
+/// Identifies the known events: new events and newer layouts increase the number.
 pub const KNOWN_EVENTS: u32 = (VERSION as u32) << 16 | EventKind::COUNT;
 
-/// A record of the mutation log that can't be read.
+/// A record of the mutation log that can't be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    /// Its kind, or its layout, is of a newer version.
+    /// The kind or the layout is of a newer version.
     #[error(
         "the change at offset {offset} (kind {kind}, version {version}) was written by a newer \
          version of slugline: run that version, or restore a backup from before it"
     )]
     Newer {
-        /// Where in the log.
+        /// The offset in the log.
         offset: u64,
         /// The record's kind.
         kind: u16,
         /// The version of its layout.
         version: u16,
     },
-    /// It is no event of its kind.
+    /// The payload is not an event of the record's kind.
     #[error("the change at offset {0} is malformed")]
     Malformed(u64),
 }
 
 impl Envelope {
-    /// Reads a record: its offset, kind, version and payload.
+    /// Decodes a record from its offset, kind, version and payload.
     ///
     /// # Errors
-    /// [`RecordError`] for anything but an event that this version of slugline knows.
+    /// [`RecordError`] if it is not a known event.
     pub fn of_record(
         (offset, kind, version): (u64, u16, u16),
         payload: &[u8],
@@ -52,7 +51,7 @@ impl Envelope {
         }
     }
 
-    /// Until when the idempotency key is remembered, in milliseconds since the Unix epoch.
+    /// When the idempotency key expires, in milliseconds since the Unix epoch.
     pub fn idempotency_expires_at_ms(&self) -> u64 {
         let unstated = self.at_ms.saturating_add(UNSTATED_IDEMPOTENCY_MS);
         self.idempotency_until_ms.unwrap_or(unstated)
@@ -60,10 +59,10 @@ impl Envelope {
 }
 
 impl Event {
-    /// The link as a version begins that this event made; `None` where that is a deletion.
+    /// The link at the version that this event made; `None` for a deletion.
     ///
     /// # Errors
-    /// [`Unreadable`] for an event that makes no version of a link.
+    /// [`Unreadable`] for an event that doesn't make a version of a link.
     pub fn into_version(self) -> Result<Option<LinkState>, Unreadable> {
         match self {
             Self::LinkCreated(state) | Self::LinkChanged(state) | Self::LinkRestored(state) => {
@@ -101,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_a_newer_version_is_refused() {
+    fn a_record_of_a_newer_version_is_rejected() {
         let payload = payload(Event::LinkDeleted(LinkDeleted::default()));
         let read = |kind, version| Envelope::of_record((7, kind, version), &payload);
         assert!(read(EventKind::LinkDeleted.number(), VERSION).is_ok());
@@ -114,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_of_the_kind_that_it_says() {
+    fn a_record_must_match_its_kind() {
         let malformed = Err(RecordError::Malformed(7));
         let purged = payload(Event::LinkPurged(LinkPurged::default()));
         for payload in [purged.as_slice(), &[], &[0xff]] {
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_that_is_not_stated_is_the_former_one() {
+    fn a_record_without_a_deadline_has_the_original_one() {
         let day_ms = 24 * 3_600 * 1_000;
         let old = Envelope { at_ms: 5, ..Envelope::default() };
         assert_eq!(old.idempotency_expires_at_ms(), day_ms + 5);

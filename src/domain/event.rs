@@ -1,7 +1,7 @@
-//! What the mutation log holds: each change, once, with its author.
+//! The events of the mutation log: each change, with its author.
 //!
-//! As in [`click`](super::click), the messages are protobuf by derive, and their numbers are
-//! permanent. Readers see today's types only: what an old record lacks is filled in here.
+//! As in [`click`](super::click), the messages are derived protobuf with permanent field numbers.
+//! Consumers see only the current types: fields that old records lack are filled in here.
 
 pub use super::domains::state::{DomainRemoved, DomainState};
 pub use super::link::deletion::{LinkDeleted, LinkPurged};
@@ -11,18 +11,18 @@ pub use super::report::{LinkReported, ReportResolved};
 pub use super::token::state::{TokenRevoked, TokenState};
 pub use super::workspace::WorkspaceCreated;
 
-/// The version of the envelope's layout that is written now.
+/// The current layout version of the envelope.
 pub const VERSION: u16 = 1;
 
-/// Declares all events: `tag Name(Payload) of [field];`. The tag is the number of the message and
-/// the kind of the record; the field holds the 16 bytes of the id of what the event happened to,
-/// nothing where that is the workspace itself.
+/// Declares all events: `tag Name(Payload) of [field];`. The tag is the field number of the message
+/// and the kind of the record. The field has the 16 bytes of the subject's id; none if the subject
+/// is the workspace.
 macro_rules! events {
     ($($(#[$doc:meta])* $tag:literal $name:ident($payload:ty) of [$($id:ident)?];)*) => {
         /// A record of the mutation log.
         #[derive(Clone, PartialEq, prost::Message)]
         pub struct Envelope {
-            /// When it was decided, in milliseconds since the Unix epoch.
+            /// The time of the change, in milliseconds since the Unix epoch.
             #[prost(uint64, tag = "1")]
             pub at_ms: u64,
             /// The 16 bytes of the workspace's id.
@@ -39,12 +39,12 @@ macro_rules! events {
             /// [`idempotency_expires_at_ms`](Self::idempotency_expires_at_ms).
             #[prost(uint64, optional, tag = "5")]
             pub idempotency_until_ms: Option<u64>,
-            /// What happened.
+            /// The event.
             #[prost(oneof = "Event", tags($($tag),*))]
             pub event: Option<Event>,
         }
 
-        /// What happened, in the past tense.
+        /// An event, in the past tense.
         #[derive(Clone, PartialEq, prost::Oneof)]
         pub enum Event {
             $($(#[$doc])* #[prost(message, tag = $tag)] $name($payload),)*
@@ -65,7 +65,7 @@ macro_rules! events {
                 }
             }
 
-            /// The 16 bytes of the id of what it happened to; empty for the workspace itself.
+            /// The 16 bytes of the subject's id; empty for the workspace itself.
             pub fn subject(&self) -> &[u8] {
                 match self {
                     $(Self::$name(_payload) => events!(@subject _payload $($id)?),)*
@@ -77,7 +77,7 @@ macro_rules! events {
             /// All kinds.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// How many kinds there are.
+            /// The number of kinds.
             pub const COUNT: u32 = 0 $(+ events!(@one $name))*;
 
             /// The name of the event, such as `LinkCreated`.
@@ -148,20 +148,20 @@ impl EventKind {
     }
 }
 
-/// A key that makes a repeated request the same request.
+/// An idempotency key, which identifies retries of a request.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Idempotency {
-    /// What the client sent as `Idempotency-Key`.
+    /// The `Idempotency-Key` header.
     #[prost(string, tag = "1")]
     pub key: String,
-    /// SHA-256 of the request that came with it.
+    /// SHA-256 of the request.
     #[prost(bytes = "vec", tag = "2")]
     pub request_sha256: Vec<u8>,
 }
 
 impl Idempotency {
-    /// The key of one of the many things that a request asks for. No client can send one like it: a
-    /// header's value holds no control character.
+    /// The key of one item of a bulk request. No client can send such a key, because a header value
+    /// can't contain control characters.
     #[must_use]
     pub fn of_item(&self, place: usize) -> Self {
         let request_sha256 = self.request_sha256.clone();

@@ -1,30 +1,29 @@
-//! The name of a domain that links answer on, in the one form in which it is compared.
+//! Hostnames of domains, in canonical form.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The longest name in DNS, and a port.
+/// The maximum length of a DNS name with a port.
 pub const MAX_BYTES: usize = 253 + 6;
 
-/// What a name may end in for a port to stand after it: such names are somebody's own machine, or
-/// no name of the DNS at all.
+/// Top-level names whose hosts may have a port: they are local or don't exist in the public DNS.
 const LOCAL_ENDINGS: [&str; 2] = ["localhost", "test"];
 
-/// A host: lower case, ASCII (IDNA), without a dot at its end. For development it may be a
-/// loopback address, and local names (`localhost`, `*.localhost`, `*.test`, loopback addresses)
-/// may have a port; public ones never do, because visitors come to them by the scheme's own.
+/// A host: lower case, ASCII (IDNA), without a trailing dot. For development it may be a loopback
+/// address, and local names (`localhost`, `*.localhost`, `*.test`, loopback addresses) may have a
+/// port. Public names have none, because visitors use the default port of the scheme.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Hostname(Box<str>);
 
 impl Hostname {
-    /// Takes a name as people write it: `Go.Example.com.`, `bücher.example`, `localhost:8081`.
+    /// Parses and normalizes user input: `Go.Example.com.`, `bücher.example`, `localhost:8081`.
     ///
     /// # Errors
-    /// A sentence that says which rule it breaks.
+    /// A message that names the violated rule.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim_matches(' ');
         if text.contains("://") || text.contains(['/', '?', '#', '@']) {
-            return Err("must be a host alone, such as go.example.com".to_owned());
+            return Err("must be only a host, such as go.example.com".to_owned());
         }
         let (host, port) = split_port(text);
         let host = match address(host) {
@@ -36,37 +35,37 @@ impl Hostname {
         if !is_local(&host) {
             return Err("must not name a port".to_owned());
         }
-        let port: u16 = port.parse().map_err(|_| "has a port that is none".to_owned())?;
+        let port: u16 = port.parse().map_err(|_| "has an invalid port".to_owned())?;
         if port == 0 {
-            return Err("has a port that is none".to_owned());
+            return Err("has an invalid port".to_owned());
         }
-        // Browsers leave the scheme's own port out, so it must not stand in the name either.
+        // Browsers omit the default port, so the name must not have it either.
         let own = [80, 443].contains(&port);
         Ok(Self(if own { host.into() } else { format!("{host}:{port}").into() }))
     }
 
-    /// The whole: host, and port where it has one.
+    /// The host with its port, if any.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Without the port.
+    /// The host without the port.
     pub fn host(&self) -> &str {
         split_port(&self.0).0
     }
 
-    /// The port for development, where it has one.
+    /// The port, which only local names have.
     pub fn port(&self) -> Option<u16> {
         split_port(&self.0).1.and_then(|port| port.parse().ok())
     }
 
-    /// Takes a name that stands in the log, whatever today's rules say of it.
+    /// A hostname from the log, which is not validated again.
     pub fn from_log(text: &str) -> Self {
         Self(text.into())
     }
 
-    /// Whether requests to `own`, a host of the service's own with its port, would be taken for
-    /// requests to this one: then it can't be somebody's domain.
+    /// Whether requests to `own`, a host of the service with its port, would match this hostname.
+    /// Such a hostname can't be a workspace's domain.
     pub fn collides_with(&self, own: &str) -> bool {
         let is_portless = self.port().is_none();
         let own_host = if is_portless { split_port(own).0 } else { own };
@@ -80,16 +79,16 @@ impl fmt::Display for Hostname {
     }
 }
 
-/// Host and port of an authority: `a.b:1`, `[::1]:1`, `[::1]`.
+/// Splits an authority into host and port: `a.b:1`, `[::1]:1`, `[::1]`.
 pub fn split_port(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {
-        // The colons of an IPv6 address stand within brackets.
+        // An IPv6 address is in brackets.
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (authority, None),
     }
 }
 
-/// The address that a host is, where it is one and no name.
+/// The IP address of a host that is an address and not a name.
 pub fn address(host: &str) -> Option<IpAddr> {
     let inside = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     match inside {
@@ -107,16 +106,16 @@ fn literal(address: IpAddr) -> String {
 
 fn name(text: &str) -> Result<String, String> {
     let text = text.strip_suffix('.').unwrap_or(text);
-    // The standard's own rules: lengths, letters, hyphens, and what looks alike.
+    // The strict IDNA rules: lengths, letters, hyphens and confusable characters.
     let host = idna::domain_to_ascii_strict(text)
         .map_err(|_| "is not a hostname such as go.example.com".to_owned())?;
     let last = host.rsplit('.').next().unwrap_or_default();
-    // Such as 127.1 or 0x7f.1: some programs take these for addresses.
+    // Such as 127.1 or 0x7f.1, which some programs parse as addresses.
     if last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("0x") {
         return Err("must be a name, not an address".to_owned());
     }
     if !host.contains('.') && host != "localhost" {
-        return Err("must be a whole name, such as go.example.com".to_owned());
+        return Err("must be a fully qualified name, such as go.example.com".to_owned());
     }
     Ok(host)
 }
@@ -131,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_has_one_form() {
+    fn names_are_normalized() {
         let long = format!("{}.example.com", "a".repeat(63));
         for (written, form) in [
             ("go.example.com", "go.example.com"),
@@ -155,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_of_a_domain() {
+    fn invalid_names_are_rejected() {
         let long_label = format!("{}.example.com", "a".repeat(64));
         let long = format!("{}com", "abcdefg.".repeat(32));
         for bad in [
@@ -201,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_and_its_port_come_apart() {
+    fn a_hostname_is_split_into_host_and_port() {
         let with = Hostname::parse("go.test:8081").unwrap();
         assert_eq!((with.host(), with.port()), ("go.test", Some(8081)));
         let without = Hostname::parse("[::1]").unwrap();
@@ -209,10 +208,10 @@ mod tests {
     }
 
     #[test]
-    fn the_services_own_hosts_are_nobodys() {
+    fn the_services_own_hosts_collide() {
         let collides = |name: &str, own: &str| Hostname::parse(name).unwrap().collides_with(own);
         assert!(collides("sho.rt", "sho.rt"));
-        assert!(collides("sho.rt", "Sho.rt:8443"), "a port is stripped where no name has it");
+        assert!(collides("sho.rt", "Sho.rt:8443"), "the port is ignored if the name has none");
         assert!(collides("127.0.0.1:8080", "127.0.0.1:8080"));
         assert!(!collides("127.0.0.1:8081", "127.0.0.1:8080"));
         assert!(!collides("go.sho.rt", "sho.rt"));

@@ -1,7 +1,7 @@
 //! Prefixed identifiers: `link_01jd…`, a UUIDv7 in Crockford's base 32.
 //!
-//! The 26 characters sort as the time they were made, and hold no letter that is misread
-//! for another. The layout is that of TypeID 0.3.
+//! The 26 characters sort by creation time and contain no letters that are easily confused. The
+//! layout is that of TypeID 0.3.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const ENCODED_LEN: usize = 26;
 
-/// A text that is no identifier of the wanted kind.
+/// A text that is not an identifier of the expected type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an identifier of the form {prefix}…")]
 pub struct InvalidId {
@@ -30,7 +30,7 @@ fn encode(uuid: Uuid) -> [u8; ENCODED_LEN] {
 
 fn decode(text: &str) -> Option<Uuid> {
     let bytes = text.as_bytes();
-    // 26 × 5 bits are 130: the first character may only carry the low three.
+    // 26 × 5 bits are 130: the first character can only have the low three bits set.
     if bytes.len() != ENCODED_LEN || bytes[0] > b'7' {
         return None;
     }
@@ -50,25 +50,25 @@ macro_rules! identifiers {
         pub struct $name(Uuid);
 
         impl $name {
-            /// What each identifier of this kind starts with.
+            /// The prefix of identifiers of this type.
             pub const PREFIX: &'static str = $prefix;
 
-            /// Takes a UUID that the caller has made or read.
+            /// An identifier from a UUID.
             pub const fn new(uuid: Uuid) -> Self {
                 Self(uuid)
             }
 
-            /// The bare UUID, as ClickHouse holds it.
+            /// The UUID, as stored in ClickHouse.
             pub const fn uuid(self) -> Uuid {
                 self.0
             }
 
-            /// The 16 bytes that events and index keys hold.
+            /// The 16 bytes, as stored in events and index keys.
             pub const fn as_bytes(&self) -> &[u8; 16] {
                 self.0.as_bytes()
             }
 
-            /// Reads the 16 bytes of an event or an index value.
+            /// Parses the 16 bytes of an event or an index value.
             pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidId> {
                 Uuid::from_slice(bytes)
                     .map(Self)
@@ -99,27 +99,27 @@ macro_rules! identifiers {
 }
 
 identifiers! {
-    /// A link, whatever its slug is at the moment.
+    /// A link, independent of its slug.
     LinkId = "link_";
-    /// A tenant.
+    /// A workspace.
     WorkspaceId = "ws_";
     /// A person.
     UserId = "user_";
     /// An API token; never the secret itself.
     TokenId = "tok_";
-    /// A campaign that links belong to.
+    /// A campaign.
     CampaignId = "camp_";
-    /// A set of UTM parameters that links are filled from.
+    /// A UTM template.
     UtmTemplateId = "utm_";
     /// A domain of a workspace.
     DomainId = "dom_";
-    /// A file of clicks.
+    /// An export of clicks.
     ExportId = "exp_";
-    /// A file of links that comes from elsewhere.
+    /// An import of links.
     ImportId = "imp_";
-    /// A rule of a link; it stays when the rule is changed or moved.
+    /// A rule of a link; it stays the same when the rule is changed or moved.
     RuleId = "rule_";
-    /// What a visitor has told of a link.
+    /// A visitor's report of a link.
     ReportId = "rep_";
 }
 
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_identifier_reads_back_as_itself() {
+    fn identifiers_round_trip() {
         for value in [0, 1, 31, 32, u128::MAX, 0x0193_4c5e_7f2a_7000_8000_0000_0000_0001] {
             let id = LinkId::new(Uuid::from_u128(value));
             assert_eq!(id.to_string().parse::<LinkId>(), Ok(id));
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_identifier_is_refused() {
+    fn invalid_identifiers_are_rejected() {
         let id = LinkId::new(Uuid::from_u128(7)).to_string();
         for bad in ["", "link_", "ws_00000000000000000000000007", &id[..30], &id.to_uppercase()] {
             assert!(bad.parse::<LinkId>().is_err(), "{bad}");
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn identifiers_sort_as_their_time() {
+    fn identifiers_sort_by_time() {
         let early = LinkId::new(Uuid::from_u128(1 << 80)).to_string();
         let late = LinkId::new(Uuid::from_u128(1 << 81)).to_string();
         assert!(early < late);

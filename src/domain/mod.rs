@@ -1,4 +1,4 @@
-//! The words of the service and their rules. Pure: no I/O, no async, no clock, no randomness.
+//! The domain model and its rules. Pure: no I/O, no async, no clock, no randomness.
 
 pub mod action;
 pub mod amendment;

@@ -1,37 +1,37 @@
-//! Reports: what visitors tell the owner of a link that should not be there.
+//! Abuse reports: visitors report links to their owners.
 
 use super::error::Invalid;
 use super::ids::{LinkId, ReportId, WorkspaceId};
 
-/// How many reports of one link may wait to be dealt with; what comes after them says nothing new.
+/// The maximum number of open reports of a link; further reports are dropped.
 pub const MAX_OPEN: u64 = 100;
-/// The longest text of a report, in characters.
+/// The maximum length of a report's text, in characters.
 pub const MAX_TEXT_CHARS: usize = 1_000;
 
-/// What is wrong with a link.
+/// The reason of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
 #[repr(i32)]
 pub enum Reason {
-    /// Something else; the text says what.
+    /// Another reason, given in the text.
     Other = 0,
     /// Unwanted advertising.
     Spam = 1,
-    /// It pretends to be somebody else's page.
+    /// It impersonates another site.
     Phishing = 2,
-    /// It harms the visitor's machine.
+    /// It is malicious software.
     Malware = 3,
-    /// It is against the law.
+    /// It is illegal.
     Illegal = 4,
-    /// It leads nowhere.
+    /// The destination doesn't work.
     Broken = 5,
 }
 
 impl Reason {
-    /// Each reason, in the order in which a form offers them.
+    /// All reasons, in the order of the form.
     pub const EVERY: [Self; 6] =
         [Self::Phishing, Self::Malware, Self::Spam, Self::Illegal, Self::Broken, Self::Other];
 
-    /// The word that forms and answers hold.
+    /// The name in forms and responses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Other => "other",
@@ -43,7 +43,7 @@ impl Reason {
         }
     }
 
-    /// The same for people.
+    /// The label in the form.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Other => "Something else",
@@ -56,39 +56,39 @@ impl Reason {
     }
 }
 
-/// A report that has not been dealt with.
+/// An open report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// Which one.
+    /// The id.
     pub id: ReportId,
-    /// Whose link it is about.
+    /// The workspace of the link.
     pub workspace: WorkspaceId,
     /// The link.
     pub link: LinkId,
     /// The link's slug at the time.
     pub slug: String,
-    /// What is wrong.
+    /// The reason.
     pub reason: Reason,
-    /// What the visitor wrote; may be empty.
+    /// The visitor's text; may be empty.
     pub text: String,
-    /// When, in milliseconds since the Unix epoch.
+    /// The time of the report, in milliseconds since the Unix epoch.
     pub at_ms: u64,
 }
 
-/// What a visitor says, checked.
+/// A visitor's complaint, validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Complaint {
-    /// What is wrong.
+    /// The reason.
     pub reason: Reason,
-    /// In his own words; may be empty.
+    /// The visitor's text; may be empty.
     pub text: String,
 }
 
 impl Complaint {
-    /// Reads the fields `reason` and `text` of a form.
+    /// Validates the fields `reason` and `text` of a form.
     ///
     /// # Errors
-    /// The fields that break a rule.
+    /// The invalid fields.
     pub fn accept(reason: &str, text: &str) -> Result<Self, Invalid> {
         let mut invalid = Invalid::default();
         let found = Reason::EVERY.into_iter().find(|each| each.as_str() == reason);
@@ -100,7 +100,7 @@ impl Complaint {
         if text.chars().count() > MAX_TEXT_CHARS {
             invalid.add("text", format!("must not be longer than {MAX_TEXT_CHARS} characters"));
         } else if text.chars().any(is_odd) {
-            invalid.add("text", "must not hold control characters");
+            invalid.add("text", "must not contain control characters");
         }
         match reason {
             Some(reason) if invalid.fields().is_empty() => {
@@ -111,8 +111,8 @@ impl Complaint {
     }
 }
 
-/// A [`Report`] as written; its workspace and its time are the envelope's. Nothing in it says who
-/// has made it.
+/// A [`Report`] as logged. Its workspace and time are the envelope's. It does not identify the
+/// reporter.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 #[allow(missing_docs, reason = "the same names as in Report")]
 pub struct LinkReported {
@@ -128,7 +128,7 @@ pub struct LinkReported {
     pub text: String,
 }
 
-/// A report has been dealt with.
+/// A report was resolved.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct ReportResolved {
     /// The report's 16 bytes.
@@ -149,7 +149,7 @@ impl From<&Report> for LinkReported {
 }
 
 impl LinkReported {
-    /// The report, with what the envelope says; `None` when an id is none.
+    /// The report, with the envelope's workspace and time; `None` for an invalid id.
     pub fn into_report(self, workspace: WorkspaceId, at_ms: u64) -> Option<Report> {
         Some(Report {
             id: ReportId::from_bytes(&self.id).ok()?,
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_visitor_may_say() {
+    fn complaints_are_validated() {
         let fields = |reason: &str, text: &str| match Complaint::accept(reason, text) {
             Ok(_) => Vec::new(),
             Err(invalid) => invalid.fields().keys().cloned().collect(),

@@ -1,8 +1,8 @@
-//! For how long things are kept that expire.
+//! Retention periods.
 //!
-//! An event states the deadline that follows from a duration here, so that another duration holds
-//! for later events only. The `UNSTATED` durations are those of records that state no deadline:
-//! they are what such records meant when they were written, and must never change.
+//! Events store the deadline computed from a duration here, so a changed duration applies only to
+//! later events. The `UNSTATED` durations apply to records without a deadline: they are the
+//! durations at the time of writing and must never change.
 
 const DAY_MS: u64 = 24 * 3_600 * 1_000;
 

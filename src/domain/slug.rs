@@ -1,16 +1,16 @@
-//! A slug: the part of a short link that people read out.
+//! Slugs: the paths of short links.
 
 use std::fmt;
 
-/// Letters and digits that nobody confuses when reading aloud or copying: no `0 O o 1 l I i`.
+/// Letters and digits that are not easily confused: no `0 O o 1 l I i`.
 pub const UNAMBIGUOUS: &[u8] = b"23456789abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ";
 
-/// How long a generated slug is while the domain is not crowded.
+/// The length of generated slugs while the domain has enough free ones.
 pub const GENERATED_LEN: usize = 7;
 
 const MAX_LEN: usize = 128;
 
-/// Paths that the service answers itself, now or by design; compared without regard to case.
+/// Paths of the service, present or planned; compared regardless of case.
 const RESERVED: &[&str] = &[
     "admin",
     "api",
@@ -40,30 +40,30 @@ const RESERVED: &[&str] = &[
     "well-known",
 ];
 
-/// 1 to 128 of letters, digits, `-` and `_`; case counts.
+/// 1 to 128 letters, digits, `-` and `_`; case-sensitive.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Slug(Box<str>);
 
 impl Slug {
-    /// Takes a slug that somebody chose.
+    /// Validates a chosen slug.
     ///
     /// # Errors
-    /// A sentence that says which rule it breaks.
+    /// A message that names the violated rule.
     pub fn parse(text: &str) -> Result<Self, String> {
         if !Self::is_wellformed(text) {
-            return Err("must be 1 to 128 of letters, digits, - and _".to_owned());
+            return Err("must be 1 to 128 letters, digits, - and _".to_owned());
         }
         if Self::is_reserved(text) {
             return Err(format!("`{text}` is a path of the service itself"));
         }
-        // A path may take a link's id or its slug: the two must never be mistaken.
+        // A path accepts a link's id or its slug, so a slug must not look like an id.
         if text.parse::<super::ids::LinkId>().is_ok() {
             return Err("must not look like a link's id".to_owned());
         }
         Ok(Self(text.into()))
     }
 
-    /// Whether a path segment could be a slug at all. Cheap; the redirect path asks first.
+    /// Whether a path segment can be a slug. A cheap check for the redirect path.
     pub fn is_wellformed(text: &str) -> bool {
         (1..=MAX_LEN).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
@@ -79,13 +79,13 @@ impl Slug {
         &self.0
     }
 
-    /// Makes a slug of `len` characters out of random bytes from `fill`.
+    /// Generates a slug of `len` characters from random bytes supplied by `fill`.
     pub fn generate(len: usize, mut fill: impl FnMut(&mut [u8])) -> Self {
         let mut text = String::with_capacity(len);
         let mut bytes = [0_u8; 32];
         while text.len() < len {
             fill(&mut bytes);
-            // Of 256 values the last few would favour the alphabet's start: they are dropped.
+            // Reject the last few of the 256 values to avoid modulo bias.
             let fair = 256 - 256 % UNAMBIGUOUS.len();
             let letters = bytes.iter().map(|byte| usize::from(*byte)).filter(|value| *value < fair);
             let letters = letters.map(|value| char::from(UNAMBIGUOUS[value % UNAMBIGUOUS.len()]));
@@ -94,7 +94,7 @@ impl Slug {
         Self(text.into())
     }
 
-    /// Takes a slug that stands in the log, whatever today's rules say of it.
+    /// A slug from the log, which is not validated again.
     pub fn from_log(text: &str) -> Self {
         Self(text.into())
     }
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_slug_may_be() {
+    fn slugs_are_validated() {
         for good in ["a", "Launch-2026", "_x_", "9", &"a".repeat(128), "apis", "link_1"] {
             assert!(Slug::parse(good).is_ok(), "{good}");
         }
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn generated_slugs_are_as_long_as_asked_and_unambiguous() {
+    fn generated_slugs_have_the_requested_length_and_are_unambiguous() {
         let mut byte = 0_u8;
         for len in [1, GENERATED_LEN, 40] {
             let slug = Slug::generate(len, |bytes| {

@@ -1,19 +1,19 @@
-//! A reader of protobuf's wire format that borrows what it reads.
+//! A zero-copy reader of the protobuf wire format.
 //!
-//! It takes and refuses exactly the bytes that prost does: unknown fields are skipped, however
-//! they nest, and a message may hold a field again, in which case its last value counts.
+//! It accepts and rejects exactly the same bytes as prost: unknown fields are skipped, including
+//! nested groups, and the last value of a repeated scalar field wins.
 
 use std::str;
 
-/// How deep unknown groups may nest.
+/// The maximum nesting depth of unknown groups.
 const GROUP_DEPTH: u32 = 100;
 
-/// Bytes that are no message of the expected form.
+/// Bytes that are not a valid message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("malformed protobuf")]
 pub struct Malformed;
 
-/// How a field's value is stored.
+/// The wire type of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Varint,
@@ -24,7 +24,7 @@ enum Form {
     Fixed32,
 }
 
-/// What stands before a field's value.
+/// The key of a field: its tag and wire type.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
     /// The field's number.
@@ -38,19 +38,19 @@ impl Key {
     }
 }
 
-/// What is left of a message. After each [key](Self::key) its value is to be taken or skipped.
+/// The rest of a message. After each [key](Self::key), its value has to be read or skipped.
 #[derive(Debug, Clone, Copy)]
 pub struct Wire<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Wire<'a> {
-    /// Begins with a message.
+    /// A reader of a message.
     pub const fn new(message: &'a [u8]) -> Self {
         Self { rest: message }
     }
 
-    /// The key of the next field; `None` at the message's end.
+    /// The key of the next field; `None` at the end of the message.
     pub fn key(&mut self) -> Result<Option<Key>, Malformed> {
         if self.rest.is_empty() { Ok(None) } else { self.read_key().map(Some) }
     }
@@ -76,13 +76,13 @@ impl<'a> Wire<'a> {
         self.varint()
     }
 
-    /// The value of a `uint32`: of a larger number, the lower half.
+    /// The value of a `uint32`; larger numbers are truncated.
     #[expect(clippy::cast_possible_truncation, reason = "as protobuf has it")]
     pub fn uint32(&mut self, key: Key) -> Result<u32, Malformed> {
         Ok(self.uint64(key)? as u32)
     }
 
-    /// The value of an enumeration: of a larger number, the lower half.
+    /// The value of an enumeration; larger numbers are truncated.
     pub fn enumeration(&mut self, key: Key) -> Result<i32, Malformed> {
         Ok(self.uint32(key)?.cast_signed())
     }
@@ -112,7 +112,7 @@ impl<'a> Wire<'a> {
         str::from_utf8(self.bytes(key)?).map_err(|_| Malformed)
     }
 
-    /// Passes over a value.
+    /// Skips a value.
     pub fn skip(&mut self, key: Key) -> Result<(), Malformed> {
         self.skip_nested(key, GROUP_DEPTH)
     }
@@ -160,7 +160,7 @@ impl<'a> Wire<'a> {
         }
     }
 
-    /// Seven bits a byte, the lowest first: ten bytes at most, the tenth of one bit.
+    /// Seven bits per byte, lowest first: at most ten bytes, the tenth with one bit.
     fn long_varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0;
         for (at, &byte) in self.rest.iter().enumerate().take(10) {
@@ -177,7 +177,7 @@ impl<'a> Wire<'a> {
     }
 }
 
-/// The value of one `uint64` of a message, whose other fields are skipped; 0 where it is absent.
+/// The value of one `uint64` field of a message; 0 if absent.
 pub fn uint64_of(message: &[u8], tag: u32) -> Result<u64, Malformed> {
     let mut wire = Wire::new(message);
     let mut value = 0;

@@ -1,9 +1,9 @@
 //! Workspaces: the tenants.
 
-/// A workspace began.
+/// A workspace was created.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct WorkspaceCreated {
-    /// What people call it.
+    /// The display name.
     #[prost(string, tag = "1")]
     pub name: String,
 }

@@ -1,5 +1,5 @@
-//! The HTTP client that outgoing requests are built on: reqwest with rustls and ring. It follows
-//! no redirects.
+//! The HTTP client for outgoing requests: reqwest with rustls and ring. It doesn't follow
+//! redirects.
 
 use std::error::Error;
 use std::io;
@@ -9,12 +9,12 @@ use std::time::Duration;
 use reqwest::{Client, ClientBuilder, Response, redirect};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, crypto};
 
-/// The `User-Agent` of requests that set none.
+/// The default `User-Agent`.
 const USER_AGENT: &str = concat!("slugline/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The roots that the system trusts; reads files.
+/// The system's root certificates, read from files.
 pub fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -24,9 +24,9 @@ pub fn system_roots() -> RootCertStore {
 /// A client that trusts these roots.
 ///
 /// # Errors
-/// Where the provider supports no version of TLS.
+/// If the provider supports no version of TLS.
 pub fn http_client(roots: RootCertStore) -> Result<ClientBuilder, rustls::Error> {
-    // Given explicitly: reqwest falls back to a provider of the whole process, and none is set.
+    // Explicit because reqwest otherwise requires a process-wide provider, and none is installed.
     let provider = Arc::new(crypto::ring::default_provider());
     let tls =
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
@@ -38,7 +38,7 @@ pub fn http_client(roots: RootCertStore) -> Result<ClientBuilder, rustls::Error>
         .pool_idle_timeout(POOL_IDLE_TIMEOUT))
 }
 
-/// Reads a body up to a size; the flag tells whether there is more of it.
+/// Reads a body up to a size limit; the flag is true if the body was truncated.
 pub(super) async fn read_body(
     response: &mut Response,
     max_bytes: usize,
@@ -54,7 +54,7 @@ pub(super) async fn read_body(
     Ok((body, false))
 }
 
-/// Why a request failed: the step, and the cause at the end of the chain.
+/// Describes why a request failed: the step and the root cause.
 pub(super) fn failure(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "the request timed out".to_owned();
@@ -68,7 +68,7 @@ pub(super) fn failure(error: &reqwest::Error) -> String {
     format!("{step} failed: {}", cause.unwrap_or_default())
 }
 
-/// An error and its causes. An [`io::Error`] names the cause of the error in it as its own.
+/// An error and its causes. `source` of an [`io::Error`] skips the error inside it.
 pub(super) fn causes<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

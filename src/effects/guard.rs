@@ -1,53 +1,53 @@
-//! Which addresses a request may reach whose target a user has named: public ones only, so that
-//! nobody has the service speak to its own machine, its network, or a cloud's metadata.
+//! The addresses that requests to user-supplied URLs may reach: only public ones, which prevents
+//! server-side request forgery against the local host, its network or cloud metadata services.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// Blocks of IPv4 that are nobody's in public, by IANA's registry of special purposes.
+/// Non-public IPv4 blocks, from IANA's special-purpose address registry.
 const SPECIAL_V4: [(Ipv4Addr, u8); 16] = [
     (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
-    // Shared by carriers' customers.
+    // Carrier-grade NAT.
     (Ipv4Addr::new(100, 64, 0, 0), 10),
     (Ipv4Addr::new(127, 0, 0, 0), 8),
-    // Link-local; clouds tell their machines secrets at 169.254.169.254.
+    // Link-local; 169.254.169.254 serves cloud metadata.
     (Ipv4Addr::new(169, 254, 0, 0), 16),
     (Ipv4Addr::new(172, 16, 0, 0), 12),
     (Ipv4Addr::new(192, 0, 0, 0), 24),
     (Ipv4Addr::new(192, 0, 2, 0), 24),
-    // Relays of 6to4, given up.
+    // Deprecated 6to4 relays.
     (Ipv4Addr::new(192, 88, 99, 0), 24),
     (Ipv4Addr::new(192, 168, 0, 0), 16),
     (Ipv4Addr::new(198, 18, 0, 0), 15),
     (Ipv4Addr::new(198, 51, 100, 0), 24),
     (Ipv4Addr::new(203, 0, 113, 0), 24),
-    // Multicast, and what is reserved up to the broadcast address.
+    // Multicast, and reserved addresses up to the broadcast address.
     (Ipv4Addr::new(224, 0, 0, 0), 4),
     (Ipv4Addr::new(240, 0, 0, 0), 4),
-    // Public by its number, and the door to an Azure machine's host.
+    // A public address that reaches the host of an Azure machine.
     (Ipv4Addr::new(168, 63, 129, 16), 32),
 ];
 
-/// Parts of IPv6's public block that are special all the same.
+/// Special blocks within the public IPv6 block.
 const SPECIAL_V6: [(Ipv6Addr, u8); 4] = [
-    // IETF's own assignments, Teredo among them, which carries IPv4 addresses.
+    // IETF protocol assignments, including Teredo, which embeds IPv4 addresses.
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),
-    // 6to4 carries IPv4 addresses.
+    // 6to4 embeds IPv4 addresses.
     (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16),
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
 ];
 
-/// All public addresses of IPv6 that have been given out so far.
+/// The allocated global unicast block of IPv6.
 const PUBLIC_V6: (Ipv6Addr, u8) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
-/// The ports of the web. Another one is for hosts of an allowed net alone.
+/// The ports that are permitted at public addresses. Allowed nets permit all ports.
 const WEB_PORTS: [u16; 2] = [80, 443];
 
-/// Nets that may be reached although they are not public: `10.0.0.0/8,::1`.
+/// Non-public nets that may be reached: `10.0.0.0/8,::1`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedNets(Vec<IpNet>);
 
@@ -70,14 +70,14 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Public addresses, and those of these nets.
+    /// Permits public addresses and these nets.
     pub const fn new(allowed: AllowedNets) -> Self {
         Self { allowed }
     }
 
     /// Whether a request may go to this address and port.
     pub fn permits(&self, address: IpAddr, port: u16) -> bool {
-        // The same machine, however its address is written.
+        // An IPv4-mapped address is the same host.
         let address = address.to_canonical();
         let is_allowed = self.allowed.0.iter().any(|net| net.contains(&address));
         is_allowed || (Self::is_web_port(port) && is_public(address))
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn only_public_addresses_are_reached() {
+    fn only_public_addresses_are_permitted() {
         let guard = Guard::default();
         for public in [
             "1.1.1.1",
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn allowed_nets_are_reached_at_any_port() {
+    fn allowed_nets_are_permitted_at_any_port() {
         let guard = Guard::new("127.0.0.1, 10.0.0.0/8,fd00::/8".parse().unwrap());
         for (address, port) in
             [("127.0.0.1", 8081), ("10.9.8.7", 80), ("fd00::1", 443), ("::ffff:10.0.0.1", 1)]
@@ -191,11 +191,11 @@ mod tests {
         }
         assert!(!permits(&guard, "127.0.0.2", 80));
         assert!(!permits(&guard, "192.168.1.1", 80));
-        assert!(permits(&guard, "1.1.1.1", 443), "the public stays allowed");
+        assert!(permits(&guard, "1.1.1.1", 443), "public addresses stay permitted");
     }
 
     #[test]
-    fn what_is_no_net_is_named() {
+    fn invalid_nets_are_rejected() {
         for bad in ["10.0.0.0/33", "here", "127.0.0.1,x"] {
             assert!(bad.parse::<AllowedNets>().is_err(), "{bad}");
         }

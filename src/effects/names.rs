@@ -1,5 +1,5 @@
-//! Names: addresses and texts, asked of the system's name server or of a given one. Nothing is
-//! remembered: whoever has just set a record wants to see it found.
+//! DNS lookups of addresses and TXT records, with the system's or a given name server. Nothing is
+//! cached, so that new records are found immediately.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -12,35 +12,35 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
 
-/// How long one question may take, and how often it is asked.
+/// The timeout of one query; see also the number of attempts.
 const TIMEOUT: Duration = Duration::from_secs(2);
 const ATTEMPTS: usize = 2;
 
-/// Why a name could not be looked up; meant for the eyes of whoever named it.
+/// Why a lookup failed; shown to the user who supplied the name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// The name server says that there is nothing.
+    /// The name server has no such record.
     #[error("{0} has no such record")]
     NoRecord(String),
-    /// It gives no answer, or one that makes no sense.
-    #[error("the name server gives no answer for {0}")]
+    /// The name server doesn't answer or sends an invalid response.
+    #[error("the name server did not answer for {0}")]
     NoAnswer(String),
 }
 
-/// The way to the name server. Cheap to clone.
+/// A DNS resolver. Cheap to clone.
 #[derive(Clone)]
 pub struct Names {
-    /// `None`: no name server is known, and so no name.
+    /// `None` if no name server is configured.
     resolver: Option<TokioResolver>,
 }
 
 impl Names {
-    /// By the system's configuration, or of this server alone. Where the system has none that can
-    /// be read, no name is found; all else goes on.
+    /// Uses this server, or else the system's configuration. If the latter can't be read, lookups
+    /// fail.
     pub fn new(server: Option<SocketAddr>) -> Self {
         let resolver = resolver(server);
         if let Err(error) = &resolver {
-            tracing::warn!(%error, "no name server is known: no domain can be verified");
+            tracing::warn!(%error, "no name server is configured; domains can't be verified");
         }
         Self { resolver: resolver.ok() }
     }
@@ -48,14 +48,14 @@ impl Names {
     /// The addresses of a host.
     ///
     /// # Errors
-    /// [`NameError`]; an empty list is one too.
+    /// [`NameError`], also if there are no addresses.
     pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, NameError> {
         let found = self.resolver(host)?.lookup_ip(whole(host)).await;
         let addresses: Vec<_> = found.map_err(|error| told(host, &error))?.iter().collect();
         if addresses.is_empty() { Err(NameError::NoRecord(host.to_owned())) } else { Ok(addresses) }
     }
 
-    /// The texts (TXT records) of a name, each joined from its parts.
+    /// The TXT records of a name, each joined from its parts.
     ///
     /// # Errors
     /// [`NameError`].
@@ -97,7 +97,7 @@ fn resolver(server: Option<SocketAddr>) -> Result<TokioResolver, NetError> {
     builder.build()
 }
 
-/// With the root's dot: the system's search list is for people's own machines.
+/// Appends the root's dot, so that the system's search list is not used.
 fn whole(name: &str) -> String {
     format!("{}.", name.trim_end_matches('.'))
 }
@@ -106,6 +106,6 @@ fn told(name: &str, error: &NetError) -> NameError {
     if error.is_no_records_found() {
         return NameError::NoRecord(name.to_owned());
     }
-    tracing::debug!(name, %error, "a name could not be looked up");
+    tracing::debug!(name, %error, "DNS lookup failed");
     NameError::NoAnswer(name.to_owned())
 }

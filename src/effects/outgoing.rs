@@ -1,9 +1,9 @@
 //! Requests to URLs that users choose.
 //!
-//! The resolver of the client returns only addresses that the [`Guard`] permits, and the client
-//! connects to these: a name cannot resolve to one address for the check and to another for the
-//! connection. Addresses in place of names never reach a resolver and are checked before. No
-//! redirect is followed, and no proxy is used.
+//! The client's resolver returns only addresses that the [`Guard`] permits, and the client connects
+//! to these: DNS rebinding between the check and the connection is not possible. IP addresses in
+//! URLs bypass the resolver and are checked before. Redirects are not followed, and no proxy is
+//! used.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -21,16 +21,16 @@ use super::client::{causes, failure, http_client, read_body, system_roots};
 use super::guard::Guard;
 use super::names::{NameError, Names};
 
-/// How many of a host's addresses are tried.
+/// The maximum number of addresses of a host that are tried.
 const MAX_ADDRESSES: usize = 4;
 
-/// Why a request failed; for the user who chose its URL.
+/// Why a request failed; shown to the user who chose the URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OutgoingError {
-    /// The address is no http or https URL.
+    /// The URL is not http or https.
     #[error("the address is not an http or https URL with a host")]
     BadUrl,
-    /// The host can't be found.
+    /// The host can't be resolved.
     #[error(transparent)]
     Name(#[from] NameError),
     /// The guard permits none of the host's addresses.
@@ -53,9 +53,9 @@ pub enum OutgoingError {
 /// Limits of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Until the end of the response.
+    /// The timeout, until the end of the response.
     pub time: Duration,
-    /// How much of the response's body is read.
+    /// The maximum size of the response body.
     pub body_bytes: usize,
 }
 
@@ -64,25 +64,25 @@ pub struct Limits {
 pub struct Outgoing {
     names: Names,
     guard: Arc<Guard>,
-    /// Built for the first request, because that reads the system's root certificates.
+    /// Built on first use, because that reads the system's root certificates.
     clients: Arc<OnceCell<Clients>>,
 }
 
-/// A resolver does not learn the port, which the guard needs: hence a client for the web's ports
-/// and one for all others.
+/// The guard needs the port, which a resolver doesn't know: hence one client for the web ports and
+/// one for all others.
 struct Clients {
     web_ports: Client,
     other_ports: Client,
 }
 
 impl Outgoing {
-    /// With these lookups and this rule.
+    /// Creates a sender with a resolver and a guard.
     pub fn new(names: Names, guard: Guard) -> Self {
         Self { names, guard: Arc::new(guard), clients: Arc::default() }
     }
 
-    /// The body of a `GET` that is answered 200. It sees the host's DNS records as they are now:
-    /// its connection is not kept.
+    /// Sends a `GET` and returns the body of a 200 response. The connection is not reused, so that
+    /// current DNS records are used.
     ///
     /// # Errors
     /// [`OutgoingError`].
@@ -99,10 +99,10 @@ impl Outgoing {
         }
     }
 
-    /// The response to a `POST`, whatever its status. Its body ends at the limit.
+    /// Sends a `POST` and returns the response with any status. The body is truncated at the limit.
     ///
     /// # Errors
-    /// [`OutgoingError`], but for its `Status`.
+    /// [`OutgoingError`], except `Status`.
     pub async fn post(
         &self,
         url: &Url,
@@ -153,7 +153,7 @@ impl Outgoing {
     }
 }
 
-/// Returns only addresses that the guard permits at this port, which stands for all of its client.
+/// Returns only addresses that the guard permits at this port, which represents the client's ports.
 #[derive(Clone)]
 struct GuardedResolver {
     names: Names,
@@ -167,7 +167,7 @@ impl Resolve for GuardedResolver {
         Box::pin(async move {
             let found = names.addresses(name.as_str()).await.map_err(OutgoingError::from)?;
             let permitted = found.into_iter().filter(|address| guard.permits(*address, port));
-            // Port 0: the client puts the URL's in its place.
+            // The client replaces port 0 with the URL's port.
             let permitted: Vec<_> =
                 permitted.take(MAX_ADDRESSES).map(|address| SocketAddr::new(address, 0)).collect();
             if permitted.is_empty() {
@@ -187,7 +187,7 @@ async fn body(response: &mut Response, limits: Limits) -> Result<(Bytes, bool), 
 }
 
 fn outgoing_error(error: &reqwest::Error) -> OutgoingError {
-    // The resolver's own.
+    // An error of the resolver.
     if let Some(own) = causes(error).find_map(|cause| cause.downcast_ref::<OutgoingError>()) {
         return own.clone();
     }

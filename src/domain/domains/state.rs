@@ -1,4 +1,4 @@
-//! Domains as the mutation log has them.
+//! Domains as stored in the mutation log.
 
 use super::{Domain, DomainFields};
 use crate::domain::destination::Destination;
@@ -6,7 +6,7 @@ use crate::domain::error::Unreadable;
 use crate::domain::hostname::Hostname;
 use crate::domain::ids::{DomainId, WorkspaceId};
 
-/// A [`Domain`] as written, whole; its workspace is the envelope's.
+/// A [`Domain`] as logged. Its workspace is the envelope's.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 #[allow(missing_docs, reason = "the same names as in Domain and DomainFields")]
 pub struct DomainState {
@@ -18,7 +18,7 @@ pub struct DomainState {
     pub challenge: String,
     #[prost(uint64, optional, tag = "4")]
     pub verified_at_ms: Option<u64>,
-    /// Takes the place of the workspace's default so far.
+    /// Replaces the workspace's previous default domain.
     #[prost(bool, tag = "5")]
     pub is_default: bool,
     #[prost(string, optional, tag = "6")]
@@ -37,7 +37,7 @@ pub struct DomainState {
     pub updated_at_ms: u64,
 }
 
-/// A domain is gone from its workspace.
+/// A domain was removed from its workspace.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct DomainRemoved {
     /// The domain's 16 bytes.
@@ -71,7 +71,7 @@ impl DomainState {
     /// The domain, in the workspace that the envelope names.
     ///
     /// # Errors
-    /// [`Unreadable`] when the id is none.
+    /// [`Unreadable`] for an invalid id.
     pub fn into_domain(self, workspace: WorkspaceId) -> Result<Domain, Unreadable> {
         let redirect = |text: Option<String>| text.as_deref().map(Destination::from_log);
         Ok(Domain {

@@ -1,21 +1,21 @@
-//! What a request says of one field.
+//! A field of a request.
 
 use serde::{Deserialize, Deserializer};
 
 /// A field of a request: absent, an explicit null, or a value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Field<T> {
-    /// Not in the request.
+    /// The field is not in the request.
     #[default]
     Absent,
-    /// There, and null: to be cleared.
+    /// The field is null: clear it.
     Null,
-    /// There.
+    /// The field has a value.
     Value(T),
 }
 
 impl<T> Field<T> {
-    /// The field's new value, given what stood before.
+    /// The new value, given the old one.
     pub fn over(self, before: Option<T>) -> Option<T> {
         match self {
             Self::Absent => before,
@@ -24,8 +24,7 @@ impl<T> Field<T> {
         }
     }
 
-    /// The same field, its value made another; what `make` refuses leaves the field absent, and
-    /// is up to it to note.
+    /// Maps the value. If `make` fails, which it has to report itself, the field becomes absent.
     pub fn try_map<U>(self, make: impl FnOnce(T) -> Option<U>) -> Field<U> {
         match self {
             Self::Absent => Field::Absent,
@@ -35,7 +34,7 @@ impl<T> Field<T> {
     }
 }
 
-/// Together with `#[serde(default)]`, which makes an absent field [`Field::Absent`].
+/// Requires `#[serde(default)]`, which makes an absent field [`Field::Absent`].
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Option::deserialize(deserializer)?.map_or(Self::Null, Self::Value))

@@ -1,25 +1,25 @@
-//! Forwarding: in which way a visitor is sent on, and what of his address goes with him.
+//! Forwarding: the form of the redirect, and which parts of the requested URL are passed on.
 
 use super::LinkInput;
 use crate::domain::error::Invalid;
 
-/// The statuses that a link may answer with (RFC 9110 §15.4); 302 where none was asked for.
+/// The redirect statuses of a link (RFC 9110 §15.4); 302 by default.
 pub const STATUSES: [u16; 5] = [301, 302, 303, 307, 308];
 const DEFAULT_STATUS: u16 = 302;
 
-/// How a visitor is sent on. It is its own form in the log.
+/// How visitors are redirected. Stored in the log as it is.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Forwarding {
     /// One of [`STATUSES`]; 0 for the default.
     #[prost(uint32, tag = "1")]
     status: u32,
-    /// Whether `/slug/more` leads to the destination with `/more` behind its path.
+    /// Whether `/slug/more` redirects to the destination with `/more` appended to its path.
     #[prost(bool, tag = "2")]
     pub path: bool,
-    /// Whether the answer names the destination as the canonical address (RFC 6596).
+    /// Whether the response names the destination as canonical (RFC 6596).
     #[prost(bool, tag = "3")]
     pub canonical: bool,
-    /// Whether the answer asks search engines not to list the short address.
+    /// Whether the response asks search engines not to index the link.
     #[prost(bool, tag = "4")]
     pub noindex: bool,
 }
@@ -33,7 +33,7 @@ impl Forwarding {
             .unwrap_or(DEFAULT_STATUS)
     }
 
-    /// Checks what is asked over what stands.
+    /// Validates the input; absent fields keep their values.
     pub(super) fn accept(
         input: &mut LinkInput,
         before: Option<&Self>,

@@ -1,6 +1,6 @@
-//! Gates: when a link answers, how often, and to whom.
+//! Gates: when, how often and for whom a link redirects.
 //!
-//! A visit that a gate stops goes to the link's `expired_url`, or sees a page that says why.
+//! A blocked visit is redirected to the link's `expired_url` or gets a page with the reason.
 
 use std::fmt;
 
@@ -11,59 +11,59 @@ use super::password::{Password, PasswordHash};
 use crate::domain::destination::Destination;
 use crate::domain::ids::RuleId;
 
-/// The largest limit of clicks that can be set.
+/// The maximum click limit.
 const MAX_CLICKS: u64 = 1_000_000_000_000;
 
-/// What has to hold for a visit to be let through. It is its own form in the log: each default
-/// means that nobody has asked for that gate.
+/// The conditions for letting a visit through. Stored in the log as it is: each default means that
+/// the gate is not set.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 #[prost(skip_debug)]
 pub struct Gates {
-    /// Switched off by its owner.
+    /// Whether the link is disabled.
     #[prost(bool, tag = "1")]
     pub disabled: bool,
-    /// Put away by its owner: out of lists, and answers no more.
+    /// Whether the link is archived: it doesn't work, and lists omit it.
     #[prost(bool, tag = "2")]
     pub archived: bool,
-    /// The first moment at which it answers, in milliseconds since the Unix epoch.
+    /// When the link starts to work, in milliseconds since the Unix epoch.
     #[prost(uint64, optional, tag = "3")]
     pub starts_at_ms: Option<u64>,
-    /// The first moment at which it answers no more, in milliseconds since the Unix epoch.
+    /// When the link stops working, in milliseconds since the Unix epoch.
     #[prost(uint64, optional, tag = "4")]
     pub expires_at_ms: Option<u64>,
-    /// Where a visit leads that comes too late: after `expires_at_ms`, or after the last click.
+    /// The redirect target after `expires_at_ms`, or once the click limit is reached.
     #[prost(string, optional, tag = "5")]
     pub expired_url: Option<String>,
-    /// How many clicks are let through.
+    /// The click limit.
     #[prost(message, optional, tag = "6")]
     pub limit: Option<ClickLimit>,
-    /// The hash of the password that a visitor has to know.
+    /// The hash of the password that visitors have to enter.
     #[prost(string, optional, tag = "7")]
     password_hash: Option<String>,
 }
 
-/// A bound on the clicks of a link. Clicks count from the version that set the bound on.
+/// A click limit. Clicks count from the version that set the limit.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub struct ClickLimit {
-    /// How many are let through.
+    /// The number of clicks that are let through.
     #[prost(uint64, tag = "1")]
     pub max: u64,
-    /// The link's version at which there was a limit for the first time since there was none.
-    /// Another limit, later, counts on.
+    /// The version that introduced the limit. Changing the limit continues the count; removing it
+    /// and setting a new one restarts the count.
     #[prost(uint32, tag = "2")]
     pub since_version: u32,
-    /// Whether those of bots count too. Those that don't count are not let through.
+    /// Whether bots' clicks count. Visits that don't count are not let through.
     #[prost(bool, tag = "3")]
     pub counts_bots: bool,
 }
 
-/// Why a visit was not let through.
+/// Why a visit was blocked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
 #[repr(i32)]
 pub enum Block {
-    /// It was: no reason.
+    /// It was not blocked.
     None = 0,
-    /// The link is switched off.
+    /// The link is disabled.
     Disabled = 1,
     /// The link is archived.
     Archived = 2,
@@ -71,18 +71,18 @@ pub enum Block {
     NotStarted = 3,
     /// At or after `expires_at`.
     Expired = 4,
-    /// All of `max_clicks` were used.
+    /// `max_clicks` was reached.
     LimitReached = 5,
-    /// No password was given yet.
+    /// No password was entered.
     PasswordRequired = 6,
-    /// A wrong password was given.
+    /// A wrong password was entered.
     PasswordWrong = 7,
-    /// Too many passwords were guessed.
+    /// Too many wrong passwords were entered.
     GuessedTooOften = 8,
 }
 
 impl Block {
-    /// The word that answers and tables hold; empty for none.
+    /// The name in responses and tables; empty for `None`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::None => "",
@@ -99,7 +99,7 @@ impl Block {
 }
 
 impl Gates {
-    /// The gate that a visit at a moment meets, but for the limit of clicks and the password.
+    /// The gate that blocks a visit at this time, apart from the click limit and the password.
     pub const fn closed_at(&self, at_ms: u64) -> Block {
         match self {
             Self { archived: true, .. } => Block::Archived,
@@ -110,26 +110,26 @@ impl Gates {
         }
     }
 
-    /// The hash of the password that a visitor has to know.
+    /// The hash of the password that visitors have to enter.
     pub fn password(&self) -> Option<PasswordHash<'_>> {
         self.password_hash.as_deref().map(PasswordHash::new)
     }
 
-    /// Whether both ask for a password, and not for the same one.
+    /// Whether both have a password and the passwords differ.
     pub fn has_other_password(&self, other: &Self) -> bool {
         matches!((&self.password_hash, &other.password_hash), (Some(one), Some(other)) if one != other)
     }
 
-    /// Gates that a link had before, over those that stand. A limit of clicks counts on, or, where
-    /// there is none, begins anew with the link's next version: never with an older one, whose
-    /// clicks may be forgotten by now.
+    /// The gates of an earlier version, reapplied. A click limit continues the current count, or
+    /// starts one at the next version if there is no limit now: never at an older version, whose
+    /// clicks may have been deleted.
     #[must_use]
     pub fn again_over(self, standing: &Self, next_version: u32) -> Self {
         let since_version = standing.limit.map_or(next_version, |limit| limit.since_version);
         Self { limit: self.limit.map(|limit| ClickLimit { since_version, ..limit }), ..self }
     }
 
-    /// Checks what is asked over what stands.
+    /// Validates the input; absent fields keep their values.
     pub(super) fn accept(
         input: &mut LinkInput,
         before: Option<&Self>,
@@ -142,8 +142,7 @@ impl Gates {
         let archived = std::mem::take(&mut input.archived).over(Some(old.archived));
         let starts_at_ms = moment(&mut input.starts_at, "starts_at", old.starts_at_ms, invalid);
         let expires_at_ms = moment(&mut input.expires_at, "expires_at", old.expires_at_ms, invalid);
-        // What stands, here or elsewhere, may have expired: only a new moment has to be one that
-        // comes.
+        // An existing or imported link may have expired: only a new value has to be in the future.
         let is_new = expires_at_ms != old.expires_at_ms && !input.may_be_expired;
         if is_new && expires_at_ms.is_some_and(|at| at <= around.now_ms) {
             invalid.add("expires_at", "must be in the future");
@@ -174,16 +173,16 @@ impl Gates {
     }
 }
 
-/// What the checks of a link's fields look at beside the fields.
+/// What the validation of a link's fields depends on.
 pub(super) struct Context<'a> {
-    /// When it is, in milliseconds since the Unix epoch.
+    /// The current time, in milliseconds since the Unix epoch.
     pub now_ms: u64,
-    /// The version at which a limit of clicks began, or would begin with this change. One that is
-    /// set again counts on, also where all else begins anew.
+    /// The version at which the click limit started, or would start with this change. Replacing a
+    /// link continues the count of its limit.
     pub limited_since: u32,
-    /// Makes the id of a rule.
+    /// Generates a rule id.
     pub new_rule_id: fn() -> RuleId,
-    /// Whether a host (with its port, where there is one) is the service's own.
+    /// Whether a host (with its port, if any) belongs to the service.
     pub is_own: &'a dyn Fn(&str) -> bool,
 }
 
@@ -204,7 +203,7 @@ fn limit(
     Some(ClickLimit { max, since_version, counts_bots })
 }
 
-/// A moment in ISO 8601 with an offset, over the one that stands.
+/// Parses a time in ISO 8601 with an offset; an absent field keeps its value.
 fn moment(
     asked: &mut Field<String>,
     name: &str,
@@ -212,7 +211,7 @@ fn moment(
     invalid: &mut Invalid,
 ) -> Option<u64> {
     let parsed = std::mem::take(asked).try_map(|text| {
-        let rule = || "must be a moment such as 2027-01-31T18:00:00Z".to_owned();
+        let rule = || "must be a time such as 2027-01-31T18:00:00Z".to_owned();
         let at = text.parse::<jiff::Timestamp>().ok();
         let at = at.and_then(|at| u64::try_from(at.as_millisecond()).ok());
         invalid.check(name, at.ok_or_else(rule))
@@ -221,7 +220,7 @@ fn moment(
 }
 
 impl fmt::Debug for Gates {
-    /// Without the password's hash.
+    /// Omits the password hash.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gates")
             .field("disabled", &self.disabled)

@@ -1,4 +1,4 @@
-//! Labels: what a link's owner finds it again by. No visitor sees them.
+//! Labels: tags, folder, campaign, external id and notes. Visitors never see them.
 
 use std::collections::HashSet;
 
@@ -10,48 +10,48 @@ const MAX_TAGS: usize = 50;
 const MAX_TAG_CHARS: usize = 50;
 const MAX_FOLDER_CHARS: usize = 200;
 const MAX_EXTERNAL_ID_CHARS: usize = 255;
-/// How long notes may be, in characters.
+/// The maximum length of notes, in characters.
 pub const MAX_NOTES_CHARS: usize = 2_000;
 
-/// What a link is sorted under. It is its own form in the log.
+/// How the owner organizes the link. Stored in the log as it is.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Labels {
-    /// In the owner's order and spelling; no two are the same without regard to case.
+    /// In the owner's order and spelling; unique regardless of case.
     #[prost(string, repeated, tag = "1")]
     pub tags: Vec<String>,
-    /// A path such as `clients/acme`; its case counts.
+    /// A path such as `clients/acme`; case-sensitive.
     #[prost(string, optional, tag = "2")]
     pub folder: Option<String>,
-    /// The 16 bytes of a campaign of the workspace.
+    /// The 16 bytes of the campaign's id.
     #[prost(bytes = "vec", optional, tag = "3")]
     campaign_id: Option<Vec<u8>>,
-    /// What another system calls the link: no other link of the workspace is called so.
+    /// The link's id in another system; unique in the workspace.
     #[prost(string, optional, tag = "4")]
     pub external_id: Option<String>,
-    /// For the owner; lines may break.
+    /// Notes for the owner; may have several lines.
     #[prost(string, optional, tag = "5")]
     pub notes: Option<String>,
 }
 
-/// What makes two tags the same.
+/// The form in which tags are compared.
 pub fn folded(tag: &str) -> String {
     tag.to_lowercase()
 }
 
 impl Labels {
-    /// The campaign that it belongs to.
+    /// The link's campaign.
     pub fn campaign(&self) -> Option<CampaignId> {
         self.campaign_id.as_deref().and_then(|bytes| CampaignId::from_bytes(bytes).ok())
     }
 
-    /// The same, but it belongs to no campaign.
+    /// The same labels without the campaign.
     #[must_use]
     pub fn without_campaign(self) -> Self {
         Self { campaign_id: None, ..self }
     }
 
-    /// Checks what is asked over what stands. Whether there is such a campaign, and whether the
-    /// external id is free, only the writer can say.
+    /// Validates the input; absent fields keep their values. The command handler checks that the
+    /// campaign exists and that the external id is free.
     pub(super) fn accept(
         input: &mut LinkInput,
         before: Option<&Self>,
@@ -75,7 +75,7 @@ impl Labels {
             folder: folder.over(old.folder.clone()),
             campaign_id: campaign.over(old.campaign_id.clone()),
             external_id: external_id.over(old.external_id.clone()),
-            // Blank is none.
+            // Blank notes are removed.
             notes: notes.over(old.notes.clone()).filter(|notes| !notes.is_empty()),
         }
     }
@@ -90,7 +90,7 @@ fn checked_tags(tags: Vec<String>, invalid: &mut Invalid) -> Option<Vec<String>>
     let mut good = Vec::with_capacity(tags.len());
     for (place, tag) in tags.into_iter().enumerate() {
         let checked = checked_tag(&tag).and_then(|tag| {
-            if seen.insert(folded(&tag)) { Ok(tag) } else { Err("is there already".to_owned()) }
+            if seen.insert(folded(&tag)) { Ok(tag) } else { Err("is a duplicate".to_owned()) }
         });
         good.extend(invalid.check(&format!("tags[{place}]"), checked));
     }
@@ -103,25 +103,25 @@ fn checked_tag(tag: &str) -> Result<String, String> {
         return Err(format!("must be 1 to {MAX_TAG_CHARS} characters"));
     }
     if tag.chars().any(char::is_control) {
-        return Err("must not hold control characters".to_owned());
+        return Err("must not contain control characters".to_owned());
     }
-    // A list is filtered by tags with commas between them.
+    // Lists are filtered by comma-separated tags.
     if tag.contains(',') {
-        return Err("must not hold a comma".to_owned());
+        return Err("must not contain a comma".to_owned());
     }
     Ok(tag.to_owned())
 }
 
-/// A folder's path as it is written: without blanks around its parts' ends.
+/// Validates a folder's path and trims its parts.
 ///
 /// # Errors
-/// A sentence that says which rule it breaks.
+/// A message that names the violated rule.
 pub fn checked_folder(text: &str) -> Result<String, String> {
     if text.chars().count() > MAX_FOLDER_CHARS {
         return Err(format!("must not be longer than {MAX_FOLDER_CHARS} characters"));
     }
     if text.chars().any(char::is_control) {
-        return Err("must not hold control characters".to_owned());
+        return Err("must not contain control characters".to_owned());
     }
     let parts: Vec<_> = text.split('/').map(str::trim).collect();
     if parts.iter().any(|part| part.is_empty()) {
@@ -130,10 +130,10 @@ pub fn checked_folder(text: &str) -> Result<String, String> {
     Ok(parts.join("/"))
 }
 
-/// An external id, unchanged.
+/// Validates an external id.
 ///
 /// # Errors
-/// A sentence that says which rule it breaks.
+/// A message that names the violated rule.
 pub fn checked_external_id(text: String) -> Result<String, String> {
     let is_short = (1..=MAX_EXTERNAL_ID_CHARS).contains(&text.chars().count());
     if is_short && !text.chars().any(|letter| letter.is_control() || letter.is_whitespace()) {
@@ -145,7 +145,7 @@ pub fn checked_external_id(text: String) -> Result<String, String> {
 fn checked_notes(text: &str) -> Result<String, String> {
     let text = text.replace("\r\n", "\n");
     if text.chars().any(|letter| letter.is_control() && !matches!(letter, '\n' | '\t')) {
-        return Err("must not hold control characters but line breaks and tabs".to_owned());
+        return Err("must not contain control characters except line breaks and tabs".to_owned());
     }
     if text.chars().count() > MAX_NOTES_CHARS {
         return Err(format!("must not be longer than {MAX_NOTES_CHARS} characters"));
@@ -154,7 +154,7 @@ fn checked_notes(text: &str) -> Result<String, String> {
 }
 
 impl LinkInput {
-    /// The campaign that the input names, where it names one that could be.
+    /// The campaign in the input, if it is a valid id.
     pub fn campaign(&self) -> Option<CampaignId> {
         match &self.campaign {
             Field::Value(text) => text.parse().ok(),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_trimmed_and_told_apart_without_regard_to_case() {
+    fn tags_are_trimmed_and_compared_regardless_of_case() {
         let long = "ä".repeat(50);
         for good in [&["a", "b"][..], &[" a ", "ä"], &[&long], &["a/b", "x y", "#1"], &[]] {
             let trimmed: Vec<_> = good.iter().map(|tag| tag.trim().to_owned()).collect();
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn an_external_id_is_of_visible_characters() {
+    fn an_external_id_has_only_visible_characters() {
         for good in ["1", "sku/1?x=2#3", "größe", &"x".repeat(255)] {
             assert_eq!(checked_external_id(good.to_owned()).unwrap(), good);
         }
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn notes_have_lines() {
+    fn notes_may_have_several_lines() {
         let notes = |text: &str| LinkInput { notes: value(text), ..LinkInput::default() };
         for (asked, kept) in [
             ("a\r\nb\tc", Some("a\nb\tc")),
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_named_stays_and_what_is_null_goes() {
+    fn absent_fields_are_kept_and_null_fields_are_cleared() {
         let id = "camp_00000000000000000000000007";
         let input = LinkInput {
             folder: value("f"),

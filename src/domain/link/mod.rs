@@ -1,7 +1,7 @@
-//! A link: what its owner can say of it, and how it changes.
+//! Links: their fields, validation and versions.
 //!
-//! What is asked ([`LinkInput`], unchecked) is accepted over what stands, and becomes
-//! [`LinkFields`]; these, with an id, a slug and a version, are a [`Link`].
+//! A [`LinkInput`], which is not validated, is checked and applied to an existing or new link. The
+//! result is [`LinkFields`]; with an id, a slug and a version they form a [`Link`].
 
 pub mod deletion;
 mod field;
@@ -39,75 +39,75 @@ use super::destination::Destination;
 use super::ids::{LinkId, WorkspaceId};
 use super::slug::Slug;
 
-/// A link as it stands at one version.
+/// A link at one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// Stays the same whatever else changes.
+    /// The permanent id.
     pub id: LinkId,
-    /// Whose link it is.
+    /// The workspace that owns it.
     pub workspace: WorkspaceId,
-    /// What its owner can change.
+    /// The fields that the owner can change.
     pub fields: LinkFields,
-    /// The path it answers at, on its domain.
+    /// The path of the short URL.
     pub slug: Slug,
     /// In milliseconds since the Unix epoch.
     pub created_at_ms: u64,
-    /// When its last version began, in milliseconds since the Unix epoch.
+    /// When the current version was made, in milliseconds since the Unix epoch.
     pub updated_at_ms: u64,
-    /// 1 when made, one more with each change.
+    /// 1 at creation; incremented by each change.
     pub version: u32,
 }
 
 impl Link {
-    /// The next version with these fields and this slug; `None` when nothing would change.
+    /// The next version with these fields and this slug; `None` if nothing changes.
     pub fn changed(&self, slug: Slug, fields: LinkFields, at_ms: u64) -> Option<Self> {
         if slug == self.slug && fields == self.fields {
             return None;
         }
-        // A clock that was set back must not make a version older than the one before it.
+        // If the clock was set back, the new version must not be older than its predecessor.
         let updated_at_ms = at_ms.max(self.updated_at_ms);
         Some(Self { slug, fields, updated_at_ms, version: self.version + 1, ..self.clone() })
     }
 }
 
-/// What the owner of a link decides, checked.
+/// The fields of a link, validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkFields {
     /// Empty for the service's default domain.
     pub domain: String,
-    /// Where it leads.
+    /// What the link serves.
     pub content: Content,
-    /// A name for people.
+    /// A display name.
     pub title: Option<String>,
     /// Added to the destination at the redirect.
     pub utm: Utm,
-    /// Whether a visitor's own query string is handed on.
+    /// Whether the visitor's query string is added to the destination.
     pub forward_query: bool,
-    /// In which way visitors are sent on.
+    /// How visitors are redirected.
     pub forwarding: Forwarding,
-    /// What has to hold for a visit to be let through.
+    /// The conditions for letting a visit through.
     pub gates: Gates,
-    /// Where some visitors are led, other than to the destination.
+    /// Other destinations for some visitors.
     pub routing: Routing,
-    /// What anybody may see of it without following it.
+    /// What anyone can see without following the link.
     pub preview: Preview,
-    /// What its owner finds it again by.
+    /// How the owner organizes the link.
     pub labels: Labels,
-    /// What social networks show of it.
+    /// What social networks show.
     pub social: Social,
 }
 
-/// What a link leads to: an address, or a page of the service's own.
+/// What a link serves: a redirect, or a page of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// An address.
+    /// A redirect.
     Url(Destination),
-    /// What the page shows.
+    /// A page with this payload.
     Page(Payload),
 }
 
 impl Content {
-    /// Which kind of link has it.
+    /// The kind of link.
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Url(_) => Kind::Url,
@@ -115,7 +115,7 @@ impl Content {
         }
     }
 
-    /// The address, where it is one.
+    /// The destination of a redirect.
     pub const fn destination(&self) -> Option<&Destination> {
         match self {
             Self::Url(destination) => Some(destination),
@@ -123,7 +123,7 @@ impl Content {
         }
     }
 
-    /// What the page shows, where it is one.
+    /// The payload of a page.
     pub const fn payload(&self) -> Option<&Payload> {
         match self {
             Self::Url(_) => None,

@@ -1,24 +1,24 @@
-//! A link's password: as somebody chose it, and as it is kept.
+//! The password of a link, in plain text and hashed.
 
 use std::fmt;
 
 use serde::Deserialize;
 
-/// The longest password, in bytes: a longer one would only make hashing dear.
+/// The maximum length of a password, in bytes: hashing longer ones would only be expensive.
 const MAX_BYTES: usize = 200;
 const MIN_CHARS: usize = 4;
 
-/// A password on its way to become a hash, which is work for a thread of its own.
+/// A password that is hashed on a separate thread before it is stored.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
 pub enum Password {
-    /// As it was chosen. The only place where it stands.
+    /// The plain text. It is stored nowhere else.
     Chosen(String),
-    /// A PHC string of argon2id.
+    /// An argon2id hash as a PHC string.
     Hashed(String),
 }
 
-/// What is kept of a password: a PHC string of argon2id.
+/// An argon2id hash as a PHC string.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PasswordHash<'a>(&'a str);
 
@@ -29,8 +29,8 @@ impl From<String> for Password {
 }
 
 impl Password {
-    /// What was chosen, if it is fit to be a password and not hashed yet. One that is unfit stays
-    /// as it is, and is refused when it is to become a hash.
+    /// The plain text, if it is valid and not hashed yet. An invalid password is not hashed;
+    /// `into_hash` rejects it.
     pub fn to_be_hashed(&self) -> Option<&str> {
         match self {
             Self::Chosen(text) if Self::unfit(text).is_none() => Some(text),
@@ -38,10 +38,10 @@ impl Password {
         }
     }
 
-    /// The hash.
+    /// Returns the hash.
     ///
     /// # Errors
-    /// What is wrong with the password that was chosen.
+    /// The reason why the password is invalid.
     pub(super) fn into_hash(self) -> Result<String, String> {
         match self {
             Self::Hashed(hash) => Ok(hash),
@@ -53,12 +53,12 @@ impl Password {
         if text.chars().count() < MIN_CHARS || text.len() > MAX_BYTES {
             return Some("must be at least 4 characters, and at most 200 bytes");
         }
-        text.chars().any(char::is_control).then_some("must not hold control characters")
+        text.chars().any(char::is_control).then_some("must not contain control characters")
     }
 }
 
 impl<'a> PasswordHash<'a> {
-    /// Of a PHC string.
+    /// Wraps a PHC string.
     pub const fn new(hash: &'a str) -> Self {
         Self(hash)
     }

@@ -1,5 +1,5 @@
-//! What a link holds that is no address: a Wi-Fi network, a business card, a text. Visitors see it
-//! on a page of the service's own.
+//! The payload of links that are not redirects: a Wi-Fi network, a business card or a text, shown
+//! on a page of the service.
 
 use std::fmt::Write as _;
 
@@ -10,10 +10,10 @@ use crate::domain::error::Invalid;
 const MAX_TEXT_CHARS: usize = 5_000;
 const MAX_CARD_CHARS: usize = 300;
 const MAX_NOTE_CHARS: usize = 1_000;
-/// IEEE 802.11: a network's name has 1 to 32 bytes.
+/// IEEE 802.11: an SSID has at most 32 bytes.
 const MAX_SSID_BYTES: usize = 32;
 
-/// What a link leads to.
+/// The kind of content of a link.
 #[derive(
     Debug,
     Clone,
@@ -27,7 +27,7 @@ const MAX_SSID_BYTES: usize = 32;
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// An address.
+    /// A redirect to a URL.
     #[default]
     Url,
     /// A Wi-Fi network.
@@ -38,7 +38,7 @@ pub enum Kind {
     Text,
 }
 
-/// What a page of a link shows. Each is its own form in the log.
+/// The content of a link's page. Stored in the log as it is.
 #[derive(Clone, PartialEq, Eq, prost::Oneof)]
 pub enum Payload {
     /// A Wi-Fi network.
@@ -52,24 +52,24 @@ pub enum Payload {
     Text(String),
 }
 
-/// A Wi-Fi network that the visitor may join.
+/// The credentials of a Wi-Fi network.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Wifi {
-    /// The network's name.
+    /// The network name.
     #[prost(string, tag = "1")]
     pub ssid: String,
-    /// How it is encrypted.
+    /// The encryption.
     #[prost(enumeration = "Encryption", tag = "2")]
     pub encryption: i32,
-    /// Its password; empty for an open one. Visitors see it: that is what the link is for.
+    /// The password; empty for an open network. Visitors see it: that is the purpose of the link.
     #[prost(string, tag = "3")]
     pub password: String,
-    /// Whether the network doesn't tell its name.
+    /// Whether the network hides its name.
     #[prost(bool, tag = "4")]
     pub hidden: bool,
 }
 
-/// How a Wi-Fi network is encrypted, as the strings of Wi-Fi QR codes tell it.
+/// The encryption of a Wi-Fi network, as in Wi-Fi QR codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
 #[repr(i32)]
 pub enum Encryption {
@@ -77,12 +77,12 @@ pub enum Encryption {
     Wpa = 0,
     /// WEP.
     Wep = 1,
-    /// None.
+    /// No encryption.
     Open = 2,
 }
 
 impl Encryption {
-    /// The word for it in a payload, and in the string of a QR code.
+    /// The name in payloads and QR codes.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Wpa => "WPA",
@@ -102,7 +102,7 @@ impl Encryption {
     }
 }
 
-/// A business card, in the words of vCard (RFC 6350).
+/// A business card, with the terms of vCard (RFC 6350).
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 #[allow(missing_docs, reason = "the names of the payload's fields")]
 pub struct Vcard {
@@ -125,7 +125,7 @@ pub struct Vcard {
 }
 
 impl Payload {
-    /// Which kind of link holds it.
+    /// The kind of link.
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Wifi(_) => Kind::Wifi,
@@ -134,8 +134,8 @@ impl Payload {
         }
     }
 
-    /// Reads a payload of a kind, and notes each field that breaks a rule. `None` for an address,
-    /// which has none, and where something was noted.
+    /// Validates a payload and reports each invalid field. `None` for invalid payloads and for
+    /// `url`, which has no payload.
     pub fn accept(
         kind: Kind,
         mut fields: Map<String, Value>,
@@ -160,7 +160,7 @@ impl Payload {
         is_fit.then_some(payload)
     }
 
-    /// The payload as an answer has it: what [`accept`](Self::accept) takes.
+    /// The payload in responses, which [`accept`](Self::accept) reads back.
     pub fn to_json(&self) -> Value {
         match self {
             Self::Wifi(wifi) => serde_json::json!({
@@ -182,8 +182,8 @@ impl Payload {
 }
 
 impl Wifi {
-    /// What the QR code of a network says, in the form that cameras understand (of the `ZXing`
-    /// project): `WIFI:T:WPA;S:name;P:password;;`.
+    /// The text of the network's QR code, in the format of the `ZXing` project that cameras
+    /// understand: `WIFI:T:WPA;S:name;P:password;;`.
     pub fn qr_text(&self) -> String {
         let mut text =
             format!("WIFI:T:{};S:{};", self.encryption().as_str(), escaped(&self.ssid, r#"\;,:""#));
@@ -196,7 +196,7 @@ impl Wifi {
 }
 
 impl Vcard {
-    /// The fields by the names that a payload gives them.
+    /// The fields with their names in payloads.
     pub fn fields(&self) -> [(&'static str, &str); 8] {
         [
             ("name", &self.name),
@@ -210,7 +210,7 @@ impl Vcard {
         ]
     }
 
-    /// The card as a file: vCard 3.0 (RFC 2426), which every address book reads.
+    /// The card as vCard 3.0 (RFC 2426), which every address book can read.
     pub fn to_vcf(&self) -> String {
         let text = |text: &str| escaped(text, "\\;,").replace('\n', "\\n");
         let mut card = String::from("BEGIN:VCARD\r\nVERSION:3.0\r\n");
@@ -220,7 +220,7 @@ impl Vcard {
             }
         };
         line("FN", &text(&self.name), &self.name);
-        // The last word is taken for the family name: the form wants one.
+        // vCard requires a family name; use the last word.
         let (given, family) = self.name.rsplit_once(' ').unwrap_or((&self.name, ""));
         line("N", &format!("{};{};;;", text(family), text(given)), &self.name);
         line("ORG", &text(&self.organization), &self.organization);
@@ -235,7 +235,7 @@ impl Vcard {
     }
 }
 
-/// The text with a backslash before each of some characters.
+/// Escapes the special characters with backslashes.
 fn escaped(text: &str, special: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -247,7 +247,7 @@ fn escaped(text: &str, special: &str) -> String {
     escaped
 }
 
-/// Takes fields out of a payload by name.
+/// Removes fields from a payload by name and validates them.
 struct Reader<'a> {
     fields: &'a mut Map<String, Value>,
     invalid: &'a mut Invalid,
@@ -258,13 +258,13 @@ impl Reader<'_> {
         self.invalid.add(format!("payload.{name}"), reason);
     }
 
-    /// A text; empty where there is none or it breaks a rule.
+    /// A text; empty if it is absent or invalid.
     fn text(&mut self, name: &str, max_chars: usize, is_required: bool) -> String {
         let text = match self.fields.remove(name) {
             None | Some(Value::Null) => String::new(),
             Some(Value::String(text)) => text,
             Some(_) => {
-                self.refuse(name, "must be a text");
+                self.refuse(name, "must be a string");
                 return String::new();
             }
         };
@@ -277,14 +277,14 @@ impl Reader<'_> {
             return String::new();
         }
         if text.chars().any(is_odd) {
-            self.refuse(name, "must not hold control characters");
+            self.refuse(name, "must not contain control characters");
         } else if text.chars().count() > max_chars {
             self.refuse(name, format!("must not be longer than {max_chars} characters"));
         }
         text
     }
 
-    /// A text of one line.
+    /// A single line of text.
     fn line(&mut self, name: &str, max_chars: usize, is_required: bool) -> String {
         let line = self.text(name, max_chars, is_required);
         if line.chars().any(char::is_control) {
@@ -340,7 +340,7 @@ impl Reader<'_> {
             address: self.text("address", MAX_NOTE_CHARS, false),
             note: self.text("note", MAX_NOTE_CHARS, false),
         };
-        // They stand in links of a page: nothing that a browser would run.
+        // These become links on the page, so they must not be anything that a browser would run.
         let is_web = |url: &url::Url| matches!(url.scheme(), "http" | "https");
         if !card.url.is_empty() && !url::Url::parse(&card.url).is_ok_and(|url| is_web(&url)) {
             self.refuse("url", "must be an http or https URL");
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn payloads_read_back_as_themselves() {
+    fn payloads_round_trip() {
         for (kind, payload) in [
             (
                 Kind::Wifi,
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn invalid_fields_are_reported() {
         for (kind, payload, fields) in [
             (Kind::Wifi, json!({}), vec!["payload.ssid"]),
             (Kind::Wifi, json!({"ssid": "a", "password": "short"}), vec!["payload.password"]),
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_reads_as_cameras_understand_it() {
+    fn a_network_has_a_qr_text() {
         let network = |payload| match accept(Kind::Wifi, payload).unwrap() {
             Payload::Wifi(wifi) => wifi.qr_text(),
             other => panic!("{other:?}"),
@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn a_card_can_hold_no_line_that_it_was_not_given() {
+    fn values_of_a_card_cannot_inject_lines() {
         let card =
             accept(Kind::Vcard, json!({"name": "Ada; King", "note": "one\nTEL:666"})).unwrap();
         let Payload::Vcard(card) = card else { panic!("{card:?}") };

@@ -1,20 +1,20 @@
-//! The preview: what anybody may see of a link without following it.
+//! The preview: what anyone can see of a link without following it.
 
 use super::LinkInput;
 
-/// What the page at `/{slug}+` shows. It is its own form in the log.
+/// What the page at `/{slug}+` shows. Stored in the log as it is.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub struct Preview {
-    /// Whether there is none. Said the other way round, so that the default costs no byte.
+    /// Whether the page is disabled. Inverted so that the default takes no bytes.
     #[prost(bool, tag = "1")]
     pub hidden: bool,
-    /// Whether it shows how often the link was clicked.
+    /// Whether it shows the number of clicks.
     #[prost(bool, tag = "2")]
     pub public_stats: bool,
 }
 
 impl Preview {
-    /// What is asked over what stands.
+    /// Applies the input; absent fields keep their values.
     pub(super) fn accept(input: &mut LinkInput, before: Option<Self>) -> Self {
         let old = before.unwrap_or_default();
         let shown = std::mem::take(&mut input.preview).over(Some(!old.hidden)).unwrap_or(true);

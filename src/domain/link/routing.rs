@@ -1,4 +1,4 @@
-//! Routing: where a link leads some visitors, other than to its destination.
+//! Routing: other destinations for some visitors of a link.
 
 use super::gates::Context;
 use super::{Field, LinkFields, LinkInput};
@@ -6,23 +6,23 @@ use crate::domain::error::Invalid;
 use crate::domain::rule::app_url::{AppLinks, AppLinksInput};
 use crate::domain::rule::{self, Rules};
 
-/// What comes before a link's destination, in this order.
+/// What takes precedence over a link's destination, in this order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Routing {
-    /// The first rule that fits is followed.
+    /// The first matching rule wins.
     pub rules: Rules,
-    /// Where no rule fits, the app of the visitor's system.
+    /// If no rule matches, the app for the visitor's operating system.
     pub app: AppLinks,
 }
 
 impl Routing {
-    /// Whether all visitors are led to the destination.
+    /// Whether all visitors get the link's destination.
     pub const fn is_empty(&self) -> bool {
         self.rules.is_empty() && self.app.is_empty()
     }
 
-    /// Checks what is asked over what stands: `standing` is what rules' ids may be given back of,
-    /// `kept` what holds where the input says nothing.
+    /// Validates the input. Rules may keep ids of the rules in `current`; absent fields keep the
+    /// values in `kept`.
     pub(super) fn accept(
         input: &mut LinkInput,
         standing: Option<&LinkFields>,

@@ -1,15 +1,15 @@
-//! Social metadata: what social networks show of a link that was posted there.
+//! Social metadata: what social networks show for a posted link.
 
 use super::LinkInput;
 use crate::domain::destination::Destination;
 use crate::domain::error::Invalid;
 
-/// How long its title may be, in characters.
+/// The maximum length of the title, in characters.
 pub const MAX_TITLE_CHARS: usize = 200;
-/// How long its description may be, in characters.
+/// The maximum length of the description, in characters.
 pub const MAX_DESCRIPTION_CHARS: usize = 500;
 
-/// The Open Graph metadata of a link. It is its own form in the log.
+/// The Open Graph metadata of a link. Stored in the log as it is.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Social {
     /// `og:title`
@@ -18,16 +18,16 @@ pub struct Social {
     /// `og:description`
     #[prost(string, optional, tag = "2")]
     pub description: Option<String>,
-    /// `og:image`: an http or https address.
+    /// `og:image`: an http or https URL.
     #[prost(string, optional, tag = "3")]
     pub image: Option<String>,
-    /// Whether social networks' crawlers get a page with these in place of a redirect.
+    /// Whether crawlers of social networks get a page with this metadata instead of a redirect.
     #[prost(bool, tag = "4")]
     pub preview: bool,
 }
 
 impl Social {
-    /// Checks what is asked over what stands.
+    /// Validates the input; absent fields keep their values.
     pub(super) fn accept(
         input: &mut LinkInput,
         before: Option<&Self>,
@@ -38,7 +38,7 @@ impl Social {
         let title = std::mem::take(&mut input.og_title);
         let description = std::mem::take(&mut input.og_description);
         let image = std::mem::take(&mut input.og_image).try_map(|text| {
-            // An image may well be the service's own: nobody is led there.
+            // The image may be on the service's own host: it is not a redirect target.
             let parsed = Destination::parse(&text, |_| false);
             invalid.check("og_image", parsed).map(|url| url.as_str().to_owned())
         });

@@ -1,4 +1,4 @@
-//! Links as the mutation log holds them.
+//! Links as stored in the mutation log.
 
 use super::{
     Content, Forwarding, Gates, Labels, Link, LinkFields, Payload, Preview, Routing, Social, Utm,
@@ -16,7 +16,7 @@ use crate::domain::slug::Slug;
 pub struct LinkState {
     #[prost(bytes = "vec", tag = "1")]
     pub id: Vec<u8>,
-    /// The version whose fields this one brought back, in the event that did so.
+    /// The version that a revert restored; only in the event of the revert.
     #[prost(uint32, optional, tag = "100")]
     pub reverted_to: Option<u32>,
     #[prost(string, tag = "2")]
@@ -37,7 +37,7 @@ pub struct LinkState {
     pub utm_content: Option<String>,
     #[prost(string, optional, tag = "10")]
     pub utm_term: Option<String>,
-    /// Said the other way round, so that the default costs no byte.
+    /// Inverted `forward_query`, so that the default takes no bytes.
     #[prost(bool, tag = "11")]
     pub query_dropped: bool,
     #[prost(uint64, tag = "12")]
@@ -46,7 +46,7 @@ pub struct LinkState {
     pub updated_at_ms: u64,
     #[prost(uint32, tag = "14")]
     pub version: u32,
-    /// What the link's page shows, where it leads to no address.
+    /// The content of the page, for links that are not redirects.
     #[prost(oneof = "Payload", tags = "15, 16, 17")]
     pub payload: Option<Payload>,
     #[prost(message, optional, tag = "18")]
@@ -90,7 +90,7 @@ impl From<&Link> for LinkState {
             updated_at_ms: link.updated_at_ms,
             version: link.version,
             payload: fields.content.payload().cloned(),
-            // What nobody asked for costs no byte.
+            // Defaults take no bytes.
             gates: unless_default(&fields.gates),
             forwarding: unless_default(&fields.forwarding),
             rules: (!routing.rules.is_empty()).then(|| RulesState::from(&routing.rules)),
@@ -107,10 +107,10 @@ fn unless_default<T: Clone + Default + PartialEq>(value: &T) -> Option<T> {
 }
 
 impl LinkState {
-    /// The link, in the workspace that the envelope names.
+    /// The link, in the envelope's workspace.
     ///
     /// # Errors
-    /// [`Unreadable`] when the id is none, or a rule can't be understood.
+    /// [`Unreadable`] for an invalid id or an unknown rule.
     pub fn into_link(self, workspace: WorkspaceId) -> Result<Link, Unreadable> {
         Ok(Link {
             id: LinkId::from_bytes(&self.id).map_err(|_| Unreadable("link"))?,

@@ -1,10 +1,10 @@
-//! A link as the log and the index hold it, read without copying and only as far as a list asks:
-//! what looks through links by the million uses this in place of [`Link`](super::Link).
+//! A zero-copy view of the fields of an encoded link that lists need. Scans over millions of links
+//! use it instead of [`Link`](super::Link).
 
 use super::Kind;
 use crate::domain::wire::{Key, Malformed, Wire};
 
-/// Some fields of a [`LinkState`](crate::domain::event::LinkState), borrowed from its encoding.
+/// Fields of a [`LinkState`](crate::domain::event::LinkState), borrowed from its encoding.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each field is that of the same name in `Link`")]
 #[allow(clippy::struct_excessive_bools, reason = "they are flags of the link")]
@@ -27,10 +27,10 @@ pub struct LinkSummaryRef<'a> {
 }
 
 impl<'a> LinkSummaryRef<'a> {
-    /// Reads an encoded link.
+    /// Parses an encoded link.
     ///
     /// # Errors
-    /// [`Malformed`] for bytes that are none.
+    /// [`Malformed`] for an invalid encoding.
     pub fn parse(encoded: &'a [u8]) -> Result<Self, Malformed> {
         let mut glance = Self::default();
         let mut wire = Wire::new(encoded);
@@ -53,7 +53,7 @@ impl<'a> LinkSummaryRef<'a> {
         Ok(glance)
     }
 
-    /// As [`Gates`](super::Gates) has its fields.
+    /// Parses the fields of [`Gates`](super::Gates).
     fn gates(&mut self, encoded: &'a [u8]) -> Result<(), Malformed> {
         let mut wire = Wire::new(encoded);
         while let Some(key) = wire.key()? {
@@ -68,7 +68,7 @@ impl<'a> LinkSummaryRef<'a> {
         Ok(())
     }
 
-    /// As [`Labels`](super::Labels) has its fields.
+    /// Parses the fields of [`Labels`](super::Labels).
     fn labels(&mut self, encoded: &'a [u8]) -> Result<(), Malformed> {
         let mut wire = Wire::new(encoded);
         while let Some(key) = wire.key()? {
@@ -84,7 +84,7 @@ impl<'a> LinkSummaryRef<'a> {
     }
 }
 
-/// Of a field only that it is there.
+/// Skips the value of a field; only its presence matters.
 fn passed<T>(wire: &mut Wire<'_>, key: Key, value: T) -> Result<T, Malformed> {
     wire.skip(key)?;
     Ok(value)
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_glance_sees_what_was_written() {
+    fn a_summary_has_the_fields_of_the_link() {
         let campaign = CampaignId::new(Uuid::from_u128(7));
         let link = link(LinkInput {
             slug: value("sale"),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_glance_tells_the_kind() {
+    fn a_summary_has_the_kind() {
         let payload = |json| match json {
             serde_json::Value::Object(fields) => Field::Value(fields),
             _ => Field::Absent,

@@ -6,7 +6,7 @@ use crate::domain::utm::Utm;
 
 const MAX_CHARS: usize = 255;
 
-/// What is asked of each of the five.
+/// The UTM parameters in a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the same names as in Utm")]
 pub struct UtmInput {
@@ -18,7 +18,7 @@ pub struct UtmInput {
 }
 
 impl UtmInput {
-    /// Checks what is asked over what stands.
+    /// Validates the input; absent fields keep their values.
     pub fn accept(self, before: Utm, invalid: &mut Invalid) -> Utm {
         let mut text = |name, asked, before| invalid.text(name, asked, before, MAX_CHARS);
         Utm {
@@ -32,8 +32,7 @@ impl UtmInput {
 }
 
 impl LinkInput {
-    /// Takes over parameters for what the input doesn't say; an explicit null says that there is
-    /// to be none.
+    /// Fills absent parameters from a template or campaign. An explicit null stays empty.
     pub fn fill_utm(&mut self, from: &Utm) {
         let each = [
             (&mut self.utm_source, &from.source),

@@ -1,4 +1,4 @@
-//! Campaigns and UTM templates as the mutation log holds them.
+//! Campaigns and UTM templates as stored in the mutation log.
 
 use uuid::Uuid;
 
@@ -7,7 +7,7 @@ use crate::domain::error::Unreadable;
 use crate::domain::ids::WorkspaceId;
 use crate::domain::link::Utm;
 
-/// A [`Preset`] as written; its kind is the event's, its workspace the envelope's.
+/// A [`Preset`] as logged. Its kind is the event's, its workspace the envelope's.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 #[allow(missing_docs, reason = "the same names as in Preset and Utm")]
 pub struct PresetState {
@@ -33,7 +33,7 @@ pub struct PresetState {
     pub updated_at_ms: u64,
 }
 
-/// A campaign or UTM template is gone.
+/// A campaign or UTM template was deleted.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct PresetDeleted {
     /// Its 16 bytes.
@@ -60,10 +60,10 @@ impl From<&Preset> for PresetState {
 }
 
 impl PresetState {
-    /// The preset, of the event's kind, in the workspace that the envelope names.
+    /// The preset, of the event's kind, in the envelope's workspace.
     ///
     /// # Errors
-    /// [`Unreadable`] when the id is none.
+    /// [`Unreadable`] for an invalid id.
     pub fn into_preset(
         self,
         kind: PresetKind,

@@ -1,4 +1,4 @@
-//! Addresses that open an app instead of a page.
+//! URLs that open an app instead of a page.
 
 use percent_encoding::percent_decode_str;
 use url::Url;
@@ -8,8 +8,8 @@ use super::super::error::Invalid;
 
 const MAX_BYTES: usize = 2_048;
 
-/// Schemes that run what they hold, show what is on the machine, or belong to the browser. An
-/// app's scheme can be any other.
+/// Schemes that run code, read local files or belong to the browser. Apps may have any other
+/// scheme.
 const REFUSED: [&str; 24] = [
     "about",
     "blob",
@@ -37,20 +37,20 @@ const REFUSED: [&str; 24] = [
     "x-javascript",
 ];
 
-/// An address that an app answers to: `https` (a universal or app link), or an app's own scheme
-/// with `//` behind it (`myapp://…`, `intent://…`, `market://…`, `itms-apps://…`).
+/// A URL that opens an app: `https` (a universal or app link), or a custom scheme followed by `//`
+/// (`myapp://…`, `intent://…`, `market://…`, `itms-apps://…`).
 ///
-/// Visible ASCII throughout, so that it can stand in a `Location` as it is. It may still hold
-/// quotes and brackets: a page has to escape it.
+/// It has only visible ASCII characters, so it can be used as a `Location` unchanged. It may
+/// contain quotes and brackets, which a page has to escape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppUrl(Box<str>);
 
 impl AppUrl {
-    /// Takes an address; surrounding blanks are dropped, nothing else is changed. `is_own` is as
-    /// in [`Destination::parse`].
+    /// Validates a URL. Surrounding blanks are trimmed; nothing else is changed. See
+    /// [`Destination::parse`] for `is_own`.
     ///
     /// # Errors
-    /// A sentence that says which rule it breaks.
+    /// A message that names the violated rule.
     pub fn parse(text: &str, is_own: &dyn Fn(&str) -> bool) -> Result<Self, String> {
         let text = text.trim_matches(' ');
         if text.len() > MAX_BYTES {
@@ -76,13 +76,12 @@ impl AppUrl {
         Ok(Self(text.into()))
     }
 
-    /// The address as its owner wrote it.
+    /// The URL as entered by the owner.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Each address that a visitor may end up at: its own; of an intent the page that it stands for,
-    /// and the one to fall back to.
+    /// The URLs that a visitor may reach: the URL itself, or an intent's page and fallback URL.
     pub fn leads_to(&self) -> Vec<String> {
         let Some((scheme, rest)) = self.0.split_once(':') else { return Vec::new() };
         if !scheme.eq_ignore_ascii_case("intent") {
@@ -96,18 +95,18 @@ impl AppUrl {
         std::iter::once(format!("https:{page}")).chain(fallbacks).collect()
     }
 
-    /// Whether a browser shows a page there when the app is missing.
+    /// Whether a browser shows a page if the app is missing.
     pub fn is_web(&self) -> bool {
         self.0.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
     }
 
-    /// Takes an address that stands in the log, whatever today's rules say of it.
+    /// A URL from the log, which is not validated again.
     pub fn from_log(text: &str) -> Self {
         Self(text.into())
     }
 }
 
-/// A scheme in lower case (RFC 3986 § 3.1), unless it is refused.
+/// Validates a scheme (RFC 3986 § 3.1) and converts it to lower case.
 fn checked_scheme(text: &str) -> Result<String, String> {
     let scheme = text.to_ascii_lowercase();
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
@@ -123,8 +122,8 @@ fn checked_scheme(text: &str) -> Result<String, String> {
     Ok(scheme)
 }
 
-/// Android's intents name another scheme and another address behind the fragment: neither may
-/// lead where the address itself must not.
+/// Android intents have a second scheme and a fallback URL in the fragment, to which the same rules
+/// apply.
 fn check_intent(text: &str, is_own: &dyn Fn(&str) -> bool) -> Result<(), String> {
     let (_, extras) = text.split_once('#').ok_or("must end with `#Intent;…;end`")?;
     let extras = extras.strip_prefix("Intent;").and_then(|rest| rest.strip_suffix(";end"));
@@ -135,7 +134,7 @@ fn check_intent(text: &str, is_own: &dyn Fn(&str) -> bool) -> Result<(), String>
     {
         let value = percent_decode_str(value).decode_utf8_lossy();
         match name {
-            // An intent may well be for a page's own app.
+            // An intent may open the app of a web page.
             "scheme" if value.eq_ignore_ascii_case("http") => {}
             "scheme" => {
                 checked_scheme(&value).map_err(|reason| format!("its `scheme` {reason}"))?;
@@ -144,7 +143,7 @@ fn check_intent(text: &str, is_own: &dyn Fn(&str) -> bool) -> Result<(), String>
                 Destination::parse(&value, is_own)
                     .map_err(|reason| format!("its `browser_fallback_url` {reason}"))?;
             }
-            // What follows would be another intent, for an app of its own.
+            // A selector would be another intent, for another app.
             "SEL" => return Err("must not have a selector".to_owned()),
             _ => {}
         }
@@ -152,7 +151,7 @@ fn check_intent(text: &str, is_own: &dyn Fn(&str) -> bool) -> Result<(), String>
     Ok(())
 }
 
-/// What opens in front of a destination, by the visitor's system.
+/// The apps that open instead of a destination, by operating system.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AppLinks {
     /// For iOS.
@@ -161,23 +160,23 @@ pub struct AppLinks {
     pub android: AppLink,
 }
 
-/// The app of one system.
+/// The app for one operating system.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AppLink {
     /// Opens the app.
     pub url: Option<AppUrl>,
-    /// Where the app is to be had; the way to go on when it can't be opened.
+    /// The store page of the app, for visitors who don't have it.
     pub store: Option<AppUrl>,
 }
 
 impl AppLink {
-    /// Whether there is neither.
+    /// Whether it has neither URL.
     pub const fn is_empty(&self) -> bool {
         self.url.is_none() && self.store.is_none()
     }
 }
 
-/// Unchecked [`AppLinks`]: the four fields as requests name them.
+/// [`AppLinks`] as requested, not validated.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the same names as in TargetBody")]
 pub struct AppLinksInput {
@@ -188,7 +187,7 @@ pub struct AppLinksInput {
 }
 
 impl AppLinks {
-    /// Checks the four fields that stand below `at`: empty, or a path with its last dot.
+    /// Validates the four fields below the path `at`, which is empty or ends with a dot.
     pub fn accept(
         input: AppLinksInput,
         at: &str,
@@ -212,12 +211,12 @@ impl AppLinks {
         }
     }
 
-    /// Whether there is none at all.
+    /// Whether there are no URLs.
     pub const fn is_empty(&self) -> bool {
         self.ios.is_empty() && self.android.is_empty()
     }
 
-    /// What opens on a system, by the name that clicks record.
+    /// The app for an operating system, by its name in clicks.
     pub fn on(&self, os: &str) -> Option<&AppLink> {
         let link = match os {
             "iOS" => &self.ios,
@@ -227,7 +226,7 @@ impl AppLinks {
         (!link.is_empty()).then_some(link)
     }
 
-    /// Each address by the name of its field.
+    /// The URLs with the names of their fields.
     pub fn by_field(&self) -> impl Iterator<Item = (&'static str, &AppUrl)> {
         let each = [
             ("ios_url", &self.ios.url),
@@ -238,7 +237,7 @@ impl AppLinks {
         each.into_iter().filter_map(|(name, url)| Some((name, url.as_ref()?)))
     }
 
-    /// As they are given back.
+    /// The fields for responses.
     pub fn input(&self) -> AppLinksInput {
         let text = |url: &Option<AppUrl>| url.as_ref().map(|url| url.as_str().to_owned());
         AppLinksInput {

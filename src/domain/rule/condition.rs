@@ -1,4 +1,4 @@
-//! What a rule asks of a visitor.
+//! The conditions of rules.
 
 use super::super::error::Invalid;
 use super::body::{
@@ -7,71 +7,71 @@ use super::body::{
 use super::fact::Fact;
 use super::value;
 
-/// How many values a list may have.
+/// The maximum number of values in a list.
 pub const MAX_VALUES: usize = 250;
 
-/// The longest name of a query's parameter, in characters.
+/// The maximum length of a query parameter's name, in characters.
 const MAX_PARAMETER_CHARS: usize = 128;
 
-/// The longest value of a query's parameter, in characters.
+/// The maximum length of a query parameter's value, in characters.
 const MAX_PARAMETER_VALUE_CHARS: usize = 256;
 
-/// A test and whether it must fail instead of hold.
+/// A test, optionally negated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
-    /// It holds where the test does not.
+    /// Whether the condition matches if the test does not.
     pub negated: bool,
-    /// What is looked at.
+    /// The test.
     pub test: Test,
 }
 
-/// What is looked at, and what it is compared with.
+/// A property of a visit and the values that match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Test {
-    /// A fact is one of these; sorted, none twice.
+    /// A fact is one of these values; sorted, without duplicates.
     OneOf(Fact, Vec<String>),
-    /// A parameter of the query; without values, whether it is there.
+    /// A query parameter; without values, whether it is present.
     Query {
         /// Decoded.
         name: String,
-        /// Decoded; sorted, none twice.
+        /// Decoded; sorted, without duplicates.
         values: Vec<String>,
     },
-    /// Between two moments, the second one excluded, in milliseconds since the Unix epoch.
+    /// Between two times, the end excluded, in milliseconds since the Unix epoch.
     Date {
-        /// Open when absent.
+        /// Unbounded if absent.
         from_ms: Option<u64>,
-        /// Open when absent.
+        /// Unbounded if absent.
         until_ms: Option<u64>,
     },
-    /// Between two minutes of the local day, the second one excluded; over midnight when the
-    /// second one is smaller.
+    /// Between two minutes of the local day, the end excluded; crosses midnight if the end is
+    /// smaller.
     Time {
         /// 0 to 1439.
         from: u16,
-        /// 0 to 1439, never the same.
+        /// 0 to 1439, different from `from`.
         until: u16,
-        /// A name of the IANA database.
+        /// An IANA time zone name.
         zone: String,
     },
-    /// On one of these local days.
+    /// One of these local weekdays.
     Weekday {
-        /// One bit each, Monday the lowest.
+        /// One bit per day, Monday the lowest.
         days: u8,
-        /// A name of the IANA database.
+        /// An IANA time zone name.
         zone: String,
     },
-    /// Taken for a bot, or not.
+    /// Whether the visitor is classified as a bot.
     Bot(bool),
-    /// Seen before, or not.
+    /// Whether the visitor has visited before.
     Returning(bool),
 }
 
-/// The referrer of a visit that comes from nowhere.
+/// The referrer value of visits without a referrer.
 pub const DIRECT: &str = "direct";
 
 impl Test {
-    /// The field that names it.
+    /// The name of the field.
     pub const fn field(&self) -> &'static str {
         match self {
             Self::OneOf(fact, _) => fact.field(),
@@ -86,13 +86,13 @@ impl Test {
 }
 
 impl Condition {
-    /// Where it stands below the condition's object.
+    /// The path of the field in the condition's object.
     pub(super) fn field(&self) -> String {
         let field = self.test.field();
         if self.negated { format!("not.{field}") } else { field.to_owned() }
     }
 
-    /// Checks what stands at `at`; `None` when something was noted.
+    /// Validates the condition at the path `at`; `None` if it is invalid.
     pub(super) fn accept(mut body: ConditionBody, at: &str, invalid: &mut Invalid) -> Option<Self> {
         for name in &body.unknown.0 {
             invalid.add(format!("{at}.{name}"), "is not a known condition");
@@ -127,7 +127,7 @@ impl Condition {
             given.push(Self::negated(*inner, &format!("{at}.not"), invalid));
         }
         if given.len() > 1 || (given.is_empty() && !has_unknown) {
-            invalid.add(at, format!("must hold exactly one condition, not {}", given.len()));
+            invalid.add(at, format!("must have exactly one condition, not {}", given.len()));
             return None;
         }
         given.pop().flatten().filter(|_| !has_unknown)
@@ -144,7 +144,7 @@ impl Condition {
         None
     }
 
-    /// As it is given back.
+    /// The condition for responses.
     pub fn body(&self) -> ConditionBody {
         let mut body = ConditionBody::default();
         match &self.test {
@@ -189,7 +189,7 @@ impl Condition {
     }
 }
 
-/// The list of a fact.
+/// The list for a fact.
 const fn list_of(body: &mut ConditionBody, fact: Fact) -> &mut Option<Vec<String>> {
     match fact {
         Fact::Country => &mut body.country,
@@ -205,7 +205,7 @@ const fn list_of(body: &mut ConditionBody, fact: Fact) -> &mut Option<Vec<String
     }
 }
 
-/// Each value checked; `None` when something was noted.
+/// Validates each value; `None` if any is invalid.
 fn list<T>(
     values: Vec<String>,
     at: &str,
@@ -218,7 +218,7 @@ fn list<T>(
         return None;
     }
     if count > MAX_VALUES {
-        invalid.add(at, format!("must not hold more than {MAX_VALUES} values"));
+        invalid.add(at, format!("must not contain more than {MAX_VALUES} values"));
         return None;
     }
     let each = values.into_iter();
@@ -226,7 +226,7 @@ fn list<T>(
     (checked.len() == count).then_some(checked)
 }
 
-/// Sorted without regard to case, and each once.
+/// Sorts and deduplicates regardless of case.
 fn by_folded(mut values: Vec<String>) -> Vec<String> {
     values.sort_by_cached_key(|text| (value::folded(text), text.clone()));
     values.dedup_by(|later, earlier| value::folded(later) == value::folded(earlier));
@@ -244,7 +244,7 @@ fn query(body: QueryConditionBody, at: &str, invalid: &mut Invalid) -> Option<Te
     let values = match (body.has, body.equals, body.any) {
         (Some(true), None, None) => Some(Vec::new()),
         (Some(false), None, None) => {
-            invalid.add(format!("{at}.has"), "must be true: `not` says the opposite");
+            invalid.add(format!("{at}.has"), "must be true: use `not` for the opposite");
             None
         }
         (None, Some(text), None) => list(vec![text], &format!("{at}.equals"), invalid, check),
@@ -260,7 +260,7 @@ fn query(body: QueryConditionBody, at: &str, invalid: &mut Invalid) -> Option<Te
     Some(Test::Query { name: name?, values })
 }
 
-/// A part of a query: any text, blanks kept.
+/// Validates a name or value in a query: any text, including blanks.
 fn parameter(text: &str, max: usize) -> Result<String, String> {
     if text.chars().count() > max {
         return Err(format!("must not be longer than {max} characters"));
@@ -291,7 +291,7 @@ fn time(body: &TimeConditionBody, at: &str, invalid: &mut Invalid) -> Option<Tes
     let zone = time_zone(&body.time_zone, at, invalid);
     let (from, until) = from.zip(until)?;
     if from == until {
-        invalid.add(format!("{at}.until"), "must be another time than `from`");
+        invalid.add(format!("{at}.until"), "must be different from `from`");
         return None;
     }
     Some(Test::Time { from, until, zone: zone? })

@@ -1,4 +1,4 @@
-//! Conditions that can't hold together: whoever writes them means something else.
+//! Detection of conditions that can't match together, which are mistakes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -10,12 +10,12 @@ use super::condition::{Condition, DIRECT, Test};
 use super::fact::Fact;
 use super::value::{self, MINUTES_A_DAY};
 
-/// The place of the condition at which nobody is left, and why; `None` when somebody is.
+/// The index of the condition that excludes all remaining visitors, and the reason.
 ///
-/// What is found is certain: conditions may still exclude each other in ways that aren't looked
-/// for (a city that lies in another country).
+/// There are no false positives, but some contradictions are not detected, such as a city in
+/// another country.
 pub(super) fn find(conditions: &[Condition]) -> Option<(usize, &'static str)> {
-    let same = "leaves nobody together with the conditions before it";
+    let same = "matches no visitor together with the conditions before it";
     let mut possible = BTreeMap::new();
     for fact in Fact::ALL {
         match lists_of(conditions, fact) {
@@ -35,22 +35,22 @@ pub(super) fn find(conditions: &[Condition]) -> Option<(usize, &'static str)> {
         return Some((place, same));
     }
     continents(conditions, possible.get(Fact::Country.field()))
-        .map(|place| (place, "leaves nobody: the countries lie on other continents"))
+        .map(|place| (place, "matches no visitor: the countries are on other continents"))
         .or_else(|| {
             bots(conditions, possible.get(Fact::Device.field()))
-                .map(|place| (place, "leaves nobody: the device `bot` is a bot's"))
+                .map(|place| (place, "matches no visitor: the device `bot` is always a bot"))
         })
 }
 
-/// Values of one condition, by its place.
+/// The values of the condition at an index.
 struct Listed<T> {
     place: usize,
     negated: bool,
     values: Vec<T>,
 }
 
-/// What all the lists leave; `None` when they leave anything, the place of the list that leaves
-/// nothing when there is one. `covers` tells whether one value stands for another, too.
+/// The values that all lists allow; `None` if they allow any value, and `Err` with the index of the
+/// list that leaves no value. `covers` returns whether one value includes another.
 fn left<T: Clone + Ord>(
     lists: Vec<Listed<T>>,
     covers: impl Fn(&T, &T) -> bool,
@@ -76,7 +76,7 @@ fn left<T: Clone + Ord>(
     Ok(left)
 }
 
-/// The narrower one of each two that overlap.
+/// The narrower value of each overlapping pair.
 fn shared<T: Clone + Ord>(one: &[T], other: &[T], covers: &impl Fn(&T, &T) -> bool) -> Vec<T> {
     let pairs = one.iter().flat_map(|one| other.iter().map(move |other| (one, other)));
     let narrower =
@@ -85,12 +85,11 @@ fn shared<T: Clone + Ord>(one: &[T], other: &[T], covers: &impl Fn(&T, &T) -> bo
             (false, true) => Some(one),
             (false, false) => None,
         });
-    // Values that lie in each other overlap many times over: without the set, lists would grow by
-    // multiplication.
+    // Nested values overlap many times: without the set, the lists would grow multiplicatively.
     narrower.cloned().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// What the conditions on a fact leave.
+/// The values that the conditions on a fact allow.
 fn lists_of(conditions: &[Condition], fact: Fact) -> Result<Option<Vec<String>>, usize> {
     let lists = conditions.iter().enumerate().filter_map(|(place, condition)| {
         let Test::OneOf(of, values) = &condition.test else { return None };
@@ -112,13 +111,13 @@ fn lists_of(conditions: &[Condition], fact: Fact) -> Result<Option<Vec<String>>,
     }
 }
 
-/// Whether a host is another one, or below it.
+/// Whether a host is the same as another one or its subdomain.
 fn is_below(host: &str, above: &str) -> bool {
     let rest = host.strip_suffix(above);
     rest.is_some_and(|rest| rest.is_empty() || (rest.ends_with('.') && above != DIRECT))
 }
 
-/// Parameters with the same name.
+/// Conditions on the same query parameter.
 fn queries(conditions: &[Condition]) -> Option<usize> {
     let mut by_name: BTreeMap<&str, Vec<Listed<String>>> = BTreeMap::new();
     for (place, condition) in conditions.iter().enumerate() {
@@ -153,7 +152,7 @@ fn dates(conditions: &[Condition]) -> Option<usize> {
     })
 }
 
-/// Times of the day in one time zone: which minutes are left.
+/// Times of day in one time zone, as the set of remaining minutes.
 fn times(conditions: &[Condition]) -> Option<usize> {
     let mut left: BTreeMap<&str, Vec<bool>> = BTreeMap::new();
     conditions.iter().enumerate().find_map(|(place, condition)| {
@@ -166,7 +165,7 @@ fn times(conditions: &[Condition]) -> Option<usize> {
     })
 }
 
-/// Whether a minute of the day lies in a window that may go over midnight.
+/// Whether a minute of the day is in a window that may cross midnight.
 pub(super) const fn is_within(minute: u16, from: u16, until: u16) -> bool {
     if from < until { from <= minute && minute < until } else { from <= minute || minute < until }
 }
@@ -181,7 +180,7 @@ fn weekdays(conditions: &[Condition]) -> Option<usize> {
     })
 }
 
-/// `bot` and `returning`, each asked both ways.
+/// `bot` or `returning` with both values.
 fn flags(conditions: &[Condition]) -> Option<usize> {
     conditions.iter().enumerate().find_map(|(place, condition)| {
         let opposite = match condition.test {
@@ -193,7 +192,7 @@ fn flags(conditions: &[Condition]) -> Option<usize> {
     })
 }
 
-/// Countries none of which lies where the continents are.
+/// Countries on other continents.
 fn continents(conditions: &[Condition], countries: Option<&Vec<String>>) -> Option<usize> {
     let countries = countries?;
     let on = |code: &String| country::continent(&code.to_ascii_uppercase());
@@ -214,7 +213,7 @@ fn continents(conditions: &[Condition], countries: Option<&Vec<String>>) -> Opti
     last.filter(|_| left.is_empty())
 }
 
-/// Machines that are bots only, of visitors that are none.
+/// Only the device `bot`, for visitors who are not bots.
 fn bots(conditions: &[Condition], devices: Option<&Vec<String>>) -> Option<usize> {
     let only_bots = devices?.iter().all(|device| device == "bot");
     let is_either = |condition: &Condition| {

@@ -1,6 +1,6 @@
-//! Facts of a visitor that conditions compare with lists.
+//! Facts about a visitor that conditions compare with lists.
 
-/// What is known of a visitor as text, or can be compared by lists. The numbers are the log's.
+/// A fact about a visitor. The numbers are stored in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
 #[repr(i32)]
 pub enum Fact {
@@ -8,26 +8,26 @@ pub enum Fact {
     Country = 1,
     /// Two letters, upper case.
     Continent = 2,
-    /// As the geo database has it.
+    /// As in the geo database.
     Region = 3,
-    /// As the geo database has it.
+    /// As in the geo database.
     City = 4,
-    /// A [`Device`](crate::domain::click::Device) by its word.
+    /// The name of a [`Device`](crate::domain::click::Device).
     Device = 5,
-    /// As clicks record it.
+    /// As recorded in clicks.
     Os = 6,
-    /// As clicks record it.
+    /// As recorded in clicks.
     Browser = 7,
     /// A primary subtag, lower case.
     Language = 8,
-    /// A host, which stands for those below it, too; or [`DIRECT`](super::condition::DIRECT).
+    /// A host, which includes its subdomains; or [`DIRECT`](super::condition::DIRECT).
     Referrer = 9,
-    /// A range of addresses as CIDR.
+    /// A range of IP addresses in CIDR notation.
     Address = 10,
 }
 
 impl Fact {
-    /// All of them.
+    /// All facts.
     pub const ALL: [Self; 10] = [
         Self::Country,
         Self::Continent,
@@ -41,7 +41,7 @@ impl Fact {
         Self::Address,
     ];
 
-    /// The field that names it.
+    /// The name of the field.
     pub const fn field(self) -> &'static str {
         match self {
             Self::Country => "country",

@@ -1,8 +1,8 @@
-//! Rules: where a link leads for some visitors, other than its own destination.
+//! Routing rules: other destinations for some visitors of a link.
 //!
-//! They are tried in order; the first whose conditions all hold is followed, and when none is,
-//! the link's own destination. What is written ([`body`]) is checked and normalised ([`Rules`]),
-//! kept in the log ([`stored`]) and compiled once per version of a link ([`compiled`]).
+//! The first rule whose conditions all match decides the destination; if none matches, the link's
+//! own destination is used. Requests ([`body`]) are validated and normalized ([`Rules`]), stored in
+//! the log ([`stored`]) and compiled once per version of a link ([`compiled`]).
 
 pub mod app_url;
 pub mod body;
@@ -22,10 +22,10 @@ use body::RuleBody;
 use condition::Condition;
 use target::Target;
 
-/// How many rules a link may have.
+/// The maximum number of rules of a link.
 pub const MAX_RULES: usize = 20;
 
-/// How many conditions a rule may have.
+/// The maximum number of conditions of a rule.
 pub const MAX_CONDITIONS: usize = 10;
 
 const MAX_NAME_CHARS: usize = 100;
@@ -34,32 +34,31 @@ const MAX_NAME_CHARS: usize = 100;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules(Vec<Rule>);
 
-/// Where visitors go for whom all the conditions hold.
+/// The target for visitors who match all conditions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// Stays when the rule is changed or moved; variants are given by it.
+    /// Stays the same when the rule is changed or moved; variants are assigned by it.
     pub id: RuleId,
-    /// A name for people.
+    /// A display name.
     pub name: Option<String>,
-    /// Without any the rule fits everybody.
+    /// Empty to match everyone.
     pub conditions: Vec<Condition>,
-    /// Where it leads.
+    /// The target.
     pub target: Target,
 }
 
-/// What the rules' check has to know.
+/// What the validation of rules depends on.
 pub struct Context<'a> {
-    /// The rules that stand: only their ids may be given back.
+    /// The current rules, whose ids the input may use.
     pub before: &'a Rules,
-    /// As in [`Destination::parse`].
+    /// See [`Destination::parse`].
     pub is_own: &'a dyn Fn(&str) -> bool,
-    /// Makes the id of a rule that came without.
+    /// Generates an id for a rule without one.
     pub new_id: &'a mut dyn FnMut() -> RuleId,
 }
 
 impl Rules {
-    /// Checks a link's rules, all of them, and notes what is wrong under `rules[0]…`; `None` when
-    /// something was noted.
+    /// Validates all rules and reports errors under `rules[0]…`; `None` if any is invalid.
     pub fn accept(
         bodies: Vec<RuleBody>,
         mut context: Context<'_>,
@@ -83,7 +82,7 @@ impl Rules {
     ) -> Option<Self> {
         let count = bodies.len();
         if count > MAX_RULES {
-            invalid.add("rules", format!("must not hold more than {MAX_RULES} rules"));
+            invalid.add("rules", format!("must not contain more than {MAX_RULES} rules"));
             return None;
         }
         let mut ids = Vec::with_capacity(count);
@@ -100,7 +99,7 @@ impl Rules {
             let name = name.map(|name| value::text(&name, MAX_NAME_CHARS));
             let name = invalid.check(&format!("{at}.name"), name.transpose());
             if body.conditions.is_empty() && !is_last {
-                let rule = "must not be empty but in the last rule: none behind it is reached";
+                let rule = "must not be empty except in the last rule: later ones are unreachable";
                 invalid.add(format!("{at}.conditions"), rule);
             }
             let conditions = conditions(body.conditions, &at, invalid);
@@ -122,7 +121,7 @@ impl Rules {
         Some(Self(rules))
     }
 
-    /// As they are given back.
+    /// The rules for responses.
     pub fn bodies(&self) -> Vec<RuleBody> {
         let each = self.0.iter().map(|rule| RuleBody {
             id: Some(rule.id.to_string()),
@@ -138,20 +137,20 @@ impl Rules {
         &self.0
     }
 
-    /// Whether there is none.
+    /// Whether there are no rules.
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The destinations of all the rules, in the order that
-    /// [`Chosen::destination`](compiled::Chosen::destination) counts.
+    /// The destinations of all rules, indexed by
+    /// [`Chosen::destination`](compiled::Chosen::destination).
     pub fn destinations(&self) -> impl Iterator<Item = &Destination> {
         self.0.iter().flat_map(|rule| rule.target.destinations())
     }
 }
 
 impl Context<'_> {
-    /// A rule that came without an id and says what one says that stands is that one.
+    /// Gives a rule without an id the id of an identical current rule.
     fn keep_identity(&self, rules: &mut [Rule], place: usize) {
         let Some(rule) = rules.get(place) else { return };
         let is_same = |before: &&Rule| Rule { id: before.id, ..rule.clone() } == **before;
@@ -162,7 +161,7 @@ impl Context<'_> {
         }
     }
 
-    /// The id that is given back, or a new one.
+    /// Validates the given id, or generates a new one.
     fn id(&mut self, given: Option<&str>, taken: &[RuleId]) -> Result<RuleId, String> {
         let Some(text) = given else { return Ok((self.new_id)()) };
         let id = text.parse::<RuleId>().map_err(|error| format!("is {error}"))?;
@@ -170,13 +169,13 @@ impl Context<'_> {
             return Err("is the id of another rule in the list".to_owned());
         }
         if !self.before.0.iter().any(|rule| rule.id == id) {
-            return Err("is no rule of this link: leave it out for a new one".to_owned());
+            return Err("is not a rule of this link: omit it for a new one".to_owned());
         }
         Ok(id)
     }
 }
 
-/// The conditions of the rule at `at`; `None` when something was noted.
+/// Validates the conditions of the rule at `at`; `None` if any is invalid.
 fn conditions(
     bodies: Vec<body::ConditionBody>,
     at: &str,
@@ -185,7 +184,7 @@ fn conditions(
     let at = format!("{at}.conditions");
     let count = bodies.len();
     if count > MAX_CONDITIONS {
-        invalid.add(at, format!("must not hold more than {MAX_CONDITIONS} conditions"));
+        invalid.add(at, format!("must not contain more than {MAX_CONDITIONS} conditions"));
         return None;
     }
     let each = bodies.into_iter().enumerate();
@@ -203,7 +202,7 @@ fn conditions(
     Some(conditions)
 }
 
-/// A rule that asks for all that an earlier one asks for fits nobody who comes to it.
+/// Reports rules that have all conditions of an earlier rule: they never match.
 fn note_unreachable(rules: &[Option<Rule>], invalid: &mut Invalid) {
     for (place, rule) in rules.iter().enumerate() {
         let Some(rule) = rule else { continue };
@@ -212,7 +211,7 @@ fn note_unreachable(rules: &[Option<Rule>], invalid: &mut Invalid) {
                 rule.as_ref().map(|rule| (earlier, &rule.conditions))
             });
         let covering = before.filter(|(_, earlier)| {
-            // Said of the rule without conditions itself.
+            // An earlier rule without conditions is reported itself.
             !earlier.is_empty() && earlier.iter().all(|one| rule.conditions.contains(one))
         });
         if let Some((earlier, _)) = covering.into_iter().next() {

@@ -1,7 +1,7 @@
-//! Rules as the log holds them. The numbers are for ever.
+//! Rules as stored in the log. The field numbers are permanent.
 //!
-//! A rule that can't be understood whole isn't followed in part: one with a condition that only
-//! a newer slugline knows would fit visitors that it isn't meant for.
+//! A rule with unknown parts is an error: without a condition that only a newer version knows, it
+//! would match the wrong visitors.
 
 use super::super::destination::Destination;
 use super::super::ids::RuleId;
@@ -12,7 +12,7 @@ use super::target::{Split, Target, Variant, Way};
 use super::{Rule, Rules};
 use crate::domain::error::Unreadable;
 
-/// [`Rules`] as written.
+/// [`Rules`] as logged.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 #[allow(missing_docs, reason = "the same names as in Rules")]
 pub struct RulesState {
@@ -20,7 +20,7 @@ pub struct RulesState {
     pub rules: Vec<RuleState>,
 }
 
-/// A [`Rule`] as written.
+/// A [`Rule`] as logged.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 #[allow(missing_docs, reason = "the same names as in Rule and Target")]
 pub struct RuleState {
@@ -36,7 +36,7 @@ pub struct RuleState {
     pub app: Option<AppLinksState>,
 }
 
-/// A [`Condition`] as written.
+/// A [`Condition`] as logged.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 #[allow(missing_docs, reason = "the same names as in Condition")]
 pub struct ConditionState {
@@ -46,7 +46,7 @@ pub struct ConditionState {
     pub test: Option<TestState>,
 }
 
-/// A [`Test`] as written.
+/// A [`Test`] as logged.
 #[derive(Clone, PartialEq, Eq, prost::Oneof)]
 #[allow(missing_docs, reason = "the same names as in Test")]
 pub enum TestState {
@@ -66,18 +66,18 @@ pub enum TestState {
     Returning(bool),
 }
 
-/// [`Test::OneOf`] as written.
+/// [`Test::OneOf`] as logged.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 #[allow(missing_docs, reason = "the same names as in Test::OneOf")]
 pub struct OneOfState {
-    /// A [`Fact`]; as a bare number, so that an unknown one is seen to be unknown.
+    /// A [`Fact`]; a plain number, so that unknown values are detected.
     #[prost(int32, tag = "1")]
     pub fact: i32,
     #[prost(string, repeated, tag = "2")]
     pub values: Vec<String>,
 }
 
-/// [`Test::Query`] as written.
+/// [`Test::Query`] as logged.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 #[allow(missing_docs, reason = "the same names as in Test::Query")]
 pub struct QueryState {
@@ -87,7 +87,7 @@ pub struct QueryState {
     pub values: Vec<String>,
 }
 
-/// [`Test::Date`] as written.
+/// [`Test::Date`] as logged.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 #[allow(missing_docs, reason = "the same names as in Test::Date")]
 pub struct DateState {
@@ -97,7 +97,7 @@ pub struct DateState {
     pub until_ms: Option<u64>,
 }
 
-/// [`Test::Time`] as written.
+/// [`Test::Time`] as logged.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 #[allow(missing_docs, reason = "the same names as in Test::Time")]
 pub struct TimeState {
@@ -109,7 +109,7 @@ pub struct TimeState {
     pub zone: String,
 }
 
-/// [`Test::Weekday`] as written.
+/// [`Test::Weekday`] as logged.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 #[allow(missing_docs, reason = "the same names as in Test::Weekday")]
 pub struct WeekdayState {
@@ -119,7 +119,7 @@ pub struct WeekdayState {
     pub zone: String,
 }
 
-/// A [`Way`] as written.
+/// A [`Way`] as logged.
 #[derive(Clone, PartialEq, Eq, prost::Oneof)]
 #[allow(missing_docs, reason = "the same names as in Way")]
 pub enum WayState {
@@ -129,7 +129,7 @@ pub enum WayState {
     Split(SplitState),
 }
 
-/// A [`Split`] as written.
+/// A [`Split`] as logged.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 #[allow(missing_docs, reason = "the same names as in Split")]
 pub struct SplitState {
@@ -141,7 +141,7 @@ pub struct SplitState {
     pub winner: Option<u32>,
 }
 
-/// A [`Variant`] as written.
+/// A [`Variant`] as logged.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 #[allow(missing_docs, reason = "the same names as in Variant")]
 pub struct VariantState {
@@ -153,7 +153,7 @@ pub struct VariantState {
     pub weight: u32,
 }
 
-/// [`AppLinks`] as written.
+/// [`AppLinks`] as logged.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 #[allow(missing_docs, reason = "the same names as in AppLinksInput")]
 pub struct AppLinksState {
@@ -176,10 +176,10 @@ impl From<&Rules> for RulesState {
 }
 
 impl RulesState {
-    /// The rules as they were written.
+    /// Decodes the rules.
     ///
     /// # Errors
-    /// [`Unreadable`] when a newer version wrote something that this one doesn't know.
+    /// [`Unreadable`] for unknown values of a newer version.
     pub fn into_rules(self) -> Result<Rules, Unreadable> {
         self.rules.into_iter().map(RuleState::into_rule).collect::<Result<_, _>>().map(Rules)
     }

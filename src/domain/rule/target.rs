@@ -1,4 +1,4 @@
-//! Where a rule leads.
+//! The targets of rules.
 
 use std::collections::HashSet;
 
@@ -8,60 +8,60 @@ use super::app_url::{AppLinks, AppLinksInput};
 use super::body::{SplitBody, TargetBody, VariantBody};
 use super::value;
 
-/// How few variants a split may have.
+/// The minimum number of variants of a split.
 pub const MIN_VARIANTS: usize = 2;
 
-/// How many variants a split may have.
+/// The maximum number of variants of a split.
 pub const MAX_VARIANTS: usize = 8;
 
-/// The greatest weight of a variant.
+/// The maximum weight of a variant.
 pub const MAX_WEIGHT: u32 = 10_000;
 
 const MAX_NAME_CHARS: usize = 64;
 
-/// Where a rule leads.
+/// The target of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// For browsers.
+    /// The destination in browsers.
     pub way: Way,
-    /// Opened instead on the systems that have an app, whichever variant the visitor has.
+    /// Apps that open instead, independent of the variant.
     pub app: AppLinks,
 }
 
-/// One destination, or several.
+/// A single destination or a split.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Way {
-    /// For everybody.
+    /// The same destination for everyone.
     Destination(Destination),
-    /// Visitors are shared out.
+    /// Visitors are distributed among several destinations.
     Split(Split),
 }
 
-/// Several destinations, among which visitors are shared out by weight.
+/// Several destinations among which visitors are distributed by weight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
     /// 2 to 8.
     pub variants: Vec<Variant>,
-    /// From then on all go to [`Self::settled`]; in milliseconds since the Unix epoch.
+    /// From then on all visitors get [`Self::settled`]; in milliseconds since the Unix epoch.
     pub until_ms: Option<u64>,
-    /// Where all go from now on: a place in `variants`.
+    /// The index of the variant that all visitors get from now on.
     pub winner: Option<usize>,
 }
 
 /// One destination of a split.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variant {
-    /// Its identity: visitors are shared out by names, not by places.
+    /// The identity of the variant: visitors are assigned by name, not by index.
     pub name: String,
-    /// Where it leads.
+    /// The destination.
     pub destination: Destination,
     /// 1 to 10,000.
     pub weight: u32,
 }
 
 impl Split {
-    /// Where all go once it is over: the winner, or else the variant of the greatest weight, the
-    /// first of several.
+    /// The index of the variant after the end: the winner, or else the first one with the largest
+    /// weight.
     pub fn settled(&self) -> usize {
         let heaviest = || {
             let each = self.variants.iter().enumerate();
@@ -72,7 +72,7 @@ impl Split {
 }
 
 impl Target {
-    /// The destinations, a split's in the order of its variants.
+    /// The destinations; those of a split are in the order of its variants.
     pub fn destinations(&self) -> impl Iterator<Item = &Destination> {
         let (one, several) = match &self.way {
             Way::Destination(destination) => (Some(destination), [].as_slice()),
@@ -81,7 +81,7 @@ impl Target {
         one.into_iter().chain(several.iter().map(|variant| &variant.destination))
     }
 
-    /// The name of a split's variant.
+    /// The name of a variant of a split.
     pub fn variant(&self, place: usize) -> Option<String> {
         match &self.way {
             Way::Destination(_) => None,
@@ -89,7 +89,7 @@ impl Target {
         }
     }
 
-    /// Checks what stands at `at`; `None` when something was noted.
+    /// Validates the target at the path `at`; `None` if it is invalid.
     pub(super) fn accept(
         body: TargetBody,
         at: &str,
@@ -117,7 +117,7 @@ impl Target {
         Some(Self { way: way?, app })
     }
 
-    /// As it is given back.
+    /// The target for responses.
     pub(super) fn body(&self) -> TargetBody {
         let AppLinksInput { ios_url, ios_store_url, android_url, android_store_url } =
             self.app.input();
@@ -139,7 +139,7 @@ impl Split {
         let count = body.variants.len();
         let variants_at = format!("{at}.variants");
         if !(MIN_VARIANTS..=MAX_VARIANTS).contains(&count) {
-            let rule = format!("must hold {MIN_VARIANTS} to {MAX_VARIANTS} variants, not {count}");
+            let rule = format!("must have {MIN_VARIANTS} to {MAX_VARIANTS} variants, not {count}");
             invalid.add(variants_at, rule);
             return None;
         }
@@ -147,7 +147,7 @@ impl Split {
         let mut before = HashSet::new();
         let twin = names.position(|name| !before.insert(name));
         if let Some(place) = twin {
-            let rule = "must be another than the other variants'";
+            let rule = "must be different from the names of other variants";
             invalid.add(format!("{variants_at}[{place}].name"), rule);
         }
         let until_ms = body.until.map(|text| value::moment(&text)).transpose();

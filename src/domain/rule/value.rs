@@ -1,4 +1,4 @@
-//! Single values of conditions, brought to the form that they are kept in.
+//! Validation and normalization of single values of conditions.
 
 use std::net::IpAddr;
 
@@ -11,27 +11,27 @@ use super::super::click::Device;
 use super::super::country;
 use super::fact::Fact;
 
-/// The longest text that is compared with what is known of a visitor, in characters.
+/// The maximum length of a value, in characters.
 const MAX_TEXT_CHARS: usize = 64;
 
-/// The longest name that DNS knows (RFC 1035 § 2.3.4).
+/// The maximum length of a DNS name (RFC 1035 § 2.3.4).
 const MAX_HOST_CHARS: usize = 253;
 
-/// The days of the week, in the order of their bits.
+/// The weekdays, in the order of their bits.
 pub(super) const WEEKDAYS: [&str; 7] =
     ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
 pub(super) const MINUTES_A_DAY: u16 = 24 * 60;
 
-/// Codes that CLDR has names for and ISO 3166-1 only sets aside. Kosovo's `XK` is no code of it
-/// either, but the one that geo databases use.
+/// Codes that CLDR names but ISO 3166-1 only reserves. Kosovo's `XK` is not in ISO 3166-1 either,
+/// but geo databases use it.
 const RESERVED: [&str; 7] = ["AC", "CP", "CQ", "DG", "EA", "IC", "TA"];
 
-/// The kinds of machine that a condition can name.
+/// The device types that a condition can name.
 pub(super) const DEVICES: [Device; 5] =
     [Device::Desktop, Device::Mobile, Device::Tablet, Device::Bot, Device::Other];
 
-/// A value of a list.
+/// Normalizes a value of a list.
 pub(super) fn of(fact: Fact, text: &str) -> Result<String, String> {
     let max = if fact == Fact::Referrer { MAX_HOST_CHARS } else { MAX_TEXT_CHARS };
     let text = self::text(text, max)?;
@@ -68,7 +68,7 @@ pub(super) fn of(fact: Fact, text: &str) -> Result<String, String> {
 /// Text of at least one and at most `max` characters, without control characters.
 pub(super) fn text(text: &str, max: usize) -> Result<String, String> {
     if text.chars().any(char::is_control) {
-        return Err("must not hold control characters".to_owned());
+        return Err("must not contain control characters".to_owned());
     }
     let text = text.trim();
     if text.is_empty() {
@@ -80,14 +80,14 @@ pub(super) fn text(text: &str, max: usize) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// A kind of machine by its word, whatever its case.
+/// Parses the name of a device type, regardless of case.
 pub(super) fn device(text: &str) -> Result<Device, String> {
     DEVICES.into_iter().find(|device| device.as_str().eq_ignore_ascii_case(text)).ok_or_else(|| {
         format!("`{text}` is not a device: {}", DEVICES.map(Device::as_str).join(", "))
     })
 }
 
-/// A host in the form that clicks record it: lower case, punycode, without `www.`.
+/// Normalizes a host as in clicks: lower case, Punycode, without `www.`.
 fn host(text: &str) -> Result<String, String> {
     let wrong = || format!("`{text}` is not a host; `example.com` includes its subdomains");
     let host = Host::parse(text).map_err(|_| wrong())?.to_string();
@@ -98,7 +98,7 @@ fn host(text: &str) -> Result<String, String> {
     is_one.then(|| host.to_owned()).ok_or_else(wrong)
 }
 
-/// A range of addresses; a single one is a range, too.
+/// Parses a range of addresses or a single address.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let single = || text.parse::<IpAddr>().map(IpNet::from);
     let network = text
@@ -108,30 +108,30 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
     Ok(unmapped(network).trunc())
 }
 
-/// A range of IPv4 addresses written as IPv6 is one of IPv4: visitors' addresses are, too.
+/// Converts a range of IPv4-mapped IPv6 addresses to IPv4, as visitors' addresses are.
 fn unmapped(network: IpNet) -> IpNet {
     let IpNet::V6(six) = network else { return network };
     let four = six.addr().to_ipv4_mapped().zip(six.prefix_len().checked_sub(96));
     four.and_then(|(address, bits)| Ipv4Net::new(address, bits).ok()).map_or(network, IpNet::V4)
 }
 
-/// A moment, in milliseconds since the Unix epoch.
+/// Parses a time to milliseconds since the Unix epoch.
 pub(super) fn moment(text: &str) -> Result<u64, String> {
     let moment = text.parse::<Timestamp>().ok();
     moment.and_then(|moment| u64::try_from(moment.as_millisecond()).ok()).ok_or_else(|| {
-        "must be a moment after 1970 as ISO 8601 with an offset (2026-12-01T00:00:00Z)".to_owned()
+        "must be a time after 1970 in ISO 8601 with an offset (2026-12-01T00:00:00Z)".to_owned()
     })
 }
 
-/// A moment as it is given back.
+/// Formats a time for responses.
 pub(super) fn moment_text(at_ms: u64) -> String {
     let moment = i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     moment.unwrap_or(Timestamp::MAX).to_string()
 }
 
-/// A time of the day in minutes; `24:00` is midnight.
+/// Parses a time of day to minutes; `24:00` is midnight.
 pub(super) fn minute(text: &str) -> Result<u16, String> {
-    let wrong = || "must be a time of the day (HH:MM)".to_owned();
+    let wrong = || "must be a time of day (HH:MM)".to_owned();
     let two = |text: &str| {
         let is_two = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
         is_two.then(|| text.parse::<u16>().ok()).flatten()
@@ -143,18 +143,17 @@ pub(super) fn minute(text: &str) -> Result<u16, String> {
     is_time.then_some(of_day % MINUTES_A_DAY).ok_or_else(wrong)
 }
 
-/// A time of the day as it is given back.
+/// Formats a time of day for responses.
 pub(super) fn minute_text(minute: u16) -> String {
     format!("{:02}:{:02}", minute / 60, minute % 60)
 }
 
-/// The time zone of that name. The database is the program's own, not the machine's: a rule
-/// means the same wherever it is followed.
+/// Looks up a time zone in the bundled database, so that rules don't depend on the system's.
 pub(super) fn zone(name: &str) -> Option<TimeZone> {
     TimeZoneDatabase::bundled().get(name).ok().filter(|zone| !zone.is_unknown())
 }
 
-/// The name of a time zone, spelt as its database has it.
+/// The canonical spelling of a time zone's name.
 pub(super) fn zone_name(text: &str) -> Result<String, String> {
     let zone = zone(text);
     let name = zone.as_ref().and_then(TimeZone::iana_name);
@@ -164,13 +163,13 @@ pub(super) fn zone_name(text: &str) -> Result<String, String> {
     })
 }
 
-/// A day of the week as its bit.
+/// Parses a weekday to its bit.
 pub(super) fn weekday(text: &str) -> Result<u8, String> {
     let place = WEEKDAYS.iter().position(|day| day.eq_ignore_ascii_case(text));
     place.map(|place| 1 << place).ok_or_else(|| format!("must hold {} only", WEEKDAYS.join(", ")))
 }
 
-/// Text whose case doesn't count, in the form that it is compared in.
+/// The form of a text for case-insensitive comparison.
 pub(super) fn folded(text: &str) -> String {
     text.chars().flat_map(char::to_lowercase).collect()
 }

@@ -1,24 +1,24 @@
-//! What rules look at.
+//! The input of rules.
 
 use std::net::IpAddr;
 use std::ops::BitOr;
 
 use super::super::click::Device;
 
-/// What is known of a visit, borrowed; texts are empty when unknown, and as clicks record them.
+/// A borrowed view of a visit. Texts are as recorded in clicks; empty when unknown.
 ///
-/// Only what [`Needs`] names has to be right.
+/// Only the fields that [`Needs`] names have to be set.
 #[derive(Clone, Copy)]
 pub struct Visitor<'a> {
-    /// When, in milliseconds since the Unix epoch.
+    /// The time, in milliseconds since the Unix epoch.
     pub at_ms: u64,
     /// ISO 3166-1 alpha-2, upper case.
     pub country: &'a str,
-    /// As the geo database has it.
+    /// As in the geo database.
     pub region: &'a str,
-    /// As the geo database has it.
+    /// As in the geo database.
     pub city: &'a str,
-    /// What kind of machine.
+    /// The device type.
     pub device: Device,
     /// `Windows`, `macOS`, `iOS`, `Android`, ….
     pub os: &'a str,
@@ -26,33 +26,33 @@ pub struct Visitor<'a> {
     pub browser: &'a str,
     /// Primary subtag, lower case.
     pub language: &'a str,
-    /// What stands behind the `?`, as it came.
+    /// The raw query string.
     pub query: Option<&'a str>,
-    /// The referring site, folded (`x.com` for `t.co`).
+    /// The normalized referring site (`x.com` for `t.co`).
     pub referrer: &'a str,
-    /// The referring page, whose own host counts, too.
+    /// The referring URL, whose host is compared, too.
     pub referrer_url: &'a str,
-    /// Absent where it isn't known any more, as in a click: in no range then.
+    /// The IP address; if absent, as in a click, it is in no range.
     pub address: Option<IpAddr>,
-    /// Whether it is taken for a bot's, for whatever reason.
+    /// Whether the visitor is classified as a bot.
     pub is_bot: bool,
-    /// Tells this visitor from others: variants stick to it for as long as it does.
+    /// The visitor id, by which variants are assigned.
     pub id: u64,
-    /// Whether the visitor was seen before; asked at most once, and only by a rule that wants to
-    /// know and whose other conditions hold.
+    /// Whether the visitor has visited before; called at most once, and only by a rule with that
+    /// condition whose other conditions match.
     pub returning: &'a dyn Fn() -> bool,
 }
 
-/// What rules look at, beside the time.
+/// The fields that rules use, besides the time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Needs(u8);
 
 impl Needs {
-    /// Nothing but the time.
+    /// Only the time.
     pub const NONE: Self = Self(0);
     /// Country, region, city.
     pub const PLACE: Self = Self(1);
-    /// Device, system, browser, and whether it's a bot.
+    /// Device, operating system, browser, and whether it is a bot.
     pub const AGENT: Self = Self(1 << 1);
     /// The language.
     pub const LANGUAGE: Self = Self(1 << 2);
@@ -60,14 +60,14 @@ impl Needs {
     pub const QUERY: Self = Self(1 << 3);
     /// The referring site and page.
     pub const REFERRER: Self = Self(1 << 4);
-    /// The address.
+    /// The IP address.
     pub const ADDRESS: Self = Self(1 << 5);
     /// The visitor's id.
     pub const ID: Self = Self(1 << 6);
-    /// Whether the visitor was seen before.
+    /// Whether the visitor has visited before.
     pub const RETURNING: Self = Self(1 << 7);
 
-    /// Whether any of these is looked at.
+    /// Whether any of these fields is used.
     pub const fn any(self, of: Self) -> bool {
         self.0 & of.0 != 0
     }

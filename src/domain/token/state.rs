@@ -1,10 +1,10 @@
-//! Tokens as the log holds them, and back.
+//! Tokens as stored in the mutation log.
 
 use super::{Abilities, Token};
 use crate::domain::error::Unreadable;
 use crate::domain::ids::{TokenId, WorkspaceId};
 
-/// A [`Token`] as written; its workspace is the envelope's.
+/// A [`Token`] as logged. Its workspace is the envelope's.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 #[allow(missing_docs, reason = "the same names as in Token")]
 pub struct TokenState {
@@ -24,7 +24,7 @@ pub struct TokenState {
     pub expires_at_ms: Option<u64>,
 }
 
-/// A token is no longer good.
+/// A token was revoked.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct TokenRevoked {
     /// The token's 16 bytes.
@@ -47,10 +47,10 @@ impl From<&Token> for TokenState {
 }
 
 impl TokenState {
-    /// The token, in the workspace that the envelope names.
+    /// The token, in the envelope's workspace.
     ///
     /// # Errors
-    /// [`Unreadable`] when an ability is unknown: a token must not silently shrink or grow.
+    /// [`Unreadable`] for an unknown ability, which must not be silently ignored.
     pub fn into_token(self, workspace: WorkspaceId) -> Result<Token, Unreadable> {
         Ok(Token {
             id: TokenId::from_bytes(&self.id).map_err(|_| Unreadable("token"))?,

@@ -1,4 +1,4 @@
-//! Our account with an authority, and the file that keeps its key.
+//! The ACME account and the file with its key.
 
 use std::fs;
 use std::io;
@@ -11,18 +11,18 @@ use url::Url;
 use super::transport::Transport;
 use super::{AcmeError, at, files};
 
-/// What the file holds.
+/// The content of the file.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     directory: Url,
     contact: Option<String>,
-    /// Certificates from before are another authority's.
+    /// Older certificates are from another authority.
     since_ms: u64,
-    /// The account's address, and its key.
+    /// The account's URL and key.
     credentials: AccountCredentials,
 }
 
-/// `account.json` beside the certificates.
+/// `account.json` in the certificate folder.
 pub(super) struct AccountFile {
     path: PathBuf,
     directory: Url,
@@ -34,14 +34,13 @@ impl AccountFile {
         Self { path: folder.join("account.json"), directory, contact }
     }
 
-    /// From when on kept certificates are of the authority that we have today.
+    /// The time since which stored certificates are from the current authority.
     pub(super) fn since_ms(&self, now_ms: u64) -> Result<u64, AcmeError> {
         let kept = self.read()?;
         Ok(kept.map_or(0, |kept| self.since(&kept, now_ms)))
     }
 
-    /// The account as it is kept, or a new one; there are terms of service, and who asks for
-    /// certificates agrees to them.
+    /// Opens the stored account or creates one, which agrees to the authority's terms of service.
     pub(super) async fn open(
         &self,
         transport: &Transport,
@@ -73,7 +72,7 @@ impl AccountFile {
         Ok(account)
     }
 
-    /// The authority does not know the account any more.
+    /// Removes an account that the authority no longer knows.
     pub(super) fn forget(&self) -> Result<(), AcmeError> {
         files::remove(&self.path).map_err(|error| self.failed(error))
     }

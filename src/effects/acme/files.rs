@@ -1,4 +1,4 @@
-//! The files of certificates: `HOST.crt` and `HOST.key`, readable by their owner alone.
+//! Certificate files: `HOST.crt` and `HOST.key`, readable only by their owner.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -8,22 +8,22 @@ use std::time::UNIX_EPOCH;
 
 use super::{AcmeError, Issued};
 
-/// Where a host's chain is.
+/// The path of a host's chain.
 pub(super) fn certificate(folder: &Path, host: &str) -> PathBuf {
     folder.join(format!("{host}.crt"))
 }
 
-/// Puts a certificate and its key in the place of those before.
+/// Replaces a host's certificate and key.
 ///
-/// Both are on the disk before either name changes: what can't be written leaves the old pair as
-/// it was. A crash between the two changes leaves a pair that does not fit: the next start passes
-/// it over, and orders anew.
+/// Both are synced to disk before either is renamed, so a failed write leaves the old pair intact.
+/// A crash between the two renames leaves a mismatched pair, which the next start ignores; it then
+/// orders a new certificate.
 pub(super) fn keep(folder: &Path, host: &str, issued: &Issued) -> Result<(), AcmeError> {
     let (key, chain) = (folder.join(format!("{host}.key")), certificate(folder, host));
     let prepared = prepare(&key, issued.key.as_bytes())
         .and_then(|()| prepare(&chain, issued.chain.as_bytes()));
     if prepared.is_err() {
-        // The error is told; what is left over besides does no harm.
+        // Best effort: the error is returned, and leftover files are harmless.
         let _stays = [remove(&next(&key)), remove(&next(&chain))];
         return prepared;
     }
@@ -31,13 +31,13 @@ pub(super) fn keep(folder: &Path, host: &str, issued: &Issued) -> Result<(), Acm
     put(&chain)
 }
 
-/// Writes a file whole: under another name first, which is then changed.
+/// Writes a file atomically: under another name first, then renames it.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), AcmeError> {
     prepare(path, bytes)?;
     put(path)
 }
 
-/// Removes a file, if it is there.
+/// Removes a file if it exists.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -45,7 +45,7 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes the pairs of all hosts but those that are `wanted`, and halves of theirs; says how many
+/// Removes the files of all hosts except those that are `wanted`; returns the number of removed
 /// files.
 pub(super) fn retain(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<usize, AcmeError> {
     let entries = match fs::read_dir(folder) {
@@ -64,33 +64,33 @@ pub(super) fn retain(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<usi
     Ok(removed)
 }
 
-/// Whose a file is, by its name; the account's is no host's.
+/// The host of a file, by its name; `None` for the account file.
 fn host_of(name: &str) -> Option<&str> {
     let name = name.strip_suffix(".next").unwrap_or(name);
     name.strip_suffix(".key").or_else(|| name.strip_suffix(".crt"))
 }
 
-/// When a file was written, in milliseconds since the Unix epoch; 0 where there is none.
+/// The modification time of a file, in milliseconds since the Unix epoch; 0 if it doesn't exist.
 pub(super) fn written_at_ms(path: &Path) -> u64 {
     let written = fs::metadata(path).and_then(|about| about.modified()).ok();
     let age = written.and_then(|written| written.duration_since(UNIX_EPOCH).ok());
     age.and_then(|age| u64::try_from(age.as_millis()).ok()).unwrap_or_default()
 }
 
-/// The name that a file has until it is whole.
+/// The temporary name of a file.
 fn next(path: &Path) -> PathBuf {
     let mut next = path.as_os_str().to_owned();
     next.push(".next");
     next.into()
 }
 
-/// Writes what is to become a file.
+/// Writes the temporary file.
 fn prepare(path: &Path, bytes: &[u8]) -> Result<(), AcmeError> {
     let write = || {
         let folder = path.parent().unwrap_or(Path::new("."));
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let next = next(path);
-        // What a crash has left: its mode is not known.
+        // A file left by a crash may have another mode.
         remove(&next)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next)?;
         file.write_all(bytes)?;
@@ -99,7 +99,7 @@ fn prepare(path: &Path, bytes: &[u8]) -> Result<(), AcmeError> {
     write().map_err(|reason| failed(path, reason))
 }
 
-/// Has what was prepared take the file's name.
+/// Renames the temporary file.
 fn put(path: &Path) -> Result<(), AcmeError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let put = fs::rename(next(path), path).and_then(|()| File::open(folder)?.sync_all());
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_is_its_owners_alone_and_replaced_whole() {
+    fn a_pair_is_private_and_replaced_completely() {
         let data = tempfile::tempdir().unwrap();
         let folder = data.path().join("certificates");
         for text in ["one", "another"] {
@@ -131,7 +131,7 @@ mod tests {
             let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
             assert_eq!(read("go.example.crt"), issued.chain);
             assert_eq!(read("go.example.key"), issued.key);
-            // As a crash would have left it, for all to read.
+            // As left by a crash, world-readable.
             fs::write(folder.join("go.example.key.next"), "half").unwrap();
         }
         assert_eq!(mode(&folder), 0o700);
@@ -142,19 +142,19 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_that_cannot_be_written_leaves_the_one_before() {
+    fn a_failed_write_keeps_the_old_pair() {
         let folder = tempfile::tempdir().unwrap();
         let issued = |text: &str| Issued { chain: format!("{text} c"), key: format!("{text} k") };
         keep(folder.path(), "go.example", &issued("old")).unwrap();
         for name in ["go.example.crt.next", "go.example.key.next"] {
-            // In the way, as a full disk is.
+            // Makes the write fail, as a full disk does.
             let obstacle = folder.path().join(name);
             fs::create_dir(&obstacle).unwrap();
             keep(folder.path(), "go.example", &issued("new")).unwrap_err();
             let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
             assert_eq!(read("go.example.crt"), "old c");
             assert_eq!(read("go.example.key"), "old k");
-            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "no half is left");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "no temporary files");
             fs::remove_dir(obstacle).unwrap();
         }
         keep(folder.path(), "go.example", &issued("new")).unwrap();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn only_pairs_of_others_are_removed() {
+    fn only_files_of_unwanted_hosts_are_removed() {
         let data = tempfile::tempdir().unwrap();
         let folder = data.path().join("certificates");
         let wanted = |host: &str| host == "go.example";

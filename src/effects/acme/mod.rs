@@ -1,8 +1,8 @@
-//! Certificates from an authority that speaks ACME (RFC 8555): one host an order, shown to be
-//! ours by an answer over plain HTTP (HTTP-01).
+//! Certificates from an ACME authority (RFC 8555): one host per order, validated over plain HTTP
+//! (HTTP-01).
 //!
-//! The directory is the operator's word, not a user's: whoever it names is not held against the
-//! [`Guard`](super::Guard). Each exchange has its time, and so has the whole order.
+//! The directory URL is configured by the operator, not by a user, so the [`Guard`](super::Guard)
+//! doesn't apply. Each exchange and the whole order have timeouts.
 
 mod account;
 mod certificate;
@@ -24,117 +24,117 @@ use account::AccountFile;
 pub use certificate::Validity;
 use transport::Transport;
 
-/// How long an order may take, from the first word to the certificate.
+/// The timeout of an order.
 const ORDER_TIMEOUT: Duration = Duration::from_secs(300);
-/// How an authority is asked whether it is done: it looks at the host, and may take its time.
+/// The polling policy while the authority validates the host.
 const POLLS: RetryPolicy = RetryPolicy::new()
     .initial_delay(Duration::from_millis(250))
     .backoff(1.5)
     .timeout(Duration::from_secs(120));
 
-/// Which authority.
+/// The settings of an authority.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcmeSettings {
-    /// Its directory.
+    /// The directory URL.
     pub directory: Url,
-    /// Whom it may write to, as a URL (`mailto:…`).
+    /// The contact URL (`mailto:…`).
     pub contact: Option<String>,
-    /// A file (PEM) with the roots that it is trusted by, in place of the system's.
+    /// A PEM file with root certificates, instead of the system's.
     pub root: Option<PathBuf>,
 }
 
-/// Why there is no certificate.
+/// Why a certificate could not be obtained.
 #[derive(Debug, thiserror::Error)]
 pub enum AcmeError {
     /// The roots can't be used.
     #[error("{path}: {reason}")]
     Roots {
-        /// The file, or what stands for the system's.
+        /// The file, or a name for the system's roots.
         path: String,
-        /// Why.
+        /// The cause.
         reason: String,
     },
-    /// A file of ours can't be read or written.
+    /// A local file can't be read or written.
     #[error("{path}: {reason}")]
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         reason: io::Error,
     },
-    /// The account's file holds something else. What it holds is not told: it may be a key.
-    #[error("{0} is not an account key; remove it to have a new account made")]
+    /// The account file is invalid. Its content is not shown because it may be a key.
+    #[error("{0} is not a valid account file; remove it to create a new account")]
     NoAccount(PathBuf),
-    /// The authority said no, or could not be asked.
+    /// The authority returned an error or could not be reached.
     #[error("{step}: {reason}")]
     Refused {
-        /// At which step.
+        /// The step that failed.
         step: &'static str,
-        /// What it said.
+        /// The error.
         reason: instant_acme::Error,
     },
-    /// It does not ask over HTTP.
+    /// The authority offers no HTTP-01 challenge.
     #[error("the authority offers no HTTP-01 challenge for this host")]
     NoChallenge,
-    /// It did not find the answer to its challenge.
-    #[error("the authority did not accept the host: {0}")]
+    /// The authority did not accept the challenge response.
+    #[error("the authority did not validate the host: {0}")]
     Unproven(String),
-    /// No key, or no request for it, can be made.
-    #[error("no key and request can be made: {0}")]
+    /// The key or the signing request can't be generated.
+    #[error("the key or the signing request can't be generated: {0}")]
     Key(rcgen::Error),
-    /// It took too long.
+    /// The order timed out.
     #[error("no certificate within {} s", ORDER_TIMEOUT.as_secs())]
     TimedOut,
 }
 
-/// For `map_err`: what failed at a step.
+/// For `map_err`: an error at this step.
 fn at(step: &'static str) -> impl Fn(instant_acme::Error) -> AcmeError {
     move |reason| AcmeError::Refused { step, reason }
 }
 
-/// A chain and its key, as PEM.
+/// A certificate chain and its key, as PEM.
 pub struct Issued {
-    /// The chain, the host's own certificate first.
+    /// The chain, starting with the host's certificate.
     pub chain: String,
-    /// Its key.
+    /// The private key.
     pub key: String,
 }
 
-/// An authority, our account with it, and the folder in which its certificates are kept.
+/// An authority, the account with it, and the certificate folder.
 pub struct Authority {
     folder: PathBuf,
     account_file: AccountFile,
     transport: Transport,
-    /// Open once it was used.
+    /// Opened on first use.
     account: Option<Account>,
 }
 
 impl Authority {
-    /// Reads the roots; nobody is asked yet.
+    /// Reads the root certificates; doesn't contact the authority yet.
     ///
     /// # Errors
-    /// Where the roots can't be used.
+    /// If the roots can't be used.
     pub fn new(settings: AcmeSettings, folder: PathBuf) -> Result<Self, AcmeError> {
         let transport = Transport::new(settings.root.as_deref())?;
         let account_file = AccountFile::new(&folder, settings.directory, settings.contact);
         Ok(Self { folder, account_file, transport, account: None })
     }
 
-    /// Kept certificates that were written before this moment are another authority's.
+    /// Stored certificates that were written before this time are from another authority.
     ///
     /// # Errors
-    /// Where the account's file can't be read.
+    /// If the account file can't be read.
     pub fn since_ms(&self, now_ms: u64) -> Result<u64, AcmeError> {
         self.account_file.since_ms(now_ms)
     }
 
-    /// When a host's kept certificate was written; 0 where there is none.
+    /// When a host's stored certificate was written; 0 if there is none.
     pub fn kept_at_ms(&self, host: &str) -> u64 {
         files::written_at_ms(&files::certificate(&self.folder, host))
     }
 
-    /// Orders a certificate for a host. `show` is to have `/.well-known/acme-challenge/{token}`
-    /// answered, until the order is over.
+    /// Orders a certificate for a host. `show` publishes the response for
+    /// `/.well-known/acme-challenge/{token}`, which must be served until the order is complete.
     ///
     /// # Errors
     /// [`AcmeError`].
@@ -153,18 +153,18 @@ impl Authority {
         ordered
     }
 
-    /// Keeps a certificate in its files, in the place of the one before.
+    /// Stores a certificate in its files and replaces the previous one.
     ///
     /// # Errors
-    /// Where they can't be written.
+    /// If they can't be written.
     pub fn keep(&self, host: &str, issued: &Issued) -> Result<(), AcmeError> {
         files::keep(&self.folder, host, issued)
     }
 
-    /// Removes what is kept of all hosts but those that are `wanted`; says how many files.
+    /// Removes the files of all hosts except those that are `wanted`; returns the number of files.
     ///
     /// # Errors
-    /// Where the folder can't be read, or a file can't be removed.
+    /// If the folder can't be read or a file can't be removed.
     pub fn retain(&self, wanted: impl Fn(&str) -> bool) -> Result<usize, AcmeError> {
         files::retain(&self.folder, wanted)
     }
@@ -196,12 +196,12 @@ impl Authority {
     }
 }
 
-/// Shows the authority that the order's host is ours.
+/// Completes the challenges of the order.
 async fn prove(order: &mut Order, show: impl Fn(&str, &str)) -> Result<(), AcmeError> {
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
         let mut authorization = authorization.map_err(at("the authorization"))?;
-        // What was shown lately need not be shown again.
+        // A recent authorization is still valid.
         if authorization.status == AuthorizationStatus::Valid {
             continue;
         }
@@ -216,7 +216,7 @@ async fn prove(order: &mut Order, show: impl Fn(&str, &str)) -> Result<(), AcmeE
     }
 }
 
-/// What the authority says against an order that it has called invalid.
+/// The authority's reason why an order is invalid.
 async fn objection(order: &mut Order) -> String {
     let mut authorizations = order.authorizations();
     while let Some(Ok(mut authorization)) = authorizations.next().await {
@@ -226,10 +226,10 @@ async fn objection(order: &mut Order) -> String {
             return problem.to_string();
         }
     }
-    "it does not say why".to_owned()
+    "no reason given".to_owned()
 }
 
-/// Whether the authority has forgotten our account.
+/// Whether the authority doesn't know the account.
 fn is_account_unknown(error: &AcmeError) -> bool {
     let AcmeError::Refused { reason: instant_acme::Error::Api(problem), .. } = error else {
         return false;

@@ -1,4 +1,4 @@
-//! The HTTP client for certificate authorities: https only, within a time, and up to a size.
+//! The HTTP client for certificate authorities: https only, with a timeout and a size limit.
 
 use std::future::Future;
 use std::path::Path;
@@ -14,9 +14,9 @@ use tokio_rustls::rustls::{RootCertStore, pki_types};
 use super::AcmeError;
 use crate::effects::client::{failure, http_client, read_body, system_roots};
 
-/// How long an exchange may take, from the lookup of the host to the end of the response.
+/// The timeout of an exchange, from the DNS lookup to the end of the response.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Certificate chains have a few kilobytes, directories less.
+/// Certificate chains and directories are only a few kilobytes.
 const MAX_RESPONSE_BYTES: usize = 256 << 10;
 
 /// Cheap to clone.
@@ -24,7 +24,7 @@ const MAX_RESPONSE_BYTES: usize = 256 << 10;
 pub(super) struct Transport(Client);
 
 impl Transport {
-    /// Trusts the roots in this file, or else the system's.
+    /// A client that trusts the roots in this file, or else the system's.
     pub(super) fn new(root: Option<&Path>) -> Result<Self, AcmeError> {
         let client = http_client(roots(root)?).map_err(|error| unusable(root, &error))?;
         let client = client.https_only(true).no_proxy().timeout(TIMEOUT).build();
@@ -67,7 +67,7 @@ fn roots(path: Option<&Path>) -> Result<RootCertStore, AcmeError> {
         roots.add(root).map_err(|error| unusable(path, &error))?;
     }
     if roots.is_empty() {
-        return Err(unusable(path, &"it holds no certificate"));
+        return Err(unusable(path, &"it contains no certificate"));
     }
     Ok(roots)
 }

@@ -211,7 +211,7 @@ fn a_host_that_leads_elsewhere_is_told_of() {
     setup.authority.hosts_lead_to(elsewhere.address);
     let server = setup.options.start();
     eventually("the reason is logged", || {
-        server.stderr.text().contains("did not accept the host").then_some(())
+        server.stderr.text().contains("did not validate the host").then_some(())
     });
     let asked = elsewhere.requests();
     assert!(asked[0].starts_with("GET /.well-known/acme-challenge/token-"), "{asked:?}");

@@ -1,4 +1,4 @@
-//! One condition, ready to be asked of visitors.
+//! Compiled conditions.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -16,10 +16,10 @@ use super::query::Collector;
 
 const SECONDS_A_DAY: i64 = 24 * 60 * 60;
 
-/// The day of the week that the Unix epoch began on, counted from Monday.
+/// The weekday of the Unix epoch, counted from Monday.
 const THURSDAY: i64 = 3;
 
-/// A condition.
+/// A compiled condition.
 pub(super) struct Check {
     negated: bool,
     test: Ready,
@@ -29,11 +29,11 @@ enum Ready {
     Country(Codes),
     Continent(Codes),
     Text(Fact, Texts),
-    /// A bit for each kind of machine.
+    /// A bit for each device type.
     Device(u8),
     Referrer(Hosts),
     Address(Ranges),
-    /// The number of the question.
+    /// The index of the query test.
     Query(usize),
     Date {
         from_ms: u64,
@@ -50,7 +50,7 @@ enum Ready {
     },
     Bot(bool),
     Returning(bool),
-    /// Of a time zone that isn't known any more.
+    /// The time zone is unknown.
     Never,
 }
 
@@ -76,7 +76,7 @@ impl Check {
             Test::Returning(returning) => Ready::Returning(*returning),
         };
         *needs = *needs | needs_of(&condition.test);
-        // What can't be asked doesn't hold, whichever way round it was asked.
+        // A condition that can't be evaluated never matches, even if negated.
         let negated = condition.negated && !matches!(test, Ready::Never);
         Self { negated, test }
     }
@@ -85,7 +85,7 @@ impl Check {
         self.test.holds(visit) != self.negated
     }
 
-    /// What is to be asked first: a rank, not a unit.
+    /// The relative cost: cheap conditions are evaluated first.
     pub(super) const fn cost(&self) -> u8 {
         match self.test {
             Ready::Never
@@ -146,7 +146,7 @@ impl Ready {
     }
 }
 
-/// The bit of a kind of machine.
+/// The bit of a device type.
 const fn bit(device: Device) -> u8 {
     1 << device as u8
 }
@@ -162,8 +162,8 @@ const fn text_of<'a>(visitor: &Visitor<'a>, fact: Fact) -> &'a str {
     }
 }
 
-/// Seconds since the epoch as the clocks of a time zone count them: what they skip is in no
-/// window, and what they show twice is in it twice.
+/// Seconds since the epoch in local time: skipped local times are in no window, and repeated local
+/// times are in a window twice.
 fn local_seconds(at_ms: u64, zone: &TimeZone) -> i64 {
     let at = i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     let at = at.unwrap_or(Timestamp::MAX);

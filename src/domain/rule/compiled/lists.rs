@@ -1,4 +1,4 @@
-//! Lists of conditions in forms that are searched by halves.
+//! Lists of values, sorted for binary search.
 
 use std::cmp::Ordering;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::super::condition::DIRECT;
 use super::super::value;
 
-/// Texts whose case doesn't count.
+/// Case-insensitive texts.
 pub(super) struct Texts(Box<[Box<str>]>);
 
 impl Texts {
@@ -19,7 +19,7 @@ impl Texts {
         Self(texts.into())
     }
 
-    /// The unknown is in no list.
+    /// An unknown (empty) fact is in no list.
     pub(super) fn hold(&self, fact: &str) -> bool {
         let is_one = if fact.is_ascii() {
             self.0.binary_search_by(|text| {
@@ -34,7 +34,7 @@ impl Texts {
     }
 }
 
-/// Codes of two letters.
+/// Two-letter codes.
 pub(super) struct Codes(Box<[[u8; 2]]>);
 
 impl Codes {
@@ -50,7 +50,7 @@ impl Codes {
     }
 }
 
-/// Hosts, each with those below it.
+/// Hosts, which include their subdomains.
 pub(super) struct Hosts {
     /// Sorted by their bytes.
     hosts: Box<[Box<str>]>,
@@ -65,7 +65,7 @@ impl Hosts {
         Self { hosts: hosts.into(), direct: values.iter().any(|host| host == DIRECT) }
     }
 
-    /// Whether a visit comes from one of them: by its site, or by the host of its page.
+    /// Whether the referring site or the host of the referring page is in the list.
     pub(super) fn hold(&self, site: &str, page: &str) -> bool {
         if site.is_empty() && page.is_empty() {
             return self.direct;
@@ -85,7 +85,7 @@ impl Hosts {
     }
 }
 
-/// The host of an address that clicks have recorded, which is lower case already.
+/// The host of a recorded URL, which is already in lower case.
 fn host_of(page: &str) -> &str {
     let rest = page.split_once("://").map_or("", |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -96,7 +96,7 @@ fn host_of(page: &str) -> &str {
     authority.split(':').next().unwrap_or_default()
 }
 
-/// Ranges of addresses, both ends included; sorted, and none touches another.
+/// Inclusive ranges of addresses, sorted and disjoint.
 pub(super) struct Ranges {
     four: Box<[(u32, u32)]>,
     six: Box<[(u128, u128)]>,
@@ -107,7 +107,7 @@ impl Ranges {
         let (mut four, mut six) = (Vec::new(), Vec::new());
         let networks: Vec<IpNet> =
             values.iter().filter_map(|text| value::network(text).ok()).collect();
-        // What lies in another one is dropped, so that the ends are sorted as the beginnings are.
+        // Ranges within other ranges are removed, so that the ends are sorted, too.
         for network in IpNet::aggregate(&networks) {
             match network {
                 IpNet::V4(net) => four.push((net.network().to_bits(), net.broadcast().to_bits())),

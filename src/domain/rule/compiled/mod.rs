@@ -1,6 +1,6 @@
-//! Rules in the form that a redirect follows: made once per version of a link, read by each visit.
+//! Rules compiled for redirects, once per version of a link.
 //!
-//! Nothing here is allocated, looked up by name or locked while a visitor waits.
+//! Evaluation doesn't allocate, look up names or take locks.
 
 mod check;
 mod lists;
@@ -16,35 +16,35 @@ use check::Check;
 use query::{Answers, Questions};
 use shares::Shares;
 
-/// The rules of one version of a link.
+/// The compiled rules of one version of a link.
 pub struct CompiledRules {
     rules: Box<[CompiledRule]>,
-    /// What all the rules ask of the query, so that one pass over it answers them.
+    /// The query tests of all rules, evaluated in one pass over the query string.
     questions: Questions,
     needs: Needs,
 }
 
 struct CompiledRule {
-    /// The cheap ones first; which one fails makes no difference.
+    /// The cheapest first: the order doesn't change the result.
     checks: Box<[Check]>,
-    /// Where its destinations begin among those of all rules.
+    /// The index of its first destination among those of all rules.
     first_destination: usize,
-    /// Only of a split.
+    /// The shares of a split.
     shares: Option<Shares>,
 }
 
-/// Which rule is followed, and to where.
+/// The matching rule and the chosen destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chosen {
-    /// A place in [`Rules::as_slice`].
+    /// An index into [`Rules::as_slice`].
     pub rule: usize,
-    /// A place among the variants of the rule's split, where it has one.
+    /// The index of the variant, if the rule has a split.
     pub variant: Option<usize>,
-    /// A place in [`Rules::destinations`].
+    /// An index into [`Rules::destinations`].
     pub destination: usize,
 }
 
-/// A visitor while rules are tried: what was found out stays known.
+/// A visitor during evaluation, with cached results.
 struct Visit<'a> {
     visitor: &'a Visitor<'a>,
     questions: &'a Questions,
@@ -53,7 +53,7 @@ struct Visit<'a> {
 }
 
 impl CompiledRules {
-    /// Compiles the rules. One whose time zone isn't known any more is never followed.
+    /// Compiles the rules. A rule with an unknown time zone never matches.
     pub fn new(rules: &Rules) -> Self {
         let mut needs = Needs::default();
         let mut asked = query::Collector::default();
@@ -78,12 +78,12 @@ impl CompiledRules {
         Self { rules: compiled.into(), questions: asked.into_questions(), needs }
     }
 
-    /// What of a [`Visitor`] is looked at.
+    /// The fields of a [`Visitor`] that the rules use.
     pub const fn needs(&self) -> Needs {
         self.needs
     }
 
-    /// The first rule that fits, and where it leads this visitor; `None` when none fits.
+    /// The first matching rule and its destination for this visitor; `None` if no rule matches.
     pub fn decide(&self, visitor: &Visitor<'_>) -> Option<Chosen> {
         let visit = Visit {
             visitor,
@@ -100,7 +100,7 @@ impl CompiledRules {
 }
 
 impl Visit<'_> {
-    /// Whether the query answers a question with yes.
+    /// Whether a query test matches.
     fn asks(&self, question: usize) -> bool {
         let query = self.visitor.query.unwrap_or_default();
         self.answers.get_or_init(|| self.questions.answer(query)).is_yes(question)

@@ -1,16 +1,16 @@
-//! What rules ask of a query, answered in one pass over it.
+//! Tests of the query string, evaluated in one pass.
 
 use std::cmp::Ordering;
 use std::ops::Range;
 
-/// As many questions as the rules of a link can have conditions, and some.
+/// At least the maximum number of conditions of a link's rules.
 const MAX_QUESTIONS: usize = 256;
 
-/// Questions while rules are compiled.
+/// Collects the tests during compilation.
 #[derive(Default)]
 pub(super) struct Collector(Vec<(Box<str>, Values)>);
 
-/// What is asked, by the parameter's name.
+/// The tests, by parameter name.
 pub(super) struct Questions {
     /// Sorted by name.
     parameters: Box<[Parameter]>,
@@ -22,20 +22,20 @@ struct Parameter {
 }
 
 struct Question {
-    /// Which bit of the answers.
+    /// The index of the result's bit.
     number: usize,
     values: Values,
 }
 
-/// Sorted; without any, whether the parameter is there is asked.
+/// Sorted; empty to test only that the parameter is present.
 type Values = Box<[Box<str>]>;
 
-/// A bit for each question.
+/// A bit for each test.
 #[derive(Default)]
 pub(super) struct Answers([u64; MAX_QUESTIONS / 64]);
 
 impl Collector {
-    /// Adds a question, whose number is returned; the values are sorted.
+    /// Adds a test and returns its number.
     pub(super) fn ask(&mut self, name: &str, values: &[String]) -> usize {
         let mut values: Vec<Box<str>> = values.iter().map(|value| value.as_str().into()).collect();
         values.sort_unstable();
@@ -61,7 +61,7 @@ impl Collector {
 }
 
 impl Questions {
-    /// Goes through the query once. The first value of each parameter counts.
+    /// Evaluates the tests in one pass. The first value of each parameter counts.
     pub(super) fn answer(&self, query: &str) -> Answers {
         let mut answers = Answers::default();
         let mut seen = Answers::default();
@@ -100,12 +100,12 @@ impl Answers {
     }
 }
 
-/// How a text stands to a part of a query once that is decoded.
+/// Compares a text with the decoded form of a part of a query.
 fn compare(text: &str, encoded: &[u8]) -> Ordering {
     text.bytes().cmp(Decoded { encoded, places: 0..encoded.len() })
 }
 
-/// The bytes that a part of a form's encoding stands for.
+/// Decodes form-encoded (`application/x-www-form-urlencoded`) bytes.
 struct Decoded<'a> {
     encoded: &'a [u8],
     places: Range<usize>,

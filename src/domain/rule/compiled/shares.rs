@@ -1,22 +1,22 @@
-//! Which variant of a split a visitor is given.
+//! Assignment of visitors to the variants of a split.
 //!
-//! By rendezvous: each variant draws a number for the visitor, exponentially distributed with the
-//! variant's weight as its rate, and the smallest number wins. A variant so wins with its share of
-//! the weights; and as the draws of the others don't change with it, another weight, a new or a
-//! removed variant moves only the visitors who come to it or leave it.
+//! Weighted rendezvous hashing: each variant gets a pseudorandom number for the visitor,
+//! exponentially distributed with the variant's weight as its rate, and the smallest number wins.
+//! So each variant wins in proportion to its weight, and changing, adding or removing a variant
+//! moves only visitors to it or away from it.
 
 use siphasher::{sip, sip128};
 
 use super::super::super::ids::RuleId;
 use super::super::target::Split;
 
-/// The key of the draws. Changing it would give visitors other variants.
+/// The hash key. Changing it would reassign visitors.
 const KEY: &[u8; 16] = b"slugline split 1";
 
-/// A split, ready for visitors.
+/// A compiled split.
 pub(super) struct Shares {
     variants: Box<[Share]>,
-    /// From then on all go to `settled`.
+    /// From then on all visitors get `settled`.
     until_ms: Option<u64>,
     settled: usize,
 }
@@ -44,7 +44,7 @@ impl Shares {
         }
     }
 
-    /// The place of the visitor's variant.
+    /// The index of the visitor's variant.
     pub(super) fn of(&self, visitor: u64, at_ms: u64) -> usize {
         if self.until_ms.is_some_and(|until| until <= at_ms) {
             return self.settled;
@@ -62,7 +62,7 @@ impl Shares {
 
 impl Share {
     fn draw(&self, visitor: u64) -> f64 {
-        // 53 bits of the hash fill a float's digits: more than 0 and at most 1.
+        // 53 bits of the hash, the precision of a float: greater than 0 and at most 1.
         const STEPS: u64 = 1 << 53;
         let hash = self.hasher.hash(&visitor.to_be_bytes());
         #[allow(clippy::cast_precision_loss, reason = "53 bits are exact")]

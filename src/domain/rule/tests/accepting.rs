@@ -1,17 +1,17 @@
-//! Which rules are accepted, and how the others are named.
+//! Validation of rules.
 
 use serde_json::{Value as Json, json};
 
 use super::*;
 
-/// What is noted against one rule with these conditions, below `rules[0].conditions`.
+/// The invalid fields of one rule with these conditions, relative to `rules[0].conditions`.
 fn wrong(conditions: &Json) -> Vec<String> {
     let fields = fields_in_error(rule(conditions)).into_iter();
     fields.map(|field| field.replacen("rules[0].conditions", "", 1)).collect()
 }
 
 #[test]
-fn a_condition_that_makes_no_sense_is_named_by_its_path() {
+fn an_invalid_condition_is_reported_by_its_path() {
     let many: Vec<_> = (0..251).map(|number| format!("city {number}")).collect();
     for (condition, field) in [
         (json!({"country": ["XX"]}), ".country"),
@@ -83,7 +83,7 @@ fn a_condition_that_makes_no_sense_is_named_by_its_path() {
 }
 
 #[test]
-fn conditions_that_leave_nobody_are_refused() {
+fn contradicting_conditions_are_rejected() {
     let at = |from: &str, until: &str| json!({"time": {"from": from, "until": until, "time_zone": "Europe/Berlin"}});
     let on = |day: &str| json!({"weekday": {"days": [day], "time_zone": "Europe/Berlin"}});
     let asks = |value: &str| json!({"query": {"name": "a", "equals": value}});
@@ -131,7 +131,7 @@ fn conditions_that_leave_nobody_are_refused() {
 }
 
 #[test]
-fn conditions_that_leave_somebody_are_accepted() {
+fn compatible_conditions_are_accepted() {
     let not = |condition: Json| json!({"not": condition});
     for both in [
         json!([{"country": ["DE", "AT"]}, {"country": ["AT"]}]),
@@ -158,14 +158,14 @@ fn conditions_that_leave_somebody_are_accepted() {
 }
 
 #[test]
-fn ranges_that_lie_in_each_other_are_checked_in_time() {
+fn nested_ranges_are_checked_in_bounded_time() {
     let nested: Vec<_> = (0..=128).map(|bits| format!("2001:db8::/{bits}")).collect();
     let conditions = vec![json!({"address": nested}); 10];
     assert!(wrong(&json!(conditions)).is_empty());
 }
 
 #[test]
-fn a_target_that_makes_no_sense_is_named_by_its_path() {
+fn an_invalid_target_is_reported_by_its_path() {
     let variant = |name: &str, weight: i64| json!({"name": name, "destination": "https://example.com/v", "weight": weight});
     let split = |variants: Json| json!({"split": {"variants": variants}});
     let ab = || json!([variant("a", 1), variant("b", 1)]);
@@ -211,7 +211,7 @@ fn a_target_that_makes_no_sense_is_named_by_its_path() {
 }
 
 #[test]
-fn a_rule_that_is_never_reached_is_refused() {
+fn an_unreachable_rule_is_rejected() {
     let with = |conditions: Json| json!({"conditions": conditions, "target": target()});
     let all = with(json!([]));
     let phones = with(json!([{"device": ["mobile"]}]));
@@ -227,7 +227,7 @@ fn a_rule_that_is_never_reached_is_refused() {
 }
 
 #[test]
-fn there_are_bounds() {
+fn rules_conditions_and_names_are_limited() {
     let rules = |count: usize| {
         let each = (0..count).map(|number| {
             let conditions = json!([{"city": [format!("city {number}")]}]);
@@ -245,7 +245,7 @@ fn there_are_bounds() {
 }
 
 #[test]
-fn an_id_is_kept_when_it_is_given_back_and_never_taken_from_elsewhere() {
+fn an_id_is_kept_if_sent_back_and_rejected_if_foreign() {
     let before = accept(json!([
         {"conditions": [{"bot": true}], "target": target()},
         {"conditions": [{"bot": false}], "target": target()}
@@ -270,7 +270,7 @@ fn an_id_is_kept_when_it_is_given_back_and_never_taken_from_elsewhere() {
 }
 
 #[test]
-fn unknown_fields_are_refused_beside_conditions_too() {
+fn unknown_fields_outside_conditions_are_rejected() {
     for body in [
         json!({"target": target(), "odd": 1}),
         json!({"target": {"destination": "https://e.com", "odd": 1}}),
@@ -283,7 +283,7 @@ fn unknown_fields_are_refused_beside_conditions_too() {
 }
 
 #[test]
-fn a_value_of_the_wrong_type_is_named_by_its_path() {
+fn a_value_of_the_wrong_type_is_reported_by_its_path() {
     for (rule, path) in [
         (json!({"conditions": [{"country": 5}]}), "conditions[0].country"),
         (json!({"conditions": [{"not": {"country": ["DE", 5]}}]}), "conditions[0].not.country[1]"),
@@ -301,7 +301,7 @@ fn a_value_of_the_wrong_type_is_named_by_its_path() {
 }
 
 #[test]
-fn what_is_given_back_is_what_was_put_in_normalised() {
+fn responses_have_the_normalized_input() {
     let conditions = json!([
         {"country": ["de", "AT", "DE"]},
         {"not": {"browser": ["safari", "Chrome", "SAFARI"]}},

@@ -1,4 +1,4 @@
-//! Which addresses may open an app.
+//! Validation of app URLs.
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ fn parse(text: &str) -> Result<AppUrl, String> {
 }
 
 #[test]
-fn what_may_open_an_app() {
+fn valid_app_urls_are_accepted() {
     for (good, is_web) in [
         ("https://example.com/open?x=1", true),
         ("HTTPS://example.com/", true),
@@ -27,7 +27,7 @@ fn what_may_open_an_app() {
 }
 
 #[test]
-fn what_must_not() {
+fn invalid_app_urls_are_rejected() {
     let long = format!("myapp://{}", "a".repeat(2_048));
     for bad in [
         "",
@@ -69,7 +69,7 @@ fn what_must_not() {
 }
 
 #[test]
-fn an_app_belongs_to_its_system() {
+fn an_app_belongs_to_its_operating_system() {
     let rules = accept(json!([{"target": {
         "destination": "https://example.com",
         "ios_url": "myapp://x",

@@ -1,4 +1,4 @@
-//! Which rule fits whom.
+//! Evaluation of rules.
 
 use std::cell::Cell;
 
@@ -8,7 +8,7 @@ use super::super::visitor::Needs;
 use super::*;
 
 #[test]
-fn each_kind_of_condition_holds_for_whom_it_says() {
+fn conditions_match_the_visitors_they_describe() {
     for (condition, expected) in [
         (json!({"country": ["AT", "DE"]}), true),
         (json!({"country": ["AT", "FR"]}), false),
@@ -63,7 +63,7 @@ fn each_kind_of_condition_holds_for_whom_it_says() {
 }
 
 #[test]
-fn what_is_unknown_is_in_no_list() {
+fn unknown_facts_are_in_no_list() {
     let nobody = Visitor {
         country: "",
         region: "",
@@ -98,7 +98,7 @@ fn what_is_unknown_is_in_no_list() {
 }
 
 #[test]
-fn referrers_are_compared_by_whole_labels() {
+fn referrers_are_compared_by_domain_labels() {
     for (host, page, expected) in [
         ("example.com", "", true),
         ("news.example.com", "", true),
@@ -119,7 +119,7 @@ fn referrers_are_compared_by_whole_labels() {
 }
 
 #[test]
-fn addresses_are_found_in_ranges_of_both_kinds() {
+fn addresses_match_ranges_of_both_families() {
     let ranges = json!({"address": ["10.0.0.0/8", "10.1.0.0/16", "192.0.2.1", "2001:db8::/32"]});
     for (address, expected) in [
         ("10.0.0.0", true),
@@ -138,7 +138,7 @@ fn addresses_are_found_in_ranges_of_both_kinds() {
 }
 
 #[test]
-fn a_query_is_read_as_forms_are_encoded() {
+fn a_query_is_form_decoded() {
     let asked = json!({"query": {"name": "a b", "equals": "1&é%"}});
     for (query, expected) in [
         ("a+b=1%26%c3%A9%25", true),
@@ -159,7 +159,7 @@ fn a_query_is_read_as_forms_are_encoded() {
 }
 
 #[test]
-fn the_first_rule_fits_whose_conditions_all_hold() {
+fn the_first_rule_whose_conditions_all_match_wins() {
     let to = |conditions: Json, path: &str| {
         let destination = format!("https://example.com/{path}");
         json!({"conditions": conditions, "target": {"destination": destination}})
@@ -183,7 +183,7 @@ fn the_first_rule_fits_whose_conditions_all_hold() {
 }
 
 #[test]
-fn a_destination_is_counted_over_all_rules() {
+fn destinations_are_numbered_across_all_rules() {
     let rules = accept(json!([
         {"conditions": [{"bot": true}], "target": {"destination": "https://example.com/0"}},
         {"conditions": [{"country": ["DE"]}], "target": {"split": {"winner": "b", "variants": [
@@ -211,7 +211,7 @@ fn a_destination_is_counted_over_all_rules() {
 }
 
 #[test]
-fn only_what_is_looked_at_is_needed_and_the_dear_is_asked_once_and_last() {
+fn only_used_facts_are_needed_and_expensive_ones_are_evaluated_once_and_last() {
     let needs = |rules: Json| CompiledRules::new(&accept(rules).unwrap()).needs();
     assert_eq!(needs(json!([])), Needs::NONE);
     assert_eq!(needs(rule(&json!([{"country": ["DE"]}]))), Needs::PLACE);

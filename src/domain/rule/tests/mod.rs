@@ -18,7 +18,7 @@ use crate::domain::click::Device;
 use crate::domain::error::Invalid;
 use crate::domain::ids::RuleId;
 
-/// Checks rules as a request writes them, over those that stand.
+/// Validates the rules of a request against the current ones.
 fn accept_over(before: &Rules, rules: Json) -> Result<Rules, Invalid> {
     let bodies: Vec<RuleBody> = serde_json::from_value(rules).unwrap();
     let mut made = 0;
@@ -41,7 +41,7 @@ fn accept(rules: Json) -> Result<Rules, Invalid> {
     accept_over(&Rules::default(), rules)
 }
 
-/// The fields that are noted against these rules.
+/// The invalid fields of these rules.
 fn fields_in_error(rules: Json) -> Vec<String> {
     accept(rules).map_or_else(|invalid| invalid.fields().keys().cloned().collect(), |_| Vec::new())
 }
@@ -55,7 +55,7 @@ fn rule(conditions: &Json) -> Json {
     json!([{"conditions": conditions, "target": target()}])
 }
 
-/// Somebody in Berlin on a Wednesday at 12:30 (10:30 UTC).
+/// A visitor in Berlin on a Wednesday at 12:30 (10:30 UTC).
 fn somebody() -> Visitor<'static> {
     Visitor {
         at_ms: ms("2026-07-15T10:30:00Z"),
@@ -84,7 +84,7 @@ fn decide(rules: Json, visitor: &Visitor<'_>) -> Option<Chosen> {
     CompiledRules::new(&accept(rules).unwrap()).decide(visitor)
 }
 
-/// Whether a condition holds for a visitor.
+/// Whether a condition matches a visitor.
 fn holds(condition: &Json, visitor: &Visitor<'_>) -> bool {
     decide(rule(&json!([condition])), visitor).is_some()
 }

@@ -1,4 +1,4 @@
-//! What is accepted comes back the same from the log, and from the answers that show it.
+//! Accepted rules round-trip through the log and through responses.
 
 use proptest::prelude::*;
 use prost::Message;
@@ -89,8 +89,8 @@ fn rules() -> impl Strategy<Value = Json> {
 
 proptest! {
     #[test]
-    fn accepted_rules_survive_the_log_and_being_given_back(rules in rules()) {
-        // Some contradict each other: these are not what this is about.
+    fn accepted_rules_round_trip_through_the_log_and_responses(rules in rules()) {
+    // Skip contradicting rules, which are rejected.
         let Ok(accepted) = accept(rules) else { return Ok(()) };
         let from_log = stored(&accepted).unwrap();
         prop_assert_eq!(&from_log, &accepted);
@@ -100,7 +100,7 @@ proptest! {
     }
 
     #[test]
-    fn no_query_and_no_referrer_is_a_fault(
+    fn any_query_and_referrer_can_be_evaluated(
         query in ".{0,40}",
         referrer in ".{0,20}",
         page in ".{0,20}",
@@ -139,7 +139,7 @@ fn most_generated_rules_are_accepted() {
 }
 
 #[test]
-fn what_only_a_newer_version_knows_is_not_followed() {
+fn unknown_values_of_newer_versions_are_rejected() {
     let mut state = RulesState::from(&accept(rule(&json!([{"bot": true}]))).unwrap());
     assert!(state.clone().into_rules().is_ok());
     for condition in [
@@ -159,13 +159,13 @@ fn what_only_a_newer_version_knows_is_not_followed() {
 }
 
 #[test]
-fn no_rules_cost_no_byte() {
+fn empty_rules_take_no_bytes() {
     assert_eq!(RulesState::from(&Rules::default()).encoded_len(), 0);
     assert_eq!(stored(&Rules::default()), Ok(Rules::default()));
 }
 
 #[test]
-fn the_schema_names_each_kind() {
+fn the_schema_has_all_conditions() {
     use utoipa::PartialSchema;
     let schema = serde_json::to_value(super::super::body::ConditionBody::schema()).unwrap();
     let properties = schema["properties"].as_object().unwrap();

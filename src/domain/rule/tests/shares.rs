@@ -1,4 +1,4 @@
-//! How visitors are shared out among variants.
+//! Distribution of visitors among variants.
 
 use serde_json::{Value as Json, json};
 
@@ -21,7 +21,7 @@ fn split(variants: &[(&str, i64)], more: Json) -> Json {
     json!([{"target": {"split": split}}])
 }
 
-/// The name of each visitor's variant. Ids that follow each other are no friends of a bad hash.
+/// The name of each visitor's variant. The ids are consecutive, which exposes a bad hash.
 fn variants(rules: Json, at_ms: u64) -> Vec<String> {
     let rules = accept(rules).unwrap();
     let compiled = CompiledRules::new(&rules);
@@ -37,7 +37,7 @@ fn count(variants: &[String], name: &str) -> f64 {
     u32::try_from(variants.iter().filter(|variant| *variant == name).count()).unwrap().into()
 }
 
-/// Within five standard deviations: beyond them by chance once in two million.
+/// Within five standard deviations, which chance exceeds once in two million.
 #[track_caller]
 fn assert_share(found: f64, of: f64, share: f64) {
     let deviation = (of * share * (1.0 - share)).sqrt();
@@ -45,7 +45,7 @@ fn assert_share(found: f64, of: f64, share: f64) {
 }
 
 #[test]
-fn each_variant_has_its_share() {
+fn each_variant_gets_its_share() {
     for weights in [
         vec![("a", 1), ("b", 1)],
         vec![("a", 70), ("b", 30)],
@@ -63,16 +63,16 @@ fn each_variant_has_its_share() {
 }
 
 #[test]
-fn a_visitor_keeps_the_variant_whatever_its_place() {
+fn a_visitor_keeps_the_variant_if_the_order_changes() {
     let given = variants(split(&[("a", 1), ("b", 2), ("c", 3)], Json::Null), 0);
     let later = variants(split(&[("c", 3), ("a", 1), ("b", 2)], Json::Null), u64::MAX);
     assert!(given == later);
-    // Told once and for all: another hash would move visitors of tests that run.
+    // The hash must never change: that would reassign visitors of running tests.
     assert_eq!(given[..12].concat(), "cbcaccacbaab");
 }
 
 #[test]
-fn two_rules_share_out_independently() {
+fn two_rules_assign_independently() {
     let mut rules = split(&[("a", 1), ("b", 1)], Json::Null);
     let first = variants(rules.clone(), 0);
     let other = json!({"conditions": [{"bot": true}], "target": target()});
@@ -93,7 +93,7 @@ fn a_new_variant_takes_its_share_and_moves_nobody_else() {
 }
 
 #[test]
-fn a_greater_weight_only_draws_visitors_to_it() {
+fn a_larger_weight_only_moves_visitors_to_that_variant() {
     let even = variants(split(&[("a", 50), ("b", 50)], Json::Null), 0);
     let uneven = variants(split(&[("a", 60), ("b", 40)], Json::Null), 0);
     let moved = even.iter().zip(&uneven).filter(|(before, after)| before != after);
@@ -103,7 +103,7 @@ fn a_greater_weight_only_draws_visitors_to_it() {
 }
 
 #[test]
-fn the_end_and_the_winner_settle_it() {
+fn the_end_and_the_winner_settle_a_split() {
     let weights = [("a", 1), ("b", 5), ("c", 5)];
     let all_go_to = |more: Json, at_ms: u64| {
         let given = variants(split(&weights, more), at_ms);
@@ -112,7 +112,7 @@ fn the_end_and_the_winner_settle_it() {
     let end = ms("2026-12-01T00:00:00Z");
     let until = || json!({"until": "2026-12-01T00:00:00Z"});
     assert_eq!(all_go_to(until(), end - 1), None);
-    assert_eq!(all_go_to(until(), end).as_deref(), Some("b"), "the first of the greatest weight");
+    assert_eq!(all_go_to(until(), end).as_deref(), Some("b"), "the first with the largest weight");
     assert_eq!(all_go_to(json!({"winner": "a"}), 0).as_deref(), Some("a"));
     let both = json!({"until": "2026-12-01T00:00:00Z", "winner": "c"});
     assert_eq!(all_go_to(both.clone(), end - 1).as_deref(), Some("c"));

@@ -1,4 +1,4 @@
-//! Times of the day and days of the week, where clocks are changed and where they aren't.
+//! Times of day and weekdays, with and without daylight saving time.
 
 use serde_json::json;
 
@@ -14,7 +14,7 @@ fn check_times(from: &str, until: &str, zone: &str, cases: &[(&str, bool)]) {
 }
 
 #[test]
-fn a_window_is_of_the_local_day() {
+fn a_window_is_in_local_time() {
     check_times(
         "09:00",
         "17:30",
@@ -28,7 +28,7 @@ fn a_window_is_of_the_local_day() {
             ("2026-07-15T15:30:00Z", false),
         ],
     );
-    // Half and quarter hours, and a day that is not the one of Greenwich.
+    // Offsets of half and quarter hours, and a date that differs from UTC.
     check_times(
         "00:00",
         "01:00",
@@ -48,7 +48,7 @@ fn a_window_is_of_the_local_day() {
 }
 
 #[test]
-fn a_window_may_go_over_midnight() {
+fn a_window_may_cross_midnight() {
     check_times(
         "22:00",
         "06:00",
@@ -64,8 +64,8 @@ fn a_window_may_go_over_midnight() {
 }
 
 #[test]
-fn an_hour_that_clocks_skip_is_in_no_window() {
-    // On 29 March 2026 it is 03:00 where 02:00 should be: 01:00 UTC.
+fn a_skipped_hour_is_in_no_window() {
+    // On 29 March 2026 clocks skip from 02:00 to 03:00, at 01:00 UTC.
     check_times(
         "02:00",
         "03:00",
@@ -91,8 +91,8 @@ fn an_hour_that_clocks_skip_is_in_no_window() {
 }
 
 #[test]
-fn an_hour_that_clocks_show_twice_is_in_the_window_twice() {
-    // On 25 October 2026 it is 02:00 twice: at 00:00 and 01:00 UTC.
+fn a_repeated_hour_is_in_the_window_twice() {
+    // On 25 October 2026 it is 02:00 twice, at 00:00 and 01:00 UTC.
     check_times(
         "02:15",
         "02:45",
@@ -106,7 +106,7 @@ fn an_hour_that_clocks_show_twice_is_in_the_window_twice() {
             ("2026-10-25T01:45:00Z", false),
         ],
     );
-    // Lord Howe Island's clocks are changed by half an hour, back from 02:00 to 01:30.
+    // On Lord Howe Island clocks go back by half an hour, from 02:00 to 01:30.
     check_times(
         "01:30",
         "02:00",
@@ -122,7 +122,7 @@ fn an_hour_that_clocks_show_twice_is_in_the_window_twice() {
 }
 
 #[test]
-fn a_day_is_the_local_one() {
+fn a_weekday_is_in_local_time() {
     for (zone, at, day) in [
         ("UTC", "1970-01-01T00:00:00Z", "thursday"),
         ("UTC", "2026-07-15T23:59:59Z", "wednesday"),
@@ -143,7 +143,7 @@ fn a_day_is_the_local_one() {
 }
 
 #[test]
-fn a_moment_beyond_all_calendars_is_no_fault() {
+fn an_out_of_range_time_can_be_evaluated() {
     let visitor = Visitor { at_ms: u64::MAX, ..somebody() };
     let day = json!({"weekday": {"days": ["monday"], "time_zone": "Europe/Berlin"}});
     let other = json!({"not": day});
@@ -151,7 +151,7 @@ fn a_moment_beyond_all_calendars_is_no_fault() {
 }
 
 #[test]
-fn a_time_zone_that_is_gone_makes_its_rule_fit_nobody() {
+fn a_rule_with_an_unknown_time_zone_never_matches() {
     use super::super::condition::{Condition, Test};
     for negated in [false, true] {
         let mut rules = accept(json!([{"target": target()}])).unwrap();
