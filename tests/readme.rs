@@ -1,4 +1,4 @@
-//! The documents: the tours of the README and the guides, replayed word for word; the paths,
+//! The documentation: replays the tours of the README and the guides, and checks the paths,
 //! settings and files that they name.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -59,7 +59,7 @@ fn tour(document: &str) -> Vec<Step> {
     steps
 }
 
-/// What differs from run to run, made equal.
+/// Replaces everything that differs from run to run.
 fn without_chance(text: &str) -> String {
     let chances = [
         (r"(link|ws)_[0-9a-z]{26}", "ID"),
@@ -85,7 +85,7 @@ impl Drop for Service {
     }
 }
 
-/// slugline as the tour starts it, but for the port; ready.
+/// slugline as started in the tour, except for the port; ready.
 fn start(data: &std::path::Path) -> (Service, String) {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let service = Command::new(env!("CARGO_BIN_EXE_slugline"))

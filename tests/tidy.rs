@@ -1,5 +1,5 @@
-//! The house's rules, as tests: who may use whom, how long a file or a function may be, where
-//! SQL may stand, what may stand at the top.
+//! Source rules as tests: module dependencies, lengths of files and functions, and where SQL may
+//! be, and which entries the top level may have.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Questions asked, and how long the answers took.
+//! Runs the queries and measures their latency.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ pub struct Asker {
     as_of: AsOf,
 }
 
-/// What a question took.
+/// The latency of a query.
 #[derive(Debug, Serialize)]
 pub struct Line {
     pub name: &'static str,
@@ -31,7 +31,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// How many times faster it was than of single clicks.
+    /// The speedup over the query of single clicks.
     pub fn gain(&self) -> f64 {
         self.naive_ms / self.p50_ms
     }
@@ -52,7 +52,7 @@ impl fmt::Display for Line {
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Batch {
     pub batch_ms: f64,
-    /// The mean of the questions asked one by one.
+    /// The mean latency of the queries sent one by one.
     pub one_ms: f64,
 }
 
@@ -128,7 +128,7 @@ impl Asker {
         Ok(Export { clicks: *clicks, bytes, clicks_per_second: *clicks as f64 / seconds })
     }
 
-    /// Questions at once, and one by one.
+    /// The queries as a batch and one by one.
     pub async fn batch(&self, questions: Vec<AnalyticsQuery>) -> anyhow::Result<Batch> {
         let started = Instant::now();
         for question in &questions {

@@ -1,4 +1,4 @@
-//! The questions: those of a dashboard, and some that no rollup answers.
+//! The queries: those of a dashboard, and some that no rollup can answer.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::clicks::{WORKSPACE, link};
 
-/// What a question is measured against.
+/// The baseline of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub enum Class {
     /// About one link: p95 within 25 ms.

@@ -1,4 +1,4 @@
-//! The results, for people and as JSON.
+//! The results, as text and as JSON.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::options::Options;
 use crate::questions::Class;
 use crate::rounds::Aim;
 
-/// What the tables take on the disk.
+/// The size of the tables on disk.
 #[derive(Debug, Clone, Serialize)]
 pub struct Disk {
     /// Bytes for each click, in the table of single clicks.
@@ -87,7 +87,7 @@ impl Report {
         Self { machine, options, lines, batch, export, disk, aims }
     }
 
-    /// Prints the table, or JSON where that was asked for.
+    /// Prints the table, or JSON if requested.
     pub fn show(&self, json: Option<&Path>) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(self)?;
         match json {

@@ -1,4 +1,5 @@
-//! `cargo bench --bench faults -- SCENARIO`: faults on the real program, as many as you like.
+//! `cargo bench --bench faults -- SCENARIO`: fault injection on the real program, with any number
+//! of rounds.
 //!
 //! The scenarios are those of `tests/faults`, which runs a short form of each.
 #![allow(

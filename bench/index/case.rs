@@ -1,4 +1,4 @@
-//! What is measured, each in a process of its own.
+//! The measured cases, each in a separate process.
 
 use std::path::Path;
 use std::time::Instant;
@@ -14,7 +14,7 @@ use crate::history;
 pub enum Case {
     /// All of the log into a new base, by the way of sorted runs.
     Rebuild,
-    /// All of the log into sled: what a start without bases has to do.
+    /// Replays the whole log into sled, as a start without an index does.
     Replay,
     /// A base is there, its overlay is not.
     LostOverlay,

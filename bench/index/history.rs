@@ -1,5 +1,4 @@
-//! The log that is measured with: links of one workspace, made one after the other, of which some
-//! are changed and some deleted later.
+//! The measured log: links of one workspace, some of which are changed and deleted later.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,9 +10,9 @@ use slugline::domain::event::{
 };
 use slugline::log::{DiskStorage, LocalLog, Log, LogOptions, NewRecord};
 
-/// How many records go to the log at a time.
+/// The number of records per append.
 const GROUP: usize = 4_096;
-/// One in so many links is changed, one deleted.
+/// The fraction of links that are changed, and deleted: one in this many.
 const CHANGED_EVERY: u64 = 20;
 const DELETED_EVERY: u64 = 50;
 const STARTED_MS: u64 = 1_760_000_000_000;
@@ -135,7 +134,7 @@ fn id(number: u64) -> Vec<u8> {
     id
 }
 
-/// What stands in one link's destination and in no other's.
+/// The unique text in the destination of one link.
 pub fn unique_text(number: u64) -> String {
     format!("{}/{number}", mixed(number))
 }

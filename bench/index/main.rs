@@ -1,5 +1,5 @@
-//! The index benchmark: how long it takes to make the index anew from its log, and to start with
-//! and without what lies on disk; and how much memory that needs.
+//! The index benchmark: the time to rebuild the index from its log and to start with and without an
+//! index on disk, and the memory used.
 //!
 //! `cargo bench --bench index -- --links 10000000` writes a mutation log of so many links, a part
 //! of which are changed and deleted later, and then measures each case in a process of its own,
@@ -25,11 +25,11 @@ use row::Row;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Measures how the index is made anew and opened.
+/// Measures rebuilding and opening the index.
 #[derive(clap::Parser)]
 #[command(bin_name = "cargo bench --bench index --")]
 struct Options {
-    /// How many links the log makes.
+    /// The number of links in the log
     #[arg(long, default_value_t = 10_000_000)]
     links: u64,
     /// How many more the overlay holds when a start is measured.
@@ -44,7 +44,7 @@ struct Options {
     /// Measures one case in this process.
     #[arg(long, hide = true)]
     case: Option<Case>,
-    /// What cargo says to each benchmark.
+    /// Passed by cargo to each benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -83,7 +83,7 @@ fn measure(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a case in a process of its own.
+/// Runs a case in a separate process.
 fn run(case: Case, folder: &Path, events: u64) -> anyhow::Result<()> {
     let output = Command::new(std::env::current_exe()?)
         .args(["--case", case.name(), "--folder"])

@@ -1,10 +1,10 @@
-//! One line of the table.
+//! A row of the table.
 
 use anyhow::Context as _;
 
 use crate::case::Case;
 
-/// What a case comes to.
+/// The result of a case.
 pub struct Row {
     case: Case,
     events: u64,
@@ -14,7 +14,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// What a case's process said last: seconds, and two numbers of KiB.
+    /// Parses the last line of a case's process: seconds, and two numbers of KiB.
     pub fn parse(case: Case, events: u64, text: &str) -> anyhow::Result<Self> {
         let mut words = text.split_whitespace();
         let mut word = || words.next().with_context(|| format!("a case said {text:?}"));
@@ -23,7 +23,7 @@ impl Row {
         Ok(Self { case, events, seconds, memory_mib: memory_kib >> 10, disk_mib: disk_kib >> 10 })
     }
 
-    /// What the columns are.
+    /// The column headers.
     pub fn print_head() {
         println!(
             "{:<34} {:>10} {:>9} {:>10} {:>10} {:>10}",

@@ -1,4 +1,4 @@
-//! How long it takes to find links: by what is written in them, by keys, in an order.
+//! The latency of link searches: by text, by keys, and sorted.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use slugline::queries::links::{LinkFilter, LinkQuery, Links, Sort, Word};
 
 use crate::history;
 
-/// How often each question is asked.
+/// The number of repetitions of each query.
 const RUNS: usize = 9;
 
 /// Asks each question and prints the median of how long the answers took.

@@ -1,4 +1,4 @@
-//! Links created through the real command path: decided, logged, synced, indexed, answered.
+//! Links created through the real command path: validated, logged, synced, indexed, answered.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ impl House {
         Ok(Self { log, commands, dispatcher, keeper, runtime, actor })
     }
 
-    /// Has so many writers create links for a while, each one after the other.
+    /// Runs this many writers, each of which creates links sequentially.
     pub fn measure(&self, writers: usize, span: Duration) -> anyhow::Result<Measured> {
         let before = self.log.end();
         let measured = self.runtime.block_on(async {

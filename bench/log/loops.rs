@@ -1,4 +1,4 @@
-//! The loops that creates are compared with: one thread, one record, one sync, again and again.
+//! Baselines for creates: one thread that repeatedly writes and syncs one record.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -10,7 +10,7 @@ use slugline::log::{DiskStorage, LocalLog, Log, LogOptions, NewRecord};
 
 use crate::measured::{Measured, Stopwatch};
 
-/// What the log adds to a payload, in bytes.
+/// The overhead of a log record over its payload, in bytes.
 const FRAME_BYTES: usize = 24;
 
 /// A file that grows at its end, and is synced after each record: what the disk can do.

@@ -1,4 +1,4 @@
-//! The log benchmark: durable creates beside what the disk can do, in one run.
+//! The log benchmark: durable creates compared with the disk's sync rate, in one run.
 //!
 //! `cargo bench --bench log` measures in turn, round by round: a bare loop that appends to a file
 //! and syncs it; the same over slugline's log; and links created through the command path, by 1,
@@ -37,7 +37,7 @@ use crate::report::{Pass, Report};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const WRITERS: [usize; 3] = [1, 16, 256];
-/// How long one contender is measured before the next.
+/// The duration of one measurement of one contender
 const SLICE: Duration = Duration::from_millis(50);
 const WARM_UP: Duration = Duration::from_secs(1);
 

@@ -1,4 +1,4 @@
-//! How often something was done in a while, and how long it took each time.
+//! The number of operations in an interval, and their latencies.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 /// One measurement, or several taken together.
 pub struct Measured {
     took: Duration,
-    /// How long it took each time, in nanoseconds.
+    /// The latencies, in nanoseconds.
     pub nanoseconds: Histogram<u64>,
 }
 
@@ -53,7 +53,7 @@ impl Measured {
         add(&mut self.nanoseconds, &other.nanoseconds);
     }
 
-    /// How often it was done in a second.
+    /// Operations per second.
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2⁵²")]
     pub fn per_second(&self) -> f64 {
         self.nanoseconds.len() as f64 / self.took.as_secs_f64()

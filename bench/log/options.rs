@@ -1,11 +1,11 @@
-//! What the command line says.
+//! Command-line options.
 
 use std::path::PathBuf;
 
 use clap::Parser;
 use serde::Serialize;
 
-/// Measures durable creates beside a bare loop of append and fdatasync.
+/// Measures durable creates compared with a bare loop of append and fdatasync.
 #[derive(Debug, Parser, Serialize)]
 #[command(name = "cargo bench --bench log --")]
 pub struct Options {

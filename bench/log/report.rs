@@ -1,4 +1,4 @@
-//! The results, for people and as JSON.
+//! The results, as text and as JSON.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::rounds::{Aim, Rounds};
 
 /// A pass counts when the bare loop's p50 was at most so many times the least of the run.
 const USUAL: f64 = 1.5;
-/// How many passes have to count.
+/// The minimum number of valid passes.
 const ENOUGH: usize = 20;
 const BARE: &str = "bare append + fdatasync";
 
@@ -25,7 +25,7 @@ pub struct Pass {
     pub after: Measured,
 }
 
-/// What the passes have shown of one contender.
+/// The results of one contender over all passes.
 #[derive(Debug, Serialize)]
 pub struct Line {
     pub name: String,
@@ -48,9 +48,9 @@ pub struct Report {
     pub options: Options,
     /// The payload of a record, in bytes.
     pub payload_bytes: usize,
-    /// How many passes there were.
+    /// The number of passes.
     pub passes: usize,
-    /// How many of them the machine let be.
+    /// The number of passes without interference from the machine.
     pub passes_counted: usize,
     pub lines: Vec<Line>,
     pub aims: Vec<Aim>,
@@ -65,7 +65,7 @@ impl Pass {
         bare
     }
 
-    /// How slow the bare loop was at its slower end.
+    /// The latency of the bare loop at its slow end.
     fn bare_p50_us(&self) -> f64 {
         self.before.quantile_us(0.5).max(self.after.quantile_us(0.5))
     }
@@ -132,7 +132,7 @@ impl Report {
         Ok(Self { machine, options, payload_bytes, passes, passes_counted, lines, aims })
     }
 
-    /// Prints the table, or writes JSON where that was asked for.
+    /// Prints the table, or writes JSON if requested.
     pub fn show(&self, json: Option<&Path>) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(self)?;
         match json {

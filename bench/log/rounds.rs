@@ -1,10 +1,10 @@
-//! The same figure measured in several rounds.
+//! A figure measured in several rounds.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// What the rounds have shown of one figure.
+/// The values of one figure over all rounds.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Rounds {
     /// Half of the rounds were below.
@@ -58,18 +58,18 @@ fn thousands(number: &str) -> String {
     text + fraction
 }
 
-/// What was aimed at, and whether it was reached.
+/// A goal and whether it was reached.
 #[derive(Debug, Clone, Serialize)]
 pub struct Aim {
     /// The figure, in words.
     pub what: &'static str,
-    /// What the run shows of it.
+    /// The measured value.
     pub measured: f64,
-    /// What it should be.
+    /// The goal.
     pub bound: f64,
-    /// Whether it should be at least that, or at most.
+    /// Whether the goal is a minimum or a maximum.
     pub at_least: bool,
-    /// Whether it is; `None` where the run can't tell.
+    /// Whether the goal was reached; `None` if the run can't decide it.
     pub is_reached: Option<bool>,
 }
 

@@ -1,5 +1,5 @@
-//! Clicks as they occur: the redirect benchmark's requests, interpreted and logged by slugline's
-//! own recorder.
+//! Realistic clicks: the requests of the redirect benchmark, enriched and logged by slugline's
+//! recorder.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The embedded ClickHouse without a slugline around it, and what is asked of it.
+//! The embedded ClickHouse without a running slugline, and its queries.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -62,7 +62,7 @@ impl ClickHouse {
         Ok(())
     }
 
-    /// What this process and the engine have used of the processors so far.
+    /// The CPU time used by this process and the engine so far.
     pub fn processor_times(&self) -> anyhow::Result<[Duration; 2]> {
         let engine = self.engine.pid().context("the engine is gone")?;
         Ok([processor_time(std::process::id())?, processor_time(engine)?])
@@ -105,7 +105,7 @@ where
     })?)
 }
 
-/// What a thread came to.
+/// The result of a thread.
 pub fn join<T>(thread: std::thread::JoinHandle<anyhow::Result<T>>) -> anyhow::Result<T> {
     thread.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?
 }

@@ -1,4 +1,4 @@
-//! How long a click takes from its append until it can be read in ClickHouse.
+//! The latency from the append of a click until it is readable in ClickHouse.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,11 +18,11 @@ use crate::projector::Following;
 const SYNC_INTERVAL: Duration = Duration::from_millis(100);
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// What the lag was.
+/// The measured lag.
 #[derive(Debug, Serialize)]
 pub struct Lag {
     pub clicks: u64,
-    /// How many were appended in a second.
+    /// The number of clicks appended per second.
     pub per_second: f64,
     pub p50_ms: f64,
     pub p99_ms: f64,

@@ -1,4 +1,4 @@
-//! The contender: the `clickhouse` crate alone, with all rows in memory beforehand.
+//! The baseline: the `clickhouse` crate alone, with all rows in memory beforehand.
 //!
 //! The rows, their batches, the tables and the settings are those of the projector. What it has
 //! not to do is to read the log, to decode clicks, and to remember how far it is.
@@ -100,7 +100,7 @@ pub fn batches(log: &dyn Log) -> anyhow::Result<Vec<Batch>> {
     Ok(batches)
 }
 
-/// How many clicks there are in the batches.
+/// The number of clicks in the batches.
 pub fn clicks(batches: &[Batch]) -> u64 {
     batches.iter().map(|batch| batch.clicks.len() as u64).sum()
 }
@@ -183,7 +183,7 @@ impl AgentRow {
     }
 }
 
-/// What feeds the rollups.
+/// The materialized views that feed the rollups.
 const FEEDS: [&str; 3] =
     ["clicks_hourly_feed", "clicks_daily_links_feed", "clicks_daily_values_feed"];
 

@@ -1,4 +1,4 @@
-//! slugline's projector at work.
+//! Measures slugline's projector.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -18,7 +18,7 @@ const PROJECT_LIMIT: Duration = Duration::from_secs(3_600);
 /// A projector that follows a log.
 pub struct Following {
     pub reading: Reading,
-    /// Ends the projector where it stands, when it is dropped.
+    /// Stops the projector when dropped.
     done: oneshot::Sender<()>,
     thread: JoinHandle<anyhow::Result<()>>,
     _folder: TempDir,
@@ -46,7 +46,7 @@ impl Following {
         Ok(Self { reading, done, thread, _folder: folder, _stop: stop })
     }
 
-    /// The same with a log that holds nothing.
+    /// The same with an empty log.
     pub fn start_empty(clickhouse: &ClickHouse) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir_in(&clickhouse.folder)?;
         let log = LocalLog::open(Arc::new(DiskStorage), folder.path(), LogOptions::default())?;

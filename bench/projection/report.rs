@@ -1,4 +1,4 @@
-//! The results, for people and as JSON.
+//! The results, as text and as JSON.
 
 use std::fmt;
 use std::fs;
@@ -127,7 +127,7 @@ impl Report {
         }
     }
 
-    /// Prints the table, or JSON where that was asked for.
+    /// Prints the table, or JSON if requested.
     pub fn show(&self, json: Option<&Path>) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(self)?;
         match json {

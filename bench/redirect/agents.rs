@@ -1,4 +1,4 @@
-//! The visitors' browsers: profiles of real ones, weighted as they occur, and crawlers.
+//! The visitors' user agents: profiles of real browsers, weighted by frequency, and crawlers.
 //!
 //! The profiles come from the npm package `user-agents`; a release of it is fetched once and
 //! kept in slugline's cache folder.
@@ -40,12 +40,12 @@ pub const CRAWLERS: &[&str] = &[
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Profile {
-    /// What it sends as `User-Agent`.
+    /// The `User-Agent` header.
     pub user_agent: String,
     /// Its first language, like `en-CA`.
     #[serde(default = "english")]
     pub language: String,
-    /// How common it is beside the others.
+    /// The relative frequency.
     #[serde(default = "one")]
     pub weight: f64,
 }

@@ -1,4 +1,4 @@
-//! The server slugline is measured against: axum, a 302, nothing else.
+//! The baseline server: axum with a 302 and nothing else.
 //!
 //! It has what slugline must have to answer at all: tokio's multi-thread runtime at its defaults,
 //! `axum::serve`, one route with a path parameter, mimalloc, and a `Location` of the same

@@ -1,4 +1,4 @@
-//! A server under measurement, and its rounds.
+//! A server under measurement and its rounds.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,9 +27,9 @@ pub struct Contender {
     pub api: Option<Api>,
     /// All redirects received from it, warm-up included.
     pub answered: u64,
-    /// What its closed loops have shown, by round.
+    /// The results of its closed loops, by round.
     pub closed: Vec<ClosedLoop>,
-    /// What its open loops have shown, by round.
+    /// The results of its open loops, by round.
     pub open: Vec<OpenLoop>,
 }
 
@@ -42,12 +42,12 @@ pub struct Load<'a> {
     pub traffic: Arc<Traffic>,
 }
 
-/// What a closed loop shows.
+/// The result of a closed loop.
 #[derive(Debug, Clone, Serialize)]
 pub struct ClosedLoop {
     /// Redirects received.
     pub answered: u64,
-    /// How long the loop ran.
+    /// The duration of the loop.
     pub seconds: f64,
     /// Redirects per second.
     pub requests_per_second: f64,
@@ -57,14 +57,14 @@ pub struct ClosedLoop {
     pub generator_cores: f64,
     /// The same of all else on the machine; a run beside other work measures that work too.
     pub other_cores: f64,
-    /// How long slugline worked on after the loop.
+    /// How long slugline kept working after the loop.
     pub settle_seconds: Option<f64>,
 }
 
-/// What an open loop shows.
+/// The result of an open loop.
 #[derive(Debug, Clone, Serialize)]
 pub struct OpenLoop {
-    /// Requests per second that the schedule asks for.
+    /// The scheduled requests per second.
     pub asked_per_second: f64,
     /// Redirects received per second.
     pub requests_per_second: f64,
@@ -74,7 +74,7 @@ pub struct OpenLoop {
     /// From when a request was due to when an idle connection sent it.
     #[serde(rename = "generator_lag_us")]
     pub generator_lag: Percentiles,
-    /// How long slugline worked on after the loop.
+    /// How long slugline kept working after the loop.
     pub settle_seconds: Option<f64>,
 }
 
@@ -102,7 +102,7 @@ impl Percentiles {
 }
 
 impl Contender {
-    /// A server that nothing has been asked of yet.
+    /// A server that has not received any requests yet.
     pub const fn new(contestant: Contestant, address: SocketAddr, process: u32) -> Self {
         Self {
             contestant,
@@ -115,7 +115,7 @@ impl Contender {
         }
     }
 
-    /// Forgets what the rounds of a scenario have shown, but for how often it answered.
+    /// Discards the results of a scenario, except the number of responses.
     pub fn begin(&mut self) {
         self.closed.clear();
         self.open.clear();

@@ -1,4 +1,4 @@
-//! The clicks, counted three times: by the generator, in the log, and by the analytics.
+//! Click counts from three sources: the generator, the log and the analytics.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,10 +11,10 @@ use serde_json::Value;
 use crate::slugline::{Api, EXECUTABLE};
 
 const POLL: Duration = Duration::from_millis(200);
-/// How long slugline may take to project the clicks of a phase.
+/// The timeout for slugline to project the clicks of a phase.
 const SETTLE_LIMIT: Duration = Duration::from_secs(60);
 
-/// How many clicks there are, by each of those who count.
+/// The number of clicks, by each counter.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Counts {
     /// The redirects that the generator received from slugline.
@@ -26,7 +26,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Whether no click was lost, and none counted twice.
+    /// Whether no click was lost or counted twice.
     pub const fn equal(&self) -> bool {
         self.answered == self.in_log && self.answered == self.in_clickhouse
     }
@@ -56,7 +56,7 @@ pub async fn clicks_in_clickhouse(api: &Api) -> anyhow::Result<u64> {
         .context("the analytics have no data.total_clicks")
 }
 
-/// What slugline says of its projection, as it says it.
+/// slugline's reported projection status.
 pub async fn projection(api: &Api) -> anyhow::Result<Value> {
     api.get("/readyz").await
 }

@@ -1,10 +1,10 @@
-//! Reads the head of a response: as much of HTTP/1.1 as the two servers speak.
+//! Parses the head of a response: the subset of HTTP/1.1 that both servers use.
 
 use std::str;
 
 use anyhow::{Context as _, bail, ensure};
 
-/// What the generator needs to know of a response.
+/// The parts of a response that the generator needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
     /// Bytes up to the end of the blank line.

@@ -1,4 +1,4 @@
-//! What `/proc` says: the machine, and what a process takes of it.
+//! Reads `/proc`: the machine, and the resources that a process uses.
 
 use std::fs;
 use std::num::ParseIntError;

@@ -1,4 +1,4 @@
-//! The redirect benchmark: slugline beside a bare axum server, under the same load, in one run.
+//! The redirect benchmark: slugline and a bare axum server under the same load, in one run.
 //!
 //! `cargo bench --bench redirect` starts both servers on this machine, fills slugline with links
 //! and drives the two in turn. The bare server answers 302 to any path and does nothing else: it
@@ -66,7 +66,7 @@ fn dispatch() -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Runs the benchmark until it ends or is told to; either way the servers end with it.
+/// Runs the benchmark until it ends or is interrupted; the servers stop with it in both cases.
 fn benchmark() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     if !arguments.bench {

@@ -29,7 +29,7 @@ impl Contestant {
     }
 }
 
-/// Measures slugline's redirects beside a bare axum server.
+/// Compares slugline's redirects with a bare axum server.
 #[derive(Debug, Parser)]
 #[command(name = "cargo bench --bench redirect --")]
 pub struct Arguments {
@@ -77,25 +77,25 @@ pub struct Arguments {
     pub bench: bool,
 }
 
-/// What a run measures.
+/// The measurements of a run.
 #[derive(Debug, Serialize)]
 pub struct Options {
     /// Links of most scenarios.
     pub links: u32,
     /// Links of [`Scenario::Many`].
     pub many_links: u32,
-    /// What is measured, in this order.
+    /// The scenarios, in this order.
     pub scenarios: Vec<Scenario>,
     /// Connections of the load generator.
     pub connections: usize,
-    /// How long each phase lasts.
+    /// The duration of each phase.
     #[serde(rename = "phase_seconds", serialize_with = "crate::report::as_seconds")]
     pub phase: Duration,
-    /// How often both servers are measured.
+    /// The number of rounds for both servers.
     pub rounds: u32,
     /// Threads of the load generator.
     pub threads: usize,
-    /// Where the results go beside the terminal.
+    /// The output file for the results.
     #[serde(skip)]
     pub json: Option<PathBuf>,
     /// The only server measured.
@@ -108,7 +108,7 @@ impl Options {
         self.only.is_none_or(|only| only == contestant)
     }
 
-    /// How long each server is driven before its first measured phase.
+    /// The warm-up duration of each server.
     pub fn warm_up(&self) -> Duration {
         self.phase.min(Duration::from_secs(3))
     }

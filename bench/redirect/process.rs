@@ -1,4 +1,4 @@
-//! Starts a server, waits for it, and ends it: whatever becomes of the benchmark.
+//! Starts a server, waits until it is ready, and stops it even if the benchmark fails.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -36,16 +36,16 @@ pub fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(listener.local_addr()?)
 }
 
-/// How a server is started.
+/// The command line of a server.
 #[derive(Debug, Clone)]
 pub struct Recipe {
-    /// What messages call it.
+    /// The name in messages.
     pub name: &'static str,
     /// The executable.
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<OsString>,
-    /// What is added to its environment.
+    /// Additional environment variables.
     pub environment: Vec<(&'static str, String)>,
     /// Where it will listen.
     pub address: SocketAddr,

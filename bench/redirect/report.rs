@@ -1,4 +1,4 @@
-//! All results of a run, as they are written to a file.
+//! All results of a run, for the report file.
 
 use std::fs;
 use std::path::Path;
@@ -17,26 +17,26 @@ use crate::scenario::Scenario;
 use crate::sustained::Sustained;
 use crate::traffic;
 
-/// What a run has measured, and where.
+/// The results of a run and its environment.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// How to repeat it.
+    /// The command line to repeat the run.
     pub command: String,
     /// When it ended.
     pub date: String,
-    /// How the servers and the generator were built.
+    /// The builds of the servers and the generator.
     pub build: Build,
     /// The machine that all of them shared.
     pub machine: Machine,
-    /// What was asked for.
+    /// The options of the run.
     pub options: Value,
     /// Each scenario's results.
     pub scenarios: Vec<ScenarioReport>,
-    /// What is measured of slugline alone.
+    /// Measurements of slugline alone.
     pub slugline: Option<SluglineReport>,
 }
 
-/// How the executables were built.
+/// The builds of the executables.
 #[derive(Debug, Serialize)]
 pub struct Build {
     /// `release` or `debug`.
@@ -50,7 +50,7 @@ pub struct Build {
 pub struct ScenarioReport {
     /// Which one.
     pub scenario: Scenario,
-    /// How many links there were.
+    /// The number of links.
     pub links: u32,
     /// The requests.
     pub traffic: traffic::Summary,
@@ -84,16 +84,16 @@ pub struct ServerReport {
     pub open: Vec<OpenLoop>,
 }
 
-/// What is measured of slugline alone.
+/// Measurements of slugline alone.
 #[derive(Debug, Serialize)]
 pub struct SluglineReport {
     /// Links created, and loaded at the restart.
     pub links: u32,
     /// From the first start, on an empty folder, until ready.
     pub first_ready_seconds: f64,
-    /// How long the links took to create.
+    /// The time to create the links.
     pub fill_seconds: f64,
-    /// How many were created in a second.
+    /// Links created per second.
     pub creates_per_second: f64,
     /// Before any redirect.
     pub memory_with_links: Memory,
@@ -101,7 +101,7 @@ pub struct SluglineReport {
     pub memory_after_load: Memory,
     /// From a start with the links until ready, the files in the page cache.
     pub restart_ready_seconds: f64,
-    /// What slugline said of its projection after the load.
+    /// slugline's reported projection status after the load.
     pub projection: Value,
     /// The clicks, counted three times.
     pub counts: Counts,
@@ -162,7 +162,7 @@ impl Report {
 }
 
 impl Build {
-    /// Whether this build may be measured is for the reader to judge.
+    /// Build information; whether such a build is comparable is up to the reader.
     pub fn read() -> Self {
         Self { profile: profile(), rustc: rustc() }
     }

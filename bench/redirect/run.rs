@@ -1,4 +1,4 @@
-//! The course of the benchmark: start, fill, warm up, alternate, count, restart, report.
+//! The phases of the benchmark: start, fill, warm up, alternate, count, restart, report.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -121,7 +121,7 @@ struct Filled {
     links: u32,
     /// Links with rules, created so far.
     ruled: u32,
-    /// How long the plain ones took.
+    /// The duration of the plain scenario.
     fill: Duration,
     memory: Memory,
 }
@@ -156,7 +156,7 @@ impl Filled {
         })
     }
 
-    /// Creates what is missing of so many links.
+    /// Creates missing links up to this number.
     async fn fill(&mut self, kind: LinkKind, links: u32) -> anyhow::Result<()> {
         let created = match kind {
             LinkKind::Plain => self.links,

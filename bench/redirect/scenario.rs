@@ -1,4 +1,4 @@
-//! What the servers are measured at: a row of the results each.
+//! The scenarios: one row of the results each.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,7 @@ const MANY_REQUESTS: usize = 1 << 19;
 /// Links of [`Scenario::Sustained`].
 const SUSTAINED_LINKS: u32 = 3_000;
 
-/// A load, and what goes on beside it.
+/// A load with its background work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scenario {
@@ -27,9 +27,9 @@ pub enum Scenario {
     Plain,
     /// Visits of links with five rules each.
     Rules,
-    /// Each visitor with a user agent that nobody has sent before.
+    /// Each visit with a new user agent.
     Unseen,
-    /// A hundred questions of analytics are asked at once, again and again.
+    /// A hundred analytics queries are sent concurrently and repeatedly.
     Batch,
     /// Visits of plain links, of which there are many more.
     Many,
@@ -43,7 +43,7 @@ impl Scenario {
     pub const ALL: [Self; 6] =
         [Self::Plain, Self::Rules, Self::Unseen, Self::Batch, Self::Many, Self::Sustained];
 
-    /// Whether a run that names none measures it.
+    /// Whether it is measured by default.
     pub const fn is_default(self) -> bool {
         !matches!(self, Self::Sustained)
     }
@@ -60,7 +60,7 @@ impl Scenario {
         }
     }
 
-    /// How many links there are.
+    /// The number of links.
     pub const fn links(self, options: &Options) -> u32 {
         match self {
             Self::Many => options.many_links,
@@ -69,7 +69,7 @@ impl Scenario {
         }
     }
 
-    /// What its links are.
+    /// The kind of links.
     pub const fn kind(self) -> LinkKind {
         match self {
             Self::Rules => LinkKind::Ruled,
@@ -86,13 +86,13 @@ impl Scenario {
         }
     }
 
-    /// What goes on beside the load; it ends when dropped.
+    /// The background work; it ends when dropped.
     pub fn beside(self, api: &Api) -> Option<Asking> {
         (self == Self::Batch).then(|| Asking::start(api.clone()))
     }
 }
 
-/// Somebody who asks a batch of questions of analytics, and when it is answered the next one.
+/// A client that repeatedly sends a batch of analytics queries.
 #[derive(Debug)]
 pub struct Asking {
     task: JoinHandle<()>,
@@ -117,7 +117,7 @@ impl Asking {
         Self { task, answered }
     }
 
-    /// How many batches were answered.
+    /// The number of answered batches.
     pub fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
     }

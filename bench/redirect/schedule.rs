@@ -1,4 +1,4 @@
-//! When the requests of an open loop are due, and the thread that says so in time.
+//! The schedule of an open-loop load, and its timer thread.
 
 use std::sync::Arc;
 use std::thread;
@@ -18,7 +18,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Draws the times of a phase that asks for `rate` requests per second.
+    /// Generates the schedule of a phase with `rate` requests per second.
     pub fn poisson(rate: f64, phase: Duration, seed: u64) -> Self {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut due = Vec::new();

@@ -1,4 +1,4 @@
-//! slugline as the benchmark runs it: its own process, in a folder of its own.
+//! slugline as benchmarked: a separate process with its own data folder.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ const CREATES_IN_FLIGHT: u32 = 256;
 pub struct Slugline {
     /// Its process.
     pub server: Server,
-    /// What speaks to its API.
+    /// The API client.
     pub api: Api,
     // Dropped after the server.
     folder: TempDir,

@@ -1,4 +1,4 @@
-//! What one redirect costs, step by step: the service's own code, called in a loop.
+//! The cost of one redirect, step by step: the service's code called in a loop.
 //!
 //! `--steps` says it in nanoseconds. Instructions are counted by callgrind, as the difference of
 //! two runs of one step:
@@ -37,7 +37,7 @@ use crate::traffic::{self, LinkKind, Traffic};
 
 /// Links in the index.
 const LINKS: u32 = 100_000;
-/// Requests of a group, about as many as come at once under load.
+/// Requests per group, about as many as arrive together under load.
 const GROUP: usize = 16;
 /// The proxy in front of the visitors.
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);

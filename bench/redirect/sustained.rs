@@ -1,6 +1,5 @@
-//! What goes on beside redirects at saturation, for as long as the load lasts: how far the
-//! analytics are behind, what slugline's memory comes to, and whether changes and questions are
-//! still answered.
+//! Monitors a sustained load at saturation: the lag of the analytics, slugline's memory, and
+//! whether changes and queries still succeed.
 //!
 //! The lag is measured from outside: at each look the log's end is noted beside the offset that
 //! is projected. A look whose end was projected by now lies as far back as the lag is long, to
@@ -22,10 +21,10 @@ use crate::traffic::LinkKind;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 const CHANGE_EVERY: Duration = Duration::from_millis(200);
 const QUESTION_EVERY: Duration = Duration::from_secs(1);
-/// The longest lag that the histogram tells apart; a longer one is recorded as this.
+/// The maximum lag of the histogram; longer lags are recorded as this.
 const MAX_LAG_MS: u64 = 3_600_000;
 
-/// What was seen beside the load.
+/// Measurements during the load.
 #[derive(Debug, Clone, Serialize)]
 pub struct Sustained {
     /// How far the analytics were behind, in milliseconds: half of the looks, 99 of 100, all.
@@ -46,10 +45,10 @@ pub struct Sustained {
     pub questions: Answered,
 }
 
-/// What became of requests that were made one after the other.
+/// The results of sequential requests.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Answered {
-    /// Answered with what was asked for.
+    /// Successful responses.
     pub ok: u64,
     /// Answered otherwise, or not at all.
     pub failed: u64,
@@ -98,7 +97,7 @@ impl Seen {
     }
 }
 
-/// The work beside a load; it ends when dropped.
+/// The background work; it ends when dropped.
 #[derive(Debug)]
 pub struct Watch {
     seen: Arc<Mutex<Seen>>,
@@ -106,7 +105,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Looks at slugline, changes a link five times a second, and asks a question each second.
+    /// Polls slugline, changes a link five times a second, and sends a query each second.
     pub fn start(api: &Api, process: u32, links: u32) -> anyhow::Result<Self> {
         let seen = Arc::new(Mutex::new(Seen {
             lag_ms: Histogram::new_with_bounds(1, MAX_LAG_MS, 3)?,
@@ -125,7 +124,7 @@ impl Watch {
         Ok(Self { seen, tasks })
     }
 
-    /// What was seen so far.
+    /// The measurements so far.
     pub fn seen(&self) -> Sustained {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let lag = |quantile| seen.lag_ms.value_at_quantile(quantile);

@@ -1,4 +1,4 @@
-//! What the run shows at the terminal.
+//! The terminal output of a run.
 
 use crate::contender::{ClosedLoop, OpenLoop, Percentiles, as_f64};
 use crate::machine::{Machine, Memory};
@@ -27,7 +27,7 @@ pub fn preamble(machine: &Machine, options: &Options) -> String {
     text
 }
 
-/// What a scenario asks for.
+/// The request rate of a scenario.
 pub fn requests(traffic: &Summary) -> String {
     format!(
         "{} requests in the pool: {} links, {} user agents, {} B each",
@@ -99,7 +99,7 @@ pub fn results(report: &Report) -> String {
     text
 }
 
-/// What was seen beside the sustained load.
+/// The measurements during the sustained load.
 fn beside(seen: &Sustained) -> String {
     let answered = |name: &str, of: &Answered| {
         format!(

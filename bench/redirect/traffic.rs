@@ -1,4 +1,4 @@
-//! The requests: rendered before the clock runs, the same for both servers, the same each run.
+//! The requests: rendered before the measurement, identical for both servers and all runs.
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
@@ -51,12 +51,12 @@ const REFERRERS: &[&str] = &[
     "https://lobste.rs/",
 ];
 
-/// What a link does beside leading somewhere.
+/// The features of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkKind {
     /// Nothing.
     Plain,
-    /// Five rules are asked where.
+    /// Five routing rules are evaluated.
     Ruled,
 }
 
@@ -71,12 +71,12 @@ impl LinkKind {
     }
 }
 
-/// Where a slug leads, at both servers.
+/// The destination of a slug, at both servers.
 pub fn destination(slug: &str) -> String {
     format!("https://www.example.com/articles/{slug}?utm_source=bench")
 }
 
-/// What stands in a user agent for the number that makes it one of its kind.
+/// The placeholder in a user agent for the number that makes it unique.
 const NUMBER: &str = "0000000000000000";
 
 /// A pool of rendered requests.
@@ -88,13 +88,13 @@ pub struct Traffic {
     /// Where each request's [`NUMBER`] stands in it, if each is to come with an agent of its own;
     /// else empty.
     numbers: Vec<usize>,
-    /// How many such agents there have been.
+    /// The number of such agents so far.
     unseen: AtomicU64,
-    /// What is in the pool.
+    /// The requests in the pool.
     pub summary: Summary,
 }
 
-/// What a pool of requests holds.
+/// The content of a pool of requests.
 #[derive(Debug, Clone, Serialize)]
 pub struct Summary {
     /// Rendered requests.
@@ -113,7 +113,7 @@ impl Traffic {
         Self::render_pool(POOL, (kind, links), profiles, CRAWLER_SHARE)
     }
 
-    /// The same, a pool of so many requests.
+    /// The same with a pool of this many requests.
     pub fn render_many(requests: usize, links: u32, profiles: &[Profile]) -> Self {
         Self::render_pool(requests, (LinkKind::Plain, links), profiles, CRAWLER_SHARE)
     }
@@ -172,7 +172,7 @@ impl Traffic {
         traffic
     }
 
-    /// How many requests the pool holds.
+    /// The number of requests in the pool.
     pub fn len(&self) -> usize {
         self.ends.len()
     }

@@ -1,5 +1,5 @@
-//! `cargo bench --bench simulate`: the log through many lives on a disk that fails, and every
-//! damage to a segment.
+//! `cargo bench --bench simulate`: the log in many simulated runs on a failing disk, and every
+//! corruption of a segment.
 //!
 //! The lives and their auditor are those of `tests/simulation`, which runs a short form of this.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is for the person who runs it")]
@@ -27,7 +27,7 @@ use world::{Broken, Counts, World};
 /// Runs the log through many lives on a simulated disk.
 #[derive(Parser)]
 struct Options {
-    /// How many lives
+    /// The number of simulated runs
     #[arg(long, default_value_t = 100_000)]
     seeds: u64,
     /// One life alone

@@ -1,4 +1,4 @@
-//! Who may do what in a running engine.
+//! Access control of a running engine.
 
 use super::*;
 

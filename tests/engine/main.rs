@@ -1,8 +1,8 @@
-//! The engine as it is run: the real library, in a child of the real binary.
+//! The engine as in production: the real library in a child process of the real binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod access;
-mod life;
+mod lifecycle;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -81,7 +81,7 @@ fn send(url: &str, password: &str, statement: &str) -> Result<String, String> {
     if status.is_success() { Ok(text.trim_end().to_owned()) } else { Err(text) }
 }
 
-/// Sends a statement whose answer nobody waits for, and sees that it runs.
+/// Sends a long statement in the background and waits until it runs.
 fn run_long(url: &str, password: &str) {
     let (there, key) = (url.to_owned(), password.to_owned());
     std::thread::spawn(move || send(&there, &key, LONG_QUERY));

@@ -1,12 +1,13 @@
-//! Faults on the real program, in short form. The long one is `cargo bench --bench faults`.
+//! Fault injection on the real program, in short form. The long form is `cargo bench --bench
+//! faults`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "../simulation/chance.rs"]
 mod chance;
-mod checker;
 #[allow(dead_code, unused_imports, reason = "the scenarios use a part of it")]
 #[path = "../service/harness/mod.rs"]
 mod harness;
+mod linearizability;
 mod scenarios;
 
 use std::time::Duration;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use scenarios::eio::Of;
 use scenarios::{Counts, chaos, claims, disk, eio, engine, history, idempotency, kill, removals};
 
-/// What was counted is for those who watch.
+/// Prints the counts.
 fn shown(counts: Counts) -> Counts {
     for (what, count) in counts.rows() {
         println!("{count:>10} {what}");

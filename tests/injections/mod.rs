@@ -1,11 +1,11 @@
-//! Texts that would run in a browser, or change a page, if one of them came out of its place:
-//! what ends a place × what runs × how it is written, and some that fit none of these.
+//! Texts that would run in a browser, or change a page, if they were not escaped: context endings ×
+//! payloads × encodings, and some others.
 
-/// What would end the place where a text stands.
+/// Texts that would end the context in which a value is placed.
 const ENDINGS: [&str; 9] =
     ["", "\">", "'>", "</title>", "</textarea>", "</style>", "</code></dd>", "-->", "]]>"];
 
-/// What would run, or change the page, in the open. None of it reaches out to another host.
+/// Texts that would run or change the page. None of them contacts another host.
 const PAYLOADS: [&str; 20] = [
     "<script>alert(1)</script>",
     "<script src=/evil.js></script>",

@@ -1,4 +1,4 @@
-//! Analytics: the shape of the answers, and what they count.
+//! Analytics: the shape and the counts of the responses.
 
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, Zoned};
@@ -15,7 +15,7 @@ fn clicks_over_time(server: &Server, link: &Link, query: &str) -> Value {
     server.api().get(&format!("{}/clicks{query}", link.path())).expect(200).data()
 }
 
-/// What a bucket is called: its day, or its first instant where it is shorter than a day.
+/// The label of a bucket: its day, or its start if it is shorter than a day.
 fn labels(unit: &str, units: i64, now: &Zoned) -> Vec<String> {
     let first = match unit {
         "minute" => now.with().second(0).subsec_nanosecond(0).build().unwrap(),
@@ -50,7 +50,7 @@ fn asked_within_a_bucket(unit: &str, units: i64, ask: impl Fn() -> Value) -> (Va
     }
 }
 
-/// Every unit has its buckets: as many as asked for, the newest first, empty ones with 0.
+/// Every unit has the requested number of buckets, newest first, with 0 for empty ones.
 #[test]
 fn clicks_over_time_have_a_bucket_for_each_unit() {
     let server = shared();
@@ -160,7 +160,7 @@ fn a_breakdown_has_as_many_rows_as_asked_for() {
     assert_eq!(rows("?size=1000").len(), 12);
 }
 
-/// A link that nobody has clicked has empty analytics, and another link's are not its own.
+/// A link without clicks has empty analytics, whatever other links have.
 #[test]
 fn a_link_without_clicks_has_empty_analytics() {
     let server = shared();
@@ -226,7 +226,7 @@ fn the_workspace_is_summed_up() {
     let deleted = server.api().delete(&gone.path()).expect(204);
     server.await_projection();
 
-    // Its click is gone with it.
+    // The click of the deleted link no longer counts.
     let offset = deleted.header("log-offset");
     let days = format!("/analytics?days=7&min_offset={offset}");
     let data = server.api().get(&days).expect(200).data();

@@ -1,4 +1,4 @@
-//! A copy of the logs is made while they are written; from it alone everything returns.
+//! Backups of the logs during writes, and restoring everything from them.
 
 use std::fs;
 use std::path::{Path, PathBuf};

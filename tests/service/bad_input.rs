@@ -1,4 +1,4 @@
-//! What gets a refusal: said by field, never by a failure of the service.
+//! Validation: invalid fields are reported by name and never cause internal errors.
 
 use reqwest::Method;
 use reqwest::blocking::RequestBuilder;
@@ -12,12 +12,12 @@ fn post(server: &Server) -> RequestBuilder {
     server.api().request(Method::POST, "/links")
 }
 
-/// Sends a body as it stands, said to be JSON.
+/// Sends a body unchanged, with the content type JSON.
 fn post_text(server: &Server, body: impl Into<String>) -> Answer {
     Answer::to(post(server).header("Content-Type", "application/json").body(body.into()))
 }
 
-/// A wish for a link with this one field wrong.
+/// The body of a link with this one invalid field.
 fn with(field: &str, value: impl Into<Value>) -> Value {
     let mut wish = json!({ "destination": "https://example.com" });
     wish[field] = value.into();
@@ -132,7 +132,7 @@ fn destinations_that_lead_nowhere_or_harm_are_refused() {
     }
 }
 
-/// A link to a link would loop, or hide where it leads.
+/// A link to a link could loop, or hide its destination.
 #[test]
 fn destinations_that_lead_back_to_the_service_are_refused() {
     let server = shared();

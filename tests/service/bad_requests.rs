@@ -1,4 +1,4 @@
-//! Requests that are wrong before their content is: type, size, path, method, head, pace.
+//! Requests that are invalid regardless of their content: type, size, path, method, head, pace.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -14,7 +14,7 @@ use crate::harness::{Answer, Options, Server, TOKEN, shared};
 pub fn raw(server: &Server, request: &[u8], limit: Duration) -> String {
     let mut stream = TcpStream::connect(server.address()).unwrap();
     stream.set_read_timeout(Some(limit)).unwrap();
-    // What is refused early is not read to its end.
+    // A request that is rejected early is not read to its end.
     let _cut_off = stream.write_all(request);
     let mut answer = Vec::new();
     let mut chunk = [0; 4096];
@@ -47,7 +47,7 @@ fn a_body_of_another_type_is_refused() {
     Answer::to(request.body(r#"{"destination": "https://example.com"}"#)).expect(201);
 }
 
-/// Who sends nothing at all is told that a body is missing.
+/// A request without a body gets an error that says so.
 #[test]
 fn no_body_is_refused() {
     let server = shared();
@@ -94,7 +94,7 @@ fn paths_that_the_api_does_not_have_are_not_found() {
     server.api().get(&format!("/links/{}", "x".repeat(5_000))).problem(404, "NOT_FOUND");
 }
 
-/// Programs that miss the path are told so as programs, at the root of the API too.
+/// Unknown paths get a JSON error, at the root of the API, too.
 #[test]
 fn the_root_of_the_api_is_not_found() {
     let server = shared();

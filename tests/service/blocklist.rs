@@ -1,4 +1,4 @@
-//! Where no link may lead: a list that whoever runs the service keeps in a file.
+//! The blocklist file of destinations.
 
 use std::fs;
 
@@ -83,7 +83,7 @@ fn the_list_is_read_again_on_a_hangup() {
     server.api().post("/links", &body).refuses(400, "VALIDATION_ERROR", &["destination"]);
 }
 
-/// Neither an earlier version nor a deleted link brings back what is on the list by now.
+/// Neither a revert nor a restore can bring back a blocklisted destination.
 #[test]
 fn the_past_of_a_link_does_not_come_back_past_the_list() {
     let (server, folder) = start();

@@ -1,5 +1,4 @@
-//! The pages in a real browser: nothing that stands on them runs, and their forms work without a
-//! script.
+//! The pages in a real browser: no injected text runs, and the forms work without scripts.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -29,8 +28,8 @@ fn create(server: &Server, body: &Value) -> Link {
     server.api().create(body)
 }
 
-/// Links whose pages hold these texts: the paths of the pages. Each text is on a card, and on one of
-/// two other pages in turn. (That each is harmless on each page is a test of the templates.)
+/// Links whose pages hold these texts: the paths of the pages. Each text is on a card, and on one
+/// of two other pages in turn. (That each is harmless on each page is a test of the templates.)
 fn paths(server: &Server, texts: &[String]) -> Vec<String> {
     let mut paths = Vec::new();
     for (at, text) in texts.iter().enumerate() {

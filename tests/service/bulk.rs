@@ -1,4 +1,4 @@
-//! Many links with one request: each has its own result, and all together cost one sync.
+//! Bulk requests: each item has its own result, and all items share one sync.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ fn statuses(answer: &Answer) -> Vec<u64> {
     data.as_array().unwrap().iter().map(|item| item["status"].as_u64().unwrap()).collect()
 }
 
-/// How many times the log of changes was synced.
+/// The number of syncs of the mutation log.
 fn syncs(server: &Server) -> u64 {
     let metrics = server.get("/metrics").expect(200).text;
     let name = "slugline_log_sync_seconds_count{log=\"mutations\"} ";
@@ -57,7 +57,7 @@ fn each_item_has_its_own_result() {
         assert!(problem["errors"][field].is_array(), "{problem}");
         assert!(data[item].get("link").is_none(), "{data}");
     }
-    // What was made is there at once.
+    // Created links are visible immediately.
     assert_eq!(server.visit_path("/one").follow(), TO);
     assert_eq!(server.api().get("/links").data().as_array().unwrap().len(), 3);
 }

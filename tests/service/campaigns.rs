@@ -1,4 +1,4 @@
-//! Campaigns and UTM templates: what links take over of them.
+//! Campaigns and UTM templates, and the parameters that links inherit.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,4 +1,4 @@
-//! Clicks: what the service makes of a visit, in analytics and in the log.
+//! Clicks: how a visit is recorded in the log and counted in analytics.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
@@ -44,7 +44,7 @@ fn a_visitors_country_is_known_by_the_address() {
     assert_eq!(logged[0]["country"], "DE");
 }
 
-/// What a client says of itself left of its proxies' words counts for nothing.
+/// Forwarding headers before those of trusted proxies are ignored.
 #[test]
 fn a_client_behind_a_proxy_cannot_choose_its_country() {
     let server = shared();
@@ -138,7 +138,7 @@ fn a_visitors_language_is_in_the_click() {
     assert_eq!(languages, [Some("de"), Some("fr"), Some("")]);
 }
 
-/// Bots are kept, with the reason why they are taken for bots, and counted when asked for.
+/// Bots' clicks are stored with the reason, and counted on request.
 #[test]
 fn bots_are_kept_marked_and_left_out_of_the_counts() {
     let server = shared();

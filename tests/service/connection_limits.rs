@@ -1,5 +1,5 @@
-//! Connections in numbers: broken ones leave nothing behind, no address takes all, and files can
-//! be opened however many there are.
+//! Many connections: broken ones leave nothing behind, no address can use all of them, and file
+//! descriptors remain available.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
@@ -22,7 +22,7 @@ fn connect_from(source: [u8; 4], server: &Server) -> rustix::io::Result<TcpStrea
     Ok(stream)
 }
 
-/// Whether the service closes it rather than answer; it stays open otherwise.
+/// Whether the service closes the connection without a response.
 fn is_refused(stream: &mut TcpStream) -> bool {
     let sent = stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n");
     let mut answer = [0; 1_024];
@@ -46,7 +46,7 @@ fn descriptors(server: &Server) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count()
 }
 
-/// How long a new visitor waits for the answer to `/livez`.
+/// How long a new visitor waits for the response of `/livez`.
 fn livez(address: SocketAddr) -> Duration {
     let started = Instant::now();
     let mut stream = TcpStream::connect(address).unwrap();
@@ -112,7 +112,7 @@ fn an_address_has_so_many_connections_and_no_more() {
     const LIMIT: usize = 20;
     let server = Options::links_only().flag("--connections-per-address", LIMIT.to_string()).start();
     let greedy = [127, 0, 0, 2];
-    // Half of them say nothing; the others are answered and kept.
+    // Half of them send nothing; the others are answered and kept open.
     let silent: Vec<_> = (0..LIMIT / 2).map(|_| connect_from(greedy, &server).unwrap()).collect();
     let answered: Vec<_> = (0..LIMIT / 2)
         .map(|_| {

@@ -1,5 +1,5 @@
-//! Connections as they come: kept, pipelined, split, half-finished, handed over between the
-//! redirects' own threads and the rest of the service.
+//! Connection handling: keep-alive, pipelined, split and incomplete requests, and handovers between
+//! the redirect threads and the rest of the service.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -86,7 +86,7 @@ impl Wire {
         self.take(true)
     }
 
-    /// Whether the service closes the connection without another word.
+    /// Whether the service closes the connection without sending anything else.
     fn is_closed(&mut self) -> bool {
         match self.reader.read(&mut [0; 16]) {
             Ok(read) => read == 0,
@@ -156,7 +156,7 @@ fn requests_of_one_packet_are_answered_in_order() {
         let made = wire.reply();
         assert_eq!(made.status, 201, "{made:?}");
     }
-    // What has been handed over goes on being served.
+    // Connections that have been handed over continue to be served.
     wire.send(get(&links[7]));
     wire.reply().leads_to("https://example.com/7");
     server.await_clicks(&links[0], 3);
@@ -278,7 +278,7 @@ fn older_and_absolute_forms_are_answered() {
     server.await_clicks(&link, 5);
 }
 
-/// A connection that has been redirected may bring nonsense, and is then told so as any other.
+/// An invalid request after a redirect gets an error as on any connection.
 #[test]
 fn nonsense_behind_a_redirect_is_refused() {
     let server = shared();
@@ -297,7 +297,7 @@ fn nonsense_behind_a_redirect_is_refused() {
     wire.send(get(&link));
     wire.reply().leads_to(LANDING);
     let head = format!("GET /{} HTTP/1.1\r\nHost: x\r\n{endless}", link.slug);
-    // What is refused early is not read to its end.
+    // A request that is rejected early is not read to its end.
     let _cut_off = wire.stream.write_all(head.as_bytes());
     assert_eq!(wire.reply().status, 431);
 }
@@ -369,7 +369,7 @@ pub fn ask_for_links(stream: &mut (impl Read + Write)) {
     assert_eq!(&first, b"HTTP/1.1 200");
 }
 
-/// Who doesn't read the answer that he has asked for is cut off when the service stops.
+/// A client that doesn't read its response is disconnected when the service stops.
 #[test]
 fn a_stalled_reader_does_not_prevent_the_end() {
     let server = Options::links_only().start();

@@ -1,5 +1,4 @@
-//! Which pattern of the crawler list a user agent is known by: the compiled list against all its
-//! patterns asked one by one.
+//! The compiled crawler list compared with matching its patterns one by one.
 
 use std::fmt::Write;
 use std::sync::LazyLock;
@@ -11,9 +10,9 @@ use serde_json::json;
 use slugline::clicks::{BotList, USER_AGENT_LIMIT};
 use slugline::engine::Package;
 
-use crate::corpora::{Crawler, browsers, fetched};
+use crate::user_agent_corpora::{Crawler, browsers, fetched};
 
-/// What the automata of the sets may remember: enough to be quick in a test.
+/// The cache size of the automata: large enough for a fast test.
 const REMEMBERED_LIMIT: usize = 256 << 20;
 
 /// Patterns as other lists may have them: classes, anchors, nothing that each match has, texts

@@ -1,5 +1,5 @@
-//! A deleted link's clicks are gone from every answer at once, from ClickHouse soon after, and no
-//! rebuild brings them back. The clicks of other links stay counted, each of them.
+//! The clicks of a deleted link disappear from all responses immediately and from ClickHouse soon
+//! after, and no rebuild brings them back. Clicks of other links stay counted.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -132,7 +132,7 @@ fn delete(server: &Server, link: &Link) -> u64 {
     deleted.header("log-offset").parse().unwrap()
 }
 
-/// What `slugline verify` says of each month.
+/// The months in the report of `slugline verify`.
 fn verify(data: &DataFolder, options: &Options) -> Vec<Value> {
     let mut command = slugline();
     command.args(["verify", "--json", "--data-dir"]).arg(data.path());
@@ -222,7 +222,7 @@ fn uuid_of(clickhouse: &ClickHouseServer, link: &Link) -> String {
     id
 }
 
-/// Whatever dies while clicks are removed: in the end they are gone, and no others.
+/// Whichever process is killed during removals, in the end exactly those clicks are removed.
 #[test]
 fn a_removal_that_is_cut_off_is_taken_up() {
     let options = Options::new();

@@ -1,4 +1,4 @@
-//! What was answered is there afterwards, whatever happens to the process or to its index.
+//! Acknowledged changes survive crashes of the process and damage to the index.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use crate::harness::{DataFolder, Link, Options, Server, TOKEN, eventually, slugl
 const VISITORS: u64 = 4;
 const WRITERS: u64 = 2;
 
-/// What clients saw of a server that was killed under them.
+/// The responses that clients saw before the server was killed.
 struct Seen {
     /// Redirects that were answered.
     answered: u64,
@@ -210,7 +210,7 @@ fn a_damaged_record_is_refused_and_can_be_put_in_quarantine() {
     assert!(said.contains("slugline rebuild index"), "{said}");
     rebuild_index(&data);
     let server = Options::links_only().over(&data).start();
-    // The same beside a service at work.
+    // The same with a running service.
     rebuild_index(&data);
     let left =
         links.iter().filter(|link| server.api().get(&format!("/links/{}", link.id)).status == 200);

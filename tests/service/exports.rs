@@ -1,4 +1,4 @@
-//! Clicks one by one: pages, and files that can be gone on with.
+//! Single clicks: pages and resumable export files.
 
 use std::collections::BTreeSet;
 
@@ -55,7 +55,7 @@ fn pages_and_files_have_each_click_once() {
     assert_eq!(seen.len(), 25);
 }
 
-/// A file that broke off anywhere is gone on with, and what came meanwhile is not in it.
+/// A download that breaks off can be resumed, and excludes clicks that arrived meanwhile.
 #[test]
 fn a_file_is_gone_on_with() {
     let server = Options::new().start();
@@ -204,7 +204,7 @@ fn a_file_is_written_beside_other_work_and_fetched_when_it_is_done() {
     finished(&server, &id);
     assert!(server.stop().success());
 
-    // What is done outlasts a restart; leftovers of what isn't do not.
+    // Completed exports survive a restart; incomplete ones are removed.
     let folder = options.data.path().join("exports");
     std::fs::write(folder.join("0193-cut-off.part"), "half").unwrap();
     let server = options.start();

@@ -1,4 +1,4 @@
-//! Of which moment an answer is, and how to ask for a later one.
+//! The offset that a response reflects, and how to wait for a later one.
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ fn each_answer_says_of_which_moment_it_is() {
     }
 }
 
-/// No waiting and trying again: the answer has what was there when it was asked.
+/// No waiting or retrying: a response includes everything that was there at the request.
 #[test]
 fn an_answer_waits_for_what_it_is_to_count() {
     let server = shared();

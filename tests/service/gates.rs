@@ -1,4 +1,4 @@
-//! Links that do not answer everybody, at any time, for ever.
+//! Links with gates: disabled, scheduled, limited or protected.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -194,7 +194,7 @@ fn the_content_of_a_limited_page_is_for_counted_visits() {
     get(permitted, CHROME_ON_WINDOWS).expect(410);
 }
 
-/// A preview tells no more than a visit would be told.
+/// A preview reveals no more than a visit would.
 #[test]
 fn a_preview_of_a_link_that_is_not_open_shows_no_address() {
     let server = shared();
@@ -251,7 +251,7 @@ fn a_password_stands_before_a_redirect_too() {
     assert!(!shown.text.contains("argon2") && !shown.text.contains("sesame"));
     let page = server.visit(&link).send().expect(401);
     assert!(page.text.contains("type=\"password\""), "{page:?}");
-    let form = crate::unlocking::Form::of(&page);
+    let form = crate::passwords::Form::of(&page);
     let unlock = |password| {
         let path = format!("/l/{}/unlock", link.slug);
         let sent = form.send(&server, &path, &[("password", password)]);

@@ -1,4 +1,4 @@
-//! The user guides, as the service shows them.
+//! The user guides served by the service.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Time travel: versions of links, links as they were, the way back, deleted links, and the audit.
+//! History: versions of links, past states, reverts, deleted links and the audit log.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -167,7 +167,7 @@ fn a_deleted_link_can_be_restored_or_purged() {
     let (versions, _) = list(&server, &format!("{}/versions", by_id(&links[0])));
     assert_eq!(versions.len(), 2, "by its id");
 
-    // Its slug is another link's by now.
+    // Its slug belongs to another link now.
     server.api().create(&json!({ "destination": "https://example.com", "slug": links[0].slug }));
     restore(&server, &links[0]).refuses(409, "CONFLICT", &["slug"]);
     let with = |body: &Value| server.api().post(&format!("{}/restore", by_id(&links[0])), body);
@@ -194,7 +194,7 @@ fn a_deleted_link_can_be_restored_or_purged() {
     wrong.refuses(400, "VALIDATION_ERROR", &["purge"]);
 }
 
-/// What was made unique, and what is gone, by the time that a link comes back.
+/// Unique values that are taken, and references that are gone, when a link is restored.
 #[test]
 fn a_link_comes_back_among_those_that_are_there_by_then() {
     let server = Options::links_only().start();
@@ -308,7 +308,7 @@ fn the_audit_tells_who_did_what() {
     wrong.refuses(400, "VALIDATION_ERROR", &["action", "actor", "from", "link", "to"]);
 }
 
-/// What is asked of the past is the same after a restart, and from an index that is made anew.
+/// Queries of the past have the same results after a restart and after a rebuild of the index.
 #[test]
 fn the_past_outlives_the_index() {
     let options = Options::links_only().public_url("http://sho.rt");
@@ -333,7 +333,7 @@ fn run(data: &DataFolder, arguments: &[&str]) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// How many clicks there are in all, by link, and of the one.
+/// The number of clicks in total, by link, and of one link.
 fn counts(server: &Server, link: &Link, min_offset: u64) -> [u64; 3] {
     let ask = |question: Value| {
         let mut question = question;

@@ -1,4 +1,4 @@
-//! What each request has to carry, and what each answer carries for its protection.
+//! Required request headers and security headers of responses.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use crate::harness::{
     Answer, Chromium, Options, PATIENCE, Server, TOKEN, client, shared, slugline,
 };
 
-/// What the service answers to these bytes, on a connection of their own.
+/// The response of the service to these bytes, on a new connection.
 fn raw(server: &Server, request: &str) -> String {
     let mut stream = TcpStream::connect(server.address()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -44,7 +44,7 @@ fn a_request_without_exactly_one_valid_host_is_refused() {
             assert!(answer.contains("\"errors\":{\"Host\":["), "{request}{answer}");
         }
     }
-    // HTTP/1.0 knows no Host; the host of an absolute target counts, but has to be one.
+    // HTTP/1.0 has no Host; the host of an absolute target is used but must be valid.
     for (request, status) in [
         (format!("GET /{slug} HTTP/1.0\r\n\r\n"), 302),
         (format!("GET /{slug} HTTP/1.0\r\nHost: a b\r\n\r\n"), 400),

@@ -1,4 +1,4 @@
-//! Imports lose nothing silently: files that break, links that change on the way, formulas.
+//! Imports lose nothing silently: truncated files, concurrent changes, formulas.
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Files of links come in and go out: as jobs, as streams, and by the program's own commands.
+//! Imports and exports of links: as jobs, as streams, and with the command line.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -48,7 +48,7 @@ pub fn exported(server: &Server, query: &str) -> String {
     server.api().get(&format!("/links/export{query}")).expect(200).text
 }
 
-/// Links without what each service gives them anew.
+/// Links without the fields that each service sets itself.
 pub fn portable(server: &Server) -> Vec<Value> {
     let file = exported(server, "?format=ndjson");
     let links = file.lines().map(|line| {
@@ -133,7 +133,7 @@ fn an_export_has_what_is_asked_for() {
     assert!(!csv.contains("sesame") && !csv.contains("argon2"), "{csv}");
 }
 
-/// More links than a page holds, while others are made.
+/// More links than fit a page, while others are created.
 #[test]
 fn an_export_of_many_has_each_once() {
     let server = Options::links_only().start();
@@ -223,7 +223,7 @@ fn what_is_rejected_is_reported() {
     assert!(lines[3].starts_with("4,5,\"a,b\",ftp://x,"), "{lines:?}");
 }
 
-/// What other products export comes in by its own names, and says by its shape what it is.
+/// Exports of other products are recognized by their shape and field names.
 #[test]
 fn exports_of_other_products_are_imported() {
     let server = Options::links_only().start();
@@ -407,7 +407,7 @@ fn the_program_imports_and_exports() {
     assert_eq!(exported.lines().count(), 2, "{exported}");
     let (success, out, _) = run(&["export".as_ref(), "--format".as_ref(), "ndjson".as_ref()]);
     assert!(success && out.lines().count() == 1, "{out}");
-    // What came out goes in again, by the pipe.
+    // Exported links can be imported again through a pipe.
     for pipe in ["-", "/dev/stdin"] {
         let mut command = slugline();
         let mut child = command

@@ -1,4 +1,4 @@
-//! What puts links in order: tags, folders, external ids, notes; whose it is, and that it stays.
+//! Labels of links: tags, folders, external ids and notes.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::harness::{Answer, Api, DataFolder, Options, Server, TOKEN, slugline};
 pub const TO: &str = "https://example.com/landing";
 const FOREIGN_TOKEN: &str = "the-token-of-another-workspace";
 
-/// A new link that leads to [`TO`].
+/// Creates a link to [`TO`].
 #[track_caller]
 pub fn made(server: &Server, mut fields: Value) -> Value {
     fields["destination"] = json!(TO);
@@ -42,7 +42,7 @@ pub fn theirs(server: &Server) -> Api<'_> {
     server.api_as(FOREIGN_TOKEN)
 }
 
-/// A second workspace in the log of a service that is stopped, with a token of its own.
+/// Adds a second workspace with a token to the log of a stopped service.
 pub fn add_workspace(data: &DataFolder) {
     let folder = data.path().join("log/mutations");
     let log = LocalLog::open(Arc::new(DiskStorage), &folder, LogOptions::default()).unwrap();
@@ -227,7 +227,7 @@ fn an_external_id_honours_if_match_and_idempotency_keys() {
     assert_eq!(put(("If-Match", "\"1\""), &titled).expect(200).data()["version"], 2);
 }
 
-/// Of many that ask for one external id at once, one creates the link.
+/// Of many concurrent requests with one external id, one creates the link.
 #[test]
 fn concurrent_upserts_make_one_link() {
     const CLIENTS: usize = 64;
@@ -306,7 +306,7 @@ fn what_is_another_workspaces_is_not_there() {
     assert_eq!(own["slug"], "mine");
 }
 
-/// A restart and an index that is made anew from the log change nothing of it.
+/// A restart and a rebuild of the index from the log change nothing.
 #[test]
 fn all_of_it_outlives_the_index() {
     let options = Options::links_only();
@@ -342,7 +342,7 @@ fn all_of_it_outlives_the_index() {
             "/utm-templates",
             "/links/by-external-id/e1",
         ];
-        // A service that starts anew listens elsewhere.
+        // A restarted service listens on another port.
         let at = server.base.trim_start_matches("http://");
         let read = |path: &str| {
             let text = server.api().get(path).expect(200).text.replace(at, "here");

@@ -1,4 +1,4 @@
-//! Lists of links: by page, by cursor, newest first.
+//! Lists of links: by page and by cursor, newest first.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Links: made, read, changed and deleted.
+//! Links: create, read, change and delete.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -95,7 +95,7 @@ fn a_slug_is_taken_once() {
     server.visit(&other).send().expect(302);
 }
 
-/// Of many requests for one slug at once, one gets it.
+/// Of many concurrent requests for one slug, one gets it.
 #[test]
 fn of_concurrent_requests_for_a_slug_one_wins() {
     let server = shared();
@@ -137,7 +137,7 @@ fn a_patch_changes_what_it_names() {
     assert_eq!(server.api().get(&link.path()).expect(200).data(), after);
 }
 
-/// `PUT` says all of a link anew: what it does not name falls back; the slug stays.
+/// `PUT` replaces all fields: absent ones get their defaults; the slug is kept.
 #[test]
 fn a_put_replaces_all_but_the_slug() {
     let server = shared();
@@ -161,7 +161,7 @@ fn a_put_replaces_all_but_the_slug() {
     );
 }
 
-/// The memory before the index forgets at once what has changed.
+/// The cache in front of the index is invalidated by a change immediately.
 #[test]
 fn a_changed_link_redirects_to_its_new_destination_at_once() {
     let server = shared();
@@ -209,7 +209,7 @@ fn a_renamed_link_answers_at_its_new_slug_only() {
     assert_eq!(server.api().get("/links/moved-here").data()["id"], link.id.as_str());
 }
 
-/// Gone at once, for visitors and for programs; and its slug can be had again.
+/// Deleted immediately, for visitors and for API clients; and the slug can be used again.
 #[test]
 fn a_deleted_link_is_gone_and_its_slug_is_free() {
     let server = shared();

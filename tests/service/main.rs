@@ -1,9 +1,7 @@
-//! The service as its users meet it: the real program, over HTTP, with the real embedded
-//! ClickHouse.
+//! The service as users see it: the real program, over HTTP, with the real embedded ClickHouse.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod analytics;
-mod away;
 mod backup;
 mod bad_input;
 mod bad_requests;
@@ -11,10 +9,10 @@ mod blocklist;
 mod browser;
 mod bulk;
 mod campaigns;
+mod clickhouse_outage;
 mod clicks;
 mod connection_limits;
 mod connections;
-mod corpora;
 mod crawler_list;
 mod deletion;
 mod domains;
@@ -27,6 +25,7 @@ mod guides;
 mod harness;
 mod history;
 mod http_security;
+mod idempotency;
 mod import_losses;
 mod imports;
 mod labels;
@@ -36,18 +35,18 @@ mod openapi;
 mod operation;
 mod outgoing;
 mod pages;
+mod passwords;
 mod permissions;
 mod privacy;
 mod queries;
 mod reclassify;
 mod reconcile;
 mod redirects;
-mod repeated;
 mod reports;
 mod retention;
 mod routing;
 mod search;
 mod token_command;
 mod tokens;
-mod unlocking;
 mod upgrade;
+mod user_agent_corpora;

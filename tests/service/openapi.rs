@@ -1,4 +1,4 @@
-//! The API's description of itself: complete, consistent, and what the service does.
+//! The OpenAPI document: complete, consistent, and accurate.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -61,7 +61,7 @@ fn described(document: &Value) -> impl Iterator<Item = (&String, &String, &Value
     })
 }
 
-/// What a reference leads to, or the value itself.
+/// The target of a reference, or the value itself.
 fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     let Some(to) = value["$ref"].as_str() else { return value };
     let found = document.pointer(to.strip_prefix('#').unwrap());
@@ -144,7 +144,7 @@ fn each_reference_leads_somewhere() {
     assert!(references > 500, "{references}");
 }
 
-/// What the description gives as an example is a body that the service can read.
+/// The examples in the document are valid request bodies.
 #[test]
 fn examples_of_bodies_are_accepted() {
     let server = Options::links_only().start();
@@ -162,7 +162,7 @@ fn examples_of_bodies_are_accepted() {
         });
         let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
         let answer = Answer::to(server.api().request(method, &path).json(&example));
-        // What the examples name, such as campaigns, need not exist.
+        // Resources named in examples, such as campaigns, need not exist.
         if answer.status == 400 {
             let errors = answer.json()["errors"].clone();
             let is_unknown = |rule: &Value| {

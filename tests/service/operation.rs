@@ -1,4 +1,4 @@
-//! Running the service: probes, metrics, logs, signals, and what it says when it can't start.
+//! Operation: probes, metrics, logs, signals, and startup errors.
 
 use std::fs;
 
@@ -142,7 +142,7 @@ fn settings_come_from_a_file_too() {
     assert!(refusal(&Options::new().flag("--config", &file)).contains("lissen"));
 }
 
-/// A machine without npm and without a cache is told what to do.
+/// A machine without npm and without a cache gets an actionable error message.
 #[test]
 fn what_can_not_be_fetched_can_be_given() {
     let empty = tempfile::tempdir().unwrap();

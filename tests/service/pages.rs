@@ -1,4 +1,4 @@
-//! The pages that visitors see: landing pages, previews, what a gate has stopped.
+//! The pages for visitors: landing pages, previews and blocked visits.
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Files are for the service's own user alone, whatever the umask.
+//! Files are private to the service's user, regardless of the umask.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};

@@ -1,4 +1,4 @@
-//! No address of a visitor is written: not to disk, not to a log line.
+//! Visitors' IP addresses are never written, neither to disk nor to logs.
 
 use std::net::IpAddr;
 

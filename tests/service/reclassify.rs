@@ -1,5 +1,5 @@
-//! A newer crawler list, read over past clicks: the counts change by events in the log, and a rebuild
-//! comes to the same.
+//! An updated crawler list, applied to past clicks: the counts change by events in the log, and a
+//! rebuild produces the same counts.
 
 use std::process::Output;
 

@@ -1,4 +1,4 @@
-//! The log and ClickHouse, compared; and the tables made anew where they differ.
+//! Comparison of the log with ClickHouse, and rebuilding tables that differ.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
@@ -119,8 +119,8 @@ fn a_difference_at_the_start_is_mended() {
     assert!(verify(&again.data, &options).0);
 }
 
-/// An upgrade alters a view; the last batch before it is sent again after it, and so is the last one
-/// before a restart.
+/// An upgrade alters a view; the last batch before it is sent again after it, and so is the last
+/// one before a restart.
 #[test]
 fn an_altered_view_adds_no_batch_twice() {
     let clickhouse = ClickHouseServer::start();

@@ -1,4 +1,4 @@
-//! Redirects: what a visitor is answered.
+//! Redirects: the responses to visitors.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

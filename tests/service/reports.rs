@@ -1,10 +1,10 @@
-//! Reports of links by visitors, and what the owner does with them.
+//! Abuse reports by visitors, and how owners handle them.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Link, Options, Server};
-use crate::unlocking::Form;
+use crate::passwords::Form;
 
 fn server() -> Server {
     Options::links_only().behind_proxy().start()

@@ -1,4 +1,4 @@
-//! Old clicks leave the log once ClickHouse has them for good; nothing that is counted changes.
+//! Old clicks are removed from the log once they are permanently in ClickHouse; no count changes.
 
 use std::fs;
 use std::path::Path;

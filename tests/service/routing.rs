@@ -1,4 +1,4 @@
-//! Links that lead some visitors elsewhere, and in other ways.
+//! Routing rules and apps.
 
 use serde_json::{Value, json};
 
@@ -185,7 +185,7 @@ fn a_password_leads_on_to_where_the_visitor_was_going() {
     }));
     let path = format!("/{}/red?a=1&b=%22", link.slug);
     let page = server.visit_path(&path).send().expect(401);
-    let form = crate::unlocking::Form::of(&page);
+    let form = crate::passwords::Form::of(&page);
     let unlock = |page: &Answer, password| {
         let rest = page.text.split("name=\"rest\" value=\"").nth(1).unwrap();
         let rest = rest.split('"').next().unwrap().replace("&#38;", "&");

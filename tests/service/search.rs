@@ -1,4 +1,4 @@
-//! Finding links: each condition, each order, by page and by cursor.
+//! Searching links: each condition and order, by page and by cursor.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

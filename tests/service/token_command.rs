@@ -1,4 +1,4 @@
-//! `slugline token`: beside a running service and without one.
+//! `slugline token`, with and without a running service.
 
 use std::process::Output;
 
@@ -36,7 +36,8 @@ fn id(token: &Value) -> &str {
     token["id"].as_str().unwrap()
 }
 
-/// The same commands, whether a service runs over the folder or not. Returns the secret of an owner.
+/// The same commands, whether a service runs over the folder or not. Returns the secret of an
+/// owner.
 fn creates_lists_and_revokes(data: &DataFolder) -> String {
     let before = tokens(data).len();
     let made = token(data, &["create", "--name", "way back", "--expires", "90d"]);

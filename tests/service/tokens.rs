@@ -1,4 +1,4 @@
-//! Tokens: who is let in, and what they may do.
+//! Tokens: authentication and abilities.
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Pseudo-random numbers (`SplitMix64`): a life can be lived again from its seed.
+//! Pseudorandom numbers (`SplitMix64`): a run can be repeated from its seed.
 
 pub struct Chance(u64);
 

@@ -1,4 +1,4 @@
-//! A log whose bits flip or whose end is cut off: is it noticed, each time?
+//! Bit flips and truncations of a log must be detected.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

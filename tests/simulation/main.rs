@@ -1,5 +1,4 @@
-//! The log on a disk that fails, lies and forgets: the short form. The long one is
-//! `cargo bench --bench simulate`.
+//! The log on a failing disk, in short form. The long form is `cargo bench --bench simulate`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod chance;

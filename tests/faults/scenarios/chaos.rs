@@ -1,5 +1,5 @@
-//! Batches across months, while the engine and slugline itself are killed at random: batches are
-//! sent again under the same bounds. In the end ClickHouse has each offset of the log once.
+//! Batches across months while the engine and slugline are killed at random, so that batches are
+//! sent again with the same bounds. In the end ClickHouse has each offset of the log exactly once.
 //!
 //! With older plans: now and then a start finds the plan of an earlier moment, as after a restore.
 //! Then a batch that was on its way may be in one table and not in the other; the check after the

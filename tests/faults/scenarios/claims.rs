@@ -1,4 +1,4 @@
-//! Many clients claim one slug at the same moment: one gets it.
+//! Many clients claim the same slug concurrently: exactly one gets it.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ pub fn run(clients: u64, rounds: u64) -> Counts {
     counts
 }
 
-/// Each client has a connection of its own, at both ends.
+/// Each client needs a connection, at both ends.
 fn raise_file_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);

@@ -1,5 +1,5 @@
-//! The disk fills up and has room again: changes are refused with 507 meanwhile, redirects go on,
-//! reads work; then all is as before, without a restart, and nothing that was answered is lost.
+//! The disk fills up and has space again: meanwhile changes fail with 507, but redirects and reads
+//! work. Afterwards everything works without a restart, and nothing that was acknowledged is lost.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -28,7 +28,7 @@ pub fn run(rounds: u64) -> Counts {
     let mut visits = Visits::default();
     let mut made: Vec<Link> = Vec::new();
     for round in 0..rounds {
-        // Full at once, or little by little under load.
+        // Full immediately, or gradually under load.
         disk.fill(if round % 2 == 0 { 0 } else { 256 << 10 });
         within(Duration::from_secs(60), "changes are refused", || {
             visits.make(&server, &link, 20);

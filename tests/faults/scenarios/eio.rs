@@ -1,6 +1,5 @@
-//! A sync fails with EIO, the first, the second, … of a thread: from then on no change is
-//! acknowledged, redirects go on, the reason is told, and a restart starts clean with all that
-//! was acknowledged.
+//! The Nth sync of a thread fails with EIO: from then on no change is acknowledged, redirects
+//! continue, the reason is reported, and a restart recovers everything that was acknowledged.
 //!
 //! strace counts the calls of each thread apart, so it is attached to one thread alone: to the
 //! writer (`commands`), whose Nth sync is the Nth group of changes, or to the one that syncs the
@@ -22,7 +21,7 @@ pub enum Of {
     Clicks,
 }
 
-/// Lets each of these syncs fail, each in a service of its own.
+/// Makes each of these syncs fail, each in a new service.
 pub fn run(syncs: impl Iterator<Item = u64>, of: Of) -> Counts {
     let counts = Counts::default();
     let Some(strace) = strace() else {
@@ -129,7 +128,7 @@ fn is_stopped(server: &Server, log: &str) -> bool {
     server.readiness()["logs"][log]["state"] == "stopped"
 }
 
-/// A new link's slug; `None` when the change was refused as it has to be.
+/// The slug of a new link; `None` if the change fails as expected.
 fn try_create(server: &Server) -> Option<String> {
     let body = json!({ "destination": "https://example.com" });
     let answer = server.api_as(TOKEN).post("/links", &body);

@@ -1,5 +1,5 @@
-//! The engine dies again and again, or ClickHouse is away for a while: redirects and changes never
-//! fail, and afterwards each click is in ClickHouse, once.
+//! The engine is killed repeatedly, or ClickHouse is unavailable for some time: redirects and
+//! changes never fail, and afterwards each click is in ClickHouse exactly once.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Clients that do all to few slugs at once, through SIGKILLs: is each slug's history one that a
-//! single link could have had?
+//! Clients concurrently run all operations on a few slugs, through SIGKILLs: the history of each
+//! slug must be linearizable.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use crate::harness::{Options, Server, TOKEN, client};
 
 const CLIENTS: u64 = 6;
 const SLUGS: usize = 3;
-/// How many operations each client does in a history.
+/// The number of operations of each client in a history.
 const OPERATIONS: u64 = 60;
 
 pub fn run(rounds: u64, seed: u64) -> Counts {

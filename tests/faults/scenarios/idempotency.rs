@@ -1,5 +1,4 @@
-//! Requests that are sent again and again under one key, through a SIGKILL: each key has one
-//! effect.
+//! Requests are repeated with the same idempotency key, through a SIGKILL: each key has one effect.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -12,7 +11,7 @@ use super::Counts;
 use crate::harness::{Options, TOKEN, client};
 
 const THREADS: u64 = 16;
-/// How often each key is sent.
+/// The number of requests per key.
 const TIMES: u64 = 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 

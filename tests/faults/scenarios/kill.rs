@@ -1,5 +1,5 @@
-//! SIGKILL at random moments under writers and visitors: no answered change and no answered
-//! visit may be lost, nothing may be there twice, nothing that nobody asked for.
+//! SIGKILL at random times under load: no acknowledged change or visit may be lost, duplicated or
+//! invented.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -15,22 +15,22 @@ use crate::harness::{Link, Options, Server, TOKEN, client, slugline};
 
 const WRITERS: u64 = 32;
 const VISITORS: u64 = 4;
-/// A round with the engine comes once in so many.
+/// One round in this many runs with the engine.
 const ENGINE_EVERY: u64 = 25;
-/// How many links of earlier rounds are looked at after each.
+/// The number of links of earlier rounds that are checked after each round.
 const SAMPLE: usize = 60;
 
 /// A link as its writer knows it: title and version, or deleted.
 type State = Option<(String, u64)>;
 
-/// What a link may be: one state, or two while an answer was cut off.
+/// The possible states of a link: one, or two if an answer is missing.
 #[derive(Clone)]
 struct Known {
     state: State,
     perhaps: Option<State>,
 }
 
-/// What all writers know, by slug.
+/// The expected links, by slug.
 type Model = BTreeMap<String, Known>;
 
 pub fn run(rounds: u64, seed: u64) -> Counts {
@@ -143,7 +143,7 @@ impl Load<'_> {
         touched
     }
 
-    /// Visits, each from a page of its own, so that each click can be told.
+    /// Visits with unique referrers, so that each click can be identified.
     fn visit(&self, visitor: u64, stop: &AtomicBool) {
         for number in 0.. {
             if stop.load(Ordering::Relaxed) {
@@ -159,7 +159,7 @@ impl Load<'_> {
         }
     }
 
-    /// Creates, changes and deletes links that nobody else touches.
+    /// Creates, changes and deletes links that no other writer touches.
     fn write(
         &self,
         writer: u64,

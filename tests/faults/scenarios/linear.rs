@@ -1,10 +1,10 @@
-//! A checker of histories: is there an order of the operations, each between its call and its
-//! answer, in which one link alone would have given these answers? (Herlihy and Wing,
-//! "Linearizability", 1990; the search is Wing and Gong's, with what was tried remembered.)
+//! A linearizability checker: is there an order of the operations, each between its call and its
+//! answer, that a single link could have produced? (Herlihy and Wing, "Linearizability", 1990; the
+//! search is Wing and Gong's, with memoization.)
 
 use std::collections::HashSet;
 
-/// What a client asks of one slug.
+/// An operation on one slug.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ask {
     Create {
@@ -19,10 +19,10 @@ pub enum Ask {
     Delete,
 }
 
-/// What it was answered.
+/// The result of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// The link, as it is after that.
+    /// The link after the operation.
     Link {
         title: u64,
         version: u64,
@@ -49,7 +49,7 @@ pub struct Operation {
 /// A link: title and version; `None` while there is none.
 type State = Option<(u64, u64)>;
 
-/// What one link alone answers, and is afterwards.
+/// Applies an operation to a single link: the new state and the reply.
 fn apply(state: State, ask: &Ask) -> (State, Reply) {
     let link = |title, version| (Some((title, version)), Reply::Link { title, version });
     match (ask, state) {
@@ -67,7 +67,7 @@ fn apply(state: State, ask: &Ask) -> (State, Reply) {
     }
 }
 
-/// Whether there is such an order.
+/// Whether the history is linearizable.
 pub fn is_linearizable(history: &[Operation]) -> bool {
     let mut search =
         Search { history, done: vec![0; history.len().div_ceil(64)], tried: HashSet::new() };
@@ -91,7 +91,7 @@ impl Search<'_> {
         let open: Vec<_> = (0..self.history.len()).filter(is_open).collect();
         let is_unknown = |at: &usize| self.history[*at].reply == Reply::Unknown;
         if open.iter().all(is_unknown) {
-            // What is left may never have happened.
+            // The remaining operations may never have happened.
             return true;
         }
         if !self.tried.insert((self.done.clone(), state)) {

@@ -1,5 +1,5 @@
-//! What can go wrong around a running slugline, each in as many rounds as are asked for. A
-//! scenario fails by a panic that says which promise was broken.
+//! Fault scenarios for a running slugline, each with a configurable number of rounds. A scenario
+//! panics with the promise that was broken.
 
 pub mod chaos;
 pub mod claims;
@@ -16,7 +16,7 @@ pub mod removals;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-/// What a scenario counted.
+/// The counts of a scenario.
 #[derive(Debug, Default)]
 pub struct Counts(Mutex<BTreeMap<&'static str, u64>>);
 
@@ -34,7 +34,7 @@ impl Counts {
     }
 }
 
-/// A log's records, read by the library beside the process that writes it.
+/// The records of a log, read by the library while another process writes it.
 pub mod log {
     use std::collections::BTreeSet;
     use std::path::Path;
@@ -66,7 +66,7 @@ pub mod log {
         }
     }
 
-    /// Checks that each visit that was answered is there, none twice, and none that nobody made.
+    /// Checks that acknowledged visits are not lost, duplicated or invented.
     pub fn check_visits(
         found: &[String],
         answered: &BTreeSet<String>,

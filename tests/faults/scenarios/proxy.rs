@@ -1,4 +1,4 @@
-//! A way to ClickHouse that can be closed.
+//! A proxy to ClickHouse that can be closed.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

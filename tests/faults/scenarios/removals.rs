@@ -1,6 +1,6 @@
-//! Links are deleted, and engine or slugline killed at about the time at which their clicks are
-//! removed: answers never have a click of a deleted link, nor lack another; and in the end the log
-//! and ClickHouse agree.
+//! Links are deleted, and the engine or slugline is killed around the time when their clicks are
+//! removed: responses never contain a click of a deleted link and never lack another one; in the
+//! end the log and ClickHouse agree.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use super::engine::kill;
 use crate::chance::Chance;
 use crate::harness::{Link, Options, Server, slugline, within};
 
-/// How often each link is visited.
+/// The number of visits of each link.
 const VISITS: u64 = 3;
-/// How long after a link is deleted its clicks are removed, about: when it is worth to kill.
+/// The approximate delay between a deletion and the removal of its clicks.
 const REMOVED_AFTER_MS: u64 = 4_900;
 const FOR_MS: u64 = 700;
 
@@ -72,7 +72,7 @@ fn clicks(server: &Server, min_offset: u64) -> u64 {
     })
 }
 
-/// How many clicks were removed, as the comparison with the log has it, which must find all equal.
+/// The number of removed clicks reported by `verify`, which must find no differences.
 fn removed(server: &Server) -> u64 {
     let verified = slugline()
         .args(["verify", "--json", "--data-dir"])

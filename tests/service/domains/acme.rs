@@ -1,4 +1,4 @@
-//! TLS with certificates that are obtained.
+//! TLS with certificates from an ACME authority.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -160,7 +160,7 @@ fn a_domain_that_is_removed_loses_its_certificate_and_key() {
     assert_eq!(setup.authority.orders(), [OWN, "go.example", "go.example"]);
     assert!(server.stop().success());
 
-    // What was left by a host that went otherwise goes at the start.
+    // Files of hosts that no longer need them are removed at startup.
     for ending in ["crt", "key"] {
         let copied = setup.file(&format!("gone.example.{ending}"));
         fs::copy(setup.file(&format!("go.example.{ending}")), copied).unwrap();

@@ -1,4 +1,4 @@
-//! Whose links a request is for.
+//! Which domain a request is for.
 
 use reqwest::Method;
 use serde_json::json;
@@ -45,7 +45,7 @@ fn one_slug_leads_elsewhere_on_each_domain() {
     for host in ["two.example", "nobody.example"] {
         at(&server, host, "/only").expect(404);
     }
-    // What a proxy says of the host in other headers counts for nothing.
+    // Other headers in which a proxy names the host are ignored.
     let request = server.request(Method::GET, "/only").header("x-forwarded-host", "one.example");
     Answer::to(request).expect(404);
     // Each of the clicks says on which domain it was.

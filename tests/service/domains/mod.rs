@@ -1,10 +1,10 @@
-//! Domains: whose they are, what is on them, and what their hosts answer.
+//! Domains: ownership, links and responses.
 
 mod acme;
 mod hosts;
-mod life;
-mod proofs;
+mod lifecycle;
 mod tls;
+mod verification;
 mod visits;
 
 use reqwest::Method;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, NameServer, Options, Server, agents};
 
-/// A service that asks a name server of the test's own.
+/// A service that uses the test's name server.
 fn start(names: &NameServer) -> Server {
     options(names).start()
 }

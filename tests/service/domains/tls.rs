@@ -1,4 +1,4 @@
-//! TLS with certificates that the operator gives.
+//! TLS with certificates supplied by the operator.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -51,7 +51,7 @@ pub fn connect(
     Ok(stream)
 }
 
-/// What a host answers over TLS to a client that trusts this certificate alone: its head.
+/// The response head of a host over TLS, for a client that trusts only this certificate.
 pub fn get(pem: &str, host: &str, address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = connect(pem, host, address)?;
     let port = address.port();
@@ -87,7 +87,7 @@ fn each_host_is_served_with_its_own_certificate() {
     assert_eq!(server.data.logged_clicks().len(), 2);
     assert!(get(&one, "other.example", address, "/").is_err());
 
-    // Read again when told so; what can't be read changes nothing.
+    // Certificates are reloaded on a signal; a failed reload changes nothing.
     let renewed = certify(folder.path(), "one.example", "one.example");
     server.signal(Signal::HUP);
     eventually("the new certificate is used", || {
@@ -202,7 +202,7 @@ fn a_stalled_reader_over_tls_does_not_prevent_the_end() {
     assert!(log.contains("did not finish in time and were aborted"), "{log}");
 }
 
-/// Over the service's own TLS a token is accepted, and browsers are told to come back by it.
+/// Over the service's own TLS, tokens are accepted and browsers get an HSTS header.
 #[test]
 fn tls_is_what_tokens_want_and_what_browsers_shall_keep_to() {
     let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
@@ -258,7 +258,7 @@ fn connections_over_tls_count_for_their_address_until_they_end() {
     held.push(eventually("or of a plain one", connected));
 }
 
-/// As on the plain listener: what may not stand raw in a target is encoded, not refused.
+/// As on the plain listener: invalid characters in a target are encoded, not rejected.
 #[test]
 fn a_target_with_raw_bytes_is_encoded_over_tls_too() {
     let (server, address, pem) = with_one_pair(Options::links_only());

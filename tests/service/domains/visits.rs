@@ -1,4 +1,4 @@
-//! Visits of links on a domain that are not simply sent on, and requests in all their forms.
+//! Visits of links on a domain that are not simple redirects, and requests in all forms.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{at, start, verified};
 use crate::harness::{Answer, NameServer, PATIENCE, Server, agents};
-use crate::unlocking::Form;
+use crate::passwords::Form;
 
 /// A service with a domain on which spellings are one, and another one.
 fn folding() -> (NameServer, Server) {
@@ -50,7 +50,7 @@ fn pages_are_those_of_the_requests_host() {
             assert!(answer.text.contains("No such link"), "{host}{path}");
         }
     }
-    // What is no link's leads where the host's owner says, whatever page is asked for.
+    // Unknown paths redirect to the configured target, whatever page is requested.
     for path in ["/nothing", "/nothing+", "/l/nothing", "/Shop/more"] {
         let answer = at(&server, "go.example", path).expect(302);
         assert_eq!(answer.header("location"), "https://example.com/missing", "{path}");

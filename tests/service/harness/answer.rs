@@ -1,4 +1,4 @@
-//! An answer of the service, and what is common to all of a kind.
+//! A response of the service, with common assertions.
 
 use reqwest::blocking::RequestBuilder;
 use reqwest::header::HeaderMap;

@@ -1,5 +1,5 @@
-//! A Chromium without a window, spoken to over its protocol for developers: a page is loaded, and all
-//! that ran or was refused on it is told.
+//! A headless Chromium, controlled over the `DevTools` protocol: it loads a page and reports
+//! everything that ran or was blocked.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -28,7 +28,7 @@ pub struct Chromium {
 }
 
 impl Chromium {
-    /// One tab; `None`, and a word about it, where there is no Chromium.
+    /// One tab; `None`, with a message, if Chromium is not installed.
     pub fn start() -> Option<Self> {
         let Some(program) = PROGRAMS.into_iter().find(|path| Path::new(path).exists()) else {
             eprintln!("passed over: there is no Chromium (Debian's package `chromium`)");
@@ -76,7 +76,7 @@ impl Chromium {
         while gone["loaderId"] != self.loaded {
             self.hear();
         }
-        // What is still on its way is said before this is answered.
+        // Pending events arrive before the response.
         let scripts = self.evaluate("document.scripts.length");
         if scripts != 0 {
             self.faults.push(format!("{scripts} scripts"));
@@ -84,7 +84,7 @@ impl Chromium {
         std::mem::take(&mut self.faults)
     }
 
-    /// What has run, was refused or was loaded on the page since it was loaded.
+    /// Everything that ran, was blocked or was loaded on the page since it was loaded.
     pub fn faults(&mut self) -> Vec<String> {
         std::mem::take(&mut self.faults)
     }
@@ -97,7 +97,7 @@ impl Chromium {
         self.call("Emulation.setDeviceMetricsOverride", size);
     }
 
-    /// What an expression comes to on the page. No policy holds it back.
+    /// Evaluates an expression on the page, regardless of its policy.
     pub fn evaluate(&mut self, expression: &str) -> Value {
         let asked = json!({ "expression": expression, "returnByValue": true });
         self.call("Runtime.evaluate", asked)["result"]["value"].take()

@@ -1,4 +1,4 @@
-//! A ClickHouse that the test runs by itself, and can look into.
+//! A ClickHouse server that a test runs and inspects.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::{Options, eventually};
 
-/// The engine without a slugline around it: as a server that somebody runs.
+/// The engine without slugline, as a separate ClickHouse server.
 pub struct ClickHouseServer {
     engine: Option<Engine>,
     pub endpoint: Endpoint,
@@ -58,7 +58,7 @@ impl ClickHouseServer {
             .flag("--clickhouse-database", &self.endpoint.database)
     }
 
-    /// What a statement answers, as text.
+    /// The result of a statement, as text.
     #[track_caller]
     pub fn sql(&self, statement: &str) -> String {
         let Endpoint { url, database, .. } = &self.endpoint;

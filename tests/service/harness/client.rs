@@ -1,4 +1,4 @@
-//! What programs and visitors ask of the service.
+//! The requests of API clients and visitors.
 
 use std::fmt::Display;
 
@@ -39,13 +39,13 @@ impl Server {
         Api { server: self, token: token.into() }
     }
 
-    /// A new link that leads somewhere.
+    /// Creates a link to a destination.
     #[track_caller]
     pub fn link(&self) -> Link {
         self.link_to("https://example.com/landing")
     }
 
-    /// A new link with a generated slug that leads here.
+    /// Creates a link to this destination with a generated slug.
     #[track_caller]
     pub fn link_to(&self, destination: &str) -> Link {
         self.api().create(&json!({ "destination": destination }))
@@ -134,7 +134,7 @@ impl Visit {
         self.header(USER_AGENT.as_str(), user_agent)
     }
 
-    /// As a reverse proxy tells of a client at this address.
+    /// Sets the forwarding header of a reverse proxy for a client at this address.
     pub fn from(self, address: impl Display) -> Self {
         self.header("x-forwarded-for", address)
     }
@@ -164,7 +164,7 @@ impl Visit {
         Answer::try_to(self.0)
     }
 
-    /// Where the redirect leads.
+    /// The target of the redirect.
     #[track_caller]
     pub fn follow(self) -> String {
         self.send().expect(302).header("location").to_owned()

@@ -1,4 +1,4 @@
-//! What analytics say of a link.
+//! The click counts of a link in analytics.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A data folder, and what the program says of it.
+//! A data folder and its command-line tools.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub struct DataFolder(Arc<Folder>);
 
 struct Folder {
     path: PathBuf,
-    /// What is removed with it; `None` for a folder that somebody else made.
+    /// The folder to remove on drop; `None` for a folder created elsewhere.
     made: Option<TempDir>,
 }
 
@@ -75,7 +75,7 @@ impl DataFolder {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// The clicks of the log, without the user agents beside them.
+    /// The clicks in the log, without the user agents.
     #[track_caller]
     pub fn logged_clicks(&self) -> Vec<Value> {
         let records = self.dump("clicks").into_iter();

@@ -1,4 +1,4 @@
-//! Somebody else's web server, on the loopback.
+//! A third-party web server on the loopback interface.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};

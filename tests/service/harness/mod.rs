@@ -1,4 +1,4 @@
-//! The real program, started as its users start it, and a small client that speaks to it.
+//! Starts the real program as users do, with a small client for it.
 
 mod acme;
 mod answer;
@@ -8,10 +8,10 @@ mod client;
 mod counts;
 mod data;
 mod files;
+mod geo;
 mod names;
 mod options;
 mod output;
-mod places;
 mod server;
 mod shared;
 
@@ -24,13 +24,13 @@ pub use clickhouse::ClickHouseServer;
 pub use client::{Api, Link};
 pub use data::{DataFolder, slugline};
 pub use files::FileServer;
+pub use geo::{address_in, address_v6_in};
 pub use names::NameServer;
 pub use options::{Options, TOKEN, after_setting};
-pub use places::{address_in, address_v6_in};
 pub use server::{Server, client, is_alive};
 pub use shared::shared;
 
-/// How long anything may take that is waited for.
+/// The maximum time to wait for anything.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// User agents of people and machines as they are met.

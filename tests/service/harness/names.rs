@@ -1,4 +1,4 @@
-//! A name server on the loopback, whose records a test sets.
+//! A DNS server on the loopback interface with configurable records.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -98,7 +98,7 @@ fn answer(question: &[u8], records: &Records) -> Option<Vec<u8>> {
     let is_known = records.keys().any(|(known, _)| *known == name);
 
     let mut answer = question.get(..2)?.to_vec();
-    // An answer, recursion asked for and done.
+    // A response, with recursion desired and available.
     answer.extend_from_slice(&[0x81, 0x80 | if is_known { 0 } else { NAME_ERROR }]);
     let count = u16::try_from(found.len()).ok()?.to_be_bytes();
     answer.extend_from_slice(&[0, 1, count[0], count[1], 0, 0, 0, 0]);

@@ -1,4 +1,4 @@
-//! How a server is started.
+//! The options for starting a server.
 
 use std::ffi::{OsStr, OsString};
 use std::net::{SocketAddr, TcpListener};
@@ -16,11 +16,11 @@ pub struct Options {
     pub data: DataFolder,
     /// Where it listens, when that is not where it says that it is reached.
     pub listen: Option<SocketAddr>,
-    /// Where it serves the operator, when that is a listener of its own.
+    /// The address of the operator's listener, if it is separate.
     pub admin_listen: Option<SocketAddr>,
     flags: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
-    /// What a shell sets before it starts the program: a umask, a limit of open files.
+    /// Shell commands before the start of the program: a umask, a limit of open files.
     shell_setting: Option<String>,
 }
 
@@ -40,7 +40,7 @@ impl Options {
         Self { data: data.clone(), ..Self::new() }
     }
 
-    /// Redirects and links only: no ClickHouse, no places, no crawlers. It starts at once.
+    /// Only redirects and links: no ClickHouse, geo database or crawler list. It starts fast.
     pub fn links_only() -> Self {
         Self::new().clickhouse_away().flag("--geo-db", "none").flag("--crawler-list", "none")
     }
@@ -55,14 +55,14 @@ impl Options {
         self.flag("--trusted-proxies", "127.0.0.1/32")
     }
 
-    /// Visitors are told to come here; the service itself listens on a free port.
+    /// Sets the public URL; the service itself listens on a free port.
     pub fn public_url(mut self, url: &str) -> Self {
         let free = free_address();
         self.listen = Some(free);
         self.flag("--listen", free.to_string()).flag("--public-url", url)
     }
 
-    /// Serves the operator at a listener of its own, on a free port.
+    /// Serves the operator on a separate listener, on a free port.
     pub fn admin_listen(mut self) -> Self {
         let free = free_address();
         self.admin_listen = Some(free);
@@ -80,7 +80,7 @@ impl Options {
         self
     }
 
-    /// Lets it have so many files open, whatever it asks for.
+    /// Limits the number of open files.
     pub fn open_files(mut self, limit: usize) -> Self {
         self.shell_setting = Some(format!("ulimit -n {limit}"));
         self

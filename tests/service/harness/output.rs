@@ -1,4 +1,4 @@
-//! What a process writes, kept line by line while it runs.
+//! The output of a process, collected line by line.
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Mutex};

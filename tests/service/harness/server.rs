@@ -17,7 +17,7 @@ use super::options::Options;
 use super::output::Output;
 use super::{PATIENCE, eventually};
 
-/// A process of its own, killed when the test is done with it.
+/// A separate process, killed on drop.
 pub struct Server {
     process: Child,
     readers: Vec<JoinHandle<()>>,
@@ -158,7 +158,7 @@ fn as_pid(pid: u32) -> Pid {
     Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
 }
 
-/// Whether there is such a process. One that has ended and was not waited for does not count.
+/// Whether the process exists. A zombie does not count.
 pub fn is_alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let is_zombie = stat.rsplit_once(')').is_some_and(|(_, rest)| rest.starts_with(" Z"));
@@ -174,7 +174,7 @@ pub fn children_of(pid: u32) -> Vec<u32> {
 
 fn parent_of(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // After the name, which stands in parentheses: the state, then the parent.
+    // After the name, which is in parentheses: the state, then the parent.
     let (_, rest) = stat.rsplit_once(')')?;
     rest.split_whitespace().nth(1)?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! A server that tests share which don't need their own: each has its own links.
+//! A server shared by tests that don't need a separate one: each uses its own links.
 
 use std::sync::{Arc, Mutex, Weak};
 

@@ -1,13 +1,13 @@
-//! Many questions in one request.
+//! Batches of queries in one request.
 
 use serde_json::{Value, json};
 use slugline::domain::ids::LinkId;
 
-use super::asking::{ask_each, check};
-use super::dice::Dice;
 use super::fact::DIMENSIONS;
 use super::filter::{Filter, any_condition};
 use super::question::{Question, Span};
+use super::rng::Dice;
+use super::runner::{ask_each, check};
 use super::world::world;
 
 /// An answer without what differs from time to time.
@@ -15,7 +15,7 @@ fn settled(mut answer: Value) -> Value {
     let meta = answer["meta"].as_object_mut().unwrap();
     meta.remove("elapsed_ms");
     meta.remove("as_of");
-    // What is asked together is read together.
+    // The queries of a batch read the same snapshot.
     meta.remove("rows_read");
     answer
 }
@@ -54,7 +54,7 @@ fn a_hundred_questions_are_answered_as_if_alone() {
     }
 }
 
-/// The statistics of one link after the other, which are asked together.
+/// The statistics of one link after the other, which are read together.
 #[test]
 fn questions_about_many_links_are_answered_as_if_alone() {
     let world = world();
@@ -73,7 +73,7 @@ fn questions_about_many_links_are_answered_as_if_alone() {
             json!(["link"]),
         ] {
             for (number, link) in links.iter().enumerate() {
-                // Those of the workspace, some of them the same, stand among them.
+                // Queries of the workspace, some of them identical, are among them.
                 let filters = match number % 3 {
                     0 => of(link),
                     1 => json!([humans, of(link)]),
@@ -114,7 +114,7 @@ fn too_many_questions_are_refused() {
     ask(100).expect(200);
 }
 
-/// What is no question at all fails alone too.
+/// An invalid query fails alone, too.
 #[test]
 fn anything_may_stand_among_the_questions() {
     let world = world();

@@ -1,5 +1,5 @@
-//! Buckets of time, found by going along the calendar quarter of an hour by quarter of an hour
-//! (minute by minute for short ones): a bucket begins where its name changes.
+//! Time buckets, computed by stepping through the calendar in quarter hours (or minutes for short
+//! ones): a bucket starts where its name changes.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -22,7 +22,7 @@ pub fn local(at_ms: i64, zone: &TimeZone) -> Zoned {
     Timestamp::from_millisecond(at_ms).unwrap().to_zoned(zone.clone())
 }
 
-/// What all moments of one bucket have in common.
+/// The label shared by all times in a bucket.
 fn name(granularity: &str, at: &Zoned) -> (i64, i64, i64) {
     let (year, month) = (i64::from(at.year()), i64::from(at.month()));
     let day = i64::from(at.date().day_of_year());

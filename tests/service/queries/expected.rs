@@ -1,4 +1,4 @@
-//! What the answer to a question is to be: each click is looked at, and counted in its row.
+//! The expected result of a query, computed by counting each click.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -9,7 +9,7 @@ use super::fact::{Fact, place, shown};
 use super::question::{Question, moment};
 use super::world::{HOUR_MS, World};
 
-/// Above so many visitors they are counted nearly, below exactly.
+/// Above this number visitors are counted approximately, below it exactly.
 const MANY_VISITORS: usize = 250;
 
 /// A dimension's value, as rows are ordered by it.
@@ -20,7 +20,7 @@ pub enum Part {
     Text(String),
 }
 
-/// What is counted of some clicks.
+/// The metrics of some clicks.
 #[derive(Debug, Default)]
 pub struct Tally {
     clicks: HashSet<(u128, u64, i64)>,
@@ -66,7 +66,7 @@ impl Tally {
         }
     }
 
-    /// Whether a metric is as it is to be.
+    /// Whether a metric has the expected value.
     pub fn agrees(&self, metric: &str, value: &Value) -> bool {
         if metric == "last_click_at" {
             return *value == self.last_ms.map_or(Value::Null, |at| json!(moment(at)));
@@ -82,7 +82,7 @@ impl Tally {
         }
     }
 
-    /// Whether a metric is counted nearly, not exactly.
+    /// Whether a metric is approximate.
     pub fn is_near(&self, metric: &str) -> bool {
         let by_visitors = ["unique_visitors", "clicks_per_visitor"].contains(&metric);
         by_visitors && self.visitors.len() > MANY_VISITORS
@@ -174,7 +174,7 @@ impl Expected {
     }
 }
 
-/// How a click's values of some dimensions are found.
+/// The values of a click for some dimensions.
 fn parts(dimensions: &[&'static str], buckets: &[Bucket]) -> impl Fn(&Fact) -> Vec<Part> + use<> {
     let places: Vec<_> = dimensions
         .iter()

@@ -1,4 +1,4 @@
-//! A click as the tests count it: what it has of each dimension, as text.
+//! A click as counted by the tests: its dimensions as text.
 
 use serde_json::{Value, json};
 use slugline::domain::click::Click;

@@ -1,10 +1,10 @@
-//! Conditions as a request writes them, and as the tests understand them.
+//! Filters, as written in requests and as evaluated by the tests.
 
 use regex::RegexBuilder;
 use serde_json::{Value, json};
 
-use super::dice::Dice;
 use super::fact::{DIMENSIONS, Fact, is_text, place};
+use super::rng::Dice;
 use super::world::World;
 
 /// A condition, or some of them.
@@ -16,7 +16,7 @@ pub enum Filter {
     Is { dimension: &'static str, operator: &'static str, value: Value },
 }
 
-/// Whether a click is one that is asked for.
+/// Whether a click matches.
 pub type Holds = Box<dyn Fn(&Fact) -> bool>;
 
 impl Filter {
@@ -76,7 +76,7 @@ fn condition(dimension: &'static str, operator: &str, value: &Value, host: &str)
             Box::new(move |click| click.value(at).to_lowercase().contains(&wanted))
         }
         "matches" => {
-            // ClickHouse has a dot stand for the end of a line too.
+            // In ClickHouse a dot also matches the end of a line.
             let pattern = RegexBuilder::new(value.as_str().unwrap())
                 .dot_matches_new_line(true)
                 .build()
@@ -92,7 +92,7 @@ fn condition(dimension: &'static str, operator: &str, value: &Value, host: &str)
     }
 }
 
-/// Any condition on any dimension; most of them hold for some clicks.
+/// Any condition on any dimension; most of them match some clicks.
 pub fn any_condition(dice: &mut Dice, world: &World) -> Filter {
     let dimension = dice.pick(&DIMENSIONS);
     let operators: &[&str] = if is_text(dimension) {

@@ -1,12 +1,12 @@
-//! Which clicks: each operator on each dimension, and conditions in trees.
+//! Filters: each operator on each dimension, and condition trees.
 
 use serde_json::{Value, json};
 
-use super::asking::check;
-use super::dice::Dice;
 use super::fact::{DIMENSIONS, is_text, place};
 use super::filter::{Filter, any_tree};
 use super::question::{Question, Span};
+use super::rng::Dice;
+use super::runner::check;
 use super::world::{World, world};
 
 fn asked(filter: Filter) -> Question {

@@ -1,13 +1,12 @@
-//! Texts that are made to break out of a statement, a parameter or a list: they are values like
-//! all others.
+//! Texts designed to break out of a statement, a parameter or a list are treated as plain values.
 
 use serde_json::json;
 
-use super::asking::{ask_each, check};
-use super::dice::Dice;
 use super::fact::{DIMENSIONS, is_text, place};
 use super::filter::Filter;
 use super::question::{Question, Span};
+use super::rng::Dice;
+use super::runner::{ask_each, check};
 use super::world::{World, world};
 
 /// Clicks have these as their `utm_term`.

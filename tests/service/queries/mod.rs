@@ -1,13 +1,11 @@
-//! Any question about clicks, held against a count of the same clicks one by one.
+//! Analytics queries compared with a count of the same clicks one by one.
 //!
 //! The clicks are written into the log by the tests themselves: so they know each of them, and
 //! count in a way that has nothing in common with the service's own.
 
-mod asking;
 mod batches;
 mod buckets;
-mod compared;
-mod dice;
+mod comparison;
 mod expected;
 mod fact;
 mod filter;
@@ -16,6 +14,8 @@ mod hostile;
 mod pages;
 mod question;
 mod random;
+mod rng;
 mod rows;
+mod runner;
 mod time;
 mod world;

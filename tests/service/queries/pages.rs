@@ -1,11 +1,11 @@
-//! Rows by some dimensions, in any order, page by page.
+//! Pagination and sorting of rows.
 
 use serde_json::Value;
 
-use super::asking::{ask_each, check};
-use super::dice::Dice;
 use super::fact::DIMENSIONS;
 use super::question::{Question, Span};
+use super::rng::Dice;
+use super::runner::{ask_each, check};
 use super::world::{World, world};
 
 /// Metrics that are counted exactly of any clicks.

@@ -1,4 +1,4 @@
-//! A question, as it is asked and as it is understood.
+//! A query, as sent and as evaluated.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;

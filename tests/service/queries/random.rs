@@ -1,14 +1,14 @@
-//! Any question that is well formed is answered, and never with what is another's.
+//! Random well-formed queries are answered, and never with another workspace's clicks.
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 
-use super::asking::judge;
-use super::dice::Dice;
 use super::fact::DIMENSIONS;
 use super::filter::any_tree;
 use super::question::{METRICS, Question, Span};
+use super::rng::Dice;
+use super::runner::judge;
 use super::world::{DAY_MS, DAYS, FOREIGN, HOUR_MS, World, ms, world};
 
 fn some_of(

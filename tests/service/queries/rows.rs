@@ -1,9 +1,9 @@
-//! Each metric by each dimension, whoever clicked.
+//! Each metric by each dimension.
 
-use super::asking::check;
 use super::fact::DIMENSIONS;
 use super::filter::Filter;
 use super::question::{METRICS, Question, Span};
+use super::runner::check;
 use super::world::{CROWD, CROWD_MONTH, world};
 
 fn with_time() -> impl Iterator<Item = &'static str> {

@@ -1,12 +1,12 @@
-//! Clicks over time: buckets of each length, whatever the clocks do.
+//! Clicks over time: buckets of each length, across changes of the clocks.
 
 use jiff::civil::{Date, date};
 use jiff::{Span as Length, Timestamp};
 
-use super::asking::{ask_each, check};
 use super::buckets::{day_start, local, zone as tz};
 use super::filter::Filter;
 use super::question::{Question, Span};
+use super::runner::{ask_each, check};
 use super::world::{CHANGES, DAY_MS, HOUR_MS, MINUTE_MS, ms, world};
 
 const ZONES: [&str; 6] = [

@@ -1,5 +1,5 @@
-//! A service over clicks that the tests have made up: of some links, over 400 days, and a few of
-//! the last weeks; and beside them those of another workspace, which nobody may see.
+//! A service with generated clicks: of some links over 400 days, and a few of recent weeks; and
+//! clicks of another workspace, which must stay invisible.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, Weak};
@@ -9,9 +9,9 @@ use prost::Message;
 use slugline::domain::click::{Click, VERSION, kind};
 use slugline::log::{DiskStorage, LocalLog, Log, LogOptions, LogView};
 
-use super::dice::Dice;
 use super::fact::Fact;
 use super::hostile::HOSTILE;
+use super::rng::Dice;
 use crate::harness::{Link, Options, Server};
 
 pub const MINUTE_MS: i64 = 60_000;

@@ -18,7 +18,7 @@ use crate::harness::agents::{CHROME_ON_WINDOWS, FIREFOX_ON_LINUX, GOOGLEBOT, SAF
 use crate::harness::{
     Answer, DataFolder, Link, NameServer, Server, address_in, eventually, slugline,
 };
-use crate::unlocking::Form;
+use crate::passwords::Form;
 
 /// What is not part of a fixture: what a start makes by itself, and the tables of ClickHouse,
 /// which are as large as the rest is small.

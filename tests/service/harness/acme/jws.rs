@@ -1,4 +1,4 @@
-//! Signed requests (RFC 7515), as ACME has them.
+//! Signed requests (JWS, RFC 7515) of ACME.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -39,7 +39,7 @@ impl Jwk {
 /// A request that is not verified yet.
 pub struct Jws {
     pub header: Value,
-    /// Null where the request only asks.
+    /// Null for a POST-as-GET request.
     pub payload: Value,
     signed: String,
     signature: Vec<u8>,

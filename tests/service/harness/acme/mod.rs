@@ -1,6 +1,5 @@
-//! A certificate authority of the tests' own (RFC 8555), on the loopback: it issues for hosts that
-//! answer its challenge at the address that a test names, and holds it against the service if it
-//! does not keep to the protocol.
+//! A test certificate authority (RFC 8555) on the loopback interface: it issues certificates for
+//! hosts that answer its challenge at a given address, and records protocol violations.
 
 mod jws;
 mod protocol;
@@ -24,7 +23,7 @@ const THREE_MONTHS: Duration = Duration::from_secs(90 * 24 * 3_600);
 /// See the module. Lives as long as the tests do.
 pub struct AcmeServer {
     address: SocketAddr,
-    /// Its root (PEM): that of its own TLS, and of what it issues.
+    /// The root certificate (PEM) of its TLS and of issued certificates.
     pub root: String,
     folder: TempDir,
     state: Arc<Mutex<State>>,
@@ -85,12 +84,12 @@ impl AcmeServer {
         self.state.lock().unwrap().hosts_lead_to = Some(address);
     }
 
-    /// Whether each order fails.
+    /// Makes each order fail or succeed.
     pub fn fail(&self, fails: bool) {
         self.state.lock().unwrap().fails = fails;
     }
 
-    /// How long certificates from now on are good.
+    /// Sets the validity period of new certificates.
     pub fn certificates_last(&self, lifetime: Duration) {
         self.state.lock().unwrap().lifetime = lifetime;
     }
@@ -106,7 +105,7 @@ impl AcmeServer {
         state.accounts.iter().map(|account| account.contact.clone()).collect()
     }
 
-    /// It knows nobody any more.
+    /// Forgets all accounts.
     pub fn forget_accounts(&self) {
         self.state.lock().unwrap().accounts.clear();
     }

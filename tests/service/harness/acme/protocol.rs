@@ -1,4 +1,4 @@
-//! What the authority answers, and what it takes for wrong.
+//! The responses of the authority and its protocol checks.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;

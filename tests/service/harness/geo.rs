@@ -1,4 +1,4 @@
-//! Addresses of real places, by the country database that slugline fetches.
+//! Addresses in known places, from the country database that slugline downloads.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::OnceLock;

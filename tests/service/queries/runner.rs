@@ -1,4 +1,4 @@
-//! Questions are put to the service, many at once, and the answers held against what is expected.
+//! Sends queries to the service and compares the results with the expected ones.
 
 use std::collections::BTreeMap;
 

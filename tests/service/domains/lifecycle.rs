@@ -1,4 +1,4 @@
-//! A domain from its claim to its removal.
+//! The lifecycle of a domain, from the claim to the removal.
 
 use std::sync::Arc;
 
@@ -189,7 +189,7 @@ fn a_restart_keeps_all_and_a_rebuild_comes_to_the_same() {
     assert_eq!(digest(&options.data, true), kept);
 }
 
-/// What the index of a service that has stopped comes to, as it is or made anew.
+/// The digest of the index of a stopped service, as stored or rebuilt.
 fn digest(data: &DataFolder, anew: bool) -> [u8; 32] {
     let log = data.path().join("log/mutations");
     let log = LocalLog::open(Arc::new(DiskStorage), &log, LogOptions::default()).unwrap();

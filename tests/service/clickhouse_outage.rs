@@ -1,4 +1,4 @@
-//! ClickHouse comes and goes; redirects and links don't.
+//! ClickHouse becomes unavailable; redirects and links keep working.
 
 use serde_json::{Value, json};
 
@@ -72,7 +72,7 @@ fn a_clickhouse_server_can_be_named() {
         "the password is not logged"
     );
 
-    // Its analytics are of this log alone: another slugline is told to keep away.
+    // The server has the analytics of one log; another slugline refuses to use it.
     let other = clickhouse.serve(Options::new()).start();
     eventually("the other one is told", || other.stderr.contains("of another log").then_some(()));
     other.api_as(TOKEN).get("/analytics").problem(503, "ANALYTICS_UNAVAILABLE");

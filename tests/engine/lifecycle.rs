@@ -1,4 +1,4 @@
-//! What the engine's process does when it, or its parent, dies or is stopped.
+//! The lifecycle of the engine process: crashes, restarts and shutdown.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Requests that come twice, and changes that meet: `Idempotency-Key`, `ETag` and `If-Match`.
+//! Retries and conflicting changes: `Idempotency-Key`, `ETag` and `If-Match`.
 
 use reqwest::Method;
 use rustix::process::Signal;
@@ -124,7 +124,7 @@ fn each_repeated_change_says_that_it_is_one() {
     }
 }
 
-/// A token that is asked for twice under one key is made once; its secret is not shown again.
+/// A token requested twice with one key is created once; its secret is not shown again.
 #[test]
 fn a_repeated_request_for_a_token_does_not_show_its_secret_again() {
     let server = shared();

@@ -1,4 +1,4 @@
-//! Links with a password: the form, its guard, the cookie, and how often one may guess.
+//! Password-protected links: the form, its protection, the cookie and the attempt limit.
 
 use reqwest::Method;
 use reqwest::blocking::RequestBuilder;
@@ -29,7 +29,7 @@ impl Form {
         Self { guard: guard.unwrap().to_owned(), cookie: cookie(page) }
     }
 
-    /// Sends the form with these fields beside its guard.
+    /// Sends the form with these fields and its CSRF token.
     pub fn send(&self, server: &Server, path: &str, fields: &[(&str, &str)]) -> RequestBuilder {
         let mut body = form_urlencoded::Serializer::new(String::new());
         body.append_pair("guard", &self.guard).extend_pairs(fields);
@@ -167,7 +167,7 @@ fn a_right_password_makes_the_wrong_ones_forgotten() {
     }
 }
 
-/// Many at once are no way around the bound.
+/// Concurrent attempts can't bypass the limit.
 #[test]
 fn guesses_at_the_same_moment_are_counted_too() {
     let server = shared();

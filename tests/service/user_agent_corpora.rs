@@ -1,4 +1,4 @@
-//! The classification of user agents, over all the crawlers and browsers that are known.
+//! The classification of user agents, tested with all known crawlers and browsers.
 
 use std::collections::BTreeMap;
 use std::fs;

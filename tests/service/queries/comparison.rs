@@ -1,10 +1,10 @@
-//! Each row beside what it was before.
+//! Comparisons with previous periods.
 
-use super::asking::check;
-use super::dice::Dice;
 use super::fact::DIMENSIONS;
 use super::filter::Filter;
 use super::question::{METRICS, Question, Span};
+use super::rng::Dice;
+use super::runner::check;
 use super::world::{CROWD_MONTH, world};
 
 const COMPARISONS: [&str; 2] = ["previous_period", "previous_year"];

@@ -1,4 +1,4 @@
-//! Numbers that look random and are the same in each run.
+//! Deterministic pseudorandom numbers.
 
 /// The numbers that follow a seed, by Steele and Vigna.
 pub struct Dice(u64);

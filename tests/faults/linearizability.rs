@@ -1,4 +1,4 @@
-//! The checker of histories itself: it tells good ones from bad ones.
+//! Tests of the linearizability checker.
 
 use crate::scenarios::linear::{Ask, Operation, Reply, is_linearizable};
 
@@ -20,14 +20,14 @@ fn good_histories_are_accepted() {
     let histories: [&[Operation]; 5] = [
         &[],
         &[create(), operation(11, 12, Ask::Read, link(1, 1))],
-        // A read beside a change may see either.
+        // A read concurrent with a change may see either version.
         &[
             create(),
             operation(20, 40, change(2), link(2, 2)),
             operation(25, 30, Ask::Read, link(2, 2)),
             operation(26, 31, Ask::Read, link(1, 1)),
         ],
-        // What was cut off may have happened long after, or never.
+        // An operation without an answer may have happened much later, or never.
         &[
             create(),
             operation(20, 21, change(2), Reply::Unknown),

@@ -1,4 +1,4 @@
-//! How a domain is shown to be somebody's, and where no user may lead the service to look.
+//! Domain verification, and the hosts that it must not contact.
 
 use serde_json::json;
 
@@ -29,7 +29,7 @@ fn a_file_on_the_host_is_a_proof() {
     };
     refused("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
     refused("HTTP/1.1 200 OK\r\nContent-Length: 23\r\n\r\nslugline-verify=another");
-    // No redirect is followed: it may lead to where somebody else writes.
+    // Redirects are not followed: the target may be controlled by someone else.
     files.file("/good", &proof(&domain));
     refused("HTTP/1.1 302 Found\r\nLocation: /good\r\nContent-Length: 0\r\n\r\n");
     let long = format!("{}\n{}\n", "x".repeat(8_000), proof(&domain));
