@@ -12,7 +12,7 @@ use std::path::Path;
 use aho_corasick::{AhoCorasick, Anchored, Input, MatchKind, StartKind};
 use serde::Deserialize;
 
-use super::regex_patterns::{RegexPatterns, compiled};
+use super::regex_patterns::{PatternsTooLarge, RegexPatterns, compiled};
 
 /// Shorter literals are matched as regular expressions: they are the least specific, so all others
 /// come first.
@@ -21,11 +21,11 @@ const LITERAL_LEN_MIN: usize = 3;
 /// Size of the prefix filter in words: 8 KiB, which fit in the L1 cache.
 const PREFIX_FILTER_WORDS: usize = 1024;
 
-/// Why a crawler list can't be loaded.
+/// Why a crawler list cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum BotListError {
     /// The file is unreadable.
-    #[error("can't read the crawler list: {0}")]
+    #[error("cannot read the crawler list: {0}")]
     Unreadable(#[from] std::io::Error),
     /// The file is not an array of objects with a `pattern`.
     #[error("the crawler list is not of the form [{{\"pattern\": …}}, …]: {0}")]
@@ -33,12 +33,9 @@ pub enum BotListError {
     /// The list has no valid pattern.
     #[error("the crawler list has no valid pattern")]
     Empty,
-    /// The compiled regular expressions are too large.
-    #[error("the crawler list can't be compiled: {0}")]
-    TooLarge(#[from] regex::Error),
-    /// The compiled literals are too large.
-    #[error("the crawler list's literals can't be compiled: {0}")]
-    LiteralsTooLarge(#[from] aho_corasick::BuildError),
+    /// The compiled patterns are too large.
+    #[error("cannot compile the crawler list: {0}")]
+    TooLarge(#[from] PatternsTooLarge),
 }
 
 #[derive(Deserialize)]
@@ -89,7 +86,8 @@ impl Literals {
         let automaton = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostFirst)
             .start_kind(StartKind::Anchored)
-            .build(listed.iter().map(|(text, _)| text))?;
+            .build(listed.iter().map(|(text, _)| text))
+            .map_err(PatternsTooLarge::from)?;
         let patterns = listed.into_iter().map(|(_, pattern)| pattern.into_boxed_str()).collect();
         Ok(Self { patterns, prefixes, automaton })
     }

@@ -12,8 +12,6 @@ use regex_syntax::ParserBuilder;
 use regex_syntax::hir::Hir;
 use regex_syntax::hir::literal::{ExtractKind, Extractor, Literal, Seq};
 
-use super::bot::BotListError;
-
 /// Size limit of a compiled expression and of the set, in bytes: far more than they need.
 const COMPILED_BYTES_MAX: usize = 4 << 20;
 
@@ -45,9 +43,20 @@ pub(super) struct RegexPatterns {
     literal_free_index: Vec<usize>,
 }
 
+/// The compiled patterns are too large.
+#[derive(Debug, thiserror::Error)]
+pub enum PatternsTooLarge {
+    /// The regular expressions.
+    #[error(transparent)]
+    Expressions(#[from] regex::Error),
+    /// The literals.
+    #[error(transparent)]
+    Literals(#[from] aho_corasick::BuildError),
+}
+
 impl RegexPatterns {
     /// Builds the matcher from the results of [`compiled`].
-    pub(super) fn new(all: Vec<Regex>) -> Result<Self, BotListError> {
+    pub(super) fn new(all: Vec<Regex>) -> Result<Self, PatternsTooLarge> {
         let mut literals = Vec::new();
         let (mut literal_index, mut literal_free_index) = (Vec::new(), Vec::new());
         for (index, expression) in all.iter().enumerate() {

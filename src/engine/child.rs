@@ -7,12 +7,12 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::config::EngineOptions;
 use super::deduplication;
 use super::endpoint::{DATABASE, Endpoint, Password};
 use super::error::EngineError;
 use super::library::EngineArgs;
 use super::probe;
-use super::supervise::EngineOptions;
 
 /// The number of the child's last lines to log when it dies.
 const LAST_LINES: usize = 20;

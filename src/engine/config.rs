@@ -25,6 +25,21 @@ const TABLE_ENGINES: [&str; 8] = [
 /// The maximum number of concurrent queries; the engine rejects more.
 const CONCURRENT_QUERIES: u32 = 100;
 
+/// The options of an engine.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// The program to run as `EXE engine …`: slugline's own.
+    pub exe: PathBuf,
+    /// The engine's library, libchdb.
+    pub lib: PathBuf,
+    /// The folder of the engine's data; created if missing. Only one engine at a time can use it.
+    pub data_dir: PathBuf,
+    /// The folder of the engine's configuration, rewritten at each start; created if missing.
+    pub run_dir: PathBuf,
+    /// The engine's settings.
+    pub config: EngineConfig,
+}
+
 /// The engine's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineConfig {

@@ -57,7 +57,7 @@ mod progress;
 mod supervise;
 mod unpack;
 
-pub use config::EngineConfig;
+pub use config::{EngineConfig, EngineOptions};
 pub use endpoint::{DATABASE, Endpoint, Password, USER};
 pub use error::{EngineError, FetchError};
 pub use fetch::{default_cache_dir, fetch, refresh};
@@ -65,4 +65,4 @@ pub use library::{EngineArgs, run};
 pub use memory::default_memory_bytes;
 pub use package::{Entry, Package};
 pub use progress::Progress;
-pub use supervise::{Engine, EngineOptions};
+pub use supervise::Engine;

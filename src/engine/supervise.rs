@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::backoff::Backoff;
 use super::child::EngineChild;
-use super::config::EngineConfig;
+use super::config::EngineOptions;
 use super::endpoint::Endpoint;
 use super::error::EngineError;
 
@@ -25,21 +25,6 @@ const START_POLL: Duration = Duration::from_millis(25);
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// How long a dropped engine may take to stop.
 const DROP_GRACE: Duration = Duration::from_millis(500);
-
-/// The options of an engine.
-#[derive(Debug, Clone)]
-pub struct EngineOptions {
-    /// The program to run as `EXE engine …`: slugline's own.
-    pub exe: PathBuf,
-    /// The engine's library, libchdb.
-    pub lib: PathBuf,
-    /// The folder of the engine's data; created if missing. Only one engine at a time can use it.
-    pub data_dir: PathBuf,
-    /// The folder of the engine's configuration, rewritten at each start; created if missing.
-    pub run_dir: PathBuf,
-    /// The engine's settings.
-    pub config: EngineConfig,
-}
 
 /// A supervised engine: a thread starts the child process and restarts it.
 ///

@@ -6,7 +6,21 @@
 use jiff::Timestamp;
 
 use super::analytics::{AnalyticsQuery, Dedupe, Dimension, Filter, Period, Test};
-use super::sql::ReadSnapshot;
+
+/// Which clicks a read sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadSnapshot {
+    /// Each click up to and including this offset, and no other.
+    pub through: u64,
+    /// Before this time, in milliseconds since the Unix epoch, ClickHouse has exactly the clicks up
+    /// to that offset; so they are read without a filter on offsets, and from rollups. 0 if nothing
+    /// is known. The reader has to [check](crate::projections::clickhouse::Status::is_sealed) it
+    /// afterwards.
+    pub sealed_ms: u64,
+    /// Clicks of deleted links are being removed: the rest of them must be excluded, and rollups
+    /// that do not distinguish links must not be read.
+    pub is_removing: bool,
+}
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;

@@ -13,7 +13,7 @@ use self::parts::{bots_condition, counts_bots_apart};
 pub use self::statement::Statement;
 use self::statement::Value;
 use super::analytics::{AnalyticsQuery, Bots, Dedupe, Dimension, Key, Metric, Order};
-use super::plan::SealedRange;
+use super::plan::{ReadSnapshot, SealedRange};
 
 /// A count in the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,21 +28,6 @@ pub enum Count {
     Qr,
     /// The time of the last click, in milliseconds since the Unix epoch.
     LastAt,
-}
-
-/// Which clicks a read sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReadSnapshot {
-    /// Each click up to and including this offset, and no other.
-    pub through: u64,
-    /// Before this time, in milliseconds since the Unix epoch, ClickHouse has exactly the clicks up
-    /// to that offset; so they are read without a filter on offsets, and from rollups. 0 if nothing
-    /// is known. The reader has to [check](crate::projections::clickhouse::Status::is_sealed) it
-    /// afterwards.
-    pub sealed_ms: u64,
-    /// Clicks of deleted links are being removed: the rest of them must be excluded, and rollups
-    /// that do not distinguish links must not be read.
-    pub is_removing: bool,
 }
 
 /// The rows of a report: the dimension values, then the counts. `starts` are those of the time

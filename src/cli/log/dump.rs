@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::{DumpArgs, WhichLog};
 use crate::domain::amendment::{AgentReclassified, LinkForgotten};
-use crate::domain::click::{AgentSeen, Click, kind};
+use crate::domain::click::view::{ClickView, Field, FieldValue};
+use crate::domain::click::{AgentSeen, kind};
 use crate::domain::domains::state::DomainState;
 use crate::domain::event::{Envelope, Event, EventKind, LinkState, PresetDeleted, PresetState};
 use crate::domain::ids::{DomainId, LinkId, ReportId, TokenId, WorkspaceId};
@@ -249,29 +250,18 @@ fn click_json(record: &Record) -> anyhow::Result<Value> {
         // Written by a newer version: only the kind is known.
         _ => return Ok(json!({})),
     }
-    let click = Click::decode(record.payload.as_ref())?;
-    Ok(json!({
-        "at_ms": click.at_ms,
-        "workspace": WorkspaceId::from_bytes(&click.workspace)?.to_string(),
-        "link": LinkId::from_bytes(&click.link)?.to_string(),
-        "link_version": click.link_version,
-        "domain": click.domain,
-        "agent": format!("{:016x}", click.agent),
-        "visitor": format!("{:016x}", click.visitor),
-        "browser": click.browser, "browser_version": click.browser_version,
-        "os": click.os, "os_version": click.os_version,
-        "device": click.device().as_str(),
-        "bot": click.bot().as_str(),
-        "country": click.country, "region": click.region, "city": click.city,
-        "referrer": click.referrer, "referrer_url": click.referrer_url,
-        "language": click.language,
-        "head": click.head, "prefetch": click.prefetch,
-        "destination": click.destination,
-        "utm_source": click.utm_source, "utm_medium": click.utm_medium,
-        "utm_campaign": click.utm_campaign, "utm_content": click.utm_content,
-        "utm_term": click.utm_term, "qr": click.qr,
-        "rule": click.rule, "variant": click.variant,
-        "limited_since": click.limited_since, "limited_nth": click.limited_nth,
-        "block": click.block().as_str(),
-    }))
+    let fields = ClickView::parse(record.payload.as_ref())?.fields();
+    let json = |Field { name, value, .. }: Field<'_>| {
+        let value = match value {
+            FieldValue::Time(number) | FieldValue::Number(number) => number.into(),
+            FieldValue::Short(number) => number.into(),
+            FieldValue::Hash(hash) => format!("{hash:016x}").into(),
+            FieldValue::Id(id) if name == "link" => LinkId::from_bytes(id)?.to_string().into(),
+            FieldValue::Id(id) => WorkspaceId::from_bytes(id)?.to_string().into(),
+            FieldValue::Text(text) => text.into(),
+            FieldValue::Bool(flag) => flag.into(),
+        };
+        Ok((name.to_owned(), value))
+    };
+    fields.into_iter().map(json).collect::<anyhow::Result<_>>().map(Value::Object)
 }

@@ -8,9 +8,14 @@
 
 use prost::Message;
 
+mod fields;
 pub mod view;
 
+use fields::click_fields;
+use view::{Field, FieldValue};
+
 use crate::domain::ids::{LinkId, WorkspaceId};
+use crate::domain::wire::{Malformed, Wire};
 
 /// The version of both records' layout that is written now.
 pub const VERSION: u16 = 1;
@@ -30,109 +35,140 @@ pub mod kind {
     pub const BLOCKED: u16 = 104;
 }
 
-/// An interpreted visit of a link. Never the visitor's address.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Click {
-    /// When, in milliseconds since the Unix epoch.
-    #[prost(uint64, tag = "1")]
-    pub at_ms: u64,
-    /// The 16 bytes of the link's workspace.
-    #[prost(bytes = "vec", tag = "2")]
-    pub workspace: Vec<u8>,
-    /// The 16 bytes of the link's id.
-    #[prost(bytes = "vec", tag = "3")]
-    pub link: Vec<u8>,
-    /// The version of the link that answered.
-    #[prost(uint32, tag = "4")]
-    pub link_version: u32,
-    /// Which [`AgentSeen`] it was.
-    #[prost(fixed64, tag = "5")]
-    pub agent: u64,
-    /// `Chrome`, `Safari`, …; empty when unknown.
-    #[prost(string, tag = "6")]
-    pub browser: String,
-    /// The browser's version, as it says.
-    #[prost(string, tag = "7")]
-    pub browser_version: String,
-    /// `Windows`, `macOS`, `iOS`, `Android`, …; empty when unknown.
-    #[prost(string, tag = "8")]
-    pub os: String,
-    /// The operating system's version, as it says.
-    #[prost(string, tag = "9")]
-    pub os_version: String,
-    /// What kind of machine.
-    #[prost(enumeration = "Device", tag = "10")]
-    pub device: i32,
-    /// Why this is not taken for a human's click; `Human` when it is.
-    #[prost(enumeration = "BotReason", tag = "11")]
-    pub bot: i32,
-    /// Keyed hash of address, agent and workspace; its key is destroyed when its period ends.
-    #[prost(fixed64, tag = "12")]
-    pub visitor: u64,
-    /// ISO 3166-1 alpha-2, upper case; empty when unknown.
-    #[prost(string, tag = "13")]
-    pub country: String,
-    /// The region's name or code, as the geo database has it; empty when unknown.
-    #[prost(string, tag = "14")]
-    pub region: String,
-    /// The city's English name; empty when unknown.
-    #[prost(string, tag = "15")]
-    pub city: String,
-    /// The referring host, folded (`x.com` for `t.co`); empty for a direct visit.
-    #[prost(string, tag = "16")]
-    pub referrer: String,
-    /// The referring address without query and fragment; empty when absent.
-    #[prost(string, tag = "17")]
-    pub referrer_url: String,
-    /// Primary language subtag, lower case (`en`); empty when absent.
-    #[prost(string, tag = "18")]
-    pub language: String,
-    /// The request was a HEAD.
-    #[prost(bool, tag = "19")]
-    pub head: bool,
-    /// The request said that it was a prefetch.
-    #[prost(bool, tag = "20")]
-    pub prefetch: bool,
-    /// The link's domain; empty for the default one.
-    #[prost(string, tag = "21")]
-    pub domain: String,
-    /// Where the link led, as its owner wrote it.
-    #[prost(string, tag = "22")]
-    pub destination: String,
-    /// `utm_source` of the address that the visitor was sent to, or else of the one that he asked
-    /// for; so for the others. Empty where there is none.
-    #[prost(string, tag = "23")]
-    pub utm_source: String,
-    /// `utm_medium`
-    #[prost(string, tag = "24")]
-    pub utm_medium: String,
-    /// `utm_campaign`
-    #[prost(string, tag = "25")]
-    pub utm_campaign: String,
-    /// `utm_content`
-    #[prost(string, tag = "26")]
-    pub utm_content: String,
-    /// `utm_term`
-    #[prost(string, tag = "27")]
-    pub utm_term: String,
-    /// The visitor came by a QR code.
-    #[prost(bool, tag = "28")]
-    pub qr: bool,
-    /// The id of the rule that chose where it led; empty where the link's destination was it.
-    #[prost(string, tag = "29")]
-    pub rule: String,
-    /// The name of the variant that the visitor drew; empty where nothing was drawn.
-    #[prost(string, tag = "30")]
-    pub variant: String,
-    /// The limit of clicks that it counts for: the link's version at which that began.
-    #[prost(uint32, tag = "31")]
-    pub limited_since: u32,
-    /// Which of the clicks that count for that limit it is, from 1 on; 0 where it counts for none.
-    #[prost(uint64, tag = "32")]
-    pub limited_nth: u64,
-    /// The gate that stopped the visit.
-    #[prost(enumeration = "crate::domain::link::Block", tag = "33")]
-    pub block: i32,
+click_fields! {
+    /// An interpreted visit of a link. Never the visitor's address.
+    pub struct Click {
+        /// When, in milliseconds since the Unix epoch.
+        #[prost(uint64, tag = 1)]
+        #[column("ts", Time)]
+        pub at_ms: u64,
+        /// The 16 bytes of the link's workspace.
+        #[prost(bytes = "vec", tag = 2)]
+        #[column("workspace_id")]
+        pub workspace: Vec<u8>,
+        /// The 16 bytes of the link's id.
+        #[prost(bytes = "vec", tag = 3)]
+        #[column("link_id")]
+        pub link: Vec<u8>,
+        /// The version of the link that answered.
+        #[prost(uint32, tag = 4)]
+        #[column("link_version")]
+        pub link_version: u32,
+        /// Which [`AgentSeen`] it was.
+        #[prost(fixed64, tag = 5)]
+        #[column("agent_id")]
+        pub agent: u64,
+        /// `Chrome`, `Safari`, …; empty when unknown.
+        #[prost(string, tag = 6)]
+        #[column("browser")]
+        pub browser: String,
+        /// The browser's version, as it says.
+        #[prost(string, tag = 7)]
+        #[column("browser_version")]
+        pub browser_version: String,
+        /// `Windows`, `macOS`, `iOS`, `Android`, …; empty when unknown.
+        #[prost(string, tag = 8)]
+        #[column("os")]
+        pub os: String,
+        /// The operating system's version, as it says.
+        #[prost(string, tag = 9)]
+        #[column("os_version")]
+        pub os_version: String,
+        /// What kind of machine.
+        #[prost(enumeration = "Device", tag = 10)]
+        #[column("device")]
+        pub device: i32,
+        /// Why this is not taken for a human's click; `Human` when it is.
+        #[prost(enumeration = "BotReason", tag = 11)]
+        #[column("bot")]
+        pub bot: i32,
+        /// Keyed hash of address, agent and workspace; its key is destroyed when its period ends.
+        #[prost(fixed64, tag = 12)]
+        #[column("visitor_id")]
+        pub visitor: u64,
+        /// ISO 3166-1 alpha-2, upper case; empty when unknown.
+        #[prost(string, tag = 13)]
+        #[column("country")]
+        pub country: String,
+        /// The region's name or code, as the geo database has it; empty when unknown.
+        #[prost(string, tag = 14)]
+        #[column("region")]
+        pub region: String,
+        /// The city's English name; empty when unknown.
+        #[prost(string, tag = 15)]
+        #[column("city")]
+        pub city: String,
+        /// The referring host, folded (`x.com` for `t.co`); empty for a direct visit.
+        #[prost(string, tag = 16)]
+        #[column("referrer")]
+        pub referrer: String,
+        /// The referring address without query and fragment; empty when absent.
+        #[prost(string, tag = 17)]
+        #[column("referrer_url")]
+        pub referrer_url: String,
+        /// Primary language subtag, lower case (`en`); empty when absent.
+        #[prost(string, tag = 18)]
+        #[column("language")]
+        pub language: String,
+        /// The request was a HEAD.
+        #[prost(bool, tag = 19)]
+        #[column("head")]
+        pub head: bool,
+        /// The request said that it was a prefetch.
+        #[prost(bool, tag = 20)]
+        #[column("prefetch")]
+        pub prefetch: bool,
+        /// The link's domain; empty for the default one.
+        #[prost(string, tag = 21)]
+        #[column("domain")]
+        pub domain: String,
+        /// Where the link led, as its owner wrote it.
+        #[prost(string, tag = 22)]
+        #[column("destination")]
+        pub destination: String,
+        /// `utm_source` of the address that the visitor was sent to, or else of the one that he asked
+        /// for; so for the others. Empty where there is none.
+        #[prost(string, tag = 23)]
+        #[column("utm_source")]
+        pub utm_source: String,
+        /// `utm_medium`
+        #[prost(string, tag = 24)]
+        #[column("utm_medium")]
+        pub utm_medium: String,
+        /// `utm_campaign`
+        #[prost(string, tag = 25)]
+        #[column("utm_campaign")]
+        pub utm_campaign: String,
+        /// `utm_content`
+        #[prost(string, tag = 26)]
+        #[column("utm_content")]
+        pub utm_content: String,
+        /// `utm_term`
+        #[prost(string, tag = 27)]
+        #[column("utm_term")]
+        pub utm_term: String,
+        /// The visitor came by a QR code.
+        #[prost(bool, tag = 28)]
+        #[column("qr")]
+        pub qr: bool,
+        /// The id of the rule that chose where it led; empty where the link's destination was it.
+        #[prost(string, tag = 29)]
+        #[column("rule")]
+        pub rule: String,
+        /// The name of the variant that the visitor drew; empty where nothing was drawn.
+        #[prost(string, tag = 30)]
+        #[column("variant")]
+        pub variant: String,
+        /// The limit of clicks that it counts for: the link's version at which that began.
+        #[prost(uint32, tag = 31)]
+        pub limited_since: u32,
+        /// Which of the clicks that count for that limit it is, from 1 on; 0 where it counts for none.
+        #[prost(uint64, tag = 32)]
+        pub limited_nth: u64,
+        /// The gate that stopped the visit.
+        #[prost(enumeration = "crate::domain::link::Block", tag = 33)]
+        pub block: i32,
+    }
 }
 
 /// The UTM parameters, in the order of their fields in a [`Click`].

@@ -103,8 +103,9 @@ fn a_batch_is_of_one_month_and_goes_no_further_than_asked() {
     assert_eq!(next(6, &mut records), Some((202_511, 5, 6)));
     let none = Corrections::default();
     let rows = records.clicks(&none).collect::<Result<Vec<_>, _>>().unwrap();
-    let rows: Vec<_> = rows.iter().map(|row| (row.log_offset, row.ts, row.city)).collect();
-    assert_eq!(rows, [5, 6].map(|offset| (offset, before.cast_signed(), "Łódź")));
+    let rows: Vec<_> =
+        rows.iter().map(|row| (row.log_offset, row.click.at_ms, row.click.city)).collect();
+    assert_eq!(rows, [5, 6].map(|offset| (offset, before, "Łódź")));
     assert_eq!(next(6, &mut records), None);
 }
 

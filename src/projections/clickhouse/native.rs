@@ -75,12 +75,14 @@ pub struct Block {
 
 impl Block {
     /// Adds a row. All rows have the same columns.
-    pub fn push<const COLUMNS: usize>(&mut self, row: [(&'static str, Value<'_>); COLUMNS]) {
-        if self.columns.is_empty() {
-            self.columns = row.iter().map(|(name, value)| head(name, value.kind())).collect();
-        }
-        for (column, (_, value)) in self.columns.iter_mut().zip(row) {
-            value.put(column);
+    pub fn push<'a>(&mut self, row: impl IntoIterator<Item = (&'static str, Value<'a>)>) {
+        for (at, (name, value)) in row.into_iter().enumerate() {
+            if at == self.columns.len() {
+                self.columns.push(head(name, value.kind()));
+            }
+            if let Some(column) = self.columns.get_mut(at) {
+                value.put(column);
+            }
         }
         self.rows += 1;
     }

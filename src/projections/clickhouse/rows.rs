@@ -13,44 +13,18 @@ use super::corrections::Corrections;
 use super::native::Value;
 use crate::domain::amendment::{AgentReclassified, LinkForgotten};
 use crate::domain::click::AgentSeen;
-use crate::domain::click::view::ClickView;
+use crate::domain::click::view::{ClickView, Field, FieldValue};
 use crate::domain::country::continent;
 use crate::log::RecordRef;
 
 /// A row of `clicks`.
 pub struct ClickRow<'a> {
+    pub(super) click: ClickView<'a>,
     workspace_id: Uuid,
     link_id: Uuid,
-    pub(super) ts: i64,
     pub(super) log_offset: u64,
-    link_version: u32,
-    domain: &'a str,
-    agent_id: u64,
-    visitor_id: u64,
-    country: &'a str,
-    region: &'a str,
-    pub(super) city: &'a str,
-    browser: &'a str,
-    browser_version: &'a str,
-    os: &'a str,
-    os_version: &'a str,
-    device: &'a str,
-    bot: &'a str,
-    head: bool,
-    prefetch: bool,
-    referrer: &'a str,
-    referrer_url: &'a str,
-    language: &'a str,
-    continent: &'static str,
-    destination: &'a str,
-    utm_source: &'a str,
-    utm_medium: &'a str,
-    utm_campaign: &'a str,
-    utm_content: &'a str,
-    utm_term: &'a str,
-    qr: bool,
-    rule: &'a str,
-    variant: &'a str,
+    /// The device and the bot reason, if corrected.
+    class: Option<(&'a str, &'a str)>,
 }
 
 /// A row of `blocked`.
@@ -127,80 +101,35 @@ impl<'a> ClickRow<'a> {
         if corrections.is_removed(link_id, record.offset, click.link_version) {
             return Ok(None);
         }
-        let class = (click.device().as_str(), click.bot().as_str());
-        let (device, bot) = corrections.class_of(&click, record.offset).unwrap_or(class);
-        Ok(Some(Self {
-            workspace_id,
-            link_id,
-            ts: click.at_ms.cast_signed(),
-            log_offset: record.offset,
-            link_version: click.link_version,
-            domain: click.domain,
-            agent_id: click.agent,
-            visitor_id: click.visitor,
-            country: click.country,
-            region: click.region,
-            city: click.city,
-            browser: click.browser,
-            browser_version: click.browser_version,
-            os: click.os,
-            os_version: click.os_version,
-            device,
-            bot,
-            head: click.head,
-            prefetch: click.prefetch,
-            referrer: click.referrer,
-            referrer_url: click.referrer_url,
-            language: click.language,
-            continent: continent(click.country),
-            destination: click.destination,
-            utm_source: click.utm_source,
-            utm_medium: click.utm_medium,
-            utm_campaign: click.utm_campaign,
-            utm_content: click.utm_content,
-            utm_term: click.utm_term,
-            qr: click.qr,
-            rule: click.rule,
-            variant: click.variant,
-        }))
+        let class = corrections.class_of(&click, record.offset);
+        let log_offset = record.offset;
+        Ok(Some(Self { click, workspace_id, link_id, log_offset, class }))
     }
 
     /// The values with their column names.
-    pub const fn values(&self) -> [(&'static str, Value<'a>); 32] {
-        [
-            ("workspace_id", Value::Uuid(self.workspace_id)),
-            ("link_id", Value::Uuid(self.link_id)),
-            ("ts", Value::Time(self.ts)),
+    pub fn values(&self) -> impl Iterator<Item = (&'static str, Value<'a>)> {
+        let own = [
             ("log_offset", Value::UInt64(self.log_offset)),
-            ("link_version", Value::UInt32(self.link_version)),
-            ("domain", Value::Text(self.domain)),
-            ("agent_id", Value::UInt64(self.agent_id)),
-            ("visitor_id", Value::UInt64(self.visitor_id)),
-            ("country", Value::Text(self.country)),
-            ("region", Value::Text(self.region)),
-            ("city", Value::Text(self.city)),
-            ("browser", Value::Text(self.browser)),
-            ("browser_version", Value::Text(self.browser_version)),
-            ("os", Value::Text(self.os)),
-            ("os_version", Value::Text(self.os_version)),
-            ("device", Value::Text(self.device)),
-            ("bot", Value::Text(self.bot)),
-            ("head", Value::Bool(self.head)),
-            ("prefetch", Value::Bool(self.prefetch)),
-            ("referrer", Value::Text(self.referrer)),
-            ("referrer_url", Value::Text(self.referrer_url)),
-            ("language", Value::Text(self.language)),
-            ("continent", Value::Text(self.continent)),
-            ("destination", Value::Text(self.destination)),
-            ("utm_source", Value::Text(self.utm_source)),
-            ("utm_medium", Value::Text(self.utm_medium)),
-            ("utm_campaign", Value::Text(self.utm_campaign)),
-            ("utm_content", Value::Text(self.utm_content)),
-            ("utm_term", Value::Text(self.utm_term)),
-            ("qr", Value::Bool(self.qr)),
-            ("rule", Value::Text(self.rule)),
-            ("variant", Value::Text(self.variant)),
-        ]
+            ("continent", Value::Text(continent(self.click.country))),
+        ];
+        let fields = self.click.fields().into_iter();
+        fields.filter_map(|field| Some((field.column?, self.value(&field)))).chain(own)
+    }
+
+    fn value(&self, field: &Field<'a>) -> Value<'a> {
+        match (field.value, self.class) {
+            (FieldValue::Text(_), Some((device, _))) if field.name == "device" => {
+                Value::Text(device)
+            }
+            (FieldValue::Text(_), Some((_, bot))) if field.name == "bot" => Value::Text(bot),
+            (FieldValue::Time(at_ms), _) => Value::Time(at_ms.cast_signed()),
+            (FieldValue::Number(number) | FieldValue::Hash(number), _) => Value::UInt64(number),
+            (FieldValue::Short(number), _) => Value::UInt32(number),
+            (FieldValue::Id(_), _) if field.name == "link" => Value::Uuid(self.link_id),
+            (FieldValue::Id(_), _) => Value::Uuid(self.workspace_id),
+            (FieldValue::Text(text), _) => Value::Text(text),
+            (FieldValue::Bool(flag), _) => Value::Bool(flag),
+        }
     }
 }
 

@@ -14,7 +14,8 @@ use super::query::AnalyticsQuery;
 use super::{Analytics, AsOf, acquire, unavailable};
 use crate::domain::error::{Result, ServiceError};
 use crate::limits::QUERY_QUEUE_TIMEOUT;
-use crate::queries::sql::{self, ReadSnapshot};
+use crate::queries::plan::ReadSnapshot;
+use crate::queries::sql;
 
 /// An export file format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

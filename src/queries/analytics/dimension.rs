@@ -1,115 +1,66 @@
 //! The dimensions of clicks.
 
-/// A property of clicks, to group them by and to filter them by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the names say it")]
-pub enum Dimension {
+/// Declares the dimensions with their names in the API.
+macro_rules! dimensions {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// A property of clicks, to group them by and to filter them by.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[allow(missing_docs, reason = "the names say it")]
+        pub enum Dimension {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Dimension {
+            /// All dimensions.
+            pub const EVERY: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The dimension's name in the API.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+dimensions! {
     /// The bucket of time.
-    Time,
-    Link,
-    Domain,
-    Tag,
-    Folder,
-    Campaign,
-    Destination,
-    LinkVersion,
-    Rule,
+    Time = "time",
+    Link = "link",
+    Domain = "domain",
+    Tag = "tag",
+    Folder = "folder",
+    Campaign = "campaign",
+    Destination = "destination",
+    LinkVersion = "link_version",
+    Rule = "rule",
     /// The variant of a split that the visitor was assigned.
-    Variant,
-    Continent,
-    Country,
-    Region,
-    City,
-    Device,
-    Browser,
-    BrowserVersion,
-    Os,
-    OsVersion,
-    Bot,
-    BotReason,
-    Referrer,
-    ReferrerUrl,
-    Language,
-    UtmSource,
-    UtmMedium,
-    UtmCampaign,
-    UtmContent,
-    UtmTerm,
+    Variant = "variant",
+    Continent = "continent",
+    Country = "country",
+    Region = "region",
+    City = "city",
+    Device = "device",
+    Browser = "browser",
+    BrowserVersion = "browser_version",
+    Os = "os",
+    OsVersion = "os_version",
+    Bot = "bot",
+    BotReason = "bot_reason",
+    Referrer = "referrer",
+    ReferrerUrl = "referrer_url",
+    Language = "language",
+    UtmSource = "utm_source",
+    UtmMedium = "utm_medium",
+    UtmCampaign = "utm_campaign",
+    UtmContent = "utm_content",
+    UtmTerm = "utm_term",
     /// Whether the click came from a QR code or from the link.
-    Trigger,
+    Trigger = "trigger",
 }
 
 impl Dimension {
-    /// All dimensions.
-    pub const EVERY: &'static [Self] = &[
-        Self::Time,
-        Self::Link,
-        Self::Domain,
-        Self::Tag,
-        Self::Folder,
-        Self::Campaign,
-        Self::Destination,
-        Self::LinkVersion,
-        Self::Rule,
-        Self::Variant,
-        Self::Continent,
-        Self::Country,
-        Self::Region,
-        Self::City,
-        Self::Device,
-        Self::Browser,
-        Self::BrowserVersion,
-        Self::Os,
-        Self::OsVersion,
-        Self::Bot,
-        Self::BotReason,
-        Self::Referrer,
-        Self::ReferrerUrl,
-        Self::Language,
-        Self::UtmSource,
-        Self::UtmMedium,
-        Self::UtmCampaign,
-        Self::UtmContent,
-        Self::UtmTerm,
-        Self::Trigger,
-    ];
-
-    /// The dimension's name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Time => "time",
-            Self::Link => "link",
-            Self::Domain => "domain",
-            Self::Tag => "tag",
-            Self::Folder => "folder",
-            Self::Campaign => "campaign",
-            Self::Destination => "destination",
-            Self::LinkVersion => "link_version",
-            Self::Rule => "rule",
-            Self::Variant => "variant",
-            Self::Continent => "continent",
-            Self::Country => "country",
-            Self::Region => "region",
-            Self::City => "city",
-            Self::Device => "device",
-            Self::Browser => "browser",
-            Self::BrowserVersion => "browser_version",
-            Self::Os => "os",
-            Self::OsVersion => "os_version",
-            Self::Bot => "bot",
-            Self::BotReason => "bot_reason",
-            Self::Referrer => "referrer",
-            Self::ReferrerUrl => "referrer_url",
-            Self::Language => "language",
-            Self::UtmSource => "utm_source",
-            Self::UtmMedium => "utm_medium",
-            Self::UtmCampaign => "utm_campaign",
-            Self::UtmContent => "utm_content",
-            Self::UtmTerm => "utm_term",
-            Self::Trigger => "trigger",
-        }
-    }
-
     /// The dimension with this name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::EVERY.iter().copied().find(|dimension| dimension.as_str() == name)

@@ -17,7 +17,8 @@ use super::{Analytics, AsOf, acquire};
 use crate::domain::error::{Result, ServiceError};
 use crate::limits::QUERY_QUEUE_TIMEOUT;
 use crate::projections::clickhouse::DeletionEpoch;
-use crate::queries::sql::{self, ReadSnapshot};
+use crate::queries::plan::ReadSnapshot;
+use crate::queries::sql;
 
 /// How old a time range must be to count as sealed: a click carries its time of arrival, and
 /// reaches the log and ClickHouse a moment later.

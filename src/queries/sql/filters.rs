@@ -44,37 +44,18 @@ impl Statement {
 /// Maps a dimension to a column expression.
 pub(super) type Column<'a> = &'a dyn Fn(Dimension) -> &'static str;
 
-/// The expression of a dimension in the table of clicks.
+/// The expression of a dimension in the table of clicks: the column of its name, unless it is named
+/// here.
 pub(super) const fn column(dimension: Dimension) -> &'static str {
     match dimension {
         Dimension::Time => "toUnixTimestamp(ts)",
         Dimension::Link => "link_id",
-        Dimension::Domain => "domain",
         // Not recorded with clicks yet.
         Dimension::Tag | Dimension::Folder | Dimension::Campaign => "''",
-        Dimension::Rule => "rule",
-        Dimension::Variant => "variant",
-        Dimension::Destination => "destination",
         Dimension::LinkVersion => "toString(link_version)",
-        Dimension::Continent => "continent",
-        Dimension::Country => "country",
-        Dimension::Region => "region",
-        Dimension::City => "city",
-        Dimension::Device => "device",
-        Dimension::Browser => "browser",
-        Dimension::BrowserVersion => "browser_version",
-        Dimension::Os => "os",
-        Dimension::OsVersion => "os_version",
         Dimension::Bot => "if(bot = '', 'false', 'true')",
         Dimension::BotReason => "bot",
-        Dimension::Referrer => "referrer",
-        Dimension::ReferrerUrl => "referrer_url",
-        Dimension::Language => "language",
-        Dimension::UtmSource => "utm_source",
-        Dimension::UtmMedium => "utm_medium",
-        Dimension::UtmCampaign => "utm_campaign",
-        Dimension::UtmContent => "utm_content",
-        Dimension::UtmTerm => "utm_term",
         Dimension::Trigger => "if(qr, 'qr', 'link')",
+        _ => dimension.as_str(),
     }
 }
