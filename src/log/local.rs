@@ -98,7 +98,8 @@ impl Shared {
 
 impl LocalLog {
     /// Opens the log in `dir`, creating the folder and the log if absent, and recovers its end as
-    /// described in the [module documentation](super). The caller holds the folder's [`DataLock`].
+    /// described in the [module documentation](super). The caller holds the folder's
+    /// [`DataLock`](super::DataLock).
     ///
     /// # Errors
     ///
