@@ -47,7 +47,9 @@ use crate::http::transport::connections::{ConnectionLimits, Listener};
 use crate::http::transport::tls::Certificates;
 use crate::http::transport::{self, HttpApp};
 use crate::http::{Audience, Services, Site, Tokens};
-use crate::imports::Imports;
+use crate::jobs::Scheduler;
+use crate::jobs::exports::Exports;
+use crate::jobs::imports::Imports;
 use crate::limits::ADMIN_CONNECTIONS;
 use crate::log::{DataLock, DiskStorage, LocalLog, Log, LogOptions, Worker};
 use crate::projections::DeletionPropagator;
@@ -55,7 +57,6 @@ use crate::projections::history::History;
 use crate::projections::index::{Compactor, Index, Rebuilder};
 use crate::queries::analytics::Analytics;
 use crate::queries::domains::Domains;
-use crate::queries::exports::Exports;
 use crate::queries::history::LinkHistory;
 use crate::queries::links::Links;
 use crate::queries::operations::Operations;
@@ -84,6 +85,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     let control = ControlFile::write(&settings.data_dir, public, operator)?;
     announce(&app.bootstrap, &site);
     runtime.block_on(async {
+        let mut scheduler = Scheduler::default();
         let challenge = Arc::<OpenChallenge>::default();
         let services = app.services(site, control.key_sha256, Arc::clone(&challenge));
         let redirector = Some(app.redirector(&services));
@@ -93,7 +95,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         let http_app = HttpApp { redirector, router, is_tls: false };
         if let Some(tls) = &mut tls {
             let own_host = settings.public_url.as_ref().and_then(Url::host_str);
-            tls.obtain(challenge, Arc::clone(&app.index), own_host);
+            tls.obtain(&mut scheduler, challenge, Arc::clone(&app.index), own_host)?;
         }
         let certificates = tls.as_ref().map(TlsSide::certificates);
         let secured = tls.map(|tls| tls.serve(Arc::clone(&limits), http_app.clone()));
@@ -101,13 +103,13 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         tokio::spawn(reload_on_hangup(recorder, blocklist, certificates));
         if matches!(settings.clickhouse, ClickHouseChoice::Embedded { .. }) {
             let clickhouse = app.analytics.clickhouse.clone();
-            tokio::spawn(keep_pace(Arc::clone(&app.recorder), clickhouse));
+            keep_pace(&mut scheduler, Arc::clone(&app.recorder), clickhouse);
         }
-        tokio::spawn(keep_metrics(app.metrics.clone()));
+        keep_metrics(&mut scheduler, app.metrics.clone());
         let last_used = Arc::clone(&app.last_used);
-        tokio::spawn(last_used_file::keep_saved(settings.data_dir.clone(), last_used));
-        tokio::spawn(app.exports.clone().keep_clean());
-        tokio::spawn(app.imports.clone().keep_clean());
+        last_used_file::keep_saved(&mut scheduler, settings.data_dir.clone(), last_used);
+        app.exports.jobs.keep_clean(&mut scheduler);
+        app.imports.jobs.keep_clean(&mut scheduler);
         app.imports.resume();
         transport::serve(listener, limits, http_app, stop_signal()).await?;
         for listener in [secured, admin].into_iter().flatten() {
@@ -253,11 +255,11 @@ impl App {
             visitors: Arc::new(visitors),
             site: Arc::new(site),
             health: Arc::new(health),
-            operations: Operations::new(
-                self.analytics.operator.clone(),
-                rebuilder,
-                Arc::clone(&self.classifier) as _,
-            ),
+            operations: Operations {
+                analytics: self.analytics.operator.clone(),
+                index: rebuilder,
+                classifier: Arc::clone(&self.classifier) as _,
+            },
             operator_key,
         }
     }

@@ -9,7 +9,6 @@
 //! | [`app`] | the composition root: opens, starts and shuts down all parts in order |
 //! | [`http`] | transport, redirects, the native API, visitor pages |
 //! | [`commands`] | the single writer: decide, append, apply, answer |
-//! | [`imports`] | import jobs: files of links become commands, row by row |
 //! | [`domain`] | aggregates, commands and events with their rules; pure |
 //! | [`clicks`] | enrichment: a visit becomes a click, step by step |
 //! | [`log`] | the event log: append, sync, read, follow, recover |
@@ -18,6 +17,7 @@
 //! tables |
 //! | [`effects`] | guarded outgoing requests, DNS lookups, ACME |
 //! | [`queries`] | reads of the projections: links, analytics, history |
+//! | [`jobs`] | the job runner and the scheduler; imports of links, exports of clicks |
 //! | [`engine`] | the embedded ClickHouse: fetch, start, supervise |
 //! | [`limits`] | limits and timeouts |
 //! | [`metrics`] | the names and help texts of all metrics |
@@ -38,7 +38,7 @@ pub mod domain;
 pub mod effects;
 pub mod engine;
 pub mod http;
-pub mod imports;
+pub mod jobs;
 pub mod limits;
 pub mod log;
 pub mod metrics;

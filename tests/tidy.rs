@@ -18,8 +18,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("effects", &["domain", "log"]),
     ("commands", &["domain", "log", "projections::index"]),
     ("queries", &["domain", "log::replace_file", "projections"]),
-    ("imports", &["domain", "commands"]),
-    ("http", &["domain", "commands", "imports", "queries", "clicks"]),
+    ("jobs", &["domain", "commands", "queries", "log"]),
+    ("http", &["domain", "commands", "queries", "jobs", "clicks"]),
     ("config", &["clicks", "effects", "http", "projections::clickhouse"]),
 ];
 

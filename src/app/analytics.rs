@@ -1,5 +1,6 @@
 //! The analytics part of the service: the click log, ClickHouse, and the projector between them.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use tokio::sync::watch;
 use crate::clicks::Recorder;
 use crate::config::{ClickHouseChoice, Settings, Source};
 use crate::engine::{self, Engine, EngineConfig, EngineOptions, Package, Progress};
+use crate::jobs::Scheduler;
 use crate::log::{Log, lower_priority};
 use crate::projections::Forgotten;
 use crate::projections::clickhouse::{ClickHouse, Operator, Projector, Retention, Target};
@@ -18,6 +20,8 @@ use crate::projections::clickhouse::{ClickHouse, Operator, Projector, Retention,
 const LAST_PROJECTION: Duration = Duration::from_secs(3);
 /// How often the pacing of redirects is adapted to the lag.
 const PACE_EVERY: Duration = Duration::from_millis(250);
+/// The delay of the first look for old clicks, and the period.
+const RETENTION_CHECKS: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(600)];
 const ENGINE_SHUTDOWN: Duration = Duration::from_secs(10);
 
 /// ClickHouse and the running projector.
@@ -90,13 +94,14 @@ pub fn start_engine(settings: &Settings) -> anyhow::Result<Option<Engine>> {
 }
 
 /// Slows redirects down while the analytics lag, so that they get processor time. Without effect
-/// while ClickHouse is unavailable. Runs for as long as the service.
-pub async fn keep_pace(recorder: Arc<Recorder>, clickhouse: ClickHouse) {
-    loop {
-        tokio::time::sleep(PACE_EVERY).await;
+/// while ClickHouse is unavailable.
+pub fn keep_pace(scheduler: &mut Scheduler, recorder: Arc<Recorder>, clickhouse: ClickHouse) {
+    let state = (recorder, clickhouse);
+    scheduler.every("pacing", [PACE_EVERY; 2], state, |(recorder, clickhouse)| {
         let is_connected = clickhouse.status().is_connected();
         recorder.pacing.follow(if is_connected { clickhouse.as_of().lag_ms } else { 0 });
-    }
+        ready(())
+    });
 }
 
 type Forward = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -115,7 +120,7 @@ fn targets(settings: &Settings, engine: Option<&Engine>) -> Targets {
             sender.send_replace(Some(target.clone()));
             Box::pin(async move { sender.closed().await })
         }
-        (ClickHouseChoice::Embedded { .. }, None) => Box::pin(std::future::ready(())),
+        (ClickHouseChoice::Embedded { .. }, None) => Box::pin(ready(())),
         (ClickHouseChoice::Embedded { .. }, Some(engine)) => {
             let mut endpoint = engine.endpoint();
             Box::pin(async move {
@@ -149,8 +154,12 @@ fn spawn_projector(
         lower_priority();
         runtime.block_on(async {
             tokio::spawn(forward);
+            let mut scheduler = Scheduler::default();
             if let Some(retention) = retention {
-                tokio::spawn(retention.run());
+                let retention = Arc::new(retention);
+                scheduler.every("retention", RETENTION_CHECKS, retention, |retention| async move {
+                    retention.run().await;
+                });
             }
             projector.run().await;
         });

@@ -9,6 +9,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use crate::clicks::Recorder;
 use crate::commands::Commands;
 use crate::http::health::{Health, LogState, Logs, Projection, Projections, Reconciled, Report};
+use crate::jobs::Scheduler;
 use crate::log::Log;
 use crate::metrics as names;
 use crate::projections::clickhouse::ClickHouse;
@@ -122,10 +123,9 @@ pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
     Ok(handle)
 }
 
-/// Aggregates recorded durations into the histograms, for as long as the service runs.
-pub async fn keep_metrics(handle: PrometheusHandle) {
-    loop {
-        tokio::time::sleep(METRICS_UPKEEP).await;
+/// Aggregates recorded durations into the histograms periodically.
+pub fn keep_metrics(scheduler: &mut Scheduler, handle: PrometheusHandle) {
+    scheduler.every("metrics", [METRICS_UPKEEP; 2], handle, |handle| async move {
         handle.run_upkeep();
-    }
+    });
 }

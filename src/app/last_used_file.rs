@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::http::last_used::LastUsed;
+use crate::jobs::Scheduler;
 use crate::log::replace_file;
 
 const FILE: &str = "tokens-last-used.json";
@@ -46,13 +47,12 @@ pub fn save(data: &Path, last_used: &LastUsed) {
     }
 }
 
-/// Saves the file periodically, for as long as the service runs.
-pub async fn keep_saved(data: PathBuf, last_used: Arc<LastUsed>) {
-    loop {
-        tokio::time::sleep(SAVE_EVERY).await;
-        let (data, last_used) = (data.clone(), Arc::clone(&last_used));
-        let _panicked = tokio::task::spawn_blocking(move || save(&data, &last_used)).await;
-    }
+/// Saves the file periodically.
+pub fn keep_saved(scheduler: &mut Scheduler, data: PathBuf, last_used: Arc<LastUsed>) {
+    let state = (data, last_used);
+    scheduler.every("tokens-last-used", [SAVE_EVERY; 2], state, |(data, last_used)| async {
+        drop(tokio::task::spawn_blocking(move || save(&data, &last_used)).await);
+    });
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! The TLS listener and its certificates.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use super::acme::{CertificateManager, folder};
@@ -13,7 +15,11 @@ use crate::http::challenge::OpenChallenge;
 use crate::http::transport::HttpApp;
 use crate::http::transport::connections::{ConnectionLimits, Listener};
 use crate::http::transport::tls::{CertificateSource, Certificates, serve};
+use crate::jobs::Scheduler;
 use crate::projections::index::Index;
+
+/// How often to check for new hosts and due certificates.
+const CERTIFICATE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The open TLS listener.
 pub struct TlsSide {
@@ -41,17 +47,23 @@ impl TlsSide {
         Ok(Some(Self { listener, certificates, authority }))
     }
 
-    /// Starts to obtain certificates, unless they are provided.
+    /// Obtains certificates periodically, unless they are provided.
     pub fn obtain(
         &mut self,
+        scheduler: &mut Scheduler,
         challenge: Arc<OpenChallenge>,
         index: Arc<Index>,
         own_host: Option<&str>,
-    ) {
-        let Some(authority) = self.authority.take() else { return };
+    ) -> anyhow::Result<()> {
+        let Some(authority) = self.authority.take() else { return Ok(()) };
         let certificates = Arc::clone(&self.certificates);
-        let manager = CertificateManager::new(authority, certificates, challenge, index, own_host);
-        tokio::spawn(manager.run());
+        let manager = CertificateManager::new(authority, certificates, challenge, index, own_host)?;
+        let manager = Arc::new(Mutex::new(manager));
+        let periods = [Duration::ZERO, CERTIFICATE_CHECK_INTERVAL];
+        scheduler.every("certificates", periods, manager, |manager| async move {
+            manager.lock().await.order_due().await;
+        });
+        Ok(())
     }
 
     /// The certificates, for reloading.

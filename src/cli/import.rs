@@ -14,8 +14,8 @@ use serde_json::Value;
 use super::client::{ApiClient, Remote, data_of, send};
 use super::progress::{POLL_INTERVAL, bar};
 use crate::domain::command::OnConflict;
-use crate::imports::MAX_FILE_BYTES;
-use crate::imports::formats::Format;
+use crate::jobs::imports::MAX_FILE_BYTES;
+use crate::jobs::imports::formats::Format;
 
 /// How many rejected links, and how many warnings, are shown.
 const MAX_SHOWN: usize = 10;

@@ -14,7 +14,7 @@ use crate::app::crawlers::{CrawlerClassifier, read_crawlers};
 use crate::clicks::UserAgentCache;
 use crate::config::ServeArgs;
 use crate::projections::RebuildState;
-use crate::projections::clickhouse::{Reclassification, UserAgentClassifier};
+use crate::projections::clickhouse::Reclassification;
 
 /// `slugline reclassify`
 #[derive(Debug, Args)]
@@ -66,7 +66,6 @@ pub fn reclassify(args: ReclassifyArgs, mut out: impl Write) -> anyhow::Result<(
             let agents = UserAgentCache::new(read_crawlers(&settings.crawler_list)?.join()?);
             let classifier =
                 CrawlerClassifier::new(settings.crawler_list.clone(), Arc::new(agents));
-            classifier.reload().map_err(|error| anyhow::anyhow!(error))?;
             let found = runtime.block_on(operator.reclassify(since_ms, Arc::new(classifier)))?;
             await_amended(found.offset, || {
                 Ok((operator.reclassified_through(), operator.rebuild_state()))

@@ -40,11 +40,11 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::commands::Commands;
 use crate::domain::error::{ErrorCode, ServiceError};
-use crate::imports::Imports;
+use crate::jobs::exports::Exports;
+use crate::jobs::imports::Imports;
 use crate::limits::REQUEST_TIMEOUT;
 use crate::queries::analytics::Analytics;
 use crate::queries::domains::Domains;
-use crate::queries::exports::Exports;
 use crate::queries::history::LinkHistory;
 use crate::queries::links::Links;
 use crate::queries::operations::{Operations, Reconciliation};

@@ -38,4 +38,4 @@ pub mod index;
 mod progress;
 
 pub use deletion_propagator::{DeletionPropagator, Forgotten};
-pub use progress::{RebuildProgress, RebuildState};
+pub use progress::{RebuildProgress, RebuildState, Refused};

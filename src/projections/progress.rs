@@ -1,4 +1,4 @@
-//! The progress of a rebuild.
+//! The progress of a rebuild, and why an operator command fails.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -42,13 +42,30 @@ impl RebuildProgress {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
-    /// Marks a rebuild as started; `false` if one is already running.
-    pub fn begin(&self) -> bool {
+    /// Marks a rebuild as started, unless one is already running.
+    pub fn begin(&self) -> Result<(), Refused> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_free = !matches!(*state, RebuildState::Running { .. });
-        if is_free {
-            *state = RebuildState::Running { done: 0, total: 0 };
+        if matches!(*state, RebuildState::Running { .. }) {
+            return Err(Refused::Busy);
         }
-        is_free
+        *state = RebuildState::Running { done: 0, total: 0 };
+        Ok(())
     }
+}
+
+/// Why an operator command failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// ClickHouse is unavailable.
+    #[error("ClickHouse is unavailable")]
+    Unavailable,
+    /// Such a command is already running.
+    #[error("already running")]
+    Busy,
+    /// The crawler list cannot be reloaded; the text says why.
+    #[error("{0}")]
+    NoList(String),
+    /// The command failed; the text is for the operator.
+    #[error("{0}")]
+    Failed(String),
 }

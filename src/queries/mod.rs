@@ -2,10 +2,11 @@
 
 pub mod analytics;
 pub mod domains;
-pub mod exports;
 pub mod history;
 pub mod links;
 pub mod operations;
 mod plan;
 mod sql;
 mod workspace_limiter;
+
+pub use workspace_limiter::WorkspaceLimiter;

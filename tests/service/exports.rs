@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use reqwest::Method;
 use serde_json::json;
-use slugline::queries::analytics::Format;
-use slugline::queries::exports::{Job, State};
+use slugline::jobs::State;
+use slugline::jobs::exports::Job;
 use uuid::Uuid;
 
 use crate::harness::{Answer, Options, Server, eventually, shared};
@@ -221,26 +221,27 @@ fn a_note_is_replaced_as_a_whole() {
     let options = Options::links_only();
     assert!(options.start().stop().success());
     let folder = options.data.path().join("exports");
-    let job = Job {
-        id: Uuid::now_v7(),
-        workspace: Uuid::now_v7(),
-        format: Format::Csv,
-        state: State::Running,
-        as_of_offset: 1,
-        clicks: 1,
-        progress: 0.5,
-        bytes: 10,
-        created_at_ms: jiff::Timestamp::now().as_millisecond(),
-        error: None,
-    };
-    let (note, before) = (folder.join(format!("{}.json", job.id)), options.data.path().join("old"));
+    let id = Uuid::now_v7();
+    let job = json!({
+        "id": id,
+        "workspace": Uuid::now_v7(),
+        "format": "csv",
+        "state": "running",
+        "as_of_offset": 1,
+        "clicks": 1,
+        "progress": 0.5,
+        "bytes": 10,
+        "created_at_ms": jiff::Timestamp::now().as_millisecond(),
+        "error": null,
+    });
+    let (note, before) = (folder.join(format!("{id}.json")), options.data.path().join("old"));
     std::fs::write(&note, serde_json::to_vec(&job).unwrap()).unwrap();
     // The file itself, whatever becomes of its name.
     std::fs::hard_link(&note, &before).unwrap();
     std::fs::write(note.with_extension("json.new"), "{\"id\":").unwrap();
     assert!(options.start().stop().success());
-    let read = |path| serde_json::from_slice::<Job>(&std::fs::read(path).unwrap()).unwrap();
-    assert_eq!(read(&note).state, State::Failed);
-    assert_eq!(read(&before), job);
+    let read = serde_json::from_slice::<Job>(&std::fs::read(&note).unwrap()).unwrap();
+    assert_eq!((read.state, read.details.bytes), (State::Failed, 10));
+    assert_eq!(std::fs::read(&before).unwrap(), serde_json::to_vec(&job).unwrap());
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "nothing else is left");
 }

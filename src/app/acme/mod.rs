@@ -4,13 +4,14 @@
 mod schedule;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::FutureExt;
 use metrics::{counter, gauge};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use schedule::{Owner, Schedule};
 
@@ -21,9 +22,6 @@ use crate::http::challenge::OpenChallenge;
 use crate::http::transport::tls::{Certificates, check};
 use crate::metrics::{CERTIFICATE_ORDERS, CERTIFICATES_FAILING};
 use crate::projections::index::{Hosts, Index};
-
-/// How often to check for new hosts and due certificates.
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The folder of the certificates.
 pub fn folder(data: &Path) -> PathBuf {
@@ -41,6 +39,7 @@ pub struct CertificateManager {
     schedule: Schedule,
     /// The domains in the schedule.
     scheduled: Option<Arc<Hosts>>,
+    hangups: Signal,
 }
 
 impl CertificateManager {
@@ -51,37 +50,35 @@ impl CertificateManager {
         challenge: Arc<OpenChallenge>,
         index: Arc<Index>,
         own_host: Option<&str>,
-    ) -> Self {
+    ) -> io::Result<Self> {
+        let hangups = signal(SignalKind::hangup())?;
         let own_host = own_host.map(str::to_owned).filter(|host| may_be_certified(host));
         let (schedule, scheduled) = (Schedule::default(), None);
-        Self { authority, certificates, challenge, index, own_host, schedule, scheduled }
+        Ok(Self {
+            authority,
+            certificates,
+            challenge,
+            index,
+            own_host,
+            schedule,
+            scheduled,
+            hangups,
+        })
     }
 
-    /// Runs for as long as the service. SIGHUP retries failed orders at once.
-    pub async fn run(mut self) {
-        let mut hangups = match signal(SignalKind::hangup()) {
-            Ok(hangups) => hangups,
-            Err(error) => return tracing::error!(%error, "cannot obtain certificates"),
-        };
+    /// Orders all due certificates. After a SIGHUP, failed orders are due at once.
+    pub async fn order_due(&mut self) {
         loop {
+            // Checked before each order, since there may be many.
+            if self.hangups.recv().now_or_never().is_some() {
+                (self.schedule, self.scheduled) = (Schedule::default(), None);
+                self.reload();
+            }
             self.update_hosts();
             #[allow(clippy::cast_precision_loss, reason = "there are no 2⁵³ hosts")]
             gauge!(CERTIFICATES_FAILING).set(self.schedule.waiting() as f64);
-            let host = self.schedule.next(now_ms()).map(str::to_owned);
-            let pause = if host.is_some() { Duration::ZERO } else { POLL_INTERVAL };
-            tokio::select! {
-                biased;
-                // Checked before each order, since there may be many.
-                _ = hangups.recv() => {
-                    (self.schedule, self.scheduled) = (Schedule::default(), None);
-                    self.reload();
-                    continue;
-                }
-                () = tokio::time::sleep(pause) => {}
-            }
-            if let Some(host) = host {
-                self.obtain(&host).await;
-            }
+            let Some(host) = self.schedule.next(now_ms()).map(str::to_owned) else { return };
+            self.obtain(&host).await;
         }
     }
 

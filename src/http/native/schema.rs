@@ -12,7 +12,8 @@ use crate::domain::click::Device;
 use crate::domain::command::OnConflict;
 use crate::domain::report::Reason;
 use crate::domain::token::Ability;
-use crate::imports::formats::Format as ImportFormat;
+use crate::jobs::State as JobState;
+use crate::jobs::imports::formats::Format as ImportFormat;
 use crate::queries::analytics::{
     Bots, Compare, Dedupe, Dimension, Format as ClickFormat, Granularity, Metric,
 };
@@ -64,7 +65,7 @@ word_schemas! {
     FilterOperator, "FilterOperator": OPERATORS.iter().copied();
     GranularityValue, "GranularityOrAuto":
         Granularity::EVERY.iter().map(|one| one.as_str()).chain(["auto"]);
-    JobState, "JobState": ["queued", "running", "done", "failed"];
+    JobState, "JobState": JobState::EVERY.iter().map(|one| one.as_str());
     RebuildStatus, "RebuildStatus": ["idle", "running", "done", "failed"];
     TableFormat, "TableFormat": ["csv", "ndjson"];
     VersionChange, "VersionChange": ["created", "changed", "reverted", "deleted", "restored"];
@@ -80,8 +81,6 @@ pub enum Direction {}
 pub enum FilterOperator {}
 /// The length of the buckets of time, or `auto`.
 pub enum GranularityValue {}
-/// The state of an import or an export.
-pub enum JobState {}
 /// The state of a rebuild.
 pub enum RebuildStatus {}
 /// The format of a file of links or of a report.

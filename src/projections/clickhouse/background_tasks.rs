@@ -7,12 +7,12 @@ use tokio::time::Instant;
 
 use super::ProjectionError;
 use super::generation::Generation;
-use super::operator::Refused;
 use super::rebuild::Rebuild;
 use super::reconcile::Reconciliation;
 use super::removal::Removal;
 use super::session::Session;
 use super::status::{Watermarks, now_ms};
+use crate::projections::Refused;
 
 /// How long the tables that a rebuild replaced are kept for running queries: longer than any query
 /// may take.

@@ -46,7 +46,7 @@ mod tally;
 pub use connection::{ClickHouse, Reading, Target};
 pub use deletion_epoch::{DeletionEpoch, Removing, is_forgotten};
 pub use generation::Generation;
-pub use operator::{Operator, Refused};
+pub use operator::Operator;
 pub use projector::Projector;
 pub use reclassify::{Reclassification, UserAgentClass, UserAgentClassifier};
 pub use reconcile::{Compared, Extent, Reconciliation};

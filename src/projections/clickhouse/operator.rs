@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use super::reclassify::{Reclassification, UserAgentClassifier};
 use super::reconcile::{Extent, Reconciliation};
 use super::status::Status;
-use crate::projections::{RebuildProgress, RebuildState};
+use crate::projections::{RebuildProgress, RebuildState, Refused};
 
 /// The timeout of a command: counting a long log takes a while.
 const TIMEOUT: Duration = Duration::from_secs(3_600);
@@ -25,20 +25,6 @@ pub(super) enum Request {
         Arc<dyn UserAgentClassifier>,
         oneshot::Sender<Result<Reclassification, Refused>>,
     ),
-}
-
-/// Why a command failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// ClickHouse is unavailable.
-    #[error("ClickHouse is unavailable")]
-    Unavailable,
-    /// Such a command is already running.
-    #[error("already running")]
-    Busy,
-    /// The command failed.
-    #[error("{0}")]
-    Failed(String),
 }
 
 /// Sends commands to the projector. Cheap to clone.
@@ -74,13 +60,17 @@ impl Operator {
         self.send(Request::Rebuild).await
     }
 
-    /// Reclassifies the user agents of clicks since a time, in milliseconds since the Unix epoch.
-    /// On return, the changes are in the log; a rebuild applies them.
+    /// Reloads the crawler list, and reclassifies the user agents of clicks since a time, in
+    /// milliseconds since the Unix epoch. On return, the changes are in the log; a rebuild applies them.
     pub async fn reclassify(
         &self,
         since_ms: u64,
         classifier: Arc<dyn UserAgentClassifier>,
     ) -> Result<Reclassification, Refused> {
+        let reloaded = Arc::clone(&classifier);
+        let reloaded = tokio::task::spawn_blocking(move || reloaded.reload()).await;
+        let reloaded = reloaded.map_err(|error| Refused::Failed(error.to_string()))?;
+        reloaded.map_err(Refused::NoList)?;
         let _one_at_a_time = self.reclassifying.try_lock().map_err(|_| Refused::Busy)?;
         // Wait until the clicks have the classes to compare with.
         let all = tokio::time::timeout(TIMEOUT, self.status.all_reclassified()).await;

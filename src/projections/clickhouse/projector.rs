@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::ProjectionError;
 use super::background_tasks::BackgroundTasks;
 use super::connection::{ClickHouse, Reading, Target};
-use super::operator::{Operator, Refused, Request};
+use super::operator::{Operator, Request};
 use super::plan::PlanFile;
 use super::rebuild::Rebuild;
 use super::reclassify::reclassify;
@@ -20,7 +20,7 @@ use super::retention::Retention;
 use super::session::Session;
 use super::status::{Status, now_ms};
 use crate::log::{Backoff, Log};
-use crate::projections::{Forgotten, RebuildProgress, RebuildState};
+use crate::projections::{Forgotten, RebuildProgress, RebuildState, Refused};
 
 /// The polling interval of the log, and so how long clicks are collected at low load.
 const POLL: Duration = Duration::from_millis(200);
@@ -350,8 +350,8 @@ impl Projector {
         &self,
         tasks: &mut BackgroundTasks,
     ) -> Result<Result<(), Refused>, ProjectionError> {
-        if !self.rebuild_progress.begin() {
-            return Ok(Err(Refused::Busy));
+        if let Err(refused) = self.rebuild_progress.begin() {
+            return Ok(Err(refused));
         }
         match Rebuild::begin(&tasks.session).await {
             Ok(rebuild) => tasks.rebuild = Some(rebuild),

@@ -10,16 +10,11 @@ use std::time::Duration;
 
 use super::ProjectionError;
 use super::batches::record_time;
-use super::operator::{Operator, Refused};
+use super::operator::Operator;
 use super::reconcile::{Extent, TallyFiles};
 use super::status::{Status, now_ms};
 use crate::log::{Log, RecordBatch};
-use crate::projections::RebuildState;
-
-/// How often to look for old segments.
-const CHECK_INTERVAL: Duration = Duration::from_secs(600);
-/// The delay of the first look after the start.
-const FIRST_CHECK_DELAY: Duration = Duration::from_secs(5);
+use crate::projections::{RebuildState, Refused};
 
 /// Why nothing was dropped.
 #[derive(Debug, thiserror::Error)]
@@ -55,14 +50,10 @@ impl Retention {
         Self { log, files, status, operator, age }
     }
 
-    /// Drops old segments periodically, for as long as it is polled.
-    pub async fn run(self) {
-        tokio::time::sleep(FIRST_CHECK_DELAY).await;
-        loop {
-            if let Err(error) = self.drop_old().await {
-                tracing::warn!(%error, "cannot drop old clicks from the log");
-            }
-            tokio::time::sleep(CHECK_INTERVAL).await;
+    /// Drops old segments.
+    pub async fn run(&self) {
+        if let Err(error) = self.drop_old().await {
+            tracing::warn!(%error, "cannot drop old clicks from the log");
         }
     }
 

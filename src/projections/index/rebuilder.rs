@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::Index;
 use crate::log::{Log, lower_priority};
-use crate::projections::{RebuildProgress, RebuildState};
+use crate::projections::{RebuildProgress, RebuildState, Refused};
 
 /// Rebuilds the index from the log, one rebuild at a time. Cheap to clone.
 #[derive(Clone)]
@@ -22,21 +22,18 @@ impl Rebuilder {
         Self { index, log, progress: RebuildProgress::default() }
     }
 
-    /// Starts a rebuild on its own thread; `false` if one is already running. Readers and the
-    /// writer continue.
-    pub fn begin(&self) -> std::io::Result<bool> {
-        if !self.progress.begin() {
-            return Ok(false);
-        }
+    /// Starts a rebuild on its own thread. Readers and the writer continue.
+    pub fn begin(&self) -> Result<(), Refused> {
+        self.progress.begin()?;
         let rebuilder = self.clone();
         let spawned = thread::Builder::new().name("index-rebuild".to_owned()).spawn(move || {
             lower_priority();
             rebuilder.run();
         });
-        if let Err(error) = &spawned {
+        spawned.map(drop).map_err(|error| {
             self.progress.set(RebuildState::Failed(error.to_string()));
-        }
-        spawned.map(|_| true)
+            Refused::Failed(error.to_string())
+        })
     }
 
     /// The state of the last rebuild.

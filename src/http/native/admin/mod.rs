@@ -22,7 +22,9 @@ use crate::domain::ids::WorkspaceId;
 use crate::http::Services;
 use crate::http::auth::{Access, Scope};
 use crate::http::params::{Name, Params};
-use crate::queries::operations::{Compared, RebuildState, Reclassification, Reconciliation};
+use crate::queries::operations::{
+    Compared, Extent, Operations, RebuildState, Reclassification, Reconciliation,
+};
 
 pub fn routes() -> Routes {
     Routes::of("admin", "admin")
@@ -146,11 +148,11 @@ pub async fn reconcile(
     params: Params,
 ) -> Result<Json<Data<ReconciliationView>>> {
     params.finish()?;
-    let workspace = match *scope {
-        Scope::All => None,
-        Scope::Workspace(workspace) => Some(workspace),
+    let found = services.operations.analytics.reconcile(Extent::Whole).await?;
+    let found = match *scope {
+        Scope::All => found,
+        Scope::Workspace(workspace) => found.of_workspace(workspace.uuid()),
     };
-    let found = services.operations.reconcile(workspace).await?;
     Ok(Json(Data { data: found.into() }))
 }
 
@@ -169,8 +171,8 @@ pub async fn rebuild(
     Name(projection): Name,
 ) -> Result<(StatusCode, Json<Data<RebuildView>>)> {
     match projection.as_str() {
-        "analytics" => services.operations.rebuild_analytics().await?,
-        "index" => services.operations.rebuild_index()?,
+        "analytics" => services.operations.analytics.rebuild().await?,
+        "index" => services.operations.index.begin()?,
         _ => return Err(ServiceError::not_found("projection")),
     }
     Ok((StatusCode::ACCEPTED, Json(Data { data: state(&services, &projection)? })))
@@ -190,8 +192,8 @@ pub async fn rebuild_status(
 
 fn state(services: &Services, projection: &str) -> Result<RebuildView> {
     match projection {
-        "analytics" => Ok(services.operations.analytics_rebuild().into()),
-        "index" => Ok(services.operations.index_rebuild().into()),
+        "analytics" => Ok(services.operations.analytics.rebuild_state().into()),
+        "index" => Ok(services.operations.index.state().into()),
         _ => Err(ServiceError::not_found("projection")),
     }
 }
@@ -237,7 +239,8 @@ pub async fn reclassify(
         params.refuse("since", "must be a day such as 2026-11-21, a time, or all");
     }
     params.finish()?;
-    let found = services.operations.reclassify(since_ms.unwrap_or_default()).await?;
+    let Operations { analytics, classifier, .. } = services.operations;
+    let found = analytics.reclassify(since_ms.unwrap_or_default(), classifier).await?;
     let Reclassification { agents, reclassified, offset } = found;
     let data = ReclassificationView { agents, reclassified, offset };
     Ok((StatusCode::ACCEPTED, Json(Data { data })))
@@ -253,7 +256,7 @@ pub async fn reclassify_status(
     params: Params,
 ) -> Result<Json<Data<ReclassifiedView>>> {
     params.finish()?;
-    let through = services.operations.reclassified_through();
+    let through = services.operations.analytics.reclassified_through();
     Ok(Json(Data { data: ReclassifiedView { through } }))
 }
 

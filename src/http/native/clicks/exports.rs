@@ -14,18 +14,19 @@ use tower_http::services::ServeFile;
 use utoipa::ToSchema;
 
 use crate::domain::error::{ErrorCode, Result, ServiceError};
-use crate::domain::ids::WorkspaceId;
+use crate::domain::ids::{ExportId, WorkspaceId};
 use crate::http::Services;
 use crate::http::auth::Api;
 use crate::http::body::JsonBody;
 use crate::http::native::analytics::as_of;
 use crate::http::native::analytics::body::{FilterValue, QueryBody};
 use crate::http::native::analytics::scope::Resolver;
-use crate::http::native::schema::{DateRangeValue, JobState as JobStateSchema};
+use crate::http::native::schema::DateRangeValue;
 use crate::http::native::{Data, iso8601};
 use crate::http::params::Name;
+use crate::jobs::State as JobState;
+use crate::jobs::exports::{Export, Job};
 use crate::queries::analytics::{Bots, Format};
-use crate::queries::exports::{Job, State as JobState};
 
 /// The clicks to export, and the format.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -59,7 +60,7 @@ pub struct ExportView {
     #[schema(value_type = Format)]
     format: &'static str,
     /// The state of the export.
-    #[schema(value_type = JobStateSchema)]
+    #[schema(value_type = JobState)]
     state: &'static str,
     /// The fraction of the clicks read so far.
     #[schema(minimum = 0, maximum = 1)]
@@ -86,22 +87,18 @@ impl ExportView {
         let id = job.id().to_string();
         let base = &services.site.base;
         let is_done = job.state == JobState::Done;
+        let Export { format, as_of_offset, clicks, progress, bytes } = job.details;
         Self {
             download_url: is_done.then(|| format!("{base}/api/v1/exports/{id}/download")),
             id,
-            format: job.format.as_str(),
-            state: match job.state {
-                JobState::Queued => "queued",
-                JobState::Running => "running",
-                JobState::Done => "done",
-                JobState::Failed => "failed",
-            },
-            progress: job.progress,
-            clicks: job.clicks,
-            bytes: job.bytes,
-            as_of_offset: job.as_of_offset,
-            created_at: iso8601(job.created_at_ms.cast_unsigned()),
-            expires_at: iso8601(job.expires_at_ms().cast_unsigned()),
+            format: format.as_str(),
+            state: job.state.as_str(),
+            progress,
+            clicks,
+            bytes,
+            as_of_offset,
+            created_at: iso8601(job.created_at_ms),
+            expires_at: iso8601(job.expires_at_ms().unwrap_or_default()),
             error: job.error.clone(),
         }
     }
@@ -139,7 +136,7 @@ pub async fn create(
 /// Lists the workspace's exports, newest first.
 #[utoipa::path(get, path = "/exports", responses((status = 200, body = Data<Vec<ExportView>>)))]
 pub async fn list(Api { services, actor }: Api) -> Json<Data<Vec<ExportView>>> {
-    let jobs = services.exports.list(actor.workspace).await;
+    let jobs = services.exports.jobs.list(actor.workspace);
     Json(Data { data: jobs.iter().map(|job| ExportView::new(job, &services)).collect() })
 }
 
@@ -160,7 +157,7 @@ pub async fn get(
 )]
 pub async fn delete(Api { services, actor }: Api, Name(export): Name) -> Result<StatusCode> {
     let job = find(&services, actor.workspace, &export)?;
-    services.exports.remove(&job).await;
+    services.exports.jobs.remove(&job).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -188,17 +185,18 @@ pub async fn download(
         };
         return Err(ServiceError::new(ErrorCode::Conflict, detail));
     };
+    let Export { format, as_of_offset, .. } = job.details;
     let Ok(served) = ServeFile::new(path).oneshot(request).await;
     let mut response = served.into_response();
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(job.format.media_type()));
-    let disposition =
-        format!("attachment; filename=\"clicks-{}.{}\"", job.as_of_offset, job.format.as_str());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
+    let disposition = format!("attachment; filename=\"clicks-{as_of_offset}.{}\"", format.as_str());
     headers.extend(HeaderValue::try_from(disposition).map(|value| (CONTENT_DISPOSITION, value)));
     Ok(response)
 }
 
 fn find(services: &Services, workspace: WorkspaceId, export: &str) -> Result<Job> {
-    let job = export.parse().ok().and_then(|id| services.exports.find(workspace, id));
+    let id = export.parse::<ExportId>().ok();
+    let job = id.and_then(|id| services.exports.jobs.find(workspace, id.uuid()));
     job.ok_or_else(|| ServiceError::not_found("export"))
 }

@@ -13,12 +13,11 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
 use super::routes::{RateClass, Routes};
-use super::schema::JobState as JobStateSchema;
 use super::{Data, iso8601, replayed};
 use crate::commands::{CommandRequest, Mode};
 use crate::domain::command::{Command, OnConflict};
 use crate::domain::error::{ErrorCode, Invalid, Result, ServiceError};
-use crate::domain::ids::WorkspaceId;
+use crate::domain::ids::{ImportId, WorkspaceId};
 use crate::domain::link::{Field, LinkInput};
 use crate::domain::token::Ability::{LinksRead, LinksWrite};
 use crate::domain::token::Actor;
@@ -26,8 +25,9 @@ use crate::http::Services;
 use crate::http::auth::Api;
 use crate::http::body::key_of;
 use crate::http::params::{Name, Params};
-use crate::imports::formats::Format;
-use crate::imports::{Counts, Job, Plan, State as JobState, Upload};
+use crate::jobs::State as JobState;
+use crate::jobs::imports::formats::Format;
+use crate::jobs::imports::{Counts, Job, Plan, Upload};
 
 pub fn routes() -> Routes {
     Routes::of("imports", "imports")
@@ -77,7 +77,7 @@ pub struct ImportView {
     #[schema(value_type = OnConflict)]
     on_conflict: &'static str,
     /// The state of the import.
-    #[schema(value_type = JobStateSchema)]
+    #[schema(value_type = JobState)]
     state: &'static str,
     /// The fraction of the file read so far.
     #[schema(minimum = 0, maximum = 1)]
@@ -120,23 +120,18 @@ pub struct ImportView {
 
 impl ImportView {
     fn new(job: &Job, services: &Services) -> Self {
-        let (id, base) = (job.id().to_string(), &services.site.base);
-        let Counts { rows, created, replaced, unchanged, skipped, .. } = job.counts;
-        let Counts { rejected, warnings, generated_slugs, .. } = job.counts;
+        let (id, base, import) = (job.id().to_string(), &services.site.base, &job.details);
+        let Counts { rows, created, replaced, unchanged, skipped, .. } = import.counts;
+        let Counts { rejected, warnings, generated_slugs, .. } = import.counts;
         let is_unknown = |domain: &&String| !domain.eq_ignore_ascii_case(&services.site.host);
         Self {
             warnings_url: format!("{base}/api/v1/imports/{id}/warnings"),
             rejects_url: format!("{base}/api/v1/imports/{id}/rejects"),
             id,
-            format: job.plan.format.as_str(),
-            dry_run: job.plan.dry_run,
-            on_conflict: job.plan.on_conflict.as_str(),
-            state: match job.state {
-                JobState::Queued => "queued",
-                JobState::Running => "running",
-                JobState::Done => "done",
-                JobState::Failed => "failed",
-            },
+            format: import.plan.format.as_str(),
+            dry_run: import.plan.dry_run,
+            on_conflict: import.plan.on_conflict.as_str(),
+            state: job.state.as_str(),
             progress: job.progress(),
             rows,
             created,
@@ -146,9 +141,9 @@ impl ImportView {
             rejected,
             warnings,
             generated_slugs,
-            unknown_domains: job.unknown_domains.iter().filter(is_unknown).cloned().collect(),
-            ignored_columns: job.ignored_columns.clone(),
-            offset: job.offset,
+            unknown_domains: import.unknown_domains.iter().filter(is_unknown).cloned().collect(),
+            ignored_columns: import.ignored_columns.clone(),
+            offset: import.offset,
             created_at: iso8601(job.created_at_ms),
             expires_at: job.expires_at_ms().map(iso8601),
             error: job.error.clone(),
@@ -246,7 +241,7 @@ async fn receive(mut body: Body, upload: &mut Upload) -> Result<Vec<u8>> {
 /// Lists the workspace's running imports and those of the last day, newest first.
 #[utoipa::path(get, path = "/imports", responses((status = 200, body = Data<Vec<ImportView>>)))]
 pub async fn list(Api { services, actor }: Api) -> Json<Data<Vec<ImportView>>> {
-    let jobs = services.imports.list(actor.workspace);
+    let jobs = services.imports.jobs.list(actor.workspace);
     Json(Data { data: jobs.iter().map(|job| ImportView::new(job, &services)).collect() })
 }
 
@@ -269,11 +264,12 @@ pub async fn get(
 )]
 pub async fn delete(Api { services, actor }: Api, Name(import): Name) -> Result<StatusCode> {
     let job = find(&services, actor.workspace, &import)?;
-    services.imports.remove(job.id).await;
+    services.imports.jobs.remove(&job).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
 fn find(services: &Services, workspace: WorkspaceId, import: &str) -> Result<Job> {
-    let job = import.parse().ok().and_then(|id| services.imports.find(workspace, id));
+    let id = import.parse::<ImportId>().ok();
+    let job = id.and_then(|id| services.imports.jobs.find(workspace, id.uuid()));
     job.ok_or_else(|| ServiceError::not_found("import"))
 }

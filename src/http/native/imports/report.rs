@@ -18,7 +18,7 @@ use crate::http::Services;
 use crate::http::auth::Api;
 use crate::http::native::schema::TableFormat;
 use crate::http::params::{Name, Params};
-use crate::imports::Reject;
+use crate::jobs::imports::Reject;
 
 /// The parameter of a report.
 #[derive(IntoParams)]
@@ -109,7 +109,7 @@ async fn report(
     let job = find(services, workspace, import)?;
     let report: Box<dyn tokio::io::AsyncRead + Send + Unpin> =
         match tokio::fs::File::open(services.imports.report(&job)).await {
-            Ok(file) => Box::new(file.take(job.report_bytes)),
+            Ok(file) => Box::new(file.take(job.details.report_bytes)),
             // Nothing has been read yet.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 Box::new(tokio::io::empty())

@@ -1,7 +1,4 @@
-//! The state of an import, as stored on disk.
-
-use std::collections::BTreeMap;
-use std::time::Duration;
+//! An import, as stored on disk.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -10,29 +7,18 @@ use super::formats::Format;
 use crate::domain::command::OnConflict;
 use crate::domain::ids::{ImportId, TokenId, WorkspaceId};
 use crate::domain::token::{Abilities, Ability, Actor};
+use crate::jobs::{Kind, RETENTION_MS, State};
 
-/// Retention of the report after the import has finished.
-pub const RETENTION: Duration = Duration::from_secs(24 * 3_600);
+/// The extension of the uploaded file.
+pub(super) const FILE: &str = "file";
+/// The extension of the report.
+pub(super) const REPORT: &str = "rejects";
 
 /// Maximum number of links with warnings in a report.
 pub const MAX_LISTED_WARNINGS: u64 = 100_000;
 
 /// Maximum number of unknown domains in a report.
 pub(super) const MAX_UNKNOWN_DOMAINS: usize = 20;
-
-/// The state of an import.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// It waits for other imports.
-    Queued,
-    /// Its file is being read.
-    Running,
-    /// The whole file was read.
-    Done,
-    /// It ended early.
-    Failed,
-}
 
 /// The options of an import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,19 +61,13 @@ pub struct Counts {
     pub generated_slugs: u64,
 }
 
-/// An import.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Job {
-    /// The id, without the prefix.
-    pub id: Uuid,
-    /// The workspace of the links.
-    pub workspace: Uuid,
+/// What an import has beside the fields of each job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Import {
     /// The token that started it.
     pub token: Uuid,
     /// The options.
     pub plan: Plan,
-    /// The state.
-    pub state: State,
     /// The counts so far.
     pub counts: Counts,
     /// Size of the file, in bytes.
@@ -103,12 +83,6 @@ pub struct Job {
     pub unknown_domains: Vec<String>,
     /// The offset in the mutation log that reflects the imported links.
     pub offset: u64,
-    /// Start time, in milliseconds since the Unix epoch.
-    pub created_at_ms: u64,
-    /// When this was last saved, in milliseconds since the Unix epoch.
-    pub noted_at_ms: u64,
-    /// Why it failed or, while it is running, what it waits for.
-    pub error: Option<String>,
     /// Identifies the request that started it.
     pub idempotency: Option<Idempotency>,
 }
@@ -122,21 +96,27 @@ pub struct Idempotency {
     pub request_sha256: Vec<u8>,
 }
 
+/// An import.
+pub type Job = crate::jobs::Job<Import>;
+
+impl Kind for Import {
+    const NAME: &'static str = "import";
+    const CONCURRENCY: usize = 2;
+    const INTERRUPTED: Option<&'static str> = None;
+
+    fn files(job: &Job) -> [(&'static str, bool); 2] {
+        [(FILE, !job.is_over()), (REPORT, true)]
+    }
+
+    fn expires_at_ms(job: &Job) -> Option<u64> {
+        job.is_over().then(|| job.noted_at_ms.saturating_add(RETENTION_MS))
+    }
+}
+
 impl Job {
     /// The id as in the API.
     pub const fn id(&self) -> ImportId {
         ImportId::new(self.id)
-    }
-
-    /// When the report expires, in milliseconds since the Unix epoch, if the import has finished.
-    pub fn expires_at_ms(&self) -> Option<u64> {
-        let kept = u64::try_from(RETENTION.as_millis()).unwrap_or(u64::MAX);
-        self.is_over().then(|| self.noted_at_ms.saturating_add(kept))
-    }
-
-    /// Whether it has finished.
-    pub const fn is_over(&self) -> bool {
-        matches!(self.state, State::Done | State::Failed)
     }
 
     /// Progress from 0 to 1.
@@ -144,33 +124,15 @@ impl Job {
     pub fn progress(&self) -> f64 {
         match self.state {
             State::Done => 1.0,
-            _ if self.bytes_total == 0 => 0.0,
-            _ => (self.bytes_read as f64 / self.bytes_total as f64).min(1.0),
+            _ if self.details.bytes_total == 0 => 0.0,
+            _ => (self.details.bytes_read as f64 / self.details.bytes_total as f64).min(1.0),
         }
     }
 
     /// The actor of the commands: the token that started the import, restricted to the ability needed.
     pub(super) const fn actor(&self) -> Actor {
-        let (workspace, token) = (WorkspaceId::new(self.workspace), TokenId::new(self.token));
+        let (workspace, token) =
+            (WorkspaceId::new(self.workspace), TokenId::new(self.details.token));
         Actor::new(workspace, token, Abilities::only(Ability::LinksWrite))
     }
-}
-
-/// A line of the report: a link that was refused, or imported with changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reject {
-    /// The number of the link in the file, from 1.
-    pub row: u64,
-    /// The line at which it starts, if the format has lines.
-    pub line: Option<u64>,
-    /// The slug in the file.
-    pub slug: Option<String>,
-    /// The destination in the file.
-    pub destination: Option<String>,
-    /// Errors by field; empty if the link was imported.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub errors: BTreeMap<String, Vec<String>>,
-    /// Changes by field.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub warnings: BTreeMap<String, Vec<String>>,
 }

@@ -2,30 +2,21 @@
 //! time, so that a malformed one is refused alone. A file may have several documents in a row, such
 //! as concatenated pages of an API response.
 
-use std::fmt;
+use std::collections::HashMap;
 
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde_json::Deserializer;
 use serde_json::value::RawValue;
 
 use super::error::FileError;
 use super::input::Input;
-use super::record::{MAX_RECORD_BYTES, Record, object, too_large};
+use super::record::{MAX_RECORD_BYTES, Product, Record, object, too_large};
 
 const MAX_BYTES: u64 = 128 * 1024 * 1024;
 
-/// Where a product's documents have the links.
-pub(super) struct Shape {
-    /// The path to the list. A document may also be the list itself.
-    pub(super) path: &'static [&'static str],
-    /// The path in words, for error messages.
-    pub(super) expected: &'static str,
-}
-
-/// The links of a text whose documents have the expected shape.
+/// The links of a text whose documents have the expected product.
 pub(super) struct Document {
     text: String,
-    shape: &'static Shape,
+    product: &'static Product,
     /// The position of the text in the file.
     offset: u64,
     /// The position after the last link.
@@ -41,7 +32,7 @@ pub(super) struct Document {
 }
 
 impl Document {
-    pub(super) fn new(mut input: Input, shape: &'static Shape) -> Result<Self, FileError> {
+    pub(super) fn new(mut input: Input, product: &'static Product) -> Result<Self, FileError> {
         let (offset, line) = (input.consumed(), input.line());
         let text = input.read_to_string(MAX_BYTES)?;
         let mut documents = Deserializer::from_str(&text).into_iter::<&RawValue>().peekable();
@@ -50,9 +41,9 @@ impl Document {
         }
         for document in documents {
             let document = document.map_err(|error| FileError::not_json(&error))?;
-            list(document, shape)?;
+            list(document, product)?;
         }
-        Ok(Self { text, shape, offset, at: 0, list: None, end: 0, number: 0, line, counted: 0 })
+        Ok(Self { text, product, offset, at: 0, list: None, end: 0, number: 0, line, counted: 0 })
     }
 
     /// Number of bytes of the file that were processed.
@@ -81,7 +72,7 @@ impl Document {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let mut documents = Deserializer::from_str(rest).into_iter::<&RawValue>();
         let Some(Ok(document)) = documents.next() else { return false };
-        let Ok(list) = list(document, self.shape) else { return false };
+        let Ok(list) = list(document, self.product) else { return false };
         self.end = self.at + documents.byte_offset();
         let start = position(&self.text, list.get());
         // The list without its brackets.
@@ -118,46 +109,15 @@ fn position(text: &str, part: &str) -> usize {
 }
 
 /// The list of a document's links: an array, or an object with arbitrary names.
-fn list<'a>(document: &'a RawValue, shape: &Shape) -> Result<&'a RawValue, FileError> {
-    let wrong = || FileError::NoList { expected: shape.expected };
+fn list<'a>(document: &'a RawValue, product: &Product) -> Result<&'a RawValue, FileError> {
+    let wrong = || FileError::NoList { expected: product.expected };
     if document.get().starts_with('[') {
         return Ok(document);
     }
     let mut list = document;
-    for name in shape.path {
-        let found = Member(name).deserialize(&mut Deserializer::from_str(list.get()));
-        list = found.ok().flatten().ok_or_else(wrong)?;
+    for name in product.path {
+        let members = serde_json::from_str::<HashMap<String, &RawValue>>(list.get());
+        list = members.ok().and_then(|mut members| members.remove(*name)).ok_or_else(wrong)?;
     }
     if list.get().starts_with(['[', '{']) { Ok(list) } else { Err(wrong()) }
-}
-
-/// Finds a value of an object by its name.
-struct Member<'n>(&'n str);
-
-impl<'de> DeserializeSeed<'de> for Member<'_> {
-    type Value = Option<&'de RawValue>;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
-        json.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Member<'_> {
-    type Value = Option<&'de RawValue>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
-        let mut found = None;
-        while let Some(name) = object.next_key::<String>()? {
-            if name == self.0 {
-                found = Some(object.next_value()?);
-            } else {
-                object.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(found)
-    }
 }

@@ -27,7 +27,7 @@ pub(super) fn rules(fields: &mut Fields) -> Option<Vec<RuleBody>> {
             Err(reason) => fields.refuse(&format!("deviceLongUrls.{device}"), reason),
         }
     }
-    if fields.flag(&["hasRedirectRules"]).unwrap_or(false) && !has_listed {
+    if fields.flag("hasRedirectRules").unwrap_or(false) && !has_listed {
         let reason = "the link has redirect rules that are not in the file: add the response of \
         `GET /short-urls/{shortCode}/redirect-rules` to the link as `redirectRules`, \
         or set this field to false to import the link without them";

@@ -8,36 +8,34 @@
 
 use serde_json::{Map, Value};
 
-use super::csv::Columns;
-use super::document::Shape;
 use super::fields::{Fields, field};
-use super::record::Mapped;
+use super::record::{Mapped, Product};
 use crate::domain::link::LinkInput;
 
-/// Where the API's response has the links.
-pub(super) const SHAPE: Shape =
-    Shape { path: &["links"], expected: "YOURLS' API returns one under `links`" };
+const DESTINATION: &str = "url target longurl";
 
-const DESTINATION: &[&str] = &["url", "target", "longurl"];
-
-/// The columns of the export plugins.
-pub(super) const COLUMNS: Columns = Columns {
+/// The columns of the export plugins, and the API's response.
+pub(super) static PRODUCT: Product = Product {
     destination: DESTINATION,
-    used: &["keyword", "source", "shorturl", "url", "target", "longurl", "title"],
-    silent: &["timestamp", "ip", "clicks", "hits"],
+    used: "keyword source shorturl title",
+    silent: "timestamp ip clicks hits",
+    path: &["links"],
+    expected: "YOURLS' API returns one under `links`",
+    map,
+    has_dumps: true,
 };
 
-pub(super) fn map(values: Map<String, Value>) -> Mapped {
+fn map(values: Map<String, Value>) -> Mapped {
     let mut fields = Fields::new(values);
-    let short = fields.short_link(&["shorturl"]);
+    let short = fields.short_link("shorturl");
     // YOURLS may be installed in a subfolder: the keyword is the last segment.
     let path = short.path.and_then(|path| path.rsplit('/').next().map(str::to_owned));
-    let keyword = fields.text(&["keyword", "source"]);
+    let keyword = fields.text("keyword source");
     let keyword = keyword.map(|keyword| keyword.trim_matches('/').to_owned());
     let link = LinkInput {
         slug: field(keyword.or(path)),
         destination: field(fields.text(DESTINATION)),
-        title: field(fields.text(&["title"])),
+        title: field(fields.text("title")),
         ..LinkInput::default()
     };
     fields.into_mapped(short.host, link)

@@ -56,25 +56,25 @@ impl Fields {
     }
 
     /// A full short link; empty if absent.
-    pub(super) fn short_link(&mut self, names: &[&str]) -> ShortLink {
+    pub(super) fn short_link(&mut self, names: &str) -> ShortLink {
         self.text(names).as_deref().map(ShortLink::parse).unwrap_or_default()
     }
 
-    /// The first value among these names that is neither null nor blank.
-    pub(super) fn take<'n>(&mut self, names: &[&'n str]) -> Option<(&'n str, Value)> {
+    /// The first value among these names (words) that is neither null nor blank.
+    pub(super) fn take<'n>(&mut self, names: &'n str) -> Option<(&'n str, Value)> {
         let is_set = |value: &Value| match value {
             Value::Null => false,
             Value::String(text) => !text.trim().is_empty(),
             _ => true,
         };
-        names.iter().find_map(|name| {
+        names.split_ascii_whitespace().find_map(|name| {
             let value = self.values.remove(&folded(name)).filter(|value| is_set(value))?;
-            Some((*name, value))
+            Some((name, value))
         })
     }
 
     pub(super) fn object(&mut self, name: &str) -> Option<Map<String, Value>> {
-        match self.take(&[name])? {
+        match self.take(name)? {
             (_, Value::Object(values)) => Some(values),
             // PHP writes an empty object as an empty array.
             (_, Value::Array(values)) if values.is_empty() => None,
@@ -86,7 +86,7 @@ impl Fields {
     }
 
     pub(super) fn list(&mut self, name: &str) -> Vec<Value> {
-        match self.take(&[name]) {
+        match self.take(name) {
             None => Vec::new(),
             Some((_, Value::Array(values))) => values,
             Some((name, _)) => {
@@ -97,7 +97,7 @@ impl Fields {
     }
 
     /// A trimmed string.
-    pub(super) fn text(&mut self, names: &[&str]) -> Option<String> {
+    pub(super) fn text(&mut self, names: &str) -> Option<String> {
         match self.take(names)? {
             (_, Value::String(text)) => Some(text.trim().to_owned()),
             (_, Value::Number(number)) => Some(number.to_string()),
@@ -108,7 +108,7 @@ impl Fields {
         }
     }
 
-    pub(super) fn flag(&mut self, names: &[&str]) -> Option<bool> {
+    pub(super) fn flag(&mut self, names: &str) -> Option<bool> {
         let (name, value) = self.take(names)?;
         let flag = match &value {
             Value::Bool(flag) => Some(*flag),
@@ -122,7 +122,7 @@ impl Fields {
         flag
     }
 
-    pub(super) fn number(&mut self, names: &[&str]) -> Option<u64> {
+    pub(super) fn number(&mut self, names: &str) -> Option<u64> {
         let (name, value) = self.take(names)?;
         let number = match &value {
             Value::Number(number) => number.as_u64(),
@@ -136,7 +136,7 @@ impl Fields {
     }
 
     /// A timestamp, in ISO 8601.
-    pub(super) fn moment(&mut self, names: &[&str]) -> Option<String> {
+    pub(super) fn moment(&mut self, names: &str) -> Option<String> {
         let (name, value) = self.take(names)?;
         let moment = value.as_str().and_then(as_moment);
         if moment.is_none() {
@@ -146,7 +146,7 @@ impl Fields {
     }
 
     /// Tags: a list of names or of objects with a `name`, or a string separated by `separator`.
-    pub(super) fn tags(&mut self, names: &[&str], separator: char) -> Option<Vec<String>> {
+    pub(super) fn tags(&mut self, names: &str, separator: char) -> Option<Vec<String>> {
         let (name, value) = self.take(names)?;
         let tags = match value {
             Value::String(text) => Some(split_tags(&text, separator)),
@@ -164,8 +164,8 @@ impl Fields {
     pub(super) fn password(&mut self, name: &str, flag_name: &str) -> Option<Password> {
         const HIDDEN: &str = "the link has a password that is not in the file: importing it would make it public. \
         Create it manually, with a password";
-        let is_protected = self.flag(&[flag_name]).unwrap_or(false);
-        match self.take(&[name]) {
+        let is_protected = self.flag(flag_name).unwrap_or(false);
+        match self.take(name) {
             Some((_, Value::String(text))) if !is_hash_or_mask(&text) => {
                 Some(Password::Chosen(text))
             }

@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::csv::{Columns, Csv};
-use super::document::{Document, Shape};
+use super::csv::Csv;
+use super::document::Document;
 use super::error::FileError;
 use super::guess::is_dump;
 use super::input::Input;
 use super::lines::Lines;
-use super::record::{Mapper, Record, Row};
+use super::record::{Mapper, Product, Record, Row};
 use super::sql::Dump;
 use super::{Format, bitly, dub, kutt, own, shlink, yourls};
 
@@ -29,15 +29,6 @@ enum Source {
     Lines(Lines),
     Document(Document),
     Dump(Dump),
-}
-
-/// The file formats of a product.
-struct Product {
-    columns: Columns,
-    shape: Shape,
-    map: Mapper,
-    /// Whether database dumps are supported.
-    has_dumps: bool,
 }
 
 impl Rows {
@@ -73,13 +64,13 @@ impl Rows {
     ) -> Result<Self, FileError> {
         let input = Input::new(file)?;
         let (source, map): (Source, Mapper) = match format {
-            Format::Csv => (Source::Csv(Box::new(Csv::new(input, &own::columns())?)), own::csv),
+            Format::Csv => (Source::Csv(Box::new(Csv::new(input, &own::product())?)), own::csv),
             Format::Ndjson => (Source::Lines(Lines::new(input)?), own::ndjson),
-            Format::Bitly => product(input, &BITLY)?,
-            Format::Dub => product(input, &DUB)?,
-            Format::Shlink => product(input, &SHLINK)?,
-            Format::Yourls => product(input, &YOURLS)?,
-            Format::Kutt => product(input, &KUTT)?,
+            Format::Bitly => product(input, &bitly::PRODUCT)?,
+            Format::Dub => product(input, &dub::PRODUCT)?,
+            Format::Shlink => product(input, &shlink::PRODUCT)?,
+            Format::Yourls => product(input, &yourls::PRODUCT)?,
+            Format::Kutt => product(input, &kutt::PRODUCT)?,
         };
         let has_slugs = !matches!(format, Format::Csv | Format::Ndjson);
         Ok(Self { source, map, has_slugs, bytes_total, is_finished: false })
@@ -132,18 +123,6 @@ impl Iterator for Rows {
     }
 }
 
-impl Product {
-    const fn new(columns: Columns, shape: Shape, map: Mapper, has_dumps: bool) -> Self {
-        Self { columns, shape, map, has_dumps }
-    }
-}
-
-static BITLY: Product = Product::new(bitly::COLUMNS, bitly::SHAPE, bitly::map, false);
-static DUB: Product = Product::new(dub::COLUMNS, dub::SHAPE, dub::map, false);
-static SHLINK: Product = Product::new(shlink::COLUMNS, shlink::SHAPE, shlink::map, false);
-static YOURLS: Product = Product::new(yourls::COLUMNS, yourls::SHAPE, yourls::map, true);
-static KUTT: Product = Product::new(kutt::COLUMNS, kutt::SHAPE, kutt::map, false);
-
 /// Detects JSON, a dump or CSV by the first characters.
 fn product(mut input: Input, product: &'static Product) -> Result<(Source, Mapper), FileError> {
     // A leading tab may delimit an empty column.
@@ -152,11 +131,11 @@ fn product(mut input: Input, product: &'static Product) -> Result<(Source, Mappe
     }
     let head = std::str::from_utf8(input.fill()?).unwrap_or_default();
     let source = if head.starts_with(['[', '{']) {
-        Source::Document(Document::new(input, &product.shape)?)
+        Source::Document(Document::new(input, product)?)
     } else if is_dump(head) && product.has_dumps {
         Source::Dump(Dump::new(input)?)
     } else {
-        Source::Csv(Box::new(Csv::new(input, &product.columns)?))
+        Source::Csv(Box::new(Csv::new(input, product)?))
     };
     Ok((source, product.map))
 }

@@ -1,22 +1,21 @@
 //! Runs an import: reads rows, submits them in batches, and records the results.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
-use super::Imports;
 use super::formats::{FileError, Row, Rows};
-use super::job::{Counts, Job, MAX_LISTED_WARNINGS, MAX_UNKNOWN_DOMAINS, Plan, Reject, State};
+use super::import::{Counts, FILE, Job, MAX_LISTED_WARNINGS, MAX_UNKNOWN_DOMAINS, Plan};
 use super::seen_keys::SeenKeys;
-use crate::commands::{CommandRequest, CommandResult, IDEMPOTENCY_MS, Mode, now_ms};
+use super::{Imports, Reject, report};
+use crate::commands::{CommandRequest, CommandResult, IDEMPOTENCY_MS, Mode};
 use crate::domain::command::{Command, Fate, Import, OnConflict, Outcome};
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::Idempotency;
 use crate::domain::hostname::Hostname;
 use crate::domain::link::{Field, Link, LinkInput, folded};
+use crate::jobs::{Failed, State};
 
 /// Maximum number of rows per batch.
 const BATCH_LEN: usize = 500;
@@ -30,32 +29,10 @@ const RETRY_DELAY: Duration = Duration::from_secs(2);
 /// Safety margin of the retention of idempotency keys.
 const MARGIN_MS: u64 = 3_600_000;
 
-/// Why an import ends early.
-enum Failed {
-    /// An error, in words for the user.
-    Error(String),
-    /// The service stops; the import resumes after the next start.
-    Stopped,
-}
-
 impl From<FileError> for Failed {
     fn from(error: FileError) -> Self {
         Self::Error(error.to_string())
     }
-}
-
-impl From<io::Error> for Failed {
-    fn from(error: io::Error) -> Self {
-        Self::Error(format!("the import's files can't be accessed: {error}"))
-    }
-}
-
-/// A batch of rows.
-struct Batch {
-    rows: Vec<Row>,
-    /// The error that ended reading.
-    failed: Option<FileError>,
-    bytes_read: u64,
 }
 
 /// The results of a batch.
@@ -94,63 +71,23 @@ impl BatchResult {
 }
 
 impl Imports {
-    /// Runs an import when it is its turn, from its saved position.
-    pub(super) async fn work(self, id: Uuid) {
-        let Some(workspace) = self.lock().get(&id).map(|known| known.job.workspace) else { return };
-        let workspace_permits = self.permits_of(workspace);
-        let (Ok(_workspace_permit), Ok(_permit)) =
-            (workspace_permits.acquire().await, self.workers.acquire().await)
-        else {
-            return;
-        };
-        let ended = match self.start(id).await {
-            Ok(Some(job)) => self.read_all(&job).await,
-            Ok(None) => return,
-            Err(failed) => Err(failed),
-        };
-        let (state, error) = match ended {
-            Ok(()) => (State::Done, None),
-            Err(Failed::Error(error)) => (State::Failed, Some(error)),
-            Err(Failed::Stopped) => return,
-        };
-        let saved = self.update(id, |job| {
-            if let Some(error) = &error {
-                tracing::warn!(error, import = %job.id(), "an import failed");
-            }
-            (job.state, job.error) = (state, error);
-        });
-        if let Err(error) = saved.await {
-            tracing::warn!(%error, %id, "saving the result of an import failed");
-        }
-        self.store.remove_file(id).await;
-    }
-
-    /// Starts or resumes the job. `None` if it was removed.
-    async fn start(&self, id: Uuid) -> Result<Option<Job>, Failed> {
-        let mut is_too_old = false;
-        let job = self.update(id, |job| {
-            let age_ms = now_ms().saturating_sub(job.noted_at_ms);
-            let is_running = job.state == State::Running;
-            is_too_old = is_running && !job.plan.dry_run && age_ms > IDEMPOTENCY_MS - MARGIN_MS;
-            job.state = State::Running;
-            if job.plan.dry_run {
-                // A dry run starts over: its seen keys are lost.
-                (job.counts, job.bytes_read, job.report_bytes) = (Counts::default(), 0, 0);
-                job.unknown_domains.clear();
-            }
-        });
-        let job = job.await?;
-        if is_too_old {
+    /// Runs an import from its saved position.
+    pub(super) async fn work(self, mut job: Job) -> Result<(), Failed> {
+        let age_ms = self.jobs.now_ms().saturating_sub(job.noted_at_ms);
+        let (id, is_interrupted) = (job.id, job.state == State::Running);
+        let import = &mut job.details;
+        if import.plan.dry_run {
+            // A dry run starts over: its seen keys are lost.
+            (import.counts, import.bytes_read, import.report_bytes) = (Counts::default(), 0, 0);
+            import.unknown_domains.clear();
+        } else if is_interrupted && age_ms > IDEMPOTENCY_MS - MARGIN_MS {
             let text = "the import was interrupted for too long: its last rows could be imported twice. \
             Import the file again, with on_conflict=skip";
             return Err(Failed::Error(text.to_owned()));
         }
-        Ok(job)
-    }
-
-    async fn read_all(&self, job: &Job) -> Result<(), Failed> {
-        let (path, format, done) = (self.store.file(job.id), job.plan.format, job.counts.rows);
-        let mut rows = blocking(move || {
+        let (path, format) = (self.jobs.path(id, FILE), import.plan.format);
+        let done = import.counts.rows;
+        let rows = blocking(move || {
             // Check the whole file before the first row.
             let open = if done == 0 { Rows::open_checked } else { Rows::open };
             let mut rows = open(format, &path)?;
@@ -160,36 +97,42 @@ impl Imports {
             Ok(rows)
         })
         .await?;
-        let ignored = rows.ignored_columns().to_vec();
-        self.update(job.id, |job| job.ignored_columns = ignored).await?;
-        self.store.truncate_report(job.id, job.report_bytes).await?;
-        let (mut counts, mut report_bytes) = (job.counts, job.report_bytes);
+        import.ignored_columns = rows.ignored_columns().to_vec();
+        let started = import.clone();
+        if self.jobs.update(id, |job| job.details = started).await?.is_none() {
+            return Err(Failed::Stopped);
+        }
+        report::truncate(self.report(&job), job.details.report_bytes).await?;
+        self.import_rows(&job, rows).await
+    }
+
+    async fn import_rows(&self, job: &Job, mut rows: Rows) -> Result<(), Failed> {
+        let (mut counts, mut report_bytes) = (job.details.counts, job.details.report_bytes);
         let mut seen = SeenKeys::default();
         loop {
-            let (batch, back) = blocking(move || {
-                let batch = read_batch(&mut rows);
-                Ok((batch, rows))
-            })
-            .await?;
+            let read = blocking(move || Ok((read_batch(&mut rows), rows))).await?;
+            let ((batch, unread), back) = read;
             rows = back;
-            if batch.rows.is_empty() {
-                return batch.failed.map_or(Ok(()), |error| Err(error.into()));
+            let bytes_read = rows.bytes_read();
+            if batch.is_empty() {
+                return unread.map_or(Ok(()), |error| Err(error.into()));
             }
             let BatchResult { rejects, warned, unknown_domains, offset, failed } =
-                self.take(job, batch.rows, &mut counts, &mut seen).await?;
+                self.take(job, batch, &mut counts, &mut seen).await?;
             let mut lines = [rejects, warned].concat();
             lines.sort_by_key(|line| line.row);
-            report_bytes += self.store.append_report(job.id, lines).await?;
-            let saved = self.update(job.id, |job| {
-                (job.counts, job.bytes_read, job.report_bytes) =
-                    (counts, batch.bytes_read, report_bytes);
-                (job.offset, job.error) = (job.offset.max(offset), None);
-                add_domains(&mut job.unknown_domains, unknown_domains);
+            report_bytes += report::append(self.report(job), lines).await?;
+            let saved = self.jobs.update(job.id, |job| {
+                job.error = None;
+                let import = &mut job.details;
+                (import.counts, import.bytes_read) = (counts, bytes_read);
+                (import.report_bytes, import.offset) = (report_bytes, import.offset.max(offset));
+                add_domains(&mut import.unknown_domains, unknown_domains);
             });
             if saved.await?.is_none() {
                 return Err(Failed::Stopped);
             }
-            if let Some(failed) = failed.or(batch.failed.map(Failed::from)) {
+            if let Some(failed) = failed.or(unread.map(Failed::from)) {
                 return Err(failed);
             }
             if counts.rejected > MAX_REJECTED {
@@ -211,7 +154,7 @@ impl Imports {
         let read = rows.len() as u64;
         for mut row in rows {
             match std::mem::replace(&mut row.link, Err(Vec::new())) {
-                Ok(input) => accepted.push((row, with_plan(input, &job.plan))),
+                Ok(input) => accepted.push((row, with_plan(input, &job.details.plan))),
                 Err(errors) => batch.rejects.push(reject(row, by_field(errors))),
             }
         }
@@ -220,9 +163,12 @@ impl Imports {
         for ((row, input), result) in accepted.into_iter().zip(results) {
             match result {
                 Ok(CommandResult { outcome, offset, .. }) => {
-                    let before =
-                        if job.plan.dry_run { duplicate_field(&outcome, seen) } else { None };
-                    let fate = match (before, job.plan.on_conflict) {
+                    let before = if job.details.plan.dry_run {
+                        duplicate_field(&outcome, seen)
+                    } else {
+                        None
+                    };
+                    let fate = match (before, job.details.plan.on_conflict) {
                         (None, _) => fate(&outcome),
                         (Some(field), OnConflict::Reject) => {
                             batch.rejects.push(reject(row, is_taken(field)));
@@ -236,9 +182,9 @@ impl Imports {
                         counts.generated_slugs += 1;
                     }
                     if fate != Fate::Skipped {
-                        batch.add_warnings(row, &outcome, &job.plan, counts);
+                        batch.add_warnings(row, &outcome, &job.details.plan, counts);
                     }
-                    if !job.plan.dry_run {
+                    if !job.details.plan.dry_run {
                         batch.offset = batch.offset.max(offset);
                     }
                 }
@@ -268,13 +214,13 @@ impl Imports {
         if accepted.is_empty() {
             return Ok(Vec::new());
         }
-        let mode = if job.plan.dry_run { Mode::DryRun } else { Mode::Commit };
+        let mode = if job.details.plan.dry_run { Mode::DryRun } else { Mode::Commit };
         loop {
             let requests = accepted.iter().map(|(row, input)| CommandRequest {
                 command: Command::ImportLink(Box::new(Import {
                     input: input.clone(),
                     from_host: row.host.clone(),
-                    on_conflict: job.plan.on_conflict,
+                    on_conflict: job.details.plan.on_conflict,
                 })),
                 idempotency: (mode == Mode::Commit).then(|| key(job, row)),
             });
@@ -290,29 +236,24 @@ impl Imports {
                 return results.map_err(|error| Failed::Error(error.message.into_owned()));
             };
             let reason = format!("waiting: {}", reason.message);
-            self.update(job.id, |job| job.error = Some(reason)).await?;
+            self.jobs.update(job.id, |job| job.error = Some(reason)).await?;
             // Completed commands are replayed by their idempotency keys.
             tokio::time::sleep(RETRY_DELAY).await;
         }
     }
 }
 
-fn read_batch(rows: &mut Rows) -> Batch {
-    let began_at = rows.bytes_read();
-    let mut batch = Batch { rows: Vec::new(), failed: None, bytes_read: began_at };
-    while batch.rows.len() < BATCH_LEN && batch.bytes_read - began_at < BATCH_BYTES {
+/// Reads a batch, and the error that ended reading.
+fn read_batch(rows: &mut Rows) -> (Vec<Row>, Option<FileError>) {
+    let (began_at, mut batch) = (rows.bytes_read(), Vec::new());
+    while batch.len() < BATCH_LEN && rows.bytes_read() - began_at < BATCH_BYTES {
         match rows.next() {
-            Some(Ok(row)) => batch.rows.push(row),
-            Some(Err(error)) => {
-                batch.failed = Some(error);
-                break;
-            }
+            Some(Ok(row)) => batch.push(row),
+            Some(Err(error)) => return (batch, Some(error)),
             None => break,
         }
-        batch.bytes_read = rows.bytes_read();
     }
-    batch.bytes_read = rows.bytes_read();
-    batch
+    (batch, None)
 }
 
 /// Whether a retry may succeed.

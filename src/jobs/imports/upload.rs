@@ -2,24 +2,22 @@
 
 use std::fs;
 use std::io::{self, SeekFrom};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
-use super::{MAX_FILE_BYTES, RESERVED_BYTES};
+use super::MAX_FILE_BYTES;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
+use crate::domain::ids::WorkspaceId;
+use crate::jobs::runner::Slot;
+use crate::jobs::store::{SPACE_CHECK_BYTES, check_free_space};
 
 /// Number of bytes for the format detection.
 const HEAD_BYTES: u64 = 64 << 10;
-/// Number of bytes between two checks of the free disk space.
-const SPACE_CHECK_BYTES: u64 = 16 << 20;
-
-/// The workspaces of the uploads in progress.
-pub(super) type Uploading = Arc<Mutex<Vec<Uuid>>>;
 
 /// An upload in progress. Dropping it removes the file.
 #[must_use]
@@ -29,22 +27,8 @@ pub struct Upload {
     pub(super) bytes: u64,
     pub(super) sha256: Sha256,
     file: File,
-    slot: UploadSlot,
-}
-
-/// The slot of an upload, released on drop.
-struct UploadSlot {
-    workspace: Uuid,
-    uploading: Uploading,
-}
-
-impl Drop for UploadSlot {
-    fn drop(&mut self) {
-        let mut uploading = self.uploading.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = uploading.iter().position(|one| *one == self.workspace) {
-            uploading.swap_remove(at);
-        }
-    }
+    slot: Slot,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Drop for Upload {
@@ -55,19 +39,17 @@ impl Drop for Upload {
 }
 
 impl Upload {
-    /// `uploading` already contains `workspace`.
     pub(super) async fn begin(
-        folder: &Path,
-        workspace: Uuid,
-        uploading: Uploading,
+        path: impl Fn(Uuid) -> PathBuf,
+        slot: Slot,
+        permit: OwnedSemaphorePermit,
     ) -> Result<Self> {
-        let slot = UploadSlot { workspace, uploading };
-        check_free_space(folder, MAX_FILE_BYTES)?;
         let id = Uuid::now_v7();
-        let path = folder.join(format!("{id}.part"));
+        let path = path(id);
+        check_free_space(&path, MAX_FILE_BYTES)?;
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path).await?;
-        Ok(Self { id, path, bytes: 0, sha256: Sha256::new(), file, slot })
+        Ok(Self { id, path, bytes: 0, sha256: Sha256::new(), file, slot, _permit: permit })
     }
 
     /// Appends a chunk to the file.
@@ -84,7 +66,7 @@ impl Upload {
             return Err(ServiceError::new(ErrorCode::TooLarge, message).with_field("body", rule));
         }
         if self.bytes / SPACE_CHECK_BYTES > before / SPACE_CHECK_BYTES {
-            check_free_space(self.path.parent().unwrap_or(&self.path), 0)?;
+            check_free_space(&self.path, 0)?;
         }
         self.sha256.update(chunk);
         Ok(self.file.write_all(chunk).await?)
@@ -103,16 +85,7 @@ impl Upload {
         self.file.sync_all().await
     }
 
-    pub(super) const fn workspace(&self) -> Uuid {
+    pub(super) const fn workspace(&self) -> WorkspaceId {
         self.slot.workspace
     }
-}
-
-/// Checks that an import leaves enough disk space for the log.
-pub(super) fn check_free_space(folder: &Path, wanted: u64) -> io::Result<()> {
-    let disk = rustix::fs::statvfs(folder)?;
-    if disk.f_bavail.saturating_mul(disk.f_frsize) < RESERVED_BYTES + wanted {
-        return Err(io::Error::new(io::ErrorKind::StorageFull, "the disk is nearly full"));
-    }
-    Ok(())
 }

@@ -10,98 +10,62 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::csv::Columns;
-use super::document::Shape;
 use super::fields::{Fields, field};
-use super::record::Mapped;
+use super::record::{Mapped, Product};
 use crate::domain::link::LinkInput;
 use crate::domain::rule::body::{ConditionBody, RuleBody, SplitBody, TargetBody, VariantBody};
 
-/// The API's response is the list itself.
-pub(super) const SHAPE: Shape =
-    Shape { path: &["links"], expected: "Dub's API returns a list (`[{\"domain\": …}]`)" };
+const DESTINATION: &str = "url destination_url";
+const SHORT: &str = "short_link link";
 
-const DESTINATION: &[&str] = &["url", "destination_url"];
-const SHORT: &[&str] = &["short_link", "link"];
-
-/// The columns of the dashboard's export.
-pub(super) const COLUMNS: Columns = Columns {
+/// The columns of the dashboard's export, and the API's response, which is the list itself.
+pub(super) static PRODUCT: Product = Product {
     destination: DESTINATION,
-    used: &[
-        "url",
-        "destination_url",
-        "short_link",
-        "link",
-        "domain",
-        "key",
-        "external_id",
-        "archived",
-        "expires_at",
-        "expired_url",
-        "password",
-        "title",
-        "description",
-        "image",
-        "proxy",
-        "do_index",
-        "public_stats",
-        "comments",
-        "tags",
-        "utm_source",
-        "utm_medium",
-        "utm_campaign",
-        "utm_term",
-        "utm_content",
-    ],
-    silent: &[
-        "id",
-        "link_id",
-        "clicks",
-        "leads",
-        "sales",
-        "sale_amount",
-        "created_at",
-        "updated_at",
-        "last_clicked",
-        "qr_code",
-    ],
+    used: "short_link link domain key external_id archived expires_at expired_url password title \
+        description image proxy do_index public_stats comments tags utm_source utm_medium \
+        utm_campaign utm_term utm_content",
+    silent: "id link_id clicks leads sales sale_amount created_at updated_at last_clicked qr_code",
+    path: &["links"],
+    expected: "Dub's API returns a list (`[{\"domain\": …}]`)",
+    map,
+    has_dumps: false,
 };
 
-pub(super) fn map(values: Map<String, Value>) -> Mapped {
+fn map(values: Map<String, Value>) -> Mapped {
     let mut fields = Fields::new(values);
     let short = fields.short_link(SHORT);
-    let slug = fields.text(&["key"]).or(short.path);
+    let slug = fields.text("key").or(short.path);
     if slug.as_deref().map_or(short.host.is_some(), |key| key == "_root") {
         let reason = "`_root` is the root of the domain: \
         set it as the domain's root redirect instead";
         fields.refuse("key", reason);
     }
-    let proxy = fields.flag(&["proxy"]);
+    let proxy = fields.flag("proxy");
     let mut link = LinkInput {
         slug: field(slug),
         destination: field(fields.text(DESTINATION)),
-        external_id: field(fields.text(&["externalId"])),
-        archived: field(fields.flag(&["archived"])),
-        expires_at: field(fields.moment(&["expiresAt"])),
-        expired_url: field(fields.text(&["expiredUrl"])),
+        external_id: field(fields.text("externalId")),
+        archived: field(fields.flag("archived")),
+        expires_at: field(fields.moment("expiresAt")),
+        expired_url: field(fields.text("expiredUrl")),
         password: field(fields.password("password", "passwordEnabled")),
-        og_title: field(fields.text(&["title"])),
-        og_description: field(fields.text(&["description"])),
-        og_image: field(fields.text(&["image"])),
+        og_title: field(fields.text("title")),
+        og_description: field(fields.text("description")),
+        og_image: field(fields.text("image")),
         og_preview: field(proxy),
-        public_stats: field(fields.flag(&["publicStats"])),
-        noindex: field(fields.flag(&["doIndex"]).map(|is_listed| !is_listed)),
-        notes: field(fields.text(&["comments"])),
-        tags: field(fields.tags(&["tags", "tagNames"], ',')),
-        utm_source: field(fields.text(&["utm_source"])),
-        utm_medium: field(fields.text(&["utm_medium"])),
-        utm_campaign: field(fields.text(&["utm_campaign"])),
-        utm_term: field(fields.text(&["utm_term"])),
-        utm_content: field(fields.text(&["utm_content"])),
+        public_stats: field(fields.flag("publicStats")),
+        noindex: field(fields.flag("doIndex").map(|is_listed| !is_listed)),
+        notes: field(fields.text("comments")),
+        tags: field(fields.tags("tags tagNames", ',')),
+        utm_source: field(fields.text("utm_source")),
+        utm_medium: field(fields.text("utm_medium")),
+        utm_campaign: field(fields.text("utm_campaign")),
+        utm_term: field(fields.text("utm_term")),
+        utm_content: field(fields.text("utm_content")),
         ..LinkInput::default()
     };
     target(&mut fields, &mut link);
-    let host = fields.text(&["domain"]).or(short.host);
+    let host = fields.text("domain").or(short.host);
     fields.into_mapped(host, link)
 }
 
@@ -113,7 +77,7 @@ fn target(fields: &mut Fields, link: &mut LinkInput) {
     let has_rules = !countries.is_empty() || split.is_some();
     let mut rules = Vec::new();
     for (name, os) in [("ios", "iOS"), ("android", "Android")] {
-        let Some(url) = fields.text(&[name]) else { continue };
+        let Some(url) = fields.text(name) else { continue };
         if has_rules || url.starts_with("http://") {
             let on = ConditionBody { os: Some(vec![os.to_owned()]), ..ConditionBody::default() };
             rules.push(rule(Some(on), to(url)));
@@ -158,7 +122,7 @@ fn countries(fields: &mut Fields) -> BTreeMap<String, Vec<String>> {
 /// The running A/B test. A completed one has made its winner the link's destination.
 fn split(fields: &mut Fields) -> Option<SplitBody> {
     let variants = fields.list("testVariants");
-    let until = fields.moment(&["testCompletedAt"]);
+    let until = fields.moment("testCompletedAt");
     let is_over =
         |until: &String| until.parse::<Timestamp>().is_ok_and(|at| at <= Timestamp::now());
     if variants.is_empty() || until.as_ref().is_some_and(is_over) {

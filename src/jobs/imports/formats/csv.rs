@@ -8,7 +8,7 @@ use super::error::FileError;
 use super::fields::folded;
 use super::input::Input;
 use super::quotes::Quotes;
-use super::record::{MAX_RECORD_BYTES, Record, too_large};
+use super::record::{MAX_RECORD_BYTES, Product, Record, too_large};
 use crate::domain::csv_cell;
 
 /// More columns than the links of any product have fields.
@@ -21,16 +21,6 @@ const MAX_SHOWN_CHARS: usize = 64;
 /// ([`csv_cell`]). In any other file an apostrophe is part of the value.
 const OWN_COLUMNS: [&[&str]; 2] =
     [&["forward_path", "max_clicks_bots"], &["row", "line", "slug", "destination", "field"]];
-
-/// The columns of a product's files.
-pub(super) struct Columns {
-    /// Names of the destination column.
-    pub(super) destination: &'static [&'static str],
-    /// All columns that are used, including the destination.
-    pub(super) used: &'static [&'static str],
-    /// Columns that are ignored without a warning.
-    pub(super) silent: &'static [&'static str],
-}
 
 pub(super) struct Csv {
     input: Input,
@@ -55,7 +45,7 @@ enum Cells {
 }
 
 impl Csv {
-    pub(super) fn new(mut input: Input, columns: &Columns) -> Result<Self, FileError> {
+    pub(super) fn new(mut input: Input, product: &Product) -> Result<Self, FileError> {
         if !input.skip_while(|byte| matches!(byte, b'\r' | b'\n'))? {
             return Err(FileError::Empty);
         }
@@ -76,21 +66,23 @@ impl Csv {
             Some((_, Cells::Malformed(_))) => return Err(FileError::NoHeader),
             None => return Err(FileError::Empty),
         };
-        csv.take_header(&header, columns)?;
+        csv.take_header(&header, product)?;
         Ok(csv)
     }
 
-    fn take_header(&mut self, header: &[String], columns: &Columns) -> Result<(), FileError> {
-        let is_one_of =
-            |names: &[&str], name: &str| names.iter().any(|known| folded(known) == *name);
+    fn take_header(&mut self, header: &[String], product: &Product) -> Result<(), FileError> {
+        let is_one_of = |names: &str, name: &str| {
+            names.split_ascii_whitespace().any(|known| folded(known) == *name)
+        };
+        let is_destination = |name: &str| is_one_of(product.destination, name);
         for shown in header {
             let name = folded(shown);
             let is_there = self.header.contains(&name);
-            if is_one_of(columns.used, &name) && !is_there {
+            if (is_destination(&name) || is_one_of(product.used, &name)) && !is_there {
                 self.header.push(name);
                 continue;
             }
-            if is_there || !is_one_of(columns.silent, &name) {
+            if is_there || !is_one_of(product.silent, &name) {
                 self.ignored.push(shown.trim().chars().take(MAX_SHOWN_CHARS).collect());
             }
             // Silent columns keep their names: one of them tells whether a link has a password.
@@ -98,7 +90,7 @@ impl Csv {
         }
         let has = |name: &&str| self.header.contains(&folded(name));
         self.is_escaped = OWN_COLUMNS.iter().any(|columns| columns.iter().all(has));
-        if self.header.iter().any(|name| is_one_of(columns.destination, name)) {
+        if self.header.iter().any(|name| is_destination(name)) {
             return Ok(());
         }
         if header.iter().any(|cell| cell.trim().starts_with("http") && cell.contains("://")) {
@@ -107,7 +99,7 @@ impl Csv {
         let quoted = |name: &str| {
             format!("`{}`", name.trim().chars().take(MAX_SHOWN_CHARS).collect::<String>())
         };
-        let names: Vec<_> = columns.destination.iter().map(|name| quoted(name)).collect();
+        let names: Vec<_> = product.destination.split_ascii_whitespace().map(quoted).collect();
         let found: Vec<_> = header.iter().take(20).map(|name| quoted(name)).collect();
         Err(FileError::NoDestination { names: names.join(" or "), found: found.join(", ") })
     }

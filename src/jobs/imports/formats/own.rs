@@ -1,11 +1,12 @@
 //! Our own formats: CSV with a column for each field of a link, and NDJSON with links as in the API.
 //! Any other CSV with a header is read the same way, with common aliases of the field names.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value};
 
-use super::csv::Columns;
 use super::fields::{as_flag, as_moment, folded, split_tags};
-use super::record::Mapped;
+use super::record::{Mapped, Product};
 use super::short_link::ShortLink;
 use crate::domain::link::{Field, LinkInput};
 
@@ -22,140 +23,78 @@ enum Kind {
 }
 
 /// The fields of a link. `domain` tells where the link was.
-const FIELDS: &[(&str, Kind)] = &[
-    ("slug", Kind::Text),
-    ("destination", Kind::Text),
-    ("domain", Kind::Text),
-    ("kind", Kind::Text),
-    ("payload", Kind::Json),
-    ("title", Kind::Text),
-    ("utm_source", Kind::Text),
-    ("utm_medium", Kind::Text),
-    ("utm_campaign", Kind::Text),
-    ("utm_content", Kind::Text),
-    ("utm_term", Kind::Text),
-    ("forward_query", Kind::Flag),
-    ("forward_path", Kind::Flag),
-    ("redirect_status", Kind::Number),
-    ("canonical", Kind::Flag),
-    ("noindex", Kind::Flag),
-    ("enabled", Kind::Flag),
-    ("archived", Kind::Flag),
-    ("starts_at", Kind::Moment),
-    ("expires_at", Kind::Moment),
-    ("expired_url", Kind::Text),
-    ("max_clicks", Kind::Number),
-    ("max_clicks_bots", Kind::Flag),
-    ("password", Kind::Text),
-    ("rules", Kind::Json),
-    ("ios_url", Kind::Text),
-    ("ios_store_url", Kind::Text),
-    ("android_url", Kind::Text),
-    ("android_store_url", Kind::Text),
-    ("preview", Kind::Flag),
-    ("public_stats", Kind::Flag),
-    ("tags", Kind::Tags),
-    ("folder", Kind::Text),
-    ("campaign", Kind::Text),
-    ("external_id", Kind::Text),
-    ("notes", Kind::Text),
-    ("utm_template", Kind::Text),
-    ("og_title", Kind::Text),
-    ("og_description", Kind::Text),
-    ("og_image", Kind::Text),
-    ("og_preview", Kind::Flag),
+const FIELDS: &[(Kind, &str)] = &[
+    (
+        Kind::Text,
+        "slug destination domain kind title utm_source utm_medium utm_campaign utm_content utm_term \
+         expired_url password ios_url ios_store_url android_url android_store_url folder campaign \
+         external_id notes utm_template og_title og_description og_image",
+    ),
+    (Kind::Number, "redirect_status max_clicks"),
+    (
+        Kind::Flag,
+        "forward_query forward_path canonical noindex enabled archived max_clicks_bots preview \
+         public_stats og_preview",
+    ),
+    (Kind::Moment, "starts_at expires_at"),
+    (Kind::Tags, "tags"),
+    (Kind::Json, "payload rules"),
 ];
 
 /// Aliases of fields. A field's own name takes precedence.
 const ALIASES: &[(&str, &str)] = &[
-    ("long_url", "destination"),
-    ("url", "destination"),
-    ("target", "destination"),
-    ("target_url", "destination"),
-    ("destination_url", "destination"),
-    ("original_url", "destination"),
-    ("redirect_url", "destination"),
-    ("keyword", "slug"),
-    ("short_code", "slug"),
-    ("back_half", "slug"),
-    ("alias", "slug"),
-    ("custom_alias", "slug"),
-    ("key", "slug"),
-    ("slashtag", "slug"),
-    ("custom_slug", "slug"),
-    ("short_id", "slug"),
-    ("path", "slug"),
-    ("host", "domain"),
-    ("hostname", "domain"),
-    ("domain_name", "domain"),
-    ("name", "title"),
-    ("description", "notes"),
-    ("comment", "notes"),
-    ("comments", "notes"),
-    ("tag", "tags"),
-    ("labels", "tags"),
-    ("valid_since", "starts_at"),
-    ("start_date", "starts_at"),
-    ("valid_until", "expires_at"),
-    ("expires", "expires_at"),
-    ("expiration_date", "expires_at"),
-    ("expiry_date", "expires_at"),
-    ("max_visits", "max_clicks"),
-    ("click_limit", "max_clicks"),
-    ("status_code", "redirect_status"),
-    ("redirect_type", "redirect_status"),
+    ("destination", DESTINATION),
+    (
+        "slug",
+        "keyword short_code back_half alias custom_alias key slashtag custom_slug short_id path",
+    ),
+    ("domain", "host hostname domain_name"),
+    ("title", "name"),
+    ("notes", "description comment comments"),
+    ("tags", "tag labels"),
+    ("starts_at", "valid_since start_date"),
+    ("expires_at", "valid_until expires expiration_date expiry_date"),
+    ("max_clicks", "max_visits click_limit"),
+    ("redirect_status", "status_code redirect_type"),
 ];
 
 /// Names of the full short link.
-const SHORT_URLS: &[&str] = &[
-    "short_url",
-    "short_link",
-    "shortened_url",
-    "secure_short_url",
-    "tiny_url",
-    "bitlink",
-    "short",
-    "link",
-    "id",
-];
+const SHORT_URLS: &str =
+    "short_url short_link shortened_url secure_short_url tiny_url bitlink short link id";
 
 /// Read-only fields of API responses and exports.
-const READ_ONLY: &[&str] = &[
-    "id",
-    "short_url",
-    "clicks",
-    "unique_visitors",
-    "created_at",
-    "updated_at",
-    "version",
-    HAS_PASSWORD,
-    "deleted_at",
-    "restorable_until",
-];
+const READ_ONLY: &str = "id short_url clicks unique_visitors created_at updated_at version \
+    has_password deleted_at restorable_until";
 
 /// Read-only, too; but a protected link without its password would become public.
 const HAS_PASSWORD: &str = "has_password";
 
 /// Names of the destination column.
-const DESTINATION: &[&str] = &[
-    "destination",
-    "long_url",
-    "url",
-    "target",
-    "target_url",
-    "destination_url",
-    "original_url",
-    "redirect_url",
-];
+pub(super) const DESTINATION: &str =
+    "destination long_url url target target_url destination_url original_url redirect_url";
 
-/// The CSV columns.
-pub(super) fn columns() -> Columns {
-    static USED: std::sync::LazyLock<Vec<&str>> = std::sync::LazyLock::new(|| {
-        let aliases = ALIASES.iter().map(|(alias, _)| *alias);
-        let short_urls = SHORT_URLS.iter().copied();
-        FIELDS.iter().map(|(name, _)| *name).chain(aliases).chain(short_urls).collect()
+/// The CSV columns; there are no JSON documents.
+pub(super) fn product() -> Product {
+    static USED: LazyLock<String> = LazyLock::new(|| {
+        let fields = FIELDS.iter().map(|(_, names)| *names);
+        let names = fields.chain(ALIASES.iter().map(|(_, names)| *names)).chain([SHORT_URLS]);
+        names.collect::<Vec<_>>().join(" ")
     });
-    Columns { destination: DESTINATION, used: &USED, silent: READ_ONLY }
+    Product {
+        destination: DESTINATION,
+        used: &USED,
+        silent: READ_ONLY,
+        path: &[],
+        expected: "",
+        map: csv,
+        has_dumps: false,
+    }
+}
+
+/// Each field, with its kind.
+fn fields() -> impl Iterator<Item = (&'static str, Kind)> {
+    let each = FIELDS.iter();
+    each.flat_map(|(kind, names)| names.split_ascii_whitespace().map(move |name| (name, *kind)))
 }
 
 /// Maps a CSV record with normalized column names.
@@ -163,20 +102,21 @@ pub(super) fn csv(mut cells: Map<String, Value>) -> Mapped {
     let mut values = Map::new();
     let mut refused = Vec::new();
     let has_password = cells.remove(&folded(HAS_PASSWORD));
-    let short_url = SHORT_URLS.iter().find_map(|column| {
+    let short_url = SHORT_URLS.split_ascii_whitespace().find_map(|column| {
         let cell = cells.remove(&folded(column));
         let text = cell.as_ref().and_then(Value::as_str).filter(|text| !text.trim().is_empty())?;
         // Bitly's id is the short link; other ids are not.
         let is_link = || text.contains('/') && ShortLink::parse(text).host.is_some();
-        (*column != "id" || is_link()).then(|| (*column, text.to_owned()))
+        (column != "id" || is_link()).then(|| (column, text.to_owned()))
     });
-    for (name, kind) in FIELDS {
-        let aliases = ALIASES.iter().filter(|(_, of)| of == name).map(|(alias, _)| *alias);
-        let names = std::iter::once(*name).chain(aliases);
+    for (name, kind) in fields() {
+        let aliases = ALIASES.iter().filter(|(of, _)| *of == name);
+        let aliases = aliases.flat_map(|(_, names)| names.split_ascii_whitespace());
+        let names = std::iter::once(name).chain(aliases);
         let mut found = names.filter_map(|name| Some((name, cells.remove(&folded(name))?)));
         let Some((column, Value::String(text))) = found.next() else { continue };
-        match value(*kind, text) {
-            Ok(value) => drop(values.insert((*name).to_owned(), value)),
+        match value(kind, text) {
+            Ok(value) => drop(values.insert(name.to_owned(), value)),
             Err(reason) => refused.push((column.to_owned(), reason)),
         }
     }
@@ -207,8 +147,8 @@ fn link(mut values: Map<String, Value>, short_url: Option<(&str, String)>) -> Ma
         refused.push(("password".to_owned(), reason.to_owned()));
     }
     values.retain(|name, _| {
-        let is_field = FIELDS.iter().any(|(field, _)| field == name);
-        if !is_field && !READ_ONLY.contains(&name.as_str()) {
+        let is_field = fields().any(|(field, _)| field == name);
+        if !is_field && !READ_ONLY.split_ascii_whitespace().any(|read_only| read_only == name) {
             let shown = name.chars().take(64).collect();
             refused.push((shown, "is not a field of a link".to_owned()));
         }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::csv::delimiter;
 use super::fields::folded;
-use super::{Format, bitly, own, shlink};
+use super::{Format, bitly, own};
 
 /// How many bytes are examined.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -83,24 +83,24 @@ fn of_header(head: &str) -> Option<Format> {
     let names = head.lines().next()?.split(separator);
     let names: HashSet<_> = names.map(|name| folded(name.trim().trim_matches('"'))).collect();
     let has = |wanted: &[&str]| wanted.iter().all(|name| names.contains(&folded(name)));
-    let has_one = |wanted: &[&str]| wanted.iter().any(|name| names.contains(&folded(name)));
+    let has_one =
+        |wanted: &str| wanted.split_ascii_whitespace().any(|name| names.contains(&folded(name)));
     if has(&["shortUrl", "longUrl", "createdAt", "visits"])
-        || has(&["shortCode", "longUrl"]) && has_one(shlink::COLUMNS.silent)
+        || has(&["shortCode", "longUrl"]) && has_one("createdAt visits")
     {
         Some(Format::Shlink)
-    } else if has_one(&["bitlink", "custom link", "custom bitlinks"])
-        && has_one(bitly::COLUMNS.destination)
+    } else if has_one("bitlink custom_link custom_bitlinks") && has_one(bitly::PRODUCT.destination)
     {
         Some(Format::Bitly)
     } else if has(&["short link", "destination url"]) || has(&["domain", "key", "url"]) {
         Some(Format::Dub)
-    } else if has(&["keyword", "url"]) && has_one(&["timestamp", "ip", "clicks"])
+    } else if has(&["keyword", "url"]) && has_one("timestamp ip clicks")
         || has(&["source", "target", "hits"])
     {
         Some(Format::Yourls)
     } else if has(&["address", "target", "visit_count"]) {
         Some(Format::Kutt)
-    } else if has_one(own::columns().destination) {
+    } else if has_one(own::DESTINATION) {
         Some(Format::Csv)
     } else {
         None

@@ -7,45 +7,28 @@
 
 use serde_json::{Map, Value};
 
-use super::csv::Columns;
-use super::document::Shape;
 use super::fields::{Fields, field, split_tags};
-use super::record::Mapped;
+use super::record::{Mapped, Product};
 use super::short_link::ShortLink;
 use crate::domain::link::LinkInput;
 
-/// Where the API's response has the links.
-pub(super) const SHAPE: Shape =
-    Shape { path: &["links"], expected: "Bitly's API returns one under `links`" };
+const DESTINATION: &str = "long_url destination_url destination";
+const CUSTOM: &str = "custom_link custom_bitlink custom_bitlinks custom_links";
+const SHORT: &str = "link id bitlink short_link short_url";
 
-const DESTINATION: &[&str] = &["long_url", "destination_url", "destination"];
-const CUSTOM: &[&str] = &["custom_link", "custom_bitlink", "custom_bitlinks", "custom_links"];
-const SHORT: &[&str] = &["link", "id", "bitlink", "short_link", "short_url"];
-
-/// The columns of the app's export.
-pub(super) const COLUMNS: Columns = Columns {
+/// The columns of the app's export, and the API's response.
+pub(super) static PRODUCT: Product = Product {
     destination: DESTINATION,
-    used: &[
-        "long_url",
-        "destination_url",
-        "destination",
-        "custom_link",
-        "custom_bitlink",
-        "custom_bitlinks",
-        "custom_links",
-        "link",
-        "id",
-        "bitlink",
-        "short_link",
-        "short_url",
-        "title",
-        "tags",
-        "archived",
-    ],
-    silent: &["created", "created_at", "created_date", "date_created", "clicks", "engagements"],
+    used: "custom_link custom_bitlink custom_bitlinks custom_links link id bitlink short_link \
+        short_url title tags archived",
+    silent: "created created_at created_date date_created clicks engagements",
+    path: &["links"],
+    expected: "Bitly's API returns one under `links`",
+    map,
+    has_dumps: false,
 };
 
-pub(super) fn map(values: Map<String, Value>) -> Mapped {
+fn map(values: Map<String, Value>) -> Mapped {
     let mut fields = Fields::new(values);
     // Custom back-halves take precedence over the generated one.
     let mut all = match fields.take(CUSTOM) {
@@ -64,10 +47,10 @@ pub(super) fn map(values: Map<String, Value>) -> Mapped {
     let mut link = LinkInput {
         slug: field(short.path),
         destination: field(fields.text(DESTINATION)),
-        title: field(fields.text(&["title"])),
-        tags: field(fields.tags(&["tags"], ',')),
-        archived: field(fields.flag(&["archived"])),
-        expires_at: field(fields.moment(&["expiration_at"])),
+        title: field(fields.text("title")),
+        tags: field(fields.tags("tags", ',')),
+        archived: field(fields.flag("archived")),
+        expires_at: field(fields.moment("expiration_at")),
         password: field(fields.password("password", "password_protected")),
         ..LinkInput::default()
     };

@@ -41,6 +41,23 @@ pub(super) struct Record {
 /// Maps a record of a product to a link.
 pub(super) type Mapper = fn(Map<String, Value>) -> Mapped;
 
+/// The file formats of a product. Names are separated by spaces.
+pub(super) struct Product {
+    /// Names of the destination column.
+    pub(super) destination: &'static str,
+    /// The other columns that are used.
+    pub(super) used: &'static str,
+    /// Columns that are ignored without a warning.
+    pub(super) silent: &'static str,
+    /// The path to the list of links in a JSON document. A document may also be the list itself.
+    pub(super) path: &'static [&'static str],
+    /// The path in words, for error messages.
+    pub(super) expected: &'static str,
+    pub(super) map: Mapper,
+    /// Whether database dumps are supported.
+    pub(super) has_dumps: bool,
+}
+
 /// The result of mapping a record.
 #[derive(Default)]
 pub(super) struct Mapped {
