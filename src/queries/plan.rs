@@ -1,11 +1,12 @@
 //! The planner: chooses the table that answers a query.
 //!
-//! A rollup answers the whole hours or days of a range that are sealed; single clicks answer the
-//! rest at its ends. The set of rollups was chosen by measurement: `cargo bench --bench analytics`.
+//! A rollup answers the whole hours or days of a range that are sealed, and of the others the whole
+//! chunks of the log; single clicks answer the rest at its ends. The set of rollups was chosen by measurement: `cargo bench --bench analytics`.
 
 use jiff::Timestamp;
 
 use super::analytics::{AnalyticsQuery, Dedupe, Dimension, Filter, Period, Test};
+use crate::projections::clickhouse::Chunks;
 
 /// Which clicks a read sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct ReadSnapshot {
     /// is known. The reader has to [check](crate::projections::clickhouse::Status::is_sealed) it
     /// afterwards.
     pub sealed_ms: u64,
+    /// The chunks of the log that are whole up to that offset.
+    pub chunks: Option<Chunks>,
     /// Clicks of deleted links are being removed: the rest of them must be excluded, and rollups
     /// that do not distinguish links must not be read.
     pub is_removing: bool,
@@ -151,7 +154,7 @@ fn is_on_links(filter: &Filter) -> bool {
 }
 
 /// The part of a query's range that is read without a filter on offsets: whole hours or days that
-/// are sealed.
+/// are sealed. From a rollup, the whole chunks after them are read too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SealedRange {
     /// The rollup to read; `None` for single clicks.
@@ -160,6 +163,10 @@ pub struct SealedRange {
     pub from: Option<Timestamp>,
     /// The end, exclusive.
     pub to: Timestamp,
+    /// The chunks to read from the rollup after the end too, of all times.
+    pub chunks: Option<Chunks>,
+    /// Whether the range before `from` is sealed.
+    pub is_sealed_before: bool,
 }
 
 impl SealedRange {
@@ -193,10 +200,15 @@ impl SealedRange {
             // No click is before the epoch, the earliest day in ClickHouse.
             i64::try_from(grains).unwrap_or(i64::MAX).saturating_mul(grain).max(0)
         });
-        let sealed = i64::try_from(snapshot.sealed_ms / 1_000).unwrap_or(0);
-        let last = to.as_second().min(sealed);
-        let last = last - last.rem_euclid(grain);
-        if last <= 0 || first.is_some_and(|first| first >= last) {
+        let sealed = i64::try_from(snapshot.sealed_ms / 1_000).unwrap_or(0).min(to.as_second());
+        let sealed = sealed - sealed.rem_euclid(grain);
+        // Chunks have clicks of all times, so none of them may be after the range.
+        let is_before_end = |chunks: &Chunks| {
+            i64::try_from(chunks.newest_ms).is_ok_and(|newest| newest < to.as_millisecond())
+        };
+        let chunks = rollup.and(snapshot.chunks).filter(is_before_end);
+        let start = first.unwrap_or(0);
+        if start >= sealed && (chunks.is_none() || start >= to.as_second()) {
             return None;
         }
         let at = |seconds| Timestamp::from_second(seconds).ok();
@@ -204,11 +216,76 @@ impl SealedRange {
             None => None,
             Some(first) => Some(at(first)?),
         };
-        Some(Self { rollup, from, to: at(last)? })
+        let is_sealed_before = start <= sealed;
+        Some(Self { rollup, from, to: at(sealed.max(start))?, chunks, is_sealed_before })
     }
 
     /// The table that is read besides single clicks, for reports.
     pub fn table(whole: Option<&Self>) -> &'static str {
         whole.and_then(|whole| whole.rollup).map_or("clicks", Rollup::table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::queries::analytics::Metric;
+
+    fn at(moment: &str) -> Timestamp {
+        moment.parse().unwrap()
+    }
+
+    /// The plan for a query of a time range that ends now.
+    fn plan(from: &str, now: &str, newest: &str, dimensions: &[Dimension]) -> Option<SealedRange> {
+        let period = Period { from: Some(at(from)), to: at(now) };
+        let workspace = crate::domain::ids::WorkspaceId::new(uuid::Uuid::nil());
+        let query = AnalyticsQuery {
+            dimensions: dimensions.to_vec(),
+            ..AnalyticsQuery::of(workspace, &[Metric::Clicks], period)
+        };
+        let newest_ms = at(newest).as_millisecond().cast_unsigned();
+        let snapshot = ReadSnapshot {
+            through: 9_000_000,
+            sealed_ms: at(now).as_millisecond().cast_unsigned() - 60_000,
+            chunks: Chunks::through(9_000_000, 0, newest_ms),
+            is_removing: false,
+        };
+        SealedRange::of(&query, &[], snapshot)
+    }
+
+    #[test]
+    fn the_current_hour_or_day_is_read_by_chunk() {
+        let (now, newest) = ("2026-03-05T14:40:00Z", "2026-03-05T14:39:59Z");
+        let (midnight, hour) = ("2026-03-05T00:00:00Z", "2026-03-05T14:00:00Z");
+        let yesterday = "2026-03-04T10:00:00Z";
+        for (from, dimensions, first, sealed) in [
+            (yesterday, vec![], yesterday, hour),
+            ("2026-03-05T13:10:00Z", vec![], hour, hour),
+            (yesterday, vec![Dimension::Country], midnight, midnight),
+        ] {
+            let range = plan(from, now, newest, &dimensions).unwrap();
+            assert_eq!((range.from, range.to), (Some(at(first)), at(sealed)), "{from}");
+            assert_eq!(range.chunks.map(Chunks::last), Some(2), "{from}");
+            assert!(range.is_sealed_before, "{from}");
+        }
+        // No hour begins within the range.
+        assert_eq!(plan("2026-03-05T14:10:00Z", now, newest, &[]), None);
+    }
+
+    #[test]
+    fn clicks_before_a_first_hour_that_just_began_are_not_sealed() {
+        let (now, hour) = ("2026-03-05T14:00:30Z", at("2026-03-05T14:00:00Z"));
+        let range = plan("2026-03-05T13:10:00Z", now, "2026-03-05T14:00:29Z", &[]).unwrap();
+        assert_eq!((range.from, range.to), (Some(hour), hour));
+        assert!(range.chunks.is_some() && !range.is_sealed_before);
+    }
+
+    #[test]
+    fn a_range_that_ends_before_the_newest_click_is_not_read_by_chunk() {
+        let now = "2026-03-05T14:40:00Z";
+        let range = plan("2026-03-04T10:00:00Z", now, now, &[]).unwrap();
+        assert_eq!((range.to, range.chunks), (at("2026-03-05T14:00:00Z"), None));
+        assert_eq!(plan("2026-03-05T13:10:00Z", now, now, &[]), None);
     }
 }

@@ -1,5 +1,5 @@
-//! The input of a connection for hyper: bytes that were read before come first, and the first
-//! target is percent-encoded where hyper would reject it.
+//! The input of a connection for hyper: bytes that were read before come first, and targets are
+//! percent-encoded where hyper would reject them.
 
 use std::io;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::reactor::head::NEVER_RAW_IN_TARGET;
 
-/// The read size until the target is complete.
+/// The read size while targets are encoded.
 const READ_BYTES: usize = 4 << 10;
 
 /// A stream with a prefix.
@@ -19,47 +19,86 @@ pub(super) struct Prefixed<S> {
     stream: S,
     /// These come before the stream's own bytes.
     first: Bytes,
-    encoding: Encoding,
+    encoder: Encoder,
 }
 
-/// The part of the first request line that the next byte belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Encoding {
+/// Encodes the targets of requests one after another, until one may have a body: only the parser
+/// knows where that ends.
+#[derive(Default)]
+struct Encoder {
+    position: Position,
+    /// The start of the current line: the method, or a header's name in lower case.
+    word: Vec<u8>,
+    has_body: bool,
+}
+
+/// Where the next byte belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Position {
+    #[default]
     Method,
     Target,
-    /// Nothing more is encoded: only the parser knows where a later request starts.
+    /// The rest of the head.
+    Head,
+    /// Nothing more is encoded.
     Done,
 }
+
+/// The length of the longest word that is recognized.
+const WORD_BYTES: usize = "transfer-encoding".len();
 
 impl<S> Prefixed<S> {
     /// `first`, then the bytes of `stream`, unchanged.
     pub(super) fn new(first: Vec<u8>, stream: S) -> Self {
-        Self { stream, first: first.into(), encoding: Encoding::Done }
+        let encoder = Encoder { position: Position::Done, ..Encoder::default() };
+        Self { stream, first: first.into(), encoder }
     }
 
-    /// The bytes of `stream`, with the first request's target encoded.
-    pub(super) fn with_encoded_target(stream: S) -> Self {
-        Self { stream, first: Bytes::new(), encoding: Encoding::Method }
+    /// The bytes of `stream`, with the targets of its requests encoded.
+    pub(super) fn with_encoded_targets(stream: S) -> Self {
+        Self { stream, first: Bytes::new(), encoder: Encoder::default() }
     }
 }
 
-impl Encoding {
+impl Encoder {
     /// Appends `byte` to `encoded` as hyper should read it.
     fn push(&mut self, byte: u8, encoded: &mut Vec<u8>) {
-        *self = match (*self, byte) {
-            (Self::Method, b' ') => Self::Target,
+        self.position = match (self.position, byte) {
+            // The start of HTTP/2, which has no heads.
+            (Position::Method, b' ') if self.word == b"pri" => Position::Done,
+            (Position::Method, b' ') => Position::Target,
             // Empty lines may precede a request.
-            (Self::Method, b'\r' | b'\n') => Self::Method,
-            (Self::Target, b' ') => Self::Done,
-            _ if byte.is_ascii_control() => Self::Done,
-            (Self::Target, _) => {
+            (Position::Method, b'\r' | b'\n') => Position::Method,
+            (Position::Target, b' ') => Position::Head,
+            (Position::Method | Position::Target, _) if byte.is_ascii_control() => Position::Done,
+            (Position::Target, _) => {
                 let bytes = [byte];
                 return encoded
                     .extend(percent_encode(&bytes, NEVER_RAW_IN_TARGET).flat_map(str::bytes));
             }
-            (unchanged, _) => unchanged,
+            (Position::Head, b'\n') => self.end_line(),
+            (unchanged, _) => {
+                if self.word.len() < WORD_BYTES && byte != b'\r' {
+                    self.word.push(byte.to_ascii_lowercase());
+                }
+                unchanged
+            }
         };
         encoded.push(byte);
+    }
+
+    /// The position after a line of the head.
+    fn end_line(&mut self) -> Position {
+        let is_last = self.word.is_empty();
+        self.has_body |= [&b"content-length"[..], b"transfer-encoding", b"upgrade"]
+            .iter()
+            .any(|name| self.word.starts_with(name));
+        self.word.clear();
+        match (is_last, self.has_body) {
+            (false, _) => Position::Head,
+            (true, false) => Position::Method,
+            (true, true) => Position::Done,
+        }
     }
 }
 
@@ -71,7 +110,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.first.is_empty() {
-            if this.encoding == Encoding::Done {
+            if this.encoder.position == Position::Done {
                 return Pin::new(&mut this.stream).poll_read(context, buffer);
             }
             let mut bytes = [0; READ_BYTES];
@@ -79,7 +118,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
             ready!(Pin::new(&mut this.stream).poll_read(context, &mut read))?;
             let mut encoded = Vec::with_capacity(read.filled().len());
             for byte in read.filled() {
-                this.encoding.push(*byte, &mut encoded);
+                this.encoder.push(*byte, &mut encoded);
             }
             this.first = encoded.into();
         }
@@ -127,25 +166,28 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_first_target_is_encoded_and_nothing_else_is() {
-        let sent =
-            b"\r\nGET /\xe4?a=\"<b>\"%3C#\xc3\xbc HTTP/1.1\r\nX: <\xe4>\r\n\r\nGET /<\" HTTP";
-        let expected =
-            b"\r\nGET /%E4?a=%22%3Cb%3E%22%3C#%C3%BC HTTP/1.1\r\nX: <\xe4>\r\n\r\nGET /<\" HTTP";
+    async fn targets_are_encoded_and_nothing_else_is() {
+        let sent = b"\r\nGET /\xe4?a=\"<b>\"%3C#\xc3\xbc HTTP/1.1\r\nX: <\xe4>\r\n\r\n\
+            GET /<\" HTTP/1.1\nContent: <\n\n\
+            POST /<? HTTP/1.1\r\ncontent-LENGTH: 9\r\n\r\nGET /<\" HTTP";
+        let expected = b"\r\nGET /%E4?a=%22%3Cb%3E%22%3C#%C3%BC HTTP/1.1\r\nX: <\xe4>\r\n\r\n\
+            GET /%3C%22 HTTP/1.1\nContent: <\n\n\
+            POST /%3C? HTTP/1.1\r\ncontent-LENGTH: 9\r\n\r\nGET /<\" HTTP";
         for piece in [1, 2, 3, 7, 1 << 10] {
             let (mut client, server) = tokio::io::duplex(piece);
             let writing = async {
                 client.write_all(sent).await.unwrap();
                 drop(client);
             };
-            let (mut read, mut stream) = (Vec::new(), Prefixed::with_encoded_target(server));
+            let (mut read, mut stream) = (Vec::new(), Prefixed::with_encoded_targets(server));
             let ((), received) = tokio::join!(writing, stream.read_to_end(&mut read));
             received.unwrap();
             assert_eq!(read.escape_ascii().to_string(), expected.escape_ascii().to_string());
         }
-        for unchanged in [&b"GET /\x00\""[..], b"GET\0 /\"", b"\r\n", b""] {
+        let http2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00 <\" ";
+        for unchanged in [&b"GET /\x00\""[..], b"GET\0 /\"", b"\r\n", b"", http2] {
             let mut read = Vec::new();
-            Prefixed::with_encoded_target(unchanged).read_to_end(&mut read).await.unwrap();
+            Prefixed::with_encoded_targets(unchanged).read_to_end(&mut read).await.unwrap();
             assert_eq!(read, unchanged);
         }
     }

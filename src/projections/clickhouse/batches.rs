@@ -21,7 +21,7 @@ pub const MAX_BATCH_RECORDS: usize = 65_536;
 #[derive(Default)]
 pub struct Records {
     records: RecordBatch,
-    oldest_ms: u64,
+    times_ms: (u64, u64),
 }
 
 impl Records {
@@ -30,9 +30,9 @@ impl Records {
         self.records.len()
     }
 
-    /// The time of the oldest record, in milliseconds since the Unix epoch.
-    pub const fn oldest_ms(&self) -> u64 {
-        self.oldest_ms
+    /// The times of the oldest and of the newest record, in milliseconds since the Unix epoch.
+    pub const fn times_ms(&self) -> (u64, u64) {
+        self.times_ms
     }
 
     /// The rows of `clicks`.
@@ -123,9 +123,9 @@ impl Batcher {
         records: &mut Records,
     ) -> Result<Option<Batch>, ProjectionError> {
         records.records.clear();
-        let mut partial = PartialBatch { through, batch: None, oldest_ms: u64::MAX };
+        let mut partial = PartialBatch { through, batch: None, times_ms: (u64::MAX, 0) };
         self.reader.read_batch(&mut records.records, |record| partial.push(record))?;
-        records.oldest_ms = partial.oldest_ms;
+        records.times_ms = partial.times_ms;
         Ok(partial.batch.map(|(batch, _)| batch))
     }
 }
@@ -134,7 +134,8 @@ impl Batcher {
 struct PartialBatch {
     through: u64,
     batch: Option<(Batch, Month)>,
-    oldest_ms: u64,
+    /// Of the oldest and of the newest record.
+    times_ms: (u64, u64),
 }
 
 impl PartialBatch {
@@ -149,7 +150,7 @@ impl PartialBatch {
             let month = Month::of(at_ms).ok_or(ProjectionError::Unreadable(offset))?;
             let batch = Batch { month: month.number, first: offset, last: offset };
             self.batch = Some((batch, month));
-            self.oldest_ms = at_ms;
+            self.times_ms = (at_ms, at_ms);
             return Ok(true);
         };
         let is_full = offset - batch.first >= MAX_BATCH_RECORDS as u64;
@@ -157,7 +158,8 @@ impl PartialBatch {
             return Ok(false);
         }
         batch.last = offset;
-        self.oldest_ms = self.oldest_ms.min(at_ms);
+        let (oldest_ms, newest_ms) = self.times_ms;
+        self.times_ms = (oldest_ms.min(at_ms), newest_ms.max(at_ms));
         Ok(true)
     }
 }

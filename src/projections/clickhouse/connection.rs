@@ -7,6 +7,7 @@ use std::time::Duration;
 use clickhouse::{Client, Compression};
 use tokio::sync::watch;
 
+use super::chunks::Chunks;
 use super::generation::Generation;
 use super::status::{AsOf, Status};
 use crate::log::Log;
@@ -61,6 +62,8 @@ pub struct Reading {
     pub client: Client,
     /// The generation of the tables in use.
     pub generation: Generation,
+    /// Rollup rows without a chunk have no click beyond this offset.
+    pub(super) unnumbered_through: u64,
 }
 
 /// The handle for reads, usable while ClickHouse is up and its schema is applied.
@@ -81,6 +84,12 @@ impl ClickHouse {
     /// The minimum snapshot of a query that starts now.
     pub fn as_of(&self) -> AsOf {
         self.status.as_of(self.log.end())
+    }
+
+    /// The whole chunks among the clicks up to and including an offset that is projected.
+    pub fn chunks_through(&self, offset: u64) -> Option<Chunks> {
+        let unnumbered_through = self.reading.borrow().as_ref()?.unnumbered_through;
+        Chunks::through(offset, unnumbered_through, self.status.newest_ms())
     }
 
     /// The last offset of the click log.

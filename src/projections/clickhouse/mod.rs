@@ -21,6 +21,7 @@
 
 mod background_tasks;
 mod batches;
+mod chunks;
 mod connection;
 mod copies;
 mod corrections;
@@ -43,6 +44,7 @@ mod session;
 mod status;
 mod tally;
 
+pub use chunks::Chunks;
 pub use connection::{ClickHouse, Reading, Target};
 pub use deletion_epoch::{DeletionEpoch, Removing, is_forgotten};
 pub use generation::Generation;

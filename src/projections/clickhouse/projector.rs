@@ -158,9 +158,7 @@ impl Projector {
 
     /// Publishes the tables in use.
     fn publish(&self, session: &Session) {
-        let reading =
-            Reading { client: session.client().clone(), generation: session.generation() };
-        self.reading.send_replace(Some(reading));
+        self.reading.send_replace(Some(session.reading()));
     }
 
     /// Sends batches when they are due, and does everything else between two batches, when the

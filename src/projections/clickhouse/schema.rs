@@ -42,6 +42,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0007_rules_and_blocks.sql",
     "0008_late_clicks.sql",
     "0009_values_by_grouping_sets.sql",
+    "0010_chunks.sql",
 ];
 
 impl Migration {

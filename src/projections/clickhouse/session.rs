@@ -7,6 +7,7 @@ use clickhouse::{Client, RowWrite};
 use uuid::Uuid;
 
 use super::batches::{Batcher, Records};
+use super::chunks;
 use super::copies::{copy_amendments, copy_before};
 use super::corrections::Corrections;
 use super::generation::Generation;
@@ -17,7 +18,7 @@ use super::plan::{Batch, Plan, PlanFile};
 use super::removal::Removal;
 use super::rows::{AgentRow, BlockedRow, ClickRow, ForgottenRow, ReclassifiedRow};
 use super::status::Status;
-use super::{ProjectionError, Target, schema};
+use super::{ProjectionError, Reading, Target, schema};
 use crate::log::{Log, Subscription};
 use crate::metrics::{PROJECTION_BATCH_SECONDS, PROJECTION_CLICKS};
 
@@ -44,6 +45,8 @@ pub struct Session {
     pending: PendingAmendments,
     /// Links that may have late clicks.
     forgotten: ForgottenLinks,
+    /// The rollup rows without a chunk have no click beyond this offset.
+    unnumbered_through: u64,
     /// Records each batch before it is sent.
     status: Arc<Status>,
 }
@@ -96,12 +99,17 @@ impl Session {
             corrections: Corrections::default(),
             pending: PendingAmendments::default(),
             forgotten,
+            unnumbered_through: 0,
             status,
         };
         session.read_pending().await?;
         if let Some(batch) = plan.sending {
             session.send_again(batch).await?;
         }
+        let (unnumbered, newest_ms) =
+            chunks::unnumbered_and_newest(&session.client, generation).await?;
+        session.unnumbered_through = unnumbered;
+        session.status.has_clicks_until(newest_ms);
         Ok(session)
     }
 
@@ -129,6 +137,7 @@ impl Session {
             corrections,
             pending: PendingAmendments::default(),
             forgotten: ForgottenLinks::read(&self.client, generation).await?,
+            unnumbered_through: 0,
             status: Arc::clone(&self.status),
         })
     }
@@ -190,6 +199,15 @@ impl Session {
         self.pending.needs_rebuild()
     }
 
+    /// The tables, for reads.
+    pub fn reading(&self) -> Reading {
+        Reading {
+            client: self.client.clone(),
+            generation: self.generation,
+            unnumbered_through: self.unnumbered_through,
+        }
+    }
+
     /// The client.
     pub const fn client(&self) -> &Client {
         &self.client
@@ -233,7 +251,7 @@ impl Session {
 
     async fn send(&mut self, batch: Batch) -> Result<(), ProjectionError> {
         let started = Instant::now();
-        self.status.sending(batch.last, self.records.oldest_ms());
+        self.status.sending(batch.last, self.records.times_ms());
         let (agents, clicks) = (self.generation.table("agents"), self.generation.table("clicks"));
         let log_id = self.subscription.log().id();
         let token = |table: &str| batch.token(log_id, table);

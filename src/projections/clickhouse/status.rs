@@ -21,6 +21,8 @@ pub struct Status {
     complete_at_ms: AtomicU64,
     reconciled: Mutex<Option<Reconciled>>,
     sent: Mutex<Sent>,
+    /// The time of the newest click in ClickHouse, or later, in milliseconds since the Unix epoch.
+    newest_ms: AtomicU64,
     /// Workspaces whose clicks are being removed.
     pub removing: Removing,
 }
@@ -93,6 +95,7 @@ impl Status {
             complete_at_ms: AtomicU64::new(now_ms()),
             reconciled: Mutex::new(None),
             sent: Mutex::default(),
+            newest_ms: AtomicU64::new(0),
             removing: Removing::default(),
         }
     }
@@ -166,8 +169,10 @@ impl Status {
         *self.reconciled.lock().unwrap_or_else(PoisonError::into_inner) = Some(reconciled);
     }
 
-    /// Records a batch, before it is sent.
-    pub(super) fn sending(&self, last: u64, oldest_ms: u64) {
+    /// Records a batch, before it is sent: its last offset, and the times of its oldest and its
+    /// newest record.
+    pub(super) fn sending(&self, last: u64, (oldest_ms, newest_ms): (u64, u64)) {
+        self.has_clicks_until(newest_ms);
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         if sent.batches.len() == SENT_KEPT
             && let Some((last, _)) = sent.batches.pop_front()
@@ -185,6 +190,17 @@ impl Status {
         let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         let is_older = |(last, oldest_ms): &(u64, u64)| *last > through && *oldest_ms < sealed_ms;
         sent.forgotten <= through && !sent.batches.iter().any(is_older)
+    }
+
+    /// ClickHouse has clicks up to this time, or is about to.
+    pub(super) fn has_clicks_until(&self, newest_ms: u64) {
+        self.newest_ms.fetch_max(newest_ms, Ordering::AcqRel);
+    }
+
+    /// The time of the newest click in ClickHouse, or a later one, in milliseconds since the Unix
+    /// epoch.
+    pub fn newest_ms(&self) -> u64 {
+        self.newest_ms.load(Ordering::Acquire)
     }
 
     pub(super) fn set_applied(&self, offset: u64) {
@@ -242,12 +258,12 @@ mod tests {
     fn a_time_is_sealed_until_a_click_of_it_is_sent() {
         let status = Status::new();
         assert!(status.is_sealed(0, 1_000));
-        status.sending(10, 900);
+        status.sending(10, (900, 900));
         assert!(status.is_sealed(10, 1_000), "it was there when the read began");
         assert!(status.is_sealed(9, 900), "it is of a later time");
         assert!(!status.is_sealed(9, 901));
         for last in 11..=74 {
-            status.sending(last, 5_000);
+            status.sending(last, (5_000, 5_000));
         }
         assert!(status.is_sealed(10, 5_000));
         assert!(!status.is_sealed(9, 901), "forgotten batches count as sent");

@@ -59,7 +59,8 @@ impl Analytics {
     /// Runs a query over the clicks up to and including the offset of `as_of`.
     ///
     /// Sealed time ranges are read without a filter on offsets, and from rollups. If clicks in such
-    /// a range arrived meanwhile, the query runs again without that optimization.
+    /// a range arrived meanwhile, the query runs again without that optimization. Whole chunks of
+    /// the log can always be read from rollups.
     ///
     /// # Errors
     /// `TooCostly` if it exceeds a limit; else if ClickHouse is unavailable or
@@ -111,7 +112,8 @@ impl Analytics {
     ) -> (ReadSnapshot, DeletionEpoch) {
         let epoch = self.deletion_epoch(query);
         let is_removing = epoch.is_removing;
-        (ReadSnapshot { through: as_of.offset, sealed_ms, is_removing }, epoch)
+        let (through, chunks) = (as_of.offset, self.clickhouse.chunks_through(as_of.offset));
+        (ReadSnapshot { through, sealed_ms, chunks, is_removing }, epoch)
     }
 
     fn deletion_epoch(&self, query: &AnalyticsQuery) -> DeletionEpoch {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::filters::{Column, column};
 use super::statement::{Statement, Value};
 use super::{Count, ReadSnapshot};
-use crate::projections::clickhouse::is_forgotten;
+use crate::projections::clickhouse::{Chunks, is_forgotten};
 use crate::queries::analytics::{AnalyticsQuery, Bots, Dimension, Metric, Period};
 use crate::queries::plan::{Rollup, SealedRange};
 
@@ -24,7 +24,7 @@ impl Statement {
         snapshot: ReadSnapshot,
     ) -> String {
         let sealed = self.sealed_clicks_of(query, period, snapshot);
-        let through = self.bind("UInt64", Value::Number(snapshot.through));
+        let through = self.number(snapshot.through);
         format!("{sealed} AND log_offset <= {through}")
     }
 
@@ -127,8 +127,8 @@ impl Statement {
         )
     }
 
-    /// Rows that add up to the result: sealed whole hours or days, from a rollup or not; the clicks
-    /// before them; and the clicks after them, filtered by offset.
+    /// Rows that add up to the result: sealed whole hours or days, from a rollup or not, and the
+    /// whole chunks after them; the clicks before; and the other clicks after, filtered by offset.
     pub(super) fn parts(
         &mut self,
         query: &AnalyticsQuery,
@@ -138,35 +138,68 @@ impl Statement {
     ) -> String {
         let Period { from, to } = query.period;
         let mut parts = Vec::new();
-        if let Some(SealedRange { rollup, from: first, to: last }) = whole {
-            let whole = Period { from: first, to: last };
-            parts.push(match rollup {
-                Some(rollup) => self.rolled_up(query, starts, (rollup, whole), snapshot),
-                None => {
-                    self.part(query, starts, |parts| parts.sealed_clicks_of(query, whole, snapshot))
+        if let Some(whole) = whole {
+            let sealed = Period { from: whole.from, to: whole.to };
+            if let Some(rollup) = whole.rollup {
+                parts.push(self.rolled_up(query, starts, (rollup, whole), snapshot));
+                if snapshot.is_removing {
+                    // The rollup rows of deleted links are excluded, so add their remaining clicks.
+                    parts.push(self.part(query, starts, |parts| {
+                        parts.remaining_of_deleted(query, whole, snapshot)
+                    }));
                 }
-            });
-            if rollup.is_some() && snapshot.is_removing {
-                // The rollup rows of deleted links are excluded, so add their remaining clicks.
-                parts.push(self.part(query, starts, |parts| {
-                    let clicks = parts.sealed_clicks_of(query, whole, snapshot);
-                    format!("{clicks} AND link_id IN {}", parts.deleted_links(query))
-                }));
+            } else {
+                let clicks = |parts: &mut Self| parts.sealed_clicks_of(query, sealed, snapshot);
+                parts.push(self.part(query, starts, clicks));
             }
-            if let Some(first) = first.filter(|first| from.is_none_or(|from| from < *first)) {
+            if let Some(first) = whole.from.filter(|first| from.is_none_or(|from| from < *first)) {
                 let head = Period { from, to: first };
-                parts.push(
-                    self.part(query, starts, |parts| parts.sealed_clicks_of(query, head, snapshot)),
-                );
+                parts.push(self.part(query, starts, |parts| {
+                    if whole.is_sealed_before {
+                        parts.sealed_clicks_of(query, head, snapshot)
+                    } else {
+                        parts.clicks_of(query, head, snapshot)
+                    }
+                }));
             }
         }
         let tail = Period { from: whole.map_or(from, |whole| Some(whole.to)), to };
         // An empty range is read too: it has a result.
         if parts.is_empty() || tail.from.is_none_or(|from| from < to) {
-            let clicks = |parts: &mut Self| parts.clicks_of(query, tail, snapshot);
-            parts.push(self.part(query, starts, clicks));
+            let chunks = whole.and_then(|whole| whole.chunks);
+            parts.push(self.part(query, starts, |parts| {
+                let clicks = parts.clicks_of(query, tail, snapshot);
+                let Some(Chunks { before, .. }) = chunks else { return clicks };
+                format!("{clicks} AND log_offset >= {}", parts.number(before))
+            }));
         }
         parts.join(" UNION ALL ")
+    }
+
+    /// The clicks of deleted links that are still there, in the range of a rollup.
+    fn remaining_of_deleted(
+        &mut self,
+        query: &AnalyticsQuery,
+        whole: SealedRange,
+        snapshot: ReadSnapshot,
+    ) -> String {
+        let SealedRange { from, to: sealed, chunks, .. } = whole;
+        let mut clicks = match chunks {
+            None => self.sealed_clicks_of(query, Period { from, to: sealed }, snapshot),
+            Some(Chunks { before, .. }) => {
+                let to = query.period.to;
+                let clicks = self.sealed_clicks_of(query, Period { from, to }, snapshot);
+                let sealed = self.bind("Int64", Value::Signed(sealed.as_millisecond()));
+                let before = self.number(before);
+                format!(
+                    "{clicks} AND (ts < fromUnixTimestamp64Milli({sealed}, 'UTC') \
+                     OR log_offset < {before})"
+                )
+            }
+        };
+        let deleted = self.deleted_links(query);
+        let _infallible = write!(clicks, " AND link_id IN {deleted}");
+        clicks
     }
 
     /// A part from single clicks.
@@ -191,12 +224,12 @@ impl Statement {
         format!("SELECT {columns} {clicks}{bots}{groups}")
     }
 
-    /// A part from a rollup, between two of its hours or days.
+    /// A part from a rollup: some of its hours or days, and the whole chunks after them.
     fn rolled_up(
         &mut self,
         query: &AnalyticsQuery,
         starts: &[i64],
-        (rollup, whole): (Rollup, Period),
+        (rollup, whole): (Rollup, SealedRange),
         snapshot: ReadSnapshot,
     ) -> String {
         let of = |dimension: Dimension| match rollup {
@@ -222,12 +255,20 @@ impl Statement {
             let dimension = self.text(dimension.as_str());
             let _infallible = write!(sql, " AND dimension = {dimension}");
         }
-        let edges = [whole.from.map(|from| (">=", from)), Some(("<", whole.to))];
-        for (sign, moment) in edges.into_iter().flatten() {
+        let mut edge = |sign: &str, moment: jiff::Timestamp| {
             let moment = self.bind("Int64", Value::Signed(moment.as_second()));
-            let bound = rollup.bound(&moment);
-            let _infallible = write!(sql, " AND {} {sign} {bound}", rollup.column());
+            format!("{} {sign} {}", rollup.column(), rollup.bound(&moment))
+        };
+        if let Some(from) = whole.from {
+            let _infallible = write!(sql, " AND {}", edge(">=", from));
         }
+        let sealed = edge("<", whole.to);
+        let _infallible = match whole.chunks {
+            None => write!(sql, " AND {sealed}"),
+            Some(chunks) => {
+                write!(sql, " AND ({sealed} OR chunk <= {})", self.number(chunks.last()))
+            }
+        };
         if let Some(filter) = &query.filter {
             let filter = self.filter(filter, &of);
             let _infallible = write!(sql, " AND {filter}");

@@ -108,6 +108,10 @@ impl Statement {
         }
     }
 
+    pub(super) fn number(&mut self, number: u64) -> String {
+        self.bind("UInt64", Value::Number(number))
+    }
+
     pub(super) fn text(&mut self, text: &str) -> String {
         self.bind("String", Value::Text(text.to_owned()))
     }

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use serde_json::Value;
+use slugline::log::{DiskStorage, LocalLog, Log, LogOptions, LogView, NewRecord};
 use tempfile::TempDir;
 
 /// The program, in an environment without settings of whoever runs the tests. With
@@ -59,6 +60,35 @@ impl DataFolder {
     /// The folder itself, which the first start makes.
     pub fn path(&self) -> PathBuf {
         self.0.path.clone()
+    }
+
+    /// Renumbers the clicks of a stopped service from an offset on, as if it had dropped others
+    /// before. ClickHouse is filled anew.
+    pub fn renumber_clicks(&self, first: u64) {
+        let folder = self.path().join("log/clicks");
+        let view = LogView::open(Arc::new(DiskStorage), &folder).unwrap();
+        let mut reader = view.read_from(0);
+        let records: Vec<_> = std::iter::from_fn(|| reader.next_record().unwrap()).collect();
+        let id = view.id().unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        fs::create_dir(&folder).unwrap();
+        let offset_file = |magic: &[u8; 8]| {
+            let mut bytes = [magic.as_slice(), &id, &first.to_le_bytes()].concat();
+            bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+            bytes
+        };
+        fs::write(folder.join("first"), offset_file(b"SLUGFRST")).unwrap();
+        fs::write(folder.join(format!("{first:020}.seg")), offset_file(b"SLUGLOG1")).unwrap();
+        let log = LocalLog::open(Arc::new(DiskStorage), &folder, LogOptions::default()).unwrap();
+        for record in &records {
+            let (kind, version, payload) = (record.kind, record.version, &*record.payload);
+            log.append(&[NewRecord { kind, version, payload }]).unwrap();
+        }
+        log.sync().unwrap();
+        fs::remove_dir_all(self.path().join("clickhouse")).unwrap();
+        for file in ["clickhouse.plan", "clicks.tally"] {
+            let _not_there = fs::remove_file(self.path().join(file));
+        }
     }
 
     /// `slugline log …` over this folder.

@@ -5,6 +5,7 @@
 
 mod batches;
 mod buckets;
+mod chunks;
 mod comparison;
 mod expected;
 mod fact;
