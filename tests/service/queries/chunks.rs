@@ -8,7 +8,7 @@ const CHUNK: u64 = 4_194_304;
 
 /// Each way to read today's clicks: by hour, by link, and by a value.
 fn counts(server: &Server, link: &Link) -> Vec<(u64, u64)> {
-    let of_link = json!({ "field": "link", "op": "in", "value": [link.id] });
+    let of_link = json!({ "dimension": "link", "operator": "in", "value": [link.id] });
     let today = |extra: serde_json::Value| {
         let mut query = json!({ "date_range": "24h", "bots": "include", "metrics": ["clicks", "unique_visitors"] });
         query.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
