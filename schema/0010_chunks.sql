@@ -1,6 +1,6 @@
 -- A chunk is 4,194,304 consecutive offsets of the log, numbered from 1. Rollup rows are divided by
 -- chunk, so that what arrived before some offset can be read from them while the current hour or day
--- goes on. Rows of before have the number 0. Chunks are large: older rows are read for many days at
+-- goes on. Older rows have the number 0. Chunks are large: older rows are read for many days at
 -- once, and there should be few of them.
 --
 -- The views stay those that they were, as in the file before, and are loaded again after the change.

@@ -10,12 +10,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Up to this lag there is no pause: a batch is sent every second.
-const LAG_MS_TOLERATED: u64 = 2_000;
+/// Up to this lag there is no pause: a batch takes a second or two from its first click on.
+const LAG_MS_TOLERATED: u64 = 3_000;
 /// From this lag on the pause is [`PAUSE_MAX`].
-const LAG_MS_MAX: u64 = 5_000;
+const LAG_MS_MAX: u64 = 6_000;
 /// The longest pause.
-const PAUSE_MAX: Duration = Duration::from_millis(1);
+const PAUSE_MAX: Duration = Duration::from_millis(8);
 
 /// The current pause of all threads, in microseconds.
 #[derive(Debug, Default)]
@@ -47,9 +47,9 @@ mod tests {
         let micros = |micros| Some(Duration::from_micros(micros));
         for (lag_ms, pause) in [
             (0, None),
-            (2_000, None),
-            (3_500, micros(500)),
-            (5_000, Some(PAUSE_MAX)),
+            (3_000, None),
+            (4_500, micros(4_000)),
+            (6_000, Some(PAUSE_MAX)),
             (u64::MAX, Some(PAUSE_MAX)),
             (500, None),
         ] {

@@ -1,7 +1,7 @@
 //! The planner: chooses the table that answers a query.
 //!
-//! A rollup answers the whole hours or days of a range that are sealed, and of the others the whole
-//! chunks of the log; single clicks answer the rest at its ends. The set of rollups was chosen by measurement: `cargo bench --bench analytics`.
+//! A rollup answers the whole hours or days of a range that are sealed, and the whole chunks of the
+//! log after them; single clicks answer the rest. The set of rollups was chosen by measurement: `cargo bench --bench analytics`.
 
 use jiff::Timestamp;
 
@@ -154,7 +154,7 @@ fn is_on_links(filter: &Filter) -> bool {
 }
 
 /// The part of a query's range that is read without a filter on offsets: whole hours or days that
-/// are sealed. From a rollup, the whole chunks after them are read too.
+/// are sealed, possibly none. From a rollup, the whole chunks after them are read too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SealedRange {
     /// The rollup to read; `None` for single clicks.
@@ -165,8 +165,8 @@ pub struct SealedRange {
     pub to: Timestamp,
     /// The chunks to read from the rollup after the end too, of all times.
     pub chunks: Option<Chunks>,
-    /// Whether the range before `from` is sealed.
-    pub is_sealed_before: bool,
+    /// Whether the query's range before `from` is sealed.
+    pub is_head_sealed: bool,
 }
 
 impl SealedRange {
@@ -216,8 +216,8 @@ impl SealedRange {
             None => None,
             Some(first) => Some(at(first)?),
         };
-        let is_sealed_before = start <= sealed;
-        Some(Self { rollup, from, to: at(sealed.max(start))?, chunks, is_sealed_before })
+        let is_head_sealed = start <= sealed;
+        Some(Self { rollup, from, to: at(sealed.max(start))?, chunks, is_head_sealed })
     }
 
     /// The table that is read besides single clicks, for reports.
@@ -248,7 +248,7 @@ mod tests {
         let snapshot = ReadSnapshot {
             through: 9_000_000,
             sealed_ms: at(now).as_millisecond().cast_unsigned() - 60_000,
-            chunks: Chunks::through(9_000_000, 0, newest_ms),
+            chunks: Some(Chunks { before: 8_388_608, newest_ms }),
             is_removing: false,
         };
         SealedRange::of(&query, &[], snapshot)
@@ -267,7 +267,7 @@ mod tests {
             let range = plan(from, now, newest, &dimensions).unwrap();
             assert_eq!((range.from, range.to), (Some(at(first)), at(sealed)), "{from}");
             assert_eq!(range.chunks.map(Chunks::last), Some(2), "{from}");
-            assert!(range.is_sealed_before, "{from}");
+            assert!(range.is_head_sealed, "{from}");
         }
         // No hour begins within the range.
         assert_eq!(plan("2026-03-05T14:10:00Z", now, newest, &[]), None);
@@ -278,7 +278,7 @@ mod tests {
         let (now, hour) = ("2026-03-05T14:00:30Z", at("2026-03-05T14:00:00Z"));
         let range = plan("2026-03-05T13:10:00Z", now, "2026-03-05T14:00:29Z", &[]).unwrap();
         assert_eq!((range.from, range.to), (Some(hour), hour));
-        assert!(range.chunks.is_some() && !range.is_sealed_before);
+        assert!(range.chunks.is_some() && !range.is_head_sealed);
     }
 
     #[test]

@@ -119,35 +119,43 @@ fn a_difference_at_the_start_is_mended() {
     assert!(verify(&again.data, &options).0);
 }
 
-/// An upgrade alters a view; the last batch before it is sent again after it, and so is the last
+/// An upgrade alters the views; the last batch before it is sent again after it, and so is the last
 /// one before a restart.
 #[test]
-fn an_altered_view_adds_no_batch_twice() {
+fn altered_views_add_no_batch_twice() {
     let clickhouse = ClickHouseServer::start();
     let options = clickhouse.serve(Options::new());
     let server = options.start();
     server.await_analytics();
-    // The view as earlier versions made it.
+    // The rollups and their views as earlier versions made them.
     let rollups = include_str!("../../schema/0005_rollups.sql").replace("/*generation*/", "");
-    let (_, view) = rollups.trim().trim_end_matches(';').rsplit_once("MATERIALIZED VIEW ").unwrap();
-    clickhouse.sql("DROP VIEW clicks_daily_values_feed SYNC");
-    clickhouse.sql(&format!("CREATE MATERIALIZED VIEW {view}"));
-    clickhouse.sql("ALTER TABLE schema_migrations DELETE WHERE name LIKE '0009%'");
+    let statements = rollups.split(';').filter_map(|text| Some(&text[text.find("CREATE ")?..]));
+    for rollup in ["clicks_hourly", "clicks_daily_links", "clicks_daily_values"] {
+        clickhouse.sql(&format!("DROP VIEW {rollup}_feed SYNC"));
+        clickhouse.sql(&format!("DROP TABLE {rollup} SYNC"));
+    }
+    statements.for_each(|statement| drop(clickhouse.sql(statement)));
+    clickhouse.sql("ALTER TABLE clicks DROP INDEX log_offset_range");
+    clickhouse
+        .sql("ALTER TABLE schema_migrations DELETE WHERE name LIKE '0009%' OR name LIKE '0010%'");
     let link = clicked(&server, 12);
     assert!(server.stop().success());
 
-    let feed = "SELECT as_select FROM system.tables WHERE name = 'clicks_daily_values_feed'";
-    assert!(!clickhouse.sql(feed).contains("GROUPING SETS"));
-    for clicks in [12, 13] {
+    let views = "SELECT countIf(as_select LIKE '%chunk%'), countIf(as_select LIKE '%GROUPING SETS%') \
+                 FROM system.tables WHERE database = currentDatabase() AND name LIKE '%_feed'";
+    let chunks = "SELECT chunk, sum(clicks) FROM clicks_hourly GROUP BY chunk ORDER BY chunk";
+    assert_eq!(clickhouse.sql(views).trim(), "0\t0");
+    for more in [0, 1] {
         let again = options.start();
-        again.await_clicks(&link, clicks);
+        again.await_clicks(&link, 12 + more);
         assert!(again.stderr.contains("resending a batch that was in flight"));
-        assert!(clickhouse.sql(feed).contains("GROUPING SETS"));
+        assert_eq!(clickhouse.sql(views).trim(), "3\t1");
         let (equal, report) = verify(&again.data, &options);
         assert!(equal, "{report}");
         assert!(!again.stderr.contains("rebuilding them"));
         again.visit(&link).send().expect(302);
-        again.await_clicks(&link, clicks + 1);
+        again.await_clicks(&link, 13 + more);
+        assert_eq!(clickhouse.sql(chunks).trim(), format!("0\t12\n1\t{}", 1 + more));
         assert!(again.stop().success());
     }
 }

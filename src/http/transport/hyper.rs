@@ -81,7 +81,7 @@ impl Hyper {
         let pending = self.connection(peer, permit);
         self.runtime.spawn(async move {
             match TcpStream::from_std(stream) {
-                Ok(stream) => pending.serve(Prefixed::new(read, stream)).await,
+                Ok(stream) => pending.serve(Prefixed::new(&read, stream)).await,
                 Err(error) => tracing::warn!(%error, "cannot register a connection"),
             }
         });

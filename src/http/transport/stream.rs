@@ -27,8 +27,8 @@ pub(super) struct Prefixed<S> {
 #[derive(Default)]
 struct Encoder {
     position: Position,
-    /// The start of the current line: the method, or a header's name in lower case.
-    word: Vec<u8>,
+    /// The start of the current line in lower case; of a header line, its name and more.
+    line: Vec<u8>,
     has_body: bool,
 }
 
@@ -44,28 +44,32 @@ enum Position {
     Done,
 }
 
-/// The length of the longest word that is recognized.
-const WORD_BYTES: usize = "transfer-encoding".len();
+/// The headers of a request that may have a body, or change the protocol.
+const BODY_HEADERS: [&[u8]; 3] = [b"content-length:", b"transfer-encoding:", b"upgrade:"];
+/// The length of the longest of them.
+const LINE_BYTES: usize = BODY_HEADERS[1].len();
 
 impl<S> Prefixed<S> {
-    /// `first`, then the bytes of `stream`, unchanged.
-    pub(super) fn new(first: Vec<u8>, stream: S) -> Self {
-        let encoder = Encoder { position: Position::Done, ..Encoder::default() };
-        Self { stream, first: first.into(), encoder }
-    }
-
-    /// The bytes of `stream`, with the targets of its requests encoded.
-    pub(super) fn with_encoded_targets(stream: S) -> Self {
-        Self { stream, first: Bytes::new(), encoder: Encoder::default() }
+    /// `first`, which begins with a request, then the bytes of `stream`.
+    pub(super) fn new(first: &[u8], stream: S) -> Self {
+        let mut encoder = Encoder::default();
+        Self { stream, first: encoder.encode(first), encoder }
     }
 }
 
 impl Encoder {
-    /// Appends `byte` to `encoded` as hyper should read it.
+    /// The next bytes as hyper should read them.
+    fn encode(&mut self, bytes: &[u8]) -> Bytes {
+        let mut encoded = Vec::with_capacity(bytes.len());
+        for byte in bytes {
+            self.push(*byte, &mut encoded);
+        }
+        encoded.into()
+    }
+
+    /// Appends `byte` to `encoded`, or its encoding.
     fn push(&mut self, byte: u8, encoded: &mut Vec<u8>) {
         self.position = match (self.position, byte) {
-            // The start of HTTP/2, which has no heads.
-            (Position::Method, b' ') if self.word == b"pri" => Position::Done,
             (Position::Method, b' ') => Position::Target,
             // Empty lines may precede a request.
             (Position::Method, b'\r' | b'\n') => Position::Method,
@@ -78,8 +82,8 @@ impl Encoder {
             }
             (Position::Head, b'\n') => self.end_line(),
             (unchanged, _) => {
-                if self.word.len() < WORD_BYTES && byte != b'\r' {
-                    self.word.push(byte.to_ascii_lowercase());
+                if self.line.len() < LINE_BYTES && byte != b'\r' {
+                    self.line.push(byte.to_ascii_lowercase());
                 }
                 unchanged
             }
@@ -89,11 +93,9 @@ impl Encoder {
 
     /// The position after a line of the head.
     fn end_line(&mut self) -> Position {
-        let is_last = self.word.is_empty();
-        self.has_body |= [&b"content-length"[..], b"transfer-encoding", b"upgrade"]
-            .iter()
-            .any(|name| self.word.starts_with(name));
-        self.word.clear();
+        let is_last = self.line.is_empty();
+        self.has_body |= BODY_HEADERS.iter().any(|name| self.line.starts_with(name));
+        self.line.clear();
         match (is_last, self.has_body) {
             (false, _) => Position::Head,
             (true, false) => Position::Method,
@@ -116,11 +118,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
             let mut bytes = [0; READ_BYTES];
             let mut read = ReadBuf::new(&mut bytes);
             ready!(Pin::new(&mut this.stream).poll_read(context, &mut read))?;
-            let mut encoded = Vec::with_capacity(read.filled().len());
-            for byte in read.filled() {
-                this.encoder.push(*byte, &mut encoded);
-            }
-            this.first = encoded.into();
+            this.first = this.encoder.encode(read.filled());
         }
         let length = this.first.len().min(buffer.remaining());
         buffer.put_slice(&this.first.split_to(length));
@@ -168,10 +166,10 @@ mod tests {
     #[tokio::test]
     async fn targets_are_encoded_and_nothing_else_is() {
         let sent = b"\r\nGET /\xe4?a=\"<b>\"%3C#\xc3\xbc HTTP/1.1\r\nX: <\xe4>\r\n\r\n\
-            GET /<\" HTTP/1.1\nContent: <\n\n\
+            GET /<\" HTTP/1.1\nUpgrade-Insecure-Requests: 1\n\n\
             POST /<? HTTP/1.1\r\ncontent-LENGTH: 9\r\n\r\nGET /<\" HTTP";
         let expected = b"\r\nGET /%E4?a=%22%3Cb%3E%22%3C#%C3%BC HTTP/1.1\r\nX: <\xe4>\r\n\r\n\
-            GET /%3C%22 HTTP/1.1\nContent: <\n\n\
+            GET /%3C%22 HTTP/1.1\nUpgrade-Insecure-Requests: 1\n\n\
             POST /%3C? HTTP/1.1\r\ncontent-LENGTH: 9\r\n\r\nGET /<\" HTTP";
         for piece in [1, 2, 3, 7, 1 << 10] {
             let (mut client, server) = tokio::io::duplex(piece);
@@ -179,24 +177,33 @@ mod tests {
                 client.write_all(sent).await.unwrap();
                 drop(client);
             };
-            let (mut read, mut stream) = (Vec::new(), Prefixed::with_encoded_targets(server));
+            let (mut read, mut stream) = (Vec::new(), Prefixed::new(b"", server));
             let ((), received) = tokio::join!(writing, stream.read_to_end(&mut read));
             received.unwrap();
             assert_eq!(read.escape_ascii().to_string(), expected.escape_ascii().to_string());
         }
-        let http2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00 <\" ";
-        for unchanged in [&b"GET /\x00\""[..], b"GET\0 /\"", b"\r\n", b"", http2] {
+        for unchanged in [&b"GET /\x00\""[..], b"GET\0 /\"", b"\r\n", b""] {
             let mut read = Vec::new();
-            Prefixed::with_encoded_targets(unchanged).read_to_end(&mut read).await.unwrap();
+            Prefixed::new(b"", unchanged).read_to_end(&mut read).await.unwrap();
             assert_eq!(read, unchanged);
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_encoded_after_a_request_that_may_have_a_body() {
+        for header in ["Content-Length: 9", "TRANSFER-ENCODING: chunked", "Upgrade: h2c"] {
+            let sent = format!("GET / HTTP/1.1\r\n{header}\r\n\r\nGET /<\" HTTP");
+            let mut read = String::new();
+            Prefixed::new(b"", sent.as_bytes()).read_to_string(&mut read).await.unwrap();
+            assert_eq!(read, sent);
         }
     }
 
     #[tokio::test]
     async fn the_prefix_comes_first() {
         let mut read = Vec::new();
-        let mut stream = Prefixed::new(b"GET /\"".to_vec(), &b"\" HTTP"[..]);
+        let mut stream = Prefixed::new(b"GET /\"", &b"\" HTTP"[..]);
         stream.read_to_end(&mut read).await.unwrap();
-        assert_eq!(read, b"GET /\"\" HTTP");
+        assert_eq!(read, b"GET /%22%22 HTTP");
     }
 }

@@ -232,7 +232,7 @@ pub async fn serve(
             let handshake =
                 tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
             if let Ok(Ok(stream)) = handshake {
-                pending.serve(Prefixed::with_encoded_targets(stream)).await;
+                pending.serve(Prefixed::new(b"", stream)).await;
             }
         });
     }

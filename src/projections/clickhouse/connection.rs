@@ -62,7 +62,7 @@ pub struct Reading {
     pub client: Client,
     /// The generation of the tables in use.
     pub generation: Generation,
-    /// Rollup rows without a chunk have no click beyond this offset.
+    /// Rollup rows with the chunk 0 have no click beyond this offset.
     pub(super) unnumbered_through: u64,
 }
 
@@ -86,10 +86,10 @@ impl ClickHouse {
         self.status.as_of(self.log.end())
     }
 
-    /// The whole chunks among the clicks up to and including an offset that is projected.
+    /// The whole chunks among the clicks up to and including an offset.
     pub fn chunks_through(&self, offset: u64) -> Option<Chunks> {
         let unnumbered_through = self.reading.borrow().as_ref()?.unnumbered_through;
-        Chunks::through(offset, unnumbered_through, self.status.newest_ms())
+        self.status.chunks_through(offset, unnumbered_through)
     }
 
     /// The last offset of the click log.

@@ -121,6 +121,11 @@ impl Generation {
     /// Drops the tables of this generation.
     pub async fn drop_tables(self, client: &Client) -> Result<(), ProjectionError> {
         for name in NAMES {
+            if name.ends_with("_feed") {
+                // A migration that was interrupted left it detached: it can't be dropped then.
+                let attach = client.query("ATTACH TABLE IF NOT EXISTS {table:Identifier}");
+                let _not_there = attach.param("table", self.table(name)).execute().await;
+            }
             client
                 .query("DROP TABLE IF EXISTS {table:Identifier} SYNC")
                 .param("table", self.table(name))

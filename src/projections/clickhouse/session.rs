@@ -7,7 +7,7 @@ use clickhouse::{Client, RowWrite};
 use uuid::Uuid;
 
 use super::batches::{Batcher, Records};
-use super::chunks;
+use super::chunks::ChunkedRows;
 use super::copies::{copy_amendments, copy_before};
 use super::corrections::Corrections;
 use super::generation::Generation;
@@ -45,7 +45,7 @@ pub struct Session {
     pending: PendingAmendments,
     /// Links that may have late clicks.
     forgotten: ForgottenLinks,
-    /// The rollup rows without a chunk have no click beyond this offset.
+    /// Rollup rows with the chunk 0 have no click beyond this offset.
     unnumbered_through: u64,
     /// Records each batch before it is sent.
     status: Arc<Status>,
@@ -106,10 +106,9 @@ impl Session {
         if let Some(batch) = plan.sending {
             session.send_again(batch).await?;
         }
-        let (unnumbered, newest_ms) =
-            chunks::unnumbered_and_newest(&session.client, generation).await?;
-        session.unnumbered_through = unnumbered;
-        session.status.has_clicks_until(newest_ms);
+        let rows = ChunkedRows::read(&session.client, generation, session.applied()).await?;
+        session.unnumbered_through = rows.unnumbered_through;
+        session.status.set_newest(rows.newest);
         Ok(session)
     }
 

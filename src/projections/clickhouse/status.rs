@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::chunks::{Chunks, Newest};
 use super::deletion_epoch::Removing;
 use super::reconcile::Reconciliation;
 
@@ -21,8 +22,7 @@ pub struct Status {
     complete_at_ms: AtomicU64,
     reconciled: Mutex<Option<Reconciled>>,
     sent: Mutex<Sent>,
-    /// The time of the newest click in ClickHouse, or later, in milliseconds since the Unix epoch.
-    newest_ms: AtomicU64,
+    newest: Mutex<Newest>,
     /// Workspaces whose clicks are being removed.
     pub removing: Removing,
 }
@@ -95,7 +95,7 @@ impl Status {
             complete_at_ms: AtomicU64::new(now_ms()),
             reconciled: Mutex::new(None),
             sent: Mutex::default(),
-            newest_ms: AtomicU64::new(0),
+            newest: Mutex::default(),
             removing: Removing::default(),
         }
     }
@@ -172,7 +172,7 @@ impl Status {
     /// Records a batch, before it is sent: its last offset, and the times of its oldest and its
     /// newest record.
     pub(super) fn sending(&self, last: u64, (oldest_ms, newest_ms): (u64, u64)) {
-        self.has_clicks_until(newest_ms);
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).add(last, newest_ms);
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         if sent.batches.len() == SENT_KEPT
             && let Some((last, _)) = sent.batches.pop_front()
@@ -192,15 +192,15 @@ impl Status {
         sent.forgotten <= through && !sent.batches.iter().any(is_older)
     }
 
-    /// ClickHouse has clicks up to this time, or is about to.
-    pub(super) fn has_clicks_until(&self, newest_ms: u64) {
-        self.newest_ms.fetch_max(newest_ms, Ordering::AcqRel);
+    /// Sets the times of the newest clicks in ClickHouse.
+    pub(super) fn set_newest(&self, newest: Newest) {
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = newest;
     }
 
-    /// The time of the newest click in ClickHouse, or a later one, in milliseconds since the Unix
-    /// epoch.
-    pub fn newest_ms(&self) -> u64 {
-        self.newest_ms.load(Ordering::Acquire)
+    /// The whole chunks among the clicks up to and including an offset; see [`Chunks::through`].
+    pub fn chunks_through(&self, offset: u64, unnumbered_through: u64) -> Option<Chunks> {
+        let newest = *self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        Chunks::through(offset.min(self.applied()), unnumbered_through, newest)
     }
 
     pub(super) fn set_applied(&self, offset: u64) {

@@ -58,9 +58,9 @@ enum Wanted {
 impl Analytics {
     /// Runs a query over the clicks up to and including the offset of `as_of`.
     ///
-    /// Sealed time ranges are read without a filter on offsets, and from rollups. If clicks in such
-    /// a range arrived meanwhile, the query runs again without that optimization. Whole chunks of
-    /// the log can always be read from rollups.
+    /// Sealed time ranges are read without a filter on offsets, and from rollups; the rest from
+    /// rollups by chunk of the log, and from single clicks. If clicks in a sealed range arrived
+    /// meanwhile, or a removal began, the query runs again without what no longer holds.
     ///
     /// # Errors
     /// `TooCostly` if it exceeds a limit; else if ClickHouse is unavailable or
@@ -89,15 +89,19 @@ impl Analytics {
         let _permit = acquire(QUERY_QUEUE_TIMEOUT, self.limiter.acquire(query.workspace)).await?;
         let sealed_ms = as_of.at_ms.saturating_sub(UNSEALED_MS);
         let (mut snapshot, epoch) = self.snapshot(query, as_of, sealed_ms);
-        let mut found = self.find_in_form(query, snapshot, wanted).await?;
-        if self.deletion_epoch(query) != epoch {
-            snapshot.is_removing = true;
-            found = self.find_in_form(query, snapshot, wanted).await?;
-        }
-        if !self.clickhouse.status().is_sealed(snapshot.through, snapshot.sealed_ms) {
-            found =
-                self.find_in_form(query, ReadSnapshot { sealed_ms: 0, ..snapshot }, wanted).await?;
-        }
+        let found = loop {
+            let found = self.find_in_form(query, snapshot, wanted).await?;
+            let status = self.clickhouse.status();
+            let is_removing = snapshot.is_removing || self.deletion_epoch(query) != epoch;
+            let is_sealed = status.is_sealed(snapshot.through, snapshot.sealed_ms);
+            let sealed_ms = if is_sealed { snapshot.sealed_ms } else { 0 };
+            let again = ReadSnapshot { sealed_ms, is_removing, ..snapshot };
+            if again == snapshot {
+                break found;
+            }
+            // At most twice: each repetition assumes less.
+            snapshot = again;
+        };
         let Found { table, rows_read, .. } = found;
         Ok((found, Cost { table, rows_read, elapsed: started.elapsed() }))
     }

@@ -155,7 +155,7 @@ impl Statement {
             if let Some(first) = whole.from.filter(|first| from.is_none_or(|from| from < *first)) {
                 let head = Period { from, to: first };
                 parts.push(self.part(query, starts, |parts| {
-                    if whole.is_sealed_before {
+                    if whole.is_head_sealed {
                         parts.sealed_clicks_of(query, head, snapshot)
                     } else {
                         parts.clicks_of(query, head, snapshot)
