@@ -47,9 +47,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const FROM_MS: u64 = 1_767_225_600_000 - SPAN_MS / 2;
 const SPAN_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
-/// On which way the clicks go.
+/// Where the clicks come from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Source {
     Memory,
     Projector,
     /// From memory, with nothing that adds up.
@@ -71,29 +71,29 @@ fn main() -> anyhow::Result<()> {
     let batches = Arc::new(memory::batches(&*log)?);
     anyhow::ensure!(memory::clicks(&batches) == options.clicks, "not all clicks are logged");
 
-    let measure = |way: Way| {
+    let measure = |source: Source| {
         runtime.block_on(clickhouse.clear())?;
         let worked = clickhouse.processor_times()?;
-        let took = match way {
-            Way::Projector => projector::measure(&clickhouse, &log),
-            Way::Memory => memory::measure(&clickhouse, &batches, true),
-            Way::NoRollups => memory::measure(&clickhouse, &batches, false),
+        let took = match source {
+            Source::Projector => projector::measure(&clickhouse, &log),
+            Source::Memory => memory::measure(&clickhouse, &batches, true),
+            Source::NoRollups => memory::measure(&clickhouse, &batches, false),
         }?;
         let round = Round::new(options.clicks, took, worked, clickhouse.processor_times()?);
-        runtime.block_on(clickhouse.check(options.clicks, way != Way::NoRollups))?;
+        runtime.block_on(clickhouse.check(options.clicks, source != Source::NoRollups))?;
         anyhow::Ok(round)
     };
     let mut rounds = Vec::new();
     for round in 0..options.rounds {
         // Whoever comes second finds a warmer machine: they take turns at that too.
         let (memory, projector) = if round % 2 == 0 {
-            let memory = measure(Way::Memory)?;
-            (memory, measure(Way::Projector)?)
+            let memory = measure(Source::Memory)?;
+            (memory, measure(Source::Projector)?)
         } else {
-            let projector = measure(Way::Projector)?;
-            (measure(Way::Memory)?, projector)
+            let projector = measure(Source::Projector)?;
+            (measure(Source::Memory)?, projector)
         };
-        let without = measure(Way::NoRollups)?;
+        let without = measure(Source::NoRollups)?;
         eprintln!(
             "round {}: memory {memory}, without rollups {without}; log {projector}",
             round + 1

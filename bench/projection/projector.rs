@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use slugline::log::{DiskStorage, LocalLog, Log, LogOptions};
-use slugline::projections::Forgotten;
+use slugline::projections::DeletionWatch;
 use slugline::projections::clickhouse::{ClickHouse as Reading, Projector};
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
@@ -32,8 +32,13 @@ impl Following {
         let (stop, stopped) = watch::channel(false);
         let (done, is_done) = oneshot::channel::<()>();
         let targets = watch::Sender::new(Some(clickhouse.target.clone()));
-        let projector =
-            Projector::new(log, folder.path(), Forgotten::nothing(), targets.subscribe(), stopped);
+        let projector = Projector::new(
+            log,
+            folder.path(),
+            DeletionWatch::nothing(),
+            targets.subscribe(),
+            stopped,
+        );
         let reading = projector.clickhouse();
         let thread = like_the_projector(move || async move {
             let _kept = targets;

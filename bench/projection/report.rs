@@ -42,13 +42,13 @@ impl fmt::Display for Round {
 
 /// What the rounds have shown of one way.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub struct Way {
+pub struct Rates {
     pub clicks_per_second: Rounds,
     pub own_us: Rounds,
     pub engine_us: Rounds,
 }
 
-impl Way {
+impl Rates {
     fn of(rounds: &[Round]) -> Self {
         let of = |figure: fn(Round) -> f64| Rounds::of(rounds.iter().copied().map(figure));
         Self {
@@ -65,16 +65,16 @@ pub struct Report {
     pub machine: Machine,
     pub options: Options,
     /// From memory, by the `clickhouse` crate alone.
-    pub memory: Way,
+    pub memory: Rates,
     /// From the log, by the projector.
-    pub projector: Way,
+    pub projector: Rates,
     /// The projector's clicks a second by the crate's of the same round.
     pub ratio: Rounds,
     /// The same by what they cost: the crate's processor time for a click, with the engine's, by
     /// the projector's. Other programs hardly change it.
     pub ratio_of_work: Rounds,
     /// From memory, by the `clickhouse` crate alone, without rollups.
-    pub without: Way,
+    pub without: Rates,
     /// Clicks a second with rollups by those without, both from memory.
     pub ratio_of_rollups: Rounds,
     pub lag: Option<Lag>,
@@ -116,11 +116,11 @@ impl Report {
         Self {
             machine,
             options,
-            memory: Way::of(&memory),
-            projector: Way::of(&projector),
+            memory: Rates::of(&memory),
+            projector: Rates::of(&projector),
             ratio: by_time,
             ratio_of_work: by_work,
-            without: Way::of(&without),
+            without: Rates::of(&without),
             ratio_of_rollups,
             lag,
             aims,
@@ -156,7 +156,7 @@ impl Report {
             ("from the log, projector", self.projector),
             ("from memory, no rollups", self.without),
         ] {
-            let Way { clicks_per_second, own_us, engine_us } = way;
+            let Rates { clicks_per_second, own_us, engine_us } = way;
             println!("{name:<31} {clicks_per_second:>32} {own_us:>24.2} {engine_us:>24.2}");
         }
         println!("{:<31} {:>32.2}", "projector by crate", self.ratio);

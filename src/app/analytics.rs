@@ -12,7 +12,7 @@ use crate::config::{ClickHouseChoice, Settings, Source};
 use crate::engine::{self, Engine, EngineConfig, EngineOptions, Package, Progress};
 use crate::jobs::Scheduler;
 use crate::log::{Log, lower_priority};
-use crate::projections::Forgotten;
+use crate::projections::DeletionWatch;
 use crate::projections::clickhouse::{ClickHouse, Operator, Projector, Retention, Target};
 
 /// How long the projector may take to send the last clicks at shutdown; the rest is sent after the
@@ -41,7 +41,7 @@ impl AnalyticsSide {
     pub fn open(
         settings: &Settings,
         clicks: &Arc<dyn Log>,
-        forgotten: Forgotten,
+        forgotten: DeletionWatch,
         engine: Option<Engine>,
     ) -> anyhow::Result<Self> {
         let targets = targets(settings, engine.as_ref());

@@ -10,7 +10,7 @@ use crate::app::analytics::{AnalyticsSide, start_engine};
 use crate::app::open_log;
 use crate::config::Settings;
 use crate::log::{DataLock, Log};
-use crate::projections::Forgotten;
+use crate::projections::DeletionWatch;
 use crate::projections::clickhouse::Operator;
 
 /// Opens the analytics without serving, waits until ClickHouse has all of the click log, and runs
@@ -23,7 +23,7 @@ pub fn with_analytics<T>(
     let _lock = DataLock::acquire(&settings.data_dir)?;
     let engine = start_engine(settings)?;
     let clicks: Arc<dyn Log> = Arc::new(open_log(&folder)?);
-    let side = AnalyticsSide::open(settings, &clicks, Forgotten::nothing(), engine)?;
+    let side = AnalyticsSide::open(settings, &clicks, DeletionWatch::nothing(), engine)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let bar = events_bar();
     let is_complete =

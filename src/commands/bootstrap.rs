@@ -92,7 +92,7 @@ pub fn bootstrap(
         NewRecord { kind: *kind_a, version: VERSION, payload: a },
         NewRecord { kind: *kind_b, version: VERSION, payload: b },
     ];
-    let offset = log.append_after(Some(pending.over()), &events)?;
+    let offset = log.append_after(Some(pending.base_offset()), &events)?;
     log.sync()?;
     index.commit(pending, offset)?;
     Ok(generated.map_or(Bootstrap::WithGivenToken, Bootstrap::WithNewToken))

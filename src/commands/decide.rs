@@ -8,7 +8,7 @@ use crate::domain::command::{Command, Expected, LinkRef, Outcome};
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::{Event, LinkDeleted};
 use crate::domain::ids::{LinkId, ReportId, TokenId};
-use crate::domain::link::{Link, LinkFields, LinkInput, LinkPolicy, Over};
+use crate::domain::link::{Link, LinkFields, LinkInput, LinkPolicy, WriteMode};
 use crate::domain::report::{Complaint, MAX_OPEN, Report, ReportResolved};
 use crate::domain::slug::{GENERATED_LEN, Slug};
 use crate::domain::token::{Actor, Token};
@@ -44,13 +44,13 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
             Command::CreateLink(input) => self.create_link(input),
             Command::ReplaceLink(named, input, expected) => {
                 let link = self.current(&named, expected)?;
-                let mut accepted = self.accept(input, Over::Replaced(&link))?;
+                let mut accepted = self.accept(input, WriteMode::Replace(&link))?;
                 let slug = accepted.slug.take().unwrap_or_else(|| link.slug.clone());
                 self.change_link(&link, slug, accepted.fields)
             }
             Command::ChangeLink(named, input, expected) => {
                 let link = self.current(&named, expected)?;
-                let mut accepted = self.accept(input, Over::Changed(&link))?;
+                let mut accepted = self.accept(input, WriteMode::Update(&link))?;
                 let slug = accepted.slug.take().unwrap_or_else(|| link.slug.clone());
                 self.change_link(&link, slug, accepted.fields)
             }
@@ -98,7 +98,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
     }
 
     pub(super) fn create_link(&self, input: LinkInput) -> Result<Decision> {
-        let accepted = self.accept(input, Over::Nothing)?;
+        let accepted = self.accept(input, WriteMode::Create)?;
         let domain = &accepted.fields.domain;
         let slug = match accepted.slug {
             Some(slug) if self.state.slug(domain, slug.as_str())?.is_some() => {

@@ -91,7 +91,7 @@ impl Dispatcher {
         while submissions.blocking_recv_many(&mut received, BATCH_LEN) > 0 {
             self.failure = match self.failure.take() {
                 Some(failure) => self.retry_repair(failure),
-                None if self.index.has_given_up() => self.repair(),
+                None if self.index.has_failed_overlay() => self.repair(),
                 None => None,
             };
             let mut waiting = received.drain(..).peekable();
@@ -220,7 +220,7 @@ impl Dispatcher {
         }
         // Offsets are dense and this is the only writer, so this is the offset that the event will
         // get, or that of the last event if nothing changes.
-        let offset = batch.pending.over() + batch.events.len() as u64;
+        let offset = batch.pending.base_offset() + batch.events.len() as u64;
         Ok(CommandResult { outcome, offset, is_replay })
     }
 
@@ -250,13 +250,13 @@ impl Dispatcher {
     /// Logs the events durably; returns the offset that the batch reflects.
     fn write(&self, events: &[(u16, Vec<u8>)], pending: &Pending) -> Result<u64, LogError> {
         if events.is_empty() {
-            return Ok(pending.over());
+            return Ok(pending.base_offset());
         }
         let records: Vec<_> = events
             .iter()
             .map(|(kind, payload)| NewRecord { kind: *kind, version: VERSION, payload })
             .collect();
-        let offset = self.log.append_after(Some(pending.over()), &records)?;
+        let offset = self.log.append_after(Some(pending.base_offset()), &records)?;
         let started = std::time::Instant::now();
         self.log.sync()?;
         metrics::histogram!(LOG_SYNC_SECONDS, "log" => "mutations").record(started.elapsed());

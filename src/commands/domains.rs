@@ -12,7 +12,7 @@ use crate::domain::domains::{AcceptedDomain, Domain, DomainInput, MAX_DOMAINS};
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::Event;
 use crate::domain::ids::DomainId;
-use crate::domain::link::{Field, Over};
+use crate::domain::link::{Field, WriteMode};
 use crate::projections::index::{ReadDomains, ReadTokens};
 
 impl<R: ReadTokens> CommandHandler<'_, R> {
@@ -21,11 +21,11 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
     pub(super) fn domain_of(
         &self,
         requested: &Field<String>,
-        over: Over<'_>,
+        mode: WriteMode<'_>,
     ) -> Result<Result<String, String>> {
-        match (requested, over) {
+        match (requested, mode) {
             (Field::Value(name), _) => self.domain_named(name),
-            (Field::Absent, Over::Changed(link)) => Ok(Ok(link.fields.domain.clone())),
+            (Field::Absent, WriteMode::Update(link)) => Ok(Ok(link.fields.domain.clone())),
             (Field::Absent | Field::Null, _) => Ok(Ok(self.default_hostname()?)),
         }
     }

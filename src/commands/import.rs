@@ -3,7 +3,7 @@
 use super::decide::{CommandHandler, Decision};
 use crate::domain::command::{Command, Fate, Import, LinkRef, OnConflict, Outcome};
 use crate::domain::error::{ErrorCode, Result, ServiceError};
-use crate::domain::link::{Field, Link, LinkInput, Over};
+use crate::domain::link::{Field, Link, LinkInput, WriteMode};
 use crate::projections::index::ReadTokens;
 
 impl<R: ReadTokens> CommandHandler<'_, R> {
@@ -58,7 +58,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
             return Ok(self.state.link_in(workspace, &LinkRef::Id(id))?);
         }
         let Field::Value(slug) = &input.slug else { return Ok(None) };
-        let Ok(domain) = self.domain_of(&input.domain, Over::Nothing)? else { return Ok(None) };
+        let Ok(domain) = self.domain_of(&input.domain, WriteMode::Create)? else { return Ok(None) };
         let Some(id) = self.state.slug(&domain, slug)? else { return Ok(None) };
         Ok(self.state.link_in(workspace, &LinkRef::Id(id))?)
     }

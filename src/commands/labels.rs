@@ -8,14 +8,14 @@ use crate::domain::error::{ErrorCode, Invalid, Result, ServiceError};
 use crate::domain::event::{Event, PresetDeleted};
 use crate::domain::ids::{LinkId, RuleId};
 use crate::domain::link::{
-    Accepted, Field, LinkFields, LinkInput, Over, Terms, Utm, checked_external_id,
+    Accepted, Field, LinkContext, LinkFields, LinkInput, Utm, WriteMode, checked_external_id,
 };
 use crate::domain::preset::{Preset, PresetId, PresetInput, PresetKind};
 use crate::projections::index::{Group, ReadTokens};
 
 impl<R: ReadTokens> CommandHandler<'_, R> {
     /// Validates an input against the workspace's domains, campaigns and UTM templates.
-    pub(super) fn accept(&self, mut input: LinkInput, over: Over<'_>) -> Result<Accepted> {
+    pub(super) fn accept(&self, mut input: LinkInput, mode: WriteMode<'_>) -> Result<Accepted> {
         let mut invalid = Invalid::default();
         let template = match std::mem::take(&mut input.utm_template) {
             Field::Value(text) => {
@@ -29,15 +29,15 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         let campaign =
             if id.is_some() { self.preset_utm(id, "campaign", &mut invalid)? } else { None };
         // Precedence: the input itself, the template that it names, the campaign.
-        let is_new = matches!(over, Over::Nothing);
+        let is_new = matches!(mode, WriteMode::Create);
         for preset in template.into_iter().chain(campaign.filter(|_| is_new)) {
             input.fill_utm(&preset);
         }
-        let domain = self.domain_of(&std::mem::take(&mut input.domain), over)?;
+        let domain = self.domain_of(&std::mem::take(&mut input.domain), mode)?;
         let accepted = self.with_host_lookup(|is_hosted| {
             let new_rule_id = || RuleId::new(Uuid::now_v7());
             let (policy, now_ms) = (self.policy, self.now_ms);
-            input.accept(over, domain, &Terms { policy, is_hosted, now_ms, new_rule_id })
+            input.accept(mode, domain, &LinkContext { policy, is_hosted, now_ms, new_rule_id })
         })?;
         match accepted {
             Err(others) => {

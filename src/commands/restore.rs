@@ -16,7 +16,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         let mut fields = self.restorable_fields(to.fields)?;
         self.policy.blocklist.load().check(&fields, Some(&link.fields))?;
         let next_version = link.version.saturating_add(1);
-        fields.gates = fields.gates.again_over(&link.fields.gates, next_version);
+        fields.gates = fields.gates.reapplied_to(&link.fields.gates, next_version);
         let (event, outcome) = self.change_link(&link, to.slug, fields)?;
         let reverted_to = Some(to.version);
         let event = event.map(|event| match event {

@@ -7,7 +7,7 @@
 //! propagated twice.
 //!
 //! **A restored link** keeps the clicks after its `LinkForgotten`. A restore waits until the
-//! deletion is [in the click log](Forgotten::by), so all clicks of the restored link come after it.
+//! deletion is [in the click log](DeletionWatch::by), so all clicks of the restored link come after it.
 //! The deletion of a link that has been restored since is not propagated again: that would remove
 //! the clicks after the restore.
 
@@ -43,9 +43,9 @@ struct Progress {
 
 /// A handle to wait for the propagation.
 #[derive(Debug, Clone)]
-pub struct Forgotten(watch::Receiver<Progress>);
+pub struct DeletionWatch(watch::Receiver<Progress>);
 
-impl Forgotten {
+impl DeletionWatch {
     /// For readers of a click log without a propagator.
     pub fn nothing() -> Self {
         let all = Progress { change: u64::MAX, click: 0 };
@@ -91,13 +91,13 @@ impl DeletionPropagator {
         mutations: &Arc<dyn Log>,
         clicks: Arc<dyn Log>,
         data: &Path,
-    ) -> std::io::Result<(Worker, Forgotten)> {
+    ) -> std::io::Result<(Worker, DeletionWatch)> {
         let file = data.join("forgotten.offset");
         let saved = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
         let change = saved.filter(|saved| *saved <= mutations.end()).unwrap_or(0);
         let saved = Progress { change, click: clicks.end() };
         let progress = watch::Sender::new(saved);
-        let forgotten = Forgotten(progress.subscribe());
+        let forgotten = DeletionWatch(progress.subscribe());
         let synced_before = mutations.synced();
         let mutations = mutations.subscribe("link-deletions", change);
         let mut propagator = Self { mutations, clicks, file, saved, progress, synced_before };

@@ -37,5 +37,5 @@ pub mod history;
 pub mod index;
 mod progress;
 
-pub use deletion_propagator::{DeletionPropagator, Forgotten};
-pub use progress::{RebuildProgress, RebuildState, Refused};
+pub use deletion_propagator::{DeletionPropagator, DeletionWatch};
+pub use progress::{OperatorError, RebuildProgress, RebuildState};

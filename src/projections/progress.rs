@@ -43,10 +43,10 @@ impl RebuildProgress {
     }
 
     /// Marks a rebuild as started, unless one is already running.
-    pub fn begin(&self) -> Result<(), Refused> {
+    pub fn begin(&self) -> Result<(), OperatorError> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*state, RebuildState::Running { .. }) {
-            return Err(Refused::Busy);
+            return Err(OperatorError::Busy);
         }
         *state = RebuildState::Running { done: 0, total: 0 };
         Ok(())
@@ -55,7 +55,7 @@ impl RebuildProgress {
 
 /// Why an operator command failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum OperatorError {
     /// ClickHouse is unavailable.
     #[error("ClickHouse is unavailable")]
     Unavailable,
@@ -64,7 +64,7 @@ pub enum Refused {
     Busy,
     /// The crawler list cannot be reloaded; the text says why.
     #[error("{0}")]
-    NoList(String),
+    MissingList(String),
     /// The command failed; the text is for the operator.
     #[error("{0}")]
     Failed(String),

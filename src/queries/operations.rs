@@ -9,20 +9,20 @@ pub use crate::projections::clickhouse::{
     Compared, Extent, Operator, Reclassification, Reconciliation,
 };
 pub use crate::projections::index::Rebuilder;
-pub use crate::projections::{RebuildState, Refused};
+pub use crate::projections::{OperatorError, RebuildState};
 
-impl From<Refused> for ServiceError {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Unavailable => analytics::unavailable(),
-            Refused::Busy => {
+impl From<OperatorError> for ServiceError {
+    fn from(error: OperatorError) -> Self {
+        match error {
+            OperatorError::Unavailable => analytics::unavailable(),
+            OperatorError::Busy => {
                 Self::new(ErrorCode::Conflict, "Such an operation is already running.")
             }
-            Refused::NoList(cause) => {
+            OperatorError::MissingList(cause) => {
                 let message = format!("The crawler list cannot be read: {cause}");
                 Self::new(ErrorCode::CrawlerListUnavailable, message)
             }
-            Refused::Failed(cause) => Self::internal(cause),
+            OperatorError::Failed(cause) => Self::internal(cause),
         }
     }
 }

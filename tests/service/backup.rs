@@ -74,7 +74,7 @@ fn a_backup_of_a_busy_service_brings_everything_back() {
     assert_eq!(mutations, data.dump("mutations")[..mutations.len()]);
     let clicks = restored.logged_clicks_of(&kept).len() as u64;
     assert!(clicks >= 40);
-    let server = options.over(&restored).start();
+    let server = options.with_data(&restored).start();
     server.await_clicks(&kept, clicks);
     let after = server.api().get(&kept.path()).expect(200).data();
     for field in ["id", "slug", "destination", "title", "version", "created_at", "updated_at"] {

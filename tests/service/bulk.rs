@@ -222,7 +222,7 @@ fn anothers_links_are_not_there() {
     let data = server.data.clone();
     assert!(server.stop().success());
     add_workspace(&data);
-    let server = Options::links_only().over(&data).start();
+    let server = Options::links_only().with_data(&data).start();
     let names = json!({ "links": [mine.id, "mine"], "change": { "title": "theirs" } });
     let request = theirs(&server).request(reqwest::Method::PATCH, "/links/bulk").json(&names);
     assert_eq!(statuses(&Answer::to(request).expect(200)), [404, 404]);

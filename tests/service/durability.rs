@@ -133,7 +133,7 @@ fn an_index_that_is_gone_or_garbage_is_rebuilt() {
                 }
             }
         }
-        let server = Options::links_only().public_url("http://sho.rt").over(&data).start();
+        let server = Options::links_only().public_url("http://sho.rt").with_data(&data).start();
         assert_eq!(server.api().get("/links/kept").expect(200).data(), before, "{damage}");
         assert_eq!(server.visit(&kept).follow(), "https://example.com/kept?utm_source=x");
         server.api().get(&gone.path()).problem(404, "NOT_FOUND");
@@ -190,7 +190,7 @@ fn a_damaged_record_is_refused_and_can_be_put_in_quarantine() {
     let mut damaged = whole.clone();
     damaged[whole.len() / 2] ^= 1;
     fs::write(&segment, &damaged).unwrap();
-    let refused = Options::links_only().over(&data).command().output().unwrap();
+    let refused = Options::links_only().with_data(&data).command().output().unwrap();
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success());
     for word in [segment.to_str().unwrap(), "slugline log verify", "slugline log quarantine"] {
@@ -204,12 +204,12 @@ fn a_damaged_record_is_refused_and_can_be_put_in_quarantine() {
     assert!(data.log_command(&["verify"]).status.success());
 
     // The index knows more than the log does now, and says so rather than to forget it silently.
-    let ahead = Options::links_only().over(&data).command().output().unwrap();
+    let ahead = Options::links_only().with_data(&data).command().output().unwrap();
     assert!(!ahead.status.success());
     let said = String::from_utf8_lossy(&ahead.stderr).into_owned();
     assert!(said.contains("slugline rebuild index"), "{said}");
     rebuild_index(&data);
-    let server = Options::links_only().over(&data).start();
+    let server = Options::links_only().with_data(&data).start();
     // The same with a running service.
     rebuild_index(&data);
     let left =

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Options, TOKEN, slugline};
-use crate::imports::{counts, exported, imported, over, portable, rejects};
+use crate::imports::{counts, ended, exported, imported, portable, rejects};
 use crate::labels::TO;
 
 /// Nothing is taken of a file that can't be read to its end.
@@ -21,7 +21,7 @@ fn a_file_that_breaks_is_refused_whole() {
         for query in ["?format=csv&dry_run=true", "?format=csv"] {
             let request = server.api().request(Method::POST, &format!("/imports{query}"));
             let begun = Answer::to(request.body(file.clone())).expect(202).data();
-            let job = over(&server, begun["id"].as_str().unwrap());
+            let job = ended(&server, begun["id"].as_str().unwrap());
             assert_eq!((&job["state"], counts(&job)), (&json!("failed"), [0; 6]), "{job}");
             assert!(job["error"].as_str().unwrap().contains(said), "{job}");
         }

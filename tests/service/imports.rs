@@ -17,7 +17,7 @@ fn begin(server: &Server, query: &str, file: &str) -> Answer {
 
 /// Waits until an import is over.
 #[track_caller]
-pub fn over(server: &Server, id: &str) -> Value {
+pub fn ended(server: &Server, id: &str) -> Value {
     eventually("the import is over", || {
         let job = server.api().get(&format!("/imports/{id}")).data();
         matches!(job["state"].as_str(), Some("done" | "failed")).then_some(job)
@@ -27,7 +27,7 @@ pub fn over(server: &Server, id: &str) -> Value {
 #[track_caller]
 pub fn imported(server: &Server, query: &str, file: &str) -> Value {
     let begun = begin(server, query, file).expect(202).data();
-    let job = over(server, begun["id"].as_str().unwrap());
+    let job = ended(server, begun["id"].as_str().unwrap());
     assert_eq!((&job["state"], &job["error"]), (&json!("done"), &Value::Null), "{job}");
     assert_eq!(job["progress"], 1.0);
     job
@@ -270,7 +270,7 @@ fn what_is_no_import_is_refused() {
     let wrong = begin(&server, &format!("?format=csv&folder=//&domain=no.example&tag={long}"), "x");
     wrong.refuses(400, "VALIDATION_ERROR", &["domain", "folder", "tag"]);
     let failed = begin(&server, "?format=dub", "{").expect(202).data();
-    let failed = over(&server, failed["id"].as_str().unwrap());
+    let failed = ended(&server, failed["id"].as_str().unwrap());
     assert_eq!(failed["state"], "failed", "{failed}");
     assert!(failed["error"].as_str().unwrap().contains("JSON"), "{failed}");
     server.api().get("/imports/imp_x").problem(404, "NOT_FOUND");
@@ -292,7 +292,7 @@ fn anothers_imports_are_not_there() {
     let data = server.data.clone();
     assert!(server.stop().success());
     add_workspace(&data);
-    let server = Options::links_only().over(&data).start();
+    let server = Options::links_only().with_data(&data).start();
     let path = format!("/imports/{}", job["id"].as_str().unwrap());
     for path in [path.clone(), format!("{path}/rejects")] {
         theirs(&server).get(&path).problem(404, "NOT_FOUND");
@@ -311,7 +311,7 @@ fn a_repeated_request_begins_no_import_twice() {
         Answer::to(request.header("idempotency-key", "k").body(file))
     };
     let first = send(format!("destination\n{TO}\n")).expect(202);
-    over(&server, first.data()["id"].as_str().unwrap());
+    ended(&server, first.data()["id"].as_str().unwrap());
     let again = send(format!("destination\n{TO}\n")).expect(202);
     assert_eq!(again.header("idempotency-replayed"), "true");
     assert_eq!(first.data()["id"], again.data()["id"]);
@@ -342,9 +342,9 @@ fn an_import_outlives_kills_and_takes_each_row_once() {
         });
         let data = server.data.clone();
         drop(server);
-        server = Options::links_only().over(&data).start();
+        server = Options::links_only().with_data(&data).start();
     }
-    let job = over(&server, begun["id"].as_str().unwrap());
+    let job = ended(&server, begun["id"].as_str().unwrap());
     assert_eq!(counts(&job), [ROWS, ROWS - 12, 0, 0, 0, 12]);
     assert_eq!(rejects(&server, &job).len(), 12);
     let total = server.api().get("/links?limit=1").json()["meta"]["total"].clone();
@@ -362,7 +362,7 @@ fn an_import_ends_with_the_token_that_began_it() {
     let request = server.api_as(secret).request(Method::POST, "/imports?format=csv");
     let begun = Answer::to(request.body(file)).expect(202).data();
     server.api().delete(&format!("/tokens/{id}")).expect(204);
-    let job = over(&server, begun["id"].as_str().unwrap());
+    let job = ended(&server, begun["id"].as_str().unwrap());
     assert_eq!(job["state"], "failed");
     assert!(job["error"].as_str().unwrap().contains("revoked"), "{job}");
 }

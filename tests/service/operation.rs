@@ -99,7 +99,7 @@ fn refusal(options: &Options) -> String {
 #[test]
 fn two_processes_cannot_share_a_data_folder() {
     let server = Options::links_only().start();
-    let said = refusal(&Options::links_only().over(&server.data));
+    let said = refusal(&Options::links_only().with_data(&server.data));
     let folder = server.data.path().display().to_string();
     assert!(said.contains(&folder) && said.contains(&server.pid().to_string()), "{said}");
     server.get("/livez").expect(200);
@@ -184,6 +184,6 @@ fn damage_in_the_log_is_reported_and_not_served_over() {
     assert!(!damaged.status.success());
     let name = segment.file_name().unwrap().to_string_lossy().into_owned();
     assert!(String::from_utf8_lossy(&damaged.stdout).contains(&name));
-    let said = refusal(&Options::links_only().over(&data));
+    let said = refusal(&Options::links_only().with_data(&data));
     assert!(said.contains(&name) && said.contains("slugline log verify"), "{said}");
 }

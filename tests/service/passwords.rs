@@ -253,10 +253,10 @@ fn passwords_are_written_nowhere() {
         let found = files.iter().find(|(_, bytes)| holds(bytes));
         assert!(found.is_none(), "{secret} is in {:?}", found.map(|(path, _)| path));
     }
-    let server = Options::links_only().over(&data).start();
+    let server = Options::links_only().with_data(&data).start();
     server.visit_path(&path).header("cookie", &key).send().expect(200);
     assert!(server.stop().success());
     std::fs::remove_file(data.path().join("unlock.key")).unwrap();
-    let server = Options::links_only().over(&data).start();
+    let server = Options::links_only().with_data(&data).start();
     server.visit_path(&path).header("cookie", &key).send().expect(401);
 }

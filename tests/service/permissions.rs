@@ -92,7 +92,7 @@ fn new_files_are_closed_to_other_users() {
 #[test]
 fn existing_files_are_closed_at_the_start() {
     let data = DataFolder::new();
-    let server = Options::links_only().over(&data).start();
+    let server = Options::links_only().with_data(&data).start();
     server.link();
     assert!(server.stop().success());
     for path in tree(&data.path()) {
@@ -102,7 +102,7 @@ fn existing_files_are_closed_at_the_start() {
     let outside = tempfile::NamedTempFile::new().unwrap();
     fs::set_permissions(outside.path(), Permissions::from_mode(0o644)).unwrap();
     symlink(outside.path(), data.path().join("link")).unwrap();
-    let server = Options::links_only().over(&data).umask("000").start();
+    let server = Options::links_only().with_data(&data).umask("000").start();
     assert_eq!(open_to_others(&data.path()), []);
     assert_eq!(fs::metadata(outside.path()).unwrap().mode() & 0o777, 0o644);
     assert!(server.stop().success());

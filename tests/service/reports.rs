@@ -61,7 +61,7 @@ fn the_owner_reads_what_visitors_report() {
     let data = server.data.clone();
     assert!(server.stop().success());
     std::fs::remove_dir_all(data.path().join("index")).unwrap();
-    let server = Options::links_only().over(&data).start();
+    let server = Options::links_only().with_data(&data).start();
     assert_eq!(texts(&server.api().get("/reports").json()), ["<two>\nü", "one"]);
 }
 

@@ -146,7 +146,7 @@ impl DomainInput {
             not_found_redirect: invalid.check("not_found_redirect", not_found).flatten(),
             case_insensitive: self
                 .case_insensitive
-                .over(Some(old.case_insensitive))
+                .apply_to(Some(old.case_insensitive))
                 .unwrap_or_default(),
             apple_app_site_association: invalid
                 .check("apple_app_site_association", apple)
@@ -154,7 +154,7 @@ impl DomainInput {
             assetlinks: invalid.check("assetlinks", assetlinks).flatten(),
         };
         let was_default = before.map(|domain| domain.is_default);
-        let is_default = self.is_default.over(was_default).unwrap_or_default();
+        let is_default = self.is_default.apply_to(was_default).unwrap_or_default();
         if is_default && before.is_none_or(|domain| domain.verified_at_ms.is_none()) {
             invalid.add("is_default", "can be true only once the domain is verified");
         }
@@ -326,10 +326,10 @@ mod tests {
             apple_app_site_association: Field::Value(json!({ "a": "x".repeat(len) })),
             ..DomainInput::default()
         };
-        let around = MAX_DOCUMENT_BYTES - r#"{"a":""}"#.len();
+        let context = MAX_DOCUMENT_BYTES - r#"{"a":""}"#.len();
         let before = domain(false);
-        assert!(accept(input(around), Some(&before)).is_ok());
-        let refused = accept(input(around + 1), Some(&before)).unwrap_err();
+        assert!(accept(input(context), Some(&before)).is_ok());
+        let refused = accept(input(context + 1), Some(&before)).unwrap_err();
         assert_eq!(refused, ["apple_app_site_association"]);
     }
 

@@ -16,7 +16,7 @@ pub enum Field<T> {
 
 impl<T> Field<T> {
     /// The new value, given the old one.
-    pub fn over(self, before: Option<T>) -> Option<T> {
+    pub fn apply_to(self, before: Option<T>) -> Option<T> {
         match self {
             Self::Absent => before,
             Self::Null => None,

@@ -46,9 +46,9 @@ impl Forwarding {
             let rule = || "must be one of 301, 302, 303, 307, 308".to_owned();
             invalid.check("redirect_status", is_known.then_some(status).ok_or_else(rule))
         });
-        let status = status.over(Some(old.status())).unwrap_or(DEFAULT_STATUS);
+        let status = status.apply_to(Some(old.status())).unwrap_or(DEFAULT_STATUS);
         let flag = |asked: &mut crate::domain::link::Field<bool>, before| {
-            std::mem::take(asked).over(Some(before)).unwrap_or(false)
+            std::mem::take(asked).apply_to(Some(before)).unwrap_or(false)
         };
         Self {
             status: if status == DEFAULT_STATUS { 0 } else { status.into() },

@@ -124,8 +124,8 @@ impl Gates {
     /// starts one at the next version if there is no limit now: never at an older version, whose
     /// clicks may have been deleted.
     #[must_use]
-    pub fn again_over(self, standing: &Self, next_version: u32) -> Self {
-        let since_version = standing.limit.map_or(next_version, |limit| limit.since_version);
+    pub fn reapplied_to(self, current: &Self, next_version: u32) -> Self {
+        let since_version = current.limit.map_or(next_version, |limit| limit.since_version);
         Self { limit: self.limit.map(|limit| ClickLimit { since_version, ..limit }), ..self }
     }
 
@@ -133,18 +133,18 @@ impl Gates {
     pub(super) fn accept(
         input: &mut LinkInput,
         before: Option<&Self>,
-        around: &Context<'_>,
+        context: &Context<'_>,
         invalid: &mut Invalid,
     ) -> Self {
         let none = Self::default();
         let old = before.unwrap_or(&none);
-        let enabled = std::mem::take(&mut input.enabled).over(Some(!old.disabled));
-        let archived = std::mem::take(&mut input.archived).over(Some(old.archived));
+        let enabled = std::mem::take(&mut input.enabled).apply_to(Some(!old.disabled));
+        let archived = std::mem::take(&mut input.archived).apply_to(Some(old.archived));
         let starts_at_ms = moment(&mut input.starts_at, "starts_at", old.starts_at_ms, invalid);
         let expires_at_ms = moment(&mut input.expires_at, "expires_at", old.expires_at_ms, invalid);
         // An existing or imported link may have expired: only a new value has to be in the future.
         let is_new = expires_at_ms != old.expires_at_ms && !input.may_be_expired;
-        if is_new && expires_at_ms.is_some_and(|at| at <= around.now_ms) {
+        if is_new && expires_at_ms.is_some_and(|at| at <= context.now_ms) {
             invalid.add("expires_at", "must be in the future");
         }
         if let (Some(from), Some(until)) = (starts_at_ms, expires_at_ms)
@@ -153,10 +153,10 @@ impl Gates {
             invalid.add("expires_at", "must be after starts_at");
         }
         let expired_url = std::mem::take(&mut input.expired_url).try_map(|text| {
-            let parsed = Destination::parse(&text, around.is_own);
+            let parsed = Destination::parse(&text, context.is_own);
             invalid.check("expired_url", parsed).map(|url| url.as_str().to_owned())
         });
-        let limit = limit(input, old.limit, around.limited_since, invalid);
+        let limit = limit(input, old.limit, context.limited_since, invalid);
         let password_hash = std::mem::take(&mut input.password).try_map(|password| {
             let hash = Password::into_hash(password);
             invalid.check("password", hash)
@@ -166,9 +166,9 @@ impl Gates {
             archived: archived.unwrap_or(false),
             starts_at_ms,
             expires_at_ms,
-            expired_url: expired_url.over(old.expired_url.clone()),
+            expired_url: expired_url.apply_to(old.expired_url.clone()),
             limit,
-            password_hash: password_hash.over(old.password_hash.clone()),
+            password_hash: password_hash.apply_to(old.password_hash.clone()),
         }
     }
 }
@@ -193,13 +193,13 @@ fn limit(
     invalid: &mut Invalid,
 ) -> Option<ClickLimit> {
     let max = std::mem::take(&mut input.max_clicks).try_map(|max| {
-        let is_fit = (1..=MAX_CLICKS).contains(&max);
+        let is_valid = (1..=MAX_CLICKS).contains(&max);
         let rule = || format!("must be from 1 to {MAX_CLICKS}");
-        invalid.check("max_clicks", is_fit.then_some(max).ok_or_else(rule))
+        invalid.check("max_clicks", is_valid.then_some(max).ok_or_else(rule))
     });
     let counts_bots = std::mem::take(&mut input.max_clicks_bots);
-    let max = max.over(old.map(|limit| limit.max))?;
-    let counts_bots = counts_bots.over(old.map(|limit| limit.counts_bots)).unwrap_or(false);
+    let max = max.apply_to(old.map(|limit| limit.max))?;
+    let counts_bots = counts_bots.apply_to(old.map(|limit| limit.counts_bots)).unwrap_or(false);
     Some(ClickLimit { max, since_version, counts_bots })
 }
 
@@ -216,7 +216,7 @@ fn moment(
         let at = at.and_then(|at| u64::try_from(at.as_millisecond()).ok());
         invalid.check(name, at.ok_or_else(rule))
     });
-    parsed.over(before)
+    parsed.apply_to(before)
 }
 
 impl fmt::Debug for Gates {

@@ -22,201 +22,153 @@ use crate::domain::slug::Slug;
 /// The longest title, in characters.
 pub const MAX_TITLE_CHARS: usize = 200;
 
-/// The fields of a link to set. `null` clears a field. An absent field gets its default (POST, PUT)
-/// or stays as it is (PATCH; also the slug in PUT).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LinkInput {
+/// How a field is written in a CSV cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CellFormat {
+    /// Text.
+    Text,
+    /// `true` or `false`.
+    Flag,
+    /// A number.
+    Number,
+    /// A timestamp.
+    Moment,
+    /// Comma-separated names.
+    Tags,
+    /// JSON.
+    Json,
+}
+
+/// Declares the fields of a link: `name: type as documented, CSV format, [schema attributes]`.
+macro_rules! link_fields {
+    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty as $shown:ty, $cell:ident $([$($schema:tt)+])?;)+) => {
+        /// The fields of a link to set. `null` clears a field. An absent field gets its default
+        /// (POST, PUT) or stays as it is (PATCH; also the slug in PUT).
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct LinkInput {
+            $(
+                $(#[doc = $doc])+
+                #[serde(default)]
+                #[schema(value_type = Option<$shown> $(, $($schema)+)?)]
+                pub $name: Field<$type>,
+            )+
+            /// The link is imported and may be expired. Not settable by requests.
+            #[serde(skip)]
+            pub may_be_expired: bool,
+        }
+
+        /// The names of the fields, each with its format in CSV files.
+        pub const LINK_FIELDS: &[(&str, CellFormat)] = &[$((stringify!($name), CellFormat::$cell)),+];
+    };
+}
+
+link_fields! {
     /// The URL that the link redirects to: http or https, at most 8,192 bytes, without
     /// credentials. Required for links of kind `url`, not allowed for other kinds.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, example = "https://example.com/page")]
-    pub destination: Field<String>,
+    destination: String as String, Text [example = "https://example.com/page"];
     /// 1 to 128 letters, digits, `-` and `_`. Generated if absent.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, example = "launch")]
-    pub slug: Field<String>,
+    slug: String as String, Text [example = "launch"];
     /// The verified domain of the link, by hostname or id. Defaults to the workspace's default
     /// domain, or else to the service's own.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub domain: Field<String>,
+    domain: String as String, Text;
     /// The kind of content; defaults to `url`. Links of the other kinds have a page at `/l/{slug}`.
-    #[serde(default)]
-    #[schema(value_type = Option<Kind>)]
-    pub kind: Field<Kind>,
+    kind: Kind as Kind, Text;
     /// The content of the page of a link that isn't of kind `url`. `wifi`: `ssid`, `encryption` (`WPA`, `WEP`,
     /// `nopass`), `password`, `hidden`. `vcard`: `name`, `organization`, `job_title`, `phone`,
     /// `email`, `url`, `address`, `note`. `text`: `text`.
-    #[serde(default)]
-    #[schema(value_type = Option<Object>)]
-    pub payload: Field<Map<String, Value>>,
+    payload: Map<String, Value> as Object, Json;
     /// A display name of at most 200 characters.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub title: Field<String>,
+    title: String as String, Text;
     /// Added to the destination at the redirect unless the destination has the parameter already.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub utm_source: Field<String>,
+    utm_source: String as String, Text;
     /// Like `utm_source`.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub utm_medium: Field<String>,
+    utm_medium: String as String, Text;
     /// Like `utm_source`.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub utm_campaign: Field<String>,
+    utm_campaign: String as String, Text;
     /// Like `utm_source`.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub utm_content: Field<String>,
+    utm_content: String as String, Text;
     /// Like `utm_source`.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub utm_term: Field<String>,
+    utm_term: String as String, Text;
     /// Whether the visitor's query string is added to the destination; defaults to true.
-    #[serde(default)]
-    #[schema(value_type = Option<bool>)]
-    pub forward_query: Field<bool>,
+    forward_query: bool as bool, Flag;
     /// Whether `/slug/more` redirects to the destination with `/more` appended to its path;
     /// defaults to false.
-    #[serde(default)]
-    #[schema(value_type = Option<bool>)]
-    pub forward_path: Field<bool>,
+    forward_path: bool as bool, Flag;
     /// 301, 302, 303, 307 or 308; defaults to 302. Redirects are never cached, so each visit is
     /// counted.
-    #[serde(default)]
-    #[schema(value_type = Option<u16>)]
-    pub redirect_status: Field<u16>,
+    redirect_status: u16 as u16, Number;
     /// Whether the response names the destination as canonical (`Link: …; rel="canonical"`).
-    #[serde(default)]
-    #[schema(value_type = Option<bool>)]
-    pub canonical: Field<bool>,
+    canonical: bool as bool, Flag;
     /// Whether the response asks search engines not to index the link (`X-Robots-Tag: noindex`).
-    #[serde(default)]
-    #[schema(value_type = Option<bool>)]
-    pub noindex: Field<bool>,
+    noindex: bool as bool, Flag;
     /// Whether the link works; defaults to true.
-    #[serde(default)]
-    #[schema(value_type = Option<bool>)]
-    pub enabled: Field<bool>,
+    enabled: bool as bool, Flag;
     /// Whether the link is archived: it doesn't work, and lists omit it by default.
-    #[serde(default)]
-    #[schema(value_type = Option<bool>)]
-    pub archived: Field<bool>,
+    archived: bool as bool, Flag;
     /// When the link starts to work.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub starts_at: Field<String>,
+    starts_at: String as String, Moment [format = DateTime];
     /// When the link stops working; has to be in the future when it is set.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub expires_at: Field<String>,
+    expires_at: String as String, Moment [format = DateTime];
     /// Where visitors are redirected after `expires_at`, or once `max_clicks` is reached.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub expired_url: Field<String>,
+    expired_url: String as String, Text;
     /// The exact number of clicks that are let through, counted from when the limit is set.
-    #[serde(default)]
-    #[schema(value_type = Option<u64>)]
-    pub max_clicks: Field<u64>,
+    max_clicks: u64 as u64, Number;
     /// Whether clicks of bots, HEAD requests and prefetches count towards `max_clicks`; defaults to
     /// false. Requests that don't count never see the destination.
-    #[serde(default)]
-    #[schema(value_type = Option<bool>)]
-    pub max_clicks_bots: Field<bool>,
+    max_clicks_bots: bool as bool, Flag;
     /// A password of at least 4 characters that visitors have to enter. Stored as an argon2id hash
     /// and never returned.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub password: Field<Password>,
+    password: Password as String, Text;
     /// Up to 20 routing rules. They are tried in order; the first whose conditions all match
     /// decides the destination.
-    #[serde(default)]
-    #[schema(value_type = Option<Vec<RuleBody>>)]
-    pub rules: Field<Vec<RuleBody>>,
+    rules: Vec<RuleBody> as Vec<RuleBody>, Json;
     /// What opens on iOS if no rule matches: a universal link, or an app's own scheme.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, example = "myapp://spring")]
-    pub ios_url: Field<String>,
+    ios_url: String as String, Text [example = "myapp://spring"];
     /// The App Store page of the app.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub ios_store_url: Field<String>,
+    ios_store_url: String as String, Text;
     /// Like `ios_url`, for Android.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub android_url: Field<String>,
+    android_url: String as String, Text;
     /// The Google Play page of the app.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub android_store_url: Field<String>,
+    android_store_url: String as String, Text;
     /// Whether `/{slug}+` shows the destination; defaults to true.
-    #[serde(default)]
-    #[schema(value_type = Option<bool>)]
-    pub preview: Field<bool>,
+    preview: bool as bool, Flag;
     /// Whether that page also shows the number of clicks; defaults to false.
-    #[serde(default)]
-    #[schema(value_type = Option<bool>)]
-    pub public_stats: Field<bool>,
+    public_stats: bool as bool, Flag;
     /// Up to 50 tags of 1 to 50 characters, without commas. Tags are compared without regard to
     /// case.
-    #[serde(default)]
-    #[schema(value_type = Option<Vec<String>>, example = json!(["spring", "mail"]))]
-    pub tags: Field<Vec<String>>,
+    tags: Vec<String> as Vec<String>, Tags [example = json!(["spring", "mail"])];
     /// The folder of the link: a path of at most 200 characters.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, example = "clients/acme")]
-    pub folder: Field<String>,
+    folder: String as String, Text [example = "clients/acme"];
     /// The id of the link's campaign. A new link inherits those UTM parameters of the campaign that
     /// it doesn't set itself.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, example = "camp_01kaj9m3v8e9qrs4t5v6w7x8y9")]
-    pub campaign: Field<String>,
+    campaign: String as String, Text [example = "camp_01kaj9m3v8e9qrs4t5v6w7x8y9"];
     /// The link's id in another system: at most 255 visible characters, unique in the workspace.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub external_id: Field<String>,
+    external_id: String as String, Text;
     /// Notes of at most 2,000 characters; line breaks are allowed.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub notes: Field<String>,
+    notes: String as String, Text;
     /// The id of a UTM template that supplies the UTM parameters not set here. The template itself
     /// is not stored with the link.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, example = "utm_01kaj9m3v8e9qrs4t5v6w7x8y9")]
-    pub utm_template: Field<String>,
+    utm_template: String as String, Text [example = "utm_01kaj9m3v8e9qrs4t5v6w7x8y9"];
     /// The title that social networks show: at most 200 characters.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub og_title: Field<String>,
+    og_title: String as String, Text;
     /// The description that social networks show: at most 500 characters.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub og_description: Field<String>,
+    og_description: String as String, Text;
     /// The image that social networks show: an http or https URL.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub og_image: Field<String>,
+    og_image: String as String, Text;
     /// Whether their crawlers get a page with these in place of a redirect; false when absent.
-    #[serde(default)]
-    #[schema(value_type = Option<bool>)]
-    pub og_preview: Field<bool>,
-    /// The link comes from elsewhere, and may have expired there. No request says so.
-    #[serde(skip)]
-    pub may_be_expired: bool,
+    og_preview: bool as bool, Flag;
 }
 
-/// What an input is accepted over.
+/// What an input is applied to.
 #[derive(Debug, Clone, Copy)]
-pub enum Over<'a> {
-    /// Nothing: a new link.
-    Nothing,
-    /// A link whose fields all begin anew, but for its slug.
-    Replaced(&'a Link),
-    /// A link that keeps what isn't named.
-    Changed(&'a Link),
+pub enum WriteMode<'a> {
+    /// A new link.
+    Create,
+    /// A link whose fields are all replaced, except for an absent slug.
+    Replace(&'a Link),
+    /// A link that keeps the absent fields.
+    Update(&'a Link),
 }
 
 /// What a deployment allows, beyond what holds everywhere.
@@ -231,7 +183,7 @@ pub struct LinkPolicy {
 
 /// What an input is checked against.
 #[derive(Clone, Copy)]
-pub struct Terms<'a> {
+pub struct LinkContext<'a> {
     /// What the deployment allows.
     pub policy: &'a LinkPolicy,
     /// Whether a host (with its port, where there is one) is somebody's domain here.
@@ -251,20 +203,20 @@ pub struct Accepted {
     pub fields: LinkFields,
 }
 
-impl<'a> Over<'a> {
+impl<'a> WriteMode<'a> {
     /// The link that stands.
     const fn link(self) -> Option<&'a Link> {
         match self {
-            Self::Nothing => None,
-            Self::Replaced(link) | Self::Changed(link) => Some(link),
+            Self::Create => None,
+            Self::Replace(link) | Self::Update(link) => Some(link),
         }
     }
 
     /// The fields that hold where the input says nothing.
     const fn kept(self) -> Option<&'a LinkFields> {
         match self {
-            Self::Changed(link) => Some(&link.fields),
-            Self::Nothing | Self::Replaced(_) => None,
+            Self::Update(link) => Some(&link.fields),
+            Self::Create | Self::Replace(_) => None,
         }
     }
 }
@@ -277,18 +229,18 @@ impl LinkInput {
     /// Each field that breaks a rule.
     pub fn accept(
         mut self,
-        over: Over<'_>,
+        over: WriteMode<'_>,
         domain: Result<String, String>,
-        terms: &Terms<'_>,
+        terms: &LinkContext<'_>,
     ) -> Result<Accepted, Invalid> {
         let mut invalid = Invalid::default();
         let old = over.kept();
-        let &Terms { policy, is_hosted, now_ms, new_rule_id } = terms;
+        let &LinkContext { policy, is_hosted, now_ms, new_rule_id } = terms;
         let is_own = |host: &str| policy.is_own(host) || is_hosted(host);
         let limit = over.link().and_then(|link| link.fields.gates.limit);
         let version = over.link().map_or(1, |link| link.version.saturating_add(1));
         let limited_since = limit.map_or(version, |limit| limit.since_version);
-        let around = Context { now_ms, limited_since, new_rule_id, is_own: &is_own };
+        let context = Context { now_ms, limited_since, new_rule_id, is_own: &is_own };
 
         let slug = match (std::mem::take(&mut self.slug), over.link()) {
             (Field::Value(text), _) => invalid.check("slug", Slug::parse(&text)),
@@ -296,7 +248,7 @@ impl LinkInput {
             (Field::Absent, Some(link)) => Some(link.slug.clone()),
             (Field::Absent | Field::Null, None) => None,
         };
-        let content = self.content(old.map(|fields| &fields.content), &around, &mut invalid);
+        let content = self.content(old.map(|fields| &fields.content), &context, &mut invalid);
         let domain = invalid.check("domain", domain).unwrap_or_default();
         let utm = old.map(|fields| fields.utm.clone()).unwrap_or_default();
         let utm = self.utm().accept(utm, &mut invalid);
@@ -305,13 +257,13 @@ impl LinkInput {
         let title = invalid.text("title", title, before, MAX_TITLE_CHARS);
         let forward_query = std::mem::take(&mut self.forward_query);
         let forward_query =
-            forward_query.over(old.map(|fields| fields.forward_query)).unwrap_or(true);
+            forward_query.apply_to(old.map(|fields| fields.forward_query)).unwrap_or(true);
         let forwarding =
             Forwarding::accept(&mut self, old.map(|fields| &fields.forwarding), &mut invalid);
         let gates = old.map(|fields| &fields.gates);
-        let gates = Gates::accept(&mut self, gates, &around, &mut invalid);
+        let gates = Gates::accept(&mut self, gates, &context, &mut invalid);
         let standing = over.link().map(|link| &link.fields);
-        let routing = Routing::accept(&mut self, standing, old, &around, &mut invalid);
+        let routing = Routing::accept(&mut self, standing, old, &context, &mut invalid);
         if !routing.is_empty() && matches!(content, Some(Content::Page(_))) {
             invalid.add("rules", "must be absent: only links of kind url lead elsewhere");
         }
@@ -344,10 +296,10 @@ impl LinkInput {
     fn content(
         &mut self,
         before: Option<&Content>,
-        around: &Context<'_>,
+        context: &Context<'_>,
         invalid: &mut Invalid,
     ) -> Option<Content> {
-        let kind = std::mem::take(&mut self.kind).over(before.map(Content::kind));
+        let kind = std::mem::take(&mut self.kind).apply_to(before.map(Content::kind));
         let kind = kind.unwrap_or_default();
         let before = before.filter(|content| content.kind() == kind);
         let (destination, payload) =
@@ -370,7 +322,7 @@ impl LinkInput {
         }
         match destination {
             Field::Value(text) => {
-                let parsed = Destination::parse(&text, around.is_own);
+                let parsed = Destination::parse(&text, context.is_own);
                 invalid.check("destination", parsed).map(Content::Url)
             }
             Field::Absent if before.is_some() => before.cloned(),
@@ -419,7 +371,7 @@ impl Invalid {
 /// Text for people: no control characters, not longer than `max` characters; blank is none.
 fn plain_text(text: &str, max: usize) -> Result<Option<String>, String> {
     if text.chars().any(char::is_control) {
-        return Err("must not hold control characters".to_owned());
+        return Err("must not contain control characters".to_owned());
     }
     if text.chars().count() > max {
         return Err(format!("must not be longer than {max} characters"));

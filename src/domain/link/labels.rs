@@ -71,12 +71,12 @@ impl Labels {
         let notes = std::mem::take(&mut input.notes)
             .try_map(|text| invalid.check("notes", checked_notes(&text)));
         Self {
-            tags: tags.over(Some(old.tags.clone())).unwrap_or_default(),
-            folder: folder.over(old.folder.clone()),
-            campaign_id: campaign.over(old.campaign_id.clone()),
-            external_id: external_id.over(old.external_id.clone()),
+            tags: tags.apply_to(Some(old.tags.clone())).unwrap_or_default(),
+            folder: folder.apply_to(old.folder.clone()),
+            campaign_id: campaign.apply_to(old.campaign_id.clone()),
+            external_id: external_id.apply_to(old.external_id.clone()),
             // Blank notes are removed.
-            notes: notes.over(old.notes.clone()).filter(|notes| !notes.is_empty()),
+            notes: notes.apply_to(old.notes.clone()).filter(|notes| !notes.is_empty()),
         }
     }
 }

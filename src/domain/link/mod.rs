@@ -22,7 +22,10 @@ pub use crate::domain::utm::Utm;
 pub use field::Field;
 pub use forwarding::{Forwarding, STATUSES};
 pub use gates::{Block, ClickLimit, Gates};
-pub use input::{Accepted, LinkInput, LinkPolicy, MAX_TITLE_CHARS, Over, Terms};
+pub use input::{
+    Accepted, CellFormat, LINK_FIELDS, LinkContext, LinkInput, LinkPolicy, MAX_TITLE_CHARS,
+    WriteMode,
+};
 pub use labels::{Labels, MAX_NOTES_CHARS, checked_external_id, checked_folder, folded};
 pub use password::{Password, PasswordHash};
 pub use payload::{Encryption, Kind, Payload, Vcard, Wifi};

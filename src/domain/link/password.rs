@@ -33,7 +33,7 @@ impl Password {
     /// `into_hash` rejects it.
     pub fn to_be_hashed(&self) -> Option<&str> {
         match self {
-            Self::Chosen(text) if Self::unfit(text).is_none() => Some(text),
+            Self::Chosen(text) if Self::error_in(text).is_none() => Some(text),
             _ => None,
         }
     }
@@ -45,11 +45,11 @@ impl Password {
     pub(super) fn into_hash(self) -> Result<String, String> {
         match self {
             Self::Hashed(hash) => Ok(hash),
-            Self::Chosen(text) => Err(Self::unfit(&text).unwrap_or("was not hashed").to_owned()),
+            Self::Chosen(text) => Err(Self::error_in(&text).unwrap_or("was not hashed").to_owned()),
         }
     }
 
-    fn unfit(text: &str) -> Option<&'static str> {
+    fn error_in(text: &str) -> Option<&'static str> {
         if text.chars().count() < MIN_CHARS || text.len() > MAX_BYTES {
             return Some("must be at least 4 characters, and at most 200 bytes");
         }

@@ -17,8 +17,8 @@ impl Preview {
     /// Applies the input; absent fields keep their values.
     pub(super) fn accept(input: &mut LinkInput, before: Option<Self>) -> Self {
         let old = before.unwrap_or_default();
-        let shown = std::mem::take(&mut input.preview).over(Some(!old.hidden)).unwrap_or(true);
-        let stats = std::mem::take(&mut input.public_stats).over(Some(old.public_stats));
+        let shown = std::mem::take(&mut input.preview).apply_to(Some(!old.hidden)).unwrap_or(true);
+        let stats = std::mem::take(&mut input.public_stats).apply_to(Some(old.public_stats));
         Self { hidden: !shown, public_stats: stats.unwrap_or(false) }
     }
 }

@@ -27,7 +27,7 @@ impl Routing {
         input: &mut LinkInput,
         standing: Option<&LinkFields>,
         kept: Option<&LinkFields>,
-        around: &Context<'_>,
+        context: &Context<'_>,
         invalid: &mut Invalid,
     ) -> Self {
         let kept = kept.map(|fields| fields.routing.clone()).unwrap_or_default();
@@ -37,19 +37,19 @@ impl Routing {
             Field::Absent => kept.rules,
             Field::Null => Rules::default(),
             Field::Value(bodies) => {
-                let mut new_id = around.new_rule_id;
-                let context = rule::Context { before, is_own: around.is_own, new_id: &mut new_id };
+                let mut new_id = context.new_rule_id;
+                let context = rule::Context { before, is_own: context.is_own, new_id: &mut new_id };
                 Rules::accept(bodies, context, invalid).unwrap_or_default()
             }
         };
         let old = kept.app.input();
         let app = AppLinksInput {
-            ios_url: std::mem::take(&mut input.ios_url).over(old.ios_url),
-            ios_store_url: std::mem::take(&mut input.ios_store_url).over(old.ios_store_url),
-            android_url: std::mem::take(&mut input.android_url).over(old.android_url),
+            ios_url: std::mem::take(&mut input.ios_url).apply_to(old.ios_url),
+            ios_store_url: std::mem::take(&mut input.ios_store_url).apply_to(old.ios_store_url),
+            android_url: std::mem::take(&mut input.android_url).apply_to(old.android_url),
             android_store_url: std::mem::take(&mut input.android_store_url)
-                .over(old.android_store_url),
+                .apply_to(old.android_store_url),
         };
-        Self { rules, app: AppLinks::accept(app, "", around.is_own, invalid) }
+        Self { rules, app: AppLinks::accept(app, "", context.is_own, invalid) }
     }
 }

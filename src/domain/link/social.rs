@@ -42,7 +42,7 @@ impl Social {
             let parsed = Destination::parse(&text, |_| false);
             invalid.check("og_image", parsed).map(|url| url.as_str().to_owned())
         });
-        let preview = std::mem::take(&mut input.og_preview).over(Some(old.preview));
+        let preview = std::mem::take(&mut input.og_preview).apply_to(Some(old.preview));
         Self {
             title: invalid.text("og_title", title, old.title.clone(), MAX_TITLE_CHARS),
             description: invalid.text(
@@ -51,7 +51,7 @@ impl Social {
                 old.description.clone(),
                 MAX_DESCRIPTION_CHARS,
             ),
-            image: image.over(old.image.clone()),
+            image: image.apply_to(old.image.clone()),
             preview: preview.unwrap_or(false),
         }
     }

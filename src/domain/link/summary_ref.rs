@@ -32,25 +32,25 @@ impl<'a> LinkSummaryRef<'a> {
     /// # Errors
     /// [`Malformed`] for an invalid encoding.
     pub fn parse(encoded: &'a [u8]) -> Result<Self, Malformed> {
-        let mut glance = Self::default();
+        let mut summary = Self::default();
         let mut wire = Wire::new(encoded);
         while let Some(key) = wire.key()? {
             match key.tag {
-                2 => glance.domain = wire.string(key)?,
-                3 => glance.slug = wire.string(key)?,
-                4 => glance.destination = wire.string(key)?,
-                5 => glance.title = wire.string(key)?,
-                12 => glance.created_at_ms = wire.uint64(key)?,
-                13 => glance.updated_at_ms = wire.uint64(key)?,
-                15 => glance.kind = passed(&mut wire, key, Kind::Wifi)?,
-                16 => glance.kind = passed(&mut wire, key, Kind::Vcard)?,
-                17 => glance.kind = passed(&mut wire, key, Kind::Text)?,
-                18 => glance.gates(wire.bytes(key)?)?,
-                20 => glance.labels(wire.bytes(key)?)?,
+                2 => summary.domain = wire.string(key)?,
+                3 => summary.slug = wire.string(key)?,
+                4 => summary.destination = wire.string(key)?,
+                5 => summary.title = wire.string(key)?,
+                12 => summary.created_at_ms = wire.uint64(key)?,
+                13 => summary.updated_at_ms = wire.uint64(key)?,
+                15 => summary.kind = passed(&mut wire, key, Kind::Wifi)?,
+                16 => summary.kind = passed(&mut wire, key, Kind::Vcard)?,
+                17 => summary.kind = passed(&mut wire, key, Kind::Text)?,
+                18 => summary.gates(wire.bytes(key)?)?,
+                20 => summary.labels(wire.bytes(key)?)?,
                 _ => wire.skip(key)?,
             }
         }
-        Ok(glance)
+        Ok(summary)
     }
 
     /// Parses the fields of [`Gates`](super::Gates).
@@ -99,16 +99,18 @@ mod tests {
     use super::*;
     use crate::domain::event::LinkState;
     use crate::domain::ids::{CampaignId, LinkId, RuleId, WorkspaceId};
-    use crate::domain::link::{Field, Link, LinkInput, LinkPolicy, Over, Password, Terms};
+    use crate::domain::link::{
+        Field, Link, LinkContext, LinkInput, LinkPolicy, Password, WriteMode,
+    };
 
     fn link(input: LinkInput) -> Link {
-        let terms = Terms {
+        let context = LinkContext {
             policy: &LinkPolicy::default(),
             is_hosted: &|_| false,
             now_ms: 0,
             new_rule_id: || RuleId::new(Uuid::nil()),
         };
-        let accepted = input.accept(Over::Nothing, Ok(String::new()), &terms).unwrap();
+        let accepted = input.accept(WriteMode::Create, Ok(String::new()), &context).unwrap();
         Link {
             id: LinkId::new(Uuid::from_u128(1)),
             workspace: WorkspaceId::new(Uuid::from_u128(2)),

@@ -16,18 +16,18 @@ fn new_rule_id() -> RuleId {
 }
 
 /// On the default domain, where nobody has another.
-fn accept(input: LinkInput, over: Over<'_>, now_ms: u64) -> Result<Accepted, Invalid> {
-    accept_on(Ok(String::new()), input, over, now_ms)
+fn accept(input: LinkInput, mode: WriteMode<'_>, now_ms: u64) -> Result<Accepted, Invalid> {
+    accept_on(Ok(String::new()), input, mode, now_ms)
 }
 
 fn accept_on(
     domain: Result<String, String>,
     input: LinkInput,
-    over: Over<'_>,
+    mode: WriteMode<'_>,
     now_ms: u64,
 ) -> Result<Accepted, Invalid> {
-    let terms = Terms { policy: &policy(), is_hosted: &|_| false, now_ms, new_rule_id };
-    input.accept(over, domain, &terms)
+    let context = LinkContext { policy: &policy(), is_hosted: &|_| false, now_ms, new_rule_id };
+    input.accept(mode, domain, &context)
 }
 
 fn value(text: &str) -> Field<String> {
@@ -42,7 +42,7 @@ fn link() -> Link {
         utm_source: value("mail"),
         ..LinkInput::default()
     };
-    let accepted = accept(input, Over::Nothing, 0).unwrap();
+    let accepted = accept(input, WriteMode::Create, 0).unwrap();
     Link {
         id: LinkId::new(Uuid::from_u128(1)),
         workspace: WorkspaceId::new(Uuid::from_u128(2)),
@@ -55,7 +55,7 @@ fn link() -> Link {
 }
 
 fn fields_in_error(input: LinkInput) -> Vec<String> {
-    match accept_on(Err("is none".to_owned()), input, Over::Nothing, 0) {
+    match accept_on(Err("is none".to_owned()), input, WriteMode::Create, 0) {
         Err(invalid) => invalid.fields().keys().cloned().collect(),
         Ok(accepted) => vec![format!("{accepted:?}")],
     }
@@ -76,7 +76,7 @@ fn every_bad_field_is_named_at_once() {
 fn a_change_keeps_what_it_does_not_name_and_clears_what_is_null() {
     let link = link();
     let input = LinkInput { utm_source: Field::Null, title: value("New"), ..LinkInput::default() };
-    let accepted = accept(input, Over::Changed(&link), 0).unwrap();
+    let accepted = accept(input, WriteMode::Update(&link), 0).unwrap();
     let next = link.changed(accepted.slug.unwrap(), accepted.fields, 20).unwrap();
     assert_eq!((next.version, next.created_at_ms, next.updated_at_ms), (2, 10, 20));
     assert_eq!(next.fields.utm.source, None);
@@ -87,14 +87,14 @@ fn a_change_keeps_what_it_does_not_name_and_clears_what_is_null() {
 #[test]
 fn a_change_to_the_same_is_no_change() {
     let link = link();
-    let accepted = accept(LinkInput::default(), Over::Changed(&link), 0).unwrap();
+    let accepted = accept(LinkInput::default(), WriteMode::Update(&link), 0).unwrap();
     assert_eq!(link.changed(accepted.slug.unwrap(), accepted.fields, 20), None);
 }
 
-fn gates(over: Over<'_>, now_ms: u64, input: LinkInput) -> Result<Gates, Vec<String>> {
+fn gates(mode: WriteMode<'_>, now_ms: u64, input: LinkInput) -> Result<Gates, Vec<String>> {
     let destination = value("https://example.com");
     let input = LinkInput { destination, ..input };
-    let gates = accept(input, over, now_ms).map(|accepted| accepted.fields.gates);
+    let gates = accept(input, mode, now_ms).map(|accepted| accepted.fields.gates);
     gates.map_err(|invalid| invalid.fields().keys().cloned().collect())
 }
 
@@ -105,7 +105,7 @@ fn a_link_answers_between_its_start_and_its_end() {
         expires_at: value("2026-01-02T01:00:00+01:00"),
         ..LinkInput::default()
     };
-    let gates = gates(Over::Nothing, 0, input).unwrap();
+    let gates = gates(WriteMode::Create, 0, input).unwrap();
     let (start, end) = (1_767_225_600_000, 1_767_312_000_000);
     for (at_ms, block) in [
         (start - 1, Block::NotStarted),
@@ -145,7 +145,7 @@ fn what_a_gate_can_not_be_is_named() {
             "password",
         ),
     ] {
-        assert_eq!(gates(Over::Nothing, late, input), Err(vec![field.to_owned()]));
+        assert_eq!(gates(WriteMode::Create, late, input), Err(vec![field.to_owned()]));
     }
 }
 
@@ -154,33 +154,36 @@ fn what_has_expired_may_stand_and_be_changed_otherwise() {
     let mut link = link();
     link.fields.gates.expires_at_ms = Some(5);
     let input = LinkInput { title: value("Old"), ..LinkInput::default() };
-    assert!(accept(input, Over::Changed(&link), 10).is_ok());
+    assert!(accept(input, WriteMode::Update(&link), 10).is_ok());
 }
 
 #[test]
 fn a_limit_counts_from_when_it_was_set() {
     let mut link = link();
     let limit = |max| LinkInput { max_clicks: Field::Value(max), ..LinkInput::default() };
-    let first = gates(Over::Changed(&link), 0, limit(5)).unwrap();
+    let first = gates(WriteMode::Update(&link), 0, limit(5)).unwrap();
     assert_eq!(first.limit.unwrap().since_version, 2);
     (link.version, link.fields.gates) = (2, first);
-    for over in [Over::Changed(&link), Over::Replaced(&link)] {
-        let next = gates(over, 0, limit(9)).unwrap().limit.unwrap();
-        assert_eq!((next.max, next.since_version), (9, 2), "{over:?}");
+    for mode in [WriteMode::Update(&link), WriteMode::Replace(&link)] {
+        let next = gates(mode, 0, limit(9)).unwrap().limit.unwrap();
+        assert_eq!((next.max, next.since_version), (9, 2), "{mode:?}");
     }
-    assert_eq!(gates(Over::Replaced(&link), 0, LinkInput::default()).unwrap().limit, None);
+    assert_eq!(gates(WriteMode::Replace(&link), 0, LinkInput::default()).unwrap().limit, None);
     link.fields.gates.limit = None;
-    assert_eq!(gates(Over::Changed(&link), 0, limit(5)).unwrap().limit.unwrap().since_version, 3);
+    assert_eq!(
+        gates(WriteMode::Update(&link), 0, limit(5)).unwrap().limit.unwrap().since_version,
+        3
+    );
 }
 
 #[test]
 fn another_kind_needs_what_it_holds() {
     let link = link();
     let as_text = LinkInput { kind: Field::Value(Kind::Text), ..LinkInput::default() };
-    let invalid = accept(as_text.clone(), Over::Changed(&link), 0).unwrap_err();
+    let invalid = accept(as_text.clone(), WriteMode::Update(&link), 0).unwrap_err();
     assert_eq!(invalid.fields().keys().collect::<Vec<_>>(), ["payload"]);
     let fields = serde_json::Map::from_iter([("text".to_owned(), "hello".into())]);
     let with_text = LinkInput { payload: Field::Value(fields), ..as_text };
-    let accepted = accept(with_text, Over::Changed(&link), 0).unwrap();
+    let accepted = accept(with_text, WriteMode::Update(&link), 0).unwrap();
     assert_eq!(accepted.fields.content, Content::Page(Payload::Text("hello".into())));
 }

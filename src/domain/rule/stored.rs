@@ -8,7 +8,7 @@ use super::super::ids::RuleId;
 use super::app_url::{AppLink, AppLinks, AppUrl};
 use super::condition::{Condition, Test};
 use super::fact::Fact;
-use super::target::{Split, Target, Variant, Way};
+use super::target::{Split, Target, TargetKind, Variant};
 use super::{Rule, Rules};
 use crate::domain::error::Unreadable;
 
@@ -30,8 +30,8 @@ pub struct RuleState {
     pub name: Option<String>,
     #[prost(message, repeated, tag = "3")]
     pub conditions: Vec<ConditionState>,
-    #[prost(oneof = "WayState", tags = "4, 5")]
-    pub way: Option<WayState>,
+    #[prost(oneof = "TargetKindState", tags = "4, 5")]
+    pub kind: Option<TargetKindState>,
     #[prost(message, optional, tag = "6")]
     pub app: Option<AppLinksState>,
 }
@@ -119,10 +119,10 @@ pub struct WeekdayState {
     pub zone: String,
 }
 
-/// A [`Way`] as logged.
+/// A [`TargetKind`] as logged.
 #[derive(Clone, PartialEq, Eq, prost::Oneof)]
-#[allow(missing_docs, reason = "the same names as in Way")]
-pub enum WayState {
+#[allow(missing_docs, reason = "the same names as in TargetKind")]
+pub enum TargetKindState {
     #[prost(string, tag = "4")]
     Destination(String),
     #[prost(message, tag = "5")]
@@ -192,7 +192,7 @@ impl From<&Rule> for RuleState {
             id: rule.id.as_bytes().to_vec(),
             name: rule.name.clone(),
             conditions: rule.conditions.iter().map(ConditionState::from).collect(),
-            way: Some(WayState::from(&rule.target.way)),
+            kind: Some(TargetKindState::from(&rule.target.kind)),
             app: (!app.is_empty()).then(|| AppLinksState::from(app)),
         }
     }
@@ -200,7 +200,7 @@ impl From<&Rule> for RuleState {
 
 impl RuleState {
     fn into_rule(self) -> Result<Rule, Unreadable> {
-        let way = self.way.ok_or(UNREADABLE)?.into_way()?;
+        let kind = self.kind.ok_or(UNREADABLE)?.into_kind()?;
         Ok(Rule {
             id: RuleId::from_bytes(&self.id).map_err(|_| UNREADABLE)?,
             name: self.name,
@@ -209,7 +209,7 @@ impl RuleState {
                 .into_iter()
                 .map(ConditionState::into_condition)
                 .collect::<Result<_, _>>()?,
-            target: Target { way, app: self.app.map_or_else(AppLinks::default, AppLinks::from) },
+            target: Target { kind, app: self.app.map_or_else(AppLinks::default, AppLinks::from) },
         })
     }
 }
@@ -256,11 +256,13 @@ impl ConditionState {
     }
 }
 
-impl From<&Way> for WayState {
-    fn from(way: &Way) -> Self {
-        match way {
-            Way::Destination(destination) => Self::Destination(destination.as_str().to_owned()),
-            Way::Split(split) => Self::Split(SplitState {
+impl From<&TargetKind> for TargetKindState {
+    fn from(kind: &TargetKind) -> Self {
+        match kind {
+            TargetKind::Destination(destination) => {
+                Self::Destination(destination.as_str().to_owned())
+            }
+            TargetKind::Split(split) => Self::Split(SplitState {
                 variants: split
                     .variants
                     .iter()
@@ -277,10 +279,12 @@ impl From<&Way> for WayState {
     }
 }
 
-impl WayState {
-    fn into_way(self) -> Result<Way, Unreadable> {
+impl TargetKindState {
+    fn into_kind(self) -> Result<TargetKind, Unreadable> {
         let split = match self {
-            Self::Destination(text) => return Ok(Way::Destination(Destination::from_log(&text))),
+            Self::Destination(text) => {
+                return Ok(TargetKind::Destination(Destination::from_log(&text)));
+            }
             Self::Split(split) => split,
         };
         let winner = split.winner.map(usize::try_from).transpose().map_err(|_| UNREADABLE)?;
@@ -293,7 +297,7 @@ impl WayState {
         if variants.is_empty() || winner.is_some_and(|place| place >= variants.len()) {
             return Err(UNREADABLE);
         }
-        Ok(Way::Split(Split { variants, until_ms: split.until_ms, winner }))
+        Ok(TargetKind::Split(Split { variants, until_ms: split.until_ms, winner }))
     }
 }
 

@@ -23,14 +23,14 @@ const MAX_NAME_CHARS: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// The destination in browsers.
-    pub way: Way,
+    pub kind: TargetKind,
     /// Apps that open instead, independent of the variant.
     pub app: AppLinks,
 }
 
 /// A single destination or a split.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Way {
+pub enum TargetKind {
     /// The same destination for everyone.
     Destination(Destination),
     /// Visitors are distributed among several destinations.
@@ -74,18 +74,20 @@ impl Split {
 impl Target {
     /// The destinations; those of a split are in the order of its variants.
     pub fn destinations(&self) -> impl Iterator<Item = &Destination> {
-        let (one, several) = match &self.way {
-            Way::Destination(destination) => (Some(destination), [].as_slice()),
-            Way::Split(split) => (None, split.variants.as_slice()),
+        let (one, several) = match &self.kind {
+            TargetKind::Destination(destination) => (Some(destination), [].as_slice()),
+            TargetKind::Split(split) => (None, split.variants.as_slice()),
         };
         one.into_iter().chain(several.iter().map(|variant| &variant.destination))
     }
 
     /// The name of a variant of a split.
     pub fn variant(&self, place: usize) -> Option<String> {
-        match &self.way {
-            Way::Destination(_) => None,
-            Way::Split(split) => split.variants.get(place).map(|variant| variant.name.clone()),
+        match &self.kind {
+            TargetKind::Destination(_) => None,
+            TargetKind::Split(split) => {
+                split.variants.get(place).map(|variant| variant.name.clone())
+            }
         }
     }
 
@@ -96,12 +98,12 @@ impl Target {
         is_own: &dyn Fn(&str) -> bool,
         invalid: &mut Invalid,
     ) -> Option<Self> {
-        let way = match (body.destination, body.split) {
+        let kind = match (body.destination, body.split) {
             (Some(text), None) => invalid
                 .check(&format!("{at}.destination"), Destination::parse(&text, is_own))
-                .map(Way::Destination),
+                .map(TargetKind::Destination),
             (None, Some(split)) => {
-                Split::accept(split, &format!("{at}.split"), is_own, invalid).map(Way::Split)
+                Split::accept(split, &format!("{at}.split"), is_own, invalid).map(TargetKind::Split)
             }
             _ => {
                 invalid.check(at, Err("must have exactly one of `destination`, `split`".to_owned()))
@@ -114,16 +116,16 @@ impl Target {
             android_store_url: body.android_store_url,
         };
         let app = AppLinks::accept(app, &format!("{at}."), is_own, invalid);
-        Some(Self { way: way?, app })
+        Some(Self { kind: kind?, app })
     }
 
     /// The target for responses.
     pub(super) fn body(&self) -> TargetBody {
         let AppLinksInput { ios_url, ios_store_url, android_url, android_store_url } =
             self.app.input();
-        let (destination, split) = match &self.way {
-            Way::Destination(destination) => (Some(destination.as_str().to_owned()), None),
-            Way::Split(split) => (None, Some(split.body())),
+        let (destination, split) = match &self.kind {
+            TargetKind::Destination(destination) => (Some(destination.as_str().to_owned()), None),
+            TargetKind::Split(split) => (None, Some(split.body())),
         };
         TargetBody { destination, split, ios_url, ios_store_url, android_url, android_store_url }
     }

@@ -273,7 +273,7 @@ fn with_plan(mut input: LinkInput, plan: &Plan) -> LinkInput {
         input.folder = Field::Value(folder.clone());
     }
     if !plan.tags.is_empty() {
-        let mut tags = std::mem::take(&mut input.tags).over(None).unwrap_or_default();
+        let mut tags = std::mem::take(&mut input.tags).apply_to(None).unwrap_or_default();
         tags.extend(plan.tags.iter().cloned());
         input.tags = Field::Value(tags);
     }

@@ -12,7 +12,7 @@ use super::reconcile::Reconciliation;
 use super::removal::Removal;
 use super::session::Session;
 use super::status::{Watermarks, now_ms};
-use crate::projections::Refused;
+use crate::projections::OperatorError;
 
 /// How long the tables that a rebuild replaced are kept for running queries: longer than any query
 /// may take.
@@ -33,7 +33,7 @@ pub struct BackgroundTasks {
     /// Replaced tables, and when to drop them.
     retired: Option<(Generation, Instant)>,
     /// Receives the result of the check after the start.
-    pub check: Option<oneshot::Receiver<Result<Reconciliation, Refused>>>,
+    pub check: Option<oneshot::Receiver<Result<Reconciliation, OperatorError>>>,
     /// Used to compute the lag of the tables.
     pub watermarks: Watermarks,
 }

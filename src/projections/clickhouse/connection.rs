@@ -11,7 +11,7 @@ use super::chunks::Chunks;
 use super::generation::Generation;
 use super::status::{AsOf, Status};
 use crate::log::Log;
-use crate::projections::Forgotten;
+use crate::projections::DeletionWatch;
 
 /// A ClickHouse server with an HTTP interface.
 #[derive(Clone, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub struct ClickHouse {
     pub(super) reading: watch::Receiver<Option<Reading>>,
     pub(super) status: Arc<Status>,
     pub(super) log: Arc<dyn Log>,
-    pub(super) forgotten: Forgotten,
+    pub(super) forgotten: DeletionWatch,
 }
 
 impl ClickHouse {

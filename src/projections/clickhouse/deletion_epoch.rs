@@ -48,9 +48,9 @@ pub struct DeletionEpoch {
 
 /// The epochs of all workspaces that ever deleted a link.
 #[derive(Debug, Default)]
-pub struct Removing(Mutex<HashMap<Uuid, DeletionEpoch>>);
+pub struct DeletionEpochs(Mutex<HashMap<Uuid, DeletionEpoch>>);
 
-impl Removing {
+impl DeletionEpochs {
     /// The epoch of a workspace.
     pub fn of(&self, workspace: Uuid) -> DeletionEpoch {
         let epochs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn a_completed_removal_changes_the_epoch() {
-        let (removing, one, other) = (Removing::default(), Uuid::from_u128(1), Uuid::from_u128(2));
+        let (removing, one, other) =
+            (DeletionEpochs::default(), Uuid::from_u128(1), Uuid::from_u128(2));
         let before = removing.of(one);
         removing.begin(one);
         let during = removing.of(one);

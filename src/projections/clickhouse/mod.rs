@@ -46,7 +46,7 @@ mod tally;
 
 pub use chunks::Chunks;
 pub use connection::{ClickHouse, Reading, Target};
-pub use deletion_epoch::{DeletionEpoch, Removing, is_forgotten};
+pub use deletion_epoch::{DeletionEpoch, DeletionEpochs, is_forgotten};
 pub use generation::Generation;
 pub use operator::Operator;
 pub use projector::Projector;

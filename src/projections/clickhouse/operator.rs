@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use super::reclassify::{Reclassification, UserAgentClassifier};
 use super::reconcile::{Extent, Reconciliation};
 use super::status::Status;
-use crate::projections::{RebuildProgress, RebuildState, Refused};
+use crate::projections::{OperatorError, RebuildProgress, RebuildState};
 
 /// The timeout of a command: counting a long log takes a while.
 const TIMEOUT: Duration = Duration::from_secs(3_600);
@@ -16,14 +16,14 @@ const TIMEOUT: Duration = Duration::from_secs(3_600);
 /// A command and its reply channel.
 pub(super) enum Request {
     /// Compare ClickHouse with the log.
-    Reconcile(Extent, oneshot::Sender<Result<Reconciliation, Refused>>),
+    Reconcile(Extent, oneshot::Sender<Result<Reconciliation, OperatorError>>),
     /// Start a rebuild of the tables.
-    Rebuild(oneshot::Sender<Result<(), Refused>>),
+    Rebuild(oneshot::Sender<Result<(), OperatorError>>),
     /// Reclassify the user agents of clicks since a time, in milliseconds since the Unix epoch.
     Reclassify(
         u64,
         Arc<dyn UserAgentClassifier>,
-        oneshot::Sender<Result<Reclassification, Refused>>,
+        oneshot::Sender<Result<Reclassification, OperatorError>>,
     ),
 }
 
@@ -50,13 +50,13 @@ impl Operator {
     }
 
     /// Compares ClickHouse with the log.
-    pub async fn reconcile(&self, extent: Extent) -> Result<Reconciliation, Refused> {
-        let _one_at_a_time = self.reconciling.try_lock().map_err(|_| Refused::Busy)?;
+    pub async fn reconcile(&self, extent: Extent) -> Result<Reconciliation, OperatorError> {
+        let _one_at_a_time = self.reconciling.try_lock().map_err(|_| OperatorError::Busy)?;
         self.send(|answer| Request::Reconcile(extent, answer)).await
     }
 
     /// Starts to rebuild the tables from the log, beside those in use.
-    pub async fn rebuild(&self) -> Result<(), Refused> {
+    pub async fn rebuild(&self) -> Result<(), OperatorError> {
         self.send(Request::Rebuild).await
     }
 
@@ -66,15 +66,15 @@ impl Operator {
         &self,
         since_ms: u64,
         classifier: Arc<dyn UserAgentClassifier>,
-    ) -> Result<Reclassification, Refused> {
+    ) -> Result<Reclassification, OperatorError> {
         let reloaded = Arc::clone(&classifier);
         let reloaded = tokio::task::spawn_blocking(move || reloaded.reload()).await;
-        let reloaded = reloaded.map_err(|error| Refused::Failed(error.to_string()))?;
-        reloaded.map_err(Refused::NoList)?;
-        let _one_at_a_time = self.reclassifying.try_lock().map_err(|_| Refused::Busy)?;
+        let reloaded = reloaded.map_err(|error| OperatorError::Failed(error.to_string()))?;
+        reloaded.map_err(OperatorError::MissingList)?;
+        let _one_at_a_time = self.reclassifying.try_lock().map_err(|_| OperatorError::Busy)?;
         // Wait until the clicks have the classes to compare with.
         let all = tokio::time::timeout(TIMEOUT, self.status.all_reclassified()).await;
-        all.map_err(|_| Refused::Busy)?;
+        all.map_err(|_| OperatorError::Busy)?;
         self.send(|answer| Request::Reclassify(since_ms, classifier, answer)).await
     }
 
@@ -90,17 +90,17 @@ impl Operator {
 
     async fn send<T>(
         &self,
-        request: impl FnOnce(oneshot::Sender<Result<T, Refused>>) -> Request,
-    ) -> Result<T, Refused> {
+        request: impl FnOnce(oneshot::Sender<Result<T, OperatorError>>) -> Request,
+    ) -> Result<T, OperatorError> {
         if !self.status.is_connected() {
-            return Err(Refused::Unavailable);
+            return Err(OperatorError::Unavailable);
         }
         let (answer, reply) = oneshot::channel();
-        self.requests.try_send(request(answer)).map_err(|_| Refused::Busy)?;
+        self.requests.try_send(request(answer)).map_err(|_| OperatorError::Busy)?;
         match tokio::time::timeout(TIMEOUT, reply).await {
             Ok(Ok(answer)) => answer,
             // The command was dropped with the connection, or timed out.
-            Ok(Err(_)) | Err(_) => Err(Refused::Unavailable),
+            Ok(Err(_)) | Err(_) => Err(OperatorError::Unavailable),
         }
     }
 }

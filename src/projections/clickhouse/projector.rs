@@ -20,7 +20,7 @@ use super::retention::Retention;
 use super::session::Session;
 use super::status::{Status, now_ms};
 use crate::log::{Backoff, Log};
-use crate::projections::{Forgotten, RebuildProgress, RebuildState, Refused};
+use crate::projections::{DeletionWatch, OperatorError, RebuildProgress, RebuildState};
 
 /// The polling interval of the log, and so how long clicks are collected at low load.
 const POLL: Duration = Duration::from_millis(200);
@@ -46,7 +46,7 @@ pub struct Projector {
     rebuild_progress: RebuildProgress,
     targets: watch::Receiver<Option<Target>>,
     reading: watch::Sender<Option<Reading>>,
-    forgotten: Forgotten,
+    forgotten: DeletionWatch,
     requests: mpsc::Receiver<Request>,
     request_sender: mpsc::Sender<Request>,
     stop: watch::Receiver<bool>,
@@ -61,7 +61,7 @@ impl Projector {
     pub fn new(
         log: Arc<dyn Log>,
         data: &Path,
-        forgotten: Forgotten,
+        forgotten: DeletionWatch,
         targets: watch::Receiver<Option<Target>>,
         stop: watch::Receiver<bool>,
     ) -> Self {
@@ -273,7 +273,7 @@ impl Projector {
                 let log = Arc::clone(&self.log);
                 tokio::spawn(async move {
                     let found = reclassify(client, tables, log, classifier, since_ms).await;
-                    let found = found.map_err(|error| Refused::Failed(error.to_string()));
+                    let found = found.map_err(|error| OperatorError::Failed(error.to_string()));
                     let _receiver_dropped = answer.send(found);
                 });
                 Ok(())
@@ -304,7 +304,7 @@ impl Projector {
         &self,
         session: &Session,
         extent: Extent,
-        answer: oneshot::Sender<Result<Reconciliation, Refused>>,
+        answer: oneshot::Sender<Result<Reconciliation, OperatorError>>,
     ) -> Result<(), ProjectionError> {
         let stored = Stored::count(session.client(), session.generation()).await?;
         let through = session.applied();
@@ -312,7 +312,7 @@ impl Projector {
         let status = Arc::clone(&self.status);
         tokio::task::spawn_blocking(move || {
             let found = files.reconcile(&*log, &stored, through, extent);
-            let found = found.map_err(|error| Refused::Failed(error.to_string()));
+            let found = found.map_err(|error| OperatorError::Failed(error.to_string()));
             if let Ok(found) = &found {
                 status.set_reconciled(found);
             }
@@ -347,7 +347,7 @@ impl Projector {
     async fn begin_rebuild(
         &self,
         tasks: &mut BackgroundTasks,
-    ) -> Result<Result<(), Refused>, ProjectionError> {
+    ) -> Result<Result<(), OperatorError>, ProjectionError> {
         if let Err(refused) = self.rebuild_progress.begin() {
             return Ok(Err(refused));
         }

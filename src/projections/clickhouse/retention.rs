@@ -14,13 +14,13 @@ use super::operator::Operator;
 use super::reconcile::{Extent, TallyFiles};
 use super::status::{Status, now_ms};
 use crate::log::{Log, RecordBatch};
-use crate::projections::{RebuildState, Refused};
+use crate::projections::{OperatorError, RebuildState};
 
 /// Why nothing was dropped.
 #[derive(Debug, thiserror::Error)]
 enum NotDropped {
     #[error(transparent)]
-    Refused(#[from] Refused),
+    OperatorError(#[from] OperatorError),
     #[error(transparent)]
     Projection(#[from] ProjectionError),
     #[error("cannot write the tally of dropped clicks: {0}")]

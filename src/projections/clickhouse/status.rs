@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::chunks::{Chunks, Newest};
-use super::deletion_epoch::Removing;
+use super::deletion_epoch::DeletionEpochs;
 use super::reconcile::Reconciliation;
 
 /// The progress of the projection.
@@ -24,7 +24,7 @@ pub struct Status {
     sent: Mutex<Sent>,
     newest: Mutex<Newest>,
     /// Workspaces whose clicks are being removed.
-    pub removing: Removing,
+    pub removing: DeletionEpochs,
 }
 
 /// The maximum number of watermarks; one batch falls between two of them.
@@ -96,7 +96,7 @@ impl Status {
             reconciled: Mutex::new(None),
             sent: Mutex::default(),
             newest: Mutex::default(),
-            removing: Removing::default(),
+            removing: DeletionEpochs::default(),
         }
     }
 

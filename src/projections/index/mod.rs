@@ -247,7 +247,7 @@ impl Index {
 
     /// Whether the overlay's store has failed and may refuse reads: [`repair`](Self::repair)
     /// replaces it.
-    pub fn has_given_up(&self) -> bool {
+    pub fn has_failed_overlay(&self) -> bool {
         self.layers.load().damage() == Damage::Overlay
     }
 
@@ -267,7 +267,7 @@ impl Index {
         let layers = self.layers.load();
         // A repair in between may have applied the events from the log.
         if offset > layers.applied() {
-            if pending.over() != layers.applied() {
+            if pending.base_offset() != layers.applied() {
                 return Err(IndexError::Broken("the group was decided at another offset"));
             }
             if layers.unflushed() > self.dir.tuning.unflushed_max {

@@ -125,7 +125,7 @@ impl Pending {
     }
 
     /// The applied offset when this group was started.
-    pub const fn over(&self) -> u64 {
+    pub const fn base_offset(&self) -> u64 {
         self.base_offset
     }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::Index;
 use crate::log::{Log, lower_priority};
-use crate::projections::{RebuildProgress, RebuildState, Refused};
+use crate::projections::{OperatorError, RebuildProgress, RebuildState};
 
 /// Rebuilds the index from the log, one rebuild at a time. Cheap to clone.
 #[derive(Clone)]
@@ -23,7 +23,7 @@ impl Rebuilder {
     }
 
     /// Starts a rebuild on its own thread. Readers and the writer continue.
-    pub fn begin(&self) -> Result<(), Refused> {
+    pub fn begin(&self) -> Result<(), OperatorError> {
         self.progress.begin()?;
         let rebuilder = self.clone();
         let spawned = thread::Builder::new().name("index-rebuild".to_owned()).spawn(move || {
@@ -32,7 +32,7 @@ impl Rebuilder {
         });
         spawned.map(drop).map_err(|error| {
             self.progress.set(RebuildState::Failed(error.to_string()));
-            Refused::Failed(error.to_string())
+            OperatorError::Failed(error.to_string())
         })
     }
 

@@ -6,7 +6,7 @@ use crate::domain::ids::LinkId;
 use crate::domain::link::{Content, Forwarding, Gates, Link};
 use crate::domain::rule::app_url::{AppLink, AppLinks};
 use crate::domain::rule::compiled::CompiledRules;
-use crate::domain::rule::target::Way as RuleWay;
+use crate::domain::rule::target::TargetKind;
 
 /// A link compiled for the redirect path.
 #[derive(Debug)]
@@ -168,9 +168,9 @@ impl CompiledRouting {
                 let location = Location::new(destination, &link.fields.utm)?;
                 Some(RedirectTarget::new(link, destination.as_str(), location).by(&id, variant))
             };
-            match &rule.target.way {
-                RuleWay::Destination(destination) => targets.push(target(destination, "")?),
-                RuleWay::Split(split) => {
+            match &rule.target.kind {
+                TargetKind::Destination(destination) => targets.push(target(destination, "")?),
+                TargetKind::Split(split) => {
                     for variant in &split.variants {
                         targets.push(target(&variant.destination, &variant.name)?);
                     }

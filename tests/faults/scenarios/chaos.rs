@@ -63,7 +63,7 @@ pub fn run(batches: u64, seed: u64, with_older_plans: bool) -> Counts {
     }
     verify(&data).unwrap_or_else(|found| panic!("the log and ClickHouse differ: {found}"));
     assert!(server.stop().success());
-    compare(&ClickHouseServer::over(&data.path().join("clickhouse")), &offsets, &counts);
+    compare(&ClickHouseServer::with_data(&data.path().join("clickhouse")), &offsets, &counts);
     counts
 }
 

@@ -23,7 +23,7 @@ pub fn run(rounds: u64) -> Counts {
         return counts;
     };
     let data = DataFolder::at(&disk.0.join("slugline"));
-    let server = Options::links_only().over(&data).start();
+    let server = Options::links_only().with_data(&data).start();
     let link = server.link();
     let mut visits = Visits::default();
     let mut made: Vec<Link> = Vec::new();
@@ -69,7 +69,7 @@ pub fn run(rounds: u64) -> Counts {
     let found = Clicks::of(&data.path()).referrers();
     check_visits(&found, &visits.0, &visits.0, &counts);
     drop(server);
-    let again = Options::links_only().over(&data).start();
+    let again = Options::links_only().with_data(&data).start();
     for link in &made {
         again.api().get(&format!("/links/{}", link.id)).expect(200);
     }

@@ -78,7 +78,7 @@ fn fail_nth(strace: &PathBuf, nth: u64, of: Of, counts: &Counts) {
         }
     }
     drop(server);
-    let again = options.over(&data).start();
+    let again = options.with_data(&data).start();
     assert_eq!(again.readiness()["status"], "ready");
     for slug in &acknowledged {
         again.api().get(&format!("/links/{slug}")).expect(200);

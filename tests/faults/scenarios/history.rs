@@ -46,7 +46,7 @@ pub fn run(rounds: u64, seed: u64) -> Counts {
                 std::thread::sleep(Duration::from_millis(1));
             }
             drop(server);
-            options.clone().over(&data).start()
+            options.clone().with_data(&data).start()
         });
         for history in &histories {
             let history = history.lock().unwrap();

@@ -44,7 +44,7 @@ pub fn run(keys: u64) -> Counts {
         }
         drop(server);
         counts.add("SIGKILL", 1);
-        options.clone().over(&data).start()
+        options.clone().with_data(&data).start()
     });
     let total = last.api().get("/links?limit=1").expect(200).json()["meta"]["total"].clone();
     assert_eq!(total, keys, "each key made one link");

@@ -46,14 +46,14 @@ pub fn run(rounds: u64, seed: u64) -> Counts {
     for round in 0..rounds {
         let with_engine = round % ENGINE_EVERY == ENGINE_EVERY - 1;
         let options = if with_engine { Options::new() } else { Options::links_only() };
-        let server = options.over(&data).start();
+        let server = options.with_data(&data).start();
         let pause = Duration::from_millis(20 + chance.below(250));
         let load = Load { server: &server, link: &link, round, sent: &sent, answered: &answered };
         let touched = load.until_killed(&model, pause, &counts);
         drop(server);
         model.extend(touched.iter().cloned());
 
-        let again = Options::links_only().over(&data).start();
+        let again = Options::links_only().with_data(&data).start();
         let touched = touched.iter().map(|(slug, _)| slug.clone());
         let old: Vec<_> = model.keys().cloned().collect();
         let old = (0..SAMPLE)
@@ -76,7 +76,7 @@ pub fn run(rounds: u64, seed: u64) -> Counts {
             counts.add("log = ClickHouse", 1);
         }
     }
-    let last = Options::links_only().over(&data).start();
+    let last = Options::links_only().with_data(&data).start();
     let every: Vec<_> = model.keys().cloned().collect();
     for slug in every {
         settle(&last, &slug, &mut model);

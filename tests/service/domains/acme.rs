@@ -49,7 +49,7 @@ impl Setup {
 
     /// The same data, with other settings.
     fn again(&self, authority: &AcmeServer, contact: &str) -> Options {
-        let options = options(&self.names).over(&self.options.data);
+        let options = options(&self.names).with_data(&self.options.data);
         self.asking(authority, contact, options.public_url(&format!("http://{OWN}")))
     }
 

@@ -25,7 +25,7 @@ impl ClickHouseServer {
     }
 
     /// Over the tables that a slugline has left, which runs no longer.
-    pub fn over(data: &Path) -> Self {
+    pub fn with_data(data: &Path) -> Self {
         Self::run(tempfile::tempdir().unwrap(), data)
     }
 

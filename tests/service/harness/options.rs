@@ -75,7 +75,7 @@ impl Options {
         self
     }
 
-    pub fn over(mut self, data: &DataFolder) -> Self {
+    pub fn with_data(mut self, data: &DataFolder) -> Self {
         self.data = data.clone();
         self
     }

@@ -10,7 +10,7 @@ mod shares;
 use std::cell::OnceCell;
 
 use super::Rules;
-use super::target::Way;
+use super::target::TargetKind;
 use super::visitor::{Needs, Visitor};
 use check::Check;
 use query::{Answers, Questions};
@@ -64,9 +64,9 @@ impl CompiledRules {
             let mut checks: Vec<_> =
                 each.map(|condition| Check::new(condition, &mut asked, &mut needs)).collect();
             checks.sort_by_key(Check::cost);
-            let shares = match &rule.target.way {
-                Way::Destination(_) => None,
-                Way::Split(split) => Some(Shares::new(rule.id, split)),
+            let shares = match &rule.target.kind {
+                TargetKind::Destination(_) => None,
+                TargetKind::Split(split) => Some(Shares::new(rule.id, split)),
             };
             if shares.is_some() {
                 needs = needs | Needs::ID;

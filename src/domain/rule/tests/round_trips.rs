@@ -154,7 +154,7 @@ fn unknown_values_of_newer_versions_are_rejected() {
     }
     state.rules[0].conditions.clear();
     assert!(state.clone().into_rules().is_ok());
-    state.rules[0].way = None;
+    state.rules[0].kind = None;
     assert!(state.into_rules().is_err());
 }
 

@@ -14,6 +14,7 @@ use super::list::{LinkFilterParams, filter};
 use super::view::LinkView;
 use crate::domain::csv_cell;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
+use crate::domain::link::LINK_FIELDS;
 use crate::http::Services;
 use crate::http::auth::Api;
 use crate::http::native::schema::TableFormat;
@@ -26,13 +27,25 @@ const PAGE: usize = 500;
 const TURN_WAIT: Duration = Duration::from_millis(500);
 const TURNS: usize = 120;
 
-/// The columns, by the names that imports accept; those that imports ignore come last.
-const COLUMNS: &str = "slug destination domain title tags folder external_id notes kind payload utm_source \
-    utm_medium utm_campaign utm_content utm_term forward_query forward_path redirect_status \
-    canonical noindex enabled archived starts_at expires_at expired_url max_clicks \
-    max_clicks_bots rules ios_url ios_store_url android_url android_store_url preview \
-    public_stats campaign og_title og_description og_image og_preview has_password id \
-    short_url clicks unique_visitors created_at updated_at version";
+/// Fields that responses do not have.
+const WRITE_ONLY: [&str; 2] = ["password", "utm_template"];
+/// Columns that imports ignore.
+const READ_ONLY: [&str; 8] = [
+    "has_password",
+    "id",
+    "short_url",
+    "clicks",
+    "unique_visitors",
+    "created_at",
+    "updated_at",
+    "version",
+];
+
+/// The columns, by the names that imports accept.
+fn columns() -> impl Iterator<Item = &'static str> {
+    let fields = LINK_FIELDS.iter().map(|(name, _)| *name);
+    fields.filter(|name| !WRITE_ONLY.contains(name)).chain(READ_ONLY)
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FileFormat {
@@ -101,7 +114,7 @@ impl FileFormat {
 
     fn header(self) -> Bytes {
         match self {
-            Self::Csv => Bytes::from(format!("{}\r\n", COLUMNS.replace(' ', ","))),
+            Self::Csv => Bytes::from(columns().collect::<Vec<_>>().join(",") + "\r\n"),
             Self::Ndjson => Bytes::new(),
         }
     }
@@ -114,7 +127,7 @@ impl FileFormat {
                 let mut writer = writer.terminator(csv::Terminator::CRLF).from_writer(&mut out);
                 for link in links {
                     let link = serde_json::to_value(link)?;
-                    let cells = COLUMNS.split(' ').map(|column| cell(column, &link[column]));
+                    let cells = columns().map(|column| cell(column, &link[column]));
                     writer.write_record(cells.map(|cell| csv_cell::escape(&cell).into_owned()))?;
                 }
                 writer.flush()?;

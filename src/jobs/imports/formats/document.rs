@@ -110,7 +110,7 @@ fn position(text: &str, part: &str) -> usize {
 
 /// The list of a document's links: an array, or an object with arbitrary names.
 fn list<'a>(document: &'a RawValue, product: &Product) -> Result<&'a RawValue, FileError> {
-    let wrong = || FileError::NoList { expected: product.expected };
+    let wrong = || FileError::MissingList { expected: product.expected };
     if document.get().starts_with('[') {
         return Ok(document);
     }

@@ -51,7 +51,7 @@ pub enum FileError {
     },
     /// The JSON has another shape.
     #[error("the file has no list of links: {expected}")]
-    NoList {
+    MissingList {
         /// Where the product has the list.
         expected: &'static str,
     },

@@ -8,38 +8,7 @@ use serde_json::{Map, Value};
 use super::fields::{as_flag, as_moment, folded, split_tags};
 use super::record::{Mapped, Product};
 use super::short_link::ShortLink;
-use crate::domain::link::{Field, LinkInput};
-
-/// The type of a column.
-#[derive(Clone, Copy)]
-enum Kind {
-    Text,
-    Flag,
-    Number,
-    Moment,
-    /// Comma-separated names.
-    Tags,
-    Json,
-}
-
-/// The fields of a link. `domain` tells where the link was.
-const FIELDS: &[(Kind, &str)] = &[
-    (
-        Kind::Text,
-        "slug destination domain kind title utm_source utm_medium utm_campaign utm_content utm_term \
-         expired_url password ios_url ios_store_url android_url android_store_url folder campaign \
-         external_id notes utm_template og_title og_description og_image",
-    ),
-    (Kind::Number, "redirect_status max_clicks"),
-    (
-        Kind::Flag,
-        "forward_query forward_path canonical noindex enabled archived max_clicks_bots preview \
-         public_stats og_preview",
-    ),
-    (Kind::Moment, "starts_at expires_at"),
-    (Kind::Tags, "tags"),
-    (Kind::Json, "payload rules"),
-];
+use crate::domain::link::{CellFormat, Field, LINK_FIELDS, LinkInput};
 
 /// Aliases of fields. A field's own name takes precedence.
 const ALIASES: &[(&str, &str)] = &[
@@ -76,7 +45,7 @@ pub(super) const DESTINATION: &str =
 /// The CSV columns; there are no JSON documents.
 pub(super) fn product() -> Product {
     static USED: LazyLock<String> = LazyLock::new(|| {
-        let fields = FIELDS.iter().map(|(_, names)| *names);
+        let fields = LINK_FIELDS.iter().map(|(name, _)| *name);
         let names = fields.chain(ALIASES.iter().map(|(_, names)| *names)).chain([SHORT_URLS]);
         names.collect::<Vec<_>>().join(" ")
     });
@@ -91,12 +60,6 @@ pub(super) fn product() -> Product {
     }
 }
 
-/// Each field, with its kind.
-fn fields() -> impl Iterator<Item = (&'static str, Kind)> {
-    let each = FIELDS.iter();
-    each.flat_map(|(kind, names)| names.split_ascii_whitespace().map(move |name| (name, *kind)))
-}
-
 /// Maps a CSV record with normalized column names.
 pub(super) fn csv(mut cells: Map<String, Value>) -> Mapped {
     let mut values = Map::new();
@@ -109,13 +72,13 @@ pub(super) fn csv(mut cells: Map<String, Value>) -> Mapped {
         let is_link = || text.contains('/') && ShortLink::parse(text).host.is_some();
         (column != "id" || is_link()).then(|| (column, text.to_owned()))
     });
-    for (name, kind) in fields() {
+    for &(name, format) in LINK_FIELDS {
         let aliases = ALIASES.iter().filter(|(of, _)| *of == name);
         let aliases = aliases.flat_map(|(_, names)| names.split_ascii_whitespace());
         let names = std::iter::once(name).chain(aliases);
         let mut found = names.filter_map(|name| Some((name, cells.remove(&folded(name))?)));
         let Some((column, Value::String(text))) = found.next() else { continue };
-        match value(kind, text) {
+        match value(format, text) {
             Ok(value) => drop(values.insert(name.to_owned(), value)),
             Err(reason) => refused.push((column.to_owned(), reason)),
         }
@@ -147,7 +110,7 @@ fn link(mut values: Map<String, Value>, short_url: Option<(&str, String)>) -> Ma
         refused.push(("password".to_owned(), reason.to_owned()));
     }
     values.retain(|name, _| {
-        let is_field = fields().any(|(field, _)| field == name);
+        let is_field = LINK_FIELDS.iter().any(|(field, _)| field == name);
         if !is_field && !READ_ONLY.split_ascii_whitespace().any(|read_only| read_only == name) {
             let shown = name.chars().take(64).collect();
             refused.push((shown, "is not a field of a link".to_owned()));
@@ -221,20 +184,24 @@ fn take_slug(
 }
 
 /// Parses a column's value.
-fn value(kind: Kind, text: String) -> Result<Value, String> {
+fn value(format: CellFormat, text: String) -> Result<Value, String> {
     let wrong = |reason: &str| reason.to_owned();
-    match kind {
-        Kind::Text => Ok(Value::String(text)),
-        Kind::Flag => as_flag(&text).map(Value::Bool).ok_or_else(|| wrong("must be true or false")),
-        Kind::Number => {
+    match format {
+        CellFormat::Text => Ok(Value::String(text)),
+        CellFormat::Flag => {
+            as_flag(&text).map(Value::Bool).ok_or_else(|| wrong("must be true or false"))
+        }
+        CellFormat::Number => {
             let number = text.trim().parse::<u64>();
             number.map(Value::from).map_err(|_| wrong("must be a whole number"))
         }
-        Kind::Moment => {
+        CellFormat::Moment => {
             let moment = as_moment(&text).map(Value::String);
             moment.ok_or_else(|| wrong("must be a date and time (2026-12-01T00:00:00Z)"))
         }
-        Kind::Tags => Ok(Value::from(split_tags(&text, ','))),
-        Kind::Json => serde_json::from_str(&text).map_err(|error| format!("is not JSON: {error}")),
+        CellFormat::Tags => Ok(Value::from(split_tags(&text, ','))),
+        CellFormat::Json => {
+            serde_json::from_str(&text).map_err(|error| format!("is not JSON: {error}"))
+        }
     }
 }

@@ -39,7 +39,7 @@ impl Rows {
     pub fn open(format: Format, path: &Path) -> Result<Self, FileError> {
         let file = File::open(path)?;
         let bytes_total = file.metadata()?.len();
-        Self::over(format, Box::new(file), bytes_total)
+        Self::from_reader(format, Box::new(file), bytes_total)
     }
 
     /// Opens a file after reading it to its end once, so that errors that concern the whole file are
@@ -57,7 +57,7 @@ impl Rows {
         Self::open(format, path)
     }
 
-    pub(super) fn over(
+    pub(super) fn from_reader(
         format: Format,
         file: Box<dyn Read + Send>,
         bytes_total: u64,

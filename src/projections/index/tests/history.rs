@@ -10,7 +10,9 @@ use crate::domain::event::{
     TokenState, WorkspaceCreated,
 };
 use crate::domain::ids::{CampaignId, RuleId, WorkspaceId};
-use crate::domain::link::{Field, Gates, Labels, LinkFields, LinkInput, LinkPolicy, Over, Terms};
+use crate::domain::link::{
+    Field, Gates, Labels, LinkContext, LinkFields, LinkInput, LinkPolicy, WriteMode,
+};
 use crate::domain::report::{LinkReported, ReportResolved};
 
 const DAY_MS: u64 = 24 * 3_600 * 1_000;
@@ -332,13 +334,13 @@ impl Model {
         if bit(6) && !is_taken {
             input.external_id = Field::Value(external_id);
         }
-        let terms = Terms {
+        let context = LinkContext {
             policy: &LinkPolicy::default(),
             is_hosted: &|_| false,
             now_ms: 0,
             new_rule_id: || RuleId::new(uuid::Uuid::nil()),
         };
-        let accepted = input.accept(Over::Nothing, Ok(String::new()), &terms).unwrap();
+        let accepted = input.accept(WriteMode::Create, Ok(String::new()), &context).unwrap();
         let Labelled { labels, gates } = Labelled::of(accepted.fields);
         LinkState { gates, labels, ..link }
     }

@@ -13,12 +13,12 @@ mod yourls;
 
 use super::{FileError, Format, Row, Rows};
 use crate::domain::ids::RuleId;
-use crate::domain::link::{Field, LinkInput, LinkPolicy, Over, Terms};
+use crate::domain::link::{Field, LinkContext, LinkInput, LinkPolicy, WriteMode};
 
 fn open(format: Format, file: impl AsRef<[u8]>) -> Result<Rows, FileError> {
     let bytes = file.as_ref().to_vec();
     let total = bytes.len() as u64;
-    Rows::over(format, Box::new(std::io::Cursor::new(bytes)), total)
+    Rows::from_reader(format, Box::new(std::io::Cursor::new(bytes)), total)
 }
 
 fn rows(format: Format, file: impl AsRef<[u8]>) -> Vec<Row> {
@@ -63,7 +63,7 @@ fn assert_accepted(link: LinkInput) {
     let policy = LinkPolicy::default();
     let new_rule_id = || RuleId::new(uuid::Uuid::from_u128(1));
     let now_ms = 1_800_000_000_000;
-    let terms = Terms { policy: &policy, is_hosted: &|_| false, now_ms, new_rule_id };
-    let accepted = link.accept(Over::Nothing, Ok(String::new()), &terms);
+    let context = LinkContext { policy: &policy, is_hosted: &|_| false, now_ms, new_rule_id };
+    let accepted = link.accept(WriteMode::Create, Ok(String::new()), &context);
     assert_eq!(accepted.err(), None);
 }
