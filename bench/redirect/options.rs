@@ -3,31 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
-use serde::Serialize;
+use clap::Parser;
+use serde::{Serialize, Serializer};
 
-use crate::scenario::Scenario;
+use crate::contestant::Contestant;
+use crate::scenario::{SUSTAINED_LINKS, Scenario};
 use crate::steps::Step;
-
-/// One of the two servers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Contestant {
-    /// The axum server that only redirects.
-    Bare,
-    /// slugline.
-    Slugline,
-}
-
-impl Contestant {
-    /// The name in tables and messages.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Bare => "bare axum",
-            Self::Slugline => "slugline",
-        }
-    }
-}
 
 /// Compares slugline's redirects with a bare axum server.
 #[derive(Debug, Parser)]
@@ -89,7 +70,7 @@ pub struct Options {
     /// Connections of the load generator.
     pub connections: usize,
     /// The duration of each phase.
-    #[serde(rename = "phase_seconds", serialize_with = "crate::report::as_seconds")]
+    #[serde(rename = "phase_seconds", serialize_with = "as_seconds")]
     pub phase: Duration,
     /// The number of rounds for both servers.
     pub rounds: u32,
@@ -138,6 +119,22 @@ impl From<Arguments> for Options {
             threads: usize::from(given.threads),
             json: given.json,
             only: given.only,
+        }
+    }
+}
+
+/// Writes a duration as a number of seconds.
+fn as_seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
+}
+
+impl Options {
+    /// The number of links of a scenario.
+    pub const fn links_of(&self, scenario: Scenario) -> u32 {
+        match scenario {
+            Scenario::Many => self.many_links,
+            Scenario::Sustained => SUSTAINED_LINKS,
+            _ => self.links,
         }
     }
 }

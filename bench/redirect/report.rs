@@ -6,14 +6,16 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::Value;
 
-use crate::contender::{ClosedLoop, Contender, OpenLoop, Percentiles, median};
+use crate::contender::{ClosedLoop, Contender, OpenLoop, Percentiles};
+use crate::contestant::Contestant;
 use crate::counts::Counts;
 use crate::machine::{self, Machine, Memory};
-use crate::options::{Contestant, Options};
+use crate::options::Options;
 use crate::scenario::Scenario;
+use crate::statistics::median;
 use crate::sustained::Sustained;
 use crate::traffic;
 
@@ -195,9 +197,4 @@ fn ratios(contenders: &[Contender]) -> Vec<f64> {
     };
     let pairs = slugline.closed.iter().zip(&bare.closed);
     pairs.map(|(slugline, bare)| slugline.requests_per_second / bare.requests_per_second).collect()
-}
-
-/// Writes a duration as a number of seconds.
-pub fn as_seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(duration.as_secs_f64())
 }

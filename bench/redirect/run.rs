@@ -10,15 +10,17 @@ use tokio_rustls::rustls::RootCertStore;
 
 use crate::agents;
 use crate::bare::SERVE_BARE;
-use crate::contender::{Contender, Load, as_f64};
+use crate::contender::{Contender, Load};
+use crate::contestant::Contestant;
 use crate::counts::{self, Counts};
 use crate::generator::Generator;
 use crate::machine::{self, Machine, Memory};
-use crate::options::{Contestant, Options};
+use crate::options::Options;
 use crate::process::{Recipe, Server, free_address};
 use crate::report::{Report, ScenarioReport, SluglineReport};
 use crate::scenario::Scenario;
 use crate::slugline::{Api, Slugline};
+use crate::statistics::as_f64;
 use crate::sustained::{Sustained, Watch};
 use crate::table;
 use crate::traffic::LinkKind;
@@ -61,10 +63,10 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
 
     let mut scenarios = Vec::new();
     for scenario in &options.scenarios {
-        let traffic = Arc::new(scenario.traffic(options, &profiles));
+        let traffic = Arc::new(scenario.traffic(options.links_of(scenario), &profiles));
         println!("\n{}: {}", scenario.name(), table::requests(&traffic.summary));
         if let Some(filled) = &mut filled {
-            filled.fill(scenario.kind(), scenario.links(options)).await?;
+            filled.fill(scenario.kind(), options.links_of(scenario)).await?;
         }
         let load = Load { generator: &generator, traffic };
         let api = filled.as_ref().map(|filled| &filled.slugline.api);
@@ -105,7 +107,7 @@ async fn run_scenario(
     };
     let report = ScenarioReport::new(
         scenario,
-        scenario.links(options),
+        options.links_of(scenario),
         load.traffic.summary.clone(),
         contenders,
         beside.map(|asking| asking.answered()),
@@ -224,7 +226,7 @@ async fn sustain(
         contender.warm_up(load, options.warm_up()).await?;
         let watch = match &contender.api {
             Some(api) => {
-                let links = Scenario::Sustained.links(options);
+                let links = options.links_of(Scenario::Sustained);
                 Some(Watch::start(api, contender.process, links)?)
             }
             None => None,

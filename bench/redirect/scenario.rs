@@ -10,14 +10,13 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::agents::Profile;
-use crate::options::Options;
 use crate::slugline::Api;
 use crate::traffic::{LinkKind, Traffic};
 
 /// Requests of [`Scenario::Many`]: enough that those who come are not all remembered.
 const MANY_REQUESTS: usize = 1 << 19;
 /// Links of [`Scenario::Sustained`].
-const SUSTAINED_LINKS: u32 = 3_000;
+pub const SUSTAINED_LINKS: u32 = 3_000;
 
 /// A load with its background work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
@@ -60,15 +59,6 @@ impl Scenario {
         }
     }
 
-    /// The number of links.
-    pub const fn links(self, options: &Options) -> u32 {
-        match self {
-            Self::Many => options.many_links,
-            Self::Sustained => SUSTAINED_LINKS,
-            _ => options.links,
-        }
-    }
-
     /// The kind of links.
     pub const fn kind(self) -> LinkKind {
         match self {
@@ -78,11 +68,11 @@ impl Scenario {
     }
 
     /// Its requests.
-    pub fn traffic(self, options: &Options, profiles: &[Profile]) -> Traffic {
+    pub fn traffic(self, links: u32, profiles: &[Profile]) -> Traffic {
         match self {
-            Self::Unseen => Traffic::render_unseen(self.links(options), profiles),
-            Self::Many => Traffic::render_many(MANY_REQUESTS, self.links(options), profiles),
-            _ => Traffic::render(self.kind(), self.links(options), profiles),
+            Self::Unseen => Traffic::render_unseen(links, profiles),
+            Self::Many => Traffic::render_many(MANY_REQUESTS, links, profiles),
+            _ => Traffic::render(self.kind(), links, profiles),
         }
     }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::options::Contestant;
+use crate::contestant::Contestant;
 use crate::process::{Recipe, Server, free_address};
 use crate::traffic::{self, LinkKind};
 

@@ -32,7 +32,7 @@ use slugline::projections::index::Index;
 use slugline::queries::links::Links;
 
 use crate::agents;
-use crate::contender::{as_f64, median};
+use crate::statistics::{as_f64, median};
 use crate::traffic::{self, LinkKind, Traffic};
 
 /// Links in the index.

@@ -1,9 +1,11 @@
 //! The terminal output of a run.
 
-use crate::contender::{ClosedLoop, OpenLoop, Percentiles, as_f64};
+use crate::contender::{ClosedLoop, OpenLoop, Percentiles};
+use crate::contestant::Contestant;
 use crate::machine::{Machine, Memory};
-use crate::options::{Contestant, Options};
+use crate::options::Options;
 use crate::report::{self, Report, ScenarioReport, ServerReport, SluglineReport};
+use crate::statistics::as_f64;
 use crate::sustained::{Answered, Sustained};
 use crate::traffic::Summary;
 

@@ -40,7 +40,7 @@ pub enum Reclassified {
 pub fn reclassify(args: ReclassifyArgs, mut out: impl Write) -> anyhow::Result<()> {
     let Reclassified::Bots = args.what;
     let settings = args.serve.settings()?;
-    let Some(since_ms) = crate::http::moment_ms(&args.since) else {
+    let Some(since_ms) = crate::http::timestamp_ms(&args.since) else {
         bail!(
             "--since: `{}` is neither a day such as 2026-11-21, nor a time, nor `all`",
             args.since

@@ -109,7 +109,7 @@ pub fn reconciliation_json(found: Reconciliation) -> serde_json::Value {
     serde_json::json!(native::admin::ReconciliationView::from(found))
 }
 
-pub use native::admin::moment_ms;
+pub use native::admin::timestamp_ms;
 pub use native::tokens::{TokenBody, Tokens};
 
 /// The API's OpenAPI document.

@@ -65,7 +65,7 @@ impl Params {
     }
 
     /// Takes an ISO 8601 timestamp with an offset, in milliseconds since the Unix epoch.
-    pub fn moment(&mut self, name: &str) -> Option<u64> {
+    pub fn timestamp(&mut self, name: &str) -> Option<u64> {
         let text = self.text(name)?;
         let at = text.parse::<jiff::Timestamp>().ok();
         let at = at.and_then(|at| u64::try_from(at.as_millisecond()).ok());
@@ -149,8 +149,8 @@ mod tests {
         assert_eq!(params.text("absent"), None);
         assert_eq!(params.texts("tag"), ["a", "b", "c"]);
         assert_eq!((params.flag("on"), params.flag("off")), (Some(true), Some(false)));
-        assert_eq!(params.moment("from"), Some(1_000));
-        assert_eq!((params.flag("maybe"), params.moment("until")), (None, None));
+        assert_eq!(params.timestamp("from"), Some(1_000));
+        assert_eq!((params.flag("maybe"), params.timestamp("until")), (None, None));
         let wrong: Vec<_> = params.invalid.fields().keys().cloned().collect();
         assert_eq!(wrong, ["limit", "maybe", "page", "unit", "until"]);
         assert!(params.finish().is_err());

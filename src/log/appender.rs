@@ -16,9 +16,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::error::LogError;
-use super::local::Shared;
 use super::record::{self, HEADER_BYTES, MAX_PAYLOAD_BYTES, NewRecord};
 use super::segment::{self, CreateFailure, FIRST_RECORD};
+use super::shared::Shared;
 use super::storage::{StorageFile, write_all_at};
 use super::watermark::Watermark;
 

@@ -5,12 +5,11 @@
 //! the new one recovery removes the leftover segments.
 
 use std::path::Path;
-use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 
+use super::appender::Appender;
 use super::error::LogError;
-use super::local::{LocalLog, Shared};
 use super::segment;
+use super::shared::Shared;
 use super::storage::Storage;
 use super::watermark;
 
@@ -30,11 +29,15 @@ pub(super) fn sealed(shared: &Shared) -> Vec<Sealed> {
 }
 
 /// See [`Log::drop_before`](super::Log::drop_before).
-pub(super) fn drop_before(log: &LocalLog, offset: u64) -> Result<u64, LogError> {
-    let _dropping = log.dropping.lock().unwrap_or_else(PoisonError::into_inner);
+///
+/// Calls must not overlap.
+pub(super) fn drop_before(
+    shared: &Shared,
+    appender: &Appender,
+    offset: u64,
+) -> Result<u64, LogError> {
     // A crash must not lose the directory entry of the first retained segment.
-    log.appender.finish_roll()?;
-    let shared = &*log.shared;
+    appender.finish_roll()?;
     let segments = shared.segments();
     let retained_from = segments.iter().rposition(|&first| first <= offset).unwrap_or(0);
     let Some(&first) = segments.get(retained_from).filter(|_| retained_from > 0) else {
@@ -53,18 +56,6 @@ pub(super) fn drop_before(log: &LocalLog, offset: u64) -> Result<u64, LogError> 
         "the log's oldest segments were dropped"
     );
     Ok(first)
-}
-
-impl Shared {
-    pub(super) fn first(&self) -> u64 {
-        self.first.load(Ordering::Acquire)
-    }
-
-    fn remove_segments_before(&self, first: u64) {
-        let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
-        self.first.store(first, Ordering::Release);
-        segments.retain(|&segment| segment >= first);
-    }
 }
 
 /// Removes the segments that an interrupted drop left behind, oldest first.

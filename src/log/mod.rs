@@ -64,6 +64,7 @@ mod replace;
 mod scan;
 mod search;
 mod segment;
+mod shared;
 mod sparse_index;
 mod storage;
 mod subscription;

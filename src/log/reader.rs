@@ -7,11 +7,11 @@ use bytes::Bytes;
 
 use super::batch::{RecordBatch, RecordRef};
 use super::error::LogError;
-use super::local::Shared;
 use super::newest;
 use super::record::{Flaw, HEADER_BYTES, Record};
 use super::scan::{FOREIGN, HEADERLESS, discontinuity};
 use super::segment::{self, FIRST_RECORD, HeaderState, UNREADABLE};
+use super::shared::Shared;
 use super::storage::{Access, Storage};
 use super::watermark;
 use super::window::{Parsed, Window};

@@ -9,10 +9,10 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 
 use super::error::LogError;
-use super::local::Shared;
 use super::record::{HEADER_BYTES, Record};
 use super::scan::{FOREIGN, HEADERLESS};
 use super::segment::{self, FIRST_RECORD, HeaderState};
+use super::shared::Shared;
 use super::storage::Access;
 use super::window::{Parsed, Window};
 

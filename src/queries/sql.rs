@@ -2,6 +2,7 @@
 //! constants of this module and parameter names.
 
 mod clicks;
+mod count;
 mod filters;
 mod parts;
 mod statement;
@@ -9,26 +10,12 @@ mod statement;
 use std::fmt::Write as _;
 
 pub use self::clicks::{blocked, click_columns, export, key, newest, progress};
+pub use self::count::Count;
 use self::parts::{bots_condition, counts_bots_apart};
 pub use self::statement::Statement;
 use self::statement::Value;
 use super::analytics::{AnalyticsQuery, Bots, Dedupe, Dimension, Key, Metric, Order};
 use super::plan::{ReadSnapshot, SealedRange};
-
-/// A count in the result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Count {
-    /// Clicks.
-    Clicks,
-    /// Visitors, each counted once.
-    Visitors,
-    /// Clicks by bots.
-    Bots,
-    /// Clicks that came from a QR code.
-    Qr,
-    /// The time of the last click, in milliseconds since the Unix epoch.
-    LastAt,
-}
 
 /// The rows of a report: the dimension values, then the counts. `starts` are those of the time
 /// buckets.

@@ -140,8 +140,9 @@ impl Gates {
         let old = before.unwrap_or(&none);
         let enabled = std::mem::take(&mut input.enabled).apply_to(Some(!old.disabled));
         let archived = std::mem::take(&mut input.archived).apply_to(Some(old.archived));
-        let starts_at_ms = moment(&mut input.starts_at, "starts_at", old.starts_at_ms, invalid);
-        let expires_at_ms = moment(&mut input.expires_at, "expires_at", old.expires_at_ms, invalid);
+        let starts_at_ms = timestamp(&mut input.starts_at, "starts_at", old.starts_at_ms, invalid);
+        let expires_at_ms =
+            timestamp(&mut input.expires_at, "expires_at", old.expires_at_ms, invalid);
         // An existing or imported link may have expired: only a new value has to be in the future.
         let is_new = expires_at_ms != old.expires_at_ms && !input.may_be_expired;
         if is_new && expires_at_ms.is_some_and(|at| at <= context.now_ms) {
@@ -204,7 +205,7 @@ fn limit(
 }
 
 /// Parses a time in ISO 8601 with an offset; an absent field keeps its value.
-fn moment(
+fn timestamp(
     asked: &mut Field<String>,
     name: &str,
     before: Option<u64>,

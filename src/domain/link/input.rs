@@ -32,7 +32,7 @@ pub enum CellFormat {
     /// A number.
     Number,
     /// A timestamp.
-    Moment,
+    Timestamp,
     /// Comma-separated names.
     Tags,
     /// JSON.
@@ -107,9 +107,9 @@ link_fields! {
     /// Whether the link is archived: it doesn't work, and lists omit it by default.
     archived: bool as bool, Flag;
     /// When the link starts to work.
-    starts_at: String as String, Moment [format = DateTime];
+    starts_at: String as String, Timestamp [format = DateTime];
     /// When the link stops working; has to be in the future when it is set.
-    expires_at: String as String, Moment [format = DateTime];
+    expires_at: String as String, Timestamp [format = DateTime];
     /// Where visitors are redirected after `expires_at`, or once `max_clicks` is reached.
     expired_url: String as String, Text;
     /// The exact number of clicks that are let through, counted from when the limit is set.

@@ -270,7 +270,7 @@ fn parameter(text: &str, max: usize) -> Result<String, String> {
 
 fn date(body: &DateConditionBody, at: &str, invalid: &mut Invalid) -> Option<Test> {
     let mut moment = |name: &str, text: &Option<String>| match text {
-        Some(text) => invalid.check(&format!("{at}.{name}"), value::moment(text)).map(Some),
+        Some(text) => invalid.check(&format!("{at}.{name}"), value::timestamp(text)).map(Some),
         None => Some(None),
     };
     let (from_ms, until_ms) = (moment("from", &body.from), moment("until", &body.until));

@@ -116,7 +116,7 @@ fn unmapped(network: IpNet) -> IpNet {
 }
 
 /// Parses a time to milliseconds since the Unix epoch.
-pub(super) fn moment(text: &str) -> Result<u64, String> {
+pub(super) fn timestamp(text: &str) -> Result<u64, String> {
     let moment = text.parse::<Timestamp>().ok();
     moment.and_then(|moment| u64::try_from(moment.as_millisecond()).ok()).ok_or_else(|| {
         "must be a time after 1970 in ISO 8601 with an offset (2026-12-01T00:00:00Z)".to_owned()

@@ -11,6 +11,7 @@ pub mod openapi;
 mod page;
 mod presets;
 mod reports;
+mod route;
 mod routes;
 mod schema;
 pub mod tokens;

@@ -25,7 +25,8 @@ use utoipa::openapi::{
     SecurityRequirement, Server,
 };
 
-use super::routes::{self, Route};
+use super::route::Route;
+use super::routes;
 use super::schema::words;
 use crate::domain::token::Ability;
 use crate::http::auth::Access;

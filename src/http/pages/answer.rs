@@ -28,14 +28,14 @@ pub(super) static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
 });
 
 /// A time, for machines and for people.
-pub struct Moment {
+pub struct PageTime {
     /// ISO 8601.
     pub iso: String,
     /// In words.
     pub words: String,
 }
 
-impl Moment {
+impl PageTime {
     /// From milliseconds since the Unix epoch.
     pub fn at(at_ms: u64) -> Self {
         let time = i64::try_from(at_ms).ok().and_then(|at| Timestamp::from_millisecond(at).ok());

@@ -3,9 +3,10 @@
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::answer::{Answer, Moment};
+use super::answer::{Answer, PageTime};
+use super::password_form::show_form;
 use super::views::Notice;
-use super::{LinkRequest, unlocking, wants_json};
+use super::{LinkRequest, wants_json};
 use crate::clicks::Admitted;
 use crate::domain::click::BotReason;
 use crate::domain::error::ServiceError;
@@ -95,11 +96,11 @@ pub fn blocked(services: &Services, request: &LinkRequest, block: Block) -> Resp
     let (status, title, text) = match block {
         Block::None => return not_found(&request.parts.headers),
         Block::PasswordRequired => {
-            return unlocking::show_form(services, request, StatusCode::UNAUTHORIZED, None);
+            return show_form(services, request, StatusCode::UNAUTHORIZED, None);
         }
         Block::PasswordWrong => {
             let wrong = Some("That is not the password.");
-            return unlocking::show_form(services, request, StatusCode::UNAUTHORIZED, wrong);
+            return show_form(services, request, StatusCode::UNAUTHORIZED, wrong);
         }
         Block::Disabled => (
             StatusCode::NOT_FOUND,
@@ -126,7 +127,7 @@ pub fn blocked(services: &Services, request: &LinkRequest, block: Block) -> Resp
         ),
     };
     let opens_ms = gates.starts_at_ms.filter(|_| block == Block::NotStarted);
-    let notice = Notice { title, text, from: opens_ms.map(Moment::at) };
+    let notice = Notice { title, text, from: opens_ms.map(PageTime::at) };
     let answer = Answer::page(status, &notice);
     let wait_ms = opens_ms.map(|at| at.saturating_sub(request.at_ms));
     match wait_ms {

@@ -19,6 +19,7 @@ mod answer;
 mod blocked;
 mod guesses;
 mod landing;
+mod password_form;
 mod preview;
 mod report;
 mod sharing;

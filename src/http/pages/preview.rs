@@ -6,7 +6,7 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::answer::Moment;
+use super::answer::PageTime;
 use super::views::{PreviewPage, Shown};
 use super::{Answer, LinkRequest, not_found};
 use crate::domain::link::{Block, Content, Kind, Link};
@@ -35,7 +35,7 @@ pub async fn page(services: &Services, request: &LinkRequest) -> Response {
         short_url: &short_url(services, link),
         title: link.fields.title.as_deref().filter(|_| !matches!(shown, Shown::Nothing(_))),
         shown,
-        created: Moment::at(link.created_at_ms),
+        created: PageTime::at(link.created_at_ms),
         stats: stats(services, link).await,
     };
     Answer::page(StatusCode::OK, &page).into_response()

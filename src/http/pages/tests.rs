@@ -10,7 +10,7 @@ use html5ever::tendril::TendrilSink;
 use markup5ever_rcdom::{Handle, NodeData, RcDom};
 use sha2::{Digest, Sha256};
 
-use super::answer::{Answer, Moment, STYLE};
+use super::answer::{Answer, PageTime, STYLE};
 use super::views::{
     Notice, PasswordPage, PreviewPage, ReportPage, Shown, Social, TextPage, UnlockedPage,
     VcardPage, WifiPage, web,
@@ -43,7 +43,7 @@ fn pages(text: &str, url: &str) -> Vec<(&'static str, String)> {
         short_url: text,
         title: Some(text),
         shown,
-        created: Moment::at(0),
+        created: PageTime::at(0),
         stats: Some((1, 2)),
     };
     let report = ReportPage {
@@ -178,7 +178,7 @@ fn forms_have_labels() {
 
 #[test]
 fn the_policy_allows_the_one_style_and_nothing_else() {
-    let notice = Notice { title: "t", text: "x", from: Some(Moment::at(1_760_000_000_000)) };
+    let notice = Notice { title: "t", text: "x", from: Some(PageTime::at(1_760_000_000_000)) };
     let html = notice.render().unwrap();
     assert!(
         html.contains("datetime=\"2025-10-09T08:53:20Z\">9 October 2025, 08:53 UTC<"),

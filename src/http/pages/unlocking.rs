@@ -4,27 +4,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::views::{PasswordPage, UnlockedPage};
+use super::password_form::show_form;
+use super::views::UnlockedPage;
 use super::{Answer, LinkRequest, blocked, failed};
 use crate::domain::link::Block;
 use crate::http::Services;
 use crate::http::form::{Form, Purpose};
 
 const OUT_OF_DATE: &str = "The form was out of date. Please try again.";
-
-/// Shows the form, with the error of the last attempt.
-pub fn show_form(
-    services: &Services,
-    request: &LinkRequest,
-    status: StatusCode,
-    wrong: Option<&str>,
-) -> Response {
-    let LinkRequest { link, parts, at_ms, rest } = request;
-    let guard = &services.visitors.guard;
-    let issued = guard.issue(&parts.headers, Purpose::Unlock, link.id, *at_ms);
-    let page = PasswordPage { slug: link.slug.as_str(), rest, guard: &issued.token, wrong };
-    Answer::page(status, &page).with_form().cookie(issued.cookie.as_deref()).into_response()
-}
 
 /// Reloading the address of a submitted form redirects to the link.
 pub async fn redirect_to_link(request: LinkRequest) -> Response {

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::http::HeaderValue;
 
-use super::answer::{Moment, POLICY};
+use super::answer::{POLICY, PageTime};
 use crate::domain::link::{Encryption, Vcard, Wifi};
 use crate::domain::report::{MAX_TEXT_CHARS, Reason};
 
@@ -14,7 +14,7 @@ pub struct Notice {
     pub title: &'static str,
     pub text: &'static str,
     /// When the link opens.
-    pub from: Option<Moment>,
+    pub from: Option<PageTime>,
 }
 
 /// A Wi-Fi network.
@@ -134,7 +134,7 @@ pub struct PreviewPage<'a> {
     pub short_url: &'a str,
     pub title: Option<&'a str>,
     pub shown: Shown<'a>,
-    pub created: Moment,
+    pub created: PageTime,
     /// Clicks and visitors, if the owner makes them public.
     pub stats: Option<(u64, u64)>,
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, LINK};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 
-use super::{Answer, Location, Moment, Redirector, RequestHead};
+use super::{Answer, Location, Redirector, RequestHead, RequestTime};
 use crate::clicks::{Admitted, ClickBatch, EnrichedVisit};
 use crate::domain::click::BotReason;
 use crate::domain::link::Block;
@@ -42,7 +42,7 @@ impl Redirector {
         request: &RequestHead<'_>,
         more: Option<&str>,
         redirect: &Arc<Redirect>,
-        moment: &Moment,
+        moment: &RequestTime,
         clicks: &mut ClickBatch,
     ) -> Option<Answer> {
         let features = redirect.features.as_deref()?;
@@ -95,7 +95,12 @@ impl Redirector {
     }
 
     /// Whether the gates let a visit through, except for the click limit.
-    fn is_open(&self, features: &LinkFeatures, request: &RequestHead<'_>, moment: &Moment) -> bool {
+    fn is_open(
+        &self,
+        features: &LinkFeatures,
+        request: &RequestHead<'_>,
+        moment: &RequestTime,
+    ) -> bool {
         let gates = &features.gates;
         let knows_password = || {
             let cookie = request.headers.cookie;

@@ -43,14 +43,14 @@ const TIMED_ONE_IN: u64 = 16;
 
 /// When a group of requests arrived.
 #[derive(Debug, Clone, Copy)]
-pub struct Moment {
+pub struct RequestTime {
     /// In milliseconds since the Unix epoch.
     pub at_ms: u64,
     /// The same from a monotonic clock.
     pub at: Instant,
 }
 
-impl Moment {
+impl RequestTime {
     /// Reads the clock, once for a whole group.
     pub fn now() -> Self {
         Self { at_ms: now_ms(), at: Instant::now() }
@@ -117,7 +117,7 @@ impl Answer {
 
 impl<'a> RequestHead<'a> {
     /// The visit at a moment.
-    pub(super) const fn visit(&self, moment: &Moment) -> Visit<'a> {
+    pub(super) const fn visit(&self, moment: &RequestTime) -> Visit<'a> {
         let Self { peer, head, query, headers, .. } = *self;
         Visit { peer, headers, query, head, at_ms: moment.at_ms }
     }
@@ -163,7 +163,7 @@ impl Redirector {
     pub fn answer(
         &self,
         request: &RequestHead<'_>,
-        moment: &Moment,
+        moment: &RequestTime,
         clicks: &mut ClickBatch,
     ) -> Option<Answer> {
         let path = request.path.strip_prefix('/')?;
@@ -199,7 +199,7 @@ impl Redirector {
         &self,
         request: &RequestHead<'_>,
         redirect: Arc<Redirect>,
-        moment: &Moment,
+        moment: &RequestTime,
         clicks: &mut ClickBatch,
     ) -> Answer {
         let visit = request.visit(moment);
@@ -217,7 +217,7 @@ impl Redirector {
     }
 
     /// Appends the group's clicks to the log. Its answers may be sent afterwards.
-    pub fn append_clicks(&self, clicks: &mut ClickBatch, moment: &Moment) {
+    pub fn append_clicks(&self, clicks: &mut ClickBatch, moment: &RequestTime) {
         let answered = clicks.clicks();
         self.recorder.append(clicks, moment.at_ms);
         if moment.at_ms.is_multiple_of(TIMED_ONE_IN) {

@@ -33,7 +33,7 @@ use super::HttpApp;
 use super::connections::{Accepted, ConnectionPermit};
 use super::stream::Prefixed;
 use crate::clicks::{ClickBatch, Headers};
-use crate::http::redirect::{self, Answer, Moment, RequestHead};
+use crate::http::redirect::{self, Answer, RequestHead, RequestTime};
 use crate::http::{host, security};
 use crate::limits::{DRAIN_TIMEOUT, IDLE_PERIOD};
 
@@ -270,7 +270,7 @@ impl Connection {
         let authority = uri.authority().map(Authority::as_str);
         let headers = Headers::of_map(request.headers());
         let head = RequestHead { peer: self.peer, head, path, query, authority, headers };
-        let (redirector, moment) = (self.app.redirector.as_ref()?, Moment::now());
+        let (redirector, moment) = (self.app.redirector.as_ref()?, RequestTime::now());
         CLICK.with_borrow_mut(|click| {
             let answer = redirector.answer(&head, &moment, click)?;
             redirector.append_clicks(click, &moment);

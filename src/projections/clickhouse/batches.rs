@@ -2,13 +2,10 @@
 //!
 //! A batch is read into one buffer, and its rows are decoded while they are sent.
 
-use uuid::Uuid;
-
 use super::ProjectionError;
 use super::corrections::Corrections;
 use super::plan::Batch;
-use super::rows::{AgentRow, BlockedRow, ClickRow, ForgottenRow, ReclassifiedRow};
-use crate::domain::click::view::ClickView;
+use super::rows::{AgentRow, BlockedRow, ClickRow, ForgottenRow, ReclassifiedRow, Visit};
 use crate::domain::click::{VERSION, kind};
 use crate::domain::wire::uint64_of;
 use crate::log::{Reader, RecordBatch, RecordRef};
@@ -76,29 +73,6 @@ impl Records {
 
     fn of_kind(&self, kind: u16) -> impl Iterator<Item = RecordRef<'_>> {
         self.records.iter().filter(move |record| record.kind == kind)
-    }
-}
-
-/// The link of a visit.
-#[derive(Debug, Clone, Copy)]
-pub struct Visit {
-    pub workspace: Uuid,
-    pub link: Uuid,
-    pub offset: u64,
-    pub link_version: u32,
-}
-
-impl Visit {
-    fn of(record: RecordRef<'_>) -> Result<Self, ProjectionError> {
-        let unreadable = || ProjectionError::Unreadable(record.offset);
-        let click = ClickView::parse(record.payload).map_err(|_| unreadable())?;
-        let id = |bytes| Uuid::from_slice(bytes).map_err(|_| unreadable());
-        Ok(Self {
-            workspace: id(click.workspace)?,
-            link: id(click.link)?,
-            offset: record.offset,
-            link_version: click.link_version,
-        })
     }
 }
 

@@ -12,9 +12,10 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::ProjectionError;
-use super::batches::{Records, Visit};
+use super::batches::Records;
 use super::generation::Generation;
 use super::rows::ForgottenRow;
+use super::rows::Visit;
 use super::status::now_ms;
 use crate::projections::index::Filter;
 

@@ -8,7 +8,6 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::ProjectionError;
-use super::batches::Visit;
 use super::corrections::Corrections;
 use super::native::Value;
 use crate::domain::amendment::{AgentReclassified, LinkForgotten};
@@ -227,6 +226,29 @@ impl ReclassifiedRow {
             device: agent.device().as_str(),
             bot: agent.bot().as_str(),
             at: agent.at_ms.cast_signed(),
+        })
+    }
+}
+
+/// The link of a visit.
+#[derive(Debug, Clone, Copy)]
+pub struct Visit {
+    pub workspace: Uuid,
+    pub link: Uuid,
+    pub offset: u64,
+    pub link_version: u32,
+}
+
+impl Visit {
+    pub fn of(record: RecordRef<'_>) -> Result<Self, ProjectionError> {
+        let unreadable = || ProjectionError::Unreadable(record.offset);
+        let click = ClickView::parse(record.payload).map_err(|_| unreadable())?;
+        let id = |bytes| Uuid::from_slice(bytes).map_err(|_| unreadable());
+        Ok(Self {
+            workspace: id(click.workspace)?,
+            link: id(click.link)?,
+            offset: record.offset,
+            link_version: click.link_version,
         })
     }
 }

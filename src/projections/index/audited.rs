@@ -7,7 +7,7 @@
 //! | 10–25 | who: the token's 16 bytes; zeros for the service itself |
 //! | 26–41 | to what it happened: 16 bytes; zeros for the workspace |
 
-use super::read::number;
+use super::encoding::number;
 use crate::domain::action::Action;
 use crate::domain::event::{Envelope, Event};
 

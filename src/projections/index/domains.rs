@@ -2,19 +2,38 @@
 
 use prost::Message;
 
-use super::fold::State;
+use super::encoding::{number, split_workspace, with_workspace};
 use super::group::Group;
-use super::read::{Read, number, split_workspace, with_workspace};
+use super::read::Read;
+use super::state::{State, add_to};
 use super::{IndexError, keys};
-use crate::domain::command::DomainRef;
+use crate::domain::command::{DomainRef, LinkRef};
 use crate::domain::domains::Domain;
 use crate::domain::domains::state::DomainState;
 use crate::domain::error::Unreadable;
 use crate::domain::hostname::{Hostname, split_port};
-use crate::domain::ids::{DomainId, WorkspaceId};
+use crate::domain::ids::{DomainId, LinkId, WorkspaceId};
+use crate::domain::link::Link;
 
-/// Reads domains.
+/// Reads domains, and links by the slugs on them.
 pub trait ReadDomains: Read {
+    /// The link at a slug of a domain (empty: the default domain). Normalizes the slug as the
+    /// domain requires.
+    fn slug(&self, domain: &str, slug: &str) -> Result<Option<LinkId>, IndexError> {
+        self.slug_at(domain, &self.slug_form(domain, slug)?)
+    }
+
+    /// A link by its ID, slug or external ID, if it belongs to this workspace.
+    fn link_in(&self, workspace: WorkspaceId, named: &LinkRef) -> Result<Option<Link>, IndexError> {
+        let id = match named {
+            LinkRef::Id(id) => Some(*id),
+            LinkRef::Slug(slug) => self.slug("", slug.as_str())?,
+            LinkRef::ExternalId(external_id) => self.external(workspace, external_id)?,
+        };
+        let link = id.map(|id| self.link(id)).transpose()?.flatten();
+        Ok(link.filter(|link| link.workspace == workspace))
+    }
+
     /// A domain by its ID, if it belongs to this workspace.
     fn domain(&self, workspace: WorkspaceId, id: DomainId) -> Result<Option<Domain>, IndexError> {
         let Some(value) = self.get(&keys::domain(workspace, id))? else { return Ok(None) };
@@ -113,7 +132,7 @@ pub fn insert<S: State>(
     let key = keys::domain(workspace, id);
     if state.get(&key)?.is_none() {
         state.put(keys::claim(&domain.hostname, workspace), id.as_bytes().to_vec());
-        super::fold::add_to(state, keys::domain_count(workspace), 1)?;
+        add_to(state, keys::domain_count(workspace), 1)?;
     }
     state.put(key, domain.encode_to_vec());
     if domain.is_default {
@@ -141,7 +160,7 @@ pub fn remove<S: State>(
     let hostname = domain.hostname.as_str();
     state.remove(keys::domain(workspace, id));
     state.remove(keys::claim(hostname, workspace));
-    super::fold::add_to(state, keys::domain_count(workspace), -1)?;
+    add_to(state, keys::domain_count(workspace), -1)?;
     if domain.is_default {
         state.remove(keys::default_domain(workspace));
     }

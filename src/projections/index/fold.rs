@@ -9,8 +9,10 @@ use prost::Message;
 
 use super::audited::Audited;
 use super::domains::ReadDomains;
-use super::read::{Read, Tombstone, encode_link, encode_token, number};
-use super::{IndexError, domains, group, keys, presets, reports};
+use super::encoding::{Tombstone, encode_link, encode_token};
+use super::read::Read;
+use super::state::{State, add_to};
+use super::{IndexError, domains, keys, membership, presets, reports};
 use crate::domain::error::Unreadable;
 use crate::domain::event::{Envelope, Event, LinkState};
 use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
@@ -19,20 +21,6 @@ use crate::domain::preset::PresetKind;
 
 /// The maximum number of expired keys removed per event: more than it can add.
 const MAX_EXPIRED_PER_EVENT: usize = 4;
-
-/// The state that the fold reads and writes.
-pub trait State: Read {
-    /// Sets a key's value.
-    fn put(&mut self, key: Vec<u8>, value: Vec<u8>);
-    /// Removes a key.
-    fn remove(&mut self, key: Vec<u8>);
-    /// The first live expiry keys in order; at most `limit`. May omit those after `until_ms`.
-    fn first_expiries(&mut self, limit: usize, until_ms: u64) -> Result<Vec<Vec<u8>>, IndexError>;
-    /// The redirect at this slug has changed.
-    fn touch(&mut self, domain: &str, slug: &str);
-    /// A domain has changed.
-    fn touch_domains(&mut self) {}
-}
 
 /// Folds the event at an offset of the log into the state.
 pub fn fold<S: State>(state: &mut S, offset: u64, envelope: &Envelope) -> Result<(), IndexError> {
@@ -134,7 +122,7 @@ fn index_link<S: State>(
     state.put(keys::slug(&link.domain, &slug), id.as_bytes().to_vec());
     state.put(keys::link(id), encode_link(workspace, link));
     state.touch(&link.domain, &slug);
-    group::join(state, workspace, id, link)
+    membership::join(state, workspace, id, link)
 }
 
 /// Removes a link's slug and groups from the index.
@@ -143,7 +131,7 @@ fn unindex_link<S: State>(state: &mut S, link: &Link) -> Result<(), IndexError> 
     let slug = state.slug_form(domain, link.slug.as_str())?;
     state.remove(keys::slug(domain, &slug));
     state.touch(domain, &slug);
-    group::leave(state, link)
+    membership::leave(state, link)
 }
 
 fn record_version<S: State>(state: &mut S, id: LinkId, (number, at_ms): (u32, u64), offset: u64) {
@@ -195,13 +183,6 @@ fn remove_tombstone<S: State>(
         state.remove(key);
         add_to(state, keys::tombstone_count(workspace.as_bytes()), -1)?;
     }
-    Ok(())
-}
-
-/// Adds to a counter.
-pub fn add_to<S: State>(state: &mut S, key: Vec<u8>, change: i64) -> Result<(), IndexError> {
-    let count = state.get(&key)?.as_deref().map_or(0, number);
-    state.put(key, count.saturating_add_signed(change).to_be_bytes().to_vec());
     Ok(())
 }
 

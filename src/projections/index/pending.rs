@@ -7,10 +7,11 @@
 use std::sync::Arc;
 
 use super::IndexError;
-use super::fold::{State, fold};
+use super::fold::fold;
 use super::keys;
 use super::layers::Layers;
 use super::read::{Read, ReadTokens};
+use super::state::State;
 use super::store::{Changes, prefixed};
 use crate::domain::event::Envelope;
 use crate::domain::ids::WorkspaceId;

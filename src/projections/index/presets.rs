@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-use super::fold::State;
-use super::read::encode_preset;
+use super::encoding::encode_preset;
+use super::state::State;
 use super::{IndexError, keys};
 use crate::domain::error::Unreadable;
 use crate::domain::event::{PresetDeleted, PresetState};

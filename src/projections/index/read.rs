@@ -1,50 +1,18 @@
 //! Reads of the index, the same for the applied and the pending state.
 
-use prost::Message;
 use uuid::Uuid;
 
-use super::domains::ReadDomains;
-use super::group::{self, Group};
-use super::{IndexError, keys, reports};
-use crate::domain::command::LinkRef;
-use crate::domain::event::{Envelope, LinkState, PresetState, TokenState};
+use super::encoding::{
+    BROKEN_ID, Tombstone, counted, decode_link, decode_preset, decode_report, decode_token, number,
+};
+use super::group::Group;
+use super::{IndexError, keys};
+use crate::domain::event::Envelope;
 use crate::domain::ids::{LinkId, ReportId, TokenId, WorkspaceId};
 use crate::domain::link::Link;
 use crate::domain::preset::{Preset, PresetId, PresetKind};
 use crate::domain::report::Report;
 use crate::domain::token::Token;
-
-const ID_BYTES: usize = 16;
-
-/// A deleted link that can be restored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tombstone {
-    /// The link before its deletion; its version is the one of the deletion.
-    pub link: Link,
-    /// The deadline for restoring it, in milliseconds since the Unix epoch.
-    pub restorable_until_ms: u64,
-    /// In milliseconds since the Unix epoch.
-    pub deleted_at_ms: u64,
-    /// The offset of the deletion in the log.
-    pub offset: u64,
-}
-
-impl Tombstone {
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let numbers = [self.restorable_until_ms, self.deleted_at_ms, self.offset];
-        let mut value: Vec<_> = numbers.into_iter().flat_map(u64::to_be_bytes).collect();
-        value.extend(encode_link(self.link.workspace, &LinkState::from(&self.link)));
-        value
-    }
-
-    pub(super) fn decode(value: &[u8]) -> Result<Self, IndexError> {
-        let (numbers, link) = value.split_at_checked(24).ok_or(BROKEN_ID)?;
-        let (until, numbers) = numbers.split_at(8);
-        let (deleted_at, offset) = numbers.split_at(8);
-        let [restorable_until_ms, deleted_at_ms, offset] = [until, deleted_at, offset].map(number);
-        Ok(Self { link: decode_link(link)?, restorable_until_ms, deleted_at_ms, offset })
-    }
-}
 
 /// Reads of one consistent view of the index.
 pub trait Read {
@@ -62,28 +30,11 @@ pub trait Read {
         link.map_err(|error| self.report_damage(error))
     }
 
-    /// The link at a slug of a domain (empty: the default domain). Normalizes the slug as the
-    /// domain requires.
-    fn slug(&self, domain: &str, slug: &str) -> Result<Option<LinkId>, IndexError> {
-        self.slug_at(domain, &self.slug_form(domain, slug)?)
-    }
-
-    /// As [`slug`](Self::slug), with a normalized slug.
+    /// The link at a normalized slug of a domain (empty: the default domain).
     fn slug_at(&self, domain: &str, form: &str) -> Result<Option<LinkId>, IndexError> {
         let id = self.get(&keys::slug(domain, form))?;
         let id = id.map(|bytes| LinkId::from_bytes(&bytes).map_err(|_| BROKEN_ID)).transpose();
         id.map_err(|error| self.report_damage(error))
-    }
-
-    /// A link by its ID, slug or external ID, if it belongs to this workspace.
-    fn link_in(&self, workspace: WorkspaceId, named: &LinkRef) -> Result<Option<Link>, IndexError> {
-        let id = match named {
-            LinkRef::Id(id) => Some(*id),
-            LinkRef::Slug(slug) => self.slug("", slug.as_str())?,
-            LinkRef::ExternalId(external_id) => self.external(workspace, external_id)?,
-        };
-        let link = id.map(|id| self.link(id)).transpose()?.flatten();
-        Ok(link.filter(|link| link.workspace == workspace))
     }
 
     /// A deleted link of a workspace, while it is kept.
@@ -122,7 +73,7 @@ pub trait Read {
     /// The number of links in a group.
     fn group_count(&self, workspace: WorkspaceId, group: &Group) -> Result<u64, IndexError> {
         let value = self.get(&keys::group(workspace, group))?;
-        Ok(value.as_deref().and_then(group::counted).map_or(0, |(count, _)| count))
+        Ok(value.as_deref().and_then(counted).map_or(0, |(count, _)| count))
     }
 
     /// A campaign or a UTM template of a workspace.
@@ -162,7 +113,7 @@ pub trait Read {
     /// An open report, if it belongs to this workspace.
     fn report(&self, workspace: WorkspaceId, id: ReportId) -> Result<Option<Report>, IndexError> {
         let value = self.get(&keys::report(workspace, id))?;
-        let report = value.map(|value| reports::decode(workspace, &value)).transpose();
+        let report = value.map(|value| decode_report(workspace, &value)).transpose();
         report.map_err(|error| self.report_damage(error))
     }
 
@@ -187,54 +138,4 @@ pub trait Read {
 pub trait ReadTokens: Read {
     /// A workspace's tokens, oldest first.
     fn tokens(&self, workspace: WorkspaceId) -> Result<Vec<Token>, IndexError>;
-}
-
-const BROKEN_ID: IndexError = IndexError::Broken("an id in the index is not 16 bytes long");
-
-/// Decodes a count or an offset.
-pub fn number(bytes: &[u8]) -> u64 {
-    bytes.try_into().map_or(0, u64::from_be_bytes)
-}
-
-pub fn encode_link(workspace: WorkspaceId, state: &LinkState) -> Vec<u8> {
-    with_workspace(workspace, state)
-}
-
-pub fn with_workspace(workspace: WorkspaceId, message: &impl Message) -> Vec<u8> {
-    let mut value = Vec::with_capacity(ID_BYTES + message.encoded_len());
-    value.extend_from_slice(workspace.as_bytes());
-    // Writing to a vector cannot fail.
-    let _fits = message.encode(&mut value);
-    value
-}
-
-pub fn decode_link(value: &[u8]) -> Result<Link, IndexError> {
-    let (workspace, state) = split_workspace(value)?;
-    Ok(LinkState::decode(state)?.into_link(workspace)?)
-}
-
-pub fn encode_preset(preset: &PresetState) -> Vec<u8> {
-    preset.encode_to_vec()
-}
-
-pub fn decode_preset(
-    workspace: WorkspaceId,
-    kind: PresetKind,
-    value: &[u8],
-) -> Result<Preset, IndexError> {
-    Ok(PresetState::decode(value)?.into_preset(kind, workspace)?)
-}
-
-pub fn encode_token(token: &Token) -> Vec<u8> {
-    with_workspace(token.workspace, &TokenState::from(token))
-}
-
-fn decode_token(value: &[u8]) -> Result<Token, IndexError> {
-    let (workspace, state) = split_workspace(value)?;
-    Ok(TokenState::decode(state)?.into_token(workspace)?)
-}
-
-pub fn split_workspace(value: &[u8]) -> Result<(WorkspaceId, &[u8]), IndexError> {
-    let (workspace, state) = value.split_at_checked(ID_BYTES).ok_or(BROKEN_ID)?;
-    Ok((WorkspaceId::from_bytes(workspace).map_err(|_| BROKEN_ID)?, state))
 }

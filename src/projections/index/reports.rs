@@ -4,14 +4,13 @@ use std::ops::Bound;
 
 use prost::Message;
 
-use super::fold::State;
-use super::read::{Read, number};
+use super::encoding::decode_report;
+use super::read::Read;
+use super::state::State;
 use super::{Index, IndexError, keys, store};
 use crate::domain::error::Unreadable;
 use crate::domain::ids::{LinkId, ReportId, WorkspaceId};
 use crate::domain::report::{LinkReported, Report};
-
-const TIME_BYTES: usize = 8;
 
 /// Folds a report.
 pub fn add<S: State>(
@@ -49,13 +48,6 @@ fn count<S: State>(state: &mut S, link: LinkId, change: i64) -> Result<(), Index
     Ok(())
 }
 
-/// Decodes a report.
-pub fn decode(workspace: WorkspaceId, value: &[u8]) -> Result<Report, IndexError> {
-    let broken = IndexError::Broken("a report");
-    let Some((at, message)) = value.split_at_checked(TIME_BYTES) else { return Err(broken) };
-    LinkReported::decode(message)?.into_report(workspace, number(at)).ok_or(broken)
-}
-
 impl Index {
     /// A workspace's open reports before `before`, newest first.
     pub fn reports(
@@ -68,7 +60,7 @@ impl Index {
         let (from, end) = store::prefixed(&keys::reports_of(workspace));
         let layers = self.layers.load();
         let rows = layers.rows((from, before.map_or(end, Bound::Excluded)), true).take(limit);
-        let reports = rows.map(|row| decode(workspace, &row?.1));
+        let reports = rows.map(|row| decode_report(workspace, &row?.1));
         reports.collect::<Result<_, _>>().map_err(|error| self.report_damage(error))
     }
 }

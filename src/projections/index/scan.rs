@@ -7,9 +7,10 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
+use super::encoding::{decode_preset, split_workspace};
 use super::group::{self, Group};
 use super::layers::Layers;
-use super::read::{Read, decode_preset, split_workspace};
+use super::read::Read;
 use super::store::{KeyRange, Rows, prefixed};
 use super::{Index, IndexError, keys};
 use crate::domain::ids::{LinkId, WorkspaceId};

@@ -4,7 +4,8 @@
 use std::ops::Bound;
 
 use super::audited::Audited;
-use super::read::{Read, Tombstone, number};
+use super::encoding::{Tombstone, number};
+use super::read::Read;
 use super::{Index, IndexError, keys, store};
 use crate::domain::ids::{LinkId, WorkspaceId};
 use crate::domain::retention::RESTORABLE_MS;

@@ -8,7 +8,7 @@ use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, Unit, Zoned, ZonedRound};
 
-use super::range::Period;
+use super::period::Period;
 
 /// The maximum number of buckets in a report.
 pub const MAX_BUCKETS: usize = 5_000;

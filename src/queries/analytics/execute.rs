@@ -108,7 +108,7 @@ impl QueryResult {
     }
 
     /// The single timestamp that was selected; `None` if it is zero.
-    pub(super) fn moment(&self) -> Result<Option<i64>> {
+    pub(super) fn timestamp(&self) -> Result<Option<i64>> {
         let moment = self.body.data.first().and_then(|row| row.first()).and_then(Json::as_i64);
         let moment = moment.ok_or_else(|| unexpected("no timestamp"))?;
         Ok(Some(moment).filter(|at| *at > 0))

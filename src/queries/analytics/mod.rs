@@ -14,6 +14,7 @@ mod dimension;
 mod execute;
 mod filter;
 mod metric;
+mod period;
 mod query;
 mod range;
 mod report;
@@ -34,10 +35,11 @@ pub use clicks::{ClickKey, Export, Format};
 pub use dimension::{Dimension, Value};
 pub use filter::{Condition, Filter, MAX_CONDITIONS, MAX_DEPTH, MAX_TEXT_BYTES, MAX_VALUES, Test};
 pub use metric::{Metric, Number};
+pub use period::Period;
 pub use query::{
     AnalyticsQuery, Bots, DEFAULT_ROWS, Dedupe, Key, MAX_DIMENSIONS, MAX_ROWS, MAX_SKIPPED, Order,
 };
-pub use range::{Compare, DateRange, Edge, Period, RANGES};
+pub use range::{Compare, DateRange, Edge, RANGES};
 pub use report::{Cost, Report, Row};
 
 use super::workspace_limiter::WorkspaceLimiter;

@@ -8,7 +8,8 @@ use super::buckets::Granularity;
 use super::dimension::Dimension;
 use super::filter::Filter;
 use super::metric::Metric;
-use super::range::{Compare, Period};
+use super::period::Period;
+use super::range::Compare;
 use crate::domain::ids::WorkspaceId;
 
 /// The maximum number of dimensions.

@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, Zoned};
 
 use super::buckets::Granularity;
+use super::period::Period;
 
 /// The maximum number of units (hours, days, …) in a range.
 const MAX_UNITS: i64 = 10_000;
@@ -31,15 +32,6 @@ pub enum Edge {
     At(Timestamp),
     /// A day in the query's time zone. As the end of a range, the day is included.
     Day(Date),
-}
-
-/// A time range: from the first moment up to, and excluding, the second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Period {
-    /// `None` for no start.
-    pub from: Option<Timestamp>,
-    /// The end, exclusive.
-    pub to: Timestamp,
 }
 
 /// The supported range names, for error messages.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::buckets::Granularity;
 use super::dimension::{Dimension, Value};
 use super::metric::{Metric, Number};
+use super::period::Period;
 use super::query::{AnalyticsQuery, Key, Order};
-use super::range::Period;
 
 /// The result of an [`AnalyticsQuery`].
 #[derive(Debug, Clone)]

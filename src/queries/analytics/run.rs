@@ -224,7 +224,7 @@ impl Analytics {
         snapshot: ReadSnapshot,
     ) -> Result<Option<Timestamp>> {
         let first =
-            self.execute(sql::first_click(&self.visible(query), snapshot)).await?.moment()?;
+            self.execute(sql::first_click(&self.visible(query), snapshot)).await?.timestamp()?;
         Ok(first.and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok()))
     }
 

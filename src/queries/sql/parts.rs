@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
+use super::count::Count;
 use super::filters::{Column, column};
 use super::statement::{Statement, Value};
-use super::{Count, ReadSnapshot};
+
 use crate::projections::clickhouse::{Chunks, is_forgotten};
 use crate::queries::analytics::{AnalyticsQuery, Bots, Dimension, Metric, Period};
-use crate::queries::plan::{Rollup, SealedRange};
+use crate::queries::plan::{ReadSnapshot, Rollup, SealedRange};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 

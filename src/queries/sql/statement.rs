@@ -3,7 +3,7 @@
 use clickhouse::query::Query;
 use serde::Serialize;
 
-use super::Count;
+use super::count::Count;
 use crate::projections::clickhouse::Reading;
 
 /// The limits of a query, enforced by ClickHouse.

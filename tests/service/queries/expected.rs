@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::buckets::{Bucket, buckets};
 use super::fact::{Fact, place, shown};
-use super::question::{Question, moment};
+use super::question::{Question, timestamp};
 use super::world::{HOUR_MS, World};
 
 /// Above this number visitors are counted approximately, below it exactly.
@@ -69,7 +69,7 @@ impl Tally {
     /// Whether a metric has the expected value.
     pub fn agrees(&self, metric: &str, value: &Value) -> bool {
         if metric == "last_click_at" {
-            return *value == self.last_ms.map_or(Value::Null, |at| json!(moment(at)));
+            return *value == self.last_ms.map_or(Value::Null, |at| json!(timestamp(at)));
         }
         let (number, wanted) = (value.as_f64().unwrap_or(f64::NAN), self.number(metric));
         if self.is_near(metric) {

@@ -69,7 +69,7 @@ impl Default for Question {
     }
 }
 
-pub fn moment(at_ms: i64) -> String {
+pub fn timestamp(at_ms: i64) -> String {
     let at = jiff::Timestamp::from_millisecond(at_ms).unwrap();
     at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
@@ -87,7 +87,7 @@ impl Span {
         match self {
             Self::All => json!("all"),
             Self::Named(name) => json!(name),
-            Self::Moments(from, to) => json!([moment(*from), moment(*to)]),
+            Self::Moments(from, to) => json!([timestamp(*from), timestamp(*to)]),
             Self::Days(from, to) => json!([from.to_string(), to.to_string()]),
         }
     }

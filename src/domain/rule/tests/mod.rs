@@ -77,7 +77,7 @@ fn somebody() -> Visitor<'static> {
 }
 
 fn ms(text: &str) -> u64 {
-    super::value::moment(text).unwrap()
+    super::value::timestamp(text).unwrap()
 }
 
 fn decide(rules: Json, visitor: &Visitor<'_>) -> Option<Chosen> {

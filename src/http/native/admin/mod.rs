@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::Data;
-use super::routes::{RateClass, Routes};
+use super::route::{RateClass, Routes};
 use super::schema::RebuildStatus;
 use crate::domain::error::{Result, ServiceError};
 use crate::domain::ids::WorkspaceId;
@@ -234,7 +234,7 @@ pub async fn reclassify(
     mut params: Params,
 ) -> Result<(StatusCode, Json<Data<ReclassificationView>>)> {
     let since = params.text("since").unwrap_or_default();
-    let since_ms = moment_ms(&since);
+    let since_ms = timestamp_ms(&since);
     if since_ms.is_none() {
         params.refuse("since", "must be a day such as 2026-11-21, a time, or all");
     }
@@ -261,7 +261,7 @@ pub async fn reclassify_status(
 }
 
 /// A time, or the start of a day in UTC, in milliseconds since the Unix epoch.
-pub fn moment_ms(text: &str) -> Option<u64> {
+pub fn timestamp_ms(text: &str) -> Option<u64> {
     if text == "all" {
         return Some(0);
     }

@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::iso8601;
-use super::routes::Routes;
+use super::route::Routes;
 use crate::domain::error::Result;
 use crate::domain::token::Ability::AnalyticsRead;
 use crate::http::Services;

@@ -81,7 +81,7 @@ pub struct RangeView {
 impl QueryResult {
     /// The result of a report; `host` is the name of the default domain.
     pub fn new(query: &AnalyticsQuery, report: Report, as_of: AsOf, host: &str) -> Self {
-        let moment = |at: jiff::Timestamp| iso8601(u64::try_from(at.as_millisecond()).unwrap_or(0));
+        let text = |at: jiff::Timestamp| iso8601(u64::try_from(at.as_millisecond()).unwrap_or(0));
         let Report { rows, total, cost, period, granularity } = report;
         let view = View { query, granularity, host };
         Self {
@@ -89,7 +89,7 @@ impl QueryResult {
             meta: QueryMeta {
                 as_of: as_of.into(),
                 total_rows: total,
-                date_range: RangeView { from: period.from.map(moment), to: moment(period.to) },
+                date_range: RangeView { from: period.from.map(text), to: text(period.to) },
                 timezone: query.zone.iana_name().unwrap_or("UTC").to_owned(),
                 granularity: granularity.map(Granularity::as_str),
                 table: cost.table,

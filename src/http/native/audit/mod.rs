@@ -6,11 +6,11 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::admin::moment_ms;
+use super::admin::timestamp_ms;
 use super::iso8601;
 use super::links::versions::differences;
 use super::page::{CursorParams, Page};
-use super::routes::Routes;
+use super::route::Routes;
 use crate::domain::action::Action;
 use crate::domain::error::Result;
 use crate::domain::ids::{CampaignId, LinkId, ReportId, TokenId, UtmTemplateId};
@@ -117,8 +117,8 @@ fn filter(params: &mut Params) -> AuditFilter {
     let names = || Action::every().map(Action::name).collect::<Vec<_>>().join(", ");
     let action = params.parsed("action", format!("must be one of {}", names()), Action::parse);
     let rule = "must be a day such as 2026-11-21, or a time";
-    let moment = |text: &str| moment_ms(text).filter(|_| text != "all");
-    let from_ms = params.parsed("from", rule, moment);
-    let to_ms = params.parsed("to", rule, moment);
+    let timestamp = |text: &str| timestamp_ms(text).filter(|_| text != "all");
+    let from_ms = params.parsed("from", rule, timestamp);
+    let to_ms = params.parsed("to", rule, timestamp);
     AuditFilter { link, actor, action, from_ms, to_ms }
 }

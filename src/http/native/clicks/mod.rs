@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use super::analytics::params::{AnalyticsParams, AnalyticsRequest};
 use super::analytics::scope::Resolver;
 use super::analytics::{AsOfView, as_of};
-use super::routes::Routes;
+use super::route::Routes;
 use crate::domain::error::{Result, ServiceError};
 use crate::domain::token::Ability::AnalyticsRead;
 use crate::http::auth::Api;

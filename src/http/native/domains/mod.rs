@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::page::{CursorParams, Page, PageMeta, PageParam};
-use super::routes::Routes;
+use super::route::Routes;
 use super::{Changed, Data, iso8601, log_offset, replayed};
 use crate::commands::CommandResult;
 use crate::domain::command::{Command, DomainRef, Outcome};

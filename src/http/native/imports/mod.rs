@@ -12,7 +12,7 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
-use super::routes::{RateClass, Routes};
+use super::route::{RateClass, Routes};
 use super::{Data, iso8601, replayed};
 use crate::commands::{CommandRequest, Mode};
 use crate::domain::command::{Command, OnConflict};

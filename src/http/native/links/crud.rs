@@ -57,7 +57,7 @@ pub async fn get(
     Name(name): Name,
     mut params: Params,
 ) -> Result<Response> {
-    let at_ms = params.moment("at");
+    let at_ms = params.timestamp("at");
     params.finish()?;
     if let Some(at_ms) = at_ms {
         let data = versions::read_at(&services, &actor, &name, at_ms).await?;

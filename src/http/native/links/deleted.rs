@@ -6,8 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::answered;
-use super::list::LinkPage;
-use super::view::LinkView;
+use super::view::{LinkPage, LinkView};
 use crate::domain::command::{Command, LinkRef};
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::ids::LinkId;

@@ -7,14 +7,14 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::deleted;
-use super::view::LinkView;
+use super::view::{LinkPage, LinkView};
 use crate::domain::error::Result;
 use crate::domain::link::{Kind, checked_folder};
 use crate::domain::token::Actor;
 use crate::http::Site;
 use crate::http::auth::Api;
 use crate::http::native::Data;
-use crate::http::native::page::{CursorParams, Page, PageMeta, PageParam};
+use crate::http::native::page::{CursorParams, Page, PageParam};
 use crate::http::native::schema::{Archived as ArchivedWord, Direction};
 use crate::http::params::Params;
 use crate::queries::links::{
@@ -22,15 +22,6 @@ use crate::queries::links::{
 };
 
 const MAX_TAGS: usize = 50;
-
-/// A page of links.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct LinkPage {
-    /// The links.
-    pub data: Vec<LinkView>,
-    /// Where the page stands in the list.
-    pub meta: PageMeta,
-}
 
 /// A number of links.
 #[derive(Debug, Serialize, ToSchema)]
@@ -105,8 +96,8 @@ pub fn filter(params: &mut Params, site: &Site, default_archived: Archived) -> L
     let domain = params.text("domain").map(|domain| domain.to_ascii_lowercase());
     filter.domain = domain.map(|name| if name == site.host { String::new() } else { name });
     filter.external_id = params.text("external_id");
-    filter.created_from_ms = params.moment("created_from");
-    filter.created_until_ms = params.moment("created_until");
+    filter.created_from_ms = params.timestamp("created_from");
+    filter.created_until_ms = params.timestamp("created_until");
     filter.has_password = params.flag("has_password");
     filter.expired = params.flag("expired");
     filter.enabled = params.flag("enabled");

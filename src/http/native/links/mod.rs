@@ -18,7 +18,7 @@ use axum::response::{AppendHeaders, IntoResponse, Response};
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
-use super::routes::Routes;
+use super::route::Routes;
 use super::{Changed, log_offset, replayed};
 use crate::commands::CommandResult;
 use crate::domain::command::{Expected, LinkRef, Outcome};

@@ -162,3 +162,12 @@ fn address(site: &Site, domain: &str, slug: &str) -> (String, String) {
         (domain.to_owned(), format!("{}://{domain}/{slug}", site.scheme))
     }
 }
+
+/// A page of links.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LinkPage {
+    /// The links.
+    pub data: Vec<LinkView>,
+    /// Where the page stands in the list.
+    pub meta: PageMeta,
+}

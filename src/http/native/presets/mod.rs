@@ -78,7 +78,7 @@ macro_rules! preset_routes {
             use utoipa_axum::routes;
 
             use super::super::page::PageParams;
-            use super::super::routes::Routes;
+            use super::super::route::Routes;
             use super::super::{Changed, Data};
             use super::{PresetPage, PresetView};
             use crate::domain::error::Result;

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::page::{CursorMeta, CursorParams, Page};
-use super::routes::Routes;
+use super::route::Routes;
 use super::{iso8601, log_offset};
 use crate::domain::command::Command;
 use crate::domain::error::{Result, ServiceError};

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use super::routes::Routes;
+use super::route::Routes;
 use super::{Changed, Data, iso8601, log_offset, replayed};
 use crate::commands::{CommandResult, Commands, secret};
 use crate::domain::command::{Command, Outcome};
@@ -118,7 +118,7 @@ impl Tokens {
         let TokenBody { name, abilities, expires_at } = body;
         let abilities = Abilities::parse(&abilities)
             .map_err(|reason| ServiceError::field("abilities", reason))?;
-        let expires_at_ms = expires_at.as_deref().map(moment).transpose()?;
+        let expires_at_ms = expires_at.as_deref().map(timestamp).transpose()?;
         let secret = secret::generate();
         let command = Command::CreateToken {
             name,
@@ -145,7 +145,7 @@ impl Tokens {
 }
 
 /// An ISO 8601 time, in milliseconds since the Unix epoch.
-fn moment(text: &str) -> Result<u64> {
+fn timestamp(text: &str) -> Result<u64> {
     let at = text.parse::<Timestamp>().ok().and_then(|at| u64::try_from(at.as_millisecond()).ok());
     let rule = "must be a time such as 2030-01-31T23:00:00Z";
     at.ok_or_else(|| ServiceError::field("expires_at", rule))

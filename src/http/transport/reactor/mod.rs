@@ -32,7 +32,7 @@ use self::render::Renderer;
 use super::connections::Accepted;
 use super::hyper::Hyper;
 use crate::clicks::ClickBatch;
-use crate::http::redirect::{Moment, Redirector};
+use crate::http::redirect::{Redirector, RequestTime};
 use crate::limits::{DRAIN_TIMEOUT, IDLE_PERIOD};
 
 /// The maximum number of events in a group: the first waits for the last.
@@ -178,7 +178,7 @@ impl Reactor {
                 std::thread::sleep(Duration::from_millis(50));
                 continue;
             }
-            let moment = Moment::now();
+            let moment = RequestTime::now();
             self.answer(&events, &moment);
             if moment.at >= idle_check_at {
                 idle_check_at = moment.at + IDLE_PERIOD;
@@ -193,7 +193,7 @@ impl Reactor {
     }
 
     /// Handles a group: read, answer, log, send.
-    fn answer(&mut self, events: &Events, moment: &Moment) {
+    fn answer(&mut self, events: &Events, moment: &RequestTime) {
         self.renderer.tick(moment.at_ms);
         for key in std::mem::take(&mut self.ready) {
             self.serve_guarded(key, moment);
@@ -227,7 +227,7 @@ impl Reactor {
     }
 
     /// A panic closes only the connection that caused it.
-    fn serve_guarded(&mut self, key: usize, moment: &Moment) {
+    fn serve_guarded(&mut self, key: usize, moment: &RequestTime) {
         let from = self.answers.len();
         let served = catch_unwind(AssertUnwindSafe(|| self.serve(key, moment)));
         if served.is_err() {
@@ -238,7 +238,7 @@ impl Reactor {
     }
 
     /// Answers the requests of a connection.
-    fn serve(&mut self, key: usize, moment: &Moment) {
+    fn serve(&mut self, key: usize, moment: &RequestTime) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         if connection.has_output() || connection.ending.is_some() {
             return;
@@ -356,7 +356,7 @@ impl Reactor {
     }
 
     /// Accepts the connections in the inbox.
-    fn accept_incoming(&mut self, moment: &Moment) {
+    fn accept_incoming(&mut self, moment: &RequestTime) {
         let incoming = {
             let mut incoming = self.inbox.incoming.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *incoming)

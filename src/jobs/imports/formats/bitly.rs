@@ -50,7 +50,7 @@ fn map(values: Map<String, Value>) -> Mapped {
         title: field(fields.text("title")),
         tags: field(fields.tags("tags", ',')),
         archived: field(fields.flag("archived")),
-        expires_at: field(fields.moment("expiration_at")),
+        expires_at: field(fields.timestamp("expiration_at")),
         password: field(fields.password("password", "password_protected")),
         ..LinkInput::default()
     };

@@ -46,7 +46,7 @@ fn map(values: Map<String, Value>) -> Mapped {
         destination: field(fields.text(DESTINATION)),
         external_id: field(fields.text("externalId")),
         archived: field(fields.flag("archived")),
-        expires_at: field(fields.moment("expiresAt")),
+        expires_at: field(fields.timestamp("expiresAt")),
         expired_url: field(fields.text("expiredUrl")),
         password: field(fields.password("password", "passwordEnabled")),
         og_title: field(fields.text("title")),
@@ -122,7 +122,7 @@ fn countries(fields: &mut Fields) -> BTreeMap<String, Vec<String>> {
 /// The running A/B test. A completed one has made its winner the link's destination.
 fn split(fields: &mut Fields) -> Option<SplitBody> {
     let variants = fields.list("testVariants");
-    let until = fields.moment("testCompletedAt");
+    let until = fields.timestamp("testCompletedAt");
     let is_over =
         |until: &String| until.parse::<Timestamp>().is_ok_and(|at| at <= Timestamp::now());
     if variants.is_empty() || until.as_ref().is_some_and(is_over) {

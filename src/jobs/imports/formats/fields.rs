@@ -136,9 +136,9 @@ impl Fields {
     }
 
     /// A timestamp, in ISO 8601.
-    pub(super) fn moment(&mut self, names: &str) -> Option<String> {
+    pub(super) fn timestamp(&mut self, names: &str) -> Option<String> {
         let (name, value) = self.take(names)?;
-        let moment = value.as_str().and_then(as_moment);
+        let moment = value.as_str().and_then(as_timestamp);
         if moment.is_none() {
             self.refuse(name, "must be a date and time (2026-12-01T00:00:00Z)");
         }
@@ -207,7 +207,7 @@ pub(super) fn as_flag(text: &str) -> Option<bool> {
 }
 
 /// Parses a timestamp; defaults to UTC and midnight.
-pub(super) fn as_moment(text: &str) -> Option<String> {
+pub(super) fn as_timestamp(text: &str) -> Option<String> {
     let text = text.trim();
     if text.parse::<jiff::Timestamp>().is_ok() {
         return Some(text.to_owned());

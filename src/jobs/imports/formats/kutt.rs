@@ -33,7 +33,7 @@ fn map(values: Map<String, Value>) -> Mapped {
         slug: field(fields.text("address").or(short.path)),
         destination: field(fields.text(DESTINATION)),
         notes: field(fields.text("description")),
-        expires_at: field(fields.moment("expire_in")),
+        expires_at: field(fields.timestamp("expire_in")),
         password: field(fields.password("password", "is_protected")),
         ..LinkInput::default()
     };

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
-use super::fields::{as_flag, as_moment, folded, split_tags};
+use super::fields::{as_flag, as_timestamp, folded, split_tags};
 use super::record::{Mapped, Product};
 use super::short_link::ShortLink;
 use crate::domain::link::{CellFormat, Field, LINK_FIELDS, LinkInput};
@@ -195,8 +195,8 @@ fn value(format: CellFormat, text: String) -> Result<Value, String> {
             let number = text.trim().parse::<u64>();
             number.map(Value::from).map_err(|_| wrong("must be a whole number"))
         }
-        CellFormat::Moment => {
-            let moment = as_moment(&text).map(Value::String);
+        CellFormat::Timestamp => {
+            let moment = as_timestamp(&text).map(Value::String);
             moment.ok_or_else(|| wrong("must be a date and time (2026-12-01T00:00:00Z)"))
         }
         CellFormat::Tags => Ok(Value::from(split_tags(&text, ','))),

@@ -43,8 +43,8 @@ fn map(values: Map<String, Value>) -> Mapped {
     };
     let visits = visits(&mut fields);
     let mut meta = Fields::new(fields.object("meta").unwrap_or_default());
-    link.starts_at = field(meta.moment("validSince"));
-    link.expires_at = field(meta.moment("validUntil"));
+    link.starts_at = field(meta.timestamp("validSince"));
+    link.expires_at = field(meta.timestamp("validUntil"));
     link.max_clicks = field(meta.number("maxVisits").map(|max| max.saturating_sub(visits)));
     if link.max_clicks == field(Some(0)) {
         meta.refuse("maxVisits", "the link has used up its visits");

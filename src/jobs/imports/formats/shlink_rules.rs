@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::fields::{Fields, as_moment};
+use super::fields::{Fields, as_timestamp};
 use crate::domain::rule::body::{
     ConditionBody, DateConditionBody, QueryConditionBody, RuleBody, TargetBody,
 };
@@ -77,7 +77,7 @@ fn condition(listed: &Value) -> Result<ConditionBody, String> {
         "geolocation-country-code" => ConditionBody { country: one(), ..none },
         "geolocation-city-name" => ConditionBody { city: one(), ..none },
         "before-date" | "after-date" => {
-            let at = as_moment(&value).ok_or_else(|| format!("`{value}` is not a date"))?;
+            let at = as_timestamp(&value).ok_or_else(|| format!("`{value}` is not a date"))?;
             let date = if text("type") == "before-date" {
                 DateConditionBody { from: None, until: Some(at) }
             } else {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use super::memtable::Memtable;
 use crate::projections::index::IndexError;
-use crate::projections::index::fold::State;
 use crate::projections::index::keys;
 use crate::projections::index::merged::{Merged, TaggedRows, table_rows};
 use crate::projections::index::read::Read;
+use crate::projections::index::state::State;
 use crate::projections::index::store::KeyRange;
 use crate::sst::{Lookup, Table};
 

@@ -14,8 +14,9 @@ use std::sync::Arc;
 use prost::Message;
 use sha2::{Digest, Sha256};
 
-use super::fold::{State, fold};
+use super::fold::fold;
 use super::read::{Read, ReadTokens};
+use super::state::State;
 use super::{Index, IndexError, Tuning, keys};
 use crate::domain::event::{Envelope, Event, VERSION};
 use crate::log::{DiskStorage, LocalLog, Log, LogOptions, NewRecord};
