@@ -2,7 +2,7 @@
 
 use super::event::{Event, EventKind};
 
-/// The flag of actions that share an event kind with another action. No event kind has it set.
+/// Flag of actions that share an event kind with another action. No event kind has it set.
 const MARK: u16 = 1 << 15;
 
 /// A [`LinkChanged`](Event::LinkChanged) that restored an older version.
@@ -26,19 +26,19 @@ impl Action {
         self.0
     }
 
-    /// Whether the action made a version of an existing link.
+    /// Whether the action created a new version of an existing link.
     pub const fn is_change_of_a_link(self) -> bool {
         const CHANGED: u16 = EventKind::LinkChanged.number();
         const RESTORED: u16 = EventKind::LinkRestored.number();
         matches!(self.0, CHANGED | REVERTED | RESTORED)
     }
 
-    /// The action with a stored number.
+    /// Creates an action from its stored number.
     pub const fn from_number(number: u16) -> Self {
         Self(number)
     }
 
-    /// The action with this name.
+    /// Looks up an action by name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::every().find(|action| action.name() == name)
     }
@@ -48,7 +48,7 @@ impl Action {
         EventKind::ALL.iter().map(|kind| Self(kind.number())).chain([Self(REVERTED)])
     }
 
-    /// The name: the event's noun, a dot, the event's verb.
+    /// The name, such as `link.created`: noun, dot, verb.
     pub fn name(self) -> String {
         let event = match self.0 {
             REVERTED => Some("LinkReverted"),

@@ -1,4 +1,4 @@
-//! Where no link may lead: a list that whoever runs the service keeps.
+//! The operator's blocklist of destinations.
 
 use std::borrow::Cow;
 
@@ -11,36 +11,36 @@ use super::error::Invalid;
 use super::link::{LinkFields, Payload};
 use super::rule::app_url::AppLinks;
 
-/// How large the compiled patterns may be together, in bytes.
+/// Maximum total size of the compiled patterns, in bytes.
 const MAX_COMPILED_BYTES: usize = 32 << 20;
-/// What is said of an address on the list.
+/// The validation error for a listed URL.
 pub(super) const LISTED: &str = "is on the list of addresses to which no link may lead";
 
-/// Hosts and patterns. One entry a line; what follows a `#` at a line's beginning or behind a blank
-/// is for people.
+/// Hosts and patterns, one entry per line. A `#` at the start of a line or after a blank starts a
+/// comment.
 ///
-/// - `evil.example` is that host and all below it;
-/// - `/…/` is a regular expression that is looked for in the whole address, whatever its case, and
-///   once more in the address with its percent-encoding undone.
+/// - `evil.example` matches the host and its subdomains;
+/// - `/…/` is a case-insensitive regular expression that is searched for in the whole URL, both as
+///   it is and percent-decoded.
 #[derive(Debug, Default)]
 pub struct Blocklist {
-    /// In lower case, sorted.
+    /// Lower case, sorted.
     hosts: Vec<String>,
     patterns: RegexSet,
 }
 
-/// A line that is no entry.
+/// An invalid line of the list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {reason}")]
 pub struct InvalidLine {
-    /// From 1 on.
+    /// The line number, from 1; 0 if the patterns are too large together.
     pub line: usize,
-    /// What is wrong with it.
+    /// Why it is invalid.
     pub reason: String,
 }
 
 impl Blocklist {
-    /// Reads a list.
+    /// Parses a list.
     ///
     /// # Errors
     /// The first line that is neither a host nor a pattern.
@@ -77,22 +77,22 @@ impl Blocklist {
         Ok(Self { hosts, patterns })
     }
 
-    /// How many entries it has.
+    /// The number of entries.
     pub fn len(&self) -> usize {
         self.hosts.len() + self.patterns.len()
     }
 
-    /// Whether it has none.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether an address is on the list.
+    /// Whether a URL matches the list.
     pub fn has(&self, address: &str) -> bool {
         if self.is_empty() {
             return false;
         }
-        // As a browser reads it: what hides a host from a pattern is undone.
+        // Normalized as by a browser, so that an unusual spelling can't evade a pattern.
         let Ok(url) = Url::parse(address) else { return false };
         let host = host_of(&url);
         let host = host.trim_end_matches('.');
@@ -109,10 +109,11 @@ impl Blocklist {
         addresses.iter().any(|address| self.has(address))
     }
 
-    /// Refuses each address of a link that is on the list, but for those that stand already.
+    /// Rejects listed URLs in the fields of a link that differ from `old`. Rules and app URLs are
+    /// compared as a whole.
     ///
     /// # Errors
-    /// The field of each.
+    /// The invalid fields.
     pub fn check(&self, fields: &LinkFields, old: Option<&LinkFields>) -> Result<(), Invalid> {
         let mut invalid = Invalid::default();
         let before = old.map(addresses);
@@ -146,7 +147,7 @@ impl Blocklist {
     }
 }
 
-/// The addresses of a link, but for those that rules and apps lead to, each with its field.
+/// The URLs of a link with their fields, except those of rules and apps.
 fn addresses(fields: &LinkFields) -> [(&'static str, Option<&str>); 4] {
     let card = match fields.content.payload() {
         Some(Payload::Vcard(card)) => Some(card.url.as_str()).filter(|url| !url.is_empty()),
@@ -160,8 +161,7 @@ fn addresses(fields: &LinkFields) -> [(&'static str, Option<&str>); 4] {
     ]
 }
 
-/// The host of an address, also of an app's own scheme, whose host the URL standard leaves as it is
-/// written.
+/// The normalized host of a URL. The URL standard doesn't normalize the hosts of custom schemes.
 fn host_of(url: &Url) -> Cow<'_, str> {
     let host = url.host_str().unwrap_or_default();
     if url.is_special() {
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_are_meant_with_all_below_them_and_patterns_anywhere() {
+    fn hosts_match_their_subdomains_and_patterns_match_anywhere() {
         let list = "# no good\nEvil.example # of last week\n*.worse.example\nbücher.example\n\n\
                     /\\/wp-login\\.php/\n/^https:\\/\\/[0-9.]+\\//\n";
         let list = Blocklist::parse(list).unwrap();
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_entry_is_named_by_its_line() {
+    fn an_invalid_entry_is_reported_by_its_line() {
         for (text, line) in
             [("a.example\nb c", 2), ("/(/", 1), ("http://x.example/", 1), ("\n\n@", 3)]
         {

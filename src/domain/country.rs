@@ -51,7 +51,7 @@ static CONTINENT_OF: [u8; 26 * 26] = {
     while number < CONTINENTS.len() {
         let codes = CONTINENTS[number].1.as_bytes();
         let mut at = 0;
-        // Two-letter codes, separated by one blank.
+        // Two-letter codes, separated by single blanks.
         while at + 1 < codes.len() {
             if let Some(place) = place(codes[at], codes[at + 1]) {
                 #[allow(clippy::cast_possible_truncation, reason = "there are seven")]
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_found() {
+    fn known_codes_have_names() {
         assert_eq!(name("US"), "United States");
         assert_eq!(name("AD"), "Andorra");
         assert_eq!(name("ZW"), "Zimbabwe");

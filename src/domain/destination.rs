@@ -139,7 +139,7 @@ impl Location {
         )
     }
 
-    /// The URL for a visit without a query string.
+    /// The URL for a visit without a query.
     pub fn as_str(&self) -> &str {
         &self.full
     }

@@ -149,7 +149,7 @@ impl ServiceError {
     }
 }
 
-/// For operators, and so with the cause.
+/// For operators: includes the cause.
 impl fmt::Display for ServiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
@@ -187,12 +187,12 @@ impl From<Invalid> for ServiceError {
     }
 }
 
-/// Invalid fields and the reasons. All fields are checked before a command is refused.
+/// Invalid fields with the reasons. All fields are validated before a command is rejected.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Invalid(BTreeMap<String, Vec<String>>);
 
 impl Invalid {
-    /// One field, one reason.
+    /// A single invalid field.
     pub fn field(name: impl Into<String>, reason: impl Into<String>) -> Self {
         let mut invalid = Self::default();
         invalid.add(name, reason);
@@ -204,14 +204,14 @@ impl Invalid {
         self.0.entry(name.into()).or_default().push(reason.into());
     }
 
-    /// Adds all of another one's reasons.
+    /// Adds all reasons of `other`.
     pub fn merge(&mut self, other: Self) {
         for (name, reasons) in other.0 {
             self.0.entry(name).or_default().extend(reasons);
         }
     }
 
-    /// Returns the parsed value, or adds the reason why there is none.
+    /// Returns the parsed value, or adds the error as a reason.
     pub fn check<T>(&mut self, name: &str, parsed: Result<T, String>) -> Option<T> {
         parsed.map_err(|reason| self.add(name, reason)).ok()
     }
@@ -238,13 +238,13 @@ impl Invalid {
         if self.0.is_empty() { Ok(()) } else { Err(self) }
     }
 
-    /// The fields and their reasons, in the fields' order.
+    /// The fields and their reasons, ordered by name.
     pub const fn fields(&self) -> &BTreeMap<String, Vec<String>> {
         &self.0
     }
 }
 
-/// A logged message that passed its checksum and makes no sense to this version.
+/// A logged message with a valid checksum that this version can't decode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a {0} that this version of slugline can't read: was it written by a newer one?")]
 pub struct Unreadable(pub &'static str);

@@ -102,13 +102,13 @@ events! {
     12 TokenRevoked(TokenRevoked) of [token];
     /// A link was created: its first version.
     20 LinkCreated(LinkState) of [id];
-    /// A link was changed: its next version, whole.
+    /// A link was changed: its next version, in full.
     21 LinkChanged(LinkState) of [id];
-    /// A link was deleted; its slug is free.
+    /// A link was deleted; its slug is available again.
     22 LinkDeleted(LinkDeleted) of [link];
-    /// A deleted link was restored: the version after its deletion, whole.
+    /// A deleted link was restored: the version after its deletion, in full.
     23 LinkRestored(LinkState) of [id];
-    /// A link was removed for good, deleted before or not.
+    /// A link was permanently removed, whether it was deleted or not.
     24 LinkPurged(LinkPurged) of [link];
     /// A visitor reported a link.
     26 LinkReported(LinkReported) of [link];
@@ -116,7 +116,7 @@ events! {
     27 ReportResolved(ReportResolved) of [report];
     /// A workspace claimed a domain.
     30 DomainAdded(DomainState) of [id];
-    /// A domain's settings were changed; the domain, whole.
+    /// A domain's settings were changed: the domain, in full.
     31 DomainChanged(DomainState) of [id];
     /// A workspace proved that it owns a domain.
     32 DomainVerified(DomainState) of [id];
@@ -124,13 +124,13 @@ events! {
     33 DomainRemoved(DomainRemoved) of [domain];
     /// A campaign was created.
     40 CampaignCreated(PresetState) of [id];
-    /// A campaign was changed; the campaign, whole.
+    /// A campaign was changed: the campaign, in full.
     41 CampaignChanged(PresetState) of [id];
     /// A campaign without links was deleted.
     42 CampaignDeleted(PresetDeleted) of [id];
     /// A UTM template was created.
     43 UtmTemplateCreated(PresetState) of [id];
-    /// A UTM template was changed; the template, whole.
+    /// A UTM template was changed: the template, in full.
     44 UtmTemplateChanged(PresetState) of [id];
     /// A UTM template was deleted.
     45 UtmTemplateDeleted(PresetDeleted) of [id];
@@ -142,7 +142,7 @@ impl EventKind {
         self as u16
     }
 
-    /// The kind with a number; `None` if there is none.
+    /// The kind with this number, if any.
     pub fn of_number(number: u16) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.number() == number)
     }

@@ -1,4 +1,4 @@
-//! Plans: what a workspace may use.
+//! Plans: the features and limits of a workspace.
 
 /// A feature that some plans lack. There is none yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// No limits: the plan of each workspace.
+    /// No limits: currently the plan of every workspace.
     pub const UNLIMITED: Self = Self { max_links: None };
 
     /// Whether the plan includes a feature.

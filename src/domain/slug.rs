@@ -10,7 +10,7 @@ pub const GENERATED_LEN: usize = 7;
 
 const MAX_LEN: usize = 128;
 
-/// Paths of the service, present or planned; compared regardless of case.
+/// Current or planned paths of the service; compared regardless of case.
 const RESERVED: &[&str] = &[
     "admin",
     "api",

@@ -38,7 +38,7 @@ impl Key {
     }
 }
 
-/// The rest of a message. After each [key](Self::key), its value has to be read or skipped.
+/// The rest of a message. The value of each [key](Self::key) has to be read or skipped.
 #[derive(Debug, Clone, Copy)]
 pub struct Wire<'a> {
     rest: &'a [u8],
@@ -160,7 +160,7 @@ impl<'a> Wire<'a> {
         }
     }
 
-    /// Seven bits per byte, lowest first: at most ten bytes, the tenth with one bit.
+    /// Seven bits per byte, least significant first; at most ten bytes, the tenth with one bit.
     fn long_varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0;
         for (at, &byte) in self.rest.iter().enumerate().take(10) {

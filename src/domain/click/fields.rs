@@ -1,8 +1,8 @@
 //! The declaration of a click's fields.
 //!
-//! [`click_fields!`] takes the message as prost does, with the column of ClickHouse's table `clicks`
-//! beside each field that has one. The borrowed view with its parser and its list of fields, and so
-//! the rows of ClickHouse and the dump of the log, follow from it.
+//! [`click_fields!`] takes the message in prost's syntax, with the column of each field in
+//! ClickHouse's table `clicks`, if it has one. It generates the borrowed view with its parser and
+//! its list of fields, from which the ClickHouse rows and the log dump are produced.
 
 /// Declares `Click` and implements `ClickView` and its methods.
 macro_rules! click_fields {
@@ -30,8 +30,8 @@ macro_rules! click_fields {
         /// The number of fields.
         const FIELDS: usize = [$($tag),*].len();
 
-        /// The fields of a [`Click`], borrowed from its encoding: readers of millions of clicks use
-        /// it, because it allocates nothing.
+        /// The fields of a [`Click`], borrowed from its encoding. Parsing doesn't allocate, which
+        /// matters to readers of millions of clicks.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         pub struct ClickView<'a> {
             $($(#[doc = $doc])* pub $name: $crate::domain::click::fields::borrowed!('a $kind),)*
@@ -51,7 +51,7 @@ macro_rules! click_fields {
                 Ok(click)
             }
 
-            /// All fields, in the order of their numbers.
+            /// All fields, ordered by number.
             pub fn fields(&self) -> [Field<'a>; FIELDS] {
                 [$(Field {
                     name: stringify!($name),
@@ -65,7 +65,7 @@ macro_rules! click_fields {
     };
 }
 
-/// The borrowed type of a kind of field.
+/// The borrowed type for a protobuf type.
 macro_rules! borrowed {
     ($life:lifetime uint64) => { u64 };
     ($life:lifetime fixed64) => { u64 };
@@ -76,7 +76,7 @@ macro_rules! borrowed {
     ($life:lifetime bytes) => { &$life [u8] };
 }
 
-/// The value of a field.
+/// The [`FieldValue`] of a field.
 macro_rules! value {
     (Time uint64 $view:ident.$name:ident) => {
         FieldValue::Time($view.$name)

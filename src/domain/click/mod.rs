@@ -1,10 +1,10 @@
-//! What the click log holds: clicks, each distinct user agent, and what [amends](crate::domain::amendment)
-//! them.
+//! The records of the click log: clicks, distinct user agents, and
+//! [amendments](crate::domain::amendment).
 //!
-//! The messages are protobuf (by derive, without a compiler): fields are numbered for ever, a
-//! reader skips numbers it doesn't know, and the encodings of two parts of one message,
-//! put one behind the other, are the encoding of the whole. The redirect path lives on that:
-//! the link's part and the agent's part of a click are encoded once and copied thereafter.
+//! The messages are protobuf (derived, without a compiler): field numbers are permanent, readers
+//! skip unknown fields, and the concatenated encodings of two parts of a message encode the whole.
+//! The redirect path relies on the latter: the link's fields and the agent's fields of a click are
+//! encoded once and then copied.
 
 use prost::Message;
 
@@ -17,7 +17,7 @@ use view::{Field, FieldValue};
 use crate::domain::ids::{LinkId, WorkspaceId};
 use crate::domain::wire::{Malformed, Wire};
 
-/// The version of both records' layout that is written now.
+/// The current layout version of the records.
 pub const VERSION: u16 = 1;
 
 /// The record kinds of the click log.
@@ -30,15 +30,15 @@ pub mod kind {
     pub const LINK_FORGOTTEN: u16 = 102;
     /// An [`AgentReclassified`](crate::domain::amendment::AgentReclassified).
     pub const AGENT_RECLASSIFIED: u16 = 103;
-    /// A visit that a gate of its link stopped: a [`super::Click`] that says by which, and that
-    /// counts for nothing else.
+    /// A visit blocked by a gate of its link: a [`super::Click`] with the gate in `block`. It isn't
+    /// counted as a click.
     pub const BLOCKED: u16 = 104;
 }
 
 click_fields! {
-    /// An interpreted visit of a link. Never the visitor's address.
+    /// An enriched visit of a link. It never has the visitor's IP address.
     pub struct Click {
-        /// When, in milliseconds since the Unix epoch.
+        /// The time, in milliseconds since the Unix epoch.
         #[prost(uint64, tag = 1)]
         #[column("ts", Time)]
         pub at_ms: u64,
@@ -50,11 +50,11 @@ click_fields! {
         #[prost(bytes = "vec", tag = 3)]
         #[column("link_id")]
         pub link: Vec<u8>,
-        /// The version of the link that answered.
+        /// The link's version at the time.
         #[prost(uint32, tag = 4)]
         #[column("link_version")]
         pub link_version: u32,
-        /// Which [`AgentSeen`] it was.
+        /// The id of the [`AgentSeen`].
         #[prost(fixed64, tag = 5)]
         #[column("agent_id")]
         pub agent: u64,
@@ -62,7 +62,7 @@ click_fields! {
         #[prost(string, tag = 6)]
         #[column("browser")]
         pub browser: String,
-        /// The browser's version, as it says.
+        /// The browser's version, as reported.
         #[prost(string, tag = 7)]
         #[column("browser_version")]
         pub browser_version: String,
@@ -70,19 +70,19 @@ click_fields! {
         #[prost(string, tag = 8)]
         #[column("os")]
         pub os: String,
-        /// The operating system's version, as it says.
+        /// The operating system's version, as reported.
         #[prost(string, tag = 9)]
         #[column("os_version")]
         pub os_version: String,
-        /// What kind of machine.
+        /// The device type.
         #[prost(enumeration = "Device", tag = 10)]
         #[column("device")]
         pub device: i32,
-        /// Why this is not taken for a human's click; `Human` when it is.
+        /// Why it is classified as a bot's click, or `Human`.
         #[prost(enumeration = "BotReason", tag = 11)]
         #[column("bot")]
         pub bot: i32,
-        /// Keyed hash of address, agent and workspace; its key is destroyed when its period ends.
+        /// Keyed hash of IP address, agent and workspace; the key is destroyed after its period.
         #[prost(fixed64, tag = 12)]
         #[column("visitor_id")]
         pub visitor: u64,
@@ -90,7 +90,7 @@ click_fields! {
         #[prost(string, tag = 13)]
         #[column("country")]
         pub country: String,
-        /// The region's name or code, as the geo database has it; empty when unknown.
+        /// The region's name or code, as in the geo database; empty when unknown.
         #[prost(string, tag = 14)]
         #[column("region")]
         pub region: String,
@@ -98,11 +98,11 @@ click_fields! {
         #[prost(string, tag = 15)]
         #[column("city")]
         pub city: String,
-        /// The referring host, folded (`x.com` for `t.co`); empty for a direct visit.
+        /// The referring site, normalized (`x.com` for `t.co`); empty for a direct visit.
         #[prost(string, tag = 16)]
         #[column("referrer")]
         pub referrer: String,
-        /// The referring address without query and fragment; empty when absent.
+        /// The referring URL without query and fragment; empty when absent.
         #[prost(string, tag = 17)]
         #[column("referrer_url")]
         pub referrer_url: String,
@@ -110,11 +110,11 @@ click_fields! {
         #[prost(string, tag = 18)]
         #[column("language")]
         pub language: String,
-        /// The request was a HEAD.
+        /// Whether the request was a HEAD.
         #[prost(bool, tag = 19)]
         #[column("head")]
         pub head: bool,
-        /// The request said that it was a prefetch.
+        /// Whether the request was marked as a prefetch.
         #[prost(bool, tag = 20)]
         #[column("prefetch")]
         pub prefetch: bool,
@@ -122,12 +122,12 @@ click_fields! {
         #[prost(string, tag = 21)]
         #[column("domain")]
         pub domain: String,
-        /// Where the link led, as its owner wrote it.
+        /// The destination, as entered by the owner.
         #[prost(string, tag = 22)]
         #[column("destination")]
         pub destination: String,
-        /// `utm_source` of the address that the visitor was sent to, or else of the one that he asked
-        /// for; so for the others. Empty where there is none.
+        /// `utm_source` of the URL redirected to, or else of the requested one; empty when absent.
+        /// The same applies to the other UTM parameters.
         #[prost(string, tag = 23)]
         #[column("utm_source")]
         pub utm_source: String,
@@ -147,25 +147,25 @@ click_fields! {
         #[prost(string, tag = 27)]
         #[column("utm_term")]
         pub utm_term: String,
-        /// The visitor came by a QR code.
+        /// Whether the link was opened by a QR code.
         #[prost(bool, tag = 28)]
         #[column("qr")]
         pub qr: bool,
-        /// The id of the rule that chose where it led; empty where the link's destination was it.
+        /// The id of the rule that chose the destination; empty for the link's own destination.
         #[prost(string, tag = 29)]
         #[column("rule")]
         pub rule: String,
-        /// The name of the variant that the visitor drew; empty where nothing was drawn.
+        /// The name of the variant that the visitor was assigned; empty without a split.
         #[prost(string, tag = 30)]
         #[column("variant")]
         pub variant: String,
-        /// The limit of clicks that it counts for: the link's version at which that began.
+        /// The click limit that it counts towards, by the link version that set the limit.
         #[prost(uint32, tag = 31)]
         pub limited_since: u32,
-        /// Which of the clicks that count for that limit it is, from 1 on; 0 where it counts for none.
+        /// Its number within that limit, from 1; 0 if it counts towards none.
         #[prost(uint64, tag = 32)]
         pub limited_nth: u64,
-        /// The gate that stopped the visit.
+        /// The gate that blocked the visit.
         #[prost(enumeration = "crate::domain::link::Block", tag = 33)]
         pub block: i32,
     }
@@ -174,23 +174,23 @@ click_fields! {
 /// The UTM parameters, in the order of their fields in a [`Click`].
 pub const UTM: [&str; 5] = ["utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term"];
 
-/// The number of the first of these fields.
+/// The field number of `utm_source`, the first of them.
 pub const UTM_FIRST_TAG: u32 = 23;
 
-/// The link that a visit asked for, its fields of a [`Click`] encoded in advance.
+/// The requested link, with its fields of a [`Click`] encoded in advance.
 #[derive(Debug, Clone)]
 pub struct ClickTarget {
-    /// Whose link it is: a visitor has another id in each workspace.
+    /// The link's workspace: a visitor has a different id in each workspace.
     pub workspace: WorkspaceId,
-    /// The encoding of a [`Click`] that has only the link's fields.
+    /// The encoding of a [`Click`] with only the link's fields.
     pub part: Box<[u8]>,
-    /// Which of the [`UTM`] parameters the link's own address has: a visitor's don't count.
+    /// Which [`UTM`] parameters the link's own URL has. They take precedence over the visitor's.
     pub has_utm: [bool; UTM.len()],
 }
 
 impl ClickTarget {
-    /// Encodes the link's fields. `domain` is empty for the default one; `destination` is as the
-    /// owner wrote it, `location` the address that visitors are sent to.
+    /// Encodes the link's fields. `domain` is empty for the default one, `destination` is as
+    /// entered by the owner, `location` is the URL redirected to.
     pub fn new(
         workspace: WorkspaceId,
         link: LinkId,
@@ -223,7 +223,7 @@ impl ClickTarget {
         Self { workspace, part: click.encode_to_vec().into(), has_utm }
     }
 
-    /// The same, chosen by a rule; texts are empty for none.
+    /// The same target, chosen by a rule. `rule` and `variant` may be empty.
     #[must_use]
     pub fn by(self, rule: &str, variant: &str) -> Self {
         let (rule, variant) = (rule.to_owned(), variant.to_owned());
@@ -232,16 +232,16 @@ impl ClickTarget {
     }
 }
 
-/// A user agent, kept once so that clicks can refer to it and be reclassified later.
+/// A user agent, logged separately so that clicks can refer to it and be reclassified later.
 ///
-/// It is written before the first click that names it, again after a restart, and again when
-/// it fell out of the bounded cache: readers fold by `id`.
+/// It is logged before the first click that refers to it, and again after a restart or an eviction
+/// from the bounded cache. Readers deduplicate by `id`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct AgentSeen {
-    /// First eight bytes (big endian) of the SHA-256 of the user agent's text.
+    /// The first eight bytes (big endian) of the SHA-256 of the user agent's text.
     #[prost(fixed64, tag = "1")]
     pub id: u64,
-    /// The header's text, cut at 1,024 bytes.
+    /// The header's text, truncated to 1,024 bytes.
     #[prost(string, tag = "2")]
     pub user_agent: String,
     /// See [`Click::browser`].
@@ -256,25 +256,25 @@ pub struct AgentSeen {
     /// See [`Click::os_version`].
     #[prost(string, tag = "6")]
     pub os_version: String,
-    /// What kind of machine.
+    /// The device type.
     #[prost(enumeration = "Device", tag = "7")]
     pub device: i32,
-    /// Why the agent is taken for a bot, or `Human`.
+    /// Why the agent is classified as a bot, or `Human`.
     #[prost(enumeration = "BotReason", tag = "8")]
     pub bot: i32,
     /// The pattern of the crawler list that matched; empty otherwise.
     #[prost(string, tag = "9")]
     pub bot_pattern: String,
-    /// When, in milliseconds since the Unix epoch.
+    /// The time, in milliseconds since the Unix epoch.
     #[prost(uint64, tag = "10")]
     pub at_ms: u64,
 }
 
-/// The kind of machine a click came from.
+/// The device type of a click.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
 #[repr(i32)]
 pub enum Device {
-    /// Nothing known.
+    /// Unknown.
     Other = 0,
     /// A desktop or laptop computer.
     Desktop = 1,
@@ -282,12 +282,12 @@ pub enum Device {
     Mobile = 2,
     /// A tablet.
     Tablet = 3,
-    /// A crawler, a library, a monitor.
+    /// A crawler, an HTTP library or a monitor.
     Bot = 4,
 }
 
 impl Device {
-    /// The word that analytics answers use.
+    /// The name in analytics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Other => "other",
@@ -299,26 +299,26 @@ impl Device {
     }
 }
 
-/// Why a click is not counted as a human's.
+/// Why a click is classified as a bot's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
 #[repr(i32)]
 pub enum BotReason {
-    /// It is counted.
+    /// It is not.
     Human = 0,
-    /// The crawler list knows its user agent.
+    /// A pattern of the crawler list matches its user agent.
     Pattern = 1,
-    /// woothee calls it a crawler.
+    /// woothee classifies its user agent as a crawler.
     Woothee = 2,
-    /// It said that it was a prefetch.
+    /// It is a prefetch.
     Prefetch = 3,
-    /// It asked with HEAD: nobody went anywhere.
+    /// It is a HEAD request, which shows nothing to anyone.
     Head = 4,
-    /// It sent no user agent.
+    /// It has no user agent.
     NoAgent = 5,
 }
 
 impl BotReason {
-    /// The word that ClickHouse and the log's dump hold; empty for a human.
+    /// The name in ClickHouse and in log dumps; empty for a human.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Human => "",

@@ -1,4 +1,4 @@
-//! A click as the log holds it, read without copying.
+//! A zero-copy view of an encoded click.
 
 pub use super::ClickView;
 use super::{BotReason, Device};
@@ -22,30 +22,30 @@ pub enum FieldValue<'a> {
     Time(u64),
     /// A number.
     Number(u64),
-    /// A smaller number.
+    /// A 32-bit number.
     Short(u32),
     /// A 64-bit hash.
     Hash(u64),
     /// The 16 bytes of an ID.
     Id(&'a [u8]),
-    /// A text, or the word for a variant of an enumeration.
+    /// A text, or the name of an enumeration's variant.
     Text(&'a str),
     /// A flag.
     Bool(bool),
 }
 
 impl ClickView<'_> {
-    /// What kind of machine; `Other` where a newer slugline wrote a kind that is unknown here.
+    /// The device type; `Other` for an unknown one, written by a newer version of slugline.
     pub fn device(&self) -> Device {
         Device::try_from(self.device).unwrap_or_default()
     }
 
-    /// The gate that stopped the visit; `None` where none did, or one that is unknown here.
+    /// The gate that blocked the visit; `None` if none did, or for an unknown one.
     pub fn block(&self) -> Block {
         Block::try_from(self.block).unwrap_or(Block::None)
     }
 
-    /// Why it is not taken for a human's click; `Human` where the reason is unknown here.
+    /// Why it is classified as a bot's click; `Human` for an unknown reason.
     pub fn bot(&self) -> BotReason {
         BotReason::try_from(self.bot).unwrap_or_default()
     }

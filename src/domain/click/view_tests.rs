@@ -1,4 +1,4 @@
-//! The view beside prost: the same bytes taken and refused, the same fields found.
+//! Compares the view with prost: both accept and reject the same bytes and find the same fields.
 #![allow(clippy::unwrap_used)]
 
 use proptest::collection::vec;
@@ -10,7 +10,7 @@ use super::ClickView;
 use crate::domain::click::{AgentSeen, Click};
 use crate::domain::wire::uint64_of;
 
-/// Only the time, as prost finds it.
+/// Decodes only the time, with prost.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Time {
     #[prost(uint64, tag = "1")]
@@ -55,7 +55,7 @@ fn owned(view: &ClickView<'_>) -> Click {
     }
 }
 
-/// What prost makes of the bytes, after the view made the same of them.
+/// The click that prost decodes, after checking that the view gives the same result.
 fn same_as_prost(encoded: &[u8]) -> Result<Option<Click>, TestCaseError> {
     let theirs = Click::decode(encoded).ok();
     let view = ClickView::parse(encoded).ok();
@@ -126,12 +126,12 @@ fn click() -> impl Strategy<Value = Click> {
     })
 }
 
-/// One field: of a known number or not, of any form, often of the wrong one.
+/// A field with a known or unknown number and any wire type, often the wrong one.
 fn field() -> impl Strategy<Value = Vec<u8>> {
     field_of(prop_oneof![4 => 1_u32..36, 1 => 1_u32..(1 << 29)].boxed())
 }
 
-/// A field of a number that no click has; so are those inside of it.
+/// A field with an unknown number, as are the fields nested in it.
 fn unknown() -> impl Strategy<Value = Vec<u8>> {
     field_of((34_u32..(1 << 29)).boxed())
 }
@@ -177,12 +177,12 @@ fn group(tag: u32, inner: &[u8]) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn a_click_is_read_as_it_was_written(click in click()) {
+    fn a_click_round_trips(click in click()) {
         prop_assert_eq!(same_as_prost(&click.encode_to_vec())?, Some(click));
     }
 
     #[test]
-    fn parts_put_together_are_one_click(parts in vec(click(), 0..4)) {
+    fn concatenated_parts_are_one_click(parts in vec(click(), 0..4)) {
         let encoded: Vec<u8> = parts.iter().flat_map(Message::encode_to_vec).collect();
         prop_assert!(same_as_prost(&encoded)?.is_some());
     }
@@ -198,18 +198,18 @@ proptest! {
     }
 
     #[test]
-    fn fields_of_any_form_are_taken_or_refused_alike(fields in vec(field(), 0..6)) {
+    fn fields_of_any_wire_type_are_decoded_as_by_prost(fields in vec(field(), 0..6)) {
         same_as_prost(&fields.concat())?;
     }
 
     #[test]
-    fn any_bytes_are_taken_or_refused_alike(bytes in vec(any::<u8>(), 0..64)) {
+    fn any_bytes_are_decoded_as_by_prost(bytes in vec(any::<u8>(), 0..64)) {
         same_as_prost(&bytes)?;
     }
 
-    /// Bytes that nearly are a click: one of them changed, and the end missing.
+    /// A click with one byte changed, also truncated.
     #[test]
-    fn damaged_clicks_are_taken_or_refused_alike(
+    fn damaged_clicks_are_decoded_as_by_prost(
         click in click(),
         at in any::<prop::sample::Index>(),
         byte in any::<u8>(),
@@ -231,7 +231,7 @@ proptest! {
 }
 
 #[test]
-fn numbers_of_every_length_are_read_alike() {
+fn varints_of_every_length_are_decoded_as_by_prost() {
     for bytes in 1..=12 {
         for last in [0_u8, 1, 2, 0x7f, 0x80, 0xff] {
             for fill in [0x80_u8, 0xff] {
@@ -247,7 +247,7 @@ fn numbers_of_every_length_are_read_alike() {
 }
 
 #[test]
-fn groups_nest_as_deep_as_prost_lets_them() {
+fn groups_nest_as_deep_as_in_prost() {
     let nested =
         |depth, innermost: &[u8]| (0..depth).fold(innermost.to_vec(), |inner, _| group(60, &inner));
     let mut taken = 0;

@@ -1,4 +1,4 @@
-//! A domain: a host whose links are a workspace's, once it has shown that the host is its own.
+//! Custom domains: hosts that a workspace can use for links once it has verified its ownership.
 
 use serde_json::Value;
 
@@ -11,28 +11,28 @@ use crate::domain::hostname::Hostname;
 use crate::domain::ids::{DomainId, WorkspaceId};
 use crate::domain::link::{Field, LinkPolicy};
 
-/// How many domains a workspace may name, verified or not.
+/// The maximum number of domains of a workspace, verified or not.
 pub const MAX_DOMAINS: u64 = 1_000;
 
-/// The longest association document, in bytes: what Apple reads, and more than others need.
+/// The maximum size of an association document, in bytes: Apple's limit, and ample for Android.
 const MAX_DOCUMENT_BYTES: usize = 128 << 10;
 
-/// A domain as it stands.
+/// A domain in its current state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Domain {
-    /// Stays the same whatever else changes.
+    /// The permanent id.
     pub id: DomainId,
-    /// Whose claim it is.
+    /// The workspace that claims it.
     pub workspace: WorkspaceId,
-    /// The host. Several workspaces may claim one; at most one of them has it verified.
+    /// The host. Several workspaces may claim a host, but at most one can have it verified.
     pub hostname: Hostname,
-    /// What the host's owner has to show: see [`Domain::proof`].
+    /// The random part of [`Domain::proof`].
     pub challenge: String,
-    /// When it was shown, in milliseconds since the Unix epoch.
+    /// When ownership was verified, in milliseconds since the Unix epoch.
     pub verified_at_ms: Option<u64>,
-    /// Whether the workspace's links are on it when they name no domain.
+    /// Whether new links that name no domain use it.
     pub is_default: bool,
-    /// What its owner can change.
+    /// The settings.
     pub fields: DomainFields,
     /// In milliseconds since the Unix epoch.
     pub created_at_ms: u64,
@@ -40,14 +40,14 @@ pub struct Domain {
     pub updated_at_ms: u64,
 }
 
-/// What the owner of a domain decides, checked.
+/// The settings of a domain, validated.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DomainFields {
-    /// Where the host's `/` leads.
+    /// The redirect target of `/`.
     pub root_redirect: Option<Destination>,
-    /// Where a path leads that is no link's.
+    /// The redirect target of paths without a link.
     pub not_found_redirect: Option<Destination>,
-    /// Whether `Promo` and `promo` are one slug.
+    /// Whether `Promo` and `promo` are the same slug.
     pub case_insensitive: bool,
     /// JSON, served at `/.well-known/apple-app-site-association`.
     pub apple_app_site_association: Option<String>,
@@ -55,7 +55,7 @@ pub struct DomainFields {
     pub assetlinks: Option<String>,
 }
 
-/// What somebody asks a domain to be, unchecked.
+/// A domain as requested, not validated.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the same names as in Domain and DomainFields")]
 pub struct DomainInput {
@@ -68,39 +68,39 @@ pub struct DomainInput {
     pub assetlinks: Field<Value>,
 }
 
-/// What an accepted input comes to.
+/// A validated [`DomainInput`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptedDomain {
     /// The host.
     pub hostname: Hostname,
-    /// Whether it is to be the workspace's default.
+    /// Whether it becomes the workspace's default.
     pub is_default: bool,
-    /// The rest.
+    /// The settings.
     pub fields: DomainFields,
 }
 
 impl Domain {
-    /// The text that the host's owner puts where only he can: in a TXT record, or a file.
+    /// The proof of ownership: a text to publish in a TXT record or a file.
     pub fn proof(&self) -> String {
         format!("slugline-verify={}", self.challenge)
     }
 
-    /// Where the TXT record stands; `None` for an address, which has no records.
+    /// The name of the TXT record; `None` for an IP address.
     pub fn proof_name(hostname: &Hostname) -> Option<String> {
         let host = hostname.host();
         crate::domain::hostname::address(host).is_none().then(|| format!("_slugline.{host}"))
     }
 
-    /// Where the file stands, on the host itself.
+    /// The path of the file on the host.
     pub const PROOF_PATH: &str = "/.well-known/slugline-verify";
 }
 
 impl DomainInput {
-    /// Checks the input over what stands before. All fields are looked at, so that one answer
-    /// names them all. `is_hosted` tells whether a host is somebody's domain here.
+    /// Validates the input and applies it to the current domain, if any. `is_hosted` returns
+    /// whether a host is a domain of any workspace.
     ///
     /// # Errors
-    /// Each field that breaks a rule.
+    /// All invalid fields.
     pub fn accept(
         self,
         before: Option<&Domain>,
@@ -159,7 +159,7 @@ impl DomainInput {
             invalid.add("is_default", "can be true only once the domain is verified");
         }
         invalid.into_result()?;
-        // Without a hostname there is a note against it, and the line above has returned.
+        // Unreachable: a missing hostname is an error, returned above.
         let hostname = hostname.ok_or_else(|| Invalid::field("hostname", "is required"))?;
         Ok(AcceptedDomain { hostname, is_default, fields })
     }
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bad_field_is_named_at_once() {
+    fn all_invalid_fields_are_reported_at_once() {
         let input = DomainInput {
             hostname: value("sho.rt"),
             is_default: Field::Value(true),
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_never_leads_back() {
+    fn a_redirect_to_the_service_is_rejected() {
         for own in [
             "https://sho.rt/a",
             "https://go.example/",
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_does_not_lead_where_no_link_may() {
+    fn a_redirect_to_a_blocklisted_host_is_rejected() {
         let policy = policy();
         policy.blocklist.store(Blocklist::parse("evil.example").unwrap().into());
         let input = |to| DomainInput { not_found_redirect: value(to), ..DomainInput::default() };
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_keeps_what_it_does_not_name_and_clears_what_is_null() {
+    fn absent_fields_are_kept_and_null_fields_are_cleared() {
         let before = domain(true);
         let kept = accept(DomainInput::default(), Some(&before)).unwrap();
         assert_eq!((kept.fields, kept.is_default), (before.fields.clone(), false));
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hostname_stays_and_an_unverified_domain_is_no_default() {
+    fn a_hostname_is_immutable_and_an_unverified_domain_cannot_be_the_default() {
         let other = DomainInput { hostname: value("other.example"), ..DomainInput::default() };
         assert_eq!(accept(other, Some(&domain(true))).unwrap_err(), ["hostname"]);
         let default = DomainInput { is_default: Field::Value(true), ..DomainInput::default() };
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_are_bounded() {
+    fn the_size_of_documents_is_limited() {
         let input = |len: usize| DomainInput {
             apple_app_site_association: Field::Value(json!({ "a": "x".repeat(len) })),
             ..DomainInput::default()
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_proof_stands() {
+    fn a_name_has_a_txt_record_and_an_ip_address_has_none() {
         let name = |text: &str| Domain::proof_name(&Hostname::parse(text).unwrap());
         assert_eq!(name("go.test:8081").as_deref(), Some("_slugline.go.test"));
         assert_eq!(name("127.0.0.1:8081"), None);

@@ -68,7 +68,7 @@ impl From<&Domain> for DomainState {
 }
 
 impl DomainState {
-    /// The domain, in the workspace that the envelope names.
+    /// The domain, in the envelope's workspace.
     ///
     /// # Errors
     /// [`Unreadable`] for an invalid id.

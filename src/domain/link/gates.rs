@@ -115,7 +115,7 @@ impl Gates {
         self.password_hash.as_deref().map(PasswordHash::new)
     }
 
-    /// Whether both have a password and the passwords differ.
+    /// Whether both have a password and the hashes differ.
     pub fn has_other_password(&self, other: &Self) -> bool {
         matches!((&self.password_hash, &other.password_hash), (Some(one), Some(other)) if one != other)
     }

@@ -74,9 +74,9 @@ link_fields! {
     domain: String as String, Text;
     /// The kind of content; defaults to `url`. Links of the other kinds have a page at `/l/{slug}`.
     kind: Kind as Kind, Text;
-    /// The content of the page of a link that isn't of kind `url`. `wifi`: `ssid`, `encryption` (`WPA`, `WEP`,
-    /// `nopass`), `password`, `hidden`. `vcard`: `name`, `organization`, `job_title`, `phone`,
-    /// `email`, `url`, `address`, `note`. `text`: `text`.
+    /// The content of the page of a link that isn't of kind `url`. `wifi`: `ssid`, `encryption`
+    /// (`WPA`, `WEP`, `nopass`), `password`, `hidden`. `vcard`: `name`, `organization`,
+    /// `job_title`, `phone`, `email`, `url`, `address`, `note`. `text`: `text`.
     payload: Map<String, Value> as Object, Json;
     /// A display name of at most 200 characters.
     title: String as String, Text;
@@ -156,55 +156,55 @@ link_fields! {
     og_description: String as String, Text;
     /// The image that social networks show: an http or https URL.
     og_image: String as String, Text;
-    /// Whether their crawlers get a page with these in place of a redirect; false when absent.
+    /// Whether their crawlers get a page with these instead of a redirect; defaults to false.
     og_preview: bool as bool, Flag;
 }
 
-/// What an input is applied to.
+/// How an input is applied.
 #[derive(Debug, Clone, Copy)]
 pub enum WriteMode<'a> {
-    /// A new link.
+    /// Creates a link.
     Create,
-    /// A link whose fields are all replaced, except for an absent slug.
+    /// Replaces all fields, except for an absent slug.
     Replace(&'a Link),
-    /// A link that keeps the absent fields.
+    /// Changes the fields that are present.
     Update(&'a Link),
 }
 
-/// What a deployment allows, beyond what holds everywhere.
+/// The deployment-specific rules for links.
 #[derive(Debug, Clone, Default)]
 pub struct LinkPolicy {
-    /// The hosts (with port, where not the scheme's own) that lead to this service. The first
+    /// The service's own hosts, each with its port unless that is the scheme's default. The first
     /// is the default domain.
     pub own_hosts: Vec<String>,
-    /// Where no link may lead. It can be replaced at any time.
+    /// The blocklist of destinations, which can be replaced at any time.
     pub blocklist: Arc<ArcSwap<Blocklist>>,
 }
 
-/// What an input is checked against.
+/// What the validation of an input depends on.
 #[derive(Clone, Copy)]
 pub struct LinkContext<'a> {
-    /// What the deployment allows.
+    /// The deployment's policy.
     pub policy: &'a LinkPolicy,
-    /// Whether a host (with its port, where there is one) is somebody's domain here.
+    /// Whether a host (with its port, if any) is a domain of any workspace.
     pub is_hosted: &'a dyn Fn(&str) -> bool,
-    /// When it is, in milliseconds since the Unix epoch.
+    /// The current time, in milliseconds since the Unix epoch.
     pub now_ms: u64,
-    /// Makes the id of a rule.
+    /// Generates a rule id.
     pub new_rule_id: fn() -> RuleId,
 }
 
-/// What an accepted input comes to.
+/// A validated [`LinkInput`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
-    /// `None`: one is to be generated.
+    /// The slug; generated if `None`.
     pub slug: Option<Slug>,
-    /// The checked fields.
+    /// The validated fields.
     pub fields: LinkFields,
 }
 
 impl<'a> WriteMode<'a> {
-    /// The link that stands.
+    /// The existing link, if any.
     const fn link(self) -> Option<&'a Link> {
         match self {
             Self::Create => None,
@@ -212,7 +212,7 @@ impl<'a> WriteMode<'a> {
         }
     }
 
-    /// The fields that hold where the input says nothing.
+    /// The current fields, which absent fields of the input keep.
     const fn kept(self) -> Option<&'a LinkFields> {
         match self {
             Self::Update(link) => Some(&link.fields),
@@ -222,11 +222,11 @@ impl<'a> WriteMode<'a> {
 }
 
 impl LinkInput {
-    /// Checks the input over what stands before. All fields are looked at, so that one answer names
-    /// them all. `domain` is what the input's domain was found to be, or why it is none.
+    /// Validates the input and applies it to the existing link, if any. `domain` is the resolved
+    /// domain of the input, or why it is invalid.
     ///
     /// # Errors
-    /// Each field that breaks a rule.
+    /// All invalid fields.
     pub fn accept(
         mut self,
         over: WriteMode<'_>,
@@ -273,7 +273,7 @@ impl LinkInput {
         let preview = Preview::accept(&mut self, old.map(|fields| fields.preview));
 
         invalid.into_result()?;
-        // Without content there is a note against it, and the line above has returned.
+        // Unreachable: missing content is an error, returned above.
         let content = content.ok_or_else(|| Invalid::field("destination", "is required"))?;
         let fields = LinkFields {
             domain,
@@ -292,7 +292,7 @@ impl LinkInput {
         Ok(Accepted { slug, fields })
     }
 
-    /// What the link leads to. A change to another kind has to say what that one holds.
+    /// Validates the content. A change of the kind requires new content.
     fn content(
         &mut self,
         before: Option<&Content>,
@@ -345,14 +345,14 @@ impl LinkInput {
 }
 
 impl LinkPolicy {
-    /// Whether a host (with port, where not the scheme's own) leads to this service by itself.
+    /// Whether a host (with its port unless that is the scheme's default) is the service's own.
     pub fn is_own(&self, host: &str) -> bool {
         self.own_hosts.iter().any(|own| own.eq_ignore_ascii_case(host))
     }
 }
 
 impl Invalid {
-    /// A text over the one that stands, checked if it is new.
+    /// Validates a text field; an absent field keeps its value.
     pub(in crate::domain) fn text(
         &mut self,
         name: &str,
@@ -368,7 +368,7 @@ impl Invalid {
     }
 }
 
-/// Text for people: no control characters, not longer than `max` characters; blank is none.
+/// Trims and validates a text: at most `max` characters, no control characters. `None` if blank.
 fn plain_text(text: &str, max: usize) -> Result<Option<String>, String> {
     if text.chars().any(char::is_control) {
         return Err("must not contain control characters".to_owned());

@@ -1,7 +1,7 @@
 //! Links: their fields, validation and versions.
 //!
-//! A [`LinkInput`], which is not validated, is checked and applied to an existing or new link. The
-//! result is [`LinkFields`]; with an id, a slug and a version they form a [`Link`].
+//! A [`LinkInput`] is validated and applied to an existing or new link. The result is
+//! [`LinkFields`]; with an id, a slug and a version they form a [`Link`].
 
 pub mod deletion;
 mod field;

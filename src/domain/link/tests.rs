@@ -15,7 +15,7 @@ fn new_rule_id() -> RuleId {
     RuleId::new(Uuid::from_u128(9))
 }
 
-/// On the default domain, where nobody has another.
+/// Validates an input for the default domain, without other domains.
 fn accept(input: LinkInput, mode: WriteMode<'_>, now_ms: u64) -> Result<Accepted, Invalid> {
     accept_on(Ok(String::new()), input, mode, now_ms)
 }
@@ -62,7 +62,7 @@ fn fields_in_error(input: LinkInput) -> Vec<String> {
 }
 
 #[test]
-fn every_bad_field_is_named_at_once() {
+fn all_invalid_fields_are_reported_at_once() {
     let input = LinkInput {
         slug: value("no spaces"),
         title: Field::Value("t".repeat(201)),
@@ -73,7 +73,7 @@ fn every_bad_field_is_named_at_once() {
 }
 
 #[test]
-fn a_change_keeps_what_it_does_not_name_and_clears_what_is_null() {
+fn absent_fields_are_kept_and_null_fields_are_cleared() {
     let link = link();
     let input = LinkInput { utm_source: Field::Null, title: value("New"), ..LinkInput::default() };
     let accepted = accept(input, WriteMode::Update(&link), 0).unwrap();
@@ -85,7 +85,7 @@ fn a_change_keeps_what_it_does_not_name_and_clears_what_is_null() {
 }
 
 #[test]
-fn a_change_to_the_same_is_no_change() {
+fn an_update_without_changes_makes_no_version() {
     let link = link();
     let accepted = accept(LinkInput::default(), WriteMode::Update(&link), 0).unwrap();
     assert_eq!(link.changed(accepted.slug.unwrap(), accepted.fields, 20), None);
@@ -99,7 +99,7 @@ fn gates(mode: WriteMode<'_>, now_ms: u64, input: LinkInput) -> Result<Gates, Ve
 }
 
 #[test]
-fn a_link_answers_between_its_start_and_its_end() {
+fn a_link_is_open_between_its_start_and_its_expiry() {
     let input = LinkInput {
         starts_at: value("2026-01-01T00:00:00Z"),
         expires_at: value("2026-01-02T01:00:00+01:00"),
@@ -118,7 +118,7 @@ fn a_link_answers_between_its_start_and_its_end() {
 }
 
 #[test]
-fn what_a_gate_can_not_be_is_named() {
+fn invalid_gates_are_reported_by_field() {
     let late = 1_800_000_000_000;
     for (input, field) in [
         (
@@ -150,7 +150,7 @@ fn what_a_gate_can_not_be_is_named() {
 }
 
 #[test]
-fn what_has_expired_may_stand_and_be_changed_otherwise() {
+fn other_fields_of_an_expired_link_can_be_changed() {
     let mut link = link();
     link.fields.gates.expires_at_ms = Some(5);
     let input = LinkInput { title: value("Old"), ..LinkInput::default() };
@@ -158,7 +158,7 @@ fn what_has_expired_may_stand_and_be_changed_otherwise() {
 }
 
 #[test]
-fn a_limit_counts_from_when_it_was_set() {
+fn a_limit_counts_from_the_version_that_set_it() {
     let mut link = link();
     let limit = |max| LinkInput { max_clicks: Field::Value(max), ..LinkInput::default() };
     let first = gates(WriteMode::Update(&link), 0, limit(5)).unwrap();
@@ -177,7 +177,7 @@ fn a_limit_counts_from_when_it_was_set() {
 }
 
 #[test]
-fn another_kind_needs_what_it_holds() {
+fn a_change_of_kind_requires_a_payload() {
     let link = link();
     let as_text = LinkInput { kind: Field::Value(Kind::Text), ..LinkInput::default() };
     let invalid = accept(as_text.clone(), WriteMode::Update(&link), 0).unwrap_err();

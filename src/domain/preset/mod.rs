@@ -1,8 +1,8 @@
-//! Presets: named sets of UTM parameters that links begin with.
+//! Presets: named sets of UTM parameters for new links.
 //!
-//! There are two kinds. A *campaign* is what links belong to: one that is made in it takes over
-//! the campaign's parameters, for what it doesn't say itself. A *UTM template* is only copied
-//! from. A preset that changes later changes no link.
+//! There are two kinds. Links belong to a *campaign*: a link created in it inherits those of the
+//! campaign's parameters that it doesn't set itself. A *UTM template* is only copied. Changing a
+//! preset doesn't change existing links.
 
 pub mod state;
 
@@ -19,17 +19,17 @@ use crate::domain::link::{Field, Utm, UtmInput};
 const MAX_NAME_CHARS: usize = 100;
 const MAX_DESCRIPTION_CHARS: usize = 1_000;
 
-/// What a preset is for.
+/// The kind of a preset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PresetKind {
-    /// Links belong to it.
+    /// A campaign, which links belong to.
     Campaign,
-    /// Links are filled from it.
+    /// A UTM template, which links copy.
     Template,
 }
 
 impl PresetKind {
-    /// What people call it.
+    /// The name in messages.
     pub const fn noun(self) -> &'static str {
         match self {
             Self::Campaign => "campaign",
@@ -37,7 +37,7 @@ impl PresetKind {
         }
     }
 
-    /// A preset's id of this kind.
+    /// An id of this kind from a UUID.
     pub const fn id(self, uuid: Uuid) -> PresetId {
         match self {
             Self::Campaign => PresetId::Campaign(CampaignId::new(uuid)),
@@ -45,7 +45,7 @@ impl PresetKind {
         }
     }
 
-    /// Reads an id of this kind; `None` for what is none.
+    /// Parses an id of this kind; `None` if it is invalid.
     pub fn parse_id(self, text: &str) -> Option<PresetId> {
         match self {
             Self::Campaign => text.parse().ok().map(PresetId::Campaign),
@@ -54,7 +54,7 @@ impl PresetKind {
     }
 }
 
-/// A preset's id, which tells its kind.
+/// The id of a preset, including its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PresetId {
     /// `camp_…`
@@ -72,7 +72,7 @@ impl PresetId {
         }
     }
 
-    /// The bare UUID.
+    /// The UUID without the prefix.
     pub const fn uuid(self) -> Uuid {
         match self {
             Self::Campaign(id) => id.uuid(),
@@ -93,13 +93,13 @@ impl fmt::Display for PresetId {
 /// A campaign or a UTM template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preset {
-    /// The id, which tells the kind.
+    /// The id, including the kind.
     pub id: PresetId,
     /// The workspace it belongs to.
     pub workspace: WorkspaceId,
-    /// Unique among those of its kind in the workspace, regardless of case.
+    /// The name, unique by kind in the workspace, regardless of case.
     pub name: String,
-    /// A description for people.
+    /// A free-form description.
     pub description: Option<String>,
     /// The parameters of new links.
     pub utm: Utm,
@@ -145,11 +145,11 @@ pub struct PresetInput {
 }
 
 impl PresetInput {
-    /// Checks the input over a preset whose fields hold where the input says nothing: for a new
-    /// one, those of an empty one.
+    /// Validates the input and applies it to `before`, an empty preset when creating one. Absent
+    /// fields keep their values.
     ///
     /// # Errors
-    /// Each field that breaks a rule.
+    /// All invalid fields.
     pub fn accept(self, before: Preset) -> Result<Preset, Invalid> {
         let mut invalid = Invalid::default();
         let old_name = Some(before.name.clone()).filter(|name| !name.is_empty());
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_required_and_stays() {
+    fn a_name_is_required_and_kept_if_absent() {
         let named = |name| PresetInput { name, ..PresetInput::default() };
         assert_eq!(wrong(PresetInput::default(), empty()), ["name"]);
         for name in [Field::Null, value("  "), value("a\nb"), Field::Value("n".repeat(101))] {

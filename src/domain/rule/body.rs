@@ -96,7 +96,7 @@ pub struct ConditionBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(no_recursion)]
     pub not: Option<Box<ConditionBody>>,
-    /// Kept so that they can be refused by their path.
+    /// Kept so that they can be reported by their path.
     #[serde(flatten, skip_serializing)]
     #[schema(ignore)]
     pub unknown: Unknown,

@@ -42,7 +42,7 @@ pub enum TargetKind {
 pub struct Split {
     /// 2 to 8.
     pub variants: Vec<Variant>,
-    /// From then on all visitors get [`Self::settled`]; in milliseconds since the Unix epoch.
+    /// All visitors get [`Self::settled`] from this time on, in milliseconds since the Unix epoch.
     pub until_ms: Option<u64>,
     /// The index of the variant that all visitors get from now on.
     pub winner: Option<usize>,

@@ -1,4 +1,4 @@
-//! API tokens: what they may do. Their secrets are never here, only hashes.
+//! API tokens and their abilities. Secrets are only represented by their hashes.
 
 pub mod state;
 
@@ -7,16 +7,16 @@ use crate::domain::plan::Plan;
 
 macro_rules! abilities {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
-        /// One thing that a token can be allowed to do. Each handler names the one it needs.
+        /// A permission of a token. Each route declares the one that it requires.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[repr(u8)]
         pub enum Ability { $($(#[$doc])* $name),* }
 
         impl Ability {
-            /// Each ability there is.
+            /// All abilities.
             pub const EVERY: &'static [Self] = &[$(Self::$name),*];
 
-            /// The ability's name on the wire.
+            /// The name in requests and responses.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text),* }
             }
@@ -25,27 +25,27 @@ macro_rules! abilities {
 }
 
 abilities! {
-    /// See and list links.
+    /// Read links.
     LinksRead = "links:read";
     /// Create, change and delete links.
     LinksWrite = "links:write";
     /// Read analytics.
     AnalyticsRead = "analytics:read";
-    /// See and list QR codes.
+    /// Read QR codes.
     QrRead = "qr:read";
     /// Create, change and delete QR codes.
     QrWrite = "qr:write";
-    /// See the account and its tokens.
+    /// Read the account and its tokens.
     UserRead = "user:read";
     /// Change the account and its tokens.
     UserWrite = "user:write";
     /// Record conversion events.
     EventsWrite = "events:write";
-    /// Read who changed what in the workspace, and when.
+    /// Read the workspace's audit log.
     AuditRead = "audit:read";
 }
 
-/// A set of abilities. `*` is its own member: it covers also abilities that come later.
+/// A set of abilities. `*` is stored separately: it includes abilities of future versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Abilities {
     all: bool,
@@ -53,7 +53,7 @@ pub struct Abilities {
 }
 
 impl Abilities {
-    /// Everything, now and later: an owner's.
+    /// All abilities, including future ones: those of an owner.
     pub const ALL: Self = Self { all: true, bits: 0 };
 
     /// Whether `ability` is in the set.
@@ -61,20 +61,20 @@ impl Abilities {
         self.all || self.bits & (1 << ability as u8) != 0
     }
 
-    /// Whether everything in `other` is in this set too.
+    /// Whether this set includes all of `other`.
     pub const fn covers(self, other: Self) -> bool {
         self.all || (!other.all && other.bits & !self.bits == 0)
     }
 
-    /// This ability and no other.
+    /// A set of one ability.
     pub const fn only(ability: Ability) -> Self {
         Self { all: false, bits: 1 << ability as u8 }
     }
 
-    /// Reads the wire's names.
+    /// Parses names of abilities.
     ///
     /// # Errors
-    /// A sentence that names the one that is no ability, and lists those that are.
+    /// A message that names an unknown ability and lists the known ones, or if there are no names.
     pub fn parse<S: AsRef<str>>(names: &[S]) -> Result<Self, String> {
         let mut set = Self::default();
         for name in names.iter().map(AsRef::as_ref) {
@@ -92,7 +92,7 @@ impl Abilities {
         if set == Self::default() { Err("must not be empty".to_owned()) } else { Ok(set) }
     }
 
-    /// The wire's names, in the order of [`Ability::EVERY`].
+    /// The names, `*` first, then in the order of [`Ability::EVERY`].
     pub fn names(self) -> Vec<&'static str> {
         let each = Ability::EVERY.iter().filter(|ability| self.bits & (1 << **ability as u8) != 0);
         let star = self.all.then_some("*");
@@ -100,35 +100,34 @@ impl Abilities {
     }
 }
 
-/// A token as the index knows it.
+/// An API token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
-    /// Its public name.
+    /// The public id.
     pub id: TokenId,
-    /// The workspace whose things it reaches.
+    /// The workspace that it gives access to.
     pub workspace: WorkspaceId,
-    /// What its maker calls it.
+    /// The display name.
     pub name: String,
-    /// What it may do.
+    /// The abilities.
     pub abilities: Abilities,
-    /// SHA-256 of the secret. A token has more than 100 random bits: a slow hash adds nothing.
+    /// SHA-256 of the secret. Secrets have more than 100 random bits, so a slow hash adds nothing.
     pub secret_sha256: [u8; 32],
-    /// How the secret begins, so that people can tell tokens apart; `None` for tokens from before
-    /// this was kept.
+    /// The first characters of the secret, to tell tokens apart; `None` in tokens of old versions.
     pub prefix: Option<String>,
     /// In milliseconds since the Unix epoch.
     pub created_at_ms: u64,
-    /// From when on it is no longer valid, in milliseconds since the Unix epoch; `None`: never.
+    /// The expiry time, in milliseconds since the Unix epoch; `None` for no expiry.
     pub expires_at_ms: Option<u64>,
 }
 
 impl Token {
-    /// Whether it is no longer valid at this time.
+    /// Whether it has expired at this time.
     pub const fn is_expired_at(&self, now_ms: u64) -> bool {
         matches!(self.expires_at_ms, Some(until_ms) if until_ms <= now_ms)
     }
 
-    /// Whether it can do everything in its workspace at this time, and so manage all tokens.
+    /// Whether it is valid at this time and has all abilities, and so can manage all tokens.
     pub const fn is_owner_at(&self, now_ms: u64) -> bool {
         self.abilities.covers(Abilities::ALL) && !self.is_expired_at(now_ms)
     }
@@ -143,18 +142,18 @@ pub enum Role {
     Member,
 }
 
-/// On whose behalf a request acts, and what it may do.
+/// The authenticated caller of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Actor {
-    /// The workspace that every result is scoped to.
+    /// The workspace that all results are scoped to.
     pub workspace: WorkspaceId,
     /// The token of the request; nil for the service itself.
     pub token: TokenId,
-    /// The user and the role in the workspace; `None` for tokens that belong to no user.
+    /// The user and the role in the workspace; `None` for tokens without a user.
     pub user: Option<(UserId, Role)>,
     /// The workspace's plan.
     pub plan: Plan,
-    /// What the request may do.
+    /// The abilities.
     pub abilities: Abilities,
 }
 
@@ -170,17 +169,17 @@ impl Actor {
         Self { workspace, token, user: None, plan: Plan::UNLIMITED, abilities }
     }
 
-    /// The operator, with every ability in a workspace.
+    /// The operator, with all abilities in a workspace.
     pub const fn operator(workspace: WorkspaceId) -> Self {
         Self::new(workspace, TokenId::new(uuid::Uuid::nil()), Abilities::ALL)
     }
 
-    /// The service itself, on behalf of a visitor.
+    /// The service itself, acting for a visitor.
     pub const fn service(workspace: WorkspaceId, ability: Ability) -> Self {
         Self { abilities: Abilities::only(ability), ..Self::operator(workspace) }
     }
 
-    /// The actor in the log: the token's 16 bytes, or none for the service itself.
+    /// The actor as logged: the token's 16 bytes; empty for the service itself.
     pub fn in_log(&self) -> Vec<u8> {
         if self.token.uuid().is_nil() { Vec::new() } else { self.token.as_bytes().to_vec() }
     }
@@ -192,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_allows_what_it_names_and_no_more() {
+    fn a_set_allows_only_the_named_abilities() {
         let set = Abilities::parse(&["links:read", "user:write"]).unwrap();
         let allowed: Vec<_> =
             Ability::EVERY.iter().copied().filter(|ability| set.allows(*ability)).collect();
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_covers_its_parts_only() {
+    fn a_set_covers_only_its_subsets() {
         let read = Abilities::parse(&["links:read"]).unwrap();
         let both = Abilities::parse(&["links:read", "links:write"]).unwrap();
         assert!(both.covers(read) && !read.covers(both));

@@ -50,7 +50,7 @@ impl TokenState {
     /// The token, in the envelope's workspace.
     ///
     /// # Errors
-    /// [`Unreadable`] for an unknown ability, which must not be silently ignored.
+    /// [`Unreadable`] for an unknown ability, which must not be ignored.
     pub fn into_token(self, workspace: WorkspaceId) -> Result<Token, Unreadable> {
         Ok(Token {
             id: TokenId::from_bytes(&self.id).map_err(|_| Unreadable("token"))?,

@@ -25,7 +25,7 @@ pub struct CompiledRules {
 }
 
 struct CompiledRule {
-    /// The cheapest first: the order doesn't change the result.
+    /// Cheapest first: the order doesn't change the result.
     checks: Box<[Check]>,
     /// The index of its first destination among those of all rules.
     first_destination: usize,

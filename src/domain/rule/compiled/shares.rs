@@ -16,7 +16,7 @@ const KEY: &[u8; 16] = b"slugline split 1";
 /// A compiled split.
 pub(super) struct Shares {
     variants: Box<[Share]>,
-    /// From then on all visitors get `settled`.
+    /// All visitors get `settled` from this time on.
     until_ms: Option<u64>,
     settled: usize,
 }

@@ -37,7 +37,7 @@ fn count(variants: &[String], name: &str) -> f64 {
     u32::try_from(variants.iter().filter(|variant| *variant == name).count()).unwrap().into()
 }
 
-/// Within five standard deviations, which chance exceeds once in two million.
+/// Asserts a share within five standard deviations: a false alarm once in two million.
 #[track_caller]
 fn assert_share(found: f64, of: f64, share: f64) {
     let deviation = (of * share * (1.0 - share)).sqrt();
