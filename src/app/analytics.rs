@@ -20,7 +20,7 @@ use crate::projections::clickhouse::{ClickHouse, Operator, Projector, Retention,
 const LAST_PROJECTION: Duration = Duration::from_secs(3);
 /// How often the pacing of redirects is adapted to the lag.
 const PACE_EVERY: Duration = Duration::from_millis(250);
-/// The delay of the first look for old clicks, and the period.
+/// The delay before the first check for expired clicks, and the interval.
 const RETENTION_CHECKS: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(600)];
 const ENGINE_SHUTDOWN: Duration = Duration::from_secs(10);
 
@@ -36,8 +36,8 @@ pub struct AnalyticsSide {
 }
 
 impl AnalyticsSide {
-    /// Starts to project the log into this engine, or into the configured ClickHouse. `forgotten`
-    /// tells which link deletions the log contains.
+    /// Starts projecting the log into this engine, or into the configured ClickHouse. `forgotten`
+    /// tracks which link deletions the log contains.
     pub fn open(
         settings: &Settings,
         clicks: &Arc<dyn Log>,
@@ -93,8 +93,8 @@ pub fn start_engine(settings: &Settings) -> anyhow::Result<Option<Engine>> {
     Ok(Some(engine))
 }
 
-/// Slows redirects down while the analytics lag, so that they get processor time. Without effect
-/// while ClickHouse is unavailable.
+/// Slows redirects down while the analytics lag, to free CPU time for them. Has no effect while
+/// ClickHouse is unavailable.
 pub fn keep_pace(scheduler: &mut Scheduler, recorder: Arc<Recorder>, clickhouse: ClickHouse) {
     let state = (recorder, clickhouse);
     scheduler.every("pacing", [PACE_EVERY; 2], state, |(recorder, clickhouse)| {

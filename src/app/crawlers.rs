@@ -23,10 +23,10 @@ pub fn data_file(source: &Source, package: &Package) -> anyhow::Result<Option<Pa
     })
 }
 
-/// A list that is compiled on its own thread, which takes a while.
+/// A list that is being compiled on its own thread, because that takes a while.
 pub struct Crawlers(Option<JoinHandle<anyhow::Result<BotList>>>);
 
-/// Starts to read the list.
+/// Starts loading the list.
 pub fn read_crawlers(source: &Source) -> anyhow::Result<Crawlers> {
     let path = data_file(source, &Package::crawlers())?;
     Ok(Crawlers(path.map(|path| std::thread::spawn(move || load(&path)))))
@@ -51,7 +51,7 @@ pub struct CrawlerClassifier {
 }
 
 impl CrawlerClassifier {
-    /// With a list from this source. A reload also applies to visits.
+    /// Creates a classifier with a list from this source. A reload also applies to visits.
     pub const fn new(source: Source, agents: Arc<UserAgentCache>) -> Self {
         Self { source, agents }
     }

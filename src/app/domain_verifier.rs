@@ -24,7 +24,7 @@ pub struct RemoteDomainVerifier {
 }
 
 impl RemoteDomainVerifier {
-    /// With these clients.
+    /// Creates a verifier with these clients.
     pub fn new(names: Names, outgoing: Outgoing) -> Self {
         Self { names, outgoing, permits: Semaphore::new(VERIFICATION_CONCURRENCY) }
     }

@@ -17,7 +17,7 @@ use crate::app::control::Control;
 use crate::effects::{http_client, system_roots};
 use crate::http::security::OPERATOR_KEY;
 
-/// How long a local service may take to show that it runs.
+/// Timeout of the check whether a local service is running.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The service, and the token to use.
@@ -58,7 +58,7 @@ pub struct ApiClient {
 }
 
 impl ApiClient {
-    /// Of the service that runs over a data folder, with the operator's key; `None` when none does.
+    /// A client of the service that uses a data folder, with its operator key; `None` if none runs.
     pub fn local(data: &Path) -> anyhow::Result<Option<Self>> {
         let Some(control) = Control::read(data) else { return Ok(None) };
         let builder = http_client(RootCertStore::empty())?.no_proxy();
@@ -70,7 +70,7 @@ impl ApiClient {
         Ok(data_of(probe).is_ok().then_some(client))
     }
 
-    /// Of a service anywhere, with an API token.
+    /// A client of any service, with an API token.
     pub fn remote(remote: &Remote) -> anyhow::Result<Self> {
         let mut builder = http_client(system_roots())?;
         let mut headers = authorization(&remote.token)?;
@@ -84,7 +84,7 @@ impl ApiClient {
 
     fn new(builder: reqwest::ClientBuilder, url: &str, headers: HeaderMap) -> anyhow::Result<Self> {
         let builder = blocking::ClientBuilder::from(builder.default_headers(headers));
-        // Files take as long as they take.
+        // Transfers of files may take any time.
         let http = builder.timeout(None).build()?;
         Ok(Self { http, base: format!("{}/api/v1", url.trim_end_matches('/')) })
     }

@@ -1,4 +1,4 @@
-//! `slugline export`: all links of a service, to a file by its API.
+//! `slugline export`: exports all links of a service to a file, through its API.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -58,7 +58,7 @@ pub fn export(args: &ExportArgs, stdout: impl Write) -> anyhow::Result<()> {
         let out = out.with_context(|| format!("cannot write {}", path.display()))?;
         return copy(&mut file, out, &bar, lines);
     }
-    // Renamed when it is complete: an existing file is never half overwritten.
+    // Renamed when complete, so that an existing file is never partly overwritten.
     let mut part = path.as_os_str().to_owned();
     part.push(format!(".{}.part", std::process::id()));
     let part = PathBuf::from(part);

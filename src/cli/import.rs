@@ -1,4 +1,4 @@
-//! `slugline import`: a file of links, to a service by its API.
+//! `slugline import`: imports a file of links into a service, through its API.
 
 use std::fs::File;
 use std::io::{self, BufRead, Read, Write};
@@ -17,9 +17,9 @@ use crate::domain::command::OnConflict;
 use crate::jobs::imports::MAX_FILE_BYTES;
 use crate::jobs::imports::formats::Format;
 
-/// How many rejected links, and how many warnings, are shown.
+/// The maximum number of rejected links shown, and of warnings.
 const MAX_SHOWN: usize = 10;
-/// How often a poll is repeated while the service does not respond.
+/// The maximum number of retries of a poll while the service does not respond.
 const MAX_RETRIES: u32 = 50;
 
 /// `slugline import`
@@ -62,15 +62,15 @@ fn parse_on_conflict(name: &str) -> Result<OnConflict, String> {
     found.ok_or_else(|| "must be one of reject, skip, replace".to_owned())
 }
 
-/// Uploads a file and waits until the service has imported it, with progress; fails where links
-/// were rejected.
+/// Uploads a file and waits until the service has imported it, with progress; fails if links were
+/// rejected.
 pub fn import(args: &ImportArgs, mut out: impl Write) -> anyhow::Result<()> {
     let client = ApiClient::remote(&args.remote)?;
     let (file, bytes) = open(&args.file)?;
     let bar = bar(bytes, "{bar:30} {bytes}/{total_bytes} sent");
     let request = client.request(Method::POST, "/imports").query(&parameters(args));
     let request = request.header(CONTENT_TYPE, "application/octet-stream");
-    // Without a length: that of a pipe is not known.
+    // Without a length, because that of a pipe is unknown.
     let begun = data_of(request.body(Body::new(bar.wrap_read(file))))?;
     bar.finish_and_clear();
     let job = watch(&client, &begun)?;

@@ -1,7 +1,7 @@
 //! The command line: one file per subcommand.
 //!
-//! Commands on data that a running service may have open go through that service ([`client`]), and
-//! work on the data folder itself when none runs ([`offline`]).
+//! Commands on data that a running service may have open go through that service ([`client`]), or
+//! use the data folder itself if none runs ([`offline`]).
 
 pub mod backup;
 pub mod client;

@@ -1,4 +1,4 @@
-//! Work on a data folder that no service runs over.
+//! Work on a data folder without a running service.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub fn with_analytics<T>(
     worked
 }
 
-/// The folder of a log. It must exist: a wrong data folder is not filled.
+/// The folder of a log. It must exist, so that nothing is created in a wrong data folder.
 pub fn log_folder(data: &Path, log: &str) -> anyhow::Result<PathBuf> {
     let folder = data.join("log").join(log);
     if !folder.is_dir() {

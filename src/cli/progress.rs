@@ -1,4 +1,4 @@
-//! Progress bars on standard error, where that is a terminal.
+//! Progress bars on standard error, if that is a terminal.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 /// How often progress is polled.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A bar of a length, as this template of indicatif shows it.
+/// A bar of this length, with an indicatif template.
 pub fn bar(length: u64, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template);
     let bar =
@@ -19,7 +19,7 @@ pub fn bar(length: u64, template: &str) -> ProgressBar {
     bar
 }
 
-/// A bar of events, whose number is not known yet.
+/// A bar for a number of events that is not known yet.
 pub fn events_bar() -> ProgressBar {
     bar(0, "{bar:30} {human_pos}/{human_len} events, {eta} left")
 }

@@ -1,4 +1,4 @@
-//! `slugline rebuild`: through the running service, or on the data folder when none runs.
+//! `slugline rebuild`: through the running service, or on the data folder if none runs.
 
 use std::io::Write;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! `slugline reclassify`: through the running service, or on the data folder when none runs.
+//! `slugline reclassify`: through the running service, or on the data folder if none runs.
 
 use std::io::Write;
 use std::sync::Arc;

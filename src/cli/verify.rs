@@ -1,4 +1,4 @@
-//! `slugline verify`: through the running service, or on the data folder when none runs.
+//! `slugline verify`: through the running service, or on the data folder if none runs.
 
 use std::io::Write;
 

@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_agent_is_known_by_a_pattern_of_either_kind() {
+    fn literals_and_regular_expressions_match_user_agents() {
         let list = BotList::from_json(
             r#"[
                 {"pattern": "Googlebot\\/", "instances": ["Googlebot/2.1"]},
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_patterns_that_match_one_is_reported() {
+    fn only_one_of_several_matching_patterns_is_reported() {
         let list = BotList::from_json(
             r#"[
                 {"pattern": "W3"},
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_of_a_file_is_read() {
+    fn a_list_is_loaded_from_a_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), r#"[{"pattern": "examplebot"}]"#).unwrap();
         assert_eq!(

@@ -15,8 +15,8 @@ const RETAINED_BYTES: usize = 256 << 10;
 
 /// Encoded clicks that are not in the log yet.
 ///
-/// Appending many clicks at once costs little more than appending one. A visitor is not answered
-/// before the batch with the click was appended. The batch is reusable and keeps its memory.
+/// Appending many clicks at once costs little more than appending one. A visitor gets no response
+/// before the batch with the click is appended. The batch is reusable and keeps its memory.
 #[derive(Default)]
 pub struct ClickBatch {
     /// The records' payloads, back to back.
@@ -93,7 +93,7 @@ impl ClickBatch {
         self.push_record(kind::BLOCKED, enriched, target, &blocked);
     }
 
-    /// `more` are further encoded fields.
+    /// Adds a record; `more` are additional encoded fields.
     fn push_record(
         &mut self,
         kind: u16,
@@ -122,9 +122,9 @@ impl ClickBatch {
 
     /// Passes the records to `append`, in order, and clears the batch.
     ///
-    /// After `Ok`, later clicks of these agents are appended without the agents' records. So `append`
-    /// must only return `Ok` if no later record can be in the log without these. After an error, the
-    /// next click of each agent brings the agent's record again.
+    /// After `Ok`, later clicks of these agents are appended without the agents' records. So
+    /// `append` must only return `Ok` if no later record can be in the log without these. After an
+    /// error, the next click of each agent adds the agent's record again.
     pub fn append_with<E>(
         &mut self,
         append: impl FnOnce(&[NewRecord<'_>]) -> Result<(), E>,

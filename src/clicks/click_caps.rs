@@ -27,8 +27,8 @@ use crate::domain::ids::LinkId;
 use crate::domain::link::ClickLimit;
 use crate::log::{Log, LogError, Subscription, replace_file};
 
-/// The file is written at least every so many records, whether or not a count has changed:
-/// startup reads this many in a moment.
+/// The file is written at least once per this many records, even if no count has changed: startup
+/// reads this many quickly.
 const SAVE_INTERVAL_RECORDS: u64 = 1_000_000;
 /// Maximum age of an unsaved change: less than the minimum retention of clicks.
 const SAVE_INTERVAL: Duration = Duration::from_secs(300);

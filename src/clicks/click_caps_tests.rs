@@ -76,7 +76,7 @@ fn exactly_the_limit_of_concurrent_visits_is_admitted() {
 }
 
 #[test]
-fn bots_that_do_not_count_go_through_as_long_as_humans_do() {
+fn uncounted_bots_are_admitted_until_the_limit_is_reached() {
     let fixture = Fixture::new();
     let caps = fixture.caps();
     let visits =

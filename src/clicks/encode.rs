@@ -47,7 +47,7 @@ impl VisitFields<'_> {
         let Location { country, region, city } = self.location;
         let Referrer { host, url } = self.referrer;
         put_varint(tag::AT_MS, self.at_ms, buffer);
-        // No reason is negative, so its varint is that of its number.
+        // Reasons are not negative, so no sign extension is needed.
         put_varint(tag::BOT, self.bot as u64, buffer);
         put_fixed64(tag::VISITOR, self.visitor, buffer);
         put_text(tag::COUNTRY, country, buffer);
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_encoding_is_that_of_the_message() {
+    fn the_encoding_equals_that_of_the_message() {
         let referrer = Referrer::of(Some(b"https://t.co/some/path"));
         let full = |at_ms, visitor, city| VisitFields {
             at_ms,

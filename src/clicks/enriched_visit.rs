@@ -11,7 +11,7 @@ use super::user_agent_cache::Agent;
 use super::visit;
 use crate::domain::click::{BotReason, ClickTarget};
 
-/// An enriched visit. It has nothing of the visitor's address.
+/// An enriched visit. It does not contain the visitor's IP address.
 #[must_use = "a click counts once it is appended"]
 pub struct EnrichedVisit<'a> {
     pub(super) at_ms: u64,

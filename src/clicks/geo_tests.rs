@@ -49,7 +49,7 @@ fn renamed(fixture: &[u8], from: &str, to: &str) -> Vec<u8> {
 }
 
 #[test]
-fn each_schema_gives_its_locations() {
+fn locations_are_read_from_each_schema() {
     for (fixture, address, expected) in [
         (FLAT_COUNTRY, "192.0.2.7", ("US", "", "")),
         (FLAT_COUNTRY, "2001:db8::7", ("DE", "", "")),
@@ -69,7 +69,7 @@ fn each_schema_gives_its_locations() {
 }
 
 #[test]
-fn a_database_of_an_unknown_name_is_probed() {
+fn a_database_of_unknown_type_is_probed() {
     for (fixture, from, to, country) in [
         (FLAT_CITY, "city ipv4", "my places", "US"),
         (NESTED_CITY, "DBIP-City-Lite", "Some-City-Data", "CH"),
@@ -82,14 +82,14 @@ fn a_database_of_an_unknown_name_is_probed() {
 }
 
 #[test]
-fn what_is_no_geo_database_is_refused() {
+fn other_files_are_rejected() {
     let refused = Geo::from_bytes(OTHER.to_vec()).err().unwrap();
     assert!(refused.to_string().contains("`asn ipv4`"), "{refused}");
     assert!(matches!(Geo::from_bytes(vec![0; 64]), Err(GeoError::Unreadable(_))));
 }
 
 #[test]
-fn a_reload_replaces_the_database_and_a_bad_file_does_not() {
+fn a_reload_replaces_the_database_unless_the_file_is_invalid() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("geo.mmdb");
     let country = |reader: &GeoReader| {

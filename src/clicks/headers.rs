@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn both_parsers_give_the_same_headers() {
+    fn both_parsers_yield_the_same_headers() {
         let lines = LINES.map(|(name, value)| httparse::Header { name, value: value.as_bytes() });
         assert_all_found(&Headers::of_lines(&lines));
         let mut map = HeaderMap::new();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_head_has_no_headers() {
+    fn an_empty_request_head_has_no_headers() {
         let headers = Headers::default();
         assert_eq!((headers.host, headers.user_agent), (None, None));
         assert_eq!((headers.backwards(&FORWARDED).count(), headers.is_forwarded()), (0, false));

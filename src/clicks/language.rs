@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_range_of_the_highest_weight_gives_the_language() {
+    fn the_range_with_the_highest_weight_wins() {
         for (header, language) in [
             ("en-US,en;q=0.9", "en"),
             ("de", "de"),
@@ -104,7 +104,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_header_gives_two_or_three_lower_case_letters_or_none(
+        fn any_header_yields_zero_two_or_three_lower_case_letters(
             bytes in proptest::collection::vec(any::<u8>(), 0..100),
             grammar in "[a-zA-Z*,;q=0-9. -]{0,60}",
         ) {

@@ -1,7 +1,7 @@
 //! A bounded in-memory buffer for clicks while the disk is full.
 //!
 //! Buffered clicks are lost if the process ends before they are written. So a buffered click does
-//! not mark its user agent as logged: the next click brings the agent's record again.
+//! not mark its user agent as logged: the next click adds the agent's record again.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};

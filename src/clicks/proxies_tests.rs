@@ -19,7 +19,7 @@ fn client(peer: &str, lines: &[(&'static str, &str)]) -> String {
 }
 
 #[test]
-fn networks_and_addresses_are_read() {
+fn networks_and_addresses_are_parsed() {
     for text in ["", " ", "10.0.0.0/8", "10.0.0.1,", "::1, 127.0.0.1", "::ffff:10.0.0.0/104"] {
         assert!(text.parse::<TrustedProxies>().is_ok(), "{text}");
     }
@@ -42,7 +42,7 @@ fn x_forwarded_for_is_walked_from_the_right() {
         ("::ffff:203.0.113.7", "203.0.113.7"),
         ("10.2.2.2, 10.1.1.1", "10.2.2.2"),
         ("203.0.113.7,, 10.1.1.1,", "203.0.113.7"),
-        // Left of the first untrusted address is what the client claims.
+        // Everything left of the first untrusted address is the client's claim.
         ("127.0.0.1, 203.0.113.7", "203.0.113.7"),
         ("1.1.1.1, 203.0.113.7, 10.1.1.1", "203.0.113.7"),
         // Garbage ends the walk at the last valid hop.
@@ -77,19 +77,19 @@ fn forwarded_is_walked_from_the_right() {
 }
 
 #[test]
-fn several_lines_are_one_list() {
+fn multiple_lines_form_one_list() {
     let lines = [("x-forwarded-for", "1.1.1.1, 203.0.113.7"), ("x-forwarded-for", "10.1.1.1")];
     assert_eq!(client("10.0.0.1", &lines), "203.0.113.7");
 }
 
 #[test]
-fn forwarded_is_read_before_x_forwarded_for() {
+fn forwarded_takes_precedence_over_x_forwarded_for() {
     let lines = [("x-forwarded-for", "1.1.1.1"), ("forwarded", "for=203.0.113.7")];
     assert_eq!(client("10.0.0.1", &lines), "203.0.113.7");
 }
 
 #[test]
-fn a_peer_that_is_not_trusted_is_the_client_whatever_it_says() {
+fn an_untrusted_peer_is_the_client_whatever_the_headers() {
     let lines = [("x-forwarded-for", "1.1.1.1"), ("forwarded", "for=1.1.1.1")];
     assert_eq!(client("198.51.100.9", &lines), "198.51.100.9");
     assert_eq!(client("::ffff:198.51.100.9", &lines), "198.51.100.9");
@@ -104,7 +104,7 @@ fn a_peer_that_is_not_trusted_is_the_client_whatever_it_says() {
 
 proptest! {
     #[test]
-    fn no_header_makes_the_walk_panic(value in proptest::collection::vec(any::<u8>(), 0..200), forwarded: bool) {
+    fn arbitrary_headers_do_not_panic(value in proptest::collection::vec(any::<u8>(), 0..200), forwarded: bool) {
         let name = if forwarded { "forwarded" } else { "x-forwarded-for" };
         if let Ok(value) = http::HeaderValue::from_bytes(&value) {
             let mut headers = HeaderMap::new();
@@ -115,7 +115,7 @@ proptest! {
     }
 
     #[test]
-    fn text_of_the_grammar_does_not_make_the_walk_panic(value in "[for=\"\\\\,;:\\[\\]0-9a-f._ ]{0,80}") {
+    fn headers_of_grammar_characters_do_not_panic(value in "[for=\"\\\\,;:\\[\\]0-9a-f._ ]{0,80}") {
         client("10.0.0.1", &[("forwarded", &value), ("x-forwarded-for", &value)]);
     }
 }

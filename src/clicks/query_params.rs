@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_a_name_counts_and_the_links_own_before_it() {
+    fn the_first_value_counts_unless_the_link_has_its_own() {
         let query = "utm_source=a%20b&utm_source=c&utm_term=%C3%A4&x=1&UTM_MEDIUM=no";
         assert_eq!(utm(query, NONE), ["a b", "", "", "", "ä"]);
         assert_eq!(utm(query, [true, false, false, false, false]), ["", "", "", "", "ä"]);

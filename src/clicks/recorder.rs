@@ -108,9 +108,9 @@ impl Recorder {
         &self.enricher
     }
 
-    /// Writes the batch to the log and clears it. While the disk is full, clicks go into the overflow
-    /// buffer. If the log can't take them at all, they are counted as lost. Visitors are redirected
-    /// in any case.
+    /// Writes the batch to the log and clears it. While the disk is full, clicks go into the
+    /// overflow buffer. Clicks that can be neither logged nor buffered are counted as lost.
+    /// Visitors are redirected in any case.
     pub fn append(&self, batch: &mut ClickBatch, now_ms: u64) {
         let clicks = batch.clicks();
         if batch.is_empty() {
@@ -214,7 +214,7 @@ impl Recorder {
     /// Syncs the click log every `interval`, and rotates the key of the visitor ids when it is due.
     pub fn start_syncing(self: &Arc<Self>, interval: Duration) -> std::io::Result<Worker> {
         let recorder = Arc::clone(self);
-        // A full disk is tried again at the same interval: clicks are waiting in memory.
+        // While the disk is full, buffered clicks are retried at the same interval.
         Worker::start("clicks-sync", Schedule::every(interval), move |_| {
             recorder.sync();
             Ok::<_, Infallible>(())

@@ -8,11 +8,11 @@ pub(super) fn folded(host: &str) -> Option<&'static str> {
 
 /// Sorted by the first column, for binary search.
 ///
-/// - A site puts wrappers around its outgoing links: the visitor came from the site.
-/// - Mobile and old editions are the same site.
-/// - Android apps send `android-app://` and their package name in place of the host.
+/// - Link wrappers map to the site whose outgoing links they wrap.
+/// - Mobile and old editions map to their site.
+/// - Android apps send `android-app://` with their package name instead of a host.
 ///
-/// Search engines are kept as they are: `google.de` and `google.com` tell the country.
+/// Search engines are not folded: `google.de` and `google.com` indicate the country.
 const FOLDS: &[(&str, &str)] = &[
     ("amp.reddit.com", "reddit.com"),
     ("away.vk.com", "vk.com"),

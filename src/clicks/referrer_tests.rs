@@ -12,7 +12,7 @@ fn of(header: &[u8]) -> (String, String) {
 }
 
 #[test]
-fn a_referrer_is_folded_to_its_site() {
+fn a_referrer_is_normalized_to_its_site() {
     for (header, host) in [
         ("https://www.google.com/", "google.com"),
         ("https://www.google.co.uk/search?q=x", "google.co.uk"),
@@ -45,7 +45,7 @@ fn a_referrer_is_folded_to_its_site() {
 }
 
 #[test]
-fn the_address_keeps_nothing_that_names_a_person() {
+fn the_url_has_no_credentials_query_or_fragment() {
     for (header, url) in [
         ("https://example.com/a/b?token=secret#part", "https://example.com/a/b"),
         ("https://user:pass@Example.com:81/A?x", "https://example.com:81/A"),
@@ -60,7 +60,7 @@ fn the_address_keeps_nothing_that_names_a_person() {
 }
 
 #[test]
-fn what_is_no_address_of_a_site_gives_nothing() {
+fn invalid_urls_are_ignored() {
     for header in [
         &b""[..],
         b"-",
@@ -90,7 +90,7 @@ fn what_is_no_address_of_a_site_gives_nothing() {
 }
 
 #[test]
-fn a_long_address_is_cut_between_characters_and_escapes() {
+fn a_long_url_is_truncated_between_characters_and_escapes() {
     let origin = "https://example.com/";
     for (filler, tail, kept) in [
         (URL_LIMIT - 1, "ab", URL_LIMIT),
@@ -107,7 +107,7 @@ fn a_long_address_is_cut_between_characters_and_escapes() {
 }
 
 #[test]
-fn a_plain_address_is_not_copied() {
+fn a_plain_url_is_not_copied() {
     let value = HeaderValue::from_static("https://www.example.com/page?query");
     let referrer = Referrer::of(Some(value.as_bytes()));
     assert!(matches!(referrer, Referrer { host: Cow::Borrowed(_), url: Cow::Borrowed(_) }));
@@ -115,7 +115,7 @@ fn a_plain_address_is_not_copied() {
 
 proptest! {
     #[test]
-    fn no_header_makes_it_panic(
+    fn arbitrary_headers_do_not_panic(
         bytes in proptest::collection::vec(any::<u8>(), 0..700),
         rest in "(\\[::1\\])?[wW.@:/?#%\\\\\\[\\]a-zé0-9]{0,80}",
     ) {

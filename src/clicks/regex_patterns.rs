@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_match_has_one_of_the_texts() {
+    fn a_match_contains_one_of_the_literals() {
         for (pattern, literals) in [
             ("^curl", Some(vec!["curl"])),
             ("[wW]get", Some(vec!["Wget", "wget"])),

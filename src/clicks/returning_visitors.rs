@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_visitors_seen_last_are_known() {
+    fn the_most_recent_visitors_are_known() {
         let seen = ReturningVisitors::with_capacity(10);
         assert!(!seen.contains(7));
         seen.insert(7);

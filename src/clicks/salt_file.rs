@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_reads_back_and_its_file_is_the_owners_alone() {
+    fn a_key_round_trips_and_its_file_is_private() {
         let directory = tempfile::tempdir().unwrap();
         let file = SaltFile::new(directory.path().join("salt"));
         assert!(file.read().unwrap().is_none(), "no file");

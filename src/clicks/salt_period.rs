@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_period_begins_and_ends_by_the_calendar() {
+    fn periods_follow_the_calendar() {
         for (period, at, start, end) in [
             (
                 SaltPeriod::Daily,

@@ -101,7 +101,7 @@ fn a_visit_becomes_a_click() {
 }
 
 #[test]
-fn the_agents_reason_for_a_bot_wins_over_the_visits() {
+fn the_agents_bot_reason_overrides_the_visits() {
     let (enricher, _directory) = enricher();
     for (user_agent, head, purpose, reason) in [
         (FIREFOX, false, "", BotReason::Human),
@@ -123,7 +123,7 @@ fn the_agents_reason_for_a_bot_wins_over_the_visits() {
 }
 
 #[test]
-fn an_empty_request_is_a_click_too() {
+fn a_request_without_headers_is_a_click() {
     let (enricher, _directory) = enricher();
     let headers = HeaderMap::new();
     let visit = visit("::1", &headers);
@@ -133,7 +133,7 @@ fn an_empty_request_is_a_click_too() {
 }
 
 #[test]
-fn nothing_of_the_address_is_in_the_click() {
+fn a_click_does_not_contain_the_address() {
     let (enricher, _directory) = enricher();
     let text = "2001:db8:dead:beef:cafe:f00d:1234:5678";
     let address: IpAddr = text.parse().unwrap();
@@ -163,14 +163,14 @@ fn nothing_of_the_address_is_in_the_click() {
 }
 
 #[test]
-fn the_agents_record_comes_with_clicks_until_an_append_succeeded() {
+fn the_agents_record_precedes_clicks_until_an_append_succeeds() {
     let (enricher, _directory) = enricher();
     let headers = headers(&[("user-agent", FIREFOX)]);
     let append = |result: Result<(), &'static str>| {
         let mut batch = ClickBatch::default();
         let visit = visit("192.0.2.7", &headers);
         let outcome = enricher.enrich(&visit, &target().workspace, None);
-        // Two clicks of one agent have its record once.
+        // Two clicks of the same agent add its record once.
         batch.push(&outcome, &target());
         batch.push(&outcome, &target());
         assert_eq!(batch.clicks(), 2);

@@ -14,7 +14,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_cut_between_characters() {
+    fn a_text_is_truncated_between_characters() {
         for (text, limit, kept) in [
             ("", 4, ""),
             ("abc", 4, "abc"),

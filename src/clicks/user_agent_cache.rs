@@ -67,9 +67,9 @@ impl Agent {
         &self.click_part
     }
 
-    /// The record that has to be in the log before a click that names the agent; `None` after
-    /// [`Agent::mark_logged`]. Threads that see a new agent at once each get one: the log may have it
-    /// more than once, but always before their clicks.
+    /// The record that has to be in the log before a click of the agent; `None` after
+    /// [`Agent::mark_logged`]. Threads that see a new agent concurrently each get one: the log may
+    /// have it more than once, but always before their clicks.
     pub(super) fn pending_record(&self, at_ms: u64) -> Option<AgentSeen> {
         if self.logged.load(Ordering::Acquire) {
             return None;
@@ -121,8 +121,8 @@ impl UserAgentCache {
         if let Some(agent) = self.cache.get(&*text) {
             return agent;
         }
-        // Two threads may get here with the same text. The last one stays in the cache, and both
-        // agents get logged, since each tracks that for itself.
+        // Two threads may get here with the same text. The last agent stays in the cache, and both
+        // get logged, since each keeps track of that itself.
         let text: Arc<str> = text.into();
         let bots = self.bots.read().unwrap_or_else(PoisonError::into_inner);
         let agent = Arc::new(Agent::new(Arc::clone(&text), &bots));

@@ -26,7 +26,7 @@ fn an_agent_is_classified_once() {
 }
 
 #[test]
-fn the_id_begins_the_sha_256_of_the_text() {
+fn the_id_is_a_prefix_of_the_sha_256_of_the_text() {
     // printf '' | sha256sum; printf examplebot | sha256sum
     assert_eq!(id_of(""), 0xe3b0_c442_98fc_1c14);
     let digest = Sha256::digest("examplebot");
@@ -34,7 +34,7 @@ fn the_id_begins_the_sha_256_of_the_text() {
 }
 
 #[test]
-fn an_absent_and_a_blank_header_are_no_agent() {
+fn absent_and_blank_headers_are_classified_as_no_agent() {
     let agents = agents();
     for agent in [agents.of(None), agents.of(Some(&header(b""))), agents.of(Some(&header(b" \t ")))]
     {
@@ -45,7 +45,7 @@ fn an_absent_and_a_blank_header_are_no_agent() {
 }
 
 #[test]
-fn a_long_agent_is_cut_between_characters() {
+fn a_long_agent_is_truncated_between_characters() {
     for (bytes, len) in [
         ("x".repeat(5000).into_bytes(), 1024),
         (format!("{}é{}", "x".repeat(1023), "y".repeat(99)).into_bytes(), 1023),
@@ -107,7 +107,7 @@ fn an_evicted_agent_is_logged_again() {
 
 proptest! {
     #[test]
-    fn no_header_makes_it_panic(
+    fn arbitrary_headers_do_not_panic(
         bytes in proptest::collection::vec(any::<u8>(), 0..1500),
         spelt in "(Mozilla|Android|iPhone|Windows|Opera|Chrome/|MSIE |Version/|[();/. 0-9a-z]){0,12}",
     ) {

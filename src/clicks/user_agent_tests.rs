@@ -18,7 +18,7 @@ fn expected(browser: &str, os: &str, device: Device) -> (String, String, String,
     (browser, browser_version, os, os_version, device)
 }
 
-/// User agents as sent, with browser and system, each `name version`.
+/// Real user agents, with the expected browser and operating system (`name version`).
 const BROWSERS: &[(&str, &str, &str, Device)] = &[
     (
         "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::headers::Headers;
 use crate::domain::click::BotReason;
 
-/// A visitor's request for a link. It lives in memory only, until it is answered.
+/// A visitor's request for a link. It is in memory only, until the response is sent.
 #[derive(Debug, Clone, Copy)]
 pub struct Visit<'a> {
     /// The other end of the socket: the visitor, or a reverse proxy.

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_visitor_is_the_same_one_at_one_link_under_one_key() {
+    fn the_id_depends_on_address_agent_link_and_key() {
         let link = |number| LinkId::new(Uuid::from_u128(number));
         let address = |last| IpAddr::from([192, 0, 2, last]);
         let (one, other) = (VisitorBucketer::new(&[1; 32]), VisitorBucketer::new(&[2; 32]));

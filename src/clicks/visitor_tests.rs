@@ -27,7 +27,7 @@ fn line(directory: &Path) -> String {
 }
 
 #[test]
-fn the_wednesday_is_one() {
+fn the_wednesday_constant_is_correct() {
     assert_eq!(SaltPeriod::Weekly.span(WEDNESDAY).start, WEDNESDAY - 2 * DAY_MS);
 }
 
@@ -87,7 +87,7 @@ fn a_restart_within_the_period_keeps_the_key() {
 }
 
 #[test]
-fn another_period_makes_another_key() {
+fn a_changed_period_generates_a_new_key() {
     let directory = tempfile::tempdir().unwrap();
     let daily = id(&open(&directory, SaltPeriod::Daily, WEDNESDAY), WEDNESDAY);
     let weekly = id(&open(&directory, SaltPeriod::Weekly, WEDNESDAY), WEDNESDAY);
@@ -136,7 +136,7 @@ fn one_rotation_serves_all_threads() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_does_not_stop_the_ids() {
+fn ids_work_even_if_the_file_cannot_be_written() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("absent").join("salt");
     let salts = VisitorSalts::open(path, SaltPeriod::Daily, WEDNESDAY).unwrap();
@@ -146,7 +146,7 @@ fn a_file_that_cannot_be_written_does_not_stop_the_ids() {
 }
 
 #[test]
-fn a_foreign_file_is_refused() {
+fn a_foreign_file_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("salt");
     fs::write(&path, "precious").unwrap();

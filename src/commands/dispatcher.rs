@@ -125,7 +125,7 @@ impl Dispatcher {
         }
     }
 
-    /// Logs that changes are refused, rate-limited: a full disk refuses many batches.
+    /// Logs that changes are refused. Rate-limited, because a full disk refuses many batches.
     fn log_failure(&mut self, error: &LogError) {
         if self.last_logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
             self.last_logged = Some(Instant::now());
@@ -218,8 +218,8 @@ impl Dispatcher {
             let kind = envelope.event.as_ref().map_or(0, |event| event.kind().number());
             batch.events.push((kind, envelope.encode_to_vec()));
         }
-        // Offsets are dense and this is the only writer, so this is the offset that the event will
-        // get, or that of the last event if nothing changes.
+        // Offsets are dense and this is the only writer, so this will be the event's offset, or is
+        // that of the last event if nothing changes.
         let offset = batch.pending.base_offset() + batch.events.len() as u64;
         Ok(CommandResult { outcome, offset, is_replay })
     }

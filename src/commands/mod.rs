@@ -68,7 +68,7 @@ pub struct CommandResult {
 pub struct CommandRequest {
     /// The command.
     pub command: Command,
-    /// `None`: a repetition is executed again.
+    /// Without one, a repeated request is executed again.
     pub idempotency: Option<Idempotency>,
 }
 
@@ -77,7 +77,7 @@ pub struct CommandRequest {
 pub enum Mode {
     /// They are logged and applied.
     Commit,
-    /// They are discarded: the results tell what would happen.
+    /// They are discarded: the results show what would happen.
     DryRun,
 }
 

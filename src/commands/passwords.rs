@@ -125,7 +125,7 @@ mod tests {
     use crate::domain::link::LinkInput;
 
     #[tokio::test]
-    async fn a_password_becomes_a_hash_that_knows_it() {
+    async fn a_password_is_hashed_and_verified() {
         let password = |text: &str| Field::Value(Password::from(text.to_owned()));
         let mut command = Command::CreateLink(LinkInput {
             password: password("open sesame"),

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_have_their_form_and_differ() {
+    fn secrets_are_well_formed_and_distinct() {
         let (one, other) = (generate(), generate());
         assert_eq!(one.len(), 40);
         assert!(one.starts_with(PREFIX) && one[4..].bytes().all(|byte| BASE62.contains(&byte)));

@@ -34,7 +34,7 @@ impl Writer {
             Arc::new(LocalLog::open(Arc::new(DiskStorage), &dir, LogOptions::default()).unwrap());
         let faults = Arc::new(Faults::default());
         let at = folder.path().join("index");
-        // So that each change goes to the store.
+        // Flush each change to the store.
         let tuning = Tuning { unflushed_max: 0, ..Tuning::default() };
         let index = Arc::new(faults::open(&at, &*log, &faults, tuning).unwrap());
         let (commands, _thread) =
@@ -69,7 +69,7 @@ fn slug_taken(slug: &str) -> ServiceError {
 }
 
 #[test]
-fn a_store_that_gives_up_costs_no_answer() {
+fn a_failing_store_is_reopened_without_failing_commands() {
     let writer = Writer::new();
     writer.create("before").unwrap();
     writer.faults.gives_up.store(true, Ordering::SeqCst);
@@ -82,7 +82,7 @@ fn a_store_that_gives_up_costs_no_answer() {
 }
 
 #[test]
-fn an_index_that_cannot_be_repaired_refuses_changes_until_it_can() {
+fn changes_are_refused_until_the_index_is_repaired() {
     let writer = Writer::new();
     writer.create("before").unwrap();
     writer.faults.gives_up.store(true, Ordering::SeqCst);
@@ -105,7 +105,7 @@ fn an_index_that_cannot_be_repaired_refuses_changes_until_it_can() {
 }
 
 #[test]
-fn a_full_disk_of_the_index_alone_costs_no_answer() {
+fn a_full_disk_of_the_index_alone_fails_no_commands() {
     let writer = Writer::new();
     writer.create("before").unwrap();
     writer.faults.gives_up.store(true, Ordering::SeqCst);
@@ -115,7 +115,7 @@ fn a_full_disk_of_the_index_alone_costs_no_answer() {
     assert!(writer.index.slug("", "before").unwrap().is_some());
 }
 
-/// The links of a batch count before they are logged.
+/// Links of the same batch count, although they are not logged yet.
 #[test]
 fn a_plan_limits_the_number_of_links() {
     let writer = Writer::new();
@@ -129,10 +129,10 @@ fn a_plan_limits_the_number_of_links() {
     writer.create("three").unwrap();
 }
 
-/// Whichever read of a batch fails, even in the middle of a fold: the command that needed it is
-/// refused, and the others are decided as if it had not been sent.
+/// Whichever read of a batch fails, even in the middle of applying an event: the command that
+/// needed it is refused, and the others are decided as if it had not been sent.
 #[test]
-fn a_command_whose_fold_fails_leaves_nothing_behind() {
+fn a_failed_read_affects_only_its_own_command() {
     let mut refused_first = 0;
     for failing in 1.. {
         let writer = Writer::new();
@@ -170,9 +170,9 @@ fn a_command_whose_fold_fails_leaves_nothing_behind() {
     }
 }
 
-/// A replay returns the first result; that of an event of another kind is never `Gone`.
+/// A replay returns the first outcome; `Gone` only if the first one was.
 #[test]
-fn a_replay_gets_the_outcome_of_its_kind() {
+fn a_replay_returns_the_first_outcome() {
     let writer = Writer::new();
     let run = |command, key: &str| {
         let idempotency = Idempotency { key: key.to_owned(), request_sha256: vec![1] };
@@ -191,9 +191,9 @@ fn a_replay_gets_the_outcome_of_its_kind() {
     assert_eq!(run(delete, "c").unwrap().outcome, Outcome::Gone);
 }
 
-/// More concurrent clients than the queue has slots: each gets an answer, and one gets the slug.
+/// More concurrent clients than the queue has slots: each gets a result, and one gets the slug.
 #[test]
-fn thousands_of_clients_wait_for_a_slot() {
+fn thousands_of_clients_wait_for_a_queue_slot() {
     const CLIENTS: usize = 2 * COMMAND_QUEUE_LEN + 1_000;
     let writer = Writer::new();
     let clients: Vec<_> = (0..CLIENTS)
@@ -215,7 +215,7 @@ fn thousands_of_clients_wait_for_a_slot() {
 
 /// A deleted link can be restored and purged for exactly thirty days.
 #[test]
-fn a_deleted_link_is_kept_for_thirty_days() {
+fn a_deleted_link_is_retained_for_thirty_days() {
     use crate::domain::retention::RESTORABLE_MS;
     let writer = Writer::new();
     let Outcome::Link(link) = writer.create("kept").unwrap().outcome else { panic!("no link") };

@@ -11,7 +11,7 @@ use crate::projections::index::ReadTokens;
 const MAX_NAME_CHARS: usize = 100;
 
 impl<R: ReadTokens> CommandHandler<'_, R> {
-    /// Creates a token, if the actor may.
+    /// Creates a token whose abilities the actor has.
     pub(super) fn create_token(&self, token: Token) -> Result<Decision> {
         if !self.actor.abilities.covers(token.abilities) {
             let text = "A token cannot grant abilities that it lacks.";
@@ -32,8 +32,8 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         Ok((Some(Event::TokenCreated((&token).into())), Outcome::Token(token.into())))
     }
 
-    /// Revokes a token. The last token with `*` of a workspace stays: otherwise nobody in it could
-    /// create tokens.
+    /// Revokes a token. A workspace's last valid token with `*` can't be revoked: otherwise nobody
+    /// in it could create tokens.
     pub(super) fn revoke_token(&self, id: TokenId) -> Result<Decision> {
         let workspace = self.actor.workspace;
         let token =
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_grants_no_more_than_it_has() {
+    fn a_token_cannot_grant_abilities_that_it_lacks() {
         let create = |token| refused(&[], &["user:write"], |handler| handler.create_token(token));
         assert_eq!(create(token(1, &["*"], None)), Some(ErrorCode::Forbidden));
         assert_eq!(create(token(1, &["user:write"], None)), None);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_revokes_none_with_abilities_that_it_lacks() {
+    fn a_token_cannot_revoke_tokens_with_abilities_that_it_lacks() {
         let tokens = [
             token(1, &["*"], None),
             token(2, &["*"], None),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_valid_owner_stays() {
+    fn the_last_valid_owner_token_cannot_be_revoked() {
         let revoke = |tokens: &[Token]| {
             refused(tokens, &["*"], |handler| handler.revoke_token(tokens[0].id))
         };
@@ -165,9 +165,9 @@ mod tests {
         assert_eq!(revoke(&[limited]), None);
     }
 
-    /// Of two revocations in one batch, the second is decided over the first.
+    /// The second of two revocations in a batch takes the first into account.
     #[test]
-    fn one_of_two_owners_revoked_at_once_stays() {
+    fn only_one_of_two_owner_tokens_can_be_revoked_in_a_batch() {
         let writer = Writer::new();
         let run = |commands: Vec<Command>| {
             let request = |command| CommandRequest { command, idempotency: None };

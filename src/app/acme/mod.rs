@@ -43,7 +43,7 @@ pub struct CertificateManager {
 }
 
 impl CertificateManager {
-    /// For `own_host`, ignoring its port, and each verified domain.
+    /// Creates a manager for `own_host`, ignoring its port, and each verified domain.
     pub fn new(
         authority: Authority,
         certificates: Arc<Certificates>,
@@ -157,7 +157,7 @@ impl CertificateManager {
         let own = check(&issued.chain, &issued.key).context("the issued certificate is invalid")?;
         let validity =
             Validity::of(&own, host).context("the issued certificate is for another host")?;
-        // Otherwise orders would repeat endlessly: a clock is wrong.
+        // If a clock is wrong, orders would otherwise repeat endlessly.
         let renew_at_ms = validity.renew_at_ms();
         anyhow::ensure!(
             renew_at_ms > now_ms(),
@@ -176,7 +176,8 @@ impl CertificateManager {
     }
 }
 
-/// Whether a certificate can be ordered: the authority connects to port 80 of a name.
+/// Whether a certificate can be ordered. The authority connects to port 80, and the host must be a
+/// name.
 fn may_be_certified(host: &str) -> bool {
     let (name, port) = split_port(host);
     let is_this_machine = name == "localhost" || name.ends_with(".localhost");
@@ -188,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_on_the_webs_own_ports_may_be_certified() {
+    fn only_names_on_default_ports_are_certified() {
         for (host, may) in [
             ("go.example.com", true),
             ("xn--bcher-kva.example", true),

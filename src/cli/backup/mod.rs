@@ -18,7 +18,7 @@ pub use restore::{RestoreArgs, restore};
 use crate::app::permissions::restrict;
 use crate::log::{DiskStorage, LogView, Tail, verify};
 
-/// How often copying a log is restarted because its oldest segments were dropped meanwhile.
+/// Maximum number of attempts to copy a log, if its oldest segments are dropped meanwhile.
 const TRIES: u32 = 5;
 
 /// `slugline backup`

@@ -180,7 +180,7 @@ fn gone_json(kind: PresetKind, deleted: &PresetDeleted) -> anyhow::Result<Value>
     Ok(json!({ "id": kind.id(Uuid::from_slice(&deleted.id)?).to_string() }))
 }
 
-/// Of the password, only whether there is one.
+/// Gates as JSON. Of the password, only whether there is one.
 fn gates_json(gates: &Gates) -> Value {
     json!({
         "disabled": gates.disabled,
@@ -212,7 +212,7 @@ fn domain_json(domain: &DomainState) -> anyhow::Result<Value> {
     }))
 }
 
-/// 64-bit hashes are written as text: many JSON parsers round large numbers.
+/// A click as JSON. 64-bit hashes are strings, because many JSON parsers round large numbers.
 fn click_json(record: &Record) -> anyhow::Result<Value> {
     match record.kind {
         kind::AGENT_SEEN => {
