@@ -22,7 +22,7 @@ const MAX_GENERATED_LEN: usize = 32;
 /// The event to log, if something changes, and the outcome of the command.
 pub type Decision = (Option<Event>, Outcome);
 
-/// Decides a command of an actor at a point in time, over a view of the index.
+/// Decides a command of an actor at a point in time, against a view of the index.
 pub struct CommandHandler<'a, R> {
     pub state: &'a R,
     pub policy: &'a LinkPolicy,

@@ -158,7 +158,7 @@ impl Dispatcher {
         };
         if let Err(error) = self.apply(pending, offset) {
             // The next successful repair applies the logged events; until then nothing can be
-            // decided over an index that lacks them.
+            // decided against an index that lacks them.
             tracing::error!(%error, "repairing the index failed: changes are refused until it succeeds");
             let failure = Failure::new(&error);
             refuse(replies, || failure.refusal());
@@ -181,7 +181,7 @@ impl Dispatcher {
         let Submission { actor, mode, requests, reply } = submission;
         batch.decided += requests.len();
         if mode == Mode::DryRun {
-            // Decide over the committed state, without the changes of this batch.
+            // Decide against the committed state, without the changes of this batch.
             let pending = self.index.begin();
             let mut scratch =
                 Batch { pending, events: Vec::new(), replies: Vec::new(), decided: 0 };

@@ -1,17 +1,17 @@
 //! The single writer: authorize → limits → decide → append → sync → apply → answer.
 //!
-//! One thread takes all waiting commands off a bounded queue as a batch. Each is decided over the
-//! index and the ones before it; their events are logged with one write and one sync, and applied to
-//! the index in one batch; only then are they answered. So slugs and versions need no locks, an
-//! acknowledged change survives power loss, and clients read their own writes.
+//! One thread takes all waiting commands off a bounded queue as a batch. Each is decided against
+//! the index and the ones before it; their events are logged with one write and one sync, and
+//! applied to the index in one batch; only then are they answered. So slugs and versions need no
+//! locks, an acknowledged change survives power loss, and clients read their own writes.
 //!
 //! A command that finds the queue full waits for some seconds before it is refused.
 //!
 //! If the index fails to apply synced events, it is repaired from the log at once, and the batch is
-//! answered normally. If the repair fails too, nothing can be decided over an index that lacks those
-//! events: the outcome of the batch is reported as unknown, and later batches are refused until a
-//! repair succeeds, which they attempt themselves. No restart is needed. A full disk does not lead
-//! to this: the index continues in memory, and the log refuses the changes.
+//! answered normally. If the repair fails too, nothing can be decided against an index that lacks
+//! those events: the outcome of the batch is reported as unknown, and later batches are refused
+//! until a repair succeeds, which they attempt themselves. No restart is needed. A full disk does
+//! not lead to this: the index continues in memory, and the log refuses the changes.
 
 mod bootstrap;
 mod decide;

@@ -76,7 +76,7 @@ macro_rules! borrowed {
     ($life:lifetime bytes) => { &$life [u8] };
 }
 
-/// The [`FieldValue`] of a field.
+/// The `FieldValue` of a field.
 macro_rules! value {
     (Time uint64 $view:ident.$name:ident) => {
         FieldValue::Time($view.$name)

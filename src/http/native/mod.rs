@@ -1,4 +1,4 @@
-//! `/api/v1`: a folder a noun, with its OpenAPI beside the handlers.
+//! `/api/v1`: one module per resource, with the OpenAPI declarations next to the handlers.
 
 pub mod admin;
 mod analytics;
@@ -27,7 +27,7 @@ use utoipa::ToSchema;
 use super::{Audience, Services};
 use crate::domain::error::{ErrorCode, ServiceError};
 
-/// The native API for an audience. The document describes what the listener has.
+/// The native API for an audience. Its OpenAPI document describes only the audience's routes.
 pub fn router(services: &Services, audience: Audience) -> Router<Services> {
     routes::router(services, audience)
         .merge(openapi::reference(audience))
@@ -42,7 +42,8 @@ pub struct Data<T> {
     pub data: T,
 }
 
-/// The offset of a change in the change log: the `min_offset` of requests that should reflect it.
+/// The offset of a change in the change log, to pass as `min_offset` to requests that should
+/// reflect the change.
 const LOG_OFFSET: HeaderName = HeaderName::from_static("log-offset");
 
 /// The body of the response to a change.
@@ -50,11 +51,11 @@ const LOG_OFFSET: HeaderName = HeaderName::from_static("log-offset");
 pub struct Changed<T> {
     /// The result.
     pub data: T,
-    /// Where the change is in the log.
+    /// The position of the change in the log.
     pub meta: ChangedMeta,
 }
 
-/// Where a change is in the log.
+/// The position of a change in the log.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ChangedMeta {
     /// The offset of the change log that the response reflects, also in the `Log-Offset` header.
@@ -67,7 +68,7 @@ impl<T> Changed<T> {
     }
 }
 
-/// The response is that of an earlier request with the same idempotency key.
+/// Marks a replay of the response to an earlier request with the same idempotency key.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// The header of a replayed response.
@@ -84,14 +85,14 @@ async fn no_such_path() -> ServiceError {
     ServiceError::new(ErrorCode::NotFound, "No such path in this API.")
 }
 
-/// Responses are private and not to be stored.
+/// Marks responses as private and not to be stored.
 async fn not_stored(mut response: Response) -> Response {
     let value = HeaderValue::from_static("private, no-store");
     response.headers_mut().entry(CACHE_CONTROL).or_insert(value);
     response
 }
 
-/// A time as the API writes it: ISO 8601, UTC, to the millisecond.
+/// Formats a time for responses: ISO 8601, UTC, in milliseconds.
 pub fn iso8601(at_ms: u64) -> String {
     let time = i64::try_from(at_ms).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
     time.unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()

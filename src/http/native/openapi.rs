@@ -1,8 +1,8 @@
-//! The API's OpenAPI 3.1 document, made from the route declarations, and a page to read it with
-//! that loads nothing from outside.
+//! The API's OpenAPI 3.1 document, generated from the route declarations, and Swagger UI, which
+//! loads no external resources.
 //!
-//! What many operations have in common is added here, once: identifiers, path parameters, the
-//! responses that follow from an operation's method, body and parameters.
+//! What operations have in common is added here: operation ids, path parameters, and the responses
+//! that follow from an operation's method, body and parameters.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,8 +33,8 @@ use crate::http::auth::Access;
 use crate::http::problem::Problem;
 use crate::http::{Audience, Services};
 
-/// What Swagger UI needs: its scripts and styles are files, but for one style that a script inserts;
-/// its icons are data.
+/// Allows what Swagger UI needs: scripts and styles from files, one inline style that a script
+/// inserts, and icons as data URLs.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' \
      'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='; img-src 'self' data:; \
      connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
@@ -56,7 +56,7 @@ const TAGS: [(&str, &str); 10] = [
     ("admin", "Operation of the service."),
 ];
 
-/// Responses that many operations share: component, status, description.
+/// Shared responses: component, status, description.
 const RESPONSES: [(&str, &str, &str); 13] = [
     ("BadRequest", "400", "The request is not valid; `errors` lists what is wrong by field."),
     ("Unauthorized", "401", "The token is missing, unknown, revoked or expired."),
@@ -73,7 +73,7 @@ const RESPONSES: [(&str, &str, &str); 13] = [
     ("InsufficientStorage", "507", "The disk is full: nothing can be changed."),
 ];
 
-/// The parameters of paths: name, description, and the words that it may be, where they are few.
+/// Path parameters: name, description, and the allowed values, if any are listed.
 const PATH_PARAMETERS: [(&str, &str, &[&str]); 11] = [
     ("link", "The link's ID or slug.", &[]),
     ("external_id", "The link's ID in another system.", &[]),
@@ -91,7 +91,7 @@ const PATH_PARAMETERS: [(&str, &str, &[&str]); 11] = [
 const PROBLEM: &str = "application/problem+json";
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
-/// The document for an audience.
+/// Generates the document for an audience.
 pub fn document(audience: Audience) -> OpenApi {
     let mut info = Info::new("slugline", env!("CARGO_PKG_VERSION"));
     info.description = Some(DESCRIPTION.to_owned());
@@ -131,7 +131,7 @@ pub fn document(audience: Audience) -> OpenApi {
     document
 }
 
-/// What operations refer to, besides the schemas of their own.
+/// The shared components that operations refer to.
 fn components() -> Components {
     let mut components = Components::new();
     components.schemas.insert("Problem".to_owned(), Problem::schema());
@@ -169,7 +169,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (HttpMethod, &mut Ope
     each.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
-/// Completes what the handler says of its operation.
+/// Completes the declaration of an operation.
 fn describe(operation: &mut Operation, method: &HttpMethod, path: &str, route: &Route) {
     let handler = operation.operation_id.take().unwrap_or_default();
     operation.operation_id = Some(format!("{}_{handler}", route.noun));
@@ -229,8 +229,8 @@ fn has_parameter(operation: &Operation, name: &str) -> bool {
     parameters(operation).any(|parameter| parameter.name == name)
 }
 
-/// Adds the parameters of the path and the idempotency key. What is optional may be absent, but is
-/// never null.
+/// Adds the path parameters and the idempotency key. Optional parameters may be absent, but not
+/// null.
 fn add_parameters(operation: &mut Operation, path: &str, has_key: bool) {
     let string = || Schema::Object(Object::with_type(Type::String));
     let in_path = PATH_PARAMETERS.iter().filter(|(name, ..)| path.contains(&format!("{{{name}}}")));
@@ -295,8 +295,8 @@ fn without_null(schema: RefOr<Schema>) -> RefOr<Schema> {
     }
 }
 
-/// Describes the responses that say nothing of themselves, gives problems their body, and adds the
-/// shared ones that the handler does not declare.
+/// Describes responses without a description, adds the body of problems, and adds the shared
+/// responses that the handler does not declare.
 fn add_responses(operation: &mut Operation, shared: impl Iterator<Item = &'static str>) {
     let responses = &mut operation.responses.responses;
     for (status, response) in responses.iter_mut() {
@@ -327,7 +327,7 @@ fn all_parameters(paths: &mut Paths) -> impl Iterator<Item = &mut RefOr<Paramete
     operations.flat_map(|(_, operation)| operation.parameters.iter_mut().flatten())
 }
 
-/// Moves the parameters that several operations have into the components.
+/// Moves parameters that several operations have into the components.
 fn share_parameters(paths: &mut Paths) -> BTreeMap<String, RefOr<Parameter>> {
     let mut uses: Vec<(Parameter, usize)> = Vec::new();
     for parameter in all_parameters(paths) {
@@ -352,8 +352,8 @@ fn share_parameters(paths: &mut Paths) -> BTreeMap<String, RefOr<Parameter>> {
     shared
 }
 
-/// Refers to the schemas that the generic bodies hold in `data`, in place of copies of them, and
-/// drops the defaults that only say that a field is absent, or that it is required.
+/// Replaces inlined copies of known schemas in `data` and in arrays by references, and removes
+/// empty defaults and those of required fields.
 fn tidy(schema: &mut RefOr<Schema>, known: &BTreeMap<String, RefOr<Schema>>) {
     let RefOr::T(Schema::Object(object)) = schema else { return };
     for (name, property) in &mut object.properties {
@@ -388,20 +388,20 @@ fn refer(schema: &mut RefOr<Schema>, known: &BTreeMap<String, RefOr<Schema>>) {
     }
 }
 
-/// `/openapi.json` and `/docs`, under the API's own prefix.
+/// `/openapi.json` and `/docs`, below the API's prefix.
 pub fn reference(audience: Audience) -> Router<Services> {
-    // The validator is a service elsewhere, to which the page would show the document's address.
+    // The validator is an external service, to which the page would send the document's URL.
     let config = utoipa_swagger_ui::Config::from("/api/v1/openapi.json").validator_url("none");
     let page = utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", document(audience));
     Router::from(page.config(config)).layer(map_response(contained))
 }
 
-/// The page loads and asks nothing but this service, and stands in no frame.
+/// Restricts the page to requests to this service, and forbids framing it.
 async fn contained(mut response: HttpResponse) -> HttpResponse {
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    // The page doesn't know of the API's prefix.
+    // The redirect to the page lacks the API's prefix.
     if let Some(location) = headers.get_mut(LOCATION) {
         *location = HeaderValue::from_static("/api/v1/docs/");
     }

@@ -1,4 +1,4 @@
-//! Pages of lists: the parameters that choose one, and where a response stands in the list.
+//! Pagination: the parameters of lists, and the position of a response in the list.
 
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -7,10 +7,10 @@ use crate::http::params::Params;
 
 const DEFAULT_LIMIT: u64 = 20;
 const MAX_LIMIT: u64 = 100;
-/// Far beyond what anybody pages to; cursors go further.
+/// The last page that can be requested; cursors go further.
 const MAX_PAGE: u64 = 1_000_000;
 
-/// The parameters of a list that has pages only.
+/// The parameters of a list with pages only.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "describes what `Page::take` reads by name")]
@@ -23,7 +23,7 @@ pub struct PageParams {
     limit: Option<u64>,
 }
 
-/// The parameters of a list that is followed by cursors only.
+/// The parameters of a list with cursors only.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "describes what `Page::take_first` and the lists read by name")]
@@ -36,7 +36,7 @@ pub struct CursorParams {
     cursor: Option<String>,
 }
 
-/// The parameter of a list that has pages beside cursors.
+/// The additional parameter of a list with pages and cursors.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "describes what `Page::take` reads by name")]
@@ -46,7 +46,7 @@ pub struct PageParam {
     page: Option<u64>,
 }
 
-/// Where in a list a response stands.
+/// The position of a response in a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PageMeta {
     /// The page, starting at 1; null if a cursor was followed.
@@ -60,7 +60,7 @@ pub struct PageMeta {
     pub next_cursor: Option<String>,
 }
 
-/// Where in a list that is followed by cursors only a response stands.
+/// The position of a response in a list with cursors only.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CursorMeta {
     /// The maximum number of items per response.
@@ -69,29 +69,29 @@ pub struct CursorMeta {
     pub next_cursor: Option<String>,
 }
 
-/// A page of a list.
+/// The requested page of a list.
 #[derive(Debug, Clone, Copy)]
 pub struct Page {
-    /// 1-indexed; `None` if the request names none.
+    /// The page, starting at 1; `None` if absent.
     pub page: Option<u64>,
     /// The maximum number of items.
     pub limit: u64,
 }
 
 impl Page {
-    /// Takes `page` and `limit`.
+    /// Parses `page` and `limit`.
     pub fn take(params: &mut Params) -> Self {
         let page = params.number("page", 1, MAX_PAGE);
         Self { page, ..Self::take_first(params) }
     }
 
-    /// Takes `limit`, of a list that is followed by cursors only.
+    /// Parses `limit`, for a list with cursors only.
     pub fn take_first(params: &mut Params) -> Self {
         let limit = params.number("limit", 1, MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
         Self { page: None, limit }
     }
 
-    /// Takes `cursor`, which no page may be named beside.
+    /// Parses `cursor`, which can't be combined with `page`.
     pub fn take_cursor<T>(
         self,
         params: &mut Params,
@@ -114,18 +114,18 @@ impl Page {
         usize::try_from(self.limit).unwrap_or(1)
     }
 
-    /// How many items stand before the page.
+    /// The number of items before the page.
     pub fn skipped(self) -> usize {
         self.number().saturating_sub(1).saturating_mul(self.size())
     }
 
-    /// Where a list stands that has pages only.
+    /// The position in a list with pages only.
     pub fn meta(self, total: u64) -> PageMeta {
         let page = Some(self.page.unwrap_or(1));
         PageMeta { page, limit: self.limit, total: Some(total), next_cursor: None }
     }
 
-    /// Where a list stands that has pages and cursors.
+    /// The position in a list with pages and cursors.
     pub fn meta_after(
         self,
         is_after_cursor: bool,

@@ -1,6 +1,6 @@
-//! Route declarations. Each says who may call the route and names its handler, whose
-//! `#[utoipa::path]` holds the method, the path and the description. The router, the OpenAPI
-//! document and the test of the abilities are all made from them.
+//! Route declarations. Each has the required access and a handler, whose `#[utoipa::path]` has the
+//! method, the path and the description. The router, the OpenAPI document and the test of the
+//! abilities are generated from them.
 
 use std::time::Duration;
 
@@ -14,26 +14,26 @@ use crate::http::Services;
 use crate::http::auth::Access;
 use crate::limits::{HEAVY_REQUEST_TIMEOUT, REQUEST_TIMEOUT};
 
-/// One operation of the API.
+/// An operation of the API.
 pub struct Route {
-    /// The section of the reference that it stands in.
+    /// The OpenAPI tag: its section of the reference.
     pub tag: &'static str,
-    /// How its `operationId` begins; the handler's name follows.
+    /// The prefix of the `operationId`, followed by the handler's name.
     pub noun: &'static str,
-    /// Who may call it.
+    /// The required access.
     pub access: Access,
-    /// Its path with its one operation.
+    /// The path with its single operation.
     pub paths: Paths,
     /// The schemas that the operation refers to.
     pub schemas: Vec<(String, RefOr<Schema>)>,
-    /// How much a request costs.
+    /// The cost of a request.
     pub class: RateClass,
-    /// The feature that the workspace's plan has to include.
+    /// The feature that the workspace's plan must include.
     pub feature: Option<Feature>,
     pub(super) handler: MethodRouter<Services>,
 }
 
-/// How much a request costs: what it counts towards rate limits, and how long it may take.
+/// The cost class of a request, which determines its timeout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RateClass {
     /// Most requests.
@@ -51,7 +51,7 @@ impl RateClass {
     }
 }
 
-/// The routes of a noun.
+/// Collects the routes of a resource.
 pub struct Routes {
     tag: &'static str,
     noun: &'static str,
@@ -59,12 +59,12 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// None yet; those that follow have this tag and this noun.
+    /// An empty collection; routes added next get this tag and noun.
     pub const fn of(tag: &'static str, noun: &'static str) -> Self {
         Self { tag, noun, declared: Vec::new() }
     }
 
-    /// Those that follow have this tag and this noun.
+    /// Sets the tag and noun of the routes added next.
     pub fn then(self, tag: &'static str, noun: &'static str) -> Self {
         Self { tag, noun, ..self }
     }
@@ -81,7 +81,7 @@ impl Routes {
         self
     }
 
-    /// Changes the last route: `.with(|route| route.class = RateClass::Heavy)`.
+    /// Modifies the last route: `.with(|route| route.class = RateClass::Heavy)`.
     pub fn with(mut self, change: impl FnOnce(&mut Route)) -> Self {
         if let Some(route) = self.declared.last_mut() {
             change(route);

@@ -1,4 +1,4 @@
-//! All routes, and the router made from them.
+//! All routes, and their router.
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -31,7 +31,7 @@ pub fn of(audience: Audience) -> impl Iterator<Item = Route> {
     })
 }
 
-/// The routes, each behind its timeout and its check of the caller.
+/// The router of these routes, each with its timeout and access check.
 pub fn router(services: &Services, audience: Audience) -> Router<Services> {
     of(audience).fold(Router::new(), |mut router, route| {
         let requirements = (services.clone(), route.access, route.feature);

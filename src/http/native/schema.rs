@@ -1,4 +1,4 @@
-//! Schemas of words: strings with an `enum`, made from the lists that requests are checked against.
+//! Schemas of string enumerations, generated from the lists that requests are validated against.
 
 use std::borrow::Cow;
 
@@ -19,7 +19,7 @@ use crate::queries::analytics::{
 };
 use crate::queries::links::Sort;
 
-/// A string that is one of some words.
+/// The schema of a string with these possible values.
 pub fn words<W: Into<serde_json::Value>>(words: impl IntoIterator<Item = W>) -> Schema {
     let string = ObjectBuilder::new().schema_type(Type::String);
     Schema::Object(string.enum_values(Some(words)).build())
@@ -71,13 +71,13 @@ word_schemas! {
     VersionChange, "VersionChange": ["created", "changed", "reverted", "deleted", "restored"];
 }
 
-/// Which archived links a list has.
+/// Which archived links a list includes.
 pub enum Archived {}
 /// Why a visit was blocked.
 pub enum BlockReason {}
-/// A direction of sorting.
+/// A sort direction.
 pub enum Direction {}
-/// How a filter compares.
+/// The operator of a filter.
 pub enum FilterOperator {}
 /// The length of the buckets of time, or `auto`.
 pub enum GranularityValue {}
@@ -85,10 +85,10 @@ pub enum GranularityValue {}
 pub enum RebuildStatus {}
 /// The format of a file of links or of a report.
 pub enum TableFormat {}
-/// What made a version of a link.
+/// What created a version of a link.
 pub enum VersionChange {}
 
-/// A span of time: a name, or two days or moments.
+/// A date range: a name, or two days or times.
 pub enum DateRangeValue {}
 
 impl PartialSchema for DateRangeValue {

@@ -1,8 +1,8 @@
 //! `/api/v1/admin`: operation of the service.
 //!
-//! The operator's key, which the service writes into its data folder at each start for the
-//! `slugline` command beside it, gives access to all workspaces. An owner's token gives access to its
-//! own.
+//! The operator's key gives access to all workspaces. The service writes it into its data folder at
+//! each start, for `slugline` commands on the same machine. An owner's token gives access to its
+//! workspace where a route allows it.
 
 mod tokens;
 
@@ -104,7 +104,7 @@ pub struct RebuildView {
     /// The number of events processed.
     #[serde(skip_serializing_if = "Option::is_none")]
     done: Option<u64>,
-    /// The number of events in total.
+    /// The total number of events.
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<u64>,
     /// The duration in seconds.

@@ -1,5 +1,5 @@
-//! `/api/v1/admin/tokens`: tokens of any workspace, for the operator. An owner who has lost all tokens
-//! gets a new one this way.
+//! `/api/v1/admin/tokens`: tokens of any workspace, for the operator, who can thus give an owner
+//! without a token a new one.
 
 use axum::Json;
 use axum::extract::State;
@@ -17,7 +17,7 @@ use crate::http::native::{Changed, Data, log_offset};
 use crate::http::params::{Name, Params};
 
 impl Tokens {
-    /// The workspace that the operator names, or else the only one.
+    /// The workspace in the request, or else the only one.
     fn workspace(&self, named: Option<WorkspaceId>) -> Result<WorkspaceId> {
         let workspaces = self.links.workspaces()?;
         match (named, workspaces.as_slice()) {
@@ -58,7 +58,7 @@ impl Tokens {
     }
 }
 
-/// The workspace that a request names.
+/// Parses the workspace parameter.
 fn named(mut params: Params) -> Result<Option<WorkspaceId>> {
     let text = params.text("workspace");
     let id = text.as_deref().map(str::parse).transpose();

@@ -85,7 +85,7 @@ pub async fn batch(
         return Err(ServiceError::field("queries", format!("must be 1 to {MAX_QUERIES}")));
     }
     let as_of = as_of(&services, body.min_offset).await?;
-    // One time for all, so that ranges that end now are equal.
+    // The same time for all queries, so that ranges that end now are equal.
     let now = Timestamp::now();
     let resolver = Resolver { services: &services, workspace: actor.workspace };
     let read: Vec<_> = body.queries.into_iter().map(|query| read(query, &resolver, now)).collect();

@@ -111,7 +111,7 @@ pub struct FilterBody {
     not: Option<Box<FilterBody>>,
 }
 
-/// Known words without duplicates.
+/// Parses a list of names; reports unknown and repeated ones.
 fn list<T: Copy + PartialEq>(
     invalid: &mut Invalid,
     field: &str,
@@ -138,7 +138,7 @@ fn list<T: Copy + PartialEq>(
 }
 
 impl QueryBody {
-    /// A query for some clicks, without metrics and dimensions.
+    /// A query that selects clicks, without metrics and dimensions.
     pub fn about(
         filters: Option<Json>,
         date_range: Option<Json>,

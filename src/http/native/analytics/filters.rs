@@ -118,7 +118,7 @@ impl Reader<'_> {
     }
 }
 
-/// Whether the value is known, or, with `false`, unknown.
+/// Parses an `is_set` condition.
 fn set(dimension: Dimension, value: Option<&Json>) -> Result<Filter, String> {
     let is_set = Filter::Is(Condition { dimension, test: Test::IsSet });
     match value {
@@ -128,7 +128,7 @@ fn set(dimension: Dimension, value: Option<&Json>) -> Result<Filter, String> {
     }
 }
 
-/// Null is the unknown value.
+/// A value as text; null is the unknown value.
 fn as_text(json: &Json) -> Option<String> {
     match json {
         Json::Null => Some(String::new()),

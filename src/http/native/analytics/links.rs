@@ -140,7 +140,7 @@ pub async fn summary(
     Ok(Counted::new(SummaryView { total_clicks, unit: unit.as_str(), units }, as_of))
 }
 
-/// The first metric of a row, where it is a count.
+/// The first metric of a row, if it is a count.
 pub fn clicks_of(row: &Row) -> u64 {
     match row.metrics.first() {
         Some(Number::Count(clicks)) => *clicks,
@@ -240,7 +240,7 @@ const fn key(dimension: Dimension) -> &'static str {
     }
 }
 
-/// A value as shown to people.
+/// A value for display.
 fn shown(dimension: Dimension, value: &str) -> String {
     match (dimension, value) {
         (Dimension::Country, code) => country::name(code).to_owned(),
@@ -256,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_shown_as_people_read_them() {
+    fn values_are_formatted_for_display() {
         assert_eq!(shown(Dimension::Country, "DE"), "Germany");
         assert_eq!(shown(Dimension::Country, ""), "Unknown");
         assert_eq!(shown(Dimension::Continent, "EU"), "Europe");

@@ -1,6 +1,6 @@
-//! Analytics: any query ([`query`]), several at once ([`batch`]), and the most common queries under
-//! paths of their own, as the Lynklens API (`/links/…`), the qklnk API (`/analytics`) and the
-//! `ShortLink` API (`/analytics/links/…`) document them.
+//! Analytics: any query ([`query`]), several at once ([`batch`]), and the most common queries as
+//! separate paths, which follow the documentation of the Lynklens API (`/links/…`), the qklnk API
+//! (`/analytics`) and the `ShortLink` API (`/analytics/links/…`).
 
 pub mod batch;
 pub mod blocked;

@@ -94,7 +94,7 @@ pub async fn overview(
     for row in &top.rows {
         let [Value::Text(id)] = row.dimensions.as_slice() else { continue };
         let Ok(id) = Uuid::parse_str(id).map(LinkId::new) else { continue };
-        // A link that has been deleted since has no name to show.
+        // Omit links that have been deleted since.
         if let Some(link) = services.links.get(actor.workspace, &LinkRef::Id(id))? {
             top_links.push(TopLinkView {
                 id: id.to_string(),

@@ -1,5 +1,5 @@
-//! The parameters that analytics with paths of their own share: which clicks, of which period, and how
-//! many rows.
+//! The common parameters of analytics with separate paths: the clicks to count, the period, and the
+//! number of rows.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -106,12 +106,12 @@ pub struct AnalyticsParams {
     trigger: Option<String>,
 }
 
-/// The parameters, parsed.
+/// The parsed parameters.
 pub struct AnalyticsRequest {
     /// The length of a bucket and the number of buckets, if given.
     pub unit: Option<Granularity>,
     pub units: Option<i64>,
-    /// The date range, if given in another way.
+    /// The date range, if given otherwise.
     range: Option<DateRange>,
     /// The maximum number of rows of a breakdown.
     pub size: u32,
@@ -123,7 +123,7 @@ pub struct AnalyticsRequest {
 }
 
 impl AnalyticsRequest {
-    /// Takes the parameters, and refuses unknown ones.
+    /// Parses the parameters, and rejects unknown ones.
     pub fn take(mut params: Params, resolver: &Resolver<'_>) -> Result<Self> {
         let unit = params.choice("unit", Granularity::EVERY, Granularity::as_str);
         let units = params.number("units", 1, MAX_UNITS);
@@ -162,7 +162,7 @@ impl AnalyticsRequest {
         Ok(request)
     }
 
-    /// Refuses filters, for paths that only take a period.
+    /// Rejects filters, for paths that only accept a period.
     pub fn unfiltered(self) -> Result<Self> {
         match self.filters.first() {
             Some(Filter::Is(condition)) => {
@@ -183,7 +183,7 @@ impl AnalyticsRequest {
         period.map_err(|reason| ServiceError::field("period", reason))
     }
 
-    /// The query of a workspace, or of one link of it.
+    /// The query for a workspace, or for one of its links.
     pub fn query(
         &self,
         resolver: &Resolver<'_>,
@@ -211,7 +211,7 @@ pub fn days_of(days: u64) -> DateRange {
     DateRange::Last(Granularity::Day, i64::try_from(days).unwrap_or(1))
 }
 
-/// `period`, or `start` and `end`.
+/// Parses `period`, or `start` and `end`.
 fn range(params: &mut Params) -> Option<DateRange> {
     let name = params.text("period");
     let (start, end) = (params.text("start"), params.text("end"));

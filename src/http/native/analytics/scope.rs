@@ -1,4 +1,4 @@
-//! Resolves names in requests: links by ID or slug, the default domain by its name.
+//! Resolves names in requests: links by ID or slug, and the default domain by hostname.
 
 use crate::domain::command::LinkRef;
 use crate::domain::ids::{LinkId, WorkspaceId};
@@ -15,7 +15,7 @@ impl Resolver<'_> {
     /// Values of a dimension as stored in ClickHouse.
     ///
     /// # Errors
-    /// A sentence that names the unknown value.
+    /// A message that names the unknown value.
     pub fn values(&self, dimension: Dimension, values: Vec<String>) -> Result<Vec<String>, String> {
         match dimension {
             Dimension::Link => values.iter().map(|name| self.link(name)).collect(),
@@ -24,7 +24,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// Deleted links are known by their IDs only; a slug has to be in use.
+    /// Resolves a link by ID, even if it is deleted, or by a slug that is in use.
     fn link(&self, name: &str) -> Result<String, String> {
         let none = || format!("must be links' ids or slugs; `{name}` is neither");
         let id: LinkId = match LinkRef::parse(name).ok_or_else(none)? {

@@ -50,7 +50,7 @@ pub struct AuditPage {
     meta: AuditMeta,
 }
 
-/// Where in the audit log a response stands.
+/// The position of a response in the audit log.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuditMeta {
     limit: u64,

@@ -51,7 +51,7 @@ pub struct ClickList {
     meta: ClickListMeta,
 }
 
-/// Where a page of clicks stands.
+/// The position of a page of clicks.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ClickListMeta {
     as_of: AsOfView,
@@ -77,7 +77,7 @@ pub async fn list(Api { services, actor }: Api, mut params: Params) -> Result<Js
     let period = request.period(&DateRange::All)?;
     let as_of = as_of(&services, request.min_offset).await?;
     let mut query = request.query(&resolver, None, &[Metric::Clicks], period);
-    // One more than requested tells whether there are more.
+    // Read one more than requested, to know whether there are more.
     query.limit = u32::try_from(limit + 1).unwrap_or(u32::MAX);
     let mut data = services.analytics.clicks(&query, cursor, as_of).await?;
     let has_more = data.len() as u64 > limit;

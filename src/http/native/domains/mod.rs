@@ -118,7 +118,7 @@ pub struct DomainView {
     updated_at: String,
 }
 
-/// The two ways to prove ownership of a domain, of which one is enough.
+/// Two ways to prove ownership of a domain; either is enough.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct VerificationView {
     /// The name of a TXT record that has to hold `value`; null if the host is an IP address.

@@ -1,4 +1,4 @@
-//! `/api/v1/imports`: links from files.
+//! `/api/v1/imports`: imports of links from files.
 
 mod report;
 
@@ -190,7 +190,7 @@ pub async fn create(
     Ok((StatusCode::ACCEPTED, replayed(is_replay), Json(Data { data })).into_response())
 }
 
-/// Checks the fields that all links get, by a dry run of creating a link with them.
+/// Validates the fields for all links, by a dry run of creating a link with them.
 async fn check(
     services: &Services,
     actor: &Actor,

@@ -1,4 +1,4 @@
-//! The report of an import: the links that it rejected, and those that it changed.
+//! The report of an import: rejected links, and links that were imported with differences.
 
 use std::collections::BTreeMap;
 
@@ -88,7 +88,7 @@ impl Part {
         }
     }
 
-    /// The remarks of a line that belong to this part.
+    /// The remarks of a row for this part.
     const fn of(self, line: &Reject) -> &BTreeMap<String, Vec<String>> {
         match self {
             Self::Rejects => &line.errors,
@@ -130,7 +130,7 @@ async fn report(
     Ok(response)
 }
 
-/// The lines of a part of the report as they are, or as CSV.
+/// The lines of a part of the report, unchanged or as CSV.
 fn lines(
     report: impl tokio::io::AsyncRead + Send + Unpin,
     part: Part,

@@ -1,7 +1,7 @@
 //! `/api/v1/links/bulk`: many links with one request, each with its own result.
 //!
-//! The request's commands are decided one after the other and made durable together, so a thousand
-//! cost one sync of the log. An invalid item does not affect the others.
+//! The commands are decided in order and made durable together, so a thousand cost one sync of the
+//! log. An invalid item does not affect the others.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -31,12 +31,12 @@ use crate::http::params::Params;
 use crate::http::problem;
 use crate::queries::analytics::Counts;
 
-/// How many different passwords one request may set: hashing one takes about 20 ms.
+/// The maximum number of distinct passwords per request: hashing one takes about 20 ms.
 const MAX_PASSWORDS: usize = 100;
 /// The maximum size of `change`, in bytes: it is copied for each link.
 const MAX_CHANGE_BYTES: usize = 64 << 10;
 
-/// Up to [`MAX_BULK`] items as they were sent. Longer lists are refused without reading them.
+/// Up to [`MAX_BULK`] unparsed items. Longer lists are rejected without reading them.
 #[derive(Debug)]
 pub struct Items(Vec<Box<RawValue>>);
 
@@ -249,7 +249,7 @@ pub async fn delete(
     run(&services, actor, commands.collect(), body.idempotency).await
 }
 
-/// The link that an item names, with its expected version and its other fields.
+/// The link of an item, with its expected version and its other fields.
 struct BulkTarget {
     link: LinkRef,
     expected: Expected,
@@ -286,7 +286,7 @@ impl BulkTarget {
     }
 }
 
-/// Runs the items that are valid commands, and returns a result for each item in its place.
+/// Runs the items that are valid commands, and returns a result for each item, in order.
 async fn run(
     services: &Services,
     actor: Actor,

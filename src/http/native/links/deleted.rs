@@ -69,7 +69,7 @@ pub async fn restore(
             }
             tombstone.link.version
         }
-        // A repeated request finds the link that the first one restored.
+        // A repeated request finds the link already restored.
         None => match services.links.get(actor.workspace, &LinkRef::Id(link))? {
             Some(_) if body.idempotency.is_none() => return Err(ServiceError::not_deleted()),
             Some(link) => link.version.saturating_sub(1),

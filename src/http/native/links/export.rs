@@ -1,4 +1,4 @@
-//! `GET /api/v1/links/export`: all links as a file, read while it is sent.
+//! `GET /api/v1/links/export`: all links as a streamed file.
 
 use std::time::Duration;
 
@@ -21,9 +21,9 @@ use crate::http::native::schema::TableFormat;
 use crate::http::params::Params;
 use crate::queries::links::{Archived, LinkList, LinkQuery, Part};
 
-/// How many links are read at once.
+/// The number of links per read.
 const PAGE: usize = 500;
-/// How long to wait while too many searches are running, and how often.
+/// The delay before a retry while too many searches are running, and the maximum number of tries.
 const TURN_WAIT: Duration = Duration::from_millis(500);
 const TURNS: usize = 120;
 
@@ -41,7 +41,7 @@ const READ_ONLY: [&str; 8] = [
     "version",
 ];
 
-/// The columns, by the names that imports accept.
+/// The columns, with the names that imports accept.
 fn columns() -> impl Iterator<Item = &'static str> {
     let fields = LINK_FIELDS.iter().map(|(name, _)| *name);
     fields.filter(|name| !WRITE_ONLY.contains(name)).chain(READ_ONLY)
@@ -157,7 +157,7 @@ fn cell(column: &str, value: &Value) -> String {
     }
 }
 
-/// The header, then page after page.
+/// Streams the header and then the pages.
 fn pieces(
     services: Services,
     query: LinkQuery,
@@ -196,7 +196,7 @@ fn pieces(
     })
 }
 
-/// A page. A download that has begun waits for its turn instead of failing.
+/// Reads a page. A download that has begun retries instead of failing.
 async fn page(services: &Services, query: &LinkQuery) -> Result<LinkList> {
     let mut turn = 0;
     loop {

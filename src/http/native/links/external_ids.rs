@@ -1,4 +1,4 @@
-//! `/api/v1/links/by-external-id/{external_id}`: links by their IDs in another system.
+//! `/api/v1/links/by-external-id/{external_id}`: links by external ID.
 
 use axum::Json;
 use axum::http::{HeaderMap, StatusCode};

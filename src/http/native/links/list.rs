@@ -1,4 +1,4 @@
-//! `GET /api/v1/links`: finding links.
+//! `GET /api/v1/links`: lists and counts links.
 
 use std::collections::HashMap;
 
@@ -67,7 +67,7 @@ pub struct LinkFilterParams {
     kind: Option<String>,
 }
 
-/// The filter of a request; `default_archived` applies if it does not mention archived links.
+/// Parses the filter of a request; `default_archived` applies if it has no `archived`.
 pub fn filter(params: &mut Params, site: &Site, default_archived: Archived) -> LinkFilter {
     let mut filter = LinkFilter::default();
     if let Some(text) = params.text("q") {
@@ -92,7 +92,7 @@ pub fn filter(params: &mut Params, site: &Site, default_archived: Archived) -> L
             Err(error) => params.refuse("campaign", format!("is {error}")),
         }
     }
-    // A link of the default domain names none.
+    // Links on the default domain have an empty domain.
     let domain = params.text("domain").map(|domain| domain.to_ascii_lowercase());
     filter.domain = domain.map(|name| if name == site.host { String::new() } else { name });
     filter.external_id = params.text("external_id");
@@ -118,7 +118,7 @@ pub fn filter(params: &mut Params, site: &Site, default_archived: Archived) -> L
     filter
 }
 
-/// The query of a request, and the page that it names.
+/// Parses the query of a request and its page.
 fn link_query(actor: &Actor, mut params: Params, site: &Site) -> Result<(LinkQuery, Page)> {
     let page = Page::take(&mut params);
     let filter = filter(&mut params, site, Archived::No);
@@ -173,7 +173,7 @@ pub async fn list(Api { services, actor }: Api, mut params: Params) -> Result<Js
     }
     let (mut query, page) = link_query(&actor, params, &services.site)?;
     if query.sort == Sort::Clicks {
-        // A continued list counts the same clicks again; otherwise it would shift between pages.
+        // Count the same clicks as on the previous page; otherwise links could move between pages.
         let as_of = match &query.part {
             Part::After(cursor) => cursor.as_of(),
             Part::Page(_) => services.analytics.as_of(None, 0).await?,

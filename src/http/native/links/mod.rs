@@ -76,14 +76,14 @@ async fn counts_of(services: &Services, link: &Link) -> Option<Counts> {
     counts.map(|counts| counts.get(&link.id).copied().unwrap_or_default())
 }
 
-/// A link's version, as `ETag`.
+/// The `ETag` header with a link's version.
 fn etag(version: u32) -> AppendHeaders<Option<(HeaderName, HeaderValue)>> {
     let value = HeaderValue::try_from(format!("\"{version}\"")).ok();
     AppendHeaders(value.map(|value| (ETAG, value)))
 }
 
-/// The response to a change: the link, its version, the change's offset, and whether the request is
-/// a repeated one.
+/// The response to a change: the link, its version, the change's offset, and whether it is a
+/// replay.
 fn changed(
     services: &Services,
     status: StatusCode,
@@ -96,18 +96,18 @@ fn changed(
     (status, etag, log_offset(offset), replayed(is_replay), Json(body)).into_response()
 }
 
-/// The link that a path names.
+/// Parses the link reference in a path.
 fn named(text: &str) -> Result<LinkRef> {
     LinkRef::parse(text).ok_or_else(|| ServiceError::not_found("link"))
 }
 
-/// The actor's link that a path names.
+/// Finds the actor's link by the reference in a path.
 pub fn find(services: &Services, actor: &Actor, text: &str) -> Result<Link> {
     let link = services.links.get(actor.workspace, &named(text)?)?;
     link.ok_or_else(|| ServiceError::not_found("link"))
 }
 
-/// `If-Match`: one entity tag, or `*`.
+/// Parses `If-Match`: one entity tag, or `*`.
 fn expected(headers: &HeaderMap) -> Result<Expected> {
     let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
     let tag = value.to_str().unwrap_or_default().trim();
@@ -123,7 +123,7 @@ fn expected(headers: &HeaderMap) -> Result<Expected> {
         .ok_or_else(|| ServiceError::field("If-Match", "must be the ETag of a response, or *"))
 }
 
-/// The response to a change of a link, or to a repeated request.
+/// The response to a change of a link or to its replay.
 async fn answered(services: &Services, done: CommandResult) -> Result<Response> {
     let change = (done.offset, done.is_replay);
     let link = link_of(done)?;

@@ -32,9 +32,9 @@ use crate::queries::analytics::{
 
 const DEFAULT_DAYS: u64 = 7;
 const MAX_DAYS: u64 = 90;
-/// The maximum number of clicks to replay; the newest ones are.
+/// The maximum number of clicks to replay: the newest ones.
 const MAX_REPLAYED: usize = 100_000;
-/// How many of them are read per query.
+/// The number of clicks read per query.
 const PAGE: u32 = 10_000;
 
 /// A hypothetical visitor. Absent fields are unknown.
@@ -134,7 +134,7 @@ pub struct ReplayedClicks {
     clicks: u64,
 }
 
-/// The rules under test, of a link.
+/// A link and the rules under test.
 struct Trial {
     link: Link,
     rules: Rules,
@@ -263,7 +263,7 @@ pub async fn dry_run(
     Ok(Json(Data { data: DryRunView { replayed, is_cut, unknown, places } }))
 }
 
-/// The link's clicks of some days, including bots, newest first; and whether there are more.
+/// A link's clicks of the last days, including bots, newest first; and whether there are more.
 async fn past_clicks(
     services: &Services,
     link: &Link,
@@ -293,7 +293,7 @@ async fn past_clicks(
     Ok((clicks, true))
 }
 
-/// The choice that the rules make for a past click.
+/// Evaluates the rules for a past click.
 fn replay(
     rules: &CompiledRules,
     click: &Map<String, Value>,
@@ -327,7 +327,7 @@ fn device_of(word: &str) -> Option<Device> {
     every.into_iter().find(|device| device.as_str() == word)
 }
 
-/// A stable number for a text.
+/// A stable hash of a text.
 fn id_of(text: &str) -> u64 {
     let number = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

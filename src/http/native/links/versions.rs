@@ -24,7 +24,7 @@ use crate::http::native::{Changed, Data, iso8601};
 use crate::http::params::{Name, Params};
 use crate::queries::history::{LinkAtTime, LinkVersion};
 
-/// Fields of a link's JSON that its owner does not set, or that follow from others.
+/// Fields of a link's JSON that its owner does not set, or that are derived from others.
 const NO_FIELDS: [&str; 7] =
     ["id", "short_url", "clicks", "unique_visitors", "created_at", "updated_at", "version"];
 

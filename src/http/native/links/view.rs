@@ -1,4 +1,4 @@
-//! A link as responses show it.
+//! Links in responses.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -85,7 +85,7 @@ pub struct LinkView {
 }
 
 impl LinkView {
-    /// A link with its counts, if they are known.
+    /// Creates the view of a link with its counts, if they are known.
     pub fn new(services: &Services, link: Link, counts: Option<Counts>) -> Self {
         let fields = link.fields;
         let (domain, short_url) = address(&services.site, &fields.domain, link.slug.as_str());
@@ -144,7 +144,7 @@ impl LinkView {
         }
     }
 
-    /// A deleted link.
+    /// Creates the view of a deleted link.
     pub fn of_deleted(services: &Services, deleted: Tombstone) -> Self {
         Self {
             deleted_at: Some(iso8601(deleted.deleted_at_ms)),
@@ -168,6 +168,6 @@ fn address(site: &Site, domain: &str, slug: &str) -> (String, String) {
 pub struct LinkPage {
     /// The links.
     pub data: Vec<LinkView>,
-    /// Where the page stands in the list.
+    /// The position of the page in the list.
     pub meta: PageMeta,
 }

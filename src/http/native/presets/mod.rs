@@ -1,5 +1,5 @@
-//! `/api/v1/campaigns` and `/api/v1/utm-templates`: named sets of UTM parameters. One implementation,
-//! and a table of handlers for each.
+//! `/api/v1/campaigns` and `/api/v1/utm-templates`: named sets of UTM parameters. Both share one
+//! implementation, with separate handlers.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -65,7 +65,7 @@ impl From<PresetCount> for PresetView {
     }
 }
 
-/// The handlers of one kind, over the functions below.
+/// Declares the handlers of one kind, which call the functions below.
 macro_rules! preset_routes {
     (
         $module:ident: $tag:literal, $noun:literal, $kind:ident, $list_path:literal, $path:literal,
@@ -187,7 +187,7 @@ preset_routes! {
     []
 }
 
-/// The id in a path.
+/// Parses the id in a path.
 fn id_of(kind: PresetKind, text: &str) -> Result<PresetId> {
     kind.parse_id(text).ok_or_else(|| ServiceError::not_found(kind.noun()))
 }

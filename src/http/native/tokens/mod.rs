@@ -28,10 +28,10 @@ use crate::queries::links::Links;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenBody {
-    /// A name for people.
+    /// The display name.
     #[schema(max_length = 100, example = "newsletter")]
     name: String,
-    /// What the token may do: at most what the calling token may do.
+    /// The abilities of the token: a subset of those of the calling token.
     #[schema(value_type = Vec<Ability>, min_items = 1, example = json!(["links:read", "analytics:read"]))]
     abilities: Vec<String>,
     /// When the token expires; never by default.
@@ -57,7 +57,7 @@ pub struct TokenView {
     /// When the token expires; null for never.
     #[schema(format = DateTime)]
     expires_at: Option<String>,
-    /// When the token was last used, to five minutes; null if unknown.
+    /// When the token was last used, to within five minutes; null if unknown.
     #[schema(format = DateTime)]
     last_used_at: Option<String>,
     /// The secret, in the response to the creation only.
@@ -82,7 +82,7 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Over these links and commands.
+    /// Creates the service from its parts.
     pub const fn new(commands: Commands, links: Links, last_used: Arc<LastUsed>) -> Self {
         Self { commands, links, last_used }
     }
@@ -132,7 +132,7 @@ impl Tokens {
         let Outcome::Token(token) = outcome else {
             return Err(ServiceError::internal("a token was expected"));
         };
-        // A repeated request finds the token that the first one created; its secret is gone.
+        // A replay returns the token without its secret, which is not stored.
         Ok(Changed::new(self.view(*token, (!is_replay).then_some(secret)), offset))
     }
 
@@ -144,14 +144,14 @@ impl Tokens {
     }
 }
 
-/// An ISO 8601 time, in milliseconds since the Unix epoch.
+/// Parses an ISO 8601 time to milliseconds since the Unix epoch.
 fn timestamp(text: &str) -> Result<u64> {
     let at = text.parse::<Timestamp>().ok().and_then(|at| u64::try_from(at.as_millisecond()).ok());
     let rule = "must be a time such as 2030-01-31T23:00:00Z";
     at.ok_or_else(|| ServiceError::field("expires_at", rule))
 }
 
-/// The response to the creation of a token; without the secret if the request is a repeated one.
+/// The response to the creation of a token; a replay lacks the secret.
 pub fn created(body: Changed<TokenView>) -> Response {
     let headers = (log_offset(body.meta.offset), replayed(body.data.token.is_none()));
     (StatusCode::CREATED, headers, Json(body)).into_response()
