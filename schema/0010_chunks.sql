@@ -1,7 +1,7 @@
--- A chunk is 4,194,304 consecutive offsets of the log, numbered from 1. Rollup rows are divided by
--- chunk, so that what arrived before some offset can be read from them while the current hour or day
--- goes on. Older rows have the number 0. Chunks are large: older rows are read for many days at
--- once, and there should be few of them.
+-- A chunk is a number of consecutive offsets of the log: 262,144 for hours, 4,194,304 for days,
+-- numbered from 1. Rollup rows are divided by chunk, so that what arrived before some offset can be
+-- read from them while the current hour or day goes on. Older rows have the number 0. Those of days
+-- are large: they are read for many days at once, and there should be few of them.
 --
 -- The views stay those that they were, as in the file before, and are loaded again after the change.
 ALTER TABLE clicks_hourly/*generation*/
@@ -19,7 +19,7 @@ ALTER TABLE clicks/*generation*/
 ATTACH TABLE IF NOT EXISTS clicks_hourly_feed/*generation*/;
 ALTER TABLE clicks_hourly_feed/*generation*/ MODIFY QUERY
 SELECT workspace_id, toStartOfHour(ts) AS hour, bot != '' AS is_bot,
-       toUInt32(intDiv(log_offset, 4194304) + 1) AS chunk,
+       toUInt32(intDiv(log_offset, 262144) + 1) AS chunk,
        count() AS clicks, countIf(qr) AS scans, max(ts) AS last_at,
        uniqCombinedState(12)(visitor_id) AS visitors
 FROM clicks/*generation*/

@@ -12,7 +12,7 @@ use crate::domain::link::{Link, LinkFields, LinkInput, LinkPolicy, WriteMode};
 use crate::domain::report::{Complaint, MAX_OPEN, Report, ReportResolved};
 use crate::domain::slug::{GENERATED_LEN, Slug};
 use crate::domain::token::{Actor, Token};
-use crate::projections::index::ReadTokens;
+use crate::projections::index::{ReadDomains, ReadTokens};
 
 /// Attempts per length before a generated slug grows by one character: a fifth attempt would mean
 /// that more than half of the slugs of that length are taken.

@@ -8,7 +8,7 @@ use crate::domain::error::Result;
 use crate::domain::hostname::Hostname;
 use crate::domain::ids::WorkspaceId;
 use crate::domain::link::{Field, Link, LinkInput};
-use crate::projections::index::{Read, ReadDomains};
+use crate::projections::index::ReadDomains;
 
 impl Writer {
     fn of(&self, workspace: u128) -> Actor {

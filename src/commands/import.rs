@@ -4,7 +4,7 @@ use super::decide::{CommandHandler, Decision};
 use crate::domain::command::{Command, Fate, Import, LinkRef, OnConflict, Outcome};
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::link::{Field, Link, LinkInput, WriteMode};
-use crate::projections::index::ReadTokens;
+use crate::projections::index::{ReadDomains, ReadTokens};
 
 impl<R: ReadTokens> CommandHandler<'_, R> {
     /// An existing link is reported as a conflict, skipped or replaced.

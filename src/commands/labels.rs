@@ -11,7 +11,7 @@ use crate::domain::link::{
     Accepted, Field, LinkContext, LinkFields, LinkInput, Utm, WriteMode, checked_external_id,
 };
 use crate::domain::preset::{Preset, PresetId, PresetInput, PresetKind};
-use crate::projections::index::{Group, ReadTokens};
+use crate::projections::index::{Group, ReadDomains, ReadTokens};
 
 impl<R: ReadTokens> CommandHandler<'_, R> {
     /// Validates an input against the workspace's domains, campaigns and UTM templates.

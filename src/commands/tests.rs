@@ -13,7 +13,7 @@ use crate::domain::plan::Plan;
 use crate::domain::token::Abilities;
 use crate::log::{DiskStorage, LocalLog, LogOptions};
 use crate::projections::index::faults::{self, Faults};
-use crate::projections::index::{Read, Tuning};
+use crate::projections::index::{Read, ReadDomains, Tuning};
 
 /// A writer over an index with fault injection.
 pub struct Writer {

@@ -13,7 +13,7 @@ use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
 use crate::domain::link::Link;
 use crate::projections::history::History;
 pub use crate::projections::index::Tombstone;
-use crate::projections::index::{Audited, Index, Read, Version};
+use crate::projections::index::{Audited, Index, Read, ReadDomains, Version};
 
 /// The maximum number of events that one request scans: a rare event may be far back.
 const MAX_SCANNED: usize = 100_000;

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 
 use super::analytics::{AnalyticsQuery, Dedupe, Dimension, Filter, Period, Test};
-use crate::projections::clickhouse::Chunks;
+use crate::projections::clickhouse::{Chunks, DAILY_CHUNK, HOURLY_CHUNK};
 
 /// Which clicks a read sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct ReadSnapshot {
     /// is known. The reader has to [check](crate::projections::clickhouse::Status::is_sealed) it
     /// afterwards.
     pub sealed_ms: u64,
-    /// The chunks of the log that are whole up to that offset.
+    /// What can be read from rollups by chunk of the log, if anything.
     pub chunks: Option<Chunks>,
     /// Clicks of deleted links are being removed: the rest of them must be excluded, and rollups
     /// that do not distinguish links must not be read.
@@ -45,6 +45,14 @@ impl Rollup {
         match self {
             Self::Hours => HOUR,
             Self::Links | Self::Values(_) => DAY,
+        }
+    }
+
+    /// The number of offsets that one row covers.
+    const fn chunk(self) -> u64 {
+        match self {
+            Self::Hours => HOURLY_CHUNK,
+            Self::Links | Self::Values(_) => DAILY_CHUNK,
         }
     }
 
@@ -163,8 +171,9 @@ pub struct SealedRange {
     pub from: Option<Timestamp>,
     /// The end, exclusive.
     pub to: Timestamp,
-    /// The chunks to read from the rollup after the end too, of all times.
-    pub chunks: Option<Chunks>,
+    /// The chunks to read from the rollup after the end too, of all times: the number of the last
+    /// one, and the offset after it.
+    pub chunks: Option<(u64, u64)>,
     /// Whether the query's range before `from` is sealed.
     pub is_head_sealed: bool,
 }
@@ -206,7 +215,8 @@ impl SealedRange {
         let is_before_end = |chunks: &Chunks| {
             i64::try_from(chunks.newest_ms).is_ok_and(|newest| newest < to.as_millisecond())
         };
-        let chunks = rollup.and(snapshot.chunks).filter(is_before_end);
+        let chunks = rollup.zip(snapshot.chunks.filter(is_before_end));
+        let chunks = chunks.and_then(|(rollup, chunks)| chunks.whole(rollup.chunk()));
         let start = first.unwrap_or(0);
         if start >= sealed && (chunks.is_none() || start >= to.as_second()) {
             return None;
@@ -248,7 +258,7 @@ mod tests {
         let snapshot = ReadSnapshot {
             through: 9_000_000,
             sealed_ms: at(now).as_millisecond().cast_unsigned() - 60_000,
-            chunks: Some(Chunks { before: 8_388_608, newest_ms }),
+            chunks: Some(Chunks { through: 9_000_000, unnumbered_through: 0, newest_ms }),
             is_removing: false,
         };
         SealedRange::of(&query, &[], snapshot)
@@ -259,14 +269,15 @@ mod tests {
         let (now, newest) = ("2026-03-05T14:40:00Z", "2026-03-05T14:39:59Z");
         let (midnight, hour) = ("2026-03-05T00:00:00Z", "2026-03-05T14:00:00Z");
         let yesterday = "2026-03-04T10:00:00Z";
-        for (from, dimensions, first, sealed) in [
-            (yesterday, vec![], yesterday, hour),
-            ("2026-03-05T13:10:00Z", vec![], hour, hour),
-            (yesterday, vec![Dimension::Country], midnight, midnight),
+        let (hourly, daily) = ((34, 34 * HOURLY_CHUNK), (2, 2 * DAILY_CHUNK));
+        for (from, dimensions, first, sealed, chunks) in [
+            (yesterday, vec![], yesterday, hour, hourly),
+            ("2026-03-05T13:10:00Z", vec![], hour, hour, hourly),
+            (yesterday, vec![Dimension::Country], midnight, midnight, daily),
         ] {
             let range = plan(from, now, newest, &dimensions).unwrap();
             assert_eq!((range.from, range.to), (Some(at(first)), at(sealed)), "{from}");
-            assert_eq!(range.chunks.map(Chunks::last), Some(2), "{from}");
+            assert_eq!(range.chunks, Some(chunks), "{from}");
             assert!(range.is_head_sealed, "{from}");
         }
         // No hour begins within the range.

@@ -229,26 +229,26 @@ impl LinkInput {
     /// All invalid fields.
     pub fn accept(
         mut self,
-        over: WriteMode<'_>,
+        mode: WriteMode<'_>,
         domain: Result<String, String>,
         terms: &LinkContext<'_>,
     ) -> Result<Accepted, Invalid> {
         let mut invalid = Invalid::default();
-        let old = over.kept();
+        let old = mode.kept();
         let &LinkContext { policy, is_hosted, now_ms, new_rule_id } = terms;
         let is_own = |host: &str| policy.is_own(host) || is_hosted(host);
-        let limit = over.link().and_then(|link| link.fields.gates.limit);
-        let version = over.link().map_or(1, |link| link.version.saturating_add(1));
+        let limit = mode.link().and_then(|link| link.fields.gates.limit);
+        let version = mode.link().map_or(1, |link| link.version.saturating_add(1));
         let limited_since = limit.map_or(version, |limit| limit.since_version);
-        let context = Context { now_ms, limited_since, new_rule_id, is_own: &is_own };
+        let env = Context { now_ms, limited_since, new_rule_id, is_own: &is_own };
 
-        let slug = match (std::mem::take(&mut self.slug), over.link()) {
+        let slug = match (std::mem::take(&mut self.slug), mode.link()) {
             (Field::Value(text), _) => invalid.check("slug", Slug::parse(&text)),
             (Field::Null, Some(_)) => invalid.check("slug", Err("must not be null".to_owned())),
             (Field::Absent, Some(link)) => Some(link.slug.clone()),
             (Field::Absent | Field::Null, None) => None,
         };
-        let content = self.content(old.map(|fields| &fields.content), &context, &mut invalid);
+        let content = self.content(old.map(|fields| &fields.content), &env, &mut invalid);
         let domain = invalid.check("domain", domain).unwrap_or_default();
         let utm = old.map(|fields| fields.utm.clone()).unwrap_or_default();
         let utm = self.utm().accept(utm, &mut invalid);
@@ -261,9 +261,9 @@ impl LinkInput {
         let forwarding =
             Forwarding::accept(&mut self, old.map(|fields| &fields.forwarding), &mut invalid);
         let gates = old.map(|fields| &fields.gates);
-        let gates = Gates::accept(&mut self, gates, &context, &mut invalid);
-        let standing = over.link().map(|link| &link.fields);
-        let routing = Routing::accept(&mut self, standing, old, &context, &mut invalid);
+        let gates = Gates::accept(&mut self, gates, &env, &mut invalid);
+        let current = mode.link().map(|link| &link.fields);
+        let routing = Routing::accept(&mut self, current, old, &env, &mut invalid);
         if !routing.is_empty() && matches!(content, Some(Content::Page(_))) {
             invalid.add("rules", "must be absent: only links of kind url lead elsewhere");
         }
@@ -288,7 +288,7 @@ impl LinkInput {
             labels,
             social,
         };
-        policy.blocklist.load().check(&fields, standing)?;
+        policy.blocklist.load().check(&fields, current)?;
         Ok(Accepted { slug, fields })
     }
 
@@ -296,7 +296,7 @@ impl LinkInput {
     fn content(
         &mut self,
         before: Option<&Content>,
-        context: &Context<'_>,
+        env: &Context<'_>,
         invalid: &mut Invalid,
     ) -> Option<Content> {
         let kind = std::mem::take(&mut self.kind).apply_to(before.map(Content::kind));
@@ -322,7 +322,7 @@ impl LinkInput {
         }
         match destination {
             Field::Value(text) => {
-                let parsed = Destination::parse(&text, context.is_own);
+                let parsed = Destination::parse(&text, env.is_own);
                 invalid.check("destination", parsed).map(Content::Url)
             }
             Field::Absent if before.is_some() => before.cloned(),

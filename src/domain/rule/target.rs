@@ -152,7 +152,7 @@ impl Split {
             let rule = "must be different from the names of other variants";
             invalid.add(format!("{variants_at}[{place}].name"), rule);
         }
-        let until_ms = body.until.map(|text| value::moment(&text)).transpose();
+        let until_ms = body.until.map(|text| value::timestamp(&text)).transpose();
         let until_ms = invalid.check(&format!("{at}.until"), until_ms);
         let winner = body.winner.map(|name| {
             let place = body.variants.iter().position(|variant| variant.name.trim() == name.trim());

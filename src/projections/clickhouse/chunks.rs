@@ -2,50 +2,44 @@
 //! an offset from them while the current hour or day goes on.
 //!
 //! A report over the clicks up to an offset reads whole chunks of the current hour or day from a
-//! rollup, and only the clicks of the chunk that has begun one by one: at most [`CHUNK`], however
-//! many the day had.
+//! rollup, and only the clicks of the chunk that has begun one by one: at most a chunk, however
+//! many the day had. Larger chunks make for fewer rows of past days, smaller ones for fewer single
+//! clicks to read.
 
 use clickhouse::Client;
 
 use super::ProjectionError;
 use super::generation::Generation;
 
-/// The number of offsets in a chunk, as in the schema. More make for fewer rows of past days; fewer
-/// make for fewer single clicks to read.
-const CHUNK: u64 = 4_194_304;
+/// The number of offsets in a chunk of a rollup by hour, as in the schema.
+pub const HOURLY_CHUNK: u64 = 262_144;
+/// The number of offsets in a chunk of a rollup by day; a multiple of [`HOURLY_CHUNK`].
+pub const DAILY_CHUNK: u64 = 4_194_304;
 
-/// The part of the log whose clicks can be read from rollups by offset.
+/// What can be read from rollups by chunk, of the clicks up to and including an offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chunks {
-    /// All offsets before this one, which is the first of a chunk.
-    pub before: u64,
-    /// No click before that offset is newer than this, in milliseconds since the Unix epoch.
+    /// The offset.
+    pub through: u64,
+    /// Rows with the number 0, from before there were chunks, have no click beyond this offset.
+    pub unnumbered_through: u64,
+    /// No click of a whole chunk is newer than this, in milliseconds since the Unix epoch.
     pub newest_ms: u64,
 }
 
 impl Chunks {
-    /// The whole chunks among the clicks up to and including `offset`. `None` if there is none, or
-    /// if rows with the number 0, whose clicks go up to `unnumbered_through`, may have later ones.
-    pub(super) const fn through(
-        offset: u64,
-        unnumbered_through: u64,
-        newest: Newest,
-    ) -> Option<Self> {
-        let before = whole(offset) * CHUNK;
-        let newest_ms =
-            if before <= newest.whole * CHUNK { newest.whole_ms } else { newest.all_ms };
-        if before > unnumbered_through { Some(Self { before, newest_ms }) } else { None }
-    }
-
-    /// The number of the last chunk. Rows from before there were chunks have the number 0.
-    pub const fn last(self) -> u64 {
-        self.before / CHUNK
+    /// The number of the last whole chunk of this size, from 1, and the offset after it. `None` if
+    /// there is none, or if rows with the number 0 may have later clicks.
+    pub const fn whole(self, chunk: u64) -> Option<(u64, u64)> {
+        let number = self.through.saturating_add(1) / chunk;
+        let end = number * chunk;
+        if end > self.unnumbered_through { Some((number, end)) } else { None }
     }
 }
 
 /// The number of whole chunks up to and including an offset.
 const fn whole(offset: u64) -> u64 {
-    offset.saturating_add(1) / CHUNK
+    offset.saturating_add(1) / HOURLY_CHUNK
 }
 
 /// The times of the newest clicks, or later, in milliseconds since the Unix epoch.
@@ -53,12 +47,17 @@ const fn whole(offset: u64) -> u64 {
 pub(super) struct Newest {
     /// Of all clicks.
     all_ms: u64,
-    /// Of those in the first `whole` chunks.
+    /// Of those in the first `whole` chunks of an hour.
     whole_ms: u64,
     whole: u64,
 }
 
 impl Newest {
+    /// Of the clicks in the whole chunks up to an offset.
+    pub(super) const fn of_chunks(self, through: u64) -> u64 {
+        if whole(through) <= self.whole { self.whole_ms } else { self.all_ms }
+    }
+
     /// Adds a batch: its last offset, and the time of its newest click.
     pub(super) const fn add(&mut self, last: u64, newest_ms: u64) {
         if newest_ms > self.all_ms {
@@ -86,11 +85,11 @@ impl ChunkedRows {
     ) -> Result<Self, ProjectionError> {
         // From all rollups: a removal gives rows of one a number before those of another.
         let times = "SELECT toUnixTimestamp64Milli(maxIf(last_at, chunk = 0)), \
-                 toUnixTimestamp64Milli(maxIf(last_at, chunk <= {whole:UInt64})), \
+                 toUnixTimestamp64Milli(maxIf(last_at, is_whole)), \
                  toUnixTimestamp64Milli(max(last_at)) \
-             FROM (SELECT last_at, chunk FROM {hourly:Identifier} \
-                 UNION ALL SELECT last_at, chunk FROM {links:Identifier} \
-                 UNION ALL SELECT last_at, chunk FROM {values:Identifier})";
+             FROM (SELECT last_at, chunk, chunk <= {whole:UInt64} AS is_whole FROM {hourly:Identifier} \
+                 UNION ALL SELECT last_at, chunk, chunk = 0 FROM {links:Identifier} \
+                 UNION ALL SELECT last_at, chunk, chunk = 0 FROM {values:Identifier})";
         let times = generation.query(client, times).param("whole", whole(applied));
         let (unnumbered_ms, whole_ms, all_ms) = times.fetch_one::<(i64, i64, i64)>().await?;
         let mut unnumbered_through = 0;
@@ -111,40 +110,49 @@ impl ChunkedRows {
 mod tests {
     use super::*;
 
+    const fn chunks(through: u64, unnumbered_through: u64) -> Chunks {
+        Chunks { through, unnumbered_through, newest_ms: 0 }
+    }
+
     #[test]
     fn a_chunk_is_read_once_it_is_whole() {
-        let newest = Newest { all_ms: 9, whole_ms: 7, whole: 3 };
-        assert_eq!(Chunks::through(CHUNK - 2, 0, newest), None);
-        for (offset, last) in [(CHUNK - 1, 1), (CHUNK, 1), (3 * CHUNK - 2, 2), (3 * CHUNK - 1, 3)] {
-            let chunks = Chunks { before: last * CHUNK, newest_ms: 7 };
-            assert_eq!(Chunks::through(offset, 0, newest), Some(chunks));
-            assert_eq!(chunks.last(), last);
+        for size in [HOURLY_CHUNK, DAILY_CHUNK] {
+            assert_eq!(chunks(size - 2, 0).whole(size), None);
+            for (through, number) in
+                [(size - 1, 1), (size, 1), (3 * size - 2, 2), (3 * size - 1, 3)]
+            {
+                assert_eq!(chunks(through, 0).whole(size), Some((number, number * size)));
+            }
         }
     }
 
     #[test]
     fn rows_with_the_number_0_must_be_older() {
-        let through = |offset| Chunks::through(offset, 2 * CHUNK, Newest::default());
-        assert_eq!(through(3 * CHUNK - 2), None);
-        assert!(through(3 * CHUNK - 1).is_some());
+        let of = |through| chunks(through, 2 * HOURLY_CHUNK).whole(HOURLY_CHUNK);
+        assert_eq!(of(3 * HOURLY_CHUNK - 2), None);
+        assert!(of(3 * HOURLY_CHUNK - 1).is_some());
     }
 
     #[test]
     fn clicks_of_a_chunk_that_has_begun_make_no_older_one_newer() {
         let mut newest = Newest::default();
-        for (last, newest_ms, expected_ms) in
-            [(CHUNK - 3, 10, 10), (CHUNK - 1, 20, 20), (CHUNK, 30, 20), (CHUNK + 1, 15, 20)]
-        {
+        for (last, newest_ms, expected_ms) in [
+            (HOURLY_CHUNK - 3, 10, 10),
+            (HOURLY_CHUNK - 1, 20, 20),
+            (HOURLY_CHUNK, 30, 20),
+            (HOURLY_CHUNK + 1, 15, 20),
+        ] {
             newest.add(last, newest_ms);
-            let chunks = Chunks::through(CHUNK - 1, 0, newest);
-            assert_eq!(chunks.map(|chunks| chunks.newest_ms), Some(expected_ms), "{last}");
+            assert_eq!(newest.of_chunks(HOURLY_CHUNK - 1), expected_ms, "{last}");
         }
     }
 
     #[test]
-    fn the_schema_has_the_same_size() {
+    fn the_schema_has_the_same_sizes() {
         let schema = include_str!("../../../schema/0010_chunks.sql");
+        let of = |size: u64| schema.matches(&format!("intDiv(log_offset, {size}) + 1")).count();
         assert_eq!(schema.matches("intDiv(log_offset, ").count(), 3);
-        assert_eq!(schema.matches(&format!("intDiv(log_offset, {CHUNK}) + 1")).count(), 3);
+        assert_eq!((of(HOURLY_CHUNK), of(DAILY_CHUNK)), (1, 2));
+        assert_eq!(DAILY_CHUNK % HOURLY_CHUNK, 0);
     }
 }

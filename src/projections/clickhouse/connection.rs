@@ -86,10 +86,10 @@ impl ClickHouse {
         self.status.as_of(self.log.end())
     }
 
-    /// The whole chunks among the clicks up to and including an offset.
+    /// What can be read from rollups by chunk, of the clicks up to and including an offset.
     pub fn chunks_through(&self, offset: u64) -> Option<Chunks> {
         let unnumbered_through = self.reading.borrow().as_ref()?.unnumbered_through;
-        self.status.chunks_through(offset, unnumbered_through)
+        Some(self.status.chunks_through(offset, unnumbered_through))
     }
 
     /// The last offset of the click log.

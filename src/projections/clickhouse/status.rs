@@ -197,10 +197,11 @@ impl Status {
         *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = newest;
     }
 
-    /// The whole chunks among the clicks up to and including an offset; see [`Chunks::through`].
-    pub fn chunks_through(&self, offset: u64, unnumbered_through: u64) -> Option<Chunks> {
+    /// What can be read by chunk, of the clicks up to and including an offset.
+    pub(super) fn chunks_through(&self, offset: u64, unnumbered_through: u64) -> Chunks {
+        let through = offset.min(self.applied());
         let newest = *self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        Chunks::through(offset.min(self.applied()), unnumbered_through, newest)
+        Chunks { through, unnumbered_through, newest_ms: newest.of_chunks(through) }
     }
 
     pub(super) fn set_applied(&self, offset: u64) {

@@ -9,8 +9,7 @@ use prost::Message;
 
 use super::audited::Audited;
 use super::domains::ReadDomains;
-use super::encoding::{Tombstone, encode_link, encode_token};
-use super::read::Read;
+use super::encoding::{Tombstone, encode_link, encode_token, number};
 use super::state::{State, add_to};
 use super::{IndexError, domains, keys, membership, presets, reports};
 use crate::domain::error::Unreadable;

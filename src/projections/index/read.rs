@@ -1,5 +1,6 @@
 //! Reads of the index, the same for the applied and the pending state.
 
+use prost::Message;
 use uuid::Uuid;
 
 use super::encoding::{

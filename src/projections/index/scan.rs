@@ -7,8 +7,8 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::encoding::{decode_preset, split_workspace};
-use super::group::{self, Group};
+use super::encoding::{counted, decode_preset, split_workspace};
+use super::group::Group;
 use super::layers::Layers;
 use super::read::Read;
 use super::store::{KeyRange, Rows, prefixed};
@@ -118,7 +118,7 @@ impl Scan {
         let rows = self.layers.rows(prefixed(&keys::group(workspace, group)), false);
         rows.map(|row| {
             let (_, value) = row?;
-            let (links, name) = group::counted(&value)
+            let (links, name) = counted(&value)
                 .ok_or_else(|| self.report_damage(IndexError::Broken("a group's count")))?;
             Ok(Named { name: name.to_owned(), links })
         })

@@ -6,7 +6,7 @@ use super::count::Count;
 use super::filters::{Column, column};
 use super::statement::{Statement, Value};
 
-use crate::projections::clickhouse::{Chunks, is_forgotten};
+use crate::projections::clickhouse::is_forgotten;
 use crate::queries::analytics::{AnalyticsQuery, Bots, Dimension, Metric, Period};
 use crate::queries::plan::{ReadSnapshot, Rollup, SealedRange};
 
@@ -170,8 +170,8 @@ impl Statement {
             let chunks = whole.and_then(|whole| whole.chunks);
             parts.push(self.part(query, starts, |parts| {
                 let clicks = parts.clicks_of(query, tail, snapshot);
-                let Some(Chunks { before, .. }) = chunks else { return clicks };
-                format!("{clicks} AND log_offset >= {}", parts.number(before))
+                let Some((_, next)) = chunks else { return clicks };
+                format!("{clicks} AND log_offset >= {}", parts.number(next))
             }));
         }
         parts.join(" UNION ALL ")
@@ -187,14 +187,14 @@ impl Statement {
         let SealedRange { from, to: sealed, chunks, .. } = whole;
         let mut clicks = match chunks {
             None => self.sealed_clicks_of(query, Period { from, to: sealed }, snapshot),
-            Some(Chunks { before, .. }) => {
+            Some((_, next)) => {
                 let to = query.period.to;
                 let clicks = self.sealed_clicks_of(query, Period { from, to }, snapshot);
                 let sealed = self.bind("Int64", Value::Signed(sealed.as_millisecond()));
-                let before = self.number(before);
+                let next = self.number(next);
                 format!(
                     "{clicks} AND (ts < fromUnixTimestamp64Milli({sealed}, 'UTC') \
-                     OR log_offset < {before})"
+                     OR log_offset < {next})"
                 )
             }
         };
@@ -266,9 +266,7 @@ impl Statement {
         let sealed = edge("<", whole.to);
         let _infallible = match whole.chunks {
             None => write!(sql, " AND {sealed}"),
-            Some(chunks) => {
-                write!(sql, " AND ({sealed} OR chunk <= {})", self.number(chunks.last()))
-            }
+            Some((last, _)) => write!(sql, " AND ({sealed} OR chunk <= {})", self.number(last)),
         };
         if let Some(filter) = &query.filter {
             let filter = self.filter(filter, &of);

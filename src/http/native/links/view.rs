@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use crate::domain::link::{Kind, Link};
 use crate::domain::rule::body::RuleBody;
 use crate::http::native::iso8601;
+use crate::http::native::page::PageMeta;
 use crate::http::{Services, Site};
 use crate::queries::analytics::Counts;
 use crate::queries::history::Tombstone;

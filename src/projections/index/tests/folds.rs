@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::super::store;
-use super::super::{Group, Scan, Span};
+use super::super::{Group, ReadDomains, Scan, Span};
 use super::history::{Model, Op, campaign, of_seed, op, workspace};
 use super::*;
 use crate::domain::event::LinkState;
