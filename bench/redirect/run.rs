@@ -63,10 +63,10 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
 
     let mut scenarios = Vec::new();
     for scenario in &options.scenarios {
-        let traffic = Arc::new(scenario.traffic(options.links_of(scenario), &profiles));
+        let traffic = Arc::new(scenario.traffic(options.links_of(*scenario), &profiles));
         println!("\n{}: {}", scenario.name(), table::requests(&traffic.summary));
         if let Some(filled) = &mut filled {
-            filled.fill(scenario.kind(), options.links_of(scenario)).await?;
+            filled.fill(scenario.kind(), options.links_of(*scenario)).await?;
         }
         let load = Load { generator: &generator, traffic };
         let api = filled.as_ref().map(|filled| &filled.slugline.api);

@@ -24,7 +24,7 @@ use slugline::clicks::{
 use slugline::domain::event::{Envelope, Event, LinkState, VERSION};
 use slugline::engine::{Package, Progress, default_cache_dir, fetch};
 use slugline::http::redirect::unlock::Unlock;
-use slugline::http::redirect::{Moment, Redirector, RequestHead};
+use slugline::http::redirect::{Redirector, RequestHead, RequestTime};
 use slugline::http::transport::reactor::head::{ParsedHead, no_lines, read};
 use slugline::http::transport::reactor::render::Renderer;
 use slugline::log::{DiskStorage, LocalLog, Log, LogOptions, NewRecord};
@@ -143,7 +143,7 @@ impl World {
         requests: impl Iterator<Item = &'a Vec<u8>>,
         work: &mut Work,
     ) -> u64 {
-        let moment = Moment::now();
+        let moment = RequestTime::now();
         work.renderer.tick(moment.at_ms);
         let mut lines = vec![const { no_lines() }; GROUP];
         let bytes: Vec<_> = requests.zip(&mut lines).collect();
@@ -207,7 +207,7 @@ impl World {
     }
 
     /// The steps that look at one request by itself.
-    fn look(&self, step: Step, head: &RequestHead<'_>, moment: &Moment, work: &mut Work) {
+    fn look(&self, step: Step, head: &RequestHead<'_>, moment: &RequestTime, work: &mut Work) {
         let Enricher { proxies, geo, agents, visitors } = self.recorder.enricher();
         let RequestHead { peer, query, headers, .. } = *head;
         let slug = head.path.trim_start_matches('/');
