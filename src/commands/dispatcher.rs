@@ -12,9 +12,9 @@ use super::decide::{CommandHandler, Decision};
 use super::{CommandRequest, CommandResult, Mode, Results, Submission, now_ms};
 use crate::domain::command::{Command, Outcome};
 use crate::domain::error::{ErrorCode, Result, ServiceError, Unreadable};
-use crate::domain::event::{Envelope, Event, Idempotency, PresetState, VERSION};
+use crate::domain::event::{Envelope, Event, Idempotency, UtmPresetState, VERSION};
 use crate::domain::link::LinkPolicy;
-use crate::domain::preset::PresetKind;
+use crate::domain::preset::UtmPresetKind;
 use crate::domain::retention::IDEMPOTENCY_MS;
 use crate::domain::token::Actor;
 use crate::log::{Log, LogError, NewRecord};
@@ -266,19 +266,19 @@ impl Dispatcher {
 
 /// The outcome of the first request with an idempotency key.
 fn outcome_of(before: Envelope, actor: &Actor) -> Result<Outcome> {
-    let preset = |state: PresetState, kind| {
+    let preset = |state: UtmPresetState, kind| {
         let preset = state.into_preset(kind, actor.workspace)?;
-        Ok(Outcome::Preset(preset.into()))
+        Ok(Outcome::UtmPreset(preset.into()))
     };
     match before.event.ok_or(Unreadable("event"))? {
         Event::LinkCreated(state) | Event::LinkChanged(state) | Event::LinkRestored(state) => {
             Ok(Outcome::Link(state.into_link(actor.workspace)?.into()))
         }
         Event::CampaignCreated(state) | Event::CampaignChanged(state) => {
-            preset(state, PresetKind::Campaign)
+            preset(state, UtmPresetKind::Campaign)
         }
         Event::UtmTemplateCreated(state) | Event::UtmTemplateChanged(state) => {
-            preset(state, PresetKind::Template)
+            preset(state, UtmPresetKind::Template)
         }
         Event::TokenCreated(state) => Ok(Outcome::Token(state.into_token(actor.workspace)?.into())),
         Event::DomainAdded(state) | Event::DomainChanged(state) | Event::DomainVerified(state) => {

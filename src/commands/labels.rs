@@ -5,12 +5,12 @@ use uuid::Uuid;
 use super::decide::{CommandHandler, Decision};
 use crate::domain::command::{Command, Expected, LinkRef, Outcome};
 use crate::domain::error::{ErrorCode, Invalid, Result, ServiceError};
-use crate::domain::event::{Event, PresetDeleted};
+use crate::domain::event::{Event, UtmPresetDeleted};
 use crate::domain::ids::{LinkId, RuleId};
 use crate::domain::link::{
     Accepted, Field, LinkContext, LinkFields, LinkInput, Utm, WriteMode, checked_external_id,
 };
-use crate::domain::preset::{Preset, PresetId, PresetInput, PresetKind};
+use crate::domain::preset::{UtmPreset, UtmPresetId, UtmPresetInput, UtmPresetKind};
 use crate::projections::index::{Group, ReadDomains, ReadTokens};
 
 impl<R: ReadTokens> CommandHandler<'_, R> {
@@ -19,13 +19,13 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         let mut invalid = Invalid::default();
         let template = match std::mem::take(&mut input.utm_template) {
             Field::Value(text) => {
-                let id = PresetKind::Template.parse_id(&text);
+                let id = UtmPresetKind::Template.parse_id(&text);
                 self.preset_utm(id, "utm_template", &mut invalid)?
             }
             Field::Absent | Field::Null => None,
         };
         // A malformed id is refused with the other fields.
-        let id = input.campaign().map(PresetId::Campaign);
+        let id = input.campaign().map(UtmPresetId::Campaign);
         let campaign =
             if id.is_some() { self.preset_utm(id, "campaign", &mut invalid)? } else { None };
         // Precedence: the input itself, the template that it names, the campaign.
@@ -54,7 +54,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
     /// The UTM parameters of a preset of this workspace; adds an error if it does not exist.
     fn preset_utm(
         &self,
-        id: Option<PresetId>,
+        id: Option<UtmPresetId>,
         field: &str,
         invalid: &mut Invalid,
     ) -> Result<Option<Utm>> {
@@ -113,8 +113,12 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         })
     }
 
-    pub(super) fn create_preset(&self, kind: PresetKind, input: PresetInput) -> Result<Decision> {
-        let empty = Preset {
+    pub(super) fn create_preset(
+        &self,
+        kind: UtmPresetKind,
+        input: UtmPresetInput,
+    ) -> Result<Decision> {
+        let empty = UtmPreset {
             id: kind.id(Uuid::now_v7()),
             workspace: self.actor.workspace,
             name: String::new(),
@@ -126,33 +130,33 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         let preset = input.accept(empty)?;
         self.claim_name(&preset)?;
         let event = match kind {
-            PresetKind::Campaign => Event::CampaignCreated((&preset).into()),
-            PresetKind::Template => Event::UtmTemplateCreated((&preset).into()),
+            UtmPresetKind::Campaign => Event::CampaignCreated((&preset).into()),
+            UtmPresetKind::Template => Event::UtmTemplateCreated((&preset).into()),
         };
-        Ok((Some(event), Outcome::Preset(preset.into())))
+        Ok((Some(event), Outcome::UtmPreset(preset.into())))
     }
 
-    pub(super) fn change_preset(&self, id: PresetId, input: PresetInput) -> Result<Decision> {
+    pub(super) fn change_preset(&self, id: UtmPresetId, input: UtmPresetInput) -> Result<Decision> {
         let before = self.preset(id)?;
         let preset = input.accept(before.clone())?;
         if preset == before {
-            return Ok((None, Outcome::Preset(before.into())));
+            return Ok((None, Outcome::UtmPreset(before.into())));
         }
         self.claim_name(&preset)?;
-        let preset = Preset { updated_at_ms: self.now_ms.max(before.updated_at_ms), ..preset };
+        let preset = UtmPreset { updated_at_ms: self.now_ms.max(before.updated_at_ms), ..preset };
         let event = match id.kind() {
-            PresetKind::Campaign => Event::CampaignChanged((&preset).into()),
-            PresetKind::Template => Event::UtmTemplateChanged((&preset).into()),
+            UtmPresetKind::Campaign => Event::CampaignChanged((&preset).into()),
+            UtmPresetKind::Template => Event::UtmTemplateChanged((&preset).into()),
         };
-        Ok((Some(event), Outcome::Preset(preset.into())))
+        Ok((Some(event), Outcome::UtmPreset(preset.into())))
     }
 
-    pub(super) fn delete_preset(&self, id: PresetId) -> Result<Decision> {
+    pub(super) fn delete_preset(&self, id: UtmPresetId) -> Result<Decision> {
         let preset = self.preset(id)?;
-        let deleted = PresetDeleted { id: id.uuid().as_bytes().to_vec() };
+        let deleted = UtmPresetDeleted { id: id.uuid().as_bytes().to_vec() };
         let event = match id {
-            PresetId::Template(_) => Event::UtmTemplateDeleted(deleted),
-            PresetId::Campaign(id) => {
+            UtmPresetId::Template(_) => Event::UtmTemplateDeleted(deleted),
+            UtmPresetId::Campaign(id) => {
                 let links = self.state.group_count(preset.workspace, &Group::Campaign(id))?;
                 if links > 0 {
                     let text = format!(
@@ -167,12 +171,12 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         Ok((Some(event), Outcome::Gone))
     }
 
-    fn preset(&self, id: PresetId) -> Result<Preset> {
+    fn preset(&self, id: UtmPresetId) -> Result<UtmPreset> {
         let preset = self.state.preset(self.actor.workspace, id)?;
         preset.ok_or_else(|| ServiceError::not_found(id.kind().noun()))
     }
 
-    fn claim_name(&self, preset: &Preset) -> Result<()> {
+    fn claim_name(&self, preset: &UtmPreset) -> Result<()> {
         let kind = preset.id.kind();
         let holder = self.state.preset_named(preset.workspace, kind, &preset.name)?;
         if holder.is_some_and(|holder| holder != preset.id) {

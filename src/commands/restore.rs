@@ -6,7 +6,7 @@ use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::{Event, LinkPurged, LinkState};
 use crate::domain::ids::LinkId;
 use crate::domain::link::{Link, LinkFields};
-use crate::domain::preset::PresetId;
+use crate::domain::preset::UtmPresetId;
 use crate::domain::slug::Slug;
 use crate::projections::index::{ReadDomains, ReadTokens, Tombstone};
 
@@ -78,7 +78,7 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
             }
         }
         if let Some(campaign) = fields.labels.campaign() {
-            let id = PresetId::Campaign(campaign);
+            let id = UtmPresetId::Campaign(campaign);
             if self.state.preset(self.actor.workspace, id)?.is_none() {
                 fields.labels = fields.labels.without_campaign();
             }

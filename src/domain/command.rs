@@ -6,7 +6,7 @@ use super::domains::{Domain, DomainInput};
 use super::hostname::Hostname;
 use super::ids::{DomainId, LinkId, ReportId, TokenId};
 use super::link::{Link, LinkInput};
-use super::preset::{Preset, PresetId, PresetInput, PresetKind};
+use super::preset::{UtmPreset, UtmPresetId, UtmPresetInput, UtmPresetKind};
 use super::report::{Complaint, Report};
 use super::slug::Slug;
 use super::token::{Abilities, Ability, Token};
@@ -28,11 +28,11 @@ pub enum Command {
     /// Imports a link, which may exist already.
     ImportLink(Box<Import>),
     /// Creates a campaign or a UTM template.
-    CreatePreset(PresetKind, PresetInput),
+    CreatePreset(UtmPresetKind, UtmPresetInput),
     /// Changes the fields that are present.
-    ChangePreset(PresetId, PresetInput),
+    ChangePreset(UtmPresetId, UtmPresetInput),
     /// Deletes it; a campaign must have no links.
-    DeletePreset(PresetId),
+    DeletePreset(UtmPresetId),
     /// Permanently removes a link, whether it is deleted or not.
     PurgeLink(LinkRef, Expected),
     /// Restores a deleted link.
@@ -238,7 +238,7 @@ pub enum Outcome {
     /// The imported or the existing link, and what happened to it.
     Imported(Box<Link>, Fate),
     /// The current campaign or UTM template.
-    Preset(Box<Preset>),
+    UtmPreset(Box<UtmPreset>),
     /// The current token.
     Token(Box<Token>),
     /// The accepted report; `None` if the link has too many open reports.

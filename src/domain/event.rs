@@ -6,7 +6,7 @@
 pub use super::domains::state::{DomainRemoved, DomainState};
 pub use super::link::deletion::{LinkDeleted, LinkPurged};
 pub use super::link::state::LinkState;
-pub use super::preset::state::{PresetDeleted, PresetState};
+pub use super::preset::state::{UtmPresetDeleted, UtmPresetState};
 pub use super::report::{LinkReported, ReportResolved};
 pub use super::token::state::{TokenRevoked, TokenState};
 pub use super::workspace::WorkspaceCreated;
@@ -123,17 +123,17 @@ events! {
     /// A domain was removed from its workspace.
     33 DomainRemoved(DomainRemoved) of [domain];
     /// A campaign was created.
-    40 CampaignCreated(PresetState) of [id];
+    40 CampaignCreated(UtmPresetState) of [id];
     /// A campaign was changed: the campaign, in full.
-    41 CampaignChanged(PresetState) of [id];
+    41 CampaignChanged(UtmPresetState) of [id];
     /// A campaign without links was deleted.
-    42 CampaignDeleted(PresetDeleted) of [id];
+    42 CampaignDeleted(UtmPresetDeleted) of [id];
     /// A UTM template was created.
-    43 UtmTemplateCreated(PresetState) of [id];
+    43 UtmTemplateCreated(UtmPresetState) of [id];
     /// A UTM template was changed: the template, in full.
-    44 UtmTemplateChanged(PresetState) of [id];
+    44 UtmTemplateChanged(UtmPresetState) of [id];
     /// A UTM template was deleted.
-    45 UtmTemplateDeleted(PresetDeleted) of [id];
+    45 UtmTemplateDeleted(UtmPresetDeleted) of [id];
 }
 
 impl EventKind {

@@ -12,10 +12,12 @@ use crate::domain::amendment::{AgentReclassified, LinkForgotten};
 use crate::domain::click::view::{ClickView, Field, FieldValue};
 use crate::domain::click::{AgentSeen, kind};
 use crate::domain::domains::state::DomainState;
-use crate::domain::event::{Envelope, Event, EventKind, LinkState, PresetDeleted, PresetState};
+use crate::domain::event::{
+    Envelope, Event, EventKind, LinkState, UtmPresetDeleted, UtmPresetState,
+};
 use crate::domain::ids::{DomainId, LinkId, ReportId, TokenId, WorkspaceId};
 use crate::domain::link::{Gates, Payload};
-use crate::domain::preset::PresetKind;
+use crate::domain::preset::UtmPresetKind;
 use crate::domain::rule::stored::RulesState;
 use crate::log::{DiskStorage, LogView, Record};
 
@@ -85,13 +87,13 @@ fn mutation_json(record: &Record) -> anyhow::Result<Value> {
             json!({ "report": ReportId::from_bytes(&resolved.report)?.to_string() })
         }
         Some(Event::CampaignCreated(state) | Event::CampaignChanged(state)) => {
-            preset_json(PresetKind::Campaign, state)?
+            preset_json(UtmPresetKind::Campaign, state)?
         }
         Some(Event::UtmTemplateCreated(state) | Event::UtmTemplateChanged(state)) => {
-            preset_json(PresetKind::Template, state)?
+            preset_json(UtmPresetKind::Template, state)?
         }
-        Some(Event::CampaignDeleted(deleted)) => gone_json(PresetKind::Campaign, deleted)?,
-        Some(Event::UtmTemplateDeleted(deleted)) => gone_json(PresetKind::Template, deleted)?,
+        Some(Event::CampaignDeleted(deleted)) => gone_json(UtmPresetKind::Campaign, deleted)?,
+        Some(Event::UtmTemplateDeleted(deleted)) => gone_json(UtmPresetKind::Template, deleted)?,
         Some(Event::LinkPurged(purged)) => {
             json!({ "link": LinkId::from_bytes(&purged.link)?.to_string() })
         }
@@ -161,7 +163,7 @@ fn link_json(link: &LinkState) -> anyhow::Result<Value> {
     }))
 }
 
-fn preset_json(kind: PresetKind, state: &PresetState) -> anyhow::Result<Value> {
+fn preset_json(kind: UtmPresetKind, state: &UtmPresetState) -> anyhow::Result<Value> {
     Ok(json!({
         "id": kind.id(Uuid::from_slice(&state.id)?).to_string(),
         "name": state.name,
@@ -176,7 +178,7 @@ fn preset_json(kind: PresetKind, state: &PresetState) -> anyhow::Result<Value> {
     }))
 }
 
-fn gone_json(kind: PresetKind, deleted: &PresetDeleted) -> anyhow::Result<Value> {
+fn gone_json(kind: UtmPresetKind, deleted: &UtmPresetDeleted) -> anyhow::Result<Value> {
     Ok(json!({ "id": kind.id(Uuid::from_slice(&deleted.id)?).to_string() }))
 }
 

@@ -21,14 +21,14 @@ const MAX_DESCRIPTION_CHARS: usize = 1_000;
 
 /// The kind of a preset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PresetKind {
+pub enum UtmPresetKind {
     /// A campaign, which links belong to.
     Campaign,
     /// A UTM template, which links copy.
     Template,
 }
 
-impl PresetKind {
+impl UtmPresetKind {
     /// The name in messages.
     pub const fn noun(self) -> &'static str {
         match self {
@@ -38,37 +38,37 @@ impl PresetKind {
     }
 
     /// An id of this kind from a UUID.
-    pub const fn id(self, uuid: Uuid) -> PresetId {
+    pub const fn id(self, uuid: Uuid) -> UtmPresetId {
         match self {
-            Self::Campaign => PresetId::Campaign(CampaignId::new(uuid)),
-            Self::Template => PresetId::Template(UtmTemplateId::new(uuid)),
+            Self::Campaign => UtmPresetId::Campaign(CampaignId::new(uuid)),
+            Self::Template => UtmPresetId::Template(UtmTemplateId::new(uuid)),
         }
     }
 
     /// Parses an id of this kind; `None` if it is invalid.
-    pub fn parse_id(self, text: &str) -> Option<PresetId> {
+    pub fn parse_id(self, text: &str) -> Option<UtmPresetId> {
         match self {
-            Self::Campaign => text.parse().ok().map(PresetId::Campaign),
-            Self::Template => text.parse().ok().map(PresetId::Template),
+            Self::Campaign => text.parse().ok().map(UtmPresetId::Campaign),
+            Self::Template => text.parse().ok().map(UtmPresetId::Template),
         }
     }
 }
 
 /// The id of a preset, including its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PresetId {
+pub enum UtmPresetId {
     /// `camp_…`
     Campaign(CampaignId),
     /// `utm_…`
     Template(UtmTemplateId),
 }
 
-impl PresetId {
+impl UtmPresetId {
     /// The kind.
-    pub const fn kind(self) -> PresetKind {
+    pub const fn kind(self) -> UtmPresetKind {
         match self {
-            Self::Campaign(_) => PresetKind::Campaign,
-            Self::Template(_) => PresetKind::Template,
+            Self::Campaign(_) => UtmPresetKind::Campaign,
+            Self::Template(_) => UtmPresetKind::Template,
         }
     }
 
@@ -81,7 +81,7 @@ impl PresetId {
     }
 }
 
-impl fmt::Display for PresetId {
+impl fmt::Display for UtmPresetId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Campaign(id) => id.fmt(f),
@@ -92,9 +92,9 @@ impl fmt::Display for PresetId {
 
 /// A campaign or a UTM template.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Preset {
+pub struct UtmPreset {
     /// The id, including the kind.
-    pub id: PresetId,
+    pub id: UtmPresetId,
     /// The workspace it belongs to.
     pub workspace: WorkspaceId,
     /// The name, unique by kind in the workspace, regardless of case.
@@ -113,7 +113,7 @@ pub struct Preset {
 /// (POST) or stays as it is (PATCH).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PresetInput {
+pub struct UtmPresetInput {
     /// 1 to 100 characters, unique in the workspace regardless of case. Required on creation.
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "Spring sale")]
@@ -144,13 +144,13 @@ pub struct PresetInput {
     pub utm_term: Field<String>,
 }
 
-impl PresetInput {
+impl UtmPresetInput {
     /// Validates the input and applies it to `before`, an empty preset when creating one. Absent
     /// fields keep their values.
     ///
     /// # Errors
     /// All invalid fields.
-    pub fn accept(self, before: Preset) -> Result<Preset, Invalid> {
+    pub fn accept(self, before: UtmPreset) -> Result<UtmPreset, Invalid> {
         let mut invalid = Invalid::default();
         let old_name = Some(before.name.clone()).filter(|name| !name.is_empty());
         let is_asked = matches!(self.name, Field::Value(_));
@@ -173,7 +173,7 @@ impl PresetInput {
         };
         let utm = utm.accept(before.utm, &mut invalid);
         invalid.into_result()?;
-        Ok(Preset { name: name.unwrap_or_default(), description, utm, ..before })
+        Ok(UtmPreset { name: name.unwrap_or_default(), description, utm, ..before })
     }
 }
 
@@ -182,9 +182,9 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn empty() -> Preset {
-        Preset {
-            id: PresetKind::Campaign.id(Uuid::from_u128(1)),
+    fn empty() -> UtmPreset {
+        UtmPreset {
+            id: UtmPresetKind::Campaign.id(Uuid::from_u128(1)),
             workspace: WorkspaceId::new(Uuid::from_u128(2)),
             name: String::new(),
             description: None,
@@ -198,7 +198,7 @@ mod tests {
         Field::Value(text.to_owned())
     }
 
-    fn wrong(input: PresetInput, before: Preset) -> Vec<String> {
+    fn wrong(input: UtmPresetInput, before: UtmPreset) -> Vec<String> {
         match input.accept(before) {
             Err(invalid) => invalid.fields().keys().cloned().collect(),
             Ok(preset) => vec![format!("{preset:?}")],
@@ -207,35 +207,35 @@ mod tests {
 
     #[test]
     fn a_name_is_required_and_kept_if_absent() {
-        let named = |name| PresetInput { name, ..PresetInput::default() };
-        assert_eq!(wrong(PresetInput::default(), empty()), ["name"]);
+        let named = |name| UtmPresetInput { name, ..UtmPresetInput::default() };
+        assert_eq!(wrong(UtmPresetInput::default(), empty()), ["name"]);
         for name in [Field::Null, value("  "), value("a\nb"), Field::Value("n".repeat(101))] {
             assert_eq!(wrong(named(name.clone()), empty()), ["name"]);
-            let before = Preset { name: "Old".into(), ..empty() };
+            let before = UtmPreset { name: "Old".into(), ..empty() };
             assert_eq!(wrong(named(name), before), ["name"]);
         }
         let made = named(value(" Spring ")).accept(empty()).unwrap();
         assert_eq!(made.name, "Spring");
-        assert_eq!(PresetInput::default().accept(made.clone()).unwrap(), made);
+        assert_eq!(UtmPresetInput::default().accept(made.clone()).unwrap(), made);
     }
 
     #[test]
     fn parameters_are_kept_changed_and_cleared() {
-        let input = PresetInput {
+        let input = UtmPresetInput {
             name: value("a"),
             utm_source: value("mail"),
             utm_term: value("shoes"),
-            ..PresetInput::default()
+            ..UtmPresetInput::default()
         };
         let made = input.accept(empty()).unwrap();
-        let input = PresetInput {
+        let input = UtmPresetInput {
             utm_source: Field::Null,
             utm_medium: value("cpc"),
-            ..PresetInput::default()
+            ..UtmPresetInput::default()
         };
         let utm = input.accept(made).unwrap().utm;
         assert_eq!(utm.pairs().collect::<Vec<_>>(), [("utm_medium", "cpc"), ("utm_term", "shoes")]);
-        let input = PresetInput { utm_content: value("a\0"), ..PresetInput::default() };
-        assert_eq!(wrong(input, Preset { name: "a".into(), ..empty() }), ["utm_content"]);
+        let input = UtmPresetInput { utm_content: value("a\0"), ..UtmPresetInput::default() };
+        assert_eq!(wrong(input, UtmPreset { name: "a".into(), ..empty() }), ["utm_content"]);
     }
 }

@@ -2,15 +2,15 @@
 
 use uuid::Uuid;
 
-use super::{Preset, PresetKind};
+use super::{UtmPreset, UtmPresetKind};
 use crate::domain::error::Unreadable;
 use crate::domain::ids::WorkspaceId;
 use crate::domain::link::Utm;
 
-/// A [`Preset`] as logged. Its kind is the event's, its workspace the envelope's.
+/// A [`UtmPreset`] as logged. Its kind is the event's, its workspace the envelope's.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-#[allow(missing_docs, reason = "the same names as in Preset and Utm")]
-pub struct PresetState {
+#[allow(missing_docs, reason = "the same names as in UtmPreset and Utm")]
+pub struct UtmPresetState {
     #[prost(bytes = "vec", tag = "1")]
     pub id: Vec<u8>,
     #[prost(string, tag = "2")]
@@ -35,14 +35,14 @@ pub struct PresetState {
 
 /// A campaign or UTM template was deleted.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct PresetDeleted {
+pub struct UtmPresetDeleted {
     /// Its 16 bytes.
     #[prost(bytes = "vec", tag = "1")]
     pub id: Vec<u8>,
 }
 
-impl From<&Preset> for PresetState {
-    fn from(preset: &Preset) -> Self {
+impl From<&UtmPreset> for UtmPresetState {
+    fn from(preset: &UtmPreset) -> Self {
         let utm = preset.utm.clone();
         Self {
             id: preset.id.uuid().as_bytes().to_vec(),
@@ -59,18 +59,18 @@ impl From<&Preset> for PresetState {
     }
 }
 
-impl PresetState {
+impl UtmPresetState {
     /// The preset, of the event's kind, in the envelope's workspace.
     ///
     /// # Errors
     /// [`Unreadable`] for an invalid id.
     pub fn into_preset(
         self,
-        kind: PresetKind,
+        kind: UtmPresetKind,
         workspace: WorkspaceId,
-    ) -> Result<Preset, Unreadable> {
+    ) -> Result<UtmPreset, Unreadable> {
         let uuid = Uuid::from_slice(&self.id).map_err(|_| Unreadable(kind.noun()))?;
-        Ok(Preset {
+        Ok(UtmPreset {
             id: kind.id(uuid),
             workspace,
             name: self.name,

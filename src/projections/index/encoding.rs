@@ -3,10 +3,10 @@
 use prost::Message;
 
 use super::IndexError;
-use crate::domain::event::{LinkState, PresetState, TokenState};
+use crate::domain::event::{LinkState, TokenState, UtmPresetState};
 use crate::domain::ids::WorkspaceId;
 use crate::domain::link::Link;
-use crate::domain::preset::{Preset, PresetKind};
+use crate::domain::preset::{UtmPreset, UtmPresetKind};
 use crate::domain::report::{LinkReported, Report};
 use crate::domain::token::Token;
 
@@ -68,16 +68,16 @@ pub(super) fn decode_link(value: &[u8]) -> Result<Link, IndexError> {
     Ok(LinkState::decode(state)?.into_link(workspace)?)
 }
 
-pub(super) fn encode_preset(preset: &PresetState) -> Vec<u8> {
+pub(super) fn encode_preset(preset: &UtmPresetState) -> Vec<u8> {
     preset.encode_to_vec()
 }
 
 pub(super) fn decode_preset(
     workspace: WorkspaceId,
-    kind: PresetKind,
+    kind: UtmPresetKind,
     value: &[u8],
-) -> Result<Preset, IndexError> {
-    Ok(PresetState::decode(value)?.into_preset(kind, workspace)?)
+) -> Result<UtmPreset, IndexError> {
+    Ok(UtmPresetState::decode(value)?.into_preset(kind, workspace)?)
 }
 
 pub(super) fn encode_token(token: &Token) -> Vec<u8> {

@@ -16,7 +16,7 @@ use crate::domain::error::Unreadable;
 use crate::domain::event::{Envelope, Event, LinkState};
 use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
 use crate::domain::link::Link;
-use crate::domain::preset::PresetKind;
+use crate::domain::preset::UtmPresetKind;
 
 /// The maximum number of expired keys removed per event: more than it can add.
 const MAX_EXPIRED_PER_EVENT: usize = 4;
@@ -73,16 +73,16 @@ pub fn fold<S: State>(state: &mut S, offset: u64, envelope: &Envelope) -> Result
         | Event::DomainVerified(domain) => domains::insert(state, workspace, domain)?,
         Event::DomainRemoved(removed) => domains::remove(state, workspace, &removed.domain)?,
         Event::CampaignCreated(preset) | Event::CampaignChanged(preset) => {
-            presets::insert(state, workspace, PresetKind::Campaign, preset)?;
+            presets::insert(state, workspace, UtmPresetKind::Campaign, preset)?;
         }
         Event::UtmTemplateCreated(preset) | Event::UtmTemplateChanged(preset) => {
-            presets::insert(state, workspace, PresetKind::Template, preset)?;
+            presets::insert(state, workspace, UtmPresetKind::Template, preset)?;
         }
         Event::CampaignDeleted(deleted) => {
-            presets::remove(state, workspace, PresetKind::Campaign, deleted)?;
+            presets::remove(state, workspace, UtmPresetKind::Campaign, deleted)?;
         }
         Event::UtmTemplateDeleted(deleted) => {
-            presets::remove(state, workspace, PresetKind::Template, deleted)?;
+            presets::remove(state, workspace, UtmPresetKind::Template, deleted)?;
         }
     }
     let audited = Audited::of(envelope, event);

@@ -4,7 +4,7 @@ use super::group::Group;
 use crate::domain::envelope::KNOWN_EVENTS;
 use crate::domain::ids::{DomainId, LinkId, ReportId, TokenId, WorkspaceId};
 use crate::domain::link::folded;
-use crate::domain::preset::{PresetId, PresetKind};
+use crate::domain::preset::{UtmPresetId, UtmPresetKind};
 
 /// The number of the layout: bases and overlays with another one are not used.
 const LAYOUT: u32 = 6;
@@ -76,9 +76,9 @@ families! {
     /// workspace external id → link.
     ExternalId = b'Y' LookedUp,
     /// workspace kind id → a campaign or a UTM template (protobuf).
-    Preset = b'P' Folded,
+    UtmPreset = b'P' Folded,
     /// workspace kind name → its id; the name in lower case.
-    PresetName = b'B' LookedUp,
+    UtmPresetName = b'B' LookedUp,
     /// link version → where in the log the version began, and when. Versions of a purged link
     /// stay: they are numbers that lead nowhere.
     Version = b'v' Scanned,
@@ -254,23 +254,23 @@ pub fn external(workspace: WorkspaceId, external_id: &str) -> Vec<u8> {
     Family::ExternalId.key(&[workspace.as_bytes(), external_id.as_bytes()])
 }
 
-const fn letter(kind: PresetKind) -> u8 {
+const fn letter(kind: UtmPresetKind) -> u8 {
     match kind {
-        PresetKind::Campaign => b'c',
-        PresetKind::Template => b'u',
+        UtmPresetKind::Campaign => b'c',
+        UtmPresetKind::Template => b'u',
     }
 }
 
-pub fn presets_of(workspace: WorkspaceId, kind: PresetKind) -> Vec<u8> {
-    Family::Preset.key(&[workspace.as_bytes(), &[letter(kind)]])
+pub fn presets_of(workspace: WorkspaceId, kind: UtmPresetKind) -> Vec<u8> {
+    Family::UtmPreset.key(&[workspace.as_bytes(), &[letter(kind)]])
 }
 
-pub fn preset(workspace: WorkspaceId, id: PresetId) -> Vec<u8> {
-    Family::Preset.key(&[workspace.as_bytes(), &[letter(id.kind())], id.uuid().as_bytes()])
+pub fn preset(workspace: WorkspaceId, id: UtmPresetId) -> Vec<u8> {
+    Family::UtmPreset.key(&[workspace.as_bytes(), &[letter(id.kind())], id.uuid().as_bytes()])
 }
 
-pub fn preset_named(workspace: WorkspaceId, kind: PresetKind, name: &str) -> Vec<u8> {
-    Family::PresetName.key(&[workspace.as_bytes(), &[letter(kind)], folded(name).as_bytes()])
+pub fn preset_named(workspace: WorkspaceId, kind: UtmPresetKind, name: &str) -> Vec<u8> {
+    Family::UtmPresetName.key(&[workspace.as_bytes(), &[letter(kind)], folded(name).as_bytes()])
 }
 
 pub fn version(link: LinkId, number: u32) -> Vec<u8> {

@@ -6,11 +6,11 @@ use super::encoding::encode_preset;
 use super::state::State;
 use super::{IndexError, keys};
 use crate::domain::error::Unreadable;
-use crate::domain::event::{PresetDeleted, PresetState};
+use crate::domain::event::{UtmPresetDeleted, UtmPresetState};
 use crate::domain::ids::WorkspaceId;
-use crate::domain::preset::{PresetId, PresetKind};
+use crate::domain::preset::{UtmPresetId, UtmPresetKind};
 
-fn id(kind: PresetKind, bytes: &[u8]) -> Result<PresetId, Unreadable> {
+fn id(kind: UtmPresetKind, bytes: &[u8]) -> Result<UtmPresetId, Unreadable> {
     Ok(kind.id(Uuid::from_slice(bytes).map_err(|_| Unreadable(kind.noun()))?))
 }
 
@@ -18,8 +18,8 @@ fn id(kind: PresetKind, bytes: &[u8]) -> Result<PresetId, Unreadable> {
 pub fn insert<S: State>(
     state: &mut S,
     workspace: WorkspaceId,
-    kind: PresetKind,
-    preset: &PresetState,
+    kind: UtmPresetKind,
+    preset: &UtmPresetState,
 ) -> Result<(), IndexError> {
     let id = id(kind, &preset.id)?;
     if let Some(before) = state.preset(workspace, id)? {
@@ -35,8 +35,8 @@ pub fn insert<S: State>(
 pub fn remove<S: State>(
     state: &mut S,
     workspace: WorkspaceId,
-    kind: PresetKind,
-    deleted: &PresetDeleted,
+    kind: UtmPresetKind,
+    deleted: &UtmPresetDeleted,
 ) -> Result<(), IndexError> {
     let id = id(kind, &deleted.id)?;
     if let Some(before) = state.preset(workspace, id)? {

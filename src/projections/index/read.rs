@@ -11,7 +11,7 @@ use super::{IndexError, keys};
 use crate::domain::event::Envelope;
 use crate::domain::ids::{LinkId, ReportId, TokenId, WorkspaceId};
 use crate::domain::link::Link;
-use crate::domain::preset::{Preset, PresetId, PresetKind};
+use crate::domain::preset::{UtmPreset, UtmPresetId, UtmPresetKind};
 use crate::domain::report::Report;
 use crate::domain::token::Token;
 
@@ -78,7 +78,11 @@ pub trait Read {
     }
 
     /// A campaign or a UTM template of a workspace.
-    fn preset(&self, workspace: WorkspaceId, id: PresetId) -> Result<Option<Preset>, IndexError> {
+    fn preset(
+        &self,
+        workspace: WorkspaceId,
+        id: UtmPresetId,
+    ) -> Result<Option<UtmPreset>, IndexError> {
         let value = self.get(&keys::preset(workspace, id))?;
         let preset = value.map(|value| decode_preset(workspace, id.kind(), &value)).transpose();
         preset.map_err(|error| self.report_damage(error))
@@ -88,9 +92,9 @@ pub trait Read {
     fn preset_named(
         &self,
         workspace: WorkspaceId,
-        kind: PresetKind,
+        kind: UtmPresetKind,
         name: &str,
-    ) -> Result<Option<PresetId>, IndexError> {
+    ) -> Result<Option<UtmPresetId>, IndexError> {
         let id = self.get(&keys::preset_named(workspace, kind, name))?;
         let id = id.map(|bytes| Uuid::from_slice(&bytes).map_err(|_| BROKEN_ID)).transpose();
         Ok(id.map_err(|error| self.report_damage(error))?.map(|uuid| kind.id(uuid)))

@@ -14,7 +14,7 @@ use super::read::Read;
 use super::store::{KeyRange, Rows, prefixed};
 use super::{Index, IndexError, keys};
 use crate::domain::ids::{LinkId, WorkspaceId};
-use crate::domain::preset::{Preset, PresetKind};
+use crate::domain::preset::{UtmPreset, UtmPresetKind};
 
 /// Nearby links are read with one range scan, if it covers at most this many times their number.
 const SPREAD_MAX: usize = 4;
@@ -131,9 +131,9 @@ impl Scan {
     pub fn presets(
         &self,
         workspace: WorkspaceId,
-        kind: PresetKind,
+        kind: UtmPresetKind,
         part: std::ops::Range<usize>,
-    ) -> Result<(Vec<Preset>, u64), IndexError> {
+    ) -> Result<(Vec<UtmPreset>, u64), IndexError> {
         let (mut presets, mut total) = (Vec::new(), 0_u64);
         let rows = self.layers.rows(prefixed(&keys::presets_of(workspace, kind)), true);
         for (place, row) in rows.enumerate() {

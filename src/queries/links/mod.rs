@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use filter::{Archived, LinkFilter, Word};
-pub use names::{Names, NamesOf, PresetCount};
+pub use names::{Names, NamesOf, UtmPresetCount};
 pub use ranking::{Clicks, Cursor, MAX_RANKED, Sort};
 pub use search::LinkQuery;
 

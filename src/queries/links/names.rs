@@ -4,7 +4,7 @@
 use super::Links;
 use crate::domain::error::Result;
 use crate::domain::ids::WorkspaceId;
-use crate::domain::preset::{Preset, PresetId, PresetKind};
+use crate::domain::preset::{UtmPreset, UtmPresetId, UtmPresetKind};
 use crate::projections::index::{Group, Named, Read};
 
 /// The kind of names.
@@ -27,9 +27,9 @@ pub struct Names {
 
 /// A campaign or a UTM template, and its number of links.
 #[derive(Debug)]
-pub struct PresetCount {
+pub struct UtmPresetCount {
     /// The campaign or template.
-    pub preset: Preset,
+    pub preset: UtmPreset,
     /// Always 0 for a template.
     pub links: u64,
 }
@@ -72,10 +72,10 @@ impl Links {
     pub async fn presets(
         &self,
         workspace: WorkspaceId,
-        kind: PresetKind,
+        kind: UtmPresetKind,
         page: usize,
         limit: usize,
-    ) -> Result<(Vec<PresetCount>, u64)> {
+    ) -> Result<(Vec<UtmPresetCount>, u64)> {
         let part = part(page, limit);
         self.with_permit(workspace, move |scan, _| {
             let (presets, total) = scan.presets(workspace, kind, part)?;
@@ -89,7 +89,11 @@ impl Links {
     ///
     /// # Errors
     /// If the index cannot be read.
-    pub fn preset(&self, workspace: WorkspaceId, id: PresetId) -> Result<Option<PresetCount>> {
+    pub fn preset(
+        &self,
+        workspace: WorkspaceId,
+        id: UtmPresetId,
+    ) -> Result<Option<UtmPresetCount>> {
         let preset = self.index.preset(workspace, id)?;
         preset.map(|preset| self.counted(preset)).transpose()
     }
@@ -98,17 +102,17 @@ impl Links {
     ///
     /// # Errors
     /// If the index cannot be read.
-    pub fn counted(&self, preset: Preset) -> Result<PresetCount> {
+    pub fn counted(&self, preset: UtmPreset) -> Result<UtmPresetCount> {
         counted(&*self.index, preset)
     }
 }
 
-fn counted(index: &impl Read, preset: Preset) -> Result<PresetCount> {
+fn counted(index: &impl Read, preset: UtmPreset) -> Result<UtmPresetCount> {
     let links = match preset.id {
-        PresetId::Campaign(id) => index.group_count(preset.workspace, &Group::Campaign(id))?,
-        PresetId::Template(_) => 0,
+        UtmPresetId::Campaign(id) => index.group_count(preset.workspace, &Group::Campaign(id))?,
+        UtmPresetId::Template(_) => 0,
     };
-    Ok(PresetCount { preset, links })
+    Ok(UtmPresetCount { preset, links })
 }
 
 fn part(page: usize, limit: usize) -> std::ops::Range<usize> {

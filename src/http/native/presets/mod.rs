@@ -12,16 +12,16 @@ use super::{Changed, Data, iso8601, log_offset, replayed};
 use crate::commands::CommandResult;
 use crate::domain::command::{Command, Outcome};
 use crate::domain::error::{Result, ServiceError};
-use crate::domain::preset::{PresetId, PresetInput, PresetKind};
+use crate::domain::preset::{UtmPresetId, UtmPresetInput, UtmPresetKind};
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::body::JsonBody;
 use crate::http::params::Params;
-use crate::queries::links::PresetCount;
+use crate::queries::links::UtmPresetCount;
 
 /// A campaign or a UTM template.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct PresetView {
+pub struct UtmPresetView {
     #[schema(example = "camp_01kaj9m3v8e9qrs4t5v6w7x8y9")]
     id: String,
     name: String,
@@ -40,15 +40,15 @@ pub struct PresetView {
 
 /// A page of campaigns or UTM templates.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct PresetPage {
-    data: Vec<PresetView>,
+pub struct UtmPresetPage {
+    data: Vec<UtmPresetView>,
     meta: PageMeta,
 }
 
-impl From<PresetCount> for PresetView {
-    fn from(counted: PresetCount) -> Self {
-        let PresetCount { preset, links } = counted;
-        let is_campaign = preset.id.kind() == PresetKind::Campaign;
+impl From<UtmPresetCount> for UtmPresetView {
+    fn from(counted: UtmPresetCount) -> Self {
+        let UtmPresetCount { preset, links } = counted;
+        let is_campaign = preset.id.kind() == UtmPresetKind::Campaign;
         Self {
             id: preset.id.to_string(),
             name: preset.name,
@@ -80,15 +80,15 @@ macro_rules! preset_routes {
             use super::super::page::PageParams;
             use super::super::route::Routes;
             use super::super::{Changed, Data};
-            use super::{PresetPage, PresetView};
+            use super::{UtmPresetPage, UtmPresetView};
             use crate::domain::error::Result;
-            use crate::domain::preset::{PresetInput, PresetKind};
+            use crate::domain::preset::{UtmPresetInput, UtmPresetKind};
             use crate::domain::token::Ability;
             use crate::http::auth::Api;
             use crate::http::body::JsonBody;
             use crate::http::params::{Name, Params};
 
-            const KIND: PresetKind = PresetKind::$kind;
+            const KIND: UtmPresetKind = UtmPresetKind::$kind;
 
             pub fn routes() -> Routes {
                 Routes::of($tag, $noun)
@@ -101,15 +101,15 @@ macro_rules! preset_routes {
 
             #[doc = $create]
             #[utoipa::path(
-                post, path = $list_path, request_body = PresetInput,
+                post, path = $list_path, request_body = UtmPresetInput,
                 responses(
-                    (status = 201, body = Changed<PresetView>),
+                    (status = 201, body = Changed<UtmPresetView>),
                     (status = 409, description = "The name is taken."),
                 ),
             )]
             async fn create(
                 Api { services, actor }: Api,
-                body: JsonBody<PresetInput>,
+                body: JsonBody<UtmPresetInput>,
             ) -> Result<Response> {
                 super::create(&services, actor, KIND, body).await
             }
@@ -117,39 +117,39 @@ macro_rules! preset_routes {
             #[doc = $list]
             #[utoipa::path(
                 get, path = $list_path, params(PageParams),
-                responses((status = 200, body = PresetPage)),
+                responses((status = 200, body = UtmPresetPage)),
             )]
             async fn list(
                 Api { services, actor }: Api,
                 params: Params,
-            ) -> Result<Json<PresetPage>> {
+            ) -> Result<Json<UtmPresetPage>> {
                 super::list(&services, actor, KIND, params).await
             }
 
             #[doc = $get]
             #[utoipa::path(
                 get, path = $path,
-                responses((status = 200, body = Data<PresetView>)),
+                responses((status = 200, body = Data<UtmPresetView>)),
             )]
             async fn get(
                 Api { services, actor }: Api,
                 Name(id): Name,
-            ) -> Result<Json<Data<PresetView>>> {
+            ) -> Result<Json<Data<UtmPresetView>>> {
                 super::get(&services, actor, KIND, &id)
             }
 
             #[doc = $update]
             #[utoipa::path(
-                patch, path = $path, request_body = PresetInput,
+                patch, path = $path, request_body = UtmPresetInput,
                 responses(
-                    (status = 200, body = Changed<PresetView>),
+                    (status = 200, body = Changed<UtmPresetView>),
                     (status = 409, description = "The name is taken."),
                 ),
             )]
             async fn update(
                 Api { services, actor }: Api,
                 Name(id): Name,
-                body: JsonBody<PresetInput>,
+                body: JsonBody<UtmPresetInput>,
             ) -> Result<Response> {
                 super::update(&services, actor, KIND, &id, body).await
             }
@@ -188,15 +188,15 @@ preset_routes! {
 }
 
 /// Parses the id in a path.
-fn id_of(kind: PresetKind, text: &str) -> Result<PresetId> {
+fn id_of(kind: UtmPresetKind, text: &str) -> Result<UtmPresetId> {
     kind.parse_id(text).ok_or_else(|| ServiceError::not_found(kind.noun()))
 }
 
 async fn create(
     services: &Services,
     actor: Actor,
-    kind: PresetKind,
-    body: JsonBody<PresetInput>,
+    kind: UtmPresetKind,
+    body: JsonBody<UtmPresetInput>,
 ) -> Result<Response> {
     let command = Command::CreatePreset(kind, body.value);
     let done = services.commands.run(actor, command, body.idempotency).await?;
@@ -206,23 +206,23 @@ async fn create(
 async fn list(
     services: &Services,
     actor: Actor,
-    kind: PresetKind,
+    kind: UtmPresetKind,
     mut params: Params,
-) -> Result<Json<PresetPage>> {
+) -> Result<Json<UtmPresetPage>> {
     let page = Page::take(&mut params);
     params.finish()?;
     let found = services.links.presets(actor.workspace, kind, page.number(), page.size());
     let (presets, total) = found.await?;
-    let data = presets.into_iter().map(PresetView::from).collect();
-    Ok(Json(PresetPage { data, meta: page.meta(total) }))
+    let data = presets.into_iter().map(UtmPresetView::from).collect();
+    Ok(Json(UtmPresetPage { data, meta: page.meta(total) }))
 }
 
 fn get(
     services: &Services,
     actor: Actor,
-    kind: PresetKind,
+    kind: UtmPresetKind,
     id: &str,
-) -> Result<Json<Data<PresetView>>> {
+) -> Result<Json<Data<UtmPresetView>>> {
     let preset = services.links.preset(actor.workspace, id_of(kind, id)?)?;
     let preset = preset.ok_or_else(|| ServiceError::not_found(kind.noun()))?;
     Ok(Json(Data { data: preset.into() }))
@@ -231,27 +231,32 @@ fn get(
 async fn update(
     services: &Services,
     actor: Actor,
-    kind: PresetKind,
+    kind: UtmPresetKind,
     id: &str,
-    body: JsonBody<PresetInput>,
+    body: JsonBody<UtmPresetInput>,
 ) -> Result<Response> {
     let command = Command::ChangePreset(id_of(kind, id)?, body.value);
     let done = services.commands.run(actor, command, body.idempotency).await?;
     answer(services, done, StatusCode::OK)
 }
 
-async fn delete(services: &Services, actor: Actor, kind: PresetKind, id: &str) -> Result<Response> {
+async fn delete(
+    services: &Services,
+    actor: Actor,
+    kind: UtmPresetKind,
+    id: &str,
+) -> Result<Response> {
     let command = Command::DeletePreset(id_of(kind, id)?);
     let done = services.commands.run(actor, command, None).await?;
     Ok((StatusCode::NO_CONTENT, log_offset(done.offset)).into_response())
 }
 
 fn answer(services: &Services, done: CommandResult, status: StatusCode) -> Result<Response> {
-    let Outcome::Preset(preset) = done.outcome else {
+    let Outcome::UtmPreset(preset) = done.outcome else {
         return Err(ServiceError::internal("a campaign or a template was expected"));
     };
     let counted = services.links.counted(*preset)?;
-    let body = Changed::new(PresetView::from(counted), done.offset);
+    let body = Changed::new(UtmPresetView::from(counted), done.offset);
     let headers = (log_offset(done.offset), replayed(done.is_replay));
     Ok((status, headers, Json(body)).into_response())
 }

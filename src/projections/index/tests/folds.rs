@@ -10,7 +10,7 @@ use super::history::{Model, Op, campaign, of_seed, op, workspace};
 use super::*;
 use crate::domain::event::LinkState;
 use crate::domain::ids::{LinkId, WorkspaceId};
-use crate::domain::preset::{PresetId, PresetKind};
+use crate::domain::preset::{UtmPresetId, UtmPresetKind};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -134,14 +134,14 @@ impl Course {
         let tokens: Vec<_> = tokens.iter().map(|token| token.id.as_bytes().to_vec()).collect();
         assert_eq!(tokens, model.tokens.keys().cloned().collect::<Vec<_>>());
         for number in 0..8 {
-            let id = PresetId::Campaign(campaign(number));
+            let id = UtmPresetId::Campaign(campaign(number));
             let found = index.preset(workspace(0), id).unwrap();
             let expected = model.campaigns.get(&number);
             assert_eq!(found.map(|it| it.name), expected.map(|it| it.name.clone()));
             let name = format!("CAMPAIGN {number}");
-            let named = index.preset_named(workspace(0), PresetKind::Campaign, &name).unwrap();
+            let named = index.preset_named(workspace(0), UtmPresetKind::Campaign, &name).unwrap();
             let holder = model.campaigns.iter().find(|(_, it)| it.name.ends_with(&name[9..]));
-            assert_eq!(named, holder.map(|(number, _)| PresetId::Campaign(campaign(*number))));
+            assert_eq!(named, holder.map(|(number, _)| UtmPresetId::Campaign(campaign(*number))));
         }
     }
 

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::event::{
-    Idempotency, LinkDeleted, LinkPurged, LinkState, PresetDeleted, PresetState, TokenRevoked,
-    TokenState, WorkspaceCreated,
+    Idempotency, LinkDeleted, LinkPurged, LinkState, TokenRevoked, TokenState, UtmPresetDeleted,
+    UtmPresetState, WorkspaceCreated,
 };
 use crate::domain::ids::{CampaignId, RuleId, WorkspaceId};
 use crate::domain::link::{
@@ -101,7 +101,7 @@ pub struct Model {
     pub links: BTreeMap<Vec<u8>, (WorkspaceId, LinkState)>,
     pub tokens: BTreeMap<Vec<u8>, TokenState>,
     pub reports: BTreeMap<Vec<u8>, (WorkspaceId, LinkReported)>,
-    pub campaigns: BTreeMap<u8, PresetState>,
+    pub campaigns: BTreeMap<u8, UtmPresetState>,
     /// Restorable links and their deadlines.
     pub deleted: BTreeMap<Vec<u8>, (WorkspaceId, LinkState, u64)>,
     /// The number of events.
@@ -213,18 +213,18 @@ impl Model {
                 if self.campaigns.iter().any(|(other, it)| it.name == name && other != number) {
                     return None;
                 }
-                let state = PresetState {
+                let state = UtmPresetState {
                     id: campaign(*number).as_bytes().to_vec(),
                     name,
                     created_at_ms: self.now_ms,
-                    ..PresetState::default()
+                    ..UtmPresetState::default()
                 };
                 self.campaigns.insert(*number, state.clone());
                 if is_there { Event::CampaignChanged(state) } else { Event::CampaignCreated(state) }
             }
             Op::DeleteCampaign { number } => {
                 let id = self.campaigns.remove(number)?.id;
-                Event::CampaignDeleted(PresetDeleted { id })
+                Event::CampaignDeleted(UtmPresetDeleted { id })
             }
             _ => return None,
         })
