@@ -111,7 +111,8 @@ pub struct Token {
     pub name: String,
     /// The abilities.
     pub abilities: Abilities,
-    /// SHA-256 of the secret. Secrets have more than 100 random bits, so a slow hash adds nothing.
+    /// SHA-256 of the secret. Generated secrets have more than 100 random bits, so a slow hash adds
+    /// nothing.
     pub secret_sha256: [u8; 32],
     /// The first characters of the secret, to tell tokens apart; `None` in tokens of old versions.
     pub prefix: Option<String>,
