@@ -19,7 +19,7 @@
 //! | [`queries`] | reads of the projections: links, analytics, history |
 //! | [`jobs`] | the job runner and the scheduler; imports of links, exports of clicks |
 //! | [`engine`] | the embedded ClickHouse: fetch, start, supervise |
-//! | [`limits`] | limits and timeouts |
+//! | [`limits`] | limits and timeouts; retention periods are in [`domain::retention`] |
 //! | [`metrics`] | the names and help texts of all metrics |
 //!
 //! A mutation: `http` → `commands` → `log` → `projections::index` → response. A click: `http` →

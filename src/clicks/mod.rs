@@ -19,9 +19,9 @@
 //! The [`Recorder`] appends the clicks to the log as a [`ClickBatch`]. [`Pacing`] keeps redirects
 //! from starving the analytics that follow the log.
 
-mod bot;
 mod click_batch;
 mod click_caps;
+mod crawler_list;
 mod encode;
 mod enriched_visit;
 mod geo;
@@ -47,9 +47,9 @@ mod visitor_bucketer;
 
 use std::sync::Arc;
 
-pub use bot::{BotList, BotListError};
 pub use click_batch::ClickBatch;
 pub use click_caps::{Admission, ClickCaps, ClickCapsError};
+pub use crawler_list::{BotList, BotListError};
 pub use enriched_visit::EnrichedVisit;
 pub use geo::{Geo, GeoError, GeoReader, Location};
 pub use headers::{Headers, is_named};

@@ -2,7 +2,7 @@
 
 use woothee::parser::{Parser, WootheeResult};
 
-use super::bot::BotList;
+use super::crawler_list::BotList;
 use crate::domain::click::{BotReason, Device};
 
 /// woothee's value for unknown fields.

@@ -9,7 +9,7 @@ use prost::Message;
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
-use super::bot::BotList;
+use super::crawler_list::BotList;
 use super::text::truncated;
 use super::user_agent::Classification;
 use crate::domain::click::{AgentSeen, BotReason, Click};

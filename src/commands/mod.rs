@@ -21,8 +21,8 @@ mod domain_tests;
 mod domains;
 mod import;
 mod labels;
-mod limits;
 mod passwords;
+mod plan_limits;
 mod restore;
 pub mod secret;
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub(super) fn sealed(shared: &Shared) -> Vec<Sealed> {
 
 /// See [`Log::drop_before`](super::Log::drop_before).
 ///
-/// Calls must not overlap.
+/// The caller holds [`LocalLog::dropping`](super::local::LocalLog).
 pub(super) fn drop_before(
     shared: &Shared,
     appender: &Appender,

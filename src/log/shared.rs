@@ -64,6 +64,8 @@ impl Shared {
         self.first.load(Ordering::Acquire)
     }
 
+    /// Removes the segments before the first retained one. Both change under the lock, so that a
+    /// reader sees no retained offset without a segment.
     pub(super) fn remove_segments_before(&self, first: u64) {
         let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
         self.first.store(first, Ordering::Release);

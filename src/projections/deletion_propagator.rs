@@ -7,9 +7,9 @@
 //! propagated twice.
 //!
 //! **A restored link** keeps the clicks after its `LinkForgotten`. A restore waits until the
-//! deletion is [in the click log](DeletionWatch::by), so all clicks of the restored link come after it.
-//! The deletion of a link that has been restored since is not propagated again: that would remove
-//! the clicks after the restore.
+//! deletion is [in the click log](DeletionWatch::by), so all clicks of the restored link come after
+//! it. The deletion of a link that has been restored since is not propagated again: that would
+//! remove the clicks after the restore.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -64,7 +64,7 @@ pub enum OperatorError {
     Busy,
     /// The crawler list cannot be reloaded; the text says why.
     #[error("{0}")]
-    MissingList(String),
+    CrawlerList(String),
     /// The command failed; the text is for the operator.
     #[error("{0}")]
     Failed(String),

@@ -18,7 +18,7 @@ impl From<OperatorError> for ServiceError {
             OperatorError::Busy => {
                 Self::new(ErrorCode::Conflict, "Such an operation is already running.")
             }
-            OperatorError::MissingList(cause) => {
+            OperatorError::CrawlerList(cause) => {
                 let message = format!("The crawler list cannot be read: {cause}");
                 Self::new(ErrorCode::CrawlerListUnavailable, message)
             }

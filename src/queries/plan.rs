@@ -1,12 +1,13 @@
 //! The planner: chooses the table that answers a query.
 //!
 //! A rollup answers the whole hours or days of a range that are sealed, and the whole chunks of the
-//! log after them; single clicks answer the rest. The set of rollups was chosen by measurement: `cargo bench --bench analytics`.
+//! log after them; single clicks answer the rest. The set of rollups was chosen by measurement:
+//! `cargo bench --bench analytics`.
 
 use jiff::Timestamp;
 
 use super::analytics::{AnalyticsQuery, Dedupe, Dimension, Filter, Period, Test};
-use crate::projections::clickhouse::{Chunks, DAILY_CHUNK, HOURLY_CHUNK};
+use crate::projections::clickhouse::{Chunks, DAILY_CHUNK, HOURLY_CHUNK, WholeChunks};
 
 /// Which clicks a read sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,9 +172,8 @@ pub struct SealedRange {
     pub from: Option<Timestamp>,
     /// The end, exclusive.
     pub to: Timestamp,
-    /// The chunks to read from the rollup after the end too, of all times: the number of the last
-    /// one, and the offset after it.
-    pub chunks: Option<(u64, u64)>,
+    /// The chunks to read from the rollup after the end too, of all times.
+    pub chunks: Option<WholeChunks>,
     /// Whether the query's range before `from` is sealed.
     pub is_head_sealed: bool,
 }
@@ -269,7 +269,8 @@ mod tests {
         let (now, newest) = ("2026-03-05T14:40:00Z", "2026-03-05T14:39:59Z");
         let (midnight, hour) = ("2026-03-05T00:00:00Z", "2026-03-05T14:00:00Z");
         let yesterday = "2026-03-04T10:00:00Z";
-        let (hourly, daily) = ((34, 34 * HOURLY_CHUNK), (2, 2 * DAILY_CHUNK));
+        let hourly = WholeChunks { last: 34, end: 34 * HOURLY_CHUNK };
+        let daily = WholeChunks { last: 2, end: 2 * DAILY_CHUNK };
         for (from, dimensions, first, sealed, chunks) in [
             (yesterday, vec![], yesterday, hour, hourly),
             ("2026-03-05T13:10:00Z", vec![], hour, hour, hourly),

@@ -117,6 +117,11 @@ fn an_export_has_what_is_asked_for() {
     fill(&server);
     let csv = exported(&server, "?format=csv");
     assert!(csv.starts_with("slug,destination,domain,title,"), "{csv}");
+    let link = exported(&server, "?format=ndjson");
+    let link: Value = serde_json::from_str(link.lines().next().unwrap()).unwrap();
+    for column in csv.lines().next().unwrap().split(',') {
+        assert!(link.get(column).is_some(), "{column} is not a field of a link");
+    }
     let slugs = |query: &str| -> Vec<String> {
         let lines = exported(&server, query);
         let slug = |line: &str| serde_json::from_str::<Value>(line).unwrap()["slug"].clone();

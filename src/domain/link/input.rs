@@ -39,18 +39,27 @@ pub enum CellFormat {
     Json,
 }
 
-/// Declares the fields of a link: `name: type as documented, CSV format, [schema attributes]`.
+/// Declares the fields of a link, each in one line after its documentation:
+///
+/// - `name: Type`, or `name: Type as Schema` where the API describes another type;
+/// - the [`CellFormat`] in CSV files;
+/// - more attributes for the schema in brackets, if any: `[example = "launch"]`.
 macro_rules! link_fields {
-    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty as $shown:ty, $cell:ident $([$($schema:tt)+])?;)+) => {
+    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty $(as $shown:ty)?, $cell:ident $([$($schema:tt)+])?;)+) => {
+        link_fields!(@declare $(
+            [$(#[doc = $doc])+] $name ($type) (($($shown,)? $type)) $cell ($($($schema)+)?)
+        )+);
+    };
+    (@declare $([$($doc:tt)+] $name:ident ($type:ty) (($shown:ty $(, $rest:ty)*)) $cell:ident ($($schema:tt)*))+) => {
         /// The fields of a link to set. `null` clears a field. An absent field gets its default
         /// (POST, PUT) or stays as it is (PATCH; also the slug in PUT).
         #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
         #[serde(deny_unknown_fields)]
         pub struct LinkInput {
             $(
-                $(#[doc = $doc])+
+                $($doc)+
                 #[serde(default)]
-                #[schema(value_type = Option<$shown> $(, $($schema)+)?)]
+                #[schema(value_type = Option<$shown>, $($schema)*)]
                 pub $name: Field<$type>,
             )+
             /// The link is imported and may be expired. Not settable by requests.
@@ -64,100 +73,100 @@ macro_rules! link_fields {
 }
 
 link_fields! {
+    /// 1 to 128 letters, digits, `-` and `_`. Generated if absent.
+    slug: String, Text [example = "launch"];
     /// The URL that the link redirects to: http or https, at most 8,192 bytes, without
     /// credentials. Required for links of kind `url`, not allowed for other kinds.
-    destination: String as String, Text [example = "https://example.com/page"];
-    /// 1 to 128 letters, digits, `-` and `_`. Generated if absent.
-    slug: String as String, Text [example = "launch"];
+    destination: String, Text [example = "https://example.com/page"];
     /// The verified domain of the link, by hostname or id. Defaults to the workspace's default
     /// domain, or else to the service's own.
-    domain: String as String, Text;
+    domain: String, Text;
+    /// A display name of at most 200 characters.
+    title: String, Text;
     /// The kind of content; defaults to `url`. Links of the other kinds have a page at `/l/{slug}`.
-    kind: Kind as Kind, Text;
+    kind: Kind, Text;
     /// The content of the page of a link that isn't of kind `url`. `wifi`: `ssid`, `encryption`
     /// (`WPA`, `WEP`, `nopass`), `password`, `hidden`. `vcard`: `name`, `organization`,
     /// `job_title`, `phone`, `email`, `url`, `address`, `note`. `text`: `text`.
     payload: Map<String, Value> as Object, Json;
-    /// A display name of at most 200 characters.
-    title: String as String, Text;
     /// Added to the destination at the redirect unless the destination has the parameter already.
-    utm_source: String as String, Text;
+    utm_source: String, Text;
     /// Like `utm_source`.
-    utm_medium: String as String, Text;
+    utm_medium: String, Text;
     /// Like `utm_source`.
-    utm_campaign: String as String, Text;
+    utm_campaign: String, Text;
     /// Like `utm_source`.
-    utm_content: String as String, Text;
+    utm_content: String, Text;
     /// Like `utm_source`.
-    utm_term: String as String, Text;
+    utm_term: String, Text;
     /// Whether the visitor's query string is added to the destination; defaults to true.
-    forward_query: bool as bool, Flag;
+    forward_query: bool, Flag;
     /// Whether `/slug/more` redirects to the destination with `/more` appended to its path;
     /// defaults to false.
-    forward_path: bool as bool, Flag;
+    forward_path: bool, Flag;
     /// 301, 302, 303, 307 or 308; defaults to 302. Redirects are never cached, so each visit is
     /// counted.
-    redirect_status: u16 as u16, Number;
+    redirect_status: u16, Number;
     /// Whether the response names the destination as canonical (`Link: …; rel="canonical"`).
-    canonical: bool as bool, Flag;
+    canonical: bool, Flag;
     /// Whether the response asks search engines not to index the link (`X-Robots-Tag: noindex`).
-    noindex: bool as bool, Flag;
+    noindex: bool, Flag;
     /// Whether the link works; defaults to true.
-    enabled: bool as bool, Flag;
+    enabled: bool, Flag;
     /// Whether the link is archived: it doesn't work, and lists omit it by default.
-    archived: bool as bool, Flag;
+    archived: bool, Flag;
     /// When the link starts to work.
-    starts_at: String as String, Timestamp [format = DateTime];
+    starts_at: String, Timestamp [format = DateTime];
     /// When the link stops working; has to be in the future when it is set.
-    expires_at: String as String, Timestamp [format = DateTime];
+    expires_at: String, Timestamp [format = DateTime];
     /// Where visitors are redirected after `expires_at`, or once `max_clicks` is reached.
-    expired_url: String as String, Text;
+    expired_url: String, Text;
     /// The exact number of clicks that are let through, counted from when the limit is set.
-    max_clicks: u64 as u64, Number;
+    max_clicks: u64, Number;
     /// Whether clicks of bots, HEAD requests and prefetches count towards `max_clicks`; defaults to
     /// false. Requests that don't count never see the destination.
-    max_clicks_bots: bool as bool, Flag;
+    max_clicks_bots: bool, Flag;
     /// A password of at least 4 characters that visitors have to enter. Stored as an argon2id hash
     /// and never returned.
     password: Password as String, Text;
     /// Up to 20 routing rules. They are tried in order; the first whose conditions all match
     /// decides the destination.
-    rules: Vec<RuleBody> as Vec<RuleBody>, Json;
+    rules: Vec<RuleBody>, Json;
     /// What opens on iOS if no rule matches: a universal link, or an app's own scheme.
-    ios_url: String as String, Text [example = "myapp://spring"];
+    ios_url: String, Text [example = "myapp://spring"];
     /// The App Store page of the app.
-    ios_store_url: String as String, Text;
+    ios_store_url: String, Text;
     /// Like `ios_url`, for Android.
-    android_url: String as String, Text;
+    android_url: String, Text;
     /// The Google Play page of the app.
-    android_store_url: String as String, Text;
+    android_store_url: String, Text;
     /// Whether `/{slug}+` shows the destination; defaults to true.
-    preview: bool as bool, Flag;
+    preview: bool, Flag;
     /// Whether that page also shows the number of clicks; defaults to false.
-    public_stats: bool as bool, Flag;
+    public_stats: bool, Flag;
     /// Up to 50 tags of 1 to 50 characters, without commas. Tags are compared without regard to
     /// case.
-    tags: Vec<String> as Vec<String>, Tags [example = json!(["spring", "mail"])];
+    tags: Vec<String>, Tags [example = json!(["spring", "mail"])];
     /// The folder of the link: a path of at most 200 characters.
-    folder: String as String, Text [example = "clients/acme"];
+    folder: String, Text [example = "clients/acme"];
     /// The id of the link's campaign. A new link inherits those UTM parameters of the campaign that
     /// it doesn't set itself.
-    campaign: String as String, Text [example = "camp_01kaj9m3v8e9qrs4t5v6w7x8y9"];
+    campaign: String, Text [example = "camp_01kaj9m3v8e9qrs4t5v6w7x8y9"];
     /// The link's id in another system: at most 255 visible characters, unique in the workspace.
-    external_id: String as String, Text;
+    external_id: String, Text;
     /// Notes of at most 2,000 characters; line breaks are allowed.
-    notes: String as String, Text;
+    notes: String, Text;
     /// The id of a UTM template that supplies the UTM parameters not set here. The template itself
     /// is not stored with the link.
-    utm_template: String as String, Text [example = "utm_01kaj9m3v8e9qrs4t5v6w7x8y9"];
+    utm_template: String, Text [example = "utm_01kaj9m3v8e9qrs4t5v6w7x8y9"];
     /// The title that social networks show: at most 200 characters.
-    og_title: String as String, Text;
+    og_title: String, Text;
     /// The description that social networks show: at most 500 characters.
-    og_description: String as String, Text;
+    og_description: String, Text;
     /// The image that social networks show: an http or https URL.
-    og_image: String as String, Text;
+    og_image: String, Text;
     /// Whether their crawlers get a page with these instead of a redirect; defaults to false.
-    og_preview: bool as bool, Flag;
+    og_preview: bool, Flag;
 }
 
 /// How an input is applied.
@@ -231,11 +240,11 @@ impl LinkInput {
         mut self,
         mode: WriteMode<'_>,
         domain: Result<String, String>,
-        terms: &LinkContext<'_>,
+        given: &LinkContext<'_>,
     ) -> Result<Accepted, Invalid> {
         let mut invalid = Invalid::default();
         let old = mode.kept();
-        let &LinkContext { policy, is_hosted, now_ms, new_rule_id } = terms;
+        let &LinkContext { policy, is_hosted, now_ms, new_rule_id } = given;
         let is_own = |host: &str| policy.is_own(host) || is_hosted(host);
         let limit = mode.link().and_then(|link| link.fields.gates.limit);
         let version = mode.link().map_or(1, |link| link.version.saturating_add(1));

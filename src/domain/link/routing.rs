@@ -25,21 +25,21 @@ impl Routing {
     /// values in `kept`.
     pub(super) fn accept(
         input: &mut LinkInput,
-        standing: Option<&LinkFields>,
+        current: Option<&LinkFields>,
         kept: Option<&LinkFields>,
         context: &Context<'_>,
         invalid: &mut Invalid,
     ) -> Self {
         let kept = kept.map(|fields| fields.routing.clone()).unwrap_or_default();
         let no_rules = Rules::default();
-        let before = standing.map_or(&no_rules, |fields| &fields.routing.rules);
+        let before = current.map_or(&no_rules, |fields| &fields.routing.rules);
         let rules = match std::mem::take(&mut input.rules) {
             Field::Absent => kept.rules,
             Field::Null => Rules::default(),
             Field::Value(bodies) => {
                 let mut new_id = context.new_rule_id;
-                let context = rule::Context { before, is_own: context.is_own, new_id: &mut new_id };
-                Rules::accept(bodies, context, invalid).unwrap_or_default()
+                let rules = rule::Context { before, is_own: context.is_own, new_id: &mut new_id };
+                Rules::accept(bodies, rules, invalid).unwrap_or_default()
             }
         };
         let old = kept.app.input();

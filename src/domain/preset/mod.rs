@@ -113,6 +113,7 @@ pub struct UtmPreset {
 /// (POST) or stays as it is (PATCH).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PresetInput)]
 pub struct UtmPresetInput {
     /// 1 to 100 characters, unique in the workspace regardless of case. Required on creation.
     #[serde(default)]

@@ -28,13 +28,22 @@ pub struct Chunks {
 }
 
 impl Chunks {
-    /// The number of the last whole chunk of this size, from 1, and the offset after it. `None` if
-    /// there is none, or if rows with the number 0 may have later clicks.
-    pub const fn whole(self, chunk: u64) -> Option<(u64, u64)> {
-        let number = self.through.saturating_add(1) / chunk;
-        let end = number * chunk;
-        if end > self.unnumbered_through { Some((number, end)) } else { None }
+    /// The whole chunks of this size. `None` if there is none, or if rows with the number 0 may have
+    /// later clicks.
+    pub const fn whole(self, size: u64) -> Option<WholeChunks> {
+        let last = self.through.saturating_add(1) / size;
+        let end = last * size;
+        if end > self.unnumbered_through { Some(WholeChunks { last, end }) } else { None }
     }
+}
+
+/// The chunks up to one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WholeChunks {
+    /// The number of the last one; they are numbered from 1.
+    pub last: u64,
+    /// The offset after it.
+    pub end: u64,
 }
 
 /// The number of whole chunks up to and including an offset.
@@ -118,10 +127,10 @@ mod tests {
     fn a_chunk_is_read_once_it_is_whole() {
         for size in [HOURLY_CHUNK, DAILY_CHUNK] {
             assert_eq!(chunks(size - 2, 0).whole(size), None);
-            for (through, number) in
-                [(size - 1, 1), (size, 1), (3 * size - 2, 2), (3 * size - 1, 3)]
+            for (through, last) in [(size - 1, 1), (size, 1), (3 * size - 2, 2), (3 * size - 1, 3)]
             {
-                assert_eq!(chunks(through, 0).whole(size), Some((number, number * size)));
+                let whole = WholeChunks { last, end: last * size };
+                assert_eq!(chunks(through, 0).whole(size), Some(whole));
             }
         }
     }

@@ -14,8 +14,7 @@ use uuid::Uuid;
 use super::ProjectionError;
 use super::batches::Records;
 use super::generation::Generation;
-use super::rows::ForgottenRow;
-use super::rows::Visit;
+use super::rows::{ForgottenRow, Visit};
 use super::status::now_ms;
 use crate::projections::index::Filter;
 

@@ -44,7 +44,7 @@ mod session;
 mod status;
 mod tally;
 
-pub use chunks::{Chunks, DAILY_CHUNK, HOURLY_CHUNK};
+pub use chunks::{Chunks, DAILY_CHUNK, HOURLY_CHUNK, WholeChunks};
 pub use connection::{ClickHouse, Reading, Target};
 pub use deletion_epoch::{DeletionEpoch, DeletionEpochs, is_forgotten};
 pub use generation::Generation;

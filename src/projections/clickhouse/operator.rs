@@ -70,7 +70,7 @@ impl Operator {
         let reloaded = Arc::clone(&classifier);
         let reloaded = tokio::task::spawn_blocking(move || reloaded.reload()).await;
         let reloaded = reloaded.map_err(|error| OperatorError::Failed(error.to_string()))?;
-        reloaded.map_err(OperatorError::MissingList)?;
+        reloaded.map_err(OperatorError::CrawlerList)?;
         let _one_at_a_time = self.reclassifying.try_lock().map_err(|_| OperatorError::Busy)?;
         // Wait until the clicks have the classes to compare with.
         let all = tokio::time::timeout(TIMEOUT, self.status.all_reclassified()).await;

@@ -20,7 +20,7 @@ use crate::projections::{OperatorError, RebuildState};
 #[derive(Debug, thiserror::Error)]
 enum NotDropped {
     #[error(transparent)]
-    OperatorError(#[from] OperatorError),
+    Operator(#[from] OperatorError),
     #[error(transparent)]
     Projection(#[from] ProjectionError),
     #[error("cannot write the tally of dropped clicks: {0}")]

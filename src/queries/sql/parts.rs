@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use super::count::Count;
 use super::filters::{Column, column};
 use super::statement::{Statement, Value};
-
-use crate::projections::clickhouse::is_forgotten;
+use crate::projections::clickhouse::{WholeChunks, is_forgotten};
 use crate::queries::analytics::{AnalyticsQuery, Bots, Dimension, Metric, Period};
 use crate::queries::plan::{ReadSnapshot, Rollup, SealedRange};
 
@@ -170,8 +169,8 @@ impl Statement {
             let chunks = whole.and_then(|whole| whole.chunks);
             parts.push(self.part(query, starts, |parts| {
                 let clicks = parts.clicks_of(query, tail, snapshot);
-                let Some((_, next)) = chunks else { return clicks };
-                format!("{clicks} AND log_offset >= {}", parts.number(next))
+                let Some(WholeChunks { end, .. }) = chunks else { return clicks };
+                format!("{clicks} AND log_offset >= {}", parts.number(end))
             }));
         }
         parts.join(" UNION ALL ")
@@ -187,14 +186,14 @@ impl Statement {
         let SealedRange { from, to: sealed, chunks, .. } = whole;
         let mut clicks = match chunks {
             None => self.sealed_clicks_of(query, Period { from, to: sealed }, snapshot),
-            Some((_, next)) => {
+            Some(WholeChunks { end, .. }) => {
                 let to = query.period.to;
                 let clicks = self.sealed_clicks_of(query, Period { from, to }, snapshot);
                 let sealed = self.bind("Int64", Value::Signed(sealed.as_millisecond()));
-                let next = self.number(next);
+                let end = self.number(end);
                 format!(
                     "{clicks} AND (ts < fromUnixTimestamp64Milli({sealed}, 'UTC') \
-                     OR log_offset < {next})"
+                     OR log_offset < {end})"
                 )
             }
         };
@@ -266,7 +265,9 @@ impl Statement {
         let sealed = edge("<", whole.to);
         let _infallible = match whole.chunks {
             None => write!(sql, " AND {sealed}"),
-            Some((last, _)) => write!(sql, " AND ({sealed} OR chunk <= {})", self.number(last)),
+            Some(WholeChunks { last, .. }) => {
+                write!(sql, " AND ({sealed} OR chunk <= {})", self.number(last))
+            }
         };
         if let Some(filter) = &query.filter {
             let filter = self.filter(filter, &of);

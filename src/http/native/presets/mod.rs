@@ -21,6 +21,7 @@ use crate::queries::links::UtmPresetCount;
 
 /// A campaign or a UTM template.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PresetView)]
 pub struct UtmPresetView {
     #[schema(example = "camp_01kaj9m3v8e9qrs4t5v6w7x8y9")]
     id: String,
@@ -40,6 +41,7 @@ pub struct UtmPresetView {
 
 /// A page of campaigns or UTM templates.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PresetPage)]
 pub struct UtmPresetPage {
     data: Vec<UtmPresetView>,
     meta: PageMeta,

@@ -134,7 +134,7 @@ fn link(mut values: Map<String, Value>, short_url: Option<(&str, String)>) -> Ma
             let message = error.into_inner().to_string();
             refused.push((path, if is_secret { "must be a string".to_owned() } else { message }));
             let [slug, destination] = found.map(super::fields::field);
-            LinkInput { destination, slug, ..LinkInput::default() }
+            LinkInput { slug, destination, ..LinkInput::default() }
         }
     };
     // Rule ids are assigned by the service: imported rules get new ones.
