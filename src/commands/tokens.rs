@@ -46,8 +46,8 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
         if token.is_owner_at(self.now_ms)
             && !self.state.tokens(workspace)?.iter().any(is_other_owner)
         {
-            let text = "This is the last valid token of the workspace with the ability *: create \
-                        another one first.";
+            let text = "This is the workspace's last token with the ability *: create another one \
+                        first.";
             return Err(ServiceError::new(ErrorCode::Conflict, text));
         }
         let revoked = TokenRevoked { token: id.as_bytes().to_vec() };

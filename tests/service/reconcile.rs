@@ -127,6 +127,10 @@ fn altered_views_add_no_batch_twice() {
     let options = clickhouse.serve(Options::new());
     let server = options.start();
     server.await_analytics();
+    // It looks at the rollups once, and would make them again if they were missing then.
+    eventually("the tables have been compared", || {
+        server.stderr.contains("reconciled ClickHouse with the log").then_some(())
+    });
     // The rollups and their views as earlier versions made them.
     let rollups = include_str!("../../schema/0005_rollups.sql").replace("/*generation*/", "");
     let statements = rollups.split(';').filter_map(|text| Some(&text[text.find("CREATE ")?..]));
