@@ -40,7 +40,7 @@ fn workspace(number: u128) -> WorkspaceId {
     WorkspaceId::new(Uuid::from_u128(number))
 }
 
-/// Starts a job that says when it begins and ends when it is told.
+/// Starts a job that reports its start and ends on request.
 async fn start(
     runner: &JobRunner<Transfer>,
     number: u128,

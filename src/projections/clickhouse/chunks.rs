@@ -46,8 +46,8 @@ pub struct WholeChunks {
     pub end: u64,
 }
 
-/// The number of whole chunks up to and including an offset.
-const fn whole(offset: u64) -> u64 {
+/// The number of whole hourly chunks up to and including an offset.
+const fn hourly_chunks(offset: u64) -> u64 {
     offset.saturating_add(1) / HOURLY_CHUNK
 }
 
@@ -56,7 +56,7 @@ const fn whole(offset: u64) -> u64 {
 pub(super) struct Newest {
     /// Of all clicks.
     all_ms: u64,
-    /// Of those in the first `whole` chunks of an hour.
+    /// Of those in the first `whole` hourly chunks.
     whole_ms: u64,
     whole: u64,
 }
@@ -64,7 +64,7 @@ pub(super) struct Newest {
 impl Newest {
     /// Of the clicks in the whole chunks up to an offset.
     pub(super) const fn of_chunks(self, through: u64) -> u64 {
-        if whole(through) <= self.whole { self.whole_ms } else { self.all_ms }
+        if hourly_chunks(through) <= self.whole { self.whole_ms } else { self.all_ms }
     }
 
     /// Adds a batch: its last offset, and the time of its newest click.
@@ -72,8 +72,8 @@ impl Newest {
         if newest_ms > self.all_ms {
             self.all_ms = newest_ms;
         }
-        if whole(last) > self.whole {
-            (self.whole, self.whole_ms) = (whole(last), self.all_ms);
+        if hourly_chunks(last) > self.whole {
+            (self.whole, self.whole_ms) = (hourly_chunks(last), self.all_ms);
         }
     }
 }
@@ -92,15 +92,14 @@ impl ChunkedRows {
         generation: Generation,
         applied: u64,
     ) -> Result<Self, ProjectionError> {
-        // From all rollups: a removal gives rows of one a number before those of another.
+        // From all rollups: during a removal, each has rows that another one lacks.
         let times = "SELECT toUnixTimestamp64Milli(maxIf(last_at, chunk = 0)), \
-                 toUnixTimestamp64Milli(maxIf(last_at, is_whole)), \
                  toUnixTimestamp64Milli(max(last_at)) \
-             FROM (SELECT last_at, chunk, chunk <= {whole:UInt64} AS is_whole FROM {hourly:Identifier} \
-                 UNION ALL SELECT last_at, chunk, chunk = 0 FROM {links:Identifier} \
-                 UNION ALL SELECT last_at, chunk, chunk = 0 FROM {values:Identifier})";
-        let times = generation.query(client, times).param("whole", whole(applied));
-        let (unnumbered_ms, whole_ms, all_ms) = times.fetch_one::<(i64, i64, i64)>().await?;
+             FROM (SELECT last_at, chunk FROM {hourly:Identifier} \
+                 UNION ALL SELECT last_at, chunk FROM {links:Identifier} \
+                 UNION ALL SELECT last_at, chunk FROM {values:Identifier})";
+        let (unnumbered_ms, newest_ms) =
+            generation.query(client, times).fetch_one::<(i64, i64)>().await?;
         let mut unnumbered_through = 0;
         if unnumbered_ms > 0 {
             // A row does not say which clicks it has, but all of them are among these.
@@ -109,8 +108,9 @@ impl ChunkedRows {
             let last = generation.query(client, last).param("unnumbered", unnumbered_ms);
             unnumbered_through = last.fetch_one::<u64>().await?;
         }
-        let [whole_ms, all_ms] = [whole_ms, all_ms].map(|ms| ms.max(0).cast_unsigned());
-        let newest = Newest { all_ms, whole_ms, whole: whole(applied) };
+        let newest_ms = newest_ms.max(0).cast_unsigned();
+        let whole = hourly_chunks(applied);
+        let newest = Newest { all_ms: newest_ms, whole_ms: newest_ms, whole };
         Ok(Self { unnumbered_through, newest })
     }
 }

@@ -63,7 +63,7 @@ impl DataFolder {
     }
 
     /// Renumbers the clicks of a stopped service from an offset on, as if it had dropped others
-    /// before. ClickHouse is filled anew.
+    /// before. Removes ClickHouse's data: the next start fills it from the log.
     pub fn renumber_clicks(&self, first: u64) {
         let folder = self.path().join("log/clicks");
         let view = LogView::open(Arc::new(DiskStorage), &folder).unwrap();
