@@ -8,6 +8,7 @@ pub mod crawlers;
 mod domain_verifier;
 mod health;
 pub mod last_used_file;
+mod mail;
 mod open_files;
 pub mod permissions;
 mod tls;
@@ -37,6 +38,7 @@ use crate::clicks::{
 use crate::commands::{Bootstrap, Commands, bootstrap, now_ms};
 use crate::config::{ClickHouseChoice, Settings};
 use crate::domain::link::LinkPolicy;
+use crate::effects::mail::SmtpMailer;
 use crate::effects::{Guard, Names, Outgoing};
 use crate::engine::Package;
 use crate::http::challenge::OpenChallenge;
@@ -83,11 +85,13 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     let public = listener.local_addr()?;
     let operator = admin_listener.as_ref().map_or(Ok(public), Listener::local_addr)?;
     let control = ControlFile::write(&settings.data_dir, public, operator)?;
+    let mailer = mail::start(settings, runtime.handle());
     announce(&app.bootstrap, &site);
     runtime.block_on(async {
         let mut scheduler = Scheduler::default();
         let challenge = Arc::<OpenChallenge>::default();
-        let services = app.services(site, control.key_sha256, Arc::clone(&challenge));
+        let services =
+            app.services(site, control.key_sha256, Arc::clone(&challenge), mailer.clone());
         let redirector = Some(app.redirector(&services));
         let admin = admin_listener.map(|listener| serve_admin(listener, &services, settings));
         let audience = if admin.is_some() { Audience::Public } else { Audience::All };
@@ -114,6 +118,9 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         transport::serve(listener, limits, http_app, stop_signal()).await?;
         for listener in [secured, admin].into_iter().flatten() {
             let _logged = listener.await;
+        }
+        if let Some(mailer) = mailer {
+            mailer.stop().await;
         }
         anyhow::Ok(())
     })?;
@@ -223,6 +230,7 @@ impl App {
         site: Site,
         operator_key: [u8; 32],
         challenge: Arc<OpenChallenge>,
+        mailer: Option<SmtpMailer>,
     ) -> Services {
         let links = Links::new(Arc::clone(&self.index));
         let health = HealthReporter {
@@ -252,6 +260,7 @@ impl App {
             analytics: self.reads.clone(),
             exports: self.exports.clone(),
             imports: self.imports.clone(),
+            mailer: mailer.map(|mailer| Arc::new(mailer) as _),
             visitors: Arc::new(visitors),
             site: Arc::new(site),
             health: Arc::new(health),

@@ -1,6 +1,7 @@
 //! Settings from flags, `SLUGLINE_*` environment variables, a TOML file, and defaults, in this
 //! order of precedence. They are validated once at start.
 
+mod mail;
 mod tls;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,10 +14,12 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use url::Url;
 
+pub use mail::SmtpUrl;
 pub use tls::{TlsCertificates, TlsSettings};
 
 use crate::clicks::{SaltPeriod, TrustedProxies};
 use crate::effects::AllowedNets;
+use crate::effects::mail::MailSettings;
 use crate::http::Site;
 use crate::projections::clickhouse::Target;
 
@@ -59,6 +62,8 @@ macro_rules! settings {
             pub clickhouse: ClickHouseChoice,
             /// `None` for no TLS.
             pub tls: Option<TlsSettings>,
+            /// `None` for no mail.
+            pub mail: Option<MailSettings>,
             $($(pub $name: $type,)?)+
         }
 
@@ -71,6 +76,7 @@ macro_rules! settings {
             fn check(self) -> anyhow::Result<Settings> {
                 Ok(Settings {
                     tls: tls::check(&self)?,
+                    mail: mail::check(&self)?,
                     clickhouse: clickhouse(&self),
                     $($($name: named(stringify!($name), self.$name, |$name| Ok($value))?,)?)+
                 })
@@ -155,6 +161,11 @@ settings! {
     tls_acme_directory: Url [env = "SLUGLINE_TLS_ACME_DIRECTORY", value_name = "URL"];
     /// The root certificates (PEM) of a private authority's own TLS [default: the system's]
     tls_acme_root: PathBuf [env = "SLUGLINE_TLS_ACME_ROOT", value_name = "FILE"];
+    /// The SMTP server for mail to users, with --mail-from; prefer the environment variable to the
+    /// flag [default: none]
+    smtp_url: SmtpUrl [env = "SLUGLINE_SMTP_URL", value_name = "URL", hide_env_values = true];
+    /// The sender of mail, such as slugline <links@example.com>
+    mail_from: String [env = "SLUGLINE_MAIL_FROM", value_name = "ADDRESS"];
     /// How long a visitor ID is stable: daily, weekly, monthly or never [default: daily]
     visitor_salt: String [env = "SLUGLINE_VISITOR_SALT", value_name = "PERIOD"]
         => SaltPeriod { visitor_salt.as_deref().unwrap_or("daily").parse()? };

@@ -15,7 +15,7 @@
 //! | [`sst`] | immutable sorted tables on disk; knows nothing of links |
 //! | [`projections`] | projections of the log: the index (sled over an SST) and the ClickHouse
 //! tables |
-//! | [`effects`] | guarded outgoing requests, DNS lookups, ACME |
+//! | [`effects`] | guarded outgoing requests, DNS lookups, ACME, mail |
 //! | [`queries`] | reads of the projections: links, analytics, history |
 //! | [`jobs`] | the job runner and the scheduler; imports of links, exports of clicks |
 //! | [`engine`] | the embedded ClickHouse: fetch, start, supervise |

@@ -53,5 +53,15 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(8);
 /// The number of domain verifications that run at once.
 pub const VERIFICATION_CONCURRENCY: usize = 16;
+/// The number of mails that wait or are being sent.
+pub const MAIL_QUEUE_LEN: u16 = 1_000;
+/// The number of mails that are sent at once.
+pub const MAIL_CONCURRENCY: usize = 4;
+/// The timeout of a connection to an address of the mail server.
+pub const MAIL_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The timeout of an attempt to send a mail, from the DNS lookup to the server's last answer.
+pub const MAIL_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long mails may take to be sent at shutdown.
+pub const MAIL_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// The maximum number of connections of the admin listener.
 pub const ADMIN_CONNECTIONS: usize = 64;

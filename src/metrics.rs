@@ -56,4 +56,6 @@ metrics! {
         "ACME orders, by outcome";
     describe_gauge CERTIFICATES_FAILING = "slugline_certificates_failing",
         "Hosts that wait for a certificate after a failed order";
+    describe_counter MAILS = "slugline_mails_total",
+        "Mails, by outcome (sent, failed, refused because of a full queue)";
 }

@@ -15,6 +15,7 @@ pub mod event;
 pub mod hostname;
 pub mod ids;
 pub mod link;
+pub mod mail;
 pub mod plan;
 pub mod preset;
 pub mod report;

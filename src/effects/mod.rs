@@ -1,8 +1,9 @@
-//! Outgoing requests: DNS lookups, guarded HTTP requests to URLs that users choose, and ACME.
+//! Outgoing requests: DNS lookups, guarded HTTP requests to URLs that users choose, ACME, and mail.
 
 pub mod acme;
 mod client;
 mod guard;
+pub mod mail;
 mod names;
 mod outgoing;
 

@@ -16,6 +16,7 @@ mod guides;
 pub mod health;
 mod host;
 pub mod last_used;
+pub mod mail;
 mod native;
 pub mod pages;
 mod params;
@@ -85,6 +86,8 @@ pub struct Services {
     pub tokens: Tokens,
     /// Failed authentications.
     pub auth_failures: Arc<auth_failures::AuthFailures>,
+    /// Sends mail, if it is configured.
+    pub mailer: Option<Arc<dyn mail::Mailer>>,
     /// State shared by the pages for visitors.
     pub visitors: Arc<pages::Visitors>,
 }

@@ -187,3 +187,20 @@ fn damage_in_the_log_is_reported_and_not_served_over() {
     let said = refusal(&Options::links_only().with_data(&data));
     assert!(said.contains(&name) && said.contains("slugline log verify"), "{said}");
 }
+
+#[test]
+fn the_password_of_the_mail_server_is_not_logged() {
+    let url = "smtps://slugline:hunter2@mail.example.com";
+    let with_mail = |url: &str| {
+        Options::links_only()
+            .env("SLUGLINE_SMTP_URL", url)
+            .flag("--mail-from", "slugline <links@example.com>")
+            .flag("--log", "trace")
+    };
+    let log = with_mail(url).start().stop_for_log();
+    assert!(log.iter().all(|line| !line.contains("hunter2")), "{log:#?}");
+    let refused = with_mail("smtp://slugline:hunter2@mail.example.com").command().output().unwrap();
+    let error = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && error.contains("a password requires TLS"), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
+}
