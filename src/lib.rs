@@ -11,6 +11,7 @@
 //! | [`commands`] | the single writer: decide, append, apply, answer |
 //! | [`domain`] | aggregates, commands and events with their rules; pure |
 //! | [`clicks`] | enrichment: a visit becomes a click, step by step |
+//! | [`identity`] | what proves who somebody is: passwords, TOTP, session tokens; the keys of personal data |
 //! | [`log`] | the event log: append, sync, read, follow, recover |
 //! | [`sst`] | immutable sorted tables on disk; knows nothing of links |
 //! | [`projections`] | projections of the log: the index (sled over an SST) and the ClickHouse
@@ -38,6 +39,7 @@ pub mod domain;
 pub mod effects;
 pub mod engine;
 pub mod http;
+pub mod identity;
 pub mod jobs;
 pub mod limits;
 pub mod log;

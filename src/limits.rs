@@ -10,9 +10,12 @@ pub const COMMAND_QUEUE_LEN: usize = 4_096;
 pub const COMMAND_QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The number of bulk requests that are parsed and decided at once, to bound memory.
 pub const BULK_CONCURRENCY: usize = 4;
-/// The number of passwords that are hashed at once.
-pub const PASSWORD_CONCURRENCY: usize = 2;
-/// How long a password waits to be hashed.
+/// The number of threads that hash passwords.
+pub const PASSWORD_THREADS: usize = 1;
+/// The number of passwords that wait to be hashed. One takes about 20 ms: the last is done within
+/// the timeout.
+pub const PASSWORD_QUEUE_LEN: usize = 200 * PASSWORD_THREADS;
+/// How long a password waits until it is hashed.
 pub const PASSWORD_QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The number of link searches that run at once; the others wait.
 pub const SEARCH_CONCURRENCY: usize = 4;

@@ -14,12 +14,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("log", &["domain"]),
     ("clicks", &["domain", "log"]),
+    ("identity", &["domain", "log::lower_priority", "log::replace_file"]),
     ("projections", &["domain", "log", "sst"]),
     ("effects", &["domain", "log"]),
-    ("commands", &["domain", "log", "projections::index"]),
+    ("commands", &["domain", "identity", "log", "projections::index"]),
     ("queries", &["domain", "log::replace_file", "projections"]),
     ("jobs", &["domain", "commands", "queries", "log"]),
-    ("http", &["domain", "commands", "queries", "jobs", "clicks"]),
+    ("http", &["domain", "identity", "commands", "queries", "jobs", "clicks"]),
     ("config", &["clicks", "effects", "http", "projections::clickhouse"]),
 ];
 

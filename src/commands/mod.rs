@@ -37,13 +37,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 /// Retention of idempotency keys, in milliseconds.
 pub use crate::domain::retention::IDEMPOTENCY_MS;
 pub use bootstrap::{Bootstrap, BootstrapError, bootstrap};
-pub use passwords::Passwords;
 
 use crate::domain::command::{Command, Outcome};
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::Idempotency;
 use crate::domain::link::LinkPolicy;
 use crate::domain::token::Actor;
+use crate::identity::Passwords;
 use crate::limits::{BULK_CONCURRENCY, COMMAND_QUEUE_LEN, COMMAND_QUEUE_TIMEOUT};
 use crate::log::Log;
 use crate::projections::index::Index;
@@ -126,7 +126,7 @@ impl Commands {
         mut command: Command,
         idempotency: Option<Idempotency>,
     ) -> Result<CommandResult> {
-        self.passwords.hash_in(&mut command).await?;
+        passwords::hash_in(&self.passwords, &mut command).await?;
         let requests = vec![CommandRequest { command, idempotency }];
         let mut results = self.submit(actor, requests, Mode::Commit).await?;
         results.pop().unwrap_or_else(|| Err(stopped()))
@@ -144,7 +144,7 @@ impl Commands {
         mode: Mode,
     ) -> Result<Results> {
         match mode {
-            Mode::Commit => self.passwords.hash_in_all(&mut requests).await?,
+            Mode::Commit => passwords::hash_in_all(&self.passwords, &mut requests).await?,
             Mode::DryRun => passwords::set_placeholders(&mut requests),
         }
         self.submit(actor, requests, mode).await

@@ -49,8 +49,8 @@ pub async fn unlock(
         visitors.record_blocked(&request, Block::GuessedTooOften);
         return too_often(blocked(&services, &request, Block::GuessedTooOften), wait);
     }
-    let guess = form.field("password").to_owned();
-    match services.commands.passwords().is_right(guess, hash).await {
+    let (guess, hash) = (form.field("password").to_owned(), hash.phc().to_owned());
+    match services.commands.passwords().is_right(guess, Some(hash)).await {
         Ok(true) => {
             visitors.guesses.was_right(address, link.id);
             let cookie = visitors.unlock.cookie(link.id, link.version, *at_ms);
