@@ -3,5 +3,7 @@
 //! Users and sessions themselves are aggregates of the domain; here they are only ids.
 
 pub mod passwords;
+pub mod personal_data;
 
 pub use passwords::Passwords;
+pub use personal_data::PersonalData;

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde_json::json;
+use serde_json::{Value, json};
+use slugline::identity::PersonalData;
+use uuid::Uuid;
 
 use crate::harness::{DataFolder, Options, eventually, slugline};
 
@@ -92,6 +94,7 @@ fn a_damaged_backup_is_refused_by_name() {
     server.visit(&link).send().expect(302);
     eventually("the click is in the log", || (!data.logged_clicks().is_empty()).then_some(()));
     assert!(server.stop().success());
+    PersonalData::open(&data.path().join("personal.keys")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let backup = folder.path().join("backup");
     assert!(run(&["backup"], &backup, &data).status.success());
@@ -104,7 +107,7 @@ fn a_damaged_backup_is_refused_by_name() {
         assert!(!target.path().join("log").exists(), "{named}");
     };
     let files = files_of(&backup);
-    assert_eq!(files.len(), 3, "a segment of each log and the manifest: {files:?}");
+    assert_eq!(files.len(), 4, "a segment of each log, the keys, the manifest: {files:?}");
     for file in &files {
         let whole = fs::read(file).unwrap();
         let name = file.file_name().unwrap().to_str().unwrap();
@@ -126,4 +129,45 @@ fn a_damaged_backup_is_refused_by_name() {
     assert!(run(&["restore"], &backup, &target).status.success());
     let output = run(&["restore"], &backup, &target);
     assert!(!output.status.success() && said(&output).contains("already exists"));
+}
+
+/// The keys of personal data are in a backup, and none other; older backups have no such file.
+#[test]
+fn personal_data_is_readable_after_a_restore() {
+    let server = Options::links_only().start();
+    let data = server.data.clone();
+    assert!(server.stop().success());
+    let (file, user) = ("personal.keys", Uuid::from_u128(7));
+    let keys = PersonalData::open(&data.path().join(file)).unwrap();
+    keys.create_key(user).unwrap();
+    let sealed = keys.seal(user, "email", "ada@example.com").unwrap();
+    fs::write(data.path().join("jwt.keys"), "{}").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let backup = folder.path().join("backup");
+    assert!(run(&["backup"], &backup, &data).status.success());
+    assert!(!backup.join("jwt.keys").exists());
+    keys.destroy_key(user).unwrap();
+
+    let restored = DataFolder::new();
+    let output = run(&["restore"], &backup, &restored);
+    assert!(output.status.success(), "{}", said(&output));
+    let keys = PersonalData::open(&restored.path().join(file)).unwrap();
+    assert_eq!(keys.open_sealed(user, "email", &sealed).as_deref(), Some("ada@example.com"));
+
+    // Keys without a log are those of a log that was moved away.
+    fs::remove_dir_all(restored.path().join("log")).unwrap();
+    let output = run(&["restore"], &backup, &restored);
+    assert!(!output.status.success() && said(&output).contains(file), "{}", said(&output));
+    // An interrupted restore is repeated.
+    fs::create_dir(restored.path().join("log.restoring")).unwrap();
+    assert!(run(&["restore"], &backup, &restored).status.success());
+
+    let manifest = backup.join("manifest.json");
+    let mut older: Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+    older["files"].as_array_mut().unwrap().retain(|copied| copied["path"] != file);
+    fs::write(&manifest, older.to_string()).unwrap();
+    fs::remove_file(backup.join(file)).unwrap();
+    let restored = DataFolder::new();
+    assert!(run(&["restore"], &backup, &restored).status.success());
+    assert!(!restored.path().join(file).exists());
 }

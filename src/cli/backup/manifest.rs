@@ -15,6 +15,9 @@ pub const MANIFEST: &str = "manifest.json";
 pub const LOGS: [&str; 2] = ["clicks", "mutations"];
 /// The tally of the clicks that the log has dropped, if any.
 pub const DROPPED: &str = "clicks.dropped";
+/// The keys of personal data, if any. Copied after the logs: a key is on disk before the event that
+/// needs it is logged, so no event of the copy lacks its key.
+pub const KEYS: &str = crate::identity::personal_data::FILE;
 const FORMAT: u32 = 1;
 const CHUNK_BYTES: usize = 1 << 20;
 

@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 pub use manifest::copy;
-use manifest::{DROPPED, FileCopy, LOGS, LogCopy, Manifest, hex};
+use manifest::{DROPPED, FileCopy, KEYS, LOGS, LogCopy, Manifest, hex};
 pub use restore::{RestoreArgs, restore};
 
 use crate::app::permissions::restrict;
@@ -24,10 +24,13 @@ const TRIES: u32 = 5;
 /// `slugline backup`
 #[derive(Debug, Args)]
 #[command(
-    long_about = "Copies the logs consistently, with or without a running service. Everything else \
-    is rebuilt from the logs: the index and the analytics are projections of them. The visitors' \
-    key (visitor.salt) is not copied: it is destroyed when its period ends, and a copy would \
-    undo that; after a restore, the visitors of the current period are counted again."
+    long_about = "Copies the logs consistently, with or without a running service, and the keys of \
+    the personal data in them (personal.keys). Everything else is rebuilt from the logs: the index \
+    and the analytics are projections of them. The visitors' key (visitor.salt) is not copied: it \
+    is destroyed when its period ends, and a copy would undo that; after a restore, the visitors \
+    of the current period are counted again. The keys of sessions (jwt.keys) are not copied \
+    either: users sign in again. Keep backups private, and not for longer than needed: they bring \
+    back the personal data of users deleted since."
 )]
 pub struct BackupArgs {
     /// The target: a new or an empty folder
@@ -51,6 +54,10 @@ pub fn backup(args: &BackupArgs, mut out: impl Write) -> anyhow::Result<()> {
         writeln!(out, "{name}: offsets {} to {}, {} files", log.first, log.last, copied.len())?;
         logs.push(log);
         files.extend(copied);
+    }
+    if data.join(KEYS).exists() {
+        let (bytes, sha256) = copy(&data.join(KEYS), &folder.join(KEYS), None)?;
+        files.push(FileCopy { path: KEYS.to_owned(), bytes, sha256 });
     }
     File::open(folder)?.sync_all()?;
     let bytes: u64 = files.iter().map(|file| file.bytes).sum();

@@ -8,12 +8,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 
-use super::manifest::{DROPPED, LOGS, Manifest, copy, sha256};
+use super::manifest::{DROPPED, KEYS, LOGS, Manifest, copy, sha256};
 use crate::app::permissions::restrict;
 use crate::log::{DataLock, DiskStorage, verify};
 
 /// `slugline restore`
 #[derive(Debug, Args)]
+#[command(
+    long_about = "Verifies a backup and creates a data folder from it. The index and the analytics \
+    are rebuilt at the next start. The backup brings back the personal data of users deleted since \
+    it was made: delete them again."
+)]
 pub struct RestoreArgs {
     /// The backup
     folder: PathBuf,
@@ -34,6 +39,10 @@ pub fn restore(args: &RestoreArgs, mut out: impl Write) -> anyhow::Result<()> {
         bail!("{} already exists: restore into another folder", log.display());
     }
     let parts = data.join("log.restoring");
+    let keys = data.join(KEYS);
+    if keys.exists() && !parts.exists() {
+        bail!("{} already exists: restore into another folder", keys.display());
+    }
     if parts.exists() {
         // Left by an interrupted restore.
         fs::remove_dir_all(&parts)?;
@@ -110,7 +119,7 @@ fn check_path(path: &str) -> anyhow::Result<()> {
                 .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
             LOGS.contains(name) && (is_segment || *file == "first")
         }
-        [file] => *file == DROPPED,
+        [file] => [DROPPED, KEYS].contains(file),
         _ => false,
     };
     if is_known {
