@@ -4,6 +4,9 @@
 
 pub mod passwords;
 pub mod personal_data;
+pub mod recovery_codes;
+pub mod totp;
 
 pub use passwords::Passwords;
 pub use personal_data::PersonalData;
+pub use totp::TotpSecret;
