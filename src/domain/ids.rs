@@ -119,6 +119,8 @@ identifiers! {
     ImportId = "imp_";
     /// A rule of a link; it stays the same when the rule is changed or moved.
     RuleId = "rule_";
+    /// A session of a signed-in user.
+    SessionId = "sess_";
     /// A visitor's report of a link.
     ReportId = "rep_";
 }
