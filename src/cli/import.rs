@@ -53,8 +53,7 @@ pub struct ImportArgs {
 }
 
 fn parse_format(name: &str) -> Result<Format, String> {
-    let names = || Format::ALL.map(Format::as_str).join(", ");
-    Format::parse(name).ok_or_else(|| format!("must be one of {}", names()))
+    Format::parse(name).ok_or_else(|| format!("must be one of {}", Format::names()))
 }
 
 fn parse_on_conflict(name: &str) -> Result<OnConflict, String> {

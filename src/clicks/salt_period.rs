@@ -7,23 +7,27 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use crate::domain::named_enum;
+
 const DAY_MS: u64 = 86_400_000;
 const WEEK_MS: u64 = 7 * DAY_MS;
 
 /// The Unix epoch was a Thursday, three days after Monday.
 const EPOCH_AFTER_MONDAY_MS: u64 = 3 * DAY_MS;
 
-/// The lifetime of the key of the visitor ids, in UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SaltPeriod {
-    /// A day: visitor ids change at midnight.
-    Daily,
-    /// A week of ISO 8601, from Monday.
-    Weekly,
-    /// A calendar month.
-    Monthly,
-    /// The key is never replaced.
-    Never,
+named_enum! {
+    /// The lifetime of the key of the visitor ids, in UTC.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum SaltPeriod {
+        /// A day: visitor ids change at midnight.
+        Daily => "daily",
+        /// A week of ISO 8601, from Monday.
+        Weekly => "weekly",
+        /// A calendar month.
+        Monthly => "monthly",
+        /// The key is never replaced.
+        Never => "never",
+    }
 }
 
 /// Not the name of a period.
@@ -34,16 +38,6 @@ pub struct InvalidSaltPeriod {
 }
 
 impl SaltPeriod {
-    /// The name in settings and in the salt file.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Daily => "daily",
-            Self::Weekly => "weekly",
-            Self::Monthly => "monthly",
-            Self::Never => "never",
-        }
-    }
-
     /// The period that contains a time, in milliseconds since the Unix epoch.
     pub fn span(self, at_ms: u64) -> Range<u64> {
         match self {
@@ -67,8 +61,8 @@ impl FromStr for SaltPeriod {
     type Err = InvalidSaltPeriod;
 
     fn from_str(text: &str) -> Result<Self, InvalidSaltPeriod> {
-        [Self::Daily, Self::Weekly, Self::Monthly, Self::Never]
-            .into_iter()
+        let mut every = Self::EVERY.iter().copied();
+        every
             .find(|period| period.as_str().eq_ignore_ascii_case(text))
             .ok_or_else(|| InvalidSaltPeriod { text: text.to_owned() })
     }

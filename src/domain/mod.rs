@@ -16,6 +16,7 @@ pub mod hostname;
 pub mod ids;
 pub mod link;
 pub mod mail;
+mod named;
 pub mod plan;
 pub mod preset;
 pub mod report;
@@ -26,3 +27,5 @@ pub mod token;
 pub mod utm;
 pub mod wire;
 pub mod workspace;
+
+pub(crate) use named::named_enum;

@@ -2,46 +2,37 @@
 
 use super::error::Invalid;
 use super::ids::{LinkId, ReportId, WorkspaceId};
+use super::named_enum;
 
 /// The maximum number of open reports of a link; further reports are dropped.
 pub const MAX_OPEN: u64 = 100;
 /// The maximum length of a report's text, in characters.
 pub const MAX_TEXT_CHARS: usize = 1_000;
 
-/// The reason of a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
-#[repr(i32)]
-pub enum Reason {
-    /// Another reason, given in the text.
-    Other = 0,
-    /// Unwanted advertising.
-    Spam = 1,
-    /// It impersonates another site.
-    Phishing = 2,
-    /// It is malicious software.
-    Malware = 3,
-    /// It is illegal.
-    Illegal = 4,
-    /// The destination doesn't work.
-    Broken = 5,
+named_enum! {
+    /// The reason of a report.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
+    #[repr(i32)]
+    pub enum Reason {
+        /// Another reason, given in the text.
+        Other = 0 => "other",
+        /// Unwanted advertising.
+        Spam = 1 => "spam",
+        /// It impersonates another site.
+        Phishing = 2 => "phishing",
+        /// It is malicious software.
+        Malware = 3 => "malware",
+        /// It is illegal.
+        Illegal = 4 => "illegal",
+        /// The destination doesn't work.
+        Broken = 5 => "broken",
+    }
 }
 
 impl Reason {
     /// All reasons, in the order of the form.
-    pub const EVERY: [Self; 6] =
+    pub const IN_FORM: [Self; 6] =
         [Self::Phishing, Self::Malware, Self::Spam, Self::Illegal, Self::Broken, Self::Other];
-
-    /// The name in forms and responses.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Other => "other",
-            Self::Spam => "spam",
-            Self::Phishing => "phishing",
-            Self::Malware => "malware",
-            Self::Illegal => "illegal",
-            Self::Broken => "broken",
-        }
-    }
 
     /// The label in the form.
     pub const fn label(self) -> &'static str {
@@ -91,8 +82,7 @@ impl Complaint {
     /// The invalid fields.
     pub fn accept(reason: &str, text: &str) -> Result<Self, Invalid> {
         let mut invalid = Invalid::default();
-        let found = Reason::EVERY.into_iter().find(|each| each.as_str() == reason);
-        let found = found.ok_or_else(|| "must be one of the list".to_owned());
+        let found = Reason::named(reason).ok_or_else(|| "must be one of the list".to_owned());
         let reason = invalid.check("reason", found);
         let text = text.replace("\r\n", "\n");
         let text = text.trim();

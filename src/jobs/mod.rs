@@ -25,38 +25,26 @@ pub use runner::JobRunner;
 pub use scheduler::Scheduler;
 
 use crate::domain::ids::WorkspaceId;
+use crate::domain::named_enum;
 
 /// Maximum number of jobs of a kind per workspace.
 pub const MAX_OF_WORKSPACE: usize = 10;
 /// How long the results of a job are kept, in milliseconds.
 const RETENTION_MS: u64 = 24 * 3_600 * 1_000;
 
-/// The state of a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// It waits for other jobs.
-    Queued,
-    /// It is in progress.
-    Running,
-    /// It is complete.
-    Done,
-    /// It ended early.
-    Failed,
-}
-
-impl State {
-    /// All states.
-    pub const EVERY: [Self; 4] = [Self::Queued, Self::Running, Self::Done, Self::Failed];
-
-    /// The state's name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Done => "done",
-            Self::Failed => "failed",
-        }
+named_enum! {
+    /// The state of a job.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum State {
+        /// It waits for other jobs.
+        Queued => "queued",
+        /// It is in progress.
+        Running => "running",
+        /// It is complete.
+        Done => "done",
+        /// It ended early.
+        Failed => "failed",
     }
 }
 

@@ -15,6 +15,7 @@ use fields::click_fields;
 use view::{Field, FieldValue};
 
 use crate::domain::ids::{LinkId, WorkspaceId};
+use crate::domain::named_enum;
 use crate::domain::wire::{Malformed, Wire};
 
 /// The current layout version of the records.
@@ -270,63 +271,40 @@ pub struct AgentSeen {
     pub at_ms: u64,
 }
 
-/// The device type of a click.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
-#[repr(i32)]
-pub enum Device {
-    /// Unknown.
-    Other = 0,
-    /// A desktop or laptop computer.
-    Desktop = 1,
-    /// A phone.
-    Mobile = 2,
-    /// A tablet.
-    Tablet = 3,
-    /// A crawler, an HTTP library or a monitor.
-    Bot = 4,
-}
-
-impl Device {
-    /// The name in analytics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Other => "other",
-            Self::Desktop => "desktop",
-            Self::Mobile => "mobile",
-            Self::Tablet => "tablet",
-            Self::Bot => "bot",
-        }
+named_enum! {
+    /// The device type of a click.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
+    #[repr(i32)]
+    pub enum Device {
+        /// Unknown.
+        Other = 0 => "other",
+        /// A desktop or laptop computer.
+        Desktop = 1 => "desktop",
+        /// A phone.
+        Mobile = 2 => "mobile",
+        /// A tablet.
+        Tablet = 3 => "tablet",
+        /// A crawler, an HTTP library or a monitor.
+        Bot = 4 => "bot",
     }
 }
 
-/// Why a click is classified as a bot's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
-#[repr(i32)]
-pub enum BotReason {
-    /// It is not.
-    Human = 0,
-    /// A pattern of the crawler list matches its user agent.
-    Pattern = 1,
-    /// woothee classifies its user agent as a crawler.
-    Woothee = 2,
-    /// It is a prefetch.
-    Prefetch = 3,
-    /// It is a HEAD request, which shows nothing to anyone.
-    Head = 4,
-    /// It has no user agent.
-    NoAgent = 5,
-}
-
-impl BotReason {
-    /// The name in ClickHouse and in log dumps; empty for a human.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Human => "",
-            Self::Pattern => "pattern",
-            Self::Woothee => "woothee",
-            Self::Prefetch => "prefetch",
-            Self::Head => "head",
-            Self::NoAgent => "no_agent",
-        }
+named_enum! {
+    /// Why a click is classified as a bot's; the name of `Human` is empty.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
+    #[repr(i32)]
+    pub enum BotReason {
+        /// It is not.
+        Human = 0 => "",
+        /// A pattern of the crawler list matches its user agent.
+        Pattern = 1 => "pattern",
+        /// woothee classifies its user agent as a crawler.
+        Woothee = 2 => "woothee",
+        /// It is a prefetch.
+        Prefetch = 3 => "prefetch",
+        /// It is a HEAD request, which shows nothing to anyone.
+        Head = 4 => "head",
+        /// It has no user agent.
+        NoAgent = 5 => "no_agent",
     }
 }

@@ -10,6 +10,7 @@ use super::field::Field;
 use super::password::{Password, PasswordHash};
 use crate::domain::destination::Destination;
 use crate::domain::ids::RuleId;
+use crate::domain::named_enum;
 
 /// The maximum click limit.
 const MAX_CLICKS: u64 = 1_000_000_000_000;
@@ -57,44 +58,29 @@ pub struct ClickLimit {
     pub counts_bots: bool,
 }
 
-/// Why a visit was blocked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
-#[repr(i32)]
-pub enum Block {
-    /// It was not blocked.
-    None = 0,
-    /// The link is disabled.
-    Disabled = 1,
-    /// The link is archived.
-    Archived = 2,
-    /// Before `starts_at`.
-    NotStarted = 3,
-    /// At or after `expires_at`.
-    Expired = 4,
-    /// `max_clicks` was reached.
-    LimitReached = 5,
-    /// No password was entered.
-    PasswordRequired = 6,
-    /// A wrong password was entered.
-    PasswordWrong = 7,
-    /// Too many wrong passwords were entered.
-    GuessedTooOften = 8,
-}
-
-impl Block {
-    /// The name in responses and tables; empty for `None`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "",
-            Self::Disabled => "disabled",
-            Self::Archived => "archived",
-            Self::NotStarted => "not_started",
-            Self::Expired => "expired",
-            Self::LimitReached => "limit_reached",
-            Self::PasswordRequired => "password_required",
-            Self::PasswordWrong => "password_wrong",
-            Self::GuessedTooOften => "guessed_too_often",
-        }
+named_enum! {
+    /// Why a visit was blocked; the name of `None` is empty.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
+    #[repr(i32)]
+    pub enum Block {
+        /// It was not blocked.
+        None = 0 => "",
+        /// The link is disabled.
+        Disabled = 1 => "disabled",
+        /// The link is archived.
+        Archived = 2 => "archived",
+        /// Before `starts_at`.
+        NotStarted = 3 => "not_started",
+        /// At or after `expires_at`.
+        Expired = 4 => "expired",
+        /// `max_clicks` was reached.
+        LimitReached = 5 => "limit_reached",
+        /// No password was entered.
+        PasswordRequired = 6 => "password_required",
+        /// A wrong password was entered.
+        PasswordWrong = 7 => "password_wrong",
+        /// Too many wrong passwords were entered.
+        GuessedTooOften = 8 => "guessed_too_often",
     }
 }
 

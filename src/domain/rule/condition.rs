@@ -74,7 +74,7 @@ impl Test {
     /// The name of the field.
     pub const fn field(&self) -> &'static str {
         match self {
-            Self::OneOf(fact, _) => fact.field(),
+            Self::OneOf(fact, _) => fact.as_str(),
             Self::Query { .. } => "query",
             Self::Date { .. } => "date",
             Self::Time { .. } => "time",
@@ -99,9 +99,9 @@ impl Condition {
         }
         let has_unknown = !body.unknown.0.is_empty();
         let mut given = Vec::new();
-        for fact in Fact::ALL {
+        for fact in Fact::EVERY.iter().copied() {
             if let Some(values) = list_of(&mut body, fact).take() {
-                let values = list(values, &format!("{at}.{}", fact.field()), invalid, |text| {
+                let values = list(values, &format!("{at}.{}", fact.as_str()), invalid, |text| {
                     value::of(fact, text)
                 });
                 given.push(values.map(|values| Test::OneOf(fact, by_folded(values))));

@@ -17,10 +17,10 @@ use super::value::{self, MINUTES_A_DAY};
 pub(super) fn find(conditions: &[Condition]) -> Option<(usize, &'static str)> {
     let same = "matches no visitor together with the conditions before it";
     let mut possible = BTreeMap::new();
-    for fact in Fact::ALL {
+    for fact in Fact::EVERY.iter().copied() {
         match lists_of(conditions, fact) {
             Ok(Some(values)) => {
-                possible.insert(fact.field(), values);
+                possible.insert(fact.as_str(), values);
             }
             Ok(None) => {}
             Err(place) => return Some((place, same)),
@@ -34,10 +34,10 @@ pub(super) fn find(conditions: &[Condition]) -> Option<(usize, &'static str)> {
     if let Some(place) = alone {
         return Some((place, same));
     }
-    continents(conditions, possible.get(Fact::Country.field()))
+    continents(conditions, possible.get(Fact::Country.as_str()))
         .map(|place| (place, "matches no visitor: the countries are on other continents"))
         .or_else(|| {
-            bots(conditions, possible.get(Fact::Device.field()))
+            bots(conditions, possible.get(Fact::Device.as_str()))
                 .map(|place| (place, "matches no visitor: the device `bot` is always a bot"))
         })
 }

@@ -10,6 +10,7 @@ use super::analytics::filters::OPERATORS;
 use crate::domain::action::Action;
 use crate::domain::click::Device;
 use crate::domain::command::OnConflict;
+use crate::domain::link::Block;
 use crate::domain::report::Reason;
 use crate::domain::token::Ability;
 use crate::jobs::State as JobState;
@@ -51,16 +52,13 @@ word_schemas! {
     Device, "Device": ["desktop", "mobile", "tablet", "bot", "other"];
     Dimension, "Dimension": Dimension::EVERY.iter().map(|one| one.as_str());
     Granularity, "Granularity": Granularity::EVERY.iter().map(|one| one.as_str());
-    ImportFormat, "ImportFormat": ImportFormat::ALL.iter().map(|one| one.as_str());
+    ImportFormat, "ImportFormat": ImportFormat::EVERY.iter().map(|one| one.as_str());
     Metric, "Metric": Metric::EVERY.iter().map(|one| one.as_str());
     OnConflict, "OnConflict": OnConflict::EVERY.iter().map(|one| one.as_str());
-    Reason, "ReportReason": Reason::EVERY.iter().map(|one| one.as_str());
+    Reason, "ReportReason": Reason::IN_FORM.iter().map(|one| one.as_str());
     Sort, "LinkSort": Sort::EVERY.iter().map(|one| one.as_str());
     Archived, "Archived": ["true", "false", "any"];
-    BlockReason, "BlockReason": [
-        "disabled", "archived", "not_started", "expired", "limit_reached", "password_required",
-        "password_wrong", "guessed_too_often",
-    ];
+    BlockReason, "BlockReason": Block::EVERY.iter().skip(1).map(|one| one.as_str());
     Direction, "Direction": ["asc", "desc"];
     FilterOperator, "FilterOperator": OPERATORS.iter().copied();
     GranularityValue, "GranularityOrAuto":

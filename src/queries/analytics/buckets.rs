@@ -9,47 +9,33 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, Unit, Zoned, ZonedRound};
 
 use super::period::Period;
+use crate::domain::named_enum;
 
 /// The maximum number of buckets in a report.
 pub const MAX_BUCKETS: usize = 5_000;
 
-/// The length of a bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Granularity {
-    /// 60 seconds.
-    Minute,
-    /// 60 minutes of local time: shorter where a clock change falls within it.
-    Hour,
-    /// From midnight to midnight.
-    Day,
-    /// From Monday to Monday (ISO 8601).
-    Week,
-    /// A calendar month.
-    Month,
-    /// Three calendar months, the first in January.
-    Quarter,
-    /// A calendar year.
-    Year,
+named_enum! {
+    /// The length of a bucket.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Granularity {
+        /// 60 seconds.
+        Minute => "minute",
+        /// 60 minutes of local time: shorter where a clock change falls within it.
+        Hour => "hour",
+        /// From midnight to midnight.
+        Day => "day",
+        /// From Monday to Monday (ISO 8601).
+        Week => "week",
+        /// A calendar month.
+        Month => "month",
+        /// Three calendar months, the first in January.
+        Quarter => "quarter",
+        /// A calendar year.
+        Year => "year",
+    }
 }
 
 impl Granularity {
-    /// All granularities.
-    pub const EVERY: &'static [Self] =
-        &[Self::Minute, Self::Hour, Self::Day, Self::Week, Self::Month, Self::Quarter, Self::Year];
-
-    /// The name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Minute => "minute",
-            Self::Hour => "hour",
-            Self::Day => "day",
-            Self::Week => "week",
-            Self::Month => "month",
-            Self::Quarter => "quarter",
-            Self::Year => "year",
-        }
-    }
-
     /// A suitable granularity for a span of this many seconds: some dozens of buckets.
     pub const fn auto(seconds: i64) -> Self {
         const HOUR: i64 = 3_600;

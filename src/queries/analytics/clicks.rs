@@ -13,39 +13,29 @@ use super::execute::failed;
 use super::query::AnalyticsQuery;
 use super::{Analytics, AsOf, acquire, unavailable};
 use crate::domain::error::{Result, ServiceError};
+use crate::domain::named_enum;
 use crate::limits::QUERY_QUEUE_TIMEOUT;
 use crate::queries::plan::ReadSnapshot;
 use crate::queries::sql;
 
-/// An export file format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// Comma-separated values with a header. Text that a spreadsheet would take for a formula is
-    /// prefixed with an apostrophe.
-    Csv,
-    /// One JSON object per line.
-    Ndjson,
-    /// Apache Parquet.
-    Parquet,
-    /// Apache Arrow IPC file.
-    Arrow,
+named_enum! {
+    /// An export file format.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Format {
+        /// Comma-separated values with a header. Text that a spreadsheet would take for a formula is
+        /// prefixed with an apostrophe.
+        Csv => "csv",
+        /// One JSON object per line.
+        Ndjson => "ndjson",
+        /// Apache Parquet.
+        Parquet => "parquet",
+        /// Apache Arrow IPC file.
+        Arrow => "arrow",
+    }
 }
 
 impl Format {
-    /// All formats.
-    pub const EVERY: &'static [Self] = &[Self::Csv, Self::Ndjson, Self::Parquet, Self::Arrow];
-
-    /// The format's name on the wire, and the file extension.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Csv => "csv",
-            Self::Ndjson => "ndjson",
-            Self::Parquet => "parquet",
-            Self::Arrow => "arrow",
-        }
-    }
-
     /// The media type.
     pub const fn media_type(self) -> &'static str {
         match self {

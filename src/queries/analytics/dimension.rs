@@ -1,71 +1,49 @@
 //! The dimensions of clicks.
 
-/// Declares the dimensions with their names in the API.
-macro_rules! dimensions {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
-        /// A property of clicks, to group them by and to filter them by.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        #[allow(missing_docs, reason = "the names say it")]
-        pub enum Dimension {
-            $($(#[$doc])* $variant,)*
-        }
+use crate::domain::named_enum;
 
-        impl Dimension {
-            /// All dimensions.
-            pub const EVERY: &'static [Self] = &[$(Self::$variant),*];
-
-            /// The dimension's name in the API.
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)*
-                }
-            }
-        }
-    };
-}
-
-dimensions! {
-    /// The bucket of time.
-    Time = "time",
-    Link = "link",
-    Domain = "domain",
-    Tag = "tag",
-    Folder = "folder",
-    Campaign = "campaign",
-    Destination = "destination",
-    LinkVersion = "link_version",
-    Rule = "rule",
-    /// The variant of a split that the visitor was assigned.
-    Variant = "variant",
-    Continent = "continent",
-    Country = "country",
-    Region = "region",
-    City = "city",
-    Device = "device",
-    Browser = "browser",
-    BrowserVersion = "browser_version",
-    Os = "os",
-    OsVersion = "os_version",
-    Bot = "bot",
-    BotReason = "bot_reason",
-    Referrer = "referrer",
-    ReferrerUrl = "referrer_url",
-    Language = "language",
-    UtmSource = "utm_source",
-    UtmMedium = "utm_medium",
-    UtmCampaign = "utm_campaign",
-    UtmContent = "utm_content",
-    UtmTerm = "utm_term",
-    /// Whether the click came from a QR code or from the link.
-    Trigger = "trigger",
+named_enum! {
+    /// A property of clicks, to group them by and to filter them by.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    #[allow(missing_docs, reason = "the names say it")]
+    pub enum Dimension {
+        /// The bucket of time.
+        Time => "time",
+        Link => "link",
+        Domain => "domain",
+        Tag => "tag",
+        Folder => "folder",
+        Campaign => "campaign",
+        Destination => "destination",
+        LinkVersion => "link_version",
+        Rule => "rule",
+        /// The variant of a split that the visitor was assigned.
+        Variant => "variant",
+        Continent => "continent",
+        Country => "country",
+        Region => "region",
+        City => "city",
+        Device => "device",
+        Browser => "browser",
+        BrowserVersion => "browser_version",
+        Os => "os",
+        OsVersion => "os_version",
+        Bot => "bot",
+        BotReason => "bot_reason",
+        Referrer => "referrer",
+        ReferrerUrl => "referrer_url",
+        Language => "language",
+        UtmSource => "utm_source",
+        UtmMedium => "utm_medium",
+        UtmCampaign => "utm_campaign",
+        UtmContent => "utm_content",
+        UtmTerm => "utm_term",
+        /// Whether the click came from a QR code or from the link.
+        Trigger => "trigger",
+    }
 }
 
 impl Dimension {
-    /// The dimension with this name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::EVERY.iter().copied().find(|dimension| dimension.as_str() == name)
-    }
-
     /// The dimensions that can be filtered on. Time has its range instead.
     pub fn filterable() -> impl Iterator<Item = Self> {
         Self::EVERY.iter().copied().filter(|dimension| *dimension != Self::Time)

@@ -1,70 +1,35 @@
 //! The metrics of clicks.
 
-/// A number that a query computes for each row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Metric {
-    /// Clicks.
-    Clicks,
-    /// Visitors, each counted once, by ClickHouse's `uniqCombined(12)`, whose states merge across
-    /// links, days and values. Exact up to 250; beyond that within about 1.6 % (one standard error;
-    /// around 10,000, where the estimator switches algorithms, 2.8 %).
-    UniqueVisitors,
-    /// Clicks by bots, whether the query excludes bots or not.
-    BotClicks,
-    /// Clicks that came from a QR code.
-    QrScans,
-    /// 0: conversions are not recorded yet.
-    Conversions,
-    /// 0: conversions are not recorded yet.
-    Leads,
-    /// 0: conversions are not recorded yet.
-    Sales,
-    /// 0: conversions are not recorded yet.
-    Revenue,
-    /// Conversions per click; 0 without clicks.
-    ConversionRate,
-    /// Clicks per unique visitor; 0 without visitors.
-    ClicksPerVisitor,
-    /// The time of the last click.
-    LastClickAt,
-}
+use crate::domain::named_enum;
 
-impl Metric {
-    /// All metrics.
-    pub const EVERY: &'static [Self] = &[
-        Self::Clicks,
-        Self::UniqueVisitors,
-        Self::BotClicks,
-        Self::QrScans,
-        Self::Conversions,
-        Self::Leads,
-        Self::Sales,
-        Self::Revenue,
-        Self::ConversionRate,
-        Self::ClicksPerVisitor,
-        Self::LastClickAt,
-    ];
-
-    /// The metric's name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Clicks => "clicks",
-            Self::UniqueVisitors => "unique_visitors",
-            Self::BotClicks => "bot_clicks",
-            Self::QrScans => "qr_scans",
-            Self::Conversions => "conversions",
-            Self::Leads => "leads",
-            Self::Sales => "sales",
-            Self::Revenue => "revenue",
-            Self::ConversionRate => "conversion_rate",
-            Self::ClicksPerVisitor => "clicks_per_visitor",
-            Self::LastClickAt => "last_click_at",
-        }
-    }
-
-    /// The metric with this name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::EVERY.iter().copied().find(|metric| metric.as_str() == name)
+named_enum! {
+    /// A number that a query computes for each row.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub enum Metric {
+        /// Clicks.
+        Clicks => "clicks",
+        /// Visitors, each counted once, by ClickHouse's `uniqCombined(12)`, whose states merge across
+        /// links, days and values. Exact up to 250; beyond that within about 1.6 % (one standard error;
+        /// around 10,000, where the estimator switches algorithms, 2.8 %).
+        UniqueVisitors => "unique_visitors",
+        /// Clicks by bots, whether the query excludes bots or not.
+        BotClicks => "bot_clicks",
+        /// Clicks that came from a QR code.
+        QrScans => "qr_scans",
+        /// 0: conversions are not recorded yet.
+        Conversions => "conversions",
+        /// 0: conversions are not recorded yet.
+        Leads => "leads",
+        /// 0: conversions are not recorded yet.
+        Sales => "sales",
+        /// 0: conversions are not recorded yet.
+        Revenue => "revenue",
+        /// Conversions per click; 0 without clicks.
+        ConversionRate => "conversion_rate",
+        /// Clicks per unique visitor; 0 without visitors.
+        ClicksPerVisitor => "clicks_per_visitor",
+        /// The time of the last click.
+        LastClickAt => "last_click_at",
     }
 }
 

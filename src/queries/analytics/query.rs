@@ -11,6 +11,7 @@ use super::metric::Metric;
 use super::period::Period;
 use super::range::Compare;
 use crate::domain::ids::WorkspaceId;
+use crate::domain::named_enum;
 
 /// The maximum number of dimensions.
 pub const MAX_DIMENSIONS: usize = 3;
@@ -21,55 +22,31 @@ pub const DEFAULT_ROWS: u32 = 100;
 /// The maximum number of rows to skip.
 pub const MAX_SKIPPED: u32 = 1_000_000;
 
-/// Which kind of visitors to count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Bots {
-    /// Humans.
-    #[default]
-    Exclude,
-    /// All visitors.
-    Include,
-    /// Bots.
-    Only,
-}
-
-impl Bots {
-    /// All choices.
-    pub const EVERY: &'static [Self] = &[Self::Exclude, Self::Include, Self::Only];
-
-    /// The choice's name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Exclude => "exclude",
-            Self::Include => "include",
-            Self::Only => "only",
-        }
+named_enum! {
+    /// Which kind of visitors to count.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub enum Bots {
+        /// Humans.
+        #[default]
+        Exclude => "exclude",
+        /// All visitors.
+        Include => "include",
+        /// Bots.
+        Only => "only",
     }
 }
 
-/// Which clicks by the same visitor on the same link count as one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Dedupe {
-    /// None: each click counts.
-    #[default]
-    None,
-    /// All clicks in the same row of the result.
-    Visitor,
-    /// Clicks in the same hour (UTC).
-    Hour,
-}
-
-impl Dedupe {
-    /// All choices.
-    pub const EVERY: &'static [Self] = &[Self::None, Self::Visitor, Self::Hour];
-
-    /// The choice's name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Visitor => "visitor",
-            Self::Hour => "1h",
-        }
+named_enum! {
+    /// Which clicks by the same visitor on the same link count as one.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub enum Dedupe {
+        /// None: each click counts.
+        #[default]
+        None => "none",
+        /// All clicks in the same row of the result.
+        Visitor => "visitor",
+        /// Clicks in the same hour (UTC).
+        Hour => "1h",
     }
 }
 

@@ -6,6 +6,7 @@ use jiff::{Span, Timestamp, Zoned};
 
 use super::buckets::Granularity;
 use super::period::Period;
+use crate::domain::named_enum;
 
 /// The maximum number of units (hours, days, …) in a range.
 const MAX_UNITS: i64 = 10_000;
@@ -124,27 +125,18 @@ impl Edge {
     }
 }
 
-/// What to compare a time range with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compare {
-    /// The preceding range of the same length.
-    PreviousPeriod,
-    /// The same days of the previous year.
-    PreviousYear,
+named_enum! {
+    /// What to compare a time range with.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Compare {
+        /// The preceding range of the same length.
+        PreviousPeriod => "previous_period",
+        /// The same days of the previous year.
+        PreviousYear => "previous_year",
+    }
 }
 
 impl Compare {
-    /// All comparisons.
-    pub const EVERY: &'static [Self] = &[Self::PreviousPeriod, Self::PreviousYear];
-
-    /// The comparison's name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::PreviousPeriod => "previous_period",
-            Self::PreviousYear => "previous_year",
-        }
-    }
-
     /// The range to compare with; `None` for a range without a start.
     ///
     /// A range of whole days is shifted by a number of days, so it keeps whole days across clock

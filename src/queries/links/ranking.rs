@@ -13,43 +13,31 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::domain::ids::LinkId;
 use crate::domain::link::LinkSummaryRef;
+use crate::domain::named_enum;
 use crate::queries::analytics::AsOf;
 
 /// How far into a list pages reach, if the list has to be sorted.
 pub const MAX_RANKED: usize = 10_000;
 
-/// The sort key of a list.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Sort {
-    /// The time of creation.
-    #[default]
-    Created,
-    /// The time of the last version.
-    Updated,
-    /// The slug, ignoring case.
-    Slug,
-    /// The title, ignoring case; links without a title come first.
-    Title,
-    /// The number of clicks, without bots.
-    Clicks,
+named_enum! {
+    /// The sort key of a list.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+    pub enum Sort {
+        /// The time of creation.
+        #[default]
+        Created => "created",
+        /// The time of the last version.
+        Updated => "updated",
+        /// The slug, ignoring case.
+        Slug => "slug",
+        /// The title, ignoring case; links without a title come first.
+        Title => "title",
+        /// The number of clicks, without bots.
+        Clicks => "clicks",
+    }
 }
 
 impl Sort {
-    /// All sort keys.
-    pub const EVERY: [Self; 5] =
-        [Self::Created, Self::Updated, Self::Slug, Self::Title, Self::Clicks];
-
-    /// The name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Updated => "updated",
-            Self::Slug => "slug",
-            Self::Title => "title",
-            Self::Clicks => "clicks",
-        }
-    }
-
     /// Whether the default order is descending.
     pub const fn is_descending(self) -> bool {
         matches!(self, Self::Created | Self::Updated | Self::Clicks)
@@ -127,7 +115,7 @@ impl FromStr for Cursor {
         let (id, rest) = rest.split_at_checked(16).ok_or(())?;
         let (offset, rest) = rest.split_first_chunk().ok_or(())?;
         let (at_ms, key) = rest.split_first_chunk().ok_or(())?;
-        let sort = Sort::EVERY.into_iter().find(|sort| sort.letter() == *letter).ok_or(())?;
+        let sort = Sort::EVERY.iter().copied().find(|sort| sort.letter() == *letter).ok_or(())?;
         let id = LinkId::from_bytes(id).map_err(drop)?;
         let counted = (u64::from_be_bytes(*offset), u64::from_be_bytes(*at_ms));
         Ok(Self { sort, id, key: key.to_vec(), counted })
@@ -215,7 +203,7 @@ mod tests {
     fn a_cursor_reads_back_as_itself() {
         let as_of = AsOf { offset: 7, at_ms: 9, lag_ms: 3 };
         let clicks = Clicks { by_link: HashMap::new(), as_of };
-        for sort in Sort::EVERY {
+        for sort in Sort::EVERY.iter().copied() {
             let key = if sort == Sort::Created { Vec::new() } else { "größe".into() };
             let counted = (sort == Sort::Clicks).then_some(&clicks);
             let cursor = Cursor::new(sort, id(5), key, counted);

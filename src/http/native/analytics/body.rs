@@ -255,8 +255,8 @@ impl QueryBody {
     ) -> Vec<Order> {
         let mut order = Vec::new();
         for (at, (name, direction)) in self.order_by.iter().flatten().enumerate() {
-            let metric = Metric::parse(name).filter(|metric| metrics.contains(metric));
-            let dimension = Dimension::parse(name).filter(|one| dimensions.contains(one));
+            let metric = Metric::named(name).filter(|metric| metrics.contains(metric));
+            let dimension = Dimension::named(name).filter(|one| dimensions.contains(one));
             let key = metric.map(Key::Metric).or(dimension.map(Key::Dimension));
             let Some(key) = key else {
                 let field = format!("order_by[{at}][0]");

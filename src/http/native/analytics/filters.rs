@@ -78,7 +78,7 @@ impl Reader<'_> {
         path: &str,
     ) -> Result<Filter, Wrong> {
         let text = |name: &str| fields.get(name).and_then(Json::as_str);
-        let dimension = text("dimension").and_then(Dimension::parse);
+        let dimension = text("dimension").and_then(Dimension::named);
         let dimension = dimension.filter(|dimension| *dimension != Dimension::Time);
         let dimension = dimension.ok_or_else(|| {
             let names: Vec<_> = Dimension::filterable().map(Dimension::as_str).collect();

@@ -198,7 +198,7 @@ pub async fn utm(
     Path((name, which)): Path<(String, String)>,
     params: Params,
 ) -> Result<Json<Counted<BreakdownView>>> {
-    let dimension = Dimension::parse(&format!("utm_{which}"));
+    let dimension = Dimension::named(&format!("utm_{which}"));
     let dimension = dimension.ok_or_else(|| ServiceError::not_found("UTM parameter"))?;
     breakdown(&services, &actor, &name, params, dimension).await
 }

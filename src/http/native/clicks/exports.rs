@@ -123,10 +123,8 @@ pub async fn create(
     let query = QueryBody::about(filters, Some(range), timezone, bots);
     let resolver = Resolver { services: &services, workspace: actor.workspace };
     let query = query.read(&resolver, Timestamp::now())?;
-    let found = Format::EVERY.iter().copied().find(|each| each.as_str() == format);
-    let format = found.ok_or_else(|| {
-        let names: Vec<_> = Format::EVERY.iter().map(|format| format.as_str()).collect();
-        ServiceError::field("format", format!("must be one of {}", names.join(", ")))
+    let format = Format::named(&format).ok_or_else(|| {
+        ServiceError::field("format", format!("must be one of {}", Format::names()))
     })?;
     let as_of = as_of(&services, min_offset).await?;
     let job = services.exports.begin(query, format, as_of).await?;

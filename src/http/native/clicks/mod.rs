@@ -110,8 +110,7 @@ pub async fn export(Api { services, actor }: Api, mut params: Params) -> Result<
         (params.number("after", 1, u64::MAX), params.number("through", 0, u64::MAX));
     let request = AnalyticsRequest::take(params, &resolver)?;
     let format = format.ok_or_else(|| {
-        let names: Vec<_> = Format::EVERY.iter().map(|format| format.as_str()).collect();
-        ServiceError::field("format", format!("must be one of {}", names.join(", ")))
+        ServiceError::field("format", format!("must be one of {}", Format::names()))
     })?;
     let period = request.period(&DateRange::All)?;
     let end = services.analytics.log_end();

@@ -168,7 +168,7 @@ pub async fn create(
     mut params: Params,
     request: Request,
 ) -> Result<Response<Body>> {
-    let format = params.choice("format", &Format::ALL, Format::as_str);
+    let format = params.choice("format", Format::EVERY, Format::as_str);
     let dry_run = params.flag("dry_run").unwrap_or(false);
     let on_conflict = params.choice("on_conflict", &OnConflict::EVERY, OnConflict::as_str);
     let domain = params.text("domain");
@@ -179,8 +179,7 @@ pub async fn create(
     let mut upload = services.imports.upload(actor.workspace).await?;
     let head = receive(request.into_body(), &mut upload).await?;
     let Some(format) = format.or_else(|| Format::guess(&head)) else {
-        let names: Vec<_> = Format::ALL.iter().map(|format| format.as_str()).collect();
-        let rule = format!("cannot be detected from this file: use one of {}", names.join(", "));
+        let rule = format!("cannot be detected from this file: use one of {}", Format::names());
         return Err(ServiceError::field("format", rule));
     };
     let on_conflict = on_conflict.unwrap_or_default();

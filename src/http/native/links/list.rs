@@ -122,7 +122,7 @@ pub fn filter(params: &mut Params, site: &Site, default_archived: Archived) -> L
 fn link_query(actor: &Actor, mut params: Params, site: &Site) -> Result<(LinkQuery, Page)> {
     let page = Page::take(&mut params);
     let filter = filter(&mut params, site, Archived::No);
-    let sort = params.choice("sort", &Sort::EVERY, Sort::as_str).unwrap_or_default();
+    let sort = params.choice("sort", Sort::EVERY, Sort::as_str).unwrap_or_default();
     let is_descending =
         params.choice("order", &[true, false], |desc| if desc { "desc" } else { "asc" });
     let counts_all = params.flag("total").unwrap_or(true);

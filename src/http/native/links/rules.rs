@@ -199,7 +199,7 @@ pub async fn test(
         }
     };
     let device = if visitor.device.is_empty() { "other" } else { &visitor.device };
-    let Some(device) = device_of(device) else {
+    let Some(device) = Device::named(device) else {
         return Err(ServiceError::field(
             "visitor.device",
             "must be desktop, mobile, tablet, bot or other",
@@ -308,7 +308,7 @@ fn replay(
         country: text("country"),
         region: text("region"),
         city: text("city"),
-        device: device_of(text("device")).unwrap_or(Device::Other),
+        device: Device::named(text("device")).unwrap_or(Device::Other),
         os: text("os"),
         browser: text("browser"),
         language: text("language"),
@@ -320,11 +320,6 @@ fn replay(
         id,
         returning: &|| is_known,
     })
-}
-
-fn device_of(word: &str) -> Option<Device> {
-    let every = [Device::Other, Device::Desktop, Device::Mobile, Device::Tablet, Device::Bot];
-    every.into_iter().find(|device| device.as_str() == word)
 }
 
 /// A stable hash of a text.

@@ -35,47 +35,34 @@ pub use error::FileError;
 pub use record::Row;
 pub use rows::Rows;
 
-/// The format of a file of links.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// Our own CSV, or any CSV with a header.
-    Csv,
-    /// Our own links, as newline-delimited JSON.
-    Ndjson,
-    /// Bitly: the app's CSV or the API's JSON.
-    Bitly,
-    /// Dub: the dashboard's CSV or the API's JSON.
-    Dub,
-    /// Shlink: the web client's CSV or the API's JSON.
-    Shlink,
-    /// YOURLS: a plugin's CSV, the API's JSON or a database dump.
-    Yourls,
-    /// Kutt: the API's JSON.
-    Kutt,
+use crate::domain::named_enum;
+
+named_enum! {
+    /// The format of a file of links.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Format {
+        /// Our own CSV, or any CSV with a header.
+        Csv => "csv",
+        /// Our own links, as newline-delimited JSON.
+        Ndjson => "ndjson",
+        /// Bitly: the app's CSV or the API's JSON.
+        Bitly => "bitly",
+        /// Dub: the dashboard's CSV or the API's JSON.
+        Dub => "dub",
+        /// Shlink: the web client's CSV or the API's JSON.
+        Shlink => "shlink",
+        /// YOURLS: a plugin's CSV, the API's JSON or a database dump.
+        Yourls => "yourls",
+        /// Kutt: the API's JSON.
+        Kutt => "kutt",
+    }
 }
 
 impl Format {
-    /// All formats.
-    pub const ALL: [Self; 7] =
-        [Self::Csv, Self::Ndjson, Self::Bitly, Self::Dub, Self::Shlink, Self::Yourls, Self::Kutt];
-
-    /// The format's name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Csv => "csv",
-            Self::Ndjson => "ndjson",
-            Self::Bitly => "bitly",
-            Self::Dub => "dub",
-            Self::Shlink => "shlink",
-            Self::Yourls => "yourls",
-            Self::Kutt => "kutt",
-        }
-    }
-
     /// Parses a name, case-insensitively.
     pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|format| format.as_str().eq_ignore_ascii_case(word))
+        Self::EVERY.iter().copied().find(|format| format.as_str().eq_ignore_ascii_case(word))
     }
 
     /// Detects the format of a file by its first bytes.

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn names_of_formats() {
-    for format in Format::ALL {
+    for format in Format::EVERY.iter().copied() {
         assert_eq!(Format::parse(format.as_str()), Some(format));
     }
     assert_eq!(Format::parse("Dub"), Some(Format::Dub));
