@@ -331,7 +331,6 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn file(text: &str) -> anyhow::Result<Settings> {

@@ -57,7 +57,6 @@ pub fn keep_saved(scheduler: &mut Scheduler, data: PathBuf, last_used: Arc<LastU
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::os::unix::fs::PermissionsExt;
 
     use uuid::Uuid;

@@ -87,7 +87,6 @@ fn tighten(path: &Path, metadata: &Metadata) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::os::unix::fs::symlink;
 
     use super::*;

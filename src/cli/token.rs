@@ -199,7 +199,6 @@ fn offline<T, E: Display>(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -30,8 +30,6 @@
 //! })
 //! write("other.mmdb", "asn ipv4", {"192.0.2.0/24": {"autonomous_system_number": "64496"}}, ip_version=4)
 //! ```
-#![allow(clippy::unwrap_used)]
-
 use super::*;
 
 const FLAT_COUNTRY: &[u8] = include_bytes!("fixtures/flat-country.mmdb");

@@ -106,8 +106,6 @@ impl<'a> Headers<'a> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use http::HeaderValue;
     use http::header::FORWARDED;
 

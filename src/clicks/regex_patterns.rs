@@ -135,8 +135,6 @@ fn extracted(parsed: &Hir, kind: ExtractKind) -> Seq {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     #[test]

@@ -152,8 +152,6 @@ fn decode(line: &str) -> Option<StoredSalt> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn salt(fill: u8) -> StoredSalt {

@@ -82,8 +82,6 @@ fn midnight_ms(date: Date) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn ms(text: &str) -> u64 {

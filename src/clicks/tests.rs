@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used)]
-
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::net::IpAddr;

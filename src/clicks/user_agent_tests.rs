@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used)]
-
 use super::*;
 
 fn human(user_agent: &str) -> (String, String, String, String, Device) {

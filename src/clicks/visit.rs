@@ -50,8 +50,6 @@ fn is_prefetch_value(value: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use std::net::Ipv4Addr;
 
     use http::{HeaderMap, HeaderName};

@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;

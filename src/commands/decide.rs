@@ -190,7 +190,6 @@ pub(super) fn check_version(link: &Link, expected: Expected) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
     use std::collections::HashMap;
 
     use super::*;

@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use super::tests::Writer;
 use super::*;
 use crate::domain::command::DomainRef;

@@ -59,7 +59,6 @@ fn put_hash(command: &mut Command, hash: String) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
     use crate::domain::link::LinkInput;
 

@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use std::sync::atomic::Ordering;
 
 use super::decide::CommandHandler;

@@ -57,7 +57,6 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
     use uuid::Uuid;
 
     use super::*;

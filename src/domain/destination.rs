@@ -178,7 +178,6 @@ impl Location {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn parse(text: &str) -> Result<Destination, String> {

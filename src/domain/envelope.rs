@@ -91,7 +91,6 @@ impl Event {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::domain::event::{LinkDeleted, LinkPurged};
 

@@ -104,7 +104,6 @@ fn is_public(address: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn permits(guard: &Guard, address: &str, port: u16) -> bool {

@@ -194,7 +194,6 @@ fn next_line(reader: &mut impl io::BufRead) -> io::Result<Option<String>> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

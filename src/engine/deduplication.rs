@@ -122,7 +122,6 @@ fn folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     const LINES: &str = "1\t202611_1_1_0\t202611_7_8\n1\t202610_2_2_0\t202610_9_10\n";

@@ -214,7 +214,6 @@ fn query_command_line(lib: &Path, arguments: &mut Arguments) -> Result<(), Engin
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use clap::Parser as _;
 

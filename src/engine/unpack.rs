@@ -83,7 +83,6 @@ pub(super) fn remove(folder: &Path) -> Result<(), FetchError> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use flate2::{Compression, write::GzEncoder};
 

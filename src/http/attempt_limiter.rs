@@ -144,7 +144,6 @@ impl AttemptLimiter {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     const MAX: usize = 10;

@@ -223,7 +223,6 @@ fn quoted<'a>(reason: &'a str, opening: &str) -> Option<(&'a str, &'a str)> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use serde::Deserialize;
 
     use super::*;

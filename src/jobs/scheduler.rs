@@ -43,7 +43,6 @@ impl Scheduler {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 

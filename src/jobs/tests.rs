@@ -1,6 +1,4 @@
 //! Jobs over a real folder, with a clock of their own.
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::path::Path;
 

@@ -133,7 +133,6 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::sync::mpsc::channel;
 
     use super::*;

@@ -202,7 +202,6 @@ fn deleted(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::domain::event::{LinkDeleted, LinkState, VERSION, WorkspaceCreated};
     use crate::log::{DiskStorage, LocalLog, LogOptions};

@@ -238,7 +238,6 @@ impl SealedRange {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::queries::analytics::Metric;
 

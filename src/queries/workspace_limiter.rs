@@ -46,7 +46,6 @@ impl WorkspaceLimiter {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use futures_util::FutureExt;
     use uuid::Uuid;
 

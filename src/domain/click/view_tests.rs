@@ -1,6 +1,4 @@
 //! Compares the view with prost: both accept and reject the same bytes and find the same fields.
-#![allow(clippy::unwrap_used)]
-
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;

@@ -208,7 +208,6 @@ fn document(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use serde_json::json;
     use uuid::Uuid;
 

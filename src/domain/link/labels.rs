@@ -165,7 +165,6 @@ impl LinkInput {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
 
     fn accept(input: LinkInput, before: Option<&Labels>) -> Result<Labels, Vec<String>> {

@@ -92,7 +92,6 @@ fn passed<T>(wire: &mut Wire<'_>, key: Key, value: T) -> Result<T, Malformed> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use prost::Message;
     use uuid::Uuid;
 

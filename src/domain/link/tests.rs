@@ -1,4 +1,3 @@
-#![allow(clippy::unwrap_used, clippy::panic)]
 use super::*;
 use crate::domain::error::Invalid;
 use crate::domain::ids::RuleId;

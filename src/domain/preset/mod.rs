@@ -180,7 +180,6 @@ impl UtmPresetInput {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn empty() -> UtmPreset {

@@ -33,7 +33,6 @@ impl Validity {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use rcgen::{CertificateParams, KeyPair};
 
     use super::*;

@@ -112,7 +112,6 @@ fn failed(path: &Path, reason: io::Error) -> AcmeError {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

@@ -1,6 +1,4 @@
 //! Whatever text a page shows, it has the elements and attributes of its template.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use askama::Template;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_SECURITY_POLICY;

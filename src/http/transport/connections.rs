@@ -230,7 +230,6 @@ impl Throttle {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn limits(per_address: Option<usize>, exempt: &str) -> Arc<ConnectionLimits> {

@@ -243,7 +243,6 @@ pub async fn serve(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn write_pair(folder: &Path, name: &str) {

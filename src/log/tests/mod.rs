@@ -1,6 +1,4 @@
 //! Tests of the log on the real file system and on a fault-injecting one in memory.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 mod basics;
 mod crashes;
 mod damage;

@@ -1,6 +1,4 @@
 //! Months, and batches from a real log.
-#![allow(clippy::unwrap_used)]
-
 use std::sync::Arc;
 
 use prost::Message;

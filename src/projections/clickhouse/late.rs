@@ -109,7 +109,6 @@ fn last_late(visits: &[Visit], known: &Known) -> Option<ForgottenRow> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -96,7 +96,6 @@ impl PlanFile {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn plan() -> Plan {

@@ -170,7 +170,6 @@ pub fn starts(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn labels(granularity: Granularity, zone: &str, from: &str, to: &str) -> Vec<String> {

@@ -233,7 +233,6 @@ fn counts_of_link(row: &Row) -> Option<(LinkId, Counts)> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[tokio::test]

@@ -149,7 +149,6 @@ fn occurs(word: &Word, link: &LinkSummaryRef<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn link() -> LinkSummaryRef<'static> {

@@ -189,7 +189,6 @@ impl TopN {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use proptest::prelude::*;
     use uuid::Uuid;
 

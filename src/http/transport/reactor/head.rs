@@ -136,8 +136,6 @@ fn plain_request(lines: &[httparse::Header<'_>]) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::panic)]
-
     use std::net::Ipv4Addr;
 
     use super::*;

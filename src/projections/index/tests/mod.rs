@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 mod crashes;
 mod damage;
 mod domains;
