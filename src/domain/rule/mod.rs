@@ -194,8 +194,9 @@ fn conditions(
     if conditions.len() < count {
         return None;
     }
-    if let Some((place, reason)) = contradiction::find(&conditions) {
+    if let Some(place) = contradiction::find(&conditions) {
         let field = conditions.get(place).map(Condition::field).unwrap_or_default();
+        let reason = "matches no visitor together with the conditions before it";
         invalid.add(format!("{at}[{place}].{field}"), reason);
         return None;
     }

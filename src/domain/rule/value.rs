@@ -21,7 +21,7 @@ const MAX_HOST_CHARS: usize = 253;
 pub(super) const WEEKDAYS: [&str; 7] =
     ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
-pub(super) const MINUTES_A_DAY: u16 = 24 * 60;
+const MINUTES_A_DAY: u16 = 24 * 60;
 
 /// Codes that CLDR names but ISO 3166-1 only reserves. Kosovo's `XK` is not in ISO 3166-1 either,
 /// but geo databases use it.
