@@ -28,11 +28,13 @@ macro_rules! named_enum {
             }
 
             /// The variant with this name.
+            #[allow(dead_code, reason = "some enums are only written")]
             pub fn named(name: &str) -> Option<Self> {
                 Self::EVERY.iter().copied().find(|variant| variant.as_str() == name)
             }
 
             /// All names, separated by commas, for messages.
+            #[allow(dead_code, reason = "some enums are only written")]
             pub fn names() -> String {
                 Self::EVERY.iter().map(|variant| variant.as_str()).collect::<Vec<_>>().join(", ")
             }

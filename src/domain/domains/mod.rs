@@ -1,6 +1,8 @@
 //! Custom domains: hosts that a workspace can use for links once it has verified its ownership.
 
+use serde::Deserialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 pub mod state;
 
@@ -55,16 +57,43 @@ pub struct DomainFields {
     pub assetlinks: Option<String>,
 }
 
-/// A domain as requested, not validated.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the same names as in Domain and DomainFields")]
+/// The settings of a domain. A null clears a field. An omitted field takes its default (POST) or
+/// keeps its value (PATCH).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = DomainBody)]
 pub struct DomainInput {
+    /// The host, such as `go.example.com`, in any script (IDNA). Required on creation, immutable
+    /// afterwards. Only local names (`localhost`, `*.localhost`, `*.test`, loopback addresses) may
+    /// have a port.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "go.example.com")]
     pub hostname: Field<String>,
+    /// Whether new links use this domain by default. Only one domain per workspace can be the
+    /// default, and only a verified one.
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
     pub is_default: Field<bool>,
+    /// Where `/` redirects to.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "https://example.com")]
     pub root_redirect: Field<String>,
+    /// Where paths without a link redirect to.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub not_found_redirect: Field<String>,
+    /// Whether `Promo` and `promo` are the same slug. Can be changed only while the domain has no
+    /// links.
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
     pub case_insensitive: Field<bool>,
+    /// The JSON object served at `/.well-known/apple-app-site-association`, at most 128 KiB.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     pub apple_app_site_association: Field<Value>,
+    /// The JSON array served at `/.well-known/assetlinks.json`, at most 128 KiB.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<Object>>)]
     pub assetlinks: Field<Value>,
 }
 

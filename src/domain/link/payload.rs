@@ -3,9 +3,12 @@
 
 use std::fmt::Write as _;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::domain::error::Invalid;
+use crate::domain::named_enum;
 
 const MAX_TEXT_CHARS: usize = 5_000;
 const MAX_CARD_CHARS: usize = 300;
@@ -13,29 +16,21 @@ const MAX_NOTE_CHARS: usize = 1_000;
 /// IEEE 802.11: an SSID has at most 32 bytes.
 const MAX_SSID_BYTES: usize = 32;
 
-/// The kind of content of a link.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    Default,
-    PartialEq,
-    Eq,
-    serde::Serialize,
-    serde::Deserialize,
-    utoipa::ToSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// A redirect to a URL.
-    #[default]
-    Url,
-    /// A Wi-Fi network.
-    Wifi,
-    /// A business card.
-    Vcard,
-    /// A text.
-    Text,
+named_enum! {
+    /// The kind of content of a link.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Kind {
+        /// A redirect to a URL.
+        #[default]
+        Url => "url",
+        /// A Wi-Fi network.
+        Wifi => "wifi",
+        /// A business card.
+        Vcard => "vcard",
+        /// A text.
+        Text => "text",
+    }
 }
 
 /// The content of a link's page. Stored in the log as it is.
@@ -69,28 +64,21 @@ pub struct Wifi {
     pub hidden: bool,
 }
 
-/// The encryption of a Wi-Fi network, as in Wi-Fi QR codes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
-#[repr(i32)]
-pub enum Encryption {
-    /// WPA, WPA2 or WPA3 with a password.
-    Wpa = 0,
-    /// WEP.
-    Wep = 1,
-    /// No encryption.
-    Open = 2,
+named_enum! {
+    /// The encryption of a Wi-Fi network, with its name in payloads and QR codes.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
+    #[repr(i32)]
+    pub enum Encryption {
+        /// WPA, WPA2 or WPA3 with a password.
+        Wpa = 0 => "WPA",
+        /// WEP.
+        Wep = 1 => "WEP",
+        /// No encryption.
+        Open = 2 => "nopass",
+    }
 }
 
 impl Encryption {
-    /// The name in payloads and QR codes.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Wpa => "WPA",
-            Self::Wep => "WEP",
-            Self::Open => "nopass",
-        }
-    }
-
     fn parse(text: &str) -> Option<Self> {
         let is = |word: &str| text.eq_ignore_ascii_case(word);
         match () {

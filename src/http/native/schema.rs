@@ -7,6 +7,7 @@ use utoipa::openapi::{Array, OneOfBuilder, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::analytics::filters::OPERATORS;
+use super::links::export::TableFormat;
 use crate::domain::action::Action;
 use crate::domain::click::Device;
 use crate::domain::command::OnConflict;
@@ -18,7 +19,7 @@ use crate::jobs::imports::formats::Format as ImportFormat;
 use crate::queries::analytics::{
     Bots, Compare, Dedupe, Dimension, Format as ClickFormat, Granularity, Metric,
 };
-use crate::queries::links::Sort;
+use crate::queries::links::{Archived, Sort};
 
 /// The schema of a string with these possible values.
 pub fn words<W: Into<serde_json::Value>>(words: impl IntoIterator<Item = W>) -> Schema {
@@ -57,7 +58,7 @@ word_schemas! {
     OnConflict, "OnConflict": OnConflict::EVERY.iter().map(|one| one.as_str());
     Reason, "ReportReason": Reason::IN_FORM.iter().map(|one| one.as_str());
     Sort, "LinkSort": Sort::EVERY.iter().map(|one| one.as_str());
-    Archived, "Archived": ["true", "false", "any"];
+    Archived, "Archived": Archived::EVERY.iter().map(|one| one.as_str());
     BlockReason, "BlockReason": Block::EVERY.iter().skip(1).map(|one| one.as_str());
     Direction, "Direction": ["asc", "desc"];
     FilterOperator, "FilterOperator": OPERATORS.iter().copied();
@@ -65,12 +66,10 @@ word_schemas! {
         Granularity::EVERY.iter().map(|one| one.as_str()).chain(["auto"]);
     JobState, "JobState": JobState::EVERY.iter().map(|one| one.as_str());
     RebuildStatus, "RebuildStatus": ["idle", "running", "done", "failed"];
-    TableFormat, "TableFormat": ["csv", "ndjson"];
+    TableFormat, "TableFormat": TableFormat::EVERY.iter().map(|one| one.as_str());
     VersionChange, "VersionChange": ["created", "changed", "reverted", "deleted", "restored"];
 }
 
-/// Which archived links a list includes.
-pub enum Archived {}
 /// Why a visit was blocked.
 pub enum BlockReason {}
 /// A sort direction.
@@ -81,8 +80,6 @@ pub enum FilterOperator {}
 pub enum GranularityValue {}
 /// The state of a rebuild.
 pub enum RebuildStatus {}
-/// The format of a file of links or of a report.
-pub enum TableFormat {}
 /// What created a version of a link.
 pub enum VersionChange {}
 

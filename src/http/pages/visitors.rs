@@ -69,13 +69,13 @@ impl Visitors {
     /// not one.
     pub fn says_https(&self, parts: &Parts) -> Option<bool> {
         let headers = Headers::of_map(&parts.headers);
-        self.recorder.enricher().proxies.says_https(peer(parts), &headers)
+        self.recorder.enricher.proxies.says_https(peer(parts), &headers)
     }
 
     /// The client's address.
     pub fn client(&self, parts: &Parts) -> IpAddr {
         let headers = Headers::of_map(&parts.headers);
-        self.recorder.enricher().proxies.client(peer(parts), &headers)
+        self.recorder.enricher.proxies.client(peer(parts), &headers)
     }
 }
 

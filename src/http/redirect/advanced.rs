@@ -54,7 +54,7 @@ impl Redirector {
             return None;
         }
         let visit = request.visit(moment);
-        let steps = self.recorder.enricher();
+        let steps = &self.recorder.enricher;
         let geo = steps.geo.load();
         let click_target = &redirect.target.click_target;
         let enriched = steps.enrich(&visit, &click_target.workspace, geo.as_deref());
@@ -119,18 +119,18 @@ impl Redirector {
         request: &RequestHead<'_>,
         enriched: &EnrichedVisit<'_>,
     ) -> Target<'a> {
-        let class = enriched.agent().classification();
+        let class = &enriched.agent.classification;
         let Some(routing) = &features.rules else {
             return features.apps.on(&class.os).map_or(Target::Page(&redirect.target), Target::App);
         };
-        let needs = routing.rules.needs();
-        let (returning, place) = (&self.recorder.seen, enriched.location());
-        let proxies = &self.recorder.enricher().proxies;
-        let language = enriched.language();
+        let needs = routing.rules.needs;
+        let (returning, place) = (&self.recorder.seen, enriched.location);
+        let proxies = &self.recorder.enricher.proxies;
+        let language = enriched.language;
         let address = proxies.client(request.peer, &request.headers);
-        let id = self.bucketer.visitor(address, enriched.agent().id(), features.id);
+        let id = self.bucketer.visitor(address, enriched.agent.id, features.id);
         let visitor = Visitor {
-            at_ms: enriched.at_ms(),
+            at_ms: enriched.at_ms,
             country: place.country,
             region: place.region,
             city: place.city,
@@ -139,8 +139,8 @@ impl Redirector {
             browser: &class.browser,
             language: language.as_str(),
             query: request.query,
-            referrer: &enriched.referrer().host,
-            referrer_url: &enriched.referrer().url,
+            referrer: &enriched.referrer.host,
+            referrer_url: &enriched.referrer.url,
             address: Some(address),
             is_bot: enriched.bot() != BotReason::Human,
             id,

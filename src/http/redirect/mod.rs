@@ -203,7 +203,7 @@ impl Redirector {
         clicks: &mut ClickBatch,
     ) -> Answer {
         let visit = request.visit(moment);
-        let (steps, click_target) = (self.recorder.enricher(), &redirect.target.click_target);
+        let (steps, click_target) = (&self.recorder.enricher, &redirect.target.click_target);
         let geo = steps.geo.load();
         let enriched = steps.enrich(&visit, &click_target.workspace, geo.as_deref());
         clicks.push(&enriched, click_target);

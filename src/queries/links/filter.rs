@@ -4,6 +4,7 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use crate::domain::ids::CampaignId;
 use crate::domain::link::{Kind, LinkSummaryRef, folded};
+use crate::domain::named_enum;
 
 /// The maximum number of search words, and of their characters in total.
 const MAX_WORDS: usize = 10;
@@ -40,16 +41,18 @@ pub struct LinkFilter {
     pub kind: Option<Kind>,
 }
 
-/// Whether a list includes archived links.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Archived {
-    /// Without archived links.
-    #[default]
-    No,
-    /// Only archived links.
-    Only,
-    /// Both.
-    Any,
+named_enum! {
+    /// Whether a list includes archived links.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+    pub enum Archived {
+        /// Only archived links.
+        Only => "true",
+        /// Without archived links.
+        #[default]
+        No => "false",
+        /// Both.
+        Any => "any",
+    }
 }
 
 /// A search word, matched case-insensitively.

@@ -4,7 +4,6 @@ use axum::Json;
 use utoipa::ToSchema;
 
 use super::params::{AnalyticsParams, AnalyticsRequest};
-use super::scope::Resolver;
 use super::{Counted, as_of};
 use crate::domain::error::Result;
 use crate::http::Services;
@@ -60,10 +59,9 @@ pub async fn blocked_by_link(
     Name(name): Name,
     params: Params,
 ) -> Result<Json<Counted<BlockedView>>> {
-    let resolver = Resolver { services: &services, workspace: actor.workspace };
-    let request = AnalyticsRequest::take(params, &resolver)?.unfiltered()?;
+    let request = AnalyticsRequest::take(params, &services, &actor)?.unfiltered()?;
     let link = find(&services, &actor, &name)?;
-    answer(&services, &resolver, &request, Some(link.id.uuid())).await
+    answer(&services, &request, Some(link.id.uuid())).await
 }
 
 /// Counts the visits that were blocked, over all time by default.
@@ -76,20 +74,18 @@ pub async fn blocked(
     Api { services, actor }: Api,
     params: Params,
 ) -> Result<Json<Counted<BlockedView>>> {
-    let resolver = Resolver { services: &services, workspace: actor.workspace };
-    let request = AnalyticsRequest::take(params, &resolver)?.unfiltered()?;
-    answer(&services, &resolver, &request, None).await
+    let request = AnalyticsRequest::take(params, &services, &actor)?.unfiltered()?;
+    answer(&services, &request, None).await
 }
 
 async fn answer(
     services: &Services,
-    resolver: &Resolver<'_>,
     request: &AnalyticsRequest,
     link: Option<uuid::Uuid>,
 ) -> Result<Json<Counted<BlockedView>>> {
     let period = request.period(&DateRange::All)?;
     let as_of = as_of(services, request.min_offset).await?;
-    let query = request.query(resolver, link, &[Metric::Clicks], period);
+    let query = request.query(link, &[Metric::Clicks], period);
     let blocked = services.analytics.blocked(&query, as_of).await?;
     Ok(Counted::new(blocked.into(), as_of))
 }

@@ -6,7 +6,6 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use utoipa::ToSchema;
 
 use super::params::{AnalyticsParams, AnalyticsRequest};
-use super::scope::Resolver;
 use super::{Counted, as_of};
 use crate::domain::country;
 use crate::domain::error::{Result, ServiceError};
@@ -89,13 +88,12 @@ pub async fn clicks(
     Name(name): Name,
     params: Params,
 ) -> Result<Json<Counted<ClicksView>>> {
-    let resolver = Resolver { services: &services, workspace: actor.workspace };
-    let request = AnalyticsRequest::take(params, &resolver)?;
+    let request = AnalyticsRequest::take(params, &services, &actor)?;
     let link = find(&services, &actor, &name)?;
     let unit = request.unit.unwrap_or(Granularity::Day);
     let period = request.period(&DateRange::Last(unit, request.units.unwrap_or(7)))?;
     let as_of = as_of(&services, request.min_offset).await?;
-    let mut query = request.query(&resolver, Some(link.id.uuid()), &[Metric::Clicks], period);
+    let mut query = request.query(Some(link.id.uuid()), &[Metric::Clicks], period);
     query.dimensions = vec![Dimension::Time];
     query.granularity = Some(unit);
     query.order = vec![Order { key: Key::Dimension(Dimension::Time), is_descending: true }];
@@ -127,13 +125,12 @@ pub async fn summary(
     Name(name): Name,
     params: Params,
 ) -> Result<Json<Counted<SummaryView>>> {
-    let resolver = Resolver { services: &services, workspace: actor.workspace };
-    let request = AnalyticsRequest::take(params, &resolver)?;
+    let request = AnalyticsRequest::take(params, &services, &actor)?;
     let link = find(&services, &actor, &name)?;
     let (unit, units) = (request.unit.unwrap_or(Granularity::Month), request.units.unwrap_or(1));
     let period = request.period(&DateRange::Last(unit, units))?;
     let as_of = as_of(&services, request.min_offset).await?;
-    let query = request.query(&resolver, Some(link.id.uuid()), &[Metric::Clicks], period);
+    let query = request.query(Some(link.id.uuid()), &[Metric::Clicks], period);
     let report = services.analytics.run(&query, as_of).await?;
     let total_clicks = report.rows.first().map_or(0, clicks_of);
     let units = u64::try_from(units).unwrap_or(1);
@@ -210,12 +207,11 @@ async fn breakdown(
     params: Params,
     dimension: Dimension,
 ) -> Result<Json<Counted<BreakdownView>>> {
-    let resolver = Resolver { services, workspace: actor.workspace };
-    let request = AnalyticsRequest::take(params, &resolver)?;
+    let request = AnalyticsRequest::take(params, services, actor)?;
     let link = find(services, actor, name)?;
     let period = request.period(&DateRange::All)?;
     let as_of = as_of(services, request.min_offset).await?;
-    let mut query = request.query(&resolver, Some(link.id.uuid()), &[Metric::Clicks], period);
+    let mut query = request.query(Some(link.id.uuid()), &[Metric::Clicks], period);
     query.dimensions = vec![dimension];
     query.limit = request.size;
     let report = services.analytics.run(&query, as_of).await?;

@@ -6,7 +6,6 @@ use uuid::Uuid;
 
 use super::links::{BucketView, ShareView, bucket, share};
 use super::params::{AnalyticsParams, AnalyticsRequest, days_of};
-use super::scope::Resolver;
 use super::{Counted, as_of};
 use crate::domain::command::LinkRef;
 use crate::domain::error::Result;
@@ -75,16 +74,15 @@ pub async fn overview(
     Api { services, actor }: Api,
     params: Params,
 ) -> Result<Json<Counted<OverviewView>>> {
-    let resolver = Resolver { services: &services, workspace: actor.workspace };
-    let request = AnalyticsRequest::take(params, &resolver)?;
+    let request = AnalyticsRequest::take(params, &services, &actor)?;
     let period = request.period(&days_of(DEFAULT_DAYS))?;
     let as_of = as_of(&services, request.min_offset).await?;
     let both = [Metric::Clicks, Metric::UniqueVisitors];
-    let totals = request.query(&resolver, None, &both, period);
-    let mut top = request.query(&resolver, None, &[Metric::Clicks], period);
+    let totals = request.query(None, &both, period);
+    let mut top = request.query(None, &[Metric::Clicks], period);
     top.dimensions = vec![Dimension::Link];
     top.limit = TOP_LINKS;
-    let over_time = over_time(request.query(&resolver, None, &[Metric::Clicks], period));
+    let over_time = over_time(request.query(None, &[Metric::Clicks], period));
     let run = |query| async {
         let query: AnalyticsQuery = query;
         services.analytics.run(&query, as_of).await
@@ -127,15 +125,14 @@ pub async fn link_overview(
     Name(name): Name,
     params: Params,
 ) -> Result<Json<Counted<LinkOverviewView>>> {
-    let resolver = Resolver { services: &services, workspace: actor.workspace };
-    let request = AnalyticsRequest::take(params, &resolver)?;
+    let request = AnalyticsRequest::take(params, &services, &actor)?;
     let link = find(&services, &actor, &name)?;
     let period = request.period(&days_of(DEFAULT_DAYS))?;
     let as_of = as_of(&services, request.min_offset).await?;
     let id = Some(link.id.uuid());
     let both = [Metric::Clicks, Metric::UniqueVisitors];
-    let totals = request.query(&resolver, id, &both, period);
-    let clicks = request.query(&resolver, id, &[Metric::Clicks], period);
+    let totals = request.query(id, &both, period);
+    let clicks = request.query(id, &[Metric::Clicks], period);
     let by = |dimension| AnalyticsQuery {
         dimensions: vec![dimension],
         limit: request.size,

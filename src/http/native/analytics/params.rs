@@ -7,6 +7,9 @@ use jiff::tz::TimeZone;
 use super::body::zone;
 use super::scope::Resolver;
 use crate::domain::error::{Result, ServiceError};
+use crate::domain::ids::WorkspaceId;
+use crate::domain::token::Actor;
+use crate::http::Services;
 use crate::http::params::Params;
 use crate::queries::analytics::{
     AnalyticsQuery, Bots, Condition, DateRange, Dedupe, Dimension, Edge, Filter, Granularity,
@@ -108,6 +111,7 @@ pub struct AnalyticsParams {
 
 /// The parsed parameters.
 pub struct AnalyticsRequest {
+    workspace: WorkspaceId,
     /// The length of a bucket and the number of buckets, if given.
     pub unit: Option<Granularity>,
     pub units: Option<i64>,
@@ -124,7 +128,8 @@ pub struct AnalyticsRequest {
 
 impl AnalyticsRequest {
     /// Parses the parameters, and rejects unknown ones.
-    pub fn take(mut params: Params, resolver: &Resolver<'_>) -> Result<Self> {
+    pub fn take(mut params: Params, services: &Services, actor: &Actor) -> Result<Self> {
+        let resolver = Resolver { services, workspace: actor.workspace };
         let unit = params.choice("unit", Granularity::EVERY, Granularity::as_str);
         let units = params.number("units", 1, MAX_UNITS);
         let days = params.number("days", 1, MAX_UNITS);
@@ -145,6 +150,7 @@ impl AnalyticsRequest {
             }
         }
         let request = Self {
+            workspace: actor.workspace,
             unit,
             units: units.and_then(|units| i64::try_from(units).ok()),
             range,
@@ -186,7 +192,6 @@ impl AnalyticsRequest {
     /// The query for a workspace, or for one of its links.
     pub fn query(
         &self,
-        resolver: &Resolver<'_>,
         link: Option<uuid::Uuid>,
         metrics: &[Metric],
         period: Period,
@@ -201,7 +206,7 @@ impl AnalyticsRequest {
             zone: self.zone.clone(),
             bots: self.bots,
             dedupe: self.dedupe,
-            ..AnalyticsQuery::of(resolver.workspace, metrics, period)
+            ..AnalyticsQuery::of(self.workspace, metrics, period)
         }
     }
 }

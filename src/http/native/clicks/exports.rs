@@ -3,8 +3,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::http::{HeaderValue, Response, StatusCode};
+use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -21,6 +20,7 @@ use crate::http::body::JsonBody;
 use crate::http::native::analytics::as_of;
 use crate::http::native::analytics::body::{FilterValue, QueryBody};
 use crate::http::native::analytics::scope::Resolver;
+use crate::http::native::links::export::attachment;
 use crate::http::native::schema::DateRangeValue;
 use crate::http::native::{Data, iso8601};
 use crate::http::params::Name;
@@ -185,12 +185,8 @@ pub async fn download(
     };
     let Export { format, as_of_offset, .. } = job.details;
     let Ok(served) = ServeFile::new(path).oneshot(request).await;
-    let mut response = served.into_response();
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
-    let disposition = format!("attachment; filename=\"clicks-{as_of_offset}.{}\"", format.as_str());
-    headers.extend(HeaderValue::try_from(disposition).map(|value| (CONTENT_DISPOSITION, value)));
-    Ok(response)
+    let name = format!("clicks-{as_of_offset}.{}", format.as_str());
+    Ok(attachment(served.into_response(), format.media_type(), &name))
 }
 
 fn find(services: &Services, workspace: WorkspaceId, export: &str) -> Result<Job> {

@@ -4,8 +4,7 @@ mod exports;
 
 use axum::Json;
 use axum::body::Body;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::http::{HeaderName, HeaderValue, Response};
+use axum::http::{HeaderName, Response};
 use futures_util::stream;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -14,8 +13,8 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::analytics::params::{AnalyticsParams, AnalyticsRequest};
-use super::analytics::scope::Resolver;
 use super::analytics::{AsOfView, as_of};
+use super::links::export::attachment;
 use super::route::Routes;
 use crate::domain::error::{Result, ServiceError};
 use crate::domain::token::Ability::AnalyticsRead;
@@ -70,13 +69,12 @@ pub struct ClickListMeta {
     responses((status = 200, body = ClickList)),
 )]
 pub async fn list(Api { services, actor }: Api, mut params: Params) -> Result<Json<ClickList>> {
-    let resolver = Resolver { services: &services, workspace: actor.workspace };
     let limit = params.number("limit", 1, MAX_PAGE).unwrap_or(DEFAULT_PAGE);
     let cursor = params.number("cursor", 1, u64::MAX);
-    let request = AnalyticsRequest::take(params, &resolver)?;
+    let request = AnalyticsRequest::take(params, &services, &actor)?;
     let period = request.period(&DateRange::All)?;
     let as_of = as_of(&services, request.min_offset).await?;
-    let mut query = request.query(&resolver, None, &[Metric::Clicks], period);
+    let mut query = request.query(None, &[Metric::Clicks], period);
     // Read one more than requested, to know whether there are more.
     query.limit = u32::try_from(limit + 1).unwrap_or(u32::MAX);
     let mut data = services.analytics.clicks(&query, cursor, as_of).await?;
@@ -104,11 +102,10 @@ pub async fn list(Api { services, actor }: Api, mut params: Params) -> Result<Js
     ),
 )]
 pub async fn export(Api { services, actor }: Api, mut params: Params) -> Result<Response<Body>> {
-    let resolver = Resolver { services: &services, workspace: actor.workspace };
     let format = params.choice("format", Format::EVERY, Format::as_str);
     let (after, through) =
         (params.number("after", 1, u64::MAX), params.number("through", 0, u64::MAX));
-    let request = AnalyticsRequest::take(params, &resolver)?;
+    let request = AnalyticsRequest::take(params, &services, &actor)?;
     let format = format.ok_or_else(|| {
         ServiceError::field("format", format!("must be one of {}", Format::names()))
     })?;
@@ -119,17 +116,13 @@ pub async fn export(Api { services, actor }: Api, mut params: Params) -> Result<
     }
     let as_of = as_of(&services, request.min_offset.max(through)).await?;
     let as_of = AsOf { offset: through.unwrap_or(as_of.offset).min(as_of.offset), ..as_of };
-    let query = request.query(&resolver, None, &[Metric::Clicks], period);
+    let query = request.query(None, &[Metric::Clicks], period);
     let export = services.analytics.export(&query, format, after, as_of).await?;
     let pieces = stream::try_unfold(export, |mut export| async {
         export.next().await.map(|piece| piece.map(|piece| (piece, export)))
     });
-    let day = Timestamp::now().strftime("%Y-%m-%d");
-    let disposition = format!("attachment; filename=\"clicks-{day}.{}\"", format.as_str());
+    let name = format!("clicks-{}.{}", Timestamp::now().strftime("%Y-%m-%d"), format.as_str());
     let mut response = Response::new(Body::from_stream(pieces));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
-    headers.extend(HeaderValue::try_from(disposition).map(|value| (CONTENT_DISPOSITION, value)));
-    headers.insert(AS_OF_OFFSET, as_of.offset.into());
-    Ok(response)
+    response.headers_mut().insert(AS_OF_OFFSET, as_of.offset.into());
+    Ok(attachment(response, format.media_type(), &name))
 }

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
@@ -17,7 +17,6 @@ use crate::domain::command::{Command, DomainRef, Outcome};
 use crate::domain::domains::{Domain, DomainInput};
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::ids::DomainId;
-use crate::domain::link::Field;
 use crate::domain::token::Ability::{LinksRead, LinksWrite};
 use crate::domain::token::Actor;
 use crate::http::Services;
@@ -35,59 +34,6 @@ pub fn routes() -> Routes {
         .route(LinksWrite, routes!(update))
         .route(LinksWrite, routes!(delete))
         .route(LinksWrite, routes!(verify))
-}
-
-/// The settings of a domain. A null clears a field. An omitted field takes its default (POST) or
-/// keeps its value (PATCH).
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DomainBody {
-    /// The host, such as `go.example.com`, in any script (IDNA). Required on creation, immutable
-    /// afterwards. Only local names (`localhost`, `*.localhost`, `*.test`, loopback addresses) may
-    /// have a port.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, example = "go.example.com")]
-    hostname: Field<String>,
-    /// Whether new links use this domain by default. Only one domain per workspace can be the
-    /// default, and only a verified one.
-    #[serde(default)]
-    #[schema(value_type = Option<bool>)]
-    is_default: Field<bool>,
-    /// Where `/` redirects to.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, example = "https://example.com")]
-    root_redirect: Field<String>,
-    /// Where paths without a link redirect to.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    not_found_redirect: Field<String>,
-    /// Whether `Promo` and `promo` are the same slug. Can be changed only while the domain has no
-    /// links.
-    #[serde(default)]
-    #[schema(value_type = Option<bool>)]
-    case_insensitive: Field<bool>,
-    /// The JSON object served at `/.well-known/apple-app-site-association`, at most 128 KiB.
-    #[serde(default)]
-    #[schema(value_type = Option<Object>)]
-    apple_app_site_association: Field<Value>,
-    /// The JSON array served at `/.well-known/assetlinks.json`, at most 128 KiB.
-    #[serde(default)]
-    #[schema(value_type = Option<Vec<Object>>)]
-    assetlinks: Field<Value>,
-}
-
-impl From<DomainBody> for DomainInput {
-    fn from(body: DomainBody) -> Self {
-        Self {
-            hostname: body.hostname,
-            is_default: body.is_default,
-            root_redirect: body.root_redirect,
-            not_found_redirect: body.not_found_redirect,
-            case_insensitive: body.case_insensitive,
-            apple_app_site_association: body.apple_app_site_association,
-            assetlinks: body.assetlinks,
-        }
-    }
 }
 
 /// A domain.
@@ -193,14 +139,14 @@ fn changed(services: &Services, status: StatusCode, done: CommandResult) -> Resu
 ///
 /// Links can use it once it is verified.
 #[utoipa::path(
-    post, path = "/domains", request_body = DomainBody,
+    post, path = "/domains", request_body = DomainInput,
     responses(
         (status = 201, body = Changed<DomainView>),
         (status = 409, description = "The workspace already has this domain."),
     ),
 )]
-pub async fn create(Api { services, actor }: Api, body: JsonBody<DomainBody>) -> Result<Response> {
-    let command = Command::AddDomain(body.value.into());
+pub async fn create(Api { services, actor }: Api, body: JsonBody<DomainInput>) -> Result<Response> {
+    let command = Command::AddDomain(body.value);
     let done = services.commands.run(actor, command, body.idempotency).await?;
     let location = match &done.outcome {
         Outcome::Domain(domain) => HeaderValue::try_from(format!("/api/v1/domains/{}", domain.id)),
@@ -242,7 +188,7 @@ pub async fn get(Api { services, actor }: Api, Name(name): Name) -> Result<Json<
 ///
 /// Fields that the request omits keep their values.
 #[utoipa::path(
-    patch, path = "/domains/{domain}", request_body = DomainBody,
+    patch, path = "/domains/{domain}", request_body = DomainInput,
     responses(
         (status = 200, body = Changed<DomainView>),
         (status = 409, description = "`case_insensitive` cannot be changed while the domain has links."),
@@ -251,9 +197,9 @@ pub async fn get(Api { services, actor }: Api, Name(name): Name) -> Result<Json<
 pub async fn update(
     Api { services, actor }: Api,
     Name(name): Name,
-    body: JsonBody<DomainBody>,
+    body: JsonBody<DomainInput>,
 ) -> Result<Response> {
-    let command = Command::ChangeDomain(named(&name)?, body.value.into());
+    let command = Command::ChangeDomain(named(&name)?, body.value);
     let done = services.commands.run(actor, command, body.idempotency).await?;
     changed(&services, StatusCode::OK, done)
 }

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::body::{Body, Bytes};
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::http::{HeaderValue, Response};
+use axum::http::Response;
 use axum::response::IntoResponse;
 use futures_util::Stream;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -16,7 +15,7 @@ use crate::domain::error::{Result, ServiceError};
 use crate::domain::ids::WorkspaceId;
 use crate::http::Services;
 use crate::http::auth::Api;
-use crate::http::native::schema::TableFormat;
+use crate::http::native::links::export::{TableFormat, attachment};
 use crate::http::params::{Name, Params};
 use crate::jobs::imports::Reject;
 
@@ -104,7 +103,8 @@ async fn report(
     mut params: Params,
     part: Part,
 ) -> Result<Response<Body>> {
-    let is_csv = params.choice("format", &[false, true], |csv| if csv { "csv" } else { "ndjson" });
+    let each = [TableFormat::Ndjson, TableFormat::Csv];
+    let format = params.choice("format", &each, TableFormat::as_str);
     params.finish()?;
     let job = find(services, workspace, import)?;
     let report: Box<dyn tokio::io::AsyncRead + Send + Unpin> =
@@ -116,18 +116,10 @@ async fn report(
             }
             Err(error) => return Err(ServiceError::internal(error)),
         };
-    let is_csv = is_csv.unwrap_or(false);
-    let mut response = Body::from_stream(lines(report, part, is_csv)).into_response();
-    let (media_type, ending) = if is_csv {
-        ("text/csv; charset=utf-8", "csv")
-    } else {
-        ("application/x-ndjson", "ndjson")
-    };
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    let disposition = format!("attachment; filename=\"{}-{}.{ending}\"", job.id(), part.as_str());
-    headers.extend(HeaderValue::try_from(disposition).map(|value| (CONTENT_DISPOSITION, value)));
-    Ok(response)
+    let format = format.unwrap_or(TableFormat::Ndjson);
+    let lines = lines(report, part, format == TableFormat::Csv);
+    let name = format!("{}-{}.{}", job.id(), part.as_str(), format.as_str());
+    Ok(attachment(Body::from_stream(lines).into_response(), format.media_type(), &name))
 }
 
 /// The lines of a part of the report, unchanged or as CSV.

@@ -7,10 +7,8 @@ use axum::response::{IntoResponse, Response};
 use utoipa::IntoParams;
 
 use super::view::LinkView;
-use super::{
-    IfMatch, answered, changed, counts_of, etag, expected, find, link_of, named, versions,
-};
-use crate::domain::command::{Command, Expected, LinkRef};
+use super::{IfMatch, answered, changed, expected, find, named, shown, unexpected, versions};
+use crate::domain::command::{Command, Expected, LinkRef, Outcome};
 use crate::domain::error::Result;
 use crate::domain::link::LinkInput;
 use crate::domain::token::Actor;
@@ -33,10 +31,10 @@ pub async fn create(Api { services, actor }: Api, body: JsonBody<LinkInput>) -> 
     let command = Command::CreateLink(body.value);
     let done = services.commands.run(actor, command, body.idempotency).await?;
     let change = (done.offset, done.is_replay);
-    let link = link_of(done)?;
+    let Outcome::Link(link) = done.outcome else { return Err(unexpected(&done.outcome)) };
     let location = HeaderValue::try_from(format!("/api/v1/links/{}", link.id));
     let counts = Some(Counts::default());
-    let mut response = changed(&services, StatusCode::CREATED, link, counts, change);
+    let mut response = changed(&services, StatusCode::CREATED, *link, counts, change);
     if let Ok(location) = location {
         response.headers_mut().insert(LOCATION, location);
     }
@@ -64,9 +62,7 @@ pub async fn get(
         return Ok(Json(Data { data }).into_response());
     }
     let link = find(&services, &actor, &name)?;
-    let counts = counts_of(&services, &link).await;
-    let etag = etag(link.version);
-    Ok((etag, Json(Data { data: LinkView::new(&services, link, counts) })).into_response())
+    Ok(shown(&services, link).await)
 }
 
 /// Replaces a link.
@@ -134,10 +130,7 @@ pub struct PurgeParam {
 /// restored for 30 days, without these clicks, unless it is purged.
 #[utoipa::path(
     delete, path = "/links/{link}",
-    params(
-        PurgeParam,
-        IfMatch,
-    ),
+    params(PurgeParam, IfMatch),
     responses((status = 204)),
 )]
 pub async fn delete(
@@ -149,11 +142,7 @@ pub async fn delete(
     let is_purge = params.flag("purge").unwrap_or(false);
     params.finish()?;
     let (link, expected) = (named(&name)?, expected(&headers)?);
-    let command = if is_purge {
-        Command::PurgeLink(link, expected)
-    } else {
-        Command::DeleteLink(link, expected)
-    };
-    let done = services.commands.run(actor, command, None).await?;
+    let command = if is_purge { Command::PurgeLink } else { Command::DeleteLink };
+    let done = services.commands.run(actor, command(link, expected), None).await?;
     Ok((StatusCode::NO_CONTENT, log_offset(done.offset)).into_response())
 }

@@ -15,9 +15,9 @@ use super::view::LinkView;
 use crate::domain::csv_cell;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::link::LINK_FIELDS;
+use crate::domain::named_enum;
 use crate::http::Services;
 use crate::http::auth::Api;
-use crate::http::native::schema::TableFormat;
 use crate::http::params::Params;
 use crate::queries::links::{Archived, LinkList, LinkQuery, Part};
 
@@ -47,10 +47,15 @@ fn columns() -> impl Iterator<Item = &'static str> {
     fields.filter(|name| !WRITE_ONLY.contains(name)).chain(READ_ONLY)
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FileFormat {
-    Csv,
-    Ndjson,
+named_enum! {
+    /// The format of a file of links or of a report.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum TableFormat {
+        /// Comma-separated values.
+        Csv => "csv",
+        /// A JSON object on each line.
+        Ndjson => "ndjson",
+    }
 }
 
 /// Downloads all links as a file that `POST /imports` accepts, oldest first.
@@ -71,8 +76,7 @@ enum FileFormat {
     ))),
 )]
 pub async fn export(Api { services, actor }: Api, mut params: Params) -> Result<Response<Body>> {
-    let each = [FileFormat::Csv, FileFormat::Ndjson];
-    let format = params.choice("format", &each, FileFormat::as_str);
+    let format = params.choice("format", TableFormat::EVERY, TableFormat::as_str);
     if format.is_none() {
         params.require("format");
     }
@@ -88,24 +92,27 @@ pub async fn export(Api { services, actor }: Api, mut params: Params) -> Result<
         counts_all: false,
         ..LinkQuery::of(actor.workspace)
     };
-    let day = Timestamp::now().strftime("%Y-%m-%d");
-    let disposition = format!("attachment; filename=\"links-{day}.{}\"", format.as_str());
-    let mut response = Body::from_stream(pieces(services, query, format, counts)).into_response();
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
-    headers.extend(HeaderValue::try_from(disposition).map(|value| (CONTENT_DISPOSITION, value)));
-    Ok(response)
+    let name = format!("links-{}.{}", Timestamp::now().strftime("%Y-%m-%d"), format.as_str());
+    let response = Body::from_stream(pieces(services, query, format, counts)).into_response();
+    Ok(attachment(response, format.media_type(), &name))
 }
 
-impl FileFormat {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Csv => "csv",
-            Self::Ndjson => "ndjson",
-        }
-    }
+/// Makes clients save a response as a file with this name.
+pub fn attachment(
+    mut response: Response<Body>,
+    media_type: &'static str,
+    name: &str,
+) -> Response<Body> {
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    let disposition = HeaderValue::try_from(format!("attachment; filename=\"{name}\""));
+    headers.extend(disposition.map(|value| (CONTENT_DISPOSITION, value)));
+    response
+}
 
-    const fn media_type(self) -> &'static str {
+impl TableFormat {
+    /// The media type.
+    pub const fn media_type(self) -> &'static str {
         match self {
             Self::Csv => "text/csv; charset=utf-8",
             Self::Ndjson => "application/x-ndjson",
@@ -161,7 +168,7 @@ fn cell(column: &str, value: &Value) -> String {
 fn pieces(
     services: Services,
     query: LinkQuery,
-    format: FileFormat,
+    format: TableFormat,
     counts: bool,
 ) -> impl Stream<Item = std::io::Result<Bytes>> {
     let next = Some(query);

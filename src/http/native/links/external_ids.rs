@@ -1,11 +1,10 @@
 //! `/api/v1/links/by-external-id/{external_id}`: links by external ID.
 
-use axum::Json;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 
 use super::view::LinkView;
-use super::{IfMatch, changed, counts_of, etag, expected};
+use super::{IfMatch, answered, expected, shown};
 use crate::domain::command::{Command, LinkRef, Outcome};
 use crate::domain::error::{Result, ServiceError};
 use crate::domain::link::LinkInput;
@@ -25,9 +24,7 @@ pub async fn get_by_external_id(
 ) -> Result<Response> {
     let link = services.links.get(actor.workspace, &LinkRef::ExternalId(external_id))?;
     let link = link.ok_or_else(|| ServiceError::not_found("link"))?;
-    let counts = counts_of(&services, &link).await;
-    let etag = etag(link.version);
-    Ok((etag, Json(Data { data: LinkView::new(&services, link, counts) })).into_response())
+    Ok(shown(&services, link).await)
 }
 
 /// Creates or replaces the link with an external ID.
@@ -51,18 +48,11 @@ pub async fn upsert(
     body: JsonBody<LinkInput>,
 ) -> Result<Response> {
     let command = Command::UpsertLink(external_id, body.value, expected(&headers)?);
-    let done = services.commands.run(actor, command, body.idempotency).await?;
-    let change = (done.offset, done.is_replay);
-    let (link, is_new) = match done.outcome {
-        Outcome::Upserted(link, is_new) => (*link, is_new),
+    let mut done = services.commands.run(actor, command, body.idempotency).await?;
+    if let Outcome::Link(link) = done.outcome {
         // A repeated request: the first one created or replaced the link.
-        Outcome::Link(link) => {
-            let is_new = link.version == 1;
-            (*link, is_new)
-        }
-        other => return Err(ServiceError::internal(format!("a link was expected, not {other:?}"))),
-    };
-    let counts = counts_of(&services, &link).await;
-    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(changed(&services, status, link, counts, change))
+        let is_new = link.version == 1;
+        done.outcome = Outcome::Upserted(link, is_new);
+    }
+    answered(&services, done).await
 }

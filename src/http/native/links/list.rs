@@ -15,7 +15,7 @@ use crate::http::Site;
 use crate::http::auth::Api;
 use crate::http::native::Data;
 use crate::http::native::page::{CursorParams, Page, PageParam};
-use crate::http::native::schema::{Archived as ArchivedWord, Direction};
+use crate::http::native::schema::Direction;
 use crate::http::params::Params;
 use crate::queries::links::{
     Archived, Clicks, Cursor, LinkFilter, LinkQuery, MAX_RANKED, Part, Sort, Word,
@@ -60,7 +60,7 @@ pub struct LinkFilterParams {
     /// Whether the link is enabled.
     enabled: Option<bool>,
     /// `true` for archived links only, `any` to include them.
-    #[param(inline, value_type = Option<ArchivedWord>)]
+    #[param(inline, value_type = Option<Archived>)]
     archived: Option<String>,
     /// The kind of link.
     #[param(inline, value_type = Option<Kind>)]
@@ -101,20 +101,9 @@ pub fn filter(params: &mut Params, site: &Site, default_archived: Archived) -> L
     filter.has_password = params.flag("has_password");
     filter.expired = params.flag("expired");
     filter.enabled = params.flag("enabled");
-    let every = [Archived::Only, Archived::No, Archived::Any];
-    let archived = params.choice("archived", &every, |archived| match archived {
-        Archived::Only => "true",
-        Archived::No => "false",
-        Archived::Any => "any",
-    });
+    let archived = params.choice("archived", Archived::EVERY, Archived::as_str);
     filter.archived = archived.unwrap_or(default_archived);
-    let kinds = [Kind::Url, Kind::Wifi, Kind::Vcard, Kind::Text];
-    filter.kind = params.choice("kind", &kinds, |kind| match kind {
-        Kind::Url => "url",
-        Kind::Wifi => "wifi",
-        Kind::Vcard => "vcard",
-        Kind::Text => "text",
-    });
+    filter.kind = params.choice("kind", Kind::EVERY, Kind::as_str);
     filter
 }
 

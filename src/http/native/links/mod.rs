@@ -3,7 +3,7 @@
 mod bulk;
 mod crud;
 mod deleted;
-mod export;
+pub mod export;
 mod external_ids;
 mod list;
 mod rules;
@@ -19,7 +19,7 @@ use utoipa::IntoParams;
 use utoipa_axum::routes;
 
 use super::route::Routes;
-use super::{Changed, log_offset, replayed};
+use super::{Changed, Data, log_offset, replayed};
 use crate::commands::CommandResult;
 use crate::domain::command::{Expected, LinkRef, Outcome};
 use crate::domain::error::{Result, ServiceError};
@@ -76,6 +76,13 @@ async fn counts_of(services: &Services, link: &Link) -> Option<Counts> {
     counts.map(|counts| counts.get(&link.id).copied().unwrap_or_default())
 }
 
+/// The response with a link, its counts and its version.
+async fn shown(services: &Services, link: Link) -> Response {
+    let counts = counts_of(services, &link).await;
+    let etag = etag(link.version);
+    (etag, Json(Data { data: LinkView::new(services, link, counts) })).into_response()
+}
+
 /// The `ETag` header with a link's version.
 fn etag(version: u32) -> AppendHeaders<Option<(HeaderName, HeaderValue)>> {
     let value = HeaderValue::try_from(format!("\"{version}\"")).ok();
@@ -126,14 +133,16 @@ fn expected(headers: &HeaderMap) -> Result<Expected> {
 /// The response to a change of a link or to its replay.
 async fn answered(services: &Services, done: CommandResult) -> Result<Response> {
     let change = (done.offset, done.is_replay);
-    let link = link_of(done)?;
+    let (link, is_new) = match done.outcome {
+        Outcome::Link(link) => (link, false),
+        Outcome::Upserted(link, is_new) => (link, is_new),
+        other => return Err(unexpected(&other)),
+    };
     let counts = counts_of(services, &link).await;
-    Ok(changed(services, StatusCode::OK, link, counts, change))
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(changed(services, status, *link, counts, change))
 }
 
-fn link_of(done: CommandResult) -> Result<Link> {
-    match done.outcome {
-        Outcome::Link(link) => Ok(*link),
-        other => Err(ServiceError::internal(format!("a link was expected, not {other:?}"))),
-    }
+fn unexpected(outcome: &Outcome) -> ServiceError {
+    ServiceError::internal(format!("a link was expected, not {outcome:?}"))
 }

@@ -247,7 +247,7 @@ pub async fn dry_run(
     let link = find(&services, &actor, &name)?;
     let trial = Trial::new(&services, link, body.value.rules)?;
     let (clicks, is_cut) = past_clicks(&services, &trial.link, days).await?;
-    let needs = trial.compiled.needs();
+    let needs = trial.compiled.needs;
     let facts = [(Needs::QUERY, "query"), (Needs::ADDRESS, "address")];
     let unknown = facts.into_iter().filter(|(fact, _)| needs.any(*fact)).map(|(_, name)| name);
     let (mut places, mut seen) = (BTreeMap::<RedirectResult, u64>::new(), HashSet::new());

@@ -1,22 +1,24 @@
-//! `/api/v1/campaigns` and `/api/v1/utm-templates`: named sets of UTM parameters. Both share one
-//! implementation, with separate handlers.
+//! `/api/v1/campaigns` and `/api/v1/utm-templates`: named sets of UTM parameters, with equal
+//! handlers.
 
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa_axum::routes;
 
-use super::page::{Page, PageMeta};
+use super::page::{Page, PageMeta, PageParams};
+use super::route::Routes;
 use super::{Changed, Data, iso8601, log_offset, replayed};
-use crate::commands::CommandResult;
 use crate::domain::command::{Command, Outcome};
 use crate::domain::error::{Result, ServiceError};
+use crate::domain::event::Idempotency;
 use crate::domain::preset::{UtmPresetId, UtmPresetInput, UtmPresetKind};
-use crate::domain::token::Actor;
-use crate::http::Services;
+use crate::domain::token::Ability;
+use crate::http::auth::Api;
 use crate::http::body::JsonBody;
-use crate::http::params::Params;
+use crate::http::params::{Name, Params};
 use crate::queries::links::UtmPresetCount;
 
 /// A campaign or a UTM template.
@@ -67,7 +69,7 @@ impl From<UtmPresetCount> for UtmPresetView {
     }
 }
 
-/// Declares the handlers of one kind, which call the functions below.
+/// Declares the handlers of one kind.
 macro_rules! preset_routes {
     (
         $module:ident: $tag:literal, $noun:literal, $kind:ident, $list_path:literal, $path:literal,
@@ -75,20 +77,11 @@ macro_rules! preset_routes {
         [$($conflict:tt)*]
     ) => {
         pub mod $module {
-            use axum::response::Response;
-            use axum::Json;
-            use utoipa_axum::routes;
-
-            use super::super::page::PageParams;
-            use super::super::route::Routes;
-            use super::super::{Changed, Data};
-            use super::{UtmPresetPage, UtmPresetView};
-            use crate::domain::error::Result;
-            use crate::domain::preset::{UtmPresetInput, UtmPresetKind};
-            use crate::domain::token::Ability;
-            use crate::http::auth::Api;
-            use crate::http::body::JsonBody;
-            use crate::http::params::{Name, Params};
+            use super::{
+                Ability, Api, Changed, Command, Data, Json, JsonBody, Name, Page, PageParams, Params,
+                Response, Result, Routes, ServiceError, UtmPresetInput, UtmPresetKind,
+                UtmPresetPage, UtmPresetView, id_of, routes, write,
+            };
 
             const KIND: UtmPresetKind = UtmPresetKind::$kind;
 
@@ -109,11 +102,8 @@ macro_rules! preset_routes {
                     (status = 409, description = "The name is taken."),
                 ),
             )]
-            async fn create(
-                Api { services, actor }: Api,
-                body: JsonBody<UtmPresetInput>,
-            ) -> Result<Response> {
-                super::create(&services, actor, KIND, body).await
+            async fn create(api: Api, body: JsonBody<UtmPresetInput>) -> Result<Response> {
+                write(api, Command::CreatePreset(KIND, body.value), body.idempotency).await
             }
 
             #[doc = $list]
@@ -123,9 +113,15 @@ macro_rules! preset_routes {
             )]
             async fn list(
                 Api { services, actor }: Api,
-                params: Params,
+                mut params: Params,
             ) -> Result<Json<UtmPresetPage>> {
-                super::list(&services, actor, KIND, params).await
+                let page = Page::take(&mut params);
+                params.finish()?;
+                let (number, size) = (page.number(), page.size());
+                let found = services.links.presets(actor.workspace, KIND, number, size);
+                let (presets, total) = found.await?;
+                let data = presets.into_iter().map(UtmPresetView::from).collect();
+                Ok(Json(UtmPresetPage { data, meta: page.meta(total) }))
             }
 
             #[doc = $get]
@@ -137,7 +133,9 @@ macro_rules! preset_routes {
                 Api { services, actor }: Api,
                 Name(id): Name,
             ) -> Result<Json<Data<UtmPresetView>>> {
-                super::get(&services, actor, KIND, &id)
+                let preset = services.links.preset(actor.workspace, id_of(KIND, &id)?)?;
+                let preset = preset.ok_or_else(|| ServiceError::not_found(KIND.noun()))?;
+                Ok(Json(Data { data: preset.into() }))
             }
 
             #[doc = $update]
@@ -149,20 +147,18 @@ macro_rules! preset_routes {
                 ),
             )]
             async fn update(
-                Api { services, actor }: Api,
+                api: Api,
                 Name(id): Name,
                 body: JsonBody<UtmPresetInput>,
             ) -> Result<Response> {
-                super::update(&services, actor, KIND, &id, body).await
+                let command = Command::ChangePreset(id_of(KIND, &id)?, body.value);
+                write(api, command, body.idempotency).await
             }
 
             #[doc = $delete]
             #[utoipa::path(delete, path = $path, responses((status = 204), $($conflict)*))]
-            async fn delete(
-                Api { services, actor }: Api,
-                Name(id): Name,
-            ) -> Result<Response> {
-                super::delete(&services, actor, KIND, &id).await
+            async fn delete(api: Api, Name(id): Name) -> Result<Response> {
+                write(api, Command::DeletePreset(id_of(KIND, &id)?), None).await
             }
         }
     };
@@ -194,71 +190,23 @@ fn id_of(kind: UtmPresetKind, text: &str) -> Result<UtmPresetId> {
     kind.parse_id(text).ok_or_else(|| ServiceError::not_found(kind.noun()))
 }
 
-async fn create(
-    services: &Services,
-    actor: Actor,
-    kind: UtmPresetKind,
-    body: JsonBody<UtmPresetInput>,
+/// Runs a command, and answers with the campaign or template unless it is deleted.
+async fn write(
+    Api { services, actor }: Api,
+    command: Command,
+    idempotency: Option<Idempotency>,
 ) -> Result<Response> {
-    let command = Command::CreatePreset(kind, body.value);
-    let done = services.commands.run(actor, command, body.idempotency).await?;
-    answer(services, done, StatusCode::CREATED)
-}
-
-async fn list(
-    services: &Services,
-    actor: Actor,
-    kind: UtmPresetKind,
-    mut params: Params,
-) -> Result<Json<UtmPresetPage>> {
-    let page = Page::take(&mut params);
-    params.finish()?;
-    let found = services.links.presets(actor.workspace, kind, page.number(), page.size());
-    let (presets, total) = found.await?;
-    let data = presets.into_iter().map(UtmPresetView::from).collect();
-    Ok(Json(UtmPresetPage { data, meta: page.meta(total) }))
-}
-
-fn get(
-    services: &Services,
-    actor: Actor,
-    kind: UtmPresetKind,
-    id: &str,
-) -> Result<Json<Data<UtmPresetView>>> {
-    let preset = services.links.preset(actor.workspace, id_of(kind, id)?)?;
-    let preset = preset.ok_or_else(|| ServiceError::not_found(kind.noun()))?;
-    Ok(Json(Data { data: preset.into() }))
-}
-
-async fn update(
-    services: &Services,
-    actor: Actor,
-    kind: UtmPresetKind,
-    id: &str,
-    body: JsonBody<UtmPresetInput>,
-) -> Result<Response> {
-    let command = Command::ChangePreset(id_of(kind, id)?, body.value);
-    let done = services.commands.run(actor, command, body.idempotency).await?;
-    answer(services, done, StatusCode::OK)
-}
-
-async fn delete(
-    services: &Services,
-    actor: Actor,
-    kind: UtmPresetKind,
-    id: &str,
-) -> Result<Response> {
-    let command = Command::DeletePreset(id_of(kind, id)?);
-    let done = services.commands.run(actor, command, None).await?;
-    Ok((StatusCode::NO_CONTENT, log_offset(done.offset)).into_response())
-}
-
-fn answer(services: &Services, done: CommandResult, status: StatusCode) -> Result<Response> {
-    let Outcome::UtmPreset(preset) = done.outcome else {
-        return Err(ServiceError::internal("a campaign or a template was expected"));
+    let is_new = matches!(command, Command::CreatePreset(..));
+    let done = services.commands.run(actor, command, idempotency).await?;
+    let preset = match done.outcome {
+        Outcome::UtmPreset(preset) => *preset,
+        Outcome::Gone => {
+            return Ok((StatusCode::NO_CONTENT, log_offset(done.offset)).into_response());
+        }
+        _ => return Err(ServiceError::internal("a campaign or a template was expected")),
     };
-    let counted = services.links.counted(*preset)?;
-    let body = Changed::new(UtmPresetView::from(counted), done.offset);
+    let body = Changed::new(UtmPresetView::from(services.links.counted(preset)?), done.offset);
     let headers = (log_offset(done.offset), replayed(done.is_replay));
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, headers, Json(body)).into_response())
 }
