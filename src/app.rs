@@ -362,7 +362,7 @@ async fn reload_on_hangup(
         let (recorder, blocklist) = (Arc::clone(&recorder), Arc::clone(&blocklist));
         let certificates = certificates.clone();
         let reloaded = tokio::task::spawn_blocking(move || {
-            let geo = recorder.enricher().geo.reload().map_err(anyhow::Error::from);
+            let geo = recorder.enricher.geo.reload().map_err(anyhow::Error::from);
             let certificates = certificates.map(|certificates| certificates.reload());
             let read = [("geo database", geo), ("blocklist", blocklist.reload())];
             let read = read.into_iter().chain(certificates.map(|read| ("certificates", read)));

@@ -60,7 +60,7 @@ pub fn measure(
             is_appended.store(true, Ordering::Release);
             appended
         });
-        let status = following.reading.status();
+        let status = &following.reading.status;
         let readable = watch(&*log, &is_appended, || status.applied());
         (appender.join(), readable)
     });

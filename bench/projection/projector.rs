@@ -47,7 +47,7 @@ impl Following {
                 _ = is_done => Ok(()),
             }
         })?;
-        poll(CONNECT_LIMIT, || Ok(reading.status().is_connected().then_some(())))?;
+        poll(CONNECT_LIMIT, || Ok(reading.status.is_connected().then_some(())))?;
         Ok(Self { reading, done, thread, _folder: folder, _stop: stop })
     }
 
@@ -62,7 +62,7 @@ impl Following {
     pub fn wait_for(&self, offset: u64) -> anyhow::Result<()> {
         poll(PROJECT_LIMIT, || {
             anyhow::ensure!(!self.thread.is_finished(), "the projector is gone");
-            Ok((self.reading.status().applied() >= offset).then_some(()))
+            Ok((self.reading.status.applied() >= offset).then_some(()))
         })
     }
 

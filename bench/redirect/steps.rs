@@ -208,7 +208,7 @@ impl World {
 
     /// The steps that look at one request by itself.
     fn look(&self, step: Step, head: &RequestHead<'_>, moment: &RequestTime, work: &mut Work) {
-        let Enricher { proxies, geo, agents, visitors } = self.recorder.enricher();
+        let Enricher { proxies, geo, agents, visitors } = &self.recorder.enricher;
         let RequestHead { peer, query, headers, .. } = *head;
         let slug = head.path.trim_start_matches('/');
         match step {
@@ -229,7 +229,7 @@ impl World {
             _ => {
                 let Ok(Some(redirect)) = self.links.redirect("", slug) else { return };
                 let visit = Visit { peer, headers, query, head: false, at_ms: moment.at_ms };
-                let (steps, target) = (self.recorder.enricher(), &redirect.target.click_target);
+                let (steps, target) = (&self.recorder.enricher, &redirect.target.click_target);
                 let geo = geo.load();
                 let found = steps.enrich(&visit, &target.workspace, geo.as_deref());
                 work.clicks.push(&found, target);

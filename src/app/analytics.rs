@@ -98,7 +98,7 @@ pub fn start_engine(settings: &Settings) -> anyhow::Result<Option<Engine>> {
 pub fn keep_pace(scheduler: &mut Scheduler, recorder: Arc<Recorder>, clickhouse: ClickHouse) {
     let state = (recorder, clickhouse);
     scheduler.every("pacing", [PACE_EVERY; 2], state, |(recorder, clickhouse)| {
-        let is_connected = clickhouse.status().is_connected();
+        let is_connected = clickhouse.status.is_connected();
         recorder.pacing.follow(if is_connected { clickhouse.as_of().lag_ms } else { 0 });
         ready(())
     });

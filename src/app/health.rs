@@ -54,14 +54,14 @@ impl Health for HealthReporter {
         let logs =
             Logs { mutations: log_state(&*self.mutations), clicks: log_state(&*self.clicks) };
         let is_whole = logs.mutations.reason.is_none() && logs.clicks.reason.is_none();
-        let status = self.clickhouse.status();
+        let status = &self.clickhouse.status;
         let reconciled = status.reconciled().map(|reconciled| Reconciled {
             through: reconciled.through,
             differences: reconciled.differences,
         });
         // Each offset is read before the end of its log, so a lag may be too large, but never too
         // small.
-        let (applied, projected) = (self.index.applied(), self.clickhouse.status().applied());
+        let (applied, projected) = (self.index.applied(), self.clickhouse.status.applied());
         let (mutations, clicks) = (self.mutations.end(), self.clicks.end());
         Report {
             status: if is_whole { "ready" } else { "degraded" },
@@ -86,7 +86,7 @@ impl Health for HealthReporter {
             set(names::PROJECTION_LAG_EVENTS, "projection", name, projection.lag_events);
             set(names::PROJECTION_LAG_MILLISECONDS, "projection", name, projection.lag_ms);
         }
-        if let Some(reconciled) = self.clickhouse.status().reconciled() {
+        if let Some(reconciled) = self.clickhouse.status.reconciled() {
             let name = names::RECONCILE_DIFFERENCES;
             set(name, "projection", "clickhouse", reconciled.differences as u64);
         }

@@ -197,7 +197,7 @@ impl ClickCaps {
     /// If the log can't be synced or the file can't be written; then the file is unchanged.
     pub fn save_if_due(&self, is_last: bool) -> Result<(), ClickCapsError> {
         // Read before the counts, so that they include every click up to here.
-        let through = self.saved.log().end();
+        let through = self.saved.log.end();
         let records = through.saturating_sub(self.saved.cursor());
         let mut last_saved = self.last_saved.lock().unwrap_or_else(PoisonError::into_inner);
         let is_late = is_last || last_saved.elapsed() >= SAVE_INTERVAL;
@@ -245,9 +245,9 @@ impl ClickCaps {
         };
         let links = links.iter().map(link).collect();
         // Sync first: the file must not have counts of clicks that a power failure can lose.
-        self.saved.log().sync()?;
+        self.saved.log.sync()?;
         let mut bytes =
-            Snapshot { log: self.saved.log().id().to_vec(), through, links }.encode_to_vec();
+            Snapshot { log: self.saved.log.id().to_vec(), through, links }.encode_to_vec();
         bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
         replace_file(&self.path, &bytes)
             .map_err(|error| ClickCapsError::File(self.path.clone(), error))?;

@@ -14,48 +14,24 @@ use crate::domain::click::{BotReason, ClickTarget};
 /// An enriched visit. It does not contain the visitor's IP address.
 #[must_use = "a click counts once it is appended"]
 pub struct EnrichedVisit<'a> {
-    pub(super) at_ms: u64,
-    pub(super) visitor: u64,
-    pub(super) location: Location<'a>,
-    pub(super) referrer: Referrer<'a>,
-    pub(super) language: Language,
+    /// Time of the visit, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// The visitor's id within the link's workspace.
+    pub visitor: u64,
+    /// The visitor's location.
+    pub location: Location<'a>,
+    /// The referrer.
+    pub referrer: Referrer<'a>,
+    /// The preferred language.
+    pub language: Language,
     pub(super) head: bool,
     pub(super) prefetch: bool,
     pub(super) query: Option<&'a str>,
-    pub(super) agent: Arc<Agent>,
+    /// The user agent.
+    pub agent: Arc<Agent>,
 }
 
 impl<'a> EnrichedVisit<'a> {
-    /// Time of the visit, in milliseconds since the Unix epoch.
-    pub const fn at_ms(&self) -> u64 {
-        self.at_ms
-    }
-
-    /// The visitor's id within the link's workspace.
-    pub const fn visitor(&self) -> u64 {
-        self.visitor
-    }
-
-    /// The visitor's location.
-    pub const fn location(&self) -> Location<'a> {
-        self.location
-    }
-
-    /// The referrer.
-    pub const fn referrer(&self) -> &Referrer<'a> {
-        &self.referrer
-    }
-
-    /// The preferred language.
-    pub const fn language(&self) -> Language {
-        self.language
-    }
-
-    /// The user agent.
-    pub fn agent(&self) -> &Agent {
-        &self.agent
-    }
-
     /// Why the click is classified as a bot's, or `Human`.
     pub fn bot(&self) -> BotReason {
         match self.agent.bot() {
@@ -84,6 +60,6 @@ impl<'a> EnrichedVisit<'a> {
             query_params: QueryParams::of(self.query, target.has_utm),
         };
         part.encode(click);
-        click.extend_from_slice(self.agent.click_part());
+        click.extend_from_slice(&self.agent.click_part);
     }
 }

@@ -23,7 +23,8 @@ pub struct Headers<'a> {
     pub cookie: Option<&'a [u8]>,
     /// `Sec-Purpose`, `Purpose`, `X-Purpose`, `X-Moz`.
     pub purposes: [Option<&'a [u8]>; 4],
-    is_forwarded: bool,
+    /// Whether there is a `Forwarded` header.
+    pub is_forwarded: bool,
     lines: Lines<'a>,
 }
 
@@ -85,11 +86,6 @@ impl<'a> Headers<'a> {
         }
     }
 
-    /// Whether there is a `Forwarded` header.
-    pub const fn is_forwarded(&self) -> bool {
-        self.is_forwarded
-    }
-
     /// The values of all lines with a name, last line first.
     pub fn backwards(&self, name: &'static HeaderName) -> impl Iterator<Item = &'a [u8]> {
         let (parsed, map) = match self.lines {
@@ -144,7 +140,7 @@ mod tests {
         let forwarded: Vec<_> = headers.backwards(&FORWARDED).collect();
         assert_eq!(forwarded, [&b"for=b, for=c"[..], b"for=a"]);
         assert_eq!(headers.backwards(&http::header::VIA).count(), 0);
-        assert!(headers.is_forwarded());
+        assert!(headers.is_forwarded);
     }
 
     #[test]
@@ -163,7 +159,7 @@ mod tests {
     fn an_empty_request_head_has_no_headers() {
         let headers = Headers::default();
         assert_eq!((headers.host, headers.user_agent), (None, None));
-        assert_eq!((headers.backwards(&FORWARDED).count(), headers.is_forwarded()), (0, false));
+        assert_eq!((headers.backwards(&FORWARDED).count(), headers.is_forwarded), (0, false));
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl Enricher {
         let agent = self.agents.of(headers.user_agent);
         EnrichedVisit {
             at_ms: visit.at_ms,
-            visitor: self.visitors.visitor(visit.at_ms, address, agent.id(), workspace),
+            visitor: self.visitors.visitor(visit.at_ms, address, agent.id, workspace),
             location: geo.map(|geo| geo.lookup(address)).unwrap_or_default(),
             referrer: Referrer::of(headers.referrer),
             language: Language::of(headers.accept_language),

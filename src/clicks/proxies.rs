@@ -56,7 +56,7 @@ impl TrustedProxies {
         if !self.trusts(peer) {
             return peer;
         }
-        if headers.is_forwarded() {
+        if headers.is_forwarded {
             self.walk(peer, elements(headers, &FORWARDED).map(forwarded_for))
         } else {
             self.walk(peer, elements(headers, &X_FORWARDED_FOR).map(node))

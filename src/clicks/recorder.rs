@@ -24,7 +24,8 @@ const CAPS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Enriches visits and appends their clicks to the log.
 pub struct Recorder {
-    enricher: Enricher,
+    /// The enricher, to reload its data files.
+    pub enricher: Enricher,
     log: Arc<dyn Log>,
     humans: Counter,
     bots: Counter,
@@ -103,11 +104,6 @@ impl Recorder {
         self.overflow.len()
     }
 
-    /// The enricher, to reload its data files.
-    pub const fn enricher(&self) -> &Enricher {
-        &self.enricher
-    }
-
     /// Writes the batch to the log and clears it. While the disk is full, clicks go into the
     /// overflow buffer. Clicks that can be neither logged nor buffered are counted as lost.
     /// Visitors are redirected in any case.
@@ -170,7 +166,7 @@ impl Recorder {
                 Some(nth) => batch.push_limited(enriched, target, limit, nth),
                 None => batch.push(enriched, target),
             }
-            self.append(&mut batch, enriched.at_ms());
+            self.append(&mut batch, enriched.at_ms);
         });
         match admitted {
             Admission::UsedUp => Admitted::UsedUp,

@@ -79,7 +79,7 @@ fn a_visit_becomes_a_click() {
         link: Uuid::from_u128(2).as_bytes().to_vec(),
         link_version: 3,
         domain: "go.example".to_owned(),
-        agent: outcome.agent().id(),
+        agent: outcome.agent.id,
         browser: "Firefox".to_owned(),
         browser_version: "128.0".to_owned(),
         os: "Linux".to_owned(),

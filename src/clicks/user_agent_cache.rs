@@ -22,10 +22,13 @@ pub const DEFAULT_CAPACITY: usize = 16_384;
 
 /// A classified user agent.
 pub struct Agent {
-    id: u64,
+    /// The first eight bytes of the SHA-256 of the text, big endian.
+    pub id: u64,
     text: Arc<str>,
-    classification: Classification,
-    click_part: Bytes,
+    /// The classification.
+    pub classification: Classification,
+    /// The encoding of a [`Click`] with only the agent's fields.
+    pub(super) click_part: Bytes,
     logged: AtomicBool,
 }
 
@@ -47,24 +50,9 @@ impl Agent {
         Self { id, text, classification, click_part, logged: AtomicBool::new(false) }
     }
 
-    /// The first eight bytes of the SHA-256 of the text, big endian.
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// The classification.
-    pub fn classification(&self) -> &Classification {
-        &self.classification
-    }
-
     /// Why it is classified as a bot, or `Human`.
     pub fn bot(&self) -> BotReason {
         self.classification.bot
-    }
-
-    /// The encoding of a [`Click`] with only the agent's fields.
-    pub(super) fn click_part(&self) -> &[u8] {
-        &self.click_part
     }
 
     /// The record that has to be in the log before a click of the agent; `None` after

@@ -130,7 +130,7 @@ impl Exports {
         let path = self.jobs.path(id, UNFINISHED);
         let mut file = File::create(&path).await.map_err(io_error)?;
         let (mut bytes, mut checked_at) = (0, None);
-        let query_id = clicks.id().to_owned();
+        let query_id = clicks.id.clone();
         while let Some(piece) = clicks.next().await.map_err(failed)? {
             if checked_at.is_none_or(|checked_at| bytes - checked_at >= SPACE_CHECK_BYTES) {
                 checked_at = Some(bytes);

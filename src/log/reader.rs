@@ -303,9 +303,9 @@ impl Reader {
         let may_grow = matches!(self.source, Source::Files { .. }) && next.is_none();
         if may_grow || (next.is_some() && !cursor.is_sealed) {
             cursor.is_sealed = next.is_some();
-            let before = cursor.window.limit();
+            let before = cursor.window.limit;
             cursor.refresh()?;
-            return Ok(cursor.is_sealed || cursor.window.limit() > before);
+            return Ok(cursor.is_sealed || cursor.window.limit > before);
         }
         let offset = cursor.offset;
         if (flaw.is_some() || next != Some(offset)) && self.is_never_synced(&segments)? {

@@ -53,7 +53,8 @@ pub struct Record {
 /// The fixed fields before a record's payload.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Header {
-    len: u32,
+    /// The length field as stored, for error messages.
+    pub(super) len: u32,
     crc: u32,
     pub(super) offset: u64,
     lag: u32,
@@ -92,11 +93,6 @@ impl Header {
     /// Whether the checksum matches `record`, the bytes of the record including the header.
     pub(super) fn matches(&self, record: &[u8]) -> bool {
         checksum(record) == self.crc
-    }
-
-    /// The length field as stored, for error messages.
-    pub(super) fn stored_len(&self) -> u32 {
-        self.len
     }
 }
 

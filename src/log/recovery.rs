@@ -179,7 +179,7 @@ fn recover_tail(
         tracing::warn!(
             file = %path.display(),
             position = found.position,
-            bytes = window.limit() - found.position,
+            bytes = window.limit - found.position,
             next_offset = found.next,
             "truncated a torn tail of the log: records that were never synced"
         );

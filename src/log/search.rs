@@ -45,7 +45,7 @@ pub(super) fn find_record(
     lowest: u64,
     accept: impl Fn(&Header) -> bool,
 ) -> io::Result<Option<(u64, u64)>> {
-    let limit = window.limit();
+    let limit = window.limit;
     let offsets = lowest..lowest.saturating_add(PLAUSIBLE_GAP);
     while position + HEADER_BYTES as u64 <= limit {
         let bytes = window.peek(position, HEADER_BYTES)?;

@@ -26,7 +26,8 @@ impl Cursors {
 
 /// A position in a log that is followed.
 pub struct Subscription {
-    log: Arc<dyn Log>,
+    /// The log.
+    pub log: Arc<dyn Log>,
     cursor: Arc<AtomicU64>,
 }
 
@@ -45,11 +46,6 @@ impl Subscription {
     /// Follows a log without being listed in [`Log::cursors`].
     pub fn unlisted(log: Arc<dyn Log>, cursor: u64) -> Self {
         Self { log, cursor: Arc::new(AtomicU64::new(cursor)) }
-    }
-
-    /// The log.
-    pub const fn log(&self) -> &Arc<dyn Log> {
-        &self.log
     }
 
     /// All records up to and including this offset are processed.

@@ -155,13 +155,13 @@ impl Verifier {
         let header = segment::read_header(&*file, first)?;
         let mut window = Window::new(file)?;
         self.report.segments += 1;
-        self.report.bytes += window.limit();
+        self.report.bytes += window.limit;
         match header {
             HeaderState::Valid(id) if *self.report.id.get_or_insert(id) == id => {}
             HeaderState::Valid(_) => self.problem(FOREIGN),
             HeaderState::Damaged(what) => self.problem(what),
             HeaderState::Unfinished if last => {
-                self.report.torn_tail_bytes += window.limit();
+                self.report.torn_tail_bytes += window.limit;
                 return Ok(());
             }
             HeaderState::Unfinished => {
@@ -199,7 +199,7 @@ impl Verifier {
                     self.problem(lost_before_watermark(Some(flaw), self.synced));
                 }
                 None => {
-                    self.report.torn_tail_bytes += window.limit() - self.position;
+                    self.report.torn_tail_bytes += window.limit - self.position;
                     return Ok(false);
                 }
             }

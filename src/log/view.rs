@@ -20,8 +20,10 @@ use super::window::Window;
 pub struct LogView {
     storage: Arc<dyn Storage>,
     dir: PathBuf,
-    id: Option<[u8; 16]>,
-    first: u64,
+    /// The log's id; `None` if there was no log yet, or its first segment is damaged.
+    pub id: Option<[u8; 16]>,
+    /// Offset of the first retained record when the log was opened: 1 if nothing was dropped.
+    pub first: u64,
 }
 
 /// Where a log ends, according to its files.
@@ -55,16 +57,6 @@ impl LogView {
         }
         let first = watermark::read_first(&*storage, dir, id.as_ref())?;
         Ok(Self { storage, dir: dir.to_owned(), id, first })
-    }
-
-    /// Offset of the first retained record when the log was opened: 1 if nothing was dropped.
-    pub fn first(&self) -> u64 {
-        self.first
-    }
-
-    /// The log's id; `None` if there was no log yet, or its first segment is damaged.
-    pub fn id(&self) -> Option<[u8; 16]> {
-        self.id
     }
 
     /// Where the log currently ends; `None` if it has no segment yet.

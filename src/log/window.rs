@@ -15,7 +15,8 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// complete, bytes beyond it may not be.
 pub(super) struct Window {
     file: Arc<dyn StorageFile>,
-    limit: u64,
+    /// The length of the window, in bytes.
+    pub(super) limit: u64,
     start: u64,
     bytes: Vec<u8>,
 }
@@ -35,11 +36,6 @@ impl Window {
     pub(super) fn new(file: Arc<dyn StorageFile>) -> io::Result<Self> {
         let limit = file.len()?;
         Ok(Self { file, limit, start: 0, bytes: Vec::new() })
-    }
-
-    /// The length of the window, in bytes.
-    pub(super) fn limit(&self) -> u64 {
-        self.limit
     }
 
     /// Discards the buffer and updates the length.
@@ -81,7 +77,7 @@ impl Window {
             return Ok(Parsed::Flawed(Flaw::HeaderCut));
         };
         let Some(size) = header.record_bytes() else {
-            return Ok(Parsed::Flawed(Flaw::Length(header.stored_len())));
+            return Ok(Parsed::Flawed(Flaw::Length(header.len)));
         };
         let Some(record) = self.peek(position, size)?.get(..size) else {
             return Ok(Parsed::Flawed(Flaw::PayloadCut));

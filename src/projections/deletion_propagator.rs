@@ -112,7 +112,7 @@ impl DeletionPropagator {
     /// that time are in the log by now, before what is appended here. The last pass processes all,
     /// because there are no more visits.
     fn run(&mut self, is_last: bool) -> Result<(), PropagateError> {
-        let synced = self.mutations.log().synced();
+        let synced = self.mutations.log.synced();
         let before = std::mem::replace(&mut self.synced_before, synced);
         let propagated = self.propagate(if is_last { synced } else { before });
         self.save_if_due()?;

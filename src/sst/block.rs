@@ -16,7 +16,7 @@ pub struct BlockBuilder {
     bytes: Vec<u8>,
     restarts: Vec<u32>,
     since_restart: u32,
-    last_key: Vec<u8>,
+    pub last_key: Vec<u8>,
 }
 
 impl BlockBuilder {
@@ -26,10 +26,6 @@ impl BlockBuilder {
 
     pub const fn is_full(&self) -> bool {
         self.bytes.len() >= BLOCK_BYTES
-    }
-
-    pub fn last_key(&self) -> &[u8] {
-        &self.last_key
     }
 
     pub fn add(&mut self, key: &[u8], value: Option<&[u8]>) {

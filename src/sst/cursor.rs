@@ -13,7 +13,8 @@ pub struct Cursor<'t> {
     bytes: Vec<u8>,
     entries_end: usize,
     at: usize,
-    key: Vec<u8>,
+    /// The entry's key.
+    pub key: Vec<u8>,
     value: Option<Range<usize>>,
 }
 
@@ -34,7 +35,7 @@ impl<'t> Cursor<'t> {
     /// Moves to the next entry; `false` at the end.
     pub fn advance(&mut self) -> Result<bool, SstError> {
         if self.at == self.entries_end {
-            if self.next_block == self.table.blocks().len() {
+            if self.next_block == self.table.index.len() {
                 return Ok(false);
             }
             self.entries_end = self.table.read_block(self.next_block, &mut self.bytes)?;
@@ -52,11 +53,6 @@ impl<'t> Cursor<'t> {
         self.at = entry.end;
         self.value = entry.value;
         Some(())
-    }
-
-    /// The entry's key.
-    pub fn key(&self) -> &[u8] {
-        &self.key
     }
 
     /// The entry's value; `None` for a tombstone.

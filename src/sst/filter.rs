@@ -14,7 +14,8 @@ const BITS_SET: u32 = 6;
 /// The filter. An empty one matches no key.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    bytes: Vec<u8>,
+    /// The serialized filter.
+    pub bytes: Vec<u8>,
 }
 
 impl Filter {
@@ -27,11 +28,6 @@ impl Filter {
     /// `None` if the length is not a multiple of the line size.
     pub fn from_bytes(bytes: Vec<u8>) -> Option<Self> {
         bytes.len().is_multiple_of(LINE_BYTES).then_some(Self { bytes })
-    }
-
-    /// The serialized filter.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
     }
 
     fn line(&self, hash: u64) -> usize {

@@ -58,7 +58,7 @@ fn read(
     let mut last_key: Option<Vec<u8>> = None;
     let mut read = 0;
     while let Some(cursor) = heap.first() {
-        let key = cursor.key();
+        let key = &cursor.key;
         // Among equal keys the newest comes first; skip the others.
         if last_key.as_deref() != Some(key) {
             if let Some(value) = cursor.value() {
@@ -125,7 +125,7 @@ impl<'t> Heap<'t> {
         else {
             return false;
         };
-        match a.key().cmp(b.key()) {
+        match a.key.cmp(&b.key) {
             Ordering::Equal => a_age > b_age,
             order => order.is_lt(),
         }

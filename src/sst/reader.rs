@@ -43,13 +43,18 @@ impl Weighter<usize, Arc<Block>> for ByBytes {
 
 /// A table open for reading.
 pub struct Table {
-    path: PathBuf,
+    /// The path of the file.
+    pub path: PathBuf,
     file: File,
-    origin: Origin,
-    made_at_ms: u64,
-    entries: u64,
-    filtered: u64,
-    index: Vec<BlockHandle>,
+    /// The log and the offset that it reflects.
+    pub origin: Origin,
+    /// Creation time, in milliseconds since the Unix epoch.
+    pub made_at_ms: u64,
+    /// Number of entries.
+    pub entries: u64,
+    /// Number of entries in the filter.
+    pub filtered: u64,
+    pub(super) index: Vec<BlockHandle>,
     filter: Filter,
     /// `None` for runs: there are many, and each of their blocks is rarely read.
     cache: Option<Cache<usize, Arc<Block>, ByBytes>>,
@@ -115,35 +120,6 @@ impl Table {
         let table =
             Self::new(path.to_owned(), file, footer.origin, footer.made_at_ms, index, filter);
         Ok(table.with_counts(footer.entries, footer.filtered).with_cache())
-    }
-
-    /// The log and the offset that it reflects.
-    pub const fn origin(&self) -> Origin {
-        self.origin
-    }
-
-    /// Creation time, in milliseconds since the Unix epoch.
-    pub const fn made_at_ms(&self) -> u64 {
-        self.made_at_ms
-    }
-
-    /// Number of entries.
-    pub const fn entries(&self) -> u64 {
-        self.entries
-    }
-
-    /// Number of entries in the filter.
-    pub const fn filtered(&self) -> u64 {
-        self.filtered
-    }
-
-    /// The path of the file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    pub(super) fn blocks(&self) -> &[BlockHandle] {
-        &self.index
     }
 
     /// `false` if the filter rules out the key, whose first byte the filter must cover.

@@ -35,7 +35,7 @@ fn what_is_written_is_found_and_nothing_else() {
     let entries = many(5_000);
     drop(write(&path, &entries));
     let table = Table::open(&path, |format| format == FORMAT).unwrap();
-    assert_eq!((table.origin(), table.entries(), table.made_at_ms()), (ORIGIN, 5_000, 5));
+    assert_eq!((table.origin, table.entries, table.made_at_ms), (ORIGIN, 5_000, 5));
     for (key, value) in &entries {
         let expected = value.clone().map_or(Lookup::Gone, Lookup::Value);
         assert_eq!(table.get(key).unwrap(), expected);
@@ -46,7 +46,7 @@ fn what_is_written_is_found_and_nothing_else() {
     let mut cursor = Cursor::new(&table);
     for (key, value) in &entries {
         assert!(cursor.advance().unwrap());
-        assert_eq!((cursor.key(), cursor.value()), (key.as_slice(), value.as_deref()));
+        assert_eq!((cursor.key.as_slice(), cursor.value()), (key.as_slice(), value.as_deref()));
     }
     assert!(!cursor.advance().unwrap());
     assert!(!cursor.advance().unwrap());

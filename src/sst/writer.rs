@@ -58,7 +58,7 @@ impl TableWriter {
 
     /// Adds an entry. Keys must be strictly ascending; `None` writes a tombstone.
     pub fn add(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), SstError> {
-        debug_assert!(self.entries == 0 || key > self.block.last_key());
+        debug_assert!(self.entries == 0 || *key > *self.block.last_key);
         if self.block.is_empty() {
             self.first_key.clear();
             self.first_key.extend_from_slice(key);
@@ -107,8 +107,8 @@ impl TableWriter {
         made_at_ms: u64,
     ) -> Result<Table, SstError> {
         self.close_block()?;
-        let filter = self.section(0, self.filter.as_bytes());
-        self.bytes.extend_from_slice(self.filter.as_bytes());
+        let filter = self.section(0, &self.filter.bytes);
+        self.bytes.extend_from_slice(&self.filter.bytes);
         let mut index = Vec::new();
         for handle in &self.index {
             put_varint(&mut index, handle.first_key.len());

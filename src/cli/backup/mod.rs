@@ -116,7 +116,7 @@ fn copy_segments(
         let file = entry?.file_name().to_string_lossy().into_owned();
         let first = file.strip_suffix(".seg").and_then(|digits| digits.parse::<u64>().ok());
         match first {
-            Some(first) if first < view.first() || first > tail.segment => {}
+            Some(first) if first < view.first || first > tail.segment => {}
             Some(first) if first == tail.segment => wanted.push((file, Some(tail.bytes))),
             Some(_) => wanted.push((file, None)),
             None if file == "first" => wanted.push((file, None)),
@@ -146,5 +146,5 @@ fn copy_segments(
     }
     // If segments were dropped meanwhile, the file `first` and the segments may not match.
     let now = LogView::open(Arc::new(DiskStorage), source)?;
-    Ok((now.first() == view.first()).then_some((tail, files)))
+    Ok((now.first == view.first).then_some((tail, files)))
 }

@@ -55,7 +55,7 @@ fn segments_roll_and_reopen_on_the_real_file_system() {
     assert!(report.is_sound() && report.segments > 4);
     assert_eq!((report.records, report.id), (end + 2, Some(id)));
     let view = LogView::open(Arc::new(DiskStorage), &dir).unwrap();
-    assert_eq!(view.id(), Some(id));
+    assert_eq!(view.id, Some(id));
     let seen = drain(&mut view.read_from(1)).unwrap();
     assert_eq!(seen, drain(&mut log.read_from(1).unwrap()).unwrap());
 }
@@ -113,7 +113,7 @@ fn a_view_of_nothing_is_empty() {
     let storage = SimulatedStorage::default();
     let view = LogView::open(Arc::new(storage.clone()), dir()).unwrap();
     let mut reader = view.read_from(0);
-    assert_eq!((view.id(), reader.next_record().unwrap()), (None, None));
+    assert_eq!((view.id, reader.next_record().unwrap()), (None, None));
     let log = open(&storage, LARGE).unwrap();
     append(&log, 2).unwrap();
     assert_eq!(drain(&mut reader).unwrap().len(), 2);

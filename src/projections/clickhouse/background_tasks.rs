@@ -98,7 +98,7 @@ impl BackgroundTasks {
     /// Drops replaced tables now.
     pub async fn drop_retired_now(&mut self) -> Result<(), ProjectionError> {
         let Some((generation, _)) = self.retired.take() else { return Ok(()) };
-        generation.drop_tables(self.session.client()).await
+        generation.drop_tables(&self.session.client).await
     }
 
     /// Marks tables as replaced.

@@ -18,18 +18,14 @@ pub const MAX_BATCH_RECORDS: usize = 65_536;
 #[derive(Default)]
 pub struct Records {
     records: RecordBatch,
-    times_ms: (u64, u64),
+    /// The times of the oldest and of the newest record, in milliseconds since the Unix epoch.
+    pub times_ms: (u64, u64),
 }
 
 impl Records {
     /// The number of records.
     pub fn len(&self) -> usize {
         self.records.len()
-    }
-
-    /// The times of the oldest and of the newest record, in milliseconds since the Unix epoch.
-    pub const fn times_ms(&self) -> (u64, u64) {
-        self.times_ms
     }
 
     /// The rows of `clicks`.

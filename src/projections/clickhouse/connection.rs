@@ -70,7 +70,8 @@ pub struct Reading {
 #[derive(Clone)]
 pub struct ClickHouse {
     pub(super) reading: watch::Receiver<Option<Reading>>,
-    pub(super) status: Arc<Status>,
+    /// The progress of the projection.
+    pub status: Arc<Status>,
     pub(super) log: Arc<dyn Log>,
     pub(super) forgotten: DeletionWatch,
 }
@@ -106,10 +107,5 @@ impl ClickHouse {
     /// offset at or after them. `None` after `limit`.
     pub async fn forgotten_by(&self, change: u64, limit: Duration) -> Option<u64> {
         self.forgotten.by(change, limit).await
-    }
-
-    /// The progress of the projection.
-    pub fn status(&self) -> &Status {
-        &self.status
     }
 }

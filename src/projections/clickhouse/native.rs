@@ -68,7 +68,8 @@ fn put_number(mut number: u64, bytes: &mut Vec<u8>) {
 /// A block that is being built.
 #[derive(Default)]
 pub struct Block {
-    rows: u64,
+    /// The number of rows.
+    pub rows: u64,
     /// The name, type and values of each column.
     columns: Vec<Vec<u8>>,
 }
@@ -85,11 +86,6 @@ impl Block {
             }
         }
         self.rows += 1;
-    }
-
-    /// The number of rows.
-    pub const fn rows(&self) -> u64 {
-        self.rows
     }
 
     /// The encoded block, in parts.
@@ -119,7 +115,7 @@ mod tests {
         for (id, text) in [(Uuid::from_u128(1 << 64 | 2), "é"), (Uuid::nil(), &long)] {
             block.push([("id", Value::Uuid(id)), ("text", Value::Text(text))]);
         }
-        assert_eq!(block.rows(), 2);
+        assert_eq!(block.rows, 2);
         let bytes: Vec<u8> = block.into_parts().flatten().collect();
         let id = [1_u8, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0];
         let expected = [

@@ -268,8 +268,8 @@ impl Projector {
                 self.reconcile(&tasks.session, extent, answer).await
             }
             Request::Reclassify(since_ms, classifier, answer) => {
-                let client = tasks.session.client().clone();
-                let tables = tasks.session.generation();
+                let client = tasks.session.client.clone();
+                let tables = tasks.session.generation;
                 let log = Arc::clone(&self.log);
                 tokio::spawn(async move {
                     let found = reclassify(client, tables, log, classifier, since_ms).await;
@@ -306,7 +306,7 @@ impl Projector {
         extent: Extent,
         answer: oneshot::Sender<Result<Reconciliation, OperatorError>>,
     ) -> Result<(), ProjectionError> {
-        let stored = Stored::count(session.client(), session.generation()).await?;
+        let stored = Stored::count(&session.client, session.generation).await?;
         let through = session.applied();
         let (log, files) = (Arc::clone(&self.log), self.tally_files.clone());
         let status = Arc::clone(&self.status);
@@ -390,7 +390,7 @@ impl Projector {
         self.publish(&session);
         tasks.drop_retired_now().await?;
         let retired = std::mem::replace(&mut tasks.session, session);
-        tasks.retire(retired.generation());
+        tasks.retire(retired.generation);
         let events = tasks.session.applied();
         tracing::info!(events, took_ms = took.as_millis(), "the rebuilt analytics are in use");
         self.rebuild_progress.set(RebuildState::Done { events, took });

@@ -17,7 +17,7 @@ impl Rebuild {
     /// Creates the new tables.
     pub async fn begin(current: &Session) -> Result<Self, ProjectionError> {
         let next = current.next_generation().await?;
-        tracing::info!(generation = next.generation().number(), "rebuilding the analytics");
+        tracing::info!(generation = next.generation.number(), "rebuilding the analytics");
         Ok(Self { next, started: Instant::now() })
     }
 

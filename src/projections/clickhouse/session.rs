@@ -29,10 +29,12 @@ const NAME: &str = "clickhouse";
 
 /// Prepared tables and their progress.
 pub struct Session {
-    client: Client,
+    /// The client.
+    pub client: Client,
     /// The database instance.
     instance: Uuid,
-    generation: Generation,
+    /// The generation of the tables.
+    pub generation: Generation,
     /// The records up to its cursor are in the tables.
     subscription: Subscription,
     /// The file of the plan. `None` for tables of a rebuild, which start over after any error.
@@ -119,7 +121,7 @@ impl Session {
         schema::recreate_tables(&self.client, generation).await?;
         let corrections = Corrections::read(&self.client, self.generation).await?;
         copy_amendments(&self.client, self.generation, generation).await?;
-        let log = self.subscription.log();
+        let log = &self.subscription.log;
         let first = log.first();
         if first > 1 {
             copy_before(&self.client, self.generation, generation, first).await?;
@@ -145,7 +147,7 @@ impl Session {
     pub async fn put_in_use(&mut self, plan_file: PlanFile) -> Result<(), ProjectionError> {
         self.read_pending().await?;
         self.generation.use_from_now(&self.client).await?;
-        self.subscription = self.subscription.log().subscribe(NAME, self.applied());
+        self.subscription = self.subscription.log.subscribe(NAME, self.applied());
         self.plan_file = Some(plan_file);
         // If this is interrupted, the progress is read from the tables.
         self.checkpoint(None)
@@ -180,7 +182,7 @@ impl Session {
         // ClickHouse forgets the tokens of parts whose rows are all deleted, so the last batch must
         // not be sent again.
         self.checkpoint(None)?;
-        let log_id = self.subscription.log().id();
+        let log_id = self.subscription.log.id();
         Removal::begin(&self.client, self.generation, through, log_id).await.map(Some)
     }
 
@@ -205,16 +207,6 @@ impl Session {
             generation: self.generation,
             unnumbered_through: self.unnumbered_through,
         }
-    }
-
-    /// The client.
-    pub const fn client(&self) -> &Client {
-        &self.client
-    }
-
-    /// The generation of the tables.
-    pub const fn generation(&self) -> Generation {
-        self.generation
     }
 
     /// All records up to and including this offset are in the tables.
@@ -250,9 +242,9 @@ impl Session {
 
     async fn send(&mut self, batch: Batch) -> Result<(), ProjectionError> {
         let started = Instant::now();
-        self.status.sending(batch.last, self.records.times_ms());
+        self.status.sending(batch.last, self.records.times_ms);
         let (agents, clicks) = (self.generation.table("agents"), self.generation.table("clicks"));
-        let log_id = self.subscription.log().id();
+        let log_id = self.subscription.log.id();
         let token = |table: &str| batch.token(log_id, table);
         // Agents first: a visible click must find its agent.
         let rows = self.records.agents();
@@ -277,7 +269,7 @@ impl Session {
     async fn send_amendments(&mut self, batch: Batch) -> Result<(), ProjectionError> {
         let (forgotten, reclassified) =
             (self.generation.table("forgotten"), self.generation.table("reclassified"));
-        let log_id = self.subscription.log().id();
+        let log_id = self.subscription.log.id();
         let token = |table: &str| batch.token(log_id, table);
         let rows = self.records.forgotten();
         insert::<ForgottenRow>(&self.client, &forgotten, &token(&forgotten), rows).await?;
@@ -353,7 +345,7 @@ async fn insert_clicks<'rows>(
     for row in rows {
         block.push(row?.values());
     }
-    let count = block.rows();
+    let count = block.rows;
     if count > 0 {
         let sql = format!("INSERT INTO {table} FORMAT Native");
         let insert = deduplicating(client, token).insert_formatted_with(sql);

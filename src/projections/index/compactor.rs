@@ -74,10 +74,10 @@ impl Maintenance {
                 return self.repair(damage, keep_going);
             }
         }
-        if layers.is_in_memory() {
+        if layers.is_in_memory {
             let base = layers.base().cloned();
             drop(layers);
-            return self.index.replace_overlay(&**self.base.log(), base);
+            return self.index.replace_overlay(&*self.base.log, base);
         }
         if self.index.is_base_due() {
             drop(layers);
@@ -92,15 +92,15 @@ impl Maintenance {
         keep_going: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), IndexError> {
         match damage {
-            Damage::Overlay => self.index.repair(&**self.base.log())?,
-            _ => self.index.rebuild_while(&**self.base.log(), &|_, _| keep_going())?,
+            Damage::Overlay => self.index.repair(&*self.base.log)?,
+            _ => self.index.rebuild_while(&*self.base.log, &|_, _| keep_going())?,
         }
         tracing::info!(offset = self.index.applied(), "repaired the index");
         Ok(())
     }
 
     fn compact(&self, keep_going: &(dyn Fn() -> bool + Sync)) -> Result<(), IndexError> {
-        match self.index.compact(&**self.base.log(), &|_, _| keep_going()) {
+        match self.index.compact(&*self.base.log, &|_, _| keep_going()) {
             Err(error @ IndexError::Damaged { .. }) => {
                 Err(self.index.layers.load().report_damage(error))
             }

@@ -131,7 +131,7 @@ impl IndexDir {
         if found.is_none() {
             for number in bases {
                 let opened = ok_or_warn(self.open_base(number, log), "a base of the index")?;
-                let offset = |base: &Arc<Base>| base.table.origin().offset;
+                let offset = |base: &Arc<Base>| base.table.origin.offset;
                 if opened.as_ref().map(offset) > base.as_ref().map(offset) {
                     base = opened;
                 }
@@ -181,7 +181,7 @@ impl IndexDir {
         base: Option<Arc<Base>>,
         keep_going: KeepGoing<'_>,
     ) -> Result<Layers, IndexError> {
-        let offset = base.as_ref().map_or(0, |base| base.table.origin().offset);
+        let offset = base.as_ref().map_or(0, |base| base.table.origin.offset);
         if !self.is_base_due(log.synced() - offset, base.as_ref()) {
             return self.begin_overlay(log, base);
         }
@@ -197,7 +197,7 @@ impl IndexDir {
     }
 
     fn is_base_due(&self, events: u64, base: Option<&Arc<Base>>) -> bool {
-        let entries = base.map_or(0, |base| base.table.entries());
+        let entries = base.map_or(0, |base| base.table.entries);
         self.tuning.is_base_due(events, self.tuning.start_events_min, entries)
     }
 
@@ -229,7 +229,7 @@ impl IndexDir {
         let table = Table::open(&path, keys::is_readable)?;
         tracing::info!(
             offset = upto,
-            entries = table.entries(),
+            entries = table.entries,
             took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             "built a new base of the index"
         );
@@ -287,7 +287,7 @@ impl IndexDir {
             return Ok(None);
         }
         let base = self.open_base(meta.base, log)?;
-        if base.table.origin().offset != meta.base_offset {
+        if base.table.origin.offset != meta.base_offset {
             return Err(IndexError::Broken("the overlay belongs to another base"));
         }
         Ok(Some(base))
@@ -296,7 +296,7 @@ impl IndexDir {
     fn open_base(&self, number: u64, log: &dyn Log) -> Result<Arc<Base>, IndexError> {
         let path = self.base_path(number);
         let table = Table::open(&path, keys::is_readable)?;
-        Self::check_origin(table.origin(), log, &path)?;
+        Self::check_origin(table.origin, log, &path)?;
         Ok(Arc::new(Base { number, table }))
     }
 
@@ -314,10 +314,10 @@ impl IndexDir {
     /// Removes all files that these layers do not need. A file that cannot be removed only takes up
     /// space.
     fn sweep(&self, layers: &Layers) {
-        let base = layers.base().map(|base| base.table.path().to_owned());
+        let base = layers.base().map(|base| base.table.path.clone());
         for name in self.names().unwrap_or_default() {
             let path = self.folder.join(&name);
-            let is_in_use = path == layers.folder() || Some(&path) == base.as_ref();
+            let is_in_use = path == layers.folder || Some(&path) == base.as_ref();
             let is_ours = ["base-", "overlay-", "runs-"].iter().chain(LEGACY_PREFIXES);
             if !is_in_use && is_ours.into_iter().any(|prefix| name.starts_with(prefix)) {
                 remove(&path);
@@ -367,7 +367,7 @@ pub fn retire(layers: Layers) {
     drop_store(overlay);
     remove(&folder);
     if let Some(base) = base.and_then(Arc::into_inner) {
-        remove(base.table.path());
+        remove(&base.table.path);
     }
 }
 

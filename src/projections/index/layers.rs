@@ -43,7 +43,7 @@ pub struct Layers {
     buffer: WriteBuffer,
     overlay: Box<dyn Store>,
     /// The overlay's path.
-    folder: PathBuf,
+    pub folder: PathBuf,
     base: Option<Arc<Base>>,
     /// The overlay's metadata. Locked while the buffer is flushed.
     meta: Mutex<Meta>,
@@ -55,7 +55,7 @@ pub struct Layers {
     /// When the damage was first found.
     failed_at: OnceLock<Instant>,
     /// The overlay is in memory, because the disk is full.
-    is_in_memory: bool,
+    pub is_in_memory: bool,
 }
 
 impl Layers {
@@ -66,7 +66,7 @@ impl Layers {
         log: [u8; 16],
         base: Option<Arc<Base>>,
     ) -> Result<Self, IndexError> {
-        let base_offset = base.as_ref().map_or(0, |base| base.table.origin().offset);
+        let base_offset = base.as_ref().map_or(0, |base| base.table.origin.offset);
         let number = base.as_ref().map_or(0, |base| base.number);
         let sum = Checksum::default();
         let meta = Meta { log, applied: base_offset, base: number, base_offset, sum };
@@ -118,19 +118,9 @@ impl Layers {
         Self { is_in_memory: true, ..self }
     }
 
-    /// Whether the overlay is in memory, because the disk is full.
-    pub const fn is_in_memory(&self) -> bool {
-        self.is_in_memory
-    }
-
     /// The offset of the last event that these layers reflect.
     pub fn applied(&self) -> u64 {
         self.applied.load(Ordering::Acquire)
-    }
-
-    /// The overlay's path.
-    pub fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// The base.
@@ -141,7 +131,7 @@ impl Layers {
     /// The offset of the base and its number of entries; zeros without a base.
     pub fn base_extent(&self) -> (u64, u64) {
         let base = self.base.as_ref();
-        base.map_or((0, 0), |base| (base.table.origin().offset, base.table.entries()))
+        base.map_or((0, 0), |base| (base.table.origin.offset, base.table.entries))
     }
 
     /// The overlay, its path, and the base.

@@ -417,9 +417,9 @@ impl Index {
     pub fn base(&self) -> Option<BaseStatus> {
         let layers = self.layers.load();
         layers.base().map(|base| BaseStatus {
-            offset: base.table.origin().offset,
-            entries: base.table.entries(),
-            made_at_ms: base.table.made_at_ms(),
+            offset: base.table.origin.offset,
+            entries: base.table.entries,
+            made_at_ms: base.table.made_at_ms,
         })
     }
 

@@ -73,16 +73,11 @@ pub struct Export {
     first: Option<Bytes>,
     cursor: BytesCursor,
     /// The query ID in ClickHouse.
-    id: String,
+    pub id: String,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Export {
-    /// The query ID in ClickHouse.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
     /// The next chunk; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         if let Some(first) = self.first.take() {

@@ -91,7 +91,7 @@ impl Analytics {
         let (mut snapshot, epoch) = self.snapshot(query, as_of, sealed_ms);
         let found = loop {
             let found = self.find_in_form(query, snapshot, wanted).await?;
-            let status = self.clickhouse.status();
+            let status = &self.clickhouse.status;
             let is_removing = snapshot.is_removing || self.deletion_epoch(query) != epoch;
             let is_sealed = status.is_sealed(snapshot.through, snapshot.sealed_ms);
             let sealed_ms = if is_sealed { snapshot.sealed_ms } else { 0 };
@@ -121,7 +121,7 @@ impl Analytics {
     }
 
     fn deletion_epoch(&self, query: &AnalyticsQuery) -> DeletionEpoch {
-        self.clickhouse.status().removing.of(query.workspace.uuid())
+        self.clickhouse.status.removing.of(query.workspace.uuid())
     }
 
     async fn find_in_form(

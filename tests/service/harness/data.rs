@@ -69,7 +69,7 @@ impl DataFolder {
         let view = LogView::open(Arc::new(DiskStorage), &folder).unwrap();
         let mut reader = view.read_from(0);
         let records: Vec<_> = std::iter::from_fn(|| reader.next_record().unwrap()).collect();
-        let id = view.id().unwrap();
+        let id = view.id.unwrap();
         fs::remove_dir_all(&folder).unwrap();
         fs::create_dir(&folder).unwrap();
         let offset_file = |magic: &[u8; 8]| {

@@ -21,7 +21,8 @@ pub struct CompiledRules {
     rules: Box<[CompiledRule]>,
     /// The query tests of all rules, evaluated in one pass over the query string.
     questions: Questions,
-    needs: Needs,
+    /// The fields of a [`Visitor`] that the rules use.
+    pub needs: Needs,
 }
 
 struct CompiledRule {
@@ -76,11 +77,6 @@ impl CompiledRules {
             first_destination += rule.target.destinations().count();
         }
         Self { rules: compiled.into(), questions: asked.into_questions(), needs }
-    }
-
-    /// The fields of a [`Visitor`] that the rules use.
-    pub const fn needs(&self) -> Needs {
-        self.needs
     }
 
     /// The first matching rule and its destination for this visitor; `None` if no rule matches.

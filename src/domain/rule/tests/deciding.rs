@@ -212,7 +212,7 @@ fn destinations_are_numbered_across_all_rules() {
 
 #[test]
 fn only_used_facts_are_needed_and_expensive_ones_are_evaluated_once_and_last() {
-    let needs = |rules: Json| CompiledRules::new(&accept(rules).unwrap()).needs();
+    let needs = |rules: Json| CompiledRules::new(&accept(rules).unwrap()).needs;
     assert_eq!(needs(json!([])), Needs::NONE);
     assert_eq!(needs(rule(&json!([{"country": ["DE"]}]))), Needs::PLACE);
     assert_eq!(

@@ -23,14 +23,15 @@ const OWN_COLUMNS: [&[&str]; 2] =
     [&["forward_path", "max_clicks_bots"], &["row", "line", "slug", "destination", "field"]];
 
 pub(super) struct Csv {
-    input: Input,
+    pub(super) input: Input,
     reader: Reader,
     quotes: Quotes,
     /// Whether cells are escaped against formula injection.
     is_escaped: bool,
     /// The normalized column names; empty for an ignored column.
     header: Vec<String>,
-    ignored: Vec<String>,
+    /// The names of unknown columns.
+    pub(super) ignored: Vec<String>,
     number: u64,
     /// The fields of a record, back to back.
     output: Vec<u8>,
@@ -104,15 +105,6 @@ impl Csv {
         Err(FileError::NoDestination { names: names.join(" or "), found: found.join(", ") })
     }
 
-    pub(super) const fn input(&self) -> &Input {
-        &self.input
-    }
-
-    /// The names of unknown columns.
-    pub(super) fn ignored(&self) -> &[String] {
-        &self.ignored
-    }
-
     pub(super) fn next(&mut self) -> Result<Option<Record>, FileError> {
         loop {
             let Some((line, cells)) = self.cells()? else { return Ok(None) };
@@ -145,7 +137,7 @@ impl Csv {
         if !self.input.skip_while(|byte| matches!(byte, b'\r' | b'\n'))? {
             return Ok(None);
         }
-        let line = self.input.line();
+        let line = self.input.line;
         self.quotes.begin(line);
         let (mut written, mut fields, mut is_too_large) = (0, 0, false);
         loop {
@@ -170,7 +162,7 @@ impl Csv {
                     return Ok(Some((line, Cells::Malformed(too_large()))));
                 }
                 ReadRecordResult::Record => {
-                    let cells = match self.quotes.stray_at() {
+                    let cells = match self.quotes.stray_at {
                         Some(at) => Cells::Malformed(stray_quote(at)),
                         None => Cells::Fields(self.fields(fields)),
                     };

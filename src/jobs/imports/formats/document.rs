@@ -33,7 +33,7 @@ pub(super) struct Document {
 
 impl Document {
     pub(super) fn new(mut input: Input, product: &'static Product) -> Result<Self, FileError> {
-        let (offset, line) = (input.consumed(), input.line());
+        let (offset, line) = (input.consumed, input.line);
         let text = input.read_to_string(MAX_BYTES)?;
         let mut documents = Deserializer::from_str(&text).into_iter::<&RawValue>().peekable();
         if documents.peek().is_none() {

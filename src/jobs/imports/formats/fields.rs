@@ -25,7 +25,8 @@ pub(super) fn field<T>(value: Option<T>) -> Field<T> {
 /// The values of a record.
 pub(super) struct Fields {
     values: Map<String, Value>,
-    refused: Vec<(String, String)>,
+    /// The reasons to refuse the row.
+    pub(super) refused: Vec<(String, String)>,
     warnings: Vec<(String, String)>,
 }
 
@@ -43,11 +44,6 @@ impl Fields {
     /// Adds a warning about a value that is changed.
     pub(super) fn warn(&mut self, name: &str, text: impl Into<String>) {
         self.warnings.push((name.to_owned(), text.into()));
-    }
-
-    /// The reasons to refuse the row.
-    pub(super) fn into_refused(self) -> Vec<(String, String)> {
-        self.refused
     }
 
     /// The link, with the row's errors and warnings.

@@ -18,9 +18,9 @@ pub(super) struct Input {
     /// End of the buffered bytes.
     filled: usize,
     /// How many bytes were consumed.
-    consumed: u64,
+    pub(super) consumed: u64,
     /// The line of the next byte, from 1.
-    line: u64,
+    pub(super) line: u64,
 }
 
 impl Input {
@@ -96,16 +96,6 @@ impl Input {
                 return Ok(true);
             }
         }
-    }
-
-    /// How many bytes were consumed.
-    pub(super) const fn consumed(&self) -> u64 {
-        self.consumed
-    }
-
-    /// The line of the next byte.
-    pub(super) const fn line(&self) -> u64 {
-        self.line
     }
 
     /// Reads the rest.

@@ -5,7 +5,7 @@ use super::input::Input;
 use super::record::{MAX_RECORD_BYTES, Record, object, too_large};
 
 pub(super) struct Lines {
-    input: Input,
+    pub(super) input: Input,
     number: u64,
 }
 
@@ -16,7 +16,7 @@ impl Lines {
         if !input.skip_while(|byte| byte.is_ascii_whitespace())? {
             return Err(FileError::Empty);
         }
-        let line = usize::try_from(input.line()).unwrap_or(usize::MAX);
+        let line = usize::try_from(input.line).unwrap_or(usize::MAX);
         if !input.fill()?.starts_with(b"{") {
             let reason = "each line must be a JSON object".to_owned();
             return Err(FileError::NotJson { reason, line, column: 1 });
@@ -24,16 +24,12 @@ impl Lines {
         Ok(Self { input, number: 0 })
     }
 
-    pub(super) const fn input(&self) -> &Input {
-        &self.input
-    }
-
     pub(super) fn next(&mut self) -> Result<Option<Record>, FileError> {
         if !self.input.skip_while(|byte| byte.is_ascii_whitespace())? {
             return Ok(None);
         }
         self.number += 1;
-        let line = self.input.line();
+        let line = self.input.line;
         let mut text = String::new();
         let mut is_too_large = false;
         loop {

@@ -17,7 +17,8 @@ pub(super) struct Quotes {
     state: State,
     line: u64,
     opened_at: u64,
-    stray_at: Option<u64>,
+    /// The line of the first text after a closing quote.
+    pub(super) stray_at: Option<u64>,
 }
 
 impl Quotes {
@@ -55,10 +56,5 @@ impl Quotes {
     /// The line of an open quote.
     pub(super) fn open_at(&self) -> Option<u64> {
         (self.state == State::Quoted).then_some(self.opened_at)
-    }
-
-    /// The line of the first text after a closing quote.
-    pub(super) const fn stray_at(&self) -> Option<u64> {
-        self.stray_at
     }
 }

@@ -20,7 +20,8 @@ pub struct Rows {
     map: Mapper,
     /// Whether every link has a slug in the file: then none is generated.
     has_slugs: bool,
-    bytes_total: u64,
+    /// Size of the file in bytes.
+    pub bytes_total: u64,
     is_finished: bool,
 }
 
@@ -79,22 +80,17 @@ impl Rows {
     /// Number of bytes of the file that were processed.
     pub const fn bytes_read(&self) -> u64 {
         match &self.source {
-            Source::Csv(csv) => csv.input().consumed(),
-            Source::Lines(lines) => lines.input().consumed(),
+            Source::Csv(csv) => csv.input.consumed,
+            Source::Lines(lines) => lines.input.consumed,
             Source::Document(document) => document.consumed(),
-            Source::Dump(dump) => dump.input().consumed(),
+            Source::Dump(dump) => dump.input.consumed,
         }
-    }
-
-    /// Size of the file in bytes.
-    pub const fn bytes_total(&self) -> u64 {
-        self.bytes_total
     }
 
     /// The unknown columns of the header.
     pub fn ignored_columns(&self) -> &[String] {
         match &self.source {
-            Source::Csv(csv) => csv.ignored(),
+            Source::Csv(csv) => &csv.ignored,
             Source::Lines(_) | Source::Document(_) | Source::Dump(_) => &[],
         }
     }

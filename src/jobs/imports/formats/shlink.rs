@@ -49,7 +49,7 @@ fn map(values: Map<String, Value>) -> Mapped {
     if link.max_clicks == field(Some(0)) {
         meta.refuse("maxVisits", "the link has used up its visits");
     }
-    for (name, reason) in meta.into_refused() {
+    for (name, reason) in meta.refused {
         fields.refuse(&format!("meta.{name}"), reason);
     }
     link.rules = field(shlink_rules::rules(&mut fields));

@@ -14,7 +14,7 @@ const COLUMNS: [&str; 6] = ["keyword", "url", "title", "timestamp", "ip", "click
 const MAX_COLUMNS: usize = 64;
 
 pub(super) struct Dump {
-    input: Input,
+    pub(super) input: Input,
     /// The columns of the current statement; empty between statements.
     columns: Vec<String>,
     number: u64,
@@ -37,10 +37,6 @@ impl Dump {
         if dump.find_statement()? { Ok(dump) } else { Err(FileError::NoTable) }
     }
 
-    pub(super) const fn input(&self) -> &Input {
-        &self.input
-    }
-
     pub(super) fn next(&mut self) -> Result<Option<Record>, FileError> {
         loop {
             if self.columns.is_empty() && !self.find_statement()? {
@@ -50,7 +46,7 @@ impl Dump {
                 None => return Ok(None),
                 Some(Token::Symbol(b'(')) => {
                     self.number += 1;
-                    let line = Some(self.input.line());
+                    let line = Some(self.input.line);
                     let values = self.values()?;
                     return Ok(Some(Record { number: self.number, line, values }));
                 }
@@ -181,7 +177,7 @@ impl Dump {
     fn quoted(&mut self, quote: u8) -> Result<Token, FileError> {
         let mut text = Vec::new();
         // `number` already includes the current row.
-        let unclosed = FileError::UnclosedQuote { row: self.number, line: self.input.line() };
+        let unclosed = FileError::UnclosedQuote { row: self.number, line: self.input.line };
         self.input.consume(1);
         loop {
             let Some(byte) = self.input.fill()?.first().copied() else { return Err(unclosed) };

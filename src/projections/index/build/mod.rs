@@ -77,7 +77,7 @@ impl<'a> Job<'a> {
     }
 
     fn from(&self) -> u64 {
-        self.base.map_or(0, |base| base.origin().offset)
+        self.base.map_or(0, |base| base.origin.offset)
     }
 
     fn events(&self) -> u64 {
@@ -149,9 +149,9 @@ impl<'a> Job<'a> {
 
     fn merge(&self, building: &Building<'_>) -> Result<Table, IndexError> {
         let tables: Vec<&Table> = self.base.into_iter().chain(&building.runs).collect();
-        let entries: u64 = tables.iter().map(|table| table.entries()).sum();
+        let entries: u64 = tables.iter().map(|table| table.entries).sum();
         // A run's filter has no slugs: each of its links may have one, and a removed one.
-        let filtered = |table: &&Table| table.filtered();
+        let filtered = |table: &&Table| table.filtered;
         let filtered: u64 = building.runs.iter().map(|run| 2 * filtered(&run)).sum::<u64>()
             + self.base.as_ref().map_or(0, filtered);
         let mut writer = TableWriter::create(self.target, keys::LOOKED_UP, filtered)?;

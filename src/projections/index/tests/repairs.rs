@@ -80,19 +80,19 @@ fn a_full_disk_is_bridged_in_memory() {
         write(&index, &*place.log, &events[third..2 * third]).unwrap();
         index.layers.load().flush_buffer().unwrap_err();
         index.repair(&*place.log).unwrap();
-        assert!(index.layers.load().is_in_memory());
+        assert!(index.layers.load().is_in_memory);
         write(&index, &*place.log, &events[2 * third..]).unwrap();
         let expected = Map::of(&events).digest();
         assert_eq!(index.digest().unwrap(), expected);
         drop(index);
 
         let index = faults::open(&place.index(), &*place.log, &faults, NO_BASES).unwrap();
-        assert!(index.layers.load().is_in_memory());
+        assert!(index.layers.load().is_in_memory);
         assert_eq!(index.digest().unwrap(), expected);
         let index = Arc::new(index);
         let compactor = Compactor::start(Arc::clone(&index), &place.log).unwrap();
         faults.disk_is_full.store(false, Ordering::SeqCst);
-        eventually("disk space", || !index.layers.load().is_in_memory());
+        eventually("disk space", || !index.layers.load().is_in_memory);
         compactor.stop();
         assert_eq!(index.digest().unwrap(), expected);
         assert_eq!(place.names("overlay-").len(), 1);

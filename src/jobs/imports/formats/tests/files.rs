@@ -177,7 +177,7 @@ fn a_file_on_the_disk_is_opened() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     std::io::Write::write_all(&mut file, b"destination\nhttps://a.example/\n").unwrap();
     let mut rows = Rows::open(Format::Csv, file.path()).map_err(|error| error.to_string()).unwrap();
-    assert_eq!((rows.bytes_read(), rows.bytes_total()), (12, 31));
+    assert_eq!((rows.bytes_read(), rows.bytes_total), (12, 31));
     assert!(rows.next().unwrap().unwrap().link.is_ok());
     assert!(rows.next().is_none());
     assert!(matches!(

@@ -24,7 +24,7 @@ fn open(format: Format, file: impl AsRef<[u8]>) -> Result<Rows, FileError> {
 fn rows(format: Format, file: impl AsRef<[u8]>) -> Vec<Row> {
     let mut rows = open(format, file).map_err(|error| error.to_string()).unwrap();
     let read: Result<Vec<_>, _> = rows.by_ref().collect();
-    assert_eq!(rows.bytes_read(), rows.bytes_total(), "all of the file is done with");
+    assert_eq!(rows.bytes_read(), rows.bytes_total, "all of the file is done with");
     read.unwrap()
 }
 

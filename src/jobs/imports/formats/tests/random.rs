@@ -78,7 +78,7 @@ proptest! {
             let Ok(mut rows) = open(format, &file) else { continue };
             let mut read = 0;
             while let Some(row) = rows.next() {
-                prop_assert!(rows.bytes_read() <= rows.bytes_total());
+                prop_assert!(rows.bytes_read() <= rows.bytes_total);
                 read += 1;
                 prop_assert!(read <= file.len(), "more rows than bytes");
                 if row.is_err() {
