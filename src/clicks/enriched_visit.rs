@@ -31,7 +31,7 @@ pub struct EnrichedVisit<'a> {
     pub agent: Arc<Agent>,
 }
 
-impl<'a> EnrichedVisit<'a> {
+impl EnrichedVisit<'_> {
     /// Why the click is classified as a bot's, or `Human`.
     pub fn bot(&self) -> BotReason {
         match self.agent.bot() {
