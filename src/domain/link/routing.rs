@@ -3,7 +3,7 @@
 use super::gates::Context;
 use super::{Field, LinkFields, LinkInput};
 use crate::domain::error::Invalid;
-use crate::domain::rule::app_url::{AppLinks, AppLinksInput};
+use crate::domain::rule::app_url::{AppLinkTexts, AppLinks};
 use crate::domain::rule::{self, Rules};
 
 /// What takes precedence over a link's destination, in this order.
@@ -42,8 +42,8 @@ impl Routing {
                 Rules::accept(bodies, rules, invalid).unwrap_or_default()
             }
         };
-        let old = kept.app.input();
-        let app = AppLinksInput {
+        let old = kept.app.texts();
+        let app = AppLinkTexts {
             ios_url: std::mem::take(&mut input.ios_url).apply_to(old.ios_url),
             ios_store_url: std::mem::take(&mut input.ios_store_url).apply_to(old.ios_store_url),
             android_url: std::mem::take(&mut input.android_url).apply_to(old.android_url),

@@ -6,8 +6,8 @@ use super::{
 use crate::domain::destination::Destination;
 use crate::domain::error::Unreadable;
 use crate::domain::ids::{LinkId, WorkspaceId};
-use crate::domain::rule::app_url::AppLinks;
-use crate::domain::rule::stored::{AppLinksState, RulesState};
+use crate::domain::rule::app_url::{AppLinkTexts, AppLinks};
+use crate::domain::rule::stored::RulesState;
 use crate::domain::slug::Slug;
 
 /// A [`Link`] as logged. Its workspace is the envelope's.
@@ -60,7 +60,7 @@ pub struct LinkState {
     #[prost(message, optional, tag = "23")]
     pub rules: Option<RulesState>,
     #[prost(message, optional, tag = "24")]
-    pub app: Option<AppLinksState>,
+    pub app: Option<AppLinkTexts>,
     #[prost(message, optional, tag = "22")]
     pub preview: Option<Preview>,
 }
@@ -94,7 +94,7 @@ impl From<&Link> for LinkState {
             gates: unless_default(&fields.gates),
             forwarding: unless_default(&fields.forwarding),
             rules: (!routing.rules.is_empty()).then(|| RulesState::from(&routing.rules)),
-            app: (!routing.app.is_empty()).then(|| AppLinksState::from(&routing.app)),
+            app: (!routing.app.is_empty()).then(|| routing.app.texts()),
             preview: unless_default(&fields.preview),
             labels: unless_default(&fields.labels),
             social: unless_default(&fields.social),
@@ -108,9 +108,6 @@ fn unless_default<T: Clone + Default + PartialEq>(value: &T) -> Option<T> {
 
 impl LinkState {
     /// The link, in the envelope's workspace.
-    ///
-    /// # Errors
-    /// [`Unreadable`] for an invalid id or an unknown rule.
     pub fn into_link(self, workspace: WorkspaceId) -> Result<Link, Unreadable> {
         Ok(Link {
             id: LinkId::from_bytes(&self.id).map_err(|_| Unreadable("link"))?,

@@ -176,20 +176,24 @@ impl AppLink {
     }
 }
 
-/// [`AppLinks`] as requested, not validated.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// [`AppLinks`] as requested, not validated, and as logged.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
 #[allow(missing_docs, reason = "the same names as in TargetBody")]
-pub struct AppLinksInput {
+pub struct AppLinkTexts {
+    #[prost(string, optional, tag = "1")]
     pub ios_url: Option<String>,
+    #[prost(string, optional, tag = "2")]
     pub ios_store_url: Option<String>,
+    #[prost(string, optional, tag = "3")]
     pub android_url: Option<String>,
+    #[prost(string, optional, tag = "4")]
     pub android_store_url: Option<String>,
 }
 
 impl AppLinks {
     /// Validates the four fields below the path `at`, which is empty or ends with a dot.
     pub fn accept(
-        input: AppLinksInput,
+        input: AppLinkTexts,
         at: &str,
         is_own: &dyn Fn(&str) -> bool,
         invalid: &mut Invalid,
@@ -237,14 +241,25 @@ impl AppLinks {
         each.into_iter().filter_map(|(name, url)| Some((name, url.as_ref()?)))
     }
 
-    /// The fields for responses.
-    pub fn input(&self) -> AppLinksInput {
+    /// The fields for responses and for the log.
+    pub fn texts(&self) -> AppLinkTexts {
         let text = |url: &Option<AppUrl>| url.as_ref().map(|url| url.as_str().to_owned());
-        AppLinksInput {
+        AppLinkTexts {
             ios_url: text(&self.ios.url),
             ios_store_url: text(&self.ios.store),
             android_url: text(&self.android.url),
             android_store_url: text(&self.android.store),
+        }
+    }
+}
+
+impl From<AppLinkTexts> for AppLinks {
+    /// Links from the log, which are not validated again.
+    fn from(texts: AppLinkTexts) -> Self {
+        let url = |text: Option<String>| text.map(|text| AppUrl::from_log(&text));
+        Self {
+            ios: AppLink { url: url(texts.ios_url), store: url(texts.ios_store_url) },
+            android: AppLink { url: url(texts.android_url), store: url(texts.android_store_url) },
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::super::destination::Destination;
 use super::super::ids::RuleId;
-use super::app_url::{AppLink, AppLinks, AppUrl};
+use super::app_url::{AppLinkTexts, AppLinks};
 use super::condition::{Condition, Test};
 use super::fact::Fact;
 use super::target::{Split, Target, TargetKind, Variant};
@@ -33,7 +33,7 @@ pub struct RuleState {
     #[prost(oneof = "TargetKindState", tags = "4, 5")]
     pub kind: Option<TargetKindState>,
     #[prost(message, optional, tag = "6")]
-    pub app: Option<AppLinksState>,
+    pub app: Option<AppLinkTexts>,
 }
 
 /// A [`Condition`] as logged.
@@ -153,20 +153,6 @@ pub struct VariantState {
     pub weight: u32,
 }
 
-/// [`AppLinks`] as logged.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-#[allow(missing_docs, reason = "the same names as in AppLinksInput")]
-pub struct AppLinksState {
-    #[prost(string, optional, tag = "1")]
-    pub ios_url: Option<String>,
-    #[prost(string, optional, tag = "2")]
-    pub ios_store_url: Option<String>,
-    #[prost(string, optional, tag = "3")]
-    pub android_url: Option<String>,
-    #[prost(string, optional, tag = "4")]
-    pub android_store_url: Option<String>,
-}
-
 const UNREADABLE: Unreadable = Unreadable("rule");
 
 impl From<&Rules> for RulesState {
@@ -193,7 +179,7 @@ impl From<&Rule> for RuleState {
             name: rule.name.clone(),
             conditions: rule.conditions.iter().map(ConditionState::from).collect(),
             kind: Some(TargetKindState::from(&rule.target.kind)),
-            app: (!app.is_empty()).then(|| AppLinksState::from(app)),
+            app: (!app.is_empty()).then(|| app.texts()),
         }
     }
 }
@@ -298,27 +284,5 @@ impl TargetKindState {
             return Err(UNREADABLE);
         }
         Ok(TargetKind::Split(Split { variants, until_ms: split.until_ms, winner }))
-    }
-}
-
-impl From<&AppLinks> for AppLinksState {
-    fn from(links: &AppLinks) -> Self {
-        let input = links.input();
-        Self {
-            ios_url: input.ios_url,
-            ios_store_url: input.ios_store_url,
-            android_url: input.android_url,
-            android_store_url: input.android_store_url,
-        }
-    }
-}
-
-impl From<AppLinksState> for AppLinks {
-    fn from(state: AppLinksState) -> Self {
-        let url = |text: Option<String>| text.map(|text| AppUrl::from_log(&text));
-        Self {
-            ios: AppLink { url: url(state.ios_url), store: url(state.ios_store_url) },
-            android: AppLink { url: url(state.android_url), store: url(state.android_store_url) },
-        }
     }
 }

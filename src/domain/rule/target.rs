@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::super::destination::Destination;
 use super::super::error::Invalid;
-use super::app_url::{AppLinks, AppLinksInput};
+use super::app_url::{AppLinkTexts, AppLinks};
 use super::body::{SplitBody, TargetBody, VariantBody};
 use super::value;
 
@@ -109,7 +109,7 @@ impl Target {
                 invalid.check(at, Err("must have exactly one of `destination`, `split`".to_owned()))
             }
         };
-        let app = AppLinksInput {
+        let app = AppLinkTexts {
             ios_url: body.ios_url,
             ios_store_url: body.ios_store_url,
             android_url: body.android_url,
@@ -121,8 +121,8 @@ impl Target {
 
     /// The target for responses.
     pub(super) fn body(&self) -> TargetBody {
-        let AppLinksInput { ios_url, ios_store_url, android_url, android_store_url } =
-            self.app.input();
+        let AppLinkTexts { ios_url, ios_store_url, android_url, android_store_url } =
+            self.app.texts();
         let (destination, split) = match &self.kind {
             TargetKind::Destination(destination) => (Some(destination.as_str().to_owned()), None),
             TargetKind::Split(split) => (None, Some(split.body())),

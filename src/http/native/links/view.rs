@@ -90,7 +90,7 @@ impl LinkView {
     pub fn new(services: &Services, link: Link, counts: Option<Counts>) -> Self {
         let fields = link.fields;
         let (domain, short_url) = address(&services.site, &fields.domain, link.slug.as_str());
-        let app = fields.routing.app.input();
+        let app = fields.routing.app.texts();
         let (gates, labels, social) = (fields.gates, fields.labels, fields.social);
         Self {
             id: link.id.to_string(),
