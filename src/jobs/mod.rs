@@ -5,7 +5,13 @@
 //! runs some at a time, at most one per workspace, and the others are queued. Jobs can be canceled,
 //! are interrupted or resumed by a restart, and expire with their files.
 //!
-//! A [`Scheduler`] runs tasks periodically.
+//! A [`Scheduler`] runs tasks periodically, such as the orders of due certificates.
+//!
+//! Rebuilds and reclassifications are not jobs: they belong to the service, not to a workspace, and
+//! they are never resumed, because a rebuild starts over from the log. A rebuild of the analytics
+//! advances by one step between two batches of the projector, where the offset of the tables is
+//! known, and one of the index is a thread beside its readers; an operator command starts each, and
+//! its state ([`RebuildState`](crate::projections::RebuildState)) is kept in memory, one at a time.
 
 mod clock;
 pub mod exports;
