@@ -71,7 +71,12 @@ impl Health for HealthReporter {
                 index: projection(true, applied, mutations, 0),
                 clickhouse: Projection {
                     reconciled,
-                    ..projection(status.is_connected(), projected, clicks, status.lag_ms(clicks))
+                    ..projection(
+                        status.is_connected(),
+                        projected,
+                        clicks,
+                        status.as_of(clicks).lag_ms,
+                    )
                 },
             },
         }

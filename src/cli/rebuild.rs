@@ -11,6 +11,7 @@ use super::offline::{log_folder, with_analytics};
 use super::progress::{POLL_INTERVAL, events_bar};
 use crate::app::open_log;
 use crate::config::{ServeArgs, Settings};
+use crate::domain::named_enum;
 use crate::log::DataLock;
 use crate::projections::RebuildState;
 use crate::projections::index::Index;
@@ -25,21 +26,14 @@ pub struct RebuildArgs {
     serve: ServeArgs,
 }
 
-/// A projection of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Projection {
-    /// The links and tokens, from the mutations.
-    Index,
-    /// The tables in ClickHouse, from the clicks.
-    Analytics,
-}
-
-impl Projection {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Index => "index",
-            Self::Analytics => "analytics",
-        }
+named_enum! {
+    /// A projection of the log.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+    pub enum Projection {
+        /// The links and tokens, from the mutations.
+        Index => "index",
+        /// The tables in ClickHouse, from the clicks.
+        Analytics => "analytics",
     }
 }
 
@@ -56,7 +50,7 @@ pub fn rebuild(args: RebuildArgs, mut out: impl Write) -> anyhow::Result<()> {
             })?,
         },
     };
-    Ok(writeln!(out, "{} rebuilt from {events} events", args.projection.name())?)
+    Ok(writeln!(out, "{} rebuilt from {events} events", args.projection.as_str())?)
 }
 
 fn rebuild_index(settings: &Settings) -> anyhow::Result<u64> {
@@ -73,7 +67,7 @@ fn rebuild_index(settings: &Settings) -> anyhow::Result<u64> {
 }
 
 fn rebuild_through(client: &ApiClient, projection: Projection) -> anyhow::Result<u64> {
-    client.post(&format!("/admin/rebuild/{}", projection.name()))?;
+    client.post(&format!("/admin/rebuild/{}", projection.as_str()))?;
     watch(|| match rebuild_state(client, projection)? {
         RebuildState::Idle => bail!("the service was restarted during the rebuild"),
         state => Ok(state),
@@ -85,7 +79,7 @@ pub(super) fn rebuild_state(
     client: &ApiClient,
     projection: Projection,
 ) -> anyhow::Result<RebuildState> {
-    let state = client.get(&format!("/admin/rebuild/{}", projection.name()))?;
+    let state = client.get(&format!("/admin/rebuild/{}", projection.as_str()))?;
     let number = |name: &str| state[name].as_u64().unwrap_or_default();
     Ok(match state["state"].as_str() {
         Some("running") => RebuildState::Running { done: number("done"), total: number("total") },

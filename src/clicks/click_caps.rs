@@ -115,9 +115,6 @@ fn read(used: &Mutex<Usage>) -> Usage {
 
 impl ClickCaps {
     /// Reads the file and the rest of the log.
-    ///
-    /// # Errors
-    /// If the log can't be read or the file can't be written.
     pub fn open(path: &Path, log: &Arc<dyn Log>) -> Result<Self, ClickCapsError> {
         let saved = Snapshot::read(path, &**log);
         if saved.is_none() && log.first() > 1 {

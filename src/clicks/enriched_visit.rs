@@ -34,7 +34,7 @@ pub struct EnrichedVisit<'a> {
 impl EnrichedVisit<'_> {
     /// Why the click is classified as a bot's, or `Human`.
     pub fn bot(&self) -> BotReason {
-        match self.agent.bot() {
+        match self.agent.classification.bot {
             BotReason::Human => visit::bot_reason(self.head, self.prefetch),
             reason => reason,
         }

@@ -9,7 +9,6 @@
 use aho_corasick::AhoCorasick;
 use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use regex_syntax::ParserBuilder;
-use regex_syntax::hir::Hir;
 use regex_syntax::hir::literal::{ExtractKind, Extractor, Literal, Seq};
 
 /// Size limit of a compiled expression and of the set, in bytes: far more than they need.
@@ -119,7 +118,7 @@ impl RegexPatterns {
 /// whichever are longer. `None` if a match can start and end with anything.
 fn literals_of(pattern: &str) -> Option<Vec<Box<[u8]>>> {
     let parsed = ParserBuilder::new().unicode(false).utf8(false).build().parse(pattern).ok()?;
-    let ends = |kind| extracted(&parsed, kind);
+    let ends = |kind| Extractor::new().kind(kind).extract(&parsed);
     let literals = [ends(ExtractKind::Prefix), ends(ExtractKind::Suffix)]
         .into_iter()
         .max_by_key(Seq::min_literal_len)?;
@@ -127,10 +126,6 @@ fn literals_of(pattern: &str) -> Option<Vec<Box<[u8]>>> {
         return None;
     }
     Some(literals.literals()?.iter().map(Literal::as_bytes).map(Box::from).collect())
-}
-
-fn extracted(parsed: &Hir, kind: ExtractKind) -> Seq {
-    Extractor::new().kind(kind).extract(parsed)
 }
 
 #[cfg(test)]

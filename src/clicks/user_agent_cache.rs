@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::crawler_list::BotList;
 use super::text::truncated;
 use super::user_agent::Classification;
-use crate::domain::click::{AgentSeen, BotReason, Click};
+use crate::domain::click::{AgentSeen, Click};
 
 /// Maximum length of a user agent, in bytes; the rest is ignored.
 pub const USER_AGENT_LIMIT: usize = 1024;
@@ -48,11 +48,6 @@ impl Agent {
         };
         let click_part = click_part.encode_to_vec().into();
         Self { id, text, classification, click_part, logged: AtomicBool::new(false) }
-    }
-
-    /// Why it is classified as a bot, or `Human`.
-    pub fn bot(&self) -> BotReason {
-        self.classification.bot
     }
 
     /// The record that has to be in the log before a click of the agent; `None` after

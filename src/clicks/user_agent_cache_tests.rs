@@ -2,7 +2,7 @@ use http::HeaderValue;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::click::Device;
+use crate::domain::click::{BotReason, Device};
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
 
@@ -36,7 +36,7 @@ fn absent_and_blank_headers_are_classified_as_no_agent() {
     let agents = agents();
     for agent in [agents.of(None), agents.of(Some(&header(b""))), agents.of(Some(&header(b" \t ")))]
     {
-        assert_eq!(agent.bot(), BotReason::NoAgent);
+        assert_eq!(agent.classification.bot, BotReason::NoAgent);
         assert_eq!(agent.classification.device, Device::Bot);
         assert_eq!(agent.id, id_of(""));
     }

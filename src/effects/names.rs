@@ -56,9 +56,6 @@ impl Names {
     }
 
     /// The TXT records of a name, each joined from its parts.
-    ///
-    /// # Errors
-    /// [`NameError`].
     pub async fn texts(&self, name: &str) -> Result<Vec<String>, NameError> {
         let found = self.resolver(name)?.txt_lookup(whole(name)).await;
         let found = found.map_err(|error| told(name, &error))?;

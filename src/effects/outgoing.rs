@@ -83,9 +83,6 @@ impl Outgoing {
 
     /// Sends a `GET` and returns the body of a 200 response. The connection is not reused, so that
     /// current DNS records are used.
-    ///
-    /// # Errors
-    /// [`OutgoingError`].
     pub async fn get(&self, url: &Url, limits: Limits) -> Result<Bytes, OutgoingError> {
         let mut request = Request::new(Method::GET, url.clone());
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -56,10 +56,6 @@ impl Default for EngineConfig {
 impl EngineConfig {
     /// Writes the configuration for an engine with this password into `run_dir`. Returns the path
     /// of the main file. Both files have mode 0600.
-    ///
-    /// # Errors
-    ///
-    /// [`EngineError::Prepare`] when a file cannot be written.
     pub(super) fn write(self, run_dir: &Path, password: &Password) -> Result<PathBuf, EngineError> {
         let (main, users) = (run_dir.join("config.xml"), run_dir.join("users.xml"));
         replace(&users, &users_xml(password)).map_err(EngineError::prepare(&users))?;

@@ -20,10 +20,6 @@ const VERSION_FILE: &str = "VERSION";
 
 /// The folder for fetched packages: `$SLUGLINE_CACHE_DIR`, else `$XDG_CACHE_HOME/slugline`,
 /// else `~/.cache/slugline`.
-///
-/// # Errors
-///
-/// [`FetchError::NoCacheDir`] when none of the variables is set.
 pub fn default_cache_dir() -> Result<PathBuf, FetchError> {
     cache_dir_from(|name| std::env::var_os(name)).ok_or(FetchError::NoCacheDir)
 }

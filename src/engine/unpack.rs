@@ -68,10 +68,6 @@ fn wanted_name(path: &Path, wanted: Entry) -> Option<String> {
 }
 
 /// Removes a folder and its contents, if it exists.
-///
-/// # Errors
-///
-/// [`FetchError::Cache`] if it cannot be removed.
 pub(super) fn remove(folder: &Path) -> Result<(), FetchError> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -40,7 +40,9 @@ impl<K: Kind> JobStore<K> {
                 others.push(path);
                 continue;
             }
-            match read_state(&path) {
+            let read =
+                fs::read(&path).and_then(|text| Ok(serde_json::from_slice::<Job<K>>(&text)?));
+            match read {
                 Ok(job) => jobs.push(job),
                 Err(error) => {
                     let (file, kind) = (path.display(), K::NAME);
@@ -92,10 +94,6 @@ impl<K: Kind> JobStore<K> {
     pub(super) fn path(&self, id: Uuid, extension: &str) -> PathBuf {
         self.folder.join(format!("{id}.{extension}"))
     }
-}
-
-fn read_state<K: Kind>(path: &Path) -> io::Result<Job<K>> {
-    Ok(serde_json::from_slice(&fs::read(path)?)?)
 }
 
 /// Checks that writing `wanted` bytes to this file leaves enough disk space for the log.

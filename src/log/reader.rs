@@ -122,10 +122,6 @@ impl Reader {
     }
 
     /// The next record up to and including the offset `through`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`next_record`](Self::next_record).
     pub fn next_through(&mut self, through: u64) -> Result<Option<Record>, LogError> {
         if self.wanted > through { Ok(None) } else { self.next_record() }
     }

@@ -59,9 +59,6 @@ impl Subscription {
     }
 
     /// Reads the records after the cursor.
-    ///
-    /// # Errors
-    /// Those of [`Log::read_from`].
     pub fn reader(&self) -> Result<Reader, LogError> {
         self.log.read_from(self.cursor() + 1)
     }

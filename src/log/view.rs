@@ -39,10 +39,6 @@ pub struct Tail {
 
 impl LogView {
     /// Opens the log in `dir` for reading.
-    ///
-    /// # Errors
-    ///
-    /// [`LogError::Io`] if the folder or its first segment cannot be read.
     pub fn open(storage: Arc<dyn Storage>, dir: &Path) -> Result<Self, LogError> {
         let mut id = None;
         if let Some(&first) = segment::list(&*storage, dir)?.first() {
@@ -60,10 +56,6 @@ impl LogView {
     }
 
     /// Where the log currently ends; `None` if it has no segment yet.
-    ///
-    /// # Errors
-    ///
-    /// [`LogError::Io`] if the last segment cannot be read.
     pub fn tail(&self) -> Result<Option<Tail>, LogError> {
         let mut segments = segment::list(&*self.storage, &self.dir)?;
         let synced = watermark::read_watermark(&*self.storage, &self.dir, self.id.as_ref())?;

@@ -222,6 +222,10 @@ mod tests {
         offset
     }
 
+    fn deleted(link: u8) -> Event {
+        Event::LinkDeleted(LinkDeleted { link: vec![link; 16], ..LinkDeleted::default() })
+    }
+
     /// The links of the `LinkForgotten` records in a click log.
     fn forgotten(log: &dyn Log) -> Vec<u8> {
         let mut reader = log.read_from(0).unwrap();
@@ -237,9 +241,6 @@ mod tests {
     async fn each_deleted_link_is_forgotten_once_or_again_where_its_note_is_lost() {
         let folder = tempfile::tempdir().unwrap();
         let [mutations, clicks] = ["m", "c"].map(|name| log(&folder.path().join(name)));
-        let deleted = |link| {
-            Event::LinkDeleted(LinkDeleted { link: vec![link; 16], ..LinkDeleted::default() })
-        };
         let start =
             || DeletionPropagator::start(&mutations, Arc::clone(&clicks), folder.path()).unwrap();
         append(&*mutations, Event::WorkspaceCreated(WorkspaceCreated::default()));
@@ -263,9 +264,6 @@ mod tests {
     async fn a_link_that_was_restored_is_not_forgotten_twice() {
         let folder = tempfile::tempdir().unwrap();
         let [mutations, clicks] = ["m", "c"].map(|name| log(&folder.path().join(name)));
-        let deleted = |link| {
-            Event::LinkDeleted(LinkDeleted { link: vec![link; 16], ..LinkDeleted::default() })
-        };
         let start =
             || DeletionPropagator::start(&mutations, Arc::clone(&clicks), folder.path()).unwrap();
         let (worker, forgotten_links) = start();

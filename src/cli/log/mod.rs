@@ -10,6 +10,7 @@ use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
+use crate::domain::named_enum;
 use crate::log::{DiskStorage, VerifyReport, verify};
 use dump::{dump, kind_name};
 
@@ -49,25 +50,20 @@ pub struct DumpArgs {
     from: u64,
 }
 
-/// One of the two logs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum WhichLog {
-    /// Mutations of links and tokens.
-    Mutations,
-    /// Clicks and user agents.
-    Clicks,
+named_enum! {
+    /// One of the two logs.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+    pub enum WhichLog {
+        /// Mutations of links and tokens.
+        Mutations => "mutations",
+        /// Clicks and user agents.
+        Clicks => "clicks",
+    }
 }
 
 impl WhichLog {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Mutations => "mutations",
-            Self::Clicks => "clicks",
-        }
-    }
-
     fn folder(self, data: &Path) -> anyhow::Result<PathBuf> {
-        let folder = data.join("log").join(self.name());
+        let folder = data.join("log").join(self.as_str());
         if !folder.is_dir() {
             bail!("{} contains no log; check --data-dir", folder.display());
         }
@@ -92,7 +88,8 @@ fn verify_logs(args: &VerifyArgs, out: &mut impl Write) -> anyhow::Result<()> {
         reports.push((log, verify(&DiskStorage, &log.folder(&args.data_dir)?)?));
     }
     if args.json {
-        let each = reports.iter().map(|(log, report)| (log.name().to_owned(), report_json(report)));
+        let each =
+            reports.iter().map(|(log, report)| (log.as_str().to_owned(), report_json(report)));
         writeln!(out, "{}", Value::Object(each.collect()))?;
     } else {
         for (log, report) in &reports {
@@ -112,7 +109,7 @@ fn write_report(log: WhichLog, report: &VerifyReport, out: &mut impl Write) -> s
     writeln!(
         out,
         "{}: {state}, {} records (offsets {first} to {last}) in {} segments, {} bytes",
-        log.name(),
+        log.as_str(),
         report.records,
         report.segments,
         report.bytes

@@ -40,13 +40,13 @@ pub fn quarantine(args: &QuarantineArgs, out: &mut impl Write) -> anyhow::Result
     let _lock = DataLock::acquire(&args.data_dir)?;
     let report = verify(&DiskStorage, &folder)?;
     let Some(problem) = report.problems.first() else {
-        return Ok(writeln!(out, "{}: sound, nothing to do", args.log.name())?);
+        return Ok(writeln!(out, "{}: sound, nothing to do", args.log.as_str())?);
     };
     let moved = files_from(&folder, problem)?;
     writeln!(
         out,
         "{}: {} at byte {}: {}",
-        args.log.name(),
+        args.log.as_str(),
         problem.file.display(),
         problem.position,
         problem.what
@@ -61,7 +61,7 @@ pub fn quarantine(args: &QuarantineArgs, out: &mut impl Write) -> anyhow::Result
         return Ok(writeln!(out, "nothing was changed; use --yes to carry it out")?);
     }
     let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
-    let target = args.data_dir.join(format!("quarantine-{now}")).join(args.log.name());
+    let target = args.data_dir.join(format!("quarantine-{now}")).join(args.log.as_str());
     move_all(&folder, &target, &moved, problem)?;
     Ok(writeln!(out, "moved to {}", target.display())?)
 }

@@ -111,9 +111,6 @@ pub struct Authority {
 
 impl Authority {
     /// Reads the root certificates; doesn't contact the authority yet.
-    ///
-    /// # Errors
-    /// If the roots can't be used.
     pub fn new(settings: AcmeSettings, folder: PathBuf) -> Result<Self, AcmeError> {
         let transport = Transport::new(settings.root.as_deref())?;
         let account_file = AccountFile::new(&folder, settings.directory, settings.contact);
@@ -121,9 +118,6 @@ impl Authority {
     }
 
     /// Stored certificates that were written before this time are from another authority.
-    ///
-    /// # Errors
-    /// If the account file can't be read.
     pub fn since_ms(&self, now_ms: u64) -> Result<u64, AcmeError> {
         self.account_file.since_ms(now_ms)
     }
@@ -135,9 +129,6 @@ impl Authority {
 
     /// Orders a certificate for a host. `show` publishes the response for
     /// `/.well-known/acme-challenge/{token}`, which must be served until the order is complete.
-    ///
-    /// # Errors
-    /// [`AcmeError`].
     pub async fn order(
         &mut self,
         host: &str,
@@ -154,17 +145,11 @@ impl Authority {
     }
 
     /// Stores a certificate in its files and replaces the previous one.
-    ///
-    /// # Errors
-    /// If they can't be written.
     pub fn keep(&self, host: &str, issued: &Issued) -> Result<(), AcmeError> {
         files::keep(&self.folder, host, issued)
     }
 
     /// Removes the files of all hosts except those that are `wanted`; returns the number of files.
-    ///
-    /// # Errors
-    /// If the folder can't be read or a file can't be removed.
     pub fn retain(&self, wanted: impl Fn(&str) -> bool) -> Result<usize, AcmeError> {
         files::retain(&self.folder, wanted)
     }

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 pub const STYLE: &str = include_str!("templates/page.css");
 
 /// No scripts, no frames, nothing external; the one style by its hash.
-pub(super) static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+pub static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let hash = BASE64_STANDARD.encode(Sha256::digest(STYLE));
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{hash}'; img-src 'self' data:; form-action 'self'; \
@@ -90,9 +90,12 @@ impl Answer {
         self.with(REFERRER_POLICY, HeaderValue::from_static("same-origin"))
     }
 
-    /// When to retry.
-    pub fn retry_after(self, seconds: u64) -> Self {
-        self.with(RETRY_AFTER, HeaderValue::from(seconds))
+    /// When to retry, if that is known.
+    pub fn retry_after(self, seconds: Option<u64>) -> Self {
+        match seconds {
+            Some(seconds) => self.with(RETRY_AFTER, HeaderValue::from(seconds)),
+            None => self,
+        }
     }
 
     /// Sets a cookie.

@@ -45,11 +45,9 @@ pub fn failed(headers: &HeaderMap, error: ServiceError) -> Response {
     } else {
         "The service cannot do this at the moment. Please try again soon."
     };
-    let answer = Answer::page(status, &Notice { title: "Something went wrong", text, from: None });
-    match error.retry_after_seconds {
-        Some(seconds) => answer.retry_after(seconds.into()).into_response(),
-        None => answer.into_response(),
-    }
+    let notice = Notice { title: "Something went wrong", text, from: None };
+    let wait = error.retry_after_seconds.map(u64::from);
+    Answer::page(status, &notice).retry_after(wait).into_response()
 }
 
 /// The response to a visit that does not count towards a link's `max_clicks`. A prefetch is
@@ -128,10 +126,6 @@ pub fn blocked(services: &Services, request: &LinkRequest, block: Block) -> Resp
     };
     let opens_ms = gates.starts_at_ms.filter(|_| block == Block::NotStarted);
     let notice = Notice { title, text, from: opens_ms.map(PageTime::at) };
-    let answer = Answer::page(status, &notice);
-    let wait_ms = opens_ms.map(|at| at.saturating_sub(request.at_ms));
-    match wait_ms {
-        Some(wait_ms) => answer.retry_after(wait_ms.div_ceil(1_000)).into_response(),
-        None => answer.into_response(),
-    }
+    let wait = opens_ms.map(|at| at.saturating_sub(request.at_ms).div_ceil(1_000));
+    Answer::page(status, &notice).retry_after(wait).into_response()
 }

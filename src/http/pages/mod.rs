@@ -36,10 +36,10 @@ use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
-pub use answer::Answer;
+pub use answer::{Answer, POLICY};
 pub use blocked::{blocked, failed, not_found, uncounted};
 pub use sharing::is_reader;
-pub use views::{OpenApp, Social, page_policy};
+pub use views::{OpenApp, Social};
 pub use visitors::{LinkRequest, Visitors, gate};
 
 use super::{Services, host};

@@ -73,7 +73,7 @@ pub async fn send(
             from: None,
         };
         return Answer::page(StatusCode::TOO_MANY_REQUESTS, &notice)
-            .retry_after(refused.retry_seconds.into())
+            .retry_after(Some(refused.retry_seconds.into()))
             .into_response();
     }
     let actor = Actor::service(link.workspace, Ability::LinksWrite);

@@ -1,9 +1,8 @@
 //! Renders the pages from plain values. The templates escape all text.
 
 use askama::Template;
-use axum::http::HeaderValue;
 
-use super::answer::{POLICY, PageTime};
+use super::answer::PageTime;
 use crate::domain::link::{Encryption, Vcard, Wifi};
 use crate::domain::report::{MAX_TEXT_CHARS, Reason};
 
@@ -177,25 +176,6 @@ pub struct OpenApp<'a> {
     pub app: &'a str,
     /// As `app`.
     pub store: &'a str,
-}
-
-/// The policy that forbids scripts.
-pub fn page_policy() -> HeaderValue {
-    POLICY.clone()
-}
-
-impl OpenApp<'_> {
-    /// The page; empty if it cannot be rendered, for lack of memory.
-    pub fn html(&self) -> String {
-        self.render().unwrap_or_default()
-    }
-}
-
-impl Notice {
-    /// As [`OpenApp::html`].
-    pub fn html(&self) -> String {
-        self.render().unwrap_or_default()
-    }
 }
 
 impl Social<'_> {

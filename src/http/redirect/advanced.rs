@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use askama::Template;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, LINK};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 
@@ -12,7 +13,7 @@ use crate::clicks::{Admitted, ClickBatch, EnrichedVisit};
 use crate::domain::click::BotReason;
 use crate::domain::link::Block;
 use crate::domain::rule::visitor::{Needs, Visitor};
-use crate::http::pages::{OpenApp, is_reader, page_policy, uncounted};
+use crate::http::pages::{OpenApp, POLICY, is_reader, uncounted};
 use crate::queries::links::{App, LinkFeatures, Redirect, RedirectTarget};
 
 const X_ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
@@ -80,7 +81,7 @@ impl Redirector {
                 Admitted::Through => {}
                 Admitted::Uncounted(bot) => {
                     let (status, notice) = uncounted(bot);
-                    return Some(page(status, notice.html()));
+                    return Some(page(status, &notice));
                 }
                 Admitted::UsedUp => return None,
             },
@@ -88,7 +89,7 @@ impl Redirector {
         Some(match &target {
             // A browser cannot try an app and come back if it is missing, so the page offers both.
             Target::App(App { target, store: Some(store) }) => {
-                page(StatusCode::OK, OpenApp { app: target.location.as_str(), store }.html())
+                page(StatusCode::OK, &OpenApp { app: target.location.as_str(), store })
             }
             _ => forward(features, location),
         })
@@ -178,10 +179,12 @@ fn forward(features: &LinkFeatures, location: Location) -> Answer {
     Answer { location, headers, ..Answer::bare(status) }
 }
 
-fn page(status: StatusCode, html: String) -> Answer {
+/// A page; empty if it cannot be rendered, for lack of memory.
+fn page(status: StatusCode, page: &impl Template) -> Answer {
+    let html = page.render().unwrap_or_default();
     let headers = vec![
         (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
-        (CONTENT_SECURITY_POLICY, page_policy()),
+        (CONTENT_SECURITY_POLICY, POLICY.clone()),
     ];
     Answer { headers, page: html.into(), ..Answer::bare(status) }
 }

@@ -33,9 +33,6 @@ pub struct HttpApp {
 }
 
 /// Serves until `stop` completes, then lets active requests finish.
-///
-/// # Errors
-/// If the system refuses resources for the threads.
 pub async fn serve(
     listener: Listener,
     limits: Arc<ConnectionLimits>,

@@ -59,9 +59,6 @@ struct Keys {
 
 impl Certificates {
     /// Reads the certificates.
-    ///
-    /// # Errors
-    /// If a file is missing or unreadable, or a key does not match its certificate.
     pub fn read(source: CertificateSource) -> anyhow::Result<Self> {
         let keys = ArcSwap::from_pointee(Keys::read(&source)?);
         Ok(Self { source, read: keys })
@@ -84,9 +81,6 @@ impl Certificates {
 }
 
 /// The first certificate (DER) of a chain (PEM), if the chain is valid with this key.
-///
-/// # Errors
-/// If it is not.
 pub fn check(chain: &str, key: &str) -> anyhow::Result<CertificateDer<'static>> {
     let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<_, _>>()?;
     let pair = pair(chain, &PrivateKeyDer::from_pem_slice(key.as_bytes())?)?;
@@ -200,9 +194,6 @@ fn pair(
 }
 
 /// Serves over TLS until `stop` completes, then lets active requests finish.
-///
-/// # Errors
-/// If TLS cannot be set up.
 pub async fn serve(
     listener: Listener,
     limits: Arc<ConnectionLimits>,

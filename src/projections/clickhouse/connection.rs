@@ -98,11 +98,6 @@ impl ClickHouse {
         self.log.end()
     }
 
-    /// Waits until an offset is projected; `false` after `limit`.
-    pub async fn reached(&self, offset: u64, limit: Duration) -> bool {
-        self.status.reached(offset, limit).await
-    }
-
     /// Waits until the click log contains all deletions up to a mutation's offset; returns an
     /// offset at or after them. `None` after `limit`.
     pub async fn forgotten_by(&self, change: u64, limit: Duration) -> Option<u64> {

@@ -225,7 +225,7 @@ impl Projector {
     fn batch_delay(&self, sent: usize) -> Duration {
         if sent < BUSY_RECORDS {
             POLL
-        } else if self.status.lag_ms(self.log.end()) < LAGGING_MS {
+        } else if self.status.as_of(self.log.end()).lag_ms < LAGGING_MS {
             POLL_BUSY
         } else {
             POLL_LAGGING

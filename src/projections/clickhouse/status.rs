@@ -118,12 +118,6 @@ impl Status {
         AsOf { offset, at_ms, lag_ms: now_ms - at_ms }
     }
 
-    /// How long ago the projection was last up to date with a log that ends at `end`, in
-    /// milliseconds; 0 if it is now.
-    pub fn lag_ms(&self, end: u64) -> u64 {
-        self.as_of(end).lag_ms
-    }
-
     /// Waits until an offset is projected; `false` after `limit`.
     pub async fn reached(&self, offset: u64, limit: Duration) -> bool {
         let mut applied = self.applied.subscribe();

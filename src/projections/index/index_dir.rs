@@ -261,8 +261,9 @@ impl IndexDir {
     ) -> Result<Layers, IndexError> {
         tracing::warn!("the disk is full; keeping changes to the index in memory");
         let path = self.overlay_path(self.number());
-        let layers = Layers::begin(Box::new(MemoryStore::default()), &path, log.id(), base)?;
-        Ok(layers.into_in_memory())
+        let mut layers = Layers::begin(Box::new(MemoryStore::default()), &path, log.id(), base)?;
+        layers.is_in_memory = true;
+        Ok(layers)
     }
 
     fn open_overlay(&self, number: u64, log: &dyn Log) -> Result<Layers, IndexError> {

@@ -113,11 +113,6 @@ impl Layers {
         }
     }
 
-    /// Marks the overlay as in memory.
-    pub fn into_in_memory(self) -> Self {
-        Self { is_in_memory: true, ..self }
-    }
-
     /// The offset of the last event that these layers reflect.
     pub fn applied(&self) -> u64 {
         self.applied.load(Ordering::Acquire)

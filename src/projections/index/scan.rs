@@ -75,9 +75,6 @@ impl Scan {
     }
 
     /// The links of a folder and its subfolders.
-    ///
-    /// # Errors
-    /// If the index cannot be read.
     pub fn in_tree(
         &self,
         workspace: WorkspaceId,
@@ -99,9 +96,6 @@ impl Scan {
     }
 
     /// The number of links in a folder and its subfolders.
-    ///
-    /// # Errors
-    /// If the index cannot be read.
     pub fn tree_count(&self, workspace: WorkspaceId, folder: &str) -> Result<u64, IndexError> {
         let itself = self.group_count(workspace, &Group::Folder(folder.to_owned()))?;
         let below = Group::Folder(format!("{folder}/"));
@@ -125,9 +119,6 @@ impl Scan {
     }
 
     /// Campaigns or UTM templates, newest first: a part of the list, and the total number.
-    ///
-    /// # Errors
-    /// If the index cannot be read.
     pub fn presets(
         &self,
         workspace: WorkspaceId,
@@ -150,9 +141,6 @@ impl Scan {
     /// Loads some links in encoded form, skipping deleted ones. `ids` are sorted. Also returns
     /// whether most of them were far apart: then point lookups are faster, which `is_sparse`
     /// selects.
-    ///
-    /// # Errors
-    /// If the index cannot be read.
     pub fn load(
         &self,
         workspace: WorkspaceId,

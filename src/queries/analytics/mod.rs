@@ -160,7 +160,7 @@ impl Analytics {
             let Some(forgotten) = forgotten else { return false };
             clicks = wanted.min(self.log_end()).max(forgotten);
         }
-        self.clickhouse.reached(clicks, FRESHNESS_TIMEOUT).await
+        self.clickhouse.status.reached(clicks, FRESHNESS_TIMEOUT).await
     }
 
     /// The counts of some links, without those never clicked. `None` while ClickHouse is

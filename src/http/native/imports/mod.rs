@@ -197,13 +197,10 @@ async fn check(
     folder: Option<String>,
     tags: Vec<String>,
 ) -> Result<()> {
-    fn field<T>(value: Option<T>) -> Field<T> {
-        value.map_or(Field::Absent, Field::Value)
-    }
     let input = LinkInput {
         destination: Field::Value("https://example.com/".to_owned()),
-        domain: field(domain),
-        folder: field(folder),
+        domain: domain.map_or(Field::Absent, Field::Value),
+        folder: folder.map_or(Field::Absent, Field::Value),
         tags: Field::Value(tags),
         ..LinkInput::default()
     };

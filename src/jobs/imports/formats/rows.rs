@@ -34,9 +34,6 @@ enum Source {
 
 impl Rows {
     /// Opens a file.
-    ///
-    /// # Errors
-    /// If the file is not of that format.
     pub fn open(format: Format, path: &Path) -> Result<Self, FileError> {
         let file = File::open(path)?;
         let bytes_total = file.metadata()?.len();
