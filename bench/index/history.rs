@@ -32,7 +32,7 @@ pub fn write(folder: &Path, links: u64) -> anyhow::Result<u64> {
         return Ok(log.end());
     }
     let mut group = Group { log: &log, payloads: Vec::new() };
-    group.add(1, Event::WorkspaceCreated(WorkspaceCreated { name: "bench".to_owned() }))?;
+    group.add(1, Event::WorkspaceCreated(WorkspaceCreated { name: "bench".to_owned(), owner: Vec::new() }))?;
     group.add(1, Event::TokenCreated(token()))?;
     for number in 0..links {
         group.link(number)?;
@@ -88,6 +88,7 @@ impl Group<'_> {
             at_ms: STARTED_MS + number / 8,
             workspace: vec![1; 16],
             token: vec![2; 16],
+            user: Vec::new(),
             idempotency: None,
             idempotency_until_ms: None,
             event: Some(event),

@@ -61,15 +61,19 @@ pub fn bootstrap(
     let token = Token {
         id: TokenId::new(Uuid::now_v7()),
         workspace,
+        user: None,
         name: "owner".to_owned(),
         abilities: Abilities::ALL,
         secret_sha256: secret::hash(secret),
+        previous: None,
         prefix: Some(secret::prefix(secret)),
+        is_disabled: false,
+        networks: Vec::new(),
         created_at_ms: at_ms,
         expires_at_ms: None,
     };
     let events = [
-        Event::WorkspaceCreated(WorkspaceCreated { name: "default".to_owned() }),
+        Event::WorkspaceCreated(WorkspaceCreated { name: "default".to_owned(), owner: Vec::new() }),
         Event::TokenCreated((&token).into()),
     ];
     let mut pending = index.begin();
@@ -80,6 +84,7 @@ pub fn bootstrap(
             at_ms,
             workspace: workspace.as_bytes().to_vec(),
             token: Vec::new(),
+            user: Vec::new(),
             idempotency: None,
             idempotency_until_ms: None,
             event: Some(event),

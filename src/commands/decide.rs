@@ -7,12 +7,12 @@ use uuid::Uuid;
 use crate::domain::command::{Command, Expected, LinkRef, Outcome};
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::{Event, LinkDeleted};
-use crate::domain::ids::{LinkId, ReportId, TokenId};
+use crate::domain::ids::{LinkId, ReportId};
 use crate::domain::link::{Link, LinkFields, LinkInput, LinkPolicy, WriteMode};
 use crate::domain::report::{Complaint, MAX_OPEN, Report, ReportResolved};
 use crate::domain::slug::{GENERATED_LEN, Slug};
-use crate::domain::token::{Actor, Token};
-use crate::projections::index::{ReadDomains, ReadTokens};
+use crate::domain::token::{Ability, Actor};
+use crate::projections::index::{ReadDomains, ReadRanges};
 
 /// Attempts per length before a generated slug grows by one character: a fifth attempt would mean
 /// that more than half of the slugs of that length are taken.
@@ -30,15 +30,11 @@ pub struct CommandHandler<'a, R> {
     pub now_ms: u64,
 }
 
-impl<R: ReadTokens> CommandHandler<'_, R> {
+impl<R: ReadRanges> CommandHandler<'_, R> {
     /// # Errors
     /// The rule that the command violates, or a failure to read the index.
     pub fn decide(&self, command: Command) -> Result<Decision> {
-        let ability = command.ability();
-        if !self.actor.abilities.allows(ability) {
-            let text = format!("The token lacks the ability {}.", ability.as_str());
-            return Err(ServiceError::new(ErrorCode::Forbidden, text));
-        }
+        self.require(command.ability())?;
         self.check_limits(&command)?;
         match command {
             Command::CreateLink(input) => self.create_link(input),
@@ -71,18 +67,14 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
                 self.restore_link(link, deleted_version, slug.as_deref())
             }
             Command::RevertLink { to, expected } => self.revert_link(*to, expected),
-            Command::CreateToken { name, abilities, expires_at_ms, secret_sha256, prefix } => self
-                .create_token(Token {
-                    id: TokenId::new(Uuid::now_v7()),
-                    workspace: self.actor.workspace,
-                    name,
-                    abilities,
-                    secret_sha256,
-                    prefix: Some(prefix),
-                    created_at_ms: self.now_ms,
-                    expires_at_ms,
-                }),
+            Command::CreateToken(new) => self.create_token(*new),
+            Command::ChangeToken(id, change) => self.change_token(id, change),
+            Command::RotateToken { id, secret, overlap_ms } => {
+                self.rotate_token(id, secret, overlap_ms)
+            }
             Command::RevokeToken(id) => self.revoke_token(id),
+            Command::User(command) => self.decide_user(command),
+            Command::Workspace(command) => self.decide_workspace(command),
             Command::ReportLink(id, complaint) => self.report_link(id, complaint),
             Command::ResolveReport(id) => {
                 let report = self.state.report(self.actor.workspace, id)?;
@@ -95,6 +87,16 @@ impl<R: ReadTokens> CommandHandler<'_, R> {
             Command::VerifyDomain(id, challenge) => self.verify_domain(id, &challenge),
             Command::RemoveDomain(named) => self.remove_domain(&named),
         }
+    }
+
+    /// Refuses an actor without an ability.
+    pub(super) fn require(&self, ability: Ability) -> Result<()> {
+        if self.actor.abilities.allows(ability) {
+            return Ok(());
+        }
+        let who = if self.actor.token.uuid().is_nil() { "Your role" } else { "The token" };
+        let text = format!("{who} lacks the ability {}.", ability.as_str());
+        Err(ServiceError::new(ErrorCode::Forbidden, text))
     }
 
     pub(super) fn create_link(&self, input: LinkInput) -> Result<Decision> {
@@ -193,10 +195,10 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::domain::ids::WorkspaceId;
+    use crate::domain::ids::{TokenId, WorkspaceId};
     use crate::domain::link::Field;
     use crate::domain::token::Abilities;
-    use crate::projections::index::{IndexError, Read};
+    use crate::projections::index::{IndexError, Read, Row};
 
     /// Reports all slugs up to a length as taken.
     struct CrowdedIndex {
@@ -212,8 +214,8 @@ mod tests {
         }
     }
 
-    impl ReadTokens for CrowdedIndex {
-        fn tokens(&self, _: WorkspaceId) -> Result<Vec<Token>, IndexError> {
+    impl ReadRanges for CrowdedIndex {
+        fn rows(&self, _: &[u8]) -> Result<Vec<Row>, IndexError> {
             Ok(Vec::new())
         }
     }

@@ -12,11 +12,14 @@ use super::decide::{CommandHandler, Decision};
 use super::{CommandRequest, CommandResult, Mode, Results, Submission, now_ms};
 use crate::domain::command::{Command, Outcome};
 use crate::domain::error::{ErrorCode, Result, ServiceError, Unreadable};
-use crate::domain::event::{Envelope, Event, Idempotency, UtmPresetState, VERSION};
+use crate::domain::event::{
+    Envelope, Event, Idempotency, UtmPresetState, VERSION, WorkspaceCreated,
+};
 use crate::domain::link::LinkPolicy;
 use crate::domain::preset::UtmPresetKind;
 use crate::domain::retention::IDEMPOTENCY_MS;
 use crate::domain::token::Actor;
+use crate::domain::workspace::state::WorkspaceState;
 use crate::log::{Log, LogError, NewRecord};
 use crate::metrics::LOG_SYNC_SECONDS;
 use crate::projections::index::{Index, IndexError, Pending, Read};
@@ -209,7 +212,8 @@ impl Dispatcher {
             let envelope = Envelope {
                 at_ms: now_ms,
                 workspace: actor.workspace.as_bytes().to_vec(),
-                token: actor.in_log(),
+                token: actor.token_in_log(),
+                user: actor.user_in_log(),
                 idempotency_until_ms: idempotency.is_some().then_some(now_ms + IDEMPOTENCY_MS),
                 idempotency,
                 event: Some(event),
@@ -280,7 +284,7 @@ fn outcome_of(before: Envelope, actor: &Actor) -> Result<Outcome> {
         Event::UtmTemplateCreated(state) | Event::UtmTemplateChanged(state) => {
             preset(state, UtmPresetKind::Template)
         }
-        Event::TokenCreated(state) => Ok(Outcome::Token(state.into_token(actor.workspace)?.into())),
+        Event::TokenCreated(state) | Event::TokenChanged(state) | Event::TokenRotated(state) => Ok(Outcome::Token(state.into_token(actor.workspace)?.into())),
         Event::DomainAdded(state) | Event::DomainChanged(state) | Event::DomainVerified(state) => {
             Ok(Outcome::Domain(state.into_domain(actor.workspace)?.into()))
         }
@@ -295,9 +299,35 @@ fn outcome_of(before: Envelope, actor: &Actor) -> Result<Outcome> {
         | Event::TokenRevoked(_)
         | Event::DomainRemoved(_)
         | Event::CampaignDeleted(_)
-        | Event::UtmTemplateDeleted(_) => Ok(Outcome::Gone),
-        // No command creates a workspace.
-        Event::WorkspaceCreated(_) => Err(Unreadable("command").into()),
+        | Event::UtmTemplateDeleted(_)
+        | Event::WorkspacePurged(_)
+        | Event::MemberRemoved(_)
+        | Event::InvitationRevoked(_)
+        | Event::UserDeleted(_)
+        | Event::SessionEnded(_)
+        | Event::SignInFailed(_) => Ok(Outcome::Gone),
+        Event::WorkspaceCreated(WorkspaceCreated { name, owner }) => {
+            let members = u64::from(!owner.is_empty());
+            let created_at_ms = before.at_ms;
+            let created = WorkspaceState { name, owner, created_at_ms, members, ..Default::default() };
+            Ok(Outcome::Workspace(created.into()))
+        }
+        Event::InvitationSent(state) => Ok(Outcome::Invitation(state.into())),
+        Event::MemberAdded(state) | Event::MemberChanged(state) => Ok(Outcome::Member(state.into())),
+        // These commands are not repeated by an idempotency key.
+        Event::WorkspaceRenamed(_)
+        | Event::WorkspaceDeleted(_)
+        | Event::WorkspaceRestored(_)
+        | Event::OwnershipOffered(_)
+        | Event::OwnershipTransferred(_)
+        | Event::UserCreated(_)
+        | Event::UserChanged(_)
+        | Event::PasswordChanged(_)
+        | Event::TwoFactorEnabled(_)
+        | Event::TwoFactorDisabled(_)
+        | Event::UserBlocked(_)
+        | Event::UserUnblocked(_)
+        | Event::SessionStarted(_) => Err(ServiceError::idempotency_key_reused()),
     }
 }
 

@@ -13,9 +13,9 @@ use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::Event;
 use crate::domain::ids::DomainId;
 use crate::domain::link::{Field, WriteMode};
-use crate::projections::index::{ReadDomains, ReadTokens};
+use crate::projections::index::{ReadDomains, ReadRanges};
 
-impl<R: ReadTokens> CommandHandler<'_, R> {
+impl<R: ReadRanges> CommandHandler<'_, R> {
     /// The hostname of a link's domain as logged (empty: the service's own), or why it is invalid. A
     /// link without a domain goes to the workspace's default one; a changed link keeps its domain.
     pub(super) fn domain_of(

@@ -4,9 +4,9 @@ use super::decide::{CommandHandler, Decision};
 use crate::domain::command::{Command, Fate, Import, LinkRef, OnConflict, Outcome};
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::link::{Field, Link, LinkInput, WriteMode};
-use crate::projections::index::{ReadDomains, ReadTokens};
+use crate::projections::index::{ReadDomains, ReadRanges};
 
-impl<R: ReadTokens> CommandHandler<'_, R> {
+impl<R: ReadRanges> CommandHandler<'_, R> {
     /// An existing link is reported as a conflict, skipped or replaced.
     pub(super) fn import_link(&self, import: Import) -> Result<Decision> {
         // The token may have been revoked or expired since the import was started.

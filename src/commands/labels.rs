@@ -11,9 +11,9 @@ use crate::domain::link::{
     Accepted, Field, LinkContext, LinkFields, LinkInput, Utm, WriteMode, checked_external_id,
 };
 use crate::domain::preset::{UtmPreset, UtmPresetId, UtmPresetInput, UtmPresetKind};
-use crate::projections::index::{Group, ReadDomains, ReadTokens};
+use crate::projections::index::{Group, ReadDomains, ReadRanges};
 
-impl<R: ReadTokens> CommandHandler<'_, R> {
+impl<R: ReadRanges> CommandHandler<'_, R> {
     /// Validates an input against the workspace's domains, campaigns and UTM templates.
     pub(super) fn accept(&self, mut input: LinkInput, mode: WriteMode<'_>) -> Result<Accepted> {
         let mut invalid = Invalid::default();

@@ -13,6 +13,7 @@
 //! until a repair succeeds, which they attempt themselves. No restart is needed. A full disk does
 //! not lead to this: the index continues in memory, and the log refuses the changes.
 
+pub mod accounts;
 mod bootstrap;
 mod decide;
 mod dispatcher;
@@ -28,6 +29,8 @@ pub mod secret;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod users;
+mod workspaces;
 
 use std::sync::Arc;
 use std::thread;

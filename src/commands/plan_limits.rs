@@ -3,9 +3,9 @@
 use super::decide::CommandHandler;
 use crate::domain::command::Command;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
-use crate::projections::index::ReadTokens;
+use crate::projections::index::ReadRanges;
 
-impl<R: ReadTokens> CommandHandler<'_, R> {
+impl<R: ReadRanges> CommandHandler<'_, R> {
     /// Refuses a command that exceeds the plan of the actor's workspace.
     pub(super) fn check_limits(&self, command: &Command) -> Result<()> {
         let adds_link = matches!(command, Command::CreateLink(_) | Command::RestoreLink { .. });

@@ -8,9 +8,9 @@ use crate::domain::ids::LinkId;
 use crate::domain::link::{Link, LinkFields};
 use crate::domain::preset::UtmPresetId;
 use crate::domain::slug::Slug;
-use crate::projections::index::{ReadDomains, ReadTokens, Tombstone};
+use crate::projections::index::{ReadDomains, ReadRanges, Tombstone};
 
-impl<R: ReadTokens> CommandHandler<'_, R> {
+impl<R: ReadRanges> CommandHandler<'_, R> {
     pub(super) fn revert_link(&self, to: Link, expected: Expected) -> Result<Decision> {
         let link = self.current(&LinkRef::Id(to.id), expected)?;
         let mut fields = self.restorable_fields(to.fields)?;

@@ -1,58 +1,152 @@
-//! Decides the creation and revocation of tokens.
+//! Decides the creation, change, rotation and revocation of tokens.
+
+use uuid::Uuid;
 
 use super::decide::{CommandHandler, Decision};
-use crate::domain::command::Outcome;
+use crate::domain::command::{NewSecret, NewToken, Outcome, TokenChange};
 use crate::domain::error::{ErrorCode, Invalid, Result, ServiceError};
 use crate::domain::event::{Event, TokenRevoked};
 use crate::domain::ids::TokenId;
-use crate::domain::token::Token;
-use crate::projections::index::ReadTokens;
+use crate::domain::retention::MAX_ROTATION_OVERLAP_MS;
+use crate::domain::token::{PreviousSecret, Token};
+use crate::projections::index::ReadRanges;
 
 const MAX_NAME_CHARS: usize = 100;
+/// The maximum number of networks per token.
+const MAX_NETWORKS: usize = 50;
 
-impl<R: ReadTokens> CommandHandler<'_, R> {
+impl<R: ReadRanges> CommandHandler<'_, R> {
     /// Creates a token whose abilities the actor has.
-    pub(super) fn create_token(&self, token: Token) -> Result<Decision> {
-        if !self.actor.abilities.covers(token.abilities) {
-            let text = "A token cannot grant abilities that it lacks.";
-            return Err(ServiceError::new(ErrorCode::Forbidden, text));
-        }
-        let mut invalid = Invalid::default();
-        let is_named = (1..=MAX_NAME_CHARS).contains(&token.name.chars().count());
-        if !is_named || token.name.chars().any(char::is_control) {
-            let rule = format!(
-                "must be 1 to {MAX_NAME_CHARS} characters, none of them control characters"
-            );
-            invalid.add("name", rule);
-        }
-        if token.is_expired_at(self.now_ms) {
-            invalid.add("expires_at", "must be in the future");
-        }
-        invalid.into_result()?;
+    pub(super) fn create_token(&self, new: NewToken) -> Result<Decision> {
+        let user = match self.actor.user {
+            Some((_, role)) if new.is_machine && !role.manages_tokens() => {
+                let text = "Only owners and admins can create machine tokens.";
+                return Err(ServiceError::new(ErrorCode::Forbidden, text));
+            }
+            Some((user, _)) if !new.is_machine => Some(user),
+            _ => None,
+        };
+        let token = Token {
+            id: TokenId::new(Uuid::now_v7()),
+            workspace: self.actor.workspace,
+            user,
+            name: new.name,
+            abilities: new.abilities,
+            secret_sha256: new.secret.sha256,
+            previous: None,
+            prefix: Some(new.secret.prefix),
+            is_disabled: false,
+            networks: new.networks,
+            created_at_ms: self.now_ms,
+            expires_at_ms: new.expires_at_ms,
+        };
+        self.check_token(&token)?;
         Ok((Some(Event::TokenCreated((&token).into())), Outcome::Token(token.into())))
+    }
+
+    /// Changes a token.
+    pub(super) fn change_token(&self, id: TokenId, change: TokenChange) -> Result<Decision> {
+        let before = self.managed_token(id, "change")?;
+        let mut token = before.clone();
+        let TokenChange { name, abilities, expires_at_ms, networks, is_disabled } = change;
+        token.name = name.unwrap_or(token.name);
+        token.abilities = abilities.unwrap_or(token.abilities);
+        token.expires_at_ms = expires_at_ms.unwrap_or(token.expires_at_ms);
+        token.networks = networks.unwrap_or(token.networks);
+        token.is_disabled = is_disabled.unwrap_or(token.is_disabled);
+        if token == before {
+            return Ok((None, Outcome::Token(before.into())));
+        }
+        self.check_token(&token)?;
+        if !token.is_owner_at(self.now_ms) {
+            self.keep_an_owner(&before)?;
+        }
+        Ok((Some(Event::TokenChanged((&token).into())), Outcome::Token(token.into())))
+    }
+
+    /// Replaces the secret of a token. The previous one can stay valid for some time.
+    pub(super) fn rotate_token(
+        &self,
+        id: TokenId,
+        secret: NewSecret,
+        overlap_ms: u64,
+    ) -> Result<Decision> {
+        let before = self.managed_token(id, "rotate")?;
+        if overlap_ms > MAX_ROTATION_OVERLAP_MS {
+            let days = MAX_ROTATION_OVERLAP_MS / (24 * 3_600 * 1_000);
+            let rule = format!("must be at most {days} days");
+            return Err(ServiceError::field("overlap_seconds", rule));
+        }
+        let sha256 = before.secret_sha256;
+        let previous = PreviousSecret { sha256, expires_at_ms: self.now_ms + overlap_ms };
+        let token = Token {
+            secret_sha256: secret.sha256,
+            prefix: Some(secret.prefix),
+            previous: (overlap_ms > 0).then_some(previous),
+            ..before
+        };
+        Ok((Some(Event::TokenRotated((&token).into())), Outcome::Token(token.into())))
     }
 
     /// Revokes a token. A workspace's last valid token with `*` can't be revoked: otherwise nobody
     /// in it could create tokens.
     pub(super) fn revoke_token(&self, id: TokenId) -> Result<Decision> {
-        let workspace = self.actor.workspace;
-        let token =
-            self.state.token(workspace, id)?.ok_or_else(|| ServiceError::not_found("token"))?;
+        let token = self.managed_token(id, "revoke")?;
+        self.keep_an_owner(&token)?;
+        let revoked = TokenRevoked { token: id.as_bytes().to_vec() };
+        Ok((Some(Event::TokenRevoked(revoked)), Outcome::Gone))
+    }
+
+    /// A token that the actor manages: of the workspace, with no more abilities than the actor has.
+    /// Members who are neither owner nor admin only see their own tokens.
+    fn managed_token(&self, id: TokenId, verb: &str) -> Result<Token> {
+        let token = self.state.token(self.actor.workspace, id)?;
+        let token = token.filter(|token| self.actor.sees_token(token));
+        let token = token.ok_or_else(|| ServiceError::not_found("token"))?;
         if !self.actor.abilities.covers(token.abilities) {
-            let text = "A token cannot revoke a token with abilities that it lacks.";
+            let text = format!("A token cannot {verb} a token with abilities that it lacks.");
             return Err(ServiceError::new(ErrorCode::Forbidden, text));
         }
-        let is_other_owner = |other: &Token| other.id != id && other.is_owner_at(self.now_ms);
+        Ok(token)
+    }
+
+    fn check_token(&self, token: &Token) -> Result<()> {
+        if !self.actor.abilities.covers(token.abilities) {
+            let text = "A token cannot grant abilities that it lacks.";
+            return Err(ServiceError::new(ErrorCode::Forbidden, text));
+        }
+        let mut invalid = Invalid::default();
+        invalid.check("name", check_name(&token.name, MAX_NAME_CHARS));
+        if token.is_expired_at(self.now_ms) {
+            invalid.add("expires_at", "must be in the future");
+        }
+        if token.networks.len() > MAX_NETWORKS {
+            invalid.add("networks", format!("must be at most {MAX_NETWORKS} networks"));
+        }
+        Ok(invalid.into_result()?)
+    }
+
+    /// Refuses to take away a workspace's last valid token with `*`.
+    fn keep_an_owner(&self, token: &Token) -> Result<()> {
+        let is_other_owner = |other: &Token| other.id != token.id && other.is_owner_at(self.now_ms);
         if token.is_owner_at(self.now_ms)
-            && !self.state.tokens(workspace)?.iter().any(is_other_owner)
+            && !self.state.tokens(token.workspace)?.iter().any(is_other_owner)
         {
             let text = "This is the workspace's last token with the ability *: create another one \
                         first.";
             return Err(ServiceError::new(ErrorCode::Conflict, text));
         }
-        let revoked = TokenRevoked { token: id.as_bytes().to_vec() };
-        Ok((Some(Event::TokenRevoked(revoked)), Outcome::Gone))
+        Ok(())
     }
+}
+
+/// Checks a display name.
+pub(super) fn check_name(name: &str, max_chars: usize) -> Result<(), String> {
+    let is_named = (1..=max_chars).contains(&name.chars().count()) && !name.trim().is_empty();
+    if is_named && !name.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(format!("must be 1 to {max_chars} characters, none of them control characters"))
 }
 
 #[cfg(test)]
@@ -66,7 +160,7 @@ mod tests {
     use crate::domain::ids::WorkspaceId;
     use crate::domain::link::LinkPolicy;
     use crate::domain::token::{Abilities, Actor};
-    use crate::projections::index::{IndexError, Read};
+    use crate::projections::index::{IndexError, Read, Row};
 
     const NOW_MS: u64 = 1_000;
 
@@ -83,7 +177,11 @@ mod tests {
         }
     }
 
-    impl ReadTokens for Tokens {
+    impl ReadRanges for Tokens {
+        fn rows(&self, _: &[u8]) -> Result<Vec<Row>, IndexError> {
+            Ok(Vec::new())
+        }
+
         fn tokens(&self, _: WorkspaceId) -> Result<Vec<Token>, IndexError> {
             Ok(self.0.clone())
         }
@@ -97,13 +195,24 @@ mod tests {
         Token {
             id: TokenId::new(Uuid::from_u128(number.into())),
             workspace: WorkspaceId::new(Uuid::from_u128(1)),
+            user: None,
             name: "ci".to_owned(),
             abilities: abilities(names),
             secret_sha256: [number; 32],
+            previous: None,
             prefix: None,
+            is_disabled: false,
+            networks: Vec::new(),
             created_at_ms: 1,
             expires_at_ms,
         }
+    }
+
+    fn new_token(names: &[&str], expires_at_ms: Option<u64>) -> NewToken {
+        let secret = NewSecret { sha256: [1; 32], prefix: "slk_1234".to_owned() };
+        let (name, networks) = ("ci".to_owned(), Vec::new());
+        let abilities = abilities(names);
+        NewToken { name, abilities, expires_at_ms, networks, is_machine: false, secret }
     }
 
     /// The error code for an actor with these abilities.
@@ -124,11 +233,11 @@ mod tests {
     #[test]
     fn a_token_cannot_grant_abilities_that_it_lacks() {
         let create = |token| refused(&[], &["user:write"], |handler| handler.create_token(token));
-        assert_eq!(create(token(1, &["*"], None)), Some(ErrorCode::Forbidden));
-        assert_eq!(create(token(1, &["user:write"], None)), None);
-        let expired = token(1, &["user:write"], Some(NOW_MS));
+        assert_eq!(create(new_token(&["*"], None)), Some(ErrorCode::Forbidden));
+        assert_eq!(create(new_token(&["user:write"], None)), None);
+        let expired = new_token(&["user:write"], Some(NOW_MS));
         assert_eq!(create(expired), Some(ErrorCode::Invalid));
-        assert_eq!(create(token(1, &["user:write"], Some(NOW_MS + 1))), None);
+        assert_eq!(create(new_token(&["user:write"], Some(NOW_MS + 1))), None);
     }
 
     #[test]
@@ -174,12 +283,9 @@ mod tests {
             let run = writer.commands.run_all(writer.actor, requests, Mode::Commit);
             writer.runtime.block_on(run).unwrap()
         };
-        let create = |number: u8| Command::CreateToken {
-            name: "owner".to_owned(),
-            abilities: Abilities::ALL,
-            expires_at_ms: None,
-            secret_sha256: [number; 32],
-            prefix: "slk_1234".to_owned(),
+        let create = |number: u8| {
+            let secret = NewSecret { sha256: [number; 32], prefix: "slk_1234".to_owned() };
+            Command::CreateToken(Box::new(NewToken { secret, ..new_token(&["*"], None) }))
         };
         let made = run(vec![create(1), create(2)]);
         let ids = made.into_iter().map(|done| match done.unwrap().outcome {

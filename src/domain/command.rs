@@ -1,5 +1,6 @@
 //! The commands: requests for changes, in the imperative.
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::domains::{Domain, DomainInput};
@@ -8,8 +9,13 @@ use super::ids::{DomainId, LinkId, ReportId, TokenId};
 use super::link::{Link, LinkInput};
 use super::preset::{UtmPreset, UtmPresetId, UtmPresetInput, UtmPresetKind};
 use super::report::{Complaint, Report};
+use super::session::SessionState;
 use super::slug::Slug;
 use super::token::{Abilities, Ability, Token};
+use super::user::command::UserCommand;
+use super::user::state::UserState;
+use super::workspace::command::WorkspaceCommand;
+use super::workspace::state::{InvitationState, MemberState, WorkspaceState};
 
 /// A command for the dispatcher.
 #[derive(Debug, Clone)]
@@ -52,20 +58,24 @@ pub enum Command {
         expected: Expected,
     },
     /// Creates an API token.
-    CreateToken {
-        /// The display name.
-        name: String,
-        /// The abilities; a subset of the creator's.
-        abilities: Abilities,
-        /// The expiry time, in milliseconds since the Unix epoch.
-        expires_at_ms: Option<u64>,
-        /// SHA-256 of the secret, which the dispatcher never sees.
-        secret_sha256: [u8; 32],
-        /// The first characters of the secret.
-        prefix: String,
+    CreateToken(Box<NewToken>),
+    /// Changes the fields of a token that are present.
+    ChangeToken(TokenId, TokenChange),
+    /// Replaces the secret of a token.
+    RotateToken {
+        /// The token.
+        id: TokenId,
+        /// The new secret.
+        secret: NewSecret,
+        /// For how long the previous secret is still accepted, in milliseconds.
+        overlap_ms: u64,
     },
     /// Revokes a token.
     RevokeToken(TokenId),
+    /// Changes a user or a session.
+    User(UserCommand),
+    /// Changes the workspace, its members or its invitations.
+    Workspace(WorkspaceCommand),
     /// Reports a link to its owner, on behalf of a visitor.
     ReportLink(LinkId, Complaint),
     /// Resolves a report.
@@ -84,14 +94,12 @@ impl Command {
     /// The ability that the actor needs.
     pub const fn ability(&self) -> Ability {
         match self {
-            Self::CreateLink(_)
-            | Self::ReplaceLink(..)
-            | Self::ChangeLink(..)
-            | Self::DeleteLink(..)
-            | Self::PurgeLink(..)
-            | Self::RestoreLink { .. }
-            | Self::RevertLink { .. }
-            | Self::ReportLink(..)
+            Self::CreateLink(_) | Self::RestoreLink { .. } => Ability::LinksCreate,
+            Self::ReplaceLink(..) | Self::ChangeLink(..) | Self::RevertLink { .. } => {
+                Ability::LinksUpdate
+            }
+            Self::DeleteLink(..) | Self::PurgeLink(..) => Ability::LinksDelete,
+            Self::ReportLink(..)
             | Self::ResolveReport(_)
             | Self::UpsertLink(..)
             | Self::ImportLink(_)
@@ -102,7 +110,13 @@ impl Command {
             | Self::ChangeDomain(..)
             | Self::VerifyDomain(..)
             | Self::RemoveDomain(_) => Ability::LinksWrite,
-            Self::CreateToken { .. } | Self::RevokeToken(_) => Ability::UserWrite,
+            Self::CreateToken(_)
+            | Self::ChangeToken(..)
+            | Self::RotateToken { .. }
+            | Self::RevokeToken(_)
+            | Self::User(_) => Ability::UserWrite,
+            // Each command on a workspace checks for more.
+            Self::Workspace(_) => Ability::UserRead,
         }
     }
 }
@@ -123,8 +137,12 @@ impl Command {
             | Self::CreatePreset(..)
             | Self::ChangePreset(..)
             | Self::DeletePreset(_)
-            | Self::CreateToken { .. }
+            | Self::CreateToken(_)
+            | Self::ChangeToken(..)
+            | Self::RotateToken { .. }
             | Self::RevokeToken(_)
+            | Self::User(_)
+            | Self::Workspace(_)
             | Self::ReportLink(..)
             | Self::ResolveReport(_)
             | Self::AddDomain(_)
@@ -133,6 +151,47 @@ impl Command {
             | Self::RemoveDomain(_) => None,
         }
     }
+}
+
+/// The secret of a token, which the dispatcher never sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSecret {
+    /// SHA-256 of the secret.
+    pub sha256: [u8; 32],
+    /// The first characters of the secret.
+    pub prefix: String,
+}
+
+/// A token to create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewToken {
+    /// The display name.
+    pub name: String,
+    /// The abilities; a subset of the creator's.
+    pub abilities: Abilities,
+    /// The expiry time, in milliseconds since the Unix epoch.
+    pub expires_at_ms: Option<u64>,
+    /// The networks from which it is accepted; all if empty.
+    pub networks: Vec<IpNet>,
+    /// Whether it is a machine token of the workspace, rather than the user's.
+    pub is_machine: bool,
+    /// The secret.
+    pub secret: NewSecret,
+}
+
+/// A change of a token.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenChange {
+    /// The display name.
+    pub name: Option<String>,
+    /// The abilities.
+    pub abilities: Option<Abilities>,
+    /// The expiry time, in milliseconds since the Unix epoch; `Some(None)` for never.
+    pub expires_at_ms: Option<Option<u64>>,
+    /// The networks from which it is accepted.
+    pub networks: Option<Vec<IpNet>>,
+    /// Whether requests with it are refused.
+    pub is_disabled: Option<bool>,
 }
 
 /// A link of an imported file.
@@ -241,6 +300,16 @@ pub enum Outcome {
     UtmPreset(Box<UtmPreset>),
     /// The current token.
     Token(Box<Token>),
+    /// The current user.
+    User(Box<UserState>),
+    /// The session that was started.
+    Session(Box<SessionState>),
+    /// The current workspace.
+    Workspace(Box<WorkspaceState>),
+    /// The current member.
+    Member(Box<MemberState>),
+    /// The current invitation.
+    Invitation(Box<InvitationState>),
     /// The accepted report; `None` if the link has too many open reports.
     Report(Option<Box<Report>>),
     /// The current domain.

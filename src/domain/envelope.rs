@@ -69,22 +69,7 @@ impl Event {
                 Ok(Some(state))
             }
             Self::LinkDeleted(_) => Ok(None),
-            Self::LinkPurged(_)
-            | Self::LinkReported(_)
-            | Self::ReportResolved(_)
-            | Self::WorkspaceCreated(_)
-            | Self::TokenCreated(_)
-            | Self::TokenRevoked(_)
-            | Self::DomainAdded(_)
-            | Self::DomainChanged(_)
-            | Self::DomainVerified(_)
-            | Self::DomainRemoved(_)
-            | Self::CampaignCreated(_)
-            | Self::CampaignChanged(_)
-            | Self::CampaignDeleted(_)
-            | Self::UtmTemplateCreated(_)
-            | Self::UtmTemplateChanged(_)
-            | Self::UtmTemplateDeleted(_) => Err(Unreadable("version of a link")),
+            _ => Err(Unreadable("version of a link")),
         }
     }
 }

@@ -27,6 +27,10 @@ pub enum ErrorCode {
     PlanLimit,
     /// The workspace has no such resource.
     NotFound,
+    /// The resource existed, but has expired or was used up.
+    Gone,
+    /// Signing in needs a second factor.
+    SecondFactorRequired,
     /// The resource does not support the operation.
     UnsupportedOperation,
     /// The input is in an unsupported format.

@@ -8,8 +8,14 @@ pub use super::link::deletion::{LinkDeleted, LinkPurged};
 pub use super::link::state::LinkState;
 pub use super::preset::state::{UtmPresetDeleted, UtmPresetState};
 pub use super::report::{LinkReported, ReportResolved};
+pub use super::session::{SessionEnded, SessionState};
 pub use super::token::state::{TokenRevoked, TokenState};
-pub use super::workspace::WorkspaceCreated;
+pub use super::user::state::{SignInFailed, UserDeleted, UserState};
+pub use super::workspace::state::{
+    InvitationRevoked, InvitationState, MemberRemoved, MemberState, OwnershipOffered,
+    OwnershipTransferred, WorkspaceCreated, WorkspaceDeleted, WorkspacePurged, WorkspaceRenamed,
+    WorkspaceRestored,
+};
 
 /// The current layout version of the envelope.
 pub const VERSION: u16 = 1;
@@ -39,6 +45,10 @@ macro_rules! events {
             /// [`idempotency_expires_at_ms`](Self::idempotency_expires_at_ms).
             #[prost(uint64, optional, tag = "5")]
             pub idempotency_until_ms: Option<u64>,
+            /// The 16 bytes of the id of the requesting user; empty for machine tokens and the
+            /// service itself.
+            #[prost(bytes = "vec", tag = "6")]
+            pub user: Vec<u8>,
             /// The event.
             #[prost(oneof = "Event", tags($($tag),*))]
             pub event: Option<Event>,
@@ -100,6 +110,18 @@ events! {
     11 TokenCreated(TokenState) of [id];
     /// An API token was revoked.
     12 TokenRevoked(TokenRevoked) of [token];
+    /// An API token was changed: the token, in full.
+    13 TokenChanged(TokenState) of [id];
+    /// The secret of an API token was replaced: the token, in full.
+    14 TokenRotated(TokenState) of [id];
+    /// A workspace was renamed.
+    15 WorkspaceRenamed(WorkspaceRenamed) of [];
+    /// A workspace was deleted; it can be restored for some time.
+    16 WorkspaceDeleted(WorkspaceDeleted) of [];
+    /// A deleted workspace was restored.
+    17 WorkspaceRestored(WorkspaceRestored) of [];
+    /// All data of a deleted workspace was purged.
+    18 WorkspacePurged(WorkspacePurged) of [];
     /// A link was created: its first version.
     20 LinkCreated(LinkState) of [id];
     /// A link was changed: its next version, in full.
@@ -134,6 +156,42 @@ events! {
     44 UtmTemplateChanged(UtmPresetState) of [id];
     /// A UTM template was deleted.
     45 UtmTemplateDeleted(UtmPresetDeleted) of [id];
+    /// A user was created, with a personal workspace.
+    50 UserCreated(UserState) of [id];
+    /// A user was changed: the user, in full.
+    51 UserChanged(UserState) of [id];
+    /// A user was deleted.
+    52 UserDeleted(UserDeleted) of [user];
+    /// A user set another password.
+    53 PasswordChanged(UserState) of [id];
+    /// A user turned two-factor authentication on.
+    54 TwoFactorEnabled(UserState) of [id];
+    /// A user turned two-factor authentication off.
+    55 TwoFactorDisabled(UserState) of [id];
+    /// A user was blocked.
+    56 UserBlocked(UserState) of [id];
+    /// A user was unblocked.
+    57 UserUnblocked(UserState) of [id];
+    /// A user signed in.
+    60 SessionStarted(SessionState) of [id];
+    /// A session ended.
+    61 SessionEnded(SessionEnded) of [session];
+    /// Signing in failed.
+    62 SignInFailed(SignInFailed) of [user];
+    /// A user became a member of a workspace.
+    70 MemberAdded(MemberState) of [user];
+    /// A member got another role.
+    71 MemberChanged(MemberState) of [user];
+    /// A member was removed or left.
+    72 MemberRemoved(MemberRemoved) of [user];
+    /// An invitation was sent, for the first time or again.
+    73 InvitationSent(InvitationState) of [id];
+    /// An invitation was revoked.
+    74 InvitationRevoked(InvitationRevoked) of [invitation];
+    /// The ownership of a workspace was offered to a member, or the offer was withdrawn.
+    75 OwnershipOffered(OwnershipOffered) of [user];
+    /// The ownership of a workspace was transferred.
+    76 OwnershipTransferred(OwnershipTransferred) of [user];
 }
 
 impl EventKind {

@@ -43,6 +43,13 @@ fn decode(text: &str) -> Option<Uuid> {
         .map(Uuid::from_u128)
 }
 
+/// The 16 bytes of an identifier of any type.
+pub fn any_id(text: &str) -> Option<[u8; 16]> {
+    let (prefix, encoded) = text.rsplit_once('_')?;
+    let is_prefix = !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_lowercase());
+    decode(encoded).filter(|_| is_prefix).map(Uuid::into_bytes)
+}
+
 macro_rules! identifiers {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
         $(#[$doc])*
@@ -105,6 +112,10 @@ identifiers! {
     WorkspaceId = "ws_";
     /// A person.
     UserId = "user_";
+    /// A session of a user.
+    SessionId = "sess_";
+    /// An invitation to a workspace.
+    InvitationId = "inv_";
     /// An API token; never the secret itself.
     TokenId = "tok_";
     /// A campaign.

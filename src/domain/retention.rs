@@ -15,3 +15,16 @@ pub const UNSTATED_IDEMPOTENCY_MS: u64 = DAY_MS;
 pub const RESTORABLE_MS: u64 = 30 * DAY_MS;
 /// The same for events without a deadline.
 pub const UNSTATED_RESTORABLE_MS: u64 = 30 * DAY_MS;
+
+/// How long a deleted workspace can be restored before its data is purged.
+pub const WORKSPACE_RESTORABLE_MS: u64 = 30 * DAY_MS;
+/// How long an invitation can be accepted.
+pub const INVITATION_MS: u64 = 14 * DAY_MS;
+/// How long an expired invitation is remembered, so that its link says that it has expired.
+pub const EXPIRED_INVITATION_MS: u64 = 30 * DAY_MS;
+/// How long an offered ownership can be accepted.
+pub const OWNERSHIP_OFFER_MS: u64 = 14 * DAY_MS;
+/// How long a session lasts at most.
+pub const SESSION_MS: u64 = 30 * DAY_MS;
+/// How long the previous secret of a rotated token can stay valid.
+pub const MAX_ROTATION_OVERLAP_MS: u64 = 30 * DAY_MS;

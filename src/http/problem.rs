@@ -53,6 +53,10 @@ pub struct Problem<'a> {
     detail: &'a str,
     /// What went wrong, for programs.
     code: &'static str,
+    /// `needs_2fa` if signing in needs the code of the second factor; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "needs_2fa")]
+    error: Option<&'static str>,
     /// What is wrong with each field of the request.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     errors: &'a BTreeMap<String, Vec<String>>,
@@ -73,6 +77,8 @@ pub const fn status_and_code(code: ErrorCode) -> (StatusCode, &'static str) {
         ErrorCode::FeatureNotAvailable => (StatusCode::FORBIDDEN, "FEATURE_NOT_AVAILABLE"),
         ErrorCode::PlanLimit => (StatusCode::PAYMENT_REQUIRED, "INSUFFICIENT_CREDITS"),
         ErrorCode::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND"),
+        ErrorCode::Gone => (StatusCode::GONE, "GONE"),
+        ErrorCode::SecondFactorRequired => (StatusCode::UNAUTHORIZED, "NEEDS_2FA"),
         ErrorCode::UnsupportedOperation => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
         ErrorCode::Timeout => (StatusCode::REQUEST_TIMEOUT, "TIMEOUT"),
         ErrorCode::Conflict => (StatusCode::CONFLICT, "CONFLICT"),
@@ -108,6 +114,7 @@ impl<'a> Problem<'a> {
             status: status.as_u16(),
             detail: &error.message,
             code,
+            error: (error.code == ErrorCode::SecondFactorRequired).then_some("needs_2fa"),
             errors: &error.fields,
             request_id,
         }

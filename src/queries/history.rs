@@ -9,7 +9,7 @@ use crate::domain::action::Action;
 use crate::domain::command::LinkRef;
 use crate::domain::error::{Result, ServiceError, Unreadable};
 use crate::domain::event::{Envelope, Event, EventKind};
-use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
+use crate::domain::ids::{LinkId, TokenId, UserId, WorkspaceId};
 use crate::domain::link::Link;
 use crate::projections::history::History;
 pub use crate::projections::index::Tombstone;
@@ -57,13 +57,24 @@ pub enum LinkAtTime {
     Live(Box<Link>),
 }
 
+/// Who made a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActorId {
+    /// A token.
+    Token(TokenId),
+    /// A user, by a token of theirs or signed in.
+    User(UserId),
+}
+
 /// Which events to return.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AuditFilter {
     /// Events of this link.
     pub link: Option<LinkId>,
-    /// Events by this token.
-    pub actor: Option<TokenId>,
+    /// Events by this token or user.
+    pub actor: Option<ActorId>,
+    /// Events of this resource.
+    pub subject: Option<[u8; 16]>,
     /// Events of this kind.
     pub action: Option<Action>,
     /// Events at this time or later, in milliseconds since the Unix epoch.
@@ -75,9 +86,12 @@ pub struct AuditFilter {
 impl AuditFilter {
     fn matches(&self, event: &Audited) -> bool {
         let link = self.link.as_ref().map(LinkId::as_bytes);
-        let actor = self.actor.as_ref().map(TokenId::as_bytes);
         link.is_none_or(|link| event.subject.as_ref() == Some(link))
-            && actor.is_none_or(|actor| event.actor.as_ref() == Some(actor))
+            && self.subject.is_none_or(|subject| event.subject == Some(subject))
+            && self.actor.is_none_or(|actor| match actor {
+                ActorId::Token(token) => event.token.as_ref() == Some(token.as_bytes()),
+                ActorId::User(user) => event.user.as_ref() == Some(user.as_bytes()),
+            })
             && self.action.is_none_or(|action| event.action == action)
             && self.from_ms.is_none_or(|from| event.at_ms >= from)
             && self.to_ms.is_none_or(|to| event.at_ms < to)

@@ -54,13 +54,14 @@ pub fn add_workspace(data: &DataFolder) {
         created_at_ms: 1,
         ..TokenState::default()
     };
-    let created = WorkspaceCreated { name: "theirs".to_owned() };
+    let created = WorkspaceCreated { name: "theirs".to_owned(), owner: Vec::new() };
     for event in [Event::WorkspaceCreated(created), Event::TokenCreated(token)] {
         let kind = event.kind();
         let envelope = Envelope {
             at_ms: 1,
             workspace: vec![7; 16],
             token: Vec::new(),
+            user: Vec::new(),
             idempotency: None,
             idempotency_until_ms: None,
             event: Some(event),

@@ -7,7 +7,7 @@ use prost::Message;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{DumpArgs, WhichLog};
+use super::{DumpArgs, WhichLog, accounts};
 use crate::domain::amendment::{AgentReclassified, LinkForgotten};
 use crate::domain::click::view::{ClickView, Field, FieldValue};
 use crate::domain::click::{AgentSeen, kind};
@@ -15,7 +15,7 @@ use crate::domain::domains::state::DomainState;
 use crate::domain::event::{
     Envelope, Event, EventKind, LinkState, UtmPresetDeleted, UtmPresetState,
 };
-use crate::domain::ids::{DomainId, LinkId, ReportId, TokenId, WorkspaceId};
+use crate::domain::ids::{DomainId, LinkId, ReportId, TokenId, UserId, WorkspaceId};
 use crate::domain::link::{Gates, Payload};
 use crate::domain::preset::UtmPresetKind;
 use crate::domain::rule::stored::RulesState;
@@ -58,16 +58,6 @@ pub(super) fn dump(args: &DumpArgs, out: &mut impl Write) -> anyhow::Result<()> 
 fn mutation_json(record: &Record) -> anyhow::Result<Value> {
     let envelope = Envelope::decode(record.payload.as_ref())?;
     let event = match &envelope.event {
-        Some(Event::WorkspaceCreated(created)) => json!({ "name": created.name }),
-        // Without the secret's hash.
-        Some(Event::TokenCreated(token)) => json!({
-            "token": TokenId::from_bytes(&token.id)?.to_string(),
-            "name": token.name, "abilities": token.abilities,
-            "prefix": token.prefix, "expires_at_ms": token.expires_at_ms,
-        }),
-        Some(Event::TokenRevoked(revoked)) => {
-            json!({ "token": TokenId::from_bytes(&revoked.token)?.to_string() })
-        }
         Some(Event::LinkCreated(link) | Event::LinkChanged(link) | Event::LinkRestored(link)) => {
             link_json(link)?
         }
@@ -105,13 +95,16 @@ fn mutation_json(record: &Record) -> anyhow::Result<Value> {
         Some(Event::DomainRemoved(removed)) => {
             json!({ "domain": DomainId::from_bytes(&removed.domain)?.to_string() })
         }
+        Some(event) => accounts::event_json(event)?,
         None => Value::Null,
     };
+    let user = UserId::from_bytes(&envelope.user).ok().map(|user| user.to_string());
     let actor = TokenId::from_bytes(&envelope.token).ok().map(|token| token.to_string());
     Ok(json!({
         "at_ms": envelope.at_ms,
         "workspace": WorkspaceId::from_bytes(&envelope.workspace)?.to_string(),
         "actor": actor,
+        "user": user,
         "idempotency_key": envelope.idempotency.map(|idempotency| idempotency.key),
         "event": event,
     }))

@@ -1,5 +1,6 @@
 //! `slugline log`: verifies, dumps and quarantines the logs.
 
+mod accounts;
 mod dump;
 mod quarantine;
 

@@ -11,12 +11,13 @@ use super::audited::Audited;
 use super::domains::ReadDomains;
 use super::encoding::{Tombstone, encode_link, encode_token, number};
 use super::state::{State, add_to};
-use super::{IndexError, domains, keys, membership, presets, reports};
+use super::{IndexError, domains, keys, membership, presets, reports, users, workspaces};
 use crate::domain::error::Unreadable;
 use crate::domain::event::{Envelope, Event, LinkState};
 use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
 use crate::domain::link::Link;
 use crate::domain::preset::UtmPresetKind;
+use crate::domain::token::Token;
 
 /// The maximum number of expired keys removed per event: more than it can add.
 const MAX_EXPIRED_PER_EVENT: usize = 4;
@@ -27,20 +28,42 @@ pub fn fold<S: State>(state: &mut S, offset: u64, envelope: &Envelope) -> Result
         WorkspaceId::from_bytes(&envelope.workspace).map_err(|_| Unreadable("workspace id"))?;
     let event = envelope.event.as_ref().ok_or(Unreadable("event"))?;
     match event {
-        Event::WorkspaceCreated(created) => {
-            state.put(keys::workspace(workspace), created.name.clone().into_bytes());
+        Event::WorkspaceCreated(_)
+        | Event::WorkspaceRenamed(_)
+        | Event::WorkspaceDeleted(_)
+        | Event::WorkspaceRestored(_)
+        | Event::WorkspacePurged(_)
+        | Event::OwnershipOffered(_)
+        | Event::OwnershipTransferred(_)
+        | Event::MemberAdded(_)
+        | Event::MemberChanged(_)
+        | Event::MemberRemoved(_)
+        | Event::InvitationSent(_)
+        | Event::InvitationRevoked(_) => {
+            workspaces::fold(state, workspace, envelope.at_ms, event)?;
         }
-        Event::TokenCreated(token) => {
+        Event::UserCreated(_)
+        | Event::UserChanged(_)
+        | Event::UserDeleted(_)
+        | Event::PasswordChanged(_)
+        | Event::TwoFactorEnabled(_)
+        | Event::TwoFactorDisabled(_)
+        | Event::UserBlocked(_)
+        | Event::UserUnblocked(_)
+        | Event::SessionStarted(_)
+        | Event::SessionEnded(_)
+        | Event::SignInFailed(_) => users::fold(state, envelope.at_ms, event)?,
+        Event::TokenCreated(token) | Event::TokenChanged(token) | Event::TokenRotated(token) => {
             let token = token.clone().into_token(workspace)?;
-            state.put(keys::token(&token.secret_sha256), encode_token(&token));
+            remove_token(state, workspace, token.id)?;
+            for secret_sha256 in secrets(&token) {
+                state.put(keys::token(&secret_sha256), encode_token(&token));
+            }
             state.put(keys::token_of(workspace, token.id), token.secret_sha256.to_vec());
         }
         Event::TokenRevoked(revoked) => {
             let id = TokenId::from_bytes(&revoked.token).map_err(|_| Unreadable("token id"))?;
-            if let Some(token) = state.token(workspace, id)? {
-                state.remove(keys::token(&token.secret_sha256));
-            }
-            state.remove(keys::token_of(workspace, id));
+            remove_token(state, workspace, id)?;
         }
         Event::LinkCreated(link) => insert_link(state, workspace, link, offset)?,
         Event::LinkChanged(link) => {
@@ -89,6 +112,26 @@ pub fn fold<S: State>(state: &mut S, offset: u64, envelope: &Envelope) -> Result
     state.put(keys::audited(workspace, offset), audited.encode());
     record_idempotency(state, workspace, envelope);
     remove_expired(state, envelope.at_ms)
+}
+
+/// The hashes of the secrets of a token.
+fn secrets(token: &Token) -> impl Iterator<Item = [u8; 32]> {
+    let previous = token.previous.map(|previous| previous.sha256);
+    previous.into_iter().chain([token.secret_sha256])
+}
+
+fn remove_token<S: State>(
+    state: &mut S,
+    workspace: WorkspaceId,
+    id: TokenId,
+) -> Result<(), IndexError> {
+    if let Some(token) = state.token(workspace, id)? {
+        for secret_sha256 in secrets(&token) {
+            state.remove(keys::token(&secret_sha256));
+        }
+    }
+    state.remove(keys::token_of(workspace, id));
+    Ok(())
 }
 
 fn link_id(bytes: &[u8]) -> Result<LinkId, Unreadable> {

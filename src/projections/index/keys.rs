@@ -2,12 +2,14 @@
 
 use super::group::Group;
 use crate::domain::envelope::KNOWN_EVENTS;
-use crate::domain::ids::{DomainId, LinkId, ReportId, TokenId, WorkspaceId};
+use crate::domain::ids::{
+    DomainId, InvitationId, LinkId, ReportId, SessionId, TokenId, UserId, WorkspaceId,
+};
 use crate::domain::link::folded;
 use crate::domain::preset::{UtmPresetId, UtmPresetKind};
 
 /// The number of the layout: bases and overlays with another one are not used.
-const LAYOUT: u32 = 6;
+const LAYOUT: u32 = 7;
 
 /// The format of a base or an overlay: the layout, and the events that its writer knew.
 pub const FORMAT: u64 = (KNOWN_EVENTS as u64) << 32 | LAYOUT as u64;
@@ -56,12 +58,25 @@ families! {
     /// workspace → how many links it has; workspace `d` → how many deleted ones can be
     /// restored.
     Count = b'n' Folded,
-    /// hash of the secret → workspace, then the token (protobuf).
+    /// hash of the secret → workspace, then the token (protobuf). After a rotation also under the
+    /// hash of the previous secret.
     Token = b't' Folded,
     /// workspace token → the hash of its secret.
     TokenOfWorkspace = b'k' Folded,
-    /// workspace → its name.
-    Workspace = b'o' LookedUp,
+    /// workspace → the workspace (protobuf).
+    Workspace = b'o' Folded,
+    /// workspace user → the member (protobuf).
+    Member = b'M' Folded,
+    /// user workspace → nothing.
+    WorkspaceOfUser = b'W' Scanned,
+    /// workspace invitation → when it is forgotten, then the invitation (protobuf).
+    Invitation = b'V' Folded,
+    /// user → the user (protobuf).
+    User = b'u' Folded,
+    /// keyed hash of an email address → user.
+    UserByEmail = b'E' LookedUp,
+    /// user session → when it ends, then the session (protobuf).
+    Session = b'S' LookedUp,
     /// workspace key → when it expires, then the envelope that first came with the idempotency
     /// key.
     Idempotency = b'i' Folded,
@@ -70,7 +85,7 @@ families! {
     Report = b'x' Folded,
     /// workspace group 0 link → nothing: the links of a [`Group`] in the order of their
     /// creation.
-    Member = b'G' Scanned,
+    GroupMember = b'G' Scanned,
     /// workspace group → how many links it has, then the first spelling of its name.
     Group = b'N' Folded,
     /// workspace external id → link.
@@ -183,6 +198,53 @@ pub fn workspace(id: WorkspaceId) -> Vec<u8> {
     Family::Workspace.key(&[id.as_bytes()])
 }
 
+pub fn member_of(workspace: WorkspaceId, user: UserId) -> Vec<u8> {
+    Family::Member.key(&[workspace.as_bytes(), user.as_bytes()])
+}
+
+pub fn members_of(workspace: WorkspaceId) -> Vec<u8> {
+    Family::Member.key(&[workspace.as_bytes()])
+}
+
+pub fn workspace_of(user: UserId, workspace: WorkspaceId) -> Vec<u8> {
+    Family::WorkspaceOfUser.key(&[user.as_bytes(), workspace.as_bytes()])
+}
+
+pub fn workspaces_of(user: UserId) -> Vec<u8> {
+    Family::WorkspaceOfUser.key(&[user.as_bytes()])
+}
+
+pub fn invitation(workspace: WorkspaceId, id: InvitationId) -> Vec<u8> {
+    Family::Invitation.key(&[workspace.as_bytes(), id.as_bytes()])
+}
+
+pub fn invitations_of(workspace: WorkspaceId) -> Vec<u8> {
+    Family::Invitation.key(&[workspace.as_bytes()])
+}
+
+pub const USERS: &[u8] = &Family::User.prefix();
+
+pub fn user(id: UserId) -> Vec<u8> {
+    Family::User.key(&[id.as_bytes()])
+}
+
+pub fn user_by_email(email_hash: &[u8]) -> Vec<u8> {
+    Family::UserByEmail.key(&[email_hash])
+}
+
+pub fn session(user: UserId, id: SessionId) -> Vec<u8> {
+    Family::Session.key(&[user.as_bytes(), id.as_bytes()])
+}
+
+pub fn sessions_of(user: UserId) -> Vec<u8> {
+    Family::Session.key(&[user.as_bytes()])
+}
+
+/// The last 16 bytes of a key: an id.
+pub fn last_id(key: &[u8]) -> Option<[u8; 16]> {
+    key.last_chunk().copied()
+}
+
 pub fn reports_of(workspace: WorkspaceId) -> Vec<u8> {
     Family::Report.key(&[&[0], workspace.as_bytes()])
 }
@@ -234,16 +296,16 @@ pub fn versions_of(link: LinkId) -> Vec<u8> {
 }
 
 pub fn member(workspace: WorkspaceId, group: &Group, id: LinkId) -> Vec<u8> {
-    Family::Member.key(&[workspace.as_bytes(), &group.key(), &[0], id.as_bytes()])
+    Family::GroupMember.key(&[workspace.as_bytes(), &group.key(), &[0], id.as_bytes()])
 }
 
 pub fn members(workspace: WorkspaceId, group: &Group) -> Vec<u8> {
-    Family::Member.key(&[workspace.as_bytes(), &group.key(), &[0]])
+    Family::GroupMember.key(&[workspace.as_bytes(), &group.key(), &[0]])
 }
 
 /// The members of groups whose names start with this group's.
 pub fn members_below(workspace: WorkspaceId, group: &Group) -> Vec<u8> {
-    Family::Member.key(&[workspace.as_bytes(), &group.key()])
+    Family::GroupMember.key(&[workspace.as_bytes(), &group.key()])
 }
 
 pub fn group(workspace: WorkspaceId, group: &Group) -> Vec<u8> {

@@ -50,7 +50,9 @@ mod reports;
 mod scan;
 mod state;
 mod store;
+mod users;
 mod versions;
+mod workspaces;
 mod write_buffer;
 
 #[cfg(test)]
@@ -74,14 +76,14 @@ pub use error::IndexError;
 pub use group::Group;
 pub use hosts::{HostSettings, Hosts};
 pub use pending::Pending;
-pub use read::{Read, ReadTokens};
+pub use read::{Read, ReadRanges, Row};
 pub use rebuilder::Rebuilder;
 pub use redirect::{App, Apps, CompiledRouting, LinkFeatures, Redirect, RedirectTarget};
 pub use scan::{Encoded, Ids, Named, Scan, Span};
+pub use users::ReadUsers;
 pub use versions::Version;
+pub use workspaces::ReadWorkspaces;
 
-use crate::domain::ids::WorkspaceId;
-use crate::domain::token::Token;
 use crate::log::Log;
 use index_dir::{IndexDir, KeepGoing};
 use layers::{Base, Damage, Layers};
@@ -170,12 +172,9 @@ impl Read for Index {
     }
 }
 
-impl ReadTokens for Index {
-    fn tokens(&self, workspace: WorkspaceId) -> Result<Vec<Token>, IndexError> {
-        let layers = self.layers.load();
-        let rows = layers.rows(store::prefixed(&keys::tokens_of(workspace)), false);
-        let tokens = rows.map(|row| self.token_by_secret(&row?.1));
-        tokens.filter_map(Result::transpose).collect()
+impl ReadRanges for Index {
+    fn rows(&self, prefix: &[u8]) -> Result<Vec<Row>, IndexError> {
+        self.layers.load().rows(store::prefixed(prefix), false).collect()
     }
 }
 
@@ -429,19 +428,6 @@ impl Index {
         self.redirects.get_or_load(&cache::key(domain, slug), || {
             self.slug_at(domain, slug)?.map(|id| self.link(id)).transpose().map(Option::flatten)
         })
-    }
-
-    /// The workspaces and their names, oldest first.
-    pub fn workspaces(&self) -> Result<Vec<(WorkspaceId, String)>, IndexError> {
-        let layers = self.layers.load();
-        let rows = layers.rows(store::prefixed(keys::WORKSPACES), false);
-        rows.map(|row| {
-            let (key, name) = row?;
-            let id = WorkspaceId::from_bytes(key.get(1..).unwrap_or_default());
-            let id = id.map_err(|_| IndexError::Broken("a workspace's key"))?;
-            Ok((id, String::from_utf8_lossy(&name).into_owned()))
-        })
-        .collect()
     }
 
     /// SHA-256 over all keys and values: equal for equal logs, however the index was built.

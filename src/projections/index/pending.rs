@@ -10,12 +10,10 @@ use super::IndexError;
 use super::fold::fold;
 use super::keys;
 use super::layers::Layers;
-use super::read::{Read, ReadTokens};
+use super::read::{Read, ReadRanges, Row};
 use super::state::State;
 use super::store::{Changes, prefixed};
 use crate::domain::event::Envelope;
-use crate::domain::ids::WorkspaceId;
-use crate::domain::token::Token;
 
 /// A key, and its pending value before the event; `None` if it had none.
 type Undo = (Vec<u8>, Option<Option<Vec<u8>>>);
@@ -50,17 +48,15 @@ impl Read for Pending {
     }
 }
 
-impl ReadTokens for Pending {
-    fn tokens(&self, workspace: WorkspaceId) -> Result<Vec<Token>, IndexError> {
-        let prefix = keys::tokens_of(workspace);
-        let applied = self.layers.rows(prefixed(&prefix), false);
-        let applied = applied.map(|row| row.map(|(key, secret)| (key, Some(secret))));
-        let mut secrets = applied.collect::<Result<Changes, _>>()?;
-        let pending = self.changes.range(prefix.clone()..);
-        let pending = pending.take_while(|(key, _)| key.starts_with(&prefix));
-        secrets.extend(pending.map(|(key, secret)| (key.clone(), secret.clone())));
-        let tokens = secrets.into_values().flatten().map(|secret| self.token_by_secret(&secret));
-        tokens.filter_map(Result::transpose).collect()
+impl ReadRanges for Pending {
+    fn rows(&self, prefix: &[u8]) -> Result<Vec<Row>, IndexError> {
+        let applied = self.layers.rows(prefixed(prefix), false);
+        let applied = applied.map(|row| row.map(|(key, value)| (key, Some(value))));
+        let mut rows = applied.collect::<Result<Changes, _>>()?;
+        let pending = self.changes.range(prefix.to_vec()..);
+        let pending = pending.take_while(|(key, _)| key.starts_with(prefix));
+        rows.extend(pending.map(|(key, value)| (key.clone(), value.clone())));
+        Ok(rows.into_iter().filter_map(|(key, value)| Some((key, value?))).collect())
     }
 }
 

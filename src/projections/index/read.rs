@@ -139,8 +139,18 @@ pub trait Read {
     }
 }
 
-/// Scans of tokens, over one consistent view of the index.
-pub trait ReadTokens: Read {
+/// A key and its value.
+pub type Row = (Vec<u8>, Vec<u8>);
+
+/// Short scans, over one consistent view of the index.
+pub trait ReadRanges: Read {
+    /// The rows whose keys start with a prefix, in order.
+    fn rows(&self, prefix: &[u8]) -> Result<Vec<Row>, IndexError>;
+
     /// A workspace's tokens, oldest first.
-    fn tokens(&self, workspace: WorkspaceId) -> Result<Vec<Token>, IndexError>;
+    fn tokens(&self, workspace: WorkspaceId) -> Result<Vec<Token>, IndexError> {
+        let secrets = self.rows(&keys::tokens_of(workspace))?.into_iter();
+        let tokens = secrets.map(|(_, secret_sha256)| self.token_by_secret(&secret_sha256));
+        tokens.filter_map(Result::transpose).collect()
+    }
 }

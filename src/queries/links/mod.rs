@@ -26,7 +26,7 @@ use crate::domain::report::Report;
 use crate::domain::token::Token;
 use crate::limits::{SEARCH_CONCURRENCY, SEARCH_CONCURRENCY_PER_WORKSPACE, SEARCH_QUEUE_TIMEOUT};
 pub use crate::projections::index::{App, LinkFeatures, Redirect, RedirectTarget};
-use crate::projections::index::{Hosts, Index, Read, ReadDomains, ReadTokens, Scan};
+use crate::projections::index::{Hosts, Index, Read, ReadDomains, ReadRanges, ReadWorkspaces, Scan};
 use search::Search;
 
 /// Which part of a list to return.
@@ -180,7 +180,8 @@ impl Links {
 
     /// The workspaces and their names, oldest first.
     pub fn workspaces(&self) -> Result<Vec<(WorkspaceId, String)>> {
-        Ok(self.index.workspaces()?)
+        let workspaces = self.index.workspaces()?.into_iter();
+        Ok(workspaces.map(|(id, workspace)| (id, workspace.name)).collect())
     }
 
     /// The workspace that a token belongs to.

@@ -13,12 +13,15 @@ use super::page::{CursorParams, Page};
 use super::route::Routes;
 use crate::domain::action::Action;
 use crate::domain::error::Result;
-use crate::domain::ids::{CampaignId, LinkId, ReportId, TokenId, UtmTemplateId};
+use crate::domain::ids::{
+    CampaignId, DomainId, InvitationId, LinkId, ReportId, SessionId, TokenId, UserId,
+    UtmTemplateId, any_id,
+};
 use crate::domain::token::Ability;
 use crate::http::Services;
 use crate::http::auth::Api;
 use crate::http::params::Params;
-use crate::queries::history::{AuditFilter, Entry};
+use crate::queries::history::{ActorId, AuditFilter, Entry};
 
 pub fn routes() -> Routes {
     Routes::of("history", "audit").route(Ability::AuditRead, routes!(list))
@@ -31,8 +34,10 @@ pub struct AuditView {
     offset: u64,
     #[schema(format = DateTime)]
     at: String,
-    /// The ID of the token that made the change; null for the service itself.
+    /// The ID of the token that made the change; null for sessions and the service itself.
     actor: Option<String>,
+    /// The ID of the user who made the change; null for machine tokens and the service itself.
+    user: Option<String>,
     /// What happened.
     #[schema(value_type = Action, example = "link.changed")]
     action: String,
@@ -64,13 +69,17 @@ impl AuditView {
         let Entry { offset, event, changed } = entry;
         let action = event.action.name();
         let subject = event.subject.map(Uuid::from_bytes);
-        let subject = subject.map(|id| match action.split('.').next() {
-            Some("link") => LinkId::new(id).to_string(),
-            Some("token") => TokenId::new(id).to_string(),
-            Some("report") => ReportId::new(id).to_string(),
-            Some("campaign") => CampaignId::new(id).to_string(),
-            Some("utm_template") => UtmTemplateId::new(id).to_string(),
-            _ => id.to_string(),
+        let subject = subject.map(|id| match action.split('.').next().unwrap_or_default() {
+            "link" => LinkId::new(id).to_string(),
+            "token" => TokenId::new(id).to_string(),
+            "report" => ReportId::new(id).to_string(),
+            "campaign" => CampaignId::new(id).to_string(),
+            "utm_template" => UtmTemplateId::new(id).to_string(),
+            "domain" => DomainId::new(id).to_string(),
+            "session" => SessionId::new(id).to_string(),
+            "invitation" => InvitationId::new(id).to_string(),
+            // What happens to a user, as a person or as a member of the workspace.
+            _ => UserId::new(id).to_string(),
         });
         let changed = match changed.map(|both| *both) {
             Some((before, after)) => {
@@ -78,8 +87,9 @@ impl AuditView {
             }
             None => None,
         };
-        let actor = event.actor.map(|bytes| TokenId::new(Uuid::from_bytes(bytes)).to_string());
-        Ok(Self { offset, at: iso8601(event.at_ms), actor, action, subject, changed })
+        let actor = event.token.map(|bytes| TokenId::new(Uuid::from_bytes(bytes)).to_string());
+        let user = event.user.map(|bytes| UserId::new(Uuid::from_bytes(bytes)).to_string());
+        Ok(Self { offset, at: iso8601(event.at_ms), actor, user, action, subject, changed })
     }
 }
 
@@ -90,7 +100,8 @@ impl AuditView {
     get, path = "/audit",
     params(
         ("link" = Option<String>, Query, description = "Returns changes of the link with this ID only."),
-        ("actor" = Option<String>, Query, description = "Returns changes by the token with this ID only."),
+        ("actor" = Option<String>, Query, description = "Returns changes by the token or the user with this ID only."),
+        ("resource" = Option<String>, Query, description = "Returns changes of the resource with this ID only: a link, token, domain, campaign, member, …"),
         ("action" = inline(Option<Action>), Query, description = "Returns this kind of change only."),
         ("from" = Option<String>, Query, description = "The first day or time to return."),
         ("to" = Option<String>, Query, description = "The first day or time not to return."),
@@ -113,12 +124,16 @@ pub async fn list(Api { services, actor }: Api, mut params: Params) -> Result<Js
 
 fn filter(params: &mut Params) -> AuditFilter {
     let link = params.parsed("link", "is not the id of a link", |text| text.parse().ok());
-    let actor = params.parsed("actor", "is not the id of a token", |text| text.parse().ok());
+    let actor = params.parsed("actor", "is not the id of a token or a user", |text| {
+        let user = || text.parse().ok().map(ActorId::User);
+        text.parse().ok().map(ActorId::Token).or_else(user)
+    });
+    let subject = params.parsed("resource", "is not an id", any_id);
     let names = || Action::every().map(Action::name).collect::<Vec<_>>().join(", ");
     let action = params.parsed("action", format!("must be one of {}", names()), Action::parse);
     let rule = "must be a day such as 2026-11-21, or a time";
     let timestamp = |text: &str| timestamp_ms(text).filter(|_| text != "all");
     let from_ms = params.parsed("from", rule, timestamp);
     let to_ms = params.parsed("to", rule, timestamp);
-    AuditFilter { link, actor, action, from_ms, to_ms }
+    AuditFilter { link, actor, subject, action, from_ms, to_ms }
 }

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use super::route::Routes;
 use super::{Changed, Data, iso8601, log_offset, replayed};
 use crate::commands::{CommandResult, Commands, secret};
-use crate::domain::command::{Command, Outcome};
+use crate::domain::command::{Command, NewSecret, NewToken, Outcome};
 use crate::domain::error::{Result, ServiceError};
 use crate::domain::event::Idempotency;
 use crate::domain::ids::{TokenId, WorkspaceId};
@@ -120,13 +120,14 @@ impl Tokens {
             .map_err(|reason| ServiceError::field("abilities", reason))?;
         let expires_at_ms = expires_at.as_deref().map(timestamp).transpose()?;
         let secret = secret::generate();
-        let command = Command::CreateToken {
+        let command = Command::CreateToken(Box::new(NewToken {
             name,
             abilities,
             expires_at_ms,
-            secret_sha256: secret::hash(&secret),
-            prefix: secret::prefix(&secret),
-        };
+            networks: Vec::new(),
+            is_machine: false,
+            secret: NewSecret { sha256: secret::hash(&secret), prefix: secret::prefix(&secret) },
+        }));
         let CommandResult { outcome, offset, is_replay } =
             self.commands.run(actor, command, idempotency).await?;
         let Outcome::Token(token) = outcome else {

@@ -112,6 +112,7 @@ impl Model {
             at_ms: self.made,
             workspace: owner_id(owner).as_bytes().to_vec(),
             token: vec![9; 16],
+            user: Vec::new(),
             idempotency: None,
             idempotency_until_ms: None,
             event: Some(event),

@@ -286,7 +286,7 @@ impl Model {
     pub fn begin(&mut self) -> Envelope {
         self.now_ms = 1_760_000_000_000;
         self.events = 1;
-        let created = WorkspaceCreated { name: "w".to_owned() };
+        let created = WorkspaceCreated { name: "w".to_owned(), owner: Vec::new() };
         self.envelope(workspace(0), None, Event::WorkspaceCreated(created))
     }
 
@@ -295,6 +295,7 @@ impl Model {
             at_ms: self.now_ms,
             workspace: owner.as_bytes().to_vec(),
             token: vec![9; 16],
+            user: Vec::new(),
             idempotency: key.map(|key| Idempotency {
                 key: format!("key-{key}"),
                 request_sha256: vec![key; 32],

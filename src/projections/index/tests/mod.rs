@@ -13,7 +13,7 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 
 use super::fold::fold;
-use super::read::{Read, ReadTokens};
+use super::read::{Read, ReadRanges};
 use super::state::State;
 use super::{Index, IndexError, Tuning, keys};
 use crate::domain::event::{Envelope, Event, VERSION};

@@ -1,0 +1,156 @@
+//! Accounts: what turns a request about users and workspaces into commands.
+//!
+//! Personal data is sealed here before it becomes part of a command, and opened here for responses.
+//! Passwords and codes are verified here. So neither the writer nor the log ever sees them.
+
+mod invitations;
+mod links;
+mod sign_in;
+mod sign_up;
+mod two_factor;
+mod users;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+pub use links::{AccountLink, LinkPurpose};
+pub use sign_in::{Credentials, SessionKind, SignedIn};
+pub use sign_up::{NewUser, SignUpMode};
+pub use two_factor::TwoFactorSetUp;
+pub use users::Profile;
+
+use super::{CommandResult, Commands};
+use crate::domain::command::{Command, Outcome};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
+use crate::domain::event::UserState;
+use crate::domain::ids::{UserId, WorkspaceId};
+use crate::domain::token::Actor;
+use crate::domain::user::command::{UserChange, UserCommand};
+use crate::domain::user::state::personal_workspace;
+use crate::domain::workspace::command::WorkspaceCommand;
+use crate::identity::jwt::JwtKeys;
+use crate::identity::personal_data::PersonalData;
+use crate::identity::signing::Signer;
+use crate::projections::index::{Index, ReadUsers, ReadWorkspaces};
+
+/// The names of sealed fields.
+const EMAIL: &str = "email";
+const NAME: &str = "name";
+const PASSWORD: &str = "password";
+const TOTP: &str = "totp";
+
+/// How accounts work in this installation.
+#[derive(Debug, Clone)]
+pub struct AccountSettings {
+    /// Who can sign up.
+    pub sign_up: SignUpMode,
+    /// The lifetime of the tokens of `POST /api/auth/token`.
+    pub jwt_lifetime: Duration,
+    /// The name of the service in authenticator apps: its host.
+    pub issuer: String,
+    /// Whether mail can be sent.
+    pub has_mail: bool,
+}
+
+/// The accounts service. Cheap to clone.
+#[derive(Clone)]
+pub struct Accounts {
+    commands: Commands,
+    index: Arc<Index>,
+    personal: PersonalData,
+    jwt: JwtKeys,
+    signer: Signer,
+    settings: Arc<AccountSettings>,
+}
+
+impl Accounts {
+    /// Creates the service from its parts and the service's key.
+    pub fn new(
+        (commands, index): (Commands, Arc<Index>),
+        (personal, jwt): (PersonalData, JwtKeys),
+        key: &[u8; 32],
+        settings: AccountSettings,
+    ) -> Self {
+        let (signer, settings) = (Signer::new(key, "account link"), Arc::new(settings));
+        Self { commands, index, personal, jwt, signer, settings }
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &AccountSettings {
+        &self.settings
+    }
+
+    /// A user who exists.
+    pub fn user(&self, id: UserId) -> Result<UserState> {
+        self.index.user(id)?.ok_or_else(|| ServiceError::not_found("user"))
+    }
+
+    /// Runs a command on a user. `by` is the user who acts; `None` for the operator.
+    async fn run(&self, user: UserId, by: Option<UserId>, command: UserCommand) -> Result<Outcome> {
+        let workspace = personal_workspace(user);
+        let actor = match by {
+            Some(by) => Actor::user(workspace, by),
+            None => Actor::operator(workspace),
+        };
+        Ok(self.commands.run(actor, Command::User(command), None).await?.outcome)
+    }
+
+    /// Changes a user; returns the user afterwards.
+    async fn change(
+        &self,
+        user: UserId,
+        by: Option<UserId>,
+        change: UserChange,
+    ) -> Result<UserState> {
+        match self.run(user, by, UserCommand::Change(user, change)).await? {
+            Outcome::User(user) => Ok(*user),
+            _ => Err(ServiceError::internal("a user was expected")),
+        }
+    }
+
+    /// Runs a command on the actor's workspace.
+    pub async fn run_in_workspace(
+        &self,
+        actor: Actor,
+        command: WorkspaceCommand,
+    ) -> Result<CommandResult> {
+        self.commands.run(actor, Command::Workspace(command), None).await
+    }
+
+    /// Seals a value with the key of a subject, which is created if it has none.
+    async fn seal(&self, subject: Uuid, field: &'static str, text: String) -> Result<Vec<u8>> {
+        let personal = self.personal.clone();
+        let sealed = tokio::task::spawn_blocking(move || {
+            personal.create_key(subject)?;
+            std::io::Result::Ok(personal.seal(subject, field, &text))
+        });
+        let sealed = sealed.await.map_err(ServiceError::internal)??;
+        sealed.ok_or_else(|| ServiceError::not_found("user"))
+    }
+
+    fn open(&self, subject: Uuid, field: &'static str, sealed: &[u8]) -> Option<String> {
+        self.personal.open_sealed(subject, field, sealed)
+    }
+
+    /// Destroys the key of a subject, and with it the personal data.
+    async fn destroy(&self, subject: Uuid) -> Result<()> {
+        let personal = self.personal.clone();
+        let destroyed = tokio::task::spawn_blocking(move || personal.destroy_key(subject));
+        Ok(destroyed.await.map_err(ServiceError::internal)??)
+    }
+
+    /// The workspaces that a user is a member of, oldest first, without deleted ones of others.
+    pub fn workspaces_of(&self, user: UserId) -> Result<Vec<WorkspaceId>> {
+        Ok(self.index.workspaces_of(user)?)
+    }
+}
+
+fn forbidden(text: &'static str) -> ServiceError {
+    ServiceError::new(ErrorCode::Forbidden, text)
+}
+
+fn not_a_user() -> ServiceError {
+    ServiceError::internal("a user's id was expected")
+}

@@ -1,0 +1,212 @@
+//! Decides commands on users and their sessions.
+
+use super::decide::{CommandHandler, Decision};
+use crate::domain::command::Outcome;
+use crate::domain::error::{ErrorCode, Result, ServiceError};
+use crate::domain::event::{Event, SessionEnded, SessionState, SignInFailed, UserDeleted, UserState};
+use crate::domain::ids::UserId;
+use crate::domain::retention::WORKSPACE_RESTORABLE_MS;
+use crate::domain::user::command::{UserChange, UserCommand};
+use crate::domain::user::state::{RequestedEmail, TwoFactorState, personal_workspace};
+use crate::domain::user::{SecondFactor, UserRole};
+use crate::projections::index::{ReadRanges, ReadUsers, ReadWorkspaces};
+
+impl<R: ReadRanges> CommandHandler<'_, R> {
+    pub(super) fn decide_user(&self, command: UserCommand) -> Result<Decision> {
+        match command {
+            UserCommand::Create(user) => {
+                self.claim_email(&user.email_hash, None)?;
+                let now_ms = self.now_ms;
+                let user = UserState { created_at_ms: now_ms, updated_at_ms: now_ms, ..*user };
+                Ok((Some(Event::UserCreated(user.clone())), Outcome::User(user.into())))
+            }
+            UserCommand::Change(id, change) => self.change_user(id, change),
+            UserCommand::Delete(id) => self.delete_user(id),
+            UserCommand::StartSession(session, factor) => self.start_session(*session, factor),
+            UserCommand::EndSession(user, id) => {
+                let found = self.state.session(user, id)?;
+                let ended = SessionEnded {
+                    session: id.as_bytes().to_vec(),
+                    user: user.as_bytes().to_vec(),
+                };
+                Ok((found.map(|_| Event::SessionEnded(ended)), Outcome::Gone))
+            }
+            UserCommand::RecordFailure(user) => {
+                let failed = SignInFailed { user: user.as_bytes().to_vec() };
+                Ok((Some(Event::SignInFailed(failed)), Outcome::Gone))
+            }
+        }
+    }
+
+    /// A user who exists.
+    fn existing_user(&self, id: UserId) -> Result<UserState> {
+        self.state.user(id)?.ok_or_else(|| ServiceError::not_found("user"))
+    }
+
+    /// Refuses the email address of another user. An empty hash is no address.
+    fn claim_email(&self, hash: &[u8], own: Option<UserId>) -> Result<()> {
+        let holder = if hash.is_empty() { None } else { self.state.user_by_email(hash)? };
+        if holder.is_some_and(|holder| own != Some(holder)) {
+            let text = "There is a user with this email address already.";
+            return Err(ServiceError::new(ErrorCode::Conflict, text)
+                .with_field("email", "is the address of another user"));
+        }
+        Ok(())
+    }
+
+    fn change_user(&self, id: UserId, change: UserChange) -> Result<Decision> {
+        let before = self.existing_user(id)?;
+        let mut user = before.clone();
+        let event: fn(UserState) -> Event = match change {
+            UserChange::Name(name) => {
+                user.name = name;
+                Event::UserChanged
+            }
+            UserChange::SetUp { email_hash, email, password } => {
+                if before.password.is_some() {
+                    return Err(used_link());
+                }
+                self.claim_email(&email_hash, Some(id))?;
+                (user.email_hash, user.email) = (email_hash.to_vec(), email);
+                user.password = Some(password);
+                Event::PasswordChanged
+            }
+            UserChange::RequestEmail { hash, sealed } => {
+                self.claim_email(&hash, Some(id))?;
+                user.requested_email = Some(RequestedEmail { hash: hash.to_vec(), sealed });
+                Event::UserChanged
+            }
+            UserChange::ConfirmEmail(hash) => {
+                let requested = user.requested_email.take().filter(|one| one.hash == hash);
+                let RequestedEmail { hash, sealed } = requested.ok_or_else(used_link)?;
+                self.claim_email(&hash, Some(id))?;
+                (user.email_hash, user.email, user.is_verified) = (hash, sealed, true);
+                Event::UserChanged
+            }
+            UserChange::VerifyEmail(hash) => {
+                if before.email_hash != hash {
+                    return Err(used_link());
+                }
+                user.is_verified = true;
+                Event::UserChanged
+            }
+            UserChange::Password(password) => {
+                user.password = Some(password);
+                user.session_epoch = user.session_epoch.saturating_add(1);
+                Event::PasswordChanged
+            }
+            UserChange::BeginTwoFactor(secret) => {
+                if before.has_two_factor() {
+                    let text = "Two-factor authentication is on already: turn it off first.";
+                    return Err(ServiceError::new(ErrorCode::Conflict, text));
+                }
+                user.two_factor = Some(TwoFactorState { secret, ..TwoFactorState::default() });
+                Event::UserChanged
+            }
+            UserChange::EnableTwoFactor { step, recovery_sha256 } => {
+                let begun = user.two_factor.as_mut().filter(|two_factor| !two_factor.is_enabled);
+                let two_factor = begun.ok_or_else(|| {
+                    let text = "Two-factor authentication is not being set up.";
+                    ServiceError::new(ErrorCode::Conflict, text)
+                })?;
+                two_factor.is_enabled = true;
+                two_factor.last_step = step;
+                two_factor.recovery_sha256 = recovery_sha256.iter().map(Vec::from).collect();
+                Event::TwoFactorEnabled
+            }
+            UserChange::DisableTwoFactor => {
+                user.two_factor = None;
+                Event::TwoFactorDisabled
+            }
+            UserChange::Block(is_blocked) => {
+                user.is_blocked = is_blocked;
+                user.session_epoch += u32::from(is_blocked && !before.is_blocked);
+                if is_blocked { Event::UserBlocked } else { Event::UserUnblocked }
+            }
+            UserChange::Role(role) => {
+                user.is_superadmin = role == UserRole::Superadmin;
+                user.session_epoch = user.session_epoch.saturating_add(1);
+                Event::UserChanged
+            }
+            UserChange::DefaultWorkspace(workspace) => {
+                user.default_workspace = workspace.as_bytes().to_vec();
+                Event::UserChanged
+            }
+            UserChange::EndSessions => {
+                user.session_epoch = user.session_epoch.saturating_add(1);
+                Event::UserChanged
+            }
+        };
+        self.keep_a_superadmin(&before, &user)?;
+        if user == before {
+            return Ok((None, Outcome::User(before.into())));
+        }
+        user.updated_at_ms = self.now_ms.max(before.updated_at_ms);
+        Ok((Some(event(user.clone())), Outcome::User(user.into())))
+    }
+
+    /// Deletes a user. The personal workspace is deleted too.
+    fn delete_user(&self, id: UserId) -> Result<Decision> {
+        let user = self.existing_user(id)?;
+        self.keep_a_superadmin(&user, &UserState::default())?;
+        for workspace in self.state.workspaces_of(id)? {
+            let found = self.state.workspace(workspace)?;
+            let is_owner = found.is_some_and(|found| found.owner == id.as_bytes());
+            if is_owner && workspace != personal_workspace(id) {
+                let text = format!(
+                    "The user owns the workspace {workspace}: transfer its ownership or delete it \
+                     first."
+                );
+                return Err(ServiceError::new(ErrorCode::Conflict, text));
+            }
+        }
+        let purged_at_ms = self.now_ms + WORKSPACE_RESTORABLE_MS;
+        let deleted = UserDeleted { user: id.as_bytes().to_vec(), purged_at_ms };
+        Ok((Some(Event::UserDeleted(deleted)), Outcome::Gone))
+    }
+
+    /// Refuses to take away the last superadmin who can sign in.
+    fn keep_a_superadmin(&self, before: &UserState, after: &UserState) -> Result<()> {
+        let is_active = |user: &UserState| user.is_superadmin && !user.is_blocked;
+        if !is_active(before) || is_active(after) {
+            return Ok(());
+        }
+        let is_other = |other: &UserState| other.id != before.id && is_active(other);
+        if self.state.users()?.iter().any(is_other) {
+            return Ok(());
+        }
+        let text = "This is the last superadmin: make another user a superadmin first.";
+        Err(ServiceError::new(ErrorCode::Conflict, text))
+    }
+
+    fn start_session(
+        &self,
+        session: SessionState,
+        factor: Option<SecondFactor>,
+    ) -> Result<Decision> {
+        let (id, _) = session.ids()?;
+        let user = self.existing_user(id)?;
+        // The user may have been changed since the password was verified.
+        let is_proven = factor.map_or(!user.has_two_factor(), |factor| user.accepts(factor));
+        if user.is_blocked || !is_proven {
+            let text = "The code is not valid, or was used before.";
+            return Err(ServiceError::new(ErrorCode::InvalidCredential, text));
+        }
+        let mut session = SessionState {
+            epoch: user.session_epoch,
+            created_at_ms: self.now_ms,
+            ..session
+        };
+        match factor {
+            Some(SecondFactor::Totp(step)) => session.totp_step = Some(step),
+            Some(SecondFactor::RecoveryCode(sha256)) => session.recovery_sha256 = sha256.to_vec(),
+            None => {}
+        }
+        Ok((Some(Event::SessionStarted(session.clone())), Outcome::Session(session.into())))
+    }
+}
+
+fn used_link() -> ServiceError {
+    let text = "This link was used already, or a newer one replaces it.";
+    ServiceError::new(ErrorCode::Gone, text)
+}
