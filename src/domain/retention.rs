@@ -24,6 +24,8 @@ pub const INVITATION_MS: u64 = 14 * DAY_MS;
 pub const EXPIRED_INVITATION_MS: u64 = 30 * DAY_MS;
 /// How long an offered ownership can be accepted.
 pub const OWNERSHIP_OFFER_MS: u64 = 14 * DAY_MS;
+/// How long a browser's session lasts without a request.
+pub const SESSION_IDLE_MS: u64 = 7 * DAY_MS;
 /// How long a session lasts at most.
 pub const SESSION_MS: u64 = 30 * DAY_MS;
 /// How long the previous secret of a rotated token can stay valid.

@@ -1,10 +1,10 @@
-//! When each token was last used, to five minutes. Kept in memory, and periodically written to a
+//! When each token and session was last used, to five minutes. Kept in memory, and periodically written to a
 //! file by the app: a log append per request would cost a sync.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
-use crate::domain::ids::TokenId;
+use uuid::Uuid;
 
 const RESOLUTION_MS: u64 = 5 * 60 * 1_000;
 /// The maximum number of tokens; beyond that, the least recently used is dropped.
@@ -13,7 +13,7 @@ const CAPACITY: usize = 100_000;
 #[derive(Default)]
 struct Times {
     /// In milliseconds since the Unix epoch.
-    at_ms: HashMap<TokenId, u64>,
+    at_ms: HashMap<Uuid, u64>,
     is_changed: bool,
 }
 
@@ -23,39 +23,39 @@ pub struct LastUsed(Mutex<Times>);
 
 impl LastUsed {
     /// Restores saved times.
-    pub fn new(times: impl IntoIterator<Item = (TokenId, u64)>) -> Self {
+    pub fn new(times: impl IntoIterator<Item = (Uuid, u64)>) -> Self {
         let at_ms = times.into_iter().take(CAPACITY).collect();
         Self(Mutex::new(Times { at_ms, is_changed: false }))
     }
 
     /// Records a use of a token.
-    pub fn note(&self, token: TokenId, now_ms: u64) {
+    pub fn note(&self, id: Uuid, now_ms: u64) {
         let at_ms = now_ms - now_ms % RESOLUTION_MS;
         let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if times.at_ms.get(&token).is_some_and(|before| *before >= at_ms) {
+        if times.at_ms.get(&id).is_some_and(|before| *before >= at_ms) {
             return;
         }
-        if times.at_ms.len() >= CAPACITY && !times.at_ms.contains_key(&token) {
+        if times.at_ms.len() >= CAPACITY && !times.at_ms.contains_key(&id) {
             let oldest = times.at_ms.iter().min_by_key(|(_, at_ms)| **at_ms).map(|(id, _)| *id);
             oldest.and_then(|oldest| times.at_ms.remove(&oldest));
         }
-        times.at_ms.insert(token, at_ms);
+        times.at_ms.insert(id, at_ms);
         times.is_changed = true;
     }
 
     /// When a token was last used, in milliseconds since the Unix epoch; `None` if unknown.
-    pub fn of(&self, token: TokenId) -> Option<u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).at_ms.get(&token).copied()
+    pub fn of(&self, id: Uuid) -> Option<u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).at_ms.get(&id).copied()
     }
 
     /// Removes a revoked token.
-    pub fn forget(&self, token: TokenId) {
+    pub fn forget(&self, id: Uuid) {
         let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        times.is_changed |= times.at_ms.remove(&token).is_some();
+        times.is_changed |= times.at_ms.remove(&id).is_some();
     }
 
     /// All times, if any has changed since the last call.
-    pub fn take_changed(&self) -> Option<BTreeMap<TokenId, u64>> {
+    pub fn take_changed(&self) -> Option<BTreeMap<Uuid, u64>> {
         let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut times.is_changed)
             .then(|| times.at_ms.iter().map(|(token, at_ms)| (*token, *at_ms)).collect())
@@ -69,12 +69,11 @@ impl LastUsed {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
+    use super::*;
     use super::*;
 
-    fn token(number: u128) -> TokenId {
-        TokenId::new(Uuid::from_u128(number))
+    fn token(number: u128) -> Uuid {
+        Uuid::from_u128(number)
     }
 
     #[test]

@@ -1,29 +1,39 @@
 //! Authentication and authorization. Each route declares who may call it.
 
+mod caller;
+mod cookie;
+pub mod failures;
+pub mod sign_in_limits;
+
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::native::iso8601;
-use super::{Services, security};
-use crate::commands::{now_ms, secret};
+pub use caller::{Session, actor_in};
+pub use cookie::{SessionCookies, check_origin};
+
+use super::Services;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
-use crate::domain::ids::WorkspaceId;
+use crate::domain::ids::{UserId, WorkspaceId};
 use crate::domain::plan::Feature;
 use crate::domain::token::{Abilities, Ability, Actor};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Tokens with this ability. Handlers find their [`Actor`] in the request's extensions.
-    Ability(Ability),
-    /// The operator's key only.
-    Operator,
-    /// The operator's key, or tokens with all abilities. Handlers find a [`Scope`] in the request's
+    /// Everybody.
+    Public,
+    /// Tokens and members with this ability. Handlers find their [`Actor`] in the request's
     /// extensions.
+    Ability(Ability),
+    /// Users who are signed in, by a cookie or a JWT: no API tokens. Handlers find their [`Actor`]
+    /// and [`Session`] in the request's extensions.
+    SignedIn,
+    /// The operator's key, or a superadmin who is signed in.
+    Operator,
+    /// The same, or tokens and members with all abilities. Handlers find a [`Scope`] in the
+    /// request's extensions.
     OperatorOrOwner,
 }
 
@@ -46,7 +56,9 @@ impl Access {
     /// The name in the API's description.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Public => "public",
             Self::Ability(ability) => ability.as_str(),
+            Self::SignedIn => "session",
             Self::Operator => "operator",
             Self::OperatorOrOwner => "*",
         }
@@ -60,19 +72,39 @@ impl Access {
     /// Authenticates a request and adds the caller to its extensions.
     fn authorize(self, parts: &mut Parts, services: &Services) -> Result<()> {
         let forbidden = |detail: String| Err(ServiceError::new(ErrorCode::Forbidden, detail));
-        if self.is_for_operators() && has_operator_key(parts, services) {
+        if self == Self::Public {
+            return Ok(());
+        }
+        if self.is_for_operators() && caller::has_operator_key(parts, services) {
             parts.extensions.insert(Scope::All);
             return Ok(());
         }
-        // Without a valid token the status is 401, even if no token would suffice.
-        let actor = authenticate(parts, services)?;
+        // Without a valid credential the status is 401, even if none would suffice.
+        let caller = caller::authenticate(parts, services)?;
+        let actor = caller.actor;
+        if let Some(session) = caller.session {
+            parts.extensions.insert(session);
+        }
         match self {
+            Self::Public => Ok(()),
             Self::Ability(ability) if actor.abilities.allows(ability) => {
                 parts.extensions.insert(actor);
                 Ok(())
             }
+            Self::SignedIn if caller.session.is_some() => {
+                parts.extensions.insert(actor);
+                Ok(())
+            }
+            Self::SignedIn => {
+                forbidden("This requires signing in: an API token is not enough.".to_owned())
+            }
             Self::Ability(ability) => {
-                forbidden(format!("This token lacks the ability {}.", ability.as_str()))
+                let who = if caller.session.is_some() { "Your role" } else { "This token" };
+                forbidden(format!("{who} lacks the ability {}.", ability.as_str()))
+            }
+            Self::Operator | Self::OperatorOrOwner if caller.is_superadmin => {
+                parts.extensions.insert(Scope::All);
+                Ok(())
             }
             Self::Operator => {
                 forbidden("This requires the operator key: use the slugline command.".to_owned())
@@ -104,6 +136,38 @@ impl FromRequestParts<Services> for Api {
     }
 }
 
+impl Api {
+    /// The user who calls.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Forbidden`] for machine tokens.
+    pub fn user(&self) -> Result<UserId> {
+        let text = "This token belongs to no user: use a user's token, or sign in.";
+        let user = self.actor.user.map(|(user, _)| user);
+        user.ok_or_else(|| ServiceError::new(ErrorCode::Forbidden, text))
+    }
+}
+
+impl FromRequestParts<Services> for Session {
+    type Rejection = ServiceError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Services) -> Result<Self> {
+        let session = parts.extensions.get().copied();
+        session.ok_or_else(|| ServiceError::internal("a route without a session"))
+    }
+}
+
+/// The user of an operator's route: a superadmin who is signed in; `None` for the operator's key.
+pub struct ActingSuperadmin(pub Option<UserId>);
+
+impl FromRequestParts<Services> for ActingSuperadmin {
+    type Rejection = ServiceError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Services) -> Result<Self> {
+        Ok(Self(parts.extensions.get::<Session>().map(|session| session.user)))
+    }
+}
+
 /// The layer of a route that rejects callers without access, or without a feature of their plan.
 pub async fn authorize(
     State((services, access, feature)): State<(Services, Access, Option<Feature>)>,
@@ -119,59 +183,4 @@ pub async fn authorize(
         return Err(ServiceError::new(ErrorCode::FeatureNotAvailable, message));
     }
     Ok(next.run(Request::from_parts(parts, body)).await)
-}
-
-/// Authenticates the token of a request.
-fn authenticate(parts: &Parts, services: &Services) -> Result<Actor> {
-    let failures = &services.auth_failures;
-    let secret = credential(&parts.headers).ok_or_else(|| failures.missing())?;
-    security::protect_token(parts, services)?;
-    // The lookup is by hash, so its timing reveals nothing about the secret.
-    let Some(token) = services.links.token_by_secret(&secret::hash(secret))? else {
-        return Err(failures.unknown(services.visitors.client(parts)));
-    };
-    let now_ms = now_ms();
-    match token.expires_at_ms {
-        Some(at_ms) if token.is_expired_at(now_ms) => Err(failures.expired(&iso8601(at_ms))),
-        _ => {
-            services.tokens.last_used.note(token.id, now_ms);
-            Ok(Actor::from(&token))
-        }
-    }
-}
-
-/// Compares hashes, so the timing reveals nothing about the key.
-fn has_operator_key(parts: &Parts, services: &Services) -> bool {
-    credential(&parts.headers).is_some_and(|key| secret::hash(key) == services.operator_key)
-}
-
-/// The token of a request: RFC 6750's bearer scheme, else `X-API-Key`.
-fn credential(headers: &HeaderMap) -> Option<&str> {
-    let bearer = headers.get(AUTHORIZATION).and_then(|value| {
-        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    });
-    let key = || headers.get("x-api-key").and_then(|value| value.to_str().ok()).map(str::trim);
-    bearer.or_else(key).filter(|token| !token.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use axum::http::HeaderValue;
-
-    #[test]
-    fn tokens_come_in_either_header() {
-        let with = |name: &'static str, value: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(name, HeaderValue::from_static(value));
-            credential(&headers).map(str::to_owned)
-        };
-        assert_eq!(with("authorization", "Bearer slk_x").as_deref(), Some("slk_x"));
-        assert_eq!(with("authorization", "bearer slk_x").as_deref(), Some("slk_x"));
-        assert_eq!(with("x-api-key", "slk_x").as_deref(), Some("slk_x"));
-        assert_eq!(with("authorization", "Basic c2x1Zw=="), None);
-        assert_eq!(with("authorization", "Bearer "), None);
-        assert_eq!(credential(&HeaderMap::new()), None);
-    }
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use metrics::{Counter, counter};
 
-use super::attempt_limiter::{AttemptLimiter, Limit};
 use crate::domain::error::{ErrorCode, ServiceError};
+use crate::http::attempt_limiter::{AttemptLimiter, Limit};
 use crate::metrics::AUTHENTICATION_FAILURES;
 
 /// The number of unknown tokens per address that get a 401; further ones get a 429.
@@ -27,6 +27,8 @@ pub struct AuthFailures {
     missing: Counter,
     unknown: Counter,
     expired: Counter,
+    disabled: Counter,
+    ended: Counter,
     throttled: Counter,
     unlogged: Mutex<Unlogged>,
 }
@@ -58,6 +60,8 @@ impl Default for AuthFailures {
             missing: failures("missing"),
             unknown: failures("unknown"),
             expired: failures("expired"),
+            disabled: failures("disabled"),
+            ended: failures("session ended"),
             throttled: failures("throttled"),
             unlogged: Mutex::default(),
         }
@@ -78,6 +82,19 @@ impl AuthFailures {
         self.log("expired");
         let detail = format!("This token expired at {at}: use another one.");
         ServiceError::new(ErrorCode::InvalidCredential, detail)
+    }
+
+    /// A request with a disabled token.
+    pub fn disabled(&self) -> ServiceError {
+        self.disabled.increment(1);
+        self.log("disabled");
+        ServiceError::new(ErrorCode::InvalidCredential, "This token is disabled.")
+    }
+
+    /// A request with a session that has ended, or an invalid one: neither can be guessed.
+    pub fn session_ended(&self) {
+        self.ended.increment(1);
+        self.log("session ended");
     }
 
     /// A request with an unknown token.
