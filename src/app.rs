@@ -1,5 +1,6 @@
 //! The composition root: opens, starts and shuts down all parts in order.
 
+mod accounts;
 mod acme;
 pub mod analytics;
 mod blocklist;
@@ -35,12 +36,14 @@ use tls::TlsSide;
 use crate::clicks::{
     ClickCaps, Enricher, GeoReader, Recorder, UserAgentCache, VisitorBucketer, VisitorSalts,
 };
+use crate::commands::accounts::Accounts;
 use crate::commands::{Bootstrap, Commands, bootstrap, now_ms};
 use crate::config::{ClickHouseChoice, Settings};
 use crate::domain::link::LinkPolicy;
 use crate::effects::mail::SmtpMailer;
 use crate::effects::{Guard, Names, Outgoing};
 use crate::engine::Package;
+use crate::http::auth::SessionCookies;
 use crate::http::challenge::OpenChallenge;
 use crate::http::last_used::LastUsed;
 use crate::http::pages::Visitors;
@@ -49,6 +52,7 @@ use crate::http::transport::connections::{ConnectionLimits, Listener};
 use crate::http::transport::tls::Certificates;
 use crate::http::transport::{self, HttpApp};
 use crate::http::{Audience, Services, Site, Tokens};
+use crate::identity::JwtKeys;
 use crate::jobs::Scheduler;
 use crate::jobs::exports::Exports;
 use crate::jobs::imports::Imports;
@@ -86,7 +90,8 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     let operator = admin_listener.as_ref().map_or(Ok(public), Listener::local_addr)?;
     let control = ControlFile::write(&settings.data_dir, public, operator)?;
     let mailer = mail::start(settings, runtime.handle());
-    announce(&app.bootstrap, &site);
+    let set_up = runtime.block_on(accounts::set_up_first(&app.accounts, &app.bootstrap))?;
+    announce(&app.bootstrap, set_up.as_deref(), &site);
     runtime.block_on(async {
         let mut scheduler = Scheduler::default();
         let challenge = Arc::<OpenChallenge>::default();
@@ -112,6 +117,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         keep_metrics(&mut scheduler, app.metrics.clone());
         let last_used = Arc::clone(&app.last_used);
         last_used_file::keep_saved(&mut scheduler, settings.data_dir.clone(), last_used);
+        accounts::keep_rotating(&mut scheduler, app.jwt_keys.clone());
         app.exports.jobs.keep_clean(&mut scheduler);
         app.imports.jobs.keep_clean(&mut scheduler);
         app.imports.resume();
@@ -154,6 +160,8 @@ struct App {
     domain_verifier: Arc<RemoteDomainVerifier>,
     metrics: PrometheusHandle,
     unlock_key: [u8; 32],
+    accounts: Accounts,
+    jwt_keys: JwtKeys,
     last_used: Arc<LastUsed>,
 }
 
@@ -189,6 +197,9 @@ impl App {
         let policy = LinkPolicy { own_hosts: own_hosts(site), blocklist: blocklist.list() };
         let (commands, dispatcher) =
             Commands::start(Arc::clone(&mutations), Arc::clone(&index), policy)?;
+        let unlock_key = unlock_key::read_or_make(data)?;
+        let parts = (commands.clone(), Arc::clone(&index));
+        let (accounts, jwt_keys) = accounts::open(settings, site, parts, &unlock_key)?;
         let compactor = Compactor::start(Arc::clone(&index), &mutations)?;
 
         let (deletion_propagator, forgotten) =
@@ -220,7 +231,9 @@ impl App {
             compactor,
             domain_verifier: Arc::new(domain_verifier),
             metrics,
-            unlock_key: unlock_key::read_or_make(data)?,
+            unlock_key,
+            accounts,
+            jwt_keys,
             last_used: Arc::new(last_used_file::read(data)),
         })
     }
@@ -248,6 +261,9 @@ impl App {
         Services {
             tokens: Tokens::new(self.commands.clone(), links.clone(), last_used),
             auth_failures: Arc::default(),
+            accounts: self.accounts.clone(),
+            session_cookies: SessionCookies::new(&self.unlock_key, &site),
+            sign_in_limits: Arc::default(),
             commands: self.commands.clone(),
             links,
             link_history: LinkHistory::new(
@@ -283,7 +299,7 @@ impl App {
     /// projected; then the engine stops.
     fn close(self) {
         self.imports.stop();
-        drop(self.commands);
+        drop((self.commands, self.accounts));
         let _panicked = self.dispatcher.join();
         self.compactor.stop();
         self.deletion_propagator.stop();
@@ -336,9 +352,15 @@ fn own_hosts(site: &Site) -> Vec<String> {
 }
 
 #[allow(clippy::print_stdout, reason = "the token must be printed, not logged")]
-fn announce(bootstrap: &Bootstrap, site: &Site) {
-    if let Bootstrap::WithNewToken(token) = bootstrap {
+fn announce(bootstrap: &Bootstrap, set_up: Option<&str>, site: &Site) {
+    if let Bootstrap::WithNewToken(_, token) = bootstrap {
         println!("Your owner token, shown this once:\n\n    {token}\n");
+        if let Some(set_up) = set_up {
+            let base = &site.base;
+            println!(
+                "To sign in, set your password within a week:\n\n    {base}/auth/set-up/{set_up}\n"
+            );
+        }
     }
     if *bootstrap == Bootstrap::GivenTokenIgnored {
         tracing::warn!(

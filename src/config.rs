@@ -1,6 +1,7 @@
 //! Settings from flags, `SLUGLINE_*` environment variables, a TOML file, and defaults, in this
 //! order of precedence. They are validated once at start.
 
+mod accounts;
 mod mail;
 mod tls;
 
@@ -18,6 +19,7 @@ pub use mail::SmtpUrl;
 pub use tls::{TlsCertificates, TlsSettings};
 
 use crate::clicks::{SaltPeriod, TrustedProxies};
+use crate::commands::accounts::SignUpMode;
 use crate::effects::AllowedNets;
 use crate::effects::mail::MailSettings;
 use crate::http::Site;
@@ -76,7 +78,7 @@ macro_rules! settings {
             fn check(self) -> anyhow::Result<Settings> {
                 Ok(Settings {
                     tls: tls::check(&self)?,
-                    mail: mail::check(&self)?,
+                    mail: accounts::check(&self, mail::check(&self)?)?,
                     clickhouse: clickhouse(&self),
                     $($($name: named(stringify!($name), self.$name, |$name| Ok($value))?,)?)+
                 })
@@ -166,6 +168,13 @@ settings! {
     smtp_url: SmtpUrl [env = "SLUGLINE_SMTP_URL", value_name = "URL", hide_env_values = true];
     /// The sender of mail, such as slugline <links@example.com>
     mail_from: String [env = "SLUGLINE_MAIL_FROM", value_name = "ADDRESS"];
+    /// Who can sign up: nobody (closed), the invited (invitation), or everybody who confirms an
+    /// email address (open, which requires --smtp-url) [default: closed]
+    sign_up: String [env = "SLUGLINE_SIGN_UP", value_name = "WHO"]
+        => SignUpMode { accounts::sign_up(sign_up.as_deref().unwrap_or("closed"))? };
+    /// How long the token of an app that signs in by POST /api/auth/token is valid [default: 1h]
+    jwt_lifetime: String [env = "SLUGLINE_JWT_LIFETIME", value_name = "DURATION"]
+        => Duration { accounts::jwt_lifetime(jwt_lifetime.as_deref().unwrap_or("1h"))? };
     /// How long a visitor ID is stable: daily, weekly, monthly or never [default: daily]
     visitor_salt: String [env = "SLUGLINE_VISITOR_SALT", value_name = "PERIOD"]
         => SaltPeriod { visitor_salt.as_deref().unwrap_or("daily").parse()? };

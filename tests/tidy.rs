@@ -21,7 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("queries", &["domain", "log::replace_file", "projections"]),
     ("jobs", &["domain", "commands", "queries", "log"]),
     ("http", &["domain", "identity", "commands", "queries", "jobs", "clicks"]),
-    ("config", &["clicks", "effects", "http", "projections::clickhouse"]),
+    ("config", &["clicks", "commands", "effects", "http", "identity", "projections::clickhouse"]),
 ];
 
 const MAX_FILE_LINES: usize = 500;

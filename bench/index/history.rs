@@ -32,7 +32,10 @@ pub fn write(folder: &Path, links: u64) -> anyhow::Result<u64> {
         return Ok(log.end());
     }
     let mut group = Group { log: &log, payloads: Vec::new() };
-    group.add(1, Event::WorkspaceCreated(WorkspaceCreated { name: "bench".to_owned(), owner: Vec::new() }))?;
+    group.add(
+        1,
+        Event::WorkspaceCreated(WorkspaceCreated { name: "bench".to_owned(), owner: Vec::new() }),
+    )?;
     group.add(1, Event::TokenCreated(token()))?;
     for number in 0..links {
         group.link(number)?;

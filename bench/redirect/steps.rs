@@ -302,6 +302,7 @@ fn log_of_links(folder: &Path) -> anyhow::Result<LocalLog> {
             at_ms: u64::from(number),
             workspace: vec![1; 16],
             token: vec![2; 16],
+            user: Vec::new(),
             idempotency_until_ms: None,
             idempotency: None,
             event: Some(event),

@@ -1,4 +1,4 @@
-//! The file that stores when tokens were last used.
+//! The file that stores when tokens and sessions were last used.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use uuid::Uuid;
+
+use crate::domain::ids::any_id;
 use crate::http::last_used::LastUsed;
 use crate::jobs::Scheduler;
 use crate::log::replace_file;
@@ -22,9 +25,9 @@ pub fn read(data: &Path) -> LastUsed {
         serde_json::from_slice::<BTreeMap<String, u64>>(&bytes).map_err(io::Error::from)
     });
     match read {
-        Ok(times) => LastUsed::new(
-            times.iter().filter_map(|(token, at_ms)| Some((token.parse().ok()?, *at_ms))),
-        ),
+        Ok(times) => {
+            LastUsed::new(times.iter().filter_map(|(id, at_ms)| Some((parse(id)?, *at_ms))))
+        }
         Err(error) => {
             if error.kind() != io::ErrorKind::NotFound {
                 let path = path.display().to_string();
@@ -33,6 +36,12 @@ pub fn read(data: &Path) -> LastUsed {
             LastUsed::default()
         }
     }
+}
+
+/// Parses an id: a UUID, or the id of a token as written by earlier versions.
+fn parse(text: &str) -> Option<Uuid> {
+    let token = || any_id(text).map(Uuid::from_bytes);
+    Uuid::parse_str(text).ok().or_else(token)
 }
 
 /// Writes the file, if anything has changed.
@@ -59,15 +68,13 @@ pub fn keep_saved(scheduler: &mut Scheduler, data: PathBuf, last_used: Arc<LastU
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use uuid::Uuid;
-
     use super::*;
     use crate::domain::ids::TokenId;
 
     #[test]
     fn uses_are_saved_in_a_private_file() {
         let data = tempfile::tempdir().unwrap();
-        let token = TokenId::new(Uuid::from_u128(1));
+        let token = Uuid::from_u128(1);
         let path = data.path().join(FILE);
         let last_used = read(data.path());
         save(data.path(), &last_used);
@@ -76,6 +83,9 @@ mod tests {
         save(data.path(), &last_used);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(read(data.path()).of(token), Some(600_000));
+        let old = format!("{{\"{}\": 300000}}", TokenId::new(token));
+        fs::write(&path, old).unwrap();
+        assert_eq!(read(data.path()).of(token), Some(300_000), "of an earlier version");
         for broken in ["{", "[]", "{\"tok_x\": 1}"] {
             fs::write(&path, broken).unwrap();
             assert_eq!(read(data.path()).of(token), None, "{broken}");

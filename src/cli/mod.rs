@@ -13,6 +13,7 @@ pub mod progress;
 pub mod rebuild;
 pub mod reclassify;
 pub mod token;
+pub mod user;
 pub mod verify;
 
 use std::io::Write;
@@ -50,6 +51,9 @@ enum Command {
     /// Create, list and revoke API tokens, with or without a running service
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Create, list, block and delete users, through a running service
+    #[command(subcommand)]
+    User(user::UserCommand),
     /// Copy the logs consistently, with or without a running service
     Backup(backup::BackupArgs),
     /// Create a data folder from a backup
@@ -94,6 +98,7 @@ fn run() -> anyhow::Result<()> {
         Some(Command::Import(args)) => import::import(&args, std::io::stdout().lock()),
         Some(Command::Export(args)) => export::export(&args, std::io::stdout().lock()),
         Some(Command::Token(command)) => token::run(&command, std::io::stdout().lock()),
+        Some(Command::User(command)) => user::run(&command, std::io::stdout().lock()),
         Some(Command::Backup(args)) => backup::backup(&args, std::io::stdout().lock()),
         Some(Command::Restore(args)) => backup::restore(&args, std::io::stdout().lock()),
         Some(Command::Log(command)) => log::run(&command, std::io::stdout().lock()),

@@ -1,14 +1,15 @@
-//! First start: creates the default workspace and its owner token.
+//! First start: creates a superadmin, the default workspace and its owner token.
 
 use prost::Message;
 use uuid::Uuid;
 
 use super::{now_ms, secret};
-use crate::domain::event::{Envelope, Event, VERSION, WorkspaceCreated};
-use crate::domain::ids::{TokenId, WorkspaceId};
+use crate::domain::event::{Envelope, Event, UserState, VERSION, WorkspaceCreated};
+use crate::domain::ids::{TokenId, UserId, WorkspaceId};
 use crate::domain::token::{Abilities, Token};
+use crate::domain::user::state::personal_workspace;
 use crate::log::{Log, LogError, NewRecord};
-use crate::projections::index::{Index, IndexError};
+use crate::projections::index::{Index, IndexError, ReadRanges, ReadWorkspaces};
 
 /// The result of [`bootstrap`].
 #[derive(Debug, PartialEq, Eq)]
@@ -17,10 +18,20 @@ pub enum Bootstrap {
     NotNeeded,
     /// The log already has a workspace; the given token is ignored.
     GivenTokenIgnored,
-    /// A workspace was created with the given owner token.
-    WithGivenToken,
-    /// A workspace was created; this is its owner token, which cannot be retrieved again.
-    WithNewToken(String),
+    /// A workspace was created with the given owner token, and this superadmin, who owns it.
+    WithGivenToken(UserId),
+    /// The same; this is the owner token, which cannot be retrieved again.
+    WithNewToken(UserId, String),
+}
+
+impl Bootstrap {
+    /// The superadmin, if one was created.
+    pub const fn user(&self) -> Option<UserId> {
+        match self {
+            Self::NotNeeded | Self::GivenTokenIgnored => None,
+            Self::WithGivenToken(user) | Self::WithNewToken(user, _) => Some(*user),
+        }
+    }
 }
 
 /// Why [`bootstrap`] failed.
@@ -37,14 +48,15 @@ pub enum BootstrapError {
     Index(#[from] IndexError),
 }
 
-/// Creates the first workspace and its owner token, if the log is empty.
+/// Creates the first superadmin, workspace and owner token, if the log is empty. The superadmin has
+/// neither an email address nor a password yet.
 pub fn bootstrap(
     log: &dyn Log,
     index: &Index,
     given: Option<&str>,
 ) -> Result<Bootstrap, BootstrapError> {
-    // A crash may have lost the token but not the workspace: then start over.
-    if log.end() > 1 {
+    // A crash may have lost the token but not what is logged before it: then start over.
+    if log.end() > 2 || !index.workspaces()?.is_empty() && has_tokens(index)? {
         return Ok(given.map_or(Bootstrap::NotNeeded, |_| Bootstrap::GivenTokenIgnored));
     }
     let is_valid = |token: &str| {
@@ -57,11 +69,11 @@ pub fn bootstrap(
     let secret = given.or(generated.as_deref()).unwrap_or_default();
 
     let at_ms = now_ms();
-    let workspace = WorkspaceId::new(Uuid::now_v7());
+    let (workspace, user) = (WorkspaceId::new(Uuid::now_v7()), UserId::new(Uuid::now_v7()));
     let token = Token {
         id: TokenId::new(Uuid::now_v7()),
         workspace,
-        user: None,
+        user: Some(user),
         name: "owner".to_owned(),
         abilities: Abilities::ALL,
         secret_sha256: secret::hash(secret),
@@ -72,33 +84,48 @@ pub fn bootstrap(
         created_at_ms: at_ms,
         expires_at_ms: None,
     };
+    let superadmin = UserState {
+        id: user.as_bytes().to_vec(),
+        is_superadmin: true,
+        default_workspace: workspace.as_bytes().to_vec(),
+        created_at_ms: at_ms,
+        updated_at_ms: at_ms,
+        ..UserState::default()
+    };
+    let owner = user.as_bytes().to_vec();
+    let created = WorkspaceCreated { name: "default".to_owned(), owner };
     let events = [
-        Event::WorkspaceCreated(WorkspaceCreated { name: "default".to_owned(), owner: Vec::new() }),
-        Event::TokenCreated((&token).into()),
+        (personal_workspace(user), Event::UserCreated(superadmin)),
+        (workspace, Event::WorkspaceCreated(created)),
+        (workspace, Event::TokenCreated((&token).into())),
     ];
     let mut pending = index.begin();
     let mut payloads = Vec::new();
-    for event in events {
-        let kind = event.kind();
-        let envelope = Envelope {
-            at_ms,
-            workspace: workspace.as_bytes().to_vec(),
-            token: Vec::new(),
-            user: Vec::new(),
-            idempotency: None,
-            idempotency_until_ms: None,
-            event: Some(event),
-        };
+    for (workspace, event) in events {
+        let kind = event.kind().number();
+        let workspace = workspace.as_bytes().to_vec();
+        let envelope = Envelope { at_ms, workspace, event: Some(event), ..Envelope::default() };
         pending.apply(&envelope)?;
-        payloads.push((kind.number(), envelope.encode_to_vec()));
+        payloads.push((kind, envelope.encode_to_vec()));
     }
-    let [(kind_a, a), (kind_b, b)] = &payloads[..] else { return Ok(Bootstrap::NotNeeded) };
-    let events = [
-        NewRecord { kind: *kind_a, version: VERSION, payload: a },
-        NewRecord { kind: *kind_b, version: VERSION, payload: b },
-    ];
-    let offset = log.append_after(Some(pending.base_offset()), &events)?;
+    let records: Vec<_> = payloads
+        .iter()
+        .map(|(kind, payload)| NewRecord { kind: *kind, version: VERSION, payload })
+        .collect();
+    let offset = log.append_after(Some(pending.base_offset()), &records)?;
     log.sync()?;
     index.commit(pending, offset)?;
-    Ok(generated.map_or(Bootstrap::WithGivenToken, Bootstrap::WithNewToken))
+    Ok(match generated {
+        Some(secret) => Bootstrap::WithNewToken(user, secret),
+        None => Bootstrap::WithGivenToken(user),
+    })
+}
+
+fn has_tokens(index: &Index) -> Result<bool, IndexError> {
+    for (workspace, _) in index.workspaces()? {
+        if !index.tokens(workspace)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

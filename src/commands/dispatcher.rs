@@ -284,7 +284,9 @@ fn outcome_of(before: Envelope, actor: &Actor) -> Result<Outcome> {
         Event::UtmTemplateCreated(state) | Event::UtmTemplateChanged(state) => {
             preset(state, UtmPresetKind::Template)
         }
-        Event::TokenCreated(state) | Event::TokenChanged(state) | Event::TokenRotated(state) => Ok(Outcome::Token(state.into_token(actor.workspace)?.into())),
+        Event::TokenCreated(state) | Event::TokenChanged(state) | Event::TokenRotated(state) => {
+            Ok(Outcome::Token(state.into_token(actor.workspace)?.into()))
+        }
         Event::DomainAdded(state) | Event::DomainChanged(state) | Event::DomainVerified(state) => {
             Ok(Outcome::Domain(state.into_domain(actor.workspace)?.into()))
         }
@@ -309,11 +311,14 @@ fn outcome_of(before: Envelope, actor: &Actor) -> Result<Outcome> {
         Event::WorkspaceCreated(WorkspaceCreated { name, owner }) => {
             let members = u64::from(!owner.is_empty());
             let created_at_ms = before.at_ms;
-            let created = WorkspaceState { name, owner, created_at_ms, members, ..Default::default() };
+            let created =
+                WorkspaceState { name, owner, created_at_ms, members, ..Default::default() };
             Ok(Outcome::Workspace(created.into()))
         }
         Event::InvitationSent(state) => Ok(Outcome::Invitation(state.into())),
-        Event::MemberAdded(state) | Event::MemberChanged(state) => Ok(Outcome::Member(state.into())),
+        Event::MemberAdded(state) | Event::MemberChanged(state) => {
+            Ok(Outcome::Member(state.into()))
+        }
         // These commands are not repeated by an idempotency key.
         Event::WorkspaceRenamed(_)
         | Event::WorkspaceDeleted(_)

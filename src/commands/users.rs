@@ -3,7 +3,9 @@
 use super::decide::{CommandHandler, Decision};
 use crate::domain::command::Outcome;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
-use crate::domain::event::{Event, SessionEnded, SessionState, SignInFailed, UserDeleted, UserState};
+use crate::domain::event::{
+    Event, SessionEnded, SessionState, SignInFailed, UserDeleted, UserState,
+};
 use crate::domain::ids::UserId;
 use crate::domain::retention::WORKSPACE_RESTORABLE_MS;
 use crate::domain::user::command::{UserChange, UserCommand};
@@ -192,15 +194,12 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
             let text = "The code is not valid, or was used before.";
             return Err(ServiceError::new(ErrorCode::InvalidCredential, text));
         }
-        let mut session = SessionState {
-            epoch: user.session_epoch,
-            created_at_ms: self.now_ms,
-            ..session
-        };
+        let mut session =
+            SessionState { epoch: user.session_epoch, created_at_ms: self.now_ms, ..session };
         match factor {
             Some(SecondFactor::Totp(step)) => session.totp_step = Some(step),
             Some(SecondFactor::RecoveryCode(sha256)) => session.recovery_sha256 = sha256.to_vec(),
-            None => {}
+            Some(SecondFactor::EarlierSession) | None => {}
         }
         Ok((Some(Event::SessionStarted(session.clone())), Outcome::Session(session.into())))
     }

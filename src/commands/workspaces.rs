@@ -138,16 +138,22 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         Ok((Some(Event::WorkspacePurged(WorkspacePurged {})), Outcome::Gone))
     }
 
-    fn add_member(
-        &self,
-        workspace: &WorkspaceState,
-        user: UserId,
-        role: Role,
-    ) -> Result<Decision> {
+    fn add_member(&self, workspace: &WorkspaceState, user: UserId, role: Role) -> Result<Decision> {
         self.require(Ability::MembersWrite)?;
         self.refuse_personal(workspace, "A personal workspace has one member.")?;
         self.state.user(user)?.ok_or_else(|| ServiceError::not_found("user"))?;
-        self.join(user, role, Vec::new())
+        if role != Role::Owner {
+            return self.join(user, role, Vec::new());
+        }
+        self.require_owner()?;
+        if !workspace.owner.is_empty() {
+            return Err(conflict("The workspace has an owner already."));
+        }
+        let user = user.as_bytes().to_vec();
+        let (joined_at_ms, role) = (self.now_ms, role as u32);
+        let transferred = OwnershipTransferred { user: user.clone() };
+        let owner = MemberState { user, role, joined_at_ms, invitation: Vec::new() };
+        Ok((Some(Event::OwnershipTransferred(transferred)), Outcome::Member(owner.into())))
     }
 
     /// Adds a user who is not a member yet.
@@ -173,8 +179,8 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
     fn require_role(&self, role: Role) -> Result<()> {
         self.require(Ability::MembersWrite)?;
         if role == Role::Owner {
-            let rule = "can't be owner: offer the ownership instead";
-            return Err(ServiceError::field("role", rule));
+            let text = "can't be owner: offer the ownership instead";
+            return Err(ServiceError::field("role", text));
         }
         if !self.actor.abilities.covers(role.abilities()) {
             let text = "You cannot give a role that can do more than you.";
@@ -225,7 +231,8 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
             return Err(conflict("The address is invited already: send the invitation again."));
         }
         if others.len() >= MAX_INVITATIONS {
-            let text = format!("The workspace has {MAX_INVITATIONS} invitations: revoke some first.");
+            let text =
+                format!("The workspace has {MAX_INVITATIONS} invitations: revoke some first.");
             return Err(ServiceError::new(ErrorCode::Conflict, text));
         }
         let invited_by = self.actor.user_in_log();

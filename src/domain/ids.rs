@@ -112,8 +112,6 @@ identifiers! {
     WorkspaceId = "ws_";
     /// A person.
     UserId = "user_";
-    /// A session of a user.
-    SessionId = "sess_";
     /// An invitation to a workspace.
     InvitationId = "inv_";
     /// An API token; never the secret itself.

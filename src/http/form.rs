@@ -10,8 +10,9 @@ use axum::http::header::{CONTENT_TYPE, COOKIE, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 
 use super::Site;
-use super::signing::{Signer, cookies, decode, encode, hex, unhex};
+use super::cookies::cookies;
 use crate::domain::ids::LinkId;
+use crate::identity::signing::{Signer, decode, encode, hex, unhex};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// The maximum size of a form, in bytes: a thousand characters and the rest of an address as long
@@ -136,7 +137,7 @@ impl Guard {
     }
 
     /// Checks the origin headers, if the browser sends them.
-    fn is_same_origin(&self, headers: &HeaderMap) -> bool {
+    pub fn is_same_origin(&self, headers: &HeaderMap) -> bool {
         let from = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
         // `none`: not initiated by a site, as when a browser restores a tab.
         if from(SEC_FETCH_SITE).is_some_and(|site| !matches!(site, "same-origin" | "none")) {

@@ -6,10 +6,10 @@
 //! router below, whose layers are in the order in which a request passes them.
 
 mod attempt_limiter;
-mod auth;
-pub mod auth_failures;
+pub mod auth;
 mod body;
 pub mod challenge;
+mod cookies;
 pub mod domain_verifier;
 mod form;
 mod guides;
@@ -23,7 +23,6 @@ mod params;
 mod problem;
 pub mod redirect;
 pub mod security;
-mod signing;
 pub mod transport;
 
 use std::any::Any;
@@ -40,6 +39,7 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::commands::Commands;
+use crate::commands::accounts::Accounts;
 use crate::domain::error::{ErrorCode, ServiceError};
 use crate::jobs::exports::Exports;
 use crate::jobs::imports::Imports;
@@ -85,7 +85,13 @@ pub struct Services {
     /// Lists, creates and revokes tokens.
     pub tokens: Tokens,
     /// Failed authentications.
-    pub auth_failures: Arc<auth_failures::AuthFailures>,
+    pub auth_failures: Arc<auth::failures::AuthFailures>,
+    /// Users, workspaces and sessions.
+    pub accounts: Accounts,
+    /// The cookies of sessions.
+    pub session_cookies: auth::SessionCookies,
+    /// Limits on sign-ins.
+    pub sign_in_limits: Arc<auth::sign_in_limits::SignInLimits>,
     /// Sends mail, if it is configured.
     pub mailer: Option<Arc<dyn mail::Mailer>>,
     /// State shared by the pages for visitors.
@@ -142,10 +148,17 @@ pub fn router(services: Services, audience: Audience) -> Router {
         Audience::Public => public(),
         Audience::Operator => health::router().fallback(async || ServiceError::not_found("path")),
     };
+    let alias = match audience {
+        Audience::All | Audience::Public => {
+            Router::new().nest("/api/auth", native::auth_router(&services))
+        }
+        Audience::Operator => Router::new(),
+    };
     routes
         .layer(from_fn_with_state(REQUEST_TIMEOUT, with_timeout))
         // Its routes have timeouts of their own.
         .nest("/api/v1", native::router(&services, audience))
+        .merge(alias)
         .layer(layers)
         .with_state(services)
 }

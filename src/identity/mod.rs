@@ -6,6 +6,7 @@ pub mod jwt;
 pub mod passwords;
 pub mod personal_data;
 pub mod recovery_codes;
+pub mod signing;
 pub mod totp;
 
 pub use jwt::{Claims, InvalidJwt, JwtKeys};

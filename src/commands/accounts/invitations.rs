@@ -124,7 +124,8 @@ impl Accounts {
     ) -> Result<Vec<(String, Role)>> {
         let (mut invalid, mut checked) = (Invalid::default(), Vec::new());
         for (place, (email, role)) in list.enumerate() {
-            let email = invalid.check(&format!("invitations[{place}].email"), normalized_email(email));
+            let email =
+                invalid.check(&format!("invitations[{place}].email"), normalized_email(email));
             let field = format!("invitations[{place}].role");
             let role = invalid.choice(&field, Some(role), &Role::ASSIGNABLE, Role::as_str);
             checked.extend(email.zip(role));

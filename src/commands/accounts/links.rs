@@ -11,6 +11,8 @@ use super::Accounts;
 use crate::commands::now_ms;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::UserState;
+use crate::domain::ids::UserId;
+use crate::projections::index::ReadUsers;
 
 const HOUR_MS: u64 = 3_600 * 1_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
@@ -98,7 +100,10 @@ impl AccountLink {
 }
 
 fn unknown_link() -> ServiceError {
-    ServiceError::new(ErrorCode::NotFound, "The link is not valid: copy all of it, or ask for a new one.")
+    ServiceError::new(
+        ErrorCode::NotFound,
+        "The link is not valid: copy all of it, or ask for a new one.",
+    )
 }
 
 /// The state of a user that following a link changes.
@@ -110,9 +115,11 @@ fn bound_state(purpose: LinkPurpose, user: &UserState) -> Vec<u8> {
             state
         }
         LinkPurpose::Verify => user.email_hash.clone(),
-        LinkPurpose::ChangeEmail => {
-            user.requested_email.as_ref().map(|requested| requested.hash.clone()).unwrap_or_default()
-        }
+        LinkPurpose::ChangeEmail => user
+            .requested_email
+            .as_ref()
+            .map(|requested| requested.hash.clone())
+            .unwrap_or_default(),
         LinkPurpose::Invitation => Vec::new(),
     }
 }
@@ -125,7 +132,12 @@ impl Accounts {
     }
 
     /// The token of a link.
-    pub(super) fn link(&self, purpose: LinkPurpose, (subject, scope): (Uuid, Uuid), state: &[u8]) -> String {
+    pub(super) fn link(
+        &self,
+        purpose: LinkPurpose,
+        (subject, scope): (Uuid, Uuid),
+        state: &[u8],
+    ) -> String {
         let expires_at_ms = now_ms() + purpose.lifetime_ms();
         let link = AccountLink { purpose, subject, scope, expires_at_ms, tag: [0; 32] };
         let tag = self.signer.sign(&[&link.signed(), state]);
@@ -138,7 +150,7 @@ impl Accounts {
     /// [`ErrorCode::NotFound`] if it is not ours, [`ErrorCode::Gone`] if it has expired or was
     /// used.
     pub(super) fn follow(&self, link: &AccountLink, purpose: LinkPurpose) -> Result<UserState> {
-        let user = self.index.user(crate::domain::ids::UserId::new(link.subject))?;
+        let user = self.index.user(UserId::new(link.subject))?;
         let user = user.ok_or_else(unknown_link)?;
         self.verify_link(link, purpose, &bound_state(purpose, &user))?;
         Ok(user)

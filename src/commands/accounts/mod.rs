@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+pub use invitations::Invited;
 pub use links::{AccountLink, LinkPurpose};
 pub use sign_in::{Credentials, SessionKind, SignedIn};
 pub use sign_up::{NewUser, SignUpMode};
@@ -24,12 +25,14 @@ pub use users::Profile;
 use super::{CommandResult, Commands};
 use crate::domain::command::{Command, Outcome};
 use crate::domain::error::{ErrorCode, Result, ServiceError};
-use crate::domain::event::UserState;
+use crate::domain::event::{InvitationState, MemberState, UserState};
 use crate::domain::ids::{UserId, WorkspaceId};
 use crate::domain::token::Actor;
 use crate::domain::user::command::{UserChange, UserCommand};
 use crate::domain::user::state::personal_workspace;
+use crate::domain::workspace::Role;
 use crate::domain::workspace::command::WorkspaceCommand;
+use crate::domain::workspace::state::{WorkspaceState, user_id};
 use crate::identity::jwt::JwtKeys;
 use crate::identity::personal_data::PersonalData;
 use crate::identity::signing::Signer;
@@ -141,9 +144,61 @@ impl Accounts {
         Ok(destroyed.await.map_err(ServiceError::internal)??)
     }
 
-    /// The workspaces that a user is a member of, oldest first, without deleted ones of others.
-    pub fn workspaces_of(&self, user: UserId) -> Result<Vec<WorkspaceId>> {
-        Ok(self.index.workspaces_of(user)?)
+    /// A user, if there is one.
+    pub fn find(&self, id: UserId) -> Result<Option<UserState>> {
+        Ok(self.index.user(id)?)
+    }
+
+    /// A workspace, which may be deleted.
+    pub fn workspace(&self, id: WorkspaceId) -> Result<Option<WorkspaceState>> {
+        Ok(self.index.workspace(id)?)
+    }
+
+    /// The workspaces without an owner.
+    pub fn ownerless(&self) -> Result<Vec<WorkspaceId>> {
+        let all = self.index.workspaces()?.into_iter();
+        let found = all.filter(|(_, one)| one.owner.is_empty() && one.purged_at_ms.is_none());
+        Ok(found.map(|(id, _)| id).collect())
+    }
+
+    /// Whether a workspace is deleted, or gone.
+    pub fn is_deleted(&self, id: WorkspaceId) -> Result<bool> {
+        Ok(self.index.workspace(id)?.is_none_or(|found| found.purged_at_ms.is_some()))
+    }
+
+    /// A user's role in a workspace; `None` if the user is not a member, or it is deleted.
+    pub fn role(&self, workspace: WorkspaceId, user: UserId) -> Result<Option<Role>> {
+        let role = self.index.role(workspace, user)?;
+        Ok(if role.is_some() && self.is_deleted(workspace)? { None } else { role })
+    }
+
+    /// The workspaces that a user is a member of, oldest first, with the role; deleted ones too.
+    pub fn memberships(&self, user: UserId) -> Result<Vec<(WorkspaceId, WorkspaceState, Role)>> {
+        let mut found = Vec::new();
+        for id in self.index.workspaces_of(user)? {
+            if let (Some(workspace), Some(role)) =
+                (self.index.workspace(id)?, self.index.role(id, user)?)
+            {
+                found.push((id, workspace, role));
+            }
+        }
+        Ok(found)
+    }
+
+    /// A workspace's members whose accounts exist, oldest account first.
+    pub fn members(&self, workspace: WorkspaceId) -> Result<Vec<(MemberState, Profile)>> {
+        let mut found = Vec::new();
+        for member in self.index.members(workspace)? {
+            if let Some(profile) = self.profile_of(user_id(&member.user)?)? {
+                found.push((member, profile));
+            }
+        }
+        Ok(found)
+    }
+
+    /// A workspace's invitations, oldest first; some may have expired.
+    pub fn invitations(&self, workspace: WorkspaceId) -> Result<Vec<InvitationState>> {
+        Ok(self.index.invitations(workspace)?)
     }
 }
 

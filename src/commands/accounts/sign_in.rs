@@ -76,7 +76,8 @@ impl Accounts {
             Some(user) => self.is_password(user, password).await?,
             None => self.commands.passwords().is_right(password, None).await?,
         };
-        let Some(user) = user.filter(|_| is_right).map_or_else(|| self.fail(&email), |user| Ok(Some(user)))?
+        let Some(user) =
+            user.filter(|_| is_right).map_or_else(|| self.fail(&email), |user| Ok(Some(user)))?
         else {
             return Err(wrong_credentials());
         };
@@ -131,8 +132,19 @@ impl Accounts {
         factor.map(Some).ok_or_else(wrong_credentials)
     }
 
+    /// Starts a session of a user who is signed in, in place of one that a change has ended.
+    pub async fn start_again(
+        &self,
+        id: UserId,
+        kind: SessionKind,
+        client: String,
+    ) -> Result<SignedIn> {
+        let factor = Some(SecondFactor::EarlierSession);
+        self.start_session(&self.user(id)?, factor, kind, client).await
+    }
+
     /// Starts a session of a user whose identity is proven.
-    pub(super) async fn start_session(
+    async fn start_session(
         &self,
         user: &UserState,
         factor: Option<SecondFactor>,

@@ -130,7 +130,9 @@ impl Accounts {
         let email = normalized_email(&new.email).unwrap_or_default();
         let new = NewUser { role: UserRole::User, is_verified: false, ..new };
         match self.create(new, None).await {
-            Ok(user) => Ok((email, LinkPurpose::Verify, self.user_link(LinkPurpose::Verify, &user)?)),
+            Ok(user) => {
+                Ok((email, LinkPurpose::Verify, self.user_link(LinkPurpose::Verify, &user)?))
+            }
             Err(error) if error.code == ErrorCode::Conflict => {
                 let user = self.by_email(&email)?.ok_or(error)?;
                 let purpose =

@@ -13,6 +13,7 @@ use crate::projections::index::{ReadUsers, ReadWorkspaces};
 
 /// A user with readable personal data. It has no secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "independent properties")]
 pub struct Profile {
     /// The id.
     pub id: UserId,
@@ -96,14 +97,23 @@ impl Accounts {
         Ok(())
     }
 
-    /// Asks for another email address. Returns the link that confirms it, to be sent there.
-    pub async fn request_email(&self, id: UserId, email: &str, password: String) -> Result<String> {
+    /// Asks for another email address. Returns the link that confirms it, to be sent there; `None`
+    /// if it is the address of another user, which the caller must not learn.
+    pub async fn request_email(
+        &self,
+        id: UserId,
+        email: &str,
+        password: String,
+    ) -> Result<Option<String>> {
         let email = normalized_email(email).map_err(|rule| ServiceError::field("email", rule))?;
         self.confirm(id, password).await?;
         let hash = self.personal.email_hash(&email);
         let sealed = self.seal(id.uuid(), EMAIL, email).await?;
-        let user = self.change(id, Some(id), UserChange::RequestEmail { hash, sealed }).await?;
-        self.user_link(LinkPurpose::ChangeEmail, &user)
+        match self.change(id, Some(id), UserChange::RequestEmail { hash, sealed }).await {
+            Ok(user) => self.user_link(LinkPurpose::ChangeEmail, &user).map(Some),
+            Err(error) if error.code == ErrorCode::Conflict => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Confirms another email address by a link. Returns the address before.
@@ -148,7 +158,9 @@ impl Accounts {
         // The link arrived at the address.
         let hash = <[u8; 32]>::try_from(changed.email_hash.as_slice());
         if let (false, Ok(hash)) = (changed.is_verified, hash) {
-            return Ok(self.profile(&self.change(id, Some(id), UserChange::VerifyEmail(hash)).await?));
+            return Ok(
+                self.profile(&self.change(id, Some(id), UserChange::VerifyEmail(hash)).await?)
+            );
         }
         Ok(self.profile(&changed))
     }
@@ -167,7 +179,12 @@ impl Accounts {
     }
 
     /// Gives a user another role in the whole installation.
-    pub async fn set_role(&self, id: UserId, by: Option<UserId>, role: UserRole) -> Result<Profile> {
+    pub async fn set_role(
+        &self,
+        id: UserId,
+        by: Option<UserId>,
+        role: UserRole,
+    ) -> Result<Profile> {
         Ok(self.profile(&self.change(id, by, UserChange::Role(role)).await?))
     }
 

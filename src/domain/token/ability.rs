@@ -127,11 +127,11 @@ impl Abilities {
     /// The names, `*` first, then in the order of [`Ability::EVERY`]; the shortest list.
     pub fn names(self) -> Vec<&'static str> {
         let mut names = Vec::from_iter(self.all.then_some("*"));
-        let mut named = 0;
+        let mut seen = 0;
         for ability in Ability::EVERY {
             let bits = ability.bits();
-            if bits & !self.bits == 0 && bits & !named != 0 {
-                named |= bits;
+            if bits & !self.bits == 0 && bits & !seen != 0 {
+                seen |= bits;
                 names.push(ability.as_str());
             }
         }

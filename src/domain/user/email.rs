@@ -34,8 +34,18 @@ mod tests {
         assert_eq!(normalized_email(" Ada+links@Example.COM "), Ok("ada+links@example.com".into()));
         let long = format!("{}@example.com", "a".repeat(65));
         for wrong in [
-            "", "ada", "@example.com", "ada@", "ada@host", "a b@example.com", "a@b@example.com",
-            "ada@example..com", "ada\r\n@example.com", "<ada@example.com>", "a,b@example.com", &long,
+            "",
+            "ada",
+            "@example.com",
+            "ada@",
+            "ada@host",
+            "a b@example.com",
+            "a@b@example.com",
+            "ada@example..com",
+            "ada\r\n@example.com",
+            "<ada@example.com>",
+            "a,b@example.com",
+            &long,
         ] {
             assert!(normalized_email(wrong).is_err(), "{wrong}");
         }

@@ -40,6 +40,8 @@ impl UserRole {
 pub enum SecondFactor {
     /// By the TOTP code of this time step.
     Totp(u64),
+    /// By an earlier session, which the new one replaces.
+    EarlierSession,
     /// By the recovery code with this SHA-256.
     RecoveryCode([u8; 32]),
 }
@@ -52,8 +54,11 @@ impl UserState {
 
     /// Whether a second factor is valid now: a code is accepted once.
     pub fn accepts(&self, factor: SecondFactor) -> bool {
-        let Some(two_factor) = &self.two_factor else { return false };
+        let Some(two_factor) = &self.two_factor else {
+            return factor == SecondFactor::EarlierSession;
+        };
         match factor {
+            SecondFactor::EarlierSession => true,
             SecondFactor::Totp(step) => two_factor.last_step < step,
             SecondFactor::RecoveryCode(sha256) => {
                 two_factor.recovery_sha256.iter().any(|one| one.as_slice() == sha256)
@@ -65,6 +70,7 @@ impl UserState {
     pub fn use_up(&mut self, factor: SecondFactor) {
         let Some(two_factor) = &mut self.two_factor else { return };
         match factor {
+            SecondFactor::EarlierSession => {}
             SecondFactor::Totp(step) => two_factor.last_step = step,
             SecondFactor::RecoveryCode(sha256) => {
                 two_factor.recovery_sha256.retain(|one| one.as_slice() != sha256);

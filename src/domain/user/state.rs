@@ -113,7 +113,8 @@ impl UserState {
     /// The workspace of requests that name none: by default the personal one.
     pub fn default_workspace(&self) -> WorkspaceId {
         let chosen = WorkspaceId::from_bytes(&self.default_workspace);
-        let personal = || Uuid::from_slice(&self.id).map_or(WorkspaceId::new(Uuid::nil()), WorkspaceId::new);
+        let personal =
+            || Uuid::from_slice(&self.id).map_or(WorkspaceId::new(Uuid::nil()), WorkspaceId::new);
         chosen.unwrap_or_else(|_| personal())
     }
 

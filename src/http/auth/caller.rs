@@ -26,7 +26,9 @@ pub struct Caller {
 /// A user's session.
 #[derive(Debug, Clone, Copy)]
 pub struct Session {
+    /// The user.
     pub user: UserId,
+    /// The session.
     pub id: SessionId,
 }
 
@@ -34,13 +36,11 @@ pub struct Session {
 pub fn authenticate(parts: &Parts, services: &Services) -> Result<Caller> {
     if let Some(secret) = credential(&parts.headers) {
         security::protect_token(parts, services)?;
-        return match is_jwt(secret) {
-            true => {
-                let found = services.accounts.by_jwt(secret);
-                by_session(parts, services, ended(services, found)?)
-            }
-            false => by_token(parts, services, secret),
-        };
+        if is_jwt(secret) {
+            let found = services.accounts.by_jwt(secret);
+            return by_session(parts, services, ended(services, found)?);
+        }
+        return by_token(parts, services, secret);
     }
     let Some(cookie) = services.session_cookies.value(&parts.headers) else {
         return Err(services.auth_failures.missing());

@@ -11,8 +11,9 @@ use axum::http::{HeaderMap, HeaderValue, Method};
 
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::ids::SessionId;
-use crate::http::signing::{Signer, cookies, hex};
+use crate::http::cookies::cookies;
 use crate::http::{Services, Site};
+use crate::identity::signing::{Signer, hex, unhex};
 
 /// Reads and writes session cookies.
 #[derive(Clone)]
@@ -66,7 +67,7 @@ impl SessionCookies {
         }
         check_origin(&parts.headers, services)?;
         let sent = parts.headers.get("x-csrf-token").map_or(&b""[..], HeaderValue::as_bytes);
-        let tag = crate::http::signing::unhex(sent);
+        let tag = unhex(sent);
         if tag.is_some_and(|tag| self.csrf.is_signed(&[session.as_bytes()], &tag)) {
             return Ok(());
         }

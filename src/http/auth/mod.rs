@@ -122,7 +122,9 @@ impl Access {
 
 /// What the handlers of the API work with: the services, and the actor that [`authorize`] found.
 pub struct Api {
+    /// The services.
     pub services: Services,
+    /// Who calls.
     pub actor: Actor,
 }
 

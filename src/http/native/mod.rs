@@ -14,7 +14,10 @@ mod reports;
 mod route;
 mod routes;
 mod schema;
+mod sign_in;
 pub mod tokens;
+mod user;
+mod workspaces;
 
 use axum::Router;
 use axum::http::HeaderValue;
@@ -29,10 +32,16 @@ use crate::domain::error::{ErrorCode, ServiceError};
 
 /// The native API for an audience. Its OpenAPI document describes only the audience's routes.
 pub fn router(services: &Services, audience: Audience) -> Router<Services> {
-    routes::router(services, audience)
+    routes::router(services, audience, "")
         .merge(openapi::reference(audience))
         .fallback(no_such_path)
         .layer(axum::middleware::map_response(not_stored))
+}
+
+/// The routes below `/auth`, for the audience of the public listener.
+pub fn auth_router(services: &Services) -> Router<Services> {
+    let layer = axum::middleware::map_response(not_stored);
+    routes::router(services, Audience::Public, "/auth").fallback(no_such_path).layer(layer)
 }
 
 /// The body of a successful response.

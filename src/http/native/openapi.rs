@@ -43,7 +43,7 @@ const DESCRIPTION: &str = "Short links and their analytics.\n\nSuccessful respon
      result in `data`. Errors are `application/problem+json` (RFC 9457): `code` tells programs what \
      went wrong, `detail` tells people.";
 
-const TAGS: [(&str, &str); 10] = [
+const TAGS: [(&str, &str); 13] = [
     ("links", "Short links: where they lead, to whom, and for how long."),
     ("history", "Versions of links, deleted links, and the audit log."),
     ("imports", "Links from files, including exports of other link services."),
@@ -52,6 +52,9 @@ const TAGS: [(&str, &str); 10] = [
     ("domains", "The workspace's own domains."),
     ("analytics", "Clicks: counted, listed and exported."),
     ("reports", "Abuse reports from visitors."),
+    ("auth", "Signing in, by a cookie or a JWT, and signing up."),
+    ("user", "The caller's account, sessions and second factor."),
+    ("workspaces", "Workspaces, their members and invitations."),
     ("tokens", "API tokens and their abilities."),
     ("admin", "Operation of the service."),
 ];
@@ -74,7 +77,12 @@ const RESPONSES: [(&str, &str, &str); 13] = [
 ];
 
 /// Path parameters: name, description, and the allowed values, if any are listed.
-const PATH_PARAMETERS: [(&str, &str, &[&str]); 11] = [
+const PATH_PARAMETERS: [(&str, &str, &[&str]); 16] = [
+    ("workspace", "The workspace's ID.", &[]),
+    ("user", "The user's ID.", &[]),
+    ("session", "The session's ID.", &[]),
+    ("invitation", "The invitation's ID.", &[]),
+    ("invitation_token", "The last part of the invitation's link.", &[]),
     ("link", "The link's ID or slug.", &[]),
     ("external_id", "The link's ID in another system.", &[]),
     ("campaign", "The campaign's ID.", &[]),
@@ -177,10 +185,12 @@ fn describe(operation: &mut Operation, method: &HttpMethod, path: &str, route: &
     let ability = route.access.as_str();
     operation.extensions = Some(ExtensionsBuilder::new().add("x-ability", ability).build());
     let needs = match route.access {
+        Access::Public => "Requires no credential.".to_owned(),
+        Access::SignedIn => "Requires a signed-in user: a JWT, or the session's cookie.".to_owned(),
         Access::Ability(_) => format!("Requires the ability `{ability}`."),
-        Access::Operator => "Requires the operator's key.".to_owned(),
+        Access::Operator => "Requires the operator's key, or a signed-in superadmin.".to_owned(),
         Access::OperatorOrOwner => {
-            "Requires the operator's key, or a token with the ability `*`.".to_owned()
+            "Requires the operator's key, a signed-in superadmin, or the ability `*`.".to_owned()
         }
     };
     operation.description = Some(match operation.description.take() {
@@ -200,7 +210,7 @@ fn describe(operation: &mut Operation, method: &HttpMethod, path: &str, route: &
     let has_input =
         has_body || parameters(operation).any(|one| one.parameter_in != ParameterIn::Path);
     let shared = [
-        ("Unauthorized", true),
+        ("Unauthorized", route.access != Access::Public),
         ("Forbidden", true),
         ("TooManyRequests", true),
         ("BadRequest", has_input),

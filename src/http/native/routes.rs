@@ -4,7 +4,10 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 
 use super::route::Route;
-use super::{admin, analytics, audit, clicks, domains, imports, links, presets, reports, tokens};
+use super::{
+    admin, analytics, audit, clicks, domains, imports, links, presets, reports, sign_in, tokens,
+    user, workspaces,
+};
 use crate::http::auth::authorize;
 use crate::http::{Audience, Services, with_timeout};
 
@@ -20,6 +23,9 @@ pub fn of(audience: Audience) -> impl Iterator<Item = Route> {
         clicks::routes(),
         reports::routes(),
         audit::routes(),
+        sign_in::routes(),
+        user::routes(),
+        workspaces::routes(),
         tokens::routes(),
         admin::routes(),
     ];
@@ -31,15 +37,15 @@ pub fn of(audience: Audience) -> impl Iterator<Item = Route> {
     })
 }
 
-/// The router of these routes, each with its timeout and access check.
-pub fn router(services: &Services, audience: Audience) -> Router<Services> {
+/// The router of these routes below a prefix, without it; each with its timeout and access check.
+pub fn router(services: &Services, audience: Audience, below: &str) -> Router<Services> {
     of(audience).fold(Router::new(), |mut router, route| {
         let requirements = (services.clone(), route.access, route.feature);
         let check = from_fn_with_state(requirements, authorize);
         let timeout = from_fn_with_state(route.class.timeout(), with_timeout);
         let handler = route.handler.route_layer(check).route_layer(timeout);
-        for path in route.paths.paths.into_keys() {
-            router = router.route(&path, handler.clone());
+        for path in route.paths.paths.keys().filter_map(|path| path.strip_prefix(below)) {
+            router = router.route(path, handler.clone());
         }
         router
     })

@@ -10,7 +10,7 @@ use super::views::{TextPage, VcardPage, WifiPage};
 use super::{Answer, LinkRequest, blocked, not_found};
 use crate::domain::link::{Block, Link, Payload};
 use crate::http::Services;
-use crate::http::signing::{decode, encode};
+use crate::identity::signing::{decode, encode};
 
 /// How long a visitor of a card's page may download the card, in milliseconds.
 const PERMIT_MS: u64 = 60 * 60 * 1_000;

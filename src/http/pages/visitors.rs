@@ -11,7 +11,7 @@ use axum::response::Response;
 
 use super::guesses::Guesses;
 use super::{find_link, not_found};
-use crate::clicks::{Admitted, Headers, Recorder, Visit};
+use crate::clicks::{Admitted, Classification, Headers, Recorder, Visit};
 use crate::commands::now_ms;
 use crate::domain::click::ClickTarget;
 use crate::domain::destination::Location;
@@ -19,8 +19,8 @@ use crate::domain::link::{Block, Content, Link};
 use crate::http::attempt_limiter::AttemptLimiter;
 use crate::http::form::Guard;
 use crate::http::redirect::unlock::Unlock;
-use crate::http::signing::Signer;
 use crate::http::{Peer, Services, Site};
+use crate::identity::signing::Signer;
 
 /// State shared by the pages.
 pub struct Visitors {
@@ -70,6 +70,14 @@ impl Visitors {
     pub fn says_https(&self, parts: &Parts) -> Option<bool> {
         let headers = Headers::of_map(&parts.headers);
         self.recorder.enricher.proxies.says_https(peer(parts), &headers)
+    }
+
+    /// The browser and the operating system of a client, for people; empty if unknown.
+    pub fn describe_client(&self, headers: &HeaderMap) -> String {
+        let agent = self.recorder.enricher().agents.of(Headers::of_map(headers).user_agent);
+        let Classification { browser, os, .. } = agent.classification();
+        let known = [&**browser, &**os].into_iter().filter(|name| !name.is_empty());
+        known.collect::<Vec<_>>().join(", ")
     }
 
     /// The client's address.

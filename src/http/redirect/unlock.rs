@@ -3,7 +3,8 @@
 //! which visitors are asked again.
 
 use crate::domain::ids::LinkId;
-use crate::http::signing::{Signer, cookies, decode, encode};
+use crate::http::cookies::cookies;
+use crate::identity::signing::{Signer, decode, encode};
 
 /// How long a cookie is valid, in seconds.
 const UNLOCKED_SECONDS: u64 = 12 * 3_600;

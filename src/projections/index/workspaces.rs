@@ -87,7 +87,8 @@ pub trait ReadWorkspaces: Read {
         Self: ReadRanges,
     {
         let rows = self.rows(&keys::invitations_of(workspace))?.into_iter();
-        let invitations = rows.map(|(_, value)| decode_invitation(&value)).collect::<Result<_, _>>();
+        let invitations =
+            rows.map(|(_, value)| decode_invitation(&value)).collect::<Result<_, _>>();
         invitations.map_err(|error| self.report_damage(error))
     }
 }

@@ -26,7 +26,9 @@ use crate::domain::report::Report;
 use crate::domain::token::Token;
 use crate::limits::{SEARCH_CONCURRENCY, SEARCH_CONCURRENCY_PER_WORKSPACE, SEARCH_QUEUE_TIMEOUT};
 pub use crate::projections::index::{App, LinkFeatures, Redirect, RedirectTarget};
-use crate::projections::index::{Hosts, Index, Read, ReadDomains, ReadRanges, ReadWorkspaces, Scan};
+use crate::projections::index::{
+    Hosts, Index, Read, ReadDomains, ReadRanges, ReadWorkspaces, Scan,
+};
 use search::Search;
 
 /// Which part of a list to return.

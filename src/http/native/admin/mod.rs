@@ -5,6 +5,7 @@
 //! workspace where a route allows it.
 
 mod tokens;
+mod users;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -39,6 +40,12 @@ pub fn routes() -> Routes {
         .route(Access::Operator, routes!(tokens::create))
         .route(Access::Operator, routes!(tokens::list))
         .route(Access::Operator, routes!(tokens::revoke))
+        .then("admin", "admin_users")
+        .route(Access::Operator, routes!(users::create))
+        .route(Access::Operator, routes!(users::list))
+        .route(Access::Operator, routes!(users::update))
+        .route(Access::Operator, routes!(users::create_link))
+        .route(Access::Operator, routes!(users::delete))
 }
 
 /// The click log compared with ClickHouse.

@@ -47,7 +47,7 @@ impl Tokens {
 
     /// A workspace's tokens, oldest first.
     pub fn list_in(&self, workspace: Option<WorkspaceId>) -> Result<Vec<TokenView>> {
-        self.list(self.workspace(workspace)?)
+        self.list(Actor::operator(self.workspace(workspace)?))
     }
 
     /// Revokes a token of any workspace. Returns the offset of the change.

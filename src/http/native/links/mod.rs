@@ -24,7 +24,9 @@ use crate::commands::CommandResult;
 use crate::domain::command::{Expected, LinkRef, Outcome};
 use crate::domain::error::{Result, ServiceError};
 use crate::domain::link::Link;
-use crate::domain::token::Ability::{AnalyticsRead, LinksRead, LinksWrite};
+use crate::domain::token::Ability::{
+    AnalyticsRead, LinksCreate, LinksDelete, LinksRead, LinksUpdate, LinksWrite,
+};
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::queries::analytics::Counts;
@@ -32,20 +34,20 @@ use view::LinkView;
 
 pub fn routes() -> Routes {
     Routes::of("links", "links")
-        .route(LinksWrite, routes!(crud::create))
+        .route(LinksCreate, routes!(crud::create))
         .route(LinksRead, routes!(list::list))
         .route(LinksRead, routes!(list::count))
         .route(LinksRead, routes!(export::export))
         .route(LinksRead, routes!(crud::get))
-        .route(LinksWrite, routes!(crud::replace))
-        .route(LinksWrite, routes!(crud::update))
-        .route(LinksWrite, routes!(crud::delete))
+        .route(LinksUpdate, routes!(crud::replace))
+        .route(LinksUpdate, routes!(crud::update))
+        .route(LinksDelete, routes!(crud::delete))
         .route(LinksRead, routes!(external_ids::get_by_external_id))
         .route(LinksWrite, routes!(external_ids::upsert))
         .then("links", "links_bulk")
-        .route(LinksWrite, routes!(bulk::create))
-        .route(LinksWrite, routes!(bulk::update))
-        .route(LinksWrite, routes!(bulk::delete))
+        .route(LinksCreate, routes!(bulk::create))
+        .route(LinksUpdate, routes!(bulk::update))
+        .route(LinksDelete, routes!(bulk::delete))
         .then("links", "rules")
         .route(LinksRead, routes!(rules::test))
         .route(AnalyticsRead, routes!(rules::dry_run))
@@ -56,8 +58,8 @@ pub fn routes() -> Routes {
         .route(LinksRead, routes!(versions::list))
         .route(LinksRead, routes!(versions::diff))
         .then("history", "links")
-        .route(LinksWrite, routes!(versions::revert))
-        .route(LinksWrite, routes!(deleted::restore))
+        .route(LinksUpdate, routes!(versions::revert))
+        .route(LinksCreate, routes!(deleted::restore))
 }
 
 /// The parameter of changes that depend on a link's version.

@@ -1,4 +1,4 @@
-//! Signs data that visitors send back: HMAC-SHA256 with the service's key.
+//! Signs data that others send back: HMAC-SHA256 with the service's key.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -86,15 +86,6 @@ const fn digit(letter: u8) -> Option<u8> {
     }
 }
 
-/// The cookies of a request by name, in the order in which they were sent (RFC 6265 §4.2).
-pub fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    header.split(|byte| *byte == b';').filter_map(|pair| {
-        let at = pair.iter().position(|byte| *byte == b'=')?;
-        let (name, value) = pair.split_at_checked(at)?;
-        Some((name.trim_ascii(), value.get(1..)?.trim_ascii()))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,13 +123,5 @@ mod tests {
         {
             assert_eq!(decode(bad.as_bytes()), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn cookies_are_split() {
-        let found: Vec<_> = cookies(b"a=1; b=2;c = 3 ;; d; =e; f=g=h").collect();
-        let expected: [(&[u8], &[u8]); 5] =
-            [(b"a", b"1"), (b"b", b"2"), (b"c", b"3"), (b"", b"e"), (b"f", b"g=h")];
-        assert_eq!(found, expected);
     }
 }

@@ -1,0 +1,85 @@
+//! The accounts service, and the key files that it needs.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::commands::accounts::{AccountSettings, Accounts};
+use crate::commands::{Bootstrap, Commands, now_ms};
+use crate::config::Settings;
+use crate::http::Site;
+use crate::identity::{JwtKeys, PersonalData, jwt, personal_data};
+use crate::jobs::Scheduler;
+use crate::projections::index::Index;
+
+/// How often it is checked whether the keys of JWTs are due for rotation.
+const ROTATE_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Opens the accounts service.
+pub fn open(
+    settings: &Settings,
+    site: &Site,
+    (commands, index): (Commands, Arc<Index>),
+    key: &[u8; 32],
+) -> anyhow::Result<(Accounts, JwtKeys)> {
+    let data = settings.data_dir.as_path();
+    let named = |path: &Path| path.display().to_string();
+    let path = data.join(personal_data::FILE);
+    let personal = PersonalData::open(&path).with_context(|| named(&path))?;
+    let path = data.join(jwt::FILE);
+    let jwt = JwtKeys::open(&path, &site.base, now_ms()).with_context(|| named(&path))?;
+    let accounts = AccountSettings {
+        sign_up: settings.sign_up,
+        jwt_lifetime: settings.jwt_lifetime,
+        issuer: site.host.clone(),
+        has_mail: settings.mail.is_some(),
+    };
+    let accounts = Accounts::new((commands, index), (personal, jwt.clone()), key, accounts);
+    Ok((accounts, jwt))
+}
+
+/// Rotates the keys of JWTs periodically.
+pub fn keep_rotating(scheduler: &mut Scheduler, keys: JwtKeys) {
+    scheduler.every("jwt-keys", [ROTATE_EVERY; 2], keys, |keys| async move {
+        let rotated = tokio::task::spawn_blocking(move || keys.rotate_if_due(now_ms())).await;
+        match rotated {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::error!(%error, "rotating the keys of JWTs failed"),
+            Err(error) => tracing::error!(%error, "rotating the keys of JWTs panicked"),
+        }
+    });
+}
+
+/// Sets up the first superadmin with the email address and the password of the environment, if both
+/// are given. Returns the link that does so otherwise.
+pub async fn set_up_first(
+    accounts: &Accounts,
+    bootstrap: &Bootstrap,
+) -> anyhow::Result<Option<String>> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let email = variable("SLUGLINE_BOOTSTRAP_EMAIL");
+    let password = variable("SLUGLINE_BOOTSTRAP_PASSWORD");
+    let Some(user) = bootstrap.user() else {
+        if email.is_some() {
+            tracing::warn!(
+                "SLUGLINE_BOOTSTRAP_EMAIL is ignored: the data folder has users already, or tokens \
+                 of an earlier version; use `slugline user create`"
+            );
+        }
+        return Ok(None);
+    };
+    let (_, token) = accounts.operator_link(user).map_err(anyhow::Error::msg)?;
+    match (email, password) {
+        (Some(email), Some(password)) => {
+            let set_up = accounts.set_up(&token, &email, password).await;
+            set_up.map_err(anyhow::Error::msg).context("SLUGLINE_BOOTSTRAP_EMAIL")?;
+            Ok(None)
+        }
+        (None, None) => Ok(Some(token)),
+        _ => anyhow::bail!(
+            "SLUGLINE_BOOTSTRAP_EMAIL and SLUGLINE_BOOTSTRAP_PASSWORD are required together"
+        ),
+    }
+}

@@ -1,0 +1,156 @@
+//! `slugline user`: through a running service.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::client::{ApiClient, data_of};
+use crate::domain::ids::{UserId, WorkspaceId};
+
+/// `slugline user …`
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Create a user; prints a link by which the user sets a password. The first user is a
+    /// superadmin, and owns the workspaces without an owner
+    Create(CreateArgs),
+    /// List all users: a header and one line each, with tab-separated columns
+    List(ListArgs),
+    /// Print a link by which a user sets another password, once
+    Link(OneArgs),
+    /// Block a user: all sessions end, and tokens are refused
+    Block(OneArgs),
+    /// Unblock a user
+    Unblock(OneArgs),
+    /// Delete a user; the personal data can't be read from then on
+    Delete(OneArgs),
+}
+
+/// `slugline user create`
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    /// The email address
+    #[arg(long)]
+    email: String,
+    /// The display name
+    #[arg(long)]
+    name: Option<String>,
+    /// Make the user a superadmin, who manages all users
+    #[arg(long)]
+    superadmin: bool,
+    /// Add the user to this workspace
+    #[arg(long, value_name = "ID")]
+    workspace: Option<WorkspaceId>,
+    /// The role there: owner (if it has none), admin, member, viewer or billing [default: member]
+    #[arg(long, requires = "workspace")]
+    role: Option<String>,
+    #[command(flatten)]
+    folder: DataFolder,
+}
+
+/// `slugline user list`
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Write a JSON array
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    folder: DataFolder,
+}
+
+/// A command on one user.
+#[derive(Debug, Args)]
+pub struct OneArgs {
+    /// The user's id: user_…
+    id: UserId,
+    #[command(flatten)]
+    folder: DataFolder,
+}
+
+#[derive(Debug, Args)]
+struct DataFolder {
+    /// The data folder of the running service
+    #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
+    data_dir: PathBuf,
+}
+
+/// Runs the command, writing to `out`.
+pub fn run(command: &UserCommand, mut out: impl Write) -> anyhow::Result<()> {
+    match command {
+        UserCommand::Create(args) => create(args, &mut out),
+        UserCommand::List(args) => list(args, &mut out),
+        UserCommand::Link(args) => {
+            let linked = post(args, "/link")?;
+            Ok(writeln!(out, "{}", text(&linked["link"]))?)
+        }
+        UserCommand::Block(args) => block(args, true, &mut out),
+        UserCommand::Unblock(args) => block(args, false, &mut out),
+        UserCommand::Delete(args) => {
+            let client = service(&args.folder.data_dir)?;
+            data_of(client.request(Method::DELETE, &format!("/admin/users/{}", args.id)))?;
+            Ok(writeln!(out, "deleted {}", args.id)?)
+        }
+    }
+}
+
+fn service(data: &Path) -> anyhow::Result<ApiClient> {
+    let client = ApiClient::local(data)?;
+    client.with_context(|| {
+        format!("no service is running on the data folder {}: start it first", data.display())
+    })
+}
+
+fn create(args: &CreateArgs, out: &mut impl Write) -> anyhow::Result<()> {
+    let CreateArgs { email, name, superadmin, workspace, role, folder } = args;
+    let body = json!({
+        "email": email,
+        "name": name,
+        "role": superadmin.then_some("SUPERADMIN"),
+        "workspace": workspace.map(|id| id.to_string()),
+        "workspace_role": role,
+    });
+    let client = service(&folder.data_dir)?;
+    let made = data_of(client.request(Method::POST, "/admin/users").json(&body))?;
+    writeln!(out, "{}", text(&made["link"]))?;
+    out.flush()?;
+    let (id, role) = (text(&made["user"]["id"]), text(&made["user"]["role"]));
+    Ok(writeln!(std::io::stderr(), "created {id} ({role}); the link sets the password, once")?)
+}
+
+fn list(args: &ListArgs, out: &mut impl Write) -> anyhow::Result<()> {
+    let users = service(&args.folder.data_dir)?.get("/admin/users")?;
+    if args.json {
+        return Ok(writeln!(out, "{users}")?);
+    }
+    let columns =
+        ["id", "role", "verified", "blocked", "two_factor", "created_at", "email", "name"];
+    writeln!(out, "{}", columns.join("\t"))?;
+    for user in users.as_array().into_iter().flatten() {
+        let cells = columns.map(|column| text(&user[column]));
+        writeln!(out, "{}", cells.join("\t"))?;
+    }
+    Ok(())
+}
+
+fn post(args: &OneArgs, path: &str) -> anyhow::Result<Value> {
+    service(&args.folder.data_dir)?.post(&format!("/admin/users/{}{path}", args.id))
+}
+
+fn block(args: &OneArgs, blocked: bool, out: &mut impl Write) -> anyhow::Result<()> {
+    let client = service(&args.folder.data_dir)?;
+    let body = json!({ "blocked": blocked });
+    data_of(client.request(Method::PATCH, &format!("/admin/users/{}", args.id)).json(&body))?;
+    Ok(writeln!(out, "{} {}", if blocked { "blocked" } else { "unblocked" }, args.id)?)
+}
+
+/// Formats a value as a cell of the list.
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Bool(flag) => if *flag { "yes" } else { "no" }.to_owned(),
+        _ => "-".to_owned(),
+    }
+}

@@ -1,0 +1,256 @@
+//! `/api/v1/workspaces/{workspace}/invitations`, and `/api/v1/invitations/{token}` for the invited.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::members::MemberView;
+use super::user_of;
+use crate::commands::accounts::{AccountLink, Invited, LinkPurpose};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
+use crate::domain::event::InvitationState;
+use crate::domain::ids::InvitationId;
+use crate::domain::mail::Message;
+use crate::domain::token::Actor;
+use crate::domain::workspace::Role;
+use crate::http::Services;
+use crate::http::auth::{Api, Session};
+use crate::http::body::JsonBody;
+use crate::http::native::{Data, iso8601};
+use crate::http::params::Name;
+
+/// The maximum number of invitations per request.
+const MAX_PER_REQUEST: usize = 10;
+
+/// People to invite.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InvitationsBody {
+    #[schema(min_items = 1, max_items = 10)]
+    invitations: Vec<InvitationBody>,
+}
+
+/// Somebody to invite.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InvitationBody {
+    #[schema(example = "grace@example.com")]
+    email: String,
+    /// `admin`, `member`, `viewer` or `billing`.
+    #[schema(example = "member")]
+    role: String,
+}
+
+/// An invitation.
+#[derive(Serialize, ToSchema)]
+pub struct InvitationView {
+    #[schema(example = "inv_01kaj9m3v8e9qrs4t5v6w7x8y9")]
+    id: String,
+    #[schema(example = "grace@example.com")]
+    email: Option<String>,
+    /// `admin`, `member`, `viewer` or `billing`.
+    #[schema(example = "member")]
+    role: &'static str,
+    /// The ID of the user who invites; null for tokens.
+    invited_by: Option<String>,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    expires_at: String,
+    /// The link to hand over, where mail is not configured; only in the response that makes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<String>,
+}
+
+impl InvitationView {
+    fn new(invitation: &InvitationState, email: Option<String>, link: Option<String>) -> Self {
+        let id = invitation.invitation_id().map(|id| id.to_string());
+        Self {
+            id: id.unwrap_or_default(),
+            email,
+            role: Role::from_number(invitation.role).map_or("", Role::as_str),
+            invited_by: user_of(&invitation.invited_by),
+            created_at: iso8601(invitation.created_at_ms),
+            expires_at: iso8601(invitation.expires_at_ms),
+            link,
+        }
+    }
+
+    /// Sends an invitation, or shows its link if mail is not configured.
+    fn sent(services: &Services, actor: Actor, to_send: Invited) -> Result<Self> {
+        let Invited { invitation, email, token } = to_send;
+        let link = services.account_url(LinkPurpose::Invitation, &token);
+        if services.mailer.is_none() {
+            return Ok(Self::new(&invitation, Some(email), Some(link)));
+        }
+        let accounts = &services.accounts;
+        let workspace = accounts.workspace(actor.workspace)?.unwrap_or_default().name;
+        let inviter = match actor.user {
+            Some((user, _)) => accounts.profile_of(user)?.and_then(|profile| profile.name),
+            None => None,
+        };
+        let role = Role::from_number(invitation.role).map_or("", Role::as_str).to_owned();
+        let expires_at = iso8601(invitation.expires_at_ms);
+        let message = Message::Invitation { workspace, inviter, role, link, expires_at };
+        services.send_mail(&email, message);
+        Ok(Self::new(&invitation, Some(email), None))
+    }
+}
+
+/// The result for somebody who was to be invited.
+#[derive(Serialize, ToSchema)]
+pub struct InvitationResult {
+    /// The address in the request.
+    email: String,
+    /// The invitation; null if there is none.
+    invitation: Option<InvitationView>,
+    /// Why there is none: the `code` and the `detail` of a problem.
+    #[schema(value_type = Option<Object>)]
+    error: Option<serde_json::Value>,
+}
+
+/// Invites up to 10 people to a workspace. Each invitation is valid for 14 days.
+///
+/// If one address can't be invited, the others are. With a single invitation, its error is the
+/// response's.
+#[utoipa::path(
+    post, path = "/workspaces/{workspace}/invitations", request_body = InvitationsBody,
+    responses(
+        (status = 201, body = Data<Vec<InvitationResult>>),
+        (status = 409, description = "The only address is a member's, or is invited already."),
+    ),
+)]
+pub async fn create(
+    api: Api,
+    Name(workspace): Name,
+    body: JsonBody<InvitationsBody>,
+) -> Result<(StatusCode, Json<Data<Vec<InvitationResult>>>)> {
+    let actor = api.in_workspace(&workspace)?;
+    let list = &body.value.invitations;
+    if !(1..=MAX_PER_REQUEST).contains(&list.len()) {
+        let rule = format!("must be 1 to {MAX_PER_REQUEST} invitations");
+        return Err(ServiceError::field("invitations", rule));
+    }
+    let accounts = &api.services.accounts;
+    let given = list.iter().map(|one| (one.email.as_str(), one.role.as_str()));
+    let checked = accounts.check_invitations(given)?;
+    let is_only = checked.len() == 1;
+    let mut data = Vec::with_capacity(checked.len());
+    for (email, role) in checked {
+        let (invitation, error) = match accounts.invite(actor, &email, role).await {
+            Ok(invited) => (Some(InvitationView::sent(&api.services, actor, invited)?), None),
+            Err(error) if error.code == ErrorCode::Conflict && !is_only => {
+                (None, Some(crate::http::problem::item(&error).1))
+            }
+            Err(error) => return Err(error),
+        };
+        data.push(InvitationResult { email, invitation, error });
+    }
+    Ok((StatusCode::CREATED, Json(Data { data })))
+}
+
+/// Lists the invitations to a workspace, oldest first. Expired ones are listed for 30 days.
+#[utoipa::path(
+    get, path = "/workspaces/{workspace}/invitations",
+    responses((status = 200, body = Data<Vec<InvitationView>>)),
+)]
+pub async fn list(api: Api, Name(workspace): Name) -> Result<Json<Data<Vec<InvitationView>>>> {
+    let actor = api.in_workspace(&workspace)?;
+    let accounts = &api.services.accounts;
+    let invitations = accounts.invitations(actor.workspace)?;
+    let view = |one| InvitationView::new(one, accounts.invitation_email(one), None);
+    Ok(Json(Data { data: invitations.iter().map(view).collect() }))
+}
+
+fn parse(id: &str) -> Result<InvitationId> {
+    id.parse().map_err(|_| ServiceError::not_found("invitation"))
+}
+
+/// Sends an invitation again, and extends it by 14 days.
+#[utoipa::path(
+    post, path = "/workspaces/{workspace}/invitations/{invitation}/resend",
+    responses((status = 200, body = Data<InvitationView>)),
+)]
+pub async fn resend(
+    api: Api,
+    Path((workspace, id)): Path<(String, String)>,
+) -> Result<Json<Data<InvitationView>>> {
+    let (actor, id) = (api.in_workspace(&workspace)?, parse(&id)?);
+    let invited = api.services.accounts.resend(actor, id).await?;
+    Ok(Json(Data { data: InvitationView::sent(&api.services, actor, invited)? }))
+}
+
+/// Revokes an invitation.
+#[utoipa::path(
+    delete, path = "/workspaces/{workspace}/invitations/{invitation}",
+    responses((status = 204, description = "Revoked.")),
+)]
+pub async fn delete(api: Api, Path((workspace, id)): Path<(String, String)>) -> Result<StatusCode> {
+    let (actor, id) = (api.in_workspace(&workspace)?, parse(&id)?);
+    api.services.accounts.revoke_invitation(actor, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What an invitation's link shows.
+#[derive(Serialize, ToSchema)]
+pub struct InvitationPreview {
+    /// The name of the workspace.
+    workspace: String,
+    /// The invited address.
+    email: Option<String>,
+    role: &'static str,
+    #[schema(format = DateTime)]
+    expires_at: String,
+}
+
+/// Retrieves an invitation by the token of its link.
+#[utoipa::path(
+    get, path = "/invitations/{invitation_token}",
+    responses(
+        (status = 200, body = Data<InvitationPreview>),
+        (status = 404, description = "There is no such invitation."),
+        (status = 410, description = "The invitation has expired."),
+    ),
+)]
+pub async fn get(
+    State(services): State<Services>,
+    Name(token): Name,
+) -> Result<Json<Data<InvitationPreview>>> {
+    let accounts = &services.accounts;
+    let (workspace, invitation) = accounts.invitation(&AccountLink::parse(&token)?)?;
+    if invitation.expires_at_ms <= crate::commands::now_ms() {
+        return Err(ServiceError::new(ErrorCode::Gone, "The invitation has expired."));
+    }
+    let data = InvitationPreview {
+        workspace: accounts.workspace(workspace)?.unwrap_or_default().name,
+        email: accounts.invitation_email(&invitation),
+        role: Role::from_number(invitation.role).map_or("", Role::as_str),
+        expires_at: iso8601(invitation.expires_at_ms),
+    };
+    Ok(Json(Data { data }))
+}
+
+/// Accepts an invitation. The caller must have the invited address.
+#[utoipa::path(
+    post, path = "/invitations/{invitation_token}/accept",
+    responses(
+        (status = 200, body = Data<MemberView>),
+        (status = 403, description = "The invitation was sent to another address."),
+        (status = 404, description = "There is no such invitation."),
+        (status = 409, description = "The caller is a member already."),
+        (status = 410, description = "The invitation has expired."),
+    ),
+)]
+pub async fn accept(
+    State(services): State<Services>,
+    session: Session,
+    Name(token): Name,
+) -> Result<Json<Data<MemberView>>> {
+    let accounts = &services.accounts;
+    let (_, member) = accounts.accept_invitation(&token, session.user).await?;
+    let profile = accounts.profile_of(session.user)?;
+    let profile = profile.ok_or_else(|| ServiceError::not_found("user"))?;
+    Ok(Json(Data { data: MemberView::new(&member, profile) }))
+}
