@@ -117,6 +117,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         keep_metrics(&mut scheduler, app.metrics.clone());
         let last_used = Arc::clone(&app.last_used);
         last_used_file::keep_saved(&mut scheduler, settings.data_dir.clone(), last_used);
+        accounts::keep_purging(&mut scheduler, app.accounts.clone());
         accounts::keep_rotating(&mut scheduler, app.jwt_keys.clone());
         app.exports.jobs.keep_clean(&mut scheduler);
         app.imports.jobs.keep_clean(&mut scheduler);

@@ -14,6 +14,8 @@ use crate::identity::{JwtKeys, PersonalData, jwt, personal_data};
 use crate::jobs::Scheduler;
 use crate::projections::index::Index;
 
+/// When the first purge starts, and how often it is checked what is due.
+const PURGE: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(3_600)];
 /// How often it is checked whether the keys of JWTs are due for rotation.
 const ROTATE_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -48,6 +50,15 @@ pub fn keep_rotating(scheduler: &mut Scheduler, keys: JwtKeys) {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::error!(%error, "rotating the keys of JWTs failed"),
             Err(error) => tracing::error!(%error, "rotating the keys of JWTs panicked"),
+        }
+    });
+}
+
+/// Purges deleted workspaces and unused keys periodically.
+pub fn keep_purging(scheduler: &mut Scheduler, accounts: Accounts) {
+    scheduler.every("purge", PURGE, accounts, |accounts| async move {
+        if let Err(error) = accounts.purge().await {
+            tracing::error!(%error, "purging deleted workspaces failed; retrying in an hour");
         }
     });
 }

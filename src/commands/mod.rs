@@ -30,7 +30,11 @@ pub mod secret;
 mod tests;
 mod tokens;
 mod users;
+#[cfg(test)]
+mod users_tests;
 mod workspaces;
+#[cfg(test)]
+mod workspaces_tests;
 
 use std::sync::Arc;
 use std::thread;

@@ -9,7 +9,7 @@ use crate::domain::event::{Event, TokenRevoked};
 use crate::domain::ids::TokenId;
 use crate::domain::retention::MAX_ROTATION_OVERLAP_MS;
 use crate::domain::token::{PreviousSecret, Token};
-use crate::projections::index::ReadRanges;
+use crate::projections::index::{ReadRanges, ReadWorkspaces};
 
 const MAX_NAME_CHARS: usize = 100;
 /// The maximum number of networks per token.
@@ -128,6 +128,10 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
 
     /// Refuses to take away a workspace's last valid token with `*`.
     fn keep_an_owner(&self, token: &Token) -> Result<()> {
+        let workspace = self.state.workspace(token.workspace)?;
+        if workspace.is_some_and(|workspace| workspace.purged_at_ms.is_some()) {
+            return Ok(());
+        }
         let is_other_owner = |other: &Token| other.id != token.id && other.is_owner_at(self.now_ms);
         if token.is_owner_at(self.now_ms)
             && !self.state.tokens(token.workspace)?.iter().any(is_other_owner)

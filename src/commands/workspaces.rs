@@ -37,7 +37,10 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         let workspace = found.ok_or_else(|| ServiceError::not_found("workspace"))?;
         let is_of_deleted = matches!(
             command,
-            WorkspaceCommand::Restore | WorkspaceCommand::Purge | WorkspaceCommand::RemoveMember(_)
+            WorkspaceCommand::Restore
+                | WorkspaceCommand::Purge
+                | WorkspaceCommand::RemoveMember(_)
+                | WorkspaceCommand::RevokeInvitation(_)
         );
         if workspace.purged_at_ms.is_some() && !is_of_deleted {
             return Err(conflict("The workspace is deleted: restore it first."));

@@ -150,6 +150,13 @@ impl PersonalData {
         Ok(())
     }
 
+    /// The subjects that have a key.
+    pub fn subjects(&self) -> Vec<Uuid> {
+        let keys = self.0.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let live = keys.iter().filter(|(_, slot)| slot.key.is_some());
+        live.map(|(subject, _)| *subject).collect()
+    }
+
     /// Encrypts a field of a subject; `None` if it has no key.
     pub fn seal(&self, subject: Uuid, field: &'static str, text: &str) -> Option<Vec<u8>> {
         let key = self.key(subject)?;

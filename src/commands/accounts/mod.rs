@@ -5,6 +5,7 @@
 
 mod invitations;
 mod links;
+mod purge;
 mod sign_in;
 mod sign_up;
 mod two_factor;

@@ -158,6 +158,13 @@ pub fn role(number: u32) -> Result<Role, Unreadable> {
     Role::from_number(number).ok_or(Unreadable("role"))
 }
 
+impl MemberState {
+    /// Whether the member owns the workspace.
+    pub const fn is_owner(&self) -> bool {
+        self.role == Role::Owner as u32
+    }
+}
+
 impl InvitationState {
     /// The id.
     ///

@@ -76,7 +76,7 @@ families! {
     /// keyed hash of an email address → user.
     UserByEmail = b'E' LookedUp,
     /// user session → when it ends, then the session (protobuf).
-    Session = b'S' LookedUp,
+    Session = b'S' Folded,
     /// workspace key → when it expires, then the envelope that first came with the idempotency
     /// key.
     Idempotency = b'i' Folded,
@@ -213,6 +213,8 @@ pub fn workspace_of(user: UserId, workspace: WorkspaceId) -> Vec<u8> {
 pub fn workspaces_of(user: UserId) -> Vec<u8> {
     Family::WorkspaceOfUser.key(&[user.as_bytes()])
 }
+
+pub const INVITATIONS: &[u8] = &Family::Invitation.prefix();
 
 pub fn invitation(workspace: WorkspaceId, id: InvitationId) -> Vec<u8> {
     Family::Invitation.key(&[workspace.as_bytes(), id.as_bytes()])

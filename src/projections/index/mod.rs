@@ -82,7 +82,7 @@ pub use redirect::{App, Apps, CompiledRouting, LinkFeatures, Redirect, RedirectT
 pub use scan::{Encoded, Ids, Named, Scan, Span};
 pub use users::ReadUsers;
 pub use versions::Version;
-pub use workspaces::ReadWorkspaces;
+pub use workspaces::{ReadWorkspaces, all_invitations};
 
 use crate::log::Log;
 use index_dir::{IndexDir, KeepGoing};

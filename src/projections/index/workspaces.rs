@@ -4,7 +4,7 @@ use prost::Message;
 
 use super::read::{Read, ReadRanges};
 use super::state::State;
-use super::{IndexError, keys};
+use super::{Index, IndexError, keys};
 use crate::domain::error::Unreadable;
 use crate::domain::event::{Event, InvitationState, MemberState, OwnershipOffered};
 use crate::domain::ids::{InvitationId, UserId, WorkspaceId};
@@ -102,6 +102,12 @@ fn workspace_id(key: &[u8]) -> Result<WorkspaceId, IndexError> {
 
 fn decode_invitation(value: &[u8]) -> Result<InvitationState, IndexError> {
     Ok(InvitationState::decode(value.get(TIME_BYTES..).unwrap_or_default())?)
+}
+
+/// The invitations to all workspaces.
+pub fn all_invitations(index: &Index) -> Result<Vec<InvitationState>, IndexError> {
+    let rows = index.rows(keys::INVITATIONS)?.into_iter();
+    rows.map(|(_, value)| decode_invitation(&value)).collect()
 }
 
 /// Folds an event of a workspace.

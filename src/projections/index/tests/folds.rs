@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::super::store;
-use super::super::{Group, ReadDomains, Scan, Span};
-use super::history::{Model, Op, campaign, of_seed, op, workspace};
+use super::super::{Group, ReadDomains, ReadUsers, ReadWorkspaces, Scan, Span};
+use super::history::{Model, Op, campaign, of_seed, op, user_id, workspace};
 use super::*;
 use crate::domain::event::LinkState;
 use crate::domain::ids::{LinkId, WorkspaceId};
@@ -133,6 +133,7 @@ impl Course {
         let tokens: Vec<_> = index.tokens(workspace(0)).unwrap();
         let tokens: Vec<_> = tokens.iter().map(|token| token.id.as_bytes().to_vec()).collect();
         assert_eq!(tokens, model.tokens.keys().cloned().collect::<Vec<_>>());
+        self.check_accounts(index);
         for number in 0..8 {
             let id = UtmPresetId::Campaign(campaign(number));
             let found = index.preset(workspace(0), id).unwrap();
@@ -142,6 +143,25 @@ impl Course {
             let named = index.preset_named(workspace(0), UtmPresetKind::Campaign, &name).unwrap();
             let holder = model.campaigns.iter().find(|(_, it)| it.name.ends_with(&name[9..]));
             assert_eq!(named, holder.map(|(number, _)| UtmPresetId::Campaign(campaign(*number))));
+        }
+    }
+
+    /// Users are found by their ids and addresses, members from both sides.
+    fn check_accounts(&self, index: &Index) {
+        let model = &self.model;
+        let found: Vec<_> = index.users().unwrap().iter().map(|user| user.session_epoch).collect();
+        assert_eq!(found, model.users.values().copied().collect::<Vec<_>>());
+        for user in 0..4 {
+            let id = user_id(user);
+            let state = index.user(id).unwrap();
+            let by_email = state.map(|state| index.user_by_email(&state.email_hash).unwrap());
+            assert_eq!(by_email, model.users.contains_key(&user).then_some(Some(id)));
+            for number in 0..3_u8 {
+                let is_member = model.members.contains(&(number, user));
+                let of = workspace(number.into());
+                assert_eq!(index.member(of, id).unwrap().is_some(), is_member);
+                assert_eq!(index.workspaces_of(id).unwrap().contains(&of), is_member);
+            }
         }
     }
 

@@ -1,15 +1,17 @@
 //! Random but valid histories: each event is possible after those before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::domain::event::{
-    Idempotency, LinkDeleted, LinkPurged, LinkState, TokenRevoked, TokenState, UtmPresetDeleted,
-    UtmPresetState, WorkspaceCreated,
+    Idempotency, InvitationRevoked, InvitationState, LinkDeleted, LinkPurged, LinkState,
+    MemberRemoved, MemberState, SessionState, TokenRevoked, TokenState, UserDeleted, UserState,
+    UtmPresetDeleted, UtmPresetState, WorkspaceCreated, WorkspaceDeleted, WorkspaceRenamed,
+    WorkspaceRestored,
 };
-use crate::domain::ids::{CampaignId, RuleId, WorkspaceId};
+use crate::domain::ids::{CampaignId, RuleId, UserId, WorkspaceId};
 use crate::domain::link::{
     Field, Gates, Labels, LinkContext, LinkFields, LinkInput, LinkPolicy, WriteMode,
 };
@@ -59,6 +61,12 @@ pub enum Op {
         link: u16,
         is_deleted: bool,
     },
+    /// Something happens to a user: the kind of event, the user and a workspace.
+    Account {
+        kind: u8,
+        user: u8,
+        workspace: u8,
+    },
     CreateToken,
     RevokeToken {
         token: u16,
@@ -83,6 +91,8 @@ pub fn op() -> impl Strategy<Value = Op> {
         2 => (any::<u16>(), 0..200_u16).prop_map(|(link, slug)| Op::Restore { link, slug }),
         1 => (any::<u16>(), any::<bool>())
             .prop_map(|(link, is_deleted)| Op::Purge { link, is_deleted }),
+        4 => (0..12_u8, 0..4_u8, 0..3_u8)
+            .prop_map(|(kind, user, workspace)| Op::Account { kind, user, workspace }),
         1 => Just(Op::CreateToken),
         1 => any::<u16>().prop_map(|token| Op::RevokeToken { token }),
         2 => (0..900_u16).prop_map(|minutes| Op::Wait { minutes }),
@@ -102,6 +112,10 @@ pub struct Model {
     pub tokens: BTreeMap<Vec<u8>, TokenState>,
     pub reports: BTreeMap<Vec<u8>, (WorkspaceId, LinkReported)>,
     pub campaigns: BTreeMap<u8, UtmPresetState>,
+    /// The users, with how often each was changed.
+    pub users: BTreeMap<u8, u32>,
+    /// The members of each workspace.
+    pub members: BTreeSet<(u8, u8)>,
     /// Restorable links and their deadlines.
     pub deleted: BTreeMap<Vec<u8>, (WorkspaceId, LinkState, u64)>,
     /// The number of events.
@@ -126,6 +140,10 @@ impl Labelled {
 
 pub fn campaign(number: u8) -> CampaignId {
     CampaignId::new(uuid::Uuid::from_u128(u128::from(number) + 1))
+}
+
+pub fn user_id(number: u8) -> UserId {
+    UserId::new(uuid::Uuid::from_u128(u128::from(number) + 1_000))
 }
 
 pub fn workspace(number: u64) -> WorkspaceId {
@@ -196,6 +214,10 @@ impl Model {
                 owner = of;
                 event
             }
+            Op::Account { kind, user, workspace: number } => {
+                owner = workspace(u64::from(*number));
+                self.account_event(*kind, *user, *number)?
+            }
             Op::CreateToken | Op::RevokeToken { .. } => {
                 owner = workspace(0);
                 self.token_event(op)?
@@ -227,6 +249,58 @@ impl Model {
                 Event::CampaignDeleted(UtmPresetDeleted { id })
             }
             _ => return None,
+        })
+    }
+
+    fn account_event(&mut self, kind: u8, user: u8, workspace: u8) -> Option<Event> {
+        let id = user_id(user).as_bytes().to_vec();
+        let epoch = self.users.get(&user).copied();
+        let state = UserState {
+            id: id.clone(),
+            email_hash: vec![user, u8::try_from(epoch.unwrap_or(0) % 3).unwrap()],
+            session_epoch: epoch.map_or(0, |epoch| epoch + 1),
+            ..UserState::default()
+        };
+        let invitation = vec![user + 1; 16];
+        let member = MemberState {
+            user: id.clone(),
+            role: u32::from(workspace) + 2,
+            joined_at_ms: self.now_ms,
+            invitation: if kind == 5 { invitation.clone() } else { Vec::new() },
+        };
+        Some(match kind {
+            0 | 1 => {
+                self.users.insert(user, state.session_epoch);
+                if epoch.is_some() { Event::UserChanged(state) } else { Event::UserCreated(state) }
+            }
+            2 => {
+                self.users.remove(&user)?;
+                Event::UserDeleted(UserDeleted { user: id, purged_at_ms: self.now_ms })
+            }
+            3 => Event::SessionStarted(SessionState {
+                id: u128::from(self.made).to_be_bytes().to_vec(),
+                user: id,
+                expires_at_ms: self.now_ms + DAY_MS,
+                totp_step: Some(self.made),
+                ..SessionState::default()
+            }),
+            4 | 5 => {
+                self.members.insert((workspace, user));
+                Event::MemberAdded(member)
+            }
+            6 => {
+                self.members.remove(&(workspace, user));
+                Event::MemberRemoved(MemberRemoved { user: id })
+            }
+            7 => Event::InvitationSent(InvitationState {
+                id: invitation,
+                expires_at_ms: self.now_ms + DAY_MS,
+                ..InvitationState::default()
+            }),
+            8 => Event::InvitationRevoked(InvitationRevoked { invitation }),
+            9 => Event::WorkspaceRenamed(WorkspaceRenamed { name: format!("w{}", self.made) }),
+            10 => Event::WorkspaceDeleted(WorkspaceDeleted { purged_at_ms: self.now_ms }),
+            _ => Event::WorkspaceRestored(WorkspaceRestored {}),
         })
     }
 
