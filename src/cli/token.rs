@@ -48,6 +48,10 @@ pub struct CreateArgs {
     /// never]
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
+    /// The spelling of the secret, for clients of other products that check it: slugline (slk_…),
+    /// lynklens (123456|…) or linktj (lnktj_…)
+    #[arg(long, default_value = "slugline")]
+    format: String,
     #[command(flatten)]
     scope: Scope,
 }
@@ -101,9 +105,11 @@ pub fn run(command: &TokenCommand, mut out: impl Write) -> anyhow::Result<()> {
 }
 
 fn create(args: &CreateArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    let CreateArgs { name, abilities, expires, scope } = args;
+    let CreateArgs { name, abilities, expires, format, scope } = args;
     let expires_at = expires.as_deref().map(expiry).transpose()?;
-    let body = json!({ "name": name, "abilities": abilities, "expires_at": expires_at });
+    let body = json!({
+        "name": name, "abilities": abilities, "expires_at": expires_at, "format": format,
+    });
     let made = if let Some(client) = ApiClient::local(&scope.data_dir)? {
         data_of(client.request(Method::POST, &scope.path()).json(&body))?
     } else {

@@ -3,6 +3,7 @@
 use prost::Message;
 use uuid::Uuid;
 
+use super::secret::SecretFormat;
 use super::{now_ms, secret};
 use crate::domain::event::{Envelope, Event, UserState, VERSION, WorkspaceCreated};
 use crate::domain::ids::{TokenId, UserId, WorkspaceId};
@@ -65,7 +66,7 @@ pub fn bootstrap(
     if given.is_some_and(|token| !is_valid(token)) {
         return Err(BootstrapError::InvalidToken);
     }
-    let generated = given.is_none().then(secret::generate);
+    let generated = given.is_none().then(|| secret::generate(SecretFormat::Slugline));
     let secret = given.or(generated.as_deref()).unwrap_or_default();
 
     let at_ms = now_ms();

@@ -14,9 +14,10 @@ use utoipa_axum::routes;
 
 use super::route::Routes;
 use super::{Changed, Data, iso8601, log_offset, replayed};
+use crate::commands::secret::SecretFormat;
 use crate::commands::{CommandResult, Commands, now_ms, secret};
 use crate::domain::command::{Command, NewSecret, NewToken, Outcome, TokenChange};
-use crate::domain::error::{Result, ServiceError};
+use crate::domain::error::{Invalid, Result, ServiceError};
 use crate::domain::event::Idempotency;
 use crate::domain::ids::TokenId;
 use crate::domain::link::Field;
@@ -49,6 +50,11 @@ pub struct TokenBody {
     /// for owners and admins. Tokens that machine tokens create are machine tokens.
     #[serde(default)]
     machine: bool,
+    /// The spelling of the secret, for clients of other products that check it: `slugline`
+    /// (`slk_…`), `lynklens` (`123456|…`) or `linktj` (`lnktj_…`).
+    #[schema(default = "slugline", example = "slugline")]
+    #[serde(default)]
+    format: Option<String>,
 }
 
 /// A change of a token; absent fields stay as they are.
@@ -179,8 +185,12 @@ impl Tokens {
         body: TokenBody,
         idempotency: Option<Idempotency>,
     ) -> Result<Changed<TokenView>> {
-        let TokenBody { name, abilities, expires_at, networks, machine } = body;
-        let (secret, new_secret) = generate();
+        let TokenBody { name, abilities, expires_at, networks, machine, format } = body;
+        let mut invalid = Invalid::default();
+        let every = SecretFormat::EVERY;
+        let format = invalid.choice("format", format.as_deref(), &every, SecretFormat::as_str);
+        invalid.into_result()?;
+        let (secret, new_secret) = generate(format.unwrap_or_default());
         let command = Command::CreateToken(Box::new(NewToken {
             name,
             abilities: parse_abilities(&abilities)?,
@@ -221,7 +231,7 @@ impl Tokens {
         id: TokenId,
         body: RotationBody,
     ) -> Result<Changed<TokenView>> {
-        let (secret, new_secret) = generate();
+        let (secret, new_secret) = generate(SecretFormat::Slugline);
         let overlap_ms = body.overlap_seconds.saturating_mul(1_000);
         let command = Command::RotateToken { id, secret: new_secret, overlap_ms };
         self.run(actor, command, None, Some(secret)).await
@@ -252,8 +262,8 @@ impl Tokens {
 }
 
 /// A new secret, and what is stored of it.
-fn generate() -> (String, NewSecret) {
-    let secret = secret::generate();
+fn generate(format: SecretFormat) -> (String, NewSecret) {
+    let secret = secret::generate(format);
     let new = NewSecret { sha256: secret::hash(&secret), prefix: secret::prefix(&secret) };
     (secret, new)
 }
