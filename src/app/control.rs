@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::commands::secret;
+use crate::commands::secret::{self, SecretFormat};
 
 const FILE: &str = "service.json";
 
@@ -39,7 +39,7 @@ impl ControlFile {
     /// Writes the file of a service with these addresses.
     pub fn write(data: &Path, public: SocketAddr, operator: SocketAddr) -> io::Result<Self> {
         let (address, public) = (reached_at(operator), Some(reached_at(public)));
-        let control = Control { address, public, key: secret::generate() };
+        let control = Control { address, public, key: secret::generate(SecretFormat::Slugline) };
         let path = data.join(FILE);
         // A leftover file may be readable by others.
         match fs::remove_file(&path) {

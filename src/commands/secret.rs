@@ -3,37 +3,29 @@
 use rand::Rng;
 use sha2::{Digest, Sha256};
 
+use crate::domain::named_enum;
+
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const RANDOM_LEN: usize = 30;
 const CHECKSUM_LEN: usize = 6;
 /// The number of characters after the prefix that lists show.
 const SHOWN_LEN: usize = 4;
 
-/// The spelling of a secret. Clients of other products may check the form of their keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SecretFormat {
-    /// `slk_…`
-    #[default]
-    Slugline,
-    /// `123456|…`, as Lynklens writes it.
-    Lynklens,
-    /// `lnktj_…`, as link.tj writes it.
-    Linktj,
+named_enum! {
+    /// The spelling of a secret. Clients of other products may check the form of their keys.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub enum SecretFormat {
+        /// `slk_…`
+        #[default]
+        Slugline => "slugline",
+        /// `123456|…`, as Lynklens writes it.
+        Lynklens => "lynklens",
+        /// `lnktj_…`, as link.tj writes it.
+        Linktj => "linktj",
+    }
 }
 
 impl SecretFormat {
-    /// All formats.
-    pub const EVERY: [Self; 3] = [Self::Slugline, Self::Lynklens, Self::Linktj];
-
-    /// The name in requests.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Slugline => "slugline",
-            Self::Lynklens => "lynklens",
-            Self::Linktj => "linktj",
-        }
-    }
-
     fn prefix(self) -> String {
         match self {
             Self::Slugline => "slk_".to_owned(),

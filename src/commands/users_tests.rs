@@ -1,6 +1,4 @@
 //! Users and sessions: given some users, when a command is decided, then it has this result.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use uuid::Uuid;
 
 use super::tests::Writer;

@@ -13,12 +13,8 @@ const MIN_LIFETIME: Duration = Duration::from_secs(60);
 
 /// Parses who can sign up.
 pub(super) fn sign_up(text: &str) -> anyhow::Result<SignUpMode> {
-    match text {
-        "closed" => Ok(SignUpMode::Closed),
-        "invitation" => Ok(SignUpMode::Invitation),
-        "open" => Ok(SignUpMode::Open),
-        _ => bail!("must be closed, invitation or open, not `{text}`"),
-    }
+    let mode = SignUpMode::named(text);
+    mode.with_context(|| format!("must be closed, invitation or open, not `{text}`"))
 }
 
 /// Parses the lifetime of JWTs.

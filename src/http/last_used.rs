@@ -70,7 +70,6 @@ impl LastUsed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use super::*;
 
     fn token(number: u128) -> Uuid {
         Uuid::from_u128(number)

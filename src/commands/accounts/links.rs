@@ -12,43 +12,31 @@ use crate::commands::now_ms;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::UserState;
 use crate::domain::ids::UserId;
+use crate::domain::named_enum;
 use crate::projections::index::ReadUsers;
 
 const HOUR_MS: u64 = 3_600 * 1_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 
-/// What a link permits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum LinkPurpose {
-    /// Setting the email address and the password of a new user.
-    SetUp = 1,
-    /// Setting another password.
-    Reset = 2,
-    /// Verifying the email address.
-    Verify = 3,
-    /// Confirming another email address.
-    ChangeEmail = 4,
-    /// Accepting an invitation.
-    Invitation = 5,
+named_enum! {
+    /// What a link permits.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    #[repr(u8)]
+    pub enum LinkPurpose {
+        /// Setting the email address and the password of a new user.
+        SetUp = 1 => "set-up",
+        /// Setting another password.
+        Reset = 2 => "reset",
+        /// Verifying the email address.
+        Verify = 3 => "verify",
+        /// Confirming another email address.
+        ChangeEmail = 4 => "email",
+        /// Accepting an invitation.
+        Invitation = 5 => "invitation",
+    }
 }
 
 impl LinkPurpose {
-    /// All purposes.
-    pub const EVERY: [Self; 5] =
-        [Self::SetUp, Self::Reset, Self::Verify, Self::ChangeEmail, Self::Invitation];
-
-    /// The name in the path of a link.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::SetUp => "set-up",
-            Self::Reset => "reset",
-            Self::Verify => "verify",
-            Self::ChangeEmail => "email",
-            Self::Invitation => "invitation",
-        }
-    }
-
     const fn lifetime_ms(self) -> u64 {
         match self {
             Self::SetUp => 7 * DAY_MS,
@@ -88,7 +76,7 @@ impl AccountLink {
             let (scope, rest) = rest.split_first_chunk::<16>()?;
             let (expires, tag) = rest.split_first_chunk::<8>()?;
             Some(Self {
-                purpose: LinkPurpose::EVERY.into_iter().find(|one| *one as u8 == *purpose)?,
+                purpose: LinkPurpose::EVERY.iter().copied().find(|one| *one as u8 == *purpose)?,
                 subject: Uuid::from_bytes(*subject),
                 scope: Uuid::from_bytes(*scope),
                 expires_at_ms: u64::from_be_bytes(*expires),

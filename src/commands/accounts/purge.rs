@@ -77,8 +77,8 @@ impl Accounts {
     /// Some links of a workspace, live or restorable.
     fn some_links(&self, id: WorkspaceId) -> Result<Vec<LinkId>> {
         let span = Span { is_back: false, beyond: None };
-        let scan = self.index.scan();
-        let live = scan.all(id, span).take(MAX_BULK).collect::<Result<Vec<_>, IndexError>>()?;
+        let view = self.index.scan();
+        let live = view.all(id, span).take(MAX_BULK).collect::<Result<Vec<_>, IndexError>>()?;
         if !live.is_empty() {
             return Ok(live);
         }

@@ -7,6 +7,7 @@ use crate::domain::command::Outcome;
 use crate::domain::error::{ErrorCode, Invalid, Result, ServiceError};
 use crate::domain::event::UserState;
 use crate::domain::ids::UserId;
+use crate::domain::named_enum;
 use crate::domain::user::command::{UserChange, UserCommand};
 use crate::domain::user::{UserRole, normalized_email};
 
@@ -15,15 +16,17 @@ const MIN_PASSWORD_CHARS: usize = 10;
 const MAX_PASSWORD_CHARS: usize = 200;
 const MAX_NAME_CHARS: usize = 100;
 
-/// Who can sign up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SignUpMode {
-    /// Nobody: a superadmin creates users.
-    Closed,
-    /// Who was invited to a workspace.
-    Invitation,
-    /// Everybody who confirms an email address.
-    Open,
+named_enum! {
+    /// Who can sign up.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum SignUpMode {
+        /// Nobody: a superadmin creates users.
+        Closed => "closed",
+        /// Who was invited to a workspace.
+        Invitation => "invitation",
+        /// Everybody who confirms an email address.
+        Open => "open",
+    }
 }
 
 /// A user to create.

@@ -10,28 +10,18 @@ pub mod state;
 
 pub use email::normalized_email;
 
+use crate::domain::named_enum;
 use state::UserState;
 
-/// A user's role in the whole installation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum UserRole {
-    /// Has the roles of their memberships.
-    #[default]
-    User,
-    /// Also manages all users, and may use the operator's routes.
-    Superadmin,
-}
-
-impl UserRole {
-    /// All roles.
-    pub const EVERY: [Self; 2] = [Self::User, Self::Superadmin];
-
-    /// The name in requests and responses.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::User => "USER",
-            Self::Superadmin => "SUPERADMIN",
-        }
+named_enum! {
+    /// A user's role in the whole installation.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub enum UserRole {
+        /// Has the roles of their memberships.
+        #[default]
+        User => "USER",
+        /// Also manages all users, and may use the operator's routes.
+        Superadmin => "SUPERADMIN",
     }
 }
 

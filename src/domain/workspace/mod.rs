@@ -3,48 +3,37 @@
 pub mod command;
 pub mod state;
 
+use crate::domain::named_enum;
 use crate::domain::token::{Abilities, Ability};
 
 /// The maximum length of a workspace's name, in characters.
 pub const MAX_NAME_CHARS: usize = 100;
 
-/// A user's role in a workspace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Role {
-    /// May do everything, including deleting the workspace. Each workspace has at most one.
-    Owner = 1,
-    /// Manages links, tokens and members.
-    Admin = 2,
-    /// Manages links.
-    Member = 3,
-    /// Reads links and analytics.
-    Viewer = 4,
-    /// Sees the workspace and its members only.
-    Billing = 5,
+named_enum! {
+    /// A user's role in a workspace.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    #[repr(u8)]
+    pub enum Role {
+        /// May do everything, including deleting the workspace. Each workspace has at most one.
+        Owner = 1 => "owner",
+        /// Manages links, tokens and members.
+        Admin = 2 => "admin",
+        /// Manages links.
+        Member = 3 => "member",
+        /// Reads links and analytics.
+        Viewer = 4 => "viewer",
+        /// Sees the workspace and its members only.
+        Billing = 5 => "billing",
+    }
 }
 
 impl Role {
-    /// All roles.
-    pub const EVERY: [Self; 5] =
-        [Self::Owner, Self::Admin, Self::Member, Self::Viewer, Self::Billing];
     /// The roles that can be given to a member; ownership is transferred instead.
     pub const ASSIGNABLE: [Self; 4] = [Self::Admin, Self::Member, Self::Viewer, Self::Billing];
 
-    /// The name in requests and responses.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Owner => "owner",
-            Self::Admin => "admin",
-            Self::Member => "member",
-            Self::Viewer => "viewer",
-            Self::Billing => "billing",
-        }
-    }
-
     /// The role with this number in the log, if any.
     pub fn from_number(number: u32) -> Option<Self> {
-        Self::EVERY.into_iter().find(|role| *role as u32 == number)
+        Self::EVERY.iter().copied().find(|role| *role as u32 == number)
     }
 
     /// What the role may do in the workspace: the only table of it.

@@ -74,8 +74,8 @@ impl Visitors {
 
     /// The browser and the operating system of a client, for people; empty if unknown.
     pub fn describe_client(&self, headers: &HeaderMap) -> String {
-        let agent = self.recorder.enricher().agents.of(Headers::of_map(headers).user_agent);
-        let Classification { browser, os, .. } = agent.classification();
+        let agent = self.recorder.enricher.agents.of(Headers::of_map(headers).user_agent);
+        let Classification { browser, os, .. } = &agent.classification;
         let known = [&**browser, &**os].into_iter().filter(|name| !name.is_empty());
         known.collect::<Vec<_>>().join(", ")
     }

@@ -87,7 +87,7 @@ fn memberships(
 ) -> Result<Vec<(WorkspaceId, Role)>> {
     let mut invalid = Invalid::default();
     let role = body.workspace_role.as_deref();
-    let role = invalid.choice("workspace_role", role, &Role::EVERY, Role::as_str);
+    let role = invalid.choice("workspace_role", role, Role::EVERY, Role::as_str);
     let accounts = &services.accounts;
     let found = match body.workspace.as_deref() {
         Some(text) => match text.parse() {
@@ -122,7 +122,7 @@ pub async fn create(
     let (accounts, body) = (&services.accounts, body.value);
     let is_first = accounts.profiles()?.is_empty();
     let mut invalid = Invalid::default();
-    let role = invalid.choice("role", body.role.as_deref(), &UserRole::EVERY, UserRole::as_str);
+    let role = invalid.choice("role", body.role.as_deref(), UserRole::EVERY, UserRole::as_str);
     invalid.into_result()?;
     let default = if is_first { UserRole::Superadmin } else { UserRole::User };
     let memberships = memberships(&services, &body, is_first)?;
@@ -173,7 +173,7 @@ pub async fn update(
     let (accounts, id) = (&services.accounts, parse(&id)?);
     let ChangedUserBody { role, blocked } = body.value;
     let mut invalid = Invalid::default();
-    let role = invalid.choice("role", role.as_deref(), &UserRole::EVERY, UserRole::as_str);
+    let role = invalid.choice("role", role.as_deref(), UserRole::EVERY, UserRole::as_str);
     invalid.into_result()?;
     if let Some(is_blocked) = blocked {
         accounts.block(id, by, is_blocked).await?;

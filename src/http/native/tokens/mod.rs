@@ -187,8 +187,8 @@ impl Tokens {
     ) -> Result<Changed<TokenView>> {
         let TokenBody { name, abilities, expires_at, networks, machine, format } = body;
         let mut invalid = Invalid::default();
-        let every = SecretFormat::EVERY;
-        let format = invalid.choice("format", format.as_deref(), &every, SecretFormat::as_str);
+        let format =
+            invalid.choice("format", format.as_deref(), SecretFormat::EVERY, SecretFormat::as_str);
         invalid.into_result()?;
         let (secret, new_secret) = generate(format.unwrap_or_default());
         let command = Command::CreateToken(Box::new(NewToken {
