@@ -110,7 +110,7 @@ impl Accounts {
     /// Destroys the keys of users and invitations that are gone: a crash may have come between.
     async fn destroy_unused_keys(&self, now_ms: u64) -> Result<()> {
         let users = self.index.users()?.into_iter().map(|user| user.id);
-        let invitations = all_invitations(&*self.index)?.into_iter().map(|one| one.id);
+        let invitations = all_invitations(&self.index)?.into_iter().map(|one| one.id);
         let used: HashSet<Vec<u8>> = users.chain(invitations).collect();
         for subject in self.personal.subjects() {
             let is_old = age_ms(subject, now_ms).is_none_or(|age_ms| age_ms >= MIN_KEY_AGE_MS);
