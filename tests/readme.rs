@@ -24,6 +24,7 @@ const GUIDES: &[(&str, &str)] = &[
     ("clicks", include_str!("../src/http/guides/clicks.md")),
     ("bulk", include_str!("../src/http/guides/bulk.md")),
     ("history", include_str!("../src/http/guides/history.md")),
+    ("accounts", include_str!("../src/http/guides/accounts.md")),
     ("tokens", include_str!("../src/http/guides/tokens.md")),
     ("pages", include_str!("../src/http/guides/pages.md")),
     ("operation", OPERATION),

@@ -39,6 +39,7 @@ const GUIDES: &[(&str, &str)] = &[
     ("clicks", include_str!("clicks.md")),
     ("bulk", include_str!("bulk.md")),
     ("history", include_str!("history.md")),
+    ("accounts", include_str!("accounts.md")),
     ("tokens", include_str!("tokens.md")),
     ("pages", include_str!("pages.md")),
     ("operation", include_str!("../../../ops/README.md")),

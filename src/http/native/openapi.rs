@@ -62,8 +62,8 @@ const TAGS: [(&str, &str); 13] = [
 /// Shared responses: component, status, description.
 const RESPONSES: [(&str, &str, &str); 13] = [
     ("BadRequest", "400", "The request is not valid; `errors` lists what is wrong by field."),
-    ("Unauthorized", "401", "The token is missing, unknown, revoked or expired."),
-    ("Forbidden", "403", "The token lacks the required ability, or was sent over plain HTTP."),
+    ("Unauthorized", "401", "The credential is missing, unknown, revoked or expired."),
+    ("Forbidden", "403", "The caller lacks the required ability, or used plain HTTP."),
     ("NotFound", "404", "There is no such resource in this workspace."),
     ("PreconditionFailed", "412", "The resource is not at the version named by `If-Match`."),
     ("PayloadTooLarge", "413", "The request body is too large."),

@@ -109,7 +109,7 @@ pub async fn list(
 
 /// Revokes a token of any workspace.
 ///
-/// The last valid token with `*` cannot be revoked.
+/// The last valid token of a workspace with `*` cannot be revoked.
 #[utoipa::path(
     delete, path = "/admin/tokens/{token}",
     responses((status = 204, description = "Revoked."), (status = 409, description = "The token is the last valid one with `*`.")),

@@ -33,7 +33,7 @@ pub struct NewUserBody {
     #[serde(default)]
     #[schema(min_length = 10, max_length = 200)]
     password: Option<String>,
-    /// `USER` or `SUPERADMIN`; the first user is a superadmin by default.
+    /// `USER` or `SUPERADMIN`; by default `SUPERADMIN` for the first user.
     #[serde(default)]
     #[schema(example = "USER")]
     role: Option<String>,
@@ -41,8 +41,8 @@ pub struct NewUserBody {
     #[serde(default)]
     #[schema(example = "ws_01kaj9m3v8e9qrs4t5v6w7x8y9")]
     workspace: Option<String>,
-    /// The role in that workspace: `owner`, if it has none, `admin`, `member`, `viewer` or
-    /// `billing`.
+    /// The role in that workspace: `owner` (if it has none), `admin`, `member`, `viewer` or
+    /// `billing`; `member` by default.
     #[serde(default)]
     #[schema(example = "member")]
     workspace_role: Option<String>,
@@ -56,7 +56,7 @@ pub struct ChangedUserBody {
     #[serde(default)]
     #[schema(example = "SUPERADMIN")]
     role: Option<String>,
-    /// Whether the user can't sign in; blocking ends all sessions.
+    /// Whether the user cannot sign in; blocking ends all sessions.
     #[serde(default)]
     blocked: Option<bool>,
 }
@@ -65,7 +65,7 @@ pub struct ChangedUserBody {
 #[derive(Serialize, ToSchema)]
 pub struct LinkedUser {
     user: UserView,
-    /// A link by which the user sets a password, once; null if there is one.
+    /// A link with which the user sets a password, once; null if the user was created with one.
     link: Option<String>,
 }
 
@@ -106,7 +106,7 @@ fn memberships(
 
 /// Creates a user.
 ///
-/// The first one is a superadmin, and owns the workspaces that have no owner.
+/// The first user is a superadmin, and owns the workspaces that have no owner.
 #[utoipa::path(
     post, path = "/admin/users", request_body = NewUserBody,
     responses(
@@ -157,6 +157,8 @@ fn found(profile: Option<Profile>) -> Result<Json<Data<UserView>>> {
 }
 
 /// Blocks or unblocks a user, or changes the role.
+///
+/// Blocking a user or changing the role ends all sessions.
 #[utoipa::path(
     patch, path = "/admin/users/{user}", request_body = ChangedUserBody,
     responses(
@@ -184,8 +186,9 @@ pub async fn update(
     found(accounts.profile_of(id)?)
 }
 
-/// Creates a link by which a user sets a password, once: valid for an hour, or a week for a user
-/// without one.
+/// Creates a link with which a user sets a password, once.
+///
+/// It is valid for an hour; for a user without an email address, who sets that too, for a week.
 #[utoipa::path(
     post, path = "/admin/users/{user}/link",
     responses((status = 200, body = Data<LinkedUser>)),
@@ -201,7 +204,9 @@ pub async fn create_link(
     Ok(Json(Data { data: LinkedUser { user: profile.into(), link } }))
 }
 
-/// Deletes a user. The personal data can't be read from then on, in the log either.
+/// Deletes a user.
+///
+/// From then on, the personal data cannot be read, not even in the log.
 #[utoipa::path(
     delete, path = "/admin/users/{user}",
     responses(

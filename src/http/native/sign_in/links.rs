@@ -22,7 +22,7 @@ pub struct LinkBody {
     token: String,
 }
 
-/// The token of a set-up link, and who the user is.
+/// The token of a set-up link, and the address and password of the new user.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetUpBody {
@@ -43,7 +43,7 @@ pub struct EmailBody {
     email: String,
 }
 
-/// The token of a link, and another password.
+/// The token of a link, and the new password.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResetBody {
@@ -54,7 +54,7 @@ pub struct ResetBody {
     password: String,
 }
 
-/// Sets the email address and the password of a new user, by a set-up link.
+/// Sets the email address and the password of a new user, with the token of a set-up link.
 #[utoipa::path(
     post, path = "/auth/set-up", request_body = SetUpBody,
     responses(
@@ -74,7 +74,7 @@ pub async fn set_up(
     Ok(Json(Data { data: profile.into() }))
 }
 
-/// Verifies an email address, by a link.
+/// Verifies an email address, with the token of a link.
 #[utoipa::path(
     post, path = "/auth/verify", request_body = LinkBody,
     responses(
@@ -88,13 +88,13 @@ pub async fn verify(from: PublicRequest, body: JsonBody<LinkBody>) -> Result<Jso
     Ok(Json(Data { data: profile.into() }))
 }
 
-/// Confirms another email address, by a link.
+/// Confirms a new email address, with the token of a link.
 #[utoipa::path(
     post, path = "/auth/confirm-email", request_body = LinkBody,
     responses(
         (status = 200, body = Data<UserView>),
         (status = 404, description = "The link is not valid."),
-        (status = 409, description = "The address has another account by now."),
+        (status = 409, description = "The address belongs to another account by now."),
         (status = 410, description = "The link has expired or was used."),
     ),
 )]
@@ -109,8 +109,10 @@ pub async fn confirm_email(
     Ok(Json(Data { data: profile.into() }))
 }
 
-/// Sends a mail with a link to set another password. The response is the same whether the address
-/// has an account.
+/// Sends a mail with a link to set a new password.
+///
+/// The response does not tell whether the address has an account. Nothing is sent if mail is not
+/// configured.
 #[utoipa::path(
     post, path = "/auth/forgot-password", request_body = EmailBody,
     responses(
@@ -128,7 +130,9 @@ pub async fn forgot_password(from: PublicRequest, body: JsonBody<EmailBody>) -> 
     Ok(StatusCode::ACCEPTED)
 }
 
-/// Sets another password, by a link. All sessions end.
+/// Sets a new password, with the token of a link.
+///
+/// All sessions end.
 #[utoipa::path(
     post, path = "/auth/reset-password", request_body = ResetBody,
     responses(

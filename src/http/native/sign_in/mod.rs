@@ -1,5 +1,5 @@
-//! `/api/v1/auth`, which `/api/auth` leads to as well: signing in and out, signing up, and what the
-//! links in mails do.
+//! `/api/v1/auth`, also served at `/api/auth`: signing in and out, signing up, and what the links
+//! in mails do.
 
 mod links;
 
@@ -55,7 +55,7 @@ pub struct SignInBody {
 #[derive(Serialize, ToSchema)]
 pub struct SessionStart {
     user: UserView,
-    /// To be sent as `X-CSRF-Token` with each change.
+    /// The value of `X-CSRF-Token` in each request that changes something.
     csrf_token: String,
     /// When the session ends at the latest.
     #[schema(format = DateTime)]
@@ -163,15 +163,15 @@ pub fn started(services: &Services, signed_in: SignedIn) -> Response {
 
 /// Signs in with a cookie, for browsers.
 ///
-/// Sets the cookie of a new session, and ends the one before. Changes need the `csrf_token` as
-/// `X-CSRF-Token`.
+/// Sets the cookie of a new session, and ends the previous one. Requests that change something need
+/// the `csrf_token` as `X-CSRF-Token`.
 #[utoipa::path(
     post, path = "/auth/login", request_body = SignInBody,
     responses(
         (status = 200, body = Data<SessionStart>),
         (status = 401, description = "The address, the password or the code is wrong, or the code is missing (`error` is `needs_2fa`)."),
         (status = 403, description = "The account is blocked, or its address is not verified."),
-        (status = 429, description = "Too many attempts from this address or at this account."),
+        (status = 429, description = "Too many attempts from this address or for this account."),
     ),
 )]
 async fn login(from: PublicRequest, body: JsonBody<SignInBody>) -> Result<Response> {
@@ -195,7 +195,7 @@ async fn login(from: PublicRequest, body: JsonBody<SignInBody>) -> Result<Respon
         (status = 200, body = JwtView),
         (status = 401, description = "The address, the password or the code is wrong, or the code is missing (`error` is `needs_2fa`)."),
         (status = 403, description = "The account is blocked, or its address is not verified."),
-        (status = 429, description = "Too many attempts from this address or at this account."),
+        (status = 429, description = "Too many attempts from this address or for this account."),
     ),
 )]
 async fn token(from: PublicRequest, body: JsonBody<SignInBody>) -> Result<Json<JwtView>> {
@@ -216,11 +216,11 @@ pub struct CurrentSession {
     #[schema(example = "sess_01kaj9m3v8e9qrs4t5v6w7x8y9")]
     id: String,
     user: UserView,
-    /// The workspace of this request.
+    /// The ID of the workspace of this request.
     workspace: String,
     /// The role in this workspace.
     role: &'static str,
-    /// To be sent as `X-CSRF-Token` with each change that the cookie authenticates.
+    /// The value of `X-CSRF-Token` in each request with the cookie that changes something.
     csrf_token: String,
 }
 
@@ -240,7 +240,9 @@ async fn session(api: Api, session: Session) -> Result<Json<Data<CurrentSession>
     Ok(Json(Data { data }))
 }
 
-/// Signs out: ends the session.
+/// Signs out.
+///
+/// The session ends, and its cookie is removed.
 #[utoipa::path(post, path = "/auth/logout", responses((status = 204, description = "Signed out.")))]
 async fn logout(api: Api, session: Session) -> Result<Response> {
     api.services.accounts.end_session(session.user, session.id).await?;
@@ -251,8 +253,8 @@ async fn logout(api: Api, session: Session) -> Result<Response> {
 
 /// Signs up, if the installation allows it.
 ///
-/// By an invitation the user exists at once. Otherwise the response is the same whether the address
-/// has an account: a mail says how to go on.
+/// With an invitation, the user is created at once. Otherwise a mail with a link is sent, and the
+/// response does not tell whether the address has an account already.
 #[utoipa::path(
     post, path = "/auth/sign-up", request_body = SignUpBody,
     responses(

@@ -35,7 +35,7 @@ pub struct TokenBody {
     /// The display name.
     #[schema(max_length = 100, example = "newsletter")]
     name: String,
-    /// The abilities of the token: a subset of those of the calling token.
+    /// The abilities of the token: a subset of the caller's.
     #[schema(value_type = Vec<Ability>, min_items = 1, example = json!(["links:read", "analytics:read"]))]
     abilities: Vec<String>,
     /// When the token expires; never by default.
@@ -304,7 +304,7 @@ pub fn created(body: Changed<TokenView>) -> Response {
     post, path = "/tokens", request_body = TokenBody,
     responses(
         (status = 201, body = Changed<TokenView>),
-        (status = 403, description = "The new token would have abilities that yours lacks."),
+        (status = 403, description = "The new token would have abilities that you lack."),
     ),
 )]
 pub async fn create(Api { services, actor }: Api, body: JsonBody<TokenBody>) -> Result<Response> {
@@ -320,11 +320,13 @@ pub async fn list(Api { services, actor }: Api) -> Result<Json<Data<Vec<TokenVie
 }
 
 /// Updates a token.
+///
+/// The last valid token with `*` can neither be disabled nor be given fewer abilities.
 #[utoipa::path(
     patch, path = "/tokens/{token}", request_body = TokenChangeBody,
     responses(
         (status = 200, body = Changed<TokenView>),
-        (status = 403, description = "The token has, or would have, abilities that yours lacks."),
+        (status = 403, description = "The token has, or would have, abilities that you lack."),
         (status = 409, description = "The token is the last valid one with `*`."),
     ),
 )]
@@ -337,14 +339,15 @@ pub async fn update(
     Ok(Json(services.tokens.change(actor, id, body.value).await?))
 }
 
-/// Replaces the secret of a token. The new one is returned once, in this response only.
+/// Replaces the secret of a token.
 ///
-/// The previous secret stays valid for `overlap_seconds`, at most 30 days.
+/// The new one is returned once, in this response only. The previous one stays valid for
+/// `overlap_seconds`, at most 30 days.
 #[utoipa::path(
     post, path = "/tokens/{token}/rotate", request_body = RotationBody,
     responses(
         (status = 200, body = Changed<TokenView>),
-        (status = 403, description = "The token has abilities that yours lacks."),
+        (status = 403, description = "The token has abilities that you lack."),
     ),
 )]
 pub async fn rotate(
@@ -363,7 +366,7 @@ pub async fn rotate(
     delete, path = "/tokens/{token}",
     responses(
         (status = 204, description = "Revoked."),
-        (status = 403, description = "The token has abilities that yours lacks."),
+        (status = 403, description = "The token has abilities that you lack."),
         (status = 409, description = "The token is the last valid one with `*`."),
     ),
 )]

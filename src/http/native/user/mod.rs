@@ -56,9 +56,9 @@ pub struct UserView {
     /// The role in the whole installation: `USER` or `SUPERADMIN`.
     #[schema(example = "USER")]
     role: &'static str,
-    /// Whether the email address was verified.
+    /// Whether the email address is verified.
     verified: bool,
-    /// Whether the user can't sign in.
+    /// Whether the user cannot sign in.
     blocked: bool,
     has_password: bool,
     /// Whether signing in needs a second factor.
@@ -102,7 +102,7 @@ pub struct UserBody {
     default_workspace: Option<String>,
 }
 
-/// The present password.
+/// The current password.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PasswordBody {
@@ -110,7 +110,7 @@ pub struct PasswordBody {
     pub password: String,
 }
 
-/// The present password, and another one.
+/// The current password and the new one.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewPasswordBody {
@@ -121,7 +121,7 @@ pub struct NewPasswordBody {
     new_password: String,
 }
 
-/// Another email address, and the present password.
+/// The new email address and the current password.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewEmailBody {
@@ -170,7 +170,7 @@ async fn update(api: Api, body: JsonBody<UserBody>) -> Result<Json<Data<UserView
 
 /// Deletes the caller's account and the personal workspace.
 ///
-/// The personal data can't be read from then on, in the log either. The data of the personal
+/// From then on, the personal data cannot be read, not even in the log. The data of the personal
 /// workspace is removed 30 days later.
 #[utoipa::path(
     delete, path = "/user", request_body = PasswordBody,
@@ -199,7 +199,7 @@ async fn delete(
     post, path = "/user/password", request_body = NewPasswordBody,
     responses(
         (status = 200, body = Data<super::sign_in::SessionStart>),
-        (status = 403, description = "The present password is wrong."),
+        (status = 403, description = "The current password is wrong."),
     ),
 )]
 async fn change_password(
@@ -219,7 +219,9 @@ async fn change_password(
     Ok(started(&services, signed_in))
 }
 
-/// Asks for another email address. It is used once the link in the mail to it is followed.
+/// Requests a change of the caller's email address.
+///
+/// A mail with a link is sent to the new address, which is used once the link is followed.
 #[utoipa::path(
     post, path = "/user/email", request_body = NewEmailBody,
     responses(
@@ -247,7 +249,7 @@ async fn change_email(
     Ok(StatusCode::ACCEPTED)
 }
 
-/// Sends the mail again that verifies the caller's address.
+/// Sends another mail with a link that verifies the caller's address.
 #[utoipa::path(
     post, path = "/user/verification",
     responses(

@@ -65,7 +65,9 @@ pub async fn list_sessions(
     Ok(Json(Data { data: views.collect::<Result<_>>()? }))
 }
 
-/// Ends a session of the caller. A token of it is refused from then on.
+/// Ends a session of the caller.
+///
+/// Its cookie or JWT is refused from then on.
 #[utoipa::path(
     delete, path = "/user/sessions/{session}",
     responses((status = 204, description = "Ended.")),
@@ -80,7 +82,7 @@ pub async fn end_session(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Ends all sessions of the caller, with this one.
+/// Ends all sessions of the caller, including this one.
 #[utoipa::path(
     delete, path = "/user/sessions",
     responses((status = 204, description = "Ended.")),

@@ -19,7 +19,7 @@ use crate::http::native::Data;
 /// What an authenticator app needs.
 #[derive(Serialize, ToSchema)]
 pub struct TwoFactorView {
-    /// The secret in base 32, to be typed in.
+    /// The secret in base 32, for entering it by hand.
     #[schema(example = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")]
     secret: String,
     /// The `otpauth:` URI with the secret.
@@ -39,7 +39,7 @@ pub struct CodeBody {
 /// Recovery codes.
 #[derive(Serialize, ToSchema)]
 pub struct RecoveryCodes {
-    /// Each replaces the app's code once. They are not shown again.
+    /// Each replaces a code of the app once.
     recovery_codes: Vec<String>,
 }
 
@@ -52,7 +52,7 @@ fn notify(services: &Services, user: UserId, enabled: bool) -> Result<()> {
 
 /// Begins to set up two-factor authentication (TOTP, RFC 6238).
 ///
-/// It is on once a code is confirmed.
+/// It is turned on by confirming a code of the app.
 #[utoipa::path(
     post, path = "/user/2fa",
     responses(
@@ -69,7 +69,9 @@ pub async fn begin_2fa(
     Ok(Json(Data { data }))
 }
 
-/// Turns two-factor authentication on, by a code of the app.
+/// Turns two-factor authentication on, with a code of the app.
+///
+/// The recovery codes are returned once, in this response only.
 #[utoipa::path(
     post, path = "/user/2fa/confirm", request_body = CodeBody,
     responses(

@@ -32,7 +32,7 @@ pub struct InvitationsBody {
     invitations: Vec<InvitationBody>,
 }
 
-/// Somebody to invite.
+/// A person to invite.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InvitationBody {
@@ -53,13 +53,14 @@ pub struct InvitationView {
     /// `admin`, `member`, `viewer` or `billing`.
     #[schema(example = "member")]
     role: &'static str,
-    /// The ID of the user who invites; null for tokens.
+    /// The ID of the user who invites; null for machine tokens.
     invited_by: Option<String>,
     #[schema(format = DateTime)]
     created_at: String,
     #[schema(format = DateTime)]
     expires_at: String,
-    /// The link to hand over, where mail is not configured; only in the response that makes it.
+    /// The link to hand over if mail is not configured; only in the response that creates or
+    /// resends the invitation.
     #[serde(skip_serializing_if = "Option::is_none")]
     link: Option<String>,
 }
@@ -99,7 +100,7 @@ impl InvitationView {
     }
 }
 
-/// The result for somebody who was to be invited.
+/// The result of an invitation.
 #[derive(Serialize, ToSchema)]
 pub struct InvitationResult {
     /// The address in the request.
@@ -111,10 +112,10 @@ pub struct InvitationResult {
     error: Option<serde_json::Value>,
 }
 
-/// Invites up to 10 people to a workspace. Each invitation is valid for 14 days.
+/// Invites up to 10 people to a workspace.
 ///
-/// If one address can't be invited, the others are. With a single invitation, its error is the
-/// response's.
+/// Each invitation is valid for 14 days. An address that cannot be invited has an `error` in the
+/// response; if it is the only one, the response is that error.
 #[utoipa::path(
     post, path = "/workspaces/{workspace}/invitations", request_body = InvitationsBody,
     responses(
@@ -151,7 +152,9 @@ pub async fn create(
     Ok((StatusCode::CREATED, Json(Data { data })))
 }
 
-/// Lists the invitations to a workspace, oldest first. Expired ones are listed for 30 days.
+/// Lists the invitations to a workspace, oldest first.
+///
+/// Expired ones are listed for 30 days.
 #[utoipa::path(
     get, path = "/workspaces/{workspace}/invitations",
     responses((status = 200, body = Data<Vec<InvitationView>>)),
@@ -168,7 +171,9 @@ fn parse(id: &str) -> Result<InvitationId> {
     id.parse().map_err(|_| ServiceError::not_found("invitation"))
 }
 
-/// Sends an invitation again, and extends it by 14 days.
+/// Sends an invitation again.
+///
+/// It is valid for 14 days from now on. Earlier links of it stay valid, too.
 #[utoipa::path(
     post, path = "/workspaces/{workspace}/invitations/{invitation}/resend",
     responses((status = 200, body = Data<InvitationView>)),
@@ -193,7 +198,7 @@ pub async fn delete(api: Api, Path((workspace, id)): Path<(String, String)>) -> 
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What an invitation's link shows.
+/// An invitation as shown to the invited person.
 #[derive(Serialize, ToSchema)]
 pub struct InvitationPreview {
     /// The name of the workspace.
@@ -232,7 +237,9 @@ pub async fn get(
     Ok(Json(Data { data }))
 }
 
-/// Accepts an invitation. The caller must have the invited address.
+/// Accepts an invitation.
+///
+/// The caller must have the invited address.
 #[utoipa::path(
     post, path = "/invitations/{invitation_token}/accept",
     responses(

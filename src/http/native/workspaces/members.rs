@@ -79,9 +79,9 @@ pub async fn list(api: Api, Name(workspace): Name) -> Result<Json<Data<Vec<Membe
     Ok(Json(Data { data }))
 }
 
-/// Gives a member another role.
+/// Changes the role of a member.
 ///
-/// Nobody can give a role that can do more than the own one.
+/// Both the previous and the new role can do no more than the caller's own.
 #[utoipa::path(
     patch, path = "/workspaces/{workspace}/members/{user}", request_body = RoleBody,
     responses(
@@ -104,9 +104,9 @@ pub async fn update(
     Ok(Json(Changed::new(MemberView::new(&member, profile), done.offset)))
 }
 
-/// Removes a member; or leaves the workspace, for the member.
+/// Removes a member from a workspace.
 ///
-/// The member's tokens of this workspace are refused from then on.
+/// Members can remove themselves. Tokens of the member in this workspace are refused from then on.
 #[utoipa::path(
     delete, path = "/workspaces/{workspace}/members/{user}",
     responses(

@@ -64,12 +64,13 @@ pub struct WorkspaceView {
     /// tokens.
     #[schema(example = "admin")]
     role: Option<&'static str>,
+    /// Whether the caller is the owner.
     is_owner: bool,
     /// The ID of the owner; null if only machine tokens use the workspace.
     owner: Option<String>,
     /// The number of members.
     members: u64,
-    /// The ID of the member to whom the ownership is offered.
+    /// The ID of the member to whom the ownership is offered; null if it is not.
     offered_to: Option<String>,
     #[schema(format = DateTime)]
     created_at: String,
@@ -152,7 +153,9 @@ impl Api {
     }
 }
 
-/// Lists the caller's workspaces, oldest first. A token sees its own only.
+/// Lists the caller's workspaces, oldest first.
+///
+/// Deleted ones are included until their data is removed. An API token sees its own workspace only.
 #[utoipa::path(
     get, path = "/workspaces",
     responses((status = 200, body = Data<Vec<WorkspaceView>>)),
@@ -173,7 +176,9 @@ async fn list(api: Api) -> Result<Json<Data<Vec<WorkspaceView>>>> {
     Ok(Json(Data { data }))
 }
 
-/// Creates a workspace, which the caller owns.
+/// Creates a workspace.
+///
+/// The caller is its owner.
 #[utoipa::path(
     post, path = "/workspaces", request_body = WorkspaceBody,
     responses((status = 201, body = Changed<WorkspaceView>)),
@@ -212,10 +217,10 @@ async fn update(
     api.change_workspace(actor, WorkspaceCommand::Rename(body.value.name)).await
 }
 
-/// Deletes a workspace, for its owner.
+/// Deletes a workspace.
 ///
-/// Its API is closed at once; its links redirect until its data is removed 30 days later, with all
-/// clicks. Until then the owner can restore it.
+/// Only its owner can. The API is closed to it at once; its links redirect until its data is
+/// removed 30 days later, with all clicks. Until then the owner can restore it.
 #[utoipa::path(
     delete, path = "/workspaces/{workspace}",
     responses(
@@ -228,7 +233,9 @@ async fn delete(api: Api, Name(id): Name) -> Result<Json<Changed<WorkspaceView>>
     api.change_workspace(actor, WorkspaceCommand::Delete).await
 }
 
-/// Restores a deleted workspace, for its owner.
+/// Restores a deleted workspace.
+///
+/// Only its owner can.
 #[utoipa::path(
     post, path = "/workspaces/{workspace}/restore",
     responses(

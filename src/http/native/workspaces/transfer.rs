@@ -23,8 +23,9 @@ pub struct TransferBody {
     user: String,
 }
 
-/// Offers the ownership of a workspace to a member, for 14 days. It stays with the owner until the
-/// member accepts.
+/// Offers the ownership of a workspace to a member.
+///
+/// The offer is valid for 14 days; the owner stays the owner until the member accepts.
 #[utoipa::path(
     post, path = "/workspaces/{workspace}/transfer", request_body = TransferBody,
     responses(
@@ -51,7 +52,9 @@ pub async fn offer(
     Ok(offered)
 }
 
-/// Withdraws the offer, for the owner; or declines it, for the member.
+/// Withdraws the offer of the ownership.
+///
+/// The member declines it in the same way.
 #[utoipa::path(
     delete, path = "/workspaces/{workspace}/transfer",
     responses((status = 200, body = Changed<WorkspaceView>)),
@@ -61,7 +64,9 @@ pub async fn withdraw(api: Api, Name(workspace): Name) -> Result<Json<Changed<Wo
     api.change_workspace(actor, WorkspaceCommand::WithdrawOffer).await
 }
 
-/// Accepts the ownership. The former owner becomes an admin.
+/// Accepts the ownership of a workspace.
+///
+/// The former owner becomes an admin.
 #[utoipa::path(
     post, path = "/workspaces/{workspace}/transfer/accept",
     responses(
