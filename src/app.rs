@@ -25,6 +25,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::JoinHandle;
 use url::Url;
 
+use accounts::FirstSuperadmin;
 use analytics::{AnalyticsSide, keep_pace, start_engine};
 use blocklist::BlocklistFile;
 use control::ControlFile;
@@ -78,6 +79,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     };
     let _lock = DataLock::acquire(&settings.data_dir)?;
     permissions::restrict(&settings.data_dir);
+    let first = FirstSuperadmin::from_environment()?;
     let metrics = install_metrics()?;
     let limits = Arc::new(ConnectionLimits::new(
         open_files::connections(open_files::raise_limit()),
@@ -90,7 +92,8 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     let operator = admin_listener.as_ref().map_or(Ok(public), Listener::local_addr)?;
     let control = ControlFile::write(&settings.data_dir, public, operator)?;
     let mailer = mail::start(settings, runtime.handle());
-    let set_up = runtime.block_on(accounts::set_up_first(&app.accounts, &app.bootstrap))?;
+    let set_up = accounts::set_up_first(&app.accounts, &app.bootstrap, first);
+    let set_up = runtime.block_on(set_up)?;
     announce(&app.bootstrap, set_up.as_deref(), &site);
     runtime.block_on(async {
         let mut scheduler = Scheduler::default();
@@ -199,8 +202,8 @@ impl App {
         let (commands, dispatcher) =
             Commands::start(Arc::clone(&mutations), Arc::clone(&index), policy)?;
         let unlock_key = unlock_key::read_or_make(data)?;
-        let parts = (commands.clone(), Arc::clone(&index));
-        let (accounts, jwt_keys) = accounts::open(settings, site, parts, &unlock_key)?;
+        let (accounts, jwt_keys) =
+            accounts::open(settings, site, (&commands, &index), &unlock_key)?;
         let compactor = Compactor::start(Arc::clone(&index), &mutations)?;
 
         let (deletion_propagator, forgotten) =
@@ -209,9 +212,6 @@ impl App {
         let reads = Analytics::new(analytics.clickhouse.clone(), settings.analytics_retention);
         let exports = Exports::open(&data.join("exports"), reads.clone())?;
         let imports = Imports::open(&data.join("imports"), commands.clone())?;
-        let names = Names::new(settings.dns_server);
-        let guard = Guard::new(settings.outgoing_allow.clone());
-        let domain_verifier = RemoteDomainVerifier::new(names.clone(), Outgoing::new(names, guard));
         Ok(Self {
             mutations,
             clicks,
@@ -230,7 +230,7 @@ impl App {
             exports,
             imports,
             compactor,
-            domain_verifier: Arc::new(domain_verifier),
+            domain_verifier: Arc::new(domain_verifier(settings)),
             metrics,
             unlock_key,
             accounts,
@@ -332,6 +332,12 @@ fn serve_admin(listener: Listener, services: &Services, settings: &Settings) -> 
             tracing::error!(%error, "the admin listener failed");
         }
     })
+}
+
+fn domain_verifier(settings: &Settings) -> RemoteDomainVerifier {
+    let names = Names::new(settings.dns_server);
+    let guard = Guard::new(settings.outgoing_allow.clone());
+    RemoteDomainVerifier::new(names.clone(), Outgoing::new(names, guard))
 }
 
 /// Opens a log with the default options.

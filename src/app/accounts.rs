@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::commands::accounts::{AccountSettings, Accounts};
+use crate::commands::accounts::{AccountSettings, Accounts, check_credentials};
 use crate::commands::{Bootstrap, Commands, now_ms};
 use crate::config::Settings;
 use crate::http::Site;
@@ -23,7 +23,7 @@ const ROTATE_EVERY: Duration = Duration::from_secs(3_600);
 pub fn open(
     settings: &Settings,
     site: &Site,
-    (commands, index): (Commands, Arc<Index>),
+    (commands, index): (&Commands, &Arc<Index>),
     key: &[u8; 32],
 ) -> anyhow::Result<(Accounts, JwtKeys)> {
     let data = settings.data_dir.as_path();
@@ -38,7 +38,8 @@ pub fn open(
         issuer: site.host.clone(),
         has_mail: settings.mail.is_some(),
     };
-    let accounts = Accounts::new((commands, index), (personal, jwt.clone()), key, accounts);
+    let parts = (commands.clone(), Arc::clone(index));
+    let accounts = Accounts::new(parts, (personal, jwt.clone()), key, accounts);
     Ok((accounts, jwt))
 }
 
@@ -63,17 +64,35 @@ pub fn keep_purging(scheduler: &mut Scheduler, accounts: Accounts) {
     });
 }
 
-/// Sets up the first superadmin with the email address and the password of the environment, if both
-/// are given. Returns the link that does so otherwise.
+/// The email address and the password of the first superadmin, from the environment.
+pub struct FirstSuperadmin(Option<(String, String)>);
+
+impl FirstSuperadmin {
+    /// Reads the variables. Checked before anything is created.
+    pub fn from_environment() -> anyhow::Result<Self> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let email = variable("SLUGLINE_BOOTSTRAP_EMAIL");
+        match (email, variable("SLUGLINE_BOOTSTRAP_PASSWORD")) {
+            (None, None) => Ok(Self(None)),
+            (Some(email), Some(password)) => {
+                check_credentials(&email, &password).map_err(anyhow::Error::msg)?;
+                Ok(Self(Some((email, password))))
+            }
+            _ => anyhow::bail!(
+                "SLUGLINE_BOOTSTRAP_EMAIL and SLUGLINE_BOOTSTRAP_PASSWORD are required together"
+            ),
+        }
+    }
+}
+
+/// Sets up the first superadmin. Returns the link that does so, if the environment does not.
 pub async fn set_up_first(
     accounts: &Accounts,
     bootstrap: &Bootstrap,
+    FirstSuperadmin(given): FirstSuperadmin,
 ) -> anyhow::Result<Option<String>> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let email = variable("SLUGLINE_BOOTSTRAP_EMAIL");
-    let password = variable("SLUGLINE_BOOTSTRAP_PASSWORD");
     let Some(user) = bootstrap.user() else {
-        if email.is_some() {
+        if given.is_some() {
             tracing::warn!(
                 "SLUGLINE_BOOTSTRAP_EMAIL is ignored: the data folder has users already, or tokens \
                  of an earlier version; use `slugline user create`"
@@ -82,15 +101,7 @@ pub async fn set_up_first(
         return Ok(None);
     };
     let (_, token) = accounts.operator_link(user).map_err(anyhow::Error::msg)?;
-    match (email, password) {
-        (Some(email), Some(password)) => {
-            let set_up = accounts.set_up(&token, &email, password).await;
-            set_up.map_err(anyhow::Error::msg).context("SLUGLINE_BOOTSTRAP_EMAIL")?;
-            Ok(None)
-        }
-        (None, None) => Ok(Some(token)),
-        _ => anyhow::bail!(
-            "SLUGLINE_BOOTSTRAP_EMAIL and SLUGLINE_BOOTSTRAP_PASSWORD are required together"
-        ),
-    }
+    let Some((email, password)) = given else { return Ok(Some(token)) };
+    accounts.set_up(&token, &email, password).await.map_err(anyhow::Error::msg)?;
+    Ok(None)
 }

@@ -25,6 +25,9 @@ pub enum UserCommand {
     Block(OneArgs),
     /// Unblock a user
     Unblock(OneArgs),
+    /// Turn a user's two-factor authentication off: for one who has lost the app and the codes
+    #[command(name = "disable-2fa")]
+    DisableTwoFactor(OneArgs),
     /// Delete a user; the personal data can't be read from then on
     Delete(OneArgs),
 }
@@ -86,8 +89,11 @@ pub fn run(command: &UserCommand, mut out: impl Write) -> anyhow::Result<()> {
             let linked = post(args, "/link")?;
             Ok(writeln!(out, "{}", text(&linked["link"]))?)
         }
-        UserCommand::Block(args) => block(args, true, &mut out),
-        UserCommand::Unblock(args) => block(args, false, &mut out),
+        UserCommand::Block(args) => patch(args, json!({ "blocked": true }), &mut out),
+        UserCommand::Unblock(args) => patch(args, json!({ "blocked": false }), &mut out),
+        UserCommand::DisableTwoFactor(args) => {
+            patch(args, json!({ "two_factor": false }), &mut out)
+        }
         UserCommand::Delete(args) => {
             let client = service(&args.folder.data_dir)?;
             data_of(client.request(Method::DELETE, &format!("/admin/users/{}", args.id)))?;
@@ -139,11 +145,10 @@ fn post(args: &OneArgs, path: &str) -> anyhow::Result<Value> {
     service(&args.folder.data_dir)?.post(&format!("/admin/users/{}{path}", args.id))
 }
 
-fn block(args: &OneArgs, blocked: bool, out: &mut impl Write) -> anyhow::Result<()> {
+fn patch(args: &OneArgs, body: Value, out: &mut impl Write) -> anyhow::Result<()> {
     let client = service(&args.folder.data_dir)?;
-    let body = json!({ "blocked": blocked });
     data_of(client.request(Method::PATCH, &format!("/admin/users/{}", args.id)).json(&body))?;
-    Ok(writeln!(out, "{} {}", if blocked { "blocked" } else { "unblocked" }, args.id)?)
+    Ok(writeln!(out, "changed {}", args.id)?)
 }
 
 /// Formats a value as a cell of the list.

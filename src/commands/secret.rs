@@ -26,6 +26,15 @@ named_enum! {
 }
 
 impl SecretFormat {
+    /// The format of a secret with this visible prefix.
+    pub fn of(prefix: &str) -> Self {
+        match prefix {
+            linktj if linktj.starts_with("lnktj_") => Self::Linktj,
+            lynklens if lynklens.contains('|') => Self::Lynklens,
+            _ => Self::Slugline,
+        }
+    }
+
     fn prefix(self) -> String {
         match self {
             Self::Slugline => "slk_".to_owned(),

@@ -8,7 +8,7 @@ use crate::domain::event::{
 };
 use crate::domain::ids::UserId;
 use crate::domain::retention::WORKSPACE_RESTORABLE_MS;
-use crate::domain::user::command::{UserChange, UserCommand};
+use crate::domain::user::command::{EmailChange, TwoFactorChange, UserChange, UserCommand};
 use crate::domain::user::state::{RequestedEmail, TwoFactorState, personal_workspace};
 use crate::domain::user::{SecondFactor, UserRole};
 use crate::projections::index::{ReadRanges, ReadUsers, ReadWorkspaces};
@@ -59,75 +59,50 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
     fn change_user(&self, id: UserId, change: UserChange) -> Result<Decision> {
         let before = self.existing_user(id)?;
         let mut user = before.clone();
-        let event: fn(UserState) -> Event = match change {
+        let event = self.apply(id, &mut user, change)?;
+        self.keep_a_superadmin(&before, &user)?;
+        if user == before {
+            return Ok((None, Outcome::User(before.into())));
+        }
+        user.updated_at_ms = self.now_ms.max(before.updated_at_ms);
+        Ok((Some(event(user.clone())), Outcome::User(user.into())))
+    }
+
+    fn apply(&self, id: UserId, user: &mut UserState, change: UserChange) -> Result<UserEvent> {
+        Ok(match change {
+            UserChange::Email(change) => {
+                self.change_email(id, user, change)?;
+                Event::UserChanged
+            }
+            UserChange::TwoFactor(change) => change_two_factor(user, change)?,
             UserChange::Name(name) => {
                 user.name = name;
                 Event::UserChanged
             }
             UserChange::SetUp { email_hash, email, password } => {
-                if before.password.is_some() {
+                if user.password.is_some() {
                     return Err(used_link());
                 }
                 self.claim_email(&email_hash, Some(id))?;
                 (user.email_hash, user.email) = (email_hash.to_vec(), email);
                 user.password = Some(password);
-                Event::PasswordChanged
-            }
-            UserChange::RequestEmail { hash, sealed } => {
-                self.claim_email(&hash, Some(id))?;
-                user.requested_email = Some(RequestedEmail { hash: hash.to_vec(), sealed });
-                Event::UserChanged
-            }
-            UserChange::ConfirmEmail(hash) => {
-                let requested = user.requested_email.take().filter(|one| one.hash == hash);
-                let RequestedEmail { hash, sealed } = requested.ok_or_else(used_link)?;
-                self.claim_email(&hash, Some(id))?;
-                (user.email_hash, user.email, user.is_verified) = (hash, sealed, true);
-                Event::UserChanged
-            }
-            UserChange::VerifyEmail(hash) => {
-                if before.email_hash != hash {
-                    return Err(used_link());
-                }
+                // The operator handed the link over.
                 user.is_verified = true;
-                Event::UserChanged
+                Event::PasswordChanged
             }
             UserChange::Password(password) => {
                 user.password = Some(password);
                 user.session_epoch = user.session_epoch.saturating_add(1);
                 Event::PasswordChanged
             }
-            UserChange::BeginTwoFactor(secret) => {
-                if before.has_two_factor() {
-                    let text = "Two-factor authentication is on already: turn it off first.";
-                    return Err(ServiceError::new(ErrorCode::Conflict, text));
-                }
-                user.two_factor = Some(TwoFactorState { secret, ..TwoFactorState::default() });
-                Event::UserChanged
-            }
-            UserChange::EnableTwoFactor { step, recovery_sha256 } => {
-                let begun = user.two_factor.as_mut().filter(|two_factor| !two_factor.is_enabled);
-                let two_factor = begun.ok_or_else(|| {
-                    let text = "Two-factor authentication is not being set up.";
-                    ServiceError::new(ErrorCode::Conflict, text)
-                })?;
-                two_factor.is_enabled = true;
-                two_factor.last_step = step;
-                two_factor.recovery_sha256 = recovery_sha256.iter().map(Vec::from).collect();
-                Event::TwoFactorEnabled
-            }
-            UserChange::DisableTwoFactor => {
-                user.two_factor = None;
-                Event::TwoFactorDisabled
-            }
             UserChange::Block(is_blocked) => {
+                user.session_epoch += u32::from(is_blocked && !user.is_blocked);
                 user.is_blocked = is_blocked;
-                user.session_epoch += u32::from(is_blocked && !before.is_blocked);
                 if is_blocked { Event::UserBlocked } else { Event::UserUnblocked }
             }
             UserChange::Role(role) => {
+                user.session_epoch += u32::from(role != user.role());
                 user.is_superadmin = role == UserRole::Superadmin;
-                user.session_epoch = user.session_epoch.saturating_add(1);
                 Event::UserChanged
             }
             UserChange::DefaultWorkspace(workspace) => {
@@ -138,13 +113,29 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
                 user.session_epoch = user.session_epoch.saturating_add(1);
                 Event::UserChanged
             }
-        };
-        self.keep_a_superadmin(&before, &user)?;
-        if user == before {
-            return Ok((None, Outcome::User(before.into())));
+        })
+    }
+
+    fn change_email(&self, id: UserId, user: &mut UserState, change: EmailChange) -> Result<()> {
+        match change {
+            EmailChange::Request { hash, sealed } => {
+                self.claim_email(&hash, Some(id))?;
+                user.requested_email = Some(RequestedEmail { hash: hash.to_vec(), sealed });
+            }
+            EmailChange::Confirm(hash) => {
+                let requested = user.requested_email.take().filter(|one| one.hash == hash);
+                let RequestedEmail { hash, sealed } = requested.ok_or_else(used_link)?;
+                self.claim_email(&hash, Some(id))?;
+                (user.email_hash, user.email, user.is_verified) = (hash, sealed, true);
+            }
+            EmailChange::Verify(hash) => {
+                if user.email_hash != hash {
+                    return Err(used_link());
+                }
+                user.is_verified = true;
+            }
         }
-        user.updated_at_ms = self.now_ms.max(before.updated_at_ms);
-        Ok((Some(event(user.clone())), Outcome::User(user.into())))
+        Ok(())
     }
 
     /// Deletes a user. The personal workspace is deleted too.
@@ -203,6 +194,37 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         }
         Ok((Some(Event::SessionStarted(session.clone())), Outcome::Session(session.into())))
     }
+}
+
+/// The event of a change, with the user afterwards.
+type UserEvent = fn(UserState) -> Event;
+
+fn change_two_factor(user: &mut UserState, change: TwoFactorChange) -> Result<UserEvent> {
+    Ok(match change {
+        TwoFactorChange::Begin(secret) => {
+            if user.has_two_factor() {
+                let text = "Two-factor authentication is on already: turn it off first.";
+                return Err(ServiceError::new(ErrorCode::Conflict, text));
+            }
+            user.two_factor = Some(TwoFactorState { secret, ..TwoFactorState::default() });
+            Event::UserChanged
+        }
+        TwoFactorChange::Enable { step, recovery_sha256 } => {
+            let begun = user.two_factor.as_mut().filter(|two_factor| !two_factor.is_enabled);
+            let two_factor = begun.ok_or_else(|| {
+                let text = "Two-factor authentication is not being set up.";
+                ServiceError::new(ErrorCode::Conflict, text)
+            })?;
+            two_factor.is_enabled = true;
+            two_factor.last_step = step;
+            two_factor.recovery_sha256 = recovery_sha256.iter().map(Vec::from).collect();
+            Event::TwoFactorEnabled
+        }
+        TwoFactorChange::Disable => {
+            user.two_factor = None;
+            Event::TwoFactorDisabled
+        }
+    })
 }
 
 fn used_link() -> ServiceError {

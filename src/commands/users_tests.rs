@@ -7,7 +7,7 @@ use crate::domain::error::Result;
 use crate::domain::event::{SessionState, UserState};
 use crate::domain::ids::{SessionId, UserId};
 use crate::domain::user::SecondFactor;
-use crate::domain::user::command::{UserChange, UserCommand};
+use crate::domain::user::command::{EmailChange, TwoFactorChange, UserChange, UserCommand};
 use crate::domain::user::state::personal_workspace;
 use crate::projections::index::{ReadUsers, ReadWorkspaces};
 
@@ -75,21 +75,31 @@ fn an_email_address_belongs_to_one_user() {
     let writer = Writer::with_users(&[1, 2]);
     let same = UserState { email_hash: hash(1).to_vec(), ..user(3) };
     assert_eq!(code(writer.user(3, UserCommand::Create(Box::new(same)))), ErrorCode::Conflict);
-    let request = |number| UserChange::RequestEmail { hash: hash(number), sealed: vec![1] };
+    let request =
+        |number| UserChange::Email(EmailChange::Request { hash: hash(number), sealed: vec![1] });
     assert_eq!(code(writer.change(2, request(1))), ErrorCode::Conflict);
     let requested = writer.change(2, request(9)).unwrap();
     assert_eq!(requested.email_hash, hash(2), "it is not used until it is confirmed");
-    assert_eq!(code(writer.change(2, UserChange::ConfirmEmail(hash(8)))), ErrorCode::Gone);
+    assert_eq!(
+        code(writer.change(2, UserChange::Email(EmailChange::Confirm(hash(8))))),
+        ErrorCode::Gone
+    );
     // Somebody else takes the address before it is confirmed.
     let taken = UserState { email_hash: hash(9).to_vec(), ..user(3) };
     writer.user(3, UserCommand::Create(Box::new(taken))).unwrap();
-    assert_eq!(code(writer.change(2, UserChange::ConfirmEmail(hash(9)))), ErrorCode::Conflict);
+    assert_eq!(
+        code(writer.change(2, UserChange::Email(EmailChange::Confirm(hash(9))))),
+        ErrorCode::Conflict
+    );
     writer.user(3, UserCommand::Delete(id(3))).unwrap();
-    let confirmed = writer.change(2, UserChange::ConfirmEmail(hash(9))).unwrap();
+    let confirmed = writer.change(2, UserChange::Email(EmailChange::Confirm(hash(9)))).unwrap();
     assert_eq!((confirmed.email_hash, confirmed.is_verified), (hash(9).to_vec(), true));
     assert_eq!(writer.index.user_by_email(&hash(2)).unwrap(), None);
     assert_eq!(writer.index.user_by_email(&hash(9)).unwrap(), Some(id(2)));
-    assert_eq!(code(writer.change(2, UserChange::ConfirmEmail(hash(9)))), ErrorCode::Gone);
+    assert_eq!(
+        code(writer.change(2, UserChange::Email(EmailChange::Confirm(hash(9))))),
+        ErrorCode::Gone
+    );
 }
 
 #[test]
@@ -108,14 +118,16 @@ fn a_set_up_link_works_once() {
 #[test]
 fn a_second_factor_is_accepted_once() {
     let writer = Writer::with_users(&[1]);
-    let enable = || UserChange::EnableTwoFactor { step: 50, recovery_sha256: vec![hash(7)] };
+    let enable = || {
+        UserChange::TwoFactor(TwoFactorChange::Enable { step: 50, recovery_sha256: vec![hash(7)] })
+    };
     assert_eq!(code(writer.change(1, enable())), ErrorCode::Conflict, "it was not begun");
-    writer.change(1, UserChange::BeginTwoFactor(vec![1])).unwrap();
+    writer.change(1, UserChange::TwoFactor(TwoFactorChange::Begin(vec![1]))).unwrap();
     assert!(writer.start(1, None).is_ok(), "it is not on yet");
     assert!(writer.change(1, enable()).unwrap().has_two_factor());
     assert_eq!(code(writer.change(1, enable())), ErrorCode::Conflict);
     assert_eq!(
-        code(writer.change(1, UserChange::BeginTwoFactor(vec![2]))),
+        code(writer.change(1, UserChange::TwoFactor(TwoFactorChange::Begin(vec![2])))),
         ErrorCode::Conflict,
         "nobody replaces the secret of a user who has one"
     );
@@ -127,7 +139,7 @@ fn a_second_factor_is_accepted_once() {
     let recovery = Some(SecondFactor::RecoveryCode(hash(7)));
     writer.start(1, recovery).unwrap();
     assert_eq!(code(writer.start(1, recovery)), ErrorCode::InvalidCredential);
-    writer.change(1, UserChange::DisableTwoFactor).unwrap();
+    writer.change(1, UserChange::TwoFactor(TwoFactorChange::Disable)).unwrap();
     writer.start(1, None).unwrap();
 }
 

@@ -74,7 +74,7 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
     }
 
     fn is_personal(&self, workspace: &WorkspaceState) -> bool {
-        workspace.owner == self.actor.workspace.as_bytes()
+        workspace.is_personal(self.actor.workspace)
     }
 
     fn refuse_personal(&self, workspace: &WorkspaceState, text: &'static str) -> Result<()> {

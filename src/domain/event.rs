@@ -20,11 +20,30 @@ pub use super::workspace::state::{
 /// The current layout version of the envelope.
 pub const VERSION: u16 = 1;
 
-/// Declares all events: `tag Name(Payload) of [field];`. The tag is the field number of the message
-/// and the kind of the record. The field has the 16 bytes of the subject's id; none if the subject
-/// is the workspace.
+/// The kind of thing that an event happens to: what a command is decided on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aggregate {
+    /// A workspace, with its members and invitations.
+    Workspace,
+    /// A user, with the sessions.
+    User,
+    /// An API token.
+    Token,
+    /// A link, with the reports of it.
+    Link,
+    /// A domain.
+    Domain,
+    /// A campaign.
+    Campaign,
+    /// A UTM template.
+    UtmTemplate,
+}
+
+/// Declares all events: `tag Name(Payload) of Aggregate[field];`. The tag is the field number of the
+/// message and the kind of the record. The field has the 16 bytes of the subject's id; none if the
+/// subject is the workspace.
 macro_rules! events {
-    ($($(#[$doc:meta])* $tag:literal $name:ident($payload:ty) of [$($id:ident)?];)*) => {
+    ($($(#[$doc:meta])* $tag:literal $name:ident($payload:ty) of $aggregate:ident[$($id:ident)?];)*) => {
         /// A record of the mutation log.
         #[derive(Clone, PartialEq, prost::Message)]
         pub struct Envelope {
@@ -75,6 +94,13 @@ macro_rules! events {
                 }
             }
 
+            /// The kind of thing that it happened to.
+            pub const fn aggregate(&self) -> Aggregate {
+                match self {
+                    $(Self::$name(_) => Aggregate::$aggregate,)*
+                }
+            }
+
             /// The 16 bytes of the subject's id; empty for the workspace itself.
             pub fn subject(&self) -> &[u8] {
                 match self {
@@ -105,93 +131,93 @@ macro_rules! events {
 
 events! {
     /// A workspace was created.
-    10 WorkspaceCreated(WorkspaceCreated) of [];
+    10 WorkspaceCreated(WorkspaceCreated) of Workspace[];
     /// An API token was created.
-    11 TokenCreated(TokenState) of [id];
+    11 TokenCreated(TokenState) of Token[id];
     /// An API token was revoked.
-    12 TokenRevoked(TokenRevoked) of [token];
+    12 TokenRevoked(TokenRevoked) of Token[token];
     /// An API token was changed: the token, in full.
-    13 TokenChanged(TokenState) of [id];
+    13 TokenChanged(TokenState) of Token[id];
     /// The secret of an API token was replaced: the token, in full.
-    14 TokenRotated(TokenState) of [id];
+    14 TokenRotated(TokenState) of Token[id];
     /// A workspace was renamed.
-    15 WorkspaceRenamed(WorkspaceRenamed) of [];
+    15 WorkspaceRenamed(WorkspaceRenamed) of Workspace[];
     /// A workspace was deleted; it can be restored for some time.
-    16 WorkspaceDeleted(WorkspaceDeleted) of [];
+    16 WorkspaceDeleted(WorkspaceDeleted) of Workspace[];
     /// A deleted workspace was restored.
-    17 WorkspaceRestored(WorkspaceRestored) of [];
+    17 WorkspaceRestored(WorkspaceRestored) of Workspace[];
     /// All data of a deleted workspace was purged.
-    18 WorkspacePurged(WorkspacePurged) of [];
+    18 WorkspacePurged(WorkspacePurged) of Workspace[];
     /// A link was created: its first version.
-    20 LinkCreated(LinkState) of [id];
+    20 LinkCreated(LinkState) of Link[id];
     /// A link was changed: its next version, in full.
-    21 LinkChanged(LinkState) of [id];
+    21 LinkChanged(LinkState) of Link[id];
     /// A link was deleted; its slug is available again.
-    22 LinkDeleted(LinkDeleted) of [link];
+    22 LinkDeleted(LinkDeleted) of Link[link];
     /// A deleted link was restored: the version after its deletion, in full.
-    23 LinkRestored(LinkState) of [id];
+    23 LinkRestored(LinkState) of Link[id];
     /// A link was permanently removed, whether it was deleted or not.
-    24 LinkPurged(LinkPurged) of [link];
+    24 LinkPurged(LinkPurged) of Link[link];
     /// A visitor reported a link.
-    26 LinkReported(LinkReported) of [link];
+    26 LinkReported(LinkReported) of Link[link];
     /// A report was resolved.
-    27 ReportResolved(ReportResolved) of [report];
+    27 ReportResolved(ReportResolved) of Link[report];
     /// A workspace claimed a domain.
-    30 DomainAdded(DomainState) of [id];
+    30 DomainAdded(DomainState) of Domain[id];
     /// A domain's settings were changed: the domain, in full.
-    31 DomainChanged(DomainState) of [id];
+    31 DomainChanged(DomainState) of Domain[id];
     /// A workspace proved that it owns a domain.
-    32 DomainVerified(DomainState) of [id];
+    32 DomainVerified(DomainState) of Domain[id];
     /// A domain was removed from its workspace.
-    33 DomainRemoved(DomainRemoved) of [domain];
+    33 DomainRemoved(DomainRemoved) of Domain[domain];
     /// A campaign was created.
-    40 CampaignCreated(UtmPresetState) of [id];
+    40 CampaignCreated(UtmPresetState) of Campaign[id];
     /// A campaign was changed: the campaign, in full.
-    41 CampaignChanged(UtmPresetState) of [id];
+    41 CampaignChanged(UtmPresetState) of Campaign[id];
     /// A campaign without links was deleted.
-    42 CampaignDeleted(UtmPresetDeleted) of [id];
+    42 CampaignDeleted(UtmPresetDeleted) of Campaign[id];
     /// A UTM template was created.
-    43 UtmTemplateCreated(UtmPresetState) of [id];
+    43 UtmTemplateCreated(UtmPresetState) of UtmTemplate[id];
     /// A UTM template was changed: the template, in full.
-    44 UtmTemplateChanged(UtmPresetState) of [id];
+    44 UtmTemplateChanged(UtmPresetState) of UtmTemplate[id];
     /// A UTM template was deleted.
-    45 UtmTemplateDeleted(UtmPresetDeleted) of [id];
+    45 UtmTemplateDeleted(UtmPresetDeleted) of UtmTemplate[id];
     /// A user was created, with a personal workspace.
-    50 UserCreated(UserState) of [id];
+    50 UserCreated(UserState) of User[id];
     /// A user was changed: the user, in full.
-    51 UserChanged(UserState) of [id];
+    51 UserChanged(UserState) of User[id];
     /// A user was deleted.
-    52 UserDeleted(UserDeleted) of [user];
+    52 UserDeleted(UserDeleted) of User[user];
     /// A user set another password.
-    53 PasswordChanged(UserState) of [id];
+    53 PasswordChanged(UserState) of User[id];
     /// A user turned two-factor authentication on.
-    54 TwoFactorEnabled(UserState) of [id];
+    54 TwoFactorEnabled(UserState) of User[id];
     /// A user turned two-factor authentication off.
-    55 TwoFactorDisabled(UserState) of [id];
+    55 TwoFactorDisabled(UserState) of User[id];
     /// A user was blocked.
-    56 UserBlocked(UserState) of [id];
+    56 UserBlocked(UserState) of User[id];
     /// A user was unblocked.
-    57 UserUnblocked(UserState) of [id];
+    57 UserUnblocked(UserState) of User[id];
     /// A user signed in.
-    60 SessionStarted(SessionState) of [id];
+    60 SessionStarted(SessionState) of User[id];
     /// A session ended.
-    61 SessionEnded(SessionEnded) of [session];
+    61 SessionEnded(SessionEnded) of User[session];
     /// Signing in failed.
-    62 SignInFailed(SignInFailed) of [user];
+    62 SignInFailed(SignInFailed) of User[user];
     /// A user became a member of a workspace.
-    70 MemberAdded(MemberState) of [user];
+    70 MemberAdded(MemberState) of Workspace[user];
     /// A member got another role.
-    71 MemberChanged(MemberState) of [user];
+    71 MemberChanged(MemberState) of Workspace[user];
     /// A member was removed or left.
-    72 MemberRemoved(MemberRemoved) of [user];
+    72 MemberRemoved(MemberRemoved) of Workspace[user];
     /// An invitation was sent, for the first time or again.
-    73 InvitationSent(InvitationState) of [id];
+    73 InvitationSent(InvitationState) of Workspace[id];
     /// An invitation was revoked.
-    74 InvitationRevoked(InvitationRevoked) of [invitation];
+    74 InvitationRevoked(InvitationRevoked) of Workspace[invitation];
     /// The ownership of a workspace was offered to a member, or the offer was withdrawn.
-    75 OwnershipOffered(OwnershipOffered) of [user];
+    75 OwnershipOffered(OwnershipOffered) of Workspace[user];
     /// The ownership of a workspace was transferred.
-    76 OwnershipTransferred(OwnershipTransferred) of [user];
+    76 OwnershipTransferred(OwnershipTransferred) of Workspace[user];
 }
 
 impl EventKind {

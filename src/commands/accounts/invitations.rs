@@ -61,7 +61,7 @@ impl Accounts {
         };
         let id = invitation.invitation_id()?.uuid();
         let email = self.invitation_email(&invitation).unwrap_or_default();
-        let token = self.link(LinkPurpose::Invitation, (id, workspace.uuid()), &[]);
+        let token = self.invitation_link(id, workspace.uuid());
         Ok(Invited { invitation: *invitation, email, token })
     }
 

@@ -116,17 +116,28 @@ impl Accounts {
     /// The token of a link for a user.
     pub(super) fn user_link(&self, purpose: LinkPurpose, user: &UserState) -> Result<String> {
         let subject = user.user_id()?.uuid();
-        Ok(self.link(purpose, (subject, Uuid::nil()), &bound_state(purpose, user)))
+        // A new user has as long to set the first password by either kind of link.
+        let is_first = purpose == LinkPurpose::Reset && user.password.is_none();
+        let like = if is_first { LinkPurpose::SetUp } else { purpose };
+        let expires_at_ms = now_ms() + like.lifetime_ms();
+        let state = bound_state(purpose, user);
+        Ok(self.link(purpose, (subject, Uuid::nil()), expires_at_ms, &state))
+    }
+
+    /// The token of the link of an invitation.
+    pub(super) fn invitation_link(&self, invitation: Uuid, workspace: Uuid) -> String {
+        let expires_at_ms = now_ms() + LinkPurpose::Invitation.lifetime_ms();
+        self.link(LinkPurpose::Invitation, (invitation, workspace), expires_at_ms, &[])
     }
 
     /// The token of a link.
-    pub(super) fn link(
+    fn link(
         &self,
         purpose: LinkPurpose,
         (subject, scope): (Uuid, Uuid),
+        expires_at_ms: u64,
         state: &[u8],
     ) -> String {
-        let expires_at_ms = now_ms() + purpose.lifetime_ms();
         let link = AccountLink { purpose, subject, scope, expires_at_ms, tag: [0; 32] };
         let tag = self.signer.sign(&[&link.signed(), state]);
         URL_SAFE_NO_PAD.encode([link.signed().as_slice(), &tag].concat())

@@ -19,7 +19,7 @@ use uuid::Uuid;
 pub use invitations::Invited;
 pub use links::{AccountLink, LinkPurpose};
 pub use sign_in::{Credentials, SessionKind, SignedIn};
-pub use sign_up::{NewUser, SignUpMode};
+pub use sign_up::{NewUser, SignUpMode, check_credentials};
 pub use two_factor::TwoFactorSetUp;
 pub use users::Profile;
 

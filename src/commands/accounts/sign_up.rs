@@ -53,6 +53,18 @@ pub(super) fn check_password(password: &str) -> Result<(), String> {
     Err(format!("must be {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters"))
 }
 
+/// Checks an email address and a password.
+///
+/// # Errors
+/// The fields that are not valid.
+pub fn check_credentials(email: &str, password: &str) -> Result<String> {
+    let mut invalid = Invalid::default();
+    let email = invalid.check("email", normalized_email(email));
+    invalid.check("password", check_password(password));
+    invalid.into_result()?;
+    Ok(email.unwrap_or_default())
+}
+
 /// Checks a display name; an empty one is none.
 pub(super) fn check_name(name: Option<String>) -> Result<Option<String>, String> {
     let name = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
@@ -178,11 +190,7 @@ impl Accounts {
     /// Sets the email address and the password of a user by a set-up link.
     pub async fn set_up(&self, token: &str, email: &str, password: String) -> Result<Profile> {
         let user = self.follow(&AccountLink::parse(token)?, LinkPurpose::SetUp)?;
-        let mut invalid = Invalid::default();
-        let email = invalid.check("email", normalized_email(email));
-        invalid.check("password", check_password(&password));
-        invalid.into_result()?;
-        let (id, email) = (user.user_id()?, email.unwrap_or_default());
+        let (id, email) = (user.user_id()?, check_credentials(email, &password)?);
         let change = UserChange::SetUp {
             email_hash: self.personal.email_hash(&email),
             email: self.seal(id.uuid(), EMAIL, email).await?,

@@ -6,7 +6,7 @@ use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::UserState;
 use crate::domain::ids::UserId;
 use crate::domain::user::SecondFactor;
-use crate::domain::user::command::UserChange;
+use crate::domain::user::command::{TwoFactorChange, UserChange};
 use crate::identity::recovery_codes;
 use crate::identity::totp::TotpSecret;
 
@@ -29,7 +29,7 @@ impl Accounts {
         let account = self.profile(&self.user(id)?).email.unwrap_or_else(|| id.to_string());
         let secret = TotpSecret::generate();
         let sealed = self.seal(id.uuid(), TOTP, secret.base32()).await?;
-        self.change(id, Some(id), UserChange::BeginTwoFactor(sealed)).await?;
+        self.change(id, Some(id), UserChange::TwoFactor(TwoFactorChange::Begin(sealed))).await?;
         let issuer = &self.settings.issuer;
         Ok(TwoFactorSetUp {
             secret: secret.base32(),
@@ -49,7 +49,7 @@ impl Accounts {
         };
         let codes = recovery_codes::generate();
         let recovery_sha256 = codes.iter().map(|code| recovery_codes::hash(code)).collect();
-        let change = UserChange::EnableTwoFactor { step, recovery_sha256 };
+        let change = UserChange::TwoFactor(TwoFactorChange::Enable { step, recovery_sha256 });
         self.change(id, Some(id), change).await?;
         Ok(codes)
     }
@@ -64,7 +64,13 @@ impl Accounts {
             let text = "Two-factor authentication is off already.";
             return Err(ServiceError::new(ErrorCode::Conflict, text));
         }
-        self.change(id, Some(id), UserChange::DisableTwoFactor).await?;
+        self.change(id, Some(id), UserChange::TwoFactor(TwoFactorChange::Disable)).await?;
+        Ok(())
+    }
+
+    /// Turns two-factor authentication off for a user who has lost the app and the recovery codes.
+    pub async fn reset_two_factor(&self, id: UserId, by: Option<UserId>) -> Result<()> {
+        self.change(id, by, UserChange::TwoFactor(TwoFactorChange::Disable)).await?;
         Ok(())
     }
 

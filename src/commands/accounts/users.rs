@@ -6,7 +6,7 @@ use crate::domain::error::{ErrorCode, Invalid, Result, ServiceError};
 use crate::domain::event::UserState;
 use crate::domain::ids::{UserId, WorkspaceId};
 use crate::domain::token::Actor;
-use crate::domain::user::command::{UserChange, UserCommand};
+use crate::domain::user::command::{EmailChange, UserChange, UserCommand};
 use crate::domain::user::{UserRole, normalized_email};
 use crate::domain::workspace::command::WorkspaceCommand;
 use crate::projections::index::{ReadUsers, ReadWorkspaces};
@@ -109,7 +109,10 @@ impl Accounts {
         self.confirm(id, password).await?;
         let hash = self.personal.email_hash(&email);
         let sealed = self.seal(id.uuid(), EMAIL, email).await?;
-        match self.change(id, Some(id), UserChange::RequestEmail { hash, sealed }).await {
+        match self
+            .change(id, Some(id), UserChange::Email(EmailChange::Request { hash, sealed }))
+            .await
+        {
             Ok(user) => self.user_link(LinkPurpose::ChangeEmail, &user).map(Some),
             Err(error) if error.code == ErrorCode::Conflict => Ok(None),
             Err(error) => Err(error),
@@ -122,7 +125,7 @@ impl Accounts {
         let (id, before) = (user.user_id()?, self.profile(&user).email);
         let hash = user.requested_email.map(|requested| requested.hash).unwrap_or_default();
         let hash = hash.try_into().map_err(|_| super::not_a_user())?;
-        let user = self.change(id, Some(id), UserChange::ConfirmEmail(hash)).await?;
+        let user = self.change(id, Some(id), UserChange::Email(EmailChange::Confirm(hash))).await?;
         Ok((before, self.profile(&user)))
     }
 
@@ -138,7 +141,9 @@ impl Accounts {
         let user = self.follow(&AccountLink::parse(token)?, LinkPurpose::Verify)?;
         let (id, hash) = (user.user_id()?, user.email_hash);
         let hash = hash.try_into().map_err(|_| super::not_a_user())?;
-        Ok(self.profile(&self.change(id, Some(id), UserChange::VerifyEmail(hash)).await?))
+        Ok(self.profile(
+            &self.change(id, Some(id), UserChange::Email(EmailChange::Verify(hash))).await?,
+        ))
     }
 
     /// The link by which the user with an address can set another password, if there is one.
@@ -158,9 +163,9 @@ impl Accounts {
         // The link arrived at the address.
         let hash = <[u8; 32]>::try_from(changed.email_hash.as_slice());
         if let (false, Ok(hash)) = (changed.is_verified, hash) {
-            return Ok(
-                self.profile(&self.change(id, Some(id), UserChange::VerifyEmail(hash)).await?)
-            );
+            return Ok(self.profile(
+                &self.change(id, Some(id), UserChange::Email(EmailChange::Verify(hash))).await?,
+            ));
         }
         Ok(self.profile(&changed))
     }

@@ -36,30 +36,12 @@ pub enum UserChange {
         /// The hash of the password, sealed.
         password: Vec<u8>,
     },
-    /// Asks for another email address, which is used once it is confirmed.
-    RequestEmail {
-        /// The keyed hash of the new address.
-        hash: [u8; 32],
-        /// The address, sealed.
-        sealed: Vec<u8>,
-    },
-    /// The requested address with this hash was confirmed.
-    ConfirmEmail([u8; 32]),
-    /// The current address with this hash was verified.
-    VerifyEmail([u8; 32]),
+    /// Another email address, or its verification.
+    Email(EmailChange),
     /// Another password; ends all sessions.
     Password(Vec<u8>),
-    /// Begins to set up two-factor authentication with this sealed secret.
-    BeginTwoFactor(Vec<u8>),
-    /// Turns two-factor authentication on.
-    EnableTwoFactor {
-        /// The time step of the code that proves the set-up.
-        step: u64,
-        /// SHA-256 of each recovery code.
-        recovery_sha256: Vec<[u8; 32]>,
-    },
-    /// Turns two-factor authentication off.
-    DisableTwoFactor,
+    /// Two-factor authentication.
+    TwoFactor(TwoFactorChange),
     /// Blocks the user, which ends all sessions, or unblocks the user.
     Block(bool),
     /// Another role in the whole installation.
@@ -68,4 +50,36 @@ pub enum UserChange {
     DefaultWorkspace(WorkspaceId),
     /// Ends all sessions.
     EndSessions,
+}
+
+/// A change of a user's email address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EmailChange {
+    /// Asks for another email address, which is used once it is confirmed.
+    Request {
+        /// The keyed hash of the new address.
+        hash: [u8; 32],
+        /// The address, sealed.
+        sealed: Vec<u8>,
+    },
+    /// The requested address with this hash was confirmed.
+    Confirm([u8; 32]),
+    /// The current address with this hash was verified.
+    Verify([u8; 32]),
+}
+
+/// A change of a user's two-factor authentication.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TwoFactorChange {
+    /// Begins to set up two-factor authentication with this sealed secret.
+    Begin(Vec<u8>),
+    /// Turns two-factor authentication on.
+    Enable {
+        /// The time step of the code that proves the set-up.
+        step: u64,
+        /// SHA-256 of each recovery code.
+        recovery_sha256: Vec<[u8; 32]>,
+    },
+    /// Turns two-factor authentication off.
+    Disable,
 }

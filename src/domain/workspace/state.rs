@@ -3,7 +3,7 @@
 
 use super::Role;
 use crate::domain::error::Unreadable;
-use crate::domain::ids::{InvitationId, UserId};
+use crate::domain::ids::{InvitationId, UserId, WorkspaceId};
 
 /// A workspace was created.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -156,6 +156,13 @@ pub fn user_id(bytes: &[u8]) -> Result<UserId, Unreadable> {
 /// [`Unreadable`] for an unknown role, which must not be ignored.
 pub fn role(number: u32) -> Result<Role, Unreadable> {
     Role::from_number(number).ok_or(Unreadable("role"))
+}
+
+impl WorkspaceState {
+    /// Whether it is the personal workspace of a user: these have the user's UUID.
+    pub fn is_personal(&self, id: WorkspaceId) -> bool {
+        self.owner == id.as_bytes()
+    }
 }
 
 impl MemberState {

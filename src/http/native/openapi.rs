@@ -110,7 +110,7 @@ pub fn document(audience: Audience) -> OpenApi {
     document.servers = Some(vec![Server::new("/api/v1")]);
     let none: [&str; 0] = [];
     document.security =
-        Some(["bearer", "key"].map(|name| SecurityRequirement::new(name, none)).into());
+        Some(["bearer", "key", "session"].map(|name| SecurityRequirement::new(name, none)).into());
     let mut components = components();
     let mut used = BTreeSet::new();
     for mut route in routes::of(audience) {
@@ -154,8 +154,15 @@ fn components() -> Components {
         components.responses.insert(name.to_owned(), response.into());
     }
     let mut bearer = Http::new(HttpAuthScheme::Bearer);
-    bearer.description = Some("`Authorization: Bearer <token>`.".to_owned());
+    bearer.description =
+        Some("`Authorization: Bearer <token>`: an API token, or a JWT.".to_owned());
     let key = ApiKeyValue::with_description("X-API-Key", "The token, in a header of its own.");
+    let session = ApiKeyValue::with_description(
+        "__Host-session",
+        "The cookie of `POST /auth/login`, named `session` over plain HTTP. Changes also need the \
+         session's `csrf_token` as `X-CSRF-Token`.",
+    );
+    components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(session)));
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     components.add_security_scheme("key", SecurityScheme::ApiKey(ApiKey::Header(key)));
     components
@@ -198,8 +205,13 @@ fn describe(operation: &mut Operation, method: &HttpMethod, path: &str, route: &
         None => needs,
     });
     let is_change = *method != HttpMethod::Get && !ability.ends_with(":read");
-    let has_key = is_change && operation.request_body.is_some();
+    let has_key = is_change && route.takes_idempotency_key && operation.request_body.is_some();
     add_parameters(operation, path, has_key);
+    match route.access {
+        Access::Public => operation.security = Some(Vec::new()),
+        Access::Ability(_) | Access::SignedIn => add_workspace(operation),
+        Access::Operator | Access::OperatorOrOwner => {}
+    }
     let is_query = route.access == Access::Ability(Ability::AnalyticsRead)
         && (operation.request_body.is_some() || has_parameter(operation, "min_offset"));
     let has_json = match &operation.request_body {
@@ -207,8 +219,9 @@ fn describe(operation: &mut Operation, method: &HttpMethod, path: &str, route: &
         _ => false,
     };
     let has_body = operation.request_body.is_some();
-    let has_input =
-        has_body || parameters(operation).any(|one| one.parameter_in != ParameterIn::Path);
+    let is_own =
+        |one: &Parameter| one.parameter_in != ParameterIn::Path && one.name != "X-Workspace";
+    let has_input = has_body || parameters(operation).any(is_own);
     let shared = [
         ("Unauthorized", route.access != Access::Public),
         ("Forbidden", true),
@@ -237,6 +250,20 @@ fn parameters(operation: &Operation) -> impl Iterator<Item = &Parameter> {
 
 fn has_parameter(operation: &Operation, name: &str) -> bool {
     parameters(operation).any(|parameter| parameter.name == name)
+}
+
+/// Adds the header that names the workspace.
+fn add_workspace(operation: &mut Operation) {
+    let description = "The ID of the workspace, for users who are signed in; their default \
+                       workspace if absent. A token has a workspace of its own.";
+    let header = ParameterBuilder::new()
+        .name("X-Workspace")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(Schema::Object(Object::with_type(Type::String))))
+        .build();
+    operation.parameters.get_or_insert_default().push(RefOr::T(header));
 }
 
 /// Adds the path parameters and the idempotency key. Optional parameters may be absent, but not

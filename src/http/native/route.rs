@@ -30,6 +30,8 @@ pub struct Route {
     pub class: RateClass,
     /// The feature that the workspace's plan must include.
     pub feature: Option<Feature>,
+    /// Whether a change takes an `Idempotency-Key`.
+    pub takes_idempotency_key: bool,
     pub(super) handler: MethodRouter<Services>,
 }
 
@@ -55,18 +57,25 @@ impl RateClass {
 pub struct Routes {
     tag: &'static str,
     noun: &'static str,
+    takes_idempotency_keys: bool,
     pub(super) declared: Vec<Route>,
 }
 
 impl Routes {
     /// An empty collection; routes added next get this tag and noun.
     pub const fn of(tag: &'static str, noun: &'static str) -> Self {
-        Self { tag, noun, declared: Vec::new() }
+        Self { tag, noun, takes_idempotency_keys: true, declared: Vec::new() }
     }
 
     /// Sets the tag and noun of the routes added next.
     pub fn then(self, tag: &'static str, noun: &'static str) -> Self {
         Self { tag, noun, ..self }
+    }
+
+    /// Declares that changes by the routes added next ignore `Idempotency-Key`.
+    pub const fn without_idempotency_keys(mut self) -> Self {
+        self.takes_idempotency_keys = false;
+        self
     }
 
     /// Adds a route: `.route(Ability::LinksRead, routes!(list))`.
@@ -76,8 +85,17 @@ impl Routes {
         (schemas, paths, handler): UtoipaMethodRouter<Services>,
     ) -> Self {
         let (tag, noun, access) = (self.tag, self.noun, access.into());
-        let (class, feature) = (RateClass::Standard, None);
-        self.declared.push(Route { tag, noun, access, paths, schemas, class, feature, handler });
+        self.declared.push(Route {
+            tag,
+            noun,
+            access,
+            paths,
+            schemas,
+            class: RateClass::Standard,
+            feature: None,
+            takes_idempotency_key: self.takes_idempotency_keys,
+            handler,
+        });
         self
     }
 

@@ -11,6 +11,7 @@ use crate::domain::command::{DomainRef, LinkRef};
 use crate::domain::domains::Domain;
 use crate::domain::domains::state::DomainState;
 use crate::domain::error::Unreadable;
+use crate::domain::event::Event;
 use crate::domain::hostname::{Hostname, split_port};
 use crate::domain::ids::{DomainId, LinkId, WorkspaceId};
 use crate::domain::link::Link;
@@ -122,8 +123,23 @@ pub fn decode_verified(value: &[u8]) -> Result<Domain, IndexError> {
     Ok(DomainState::decode(state)?.into_domain(workspace)?)
 }
 
+/// Folds an event of a domain.
+pub fn fold<S: State>(
+    state: &mut S,
+    workspace: WorkspaceId,
+    event: &Event,
+) -> Result<(), IndexError> {
+    match event {
+        Event::DomainAdded(domain)
+        | Event::DomainChanged(domain)
+        | Event::DomainVerified(domain) => insert(state, workspace, domain),
+        Event::DomainRemoved(removed) => remove(state, workspace, &removed.domain),
+        _ => Err(IndexError::Broken("an event that is not of a domain")),
+    }
+}
+
 /// Inserts or updates a domain of the workspace.
-pub fn insert<S: State>(
+fn insert<S: State>(
     state: &mut S,
     workspace: WorkspaceId,
     domain: &DomainState,
@@ -150,11 +166,7 @@ pub fn insert<S: State>(
 }
 
 /// Removes a domain of the workspace. It has no links.
-pub fn remove<S: State>(
-    state: &mut S,
-    workspace: WorkspaceId,
-    id: &[u8],
-) -> Result<(), IndexError> {
+fn remove<S: State>(state: &mut S, workspace: WorkspaceId, id: &[u8]) -> Result<(), IndexError> {
     let id = domain_id(id)?;
     let Some(domain) = state.domain(workspace, id)? else { return Ok(()) };
     let hostname = domain.hostname.as_str();

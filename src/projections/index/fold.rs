@@ -13,10 +13,9 @@ use super::encoding::{Tombstone, encode_link, encode_token, number};
 use super::state::{State, add_to};
 use super::{IndexError, domains, keys, membership, presets, reports, users, workspaces};
 use crate::domain::error::Unreadable;
-use crate::domain::event::{Envelope, Event, LinkState};
+use crate::domain::event::{Aggregate, Envelope, Event, LinkState};
 use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
 use crate::domain::link::Link;
-use crate::domain::preset::UtmPresetKind;
 use crate::domain::token::Token;
 
 /// The maximum number of expired keys removed per event: more than it can add.
@@ -27,32 +26,66 @@ pub fn fold<S: State>(state: &mut S, offset: u64, envelope: &Envelope) -> Result
     let workspace =
         WorkspaceId::from_bytes(&envelope.workspace).map_err(|_| Unreadable("workspace id"))?;
     let event = envelope.event.as_ref().ok_or(Unreadable("event"))?;
+    match event.aggregate() {
+        Aggregate::Workspace => workspaces::fold(state, workspace, envelope.at_ms, event)?,
+        Aggregate::User => users::fold(state, envelope.at_ms, event)?,
+        Aggregate::Token => fold_token(state, workspace, event)?,
+        Aggregate::Link => fold_link(state, (offset, envelope.at_ms), workspace, event)?,
+        Aggregate::Domain => domains::fold(state, workspace, event)?,
+        Aggregate::Campaign | Aggregate::UtmTemplate => presets::fold(state, workspace, event)?,
+    }
+    let audited = Audited::of(envelope, event);
+    state.put(keys::audited(workspace, offset), audited.encode());
+    record_idempotency(state, workspace, envelope);
+    remove_expired(state, envelope.at_ms)
+}
+
+/// Folds an event of a link, at an offset and a time.
+fn fold_link<S: State>(
+    state: &mut S,
+    (offset, at_ms): (u64, u64),
+    workspace: WorkspaceId,
+    event: &Event,
+) -> Result<(), IndexError> {
     match event {
-        Event::WorkspaceCreated(_)
-        | Event::WorkspaceRenamed(_)
-        | Event::WorkspaceDeleted(_)
-        | Event::WorkspaceRestored(_)
-        | Event::WorkspacePurged(_)
-        | Event::OwnershipOffered(_)
-        | Event::OwnershipTransferred(_)
-        | Event::MemberAdded(_)
-        | Event::MemberChanged(_)
-        | Event::MemberRemoved(_)
-        | Event::InvitationSent(_)
-        | Event::InvitationRevoked(_) => {
-            workspaces::fold(state, workspace, envelope.at_ms, event)?;
+        Event::LinkCreated(link) => insert_link(state, workspace, link, offset)?,
+        Event::LinkChanged(link) => {
+            let id = link_id(&link.id)?;
+            if let Some(before) = state.link(id)? {
+                unindex_link(state, &before)?;
+            }
+            index_link(state, workspace, id, link, offset)?;
         }
-        Event::UserCreated(_)
-        | Event::UserChanged(_)
-        | Event::UserDeleted(_)
-        | Event::PasswordChanged(_)
-        | Event::TwoFactorEnabled(_)
-        | Event::TwoFactorDisabled(_)
-        | Event::UserBlocked(_)
-        | Event::UserUnblocked(_)
-        | Event::SessionStarted(_)
-        | Event::SessionEnded(_)
-        | Event::SignInFailed(_) => users::fold(state, envelope.at_ms, event)?,
+        Event::LinkDeleted(deleted) => {
+            let id = link_id(&deleted.link)?;
+            if let Some(link) = remove_link(state, workspace, id)? {
+                let until_ms = deleted.deadline_ms(at_ms);
+                add_tombstone(state, link, (at_ms, offset), until_ms)?;
+            }
+        }
+        Event::LinkRestored(link) => {
+            remove_tombstone(state, workspace, link_id(&link.id)?)?;
+            insert_link(state, workspace, link, offset)?;
+        }
+        Event::LinkPurged(purged) => {
+            let id = link_id(&purged.link)?;
+            remove_link(state, workspace, id)?;
+            remove_tombstone(state, workspace, id)?;
+        }
+        Event::LinkReported(report) => reports::add(state, workspace, at_ms, report)?,
+        Event::ReportResolved(resolved) => reports::remove(state, workspace, &resolved.report)?,
+        _ => return Err(IndexError::Broken("an event that is not of a link")),
+    }
+    Ok(())
+}
+
+/// Folds an event of a token.
+fn fold_token<S: State>(
+    state: &mut S,
+    workspace: WorkspaceId,
+    event: &Event,
+) -> Result<(), IndexError> {
+    match event {
         Event::TokenCreated(token) | Event::TokenChanged(token) | Event::TokenRotated(token) => {
             let token = token.clone().into_token(workspace)?;
             remove_token(state, workspace, token.id)?;
@@ -65,53 +98,9 @@ pub fn fold<S: State>(state: &mut S, offset: u64, envelope: &Envelope) -> Result
             let id = TokenId::from_bytes(&revoked.token).map_err(|_| Unreadable("token id"))?;
             remove_token(state, workspace, id)?;
         }
-        Event::LinkCreated(link) => insert_link(state, workspace, link, offset)?,
-        Event::LinkChanged(link) => {
-            let id = link_id(&link.id)?;
-            if let Some(before) = state.link(id)? {
-                unindex_link(state, &before)?;
-            }
-            index_link(state, workspace, id, link, offset)?;
-        }
-        Event::LinkDeleted(deleted) => {
-            let id = link_id(&deleted.link)?;
-            if let Some(link) = remove_link(state, workspace, id)? {
-                let until_ms = deleted.deadline_ms(envelope.at_ms);
-                add_tombstone(state, link, (envelope.at_ms, offset), until_ms)?;
-            }
-        }
-        Event::LinkRestored(link) => {
-            remove_tombstone(state, workspace, link_id(&link.id)?)?;
-            insert_link(state, workspace, link, offset)?;
-        }
-        Event::LinkPurged(purged) => {
-            let id = link_id(&purged.link)?;
-            remove_link(state, workspace, id)?;
-            remove_tombstone(state, workspace, id)?;
-        }
-        Event::LinkReported(report) => reports::add(state, workspace, envelope.at_ms, report)?,
-        Event::ReportResolved(resolved) => reports::remove(state, workspace, &resolved.report)?,
-        Event::DomainAdded(domain)
-        | Event::DomainChanged(domain)
-        | Event::DomainVerified(domain) => domains::insert(state, workspace, domain)?,
-        Event::DomainRemoved(removed) => domains::remove(state, workspace, &removed.domain)?,
-        Event::CampaignCreated(preset) | Event::CampaignChanged(preset) => {
-            presets::insert(state, workspace, UtmPresetKind::Campaign, preset)?;
-        }
-        Event::UtmTemplateCreated(preset) | Event::UtmTemplateChanged(preset) => {
-            presets::insert(state, workspace, UtmPresetKind::Template, preset)?;
-        }
-        Event::CampaignDeleted(deleted) => {
-            presets::remove(state, workspace, UtmPresetKind::Campaign, deleted)?;
-        }
-        Event::UtmTemplateDeleted(deleted) => {
-            presets::remove(state, workspace, UtmPresetKind::Template, deleted)?;
-        }
+        _ => return Err(IndexError::Broken("an event that is not of a token")),
     }
-    let audited = Audited::of(envelope, event);
-    state.put(keys::audited(workspace, offset), audited.encode());
-    record_idempotency(state, workspace, envelope);
-    remove_expired(state, envelope.at_ms)
+    Ok(())
 }
 
 /// The hashes of the secrets of a token.

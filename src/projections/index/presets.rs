@@ -6,7 +6,7 @@ use super::encoding::encode_preset;
 use super::state::State;
 use super::{IndexError, keys};
 use crate::domain::error::Unreadable;
-use crate::domain::event::{UtmPresetDeleted, UtmPresetState};
+use crate::domain::event::{Event, UtmPresetDeleted, UtmPresetState};
 use crate::domain::ids::WorkspaceId;
 use crate::domain::preset::{UtmPresetId, UtmPresetKind};
 
@@ -14,8 +14,28 @@ fn id(kind: UtmPresetKind, bytes: &[u8]) -> Result<UtmPresetId, Unreadable> {
     Ok(kind.id(Uuid::from_slice(bytes).map_err(|_| Unreadable(kind.noun()))?))
 }
 
+/// Folds an event of a campaign or a UTM template.
+pub fn fold<S: State>(
+    state: &mut S,
+    workspace: WorkspaceId,
+    event: &Event,
+) -> Result<(), IndexError> {
+    use UtmPresetKind::{Campaign, Template};
+    match event {
+        Event::CampaignCreated(preset) | Event::CampaignChanged(preset) => {
+            insert(state, workspace, Campaign, preset)
+        }
+        Event::UtmTemplateCreated(preset) | Event::UtmTemplateChanged(preset) => {
+            insert(state, workspace, Template, preset)
+        }
+        Event::CampaignDeleted(deleted) => remove(state, workspace, Campaign, deleted),
+        Event::UtmTemplateDeleted(deleted) => remove(state, workspace, Template, deleted),
+        _ => Err(IndexError::Broken("an event that is not of a preset")),
+    }
+}
+
 /// Inserts or updates a preset.
-pub fn insert<S: State>(
+fn insert<S: State>(
     state: &mut S,
     workspace: WorkspaceId,
     kind: UtmPresetKind,
@@ -32,7 +52,7 @@ pub fn insert<S: State>(
 }
 
 /// Removes a preset.
-pub fn remove<S: State>(
+fn remove<S: State>(
     state: &mut S,
     workspace: WorkspaceId,
     kind: UtmPresetKind,

@@ -180,10 +180,11 @@ impl Links {
         Ok(self.index.token_by_secret(secret_sha256)?)
     }
 
-    /// The workspaces and their names, oldest first.
+    /// The shared workspaces and their names, oldest first, without deleted ones.
     pub fn workspaces(&self) -> Result<Vec<(WorkspaceId, String)>> {
-        let workspaces = self.index.workspaces()?.into_iter();
-        Ok(workspaces.map(|(id, workspace)| (id, workspace.name)).collect())
+        let all = self.index.workspaces()?.into_iter();
+        let shared = all.filter(|(id, one)| one.purged_at_ms.is_none() && !one.is_personal(*id));
+        Ok(shared.map(|(id, workspace)| (id, workspace.name)).collect())
     }
 
     /// The workspace that a token belongs to.
@@ -194,6 +195,11 @@ impl Links {
             }
         }
         Ok(None)
+    }
+
+    /// A token of a workspace.
+    pub fn token(&self, workspace: WorkspaceId, id: TokenId) -> Result<Option<Token>> {
+        Ok(self.index.token(workspace, id)?)
     }
 
     /// The offset of the mutation log up to which the index is applied.

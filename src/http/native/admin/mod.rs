@@ -41,6 +41,7 @@ pub fn routes() -> Routes {
         .route(Access::Operator, routes!(tokens::list))
         .route(Access::Operator, routes!(tokens::revoke))
         .then("admin", "admin_users")
+        .without_idempotency_keys()
         .route(Access::Operator, routes!(users::create))
         .route(Access::Operator, routes!(users::list))
         .route(Access::Operator, routes!(users::update))

@@ -59,6 +59,10 @@ pub struct ChangedUserBody {
     /// Whether the user cannot sign in; blocking ends all sessions.
     #[serde(default)]
     blocked: Option<bool>,
+    /// `false` turns two-factor authentication off, for a user who has lost the app and the recovery
+    /// codes. Only the user can turn it on.
+    #[serde(default)]
+    two_factor: Option<bool>,
 }
 
 /// A user, and a link to hand over.
@@ -173,10 +177,16 @@ pub async fn update(
     body: JsonBody<ChangedUserBody>,
 ) -> Result<Json<Data<UserView>>> {
     let (accounts, id) = (&services.accounts, parse(&id)?);
-    let ChangedUserBody { role, blocked } = body.value;
+    let ChangedUserBody { role, blocked, two_factor } = body.value;
     let mut invalid = Invalid::default();
+    if two_factor == Some(true) {
+        invalid.add("two_factor", "can be false only");
+    }
     let role = invalid.choice("role", role.as_deref(), UserRole::EVERY, UserRole::as_str);
     invalid.into_result()?;
+    if two_factor.is_some() {
+        accounts.reset_two_factor(id, by).await?;
+    }
     if let Some(is_blocked) = blocked {
         accounts.block(id, by, is_blocked).await?;
     }

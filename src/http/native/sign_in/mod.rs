@@ -24,6 +24,7 @@ use crate::http::body::JsonBody;
 
 pub fn routes() -> Routes {
     Routes::of("auth", "auth")
+        .without_idempotency_keys()
         .route(Access::Public, routes!(login))
         .route(Access::Public, routes!(token))
         .route(Access::SignedIn, routes!(session))

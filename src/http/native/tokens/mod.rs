@@ -130,9 +130,10 @@ pub fn routes() -> Routes {
     Routes::of("tokens", "tokens")
         .route(Ability::UserWrite, routes!(create))
         .route(Ability::UserRead, routes!(list))
+        .route(Ability::UserWrite, routes!(revoke))
+        .without_idempotency_keys()
         .route(Ability::UserWrite, routes!(update))
         .route(Ability::UserWrite, routes!(rotate))
-        .route(Ability::UserWrite, routes!(revoke))
 }
 
 /// Lists, creates and revokes tokens. Cheap to clone.
@@ -231,7 +232,9 @@ impl Tokens {
         id: TokenId,
         body: RotationBody,
     ) -> Result<Changed<TokenView>> {
-        let (secret, new_secret) = generate(SecretFormat::Slugline);
+        let before = self.links.token(actor.workspace, id)?.and_then(|token| token.prefix);
+        let format = before.as_deref().map_or(SecretFormat::Slugline, SecretFormat::of);
+        let (secret, new_secret) = generate(format);
         let overlap_ms = body.overlap_seconds.saturating_mul(1_000);
         let command = Command::RotateToken { id, secret: new_secret, overlap_ms };
         self.run(actor, command, None, Some(secret)).await

@@ -26,6 +26,7 @@ use crate::http::body::JsonBody;
 
 pub fn routes() -> Routes {
     Routes::of("user", "user")
+        .without_idempotency_keys()
         .route(Ability::UserRead, routes!(get))
         .route(Ability::UserWrite, routes!(update))
         .route(Access::SignedIn, routes!(delete))

@@ -28,6 +28,7 @@ use crate::http::params::Name;
 
 pub fn routes() -> Routes {
     Routes::of("workspaces", "workspaces")
+        .without_idempotency_keys()
         .route(Ability::UserRead, routes!(list))
         .route(Access::SignedIn, routes!(create))
         .route(Ability::UserRead, routes!(get))
@@ -88,7 +89,7 @@ impl WorkspaceView {
         let offer = state.offer.as_ref();
         Self {
             id: id.to_string(),
-            personal: state.owner == id.as_bytes(),
+            personal: state.is_personal(id),
             role: role.map(Role::as_str),
             is_owner: role == Some(Role::Owner),
             owner: user_of(&state.owner),

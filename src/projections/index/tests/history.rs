@@ -180,16 +180,9 @@ impl Model {
                 Event::LinkChanged(link)
             }
             Op::Delete { link } => {
-                let (link, before) = self.some_link(*link)?;
-                owner = before.0;
-                self.links.remove(&link);
-                let state = LinkState { version: before.1.version + 1, ..before.1 };
-                // Some deletions have another deadline than the default.
-                let until_ms = made.is_multiple_of(2).then_some(self.now_ms + 10 * DAY_MS);
-                let deleted = LinkDeleted { link, restorable_until_ms: until_ms, version: None };
-                let until_ms = deleted.deadline_ms(self.now_ms);
-                self.deleted.insert(deleted.link.clone(), (owner, state, until_ms));
-                Event::LinkDeleted(deleted)
+                let (of, event) = self.delete_event(*link)?;
+                owner = of;
+                event
             }
             Op::Report { link } => {
                 let (link, before) = self.some_link(*link)?;
@@ -225,6 +218,19 @@ impl Model {
         };
         self.events += 1;
         Some(self.envelope(owner, key, event))
+    }
+
+    fn delete_event(&mut self, link: u16) -> Option<(WorkspaceId, Event)> {
+        let (link, before) = self.some_link(link)?;
+        let owner = before.0;
+        self.links.remove(&link);
+        let state = LinkState { version: before.1.version + 1, ..before.1 };
+        // Some deletions have another deadline than the default.
+        let until_ms = self.made.is_multiple_of(2).then_some(self.now_ms + 10 * DAY_MS);
+        let deleted = LinkDeleted { link, restorable_until_ms: until_ms, version: None };
+        let until_ms = deleted.deadline_ms(self.now_ms);
+        self.deleted.insert(deleted.link.clone(), (owner, state, until_ms));
+        Some((owner, Event::LinkDeleted(deleted)))
     }
 
     fn campaign_event(&mut self, op: &Op) -> Option<Event> {
