@@ -1,6 +1,7 @@
 //! The service as users see it: the real program, over HTTP, with the real embedded ClickHouse.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod account_pages;
 mod analytics;
 mod backup;
 mod bad_input;

@@ -3,8 +3,9 @@
 use uuid::Uuid;
 
 use super::{AccountLink, Accounts, EMAIL, LinkPurpose};
+use crate::commands::now_ms;
 use crate::domain::command::Outcome;
-use crate::domain::error::{Invalid, Result, ServiceError};
+use crate::domain::error::{ErrorCode, Invalid, Result, ServiceError};
 use crate::domain::event::{InvitationState, MemberState};
 use crate::domain::ids::{InvitationId, UserId, WorkspaceId};
 use crate::domain::token::{Abilities, Actor};
@@ -76,15 +77,26 @@ impl Accounts {
         self.destroy(id.uuid()).await
     }
 
-    /// The invitation of a link, which may have expired.
+    /// The invitation of a link.
     ///
     /// # Errors
-    /// `NotFound` for an unknown or revoked one.
+    /// `NotFound` for an unknown or revoked one, `Gone` for an expired one.
     pub fn invitation(&self, link: &AccountLink) -> Result<(WorkspaceId, InvitationState)> {
         self.verify_link(link, LinkPurpose::Invitation, &[])?;
         let (workspace, id) = (WorkspaceId::new(link.scope), InvitationId::new(link.subject));
         let invitation = self.index.invitation(workspace, id)?;
-        Ok((workspace, invitation.ok_or_else(|| ServiceError::not_found("invitation"))?))
+        let invitation = invitation.ok_or_else(|| ServiceError::not_found("invitation"))?;
+        if invitation.expires_at_ms <= now_ms() {
+            return Err(ServiceError::new(ErrorCode::Gone, "The invitation has expired."));
+        }
+        Ok((workspace, invitation))
+    }
+
+    /// The address that a link invites, and whether a user has it.
+    pub fn invitee(&self, token: &str) -> Result<(String, bool)> {
+        let email = self.invited_email(&AccountLink::parse(token)?)?;
+        let is_user = self.by_email(&email)?.is_some();
+        Ok((email, is_user))
     }
 
     /// The address that a link invites.

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
-use super::Accounts;
+use super::{Accounts, Profile};
 use crate::commands::now_ms;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::UserState;
@@ -153,6 +153,15 @@ impl Accounts {
         let user = user.ok_or_else(unknown_link)?;
         self.verify_link(link, purpose, &bound_state(purpose, &user))?;
         Ok(user)
+    }
+
+    /// The user of a link, without following it.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotFound`] if it is not ours, [`ErrorCode::Gone`] if it has expired or was
+    /// used.
+    pub fn user_of_link(&self, token: &str, purpose: LinkPurpose) -> Result<Profile> {
+        Ok(self.profile(&self.follow(&AccountLink::parse(token)?, purpose)?))
     }
 
     /// Verifies the signature and the age of a link.

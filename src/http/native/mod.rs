@@ -27,6 +27,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use sign_in::PublicRequest;
+
 use super::{Audience, Services};
 use crate::domain::error::{ErrorCode, ServiceError};
 

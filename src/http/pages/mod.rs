@@ -7,6 +7,7 @@
 //! page was not seen before |
 //! | `/l/{slug}/unlock` | accepts the password of a link |
 //! | `/l/{slug}/report` | accepts a report of a link |
+//! | `/auth/{purpose}/{token}` | what the links in mails to users do |
 //! | `/{slug}+` | a preview of the link's destination |
 //! | `/{slug}` | for crawlers of social networks, the link's metadata; else a visit that was not
 //! redirected: why it is blocked, or a redirect to `/l` |
@@ -15,6 +16,7 @@
 //! `views` renders from plain values; the other files decide what is shown. Pages are
 //! self-contained: they load nothing.
 
+mod account;
 mod answer;
 mod blocked;
 mod guesses;
@@ -46,13 +48,14 @@ use super::{Services, host};
 use crate::domain::link::{Block, Link};
 use crate::domain::slug::Slug;
 
-/// The routes below `/l`.
+/// The routes below `/l` and `/auth`.
 pub fn router() -> Router<Services> {
     Router::new()
         .route("/l/{slug}", get(landing::page))
         .route("/l/{slug}/card.vcf", get(landing::card))
         .route("/l/{slug}/unlock", post(unlocking::unlock).get(unlocking::redirect_to_link))
         .route("/l/{slug}/report", get(report::form).post(report::send))
+        .merge(account::router())
 }
 
 /// Requests without a route: a preview, a visit that was not redirected, or no link.

@@ -8,6 +8,7 @@ use html5ever::tendril::TendrilSink;
 use markup5ever_rcdom::{Handle, NodeData, RcDom};
 use sha2::{Digest, Sha256};
 
+use super::account::views::{AccountForm, AccountNotice, Entry, Field, InvitationDetails};
 use super::answer::{Answer, PageTime, STYLE};
 use super::views::{
     Notice, PasswordPage, PreviewPage, ReportPage, Shown, Social, TextPage, UnlockedPage,
@@ -71,7 +72,36 @@ fn pages(text: &str, url: &str) -> Vec<(&'static str, String)> {
         ("no address", preview(Shown::Nothing("x")).render().unwrap()),
         ("report", report.render().unwrap()),
         ("social", social.render().unwrap()),
+        ("account form", account_form(text).render().unwrap()),
+        ("account notice", AccountNotice::done(text, text).render().unwrap()),
     ]
+}
+
+/// The form of an invitation with this text in each position.
+fn account_form(text: &str) -> AccountForm {
+    let field = |name, entry| Field {
+        name,
+        label: "x",
+        kind: "text",
+        autocomplete: "off",
+        hint: "x",
+        entry,
+        value: text.to_owned(),
+        wrong: Some(text.to_owned()),
+    };
+    let invitation =
+        InvitationDetails { workspace: text.to_owned(), role: "x", expires: PageTime::at(0) };
+    AccountForm {
+        title: "x",
+        text: text.to_owned(),
+        invitation: Some(invitation),
+        fields: vec![
+            field("a", Entry::Required),
+            field("b", Entry::Optional),
+            field("c", Entry::Fixed),
+        ],
+        button: "x",
+    }
 }
 
 /// A page as a browser parses it: the elements with their attribute names, in order, and the text.

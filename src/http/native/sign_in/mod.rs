@@ -103,9 +103,10 @@ pub struct SignUpBody {
     invitation: Option<String>,
 }
 
-/// The request, and where it comes from.
+/// A request without credentials, and where it comes from.
 pub struct PublicRequest {
-    services: Services,
+    /// The services.
+    pub services: Services,
     parts: Parts,
 }
 
@@ -113,14 +114,18 @@ impl axum::extract::FromRequestParts<Services> for PublicRequest {
     type Rejection = ServiceError;
 
     async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self> {
-        check_origin(&parts.headers, services)?;
+        // Links on other sites may lead here.
+        if !parts.method.is_safe() {
+            check_origin(&parts.headers, services)?;
+        }
         crate::http::security::protect_token(parts, services)?;
         Ok(Self { services: services.clone(), parts: parts.clone() })
     }
 }
 
 impl PublicRequest {
-    fn address(&self) -> std::net::IpAddr {
+    /// The client's address.
+    pub fn address(&self) -> std::net::IpAddr {
         self.services.visitors.client(&self.parts)
     }
 

@@ -225,9 +225,6 @@ pub async fn get(
 ) -> Result<Json<Data<InvitationPreview>>> {
     let accounts = &services.accounts;
     let (workspace, invitation) = accounts.invitation(&AccountLink::parse(&token)?)?;
-    if invitation.expires_at_ms <= crate::commands::now_ms() {
-        return Err(ServiceError::new(ErrorCode::Gone, "The invitation has expired."));
-    }
     let data = InvitationPreview {
         workspace: accounts.workspace(workspace)?.unwrap_or_default().name,
         email: accounts.invitation_email(&invitation),
