@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod account_pages;
+mod accounts;
 mod analytics;
 mod backup;
 mod bad_input;

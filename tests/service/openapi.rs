@@ -14,11 +14,13 @@ pub struct Operation {
     pub id: String,
     pub method: String,
     pub path: String,
+    /// The path with its parameters.
+    pub template: String,
     pub ability: String,
 }
 
 /// Values of the parameters of paths.
-const PARAMETERS: &[(&str, &str)] = &[
+pub const PARAMETERS: &[(&str, &str)] = &[
     ("link", "nothing-here"),
     ("external_id", "nothing-here"),
     ("campaign", "camp_00000000000000000000000000"),
@@ -28,6 +30,11 @@ const PARAMETERS: &[(&str, &str)] = &[
     ("report", "rep_00000000000000000000000000"),
     ("import", "imp_00000000000000000000000000"),
     ("domain", "nowhere.example"),
+    ("workspace", "ws_00000000000000000000000000"),
+    ("user", "user_00000000000000000000000000"),
+    ("session", "sess_00000000000000000000000000"),
+    ("invitation", "inv_00000000000000000000000000"),
+    ("invitation_token", "nothing-here"),
     ("which", "source"),
     ("projection", "analytics"),
 ];
@@ -40,13 +47,14 @@ fn document(server: &Server) -> Value {
 pub fn operations(server: &Server) -> Vec<Operation> {
     let document = document(server);
     let each = described(&document).map(|(method, path, operation)| {
-        let path = PARAMETERS.iter().fold(path.to_owned(), |path, (name, value)| {
+        let template = path.to_owned();
+        let path = PARAMETERS.iter().fold(template.clone(), |path, (name, value)| {
             path.replace(&format!("{{{name}}}"), value)
         });
         assert!(!path.contains('{'), "{path} has a parameter without a value");
         let text = |name: &str| operation[name].as_str().unwrap().to_owned();
         let (id, ability) = (text("operationId"), text("x-ability"));
-        Operation { id, method: method.to_uppercase(), path, ability }
+        Operation { id, method: method.to_uppercase(), path, template, ability }
     });
     let operations: Vec<_> = each.collect();
     assert!(operations.len() > 70, "{}", operations.len());
