@@ -115,8 +115,7 @@ impl Command {
             | Self::RotateToken { .. }
             | Self::RevokeToken(_)
             | Self::User(_) => Ability::UserWrite,
-            // Each command on a workspace checks for more.
-            Self::Workspace(_) => Ability::UserRead,
+            Self::Workspace(command) => command.ability(),
         }
     }
 }

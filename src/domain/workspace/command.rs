@@ -3,6 +3,7 @@
 use super::Role;
 use super::state::InvitationState;
 use crate::domain::ids::{InvitationId, UserId};
+use crate::domain::token::Ability;
 
 /// A command on the actor's workspace.
 #[derive(Debug, Clone)]
@@ -42,4 +43,27 @@ pub enum WorkspaceCommand {
     WithdrawOffer,
     /// Takes over the ownership that was offered to the actor.
     AcceptOwnership,
+}
+
+impl WorkspaceCommand {
+    /// The ability that the actor needs. Some commands require more, as to be the owner.
+    pub const fn ability(&self) -> Ability {
+        match self {
+            Self::Rename(_) => Ability::WorkspaceWrite,
+            Self::AddMember(..)
+            | Self::ChangeMember(..)
+            | Self::Invite(_)
+            | Self::ResendInvitation(_)
+            | Self::RevokeInvitation(_) => Ability::MembersWrite,
+            Self::Create { .. }
+            | Self::Delete
+            | Self::Restore
+            | Self::Purge
+            | Self::RemoveMember(_)
+            | Self::AcceptInvitation(..)
+            | Self::OfferOwnership(_)
+            | Self::WithdrawOffer
+            | Self::AcceptOwnership => Ability::UserWrite,
+        }
+    }
 }

@@ -106,7 +106,8 @@ pub async fn update(
 
 /// Removes a member from a workspace.
 ///
-/// Members can remove themselves. Tokens of the member in this workspace are refused from then on.
+/// Members can remove themselves; removing others requires the ability `members:write` too. Tokens
+/// of the member in this workspace are refused from then on.
 #[utoipa::path(
     delete, path = "/workspaces/{workspace}/members/{user}",
     responses(

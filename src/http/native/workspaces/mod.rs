@@ -38,7 +38,7 @@ pub fn routes() -> Routes {
         .then("workspaces", "members")
         .route(Ability::UserRead, routes!(members::list))
         .route(Ability::MembersWrite, routes!(members::update))
-        .route(Ability::UserRead, routes!(members::delete))
+        .route(Ability::UserWrite, routes!(members::delete))
         .then("workspaces", "transfer")
         .route(Access::SignedIn, routes!(transfer::offer))
         .route(Access::SignedIn, routes!(transfer::withdraw))
