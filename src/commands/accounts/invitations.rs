@@ -80,12 +80,14 @@ impl Accounts {
     /// The invitation of a link.
     ///
     /// # Errors
-    /// `NotFound` for an unknown or revoked one, `Gone` for an expired one.
+    /// `NotFound` for an unknown or revoked one, and if the workspace is deleted; `Gone` for an
+    /// expired one.
     pub fn invitation(&self, link: &AccountLink) -> Result<(WorkspaceId, InvitationState)> {
         self.verify_link(link, LinkPurpose::Invitation, &[])?;
         let (workspace, id) = (WorkspaceId::new(link.scope), InvitationId::new(link.subject));
-        let invitation = self.index.invitation(workspace, id)?;
-        let invitation = invitation.ok_or_else(|| ServiceError::not_found("invitation"))?;
+        let found = self.index.invitation(workspace, id)?;
+        let found = if self.is_deleted(workspace)? { None } else { found };
+        let invitation = found.ok_or_else(|| ServiceError::not_found("invitation"))?;
         if invitation.expires_at_ms <= now_ms() {
             return Err(ServiceError::new(ErrorCode::Gone, "The invitation has expired."));
         }

@@ -13,7 +13,7 @@ use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::InvitationState;
 use crate::domain::ids::InvitationId;
 use crate::domain::mail::Message;
-use crate::domain::token::Actor;
+use crate::domain::token::{Ability, Actor};
 use crate::domain::workspace::Role;
 use crate::http::Services;
 use crate::http::auth::{Api, Session};
@@ -161,6 +161,11 @@ pub async fn create(
 )]
 pub async fn list(api: Api, Name(workspace): Name) -> Result<Json<Data<Vec<InvitationView>>>> {
     let actor = api.in_workspace(&workspace)?;
+    // The route's ability may be that of another workspace.
+    if !actor.abilities.allows(Ability::MembersWrite) {
+        let text = "Your role lacks the ability members:write.";
+        return Err(ServiceError::new(ErrorCode::Forbidden, text));
+    }
     let accounts = &api.services.accounts;
     let invitations = accounts.invitations(actor.workspace)?;
     let view = |one| InvitationView::new(one, accounts.invitation_email(one), None);
