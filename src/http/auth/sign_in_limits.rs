@@ -68,6 +68,12 @@ impl SignInLimits {
         self.sign_ins.take(address, account)
     }
 
+    /// Takes back an attempt that was no guess.
+    pub fn give_back(&self, address: IpAddr, account: &str) {
+        self.sign_ins.by_address.give_back(address, &ANY_SUBJECT);
+        self.sign_ins.by_account.give_back(ANY_ADDRESS, &subject(account));
+    }
+
     /// Forgets the attempts at an account after one has succeeded.
     pub fn succeeded(&self, address: IpAddr, account: &str) {
         self.sign_ins.by_address.give_back(address, &ANY_SUBJECT);

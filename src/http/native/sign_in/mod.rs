@@ -135,10 +135,11 @@ impl PublicRequest {
         limits.attempt(self.address(), &email)?;
         let client = self.services.visitors.describe_client(&self.parts.headers);
         let signed_in = self.services.accounts.sign_in(credentials, kind, client).await;
-        let is_success = |code| matches!(code, None | Some(ErrorCode::SecondFactorRequired));
-        if is_success(signed_in.as_ref().err().map(|error| error.code)) {
-            // The password was right; a missing code is asked for next.
-            limits.succeeded(self.address(), &email);
+        match signed_in.as_ref().err().map(|error| error.code) {
+            None => limits.succeeded(self.address(), &email),
+            // The password was right, and a code is asked for next: earlier attempts at it count.
+            Some(ErrorCode::SecondFactorRequired) => limits.give_back(self.address(), &email),
+            Some(_) => {}
         }
         signed_in
     }
