@@ -91,7 +91,7 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
     /// Revokes a token. A workspace's last valid token with `*` can't be revoked: otherwise nobody
     /// in it could create tokens.
     pub(super) fn revoke_token(&self, id: TokenId) -> Result<Decision> {
-        let token = self.managed_token(id, "revoke")?;
+        let token = self.revocable_token(id)?;
         self.keep_an_owner(&token)?;
         let revoked = TokenRevoked { token: id.as_bytes().to_vec() };
         Ok((Some(Event::TokenRevoked(revoked)), Outcome::Gone))
@@ -100,14 +100,28 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
     /// A token that the actor manages: of the workspace, with no more abilities than the actor has.
     /// Members who are neither owner nor admin only see their own tokens.
     fn managed_token(&self, id: TokenId, verb: &str) -> Result<Token> {
-        let token = self.state.token(self.actor.workspace, id)?;
-        let token = token.filter(|token| self.actor.sees_token(token));
-        let token = token.ok_or_else(|| ServiceError::not_found("token"))?;
+        let token = self.visible_token(id)?;
         if !self.actor.abilities.covers(token.abilities) {
             let text = format!("A token cannot {verb} a token with abilities that it lacks.");
             return Err(ServiceError::new(ErrorCode::Forbidden, text));
         }
         Ok(token)
+    }
+
+    /// A token that the actor can revoke. A signed-in user's own ones are, whatever the role is now.
+    fn revocable_token(&self, id: TokenId) -> Result<Token> {
+        let user = self.actor.user.map(|(user, _)| user);
+        let token = self.visible_token(id)?;
+        if self.actor.token.uuid().is_nil() && user.is_some() && token.user == user {
+            return Ok(token);
+        }
+        self.managed_token(id, "revoke")
+    }
+
+    fn visible_token(&self, id: TokenId) -> Result<Token> {
+        let token = self.state.token(self.actor.workspace, id)?;
+        let token = token.filter(|token| self.actor.sees_token(token));
+        token.ok_or_else(|| ServiceError::not_found("token"))
     }
 
     fn check_token(&self, token: &Token) -> Result<()> {
