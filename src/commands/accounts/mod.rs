@@ -173,6 +173,11 @@ impl Accounts {
         Ok(if role.is_some() && self.is_deleted(workspace)? { None } else { role })
     }
 
+    /// When a user joined a workspace.
+    pub fn joined_at_ms(&self, workspace: WorkspaceId, user: UserId) -> Result<Option<u64>> {
+        Ok(self.index.member(workspace, user)?.map(|member| member.joined_at_ms))
+    }
+
     /// The workspaces that a user is a member of, oldest first, with the role; deleted ones too.
     pub fn memberships(&self, user: UserId) -> Result<Vec<(WorkspaceId, WorkspaceState, Role)>> {
         let mut found = Vec::new();

@@ -154,6 +154,9 @@ fn actor_of(services: &Services, token: &Token) -> Result<Actor> {
     let found = services.accounts.find(user)?;
     refuse_blocked(&found.ok_or_else(|| gone("The user of this token is deleted."))?)?;
     let role = services.accounts.role(token.workspace, user)?;
+    let joined_ms = services.accounts.joined_at_ms(token.workspace, user)?;
+    // Tokens from before the user left are not valid again when the user returns.
+    let role = role.filter(|_| joined_ms.is_some_and(|at_ms| at_ms <= token.created_at_ms));
     let role = role.ok_or_else(|| gone("The user of this token left the workspace."))?;
     let member = Actor::member(token.workspace, user, role);
     Ok(Actor { token: token.id, abilities: token.abilities.and(member.abilities), ..member })

@@ -260,7 +260,11 @@ fn remove_member<S: State>(
     if state.member(workspace, user)?.is_some() {
         state.remove(keys::member_of(workspace, user));
         state.remove(keys::workspace_of(user, workspace));
-        change(state, workspace, |state| state.members = state.members.saturating_sub(1))?;
+        change(state, workspace, |state| {
+            state.members = state.members.saturating_sub(1);
+            // Otherwise the user could accept it after joining again.
+            state.offer.take_if(|offer| offer.user == user.as_bytes());
+        })?;
     }
     Ok(())
 }
