@@ -44,6 +44,10 @@ impl Accounts {
     /// If the code is wrong, or none is being set up.
     pub async fn confirm_two_factor(&self, id: UserId, code: &str) -> Result<Vec<String>> {
         let user = self.user(id)?;
+        if user.two_factor.as_ref().is_none_or(|two_factor| two_factor.is_enabled) {
+            let text = "Two-factor authentication is not being set up.";
+            return Err(ServiceError::new(ErrorCode::Conflict, text));
+        }
         let Some(SecondFactor::Totp(step)) = self.factor_of(&user, code) else {
             return Err(ServiceError::field("code", "is not the current code of the app"));
         };

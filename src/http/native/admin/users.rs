@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::commands::accounts::{NewUser, Profile};
-use crate::domain::error::{Invalid, Result, ServiceError};
+use crate::domain::error::{ErrorCode, Invalid, Result, ServiceError};
 use crate::domain::ids::{UserId, WorkspaceId};
 use crate::domain::token::Actor;
 use crate::domain::user::UserRole;
@@ -95,7 +95,11 @@ fn memberships(
     let accounts = &services.accounts;
     let found = match body.workspace.as_deref() {
         Some(text) => match text.parse() {
-            Ok(id) if !accounts.is_deleted(id)? => vec![(id, role.unwrap_or(Role::Member))],
+            Ok(id) if !accounts.is_deleted(id)? => {
+                let role = role.unwrap_or(Role::Member);
+                check_membership(services, id, role)?;
+                vec![(id, role)]
+            }
             _ => {
                 invalid.add("workspace", "is not the id of a workspace");
                 Vec::new()
@@ -106,6 +110,19 @@ fn memberships(
     };
     invalid.into_result()?;
     Ok(found)
+}
+
+/// Refuses a membership that the command would refuse, before the user is created.
+fn check_membership(services: &Services, id: WorkspaceId, role: Role) -> Result<()> {
+    let owner = services.accounts.workspace(id)?.map(|found| found.owner).unwrap_or_default();
+    let text = if owner == id.as_bytes() {
+        "A personal workspace has one member."
+    } else if role == Role::Owner && !owner.is_empty() {
+        "The workspace has an owner already."
+    } else {
+        return Ok(());
+    };
+    Err(ServiceError::new(ErrorCode::Conflict, text))
 }
 
 /// Creates a user.
