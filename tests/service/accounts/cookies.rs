@@ -68,9 +68,8 @@ fn a_secure_site_takes_no_cookie_over_plain_http() {
     let answer = login("https").expect(200);
     is_bound(&answer, "__Host-session", true);
     let browser = Browser::of(&answer);
-    let ask = |protocol: &str| {
-        Answer::to(over(browser.bare(&server, Method::GET, "/user"), protocol))
-    };
+    let ask =
+        |protocol: &str| Answer::to(over(browser.bare(&server, Method::GET, "/user"), protocol));
     ask("https").expect(200);
     for plain in ["", "http"] {
         ask(plain).problem(403, "HTTPS_REQUIRED");

@@ -5,6 +5,11 @@ use serde_json::{Value, json};
 use super::{PASSWORD, User, jwt, link_token, public, text};
 use crate::harness::{Answer, Options, Server};
 
+/// Whoever was invited can sign up.
+fn open_to_invited() -> Options {
+    Options::links_only().flag("--sign-up", "invitation")
+}
+
 fn list(server: &Server, user: &User, workspace: &str) -> Vec<Value> {
     let found = user.api(server).get(&format!("/workspaces/{workspace}/invitations")).expect(200);
     found.data().as_array().unwrap().clone()
@@ -71,7 +76,7 @@ fn who_was_invited_becomes_a_member_once() {
 
 #[test]
 fn a_revoked_invitation_is_gone() {
-    let server = Options::links_only().start();
+    let server = open_to_invited().start();
     let (owner, invited) = (User::new(&server, "owner"), User::new(&server, "invited"));
     let workspace = owner.workspace(&server, "Shared");
     let elsewhere = owner.workspace(&server, "Elsewhere");
@@ -112,14 +117,21 @@ fn what_cannot_be_invited_is_refused() {
     invite(&[("x@example.com", "viewer")]).expect(201);
     invite(&[(" X@Example.com", "admin")]).problem(409, "CONFLICT");
     for role in ["owner", "OWNER", "superadmin", "", "Admin"] {
-        invite(&[("y@example.com", role)]).refuses(400, "VALIDATION_ERROR", &["invitations[0].role"]);
+        invite(&[("y@example.com", role)]).refuses(
+            400,
+            "VALIDATION_ERROR",
+            &["invitations[0].role"],
+        );
     }
     for email in ["", "y", "y@", "y@x", "a@example.com, b@example.com", "y@example.com\r\nBcc: z"] {
         invite(&[(email, "viewer")]).refuses(400, "VALIDATION_ERROR", &["invitations[0].email"]);
     }
     // A mistake in one sends none.
-    invite(&[("y@example.com", "viewer"), ("z", "viewer")])
-        .refuses(400, "VALIDATION_ERROR", &["invitations[1].email"]);
+    invite(&[("y@example.com", "viewer"), ("z", "viewer")]).refuses(
+        400,
+        "VALIDATION_ERROR",
+        &["invitations[1].email"],
+    );
     assert_eq!(list(&server, &owner, &workspace).len(), 1);
     let result = invite(&[
         ("y@example.com", "viewer"),
@@ -128,7 +140,8 @@ fn what_cannot_be_invited_is_refused() {
         ("x@example.com", "viewer"),
     ]);
     let result = result.expect(201).data();
-    let errors: Vec<_> = result.as_array().unwrap().iter().map(|one| &one["error"]["code"]).collect();
+    let errors: Vec<_> =
+        result.as_array().unwrap().iter().map(|one| &one["error"]["code"]).collect();
     assert_eq!(errors, [&json!(null), &json!("CONFLICT"), &json!("CONFLICT"), &json!("CONFLICT")]);
     assert_eq!(list(&server, &owner, &workspace).len(), 2);
     // A personal workspace has one member.
@@ -139,27 +152,49 @@ fn what_cannot_be_invited_is_refused() {
 /// An invitation gives no more than who sends it has, and its link proves the address only.
 #[test]
 fn who_is_invited_signs_up_with_the_invited_address() {
-    let server = Options::links_only().start();
+    let server = open_to_invited().start();
     let (owner, admin) = (User::new(&server, "owner"), User::new(&server, "admin"));
     let workspace = owner.workspace(&server, "Shared");
     owner.add(&server, &workspace, &admin, "admin");
     let (_, token) = admin.invite(&server, &workspace, "new@example.com", "admin");
     let sign_up = |body: Value| public(&server, "/auth/sign-up", &body);
     sign_up(json!({ "email": "new@example.com", "password": PASSWORD })).problem(403, "FORBIDDEN");
-    sign_up(json!({ "password": "short", "invitation": token }))
-        .refuses(400, "VALIDATION_ERROR", &["password"]);
+    sign_up(json!({ "password": "short", "invitation": token })).refuses(
+        400,
+        "VALIDATION_ERROR",
+        &["password"],
+    );
     sign_up(json!({ "password": PASSWORD, "invitation": token, "email": "owner@example.com" }))
         .refuses(400, "VALIDATION_ERROR", &["email"]);
     let made = sign_up(json!({ "password": PASSWORD, "invitation": token, "name": "New" }));
     let made = made.expect(201);
     assert!(!made.headers.contains_key("set-cookie"));
     let (id, email) = (text(&made.data(), "id"), "new@example.com".to_owned());
-    sign_up(json!({ "password": "another password", "invitation": token })).problem(409, "CONFLICT");
+    sign_up(json!({ "password": "another password", "invitation": token }))
+        .problem(409, "CONFLICT");
     let new = User { id, jwt: jwt(&server, &email, PASSWORD), email };
     // Signing up is not accepting.
     new.api(&server).get(&format!("/workspaces/{workspace}")).problem(404, "NOT_FOUND");
     new.accept(&server, &token).expect(200);
     new.api(&server).get(&format!("/workspaces/{workspace}/members")).expect(200);
+}
+
+/// By default nobody signs up, invited or not.
+#[test]
+fn signing_up_is_closed_by_default() {
+    let server = Options::links_only().start();
+    let owner = User::new(&server, "owner");
+    let workspace = owner.workspace(&server, "Shared");
+    let (_, token) = owner.invite(&server, &workspace, "new@example.com", "admin");
+    for body in [
+        json!({ "password": PASSWORD, "invitation": token }),
+        json!({ "password": PASSWORD, "email": "new@example.com" }),
+        json!({ "password": PASSWORD, "email": owner.email }),
+    ] {
+        public(&server, "/auth/sign-up", &body).problem(403, "FORBIDDEN");
+    }
+    let refused = Options::links_only().flag("--sign-up", "open").command().output().unwrap();
+    assert!(!refused.status.success(), "open sign-up needs mail");
 }
 
 /// Not even in a request that names no workspace, or one where the caller is somebody: the role in
@@ -189,12 +224,20 @@ fn a_role_elsewhere_opens_nothing_here() {
     ];
     let own = viewer.workspace(&server, "Own");
     for (user, role) in [(&viewer, 403), (&member, 403), (&billing, 403), (&stranger, 404)] {
-        let elsewhere = if role == 403 && user.id == viewer.id { own.clone() } else { user.id.replace("user_", "ws_") };
+        let elsewhere = if role == 403 && user.id == viewer.id {
+            own.clone()
+        } else {
+            user.id.replace("user_", "ws_")
+        };
         for (method, path, body) in &requests {
             for named in [None, Some(elsewhere.as_str())] {
                 let answer = super::call(&server, Some(&user.jwt), named, (method, path), body);
                 let is_unknown = path.ends_with(&stranger.id) && answer.status == 404;
-                assert!(answer.status == role || is_unknown, "{} {method} {path}: {answer:?}", user.email);
+                assert!(
+                    answer.status == role || is_unknown,
+                    "{} {method} {path}: {answer:?}",
+                    user.email
+                );
                 assert!(!answer.text.contains("secret-guest"), "{}", answer.text);
             }
         }

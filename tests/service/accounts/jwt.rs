@@ -158,9 +158,12 @@ fn other_claims_are_refused_though_they_are_signed() {
         refused(&server, &parts.with_payload(|payload| payload["exp"] = wrong));
     }
     for name in ["iss", "aud", "sub", "jti", "exp", "iat", "nbf"] {
-        refused(&server, &parts.with_payload(|payload| {
-            payload.as_object_mut().unwrap().remove(name);
-        }));
+        refused(
+            &server,
+            &parts.with_payload(|payload| {
+                payload.as_object_mut().unwrap().remove(name);
+            }),
+        );
         for wrong in [json!(null), json!("x"), json!(["x"]), json!({}), json!(true), json!(-1)] {
             refused(&server, &parts.with_payload(|payload| payload[name] = wrong));
         }

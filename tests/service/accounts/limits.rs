@@ -87,7 +87,8 @@ fn an_account_is_guessed_ten_times() {
 fn an_address_guesses_thirty_times() {
     let server = start();
     let ada = User::new(&server, "ada");
-    for (network, other) in [("2001:db8:1:2::", "2001:db8:1:3::1"), ("203.0.113.7", "203.0.113.8")] {
+    for (network, other) in [("2001:db8:1:2::", "2001:db8:1:3::1"), ("203.0.113.7", "203.0.113.8")]
+    {
         let address = |number: usize| {
             if network.contains(':') { format!("{network}{number:x}") } else { network.to_owned() }
         };
@@ -95,7 +96,7 @@ fn an_address_guesses_thirty_times() {
             let email = format!("{number}@{}.example", network.replace([':', '.'], "-"));
             let guess = login_from(&server, &address(number), &email, "a wrong password");
             guess.problem(401, "INVALID_API_KEY");
-            if number % 10 == 0 {
+            if number % 10 == 5 {
                 // Signing in takes no part of it.
                 login_from(&server, &address(number), &ada.email, PASSWORD).expect(200);
             }
@@ -112,7 +113,8 @@ fn a_forged_address_does_not_lift_the_limit() {
     let server = Options::links_only().start();
     for number in 0..30 {
         let email = format!("{number}@example.com");
-        login_from(&server, &format!("198.51.100.{number}"), &email, "a wrong password").expect(401);
+        login_from(&server, &format!("198.51.100.{number}"), &email, "a wrong password")
+            .expect(401);
     }
     let one_more = login_from(&server, "192.0.2.1", "more@example.com", "a wrong password");
     refused_for_a_while(&one_more);

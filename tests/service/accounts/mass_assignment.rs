@@ -65,7 +65,11 @@ fn no_body_takes_a_field_that_is_not_the_clients_to_set() {
         ("PATCH", format!("/tokens/{token}"), json!({ "name": "u" })),
         ("POST", format!("/tokens/{token}/rotate"), json!({ "overlap_seconds": 0 })),
         ("POST", "/links".to_owned(), json!({ "destination": "https://example.com/landing" })),
-        ("POST", "/user/password".to_owned(), json!({ "password": PASSWORD, "new_password": "another password" })),
+        (
+            "POST",
+            "/user/password".to_owned(),
+            json!({ "password": PASSWORD, "new_password": "another password" }),
+        ),
         ("DELETE", "/user/2fa".to_owned(), json!({ "password": PASSWORD })),
         ("POST", "/user/2fa/confirm".to_owned(), json!({ "code": "123456" })),
     ];
@@ -92,7 +96,7 @@ fn no_body_takes_a_field_that_is_not_the_clients_to_set() {
 
 #[test]
 fn nobody_signs_up_as_more_than_a_user() {
-    let server = Options::links_only().start();
+    let server = Options::links_only().flag("--sign-up", "invitation").start();
     let ada = User::new(&server, "ada");
     let workspace = ada.workspace(&server, "Shared");
     let (_, invitation) = ada.invite(&server, &workspace, "new@example.com", "viewer");

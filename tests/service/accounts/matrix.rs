@@ -105,7 +105,8 @@ impl Caller<'_> {
             request = request.header("x-workspace", workspace);
         }
         if self.credential.as_deref() == Some(GARBAGE) {
-            request = request.header("x-forwarded-for", format!("198.51.{}.{}", address / 250, address % 250));
+            request = request
+                .header("x-forwarded-for", format!("198.51.{}.{}", address / 250, address % 250));
         }
         Answer::to(request.json(&body_of(one, "user_00000000000000000000000000")))
     }
@@ -116,6 +117,7 @@ fn body_of(one: &Operation, user: &str) -> Value {
     match one.id.as_str() {
         "transfer_offer" => json!({ "user": user }),
         "members_update" => json!({ "role": "viewer" }),
+        "workspaces_update" => json!({ "name": "ourotter renamed" }),
         "links_update" => json!({ "title": "x" }),
         "links_replace" => json!({ "destination": "https://example.com/landing" }),
         "links_revert" => json!({ "version": 1 }),
@@ -170,7 +172,11 @@ fn callers(world: &World) -> Vec<Caller<'_>> {
         let (_, secret) = user.token(server, &ours.workspace, &all);
         hand_over(&user, &ours.owner);
         ours.owner.give_role(server, &ours.workspace, &user, role).expect(200);
-        callers.push(caller(&format!("a token with * of a {role}"), &secret, May::Token(abilities)));
+        callers.push(caller(
+            &format!("a token with * of a {role}"),
+            &secret,
+            May::Token(abilities),
+        ));
     }
     callers.push(caller("owner", &ours.owner.jwt, May::Session(OWNER)));
     for ability in ADMIN.iter().copied().chain(["links:write", "*"]) {
@@ -181,7 +187,11 @@ fn callers(world: &World) -> Vec<Caller<'_>> {
     }
     let blocked = User::new(server, "ourotter-blocked");
     ours.owner.add(server, &ours.workspace, &blocked, "admin");
-    let (_, secret) = blocked.token(server, &ours.workspace, &json!({ "name": "b", "abilities": ["links:read"] }));
+    let (_, secret) = blocked.token(
+        server,
+        &ours.workspace,
+        &json!({ "name": "b", "abilities": ["links:read"] }),
+    );
     let path = format!("/admin/users/{}", blocked.id);
     operator(server).patch(&path, &json!({ "blocked": true })).expect(200);
     callers.push(caller("the JWT of a blocked user", &blocked.jwt, May::Nothing(401)));
@@ -204,7 +214,10 @@ fn callers(world: &World) -> Vec<Caller<'_>> {
     operator(server).patch(&path, &json!({ "role": "SUPERADMIN" })).expect(200);
     let root = jwt(server, &root.email, PASSWORD);
     let hidden = vec![ours, theirs];
-    let elsewhere = Caller { hidden, ..caller("a superadmin, in a foreign workspace", &root, May::Nothing(404)) };
+    let elsewhere = Caller {
+        hidden,
+        ..caller("a superadmin, in a foreign workspace", &root, May::Nothing(404))
+    };
     callers.push(elsewhere);
     let superadmin = caller("a superadmin", &root, May::Superadmin);
     callers.push(Caller { workspace: None, hidden: vec![ours, theirs], ..superadmin });
@@ -231,12 +244,15 @@ fn everybody_may_do_what_the_role_says_and_no_more() {
             let is_right = match refusal {
                 Some(expected) => {
                     let problem: Value = serde_json::from_str(&answer.text).unwrap_or_default();
-                    status == expected && problem["code"].is_string() && problem.get("data").is_none()
+                    status == expected
+                        && problem["code"].is_string()
+                        && problem.get("data").is_none()
                 }
                 None => status < 500 && (![401, 403].contains(&status) || one.ability == "public"),
             };
             let shown = caller.hidden.iter().find_map(|tenant| tenant.found_in(&answer.text));
-            let may_see = matches!(caller.may, May::Superadmin) && ["operator", "*"].contains(&one.ability.as_str());
+            let may_see = matches!(caller.may, May::Superadmin)
+                && ["operator", "*"].contains(&one.ability.as_str());
             if !is_right || (shown.is_some() && !may_see) {
                 wrong.push(format!(
                     "{}: {} ({}): {status}, not {refusal:?}; shows {shown:?}: {:.300}",
@@ -259,7 +275,8 @@ fn ids_of_another_workspace_name_nothing() {
     let (_, secret) = ours.owner.token(server, &ours.workspace, &all);
     let mut wrong = Vec::new();
     for one in operations(server) {
-        let named = theirs.ids.iter().any(|(name, _)| one.template.contains(&format!("{{{name}}}")));
+        let named =
+            theirs.ids.iter().any(|(name, _)| one.template.contains(&format!("{{{name}}}")));
         if !named || ["operator", "public"].contains(&one.ability.as_str()) {
             continue;
         }

@@ -74,12 +74,7 @@ impl User {
         (text(invitation, "id"), link_token(&text(invitation, "link")))
     }
 
-    pub fn try_invite(
-        &self,
-        server: &Server,
-        workspace: &str,
-        who: &[(&str, &str)],
-    ) -> Answer {
+    pub fn try_invite(&self, server: &Server, workspace: &str, who: &[(&str, &str)]) -> Answer {
         let who = who.iter().map(|(email, role)| json!({ "email": email, "role": role }));
         let body = json!({ "invitations": who.collect::<Vec<_>>() });
         self.api(server).post(&format!("/workspaces/{workspace}/invitations"), &body)

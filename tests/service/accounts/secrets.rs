@@ -69,7 +69,7 @@ fn secrets_of_all_flows(server: &Server) -> Vec<String> {
 
 #[test]
 fn secrets_are_in_no_log_and_in_no_file() {
-    let options = Options::links_only().flag("--log", "trace");
+    let options = Options::links_only().flag("--sign-up", "invitation").flag("--log", "trace");
     let server = options.start();
     let control = std::fs::read_to_string(server.data.path().join("service.json")).unwrap();
     let control: serde_json::Value = serde_json::from_str(&control).unwrap();

@@ -70,8 +70,12 @@ fn an_ended_session_stays_ended() {
     let server = options.start();
     one.get(&server, "/user").problem(401, "INVALID_API_KEY");
     two.get(&server, "/user").expect(200);
-    two.post(&server, "/user/password", &json!({ "password": PASSWORD, "new_password": "a new password" }))
-        .expect(200);
+    two.post(
+        &server,
+        "/user/password",
+        &json!({ "password": PASSWORD, "new_password": "a new password" }),
+    )
+    .expect(200);
     assert!(server.stop().success());
     let rebuilt = crate::harness::slugline()
         .args(["rebuild", "index", "--data-dir"])

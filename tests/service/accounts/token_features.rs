@@ -132,7 +132,8 @@ fn a_token_belongs_to_one_workspace() {
     let other = world.owner.workspace(&world.server, "Other");
     for workspace in [other.as_str(), "ws_00000000000000000000000000", "nonsense", ""] {
         for path in ["/links", "/user", "/tokens", "/workspaces"] {
-            let answer = call(&world.server, Some(&secret), Some(workspace), ("GET", path), &json!({}));
+            let answer =
+                call(&world.server, Some(&secret), Some(workspace), ("GET", path), &json!({}));
             answer.problem(404, "NOT_FOUND");
         }
     }

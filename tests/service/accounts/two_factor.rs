@@ -131,7 +131,10 @@ fn a_missing_code_is_asked_for_after_the_right_password_only() {
         for none in [json!(null), json!(""), json!("  ")] {
             let problem = ask(PASSWORD, none).problem(401, "NEEDS_2FA");
             assert_eq!(problem["error"], "needs_2fa");
-            assert_eq!(ask("a wrong password", json!(null)).problem(401, "INVALID_API_KEY")["error"], Value::Null);
+            assert_eq!(
+                ask("a wrong password", json!(null)).problem(401, "INVALID_API_KEY")["error"],
+                Value::Null
+            );
         }
         for wrong in ["000000", "abcdef", "0", "123456789012", "' OR 1=1"] {
             let answer = ask(PASSWORD, json!(wrong));

@@ -92,9 +92,15 @@ fn of_a_deleted_user_nothing_personal_is_left() {
     browser.get(&server, "/user").problem(401, "INVALID_API_KEY");
     login(&server, &zebra.email, PASSWORD).problem(401, "INVALID_API_KEY");
     let base = format!("/workspaces/{workspace}");
-    for path in ["/links", "/tokens", "/audit", "/workspaces", &base, &format!("{base}/members"),
-        &format!("{base}/invitations")]
-    {
+    for path in [
+        "/links",
+        "/tokens",
+        "/audit",
+        "/workspaces",
+        &base,
+        &format!("{base}/members"),
+        &format!("{base}/invitations"),
+    ] {
         let answer = owner.within(&server, &workspace, "GET", path, &json!({})).expect(200);
         let text = answer.text.to_lowercase();
         assert!(!text.contains("zebra-quagga") && !text.contains("okapi"), "{path}: {text}");

@@ -46,16 +46,32 @@ fn a_workspace_is_created_and_renamed() {
     assert_eq!((&found["name"], &found["role"]), (&json!("Shared"), &json!("owner")));
     assert_eq!((&found["personal"], &found["members"]), (&json!(false), &json!(3)));
     for wrong in ["", "   ", &"x".repeat(101), "a\u{7}b"] {
-        api.post("/workspaces", &json!({ "name": wrong })).refuses(400, "VALIDATION_ERROR", &["name"]);
-        api.patch(&world.path(""), &json!({ "name": wrong })).refuses(400, "VALIDATION_ERROR", &["name"]);
+        api.post("/workspaces", &json!({ "name": wrong })).refuses(
+            400,
+            "VALIDATION_ERROR",
+            &["name"],
+        );
+        api.patch(&world.path(""), &json!({ "name": wrong })).refuses(
+            400,
+            "VALIDATION_ERROR",
+            &["name"],
+        );
     }
     let admins = world.admin.api(&world.server);
     let renamed = world.admin.within(
-        &world.server, &world.workspace, "PATCH", &world.path(""), &json!({ "name": "By admin" }),
+        &world.server,
+        &world.workspace,
+        "PATCH",
+        &world.path(""),
+        &json!({ "name": "By admin" }),
     );
     assert_eq!(renamed.expect(200).data()["name"], "By admin");
     let members = world.member.within(
-        &world.server, &world.workspace, "PATCH", &world.path(""), &json!({ "name": "By member" }),
+        &world.server,
+        &world.workspace,
+        "PATCH",
+        &world.path(""),
+        &json!({ "name": "By member" }),
     );
     members.problem(403, "FORBIDDEN");
     admins.delete(&world.path("")).problem(403, "FORBIDDEN");
@@ -80,7 +96,10 @@ fn roles_change_within_limits() {
     give(owner, owner, "member").problem(409, "CONFLICT");
     for (by, to) in [(member, admin), (member, member), (member, owner)] {
         let answer = by.within(
-            server, workspace, "PATCH", &world.path(&format!("/members/{}", to.id)),
+            server,
+            workspace,
+            "PATCH",
+            &world.path(&format!("/members/{}", to.id)),
             &json!({ "role": "admin" }),
         );
         answer.problem(403, "FORBIDDEN");
@@ -157,8 +176,7 @@ fn the_ownership_is_transferred_to_a_member_who_accepts() {
     offer(owner, owner).problem(409, "CONFLICT");
     offer(owner, &stranger).problem(404, "NOT_FOUND");
     offer(&stranger, &stranger).problem(404, "NOT_FOUND");
-    let (_, token) =
-        owner.token(server, workspace, &json!({ "name": "all", "abilities": ["*"] }));
+    let (_, token) = owner.token(server, workspace, &json!({ "name": "all", "abilities": ["*"] }));
     server.api_as(&token).post(&transfer, &json!({ "user": member.id })).problem(403, "FORBIDDEN");
 
     let offered = offer(owner, admin).expect(200).data();
@@ -186,7 +204,9 @@ fn the_ownership_is_transferred_to_a_member_who_accepts() {
     accept(admin).problem(404, "NOT_FOUND");
     // The former owner's token with `*` has an admin's abilities now.
     server.api_as(&token).get("/admin/reconcile").problem(403, "FORBIDDEN");
-    owner.within(server, workspace, "GET", "/admin/reconcile", &json!({})).problem(403, "FORBIDDEN");
+    owner
+        .within(server, workspace, "GET", "/admin/reconcile", &json!({}))
+        .problem(403, "FORBIDDEN");
     owner.api(server).delete(&world.path("")).problem(403, "FORBIDDEN");
     admin.give_role(server, workspace, owner, "viewer").expect(200);
     let link = json!({ "destination": "https://example.com/landing" });

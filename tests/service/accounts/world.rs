@@ -100,15 +100,25 @@ impl Tenant {
     pub fn seen(&self, server: &Server) -> Vec<Value> {
         let base = format!("/workspaces/{}", self.workspace);
         let paths = [
-            "/links", "/campaigns", "/utm-templates", "/domains", "/tokens", "/exports", "/tags",
-            "/folders", &base, &format!("{base}/members"), &format!("{base}/invitations"),
+            "/links",
+            "/campaigns",
+            "/utm-templates",
+            "/domains",
+            "/tokens",
+            "/exports",
+            "/tags",
+            "/folders",
+            &base,
+            &format!("{base}/members"),
+            &format!("{base}/invitations"),
         ];
         let read = |path: &str| {
             let answer = self.owner.within(server, &self.workspace, "GET", path, &json!({}));
             let mut data = answer.expect(200).data();
             // It changes by itself.
             for one in data.as_array_mut().into_iter().flatten() {
-                for volatile in ["state", "done", "total", "rows", "bytes", "finished_at", "clicks"] {
+                for volatile in ["state", "done", "total", "rows", "bytes", "finished_at", "clicks"]
+                {
                     drop(one.as_object_mut().and_then(|one| one.remove(volatile)));
                 }
             }
