@@ -86,7 +86,7 @@ fn each_operation_is_described() {
     let tags: BTreeSet<_> =
         document["tags"].as_array().unwrap().iter().map(|tag| tag["name"].as_str()).collect();
     assert!(document["tags"].as_array().unwrap().iter().all(|tag| is_text(&tag["description"])));
-    let form = Regex::new("^[a-z]+(_[a-z]+)+$").unwrap();
+    let form = Regex::new("^[a-z]+(_[a-z0-9]+)+$").unwrap();
     let (mut ids, mut used) = (BTreeSet::new(), BTreeSet::new());
     for (method, path, operation) in described(&document) {
         let id = operation["operationId"].as_str().unwrap();
@@ -119,15 +119,19 @@ fn responses_are_described(document: &Value, operation: &Value, id: &str) {
     let responses = operation["responses"].as_object().unwrap();
     assert!(responses.keys().any(|status| status.starts_with('2')), "{id}");
     for status in ["401", "403", "429"] {
-        assert!(responses.contains_key(status), "{id} does not describe {status}");
+        let is_open = operation["x-ability"] == "public" && status == "401";
+        assert!(is_open || responses.contains_key(status), "{id} does not describe {status}");
     }
+    // They say no more than that a mail may have been sent.
+    let mails =
+        ["auth_sign_up", "auth_forgot_password", "user_change_email", "user_send_verification"];
     for (status, response) in responses {
         let response = resolved(document, response);
         assert!(is_text(&response["description"]), "{id} {status}");
         if status.as_str() >= "400" {
             let problem = &response["content"]["application/problem+json"]["schema"];
             assert_eq!(problem["$ref"], "#/components/schemas/Problem", "{id} {status}");
-        } else if status != "204" {
+        } else if status != "204" && !(status == "202" && mails.contains(&id)) {
             assert!(response["content"].is_object(), "{id} {status}");
         }
     }
