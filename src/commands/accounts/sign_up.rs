@@ -150,9 +150,8 @@ impl Accounts {
             }
             Err(error) if error.code == ErrorCode::Conflict => {
                 let user = self.by_email(&email)?.ok_or(error)?;
-                let purpose =
-                    if user.is_verified { LinkPurpose::Reset } else { LinkPurpose::Verify };
-                Ok((email, purpose, self.user_link(purpose, &user)?))
+                // The password may be that of somebody else, who signed up with this address before.
+                Ok((email, LinkPurpose::Reset, self.user_link(LinkPurpose::Reset, &user)?))
             }
             Err(error) => Err(error),
         }

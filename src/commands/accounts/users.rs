@@ -97,23 +97,21 @@ impl Accounts {
         Ok(())
     }
 
-    /// Asks for another email address. Returns the link that confirms it, to be sent there; `None`
-    /// if it is the address of another user, which the caller must not learn.
+    /// Asks for another email address. Returns it normalized, with the link that confirms it, to be
+    /// sent there; `None` if it is the address of another user, which the caller must not learn.
     pub async fn request_email(
         &self,
         id: UserId,
         email: &str,
         password: String,
-    ) -> Result<Option<String>> {
+    ) -> Result<Option<(String, String)>> {
         let email = normalized_email(email).map_err(|rule| ServiceError::field("email", rule))?;
         self.confirm(id, password).await?;
         let hash = self.personal.email_hash(&email);
-        let sealed = self.seal(id.uuid(), EMAIL, email).await?;
-        match self
-            .change(id, Some(id), UserChange::Email(EmailChange::Request { hash, sealed }))
-            .await
-        {
-            Ok(user) => self.user_link(LinkPurpose::ChangeEmail, &user).map(Some),
+        let sealed = self.seal(id.uuid(), EMAIL, email.clone()).await?;
+        let request = UserChange::Email(EmailChange::Request { hash, sealed });
+        match self.change(id, Some(id), request).await {
+            Ok(user) => Ok(Some((email, self.user_link(LinkPurpose::ChangeEmail, &user)?))),
             Err(error) if error.code == ErrorCode::Conflict => Ok(None),
             Err(error) => Err(error),
         }
@@ -146,11 +144,12 @@ impl Accounts {
         ))
     }
 
-    /// The link by which the user with an address can set another password, if there is one.
-    pub fn reset(&self, email: &str) -> Result<Option<String>> {
+    /// The link by which the user with an address can set another password, if there is one, with
+    /// the account's address: that is where to send it, not to another spelling of it.
+    pub fn reset(&self, email: &str) -> Result<Option<(String, String)>> {
         let email = normalized_email(email).map_err(|rule| ServiceError::field("email", rule))?;
         let user = self.by_email(&email)?.filter(|user| !user.is_blocked);
-        user.map(|user| self.user_link(LinkPurpose::Reset, &user)).transpose()
+        user.map(|user| Ok((email, self.user_link(LinkPurpose::Reset, &user)?))).transpose()
     }
 
     /// Sets another password by a link. Returns the user.

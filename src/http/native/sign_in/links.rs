@@ -123,9 +123,9 @@ pub async fn confirm_email(
 pub async fn forgot_password(from: PublicRequest, body: JsonBody<EmailBody>) -> Result<StatusCode> {
     let (services, email) = (&from.services, body.value.email);
     services.sign_in_limits.mail(from.address(), &email)?;
-    if let Some(token) = services.accounts.reset(&email)? {
+    if let Some((email, token)) = services.accounts.reset(&email)? {
         let link = services.account_url(LinkPurpose::Reset, &token);
-        services.send_mail(email.trim(), Message::PasswordReset { link });
+        services.send_mail(&email, Message::PasswordReset { link });
     }
     Ok(StatusCode::ACCEPTED)
 }

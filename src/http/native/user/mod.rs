@@ -243,9 +243,10 @@ async fn change_email(
         return Err(ServiceError::new(ErrorCode::Conflict, text));
     }
     let NewEmailBody { email, password } = body.value;
-    if let Some(token) = services.accounts.request_email(session.user, &email, password).await? {
+    let requested = services.accounts.request_email(session.user, &email, password).await?;
+    if let Some((email, token)) = requested {
         let link = services.account_url(LinkPurpose::ChangeEmail, &token);
-        services.send_mail(email.trim(), Message::EmailChange { link });
+        services.send_mail(&email, Message::EmailChange { link });
     }
     Ok(StatusCode::ACCEPTED)
 }
