@@ -87,7 +87,7 @@ fn tokens_are_managed_beside_a_running_service() {
     replaces_the_owner(&server.data, &server, &secret);
     let events = server.data.dump("mutations");
     let by_operator = events.iter().filter(|event| event["actor"].is_null());
-    assert_eq!(by_operator.count(), 2 + 4, "the first start's, and the operator's");
+    assert_eq!(by_operator.count(), 3 + 4, "the first start's, and the operator's");
 }
 
 #[test]

@@ -122,8 +122,8 @@ fn a_secret_is_shown_and_confirmed_by_a_code() {
 #[test]
 fn a_missing_code_is_asked_for_after_the_right_password_only() {
     let server = Options::links_only().start();
-    let ada = Protected::new(&server, "ada");
-    for path in ["/auth/login", "/auth/token"] {
+    for (path, name) in [("/auth/login", "ada"), ("/auth/token", "bob")] {
+        let ada = Protected::new(&server, name);
         let ask = |password: &str, code: Value| {
             let body = json!({ "email": ada.user.email, "password": password, "code": code });
             public(&server, path, &body)

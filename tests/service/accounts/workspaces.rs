@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{User, call, text};
+use super::{PASSWORD, User, call, jwt, text};
 use crate::harness::{Link, Options, Server};
 
 struct World {
@@ -248,8 +248,8 @@ fn a_deleted_workspace_redirects_and_can_be_restored() {
     let (_, invitation) = owner.invite(&server, &workspace, "late@example.com", "viewer");
     owner.api(&server).delete(&base).expect(200);
 
-    let is_closed = |server: &Server| {
-        for user in [&owner, &admin, &member] {
+    let is_closed = |server: &Server, users: &[User; 3]| {
+        for user in users {
             user.within(server, &workspace, "GET", "/links", &json!({})).problem(404, "NOT_FOUND");
             user.api(server).get(&base).problem(404, "NOT_FOUND");
             user.api(server).get(&format!("{base}/members")).problem(404, "NOT_FOUND");
@@ -259,12 +259,16 @@ fn a_deleted_workspace_redirects_and_can_be_restored() {
         }
         server.visit(&link).send().expect(302);
     };
-    is_closed(&server);
+    let users = [owner, admin, member];
+    is_closed(&server, &users);
     let preview = server.get(&format!("/api/v1/invitations/{invitation}"));
     assert!(preview.status >= 400, "{preview:?}");
     assert!(server.stop().success());
     let server = options.start();
-    is_closed(&server);
+    // A restarted service listens on another port, and the JWTs are bound to its address.
+    let users = users.map(|user| User { jwt: jwt(&server, &user.email, PASSWORD), ..user });
+    is_closed(&server, &users);
+    let [owner, admin, member] = users;
     let restore = format!("{base}/restore");
     admin.api(&server).post(&restore, &json!({})).problem(403, "FORBIDDEN");
     let stranger = User::new(&server, "stranger");
