@@ -1,6 +1,7 @@
 //! Accounts: signing in, users, workspaces, and who may do what.
 
 mod cookies;
+mod foreign;
 mod invitations;
 mod jwt;
 mod limits;
