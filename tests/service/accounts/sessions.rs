@@ -180,9 +180,10 @@ fn a_role_that_is_taken_away_is_gone_at_the_next_request() {
     let again = jwt(&server, &ada.email, PASSWORD);
     server.api_as(again).get("/admin/users").problem(403, "FORBIDDEN");
     // The bootstrap's superadmin is the last one.
-    let list = operator(&server).get("/admin/users").data();
-    let last = list.as_array().unwrap().iter().find(|user| user["role"] == "SUPERADMIN").unwrap();
-    let path = format!("/admin/users/{}", text(last, "id"));
+    let users = operator(&server).get("/admin/users").data();
+    let superadmin =
+        users.as_array().unwrap().iter().find(|user| user["role"] == "SUPERADMIN").unwrap();
+    let path = format!("/admin/users/{}", text(superadmin, "id"));
     operator(&server).patch(&path, &json!({ "role": "USER" })).problem(409, "CONFLICT");
     operator(&server).patch(&path, &json!({ "blocked": true })).problem(409, "CONFLICT");
     Answer::to(operator(&server).request(Method::DELETE, &path)).problem(409, "CONFLICT");

@@ -64,11 +64,11 @@ impl Protected {
         let secret = base32(&text(&begun, "secret"));
         // Not on yet.
         login(server, &user.email, PASSWORD).expect(200);
-        let used = step();
-        let body = json!({ "code": totp(&secret, used) });
+        let now = step();
+        let body = json!({ "code": totp(&secret, now) });
         let codes = browser.post(server, "/user/2fa/confirm", &body).expect(200).data();
         let recovery = serde_json::from_value(codes["recovery_codes"].clone()).unwrap();
-        Self { user, browser, secret, recovery, used }
+        Self { user, browser, secret, recovery, used: now }
     }
 
     /// A code that was not used before: of the present step, or of the one after it.
