@@ -196,9 +196,9 @@ fn members_see_their_own_tokens_only() {
     let all = [&owners, &members, &viewers, &machine].map(Clone::clone);
     assert_eq!(seen(&world.owner), all);
     assert_eq!(seen(&world.admin), all);
-    assert_eq!(seen(&world.member), [members.clone()]);
-    assert_eq!(ids(world.server.api_as(&secret).get("/tokens")), [members.clone()]);
-    assert_eq!(seen(&world.viewer), [viewers.clone()]);
+    assert_eq!(seen(&world.member), std::slice::from_ref(&members));
+    assert_eq!(ids(world.server.api_as(&secret).get("/tokens")), std::slice::from_ref(&members));
+    assert_eq!(seen(&world.viewer), std::slice::from_ref(&viewers));
     for id in [&owners, &viewers, &machine] {
         let path = format!("/tokens/{id}");
         let rename = json!({ "name": "taken" });
