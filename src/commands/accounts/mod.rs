@@ -167,15 +167,12 @@ impl Accounts {
         Ok(self.index.workspace(id)?.is_none_or(|found| found.purged_at_ms.is_some()))
     }
 
-    /// A user's role in a workspace; `None` if the user is not a member, or it is deleted.
-    pub fn role(&self, workspace: WorkspaceId, user: UserId) -> Result<Option<Role>> {
-        let role = self.index.role(workspace, user)?;
-        Ok(if role.is_some() && self.is_deleted(workspace)? { None } else { role })
-    }
-
-    /// When a user joined a workspace.
-    pub fn joined_at_ms(&self, workspace: WorkspaceId, user: UserId) -> Result<Option<u64>> {
-        Ok(self.index.member(workspace, user)?.map(|member| member.joined_at_ms))
+    /// A user's role in a workspace, and when the user joined it, in milliseconds since the Unix
+    /// epoch; `None` if the user is not a member, or the workspace is deleted.
+    pub fn membership(&self, workspace: WorkspaceId, user: UserId) -> Result<Option<(Role, u64)>> {
+        let member = self.index.member(workspace, user)?;
+        let found = member.and_then(|one| Some((Role::from_number(one.role)?, one.joined_at_ms)));
+        Ok(if found.is_some() && self.is_deleted(workspace)? { None } else { found })
     }
 
     /// The workspaces that a user is a member of, oldest first, with the role; deleted ones too.

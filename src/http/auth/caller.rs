@@ -10,6 +10,7 @@ use crate::domain::event::{SessionState, UserState};
 use crate::domain::ids::{SessionId, UserId, WorkspaceId};
 use crate::domain::retention::SESSION_IDLE_MS;
 use crate::domain::token::{Actor, Token};
+use crate::domain::user::state::personal_workspace;
 use crate::http::native::iso8601;
 use crate::http::{Services, security};
 
@@ -74,16 +75,34 @@ fn by_session(
     refuse_blocked(&user)?;
     let actor = match requested_workspace(&parts.headers)? {
         Some(workspace) => actor_in(services, id, workspace)?,
-        // The default workspace may be gone, the personal one never is.
-        None => match actor_in(services, id, user.default_workspace()) {
-            Err(error) if error.code == ErrorCode::NotFound => {
-                actor_in(services, id, WorkspaceId::new(id.uuid()))?
-            }
-            actor => actor?,
-        },
+        None => actor_by_default(parts, services, &user, id)?,
     };
     let session = Session { user: id, id: session };
     Ok(Caller { actor, session: Some(session), is_superadmin: user.is_superadmin })
+}
+
+/// The actor of a request that names no workspace in a header: in the workspace of its path, else in
+/// the default one, which may be gone, else in the personal one.
+fn actor_by_default(
+    parts: &Parts,
+    services: &Services,
+    user: &UserState,
+    id: UserId,
+) -> Result<Actor> {
+    let of_path = workspace_of_path(parts.uri.path());
+    for workspace in of_path.into_iter().chain([user.default_workspace()]) {
+        match actor_in(services, id, workspace) {
+            Err(error) if error.code == ErrorCode::NotFound => {}
+            actor => return actor,
+        }
+    }
+    actor_in(services, id, personal_workspace(id))
+}
+
+/// The workspace in the path `/workspaces/{workspace}/…`.
+fn workspace_of_path(path: &str) -> Option<WorkspaceId> {
+    let (_, rest) = path.split_once("/workspaces/")?;
+    rest.split('/').next()?.parse().ok()
 }
 
 fn refuse_blocked(user: &UserState) -> Result<()> {
@@ -99,8 +118,8 @@ fn refuse_blocked(user: &UserState) -> Result<()> {
 /// # Errors
 /// [`ErrorCode::NotFound`] if the user is not a member, or the workspace is deleted.
 pub fn actor_in(services: &Services, user: UserId, workspace: WorkspaceId) -> Result<Actor> {
-    let role = services.accounts.role(workspace, user)?;
-    let role = role.ok_or_else(|| ServiceError::not_found("workspace"))?;
+    let found = services.accounts.membership(workspace, user)?;
+    let (role, _) = found.ok_or_else(|| ServiceError::not_found("workspace"))?;
     Ok(Actor::member(workspace, user, role))
 }
 
@@ -153,11 +172,10 @@ fn actor_of(services: &Services, token: &Token) -> Result<Actor> {
     };
     let found = services.accounts.find(user)?;
     refuse_blocked(&found.ok_or_else(|| gone("The user of this token is deleted."))?)?;
-    let role = services.accounts.role(token.workspace, user)?;
-    let joined_ms = services.accounts.joined_at_ms(token.workspace, user)?;
+    let found = services.accounts.membership(token.workspace, user)?;
     // Tokens from before the user left are not valid again when the user returns.
-    let role = role.filter(|_| joined_ms.is_some_and(|at_ms| at_ms <= token.created_at_ms));
-    let role = role.ok_or_else(|| gone("The user of this token left the workspace."))?;
+    let found = found.filter(|(_, joined_at_ms)| *joined_at_ms <= token.created_at_ms);
+    let (role, _) = found.ok_or_else(|| gone("The user of this token left the workspace."))?;
     let member = Actor::member(token.workspace, user, role);
     Ok(Actor { token: token.id, abilities: token.abilities.and(member.abilities), ..member })
 }
@@ -200,5 +218,15 @@ mod tests {
         assert_eq!(with("authorization", "Basic c2x1Zw=="), None);
         assert_eq!(with("authorization", "Bearer "), None);
         assert_eq!(credential(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_path_names_a_workspace() {
+        let id = personal_workspace(UserId::new(uuid::Uuid::from_u128(7)));
+        for path in [format!("/workspaces/{id}"), format!("/api/v1/workspaces/{id}/members")] {
+            assert_eq!(workspace_of_path(&path), Some(id), "{path}");
+        }
+        assert_eq!(workspace_of_path("/workspaces"), None);
+        assert_eq!(workspace_of_path("/links/workspaces"), None);
     }
 }
