@@ -89,10 +89,10 @@ pub fn run(command: &UserCommand, mut out: impl Write) -> anyhow::Result<()> {
             let linked = post(args, "/link")?;
             Ok(writeln!(out, "{}", text(&linked["link"]))?)
         }
-        UserCommand::Block(args) => patch(args, json!({ "blocked": true }), &mut out),
-        UserCommand::Unblock(args) => patch(args, json!({ "blocked": false }), &mut out),
+        UserCommand::Block(args) => patch(args, &json!({ "blocked": true }), &mut out),
+        UserCommand::Unblock(args) => patch(args, &json!({ "blocked": false }), &mut out),
         UserCommand::DisableTwoFactor(args) => {
-            patch(args, json!({ "two_factor": false }), &mut out)
+            patch(args, &json!({ "two_factor": false }), &mut out)
         }
         UserCommand::Delete(args) => {
             let client = service(&args.folder.data_dir)?;
@@ -145,9 +145,9 @@ fn post(args: &OneArgs, path: &str) -> anyhow::Result<Value> {
     service(&args.folder.data_dir)?.post(&format!("/admin/users/{}{path}", args.id))
 }
 
-fn patch(args: &OneArgs, body: Value, out: &mut impl Write) -> anyhow::Result<()> {
+fn patch(args: &OneArgs, body: &Value, out: &mut impl Write) -> anyhow::Result<()> {
     let client = service(&args.folder.data_dir)?;
-    data_of(client.request(Method::PATCH, &format!("/admin/users/{}", args.id)).json(&body))?;
+    data_of(client.request(Method::PATCH, &format!("/admin/users/{}", args.id)).json(body))?;
     Ok(writeln!(out, "changed {}", args.id)?)
 }
 
