@@ -1,7 +1,7 @@
 //! The pages of the links that set up accounts, reset passwords, verify addresses and accept
 //! invitations.
 
-mod mailbox;
+pub mod mailbox;
 
 use reqwest::Method;
 use reqwest::blocking::RequestBuilder;

@@ -5,6 +5,7 @@ mod foreign;
 mod invitations;
 mod jwt;
 mod limits;
+mod mail;
 mod mass_assignment;
 mod matrix;
 mod secrets;
