@@ -92,8 +92,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     let operator = admin_listener.as_ref().map_or(Ok(public), Listener::local_addr)?;
     let control = ControlFile::write(&settings.data_dir, public, operator)?;
     let mailer = mail::start(settings, runtime.handle());
-    let set_up = accounts::set_up_first(&app.accounts, &app.bootstrap, first);
-    let set_up = runtime.block_on(set_up)?;
+    let set_up = runtime.block_on(first.set_up(&app.accounts, &app.bootstrap))?;
     announce(&app.bootstrap, set_up.as_deref(), &site);
     runtime.block_on(async {
         let mut scheduler = Scheduler::default();
@@ -120,8 +119,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         keep_metrics(&mut scheduler, app.metrics.clone());
         let last_used = Arc::clone(&app.last_used);
         last_used_file::keep_saved(&mut scheduler, settings.data_dir.clone(), last_used);
-        accounts::keep_purging(&mut scheduler, app.accounts.clone());
-        accounts::keep_rotating(&mut scheduler, app.jwt_keys.clone());
+        accounts::keep_up(&mut scheduler, app.accounts.clone(), app.jwt_keys.clone());
         app.exports.jobs.keep_clean(&mut scheduler);
         app.imports.jobs.keep_clean(&mut scheduler);
         app.imports.resume();

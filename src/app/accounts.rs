@@ -43,8 +43,8 @@ pub fn open(
     Ok((accounts, jwt))
 }
 
-/// Rotates the keys of JWTs periodically.
-pub fn keep_rotating(scheduler: &mut Scheduler, keys: JwtKeys) {
+/// Rotates the keys of JWTs, and purges deleted workspaces and unused keys, periodically.
+pub fn keep_up(scheduler: &mut Scheduler, accounts: Accounts, keys: JwtKeys) {
     scheduler.every("jwt-keys", [ROTATE_EVERY; 2], keys, |keys| async move {
         let rotated = tokio::task::spawn_blocking(move || keys.rotate_if_due(now_ms())).await;
         match rotated {
@@ -53,10 +53,6 @@ pub fn keep_rotating(scheduler: &mut Scheduler, keys: JwtKeys) {
             Err(error) => tracing::error!(%error, "rotating the keys of JWTs panicked"),
         }
     });
-}
-
-/// Purges deleted workspaces and unused keys periodically.
-pub fn keep_purging(scheduler: &mut Scheduler, accounts: Accounts) {
     scheduler.every("purge", PURGE, accounts, |accounts| async move {
         if let Err(error) = accounts.purge().await {
             tracing::error!(%error, "purging deleted workspaces failed; retrying in an hour");
@@ -83,25 +79,26 @@ impl FirstSuperadmin {
             ),
         }
     }
-}
 
-/// Sets up the first superadmin. Returns the link that does so, if the environment does not.
-pub async fn set_up_first(
-    accounts: &Accounts,
-    bootstrap: &Bootstrap,
-    FirstSuperadmin(given): FirstSuperadmin,
-) -> anyhow::Result<Option<String>> {
-    let Some(user) = bootstrap.user() else {
-        if given.is_some() {
-            tracing::warn!(
-                "SLUGLINE_BOOTSTRAP_EMAIL is ignored: the data folder has users already, or tokens \
-                 of an earlier version; use `slugline user create`"
-            );
-        }
-        return Ok(None);
-    };
-    let (_, token) = accounts.operator_link(user).map_err(anyhow::Error::msg)?;
-    let Some((email, password)) = given else { return Ok(Some(token)) };
-    accounts.set_up(&token, &email, password).await.map_err(anyhow::Error::msg)?;
-    Ok(None)
+    /// Sets up the first superadmin. Returns the token of the link that does so, if the environment
+    /// does not.
+    pub async fn set_up(
+        self,
+        accounts: &Accounts,
+        bootstrap: &Bootstrap,
+    ) -> anyhow::Result<Option<String>> {
+        let Some(user) = bootstrap.user() else {
+            if self.0.is_some() {
+                tracing::warn!(
+                    "SLUGLINE_BOOTSTRAP_EMAIL is ignored: the data folder has users already, or tokens \
+                     of an earlier version; use `slugline user create`"
+                );
+            }
+            return Ok(None);
+        };
+        let (_, token) = accounts.operator_link(user).map_err(anyhow::Error::msg)?;
+        let Some((email, password)) = self.0 else { return Ok(Some(token)) };
+        accounts.set_up(&token, &email, password).await.map_err(anyhow::Error::msg)?;
+        Ok(None)
+    }
 }

@@ -6,10 +6,10 @@ use super::decide::{CommandHandler, Decision};
 use crate::domain::command::{NewSecret, NewToken, Outcome, TokenChange};
 use crate::domain::error::{ErrorCode, Invalid, Result, ServiceError};
 use crate::domain::event::{Event, TokenRevoked};
-use crate::domain::ids::TokenId;
+use crate::domain::ids::{TokenId, UserId};
 use crate::domain::retention::MAX_ROTATION_OVERLAP_MS;
 use crate::domain::token::{PreviousSecret, Token};
-use crate::projections::index::{ReadRanges, ReadWorkspaces};
+use crate::projections::index::{ReadRanges, ReadUsers, ReadWorkspaces};
 
 const MAX_NAME_CHARS: usize = 100;
 /// The maximum number of networks per token.
@@ -88,8 +88,7 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         Ok((Some(Event::TokenRotated((&token).into())), Outcome::Token(token.into())))
     }
 
-    /// Revokes a token. A workspace's last valid token with `*` can't be revoked: otherwise nobody
-    /// in it could create tokens.
+    /// Revokes a token.
     pub(super) fn revoke_token(&self, id: TokenId) -> Result<Decision> {
         let token = self.revocable_token(id)?;
         self.keep_an_owner(&token)?;
@@ -140,11 +139,16 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         Ok(invalid.into_result()?)
     }
 
-    /// Refuses to take away a workspace's last valid token with `*`.
+    /// Refuses to take away a workspace's last valid token with `*`, unless its owner can sign in and
+    /// create another one.
     fn keep_an_owner(&self, token: &Token) -> Result<()> {
-        let workspace = self.state.workspace(token.workspace)?;
-        if workspace.is_some_and(|workspace| workspace.purged_at_ms.is_some()) {
-            return Ok(());
+        if let Some(workspace) = self.state.workspace(token.workspace)? {
+            let owner = UserId::from_bytes(&workspace.owner).ok();
+            let owner = owner.map(|owner| self.state.user(owner)).transpose()?.flatten();
+            let can_sign_in = owner.is_some_and(|owner| owner.password.is_some());
+            if can_sign_in || workspace.purged_at_ms.is_some() {
+                return Ok(());
+            }
         }
         let is_other_owner = |other: &Token| other.id != token.id && other.is_owner_at(self.now_ms);
         if token.is_owner_at(self.now_ms)

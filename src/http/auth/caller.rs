@@ -73,30 +73,27 @@ fn by_session(
 ) -> Result<Caller> {
     let (id, session) = session.ids()?;
     refuse_blocked(&user)?;
-    let actor = match requested_workspace(&parts.headers)? {
-        Some(workspace) => actor_in(services, id, workspace)?,
-        None => actor_by_default(parts, services, &user, id)?,
-    };
+    let actor = member(parts, services, &user, id)?;
     let session = Session { user: id, id: session };
     Ok(Caller { actor, session: Some(session), is_superadmin: user.is_superadmin })
 }
 
-/// The actor of a request that names no workspace in a header: in the workspace of its path, else in
-/// the default one, which may be gone, else in the personal one.
-fn actor_by_default(
-    parts: &Parts,
-    services: &Services,
-    user: &UserState,
-    id: UserId,
-) -> Result<Actor> {
-    let of_path = workspace_of_path(parts.uri.path());
-    for workspace in of_path.into_iter().chain([user.default_workspace()]) {
+/// The user as a member of the workspace in the request's path, else of the one that a header names,
+/// else of the default one, which may be gone, else of the personal one.
+fn member(parts: &Parts, services: &Services, user: &UserState, id: UserId) -> Result<Actor> {
+    let requested = requested_workspace(&parts.headers)?;
+    let optional =
+        [workspace_of_path(parts.uri.path()), requested.or(Some(user.default_workspace()))];
+    for workspace in optional.into_iter().flatten() {
         match actor_in(services, id, workspace) {
             Err(error) if error.code == ErrorCode::NotFound => {}
             actor => return actor,
         }
     }
-    actor_in(services, id, personal_workspace(id))
+    match requested {
+        Some(_) => Err(ServiceError::not_found("workspace")),
+        None => actor_in(services, id, personal_workspace(id)),
+    }
 }
 
 /// The workspace in the path `/workspaces/{workspace}/…`.

@@ -24,13 +24,19 @@ struct Limiters {
 
 impl Limiters {
     fn take(&self, address: IpAddr, account: &str) -> Result<()> {
-        let refused = |TooMany { retry_seconds }: TooMany| ServiceError {
-            retry_after_seconds: Some(retry_seconds),
-            ..ServiceError::new(ErrorCode::RateLimited, "Too many attempts: try again later.")
-        };
         self.by_address.take(address, &ANY_SUBJECT).map_err(refused)?;
+        self.take_account(account)
+    }
+
+    fn take_account(&self, account: &str) -> Result<()> {
         self.by_account.take(ANY_ADDRESS, &subject(account)).map_err(refused)
     }
+}
+
+fn refused(TooMany { retry_seconds }: TooMany) -> ServiceError {
+    let retry_after_seconds = Some(retry_seconds);
+    let text = "Too many attempts: try again later.";
+    ServiceError { retry_after_seconds, ..ServiceError::new(ErrorCode::RateLimited, text) }
 }
 
 /// The subject of an account: case does not matter, as in addresses.
@@ -78,6 +84,14 @@ impl SignInLimits {
     pub fn succeeded(&self, address: IpAddr, account: &str) {
         self.sign_ins.by_address.give_back(address, &ANY_SUBJECT);
         self.sign_ins.by_account.forget(ANY_ADDRESS, &subject(account));
+    }
+
+    /// Counts a mail that a member causes: only by whom it is for.
+    ///
+    /// # Errors
+    /// [`ErrorCode::RateLimited`].
+    pub fn mail_to(&self, account: &str) -> Result<()> {
+        self.mails.take_account(account)
     }
 
     /// Counts a mail that anybody can cause.

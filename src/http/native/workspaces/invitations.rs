@@ -137,6 +137,9 @@ pub async fn create(
     let accounts = &api.services.accounts;
     let given = list.iter().map(|one| (one.email.as_str(), one.role.as_str()));
     let checked = accounts.check_invitations(given)?;
+    for (email, _) in &checked {
+        api.services.sign_in_limits.mail_to(email)?;
+    }
     let is_only = checked.len() == 1;
     let mut data = Vec::with_capacity(checked.len());
     for (email, role) in checked {
@@ -188,6 +191,7 @@ pub async fn resend(
     Path((workspace, id)): Path<(String, String)>,
 ) -> Result<Json<Data<InvitationView>>> {
     let (actor, id) = (api.in_workspace(&workspace)?, parse(&id)?);
+    api.services.sign_in_limits.mail_to(&id.to_string())?;
     let invited = api.services.accounts.resend(actor, id).await?;
     Ok(Json(Data { data: InvitationView::sent(&api.services, actor, invited)? }))
 }
