@@ -12,7 +12,7 @@ use crate::config::Settings;
 use crate::http::Site;
 use crate::identity::{JwtKeys, PersonalData, jwt, personal_data};
 use crate::jobs::Scheduler;
-use crate::projections::index::Index;
+use crate::projections::index::{Index, ReadUsers};
 
 /// When the first purge starts, and how often it is checked what is due.
 const PURGE: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(3_600)];
@@ -29,6 +29,12 @@ pub fn open(
     let data = settings.data_dir.as_path();
     let named = |path: &Path| path.display().to_string();
     let path = data.join(personal_data::FILE);
+    if !path.exists() && has_personal_data(index)? {
+        anyhow::bail!(
+            "{} is missing: without it no user can sign in. Copy it from a backup",
+            path.display()
+        );
+    }
     let personal = PersonalData::open(&path).with_context(|| named(&path))?;
     let path = data.join(jwt::FILE);
     let jwt = JwtKeys::open(&path, &site.base, now_ms()).with_context(|| named(&path))?;
@@ -58,6 +64,11 @@ pub fn keep_up(scheduler: &mut Scheduler, accounts: Accounts, keys: JwtKeys) {
             tracing::error!(%error, "purging deleted workspaces failed; retrying in an hour");
         }
     });
+}
+
+/// Whether a user has an email address, which only the keys can open.
+fn has_personal_data(index: &Index) -> anyhow::Result<bool> {
+    Ok(index.users()?.iter().any(|user| !user.email.is_empty()))
 }
 
 /// The email address and the password of the first superadmin, from the environment.

@@ -12,7 +12,7 @@ use crate::domain::link::{Link, LinkFields, LinkInput, LinkPolicy, WriteMode};
 use crate::domain::report::{Complaint, MAX_OPEN, Report, ReportResolved};
 use crate::domain::slug::{GENERATED_LEN, Slug};
 use crate::domain::token::{Ability, Actor};
-use crate::projections::index::{ReadDomains, ReadRanges};
+use crate::projections::index::{ReadDomains, ReadRanges, ReadUsers, ReadWorkspaces};
 
 /// Attempts per length before a generated slug grows by one character: a fifth attempt would mean
 /// that more than half of the slugs of that length are taken.
@@ -34,6 +34,40 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
     /// # Errors
     /// The rule that the command violates, or a failure to read the index.
     pub fn decide(&self, command: Command) -> Result<Decision> {
+        let actor = self.current_actor(&command)?;
+        CommandHandler { actor: &actor, ..*self }.decide_as_current(command)
+    }
+
+    /// The actor with what the user's role permits now: it may have changed since the request was
+    /// authenticated, or since the import was started.
+    fn current_actor(&self, command: &Command) -> Result<Actor> {
+        let has_membership = match command {
+            // On the account itself, or by somebody who is no member yet.
+            Command::User(_) => false,
+            Command::Workspace(command) => command.is_by_member(),
+            _ => true,
+        };
+        let Some((user, _)) = self.actor.user.filter(|_| has_membership) else {
+            return Ok(*self.actor);
+        };
+        let workspace = self.actor.workspace;
+        let is_blocked = self.state.user(user)?.is_none_or(|user| user.is_blocked);
+        let role = self.state.role(workspace, user)?.filter(|_| !is_blocked);
+        let role = role.ok_or_else(|| {
+            let text = "You are no longer a member of this workspace.";
+            ServiceError::new(ErrorCode::Forbidden, text)
+        })?;
+        let found = self.state.workspace(workspace)?;
+        let is_deleted = found.is_none_or(|found| found.purged_at_ms.is_some());
+        if is_deleted && !matches!(command, Command::Workspace(_)) {
+            let text = "The workspace is deleted: restore it first.";
+            return Err(ServiceError::new(ErrorCode::Conflict, text));
+        }
+        let abilities = self.actor.abilities.and(role.abilities());
+        Ok(Actor { user: Some((user, role)), abilities, ..*self.actor })
+    }
+
+    fn decide_as_current(&self, command: Command) -> Result<Decision> {
         self.require(command.ability())?;
         self.check_limits(&command)?;
         match command {

@@ -242,7 +242,8 @@ impl Dispatcher {
             && before.idempotency_expires_at_ms() > now_ms
         {
             let same = before.idempotency.as_ref().is_some_and(|first| first == sent);
-            if !same || !actor.abilities.allows(command.ability()) {
+            let is_by_same_user = before.user == actor.user_in_log();
+            if !same || !is_by_same_user || !actor.abilities.allows(command.ability()) {
                 return Err(ServiceError::idempotency_key_reused());
             }
             return Ok(((None, outcome_of(before, actor)?), true));

@@ -9,10 +9,14 @@ use crate::projections::index::{ReadDomains, ReadRanges};
 impl<R: ReadRanges> CommandHandler<'_, R> {
     /// An existing link is reported as a conflict, skipped or replaced.
     pub(super) fn import_link(&self, import: Import) -> Result<Decision> {
-        // The token may have been revoked or expired since the import was started.
+        // The token may have been revoked or expired since the import was started. Sessions have
+        // none.
+        let is_session = self.actor.token.uuid().is_nil() && self.actor.user.is_some();
         let reason = match self.state.token(self.actor.workspace, self.actor.token)? {
+            _ if is_session => None,
             None => Some("is revoked"),
             Some(token) if token.is_expired_at(self.now_ms) => Some("has expired"),
+            Some(token) if token.is_disabled => Some("is disabled"),
             Some(_) => None,
         };
         if let Some(reason) = reason {

@@ -47,6 +47,10 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
     /// Changes a token.
     pub(super) fn change_token(&self, id: TokenId, change: TokenChange) -> Result<Decision> {
         let before = self.managed_token(id, "change")?;
+        let disables = TokenChange { is_disabled: Some(true), ..TokenChange::default() };
+        if change != disables {
+            self.require_own(&before)?;
+        }
         let mut token = before.clone();
         let TokenChange { name, abilities, expires_at_ms, networks, is_disabled } = change;
         token.name = name.unwrap_or(token.name);
@@ -72,6 +76,7 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         overlap_ms: u64,
     ) -> Result<Decision> {
         let before = self.managed_token(id, "rotate")?;
+        self.require_own(&before)?;
         if overlap_ms > MAX_ROTATION_OVERLAP_MS {
             let days = MAX_ROTATION_OVERLAP_MS / (24 * 3_600 * 1_000);
             let rule = format!("must be at most {days} days");
@@ -115,6 +120,17 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
             return Ok(token);
         }
         self.managed_token(id, "revoke")
+    }
+
+    /// Refuses to take over a token of another user, who would be blamed for what is done with it.
+    fn require_own(&self, token: &Token) -> Result<()> {
+        let user = self.actor.user.map(|(user, _)| user);
+        let is_operator = user.is_none() && self.actor.token.uuid().is_nil();
+        if token.user.is_none() || token.user == user || is_operator {
+            return Ok(());
+        }
+        let text = "This is another user's token: you can disable or revoke it.";
+        Err(ServiceError::new(ErrorCode::Forbidden, text))
     }
 
     fn visible_token(&self, id: TokenId) -> Result<Token> {

@@ -90,14 +90,19 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
                 user.is_verified = true;
                 Event::PasswordChanged
             }
-            UserChange::Password(password) => {
+            UserChange::Password { password, epoch } => {
+                if user.session_epoch != epoch {
+                    return Err(used_link());
+                }
                 user.password = Some(password);
+                user.requested_email = None;
                 user.session_epoch = user.session_epoch.saturating_add(1);
                 Event::PasswordChanged
             }
             UserChange::Block(is_blocked) => {
                 user.session_epoch += u32::from(is_blocked && !user.is_blocked);
                 user.is_blocked = is_blocked;
+                user.requested_email = None;
                 if is_blocked { Event::UserBlocked } else { Event::UserUnblocked }
             }
             UserChange::Role(role) => {
@@ -110,6 +115,7 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
                 Event::UserChanged
             }
             UserChange::EndSessions => {
+                user.requested_email = None;
                 user.session_epoch = user.session_epoch.saturating_add(1);
                 Event::UserChanged
             }
@@ -118,8 +124,8 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
 
     fn change_email(&self, id: UserId, user: &mut UserState, change: EmailChange) -> Result<()> {
         match change {
+            // That the address is another user's shows when it is confirmed, to its owner only.
             EmailChange::Request { hash, sealed } => {
-                self.claim_email(&hash, Some(id))?;
                 user.requested_email = Some(RequestedEmail { hash: hash.to_vec(), sealed });
             }
             EmailChange::Confirm(hash) => {
@@ -144,7 +150,8 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         self.keep_a_superadmin(&user, &UserState::default())?;
         for workspace in self.state.workspaces_of(id)? {
             let found = self.state.workspace(workspace)?;
-            let is_owner = found.is_some_and(|found| found.owner == id.as_bytes());
+            let is_owner = found
+                .is_some_and(|found| found.owner == id.as_bytes() && found.purged_at_ms.is_none());
             if is_owner && workspace != personal_workspace(id) {
                 let text = format!(
                     "The user owns the workspace {workspace}: transfer its ownership or delete it \
@@ -181,12 +188,11 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         let user = self.existing_user(id)?;
         // The user may have been changed since the password was verified.
         let is_proven = factor.map_or(!user.has_two_factor(), |factor| user.accepts(factor));
-        if user.is_blocked || !is_proven {
+        if user.is_blocked || !is_proven || session.epoch != user.session_epoch {
             let text = "The code is not valid, or was used before.";
             return Err(ServiceError::new(ErrorCode::InvalidCredential, text));
         }
-        let mut session =
-            SessionState { epoch: user.session_epoch, created_at_ms: self.now_ms, ..session };
+        let mut session = SessionState { created_at_ms: self.now_ms, ..session };
         match factor {
             Some(SecondFactor::Totp(step)) => session.totp_step = Some(step),
             Some(SecondFactor::RecoveryCode(sha256)) => session.recovery_sha256 = sha256.to_vec(),

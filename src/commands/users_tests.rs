@@ -56,6 +56,7 @@ impl Writer {
         let session = SessionState {
             id: Uuid::now_v7().as_bytes().to_vec(),
             user: id(number).as_bytes().to_vec(),
+            epoch: self.index.user(id(number)).unwrap().map_or(0, |user| user.session_epoch),
             expires_at_ms: u64::MAX / 2,
             ..SessionState::default()
         };
@@ -77,7 +78,9 @@ fn an_email_address_belongs_to_one_user() {
     assert_eq!(code(writer.user(3, UserCommand::Create(Box::new(same)))), ErrorCode::Conflict);
     let request =
         |number| UserChange::Email(EmailChange::Request { hash: hash(number), sealed: vec![1] });
-    assert_eq!(code(writer.change(2, request(1))), ErrorCode::Conflict);
+    writer.change(2, request(1)).unwrap();
+    let confirm = UserChange::Email(EmailChange::Confirm(hash(1)));
+    assert_eq!(code(writer.change(2, confirm)), ErrorCode::Conflict);
     let requested = writer.change(2, request(9)).unwrap();
     assert_eq!(requested.email_hash, hash(2), "it is not used until it is confirmed");
     assert_eq!(
@@ -150,7 +153,7 @@ fn changes_of_the_password_and_blocks_end_all_sessions() {
     let epoch = |writer: &Writer| writer.index.user(id(2)).unwrap().unwrap().session_epoch;
     for (change, ends) in [
         (UserChange::Name(Some(vec![1])), false),
-        (UserChange::Password(vec![3]), true),
+        (UserChange::Password { password: vec![3], epoch: 0 }, true),
         (UserChange::EndSessions, true),
         (UserChange::Block(true), true),
     ] {

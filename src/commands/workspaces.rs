@@ -17,6 +17,8 @@ use crate::domain::workspace::state::{WorkspaceState, role as role_of, user_id};
 use crate::domain::workspace::{MAX_NAME_CHARS, Role};
 use crate::projections::index::{ReadRanges, ReadUsers, ReadWorkspaces};
 
+/// The maximum number of workspaces in which a user can be, to create another one.
+const MAX_WORKSPACES: usize = 100;
 /// The maximum number of open invitations of a workspace.
 const MAX_INVITATIONS: usize = 1_000;
 
@@ -85,6 +87,12 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         check_name(&name, MAX_NAME_CHARS).map_err(|rule| ServiceError::field("name", rule))?;
         if self.state.workspace(self.actor.workspace)?.is_some() {
             return Err(conflict("There is a workspace with this id already."));
+        }
+        if let Some(owner) = owner
+            && self.state.workspaces_of(owner)?.len() >= MAX_WORKSPACES
+        {
+            let text = format!("A user can have {MAX_WORKSPACES} workspaces: leave some first.");
+            return Err(ServiceError::new(ErrorCode::Conflict, text));
         }
         let owner = owner.map_or_else(Vec::new, |owner| owner.as_bytes().to_vec());
         let workspace = WorkspaceState {

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{AccountLink, Accounts, EMAIL, LinkPurpose};
 use crate::commands::now_ms;
-use crate::domain::command::Outcome;
+use crate::domain::command::{Command, Outcome};
 use crate::domain::error::{ErrorCode, Invalid, Result, ServiceError};
 use crate::domain::event::{InvitationState, MemberState};
 use crate::domain::ids::{InvitationId, UserId, WorkspaceId};
@@ -35,15 +35,21 @@ impl Accounts {
         let invitation = InvitationState {
             id: id.as_bytes().to_vec(),
             email_hash: self.personal.email_hash(&email).to_vec(),
-            email: self.seal(id.uuid(), EMAIL, email).await?,
             role: role as u32,
             ..InvitationState::default()
         };
+        // A key cannot be taken back, so one is only made for what will be accepted.
+        let command = WorkspaceCommand::Invite(Box::new(invitation.clone()));
+        self.dry_run(actor, Command::Workspace(command)).await?;
+        let email = self.seal(id.uuid(), EMAIL, email).await?;
+        let invitation = InvitationState { email, ..invitation };
         let command = WorkspaceCommand::Invite(Box::new(invitation));
         match self.run_in_workspace(actor, command).await {
             Ok(done) => self.invited(actor.workspace, done.outcome),
             Err(error) => {
-                self.destroy(id.uuid()).await?;
+                if error.code != ErrorCode::ChangesUnavailable {
+                    self.destroy(id.uuid()).await?;
+                }
                 Err(error)
             }
         }

@@ -100,6 +100,7 @@ fn bound_state(purpose: LinkPurpose, user: &UserState) -> Vec<u8> {
         LinkPurpose::SetUp | LinkPurpose::Reset => {
             let mut state = user.password.clone().unwrap_or_default();
             state.extend(user.session_epoch.to_be_bytes());
+            state.extend(&user.email_hash);
             state
         }
         LinkPurpose::Verify => user.email_hash.clone(),

@@ -23,7 +23,7 @@ pub use sign_up::{NewUser, SignUpMode, check_credentials};
 pub use two_factor::TwoFactorSetUp;
 pub use users::Profile;
 
-use super::{CommandResult, Commands};
+use super::{CommandRequest, CommandResult, Commands, Mode};
 use crate::domain::command::{Command, Outcome};
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::{InvitationState, MemberState, UserState};
@@ -99,6 +99,13 @@ impl Accounts {
             None => Actor::operator(workspace),
         };
         Ok(self.commands.run(actor, Command::User(command), None).await?.outcome)
+    }
+
+    /// Decides a command without logging it.
+    async fn dry_run(&self, actor: Actor, command: Command) -> Result<()> {
+        let request = CommandRequest { command, idempotency: None };
+        let results = self.commands.run_all(actor, vec![request], Mode::DryRun).await?;
+        results.into_iter().try_for_each(|result| result.map(drop))
     }
 
     /// Changes a user; returns the user afterwards.

@@ -20,7 +20,7 @@ use crate::projections::index::{
 };
 
 /// Keys of subjects younger than this may belong to somebody who is being created.
-const MIN_KEY_AGE_MS: u64 = 3_600 * 1_000;
+const MIN_KEY_AGE_MS: u64 = 24 * 3_600 * 1_000;
 
 impl Accounts {
     /// Purges the deleted workspaces whose time to be restored has ended, and destroys the keys of
@@ -29,8 +29,10 @@ impl Accounts {
         let now_ms = now_ms();
         for (id, workspace) in self.index.workspaces()? {
             if workspace.purged_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
-                self.purge_workspace(id).await?;
-                tracing::info!(workspace = %id, "purged a deleted workspace");
+                match self.purge_workspace(id).await {
+                    Ok(()) => tracing::info!(workspace = %id, "purged a deleted workspace"),
+                    Err(error) => tracing::error!(workspace = %id, %error, "purging failed"),
+                }
             }
         }
         self.destroy_unused_keys(now_ms).await

@@ -16,6 +16,9 @@ use crate::domain::user::command::{UserChange, UserCommand};
 use crate::domain::user::{SecondFactor, normalized_email};
 use crate::projections::index::ReadUsers;
 
+/// The maximum number of live sessions of a user; the oldest end for new ones.
+const MAX_SESSIONS: usize = 100;
+
 /// What a user signs in with.
 #[derive(Clone)]
 pub struct Credentials {
@@ -76,10 +79,14 @@ impl Accounts {
             Some(user) => self.is_password(user, password).await?,
             None => self.commands.passwords().is_right(password, None).await?,
         };
-        let Some(user) =
-            user.filter(|_| is_right).map_or_else(|| self.fail(&email), |user| Ok(Some(user)))?
-        else {
-            return Err(wrong_credentials());
+        let user = match user {
+            Some(user) if is_right => user,
+            user => {
+                if let Some(user) = user {
+                    self.record_failure(user.user_id()?);
+                }
+                return Err(wrong_credentials());
+            }
         };
         let id = user.user_id()?;
         if user.is_blocked {
@@ -95,14 +102,7 @@ impl Accounts {
         self.start_session(&user, factor?, kind, client).await
     }
 
-    /// Records a failure, if the address belongs to a user. The response does not wait for it.
-    fn fail(&self, email: &str) -> Result<Option<UserState>> {
-        if let Some(user) = self.by_email(email)? {
-            self.record_failure(user.user_id()?);
-        }
-        Ok(None)
-    }
-
+    /// Records a failure. The response does not wait for it.
     fn record_failure(&self, id: UserId) {
         let accounts = self.clone();
         tokio::spawn(async move {
@@ -163,16 +163,29 @@ impl Accounts {
             id: session.as_bytes().to_vec(),
             user: id.as_bytes().to_vec(),
             secret_sha256: if is_browser { Sha256::digest(secret).to_vec() } else { Vec::new() },
+            epoch: user.session_epoch,
             expires_at_ms,
             client,
             ..SessionState::default()
         };
+        self.end_oldest_sessions(id).await?;
         self.run(id, Some(id), UserCommand::StartSession(Box::new(state), factor)).await?;
         let secret = match kind {
             SessionKind::Browser => Cookie { user: id, session, secret }.encode(),
             SessionKind::Jwt => self.jwt.issue(id, session, now_ms, lifetime),
         };
         Ok(SignedIn { profile: self.profile(user), session, secret, expires_at_ms })
+    }
+
+    /// Makes room for another session: a user has a maximum of them.
+    async fn end_oldest_sessions(&self, id: UserId) -> Result<()> {
+        let sessions = self.sessions(id)?;
+        let excess = (sessions.len() + 1).saturating_sub(MAX_SESSIONS);
+        for session in sessions.into_iter().take(excess) {
+            let (_, session) = session.ids()?;
+            self.run(id, Some(id), UserCommand::EndSession(id, session)).await?;
+        }
+        Ok(())
     }
 
     /// The user and the session of a JWT.

@@ -3,12 +3,14 @@
 use uuid::Uuid;
 
 use super::{AccountLink, Accounts, EMAIL, LinkPurpose, NAME, PASSWORD, Profile};
-use crate::domain::command::Outcome;
+use crate::domain::command::{Command, Outcome};
 use crate::domain::error::{ErrorCode, Invalid, Result, ServiceError};
 use crate::domain::event::UserState;
 use crate::domain::ids::UserId;
 use crate::domain::named_enum;
+use crate::domain::token::Actor;
 use crate::domain::user::command::{UserChange, UserCommand};
+use crate::domain::user::state::personal_workspace;
 use crate::domain::user::{UserRole, normalized_email};
 
 const MIN_PASSWORD_CHARS: usize = 10;
@@ -95,9 +97,14 @@ impl Accounts {
             None => None,
         };
         let id = UserId::new(Uuid::now_v7());
+        let email_hash = self.personal.email_hash(&email).to_vec();
+        // A key cannot be taken back, so one is only made for what will be accepted.
+        let user = UserState { email_hash: email_hash.clone(), ..UserState::default() };
+        let command = Command::User(UserCommand::Create(Box::new(user)));
+        self.dry_run(Actor::operator(personal_workspace(id)), command).await?;
         let user = UserState {
             id: id.as_bytes().to_vec(),
-            email_hash: self.personal.email_hash(&email).to_vec(),
+            email_hash,
             email: self.seal(id.uuid(), EMAIL, email).await?,
             name: self.seal_some(id, NAME, name).await?,
             password: self.seal_some(id, PASSWORD, password).await?,
@@ -174,7 +181,9 @@ impl Accounts {
         if new.password.is_none() {
             return Err(ServiceError::field("password", "is required"));
         }
-        let new = NewUser { email: invited, role: UserRole::User, is_verified: true, ..new };
+        // Without mail, the link was handed over by whoever invites: it proves no address.
+        let is_verified = self.settings.has_mail;
+        let new = NewUser { email: invited, role: UserRole::User, is_verified, ..new };
         self.create(new, None).await
     }
 

@@ -91,9 +91,10 @@ impl Accounts {
     /// [`ErrorCode::Forbidden`] if the present one is wrong.
     pub async fn change_password(&self, id: UserId, present: String, new: String) -> Result<()> {
         check_password(&new).map_err(|rule| ServiceError::field("new_password", rule))?;
+        let epoch = self.user(id)?.session_epoch;
         self.confirm(id, present).await?;
         let password = self.sealed_password(id, new).await?;
-        self.change(id, Some(id), UserChange::Password(password)).await?;
+        self.change(id, Some(id), UserChange::Password { password, epoch }).await?;
         Ok(())
     }
 
@@ -110,11 +111,10 @@ impl Accounts {
         let hash = self.personal.email_hash(&email);
         let sealed = self.seal(id.uuid(), EMAIL, email.clone()).await?;
         let request = UserChange::Email(EmailChange::Request { hash, sealed });
-        match self.change(id, Some(id), request).await {
-            Ok(user) => Ok(Some((email, self.user_link(LinkPurpose::ChangeEmail, &user)?))),
-            Err(error) if error.code == ErrorCode::Conflict => Ok(None),
-            Err(error) => Err(error),
-        }
+        let user = self.change(id, Some(id), request).await?;
+        let link = self.user_link(LinkPurpose::ChangeEmail, &user)?;
+        let is_taken = self.by_email(&email)?.is_some();
+        Ok((!is_taken).then_some((email, link)))
     }
 
     /// Confirms another email address by a link. Returns the address before.
@@ -156,9 +156,10 @@ impl Accounts {
     pub async fn reset_password(&self, token: &str, password: String) -> Result<Profile> {
         check_password(&password).map_err(|rule| ServiceError::field("password", rule))?;
         let user = self.follow(&AccountLink::parse(token)?, LinkPurpose::Reset)?;
-        let id = user.user_id()?;
+        let (id, epoch) = (user.user_id()?, user.session_epoch);
         let password = self.sealed_password(id, password).await?;
-        let changed = self.change(id, Some(id), UserChange::Password(password)).await?;
+        let change = UserChange::Password { password, epoch };
+        let changed = self.change(id, Some(id), change).await?;
         // The link arrived at the address.
         let hash = <[u8; 32]>::try_from(changed.email_hash.as_slice());
         if let (false, Ok(hash)) = (changed.is_verified, hash) {

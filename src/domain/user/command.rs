@@ -39,7 +39,12 @@ pub enum UserChange {
     /// Another email address, or its verification.
     Email(EmailChange),
     /// Another password; ends all sessions.
-    Password(Vec<u8>),
+    Password {
+        /// The hash of the password, sealed.
+        password: Vec<u8>,
+        /// The `session_epoch` of the user whose identity was proven.
+        epoch: u32,
+    },
     /// Two-factor authentication.
     TwoFactor(TwoFactorChange),
     /// Blocks the user, which ends all sessions, or unblocks the user.

@@ -46,6 +46,11 @@ pub enum WorkspaceCommand {
 }
 
 impl WorkspaceCommand {
+    /// Whether its actor, if a user, is a member of the workspace.
+    pub const fn is_by_member(&self) -> bool {
+        !matches!(self, Self::Create { .. } | Self::AcceptInvitation(..))
+    }
+
     /// The ability that the actor needs. Some commands require more, as to be the owner.
     pub const fn ability(&self) -> Ability {
         match self {

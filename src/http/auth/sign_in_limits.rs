@@ -12,6 +12,9 @@ const BY_ADDRESS: Limit = Limit { max: 30, window_seconds: 15 * 60, capacity: 50
 const BY_ACCOUNT: Limit = Limit { max: 10, window_seconds: 15 * 60, capacity: 200_000 };
 const MAILS_BY_ADDRESS: Limit = Limit { max: 30, window_seconds: 3_600, capacity: 50_000 };
 const MAILS_BY_ACCOUNT: Limit = Limit { max: 5, window_seconds: 3_600, capacity: 200_000 };
+/// Attempts with the right password, which cost as much.
+const DONE_BY_ADDRESS: Limit = Limit { max: 300, window_seconds: 15 * 60, capacity: 50_000 };
+const DONE_BY_ACCOUNT: Limit = Limit { max: 60, window_seconds: 15 * 60, capacity: 200_000 };
 /// The limiters count by address and subject; one of them is fixed here.
 const ANY_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 const ANY_SUBJECT: [u8; 16] = [0; 16];
@@ -48,6 +51,7 @@ fn subject(account: &str) -> [u8; 16] {
 /// The limits.
 pub struct SignInLimits {
     sign_ins: Limiters,
+    done: Limiters,
     mails: Limiters,
 }
 
@@ -59,6 +63,7 @@ impl Default for SignInLimits {
         };
         Self {
             sign_ins: limiters(BY_ADDRESS, BY_ACCOUNT),
+            done: limiters(DONE_BY_ADDRESS, DONE_BY_ACCOUNT),
             mails: limiters(MAILS_BY_ADDRESS, MAILS_BY_ACCOUNT),
         }
     }
@@ -72,6 +77,14 @@ impl SignInLimits {
     /// [`ErrorCode::RateLimited`].
     pub fn attempt(&self, address: IpAddr, account: &str) -> Result<()> {
         self.sign_ins.take(address, account)
+    }
+
+    /// Counts an attempt with the right password.
+    ///
+    /// # Errors
+    /// [`ErrorCode::RateLimited`].
+    pub fn completed(&self, address: IpAddr, account: &str) -> Result<()> {
+        self.done.take(address, account)
     }
 
     /// Takes back an attempt that was no guess.

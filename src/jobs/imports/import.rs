@@ -5,8 +5,9 @@ use uuid::Uuid;
 
 use super::formats::Format;
 use crate::domain::command::OnConflict;
-use crate::domain::ids::{ImportId, TokenId, WorkspaceId};
+use crate::domain::ids::{ImportId, TokenId, UserId, WorkspaceId};
 use crate::domain::token::{Abilities, Ability, Actor};
+use crate::domain::workspace::Role;
 use crate::jobs::{Kind, RETENTION_MS, State};
 
 /// The extension of the uploaded file.
@@ -64,8 +65,11 @@ pub struct Counts {
 /// What an import has beside the fields of each job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Import {
-    /// The token that started it.
+    /// The token that started it; nil for a session.
     pub token: Uuid,
+    /// The user who started it, by this token or in a session; absent in older jobs.
+    #[serde(default)]
+    pub user: Option<Uuid>,
     /// The options.
     pub plan: Plan,
     /// The counts so far.
@@ -129,10 +133,12 @@ impl Job {
         }
     }
 
-    /// The actor of the commands: the token that started the import, restricted to the ability needed.
-    pub(super) const fn actor(&self) -> Actor {
+    /// The actor of the commands: who started the import, restricted to the ability needed. What the
+    /// user's role permits is checked with each command.
+    pub(super) fn actor(&self) -> Actor {
         let (workspace, token) =
             (WorkspaceId::new(self.workspace), TokenId::new(self.details.token));
-        Actor::new(workspace, token, Abilities::only(Ability::LinksWrite))
+        let user = self.details.user.map(|user| (UserId::new(user), Role::Owner));
+        Actor { user, ..Actor::new(workspace, token, Abilities::only(Ability::LinksWrite)) }
     }
 }

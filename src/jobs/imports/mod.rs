@@ -105,6 +105,7 @@ impl Imports {
         });
         let import = Import {
             token: actor.token.uuid(),
+            user: actor.user.map(|(user, _)| user.uuid()),
             plan,
             counts: Counts::default(),
             bytes_total: upload.bytes,

@@ -136,9 +136,15 @@ impl PublicRequest {
         let client = self.services.visitors.describe_client(&self.parts.headers);
         let signed_in = self.services.accounts.sign_in(credentials, kind, client).await;
         match signed_in.as_ref().err().map(|error| error.code) {
-            None => limits.succeeded(self.address(), &email),
+            None => {
+                limits.succeeded(self.address(), &email);
+                limits.completed(self.address(), &email)?;
+            }
             // The password was right, and a code is asked for next: earlier attempts at it count.
-            Some(ErrorCode::SecondFactorRequired) => limits.give_back(self.address(), &email),
+            Some(ErrorCode::SecondFactorRequired) => {
+                limits.give_back(self.address(), &email);
+                limits.completed(self.address(), &email)?;
+            }
             Some(_) => {}
         }
         signed_in
@@ -188,7 +194,8 @@ async fn login(from: PublicRequest, body: JsonBody<SignInBody>) -> Result<Respon
         && let Ok((_, before)) = services.accounts.by_cookie(cookie)
     {
         let (user, before) = before.ids()?;
-        services.accounts.end_session(user, before).await?;
+        // It may have ended meanwhile.
+        let _ended = services.accounts.end_session(user, before).await;
     }
     Ok(started(services, signed_in))
 }
