@@ -172,7 +172,7 @@ fn damage_in_the_log_is_reported_and_not_served_over() {
     let report: Value =
         serde_json::from_slice(&data.log_command(&["verify", "--json"]).stdout).unwrap();
     assert_eq!(report["mutations"]["kinds"]["LinkCreated"], 21);
-    assert_eq!(data.dump("mutations").len(), 23, "a workspace, a token, and the links");
+    assert_eq!(data.dump("mutations").len(), 24, "a user, a workspace, a token, and the links");
 
     let segment = data.last_segment("mutations");
     let mut bytes = fs::read(&segment).unwrap();

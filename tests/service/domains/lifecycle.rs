@@ -16,7 +16,7 @@ fn a_domain_carries_links_once_it_is_verified() {
     let server = start(&names);
     let api = server.api();
     let made = api.post("/domains", &json!({ "hostname": "Go.Example.com." })).expect(201);
-    assert_eq!(made.header("log-offset"), "3");
+    assert_eq!(made.header("log-offset"), "4");
     let domain = made.data();
     assert_eq!(made.header("location"), format!("/api/v1{}", path(&domain)));
     assert!(domain["id"].as_str().unwrap().starts_with("dom_"), "{domain}");
