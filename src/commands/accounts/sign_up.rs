@@ -99,18 +99,20 @@ impl Accounts {
         let id = UserId::new(Uuid::now_v7());
         let email_hash = self.personal.email_hash(&email).to_vec();
         // A key cannot be taken back, so one is only made for what will be accepted.
-        let user = UserState { email_hash: email_hash.clone(), ..UserState::default() };
-        let command = Command::User(UserCommand::Create(Box::new(user)));
-        self.dry_run(Actor::operator(personal_workspace(id)), command).await?;
         let user = UserState {
             id: id.as_bytes().to_vec(),
             email_hash,
-            email: self.seal(id.uuid(), EMAIL, email).await?,
-            name: self.seal_some(id, NAME, name).await?,
-            password: self.seal_some(id, PASSWORD, password).await?,
             is_verified,
             is_superadmin: role == UserRole::Superadmin,
             ..UserState::default()
+        };
+        let command = Command::User(UserCommand::Create(Box::new(user.clone())));
+        self.dry_run(Actor::operator(personal_workspace(id)), command).await?;
+        let user = UserState {
+            email: self.seal(id.uuid(), EMAIL, email).await?,
+            name: self.seal_some(id, NAME, name).await?,
+            password: self.seal_some(id, PASSWORD, password).await?,
+            ..user
         };
         match self.run(id, by, UserCommand::Create(Box::new(user))).await {
             Ok(Outcome::User(user)) => Ok(*user),
