@@ -4,12 +4,12 @@ use super::decide::CommandHandler;
 use super::*;
 use crate::domain::command::LinkRef;
 use crate::domain::error::Result;
-use crate::domain::event::Event;
+use crate::domain::event::{Envelope, Event, VERSION};
 use crate::domain::ids::{TokenId, WorkspaceId};
 use crate::domain::link::{Field, LinkInput};
 use crate::domain::plan::Plan;
 use crate::domain::token::Abilities;
-use crate::log::{DiskStorage, LocalLog, LogOptions};
+use crate::log::{DiskStorage, LocalLog, LogOptions, NewRecord};
 use crate::projections::index::faults::{self, Faults};
 use crate::projections::index::{Read, ReadDomains, Tuning};
 
@@ -46,6 +46,21 @@ impl Writer {
             .build()
             .unwrap();
         Self { _folder: folder, log, index, faults, commands, actor, runtime }
+    }
+
+    /// Logs and applies an event that no command makes.
+    pub fn log_event(&self, workspace: WorkspaceId, event: Event) {
+        use prost::Message;
+        let kind = event.kind().number();
+        let workspace = workspace.as_bytes().to_vec();
+        let envelope = Envelope { workspace, event: Some(event), ..Envelope::default() };
+        let mut pending = self.index.begin();
+        pending.apply(&envelope).unwrap();
+        let payload = envelope.encode_to_vec();
+        let record = NewRecord { kind, version: VERSION, payload: &payload };
+        let offset = self.log.append_after(Some(pending.base_offset()), &[record]).unwrap();
+        self.log.sync().unwrap();
+        self.index.commit(pending, offset).unwrap();
     }
 
     fn create(&self, slug: &str) -> Result<CommandResult> {

@@ -34,9 +34,11 @@ impl TotpSecret {
         Secret::from(self.0).to_base32()
     }
 
-    /// The `otpauth:` URI, by which an app adds the account.
+    /// The `otpauth:` URI, by which an app adds the account. A colon separates the names, so those
+    /// in them are replaced.
     pub fn uri(&self, issuer: &str, account: &str) -> String {
-        let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+        let encode =
+            |text: &str| utf8_percent_encode(&text.replace(':', "-"), NON_ALPHANUMERIC).to_string();
         let (issuer, account) = (encode(issuer), encode(account));
         let secret = self.base32();
         format!(
@@ -152,8 +154,8 @@ mod tests {
         let uri = secret.uri("Sho rt: ä&", "ada+x@example.com?");
         assert_eq!(
             uri,
-            "otpauth://totp/Sho%20rt%3A%20%C3%A4%26:ada%2Bx%40example%2Ecom%3F\
-             ?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Sho%20rt%3A%20%C3%A4%26\
+            "otpauth://totp/Sho%20rt%2D%20%C3%A4%26:ada%2Bx%40example%2Ecom%3F\
+             ?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Sho%20rt%2D%20%C3%A4%26\
              &algorithm=SHA1&digits=6&period=30"
         );
         let svg = secret.qr_svg("sho.rt", "ada@example.com").unwrap();

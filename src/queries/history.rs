@@ -23,8 +23,10 @@ const MAX_SCANNED: usize = 100_000;
 pub struct LinkVersion {
     /// When the version was created, in milliseconds since the Unix epoch.
     pub at_ms: u64,
-    /// Who created it; `None` for the service itself.
+    /// The token that created it; `None` for sessions and the service itself.
     pub actor: Option<TokenId>,
+    /// The user who created it; `None` for machine tokens and the service itself.
+    pub user: Option<UserId>,
     /// The action that created it.
     pub action: Action,
     /// The version that it reverted to, if any.
@@ -256,6 +258,7 @@ impl LinkHistory {
 
     fn read(&self, workspace: WorkspaceId, link: LinkId, version: Version) -> Result<LinkVersion> {
         let envelope = self.history.change(version.offset)?;
+        let user = UserId::from_bytes(&envelope.user).ok();
         let (event, actor) = decode(envelope, workspace)?;
         let action = Action::of(&event);
         let (reverted_to, link) = match event.into_version()? {
@@ -264,7 +267,7 @@ impl LinkHistory {
             None => (None, self.before(workspace, link, version.number)?),
         };
         let link = Link { version: version.number, ..link };
-        Ok(LinkVersion { at_ms: version.at_ms, actor, action, reverted_to, link })
+        Ok(LinkVersion { at_ms: version.at_ms, actor, user, action, reverted_to, link })
     }
 
     /// The link in the version before this one, or before the deletion.

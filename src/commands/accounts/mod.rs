@@ -8,6 +8,8 @@ mod links;
 mod purge;
 mod sign_in;
 mod sign_up;
+#[cfg(test)]
+mod tests;
 mod two_factor;
 mod users;
 

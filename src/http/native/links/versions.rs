@@ -37,6 +37,8 @@ pub struct VersionView {
     at: String,
     /// The token that created it; null for the service itself.
     actor: Option<String>,
+    /// The ID of the user who created the version; null for machine tokens and the service itself.
+    user: Option<String>,
     /// What created the version.
     #[schema(value_type = VersionChange)]
     change: String,
@@ -89,6 +91,7 @@ impl VersionView {
             version: version.link.version,
             at: iso8601(version.at_ms),
             actor: version.actor.map(|actor| actor.to_string()),
+            user: version.user.map(|user| user.to_string()),
             change: action.rsplit_once('.').map_or("", |(_, verb)| verb).to_owned(),
             reverted_to: version.reverted_to,
             link: LinkView::new(services, version.link, None),

@@ -260,6 +260,7 @@ async fn session(api: Api, session: Session) -> Result<Json<Data<CurrentSession>
 #[utoipa::path(post, path = "/auth/logout", responses((status = 204, description = "Signed out.")))]
 async fn logout(api: Api, session: Session) -> Result<Response> {
     api.services.accounts.end_session(session.user, session.id).await?;
+    api.services.tokens.last_used.forget(session.id.uuid());
     let cookie: Option<HeaderValue> = api.services.session_cookies.set("", 0);
     let headers = AppendHeaders(cookie.map(|cookie| (SET_COOKIE, cookie)));
     Ok((StatusCode::NO_CONTENT, headers).into_response())

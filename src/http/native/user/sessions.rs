@@ -79,6 +79,7 @@ pub async fn end_session(
 ) -> Result<StatusCode> {
     let id = id.parse().map_err(|_| ServiceError::not_found("session"))?;
     services.accounts.end_session(session.user, id).await?;
+    services.tokens.last_used.forget(id.uuid());
     Ok(StatusCode::NO_CONTENT)
 }
 
