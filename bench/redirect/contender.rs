@@ -11,6 +11,7 @@ use crate::contestant::Contestant;
 use crate::counts;
 use crate::generator::{Closed, Generator, Open};
 use crate::machine;
+use crate::sign_ins::{self, Answers};
 use crate::slugline::Api;
 use crate::statistics::{as_f64, median};
 use crate::traffic::Traffic;
@@ -32,6 +33,10 @@ pub struct Contender {
     pub closed: Vec<ClosedLoop>,
     /// The results of its open loops, by round.
     pub open: Vec<OpenLoop>,
+    /// The results of its open loops beside sign-ins, by round.
+    pub beside_sign_ins: Vec<OpenLoop>,
+    /// The answers to these sign-ins.
+    pub sign_ins: Answers,
 }
 
 /// Who drives the servers, and what with.
@@ -100,6 +105,20 @@ impl Percentiles {
         let at = |quantile| as_f64(histogram.value_at_quantile(quantile)) / 1_000.0;
         Self { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: at(1.0) }
     }
+
+    /// The percentiles that half of the rounds exceed, each by itself: one disturbed round
+    /// would fill the upper ones of all rounds together.
+    pub fn medians(rounds: &[OpenLoop]) -> Self {
+        let middle =
+            |pick: fn(&Self) -> f64| median(rounds.iter().map(|round| pick(&round.latency)));
+        Self {
+            p50: middle(|latency| latency.p50),
+            p90: middle(|latency| latency.p90),
+            p99: middle(|latency| latency.p99),
+            p999: middle(|latency| latency.p999),
+            max: middle(|latency| latency.max),
+        }
+    }
 }
 
 impl Contender {
@@ -113,6 +132,8 @@ impl Contender {
             answered: 0,
             closed: Vec::new(),
             open: Vec::new(),
+            beside_sign_ins: Vec::new(),
+            sign_ins: Answers::new(),
         }
     }
 
@@ -120,6 +141,8 @@ impl Contender {
     pub fn begin(&mut self) {
         self.closed.clear();
         self.open.clear();
+        self.beside_sign_ins.clear();
+        self.sign_ins.clear();
     }
 
     /// Drives the server unmeasured.
@@ -168,23 +191,49 @@ impl Contender {
 
     /// Measures the latency of one round, at half of the throughput of the same round.
     pub async fn open(&mut self, load: &Load<'_>, phase: Duration) -> anyhow::Result<()> {
+        let open = self.latency(load, phase, self.open.len()).await?;
+        self.open.push(open);
+        Ok(())
+    }
+
+    /// Measures the latency of the same requests beside sign-ins.
+    pub async fn open_beside_sign_ins(
+        &mut self,
+        load: &Load<'_>,
+        phase: Duration,
+        per_second: u32,
+    ) -> anyhow::Result<()> {
+        let Some(api) = self.api.clone() else { return Ok(()) };
+        let sending = tokio::spawn(sign_ins::send(api, per_second, phase));
+        let open = self.latency(load, phase, self.beside_sign_ins.len()).await?;
+        self.beside_sign_ins.push(open);
+        for (status, times) in sending.await? {
+            self.sign_ins.entry(status).or_default().extend(times);
+        }
+        Ok(())
+    }
+
+    async fn latency(
+        &mut self,
+        load: &Load<'_>,
+        phase: Duration,
+        round: usize,
+    ) -> anyhow::Result<OpenLoop> {
         let Some(throughput) = self.closed.last() else {
             anyhow::bail!("an open loop needs the throughput of a closed one");
         };
         let asked_per_second = throughput.requests_per_second / 2.0;
-        let seed = self.open.len() as u64;
         let Load { generator, traffic } = load;
         let Open { answered, elapsed, latency, lag } =
-            generator.open(self.address, phase, traffic, asked_per_second, seed).await?;
+            generator.open(self.address, phase, traffic, asked_per_second, round as u64).await?;
         let settle_seconds = self.settle(answered).await?;
-        self.open.push(OpenLoop {
+        Ok(OpenLoop {
             asked_per_second,
             requests_per_second: as_f64(answered) / elapsed.as_secs_f64(),
             latency: Percentiles::of(&latency),
             generator_lag: Percentiles::of(&lag),
             settle_seconds,
-        });
-        Ok(())
+        })
     }
 
     /// Counts the answers of a phase, and waits until slugline has projected them.
@@ -201,21 +250,6 @@ impl Contender {
     /// The throughput that half of the rounds exceed.
     pub fn requests_per_second(&self) -> f64 {
         median(self.closed.iter().map(|round| round.requests_per_second))
-    }
-
-    /// The percentiles that half of the rounds exceed, each by itself: one disturbed round
-    /// would fill the upper ones of all rounds together.
-    pub fn percentiles(&self) -> Percentiles {
-        let middle = |pick: fn(&Percentiles) -> f64| {
-            median(self.open.iter().map(|round| pick(&round.latency)))
-        };
-        Percentiles {
-            p50: middle(|latency| latency.p50),
-            p90: middle(|latency| latency.p90),
-            p99: middle(|latency| latency.p99),
-            p999: middle(|latency| latency.p999),
-            max: middle(|latency| latency.max),
-        }
     }
 }
 

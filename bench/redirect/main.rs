@@ -24,6 +24,7 @@ mod report;
 mod run;
 mod scenario;
 mod schedule;
+mod sign_ins;
 mod slugline;
 mod statistics;
 mod steps;

@@ -41,6 +41,9 @@ pub struct Arguments {
     /// Measures one server alone
     #[arg(long, value_name = "SERVER")]
     only: Option<Contestant>,
+    /// Repeats each open loop of slugline beside so many sign-ins per second
+    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    sign_ins: Option<u32>,
     /// A smoke run: 5,000 and 10,000 links, phases of 2 s, 1 round
     #[arg(long, conflicts_with_all = ["links", "many_links", "seconds", "rounds"])]
     quick: bool,
@@ -81,6 +84,8 @@ pub struct Options {
     pub json: Option<PathBuf>,
     /// The only server measured.
     pub only: Option<Contestant>,
+    /// Sign-ins per second beside a second open loop.
+    pub sign_ins: Option<u32>,
 }
 
 impl Options {
@@ -119,6 +124,7 @@ impl From<Arguments> for Options {
             threads: usize::from(given.threads),
             json: given.json,
             only: given.only,
+            sign_ins: given.sign_ins,
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::counts::Counts;
 use crate::machine::{self, Machine, Memory};
 use crate::options::Options;
 use crate::scenario::Scenario;
+use crate::sign_ins::Answers;
 use crate::statistics::median;
 use crate::sustained::Sustained;
 use crate::traffic;
@@ -83,6 +84,10 @@ pub struct ServerReport {
     pub closed: Vec<ClosedLoop>,
     /// The open loops, by round.
     pub open: Vec<OpenLoop>,
+    /// The open loops beside sign-ins, by round.
+    pub beside_sign_ins: Vec<OpenLoop>,
+    /// The answers to these sign-ins.
+    pub sign_ins: Answers,
 }
 
 /// Measurements of slugline alone.
@@ -123,10 +128,12 @@ impl ScenarioReport {
                 Ok(ServerReport {
                     server: contender.contestant,
                     requests_per_second: contender.requests_per_second(),
-                    latency: contender.percentiles(),
+                    latency: Percentiles::medians(&contender.open),
                     memory: machine::memory(contender.process)?,
                     closed: contender.closed.clone(),
                     open: contender.open.clone(),
+                    beside_sign_ins: contender.beside_sign_ins.clone(),
+                    sign_ins: contender.sign_ins.clone(),
                 })
             })
             .collect::<anyhow::Result<_>>()?;

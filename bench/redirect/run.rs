@@ -52,7 +52,7 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     }
     let mut filled = None;
     if options.measures(Contestant::Slugline) {
-        let started = Filled::start(&http).await?;
+        let started = Filled::start(&http, options.sign_ins.is_some()).await?;
         let server = &started.slugline.server;
         let mut contender =
             Contender::new(Contestant::Slugline, server.address(), server.process());
@@ -145,9 +145,9 @@ async fn start_bare(output: &std::path::Path, http: &reqwest::Client) -> anyhow:
 
 impl Filled {
     /// Without any link yet.
-    async fn start(http: &reqwest::Client) -> anyhow::Result<Self> {
+    async fn start(http: &reqwest::Client, has_users: bool) -> anyhow::Result<Self> {
         println!("starting slugline …");
-        let slugline = Slugline::start(http).await?;
+        let slugline = Slugline::start(http, has_users).await?;
         Ok(Self {
             first_ready: slugline.server.ready_after,
             memory: machine::memory(slugline.server.process())?,
@@ -207,6 +207,14 @@ async fn measure(
         for contender in &mut *contenders {
             contender.open(load, options.phase).await?;
             if let Some(open) = contender.open.last() {
+                print!("{}", table::latency(round, contender.contestant, open));
+            }
+        }
+        let Some(per_second) = options.sign_ins else { continue };
+        for contender in &mut *contenders {
+            contender.open_beside_sign_ins(load, options.phase, per_second).await?;
+            if let Some(open) = contender.beside_sign_ins.last() {
+                println!("beside {per_second} sign-ins/s:");
                 print!("{}", table::latency(round, contender.contestant, open));
             }
         }

@@ -1,6 +1,7 @@
 //! slugline as benchmarked: a separate process with its own data folder.
 
 use std::ffi::OsString;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::contestant::Contestant;
 use crate::process::{Recipe, Server, free_address};
+use crate::sign_ins;
 use crate::traffic::{self, LinkKind};
 
 /// The executable, of the same build as this benchmark.
@@ -45,8 +47,9 @@ pub struct Api {
 }
 
 impl Slugline {
-    /// Starts slugline on an empty folder.
-    pub async fn start(http: &reqwest::Client) -> anyhow::Result<Self> {
+    /// Starts slugline on an empty folder; with [users](sign_ins) who can sign in, if these are
+    /// needed.
+    pub async fn start(http: &reqwest::Client, has_users: bool) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("slugline-bench-").tempdir()?;
         let address = free_address()?;
         let token = format!("bench-{:032x}", rand::random::<u128>());
@@ -54,20 +57,26 @@ impl Slugline {
         arguments.push(data_dir(folder.path()).into());
         arguments.extend(["--listen".into(), address.to_string().into()]);
         arguments.extend(["--trusted-proxies".into(), "127.0.0.1/32".into()]);
+        let mut environment = vec![("SLUGLINE_BOOTSTRAP_TOKEN", token.clone())];
+        if has_users {
+            environment.push(("SLUGLINE_BOOTSTRAP_EMAIL", sign_ins::email(0)));
+            environment.push(("SLUGLINE_BOOTSTRAP_PASSWORD", sign_ins::PASSWORD.to_owned()));
+        }
         let recipe = Recipe {
             name: Contestant::Slugline.name(),
             program: EXECUTABLE.into(),
             arguments,
-            environment: vec![("SLUGLINE_BOOTSTRAP_TOKEN", token.clone())],
+            environment,
             address,
             ready: StatusCode::OK,
             output: folder.path().join("output.log"),
         };
-        Ok(Self {
-            server: Server::start(recipe, http, READY_LIMIT).await?,
-            api: Api { http: http.clone(), base: format!("http://{address}"), token },
-            folder,
-        })
+        let server = Server::start(recipe, http, READY_LIMIT).await?;
+        let api = Api { http: http.clone(), base: format!("http://{address}"), token };
+        if has_users {
+            api.create_users().await?;
+        }
+        Ok(Self { server, api, folder })
     }
 
     /// Stops slugline, lets `meanwhile` look at its data, and starts it again.
@@ -134,6 +143,25 @@ impl Api {
             "creating link {slug} was answered {status}: {body}"
         );
         Ok(())
+    }
+
+    /// Creates the users of [`sign_ins`] besides the first superadmin.
+    async fn create_users(&self) -> anyhow::Result<()> {
+        let signed_in = self.sign_in(0, Ipv4Addr::LOCALHOST).await?.json::<Value>().await?;
+        let jwt = signed_in["token"].as_str().context("the superadmin cannot sign in")?;
+        for user in 1..sign_ins::USERS {
+            let body = json!({ "email": sign_ins::email(user), "password": sign_ins::PASSWORD });
+            let request = self.http.post(format!("{}/api/v1/admin/users", self.base)).json(&body);
+            request.bearer_auth(jwt).send().await?.error_for_status()?;
+        }
+        Ok(())
+    }
+
+    /// The answer to a sign-in from an address.
+    pub async fn sign_in(&self, user: u32, from: Ipv4Addr) -> reqwest::Result<reqwest::Response> {
+        let body = json!({ "email": sign_ins::email(user), "password": sign_ins::PASSWORD });
+        let request = self.http.post(format!("{}/api/auth/token", self.base)).json(&body);
+        request.header("X-Forwarded-For", from.to_string()).send().await
     }
 
     /// The JSON that a path answers.

@@ -5,7 +5,7 @@ use crate::contestant::Contestant;
 use crate::machine::{Machine, Memory};
 use crate::options::Options;
 use crate::report::{self, Report, ScenarioReport, ServerReport, SluglineReport};
-use crate::statistics::as_f64;
+use crate::statistics::{as_f64, median};
 use crate::sustained::{Answered, Sustained};
 use crate::traffic::Summary;
 
@@ -90,6 +90,9 @@ pub fn results(report: &Report) -> String {
         text += &beside(sustained);
     }
     let servers = report.scenarios.iter().flat_map(|scenario| &scenario.servers);
+    for server in servers.clone().filter(|server| !server.beside_sign_ins.is_empty()) {
+        text += &beside_sign_ins(server);
+    }
     let others = servers.flat_map(|server| &server.closed);
     let others = others.map(|round| round.other_cores).fold(0.0, f64::max);
     if others > DISTURBED_CORES {
@@ -122,6 +125,25 @@ fn beside(seen: &Sustained) -> String {
         answered("changes", &seen.changes),
         answered("questions", &seen.questions),
     )
+}
+
+/// The latencies of redirects beside sign-ins, and the answers to these.
+fn beside_sign_ins(server: &ServerReport) -> String {
+    let (without, with) = (&server.latency, Percentiles::medians(&server.beside_sign_ins));
+    let mut text = format!(
+        "\nbeside sign-ins: p50 {}, p99 {} ({:.2} times that without), p99.9 {}\n",
+        time(with.p50),
+        time(with.p99),
+        with.p99 / without.p99,
+        time(with.p999),
+    );
+    for (status, ms) in &server.sign_ins {
+        let (count, middle) = (thousands(ms.len() as u64), median(ms.iter().copied()));
+        let slowest = ms.iter().copied().fold(0.0, f64::max);
+        text +=
+            &format!("{count} answered {status}, p50 {middle:.1} ms, slowest {slowest:.0} ms\n");
+    }
+    text
 }
 
 fn disturbance(cores: f64) -> String {

@@ -262,7 +262,8 @@ impl<'profiles> Visitor<'profiles> {
     }
 }
 
-fn public_address(random: &mut Xoshiro256PlusPlus) -> Ipv4Addr {
+/// A random address.
+pub fn public_address(random: &mut Xoshiro256PlusPlus) -> Ipv4Addr {
     loop {
         let first = random.random_range(1..=223);
         if !RESERVED_OCTETS.contains(&first) {

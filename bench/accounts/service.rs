@@ -1,0 +1,42 @@
+//! The part of the service that authenticates.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use slugline::commands::accounts::{AccountSettings, Accounts, SignUpMode};
+use slugline::commands::{Commands, now_ms};
+use slugline::domain::link::LinkPolicy;
+use slugline::identity::{JwtKeys, PersonalData, jwt, personal_data};
+use slugline::log::Log;
+use slugline::projections::index::Index;
+use slugline::queries::links::Links;
+
+use crate::history;
+
+/// Reads of tokens, users and workspaces.
+pub struct Service {
+    pub links: Links,
+    pub accounts: Accounts,
+    pub jwt: JwtKeys,
+}
+
+impl Service {
+    /// Opens the data in a folder.
+    pub fn open(folder: &Path) -> anyhow::Result<Self> {
+        let log: Arc<dyn Log> = Arc::new(history::open(folder)?);
+        let index = Arc::new(Index::open(&folder.join("index"), &*log)?);
+        let (commands, _thread) = Commands::start(log, Arc::clone(&index), LinkPolicy::default())?;
+        let personal = PersonalData::open(&folder.join(personal_data::FILE))?;
+        let jwt = JwtKeys::open(&folder.join(jwt::FILE), "http://localhost", now_ms())?;
+        let settings = AccountSettings {
+            sign_up: SignUpMode::Closed,
+            jwt_lifetime: Duration::from_secs(3_600),
+            issuer: "localhost".to_owned(),
+            has_mail: false,
+        };
+        let parts = (commands, Arc::clone(&index));
+        let accounts = Accounts::new(parts, (personal, jwt.clone()), &[7; 32], settings);
+        Ok(Self { links: Links::new(index), accounts, jwt })
+    }
+}
