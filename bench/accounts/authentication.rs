@@ -140,8 +140,8 @@ fn by_token(service: &Service, credential: &str) -> anyhow::Result<()> {
     };
     let found = accounts.find(user).map_err(anyhow::Error::msg)?;
     anyhow::ensure!(found.is_some_and(|user| !user.is_blocked), "the user is blocked or deleted");
-    let role = accounts.role(token.workspace, user).map_err(anyhow::Error::msg)?;
-    let Some(role) = role else { anyhow::bail!("not a member") };
+    let role = accounts.membership(token.workspace, user).map_err(anyhow::Error::msg)?;
+    let Some((role, _)) = role else { anyhow::bail!("not a member") };
     let member = Actor::member(token.workspace, user, role);
     let abilities: Abilities = token.abilities.and(member.abilities);
     black_box(Actor { token: token.id, abilities, ..member });
@@ -156,8 +156,8 @@ fn by_session(
     let (user, session) = found.map_err(anyhow::Error::msg)?;
     anyhow::ensure!(!user.is_blocked, "the user is blocked");
     let ((id, _), workspace) = (session.ids()?, user.default_workspace());
-    let role = service.accounts.role(workspace, id).map_err(anyhow::Error::msg)?;
-    let Some(role) = role else { anyhow::bail!("not a member") };
+    let role = service.accounts.membership(workspace, id).map_err(anyhow::Error::msg)?;
+    let Some((role, _)) = role else { anyhow::bail!("not a member") };
     black_box(Actor::member(workspace, id, role));
     Ok(())
 }
@@ -181,7 +181,7 @@ fn user(service: &Service, who: Who) -> anyhow::Result<()> {
 
 fn role(service: &Service, who: Who) -> anyhow::Result<()> {
     let (workspace, user) = (history::workspace_id(who.user), history::user_id(who.user));
-    let found = service.accounts.role(workspace, user).map_err(anyhow::Error::msg)?;
+    let found = service.accounts.membership(workspace, user).map_err(anyhow::Error::msg)?;
     anyhow::ensure!(black_box(found).is_some(), "not a member");
     Ok(())
 }

@@ -140,8 +140,9 @@ fn beside_sign_ins(server: &ServerReport) -> String {
     for (status, ms) in &server.sign_ins {
         let (count, middle) = (thousands(ms.len() as u64), median(ms.iter().copied()));
         let slowest = ms.iter().copied().fold(0.0, f64::max);
-        text +=
-            &format!("{count} answered {status}, p50 {middle:.1} ms, slowest {slowest:.0} ms\n");
+        let line =
+            [count, format!("answered {status}, p50 {middle:.1} ms, slowest {slowest:.0} ms\n")];
+        text.push_str(&line.join(" "));
     }
     text
 }
