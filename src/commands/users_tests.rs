@@ -192,3 +192,26 @@ fn a_deleted_user_leaves_a_deleted_personal_workspace() {
     assert_eq!(code(writer.start(2, None)), ErrorCode::NotFound);
     assert_eq!(code(writer.user(2, UserCommand::Delete(id(2)))), ErrorCode::NotFound);
 }
+
+/// Hashing takes long, and more may happen meanwhile.
+#[test]
+fn what_was_proven_before_a_change_of_the_password_proves_nothing_after_it() {
+    let writer = Writer::with_users(&[1]);
+    let password = |epoch| UserChange::Password { password: vec![3], epoch };
+    let proven = SessionState {
+        id: vec![7; 16],
+        user: id(1).as_bytes().to_vec(),
+        epoch: 0,
+        expires_at_ms: u64::MAX / 2,
+        ..SessionState::default()
+    };
+    let start =
+        |session: SessionState| writer.user(1, UserCommand::StartSession(Box::new(session), None));
+    start(proven.clone()).unwrap();
+    let email = EmailChange::Request { hash: hash(9), sealed: vec![1] };
+    writer.change(1, UserChange::Email(email)).unwrap();
+    assert_eq!(writer.change(1, password(0)).unwrap().requested_email, None);
+    assert_eq!(code(start(proven)), ErrorCode::InvalidCredential);
+    assert_eq!(code(writer.change(1, password(0))), ErrorCode::Gone);
+    writer.change(1, password(1)).unwrap();
+}

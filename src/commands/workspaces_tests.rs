@@ -4,10 +4,12 @@ use uuid::Uuid;
 use super::tests::Writer;
 use super::users_tests::{id, user};
 use super::*;
+use crate::domain::command::{Import, NewSecret, NewToken, OnConflict, TokenChange};
 use crate::domain::error::Result;
-use crate::domain::event::InvitationState;
+use crate::domain::event::{Idempotency, InvitationState};
 use crate::domain::ids::{InvitationId, UserId, WorkspaceId};
-use crate::domain::token::Abilities;
+use crate::domain::link::{Field, LinkInput};
+use crate::domain::token::{Abilities, Ability, Token};
 use crate::domain::user::command::UserCommand;
 use crate::domain::workspace::Role;
 use crate::domain::workspace::command::WorkspaceCommand;
@@ -186,4 +188,119 @@ fn a_workspace_without_an_owner_gets_one_from_the_operator() {
     assert_eq!(code(when(&writer, operator(), own(id(ADMIN)))), ErrorCode::Conflict);
     let found = writer.index.workspace(shared()).unwrap().unwrap();
     assert_eq!((found.owner, found.members), (id(OWNER).as_bytes().to_vec(), 1));
+}
+
+fn run(
+    writer: &Writer,
+    actor: Actor,
+    command: Command,
+    key: Option<&str>,
+) -> Result<CommandResult> {
+    let idempotency =
+        key.map(|key| Idempotency { key: key.to_owned(), request_sha256: vec![1; 32] });
+    writer.runtime.block_on(writer.commands.run(actor, command, idempotency))
+}
+
+fn link() -> Command {
+    Command::CreateLink(LinkInput {
+        destination: Field::Value("https://example.com".to_owned()),
+        ..LinkInput::default()
+    })
+}
+
+fn token(number: u8, is_machine: bool) -> Command {
+    Command::CreateToken(Box::new(NewToken {
+        name: "ci".to_owned(),
+        abilities: Abilities::ACCOUNT,
+        expires_at_ms: None,
+        networks: Vec::new(),
+        is_machine,
+        secret: NewSecret { sha256: [number; 32], prefix: "slk_".to_owned() },
+    }))
+}
+
+fn create_token(writer: &Writer, actor: Actor, number: u8, is_machine: bool) -> Token {
+    match run(writer, actor, token(number, is_machine), None).unwrap().outcome {
+        Outcome::Token(token) => *token,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A request is authenticated before its body arrives, which may take long.
+#[test]
+fn a_command_is_decided_with_the_role_that_its_user_has_then() {
+    let writer = given();
+    let (owner, member) = (as_member(&writer, OWNER), as_member(&writer, MEMBER));
+    run(&writer, member, link(), None).unwrap();
+    let offer = |user| WorkspaceCommand::OfferOwnership(id(user));
+    when(&writer, owner, offer(ADMIN)).unwrap();
+    when(&writer, as_member(&writer, ADMIN), WorkspaceCommand::AcceptOwnership).unwrap();
+    assert_eq!(code(when(&writer, owner, offer(OWNER))), ErrorCode::Forbidden);
+    let demote = WorkspaceCommand::ChangeMember(id(MEMBER), Role::Viewer);
+    when(&writer, operator(), demote).unwrap();
+    assert_eq!(run(&writer, member, link(), None).unwrap_err().code, ErrorCode::Forbidden);
+    when(&writer, operator(), WorkspaceCommand::RemoveMember(id(OWNER))).unwrap();
+    assert_eq!(run(&writer, owner, token(1, true), None).unwrap_err().code, ErrorCode::Forbidden);
+    when(&writer, as_member(&writer, ADMIN), WorkspaceCommand::Delete).unwrap();
+    let admin = as_member(&writer, ADMIN);
+    assert_eq!(run(&writer, admin, link(), None).unwrap_err().code, ErrorCode::Conflict);
+}
+
+/// As [`Job::actor`](crate::jobs::imports::Job) makes the actor of an import.
+#[test]
+fn an_import_of_a_session_goes_on_while_its_user_may_write_links() {
+    let writer = given();
+    let importer = || Actor {
+        user: Some((id(MEMBER), Role::Owner)),
+        abilities: Abilities::only(Ability::LinksWrite),
+        ..operator()
+    };
+    let import = || {
+        let Command::CreateLink(input) = link() else { panic!() };
+        let on_conflict = OnConflict::default();
+        Command::ImportLink(Box::new(Import { input, from_host: None, on_conflict }))
+    };
+    run(&writer, importer(), import(), None).unwrap();
+    let demote = WorkspaceCommand::ChangeMember(id(MEMBER), Role::Viewer);
+    when(&writer, operator(), demote).unwrap();
+    let refused = run(&writer, importer(), import(), None).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::Forbidden);
+    let nobody = Actor { user: None, ..importer() };
+    assert_eq!(run(&writer, nobody, import(), None).unwrap_err().code, ErrorCode::Forbidden);
+}
+
+#[test]
+fn the_token_of_another_user_can_be_disabled_but_not_taken_over() {
+    let writer = given();
+    let (admin, member) = (as_member(&writer, ADMIN), as_member(&writer, MEMBER));
+    let theirs = create_token(&writer, member, 1, false);
+    let machine = create_token(&writer, admin, 2, true);
+    let rotate = |token: &Token, number| Command::RotateToken {
+        id: token.id,
+        secret: NewSecret { sha256: [number; 32], prefix: "slk_".to_owned() },
+        overlap_ms: 0,
+    };
+    let change = |change| Command::ChangeToken(theirs.id, change);
+    let enable =
+        |is_enabled: bool| TokenChange { is_disabled: Some(!is_enabled), ..TokenChange::default() };
+    let loosen = TokenChange { networks: Some(Vec::new()), ..enable(false) };
+    for by in [admin, Actor::from(&machine)] {
+        for command in [rotate(&theirs, 3), change(enable(true)), change(loosen.clone())] {
+            let refused = run(&writer, by, command.clone(), None).unwrap_err();
+            assert_eq!(refused.code, ErrorCode::Forbidden, "{command:?}");
+        }
+        run(&writer, by, change(enable(false)), None).unwrap();
+    }
+    run(&writer, member, rotate(&theirs, 4), None).unwrap();
+    run(&writer, admin, rotate(&machine, 5), None).unwrap();
+}
+
+#[test]
+fn an_idempotency_key_replays_for_its_user_only() {
+    let writer = given();
+    let create =
+        |user, number| run(&writer, as_member(&writer, user), token(number, false), Some("k"));
+    assert!(!create(MEMBER, 1).unwrap().is_replay);
+    assert!(create(MEMBER, 2).unwrap().is_replay);
+    assert_eq!(create(ADMIN, 3).unwrap_err().code, ErrorCode::IdempotencyKeyReused);
 }

@@ -59,7 +59,7 @@ fn server(url: &str) -> anyhow::Result<AsyncSmtpTransportBuilder> {
     }
     let has_user = !parsed.username().is_empty();
     ensure!(has_user == parsed.password().is_some(), "a user and a password require each other");
-    // With `opportunistic`, whoever intercepts the connection can prevent TLS.
+    // With `opportunistic`, an attacker in the middle can prevent TLS.
     let is_encrypted = parsed.scheme() == "smtps" || tls.as_deref() == Some("required");
     ensure!(
         is_encrypted || !has_user || is_loopback(host),

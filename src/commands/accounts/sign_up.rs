@@ -183,7 +183,7 @@ impl Accounts {
         if new.password.is_none() {
             return Err(ServiceError::field("password", "is required"));
         }
-        // Without mail, the link was handed over by whoever invites: it proves no address.
+        // Without mail, the inviter hands the link over: it proves no address.
         let is_verified = self.settings.has_mail;
         let new = NewUser { email: invited, role: UserRole::User, is_verified, ..new };
         self.create(new, None).await

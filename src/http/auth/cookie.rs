@@ -1,9 +1,9 @@
 //! The cookie of a session, and the protection of requests with it against other sites (CSRF).
 //!
-//! A browser sends the cookie with every request, whoever causes it. So a request that changes
-//! something needs a header that only the service's own pages can set: `X-CSRF-Token`, which is
-//! bound to the session. `Origin` and `Sec-Fetch-Site` are checked too. Requests with a token or a
-//! JWT are exempt: a browser does not add those by itself.
+//! A browser sends the cookie with every request, even one that another site causes. So a request
+//! that changes something needs a header that only the service's own pages can set: `X-CSRF-Token`,
+//! which is bound to the session. `Origin` and `Sec-Fetch-Site` are checked too. Requests with a
+//! token or a JWT are exempt: a browser does not add those by itself.
 
 use axum::http::header::COOKIE;
 use axum::http::request::Parts;

@@ -79,24 +79,33 @@ impl SignInLimits {
         self.sign_ins.take(address, account)
     }
 
-    /// Counts an attempt with the right password.
+    /// Takes back an attempt that was no wrong guess, once its result is known. Attempts with the
+    /// right password have a limit of their own; beyond it they count like wrong ones.
     ///
     /// # Errors
     /// [`ErrorCode::RateLimited`].
-    pub fn completed(&self, address: IpAddr, account: &str) -> Result<()> {
-        self.done.take(address, account)
+    pub fn settle(&self, address: IpAddr, account: &str, error: Option<ErrorCode>) -> Result<()> {
+        match error {
+            None => {
+                self.done.take(address, account)?;
+                self.sign_ins.by_address.give_back(address, &ANY_SUBJECT);
+                self.sign_ins.by_account.forget(ANY_ADDRESS, &subject(account));
+            }
+            // A code is asked for next: earlier wrong ones still count.
+            Some(ErrorCode::SecondFactorRequired) => {
+                self.done.take(address, account)?;
+                self.give_back(address, account);
+            }
+            // The password was not looked at.
+            Some(ErrorCode::Overloaded) => self.give_back(address, account),
+            Some(_) => {}
+        }
+        Ok(())
     }
 
-    /// Takes back an attempt that was no guess.
-    pub fn give_back(&self, address: IpAddr, account: &str) {
+    fn give_back(&self, address: IpAddr, account: &str) {
         self.sign_ins.by_address.give_back(address, &ANY_SUBJECT);
         self.sign_ins.by_account.give_back(ANY_ADDRESS, &subject(account));
-    }
-
-    /// Forgets the attempts at an account after one has succeeded.
-    pub fn succeeded(&self, address: IpAddr, account: &str) {
-        self.sign_ins.by_address.give_back(address, &ANY_SUBJECT);
-        self.sign_ins.by_account.forget(ANY_ADDRESS, &subject(account));
     }
 
     /// Counts a mail that a member causes: only by whom it is for.
@@ -113,5 +122,67 @@ impl SignInLimits {
     /// [`ErrorCode::RateLimited`].
     pub fn mail(&self, address: IpAddr, account: &str) -> Result<()> {
         self.mails.take(address, account)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const ACCOUNT: &str = "ada@example.com";
+
+    /// How many attempts with this result are made before they are refused, at most 200.
+    fn attempts(limits: &SignInLimits, error: Option<ErrorCode>) -> usize {
+        let attempt = |_: &usize| {
+            limits.attempt(ADDRESS, ACCOUNT).is_ok()
+                && limits.settle(ADDRESS, ACCOUNT, error).is_ok()
+        };
+        (0..200).take_while(attempt).count()
+    }
+
+    #[test]
+    fn wrong_guesses_are_limited_by_account_in_any_case_of_its_letters() {
+        let limits = SignInLimits::default();
+        assert_eq!(attempts(&limits, Some(ErrorCode::InvalidCredential)), 10);
+        assert!(limits.attempt(ADDRESS, " ADA@Example.com").is_err());
+        assert!(limits.attempt(ADDRESS, "eve@example.com").is_ok());
+    }
+
+    #[test]
+    fn attempts_that_were_not_looked_at_do_not_count() {
+        assert_eq!(attempts(&SignInLimits::default(), Some(ErrorCode::Overloaded)), 200);
+    }
+
+    #[test]
+    fn right_passwords_have_a_larger_limit_and_count_as_guesses_beyond_it() {
+        for error in [None, Some(ErrorCode::SecondFactorRequired)] {
+            let limits = SignInLimits::default();
+            assert_eq!(attempts(&limits, error), 60, "{error:?}");
+            // Each costs a hash and, without a second factor, a session: these end too.
+            let more = (0..200).take_while(|_| limits.attempt(ADDRESS, ACCOUNT).is_ok()).count();
+            assert_eq!(more, 9, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_success_forgives_wrong_guesses_but_the_right_password_alone_does_not() {
+        let limits = SignInLimits::default();
+        let guess = |error| {
+            limits.attempt(ADDRESS, ACCOUNT).unwrap();
+            limits.settle(ADDRESS, ACCOUNT, error).unwrap();
+        };
+        for _ in 0..9 {
+            guess(Some(ErrorCode::InvalidCredential));
+        }
+        guess(None);
+        assert_eq!(attempts(&limits, Some(ErrorCode::InvalidCredential)), 10);
+        let limits = SignInLimits::default();
+        for _ in 0..9 {
+            limits.attempt(ADDRESS, ACCOUNT).unwrap();
+            limits.attempt(ADDRESS, ACCOUNT).unwrap();
+            limits.settle(ADDRESS, ACCOUNT, Some(ErrorCode::SecondFactorRequired)).unwrap();
+        }
+        assert_eq!(attempts(&limits, Some(ErrorCode::InvalidCredential)), 1);
     }
 }

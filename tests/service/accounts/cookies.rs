@@ -165,7 +165,7 @@ fn a_cookie_that_is_not_exactly_one_is_none() {
     Answer::to(both).problem(401, "INVALID_API_KEY");
 }
 
-/// A change by the cookie alone, which a browser sends whoever causes it, is refused.
+/// A change with the cookie alone, which a browser also sends for other sites, is refused.
 #[test]
 fn other_sites_cannot_cause_a_change() {
     let server = Options::links_only().start();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{PASSWORD, User, jwt, link_token, public, text};
 use crate::harness::{Answer, Options, Server};
 
-/// Whoever was invited can sign up.
+/// Invited people can sign up.
 fn open_to_invited() -> Options {
     Options::links_only().flag("--sign-up", "invitation")
 }

@@ -47,7 +47,7 @@ fn a_link_is_mailed_to_the_accounts_own_address() {
     assert!(mail.contains("To: kim@example.com"), "{mail}");
 }
 
-/// Whether an address has an account is told to its owner only.
+/// Only the owner of an address learns whether it has an account.
 #[test]
 fn answers_do_not_tell_whether_an_address_has_an_account() {
     let (server, mails) = start("open");
@@ -78,7 +78,7 @@ fn answers_do_not_tell_whether_an_address_has_an_account() {
     }
 }
 
-/// Whoever signs up with the address of somebody else does not share the account in the end.
+/// An attacker who signs up with a victim's address has no access once the victim signs up.
 #[test]
 fn an_account_prepared_by_somebody_else_is_taken_over_by_the_owner_of_the_address() {
     let (server, mails) = start("open");

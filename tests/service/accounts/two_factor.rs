@@ -196,7 +196,7 @@ fn used_codes_outlive_the_index() {
 /// The right password does not give back the attempts at the code: each six digits long, they would
 /// be guessed soon.
 #[test]
-fn codes_are_guessed_ten_times_whoever_knows_the_password() {
+fn guesses_of_codes_are_limited_for_those_who_know_the_password() {
     let server = Options::links_only().behind_proxy().start();
     let ada = Protected::new(&server, "ada");
     let ask = |number: usize, code: Option<&str>| {

@@ -216,7 +216,7 @@ fn the_ownership_is_transferred_to_a_member_who_accepts() {
     owner.api(server).post(&path, &json!({ "user": admin.id })).problem(409, "CONFLICT");
 }
 
-/// Whoever has left does not come back as the owner by an offer from before.
+/// An offer of ownership ends when its addressee leaves.
 #[test]
 fn an_offer_ends_with_the_membership() {
     let world = world();

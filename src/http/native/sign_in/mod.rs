@@ -16,7 +16,7 @@ use super::route::Routes;
 use super::user::UserView;
 use super::{Data, iso8601};
 use crate::commands::accounts::{Credentials, NewUser, SessionKind, SignedIn};
-use crate::domain::error::{ErrorCode, Result, ServiceError};
+use crate::domain::error::{Result, ServiceError};
 use crate::domain::mail::Message;
 use crate::http::Services;
 use crate::http::auth::{Access, Api, Session, check_origin};
@@ -135,18 +135,7 @@ impl PublicRequest {
         limits.attempt(self.address(), &email)?;
         let client = self.services.visitors.describe_client(&self.parts.headers);
         let signed_in = self.services.accounts.sign_in(credentials, kind, client).await;
-        match signed_in.as_ref().err().map(|error| error.code) {
-            None => {
-                limits.succeeded(self.address(), &email);
-                limits.completed(self.address(), &email)?;
-            }
-            // The password was right, and a code is asked for next: earlier attempts at it count.
-            Some(ErrorCode::SecondFactorRequired) => {
-                limits.give_back(self.address(), &email);
-                limits.completed(self.address(), &email)?;
-            }
-            Some(_) => {}
-        }
+        limits.settle(self.address(), &email, signed_in.as_ref().err().map(|error| error.code))?;
         signed_in
     }
 }
