@@ -14,7 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("log", &["domain"]),
     ("clicks", &["domain", "log"]),
-    ("identity", &["domain", "log::lower_priority", "log::replace_file"]),
+    ("identity", &["domain", "log::lowest_priority", "log::replace_file"]),
     ("projections", &["domain", "log", "sst"]),
     ("effects", &["domain", "log"]),
     ("commands", &["domain", "identity", "log", "projections::index"]),

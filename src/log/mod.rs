@@ -92,7 +92,7 @@ pub use storage::{Access, DiskStorage, Storage, StorageFile};
 pub use subscription::{Cursors, Subscription};
 pub use verify::{Problem, VerifyReport, verify};
 pub use view::{LogView, Tail};
-pub use worker::{Backoff, Schedule, StopFlag, Worker, lower_priority};
+pub use worker::{Backoff, Schedule, StopFlag, Worker, lower_priority, lowest_priority};
 
 /// A log, shared between threads by reference.
 ///

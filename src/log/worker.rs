@@ -8,15 +8,28 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// The same as the engine's.
-#[cfg(target_os = "linux")]
-const NICENESS: i32 = 10;
+const LOWER: i32 = 10;
+/// The lowest that there is.
+const LOWEST: i32 = 19;
 
 /// Lowers the priority of this thread, so that redirects come first when the processors are
-/// saturated. Linux sets it per thread; elsewhere it would affect the whole process, so it is
-/// unchanged.
+/// saturated.
 pub fn lower_priority() {
+    add_niceness(LOWER);
+}
+
+/// Gives this thread the lowest priority: for long computations that others cause.
+pub fn lowest_priority() {
+    add_niceness(LOWEST);
+}
+
+/// Linux sets the niceness per thread; elsewhere it would affect the whole process, so it is
+/// unchanged.
+fn add_niceness(niceness: i32) {
+    #[cfg(not(target_os = "linux"))]
+    let _unchanged = niceness;
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(NICENESS) {
+    if let Err(error) = rustix::process::nice(niceness) {
         tracing::debug!(%error, "cannot lower the thread's priority");
     }
 }

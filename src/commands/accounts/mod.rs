@@ -83,11 +83,6 @@ impl Accounts {
         Self { commands, index, personal, jwt, signer, settings }
     }
 
-    /// The settings.
-    pub fn settings(&self) -> &AccountSettings {
-        &self.settings
-    }
-
     /// A user who exists.
     pub fn user(&self, id: UserId) -> Result<UserState> {
         self.index.user(id)?.ok_or_else(|| ServiceError::not_found("user"))
@@ -152,6 +147,11 @@ impl Accounts {
         let personal = self.personal.clone();
         let destroyed = tokio::task::spawn_blocking(move || personal.destroy_key(subject));
         Ok(destroyed.await.map_err(ServiceError::internal)??)
+    }
+
+    /// Whether there are users.
+    pub fn has_users(&self) -> Result<bool> {
+        Ok(!self.index.users()?.is_empty())
     }
 
     /// A user, if there is one.

@@ -141,7 +141,7 @@ pub async fn create(
     body: JsonBody<NewUserBody>,
 ) -> Result<(StatusCode, Json<Data<LinkedUser>>)> {
     let (accounts, body) = (&services.accounts, body.value);
-    let is_first = accounts.profiles()?.is_empty();
+    let is_first = !accounts.has_users()?;
     let mut invalid = Invalid::default();
     let role = invalid.choice("role", body.role.as_deref(), UserRole::EVERY, UserRole::as_str);
     invalid.into_result()?;
