@@ -1,5 +1,7 @@
 //! Plans: the features and limits of a workspace.
 
+pub mod rate;
+
 /// A feature that some plans lack. There is none yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Feature {}

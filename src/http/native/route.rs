@@ -10,6 +10,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa_axum::router::UtoipaMethodRouter;
 
 use crate::domain::plan::Feature;
+use crate::domain::plan::rate::RateClass;
 use crate::http::Services;
 use crate::http::auth::Access;
 use crate::limits::{HEAVY_REQUEST_TIMEOUT, REQUEST_TIMEOUT};
@@ -26,7 +27,7 @@ pub struct Route {
     pub paths: Paths,
     /// The schemas that the operation refers to.
     pub schemas: Vec<(String, RefOr<Schema>)>,
-    /// The cost of a request.
+    /// The cost class of a request, which also determines its timeout.
     pub class: RateClass,
     /// The feature that the workspace's plan must include.
     pub feature: Option<Feature>,
@@ -35,21 +36,11 @@ pub struct Route {
     pub(super) handler: MethodRouter<Services>,
 }
 
-/// The cost class of a request, which determines its timeout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RateClass {
-    /// Most requests.
-    Standard,
-    /// Requests that read all clicks, or a large file.
-    Heavy,
-}
-
-impl RateClass {
-    pub(super) const fn timeout(self) -> Duration {
-        match self {
-            Self::Standard => REQUEST_TIMEOUT,
-            Self::Heavy => HEAVY_REQUEST_TIMEOUT,
-        }
+/// The timeout of requests of a class.
+pub(super) const fn timeout(class: RateClass) -> Duration {
+    match class {
+        RateClass::Standard => REQUEST_TIMEOUT,
+        RateClass::Heavy => HEAVY_REQUEST_TIMEOUT,
     }
 }
 

@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 
-use super::route::Route;
+use super::route::{Route, timeout};
 use super::{
     admin, analytics, audit, clicks, domains, imports, links, presets, reports, sign_in, tokens,
     user, workspaces,
@@ -42,8 +42,8 @@ pub fn router(services: &Services, audience: Audience, below: &str) -> Router<Se
     of(audience).fold(Router::new(), |mut router, route| {
         let requirements = (services.clone(), route.access, route.feature);
         let check = from_fn_with_state(requirements, authorize);
-        let timeout = from_fn_with_state(route.class.timeout(), with_timeout);
-        let handler = route.handler.route_layer(check).route_layer(timeout);
+        let limit = from_fn_with_state(timeout(route.class), with_timeout);
+        let handler = route.handler.route_layer(check).route_layer(limit);
         for path in route.paths.paths.keys().filter_map(|path| path.strip_prefix(below)) {
             router = router.route(path, handler.clone());
         }

@@ -16,10 +16,11 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::Data;
-use super::route::{RateClass, Routes};
+use super::route::Routes;
 use super::schema::RebuildStatus;
 use crate::domain::error::{Result, ServiceError};
 use crate::domain::ids::WorkspaceId;
+use crate::domain::plan::rate::RateClass;
 use crate::http::Services;
 use crate::http::auth::{Access, Scope};
 use crate::http::params::{Name, Params};

@@ -12,13 +12,14 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
-use super::route::{RateClass, Routes};
+use super::route::Routes;
 use super::{Data, iso8601, replayed};
 use crate::commands::{CommandRequest, Mode};
 use crate::domain::command::{Command, OnConflict};
 use crate::domain::error::{ErrorCode, Invalid, Result, ServiceError};
 use crate::domain::ids::{ImportId, WorkspaceId};
 use crate::domain::link::{Field, LinkInput};
+use crate::domain::plan::rate::RateClass;
 use crate::domain::token::Ability::{LinksRead, LinksWrite};
 use crate::domain::token::Actor;
 use crate::http::Services;
