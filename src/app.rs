@@ -44,6 +44,7 @@ use crate::domain::link::LinkPolicy;
 use crate::effects::mail::SmtpMailer;
 use crate::effects::{Guard, Names, Outgoing};
 use crate::engine::Package;
+use crate::http::attempt_limiter::AddressLimits;
 use crate::http::auth::SessionCookies;
 use crate::http::challenge::OpenChallenge;
 use crate::http::last_used::LastUsed;
@@ -97,8 +98,8 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     runtime.block_on(async {
         let mut scheduler = Scheduler::default();
         let challenge = Arc::<OpenChallenge>::default();
-        let services =
-            app.services(site, control.key_sha256, Arc::clone(&challenge), mailer.clone());
+        let (key, opened) = (control.key_sha256, Arc::clone(&challenge));
+        let services = app.services(settings, site, key, opened, mailer.clone());
         let redirector = Some(app.redirector(&services));
         let admin = admin_listener.map(|listener| serve_admin(listener, &services, settings));
         let audience = if admin.is_some() { Audience::Public } else { Audience::All };
@@ -239,6 +240,7 @@ impl App {
 
     fn services(
         &self,
+        settings: &Settings,
         site: Site,
         operator_key: [u8; 32],
         challenge: Arc<OpenChallenge>,
@@ -262,6 +264,10 @@ impl App {
             auth_failures: Arc::default(),
             accounts: self.accounts.clone(),
             session_cookies: SessionCookies::new(&self.unlock_key, &site),
+            address_limits: AddressLimits::new(
+                settings.api_rate_per_address,
+                settings.redirect_rate_per_address,
+            ),
             sign_in_limits: Arc::default(),
             commands: self.commands.clone(),
             links,
@@ -291,7 +297,9 @@ impl App {
     fn redirector(&self, services: &Services) -> Arc<Redirector> {
         let bucketer = VisitorBucketer::new(&self.unlock_key);
         let (links, unlock) = (services.links.clone(), services.visitors.unlock.clone());
-        Arc::new(Redirector::new(links, Arc::clone(&self.recorder), unlock, bucketer))
+        let (recorder, visits) =
+            (Arc::clone(&self.recorder), services.address_limits.visits.clone());
+        Arc::new(Redirector::new(links, recorder, unlock, bucketer, visits))
     }
 
     /// Shuts down in the order of the data flow: accepted requests are finished, synced and

@@ -135,6 +135,16 @@ settings! {
         env = "SLUGLINE_CONNECTIONS_PER_ADDRESS", value_name = "NUMBER"
     ]
         => Option<usize> { at_least_one(connections_per_address)? };
+    /// The maximum number of API requests per minute and address (for IPv6, /64 network) [default:
+    /// no limit]
+    api_rate_per_address: u32 [env = "SLUGLINE_API_RATE_PER_ADDRESS", value_name = "NUMBER"]
+        => Option<u32> { at_least_one(api_rate_per_address)? };
+    /// The maximum number of visits of links per minute and address (for IPv6, /64 network)
+    /// [default: no limit]
+    redirect_rate_per_address: u32 [
+        env = "SLUGLINE_REDIRECT_RATE_PER_ADDRESS", value_name = "NUMBER"
+    ]
+        => Option<u32> { at_least_one(redirect_rate_per_address)? };
     /// Private networks that outgoing requests may reach [default: none]
     outgoing_allow: String [env = "SLUGLINE_OUTGOING_ALLOW", value_name = "CIDR,…"]
         => AllowedNets { outgoing_allow.unwrap_or_default().parse().map_err(anyhow::Error::msg::<String>)? };
@@ -266,8 +276,8 @@ fn clickhouse(args: &ServeArgs) -> ClickHouseChoice {
     }
 }
 
-fn at_least_one(number: Option<usize>) -> anyhow::Result<Option<usize>> {
-    if number == Some(0) {
+fn at_least_one<N: Default + PartialEq>(number: Option<N>) -> anyhow::Result<Option<N>> {
+    if number == Some(N::default()) {
         bail!("must be at least 1");
     }
     Ok(number)
@@ -410,6 +420,8 @@ mod tests {
             ("trusted_proxies = '10.0.0.0/33'", "trusted-proxies"),
             ("connections_per_address = 0", "connections-per-address"),
             ("connections_per_address = -1", "connections_per_address"),
+            ("api_rate_per_address = 0", "api-rate-per-address"),
+            ("redirect_rate_per_address = -1", "redirect_rate_per_address"),
             ("outgoing_allow = 'home'", "outgoing-allow"),
             ("dns_server = 'dns.example'", "dns-server"),
             ("tls_listen = '127.0.0.1:8443'", "tls-cert"),

@@ -52,6 +52,8 @@ metrics! {
         "Connections refused because of a limit";
     describe_counter AUTHENTICATION_FAILURES = "slugline_authentication_failures_total",
         "Failed authentications, by reason";
+    describe_counter REQUESTS_LIMITED = "slugline_requests_limited_total",
+        "Requests refused because of a rate limit, by limit (plan, api, visits)";
     describe_counter CERTIFICATE_ORDERS = "slugline_certificate_orders_total",
         "ACME orders, by outcome";
     describe_gauge CERTIFICATES_FAILING = "slugline_certificates_failing",

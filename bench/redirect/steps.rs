@@ -117,6 +117,7 @@ impl World {
             Arc::clone(&recorder),
             Unlock::new(&[0; 32], false),
             VisitorBucketer::new(&[0; 32]),
+            None,
         );
         Ok(Self { requests, links, recorder, redirector, _folder: folder })
     }

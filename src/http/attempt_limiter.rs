@@ -1,38 +1,46 @@
-//! A rate limiter: a number of attempts per window, address and subject.
+//! A limiter of attempts: a number per window of time, address and subject.
 //!
-//! Each use has a [`Limit`] and a table of its own.
+//! Each use has a [`Limit`] and a [table](WindowTable) of its own. The table contains keyed hashes,
+//! never an address; the key is random and private to this process.
 //!
-//! The table contains keyed hashes, never an address; the key is random and private to this
-//! process. The table is bounded, and an entry leaves it only when it expires or is
-//! [removed](AttemptLimiter::forget), so nobody can evict another's count by making many attempts.
-//! A full table admits no new entries until one expires. Filling it with password guesses takes
-//! more guesses than can be compared within the window.
+//! If a table of [`WhenFull::Refuse`] is full, no new entries are admitted until one expires.
+//! Filling it with password guesses takes more guesses than can be compared within the window.
 
-use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use siphasher::sip::SipHasher24;
+
+use super::rate_limit::{Quota, WhenFull, WindowTable, WindowUse};
+use crate::domain::error::{ErrorCode, ServiceError};
+
+/// The subject where attempts only count by address.
+pub const ANY_SUBJECT: [u8; 16] = [0; 16];
 
 /// The limit on attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
     /// The maximum number of attempts within the window.
-    pub max: usize,
+    pub max: u32,
+    /// The length of the window.
     pub window_seconds: u32,
-    /// The maximum number of entries. Each takes some 50 bytes and 4 for each attempt.
+    /// The maximum number of entries; see [`WindowTable::new`].
     pub capacity: usize,
+    /// What happens to the attempts of others when there are so many.
+    pub when_full: WhenFull,
 }
 
-impl Default for Limit {
-    fn default() -> Self {
-        Self { max: 10, window_seconds: 15 * 60, capacity: 200_000 }
+impl Limit {
+    /// Ten attempts within a quarter of an hour.
+    pub const DEFAULT: Self =
+        Self { max: 10, window_seconds: 15 * 60, capacity: 200_000, when_full: WhenFull::Refuse };
+
+    /// Requests per minute. If there are too many addresses, further ones are not limited.
+    const fn per_minute(max: u32) -> Self {
+        Self { max, window_seconds: 60, capacity: 1 << 20, when_full: WhenFull::Allow }
     }
 }
-
-/// The `Retry-After` when the table is full.
-const FULL_RETRY_SECONDS: u32 = 60;
 
 /// The limit is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,60 +49,87 @@ pub struct TooMany {
     pub retry_seconds: u32,
 }
 
-/// The times of the last attempts, in seconds since the start, oldest first.
-type Times = VecDeque<u32>;
+impl TooMany {
+    /// The error, with a message for the user.
+    pub fn error(self, message: &'static str) -> ServiceError {
+        let error = ServiceError::new(ErrorCode::RateLimited, message);
+        ServiceError { retry_after_seconds: Some(self.retry_seconds), ..error }
+    }
+}
 
-struct Table {
-    times: HashMap<u64, Times>,
-    swept_at: u32,
+/// Limits on the requests of an address, which are off by default.
+#[derive(Clone, Default)]
+pub struct AddressLimits {
+    /// Requests to the API.
+    pub api: Option<Arc<AttemptLimiter>>,
+    /// Visits of links.
+    pub visits: Option<Arc<AttemptLimiter>>,
+}
+
+impl AddressLimits {
+    /// Creates the limiters, given requests per minute.
+    pub fn new(api: Option<u32>, visits: Option<u32>) -> Self {
+        let limiter = |max| Arc::new(AttemptLimiter::new(Limit::per_minute(max)));
+        Self { api: api.map(limiter), visits: visits.map(limiter) }
+    }
 }
 
 /// Limits attempts by address and subject.
 pub struct AttemptLimiter {
     key: [u8; 16],
     started: Instant,
-    limit: Limit,
-    table: Mutex<Table>,
+    quota: Quota,
+    table: WindowTable,
 }
 
 impl Default for AttemptLimiter {
     fn default() -> Self {
-        Self::new(Limit::default())
+        Self::new(Limit::DEFAULT)
     }
 }
 
 impl AttemptLimiter {
     /// Creates a limiter without entries.
-    pub fn new(limit: Limit) -> Self {
-        let table = Table { times: HashMap::new(), swept_at: 0 };
-        Self { key: rand::random(), started: Instant::now(), limit, table: Mutex::new(table) }
+    pub fn new(Limit { max, window_seconds, capacity, when_full }: Limit) -> Self {
+        let window_ms = window_seconds.saturating_mul(1_000);
+        Self {
+            key: rand::random(),
+            started: Instant::now(),
+            quota: Quota { requests: max, window_ms },
+            table: WindowTable::new(capacity, when_full),
+        }
     }
 
     /// Counts an attempt of an address at a subject, if it is allowed.
     pub fn take(&self, address: IpAddr, subject: &[u8; 16]) -> Result<(), TooMany> {
-        self.take_at(self.key_hash(address, subject), self.seconds())
+        self.take_at(address, subject, Instant::now())
+    }
+
+    /// The same, at a time that was read before.
+    pub fn take_at(
+        &self,
+        address: IpAddr,
+        subject: &[u8; 16],
+        now: Instant,
+    ) -> Result<(), TooMany> {
+        self.take_hashed(self.key_hash(address, subject), self.milliseconds(now))
     }
 
     /// Takes back an attempt that was not carried out.
     pub fn give_back(&self, address: IpAddr, subject: &[u8; 16]) {
         let key_hash = self.key_hash(address, subject);
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(times) = table.times.get_mut(&key_hash) {
-            times.pop_back();
-            if times.is_empty() {
-                table.times.remove(&key_hash);
-            }
-        }
+        self.table.give_back(key_hash, key_hash, self.milliseconds(Instant::now()));
     }
 
     /// Resets the count of an address and a subject.
     pub fn forget(&self, address: IpAddr, subject: &[u8; 16]) {
         let key_hash = self.key_hash(address, subject);
-        self.table.lock().unwrap_or_else(PoisonError::into_inner).times.remove(&key_hash);
+        self.table.forget(key_hash, key_hash);
     }
 
-    fn seconds(&self) -> u32 {
-        u32::try_from(self.started.elapsed().as_secs()).unwrap_or(u32::MAX)
+    /// Since the start.
+    fn milliseconds(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// The hash of an address and a subject. Of an IPv6 address, the first 64 bits count: the whole
@@ -115,30 +150,12 @@ impl AttemptLimiter {
         SipHasher24::new_with_key(&self.key).hash(&hashed)
     }
 
-    fn take_at(&self, key_hash: u64, now: u32) -> Result<(), TooMany> {
-        let Limit { max, window_seconds, capacity } = self.limit;
-        let is_old = |at: &u32| at.saturating_add(window_seconds) <= now;
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_full = table.times.len() >= capacity && !table.times.contains_key(&key_hash);
-        // Not at each attempt on a full table: the scan takes a while.
-        let is_due = table.swept_at.saturating_add(window_seconds) <= now;
-        if is_due || (is_full && table.swept_at < now) {
-            table.swept_at = now;
-            table.times.retain(|_, times| times.back().is_some_and(|at| !is_old(at)));
-        }
-        if table.times.len() >= capacity && !table.times.contains_key(&key_hash) {
-            return Err(TooMany { retry_seconds: FULL_RETRY_SECONDS });
-        }
-        let times = table.times.entry(key_hash).or_default();
-        while times.front().is_some_and(is_old) {
-            times.pop_front();
-        }
-        if let Some(first) = times.front().filter(|_| times.len() >= max) {
-            let free_at = first.saturating_add(window_seconds);
-            return Err(TooMany { retry_seconds: free_at.saturating_sub(now).max(1) });
-        }
-        times.push_back(now);
-        Ok(())
+    fn take_hashed(&self, key_hash: u64, now_ms: u64) -> Result<(), TooMany> {
+        let mut uses = [WindowUse::of(key_hash, self.quota)];
+        self.table.take(key_hash, &mut uses, now_ms).map_err(|wait_ms| {
+            let seconds = u32::try_from(wait_ms.div_ceil(1_000)).unwrap_or(u32::MAX);
+            TooMany { retry_seconds: seconds }
+        })
     }
 }
 
@@ -158,7 +175,7 @@ mod tests {
         let attempts = AttemptLimiter::default();
         let mut taken = Vec::new();
         for now in (0..10_000_u32).step_by(7) {
-            match attempts.take_at(1, now) {
+            match attempts.take_hashed(1, u64::from(now) * 1_000) {
                 Ok(()) => taken.push(now),
                 Err(refused) => {
                     let again = now + refused.retry_seconds;
@@ -207,21 +224,22 @@ mod tests {
             attempts.take(address("192.0.2.1"), &[1; 16]).unwrap();
             attempts.give_back(address("192.0.2.1"), &[1; 16]);
         }
-        assert!(attempts.table.lock().unwrap().times.is_empty());
+        assert!(attempts.table.is_empty());
     }
 
     #[test]
     fn a_full_table_keeps_its_entries_until_they_expire() {
-        let attempts = AttemptLimiter::new(Limit { capacity: 100, ..Limit::default() });
+        let attempts = AttemptLimiter::new(Limit { capacity: 100, ..Limit::DEFAULT });
         for _ in 0..MAX {
-            attempts.take_at(0, 1).unwrap();
+            attempts.take_hashed(0, 1_000).unwrap();
         }
-        let taken = (1..10_000).filter(|key_hash| attempts.take_at(*key_hash, 2).is_ok()).count();
+        let taken =
+            (1..10_000).filter(|key_hash| attempts.take_hashed(*key_hash, 2_000).is_ok()).count();
         assert_eq!(taken, 99);
-        assert!(attempts.take_at(0, 3).is_err(), "its count is unchanged");
-        assert!(attempts.take_at(5, 3).is_ok(), "existing entries are still admitted");
-        let later = 2 + WINDOW_SECONDS;
-        assert!(attempts.take_at(20_000, later).is_ok(), "entries have expired");
-        assert!(attempts.table.lock().unwrap().times.len() <= 2);
+        assert!(attempts.take_hashed(0, 3_000).is_err(), "its count is unchanged");
+        assert!(attempts.take_hashed(5, 3_000).is_ok(), "existing entries are still admitted");
+        let later = u64::from(2 + WINDOW_SECONDS) * 1_000;
+        assert!(attempts.take_hashed(20_000, later).is_ok(), "entries have expired");
+        assert!(attempts.table.len() <= 2);
     }
 }

@@ -5,7 +5,7 @@
 //! [`redirect`], which answers it if its path is a link's slug. All other requests go through the
 //! router below, whose layers are in the order in which a request passes them.
 
-mod attempt_limiter;
+pub mod attempt_limiter;
 pub mod auth;
 mod body;
 pub mod challenge;
@@ -21,6 +21,7 @@ mod native;
 pub mod pages;
 mod params;
 mod problem;
+pub mod rate_limit;
 pub mod redirect;
 pub mod security;
 pub mod transport;
@@ -90,6 +91,8 @@ pub struct Services {
     pub accounts: Accounts,
     /// The cookies of sessions.
     pub session_cookies: auth::SessionCookies,
+    /// Limits on the requests of an address.
+    pub address_limits: attempt_limiter::AddressLimits,
     /// Limits on sign-ins.
     pub sign_in_limits: Arc<auth::sign_in_limits::SignInLimits>,
     /// Sends mail, if it is configured.

@@ -41,6 +41,7 @@ mod passwords;
 mod permissions;
 mod privacy;
 mod queries;
+mod rate_limits;
 mod reclassify;
 mod reconcile;
 mod redirects;

@@ -11,15 +11,13 @@ use std::time::{Duration, Instant};
 use metrics::{Counter, counter};
 
 use crate::domain::error::{ErrorCode, ServiceError};
-use crate::http::attempt_limiter::{AttemptLimiter, Limit};
+use crate::http::attempt_limiter::{ANY_SUBJECT, AttemptLimiter, Limit};
 use crate::metrics::AUTHENTICATION_FAILURES;
 
 /// The number of unknown tokens per address that get a 401; further ones get a 429.
-const LIMIT: Limit = Limit { max: 30, window_seconds: 15 * 60, capacity: 50_000 };
+const LIMIT: Limit = Limit { max: 30, capacity: 50_000, ..Limit::DEFAULT };
 /// The interval between log lines.
 const LOG_EVERY: Duration = Duration::from_secs(10);
-/// Failures are counted per address, not per token.
-const ANY_TOKEN: [u8; 16] = [0; 16];
 
 /// Counts, logs and throttles failures.
 pub struct AuthFailures {
@@ -99,15 +97,13 @@ impl AuthFailures {
 
     /// A request with an unknown token.
     pub fn unknown(&self, address: IpAddr) -> ServiceError {
-        if let Err(refused) = self.attempts.take(address, &ANY_TOKEN) {
+        if let Err(refused) = self.attempts.take(address, &ANY_SUBJECT) {
             self.throttled.increment(1);
             self.log("throttled");
-            let detail = "Too many requests with invalid tokens came from your \
-                          address. Requests with a valid token are still answered.";
-            return ServiceError {
-                retry_after_seconds: Some(refused.retry_seconds),
-                ..ServiceError::new(ErrorCode::RateLimited, detail)
-            };
+            return refused.error(
+                "Too many requests with invalid tokens came from your address. Requests with a \
+                 valid token are still answered.",
+            );
         }
         self.unknown.increment(1);
         self.log("unknown");

@@ -9,15 +9,18 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
+use metrics::counter;
 
 pub use caller::{Session, actor_in};
 pub use cookie::{SessionCookies, check_origin};
 
 use super::Services;
+use super::attempt_limiter::ANY_SUBJECT;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::ids::{UserId, WorkspaceId};
 use crate::domain::plan::Feature;
 use crate::domain::token::{Abilities, Ability, Actor};
+use crate::metrics::REQUESTS_LIMITED;
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,11 +75,12 @@ impl Access {
     /// Authenticates a request and adds the caller to its extensions.
     fn authorize(self, parts: &mut Parts, services: &Services) -> Result<()> {
         let forbidden = |detail: String| Err(ServiceError::new(ErrorCode::Forbidden, detail));
-        if self == Self::Public {
-            return Ok(());
-        }
         if self.is_for_operators() && caller::has_operator_key(parts, services) {
             parts.extensions.insert(Scope::All);
+            return Ok(());
+        }
+        limit_address(parts, services)?;
+        if self == Self::Public {
             return Ok(());
         }
         // Without a valid credential the status is 401, even if none would suffice.
@@ -118,6 +122,16 @@ impl Access {
             }
         }
     }
+}
+
+/// Counts a request of an address, if that is enabled.
+fn limit_address(parts: &Parts, services: &Services) -> Result<()> {
+    let Some(limiter) = &services.address_limits.api else { return Ok(()) };
+    let taken = limiter.take(services.visitors.client(parts), &ANY_SUBJECT);
+    taken.map_err(|refused| {
+        counter!(REQUESTS_LIMITED, "limit" => "api").increment(1);
+        refused.error("Too many requests came from your address: send fewer per minute.")
+    })
 }
 
 /// What the handlers of the API work with: the services, and the actor that [`authorize`] found.

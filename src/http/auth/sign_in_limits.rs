@@ -5,19 +5,23 @@ use std::net::{IpAddr, Ipv4Addr};
 use sha2::{Digest, Sha256};
 
 use crate::domain::error::{ErrorCode, Result, ServiceError};
-use crate::http::attempt_limiter::{AttemptLimiter, Limit, TooMany};
+use crate::http::attempt_limiter::{ANY_SUBJECT, AttemptLimiter, Limit, TooMany};
 
 /// The limits of the reference API: 30 attempts per 15 minutes and address, 10 per account.
-const BY_ADDRESS: Limit = Limit { max: 30, window_seconds: 15 * 60, capacity: 50_000 };
-const BY_ACCOUNT: Limit = Limit { max: 10, window_seconds: 15 * 60, capacity: 200_000 };
-const MAILS_BY_ADDRESS: Limit = Limit { max: 30, window_seconds: 3_600, capacity: 50_000 };
-const MAILS_BY_ACCOUNT: Limit = Limit { max: 5, window_seconds: 3_600, capacity: 200_000 };
+const BY_ADDRESS: Limit = limit(30, 15 * 60, 50_000);
+const BY_ACCOUNT: Limit = limit(10, 15 * 60, 200_000);
+const MAILS_BY_ADDRESS: Limit = limit(30, 3_600, 50_000);
+const MAILS_BY_ACCOUNT: Limit = limit(5, 3_600, 200_000);
 /// Attempts with the right password, which cost as much.
-const DONE_BY_ADDRESS: Limit = Limit { max: 300, window_seconds: 15 * 60, capacity: 50_000 };
-const DONE_BY_ACCOUNT: Limit = Limit { max: 60, window_seconds: 15 * 60, capacity: 200_000 };
-/// The limiters count by address and subject; one of them is fixed here.
+const DONE_BY_ADDRESS: Limit = limit(300, 15 * 60, 50_000);
+const DONE_BY_ACCOUNT: Limit = limit(60, 15 * 60, 200_000);
+
+const fn limit(max: u32, window_seconds: u32, capacity: usize) -> Limit {
+    Limit { max, window_seconds, capacity, ..Limit::DEFAULT }
+}
+
+/// The limiters count by address and subject; one of them is fixed.
 const ANY_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-const ANY_SUBJECT: [u8; 16] = [0; 16];
 
 /// Counts attempts by address and by account.
 struct Limiters {
@@ -36,10 +40,8 @@ impl Limiters {
     }
 }
 
-fn refused(TooMany { retry_seconds }: TooMany) -> ServiceError {
-    let retry_after_seconds = Some(retry_seconds);
-    let text = "Too many attempts: try again later.";
-    ServiceError { retry_after_seconds, ..ServiceError::new(ErrorCode::RateLimited, text) }
+fn refused(refused: TooMany) -> ServiceError {
+    refused.error("Too many attempts: try again later.")
 }
 
 /// The subject of an account: case does not matter, as in addresses.

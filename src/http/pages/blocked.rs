@@ -65,6 +65,17 @@ pub const fn uncounted(bot: BotReason) -> (StatusCode, Notice) {
     }
 }
 
+/// The response to an address that made too many visits.
+pub const fn too_many_visits() -> (StatusCode, Notice) {
+    let notice = Notice {
+        title: "Too many visits",
+        text: "Too many links were opened from your address lately, not necessarily by you. Please \
+               wait a moment and try again.",
+        from: None,
+    };
+    (StatusCode::TOO_MANY_REQUESTS, notice)
+}
+
 /// Counts a click of a link with a page. Returns the response if the page must not be shown.
 pub fn count_or_refuse(services: &Services, request: &LinkRequest) -> Option<Response> {
     match services.visitors.count(request) {

@@ -10,7 +10,7 @@ use crate::domain::ids::LinkId;
 use crate::http::attempt_limiter::{AttemptLimiter, Limit, TooMany};
 
 /// The maximum number of guesses per link within the window, over all addresses.
-const MAX_OF_LINK: usize = 100;
+const MAX_OF_LINK: u32 = 100;
 /// The address under which guesses per link are counted.
 const ANY_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
@@ -22,7 +22,7 @@ pub struct Guesses {
 
 impl Default for Guesses {
     fn default() -> Self {
-        let of_link = Limit { max: MAX_OF_LINK, ..Limit::default() };
+        let of_link = Limit { max: MAX_OF_LINK, ..Limit::DEFAULT };
         Self { by_address: AttemptLimiter::default(), by_link: AttemptLimiter::new(of_link) }
     }
 }
@@ -55,8 +55,8 @@ mod tests {
 
     use super::*;
 
-    fn address(number: usize) -> IpAddr {
-        IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(number).unwrap() + (10 << 24)))
+    fn address(number: u32) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::from_bits(number + (10 << 24)))
     }
 
     #[test]

@@ -37,16 +37,19 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use metrics::counter;
 
 pub use answer::{Answer, POLICY};
-pub use blocked::{blocked, failed, not_found, uncounted};
+pub use blocked::{blocked, failed, not_found, too_many_visits, uncounted};
 pub use sharing::is_reader;
 pub use views::{OpenApp, Social};
 pub use visitors::{LinkRequest, Visitors, gate};
 
+use super::attempt_limiter::ANY_SUBJECT;
 use super::{Services, host};
 use crate::domain::link::{Block, Link};
 use crate::domain::slug::Slug;
+use crate::metrics::REQUESTS_LIMITED;
 
 /// The routes below `/l` and `/auth`.
 pub fn router() -> Router<Services> {
@@ -61,6 +64,14 @@ pub fn router() -> Router<Services> {
 /// Requests without a route: a preview, a visit that was not redirected, or no link.
 pub async fn fallback(State(services): State<Services>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
+    if let Some(visits) = &services.address_limits.visits
+        && let Err(refused) = visits.take(services.visitors.client(&parts), &ANY_SUBJECT)
+    {
+        counter!(REQUESTS_LIMITED, "limit" => "visits").increment(1);
+        let (status, notice) = too_many_visits();
+        let wait = Some(refused.retry_seconds.into());
+        return Answer::page(status, &notice).retry_after(wait).into_response();
+    }
     let is_read = matches!(parts.method, Method::GET | Method::HEAD);
     let name = parts.uri.path().strip_prefix('/').filter(|_| is_read).unwrap_or_default();
     let (slug, more) = name.split_at(name.find('/').unwrap_or(name.len()));

@@ -11,10 +11,8 @@ use crate::domain::command::Command;
 use crate::domain::report::Complaint;
 use crate::domain::token::{Ability, Actor};
 use crate::http::Services;
+use crate::http::attempt_limiter::ANY_SUBJECT;
 use crate::http::form::{Form, Purpose};
-
-/// Reports are limited per address, not per link.
-const ANY_LINK: [u8; 16] = [0; 16];
 
 /// Shows the form.
 pub async fn form(State(services): State<Services>, request: LinkRequest) -> Response {
@@ -66,7 +64,7 @@ pub async fn send(
         }
     };
     let address = visitors.client(parts);
-    if let Err(refused) = visitors.reports.take(address, &ANY_LINK) {
+    if let Err(refused) = visitors.reports.take(address, &ANY_SUBJECT) {
         let notice = Notice {
             title: "Too many reports",
             text: "Please wait a while before you send another one.",
@@ -79,7 +77,7 @@ pub async fn send(
     let actor = Actor::service(link.workspace, Ability::LinksWrite);
     let command = Command::ReportLink(link.id, complaint);
     if let Err(error) = services.commands.run(actor, command, None).await {
-        visitors.reports.give_back(address, &ANY_LINK);
+        visitors.reports.give_back(address, &ANY_SUBJECT);
         return failed(&parts.headers, error);
     }
     let notice = Notice {

@@ -74,6 +74,10 @@ impl Redirector {
                 _ => target.location.as_str().to_owned(),
             }),
         };
+        let refusal = self.refusal(request, moment);
+        if refusal.is_some() {
+            return refusal;
+        }
         let click_target = &target.redirect_target().click_target;
         match &features.gates.limit {
             None => clicks.push(&enriched, click_target),
@@ -83,7 +87,10 @@ impl Redirector {
                     let (status, notice) = uncounted(bot);
                     return Some(page(status, &notice));
                 }
-                Admitted::UsedUp => return None,
+                Admitted::UsedUp => {
+                    self.take_back(request);
+                    return None;
+                }
             },
         }
         Some(match &target {
@@ -180,7 +187,7 @@ fn forward(features: &LinkFeatures, location: Location) -> Answer {
 }
 
 /// A page; empty if it cannot be rendered, for lack of memory.
-fn page(status: StatusCode, page: &impl Template) -> Answer {
+pub(super) fn page(status: StatusCode, page: &impl Template) -> Answer {
     let html = page.render().unwrap_or_default();
     let headers = vec![
         (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),

@@ -18,13 +18,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Bytes;
+use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use metrics::{Counter, Histogram};
 
 use crate::clicks::{ClickBatch, Headers, Recorder, Visit, VisitorBucketer};
 use crate::commands::now_ms;
 use crate::domain::slug::Slug;
-use crate::metrics::{REDIRECT_SECONDS, REDIRECTS_FAILED};
+use crate::http::attempt_limiter::{ANY_SUBJECT, AttemptLimiter};
+use crate::http::pages::too_many_visits;
+use crate::metrics::{REDIRECT_SECONDS, REDIRECTS_FAILED, REQUESTS_LIMITED};
 use crate::queries::links::{Links, Redirect};
 
 use super::host::{self, FoldedSlug};
@@ -135,24 +138,28 @@ pub struct Redirector {
     pub(super) recorder: Arc<Recorder>,
     pub(super) unlock: Unlock,
     pub(super) bucketer: VisitorBucketer,
+    /// Limits the visits of an address, if that is enabled.
+    visits: Option<Arc<AttemptLimiter>>,
     failed: Counter,
     duration: Histogram,
 }
 
 impl Redirector {
     /// `unlock` checks the cookies of visitors who entered a password, `bucketer` identifies
-    /// visitors for rules.
+    /// visitors for rules, `visits` limits the visits of an address.
     pub fn new(
         links: Links,
         recorder: Arc<Recorder>,
         unlock: Unlock,
         bucketer: VisitorBucketer,
+        visits: Option<Arc<AttemptLimiter>>,
     ) -> Self {
         Self {
             links,
             recorder,
             unlock,
             bucketer,
+            visits,
             failed: metrics::counter!(REDIRECTS_FAILED),
             duration: metrics::histogram!(REDIRECT_SECONDS),
         }
@@ -183,14 +190,37 @@ impl Redirector {
                 if redirect.features.is_some() {
                     return self.redirect_advanced(request, more, &redirect, moment, clicks);
                 }
-                let is_plain = more.is_none();
-                is_plain.then(|| self.redirect_plain(request, redirect, moment, clicks))
+                if more.is_some() {
+                    return None;
+                }
+                let refusal = self.refusal(request, moment);
+                refusal.or_else(|| Some(self.redirect_plain(request, redirect, moment, clicks)))
             }
             Err(error) => {
                 tracing::error!(%error, "cannot look up a link");
                 self.failed.increment(1);
                 Some(Answer::bare(StatusCode::INTERNAL_SERVER_ERROR))
             }
+        }
+    }
+
+    /// Counts a visit of an address; the answer if it made too many.
+    fn refusal(&self, request: &RequestHead<'_>, moment: &RequestTime) -> Option<Answer> {
+        let visits = self.visits.as_ref()?;
+        let address = self.recorder.enricher.proxies.client(request.peer, &request.headers);
+        let refused = visits.take_at(address, &ANY_SUBJECT, moment.at).err()?;
+        metrics::counter!(REQUESTS_LIMITED, "limit" => "visits").increment(1);
+        let (status, notice) = too_many_visits();
+        let mut answer = advanced::page(status, &notice);
+        answer.headers.push((RETRY_AFTER, HeaderValue::from(refused.retry_seconds)));
+        Some(answer)
+    }
+
+    /// Takes back a visit that is left to the router, which counts it.
+    fn take_back(&self, request: &RequestHead<'_>) {
+        if let Some(visits) = &self.visits {
+            let address = self.recorder.enricher.proxies.client(request.peer, &request.headers);
+            visits.give_back(address, &ANY_SUBJECT);
         }
     }
 

@@ -1,0 +1,156 @@
+//! The headers that state the rate limits.
+//!
+//! `X-RateLimit-*` is about the limit with the fewest remaining requests, `RateLimit-Policy` and
+//! `RateLimit` (draft-ietf-httpapi-ratelimit-headers) about each.
+
+use std::fmt::Write as _;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::table::WindowUse;
+use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::plan::rate::{RateLimit, RateScope, RateWindow};
+
+/// The limit with the fewest remaining requests.
+pub const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+/// Its remaining requests.
+pub const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+/// When there are more, in seconds since the Unix epoch.
+pub const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+/// All limits.
+pub const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// The remaining requests of each.
+pub const STATE: HeaderName = HeaderName::from_static("ratelimit");
+
+/// All of these headers, with descriptions.
+pub const HEADERS: [(HeaderName, &str); 5] = [
+    (LIMIT, "The limit of requests that has the fewest remaining."),
+    (REMAINING, "The remaining requests of this limit."),
+    (RESET, "When more requests remain, in seconds since the Unix epoch."),
+    (POLICY, "All limits: `q` requests within `w` seconds."),
+    (STATE, "The state of each limit: `r` requests remain, and more in `t` seconds."),
+];
+
+/// What a request used of the limits that apply to it.
+#[derive(Debug)]
+pub struct Usage {
+    pub(super) limits: Vec<RateLimit>,
+    /// The windows of the limits, in the same order.
+    pub(super) uses: Vec<WindowUse>,
+    /// Present if a limit is reached.
+    pub(super) wait_ms: Option<u64>,
+}
+
+impl Usage {
+    /// The error, if a limit is reached.
+    pub fn refusal(&self) -> Option<ServiceError> {
+        let seconds = u32::try_from(self.wait_ms?.div_ceil(1_000)).unwrap_or(u32::MAX);
+        let limits = self.limits.iter().zip(&self.uses);
+        let reached = limits.filter(|(_, one)| one.remaining == 0);
+        let (limit, _) = reached.max_by_key(|(_, one)| one.more_in_ms)?;
+        let RateLimit { requests, window, .. } = limit;
+        let kind = limit.class.map_or_else(String::new, |class| format!(" {}", class.as_str()));
+        let (window, scope) = (window.as_str(), limit.scope.as_str());
+        let message = format!(
+            "The plan allows {requests}{kind} requests per {window} and {scope}: retry in \
+             {seconds} s."
+        );
+        let error = ServiceError::new(ErrorCode::RateLimited, message);
+        Some(ServiceError { retry_after_seconds: Some(seconds), ..error })
+    }
+
+    /// Adds the headers to a response; `now_ms` is the time of the request, in milliseconds since
+    /// the Unix epoch.
+    pub fn write(&self, headers: &mut HeaderMap, now_ms: u64) {
+        let by_remaining = |one: &&WindowUse| (one.remaining, u64::MAX - one.more_in_ms);
+        if let Some(one) = self.uses.iter().min_by_key(by_remaining) {
+            headers.insert(LIMIT, HeaderValue::from(one.quota.requests));
+            headers.insert(REMAINING, HeaderValue::from(one.remaining));
+            let reset_ms = now_ms.saturating_add(one.more_in_ms);
+            headers.insert(RESET, HeaderValue::from(reset_ms.div_ceil(1_000)));
+        }
+        let (mut policy, mut state) = (String::new(), String::new());
+        for (limit, one) in self.limits.iter().zip(&self.uses) {
+            for text in [&mut policy, &mut state] {
+                if !text.is_empty() {
+                    text.push_str(", ");
+                }
+                push_name(text, *limit);
+            }
+            let seconds = one.more_in_ms.div_ceil(1_000);
+            // Writing to a string cannot fail.
+            let _fits = write!(policy, ";q={};w={}", one.quota.requests, limit.window.seconds());
+            let _fits = write!(state, ";r={};t={seconds}", one.remaining);
+        }
+        for (name, text) in [(POLICY, policy), (STATE, state)] {
+            if let Ok(value) = HeaderValue::try_from(text) {
+                headers.insert(name, value);
+            }
+        }
+    }
+}
+
+/// The name of a limit: `"default"`, or `"workspace-heavy-hour"`.
+fn push_name(text: &mut String, limit: RateLimit) {
+    text.push('"');
+    match limit {
+        RateLimit { scope: RateScope::Token, class: None, window: RateWindow::Minute, .. } => {
+            text.push_str("default");
+        }
+        RateLimit { scope, class, window, .. } => {
+            text.push_str(scope.as_str());
+            for part in class.iter().map(|class| class.as_str()).chain([window.as_str()]) {
+                text.push('-');
+                text.push_str(part);
+            }
+        }
+    }
+    text.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::plan::rate::RateClass;
+    use crate::http::rate_limit::window::Quota;
+
+    fn usage() -> Usage {
+        let one = |scope, class, window: RateWindow, requests, remaining, more_in_ms| {
+            let quota = Quota { requests, window_ms: window.seconds() * 1_000 };
+            let one = WindowUse { remaining, more_in_ms, ..WindowUse::of(0, quota) };
+            (RateLimit { scope, class, requests, window }, one)
+        };
+        let heavy = Some(RateClass::Heavy);
+        let each = [
+            one(RateScope::Token, None, RateWindow::Minute, 100, 50, 29_001),
+            one(RateScope::Workspace, heavy, RateWindow::Hour, 10, 0, 1_500),
+            one(RateScope::User, None, RateWindow::Hour, 1_000, 0, 1_000),
+        ];
+        let (limits, uses) = each.into_iter().unzip();
+        Usage { limits, uses, wait_ms: Some(1_500) }
+    }
+
+    #[test]
+    fn the_headers_state_all_limits_and_the_one_with_the_fewest_remaining() {
+        let mut headers = HeaderMap::new();
+        usage().write(&mut headers, 1_781_725_900_001);
+        let text = |name: &HeaderName| headers[name].to_str().unwrap();
+        assert_eq!([text(&LIMIT), text(&REMAINING), text(&RESET)], ["10", "0", "1781725902"]);
+        let policy = r#""default";q=100;w=60, "workspace-heavy-hour";q=10;w=3600, "user-hour";q=1000;w=3600"#;
+        assert_eq!(text(&POLICY), policy);
+        let state = r#""default";r=50;t=30, "workspace-heavy-hour";r=0;t=2, "user-hour";r=0;t=1"#;
+        assert_eq!(text(&STATE), state);
+        assert!(HEADERS.iter().all(|(name, _)| headers.contains_key(name)));
+    }
+
+    #[test]
+    fn a_refusal_names_the_limit_with_the_longest_wait() {
+        let refused = usage().refusal().unwrap();
+        assert_eq!((refused.code, refused.retry_after_seconds), (ErrorCode::RateLimited, Some(2)));
+        assert_eq!(
+            refused.message,
+            "The plan allows 10 heavy requests per hour and workspace: retry in 2 s."
+        );
+        assert!(Usage { wait_ms: None, ..usage() }.refusal().is_none());
+    }
+}

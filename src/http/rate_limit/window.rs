@@ -1,0 +1,220 @@
+//! A sliding window: the requests of the last minute, hour and the like.
+
+use std::collections::VecDeque;
+
+/// The number of entries up to which a window is exact.
+const ENTRIES: u32 = 64;
+/// The bits of an entry that hold the count.
+const COUNT_BITS: u32 = 24;
+const MAX_COUNT: u64 = (1 << COUNT_BITS) - 1;
+
+/// The maximum number of requests in a window of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// The number of requests.
+    pub requests: u32,
+    /// The length of the window in milliseconds; at least 1.
+    pub window_ms: u32,
+}
+
+/// Requests that count as made at the same time, in 8 bytes: the time above the count.
+#[derive(Debug, Clone, Copy)]
+struct Entry(u64);
+
+impl Entry {
+    const fn new(at_ms: u64, count: u64) -> Self {
+        Self(at_ms << COUNT_BITS | count)
+    }
+
+    const fn at_ms(self) -> u64 {
+        self.0 >> COUNT_BITS
+    }
+
+    const fn count(self) -> u64 {
+        self.0 & MAX_COUNT
+    }
+}
+
+/// The requests within a sliding window, oldest first.
+///
+/// Quotas of up to 64 requests are exact. For larger ones, the window is divided into 63 slots:
+/// the requests of a slot count as made at the time of the last of them. So there are never more
+/// requests in a window than the quota allows, but one may be refused up to a slot (a 63rd of the
+/// window) longer than necessary. There are at most 64 entries, of 8 bytes each.
+#[derive(Debug, Default)]
+pub struct Window {
+    entries: VecDeque<Entry>,
+    window_ms: u32,
+}
+
+impl Window {
+    /// Counts a request. Times are in milliseconds since the same moment; they may be in a slightly
+    /// different order than the calls.
+    pub fn add(&mut self, quota: Quota, now_ms: u64) {
+        self.window_ms = quota.window_ms;
+        let slot_ms = match quota.requests {
+            ..=ENTRIES => 1,
+            _ => u64::from(quota.window_ms.div_ceil(ENTRIES - 1)),
+        };
+        let last = self.entries.back().copied();
+        let at_ms = last.map_or(now_ms, |last| last.at_ms().max(now_ms));
+        let is_mergeable =
+            |last: &Entry| last.at_ms() / slot_ms == at_ms / slot_ms && last.count() < MAX_COUNT;
+        let merged = last.filter(is_mergeable).map_or(0, |last| {
+            self.entries.pop_back();
+            last.count()
+        });
+        self.entries.push_back(Entry::new(at_ms, merged + 1));
+    }
+
+    /// Removes the last request, if any.
+    pub fn remove_last(&mut self) {
+        if let Some(last) = self.entries.pop_back()
+            && last.count() > 1
+        {
+            self.entries.push_back(Entry::new(last.at_ms(), last.count() - 1));
+        }
+    }
+
+    /// Drops the requests that have left the window. Returns whether none is left.
+    pub fn expire(&mut self, now_ms: u64) -> bool {
+        let window_ms = u64::from(self.window_ms);
+        while self.entries.front().is_some_and(|entry| entry.at_ms() + window_ms <= now_ms) {
+            self.entries.pop_front();
+        }
+        self.entries.is_empty()
+    }
+
+    /// Whether all requests have left the window.
+    pub fn is_idle(&self, now_ms: u64) -> bool {
+        let window_ms = u64::from(self.window_ms);
+        self.entries.back().is_none_or(|entry| entry.at_ms() + window_ms <= now_ms)
+    }
+
+    /// The number of further requests that the quota allows.
+    pub fn remaining(&self, quota: Quota) -> u32 {
+        let count = u32::try_from(self.count()).unwrap_or(u32::MAX);
+        quota.requests.saturating_sub(count)
+    }
+
+    /// When the quota allows more requests than now: how many milliseconds after `now_ms`. 0 if
+    /// the window is empty.
+    pub fn more_in_ms(&self, quota: Quota, now_ms: u64) -> u64 {
+        // More than one has to leave if the quota was larger before.
+        let mut leaving = (self.count() + 1).saturating_sub(quota.requests.into()).max(1);
+        for entry in &self.entries {
+            leaving = leaving.saturating_sub(entry.count());
+            if leaving == 0 {
+                return (entry.at_ms() + u64::from(quota.window_ms)).saturating_sub(now_ms);
+            }
+        }
+        0
+    }
+
+    fn count(&self) -> u64 {
+        self.entries.iter().map(|entry| entry.count()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::Xoshiro256PlusPlus;
+    use rand::{RngExt as _, SeedableRng as _};
+
+    use super::*;
+
+    const MINUTE_MS: u32 = 60_000;
+
+    fn take(window: &mut Window, quota: Quota, now_ms: u64) -> bool {
+        window.expire(now_ms);
+        let is_allowed = window.remaining(quota) > 0;
+        if is_allowed {
+            window.add(quota, now_ms);
+        }
+        is_allowed
+    }
+
+    #[test]
+    fn a_window_is_exact_at_its_end() {
+        for requests in [1, 60, 64, 65, 1_000] {
+            let (mut window, quota) = (Window::default(), Quota { requests, window_ms: MINUTE_MS });
+            let start_ms = 123_456;
+            for before in 0..requests {
+                assert_eq!(window.remaining(quota), requests - before);
+                assert!(take(&mut window, quota, start_ms));
+            }
+            for later_ms in [0, 1, 30_000, 59_999] {
+                assert!(!take(&mut window, quota, start_ms + later_ms), "{requests} {later_ms}");
+                assert_eq!(window.more_in_ms(quota, start_ms + later_ms), 60_000 - later_ms);
+            }
+            assert!(take(&mut window, quota, start_ms + 60_000));
+            assert_eq!(window.remaining(quota), requests - 1);
+        }
+    }
+
+    /// Compared to the list of all times: exact up to 64 requests; above, never more than the
+    /// quota, and refused at most a slot longer.
+    #[test]
+    fn windows_agree_with_a_list_of_times() {
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(14);
+        for _ in 0..300 {
+            let requests = [1, 2, 10, 63, 64, 65, 100, 1_000][random.random_range(0..8_usize)];
+            let window_ms = [1, 50, 1_000, MINUTE_MS][random.random_range(0..4_usize)];
+            let quota = Quota { requests, window_ms };
+            let slot_ms = u64::from(if requests <= ENTRIES { 0 } else { window_ms.div_ceil(63) });
+            let (mut window, mut times, mut now_ms) = (Window::default(), Vec::new(), 0_u64);
+            let pause_ms = u64::from(window_ms / requests * 2 + 1);
+            for _ in 0..2_000 {
+                now_ms += random.random_range(0..=pause_ms);
+                let within = |at_ms: u64, age_ms: u64| at_ms + age_ms > now_ms;
+                let count =
+                    |age_ms| times.iter().rev().take_while(|at| within(**at, age_ms)).count();
+                let is_free = count(u64::from(window_ms)) < requests as usize;
+                let is_free_later = count(u64::from(window_ms) + slot_ms) < requests as usize;
+                let is_allowed = take(&mut window, quota, now_ms);
+                assert!(is_free || !is_allowed, "{quota:?} at {now_ms}: more than the quota");
+                assert!(
+                    is_allowed || !is_free_later,
+                    "{quota:?} at {now_ms}: refused for too long"
+                );
+                assert!(window.entries.len() <= 64);
+                if is_allowed {
+                    times.push(now_ms);
+                } else {
+                    let more_ms = now_ms + window.more_in_ms(quota, now_ms);
+                    window.expire(more_ms - 1);
+                    assert_eq!(window.remaining(quota), 0, "{quota:?} at {now_ms}");
+                    window.expire(more_ms);
+                    assert!(window.remaining(quota) > 0, "{quota:?} at {now_ms}");
+                    now_ms = more_ms;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_smaller_quota_waits_until_enough_requests_have_left() {
+        let (mut window, quota) = (Window::default(), Quota { requests: 5, window_ms: MINUTE_MS });
+        for at_ms in [0, 10, 20, 30, 40] {
+            assert!(take(&mut window, quota, at_ms));
+        }
+        let smaller = Quota { requests: 2, ..quota };
+        assert_eq!((window.remaining(smaller), window.more_in_ms(smaller, 50)), (0, 59_980));
+        window.expire(60_030);
+        assert_eq!(window.remaining(smaller), 1);
+    }
+
+    #[test]
+    fn the_last_request_can_be_removed() {
+        let (mut window, quota) = (Window::default(), Quota { requests: 100, window_ms: 6_300 });
+        for at_ms in [10, 20, 6_000] {
+            window.add(quota, at_ms);
+        }
+        window.remove_last();
+        window.remove_last();
+        assert_eq!((window.remaining(quota), window.more_in_ms(quota, 20)), (99, 6_300));
+        window.remove_last();
+        window.remove_last();
+        assert!(window.is_idle(0));
+    }
+}
