@@ -5,6 +5,7 @@
 //! [`redirect`], which answers it if its path is a link's slug. All other requests go through the
 //! router below, whose layers are in the order in which a request passes them.
 
+pub mod api_meter;
 pub mod attempt_limiter;
 pub mod auth;
 mod body;
