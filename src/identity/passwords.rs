@@ -2,18 +2,19 @@
 //!
 //! Argon2id with 19 MiB and two passes, as recommended by OWASP's password storage cheat sheet,
 //! takes about 20 ms of CPU time. It must not delay redirects, so it runs on its own thread of low
-//! priority, behind a queue no longer than that thread can work off before callers give up.
+//! priority, behind a queue no longer than that thread can work off before callers give up. The
+//! thread keeps the memory for the next hash: mapping it each time stalls the other threads.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use argon2::Argon2;
-use argon2::password_hash::phc::PasswordHash as Phc;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::password_hash::phc::{Output, PasswordHash as Phc, Salt};
+use argon2::password_hash::{self, try_generate_salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use tokio::sync::oneshot;
 
 use crate::domain::error::{ErrorCode, Result, ServiceError};
@@ -25,7 +26,12 @@ use crate::log::lowest_priority;
 const DUMMY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA\
                      $AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-type Job = Box<dyn FnOnce() + Send>;
+/// How long a thread without work keeps its memory.
+const KEEP_MEMORY: Duration = Duration::from_secs(10);
+
+/// The memory of a thread.
+type Memory = Vec<Block>;
+type Job = Box<dyn FnOnce(&mut Memory) + Send>;
 
 /// Hashes and verifies passwords. Cheap to clone; the first use starts the threads, and they end
 /// when the last clone is dropped.
@@ -40,9 +46,11 @@ impl Passwords {
     /// # Errors
     /// `Overloaded` if too many passwords are waiting.
     pub async fn hash(&self, password: String) -> Result<String> {
-        let hash = self.run(PASSWORD_QUEUE_TIMEOUT, move || {
-            let hash: Result<Phc, _> = Argon2::default().hash_password(password.as_bytes());
-            hash.map(|hash| hash.to_string())
+        let hash = self.run(PASSWORD_QUEUE_TIMEOUT, move |memory| {
+            let mut hash = Phc::new(DUMMY)?;
+            hash.salt = Some(Salt::new(&try_generate_salt()?)?);
+            hash.hash = Some(digest(memory, password.as_bytes(), &hash)?);
+            password_hash::Result::Ok(hash.to_string())
         });
         hash.await?.map_err(ServiceError::changes_unavailable)
     }
@@ -53,10 +61,12 @@ impl Passwords {
     /// # Errors
     /// `Overloaded` if too many passwords are waiting.
     pub async fn is_right(&self, guess: String, phc: Option<String>) -> Result<bool> {
-        self.run(PASSWORD_QUEUE_TIMEOUT, move || {
+        self.run(PASSWORD_QUEUE_TIMEOUT, move |memory| {
             let hash = Phc::new(phc.as_deref().unwrap_or(DUMMY));
             let is_right = hash.is_ok_and(|hash| {
-                Argon2::default().verify_password(guess.as_bytes(), &hash).is_ok()
+                let output = digest(memory, guess.as_bytes(), &hash).ok();
+                // Outputs are compared in constant time.
+                output.is_some() && output == hash.hash
             });
             is_right && phc.is_some()
         })
@@ -67,13 +77,13 @@ impl Passwords {
     async fn run<T: Send + 'static>(
         &self,
         timeout: Duration,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> Result<T> {
         let (reply, replied) = oneshot::channel();
-        let job = Box::new(move || {
+        let job = Box::new(move |memory: &mut Memory| {
             if !reply.is_closed() {
                 // The caller may give up meanwhile.
-                let _ = reply.send(work());
+                let _ = reply.send(work(memory));
             }
         });
         self.queue()?.try_send(job).map_err(|_full| overloaded())?;
@@ -104,12 +114,36 @@ impl Passwords {
 /// Runs jobs until the last [`Passwords`] is dropped.
 fn work_off(waiting: &Mutex<Receiver<Job>>) {
     lowest_priority();
+    let mut memory = Memory::new();
     loop {
-        let job = lock(waiting).recv();
-        let Ok(job) = job else { return };
-        // The panic's message and location are on standard error.
-        let _panicked = catch_unwind(AssertUnwindSafe(job));
+        let job = lock(waiting).recv_timeout(KEEP_MEMORY);
+        match job {
+            Ok(job) => {
+                // The panic's message and location are on standard error.
+                let _panicked = catch_unwind(AssertUnwindSafe(|| job(&mut memory)));
+            }
+            Err(RecvTimeoutError::Timeout) => memory = Memory::new(),
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
     }
+}
+
+/// Hashes a password with the parameters and the salt of a hash.
+fn digest(memory: &mut Memory, password: &[u8], of: &Phc) -> password_hash::Result<Output> {
+    let params = Params::try_from(of)?;
+    let algorithm = Algorithm::try_from(of.algorithm.as_str())?;
+    let version = of.version.map_or(Ok(Version::default()), Version::try_from)?;
+    let (Some(salt), Some(like)) = (of.salt, of.hash) else {
+        return Err(password_hash::Error::PasswordInvalid);
+    };
+    if memory.len() < params.block_count() {
+        memory.resize(params.block_count(), Block::default());
+    }
+    let mut output = [0; Output::MAX_LENGTH];
+    let output = output.get_mut(..like.len()).unwrap_or_default();
+    let argon2 = Argon2::new(algorithm, version, params);
+    argon2.hash_password_into_with_memory(password, &salt, output, memory)?;
+    Ok(Output::new(output)?)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -126,6 +160,8 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use std::sync::mpsc::channel;
 
+    use argon2::{PasswordHasher, PasswordVerifier};
+
     use super::*;
 
     const LONG: Duration = Duration::from_secs(60);
@@ -135,6 +171,10 @@ mod tests {
         let passwords = Passwords::default();
         let phc = passwords.hash("open sesame".to_owned()).await.unwrap();
         assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{phc}");
+        Argon2::default().verify_password(b"open sesame", &Phc::new(&phc).unwrap()).unwrap();
+        let other: Phc = Argon2::default().hash_password(b"open sesame").unwrap();
+        let other = Some(other.to_string());
+        assert_eq!(passwords.is_right("open sesame".to_owned(), other).await, Ok(true));
         assert_ne!(passwords.hash("open sesame".to_owned()).await.unwrap(), phc, "salted");
         for (guess, is_right) in [("open sesame", true), ("open sesam", false), ("", false)] {
             let answer = passwords.is_right(guess.to_owned(), Some(phc.clone())).await;
@@ -166,7 +206,7 @@ mod tests {
         let blocking = tokio::spawn({
             let passwords = passwords.clone();
             async move {
-                let work = move || {
+                let work = move |_: &mut Memory| {
                     started.send(()).unwrap();
                     wait.recv().is_ok()
                 };
@@ -174,7 +214,8 @@ mod tests {
             }
         });
         tokio::task::spawn_blocking(move || starts.recv().unwrap()).await.unwrap();
-        let timed_out = passwords.run(Duration::from_millis(1), || panic!("its caller left")).await;
+        let timed_out =
+            passwords.run(Duration::from_millis(1), |_| panic!("its caller left")).await;
         assert_eq!(timed_out, Err::<(), _>(overloaded()));
         assert!(overloaded().retry_after_seconds.is_some());
         let (ran, runs) = channel();
@@ -182,20 +223,20 @@ mod tests {
         // The one that timed out is still in the queue.
         for _ in 1..PASSWORD_QUEUE_LEN {
             let ran = ran.clone();
-            queue.try_send(Box::new(move || ran.send(()).unwrap())).unwrap();
+            queue.try_send(Box::new(move |_| ran.send(()).unwrap())).unwrap();
         }
-        assert_eq!(passwords.run(LONG, || ()).await, Err(overloaded()));
+        assert_eq!(passwords.run(LONG, |_| ()).await, Err(overloaded()));
         drop((ran, queue));
         go_on.send(()).unwrap();
         assert_eq!(blocking.await.unwrap(), Ok(true));
         let counted = tokio::task::spawn_blocking(move || runs.iter().count()).await.unwrap();
         assert_eq!(counted, PASSWORD_QUEUE_LEN - 1, "the queue is worked off");
-        let panicked = passwords.run(LONG, || panic!("a defect")).await;
+        let panicked = passwords.run(LONG, |_| panic!("a defect")).await;
         assert_eq!(
             panicked.map_err(|error| error.code),
             Err::<(), _>(ErrorCode::ChangesUnavailable)
         );
-        assert_eq!(passwords.run(LONG, || 7).await, Ok(7));
+        assert_eq!(passwords.run(LONG, |_| 7).await, Ok(7));
     }
 
     #[cfg(target_os = "linux")]
@@ -210,10 +251,10 @@ mod tests {
         }
         let passwords = Passwords::default();
         let clone = passwords.clone();
-        let (niceness, thread) = passwords.run(LONG, this_thread).await.unwrap();
+        let (niceness, thread) = passwords.run(LONG, |_| this_thread()).await.unwrap();
         assert_eq!(niceness, 19);
         drop(passwords);
-        assert_eq!(clone.run(LONG, || 7).await, Ok(7));
+        assert_eq!(clone.run(LONG, |_| 7).await, Ok(7));
         assert!(thread.exists());
         drop(clone);
         while thread.exists() {
