@@ -19,6 +19,8 @@ pub struct Service {
     pub links: Links,
     pub accounts: Accounts,
     pub jwt: JwtKeys,
+    /// When the service was opened, in milliseconds since the Unix epoch.
+    pub opened_at_ms: u64,
 }
 
 impl Service {
@@ -37,6 +39,6 @@ impl Service {
         };
         let parts = (commands, Arc::clone(&index));
         let accounts = Accounts::new(parts, (personal, jwt.clone()), &[7; 32], settings);
-        Ok(Self { links: Links::new(index), accounts, jwt })
+        Ok(Self { links: Links::new(index), accounts, jwt, opened_at_ms: now_ms() })
     }
 }

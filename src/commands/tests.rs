@@ -63,6 +63,11 @@ impl Writer {
         self.index.commit(pending, offset).unwrap();
     }
 
+    /// Rebuilds the index from the log, while it is in use.
+    pub fn rebuild_index(&self) {
+        self.index.rebuild(&*self.log, &|_, _| {}).unwrap();
+    }
+
     fn create(&self, slug: &str) -> Result<CommandResult> {
         let command = create(slug);
         self.runtime.block_on(self.commands.run(self.actor, command, None))

@@ -207,7 +207,7 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
             return Err(conflict("The owner's role changes by a transfer of the ownership."));
         }
         self.require_role(role_of(before.role)?)?;
-        let member = MemberState { role: role as u32, invitation: Vec::new(), ..before.clone() };
+        let member = MemberState { role: role as u32, ..before.clone() };
         let event = (member.role != before.role).then(|| Event::MemberChanged(member.clone()));
         Ok((event, Outcome::Member(member.into())))
     }

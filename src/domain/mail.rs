@@ -8,6 +8,8 @@ use std::fmt;
 pub enum Message {
     /// Confirms the address of a new account.
     Verification { link: String },
+    /// Answers a sign-up with an address that has an account; sets a new password.
+    AccountExists { link: String },
     /// Sets a new password.
     PasswordReset { link: String },
     /// Confirms a new address; sent to that address.
@@ -35,6 +37,7 @@ impl Message {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Verification { .. } => "verification",
+            Self::AccountExists { .. } => "account_exists",
             Self::PasswordReset { .. } => "password_reset",
             Self::EmailChange { .. } => "email_change",
             Self::EmailChanged => "email_changed",

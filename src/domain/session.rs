@@ -2,6 +2,7 @@
 
 use super::error::Unreadable;
 use super::ids::{SessionId, UserId};
+use super::retention::SESSION_IDLE_MS;
 
 /// A session as logged.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -60,5 +61,26 @@ impl SessionState {
     /// Whether the session belongs to a browser's cookie rather than a JWT.
     pub const fn is_browser(&self) -> bool {
         !self.secret_sha256.is_empty()
+    }
+}
+
+/// Whether a browser's session was not used for too long. Times are in milliseconds since the Unix
+/// epoch; that of the last use may be rounded down to before the creation.
+pub fn is_idle_at(now_ms: u64, created_at_ms: u64, used_at_ms: Option<u64>) -> bool {
+    let used_at_ms = used_at_ms.unwrap_or(0).max(created_at_ms);
+    used_at_ms.saturating_add(SESSION_IDLE_MS) <= now_ms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_idle_seven_days_after_its_last_use() {
+        let week_ms = 7 * 24 * 3_600 * 1_000;
+        for (created, used, end) in [(5, None, 5), (5, Some(3), 5), (5, Some(9), 9)] {
+            assert!(!is_idle_at(end + week_ms - 1, created, used), "{created} {used:?}");
+            assert!(is_idle_at(end + week_ms, created, used), "{created} {used:?}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! When each token and session was last used, to five minutes. Kept in memory, and periodically written to a
 //! file by the app: a log append per request would cost a sync.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
@@ -14,7 +14,28 @@ const CAPACITY: usize = 100_000;
 struct Times {
     /// In milliseconds since the Unix epoch.
     at_ms: HashMap<Uuid, u64>,
+    /// The same, the least recently used first.
+    by_time: BTreeSet<(u64, Uuid)>,
     is_changed: bool,
+}
+
+impl Times {
+    fn set(&mut self, id: Uuid, at_ms: u64) {
+        self.remove(id);
+        if self.at_ms.len() >= CAPACITY
+            && let Some((_, oldest)) = self.by_time.pop_first()
+        {
+            self.at_ms.remove(&oldest);
+        }
+        self.at_ms.insert(id, at_ms);
+        self.by_time.insert((at_ms, id));
+    }
+
+    fn remove(&mut self, id: Uuid) -> Option<u64> {
+        let at_ms = self.at_ms.remove(&id)?;
+        self.by_time.remove(&(at_ms, id));
+        Some(at_ms)
+    }
 }
 
 /// The times of last use.
@@ -24,8 +45,9 @@ pub struct LastUsed(Mutex<Times>);
 impl LastUsed {
     /// Restores saved times.
     pub fn new(times: impl IntoIterator<Item = (Uuid, u64)>) -> Self {
-        let at_ms = times.into_iter().take(CAPACITY).collect();
-        Self(Mutex::new(Times { at_ms, is_changed: false }))
+        let mut restored = Times::default();
+        times.into_iter().take(CAPACITY).for_each(|(id, at_ms)| restored.set(id, at_ms));
+        Self(Mutex::new(restored))
     }
 
     /// Records a use of a token.
@@ -35,11 +57,7 @@ impl LastUsed {
         if times.at_ms.get(&id).is_some_and(|before| *before >= at_ms) {
             return;
         }
-        if times.at_ms.len() >= CAPACITY && !times.at_ms.contains_key(&id) {
-            let oldest = times.at_ms.iter().min_by_key(|(_, at_ms)| **at_ms).map(|(id, _)| *id);
-            oldest.and_then(|oldest| times.at_ms.remove(&oldest));
-        }
-        times.at_ms.insert(id, at_ms);
+        times.set(id, at_ms);
         times.is_changed = true;
     }
 
@@ -51,7 +69,7 @@ impl LastUsed {
     /// Removes a revoked token.
     pub fn forget(&self, id: Uuid) {
         let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        times.is_changed |= times.at_ms.remove(&id).is_some();
+        times.is_changed |= times.remove(id).is_some();
     }
 
     /// All times, if any has changed since the last call.

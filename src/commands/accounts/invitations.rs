@@ -86,14 +86,22 @@ impl Accounts {
     /// The invitation of a link.
     ///
     /// # Errors
-    /// `NotFound` for an unknown or revoked one, and if the workspace is deleted; `Gone` for an
-    /// expired one.
+    /// `NotFound` for an unknown or revoked one, and if the workspace is deleted; `Gone` for one
+    /// that has expired or was accepted.
     pub fn invitation(&self, link: &AccountLink) -> Result<(WorkspaceId, InvitationState)> {
         self.verify_link(link, LinkPurpose::Invitation, &[])?;
         let (workspace, id) = (WorkspaceId::new(link.scope), InvitationId::new(link.subject));
         let found = self.index.invitation(workspace, id)?;
-        let found = if self.is_deleted(workspace)? { None } else { found };
-        let invitation = found.ok_or_else(|| ServiceError::not_found("invitation"))?;
+        if self.is_deleted(workspace)? {
+            return Err(ServiceError::not_found("invitation"));
+        }
+        let Some(invitation) = found else {
+            let members = self.index.members(workspace)?;
+            let is_accepted = members.iter().any(|one| one.invitation == id.as_bytes());
+            let text = "The invitation was accepted already.";
+            let accepted = is_accepted.then(|| ServiceError::new(ErrorCode::Gone, text));
+            return Err(accepted.unwrap_or_else(|| ServiceError::not_found("invitation")));
+        };
         if invitation.expires_at_ms <= now_ms() {
             return Err(ServiceError::new(ErrorCode::Gone, "The invitation has expired."));
         }

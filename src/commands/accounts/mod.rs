@@ -3,6 +3,7 @@
 //! Personal data is sealed here before it becomes part of a command, and opened here for responses.
 //! Passwords and codes are verified here. So neither the writer nor the log ever sees them.
 
+mod callers;
 mod invitations;
 mod links;
 mod purge;
@@ -18,13 +19,15 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+pub use callers::KnownCaller;
 pub use invitations::Invited;
 pub use links::{AccountLink, LinkPurpose};
-pub use sign_in::{Credentials, SessionKind, SignedIn};
+pub use sign_in::{Credentials, LiveSession, SessionKind, SignedIn};
 pub use sign_up::{NewUser, SignUpMode, check_credentials};
 pub use two_factor::TwoFactorSetUp;
 pub use users::Profile;
 
+use self::callers::Callers;
 use super::{CommandRequest, CommandResult, Commands, Mode};
 use crate::domain::command::{Command, Outcome};
 use crate::domain::error::{ErrorCode, Result, ServiceError};
@@ -39,6 +42,7 @@ use crate::domain::workspace::state::{WorkspaceState, user_id};
 use crate::identity::jwt::JwtKeys;
 use crate::identity::personal_data::PersonalData;
 use crate::identity::signing::Signer;
+pub use crate::projections::index::Stamp;
 use crate::projections::index::{Index, ReadUsers, ReadWorkspaces};
 
 /// The names of sealed fields.
@@ -68,6 +72,7 @@ pub struct Accounts {
     personal: PersonalData,
     jwt: JwtKeys,
     signer: Signer,
+    callers: Arc<Callers>,
     settings: Arc<AccountSettings>,
 }
 
@@ -80,7 +85,17 @@ impl Accounts {
         settings: AccountSettings,
     ) -> Self {
         let (signer, settings) = (Signer::new(key, "account link"), Arc::new(settings));
-        Self { commands, index, personal, jwt, signer, settings }
+        Self { commands, index, personal, jwt, signer, callers: Arc::default(), settings }
+    }
+
+    /// Reads the index on a thread that may wait, for scans.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Index) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let index = Arc::clone(&self.index);
+        let read = tokio::task::spawn_blocking(move || read(&index));
+        read.await.map_err(ServiceError::internal)?
     }
 
     /// A user who exists.

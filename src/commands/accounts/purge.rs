@@ -1,4 +1,4 @@
-//! Removes what is due: the data of deleted workspaces, and the keys of people who are gone.
+//! Removes what is due: the data of deleted workspaces, and what is left of people who are gone.
 //!
 //! Each step can be repeated, so an interrupted purge is continued by the next one.
 
@@ -10,32 +10,40 @@ use super::Accounts;
 use crate::commands::{CommandRequest, MAX_BULK, Mode, now_ms};
 use crate::domain::command::{Command, DomainRef, LinkRef};
 use crate::domain::error::{ErrorCode, Result};
-use crate::domain::ids::{LinkId, WorkspaceId};
+use crate::domain::ids::{LinkId, UserId, WorkspaceId};
 use crate::domain::preset::UtmPresetKind;
 use crate::domain::token::Actor;
+use crate::domain::user::state::personal_workspace;
 use crate::domain::workspace::command::WorkspaceCommand;
 use crate::domain::workspace::state::user_id;
+use crate::identity::PersonalData;
 use crate::projections::index::{
-    IndexError, ReadRanges, ReadUsers, ReadWorkspaces, Span, all_invitations,
+    Index, IndexError, ReadRanges, ReadUsers, ReadWorkspaces, Span, all_invitations,
+    all_memberships,
 };
 
 /// Keys of subjects younger than this may belong to somebody who is being created.
 const MIN_KEY_AGE_MS: u64 = 24 * 3_600 * 1_000;
 
 impl Accounts {
-    /// Purges the deleted workspaces whose time to be restored has ended, and destroys the keys of
-    /// users and invitations that no longer exist.
+    /// Purges the deleted workspaces whose time to be restored has ended, removes deleted users from
+    /// workspaces, and destroys the keys of users and invitations that no longer exist.
     pub async fn purge(&self) -> Result<()> {
-        let now_ms = now_ms();
-        for (id, workspace) in self.index.workspaces()? {
-            if workspace.purged_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
-                match self.purge_workspace(id).await {
-                    Ok(()) => tracing::info!(workspace = %id, "purged a deleted workspace"),
-                    Err(error) => tracing::error!(workspace = %id, %error, "purging failed"),
-                }
+        let personal = self.personal.clone();
+        let due = self.read(move |index| Due::find(index, &personal, now_ms())).await?;
+        for id in due.workspaces {
+            match self.purge_workspace(id).await {
+                Ok(()) => tracing::info!(workspace = %id, "purged a deleted workspace"),
+                Err(error) => tracing::error!(workspace = %id, %error, "purging failed"),
             }
         }
-        self.destroy_unused_keys(now_ms).await
+        for (user, workspace) in due.members {
+            self.remove_deleted(user, None, workspace).await?;
+        }
+        for subject in due.keys {
+            self.destroy(subject).await?;
+        }
+        Ok(())
     }
 
     async fn purge_workspace(&self, id: WorkspaceId) -> Result<()> {
@@ -108,19 +116,41 @@ impl Accounts {
             }
         }
     }
+}
 
-    /// Destroys the keys of users and invitations that are gone: a crash may have come between.
-    async fn destroy_unused_keys(&self, now_ms: u64) -> Result<()> {
-        let users = self.index.users()?.into_iter().map(|user| user.id);
-        let invitations = all_invitations(&self.index)?.into_iter().map(|one| one.id);
-        let used: HashSet<Vec<u8>> = users.chain(invitations).collect();
-        for subject in self.personal.subjects() {
-            let is_old = age_ms(subject, now_ms).is_none_or(|age_ms| age_ms >= MIN_KEY_AGE_MS);
-            if is_old && !used.contains(&subject.as_bytes()[..]) {
-                self.destroy(subject).await?;
-            }
-        }
-        Ok(())
+/// What is due; a crash may have interrupted what should have done the latter two.
+struct Due {
+    /// Deleted workspaces whose time to be restored has ended.
+    workspaces: Vec<WorkspaceId>,
+    /// Deleted users who are still members of workspaces.
+    members: Vec<(UserId, WorkspaceId)>,
+    /// Keys of users and invitations that are gone.
+    keys: Vec<Uuid>,
+}
+
+impl Due {
+    fn find(index: &Index, personal: &PersonalData, now_ms: u64) -> Result<Self> {
+        let is_due = |at_ms: Option<u64>| at_ms.is_some_and(|at_ms| at_ms <= now_ms);
+        let workspaces = index.workspaces()?.into_iter();
+        let workspaces = workspaces.filter(|(_, one)| is_due(one.purged_at_ms)).map(|(id, _)| id);
+        // Read before the users, so each member who is not among these is deleted.
+        let mut members = all_memberships(index)?;
+        let users: HashSet<Vec<u8>> = index.users()?.into_iter().map(|user| user.id).collect();
+        members.retain(|(user, workspace)| {
+            // The owner of a personal workspace leaves with it.
+            !users.contains(&user.as_bytes()[..]) && *workspace != personal_workspace(*user)
+        });
+        let invitations = all_invitations(index)?.into_iter().map(|one| one.id);
+        let invitations: HashSet<Vec<u8>> = invitations.collect();
+        let is_used = |subject: &Uuid| {
+            let id = &subject.as_bytes()[..];
+            users.contains(id) || invitations.contains(id)
+        };
+        let is_old =
+            |subject: &Uuid| age_ms(*subject, now_ms).is_none_or(|age_ms| age_ms >= MIN_KEY_AGE_MS);
+        let keys = personal.subjects().into_iter();
+        let keys = keys.filter(|subject| is_old(subject) && !is_used(subject)).collect();
+        Ok(Self { workspaces: workspaces.collect(), members, keys })
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Accounts, PASSWORD, Profile, forbidden};
+use super::{Accounts, PASSWORD, Profile, Stamp, forbidden};
 use crate::commands::now_ms;
 use crate::domain::command::Outcome;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
@@ -37,6 +37,18 @@ pub enum SessionKind {
     Browser,
     /// A JWT.
     Jwt,
+}
+
+/// A session that has not ended, and its user.
+pub struct LiveSession {
+    /// The user.
+    pub user: UserState,
+    /// The session.
+    pub session: SessionState,
+    /// When the session or its JWT expires, in milliseconds since the Unix epoch.
+    pub expires_at_ms: u64,
+    /// Covers the user and the session.
+    pub stamp: Stamp,
 }
 
 /// A session that was started.
@@ -192,32 +204,37 @@ impl Accounts {
     ///
     /// # Errors
     /// [`ErrorCode::InvalidCredential`] if it is not valid, or its session has ended.
-    pub fn by_jwt(&self, token: &str) -> Result<(UserState, SessionState)> {
+    pub fn by_jwt(&self, token: &str) -> Result<LiveSession> {
         let claims = self.jwt.verify(token, now_ms()).map_err(|_| ended())?;
-        self.live_session(claims.user, claims.session)
+        let found = self.live_session(claims.user, claims.session)?;
+        let expires_at_ms = found.expires_at_ms.min(claims.expires_at.saturating_mul(1_000));
+        Ok(LiveSession { expires_at_ms, ..found })
     }
 
     /// The user and the session of a cookie.
     ///
     /// # Errors
     /// As [`by_jwt`](Self::by_jwt).
-    pub fn by_cookie(&self, value: &[u8]) -> Result<(UserState, SessionState)> {
+    pub fn by_cookie(&self, value: &[u8]) -> Result<LiveSession> {
         let cookie = Cookie::decode(value).ok_or_else(ended)?;
-        let (user, session) = self.live_session(cookie.user, cookie.session)?;
+        let found = self.live_session(cookie.user, cookie.session)?;
         // Hashes are compared, so the timing reveals nothing about the secret.
-        if Sha256::digest(cookie.secret).as_slice() != session.secret_sha256 {
+        if Sha256::digest(cookie.secret).as_slice() != found.session.secret_sha256 {
             return Err(ended());
         }
-        Ok((user, session))
+        Ok(found)
     }
 
-    fn live_session(&self, user: UserId, id: SessionId) -> Result<(UserState, SessionState)> {
+    fn live_session(&self, user: UserId, id: SessionId) -> Result<LiveSession> {
+        let mut stamp = Stamp::default();
+        self.note(&mut stamp, user.as_bytes());
         let session = self.index.session(user, id)?.ok_or_else(ended)?;
         let user = self.index.user(user)?.ok_or_else(ended)?;
-        if session.expires_at_ms <= now_ms() || session.epoch != user.session_epoch {
+        let expires_at_ms = session.expires_at_ms;
+        if expires_at_ms <= now_ms() || session.epoch != user.session_epoch {
             return Err(ended());
         }
-        Ok((user, session))
+        Ok(LiveSession { user, session, expires_at_ms, stamp })
     }
 
     /// A user's live sessions, oldest first.

@@ -24,8 +24,10 @@ impl Accounts {
     /// Begins to set up two-factor authentication, which a code has to confirm.
     ///
     /// # Errors
-    /// [`ErrorCode::Conflict`] if it is on already.
-    pub async fn begin_two_factor(&self, id: UserId) -> Result<TwoFactorSetUp> {
+    /// [`ErrorCode::Forbidden`] if the password is wrong, [`ErrorCode::Conflict`] if it is on
+    /// already.
+    pub async fn begin_two_factor(&self, id: UserId, password: String) -> Result<TwoFactorSetUp> {
+        self.confirm(id, password).await?;
         let account = self.profile(&self.user(id)?).email.unwrap_or_else(|| id.to_string());
         let secret = TotpSecret::generate();
         let sealed = self.seal(id.uuid(), TOTP, secret.base32()).await?;

@@ -8,6 +8,7 @@ use crate::domain::ids::{UserId, WorkspaceId};
 use crate::domain::token::Actor;
 use crate::domain::user::command::{EmailChange, UserChange, UserCommand};
 use crate::domain::user::{UserRole, normalized_email};
+use crate::domain::workspace::Role;
 use crate::domain::workspace::command::WorkspaceCommand;
 use crate::projections::index::{ReadUsers, ReadWorkspaces};
 
@@ -66,8 +67,8 @@ impl Accounts {
     }
 
     /// All users, oldest first.
-    pub fn profiles(&self) -> Result<Vec<Profile>> {
-        Ok(self.index.users()?.iter().map(|user| self.profile(user)).collect())
+    pub async fn users(&self) -> Result<Vec<UserState>> {
+        self.read(|index| Ok(index.users()?)).await
     }
 
     /// Changes the name.
@@ -77,12 +78,18 @@ impl Accounts {
         Ok(self.profile(&self.change(id, Some(id), UserChange::Name(name)).await?))
     }
 
-    /// Changes the workspace of requests that name none.
-    pub async fn set_default_workspace(&self, id: UserId, to: WorkspaceId) -> Result<Profile> {
+    /// Changes the workspace of requests that name none. `by` is the user who acts; `None` for the
+    /// operator.
+    pub async fn set_default_workspace(
+        &self,
+        id: UserId,
+        by: Option<UserId>,
+        to: WorkspaceId,
+    ) -> Result<Profile> {
         if self.index.member(to, id)?.is_none() {
             return Err(ServiceError::field("default_workspace", "is not a workspace of yours"));
         }
-        Ok(self.profile(&self.change(id, Some(id), UserChange::DefaultWorkspace(to)).await?))
+        Ok(self.profile(&self.change(id, by, UserChange::DefaultWorkspace(to)).await?))
     }
 
     /// Changes the password, which ends all sessions.
@@ -201,11 +208,21 @@ impl Accounts {
         self.run(id, by, UserCommand::Delete(id)).await?;
         self.destroy(id.uuid()).await?;
         for workspace in self.index.workspaces_of(id)? {
-            let is_owner = self.index.role(workspace, id)?.is_none_or(|role| !role.is_assignable());
-            if !is_owner {
-                let actor = Actor::operator(workspace);
-                self.run_in_workspace(actor, WorkspaceCommand::RemoveMember(id)).await?;
-            }
+            self.remove_deleted(id, by, workspace).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes a deleted user from a workspace. The owner leaves with the workspace.
+    pub(super) async fn remove_deleted(
+        &self,
+        id: UserId,
+        by: Option<UserId>,
+        workspace: WorkspaceId,
+    ) -> Result<()> {
+        if self.index.role(workspace, id)?.is_some_and(Role::is_assignable) {
+            let actor = Actor::operator_as(workspace, by);
+            self.run_in_workspace(actor, WorkspaceCommand::RemoveMember(id)).await?;
         }
         Ok(())
     }

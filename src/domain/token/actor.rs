@@ -18,6 +18,8 @@ pub struct Actor {
     pub plan: Plan,
     /// The abilities.
     pub abilities: Abilities,
+    /// The superadmin who acts as the operator.
+    pub superadmin: Option<UserId>,
 }
 
 impl From<&Token> for Actor {
@@ -30,12 +32,17 @@ impl From<&Token> for Actor {
 impl Actor {
     /// A token without a user, in a workspace without limits.
     pub const fn new(workspace: WorkspaceId, token: TokenId, abilities: Abilities) -> Self {
-        Self { workspace, token, user: None, plan: Plan::UNLIMITED, abilities }
+        Self { workspace, token, user: None, plan: Plan::UNLIMITED, abilities, superadmin: None }
     }
 
     /// The operator, with all abilities in a workspace.
     pub const fn operator(workspace: WorkspaceId) -> Self {
         Self::new(workspace, TokenId::new(uuid::Uuid::nil()), Abilities::ALL)
+    }
+
+    /// The operator; or the superadmin who acts as such.
+    pub const fn operator_as(workspace: WorkspaceId, superadmin: Option<UserId>) -> Self {
+        Self { superadmin, ..Self::operator(workspace) }
     }
 
     /// The service itself, acting for a visitor.
@@ -67,6 +74,7 @@ impl Actor {
 
     /// The user as logged: the id's 16 bytes; empty without one.
     pub fn user_in_log(&self) -> Vec<u8> {
-        self.user.map_or_else(Vec::new, |(user, _)| user.as_bytes().to_vec())
+        let user = self.user.map(|(user, _)| user).or(self.superadmin);
+        user.map_or_else(Vec::new, |user| user.as_bytes().to_vec())
     }
 }

@@ -3,12 +3,15 @@
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use ipnet::IpNet;
+use sha2::{Digest, Sha256};
 
+use crate::commands::accounts::{KnownCaller, LiveSession, SessionKind, Stamp};
 use crate::commands::{now_ms, secret};
 use crate::domain::error::{ErrorCode, Result, ServiceError};
-use crate::domain::event::{SessionState, UserState};
+use crate::domain::event::UserState;
 use crate::domain::ids::{SessionId, UserId, WorkspaceId};
-use crate::domain::retention::SESSION_IDLE_MS;
+use crate::domain::session::is_idle_at;
 use crate::domain::token::{Actor, Token};
 use crate::domain::user::state::personal_workspace;
 use crate::http::native::iso8601;
@@ -31,52 +34,127 @@ pub struct Session {
     pub user: UserId,
     /// The session.
     pub id: SessionId,
+    /// Whether a cookie carries it, rather than a JWT.
+    pub is_browser: bool,
+}
+
+impl From<KnownCaller> for Caller {
+    fn from(known: KnownCaller) -> Self {
+        let KnownCaller { actor, session, is_superadmin, .. } = known;
+        let session = session.zip(actor.user).map(|((id, kind), (user, _))| Session {
+            user,
+            id,
+            is_browser: kind == SessionKind::Browser,
+        });
+        Self { actor, session, is_superadmin }
+    }
 }
 
 /// Authenticates the credential of a request. A header has precedence over a cookie.
 pub fn authenticate(parts: &Parts, services: &Services) -> Result<Caller> {
     if let Some(secret) = credential(&parts.headers) {
         security::protect_token(parts, services)?;
-        // A chosen token may look like one.
-        if is_jwt(secret) && services.links.token_by_secret(&secret::hash(secret))?.is_none() {
-            let found = services.accounts.by_jwt(secret);
-            return by_session(parts, services, ended(services, found)?);
-        }
-        return by_token(parts, services, secret);
+        return if is_jwt(secret) {
+            by_jwt(parts, services, secret)
+        } else {
+            by_token(parts, services, secret)
+        };
     }
     let Some(cookie) = services.session_cookies.value(&parts.headers) else {
         return Err(services.auth_failures.missing());
     };
     security::protect_token(parts, services)?;
-    let (user, session) = ended(services, services.accounts.by_cookie(cookie))?;
-    let (_, id) = session.ids()?;
+    by_cookie(parts, services, cookie)
+}
+
+fn by_jwt(parts: &Parts, services: &Services, jwt: &str) -> Result<Caller> {
+    let key = session_key(parts, SessionKind::Jwt, jwt.as_bytes());
+    if let Some(known) = key.and_then(|key| services.accounts.known_caller(&key, now_ms())) {
+        return Ok(known.into());
+    }
+    // A token that was chosen when the log was empty may look like one.
+    if services.links.token_by_secret(&secret::hash(jwt))?.is_some() {
+        return by_token(parts, services, jwt);
+    }
+    let found = ended(services, services.accounts.by_jwt(jwt))?;
+    by_session(parts, services, key, found)
+}
+
+fn by_cookie(parts: &Parts, services: &Services, cookie: &[u8]) -> Result<Caller> {
+    let key = session_key(parts, SessionKind::Browser, cookie);
+    if let Some(known) = key.and_then(|key| services.accounts.known_caller(&key, now_ms()))
+        && let Some((id, _)) = known.session
+    {
+        use_cookie(parts, services, id, known.created_at_ms)?;
+        return Ok(known.into());
+    }
+    let found = ended(services, services.accounts.by_cookie(cookie))?;
+    let (_, id) = found.session.ids()?;
+    use_cookie(parts, services, id, found.session.created_at_ms)?;
+    by_session(parts, services, key, found)
+}
+
+/// Refuses a session that was not used for too long, and requests that another site caused; else
+/// notes the use.
+fn use_cookie(parts: &Parts, services: &Services, id: SessionId, created_at_ms: u64) -> Result<()> {
+    let (last_used, now_ms) = (&services.tokens.last_used, now_ms());
     // Sessions share the table of tokens; their UUIDs differ.
-    let used_ms = services.tokens.last_used.of(id.uuid()).unwrap_or(0).max(session.created_at_ms);
-    let now_ms = now_ms();
-    if used_ms.saturating_add(SESSION_IDLE_MS) <= now_ms {
+    if is_idle_at(now_ms, created_at_ms, last_used.of(id.uuid())) {
         let text = "The session was not used for too long: sign in again.";
         return Err(ServiceError::new(ErrorCode::InvalidCredential, text));
     }
     services.session_cookies.check_csrf(parts, services, id)?;
-    services.tokens.last_used.note(id.uuid(), now_ms);
-    by_session(parts, services, (user, session))
+    last_used.note(id.uuid(), now_ms);
+    Ok(())
+}
+
+/// The key by which the caller with a session is stored: a hash of the credential, its kind, and the
+/// workspace that the request names. `None` if the workspace is malformed.
+fn session_key(parts: &Parts, kind: SessionKind, credential: &[u8]) -> Option<[u8; 32]> {
+    let workspace = named_workspace(parts).ok()?.map(WorkspaceId::uuid).unwrap_or_default();
+    // No token has such a byte, so the keys differ from those of tokens.
+    let kind = [if kind == SessionKind::Jwt { 1 } else { 2 }];
+    let hash = Sha256::new().chain_update(kind).chain_update(workspace.as_bytes());
+    Some(hash.chain_update(credential).finalize().into())
 }
 
 fn ended<T>(services: &Services, found: Result<T>) -> Result<T> {
     found.inspect_err(|_| services.auth_failures.session_ended())
 }
 
-/// The caller with a session.
+/// The caller with a session, to be stored under a key.
 fn by_session(
     parts: &Parts,
     services: &Services,
-    (user, session): (UserState, SessionState),
+    key: Option<[u8; 32]>,
+    found: LiveSession,
 ) -> Result<Caller> {
-    let (id, session) = session.ids()?;
+    let LiveSession { user, session, expires_at_ms, mut stamp } = found;
+    let (id, session_id) = session.ids()?;
     refuse_blocked(&user)?;
+    let first = named_workspace(parts)?.unwrap_or_else(|| user.default_workspace());
+    services.accounts.note(&mut stamp, first.as_bytes());
     let actor = member(parts, services, &user, id)?;
-    let session = Session { user: id, id: session };
-    Ok(Caller { actor, session: Some(session), is_superadmin: user.is_superadmin })
+    let kind = if session.is_browser() { SessionKind::Browser } else { SessionKind::Jwt };
+    let known = KnownCaller {
+        actor,
+        session: Some((session_id, kind)),
+        is_superadmin: user.is_superadmin,
+        created_at_ms: session.created_at_ms,
+        expires_at_ms,
+        networks: None,
+    };
+    // Another workspace in place of the named one depends on more than the stamp covers.
+    if let Some(key) = key.filter(|_| actor.workspace == first) {
+        services.accounts.store_caller(key, stamp, known.clone());
+    }
+    Ok(known.into())
+}
+
+/// The workspace in the request's path, else the one that a header names.
+fn named_workspace(parts: &Parts) -> Result<Option<WorkspaceId>> {
+    let requested = requested_workspace(&parts.headers)?;
+    Ok(workspace_of_path(parts.uri.path()).or(requested))
 }
 
 /// The user as a member of the workspace in the request's path, else of the one that a header names,
@@ -130,33 +208,65 @@ fn requested_workspace(headers: &HeaderMap) -> Result<Option<WorkspaceId>> {
 
 /// The caller with an API token.
 fn by_token(parts: &Parts, services: &Services, secret: &str) -> Result<Caller> {
-    let failures = &services.auth_failures;
+    let (accounts, failures, now_ms) = (&services.accounts, &services.auth_failures, now_ms());
     // The lookup is by hash, so its timing reveals nothing about the secret.
     let hash = secret::hash(secret);
+    if let Some(known) = accounts.known_caller(&hash, now_ms) {
+        let networks = known.networks.as_deref().unwrap_or_default();
+        check_client(parts, services, networks, known.actor.workspace)?;
+        services.tokens.last_used.note(known.actor.token.uuid(), now_ms);
+        return Ok(known.into());
+    }
+    let mut stamp = Stamp::default();
+    hash.first_chunk().into_iter().for_each(|hash| accounts.note(&mut stamp, hash));
     let Some(token) = services.links.token_by_secret(&hash)? else {
         return Err(failures.unknown(services.visitors.client(parts)));
     };
-    let now_ms = now_ms();
     let replaced = token.previous.filter(|previous| previous.sha256 == hash);
     let expiry_ms = [token.expires_at_ms, replaced.map(|previous| previous.expires_at_ms)];
-    if let Some(at_ms) = expiry_ms.into_iter().flatten().min().filter(|at_ms| *at_ms <= now_ms) {
-        return Err(failures.expired(&iso8601(at_ms)));
+    let expires_at_ms = expiry_ms.into_iter().flatten().min().unwrap_or(u64::MAX);
+    if expires_at_ms <= now_ms {
+        return Err(failures.expired(&iso8601(expires_at_ms)));
     }
     if token.is_disabled {
         return Err(failures.disabled());
     }
-    let client = services.visitors.client(parts).to_canonical();
-    if !token.networks.is_empty() && !token.networks.iter().any(|net| net.contains(&client)) {
-        let text = "This token is not accepted from your address.";
-        return Err(ServiceError::new(ErrorCode::Forbidden, text));
-    }
-    let requested = requested_workspace(&parts.headers)?;
-    if requested.is_some_and(|requested| requested != token.workspace) {
-        return Err(ServiceError::not_found("workspace"));
-    }
+    check_client(parts, services, &token.networks, token.workspace)?;
+    accounts.note(&mut stamp, token.workspace.as_bytes());
+    token.user.into_iter().for_each(|user| accounts.note(&mut stamp, user.as_bytes()));
     let actor = actor_of(services, &token)?;
     services.tokens.last_used.note(token.id.uuid(), now_ms);
-    Ok(Caller { actor, session: None, is_superadmin: false })
+    let known = KnownCaller {
+        actor,
+        session: None,
+        is_superadmin: false,
+        created_at_ms: token.created_at_ms,
+        expires_at_ms,
+        networks: (!token.networks.is_empty()).then(|| token.networks.into()),
+    };
+    accounts.store_caller(hash, stamp, known.clone());
+    Ok(known.into())
+}
+
+/// Refuses a token from another network, or for another workspace.
+fn check_client(
+    parts: &Parts,
+    services: &Services,
+    networks: &[IpNet],
+    workspace: WorkspaceId,
+) -> Result<()> {
+    if !networks.is_empty() {
+        let client = services.visitors.client(parts).to_canonical();
+        if !networks.iter().any(|net| net.contains(&client)) {
+            let text = "This token is not accepted from your address.";
+            return Err(ServiceError::new(ErrorCode::Forbidden, text));
+        }
+    }
+    let requested = requested_workspace(&parts.headers)?;
+    if requested.is_some_and(|requested| requested != workspace) {
+        return Err(ServiceError::not_found("workspace"));
+    }
+    Ok(())
 }
 
 /// The actor of a valid token: never with more abilities than the user's role has now.

@@ -206,6 +206,8 @@ pub fn members_of(workspace: WorkspaceId) -> Vec<u8> {
     Family::Member.key(&[workspace.as_bytes()])
 }
 
+pub const MEMBERSHIPS: &[u8] = &Family::WorkspaceOfUser.prefix();
+
 pub fn workspace_of(user: UserId, workspace: WorkspaceId) -> Vec<u8> {
     Family::WorkspaceOfUser.key(&[user.as_bytes(), workspace.as_bytes()])
 }

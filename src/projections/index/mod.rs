@@ -32,6 +32,7 @@ mod domains;
 mod encoding;
 mod error;
 mod fold;
+mod generations;
 mod group;
 mod hosts;
 mod index_dir;
@@ -73,6 +74,7 @@ pub use compactor::Compactor;
 pub use domains::ReadDomains;
 pub use encoding::Tombstone;
 pub use error::IndexError;
+pub use generations::Stamp;
 pub use group::Group;
 pub use hosts::{HostSettings, Hosts};
 pub use pending::Pending;
@@ -82,9 +84,10 @@ pub use redirect::{App, Apps, CompiledRouting, LinkFeatures, Redirect, RedirectT
 pub use scan::{Encoded, Ids, Named, Scan, Span};
 pub use users::ReadUsers;
 pub use versions::Version;
-pub use workspaces::{ReadWorkspaces, all_invitations};
+pub use workspaces::{ReadWorkspaces, all_invitations, all_memberships};
 
 use crate::log::Log;
+use generations::Generations;
 use index_dir::{IndexDir, KeepGoing};
 use layers::{Base, Damage, Layers};
 
@@ -146,6 +149,7 @@ pub struct Index {
     layers: ArcSwap<Layers>,
     redirects: cache::Redirects,
     hosts: ArcSwap<Hosts>,
+    generations: Generations,
     /// Held while the layers change: by a commit or a swap.
     writer: Mutex<()>,
     /// Held by a repair, so that two callers with the same failure repair it once.
@@ -209,6 +213,7 @@ impl Index {
             layers: ArcSwap::new(layers),
             redirects: cache::Redirects::new(),
             hosts: ArcSwap::default(),
+            generations: Generations::default(),
             writer: Mutex::new(()),
             repair: Mutex::new(()),
             retired: Mutex::new(Vec::new()),
@@ -276,7 +281,9 @@ impl Index {
             if layers.unflushed() > self.dir.tuning.unflushed_max {
                 layers.flush_buffer()?;
             }
+            let counters = Generations::counters_of(&pending.changes);
             layers.apply(pending.changes, offset);
+            self.generations.increment(&counters);
             if pending.domains_touched {
                 self.reload_hosts(&layers);
             }
@@ -371,6 +378,7 @@ impl Index {
             self.reload_hosts(&layers);
             if before.applied() != layers.applied() {
                 self.redirects.invalidate_all();
+                self.generations.increment_all();
             }
             self.retired.lock().unwrap_or_else(PoisonError::into_inner).push(before);
             Ok(())
@@ -386,12 +394,14 @@ impl Index {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let layers = self.layers.load_full();
         let before = layers.applied();
-        index_dir::catch_up(&layers, log, log.synced())?;
+        let caught_up = index_dir::catch_up(&layers, log, log.synced());
+        // It may have failed halfway.
         if layers.applied() != before {
             self.reload_hosts(&layers);
             self.redirects.invalidate_all();
+            self.generations.increment_all();
         }
-        Ok(())
+        caught_up
     }
 
     /// Removes replaced layers without readers.
@@ -428,6 +438,18 @@ impl Index {
         self.redirects.get_or_load(&cache::key(domain, slug), || {
             self.slug_at(domain, slug)?.map(|id| self.link(id)).transpose().map(Option::flatten)
         })
+    }
+
+    /// Notes in a stamp that what has this id will be read: call it before. The id is a user's or a
+    /// workspace's, or the first 16 bytes of the hash of a token's secret.
+    pub fn note(&self, stamp: &mut Stamp, id: &[u8; 16]) {
+        self.generations.note(stamp, id);
+    }
+
+    /// Whether the tokens, users, sessions, workspaces and members with the ids in a stamp are as
+    /// they were when these were noted.
+    pub fn is_current(&self, stamp: &Stamp) -> bool {
+        self.generations.is_current(stamp)
     }
 
     /// SHA-256 over all keys and values: equal for equal logs, however the index was built.

@@ -104,6 +104,17 @@ fn decode_invitation(value: &[u8]) -> Result<InvitationState, IndexError> {
     Ok(InvitationState::decode(value.get(TIME_BYTES..).unwrap_or_default())?)
 }
 
+/// The memberships of all users.
+pub fn all_memberships(index: &Index) -> Result<Vec<(UserId, WorkspaceId)>, IndexError> {
+    let rows = index.rows(keys::MEMBERSHIPS)?.into_iter();
+    let membership = |key: Vec<u8>| {
+        let user = key.get(1..17).and_then(|bytes| UserId::from_bytes(bytes).ok());
+        let user = user.ok_or(IndexError::Broken("the key of a user's workspace"))?;
+        Ok((user, workspace_id(&key)?))
+    };
+    rows.map(|(key, _)| membership(key)).collect()
+}
+
 /// The invitations to all workspaces.
 pub fn all_invitations(index: &Index) -> Result<Vec<InvitationState>, IndexError> {
     let rows = index.rows(keys::INVITATIONS)?.into_iter();
