@@ -46,6 +46,8 @@ pub struct Load<'a> {
     pub generator: &'a Generator,
     /// The requests.
     pub traffic: Arc<Traffic>,
+    /// Requests per second of open loops, if not half of the closed loop's.
+    pub rate: Option<u32>,
 }
 
 /// The result of a closed loop.
@@ -168,7 +170,7 @@ impl Contender {
     /// Drives the server as fast as it answers; to be [noted](Self::note).
     pub async fn throughput(&self, load: &Load<'_>, phase: Duration) -> anyhow::Result<ClosedLoop> {
         let before = Usage::read(self.process)?;
-        let Load { generator, traffic } = load;
+        let Load { generator, traffic, .. } = load;
         let Closed { answered, elapsed } = generator.closed(self.address, phase, traffic).await?;
         let after = Usage::read(self.process)?;
         let seconds = elapsed.as_secs_f64();
@@ -222,8 +224,9 @@ impl Contender {
         let Some(throughput) = self.closed.last() else {
             anyhow::bail!("an open loop needs the throughput of a closed one");
         };
-        let asked_per_second = throughput.requests_per_second / 2.0;
-        let Load { generator, traffic } = load;
+        let half = throughput.requests_per_second / 2.0;
+        let asked_per_second = load.rate.map_or(half, f64::from);
+        let Load { generator, traffic, .. } = load;
         let Open { answered, elapsed, latency, lag } =
             generator.open(self.address, phase, traffic, asked_per_second, round as u64).await?;
         let settle_seconds = self.settle(answered).await?;

@@ -41,6 +41,10 @@ pub struct Arguments {
     /// Measures one server alone
     #[arg(long, value_name = "SERVER")]
     only: Option<Contestant>,
+    /// Requests per second of open loops; by default, half of what the closed loop of the same round
+    /// reaches
+    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
     /// Repeats each open loop of slugline beside so many sign-ins per second
     #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     sign_ins: Option<u32>,
@@ -84,6 +88,8 @@ pub struct Options {
     pub json: Option<PathBuf>,
     /// The only server measured.
     pub only: Option<Contestant>,
+    /// Requests per second of open loops, if not half of the closed loop's.
+    pub rate: Option<u32>,
     /// Sign-ins per second beside a second open loop.
     pub sign_ins: Option<u32>,
 }
@@ -124,6 +130,7 @@ impl From<Arguments> for Options {
             threads: usize::from(given.threads),
             json: given.json,
             only: given.only,
+            rate: given.rate,
             sign_ins: given.sign_ins,
         }
     }

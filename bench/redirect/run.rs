@@ -68,7 +68,7 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
         if let Some(filled) = &mut filled {
             filled.fill(scenario.kind(), options.links_of(*scenario)).await?;
         }
-        let load = Load { generator: &generator, traffic };
+        let load = Load { generator: &generator, traffic, rate: options.rate };
         let api = filled.as_ref().map(|filled| &filled.slugline.api);
         scenarios.push(run_scenario(options, *scenario, &load, &mut contenders, api).await?);
     }

@@ -99,6 +99,21 @@ impl ApiClient {
         data_of(self.request(Method::GET, path))
     }
 
+    /// Sends a `GET` for each page of a list; returns all items.
+    pub fn list(&self, path: &str) -> anyhow::Result<Value> {
+        let mut items = Vec::new();
+        for page in 1_u64.. {
+            let request = self.request(Method::GET, path).query(&[("page", page), ("limit", 100)]);
+            let mut body: Value = send(request)?.json()?;
+            let Value::Array(some) = body["data"].take() else { break };
+            items.extend(some);
+            if body["meta"]["total"].as_u64().is_none_or(|total| page * 100 >= total) {
+                break;
+            }
+        }
+        Ok(Value::Array(items))
+    }
+
     /// Sends a `POST` without a body; returns `data` of its response.
     pub fn post(&self, path: &str) -> anyhow::Result<Value> {
         data_of(self.request(Method::POST, path))

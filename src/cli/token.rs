@@ -115,7 +115,7 @@ fn create(args: &CreateArgs, out: &mut impl Write) -> anyhow::Result<()> {
     } else {
         let body: TokenBody = serde_json::from_value(body)?;
         let made = offline(&scope.data_dir, |tokens, runtime| {
-            runtime.block_on(tokens.create_in(scope.workspace, body, None))
+            runtime.block_on(tokens.create_in(scope.workspace, None, body, None))
         })?;
         json!(made.data)
     };
@@ -128,7 +128,7 @@ fn create(args: &CreateArgs, out: &mut impl Write) -> anyhow::Result<()> {
 fn list(args: &ListArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let scope = &args.scope;
     let tokens = match ApiClient::local(&scope.data_dir)? {
-        Some(client) => client.get(&scope.path())?,
+        Some(client) => client.list(&scope.path())?,
         None => json!(offline(&scope.data_dir, |tokens, _| tokens.list_in(scope.workspace))?),
     };
     if args.json {
@@ -148,7 +148,7 @@ fn revoke(args: &RevokeArgs, out: &mut impl Write) -> anyhow::Result<()> {
     if let Some(client) = ApiClient::local(data_dir)? {
         data_of(client.request(Method::DELETE, &format!("/admin/tokens/{id}")))?;
     } else {
-        offline(data_dir, |tokens, runtime| runtime.block_on(tokens.revoke_anywhere(*id)))?;
+        offline(data_dir, |tokens, runtime| runtime.block_on(tokens.revoke_anywhere(*id, None)))?;
     }
     Ok(writeln!(out, "revoked {id}")?)
 }

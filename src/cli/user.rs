@@ -127,7 +127,7 @@ fn create(args: &CreateArgs, out: &mut impl Write) -> anyhow::Result<()> {
 }
 
 fn list(args: &ListArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    let users = service(&args.folder.data_dir)?.get("/admin/users")?;
+    let users = service(&args.folder.data_dir)?.list("/admin/users")?;
     if args.json {
         return Ok(writeln!(out, "{users}")?);
     }

@@ -215,7 +215,7 @@ fn an_invitation_is_accepted_by_a_new_user() {
     let found = members(&server);
     assert!(found.contains(EMAIL) && found.contains("\"Ada\""), "{found}");
     sign_in(&server, EMAIL, PASSWORD).expect(200);
-    submit(&server, &path, &[("password", PASSWORD)]).expect(404);
+    submit(&server, &path, &[("password", PASSWORD)]).expect(410);
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn an_invitation_is_accepted_by_a_user_who_signs_in() {
     create_user(&server, EMAIL);
     let jwt = sign_in(&server, EMAIL, PASSWORD).expect(200).json();
     let user = server.api_as(jwt["token"].as_str().unwrap());
-    let begun = user.post("/user/2fa", &json!({})).expect(200).data();
+    let begun = user.post("/user/2fa", &json!({ "password": PASSWORD })).expect(200).data();
     let secret = Secret::try_from_base32(begun["secret"].as_str().unwrap()).unwrap();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let code = Builder::new().with_secret(secret).build_noncompliant().generate(now.as_secs());

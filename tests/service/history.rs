@@ -366,7 +366,7 @@ fn a_restored_link_counts_anew() {
     visit(&server, &other, 1);
     let removed = |server: &Server| {
         server.await_projection();
-        let found = server.api().get("/admin/reconcile").expect(200).data();
+        let found = crate::accounts::operator(server).get("/admin/reconcile").expect(200).data();
         assert_eq!(found["equal"], true, "{found}");
         let months = found["months"].as_array().unwrap().iter();
         months.map(|month| month["removed"].as_u64().unwrap()).sum::<u64>()

@@ -68,6 +68,17 @@ impl<'a> Content<'a> {
                 Action { label: "Confirm email address", link },
                 NOT_REQUESTED,
             ),
+            Message::AccountExists { link } => Self::action(
+                "You have an account already",
+                vec![
+                    "Somebody, probably you, signed up with this email address, which has an \
+                     account already. Sign in with its password, or open this link to set a new \
+                     one."
+                        .to_owned(),
+                ],
+                Action { label: "Set a new password", link },
+                "If this was not you, ignore this mail: your account is unchanged.",
+            ),
             Message::PasswordReset { link } => Self::action(
                 "Reset your password",
                 vec!["Open this link to set a new password.".to_owned()],
@@ -81,20 +92,8 @@ impl<'a> Content<'a> {
                 NOT_REQUESTED,
             ),
             Message::Invitation { workspace, inviter, role, link, expires_at } => {
-                let (workspace, role) = (one_line(workspace), one_line(role));
-                let invitation = by(
-                    inviter.as_deref(),
-                    "invites you",
-                    "You are invited",
-                    &format!("to join the workspace \"{workspace}\" as {role}."),
-                );
-                let expiry = format!("The invitation expires at {}.", one_line(expires_at));
-                Self::action(
-                    &format!("Invitation to the workspace \"{workspace}\""),
-                    vec![invitation, expiry],
-                    Action { label: "Accept the invitation", link },
-                    NOT_EXPECTED,
-                )
+                let inviter = inviter.as_deref();
+                Self::invitation((workspace, role), inviter, link, expires_at)
             }
             Message::OwnershipOffer { workspace, inviter, link } => {
                 let workspace = one_line(workspace);
@@ -128,6 +127,28 @@ impl<'a> Content<'a> {
                 "Signing in to your account no longer requires a second factor.",
             ),
         }
+    }
+
+    fn invitation(
+        (workspace, role): (&str, &str),
+        inviter: Option<&str>,
+        link: &'a str,
+        expires_at: &str,
+    ) -> Self {
+        let (workspace, role) = (one_line(workspace), one_line(role));
+        let invitation = by(
+            inviter,
+            "invites you",
+            "You are invited",
+            &format!("to join the workspace \"{workspace}\" as {role}."),
+        );
+        let expiry = format!("The invitation expires at {}.", one_line(expires_at));
+        Self::action(
+            &format!("Invitation to the workspace \"{workspace}\""),
+            vec![invitation, expiry],
+            Action { label: "Accept the invitation", link },
+            NOT_EXPECTED,
+        )
     }
 
     fn action(
@@ -235,6 +256,7 @@ mod tests {
         };
         for (message, expected) in [
             (Message::Verification { link: link() }, "to confirm your email address."),
+            (Message::AccountExists { link: link() }, "account already. Sign in"),
             (Message::PasswordReset { link: link() }, "to set a new password."),
             (Message::EmailChange { link: link() }, "to use this email address"),
             (invitation("Acme", Some("Bo")), "Bo invites you to join the workspace \"Acme\" as"),

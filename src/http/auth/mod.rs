@@ -17,9 +17,9 @@ pub use cookie::{SessionCookies, check_origin};
 use super::Services;
 use super::attempt_limiter::ANY_SUBJECT;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
-use crate::domain::ids::{UserId, WorkspaceId};
+use crate::domain::ids::UserId;
 use crate::domain::plan::Feature;
-use crate::domain::token::{Abilities, Ability, Actor};
+use crate::domain::token::{Ability, Actor};
 use crate::metrics::REQUESTS_LIMITED;
 
 /// Who may call a route.
@@ -35,18 +35,6 @@ pub enum Access {
     SignedIn,
     /// The operator's key, or a superadmin who is signed in.
     Operator,
-    /// The same, or tokens and members with all abilities. Handlers find a [`Scope`] in the
-    /// request's extensions.
-    OperatorOrOwner,
-}
-
-/// What the caller of a route of [`Access::OperatorOrOwner`] may see.
-#[derive(Debug, Clone, Copy)]
-pub enum Scope {
-    /// The operator: all workspaces.
-    All,
-    /// An owner: their own workspace.
-    Workspace(WorkspaceId),
 }
 
 impl From<Ability> for Access {
@@ -63,20 +51,13 @@ impl Access {
             Self::Ability(ability) => ability.as_str(),
             Self::SignedIn => "session",
             Self::Operator => "operator",
-            Self::OperatorOrOwner => "*",
         }
-    }
-
-    /// Whether it is for operators.
-    pub const fn is_for_operators(self) -> bool {
-        matches!(self, Self::Operator | Self::OperatorOrOwner)
     }
 
     /// Authenticates a request and adds the caller to its extensions.
     fn authorize(self, parts: &mut Parts, services: &Services) -> Result<()> {
         let forbidden = |detail: String| Err(ServiceError::new(ErrorCode::Forbidden, detail));
-        if self.is_for_operators() && caller::has_operator_key(parts, services) {
-            parts.extensions.insert(Scope::All);
+        if self == Self::Operator && caller::has_operator_key(parts, services) {
             return Ok(());
         }
         limit_address(parts, services)?;
@@ -106,19 +87,9 @@ impl Access {
                 let who = if caller.session.is_some() { "Your role" } else { "This token" };
                 forbidden(format!("{who} lacks the ability {}.", ability.as_str()))
             }
-            Self::Operator | Self::OperatorOrOwner if caller.is_superadmin => {
-                parts.extensions.insert(Scope::All);
-                Ok(())
-            }
+            Self::Operator if caller.is_superadmin => Ok(()),
             Self::Operator => {
                 forbidden("This requires the operator key: use the slugline command.".to_owned())
-            }
-            Self::OperatorOrOwner if actor.abilities.covers(Abilities::ALL) => {
-                parts.extensions.insert(Scope::Workspace(actor.workspace));
-                Ok(())
-            }
-            Self::OperatorOrOwner => {
-                forbidden("This requires a token with the ability *.".to_owned())
             }
         }
     }

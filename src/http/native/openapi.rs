@@ -196,9 +196,6 @@ fn describe(operation: &mut Operation, method: &HttpMethod, path: &str, route: &
         Access::SignedIn => "Requires a signed-in user: a JWT, or the session's cookie.".to_owned(),
         Access::Ability(_) => format!("Requires the ability `{ability}`."),
         Access::Operator => "Requires the operator's key, or a signed-in superadmin.".to_owned(),
-        Access::OperatorOrOwner => {
-            "Requires the operator's key, a signed-in superadmin, or the ability `*`.".to_owned()
-        }
     };
     operation.description = Some(match operation.description.take() {
         Some(description) => format!("{description}\n\n{needs}"),
@@ -210,7 +207,7 @@ fn describe(operation: &mut Operation, method: &HttpMethod, path: &str, route: &
     match route.access {
         Access::Public => operation.security = Some(Vec::new()),
         Access::Ability(_) | Access::SignedIn => add_workspace(operation),
-        Access::Operator | Access::OperatorOrOwner => {}
+        Access::Operator => {}
     }
     let is_query = route.access == Access::Ability(Ability::AnalyticsRead)
         && (operation.request_body.is_some() || has_parameter(operation, "min_offset"));

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::domain::error::ServiceError;
 use crate::http::params::Params;
 
 const DEFAULT_LIMIT: u64 = 20;
@@ -58,6 +59,15 @@ pub struct PageMeta {
     pub total: Option<u64>,
     /// The `cursor` of the next request; null at the end, and in lists without cursors.
     pub next_cursor: Option<String>,
+}
+
+/// A page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PageOf<T> {
+    /// The items.
+    pub data: Vec<T>,
+    /// The position in the list.
+    pub meta: PageMeta,
 }
 
 /// The position of a response in a list with cursors only.
@@ -117,6 +127,17 @@ impl Page {
     /// The number of items before the page.
     pub fn skipped(self) -> usize {
         self.number().saturating_sub(1).saturating_mul(self.size())
+    }
+
+    /// This page of a whole list, with its items as shown.
+    pub fn of<T, V>(
+        self,
+        list: Vec<T>,
+        view: impl FnMut(T) -> Result<V, ServiceError>,
+    ) -> Result<PageOf<V>, ServiceError> {
+        let meta = self.meta(list.len() as u64);
+        let items = list.into_iter().skip(self.skipped()).take(self.size());
+        Ok(PageOf { data: items.map(view).collect::<Result<_, _>>()?, meta })
     }
 
     /// The position in a list with pages only.

@@ -8,7 +8,7 @@ use super::{
     admin, analytics, audit, clicks, domains, imports, links, presets, reports, sign_in, tokens,
     user, workspaces,
 };
-use crate::http::auth::authorize;
+use crate::http::auth::{Access, authorize};
 use crate::http::{Audience, Services, with_timeout};
 
 /// The routes for an audience.
@@ -32,8 +32,8 @@ pub fn of(audience: Audience) -> impl Iterator<Item = Route> {
     let routes = nouns.into_iter().flat_map(|noun| noun.declared);
     routes.filter(move |route| match audience {
         Audience::All => true,
-        Audience::Public => !route.access.is_for_operators(),
-        Audience::Operator => route.access.is_for_operators(),
+        Audience::Public => route.access != Access::Operator,
+        Audience::Operator => route.access == Access::Operator,
     })
 }
 

@@ -82,13 +82,6 @@ impl Reconciliation {
     pub fn differences(&self) -> usize {
         self.compared.iter().filter(|compared| compared.difference().is_some()).count()
     }
-
-    /// The part for one workspace.
-    #[must_use]
-    pub fn of_workspace(mut self, workspace: Uuid) -> Self {
-        self.compared.retain(|compared| compared.workspace == workspace);
-        self
-    }
 }
 
 /// The content of ClickHouse, counted between two batches.

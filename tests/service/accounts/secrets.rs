@@ -20,7 +20,8 @@ fn secrets_of_all_flows(server: &Server) -> Vec<String> {
     secrets.push(browser.csrf.clone());
     browser.post(server, "/workspaces", &json!({ "name": 7 })).expect(400);
 
-    let begun = browser.post(server, "/user/2fa", &json!({})).expect(200).data();
+    let begun =
+        browser.post(server, "/user/2fa", &json!({ "password": PASSWORD })).expect(200).data();
     let secret = text(&begun, "secret");
     let code = two_factor::totp(&two_factor::base32(&secret), two_factor::step());
     let body = json!({ "code": code });

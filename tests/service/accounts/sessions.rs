@@ -118,6 +118,24 @@ fn another_password_ends_all_other_sessions() {
     login(&server, &ada.email, "another password").expect(200);
 }
 
+/// A client with a JWT goes on with the one in the response.
+#[test]
+fn another_password_gives_a_jwt_in_place_of_a_jwt() {
+    let server = Options::links_only().start();
+    let ada = User::new(&server, "ada");
+    let body = json!({ "password": PASSWORD, "new_password": "another password" });
+    let changed = ada.api(&server).post("/user/password", &body).expect(200);
+    assert!(!changed.headers.contains_key("set-cookie"));
+    ada.api(&server).get("/user").problem(401, "INVALID_API_KEY");
+    let now = server.api_as(text(&changed.data(), "token"));
+    let list = now.get("/user/sessions").expect(200).data();
+    assert_eq!((list.as_array().unwrap().len(), &list[0]["kind"]), (1, &json!("jwt")));
+    let browser = Browser::of(&login(&server, &ada.email, "another password"));
+    let body = json!({ "password": "another password", "new_password": PASSWORD });
+    let changed = browser.post(&server, "/user/password", &body).expect(200);
+    assert!(changed.data().get("token").is_none(), "{}", changed.text);
+}
+
 /// The operator's link sets another password once, and ends all sessions; so does no older link.
 #[test]
 fn a_reset_link_works_once() {

@@ -60,7 +60,8 @@ impl Protected {
     fn new(server: &Server, name: &str) -> Self {
         let user = User::new(server, name);
         let browser = Browser::new(server, &user.email);
-        let begun = browser.post(server, "/user/2fa", &json!({})).expect(200).data();
+        let begun =
+            browser.post(server, "/user/2fa", &json!({ "password": PASSWORD })).expect(200).data();
         let secret = base32(&text(&begun, "secret"));
         // Not on yet.
         login(server, &user.email, PASSWORD).expect(200);
@@ -97,13 +98,20 @@ fn a_secret_is_shown_and_confirmed_by_a_code() {
     let disable = || Answer::to(browser.request(&server, Method::DELETE, "/user/2fa").json(&body));
     disable().problem(409, "CONFLICT");
 
-    let begun = browser.post(&server, "/user/2fa", &json!({})).expect(200).data();
+    let set_up = || browser.post(&server, "/user/2fa", &json!({ "password": PASSWORD }));
+    // A stolen session must not lock the owner out.
+    for (password, status) in [("a wrong password", 403), ("", 400)] {
+        browser.post(&server, "/user/2fa", &json!({ "password": password })).expect(status);
+    }
+    let missing = browser.post(&server, "/user/2fa", &json!({}));
+    missing.refuses(400, "VALIDATION_ERROR", &["password"]);
+    let begun = set_up().expect(200).data();
     let (secret, uri) = (text(&begun, "secret"), text(&begun, "otpauth_uri"));
     assert_eq!(base32(&secret).len(), 20);
     assert!(uri.starts_with("otpauth://totp/") && uri.contains(&format!("secret={secret}")));
     assert!(text(&begun, "qr_svg").contains("<svg"));
     // Beginning again replaces the secret.
-    let again = text(&browser.post(&server, "/user/2fa", &json!({})).expect(200).data(), "secret");
+    let again = text(&set_up().expect(200).data(), "secret");
     assert_ne!(again, secret);
     confirm(&totp(&base32(&secret), step())).refuses(400, "VALIDATION_ERROR", &["code"]);
     for wrong in ["", "0", "abcdef", &totp(&base32(&again), step() - 3)] {
@@ -116,7 +124,7 @@ fn a_secret_is_shown_and_confirmed_by_a_code() {
     let user = browser.get(&server, "/user").expect(200);
     assert_eq!(user.data()["two_factor"], true);
     assert!(!user.text.contains(&again) && codes.iter().all(|code| !user.text.contains(code)));
-    browser.post(&server, "/user/2fa", &json!({})).problem(409, "CONFLICT");
+    set_up().problem(409, "CONFLICT");
 }
 
 #[test]

@@ -138,6 +138,87 @@ fn whole(data: &DataFolder) {
     assert_eq!(digest(data, true), kept);
 }
 
+/// What a superadmin does as the operator has a name; what the key does has none.
+#[test]
+fn acts_of_a_superadmin_are_logged_with_the_name() {
+    let server = Options::links_only().start();
+    let root = User::new(&server, "root");
+    let role = json!({ "role": "SUPERADMIN" });
+    operator(&server).patch(&format!("/admin/users/{}", root.id), &role).expect(200);
+    let root = User { jwt: super::jwt(&server, &root.email, PASSWORD), ..root };
+    let workspace = text(&server.api().get("/workspaces").data()[0], "id");
+    let tokens = format!("/admin/tokens?workspace={workspace}");
+    let token = json!({ "name": "ci", "abilities": ["links:read"] });
+    let mut expected = Vec::new();
+    for (api, name) in [(root.api(&server), json!(root.id)), (operator(&server), Value::Null)] {
+        let made = api.post(&tokens, &token).expect(201).data();
+        assert_eq!(made["user"], Value::Null, "a machine token");
+        server.api_as(text(&made, "token")).get("/links").expect(200);
+        api.delete(&format!("/admin/tokens/{}", text(&made, "id"))).expect(204);
+        let member = json!({ "email": format!("{}@example.com", made["id"]).replace('"', ""),
+            "password": PASSWORD, "workspace": workspace });
+        api.post("/admin/users", &member).expect(201);
+        expected.splice(
+            0..0,
+            ["member.added", "token.revoked", "token.created"]
+                .map(|action| (json!(action), name.clone())),
+        );
+    }
+    let audit = server.api().get("/audit?limit=6").expect(200).data();
+    let audit = audit.as_array().unwrap().iter();
+    let found: Vec<_> =
+        audit.map(|entry| (entry["action"].clone(), entry["user"].clone())).collect();
+    assert_eq!(found, expected);
+}
+
+/// A page of a list, and the number of items on all pages.
+#[track_caller]
+fn page(api: &crate::harness::Api<'_>, path: &str, query: &str) -> (usize, u64) {
+    let body = api.get(&format!("{path}?{query}")).expect(200).json();
+    assert!(body["meta"]["page"].is_u64() && body["meta"]["limit"].is_u64(), "{body}");
+    (body["data"].as_array().unwrap().len(), body["meta"]["total"].as_u64().unwrap())
+}
+
+#[test]
+fn lists_have_pages() {
+    let server = Options::links_only().start();
+    let (ada, bob) = (User::new(&server, "ada"), User::new(&server, "bob"));
+    let workspace = ada.workspace(&server, "Shared");
+    ada.add(&server, &workspace, &bob, "viewer");
+    for name in ["x", "y"] {
+        ada.invite(&server, &workspace, &format!("{name}@example.com"), "viewer");
+        ada.api(&server).post("/tokens", &json!({ "name": name, "abilities": ["*"] })).expect(201);
+    }
+    let of_ada = ada.api(&server);
+    let (base, personal) = (format!("/workspaces/{workspace}"), ada.id.replace("user_", "ws_"));
+    operator(&server).get(&format!("/admin/tokens?workspace={personal}")).expect(400);
+    for (path, total) in [
+        ("/workspaces".to_owned(), 2),
+        (format!("{base}/members"), 2),
+        (format!("{base}/invitations"), 2),
+        ("/tokens".to_owned(), 2),
+    ] {
+        assert_eq!(page(&of_ada, &path, "limit=1"), (1, total), "{path}");
+        assert_eq!(page(&of_ada, &path, "limit=1&page=2"), (1, total), "{path}");
+        assert_eq!(page(&of_ada, &path, "limit=1&page=3"), (0, total), "{path}");
+        assert_eq!(page(&of_ada, &path, ""), (2, total), "{path}");
+        of_ada.get(&format!("{path}?limit=101")).refuses(400, "VALIDATION_ERROR", &["limit"]);
+        of_ada.get(&format!("{path}?lmit=1")).refuses(400, "VALIDATION_ERROR", &["lmit"]);
+    }
+    assert_eq!(page(&operator(&server), "/admin/users", "limit=2&page=2"), (1, 3));
+    let only = text(&server.api().get("/workspaces").data()[0], "id");
+    let tokens = format!("workspace={only}&limit=1");
+    assert_eq!(page(&operator(&server), "/admin/tokens", &tokens), (1, 1));
+    // The command lists all pages.
+    for number in 0..20 {
+        super::add_user(&server, &json!({ "email": format!("{number}@example.com") }));
+    }
+    let mut command = slugline();
+    command.args(["user", "list", "--json", "--data-dir"]).arg(server.data.path());
+    let list: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+    assert_eq!(list.as_array().unwrap().len(), 23);
+}
+
 /// The command of the operator.
 #[test]
 fn users_are_managed_by_the_command() {

@@ -1,15 +1,15 @@
 //! `/api/v1/admin`: operation of the service.
 //!
 //! The operator's key gives access to all workspaces. The service writes it into its data folder at
-//! each start, for `slugline` commands on the same machine. An owner's token gives access to its
-//! workspace where a route allows it.
+//! each start, for `slugline` commands on the same machine. A superadmin who is signed in has the
+//! same access.
 
 mod tokens;
 mod users;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
@@ -22,7 +22,7 @@ use crate::domain::error::{Result, ServiceError};
 use crate::domain::ids::WorkspaceId;
 use crate::domain::plan::rate::RateClass;
 use crate::http::Services;
-use crate::http::auth::{Access, Scope};
+use crate::http::auth::Access;
 use crate::http::params::{Name, Params};
 use crate::queries::operations::{
     Compared, Extent, Operations, RebuildState, Reclassification, Reconciliation,
@@ -30,7 +30,7 @@ use crate::queries::operations::{
 
 pub fn routes() -> Routes {
     Routes::of("admin", "admin")
-        .route(Access::OperatorOrOwner, routes!(reconcile))
+        .route(Access::Operator, routes!(reconcile))
         .with(|route| route.class = RateClass::Heavy)
         .route(Access::Operator, routes!(rebuild))
         .route(Access::Operator, routes!(rebuild_status))
@@ -153,15 +153,10 @@ impl From<RebuildState> for RebuildView {
 )]
 pub async fn reconcile(
     State(services): State<Services>,
-    scope: Extension<Scope>,
     params: Params,
 ) -> Result<Json<Data<ReconciliationView>>> {
     params.finish()?;
     let found = services.operations.analytics.reconcile(Extent::Whole).await?;
-    let found = match *scope {
-        Scope::All => found,
-        Scope::Workspace(workspace) => found.of_workspace(workspace.uuid()),
-    };
     Ok(Json(Data { data: found.into() }))
 }
 

@@ -8,12 +8,14 @@ use axum::response::{IntoResponse, Response};
 
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::Idempotency;
-use crate::domain::ids::{TokenId, WorkspaceId};
+use crate::domain::ids::{TokenId, UserId, WorkspaceId};
 use crate::domain::token::Actor;
 use crate::http::Services;
+use crate::http::auth::ActingSuperadmin;
 use crate::http::body::JsonBody;
+use crate::http::native::page::{Page, PageOf, PageParams};
 use crate::http::native::tokens::{TokenBody, TokenView, Tokens, created};
-use crate::http::native::{Changed, Data, log_offset};
+use crate::http::native::{Changed, log_offset};
 use crate::http::params::{Name, Params};
 
 impl Tokens {
@@ -35,14 +37,16 @@ impl Tokens {
         }
     }
 
-    /// Creates a token with any abilities.
+    /// Creates a token with any abilities. `by` is the superadmin; `None` for the operator.
     pub async fn create_in(
         &self,
         workspace: Option<WorkspaceId>,
+        by: Option<UserId>,
         body: TokenBody,
         idempotency: Option<Idempotency>,
     ) -> Result<Changed<TokenView>> {
-        self.create(Actor::operator(self.workspace(workspace)?), body, idempotency).await
+        let actor = Actor::operator_as(self.workspace(workspace)?, by);
+        self.create(actor, body, idempotency).await
     }
 
     /// A workspace's tokens, oldest first.
@@ -51,14 +55,14 @@ impl Tokens {
     }
 
     /// Revokes a token of any workspace. Returns the offset of the change.
-    pub async fn revoke_anywhere(&self, id: TokenId) -> Result<u64> {
+    pub async fn revoke_anywhere(&self, id: TokenId, by: Option<UserId>) -> Result<u64> {
         let workspace = self.links.workspace_of(id)?;
         let workspace = workspace.ok_or_else(|| ServiceError::not_found("token"))?;
-        self.revoke(Actor::operator(workspace), id).await
+        self.revoke(Actor::operator_as(workspace, by), id).await
     }
 }
 
-/// Parses the workspace parameter.
+/// Parses the workspace parameter, the last one.
 fn named(mut params: Params) -> Result<Option<WorkspaceId>> {
     let text = params.text("workspace");
     let id = text.as_deref().map(str::parse).transpose();
@@ -82,11 +86,12 @@ fn named(mut params: Params) -> Result<Option<WorkspaceId>> {
 )]
 pub async fn create(
     State(services): State<Services>,
+    ActingSuperadmin(by): ActingSuperadmin,
     params: Params,
     body: JsonBody<TokenBody>,
 ) -> Result<Response> {
     let JsonBody { value, idempotency } = body;
-    Ok(created(services.tokens.create_in(named(params)?, value, idempotency).await?))
+    Ok(created(services.tokens.create_in(named(params)?, by, value, idempotency).await?))
 }
 
 /// Lists a workspace's tokens, oldest first, without their secrets.
@@ -94,17 +99,19 @@ pub async fn create(
     get, path = "/admin/tokens",
     params(
         ("workspace" = Option<String>, Query, description = "The workspace's ID; required if there are several."),
+        PageParams,
     ),
     responses(
-        (status = 200, body = Data<Vec<TokenView>>),
+        (status = 200, body = PageOf<TokenView>),
         (status = 409, description = "There is no workspace yet."),
     ),
 )]
 pub async fn list(
     State(services): State<Services>,
-    params: Params,
-) -> Result<Json<Data<Vec<TokenView>>>> {
-    Ok(Json(Data { data: services.tokens.list_in(named(params)?)? }))
+    mut params: Params,
+) -> Result<Json<PageOf<TokenView>>> {
+    let page = Page::take(&mut params);
+    Ok(Json(page.of(services.tokens.list_in(named(params)?)?, Ok)?))
 }
 
 /// Revokes a token of any workspace.
@@ -114,8 +121,12 @@ pub async fn list(
     delete, path = "/admin/tokens/{token}",
     responses((status = 204, description = "Revoked."), (status = 409, description = "The token is the last valid one with `*`.")),
 )]
-pub async fn revoke(State(services): State<Services>, Name(id): Name) -> Result<Response> {
+pub async fn revoke(
+    State(services): State<Services>,
+    ActingSuperadmin(by): ActingSuperadmin,
+    Name(id): Name,
+) -> Result<Response> {
     let id = id.parse().map_err(|_| ServiceError::not_found("token"))?;
-    let offset = services.tokens.revoke_anywhere(id).await?;
+    let offset = services.tokens.revoke_anywhere(id, by).await?;
     Ok((StatusCode::NO_CONTENT, log_offset(offset)).into_response())
 }

@@ -17,8 +17,9 @@ use crate::http::Services;
 use crate::http::auth::ActingSuperadmin;
 use crate::http::body::JsonBody;
 use crate::http::native::Data;
+use crate::http::native::page::{Page, PageOf, PageParams};
 use crate::http::native::user::UserView;
-use crate::http::params::Name;
+use crate::http::params::{Name, Params};
 
 /// A user to create.
 #[derive(Deserialize, ToSchema)]
@@ -153,10 +154,10 @@ pub async fn create(
     let mut user = accounts.profile(&accounts.create(new, by).await?);
     for (workspace, role) in &memberships {
         let command = WorkspaceCommand::AddMember(user.id, *role);
-        accounts.run_in_workspace(Actor::operator(*workspace), command).await?;
+        accounts.run_in_workspace(Actor::operator_as(*workspace, by), command).await?;
     }
     if let [(workspace, _)] = memberships[..] {
-        user = accounts.set_default_workspace(user.id, workspace).await?;
+        user = accounts.set_default_workspace(user.id, by, workspace).await?;
     }
     let link = if user.has_password { None } else { Some(link(&services, user.id)?) };
     Ok((StatusCode::CREATED, Json(Data { data: LinkedUser { user: user.into(), link } })))
@@ -164,12 +165,18 @@ pub async fn create(
 
 /// Lists all users, oldest first.
 #[utoipa::path(
-    get, path = "/admin/users",
-    responses((status = 200, body = Data<Vec<UserView>>)),
+    get, path = "/admin/users", params(PageParams),
+    responses((status = 200, body = PageOf<UserView>)),
 )]
-pub async fn list(State(services): State<Services>) -> Result<Json<Data<Vec<UserView>>>> {
-    let users = services.accounts.profiles()?;
-    Ok(Json(Data { data: users.into_iter().map(UserView::from).collect() }))
+pub async fn list(
+    State(services): State<Services>,
+    mut params: Params,
+) -> Result<Json<PageOf<UserView>>> {
+    let page = Page::take(&mut params);
+    params.finish()?;
+    let accounts = services.accounts;
+    let users = accounts.users().await?;
+    Ok(Json(page.of(users, |user| Ok(accounts.profile(&user).into()))?))
 }
 
 fn found(profile: Option<Profile>) -> Result<Json<Data<UserView>>> {
@@ -222,9 +229,13 @@ pub async fn update(
 )]
 pub async fn create_link(
     State(services): State<Services>,
+    ActingSuperadmin(by): ActingSuperadmin,
     Name(id): Name,
 ) -> Result<Json<Data<LinkedUser>>> {
     let id = parse(&id)?;
+    // No event: the link changes nothing until it is followed, which is one.
+    let by = by.map_or_else(|| "operator".to_owned(), |by| by.to_string());
+    tracing::info!(user = %id, by, "created a link that sets a password");
     let link = Some(link(&services, id)?);
     let profile = services.accounts.profile_of(id)?;
     let profile = profile.ok_or_else(|| ServiceError::not_found("user"))?;

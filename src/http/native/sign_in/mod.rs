@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use super::route::Routes;
 use super::user::UserView;
 use super::{Data, iso8601};
-use crate::commands::accounts::{Credentials, NewUser, SessionKind, SignedIn};
+use crate::commands::accounts::{Credentials, LinkPurpose, NewUser, SessionKind, SignedIn};
 use crate::domain::error::{Result, ServiceError};
 use crate::domain::mail::Message;
 use crate::http::Services;
@@ -61,6 +61,9 @@ pub struct SessionStart {
     /// When the session ends at the latest.
     #[schema(format = DateTime)]
     expires_at: String,
+    /// The JWT, if the session has one in place of a cookie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
 }
 
 /// A JWT.
@@ -151,15 +154,18 @@ fn credentials(body: SignInBody) -> Result<Credentials> {
     Ok(Credentials { email, password, code })
 }
 
-/// The `Set-Cookie` header of a session, and the body.
-pub fn started(services: &Services, signed_in: SignedIn) -> Response {
+/// The `Set-Cookie` header of a session, and the body; a JWT is in the body.
+pub fn started(services: &Services, signed_in: SignedIn, kind: SessionKind) -> Response {
     let SignedIn { profile, session, secret, expires_at_ms } = signed_in;
     let seconds = expires_at_ms.saturating_sub(crate::commands::now_ms()) / 1_000;
-    let cookie = services.session_cookies.set(&secret, seconds);
+    let (cookie, token) = match kind {
+        SessionKind::Browser => (services.session_cookies.set(&secret, seconds), None),
+        SessionKind::Jwt => (None, Some(secret)),
+    };
     let headers = AppendHeaders(cookie.map(|cookie| (SET_COOKIE, cookie)));
     let csrf_token = services.session_cookies.csrf_token(session);
     let expires_at = iso8601(expires_at_ms);
-    let data = SessionStart { user: profile.into(), csrf_token, expires_at };
+    let data = SessionStart { user: profile.into(), csrf_token, expires_at, token };
     (headers, Json(Data { data })).into_response()
 }
 
@@ -180,13 +186,13 @@ async fn login(from: PublicRequest, body: JsonBody<SignInBody>) -> Result<Respon
     let services = &from.services;
     let signed_in = from.sign_in(credentials(body.value)?, SessionKind::Browser).await?;
     if let Some(cookie) = services.session_cookies.value(&from.parts.headers)
-        && let Ok((_, before)) = services.accounts.by_cookie(cookie)
+        && let Ok(before) = services.accounts.by_cookie(cookie)
     {
-        let (user, before) = before.ids()?;
+        let (user, before) = before.session.ids()?;
         // It may have ended meanwhile.
         let _ended = services.accounts.end_session(user, before).await;
     }
-    Ok(started(services, signed_in))
+    Ok(started(services, signed_in, SessionKind::Browser))
 }
 
 /// Signs in with a JWT, for apps.
@@ -283,7 +289,11 @@ async fn sign_up(from: PublicRequest, body: JsonBody<SignUpBody>) -> Result<Resp
     }
     let (email, purpose, token) = accounts.sign_up(new).await?;
     let link = services.account_url(purpose, &token);
-    services.send_mail(&email, Message::Verification { link });
+    let message = match purpose {
+        LinkPurpose::Reset => Message::AccountExists { link },
+        _ => Message::Verification { link },
+    };
+    services.send_mail(&email, message);
     Ok(StatusCode::ACCEPTED.into_response())
 }
 

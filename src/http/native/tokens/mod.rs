@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
+use super::page::{Page, PageOf, PageParams};
 use super::route::Routes;
-use super::{Changed, Data, iso8601, log_offset, replayed};
+use super::{Changed, iso8601, log_offset, replayed};
 use crate::commands::secret::SecretFormat;
 use crate::commands::{CommandResult, Commands, now_ms, secret};
 use crate::domain::command::{Command, NewSecret, NewToken, Outcome, TokenChange};
@@ -25,7 +26,7 @@ use crate::domain::token::{Abilities, Ability, Actor, Token};
 use crate::http::auth::Api;
 use crate::http::body::{JsonBody, OptionalBody};
 use crate::http::last_used::LastUsed;
-use crate::http::params::Name;
+use crate::http::params::{Name, Params};
 use crate::queries::links::Links;
 
 /// A token to create.
@@ -317,9 +318,17 @@ pub async fn create(Api { services, actor }: Api, body: JsonBody<TokenBody>) -> 
 /// Lists the workspace's tokens, oldest first, without their secrets.
 ///
 /// Members who are neither owner nor admin see their own only.
-#[utoipa::path(get, path = "/tokens", responses((status = 200, body = Data<Vec<TokenView>>)))]
-pub async fn list(Api { services, actor }: Api) -> Result<Json<Data<Vec<TokenView>>>> {
-    Ok(Json(Data { data: services.tokens.list(actor)? }))
+#[utoipa::path(
+    get, path = "/tokens", params(PageParams),
+    responses((status = 200, body = PageOf<TokenView>)),
+)]
+pub async fn list(
+    Api { services, actor }: Api,
+    mut params: Params,
+) -> Result<Json<PageOf<TokenView>>> {
+    let page = Page::take(&mut params);
+    params.finish()?;
+    Ok(Json(page.of(services.tokens.list(actor)?, Ok)?))
 }
 
 /// Updates a token.

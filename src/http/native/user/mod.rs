@@ -138,6 +138,18 @@ pub fn count_attempt(services: &Services, parts: &Parts, session: Session) -> Re
     services.sign_in_limits.attempt(address, &session.user.to_string())
 }
 
+/// Takes back an attempt that was no wrong guess.
+pub fn settle_attempt(
+    services: &Services,
+    parts: &Parts,
+    session: Session,
+    error: Option<&ServiceError>,
+) -> Result<()> {
+    let address = services.visitors.client(parts);
+    let error = error.map(|error| error.code);
+    services.sign_in_limits.settle(address, &session.user.to_string(), error)
+}
+
 /// Retrieves the caller's account.
 #[utoipa::path(
     get, path = "/user",
@@ -159,7 +171,8 @@ async fn update(api: Api, body: JsonBody<UserBody>) -> Result<Json<Data<UserView
     let UserBody { name, default_workspace } = body.value;
     if let Some(workspace) = default_workspace {
         let rule = || ServiceError::field("default_workspace", "is not a workspace of yours");
-        accounts.set_default_workspace(user, workspace.parse().map_err(|_| rule())?).await?;
+        let workspace = workspace.parse().map_err(|_| rule())?;
+        accounts.set_default_workspace(user, Some(user), workspace).await?;
     }
     match name {
         Field::Absent => {}
@@ -195,7 +208,7 @@ async fn delete(
 
 /// Changes the caller's password.
 ///
-/// All sessions end; the response starts a new one, with a cookie.
+/// All sessions end; the response starts a new one of the same kind, with a cookie or a JWT.
 #[utoipa::path(
     post, path = "/user/password", request_body = NewPasswordBody,
     responses(
@@ -216,8 +229,9 @@ async fn change_password(
         services.send_mail(&email, Message::PasswordChanged);
     }
     let client = services.visitors.describe_client(&parts.headers);
-    let signed_in = accounts.start_again(session.user, SessionKind::Browser, client).await?;
-    Ok(started(&services, signed_in))
+    let kind = if session.is_browser { SessionKind::Browser } else { SessionKind::Jwt };
+    let signed_in = accounts.start_again(session.user, kind, client).await?;
+    Ok(started(&services, signed_in, kind))
 }
 
 /// Requests a change of the caller's email address.

@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{PasswordBody, count_attempt};
+use super::{PasswordBody, count_attempt, settle_attempt};
 use crate::domain::error::Result;
 use crate::domain::ids::UserId;
 use crate::domain::mail::Message;
@@ -54,17 +54,24 @@ fn notify(services: &Services, user: UserId, enabled: bool) -> Result<()> {
 ///
 /// It is turned on by confirming a code of the app.
 #[utoipa::path(
-    post, path = "/user/2fa",
+    post, path = "/user/2fa", request_body = PasswordBody,
     responses(
         (status = 200, body = Data<TwoFactorView>),
+        (status = 403, description = "The password is wrong."),
         (status = 409, description = "Two-factor authentication is on already."),
     ),
 )]
 pub async fn begin_2fa(
     State(services): State<Services>,
     session: Session,
+    parts: Parts,
+    body: JsonBody<PasswordBody>,
 ) -> Result<Json<Data<TwoFactorView>>> {
-    let begun = services.accounts.begin_two_factor(session.user).await?;
+    count_attempt(&services, &parts, session)?;
+    let begun = services.accounts.begin_two_factor(session.user, body.value.password).await;
+    // The right password is no guess: the app's code is asked for next.
+    settle_attempt(&services, &parts, session, begun.as_ref().err())?;
+    let begun = begun?;
     let data = TwoFactorView { secret: begun.secret, otpauth_uri: begun.uri, qr_svg: begun.qr_svg };
     Ok(Json(Data { data }))
 }

@@ -18,8 +18,9 @@ use crate::domain::workspace::Role;
 use crate::http::Services;
 use crate::http::auth::{Api, Session};
 use crate::http::body::JsonBody;
+use crate::http::native::page::{Page, PageOf, PageParams};
 use crate::http::native::{Data, iso8601};
-use crate::http::params::Name;
+use crate::http::params::{Name, Params};
 
 /// The maximum number of invitations per request.
 const MAX_PER_REQUEST: usize = 10;
@@ -159,10 +160,16 @@ pub async fn create(
 ///
 /// Expired ones are listed for 30 days.
 #[utoipa::path(
-    get, path = "/workspaces/{workspace}/invitations",
-    responses((status = 200, body = Data<Vec<InvitationView>>)),
+    get, path = "/workspaces/{workspace}/invitations", params(PageParams),
+    responses((status = 200, body = PageOf<InvitationView>)),
 )]
-pub async fn list(api: Api, Name(workspace): Name) -> Result<Json<Data<Vec<InvitationView>>>> {
+pub async fn list(
+    api: Api,
+    Name(workspace): Name,
+    mut params: Params,
+) -> Result<Json<PageOf<InvitationView>>> {
+    let page = Page::take(&mut params);
+    params.finish()?;
     let actor = api.in_workspace(&workspace)?;
     // The route's ability may be that of another workspace.
     if !actor.abilities.allows(Ability::MembersWrite) {
@@ -171,8 +178,8 @@ pub async fn list(api: Api, Name(workspace): Name) -> Result<Json<Data<Vec<Invit
     }
     let accounts = &api.services.accounts;
     let invitations = accounts.invitations(actor.workspace)?;
-    let view = |one| InvitationView::new(one, accounts.invitation_email(one), None);
-    Ok(Json(Data { data: invitations.iter().map(view).collect() }))
+    let view = |one| Ok(InvitationView::new(&one, accounts.invitation_email(&one), None));
+    Ok(Json(page.of(invitations, view)?))
 }
 
 fn parse(id: &str) -> Result<InvitationId> {
@@ -225,7 +232,7 @@ pub struct InvitationPreview {
     responses(
         (status = 200, body = Data<InvitationPreview>),
         (status = 404, description = "There is no such invitation."),
-        (status = 410, description = "The invitation has expired."),
+        (status = 410, description = "The invitation has expired or was accepted."),
     ),
 )]
 pub async fn get(
@@ -253,7 +260,7 @@ pub async fn get(
         (status = 403, description = "The invitation was sent to another address."),
         (status = 404, description = "There is no such invitation."),
         (status = 409, description = "The caller is a member already."),
-        (status = 410, description = "The invitation has expired."),
+        (status = 410, description = "The invitation has expired or was accepted."),
     ),
 )]
 pub async fn accept(

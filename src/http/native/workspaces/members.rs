@@ -16,8 +16,9 @@ use crate::domain::workspace::Role;
 use crate::domain::workspace::command::WorkspaceCommand;
 use crate::http::auth::Api;
 use crate::http::body::JsonBody;
-use crate::http::native::{Changed, Data, iso8601, log_offset};
-use crate::http::params::Name;
+use crate::http::native::page::{Page, PageOf, PageParams};
+use crate::http::native::{Changed, iso8601, log_offset};
+use crate::http::params::{Name, Params};
 
 /// A member of a workspace.
 #[derive(Debug, Serialize, ToSchema)]
@@ -69,14 +70,19 @@ fn parse_user(id: &str) -> Result<UserId> {
 
 /// Lists the members of a workspace.
 #[utoipa::path(
-    get, path = "/workspaces/{workspace}/members",
-    responses((status = 200, body = Data<Vec<MemberView>>)),
+    get, path = "/workspaces/{workspace}/members", params(PageParams),
+    responses((status = 200, body = PageOf<MemberView>)),
 )]
-pub async fn list(api: Api, Name(workspace): Name) -> Result<Json<Data<Vec<MemberView>>>> {
+pub async fn list(
+    api: Api,
+    Name(workspace): Name,
+    mut params: Params,
+) -> Result<Json<PageOf<MemberView>>> {
+    let page = Page::take(&mut params);
+    params.finish()?;
     let actor = api.in_workspace(&workspace)?;
-    let members = api.services.accounts.members(actor.workspace)?.into_iter();
-    let data = members.map(|(member, profile)| MemberView::new(&member, profile)).collect();
-    Ok(Json(Data { data }))
+    let members = api.services.accounts.members(actor.workspace)?;
+    Ok(Json(page.of(members, |(member, profile)| Ok(MemberView::new(&member, profile)))?))
 }
 
 /// Changes the role of a member.

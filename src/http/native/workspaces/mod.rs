@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use super::page::{Page, PageOf, PageParams};
 use super::route::Routes;
 use super::{Changed, Data, iso8601, log_offset};
 use crate::commands::CommandResult;
@@ -24,7 +25,7 @@ use crate::domain::workspace::command::WorkspaceCommand;
 use crate::domain::workspace::state::WorkspaceState;
 use crate::http::auth::{Access, Api, actor_in};
 use crate::http::body::JsonBody;
-use crate::http::params::Name;
+use crate::http::params::{Name, Params};
 
 pub fn routes() -> Routes {
     Routes::of("workspaces", "workspaces")
@@ -158,12 +159,14 @@ impl Api {
 ///
 /// Deleted ones are included until their data is removed. An API token sees its own workspace only.
 #[utoipa::path(
-    get, path = "/workspaces",
-    responses((status = 200, body = Data<Vec<WorkspaceView>>)),
+    get, path = "/workspaces", params(PageParams),
+    responses((status = 200, body = PageOf<WorkspaceView>)),
 )]
-async fn list(api: Api) -> Result<Json<Data<Vec<WorkspaceView>>>> {
+async fn list(api: Api, mut params: Params) -> Result<Json<PageOf<WorkspaceView>>> {
+    let page = Page::take(&mut params);
+    params.finish()?;
     let Api { services, actor } = &api;
-    let data = match actor.user {
+    let views = match actor.user {
         Some((user, _)) if actor.token.uuid().is_nil() => {
             let memberships = services.accounts.memberships(user)?.into_iter();
             memberships.map(|(id, state, role)| WorkspaceView::new(id, state, Some(role))).collect()
@@ -174,7 +177,7 @@ async fn list(api: Api) -> Result<Json<Data<Vec<WorkspaceView>>>> {
             state.map(|state| WorkspaceView::new(actor.workspace, state, role)).collect()
         }
     };
-    Ok(Json(Data { data }))
+    Ok(Json(page.of(views, Ok)?))
 }
 
 /// Creates a workspace.
