@@ -76,6 +76,8 @@ pub enum Command {
     User(UserCommand),
     /// Changes the workspace, its members or its invitations.
     Workspace(WorkspaceCommand),
+    /// Changes the plan, the usage or the credits of the workspace.
+    Billing(BillingCommand),
     /// Reports a link to its owner, on behalf of a visitor.
     ReportLink(LinkId, Complaint),
     /// Resolves a report.
@@ -116,6 +118,7 @@ impl Command {
             | Self::RevokeToken(_)
             | Self::User(_) => Ability::UserWrite,
             Self::Workspace(command) => command.ability(),
+            Self::Billing(_) => Ability::WorkspaceWrite,
         }
     }
 }
@@ -309,6 +312,8 @@ pub enum Outcome {
     Member(Box<MemberState>),
     /// The current invitation.
     Invitation(Box<InvitationState>),
+    /// The credits that were granted.
+    Granted(Box<CreditGrant>),
     /// The accepted report; `None` if the link has too many open reports.
     Report(Option<Box<Report>>),
     /// The current domain.

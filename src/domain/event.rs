@@ -6,6 +6,9 @@
 pub use super::domains::state::{DomainRemoved, DomainState};
 pub use super::link::deletion::{LinkDeleted, LinkPurged};
 pub use super::link::state::LinkState;
+pub use super::plan::state::{
+    ApiCallsCounted, AssignedPlan, CreditGrant, CreditsWithdrawn, Debit, PlanChanged,
+};
 pub use super::preset::state::{UtmPresetDeleted, UtmPresetState};
 pub use super::report::{LinkReported, ReportResolved};
 pub use super::session::{SessionEnded, SessionState};
@@ -37,6 +40,8 @@ pub enum Aggregate {
     Campaign,
     /// A UTM template.
     UtmTemplate,
+    /// The plan, the usage and the credits of a workspace.
+    Billing,
 }
 
 /// Declares all events: `tag Name(Payload) of Aggregate[field];`. The tag is the field number of the
@@ -68,6 +73,9 @@ macro_rules! events {
             /// service itself.
             #[prost(bytes = "vec", tag = "6")]
             pub user: Vec<u8>,
+            /// The credits that the command used; `None` within the allowance of the plan.
+            #[prost(message, optional, tag = "7")]
+            pub debit: Option<Debit>,
             /// The event.
             #[prost(oneof = "Event", tags($($tag),*))]
             pub event: Option<Event>,
@@ -218,6 +226,16 @@ events! {
     75 OwnershipOffered(OwnershipOffered) of Workspace[user];
     /// The ownership of a workspace was transferred.
     76 OwnershipTransferred(OwnershipTransferred) of Workspace[user];
+    /// The plan of a workspace was changed.
+    80 PlanChanged(PlanChanged) of Billing[];
+    /// Requests to the API were counted.
+    81 ApiCallsCounted(ApiCallsCounted) of Billing[];
+    /// Credits were granted.
+    82 CreditsGranted(CreditGrant) of Billing[id];
+    /// The unused credits of a grant were withdrawn, as its payment was refunded.
+    83 CreditsRefunded(CreditsWithdrawn) of Billing[grant];
+    /// The unused credits of a grant expired.
+    84 CreditsExpired(CreditsWithdrawn) of Billing[grant];
 }
 
 impl EventKind {

@@ -130,6 +130,8 @@ identifiers! {
     RuleId = "rule_";
     /// A session of a signed-in user.
     SessionId = "sess_";
+    /// A grant of credits.
+    GrantId = "grant_";
     /// A visitor's report of a link.
     ReportId = "rep_";
 }

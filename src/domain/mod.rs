@@ -16,6 +16,7 @@ pub mod hostname;
 pub mod ids;
 pub mod link;
 pub mod mail;
+pub mod money;
 mod named;
 pub mod plan;
 pub mod preset;

@@ -1,10 +1,13 @@
 //! Rate limits: how many requests a window of time may contain.
 
+use serde::Deserialize;
+
 use crate::domain::named_enum;
 
 named_enum! {
     /// The cost class of a request to the API.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+    #[serde(rename_all = "snake_case")]
     pub enum RateClass {
         /// Most requests.
         Standard => "standard",
@@ -15,7 +18,8 @@ named_enum! {
 
 named_enum! {
     /// What the requests of a rate limit have in common.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+    #[serde(rename_all = "snake_case")]
     pub enum RateScope {
         /// The API token; the session of a request without one.
         Token => "token",
@@ -29,7 +33,8 @@ named_enum! {
 
 named_enum! {
     /// The length of a sliding window.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+    #[serde(rename_all = "snake_case")]
     pub enum RateWindow {
         /// 60 seconds.
         Minute => "minute",

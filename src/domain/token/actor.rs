@@ -2,7 +2,6 @@
 
 use super::{Abilities, Ability, Token};
 use crate::domain::ids::{TokenId, UserId, WorkspaceId};
-use crate::domain::plan::Plan;
 use crate::domain::workspace::Role;
 
 /// The authenticated caller of a request.
@@ -14,8 +13,6 @@ pub struct Actor {
     pub token: TokenId,
     /// The user and the role in the workspace; `None` for machine tokens and the service itself.
     pub user: Option<(UserId, Role)>,
-    /// The workspace's plan.
-    pub plan: Plan,
     /// The abilities.
     pub abilities: Abilities,
     /// The superadmin who acts as the operator.
@@ -30,9 +27,9 @@ impl From<&Token> for Actor {
 }
 
 impl Actor {
-    /// A token without a user, in a workspace without limits.
+    /// A token without a user.
     pub const fn new(workspace: WorkspaceId, token: TokenId, abilities: Abilities) -> Self {
-        Self { workspace, token, user: None, plan: Plan::UNLIMITED, abilities, superadmin: None }
+        Self { workspace, token, user: None, abilities, superadmin: None }
     }
 
     /// The operator, with all abilities in a workspace.

@@ -4,6 +4,7 @@
 use super::Role;
 use crate::domain::error::Unreadable;
 use crate::domain::ids::{InvitationId, UserId, WorkspaceId};
+use crate::domain::plan::AssignedPlan;
 
 /// A workspace was created.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -140,6 +141,9 @@ pub struct WorkspaceState {
     /// The number of members.
     #[prost(uint64, tag = "6")]
     pub members: u64,
+    /// The plan; `None` for the catalogue's default.
+    #[prost(message, optional, tag = "7")]
+    pub plan: Option<AssignedPlan>,
 }
 
 /// Parses the 16 bytes of a user's id.

@@ -11,7 +11,7 @@ use super::audited::Audited;
 use super::domains::ReadDomains;
 use super::encoding::{Tombstone, encode_link, encode_token, number};
 use super::state::{State, add_to};
-use super::{IndexError, domains, keys, membership, presets, reports, users, workspaces};
+use super::{IndexError, billing, domains, keys, membership, presets, reports, users, workspaces};
 use crate::domain::error::Unreadable;
 use crate::domain::event::{Aggregate, Envelope, Event, LinkState};
 use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
@@ -33,9 +33,14 @@ pub fn fold<S: State>(state: &mut S, offset: u64, envelope: &Envelope) -> Result
         Aggregate::Link => fold_link(state, (offset, envelope.at_ms), workspace, event)?,
         Aggregate::Domain => domains::fold(state, workspace, event)?,
         Aggregate::Campaign | Aggregate::UtmTemplate => presets::fold(state, workspace, event)?,
+        Aggregate::Billing => billing::fold(state, (offset, envelope.at_ms), workspace, event)?,
     }
-    let audited = Audited::of(envelope, event);
-    state.put(keys::audited(workspace, offset), audited.encode());
+    billing::count(state, (offset, envelope.at_ms), workspace, (event, envelope.debit))?;
+    // Metering is no act of anybody.
+    if !matches!(event, Event::ApiCallsCounted(_)) {
+        let audited = Audited::of(envelope, event);
+        state.put(keys::audited(workspace, offset), audited.encode());
+    }
     record_idempotency(state, workspace, envelope);
     remove_expired(state, envelope.at_ms)
 }

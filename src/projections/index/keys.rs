@@ -6,10 +6,11 @@ use crate::domain::ids::{
     DomainId, InvitationId, LinkId, ReportId, SessionId, TokenId, UserId, WorkspaceId,
 };
 use crate::domain::link::folded;
+use crate::domain::plan::limit::{Counter, Month};
 use crate::domain::preset::{UtmPresetId, UtmPresetKind};
 
 /// The number of the layout: bases and overlays with another one are not used.
-const LAYOUT: u32 = 7;
+const LAYOUT: u32 = 8;
 
 /// The format of a base or an overlay: the layout, and the events that its writer knew.
 pub const FORMAT: u64 = (KNOWN_EVENTS as u64) << 32 | LAYOUT as u64;
@@ -114,6 +115,12 @@ families! {
     DefaultDomain = b'j' Folded,
     /// workspace → how many domains it has.
     DomainCount = b'q' Folded,
+    /// workspace month counter → how many.
+    Usage = b'U' Folded,
+    /// workspace → its credits (protobuf).
+    Credits = b'C' Folded,
+    /// workspace offset → a change of its credits (protobuf).
+    Ledger = b'L' Scanned,
 }
 
 const fn count(least: Access) -> usize {
@@ -289,6 +296,24 @@ pub fn default_domain(workspace: WorkspaceId) -> Vec<u8> {
 
 pub fn domain_count(workspace: WorkspaceId) -> Vec<u8> {
     Family::DomainCount.key(&[workspace.as_bytes()])
+}
+
+pub fn usage(workspace: WorkspaceId, month: Month, counter: Counter) -> Vec<u8> {
+    Family::Usage.key(&[workspace.as_bytes(), &month.number().to_be_bytes(), &[counter as u8]])
+}
+
+pub const CREDITS: &[u8] = &Family::Credits.prefix();
+
+pub fn credits(workspace: WorkspaceId) -> Vec<u8> {
+    Family::Credits.key(&[workspace.as_bytes()])
+}
+
+pub fn ledger_of(workspace: WorkspaceId) -> Vec<u8> {
+    Family::Ledger.key(&[workspace.as_bytes()])
+}
+
+pub fn ledger(workspace: WorkspaceId, offset: u64) -> Vec<u8> {
+    Family::Ledger.key(&[workspace.as_bytes(), &offset.to_be_bytes()])
 }
 
 pub fn idempotency(workspace: WorkspaceId, name: &str) -> Vec<u8> {

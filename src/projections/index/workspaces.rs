@@ -143,6 +143,7 @@ pub fn fold<S: State>(
             {
                 remove_member(state, workspace, user_id(&owner)?)?;
             }
+            state.remove(keys::credits(workspace));
             state.remove(keys::workspace(workspace));
             Ok(())
         }
@@ -204,7 +205,7 @@ pub(super) fn delete<S: State>(
     change(state, workspace, |state| state.purged_at_ms = Some(purged_at_ms))
 }
 
-fn change<S: State>(
+pub(super) fn change<S: State>(
     state: &mut S,
     workspace: WorkspaceId,
     change: impl FnOnce(&mut WorkspaceState),

@@ -1,0 +1,119 @@
+//! Plans, usage and credits as stored in the mutation log and in the index. Their workspace is the
+//! envelope's.
+
+/// The plan of a workspace was changed.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct PlanChanged {
+    /// The plan; absent for the catalogue's default.
+    #[prost(message, optional, tag = "1")]
+    pub plan: Option<AssignedPlan>,
+}
+
+/// The plan of a workspace.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct AssignedPlan {
+    /// The id in the catalogue.
+    #[prost(string, tag = "1")]
+    pub id: String,
+    /// The limits that differ from the plan's.
+    #[prost(message, repeated, tag = "2")]
+    pub overrides: Vec<LimitOverride>,
+}
+
+/// A limit of a workspace that differs from its plan's.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct LimitOverride {
+    /// The name of the [`Limit`](super::Limit).
+    #[prost(string, tag = "1")]
+    pub limit: String,
+    /// The value; absent for no limit.
+    #[prost(uint64, optional, tag = "2")]
+    pub value: Option<u64>,
+}
+
+/// Requests to the API were counted.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ApiCallsCounted {
+    /// The number of requests since the last such event.
+    #[prost(uint64, tag = "1")]
+    pub calls: u64,
+}
+
+/// Credits were granted. In the index: with the credits that are left.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct CreditGrant {
+    /// The 16 bytes of the id.
+    #[prost(bytes = "vec", tag = "1")]
+    pub id: Vec<u8>,
+    /// The number of the [`CreditKind`](super::credit::CreditKind).
+    #[prost(uint32, tag = "2")]
+    pub kind: u32,
+    /// The number of credits.
+    #[prost(uint64, tag = "3")]
+    pub amount: u64,
+    /// When unused credits expire, in milliseconds since the Unix epoch; absent for never.
+    #[prost(uint64, optional, tag = "4")]
+    pub expires_at_ms: Option<u64>,
+    /// Why, for people.
+    #[prost(string, tag = "5")]
+    pub note: String,
+    /// The payment at the provider; empty without one.
+    #[prost(string, tag = "6")]
+    pub payment: String,
+}
+
+/// The unused credits of a grant were withdrawn.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct CreditsWithdrawn {
+    /// The grant's 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub grant: Vec<u8>,
+    /// The maximum number of credits to withdraw.
+    #[prost(uint64, tag = "2")]
+    pub amount: u64,
+}
+
+/// Credits that the command of an event uses.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct Debit {
+    /// The number of the [`CreditKind`](super::credit::CreditKind).
+    #[prost(uint32, tag = "1")]
+    pub kind: u32,
+    /// The number of credits.
+    #[prost(uint64, tag = "2")]
+    pub amount: u64,
+}
+
+/// The credits of a workspace, as stored in the index.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct CreditsState {
+    /// The grants with credits left, oldest first.
+    #[prost(message, repeated, tag = "1")]
+    pub grants: Vec<CreditGrant>,
+}
+
+/// A change of a workspace's credits, as stored in the index.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct LedgerEntry {
+    /// In milliseconds since the Unix epoch.
+    #[prost(uint64, tag = "1")]
+    pub at_ms: u64,
+    /// The number of the [`LedgerEntryKind`](super::credit::LedgerEntryKind).
+    #[prost(uint32, tag = "2")]
+    pub entry: u32,
+    /// The number of the [`CreditKind`](super::credit::CreditKind).
+    #[prost(uint32, tag = "3")]
+    pub kind: u32,
+    /// The number of credits.
+    #[prost(uint64, tag = "4")]
+    pub amount: u64,
+    /// The credits of the kind afterwards.
+    #[prost(uint64, tag = "5")]
+    pub balance: u64,
+    /// The 16 bytes of the grant, or of what the debited credits were used for.
+    #[prost(bytes = "vec", tag = "6")]
+    pub subject: Vec<u8>,
+    /// Why, for people.
+    #[prost(string, tag = "7")]
+    pub note: String,
+}
