@@ -12,6 +12,7 @@ pub mod last_used_file;
 mod mail;
 mod open_files;
 pub mod permissions;
+mod plans;
 mod tls;
 mod unlock_key;
 
@@ -32,13 +33,14 @@ use control::ControlFile;
 use crawlers::{CrawlerClassifier, data_file, read_crawlers};
 use domain_verifier::RemoteDomainVerifier;
 use health::{HealthReporter, install_metrics, keep_metrics};
+use plans::CatalogueFile;
 use tls::TlsSide;
 
 use crate::clicks::{
     ClickCaps, Enricher, GeoReader, Recorder, UserAgentCache, VisitorBucketer, VisitorSalts,
 };
 use crate::commands::accounts::Accounts;
-use crate::commands::{Bootstrap, Commands, bootstrap, now_ms};
+use crate::commands::{Bootstrap, Commands, Policies, bootstrap, now_ms};
 use crate::config::{ClickHouseChoice, Settings};
 use crate::domain::link::LinkPolicy;
 use crate::effects::mail::SmtpMailer;
@@ -68,6 +70,7 @@ use crate::queries::domains::Domains;
 use crate::queries::history::LinkHistory;
 use crate::queries::links::Links;
 use crate::queries::operations::Operations;
+use crate::queries::plans::Plans;
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(settings: &Settings) -> anyhow::Result<()> {
@@ -111,8 +114,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         }
         let certificates = tls.as_ref().map(TlsSide::certificates);
         let secured = tls.map(|tls| tls.serve(Arc::clone(&limits), http_app.clone()));
-        let (recorder, blocklist) = (Arc::clone(&app.recorder), Arc::clone(&app.blocklist));
-        tokio::spawn(reload_on_hangup(recorder, blocklist, certificates));
+        tokio::spawn(reload_on_hangup(app.reloadable(certificates)));
         if matches!(settings.clickhouse, ClickHouseChoice::Embedded { .. }) {
             let clickhouse = app.analytics.clickhouse.clone();
             keep_pace(&mut scheduler, Arc::clone(&app.recorder), clickhouse);
@@ -121,6 +123,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         let last_used = Arc::clone(&app.last_used);
         last_used_file::keep_saved(&mut scheduler, settings.data_dir.clone(), last_used);
         accounts::keep_up(&mut scheduler, app.accounts.clone(), app.jwt_keys.clone());
+        plans::keep_up(&mut scheduler, app.commands.clone(), Arc::clone(&app.index));
         app.exports.jobs.keep_clean(&mut scheduler);
         app.imports.jobs.keep_clean(&mut scheduler);
         app.imports.resume();
@@ -149,6 +152,8 @@ struct App {
     bootstrap: Bootstrap,
     recorder: Arc<Recorder>,
     blocklist: Arc<BlocklistFile>,
+    catalogue: Arc<CatalogueFile>,
+    plans: Plans,
     syncer: Worker,
     limits_saver: Worker,
     classifier: Arc<CrawlerClassifier>,
@@ -197,9 +202,13 @@ impl App {
         })?;
 
         let blocklist = Arc::new(BlocklistFile::open(settings.blocklist.clone())?);
-        let policy = LinkPolicy { own_hosts: own_hosts(site), blocklist: blocklist.list() };
+        let catalogue = Arc::new(CatalogueFile::open(settings.plans.clone())?);
+        catalogue.warn_of_missing(&index)?;
+        let plans = Plans::new(Arc::clone(&index), catalogue.catalogues());
+        let links = LinkPolicy { own_hosts: own_hosts(site), blocklist: blocklist.list() };
+        let policies = Policies { links, plans: catalogue.catalogues() };
         let (commands, dispatcher) =
-            Commands::start(Arc::clone(&mutations), Arc::clone(&index), policy)?;
+            Commands::start(Arc::clone(&mutations), Arc::clone(&index), policies)?;
         let unlock_key = unlock_key::read_or_make(data)?;
         let (accounts, jwt_keys) =
             accounts::open(settings, site, (&commands, &index), &unlock_key)?;
@@ -208,7 +217,8 @@ impl App {
         let (deletion_propagator, forgotten) =
             DeletionPropagator::start(&mutations, Arc::clone(&clicks), data)?;
         let analytics = AnalyticsSide::open(settings, &clicks, forgotten, engine)?;
-        let reads = Analytics::new(analytics.clickhouse.clone(), settings.analytics_retention);
+        let (clickhouse, retention) = (analytics.clickhouse.clone(), settings.analytics_retention);
+        let reads = Analytics::new(clickhouse, retention, Some(plans.clone()));
         let exports = Exports::open(&data.join("exports"), reads.clone())?;
         let imports = Imports::open(&data.join("imports"), commands.clone())?;
         Ok(Self {
@@ -218,6 +228,8 @@ impl App {
             bootstrap,
             recorder,
             blocklist,
+            catalogue,
+            plans,
             syncer,
             limits_saver,
             classifier: Arc::new(classifier),
@@ -262,6 +274,7 @@ impl App {
         Services {
             tokens: Tokens::new(self.commands.clone(), links.clone(), last_used),
             auth_failures: Arc::default(),
+            plans: self.plans.clone(),
             accounts: self.accounts.clone(),
             session_cookies: SessionCookies::new(&self.unlock_key, &site),
             address_limits: AddressLimits::new(
@@ -291,6 +304,16 @@ impl App {
                 classifier: Arc::clone(&self.classifier) as _,
             },
             operator_key,
+        }
+    }
+
+    fn reloadable(&self, certificates: Option<Arc<Certificates>>) -> Reloadable {
+        Reloadable {
+            recorder: Arc::clone(&self.recorder),
+            blocklist: Arc::clone(&self.blocklist),
+            catalogue: Arc::clone(&self.catalogue),
+            index: Arc::clone(&self.index),
+            certificates,
         }
     }
 
@@ -385,21 +408,28 @@ fn announce(bootstrap: &Bootstrap, set_up: Option<&str>, site: &Site) {
 }
 
 /// Reloads the geo database, the blocklist and the certificates on SIGHUP. If a file cannot be
-/// read, the previous one is kept.
-async fn reload_on_hangup(
+/// The files that are read again on SIGHUP, with what they are checked against.
+#[derive(Clone)]
+struct Reloadable {
     recorder: Arc<Recorder>,
     blocklist: Arc<BlocklistFile>,
+    catalogue: Arc<CatalogueFile>,
+    index: Arc<Index>,
     certificates: Option<Arc<Certificates>>,
-) {
+}
+
+/// read, the previous one is kept.
+async fn reload_on_hangup(files: Reloadable) {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
     while hangups.recv().await.is_some() {
-        let (recorder, blocklist) = (Arc::clone(&recorder), Arc::clone(&blocklist));
-        let certificates = certificates.clone();
+        let files = files.clone();
         let reloaded = tokio::task::spawn_blocking(move || {
+            let Reloadable { recorder, blocklist, catalogue, index, certificates } = files;
             let geo = recorder.enricher.geo.reload().map_err(anyhow::Error::from);
+            let plans = catalogue.reload().and_then(|()| catalogue.warn_of_missing(&index));
             let certificates = certificates.map(|certificates| certificates.reload());
-            let read = [("geo database", geo), ("blocklist", blocklist.reload())];
+            let read = [("geo database", geo), ("blocklist", blocklist.reload()), ("plans", plans)];
             let read = read.into_iter().chain(certificates.map(|read| ("certificates", read)));
             read.for_each(|(what, read)| match read {
                 Ok(()) => tracing::info!(what, "reloaded"),

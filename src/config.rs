@@ -126,6 +126,9 @@ settings! {
     /// A list of forbidden destinations (hosts and patterns), reloaded on SIGHUP [default: none]
     blocklist: PathBuf [env = "SLUGLINE_BLOCKLIST", value_name = "FILE"]
         => Option<PathBuf> { blocklist };
+    /// The catalogue of plans (TOML), reloaded on SIGHUP [default: one plan without limits]
+    plans: PathBuf [env = "SLUGLINE_PLANS", value_name = "FILE"]
+        => Option<PathBuf> { plans };
     /// Reverse proxies that are trusted to report the client's address [default: none]
     trusted_proxies: String [env = "SLUGLINE_TRUSTED_PROXIES", value_name = "CIDR,…"]
         => TrustedProxies { trusted_proxies.unwrap_or_default().parse()? };

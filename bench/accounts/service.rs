@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use slugline::commands::accounts::{AccountSettings, Accounts, SignUpMode};
-use slugline::commands::{Commands, now_ms};
-use slugline::domain::link::LinkPolicy;
+use slugline::commands::{Commands, Policies, now_ms};
 use slugline::identity::{JwtKeys, PersonalData, jwt, personal_data};
 use slugline::log::Log;
 use slugline::projections::index::Index;
@@ -28,7 +27,7 @@ impl Service {
     pub fn open(folder: &Path) -> anyhow::Result<Self> {
         let log: Arc<dyn Log> = Arc::new(history::open(folder)?);
         let index = Arc::new(Index::open(&folder.join("index"), &*log)?);
-        let (commands, _thread) = Commands::start(log, Arc::clone(&index), LinkPolicy::default())?;
+        let (commands, _thread) = Commands::start(log, Arc::clone(&index), Policies::default())?;
         let personal = PersonalData::open(&folder.join(personal_data::FILE))?;
         let jwt = JwtKeys::open(&folder.join(jwt::FILE), "http://localhost", now_ms())?;
         let settings = AccountSettings {

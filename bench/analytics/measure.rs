@@ -69,7 +69,7 @@ impl Asker {
     pub fn new(reading: Reading, through: u64, now_ms: u64) -> Self {
         // A minute later: so that the last ones are sealed, as most are when a question comes.
         let as_of = AsOf { offset: through, at_ms: now_ms, lag_ms: 0 };
-        Self { analytics: Analytics::new(reading, None), as_of }
+        Self { analytics: Analytics::new(reading, None, None), as_of }
     }
 
     /// Asks a question, again and again.

@@ -88,6 +88,7 @@ impl Group<'_> {
     fn add(&mut self, number: u64, event: Event) -> anyhow::Result<()> {
         let kind = event.kind();
         let envelope = Envelope {
+            debit: None,
             at_ms: STARTED_MS + number / 8,
             workspace: vec![1; 16],
             token: vec![2; 16],

@@ -6,10 +6,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use slugline::commands::{Commands, bootstrap};
+use slugline::commands::{Commands, Policies, bootstrap};
 use slugline::domain::command::Command;
 use slugline::domain::ids::{TokenId, WorkspaceId};
-use slugline::domain::link::{Field, LinkInput, LinkPolicy};
+use slugline::domain::link::{Field, LinkInput};
 use slugline::domain::token::{Abilities, Actor};
 use slugline::log::{DiskStorage, LocalLog, Log, LogOptions};
 use slugline::projections::index::{Compactor, Index};
@@ -37,8 +37,7 @@ impl House {
         let index = Arc::new(Index::open(&folder.join("index"), &*log)?);
         bootstrap(&*log, &index, Some("a-token-for-the-bench"))?;
         let keeper = Compactor::start(Arc::clone(&index), &log)?;
-        let (commands, dispatcher) =
-            Commands::start(Arc::clone(&log), index, LinkPolicy::default())?;
+        let (commands, dispatcher) = Commands::start(Arc::clone(&log), index, Policies::default())?;
         let actor = Actor::new(
             WorkspaceId::new(Uuid::now_v7()),
             TokenId::new(Uuid::now_v7()),

@@ -300,6 +300,7 @@ fn log_of_links(folder: &Path) -> anyhow::Result<LocalLog> {
         let event = Event::LinkCreated(state);
         let kind = event.kind();
         let envelope = Envelope {
+            debit: None,
             at_ms: u64::from(number),
             workspace: vec![1; 16],
             token: vec![2; 16],

@@ -15,6 +15,7 @@ pub mod reclassify;
 pub mod token;
 pub mod user;
 pub mod verify;
+pub mod workspace;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -54,6 +55,9 @@ enum Command {
     /// Create, list, block and delete users, through a running service
     #[command(subcommand)]
     User(user::UserCommand),
+    /// List workspaces, set their plans and grant credits, through a running service
+    #[command(subcommand)]
+    Workspace(workspace::WorkspaceCommand),
     /// Copy the logs consistently, with or without a running service
     Backup(backup::BackupArgs),
     /// Create a data folder from a backup
@@ -99,6 +103,7 @@ fn run() -> anyhow::Result<()> {
         Some(Command::Export(args)) => export::export(&args, std::io::stdout().lock()),
         Some(Command::Token(command)) => token::run(&command, std::io::stdout().lock()),
         Some(Command::User(command)) => user::run(&command, std::io::stdout().lock()),
+        Some(Command::Workspace(command)) => workspace::run(&command, std::io::stdout().lock()),
         Some(Command::Backup(args)) => backup::backup(&args, std::io::stdout().lock()),
         Some(Command::Restore(args)) => backup::restore(&args, std::io::stdout().lock()),
         Some(Command::Log(command)) => log::run(&command, std::io::stdout().lock()),

@@ -16,9 +16,8 @@ use tokio::runtime::Runtime;
 use super::client::{ApiClient, data_of};
 use super::offline::log_folder;
 use crate::app::{last_used_file, open_log};
-use crate::commands::{Commands, now_ms};
+use crate::commands::{Commands, Policies, now_ms};
 use crate::domain::ids::{TokenId, WorkspaceId};
-use crate::domain::link::LinkPolicy;
 use crate::http::{TokenBody, Tokens};
 use crate::log::DataLock;
 use crate::projections::index::Index;
@@ -190,7 +189,7 @@ fn offline<T, E: Display>(
     let log = Arc::new(open_log(&folder)?);
     let index = Arc::new(Index::open(&data.join("index"), &*log)?);
     // No link is changed, so the policy does not matter.
-    let (commands, writer) = Commands::start(log, Arc::clone(&index), LinkPolicy::default())?;
+    let (commands, writer) = Commands::start(log, Arc::clone(&index), Policies::default())?;
     let last_used = Arc::new(last_used_file::read(data));
     let tokens = Tokens::new(commands, Links::new(Arc::clone(&index)), Arc::clone(&last_used));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -47,10 +47,10 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
     }
 
     fn change_plan(&self, before: WorkspaceState, plan: Option<AssignedPlan>) -> Result<Decision> {
-        let mut invalid = Invalid::default();
+        let (mut invalid, plans) = (Invalid::default(), self.policies.plans.load());
         if let Some(AssignedPlan { id, overrides }) = &plan {
-            if self.plans.find(id).is_none() {
-                let ids: Vec<_> = self.plans.plans().iter().map(|plan| plan.id.as_str()).collect();
+            if plans.find(id).is_none() {
+                let ids: Vec<_> = plans.plans().iter().map(|plan| plan.id.as_str()).collect();
                 invalid.add("plan", format!("must be one of {}", ids.join(", ")));
             }
             for (place, changed) in overrides.iter().enumerate() {
@@ -63,8 +63,8 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
             }
         }
         invalid.into_result()?;
-        let event = (before.plan != plan)
-            .then(|| Event::PlanChanged(PlanChanged { plan: plan.clone() }));
+        let event =
+            (before.plan != plan).then(|| Event::PlanChanged(PlanChanged { plan: plan.clone() }));
         Ok((event, Outcome::Workspace(WorkspaceState { plan, ..before }.into())))
     }
 

@@ -4,11 +4,13 @@
 use rand::Rng;
 use uuid::Uuid;
 
+use super::Policies;
 use crate::domain::command::{Command, Expected, LinkRef, Outcome};
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::{Event, LinkDeleted};
 use crate::domain::ids::{LinkId, ReportId};
-use crate::domain::link::{Link, LinkFields, LinkInput, LinkPolicy, WriteMode};
+use crate::domain::link::{Link, LinkFields, LinkInput, WriteMode};
+use crate::domain::plan::Feature;
 use crate::domain::report::{Complaint, MAX_OPEN, Report, ReportResolved};
 use crate::domain::slug::{GENERATED_LEN, Slug};
 use crate::domain::token::{Ability, Actor};
@@ -25,7 +27,7 @@ pub type Decision = (Option<Event>, Outcome);
 /// Decides a command of an actor at a point in time, against a view of the index.
 pub struct CommandHandler<'a, R> {
     pub state: &'a R,
-    pub policy: &'a LinkPolicy,
+    pub policies: &'a Policies,
     pub actor: &'a Actor,
     pub now_ms: u64,
 }
@@ -42,8 +44,8 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
     /// authenticated, or since the import was started.
     fn current_actor(&self, command: &Command) -> Result<Actor> {
         let has_membership = match command {
-            // On the account itself, or by somebody who is no member yet.
-            Command::User(_) => false,
+            // On the account itself, or by somebody who is no member yet, or by a superadmin.
+            Command::User(_) | Command::Billing(_) => false,
             Command::Workspace(command) => command.is_by_member(),
             _ => true,
         };
@@ -69,7 +71,6 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
 
     fn decide_as_current(&self, command: Command) -> Result<Decision> {
         self.require(command.ability())?;
-        self.check_limits(&command)?;
         match command {
             Command::CreateLink(input) => self.create_link(input),
             Command::ReplaceLink(named, input, expected) => {
@@ -109,6 +110,7 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
             Command::RevokeToken(id) => self.revoke_token(id),
             Command::User(command) => self.decide_user(command),
             Command::Workspace(command) => self.decide_workspace(command),
+            Command::Billing(command) => self.decide_billing(command),
             Command::ReportLink(id, complaint) => self.report_link(id, complaint),
             Command::ResolveReport(id) => {
                 let report = self.state.report(self.actor.workspace, id)?;
@@ -135,6 +137,9 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
 
     pub(super) fn create_link(&self, input: LinkInput) -> Result<Decision> {
         let accepted = self.accept(input, WriteMode::Create)?;
+        if accepted.slug.is_some() {
+            self.require_feature(Feature::CustomSlugs, "slug")?;
+        }
         let domain = &accepted.fields.domain;
         let slug = match accepted.slug {
             Some(slug) if self.state.slug(domain, slug.as_str())?.is_some() => {
@@ -165,6 +170,9 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         let holder = self.state.slug(&fields.domain, slug.as_str())?;
         if holder.is_some_and(|holder| holder != link.id) {
             return Err(ServiceError::taken("slug", "slug", slug.as_str()));
+        }
+        if slug != link.slug {
+            self.require_feature(Feature::CustomSlugs, "slug")?;
         }
         self.claim_external_id(&fields, Some(link.id))?;
         Ok(match link.changed(slug, fields, self.now_ms) {
@@ -258,8 +266,9 @@ mod tests {
         let workspace = WorkspaceId::new(Uuid::from_u128(1));
         let actor = Actor::new(workspace, TokenId::new(Uuid::from_u128(2)), abilities);
         let state = CrowdedIndex { taken_up_to, keys: HashMap::new() };
-        let policy = LinkPolicy::default();
-        CommandHandler { state: &state, policy: &policy, actor: &actor, now_ms: 1 }.decide(command)
+        let policies = Policies::default();
+        CommandHandler { state: &state, policies: &policies, actor: &actor, now_ms: 1 }
+            .decide(command)
     }
 
     fn create(slug: Option<&str>) -> Command {

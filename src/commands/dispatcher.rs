@@ -8,14 +8,13 @@ use std::time::{Duration, Instant};
 use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 
-use super::decide::{CommandHandler, Decision};
-use super::{CommandRequest, CommandResult, Mode, Results, Submission, now_ms};
+use super::decide::CommandHandler;
+use super::{CommandRequest, CommandResult, Mode, Policies, Results, Submission, now_ms};
 use crate::domain::command::{Command, Outcome};
 use crate::domain::error::{ErrorCode, Result, ServiceError, Unreadable};
 use crate::domain::event::{
-    Envelope, Event, Idempotency, UtmPresetState, VERSION, WorkspaceCreated,
+    Debit, Envelope, Event, Idempotency, UtmPresetState, VERSION, WorkspaceCreated,
 };
-use crate::domain::link::LinkPolicy;
 use crate::domain::preset::UtmPresetKind;
 use crate::domain::retention::IDEMPOTENCY_MS;
 use crate::domain::token::Actor;
@@ -34,7 +33,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 pub(super) struct Dispatcher {
     log: Arc<dyn Log>,
     index: Arc<Index>,
-    policy: LinkPolicy,
+    policies: Policies,
     /// Set while the index lacks events of the log.
     failure: Option<Failure>,
     /// When the last failure to write was logged.
@@ -59,6 +58,14 @@ impl Failure {
 
 /// A reply channel, and the results to send once the batch is logged.
 type Reply = (oneshot::Sender<Results>, Results);
+
+/// What is to be logged and answered.
+struct Decided {
+    event: Option<Event>,
+    debit: Option<Debit>,
+    outcome: Outcome,
+    is_replay: bool,
+}
 
 /// A batch of decided commands that is not logged yet.
 struct Batch {
@@ -85,8 +92,8 @@ fn refuse(replies: Vec<Reply>, why: impl Fn() -> ServiceError) {
 }
 
 impl Dispatcher {
-    pub(super) const fn new(log: Arc<dyn Log>, index: Arc<Index>, policy: LinkPolicy) -> Self {
-        Self { log, index, policy, failure: None, last_logged: None }
+    pub(super) const fn new(log: Arc<dyn Log>, index: Arc<Index>, policies: Policies) -> Self {
+        Self { log, index, policies, failure: None, last_logged: None }
     }
 
     pub(super) fn run(mut self, mut submissions: mpsc::Receiver<Submission>) {
@@ -207,7 +214,7 @@ impl Dispatcher {
         let CommandRequest { command, idempotency } = request;
         let now_ms = now_ms();
         let decided = self.decide(&batch.pending, actor, command, idempotency.as_ref(), now_ms);
-        let ((event, outcome), is_replay) = decided?;
+        let Decided { event, debit, outcome, is_replay } = decided?;
         if let Some(event) = event {
             let envelope = Envelope {
                 at_ms: now_ms,
@@ -216,6 +223,7 @@ impl Dispatcher {
                 user: actor.user_in_log(),
                 idempotency_until_ms: idempotency.is_some().then_some(now_ms + IDEMPOTENCY_MS),
                 idempotency,
+                debit,
                 event: Some(event),
             };
             batch.pending.apply(&envelope)?;
@@ -228,7 +236,7 @@ impl Dispatcher {
         Ok(CommandResult { outcome, offset, is_replay })
     }
 
-    /// The decision, and whether it is a replay under the same idempotency key.
+    /// The decision, or the outcome of an earlier request with the same idempotency key.
     fn decide(
         &self,
         state: &Pending,
@@ -236,7 +244,7 @@ impl Dispatcher {
         command: Command,
         idempotency: Option<&Idempotency>,
         now_ms: u64,
-    ) -> Result<(Decision, bool)> {
+    ) -> Result<Decided> {
         if let Some(sent) = idempotency
             && let Some(before) = state.idempotent(actor.workspace, &sent.key)?
             && before.idempotency_expires_at_ms() > now_ms
@@ -246,10 +254,13 @@ impl Dispatcher {
             if !same || !is_by_same_user || !actor.abilities.allows(command.ability()) {
                 return Err(ServiceError::idempotency_key_reused());
             }
-            return Ok(((None, outcome_of(before, actor)?), true));
+            let outcome = outcome_of(before, actor)?;
+            return Ok(Decided { event: None, debit: None, outcome, is_replay: true });
         }
-        let handler = CommandHandler { state, policy: &self.policy, actor, now_ms };
-        Ok((handler.decide(command)?, false))
+        let handler = CommandHandler { state, policies: &self.policies, actor, now_ms };
+        let (event, outcome) = handler.decide(command)?;
+        let debit = event.as_ref().map(|event| handler.check_limits(event)).transpose()?.flatten();
+        Ok(Decided { event, debit, outcome, is_replay: false })
     }
 
     /// Logs the events durably; returns the offset that the batch reflects.
@@ -308,6 +319,9 @@ fn outcome_of(before: Envelope, actor: &Actor) -> Result<Outcome> {
         | Event::InvitationRevoked(_)
         | Event::UserDeleted(_)
         | Event::SessionEnded(_)
+        | Event::ApiCallsCounted(_)
+        | Event::CreditsRefunded(_)
+        | Event::CreditsExpired(_)
         | Event::SignInFailed(_) => Ok(Outcome::Gone),
         Event::WorkspaceCreated(WorkspaceCreated { name, owner }) => {
             let members = u64::from(!owner.is_empty());
@@ -316,6 +330,7 @@ fn outcome_of(before: Envelope, actor: &Actor) -> Result<Outcome> {
                 WorkspaceState { name, owner, created_at_ms, members, ..Default::default() };
             Ok(Outcome::Workspace(created.into()))
         }
+        Event::CreditsGranted(grant) => Ok(Outcome::Granted(grant.into())),
         Event::InvitationSent(state) => Ok(Outcome::Invitation(state.into())),
         Event::MemberAdded(state) | Event::MemberChanged(state) => {
             Ok(Outcome::Member(state.into()))
@@ -326,6 +341,7 @@ fn outcome_of(before: Envelope, actor: &Actor) -> Result<Outcome> {
         | Event::WorkspaceRestored(_)
         | Event::OwnershipOffered(_)
         | Event::OwnershipTransferred(_)
+        | Event::PlanChanged(_)
         | Event::UserCreated(_)
         | Event::UserChanged(_)
         | Event::PasswordChanged(_)

@@ -48,7 +48,7 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
 
     /// Resolves a domain name as [`Self::domain_of`] does.
     pub(super) fn domain_named(&self, name: &str) -> Result<Result<String, String>> {
-        let own = self.policy.own_hosts.first();
+        let own = self.policies.links.own_hosts.first();
         if own.is_some_and(|host| host.eq_ignore_ascii_case(name)) {
             return Ok(Ok(String::new()));
         }
@@ -74,8 +74,8 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
     }
 
     pub(super) fn add_domain(&self, input: DomainInput) -> Result<Decision> {
-        let accepted =
-            self.with_host_lookup(|is_hosted| input.accept(None, self.policy, is_hosted))??;
+        let accepted = self
+            .with_host_lookup(|is_hosted| input.accept(None, &self.policies.links, is_hosted))??;
         let AcceptedDomain { hostname, is_default, fields } = accepted;
         let workspace = self.actor.workspace;
         if self.state.claim(workspace, &hostname)?.is_some() {
@@ -102,8 +102,9 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
 
     pub(super) fn change_domain(&self, named: &DomainRef, input: DomainInput) -> Result<Decision> {
         let before = self.current_domain(named)?;
-        let accepted = self
-            .with_host_lookup(|is_hosted| input.accept(Some(&before), self.policy, is_hosted))??;
+        let accepted = self.with_host_lookup(|is_hosted| {
+            input.accept(Some(&before), &self.policies.links, is_hosted)
+        })??;
         let AcceptedDomain { is_default, fields, .. } = accepted;
         if before.is_default == is_default && before.fields == fields {
             return Ok((None, Outcome::Domain(before.into())));

@@ -36,7 +36,7 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         let domain = self.domain_of(&std::mem::take(&mut input.domain), mode)?;
         let accepted = self.with_host_lookup(|is_hosted| {
             let new_rule_id = || RuleId::new(Uuid::now_v7());
-            let (policy, now_ms) = (self.policy, self.now_ms);
+            let (policy, now_ms) = (&self.policies.links, self.now_ms);
             input.accept(mode, domain, &LinkContext { policy, is_hosted, now_ms, new_rule_id })
         })?;
         match accepted {

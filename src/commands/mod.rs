@@ -14,6 +14,9 @@
 //! not lead to this: the index continues in memory, and the log refuses the changes.
 
 pub mod accounts;
+mod billing;
+#[cfg(test)]
+mod billing_tests;
 mod bootstrap;
 mod decide;
 mod dispatcher;
@@ -49,6 +52,7 @@ use crate::domain::command::{Command, Outcome};
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::Idempotency;
 use crate::domain::link::LinkPolicy;
+use crate::domain::plan::catalogue::Catalogues;
 use crate::domain::token::Actor;
 use crate::identity::Passwords;
 use crate::limits::{BULK_CONCURRENCY, COMMAND_QUEUE_LEN, COMMAND_QUEUE_TIMEOUT};
@@ -58,6 +62,15 @@ use dispatcher::Dispatcher;
 
 /// Maximum number of commands per [`Commands::run_all`].
 pub const MAX_BULK: usize = 1_000;
+
+/// What the operator's files say about commands.
+#[derive(Debug, Clone, Default)]
+pub struct Policies {
+    /// What links may be.
+    pub links: LinkPolicy,
+    /// The plans.
+    pub plans: Catalogues,
+}
 
 /// The result of a command.
 #[derive(Debug)]
@@ -112,10 +125,10 @@ impl Commands {
     pub fn start(
         log: Arc<dyn Log>,
         index: Arc<Index>,
-        policy: LinkPolicy,
+        policies: Policies,
     ) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
         let (queue, submissions) = mpsc::channel(COMMAND_QUEUE_LEN);
-        let dispatcher = Dispatcher::new(log, index, policy);
+        let dispatcher = Dispatcher::new(log, index, policies);
         let thread = thread::Builder::new()
             .name("commands".to_owned())
             .spawn(move || dispatcher.run(submissions))?;

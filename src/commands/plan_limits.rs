@@ -5,20 +5,19 @@
 //! workspace has beyond a smaller plan stays; it can't be added to.
 
 use super::decide::CommandHandler;
-use crate::domain::error::{ErrorCode, Result, ServiceError};
+use crate::domain::error::{ErrorCode, Result, ServiceError, Unreadable};
 use crate::domain::event::{Debit, Event, InvitationState, LinkState};
-use crate::domain::link::Link;
+use crate::domain::ids::LinkId;
+use crate::domain::link::{Kind, Link, LinkFields};
 use crate::domain::plan::credit::CreditKind;
 use crate::domain::plan::{Feature, Limit, Month, Plan};
-use crate::projections::index::{
-    Group, ReadBilling, ReadDomains, ReadRanges, ReadWorkspaces,
-};
+use crate::projections::index::{Group, ReadBilling, ReadDomains, ReadRanges, ReadWorkspaces};
 
 impl<R: ReadRanges> CommandHandler<'_, R> {
     /// The plan of the actor's workspace.
     pub(super) fn plan(&self) -> Result<Plan> {
         let workspace = self.state.workspace(self.actor.workspace)?;
-        Ok(self.plans.plan_of(workspace.and_then(|found| found.plan).as_ref()))
+        Ok(self.policies.plans.load().plan_of(workspace.and_then(|found| found.plan).as_ref()))
     }
 
     /// Refuses a value of a field that requires a feature which the plan lacks.
@@ -26,7 +25,7 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         if self.plan()?.includes(feature) {
             return Ok(());
         }
-        Err(lacks_feature(feature).with_field(field, "is not available on the workspace's plan"))
+        Err(lacks_feature(feature, field))
     }
 
     /// Checks an event against the plan; returns the credits that it uses.
@@ -45,17 +44,14 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
                 Ok(None)
             }
             Event::LinkChanged(link) => {
-                let before = self.state.link_in(
-                    self.actor.workspace,
-                    &crate::domain::command::LinkRef::Id(link.link_id()?),
-                )?;
-                self.check_link(&self.plan()?, link, before.as_ref())?;
+                let id = LinkId::from_bytes(&link.id).map_err(|_| Unreadable("link"))?;
+                self.check_link(&self.plan()?, link, self.state.link(id)?.as_ref())?;
                 Ok(None)
             }
             Event::DomainAdded(_) => {
                 let plan = self.plan()?;
                 if !plan.includes(Feature::Domains) {
-                    return Err(lacks_feature(Feature::Domains));
+                    return Err(lacks_feature(Feature::Domains, "hostname"));
                 }
                 let count = || Ok(self.state.domain_count(self.actor.workspace)?);
                 self.check_count(&plan, Limit::Domains, count)?;
@@ -124,25 +120,31 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
     }
 
     fn reached(&self, plan: &Plan, limit: Limit, max: u64) -> ServiceError {
-        ServiceError::limit_reached(self.plans.limit_reached(plan, limit, max))
+        ServiceError::limit_reached(self.policies.plans.load().limit_reached(plan, limit, max))
     }
 
     /// Checks what a link uses that its version before did not.
     fn check_link(&self, plan: &Plan, link: &LinkState, before: Option<&Link>) -> Result<()> {
-        let link = link.clone().into_link(self.actor.workspace)?;
+        self.check_tags(plan, link)?;
+        let is_full = plan.definition.kinds.len() == Kind::EVERY.len()
+            && plan.definition.features.len() == Feature::EVERY.len();
+        if is_full {
+            return Ok(());
+        }
+        let LinkFields { content, gates, routing, .. } =
+            link.clone().into_link(self.actor.workspace)?.fields;
+        let kind = content.kind();
         let before = before.map(|before| &before.fields);
-        let kind = link.fields.kind();
-        if !plan.allows_kind(kind) && before.is_none_or(|before| before.kind() != kind) {
-            let text = format!("Links of kind {} are not available on the plan.", kind.as_str());
-            let error = ServiceError::new(ErrorCode::FeatureNotAvailable, text);
-            return Err(error.with_field("kind", "is not available on the workspace's plan"));
+        if !plan.allows_kind(kind) && before.is_none_or(|before| before.content.kind() != kind) {
+            return Err(unavailable(&format!("links of kind {}", kind.as_str()), "kind"));
         }
-        let has_password = link.fields.gates.has_password();
-        if has_password && !before.is_some_and(|before| before.gates.has_password()) {
-            self.require_feature(Feature::Passwords, "password")?;
+        let had_password = before.is_some_and(|before| before.gates.password().is_some());
+        if gates.password().is_some() && !had_password && !plan.includes(Feature::Passwords) {
+            return Err(lacks_feature(Feature::Passwords, "password"));
         }
-        if link.fields.has_rules() && !before.is_some_and(|before| before.has_rules()) {
-            self.require_feature(Feature::Rules, "rules")?;
+        let had_rules = before.is_some_and(|before| !before.routing.rules.is_empty());
+        if !routing.rules.is_empty() && !had_rules && !plan.includes(Feature::Rules) {
+            return Err(lacks_feature(Feature::Rules, "rules"));
         }
         Ok(())
     }
@@ -151,10 +153,10 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
     fn check_tags(&self, plan: &Plan, link: &LinkState) -> Result<()> {
         let Some(max) = plan.limits.get(Limit::Tags) else { return Ok(()) };
         let workspace = self.actor.workspace;
-        let link = link.clone().into_link(workspace)?;
         let mut new = 0;
-        for tag in link.fields.labels.tags {
-            new += u64::from(self.state.group_count(workspace, &Group::Tag(tag))? == 0);
+        for tag in link.labels.iter().flat_map(|labels| &labels.tags) {
+            let group = Group::Tag(tag.clone());
+            new += u64::from(self.state.group_count(workspace, &group)? == 0);
         }
         if new > 0 && self.state.tag_count(workspace)? + new > max {
             return Err(self.reached(plan, Limit::Tags, max));
@@ -163,7 +165,12 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
     }
 }
 
-fn lacks_feature(feature: Feature) -> ServiceError {
-    let text = format!("The workspace's plan lacks the feature {}.", feature.as_str());
-    ServiceError::new(ErrorCode::FeatureNotAvailable, text)
+fn lacks_feature(feature: Feature, field: &str) -> ServiceError {
+    unavailable(&format!("the feature {}", feature.as_str()), field)
+}
+
+fn unavailable(what: &str, field: &str) -> ServiceError {
+    let text = format!("The workspace's plan does not include {what}: change the plan.");
+    let error = ServiceError::new(ErrorCode::FeatureNotAvailable, text);
+    error.with_field(field, "is not available on the workspace's plan")
 }

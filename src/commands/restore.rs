@@ -14,7 +14,7 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
     pub(super) fn revert_link(&self, to: Link, expected: Expected) -> Result<Decision> {
         let link = self.current(&LinkRef::Id(to.id), expected)?;
         let mut fields = self.restorable_fields(to.fields)?;
-        self.policy.blocklist.load().check(&fields, Some(&link.fields))?;
+        self.policies.links.blocklist.load().check(&fields, Some(&link.fields))?;
         let next_version = link.version.saturating_add(1);
         fields.gates = fields.gates.reapplied_to(&link.fields.gates, next_version);
         let (event, outcome) = self.change_link(&link, to.slug, fields)?;
@@ -53,7 +53,7 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
             Some(Err(rule)) => return Err(ServiceError::field("slug", rule)),
         };
         let fields = self.restorable_fields(link.fields)?;
-        self.policy.blocklist.load().check(&fields, None)?;
+        self.policies.links.blocklist.load().check(&fields, None)?;
         if self.state.slug(&fields.domain, slug.as_str())?.is_some() {
             return Err(ServiceError::taken("slug", "slug", slug.as_str()));
         }

@@ -7,7 +7,6 @@ use crate::domain::error::Result;
 use crate::domain::event::{Envelope, Event, VERSION};
 use crate::domain::ids::{TokenId, WorkspaceId};
 use crate::domain::link::{Field, LinkInput};
-use crate::domain::plan::Plan;
 use crate::domain::token::Abilities;
 use crate::log::{DiskStorage, LocalLog, LogOptions, NewRecord};
 use crate::projections::index::faults::{self, Faults};
@@ -16,7 +15,7 @@ use crate::projections::index::{Read, ReadDomains, Tuning};
 /// A writer over an index with fault injection.
 pub struct Writer {
     _folder: tempfile::TempDir,
-    log: Arc<dyn Log>,
+    pub log: Arc<dyn Log>,
     pub index: Arc<Index>,
     faults: Arc<Faults>,
     pub commands: Commands,
@@ -26,6 +25,11 @@ pub struct Writer {
 
 impl Writer {
     pub fn new() -> Self {
+        Self::with(Policies::default())
+    }
+
+    /// A writer with these policies.
+    pub fn with(policies: Policies) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("log");
         let log: Arc<dyn Log> =
@@ -36,7 +40,7 @@ impl Writer {
         let tuning = Tuning { unflushed_max: 0, ..Tuning::default() };
         let index = Arc::new(faults::open(&at, &*log, &faults, tuning).unwrap());
         let (commands, _thread) =
-            Commands::start(Arc::clone(&log), Arc::clone(&index), LinkPolicy::default()).unwrap();
+            Commands::start(Arc::clone(&log), Arc::clone(&index), policies).unwrap();
         let workspace = WorkspaceId::new(uuid::Uuid::from_u128(1));
         let token = TokenId::new(uuid::Uuid::from_u128(2));
         let actor = Actor::new(workspace, token, Abilities::ALL);
@@ -131,20 +135,6 @@ fn a_full_disk_of_the_index_alone_fails_no_commands() {
     assert_eq!(writer.create("during").unwrap().offset, 2);
     assert_eq!(writer.create("after").unwrap().offset, 3);
     assert!(writer.index.slug("", "before").unwrap().is_some());
-}
-
-/// Links of the same batch count, although they are not logged yet.
-#[test]
-fn a_plan_limits_the_number_of_links() {
-    let writer = Writer::new();
-    let actor = Actor { plan: Plan { max_links: Some(2) }, ..writer.actor };
-    let requests = ["one", "two", "three"]
-        .map(|slug| CommandRequest { command: create(slug), idempotency: None });
-    let run = writer.commands.run_all(actor, requests.into(), Mode::Commit);
-    let results = writer.runtime.block_on(run).unwrap();
-    let codes: Vec<_> = results.iter().map(|one| one.as_ref().err().map(|it| it.code)).collect();
-    assert_eq!(codes, [None, None, Some(ErrorCode::PlanLimit)]);
-    writer.create("three").unwrap();
 }
 
 /// Whichever read of a batch fails, even in the middle of applying an event: the command that
@@ -242,8 +232,8 @@ fn a_deleted_link_is_retained_for_thirty_days() {
     let tombstone = writer.index.tombstone(writer.actor.workspace, link.id).unwrap().unwrap();
     assert_eq!((tombstone.link.version, tombstone.offset), (2, 2));
     let decide = |actor: &Actor, now_ms: u64, command: Command| {
-        let policy = LinkPolicy::default();
-        CommandHandler { state: &*writer.index, policy: &policy, actor, now_ms }.decide(command)
+        let policies = Policies::default();
+        CommandHandler { state: &*writer.index, policies: &policies, actor, now_ms }.decide(command)
     };
     let restore = |deleted_version| {
         let slug = None;

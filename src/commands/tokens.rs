@@ -192,11 +192,11 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::commands::Policies;
     use crate::commands::tests::Writer;
     use crate::commands::{CommandRequest, Mode};
     use crate::domain::command::Command;
     use crate::domain::ids::WorkspaceId;
-    use crate::domain::link::LinkPolicy;
     use crate::domain::token::{Abilities, Actor};
     use crate::projections::index::{IndexError, Read, Row};
 
@@ -260,11 +260,11 @@ mod tests {
         decide: impl FnOnce(&CommandHandler<'_, Tokens>) -> Result<T>,
     ) -> Option<ErrorCode> {
         let state = Tokens(tokens.to_vec());
-        let policy = LinkPolicy::default();
+        let policies = Policies::default();
         let workspace = WorkspaceId::new(Uuid::from_u128(1));
         let actor = Actor { abilities: abilities(actor), ..Actor::operator(workspace) };
         let handler =
-            CommandHandler { state: &state, policy: &policy, actor: &actor, now_ms: NOW_MS };
+            CommandHandler { state: &state, policies: &policies, actor: &actor, now_ms: NOW_MS };
         decide(&handler).err().map(|error| error.code)
     }
 

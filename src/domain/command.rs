@@ -7,6 +7,8 @@ use super::domains::{Domain, DomainInput};
 use super::hostname::Hostname;
 use super::ids::{DomainId, LinkId, ReportId, TokenId};
 use super::link::{Link, LinkInput};
+use super::plan::command::BillingCommand;
+use super::plan::state::CreditGrant;
 use super::preset::{UtmPreset, UtmPresetId, UtmPresetInput, UtmPresetKind};
 use super::report::{Complaint, Report};
 use super::session::SessionState;
@@ -145,6 +147,7 @@ impl Command {
             | Self::RevokeToken(_)
             | Self::User(_)
             | Self::Workspace(_)
+            | Self::Billing(_)
             | Self::ReportLink(..)
             | Self::ResolveReport(_)
             | Self::AddDomain(_)

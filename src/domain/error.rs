@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::{fmt, io};
 
+use super::plan::LimitReached;
+
 /// When to retry while the service is overloaded or a part of it is unavailable, in seconds.
 const RETRY_SECONDS: u32 = 5;
 
@@ -78,6 +80,8 @@ pub struct ServiceError {
     pub fields: BTreeMap<String, Vec<String>>,
     /// When to retry.
     pub retry_after_seconds: Option<u32>,
+    /// The limit of a plan that is reached.
+    pub limit: Option<Box<LimitReached>>,
     /// For the operator's log, never for the user.
     pub cause: Option<String>,
 }
@@ -89,7 +93,14 @@ impl ServiceError {
     /// An error with a message for the user.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         let message = message.into();
-        Self { code, message, fields: BTreeMap::new(), retry_after_seconds: None, cause: None }
+        Self {
+            code,
+            message,
+            fields: BTreeMap::new(),
+            retry_after_seconds: None,
+            limit: None,
+            cause: None,
+        }
     }
 
     /// One invalid field.
@@ -100,6 +111,17 @@ impl ServiceError {
     /// The workspace has no such resource.
     pub fn not_found(what: &str) -> Self {
         Self::new(ErrorCode::NotFound, format!("There is no such {what}."))
+    }
+
+    /// A limit of the workspace's plan is reached.
+    pub fn limit_reached(reached: LimitReached) -> Self {
+        let LimitReached { limit, max, recommended } = &reached;
+        let more = match recommended {
+            Some(plan) => format!("the plan {} allows more", plan.name),
+            None => "ask for more".to_owned(),
+        };
+        let message = format!("The workspace's plan allows {max} {}: {more}.", limit.noun());
+        Self { limit: Some(reached.into()), ..Self::new(ErrorCode::PlanLimit, message) }
     }
 
     /// The value of a unique field is taken.

@@ -73,7 +73,12 @@ impl Money {
     /// A message that says what is wrong.
     pub fn parse(amount: &str, currency: Currency) -> Result<Self, String> {
         let digits = currency.digits();
-        let wrong = || format!("`{amount}` is not an amount such as {}", Self { minor: 800, currency }.amount());
+        let wrong = || {
+            format!(
+                "`{amount}` is not an amount such as {}",
+                Self { minor: 800, currency }.amount()
+            )
+        };
         let (whole, fraction) = amount.split_once('.').unwrap_or((amount, ""));
         let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         let has_point = whole.len() < amount.len();
@@ -122,7 +127,9 @@ mod tests {
 
     #[test]
     fn wrong_amounts_are_refused() {
-        for amount in ["", ".", "8.", ".5", "-1", "+1", "1e3", "1,5", "8.505", "9999999999999", "8.0.0"] {
+        for amount in
+            ["", ".", "8.", ".5", "-1", "+1", "1e3", "1,5", "8.505", "9999999999999", "8.0.0"]
+        {
             assert!(parse(amount, "EUR").is_err(), "{amount}");
         }
         assert!(parse("1.5", "JPY").is_err());

@@ -51,6 +51,7 @@ use crate::queries::domains::Domains;
 use crate::queries::history::LinkHistory;
 use crate::queries::links::Links;
 use crate::queries::operations::{Operations, Reconciliation};
+use crate::queries::plans::Plans;
 
 /// Sent with each response: browsers must not sniff the content type.
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -88,6 +89,8 @@ pub struct Services {
     pub tokens: Tokens,
     /// Failed authentications.
     pub auth_failures: Arc<auth::failures::AuthFailures>,
+    /// Reads plans, usage and credits.
+    pub plans: Plans,
     /// Users, workspaces and sessions.
     pub accounts: Accounts,
     /// The cookies of sessions.

@@ -22,6 +22,7 @@ use uuid::Uuid;
 use super::NOSNIFF;
 use super::security::{OverTls, STRICT_TRANSPORT_SECURITY};
 use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::plan::LimitReached;
 
 /// The header that carries a request's ID, both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -57,6 +58,13 @@ pub struct Problem<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "needs_2fa")]
     error: Option<&'static str>,
+    /// The limit of the plan that is reached, such as `links_per_month`; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "links_per_month")]
+    limit: Option<&'static str>,
+    /// The next plan that allows more; absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recommended: Option<RecommendedPlan<'a>>,
     /// What is wrong with each field of the request.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     errors: &'a BTreeMap<String, Vec<String>>,
@@ -64,6 +72,18 @@ pub struct Problem<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = true)]
     request_id: Option<&'a str>,
+}
+
+/// A plan that allows more.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RecommendedPlan<'a> {
+    #[schema(example = "acme/core")]
+    id: &'a str,
+    #[schema(example = "Core")]
+    name: &'a str,
+    /// Its value of the reached limit; null for no limit.
+    #[schema(example = 100)]
+    limit: Option<u64>,
 }
 
 /// The status and the `code` of an error.
@@ -105,9 +125,17 @@ pub const fn status_and_code(code: ErrorCode) -> (StatusCode, &'static str) {
     }
 }
 
+impl<'a> RecommendedPlan<'a> {
+    fn of(reached: &'a LimitReached) -> Option<Self> {
+        let plan = reached.recommended.as_ref()?;
+        Some(Self { id: &plan.id, name: &plan.name, limit: plan.limits.get(reached.limit) })
+    }
+}
+
 impl<'a> Problem<'a> {
     fn new(error: &'a ServiceError, request_id: Option<&'a str>) -> Self {
         let (status, code) = status_and_code(error.code);
+        let reached = error.limit.as_deref();
         Self {
             kind: "about:blank",
             title: status.canonical_reason().unwrap_or("Error"),
@@ -115,6 +143,8 @@ impl<'a> Problem<'a> {
             detail: &error.message,
             code,
             error: (error.code == ErrorCode::SecondFactorRequired).then_some("needs_2fa"),
+            limit: reached.map(|reached| reached.limit.as_str()),
+            recommended: reached.and_then(RecommendedPlan::of),
             errors: &error.fields,
             request_id,
         }

@@ -6,6 +6,7 @@ pub mod history;
 pub mod links;
 pub mod operations;
 mod plan;
+pub mod plans;
 mod sql;
 mod workspace_limiter;
 

@@ -58,6 +58,7 @@ pub fn add_workspace(data: &DataFolder) {
     for event in [Event::WorkspaceCreated(created), Event::TokenCreated(token)] {
         let kind = event.kind();
         let envelope = Envelope {
+            debit: None,
             at_ms: 1,
             workspace: vec![7; 16],
             token: Vec::new(),

@@ -183,4 +183,13 @@ fn analytics_see_as_far_back_as_they_may() {
     let days = 20 - (80 - last) + 1;
     assert!((days - 1) * 12 < seen && seen <= days * 12 + 2, "{seen}, {days} days");
     assert_eq!(counts(&server), [seen; 5]);
+    assert!(server.stop().success());
+    // The same by the plan of the workspace.
+    let folder = tempfile::tempdir().unwrap();
+    let plans = folder.path().join("plans.toml");
+    let text = "default = 'a'\n[[plans]]\nid = 'a'\nname = 'A'\n\
+                limits = { analytics_retention_days = 20 }\n";
+    fs::write(&plans, text).unwrap();
+    let server = Options::at(&data).flag("--plans", &plans).start();
+    assert_eq!(counts(&server), [seen; 5]);
 }

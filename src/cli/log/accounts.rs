@@ -1,12 +1,15 @@
-//! Events of workspaces, users and tokens as JSON. Hashes of secrets and sealed values are left
+//! Events of workspaces, users, tokens and plans as JSON. Hashes of secrets and sealed values are left
 //! out.
 
 use anyhow::bail;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::domain::event::{Event, InvitationState, SessionState, TokenState, UserState};
-use crate::domain::ids::{InvitationId, SessionId, TokenId, UserId};
+use crate::domain::event::{
+    Event, InvitationState, PlanChanged, SessionState, TokenState, UserState,
+};
+use crate::domain::ids::{GrantId, InvitationId, SessionId, TokenId, UserId};
+use crate::domain::plan::credit::CreditKind;
 use crate::domain::workspace::Role;
 
 /// The fields of an event.
@@ -50,6 +53,25 @@ pub(super) fn event_json(event: &Event) -> anyhow::Result<Value> {
             "user": user(&ended.user),
         }),
         Event::SignInFailed(failed) => json!({ "user": user(&failed.user) }),
+        Event::PlanChanged(PlanChanged { plan }) => json!({
+            "plan": plan.as_ref().map(|plan| &plan.id),
+            "overrides": plan.iter().flat_map(|plan| &plan.overrides)
+                .map(|changed| (changed.limit.clone(), json!(changed.value)))
+                .collect::<serde_json::Map<_, _>>(),
+        }),
+        Event::ApiCallsCounted(counted) => json!({ "calls": counted.calls }),
+        Event::CreditsGranted(grant) => json!({
+            "grant": GrantId::from_bytes(&grant.id)?.to_string(),
+            "kind": CreditKind::from_number(grant.kind).map(CreditKind::as_str),
+            "amount": grant.amount,
+            "expires_at_ms": grant.expires_at_ms,
+            "note": grant.note,
+            "payment": grant.payment,
+        }),
+        Event::CreditsRefunded(withdrawn) | Event::CreditsExpired(withdrawn) => json!({
+            "grant": GrantId::from_bytes(&withdrawn.grant)?.to_string(),
+            "amount": withdrawn.amount,
+        }),
         other => bail!("{} is not an event of an account", other.kind().name()),
     })
 }

@@ -17,6 +17,7 @@ use crate::domain::event::{
 };
 use crate::domain::ids::{DomainId, LinkId, ReportId, TokenId, UserId, WorkspaceId};
 use crate::domain::link::{Gates, Payload};
+use crate::domain::plan::credit::CreditKind;
 use crate::domain::preset::UtmPresetKind;
 use crate::domain::rule::stored::RulesState;
 use crate::log::{DiskStorage, LogView, Record};
@@ -105,6 +106,10 @@ fn mutation_json(record: &Record) -> anyhow::Result<Value> {
         "workspace": WorkspaceId::from_bytes(&envelope.workspace)?.to_string(),
         "actor": actor,
         "user": user,
+        "debit": envelope.debit.map(|debit| json!({
+            "kind": CreditKind::from_number(debit.kind).map(CreditKind::as_str),
+            "amount": debit.amount,
+        })),
         "idempotency_key": envelope.idempotency.map(|idempotency| idempotency.key),
         "event": event,
     }))

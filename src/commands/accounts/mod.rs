@@ -169,6 +169,11 @@ impl Accounts {
         Ok(!self.index.users()?.is_empty())
     }
 
+    /// All workspaces, oldest first.
+    pub fn workspaces(&self) -> Result<Vec<(WorkspaceId, WorkspaceState)>> {
+        Ok(self.index.workspaces()?)
+    }
+
     /// A user, if there is one.
     pub fn find(&self, id: UserId) -> Result<Option<UserState>> {
         Ok(self.index.user(id)?)

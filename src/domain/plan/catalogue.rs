@@ -317,11 +317,26 @@ domains = 0
             (format!("{plan}limits = {{ links = 2000000000000 }}"), ["line 4", "links"]),
             (format!("{plan}features = ['flying']"), ["line 4", "flying"]),
             (format!("{plan}{plan}"), ["line 5", "a second time"]),
-            (format!("{plan}price = {{ amount = '-1', currency = 'EUR', interval = 'month' }}"), ["line 4", "price"]),
-            (format!("{plan}price = {{ amount = '1', currency = 'EURO', interval = 'month' }}"), ["line 4", "EURO"]),
-            (format!("{plan}price = {{ amount = '1', currency = 'EUR', interval = 'week' }}"), ["line 4", "week"]),
-            (format!("{plan}rates = [{{ per = 'token', requests = 0, window = 'hour' }}]"), ["line 4", "requests"]),
-            (format!("{plan}rates = [{{ per = 'planet', requests = 1, window = 'hour' }}]"), ["line 4", "planet"]),
+            (
+                format!("{plan}price = {{ amount = '-1', currency = 'EUR', interval = 'month' }}"),
+                ["line 4", "price"],
+            ),
+            (
+                format!("{plan}price = {{ amount = '1', currency = 'EURO', interval = 'month' }}"),
+                ["line 4", "EURO"],
+            ),
+            (
+                format!("{plan}price = {{ amount = '1', currency = 'EUR', interval = 'week' }}"),
+                ["line 4", "week"],
+            ),
+            (
+                format!("{plan}rates = [{{ per = 'token', requests = 0, window = 'hour' }}]"),
+                ["line 4", "requests"],
+            ),
+            (
+                format!("{plan}rates = [{{ per = 'planet', requests = 1, window = 'hour' }}]"),
+                ["line 4", "planet"],
+            ),
             ("default = 'a/b'\n".to_owned(), ["line 1", "default"]),
             ("[[plans]]\nid = 'A'\nname = 'A'".to_owned(), ["line 2", "id"]),
             ("[[plans]]\nid = 'a/b/c'\nname = 'A'".to_owned(), ["line 2", "id"]),

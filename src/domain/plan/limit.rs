@@ -122,6 +122,7 @@ impl Month {
     }
 
     /// The following month.
+    #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
     }

@@ -163,11 +163,17 @@ pub async fn authorize(
 ) -> Result<Response> {
     let (mut parts, body) = request.into_parts();
     access.authorize(&mut parts, &services)?;
-    let actor = parts.extensions.get::<Actor>();
-    let lacks = |feature| actor.is_some_and(|actor| !actor.plan.includes(feature));
-    if feature.is_some_and(lacks) {
-        let message = "The workspace's plan does not include this feature: change the plan.";
-        return Err(ServiceError::new(ErrorCode::FeatureNotAvailable, message));
+    if let Some(actor) = parts.extensions.get::<Actor>() {
+        let plan = services.plans.of(actor.workspace)?;
+        let is_app = !parts.extensions.get::<Session>().is_some_and(|session| session.is_browser);
+        // An app can manage its account on any plan.
+        let needs_api = is_app && matches!(access, Access::Ability(_));
+        let required = feature.into_iter().chain(needs_api.then_some(Feature::Api));
+        if let Some(lacking) = required.into_iter().find(|feature| !plan.includes(*feature)) {
+            let name = lacking.as_str();
+            let message = format!("The workspace's plan does not include {name}: change the plan.");
+            return Err(ServiceError::new(ErrorCode::FeatureNotAvailable, message));
+        }
     }
     Ok(next.run(Request::from_parts(parts, body)).await)
 }

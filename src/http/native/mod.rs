@@ -3,6 +3,7 @@
 pub mod admin;
 mod analytics;
 mod audit;
+mod billing;
 mod clicks;
 mod domains;
 mod imports;

@@ -5,8 +5,8 @@ use axum::middleware::from_fn_with_state;
 
 use super::route::{Route, timeout};
 use super::{
-    admin, analytics, audit, clicks, domains, imports, links, presets, reports, sign_in, tokens,
-    user, workspaces,
+    admin, analytics, audit, billing, clicks, domains, imports, links, presets, reports, sign_in,
+    tokens, user, workspaces,
 };
 use crate::http::auth::{Access, authorize};
 use crate::http::{Audience, Services, with_timeout};
@@ -23,6 +23,7 @@ pub fn of(audience: Audience) -> impl Iterator<Item = Route> {
         clicks::routes(),
         reports::routes(),
         audit::routes(),
+        billing::routes(),
         sign_in::routes(),
         user::routes(),
         workspaces::routes(),

@@ -3,6 +3,7 @@
 use prost::Message;
 
 use super::encoding::number;
+use super::group::Group;
 use super::read::{Read, ReadRanges};
 use super::state::{State, add_to};
 use super::{IndexError, keys, workspaces};
@@ -32,6 +33,15 @@ pub trait ReadBilling: Read {
     fn credits(&self, workspace: WorkspaceId) -> Result<CreditsState, IndexError> {
         let value = self.get(&keys::credits(workspace))?.unwrap_or_default();
         CreditsState::decode(value.as_slice()).map_err(|error| self.report_damage(error.into()))
+    }
+
+    /// The number of tags that a workspace's links have.
+    fn tag_count(&self, workspace: WorkspaceId) -> Result<u64, IndexError>
+    where
+        Self: ReadRanges,
+    {
+        let all = keys::group(workspace, &Group::Tag(String::new()));
+        Ok(self.rows(&all)?.len() as u64)
     }
 
     /// All workspaces with credits.

@@ -25,6 +25,7 @@
 //!   [`Index::commit`] checks the offset, under the lock that a swap takes too.
 
 mod audited;
+mod billing;
 mod build;
 mod cache;
 mod compactor;
@@ -70,6 +71,7 @@ use sha2::{Digest, Sha256};
 
 pub use crate::sst::Filter;
 pub use audited::Audited;
+pub use billing::ReadBilling;
 pub use compactor::Compactor;
 pub use domains::ReadDomains;
 pub use encoding::Tombstone;

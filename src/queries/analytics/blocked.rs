@@ -28,7 +28,7 @@ impl Analytics {
     pub async fn blocked(&self, query: &AnalyticsQuery, as_of: AsOf) -> Result<Vec<Blocked>> {
         let _permit = acquire(QUERY_QUEUE_TIMEOUT, self.limiter.acquire(query.workspace)).await?;
         let (snapshot, _) = self.snapshot(query, as_of, 0);
-        let rows = self.execute(sql::blocked(&self.visible(query), snapshot)).await?.into_rows();
+        let rows = self.execute(sql::blocked(&*self.visible(query)?, snapshot)).await?.into_rows();
         let read = |row: Vec<Json>| match row.as_slice() {
             [Json::String(reason), visits, bots] => Some(Blocked {
                 reason: reason.clone(),

@@ -98,7 +98,7 @@ impl Analytics {
     ) -> Result<Vec<Map<String, Json>>> {
         let _permit = acquire(QUERY_QUEUE_TIMEOUT, self.limiter.acquire(query.workspace)).await?;
         let (snapshot, _) = self.snapshot(query, as_of, 0);
-        let answer = self.execute(sql::newest(&self.visible(query), before, snapshot)).await?;
+        let answer = self.execute(sql::newest(&*self.visible(query)?, before, snapshot)).await?;
         let rows = answer.into_rows().into_iter();
         let named = rows.map(|row| sql::click_columns().map(str::to_owned).zip(row).collect());
         Ok(named.collect())
@@ -126,7 +126,7 @@ impl Analytics {
             acquire(QUERY_QUEUE_TIMEOUT, Arc::clone(&self.exports).acquire_owned()).await?;
         let permit = permit.map_err(ServiceError::internal)?;
         let statement =
-            sql::export(&self.visible(query), after.as_ref(), format == Format::Csv, snapshot);
+            sql::export(&*self.visible(query)?, after.as_ref(), format == Format::Csv, snapshot);
         let id = Uuid::now_v7().to_string();
         let query = statement.query(&reading).with_setting("query_id", &id);
         let cursor = query.fetch_bytes(format.in_clickhouse());
@@ -150,7 +150,7 @@ impl Analytics {
         snapshot: ReadSnapshot,
     ) -> Result<ClickKey> {
         let rows =
-            self.execute(sql::key(&self.visible(query), offset, snapshot)).await?.into_rows();
+            self.execute(sql::key(&*self.visible(query)?, offset, snapshot)).await?.into_rows();
         match rows.first().map(Vec::as_slice) {
             Some([Json::String(link), at_ms]) => {
                 let link = Uuid::parse_str(link).ok().zip(at_ms.as_i64());

@@ -42,9 +42,11 @@ pub use query::{
 pub use range::{Compare, DateRange, Edge, RANGES};
 pub use report::{Cost, Report, Row};
 
+use super::plans::Plans;
 use super::workspace_limiter::WorkspaceLimiter;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::ids::{LinkId, WorkspaceId};
+use crate::domain::plan::Limit;
 use crate::limits::{
     COUNTS_TIMEOUT, EXPORT_CONCURRENCY, FRESHNESS_TIMEOUT, QUERY_CONCURRENCY,
     QUERY_CONCURRENCY_PER_WORKSPACE,
@@ -81,37 +83,47 @@ pub struct Analytics {
     clickhouse: ClickHouse,
     /// How far back clicks are visible, in whole days; `None` for no limit.
     retention: Option<Duration>,
+    /// The plans, whose retention may be shorter.
+    plans: Option<Plans>,
     pool: Arc<Semaphore>,
     exports: Arc<Semaphore>,
     limiter: WorkspaceLimiter,
 }
 
 impl Analytics {
-    /// Creates a reader that hides clicks older than `retention`, if given.
-    pub fn new(clickhouse: ClickHouse, retention: Option<Duration>) -> Self {
+    /// Creates a reader that hides clicks older than `retention`, if given, or than a workspace's
+    /// plan allows.
+    pub fn new(clickhouse: ClickHouse, retention: Option<Duration>, plans: Option<Plans>) -> Self {
         let semaphore = |count| Arc::new(Semaphore::new(count));
         let (pool, exports) = (semaphore(QUERY_CONCURRENCY), semaphore(EXPORT_CONCURRENCY));
         Self {
             clickhouse,
             retention,
+            plans,
             pool,
             exports,
             limiter: WorkspaceLimiter::new(QUERY_CONCURRENCY_PER_WORKSPACE),
         }
     }
 
-    /// The query, with its period limited to the retention.
-    fn visible<'a>(&self, query: &'a AnalyticsQuery) -> Cow<'a, AnalyticsQuery> {
-        let Some(retention) = self.retention else { return Cow::Borrowed(query) };
-        let days = i64::try_from(retention.as_secs() / DAY_SECONDS).unwrap_or(i64::MAX);
+    /// The query, with its period limited to the retention: the only place that does so.
+    fn visible<'a>(&self, query: &'a AnalyticsQuery) -> Result<Cow<'a, AnalyticsQuery>> {
+        let plan = self.plans.as_ref().map(|plans| plans.of(query.workspace)).transpose()?;
+        let of_plan = plan.and_then(|plan| plan.limits.get(Limit::AnalyticsRetentionDays));
+        let of_service = self.retention.map(|retention| retention.as_secs() / DAY_SECONDS);
+        let Some(days) = of_plan.into_iter().chain(of_service).min() else {
+            return Ok(Cow::Borrowed(query));
+        };
+        let days = i64::try_from(days).unwrap_or(i64::MAX);
         let today = Timestamp::now().as_second().div_euclid(DAY_SECONDS.cast_signed());
         let first = today.saturating_sub(days).max(0).saturating_mul(DAY_SECONDS.cast_signed());
         let Period { from, to } = query.period;
         let first = Timestamp::from_second(first).unwrap_or_default().min(to);
         if from.is_some_and(|from| from >= first) {
-            return Cow::Borrowed(query);
+            return Ok(Cow::Borrowed(query));
         }
-        Cow::Owned(AnalyticsQuery { period: Period { from: Some(first), to }, ..query.clone() })
+        let period = Period { from: Some(first), to };
+        Ok(Cow::Owned(AnalyticsQuery { period, ..query.clone() }))
     }
 
     /// The snapshot of a query that starts now, after waiting for `min_offset`.
@@ -184,6 +196,22 @@ impl Analytics {
         let report = tokio::time::timeout(COUNTS_TIMEOUT, self.run(&query, as_of));
         let report = report.await.ok()?.ok()?;
         Some(report.rows.iter().filter_map(counts_of_link).collect())
+    }
+
+    /// The number of clicks of a workspace since a time, without bots, however long its plan keeps
+    /// them visible. `None` while ClickHouse is unavailable.
+    pub async fn clicks_since(&self, workspace: WorkspaceId, from: Timestamp) -> Option<u64> {
+        let now = DateRange::All.period(&jiff::tz::TimeZone::UTC, Timestamp::now()).ok()?;
+        let period = Period { from: Some(from), ..now };
+        let query = AnalyticsQuery::of(workspace, &[Metric::Clicks], period);
+        let unbounded = Self { retention: None, plans: None, ..self.clone() };
+        let report = unbounded.run(&query, self.clickhouse.as_of());
+        let report = tokio::time::timeout(COUNTS_TIMEOUT, report).await.ok()?.ok()?;
+        match report.rows.first().map(|row| row.metrics.as_slice()) {
+            Some([Number::Count(clicks)]) => Some(*clicks),
+            Some(_) => None,
+            None => Some(0),
+        }
     }
 
     /// The number of clicks of each link of a workspace, without bots and without links never

@@ -152,7 +152,7 @@ impl Analytics {
         if let Some(dimension) = top_with_visitors(query) {
             return self.find_top(query, dimension, snapshot).await;
         }
-        let answer = self.execute(sql::analytics(&self.visible(query), &[], snapshot)).await?;
+        let answer = self.execute(sql::analytics(&*self.visible(query)?, &[], snapshot)).await?;
         let (rows, total) = (answer.rows(query)?, answer.total());
         let (rows_read, table) = (answer.rows_read(), answer.table);
         Ok(Found { rows, total, rows_read, table, granularity: None, starts: vec![] })
@@ -176,7 +176,7 @@ impl Analytics {
             (granularity, starts) = (Some(fitting), found.map_err(too_many)?);
         }
         let all = AnalyticsQuery { limit: MAX_FETCHED, offset: 0, ..query.clone() };
-        let answer = self.execute(sql::analytics(&self.visible(&all), &starts, snapshot)).await?;
+        let answer = self.execute(sql::analytics(&*self.visible(&all)?, &starts, snapshot)).await?;
         let rows = answer.rows(query)?;
         if rows.len() >= MAX_FETCHED as usize {
             return Err(too_many_rows());
@@ -194,7 +194,7 @@ impl Analytics {
         snapshot: ReadSnapshot,
     ) -> Result<Found> {
         let first = AnalyticsQuery { metrics: vec![Metric::Clicks], ..query.clone() };
-        let answer = self.execute(sql::analytics(&self.visible(&first), &[], snapshot)).await?;
+        let answer = self.execute(sql::analytics(&*self.visible(&first)?, &[], snapshot)).await?;
         let values = answer.rows(&first)?;
         if values.is_empty() {
             let (total, rows_read, table) = (answer.total(), answer.rows_read(), answer.table);
@@ -206,7 +206,7 @@ impl Analytics {
         let these =
             AnalyticsQuery { filter: Some(Filter::And(filter)), offset: 0, ..query.clone() };
         let with_visitors =
-            self.execute(sql::analytics(&self.visible(&these), &[], snapshot)).await?;
+            self.execute(sql::analytics(&*self.visible(&these)?, &[], snapshot)).await?;
         Ok(Found {
             rows: with_visitors.rows(&these)?,
             total: answer.total(),
@@ -224,7 +224,7 @@ impl Analytics {
         snapshot: ReadSnapshot,
     ) -> Result<Option<Timestamp>> {
         let first =
-            self.execute(sql::first_click(&self.visible(query), snapshot)).await?.timestamp()?;
+            self.execute(sql::first_click(&*self.visible(query)?, snapshot)).await?.timestamp()?;
         Ok(first.and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok()))
     }
 

@@ -6,6 +6,7 @@
 
 mod tokens;
 mod users;
+mod workspaces;
 
 use axum::Json;
 use axum::extract::State;
@@ -41,6 +42,10 @@ pub fn routes() -> Routes {
         .route(Access::Operator, routes!(tokens::create))
         .route(Access::Operator, routes!(tokens::list))
         .route(Access::Operator, routes!(tokens::revoke))
+        .then("admin", "admin_workspaces")
+        .route(Access::Operator, routes!(workspaces::list))
+        .route(Access::Operator, routes!(workspaces::set_plan))
+        .route(Access::Operator, routes!(workspaces::grant_credits))
         .then("admin", "admin_users")
         .without_idempotency_keys()
         .route(Access::Operator, routes!(users::create))

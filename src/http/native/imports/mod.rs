@@ -19,6 +19,7 @@ use crate::domain::command::{Command, OnConflict};
 use crate::domain::error::{ErrorCode, Invalid, Result, ServiceError};
 use crate::domain::ids::{ImportId, WorkspaceId};
 use crate::domain::link::{Field, LinkInput};
+use crate::domain::plan::Feature;
 use crate::domain::plan::rate::RateClass;
 use crate::domain::token::Ability::{LinksRead, LinksWrite};
 use crate::domain::token::Actor;
@@ -33,7 +34,7 @@ use crate::jobs::imports::{Counts, Job, Plan, Upload};
 pub fn routes() -> Routes {
     Routes::of("imports", "imports")
         .route(LinksWrite, routes!(create))
-        .with(|route| route.class = RateClass::Heavy)
+        .with(|route| (route.class, route.feature) = (RateClass::Heavy, Some(Feature::Imports)))
         .route(LinksRead, routes!(list))
         .route(LinksRead, routes!(get))
         .route(LinksWrite, routes!(delete))

@@ -109,6 +109,7 @@ impl Model {
             _ => return None,
         };
         Some(Envelope {
+            debit: None,
             at_ms: self.made,
             workspace: owner_id(owner).as_bytes().to_vec(),
             token: vec![9; 16],

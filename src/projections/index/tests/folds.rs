@@ -288,7 +288,7 @@ impl Course {
             assert_eq!(next, None);
             audited += events.len() as u64;
         }
-        assert_eq!(audited, model.events);
+        assert_eq!(audited, model.audited);
     }
 }
 

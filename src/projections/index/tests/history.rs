@@ -6,8 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::event::{
-    Idempotency, InvitationRevoked, InvitationState, LinkDeleted, LinkPurged, LinkState,
-    MemberRemoved, MemberState, SessionState, TokenRevoked, TokenState, UserDeleted, UserState,
+    ApiCallsCounted, AssignedPlan, CreditGrant, CreditsWithdrawn, Debit, Idempotency,
+    InvitationRevoked, InvitationState, LinkDeleted, LinkPurged, LinkState, MemberRemoved,
+    MemberState, PlanChanged, SessionState, TokenRevoked, TokenState, UserDeleted, UserState,
     UtmPresetDeleted, UtmPresetState, WorkspaceCreated, WorkspaceDeleted, WorkspaceRenamed,
     WorkspaceRestored,
 };
@@ -67,6 +68,11 @@ pub enum Op {
         user: u8,
         workspace: u8,
     },
+    /// Something happens to the plan, the usage or the credits of a workspace.
+    Bill {
+        kind: u8,
+        workspace: u8,
+    },
     CreateToken,
     RevokeToken {
         token: u16,
@@ -93,6 +99,7 @@ pub fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(link, is_deleted)| Op::Purge { link, is_deleted }),
         4 => (0..12_u8, 0..4_u8, 0..3_u8)
             .prop_map(|(kind, user, workspace)| Op::Account { kind, user, workspace }),
+        2 => (0..5_u8, 0..3_u8).prop_map(|(kind, workspace)| Op::Bill { kind, workspace }),
         1 => Just(Op::CreateToken),
         1 => any::<u16>().prop_map(|token| Op::RevokeToken { token }),
         2 => (0..900_u16).prop_map(|minutes| Op::Wait { minutes }),
@@ -118,8 +125,8 @@ pub struct Model {
     pub members: BTreeSet<(u8, u8)>,
     /// Restorable links and their deadlines.
     pub deleted: BTreeMap<Vec<u8>, (WorkspaceId, LinkState, u64)>,
-    /// The number of events.
-    pub events: u64,
+    /// The number of events in the audit log.
+    pub audited: u64,
     made: u64,
     pub now_ms: u64,
 }
@@ -211,12 +218,16 @@ impl Model {
                 owner = workspace(u64::from(*number));
                 self.account_event(*kind, *user, *number)?
             }
+            Op::Bill { kind, workspace: number } => {
+                owner = workspace(u64::from(*number));
+                self.billing_event(*kind)
+            }
             Op::CreateToken | Op::RevokeToken { .. } => {
                 owner = workspace(0);
                 self.token_event(op)?
             }
         };
-        self.events += 1;
+        self.audited += u64::from(!matches!(event, Event::ApiCallsCounted(_)));
         Some(self.envelope(owner, key, event))
     }
 
@@ -310,6 +321,25 @@ impl Model {
         })
     }
 
+    fn billing_event(&self, kind: u8) -> Event {
+        let grant = u128::from(self.made / 8).to_be_bytes().to_vec();
+        match kind {
+            0 => Event::PlanChanged(PlanChanged {
+                plan: self.made.is_multiple_of(2).then(AssignedPlan::default),
+            }),
+            1 => Event::ApiCallsCounted(ApiCallsCounted { calls: self.made }),
+            2 => Event::CreditsGranted(CreditGrant {
+                id: grant,
+                kind: 1,
+                amount: 2,
+                expires_at_ms: self.made.is_multiple_of(3).then_some(self.now_ms + DAY_MS),
+                ..CreditGrant::default()
+            }),
+            3 => Event::CreditsRefunded(CreditsWithdrawn { grant, amount: 1 }),
+            _ => Event::CreditsExpired(CreditsWithdrawn { grant, amount: 2 }),
+        }
+    }
+
     fn token_event(&mut self, op: &Op) -> Option<Event> {
         let made = self.made;
         Some(match op {
@@ -365,7 +395,7 @@ impl Model {
 
     pub fn begin(&mut self) -> Envelope {
         self.now_ms = 1_760_000_000_000;
-        self.events = 1;
+        self.audited = 1;
         let created = WorkspaceCreated { name: "w".to_owned(), owner: Vec::new() };
         self.envelope(workspace(0), None, Event::WorkspaceCreated(created))
     }
@@ -381,6 +411,9 @@ impl Model {
                 request_sha256: vec![key; 32],
             }),
             idempotency_until_ms: self.made.is_multiple_of(2).then_some(self.now_ms + DAY_MS / 24),
+            // Of some links; there may be too few credits.
+            debit: (matches!(event, Event::LinkCreated(_)) && self.made.is_multiple_of(3))
+                .then_some(Debit { kind: 1, amount: 1 }),
             event: Some(event),
         }
     }

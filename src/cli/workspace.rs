@@ -1,0 +1,146 @@
+//! `slugline workspace`: through a running service.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use super::client::{ApiClient, data_of};
+use crate::domain::ids::WorkspaceId;
+
+/// The number of workspaces that are read at once.
+const PAGE: usize = 100;
+
+/// `slugline workspace …`
+#[derive(Debug, Subcommand)]
+pub enum WorkspaceCommand {
+    /// List all workspaces: a header and one line each, with tab-separated columns
+    List(ListArgs),
+    /// Set the plan of a workspace, which applies to the next request
+    Plan(PlanArgs),
+    /// Grant credits to a workspace, which are used beyond the monthly allowance of its plan
+    Credits(CreditsArgs),
+}
+
+/// `slugline workspace list`
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    folder: DataFolder,
+}
+
+/// `slugline workspace plan`
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The workspace's id: ws_…
+    workspace: WorkspaceId,
+    /// The id of a plan in the catalogue; `default` for the default plan
+    plan: String,
+    /// A limit that differs from the plan's, such as `links_per_month=500` or `domains=unlimited`
+    #[arg(long = "set", value_name = "LIMIT=VALUE", value_parser = override_of)]
+    overrides: Vec<(String, Option<u64>)>,
+    #[command(flatten)]
+    folder: DataFolder,
+}
+
+/// `slugline workspace credits`
+#[derive(Debug, Args)]
+pub struct CreditsArgs {
+    /// The workspace's id: ws_…
+    workspace: WorkspaceId,
+    /// What they are for: links, `qr_codes` or events
+    kind: String,
+    /// The number of credits
+    amount: u64,
+    /// When unused credits expire, such as 2030-01-31T23:00:00Z [default: never]
+    #[arg(long, value_name = "TIME")]
+    expires_at: Option<String>,
+    /// Why
+    #[arg(long)]
+    note: Option<String>,
+    #[command(flatten)]
+    folder: DataFolder,
+}
+
+#[derive(Debug, Args)]
+struct DataFolder {
+    /// The data folder of the running service
+    #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
+    data_dir: PathBuf,
+}
+
+impl DataFolder {
+    fn service(&self) -> anyhow::Result<ApiClient> {
+        let client = ApiClient::local(&self.data_dir)?;
+        client.with_context(|| {
+            let data = self.data_dir.display();
+            format!("no service is running on the data folder {data}: start it first")
+        })
+    }
+}
+
+fn override_of(text: &str) -> Result<(String, Option<u64>), String> {
+    let (limit, value) = text.split_once('=').ok_or("must be LIMIT=VALUE")?;
+    let value = match value {
+        "unlimited" => None,
+        number => Some(number.parse().map_err(|_| "the value is not a whole number")?),
+    };
+    Ok((limit.to_owned(), value))
+}
+
+/// Runs the command, writing to `out`.
+pub fn run(command: &WorkspaceCommand, mut out: impl Write) -> anyhow::Result<()> {
+    match command {
+        WorkspaceCommand::List(args) => list(args, &mut out),
+        WorkspaceCommand::Plan(args) => set_plan(args, &mut out),
+        WorkspaceCommand::Credits(args) => grant(args, &mut out),
+    }
+}
+
+fn list(args: &ListArgs, out: &mut impl Write) -> anyhow::Result<()> {
+    let client = args.folder.service()?;
+    let columns = ["id", "plan", "members", "created_at", "name"];
+    writeln!(out, "{}", columns.join("\t"))?;
+    for page in 1.. {
+        let found = client.get(&format!("/admin/workspaces?page={page}&limit={PAGE}"))?;
+        let found = found.as_array().cloned().unwrap_or_default();
+        for workspace in &found {
+            let cells = columns.map(|column| match &workspace[column] {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            });
+            writeln!(out, "{}", cells.join("\t"))?;
+        }
+        if found.len() < PAGE {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn set_plan(args: &PlanArgs, out: &mut impl Write) -> anyhow::Result<()> {
+    let overrides: Map<_, _> =
+        args.overrides.iter().map(|(limit, value)| (limit.clone(), json!(value))).collect();
+    let plan = (args.plan != "default").then_some(&args.plan);
+    let path = format!("/admin/workspaces/{}/plan", args.workspace);
+    let body = json!({ "plan": plan, "overrides": overrides });
+    let changed = data_of(args.folder.service()?.request(Method::PUT, &path).json(&body))?;
+    let plan = changed["plan"].as_str().unwrap_or_default();
+    Ok(writeln!(out, "{} has the plan {plan}", args.workspace)?)
+}
+
+fn grant(args: &CreditsArgs, out: &mut impl Write) -> anyhow::Result<()> {
+    let body = json!({
+        "kind": args.kind,
+        "amount": args.amount,
+        "expires_at": args.expires_at,
+        "note": args.note,
+    });
+    let path = format!("/admin/workspaces/{}/credits", args.workspace);
+    let granted = data_of(args.folder.service()?.request(Method::POST, &path).json(&body))?;
+    let id = granted["id"].as_str().unwrap_or_default();
+    Ok(writeln!(out, "granted {} credits for {}: {id}", args.amount, args.kind)?)
+}

@@ -1,0 +1,111 @@
+//! `/api/v1/billing`: the plans, and the usage and credits of the workspace.
+
+pub mod view;
+
+use axum::Json;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::routes;
+
+use super::Data;
+use super::page::{Page, PageMeta, PageParams};
+use super::route::Routes;
+use crate::commands::now_ms;
+use crate::domain::error::Result;
+use crate::domain::plan::limit::Month;
+use crate::domain::token::Ability;
+use crate::http::auth::Api;
+use crate::http::params::Params;
+use view::{CreditsView, LedgerView, PlanView, UsageView};
+
+pub fn routes() -> Routes {
+    Routes::of("billing", "billing")
+        .route(Ability::UserRead, routes!(plans))
+        .route(Ability::UserRead, routes!(usage))
+        .route(Ability::UserRead, routes!(credits))
+        .route(Ability::UserRead, routes!(ledger))
+        .then("billing", "user")
+        .route(Ability::UserRead, routes!(limits))
+}
+
+/// Lists the plans, smallest first.
+#[utoipa::path(
+    get, path = "/billing/plans",
+    responses((status = 200, body = Data<Vec<PlanView>>)),
+)]
+async fn plans(Api { services, .. }: Api, params: Params) -> Result<Json<Data<Vec<PlanView>>>> {
+    params.finish()?;
+    let catalogue = services.plans.catalogue();
+    let plans = catalogue.plans().iter().map(|plan| PlanView::of(plan, &plan.limits));
+    Ok(Json(Data { data: plans.collect() }))
+}
+
+async fn usage_of(Api { services, actor }: Api, params: Params) -> Result<Json<Data<UsageView>>> {
+    params.finish()?;
+    let now_ms = now_ms();
+    let month = Month::of(now_ms);
+    let clicks = services.analytics.clicks_since(actor.workspace, month.start()).await;
+    let used = services.plans.usage(actor.workspace, now_ms, clicks)?;
+    let plan = services.plans.of(actor.workspace)?;
+    Ok(Json(Data { data: UsageView::new(&plan, &used, month) }))
+}
+
+/// Retrieves the workspace's plan, and what it has used of each limit.
+///
+/// The months are those of UTC. All counts are exact: links and API calls are counted from the log,
+/// an API call within a second; clicks are those that the analytics have counted so far.
+#[utoipa::path(
+    get, path = "/billing/usage",
+    responses((status = 200, body = Data<UsageView>)),
+)]
+async fn usage(api: Api, params: Params) -> Result<Json<Data<UsageView>>> {
+    usage_of(api, params).await
+}
+
+/// Retrieves the workspace's plan, and what it has used of each limit.
+///
+/// The same as `GET /billing/usage`.
+#[utoipa::path(
+    get, path = "/user/limits",
+    responses((status = 200, body = Data<UsageView>)),
+)]
+async fn limits(api: Api, params: Params) -> Result<Json<Data<UsageView>>> {
+    usage_of(api, params).await
+}
+
+/// Retrieves the workspace's credits.
+///
+/// A credit is used when the monthly allowance of the plan is used up.
+#[utoipa::path(
+    get, path = "/billing/credits",
+    responses((status = 200, body = Data<Vec<CreditsView>>)),
+)]
+async fn credits(
+    Api { services, actor }: Api,
+    params: Params,
+) -> Result<Json<Data<Vec<CreditsView>>>> {
+    params.finish()?;
+    let credits = services.plans.credits(actor.workspace, now_ms())?;
+    Ok(Json(Data { data: credits.into_iter().map(CreditsView::from).collect() }))
+}
+
+/// A page of the ledger.
+#[derive(Serialize, ToSchema)]
+pub struct LedgerPage {
+    data: Vec<LedgerView>,
+    meta: PageMeta,
+}
+
+/// Lists the changes of the workspace's credits, newest first.
+#[utoipa::path(
+    get, path = "/billing/ledger", params(PageParams),
+    responses((status = 200, body = LedgerPage)),
+)]
+async fn ledger(Api { services, actor }: Api, mut params: Params) -> Result<Json<LedgerPage>> {
+    let page = Page::take(&mut params);
+    params.finish()?;
+    let part = (page.skipped(), page.size());
+    let (entries, total) = services.plans.ledger(actor.workspace, part)?;
+    let data = entries.into_iter().map(LedgerView::from).collect();
+    Ok(Json(LedgerPage { data, meta: page.meta(total) }))
+}

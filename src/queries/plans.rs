@@ -1,0 +1,112 @@
+//! Reads the plans, the usage and the credits of workspaces.
+
+use std::sync::Arc;
+
+use crate::domain::error::Result;
+use crate::domain::ids::WorkspaceId;
+use crate::domain::plan::catalogue::Catalogues;
+use crate::domain::plan::credit::CreditKind;
+use crate::domain::plan::limit::{Counter, Limit, Month};
+use crate::domain::plan::state::{CreditGrant, LedgerEntry};
+use crate::domain::plan::{Catalogue, Plan};
+use crate::projections::index::{Index, Read, ReadBilling, ReadDomains, ReadWorkspaces};
+
+/// Reads plans, usage and credits. Cheap to clone.
+#[derive(Clone)]
+pub struct Plans {
+    index: Arc<Index>,
+    catalogues: Catalogues,
+}
+
+/// What a workspace has used of a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Used {
+    /// Of what.
+    pub limit: Limit,
+    /// How many; `None` if it is not known at the moment.
+    pub used: Option<u64>,
+    /// The maximum; `None` for no limit.
+    pub max: Option<u64>,
+    /// The credits that can be used beyond it; `None` if there are none of this kind.
+    pub credits: Option<u64>,
+}
+
+impl Plans {
+    /// Creates a reader.
+    pub const fn new(index: Arc<Index>, catalogues: Catalogues) -> Self {
+        Self { index, catalogues }
+    }
+
+    /// The current catalogue.
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        self.catalogues.load_full()
+    }
+
+    /// The plan of a workspace.
+    pub fn of(&self, workspace: WorkspaceId) -> Result<Plan> {
+        let found = self.index.workspace(workspace)?;
+        Ok(self.catalogues.load().plan_of(found.and_then(|found| found.plan).as_ref()))
+    }
+
+    /// The usage of a workspace at a time. The clicks are those of the analytics.
+    pub fn usage(
+        &self,
+        workspace: WorkspaceId,
+        now_ms: u64,
+        clicks: Option<u64>,
+    ) -> Result<Vec<Used>> {
+        let (plan, month) = (self.of(workspace)?, Month::of(now_ms));
+        let credits = self.index.credits(workspace)?;
+        let counts = Limit::EVERY.iter().filter(|limit| **limit != Limit::AnalyticsRetentionDays);
+        let used = counts.map(|limit| {
+            let used = match (limit, limit.counter()) {
+                (_, Some(counter)) => Some(self.index.used(workspace, month, counter)?),
+                (Limit::ClicksPerMonth, _) => clicks,
+                (Limit::Domains, _) => Some(self.index.domain_count(workspace)?),
+                (Limit::Members, _) => {
+                    Some(self.index.workspace(workspace)?.map_or(0, |found| found.members))
+                }
+                (Limit::Tags, _) => Some(self.index.tag_count(workspace)?),
+                (_, None) => Some(self.index.link_count(workspace)?),
+            };
+            let credits = CreditKind::beyond(*limit).map(|kind| credits.balance(kind, now_ms));
+            Ok(Used { limit: *limit, used, max: plan.limits.get(*limit), credits })
+        });
+        used.collect()
+    }
+
+    /// The number of API calls that a workspace has made in the month of a time.
+    pub fn api_calls(&self, workspace: WorkspaceId, now_ms: u64) -> Result<u64> {
+        Ok(self.index.used(workspace, Month::of(now_ms), Counter::ApiCalls)?)
+    }
+
+    /// The credits of a workspace at a time: of each kind, with the grants that they are left of.
+    pub fn credits(
+        &self,
+        workspace: WorkspaceId,
+        now_ms: u64,
+    ) -> Result<Vec<(CreditKind, u64, Vec<CreditGrant>)>> {
+        let credits = self.index.credits(workspace)?;
+        let of = |kind: &CreditKind| {
+            let usable = credits
+                .grants
+                .iter()
+                .filter(|grant| grant.kind == *kind as u32 && !grant.has_expired(now_ms));
+            (*kind, credits.balance(*kind, now_ms), usable.cloned().collect())
+        };
+        Ok(CreditKind::EVERY.iter().map(of).collect())
+    }
+
+    /// The changes of a workspace's credits with their offsets, newest first: a part of the list,
+    /// and the total number.
+    pub fn ledger(
+        &self,
+        workspace: WorkspaceId,
+        (skipped, count): (usize, usize),
+    ) -> Result<(Vec<(u64, LedgerEntry)>, u64)> {
+        let mut entries = self.index.ledger(workspace)?;
+        let total = entries.len() as u64;
+        entries.reverse();
+        Ok((entries.into_iter().skip(skipped).take(count).collect(), total))
+    }
+}
