@@ -30,7 +30,7 @@ use super::routes;
 use super::schema::words;
 use crate::domain::token::Ability;
 use crate::http::auth::Access;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, RecommendedPlan};
 use crate::http::{Audience, Services};
 
 /// Allows what Swagger UI needs: scripts and styles from files, one inline style that a script
@@ -43,9 +43,10 @@ const DESCRIPTION: &str = "Short links and their analytics.\n\nSuccessful respon
      result in `data`. Errors are `application/problem+json` (RFC 9457): `code` tells programs what \
      went wrong, `detail` tells people.";
 
-const TAGS: [(&str, &str); 13] = [
+const TAGS: [(&str, &str); 14] = [
     ("links", "Short links: where they lead, to whom, and for how long."),
     ("history", "Versions of links, deleted links, and the audit log."),
+    ("billing", "Plans, and what the workspace has used of its own."),
     ("imports", "Links from files, including exports of other link services."),
     ("campaigns", "Campaigns that links belong to."),
     ("utm-templates", "Named sets of UTM parameters to create links from."),
@@ -143,6 +144,8 @@ pub fn document(audience: Audience) -> OpenApi {
 fn components() -> Components {
     let mut components = Components::new();
     components.schemas.insert("Problem".to_owned(), Problem::schema());
+    let recommended = RecommendedPlan::schema();
+    components.schemas.insert("RecommendedPlan".to_owned(), recommended);
     for (name, status, description) in RESPONSES {
         let mut response = Response::new(description);
         response.content.insert(PROBLEM.to_owned(), problem());
