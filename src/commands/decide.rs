@@ -44,8 +44,8 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
     /// authenticated, or since the import was started.
     fn current_actor(&self, command: &Command) -> Result<Actor> {
         let has_membership = match command {
-            // On the account itself, or by somebody who is no member yet, or by a superadmin.
-            Command::User(_) | Command::Billing(_) => false,
+            // On the account itself, or by somebody who is no member yet.
+            Command::User(_) => false,
             Command::Workspace(command) => command.is_by_member(),
             _ => true,
         };

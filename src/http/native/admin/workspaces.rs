@@ -17,7 +17,6 @@ use crate::domain::plan::command::BillingCommand;
 use crate::domain::plan::credit::CreditKind;
 use crate::domain::plan::state::{AssignedPlan, CreditGrant, LimitOverride};
 use crate::domain::token::Actor;
-use crate::domain::workspace::Role;
 use crate::domain::workspace::state::WorkspaceState;
 use crate::http::Services;
 use crate::http::auth::ActingSuperadmin;
@@ -112,8 +111,7 @@ pub struct CreditsBody {
 /// The operator, or a superadmin, acting in a workspace.
 fn acting(id: &str, by: Option<UserId>) -> Result<Actor> {
     let id = id.parse().map_err(|_| ServiceError::not_found("workspace"))?;
-    let actor = Actor::operator(id);
-    Ok(Actor { user: by.map(|user| (user, Role::Owner)), ..actor })
+    Ok(Actor::operator_as(id, by))
 }
 
 /// Lists all workspaces, oldest first.
