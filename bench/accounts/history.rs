@@ -150,7 +150,7 @@ fn user(number: u64) -> UserState {
 fn token_state(workspace: u64, token: u64) -> TokenState {
     let secret = token_secret(workspace, token);
     TokenState {
-        id: id(Kind::Token, workspace, token).as_bytes().to_vec(),
+        id: token_id(workspace, token).as_bytes().to_vec(),
         name: format!("Token {token}"),
         abilities: vec!["links:read".to_owned(), "links:write".to_owned()],
         secret_sha256: secret::hash(&secret).to_vec(),
@@ -188,6 +188,11 @@ pub fn user_id(number: u64) -> UserId {
 /// The shared workspace of a user.
 pub fn workspace_id(number: u64) -> WorkspaceId {
     WorkspaceId::new(id(Kind::Workspace, number, 0))
+}
+
+/// A token of a workspace.
+pub fn token_id(workspace: u64, token: u64) -> Uuid {
+    id(Kind::Token, workspace, token)
 }
 
 /// A user's session with a JWT.

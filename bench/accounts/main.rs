@@ -1,5 +1,5 @@
 //! The accounts benchmark: the index with many workspaces and tokens, the cost of authentication
-//! per request, and what the time of a failed sign-in reveals.
+//! per request, what the time of a failed sign-in reveals, and what rate limits add to a request.
 //!
 //! `cargo bench --bench accounts` writes a mutation log of users, workspaces, tokens and sessions,
 //! then runs each case in a process of its own, so that each has its own memory. The files are in
@@ -8,6 +8,7 @@
 mod authentication;
 mod enumeration;
 mod history;
+mod limits;
 #[path = "../redirect/machine.rs"]
 #[allow(dead_code, reason = "the other benchmark reads more of it")]
 mod machine;
@@ -25,7 +26,7 @@ use clap::{Parser, ValueEnum};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Measures the index of many workspaces, authentication, and failed sign-ins.
+/// Measures the index of many workspaces, authentication, failed sign-ins, and rate limits.
 #[derive(Debug, Parser)]
 #[command(name = "cargo bench --bench accounts --")]
 pub struct Options {
@@ -63,6 +64,8 @@ enum Case {
     Authentication,
     /// Signs in with wrong passwords
     Enumeration,
+    /// Counts requests against rate limits
+    Limits,
 }
 
 impl Case {
@@ -72,6 +75,7 @@ impl Case {
             Self::Start => open::measure(folder, false),
             Self::Authentication => authentication::measure(folder, options),
             Self::Enumeration => enumeration::measure(folder, options),
+            Self::Limits => limits::measure(options),
         }
     }
 }

@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::NOSNIFF;
+use super::rate_limit::usage::HEADERS;
 use super::security::{OverTls, STRICT_TRANSPORT_SECURITY};
 use crate::domain::error::{ErrorCode, ServiceError};
 use crate::domain::plan::LimitReached;
@@ -196,11 +197,10 @@ pub async fn render(request: Request, next: Next) -> Response {
             let status = response.status().as_u16();
             tracing::error!(http.method = %method, http.path = path, http.status = status, request_id, cause, "request failed");
         }
-        let allow = response.headers_mut().remove(ALLOW);
+        let headers = std::mem::take(response.headers_mut());
         response = into_body(&error, request_id);
-        if let Some(allow) = allow {
-            response.headers_mut().insert(ALLOW, allow);
-        }
+        let kept = headers.into_iter().filter_map(|(name, value)| Some((name?, value)));
+        response.headers_mut().extend(kept.filter(|(name, _)| is_kept(name)));
     }
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
@@ -209,6 +209,12 @@ pub async fn render(request: Request, next: Next) -> Response {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT_SECURITY);
     }
     response
+}
+
+/// Whether an error's response has a header that was set before its body.
+fn is_kept(name: &HeaderName) -> bool {
+    let limits = HEADERS.iter().map(|(limit, ..)| limit);
+    name == ALLOW || limits.into_iter().any(|limit| name.as_str().eq_ignore_ascii_case(limit))
 }
 
 /// The ID of a request, if it is safe to log and to send back; else a new one.

@@ -115,6 +115,14 @@ fn each_operation_is_described() {
     assert_eq!(tags, used);
 }
 
+const RATE_LIMIT_HEADERS: [&str; 5] = [
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+    "RateLimit-Policy",
+    "RateLimit",
+];
+
 fn responses_are_described(document: &Value, operation: &Value, id: &str) {
     let responses = operation["responses"].as_object().unwrap();
     assert!(responses.keys().any(|status| status.starts_with('2')), "{id}");
@@ -128,6 +136,15 @@ fn responses_are_described(document: &Value, operation: &Value, id: &str) {
     for (status, response) in responses {
         let response = resolved(document, response);
         assert!(is_text(&response["description"]), "{id} {status}");
+        let is_limited =
+            status == "429" || (status.starts_with('2') && operation["x-ability"] != "public");
+        for name in RATE_LIMIT_HEADERS.iter().filter(|_| is_limited) {
+            let header = resolved(document, &response["headers"][name]);
+            assert!(is_text(&header["description"]), "{id} {status}: {name}");
+            assert!(header["schema"].is_object(), "{id} {status}: {name}");
+        }
+        let retries = ["429", "503"].contains(&status.as_str());
+        assert!(!retries || response["headers"]["Retry-After"].is_object(), "{id} {status}");
         if status.as_str() >= "400" {
             let problem = &response["content"]["application/problem+json"]["schema"];
             assert_eq!(problem["$ref"], "#/components/schemas/Problem", "{id} {status}");

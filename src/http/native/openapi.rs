@@ -31,6 +31,7 @@ use super::schema::words;
 use crate::domain::token::Ability;
 use crate::http::auth::Access;
 use crate::http::problem::{Problem, RecommendedPlan};
+use crate::http::rate_limit::usage::HEADERS;
 use crate::http::{Audience, Services};
 
 /// Allows what Swagger UI needs: scripts and styles from files, one inline style that a script
@@ -41,7 +42,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' \
 
 const DESCRIPTION: &str = "Short links and their analytics.\n\nSuccessful responses hold their \
      result in `data`. Errors are `application/problem+json` (RFC 9457): `code` tells programs what \
-     went wrong, `detail` tells people.";
+     went wrong, `detail` tells people.\n\nIf the plan of the workspace has rate limits, responses \
+     to requests with a credential state them in `X-RateLimit-*` and `RateLimit`.";
 
 const TAGS: [(&str, &str); 14] = [
     ("links", "Short links: where they lead, to whom, and for how long."),
@@ -71,7 +73,7 @@ const RESPONSES: [(&str, &str, &str); 13] = [
     ("UnsupportedMediaType", "415", "The request body is not `application/json`."),
     ("IdempotencyKeyReused", "422", "The idempotency key was used with another request."),
     ("QueryTooCostly", "422", "The query is too costly; `detail` says how to narrow it."),
-    ("TooManyRequests", "429", "Too many requests with invalid tokens from this address."),
+    ("TooManyRequests", "429", "Too many requests: of this caller, or from this address."),
     ("Unavailable", "503", "The service is overloaded, or analytics are unavailable; retry later."),
     ("AnalyticsBehind", "504", "`min_offset` was not counted within 10 seconds."),
     ("InsufficientStorage", "507", "The disk is full: nothing can be changed."),
@@ -149,12 +151,21 @@ fn components() -> Components {
     for (name, status, description) in RESPONSES {
         let mut response = Response::new(description);
         response.content.insert(PROBLEM.to_owned(), problem());
+        if status == "429" {
+            state_rate_limits(&mut response);
+        }
         if matches!(status, "429" | "503") {
             let mut seconds = Header::new(Object::with_type(Type::Integer));
             seconds.description = Some("Seconds to wait before a retry.".to_owned());
             response.headers.insert("Retry-After".to_owned(), seconds.into());
         }
         components.responses.insert(name.to_owned(), response.into());
+    }
+    for (name, is_number, description) in HEADERS {
+        let kind = if is_number { Type::Integer } else { Type::String };
+        let mut header = Header::new(Object::with_type(kind));
+        header.description = Some(description.to_owned());
+        components.headers.insert(name.to_owned(), header.into());
     }
     let mut bearer = Http::new(HttpAuthScheme::Bearer);
     bearer.description =
@@ -169,6 +180,12 @@ fn components() -> Components {
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     components.add_security_scheme("key", SecurityScheme::ApiKey(ApiKey::Header(key)));
     components
+}
+
+/// Adds the headers with rate limits to a response.
+fn state_rate_limits(response: &mut Response) {
+    let header = |name: &str| RefOr::Ref(Ref::new(format!("#/components/headers/{name}")));
+    response.headers.extend(HEADERS.map(|(name, ..)| (name.to_owned(), header(name))));
 }
 
 fn problem() -> RefOr<Content> {
@@ -238,7 +255,7 @@ fn describe(operation: &mut Operation, method: &HttpMethod, path: &str, route: &
         ("InsufficientStorage", is_change),
     ];
     let shared = shared.into_iter().filter_map(|(name, applies)| applies.then_some(name));
-    add_responses(operation, shared);
+    add_responses(operation, shared, route.access != Access::Public);
 }
 
 fn parameters(operation: &Operation) -> impl Iterator<Item = &Parameter> {
@@ -332,9 +349,13 @@ fn without_null(schema: RefOr<Schema>) -> RefOr<Schema> {
     }
 }
 
-/// Describes responses without a description, adds the body of problems, and adds the shared
-/// responses that the handler does not declare.
-fn add_responses(operation: &mut Operation, shared: impl Iterator<Item = &'static str>) {
+/// Describes responses without a description, adds the body of problems and the headers with rate
+/// limits, and adds the shared responses that the handler does not declare.
+fn add_responses(
+    operation: &mut Operation,
+    shared: impl Iterator<Item = &'static str>,
+    is_limited: bool,
+) {
     let responses = &mut operation.responses.responses;
     for (status, response) in responses.iter_mut() {
         let RefOr::T(response) = response else { continue };
@@ -349,6 +370,9 @@ fn add_responses(operation: &mut Operation, shared: impl Iterator<Item = &'stati
         }
         if status.as_str() >= "400" {
             response.content.insert(PROBLEM.to_owned(), problem());
+        }
+        if is_limited {
+            state_rate_limits(response);
         }
     }
     for name in shared {

@@ -11,24 +11,23 @@ use super::table::WindowUse;
 use crate::domain::error::{ErrorCode, ServiceError};
 use crate::domain::plan::rate::{RateLimit, RateScope, RateWindow};
 
-/// The limit with the fewest remaining requests.
-pub const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
-/// Its remaining requests.
-pub const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
-/// When there are more, in seconds since the Unix epoch.
-pub const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
-/// All limits.
-pub const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-/// The remaining requests of each.
-pub const STATE: HeaderName = HeaderName::from_static("ratelimit");
+const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const STATE: HeaderName = HeaderName::from_static("ratelimit");
 
-/// All of these headers, with descriptions.
-pub const HEADERS: [(HeaderName, &str); 5] = [
-    (LIMIT, "The limit of requests that has the fewest remaining."),
-    (REMAINING, "The remaining requests of this limit."),
-    (RESET, "When more requests remain, in seconds since the Unix epoch."),
-    (POLICY, "All limits: `q` requests within `w` seconds."),
-    (STATE, "The state of each limit: `r` requests remain, and more in `t` seconds."),
+/// The headers: their names, whether they are numbers, and their descriptions.
+pub const HEADERS: [(&str, bool, &str); 5] = [
+    ("X-RateLimit-Limit", true, "The plan's limit that has the fewest remaining requests."),
+    ("X-RateLimit-Remaining", true, "How many more requests this limit allows."),
+    ("X-RateLimit-Reset", true, "When it allows more, in seconds since the Unix epoch."),
+    ("RateLimit-Policy", false, "All limits that apply: `q` requests within any `w` seconds."),
+    (
+        "RateLimit",
+        false,
+        "The state of each: `r` more requests, and more than that in `t` seconds.",
+    ),
 ];
 
 /// What a request used of the limits that apply to it.
@@ -140,7 +139,8 @@ mod tests {
         assert_eq!(text(&POLICY), policy);
         let state = r#""default";r=50;t=30, "workspace-heavy-hour";r=0;t=2, "user-hour";r=0;t=1"#;
         assert_eq!(text(&STATE), state);
-        assert!(HEADERS.iter().all(|(name, _)| headers.contains_key(name)));
+        assert_eq!(headers.len(), HEADERS.len());
+        assert!(HEADERS.iter().all(|(name, ..)| headers.contains_key(*name)));
     }
 
     #[test]
