@@ -3,6 +3,7 @@
 mod accounts;
 mod acme;
 pub mod analytics;
+mod api_calls;
 mod blocklist;
 pub mod control;
 pub mod crawlers;
@@ -28,6 +29,7 @@ use url::Url;
 
 use accounts::FirstSuperadmin;
 use analytics::{AnalyticsSide, keep_pace, start_engine};
+use api_calls::ApiCallWriter;
 use blocklist::BlocklistFile;
 use control::ControlFile;
 use crawlers::{CrawlerClassifier, data_file, read_crawlers};
@@ -103,6 +105,8 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         let challenge = Arc::<OpenChallenge>::default();
         let (key, opened) = (control.key_sha256, Arc::clone(&challenge));
         let services = app.services(settings, site, key, opened, mailer.clone());
+        let meter = Arc::clone(&services.api_meter);
+        let api_calls = ApiCallWriter::start(&mut scheduler, app.commands.clone(), meter);
         let redirector = Some(app.redirector(&services));
         let admin = admin_listener.map(|listener| serve_admin(listener, &services, settings));
         let audience = if admin.is_some() { Audience::Public } else { Audience::All };
@@ -119,14 +123,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
             let clickhouse = app.analytics.clickhouse.clone();
             keep_pace(&mut scheduler, Arc::clone(&app.recorder), clickhouse);
         }
-        keep_metrics(&mut scheduler, app.metrics.clone());
-        let last_used = Arc::clone(&app.last_used);
-        last_used_file::keep_saved(&mut scheduler, settings.data_dir.clone(), last_used);
-        accounts::keep_up(&mut scheduler, app.accounts.clone(), app.jwt_keys.clone());
-        plans::keep_up(&mut scheduler, app.commands.clone(), Arc::clone(&app.index));
-        app.exports.jobs.keep_clean(&mut scheduler);
-        app.imports.jobs.keep_clean(&mut scheduler);
-        app.imports.resume();
+        app.schedule(&mut scheduler, settings);
         transport::serve(listener, limits, http_app, stop_signal()).await?;
         for listener in [secured, admin].into_iter().flatten() {
             let _logged = listener.await;
@@ -134,6 +131,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         if let Some(mailer) = mailer {
             mailer.stop().await;
         }
+        api_calls.write().await;
         anyhow::Ok(())
     })?;
     tracing::info!("stopping");
@@ -274,6 +272,8 @@ impl App {
         Services {
             tokens: Tokens::new(self.commands.clone(), links.clone(), last_used),
             auth_failures: Arc::default(),
+            rate_limiter: Arc::default(),
+            api_meter: Arc::default(),
             plans: self.plans.clone(),
             accounts: self.accounts.clone(),
             session_cookies: SessionCookies::new(&self.unlock_key, &site),
@@ -305,6 +305,18 @@ impl App {
             },
             operator_key,
         }
+    }
+
+    /// Schedules the periodic tasks, and resumes interrupted work.
+    fn schedule(&self, scheduler: &mut Scheduler, settings: &Settings) {
+        keep_metrics(scheduler, self.metrics.clone());
+        let last_used = Arc::clone(&self.last_used);
+        last_used_file::keep_saved(scheduler, settings.data_dir.clone(), last_used);
+        accounts::keep_up(scheduler, self.accounts.clone(), self.jwt_keys.clone());
+        plans::keep_up(scheduler, self.commands.clone(), Arc::clone(&self.index));
+        self.exports.jobs.keep_clean(scheduler);
+        self.imports.jobs.keep_clean(scheduler);
+        self.imports.resume();
     }
 
     fn reloadable(&self, certificates: Option<Arc<Certificates>>) -> Reloadable {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use axum::http::HeaderMap;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt as _, SeedableRng as _};
+use slugline::domain::plan::Month;
 use slugline::domain::plan::rate::{RateClass, RateLimit, RateScope, RateWindow};
 use slugline::http::api_meter::ApiMeter;
 use slugline::http::attempt_limiter::{ANY_SUBJECT, AddressLimits};
@@ -74,9 +75,9 @@ pub fn measure(options: &Options) -> anyhow::Result<()> {
         world.request(&THREE, token, at);
     });
     world.row("a limit that is reached", options, |token, at| world.request(&REACHED, token, at));
-    let meter = ApiMeter::default();
+    let (meter, month) = (ApiMeter::default(), Month::of(0));
     world.row("counting the call", options, |token, _| {
-        let counted = meter.count(world.caller(token).workspace, Some(u64::MAX), || Ok(0));
+        let counted = meter.count(world.caller(token).workspace, month, Some(u64::MAX), || Ok(0));
         let _counted = black_box(counted);
     });
     let addresses = AddressLimits::new(None, Some(LARGE));

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::domain::error::Result;
 use crate::domain::ids::WorkspaceId;
+use crate::domain::plan::Month;
 
 /// The maximum number of workspaces with calls that are not written yet. While the log is
 /// unavailable for so long that there are more, calls of further workspaces are not counted.
@@ -20,9 +21,9 @@ struct Calls {
     pending: u64,
     /// Being written: they may or may not be in the index.
     in_flight: u64,
-    /// All calls of the month, with those in the index. Read from the index when it is needed, and
+    /// All calls of a month, with those in the index. Read from the index when it is needed, and
     /// counted from there on, because the index alone does not tell which calls in flight it has.
-    total: Option<u64>,
+    total: Option<(Month, u64)>,
 }
 
 /// Counts calls to the API.
@@ -35,6 +36,7 @@ impl ApiMeter {
     pub fn count(
         &self,
         workspace: WorkspaceId,
+        month: Month,
         cap: Option<u64>,
         used: impl FnOnce() -> Result<u64>,
     ) -> Result<bool> {
@@ -42,13 +44,14 @@ impl ApiMeter {
         let mut calls = workspaces.get(&workspace).copied().unwrap_or_default();
         if let Some(cap) = cap {
             let total = match calls.total {
-                Some(total) => total,
-                None => used()? + calls.pending + calls.in_flight,
+                Some((of, total)) if of == month => total,
+                // Those that are not written yet will be of this month.
+                _ => used()? + calls.pending + calls.in_flight,
             };
             if total >= cap {
                 return Ok(false);
             }
-            calls.total = Some(total + 1);
+            calls.total = Some((month, total + 1));
         } else {
             calls.total = None;
         }
@@ -104,6 +107,11 @@ mod tests {
 
     use super::*;
 
+    /// In 1970.
+    fn month(number: u64) -> Month {
+        Month::of(number * 31 * 24 * 3_600_000)
+    }
+
     fn workspace(number: u128) -> WorkspaceId {
         WorkspaceId::new(Uuid::from_u128(number))
     }
@@ -129,8 +137,8 @@ mod tests {
                     scope.spawn(|| {
                         for _ in 0..CAP / 4 {
                             let used = || Ok(index.load(Ordering::SeqCst));
-                            let is_allowed = meter.count(workspace(1), Some(CAP), used).unwrap();
-                            allowed.fetch_add(u64::from(is_allowed), Ordering::SeqCst);
+                            let is_allowed = meter.count(workspace(1), month(0), Some(CAP), used);
+                            allowed.fetch_add(u64::from(is_allowed.unwrap()), Ordering::SeqCst);
                         }
                     })
                 })
@@ -157,7 +165,7 @@ mod tests {
     #[test]
     fn calls_are_pending_until_they_are_written() {
         let meter = ApiMeter::default();
-        let count = |number, cap| meter.count(workspace(number), cap, || Ok(7)).unwrap();
+        let count = |number, cap| meter.count(workspace(number), month(0), cap, || Ok(7)).unwrap();
         assert!(count(1, None) && count(1, None) && count(2, Some(8)));
         // Caps that come and go.
         assert!(!count(2, Some(8)) && count(2, None) && count(2, Some(10)) && !count(2, Some(10)));
@@ -172,6 +180,14 @@ mod tests {
         meter.settle(workspace(1), true);
         assert_eq!(meter.pending(workspace(1)), 0);
         let error = crate::domain::error::ServiceError::not_found("workspace");
-        assert!(meter.count(workspace(1), Some(8), || Err(error)).is_err());
+        assert!(meter.count(workspace(1), month(0), Some(8), || Err(error)).is_err());
+    }
+
+    #[test]
+    fn a_new_month_starts_with_the_calls_that_are_not_written_yet() {
+        let meter = ApiMeter::default();
+        let count = |month, used| meter.count(workspace(1), month, Some(10), || Ok(used)).unwrap();
+        assert!(count(month(0), 8) && count(month(0), 9) && !count(month(0), 9));
+        assert_eq!((0..20).filter(|_| count(month(1), 0)).count(), 8);
     }
 }

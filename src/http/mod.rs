@@ -89,6 +89,10 @@ pub struct Services {
     pub tokens: Tokens,
     /// Failed authentications.
     pub auth_failures: Arc<auth::failures::AuthFailures>,
+    /// Counts requests against the rate limits of plans.
+    pub rate_limiter: Arc<rate_limit::RateLimiter>,
+    /// Counts API calls.
+    pub api_meter: Arc<api_meter::ApiMeter>,
     /// Reads plans, usage and credits.
     pub plans: Plans,
     /// Users, workspaces and sessions.

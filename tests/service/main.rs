@@ -39,6 +39,7 @@ mod outgoing;
 mod pages;
 mod passwords;
 mod permissions;
+mod plan_rates;
 mod plans;
 mod privacy;
 mod queries;

@@ -26,12 +26,12 @@ limits = { links_per_month = 100 }
 "#;
 
 /// A server with a catalogue, and the catalogue's folder.
-fn start(plans: &str) -> (Server, tempfile::TempDir) {
+pub fn start(plans: &str) -> (Server, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     (options(&folder, plans).start(), folder)
 }
 
-fn options(folder: &tempfile::TempDir, plans: &str) -> Options {
+pub fn options(folder: &tempfile::TempDir, plans: &str) -> Options {
     let file = folder.path().join("plans.toml");
     fs::write(&file, plans).unwrap();
     Options::links_only().flag("--plans", &file)
@@ -44,7 +44,7 @@ fn workspace(server: &Server) -> String {
     found.unwrap()["id"].as_str().unwrap().to_owned()
 }
 
-fn set_plan(server: &Server, body: &Value) -> Answer {
+pub fn set_plan(server: &Server, body: &Value) -> Answer {
     operator(server).put(&format!("/admin/workspaces/{}/plan", workspace(server)), body)
 }
 
@@ -56,7 +56,7 @@ fn create(server: &Server) -> Answer {
     server.api().post("/links", &json!({ "destination": "https://example.com/" }))
 }
 
-fn used(server: &Server, limit: &str) -> Value {
+pub fn used(server: &Server, limit: &str) -> Value {
     server.api().get("/billing/usage").data()["usage"][limit].clone()
 }
 

@@ -151,19 +151,25 @@ impl PlanEntry {
             }
             limits.set(limit, Some(value.into_inner()));
         }
-        let rate = |rate: RateEntry| {
-            if *rate.requests.get_ref() == 0 {
-                return Err(wrong(text, &rate.requests, "requests", "must be at least 1"));
+        let mut rates: Vec<RateLimit> = Vec::new();
+        for RateEntry { per: scope, class, requests, window } in self.rates {
+            if *requests.get_ref() == 0 {
+                return Err(wrong(text, &requests, "requests", "must be at least 1"));
             }
-            let RateEntry { per, class, requests, window } = rate;
-            Ok(RateLimit { scope: per, class, requests: requests.into_inner(), window })
-        };
+            let is_same = |other: &RateLimit| {
+                (other.scope, other.class, other.window) == (scope, class, window)
+            };
+            if rates.iter().any(is_same) {
+                return Err(wrong(text, &requests, "rates", "limits the same requests twice"));
+            }
+            rates.push(RateLimit { scope, class, requests: requests.into_inner(), window });
+        }
         Ok(PlanDefinition {
             id: self.id.into_inner(),
             name: self.name.into_inner(),
             price: price.transpose()?,
             trial_days: self.trial_days,
-            rates: self.rates.into_iter().map(rate).collect::<Result<_, _>>()?,
+            rates,
             limits,
             kinds: self.kinds.unwrap_or_else(|| Kind::EVERY.to_vec()),
             features: self.features.unwrap_or_else(|| Feature::EVERY.to_vec()),
@@ -332,6 +338,13 @@ domains = 0
             (
                 format!("{plan}rates = [{{ per = 'token', requests = 0, window = 'hour' }}]"),
                 ["line 4", "requests"],
+            ),
+            (
+                format!(
+                    "{plan}[[plans.rates]]\nper = 'token'\nrequests = 1\nwindow = 'hour'\n\
+                     [[plans.rates]]\nper = 'token'\nrequests = 2\nwindow = 'hour'"
+                ),
+                ["line 10", "twice"],
             ),
             (
                 format!("{plan}rates = [{{ per = 'planet', requests = 1, window = 'hour' }}]"),

@@ -3,22 +3,27 @@
 mod caller;
 mod cookie;
 pub mod failures;
+mod plan;
 pub mod sign_in_limits;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use metrics::counter;
 
+use caller::Caller;
 pub use caller::{Session, actor_in};
 pub use cookie::{SessionCookies, check_origin};
 
 use super::Services;
 use super::attempt_limiter::ANY_SUBJECT;
+use super::rate_limit::Usage;
+use crate::commands::now_ms;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::ids::UserId;
 use crate::domain::plan::Feature;
+use crate::domain::plan::rate::RateClass;
 use crate::domain::token::{Ability, Actor};
 use crate::metrics::REQUESTS_LIMITED;
 
@@ -54,18 +59,9 @@ impl Access {
         }
     }
 
-    /// Authenticates a request and adds the caller to its extensions.
-    fn authorize(self, parts: &mut Parts, services: &Services) -> Result<()> {
+    /// Adds a caller with access to the request's extensions.
+    fn check(self, parts: &mut Parts, caller: &Caller) -> Result<()> {
         let forbidden = |detail: String| Err(ServiceError::new(ErrorCode::Forbidden, detail));
-        if self == Self::Operator && caller::has_operator_key(parts, services) {
-            return Ok(());
-        }
-        limit_address(parts, services)?;
-        if self == Self::Public {
-            return Ok(());
-        }
-        // Without a valid credential the status is 401, even if none would suffice.
-        let caller = caller::authenticate(parts, services)?;
         let actor = caller.actor;
         if let Some(session) = caller.session {
             parts.extensions.insert(session);
@@ -155,25 +151,71 @@ impl FromRequestParts<Services> for ActingSuperadmin {
     }
 }
 
-/// The layer of a route that rejects callers without access, or without a feature of their plan.
-pub async fn authorize(
-    State((services, access, feature)): State<(Services, Access, Option<Feature>)>,
-    request: Request,
-    next: Next,
-) -> Result<Response> {
-    let (mut parts, body) = request.into_parts();
-    access.authorize(&mut parts, &services)?;
-    if let Some(actor) = parts.extensions.get::<Actor>() {
-        let plan = services.plans.of(actor.workspace)?;
-        let is_app = !parts.extensions.get::<Session>().is_some_and(|session| session.is_browser);
+/// What the layer of a route checks.
+#[derive(Debug, Clone, Copy)]
+pub struct Requirements {
+    /// Who may call it.
+    pub access: Access,
+    /// The feature that the workspace's plan must include.
+    pub feature: Option<Feature>,
+    /// The cost class of its requests.
+    pub class: RateClass,
+    /// Whether requests of apps count as API calls.
+    pub is_metered: bool,
+}
+
+impl Requirements {
+    /// Authenticates a request, checks what its caller may do, and adds the caller to its
+    /// extensions. `usage` is what it used of the plan's rate limits, also if it is refused.
+    fn admit(
+        self,
+        parts: &mut Parts,
+        services: &Services,
+        usage: &mut Option<Usage>,
+    ) -> Result<()> {
+        let Self { access, feature, class, is_metered } = self;
+        if access == Access::Operator && caller::has_operator_key(parts, services) {
+            return Ok(());
+        }
+        limit_address(parts, services)?;
+        if access == Access::Public {
+            return Ok(());
+        }
+        // Without a valid credential the status is 401, even if none would suffice.
+        let caller = caller::authenticate(parts, services)?;
+        // No plan applies to the operator.
+        if access == Access::Operator {
+            return access.check(parts, &caller);
+        }
+        let plan = services.plans.of(caller.actor.workspace)?;
+        plan::limit_rate(services, &plan, class, &caller, usage)?;
+        access.check(parts, &caller)?;
+        let is_app = !caller.session.is_some_and(|session| session.is_browser);
         // An app can manage its account on any plan.
         let needs_api = is_app && matches!(access, Access::Ability(_));
-        let required = feature.into_iter().chain(needs_api.then_some(Feature::Api));
-        if let Some(lacking) = required.into_iter().find(|feature| !plan.includes(*feature)) {
-            let name = lacking.as_str();
-            let message = format!("The workspace's plan does not include {name}: change the plan.");
-            return Err(ServiceError::new(ErrorCode::FeatureNotAvailable, message));
+        plan::require(&plan, feature.into_iter().chain(needs_api.then_some(Feature::Api)))?;
+        if is_app && is_metered {
+            plan::count_call(services, &plan, &caller)?;
         }
+        Ok(())
     }
-    Ok(next.run(Request::from_parts(parts, body)).await)
+}
+
+/// The layer of a route that rejects requests which do not meet its [`Requirements`], and states
+/// the rate limits in the headers of responses.
+pub async fn authorize(
+    State((services, requirements)): State<(Services, Requirements)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let (now_ms, mut usage) = (now_ms(), None);
+    let mut response = match requirements.admit(&mut parts, &services, &mut usage) {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(error) => error.into_response(),
+    };
+    if let Some(usage) = usage {
+        usage.write(response.headers_mut(), now_ms);
+    }
+    response
 }

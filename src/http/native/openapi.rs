@@ -63,9 +63,10 @@ const TAGS: [(&str, &str); 14] = [
 ];
 
 /// Shared responses: component, status, description.
-const RESPONSES: [(&str, &str, &str); 13] = [
+const RESPONSES: [(&str, &str, &str); 14] = [
     ("BadRequest", "400", "The request is not valid; `errors` lists what is wrong by field."),
     ("Unauthorized", "401", "The credential is missing, unknown, revoked or expired."),
+    ("PaymentRequired", "402", "A limit of the workspace's plan is reached; `limit` names it."),
     ("Forbidden", "403", "The caller lacks the required ability, or used plain HTTP."),
     ("NotFound", "404", "There is no such resource in this workspace."),
     ("PreconditionFailed", "412", "The resource is not at the version named by `If-Match`."),
@@ -154,11 +155,7 @@ fn components() -> Components {
         if status == "429" {
             state_rate_limits(&mut response);
         }
-        if matches!(status, "429" | "503") {
-            let mut seconds = Header::new(Object::with_type(Type::Integer));
-            seconds.description = Some("Seconds to wait before a retry.".to_owned());
-            response.headers.insert("Retry-After".to_owned(), seconds.into());
-        }
+        state_retry(status, &mut response);
         components.responses.insert(name.to_owned(), response.into());
     }
     for (name, is_number, description) in HEADERS {
@@ -180,6 +177,15 @@ fn components() -> Components {
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     components.add_security_scheme("key", SecurityScheme::ApiKey(ApiKey::Header(key)));
     components
+}
+
+/// Adds the header with the time of a retry, if a status has it.
+fn state_retry(status: &str, response: &mut Response) {
+    if matches!(status, "429" | "503") {
+        let mut seconds = Header::new(Object::with_type(Type::Integer));
+        seconds.description = Some("Seconds to wait before a retry.".to_owned());
+        response.headers.insert("Retry-After".to_owned(), seconds.into());
+    }
 }
 
 /// Adds the headers with rate limits to a response.
@@ -236,11 +242,13 @@ fn describe(operation: &mut Operation, method: &HttpMethod, path: &str, route: &
         _ => false,
     };
     let has_body = operation.request_body.is_some();
+    let is_of_workspace = matches!(route.access, Access::Ability(_) | Access::SignedIn);
     let is_own =
         |one: &Parameter| one.parameter_in != ParameterIn::Path && one.name != "X-Workspace";
     let has_input = has_body || parameters(operation).any(is_own);
     let shared = [
         ("Unauthorized", route.access != Access::Public),
+        ("PaymentRequired", route.is_metered && is_of_workspace),
         ("Forbidden", true),
         ("TooManyRequests", true),
         ("BadRequest", has_input),
@@ -371,6 +379,7 @@ fn add_responses(
         if status.as_str() >= "400" {
             response.content.insert(PROBLEM.to_owned(), problem());
         }
+        state_retry(status, response);
         if is_limited {
             state_rate_limits(response);
         }

@@ -29,6 +29,8 @@ pub struct Route {
     pub schemas: Vec<(String, RefOr<Schema>)>,
     /// The cost class of a request, which also determines its timeout.
     pub class: RateClass,
+    /// Whether requests of apps count as API calls, of which plans allow so many per month.
+    pub is_metered: bool,
     /// The feature that the workspace's plan must include.
     pub feature: Option<Feature>,
     /// Whether a change takes an `Idempotency-Key`.
@@ -49,13 +51,15 @@ pub struct Routes {
     tag: &'static str,
     noun: &'static str,
     takes_idempotency_keys: bool,
+    are_metered: bool,
     pub(super) declared: Vec<Route>,
 }
 
 impl Routes {
     /// An empty collection; routes added next get this tag and noun.
     pub const fn of(tag: &'static str, noun: &'static str) -> Self {
-        Self { tag, noun, takes_idempotency_keys: true, declared: Vec::new() }
+        let (takes_idempotency_keys, are_metered) = (true, true);
+        Self { tag, noun, takes_idempotency_keys, are_metered, declared: Vec::new() }
     }
 
     /// Sets the tag and noun of the routes added next.
@@ -66,6 +70,13 @@ impl Routes {
     /// Declares that changes by the routes added next ignore `Idempotency-Key`.
     pub const fn without_idempotency_keys(mut self) -> Self {
         self.takes_idempotency_keys = false;
+        self
+    }
+
+    /// Declares that requests to the routes added next are not API calls of the plan, so that they
+    /// are answered when those are used up.
+    pub const fn unmetered(mut self) -> Self {
+        self.are_metered = false;
         self
     }
 
@@ -83,6 +94,7 @@ impl Routes {
             paths,
             schemas,
             class: RateClass::Standard,
+            is_metered: self.are_metered,
             feature: None,
             takes_idempotency_key: self.takes_idempotency_keys,
             handler,

@@ -8,7 +8,7 @@ use super::{
     admin, analytics, audit, billing, clicks, domains, imports, links, presets, reports, sign_in,
     tokens, user, workspaces,
 };
-use crate::http::auth::{Access, authorize};
+use crate::http::auth::{Access, Requirements, authorize};
 use crate::http::{Audience, Services, with_timeout};
 
 /// The routes for an audience.
@@ -41,10 +41,12 @@ pub fn of(audience: Audience) -> impl Iterator<Item = Route> {
 /// The router of these routes below a prefix, without it; each with its timeout and access check.
 pub fn router(services: &Services, audience: Audience, below: &str) -> Router<Services> {
     of(audience).fold(Router::new(), |mut router, route| {
-        let requirements = (services.clone(), route.access, route.feature);
-        let check = from_fn_with_state(requirements, authorize);
-        let limit = from_fn_with_state(timeout(route.class), with_timeout);
-        let handler = route.handler.route_layer(check).route_layer(limit);
+        let Route { access, feature, class, is_metered, .. } = route;
+        let requirements = Requirements { access, feature, class, is_metered };
+        let check = from_fn_with_state((services.clone(), requirements), authorize);
+        let limit = from_fn_with_state(timeout(class), with_timeout);
+        // Responses after a timeout state the rate limits too.
+        let handler = route.handler.route_layer(limit).route_layer(check);
         for path in route.paths.paths.keys().filter_map(|path| path.strip_prefix(below)) {
             router = router.route(path, handler.clone());
         }

@@ -20,6 +20,7 @@ use view::{CreditsView, LedgerView, PlanView, UsageView};
 
 pub fn routes() -> Routes {
     Routes::of("billing", "billing")
+        .unmetered()
         .route(Ability::UserRead, routes!(plans))
         .route(Ability::UserRead, routes!(usage))
         .route(Ability::UserRead, routes!(credits))
