@@ -10,6 +10,7 @@ use crate::domain::event::{
 };
 use crate::domain::ids::GrantId;
 use crate::domain::plan::Limit;
+use crate::domain::plan::catalogue::MAX_LIMIT;
 use crate::domain::plan::command::BillingCommand;
 use crate::domain::plan::credit::{MAX_AMOUNT, MAX_GRANTS};
 use crate::domain::workspace::state::WorkspaceState;
@@ -56,6 +57,10 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
             for (place, changed) in overrides.iter().enumerate() {
                 if Limit::named(&changed.limit).is_none() {
                     invalid.add("overrides", format!("`{}` is not a limit", changed.limit));
+                }
+                if changed.value.is_some_and(|value| value > MAX_LIMIT) {
+                    let rule = format!("`{}` must be at most {MAX_LIMIT}", changed.limit);
+                    invalid.add("overrides", rule);
                 }
                 if overrides[..place].iter().any(|other| other.limit == changed.limit) {
                     invalid.add("overrides", format!("`{}` is there twice", changed.limit));

@@ -10,7 +10,7 @@ use crate::domain::command::LinkRef;
 use crate::domain::error::Result;
 use crate::domain::event::{AssignedPlan, CreditGrant, Debit, Event, WorkspaceCreated};
 use crate::domain::ids::{GrantId, WorkspaceId};
-use crate::domain::link::{Field, LinkInput};
+use crate::domain::link::{Field, Link, LinkInput};
 use crate::domain::plan::command::BillingCommand;
 use crate::domain::plan::credit::CreditKind;
 use crate::domain::plan::limit::Counter;
@@ -279,7 +279,22 @@ fn tags_are_limited_together() {
     create(&writer, tagged(&["A", "b"])).unwrap();
     let refused = create(&writer, tagged(&["c"])).unwrap_err();
     assert_eq!(refused.limit.unwrap().limit, Limit::Tags);
-    create(&writer, tagged(&["b", "a"])).unwrap();
+    let Outcome::Link(link) = create(&writer, tagged(&["b", "a"])).unwrap() else {
+        panic!("no link")
+    };
+    let change = |link: &Link, tags: &[&str]| {
+        let input = LinkInput { destination: Field::Absent, ..tagged(tags) };
+        let change = Command::ChangeLink(LinkRef::Id(link.id), input, None);
+        writer.runtime.block_on(writer.commands.run(writer.actor, change, None))
+    };
+    // Other links have both tags, too.
+    change(&link, &["B", "c"]).unwrap_err();
+    set_plan(&writer, "acme/free", &[("tags", Some(3))]).unwrap();
+    change(&link, &["c"]).unwrap();
+    set_plan(&writer, "acme/free", &[("tags", Some(1))]).unwrap();
+    change(&link, &["d"]).unwrap();
+    change(&link, &["D", "e"]).unwrap_err();
+    check_rebuild(&writer);
 }
 
 #[test]
@@ -294,6 +309,8 @@ fn wrong_billing_commands_are_refused() {
     assert_eq!(field(set_plan(&writer, "acme/free", &[("slugs", None)])), ["overrides"]);
     let twice = [("links", None), ("links", Some(1))];
     assert_eq!(field(set_plan(&writer, "acme/free", &twice)), ["overrides"]);
+    let huge = [("links", Some(u64::MAX))];
+    assert_eq!(field(set_plan(&writer, "acme/free", &huge)), ["overrides"]);
     for (amount, expires_at_ms) in [(0, None), (u64::MAX, None), (1, Some(1))] {
         assert_eq!(grant(&writer, amount, expires_at_ms).unwrap_err().code, ErrorCode::Invalid);
     }

@@ -8,7 +8,7 @@ use super::decide::CommandHandler;
 use crate::domain::error::{ErrorCode, Result, ServiceError, Unreadable};
 use crate::domain::event::{Debit, Event, InvitationState, LinkState};
 use crate::domain::ids::LinkId;
-use crate::domain::link::{Kind, Link, LinkFields};
+use crate::domain::link::{Kind, Link, LinkFields, folded};
 use crate::domain::plan::credit::CreditKind;
 use crate::domain::plan::{Feature, Limit, Month, Plan};
 use crate::projections::index::{Group, ReadBilling, ReadDomains, ReadRanges, ReadWorkspaces};
@@ -39,7 +39,7 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
             }
             Event::LinkRestored(link) => {
                 let plan = self.plan()?;
-                self.check_tags(&plan, link)?;
+                self.check_tags(&plan, link, None)?;
                 self.check_count(&plan, Limit::Links, || self.links())?;
                 Ok(None)
             }
@@ -125,7 +125,7 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
 
     /// Checks what a link uses that its version before did not.
     fn check_link(&self, plan: &Plan, link: &LinkState, before: Option<&Link>) -> Result<()> {
-        self.check_tags(plan, link)?;
+        self.check_tags(plan, link, before)?;
         let is_full = plan.definition.kinds.len() == Kind::EVERY.len()
             && plan.definition.features.len() == Feature::EVERY.len();
         if is_full {
@@ -149,16 +149,21 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         Ok(())
     }
 
-    /// Refuses tags that are new to the workspace beyond the limit.
-    fn check_tags(&self, plan: &Plan, link: &LinkState) -> Result<()> {
+    /// Refuses tags that are new to the workspace beyond the limit, unless they replace others.
+    fn check_tags(&self, plan: &Plan, link: &LinkState, before: Option<&Link>) -> Result<()> {
         let Some(max) = plan.limits.get(Limit::Tags) else { return Ok(()) };
         let workspace = self.actor.workspace;
-        let mut new = 0;
-        for tag in link.labels.iter().flat_map(|labels| &labels.tags) {
-            let group = Group::Tag(tag.clone());
-            new += u64::from(self.state.group_count(workspace, &group)? == 0);
+        let links = |tag: &String| self.state.group_count(workspace, &Group::Tag(tag.clone()));
+        let tags: Vec<_> = link.labels.iter().flat_map(|labels| &labels.tags).collect();
+        let (mut added, mut removed) = (0, 0);
+        for tag in &tags {
+            added += u64::from(links(tag)? == 0);
         }
-        if new > 0 && self.state.tag_count(workspace)? + new > max {
+        for tag in before.iter().flat_map(|before| &before.fields.labels.tags) {
+            let is_kept = tags.iter().any(|kept| folded(kept) == folded(tag));
+            removed += u64::from(!is_kept && links(tag)? == 1);
+        }
+        if added > removed && self.state.tag_count(workspace)? + added - removed > max {
             return Err(self.reached(plan, Limit::Tags, max));
         }
         Ok(())

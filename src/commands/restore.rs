@@ -6,6 +6,7 @@ use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::{Event, LinkPurged, LinkState};
 use crate::domain::ids::LinkId;
 use crate::domain::link::{Link, LinkFields};
+use crate::domain::plan::Feature;
 use crate::domain::preset::UtmPresetId;
 use crate::domain::slug::Slug;
 use crate::projections::index::{ReadDomains, ReadRanges, Tombstone};
@@ -52,6 +53,9 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
             Some(Ok(slug)) => slug,
             Some(Err(rule)) => return Err(ServiceError::field("slug", rule)),
         };
+        if slug != link.slug {
+            self.require_feature(Feature::CustomSlugs, "slug")?;
+        }
         let fields = self.restorable_fields(link.fields)?;
         self.policies.links.blocklist.load().check(&fields, None)?;
         if self.state.slug(&fields.domain, slug.as_str())?.is_some() {

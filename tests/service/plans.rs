@@ -231,7 +231,15 @@ fn a_plan_lacks_the_api_and_imports() {
     Answer::to(request).problem(403, "FEATURE_NOT_AVAILABLE");
     let named = json!({ "destination": "https://example.com/", "slug": "mine" });
     server.api().post("/links", &named).refuses(403, "FEATURE_NOT_AVAILABLE", &["slug"]);
-    create(&server).expect(201);
+    let link = create(&server).expect(201).data();
+    let path = format!("/links/{}", link["id"].as_str().unwrap());
+    server.api().delete(&path).expect(204);
+    let restore = format!("{path}/restore");
+    let renamed = server.api().post(&restore, &json!({ "slug": "mine" }));
+    renamed.refuses(403, "FEATURE_NOT_AVAILABLE", &["slug"]);
+    server.api().post(&restore, &json!({})).expect(200);
+    server.api().get("/analytics/export?format=csv").problem(403, "FEATURE_NOT_AVAILABLE");
+    server.api().post("/exports", &json!({})).problem(403, "FEATURE_NOT_AVAILABLE");
     set_plan(&server, &json!({ "plan": "web" })).expect(200);
     server.api().get("/links").problem(403, "FEATURE_NOT_AVAILABLE");
     server.visit_path("/nowhere").send().expect(404);
@@ -245,6 +253,7 @@ fn wrong_plans_and_credits_are_refused() {
     set_plan(&server, &unknown).refuses(400, "VALIDATION_ERROR", &["overrides"]);
     let negative = json!({ "plan": "acme/free", "overrides": { "links": -1 } });
     set_plan(&server, &negative).expect(400);
+    set_plan(&server, &json!({})).refuses(400, "VALIDATION_ERROR", &["plan"]);
     for (body, field) in [
         (json!({ "kind": "links", "amount": 0 }), "amount"),
         (json!({ "kind": "links", "amount": -3 }), "amount"),
@@ -319,7 +328,15 @@ fn members_are_limited() {
     let sent = invite("ada@example.com");
     assert!(sent.status < 300, "{}", sent.text);
     let refused = invite("bob@example.com");
-    assert!(refused.text.contains("INSUFFICIENT_CREDITS"), "{}", refused.text);
+    refused.problem(402, "INSUFFICIENT_CREDITS");
+    // Of several, those that have a place are sent.
+    set_plan(&server, &json!({ "plan": "acme/free", "overrides": { "members": 3 } })).expect(200);
+    let both = ["cai@example.com", "dan@example.com"]
+        .map(|email| json!({ "email": email, "role": "member" }));
+    let path = format!("/workspaces/{id}/invitations");
+    let sent = server.api().post(&path, &json!({ "invitations": both })).expect(201).data();
+    assert!(sent[0]["invitation"]["link"].is_string() && sent[0]["error"].is_null(), "{sent}");
+    assert_eq!(sent[1]["error"]["code"], "INSUFFICIENT_CREDITS");
 }
 
 /// Clicks beyond the limit are redirected, and shown as such.

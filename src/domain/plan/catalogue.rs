@@ -35,7 +35,7 @@ pub const UNLIMITED: &str = "unlimited";
 /// The maximum length of the id and of the name of a plan.
 const MAX_NAME_BYTES: usize = 100;
 /// The maximum value of a limit.
-const MAX_LIMIT: u64 = 1_000_000_000_000;
+pub const MAX_LIMIT: u64 = 1_000_000_000_000;
 
 /// A catalogue that a reload replaces.
 pub type Catalogues = Arc<ArcSwap<Catalogue>>;
@@ -128,6 +128,12 @@ fn is_id(id: &str) -> bool {
     id.len() <= MAX_NAME_BYTES && is_part(product) && is_part(name)
 }
 
+/// The values that an entry names, each once; all of them if it names none.
+fn chosen<T: Copy + PartialEq>(every: &[T], named: Option<&[T]>) -> Vec<T> {
+    let is_named = |value: &T| named.is_none_or(|named| named.contains(value));
+    every.iter().copied().filter(is_named).collect()
+}
+
 impl PlanEntry {
     fn check(self, text: &str) -> Result<PlanDefinition, String> {
         if !is_id(self.id.get_ref()) {
@@ -171,8 +177,8 @@ impl PlanEntry {
             trial_days: self.trial_days,
             rates,
             limits,
-            kinds: self.kinds.unwrap_or_else(|| Kind::EVERY.to_vec()),
-            features: self.features.unwrap_or_else(|| Feature::EVERY.to_vec()),
+            kinds: chosen(Kind::EVERY, self.kinds.as_deref()),
+            features: chosen(Feature::EVERY, self.features.as_deref()),
         })
     }
 }
@@ -229,10 +235,11 @@ impl Catalogue {
         Plan { definition, limits }
     }
 
-    /// Describes that a limit of a plan is reached.
+    /// Describes that a limit of a plan is reached. The plan without limits is never recommended.
     pub fn limit_reached(&self, plan: &Plan, limit: Limit, max: u64) -> LimitReached {
         let later = self.plans.iter().skip_while(|other| other.id != plan.definition.id).skip(1);
-        let mut of_product = later.filter(|other| other.product() == plan.definition.product());
+        let mut of_product = later
+            .filter(|other| other.id != UNLIMITED && other.product() == plan.definition.product());
         let recommended =
             of_product.find(|other| other.limits.get(limit).is_none_or(|other| other > max));
         LimitReached { limit, max, recommended: recommended.cloned() }
@@ -311,6 +318,22 @@ domains = 0
         assert_eq!(recommended(Limit::LinksPerMonth, 5).as_deref(), Some("acme/core"));
         assert_eq!(recommended(Limit::LinksPerMonth, 100), None, "an override of as much");
         assert_eq!(recommended(Limit::Domains, 0), None);
+        let only =
+            "default = 'free'\n[[plans]]\nid = 'free'\nname = 'Free'\nlimits = { links = 1 }";
+        let catalogue = Catalogue::parse(only).unwrap();
+        let reached = catalogue.limit_reached(&catalogue.plan_of(None), Limit::Links, 1);
+        assert_eq!(reached.recommended, None, "the plan without limits is not for sale");
+    }
+
+    #[test]
+    fn a_kind_or_a_feature_that_is_named_twice_counts_once() {
+        let plan = "[[plans]]\nid = 'a'\nname = 'A'\n";
+        let text =
+            format!("{plan}kinds = ['text', 'url', 'url', 'url']\nfeatures = ['api', 'api']");
+        let catalogue = Catalogue::parse(&text).unwrap();
+        let plan = catalogue.find("a").unwrap();
+        assert_eq!(plan.kinds, [Kind::Url, Kind::Text]);
+        assert_eq!(plan.features, [Feature::Api]);
     }
 
     #[test]

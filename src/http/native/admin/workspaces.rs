@@ -80,7 +80,8 @@ pub struct AdminWorkspacePage {
 #[serde(deny_unknown_fields)]
 pub struct AssignedPlanBody {
     /// The ID in the catalogue; null for the default plan.
-    #[schema(example = "acme/core")]
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(required = true, example = "acme/core")]
     plan: Option<String>,
     /// Limits that differ from the plan's; null for no limit.
     #[serde(default)]

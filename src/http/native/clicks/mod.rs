@@ -17,6 +17,7 @@ use super::analytics::{AsOfView, as_of};
 use super::links::export::attachment;
 use super::route::Routes;
 use crate::domain::error::{Result, ServiceError};
+use crate::domain::plan::Feature;
 use crate::domain::token::Ability::AnalyticsRead;
 use crate::http::auth::Api;
 use crate::http::params::Params;
@@ -32,8 +33,10 @@ pub fn routes() -> Routes {
     Routes::of("analytics", "clicks")
         .route(AnalyticsRead, routes!(list))
         .route(AnalyticsRead, routes!(export))
+        .with(|route| route.feature = Some(Feature::Exports))
         .then("analytics", "exports")
         .route(AnalyticsRead, routes!(exports::create))
+        .with(|route| route.feature = Some(Feature::Exports))
         .route(AnalyticsRead, routes!(exports::list))
         .route(AnalyticsRead, routes!(exports::get))
         .route(AnalyticsRead, routes!(exports::delete))

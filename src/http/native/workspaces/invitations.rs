@@ -141,12 +141,15 @@ pub async fn create(
     for (email, _) in &checked {
         api.services.sign_in_limits.mail_to(email)?;
     }
+    // Others may have been invited before it.
+    let is_of_address =
+        |error: &ServiceError| matches!(error.code, ErrorCode::Conflict | ErrorCode::PlanLimit);
     let is_only = checked.len() == 1;
     let mut data = Vec::with_capacity(checked.len());
     for (email, role) in checked {
         let (invitation, error) = match accounts.invite(actor, &email, role).await {
             Ok(invited) => (Some(InvitationView::sent(&api.services, actor, invited)?), None),
-            Err(error) if error.code == ErrorCode::Conflict && !is_only => {
+            Err(error) if is_of_address(&error) && !is_only => {
                 (None, Some(crate::http::problem::item(&error).1))
             }
             Err(error) => return Err(error),
