@@ -26,10 +26,13 @@ const GUIDES: &[(&str, &str)] = &[
     ("history", include_str!("../src/http/guides/history.md")),
     ("accounts", include_str!("../src/http/guides/accounts.md")),
     ("tokens", include_str!("../src/http/guides/tokens.md")),
+    ("plans", PLANS),
     ("pages", include_str!("../src/http/guides/pages.md")),
     ("operation", OPERATION),
 ];
 const README: &str = include_str!("../README.md");
+/// Replayed with a service of its own, which has the catalogue of the guide.
+const PLANS: &str = include_str!("../src/http/guides/plans.md");
 const OPERATION: &str = include_str!("../ops/README.md");
 
 /// A command of a tour, and the output that the document shows, if any.
@@ -63,7 +66,7 @@ fn tour(document: &str) -> Vec<Step> {
 /// Replaces everything that differs from run to run.
 fn without_chance(text: &str) -> String {
     let chances = [
-        (r"(link|ws)_[0-9a-z]{26}", "ID"),
+        (r"(grant|link|ws)_[0-9a-z]{26}", "ID"),
         (r#""lag_ms":\d+"#, "LAG"),
         (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "REQUEST"),
         (r"(?m)^date: .*$", "DATE"),
@@ -87,12 +90,13 @@ impl Drop for Service {
 }
 
 /// slugline as started in the tour, except for the port; ready.
-fn start(data: &std::path::Path) -> (Service, String) {
+fn start(data: &std::path::Path, flags: &[&str]) -> (Service, String) {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let service = Command::new(env!("CARGO_BIN_EXE_slugline"))
         .args(["serve", "--trusted-proxies", "127.0.0.1", "--listen", &free.to_string()])
         .args(["--public-url", "http://127.0.0.1:8080", "--data-dir"])
         .arg(data)
+        .args(flags)
         .env("SLUGLINE_BOOTSTRAP_TOKEN", TOKEN)
         .stderr(Stdio::null())
         .spawn()
@@ -144,7 +148,7 @@ fn replay(name: &str, document: &str, folder: &std::path::Path, address: &str) {
 #[test]
 fn the_tour_shows_what_happens() {
     let folder = tempfile::tempdir().unwrap();
-    let (_service, address) = start(&folder.path().join("data"));
+    let (_service, address) = start(&folder.path().join("data"), &[]);
     assert!(tour(README).len() > 3, "the tour was not found");
     replay("README", README, folder.path(), &address);
 }
@@ -152,7 +156,7 @@ fn the_tour_shows_what_happens() {
 #[test]
 fn the_commands_of_the_guides_work_and_their_paths_exist() {
     let folder = tempfile::tempdir().unwrap();
-    let (_service, address) = start(&folder.path().join("data"));
+    let (_service, address) = start(&folder.path().join("data"), &[]);
     let document = reqwest::blocking::get(format!("http://{address}/api/v1/openapi.json"));
     let document: serde_json::Value = document.unwrap().json().unwrap();
     for (name, guide) in GUIDES.iter().chain([&("README", README)]) {
@@ -163,9 +167,21 @@ fn the_commands_of_the_guides_work_and_their_paths_exist() {
         }
     }
     assert!(tour(GUIDES[0].1).len() > 8, "the tour was not found");
-    for (name, guide) in GUIDES {
+    for (name, guide) in GUIDES.iter().filter(|(_, guide)| *guide != PLANS) {
         replay(name, guide, folder.path(), &address);
     }
+}
+
+#[test]
+fn the_guide_to_plans_shows_what_its_catalogue_allows() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalogue = PLANS.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let file = folder.path().join("plans.toml");
+    std::fs::write(&file, catalogue).unwrap();
+    let flags = ["--plans", file.to_str().unwrap()];
+    let (_service, address) = start(&folder.path().join("data"), &flags);
+    assert!(tour(PLANS).len() > 8, "the tour was not found");
+    replay("plans", PLANS, folder.path(), &address);
 }
 
 /// The API operations that a document names: `GET /links/{link}`, below `/api/v1`.

@@ -41,6 +41,7 @@ const GUIDES: &[(&str, &str)] = &[
     ("history", include_str!("history.md")),
     ("accounts", include_str!("accounts.md")),
     ("tokens", include_str!("tokens.md")),
+    ("plans", include_str!("plans.md")),
     ("pages", include_str!("pages.md")),
     ("operation", include_str!("../../../ops/README.md")),
 ];
