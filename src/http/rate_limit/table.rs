@@ -4,6 +4,8 @@
 //! [removed](WindowTable::forget), so nobody can evict another's count by making many requests.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::window::{Quota, Window};
@@ -51,23 +53,28 @@ impl WindowUse {
 /// Windows by key.
 pub struct WindowTable {
     shards: Box<[Mutex<Shard>]>,
+    /// The number of windows in all shards: some groups have many.
+    len: AtomicUsize,
+    capacity: usize,
     when_full: WhenFull,
+    /// The shard to sweep next when the table is full.
+    next: AtomicUsize,
 }
 
+#[derive(Default)]
 struct Shard {
     windows: HashMap<u64, Window>,
-    capacity: usize,
     swept_at_ms: u64,
 }
 
 impl WindowTable {
-    /// An empty table for about this many windows. Each takes some 100 bytes, and 8 for each
+    /// An empty table for about this many windows. Each takes some 150 bytes, and 8 for each
     /// request up to 64.
     pub fn new(capacity: usize, when_full: WhenFull) -> Self {
         let shards = if capacity < LARGE_CAPACITY { 1 } else { SHARDS };
-        let capacity = capacity / shards;
-        let shard = || Mutex::new(Shard { windows: HashMap::new(), capacity, swept_at_ms: 0 });
-        Self { shards: std::iter::repeat_with(shard).take(shards).collect(), when_full }
+        let shards = std::iter::repeat_with(Mutex::default).take(shards).collect();
+        let (len, next) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { shards, len, capacity, when_full, next }
     }
 
     /// Counts a request in several windows: in all of them, or in none if one is full. Windows that
@@ -76,17 +83,24 @@ impl WindowTable {
     /// # Errors
     /// The time until all windows have room, in milliseconds.
     pub fn take(&self, group: u64, uses: &mut [WindowUse], now_ms: u64) -> Result<(), u64> {
+        if self.is_full() {
+            // Perhaps another shard has the empty windows.
+            let next = self.next.fetch_add(1, Ordering::Relaxed) % self.shards.len();
+            if let Ok(mut shard) = self.shards[next].try_lock() {
+                self.sweep(&mut shard, now_ms);
+            }
+        }
         let mut shard = self.shard(group);
-        shard.sweep(now_ms);
+        self.sweep(&mut shard, now_ms);
         let mut wait_ms = 0;
         for one in &mut *uses {
-            wait_ms = wait_ms.max(shard.look(one, self.when_full, now_ms));
+            wait_ms = wait_ms.max(self.look(&mut shard, one, now_ms));
         }
         if wait_ms > 0 {
             return Err(wait_ms);
         }
         for one in uses {
-            shard.add(one, now_ms);
+            self.add(&mut shard, one, now_ms);
         }
         Ok(())
     }
@@ -94,22 +108,21 @@ impl WindowTable {
     /// Takes back the last request of a window.
     pub fn give_back(&self, group: u64, key: u64, now_ms: u64) {
         let mut shard = self.shard(group);
-        if let Some(window) = shard.windows.get_mut(&key) {
-            window.remove_last();
-            if window.is_idle(now_ms) {
-                shard.windows.remove(&key);
-            }
+        let Some(window) = shard.windows.get_mut(&key) else { return };
+        window.remove_last();
+        if window.is_idle(now_ms) {
+            self.remove(&mut shard, key);
         }
     }
 
     /// Removes a window.
     pub fn forget(&self, group: u64, key: u64) {
-        self.shard(group).windows.remove(&key);
+        self.remove(&mut self.shard(group), key);
     }
 
     /// The number of windows.
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).windows.len()).sum()
+        self.len.load(Ordering::Relaxed)
     }
 
     /// Whether there is no window.
@@ -117,23 +130,27 @@ impl WindowTable {
         self.len() == 0
     }
 
+    fn is_full(&self) -> bool {
+        self.len() >= self.capacity
+    }
+
     fn shard(&self, group: u64) -> MutexGuard<'_, Shard> {
         let number = group % self.shards.len() as u64;
         lock(&self.shards[usize::try_from(number).unwrap_or_default()])
     }
-}
 
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
-}
+    fn remove(&self, shard: &mut Shard, key: u64) {
+        if shard.windows.remove(&key).is_some() {
+            self.len.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 
-impl Shard {
     /// The state of a window before a request. Returns the time until it has room, in milliseconds.
-    fn look(&mut self, one: &mut WindowUse, when_full: WhenFull, now_ms: u64) -> u64 {
-        let is_full = self.windows.len() >= self.capacity;
-        let Some(window) = self.windows.get_mut(&one.key) else {
+    fn look(&self, shard: &mut Shard, one: &mut WindowUse, now_ms: u64) -> u64 {
+        let Some(window) = shard.windows.get_mut(&one.key) else {
             (one.remaining, one.more_in_ms) = (one.quota.requests, 0);
-            return if is_full && when_full == WhenFull::Refuse { FULL_RETRY_MS } else { 0 };
+            let is_refused = self.when_full == WhenFull::Refuse && self.is_full();
+            return if is_refused { FULL_RETRY_MS } else { 0 };
         };
         window.expire(now_ms);
         one.remaining = window.remaining(one.quota);
@@ -142,36 +159,48 @@ impl Shard {
     }
 
     /// Counts a request, if there is a place for its window.
-    fn add(&mut self, one: &mut WindowUse, now_ms: u64) {
-        if self.windows.len() >= self.capacity && !self.windows.contains_key(&one.key) {
-            (one.remaining, one.more_in_ms) =
-                (one.quota.requests.saturating_sub(1), one.quota.window_ms.into());
-            return;
-        }
-        let window = self.windows.entry(one.key).or_default();
+    fn add(&self, shard: &mut Shard, one: &mut WindowUse, now_ms: u64) {
+        let window = match shard.windows.entry(one.key) {
+            Entry::Occupied(window) => window.into_mut(),
+            Entry::Vacant(_) if self.is_full() => {
+                one.remaining = one.quota.requests.saturating_sub(1);
+                one.more_in_ms = one.quota.window_ms.into();
+                return;
+            }
+            Entry::Vacant(place) => {
+                self.len.fetch_add(1, Ordering::Relaxed);
+                place.insert(Window::default())
+            }
+        };
         window.add(one.quota, now_ms);
         one.remaining = window.remaining(one.quota);
         one.more_in_ms = window.more_in_ms(one.quota, now_ms);
     }
 
-    /// Drops empty windows, if it is time to.
-    fn sweep(&mut self, now_ms: u64) {
-        let is_full = self.windows.len() >= self.capacity;
-        let period_ms = if is_full { FULL_SWEEP_MS } else { SWEEP_MS };
-        if self.swept_at_ms + period_ms > now_ms {
+    /// Drops the empty windows of a shard, if it is time to.
+    fn sweep(&self, shard: &mut Shard, now_ms: u64) {
+        let period_ms = if self.is_full() { FULL_SWEEP_MS } else { SWEEP_MS };
+        if shard.swept_at_ms + period_ms > now_ms {
             return;
         }
-        self.swept_at_ms = now_ms;
-        self.windows.retain(|_, window| !window.is_idle(now_ms));
-        if self.windows.len() < self.windows.capacity() / 4 {
-            self.windows.shrink_to(self.windows.len() * 2);
+        shard.swept_at_ms = now_ms;
+        let before = shard.windows.len();
+        shard.windows.retain(|_, window| !window.is_idle(now_ms));
+        let left = shard.windows.len();
+        self.len.fetch_sub(before - left, Ordering::Relaxed);
+        if left < shard.windows.capacity() / 4 {
+            shard.windows.shrink_to(left * 2);
         }
     }
 }
 
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::AtomicU64;
 
     use super::*;
 
@@ -246,6 +275,21 @@ mod tests {
         assert_eq!(table.len(), SHARDS);
         let capacity: usize = table.shards.iter().map(|shard| lock(shard).windows.capacity()).sum();
         assert!(capacity < LARGE_CAPACITY / 4, "{capacity}");
+    }
+
+    #[test]
+    fn a_group_may_have_all_windows_and_leave_them_to_others() {
+        let table = WindowTable::new(LARGE_CAPACITY, WhenFull::Allow);
+        let one = Quota { requests: 1, ..MINUTE };
+        let take = |group, key, now_ms| table.take(group, &mut [WindowUse::of(key, one)], now_ms);
+        for key in 0..LARGE_CAPACITY as u64 {
+            take(7, key, 0).unwrap();
+            assert!(take(7, key, 0).is_err(), "{key}");
+        }
+        // A full table counts no more, until the shard with the empty windows has been swept.
+        let uncounted = (0..SHARDS).take_while(|_| take(8, u64::MAX, 60_000).is_ok()).count();
+        assert!((1..SHARDS).contains(&uncounted), "{uncounted}");
+        assert_eq!(table.len(), 1);
     }
 
     #[test]
