@@ -110,7 +110,7 @@ impl World {
     fn request(&self, limits: &[RateLimit], token: u64, at: Instant) {
         let usage = self.limiter.take(limits, RateClass::Standard, &self.caller(token), at);
         if let Some(usage) = usage {
-            let mut headers = HeaderMap::new();
+            let mut headers = HeaderMap::with_capacity(16);
             usage.write(&mut headers, 1_800_000_000_000);
             black_box((usage.refusal().is_some(), headers));
         }

@@ -30,6 +30,9 @@ pub const HEADERS: [(&str, bool, &str); 5] = [
     ),
 ];
 
+/// Enough for a limit in `RateLimit`.
+const TEXT_BYTES: usize = 48;
+
 /// What a request used of the limits that apply to it.
 #[derive(Debug)]
 pub struct Usage {
@@ -68,7 +71,8 @@ impl Usage {
             let reset_ms = now_ms.saturating_add(one.more_in_ms);
             headers.insert(RESET, HeaderValue::from(reset_ms.div_ceil(1_000)));
         }
-        let (mut policy, mut state) = (String::new(), String::new());
+        let text = || String::with_capacity(TEXT_BYTES * self.limits.len());
+        let (mut policy, mut state) = (text(), text());
         for (limit, one) in self.limits.iter().zip(&self.uses) {
             for text in [&mut policy, &mut state] {
                 if !text.is_empty() {

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 const ENTRIES: u32 = 64;
 /// The bits of an entry that hold the count.
 const COUNT_BITS: u32 = 24;
-const MAX_COUNT: u64 = (1 << COUNT_BITS) - 1;
+const MAX_COUNT: u32 = (1 << COUNT_BITS) - 1;
 
 /// The maximum number of requests in a window of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,16 +22,16 @@ pub struct Quota {
 struct Entry(u64);
 
 impl Entry {
-    const fn new(at_ms: u64, count: u64) -> Self {
-        Self(at_ms << COUNT_BITS | count)
+    fn new(at_ms: u64, count: u32) -> Self {
+        Self(at_ms << COUNT_BITS | u64::from(count))
     }
 
     const fn at_ms(self) -> u64 {
         self.0 >> COUNT_BITS
     }
 
-    const fn count(self) -> u64 {
-        self.0 & MAX_COUNT
+    fn count(self) -> u32 {
+        u32::try_from(self.0 & u64::from(MAX_COUNT)).unwrap_or(MAX_COUNT)
     }
 }
 
@@ -44,14 +44,17 @@ impl Entry {
 #[derive(Debug, Default)]
 pub struct Window {
     entries: VecDeque<Entry>,
-    window_ms: u32,
+    /// The requests of all entries.
+    count: u32,
+    length_ms: u32,
 }
 
 impl Window {
     /// Counts a request. Times are in milliseconds since the same moment; they may be in a slightly
     /// different order than the calls.
     pub fn add(&mut self, quota: Quota, now_ms: u64) {
-        self.window_ms = quota.window_ms;
+        self.length_ms = quota.window_ms;
+        self.count = self.count.saturating_add(1);
         let slot_ms = match quota.requests {
             ..=ENTRIES => 1,
             _ => u64::from(quota.window_ms.div_ceil(ENTRIES - 1)),
@@ -69,39 +72,42 @@ impl Window {
 
     /// Removes the last request, if any.
     pub fn remove_last(&mut self) {
-        if let Some(last) = self.entries.pop_back()
-            && last.count() > 1
-        {
+        let Some(last) = self.entries.pop_back() else { return };
+        self.count -= 1;
+        if last.count() > 1 {
             self.entries.push_back(Entry::new(last.at_ms(), last.count() - 1));
         }
     }
 
     /// Drops the requests that have left the window. Returns whether none is left.
     pub fn expire(&mut self, now_ms: u64) -> bool {
-        let window_ms = u64::from(self.window_ms);
-        while self.entries.front().is_some_and(|entry| entry.at_ms() + window_ms <= now_ms) {
+        let window_ms = u64::from(self.length_ms);
+        while let Some(entry) = self.entries.front().copied() {
+            if entry.at_ms() + window_ms > now_ms {
+                break;
+            }
             self.entries.pop_front();
+            self.count -= entry.count();
         }
         self.entries.is_empty()
     }
 
     /// Whether all requests have left the window.
     pub fn is_idle(&self, now_ms: u64) -> bool {
-        let window_ms = u64::from(self.window_ms);
+        let window_ms = u64::from(self.length_ms);
         self.entries.back().is_none_or(|entry| entry.at_ms() + window_ms <= now_ms)
     }
 
     /// The number of further requests that the quota allows.
     pub fn remaining(&self, quota: Quota) -> u32 {
-        let count = u32::try_from(self.count()).unwrap_or(u32::MAX);
-        quota.requests.saturating_sub(count)
+        quota.requests.saturating_sub(self.count)
     }
 
     /// When the quota allows more requests than now: how many milliseconds after `now_ms`. 0 if
     /// the window is empty.
     pub fn more_in_ms(&self, quota: Quota, now_ms: u64) -> u64 {
         // More than one has to leave if the quota was larger before.
-        let mut leaving = (self.count() + 1).saturating_sub(quota.requests.into()).max(1);
+        let mut leaving = self.count.saturating_sub(quota.requests.saturating_sub(1)).max(1);
         for entry in &self.entries {
             leaving = leaving.saturating_sub(entry.count());
             if leaving == 0 {
@@ -109,10 +115,6 @@ impl Window {
             }
         }
         0
-    }
-
-    fn count(&self) -> u64 {
-        self.entries.iter().map(|entry| entry.count()).sum()
     }
 }
 
