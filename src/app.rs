@@ -275,6 +275,7 @@ impl App {
             rate_limiter: Arc::default(),
             api_meter: Arc::default(),
             plans: self.plans.clone(),
+            provider_secrets: settings.provider_secrets.clone(),
             accounts: self.accounts.clone(),
             session_cookies: SessionCookies::new(&self.unlock_key, &site),
             address_limits: AddressLimits::new(

@@ -2,6 +2,7 @@
 //! order of precedence. They are validated once at start.
 
 mod accounts;
+mod billing;
 mod mail;
 mod tls;
 
@@ -15,6 +16,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use url::Url;
 
+pub use billing::WebhookSecret;
 pub use mail::SmtpUrl;
 pub use tls::{TlsCertificates, TlsSettings};
 
@@ -22,7 +24,7 @@ use crate::clicks::{SaltPeriod, TrustedProxies};
 use crate::commands::accounts::SignUpMode;
 use crate::effects::AllowedNets;
 use crate::effects::mail::MailSettings;
-use crate::http::Site;
+use crate::http::{ProviderSecrets, Site};
 use crate::projections::clickhouse::Target;
 
 /// The default of `--listen`.
@@ -66,6 +68,7 @@ macro_rules! settings {
             pub tls: Option<TlsSettings>,
             /// `None` for no mail.
             pub mail: Option<MailSettings>,
+            pub provider_secrets: ProviderSecrets,
             $($(pub $name: $type,)?)+
         }
 
@@ -79,6 +82,7 @@ macro_rules! settings {
                 Ok(Settings {
                     tls: tls::check(&self)?,
                     mail: accounts::check(&self, mail::check(&self)?)?,
+                    provider_secrets: billing::check(&self)?,
                     clickhouse: clickhouse(&self),
                     $($($name: named(stringify!($name), self.$name, |$name| Ok($value))?,)?)+
                 })
@@ -181,6 +185,14 @@ settings! {
     smtp_url: SmtpUrl [env = "SLUGLINE_SMTP_URL", value_name = "URL", hide_env_values = true];
     /// The sender of mail, such as slugline <links@example.com>
     mail_from: String [env = "SLUGLINE_MAIL_FROM", value_name = "ADDRESS"];
+    /// The signing secret of Stripe's webhook endpoint; prefer the environment variable to the flag
+    stripe_webhook_secret: WebhookSecret [
+        env = "SLUGLINE_STRIPE_WEBHOOK_SECRET", value_name = "SECRET", hide_env_values = true
+    ];
+    /// The secret with which reports of any other payment provider are signed; likewise
+    billing_webhook_secret: WebhookSecret [
+        env = "SLUGLINE_BILLING_WEBHOOK_SECRET", value_name = "SECRET", hide_env_values = true
+    ];
     /// Who can sign up: nobody (closed), the invited (invitation), or everybody who confirms an
     /// email address (open, which requires --smtp-url) [default: closed]
     sign_up: String [env = "SLUGLINE_SIGN_UP", value_name = "WHO"]

@@ -62,8 +62,8 @@ impl CatalogueFile {
     }
 }
 
-/// Removes credits that have expired, periodically, so that the ledger says so. They can't be used
-/// before either.
+/// Removes credits that have expired, periodically, so that the ledger says so: they can't be used
+/// before either. Ends canceled subscriptions whose provider did not.
 pub fn keep_up(scheduler: &mut Scheduler, commands: Commands, index: Arc<Index>) {
     scheduler.every("credits", EXPIRE, (commands, index), |(commands, index)| async move {
         if let Err(error) = expire(&commands, index).await {
@@ -73,8 +73,15 @@ pub fn keep_up(scheduler: &mut Scheduler, commands: Commands, index: Arc<Index>)
 }
 
 async fn expire(commands: &Commands, index: Arc<Index>) -> anyhow::Result<()> {
-    let read = tokio::task::spawn_blocking(move || index.all_credits());
-    for (workspace, credits) in read.await?? {
+    let read = move || anyhow::Ok((index.all_credits()?, index.subscriptions()?));
+    let (credits, subscriptions) = tokio::task::spawn_blocking(read).await??;
+    for (workspace, subscription) in subscriptions {
+        if subscription.ends_at_ms.is_some_and(|ends_at_ms| ends_at_ms <= now_ms()) {
+            let command = Command::Billing(BillingCommand::EndSubscription);
+            commands.run(Actor::operator(workspace), command, None).await?;
+        }
+    }
+    for (workspace, credits) in credits {
         for grant in credits.grants.iter().filter(|grant| grant.has_expired(now_ms())) {
             let id = GrantId::from_bytes(&grant.id)?;
             let command = Command::Billing(BillingCommand::ExpireCredits(id));

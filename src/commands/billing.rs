@@ -35,6 +35,8 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
                 let event = Event::CreditsRefunded(CreditsWithdrawn { grant, amount });
                 Ok((is_left.then_some(event), Outcome::Gone))
             }
+            BillingCommand::Report(report) => self.decide_report(*report),
+            BillingCommand::EndSubscription => self.end_subscription(),
             BillingCommand::ExpireCredits(id) => {
                 let credits = self.state.credits(self.actor.workspace)?;
                 let grant = credits.find(id.as_bytes());

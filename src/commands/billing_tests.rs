@@ -39,7 +39,7 @@ limits = { links_per_month = 50 }
 "#;
 
 /// Given a workspace on a plan.
-fn given(plan: &str) -> (Writer, Policies) {
+pub fn given(plan: &str) -> (Writer, Policies) {
     let policies = Policies::default();
     policies.plans.store(Arc::new(Catalogue::parse(PLANS).unwrap()));
     let writer = Writer::with(policies.clone());
@@ -59,7 +59,7 @@ fn set_plan(writer: &Writer, plan: &str, overrides: &[(&str, Option<u64>)]) -> R
     bill(writer, BillingCommand::ChangePlan(Some(plan)))
 }
 
-fn bill(writer: &Writer, command: BillingCommand) -> Result<Outcome> {
+pub fn bill(writer: &Writer, command: BillingCommand) -> Result<Outcome> {
     let operator = Actor::operator(writer.actor.workspace);
     let run = writer.commands.run(operator, Command::Billing(command), None);
     writer.runtime.block_on(run).map(|done| done.outcome)
@@ -86,7 +86,7 @@ fn create(writer: &Writer, input: LinkInput) -> Result<Outcome> {
     writer.runtime.block_on(run).map(|done| done.outcome)
 }
 
-fn balance(writer: &Writer) -> u64 {
+pub fn balance(writer: &Writer) -> u64 {
     let credits = writer.index.credits(writer.actor.workspace).unwrap();
     credits.balance(CreditKind::Links, now_ms())
 }
@@ -114,7 +114,7 @@ fn race(writer: &Writer, clients: usize) -> usize {
 }
 
 /// Then the same follows from the log alone.
-fn check_rebuild(writer: &Writer) {
+pub fn check_rebuild(writer: &Writer) {
     let folder = tempfile::tempdir().unwrap();
     let rebuilt = Index::open(folder.path(), &*writer.log).unwrap();
     assert_eq!(writer.index.digest().unwrap(), rebuilt.digest().unwrap());

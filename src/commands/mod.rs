@@ -29,6 +29,9 @@ mod passwords;
 mod plan_limits;
 mod restore;
 pub mod secret;
+mod subscriptions;
+#[cfg(test)]
+mod subscriptions_tests;
 #[cfg(test)]
 mod tests;
 mod tokens;

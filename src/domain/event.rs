@@ -9,6 +9,7 @@ pub use super::link::state::LinkState;
 pub use super::plan::state::{
     ApiCallsCounted, AssignedPlan, CreditGrant, CreditsWithdrawn, Debit, PlanChanged,
 };
+pub use super::plan::subscription::{PaymentRefunded, SubscriptionChange};
 pub use super::preset::state::{UtmPresetDeleted, UtmPresetState};
 pub use super::report::{LinkReported, ReportResolved};
 pub use super::session::{SessionEnded, SessionState};
@@ -236,6 +237,20 @@ events! {
     83 CreditsRefunded(CreditsWithdrawn) of Billing[grant];
     /// The unused credits of a grant expired.
     84 CreditsExpired(CreditsWithdrawn) of Billing[grant];
+    /// A subscription started; its plan applies.
+    85 SubscriptionStarted(SubscriptionChange) of Billing[];
+    /// A period of a subscription was paid.
+    86 SubscriptionRenewed(SubscriptionChange) of Billing[];
+    /// The plan, the period or the state of a subscription was changed.
+    87 SubscriptionChanged(SubscriptionChange) of Billing[];
+    /// A payment for a subscription failed.
+    88 SubscriptionPastDue(SubscriptionChange) of Billing[];
+    /// A subscription was canceled; it ends later.
+    89 SubscriptionCanceled(SubscriptionChange) of Billing[];
+    /// A subscription ended; the catalogue's default plan applies.
+    90 SubscriptionExpired(SubscriptionChange) of Billing[];
+    /// A payment was refunded.
+    91 PaymentRefunded(PaymentRefunded) of Billing[grant];
 }
 
 impl EventKind {

@@ -39,6 +39,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     }
 }
 
+/// An unparsed body, of which a signature is verified.
+pub struct RawBody(pub Vec<u8>);
+
+impl<S: Send + Sync> FromRequest<S> for RawBody {
+    type Rejection = ServiceError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self> {
+        Ok(Self(read(request.into_body(), MAX_BODY_BYTES).await?))
+    }
+}
+
 /// The unparsed JSON of a bulk request: parsed, it may take many times as much memory.
 pub struct BulkBody {
     bytes: Vec<u8>,

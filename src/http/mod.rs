@@ -93,6 +93,8 @@ pub struct Services {
     pub rate_limiter: Arc<rate_limit::RateLimiter>,
     /// Counts API calls.
     pub api_meter: Arc<api_meter::ApiMeter>,
+    /// The secrets of payment providers.
+    pub provider_secrets: ProviderSecrets,
     /// Reads plans, usage and credits.
     pub plans: Plans,
     /// Users, workspaces and sessions.
@@ -129,6 +131,7 @@ pub fn reconciliation_json(found: Reconciliation) -> serde_json::Value {
     serde_json::json!(native::admin::ReconciliationView::from(found))
 }
 
+pub use native::ProviderSecrets;
 pub use native::admin::timestamp_ms;
 pub use native::tokens::{TokenBody, Tokens};
 

@@ -8,6 +8,7 @@ use crate::domain::plan::catalogue::Catalogues;
 use crate::domain::plan::credit::CreditKind;
 use crate::domain::plan::limit::{Counter, Limit, Month};
 use crate::domain::plan::state::{CreditGrant, LedgerEntry};
+use crate::domain::plan::subscription::{Invoice, SubscriptionState};
 use crate::domain::plan::{Catalogue, Plan};
 use crate::projections::index::{Index, Read, ReadBilling, ReadDomains, ReadWorkspaces};
 
@@ -95,6 +96,23 @@ impl Plans {
             (*kind, credits.balance(*kind, now_ms), usable.cloned().collect())
         };
         Ok(CreditKind::EVERY.iter().map(of).collect())
+    }
+
+    /// The subscription of a workspace.
+    pub fn subscription(&self, workspace: WorkspaceId) -> Result<Option<SubscriptionState>> {
+        Ok(self.index.subscription(workspace)?)
+    }
+
+    /// The workspace in which a provider's id of a subscription, an invoice or a payment occurs.
+    pub fn workspace_of(&self, reference: &str) -> Result<Option<WorkspaceId>> {
+        Ok(self.index.workspace_of_reference(reference)?)
+    }
+
+    /// A workspace's invoices, newest first.
+    pub fn invoices(&self, workspace: WorkspaceId) -> Result<Vec<Invoice>> {
+        let mut invoices = self.index.invoices(workspace)?;
+        invoices.sort_by_key(|invoice| std::cmp::Reverse(invoice.at_ms));
+        Ok(invoices)
     }
 
     /// The changes of a workspace's credits with their offsets, newest first: a part of the list,

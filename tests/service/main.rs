@@ -51,6 +51,7 @@ mod reports;
 mod retention;
 mod routing;
 mod search;
+mod subscriptions;
 mod token_command;
 mod tokens;
 mod upgrade;

@@ -2,6 +2,7 @@
 //! service itself and payment providers give them.
 
 use super::state::{AssignedPlan, CreditGrant};
+use super::subscription::ProviderReport;
 use crate::domain::ids::GrantId;
 
 /// A command on the plan, the usage or the credits of the actor's workspace.
@@ -17,4 +18,8 @@ pub enum BillingCommand {
     RefundCredits(GrantId, u64),
     /// Removes a grant that has expired.
     ExpireCredits(GrantId),
+    /// Applies a report of a payment provider.
+    Report(Box<ProviderReport>),
+    /// Ends a canceled subscription whose time has come.
+    EndSubscription,
 }

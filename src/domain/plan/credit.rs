@@ -85,7 +85,7 @@ impl CreditsState {
 
     /// Adds a grant.
     pub fn grant(&mut self, grant: CreditGrant) {
-        self.grants.push(grant);
+        self.grants.push(CreditGrant { granted: grant.amount, ..grant });
     }
 
     /// Uses credits, of those that expire first; returns how many there were.

@@ -10,6 +10,7 @@ pub mod credit;
 pub mod limit;
 pub mod rate;
 pub mod state;
+pub mod subscription;
 
 use std::sync::Arc;
 

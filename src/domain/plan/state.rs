@@ -1,6 +1,8 @@
 //! Plans, usage and credits as stored in the mutation log and in the index. Their workspace is the
 //! envelope's.
 
+use super::subscription::Invoice;
+
 /// The plan of a workspace was changed.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct PlanChanged {
@@ -57,9 +59,17 @@ pub struct CreditGrant {
     /// Why, for people.
     #[prost(string, tag = "5")]
     pub note: String,
-    /// The payment at the provider; empty without one.
+    /// The provider's report, as in
+    /// [`SubscriptionChange`](super::subscription::SubscriptionChange); empty if they were not
+    /// bought.
     #[prost(string, tag = "6")]
-    pub payment: String,
+    pub report: String,
+    /// The invoice, if they were bought.
+    #[prost(message, optional, tag = "7")]
+    pub invoice: Option<Invoice>,
+    /// How many were granted, in the index only, where `amount` is what is left.
+    #[prost(uint64, tag = "8")]
+    pub granted: u64,
 }
 
 /// The unused credits of a grant were withdrawn.

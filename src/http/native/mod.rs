@@ -28,6 +28,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use billing::ProviderSecrets;
 pub use sign_in::PublicRequest;
 
 use super::{Audience, Services};

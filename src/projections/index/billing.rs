@@ -8,11 +8,12 @@ use super::read::{Read, ReadRanges};
 use super::state::{State, add_to};
 use super::{IndexError, keys, workspaces};
 use crate::domain::error::Unreadable;
-use crate::domain::event::{Debit, Event};
+use crate::domain::event::{Debit, Event, SubscriptionChange};
 use crate::domain::ids::WorkspaceId;
 use crate::domain::plan::credit::{CreditKind, LedgerEntryKind};
 use crate::domain::plan::limit::{Counter, Month};
 use crate::domain::plan::state::{CreditsState, LedgerEntry};
+use crate::domain::plan::subscription::{Invoice, SubscriptionState};
 
 const BROKEN_LEDGER: IndexError = IndexError::Broken("a ledger entry's key");
 
@@ -44,17 +45,72 @@ pub trait ReadBilling: Read {
         Ok(self.rows(&all)?.len() as u64)
     }
 
+    /// The subscription of a workspace.
+    fn subscription(
+        &self,
+        workspace: WorkspaceId,
+    ) -> Result<Option<SubscriptionState>, IndexError> {
+        let value = self.get(&keys::subscription(workspace))?;
+        let found = value.map(|value| SubscriptionState::decode(value.as_slice())).transpose();
+        found.map_err(|error| self.report_damage(error.into()))
+    }
+
+    /// All workspaces with a subscription.
+    fn subscriptions(&self) -> Result<Vec<(WorkspaceId, SubscriptionState)>, IndexError>
+    where
+        Self: ReadRanges,
+    {
+        let rows = self.rows(keys::SUBSCRIPTIONS)?.into_iter();
+        let all = rows.map(|(key, value)| {
+            Ok((owner_of(&key)?, SubscriptionState::decode(value.as_slice())?))
+        });
+        all.collect::<Result<_, _>>().map_err(|error| self.report_damage(error))
+    }
+
+    /// Whether a report of a provider was applied.
+    fn is_reported(&self, report: &str) -> Result<bool, IndexError> {
+        Ok(self.get(&keys::provider_report(report))?.is_some())
+    }
+
+    /// The workspace in which a provider's id of a subscription, an invoice or a payment occurs.
+    fn workspace_of_reference(&self, reference: &str) -> Result<Option<WorkspaceId>, IndexError> {
+        let value = self.get(&keys::billing_reference(reference))?;
+        let found = value.map(|value| Ok(split_reference(&value)?.0)).transpose();
+        found.map_err(|error| self.report_damage(error))
+    }
+
+    /// An invoice of a workspace, by the provider's id of it or of its payment.
+    fn invoice(
+        &self,
+        workspace: WorkspaceId,
+        reference: &str,
+    ) -> Result<Option<Invoice>, IndexError> {
+        let Some(value) = self.get(&keys::billing_reference(reference))? else { return Ok(None) };
+        let (owner, invoice) = split_reference(&value)?;
+        let value = self.get(&keys::invoice(owner, &invoice))?.filter(|_| owner == workspace);
+        let invoice = value.map(|value| Invoice::decode(value.as_slice())).transpose();
+        invoice.map_err(|error| self.report_damage(error.into()))
+    }
+
+    /// A workspace's invoices, in no order.
+    fn invoices(&self, workspace: WorkspaceId) -> Result<Vec<Invoice>, IndexError>
+    where
+        Self: ReadRanges,
+    {
+        let rows = self.rows(&keys::invoices_of(workspace))?.into_iter();
+        let invoices = rows.map(|(_, value)| Invoice::decode(value.as_slice()));
+        let invoices = invoices.collect::<Result<_, _>>();
+        invoices.map_err(|error| self.report_damage(error.into()))
+    }
+
     /// All workspaces with credits.
     fn all_credits(&self) -> Result<Vec<(WorkspaceId, CreditsState)>, IndexError>
     where
         Self: ReadRanges,
     {
         let rows = self.rows(keys::CREDITS)?.into_iter();
-        let all = rows.map(|(key, value)| {
-            let id = keys::last_id(&key).and_then(|bytes| WorkspaceId::from_bytes(&bytes).ok());
-            let id = id.ok_or(IndexError::Broken("a workspace's key"))?;
-            Ok((id, CreditsState::decode(value.as_slice())?))
-        });
+        let all =
+            rows.map(|(key, value)| Ok((owner_of(&key)?, CreditsState::decode(value.as_slice())?)));
         all.collect::<Result<_, _>>().map_err(|error| self.report_damage(error))
     }
 
@@ -73,6 +129,19 @@ pub trait ReadBilling: Read {
 }
 
 impl<R: Read + ?Sized> ReadBilling for R {}
+
+/// The workspace at the end of a key.
+fn owner_of(key: &[u8]) -> Result<WorkspaceId, IndexError> {
+    let id = keys::last_id(key).and_then(|bytes| WorkspaceId::from_bytes(&bytes).ok());
+    id.ok_or(IndexError::Broken("a workspace's key"))
+}
+
+fn split_reference(value: &[u8]) -> Result<(WorkspaceId, String), IndexError> {
+    const BROKEN: IndexError = IndexError::Broken("a provider's id");
+    let (owner, invoice) = value.split_at_checked(16).ok_or(BROKEN)?;
+    let owner = WorkspaceId::from_bytes(owner).map_err(|_| BROKEN)?;
+    Ok((owner, String::from_utf8(invoice.to_vec()).map_err(|_| BROKEN)?))
+}
 
 /// Folds an event of a plan or of credits, at an offset and a time.
 pub fn fold<S: State>(
@@ -99,23 +168,94 @@ pub fn fold<S: State>(
                 ..LedgerEntry::default()
             };
             record(state, at, workspace, (credits, kind, entry));
+            put_report(state, workspace, &grant.report, grant.invoice.as_ref());
             Ok(())
         }
+        Event::SubscriptionStarted(change)
+        | Event::SubscriptionRenewed(change)
+        | Event::SubscriptionChanged(change)
+        | Event::SubscriptionPastDue(change)
+        | Event::SubscriptionCanceled(change)
+        | Event::SubscriptionExpired(change) => {
+            let is_over = matches!(event, Event::SubscriptionExpired(_));
+            put_subscription(state, workspace, change, is_over)
+        }
+        Event::PaymentRefunded(refunded) => {
+            put_report(state, workspace, &refunded.report, refunded.invoice.as_ref());
+            withdraw(
+                state,
+                at,
+                workspace,
+                (&refunded.grant, refunded.credits),
+                LedgerEntryKind::Refunded,
+            )
+        }
         Event::CreditsRefunded(withdrawn) | Event::CreditsExpired(withdrawn) => {
-            let mut credits = state.credits(workspace)?;
             let entry = match event {
                 Event::CreditsExpired(_) => LedgerEntryKind::Expired,
                 _ => LedgerEntryKind::Refunded,
             };
-            let taken = credits.withdraw(&withdrawn.grant, withdrawn.amount);
-            let Some((kind, amount)) = taken else { return Ok(()) };
-            let (entry, subject) = (entry as u32, withdrawn.grant.clone());
-            let entry = LedgerEntry { entry, amount, subject, ..LedgerEntry::default() };
-            record(state, at, workspace, (credits, kind, entry));
-            Ok(())
+            withdraw(state, at, workspace, (&withdrawn.grant, withdrawn.amount), entry)
         }
         _ => Err(IndexError::Broken("an event that is not of billing")),
     }
+}
+
+/// Takes unused credits from a grant.
+fn withdraw<S: State>(
+    state: &mut S,
+    at: (u64, u64),
+    workspace: WorkspaceId,
+    (grant, amount): (&[u8], u64),
+    entry: LedgerEntryKind,
+) -> Result<(), IndexError> {
+    let mut credits = state.credits(workspace)?;
+    let Some((kind, amount)) = credits.withdraw(grant, amount) else { return Ok(()) };
+    let (entry, subject) = (entry as u32, grant.to_vec());
+    let entry = LedgerEntry { entry, amount, subject, ..LedgerEntry::default() };
+    record(state, at, workspace, (credits, kind, entry));
+    Ok(())
+}
+
+/// Stores that a report was applied, and its invoice.
+fn put_report<S: State>(
+    state: &mut S,
+    workspace: WorkspaceId,
+    report: &str,
+    invoice: Option<&Invoice>,
+) {
+    if !report.is_empty() {
+        state.put(keys::provider_report(report), Vec::new());
+    }
+    let Some(invoice) = invoice else { return };
+    state.put(keys::invoice(workspace, &invoice.reference), invoice.encode_to_vec());
+    for reference in [&invoice.reference, &invoice.payment] {
+        if !reference.is_empty() {
+            let value = [workspace.as_bytes().as_slice(), invoice.reference.as_bytes()].concat();
+            state.put(keys::billing_reference(reference), value);
+        }
+    }
+}
+
+/// Stores a subscription and its plan, or that it is over.
+fn put_subscription<S: State>(
+    state: &mut S,
+    workspace: WorkspaceId,
+    change: &SubscriptionChange,
+    is_over: bool,
+) -> Result<(), IndexError> {
+    put_report(state, workspace, &change.report, change.invoice.as_ref());
+    let subscription = change.subscription.as_ref().ok_or(Unreadable("subscription"))?;
+    if is_over {
+        state.remove(keys::subscription(workspace));
+        return workspaces::change(state, workspace, |state| state.plan = None);
+    }
+    state.put(keys::subscription(workspace), subscription.encode_to_vec());
+    let reference = keys::billing_reference(&subscription.reference);
+    state.put(reference, workspace.as_bytes().to_vec());
+    workspaces::change(state, workspace, |state| {
+        state.plan.get_or_insert_default().id.clone_from(&subscription.plan);
+    })
 }
 
 /// Counts an event as usage of its month, and debits the credits that it used.

@@ -121,6 +121,15 @@ families! {
     Credits = b'C' Folded,
     /// workspace offset → a change of its credits (protobuf).
     Ledger = b'L' Scanned,
+    /// workspace → its subscription (protobuf).
+    Subscription = b'b' LookedUp,
+    /// workspace, the provider's id of an invoice → the invoice (protobuf).
+    Invoice = b'I' LookedUp,
+    /// the provider's id of a subscription, an invoice or a payment → workspace, then the id of the
+    /// invoice, if it is of one.
+    BillingReference = b'r' LookedUp,
+    /// provider, `:`, the id of a report that was applied → nothing.
+    ProviderReport = b'f' LookedUp,
 }
 
 const fn count(least: Access) -> usize {
@@ -306,6 +315,28 @@ pub const CREDITS: &[u8] = &Family::Credits.prefix();
 
 pub fn credits(workspace: WorkspaceId) -> Vec<u8> {
     Family::Credits.key(&[workspace.as_bytes()])
+}
+
+pub const SUBSCRIPTIONS: &[u8] = &Family::Subscription.prefix();
+
+pub fn subscription(workspace: WorkspaceId) -> Vec<u8> {
+    Family::Subscription.key(&[workspace.as_bytes()])
+}
+
+pub fn invoices_of(workspace: WorkspaceId) -> Vec<u8> {
+    Family::Invoice.key(&[workspace.as_bytes()])
+}
+
+pub fn invoice(workspace: WorkspaceId, reference: &str) -> Vec<u8> {
+    Family::Invoice.key(&[workspace.as_bytes(), reference.as_bytes()])
+}
+
+pub fn billing_reference(reference: &str) -> Vec<u8> {
+    Family::BillingReference.key(&[reference.as_bytes()])
+}
+
+pub fn provider_report(report: &str) -> Vec<u8> {
+    Family::ProviderReport.key(&[report.as_bytes()])
 }
 
 pub fn ledger_of(workspace: WorkspaceId) -> Vec<u8> {

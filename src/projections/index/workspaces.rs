@@ -144,6 +144,7 @@ pub fn fold<S: State>(
                 remove_member(state, workspace, user_id(&owner)?)?;
             }
             state.remove(keys::credits(workspace));
+            state.remove(keys::subscription(workspace));
             state.remove(keys::workspace(workspace));
             Ok(())
         }

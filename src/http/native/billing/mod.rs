@@ -1,5 +1,6 @@
 //! `/api/v1/billing`: the plans, and the usage and credits of the workspace.
 
+mod providers;
 pub mod view;
 
 use axum::Json;
@@ -11,12 +12,13 @@ use super::Data;
 use super::page::{Page, PageMeta, PageParams};
 use super::route::Routes;
 use crate::commands::now_ms;
-use crate::domain::error::Result;
+use crate::domain::error::{Result, ServiceError};
 use crate::domain::plan::limit::Month;
 use crate::domain::token::Ability;
-use crate::http::auth::Api;
+use crate::http::auth::{Access, Api};
 use crate::http::params::Params;
-use view::{CreditsView, LedgerView, PlanView, UsageView};
+pub use providers::ProviderSecrets;
+use view::{CreditsView, InvoiceView, LedgerView, PlanView, SubscriptionView, UsageView};
 
 pub fn routes() -> Routes {
     Routes::of("billing", "billing")
@@ -25,6 +27,11 @@ pub fn routes() -> Routes {
         .route(Ability::UserRead, routes!(usage))
         .route(Ability::UserRead, routes!(credits))
         .route(Ability::UserRead, routes!(ledger))
+        .route(Ability::UserRead, routes!(subscription))
+        .route(Ability::UserRead, routes!(invoices))
+        .without_idempotency_keys()
+        .route(Access::Public, routes!(providers::receive_stripe))
+        .route(Access::Public, routes!(providers::receive_generic))
         .then("billing", "user")
         .route(Ability::UserRead, routes!(limits))
 }
@@ -109,4 +116,43 @@ async fn ledger(Api { services, actor }: Api, mut params: Params) -> Result<Json
     let (entries, total) = services.plans.ledger(actor.workspace, part)?;
     let data = entries.into_iter().map(LedgerView::from).collect();
     Ok(Json(LedgerPage { data, meta: page.meta(total) }))
+}
+
+/// Retrieves the workspace's subscription.
+#[utoipa::path(
+    get, path = "/billing/subscription",
+    responses(
+        (status = 200, body = Data<SubscriptionView>),
+        (status = 404, description = "The workspace has no subscription."),
+    ),
+)]
+async fn subscription(
+    Api { services, actor }: Api,
+    params: Params,
+) -> Result<Json<Data<SubscriptionView>>> {
+    params.finish()?;
+    let found = services.plans.subscription(actor.workspace)?;
+    let found = found.ok_or_else(|| ServiceError::not_found("subscription"))?;
+    Ok(Json(Data { data: found.into() }))
+}
+
+/// A page of invoices.
+#[derive(Serialize, ToSchema)]
+pub struct InvoicePage {
+    data: Vec<InvoiceView>,
+    meta: PageMeta,
+}
+
+/// Lists the workspace's invoices, newest first.
+#[utoipa::path(
+    get, path = "/billing/invoices", params(PageParams),
+    responses((status = 200, body = InvoicePage)),
+)]
+async fn invoices(Api { services, actor }: Api, mut params: Params) -> Result<Json<InvoicePage>> {
+    let page = Page::take(&mut params);
+    params.finish()?;
+    let invoices = services.plans.invoices(actor.workspace)?;
+    let meta = page.meta(invoices.len() as u64);
+    let part = invoices.into_iter().skip(page.skipped()).take(page.size());
+    Ok(Json(InvoicePage { data: part.map(InvoiceView::try_from).collect::<Result<_>>()?, meta }))
 }

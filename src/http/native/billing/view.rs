@@ -6,11 +6,16 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::domain::error::{Result, ServiceError};
 use crate::domain::ids::{GrantId, LinkId};
+use crate::domain::money::Money;
 use crate::domain::plan::credit::{CreditKind, LedgerEntryKind};
 use crate::domain::plan::limit::{Limit, Limits, Month};
 use crate::domain::plan::rate::{RateClass, RateLimit};
 use crate::domain::plan::state::{CreditGrant, LedgerEntry};
+use crate::domain::plan::subscription::{
+    Invoice, InvoiceStatus, SubscriptionState, SubscriptionStatus,
+};
 use crate::domain::plan::{Feature, Plan, PlanDefinition, Price};
 use crate::http::native::iso8601;
 use crate::queries::plans::Used;
@@ -261,5 +266,89 @@ impl From<(u64, LedgerEntry)> for LedgerView {
             subject,
             note: present(entry.note),
         }
+    }
+}
+
+/// A subscription.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SubscriptionView {
+    /// The provider's ID.
+    #[schema(example = "sub_1")]
+    id: String,
+    /// The payment provider.
+    #[schema(example = "stripe")]
+    provider: String,
+    /// The ID of the plan.
+    #[schema(example = "acme/core")]
+    plan: String,
+    /// `trialing`, `active`, `past_due` or `canceled`.
+    #[schema(example = "active")]
+    status: &'static str,
+    #[schema(format = DateTime)]
+    started_at: String,
+    /// The start of the current period.
+    #[schema(format = DateTime)]
+    period_start: String,
+    /// The end of the current period.
+    #[schema(format = DateTime)]
+    period_end: String,
+    /// When the canceled subscription ends; null if it goes on.
+    #[schema(format = DateTime)]
+    ends_at: Option<String>,
+}
+
+impl From<SubscriptionState> for SubscriptionView {
+    fn from(state: SubscriptionState) -> Self {
+        let status = SubscriptionStatus::from_number(state.status);
+        Self {
+            id: state.reference,
+            provider: state.provider,
+            plan: state.plan,
+            status: status.map_or("unknown", SubscriptionStatus::as_str),
+            started_at: iso8601(state.started_at_ms),
+            period_start: iso8601(state.period_start_ms),
+            period_end: iso8601(state.period_end_ms),
+            ends_at: state.ends_at_ms.map(iso8601),
+        }
+    }
+}
+
+/// An invoice.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct InvoiceView {
+    /// The provider's ID.
+    #[schema(example = "in_1")]
+    id: String,
+    /// `paid`, `failed` or `refunded`.
+    #[schema(example = "paid")]
+    status: &'static str,
+    /// An exact decimal.
+    #[schema(example = "8.00")]
+    amount: String,
+    /// What is refunded of it.
+    #[schema(example = "0.00")]
+    refunded: String,
+    #[schema(example = "EUR")]
+    currency: String,
+    /// When it was reported.
+    #[schema(format = DateTime)]
+    at: String,
+}
+
+impl TryFrom<Invoice> for InvoiceView {
+    type Error = ServiceError;
+
+    fn try_from(invoice: Invoice) -> Result<Self> {
+        let money = invoice.money()?;
+        let refunded = Money { minor: invoice.refunded_minor, ..money };
+        let status = InvoiceStatus::from_number(invoice.status);
+        Ok(Self {
+            status: status.map_or("unknown", InvoiceStatus::as_str),
+            amount: money.amount(),
+            refunded: refunded.amount(),
+            currency: money.currency.to_string(),
+            at: iso8601(invoice.at_ms),
+            id: invoice.reference,
+        })
     }
 }

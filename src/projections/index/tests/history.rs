@@ -8,14 +8,15 @@ use super::*;
 use crate::domain::event::{
     ApiCallsCounted, AssignedPlan, CreditGrant, CreditsWithdrawn, Debit, Idempotency,
     InvitationRevoked, InvitationState, LinkDeleted, LinkPurged, LinkState, MemberRemoved,
-    MemberState, PlanChanged, SessionState, TokenRevoked, TokenState, UserDeleted, UserState,
-    UtmPresetDeleted, UtmPresetState, WorkspaceCreated, WorkspaceDeleted, WorkspaceRenamed,
-    WorkspaceRestored,
+    MemberState, PaymentRefunded, PlanChanged, SessionState, SubscriptionChange, TokenRevoked,
+    TokenState, UserDeleted, UserState, UtmPresetDeleted, UtmPresetState, WorkspaceCreated,
+    WorkspaceDeleted, WorkspaceRenamed, WorkspaceRestored,
 };
 use crate::domain::ids::{CampaignId, RuleId, UserId, WorkspaceId};
 use crate::domain::link::{
     Field, Gates, Labels, LinkContext, LinkFields, LinkInput, LinkPolicy, WriteMode,
 };
+use crate::domain::plan::subscription::{Invoice, SubscriptionState};
 use crate::domain::report::{LinkReported, ReportResolved};
 
 const DAY_MS: u64 = 24 * 3_600 * 1_000;
@@ -99,7 +100,7 @@ pub fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(link, is_deleted)| Op::Purge { link, is_deleted }),
         4 => (0..12_u8, 0..4_u8, 0..3_u8)
             .prop_map(|(kind, user, workspace)| Op::Account { kind, user, workspace }),
-        2 => (0..5_u8, 0..3_u8).prop_map(|(kind, workspace)| Op::Bill { kind, workspace }),
+        2 => (0..9_u8, 0..3_u8).prop_map(|(kind, workspace)| Op::Bill { kind, workspace }),
         1 => Just(Op::CreateToken),
         1 => any::<u16>().prop_map(|token| Op::RevokeToken { token }),
         2 => (0..900_u16).prop_map(|minutes| Op::Wait { minutes }),
@@ -336,7 +337,37 @@ impl Model {
                 ..CreditGrant::default()
             }),
             3 => Event::CreditsRefunded(CreditsWithdrawn { grant, amount: 1 }),
-            _ => Event::CreditsExpired(CreditsWithdrawn { grant, amount: 2 }),
+            4 => Event::CreditsExpired(CreditsWithdrawn { grant, amount: 2 }),
+            5 => Event::PaymentRefunded(PaymentRefunded {
+                report: format!("p:{}", self.made),
+                invoice: Some(Self::invoice(self.made / 4)),
+                grant,
+                credits: 1,
+            }),
+            _ => self.subscription_event(kind),
+        }
+    }
+
+    fn invoice(number: u64) -> Invoice {
+        Invoice { reference: format!("in_{number}"), minor: 800, ..Invoice::default() }
+    }
+
+    fn subscription_event(&self, kind: u8) -> Event {
+        let subscription = SubscriptionState {
+            reference: format!("sub_{}", self.made / 8),
+            plan: "acme/core".to_owned(),
+            ..SubscriptionState::default()
+        };
+        let change = SubscriptionChange {
+            report: format!("p:{}", self.made),
+            subscription: Some(subscription),
+            invoice: self.made.is_multiple_of(2).then(|| Self::invoice(self.made)),
+            proration_minor: None,
+        };
+        match kind {
+            6 => Event::SubscriptionStarted(change),
+            7 => Event::SubscriptionRenewed(change),
+            _ => Event::SubscriptionExpired(change),
         }
     }
 

@@ -1,0 +1,193 @@
+//! Subscriptions: given a workspace, when a payment provider reports, then its subscription, plan,
+//! invoices and credits follow, each report once.
+
+use super::billing_tests::{balance, bill, check_rebuild, given};
+use super::tests::Writer;
+use super::*;
+use crate::domain::error::Result;
+use crate::domain::money::Money;
+use crate::domain::plan::command::BillingCommand;
+use crate::domain::plan::credit::CreditKind;
+use crate::domain::plan::subscription::{
+    Charge, InvoiceStatus, Period, ProviderChange, ProviderReport, SubscriptionState,
+    SubscriptionStatus,
+};
+use crate::projections::index::{ReadBilling, ReadWorkspaces};
+
+fn report(writer: &Writer, id: u64, change: ProviderChange) -> Result<()> {
+    report_at(writer, id, id, change)
+}
+
+fn report_at(writer: &Writer, id: u64, at_ms: u64, change: ProviderChange) -> Result<()> {
+    let report = ProviderReport { provider: "test", id: id.to_string(), at_ms, change };
+    bill(writer, BillingCommand::Report(report.into())).map(drop)
+}
+
+fn started(subscription: &str, plan: &str) -> ProviderChange {
+    ProviderChange::Started {
+        subscription: subscription.to_owned(),
+        plan: plan.to_owned(),
+        is_trial: true,
+        period: None,
+    }
+}
+
+fn charge(invoice: &str, amount: &str) -> Charge {
+    let money = Money::parse(amount, "EUR".parse().unwrap()).unwrap();
+    Charge { invoice: invoice.to_owned(), payment: format!("pi_{invoice}"), money }
+}
+
+fn paid(invoice: &str, start_ms: u64) -> ProviderChange {
+    let period = Some(Period { start_ms, end_ms: start_ms + 1_000 });
+    let charge = charge(invoice, "8");
+    ProviderChange::Paid { subscription: "sub_1".to_owned(), charge, period }
+}
+
+fn failed(invoice: &str) -> ProviderChange {
+    let charge = charge(invoice, "8");
+    ProviderChange::PaymentFailed { subscription: "sub_1".to_owned(), charge }
+}
+
+fn updated(plan: Option<&str>, ends_at_ms: Option<u64>) -> ProviderChange {
+    ProviderChange::Updated {
+        subscription: "sub_1".to_owned(),
+        plan: plan.map(str::to_owned),
+        status: None,
+        period: None,
+        ends_at_ms,
+        proration_minor: Some(-150),
+    }
+}
+
+fn subscription(writer: &Writer) -> Option<SubscriptionState> {
+    writer.index.subscription(writer.actor.workspace).unwrap()
+}
+
+fn status(writer: &Writer) -> Option<SubscriptionStatus> {
+    subscription(writer).and_then(|found| SubscriptionStatus::from_number(found.status))
+}
+
+fn plan(writer: &Writer) -> Option<String> {
+    let workspace = writer.index.workspace(writer.actor.workspace).unwrap().unwrap();
+    workspace.plan.map(|plan| plan.id)
+}
+
+fn invoices(writer: &Writer) -> Vec<(String, Option<InvoiceStatus>)> {
+    let invoices = writer.index.invoices(writer.actor.workspace).unwrap().into_iter();
+    let status = |number| InvoiceStatus::from_number(number);
+    invoices.map(|invoice| (invoice.reference, status(invoice.status))).collect()
+}
+
+#[test]
+fn a_subscription_goes_from_its_trial_to_its_end() {
+    let (writer, _) = given("acme/free");
+    report(&writer, 1, started("sub_1", "acme/small")).unwrap();
+    assert_eq!(
+        (status(&writer), plan(&writer).as_deref()),
+        (Some(SubscriptionStatus::Trialing), Some("acme/small"))
+    );
+    let nothing = ProviderChange::Paid {
+        subscription: "sub_1".to_owned(),
+        charge: charge("in_0", "0"),
+        period: None,
+    };
+    report(&writer, 2, nothing).unwrap();
+    assert_eq!(status(&writer), Some(SubscriptionStatus::Trialing));
+    report(&writer, 3, paid("in_1", 5_000)).unwrap();
+    assert_eq!(status(&writer), Some(SubscriptionStatus::Active));
+    report(&writer, 4, failed("in_2")).unwrap();
+    assert_eq!(status(&writer), Some(SubscriptionStatus::PastDue));
+    assert_eq!(plan(&writer).as_deref(), Some("acme/small"), "while the provider tries again");
+    report(&writer, 5, paid("in_2", 6_000)).unwrap();
+    assert_eq!(status(&writer), Some(SubscriptionStatus::Active));
+    report(&writer, 6, updated(Some("acme/large"), None)).unwrap();
+    assert_eq!(plan(&writer).as_deref(), Some("acme/large"));
+    report(&writer, 7, updated(None, Some(7_000))).unwrap();
+    assert_eq!(status(&writer), Some(SubscriptionStatus::Canceled));
+    assert_eq!(plan(&writer).as_deref(), Some("acme/large"), "until it ends");
+    report(&writer, 8, ProviderChange::Ended { subscription: "sub_1".to_owned() }).unwrap();
+    assert_eq!((status(&writer), plan(&writer)), (None, None));
+    let expected = [
+        ("in_0", InvoiceStatus::Paid),
+        ("in_1", InvoiceStatus::Paid),
+        ("in_2", InvoiceStatus::Paid),
+    ];
+    assert_eq!(invoices(&writer), expected.map(|(id, status)| (id.to_owned(), Some(status))));
+    report(&writer, 9, started("sub_2", "acme/small")).unwrap();
+    check_rebuild(&writer);
+}
+
+#[test]
+fn reports_are_applied_once_and_old_ones_change_no_state() {
+    let (writer, _) = given("acme/free");
+    report(&writer, 10, started("sub_1", "acme/small")).unwrap();
+    report(&writer, 20, paid("in_1", 5_000)).unwrap();
+    let before = subscription(&writer);
+    let end = writer.log.end();
+    report(&writer, 20, failed("in_9")).unwrap();
+    report(&writer, 10, started("sub_1", "acme/large")).unwrap();
+    assert_eq!((subscription(&writer), writer.log.end()), (before.clone(), end), "replayed");
+    report_at(&writer, 21, 15, failed("in_0")).unwrap();
+    report_at(&writer, 22, 15, updated(Some("acme/large"), Some(1))).unwrap();
+    assert_eq!(subscription(&writer), before, "reported late");
+    assert!(invoices(&writer).contains(&("in_0".to_owned(), Some(InvoiceStatus::Failed))));
+    check_rebuild(&writer);
+}
+
+#[test]
+fn wrong_reports_change_nothing() {
+    let (writer, _) = given("acme/free");
+    let refused = |id, change| {
+        let error = report(&writer, id, change).unwrap_err();
+        (error.code, error.fields.into_keys().next().unwrap_or_default())
+    };
+    let conflict = |field: &str| (ErrorCode::Conflict, field.to_owned());
+    assert_eq!(refused(1, paid("in_1", 1)), conflict("subscription"));
+    assert_eq!(refused(2, started("sub_1", "acme/none")), (ErrorCode::Invalid, "plan".to_owned()));
+    report(&writer, 3, started("sub_1", "acme/small")).unwrap();
+    assert_eq!(refused(4, started("sub_2", "acme/large")), conflict("subscription"));
+    assert_eq!(plan(&writer).as_deref(), Some("acme/small"));
+    let refund =
+        |refunded_minor| ProviderChange::Refunded { payment: "pi_in_1".to_owned(), refunded_minor };
+    assert_eq!(refused(5, refund(1)), conflict("payment"));
+    // A refused report can be sent again.
+    report(&writer, 1, paid("in_1", 1)).unwrap();
+    assert_eq!(refused(6, refund(801)).0, ErrorCode::Invalid);
+    assert_eq!(refused(6, refund(-1)).0, ErrorCode::Invalid);
+    report(&writer, 6, refund(800)).unwrap();
+    assert_eq!(invoices(&writer), [("in_1".to_owned(), Some(InvoiceStatus::Refunded))]);
+}
+
+#[test]
+fn refunds_withdraw_bought_credits_that_are_left() {
+    let (writer, _) = given("acme/free");
+    let charge = charge("in_1", "10");
+    let bought = ProviderChange::CreditsBought { kind: CreditKind::Links, amount: 100, charge };
+    report(&writer, 1, bought.clone()).unwrap();
+    report(&writer, 1, bought).unwrap();
+    assert_eq!(balance(&writer), 100);
+    let refund =
+        |refunded_minor| ProviderChange::Refunded { payment: "pi_in_1".to_owned(), refunded_minor };
+    report(&writer, 2, refund(250)).unwrap();
+    assert_eq!(balance(&writer), 75, "a quarter");
+    report(&writer, 3, refund(250)).unwrap();
+    assert_eq!(balance(&writer), 75, "the same again");
+    report(&writer, 4, refund(1_000)).unwrap();
+    assert_eq!(balance(&writer), 0);
+    check_rebuild(&writer);
+}
+
+#[test]
+fn a_canceled_subscription_ends_even_if_the_provider_is_silent() {
+    let (writer, _) = given("acme/free");
+    report(&writer, 1, started("sub_1", "acme/small")).unwrap();
+    bill(&writer, BillingCommand::EndSubscription).unwrap();
+    report(&writer, 2, updated(None, Some(now_ms() + 3_600_000))).unwrap();
+    bill(&writer, BillingCommand::EndSubscription).unwrap();
+    assert_eq!(status(&writer), Some(SubscriptionStatus::Canceled));
+    report(&writer, 3, updated(None, None)).unwrap();
+    assert_eq!(status(&writer), Some(SubscriptionStatus::Active), "it goes on");
+    report(&writer, 4, updated(None, Some(1))).unwrap();
+    bill(&writer, BillingCommand::EndSubscription).unwrap();
+    assert_eq!((status(&writer), plan(&writer)), (None, None));
+}
