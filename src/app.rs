@@ -184,7 +184,6 @@ impl App {
         let index = Arc::new(Index::open(&data.join("index"), &*mutations)?);
         let given = std::env::var("SLUGLINE_BOOTSTRAP_TOKEN").ok();
         let bootstrap = bootstrap(&*mutations, &index, given.as_deref())?;
-
         let visitors =
             VisitorSalts::open(data.join("visitor.salt"), settings.visitor_salt, now_ms())?;
         let proxies = settings.trusted_proxies.clone();
@@ -199,12 +198,8 @@ impl App {
             limited.may_be_limited(link, now_ms()).unwrap_or(true)
         })?;
 
-        let blocklist = Arc::new(BlocklistFile::open(settings.blocklist.clone())?);
-        let catalogue = Arc::new(CatalogueFile::open(settings.plans.clone())?);
-        catalogue.warn_of_missing(&index)?;
+        let (blocklist, catalogue, policies) = open_policies(settings, site, &index)?;
         let plans = Plans::new(Arc::clone(&index), catalogue.catalogues());
-        let links = LinkPolicy { own_hosts: own_hosts(site), blocklist: blocklist.list() };
-        let policies = Policies { links, plans: catalogue.catalogues() };
         let (commands, dispatcher) =
             Commands::start(Arc::clone(&mutations), Arc::clone(&index), policies)?;
         let unlock_key = unlock_key::read_or_make(data)?;
@@ -354,6 +349,20 @@ impl App {
         self.analytics.close();
         tracing::info!("stopped");
     }
+}
+
+/// Reads the operator's files that commands are checked against.
+fn open_policies(
+    settings: &Settings,
+    site: &Site,
+    index: &Index,
+) -> anyhow::Result<(Arc<BlocklistFile>, Arc<CatalogueFile>, Policies)> {
+    let blocklist = Arc::new(BlocklistFile::open(settings.blocklist.clone())?);
+    let catalogue = Arc::new(CatalogueFile::open(settings.plans.clone())?);
+    catalogue.warn_of_missing(index)?;
+    let links = LinkPolicy { own_hosts: own_hosts(site), blocklist: blocklist.list() };
+    let policies = Policies { links, plans: catalogue.catalogues() };
+    Ok((blocklist, catalogue, policies))
 }
 
 fn listen(address: SocketAddr) -> anyhow::Result<Listener> {

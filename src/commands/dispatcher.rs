@@ -335,28 +335,8 @@ fn outcome_of(before: Envelope, actor: &Actor) -> Result<Outcome> {
         Event::MemberAdded(state) | Event::MemberChanged(state) => {
             Ok(Outcome::Member(state.into()))
         }
-        // These commands are not repeated by an idempotency key.
-        Event::WorkspaceRenamed(_)
-        | Event::WorkspaceDeleted(_)
-        | Event::WorkspaceRestored(_)
-        | Event::OwnershipOffered(_)
-        | Event::OwnershipTransferred(_)
-        | Event::PlanChanged(_)
-        | Event::SubscriptionStarted(_)
-        | Event::SubscriptionRenewed(_)
-        | Event::SubscriptionChanged(_)
-        | Event::SubscriptionPastDue(_)
-        | Event::SubscriptionCanceled(_)
-        | Event::SubscriptionExpired(_)
-        | Event::PaymentRefunded(_)
-        | Event::UserCreated(_)
-        | Event::UserChanged(_)
-        | Event::PasswordChanged(_)
-        | Event::TwoFactorEnabled(_)
-        | Event::TwoFactorDisabled(_)
-        | Event::UserBlocked(_)
-        | Event::UserUnblocked(_)
-        | Event::SessionStarted(_) => Err(ServiceError::idempotency_key_reused()),
+        // The other commands are not repeated by an idempotency key.
+        _ => Err(ServiceError::idempotency_key_reused()),
     }
 }
 

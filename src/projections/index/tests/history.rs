@@ -6,20 +6,18 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::event::{
-    ApiCallsCounted, AssignedPlan, CreditGrant, CreditsWithdrawn, Debit, Idempotency,
-    InvitationRevoked, InvitationState, LinkDeleted, LinkPurged, LinkState, MemberRemoved,
-    MemberState, PaymentRefunded, PlanChanged, SessionState, SubscriptionChange, TokenRevoked,
-    TokenState, UserDeleted, UserState, UtmPresetDeleted, UtmPresetState, WorkspaceCreated,
-    WorkspaceDeleted, WorkspaceRenamed, WorkspaceRestored,
+    Debit, Idempotency, InvitationRevoked, InvitationState, LinkDeleted, LinkPurged, LinkState,
+    MemberRemoved, MemberState, SessionState, TokenRevoked, TokenState, UserDeleted, UserState,
+    UtmPresetDeleted, UtmPresetState, WorkspaceCreated, WorkspaceDeleted, WorkspaceRenamed,
+    WorkspaceRestored,
 };
 use crate::domain::ids::{CampaignId, RuleId, UserId, WorkspaceId};
 use crate::domain::link::{
     Field, Gates, Labels, LinkContext, LinkFields, LinkInput, LinkPolicy, WriteMode,
 };
-use crate::domain::plan::subscription::{Invoice, SubscriptionState};
 use crate::domain::report::{LinkReported, ReportResolved};
 
-const DAY_MS: u64 = 24 * 3_600 * 1_000;
+pub const DAY_MS: u64 = 24 * 3_600 * 1_000;
 
 /// An operation; numbers are taken modulo the number of candidates.
 #[derive(Debug, Clone)]
@@ -63,15 +61,11 @@ pub enum Op {
         link: u16,
         is_deleted: bool,
     },
-    /// Something happens to a user: the kind of event, the user and a workspace.
+    /// Something happens to a user, or to the plan, the usage or the credits of a workspace: the
+    /// kind of event, the user and the workspace.
     Account {
         kind: u8,
         user: u8,
-        workspace: u8,
-    },
-    /// Something happens to the plan, the usage or the credits of a workspace.
-    Bill {
-        kind: u8,
         workspace: u8,
     },
     CreateToken,
@@ -98,9 +92,8 @@ pub fn op() -> impl Strategy<Value = Op> {
         2 => (any::<u16>(), 0..200_u16).prop_map(|(link, slug)| Op::Restore { link, slug }),
         1 => (any::<u16>(), any::<bool>())
             .prop_map(|(link, is_deleted)| Op::Purge { link, is_deleted }),
-        4 => (0..12_u8, 0..4_u8, 0..3_u8)
+        6 => (0..21_u8, 0..4_u8, 0..3_u8)
             .prop_map(|(kind, user, workspace)| Op::Account { kind, user, workspace }),
-        2 => (0..9_u8, 0..3_u8).prop_map(|(kind, workspace)| Op::Bill { kind, workspace }),
         1 => Just(Op::CreateToken),
         1 => any::<u16>().prop_map(|token| Op::RevokeToken { token }),
         2 => (0..900_u16).prop_map(|minutes| Op::Wait { minutes }),
@@ -128,7 +121,7 @@ pub struct Model {
     pub deleted: BTreeMap<Vec<u8>, (WorkspaceId, LinkState, u64)>,
     /// The number of events in the audit log.
     pub audited: u64,
-    made: u64,
+    pub made: u64,
     pub now_ms: u64,
 }
 
@@ -218,10 +211,6 @@ impl Model {
             Op::Account { kind, user, workspace: number } => {
                 owner = workspace(u64::from(*number));
                 self.account_event(*kind, *user, *number)?
-            }
-            Op::Bill { kind, workspace: number } => {
-                owner = workspace(u64::from(*number));
-                self.billing_event(*kind)
             }
             Op::CreateToken | Op::RevokeToken { .. } => {
                 owner = workspace(0);
@@ -318,57 +307,9 @@ impl Model {
             8 => Event::InvitationRevoked(InvitationRevoked { invitation }),
             9 => Event::WorkspaceRenamed(WorkspaceRenamed { name: format!("w{}", self.made) }),
             10 => Event::WorkspaceDeleted(WorkspaceDeleted { purged_at_ms: self.now_ms }),
-            _ => Event::WorkspaceRestored(WorkspaceRestored {}),
+            11 => Event::WorkspaceRestored(WorkspaceRestored {}),
+            _ => self.billing_event(kind - 12),
         })
-    }
-
-    fn billing_event(&self, kind: u8) -> Event {
-        let grant = u128::from(self.made / 8).to_be_bytes().to_vec();
-        match kind {
-            0 => Event::PlanChanged(PlanChanged {
-                plan: self.made.is_multiple_of(2).then(AssignedPlan::default),
-            }),
-            1 => Event::ApiCallsCounted(ApiCallsCounted { calls: self.made }),
-            2 => Event::CreditsGranted(CreditGrant {
-                id: grant,
-                kind: 1,
-                amount: 2,
-                expires_at_ms: self.made.is_multiple_of(3).then_some(self.now_ms + DAY_MS),
-                ..CreditGrant::default()
-            }),
-            3 => Event::CreditsRefunded(CreditsWithdrawn { grant, amount: 1 }),
-            4 => Event::CreditsExpired(CreditsWithdrawn { grant, amount: 2 }),
-            5 => Event::PaymentRefunded(PaymentRefunded {
-                report: format!("p:{}", self.made),
-                invoice: Some(Self::invoice(self.made / 4)),
-                grant,
-                credits: 1,
-            }),
-            _ => self.subscription_event(kind),
-        }
-    }
-
-    fn invoice(number: u64) -> Invoice {
-        Invoice { reference: format!("in_{number}"), minor: 800, ..Invoice::default() }
-    }
-
-    fn subscription_event(&self, kind: u8) -> Event {
-        let subscription = SubscriptionState {
-            reference: format!("sub_{}", self.made / 8),
-            plan: "acme/core".to_owned(),
-            ..SubscriptionState::default()
-        };
-        let change = SubscriptionChange {
-            report: format!("p:{}", self.made),
-            subscription: Some(subscription),
-            invoice: self.made.is_multiple_of(2).then(|| Self::invoice(self.made)),
-            proration_minor: None,
-        };
-        match kind {
-            6 => Event::SubscriptionStarted(change),
-            7 => Event::SubscriptionRenewed(change),
-            _ => Event::SubscriptionExpired(change),
-        }
     }
 
     fn token_event(&mut self, op: &Op) -> Option<Event> {

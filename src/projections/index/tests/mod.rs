@@ -1,3 +1,4 @@
+mod billing;
 mod crashes;
 mod damage;
 mod domains;
