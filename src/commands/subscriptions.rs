@@ -212,10 +212,12 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         };
         let subscription = Some(at(subscription, at_ms));
         let changed = SubscriptionChange { report, subscription, invoice: None, proration_minor };
-        Ok(match is_end {
-            true => Event::SubscriptionCanceled(changed),
-            false => Event::SubscriptionChanged(changed),
-        })
+        let event = if is_end {
+            Event::SubscriptionCanceled(changed)
+        } else {
+            Event::SubscriptionChanged(changed)
+        };
+        Ok(event)
     }
 
     fn buy_credits(

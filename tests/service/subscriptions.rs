@@ -34,7 +34,7 @@ fn signature(secret: &str, at: u64, body: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(format!("{at}.{body}").as_bytes());
     let tag: [u8; 32] = mac.finalize().into_bytes().into();
-    let tag: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
+    let tag = slugline::identity::signing::hex(&tag);
     format!("t={at},v1={tag}")
 }
 

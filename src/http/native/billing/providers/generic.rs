@@ -134,12 +134,12 @@ fn ms(at: Timestamp) -> u64 {
     u64::try_from(at.as_millisecond()).unwrap_or_default()
 }
 
-fn period(body: Option<PeriodBody>) -> Result<Option<Period>> {
+fn period(body: Option<&PeriodBody>) -> Result<Option<Period>> {
     let Some(PeriodBody { start, end }) = body else { return Ok(None) };
     if start >= end {
         return Err(ServiceError::field("period", "must end after it starts"));
     }
-    Ok(Some(Period { start_ms: ms(start), end_ms: ms(end) }))
+    Ok(Some(Period { start_ms: ms(*start), end_ms: ms(*end) }))
 }
 
 fn charge(body: Option<InvoiceBody>) -> Result<Charge> {
@@ -184,12 +184,12 @@ impl ReportBody {
                 subscription: subscription()?,
                 plan: required("plan", self.plan)?,
                 is_trial: self.trial,
-                period: period(self.period)?,
+                period: period(self.period.as_ref())?,
             },
             ReportType::Paid => ProviderChange::Paid {
                 subscription: subscription()?,
                 charge: charge(self.invoice)?,
-                period: period(self.period)?,
+                period: period(self.period.as_ref())?,
             },
             ReportType::PaymentFailed => ProviderChange::PaymentFailed {
                 subscription: subscription()?,
@@ -209,7 +209,7 @@ impl ReportBody {
                     subscription: subscription()?,
                     plan: self.plan,
                     status,
-                    period: period(self.period)?,
+                    period: period(self.period.as_ref())?,
                     ends_at_ms: self.ends_at.map(ms),
                     proration_minor: self.proration_minor,
                 }

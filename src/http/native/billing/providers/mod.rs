@@ -148,6 +148,7 @@ fn is_signed(secret: &str, signature: &str, body: &[u8], now: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::signing::hex;
 
     const BODY: &[u8] = br#"{"id":"evt_1"}"#;
     const AT: u64 = 1_700_000_000;
@@ -157,7 +158,7 @@ mod tests {
         mac.update(format!("{AT}.").as_bytes());
         mac.update(body);
         let tag: [u8; 32] = mac.finalize().into_bytes().into();
-        tag.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&tag)
     }
 
     #[test]

@@ -23,32 +23,32 @@ struct Object<'a>(&'a Value);
 
 impl Object<'_> {
     /// The first of these fields that has a text. The fields are JSON pointers (RFC 6901).
-    fn find(&self, pointers: &[&str]) -> Option<String> {
+    fn find(self, pointers: &[&str]) -> Option<String> {
         let texts = pointers.iter().filter_map(|pointer| self.0.pointer(pointer)?.as_str());
         texts.filter(|text| !text.is_empty()).map(str::to_owned).next()
     }
 
-    fn text(&self, pointers: &[&str]) -> Result<String> {
+    fn text(self, pointers: &[&str]) -> Result<String> {
         let rule = || ServiceError::field(pointers[0], "is required");
         self.find(pointers).ok_or_else(rule)
     }
 
-    fn number(&self, pointer: &str) -> Option<i64> {
+    fn number(self, pointer: &str) -> Option<i64> {
         self.0.pointer(pointer)?.as_i64()
     }
 
     /// A time, which is in seconds.
-    fn time_ms(&self, pointers: &[&str]) -> Option<u64> {
+    fn time_ms(self, pointers: &[&str]) -> Option<u64> {
         let seconds = pointers.iter().find_map(|pointer| self.number(pointer))?;
         Some(seconds.unsigned_abs().saturating_mul(1_000))
     }
 
-    fn period(&self, pointers: [&[&str]; 2]) -> Option<Period> {
+    fn period(self, pointers: [&[&str]; 2]) -> Option<Period> {
         let [start, end] = pointers.map(|pointers| self.time_ms(pointers));
         Some(Period { start_ms: start?, end_ms: end? })
     }
 
-    fn charge(&self, invoice: &[&str], payment: &[&str], amount: &str) -> Result<Charge> {
+    fn charge(self, invoice: &[&str], payment: &[&str], amount: &str) -> Result<Charge> {
         let currency = self.text(&["/currency"])?.parse();
         let currency = currency.map_err(|rule: String| ServiceError::field("currency", rule))?;
         let minor =
@@ -59,7 +59,7 @@ impl Object<'_> {
     }
 
     /// The workspace that the metadata name.
-    fn workspace(&self) -> Result<Option<WorkspaceId>> {
+    fn workspace(self) -> Result<Option<WorkspaceId>> {
         let named = self.find(&[
             "/metadata/workspace",
             "/client_reference_id",
@@ -70,7 +70,7 @@ impl Object<'_> {
         named.map(|id| id.parse().map_err(rule)).transpose()
     }
 
-    fn plan(&self) -> Option<String> {
+    fn plan(self) -> Option<String> {
         self.find(&["/items/data/0/price/lookup_key", "/metadata/plan"])
     }
 }
