@@ -1,4 +1,4 @@
-//! The measured log: users with workspaces, tokens and sessions, in an order in which a service
+//! The measured log: users with workspaces, plans, tokens and sessions, in an order in which a service
 //! could have logged them.
 
 use std::path::Path;
@@ -9,9 +9,12 @@ use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use slugline::commands::secret;
 use slugline::domain::event::{
-    Envelope, Event, SessionState, TokenState, UserState, VERSION, WorkspaceCreated,
+    ApiCallsCounted, AssignedPlan, CreditGrant, Envelope, Event, PlanChanged, SessionState,
+    TokenState, UserState, VERSION, WorkspaceCreated,
 };
 use slugline::domain::ids::{SessionId, UserId, WorkspaceId};
+use slugline::domain::plan::credit::CreditKind;
+use slugline::domain::plan::state::LimitOverride;
 use slugline::identity::{Passwords, PersonalData, personal_data};
 use slugline::log::{DiskStorage, LocalLog, Log, LogOptions, NewRecord};
 use uuid::Uuid;
@@ -72,6 +75,9 @@ pub fn write(folder: &Path, options: &Options) -> anyhow::Result<u64> {
         for token in 0..options.tokens_per_workspace {
             group.add(number, workspace, Event::TokenCreated(token_state(number, token)))?;
         }
+        for event in billing(number) {
+            group.add(number, workspace, event)?;
+        }
         for session in [jwt_session(number), cookie_session(number)] {
             group.add(number, personal_workspace, Event::SessionStarted(session))?;
         }
@@ -79,6 +85,23 @@ pub fn write(folder: &Path, options: &Options) -> anyhow::Result<u64> {
     group.write()?;
     log.sync()?;
     Ok(log.end())
+}
+
+/// The plan of a workspace, with an override, its usage of a month, and credits.
+fn billing(number: u64) -> [Event; 3] {
+    let overrides = vec![LimitOverride { limit: "links_per_month".to_owned(), value: Some(500) }];
+    let plan = Some(AssignedPlan { id: "acme/core".to_owned(), overrides });
+    let credits = CreditGrant {
+        id: filler(number, 2, 16),
+        kind: CreditKind::Links as u32,
+        amount: 50,
+        ..CreditGrant::default()
+    };
+    [
+        Event::PlanChanged(PlanChanged { plan }),
+        Event::ApiCallsCounted(ApiCallsCounted { calls: 1 + number }),
+        Event::CreditsGranted(credits),
+    ]
 }
 
 struct Group<'l> {

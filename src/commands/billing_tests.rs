@@ -49,7 +49,7 @@ pub fn given(plan: &str) -> (Writer, Policies) {
     (writer, policies)
 }
 
-fn set_plan(writer: &Writer, plan: &str, overrides: &[(&str, Option<u64>)]) -> Result<Outcome> {
+pub fn set_plan(writer: &Writer, plan: &str, overrides: &[(&str, Option<u64>)]) -> Result<Outcome> {
     let changed = |(limit, value): &(&str, Option<u64>)| LimitOverride {
         limit: (*limit).to_owned(),
         value: *value,

@@ -10,7 +10,7 @@ use crate::domain::command::Outcome;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::{CreditGrant, Event, PaymentRefunded, SubscriptionChange};
 use crate::domain::ids::GrantId;
-use crate::domain::plan::credit::{CreditKind, MAX_AMOUNT};
+use crate::domain::plan::credit::{CreditKind, MAX_AMOUNT, MAX_GRANTS};
 use crate::domain::plan::subscription::{
     Charge, Invoice, InvoiceStatus, Period, ProviderChange, ProviderReport, SubscriptionState,
     SubscriptionStatus,
@@ -30,44 +30,39 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         if self.state.is_reported(&report)? {
             return Ok((None, Outcome::Gone));
         }
+        if self.has_ended(provider, &change)? {
+            return Ok((self.record_invoice(&report, change)?, Outcome::Gone));
+        }
         let event = match change {
             ProviderChange::Started { subscription, plan, is_trial, period } => {
                 let started = Started { provider, subscription, plan, is_trial, period };
                 self.start_subscription(report, at_ms, started)?
             }
             ProviderChange::Paid { subscription, charge, period } => {
-                self.pay(report, at_ms, (&subscription, charge, period))?
+                let before = self.subscription(provider, &subscription)?;
+                self.pay(report, at_ms, (before, charge, period))?
             }
             ProviderChange::PaymentFailed { subscription, charge } => {
-                let before = self.subscription(&subscription)?;
-                let invoice = Some(self.invoice(charge, InvoiceStatus::Failed));
-                let is_newer = at_ms >= before.reported_at_ms;
-                let status = match before.status {
-                    status if status == SubscriptionStatus::Canceled as u32 => status,
-                    _ if is_newer => SubscriptionStatus::PastDue as u32,
-                    status => status,
-                };
-                let subscription = Some(at(SubscriptionState { status, ..before }, at_ms));
-                Event::SubscriptionPastDue(SubscriptionChange {
-                    report,
-                    subscription,
-                    invoice,
-                    proration_minor: None,
-                })
+                let before = self.subscription(provider, &subscription)?;
+                self.fail_payment(report, at_ms, (before, charge))?
             }
-            change @ ProviderChange::Updated { .. } => {
-                self.update_subscription(report, at_ms, change)?
+            ProviderChange::Updated { ref subscription, .. } => {
+                let before = self.subscription(provider, subscription)?;
+                self.update_subscription(report, at_ms, (before, change))?
             }
             ProviderChange::Ended { subscription } => {
-                let subscription = Some(at(self.subscription(&subscription)?, at_ms));
+                let subscription = Some(at(self.subscription(provider, &subscription)?, at_ms));
                 let ended = SubscriptionChange { report, subscription, ..Default::default() };
                 Event::SubscriptionExpired(ended)
             }
             ProviderChange::CreditsBought { kind, amount, charge } => {
-                self.buy_credits(report, kind, amount, charge)?
+                match self.buy_credits(report, (kind, amount), charge)? {
+                    Some(event) => event,
+                    None => return Ok((None, Outcome::Gone)),
+                }
             }
             ProviderChange::Refunded { payment, refunded_minor } => {
-                self.refund(report, &payment, refunded_minor)?
+                self.refund(report, (provider, &payment), refunded_minor)?
             }
         };
         Ok((Some(event), Outcome::Gone))
@@ -86,9 +81,52 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
     }
 
     /// The workspace's subscription, if the provider calls it so.
-    fn subscription(&self, reference: &str) -> Result<SubscriptionState> {
+    fn subscription(&self, provider: &str, reference: &str) -> Result<SubscriptionState> {
         let found = self.state.subscription(self.actor.workspace)?;
-        found.filter(|found| found.reference == reference).ok_or_else(no_subscription)
+        let found =
+            found.filter(|found| found.provider == provider && found.reference == reference);
+        found.ok_or_else(no_subscription)
+    }
+
+    /// Whether a report is about a subscription that the workspace no longer has.
+    fn has_ended(&self, provider: &str, change: &ProviderChange) -> Result<bool> {
+        let is_about_one =
+            !matches!(change, ProviderChange::Started { .. } | ProviderChange::Refunded { .. });
+        let Some(reference) = change.reference().filter(|_| is_about_one) else { return Ok(false) };
+        let holder = self.state.workspace_of_reference(provider, reference)?;
+        let is_there = self.subscription(provider, reference).is_ok();
+        Ok(holder == Some(self.actor.workspace) && !is_there)
+    }
+
+    /// Records the invoice of a report about a subscription that has ended.
+    fn record_invoice(&self, report: &str, change: ProviderChange) -> Result<Option<Event>> {
+        let invoiced = |invoice| SubscriptionChange {
+            report: report.to_owned(),
+            invoice: Some(invoice),
+            ..Default::default()
+        };
+        Ok(match change {
+            ProviderChange::Paid { charge, .. } => {
+                let invoice = self.invoice(report, charge, InvoiceStatus::Paid)?;
+                Some(Event::SubscriptionRenewed(invoiced(invoice)))
+            }
+            ProviderChange::PaymentFailed { charge, .. } => {
+                let invoice = self.invoice(report, charge, InvoiceStatus::Failed)?;
+                Some(Event::SubscriptionPastDue(invoiced(invoice)))
+            }
+            _ => None,
+        })
+    }
+
+    /// Refuses an id of the provider that belongs to another workspace.
+    fn refuse_foreign(&self, provider: &str, reference: &str) -> Result<()> {
+        match self.state.workspace_of_reference(provider, reference)? {
+            Some(holder) if holder != self.actor.workspace => {
+                let text = format!("Another workspace has the id {reference}.");
+                Err(ServiceError::new(ErrorCode::Conflict, text))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_plan(&self, plan: &str) -> Result<()> {
@@ -98,27 +136,62 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         }
     }
 
-    fn invoice(&self, charge: Charge, status: InvoiceStatus) -> Invoice {
-        let Charge { invoice, payment, money } = charge;
-        Invoice {
-            reference: invoice,
+    /// An invoice of a report. A later status stays: reports may come late.
+    fn invoice(&self, report: &str, charge: Charge, status: InvoiceStatus) -> Result<Invoice> {
+        let provider = report.split_once(':').map_or("", |(provider, _)| provider);
+        let Charge { invoice: reference, payment, money } = charge;
+        self.refuse_foreign(provider, &reference)?;
+        self.refuse_foreign(provider, &payment)?;
+        let before = self.state.invoice(self.actor.workspace, (provider, &reference))?;
+        let stays = |before: &Invoice| match InvoiceStatus::from_number(before.status) {
+            Some(InvoiceStatus::Refunded) => true,
+            Some(InvoiceStatus::Paid) => status == InvoiceStatus::Failed,
+            Some(InvoiceStatus::Failed) | None => false,
+        };
+        if let Some(before) = before.filter(stays) {
+            return Ok(before);
+        }
+        Ok(Invoice {
+            reference,
             minor: money.minor,
             currency: money.currency.to_string(),
             status: status as u32,
             at_ms: self.now_ms,
             refunded_minor: 0,
             payment,
-        }
+        })
+    }
+
+    fn fail_payment(
+        &self,
+        report: String,
+        at_ms: u64,
+        (before, charge): (SubscriptionState, Charge),
+    ) -> Result<Event> {
+        let invoice = Some(self.invoice(&report, charge, InvoiceStatus::Failed)?);
+        let is_over = [SubscriptionStatus::Canceled, SubscriptionStatus::Unpaid]
+            .iter()
+            .any(|status| *status as u32 == before.status);
+        let keeps = is_over || at_ms < before.reported_at_ms;
+        let status = if keeps { before.status } else { SubscriptionStatus::PastDue as u32 };
+        let subscription = Some(at(SubscriptionState { status, ..before }, at_ms));
+        let proration_minor = None;
+        let failed = SubscriptionChange { report, subscription, invoice, proration_minor };
+        Ok(Event::SubscriptionPastDue(failed))
     }
 
     fn start_subscription(&self, report: String, at_ms: u64, new: Started) -> Result<Event> {
         self.check_plan(&new.plan)?;
-        if let Some(other) = self.state.subscription(self.actor.workspace)? {
+        // One that is canceled gives way: its customer buys again.
+        let other = self.state.subscription(self.actor.workspace)?;
+        let canceled = SubscriptionStatus::Canceled as u32;
+        if let Some(other) = other.filter(|other| other.status != canceled) {
             let text = "The workspace has a subscription already: change or end that one.";
             let error = ServiceError::new(ErrorCode::Conflict, text);
             let rule = format!("is not {}, which the workspace has", other.reference);
             return Err(error.with_field("subscription", rule));
         }
+        self.refuse_foreign(new.provider, &new.subscription)?;
         let period = new.period.unwrap_or(Period { start_ms: at_ms, end_ms: at_ms });
         let status =
             if new.is_trial { SubscriptionStatus::Trialing } else { SubscriptionStatus::Active };
@@ -141,14 +214,14 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         &self,
         report: String,
         at_ms: u64,
-        (subscription, charge, period): (&str, Charge, Option<Period>),
+        (before, charge, period): (SubscriptionState, Charge, Option<Period>),
     ) -> Result<Event> {
-        let before = self.subscription(subscription)?;
+        let minor = charge.money.minor;
+        let invoice = Some(self.invoice(&report, charge, InvoiceStatus::Paid)?);
         let is_newer = at_ms >= before.reported_at_ms;
         let is_canceled = before.status == SubscriptionStatus::Canceled as u32;
         // A trial begins with an invoice of nothing.
-        let is_trial =
-            before.status == SubscriptionStatus::Trialing as u32 && charge.money.minor == 0;
+        let is_trial = before.status == SubscriptionStatus::Trialing as u32 && minor == 0;
         let keeps = is_canceled || is_trial || !is_newer;
         let status = if keeps { before.status } else { SubscriptionStatus::Active as u32 };
         let period = period.filter(|period| period.end_ms > before.period_end_ms);
@@ -163,7 +236,7 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         Ok(Event::SubscriptionRenewed(SubscriptionChange {
             report,
             subscription: Some(at(subscription, at_ms)),
-            invoice: Some(self.invoice(charge, InvoiceStatus::Paid)),
+            invoice,
             proration_minor: None,
         }))
     }
@@ -172,27 +245,23 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         &self,
         report: String,
         at_ms: u64,
-        change: ProviderChange,
+        (before, change): (SubscriptionState, ProviderChange),
     ) -> Result<Event> {
-        let ProviderChange::Updated {
-            subscription,
-            plan,
-            status,
-            period,
-            ends_at_ms,
-            proration_minor,
-        } = change
+        let ProviderChange::Updated { plan, status, period, ends_at_ms, proration_minor, .. } =
+            change
         else {
             return Err(ServiceError::internal("another report"));
         };
-        let before = self.subscription(&subscription)?;
         if at_ms < before.reported_at_ms {
             let subscription = Some(before);
             let unchanged = SubscriptionChange { report, subscription, ..Default::default() };
             return Ok(Event::SubscriptionChanged(unchanged));
         }
         let plan = plan.unwrap_or_else(|| before.plan.clone());
-        self.check_plan(&plan)?;
+        // A plan that left the catalogue does not keep its subscribers from canceling.
+        if plan != before.plan {
+            self.check_plan(&plan)?;
+        }
         let is_end = ends_at_ms.is_some() && before.ends_at_ms != ends_at_ms;
         let status = match (ends_at_ms, status.map(|status| status as u32)) {
             (Some(_), _) => SubscriptionStatus::Canceled as u32,
@@ -223,28 +292,37 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
     fn buy_credits(
         &self,
         report: String,
-        kind: CreditKind,
-        amount: u64,
+        (kind, amount): (CreditKind, u64),
         charge: Charge,
-    ) -> Result<Event> {
+    ) -> Result<Option<Event>> {
         if !(1..=MAX_AMOUNT).contains(&amount) {
             let rule = format!("must be from 1 to {MAX_AMOUNT}");
             return Err(ServiceError::field("credits", rule));
         }
-        Ok(Event::CreditsGranted(CreditGrant {
+        let (provider, _) = report.split_once(':').unwrap_or_default();
+        let paid = self.state.invoice(self.actor.workspace, (provider, &charge.invoice))?;
+        if paid.is_some() {
+            return Ok(None);
+        }
+        if self.state.credits(self.actor.workspace)?.grants.len() >= MAX_GRANTS {
+            let text = format!("The workspace has {MAX_GRANTS} grants with credits left.");
+            return Err(ServiceError::new(ErrorCode::Conflict, text));
+        }
+        let invoice = Some(self.invoice(&report, charge, InvoiceStatus::Paid)?);
+        Ok(Some(Event::CreditsGranted(CreditGrant {
             id: GrantId::new(Uuid::now_v7()).as_bytes().to_vec(),
             kind: kind as u32,
             amount,
             expires_at_ms: None,
             note: "Bought".to_owned(),
             report,
-            invoice: Some(self.invoice(charge, InvoiceStatus::Paid)),
+            invoice,
             granted: 0,
-        }))
+        })))
     }
 
     /// Of the unused credits that were bought with it, as large a part is withdrawn as was refunded.
-    fn refund(&self, report: String, payment: &str, refunded_minor: i64) -> Result<Event> {
+    fn refund(&self, report: String, payment: (&str, &str), refunded_minor: i64) -> Result<Event> {
         let workspace = self.actor.workspace;
         let invoice = self.state.invoice(workspace, payment)?;
         let invoice = invoice.ok_or_else(|| {
@@ -255,16 +333,19 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
             return Err(ServiceError::field("refunded", "is not a part of the amount"));
         }
         let refunded_minor = refunded_minor.max(invoice.refunded_minor);
-        let newly = u128::from((refunded_minor - invoice.refunded_minor).unsigned_abs());
         let credits = self.state.credits(workspace)?;
         let of_invoice = |grant: &&CreditGrant| {
             grant.invoice.as_ref().is_some_and(|paid| paid.reference == invoice.reference)
         };
         let grant = credits.grants.iter().find(of_invoice);
-        // Rounded up: a refund in full takes all.
-        let credits = grant.map_or(0, |grant| {
+        // The part of all refunds so far, rounded up, less that of those before.
+        let part = |granted: u64, minor: i64| {
             let total = u128::from(invoice.minor.unsigned_abs()).max(1);
-            u64::try_from((u128::from(grant.granted) * newly).div_ceil(total)).unwrap_or(u64::MAX)
+            (u128::from(granted) * u128::from(minor.unsigned_abs())).div_ceil(total)
+        };
+        let credits = grant.map_or(0, |CreditGrant { granted, .. }| {
+            let (now, before) = (refunded_minor, invoice.refunded_minor);
+            u64::try_from(part(*granted, now) - part(*granted, before)).unwrap_or(u64::MAX)
         });
         let grant = grant.map_or_else(Vec::new, |grant| grant.id.clone());
         let status = InvoiceStatus::Refunded as u32;

@@ -191,3 +191,71 @@ fn a_canceled_subscription_ends_even_if_the_provider_is_silent() {
     bill(&writer, BillingCommand::EndSubscription).unwrap();
     assert_eq!((status(&writer), plan(&writer)), (None, None));
 }
+
+/// Otherwise the customer would pay for nothing.
+#[test]
+fn a_new_subscription_takes_the_place_of_a_canceled_one() {
+    let (writer, _) = given("acme/free");
+    report(&writer, 1, started("sub_1", "acme/small")).unwrap();
+    report(&writer, 2, updated(None, Some(now_ms() + 3_600_000))).unwrap();
+    report(&writer, 3, started("sub_2", "acme/large")).unwrap();
+    assert_eq!(plan(&writer).as_deref(), Some("acme/large"));
+    // What comes about the first one changes nothing, but is not sent again for ever.
+    report(&writer, 4, ProviderChange::Ended { subscription: "sub_1".to_owned() }).unwrap();
+    report(&writer, 5, updated(None, Some(1))).unwrap();
+    report(&writer, 6, failed("in_last")).unwrap();
+    assert_eq!(subscription(&writer).unwrap().reference, "sub_2");
+    assert_eq!(plan(&writer).as_deref(), Some("acme/large"));
+    assert_eq!(invoices(&writer), [("in_last".to_owned(), Some(InvoiceStatus::Failed))]);
+    check_rebuild(&writer);
+}
+
+#[test]
+fn an_unpaid_subscription_has_no_plan_until_it_is_paid() {
+    let (writer, _) = given("acme/free");
+    report(&writer, 1, started("sub_1", "acme/large")).unwrap();
+    let unpaid = ProviderChange::Updated {
+        subscription: "sub_1".to_owned(),
+        plan: None,
+        status: Some(SubscriptionStatus::Unpaid),
+        period: None,
+        ends_at_ms: None,
+        proration_minor: None,
+    };
+    report(&writer, 2, unpaid).unwrap();
+    assert_eq!((status(&writer), plan(&writer)), (Some(SubscriptionStatus::Unpaid), None));
+    report(&writer, 3, failed("in_1")).unwrap();
+    assert_eq!(plan(&writer), None);
+    report(&writer, 4, paid("in_1", 5_000)).unwrap();
+    assert_eq!(status(&writer), Some(SubscriptionStatus::Active));
+    assert_eq!(plan(&writer).as_deref(), Some("acme/large"));
+    // A plan that the operator sets stays while the subscription's does not change.
+    super::billing_tests::set_plan(&writer, "acme/small", &[]).unwrap();
+    report(&writer, 5, paid("in_2", 6_000)).unwrap();
+    assert_eq!(plan(&writer).as_deref(), Some("acme/small"));
+    check_rebuild(&writer);
+}
+
+#[test]
+fn invoices_keep_their_later_status_and_credits_are_bought_once() {
+    let (writer, _) = given("acme/free");
+    report(&writer, 1, started("sub_1", "acme/small")).unwrap();
+    report(&writer, 3, paid("in_1", 5_000)).unwrap();
+    report_at(&writer, 4, 2, failed("in_1")).unwrap();
+    assert_eq!(invoices(&writer), [("in_1".to_owned(), Some(InvoiceStatus::Paid))]);
+    let bought = || ProviderChange::CreditsBought {
+        kind: CreditKind::Links,
+        amount: 10,
+        charge: charge("in_2", "3"),
+    };
+    report(&writer, 5, bought()).unwrap();
+    report(&writer, 6, bought()).unwrap();
+    assert_eq!(balance(&writer), 10, "the same invoice");
+    for cents in 1..=10 {
+        let payment = "in_2".to_owned();
+        let refund = ProviderChange::Refunded { payment, refunded_minor: cents };
+        report(&writer, 10 + cents.unsigned_abs(), refund).unwrap();
+    }
+    assert_eq!(balance(&writer), 9, "a thirtieth, rounded up");
+    check_rebuild(&writer);
+}

@@ -61,6 +61,7 @@ impl Plans {
         let counts = Limit::EVERY.iter().filter(|limit| **limit != Limit::AnalyticsRetentionDays);
         let used = counts.map(|limit| {
             let used = match (limit, limit.counter()) {
+                (Limit::ApiCallsPerMonth, _) if !self.counts_calls(&plan) => None,
                 (_, Some(counter)) => Some(self.index.used(workspace, month, counter)?),
                 (Limit::ClicksPerMonth, _) => clicks,
                 (Limit::Domains, _) => Some(self.index.domain_count(workspace)?),
@@ -74,6 +75,13 @@ impl Plans {
             Ok(Used { limit: *limit, used, max: plan.limits.get(*limit), credits })
         });
         used.collect()
+    }
+
+    /// Whether the API calls of workspaces on a plan are counted: if any plan limits them. Otherwise
+    /// each second with a call would take an event of the log for nothing.
+    pub fn counts_calls(&self, plan: &Plan) -> bool {
+        let limit = Limit::ApiCallsPerMonth;
+        plan.limits.get(limit).is_some() || self.catalogues.load().has_limit(limit)
     }
 
     /// The number of API calls that a workspace has made in the month of a time.
@@ -104,8 +112,8 @@ impl Plans {
     }
 
     /// The workspace in which a provider's id of a subscription, an invoice or a payment occurs.
-    pub fn workspace_of(&self, reference: &str) -> Result<Option<WorkspaceId>> {
-        Ok(self.index.workspace_of_reference(reference)?)
+    pub fn workspace_of(&self, provider: &str, reference: &str) -> Result<Option<WorkspaceId>> {
+        Ok(self.index.workspace_of_reference(provider, reference)?)
     }
 
     /// A workspace's invoices, newest first.

@@ -1,6 +1,7 @@
 //! `slugline log`: verifies, dumps and quarantines the logs.
 
 mod accounts;
+mod billing;
 mod dump;
 mod quarantine;
 

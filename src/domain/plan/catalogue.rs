@@ -216,6 +216,11 @@ impl Catalogue {
         &self.plans
     }
 
+    /// Whether a plan has this limit.
+    pub fn has_limit(&self, limit: Limit) -> bool {
+        self.plans.iter().any(|plan| plan.limits.get(limit).is_some())
+    }
+
     /// The plan with an id.
     pub fn find(&self, id: &str) -> Option<&Arc<PlanDefinition>> {
         self.plans.iter().find(|plan| plan.id == id)

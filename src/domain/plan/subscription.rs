@@ -1,8 +1,8 @@
 //! Subscriptions: what a workspace pays for its plan, as a payment provider reports it.
 //!
 //! `trialing` → `active` ⇄ `past_due`; each of them → `canceled`, which keeps the plan until the
-//! subscription ends. There is no subscription afterwards, and the workspace has the catalogue's
-//! default plan.
+//! subscription ends, or → `unpaid`, which does not. There is no subscription after its end, and
+//! the workspace has the catalogue's default plan.
 //!
 //! Payments are made elsewhere. A provider's report is translated into a [`ProviderReport`] and
 //! decided by the single writer, once for each id of the provider.
@@ -25,6 +25,9 @@ named_enum! {
         PastDue = 3 => "past_due",
         /// It ends with the period.
         Canceled = 4 => "canceled",
+        /// The provider gave up on a payment, or the trial ended without one: the default plan
+        /// applies until something is paid.
+        Unpaid = 5 => "unpaid",
     }
 }
 
@@ -88,6 +91,13 @@ pub struct SubscriptionState {
     pub reported_at_ms: u64,
 }
 
+impl SubscriptionState {
+    /// Whether its plan applies.
+    pub const fn has_plan(&self) -> bool {
+        self.status != SubscriptionStatus::Unpaid as u32
+    }
+}
+
 /// An invoice.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Invoice {
@@ -132,7 +142,7 @@ pub struct SubscriptionChange {
     /// subscription ended by itself.
     #[prost(string, tag = "1")]
     pub report: String,
-    /// The subscription afterwards.
+    /// The subscription afterwards; absent if it had ended before.
     #[prost(message, optional, tag = "2")]
     pub subscription: Option<SubscriptionState>,
     /// The invoice that was reported.

@@ -62,6 +62,9 @@ pub fn require(plan: &Plan, features: impl IntoIterator<Item = Feature>) -> Resu
 pub fn count_call(services: &Services, plan: &Plan, caller: &Caller) -> Result<()> {
     let (workspace, now_ms) = (caller.actor.workspace, now_ms());
     let limit = Limit::ApiCallsPerMonth;
+    if !services.plans.counts_calls(plan) {
+        return Ok(());
+    }
     let max = plan.limits.get(limit);
     let used = || services.plans.api_calls(workspace, now_ms);
     if services.api_meter.count(workspace, Month::of(now_ms), max, used)? {

@@ -73,8 +73,12 @@ pub trait ReadBilling: Read {
     }
 
     /// The workspace in which a provider's id of a subscription, an invoice or a payment occurs.
-    fn workspace_of_reference(&self, reference: &str) -> Result<Option<WorkspaceId>, IndexError> {
-        let value = self.get(&keys::billing_reference(reference))?;
+    fn workspace_of_reference(
+        &self,
+        provider: &str,
+        reference: &str,
+    ) -> Result<Option<WorkspaceId>, IndexError> {
+        let value = self.get(&keys::billing_reference(provider, reference))?;
         let found = value.map(|value| Ok(split_reference(&value)?.0)).transpose();
         found.map_err(|error| self.report_damage(error))
     }
@@ -83,9 +87,10 @@ pub trait ReadBilling: Read {
     fn invoice(
         &self,
         workspace: WorkspaceId,
-        reference: &str,
+        (provider, reference): (&str, &str),
     ) -> Result<Option<Invoice>, IndexError> {
-        let Some(value) = self.get(&keys::billing_reference(reference))? else { return Ok(None) };
+        let value = self.get(&keys::billing_reference(provider, reference))?;
+        let Some(value) = value else { return Ok(None) };
         let (owner, invoice) = split_reference(&value)?;
         let value = self.get(&keys::invoice(owner, &invoice))?.filter(|_| owner == workspace);
         let invoice = value.map(|value| Invoice::decode(value.as_slice())).transpose();
@@ -210,7 +215,8 @@ fn withdraw<S: State>(
     entry: LedgerEntryKind,
 ) -> Result<(), IndexError> {
     let mut credits = state.credits(workspace)?;
-    let Some((kind, amount)) = credits.withdraw(grant, amount) else { return Ok(()) };
+    let withdrawn = credits.withdraw(grant, amount).filter(|(_, amount)| *amount > 0);
+    let Some((kind, amount)) = withdrawn else { return Ok(()) };
     let (entry, subject) = (entry as u32, grant.to_vec());
     let entry = LedgerEntry { entry, amount, subject, ..LedgerEntry::default() };
     record(state, at, workspace, (credits, kind, entry));
@@ -228,11 +234,12 @@ fn put_report<S: State>(
         state.put(keys::provider_report(report), Vec::new());
     }
     let Some(invoice) = invoice else { return };
+    let provider = report.split_once(':').map_or("", |(provider, _)| provider);
     state.put(keys::invoice(workspace, &invoice.reference), invoice.encode_to_vec());
     for reference in [&invoice.reference, &invoice.payment] {
         if !reference.is_empty() {
             let value = [workspace.as_bytes().as_slice(), invoice.reference.as_bytes()].concat();
-            state.put(keys::billing_reference(reference), value);
+            state.put(keys::billing_reference(provider, reference), value);
         }
     }
 }
@@ -245,16 +252,25 @@ fn put_subscription<S: State>(
     is_over: bool,
 ) -> Result<(), IndexError> {
     put_report(state, workspace, &change.report, change.invoice.as_ref());
-    let subscription = change.subscription.as_ref().ok_or(Unreadable("subscription"))?;
+    // It had ended before.
+    let Some(subscription) = &change.subscription else { return Ok(()) };
+    let before = state.subscription(workspace)?;
     if is_over {
         state.remove(keys::subscription(workspace));
         return workspaces::change(state, workspace, |state| state.plan = None);
     }
     state.put(keys::subscription(workspace), subscription.encode_to_vec());
-    let reference = keys::billing_reference(&subscription.reference);
-    state.put(reference, workspace.as_bytes().to_vec());
-    workspaces::change(state, workspace, |state| {
-        state.plan.get_or_insert_default().id.clone_from(&subscription.plan);
+    let SubscriptionState { provider, reference, .. } = subscription;
+    state.put(keys::billing_reference(provider, reference), workspace.as_bytes().to_vec());
+    // The operator may have given the workspace another plan since.
+    let paid_plan = |state: &SubscriptionState| state.has_plan().then(|| state.plan.clone());
+    let plan = paid_plan(subscription);
+    if before.is_some_and(|before| paid_plan(&before) == plan) {
+        return Ok(());
+    }
+    workspaces::change(state, workspace, |state| match plan {
+        Some(plan) => state.plan.get_or_insert_default().id = plan,
+        None => state.plan = None,
     })
 }
 

@@ -122,11 +122,11 @@ families! {
     /// workspace offset → a change of its credits (protobuf).
     Ledger = b'L' Scanned,
     /// workspace → its subscription (protobuf).
-    Subscription = b'b' LookedUp,
+    Subscription = b'b' Folded,
     /// workspace, the provider's id of an invoice → the invoice (protobuf).
     Invoice = b'I' LookedUp,
-    /// the provider's id of a subscription, an invoice or a payment → workspace, then the id of the
-    /// invoice, if it is of one.
+    /// provider, `:`, its id of a subscription, an invoice or a payment → workspace, then the id of
+    /// the invoice, if it is of one.
     BillingReference = b'r' LookedUp,
     /// provider, `:`, the id of a report that was applied → nothing.
     ProviderReport = b'f' LookedUp,
@@ -331,8 +331,8 @@ pub fn invoice(workspace: WorkspaceId, reference: &str) -> Vec<u8> {
     Family::Invoice.key(&[workspace.as_bytes(), reference.as_bytes()])
 }
 
-pub fn billing_reference(reference: &str) -> Vec<u8> {
-    Family::BillingReference.key(&[reference.as_bytes()])
+pub fn billing_reference(provider: &str, reference: &str) -> Vec<u8> {
+    Family::BillingReference.key(&[provider.as_bytes(), b":", reference.as_bytes()])
 }
 
 pub fn provider_report(report: &str) -> Vec<u8> {

@@ -110,8 +110,8 @@ impl PlanView {
 /// What a workspace has used of a limit.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UsedView {
-    /// Null if it is not known at the moment, as the number of clicks while the analytics are
-    /// unavailable.
+    /// Null if it is not known: the number of clicks while the analytics are unavailable, and that
+    /// of API calls if no plan limits them.
     used: Option<u64>,
     /// Null for no limit.
     limit: Option<u64>,
@@ -281,7 +281,7 @@ pub struct SubscriptionView {
     /// The ID of the plan.
     #[schema(example = "acme/core")]
     plan: String,
-    /// `trialing`, `active`, `past_due` or `canceled`.
+    /// `trialing`, `active`, `past_due`, `canceled` or `unpaid`.
     #[schema(example = "active")]
     status: &'static str,
     #[schema(format = DateTime)]

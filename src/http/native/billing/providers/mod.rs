@@ -51,7 +51,7 @@ type Report = (Option<WorkspaceId>, ProviderReport);
 
 /// Receives an event of Stripe.
 ///
-/// `checkout.session.completed`, `invoice.paid`, `invoice.payment_failed`, `charge.refunded`,
+/// `checkout.session.completed`, `checkout.session.async_payment_succeeded`, `invoice.paid`, `invoice.payment_failed`, `charge.refunded`,
 /// `customer.subscription.updated` and `customer.subscription.deleted` are applied, each once; the
 /// others are ignored.
 #[utoipa::path(
@@ -70,7 +70,7 @@ pub async fn receive_stripe(
 ) -> Result<StatusCode> {
     let secret = services.provider_secrets.stripe.as_deref();
     let event = verified(secret, headers.get("stripe-signature"), &body.0)?;
-    apply(&services, stripe::parse(&event)?).await
+    apply(&services, stripe::parse(&event, &services.plans.catalogue())?).await
 }
 
 /// Receives a report in slugline's own format.
@@ -99,7 +99,7 @@ async fn apply(services: &Services, report: Option<Report>) -> Result<StatusCode
     let Some((named, report)) = report else { return Ok(StatusCode::NO_CONTENT) };
     let workspace = match (named, report.change.reference()) {
         (Some(named), _) => Some(named),
-        (None, Some(reference)) => services.plans.workspace_of(reference)?,
+        (None, Some(reference)) => services.plans.workspace_of(report.provider, reference)?,
         (None, None) => return Err(ServiceError::field("workspace", "is required")),
     };
     let Some(workspace) = workspace else {

@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::Report;
 use crate::domain::error::{Result, ServiceError};
 use crate::domain::ids::WorkspaceId;
-use crate::domain::money::Money;
+use crate::domain::money::{Currency, Money};
+use crate::domain::plan::Catalogue;
 use crate::domain::plan::credit::CreditKind;
 use crate::domain::plan::subscription::{
     Charge, Period, ProviderChange, ProviderReport, SubscriptionStatus,
@@ -48,21 +49,28 @@ impl Object<'_> {
         Some(Period { start_ms: start?, end_ms: end? })
     }
 
-    fn charge(self, invoice: &[&str], payment: &[&str], amount: &str) -> Result<Charge> {
+    fn currency(self) -> Result<Currency> {
         let currency = self.text(&["/currency"])?.parse();
-        let currency = currency.map_err(|rule: String| ServiceError::field("currency", rule))?;
+        currency.map_err(|rule: String| ServiceError::field("currency", rule))
+    }
+
+    fn charge(self, invoice: &[&str], payment: &[&str], amount: &str) -> Result<Charge> {
+        let currency = self.currency()?;
         let minor =
             self.number(amount).ok_or_else(|| ServiceError::field(amount, "is required"))?;
-        let money = Money { minor, currency };
+        let money = Money { minor: minor_units(currency, minor), currency };
         let payment = self.find(payment).unwrap_or_default();
         Ok(Charge { invoice: self.text(invoice)?, payment, money })
     }
 
     /// The workspace that the metadata name.
     fn workspace(self) -> Result<Option<WorkspaceId>> {
+        // In the URL of a payment link, the buyer chooses it.
+        let is_chosen = self.find(&["/payment_link"]).is_some();
+        let of_checkout = if is_chosen { "/metadata/workspace" } else { "/client_reference_id" };
         let named = self.find(&[
             "/metadata/workspace",
-            "/client_reference_id",
+            of_checkout,
             "/subscription_details/metadata/workspace",
             "/parent/subscription_details/metadata/workspace",
         ]);
@@ -70,8 +78,11 @@ impl Object<'_> {
         named.map(|id| id.parse().map_err(rule)).transpose()
     }
 
-    fn plan(self) -> Option<String> {
-        self.find(&["/items/data/0/price/lookup_key", "/metadata/plan"])
+    /// The plan of a subscription. A price may have a lookup key for another purpose.
+    fn plan(self, catalogue: &Catalogue) -> Option<String> {
+        let ids = ["/items/data/0/price/lookup_key", "/metadata/plan"];
+        let mut ids = ids.into_iter().filter_map(|pointer| self.find(&[pointer]));
+        ids.find(|id| catalogue.find(id).is_some())
     }
 }
 
@@ -80,26 +91,41 @@ const SUBSCRIPTION: &[&str] = &["/parent/subscription_details/subscription", "/s
 /// The payment of an invoice: likewise.
 const PAYMENT: &[&str] = &["/payments/data/0/payment/payment_intent", "/payment_intent"];
 
+/// From Stripe's units to those of ISO 4217:
+/// <https://docs.stripe.com/currencies#special-cases>.
+fn minor_units(currency: Currency, amount: i64) -> i64 {
+    match currency.as_str() {
+        "ISK" | "UGX" => amount / 100,
+        "MGA" => amount.saturating_mul(100),
+        _ => amount,
+    }
+}
+
 /// Translates an event; `None` if it does not matter here.
-pub fn parse(event: &Value) -> Result<Option<Report>> {
+pub fn parse(event: &Value, catalogue: &Catalogue) -> Result<Option<Report>> {
     let envelope = Object(event);
     let id = envelope.text(&["/id"])?;
     let Some(at_ms) = envelope.time_ms(&["/created"]) else {
         return Err(ServiceError::field("/created", "is required"));
     };
     let object = Object(event.pointer("/data/object").unwrap_or(&Value::Null));
+    // It is reported again when it is paid.
+    let is_unpaid = object.find(&["/payment_status"]).as_deref() == Some("unpaid");
     let change = match envelope.text(&["/type"])?.as_str() {
-        "checkout.session.completed" => match object.find(&["/mode"]).as_deref() {
-            Some("subscription") => Some(ProviderChange::Started {
-                subscription: object.text(&["/subscription"])?,
-                plan: object.text(&["/metadata/plan"])?,
-                is_trial: object.find(&["/payment_status"]).as_deref()
-                    == Some("no_payment_required"),
-                period: None,
-            }),
-            Some("payment") => bought(object)?,
-            _ => None,
-        },
+        "checkout.session.completed" if is_unpaid => None,
+        "checkout.session.completed" | "checkout.session.async_payment_succeeded" => {
+            match object.find(&["/mode"]).as_deref() {
+                Some("subscription") => Some(ProviderChange::Started {
+                    subscription: object.text(&["/subscription"])?,
+                    plan: object.text(&["/metadata/plan"])?,
+                    is_trial: object.find(&["/payment_status"]).as_deref()
+                        == Some("no_payment_required"),
+                    period: None,
+                }),
+                Some("payment") => bought(object)?,
+                _ => None,
+            }
+        }
         // Invoices without a subscription are not slugline's.
         "invoice.paid" => object
             .find(SUBSCRIPTION)
@@ -122,10 +148,11 @@ pub fn parse(event: &Value) -> Result<Option<Report>> {
             .transpose()?,
         "charge.refunded" => {
             let payment = object.text(&["/payment_intent", "/invoice", "/id"])?;
-            let refunded_minor = object.number("/amount_refunded").unwrap_or_default();
+            let refunded = object.number("/amount_refunded").unwrap_or_default();
+            let refunded_minor = minor_units(object.currency()?, refunded);
             Some(ProviderChange::Refunded { payment, refunded_minor })
         }
-        "customer.subscription.updated" => Some(updated(object)?),
+        "customer.subscription.updated" => Some(updated(object, catalogue)?),
         "customer.subscription.deleted" => {
             Some(ProviderChange::Ended { subscription: object.text(&["/id"])? })
         }
@@ -148,7 +175,7 @@ fn bought(object: Object<'_>) -> Result<Option<ProviderChange>> {
     Ok(Some(ProviderChange::CreditsBought { kind, amount, charge }))
 }
 
-fn updated(object: Object<'_>) -> Result<ProviderChange> {
+fn updated(object: Object<'_>, catalogue: &Catalogue) -> Result<ProviderChange> {
     let period = object.period([
         &["/items/data/0/current_period_start", "/current_period_start"],
         &["/items/data/0/current_period_end", "/current_period_end"],
@@ -157,11 +184,14 @@ fn updated(object: Object<'_>) -> Result<ProviderChange> {
     let at_end = period.filter(|_| is_canceled == Some(true)).map(|period| period.end_ms);
     Ok(ProviderChange::Updated {
         subscription: object.text(&["/id"])?,
-        plan: object.plan(),
+        plan: object.plan(catalogue),
         status: match object.find(&["/status"]).as_deref() {
             Some("trialing") => Some(SubscriptionStatus::Trialing),
             Some("active") => Some(SubscriptionStatus::Active),
-            Some("past_due" | "unpaid" | "incomplete") => Some(SubscriptionStatus::PastDue),
+            Some("past_due") => Some(SubscriptionStatus::PastDue),
+            Some("unpaid" | "paused" | "incomplete" | "incomplete_expired") => {
+                Some(SubscriptionStatus::Unpaid)
+            }
             _ => None,
         },
         period,
