@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::accounts::{Browser, User, operator, public};
-use crate::harness::{Answer, Options, Server, eventually};
+use crate::harness::{Answer, Server, eventually};
 use crate::plans::{options, set_plan, start, used};
 
 const PLANS: &str = r#"
@@ -305,7 +305,7 @@ fn a_kill_loses_only_calls_that_are_not_written_yet() {
 /// The dashboard's requests are no calls.
 #[test]
 fn requests_of_apps_are_counted_but_not_those_of_browsers() {
-    let server = Options::links_only().start();
+    let (server, _folder) = start(PLANS);
     let ada = User::new(&server, "ada");
     let body = json!({ "name": "ada's", "abilities": ["*"] });
     let made = ada.api(&server).post("/tokens", &body).expect(201).data();

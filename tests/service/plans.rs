@@ -69,6 +69,8 @@ fn a_plan_and_credits_allow_links_until_they_are_used_up() {
     let (server, _folder) = start(PLANS);
     let unlimited = used(&server, "links_per_month");
     assert_eq!((&unlimited["limit"], &unlimited["unlimited"]), (&Value::Null, &json!(true)));
+    let calls = used(&server, "api_calls_per_month");
+    assert_eq!(calls["used"], Value::Null, "no plan limits them");
     let changed = set_plan(&server, &json!({ "plan": "acme/free" })).expect(200).data();
     assert_eq!(changed["plan"], "acme/free");
     for _ in 0..5 {

@@ -121,7 +121,9 @@ fn a_subscription_of_stripe_runs_from_checkout_to_its_end() {
     stripe(&server, &ended).expect(204);
     server.api().get("/billing/subscription").expect(404);
     assert_eq!(plan(&server), "acme/free");
-    let refund = json!({ "id": "ch_1", "payment_intent": "pi_in_1", "amount_refunded": 300 });
+    let refund = json!({
+        "id": "ch_1", "payment_intent": "pi_in_1", "amount_refunded": 300, "currency": "eur",
+    });
     stripe(&server, &event("evt_6", at + 5, "charge.refunded", &refund)).expect(204);
     let invoices = server.api().get("/billing/invoices").data();
     let find = |id: &str| invoices.as_array().unwrap().iter().find(|one| one["id"] == id).unwrap();
