@@ -51,6 +51,25 @@ impl Remote {
     }
 }
 
+/// The data folder of a service that has to run.
+#[derive(Debug, Args)]
+pub struct DataFolder {
+    /// The data folder of the running service
+    #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
+    data_dir: PathBuf,
+}
+
+impl DataFolder {
+    /// A client of the service, with its operator key.
+    pub fn service(&self) -> anyhow::Result<ApiClient> {
+        let client = ApiClient::local(&self.data_dir)?;
+        client.with_context(|| {
+            let data = self.data_dir.display();
+            format!("no service is running on the data folder {data}: start it first")
+        })
+    }
+}
+
 /// A client of one service.
 pub struct ApiClient {
     http: Client,

@@ -1,14 +1,12 @@
 //! `slugline user`: through a running service.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::client::{ApiClient, data_of};
+use super::client::{DataFolder, data_of};
 use crate::domain::ids::{UserId, WorkspaceId};
 
 /// `slugline user …`
@@ -73,13 +71,6 @@ pub struct OneArgs {
     folder: DataFolder,
 }
 
-#[derive(Debug, Args)]
-struct DataFolder {
-    /// The data folder of the running service
-    #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
-    data_dir: PathBuf,
-}
-
 /// Runs the command, writing to `out`.
 pub fn run(command: &UserCommand, mut out: impl Write) -> anyhow::Result<()> {
     match command {
@@ -95,18 +86,11 @@ pub fn run(command: &UserCommand, mut out: impl Write) -> anyhow::Result<()> {
             patch(args, &json!({ "two_factor": false }), &mut out)
         }
         UserCommand::Delete(args) => {
-            let client = service(&args.folder.data_dir)?;
+            let client = args.folder.service()?;
             data_of(client.request(Method::DELETE, &format!("/admin/users/{}", args.id)))?;
             Ok(writeln!(out, "deleted {}", args.id)?)
         }
     }
-}
-
-fn service(data: &Path) -> anyhow::Result<ApiClient> {
-    let client = ApiClient::local(data)?;
-    client.with_context(|| {
-        format!("no service is running on the data folder {}: start it first", data.display())
-    })
 }
 
 fn create(args: &CreateArgs, out: &mut impl Write) -> anyhow::Result<()> {
@@ -118,7 +102,7 @@ fn create(args: &CreateArgs, out: &mut impl Write) -> anyhow::Result<()> {
         "workspace": workspace.map(|id| id.to_string()),
         "workspace_role": role,
     });
-    let client = service(&folder.data_dir)?;
+    let client = folder.service()?;
     let made = data_of(client.request(Method::POST, "/admin/users").json(&body))?;
     writeln!(out, "{}", text(&made["link"]))?;
     out.flush()?;
@@ -127,7 +111,7 @@ fn create(args: &CreateArgs, out: &mut impl Write) -> anyhow::Result<()> {
 }
 
 fn list(args: &ListArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    let users = service(&args.folder.data_dir)?.list("/admin/users")?;
+    let users = args.folder.service()?.list("/admin/users")?;
     if args.json {
         return Ok(writeln!(out, "{users}")?);
     }
@@ -142,11 +126,11 @@ fn list(args: &ListArgs, out: &mut impl Write) -> anyhow::Result<()> {
 }
 
 fn post(args: &OneArgs, path: &str) -> anyhow::Result<Value> {
-    service(&args.folder.data_dir)?.post(&format!("/admin/users/{}{path}", args.id))
+    args.folder.service()?.post(&format!("/admin/users/{}{path}", args.id))
 }
 
 fn patch(args: &OneArgs, body: &Value, out: &mut impl Write) -> anyhow::Result<()> {
-    let client = service(&args.folder.data_dir)?;
+    let client = args.folder.service()?;
     data_of(client.request(Method::PATCH, &format!("/admin/users/{}", args.id)).json(body))?;
     Ok(writeln!(out, "changed {}", args.id)?)
 }

@@ -1,18 +1,13 @@
 //! `slugline workspace`: through a running service.
 
 use std::io::Write;
-use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::client::{ApiClient, data_of};
+use super::client::{DataFolder, data_of};
 use crate::domain::ids::WorkspaceId;
-
-/// The number of workspaces that are read at once.
-const PAGE: usize = 100;
 
 /// `slugline workspace …`
 #[derive(Debug, Subcommand)]
@@ -65,23 +60,6 @@ pub struct CreditsArgs {
     folder: DataFolder,
 }
 
-#[derive(Debug, Args)]
-struct DataFolder {
-    /// The data folder of the running service
-    #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
-    data_dir: PathBuf,
-}
-
-impl DataFolder {
-    fn service(&self) -> anyhow::Result<ApiClient> {
-        let client = ApiClient::local(&self.data_dir)?;
-        client.with_context(|| {
-            let data = self.data_dir.display();
-            format!("no service is running on the data folder {data}: start it first")
-        })
-    }
-}
-
 fn override_of(text: &str) -> Result<(String, Option<u64>), String> {
     let (limit, value) = text.split_once('=').ok_or("must be LIMIT=VALUE")?;
     let value = match value {
@@ -104,19 +82,13 @@ fn list(args: &ListArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let client = args.folder.service()?;
     let columns = ["id", "plan", "members", "created_at", "name"];
     writeln!(out, "{}", columns.join("\t"))?;
-    for page in 1.. {
-        let found = client.get(&format!("/admin/workspaces?page={page}&limit={PAGE}"))?;
-        let found = found.as_array().cloned().unwrap_or_default();
-        for workspace in &found {
-            let cells = columns.map(|column| match &workspace[column] {
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            });
-            writeln!(out, "{}", cells.join("\t"))?;
-        }
-        if found.len() < PAGE {
-            break;
-        }
+    let found = client.list("/admin/workspaces")?;
+    for workspace in found.as_array().into_iter().flatten() {
+        let cells = columns.map(|column| match &workspace[column] {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        });
+        writeln!(out, "{}", cells.join("\t"))?;
     }
     Ok(())
 }
