@@ -12,7 +12,7 @@ mod generic;
 mod stripe;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
@@ -51,9 +51,9 @@ type Report = (Option<WorkspaceId>, ProviderReport);
 
 /// Receives an event of Stripe.
 ///
-/// `checkout.session.completed`, `checkout.session.async_payment_succeeded`, `invoice.paid`, `invoice.payment_failed`, `charge.refunded`,
-/// `customer.subscription.updated` and `customer.subscription.deleted` are applied, each once; the
-/// others are ignored.
+/// `checkout.session.completed`, `checkout.session.async_payment_succeeded`, `invoice.paid`,
+/// `invoice.payment_failed`, `charge.refunded`, `customer.subscription.updated` and
+/// `customer.subscription.deleted` are applied, each once; the others are ignored.
 #[utoipa::path(
     post, path = "/billing/webhooks/stripe", request_body = Value,
     params(("Stripe-Signature" = String, Header, description = "`t=…,v1=…`")),
@@ -112,11 +112,7 @@ async fn apply(services: &Services, report: Option<Report>) -> Result<StatusCode
 }
 
 /// The body, if its signature is valid and recent.
-fn verified(
-    secret: Option<&str>,
-    signature: Option<&axum::http::HeaderValue>,
-    body: &[u8],
-) -> Result<Value> {
+fn verified(secret: Option<&str>, signature: Option<&HeaderValue>, body: &[u8]) -> Result<Value> {
     let Some(secret) = secret else {
         let text = "No secret is set for this payment provider.";
         return Err(ServiceError::new(ErrorCode::NotFound, text));
