@@ -388,6 +388,7 @@ impl Projector {
         tasks.removal = None;
         session.put_in_use(self.plan_file.clone()).await?;
         self.publish(&session);
+        session.publish_reclassified();
         tasks.drop_retired_now().await?;
         let retired = std::mem::replace(&mut tasks.session, session);
         tasks.retire(retired.generation);

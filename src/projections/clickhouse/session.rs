@@ -105,6 +105,7 @@ impl Session {
             status,
         };
         session.read_pending().await?;
+        session.publish_reclassified();
         if let Some(batch) = plan.sending {
             session.send_again(batch).await?;
         }
@@ -165,11 +166,11 @@ impl Session {
         self.pending = PendingAmendments::read(&self.client, self.generation).await?;
         let workspaces = PendingAmendments::workspaces(&self.client, self.generation).await?;
         self.status.removing.set(workspaces);
-        self.publish_reclassified();
         Ok(())
     }
 
-    fn publish_reclassified(&self) {
+    /// Publishes how far reclassifications are applied. Only for tables that reports read.
+    pub fn publish_reclassified(&self) {
         let through = self.pending.reclassified_through();
         self.status.set_reclassified(through, !self.pending.needs_rebuild());
     }
