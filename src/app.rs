@@ -14,6 +14,7 @@ mod mail;
 mod open_files;
 pub mod permissions;
 mod plans;
+mod recharge_mail;
 mod tls;
 mod unlock_key;
 
@@ -105,7 +106,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         let challenge = Arc::<OpenChallenge>::default();
         let (key, opened) = (control.key_sha256, Arc::clone(&challenge));
         let services = app.services(settings, site, key, opened, mailer.clone());
-        let meter = Arc::clone(&services.api_meter);
+        let (meter, plans) = (Arc::clone(&services.api_meter), services.plans.clone());
         let api_calls = ApiCallWriter::start(&mut scheduler, app.commands.clone(), meter);
         let redirector = Some(app.redirector(&services));
         let admin = admin_listener.map(|listener| serve_admin(listener, &services, settings));
@@ -124,6 +125,9 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
             keep_pace(&mut scheduler, Arc::clone(&app.recorder), clickhouse);
         }
         app.schedule(&mut scheduler, settings);
+        if let Some(mailer) = mailer.clone() {
+            recharge_mail::start(&mut scheduler, mailer, app.accounts.clone(), plans);
+        }
         transport::serve(listener, limits, http_app, stop_signal()).await?;
         for listener in [secured, admin].into_iter().flatten() {
             let _logged = listener.await;

@@ -1,4 +1,4 @@
-//! The catalogue file of plans, and the credits that expire.
+//! The catalogue file of plans, and what time alone changes of credits and subscriptions.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::commands::{Commands, now_ms};
+use crate::commands::{CommandResult, Commands, now_ms};
 use crate::domain::command::Command;
-use crate::domain::ids::GrantId;
+use crate::domain::error::Result;
+use crate::domain::ids::{GrantId, WorkspaceId};
 use crate::domain::plan::Catalogue;
 use crate::domain::plan::catalogue::Catalogues;
 use crate::domain::plan::command::BillingCommand;
@@ -16,8 +17,8 @@ use crate::domain::token::Actor;
 use crate::jobs::Scheduler;
 use crate::projections::index::{Index, ReadBilling, ReadWorkspaces};
 
-/// When credits that have expired are first removed, and how often.
-const EXPIRE: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(3_600)];
+/// When credits and subscriptions are first looked through, and how often.
+const PERIOD: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(3_600)];
 
 /// A catalogue that can be reloaded.
 pub struct CatalogueFile {
@@ -62,31 +63,82 @@ impl CatalogueFile {
     }
 }
 
-/// Removes credits that have expired, periodically, so that the ledger says so: they can't be used
-/// before either. Ends canceled subscriptions whose provider did not.
+/// Applies, periodically, what time alone changes: removes credits that have expired, so that the
+/// ledger says so (they can't be used before either), ends canceled subscriptions whose provider did
+/// not, and requests credits that no event has led to.
 pub fn keep_up(scheduler: &mut Scheduler, commands: Commands, index: Arc<Index>) {
-    scheduler.every("credits", EXPIRE, (commands, index), |(commands, index)| async move {
-        if let Err(error) = expire(&commands, index).await {
-            tracing::error!(%error, "removing expired credits failed; retrying in an hour");
+    scheduler.every("credits", PERIOD, (commands, index), |(commands, index)| async move {
+        let due = tokio::task::spawn_blocking(move || due(&index, now_ms())).await;
+        match due.map_err(anyhow::Error::from).and_then(|due| due) {
+            Ok(due) => run_each(due, |actor, command| commands.run(actor, command, None)).await,
+            Err(error) => {
+                tracing::error!(%error, "reading credits and subscriptions failed; retrying in an hour");
+            }
         }
     });
 }
 
-async fn expire(commands: &Commands, index: Arc<Index>) -> anyhow::Result<()> {
-    let read = move || anyhow::Ok((index.all_credits()?, index.subscriptions()?));
-    let (credits, subscriptions) = tokio::task::spawn_blocking(read).await??;
-    for (workspace, subscription) in subscriptions {
-        if subscription.ends_at_ms.is_some_and(|ends_at_ms| ends_at_ms <= now_ms()) {
-            let command = Command::Billing(BillingCommand::EndSubscription);
-            commands.run(Actor::operator(workspace), command, None).await?;
+/// The commands that are due.
+fn due(index: &Index, now_ms: u64) -> anyhow::Result<Vec<(WorkspaceId, BillingCommand)>> {
+    let mut due = Vec::new();
+    for (workspace, subscription) in index.subscriptions()? {
+        if subscription.ends_at_ms.is_some_and(|ends_at_ms| ends_at_ms <= now_ms) {
+            due.push((workspace, BillingCommand::EndSubscription));
         }
     }
-    for (workspace, credits) in credits {
-        for grant in credits.grants.iter().filter(|grant| grant.has_expired(now_ms())) {
+    for (workspace, credits) in index.all_credits()? {
+        for grant in credits.grants.iter().filter(|grant| grant.has_expired(now_ms)) {
             let id = GrantId::from_bytes(&grant.id)?;
-            let command = Command::Billing(BillingCommand::ExpireCredits(id));
-            commands.run(Actor::operator(workspace), command, None).await?;
+            due.push((workspace, BillingCommand::ExpireCredits(id)));
         }
     }
-    Ok(())
+    for (workspace, kind, recharge) in index.auto_recharges()? {
+        if recharge.due(0, now_ms).is_some() {
+            let balance = index.credits(workspace)?.balance(kind, now_ms);
+            let is_due = recharge.due(balance, now_ms).is_some();
+            due.extend(is_due.then_some((workspace, BillingCommand::Recharge(kind))));
+        }
+    }
+    Ok(due)
+}
+
+/// Runs each command, although others are refused.
+async fn run_each<F: Future<Output = Result<CommandResult>>>(
+    due: Vec<(WorkspaceId, BillingCommand)>,
+    run: impl Fn(Actor, Command) -> F,
+) {
+    for (workspace, command) in due {
+        if let Err(error) = run(Actor::operator(workspace), Command::Billing(command)).await {
+            let workspace = workspace.to_string();
+            tracing::error!(workspace, %error, "a command on credits failed; retrying in an hour");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::domain::command::Outcome;
+    use crate::domain::error::ServiceError;
+
+    #[tokio::test]
+    async fn a_refused_command_does_not_stop_the_others() {
+        let workspace = |number| WorkspaceId::new(uuid::Uuid::from_u128(number));
+        let due = (1..=3).map(|number| (workspace(number), BillingCommand::EndSubscription));
+        let seen = Mutex::new(Vec::new());
+        run_each(due.collect(), |actor, _| {
+            seen.lock().unwrap().push(actor.workspace);
+            let is_refused = actor.workspace == workspace(1);
+            let done = CommandResult { outcome: Outcome::Gone, offset: 1, is_replay: false };
+            std::future::ready(if is_refused {
+                Err(ServiceError::not_found("workspace"))
+            } else {
+                Ok(done)
+            })
+        })
+        .await;
+        assert_eq!(seen.into_inner().unwrap(), (1..=3).map(workspace).collect::<Vec<_>>());
+    }
 }

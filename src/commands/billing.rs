@@ -37,6 +37,8 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
             }
             BillingCommand::Report(report) => self.decide_report(*report),
             BillingCommand::EndSubscription => self.end_subscription(),
+            BillingCommand::ChangeAutoRecharge(settings) => self.change_auto_recharge(settings),
+            BillingCommand::Recharge(kind) => Ok((self.recharge(kind)?, Outcome::Gone)),
             BillingCommand::ExpireCredits(id) => {
                 let credits = self.state.credits(self.actor.workspace)?;
                 let grant = credits.find(id.as_bytes());

@@ -14,7 +14,7 @@ use crate::domain::link::{Field, Link, LinkInput};
 use crate::domain::plan::command::BillingCommand;
 use crate::domain::plan::credit::CreditKind;
 use crate::domain::plan::limit::Counter;
-use crate::domain::plan::state::LimitOverride;
+use crate::domain::plan::state::{LedgerEntry, LimitOverride};
 use crate::domain::plan::{Catalogue, Limit, Month};
 use crate::domain::token::Actor;
 use crate::projections::index::{ReadBilling, ReadWorkspaces};
@@ -65,7 +65,7 @@ pub fn bill(writer: &Writer, command: BillingCommand) -> Result<Outcome> {
     writer.runtime.block_on(run).map(|done| done.outcome)
 }
 
-fn grant(writer: &Writer, amount: u64, expires_at_ms: Option<u64>) -> Result<CreditGrant> {
+pub fn grant(writer: &Writer, amount: u64, expires_at_ms: Option<u64>) -> Result<CreditGrant> {
     let kind = CreditKind::Links as u32;
     let grant = CreditGrant { kind, amount, expires_at_ms, ..CreditGrant::default() };
     match bill(writer, BillingCommand::GrantCredits(grant.into()))? {
@@ -74,14 +74,14 @@ fn grant(writer: &Writer, amount: u64, expires_at_ms: Option<u64>) -> Result<Cre
     }
 }
 
-fn input() -> LinkInput {
+pub fn input() -> LinkInput {
     LinkInput {
         destination: Field::Value("https://example.com".to_owned()),
         ..LinkInput::default()
     }
 }
 
-fn create(writer: &Writer, input: LinkInput) -> Result<Outcome> {
+pub fn create(writer: &Writer, input: LinkInput) -> Result<Outcome> {
     let run = writer.commands.run(writer.actor, Command::CreateLink(input), None);
     writer.runtime.block_on(run).map(|done| done.outcome)
 }
@@ -89,6 +89,16 @@ fn create(writer: &Writer, input: LinkInput) -> Result<Outcome> {
 pub fn balance(writer: &Writer) -> u64 {
     let credits = writer.index.credits(writer.actor.workspace).unwrap();
     credits.balance(CreditKind::Links, now_ms())
+}
+
+/// The changes of credits, oldest first.
+fn ledger(writer: &Writer) -> Vec<(u64, LedgerEntry)> {
+    let (scan, workspace) = (writer.index.scan(), writer.actor.workspace);
+    let (mut entries, total) = scan.ledger(workspace, 0..100).unwrap();
+    assert_eq!(entries.len() as u64, total);
+    assert_eq!(scan.ledger(workspace, 1..3).unwrap(), (entries[1..3].to_vec(), total));
+    entries.reverse();
+    entries
 }
 
 fn used(writer: &Writer) -> u64 {
@@ -127,7 +137,7 @@ fn a_thousand_clients_create_as_many_links_as_the_plan_and_the_credits_allow() {
     grant(&writer, 10, None).unwrap();
     assert_eq!(race(&writer, 1_000), 10);
     assert_eq!((used(&writer), balance(&writer)), (60, 0));
-    let ledger = writer.index.ledger(writer.actor.workspace).unwrap();
+    let ledger = ledger(&writer);
     let balances: Vec<_> = ledger.iter().map(|(_, entry)| entry.balance).collect();
     assert_eq!(balances, [10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
     check_rebuild(&writer);
@@ -194,7 +204,7 @@ fn credits_expire_and_are_refunded() {
     bill(&writer, BillingCommand::RefundCredits(id(&long), 3)).unwrap();
     bill(&writer, BillingCommand::RefundCredits(id(&long), 3)).unwrap();
     assert_eq!(balance(&writer), 2, "only what is left is taken, and nothing twice");
-    let ledger = writer.index.ledger(writer.actor.workspace).unwrap();
+    let ledger = ledger(&writer);
     let refunds = ledger.iter().filter(|(_, entry)| entry.subject == long.id);
     assert_eq!(refunds.map(|(_, entry)| entry.amount).collect::<Vec<_>>(), [4, 3, 1]);
     check_rebuild(&writer);

@@ -9,12 +9,16 @@ use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 
 use super::decide::CommandHandler;
-use super::{CommandRequest, CommandResult, Mode, Policies, Results, Submission, now_ms};
+use super::{
+    CommandRequest, CommandResult, Mode, Policies, Results, Submission, now_ms, recharges,
+};
 use crate::domain::command::{Command, Outcome};
 use crate::domain::error::{ErrorCode, Result, ServiceError, Unreadable};
 use crate::domain::event::{
     Debit, Envelope, Event, Idempotency, UtmPresetState, VERSION, WorkspaceCreated,
 };
+use crate::domain::ids::WorkspaceId;
+use crate::domain::plan::credit::CreditKind;
 use crate::domain::preset::UtmPresetKind;
 use crate::domain::retention::IDEMPOTENCY_MS;
 use crate::domain::token::Actor;
@@ -77,6 +81,20 @@ struct Batch {
 }
 
 impl Batch {
+    /// Adds an event.
+    fn add(&mut self, envelope: &Envelope) -> Result<()> {
+        self.pending.apply(envelope)?;
+        let kind = envelope.event.as_ref().map_or(0, |event| event.kind().number());
+        self.events.push((kind, envelope.encode_to_vec()));
+        Ok(())
+    }
+
+    /// The offset that the index has with the events so far: offsets are dense, and this is the only
+    /// writer.
+    fn offset(&self) -> u64 {
+        self.pending.base_offset() + self.events.len() as u64
+    }
+
     /// Whether another submission fits; the first one always does.
     fn has_room_for(&self, next: &Submission) -> bool {
         self.decided == 0 || self.decided + next.requests.len() <= BATCH_LEN
@@ -215,7 +233,9 @@ impl Dispatcher {
         let now_ms = now_ms();
         let decided = self.decide(&batch.pending, actor, command, idempotency.as_ref(), now_ms);
         let Decided { event, debit, outcome, is_replay } = decided?;
+        let mut to_recharge = Vec::new();
         if let Some(event) = event {
+            to_recharge.extend(recharges::affected(&event, debit));
             let envelope = Envelope {
                 at_ms: now_ms,
                 workspace: actor.workspace.as_bytes().to_vec(),
@@ -226,14 +246,38 @@ impl Dispatcher {
                 debit,
                 event: Some(event),
             };
-            batch.pending.apply(&envelope)?;
-            let kind = envelope.event.as_ref().map_or(0, |event| event.kind().number());
-            batch.events.push((kind, envelope.encode_to_vec()));
+            batch.add(&envelope)?;
         }
-        // Offsets are dense and this is the only writer, so this will be the event's offset, or is
-        // that of the last event if nothing changes.
-        let offset = batch.pending.base_offset() + batch.events.len() as u64;
+        // The event's offset, or that of the last event if nothing changes.
+        let offset = batch.offset();
+        for kind in to_recharge {
+            // The change stands; the hourly task tries again.
+            if let Err(error) = self.recharge(batch, actor.workspace, kind, now_ms) {
+                let workspace = actor.workspace.to_string();
+                tracing::error!(workspace, %error, "requesting credits failed");
+            }
+        }
         Ok(CommandResult { outcome, offset, is_replay })
+    }
+
+    /// Requests credits of a kind if too few are left.
+    fn recharge(
+        &self,
+        batch: &mut Batch,
+        workspace: WorkspaceId,
+        kind: CreditKind,
+        now_ms: u64,
+    ) -> Result<()> {
+        let actor = &Actor::operator(workspace);
+        let state = &batch.pending;
+        let handler = CommandHandler { state, policies: &self.policies, actor, now_ms };
+        let Some(event) = handler.recharge(kind)? else { return Ok(()) };
+        batch.add(&Envelope {
+            at_ms: now_ms,
+            workspace: workspace.as_bytes().to_vec(),
+            event: Some(event),
+            ..Envelope::default()
+        })
     }
 
     /// The decision, or the outcome of an earlier request with the same idempotency key.

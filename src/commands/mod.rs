@@ -27,6 +27,9 @@ mod import;
 mod labels;
 mod passwords;
 mod plan_limits;
+mod recharges;
+#[cfg(test)]
+mod recharges_tests;
 mod restore;
 pub mod secret;
 mod subscriptions;

@@ -9,13 +9,13 @@ use super::decide::{CommandHandler, Decision};
 use crate::domain::command::Outcome;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::{CreditGrant, Event, PaymentRefunded, SubscriptionChange};
-use crate::domain::ids::GrantId;
+use crate::domain::ids::{GrantId, RechargeId};
 use crate::domain::plan::credit::{CreditKind, MAX_AMOUNT, MAX_GRANTS};
 use crate::domain::plan::subscription::{
     Charge, Invoice, InvoiceStatus, Period, ProviderChange, ProviderReport, SubscriptionState,
     SubscriptionStatus,
 };
-use crate::projections::index::{ReadBilling, ReadRanges};
+use crate::projections::index::{ReadBilling, ReadRanges, ReadWorkspaces};
 
 fn no_subscription() -> ServiceError {
     // The provider sends it again, perhaps after the start of the subscription.
@@ -55,11 +55,15 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
                 let ended = SubscriptionChange { report, subscription, ..Default::default() };
                 Event::SubscriptionExpired(ended)
             }
-            ProviderChange::CreditsBought { kind, amount, charge } => {
-                match self.buy_credits(report, (kind, amount), charge)? {
-                    Some(event) => event,
-                    None => return Ok((None, Outcome::Gone)),
-                }
+            ProviderChange::CreditsBought { kind, amount, charge, recharge } => {
+                let event = self.buy_credits(report, (kind, amount), charge, recharge)?;
+                return Ok((event, Outcome::Gone));
+            }
+            ProviderChange::RechargeFailed { recharge, reason } => {
+                return Ok((self.fail_recharge(report, recharge, reason)?, Outcome::Gone));
+            }
+            ProviderChange::InvoicePaid { invoice, payment } => {
+                return Ok((self.link_payment(report, &invoice, payment)?, Outcome::Gone));
             }
             ProviderChange::Refunded { payment, refunded_minor } => {
                 self.refund(report, (provider, &payment), refunded_minor)?
@@ -90,8 +94,13 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
 
     /// Whether a report is about a subscription that the workspace no longer has.
     fn has_ended(&self, provider: &str, change: &ProviderChange) -> Result<bool> {
-        let is_about_one =
-            !matches!(change, ProviderChange::Started { .. } | ProviderChange::Refunded { .. });
+        let is_about_one = matches!(
+            change,
+            ProviderChange::Paid { .. }
+                | ProviderChange::PaymentFailed { .. }
+                | ProviderChange::Updated { .. }
+                | ProviderChange::Ended { .. }
+        );
         let Some(reference) = change.reference().filter(|_| is_about_one) else { return Ok(false) };
         let holder = self.state.workspace_of_reference(provider, reference)?;
         let is_there = self.subscription(provider, reference).is_ok();
@@ -148,9 +157,11 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
             Some(InvoiceStatus::Paid) => status == InvoiceStatus::Failed,
             Some(InvoiceStatus::Failed) | None => false,
         };
-        if let Some(before) = before.filter(stays) {
-            return Ok(before);
+        if let Some(before) = before.as_ref().filter(|before| stays(before)) {
+            return Ok(before.clone());
         }
+        // Stripe reports the payment apart from the invoice.
+        let known = before.map(|before| before.payment).filter(|_| payment.is_empty());
         Ok(Invoice {
             reference,
             minor: money.minor,
@@ -158,7 +169,7 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
             status: status as u32,
             at_ms: self.now_ms,
             refunded_minor: 0,
-            payment,
+            payment: known.unwrap_or(payment),
         })
     }
 
@@ -185,6 +196,10 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         // One that is canceled gives way: its customer buys again.
         let other = self.state.subscription(self.actor.workspace)?;
         let canceled = SubscriptionStatus::Canceled as u32;
+        let previous_plan = match &other {
+            Some(other) => other.previous_plan.clone(),
+            None => self.state.workspace(self.actor.workspace)?.and_then(|found| found.plan),
+        };
         if let Some(other) = other.filter(|other| other.status != canceled) {
             let text = "The workspace has a subscription already: change or end that one.";
             let error = ServiceError::new(ErrorCode::Conflict, text);
@@ -205,6 +220,7 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
             period_end_ms: period.end_ms,
             ends_at_ms: None,
             reported_at_ms: at_ms,
+            previous_plan,
         });
         let started = SubscriptionChange { report, subscription, ..Default::default() };
         Ok(Event::SubscriptionStarted(started))
@@ -294,6 +310,7 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         report: String,
         (kind, amount): (CreditKind, u64),
         charge: Charge,
+        recharge: Option<RechargeId>,
     ) -> Result<Option<Event>> {
         if !(1..=MAX_AMOUNT).contains(&amount) {
             let rule = format!("must be from 1 to {MAX_AMOUNT}");
@@ -304,31 +321,59 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         if paid.is_some() {
             return Ok(None);
         }
+        if let Some(id) = recharge {
+            self.check_recharge(id, kind, amount)?;
+        }
         if self.state.credits(self.actor.workspace)?.grants.len() >= MAX_GRANTS {
             let text = format!("The workspace has {MAX_GRANTS} grants with credits left.");
             return Err(ServiceError::new(ErrorCode::Conflict, text));
         }
         let invoice = Some(self.invoice(&report, charge, InvoiceStatus::Paid)?);
+        let note = if recharge.is_some() { "Auto-recharge" } else { "Bought" };
         Ok(Some(Event::CreditsGranted(CreditGrant {
             id: GrantId::new(Uuid::now_v7()).as_bytes().to_vec(),
             kind: kind as u32,
             amount,
             expires_at_ms: None,
-            note: "Bought".to_owned(),
+            note: note.to_owned(),
             report,
             invoice,
             granted: 0,
+            recharge: recharge.map_or_else(Vec::new, |id| id.as_bytes().to_vec()),
         })))
+    }
+
+    /// An invoice, by the provider's id of it or of its payment.
+    fn known_invoice(&self, reference: (&str, &str)) -> Result<Invoice> {
+        let invoice = self.state.invoice(self.actor.workspace, reference)?;
+        invoice.ok_or_else(|| {
+            let text = "The workspace has no such payment: send the report again later.";
+            ServiceError::new(ErrorCode::Conflict, text).with_field("payment", "is not known")
+        })
+    }
+
+    /// Records the payment of an invoice, by which refunds name it.
+    fn link_payment(
+        &self,
+        report: String,
+        invoice: &str,
+        payment: String,
+    ) -> Result<Option<Event>> {
+        let (provider, _) = report.split_once(':').unwrap_or_default();
+        let before = self.known_invoice((provider, invoice))?;
+        if before.payment == payment {
+            return Ok(None);
+        }
+        self.refuse_foreign(provider, &payment)?;
+        let invoice = Some(Invoice { payment, ..before });
+        let change = SubscriptionChange { report, invoice, ..Default::default() };
+        Ok(Some(Event::SubscriptionChanged(change)))
     }
 
     /// Of the unused credits that were bought with it, as large a part is withdrawn as was refunded.
     fn refund(&self, report: String, payment: (&str, &str), refunded_minor: i64) -> Result<Event> {
         let workspace = self.actor.workspace;
-        let invoice = self.state.invoice(workspace, payment)?;
-        let invoice = invoice.ok_or_else(|| {
-            let text = "The workspace has no such payment: send the report again later.";
-            ServiceError::new(ErrorCode::Conflict, text).with_field("payment", "is not known")
-        })?;
+        let invoice = self.known_invoice(payment)?;
         if !(0..=invoice.minor).contains(&refunded_minor) {
             return Err(ServiceError::field("refunded", "is not a part of the amount"));
         }

@@ -73,9 +73,13 @@ fn plan(writer: &Writer) -> Option<String> {
 }
 
 fn invoices(writer: &Writer) -> Vec<(String, Option<InvoiceStatus>)> {
-    let invoices = writer.index.invoices(writer.actor.workspace).unwrap().into_iter();
+    let (mut invoices, total) =
+        writer.index.scan().invoices(writer.actor.workspace, 0..100).unwrap();
+    assert_eq!(invoices.len() as u64, total);
+    assert!(invoices.is_sorted_by(|newer, older| newer.at_ms >= older.at_ms));
+    invoices.sort_by(|one, other| one.reference.cmp(&other.reference));
     let status = |number| InvoiceStatus::from_number(number);
-    invoices.map(|invoice| (invoice.reference, status(invoice.status))).collect()
+    invoices.into_iter().map(|invoice| (invoice.reference, status(invoice.status))).collect()
 }
 
 #[test]
@@ -106,7 +110,7 @@ fn a_subscription_goes_from_its_trial_to_its_end() {
     assert_eq!(status(&writer), Some(SubscriptionStatus::Canceled));
     assert_eq!(plan(&writer).as_deref(), Some("acme/large"), "until it ends");
     report(&writer, 8, ProviderChange::Ended { subscription: "sub_1".to_owned() }).unwrap();
-    assert_eq!((status(&writer), plan(&writer)), (None, None));
+    assert_eq!((status(&writer), plan(&writer).as_deref()), (None, Some("acme/free")));
     let expected = [
         ("in_0", InvoiceStatus::Paid),
         ("in_1", InvoiceStatus::Paid),
@@ -162,7 +166,12 @@ fn wrong_reports_change_nothing() {
 fn refunds_withdraw_bought_credits_that_are_left() {
     let (writer, _) = given("acme/free");
     let charge = charge("in_1", "10");
-    let bought = ProviderChange::CreditsBought { kind: CreditKind::Links, amount: 100, charge };
+    let bought = ProviderChange::CreditsBought {
+        kind: CreditKind::Links,
+        amount: 100,
+        charge,
+        recharge: None,
+    };
     report(&writer, 1, bought.clone()).unwrap();
     report(&writer, 1, bought).unwrap();
     assert_eq!(balance(&writer), 100);
@@ -189,7 +198,7 @@ fn a_canceled_subscription_ends_even_if_the_provider_is_silent() {
     assert_eq!(status(&writer), Some(SubscriptionStatus::Active), "it goes on");
     report(&writer, 4, updated(None, Some(1))).unwrap();
     bill(&writer, BillingCommand::EndSubscription).unwrap();
-    assert_eq!((status(&writer), plan(&writer)), (None, None));
+    assert_eq!((status(&writer), plan(&writer).as_deref()), (None, Some("acme/free")));
 }
 
 /// Otherwise the customer would pay for nothing.
@@ -223,9 +232,10 @@ fn an_unpaid_subscription_has_no_plan_until_it_is_paid() {
         proration_minor: None,
     };
     report(&writer, 2, unpaid).unwrap();
-    assert_eq!((status(&writer), plan(&writer)), (Some(SubscriptionStatus::Unpaid), None));
+    assert_eq!(status(&writer), Some(SubscriptionStatus::Unpaid));
+    assert_eq!(plan(&writer).as_deref(), Some("acme/free"));
     report(&writer, 3, failed("in_1")).unwrap();
-    assert_eq!(plan(&writer), None);
+    assert_eq!(plan(&writer).as_deref(), Some("acme/free"));
     report(&writer, 4, paid("in_1", 5_000)).unwrap();
     assert_eq!(status(&writer), Some(SubscriptionStatus::Active));
     assert_eq!(plan(&writer).as_deref(), Some("acme/large"));
@@ -247,6 +257,7 @@ fn invoices_keep_their_later_status_and_credits_are_bought_once() {
         kind: CreditKind::Links,
         amount: 10,
         charge: charge("in_2", "3"),
+        recharge: None,
     };
     report(&writer, 5, bought()).unwrap();
     report(&writer, 6, bought()).unwrap();
@@ -257,5 +268,51 @@ fn invoices_keep_their_later_status_and_credits_are_bought_once() {
         report(&writer, 10 + cents.unsigned_abs(), refund).unwrap();
     }
     assert_eq!(balance(&writer), 9, "a thirtieth, rounded up");
+    check_rebuild(&writer);
+}
+
+/// What the operator had assigned comes back with its overrides.
+#[test]
+fn the_plan_from_before_a_subscription_applies_after_it() {
+    let (writer, _) = given("acme/free");
+    let overrides = [("links_per_month", Some(7))];
+    super::billing_tests::set_plan(&writer, "acme/large", &overrides).unwrap();
+    let assigned = || writer.index.workspace(writer.actor.workspace).unwrap().unwrap().plan;
+    let before = assigned();
+    report(&writer, 1, started("sub_1", "acme/small")).unwrap();
+    report(&writer, 2, updated(None, Some(now_ms() + 3_600_000))).unwrap();
+    report(&writer, 3, started("sub_2", "acme/small")).unwrap();
+    super::billing_tests::set_plan(&writer, "acme/free", &[]).unwrap();
+    report(&writer, 4, ProviderChange::Ended { subscription: "sub_2".to_owned() }).unwrap();
+    assert_eq!(assigned(), before, "as before the first subscription");
+    bill(&writer, BillingCommand::ChangePlan(None)).unwrap();
+    report(&writer, 5, started("sub_3", "acme/small")).unwrap();
+    report(&writer, 6, ProviderChange::Ended { subscription: "sub_3".to_owned() }).unwrap();
+    assert_eq!(assigned(), None);
+    check_rebuild(&writer);
+}
+
+/// Stripe reports the payment apart from the invoice.
+#[test]
+fn a_refund_finds_its_invoice_by_the_payment_that_is_reported_later() {
+    let (writer, _) = given("acme/free");
+    report(&writer, 1, started("sub_1", "acme/small")).unwrap();
+    let invoice_paid =
+        || ProviderChange::InvoicePaid { invoice: "in_1".to_owned(), payment: "pi_9".to_owned() };
+    let error = report(&writer, 2, invoice_paid()).unwrap_err();
+    assert_eq!(error.code, ErrorCode::Conflict, "sent again later");
+    let without_payment = || {
+        let charge = Charge { payment: String::new(), ..charge("in_1", "8") };
+        ProviderChange::Paid { subscription: "sub_1".to_owned(), charge, period: None }
+    };
+    report(&writer, 3, without_payment()).unwrap();
+    report(&writer, 2, invoice_paid()).unwrap();
+    report(&writer, 4, without_payment()).unwrap();
+    let end = writer.log.end();
+    report(&writer, 5, invoice_paid()).unwrap();
+    assert_eq!(writer.log.end(), end, "known already");
+    let refund = ProviderChange::Refunded { payment: "pi_9".to_owned(), refunded_minor: 800 };
+    report(&writer, 6, refund).unwrap();
+    assert_eq!(invoices(&writer), [("in_1".to_owned(), Some(InvoiceStatus::Refunded))]);
     check_rebuild(&writer);
 }

@@ -120,7 +120,7 @@ impl Command {
             | Self::RevokeToken(_)
             | Self::User(_) => Ability::UserWrite,
             Self::Workspace(command) => command.ability(),
-            Self::Billing(_) => Ability::WorkspaceWrite,
+            Self::Billing(command) => command.ability(),
         }
     }
 }

@@ -6,6 +6,7 @@
 pub use super::domains::state::{DomainRemoved, DomainState};
 pub use super::link::deletion::{LinkDeleted, LinkPurged};
 pub use super::link::state::LinkState;
+pub use super::plan::recharge::{AutoRecharge, Recharge, RechargeFailed};
 pub use super::plan::state::{
     ApiCallsCounted, AssignedPlan, CreditGrant, CreditsWithdrawn, Debit, PlanChanged,
 };
@@ -247,10 +248,16 @@ events! {
     88 SubscriptionPastDue(SubscriptionChange) of Billing[];
     /// A subscription was canceled; it ends later.
     89 SubscriptionCanceled(SubscriptionChange) of Billing[];
-    /// A subscription ended; the catalogue's default plan applies.
+    /// A subscription ended; the plan from before it applies.
     90 SubscriptionExpired(SubscriptionChange) of Billing[];
     /// A payment was refunded.
     91 PaymentRefunded(PaymentRefunded) of Billing[grant];
+    /// The auto-recharge of a kind of credits was changed: the settings, in full.
+    92 AutoRechargeChanged(AutoRecharge) of Billing[];
+    /// Credits were requested, as too few were left.
+    93 RechargeRequested(Recharge) of Billing[id];
+    /// The payment of requested credits failed, or was not reported in time.
+    94 RechargeFailed(RechargeFailed) of Billing[id];
 }
 
 impl EventKind {

@@ -132,6 +132,8 @@ identifiers! {
     SessionId = "sess_";
     /// A grant of credits.
     GrantId = "grant_";
+    /// A request for credits by auto-recharge.
+    RechargeId = "recharge_";
     /// A visitor's report of a link.
     ReportId = "rep_";
 }

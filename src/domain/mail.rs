@@ -30,6 +30,8 @@ pub enum Message {
     TwoFactorChanged { enabled: bool },
     /// An offer to become the owner of a workspace.
     OwnershipOffer { workspace: String, inviter: Option<String>, link: String },
+    /// A notice: auto-recharge has requested credits.
+    RechargeRequested { workspace: String, amount: u64, kind: &'static str },
 }
 
 impl Message {
@@ -45,6 +47,7 @@ impl Message {
             Self::PasswordChanged => "password_changed",
             Self::TwoFactorChanged { .. } => "two_factor_changed",
             Self::OwnershipOffer { .. } => "ownership_offer",
+            Self::RechargeRequested { .. } => "recharge_requested",
         }
     }
 }

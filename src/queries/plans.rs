@@ -1,5 +1,6 @@
 //! Reads the plans, the usage and the credits of workspaces.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::domain::error::Result;
@@ -7,6 +8,7 @@ use crate::domain::ids::WorkspaceId;
 use crate::domain::plan::catalogue::Catalogues;
 use crate::domain::plan::credit::CreditKind;
 use crate::domain::plan::limit::{Counter, Limit, Month};
+use crate::domain::plan::recharge::{AutoRechargeState, Recharge};
 use crate::domain::plan::state::{CreditGrant, LedgerEntry};
 use crate::domain::plan::subscription::{Invoice, SubscriptionState};
 use crate::domain::plan::{Catalogue, Plan};
@@ -116,11 +118,31 @@ impl Plans {
         Ok(self.index.workspace_of_reference(provider, reference)?)
     }
 
-    /// A workspace's invoices, newest first.
-    pub fn invoices(&self, workspace: WorkspaceId) -> Result<Vec<Invoice>> {
-        let mut invoices = self.index.invoices(workspace)?;
-        invoices.sort_by_key(|invoice| std::cmp::Reverse(invoice.at_ms));
-        Ok(invoices)
+    /// A workspace's invoices, newest first: a part of the list, and the total number.
+    pub fn invoices(
+        &self,
+        workspace: WorkspaceId,
+        part: Range<usize>,
+    ) -> Result<(Vec<Invoice>, u64)> {
+        Ok(self.index.scan().invoices(workspace, part)?)
+    }
+
+    /// The auto-recharge of each kind of a workspace's credits.
+    pub fn auto_recharges(
+        &self,
+        workspace: WorkspaceId,
+    ) -> Result<Vec<(CreditKind, AutoRechargeState)>> {
+        let of = |kind: &CreditKind| Ok((*kind, self.index.auto_recharge(workspace, *kind)?));
+        CreditKind::EVERY.iter().map(of).collect()
+    }
+
+    /// The open requests for credits of all workspaces, oldest first.
+    pub fn open_recharges(&self) -> Result<Vec<(WorkspaceId, Recharge)>> {
+        let all = self.index.auto_recharges()?.into_iter();
+        let open = all.filter_map(|(workspace, _, recharge)| Some((workspace, recharge.open?)));
+        let mut open: Vec<_> = open.collect();
+        open.sort_by(|(_, one), (_, other)| (one.at_ms, &one.id).cmp(&(other.at_ms, &other.id)));
+        Ok(open)
     }
 
     /// The changes of a workspace's credits with their offsets, newest first: a part of the list,
@@ -128,11 +150,8 @@ impl Plans {
     pub fn ledger(
         &self,
         workspace: WorkspaceId,
-        (skipped, count): (usize, usize),
+        part: Range<usize>,
     ) -> Result<(Vec<(u64, LedgerEntry)>, u64)> {
-        let mut entries = self.index.ledger(workspace)?;
-        let total = entries.len() as u64;
-        entries.reverse();
-        Ok((entries.into_iter().skip(skipped).take(count).collect(), total))
+        Ok(self.index.scan().ledger(workspace, part)?)
     }
 }

@@ -239,3 +239,185 @@ fn a_report_names_what_is_wrong_with_it() {
     generic(&server, &base(refund)).expect(204);
     assert_eq!(balance(), 0);
 }
+
+fn auto_recharge(server: &Server) -> Value {
+    server.api().get("/billing/auto-recharge").data()[0].clone()
+}
+
+fn open_recharges(server: &Server) -> Value {
+    operator(server).get("/admin/recharges").expect(200).data()
+}
+
+fn balance(server: &Server) -> Value {
+    server.api().get("/billing/credits").data()[0]["balance"].clone()
+}
+
+/// The report that requested credits are bought.
+fn bought(id: &str, recharge: &Value) -> Value {
+    json!({
+        "id": id, "at": "2026-11-27T10:00:00Z", "type": "credits.bought",
+        "workspace": recharge["workspace"], "recharge": recharge["id"],
+        "kind": "links", "credits": recharge["amount"],
+        "invoice": { "id": format!("invoice-{id}"), "amount": "4.50", "currency": "EUR" },
+    })
+}
+
+fn failed(id: &str, recharge: &Value) -> Value {
+    json!({
+        "id": id, "at": "2026-11-27T10:00:00Z", "type": "recharge.failed",
+        "workspace": recharge["workspace"], "recharge": recharge["id"], "reason": "declined",
+    })
+}
+
+const RECHARGE: &str = "/billing/auto-recharge";
+
+#[test]
+fn credits_are_requested_bought_and_after_failures_no_longer_requested() {
+    let (server, _folder) = start();
+    let settings = |threshold: u64| {
+        json!({
+            "kind": "links", "enabled": true, "threshold": threshold, "amount": 3,
+            "monthly_limit": 9,
+        })
+    };
+    assert_eq!(auto_recharge(&server)["threshold"], Value::Null);
+    let set = server.api().put(RECHARGE, &settings(1)).expect(200).data();
+    assert_eq!((&set["enabled"], &set["open"]["amount"]), (&json!(true), &json!(3)));
+    assert_eq!(set, auto_recharge(&server));
+    let open = open_recharges(&server);
+    assert_eq!(open, json!([set["open"]]));
+    let id = workspace(&server);
+    assert_eq!((&open[0]["workspace"], &open[0]["kind"]), (&json!(id), &json!("links")));
+
+    let mut other = bought("r1", &open[0]);
+    other["credits"] = json!(4);
+    generic(&server, &other).refuses(400, "VALIDATION_ERROR", &["credits"]);
+    other["recharge"] = json!("recharge-1");
+    generic(&server, &other).refuses(400, "VALIDATION_ERROR", &["recharge"]);
+    generic(&server, &bought("r1", &open[0])).expect(204);
+    generic(&server, &bought("r1", &open[0])).expect(204);
+    generic(&server, &failed("r2", &open[0])).expect(204);
+    assert_eq!(balance(&server), 3, "once");
+    let state = auto_recharge(&server);
+    let summary = |state: &Value| json!([state["requested"], state["failures"], state["open"]]);
+    assert_eq!(summary(&state), json!([3, 0, null]));
+    assert_eq!(open_recharges(&server), json!([]));
+
+    // Beyond the allowance of one link, each uses a credit.
+    server.api().put(RECHARGE, &settings(3)).expect(200);
+    server.api().create(&json!({ "destination": "https://example.com/" }));
+    for failures in 1..=3 {
+        server.api().create(&json!({ "destination": "https://example.com/" }));
+        let open = open_recharges(&server);
+        generic(&server, &failed(&format!("f{failures}"), &open[0])).expect(204);
+        generic(&server, &failed(&format!("f{failures}"), &open[0])).expect(204);
+        assert_eq!(summary(&auto_recharge(&server)), json!([3, failures, null]));
+    }
+    assert_eq!(auto_recharge(&server)["enabled"], false);
+    assert_eq!(balance(&server), 0);
+    server.api().put(RECHARGE, &settings(3)).expect(200);
+    let before = auto_recharge(&server);
+    assert_eq!((&before["failures"], before["open"].is_object()), (&json!(0), true));
+    let data = server.data.clone();
+    assert!(server.stop().success());
+    let events = data.dump("mutations");
+    let count = |kind: &str| events.iter().filter(|event| event["kind"] == kind).count();
+    let counts = ["RechargeRequested", "RechargeFailed", "CreditsGranted"].map(count);
+    assert_eq!(counts, [5, 3, 1]);
+}
+
+#[test]
+fn auto_recharge_is_checked_and_set_by_those_who_may() {
+    let (server, _folder) = start();
+    let base = |extra: Value| {
+        let mut body = json!({
+            "kind": "links", "enabled": true, "threshold": 1, "amount": 5, "monthly_limit": 10,
+        });
+        body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        body
+    };
+    for (extra, field) in [
+        (json!({ "kind": "wishes" }), "kind"),
+        (json!({ "threshold": 0 }), "threshold"),
+        (json!({ "threshold": -1 }), "threshold"),
+        (json!({ "amount": 0 }), "amount"),
+        (json!({ "amount": 11 }), "amount"),
+        (json!({ "monthly_limit": 0 }), "monthly_limit"),
+        (json!({ "monthly_limit": -5 }), "monthly_limit"),
+        (json!({ "monthly_limit": 1.5 }), "monthly_limit"),
+        (json!({ "enabled": "yes" }), "enabled"),
+        (json!({ "colour": 1 }), "colour"),
+    ] {
+        server.api().put(RECHARGE, &base(extra)).refuses(400, "VALIDATION_ERROR", &[field]);
+    }
+    assert_eq!(auto_recharge(&server)["amount"], Value::Null);
+    let token = json!({ "name": "t", "abilities": ["user:write", "workspace:write"] });
+    let secret = server.api().post("/tokens", &token).expect(201).data()["token"].clone();
+    let api = server.api_as(secret.as_str().unwrap());
+    api.put(RECHARGE, &base(json!({}))).problem(403, "FORBIDDEN");
+    server.api().get("/admin/recharges").problem(403, "FORBIDDEN");
+}
+
+/// In newer versions of Stripe's API, an invoice does not name its payment.
+#[test]
+fn payments_of_stripe_that_are_reported_apart_are_found_by_refunds_and_recharges() {
+    let (server, _folder) = start();
+    let (id, at) = (workspace(&server), now());
+    let session = json!({
+        "id": "cs_1", "mode": "subscription", "subscription": "sub_1", "client_reference_id": id,
+        "payment_status": "paid", "metadata": { "plan": "acme/core" },
+    });
+    stripe(&server, &event("evt_1", at, "checkout.session.completed", &session)).expect(204);
+    let invoice = json!({
+        "id": "in_1", "object": "invoice", "currency": "eur", "amount_paid": 800,
+        "parent": { "subscription_details": { "subscription": "sub_1" } },
+    });
+    let payment = json!({
+        "id": "inpay_1", "object": "invoice_payment", "invoice": "in_1", "amount_paid": 800,
+        "currency": "eur", "status": "paid",
+        "payment": { "type": "payment_intent", "payment_intent": "pi_1" },
+    });
+    let payment = event("evt_2", at + 1, "invoice_payment.paid", &payment);
+    stripe(&server, &payment).problem(409, "CONFLICT");
+    stripe(&server, &event("evt_3", at + 1, "invoice.paid", &invoice)).expect(204);
+    stripe(&server, &payment).expect(204);
+    let refund = json!({
+        "id": "ch_1", "payment_intent": "pi_1", "amount_refunded": 800, "currency": "eur",
+    });
+    stripe(&server, &event("evt_4", at + 2, "charge.refunded", &refund)).expect(204);
+    let invoices = server.api().get("/billing/invoices").data();
+    assert_eq!((&invoices[0]["id"], &invoices[0]["status"]), (&json!("in_1"), &json!("refunded")));
+
+    let settings = json!({
+        "kind": "links", "enabled": true, "threshold": 5, "amount": 2, "monthly_limit": 4,
+    });
+    server.api().put(RECHARGE, &settings).expect(200);
+    let intent = |id: &str| {
+        let open = open_recharges(&server)[0].clone();
+        json!({
+            "id": id, "object": "payment_intent", "currency": "eur", "amount_received": 300,
+            "last_payment_error": { "code": "card_declined" },
+            "metadata": {
+                "workspace": open["workspace"], "recharge": open["id"], "credits": "2",
+            },
+        })
+    };
+    let failed = event("evt_5", at + 3, "payment_intent.payment_failed", &intent("pi_2"));
+    stripe(&server, &failed).expect(204);
+    assert_eq!(auto_recharge(&server)["failures"], 1);
+    let raised = json!({
+        "kind": "links", "enabled": true, "threshold": 6, "amount": 2, "monthly_limit": 4,
+    });
+    server.api().put(RECHARGE, &raised).expect(200);
+    let paid = event("evt_6", at + 4, "payment_intent.succeeded", &intent("pi_3"));
+    stripe(&server, &paid).expect(204);
+    stripe(&server, &paid).expect(204);
+    assert_eq!(balance(&server), 2);
+    // A payment of something else, which has a checkout or an invoice.
+    let other = json!({ "id": "pi_9", "currency": "eur", "amount_received": 300 });
+    stripe(&server, &event("evt_7", at + 5, "payment_intent.succeeded", &other)).expect(204);
+    assert_eq!(balance(&server), 2);
+    let invoices = server.api().get("/billing/invoices?limit=1");
+    assert_eq!(invoices.json()["meta"]["total"], 2);
+    assert_eq!(invoices.data()[0]["id"], "pi_3");
+}

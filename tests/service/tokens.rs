@@ -21,6 +21,7 @@ const ABILITIES: &[&str] = &[
     "audit:read",
     "members:write",
     "workspace:write",
+    "billing:write",
 ];
 
 /// Whether a token with one ability may call what needs another.

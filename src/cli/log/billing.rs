@@ -4,7 +4,7 @@ use anyhow::bail;
 use serde_json::{Value, json};
 
 use crate::domain::event::{Event, PlanChanged, SubscriptionChange};
-use crate::domain::ids::GrantId;
+use crate::domain::ids::{GrantId, RechargeId};
 use crate::domain::plan::credit::CreditKind;
 use crate::domain::plan::subscription::{Invoice, InvoiceStatus, SubscriptionStatus};
 
@@ -26,6 +26,25 @@ pub(super) fn event_json(event: &Event) -> anyhow::Result<Value> {
             "note": grant.note,
             "report": grant.report,
             "invoice": grant.invoice.as_ref().map(invoice_json),
+            "recharge": RechargeId::from_bytes(&grant.recharge).ok().map(|id| id.to_string()),
+        }),
+        Event::AutoRechargeChanged(settings) => json!({
+            "kind": CreditKind::from_number(settings.kind).map(CreditKind::as_str),
+            "enabled": settings.enabled,
+            "threshold": settings.threshold,
+            "amount": settings.amount,
+            "monthly_limit": settings.monthly_limit,
+        }),
+        Event::RechargeRequested(recharge) => json!({
+            "recharge": RechargeId::from_bytes(&recharge.id)?.to_string(),
+            "kind": CreditKind::from_number(recharge.kind).map(CreditKind::as_str),
+            "amount": recharge.amount,
+        }),
+        Event::RechargeFailed(failed) => json!({
+            "recharge": RechargeId::from_bytes(&failed.id)?.to_string(),
+            "kind": CreditKind::from_number(failed.kind).map(CreditKind::as_str),
+            "reason": failed.reason,
+            "report": failed.report,
         }),
         Event::CreditsRefunded(withdrawn) | Event::CreditsExpired(withdrawn) => json!({
             "grant": GrantId::from_bytes(&withdrawn.grant)?.to_string(),
@@ -67,6 +86,7 @@ fn subscription_json(change: &SubscriptionChange) -> Value {
             "period_start_ms": state.period_start_ms,
             "period_end_ms": state.period_end_ms,
             "ends_at_ms": state.ends_at_ms,
+            "previous_plan": state.previous_plan.as_ref().map(|plan| &plan.id),
         })
     });
     json!({

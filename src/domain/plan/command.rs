@@ -1,9 +1,12 @@
-//! Commands on the plan, the usage and the credits of the actor's workspace. Only the operator, the
-//! service itself and payment providers give them.
+//! Commands on the plan, the usage and the credits of the actor's workspace. The operator, the
+//! service itself and payment providers give them; members only change the auto-recharge.
 
+use super::credit::CreditKind;
+use super::recharge::AutoRecharge;
 use super::state::{AssignedPlan, CreditGrant};
 use super::subscription::ProviderReport;
 use crate::domain::ids::GrantId;
+use crate::domain::token::Ability;
 
 /// A command on the plan, the usage or the credits of the actor's workspace.
 #[derive(Debug, Clone)]
@@ -22,4 +25,18 @@ pub enum BillingCommand {
     Report(Box<ProviderReport>),
     /// Ends a canceled subscription whose time has come.
     EndSubscription,
+    /// Changes the auto-recharge of a kind of credits.
+    ChangeAutoRecharge(AutoRecharge),
+    /// Requests credits of a kind if too few are left, or closes a request without an answer.
+    Recharge(CreditKind),
+}
+
+impl BillingCommand {
+    /// The ability that the actor needs.
+    pub const fn ability(&self) -> Ability {
+        match self {
+            Self::ChangeAutoRecharge(_) => Ability::BillingWrite,
+            _ => Ability::WorkspaceWrite,
+        }
+    }
 }

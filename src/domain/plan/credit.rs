@@ -31,6 +31,15 @@ impl CreditKind {
         Self::EVERY.iter().copied().find(|kind| *kind as u32 == number)
     }
 
+    /// What a credit is for, for people.
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::Links => "links",
+            Self::QrCodes => "QR codes",
+            Self::Events => "events",
+        }
+    }
+
     /// The kind that is used when a monthly limit is reached.
     pub const fn beyond(limit: Limit) -> Option<Self> {
         match limit {

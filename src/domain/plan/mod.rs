@@ -7,8 +7,10 @@
 pub mod catalogue;
 pub mod command;
 pub mod credit;
+pub mod invoice;
 pub mod limit;
 pub mod rate;
+pub mod recharge;
 pub mod state;
 pub mod subscription;
 

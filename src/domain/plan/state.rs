@@ -1,7 +1,7 @@
 //! Plans, usage and credits as stored in the mutation log and in the index. Their workspace is the
 //! envelope's.
 
-use super::subscription::Invoice;
+use super::invoice::Invoice;
 
 /// The plan of a workspace was changed.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -70,6 +70,9 @@ pub struct CreditGrant {
     /// How many were granted, in the index only, where `amount` is what is left.
     #[prost(uint64, tag = "8")]
     pub granted: u64,
+    /// The 16 bytes of the id of the auto-recharge, if they were bought by one.
+    #[prost(bytes = "vec", tag = "9")]
+    pub recharge: Vec<u8>,
 }
 
 /// The unused credits of a grant were withdrawn.

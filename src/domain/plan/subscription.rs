@@ -2,15 +2,18 @@
 //!
 //! `trialing` → `active` ⇄ `past_due`; each of them → `canceled`, which keeps the plan until the
 //! subscription ends, or → `unpaid`, which does not. There is no subscription after its end, and
-//! the workspace has the catalogue's default plan.
+//! the workspace has the plan from before it.
 //!
 //! Payments are made elsewhere. A provider's report is translated into a [`ProviderReport`] and
 //! decided by the single writer, once for each id of the provider.
 
-use crate::domain::error::Unreadable;
+pub use super::invoice::{Invoice, InvoiceStatus};
+
+use super::credit::CreditKind;
+use super::state::AssignedPlan;
+use crate::domain::ids::RechargeId;
 use crate::domain::money::Money;
 use crate::domain::named_enum;
-use crate::domain::plan::credit::CreditKind;
 
 named_enum! {
     /// The state of a subscription.
@@ -25,34 +28,13 @@ named_enum! {
         PastDue = 3 => "past_due",
         /// It ends with the period.
         Canceled = 4 => "canceled",
-        /// The provider gave up on a payment, or the trial ended without one: the default plan
-        /// applies until something is paid.
+        /// The provider gave up on a payment, or the trial ended without one: the plan from before
+        /// the subscription applies until something is paid.
         Unpaid = 5 => "unpaid",
     }
 }
 
-named_enum! {
-    /// The state of an invoice.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    #[repr(u8)]
-    pub enum InvoiceStatus {
-        /// It is paid.
-        Paid = 1 => "paid",
-        /// Its payment failed.
-        Failed = 2 => "failed",
-        /// Its payment was refunded, at least in part.
-        Refunded = 3 => "refunded",
-    }
-}
-
 impl SubscriptionStatus {
-    /// The status with this number in the log, if any.
-    pub fn from_number(number: u32) -> Option<Self> {
-        Self::EVERY.iter().copied().find(|status| *status as u32 == number)
-    }
-}
-
-impl InvoiceStatus {
     /// The status with this number in the log, if any.
     pub fn from_number(number: u32) -> Option<Self> {
         Self::EVERY.iter().copied().find(|status| *status as u32 == number)
@@ -89,49 +71,16 @@ pub struct SubscriptionState {
     /// When the provider made the last report about it. Earlier ones change nothing any more.
     #[prost(uint64, tag = "9")]
     pub reported_at_ms: u64,
+    /// The plan that the operator had assigned before, which applies again afterwards; absent for
+    /// the catalogue's default.
+    #[prost(message, optional, tag = "10")]
+    pub previous_plan: Option<AssignedPlan>,
 }
 
 impl SubscriptionState {
     /// Whether its plan applies.
     pub const fn has_plan(&self) -> bool {
         self.status != SubscriptionStatus::Unpaid as u32
-    }
-}
-
-/// An invoice.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct Invoice {
-    /// The provider's id.
-    #[prost(string, tag = "1")]
-    pub reference: String,
-    /// The amount in minor units.
-    #[prost(sint64, tag = "2")]
-    pub minor: i64,
-    /// The currency.
-    #[prost(string, tag = "3")]
-    pub currency: String,
-    /// The number of the [`InvoiceStatus`].
-    #[prost(uint32, tag = "4")]
-    pub status: u32,
-    /// When it was reported, in milliseconds since the Unix epoch.
-    #[prost(uint64, tag = "5")]
-    pub at_ms: u64,
-    /// What is refunded, in minor units.
-    #[prost(sint64, tag = "6")]
-    pub refunded_minor: i64,
-    /// The provider's id of the payment, if it has one of its own.
-    #[prost(string, tag = "7")]
-    pub payment: String,
-}
-
-impl Invoice {
-    /// Its amount.
-    ///
-    /// # Errors
-    /// [`Unreadable`] if the currency is malformed.
-    pub fn money(&self) -> Result<Money, Unreadable> {
-        let currency = self.currency.parse().map_err(|_| Unreadable("currency"))?;
-        Ok(Money { minor: self.minor, currency })
     }
 }
 
@@ -225,8 +174,12 @@ pub enum ProviderChange {
     },
     /// It ended.
     Ended { subscription: String },
-    /// Credits were bought.
-    CreditsBought { kind: CreditKind, amount: u64, charge: Charge },
+    /// Credits were bought, by an auto-recharge if it is named.
+    CreditsBought { kind: CreditKind, amount: u64, charge: Charge, recharge: Option<RechargeId> },
+    /// The payment of an auto-recharge failed.
+    RechargeFailed { recharge: RechargeId, reason: String },
+    /// An invoice was paid by this payment.
+    InvoicePaid { invoice: String, payment: String },
     /// A payment was refunded, so far by this amount in minor units; `payment` is the provider's id
     /// of the payment or of the invoice.
     Refunded { payment: String, refunded_minor: i64 },
@@ -241,7 +194,8 @@ impl ProviderChange {
             | Self::PaymentFailed { subscription, .. }
             | Self::Updated { subscription, .. }
             | Self::Ended { subscription } => Some(subscription),
-            Self::CreditsBought { .. } => None,
+            Self::CreditsBought { .. } | Self::RechargeFailed { .. } => None,
+            Self::InvoicePaid { invoice, .. } => Some(invoice),
             Self::Refunded { payment, .. } => Some(payment),
         }
     }

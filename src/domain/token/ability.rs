@@ -51,6 +51,8 @@ abilities! {
     MembersWrite = "members:write" is 1 << 11;
     /// Rename the workspace.
     WorkspaceWrite = "workspace:write" is 1 << 12;
+    /// Change what the workspace pays for.
+    BillingWrite = "billing:write" is 1 << 13;
 }
 
 /// A set of abilities. `*` is stored separately: it includes abilities of future versions.

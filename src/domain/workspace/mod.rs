@@ -22,7 +22,7 @@ named_enum! {
         Member = 3 => "member",
         /// Reads links and analytics.
         Viewer = 4 => "viewer",
-        /// Sees the workspace and its members only.
+        /// Sees the workspace and its members, and changes what the workspace pays for.
         Billing = 5 => "billing",
     }
 }
@@ -58,7 +58,9 @@ impl Role {
                 Ability::UserRead,
                 Ability::UserWrite,
             ]),
-            Self::Billing => Abilities::ACCOUNT,
+            Self::Billing => {
+                Abilities::of(&[Ability::UserRead, Ability::UserWrite, Ability::BillingWrite])
+            }
         }
     }
 

@@ -15,6 +15,7 @@ const AUTO_SUBMITTED: HeaderName = HeaderName::new_from_ascii_str("Auto-Submitte
 
 const NOT_REQUESTED: &str = "If you did not request this, ignore this mail.";
 const NOT_EXPECTED: &str = "If you did not expect this, ignore this mail.";
+const RECHARGE: &str = "To change or disable auto-recharge, open the workspace's billing settings.";
 const NOT_YOU: &str = "If this was not you, contact the operator of the service at once.";
 
 /// What a mail says.
@@ -92,8 +93,7 @@ impl<'a> Content<'a> {
                 NOT_REQUESTED,
             ),
             Message::Invitation { workspace, inviter, role, link, expires_at } => {
-                let inviter = inviter.as_deref();
-                Self::invitation((workspace, role), inviter, link, expires_at)
+                Self::invitation((workspace, role), inviter.as_deref(), link, expires_at)
             }
             Message::OwnershipOffer { workspace, inviter, link } => {
                 let workspace = one_line(workspace);
@@ -118,6 +118,9 @@ impl<'a> Content<'a> {
                 "Your password was changed",
                 "The password of your account was changed.",
             ),
+            Message::RechargeRequested { workspace, amount, kind } => {
+                Self::recharge(workspace, *amount, kind)
+            }
             Message::TwoFactorChanged { enabled: true } => Self::notice(
                 "Two-factor authentication was enabled",
                 "Signing in to your account now requires a second factor.",
@@ -149,6 +152,16 @@ impl<'a> Content<'a> {
             Action { label: "Accept the invitation", link },
             NOT_EXPECTED,
         )
+    }
+
+    fn recharge(workspace: &str, amount: u64, kind: &str) -> Self {
+        let workspace = one_line(workspace);
+        let text = format!(
+            "The workspace \"{workspace}\" has few credits for {kind} left: {amount} more were \
+             requested by auto-recharge, and are granted once they are paid."
+        );
+        let subject = format!("Credits requested for the workspace \"{workspace}\"");
+        Self { subject, paragraphs: vec![text], action: None, note: RECHARGE }
     }
 
     fn action(
@@ -266,6 +279,14 @@ mod tests {
             (offer(None), "You are offered the ownership of the workspace \"Acme\"."),
             (Message::EmailChanged, "has a new email address"),
             (Message::PasswordChanged, "was changed"),
+            (
+                Message::RechargeRequested {
+                    workspace: "Acme".to_owned(),
+                    amount: 50,
+                    kind: "links",
+                },
+                "\"Acme\" has few credits for links left: 50 more",
+            ),
             (Message::TwoFactorChanged { enabled: true }, "now requires a second factor"),
             (Message::TwoFactorChanged { enabled: false }, "no longer requires a second factor"),
         ] {

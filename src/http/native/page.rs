@@ -129,6 +129,11 @@ impl Page {
         self.number().saturating_sub(1).saturating_mul(self.size())
     }
 
+    /// The places of the page's items in the list, from 0.
+    pub fn part(self) -> std::ops::Range<usize> {
+        self.skipped()..self.skipped().saturating_add(self.size())
+    }
+
     /// This page of a whole list, with its items as shown.
     pub fn of<T, V>(
         self,

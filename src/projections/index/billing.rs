@@ -1,10 +1,13 @@
 //! The plans, the monthly usage and the credits of workspaces in the index.
 
+use std::ops::Range;
+
 use prost::Message;
 
 use super::encoding::number;
 use super::group::Group;
 use super::read::{Read, ReadRanges};
+use super::scan::Scan;
 use super::state::{State, add_to};
 use super::{IndexError, keys, workspaces};
 use crate::domain::error::Unreadable;
@@ -12,10 +15,12 @@ use crate::domain::event::{Debit, Event, SubscriptionChange};
 use crate::domain::ids::WorkspaceId;
 use crate::domain::plan::credit::{CreditKind, LedgerEntryKind};
 use crate::domain::plan::limit::{Counter, Month};
+use crate::domain::plan::recharge::AutoRechargeState;
 use crate::domain::plan::state::{CreditsState, LedgerEntry};
 use crate::domain::plan::subscription::{Invoice, SubscriptionState};
 
 const BROKEN_LEDGER: IndexError = IndexError::Broken("a ledger entry's key");
+const BROKEN_INVOICE: IndexError = IndexError::Broken("an invoice's key");
 
 /// Reads usage and credits.
 pub trait ReadBilling: Read {
@@ -97,15 +102,32 @@ pub trait ReadBilling: Read {
         invoice.map_err(|error| self.report_damage(error.into()))
     }
 
-    /// A workspace's invoices, in no order.
-    fn invoices(&self, workspace: WorkspaceId) -> Result<Vec<Invoice>, IndexError>
+    /// The auto-recharge of a kind of a workspace's credits.
+    fn auto_recharge(
+        &self,
+        workspace: WorkspaceId,
+        kind: CreditKind,
+    ) -> Result<AutoRechargeState, IndexError> {
+        let value = self.get(&keys::auto_recharge(workspace, kind))?.unwrap_or_default();
+        let found = AutoRechargeState::decode(value.as_slice());
+        found.map_err(|error| self.report_damage(error.into()))
+    }
+
+    /// All auto-recharges that were ever set.
+    fn auto_recharges(
+        &self,
+    ) -> Result<Vec<(WorkspaceId, CreditKind, AutoRechargeState)>, IndexError>
     where
         Self: ReadRanges,
     {
-        let rows = self.rows(&keys::invoices_of(workspace))?.into_iter();
-        let invoices = rows.map(|(_, value)| Invoice::decode(value.as_slice()));
-        let invoices = invoices.collect::<Result<_, _>>();
-        invoices.map_err(|error| self.report_damage(error.into()))
+        let rows = self.rows(keys::AUTO_RECHARGES)?.into_iter();
+        let all = rows.map(|(key, value)| {
+            const BROKEN: IndexError = IndexError::Broken("an auto-recharge's key");
+            let (kind, owner) = key.split_last().ok_or(BROKEN)?;
+            let state = AutoRechargeState::decode(value.as_slice())?;
+            Ok((owner_of(owner)?, kind_of((*kind).into())?, state))
+        });
+        all.collect::<Result<_, _>>().map_err(|error| self.report_damage(error))
     }
 
     /// All workspaces with credits.
@@ -118,22 +140,47 @@ pub trait ReadBilling: Read {
             rows.map(|(key, value)| Ok((owner_of(&key)?, CreditsState::decode(value.as_slice())?)));
         all.collect::<Result<_, _>>().map_err(|error| self.report_damage(error))
     }
-
-    /// The changes of a workspace's credits with their offsets, oldest first.
-    fn ledger(&self, workspace: WorkspaceId) -> Result<Vec<(u64, LedgerEntry)>, IndexError>
-    where
-        Self: ReadRanges,
-    {
-        let rows = self.rows(&keys::ledger_of(workspace))?.into_iter();
-        let entries = rows.map(|(key, value)| {
-            let offset = keys::audited_offset(&key).ok_or(BROKEN_LEDGER)?;
-            Ok((offset, LedgerEntry::decode(value.as_slice())?))
-        });
-        entries.collect::<Result<_, _>>().map_err(|error| self.report_damage(error))
-    }
 }
 
 impl<R: Read + ?Sized> ReadBilling for R {}
+
+impl Scan {
+    /// The changes of a workspace's credits with their offsets, newest first: a part of the list,
+    /// and the total number.
+    pub fn ledger(
+        &self,
+        workspace: WorkspaceId,
+        part: Range<usize>,
+    ) -> Result<(Vec<(u64, LedgerEntry)>, u64), IndexError> {
+        let total = self.get(&keys::ledger_count(workspace))?;
+        let entries = self.last_rows(&keys::ledger_of(workspace), part).map(|row| {
+            let (key, value) = row?;
+            let offset = keys::audited_offset(&key).ok_or(BROKEN_LEDGER)?;
+            Ok((offset, LedgerEntry::decode(value.as_slice())?))
+        });
+        let entries = entries.collect::<Result<_, _>>();
+        let entries = entries.map_err(|error| self.report_damage(error))?;
+        Ok((entries, total.as_deref().map_or(0, number)))
+    }
+
+    /// A workspace's invoices, newest first: a part of the list, and the total number.
+    pub fn invoices(
+        &self,
+        workspace: WorkspaceId,
+        part: Range<usize>,
+    ) -> Result<(Vec<Invoice>, u64), IndexError> {
+        let total = self.get(&keys::invoice_count(workspace))?;
+        let invoices = self.last_rows(&keys::invoices_by_time(workspace), part).map(|row| {
+            let (key, _) = row?;
+            let reference = keys::reference_at(&key).ok_or(BROKEN_INVOICE)?;
+            let value = self.get(&keys::invoice(workspace, reference))?;
+            Ok(Invoice::decode(value.ok_or(BROKEN_INVOICE)?.as_slice())?)
+        });
+        let invoices = invoices.collect::<Result<_, _>>();
+        let invoices = invoices.map_err(|error| self.report_damage(error))?;
+        Ok((invoices, total.as_deref().map_or(0, number)))
+    }
+}
 
 /// The workspace at the end of a key.
 fn owner_of(key: &[u8]) -> Result<WorkspaceId, IndexError> {
@@ -172,9 +219,21 @@ pub fn fold<S: State>(
                 note: grant.note.clone(),
                 ..LedgerEntry::default()
             };
-            record(state, at, workspace, (credits, kind, entry));
-            put_report(state, workspace, &grant.report, grant.invoice.as_ref());
-            Ok(())
+            record(state, at, workspace, (credits, kind, entry))?;
+            if !grant.recharge.is_empty() {
+                change_recharge(state, workspace, grant.kind, |it| it.complete(&grant.recharge))?;
+            }
+            put_report(state, workspace, &grant.report, grant.invoice.as_ref())
+        }
+        Event::AutoRechargeChanged(settings) => {
+            change_recharge(state, workspace, settings.kind, |it| it.change(*settings))
+        }
+        Event::RechargeRequested(recharge) => {
+            change_recharge(state, workspace, recharge.kind, |it| it.request(recharge.clone()))
+        }
+        Event::RechargeFailed(failed) => {
+            put_report(state, workspace, &failed.report, None)?;
+            change_recharge(state, workspace, failed.kind, |it| it.fail(failed))
         }
         Event::SubscriptionStarted(change)
         | Event::SubscriptionRenewed(change)
@@ -186,7 +245,7 @@ pub fn fold<S: State>(
             put_subscription(state, workspace, change, is_over)
         }
         Event::PaymentRefunded(refunded) => {
-            put_report(state, workspace, &refunded.report, refunded.invoice.as_ref());
+            put_report(state, workspace, &refunded.report, refunded.invoice.as_ref())?;
             withdraw(
                 state,
                 at,
@@ -219,7 +278,20 @@ fn withdraw<S: State>(
     let Some((kind, amount)) = withdrawn else { return Ok(()) };
     let (entry, subject) = (entry as u32, grant.to_vec());
     let entry = LedgerEntry { entry, amount, subject, ..LedgerEntry::default() };
-    record(state, at, workspace, (credits, kind, entry));
+    record(state, at, workspace, (credits, kind, entry))
+}
+
+/// Changes the auto-recharge of a kind of credits.
+fn change_recharge<S: State>(
+    state: &mut S,
+    workspace: WorkspaceId,
+    kind: u32,
+    change: impl FnOnce(&mut AutoRechargeState),
+) -> Result<(), IndexError> {
+    let kind = kind_of(kind)?;
+    let mut recharge = state.auto_recharge(workspace, kind)?;
+    change(&mut recharge);
+    state.put(keys::auto_recharge(workspace, kind), recharge.encode_to_vec());
     Ok(())
 }
 
@@ -229,19 +301,29 @@ fn put_report<S: State>(
     workspace: WorkspaceId,
     report: &str,
     invoice: Option<&Invoice>,
-) {
+) -> Result<(), IndexError> {
     if !report.is_empty() {
         state.put(keys::provider_report(report), Vec::new());
     }
-    let Some(invoice) = invoice else { return };
+    let Some(invoice) = invoice else { return Ok(()) };
     let provider = report.split_once(':').map_or("", |(provider, _)| provider);
-    state.put(keys::invoice(workspace, &invoice.reference), invoice.encode_to_vec());
+    let key = keys::invoice(workspace, &invoice.reference);
+    match state.get(&key)? {
+        Some(before) => {
+            let before = Invoice::decode(before.as_slice())?;
+            state.remove(keys::invoice_at(workspace, before.at_ms, &before.reference));
+        }
+        None => add_to(state, keys::invoice_count(workspace), 1)?,
+    }
+    state.put(keys::invoice_at(workspace, invoice.at_ms, &invoice.reference), Vec::new());
+    state.put(key, invoice.encode_to_vec());
     for reference in [&invoice.reference, &invoice.payment] {
         if !reference.is_empty() {
             let value = [workspace.as_bytes().as_slice(), invoice.reference.as_bytes()].concat();
             state.put(keys::billing_reference(provider, reference), value);
         }
     }
+    Ok(())
 }
 
 /// Stores a subscription and its plan, or that it is over.
@@ -251,13 +333,14 @@ fn put_subscription<S: State>(
     change: &SubscriptionChange,
     is_over: bool,
 ) -> Result<(), IndexError> {
-    put_report(state, workspace, &change.report, change.invoice.as_ref());
+    put_report(state, workspace, &change.report, change.invoice.as_ref())?;
     // It had ended before.
     let Some(subscription) = &change.subscription else { return Ok(()) };
     let before = state.subscription(workspace)?;
     if is_over {
         state.remove(keys::subscription(workspace));
-        return workspaces::change(state, workspace, |state| state.plan = None);
+        let plan = &subscription.previous_plan;
+        return workspaces::change(state, workspace, |state| state.plan.clone_from(plan));
     }
     state.put(keys::subscription(workspace), subscription.encode_to_vec());
     let SubscriptionState { provider, reference, .. } = subscription;
@@ -270,7 +353,7 @@ fn put_subscription<S: State>(
     }
     workspaces::change(state, workspace, |state| match plan {
         Some(plan) => state.plan.get_or_insert_default().id = plan,
-        None => state.plan = None,
+        None => state.plan.clone_from(&subscription.previous_plan),
     })
 }
 
@@ -296,8 +379,7 @@ pub fn count<S: State>(
     let amount = credits.debit(kind, amount, at.1);
     let (entry, subject) = (LedgerEntryKind::Debited as u32, event.subject().to_vec());
     let entry = LedgerEntry { entry, amount, subject, ..LedgerEntry::default() };
-    record(state, at, workspace, (credits, kind, entry));
-    Ok(())
+    record(state, at, workspace, (credits, kind, entry))
 }
 
 fn kind_of(number: u32) -> Result<CreditKind, Unreadable> {
@@ -310,13 +392,15 @@ fn record<S: State>(
     (offset, at_ms): (u64, u64),
     workspace: WorkspaceId,
     (credits, kind, entry): (CreditsState, CreditKind, LedgerEntry),
-) {
+) -> Result<(), IndexError> {
     let balance = credits.balance(kind, at_ms);
     let entry = LedgerEntry { at_ms, kind: kind as u32, balance, ..entry };
     state.put(keys::ledger(workspace, offset), entry.encode_to_vec());
+    add_to(state, keys::ledger_count(workspace), 1)?;
     if credits.grants.is_empty() {
         state.remove(keys::credits(workspace));
     } else {
         state.put(keys::credits(workspace), credits.encode_to_vec());
     }
+    Ok(())
 }

@@ -6,11 +6,12 @@ use crate::domain::ids::{
     DomainId, InvitationId, LinkId, ReportId, SessionId, TokenId, UserId, WorkspaceId,
 };
 use crate::domain::link::folded;
+use crate::domain::plan::credit::CreditKind;
 use crate::domain::plan::limit::{Counter, Month};
 use crate::domain::preset::{UtmPresetId, UtmPresetKind};
 
 /// The number of the layout: bases and overlays with another one are not used.
-const LAYOUT: u32 = 8;
+const LAYOUT: u32 = 9;
 
 /// The format of a base or an overlay: the layout, and the events that its writer knew.
 pub const FORMAT: u64 = (KNOWN_EVENTS as u64) << 32 | LAYOUT as u64;
@@ -57,7 +58,7 @@ families! {
     /// creation.
     LinkOfWorkspace = b'w' Scanned,
     /// workspace → how many links it has; workspace `d` → how many deleted ones can be
-    /// restored.
+    /// restored; workspace `L` → how many changes of credits; workspace `I` → how many invoices.
     Count = b'n' Folded,
     /// hash of the secret → workspace, then the token (protobuf). After a rotation also under the
     /// hash of the previous secret.
@@ -124,12 +125,16 @@ families! {
     /// workspace → its subscription (protobuf).
     Subscription = b'b' Folded,
     /// workspace, the provider's id of an invoice → the invoice (protobuf).
-    Invoice = b'I' LookedUp,
+    Invoice = b'I' Folded,
+    /// workspace, when an invoice was reported, the provider's id of it → nothing.
+    InvoiceByTime = b'T' Scanned,
     /// provider, `:`, its id of a subscription, an invoice or a payment → workspace, then the id of
     /// the invoice, if it is of one.
     BillingReference = b'r' LookedUp,
     /// provider, `:`, the id of a report that was applied → nothing.
     ProviderReport = b'f' LookedUp,
+    /// workspace, kind of credits → the auto-recharge (protobuf), if it was ever set.
+    AutoRecharge = b'R' Folded,
 }
 
 const fn count(least: Access) -> usize {
@@ -323,8 +328,23 @@ pub fn subscription(workspace: WorkspaceId) -> Vec<u8> {
     Family::Subscription.key(&[workspace.as_bytes()])
 }
 
-pub fn invoices_of(workspace: WorkspaceId) -> Vec<u8> {
-    Family::Invoice.key(&[workspace.as_bytes()])
+/// The number of a workspace's invoices.
+pub fn invoice_count(workspace: WorkspaceId) -> Vec<u8> {
+    Family::Count.key(&[workspace.as_bytes(), b"I"])
+}
+
+pub fn invoices_by_time(workspace: WorkspaceId) -> Vec<u8> {
+    Family::InvoiceByTime.key(&[workspace.as_bytes()])
+}
+
+pub fn invoice_at(workspace: WorkspaceId, at_ms: u64, reference: &str) -> Vec<u8> {
+    let at = at_ms.to_be_bytes();
+    Family::InvoiceByTime.key(&[workspace.as_bytes(), &at, reference.as_bytes()])
+}
+
+/// The provider's id in a key of [`invoice_at`].
+pub fn reference_at(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key.get(25..)?).ok()
 }
 
 pub fn invoice(workspace: WorkspaceId, reference: &str) -> Vec<u8> {
@@ -337,6 +357,17 @@ pub fn billing_reference(provider: &str, reference: &str) -> Vec<u8> {
 
 pub fn provider_report(report: &str) -> Vec<u8> {
     Family::ProviderReport.key(&[report.as_bytes()])
+}
+
+pub const AUTO_RECHARGES: &[u8] = &Family::AutoRecharge.prefix();
+
+pub fn auto_recharge(workspace: WorkspaceId, kind: CreditKind) -> Vec<u8> {
+    Family::AutoRecharge.key(&[workspace.as_bytes(), &[kind as u8]])
+}
+
+/// The number of a workspace's changes of credits.
+pub fn ledger_count(workspace: WorkspaceId) -> Vec<u8> {
+    Family::Count.key(&[workspace.as_bytes(), b"L"])
 }
 
 pub fn ledger_of(workspace: WorkspaceId) -> Vec<u8> {

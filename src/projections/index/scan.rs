@@ -138,6 +138,12 @@ impl Scan {
         Ok((presets, total))
     }
 
+    /// A part of the rows whose keys start with a prefix, last first.
+    pub(super) fn last_rows(&self, prefix: &[u8], part: std::ops::Range<usize>) -> Rows<'_> {
+        let rows = self.layers.rows(prefixed(prefix), true);
+        Box::new(rows.skip(part.start).take(part.len()))
+    }
+
     /// Loads some links in encoded form, skipping deleted ones. `ids` are sorted. Also returns
     /// whether most of them were far apart: then point lookups are faster, which `is_sparse`
     /// selects.

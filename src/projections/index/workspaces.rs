@@ -8,6 +8,7 @@ use super::{Index, IndexError, keys};
 use crate::domain::error::Unreadable;
 use crate::domain::event::{Event, InvitationState, MemberState, OwnershipOffered};
 use crate::domain::ids::{InvitationId, UserId, WorkspaceId};
+use crate::domain::plan::credit::CreditKind;
 use crate::domain::retention::EXPIRED_INVITATION_MS;
 use crate::domain::workspace::Role;
 use crate::domain::workspace::state::{WorkspaceState, user_id};
@@ -145,6 +146,9 @@ pub fn fold<S: State>(
             }
             state.remove(keys::credits(workspace));
             state.remove(keys::subscription(workspace));
+            for kind in CreditKind::EVERY {
+                state.remove(keys::auto_recharge(workspace, *kind));
+            }
             state.remove(keys::workspace(workspace));
             Ok(())
         }

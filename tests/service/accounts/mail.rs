@@ -129,3 +129,20 @@ fn another_address_is_used_once_it_is_confirmed() {
     let user = ada.api(&server).get("/user").data();
     assert_eq!((&user["verified"], &user["requested_email"]), (&json!(true), &Value::Null));
 }
+
+/// The owner gets a mail about credits that auto-recharge requests, if nobody answers at once.
+#[test]
+fn owners_get_a_mail_about_requested_credits() {
+    let (server, mails) = start("closed");
+    let kate = User::new(&server, "kate");
+    let workspace = kate.workspace(&server, "Acme");
+    let (_, token) = kate.token(&server, &workspace, &json!({ "name": "t", "abilities": ["*"] }));
+    let settings = json!({
+        "kind": "links", "enabled": true, "threshold": 5, "amount": 40, "monthly_limit": 100,
+    });
+    server.api_as(&token).put("/billing/auto-recharge", &settings).expect(200);
+    let mail = mails.recv_timeout(2 * PATIENCE).unwrap();
+    assert!(mail.contains("Subject: Credits requested for the workspace"), "{mail}");
+    assert!(mail.contains(&format!("To: {}", kate.email)), "{mail}");
+    assert!(mail.contains("few credits for links left: 40 more"), "{mail}");
+}

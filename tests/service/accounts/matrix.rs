@@ -25,6 +25,7 @@ const ADMIN: &[&str] = &[
     "audit:read",
     "members:write",
     "workspace:write",
+    "billing:write",
 ];
 const MEMBER: &[&str] = &[
     "links:read",
@@ -39,7 +40,7 @@ const MEMBER: &[&str] = &[
     "events:write",
 ];
 const VIEWER: &[&str] = &["links:read", "analytics:read", "qr:read", "user:read", "user:write"];
-const BILLING: &[&str] = &["user:read", "user:write"];
+const BILLING: &[&str] = &["user:read", "user:write", "billing:write"];
 
 /// Operations of the owner alone, though a session suffices to ask.
 const OWNERS: &[&str] = &["transfer_offer", "workspaces_delete", "workspaces_restore"];

@@ -4,6 +4,7 @@
 //! each start, for `slugline` commands on the same machine. A superadmin who is signed in has the
 //! same access.
 
+mod recharges;
 mod tokens;
 mod users;
 mod workspaces;
@@ -46,6 +47,8 @@ pub fn routes() -> Routes {
         .route(Access::Operator, routes!(workspaces::list))
         .route(Access::Operator, routes!(workspaces::set_plan))
         .route(Access::Operator, routes!(workspaces::grant_credits))
+        .then("admin", "admin_recharges")
+        .route(Access::Operator, routes!(recharges::list))
         .then("admin", "admin_users")
         .without_idempotency_keys()
         .route(Access::Operator, routes!(users::create))

@@ -14,8 +14,8 @@ use super::route::Routes;
 use crate::domain::action::Action;
 use crate::domain::error::Result;
 use crate::domain::ids::{
-    CampaignId, DomainId, InvitationId, LinkId, ReportId, SessionId, TokenId, UserId,
-    UtmTemplateId, any_id,
+    CampaignId, DomainId, GrantId, InvitationId, LinkId, RechargeId, ReportId, SessionId, TokenId,
+    UserId, UtmTemplateId, any_id,
 };
 use crate::domain::token::Ability;
 use crate::http::Services;
@@ -77,6 +77,8 @@ impl AuditView {
             "utm_template" => UtmTemplateId::new(id).to_string(),
             "domain" => DomainId::new(id).to_string(),
             "session" => SessionId::new(id).to_string(),
+            "credits" | "payment" => GrantId::new(id).to_string(),
+            "recharge" => RechargeId::new(id).to_string(),
             "invitation" => InvitationId::new(id).to_string(),
             // What happens to a user, as a person or as a member of the workspace.
             _ => UserId::new(id).to_string(),

@@ -1,6 +1,7 @@
 //! `/api/v1/billing`: the plans, and the usage and credits of the workspace.
 
 mod providers;
+pub mod recharge;
 pub mod view;
 
 use axum::Json;
@@ -29,7 +30,9 @@ pub fn routes() -> Routes {
         .route(Ability::UserRead, routes!(ledger))
         .route(Ability::UserRead, routes!(subscription))
         .route(Ability::UserRead, routes!(invoices))
+        .route(Ability::UserRead, routes!(recharge::auto_recharge))
         .without_idempotency_keys()
+        .route(Ability::BillingWrite, routes!(recharge::set_auto_recharge))
         .route(Access::Public, routes!(providers::receive_stripe))
         .route(Access::Public, routes!(providers::receive_generic))
         .then("billing", "user")
@@ -112,8 +115,7 @@ pub struct LedgerPage {
 async fn ledger(Api { services, actor }: Api, mut params: Params) -> Result<Json<LedgerPage>> {
     let page = Page::take(&mut params);
     params.finish()?;
-    let part = (page.skipped(), page.size());
-    let (entries, total) = services.plans.ledger(actor.workspace, part)?;
+    let (entries, total) = services.plans.ledger(actor.workspace, page.part())?;
     let data = entries.into_iter().map(LedgerView::from).collect();
     Ok(Json(LedgerPage { data, meta: page.meta(total) }))
 }
@@ -151,8 +153,7 @@ pub struct InvoicePage {
 async fn invoices(Api { services, actor }: Api, mut params: Params) -> Result<Json<InvoicePage>> {
     let page = Page::take(&mut params);
     params.finish()?;
-    let invoices = services.plans.invoices(actor.workspace)?;
-    let meta = page.meta(invoices.len() as u64);
-    let part = invoices.into_iter().skip(page.skipped()).take(page.size());
-    Ok(Json(InvoicePage { data: part.map(InvoiceView::try_from).collect::<Result<_>>()?, meta }))
+    let (invoices, total) = services.plans.invoices(actor.workspace, page.part())?;
+    let data = invoices.into_iter().map(InvoiceView::try_from).collect::<Result<_>>()?;
+    Ok(Json(InvoicePage { data, meta: page.meta(total) }))
 }

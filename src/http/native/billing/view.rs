@@ -182,7 +182,8 @@ pub struct GrantView {
     note: Option<String>,
 }
 
-fn kind(number: u32) -> &'static str {
+/// The name of a kind of credits.
+pub fn kind_name(number: u32) -> &'static str {
     CreditKind::from_number(number).map_or("unknown", CreditKind::as_str)
 }
 
@@ -195,7 +196,7 @@ impl From<CreditGrant> for GrantView {
         let id = Uuid::from_slice(&grant.id).unwrap_or_default();
         Self {
             id: GrantId::new(id).to_string(),
-            kind: kind(grant.kind),
+            kind: kind_name(grant.kind),
             amount: grant.amount,
             expires_at: grant.expires_at_ms.map(iso8601),
             note: present(grant.note),
@@ -260,7 +261,7 @@ impl From<(u64, LedgerEntry)> for LedgerView {
             offset,
             at: iso8601(entry.at_ms),
             entry: what.map_or("unknown", LedgerEntryKind::as_str),
-            kind: kind(entry.kind),
+            kind: kind_name(entry.kind),
             amount: if what == Some(LedgerEntryKind::Granted) { amount } else { -amount },
             balance: entry.balance,
             subject,

@@ -2,8 +2,8 @@
 
 use super::history::{DAY_MS, Model};
 use crate::domain::event::{
-    ApiCallsCounted, AssignedPlan, CreditGrant, CreditsWithdrawn, Event, PaymentRefunded,
-    PlanChanged, SubscriptionChange,
+    ApiCallsCounted, AssignedPlan, AutoRecharge, CreditGrant, CreditsWithdrawn, Event,
+    PaymentRefunded, PlanChanged, Recharge, RechargeFailed, SubscriptionChange,
 };
 use crate::domain::plan::subscription::{Invoice, SubscriptionState};
 
@@ -26,28 +26,67 @@ impl Model {
             4 => Event::CreditsExpired(CreditsWithdrawn { grant, amount: 2 }),
             5 => Event::PaymentRefunded(PaymentRefunded {
                 report: format!("p:{}", self.made),
-                invoice: Some(Self::invoice(self.made / 4)),
+                invoice: Some(self.invoice(self.made / 4)),
                 grant,
                 credits: 1,
             }),
+            9.. => self.recharge_event(kind),
             _ => self.subscription_event(kind),
         }
     }
 
-    fn invoice(number: u64) -> Invoice {
-        Invoice { reference: format!("in_{number}"), minor: 800, ..Invoice::default() }
+    /// Some answers are to an open request.
+    fn recharge_event(&self, kind: u8) -> Event {
+        let id = u128::from(self.made / 16).to_be_bytes().to_vec();
+        let (kind_of_credits, is_even) = (1, self.made.is_multiple_of(2));
+        match kind {
+            9 => Event::AutoRechargeChanged(AutoRecharge {
+                kind: kind_of_credits,
+                enabled: is_even,
+                threshold: self.made,
+                amount: 2,
+                monthly_limit: 100,
+            }),
+            10 => Event::RechargeRequested(Recharge {
+                id,
+                kind: kind_of_credits,
+                amount: 2,
+                at_ms: self.now_ms,
+            }),
+            11 => Event::RechargeFailed(RechargeFailed {
+                id,
+                kind: kind_of_credits,
+                reason: String::new(),
+                report: if is_even { format!("p:{}", self.made) } else { String::new() },
+            }),
+            _ => Event::CreditsGranted(CreditGrant {
+                id: u128::from(self.made).to_be_bytes().to_vec(),
+                kind: kind_of_credits,
+                amount: 2,
+                recharge: id,
+                report: format!("p:{}", self.made),
+                invoice: Some(self.invoice(self.made / 4)),
+                ..CreditGrant::default()
+            }),
+        }
+    }
+
+    fn invoice(&self, number: u64) -> Invoice {
+        let (reference, at_ms) = (format!("in_{number}"), self.now_ms);
+        Invoice { reference, minor: 800, at_ms, ..Invoice::default() }
     }
 
     fn subscription_event(&self, kind: u8) -> Event {
         let subscription = SubscriptionState {
             reference: format!("sub_{}", self.made / 8),
             plan: "acme/core".to_owned(),
+            previous_plan: self.made.is_multiple_of(3).then(AssignedPlan::default),
             ..SubscriptionState::default()
         };
         let change = SubscriptionChange {
             report: format!("p:{}", self.made),
             subscription: Some(subscription),
-            invoice: self.made.is_multiple_of(2).then(|| Self::invoice(self.made)),
+            invoice: self.made.is_multiple_of(2).then(|| self.invoice(self.made)),
             proration_minor: None,
         };
         match kind {

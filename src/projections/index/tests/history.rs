@@ -92,7 +92,7 @@ pub fn op() -> impl Strategy<Value = Op> {
         2 => (any::<u16>(), 0..200_u16).prop_map(|(link, slug)| Op::Restore { link, slug }),
         1 => (any::<u16>(), any::<bool>())
             .prop_map(|(link, is_deleted)| Op::Purge { link, is_deleted }),
-        6 => (0..21_u8, 0..4_u8, 0..3_u8)
+        6 => (0..25_u8, 0..4_u8, 0..3_u8)
             .prop_map(|(kind, user, workspace)| Op::Account { kind, user, workspace }),
         1 => Just(Op::CreateToken),
         1 => any::<u16>().prop_map(|token| Op::RevokeToken { token }),

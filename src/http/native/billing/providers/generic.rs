@@ -17,6 +17,7 @@ use crate::http::body::parse_value;
 
 const NAME: &str = "generic";
 const MAX_ID_BYTES: usize = 200;
+const MAX_REASON_CHARS: usize = 200;
 
 named_enum! {
     /// What is reported.
@@ -34,6 +35,8 @@ named_enum! {
         Ended => "subscription.ended",
         /// Credits were bought.
         CreditsBought => "credits.bought",
+        /// The payment of an auto-recharge failed.
+        RechargeFailed => "recharge.failed",
         /// A payment was refunded.
         Refunded => "payment.refunded",
     }
@@ -53,7 +56,8 @@ pub struct ReportBody {
     /// `subscription.started` (with `subscription` and `plan`), `subscription.paid` and
     /// `subscription.payment_failed` (with `subscription` and `invoice`), `subscription.updated`
     /// and `subscription.ended` (with `subscription`), `credits.bought` (with `kind`, `credits` and
-    /// `invoice`), or `payment.refunded` (with `payment` and `refunded_minor`).
+    /// `invoice`, and `recharge` if they were requested), `recharge.failed` (with `recharge`), or
+    /// `payment.refunded` (with `payment` and `refunded_minor`).
     #[serde(rename = "type")]
     #[schema(example = "subscription.started")]
     report: String,
@@ -95,6 +99,14 @@ pub struct ReportBody {
     /// The number of credits.
     #[serde(default)]
     credits: Option<u64>,
+    /// The ID of the auto-recharge, as in `GET /admin/recharges`.
+    #[serde(default)]
+    #[schema(example = "recharge_01kaj9m3v8e9qrs4t5v6w7x8y9")]
+    recharge: Option<String>,
+    /// Why the auto-recharge failed.
+    #[serde(default)]
+    #[schema(max_length = 200, example = "card_declined")]
+    reason: String,
     /// The provider's ID of the invoice or of its payment.
     #[serde(default)]
     payment: Option<String>,
@@ -153,6 +165,14 @@ fn charge(body: Option<InvoiceBody>) -> Result<Charge> {
     })
 }
 
+fn reason(reason: String) -> Result<String> {
+    if reason.chars().count() > MAX_REASON_CHARS || reason.chars().any(char::is_control) {
+        let rule = format!("must have at most {MAX_REASON_CHARS} characters, none of control");
+        return Err(ServiceError::field("reason", rule));
+    }
+    Ok(reason)
+}
+
 fn required<T>(name: &str, value: Option<T>) -> Result<T> {
     value.ok_or_else(|| ServiceError::field(name, "is required"))
 }
@@ -179,6 +199,9 @@ impl ReportBody {
     fn change(self, report: ReportType) -> Result<ProviderChange> {
         let named = self.subscription.filter(|id| !id.is_empty());
         let subscription = || required("subscription", named);
+        let recharge = self.recharge.as_deref().map(str::parse).transpose();
+        let recharge = recharge
+            .map_err(|_| ServiceError::field("recharge", "is not an id such as recharge_…"))?;
         Ok(match report {
             ReportType::Started => ProviderChange::Started {
                 subscription: subscription()?,
@@ -224,7 +247,12 @@ impl ReportBody {
                     kind: required("kind", kind)?,
                     amount: required("credits", self.credits)?,
                     charge: charge(self.invoice)?,
+                    recharge,
                 }
+            }
+            ReportType::RechargeFailed => {
+                let (recharge, reason) = (required("recharge", recharge)?, reason(self.reason)?);
+                ProviderChange::RechargeFailed { recharge, reason }
             }
             ReportType::Refunded => ProviderChange::Refunded {
                 payment: required("payment", self.payment)?,

@@ -52,8 +52,10 @@ type Report = (Option<WorkspaceId>, ProviderReport);
 /// Receives an event of Stripe.
 ///
 /// `checkout.session.completed`, `checkout.session.async_payment_succeeded`, `invoice.paid`,
-/// `invoice.payment_failed`, `charge.refunded`, `customer.subscription.updated` and
-/// `customer.subscription.deleted` are applied, each once; the others are ignored.
+/// `invoice_payment.paid`, `invoice.payment_failed`, `charge.refunded`,
+/// `customer.subscription.updated`, `customer.subscription.deleted`, and, for auto-recharges,
+/// `payment_intent.succeeded` and `payment_intent.payment_failed` are applied, each once; the others
+/// are ignored.
 #[utoipa::path(
     post, path = "/billing/webhooks/stripe", request_body = Value,
     params(("Stripe-Signature" = String, Header, description = "`t=…,v1=…`")),

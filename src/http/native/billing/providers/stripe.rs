@@ -3,12 +3,15 @@
 //! The checkout names the workspace, in `client_reference_id` or in the metadata (`workspace`), and
 //! the plan (`plan`), or the credits that are bought (`credits`, and `credits_kind`). A plan is also
 //! found by the `lookup_key` of the price. Later events are recognised by the subscription.
+//!
+//! An auto-recharge is paid by a checkout, or by a payment intent alone, with `recharge` in the
+//! metadata, besides the workspace and the credits.
 
 use serde_json::Value;
 
 use super::Report;
 use crate::domain::error::{Result, ServiceError};
-use crate::domain::ids::WorkspaceId;
+use crate::domain::ids::{RechargeId, WorkspaceId};
 use crate::domain::money::{Currency, Money};
 use crate::domain::plan::Catalogue;
 use crate::domain::plan::credit::CreditKind;
@@ -78,6 +81,12 @@ impl Object<'_> {
         named.map(|id| id.parse().map_err(rule)).transpose()
     }
 
+    /// The auto-recharge that the metadata name.
+    fn recharge(self) -> Result<Option<RechargeId>> {
+        let rule = |_| ServiceError::field("recharge", "is not the id of an auto-recharge");
+        self.find(&["/metadata/recharge"]).map(|id| id.parse().map_err(rule)).transpose()
+    }
+
     /// The plan of a subscription. A price may have a lookup key for another purpose.
     fn plan(self, catalogue: &Catalogue) -> Option<String> {
         let ids = ["/items/data/0/price/lookup_key", "/metadata/plan"];
@@ -122,21 +131,26 @@ pub fn parse(event: &Value, catalogue: &Catalogue) -> Result<Option<Report>> {
                         == Some("no_payment_required"),
                     period: None,
                 }),
-                Some("payment") => bought(object)?,
+                Some("payment") => bought(object, "/amount_total")?,
                 _ => None,
             }
         }
+        // Other payments have a checkout or an invoice.
+        "payment_intent.succeeded" if object.recharge()?.is_some() => {
+            bought(object, "/amount_received")?
+        }
+        "payment_intent.payment_failed" => object.recharge()?.map(|recharge| {
+            let reason = object.find(&["/last_payment_error/code"]).unwrap_or_default();
+            ProviderChange::RechargeFailed { recharge, reason }
+        }),
         // Invoices without a subscription are not slugline's.
-        "invoice.paid" => object
-            .find(SUBSCRIPTION)
-            .map(|subscription| {
-                let charge = object.charge(&["/id"], PAYMENT, "/amount_paid")?;
-                let line = [&["/lines/data/0/period/start"][..], &["/lines/data/0/period/end"]];
-                Ok::<_, ServiceError>(ProviderChange::Paid {
-                    subscription,
-                    charge,
-                    period: object.period(line),
-                })
+        "invoice.paid" => paid(object)?,
+        // Since the API version 2025-03-31, the payment is not part of the invoice's event.
+        "invoice_payment.paid" => object
+            .find(&["/payment/payment_intent", "/payment/charge"])
+            .map(|payment| {
+                let invoice = object.text(&["/invoice"])?;
+                Ok::<_, ServiceError>(ProviderChange::InvoicePaid { invoice, payment })
             })
             .transpose()?,
         "invoice.payment_failed" => object
@@ -163,7 +177,15 @@ pub fn parse(event: &Value, catalogue: &Catalogue) -> Result<Option<Report>> {
     Ok(Some((object.workspace()?, report)))
 }
 
-fn bought(object: Object<'_>) -> Result<Option<ProviderChange>> {
+fn paid(object: Object<'_>) -> Result<Option<ProviderChange>> {
+    let Some(subscription) = object.find(SUBSCRIPTION) else { return Ok(None) };
+    let charge = object.charge(&["/id"], PAYMENT, "/amount_paid")?;
+    let line = [&["/lines/data/0/period/start"][..], &["/lines/data/0/period/end"]];
+    let period = object.period(line);
+    Ok(Some(ProviderChange::Paid { subscription, charge, period }))
+}
+
+fn bought(object: Object<'_>, total: &str) -> Result<Option<ProviderChange>> {
     // A payment for something else.
     let Some(amount) = object.find(&["/metadata/credits"]) else { return Ok(None) };
     let amount = amount.parse().map_err(|_| ServiceError::field("credits", "is not a number"))?;
@@ -171,8 +193,9 @@ fn bought(object: Object<'_>) -> Result<Option<ProviderChange>> {
     let kind = CreditKind::named(&kind)
         .ok_or_else(|| ServiceError::field("credits_kind", "is not a kind of credits"))?;
     let reference = &["/payment_intent", "/id"];
-    let charge = object.charge(reference, &[], "/amount_total")?;
-    Ok(Some(ProviderChange::CreditsBought { kind, amount, charge }))
+    let charge = object.charge(reference, &[], total)?;
+    let recharge = object.recharge()?;
+    Ok(Some(ProviderChange::CreditsBought { kind, amount, charge, recharge }))
 }
 
 fn updated(object: Object<'_>, catalogue: &Catalogue) -> Result<ProviderChange> {
