@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use siphasher::sip::SipHasher24;
+use siphasher::sip::SipHasher13;
 use uuid::Uuid;
 
 use super::table::{WhenFull, WindowTable, WindowUse};
@@ -97,7 +97,7 @@ impl RateLimiter {
     }
 
     fn hash(&self, bytes: &[u8]) -> u64 {
-        SipHasher24::new_with_key(&self.key).hash(bytes)
+        SipHasher13::new_with_key(&self.key).hash(bytes)
     }
 }
 

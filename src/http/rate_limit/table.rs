@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -63,8 +64,26 @@ pub struct WindowTable {
 
 #[derive(Default)]
 struct Shard {
-    windows: HashMap<u64, Window>,
+    windows: HashMap<u64, Window, BuildHasherDefault<HashedKey>>,
     swept_at_ms: u64,
+}
+
+/// The hash of a key: the key, which is a keyed hash already.
+#[derive(Default)]
+struct HashedKey(u64);
+
+impl Hasher for HashedKey {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl WindowTable {

@@ -3,9 +3,8 @@
 //! `X-RateLimit-*` is about the limit with the fewest remaining requests, `RateLimit-Policy` and
 //! `RateLimit` (draft-ietf-httpapi-ratelimit-headers) about each.
 
-use std::fmt::Write as _;
-
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use bytes::Bytes;
 
 use super::table::WindowUse;
 use crate::domain::error::{ErrorCode, ServiceError};
@@ -65,50 +64,76 @@ impl Usage {
     /// the Unix epoch.
     pub fn write(&self, headers: &mut HeaderMap, now_ms: u64) {
         let by_remaining = |one: &&WindowUse| (one.remaining, u64::MAX - one.more_in_ms);
-        if let Some(one) = self.uses.iter().min_by_key(by_remaining) {
-            headers.insert(LIMIT, HeaderValue::from(one.quota.requests));
-            headers.insert(REMAINING, HeaderValue::from(one.remaining));
-            let reset_ms = now_ms.saturating_add(one.more_in_ms);
-            headers.insert(RESET, HeaderValue::from(reset_ms.div_ceil(1_000)));
+        let Some(least) = self.uses.iter().min_by_key(by_remaining) else { return };
+        let reset_ms = now_ms.saturating_add(least.more_in_ms);
+        let limits = || self.limits.iter().zip(&self.uses);
+        // The values share a buffer: five of them would take more time than counting the request.
+        let mut text = Vec::with_capacity(2 * TEXT_BYTES * (1 + self.limits.len()));
+        let mut ends = [0; HEADERS.len()];
+        push_number(&mut text, least.quota.requests.into());
+        ends[0] = text.len();
+        push_number(&mut text, least.remaining.into());
+        ends[1] = text.len();
+        push_number(&mut text, reset_ms.div_ceil(1_000));
+        ends[2] = text.len();
+        for (limit, one) in limits() {
+            push_name(&mut text, *limit, ends[2]);
+            push_parameter(&mut text, ";q=", one.quota.requests.into());
+            push_parameter(&mut text, ";w=", limit.window.seconds().into());
         }
-        let text = || String::with_capacity(TEXT_BYTES * self.limits.len());
-        let (mut policy, mut state) = (text(), text());
-        for (limit, one) in self.limits.iter().zip(&self.uses) {
-            for text in [&mut policy, &mut state] {
-                if !text.is_empty() {
-                    text.push_str(", ");
-                }
-                push_name(text, *limit);
-            }
-            let seconds = one.more_in_ms.div_ceil(1_000);
-            // Writing to a string cannot fail.
-            let _fits = write!(policy, ";q={};w={}", one.quota.requests, limit.window.seconds());
-            let _fits = write!(state, ";r={};t={seconds}", one.remaining);
+        ends[3] = text.len();
+        for (limit, one) in limits() {
+            push_name(&mut text, *limit, ends[3]);
+            push_parameter(&mut text, ";r=", one.remaining.into());
+            push_parameter(&mut text, ";t=", one.more_in_ms.div_ceil(1_000));
         }
-        for (name, text) in [(POLICY, policy), (STATE, state)] {
-            if let Ok(value) = HeaderValue::try_from(text) {
+        ends[4] = text.len();
+        let (text, mut start) = (Bytes::from(text), 0);
+        for (name, end) in [LIMIT, REMAINING, RESET, POLICY, STATE].into_iter().zip(ends) {
+            if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(start..end)) {
                 headers.insert(name, value);
             }
+            start = end;
         }
     }
 }
 
-/// The name of a limit: `"default"`, or `"workspace-heavy-hour"`.
-fn push_name(text: &mut String, limit: RateLimit) {
-    text.push('"');
+/// The name of a limit: `"default"`, or `"workspace-heavy-hour"`; after a comma unless it is the
+/// first of a header, whose value starts at `start`.
+fn push_name(text: &mut Vec<u8>, limit: RateLimit, start: usize) {
+    text.extend_from_slice(if text.len() == start { b"\"" } else { b", \"" });
     match limit {
         RateLimit { scope: RateScope::Token, class: None, window: RateWindow::Minute, .. } => {
-            text.push_str("default");
+            text.extend_from_slice(b"default");
         }
         RateLimit { scope, class, window, .. } => {
-            text.push_str(scope.as_str());
+            text.extend_from_slice(scope.as_str().as_bytes());
             for part in class.iter().map(|class| class.as_str()).chain([window.as_str()]) {
-                text.push('-');
-                text.push_str(part);
+                text.push(b'-');
+                text.extend_from_slice(part.as_bytes());
             }
         }
     }
-    text.push('"');
+    text.push(b'"');
+}
+
+fn push_parameter(text: &mut Vec<u8>, name: &str, number: u64) {
+    text.extend_from_slice(name.as_bytes());
+    push_number(text, number);
+}
+
+/// As `write!` does, but faster.
+fn push_number(text: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] += (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return text.extend_from_slice(&digits[start..]);
+        }
+    }
 }
 
 #[cfg(test)]

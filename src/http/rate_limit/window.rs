@@ -18,7 +18,7 @@ pub struct Quota {
 }
 
 /// Requests that count as made at the same time, in 8 bytes: the time above the count.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Entry(u64);
 
 impl Entry {
@@ -33,6 +33,10 @@ impl Entry {
     fn count(self) -> u32 {
         u32::try_from(self.0 & u64::from(MAX_COUNT)).unwrap_or(MAX_COUNT)
     }
+
+    const fn is_none(self) -> bool {
+        self.0 & MAX_COUNT as u64 == 0
+    }
 }
 
 /// The requests within a sliding window, oldest first.
@@ -41,9 +45,16 @@ impl Entry {
 /// the requests of a slot count as made at the time of the last of them. So there are never more
 /// requests in a window than the quota allows, but one may be refused up to a slot (a 63rd of the
 /// window) longer than necessary. There are at most 64 entries, of 8 bytes each.
+///
+/// Most requests need the first and the last entry only, so these are kept apart from the others:
+/// among many windows, each access to memory takes longer than the rest.
 #[derive(Debug, Default)]
 pub struct Window {
-    entries: VecDeque<Entry>,
+    /// Without requests if there are fewer than two entries.
+    first: Entry,
+    between: VecDeque<Entry>,
+    /// Without requests if there are no entries.
+    last: Entry,
     /// The requests of all entries.
     count: u32,
     length_ms: u32,
@@ -59,43 +70,58 @@ impl Window {
             ..=ENTRIES => 1,
             _ => u64::from(quota.window_ms.div_ceil(ENTRIES - 1)),
         };
-        let last = self.entries.back().copied();
-        let at_ms = last.map_or(now_ms, |last| last.at_ms().max(now_ms));
-        let is_mergeable =
-            |last: &Entry| last.at_ms() / slot_ms == at_ms / slot_ms && last.count() < MAX_COUNT;
-        let merged = last.filter(is_mergeable).map_or(0, |last| {
-            self.entries.pop_back();
-            last.count()
-        });
-        self.entries.push_back(Entry::new(at_ms, merged + 1));
+        let last = self.last;
+        if last.is_none() {
+            self.last = Entry::new(now_ms, 1);
+            return;
+        }
+        let at_ms = last.at_ms().max(now_ms);
+        if last.at_ms() / slot_ms == at_ms / slot_ms && last.count() < MAX_COUNT {
+            self.last = Entry::new(at_ms, last.count() + 1);
+            return;
+        }
+        if self.first.is_none() {
+            self.first = last;
+        } else {
+            self.between.push_back(last);
+        }
+        self.last = Entry::new(at_ms, 1);
     }
 
     /// Removes the last request, if any.
     pub fn remove_last(&mut self) {
-        let Some(last) = self.entries.pop_back() else { return };
+        if self.last.is_none() {
+            return;
+        }
         self.count -= 1;
-        if last.count() > 1 {
-            self.entries.push_back(Entry::new(last.at_ms(), last.count() - 1));
+        self.last = Entry::new(self.last.at_ms(), self.last.count() - 1);
+        if self.last.is_none() {
+            self.last = self.between.pop_back().unwrap_or_else(|| std::mem::take(&mut self.first));
         }
     }
 
     /// Drops the requests that have left the window. Returns whether none is left.
     pub fn expire(&mut self, now_ms: u64) -> bool {
         let window_ms = u64::from(self.length_ms);
-        while let Some(entry) = self.entries.front().copied() {
-            if entry.at_ms() + window_ms > now_ms {
-                break;
+        loop {
+            let is_single = self.first.is_none();
+            let oldest = if is_single { self.last } else { self.first };
+            if oldest.is_none() || oldest.at_ms() + window_ms > now_ms {
+                return oldest.is_none();
             }
-            self.entries.pop_front();
-            self.count -= entry.count();
+            self.count -= oldest.count();
+            if is_single {
+                self.last = Entry::default();
+            } else {
+                self.first = self.between.pop_front().unwrap_or_default();
+            }
         }
-        self.entries.is_empty()
     }
 
     /// Whether all requests have left the window.
     pub fn is_idle(&self, now_ms: u64) -> bool {
         let window_ms = u64::from(self.length_ms);
-        self.entries.back().is_none_or(|entry| entry.at_ms() + window_ms <= now_ms)
+        self.last.is_none() || self.last.at_ms() + window_ms <= now_ms
     }
 
     /// The number of further requests that the quota allows.
@@ -108,13 +134,18 @@ impl Window {
     pub fn more_in_ms(&self, quota: Quota, now_ms: u64) -> u64 {
         // More than one has to leave if the quota was larger before.
         let mut leaving = self.count.saturating_sub(quota.requests.saturating_sub(1)).max(1);
-        for entry in &self.entries {
+        for entry in self.entries() {
             leaving = leaving.saturating_sub(entry.count());
             if leaving == 0 {
                 return (entry.at_ms() + u64::from(quota.window_ms)).saturating_sub(now_ms);
             }
         }
         0
+    }
+
+    fn entries(&self) -> impl Iterator<Item = Entry> {
+        let all = [self.first].into_iter().chain(self.between.iter().copied()).chain([self.last]);
+        all.filter(|entry| !entry.is_none())
     }
 }
 
@@ -179,7 +210,7 @@ mod tests {
                     is_allowed || !is_free_later,
                     "{quota:?} at {now_ms}: refused for too long"
                 );
-                assert!(window.entries.len() <= 64);
+                assert!(window.entries().count() <= 64);
                 if is_allowed {
                     times.push(now_ms);
                 } else {
