@@ -362,8 +362,7 @@ fn open_policies(
     index: &Index,
 ) -> anyhow::Result<(Arc<BlocklistFile>, Arc<CatalogueFile>, Policies)> {
     let blocklist = Arc::new(BlocklistFile::open(settings.blocklist.clone())?);
-    let catalogue = Arc::new(CatalogueFile::open(settings.plans.clone())?);
-    catalogue.warn_of_missing(index)?;
+    let catalogue = Arc::new(CatalogueFile::open(settings.plans.clone(), index)?);
     let links = LinkPolicy { own_hosts: own_hosts(site), blocklist: blocklist.list() };
     let policies = Policies { links, plans: catalogue.catalogues() };
     Ok((blocklist, catalogue, policies))
@@ -433,7 +432,6 @@ fn announce(bootstrap: &Bootstrap, set_up: Option<&str>, site: &Site) {
     tracing::info!(url = site.base, "slugline is ready");
 }
 
-/// Reloads the geo database, the blocklist and the certificates on SIGHUP. If a file cannot be
 /// The files that are read again on SIGHUP, with what they are checked against.
 #[derive(Clone)]
 struct Reloadable {
@@ -444,7 +442,8 @@ struct Reloadable {
     certificates: Option<Arc<Certificates>>,
 }
 
-/// read, the previous one is kept.
+/// Reloads the geo database, the blocklist, the catalogue of plans and the certificates on SIGHUP.
+/// If a file cannot be read, the previous one is kept.
 async fn reload_on_hangup(files: Reloadable) {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
@@ -453,7 +452,7 @@ async fn reload_on_hangup(files: Reloadable) {
         let reloaded = tokio::task::spawn_blocking(move || {
             let Reloadable { recorder, blocklist, catalogue, index, certificates } = files;
             let geo = recorder.enricher.geo.reload().map_err(anyhow::Error::from);
-            let plans = catalogue.reload().and_then(|()| catalogue.warn_of_missing(&index));
+            let plans = catalogue.reload(&index);
             let certificates = certificates.map(|certificates| certificates.reload());
             let read = [("geo database", geo), ("blocklist", blocklist.reload()), ("plans", plans)];
             let read = read.into_iter().chain(certificates.map(|read| ("certificates", read)));

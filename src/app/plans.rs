@@ -1,6 +1,6 @@
 //! The catalogue file of plans, and what time alone changes of credits and subscriptions.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,9 +28,9 @@ pub struct CatalogueFile {
 
 impl CatalogueFile {
     /// Reads the file; without one, every workspace has the plan without limits.
-    pub fn open(path: Option<PathBuf>) -> anyhow::Result<Self> {
+    pub fn open(path: Option<PathBuf>, index: &Index) -> anyhow::Result<Self> {
         let file = Self { path, catalogues: Catalogues::default() };
-        file.reload()?;
+        file.reload(index)?;
         Ok(file)
     }
 
@@ -39,9 +39,18 @@ impl CatalogueFile {
         Arc::clone(&self.catalogues)
     }
 
-    /// Reloads the file. On error, the previous catalogue is kept.
-    pub fn reload(&self) -> anyhow::Result<()> {
-        let Some(path) = &self.path else { return Ok(()) };
+    /// Reloads the file, and warns of plans of workspaces that it lacks. On error, the previous
+    /// catalogue is kept.
+    pub fn reload(&self, index: &Index) -> anyhow::Result<()> {
+        if let Some(path) = &self.path {
+            self.read(path)?;
+            // Callers are known with their plans.
+            index.outdate_stamps();
+        }
+        self.warn_of_missing(index)
+    }
+
+    fn read(&self, path: &Path) -> anyhow::Result<()> {
         let shown = || path.display().to_string();
         let text = std::fs::read_to_string(path).with_context(shown)?;
         let catalogue = Catalogue::parse(&text).map_err(anyhow::Error::msg).with_context(shown)?;
@@ -50,13 +59,11 @@ impl CatalogueFile {
         Ok(())
     }
 
-    /// Warns of plans of workspaces that the catalogue lacks.
-    pub fn warn_of_missing(&self, index: &Index) -> anyhow::Result<()> {
+    fn warn_of_missing(&self, index: &Index) -> anyhow::Result<()> {
         let catalogue = self.catalogues.load();
-        for (workspace, state) in index.workspaces()? {
-            if let Some(plan) = state.plan.filter(|plan| catalogue.find(&plan.id).is_none()) {
-                let (workspace, plan) = (workspace.to_string(), plan.id);
-                tracing::warn!(workspace, plan, "no such plan: the default one applies");
+        for (plan, workspaces) in index.plans()? {
+            if catalogue.find(&plan).is_none() {
+                tracing::warn!(plan, workspaces, "no such plan: the default one applies");
             }
         }
         Ok(())

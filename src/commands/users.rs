@@ -167,12 +167,10 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
 
     /// Refuses to take away the last superadmin who can sign in.
     fn keep_a_superadmin(&self, before: &UserState, after: &UserState) -> Result<()> {
-        let is_active = |user: &UserState| user.is_superadmin && !user.is_blocked;
-        if !is_active(before) || is_active(after) {
+        if !before.is_active_superadmin() || after.is_active_superadmin() {
             return Ok(());
         }
-        let is_other = |other: &UserState| other.id != before.id && is_active(other);
-        if self.state.users()?.iter().any(is_other) {
+        if self.state.superadmins()?.iter().any(|other| before.id != other.as_bytes()) {
             return Ok(());
         }
         let text = "This is the last superadmin: make another user a superadmin first.";

@@ -171,14 +171,20 @@ fn changes_of_the_password_and_blocks_end_all_sessions() {
 
 #[test]
 fn the_last_superadmin_stays() {
+    assert!(!Writer::new().index.has_users().unwrap());
     let writer = Writer::with_users(&[1, 2]);
     let demote = || UserChange::Role(crate::domain::user::UserRole::User);
     assert_eq!(code(writer.change(1, demote())), ErrorCode::Conflict);
     assert_eq!(code(writer.change(1, UserChange::Block(true))), ErrorCode::Conflict);
     assert_eq!(code(writer.user(1, UserCommand::Delete(id(1)))), ErrorCode::Conflict);
     writer.change(2, UserChange::Role(crate::domain::user::UserRole::Superadmin)).unwrap();
+    writer.change(2, UserChange::Block(true)).unwrap();
+    assert_eq!(code(writer.change(1, demote())), ErrorCode::Conflict, "the other can't sign in");
+    writer.change(2, UserChange::Block(false)).unwrap();
     writer.change(1, demote()).unwrap();
     assert_eq!(code(writer.change(2, demote())), ErrorCode::Conflict);
+    assert_eq!(writer.index.superadmins().unwrap(), [id(2)]);
+    assert!(writer.index.has_users().unwrap());
 }
 
 #[test]

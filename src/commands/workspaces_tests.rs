@@ -6,7 +6,9 @@ use super::users_tests::{id, user};
 use super::*;
 use crate::domain::command::{Import, NewSecret, NewToken, OnConflict, TokenChange};
 use crate::domain::error::Result;
-use crate::domain::event::{Idempotency, InvitationState};
+use crate::domain::event::{
+    AssignedPlan, Event, Idempotency, InvitationState, PlanChanged, WorkspacePurged,
+};
 use crate::domain::ids::{InvitationId, UserId, WorkspaceId};
 use crate::domain::link::{Field, LinkInput};
 use crate::domain::token::{Abilities, Ability, Token};
@@ -303,4 +305,30 @@ fn an_idempotency_key_replays_for_its_user_only() {
     assert!(!create(MEMBER, 1).unwrap().is_replay);
     assert!(create(MEMBER, 2).unwrap().is_replay);
     assert_eq!(create(ADMIN, 3).unwrap_err().code, ErrorCode::IdempotencyKeyReused);
+}
+
+#[test]
+fn the_workspaces_of_each_plan_are_counted() {
+    let writer = given();
+    let other = WorkspaceId::new(id(OWNER).uuid());
+    let set = |workspace, plan: Option<&str>| {
+        let plan = plan.map(|id| AssignedPlan { id: id.to_owned(), ..AssignedPlan::default() });
+        writer.log_event(workspace, Event::PlanChanged(PlanChanged { plan }));
+    };
+    let counts = || writer.index.plans().unwrap();
+    let expected = |all: &[(&str, u64)]| {
+        all.iter().map(|(plan, count)| ((*plan).to_owned(), *count)).collect::<Vec<_>>()
+    };
+    assert_eq!(counts(), []);
+    set(shared(), Some("a/free"));
+    set(other, Some("a/free"));
+    set(other, Some("a/free"));
+    assert_eq!(counts(), expected(&[("a/free", 2)]));
+    set(other, Some("a/core"));
+    when(&writer, operator(), WorkspaceCommand::Rename("crew".to_owned())).unwrap();
+    assert_eq!(counts(), expected(&[("a/core", 1), ("a/free", 1)]));
+    set(other, None);
+    assert_eq!(counts(), expected(&[("a/free", 1)]));
+    writer.log_event(shared(), Event::WorkspacePurged(WorkspacePurged {}));
+    assert_eq!(counts(), []);
 }

@@ -166,7 +166,7 @@ impl Accounts {
 
     /// Whether there are users.
     pub fn has_users(&self) -> Result<bool> {
-        Ok(!self.index.users()?.is_empty())
+        Ok(self.index.has_users()?)
     }
 
     /// All workspaces, oldest first.

@@ -122,6 +122,11 @@ impl UserState {
     pub const fn role(&self) -> UserRole {
         if self.is_superadmin { UserRole::Superadmin } else { UserRole::User }
     }
+
+    /// Whether this is a superadmin who can sign in.
+    pub const fn is_active_superadmin(&self) -> bool {
+        self.is_superadmin && !self.is_blocked
+    }
 }
 
 /// The personal workspace of a user.

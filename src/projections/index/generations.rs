@@ -88,7 +88,7 @@ impl Generations {
         }
     }
 
-    /// Increments all counters, if the changes are unknown.
+    /// Increments all counters, if the changes are unknown or of something else.
     pub fn increment_all(&self) {
         for count in &self.0 {
             count.fetch_add(1, Ordering::Release);

@@ -11,7 +11,7 @@ use crate::domain::plan::limit::{Counter, Month};
 use crate::domain::preset::{UtmPresetId, UtmPresetKind};
 
 /// The number of the layout: bases and overlays with another one are not used.
-const LAYOUT: u32 = 9;
+const LAYOUT: u32 = 10;
 
 /// The format of a base or an overlay: the layout, and the events that its writer knew.
 pub const FORMAT: u64 = (KNOWN_EVENTS as u64) << 32 | LAYOUT as u64;
@@ -75,6 +75,8 @@ families! {
     Invitation = b'V' Folded,
     /// user → the user (protobuf).
     User = b'u' Folded,
+    /// user → nothing: the superadmins who can sign in.
+    Superadmin = b'A' Scanned,
     /// keyed hash of an email address → user.
     UserByEmail = b'E' LookedUp,
     /// user session → when it ends, then the session (protobuf).
@@ -118,6 +120,8 @@ families! {
     DomainCount = b'q' Folded,
     /// workspace month counter → how many.
     Usage = b'U' Folded,
+    /// plan → how many workspaces have it, other than as the default one.
+    PlanCount = b'p' Folded,
     /// workspace → its credits (protobuf).
     Credits = b'C' Folded,
     /// workspace offset → a change of its credits (protobuf).
@@ -253,6 +257,12 @@ pub fn user(id: UserId) -> Vec<u8> {
     Family::User.key(&[id.as_bytes()])
 }
 
+pub const SUPERADMINS: &[u8] = &Family::Superadmin.prefix();
+
+pub fn superadmin(id: UserId) -> Vec<u8> {
+    Family::Superadmin.key(&[id.as_bytes()])
+}
+
 pub fn user_by_email(email_hash: &[u8]) -> Vec<u8> {
     Family::UserByEmail.key(&[email_hash])
 }
@@ -314,6 +324,12 @@ pub fn domain_count(workspace: WorkspaceId) -> Vec<u8> {
 
 pub fn usage(workspace: WorkspaceId, month: Month, counter: Counter) -> Vec<u8> {
     Family::Usage.key(&[workspace.as_bytes(), &month.number().to_be_bytes(), &[counter as u8]])
+}
+
+pub const PLAN_COUNTS: &[u8] = &Family::PlanCount.prefix();
+
+pub fn plan_count(plan: &str) -> Vec<u8> {
+    Family::PlanCount.key(&[plan.as_bytes()])
 }
 
 pub const CREDITS: &[u8] = &Family::Credits.prefix();

@@ -454,6 +454,11 @@ impl Index {
         self.generations.is_current(stamp)
     }
 
+    /// Makes all stamps outdated: something else has changed that was read with them.
+    pub fn outdate_stamps(&self) {
+        self.generations.increment_all();
+    }
+
     /// SHA-256 over all keys and values: equal for equal logs, however the index was built.
     pub fn digest(&self) -> Result<[u8; 32], IndexError> {
         let mut digest = Sha256::new();

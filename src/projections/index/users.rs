@@ -5,7 +5,8 @@ use prost::Message;
 use super::encoding::BROKEN_ID;
 use super::read::{Read, ReadRanges};
 use super::state::State;
-use super::{IndexError, keys, workspaces};
+use super::store::prefixed;
+use super::{Index, IndexError, keys, workspaces};
 use crate::domain::error::Unreadable;
 use crate::domain::event::{Event, SessionState, UserState};
 use crate::domain::ids::{SessionId, UserId};
@@ -49,6 +50,17 @@ pub trait ReadUsers: Read {
         sessions.map_err(|error| self.report_damage(error))
     }
 
+    /// The superadmins who can sign in.
+    fn superadmins(&self) -> Result<Vec<UserId>, IndexError>
+    where
+        Self: ReadRanges,
+    {
+        let rows = self.rows(keys::SUPERADMINS)?.into_iter();
+        let id = |key: Vec<u8>| keys::last_id(&key).and_then(|id| UserId::from_bytes(&id).ok());
+        let ids = rows.map(|(key, _)| id(key).ok_or(BROKEN_ID)).collect::<Result<_, _>>();
+        ids.map_err(|error| self.report_damage(error))
+    }
+
     /// All users, oldest first.
     fn users(&self) -> Result<Vec<UserState>, IndexError>
     where
@@ -62,6 +74,14 @@ pub trait ReadUsers: Read {
 }
 
 impl<R: Read + ?Sized> ReadUsers for R {}
+
+impl Index {
+    /// Whether there are users.
+    pub fn has_users(&self) -> Result<bool, IndexError> {
+        let first = self.layers.load().rows(prefixed(keys::USERS), false).next().transpose();
+        Ok(first?.is_some())
+    }
+}
 
 fn decode_session(value: &[u8]) -> Result<SessionState, IndexError> {
     Ok(SessionState::decode(value.get(TIME_BYTES..).unwrap_or_default())?)
@@ -104,6 +124,9 @@ fn insert<S: State>(state: &mut S, user: &UserState) -> Result<(), IndexError> {
     remove(state, id)?;
     state.put(keys::user_by_email(&user.email_hash), id.as_bytes().to_vec());
     state.put(keys::user(id), user.encode_to_vec());
+    if user.is_active_superadmin() {
+        state.put(keys::superadmin(id), Vec::new());
+    }
     Ok(())
 }
 
@@ -111,6 +134,9 @@ fn remove<S: State>(state: &mut S, id: UserId) -> Result<(), IndexError> {
     if let Some(user) = state.user(id)? {
         state.remove(keys::user_by_email(&user.email_hash));
         state.remove(keys::user(id));
+        if user.is_active_superadmin() {
+            state.remove(keys::superadmin(id));
+        }
     }
     Ok(())
 }

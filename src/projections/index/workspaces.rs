@@ -2,12 +2,14 @@
 
 use prost::Message;
 
+use super::encoding::number;
 use super::read::{Read, ReadRanges};
-use super::state::State;
+use super::state::{State, add_to};
 use super::{Index, IndexError, keys};
 use crate::domain::error::Unreadable;
 use crate::domain::event::{Event, InvitationState, MemberState, OwnershipOffered};
 use crate::domain::ids::{InvitationId, UserId, WorkspaceId};
+use crate::domain::plan::AssignedPlan;
 use crate::domain::plan::credit::CreditKind;
 use crate::domain::retention::EXPIRED_INVITATION_MS;
 use crate::domain::workspace::Role;
@@ -59,6 +61,19 @@ pub trait ReadWorkspaces: Read {
         });
         let workspaces = workspaces.collect::<Result<_, IndexError>>();
         workspaces.map_err(|error| self.report_damage(error))
+    }
+
+    /// The plans that workspaces have, other than as the default one, and how many have each.
+    fn plans(&self) -> Result<Vec<(String, u64)>, IndexError>
+    where
+        Self: ReadRanges,
+    {
+        let rows = self.rows(keys::PLAN_COUNTS)?.into_iter();
+        let plans = rows.map(|(key, value)| {
+            let plan = String::from_utf8_lossy(&key[keys::PLAN_COUNTS.len()..]).into_owned();
+            (plan, number(&value))
+        });
+        Ok(plans.filter(|(_, workspaces)| *workspaces > 0).collect())
     }
 
     /// The workspaces that a user is a member of, oldest first.
@@ -139,10 +154,11 @@ pub fn fold<S: State>(
         Event::WorkspaceDeleted(deleted) => delete(state, workspace, deleted.purged_at_ms),
         Event::WorkspaceRestored(_) => change(state, workspace, |state| state.purged_at_ms = None),
         Event::WorkspacePurged(_) => {
-            if let Some(owner) = state.workspace(workspace)?.map(|found| found.owner)
-                && !owner.is_empty()
-            {
-                remove_member(state, workspace, user_id(&owner)?)?;
+            if let Some(WorkspaceState { owner, plan, .. }) = state.workspace(workspace)? {
+                count_plans(state, [plan, None])?;
+                if !owner.is_empty() {
+                    remove_member(state, workspace, user_id(&owner)?)?;
+                }
             }
             state.remove(keys::credits(workspace));
             state.remove(keys::subscription(workspace));
@@ -216,10 +232,25 @@ pub(super) fn change<S: State>(
     change: impl FnOnce(&mut WorkspaceState),
 ) -> Result<(), IndexError> {
     if let Some(mut found) = state.workspace(workspace)? {
+        let before = found.plan.clone();
         change(&mut found);
         state.put(keys::workspace(workspace), found.encode_to_vec());
+        count_plans(state, [before, found.plan])?;
     }
     Ok(())
+}
+
+/// Counts that a workspace had a plan before a change, and has one after it.
+fn count_plans<S: State>(
+    state: &mut S,
+    plans: [Option<AssignedPlan>; 2],
+) -> Result<(), IndexError> {
+    let [before, after] = plans.map(|plan| plan.map(|plan| keys::plan_count(&plan.id)));
+    if before == after {
+        return Ok(());
+    }
+    before.map_or(Ok(()), |plan| add_to(state, plan, -1))?;
+    after.map_or(Ok(()), |plan| add_to(state, plan, 1))
 }
 
 fn insert_owner<S: State>(
