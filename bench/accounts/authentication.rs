@@ -239,6 +239,7 @@ fn by_token(service: &Service, credential: &str) -> anyhow::Result<(Stamp, Known
         created_at_ms: token.created_at_ms,
         expires_at_ms: token.expires_at_ms.unwrap_or(u64::MAX),
         networks: None,
+        plan: service.plans.of(token.workspace).map_err(anyhow::Error::msg)?,
     };
     Ok((stamp, known))
 }
@@ -269,6 +270,7 @@ fn by_session(
         created_at_ms: session.created_at_ms,
         expires_at_ms,
         networks: None,
+        plan: service.plans.of(workspace).map_err(anyhow::Error::msg)?,
     };
     Ok((stamp, known))
 }

@@ -6,16 +6,19 @@ use std::time::Duration;
 
 use slugline::commands::accounts::{AccountSettings, Accounts, SignUpMode};
 use slugline::commands::{Commands, Policies, now_ms};
+use slugline::domain::plan::catalogue::Catalogues;
 use slugline::identity::{JwtKeys, PersonalData, jwt, personal_data};
 use slugline::log::Log;
 use slugline::projections::index::Index;
 use slugline::queries::links::Links;
+use slugline::queries::plans::Plans;
 
 use crate::history;
 
-/// Reads of tokens, users and workspaces.
+/// Reads of tokens, users, workspaces and plans.
 pub struct Service {
     pub links: Links,
+    pub plans: Plans,
     pub accounts: Accounts,
     pub jwt: JwtKeys,
     /// When the service was opened, in milliseconds since the Unix epoch.
@@ -38,6 +41,7 @@ impl Service {
         };
         let parts = (commands, Arc::clone(&index));
         let accounts = Accounts::new(parts, (personal, jwt.clone()), &[7; 32], settings);
-        Ok(Self { links: Links::new(index), accounts, jwt, opened_at_ms: now_ms() })
+        let plans = Plans::new(Arc::clone(&index), Catalogues::default());
+        Ok(Self { links: Links::new(index), plans, accounts, jwt, opened_at_ms: now_ms() })
     }
 }

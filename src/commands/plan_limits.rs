@@ -80,7 +80,7 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
     /// Open invitations take the places of members.
     fn check_invitation(&self, invitation: &InvitationState) -> Result<()> {
         let (plan, workspace) = (self.plan()?, self.actor.workspace);
-        if plan.limits.get(Limit::Members).is_none() {
+        if plan.limits().get(Limit::Members).is_none() {
             return Ok(());
         }
         let mut others = self.state.invitations(workspace)?;
@@ -96,7 +96,7 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         limit: Limit,
         count: impl FnOnce() -> Result<u64>,
     ) -> Result<()> {
-        match plan.limits.get(limit) {
+        match plan.limits().get(limit) {
             Some(max) if count()? >= max => Err(self.reached(plan, limit, max)),
             _ => Ok(()),
         }
@@ -104,7 +104,7 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
 
     /// Uses one of a month's allowance, or else a credit.
     fn use_allowance(&self, plan: &Plan, limit: Limit) -> Result<Option<Debit>> {
-        let (Some(max), Some(counter)) = (plan.limits.get(limit), limit.counter()) else {
+        let (Some(max), Some(counter)) = (plan.limits().get(limit), limit.counter()) else {
             return Ok(None);
         };
         let workspace = self.actor.workspace;
@@ -151,7 +151,7 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
 
     /// Refuses tags that are new to the workspace beyond the limit, unless they replace others.
     fn check_tags(&self, plan: &Plan, link: &LinkState, before: Option<&Link>) -> Result<()> {
-        let Some(max) = plan.limits.get(Limit::Tags) else { return Ok(()) };
+        let Some(max) = plan.limits().get(Limit::Tags) else { return Ok(()) };
         let workspace = self.actor.workspace;
         let links = |tag: &String| self.state.group_count(workspace, &Group::Tag(tag.clone()));
         let tags: Vec<_> = link.labels.iter().flat_map(|labels| &labels.tags).collect();

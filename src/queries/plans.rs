@@ -74,7 +74,7 @@ impl Plans {
                 (_, None) => Some(self.index.link_count(workspace)?),
             };
             let credits = CreditKind::beyond(*limit).map(|kind| credits.balance(kind, now_ms));
-            Ok(Used { limit: *limit, used, max: plan.limits.get(*limit), credits })
+            Ok(Used { limit: *limit, used, max: plan.limits().get(*limit), credits })
         });
         used.collect()
     }
@@ -83,7 +83,7 @@ impl Plans {
     /// each second with a call would take an event of the log for nothing.
     pub fn counts_calls(&self, plan: &Plan) -> bool {
         let limit = Limit::ApiCallsPerMonth;
-        plan.limits.get(limit).is_some() || self.catalogues.load().has_limit(limit)
+        plan.limits().get(limit).is_some() || self.catalogues.load().has_limit(limit)
     }
 
     /// The number of API calls that a workspace has made in the month of a time.

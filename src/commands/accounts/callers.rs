@@ -11,10 +11,11 @@ use quick_cache::sync::Cache;
 
 use super::{Accounts, SessionKind};
 use crate::domain::ids::SessionId;
+use crate::domain::plan::Plan;
 use crate::domain::token::Actor;
 use crate::projections::index::Stamp;
 
-/// The maximum number of callers: about 230 bytes each.
+/// The maximum number of callers: about 250 bytes each, and 180 for a plan with overrides.
 const CAPACITY: u64 = 1 << 20;
 /// The initial capacity; it grows on demand.
 const EXPECTED_CALLERS: usize = 16_384;
@@ -34,6 +35,8 @@ pub struct KnownCaller {
     pub expires_at_ms: u64,
     /// The networks from which a token is accepted; all if absent.
     pub networks: Option<Arc<[IpNet]>>,
+    /// The plan of the workspace.
+    pub plan: Plan,
 }
 
 /// The cache. Its keys are hashes of credentials.
@@ -72,36 +75,47 @@ mod tests {
     use crate::commands::accounts::tests::accounts;
     use crate::commands::tests::Writer;
     use crate::commands::users_tests::id;
-    use crate::domain::event::{Event, SignInFailed, TokenRevoked, UserState, WorkspaceDeleted};
-    use crate::domain::ids::WorkspaceId;
+    use crate::domain::event::{
+        AssignedPlan, Event, PlanChanged, SignInFailed, SubscriptionChange, TokenRevoked,
+        UserState, WorkspaceCreated, WorkspaceDeleted,
+    };
+    use crate::domain::ids::{UserId, WorkspaceId};
+    use crate::domain::plan::Catalogue;
+    use crate::domain::plan::subscription::SubscriptionState;
     use crate::domain::token::{Abilities, Ability};
 
     const KEY: [u8; 32] = [9; 32];
+
+    fn workspace() -> WorkspaceId {
+        WorkspaceId::new(Uuid::from_u128(77))
+    }
+
+    /// Stores a caller of a user in the workspace.
+    fn store(accounts: &Accounts, user: UserId, expires_at_ms: u64) {
+        let mut stamp = Stamp::default();
+        for id in [user.as_bytes(), workspace().as_bytes()] {
+            accounts.note(&mut stamp, id);
+        }
+        let abilities = Abilities::only(Ability::LinksRead);
+        let caller = KnownCaller {
+            actor: Actor { abilities, ..Actor::operator(workspace()) },
+            session: None,
+            is_superadmin: false,
+            created_at_ms: 1,
+            expires_at_ms,
+            networks: None,
+            plan: Catalogue::default().plan_of(None),
+        };
+        accounts.store_caller(KEY, stamp, caller);
+    }
 
     #[test]
     fn a_caller_is_known_until_something_about_it_changes() {
         let writer = Writer::with_users(&[1, 2]);
         let folder = tempfile::tempdir().unwrap();
         let accounts = accounts(&writer, folder.path());
-        let (user, other) = (id(1), id(2));
-        let workspace = WorkspaceId::new(Uuid::from_u128(77));
-        let actor =
-            Actor { abilities: Abilities::only(Ability::LinksRead), ..Actor::operator(workspace) };
-        let store = |expires_at_ms| {
-            let mut stamp = Stamp::default();
-            for id in [user.as_bytes(), workspace.as_bytes()] {
-                accounts.note(&mut stamp, id);
-            }
-            let caller = KnownCaller {
-                actor,
-                session: None,
-                is_superadmin: false,
-                created_at_ms: 1,
-                expires_at_ms,
-                networks: None,
-            };
-            accounts.store_caller(KEY, stamp, caller);
-        };
+        let (user, other, workspace) = (id(1), id(2), workspace());
+        let store = |expires_at_ms| store(&accounts, user, expires_at_ms);
         let is_known = || accounts.known_caller(&KEY, 100).is_some();
         assert!(!is_known());
         store(100);
@@ -119,8 +133,7 @@ mod tests {
         let deleted = Event::WorkspaceDeleted(WorkspaceDeleted { purged_at_ms: 5 });
         writer.log_event(workspace, deleted);
         assert!(is_known(), "there is no such workspace");
-        let created = crate::domain::event::WorkspaceCreated::default();
-        writer.log_event(workspace, Event::WorkspaceCreated(created));
+        writer.log_event(workspace, Event::WorkspaceCreated(WorkspaceCreated::default()));
         assert!(!is_known());
         // Stored while something changed: the stamp is older than the change.
         let mut stamp = Stamp::default();
@@ -137,5 +150,27 @@ mod tests {
         writer.log_event(WorkspaceId::new(other.uuid()), Event::TokenRevoked(revoked));
         writer.rebuild_index();
         assert!(is_known());
+    }
+
+    #[test]
+    fn a_caller_is_known_until_the_plan_or_the_catalogue_changes() {
+        let writer = Writer::with_users(&[1]);
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = accounts(&writer, folder.path());
+        writer.log_event(workspace(), Event::WorkspaceCreated(WorkspaceCreated::default()));
+        let is_known = || accounts.known_caller(&KEY, 100).is_some();
+        let subscription = Some(SubscriptionState::default());
+        let change = SubscriptionChange { subscription, ..SubscriptionChange::default() };
+        let plan = Some(AssignedPlan::default());
+        for event in [Event::PlanChanged(PlanChanged { plan }), Event::SubscriptionExpired(change)]
+        {
+            store(&accounts, id(1), 101);
+            assert!(is_known());
+            writer.log_event(workspace(), event);
+            assert!(!is_known());
+        }
+        store(&accounts, id(1), 101);
+        writer.index.outdate_stamps();
+        assert!(!is_known());
     }
 }

@@ -231,13 +231,17 @@ impl Catalogue {
     pub fn plan_of(&self, assigned: Option<&AssignedPlan>) -> Plan {
         let found = assigned.and_then(|assigned| self.find(&assigned.id));
         let definition = Arc::clone(found.unwrap_or(&self.default));
-        let mut limits = definition.limits;
-        for changed in assigned.iter().flat_map(|assigned| &assigned.overrides) {
-            if let Some(limit) = Limit::named(&changed.limit) {
-                limits.set(limit, changed.value);
+        let changes = assigned.map(|assigned| &assigned.overrides[..]).unwrap_or_default();
+        let overridden = (!changes.is_empty()).then(|| {
+            let mut limits = definition.limits;
+            for changed in changes {
+                if let Some(limit) = Limit::named(&changed.limit) {
+                    limits.set(limit, changed.value);
+                }
             }
-        }
-        Plan { definition, limits }
+            Arc::new(limits)
+        });
+        Plan { definition, overridden }
     }
 
     /// Describes that a limit of a plan is reached. The plan without limits is never recommended.
@@ -288,8 +292,8 @@ domains = 0
         assert_eq!(ids, ["acme/free", "other/large", "acme/core", "unlimited"]);
         let free = catalogue.plan_of(None);
         assert_eq!(free.definition.name, "Free");
-        assert_eq!(free.limits.get(Limit::LinksPerMonth), Some(5));
-        assert_eq!(free.limits.get(Limit::Links), None);
+        assert_eq!(free.limits().get(Limit::LinksPerMonth), Some(5));
+        assert_eq!(free.limits().get(Limit::Links), None);
         assert!(free.includes(Feature::Api) && !free.includes(Feature::CustomSlugs));
         assert!(free.allows_kind(Kind::Url) && !free.allows_kind(Kind::Wifi));
         assert_eq!(free.definition.rates[0].requests, 60);
@@ -305,9 +309,9 @@ domains = 0
         let overrides = vec![change(Limit::LinksPerMonth, None), change(Limit::Links, Some(3))];
         let plan = catalogue.plan_of(Some(&AssignedPlan { id: "acme/core".into(), overrides }));
         assert_eq!(plan.definition.name, "Core");
-        assert_eq!(plan.limits.get(Limit::LinksPerMonth), None);
-        assert_eq!(plan.limits.get(Limit::Links), Some(3));
-        assert_eq!(plan.limits.get(Limit::Domains), Some(0));
+        assert_eq!(plan.limits().get(Limit::LinksPerMonth), None);
+        assert_eq!(plan.limits().get(Limit::Links), Some(3));
+        assert_eq!(plan.limits().get(Limit::Domains), Some(0));
         let unknown = AssignedPlan { id: "gone".into(), overrides: Vec::new() };
         assert_eq!(catalogue.plan_of(Some(&unknown)), catalogue.plan_of(None));
     }

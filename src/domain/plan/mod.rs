@@ -93,7 +93,7 @@ pub struct PlanDefinition {
 
 impl PlanDefinition {
     /// The part of an id before the `/`; empty without one.
-    fn product(&self) -> &str {
+    pub fn product(&self) -> &str {
         self.id.split_once('/').map_or("", |(product, _)| product)
     }
 }
@@ -103,11 +103,16 @@ impl PlanDefinition {
 pub struct Plan {
     /// The catalogue's description.
     pub definition: Arc<PlanDefinition>,
-    /// The limits, with the workspace's overrides.
-    pub limits: Limits,
+    /// The limits with the workspace's overrides, if it has any.
+    overridden: Option<Arc<Limits>>,
 }
 
 impl Plan {
+    /// The limits, with the workspace's overrides.
+    pub fn limits(&self) -> &Limits {
+        self.overridden.as_deref().unwrap_or(&self.definition.limits)
+    }
+
     /// Whether the plan includes a feature.
     pub fn includes(&self, feature: Feature) -> bool {
         self.definition.features.contains(&feature)

@@ -11,6 +11,7 @@ use crate::commands::{now_ms, secret};
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::UserState;
 use crate::domain::ids::{SessionId, UserId, WorkspaceId};
+use crate::domain::plan::Plan;
 use crate::domain::session::is_idle_at;
 use crate::domain::token::{Actor, Token};
 use crate::domain::user::state::personal_workspace;
@@ -25,6 +26,8 @@ pub struct Caller {
     /// Whether the user may use the operator's routes: only when signed in, so that a leaked token
     /// of a superadmin does not give access to other workspaces.
     pub is_superadmin: bool,
+    /// The plan of the workspace.
+    pub plan: Plan,
 }
 
 /// A user's session.
@@ -40,13 +43,13 @@ pub struct Session {
 
 impl From<KnownCaller> for Caller {
     fn from(known: KnownCaller) -> Self {
-        let KnownCaller { actor, session, is_superadmin, .. } = known;
+        let KnownCaller { actor, session, is_superadmin, plan, .. } = known;
         let session = session.zip(actor.user).map(|((id, kind), (user, _))| Session {
             user,
             id,
             is_browser: kind == SessionKind::Browser,
         });
-        Self { actor, session, is_superadmin }
+        Self { actor, session, is_superadmin, plan }
     }
 }
 
@@ -143,6 +146,7 @@ fn by_session(
         created_at_ms: session.created_at_ms,
         expires_at_ms,
         networks: None,
+        plan: services.plans.of(actor.workspace)?,
     };
     // Another workspace in place of the named one depends on more than the stamp covers.
     if let Some(key) = key.filter(|_| actor.workspace == first) {
@@ -243,6 +247,7 @@ fn by_token(parts: &Parts, services: &Services, secret: &str) -> Result<Caller> 
         created_at_ms: token.created_at_ms,
         expires_at_ms,
         networks: (!token.networks.is_empty()).then(|| token.networks.into()),
+        plan: services.plans.of(actor.workspace)?,
     };
     accounts.store_caller(hash, stamp, known.clone());
     Ok(known.into())

@@ -187,15 +187,14 @@ impl Requirements {
         if access == Access::Operator {
             return access.check(parts, &caller);
         }
-        let plan = services.plans.of(caller.actor.workspace)?;
-        plan::limit_rate(services, &plan, class, &caller, usage)?;
+        plan::limit_rate(services, class, &caller, usage)?;
         access.check(parts, &caller)?;
         let is_app = !caller.session.is_some_and(|session| session.is_browser);
         // An app can manage its account on any plan.
         let needs_api = is_app && matches!(access, Access::Ability(_));
-        plan::require(&plan, feature.into_iter().chain(needs_api.then_some(Feature::Api)))?;
+        plan::require(&caller.plan, feature.into_iter().chain(needs_api.then_some(Feature::Api)))?;
         if is_app && is_metered {
-            plan::count_call(services, &plan, &caller)?;
+            plan::count_call(services, &caller)?;
         }
         Ok(())
     }

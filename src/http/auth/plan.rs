@@ -19,19 +19,17 @@ use crate::metrics::REQUESTS_LIMITED;
 /// [`ErrorCode::RateLimited`].
 pub fn limit_rate(
     services: &Services,
-    plan: &Plan,
     class: RateClass,
     caller: &Caller,
     usage: &mut Option<Usage>,
 ) -> Result<()> {
-    let actor = &caller.actor;
+    let (actor, limits) = (&caller.actor, &caller.plan.definition.rates);
     let session = caller.session.map(|session| session.id.uuid());
     let caller = rate_limit::Caller {
         workspace: actor.workspace,
         user: actor.user.map(|(user, _)| user),
         credential: session.unwrap_or(actor.token.uuid()),
     };
-    let limits = &plan.definition.rates;
     *usage = services.rate_limiter.take(limits, class, &caller, Instant::now());
     match usage.as_ref().and_then(Usage::refusal) {
         Some(refusal) => {
@@ -59,13 +57,13 @@ pub fn require(plan: &Plan, features: impl IntoIterator<Item = Feature>) -> Resu
 ///
 /// # Errors
 /// [`ErrorCode::PlanLimit`].
-pub fn count_call(services: &Services, plan: &Plan, caller: &Caller) -> Result<()> {
-    let (workspace, now_ms) = (caller.actor.workspace, now_ms());
+pub fn count_call(services: &Services, caller: &Caller) -> Result<()> {
+    let (workspace, plan, now_ms) = (caller.actor.workspace, &caller.plan, now_ms());
     let limit = Limit::ApiCallsPerMonth;
     if !services.plans.counts_calls(plan) {
         return Ok(());
     }
-    let max = plan.limits.get(limit);
+    let max = plan.limits().get(limit);
     let used = || services.plans.api_calls(workspace, now_ms);
     if services.api_meter.count(workspace, Month::of(now_ms), max, used)? {
         return Ok(());

@@ -109,7 +109,7 @@ impl Analytics {
     /// The query, with its period limited to the retention: the only place that does so.
     fn visible<'a>(&self, query: &'a AnalyticsQuery) -> Result<Cow<'a, AnalyticsQuery>> {
         let plan = self.plans.as_ref().map(|plans| plans.of(query.workspace)).transpose()?;
-        let of_plan = plan.and_then(|plan| plan.limits.get(Limit::AnalyticsRetentionDays));
+        let of_plan = plan.and_then(|plan| plan.limits().get(Limit::AnalyticsRetentionDays));
         let of_service = self.retention.map(|retention| retention.as_secs() / DAY_SECONDS);
         let Some(days) = of_plan.into_iter().chain(of_service).min() else {
             return Ok(Cow::Borrowed(query));

@@ -156,7 +156,7 @@ impl UsageView {
     pub fn new(plan: &Plan, used: &[Used], month: Month) -> Self {
         let resets_at = month.next().start().as_millisecond();
         Self {
-            plan: PlanView::of(&plan.definition, &plan.limits),
+            plan: PlanView::of(&plan.definition, plan.limits()),
             usage: used.iter().map(|used| (used.limit.as_str(), used.into())).collect(),
             month: month.start().strftime("%Y-%m").to_string(),
             resets_at: iso8601(resets_at.unsigned_abs()),
