@@ -94,8 +94,11 @@ fn list(args: &ListArgs, out: &mut impl Write) -> anyhow::Result<()> {
 }
 
 fn set_plan(args: &PlanArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    let overrides: Map<_, _> =
-        args.overrides.iter().map(|(limit, value)| (limit.clone(), json!(value))).collect();
+    let mut overrides = Map::new();
+    for (limit, value) in &args.overrides {
+        let is_set = overrides.insert(limit.clone(), json!(value)).is_some();
+        anyhow::ensure!(!is_set, "--set {limit} is given twice");
+    }
     let plan = (args.plan != "default").then_some(&args.plan);
     let path = format!("/admin/workspaces/{}/plan", args.workspace);
     let body = json!({ "plan": plan, "overrides": overrides });

@@ -175,17 +175,22 @@ fn a_catalogue_is_read_again_on_a_hangup() {
     reload("limits = -5");
     reload(&PLANS.replace("links_per_month = 5", "links_per_month = 7"));
     eventually("the catalogue is read again", || (limit() == 7).then_some(()));
-    let ids = || {
-        let plans = server.api().get("/billing/plans").data();
-        plans.as_array().unwrap().iter().map(|plan| plan["id"].clone()).collect::<Vec<_>>()
-    };
-    assert_eq!(ids(), ["acme/free", "acme/core", "unlimited"]);
+    // The plan of a known caller, too.
+    let rate = || server.api().get("/links").headers.get("x-ratelimit-limit").cloned();
+    assert_eq!(rate(), None);
+    let limited = "rates = [{ per = \"token\", requests = 900, window = \"minute\" }]\nkinds";
+    reload(&PLANS.replacen("kinds", limited, 1));
+    eventually("the catalogue is read again", || rate().filter(|limit| limit == "900").map(drop));
+    set_plan(&server, &json!({ "plan": "acme/core" })).expect(200);
+    assert_eq!(rate(), None, "the next request is under the new plan");
     reload("default = 'other'\n[[plans]]\nid = 'other'\nname = 'Other'\nlimits = { links = 1 }");
     eventually("the default plan applies", || {
         (server.api().get("/user/limits").data()["plan"]["id"] == "other").then_some(())
     });
-    let log = server.stop_for_log().join("\n");
-    assert!(log.contains("no such plan: the default one applies"), "{log}");
+    let mut log = server.stop_for_log();
+    log.retain(|line| line.contains("no such plan: the default one applies"));
+    let is_named = |line: &String| line.contains("acme/core") && line.contains("\"workspaces\":1");
+    assert!(log.iter().any(is_named), "{log:?}");
 }
 
 #[test]
@@ -202,6 +207,22 @@ fn a_wrong_catalogue_stops_the_start() {
     let twice = "[[plans]]\nid = 'a'\nname = 'A'\n";
     let error = refused(&format!("{twice}{twice}"));
     assert!(error.contains("line 5") && error.contains("a second time"), "{error}");
+}
+
+/// The plans that are listed are those of the product of the workspace's plan.
+#[test]
+fn the_plans_of_the_own_product_are_listed() {
+    let (server, _folder) = start(&format!("{PLANS}[[plans]]\nid = 'zeta/free'\nname = 'Z'\n"));
+    for (plan, expected) in [
+        ("unlimited", &["unlimited"][..]),
+        ("acme/core", &["acme/free", "acme/core"]),
+        ("zeta/free", &["zeta/free"]),
+    ] {
+        set_plan(&server, &json!({ "plan": plan })).expect(200);
+        let plans = server.api().get("/billing/plans").data();
+        let ids: Vec<_> = plans.as_array().unwrap().iter().map(|plan| &plan["id"]).collect();
+        assert_eq!(ids, expected);
+    }
 }
 
 /// The examples of catalogues are valid.
@@ -312,6 +333,11 @@ fn the_command_line_sets_plans_and_grants_credits() {
     let (is_done, text) = run(&["plan", &id, "acme/none"]);
     assert!(!is_done && text.contains("must be one of"), "{text}");
     assert!(!run(&["plan", &id, "acme/free", "--set", "links=-1"]).0);
+    let twice = ["plan", &id, "acme/free", "--set", "links=1", "--set", "links=2"];
+    let (is_done, text) = run(&twice);
+    assert!(!is_done && text.contains("--set links is given twice"), "{text}");
+    let (_, text) = run(&["list"]);
+    assert!(text.contains(&format!("{id}\tacme/free\t")), "unchanged: {text}");
     assert_eq!(run(&["plan", &id, "default"]), (true, format!("{id} has the plan unlimited\n")));
 }
 

@@ -39,16 +39,17 @@ pub fn routes() -> Routes {
         .route(Ability::UserRead, routes!(limits))
 }
 
-/// Lists the plans, smallest first.
+/// Lists the plans of the product of the workspace's plan, smallest first.
 #[utoipa::path(
     get, path = "/billing/plans",
     responses((status = 200, body = Data<Vec<PlanView>>)),
 )]
-async fn plans(Api { services, .. }: Api, params: Params) -> Result<Json<Data<Vec<PlanView>>>> {
+async fn plans(Api { services, actor }: Api, params: Params) -> Result<Json<Data<Vec<PlanView>>>> {
     params.finish()?;
-    let catalogue = services.plans.catalogue();
-    let plans = catalogue.plans().iter().map(|plan| PlanView::of(plan, &plan.limits));
-    Ok(Json(Data { data: plans.collect() }))
+    let (catalogue, own) = (services.plans.catalogue(), services.plans.of(actor.workspace)?);
+    let all = catalogue.plans().iter();
+    let plans = all.filter(|plan| plan.product() == own.definition.product());
+    Ok(Json(Data { data: plans.map(|plan| PlanView::of(plan, &plan.limits)).collect() }))
 }
 
 async fn usage_of(Api { services, actor }: Api, params: Params) -> Result<Json<Data<UsageView>>> {
