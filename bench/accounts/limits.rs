@@ -100,6 +100,7 @@ impl World {
     fn caller(&self, token: u64) -> Caller {
         let user = token / self.per_workspace;
         Caller {
+            dialect: "",
             workspace: history::workspace_id(user),
             user: Some(history::user_id(user)),
             credential: history::token_id(user, token % self.per_workspace),

@@ -35,6 +35,8 @@ pub enum ErrorCode {
     SecondFactorRequired,
     /// The resource does not support the operation.
     UnsupportedOperation,
+    /// This installation does not support the operation.
+    NotImplemented,
     /// The input is in an unsupported format.
     UnsupportedFormat,
     /// The input is too large.

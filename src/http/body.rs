@@ -132,7 +132,7 @@ pub fn key_of(headers: &HeaderMap) -> Result<Option<String>> {
 
 /// Reads a body up to its limit. A larger one is read and discarded, up to another limit: a client
 /// that is cut off while sending would not see the response.
-async fn read(mut body: Body, max_bytes: usize) -> Result<Vec<u8>> {
+pub async fn read(mut body: Body, max_bytes: usize) -> Result<Vec<u8>> {
     let (mut bytes, mut total) = (Vec::new(), 0);
     while let Some(frame) = body.frame().await {
         let frame =

@@ -11,6 +11,7 @@ pub mod auth;
 mod body;
 pub mod challenge;
 mod cookies;
+mod dialects;
 pub mod domain_verifier;
 mod form;
 mod guides;
@@ -35,6 +36,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::HeaderValue;
+use axum::http::header::CACHE_CONTROL;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
@@ -43,9 +45,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::commands::Commands;
 use crate::commands::accounts::Accounts;
 use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::plan::rate::RateClass;
 use crate::jobs::exports::Exports;
 use crate::jobs::imports::Imports;
-use crate::limits::REQUEST_TIMEOUT;
+use crate::limits::{HEAVY_REQUEST_TIMEOUT, REQUEST_TIMEOUT};
 use crate::queries::analytics::Analytics;
 use crate::queries::domains::Domains;
 use crate::queries::history::LinkHistory;
@@ -126,6 +129,16 @@ pub struct Site {
     pub host: String,
 }
 
+impl Site {
+    /// The short URL at a slug of a domain (empty: the default domain).
+    pub fn short_url(&self, domain: &str, slug: &str) -> String {
+        match domain {
+            "" => format!("{}/{slug}", self.base),
+            domain => format!("{}://{domain}/{slug}", self.scheme),
+        }
+    }
+}
+
 /// A reconciliation as JSON, as in the API.
 pub fn reconciliation_json(found: Reconciliation) -> serde_json::Value {
     serde_json::json!(native::admin::ReconciliationView::from(found))
@@ -154,7 +167,7 @@ pub enum Audience {
 /// The routes for an audience, with their layers.
 pub fn router(services: Services, audience: Audience) -> Router {
     let layers = ServiceBuilder::new()
-        .layer(from_fn(problem::render))
+        .layer(from_fn_with_state(form_at as fn(&str) -> _, problem::render))
         .layer(from_fn(host::required))
         .layer(CatchPanicLayer::custom(on_panic));
     let routes = match audience {
@@ -162,17 +175,17 @@ pub fn router(services: Services, audience: Audience) -> Router {
         Audience::Public => public(),
         Audience::Operator => health::router().fallback(async || ServiceError::not_found("path")),
     };
-    let alias = match audience {
-        Audience::All | Audience::Public => {
-            Router::new().nest("/api/auth", native::auth_router(&services))
-        }
+    let others = match audience {
+        Audience::All | Audience::Public => Router::new()
+            .nest("/api/auth", native::auth_router(&services))
+            .merge(dialects::router(&services)),
         Audience::Operator => Router::new(),
     };
     routes
         .layer(from_fn_with_state(REQUEST_TIMEOUT, with_timeout))
         // Its routes have timeouts of their own.
         .nest("/api/v1", native::router(&services, audience))
-        .merge(alias)
+        .merge(others)
         .layer(layers)
         .with_state(services)
 }
@@ -191,6 +204,26 @@ async fn with_timeout(State(limit): State<Duration>, request: Request, next: Nex
         let detail = "The request took too long.";
         ServiceError::new(ErrorCode::Timeout, detail).into_response()
     })
+}
+
+/// The form of errors below a path, if it is a dialect's.
+fn form_at(path: &str) -> Option<problem::ErrorForm> {
+    dialects::of_path(path).map(|dialect| dialect.render_error)
+}
+
+/// Marks responses as private and not to be stored.
+async fn not_stored(mut response: Response) -> Response {
+    let value = HeaderValue::from_static("private, no-store");
+    response.headers_mut().entry(CACHE_CONTROL).or_insert(value);
+    response
+}
+
+/// The timeout of requests of a class.
+const fn timeout_of(class: RateClass) -> Duration {
+    match class {
+        RateClass::Standard => REQUEST_TIMEOUT,
+        RateClass::Heavy => HEAVY_REQUEST_TIMEOUT,
+    }
 }
 
 fn on_panic(_: Box<dyn Any + Send>) -> Response {

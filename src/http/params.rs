@@ -123,6 +123,11 @@ impl Params {
         self.invalid.add(name, reason);
     }
 
+    /// `Ok` if no parameter that was taken is invalid.
+    pub fn finish_known(self) -> Result<()> {
+        Ok(self.invalid.into_result()?)
+    }
+
     /// `Ok` if all parameters were taken and none was invalid.
     pub fn finish(mut self) -> Result<()> {
         let left: Vec<_> = self.values.keys().cloned().collect();

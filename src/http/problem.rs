@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::header::{
     self, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
@@ -101,6 +101,7 @@ pub const fn status_and_code(code: ErrorCode) -> (StatusCode, &'static str) {
         ErrorCode::Gone => (StatusCode::GONE, "GONE"),
         ErrorCode::SecondFactorRequired => (StatusCode::UNAUTHORIZED, "NEEDS_2FA"),
         ErrorCode::UnsupportedOperation => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
+        ErrorCode::NotImplemented => (StatusCode::NOT_IMPLEMENTED, "NOT_IMPLEMENTED"),
         ErrorCode::Timeout => (StatusCode::REQUEST_TIMEOUT, "TIMEOUT"),
         ErrorCode::Conflict => (StatusCode::CONFLICT, "CONFLICT"),
         ErrorCode::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "PRECONDITION_FAILED"),
@@ -161,12 +162,20 @@ pub fn item(error: &ServiceError) -> (u16, serde_json::Value) {
     (problem.status, serde_json::json!(problem))
 }
 
-fn into_body(error: &ServiceError, request_id: &str) -> Response {
-    let (status, _) = status_and_code(error.code);
-    let body = serde_json::to_vec(&Problem::new(error, Some(request_id))).unwrap_or_default();
-    let mut response = (status, body).into_response();
+fn into_body(error: &ServiceError, request_id: &str, form: Option<ErrorForm>) -> Response {
+    let (status, media_type, body) = match form {
+        Some(form) => {
+            let (status, body) = form(error);
+            (status, "application/json", serde_json::to_vec(&body))
+        }
+        None => {
+            let body = serde_json::to_vec(&Problem::new(error, Some(request_id)));
+            (status_and_code(error.code).0, "application/problem+json", body)
+        }
+    };
+    let mut response = (status, body.unwrap_or_default()).into_response();
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     if let Some(seconds) = error.retry_after_seconds {
         headers.insert(RETRY_AFTER, seconds.into());
     }
@@ -184,8 +193,16 @@ impl IntoResponse for ServiceError {
     }
 }
 
-/// The outermost layer: gives errors their bodies, and every response its request's ID.
-pub async fn render(request: Request, next: Next) -> Response {
+/// Another form of errors: the status, and a JSON body.
+pub type ErrorForm = fn(&ServiceError) -> (StatusCode, serde_json::Value);
+
+/// The outermost layer: gives errors their bodies, and every response its request's ID. The state
+/// finds the form of errors below a path, if it is another one.
+pub async fn render(
+    State(form_at): State<fn(&str) -> Option<ErrorForm>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let id = request_id(request.headers());
     let is_over_tls = request.extensions().get::<OverTls>().is_some();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -198,7 +215,7 @@ pub async fn render(request: Request, next: Next) -> Response {
             tracing::error!(http.method = %method, http.path = path, http.status = status, request_id, cause, "request failed");
         }
         let headers = std::mem::take(response.headers_mut());
-        response = into_body(&error, request_id);
+        response = into_body(&error, request_id, form_at(&path));
         let kept = headers.into_iter().filter_map(|(name, value)| Some((name?, value)));
         response.headers_mut().extend(kept.filter(|(name, _)| is_kept(name)));
     }
@@ -214,7 +231,10 @@ pub async fn render(request: Request, next: Next) -> Response {
 /// Whether an error's response has a header that was set before its body.
 fn is_kept(name: &HeaderName) -> bool {
     let limits = HEADERS.iter().map(|(limit, ..)| limit);
-    name == ALLOW || limits.into_iter().any(|limit| name.as_str().eq_ignore_ascii_case(limit))
+    let is_cors = name.as_str().starts_with("access-control-");
+    name == ALLOW
+        || is_cors
+        || limits.into_iter().any(|limit| name.as_str().eq_ignore_ascii_case(limit))
 }
 
 /// The ID of a request, if it is safe to log and to send back; else a new one.

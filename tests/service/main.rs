@@ -17,6 +17,7 @@ mod connection_limits;
 mod connections;
 mod crawler_list;
 mod deletion;
+mod dialects;
 mod domains;
 mod durability;
 mod exports;

@@ -42,8 +42,9 @@ use crate::domain::workspace::state::{WorkspaceState, user_id};
 use crate::identity::jwt::JwtKeys;
 use crate::identity::personal_data::PersonalData;
 use crate::identity::signing::Signer;
+pub use crate::projections::index::Numbered;
 pub use crate::projections::index::Stamp;
-use crate::projections::index::{Index, ReadUsers, ReadWorkspaces};
+use crate::projections::index::{Index, ReadNumbers, ReadUsers, ReadWorkspaces};
 
 /// The names of sealed fields.
 const EMAIL: &str = "email";
@@ -101,6 +102,17 @@ impl Accounts {
     /// A user who exists.
     pub fn user(&self, id: UserId) -> Result<UserState> {
         self.index.user(id)?.ok_or_else(|| ServiceError::not_found("user"))
+    }
+
+    /// The number of an id, for wire formats whose ids are numbers.
+    pub fn number_of(&self, kind: Numbered, id: Uuid) -> Result<u64> {
+        let number = self.index.number_of(kind, id)?;
+        number.ok_or_else(|| ServiceError::internal("an id without a number"))
+    }
+
+    /// The id with a number.
+    pub fn numbered(&self, kind: Numbered, number: u64) -> Result<Option<Uuid>> {
+        Ok(self.index.numbered(kind, number)?)
     }
 
     /// Runs a command on a user. `by` is the user who acts; `None` for the operator.

@@ -23,7 +23,7 @@ use crate::commands::now_ms;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::ids::UserId;
 use crate::domain::plan::Feature;
-use crate::domain::plan::rate::RateClass;
+use crate::domain::plan::rate::{RateClass, RateLimit};
 use crate::domain::token::{Ability, Actor};
 use crate::metrics::REQUESTS_LIMITED;
 
@@ -162,6 +162,8 @@ pub struct Requirements {
     pub class: RateClass,
     /// Whether requests of apps count as API calls.
     pub is_metered: bool,
+    /// The dialect of the route, and the limit of its requests if the plan has none.
+    pub dialect: Option<(&'static str, RateLimit)>,
 }
 
 impl Requirements {
@@ -173,7 +175,7 @@ impl Requirements {
         services: &Services,
         usage: &mut Option<Usage>,
     ) -> Result<()> {
-        let Self { access, feature, class, is_metered } = self;
+        let Self { access, feature, class, is_metered, dialect } = self;
         if access == Access::Operator && caller::has_operator_key(parts, services) {
             return Ok(());
         }
@@ -187,7 +189,7 @@ impl Requirements {
         if access == Access::Operator {
             return access.check(parts, &caller);
         }
-        plan::limit_rate(services, class, &caller, usage)?;
+        plan::limit_rate(services, (class, dialect), &caller, usage)?;
         access.check(parts, &caller)?;
         let is_app = !caller.session.is_some_and(|session| session.is_browser);
         // An app can manage its account on any plan.

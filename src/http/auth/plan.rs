@@ -1,5 +1,6 @@
 //! What the plan of the caller's workspace allows.
 
+use std::slice;
 use std::time::Instant;
 
 use metrics::counter;
@@ -7,28 +8,35 @@ use metrics::counter;
 use super::caller::Caller;
 use crate::commands::now_ms;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
-use crate::domain::plan::rate::RateClass;
+use crate::domain::plan::rate::{RateClass, RateLimit};
 use crate::domain::plan::{Feature, Limit, Month, Plan};
 use crate::http::Services;
 use crate::http::rate_limit::{self, Usage};
 use crate::metrics::REQUESTS_LIMITED;
 
-/// Counts a request against the rate limits. `usage` is what it used, also if it is refused.
+/// Counts a request against the rate limits: those of the plan, else that of a dialect. `usage` is
+/// what it used, also if it is refused.
 ///
 /// # Errors
 /// [`ErrorCode::RateLimited`].
 pub fn limit_rate(
     services: &Services,
-    class: RateClass,
+    (class, dialect): (RateClass, Option<(&'static str, RateLimit)>),
     caller: &Caller,
     usage: &mut Option<Usage>,
 ) -> Result<()> {
-    let (actor, limits) = (&caller.actor, &caller.plan.definition.rates);
+    let (actor, limits) = (&caller.actor, caller.plan.definition.rates.as_slice());
     let session = caller.session.map(|session| session.id.uuid());
     let caller = rate_limit::Caller {
         workspace: actor.workspace,
         user: actor.user.map(|(user, _)| user),
         credential: session.unwrap_or(actor.token.uuid()),
+        dialect: "",
+    };
+    let own = dialect.filter(|_| limits.is_empty());
+    let (limits, caller) = match &own {
+        Some((dialect, limit)) => (slice::from_ref(limit), caller.in_dialect(dialect)),
+        None => (limits, caller),
     };
     *usage = services.rate_limiter.take(limits, class, &caller, Instant::now());
     match usage.as_ref().and_then(Usage::refusal) {

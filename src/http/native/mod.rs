@@ -22,8 +22,8 @@ mod workspaces;
 
 use axum::Router;
 use axum::http::HeaderValue;
-use axum::http::header::{CACHE_CONTROL, HeaderName};
-use axum::response::{AppendHeaders, Response};
+use axum::http::header::HeaderName;
+use axum::response::AppendHeaders;
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -31,7 +31,7 @@ use utoipa::ToSchema;
 pub use billing::ProviderSecrets;
 pub use sign_in::PublicRequest;
 
-use super::{Audience, Services};
+use super::{Audience, Services, not_stored};
 use crate::domain::error::{ErrorCode, ServiceError};
 
 /// The native API for an audience. Its OpenAPI document describes only the audience's routes.
@@ -96,13 +96,6 @@ fn log_offset(offset: u64) -> [(HeaderName, HeaderValue); 1] {
 
 async fn no_such_path() -> ServiceError {
     ServiceError::new(ErrorCode::NotFound, "No such path in this API.")
-}
-
-/// Marks responses as private and not to be stored.
-async fn not_stored(mut response: Response) -> Response {
-    let value = HeaderValue::from_static("private, no-store");
-    response.headers_mut().entry(CACHE_CONTROL).or_insert(value);
-    response
 }
 
 /// Formats a time for responses: ISO 8601, UTC, in milliseconds.

@@ -2,8 +2,6 @@
 //! method, the path and the description. The router, the OpenAPI document and the test of the
 //! abilities are generated from them.
 
-use std::time::Duration;
-
 use axum::routing::MethodRouter;
 use utoipa::openapi::path::Paths;
 use utoipa::openapi::{RefOr, Schema};
@@ -13,7 +11,6 @@ use crate::domain::plan::Feature;
 use crate::domain::plan::rate::RateClass;
 use crate::http::Services;
 use crate::http::auth::Access;
-use crate::limits::{HEAVY_REQUEST_TIMEOUT, REQUEST_TIMEOUT};
 
 /// An operation of the API.
 pub struct Route {
@@ -36,14 +33,6 @@ pub struct Route {
     /// Whether a change takes an `Idempotency-Key`.
     pub takes_idempotency_key: bool,
     pub(super) handler: MethodRouter<Services>,
-}
-
-/// The timeout of requests of a class.
-pub(super) const fn timeout(class: RateClass) -> Duration {
-    match class {
-        RateClass::Standard => REQUEST_TIMEOUT,
-        RateClass::Heavy => HEAVY_REQUEST_TIMEOUT,
-    }
 }
 
 /// Collects the routes of a resource.

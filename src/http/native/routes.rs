@@ -3,13 +3,13 @@
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 
-use super::route::{Route, timeout};
+use super::route::Route;
 use super::{
     admin, analytics, audit, billing, clicks, domains, imports, links, presets, reports, sign_in,
     tokens, user, workspaces,
 };
 use crate::http::auth::{Access, Requirements, authorize};
-use crate::http::{Audience, Services, with_timeout};
+use crate::http::{Audience, Services, timeout_of, with_timeout};
 
 /// The routes for an audience.
 pub fn of(audience: Audience) -> impl Iterator<Item = Route> {
@@ -42,9 +42,9 @@ pub fn of(audience: Audience) -> impl Iterator<Item = Route> {
 pub fn router(services: &Services, audience: Audience, below: &str) -> Router<Services> {
     of(audience).fold(Router::new(), |mut router, route| {
         let Route { access, feature, class, is_metered, .. } = route;
-        let requirements = Requirements { access, feature, class, is_metered };
+        let requirements = Requirements { access, feature, class, is_metered, dialect: None };
         let check = from_fn_with_state((services.clone(), requirements), authorize);
-        let limit = from_fn_with_state(timeout(class), with_timeout);
+        let limit = from_fn_with_state(timeout_of(class), with_timeout);
         // Responses after a timeout state the rate limits too.
         let handler = route.handler.route_layer(limit).route_layer(check);
         for path in route.paths.paths.keys().filter_map(|path| path.strip_prefix(below)) {

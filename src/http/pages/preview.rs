@@ -75,11 +75,7 @@ fn host_of(address: &str) -> &str {
 
 /// The link's short URL.
 pub fn short_url(services: &Services, link: &Link) -> String {
-    let site = &services.site;
-    match link.fields.domain.as_str() {
-        "" => format!("{}/{}", site.base, link.slug),
-        domain => format!("{}://{domain}/{}", site.scheme, link.slug),
-    }
+    services.site.short_url(&link.fields.domain, link.slug.as_str())
 }
 
 const fn kind_in_words(kind: Kind) -> &'static str {

@@ -23,9 +23,16 @@ pub struct Caller {
     pub user: Option<UserId>,
     /// The token, or the session of a request without one.
     pub credential: Uuid,
+    /// The dialect, if its requests count separately.
+    pub dialect: &'static str,
 }
 
 impl Caller {
+    /// The caller of a dialect whose requests count separately.
+    pub const fn in_dialect(self, dialect: &'static str) -> Self {
+        Self { dialect, ..self }
+    }
+
     /// What requests of a scope have in common.
     fn subject(&self, scope: RateScope) -> Uuid {
         match scope {
@@ -93,7 +100,11 @@ impl RateLimiter {
         hashed[3..19].copy_from_slice(caller.workspace.as_bytes());
         hashed[19..].copy_from_slice(caller.subject(limit.scope).as_bytes());
         let window_ms = limit.window.seconds() * 1_000;
-        WindowUse::of(self.hash(&hashed), Quota { requests: limit.requests, window_ms })
+        let mut key = self.hash(&hashed);
+        if !caller.dialect.is_empty() {
+            key ^= self.hash(caller.dialect.as_bytes());
+        }
+        WindowUse::of(key, Quota { requests: limit.requests, window_ms })
     }
 
     fn hash(&self, bytes: &[u8]) -> u64 {
@@ -117,6 +128,7 @@ mod tests {
             workspace: WorkspaceId::new(Uuid::from_u128(workspace)),
             user: user.map(|user| UserId::new(Uuid::from_u128(user))),
             credential: Uuid::from_u128(credential),
+            dialect: "",
         }
     }
 

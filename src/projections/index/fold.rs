@@ -11,7 +11,9 @@ use super::audited::Audited;
 use super::domains::ReadDomains;
 use super::encoding::{Tombstone, encode_link, encode_token, number};
 use super::state::{State, add_to};
-use super::{IndexError, billing, domains, keys, membership, presets, reports, users, workspaces};
+use super::{
+    IndexError, billing, domains, keys, membership, numbers, presets, reports, users, workspaces,
+};
 use crate::domain::error::Unreadable;
 use crate::domain::event::{Aggregate, Envelope, Event, LinkState};
 use crate::domain::ids::{LinkId, TokenId, WorkspaceId};
@@ -35,6 +37,7 @@ pub fn fold<S: State>(state: &mut S, offset: u64, envelope: &Envelope) -> Result
         Aggregate::Campaign | Aggregate::UtmTemplate => presets::fold(state, workspace, event)?,
         Aggregate::Billing => billing::fold(state, (offset, envelope.at_ms), workspace, event)?,
     }
+    numbers::fold(state, workspace, event)?;
     billing::count(state, (offset, envelope.at_ms), workspace, (event, envelope.debit))?;
     // Metering is no act of anybody.
     if !matches!(event, Event::ApiCallsCounted(_)) {

@@ -1,6 +1,7 @@
 //! The keys of the index: the keys of each [`Family`] start with its letter.
 
 use super::group::Group;
+use super::numbers::Numbered;
 use crate::domain::envelope::KNOWN_EVENTS;
 use crate::domain::ids::{
     DomainId, InvitationId, LinkId, ReportId, SessionId, TokenId, UserId, WorkspaceId,
@@ -139,6 +140,8 @@ families! {
     ProviderReport = b'f' LookedUp,
     /// workspace, kind of credits → the auto-recharge (protobuf), if it was ever set.
     AutoRecharge = b'R' Folded,
+    /// 0 kind id → the number of a [`Numbered`]; 1 kind number → its id; 2 kind → the last number.
+    Number = b'#' Folded,
 }
 
 const fn count(least: Access) -> usize {
@@ -496,4 +499,16 @@ pub const EXPIRIES_END: &[u8] = &[EXPIRIES_LETTER + 1];
 pub fn expired(key: &[u8]) -> Option<(u64, &[u8])> {
     let at = key.get(1..9)?.try_into().ok().map(u64::from_be_bytes)?;
     Some((at, key.get(9..)?))
+}
+
+pub fn number_of(kind: Numbered, id: &[u8]) -> Vec<u8> {
+    Family::Number.key(&[&[0, kind as u8], id])
+}
+
+pub fn numbered(kind: Numbered, number: u64) -> Vec<u8> {
+    Family::Number.key(&[&[1, kind as u8], &number.to_be_bytes()])
+}
+
+pub fn last_number(kind: Numbered) -> Vec<u8> {
+    Family::Number.key(&[&[2, kind as u8]])
 }

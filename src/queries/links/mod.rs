@@ -19,10 +19,12 @@ pub use search::LinkQuery;
 
 use super::workspace_limiter::WorkspaceLimiter;
 use crate::domain::command::LinkRef;
+use crate::domain::domains::MAX_DOMAINS;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
-use crate::domain::ids::{ReportId, TokenId, WorkspaceId};
+use crate::domain::ids::{LinkId, ReportId, TokenId, WorkspaceId};
 use crate::domain::link::Link;
 use crate::domain::report::Report;
+use crate::domain::slug::Slug;
 use crate::domain::token::Token;
 use crate::limits::{SEARCH_CONCURRENCY, SEARCH_CONCURRENCY_PER_WORKSPACE, SEARCH_QUEUE_TIMEOUT};
 pub use crate::projections::index::{App, LinkFeatures, Redirect, RedirectTarget};
@@ -97,6 +99,27 @@ impl Links {
     pub fn at(&self, domain: &str, slug: &str) -> Result<Option<Link>> {
         let id = self.index.slug(domain, slug)?;
         Ok(id.map(|id| self.index.link(id)).transpose()?.flatten())
+    }
+
+    /// A link of a workspace by its slug: on the default domain, else on one of the workspace's.
+    pub fn by_slug(&self, workspace: WorkspaceId, slug: Slug) -> Result<Option<Link>> {
+        if let Some(link) = self.get(workspace, &LinkRef::Slug(slug.clone()))? {
+            return Ok(Some(link));
+        }
+        for domain in self.index.domains(workspace, None, 0, MAX_DOMAINS as usize)? {
+            let found = self.at(domain.hostname.as_str(), slug.as_str())?;
+            if let Some(link) = found.filter(|link| link.workspace == workspace) {
+                return Ok(Some(link));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The numeric id of a link: the offset of its creation in the mutation log.
+    pub fn number(&self, link: LinkId) -> Result<u64> {
+        let first = self.index.version(link, 1)?;
+        let first = first.ok_or_else(|| ServiceError::internal("a link without a version"))?;
+        Ok(first.offset)
     }
 
     /// A workspace's open reports, newest first, and the cursor of the next page.

@@ -5,9 +5,9 @@ use utoipa::ToSchema;
 
 use crate::domain::link::{Kind, Link};
 use crate::domain::rule::body::RuleBody;
+use crate::http::Services;
 use crate::http::native::iso8601;
 use crate::http::native::page::PageMeta;
-use crate::http::{Services, Site};
 use crate::queries::analytics::Counts;
 use crate::queries::history::Tombstone;
 
@@ -89,7 +89,9 @@ impl LinkView {
     /// Creates the view of a link with its counts, if they are known.
     pub fn new(services: &Services, link: Link, counts: Option<Counts>) -> Self {
         let fields = link.fields;
-        let (domain, short_url) = address(&services.site, &fields.domain, link.slug.as_str());
+        let site = &services.site;
+        let short_url = site.short_url(&fields.domain, link.slug.as_str());
+        let domain = if fields.domain.is_empty() { site.host.clone() } else { fields.domain };
         let app = fields.routing.app.texts();
         let (gates, labels, social) = (fields.gates, fields.labels, fields.social);
         Self {
@@ -152,15 +154,6 @@ impl LinkView {
             restorable_until: Some(iso8601(deleted.restorable_until_ms)),
             ..Self::new(services, deleted.link, None)
         }
-    }
-}
-
-/// The domain of a link, and its full URL. An empty domain is the default one.
-fn address(site: &Site, domain: &str, slug: &str) -> (String, String) {
-    if domain.is_empty() {
-        (site.host.clone(), format!("{}/{slug}", site.base))
-    } else {
-        (domain.to_owned(), format!("{}://{domain}/{slug}", site.scheme))
     }
 }
 

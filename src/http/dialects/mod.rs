@@ -1,0 +1,115 @@
+//! Dialects: the wire formats of other products, below `/compat/<name>`. Clients of those products
+//! work after a change of their base URL.
+//!
+//! A request of a dialect becomes a command or a query of the core, and its result is rendered in
+//! the dialect's form. Each dialect has a folder: `mod.rs` (routes, and what the product's documents
+//! leave open), `request.rs`, `response.rs` and `error.rs`. They share:
+//!
+//! - [`route`] – route declarations;
+//! - [`fields`] – the fields of a request's body;
+//! - [`links`] and [`clicks`] – commands and queries;
+//! - [`messages`] – statuses and messages that two of the products share;
+//! - [`postman`] – Postman collections.
+//!
+//! No dialect uses another one. A new one is a folder, and a line of [`DIALECTS`].
+
+mod clicks;
+mod fields;
+mod links;
+mod messages;
+pub mod postman;
+mod qklnk;
+mod route;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::response::IntoResponse;
+use axum::{Json, routing};
+
+use crate::domain::error::ServiceError;
+use crate::domain::plan::rate::RateLimit;
+use crate::http::auth::{Requirements, authorize};
+use crate::http::{Services, not_stored, timeout_of, with_timeout};
+use route::Route;
+
+/// The wire format of a product.
+pub struct Dialect {
+    /// Its name in paths.
+    pub name: &'static str,
+    /// The name of the product.
+    pub product: &'static str,
+    /// What the paths of its routes begin with, each of them.
+    pub bases: &'static [&'static str],
+    /// Its routes.
+    pub routes: fn() -> Vec<Route>,
+    /// Renders an error.
+    pub render_error: fn(&ServiceError) -> (StatusCode, serde_json::Value),
+    /// The documented limit of requests, which applies if the workspace's plan has none.
+    pub rate: RateLimit,
+}
+
+/// All dialects.
+pub const DIALECTS: &[&Dialect] = &[&qklnk::DIALECT];
+
+/// Where dialects are.
+const ROOT: &str = "/compat";
+
+/// The dialect that a path belongs to.
+pub fn of_path(path: &str) -> Option<&'static Dialect> {
+    let name = path.strip_prefix(ROOT)?.strip_prefix('/')?.split('/').next()?;
+    DIALECTS.iter().copied().find(|dialect| dialect.name == name)
+}
+
+/// The routes of all dialects.
+pub fn router(services: &Services) -> Router<Services> {
+    DIALECTS.iter().fold(Router::new(), |router, dialect| {
+        router.nest(&format!("{ROOT}/{}", dialect.name), dialect.router(services))
+    })
+}
+
+impl Dialect {
+    fn router(&'static self, services: &Services) -> Router<Services> {
+        let mut router = Router::new();
+        for base in self.bases {
+            for Route { access, class, path, handler, .. } in (self.routes)() {
+                let requirements = Requirements {
+                    access,
+                    class,
+                    feature: None,
+                    is_metered: true,
+                    dialect: Some((self.name, self.rate)),
+                };
+                let check = from_fn_with_state((services.clone(), requirements), authorize);
+                let limit = from_fn_with_state(timeout_of(class), with_timeout);
+                let handler = handler.route_layer(limit).route_layer(check);
+                router = router.route(&format!("{base}{path}"), handler);
+            }
+            let site = services.site.base.clone();
+            let collection = async move || {
+                let base = format!("{site}{ROOT}/{}{base}", self.name);
+                Json(postman::collection(self.product, &base, self.requests()))
+            };
+            router = router.route(&format!("{base}/postman.json"), routing::get(collection));
+        }
+        let not_found = async || ServiceError::not_found("path").into_response();
+        router.fallback(not_found).layer(map_response(not_stored))
+    }
+
+    /// The examples of its routes.
+    fn requests(&self) -> Vec<postman::Request> {
+        let request = |route: Route| postman::Request {
+            folder: None,
+            name: route.name.to_owned(),
+            method: route.method.to_string(),
+            path: route.path.to_owned(),
+            query: route
+                .query
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            body: route.body.map(str::to_owned),
+        };
+        (self.routes)().into_iter().map(request).collect()
+    }
+}
