@@ -58,7 +58,7 @@ use crate::http::redirect::Redirector;
 use crate::http::transport::connections::{ConnectionLimits, Listener};
 use crate::http::transport::tls::Certificates;
 use crate::http::transport::{self, HttpApp};
-use crate::http::{Audience, Services, Site, Tokens};
+use crate::http::{Audience, DialectHosts, Services, Site, Tokens};
 use crate::identity::JwtKeys;
 use crate::jobs::Scheduler;
 use crate::jobs::exports::Exports;
@@ -296,6 +296,7 @@ impl App {
             imports: self.imports.clone(),
             mailer: mailer.map(|mailer| Arc::new(mailer) as _),
             visitors: Arc::new(visitors),
+            dialect_hosts: settings.dialect_hosts.clone(),
             site: Arc::new(site),
             health: Arc::new(health),
             operations: Operations {
@@ -334,7 +335,8 @@ impl App {
         let (links, unlock) = (services.links.clone(), services.visitors.unlock.clone());
         let (recorder, visits) =
             (Arc::clone(&self.recorder), services.address_limits.visits.clone());
-        Arc::new(Redirector::new(links, recorder, unlock, bucketer, visits))
+        let hosts = services.dialect_hosts.clone();
+        Arc::new(Redirector::new(links, recorder, unlock, bucketer, visits, hosts))
     }
 
     /// Shuts down in the order of the data flow: accepted requests are finished, synced and
@@ -363,7 +365,10 @@ fn open_policies(
 ) -> anyhow::Result<(Arc<BlocklistFile>, Arc<CatalogueFile>, Policies)> {
     let blocklist = Arc::new(BlocklistFile::open(settings.blocklist.clone())?);
     let catalogue = Arc::new(CatalogueFile::open(settings.plans.clone(), index)?);
-    let links = LinkPolicy { own_hosts: own_hosts(site), blocklist: blocklist.list() };
+    let links = LinkPolicy {
+        own_hosts: own_hosts(site, &settings.dialect_hosts),
+        blocklist: blocklist.list(),
+    };
     let policies = Policies { links, plans: catalogue.catalogues() };
     Ok((blocklist, catalogue, policies))
 }
@@ -404,11 +409,12 @@ fn shown(path: Option<&Path>) -> String {
 }
 
 /// The service's own hosts; the default domain first.
-fn own_hosts(site: &Site) -> Vec<String> {
+fn own_hosts(site: &Site, of_dialects: &DialectHosts) -> Vec<String> {
     let mut hosts = vec![site.host.clone()];
     if let Some(port) = site.host.strip_prefix("127.0.0.1") {
         hosts.push(format!("localhost{port}"));
     }
+    hosts.extend(of_dialects.names().map(str::to_owned));
     hosts
 }
 

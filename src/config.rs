@@ -24,7 +24,7 @@ use crate::clicks::{SaltPeriod, TrustedProxies};
 use crate::commands::accounts::SignUpMode;
 use crate::effects::AllowedNets;
 use crate::effects::mail::MailSettings;
-use crate::http::{ProviderSecrets, Site};
+use crate::http::{DialectHosts, ProviderSecrets, Site};
 use crate::projections::clickhouse::Target;
 
 /// The default of `--listen`.
@@ -105,6 +105,10 @@ settings! {
     /// --listen]
     public_url: Url [env = "SLUGLINE_PUBLIC_URL", value_name = "URL"]
         => Option<Url> { public_url.map(bare_url).transpose()? };
+    /// Hosts on which the API of another product is at the root: `qklnk=qklnk.example` [default:
+    /// none]
+    dialect_hosts: String [env = "SLUGLINE_DIALECT_HOSTS", value_name = "NAME=HOST,…"]
+        => DialectHosts { dialect_hosts.unwrap_or_default().parse()? };
     /// A ClickHouse server (24.8 or later) to use instead of the embedded one
     clickhouse_url: Url [env = "SLUGLINE_CLICKHOUSE_URL", value_name = "URL"];
     /// The ClickHouse user [default: default]

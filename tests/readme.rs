@@ -27,6 +27,7 @@ const GUIDES: &[(&str, &str)] = &[
     ("accounts", include_str!("../src/http/guides/accounts.md")),
     ("tokens", include_str!("../src/http/guides/tokens.md")),
     ("plans", PLANS),
+    ("compatibility", include_str!("../src/http/guides/compatibility.md")),
     ("pages", include_str!("../src/http/guides/pages.md")),
     ("operation", OPERATION),
 ];

@@ -23,6 +23,7 @@ use slugline::clicks::{
 };
 use slugline::domain::event::{Envelope, Event, LinkState, VERSION};
 use slugline::engine::{Package, Progress, default_cache_dir, fetch};
+use slugline::http::DialectHosts;
 use slugline::http::redirect::unlock::Unlock;
 use slugline::http::redirect::{Redirector, RequestHead, RequestTime};
 use slugline::http::transport::reactor::head::{ParsedHead, no_lines, read};
@@ -118,6 +119,7 @@ impl World {
             Unlock::new(&[0; 32], false),
             VisitorBucketer::new(&[0; 32]),
             None,
+            DialectHosts::default(),
         );
         Ok(Self { requests, links, recorder, redirector, _folder: folder })
     }

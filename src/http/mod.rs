@@ -22,6 +22,7 @@ pub mod mail;
 mod native;
 pub mod pages;
 mod params;
+mod postman;
 mod problem;
 pub mod rate_limit;
 pub mod redirect;
@@ -37,7 +38,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::CACHE_CONTROL;
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_request_with_state};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -76,6 +77,8 @@ pub struct Services {
     pub challenge: Arc<challenge::OpenChallenge>,
     /// Reads clicks.
     pub analytics: Analytics,
+    /// The hosts of dialects.
+    pub dialect_hosts: DialectHosts,
     /// The public address of the service.
     pub site: Arc<Site>,
     /// Exports of clicks.
@@ -144,6 +147,9 @@ pub fn reconciliation_json(found: Reconciliation) -> serde_json::Value {
     serde_json::json!(native::admin::ReconciliationView::from(found))
 }
 
+use dialects::to_dialect;
+
+pub use dialects::DialectHosts;
 pub use native::ProviderSecrets;
 pub use native::admin::timestamp_ms;
 pub use native::tokens::{TokenBody, Tokens};
@@ -181,13 +187,19 @@ pub fn router(services: Services, audience: Audience) -> Router {
             .merge(dialects::router(&services)),
         Audience::Operator => Router::new(),
     };
-    routes
+    let hosts = services.dialect_hosts.clone();
+    let router = routes
         .layer(from_fn_with_state(REQUEST_TIMEOUT, with_timeout))
         // Its routes have timeouts of their own.
         .nest("/api/v1", native::router(&services, audience))
         .merge(others)
         .layer(layers)
-        .with_state(services)
+        .with_state(services);
+    if hosts.is_empty() {
+        return router;
+    }
+    // Before the routes are matched.
+    Router::new().fallback_service(router).layer(map_request_with_state(hosts, to_dialect))
 }
 
 fn public() -> Router<Services> {

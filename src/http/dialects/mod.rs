@@ -8,16 +8,16 @@
 //! - [`route`] – route declarations;
 //! - [`fields`] – the fields of a request's body;
 //! - [`links`] and [`clicks`] – commands and queries;
-//! - [`messages`] – statuses and messages that two of the products share;
-//! - [`postman`] – Postman collections.
+//! - [`hosts`] – hosts of their own;
+//! - [`messages`] – statuses and messages that two of the products share.
 //!
 //! No dialect uses another one. A new one is a folder, and a line of [`DIALECTS`].
 
 mod clicks;
 mod fields;
+mod hosts;
 mod links;
 mod messages;
-pub mod postman;
 mod qklnk;
 mod route;
 
@@ -27,10 +27,12 @@ use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::IntoResponse;
 use axum::{Json, routing};
 
+pub use hosts::{DialectHosts, to_dialect};
+
 use crate::domain::error::ServiceError;
 use crate::domain::plan::rate::RateLimit;
 use crate::http::auth::{Requirements, authorize};
-use crate::http::{Services, not_stored, timeout_of, with_timeout};
+use crate::http::{Services, not_stored, postman, timeout_of, with_timeout};
 use route::Route;
 
 /// The wire format of a product.
@@ -57,7 +59,11 @@ const ROOT: &str = "/compat";
 
 /// The dialect that a path belongs to.
 pub fn of_path(path: &str) -> Option<&'static Dialect> {
-    let name = path.strip_prefix(ROOT)?.strip_prefix('/')?.split('/').next()?;
+    named(path.strip_prefix(ROOT)?.strip_prefix('/')?.split('/').next()?)
+}
+
+/// The dialect with a name.
+fn named(name: &str) -> Option<&'static Dialect> {
     DIALECTS.iter().copied().find(|dialect| dialect.name == name)
 }
 

@@ -42,6 +42,7 @@ const GUIDES: &[(&str, &str)] = &[
     ("accounts", include_str!("accounts.md")),
     ("tokens", include_str!("tokens.md")),
     ("plans", include_str!("plans.md")),
+    ("compatibility", include_str!("compatibility.md")),
     ("pages", include_str!("pages.md")),
     ("operation", include_str!("../../../ops/README.md")),
 ];

@@ -10,6 +10,7 @@ mod imports;
 mod links;
 pub mod openapi;
 mod page;
+mod postman;
 mod presets;
 mod reports;
 mod route;
@@ -38,6 +39,7 @@ use crate::domain::error::{ErrorCode, ServiceError};
 pub fn router(services: &Services, audience: Audience) -> Router<Services> {
     routes::router(services, audience, "")
         .merge(openapi::reference(audience))
+        .merge(postman::router(services, audience))
         .fallback(no_such_path)
         .layer(axum::middleware::map_response(not_stored))
 }

@@ -30,6 +30,7 @@ use crate::http::pages::too_many_visits;
 use crate::metrics::{REDIRECT_SECONDS, REDIRECTS_FAILED, REQUESTS_LIMITED};
 use crate::queries::links::{Links, Redirect};
 
+use super::dialects::DialectHosts;
 use super::host::{self, FoldedSlug};
 use unlock::Unlock;
 
@@ -140,19 +141,22 @@ pub struct Redirector {
     pub(super) bucketer: VisitorBucketer,
     /// Limits the visits of an address, if that is enabled.
     visits: Option<Arc<AttemptLimiter>>,
+    /// The hosts without links.
+    dialect_hosts: DialectHosts,
     failed: Counter,
     duration: Histogram,
 }
 
 impl Redirector {
     /// `unlock` checks the cookies of visitors who entered a password, `bucketer` identifies
-    /// visitors for rules, `visits` limits the visits of an address.
+    /// visitors for rules, `visits` limits the visits of an address, `dialect_hosts` have no links.
     pub fn new(
         links: Links,
         recorder: Arc<Recorder>,
         unlock: Unlock,
         bucketer: VisitorBucketer,
         visits: Option<Arc<AttemptLimiter>>,
+        dialect_hosts: DialectHosts,
     ) -> Self {
         Self {
             links,
@@ -160,6 +164,7 @@ impl Redirector {
             unlock,
             bucketer,
             visits,
+            dialect_hosts,
             failed: metrics::counter!(REDIRECTS_FAILED),
             duration: metrics::histogram!(REDIRECT_SECONDS),
         }
@@ -180,6 +185,9 @@ impl Redirector {
             Some((slug, more)) => (slug, Some(more)),
         };
         if !Slug::is_wellformed(slug) {
+            return None;
+        }
+        if !self.dialect_hosts.is_empty() && self.dialect_hosts.find(request.host()).is_some() {
             return None;
         }
         let (hosts, mut folded) = (self.links.hosts(), FoldedSlug::default());

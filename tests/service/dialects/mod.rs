@@ -4,6 +4,8 @@
 //! documented one; the others prepare it.
 
 mod curl;
+mod fuzz;
+mod hosts;
 mod shape;
 
 use std::collections::BTreeMap;

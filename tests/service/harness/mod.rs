@@ -31,7 +31,7 @@ pub use server::{Server, client, is_alive};
 pub use shared::shared;
 
 /// The maximum time to wait for anything.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// User agents of people and machines as they are met.
 pub mod agents {

@@ -4,6 +4,7 @@ mod damage;
 mod domains;
 mod folds;
 mod history;
+mod numbers;
 mod repairs;
 
 use std::collections::BTreeMap;

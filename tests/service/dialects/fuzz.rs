@@ -1,0 +1,145 @@
+//! Hostile requests to every operation of every dialect: no answer is a failure of the service, and
+//! every refusal has the dialect's own form.
+
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Options, Server, TOKEN};
+
+/// The requests per operation.
+const CASES: usize = 40;
+
+/// A dialect's base and the fields of all of its errors.
+const DIALECTS: &[(&str, &[&str])] = &[("/compat/qklnk/api/v1", &["message"])];
+
+/// A request of a Postman collection.
+struct Operation {
+    method: Method,
+    path: String,
+    body: Option<Value>,
+}
+
+fn operations(server: &Server, base: &str) -> Vec<Operation> {
+    let collection = server.get(&format!("{base}/postman.json")).expect(200).json();
+    let items = collection["item"].as_array().unwrap();
+    let operation = |item: &Value| {
+        let request = &item["request"];
+        let parts = request["url"]["path"].as_array().unwrap().iter();
+        let parts: Vec<_> = parts.map(|part| part.as_str().unwrap()).collect();
+        let body = request["body"]["raw"].as_str();
+        Operation {
+            method: request["method"].as_str().unwrap().parse().unwrap(),
+            path: format!("{base}/{}", parts.join("/")),
+            body: body.map(|body| serde_json::from_str(body).unwrap()),
+        }
+    };
+    items.iter().map(operation).collect()
+}
+
+/// Texts, numbers and nested values that a field is unlikely to expect.
+fn odd_value() -> impl Strategy<Value = Value> {
+    proptest::prop_oneof![
+        proptest::strategy::Just(Value::Null),
+        proptest::bool::ANY.prop_map(Value::from),
+        proptest::num::i64::ANY.prop_map(Value::from),
+        proptest::num::f64::NORMAL.prop_map(Value::from),
+        "\\PC{0,40}".prop_map(Value::from),
+        "[\\x00-\\x1f<>&'\"%\\\\]{1,12}".prop_map(Value::from),
+        "https?://[a-z0-9.:@/?#%-]{0,60}".prop_map(Value::from),
+        "[0-9]{1,25}".prop_map(Value::from),
+        proptest::strategy::Just(json!([[], {}, [1, "a"]])),
+        proptest::strategy::Just(json!({ "a": { "b": [null] } })),
+        proptest::strategy::Just("x".repeat(20_000).into()),
+    ]
+}
+
+/// One of some numbers.
+fn pick(runner: &mut TestRunner, below: usize) -> usize {
+    (0..below).new_tree(runner).unwrap().current()
+}
+
+fn odd(runner: &mut TestRunner) -> Value {
+    odd_value().new_tree(runner).unwrap().current()
+}
+
+/// A hostile variant of an operation.
+fn send(server: &Server, operation: &Operation, slug: &str, runner: &mut TestRunner) -> Answer {
+    let segment =
+        |part: &str, runner: &mut TestRunner| match (part.strip_prefix(':'), pick(runner, 3)) {
+            (None, _) => part.to_owned(),
+            (Some(_), 0) => slug.to_owned(),
+            (Some(_), 1) => "1".to_owned(),
+            (Some(_), _) => {
+                let text = odd(runner).to_string();
+                text.bytes().take(60).map(|byte| format!("%{byte:02x}")).collect()
+            }
+        };
+    let path: Vec<_> = operation.path.split('/').map(|part| segment(part, runner)).collect();
+    let names =
+        ["page", "limit", "offset", "days", "unit", "units", "size", "period", "team_id", "x"];
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for _ in 0..pick(runner, 3) {
+        let value = odd(runner);
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let text: String = text.chars().take(200).collect();
+        query.append_pair(names[pick(runner, names.len())], &text);
+    }
+    let target = format!("{}?{}", path.join("/"), query.finish());
+    let mut request = server.request(operation.method.clone(), &target);
+    if pick(runner, 10) > 0 {
+        request = request.bearer_auth(TOKEN);
+    }
+    if let Some(example) = &operation.body {
+        let mut body = example.clone();
+        if let Some(fields) = body.as_object_mut() {
+            for value in fields.values_mut() {
+                if pick(runner, 2) == 0 {
+                    *value = odd(runner);
+                }
+            }
+        }
+        let text = match pick(runner, 12) {
+            0 => "{\"a\":".to_owned(),
+            1 => odd(runner).to_string(),
+            2 => String::new(),
+            _ => body.to_string(),
+        };
+        let types = ["application/json", "text/plain", "application/x-www-form-urlencoded"];
+        let media_type = types[pick(runner, 12).saturating_sub(9).min(2)];
+        request = request.header("content-type", media_type).body(text);
+    }
+    Answer::to(request)
+}
+
+#[test]
+fn no_request_of_a_dialect_is_a_failure_and_each_refusal_has_its_form() {
+    let server = Options::links_only().start();
+    let mut runner = TestRunner::default();
+    for (base, fields) in DIALECTS {
+        for operation in operations(&server, base) {
+            for _ in 0..CASES {
+                let slug = server.link().slug;
+                let answer = send(&server, &operation, &slug, &mut runner);
+                let named = format!("{} {}: {answer:?}", operation.method, operation.path);
+                // Without a ClickHouse, analytics are unavailable.
+                let is_known = matches!(answer.status, 501 | 503);
+                assert!(answer.status < 500 || is_known, "{named}");
+                if answer.status >= 400 {
+                    let body = answer.json();
+                    assert!(fields.iter().all(|field| body.get(field).is_some()), "{named}");
+                    assert!(body.get("request_id").is_none(), "the native form: {named}");
+                }
+            }
+        }
+        for (method, path) in [(Method::GET, "/missing"), (Method::POST, "/missing/x")] {
+            let request = server.request(method, &format!("{base}{path}"));
+            let answer = Answer::to(request).expect(404);
+            assert!(fields.iter().all(|field| answer.json().get(field).is_some()), "{answer:?}");
+        }
+        let path = operations(&server, base)[0].path.clone();
+        let answer = Answer::to(server.request(Method::TRACE, &path)).expect(405);
+        assert!(fields.iter().all(|field| answer.json().get(field).is_some()), "{answer:?}");
+    }
+}
