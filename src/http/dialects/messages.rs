@@ -1,4 +1,4 @@
-//! Statuses and messages of products that are written with Laravel.
+//! Statuses and messages that products share: those of Laravel, and the usual ones.
 
 use axum::http::StatusCode;
 
@@ -45,5 +45,37 @@ pub fn sentence(name: &str, reason: &str) -> String {
         format!("The {name} field is required.")
     } else {
         format!("The {name} {reason}.")
+    }
+}
+
+/// The status of an error where an invalid request is 400.
+pub const fn status(code: ErrorCode) -> StatusCode {
+    match code {
+        ErrorCode::Invalid | ErrorCode::VerificationFailed | ErrorCode::TooCostly => {
+            StatusCode::BAD_REQUEST
+        }
+        ErrorCode::Unauthenticated
+        | ErrorCode::InvalidCredential
+        | ErrorCode::SecondFactorRequired => StatusCode::UNAUTHORIZED,
+        ErrorCode::InsecureTransport
+        | ErrorCode::Forbidden
+        | ErrorCode::FeatureNotAvailable
+        | ErrorCode::PlanLimit => StatusCode::FORBIDDEN,
+        ErrorCode::NotFound | ErrorCode::Gone => StatusCode::NOT_FOUND,
+        ErrorCode::UnsupportedOperation => StatusCode::METHOD_NOT_ALLOWED,
+        ErrorCode::Timeout => StatusCode::REQUEST_TIMEOUT,
+        ErrorCode::Conflict | ErrorCode::IdempotencyKeyReused => StatusCode::CONFLICT,
+        ErrorCode::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+        ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorCode::UnsupportedFormat => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorCode::NotImplemented => StatusCode::NOT_IMPLEMENTED,
+        ErrorCode::Overloaded
+        | ErrorCode::ChangesUnavailable
+        | ErrorCode::AnalyticsUnavailable
+        | ErrorCode::CrawlerListUnavailable
+        | ErrorCode::AnalyticsBehind
+        | ErrorCode::DiskFull => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

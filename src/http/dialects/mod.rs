@@ -20,12 +20,17 @@ mod links;
 mod messages;
 mod qklnk;
 mod route;
+mod shortlink;
+mod yourls;
 
-use axum::Router;
+use std::pin::Pin;
+
+use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::middleware::{from_fn_with_state, map_response};
-use axum::response::IntoResponse;
-use axum::{Json, routing};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router, routing};
+use tower::Layer;
 
 pub use hosts::{DialectHosts, to_dialect};
 
@@ -45,14 +50,19 @@ pub struct Dialect {
     pub bases: &'static [&'static str],
     /// Its routes.
     pub routes: fn() -> Vec<Route>,
+    /// Adapts requests before they are routed, and their responses; `None` for HTTP as it is.
+    pub adapt: Option<Adapt>,
     /// Renders an error.
     pub render_error: fn(&ServiceError) -> (StatusCode, serde_json::Value),
     /// The documented limit of requests, which applies if the workspace's plan has none.
     pub rate: RateLimit,
 }
 
+/// What adapts requests and responses of a dialect whose paths and headers do not say everything.
+pub type Adapt = fn(Request, Next) -> Pin<Box<dyn Future<Output = Response> + Send>>;
+
 /// All dialects.
-pub const DIALECTS: &[&Dialect] = &[&qklnk::DIALECT];
+pub const DIALECTS: &[&Dialect] = &[&qklnk::DIALECT, &shortlink::DIALECT, &yourls::DIALECT];
 
 /// Where dialects are.
 const ROOT: &str = "/compat";
@@ -99,7 +109,11 @@ impl Dialect {
             router = router.route(&format!("{base}/postman.json"), routing::get(collection));
         }
         let not_found = async || ServiceError::not_found("path").into_response();
-        router.fallback(not_found).layer(map_response(not_stored))
+        let router = router.fallback(not_found).layer(map_response(not_stored));
+        let Some(adapt) = self.adapt else { return router };
+        // A layer of the router itself would run after the routing.
+        let adapted = from_fn(adapt).layer(router.with_state::<()>(services.clone()));
+        Router::new().fallback_service(adapted)
     }
 
     /// The examples of its routes.

@@ -30,6 +30,8 @@ struct Scenario {
     token: String,
     /// The catalogue of plans, if the server has one.
     plans: Option<String>,
+    /// The product, if the file has another name.
+    product: Option<String>,
     step: Vec<Step>,
 }
 
@@ -54,6 +56,8 @@ struct Step {
     status: Option<u16>,
     /// The documented answer.
     answer: Option<String>,
+    /// The exact text of the answer.
+    text: Option<String>,
     /// The values that are known, by path.
     equal: BTreeMap<String, toml::Value>,
     /// The fields that may be null.
@@ -85,9 +89,10 @@ fn scenario(product: &str) -> Scenario {
     toml::from_str(&text).unwrap_or_else(|error| panic!("{product}: {error}"))
 }
 
-/// Runs the scenario of a product; returns how many documented steps it has.
-fn run(product: &str) -> usize {
-    let Scenario { host, token, plans, step } = scenario(product);
+/// Runs the scenario of a file; returns how many documented steps it has.
+fn run(file: &str) -> usize {
+    let Scenario { host, token, plans, product, step } = scenario(file);
+    let product = product.unwrap_or_else(|| file.to_owned());
     let options = Options::new().behind_proxy();
     let options = plans.into_iter().fold(options, |options, file| {
         options.flag("--plans", PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file))
@@ -163,6 +168,9 @@ impl Run<'_> {
             let found = answer.header(header);
             assert!(value.is_empty() || *value == found, "{name}: {header} is {found}");
         }
+        if let Some(expected) = &step.text {
+            assert_eq!(*text, self.filled(expected), "{name}");
+        }
         let found: Value = serde_json::from_str(text).unwrap_or_default();
         if let Some(documented) = &step.answer {
             let documented = serde_json::from_str(documented).unwrap();
@@ -184,4 +192,15 @@ impl Run<'_> {
 #[test]
 fn qklnk() {
     assert!(run("qklnk") > 0);
+}
+
+#[test]
+fn shortlink() {
+    assert!(run("shortlink") > 0);
+    assert!(run("shortlink_plans") > 0);
+}
+
+#[test]
+fn yourls() {
+    assert!(run("yourls") > 0);
 }

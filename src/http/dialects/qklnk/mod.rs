@@ -48,6 +48,7 @@ pub const DIALECT: Dialect = Dialect {
     product: "qklnk",
     bases: &["/api/v1"],
     routes,
+    adapt: None,
     render_error: error::render,
     rate: RateLimit {
         scope: RateScope::Token,
