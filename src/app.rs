@@ -36,7 +36,7 @@ use control::ControlFile;
 use crawlers::{CrawlerClassifier, data_file, read_crawlers};
 use domain_verifier::RemoteDomainVerifier;
 use health::{HealthReporter, install_metrics, keep_metrics};
-use plans::CatalogueFile;
+use plans::{CatalogueFile, Renewals};
 use tls::TlsSide;
 
 use crate::clicks::{
@@ -275,6 +275,8 @@ impl App {
             api_meter: Arc::default(),
             plans: self.plans.clone(),
             provider_secrets: settings.provider_secrets.clone(),
+            scheduled: Arc::new(Renewals::new(self.commands.clone(), Arc::clone(&self.index))),
+            cron_secret: settings.cron_secret,
             accounts: self.accounts.clone(),
             session_cookies: SessionCookies::new(&self.unlock_key, &site),
             address_limits: AddressLimits::new(

@@ -16,7 +16,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use url::Url;
 
-pub use billing::WebhookSecret;
+pub use billing::Secret;
 pub use mail::SmtpUrl;
 pub use tls::{TlsCertificates, TlsSettings};
 
@@ -190,13 +190,19 @@ settings! {
     /// The sender of mail, such as slugline <links@example.com>
     mail_from: String [env = "SLUGLINE_MAIL_FROM", value_name = "ADDRESS"];
     /// The signing secret of Stripe's webhook endpoint; prefer the environment variable to the flag
-    stripe_webhook_secret: WebhookSecret [
+    stripe_webhook_secret: Secret [
         env = "SLUGLINE_STRIPE_WEBHOOK_SECRET", value_name = "SECRET", hide_env_values = true
     ];
     /// The secret with which reports of any other payment provider are signed; likewise
-    billing_webhook_secret: WebhookSecret [
+    billing_webhook_secret: Secret [
         env = "SLUGLINE_BILLING_WEBHOOK_SECRET", value_name = "SECRET", hide_env_values = true
     ];
+    /// The secret with which a scheduler starts tasks by /compat/linktj/api/cron; prefer the
+    /// environment variable to the flag [default: none, only superadmins do]
+    cron_secret: Secret [
+        env = "SLUGLINE_CRON_SECRET", value_name = "SECRET", hide_env_values = true
+    ]
+        => Option<[u8; 32]> { billing::hashed(cron_secret.as_ref())? };
     /// Who can sign up: nobody (closed), the invited (invitation), or everybody who confirms an
     /// email address (open, which requires --smtp-url) [default: closed]
     sign_up: String [env = "SLUGLINE_SIGN_UP", value_name = "WHO"]

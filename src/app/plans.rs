@@ -1,6 +1,7 @@
 //! The catalogue file of plans, and what time alone changes of credits and subscriptions.
 
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +9,13 @@ use anyhow::Context;
 
 use crate::commands::{CommandResult, Commands, now_ms};
 use crate::domain::command::Command;
-use crate::domain::error::Result;
+use crate::domain::error::{Result, ServiceError};
 use crate::domain::ids::{GrantId, WorkspaceId};
 use crate::domain::plan::Catalogue;
 use crate::domain::plan::catalogue::Catalogues;
 use crate::domain::plan::command::BillingCommand;
 use crate::domain::token::Actor;
+use crate::http::scheduled::ScheduledTasks;
 use crate::jobs::Scheduler;
 use crate::projections::index::{Index, ReadBilling, ReadWorkspaces};
 
@@ -75,14 +77,38 @@ impl CatalogueFile {
 /// not, and requests credits that no event has led to.
 pub fn keep_up(scheduler: &mut Scheduler, commands: Commands, index: Arc<Index>) {
     scheduler.every("credits", PERIOD, (commands, index), |(commands, index)| async move {
-        let due = tokio::task::spawn_blocking(move || due(&index, now_ms())).await;
-        match due.map_err(anyhow::Error::from).and_then(|due| due) {
-            Ok(due) => run_each(due, |actor, command| commands.run(actor, command, None)).await,
-            Err(error) => {
-                tracing::error!(%error, "reading credits and subscriptions failed; retrying in an hour");
-            }
+        if let Err(error) = run_due(&commands, index).await {
+            tracing::error!(%error, "reading credits and subscriptions failed; retrying in an hour");
         }
     });
+}
+
+/// Runs the commands that are due. Returns how many there were.
+async fn run_due(commands: &Commands, index: Arc<Index>) -> anyhow::Result<u64> {
+    let due = tokio::task::spawn_blocking(move || due(&index, now_ms())).await??;
+    Ok(run_each(due, |actor, command| commands.run(actor, command, None)).await)
+}
+
+/// The same, at the request of a scheduler.
+pub struct Renewals {
+    commands: Commands,
+    index: Arc<Index>,
+}
+
+impl Renewals {
+    /// Creates the task.
+    pub const fn new(commands: Commands, index: Arc<Index>) -> Self {
+        Self { commands, index }
+    }
+}
+
+impl ScheduledTasks for Renewals {
+    fn renew(&self) -> Pin<Box<dyn Future<Output = Result<u64>> + Send + '_>> {
+        Box::pin(async {
+            let done = run_due(&self.commands, Arc::clone(&self.index)).await;
+            done.map_err(|error| ServiceError::internal(format!("{error:#}")))
+        })
+    }
 }
 
 /// The commands that are due.
@@ -109,17 +135,22 @@ fn due(index: &Index, now_ms: u64) -> anyhow::Result<Vec<(WorkspaceId, BillingCo
     Ok(due)
 }
 
-/// Runs each command, although others are refused.
+/// Runs each command, although others are refused. Returns the number of those that were not.
 async fn run_each<F: Future<Output = Result<CommandResult>>>(
     due: Vec<(WorkspaceId, BillingCommand)>,
     run: impl Fn(Actor, Command) -> F,
-) {
+) -> u64 {
+    let mut done = 0;
     for (workspace, command) in due {
-        if let Err(error) = run(Actor::operator(workspace), Command::Billing(command)).await {
-            let workspace = workspace.to_string();
-            tracing::error!(workspace, %error, "a command on credits failed; retrying in an hour");
+        match run(Actor::operator(workspace), Command::Billing(command)).await {
+            Ok(_) => done += 1,
+            Err(error) => {
+                let workspace = workspace.to_string();
+                tracing::error!(workspace, %error, "a command on credits failed; retrying in an hour");
+            }
         }
     }
+    done
 }
 
 #[cfg(test)]
@@ -128,7 +159,6 @@ mod tests {
 
     use super::*;
     use crate::domain::command::Outcome;
-    use crate::domain::error::ServiceError;
 
     #[tokio::test]
     async fn a_refused_command_does_not_stop_the_others() {

@@ -26,6 +26,7 @@ mod postman;
 mod problem;
 pub mod rate_limit;
 pub mod redirect;
+pub mod scheduled;
 pub mod security;
 pub mod transport;
 
@@ -101,6 +102,10 @@ pub struct Services {
     pub api_meter: Arc<api_meter::ApiMeter>,
     /// The secrets of payment providers.
     pub provider_secrets: ProviderSecrets,
+    /// Starts periodic tasks.
+    pub scheduled: Arc<dyn scheduled::ScheduledTasks>,
+    /// SHA-256 of the secret with which requests may start them.
+    pub cron_secret: Option<[u8; 32]>,
     /// Reads plans, usage and credits.
     pub plans: Plans,
     /// Users, workspaces and sessions.

@@ -58,10 +58,21 @@ impl Plans {
         now_ms: u64,
         clicks: Option<u64>,
     ) -> Result<Vec<Used>> {
+        let counts = Limit::EVERY.iter().filter(|limit| **limit != Limit::AnalyticsRetentionDays);
+        self.usage_of(workspace, counts, now_ms, clicks)
+    }
+
+    /// The same, of some limits.
+    pub fn usage_of<'a>(
+        &self,
+        workspace: WorkspaceId,
+        limits: impl IntoIterator<Item = &'a Limit>,
+        now_ms: u64,
+        clicks: Option<u64>,
+    ) -> Result<Vec<Used>> {
         let (plan, month) = (self.of(workspace)?, Month::of(now_ms));
         let credits = self.index.credits(workspace)?;
-        let counts = Limit::EVERY.iter().filter(|limit| **limit != Limit::AnalyticsRetentionDays);
-        let used = counts.map(|limit| {
+        let used = limits.into_iter().map(|limit| {
             let used = match (limit, limit.counter()) {
                 (Limit::ApiCallsPerMonth, _) if !self.counts_calls(&plan) => None,
                 (_, Some(counter)) => Some(self.index.used(workspace, month, counter)?),

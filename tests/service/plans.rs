@@ -48,7 +48,7 @@ pub fn set_plan(server: &Server, body: &Value) -> Answer {
     operator(server).put(&format!("/admin/workspaces/{}/plan", workspace(server)), body)
 }
 
-fn grant(server: &Server, body: &Value) -> Answer {
+pub fn grant(server: &Server, body: &Value) -> Answer {
     operator(server).post(&format!("/admin/workspaces/{}/credits", workspace(server)), body)
 }
 

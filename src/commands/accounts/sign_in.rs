@@ -30,6 +30,19 @@ pub struct Credentials {
     pub code: Option<String>,
 }
 
+impl Credentials {
+    /// Refuses credentials without an address or a password.
+    pub fn required(self) -> Result<Self> {
+        if self.email.trim().is_empty() {
+            return Err(ServiceError::field("email", "is required"));
+        }
+        if self.password.is_empty() {
+            return Err(ServiceError::field("password", "is required"));
+        }
+        Ok(self)
+    }
+}
+
 /// What carries a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionKind {

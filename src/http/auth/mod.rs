@@ -4,6 +4,7 @@ mod caller;
 mod cookie;
 pub mod failures;
 mod plan;
+mod public_request;
 pub mod sign_in_limits;
 
 use axum::extract::{FromRequestParts, Request, State};
@@ -15,6 +16,7 @@ use metrics::counter;
 use caller::Caller;
 pub use caller::{Session, actor_in};
 pub use cookie::{SessionCookies, check_origin};
+pub use public_request::PublicRequest;
 
 use super::Services;
 use super::attempt_limiter::ANY_SUBJECT;
@@ -129,6 +131,15 @@ impl Api {
         let user = self.actor.user.map(|(user, _)| user);
         user.ok_or_else(|| ServiceError::new(ErrorCode::Forbidden, text))
     }
+
+    /// Refuses callers without an ability that is needed besides the route's.
+    pub fn require(&self, ability: Ability) -> Result<()> {
+        if self.actor.abilities.allows(ability) {
+            return Ok(());
+        }
+        let text = format!("You lack the ability {}.", ability.as_str());
+        Err(ServiceError::new(ErrorCode::Forbidden, text))
+    }
 }
 
 impl FromRequestParts<Services> for Session {
@@ -200,6 +211,15 @@ impl Requirements {
         }
         Ok(())
     }
+}
+
+/// Refuses requests that have neither the operator's key nor the session of a superadmin.
+pub fn require_operator(parts: &mut Parts, services: &Services) -> Result<()> {
+    if caller::has_operator_key(parts, services) {
+        return Ok(());
+    }
+    let caller = caller::authenticate(parts, services)?;
+    Access::Operator.check(parts, &caller)
 }
 
 /// The layer of a route that rejects requests which do not meet its [`Requirements`], and states

@@ -9,14 +9,17 @@
 //! - [`fields`] – the fields of a request's body;
 //! - [`links`] and [`clicks`] – commands and queries;
 //! - [`hosts`] – hosts of their own;
-//! - [`messages`] – statuses and messages that two of the products share.
+//! - [`cors`] – answers to pages of other sites;
+//! - [`messages`] – statuses and messages that products share.
 //!
 //! No dialect uses another one. A new one is a folder, and a line of [`DIALECTS`].
 
 mod clicks;
+mod cors;
 mod fields;
 mod hosts;
 mod links;
+mod linktj;
 mod messages;
 mod qklnk;
 mod route;
@@ -31,13 +34,14 @@ use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing};
 use tower::Layer;
+use tower_http::catch_panic::CatchPanicLayer;
 
 pub use hosts::{DialectHosts, to_dialect};
 
 use crate::domain::error::ServiceError;
 use crate::domain::plan::rate::RateLimit;
 use crate::http::auth::{Requirements, authorize};
-use crate::http::{Services, not_stored, postman, timeout_of, with_timeout};
+use crate::http::{Services, not_stored, on_panic, postman, timeout_of, with_timeout};
 use route::Route;
 
 /// The wire format of a product.
@@ -62,7 +66,8 @@ pub struct Dialect {
 pub type Adapt = fn(Request, Next) -> Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// All dialects.
-pub const DIALECTS: &[&Dialect] = &[&qklnk::DIALECT, &shortlink::DIALECT, &yourls::DIALECT];
+pub const DIALECTS: &[&Dialect] =
+    &[&qklnk::DIALECT, &shortlink::DIALECT, &linktj::DIALECT, &yourls::DIALECT];
 
 /// Where dialects are.
 const ROOT: &str = "/compat";
@@ -109,7 +114,10 @@ impl Dialect {
             router = router.route(&format!("{base}/postman.json"), routing::get(collection));
         }
         let not_found = async || ServiceError::not_found("path").into_response();
-        let router = router.fallback(not_found).layer(map_response(not_stored));
+        let router = router
+            .fallback(not_found)
+            .layer(map_response(not_stored))
+            .layer(CatchPanicLayer::custom(on_panic));
         let Some(adapt) = self.adapt else { return router };
         // A layer of the router itself would run after the routing.
         let adapted = from_fn(adapt).layer(router.with_state::<()>(services.clone()));

@@ -30,7 +30,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use billing::ProviderSecrets;
-pub use sign_in::PublicRequest;
 
 use super::{Audience, Services, not_stored};
 use crate::domain::error::{ErrorCode, ServiceError};

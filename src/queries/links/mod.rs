@@ -38,6 +38,8 @@ use search::Search;
 pub enum Part {
     /// 1-indexed.
     Page(usize),
+    /// The links after this many.
+    Skip(usize),
     /// The links after this one.
     After(Cursor),
 }

@@ -68,6 +68,7 @@ impl LinkQuery {
     fn extent(&self) -> (usize, usize) {
         let skip = match &self.part {
             Part::Page(page) => page.saturating_sub(1).saturating_mul(self.limit),
+            Part::Skip(skipped) => *skipped,
             Part::After(_) => 0,
         };
         (skip, self.limit.saturating_add(1))
@@ -76,7 +77,7 @@ impl LinkQuery {
     fn cursor(&self) -> Option<&Cursor> {
         match &self.part {
             Part::After(cursor) => Some(cursor),
-            Part::Page(_) => None,
+            Part::Page(_) | Part::Skip(_) => None,
         }
     }
 }

@@ -11,7 +11,7 @@ mod matrix;
 mod secrets;
 mod sessions;
 mod token_features;
-mod two_factor;
+pub mod two_factor;
 mod users;
 mod workspaces;
 mod world;

@@ -12,7 +12,11 @@ use crate::harness::{Answer, Options, Server, TOKEN};
 const CASES: usize = 40;
 
 /// A dialect's base and the fields of all of its errors.
-const DIALECTS: &[(&str, &[&str])] = &[("/compat/qklnk/api/v1", &["message"])];
+const DIALECTS: &[(&str, &[&str])] = &[
+    ("/compat/qklnk/api/v1", &["message"]),
+    ("/compat/shortlink/api/v1", &["message", "statusCode"]),
+    ("/compat/linktj", &["error", "code"]),
+];
 
 /// A request of a Postman collection.
 struct Operation {

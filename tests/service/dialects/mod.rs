@@ -6,6 +6,7 @@
 mod curl;
 mod fuzz;
 mod hosts;
+mod linktj;
 mod shape;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,8 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::harness::{Answer, Options, Server, TOKEN};
+use crate::accounts::two_factor::{self, base32, totp};
+use crate::harness::{Answer, Options, Server, TOKEN, address_in};
 use crate::plans::set_plan;
 use curl::Curl;
 
@@ -32,6 +34,12 @@ struct Scenario {
     plans: Option<String>,
     /// The product, if the file has another name.
     product: Option<String>,
+    /// More of the server's environment.
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    /// What replaces other texts of the documents.
+    #[serde(default)]
+    replace: BTreeMap<String, String>,
     step: Vec<Step>,
 }
 
@@ -44,8 +52,14 @@ struct Step {
     curl: Option<String>,
     /// `POST /links {"destination": "…"}`: a request to the native API.
     native: Option<String>,
+    /// The token of that request, in place of the owner's.
+    native_token: Option<String>,
+    /// The secret of an authenticator app, whose next code is kept as `{code}`.
+    authenticator: Option<String>,
     /// The path of a visit.
     visit: Option<String>,
+    /// The country of the visitor.
+    country: Option<String>,
     /// The headers of the visit.
     headers: BTreeMap<String, String>,
     /// How often the step is repeated.
@@ -76,7 +90,10 @@ struct Run<'a> {
     base: String,
     host: String,
     token: String,
+    replace: BTreeMap<String, String>,
     kept: BTreeMap<String, String>,
+    /// The step of the last code of an authenticator app.
+    last_code: u64,
 }
 
 fn file(product: &str) -> PathBuf {
@@ -91,16 +108,18 @@ fn scenario(product: &str) -> Scenario {
 
 /// Runs the scenario of a file; returns how many documented steps it has.
 fn run(file: &str) -> usize {
-    let Scenario { host, token, plans, product, step } = scenario(file);
+    let Scenario { host, token, plans, product, env, replace, step } = scenario(file);
     let product = product.unwrap_or_else(|| file.to_owned());
     let options = Options::new().behind_proxy();
+    let options = env.iter().fold(options, |options, (name, value)| options.env(name, value));
     let options = plans.into_iter().fold(options, |options, file| {
         options.flag("--plans", PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file))
     });
     let server = options.start();
     server.await_analytics();
     let base = format!("{}/compat/{product}", server.base);
-    let mut run = Run { server: &server, base, host, token, kept: BTreeMap::new() };
+    let kept = BTreeMap::new();
+    let mut run = Run { server: &server, base, host, token, replace, kept, last_code: 0 };
     let documented = step.iter().filter(|step| step.title.is_some()).count();
     for step in &step {
         run.step(step);
@@ -117,12 +136,21 @@ impl Run<'_> {
         for _ in 0..step.times.unwrap_or(1) {
             if let Some(path) = &step.visit {
                 let visit = self.server.request(Method::GET, &self.filled(path));
+                let visit = step.country.iter().fold(visit, |visit, country| {
+                    visit.header("x-forwarded-for", address_in(country).to_string())
+                });
                 let headers = step.headers.iter();
                 let visit = headers.fold(visit, |visit, (name, value)| visit.header(name, value));
                 Answer::to(visit).expect(step.status.unwrap_or(302));
             }
+            if let Some(secret) = &step.authenticator {
+                self.last_code = self.last_code.max(two_factor::step() - 1) + 1;
+                let code = totp(&base32(&self.filled(secret)), self.last_code);
+                self.kept.insert("code".to_owned(), code);
+            }
             if let Some(request) = &step.native {
-                self.check(name, step, self.native(&self.filled(request)));
+                let token = step.native_token.as_deref().unwrap_or(TOKEN);
+                self.check(name, step, self.native(&self.filled(request), &self.filled(token)));
             }
             if let Some(line) = &step.curl {
                 // What was clicked before is to be counted.
@@ -134,6 +162,9 @@ impl Run<'_> {
 
     fn filled(&self, text: &str) -> String {
         let mut text = text.replace(&self.token, TOKEN).replace(&self.host, &self.base);
+        for (shown, used) in &self.replace {
+            text = text.replace(shown, used);
+        }
         for (name, value) in &self.kept {
             text = text.replace(&format!("{{{name}}}"), value);
             if name.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_') {
@@ -143,11 +174,11 @@ impl Run<'_> {
         text
     }
 
-    fn native(&self, request: &str) -> Answer {
+    fn native(&self, request: &str, token: &str) -> Answer {
         let (method, rest) = request.split_once(' ').unwrap();
         let (path, body) = rest.split_once(' ').unwrap_or((rest, ""));
         let request = self.server.request(method.parse().unwrap(), &format!("/api/v1{path}"));
-        let request = request.bearer_auth(TOKEN).header("content-type", "application/json");
+        let request = request.bearer_auth(token).header("content-type", "application/json");
         Answer::to(request.body(body.to_owned()))
     }
 
@@ -178,7 +209,8 @@ impl Run<'_> {
             assert!(differences.is_empty(), "{name}: {}\n{text}", differences.join("\n"));
         }
         for (path, value) in &step.equal {
-            let value: Value = serde_json::to_value(value).unwrap();
+            let value = serde_json::to_string(value).unwrap();
+            let value: Value = serde_json::from_str(&self.filled(&value)).unwrap();
             assert_eq!(*shape::at(&found, path), value, "{name}: {path} of {text}");
         }
         for (kept, path) in &step.keep {
@@ -187,6 +219,11 @@ impl Run<'_> {
             self.kept.insert(kept.clone(), value);
         }
     }
+}
+
+#[test]
+fn linktj() {
+    assert!(run("linktj") > 0);
 }
 
 #[test]

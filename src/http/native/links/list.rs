@@ -165,7 +165,7 @@ pub async fn list(Api { services, actor }: Api, mut params: Params) -> Result<Js
         // Count the same clicks as on the previous page; otherwise links could move between pages.
         let as_of = match &query.part {
             Part::After(cursor) => cursor.as_of(),
-            Part::Page(_) => services.analytics.as_of(None, 0).await?,
+            Part::Page(_) | Part::Skip(_) => services.analytics.as_of(None, 0).await?,
         };
         let by_link = services.analytics.clicks_by_link(actor.workspace, as_of).await?;
         query.clicks = Some(Clicks { by_link, as_of });

@@ -5,11 +5,11 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::PublicRequest;
 use crate::commands::accounts::LinkPurpose;
 use crate::domain::error::Result;
 use crate::domain::mail::Message;
 use crate::http::Services;
+use crate::http::auth::PublicRequest;
 use crate::http::body::JsonBody;
 use crate::http::native::Data;
 use crate::http::native::user::UserView;

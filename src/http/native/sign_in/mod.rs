@@ -5,7 +5,6 @@ mod links;
 
 use axum::Json;
 use axum::http::header::SET_COOKIE;
-use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -19,7 +18,7 @@ use crate::commands::accounts::{Credentials, LinkPurpose, NewUser, SessionKind, 
 use crate::domain::error::{Result, ServiceError};
 use crate::domain::mail::Message;
 use crate::http::Services;
-use crate::http::auth::{Access, Api, Session, check_origin};
+use crate::http::auth::{Access, Api, PublicRequest, Session};
 use crate::http::body::JsonBody;
 
 pub fn routes() -> Routes {
@@ -106,52 +105,8 @@ pub struct SignUpBody {
     invitation: Option<String>,
 }
 
-/// A request without credentials, and where it comes from.
-pub struct PublicRequest {
-    /// The services.
-    pub services: Services,
-    parts: Parts,
-}
-
-impl axum::extract::FromRequestParts<Services> for PublicRequest {
-    type Rejection = ServiceError;
-
-    async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self> {
-        // Links on other sites may lead here.
-        if !parts.method.is_safe() {
-            check_origin(&parts.headers, services)?;
-        }
-        crate::http::security::protect_token(parts, services)?;
-        Ok(Self { services: services.clone(), parts: parts.clone() })
-    }
-}
-
-impl PublicRequest {
-    /// The client's address.
-    pub fn address(&self) -> std::net::IpAddr {
-        self.services.visitors.client(&self.parts)
-    }
-
-    /// Signs in, within the limits.
-    pub async fn sign_in(&self, credentials: Credentials, kind: SessionKind) -> Result<SignedIn> {
-        let (limits, email) = (&self.services.sign_in_limits, credentials.email.clone());
-        limits.attempt(self.address(), &email)?;
-        let client = self.services.visitors.describe_client(&self.parts.headers);
-        let signed_in = self.services.accounts.sign_in(credentials, kind, client).await;
-        limits.settle(self.address(), &email, signed_in.as_ref().err().map(|error| error.code))?;
-        signed_in
-    }
-}
-
-fn credentials(body: SignInBody) -> Result<Credentials> {
-    let SignInBody { email, password, code } = body;
-    if email.trim().is_empty() {
-        return Err(ServiceError::field("email", "is required"));
-    }
-    if password.is_empty() {
-        return Err(ServiceError::field("password", "is required"));
-    }
-    Ok(Credentials { email, password, code })
+fn credentials(SignInBody { email, password, code }: SignInBody) -> Result<Credentials> {
+    Credentials { email, password, code }.required()
 }
 
 /// The `Set-Cookie` header of a session, and the body; a JWT is in the body.

@@ -21,8 +21,8 @@ use super::{Answer, no_link};
 use crate::commands::accounts::LinkPurpose;
 use crate::domain::error::{ErrorCode, ServiceError};
 use crate::http::Services;
+use crate::http::auth::PublicRequest;
 use crate::http::form::Form;
-use crate::http::native::PublicRequest;
 use crate::http::problem::status_and_code;
 
 /// The routes below `/auth`.
