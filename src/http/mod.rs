@@ -193,7 +193,7 @@ pub fn router(services: Services, audience: Audience) -> Router {
         Audience::Operator => Router::new(),
     };
     let hosts = services.dialect_hosts.clone();
-    let router = routes
+    let all = routes
         .layer(from_fn_with_state(REQUEST_TIMEOUT, with_timeout))
         // Its routes have timeouts of their own.
         .nest("/api/v1", native::router(&services, audience))
@@ -201,10 +201,10 @@ pub fn router(services: Services, audience: Audience) -> Router {
         .layer(layers)
         .with_state(services);
     if hosts.is_empty() {
-        return router;
+        return all;
     }
     // Before the routes are matched.
-    Router::new().fallback_service(router).layer(map_request_with_state(hosts, to_dialect))
+    Router::new().fallback_service(all).layer(map_request_with_state(hosts, to_dialect))
 }
 
 fn public() -> Router<Services> {

@@ -105,16 +105,6 @@ impl Fields {
         }
     }
 
-    /// Takes a boolean.
-    pub fn flag(&mut self, name: &str) -> Field<bool> {
-        match self.values.remove(name) {
-            None => Field::Absent,
-            Some(Value::Null) => Field::Null,
-            Some(Value::Bool(is_set)) => Field::Value(is_set),
-            Some(_) => self.refuse(name, "must be true or false"),
-        }
-    }
-
     /// Records what is wrong with a field.
     pub fn refuse<T>(&mut self, name: &str, reason: impl Into<String>) -> Field<T> {
         self.invalid.add(name, reason);

@@ -20,6 +20,7 @@ mod fields;
 mod hosts;
 mod links;
 mod linktj;
+mod lynklens;
 mod messages;
 mod qklnk;
 mod route;
@@ -67,7 +68,7 @@ pub type Adapt = fn(Request, Next) -> Pin<Box<dyn Future<Output = Response> + Se
 
 /// All dialects.
 pub const DIALECTS: &[&Dialect] =
-    &[&qklnk::DIALECT, &shortlink::DIALECT, &linktj::DIALECT, &yourls::DIALECT];
+    &[&qklnk::DIALECT, &lynklens::DIALECT, &shortlink::DIALECT, &linktj::DIALECT, &yourls::DIALECT];
 
 /// Where dialects are.
 const ROOT: &str = "/compat";
@@ -93,12 +94,12 @@ impl Dialect {
     fn router(&'static self, services: &Services) -> Router<Services> {
         let mut router = Router::new();
         for base in self.bases {
-            for Route { access, class, path, handler, .. } in (self.routes)() {
+            for Route { access, class, is_metered, path, handler, .. } in (self.routes)() {
                 let requirements = Requirements {
                     access,
                     class,
                     feature: None,
-                    is_metered: true,
+                    is_metered,
                     dialect: Some((self.name, self.rate)),
                 };
                 let check = from_fn_with_state((services.clone(), requirements), authorize);

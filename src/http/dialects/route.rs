@@ -23,6 +23,8 @@ pub struct Route {
     pub access: Access,
     /// The cost class of a request.
     pub class: RateClass,
+    /// Whether its requests count as API calls.
+    pub is_metered: bool,
     /// The query parameters of the example.
     pub query: &'static [(&'static str, &'static str)],
     /// The JSON body of the example.
@@ -46,6 +48,7 @@ macro_rules! methods {
                 path,
                 access: access.into(),
                 class: RateClass::Standard,
+                is_metered: true,
                 query: &[],
                 body: None,
                 handler,
@@ -63,6 +66,12 @@ methods! {
 }
 
 impl Route {
+    /// Does not count requests as API calls.
+    pub const fn unmetered(mut self) -> Self {
+        self.is_metered = false;
+        self
+    }
+
     /// Sets the query parameters of the example.
     pub const fn query(mut self, query: &'static [(&'static str, &'static str)]) -> Self {
         self.query = query;

@@ -14,6 +14,7 @@ const CASES: usize = 40;
 /// A dialect's base and the fields of all of its errors.
 const DIALECTS: &[(&str, &[&str])] = &[
     ("/compat/qklnk/api/v1", &["message"]),
+    ("/compat/lynklens/v1", &["status", "message", "data"]),
     ("/compat/shortlink/api/v1", &["message", "statusCode"]),
     ("/compat/linktj", &["error", "code"]),
 ];

@@ -227,6 +227,11 @@ fn linktj() {
 }
 
 #[test]
+fn lynklens() {
+    assert!(run("lynklens") > 0);
+}
+
+#[test]
 fn qklnk() {
     assert!(run("qklnk") > 0);
 }

@@ -129,7 +129,7 @@ async fn me(api: Api) -> Result<Json<Value>> {
     let plan = services.plans.of(actor.workspace)?;
     let month = Month::of(now_ms()).start();
     let clicks = services.analytics.clicks_since(actor.workspace, month).await;
-    let data = response::me(email, &plan.definition.name, usage(&api, clicks)?);
+    let data = response::me(email.as_deref(), &plan.definition.name, usage(&api, clicks)?);
     Ok(Json(json!({ "data": data })))
 }
 

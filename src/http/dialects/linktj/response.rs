@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::commands::accounts::{Profile, SignedIn};
 use crate::commands::now_ms;
+use crate::domain::destination::Destination;
 use crate::domain::link::{Block, Content, Payload};
 use crate::domain::money::Money;
 use crate::domain::plan::{Interval, Limit, LimitReached, Price};
@@ -41,7 +42,7 @@ fn common(site: &Site, shown: &ShownLink) -> Value {
         "id": shown.link.id.to_string(),
         "slug": shown.link.slug.as_str(),
         "shortUrl": short_url(site, shown),
-        "originalUrl": shown.link.fields.content.destination().map(|url| url.as_str()),
+        "originalUrl": shown.link.fields.content.destination().map(Destination::as_str),
         "clicks": shown.clicks(),
     })
 }
@@ -106,7 +107,7 @@ pub fn usage(links: Used) -> Value {
 }
 
 /// The caller, with the plan and its usage.
-pub fn me(email: Option<String>, plan: &str, (links, clicks): (Used, Used)) -> Value {
+pub fn me(email: Option<&str>, plan: &str, (links, clicks): (Used, Used)) -> Value {
     json!({
         "email": email,
         "plan": {
