@@ -163,15 +163,12 @@ pub fn item(error: &ServiceError) -> (u16, serde_json::Value) {
 }
 
 fn into_body(error: &ServiceError, request_id: &str, form: Option<ErrorForm>) -> Response {
-    let (status, media_type, body) = match form {
-        Some(form) => {
-            let (status, body) = form(error);
-            (status, "application/json", serde_json::to_vec(&body))
-        }
-        None => {
-            let body = serde_json::to_vec(&Problem::new(error, Some(request_id)));
-            (status_and_code(error.code).0, "application/problem+json", body)
-        }
+    let (status, media_type, body) = if let Some(form) = form {
+        let (status, body) = form(error);
+        (status, "application/json", serde_json::to_vec(&body))
+    } else {
+        let body = serde_json::to_vec(&Problem::new(error, Some(request_id)));
+        (status_and_code(error.code).0, "application/problem+json", body)
     };
     let mut response = (status, body.unwrap_or_default()).into_response();
     let headers = response.headers_mut();

@@ -78,7 +78,7 @@ pub async fn purge(api: &Api, link: &Link) -> Result<()> {
 /// Finds a link of the caller's workspace by its slug.
 pub fn by_slug(api: &Api, text: &str) -> Result<Link> {
     let slug = Slug::is_wellformed(text).then(|| Slug::from_log(text));
-    let found = slug.map(|slug| api.services.links.by_slug(api.actor.workspace, slug));
+    let found = slug.map(|slug| api.services.links.by_slug(api.actor.workspace, &slug));
     found.transpose()?.flatten().ok_or_else(|| ServiceError::not_found("link"))
 }
 

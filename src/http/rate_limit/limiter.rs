@@ -29,6 +29,7 @@ pub struct Caller {
 
 impl Caller {
     /// The caller of a dialect whose requests count separately.
+    #[must_use]
     pub const fn in_dialect(self, dialect: &'static str) -> Self {
         Self { dialect, ..self }
     }

@@ -104,11 +104,12 @@ impl Links {
     }
 
     /// A link of a workspace by its slug: on the default domain, else on one of the workspace's.
-    pub fn by_slug(&self, workspace: WorkspaceId, slug: Slug) -> Result<Option<Link>> {
+    pub fn by_slug(&self, workspace: WorkspaceId, slug: &Slug) -> Result<Option<Link>> {
         if let Some(link) = self.get(workspace, &LinkRef::Slug(slug.clone()))? {
             return Ok(Some(link));
         }
-        for domain in self.index.domains(workspace, None, 0, MAX_DOMAINS as usize)? {
+        let all = usize::try_from(MAX_DOMAINS).unwrap_or(usize::MAX);
+        for domain in self.index.domains(workspace, None, 0, all)? {
             let found = self.at(domain.hostname.as_str(), slug.as_str())?;
             if let Some(link) = found.filter(|link| link.workspace == workspace) {
                 return Ok(Some(link));

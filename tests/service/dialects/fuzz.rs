@@ -78,7 +78,9 @@ fn send(server: &Server, operation: &Operation, slug: &str, runner: &mut TestRun
             (Some(_), 1) => "1".to_owned(),
             (Some(_), _) => {
                 let text = odd(runner).to_string();
-                text.bytes().take(60).map(|byte| format!("%{byte:02x}")).collect()
+                let text: String = text.chars().take(60).collect();
+                percent_encoding::utf8_percent_encode(&text, percent_encoding::NON_ALPHANUMERIC)
+                    .to_string()
             }
         };
     let path: Vec<_> = operation.path.split('/').map(|part| segment(part, runner)).collect();

@@ -150,12 +150,14 @@ impl Run<'_> {
             }
             if let Some(request) = &step.native {
                 let token = step.native_token.as_deref().unwrap_or(TOKEN);
-                self.check(name, step, self.native(&self.filled(request), &self.filled(token)));
+                let answer = self.native(&self.filled(request), &self.filled(token));
+                self.check(name, step, &answer);
             }
             if let Some(line) = &step.curl {
                 // What was clicked before is to be counted.
                 self.server.await_projection();
-                self.check(name, step, self.curl(&self.filled(line)));
+                let answer = self.curl(&self.filled(line));
+                self.check(name, step, &answer);
             }
         }
     }
@@ -192,7 +194,7 @@ impl Run<'_> {
         Answer::to(request.body(body.unwrap_or_default()))
     }
 
-    fn check(&mut self, name: &str, step: &Step, answer: Answer) {
+    fn check(&mut self, name: &str, step: &Step, answer: &Answer) {
         let text = &answer.text;
         assert_eq!(answer.status, step.status.unwrap_or(200), "{name}: {text}");
         for (header, value) in &step.answer_headers {

@@ -27,7 +27,7 @@ pub fn render(error: &ServiceError) -> (StatusCode, Value) {
 }
 
 /// The answer to the expansion of an unknown keyword.
-pub fn unknown(keyword: String) -> Value {
+pub fn unknown(keyword: &str) -> Value {
     json!({
         "keyword": keyword,
         "message": NOT_FOUND,

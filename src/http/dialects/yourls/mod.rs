@@ -107,7 +107,7 @@ fn adapt(request: Request, next: Next) -> Pin<Box<dyn Future<Output = Response> 
         let values = tokio::time::timeout(REQUEST_TIMEOUT, request::values(&parts, body)).await;
         let timeout = |_| Err(ServiceError::new(ErrorCode::Timeout, "The request took too long."));
         let values = values.unwrap_or_else(timeout);
-        let output = values.as_ref().map(Values::clone).unwrap_or_default();
+        let output = values.clone().unwrap_or_default();
         let response = match values.and_then(|values| request::routed(parts, values)) {
             Ok(request) => next.run(request).await,
             Err(error) => error.into_response(),
@@ -144,7 +144,7 @@ async fn expand(api: Api, params: Params) -> Result<Reply> {
     let keyword = keyword(params);
     let link = match links::by_slug(&api, &keyword) {
         Err(error) if error.code == ErrorCode::NotFound => {
-            return Ok(Reply(error::unknown(keyword)));
+            return Ok(Reply(error::unknown(&keyword)));
         }
         found => found?,
     };

@@ -19,7 +19,7 @@ fn numbers_are_in_the_order_of_the_log_and_never_given_twice() {
         let id = Uuid::from_u128(id).as_bytes().to_vec();
         let secret_sha256 = [id.clone(), id.clone()].concat();
         let abilities = vec!["*".to_owned()];
-        let state = TokenState { id, secret_sha256, abilities, ..TokenState::default() };
+        let state = TokenState { id, abilities, secret_sha256, ..TokenState::default() };
         in_workspace(workspace, Event::TokenCreated(state))
     };
     let token_id = Uuid::from_u128(13).as_bytes().to_vec();
