@@ -24,9 +24,10 @@
 //! - 422 is also the status of conflicts: of a slug that is taken, and of the revocation of a
 //!   workspace's last token with `*`. 429 is that of each limit of a plan on numbers, 403 that of a
 //!   missing feature. 503 says that analytics are unavailable.
-//! - Teams are workspaces. A user's token sees all teams of its user, as the documents say, and
-//!   changes only its own; a machine token sees its own one, as `member`. `PATCH /user`,
-//!   `GET /user` and `stats` are about the token's user and workspace.
+//! - Teams are workspaces. All requests are about the token's workspace, except that a user's token
+//!   lists all teams of its user and reads their limits, as the documents say. A machine token has
+//!   no user: it sees its own team, as `member`, and `/user` answers 403. `name` and `email` are
+//!   empty until they are set.
 //! - `PATCH /user` changes the name. Another email address is refused with 422, because a change
 //!   takes the password and is confirmed by mail: `POST /api/v1/user/email`.
 //! - Users list and revoke their own tokens of the workspace, machine tokens the machine tokens. The
@@ -116,7 +117,7 @@ fn routes() -> Vec<Route> {
         get("List Links", "/links", LinksRead, list).query(PAGE),
         get("Get Link", "/links/{slug}", LinksRead, show),
         patch("Update Link", "/links/{slug}", LinksUpdate, update).body(LINK),
-        put("Replace Link", "/links/{slug}", LinksUpdate, update).body(LINK),
+        put("Update Link (PUT)", "/links/{slug}", LinksUpdate, update).body(LINK),
         delete("Delete Link", "/links/{slug}", LinksDelete, remove),
         get("Get Clicks", "/links/{slug}/clicks", AnalyticsRead, clicks).query(SPAN),
         get("Get Clicks Summary", "/links/{slug}/clicks/summary", AnalyticsRead, summary)

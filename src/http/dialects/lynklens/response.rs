@@ -121,6 +121,8 @@ pub fn user(
 
 /// A token, without its secret.
 pub fn token(number: u64, token: &Token, last_used_ms: Option<u64>) -> Value {
+    // The time of use is rounded down, so it may be before the token's creation.
+    let last_used_ms = last_used_ms.map(|at_ms| at_ms.max(token.created_at_ms));
     json!({
         "id": number,
         "name": token.name,
