@@ -1,6 +1,6 @@
 //! Responses of YOURLS. `simple` is the text of the format of that name.
 
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use jiff::Timestamp;
@@ -105,6 +105,8 @@ pub fn write(
     let status = code.and_then(|code| code.parse().ok()).unwrap_or(StatusCode::OK);
     *response.status_mut() = status;
     *response.body_mut() = body.into();
+    // It is that of the body before.
+    response.headers_mut().remove(CONTENT_LENGTH);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
 }
