@@ -1,7 +1,6 @@
 //! The keys of the index: the keys of each [`Family`] start with its letter.
 
 use super::group::Group;
-use super::numbers::Numbered;
 use crate::domain::envelope::KNOWN_EVENTS;
 use crate::domain::ids::{
     DomainId, InvitationId, LinkId, ReportId, SessionId, TokenId, UserId, WorkspaceId,
@@ -12,7 +11,7 @@ use crate::domain::plan::limit::{Counter, Month};
 use crate::domain::preset::{UtmPresetId, UtmPresetKind};
 
 /// The number of the layout: bases and overlays with another one are not used.
-const LAYOUT: u32 = 10;
+const LAYOUT: u32 = 11;
 
 /// The format of a base or an overlay: the layout, and the events that its writer knew.
 pub const FORMAT: u64 = (KNOWN_EVENTS as u64) << 32 | LAYOUT as u64;
@@ -140,7 +139,7 @@ families! {
     ProviderReport = b'f' LookedUp,
     /// workspace, kind of credits → the auto-recharge (protobuf), if it was ever set.
     AutoRecharge = b'R' Folded,
-    /// 0 kind id → the number of a [`Numbered`]; 1 kind number → its id; 2 kind → the last number.
+    /// 0 kind id → the number of a [`Numbered`](super::numbers::Numbered); 1 kind number → its id; 2 kind → the last number.
     Number = b'#' Folded,
 }
 
@@ -176,7 +175,8 @@ impl Family {
         [self as u8]
     }
 
-    fn key(self, parts: &[&[u8]]) -> Vec<u8> {
+    /// A key of the family.
+    pub fn key(self, parts: &[&[u8]]) -> Vec<u8> {
         let mut key = vec![self as u8];
         for part in parts {
             key.extend_from_slice(part);
@@ -499,16 +499,4 @@ pub const EXPIRIES_END: &[u8] = &[EXPIRIES_LETTER + 1];
 pub fn expired(key: &[u8]) -> Option<(u64, &[u8])> {
     let at = key.get(1..9)?.try_into().ok().map(u64::from_be_bytes)?;
     Some((at, key.get(9..)?))
-}
-
-pub fn number_of(kind: Numbered, id: &[u8]) -> Vec<u8> {
-    Family::Number.key(&[&[0, kind as u8], id])
-}
-
-pub fn numbered(kind: Numbered, number: u64) -> Vec<u8> {
-    Family::Number.key(&[&[1, kind as u8], &number.to_be_bytes()])
-}
-
-pub fn last_number(kind: Numbered) -> Vec<u8> {
-    Family::Number.key(&[&[2, kind as u8]])
 }

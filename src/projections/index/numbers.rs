@@ -5,10 +5,11 @@
 
 use uuid::Uuid;
 
+use super::IndexError;
 use super::encoding::{BROKEN_ID, number};
+use super::keys::Family;
 use super::read::Read;
 use super::state::{State, add_to};
-use super::{IndexError, keys};
 use crate::domain::event::Event;
 use crate::domain::ids::WorkspaceId;
 use crate::domain::user::state::personal_workspace;
@@ -26,16 +27,28 @@ pub enum Numbered {
     Token = 3,
 }
 
+fn key_of_number(kind: Numbered, id: &[u8]) -> Vec<u8> {
+    Family::Number.key(&[&[0, kind as u8], id])
+}
+
+fn key_of_id(kind: Numbered, number: u64) -> Vec<u8> {
+    Family::Number.key(&[&[1, kind as u8], &number.to_be_bytes()])
+}
+
+fn key_of_last(kind: Numbered) -> Vec<u8> {
+    Family::Number.key(&[&[2, kind as u8]])
+}
+
 /// Reads numbers.
 pub trait ReadNumbers: Read {
     /// The number of an id.
     fn number_of(&self, kind: Numbered, id: Uuid) -> Result<Option<u64>, IndexError> {
-        Ok(self.get(&keys::number_of(kind, id.as_bytes()))?.as_deref().map(number))
+        Ok(self.get(&key_of_number(kind, id.as_bytes()))?.as_deref().map(number))
     }
 
     /// The id with a number.
     fn numbered(&self, kind: Numbered, number: u64) -> Result<Option<Uuid>, IndexError> {
-        let id = self.get(&keys::numbered(kind, number))?;
+        let id = self.get(&key_of_id(kind, number))?;
         let id = id.map(|bytes| Uuid::from_slice(&bytes).map_err(|_| BROKEN_ID)).transpose();
         id.map_err(|error| self.report_damage(error))
     }
@@ -67,17 +80,17 @@ pub fn fold<S: State>(
 }
 
 fn assign<S: State>(state: &mut S, kind: Numbered, id: &[u8]) -> Result<(), IndexError> {
-    add_to(state, keys::last_number(kind), 1)?;
-    let last = state.get(&keys::last_number(kind))?.unwrap_or_default();
-    state.put(keys::numbered(kind, number(&last)), id.to_vec());
-    state.put(keys::number_of(kind, id), last);
+    add_to(state, key_of_last(kind), 1)?;
+    let last = state.get(&key_of_last(kind))?.unwrap_or_default();
+    state.put(key_of_id(kind, number(&last)), id.to_vec());
+    state.put(key_of_number(kind, id), last);
     Ok(())
 }
 
 fn forget<S: State>(state: &mut S, kind: Numbered, id: &[u8]) -> Result<(), IndexError> {
-    if let Some(value) = state.get(&keys::number_of(kind, id))? {
-        state.remove(keys::numbered(kind, number(&value)));
-        state.remove(keys::number_of(kind, id));
+    if let Some(value) = state.get(&key_of_number(kind, id))? {
+        state.remove(key_of_id(kind, number(&value)));
+        state.remove(key_of_number(kind, id));
     }
     Ok(())
 }

@@ -137,10 +137,10 @@ pub fn token(number: u64, token: &Token, last_used_ms: Option<u64>) -> Value {
 pub fn limits(plan: &Plan, rate: RateLimit, used: &[Used], month: Month) -> Value {
     let mut rates = plan.definition.rates.iter();
     let rate = rates.find(|rate| rate.class.is_none()).copied().unwrap_or(rate);
-    let limit = |limit| plan.limits.get(limit).map_or(json!(-1), Value::from);
+    let limit = |limit| plan.limits().get(limit).map_or(json!(-1), Value::from);
     let usage = |of| {
         let used = used_of(of, used);
-        let remaining = plan.limits.get(of).map(|max| max.saturating_sub(used));
+        let remaining = plan.limits().get(of).map(|max| max.saturating_sub(used));
         json!({
             "used": used,
             "limit": limit(of),
