@@ -86,7 +86,9 @@ fn named(name: &str) -> Option<&'static Dialect> {
 /// The routes of all dialects.
 pub fn router(services: &Services) -> Router<Services> {
     DIALECTS.iter().fold(Router::new(), |router, dialect| {
-        router.nest(&format!("{ROOT}/{}", dialect.name), dialect.router(services))
+        // A service is also found at the path with a slash at its end.
+        let routes = dialect.router(services).with_state(services.clone());
+        router.nest_service(&format!("{ROOT}/{}", dialect.name), routes)
     })
 }
 
