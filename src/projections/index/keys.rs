@@ -54,8 +54,7 @@ families! {
     Link = b'l' Folded,
     /// domain 0 slug → link.
     Slug = b's' LookedUp,
-    /// workspace link → nothing: `UUIDv7` ids list a workspace's links in the order of their
-    /// creation.
+    /// workspace link → nothing: `UUIDv7` ids list the links in the order of their creation.
     LinkOfWorkspace = b'w' Scanned,
     /// workspace → how many links it has; workspace `d` → how many deleted ones can be
     /// restored; workspace `L` → how many changes of credits; workspace `I` → how many invoices.
@@ -81,8 +80,7 @@ families! {
     UserByEmail = b'E' LookedUp,
     /// user session → when it ends, then the session (protobuf).
     Session = b'S' Folded,
-    /// workspace key → when it expires, then the envelope that first came with the idempotency
-    /// key.
+    /// workspace key → when it expires, then the envelope that came with the idempotency key.
     Idempotency = b'i' Folded,
     /// 0 workspace report → when, then the report (protobuf), until it is resolved; 1 link →
     /// how many of its reports are open.
@@ -139,7 +137,7 @@ families! {
     ProviderReport = b'f' LookedUp,
     /// workspace, kind of credits → the auto-recharge (protobuf), if it was ever set.
     AutoRecharge = b'R' Folded,
-    /// 0 kind id → the number of a [`Numbered`](super::numbers::Numbered); 1 kind number → its id; 2 kind → the last number.
+    /// Numbers of users, workspaces and tokens: see [`numbers`](super::numbers).
     Number = b'#' Folded,
 }
 

@@ -27,14 +27,17 @@ pub enum Numbered {
     Token = 3,
 }
 
+/// kind id → its number.
 fn key_of_number(kind: Numbered, id: &[u8]) -> Vec<u8> {
     Family::Number.key(&[&[0, kind as u8], id])
 }
 
+/// kind number → the id.
 fn key_of_id(kind: Numbered, number: u64) -> Vec<u8> {
     Family::Number.key(&[&[1, kind as u8], &number.to_be_bytes()])
 }
 
+/// kind → the last number.
 fn key_of_last(kind: Numbered) -> Vec<u8> {
     Family::Number.key(&[&[2, kind as u8]])
 }
