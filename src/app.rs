@@ -23,7 +23,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::JoinHandle;
 use url::Url;
@@ -367,6 +367,8 @@ fn open_policies(
 ) -> anyhow::Result<(Arc<BlocklistFile>, Arc<CatalogueFile>, Policies)> {
     let blocklist = Arc::new(BlocklistFile::open(settings.blocklist.clone())?);
     let catalogue = Arc::new(CatalogueFile::open(settings.plans.clone(), index)?);
+    let is_own = settings.dialect_hosts.find(&site.host).is_some();
+    ensure!(!is_own, "--dialect-hosts: {} is the host of short URLs", site.host);
     let links = LinkPolicy {
         own_hosts: own_hosts(site, &settings.dialect_hosts),
         blocklist: blocklist.list(),

@@ -7,8 +7,10 @@ use std::time::Duration;
 use crate::commands::accounts::Accounts;
 use crate::commands::now_ms;
 use crate::domain::error::Result;
+use crate::domain::ids::WorkspaceId;
 use crate::domain::mail::Message;
 use crate::domain::plan::credit::CreditKind;
+use crate::domain::plan::recharge::Recharge;
 use crate::domain::workspace::state::user_id;
 use crate::effects::mail::SmtpMailer;
 use crate::jobs::Scheduler;
@@ -51,16 +53,24 @@ impl Notifier {
             if !(from_ms + 1..=until_ms).contains(&recharge.at_ms) {
                 continue;
             }
-            let workspace = self.accounts.workspace(id)?.unwrap_or_default();
-            // Only machine tokens use it.
-            let Ok(owner) = user_id(&workspace.owner) else { continue };
-            let email = self.accounts.profile_of(owner)?.and_then(|profile| profile.email);
-            let kind = CreditKind::from_number(recharge.kind).map_or("", CreditKind::noun);
-            let amount = recharge.amount;
-            let message = Message::RechargeRequested { workspace: workspace.name, amount, kind };
-            if let Some(email) = email {
-                self.mailer.send(&email, message);
+            if let Err(error) = self.send(id, &recharge) {
+                let workspace = id.to_string();
+                tracing::warn!(workspace, %error, "sending a mail about requested credits failed");
             }
+        }
+        Ok(())
+    }
+
+    fn send(&self, id: WorkspaceId, recharge: &Recharge) -> Result<()> {
+        let workspace = self.accounts.workspace(id)?.unwrap_or_default();
+        // Only machine tokens use it.
+        let Ok(owner) = user_id(&workspace.owner) else { return Ok(()) };
+        let email = self.accounts.profile_of(owner)?.and_then(|profile| profile.email);
+        let kind = CreditKind::from_number(recharge.kind).map_or("", CreditKind::noun);
+        let amount = recharge.amount;
+        let message = Message::RechargeRequested { workspace: workspace.name, amount, kind };
+        if let Some(email) = email {
+            self.mailer.send(&email, message);
         }
         Ok(())
     }

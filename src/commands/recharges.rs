@@ -5,11 +5,11 @@ use uuid::Uuid;
 
 use super::decide::{CommandHandler, Decision};
 use crate::domain::command::Outcome;
-use crate::domain::error::{Result, ServiceError, Unreadable};
+use crate::domain::error::{ErrorCode, Result, ServiceError, Unreadable};
 use crate::domain::event::{AutoRecharge, Debit, Event, Recharge, RechargeFailed};
 use crate::domain::ids::RechargeId;
 use crate::domain::plan::credit::CreditKind;
-use crate::domain::plan::recharge::RechargeStep;
+use crate::domain::plan::recharge::{RechargeStatus, RechargeStep};
 use crate::projections::index::{ReadBilling, ReadRanges, ReadWorkspaces};
 
 /// The kinds of credits of which too few may be left after an event. A failure is not among them:
@@ -64,46 +64,45 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         })
     }
 
-    /// The open request with an id.
-    fn open_recharge(&self, id: RechargeId) -> Result<Option<Recharge>> {
+    /// The request with an id, and its status.
+    fn known_recharge(&self, id: RechargeId) -> Result<(Recharge, RechargeStatus)> {
         for kind in CreditKind::EVERY {
-            let open = self.state.auto_recharge(self.actor.workspace, *kind)?.open;
-            if let Some(open) = open.filter(|open| open.id == id.as_bytes()) {
-                return Ok(Some(open));
+            let state = self.state.auto_recharge(self.actor.workspace, *kind)?;
+            if let Some((recharge, status)) = state.find(id.as_bytes()) {
+                return Ok((recharge.clone(), status));
             }
         }
-        Ok(None)
+        let text = "The workspace has not requested these credits, or long ago.";
+        Err(ServiceError::new(ErrorCode::Conflict, text).with_field("recharge", "is not known"))
     }
 
-    /// Refuses other credits than those that were requested. A request that is closed meanwhile does
-    /// not matter: the credits are paid.
-    pub(super) fn check_recharge(
-        &self,
-        id: RechargeId,
-        kind: CreditKind,
-        amount: u64,
-    ) -> Result<()> {
-        let Some(open) = self.open_recharge(id)? else { return Ok(()) };
-        if open.kind != kind as u32 {
+    /// Whether the credits of a request are still to be granted: each request is paid once. The
+    /// request may have been closed without an answer, or as failed.
+    ///
+    /// # Errors
+    /// If the request is not known, or for other credits.
+    pub(super) fn is_payable(&self, id: RechargeId, kind: CreditKind, amount: u64) -> Result<bool> {
+        let (requested, status) = self.known_recharge(id)?;
+        if requested.kind != kind as u32 {
             return Err(ServiceError::field("kind", "is not what was requested"));
         }
-        if open.amount != amount {
-            let rule = format!("must be {}, as requested", open.amount);
+        if requested.amount != amount {
+            let rule = format!("must be {}, as requested", requested.amount);
             return Err(ServiceError::field("credits", rule));
         }
-        Ok(())
+        Ok(status != RechargeStatus::Paid)
     }
 
-    /// Closes a request whose payment failed; nothing if it is closed already.
+    /// Records that the payment of a request failed; nothing if that is known, or if it is paid.
     pub(super) fn fail_recharge(
         &self,
         report: String,
         id: RechargeId,
         reason: String,
     ) -> Result<Option<Event>> {
-        let open = self.open_recharge(id)?;
-        Ok(open.map(|Recharge { id, kind, .. }| {
-            Event::RechargeFailed(RechargeFailed { id, kind, reason, report })
-        }))
+        let (Recharge { id, kind, .. }, status) = self.known_recharge(id)?;
+        let is_news = matches!(status, RechargeStatus::Open | RechargeStatus::TimedOut);
+        let failed = RechargeFailed { id, kind, reason, report };
+        Ok(is_news.then_some(Event::RechargeFailed(failed)))
     }
 }

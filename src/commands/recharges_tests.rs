@@ -155,8 +155,14 @@ fn a_request_without_an_answer_is_closed_and_paid_credits_are_granted_later() {
     writer.log_event(writer.actor.workspace, event);
     assert_eq!((open(&writer), state(&writer).failures), (None, 1));
     report(&writer, "1", bought("in_1", 3, &recharge)).unwrap();
-    assert_eq!(balance(&writer), 4);
+    assert_eq!((balance(&writer), state(&writer).failures), (4, 0));
     assert_eq!(state(&writer).requested_in(Month::of(recharge.at_ms)), 3);
+    // Another report of the same payment, and one of credits that were never requested.
+    report(&writer, "2", bought("in_2", 3, &recharge)).unwrap();
+    report(&writer, "3", failed(&recharge)).unwrap();
+    let other = Recharge { id: vec![7; 16], ..recharge };
+    let unknown = report(&writer, "4", bought("in_3", 3, &other)).unwrap_err();
+    assert_eq!((unknown.code, balance(&writer)), (ErrorCode::Conflict, 4));
     check_rebuild(&writer);
 }
 

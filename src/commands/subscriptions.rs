@@ -321,8 +321,10 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         if paid.is_some() {
             return Ok(None);
         }
-        if let Some(id) = recharge {
-            self.check_recharge(id, kind, amount)?;
+        if let Some(id) = recharge
+            && !self.is_payable(id, kind, amount)?
+        {
+            return Ok(None);
         }
         if self.state.credits(self.actor.workspace)?.grants.len() >= MAX_GRANTS {
             let text = format!("The workspace has {MAX_GRANTS} grants with credits left.");

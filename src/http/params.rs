@@ -78,7 +78,7 @@ impl Params {
     /// Takes an integer within bounds.
     pub fn number(&mut self, name: &str, min: u64, max: u64) -> Option<u64> {
         let text = self.text(name)?;
-        let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+        let number = whole_number(&text).filter(|number| (min..=max).contains(number));
         if number.is_none() {
             self.refuse(name, format!("must be a whole number from {min} to {max}"));
         }
@@ -136,6 +136,12 @@ impl Params {
         }
         Ok(self.invalid.into_result()?)
     }
+}
+
+/// A number in decimal digits, without a sign; the maximum if it is larger.
+pub fn whole_number(text: &str) -> Option<u64> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

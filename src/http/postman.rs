@@ -1,6 +1,14 @@
 //! Postman collections (format v2.1), generated from the declarations of routes.
 
+use std::sync::{Arc, OnceLock};
+
+use axum::body::Bytes;
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::{MethodRouter, get};
 use serde_json::{Value, json};
+
+use super::Services;
 
 const SCHEMA: &str = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json";
 
@@ -18,6 +26,15 @@ pub struct Request {
     pub query: Vec<(String, String)>,
     /// The JSON body.
     pub body: Option<String>,
+}
+
+/// Serves a collection, which is made once, at the first request.
+pub fn serve(make: impl Fn() -> Value + Clone + Send + Sync + 'static) -> MethodRouter<Services> {
+    let body = Arc::new(OnceLock::<Bytes>::new());
+    get(async move || {
+        let body = body.get_or_init(|| make().to_string().into()).clone();
+        ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body)
+    })
 }
 
 /// A collection of requests below a base URL. Its variables `base_url` and `token` are to be set by

@@ -150,7 +150,9 @@ impl Plans {
     /// The open requests for credits of all workspaces, oldest first.
     pub fn open_recharges(&self) -> Result<Vec<(WorkspaceId, Recharge)>> {
         let all = self.index.auto_recharges()?.into_iter();
-        let open = all.filter_map(|(workspace, _, recharge)| Some((workspace, recharge.open?)));
+        // A request stays open when auto-recharge is disabled, but nobody wants its credits.
+        let wanted = all.filter(|(.., recharge)| recharge.settings.is_some_and(|it| it.enabled));
+        let open = wanted.filter_map(|(workspace, _, recharge)| Some((workspace, recharge.open?)));
         let mut open: Vec<_> = open.collect();
         open.sort_by(|(_, one), (_, other)| (one.at_ms, &one.id).cmp(&(other.at_ms, &other.id)));
         Ok(open)

@@ -16,6 +16,8 @@ use crate::domain::error::Invalid;
 
 /// The number of failures in a row that disable auto-recharge.
 pub const MAX_FAILURES: u32 = 3;
+/// The number of closed requests that are remembered, for answers that come late or twice.
+const CLOSED_KEPT: usize = 16;
 /// How long a request is open without an answer, in milliseconds.
 pub const ANSWER_TIMEOUT_MS: u64 = 24 * 3_600 * 1_000;
 
@@ -98,6 +100,43 @@ pub struct RechargeFailed {
     pub report: String,
 }
 
+/// A request that is no longer open.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ClosedRecharge {
+    /// The request.
+    #[prost(message, optional, tag = "1")]
+    pub recharge: Option<Recharge>,
+    /// Whether the credits were granted.
+    #[prost(bool, tag = "2")]
+    is_paid: bool,
+    /// Whether the credits count for the month: not those of a payment that was reported as failed.
+    #[prost(bool, tag = "3")]
+    counts: bool,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RechargeStatus {
+    /// It has no answer yet.
+    Open,
+    /// It had no answer in time.
+    TimedOut,
+    /// The payment was reported as failed.
+    Failed,
+    /// The credits were granted.
+    Paid,
+}
+
+impl ClosedRecharge {
+    const fn status(&self) -> RechargeStatus {
+        match (self.is_paid, self.counts) {
+            (true, _) => RechargeStatus::Paid,
+            (false, true) => RechargeStatus::TimedOut,
+            (false, false) => RechargeStatus::Failed,
+        }
+    }
+}
+
 /// The auto-recharge of a kind of credits, as stored in the index.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct AutoRechargeState {
@@ -116,6 +155,9 @@ pub struct AutoRechargeState {
     /// The credits that were requested in that month, without those of failed payments.
     #[prost(uint64, tag = "5")]
     requested: u64,
+    /// The last requests that were closed, oldest first.
+    #[prost(message, repeated, tag = "6")]
+    closed: Vec<ClosedRecharge>,
 }
 
 /// What is to be done.
@@ -160,23 +202,68 @@ impl AutoRechargeState {
         self.open = Some(recharge);
     }
 
-    /// Closes a request whose credits were granted.
+    /// The request with an id, and its status; `None` if it is not known, or no longer.
+    pub fn find(&self, id: &[u8]) -> Option<(&Recharge, RechargeStatus)> {
+        let open = self.open.iter().map(|open| (open, RechargeStatus::Open));
+        let closed = self.closed.iter().filter_map(|it| Some((it.recharge.as_ref()?, it.status())));
+        open.chain(closed).find(|(recharge, _)| recharge.id == id)
+    }
+
+    /// Records that the credits of a request were granted, which may be closed already.
     pub fn complete(&mut self, id: &[u8]) {
-        if self.open.take_if(|open| open.id == id).is_some() {
+        if let Some(open) = self.open.take_if(|open| open.id == id) {
             self.failures = 0;
+            self.close(open, (true, true));
+        } else if let Some((at, amount, month)) = self.closed_at(id) {
+            self.failures = 0;
+            if !self.closed[at].counts && month == self.month {
+                self.requested = self.requested.saturating_add(amount);
+            }
+            (self.closed[at].is_paid, self.closed[at].counts) = (true, true);
         }
     }
 
-    /// Closes a request that failed.
+    /// Records that a request failed; if it was closed without an answer, that it does not count
+    /// for the month.
     pub fn fail(&mut self, failed: &RechargeFailed) {
-        let Some(open) = self.open.take_if(|open| open.id == failed.id) else { return };
-        if !failed.report.is_empty() {
+        let is_reported = !failed.report.is_empty();
+        let Some(open) = self.open.take_if(|open| open.id == failed.id) else {
+            if let Some((at, amount, month)) = self.closed_at(&failed.id).filter(|_| is_reported)
+                && self.closed[at].status() == RechargeStatus::TimedOut
+            {
+                if month == self.month {
+                    self.requested = self.requested.saturating_sub(amount);
+                }
+                self.closed[at].counts = false;
+            }
+            return;
+        };
+        if is_reported {
             self.requested = self.requested.saturating_sub(open.amount);
         }
+        self.close(open, (false, !is_reported));
         self.failures += 1;
         if let Some(settings) = self.settings.as_mut().filter(|_| self.failures >= MAX_FAILURES) {
             settings.enabled = false;
         }
+    }
+}
+
+impl AutoRechargeState {
+    fn close(&mut self, recharge: Recharge, (is_paid, counts): (bool, bool)) {
+        if self.closed.len() >= CLOSED_KEPT {
+            self.closed.remove(0);
+        }
+        self.closed.push(ClosedRecharge { recharge: Some(recharge), is_paid, counts });
+    }
+
+    /// The place of a closed request, its number of credits, and the number of its month.
+    fn closed_at(&self, id: &[u8]) -> Option<(usize, u64, u32)> {
+        let mut closed = self.closed.iter().enumerate();
+        closed.find_map(|(at, closed)| {
+            let recharge = closed.recharge.as_ref().filter(|recharge| recharge.id == id)?;
+            Some((at, recharge.amount, Month::of(recharge.at_ms).number().into()))
+        })
     }
 }
 
@@ -275,6 +362,34 @@ mod tests {
         assert_eq!(state.due(99, late_ms), Some(RechargeStep::TimeOut(open)));
         fail(&mut state, 1, "");
         assert_eq!((state.failures, state.requested_in(Month::of(NOW_MS))), (1, 40));
+    }
+
+    #[test]
+    fn late_answers_are_applied_once() {
+        let mut state = enabled();
+        let requested = |state: &AutoRechargeState| state.requested_in(Month::of(NOW_MS));
+        assert!(request(&mut state, 1, NOW_MS));
+        fail(&mut state, 1, "p:1");
+        assert_eq!((state.failures, requested(&state)), (1, 0));
+        assert_eq!(state.find(&[1]).map(|(_, status)| status), Some(RechargeStatus::Failed));
+        for _ in 0..2 {
+            state.complete(&[1]);
+            assert_eq!((state.failures, requested(&state)), (0, 40), "paid after all");
+            assert_eq!(state.find(&[1]).map(|(_, status)| status), Some(RechargeStatus::Paid));
+        }
+        fail(&mut state, 1, "p:2");
+        assert_eq!((state.failures, requested(&state)), (0, 40), "it is paid");
+        assert!(request(&mut state, 2, NOW_MS));
+        fail(&mut state, 2, "");
+        assert_eq!((state.failures, requested(&state)), (1, 80), "no answer in time");
+        for report in ["p:3", "p:4"] {
+            fail(&mut state, 2, report);
+            assert_eq!((state.failures, requested(&state)), (1, 40), "failed after all");
+        }
+        for id in (3..).take(CLOSED_KEPT) {
+            state.close(Recharge { id: vec![id], ..Recharge::default() }, (true, true));
+        }
+        assert_eq!((state.find(&[2]), state.find(&[9]).is_some()), (None, true));
     }
 
     #[test]

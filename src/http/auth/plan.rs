@@ -33,7 +33,8 @@ pub fn limit_rate(
         credential: session.unwrap_or(actor.token.uuid()),
         dialect: "",
     };
-    let own = dialect.filter(|_| limits.is_empty());
+    let applies = |limit: &RateLimit| limit.class.is_none_or(|only| only == class);
+    let own = dialect.filter(|_| !limits.iter().any(applies));
     let (limits, caller) = match &own {
         Some((dialect, limit)) => (slice::from_ref(limit), caller.in_dialect(dialect)),
         None => (limits, caller),

@@ -37,9 +37,7 @@ impl Fields {
         let essence = media_type.split(';').next().unwrap_or_default().trim();
         let is_json = essence.eq_ignore_ascii_case("application/json");
         if essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-            let pairs = form_urlencoded::parse(bytes);
-            let values = pairs.map(|(name, value)| (name.into_owned(), value.into_owned().into()));
-            return Self { values: values.collect(), ..Self::default() };
+            return Self { values: form(bytes), ..Self::default() };
         }
         let is_empty = bytes.iter().all(u8::is_ascii_whitespace);
         let values = serde_json::from_slice(bytes).ok();
@@ -121,6 +119,23 @@ impl Fields {
     }
 }
 
+/// The fields of a form; `name[]` and `name[0]` are entries of a list, as PHP reads them.
+fn form(bytes: &[u8]) -> Map<String, Value> {
+    let mut values = Map::new();
+    for (name, value) in form_urlencoded::parse(bytes) {
+        let value = Value::from(value.into_owned());
+        let list = name.split_once('[').filter(|(_, rest)| rest.ends_with(']'));
+        match list.map(|(list, _)| values.entry(list).or_insert_with(|| Value::Array(Vec::new()))) {
+            Some(Value::Array(entries)) => entries.push(value),
+            Some(_) => {}
+            None => {
+                values.insert(name.into_owned(), value);
+            }
+        }
+    }
+    values
+}
+
 /// Renames the fields of an error: from slugline's names to those of a dialect.
 pub fn renamed(mut error: ServiceError, names: &[(&str, &str)]) -> ServiceError {
     for (native, own) in names {
@@ -152,6 +167,9 @@ mod tests {
         assert_eq!(reasons, expected.map(|(name, reasons)| (name.to_owned(), reasons)));
         let mut form = fields("application/x-www-form-urlencoded", "a=1&b=c+d");
         assert_eq!(form.text("b"), Field::Value("c d".to_owned()));
+        let mut form = fields("application/x-www-form-urlencoded", "a[]=x&a[1]=y&b=1&b[]=2");
+        assert_eq!(form.texts("a"), Field::Value(vec!["x".to_owned(), "y".to_owned()]));
+        assert_eq!(form.text("b"), Field::Value("1".to_owned()));
         for (body, is_malformed) in [("", false), (" ", false), ("{", true), ("[]", true)] {
             assert_eq!(fields(json, body).is_malformed, is_malformed, "{body}");
         }

@@ -10,6 +10,7 @@
 //! - [`links`] and [`clicks`] – commands and queries;
 //! - [`hosts`] – hosts of their own;
 //! - [`cors`] – answers to pages of other sites;
+//! - [`time`] – times in the format of a product;
 //! - [`messages`] – statuses and messages that products share.
 //!
 //! No dialect uses another one. A new one is a folder, and a line of [`DIALECTS`].
@@ -25,15 +26,16 @@ mod messages;
 mod qklnk;
 mod route;
 mod shortlink;
+mod time;
 mod yourls;
 
 use std::pin::Pin;
 
+use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router, routing};
 use tower::Layer;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -60,7 +62,7 @@ pub struct Dialect {
     /// Renders an error.
     pub render_error: fn(&ServiceError) -> (StatusCode, serde_json::Value),
     /// The documented limit of requests, which applies if the workspace's plan has none.
-    pub rate: RateLimit,
+    pub rate: Option<RateLimit>,
 }
 
 /// What adapts requests and responses of a dialect whose paths and headers do not say everything.
@@ -102,7 +104,7 @@ impl Dialect {
                     class,
                     feature: None,
                     is_metered,
-                    dialect: Some((self.name, self.rate)),
+                    dialect: self.rate.map(|rate| (self.name, rate)),
                 };
                 let check = from_fn_with_state((services.clone(), requirements), authorize);
                 let limit = from_fn_with_state(timeout_of(class), with_timeout);
@@ -110,11 +112,11 @@ impl Dialect {
                 router = router.route(&format!("{base}{path}"), handler);
             }
             let site = services.site.base.clone();
-            let collection = async move || {
+            let collection = move || {
                 let base = format!("{site}{ROOT}/{}{base}", self.name);
-                Json(postman::collection(self.product, &base, self.requests()))
+                postman::collection(self.product, &base, self.requests())
             };
-            router = router.route(&format!("{base}/postman.json"), routing::get(collection));
+            router = router.route(&format!("{base}/postman.json"), postman::serve(collection));
         }
         let not_found = async || ServiceError::not_found("path").into_response();
         let router = router

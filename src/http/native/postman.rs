@@ -1,11 +1,10 @@
 //! The API's Postman collection, generated from its OpenAPI document.
 
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::Router;
 use serde_json::{Map, Value};
 
 use super::openapi;
-use crate::http::postman::{Request, collection};
+use crate::http::postman::{Request, collection, serve};
 use crate::http::{Audience, Services};
 
 /// How deep examples of bodies are nested.
@@ -14,11 +13,11 @@ const MAX_DEPTH: usize = 4;
 /// `/postman.json`, below the API's prefix.
 pub fn router(services: &Services, audience: Audience) -> Router<Services> {
     let base = format!("{}/api/v1", services.site.base);
-    let handler = async move || {
+    let made = move || {
         let document = serde_json::json!(openapi::document(audience));
-        Json(collection("slugline", &base, requests(&document)))
+        collection("slugline", &base, requests(&document))
     };
-    Router::new().route("/postman.json", get(handler))
+    Router::new().route("/postman.json", serve(made))
 }
 
 fn requests(document: &Value) -> Vec<Request> {

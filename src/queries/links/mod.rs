@@ -103,8 +103,17 @@ impl Links {
         Ok(id.map(|id| self.index.link(id)).transpose()?.flatten())
     }
 
-    /// A link of a workspace by its slug: on the default domain, else on one of the workspace's.
+    /// A link of a workspace by its slug: on the domain on which its links are created by default,
+    /// else on the service's own, else on another one of the workspace.
     pub fn by_slug(&self, workspace: WorkspaceId, slug: &Slug) -> Result<Option<Link>> {
+        let default = self.index.default_domain(workspace)?;
+        let default = default.map(|id| self.index.domain(workspace, id)).transpose()?.flatten();
+        if let Some(domain) = default
+            && let Some(link) = self.at(domain.hostname.as_str(), slug.as_str())?
+            && link.workspace == workspace
+        {
+            return Ok(Some(link));
+        }
         if let Some(link) = self.get(workspace, &LinkRef::Slug(slug.clone()))? {
             return Ok(Some(link));
         }

@@ -47,6 +47,9 @@ fn without_a_secret_no_secret_is_right() {
         let refused = cron(&server, query).expect(401).json();
         assert_eq!(refused["code"], "unauthorized", "{query}");
     }
+    // Not by a page of another site, whose requests may have the session of a superadmin.
+    let request = server.request(Method::GET, "/compat/linktj/api/cron");
+    Answer::to(request.header("sec-fetch-site", "cross-site")).expect(403);
     // A token is none, even the owner's.
     let request = server.request(Method::POST, "/compat/linktj/api/cron").bearer_auth(TOKEN);
     assert_eq!(Answer::to(request).expect(403).json()["code"], Value::from("forbidden"));

@@ -32,7 +32,8 @@
 //!   is a word too if it is `limit_reached` (402) or `needs_2fa` (401). `recommend` is null if no
 //!   plan of the catalogue allows more; so is `priceMonthly` of a plan that is not for sale.
 //! - `/api/cron` answers with what ran: `{"data": {"renew": {"changes"}, "weekly": {"reports"}}}`,
-//!   where `changes` counts the subscriptions that ended and the credits that were removed. Wrong
+//!   where `changes` counts the subscriptions that ended, the credits that were removed, and the
+//!   auto-recharges that were due. Wrong
 //!   secrets count as wrong tokens: an address has 30 per 15 minutes.
 
 mod error;
@@ -58,7 +59,7 @@ use crate::domain::plan::rate::{RateClass, RateLimit, RateScope, RateWindow};
 use crate::domain::plan::{Limit, Month};
 use crate::domain::token::Ability::{AnalyticsRead, LinksCreate, LinksDelete, LinksRead, UserRead};
 use crate::http::Services;
-use crate::http::auth::{Access, Api, PublicRequest, require_operator};
+use crate::http::auth::{Access, Api, PublicRequest, check_origin, require_operator};
 use crate::http::params::{Name, Params};
 use crate::http::security::protect_token;
 use crate::queries::analytics::{Dimension, MAX_ROWS};
@@ -75,12 +76,12 @@ pub const DIALECT: Dialect = Dialect {
     routes,
     adapt: Some(allow_any_origin),
     render_error: error::render,
-    rate: RateLimit {
+    rate: Some(RateLimit {
         scope: RateScope::Token,
         class: None,
         requests: 120,
         window: RateWindow::Minute,
-    },
+    }),
 };
 
 fn routes() -> Vec<Route> {
@@ -91,7 +92,7 @@ fn routes() -> Vec<Route> {
     let heavy = |route: Route| Route { class: RateClass::Heavy, ..route.query(TASK) };
     vec![
         post("App authentication", "/api/auth/token", Access::Public, token).body(SIGN_IN),
-        get("Account, plan and usage", "/api/v1/me", UserRead, me),
+        get("Account, plan and usage", "/api/v1/me", UserRead, me).unmetered(),
         post("Create a link", "/api/v1/links", LinksCreate, create).body(LINK),
         get("List links", "/api/v1/links", LinksRead, list).query(PAGE),
         get("Link details and analytics", "/api/v1/links/{id_or_slug}", LinksRead, show),
@@ -174,15 +175,16 @@ async fn cron(
     mut parts: Parts,
     mut params: Params,
 ) -> Result<Json<Value>> {
-    match request::cron_secret(&mut params) {
-        Some(given) => {
-            protect_token(&parts, &services)?;
-            // Compares hashes, so the timing reveals nothing about the secret.
-            if services.cron_secret != Some(secret::hash(&given)) {
-                return Err(services.auth_failures.unknown(services.visitors.client(&parts)));
-            }
+    if let Some(given) = request::cron_secret(&mut params) {
+        protect_token(&parts, &services)?;
+        // Compares hashes, so the timing reveals nothing about the secret.
+        if services.cron_secret != Some(secret::hash(&given)) {
+            return Err(services.auth_failures.unknown(services.visitors.client(&parts)));
         }
-        None => require_operator(&mut parts, &services)?,
+    } else {
+        // Pages of other sites can cause a request with the session of a superadmin.
+        check_origin(&parts.headers, &services)?;
+        require_operator(&mut parts, &services)?;
     }
     let mut ran = Map::new();
     for task in request::tasks(params)? {

@@ -5,7 +5,7 @@ use crate::domain::error::Result;
 use crate::domain::link::{Field, Kind, LinkInput};
 use crate::http::dialects::fields::Fields;
 use crate::http::dialects::links::Names;
-use crate::http::params::Params;
+use crate::http::params::{Params, whole_number};
 
 /// The names of link.tj for fields of links.
 pub const NAMES: Names = &[("destination", "url")];
@@ -64,13 +64,11 @@ pub fn credentials(mut fields: Fields) -> Result<Credentials> {
 
 /// Which links to list: at most how many, and after how many others.
 pub fn part(mut params: Params) -> (usize, usize) {
-    let mut number = |name| params.text(name).and_then(|text| text.parse::<i64>().ok());
-    let limit = number("limit").map_or(LIMIT, |limit| at_least_0(limit).clamp(1, MAX_LIMIT));
-    (limit, number("offset").map_or(0, at_least_0))
-}
-
-fn at_least_0(number: i64) -> usize {
-    usize::try_from(number.max(0)).unwrap_or(usize::MAX)
+    let mut number = |name, default| {
+        let number = params.text(name).and_then(|text| whole_number(&text));
+        number.map_or(default, |number| usize::try_from(number).unwrap_or(usize::MAX))
+    };
+    (number("limit", LIMIT).clamp(1, MAX_LIMIT), number("offset", 0))
 }
 
 /// A periodic task.

@@ -128,7 +128,12 @@ pub fn token(signed_in: SignedIn) -> Value {
     let SignedIn { profile: Profile { id, email, name, role, .. }, secret, .. } = signed_in;
     json!({
         "token": secret,
-        "user": { "id": id.to_string(), "email": email, "name": name, "role": role.as_str() },
+        "user": {
+            "id": id.to_string(),
+            "email": email.unwrap_or_default(),
+            "name": name.unwrap_or_default(),
+            "role": role.as_str(),
+        },
     })
 }
 

@@ -67,7 +67,7 @@ use crate::domain::token::Token;
 use crate::domain::workspace::Role;
 use crate::domain::workspace::state::WorkspaceState;
 use crate::http::auth::Api;
-use crate::http::params::{Name, Params};
+use crate::http::params::{Name, Params, whole_number};
 use crate::queries::analytics::{Dimension, Granularity};
 use crate::queries::links::{LinkQuery, Part};
 use request::{NAMES, Span};
@@ -81,7 +81,7 @@ pub const DIALECT: Dialect = Dialect {
     routes,
     adapt: None,
     render_error: error::render,
-    rate: RATE,
+    rate: Some(RATE),
 };
 
 /// The rate of Enterprise.
@@ -267,7 +267,7 @@ async fn create_token(api: Api, fields: Fields) -> Result<Response> {
 
 async fn revoke_token(api: Api, Name(id): Name) -> Result<Json<Value>> {
     let unknown = || ServiceError::not_found("token");
-    let number = id.parse().map_err(|_| unknown())?;
+    let number = whole_number(&id).ok_or_else(unknown)?;
     let id = api.services.accounts.numbered(Numbered::Token, number)?;
     let token = own_tokens(&api)?.into_iter().find(|token| Some(token.id.uuid()) == id);
     api.services.tokens.revoke(api.actor, token.ok_or_else(unknown)?.id).await?;

@@ -6,7 +6,7 @@ use crate::domain::token::Abilities;
 use crate::http::dialects::clicks::last;
 use crate::http::dialects::fields::Fields;
 use crate::http::dialects::links::Names;
-use crate::http::params::Params;
+use crate::http::params::{Params, whole_number};
 use crate::queries::analytics::{Granularity, Period};
 
 /// The fields of links that have other names than slugline's.
@@ -51,8 +51,8 @@ fn link(mut fields: Fields, destination: Field<String>) -> Result<LinkInput> {
 /// The number of a page, and the number of links that it has.
 pub fn page(mut params: Params) -> (usize, usize) {
     let mut number = |name, default: usize, max| {
-        let number = params.text(name).and_then(|text| text.parse().ok());
-        number.unwrap_or(default).clamp(1, max)
+        let number = params.text(name).and_then(|text| whole_number(&text));
+        number.map_or(default, |number| usize::try_from(number).unwrap_or(max)).clamp(1, max)
     };
     (number("page", 1, u32::MAX as usize), number("per_page", PER_PAGE, MAX_PER_PAGE))
 }
@@ -128,7 +128,7 @@ pub fn token(fields: Fields) -> Result<(String, Option<Abilities>)> {
 
 /// The number of a team.
 pub fn team(mut params: Params) -> Result<Option<u64>> {
-    let number = params.parsed("team_id", "must be an integer", |text| text.parse().ok());
+    let number = params.parsed("team_id", "must be an integer", whole_number);
     params.finish_known()?;
     Ok(number)
 }

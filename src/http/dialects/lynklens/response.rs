@@ -1,7 +1,6 @@
 //! Responses of Lynklens, in the order of its documents.
 
 use axum::Json;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::commands::accounts::Profile;
@@ -14,6 +13,7 @@ use crate::domain::token::Token;
 use crate::domain::workspace::Role;
 use crate::domain::workspace::state::WorkspaceState;
 use crate::http::dialects::links::ShownLink;
+use crate::http::dialects::time::formatted;
 use crate::queries::analytics::{Counts, Dimension};
 use crate::queries::plans::Used;
 
@@ -26,8 +26,7 @@ pub fn success(data: impl Into<Value>) -> Json<Value> {
 
 /// A time, as `2026-03-31T23:59:59+00:00`.
 fn time(at_ms: u64) -> String {
-    let time = i64::try_from(at_ms).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
-    time.unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string()
+    formatted(at_ms, "%Y-%m-%dT%H:%M:%S+00:00")
 }
 
 /// A link.

@@ -39,7 +39,7 @@ use crate::http::auth::Api;
 use crate::http::params::{Name, Params};
 use crate::queries::analytics::Granularity;
 use crate::queries::links::{LinkQuery, Part};
-use request::{NAMES, days, link_input, page};
+use request::{NAMES, changed_link, days, new_link, page};
 use response::{created, detailed, listed, updated};
 
 /// See the [module](self).
@@ -50,12 +50,12 @@ pub const DIALECT: Dialect = Dialect {
     routes,
     adapt: None,
     render_error: error::render,
-    rate: RateLimit {
+    rate: Some(RateLimit {
         scope: RateScope::Token,
         class: None,
         requests: 60,
         window: RateWindow::Minute,
-    },
+    }),
 };
 
 /// The links of a page.
@@ -104,7 +104,7 @@ async fn user(api: Api) -> Result<Json<Value>> {
 }
 
 async fn create(api: Api, fields: Fields) -> Result<Response> {
-    let shown = links::create(&api, link_input(fields)?, NAMES).await?;
+    let shown = links::create(&api, new_link(fields)?, NAMES).await?;
     Ok((StatusCode::CREATED, data(created(&shown))).into_response())
 }
 
@@ -123,7 +123,7 @@ async fn show(api: Api, Name(slug): Name) -> Result<Json<Value>> {
 
 async fn update(api: Api, Name(slug): Name, fields: Fields) -> Result<Json<Value>> {
     let link = links::by_slug(&api, &slug)?;
-    let shown = links::change(&api, &link, link_input(fields)?, NAMES).await?;
+    let shown = links::change(&api, &link, changed_link(fields)?, NAMES).await?;
     Ok(data(updated(&shown)))
 }
 

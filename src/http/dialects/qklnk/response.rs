@@ -1,21 +1,21 @@
 //! Responses of qklnk, in the order of its documents.
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::commands::accounts::Profile;
 use crate::http::dialects::links::ShownLink;
+use crate::http::dialects::time::formatted;
 use crate::queries::analytics::Counts;
 
 /// A time, as `2024-01-15T10:30:00Z`.
 fn time(at_ms: u64) -> String {
-    let time = i64::try_from(at_ms).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
-    time.unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    formatted(at_ms, "%Y-%m-%dT%H:%M:%SZ")
 }
 
 /// The caller.
 pub fn user(number: u64, profile: Profile) -> Value {
     let Profile { name, email, created_at_ms, .. } = profile;
+    let (name, email) = (name.unwrap_or_default(), email.unwrap_or_default());
     json!({ "id": number, "name": name, "email": email, "created_at": time(created_at_ms) })
 }
 

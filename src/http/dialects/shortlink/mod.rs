@@ -58,12 +58,12 @@ pub const DIALECT: Dialect = Dialect {
     routes,
     adapt: None,
     render_error: error::render,
-    rate: RateLimit {
+    rate: Some(RateLimit {
         scope: RateScope::Token,
         class: None,
         requests: 10_000,
         window: RateWindow::Hour,
-    },
+    }),
 };
 
 /// The links in `top_links`.

@@ -1,16 +1,15 @@
 //! Responses of ShortLink.
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::domain::ids::LinkId;
 use crate::http::dialects::links::ShownLink;
+use crate::http::dialects::time::formatted;
 use crate::queries::analytics::Counts;
 
 /// A time, as JavaScript writes it: `2026-01-15T10:30:00.000Z`.
 fn time(at_ms: u64) -> String {
-    let time = i64::try_from(at_ms).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
-    time.unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+    formatted(at_ms, "%Y-%m-%dT%H:%M:%S%.3fZ")
 }
 
 /// A link.

@@ -16,7 +16,8 @@
 //!   other actions `links:read`.
 //! - Errors have both `errorCode` and `statusCode`; internal ones are JSON in every format.
 //!   Statistics answer 503 while analytics are unavailable.
-//! - `filter=rand` draws from the 10,000 newest links, and no list is longer than that.
+//! - `filter=rand` draws from the 1,000 newest links, and no list is longer than that; `start` ends
+//!   at 10,000.
 //! - YOURLS documents no rate, so only those of the workspace's plan apply.
 
 mod error;
@@ -37,7 +38,6 @@ use super::route::{Route, get};
 use super::{Dialect, links};
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::link::Link;
-use crate::domain::plan::rate::{RateLimit, RateScope, RateWindow};
 use crate::domain::token::Ability::{AnalyticsRead, LinksCreate, LinksRead};
 use crate::http::auth::Api;
 use crate::http::params::Params;
@@ -54,14 +54,11 @@ pub const DIALECT: Dialect = Dialect {
     routes,
     adapt: Some(adapt),
     render_error: error::render,
-    rate: RateLimit {
-        scope: RateScope::Token,
-        class: None,
-        requests: u32::MAX,
-        window: RateWindow::Minute,
-    },
+    rate: None,
 };
 
+/// The maximum number of links in statistics.
+const MAX_LINKS: usize = 1_000;
 /// The version of YOURLS whose answers these are.
 const VERSION: &str = "1.10.4";
 
@@ -159,6 +156,7 @@ async fn link_stats(api: Api, params: Params) -> Result<Reply> {
 
 async fn stats(api: Api, mut params: Params) -> Result<Reply> {
     let (start, limit) = (number(&mut params, "start"), number(&mut params, "limit"));
+    let limit = limit.min(MAX_LINKS);
     let mut stats = json!({ "stats": count(&api).await? });
     if limit > 0 {
         let shown = links::show_all(&api, selected(&api, params, start, limit).await?).await?;
@@ -182,7 +180,7 @@ async fn selected(api: &Api, mut params: Params, start: usize, limit: usize) -> 
     let limit_of_all = start.saturating_add(limit).min(MAX_RANKED);
     let workspace = api.actor.workspace;
     let mut query = LinkQuery {
-        limit: if is_random { MAX_RANKED } else { limit_of_all },
+        limit: if is_random { MAX_LINKS } else { limit_of_all },
         ..LinkQuery::of(workspace)
     };
     if !is_random && filter != "last" {

@@ -11,7 +11,7 @@ use axum::http::{HeaderValue, Method};
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::link::{Field, LinkInput};
 use crate::http::body::read;
-use crate::http::params::Params;
+use crate::http::params::{Params, whole_number};
 
 /// The path of all actions.
 pub const SCRIPT: &str = "/yourls-api.php";
@@ -19,6 +19,9 @@ pub const SCRIPT: &str = "/yourls-api.php";
 const ACTIONS: [&str; 6] = ["shorturl", "expand", "url-stats", "stats", "db-stats", "version"];
 /// A form becomes a query, and URIs are not longer.
 const MAX_FORM_BYTES: usize = 64 << 10;
+
+/// The longest name of a callback.
+const MAX_CALLBACK_BYTES: usize = 128;
 
 /// Parameters by name.
 pub type Values = BTreeMap<String, String>;
@@ -36,7 +39,8 @@ pub async fn values(parts: &Parts, body: Body) -> Result<Values> {
         }
     }
     let is_name = |text: &String| {
-        text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_$.".contains(&byte))
+        text.len() <= MAX_CALLBACK_BYTES
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_$.".contains(&byte))
     };
     let callbacks = ["callback", "jsonp"].into_iter().filter_map(|name| values.get(name));
     if !callbacks.into_iter().all(is_name) {
@@ -99,7 +103,7 @@ pub fn link_input(mut params: Params) -> LinkInput {
         _ => Field::Absent,
     };
     let with_scheme = |url: String| {
-        Some(if url.contains("://") { url } else { format!("http://{}", url.trim()) })
+        Some(if has_scheme(url.trim()) { url } else { format!("http://{}", url.trim()) })
     };
     LinkInput {
         destination: text("url").try_map(with_scheme),
@@ -107,6 +111,17 @@ pub fn link_input(mut params: Params) -> LinkInput {
         title: text("title"),
         ..LinkInput::default()
     }
+}
+
+/// Whether a URL begins with a scheme (RFC 3986), rather than with a host and a port.
+fn has_scheme(url: &str) -> bool {
+    let is_of_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    url.split_once(':').is_some_and(|(scheme, rest)| {
+        let is_wellformed = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            && scheme.bytes().all(is_of_scheme);
+        is_wellformed
+            && (rest.starts_with("//") || !rest.starts_with(|first: char| first.is_ascii_digit()))
+    })
 }
 
 /// The keyword of a short URL, or the keyword itself.
@@ -117,5 +132,21 @@ pub fn keyword(mut params: Params) -> String {
 
 /// A number, which is 0 if it is none.
 pub fn number(params: &mut Params, name: &str) -> usize {
-    params.text(name).and_then(|text| text.parse().ok()).unwrap_or_default()
+    let number = params.text(name).and_then(|text| whole_number(&text)).unwrap_or_default();
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_with_a_port_is_no_scheme() {
+        for url in ["https://x.example/a", "mailto:ada@example.com", "javascript:alert(1)"] {
+            assert!(has_scheme(url), "{url}");
+        }
+        for url in ["x.example", "x.example:8080/a", "x.example/login?next=https://y.example"] {
+            assert!(!has_scheme(url), "{url}");
+        }
+    }
 }

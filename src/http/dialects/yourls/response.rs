@@ -3,10 +3,10 @@
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::http::dialects::links::ShownLink;
+use crate::http::dialects::time::formatted;
 
 /// A new link.
 pub fn created(shown: &ShownLink) -> Value {
@@ -69,9 +69,7 @@ fn title(shown: &ShownLink) -> &str {
 }
 
 fn time(shown: &ShownLink) -> String {
-    let at_ms = i64::try_from(shown.link.created_at_ms).unwrap_or_default();
-    let time = Timestamp::from_millisecond(at_ms).unwrap_or_default();
-    time.strftime("%Y-%m-%d %H:%M:%S").to_string()
+    formatted(shown.link.created_at_ms, "%Y-%m-%d %H:%M:%S")
 }
 
 /// Writes an answer, whose status is among its fields, in a format.
@@ -86,9 +84,9 @@ pub fn write(
         value["callback"] = callback.into();
     }
     let (media_type, body) = match format {
-        "json" => ("application/json; charset=UTF-8", value.to_string()),
+        "json" => ("application/json; charset=UTF-8", json(&value)),
         "jsonp" => {
-            let body = format!("{}({value})", callback.unwrap_or_default());
+            let body = format!("{}({})", callback.unwrap_or_default(), json(&value));
             ("application/javascript; charset=UTF-8", body)
         }
         "xml" => {
@@ -111,20 +109,54 @@ pub fn write(
     response
 }
 
+/// The fields of an object; `link_10` comes after `link_9`.
+fn in_order(fields: &Map<String, Value>) -> Vec<(&String, &Value)> {
+    let mut fields: Vec<_> = fields.iter().collect();
+    fields.sort_by_key(|(name, _)| name.len());
+    fields
+}
+
+/// A value as JSON, whose objects have their fields in order: clients list links as they come.
+fn json(value: &Value) -> String {
+    match value {
+        Value::Object(fields) => {
+            let field = |(name, value): (&String, &Value)| {
+                format!("{}:{}", Value::from(name.as_str()), json(value))
+            };
+            let fields: Vec<_> = in_order(fields).into_iter().map(field).collect();
+            format!("{{{}}}", fields.join(","))
+        }
+        other => other.to_string(),
+    }
+}
+
 fn xml(name: &str, value: &Value) -> String {
     let inner = match value {
         Value::Object(fields) => {
-            let mut fields: Vec<_> = fields.iter().collect();
-            // `link_10` comes after `link_9`.
-            fields.sort_by_key(|(name, _)| name.len());
-            fields.into_iter().map(|(name, value)| xml(name, value)).collect()
+            in_order(fields).into_iter().map(|(name, value)| xml(name, value)).collect()
         }
         Value::String(text) => {
-            // XML cannot represent control characters.
-            let text = text.replace(char::is_control, "");
+            // The others cannot be represented (XML 1.0 §2.2).
+            let is_char =
+                |letter| matches!(letter, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
+            let text = text.replace(|letter| !is_char(letter), "");
             text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
         }
         other => other.to_string(),
     };
     format!("<{name}>{inner}</{name}>")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_listed_in_order() {
+        let links = json!({ "link_10": { "title": "a\"" }, "link_9": 1 });
+        assert_eq!(super::json(&links), r#"{"link_9":1,"link_10":{"title":"a\""}}"#);
+        let links = json!({ "link_10": "a\u{fffe}<b>\u{1}", "link_9": 1 });
+        let written = "<root><link_9>1</link_9><link_10>a&lt;b&gt;</link_10></root>";
+        assert_eq!(xml("root", &links), written);
+    }
 }
