@@ -26,8 +26,8 @@ fn shown(counts: Counts) -> Counts {
 #[test]
 fn a_kill_loses_nothing_that_was_answered() {
     let counts = shown(kill::run(20, 1));
-    assert!(counts.get("changes answered") > 500, "{counts:?}");
-    assert!(counts.get("visits answered") > 200, "{counts:?}");
+    assert!(counts.get("changes answered") > 100, "{counts:?}");
+    assert!(counts.get("visits answered") > 100, "{counts:?}");
 }
 
 #[test]

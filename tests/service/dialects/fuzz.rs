@@ -4,9 +4,11 @@
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use reqwest::Method;
+use reqwest::blocking::Client;
+use reqwest::redirect::Policy;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Options, Server, TOKEN};
+use crate::harness::{Answer, Options, PATIENCE, Server, TOKEN};
 
 /// The requests per operation.
 const CASES: usize = 40;
@@ -69,8 +71,19 @@ fn odd(runner: &mut TestRunner) -> Value {
     odd_value().new_tree(runner).unwrap().current()
 }
 
+/// Sends each request on a connection of its own: the service may close one after a hostile request.
+fn client() -> Client {
+    let client = Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(PATIENCE);
+    client.redirect(Policy::none()).build().unwrap()
+}
+
 /// A hostile variant of an operation.
-fn send(server: &Server, operation: &Operation, slug: &str, runner: &mut TestRunner) -> Answer {
+fn send(
+    (server, client): (&Server, &Client),
+    operation: &Operation,
+    slug: &str,
+    runner: &mut TestRunner,
+) -> Answer {
     let segment =
         |part: &str, runner: &mut TestRunner| match (part.strip_prefix(':'), pick(runner, 3)) {
             (None, _) => part.to_owned(),
@@ -94,7 +107,8 @@ fn send(server: &Server, operation: &Operation, slug: &str, runner: &mut TestRun
         query.append_pair(names[pick(runner, names.len())], &text);
     }
     let target = format!("{}?{}", path.join("/"), query.finish());
-    let mut request = server.request(operation.method.clone(), &target);
+    let url = format!("{}{target}", server.base);
+    let mut request = client.request(operation.method.clone(), url);
     if pick(runner, 10) > 0 {
         request = request.bearer_auth(TOKEN);
     }
@@ -123,12 +137,12 @@ fn send(server: &Server, operation: &Operation, slug: &str, runner: &mut TestRun
 #[test]
 fn no_request_of_a_dialect_is_a_failure_and_each_refusal_has_its_form() {
     let server = Options::links_only().start();
-    let mut runner = TestRunner::default();
+    let (mut runner, client) = (TestRunner::default(), client());
     for (base, fields) in DIALECTS {
         for operation in operations(&server, base) {
             for _ in 0..CASES {
                 let slug = server.link().slug;
-                let answer = send(&server, &operation, &slug, &mut runner);
+                let answer = send((&server, &client), &operation, &slug, &mut runner);
                 let named = format!("{} {}: {answer:?}", operation.method, operation.path);
                 // Without a ClickHouse, analytics are unavailable.
                 let is_known = matches!(answer.status, 501 | 503);
