@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-/// What browsers are told before a request.
+/// The headers of responses to preflight requests.
 const PREFLIGHT: [(HeaderName, &str); 3] = [
     (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, PATCH, DELETE, OPTIONS"),
     (ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, X-Api-Key, Content-Type"),

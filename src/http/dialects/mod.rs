@@ -146,3 +146,18 @@ impl Dialect {
         (self.routes)().into_iter().map(request).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn internal_errors_have_the_form_of_each_dialect_and_keep_their_cause() {
+        let error = ServiceError::internal("a handler panicked");
+        for dialect in DIALECTS {
+            let (status, body) = (dialect.render_error)(&error);
+            assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{}", dialect.name);
+            assert!(body.is_object() && !body.to_string().contains("panicked"), "{body}");
+        }
+    }
+}
