@@ -134,6 +134,10 @@ identifiers! {
     GrantId = "grant_";
     /// A request for credits by auto-recharge.
     RechargeId = "recharge_";
+    /// A QR code.
+    QrCodeId = "qr_";
+    /// A logo for QR codes.
+    LogoId = "logo_";
     /// A visitor's report of a link.
     ReportId = "rep_";
 }

@@ -20,6 +20,7 @@ pub mod money;
 mod named;
 pub mod plan;
 pub mod preset;
+pub mod qr;
 pub mod report;
 pub mod retention;
 pub mod rule;

@@ -1,0 +1,3 @@
+//! QR codes of links.
+
+pub mod style;
