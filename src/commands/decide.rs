@@ -122,6 +122,7 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
             Command::ChangeDomain(named, input) => self.change_domain(&named, input),
             Command::VerifyDomain(id, challenge) => self.verify_domain(id, &challenge),
             Command::RemoveDomain(named) => self.remove_domain(&named),
+            Command::Qr(command) => self.decide_qr(command),
         }
     }
 

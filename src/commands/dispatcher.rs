@@ -351,7 +351,14 @@ fn outcome_of(before: Envelope, actor: &Actor) -> Result<Outcome> {
             let report = report.ok_or(Unreadable("report"))?;
             Ok(Outcome::Report(Some(report.into())))
         }
+        Event::QrCodeCreated(state) | Event::QrCodeChanged(state) => {
+            Ok(Outcome::QrCode(state.into_code(actor.workspace)?.into()))
+        }
         Event::LinkDeleted(_)
+        | Event::QrCodeDeleted(_)
+        | Event::LogoStored(_)
+        | Event::LogoDeleted(_)
+        | Event::QrDefaultsChanged(_)
         | Event::LinkPurged(_)
         | Event::ReportResolved(_)
         | Event::TokenRevoked(_)

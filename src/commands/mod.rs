@@ -27,6 +27,9 @@ mod import;
 mod labels;
 mod passwords;
 mod plan_limits;
+mod qr_codes;
+#[cfg(test)]
+mod qr_codes_tests;
 mod recharges;
 #[cfg(test)]
 mod recharges_tests;

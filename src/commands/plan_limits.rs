@@ -37,6 +37,7 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
                 self.check_count(&plan, Limit::Links, || self.links())?;
                 self.use_allowance(&plan, Limit::LinksPerMonth)
             }
+            Event::QrCodeCreated(_) => self.use_allowance(&self.plan()?, Limit::QrCodesPerMonth),
             Event::LinkRestored(link) => {
                 let plan = self.plan()?;
                 self.check_tags(&plan, link, None)?;

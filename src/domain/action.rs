@@ -8,6 +8,9 @@ const MARK: u16 = 1 << 15;
 /// A [`LinkChanged`](Event::LinkChanged) that restored an older version.
 const REVERTED: u16 = EventKind::LinkChanged.number() | MARK;
 
+/// A [`QrCodeChanged`](Event::QrCodeChanged) that restored an older version.
+const QR_CODE_REVERTED: u16 = EventKind::QrCodeChanged.number() | MARK;
+
 /// An action, stored as a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Action(u16);
@@ -17,6 +20,7 @@ impl Action {
     pub const fn of(event: &Event) -> Self {
         match event {
             Event::LinkChanged(link) if link.reverted_to.is_some() => Self(REVERTED),
+            Event::QrCodeChanged(code) if code.reverted_to.is_some() => Self(QR_CODE_REVERTED),
             _ => Self(event.kind().number()),
         }
     }
@@ -45,13 +49,15 @@ impl Action {
 
     /// All actions.
     pub fn every() -> impl Iterator<Item = Self> {
-        EventKind::ALL.iter().map(|kind| Self(kind.number())).chain([Self(REVERTED)])
+        let reverts = [Self(REVERTED), Self(QR_CODE_REVERTED)];
+        EventKind::ALL.iter().map(|kind| Self(kind.number())).chain(reverts)
     }
 
     /// The name, such as `link.created`: noun, dot, verb.
     pub fn name(self) -> String {
         let event = match self.0 {
             REVERTED => Some("LinkReverted"),
+            QR_CODE_REVERTED => Some("QrCodeReverted"),
             number => EventKind::of_number(number).map(EventKind::name),
         };
         let mut name = String::new();

@@ -10,6 +10,8 @@ use super::link::{Link, LinkInput};
 use super::plan::command::BillingCommand;
 use super::plan::state::CreditGrant;
 use super::preset::{UtmPreset, UtmPresetId, UtmPresetInput, UtmPresetKind};
+use super::qr::QrCode;
+use super::qr::command::QrCommand;
 use super::report::{Complaint, Report};
 use super::session::SessionState;
 use super::slug::Slug;
@@ -92,6 +94,8 @@ pub enum Command {
     VerifyDomain(DomainId, String),
     /// Removes a domain.
     RemoveDomain(DomainRef),
+    /// Changes QR codes, logos or brand defaults.
+    Qr(QrCommand),
 }
 
 impl Command {
@@ -121,6 +125,7 @@ impl Command {
             | Self::User(_) => Ability::UserWrite,
             Self::Workspace(command) => command.ability(),
             Self::Billing(command) => command.ability(),
+            Self::Qr(command) => command.ability(),
         }
     }
 }
@@ -153,7 +158,8 @@ impl Command {
             | Self::AddDomain(_)
             | Self::ChangeDomain(..)
             | Self::VerifyDomain(..)
-            | Self::RemoveDomain(_) => None,
+            | Self::RemoveDomain(_)
+            | Self::Qr(_) => None,
         }
     }
 }
@@ -321,6 +327,8 @@ pub enum Outcome {
     Report(Option<Box<Report>>),
     /// The current domain.
     Domain(Box<Domain>),
-    /// The resource was removed.
+    /// The current QR code.
+    QrCode(Box<QrCode>),
+    /// The resource was removed, or the command has no other result.
     Gone,
 }

@@ -12,6 +12,9 @@ pub use super::plan::state::{
 };
 pub use super::plan::subscription::{PaymentRefunded, SubscriptionChange};
 pub use super::preset::state::{UtmPresetDeleted, UtmPresetState};
+pub use super::qr::state::{
+    LogoDeleted, LogoStored, QrCodeDeleted, QrCodeState, QrDefaultsChanged,
+};
 pub use super::report::{LinkReported, ReportResolved};
 pub use super::session::{SessionEnded, SessionState};
 pub use super::token::state::{TokenRevoked, TokenState};
@@ -44,6 +47,8 @@ pub enum Aggregate {
     UtmTemplate,
     /// The plan, the usage and the credits of a workspace.
     Billing,
+    /// A QR code, a logo, or the brand defaults of QR codes.
+    QrCode,
 }
 
 /// Declares all events: `tag Name(Payload) of Aggregate[field];`. The tag is the field number of the
@@ -258,6 +263,18 @@ events! {
     93 RechargeRequested(Recharge) of Billing[id];
     /// The payment of requested credits failed, or was not reported in time.
     94 RechargeFailed(RechargeFailed) of Billing[id];
+    /// A QR code was created: its first version. The offset of the record is the code's number.
+    100 QrCodeCreated(QrCodeState) of QrCode[id];
+    /// A QR code was changed: its next version, in full.
+    101 QrCodeChanged(QrCodeState) of QrCode[id];
+    /// A QR code was deleted.
+    102 QrCodeDeleted(QrCodeDeleted) of QrCode[id];
+    /// A logo was stored.
+    103 LogoStored(LogoStored) of QrCode[id];
+    /// A logo was deleted.
+    104 LogoDeleted(LogoDeleted) of QrCode[id];
+    /// The brand defaults of a workspace or a domain were changed: the defaults, in full.
+    105 QrDefaultsChanged(QrDefaultsChanged) of QrCode[domain];
 }
 
 impl EventKind {

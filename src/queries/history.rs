@@ -137,8 +137,11 @@ impl LinkHistory {
             let skip = u32::try_from(skip).unwrap_or(u32::MAX);
             let first = before.map_or(newest, |before| newest.min(before.saturating_sub(1)));
             let first = first.saturating_sub(skip);
-            let versions =
-                if first == 0 { vec![] } else { history.index.versions(link, first, limit)? };
+            let versions = if first == 0 {
+                vec![]
+            } else {
+                history.index.versions(link.as_bytes(), first, limit)?
+            };
             let next = versions.last().map(|last| last.number).filter(|last| *last > 1);
             let items = versions.into_iter().map(|version| history.read(workspace, link, version));
             let items = items.collect::<Result<_>>()?;
@@ -159,7 +162,7 @@ impl LinkHistory {
             let Some((link, newest)) = history.find(workspace, &named)? else { return Ok(None) };
             let mut found = [const { None }; N];
             for (place, number) in found.iter_mut().zip(numbers) {
-                let version = history.index.version(link, number)?;
+                let version = history.index.version(link.as_bytes(), number)?;
                 let version = version.filter(|version| version.number <= newest);
                 *place = version.map(|one| history.read(workspace, link, one)).transpose()?;
             }
@@ -273,7 +276,7 @@ impl LinkHistory {
     /// The link in the version before this one, or before the deletion.
     fn before(&self, workspace: WorkspaceId, link: LinkId, version: u32) -> Result<Link> {
         // There is a restoration between two deletions, so two versions suffice.
-        for before in self.index.versions(link, version.saturating_sub(1), 2)? {
+        for before in self.index.versions(link.as_bytes(), version.saturating_sub(1), 2)? {
             let (event, _) = decode(self.history.change(before.offset)?, workspace)?;
             if let Some(state) = event.into_version()? {
                 return Ok(state.into_link(workspace)?);
@@ -303,7 +306,10 @@ impl LinkHistory {
 }
 
 /// The event of a workspace and its actor.
-fn decode(envelope: Envelope, workspace: WorkspaceId) -> Result<(Event, Option<TokenId>)> {
+pub(super) fn decode(
+    envelope: Envelope,
+    workspace: WorkspaceId,
+) -> Result<(Event, Option<TokenId>)> {
     if envelope.workspace != workspace.as_bytes() {
         return Err(ServiceError::internal("the index names another workspace's change"));
     }

@@ -7,6 +7,7 @@ pub mod links;
 pub mod operations;
 mod plan;
 pub mod plans;
+pub mod qr_codes;
 mod sql;
 mod workspace_limiter;
 

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::billing;
+use super::{billing, qr_codes};
 use crate::domain::event::{Event, InvitationState, SessionState, TokenState, UserState};
 use crate::domain::ids::{InvitationId, SessionId, TokenId, UserId};
 use crate::domain::workspace::Role;
@@ -50,6 +50,12 @@ pub(super) fn event_json(event: &Event) -> anyhow::Result<Value> {
             "user": user(&ended.user),
         }),
         Event::SignInFailed(failed) => json!({ "user": user(&failed.user) }),
+        Event::QrCodeCreated(_)
+        | Event::QrCodeChanged(_)
+        | Event::QrCodeDeleted(_)
+        | Event::LogoStored(_)
+        | Event::LogoDeleted(_)
+        | Event::QrDefaultsChanged(_) => qr_codes::event_json(event)?,
         event => billing::event_json(event)?,
     })
 }

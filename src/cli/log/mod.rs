@@ -3,6 +3,7 @@
 mod accounts;
 mod billing;
 mod dump;
+mod qr_codes;
 mod quarantine;
 
 use std::io::{BufWriter, Write};

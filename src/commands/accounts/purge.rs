@@ -12,13 +12,14 @@ use crate::domain::command::{Command, DomainRef, LinkRef};
 use crate::domain::error::{ErrorCode, Result};
 use crate::domain::ids::{LinkId, UserId, WorkspaceId};
 use crate::domain::preset::UtmPresetKind;
+use crate::domain::qr::command::QrCommand;
 use crate::domain::token::Actor;
 use crate::domain::user::state::personal_workspace;
 use crate::domain::workspace::command::WorkspaceCommand;
 use crate::domain::workspace::state::user_id;
 use crate::identity::PersonalData;
 use crate::projections::index::{
-    Index, IndexError, ReadRanges, ReadUsers, ReadWorkspaces, Span, all_invitations,
+    Index, IndexError, ReadQrCodes, ReadRanges, ReadUsers, ReadWorkspaces, Span, all_invitations,
     all_memberships,
 };
 
@@ -68,6 +69,10 @@ impl Accounts {
         }
         let domains = self.index.domains(id, None, 0, usize::MAX)?.into_iter();
         commands.extend(domains.map(|one| Command::RemoveDomain(DomainRef::Id(one.id))));
+        // Nothing uses the logos any more.
+        commands.push(Command::Qr(QrCommand::SetDefaults(None, Box::default())));
+        let logos = self.index.logos(id)?.into_iter();
+        commands.extend(logos.map(|logo| Command::Qr(QrCommand::DeleteLogo(logo.id))));
         let tokens = self.index.tokens(id)?.into_iter();
         commands.extend(tokens.map(|token| Command::RevokeToken(token.id)));
         for invitation in self.index.invitations(id)? {

@@ -40,7 +40,7 @@ impl FromStr for Color {
         let channel = |value: u32| u8::try_from(value).map_err(|_| InvalidColor);
         let [red, green, blue] = match *digits.as_slice() {
             [red, green, blue] => [red * 17, green * 17, blue * 17],
-            [a, b, c, d, e, f] => [a * 16 + b, c * 16 + d, e * 16 + f],
+            [r1, r2, g1, g2, b1, b2] => [r1 * 16 + r2, g1 * 16 + g2, b1 * 16 + b2],
             _ => return Err(InvalidColor),
         };
         Ok(Self { red: channel(red)?, green: channel(green)?, blue: channel(blue)? })

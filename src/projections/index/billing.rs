@@ -366,6 +366,7 @@ pub fn count<S: State>(
 ) -> Result<(), IndexError> {
     let counted = match event {
         Event::LinkCreated(_) => Some((Counter::Links, 1)),
+        Event::QrCodeCreated(_) => Some((Counter::QrCodes, 1)),
         Event::ApiCallsCounted(counted) => Some((Counter::ApiCalls, counted.calls)),
         _ => None,
     };

@@ -6,7 +6,7 @@ use super::encoding::{number, split_workspace, with_workspace};
 use super::group::Group;
 use super::read::Read;
 use super::state::{State, add_to};
-use super::{IndexError, keys};
+use super::{IndexError, keys, qr_codes};
 use crate::domain::command::{DomainRef, LinkRef};
 use crate::domain::domains::Domain;
 use crate::domain::domains::state::DomainState;
@@ -171,6 +171,7 @@ fn remove<S: State>(state: &mut S, workspace: WorkspaceId, id: &[u8]) -> Result<
     let Some(domain) = state.domain(workspace, id)? else { return Ok(()) };
     let hostname = domain.hostname.as_str();
     state.remove(keys::domain(workspace, id));
+    qr_codes::set_defaults(state, workspace, Some(id), None)?;
     state.remove(keys::claim(hostname, workspace));
     add_to(state, keys::domain_count(workspace), -1)?;
     if domain.is_default {

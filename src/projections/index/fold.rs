@@ -12,7 +12,8 @@ use super::domains::ReadDomains;
 use super::encoding::{Tombstone, encode_link, encode_token, number};
 use super::state::{State, add_to};
 use super::{
-    IndexError, billing, domains, keys, membership, numbers, presets, reports, users, workspaces,
+    IndexError, billing, domains, keys, membership, numbers, presets, qr_codes, reports, users,
+    workspaces,
 };
 use crate::domain::error::Unreadable;
 use crate::domain::event::{Aggregate, Envelope, Event, LinkState};
@@ -36,6 +37,7 @@ pub fn fold<S: State>(state: &mut S, offset: u64, envelope: &Envelope) -> Result
         Aggregate::Domain => domains::fold(state, workspace, event)?,
         Aggregate::Campaign | Aggregate::UtmTemplate => presets::fold(state, workspace, event)?,
         Aggregate::Billing => billing::fold(state, (offset, envelope.at_ms), workspace, event)?,
+        Aggregate::QrCode => qr_codes::fold(state, (offset, envelope.at_ms), workspace, event)?,
     }
     numbers::fold(state, workspace, event)?;
     billing::count(state, (offset, envelope.at_ms), workspace, (event, envelope.debit))?;
@@ -68,17 +70,23 @@ fn fold_link<S: State>(
             let id = link_id(&deleted.link)?;
             if let Some(link) = remove_link(state, workspace, id)? {
                 let until_ms = deleted.deadline_ms(at_ms);
+                qr_codes::hide(state, workspace, id)?;
                 add_tombstone(state, link, (at_ms, offset), until_ms)?;
             }
         }
         Event::LinkRestored(link) => {
-            remove_tombstone(state, workspace, link_id(&link.id)?)?;
+            let id = link_id(&link.id)?;
+            remove_tombstone(state, workspace, id)?;
             insert_link(state, workspace, link, offset)?;
+            qr_codes::show(state, workspace, id)?;
         }
         Event::LinkPurged(purged) => {
             let id = link_id(&purged.link)?;
-            remove_link(state, workspace, id)?;
+            if remove_link(state, workspace, id)?.is_some() {
+                qr_codes::hide(state, workspace, id)?;
+            }
             remove_tombstone(state, workspace, id)?;
+            qr_codes::remove_hidden(state, workspace, id)?;
         }
         Event::LinkReported(report) => reports::add(state, workspace, at_ms, report)?,
         Event::ReportResolved(resolved) => reports::remove(state, workspace, &resolved.report)?,
@@ -156,7 +164,7 @@ fn index_link<S: State>(
     link: &LinkState,
     offset: u64,
 ) -> Result<(), IndexError> {
-    record_version(state, id, (link.version, link.updated_at_ms), offset);
+    record_version(state, id.as_bytes(), (link.version, link.updated_at_ms), offset);
     let slug = state.slug_form(&link.domain, &link.slug)?;
     state.put(keys::slug(&link.domain, &slug), id.as_bytes().to_vec());
     state.put(keys::link(id), encode_link(workspace, link));
@@ -173,9 +181,15 @@ fn unindex_link<S: State>(state: &mut S, link: &Link) -> Result<(), IndexError> 
     membership::leave(state, link)
 }
 
-fn record_version<S: State>(state: &mut S, id: LinkId, (number, at_ms): (u32, u64), offset: u64) {
+/// Records where a version of a link or a QR code began.
+pub(super) fn record_version<S: State>(
+    state: &mut S,
+    subject: &[u8; 16],
+    (number, at_ms): (u32, u64),
+    offset: u64,
+) {
     let value = [offset.to_be_bytes(), at_ms.to_be_bytes()].concat();
-    state.put(keys::version(id, number), value);
+    state.put(keys::version(subject, number), value);
 }
 
 /// Removes a link from its workspace; returns it.
@@ -203,7 +217,7 @@ fn add_tombstone<S: State>(
 ) -> Result<(), IndexError> {
     link.version = link.version.saturating_add(1);
     link.updated_at_ms = link.updated_at_ms.max(at_ms);
-    record_version(state, link.id, (link.version, link.updated_at_ms), offset);
+    record_version(state, link.id.as_bytes(), (link.version, link.updated_at_ms), offset);
     let key = keys::tombstone(link.workspace, link.id);
     state.put(keys::expiry(restorable_until_ms, &key), Vec::new());
     add_to(state, keys::tombstone_count(link.workspace.as_bytes()), 1)?;
@@ -254,6 +268,10 @@ fn remove_expired<S: State>(state: &mut S, now_ms: u64) -> Result<(), IndexError
             if key.starts_with(keys::TOMBSTONES) {
                 let workspace = key.get(1..17).unwrap_or_default();
                 add_to(state, keys::tombstone_count(workspace), -1)?;
+                let workspace = WorkspaceId::from_bytes(workspace);
+                let workspace = workspace.map_err(|_| Unreadable("workspace id"))?;
+                let link = link_id(key.get(17..).unwrap_or_default())?;
+                qr_codes::remove_hidden(state, workspace, link)?;
             }
             state.remove(key);
         }

@@ -1,4 +1,4 @@
-//! History in the index: the offsets of a link's versions and of a workspace's events, and the
+//! History in the index: the offsets of the versions of links and QR codes, and of a workspace's events, and the
 //! deleted links.
 
 use std::ops::Bound;
@@ -10,7 +10,7 @@ use super::{Index, IndexError, keys, store};
 use crate::domain::ids::{LinkId, WorkspaceId};
 use crate::domain::retention::RESTORABLE_MS;
 
-/// The start of a version of a link.
+/// The start of a version of a link or a QR code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version {
     /// 1 for the first; each change increments it.
@@ -33,29 +33,29 @@ impl Version {
 }
 
 impl Index {
-    /// A link's versions up to `newest`, newest first. Does not check whether the link exists or is
-    /// purged.
+    /// The versions up to `newest` of a link or a QR code, by its 16 bytes, newest first. Does not
+    /// check whether it exists.
     pub fn versions(
         &self,
-        link: LinkId,
+        subject: &[u8; 16],
         newest: u32,
         limit: usize,
     ) -> Result<Vec<Version>, IndexError> {
-        let (from, _) = store::prefixed(&keys::versions_of(link));
-        let to = Bound::Included(keys::version(link, newest));
+        let (from, _) = store::prefixed(&keys::versions_of(subject));
+        let to = Bound::Included(keys::version(subject, newest));
         let layers = self.layers.load();
         let rows = layers.rows((from, to), true).take(limit);
         let versions = rows.map(|row| {
             let (key, value) = row?;
             let version = Version::of_row(&key, &value);
-            version.ok_or_else(|| self.report_damage(IndexError::Broken("a version of a link")))
+            version.ok_or_else(|| self.report_damage(IndexError::Broken("a version")))
         });
         versions.collect()
     }
 
-    /// One version of a link.
-    pub fn version(&self, link: LinkId, number: u32) -> Result<Option<Version>, IndexError> {
-        let found = self.versions(link, number, 1)?.pop();
+    /// One version of a link or a QR code.
+    pub fn version(&self, subject: &[u8; 16], number: u32) -> Result<Option<Version>, IndexError> {
+        let found = self.versions(subject, number, 1)?.pop();
         Ok(found.filter(|found| found.number == number))
     }
 
@@ -70,7 +70,7 @@ impl Index {
         let (mut found, mut first, mut after) = (None, 1, newest.saturating_add(1));
         while first < after {
             let middle = first + (after - first) / 2;
-            match self.version(link, middle)? {
+            match self.version(link.as_bytes(), middle)? {
                 Some(version) if version.at_ms <= at_ms => {
                     found = Some(version);
                     first = middle + 1;
@@ -86,7 +86,7 @@ impl Index {
         if let Some(link) = self.link(id)? {
             return Ok(link.fields.gates.limit.is_some());
         }
-        let last = self.versions(id, u32::MAX, 1)?.pop();
+        let last = self.versions(id.as_bytes(), u32::MAX, 1)?.pop();
         Ok(last.is_some_and(|deleted| deleted.at_ms.saturating_add(RESTORABLE_MS) > now_ms))
     }
 

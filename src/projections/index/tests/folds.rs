@@ -134,6 +134,7 @@ impl Course {
         let tokens: Vec<_> = tokens.iter().map(|token| token.id.as_bytes().to_vec()).collect();
         assert_eq!(tokens, model.tokens.keys().cloned().collect::<Vec<_>>());
         self.check_accounts(index);
+        model.check_qr_codes(index, &self.events);
         for number in 0..8 {
             let id = UtmPresetId::Campaign(campaign(number));
             let found = index.preset(workspace(0), id).unwrap();
@@ -262,12 +263,12 @@ impl Course {
             let mut made: Vec<u64> = made.map(|(offset, _)| offset).collect();
             made.reverse();
             let id = LinkId::from_bytes(id).unwrap();
-            let versions = index.versions(id, newest, usize::MAX).unwrap();
+            let versions = index.versions(id.as_bytes(), newest, usize::MAX).unwrap();
             assert_eq!(versions.iter().map(|one| one.offset).collect::<Vec<_>>(), made);
             for version in &versions {
                 let then = index.version_at(id, newest, version.at_ms).unwrap().unwrap();
                 assert!(then.at_ms == version.at_ms && then.number >= version.number);
-                assert_eq!(index.version(id, version.number).unwrap(), Some(*version));
+                assert_eq!(index.version(id.as_bytes(), version.number).unwrap(), Some(*version));
             }
             assert_eq!(index.version_at(id, newest, 0).unwrap(), None);
         }

@@ -72,6 +72,11 @@ pub enum Op {
     RevokeToken {
         token: u16,
     },
+    /// Something happens to a QR code, a logo or the brand defaults.
+    Qr {
+        kind: u8,
+        number: u16,
+    },
     /// Time passes, in minutes; an idempotency key is kept for a day.
     Wait {
         minutes: u16,
@@ -94,6 +99,7 @@ pub fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(link, is_deleted)| Op::Purge { link, is_deleted }),
         6 => (0..25_u8, 0..4_u8, 0..3_u8)
             .prop_map(|(kind, user, workspace)| Op::Account { kind, user, workspace }),
+        4 => (0..10_u8, any::<u16>()).prop_map(|(kind, number)| Op::Qr { kind, number }),
         1 => Just(Op::CreateToken),
         1 => any::<u16>().prop_map(|token| Op::RevokeToken { token }),
         2 => (0..900_u16).prop_map(|minutes| Op::Wait { minutes }),
@@ -119,6 +125,9 @@ pub struct Model {
     pub members: BTreeSet<(u8, u8)>,
     /// Restorable links and their deadlines.
     pub deleted: BTreeMap<Vec<u8>, (WorkspaceId, LinkState, u64)>,
+    /// QR codes that were not deleted themselves.
+    pub codes: BTreeMap<Vec<u8>, super::qr_codes::Code>,
+    pub logos: BTreeSet<Vec<u8>>,
     /// The number of events in the audit log.
     pub audited: u64,
     pub made: u64,
@@ -180,8 +189,12 @@ impl Model {
                 self.links.insert(link.id.clone(), (owner, link.clone()));
                 Event::LinkChanged(link)
             }
-            Op::Delete { link } => {
-                let (of, event) = self.delete_event(*link)?;
+            Op::Delete { .. } | Op::Restore { .. } | Op::Purge { .. } | Op::Qr { .. } => {
+                let (of, event) = match op {
+                    Op::Delete { link } => self.delete_event(*link)?,
+                    Op::Qr { kind, number } => self.qr_event(*kind, *number)?,
+                    _ => self.bring_back_or_purge(op)?,
+                };
                 owner = of;
                 event
             }
@@ -202,11 +215,6 @@ impl Model {
             Op::PutCampaign { .. } | Op::DeleteCampaign { .. } => {
                 owner = workspace(0);
                 self.campaign_event(op)?
-            }
-            Op::Restore { .. } | Op::Purge { .. } => {
-                let (of, event) = self.bring_back_or_purge(op)?;
-                owner = of;
-                event
             }
             Op::Account { kind, user, workspace: number } => {
                 owner = workspace(u64::from(*number));
@@ -467,7 +475,7 @@ impl Model {
     }
 }
 
-fn nth<T: Clone>(of: &BTreeMap<Vec<u8>, T>, number: u16) -> Option<(Vec<u8>, T)> {
+pub fn nth<T: Clone>(of: &BTreeMap<Vec<u8>, T>, number: u16) -> Option<(Vec<u8>, T)> {
     let place = usize::from(number) % of.len().max(1);
     of.iter().nth(place).map(|(id, thing)| (id.clone(), thing.clone()))
 }

@@ -5,6 +5,7 @@ mod domains;
 mod folds;
 mod history;
 mod numbers;
+mod qr_codes;
 mod repairs;
 
 use std::collections::BTreeMap;

@@ -1,17 +1,21 @@
 //! The keys of the index: the keys of each [`Family`] start with its letter.
 
+mod billing;
+mod qr_codes;
+
+pub use billing::*;
+pub use qr_codes::*;
+
 use super::group::Group;
 use crate::domain::envelope::KNOWN_EVENTS;
 use crate::domain::ids::{
     DomainId, InvitationId, LinkId, ReportId, SessionId, TokenId, UserId, WorkspaceId,
 };
 use crate::domain::link::folded;
-use crate::domain::plan::credit::CreditKind;
-use crate::domain::plan::limit::{Counter, Month};
 use crate::domain::preset::{UtmPresetId, UtmPresetKind};
 
 /// The number of the layout: bases and overlays with another one are not used.
-const LAYOUT: u32 = 11;
+const LAYOUT: u32 = 12;
 
 /// The format of a base or an overlay: the layout, and the events that its writer knew.
 pub const FORMAT: u64 = (KNOWN_EVENTS as u64) << 32 | LAYOUT as u64;
@@ -57,7 +61,9 @@ families! {
     /// workspace link → nothing: `UUIDv7` ids list the links in the order of their creation.
     LinkOfWorkspace = b'w' Scanned,
     /// workspace → how many links it has; workspace `d` → how many deleted ones can be
-    /// restored; workspace `L` → how many changes of credits; workspace `I` → how many invoices.
+    /// restored; workspace `L` → how many changes of credits; workspace `I` → how many invoices;
+    /// workspace `q` → how many QR codes of links that are not deleted; workspace `o` → how many
+    /// logos.
     Count = b'n' Folded,
     /// hash of the secret → workspace, then the token (protobuf). After a rotation also under the
     /// hash of the previous secret.
@@ -96,8 +102,8 @@ families! {
     UtmPreset = b'P' Folded,
     /// workspace kind name → its id; the name in lower case.
     UtmPresetName = b'B' LookedUp,
-    /// link version → where in the log the version began, and when. Versions of a purged link
-    /// stay: they are numbers that lead nowhere.
+    /// link or QR code, version → where in the log the version began, and when. Versions of what is
+    /// gone stay: they are numbers that lead nowhere.
     Version = b'v' Scanned,
     /// workspace link → a deleted link that can be restored: until when, when and where it was
     /// deleted, then the link.
@@ -139,6 +145,20 @@ families! {
     AutoRecharge = b'R' Folded,
     /// Numbers of users, workspaces and tokens: see [`numbers`](super::numbers).
     Number = b'#' Folded,
+    /// QR code → workspace, its number, then the code (protobuf). Those of a deleted link that can be
+    /// restored stay.
+    QrCode = b'Q' Folded,
+    /// link → the ids of its QR codes, oldest first.
+    QrCodesOfLink = b'O' Folded,
+    /// workspace QR code → nothing: those of links that are not deleted.
+    QrCodeOfWorkspace = b'D' Scanned,
+    /// number → QR code, link.
+    QrNumber = b'F' LookedUp,
+    /// workspace logo → the logo without its image (protobuf).
+    Logo = b'H' Folded,
+    /// workspace → the brand defaults of its QR codes (protobuf); workspace domain → those of the
+    /// domain.
+    QrDefaults = b'J' Folded,
 }
 
 const fn count(least: Access) -> usize {
@@ -323,84 +343,13 @@ pub fn domain_count(workspace: WorkspaceId) -> Vec<u8> {
     Family::DomainCount.key(&[workspace.as_bytes()])
 }
 
-pub fn usage(workspace: WorkspaceId, month: Month, counter: Counter) -> Vec<u8> {
-    Family::Usage.key(&[workspace.as_bytes(), &month.number().to_be_bytes(), &[counter as u8]])
-}
-
-pub const PLAN_COUNTS: &[u8] = &Family::PlanCount.prefix();
-
-pub fn plan_count(plan: &str) -> Vec<u8> {
-    Family::PlanCount.key(&[plan.as_bytes()])
-}
-
-pub const CREDITS: &[u8] = &Family::Credits.prefix();
-
-pub fn credits(workspace: WorkspaceId) -> Vec<u8> {
-    Family::Credits.key(&[workspace.as_bytes()])
-}
-
-pub const SUBSCRIPTIONS: &[u8] = &Family::Subscription.prefix();
-
-pub fn subscription(workspace: WorkspaceId) -> Vec<u8> {
-    Family::Subscription.key(&[workspace.as_bytes()])
-}
-
-/// The number of a workspace's invoices.
-pub fn invoice_count(workspace: WorkspaceId) -> Vec<u8> {
-    Family::Count.key(&[workspace.as_bytes(), b"I"])
-}
-
-pub fn invoices_by_time(workspace: WorkspaceId) -> Vec<u8> {
-    Family::InvoiceByTime.key(&[workspace.as_bytes()])
-}
-
-pub fn invoice_at(workspace: WorkspaceId, at_ms: u64, reference: &str) -> Vec<u8> {
-    let at = at_ms.to_be_bytes();
-    Family::InvoiceByTime.key(&[workspace.as_bytes(), &at, reference.as_bytes()])
-}
-
-/// The provider's id in a key of [`invoice_at`].
-pub fn reference_at(key: &[u8]) -> Option<&str> {
-    std::str::from_utf8(key.get(25..)?).ok()
-}
-
-pub fn invoice(workspace: WorkspaceId, reference: &str) -> Vec<u8> {
-    Family::Invoice.key(&[workspace.as_bytes(), reference.as_bytes()])
-}
-
-pub fn billing_reference(provider: &str, reference: &str) -> Vec<u8> {
-    Family::BillingReference.key(&[provider.as_bytes(), b":", reference.as_bytes()])
-}
-
-pub fn provider_report(report: &str) -> Vec<u8> {
-    Family::ProviderReport.key(&[report.as_bytes()])
-}
-
-pub const AUTO_RECHARGES: &[u8] = &Family::AutoRecharge.prefix();
-
-pub fn auto_recharge(workspace: WorkspaceId, kind: CreditKind) -> Vec<u8> {
-    Family::AutoRecharge.key(&[workspace.as_bytes(), &[kind as u8]])
-}
-
-/// The number of a workspace's changes of credits.
-pub fn ledger_count(workspace: WorkspaceId) -> Vec<u8> {
-    Family::Count.key(&[workspace.as_bytes(), b"L"])
-}
-
-pub fn ledger_of(workspace: WorkspaceId) -> Vec<u8> {
-    Family::Ledger.key(&[workspace.as_bytes()])
-}
-
-pub fn ledger(workspace: WorkspaceId, offset: u64) -> Vec<u8> {
-    Family::Ledger.key(&[workspace.as_bytes(), &offset.to_be_bytes()])
-}
-
 pub fn idempotency(workspace: WorkspaceId, name: &str) -> Vec<u8> {
     Family::Idempotency.key(&[workspace.as_bytes(), name.as_bytes()])
 }
 
-pub fn versions_of(link: LinkId) -> Vec<u8> {
-    Family::Version.key(&[link.as_bytes()])
+/// The versions of a link or a QR code, by its 16 bytes.
+pub fn versions_of(subject: &[u8; 16]) -> Vec<u8> {
+    Family::Version.key(&[subject])
 }
 
 pub fn member(workspace: WorkspaceId, group: &Group, id: LinkId) -> Vec<u8> {
@@ -443,8 +392,8 @@ pub fn preset_named(workspace: WorkspaceId, kind: UtmPresetKind, name: &str) -> 
     Family::UtmPresetName.key(&[workspace.as_bytes(), &[letter(kind)], folded(name).as_bytes()])
 }
 
-pub fn version(link: LinkId, number: u32) -> Vec<u8> {
-    Family::Version.key(&[link.as_bytes(), &number.to_be_bytes()])
+pub fn version(subject: &[u8; 16], number: u32) -> Vec<u8> {
+    Family::Version.key(&[subject, &number.to_be_bytes()])
 }
 
 /// The version number in a version's key.
