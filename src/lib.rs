@@ -19,6 +19,7 @@
 //! | [`effects`] | guarded outgoing requests, DNS lookups, ACME, mail |
 //! | [`queries`] | reads of the projections: links, analytics, history |
 //! | [`jobs`] | the job runner and the scheduler; imports of links, exports of clicks |
+//! | [`qr`] | draws QR codes; knows nothing of links |
 //! | [`engine`] | the embedded ClickHouse: fetch, start, supervise |
 //! | [`limits`] | limits and timeouts; retention periods are in [`domain::retention`] |
 //! | [`metrics`] | the names and help texts of all metrics |
@@ -45,5 +46,6 @@ pub mod limits;
 pub mod log;
 pub mod metrics;
 pub mod projections;
+pub mod qr;
 pub mod queries;
 pub mod sst;

@@ -17,6 +17,12 @@ pub const PASSWORD_THREADS: usize = 1;
 pub const PASSWORD_QUEUE_LEN: usize = 200 * PASSWORD_THREADS;
 /// How long a password waits until it is hashed.
 pub const PASSWORD_QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The number of threads that draw QR codes.
+pub const RENDER_THREADS: usize = 2;
+/// The number of images of QR codes that wait to be drawn.
+pub const RENDER_QUEUE_LEN: usize = 128;
+/// How long a request waits for an image of a QR code.
+pub const RENDER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The number of link searches that run at once; the others wait.
 pub const SEARCH_CONCURRENCY: usize = 4;
 /// The number of link searches of one workspace that run at once.

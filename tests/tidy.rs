@@ -18,9 +18,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("projections", &["domain", "log", "sst"]),
     ("effects", &["domain", "log"]),
     ("commands", &["domain", "identity", "log", "projections::index"]),
+    ("qr", &["domain", "log::lowest_priority"]),
     ("queries", &["domain", "log::replace_file", "projections"]),
-    ("jobs", &["domain", "commands", "queries", "log"]),
-    ("http", &["domain", "identity", "commands", "queries", "jobs", "clicks"]),
+    ("jobs", &["domain", "commands", "queries", "log", "qr"]),
+    ("http", &["domain", "identity", "commands", "queries", "jobs", "clicks", "qr"]),
     ("config", &["clicks", "commands", "effects", "http", "identity", "projections::clickhouse"]),
 ];
 

@@ -161,7 +161,7 @@ pub struct Gradient {
 pub struct LogoPlacement {
     /// The logo.
     pub logo: LogoId,
-    /// Its width, in percent of the width of the modules, without the margin.
+    /// Its longer side, in percent of the width of the modules, without the margin.
     pub size_percent: u32,
     /// Whether the modules below it, and a rim of one module, are left out.
     pub clears: bool,

@@ -1,0 +1,196 @@
+//! Refuses codes that scanners would not read.
+//!
+//! The bounds come from experiments with two decoders, rqrr and zbar, on what `tests/qr` does to an
+//! image: JPEG compression, rotation, shrinking, blur and perspective.
+
+use super::scene::{Cover, Layout};
+use super::{Spec, caption};
+use crate::domain::qr::style::{Color, DEFAULT_MARGIN, DotStyle, QrStyle};
+
+/// The minimum contrast, WCAG 2.2's for graphics: a camera in bad light sees half of it.
+const MIN_CONTRAST: f64 = 3.0;
+/// The minimum pixels per module.
+const MIN_SQUARE_PIXELS: f32 = 2.0;
+const MIN_SHAPE_PIXELS: f32 = 3.0;
+/// How much of the error correction a logo may use up, in percent: the rest is for dirt, folds and
+/// bad cameras.
+const LOGO_SHARE_PERCENT: usize = 60;
+/// The minimum margin within a frame, which would otherwise touch the position markers.
+const MIN_FRAME_MARGIN: u32 = 2;
+/// How many colors of a gradient are tried.
+const GRADIENT_STEPS: u8 = 16;
+
+/// Why scanners would not read a code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Illegible {
+    /// The fields of the style, and what is wrong with each: a sentence without a subject, such as
+    /// `must be …`.
+    pub reasons: Vec<(&'static str, String)>,
+}
+
+/// Why some scanners may not read a code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The field of the style.
+    pub field: &'static str,
+    /// A sentence for the user.
+    pub text: String,
+}
+
+/// Whether scanners would read a code at a size of `size` pixels.
+///
+/// # Errors
+/// The reasons why they would not.
+pub fn check(spec: &Spec, size: u32) -> Result<Vec<Warning>, Illegible> {
+    let mut reasons = Vec::new();
+    let mut warnings = Vec::new();
+    check_colors(&spec.style, &mut reasons, &mut warnings);
+    check_frame(&spec.style, &mut reasons);
+    check_modules(spec, size, &mut reasons);
+    if spec.style.margin < DEFAULT_MARGIN {
+        let text = format!(
+            "The margin should be {DEFAULT_MARGIN} modules: with less, some scanners don't find \
+             the code unless there is empty space around it."
+        );
+        warnings.push(Warning { field: "margin", text });
+    }
+    if reasons.is_empty() { Ok(warnings) } else { Err(Illegible { reasons }) }
+}
+
+type Reasons = Vec<(&'static str, String)>;
+
+fn check_colors(style: &QrStyle, reasons: &mut Reasons, warnings: &mut Vec<Warning>) {
+    let background = style.background_color.unwrap_or(Color::WHITE);
+    let is_dark = luminance(style.color) < luminance(background);
+    let mut colors = vec![("color", style.color)];
+    if let Some(gradient) = style.gradient {
+        let mixed = |step| ("gradient.color", mix(style.color, gradient.color, step));
+        colors.extend((1..=GRADIENT_STEPS).map(mixed));
+    }
+    colors.extend(style.corner_color.map(|color| ("corner_color", color)));
+    colors.extend(style.corner_dot_color.map(|color| ("corner_dot_color", color)));
+    for (field, color) in colors {
+        if reasons.iter().any(|(same, _)| *same == field) {
+            continue;
+        }
+        let contrast = contrast(color, background);
+        let direction = if is_dark { "darker" } else { "lighter" };
+        if (luminance(color) < luminance(background)) != is_dark {
+            let reason = format!("must be {direction} than the background, as `color` is");
+            reasons.push((field, reason));
+        } else if contrast < MIN_CONTRAST {
+            reasons.push((field, low_contrast(contrast, direction, "the background")));
+        }
+    }
+    if style.background_color.is_none() {
+        let text = "The background is transparent: show the code on something light only.";
+        warnings.push(Warning { field: "background_color", text: text.to_owned() });
+    }
+    if !is_dark {
+        let text = "The modules are lighter than the background: some scanners don't read that.";
+        warnings.push(Warning { field: "color", text: text.to_owned() });
+    }
+}
+
+fn check_frame(style: &QrStyle, reasons: &mut Reasons) {
+    let Some(frame) = &style.frame else { return };
+    reasons.extend(caption::defect(&frame.caption).map(|reason| ("frame.caption", reason)));
+    let contrast = contrast(frame.text_color, frame.color);
+    if contrast < MIN_CONTRAST {
+        let is_dark = luminance(frame.text_color) < luminance(frame.color);
+        let direction = if is_dark { "darker" } else { "lighter" };
+        reasons.push(("frame.text_color", low_contrast(contrast, direction, "the frame")));
+    }
+    if style.margin < MIN_FRAME_MARGIN {
+        let reason = format!("must be at least {MIN_FRAME_MARGIN} within a frame");
+        reasons.push(("margin", reason));
+    }
+}
+
+fn low_contrast(contrast: f64, direction: &str, than: &str) -> String {
+    format!(
+        "must be {direction}: its contrast to {than} is {contrast:.1}:1, scanners need at least \
+         {MIN_CONTRAST}:1"
+    )
+}
+
+fn check_modules(spec: &Spec, size: u32, reasons: &mut Reasons) {
+    let Some(matrix) = spec.matrix() else {
+        let reason = "is too long for a QR code; shorten it, or lower the error correction";
+        reasons.push(("content", reason.to_owned()));
+        return;
+    };
+    let style = &spec.style;
+    let layout = Layout::new(matrix.width(), style, size, false);
+    let min = match style.dot_style {
+        DotStyle::Square => MIN_SQUARE_PIXELS,
+        _ => MIN_SHAPE_PIXELS,
+    };
+    if layout.scale < min {
+        let needed = (f64::from(min) * f64::from(size) / f64::from(layout.scale)).ceil();
+        let reason = format!(
+            "must be at least {needed} for this content and style, so that a module has {min} \
+             pixels; or lower the margin or the error correction"
+        );
+        reasons.push(("size", reason));
+    }
+    let Some(cover) = spec.cover(&matrix) else { return };
+    let max = matrix.max_wrong_codewords() * LOGO_SHARE_PERCENT / 100;
+    if matrix.codewords_in(cover.modules) > max {
+        reasons.push(("logo.size_percent", too_large(spec, &matrix, max)));
+    }
+}
+
+/// Says the largest size that would do.
+fn too_large(spec: &Spec, matrix: &super::matrix::Matrix, max: usize) -> String {
+    let fits = |percent: &u32| {
+        let placement = spec.style.logo?;
+        let smaller =
+            crate::domain::qr::style::LogoPlacement { size_percent: *percent, ..placement };
+        let cover = Cover::new(matrix.width(), &smaller, spec.logo.as_ref()?);
+        (matrix.codewords_in(cover.modules) <= max).then_some(())
+    };
+    let largest = spec.style.logo.and_then(|logo| {
+        (1..logo.size_percent.min(100)).rev().find(|percent| fits(percent).is_some())
+    });
+    let level = matrix.level();
+    let otherwise = if level == "H" { "" } else { ", or set the error correction to H" };
+    match largest {
+        Some(largest) => format!(
+            "must be at most {largest}: a larger logo covers more than the error correction \
+             ({level}) can restore{otherwise}"
+        ),
+        None => format!(
+            "is too large: the error correction ({level}) cannot restore what a logo covers\
+             {otherwise}"
+        ),
+    }
+}
+
+fn mix(from: Color, to: Color, step: u8) -> Color {
+    let channel = |from: u8, to: u8| {
+        let (step, steps) = (u16::from(step), u16::from(GRADIENT_STEPS));
+        let sum = u16::from(from) * (steps - step) + u16::from(to) * step;
+        u8::try_from(sum / steps).unwrap_or(u8::MAX)
+    };
+    Color {
+        red: channel(from.red, to.red),
+        green: channel(from.green, to.green),
+        blue: channel(from.blue, to.blue),
+    }
+}
+
+/// The contrast ratio of WCAG 2.2, from 1 to 21.
+fn contrast(one: Color, other: Color) -> f64 {
+    let (one, other) = (luminance(one), luminance(other));
+    (one.max(other) + 0.05) / (one.min(other) + 0.05)
+}
+
+/// The relative luminance of WCAG 2.2, from 0 to 1.
+fn luminance(color: Color) -> f64 {
+    let linear = |channel: u8| {
+        let channel = f64::from(channel) / 255.0;
+        if channel <= 0.04045 { channel / 12.92 } else { ((channel + 0.055) / 1.055).powf(2.4) }
+    };
+    0.2126 * linear(color.red) + 0.7152 * linear(color.green) + 0.0722 * linear(color.blue)
+}
