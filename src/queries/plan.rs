@@ -110,13 +110,11 @@ impl Rollup {
             ([Dimension::Link], None) => Some(Self::Links),
             ([] | [Dimension::Link], Some(filter)) if is_on_links(filter) => Some(Self::Links),
             ([one], None) if is_rolled_up(*one) => Some(Self::Values(*one)),
-            ([one], Some(filter)) if is_rolled_up(*one) && is_on(filter, *one) => {
-                Some(Self::Values(*one))
-            }
-            ([], Some(filter)) => {
+            (by @ ([] | [_]), Some(filter)) => {
                 let one = filter.conditions().next()?.dimension;
-                let is_alone = is_rolled_up(one) && is_on(filter, one);
-                is_alone.then_some(Self::Values(one))
+                let is_alone = by.iter().all(|by| *by == one) && is_on(filter, one);
+                let has_rows = is_rolled_up(one) || (one == Dimension::QrCode && is_set(filter));
+                (is_alone && has_rows).then_some(Self::Values(one))
             }
             _ => None,
         }
@@ -152,6 +150,18 @@ const fn is_rolled_up(dimension: Dimension) -> bool {
 /// Whether all of a filter's conditions are on this dimension.
 fn is_on(filter: &Filter, dimension: Dimension) -> bool {
     filter.conditions().all(|condition| condition.dimension == dimension)
+}
+
+/// Whether a filter on one dimension excludes the unknown value, for which codes have no rows.
+fn is_set(filter: &Filter) -> bool {
+    match filter {
+        Filter::Is(condition) => match &condition.test {
+            Test::In(values) => values.iter().all(|value| !value.is_empty()),
+            test => *test == Test::IsSet,
+        },
+        Filter::And(each) => each.iter().any(is_set),
+        Filter::Or(_) | Filter::Not(_) => false,
+    }
 }
 
 fn is_on_links(filter: &Filter) -> bool {
@@ -239,7 +249,7 @@ impl SealedRange {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queries::analytics::Metric;
+    use crate::queries::analytics::{Condition, Metric};
 
     fn at(moment: &str) -> Timestamp {
         moment.parse().unwrap()
@@ -282,6 +292,31 @@ mod tests {
         }
         // No hour begins within the range.
         assert_eq!(plan("2026-03-05T14:10:00Z", now, newest, &[]), None);
+    }
+
+    #[test]
+    fn scans_of_named_codes_are_read_from_the_rollup() {
+        let period = Period { from: None, to: at("2026-03-05T00:00:00Z") };
+        let workspace = crate::domain::ids::WorkspaceId::new(uuid::Uuid::nil());
+        let rollup = |filter: Option<Test>, dimensions: &[Dimension]| {
+            let dimension = Dimension::QrCode;
+            let condition = |test| Filter::Is(Condition { dimension, test });
+            Rollup::of(&AnalyticsQuery {
+                filter: filter.map(condition),
+                dimensions: dimensions.to_vec(),
+                ..AnalyticsQuery::of(workspace, &[Metric::Clicks], period)
+            })
+        };
+        let codes = Some(Rollup::Values(Dimension::QrCode));
+        let named = || Some(Test::In(vec!["qr_1".to_owned(), "qr_2".to_owned()]));
+        for dimensions in [&[][..], &[Dimension::QrCode], &[Dimension::Time, Dimension::QrCode]] {
+            assert_eq!(rollup(named(), dimensions), codes);
+            assert_eq!(rollup(Some(Test::IsSet), dimensions), codes);
+        }
+        // It has no rows of clicks without a code.
+        assert_eq!(rollup(None, &[Dimension::QrCode]), None);
+        assert_eq!(rollup(Some(Test::In(vec![String::new()])), &[]), None);
+        assert_eq!(rollup(named(), &[Dimension::Country]), None);
     }
 
     #[test]

@@ -271,6 +271,7 @@ fn queries_that_make_no_sense_are_refused() {
         ("start=2026-01-01", "end"),
         ("country=DE&timezone=Mars", "timezone"),
         ("trigger=mail", "trigger"),
+        ("qr_code=4c9", "qr_code"),
         ("time=1", "time"),
     ] {
         server.api().get(&format!("/analytics?{query}")).refuses(400, INVALID, &[field]);

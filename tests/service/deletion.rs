@@ -53,6 +53,7 @@ fn past(clicks: &[Click]) -> impl Iterator<Item = (u16, Vec<u8>)> {
             utm_source: format!("source {}", number % 5),
             bot: i32::from(number % 7 == 0),
             qr: number % 11 == 0,
+            qr_code: if number % 11 == 0 { vec![(number % 3) as u8; 16] } else { Vec::new() },
             ..model.clone()
         };
         (kind::CLICK, click.encode_to_vec())
@@ -96,6 +97,10 @@ fn questions() -> Vec<Value> {
             }));
         }
     }
+    let scanned = json!({ "dimension": "qr_code", "operator": "is_set" });
+    questions.push(json!({
+        "metrics": metrics, "dimensions": ["qr_code"], "date_range": "all", "filters": scanned,
+    }));
     questions
 }
 
@@ -106,7 +111,9 @@ fn ask(server: &Server, filter: Option<&Value>, min_offset: u64) -> Vec<Vec<Stri
         fields.retain(|_, value| !value.is_null());
         fields.insert("min_offset".to_owned(), min_offset.into());
         if let Some(filter) = filter {
-            fields.insert("filters".to_owned(), filter.clone());
+            let own = fields.remove("filters");
+            let filters = own.into_iter().chain([filter.clone()]).collect();
+            fields.insert("filters".to_owned(), filters);
         }
         let answer = server.api().post("/analytics/query", &question).expect(200).json();
         let rows = answer["data"].as_array().unwrap().iter();

@@ -15,7 +15,7 @@ use crate::domain::domains::state::DomainState;
 use crate::domain::event::{
     Envelope, Event, EventKind, LinkState, UtmPresetDeleted, UtmPresetState,
 };
-use crate::domain::ids::{DomainId, LinkId, ReportId, TokenId, UserId, WorkspaceId};
+use crate::domain::ids::{DomainId, LinkId, QrCodeId, ReportId, TokenId, UserId, WorkspaceId};
 use crate::domain::link::{Gates, Payload};
 use crate::domain::plan::credit::CreditKind;
 use crate::domain::preset::UtmPresetKind;
@@ -257,6 +257,9 @@ fn click_json(record: &Record) -> anyhow::Result<Value> {
             FieldValue::Short(number) => number.into(),
             FieldValue::Hash(hash) => format!("{hash:016x}").into(),
             FieldValue::Id(id) if name == "link" => LinkId::from_bytes(id)?.to_string().into(),
+            FieldValue::Id(id) if name == "qr_code" => {
+                QrCodeId::from_bytes(id).ok().map(|id| id.to_string()).into()
+            }
             FieldValue::Id(id) => WorkspaceId::from_bytes(id)?.to_string().into(),
             FieldValue::Text(text) => text.into(),
             FieldValue::Bool(flag) => flag.into(),

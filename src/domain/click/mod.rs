@@ -169,6 +169,10 @@ click_fields! {
         /// The gate that blocked the visit.
         #[prost(enumeration = "crate::domain::link::Block", tag = 33)]
         pub block: i32,
+        /// The 16 bytes of the scanned QR code's id; empty if no code of the link was named.
+        #[prost(bytes = "vec", tag = 34)]
+        #[column("qr_code")]
+        pub qr_code: Vec<u8>,
     }
 }
 

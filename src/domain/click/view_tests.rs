@@ -50,6 +50,7 @@ fn owned(view: &ClickView<'_>) -> Click {
         limited_since: view.limited_since,
         limited_nth: view.limited_nth,
         block: view.block,
+        qr_code: view.qr_code.to_vec(),
     }
 }
 
@@ -75,7 +76,7 @@ fn click() -> impl Strategy<Value = Click> {
     let place = (text(), text(), text());
     let source = (text(), "\\PC{0,300}", text());
     let asked = (text(), [text(), text(), text(), text(), text()], any::<bool>());
-    let chosen = (text(), text(), any::<u32>(), any::<u64>(), 0..12_i32);
+    let chosen = (text(), text(), any::<u32>(), any::<u64>(), 0..12_i32, bytes());
     let parts = (link, agent, numbers, place, source, asked, chosen);
     parts.prop_map(|(link, agent, numbers, place, source, asked, chosen)| {
         let (workspace, link, link_version, domain) = link;
@@ -84,7 +85,7 @@ fn click() -> impl Strategy<Value = Click> {
         let (country, region, city) = place;
         let (referrer, referrer_url, language) = source;
         let (destination, utm, qr) = asked;
-        let (rule, variant, limited_since, limited_nth, block) = chosen;
+        let (rule, variant, limited_since, limited_nth, block, qr_code) = chosen;
         let [utm_source, utm_medium, utm_campaign, utm_content, utm_term] = utm;
         Click {
             at_ms,
@@ -120,18 +121,19 @@ fn click() -> impl Strategy<Value = Click> {
             limited_since,
             limited_nth,
             block,
+            qr_code,
         }
     })
 }
 
 /// A field with a known or unknown number and any wire type, often the wrong one.
 fn field() -> impl Strategy<Value = Vec<u8>> {
-    field_of(prop_oneof![4 => 1_u32..36, 1 => 1_u32..(1 << 29)].boxed())
+    field_of(prop_oneof![4 => 1_u32..37, 1 => 1_u32..(1 << 29)].boxed())
 }
 
 /// A field with an unknown number, as are the fields nested in it.
 fn unknown() -> impl Strategy<Value = Vec<u8>> {
-    field_of((34_u32..(1 << 29)).boxed())
+    field_of((35_u32..(1 << 29)).boxed())
 }
 
 fn field_of(tag: BoxedStrategy<u32>) -> impl Strategy<Value = Vec<u8>> {

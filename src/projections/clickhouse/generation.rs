@@ -14,11 +14,12 @@ use super::ProjectionError;
 pub const SUFFIX_MARK: &str = "/*generation*/";
 
 /// The tables of a generation, dependants first: the order in which they are dropped.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     // Materialized views, which fill the rollups:
     "clicks_hourly_feed",
     "clicks_daily_links_feed",
     "clicks_daily_values_feed",
+    "clicks_daily_codes_feed",
     // Clicks by hour; by link and day; by a dimension's value and day.
     "clicks_hourly",
     "clicks_daily_links",

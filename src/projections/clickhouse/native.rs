@@ -6,6 +6,8 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
+use crate::domain::ids::QrCodeId;
+
 /// The value of a column.
 #[derive(Clone, Copy)]
 pub enum Value<'a> {
@@ -17,6 +19,8 @@ pub enum Value<'a> {
     Bool(bool),
     /// Also for columns of `LowCardinality(String)`: ClickHouse builds the dictionary.
     Text(&'a str),
+    /// As the id's text; empty if absent.
+    QrCode(Option<QrCodeId>),
 }
 
 impl Value<'_> {
@@ -28,7 +32,7 @@ impl Value<'_> {
             Self::UInt64(_) => "UInt64",
             Self::UInt32(_) => "UInt32",
             Self::Bool(_) => "Bool",
-            Self::Text(_) => "String",
+            Self::Text(_) | Self::QrCode(_) => "String",
         }
     }
 
@@ -44,6 +48,8 @@ impl Value<'_> {
             Self::UInt32(number) => bytes.extend_from_slice(&number.to_le_bytes()),
             Self::Bool(is) => bytes.push(is.into()),
             Self::Text(text) => put_text(text, bytes),
+            Self::QrCode(None) => put_text("", bytes),
+            Self::QrCode(Some(id)) => put_text(&id.to_string(), bytes),
         }
     }
 }

@@ -113,8 +113,9 @@ struct StoredSums {
     sums: u64,
 }
 
-/// The number of sums of a month's clicks: by hour, by link, and by each dimension's values.
-const SUMS: u64 = 2 + 18;
+/// The number of sums of a month's clicks: by hour, by link, and by each dimension's values. Clicks
+/// without a code have no row by code, and are counted themselves.
+const SUMS: u64 = 2 + 19;
 
 impl Stored {
     /// Counts the tables of a generation.
@@ -130,8 +131,14 @@ impl Stored {
                  SELECT toYYYYMM(day) AS month, workspace_id, sum(clicks) AS sum \
                  FROM {links:Identifier} GROUP BY month, workspace_id \
              UNION ALL \
-                 SELECT toYYYYMM(day) AS month, workspace_id, sum(clicks) AS sum \
-                 FROM {values:Identifier} GROUP BY month, workspace_id, dimension \
+                 SELECT month, workspace_id, sum(part) AS sum FROM ( \
+                     SELECT toYYYYMM(day) AS month, workspace_id, toString(dimension) AS name, \
+                            sum(clicks) AS part \
+                     FROM {values:Identifier} GROUP BY month, workspace_id, name \
+                 UNION ALL \
+                     SELECT toYYYYMM(ts) AS month, workspace_id, 'qr_code' AS name, count() AS part \
+                     FROM {clicks:Identifier} WHERE qr_code = '' GROUP BY month, workspace_id \
+                 ) GROUP BY month, workspace_id, name \
              ) GROUP BY month, workspace_id";
         let added_up = generation.query(client, added_up);
         let mut stored = Self::default();

@@ -139,9 +139,8 @@ impl Removal {
         for some in kept.chunks(LINKS_AT_ONCE) {
             let some: Vec<_> = some.iter().map(|kept| format!("\\'{}\\'", kept.link)).collect();
             let only = format!("link_id IN ({})", some.join(", "));
-            let (rollup, feed) =
-                (tables.table("clicks_daily_links"), tables.table("clicks_daily_links_feed"));
-            add_to_rollup(client, tables, &name, (&rollup, &feed, &only)).await?;
+            let rollup = ("clicks_daily_links", "clicks_daily_links_feed");
+            add_to_rollup(client, tables, &name, rollup, &only).await?;
         }
         let steps = steps(client, tables, through).await?;
         Ok(Self { name, through, steps })
@@ -154,17 +153,13 @@ impl Removal {
         tables: Generation,
     ) -> Result<bool, ProjectionError> {
         if let Some(step) = self.steps.front() {
-            let day = "toDate(hour)";
-            let rollups = [
-                (tables.table("clicks_hourly"), tables.table("clicks_hourly_feed"), day),
-                (
-                    tables.table("clicks_daily_values"),
-                    tables.table("clicks_daily_values_feed"),
-                    "day",
-                ),
+            let value_feeds = ["clicks_daily_values_feed", "clicks_daily_codes_feed"];
+            let rollups: [(_, &[&str], _); 2] = [
+                ("clicks_hourly", &["clicks_hourly_feed"], "toDate(hour)"),
+                ("clicks_daily_values", &value_feeds, "day"),
             ];
-            for (rollup, feed, day) in &rollups {
-                step.recompute(client, tables, &self.name, (rollup, feed, day)).await?;
+            for rollup in rollups {
+                step.recompute(client, tables, &self.name, rollup).await?;
             }
             self.steps.pop_front();
         }
@@ -185,12 +180,12 @@ impl Days {
         client: &Client,
         tables: Generation,
         name: &str,
-        (rollup, feed, day): (&str, &str, &str),
+        (rollup, feeds, day): (&str, &[&str], &str),
     ) -> Result<(), ProjectionError> {
         let delete = "DELETE FROM {rollup:Identifier} \
              WHERE workspace_id = {workspace:UUID} AND DAY IN {days:Array(Date)}";
         statement(client, tables, name, &delete.replace("DAY", day))
-            .param("rollup", rollup)
+            .param("rollup", tables.table(rollup))
             .param("workspace", self.workspace.to_string())
             .param("days", &self.days)
             .execute()
@@ -199,7 +194,10 @@ impl Days {
         let workspace = self.workspace;
         let only =
             format!("workspace_id = toUUID(\\'{workspace}\\') AND day IN ({})", days.join(", "));
-        add_to_rollup(client, tables, name, (rollup, feed, &only)).await
+        for feed in feeds {
+            add_to_rollup(client, tables, name, (rollup, feed), &only).await?;
+        }
+        Ok(())
     }
 }
 
@@ -209,18 +207,19 @@ async fn add_to_rollup(
     client: &Client,
     tables: Generation,
     name: &str,
-    (rollup, feed, only): (&str, &str, &str),
+    (rollup, feed): (&str, &str),
+    only: &str,
 ) -> Result<(), ProjectionError> {
     // The materialized view defines the aggregation; here it must only read these clicks.
     let feed = client
         .query("SELECT as_select FROM system.tables WHERE database = currentDatabase() AND name = {feed:String}")
-        .param("feed", feed)
+        .param("feed", tables.table(feed))
         .fetch_one::<String>()
         .await?;
     let only = format!("{{'{}': '{only}'}}", tables.table("clicks"));
     let insert = format!("INSERT INTO {{rollup:Identifier}} {}", feed.replace('?', "??"));
     Ok(statement(client, tables, name, &insert)
-        .param("rollup", rollup)
+        .param("rollup", tables.table(rollup))
         .with_setting("additional_table_filters", only)
         .with_setting("insert_deduplicate", "0")
         .execute()

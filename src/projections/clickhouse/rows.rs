@@ -14,6 +14,7 @@ use crate::domain::amendment::{AgentReclassified, LinkForgotten};
 use crate::domain::click::AgentSeen;
 use crate::domain::click::view::{ClickView, Field, FieldValue};
 use crate::domain::country::continent;
+use crate::domain::ids::QrCodeId;
 use crate::log::RecordRef;
 
 /// A row of `clicks`.
@@ -21,6 +22,7 @@ pub struct ClickRow<'a> {
     pub(super) click: ClickView<'a>,
     workspace_id: Uuid,
     link_id: Uuid,
+    qr_code: Option<QrCodeId>,
     pub(super) log_offset: u64,
     /// The device and the bot reason, if corrected.
     class: Option<(&'a str, &'a str)>,
@@ -100,9 +102,11 @@ impl<'a> ClickRow<'a> {
         if corrections.is_removed(link_id, record.offset, click.link_version) {
             return Ok(None);
         }
+        let qr_code = Some(click.qr_code).filter(|bytes| !bytes.is_empty());
+        let qr_code = qr_code.map(QrCodeId::from_bytes).transpose().map_err(|_| unreadable())?;
         let class = corrections.class_of(&click, record.offset);
         let log_offset = record.offset;
-        Ok(Some(Self { click, workspace_id, link_id, log_offset, class }))
+        Ok(Some(Self { click, workspace_id, link_id, qr_code, log_offset, class }))
     }
 
     /// The values with their column names.
@@ -125,6 +129,7 @@ impl<'a> ClickRow<'a> {
             (FieldValue::Number(number) | FieldValue::Hash(number), _) => Value::UInt64(number),
             (FieldValue::Short(number), _) => Value::UInt32(number),
             (FieldValue::Id(_), _) if field.name == "link" => Value::Uuid(self.link_id),
+            (FieldValue::Id(_), _) if field.name == "qr_code" => Value::QrCode(self.qr_code),
             (FieldValue::Id(_), _) => Value::Uuid(self.workspace_id),
             (FieldValue::Text(text), _) => Value::Text(text),
             (FieldValue::Bool(flag), _) => Value::Bool(flag),

@@ -43,6 +43,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0008_late_clicks.sql",
     "0009_values_by_grouping_sets.sql",
     "0010_chunks.sql",
+    "0011_qr_codes.sql",
 ];
 
 impl Migration {

@@ -40,6 +40,8 @@ named_enum! {
         UtmTerm => "utm_term",
         /// Whether the click came from a QR code or from the link.
         Trigger => "trigger",
+        /// The QR code that was scanned.
+        QrCode => "qr_code",
     }
 }
 

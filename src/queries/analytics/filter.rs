@@ -4,6 +4,7 @@ use regex::Regex;
 use uuid::Uuid;
 
 use super::dimension::Dimension;
+use crate::domain::ids::QrCodeId;
 
 /// The maximum nesting depth of conditions.
 pub const MAX_DEPTH: usize = 8;
@@ -74,6 +75,11 @@ impl Condition {
         };
         if let Some(odd) = values.iter().find(|value| !words.is_empty() && !is_word(words, value)) {
             return Err(format!("must be one of {}, not `{odd}`", words.join(", ")));
+        }
+        let is_code = |value: &String| value.is_empty() || value.parse::<QrCodeId>().is_ok();
+        if let (Dimension::QrCode, Some(odd)) = (dimension, values.iter().find(|one| !is_code(one)))
+        {
+            return Err(format!("must be QR codes' ids (`qr_…`), which `{odd}` is not"));
         }
         let test = match dimension {
             Dimension::Time => return Err("is given by the date range".to_owned()),

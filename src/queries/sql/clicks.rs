@@ -43,6 +43,7 @@ const COLUMNS: &[(&str, &str, bool)] = &[
     ("rule", "rule", false),
     ("variant", "variant", true),
     ("trigger", "if(qr, 'qr', 'link')", false),
+    ("qr_code", "qr_code", false),
     ("visitor", "lower(hex(visitor_id))", false),
 ];
 

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 use slugline::domain::click::Click;
-use slugline::domain::ids::LinkId;
+use slugline::domain::ids::{LinkId, QrCodeId};
 
 /// Each dimension but time.
-pub const DIMENSIONS: [&str; 29] = [
+pub const DIMENSIONS: [&str; 30] = [
     "link",
     "domain",
     "tag",
@@ -35,6 +35,7 @@ pub const DIMENSIONS: [&str; 29] = [
     "utm_content",
     "utm_term",
     "trigger",
+    "qr_code",
 ];
 
 /// Those that can be looked into.
@@ -97,6 +98,7 @@ impl Fact {
             click.utm_content.clone(),
             click.utm_term.clone(),
             if click.qr { "qr" } else { "link" }.to_owned(),
+            QrCodeId::from_bytes(&click.qr_code).map(|id| id.to_string()).unwrap_or_default(),
         ];
         Self {
             at_ms: i64::try_from(click.at_ms).unwrap(),

@@ -147,11 +147,7 @@ impl Maker {
             for _ in 0..self.dice.below(4).saturating_sub(1) {
                 let later = click.at_ms + self.dice.below(80 * MINUTE_MS as u64);
                 let last = u64::try_from(begin + DAYS * DAY_MS - 1).unwrap();
-                clicks.push(Click {
-                    at_ms: later.min(last),
-                    qr: self.dice.per_cent(30),
-                    ..click.clone()
-                });
+                clicks.push(Click { at_ms: later.min(last), ..click.clone() });
             }
             clicks.push(click);
         }
@@ -218,6 +214,9 @@ impl Maker {
         let utm_content = one(&["", "a", "b", "aa"]);
         let utm_term =
             if dice.per_cent(30) { dice.pick(HOSTILE).to_owned() } else { String::new() };
+        let qr = dice.per_cent(20);
+        let code = if qr { dice.below(4) } else { 0 };
+        let code = (code > 0).then(|| uuid::Uuid::from_u64_pair(code, code).as_bytes().to_vec());
         let bot = if dice.per_cent(20) { 1 + dice.below(5) } else { 0 };
         Click {
             at_ms: u64::try_from(at_ms).unwrap(),
@@ -247,7 +246,8 @@ impl Maker {
             utm_campaign,
             utm_content,
             utm_term,
-            qr: dice.per_cent(20),
+            qr,
+            qr_code: code.unwrap_or_default(),
             rule,
             variant,
             ..Click::default()

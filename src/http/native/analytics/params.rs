@@ -107,6 +107,8 @@ pub struct AnalyticsParams {
     variant: Option<String>,
     /// How the link was opened: `link` or `qr`.
     trigger: Option<String>,
+    /// QR codes that were scanned, by ID.
+    qr_code: Option<String>,
 }
 
 /// The parsed parameters.
