@@ -15,6 +15,7 @@ mod open_files;
 pub mod permissions;
 mod plans;
 mod recharge_mail;
+mod scans;
 mod tls;
 mod unlock_key;
 
@@ -193,7 +194,8 @@ impl App {
         let proxies = settings.trusted_proxies.clone();
         let agents = Arc::new(UserAgentCache::new(agents.join()?));
         let classifier = CrawlerClassifier::new(settings.crawler_list.clone(), Arc::clone(&agents));
-        let enricher = Enricher { proxies, geo, agents, visitors };
+        let find_code = scans::find_code(&index);
+        let enricher = Enricher { proxies, geo, agents, visitors, find_code };
         let limits = ClickCaps::open(&data.join("limits"), &clicks)?;
         let recorder = Arc::new(Recorder::new(enricher, Arc::clone(&clicks), limits));
         let syncer = recorder.start_syncing(settings.clicks_sync_interval)?;

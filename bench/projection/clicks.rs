@@ -99,6 +99,7 @@ pub fn open_log(folder: &Path) -> anyhow::Result<(Arc<dyn Log>, Arc<Recorder>)> 
         geo: GeoReader::new(Some(countries))?,
         agents: Arc::new(UserAgentCache::new(BotList::load(&crawlers)?)),
         visitors: VisitorSalts::open(folder.join("visitor.salt"), SaltPeriod::Never, 0)?,
+        find_code: Box::new(|_| None),
     };
     let recorder = Arc::new(Recorder::new(enricher, Arc::clone(&log), limits));
     Ok((log, recorder))

@@ -108,6 +108,7 @@ impl World {
             geo: GeoReader::new(Some(countries))?,
             agents: Arc::new(UserAgentCache::new(BotList::load(&crawlers)?)),
             visitors: VisitorSalts::open(folder.path().join("salt"), SaltPeriod::Never, 0)?,
+            find_code: Box::new(|_| None),
         };
         let log: Arc<dyn Log> = Arc::new(open_log(folder.path(), "clicks")?);
         let limits = ClickCaps::open(&folder.path().join("limits"), &log)?;
@@ -211,7 +212,7 @@ impl World {
 
     /// The steps that look at one request by itself.
     fn look(&self, step: Step, head: &RequestHead<'_>, moment: &RequestTime, work: &mut Work) {
-        let Enricher { proxies, geo, agents, visitors } = &self.recorder.enricher;
+        let Enricher { proxies, geo, agents, visitors, .. } = &self.recorder.enricher;
         let RequestHead { peer, query, headers, .. } = *head;
         let slug = head.path.trim_start_matches('/');
         match step {

@@ -10,6 +10,7 @@ use super::language::Language;
 use super::query_params::QueryParams;
 use super::referrer::Referrer;
 use crate::domain::click::BotReason;
+use crate::domain::ids::QrCodeId;
 
 /// Field numbers of [`Click`](crate::domain::click::Click).
 mod tag {
@@ -26,6 +27,7 @@ mod tag {
     pub(super) const PREFETCH: u32 = 20;
     pub(super) const UTM: u32 = crate::domain::click::UTM_FIRST_TAG;
     pub(super) const QR: u32 = 28;
+    pub(super) const QR_CODE: u32 = 34;
 }
 
 /// The fields of a click that come from the visit, not from its link or agent.
@@ -39,6 +41,8 @@ pub(super) struct VisitFields<'a> {
     pub(super) head: bool,
     pub(super) prefetch: bool,
     pub(super) query_params: QueryParams<'a>,
+    /// The scanned code.
+    pub(super) qr_code: Option<QrCodeId>,
 }
 
 impl VisitFields<'_> {
@@ -61,7 +65,10 @@ impl VisitFields<'_> {
         for (tag, value) in (tag::UTM..).zip(&self.query_params.utm) {
             put_text(tag, value, buffer);
         }
-        put_varint(tag::QR, self.query_params.qr.into(), buffer);
+        put_varint(tag::QR, self.query_params.marker.is_some().into(), buffer);
+        if let Some(code) = &self.qr_code {
+            put_bytes(tag::QR_CODE, code.as_bytes(), buffer);
+        }
     }
 }
 
@@ -81,10 +88,14 @@ fn put_fixed64(tag: u32, value: u64, buffer: &mut Vec<u8>) {
 
 fn put_text(tag: u32, text: &str, buffer: &mut Vec<u8>) {
     if !text.is_empty() {
-        encode_key(tag, WireType::LengthDelimited, buffer);
-        encode_varint(text.len() as u64, buffer);
-        buffer.extend_from_slice(text.as_bytes());
+        put_bytes(tag, text.as_bytes(), buffer);
     }
+}
+
+fn put_bytes(tag: u32, bytes: &[u8], buffer: &mut Vec<u8>) {
+    encode_key(tag, WireType::LengthDelimited, buffer);
+    encode_varint(bytes.len() as u64, buffer);
+    buffer.extend_from_slice(bytes);
 }
 
 #[cfg(test)]
@@ -109,7 +120,8 @@ mod tests {
             prefetch: part.prefetch,
             utm_source: part.query_params.utm[0].to_string(),
             utm_term: part.query_params.utm[4].to_string(),
-            qr: part.query_params.qr,
+            qr: part.query_params.marker.is_some(),
+            qr_code: part.qr_code.map_or_else(Vec::new, |code| code.as_bytes().to_vec()),
             ..Click::default()
         };
         let mut encoded = Vec::new();
@@ -130,6 +142,7 @@ mod tests {
             head: true,
             prefetch: true,
             query_params: QueryParams::of(Some("utm_source=mail&utm_term=a+b&qr=1"), [false; 5]),
+            qr_code: Some(QrCodeId::new(uuid::Uuid::from_u128(7))),
         };
         let long = "x".repeat(300);
         for part in
@@ -147,6 +160,7 @@ mod tests {
             head: false,
             prefetch: false,
             query_params: QueryParams::default(),
+            qr_code: None,
         });
     }
 }

@@ -8,8 +8,9 @@ use super::language::Language;
 use super::query_params::QueryParams;
 use super::referrer::Referrer;
 use super::user_agent_cache::Agent;
-use super::visit;
+use super::{FindQrCode, visit};
 use crate::domain::click::{BotReason, ClickTarget};
+use crate::domain::qr::marker::Marker;
 
 /// An enriched visit. It does not contain the visitor's IP address.
 #[must_use = "a click counts once it is appended"]
@@ -27,6 +28,7 @@ pub struct EnrichedVisit<'a> {
     pub(super) head: bool,
     pub(super) prefetch: bool,
     pub(super) query: Option<&'a str>,
+    pub(super) find_code: &'a FindQrCode,
     /// The user agent.
     pub agent: Arc<Agent>,
 }
@@ -48,6 +50,14 @@ impl EnrichedVisit<'_> {
     /// nothing.
     pub fn encode(&self, target: &ClickTarget, click: &mut Vec<u8>) {
         click.extend_from_slice(&target.part);
+        let query_params = QueryParams::of(self.query, target.has_utm);
+        let qr_code = match query_params.marker {
+            // A code counts the scans of its own link only.
+            Some(Marker::Number(number)) => (self.find_code)(number)
+                .filter(|(_, link)| *link == target.link)
+                .map(|(code, _)| code),
+            Some(Marker::SomeCode) | None => None,
+        };
         let part = VisitFields {
             at_ms: self.at_ms,
             bot: visit::bot_reason(self.head, self.prefetch),
@@ -57,7 +67,8 @@ impl EnrichedVisit<'_> {
             language: self.language,
             head: self.head,
             prefetch: self.prefetch,
-            query_params: QueryParams::of(self.query, target.has_utm),
+            query_params,
+            qr_code,
         };
         part.encode(click);
         click.extend_from_slice(&self.agent.click_part);

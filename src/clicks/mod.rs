@@ -13,7 +13,7 @@
 //! 5. `referrer` – the referring site, normalized, and its page, truncated;
 //! 6. `language` – the preferred language;
 //! 7. `visit` – whether it is a HEAD request or a prefetch, and so not a human's click;
-//! 8. `query_params` – UTM parameters of the request, and whether it came by a QR code;
+//! 8. `query_params` – UTM parameters of the request, and the QR code that was scanned;
 //! 9. `encode` – the encoding of the click.
 //!
 //! The [`Recorder`] appends the clicks to the log as a [`ClickBatch`]. [`Pacing`] keeps redirects
@@ -67,7 +67,10 @@ pub use visit::Visit;
 pub use visitor::VisitorSalts;
 pub use visitor_bucketer::VisitorBucketer;
 
-use crate::domain::ids::WorkspaceId;
+use crate::domain::ids::{LinkId, QrCodeId, WorkspaceId};
+
+/// Finds the QR code with a number, and its link. Called for visits with a marker only.
+pub type FindQrCode = Box<dyn Fn(u64) -> Option<(QrCodeId, LinkId)> + Send + Sync>;
 
 /// Enriches visits, with the data that this needs.
 pub struct Enricher {
@@ -79,6 +82,8 @@ pub struct Enricher {
     pub agents: Arc<UserAgentCache>,
     /// The key of the visitor ids. Call [`VisitorSalts::rotate_if_due`] periodically.
     pub visitors: VisitorSalts,
+    /// The index of QR codes.
+    pub find_code: FindQrCode,
 }
 
 impl Enricher {
@@ -86,7 +91,7 @@ impl Enricher {
     ///
     /// `geo` is the result of [`GeoReader::load`]; the result borrows from it.
     pub fn enrich<'a>(
-        &self,
+        &'a self,
         visit: &Visit<'a>,
         workspace: &WorkspaceId,
         geo: Option<&'a Geo>,
@@ -103,6 +108,7 @@ impl Enricher {
             head: visit.head,
             prefetch: visit.is_prefetch(),
             query: visit.query,
+            find_code: &self.find_code,
             agent,
         }
     }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::domain::click::UTM;
+use crate::domain::qr::marker::{self, Marker};
 
 /// Maximum length of a stored value, in bytes: the same as for a link's own parameters.
 const VALUE_LIMIT: usize = 255;
@@ -12,8 +13,8 @@ const VALUE_LIMIT: usize = 255;
 pub(super) struct QueryParams<'a> {
     /// The [`UTM`] parameters that the link's own destination lacks; others are empty.
     pub(super) utm: [Cow<'a, str>; UTM.len()],
-    /// Whether there is a `qr` or `qr=1`, as in slugline's QR codes.
-    pub(super) qr: bool,
+    /// The marker of a QR code; the first one that names a code counts.
+    pub(super) marker: Option<Marker>,
 }
 
 impl<'a> QueryParams<'a> {
@@ -23,8 +24,10 @@ impl<'a> QueryParams<'a> {
         let mut params = Self::default();
         let Some(query) = query else { return params };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            if name == "qr" {
-                params.qr |= matches!(&*value, "" | "1" | "true");
+            if name == marker::PARAMETER {
+                if !matches!(params.marker, Some(Marker::Number(_))) {
+                    params.marker = marker::parse(&value).or(params.marker);
+                }
                 continue;
             }
             let known = UTM.iter().zip(&mut has_utm).zip(&mut params.utm);
@@ -65,10 +68,20 @@ mod tests {
 
     #[test]
     fn a_qr_code_is_recognized() {
-        for (query, qr) in
-            [("qr", true), ("qr=1", true), ("a=b&qr=true", true), ("qr=0", false), ("qrx=1", false)]
-        {
-            assert_eq!(QueryParams::of(Some(query), NONE).qr, qr, "{query}");
+        let (some, code) = (Some(Marker::SomeCode), Some(Marker::Number(5_625)));
+        for (query, marker) in [
+            ("qr", some),
+            ("qr=1", some),
+            ("a=b&qr=true", some),
+            ("qr=4c9&a=b", code),
+            ("%71r=4%639", code),
+            ("qr=hello!&qr=1&qr=4c9&qr=5&qr", code),
+            ("qr=0", None),
+            ("qr=hello!", None),
+            ("qrx=1", None),
+            ("", None),
+        ] {
+            assert_eq!(QueryParams::of(Some(query), NONE).marker, marker, "{query}");
         }
     }
 }

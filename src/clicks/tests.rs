@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::click::{AgentSeen, BotReason, Click, ClickTarget, Device, kind};
-use crate::domain::ids::{LinkId, WorkspaceId};
+use crate::domain::ids::{LinkId, QrCodeId, WorkspaceId};
 use crate::log::NewRecord;
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
@@ -29,6 +29,10 @@ fn enricher() -> (Enricher, TempDir) {
         )),
         visitors: VisitorSalts::open(directory.path().join("salt"), SaltPeriod::Daily, AT_MS)
             .unwrap(),
+        find_code: Box::new(|number| {
+            let link = LinkId::new(Uuid::from_u128(number.into()));
+            Some((QrCodeId::new(Uuid::from_u128(9)), link))
+        }),
     };
     (enricher, directory)
 }
@@ -128,6 +132,19 @@ fn a_request_without_headers_is_a_click() {
     let click = click(&enricher.enrich(&visit, &target().workspace, None));
     assert_eq!((click.bot(), click.device()), (BotReason::NoAgent, Device::Bot));
     assert_eq!((click.country, click.referrer, click.language), Default::default());
+}
+
+#[test]
+fn a_scan_counts_for_a_code_of_the_link() {
+    let (enricher, _directory) = enricher();
+    let headers = HeaderMap::new();
+    // The target is link 2.
+    for (query, qr, code) in [("qr=2", true, true), ("qr=3", true, false), ("qr", true, false)] {
+        let visit = Visit { query: Some(query), ..visit("::1", &headers) };
+        let click = click(&enricher.enrich(&visit, &target().workspace, None));
+        let expected = if code { Uuid::from_u128(9).as_bytes().to_vec() } else { Vec::new() };
+        assert_eq!((click.qr, click.qr_code), (qr, expected), "{query}");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use url::Url;
 
+use super::qr::marker;
 use super::utm::Utm;
 
 const MAX_BYTES: usize = 8_192;
@@ -145,8 +146,8 @@ impl Location {
     }
 
     /// The URL for a visit with this raw query string. Parameters that the URL already has are not
-    /// overridden; the others are appended unchanged, except that invalid characters are
-    /// percent-encoded.
+    /// overridden, and markers of QR codes are left out; the others are appended unchanged, except
+    /// that invalid characters are percent-encoded.
     pub fn with_query(&self, visitor: &str) -> Cow<'_, str> {
         if visitor.is_empty() {
             return Cow::Borrowed(&self.full);
@@ -163,8 +164,11 @@ impl Location {
             (true, false) => "&",
         };
         for pair in visitor.split('&').filter(|pair| !pair.is_empty()) {
-            let name = form_urlencoded::parse(pair.as_bytes()).next();
-            if name.is_some_and(|(name, _)| own.contains(&name)) {
+            let parsed = form_urlencoded::parse(pair.as_bytes()).next();
+            if parsed.is_some_and(|(name, value)| {
+                own.contains(&name)
+                    || (name == marker::PARAMETER && marker::parse(&value).is_some())
+            }) {
                 continue;
             }
             address.push_str(separator);
@@ -248,6 +252,25 @@ mod tests {
         assert_eq!(own.with_query(""), own.as_str());
         let long = "x".repeat(30_000);
         assert_eq!(plain.with_query(&long), format!("https://e.com/p?{long}#f"));
+    }
+
+    #[test]
+    fn markers_of_qr_codes_are_not_passed_on() {
+        let plain = location("https://e.com/p#f", None);
+        for (query, forwarded) in [
+            ("qr=4c9", ""),
+            ("qr", ""),
+            ("qr=", ""),
+            ("%71r=%31", ""),
+            ("a=1&qr=4c9&b=%20&qr=true&a=2", "?a=1&b=%20&a=2"),
+            ("qr=hello!&qr=1", "?qr=hello!"),
+            ("qr=4C9&QR=1&qrx=1&q=qr", "?qr=4C9&QR=1&qrx=1&q=qr"),
+        ] {
+            assert_eq!(plain.with_query(query), format!("https://e.com/p{forwarded}#f"), "{query}");
+        }
+        assert_eq!(plain.with_path("x", Some("qr=4c9&a=1")).unwrap(), "https://e.com/p/x?a=1#f");
+        let own = location("https://e.com/?qr=1", None);
+        assert_eq!(own.with_query("a=2&qr=4c9&qr=hello!"), "https://e.com/?qr=1&a=2");
     }
 
     #[test]

@@ -187,6 +187,8 @@ pub const UTM_FIRST_TAG: u32 = 23;
 pub struct ClickTarget {
     /// The link's workspace: a visitor has a different id in each workspace.
     pub workspace: WorkspaceId,
+    /// The link.
+    pub link: LinkId,
     /// The encoding of a [`Click`] with only the link's fields.
     pub part: Box<[u8]>,
     /// Which [`UTM`] parameters the link's own URL has. They take precedence over the visitor's.
@@ -225,7 +227,7 @@ impl ClickTarget {
             utm_term: term,
             ..Click::default()
         };
-        Self { workspace, part: click.encode_to_vec().into(), has_utm }
+        Self { workspace, link, part: click.encode_to_vec().into(), has_utm }
     }
 
     /// The same target, chosen by a rule. `rule` and `variant` may be empty.
