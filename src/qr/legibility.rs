@@ -5,13 +5,14 @@
 
 use super::scene::{Cover, Layout};
 use super::{Spec, caption};
-use crate::domain::qr::style::{Color, DEFAULT_MARGIN, DotStyle, QrStyle};
+use crate::domain::qr::style::{Color, CornerStyle, DEFAULT_MARGIN, DotStyle, QrStyle};
 
 /// The minimum contrast, WCAG 2.2's for graphics: a camera in bad light sees half of it.
 const MIN_CONTRAST: f64 = 3.0;
 /// The minimum pixels per module.
 const MIN_SQUARE_PIXELS: f32 = 2.0;
-const MIN_SHAPE_PIXELS: f32 = 3.0;
+const MIN_SHAPE_PIXELS: f32 = 4.0;
+const MIN_ROUND_CORNER_PIXELS: f32 = 5.0;
 /// How much of the error correction a logo may use up, in percent: the rest is for dirt, folds and
 /// bad cameras.
 const LOGO_SHARE_PERCENT: usize = 60;
@@ -122,8 +123,9 @@ fn check_modules(spec: &Spec, size: u32, reasons: &mut Reasons) {
     };
     let style = &spec.style;
     let layout = Layout::new(matrix.width(), style, size, false);
-    let min = match style.dot_style {
-        DotStyle::Square => MIN_SQUARE_PIXELS,
+    let min = match (style.dot_style, style.corner_style) {
+        (_, CornerStyle::Dot) => MIN_ROUND_CORNER_PIXELS,
+        (DotStyle::Square, CornerStyle::Square) => MIN_SQUARE_PIXELS,
         _ => MIN_SHAPE_PIXELS,
     };
     if layout.scale < min {
@@ -193,4 +195,139 @@ fn luminance(color: Color) -> f64 {
         if channel <= 0.04045 { channel / 12.92 } else { ((channel + 0.055) / 1.055).powf(2.4) }
     };
     0.2126 * linear(color.red) + 0.7152 * linear(color.green) + 0.0722 * linear(color.blue)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::Logo;
+    use super::*;
+    use crate::domain::ids::LogoId;
+    use crate::domain::qr::style::{ErrorCorrection, Frame, Gradient, GradientKind, LogoPlacement};
+
+    fn spec(style: QrStyle) -> Spec {
+        let svg = b"<svg xmlns='http://www.w3.org/2000/svg'><path d='M0 0h9v9H0z'/></svg>";
+        let logo = style.logo.map(|_| Logo::parse_upload(svg).unwrap());
+        Spec { content: "https://sho.rt/spring?qr=4c9".to_owned(), style, logo }
+    }
+
+    fn color(text: &str) -> Color {
+        text.parse().unwrap()
+    }
+
+    /// The field and a part of the reason of the only thing that is wrong.
+    fn assert_refused(style: QrStyle, size: u32, field: &str, part: &str) {
+        let reasons = check(&spec(style), size).unwrap_err().reasons;
+        let is_it = matches!(&*reasons, [(only, why)] if *only == field && why.contains(part));
+        assert!(is_it, "{field}, {part}: {reasons:?}");
+    }
+
+    #[test]
+    fn low_contrast_is_refused() {
+        let plain = QrStyle::default;
+        assert_eq!(check(&spec(plain()), 300), Ok(Vec::new()));
+        let pale = color("#999999");
+        let style = QrStyle { color: pale, ..plain() };
+        assert_refused(
+            style,
+            300,
+            "color",
+            "must be darker: its contrast to the background is 2.8:1",
+        );
+        assert!(
+            check(&spec(QrStyle { color: color("#949494"), ..plain() }), 300).is_ok(),
+            "3.03:1"
+        );
+        let gradient =
+            |end| Some(Gradient { kind: GradientKind::Linear, color: color(end), angle: 0 });
+        let style = QrStyle { gradient: gradient("#ffff00"), ..plain() };
+        assert_refused(style, 300, "gradient.color", "must be darker");
+        let style = QrStyle { corner_color: Some(pale), ..plain() };
+        assert_refused(style, 300, "corner_color", "2.8:1");
+        let style = QrStyle { corner_dot_color: Some(Color::WHITE), ..plain() };
+        assert_refused(style, 300, "corner_dot_color", "darker than the background");
+        let style = QrStyle { background_color: None, color: pale, ..plain() };
+        assert_refused(style, 300, "color", "must be darker");
+        // Both ends differ from the background, but not what is between them.
+        let (dark, gray) = (Color::BLACK, color("#808080"));
+        let style = QrStyle {
+            color: dark,
+            background_color: Some(gray),
+            gradient: gradient("#ffffff"),
+            ..plain()
+        };
+        assert_refused(style, 300, "gradient.color", "must be darker");
+    }
+
+    #[test]
+    fn doubtful_styles_are_warned_of() {
+        let fields = |style| -> Vec<_> {
+            let warnings = check(&spec(style), 400).unwrap();
+            warnings.into_iter().map(|warning| warning.field).collect()
+        };
+        let inverted = QrStyle {
+            color: Color::WHITE,
+            background_color: Some(Color::BLACK),
+            ..QrStyle::default()
+        };
+        assert_eq!(fields(inverted), ["color"]);
+        assert_eq!(fields(QrStyle { margin: 3, ..QrStyle::default() }), ["margin"]);
+        let transparent = QrStyle { background_color: None, ..QrStyle::default() };
+        assert_eq!(fields(transparent), ["background_color"]);
+    }
+
+    #[test]
+    fn small_codes_are_refused_with_the_size_they_need() {
+        // 25 modules at M; 29 at the level that `auto` takes.
+        assert!(check(&spec(QrStyle::default()), 100).is_ok());
+        let dots = || QrStyle { dot_style: DotStyle::Dots, ..QrStyle::default() };
+        assert_refused(dots(), 100, "size", "at least 148");
+        assert!(check(&spec(dots()), 148).is_ok());
+        assert_refused(QrStyle { margin: u32::MAX, ..QrStyle::default() }, 4_096, "size", "margin");
+        assert!(check(&spec(QrStyle::default()), 0).is_err());
+        let long = Spec { content: "x".repeat(3_000), ..spec(QrStyle::default()) };
+        assert_eq!(check(&long, 4_096).unwrap_err().reasons[0].0, "content");
+    }
+
+    #[test]
+    fn large_logos_are_refused_with_the_size_that_fits() {
+        let with = |size_percent, clears, error_correction| QrStyle {
+            logo: Some(LogoPlacement {
+                logo: LogoId::from_bytes(&[1; 16]).unwrap(),
+                size_percent,
+                clears,
+            }),
+            error_correction,
+            ..QrStyle::default()
+        };
+        let check_at = |size, level| check(&spec(with(size, true, level)), 400);
+        assert!(check_at(20, ErrorCorrection::Auto).is_ok());
+        let reasons = check_at(40, ErrorCorrection::Auto).unwrap_err().reasons;
+        let (field, reason) = &reasons[0];
+        let largest = reason.strip_prefix("must be at most ").unwrap();
+        let largest = largest.split(':').next().unwrap().parse().unwrap();
+        assert_eq!(*field, "logo.size_percent");
+        assert!(check_at(largest, ErrorCorrection::Auto).is_ok());
+        assert!(check_at(largest + 1, ErrorCorrection::Auto).is_err());
+        let style = with(25, true, ErrorCorrection::Low);
+        assert_refused(style, 400, "logo.size_percent", "set the error correction to H");
+    }
+
+    #[test]
+    fn frames_need_a_caption_that_can_be_read() {
+        let framed = |caption: &str, text_color: &str, margin| QrStyle {
+            frame: Some(Frame {
+                caption: caption.to_owned(),
+                color: Color::BLACK,
+                text_color: color(text_color),
+            }),
+            margin,
+            ..QrStyle::default()
+        };
+        assert!(check(&spec(framed("Scan me", "#fff", 4)), 300).is_ok());
+        assert_refused(framed("", "#fff", 4), 300, "frame.caption", "empty");
+        assert_refused(framed("扫", "#fff", 4), 300, "frame.caption", "扫");
+        assert_refused(framed("Scan me", "#333", 4), 300, "frame.text_color", "must be lighter");
+        assert_refused(framed("Scan me", "#fff", 1), 300, "margin", "at least 2");
+    }
 }

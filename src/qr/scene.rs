@@ -108,7 +108,7 @@ impl Layout {
             offset = (offset * scale).floor() / scale;
         }
         let below =
-            if style.frame.is_some() { CAPTION_HEIGHT * pixels - border * scale } else { 0.0 };
+            if style.frame.is_some() { CAPTION_HEIGHT * pixels - border * exact } else { 0.0 };
         let height = (pixels + below).round();
         Self {
             scale,

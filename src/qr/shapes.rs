@@ -11,6 +11,9 @@ const CIRCLE_CONTROL: f32 = 0.552_284_8;
 /// Where circles touch, some decoders see no gap between them.
 const DOT_RADIUS: f32 = 0.46;
 const ROUND_RADIUS: f32 = 0.5;
+/// The outer radius of rings. Some decoders, such as rqrr, take the perspective from the corners of
+/// the rings: with rounder ones they read the wrong modules.
+const RING_RADIUS: f32 = 0.5;
 
 /// A step of a path.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -114,8 +117,8 @@ pub fn modules(
 pub fn marker_rings(matrix: &Matrix, style: CornerStyle, offset: Point) -> Path {
     let (outer, inner) = match style {
         CornerStyle::Square => (0.0, 0.0),
-        CornerStyle::Rounded => (2.0, 1.2),
-        CornerStyle::Dot => (3.5, 2.5),
+        CornerStyle::Rounded => (RING_RADIUS, 1.25),
+        CornerStyle::Dot => (RING_RADIUS, 2.0),
     };
     let mut path = Path::default();
     for (x, y) in markers(matrix, offset) {

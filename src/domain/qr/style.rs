@@ -99,7 +99,7 @@ named_enum! {
         Square = 0 => "square",
         /// Squares with round corners.
         Rounded = 1 => "rounded",
-        /// Circles.
+        /// Circles, in squares with round corners.
         Dot = 2 => "dot",
     }
 }
