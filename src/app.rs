@@ -10,10 +10,12 @@ pub mod crawlers;
 mod domain_verifier;
 mod health;
 pub mod last_used_file;
+mod logo_fetcher;
 mod mail;
 mod open_files;
 pub mod permissions;
 mod plans;
+mod policies;
 mod recharge_mail;
 mod scans;
 mod tls;
@@ -24,7 +26,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::JoinHandle;
 use url::Url;
@@ -37,16 +39,17 @@ use control::ControlFile;
 use crawlers::{CrawlerClassifier, data_file, read_crawlers};
 use domain_verifier::RemoteDomainVerifier;
 use health::{HealthReporter, install_metrics, keep_metrics};
+use logo_fetcher::RemoteLogoFetcher;
 use plans::{CatalogueFile, Renewals};
+use policies::open_policies;
 use tls::TlsSide;
 
 use crate::clicks::{
     ClickCaps, Enricher, GeoReader, Recorder, UserAgentCache, VisitorBucketer, VisitorSalts,
 };
 use crate::commands::accounts::Accounts;
-use crate::commands::{Bootstrap, Commands, Policies, bootstrap, now_ms};
+use crate::commands::{Bootstrap, Commands, bootstrap, now_ms};
 use crate::config::{ClickHouseChoice, Settings};
-use crate::domain::link::LinkPolicy;
 use crate::effects::mail::SmtpMailer;
 use crate::effects::{Guard, Names, Outgoing};
 use crate::engine::Package;
@@ -55,11 +58,12 @@ use crate::http::auth::SessionCookies;
 use crate::http::challenge::OpenChallenge;
 use crate::http::last_used::LastUsed;
 use crate::http::pages::Visitors;
+use crate::http::qr_codes::QrServices;
 use crate::http::redirect::Redirector;
 use crate::http::transport::connections::{ConnectionLimits, Listener};
 use crate::http::transport::tls::Certificates;
 use crate::http::transport::{self, HttpApp};
-use crate::http::{Audience, DialectHosts, Services, Site, Tokens};
+use crate::http::{Audience, Services, Site, Tokens};
 use crate::identity::JwtKeys;
 use crate::jobs::Scheduler;
 use crate::jobs::exports::Exports;
@@ -69,12 +73,14 @@ use crate::log::{DataLock, DiskStorage, LocalLog, Log, LogOptions, Worker};
 use crate::projections::DeletionPropagator;
 use crate::projections::history::History;
 use crate::projections::index::{Compactor, Index, Rebuilder};
+use crate::qr::RenderPool;
 use crate::queries::analytics::Analytics;
 use crate::queries::domains::Domains;
 use crate::queries::history::LinkHistory;
 use crate::queries::links::Links;
 use crate::queries::operations::Operations;
 use crate::queries::plans::Plans;
+use crate::queries::qr_codes::QrCodes;
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(settings: &Settings) -> anyhow::Result<()> {
@@ -168,7 +174,6 @@ struct App {
     exports: Exports,
     imports: Imports,
     compactor: Compactor,
-    domain_verifier: Arc<RemoteDomainVerifier>,
     metrics: PrometheusHandle,
     unlock_key: [u8; 32],
     accounts: Accounts,
@@ -240,7 +245,6 @@ impl App {
             exports,
             imports,
             compactor,
-            domain_verifier: Arc::new(domain_verifier(settings)),
             metrics,
             unlock_key,
             accounts,
@@ -270,7 +274,11 @@ impl App {
         let rebuilder = Rebuilder::new(Arc::clone(&self.index), Arc::clone(&self.mutations));
         let visitors = Visitors::new(Arc::clone(&self.recorder), &self.unlock_key, &site);
         let last_used = Arc::clone(&self.last_used);
+        let history = History::new(Arc::clone(&self.mutations));
+        let names = Names::new(settings.dns_server);
+        let outgoing = Outgoing::new(names.clone(), Guard::new(settings.outgoing_allow.clone()));
         Services {
+            qr: self.qr(&history, outgoing.clone()),
             tokens: Tokens::new(self.commands.clone(), links.clone(), last_used),
             auth_failures: Arc::default(),
             rate_limiter: Arc::default(),
@@ -288,12 +296,9 @@ impl App {
             sign_in_limits: Arc::default(),
             commands: self.commands.clone(),
             links,
-            link_history: LinkHistory::new(
-                Arc::clone(&self.index),
-                History::new(Arc::clone(&self.mutations)),
-            ),
+            link_history: LinkHistory::new(Arc::clone(&self.index), history),
             domains: Domains::new(Arc::clone(&self.index)),
-            domain_verifier: Arc::clone(&self.domain_verifier) as _,
+            domain_verifier: Arc::new(RemoteDomainVerifier::new(names, outgoing)),
             challenge,
             analytics: self.reads.clone(),
             exports: self.exports.clone(),
@@ -309,6 +314,14 @@ impl App {
                 classifier: Arc::clone(&self.classifier) as _,
             },
             operator_key,
+        }
+    }
+
+    fn qr(&self, history: &History, outgoing: Outgoing) -> QrServices {
+        QrServices {
+            codes: QrCodes::new(Arc::clone(&self.index), history.clone()),
+            pool: RenderPool::default(),
+            fetcher: Arc::new(RemoteLogoFetcher::new(outgoing)),
         }
     }
 
@@ -361,24 +374,6 @@ impl App {
     }
 }
 
-/// Reads the operator's files that commands are checked against.
-fn open_policies(
-    settings: &Settings,
-    site: &Site,
-    index: &Index,
-) -> anyhow::Result<(Arc<BlocklistFile>, Arc<CatalogueFile>, Policies)> {
-    let blocklist = Arc::new(BlocklistFile::open(settings.blocklist.clone())?);
-    let catalogue = Arc::new(CatalogueFile::open(settings.plans.clone(), index)?);
-    let is_own = settings.dialect_hosts.find(&site.host).is_some();
-    ensure!(!is_own, "--dialect-hosts: {} is the host of short URLs", site.host);
-    let links = LinkPolicy {
-        own_hosts: own_hosts(site, &settings.dialect_hosts),
-        blocklist: blocklist.list(),
-    };
-    let policies = Policies { links, plans: catalogue.catalogues() };
-    Ok((blocklist, catalogue, policies))
-}
-
 fn listen(address: SocketAddr) -> anyhow::Result<Listener> {
     Listener::bind(address).with_context(|| format!("cannot listen on {address}"))
 }
@@ -399,12 +394,6 @@ fn serve_admin(listener: Listener, services: &Services, settings: &Settings) -> 
     })
 }
 
-fn domain_verifier(settings: &Settings) -> RemoteDomainVerifier {
-    let names = Names::new(settings.dns_server);
-    let guard = Guard::new(settings.outgoing_allow.clone());
-    RemoteDomainVerifier::new(names.clone(), Outgoing::new(names, guard))
-}
-
 /// Opens a log with the default options.
 pub fn open_log(folder: &Path) -> anyhow::Result<LocalLog> {
     Ok(LocalLog::open(Arc::new(DiskStorage), folder, LogOptions::default())?)
@@ -412,16 +401,6 @@ pub fn open_log(folder: &Path) -> anyhow::Result<LocalLog> {
 
 fn shown(path: Option<&Path>) -> String {
     path.unwrap_or(Path::new("none")).display().to_string()
-}
-
-/// The service's own hosts; the default domain first.
-fn own_hosts(site: &Site, of_dialects: &DialectHosts) -> Vec<String> {
-    let mut hosts = vec![site.host.clone()];
-    if let Some(port) = site.host.strip_prefix("127.0.0.1") {
-        hosts.push(format!("localhost{port}"));
-    }
-    hosts.extend(of_dialects.names().map(str::to_owned));
-    hosts
 }
 
 #[allow(clippy::print_stdout, reason = "the token must be printed, not logged")]

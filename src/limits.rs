@@ -62,6 +62,8 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(8);
 /// The number of domain verifications that run at once.
 pub const VERIFICATION_CONCURRENCY: usize = 16;
+/// The number of logos that are fetched at once.
+pub const LOGO_FETCH_CONCURRENCY: usize = 16;
 /// The number of mails that wait or are being sent.
 pub const MAIL_QUEUE_LEN: u16 = 1_000;
 /// The number of mails that are sent at once.

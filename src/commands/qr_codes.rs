@@ -52,20 +52,9 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         let link = LinkRef::parse(&named).map(|named| self.state.link_in(workspace, &named));
         let link = link.transpose()?.flatten().ok_or_else(|| ServiceError::not_found("link"))?;
         let look = self.state.default_look(workspace, &link.fields.domain)?;
-        let (size, format) = (look.size, look.format);
         let blank = QrCode {
-            id: QrCodeId::new(Uuid::now_v7()),
-            workspace,
-            link: link.id,
-            name: None,
-            style: look.into_style(),
-            size,
-            format,
-            direct: false,
             dialect: dialect.map(str::to_owned),
-            created_at_ms: self.now_ms,
-            updated_at_ms: self.now_ms,
-            version: 1,
+            ..QrCode::blank(QrCodeId::new(Uuid::now_v7()), &link, look, self.now_ms)
         };
         let code = self.accept_qr(input, blank, &link)?;
         let codes = self.state.qr_codes_of_link(link.id)?;

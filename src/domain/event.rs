@@ -52,8 +52,8 @@ pub enum Aggregate {
 }
 
 /// Declares all events: `tag Name(Payload) of Aggregate[field];`. The tag is the field number of the
-/// message and the kind of the record. The field has the 16 bytes of the subject's id; none if the
-/// subject is the workspace.
+/// message and the kind of the record; 100 to 199 are those of the click log. The field has the 16
+/// bytes of the subject's id; none if the subject is the workspace.
 macro_rules! events {
     ($($(#[$doc:meta])* $tag:literal $name:ident($payload:ty) of $aggregate:ident[$($id:ident)?];)*) => {
         /// A record of the mutation log.
@@ -264,17 +264,17 @@ events! {
     /// The payment of requested credits failed, or was not reported in time.
     94 RechargeFailed(RechargeFailed) of Billing[id];
     /// A QR code was created: its first version. The offset of the record is the code's number.
-    100 QrCodeCreated(QrCodeState) of QrCode[id];
+    200 QrCodeCreated(QrCodeState) of QrCode[id];
     /// A QR code was changed: its next version, in full.
-    101 QrCodeChanged(QrCodeState) of QrCode[id];
+    201 QrCodeChanged(QrCodeState) of QrCode[id];
     /// A QR code was deleted.
-    102 QrCodeDeleted(QrCodeDeleted) of QrCode[id];
+    202 QrCodeDeleted(QrCodeDeleted) of QrCode[id];
     /// A logo was stored.
-    103 LogoStored(LogoStored) of QrCode[id];
+    203 LogoStored(LogoStored) of QrCode[id];
     /// A logo was deleted.
-    104 LogoDeleted(LogoDeleted) of QrCode[id];
+    204 LogoDeleted(LogoDeleted) of QrCode[id];
     /// The brand defaults of a workspace or a domain were changed: the defaults, in full.
-    105 QrDefaultsChanged(QrDefaultsChanged) of QrCode[domain];
+    205 QrDefaultsChanged(QrDefaultsChanged) of QrCode[domain];
 }
 
 impl EventKind {

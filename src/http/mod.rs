@@ -24,6 +24,7 @@ pub mod pages;
 mod params;
 mod postman;
 mod problem;
+pub mod qr_codes;
 pub mod rate_limit;
 pub mod redirect;
 pub mod scheduled;
@@ -116,6 +117,8 @@ pub struct Services {
     pub address_limits: attempt_limiter::AddressLimits,
     /// Limits on sign-ins.
     pub sign_in_limits: Arc<auth::sign_in_limits::SignInLimits>,
+    /// Reads and draws QR codes.
+    pub qr: qr_codes::QrServices,
     /// Sends mail, if it is configured.
     pub mailer: Option<Arc<dyn mail::Mailer>>,
     /// State shared by the pages for visitors.

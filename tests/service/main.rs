@@ -43,6 +43,7 @@ mod permissions;
 mod plan_rates;
 mod plans;
 mod privacy;
+mod qr_codes;
 mod queries;
 mod rate_limits;
 mod reclassify;

@@ -169,6 +169,17 @@ impl Payload {
     }
 }
 
+impl Payload {
+    /// The text of a QR code that encodes the payload itself.
+    pub fn qr_text(&self) -> String {
+        match self {
+            Self::Wifi(wifi) => wifi.qr_text(),
+            Self::Vcard(card) => card.to_vcf(),
+            Self::Text(text) => text.clone(),
+        }
+    }
+}
+
 impl Wifi {
     /// The text of the network's QR code, in the format of the `ZXing` project that cameras
     /// understand: `WIFI:T:WPA;S:name;P:password;;`.

@@ -35,6 +35,11 @@ pub fn marker_of(number: u64) -> String {
     digits.iter().rev().copied().map(char::from).collect()
 }
 
+/// A short URL with the marker of the code with a number.
+pub fn marked(short_url: &str, number: u64) -> String {
+    format!("{short_url}?{PARAMETER}={}", marker_of(number))
+}
+
 /// Parses a value of the parameter; `None` if it is none of ours. Only what [`marker_of`] writes is a
 /// number: without leading zeros, in lower case.
 pub fn parse(value: &str) -> Option<Marker> {

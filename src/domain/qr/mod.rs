@@ -11,7 +11,12 @@ pub mod style;
 pub use defaults::{QrDefaults, QrDefaultsInput};
 pub use input::QrCodeInput;
 
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
 use super::ids::{LinkId, LogoId, QrCodeId, WorkspaceId};
+use super::link::Link;
+use look::Look;
 use style::{ImageFormat, QrStyle};
 
 /// The maximum number of codes of a link.
@@ -48,6 +53,35 @@ pub struct QrCode {
     pub version: u32,
 }
 
+impl QrCode {
+    /// The first version of a code of a link, with a look.
+    pub fn blank(id: QrCodeId, link: &Link, look: Look, now_ms: u64) -> Self {
+        let (size, format) = (look.size, look.format);
+        Self {
+            id,
+            workspace: link.workspace,
+            link: link.id,
+            name: None,
+            style: look.into_style(),
+            size,
+            format,
+            direct: false,
+            dialect: None,
+            created_at_ms: now_ms,
+            updated_at_ms: now_ms,
+            version: 1,
+        }
+    }
+}
+
+/// The id of a logo: the first bytes of the SHA-256 of its image.
+pub fn logo_id(image: &[u8]) -> LogoId {
+    let digest: [u8; 32] = Sha256::digest(image).into();
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest[..16]);
+    LogoId::new(Uuid::from_bytes(id))
+}
+
 /// A logo of a workspace, without its image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredLogo {
@@ -64,9 +98,7 @@ pub struct StoredLogo {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use uuid::Uuid;
-
+pub(crate) mod tests {
     use super::style::{
         Color, CornerStyle, DotStyle, ErrorCorrection, Frame, Gradient, GradientKind, LogoPlacement,
     };

@@ -12,6 +12,7 @@ pub mod openapi;
 mod page;
 mod postman;
 mod presets;
+mod qr_codes;
 mod reports;
 mod route;
 mod routes;

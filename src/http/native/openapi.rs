@@ -45,7 +45,7 @@ const DESCRIPTION: &str = "Short links and their analytics.\n\nSuccessful respon
      went wrong, `detail` tells people.\n\nIf the plan of the workspace has rate limits, responses \
      to requests with a credential state them in `X-RateLimit-*` and `RateLimit`.";
 
-const TAGS: [(&str, &str); 14] = [
+const TAGS: [(&str, &str); 15] = [
     ("links", "Short links: where they lead, to whom, and for how long."),
     ("history", "Versions of links, deleted links, and the audit log."),
     ("billing", "Plans, and what the workspace has used of its own."),
@@ -53,6 +53,7 @@ const TAGS: [(&str, &str); 14] = [
     ("campaigns", "Campaigns that links belong to."),
     ("utm-templates", "Named sets of UTM parameters to create links from."),
     ("domains", "The workspace's own domains."),
+    ("qr-codes", "QR codes of links, their images and logos, and brand defaults."),
     ("analytics", "Clicks: counted, listed and exported."),
     ("reports", "Abuse reports from visitors."),
     ("auth", "Signing in, by a cookie or a JWT, and signing up."),
@@ -81,7 +82,7 @@ const RESPONSES: [(&str, &str, &str); 14] = [
 ];
 
 /// Path parameters: name, description, and the allowed values, if any are listed.
-const PATH_PARAMETERS: [(&str, &str, &[&str]); 16] = [
+const PATH_PARAMETERS: [(&str, &str, &[&str]); 19] = [
     ("workspace", "The workspace's ID.", &[]),
     ("user", "The user's ID.", &[]),
     ("session", "The session's ID.", &[]),
@@ -92,6 +93,9 @@ const PATH_PARAMETERS: [(&str, &str, &[&str]); 16] = [
     ("campaign", "The campaign's ID.", &[]),
     ("template", "The UTM template's ID.", &[]),
     ("domain", "The domain's ID or hostname.", &[]),
+    ("qr_code", "The QR code's ID; or a link's ID or slug, for its oldest code.", &[]),
+    ("version", "The version.", &[]),
+    ("logo", "The logo's ID.", &[]),
     ("import", "The import's ID.", &[]),
     ("export", "The export's ID.", &[]),
     ("report", "The report's ID.", &[]),

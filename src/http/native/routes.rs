@@ -5,8 +5,8 @@ use axum::middleware::from_fn_with_state;
 
 use super::route::Route;
 use super::{
-    admin, analytics, audit, billing, clicks, domains, imports, links, presets, reports, sign_in,
-    tokens, user, workspaces,
+    admin, analytics, audit, billing, clicks, domains, imports, links, presets, qr_codes, reports,
+    sign_in, tokens, user, workspaces,
 };
 use crate::http::auth::{Access, Requirements, authorize};
 use crate::http::{Audience, Services, timeout_of, with_timeout};
@@ -19,6 +19,7 @@ pub fn of(audience: Audience) -> impl Iterator<Item = Route> {
         presets::campaigns::routes(),
         presets::utm_templates::routes(),
         domains::routes(),
+        qr_codes::routes(),
         analytics::routes(),
         clicks::routes(),
         reports::routes(),

@@ -120,7 +120,7 @@ pub fn body_of(one: &Operation, user: &str) -> Value {
         "workspaces_update" => json!({ "name": "ourotter renamed" }),
         "links_update" => json!({ "title": "x" }),
         "links_replace" => json!({ "destination": "https://example.com/landing" }),
-        "links_revert" => json!({ "version": 1 }),
+        "links_revert" | "qr_codes_revert" => json!({ "version": 1 }),
         "campaigns_update" | "utm_templates_update" | "tokens_update" => json!({ "name": "x" }),
         "domains_update" => json!({ "root_redirect": "https://example.com" }),
         _ => json!({}),

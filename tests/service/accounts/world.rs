@@ -54,6 +54,15 @@ impl Tenant {
             "campaign": campaign["id"], "external_id": format!("{mark}-external"),
         });
         let link = make("/links", 201, link);
+        let radius = mark.len();
+        let logo = format!(
+            "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 40 40'><circle cx='20' cy='20' r='{radius}'/></svg>",
+        );
+        let code = json!({
+            "link": link["id"], "name": format!("{mark} code"),
+            "logo": format!("data:image/svg+xml,{logo}"),
+        });
+        let code = make("/qr-codes", 201, code);
         let token = json!({ "name": format!("{mark} token"), "abilities": ["links:read"] });
         let token = make("/tokens", 201, token);
         let export = make("/exports", 202, json!({ "format": "csv" }));
@@ -67,6 +76,8 @@ impl Tenant {
             ("campaign", text(&campaign, "id")),
             ("template", text(&template, "id")),
             ("domain", text(&domain, "id")),
+            ("qr_code", text(&code, "id")),
+            ("logo", text(&code, "logo")),
             ("token", text(&token, "id")),
             ("export", text(&export, "id")),
             ("invitation", invitation),
@@ -104,6 +115,9 @@ impl Tenant {
             "/campaigns",
             "/utm-templates",
             "/domains",
+            "/qr-codes",
+            "/qr-logos",
+            "/qr-defaults",
             "/tokens",
             "/exports",
             "/tags",

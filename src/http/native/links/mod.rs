@@ -62,12 +62,12 @@ pub fn routes() -> Routes {
         .route(LinksCreate, routes!(deleted::restore))
 }
 
-/// The parameter of changes that depend on a link's version.
+/// The parameter of changes that depend on a version.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[allow(dead_code, reason = "describes what `expected` reads by name")]
-struct IfMatch {
-    /// Applies the change only if the link still has this `ETag`; `*` matches any version.
+pub struct IfMatch {
+    /// Applies the change only if the resource still has this `ETag`; `*` matches any version.
     #[param(rename = "If-Match", example = "\"3\"")]
     if_match: Option<String>,
 }
@@ -85,8 +85,8 @@ async fn shown(services: &Services, link: Link) -> Response {
     (etag, Json(Data { data: LinkView::new(services, link, counts) })).into_response()
 }
 
-/// The `ETag` header with a link's version.
-fn etag(version: u32) -> AppendHeaders<Option<(HeaderName, HeaderValue)>> {
+/// The `ETag` header with a version.
+pub fn etag(version: u32) -> AppendHeaders<Option<(HeaderName, HeaderValue)>> {
     let value = HeaderValue::try_from(format!("\"{version}\"")).ok();
     AppendHeaders(value.map(|value| (ETAG, value)))
 }
@@ -117,7 +117,7 @@ pub fn find(services: &Services, actor: &Actor, text: &str) -> Result<Link> {
 }
 
 /// Parses `If-Match`: one entity tag, or `*`.
-fn expected(headers: &HeaderMap) -> Result<Expected> {
+pub fn expected(headers: &HeaderMap) -> Result<Expected> {
     let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
     let tag = value.to_str().unwrap_or_default().trim();
     if tag == "*" {
