@@ -52,6 +52,7 @@ mod redirects;
 mod reports;
 mod retention;
 mod routing;
+mod scans;
 mod search;
 mod subscriptions;
 mod token_command;

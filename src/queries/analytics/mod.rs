@@ -45,7 +45,7 @@ pub use report::{Cost, Report, Row};
 use super::plans::Plans;
 use super::workspace_limiter::WorkspaceLimiter;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
-use crate::domain::ids::{LinkId, WorkspaceId};
+use crate::domain::ids::{LinkId, QrCodeId, WorkspaceId};
 use crate::domain::plan::Limit;
 use crate::limits::{
     COUNTS_TIMEOUT, EXPORT_CONCURRENCY, FRESHNESS_TIMEOUT, QUERY_CONCURRENCY,
@@ -182,20 +182,48 @@ impl Analytics {
         workspace: WorkspaceId,
         links: &[LinkId],
     ) -> Option<HashMap<LinkId, Counts>> {
-        let as_of = self.clickhouse.as_of();
         let ids = links.iter().map(|link| link.uuid()).collect();
-        let condition = Condition { dimension: Dimension::Link, test: Test::Links(ids) };
-        let period = DateRange::All.period(&jiff::tz::TimeZone::UTC, Timestamp::now()).ok()?;
+        let links = Condition { dimension: Dimension::Link, test: Test::Links(ids) };
         let metrics = [Metric::Clicks, Metric::UniqueVisitors];
+        let rows = self.count_each(workspace, links, &metrics).await?;
+        Some(rows.iter().filter_map(counts_of_link).collect())
+    }
+
+    /// The number of scans of some QR codes, without those never scanned. `None` while ClickHouse is
+    /// unavailable.
+    pub async fn scans(
+        &self,
+        workspace: WorkspaceId,
+        codes: &[QrCodeId],
+    ) -> Option<HashMap<QrCodeId, u64>> {
+        let ids = codes.iter().map(QrCodeId::to_string).collect();
+        let codes = Condition { dimension: Dimension::QrCode, test: Test::In(ids) };
+        let rows = self.count_each(workspace, codes, &[Metric::Clicks]).await?;
+        let scans = |row: &Row| match (row.dimensions.as_slice(), row.metrics.as_slice()) {
+            ([Value::Text(code)], [Number::Count(scans)]) => Some((code.parse().ok()?, *scans)),
+            _ => None,
+        };
+        Some(rows.iter().filter_map(scans).collect())
+    }
+
+    /// Counts for each of a dimension's values that meet a condition, over all time and without
+    /// bots. `None` while ClickHouse is unavailable.
+    async fn count_each(
+        &self,
+        workspace: WorkspaceId,
+        values: Condition,
+        metrics: &[Metric],
+    ) -> Option<Vec<Row>> {
+        let as_of = self.clickhouse.as_of();
+        let period = DateRange::All.period(&jiff::tz::TimeZone::UTC, Timestamp::now()).ok()?;
         let query = AnalyticsQuery {
-            dimensions: vec![Dimension::Link],
-            filter: Some(Filter::Is(condition)),
+            dimensions: vec![values.dimension],
+            filter: Some(Filter::Is(values)),
             limit: MAX_ROWS,
-            ..AnalyticsQuery::of(workspace, &metrics, period)
+            ..AnalyticsQuery::of(workspace, metrics, period)
         };
         let report = tokio::time::timeout(COUNTS_TIMEOUT, self.run(&query, as_of));
-        let report = report.await.ok()?.ok()?;
-        Some(report.rows.iter().filter_map(counts_of_link).collect())
+        Some(report.await.ok()?.ok()?.rows)
     }
 
     /// The number of clicks of a workspace since a time, without bots, however long its plan keeps

@@ -3,7 +3,7 @@
 use axum::Json;
 use utoipa::ToSchema;
 
-use super::params::{AnalyticsParams, AnalyticsRequest};
+use super::params::{AnalyticsParams, AnalyticsRequest, Subject};
 use super::{Counted, as_of};
 use crate::domain::error::Result;
 use crate::http::Services;
@@ -61,7 +61,7 @@ pub async fn blocked_by_link(
 ) -> Result<Json<Counted<BlockedView>>> {
     let request = AnalyticsRequest::take(params, &services, &actor)?.unfiltered()?;
     let link = find(&services, &actor, &name)?;
-    answer(&services, &request, Some(link.id.uuid())).await
+    answer(&services, &request, &[Subject::Link(link.id)]).await
 }
 
 /// Counts the visits that were blocked, over all time by default.
@@ -75,17 +75,17 @@ pub async fn blocked(
     params: Params,
 ) -> Result<Json<Counted<BlockedView>>> {
     let request = AnalyticsRequest::take(params, &services, &actor)?.unfiltered()?;
-    answer(&services, &request, None).await
+    answer(&services, &request, &[]).await
 }
 
 async fn answer(
     services: &Services,
     request: &AnalyticsRequest,
-    link: Option<uuid::Uuid>,
+    of: &[Subject],
 ) -> Result<Json<Counted<BlockedView>>> {
     let period = request.period(&DateRange::All)?;
     let as_of = as_of(services, request.min_offset).await?;
-    let query = request.query(link, &[Metric::Clicks], period);
+    let query = request.query(of, &[Metric::Clicks], period);
     let blocked = services.analytics.blocked(&query, as_of).await?;
     Ok(Counted::new(blocked.into(), as_of))
 }

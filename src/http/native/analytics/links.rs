@@ -5,7 +5,7 @@ use axum::extract::Path;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use utoipa::ToSchema;
 
-use super::params::{AnalyticsParams, AnalyticsRequest};
+use super::params::{AnalyticsParams, AnalyticsRequest, Subject};
 use super::{Counted, as_of};
 use crate::domain::country;
 use crate::domain::error::{Result, ServiceError};
@@ -15,7 +15,7 @@ use crate::http::auth::Api;
 use crate::http::native::links::find;
 use crate::http::params::{Name, Params};
 use crate::queries::analytics::{
-    DateRange, Dimension, Granularity, Key, Metric, Number, Order, Row, Value,
+    AsOf, DateRange, Dimension, Granularity, Metric, Number, Row, Value,
 };
 
 /// Clicks over time.
@@ -56,6 +56,7 @@ pub struct SummaryView {
 #[derive(Debug, serde::Serialize, ToSchema)]
 pub struct BreakdownView {
     /// The values of the dimension, most clicks first, such as `{"country": "Germany", "clicks": 3}`.
+    /// Clicks of a QR code are named `scans`.
     #[schema(value_type = Vec<Object>)]
     metrics: Vec<ShareView>,
 }
@@ -66,13 +67,15 @@ pub struct ShareView {
     pub dimension: Dimension,
     pub value: String,
     pub clicks: u64,
+    /// What the clicks are called: `clicks` or `scans`.
+    noun: &'static str,
 }
 
 impl Serialize for ShareView {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut row = serializer.serialize_map(Some(2))?;
         row.serialize_entry(key(self.dimension), &shown(self.dimension, &self.value))?;
-        row.serialize_entry("clicks", &self.clicks)?;
+        row.serialize_entry(self.noun, &self.clicks)?;
         row.end()
     }
 }
@@ -90,18 +93,28 @@ pub async fn clicks(
 ) -> Result<Json<Counted<ClicksView>>> {
     let request = AnalyticsRequest::take(params, &services, &actor)?;
     let link = find(&services, &actor, &name)?;
+    let (buckets, unit, as_of) = over_time(&services, &request, &[Subject::Link(link.id)]).await?;
+    let units = buckets.len() as u64;
+    let clicks = buckets.into_iter().rev().collect();
+    Ok(Counted::new(ClicksView { clicks, unit: unit.as_str(), units }, as_of))
+}
+
+/// Clicks over time, oldest first, and the length of a bucket; for the last seven days by default.
+pub async fn over_time(
+    services: &Services,
+    request: &AnalyticsRequest,
+    of: &[Subject],
+) -> Result<(Vec<BucketView>, Granularity, AsOf)> {
     let unit = request.unit.unwrap_or(Granularity::Day);
     let period = request.period(&DateRange::Last(unit, request.units.unwrap_or(7)))?;
-    let as_of = as_of(&services, request.min_offset).await?;
-    let mut query = request.query(Some(link.id.uuid()), &[Metric::Clicks], period);
+    let as_of = as_of(services, request.min_offset).await?;
+    let mut query = request.query(of, &[Metric::Clicks], period);
     query.dimensions = vec![Dimension::Time];
     query.granularity = Some(unit);
-    query.order = vec![Order { key: Key::Dimension(Dimension::Time), is_descending: true }];
     query.limit = u32::MAX;
     let report = services.analytics.run(&query, as_of).await?;
-    let clicks = report.rows.iter().filter_map(|row| bucket(row, unit, &request)).collect();
-    let data = ClicksView { clicks, unit: unit.as_str(), units: report.total };
-    Ok(Counted::new(data, as_of))
+    let buckets = report.rows.iter().filter_map(|row| bucket(row, unit, request)).collect();
+    Ok((buckets, unit, as_of))
 }
 
 /// A row of clicks over time.
@@ -130,7 +143,7 @@ pub async fn summary(
     let (unit, units) = (request.unit.unwrap_or(Granularity::Month), request.units.unwrap_or(1));
     let period = request.period(&DateRange::Last(unit, units))?;
     let as_of = as_of(&services, request.min_offset).await?;
-    let query = request.query(Some(link.id.uuid()), &[Metric::Clicks], period);
+    let query = request.query(&[Subject::Link(link.id)], &[Metric::Clicks], period);
     let report = services.analytics.run(&query, as_of).await?;
     let total_clicks = report.rows.first().map_or(0, clicks_of);
     let units = u64::try_from(units).unwrap_or(1);
@@ -145,8 +158,9 @@ pub fn clicks_of(row: &Row) -> u64 {
     }
 }
 
+/// Declares the handlers of breakdowns, which `$breakdown` answers.
 macro_rules! breakdowns {
-    ($($name:ident, $path:literal, $dimension:ident, $doc:literal;)*) => {$(
+    ($breakdown:ident: $($name:ident, $path:literal, $dimension:ident, $doc:literal;)*) => {$(
         #[doc = $doc]
         #[utoipa::path(
             get, path = $path,
@@ -158,12 +172,13 @@ macro_rules! breakdowns {
             Name(name): Name,
             params: Params,
         ) -> Result<Json<Counted<BreakdownView>>> {
-            breakdown(&services, &actor, &name, params, Dimension::$dimension).await
+            $breakdown(&services, &actor, &name, params, Dimension::$dimension).await
         }
     )*};
 }
+pub(in crate::http::native) use breakdowns;
 
-breakdowns! {
+breakdowns! { breakdown_of_link:
     continents, "/links/{link}/continents", Continent,
         "Counts a link's clicks by continent, over all time by default.";
     countries, "/links/{link}/countries", Country,
@@ -197,10 +212,10 @@ pub async fn utm(
 ) -> Result<Json<Counted<BreakdownView>>> {
     let dimension = Dimension::named(&format!("utm_{which}"));
     let dimension = dimension.ok_or_else(|| ServiceError::not_found("UTM parameter"))?;
-    breakdown(&services, &actor, &name, params, dimension).await
+    breakdown_of_link(&services, &actor, &name, params, dimension).await
 }
 
-async fn breakdown(
+async fn breakdown_of_link(
     services: &Services,
     actor: &Actor,
     name: &str,
@@ -209,13 +224,24 @@ async fn breakdown(
 ) -> Result<Json<Counted<BreakdownView>>> {
     let request = AnalyticsRequest::take(params, services, actor)?;
     let link = find(services, actor, name)?;
+    breakdown(services, &request, (&[Subject::Link(link.id)], "clicks"), dimension).await
+}
+
+/// Clicks by a dimension, over all time by default; `noun` is what they are called.
+pub async fn breakdown(
+    services: &Services,
+    request: &AnalyticsRequest,
+    (of, noun): (&[Subject], &'static str),
+    dimension: Dimension,
+) -> Result<Json<Counted<BreakdownView>>> {
     let period = request.period(&DateRange::All)?;
     let as_of = as_of(services, request.min_offset).await?;
-    let mut query = request.query(Some(link.id.uuid()), &[Metric::Clicks], period);
+    let mut query = request.query(of, &[Metric::Clicks], period);
     query.dimensions = vec![dimension];
     query.limit = request.size;
     let report = services.analytics.run(&query, as_of).await?;
-    let metrics = report.rows.iter().filter_map(|row| share(row, dimension)).collect();
+    let shares = report.rows.iter().filter_map(|row| share(row, dimension));
+    let metrics = shares.map(|share| ShareView { noun, ..share }).collect();
     Ok(Counted::new(BreakdownView { metrics }, as_of))
 }
 
@@ -223,7 +249,8 @@ async fn breakdown(
 pub fn share(row: &Row, dimension: Dimension) -> Option<ShareView> {
     match row.dimensions.as_slice() {
         [Value::Text(value)] => {
-            Some(ShareView { dimension, value: value.clone(), clicks: clicks_of(row) })
+            let (value, clicks) = (value.clone(), clicks_of(row));
+            Some(ShareView { dimension, value, clicks, noun: "clicks" })
         }
         _ => None,
     }

@@ -11,7 +11,7 @@ pub mod overview;
 pub mod params;
 pub mod query;
 pub mod scope;
-mod view;
+pub mod view;
 
 use axum::Json;
 use utoipa::ToSchema;
@@ -84,7 +84,8 @@ impl From<AsOf> for AsOfView {
 }
 
 impl<T> Counted<T> {
-    fn new(data: T, as_of: AsOf) -> Json<Self> {
+    /// The body of a response.
+    pub fn new(data: T, as_of: AsOf) -> Json<Self> {
         Json(Self { data, meta: CountedMeta { as_of: as_of.into() } })
     }
 }

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::links::{BucketView, ShareView, bucket, share};
-use super::params::{AnalyticsParams, AnalyticsRequest, days_of};
+use super::params::{AnalyticsParams, AnalyticsRequest, Subject, days_of};
 use super::{Counted, as_of};
 use crate::domain::command::LinkRef;
 use crate::domain::error::Result;
@@ -78,11 +78,11 @@ pub async fn overview(
     let period = request.period(&days_of(DEFAULT_DAYS))?;
     let as_of = as_of(&services, request.min_offset).await?;
     let both = [Metric::Clicks, Metric::UniqueVisitors];
-    let totals = request.query(None, &both, period);
-    let mut top = request.query(None, &[Metric::Clicks], period);
+    let totals = request.query(&[], &both, period);
+    let mut top = request.query(&[], &[Metric::Clicks], period);
     top.dimensions = vec![Dimension::Link];
     top.limit = TOP_LINKS;
-    let over_time = over_time(request.query(None, &[Metric::Clicks], period));
+    let over_time = over_time(request.query(&[], &[Metric::Clicks], period));
     let run = |query| async {
         let query: AnalyticsQuery = query;
         services.analytics.run(&query, as_of).await
@@ -129,7 +129,7 @@ pub async fn link_overview(
     let link = find(&services, &actor, &name)?;
     let period = request.period(&days_of(DEFAULT_DAYS))?;
     let as_of = as_of(&services, request.min_offset).await?;
-    let id = Some(link.id.uuid());
+    let id = &[Subject::Link(link.id)];
     let both = [Metric::Clicks, Metric::UniqueVisitors];
     let totals = request.query(id, &both, period);
     let clicks = request.query(id, &[Metric::Clicks], period);
@@ -177,7 +177,8 @@ fn timeseries(report: &Report, request: &AnalyticsRequest) -> Vec<BucketView> {
     report.rows.iter().filter_map(|row| bucket(row, unit, request)).collect()
 }
 
-fn clicks_and_visitors(report: &Report) -> (u64, u64) {
+/// The first two metrics of a report of totals.
+pub fn clicks_and_visitors(report: &Report) -> (u64, u64) {
     match report.rows.first().map(|row: &Row| row.metrics.as_slice()) {
         Some([Number::Count(clicks), Number::Count(visitors)]) => (*clicks, *visitors),
         _ => (0, 0),

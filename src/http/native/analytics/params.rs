@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use super::body::zone;
 use super::scope::Resolver;
 use crate::domain::error::{Result, ServiceError};
-use crate::domain::ids::WorkspaceId;
+use crate::domain::ids::{LinkId, QrCodeId, WorkspaceId};
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::params::Params;
@@ -111,6 +111,25 @@ pub struct AnalyticsParams {
     qr_code: Option<String>,
 }
 
+/// What clicks belong to.
+#[derive(Debug, Clone, Copy)]
+pub enum Subject {
+    /// A link.
+    Link(LinkId),
+    /// The QR code that was scanned.
+    QrCode(QrCodeId),
+}
+
+impl Subject {
+    fn condition(self) -> Condition {
+        let (dimension, test) = match self {
+            Self::Link(link) => (Dimension::Link, Test::Links(vec![link.uuid()])),
+            Self::QrCode(code) => (Dimension::QrCode, Test::In(vec![code.to_string()])),
+        };
+        Condition { dimension, test }
+    }
+}
+
 /// The parsed parameters.
 pub struct AnalyticsRequest {
     workspace: WorkspaceId,
@@ -191,18 +210,10 @@ impl AnalyticsRequest {
         period.map_err(|reason| ServiceError::field("period", reason))
     }
 
-    /// The query for a workspace, or for one of its links.
-    pub fn query(
-        &self,
-        link: Option<uuid::Uuid>,
-        metrics: &[Metric],
-        period: Period,
-    ) -> AnalyticsQuery {
-        let link = link.map(|link| {
-            let test = Test::Links(vec![link]);
-            Filter::Is(Condition { dimension: Dimension::Link, test })
-        });
-        let filters: Vec<_> = link.into_iter().chain(self.filters.iter().cloned()).collect();
+    /// The query for the workspace's clicks of all these subjects.
+    pub fn query(&self, of: &[Subject], metrics: &[Metric], period: Period) -> AnalyticsQuery {
+        let own = of.iter().map(|subject| Filter::Is(subject.condition()));
+        let filters: Vec<_> = own.chain(self.filters.iter().cloned()).collect();
         AnalyticsQuery {
             filter: Some(filters).filter(|filters| !filters.is_empty()).map(Filter::And),
             zone: self.zone.clone(),

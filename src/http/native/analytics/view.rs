@@ -9,7 +9,7 @@ use super::AsOfView;
 use crate::domain::ids::LinkId;
 use crate::http::native::iso8601;
 use crate::queries::analytics::{
-    AnalyticsQuery, AsOf, Dimension, Granularity, Number, Report, Row, Value,
+    AnalyticsQuery, AsOf, Dimension, Granularity, Number, Period, Report, Row, Value,
 };
 
 /// The result of a query.
@@ -78,10 +78,16 @@ pub struct RangeView {
     to: String,
 }
 
+impl From<Period> for RangeView {
+    fn from(period: Period) -> Self {
+        let text = |at: jiff::Timestamp| iso8601(u64::try_from(at.as_millisecond()).unwrap_or(0));
+        Self { from: period.from.map(text), to: text(period.to) }
+    }
+}
+
 impl QueryResult {
     /// The result of a report; `host` is the name of the default domain.
     pub fn new(query: &AnalyticsQuery, report: Report, as_of: AsOf, host: &str) -> Self {
-        let text = |at: jiff::Timestamp| iso8601(u64::try_from(at.as_millisecond()).unwrap_or(0));
         let Report { rows, total, cost, period, granularity } = report;
         let view = View { query, granularity, host };
         Self {
@@ -89,7 +95,7 @@ impl QueryResult {
             meta: QueryMeta {
                 as_of: as_of.into(),
                 total_rows: total,
-                date_range: RangeView { from: period.from.map(text), to: text(period.to) },
+                date_range: period.into(),
                 timezone: query.zone.iana_name().unwrap_or("UTC").to_owned(),
                 granularity: granularity.map(Granularity::as_str),
                 table: cost.table,

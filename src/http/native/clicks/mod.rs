@@ -77,7 +77,7 @@ pub async fn list(Api { services, actor }: Api, mut params: Params) -> Result<Js
     let request = AnalyticsRequest::take(params, &services, &actor)?;
     let period = request.period(&DateRange::All)?;
     let as_of = as_of(&services, request.min_offset).await?;
-    let mut query = request.query(None, &[Metric::Clicks], period);
+    let mut query = request.query(&[], &[Metric::Clicks], period);
     // Read one more than requested, to know whether there are more.
     query.limit = u32::try_from(limit + 1).unwrap_or(u32::MAX);
     let mut data = services.analytics.clicks(&query, cursor, as_of).await?;
@@ -119,7 +119,7 @@ pub async fn export(Api { services, actor }: Api, mut params: Params) -> Result<
     }
     let as_of = as_of(&services, request.min_offset.max(through)).await?;
     let as_of = AsOf { offset: through.unwrap_or(as_of.offset).min(as_of.offset), ..as_of };
-    let query = request.query(None, &[Metric::Clicks], period);
+    let query = request.query(&[], &[Metric::Clicks], period);
     let export = services.analytics.export(&query, format, after, as_of).await?;
     let pieces = stream::try_unfold(export, |mut export| async {
         export.next().await.map(|piece| piece.map(|piece| (piece, export)))

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use utoipa::IntoParams;
 
 use super::view::{QrCodeView, SavedQrCode};
-use super::{IfMatch, etag, expected, find, saved};
+use super::{IfMatch, etag, expected, find, saved, scans};
 use crate::domain::command::Command;
 use crate::domain::error::Result;
 use crate::domain::ids::QrCodeId;
@@ -39,7 +39,7 @@ use crate::http::qr_codes;
 pub async fn create(Api { services, actor }: Api, body: JsonBody<QrCodeInput>) -> Result<Response> {
     let created = qr_codes::create(&services, actor, None, body.value, body.idempotency).await?;
     let location = format!("/api/v1/qr-codes/{}", created.code.code.id);
-    let mut response = saved(&services, StatusCode::CREATED, created);
+    let mut response = saved(&services, StatusCode::CREATED, created).await;
     if let Ok(location) = HeaderValue::try_from(location) {
         response.headers_mut().insert(LOCATION, location);
     }
@@ -69,7 +69,7 @@ pub async fn list(
     mut params: Params,
 ) -> Result<Json<PageOf<QrCodeView>>> {
     let link = params.text("link").map(|text| links::find(&services, &actor, &text));
-    listed(&services, &actor, link, params)
+    listed(&services, &actor, link, params).await
 }
 
 /// Lists the QR codes of a link, newest first.
@@ -84,10 +84,10 @@ pub async fn list_of_link(
     params: Params,
 ) -> Result<Json<PageOf<QrCodeView>>> {
     let link = links::find(&services, &actor, &name);
-    listed(&services, &actor, Some(link), params)
+    listed(&services, &actor, Some(link), params).await
 }
 
-fn listed(
+async fn listed(
     services: &Services,
     actor: &Actor,
     link: Option<Result<Link>>,
@@ -103,7 +103,7 @@ fn listed(
         None => services.qr.codes.list(actor.workspace, part)?,
     };
     let next_cursor = found.next.map(|id| id.to_string());
-    let data = found.items.into_iter().map(|code| QrCodeView::new(services, code)).collect();
+    let data = scans::counted(services, actor.workspace, found.items).await;
     let meta = page.meta_after(before.is_some(), Some(found.total), next_cursor);
     Ok(Json(PageOf { data, meta }))
 }
@@ -116,7 +116,8 @@ fn listed(
 pub async fn get(Api { services, actor }: Api, Name(name): Name) -> Result<Response> {
     let code = find(&services, &actor, &name)?;
     let etag = etag(code.code.version);
-    Ok((etag, Json(Data { data: QrCodeView::new(&services, code) })).into_response())
+    let scans = scans::total(&services, &code.code).await;
+    Ok((etag, Json(Data { data: QrCodeView::new(&services, code, scans) })).into_response())
 }
 
 /// Updates a QR code.
@@ -137,7 +138,7 @@ pub async fn update(
     let code = find(&services, &actor, &name)?;
     let conditions = (expected(&headers)?, body.idempotency);
     let changed = qr_codes::change(&services, actor, code, body.value, conditions).await?;
-    Ok(saved(&services, StatusCode::OK, changed))
+    Ok(saved(&services, StatusCode::OK, changed).await)
 }
 
 /// Deletes a QR code, for good.

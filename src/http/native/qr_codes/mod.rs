@@ -4,6 +4,7 @@ mod crud;
 mod defaults;
 mod image;
 mod logos;
+mod scans;
 mod versions;
 mod view;
 
@@ -17,7 +18,7 @@ use super::route::Routes;
 use super::{log_offset, replayed};
 use crate::domain::command::LinkRef;
 use crate::domain::error::{Result, ServiceError};
-use crate::domain::token::Ability::{QrRead, QrWrite};
+use crate::domain::token::Ability::{AnalyticsRead, QrRead, QrWrite};
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::qr_codes::Saved;
@@ -37,6 +38,17 @@ pub fn routes() -> Routes {
         .route(QrRead, routes!(versions::get_version))
         .route(QrRead, routes!(image::version_image))
         .route(QrWrite, routes!(versions::revert))
+        .then("qr-codes", "qr_code_scans")
+        .route(AnalyticsRead, routes!(scans::list))
+        .route(AnalyticsRead, routes!(scans::summary))
+        .route(AnalyticsRead, routes!(scans::continents))
+        .route(AnalyticsRead, routes!(scans::countries))
+        .route(AnalyticsRead, routes!(scans::regions))
+        .route(AnalyticsRead, routes!(scans::cities))
+        .route(AnalyticsRead, routes!(scans::devices))
+        .route(AnalyticsRead, routes!(scans::browsers))
+        .route(AnalyticsRead, routes!(scans::operating_systems))
+        .route(AnalyticsRead, routes!(scans::languages))
         .then("qr-codes", "qr_logos")
         .route(QrRead, routes!(logos::list))
         .route(QrRead, routes!(logos::get))
@@ -65,8 +77,12 @@ fn find(services: &Services, actor: &Actor, text: &str) -> Result<LinkedQrCode> 
 }
 
 /// The response to a change of a code or to its replay.
-fn saved(services: &Services, status: StatusCode, saved: Saved) -> Response {
+async fn saved(services: &Services, status: StatusCode, saved: Saved) -> Response {
+    let total_scans = match status {
+        StatusCode::CREATED => Some(0),
+        _ => scans::total(services, &saved.code.code).await,
+    };
     let etag = etag(saved.code.code.version);
     let headers = (log_offset(saved.offset), replayed(saved.is_replay));
-    (status, etag, headers, Json(SavedQrCode::new(services, saved))).into_response()
+    (status, etag, headers, Json(SavedQrCode::new(services, saved, total_scans))).into_response()
 }

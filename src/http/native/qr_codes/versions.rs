@@ -113,5 +113,5 @@ pub async fn revert(
     let to = Box::new(version.ok_or_else(no_version)?.code);
     let command = QrCommand::Revert { to, expected };
     let done = qr_codes::run(&services, actor, command, Vec::new(), body.idempotency).await?;
-    Ok(saved(&services, StatusCode::OK, done))
+    Ok(saved(&services, StatusCode::OK, done).await)
 }

@@ -64,6 +64,8 @@ pub struct QrCodeView {
     image_url: String,
     /// The URL of the image at this version, which never changes.
     version_image_url: String,
+    /// Scans without bots; null in versions and while analytics are unavailable.
+    total_scans: Option<u64>,
     #[schema(format = DateTime)]
     created_at: String,
     #[schema(format = DateTime)]
@@ -200,8 +202,8 @@ impl From<Frame> for FrameView {
 }
 
 impl QrCodeView {
-    /// Creates the view of a code.
-    pub fn new(services: &Services, code: LinkedQrCode) -> Self {
+    /// Creates the view of a code with its scans, if they are known.
+    pub fn new(services: &Services, code: LinkedQrCode, total_scans: Option<u64>) -> Self {
         let site = &services.site;
         let LinkedQrCode { code, number, link } = code;
         let content = content(site, &code, number, &link);
@@ -232,6 +234,7 @@ impl QrCodeView {
             dialect: code.dialect,
             image_url: format!("{path}/image"),
             version_image_url: format!("{path}/versions/{}/image", code.version),
+            total_scans,
             id,
             created_at: iso8601(code.created_at_ms),
             updated_at: iso8601(code.updated_at_ms),
@@ -241,11 +244,11 @@ impl QrCodeView {
 }
 
 impl SavedQrCode {
-    /// Creates the view of a code that was created or changed.
-    pub fn new(services: &Services, saved: Saved) -> Self {
+    /// Creates the view of a code that was created or changed, with its scans, if they are known.
+    pub fn new(services: &Services, saved: Saved, total_scans: Option<u64>) -> Self {
         let warning = |Warning { field, text }| WarningView { field, text };
         let warnings = saved.warnings.into_iter().map(warning).collect();
-        let data = QrCodeView::new(services, saved.code);
+        let data = QrCodeView::new(services, saved.code, total_scans);
         Self { data, meta: SavedMeta { offset: saved.offset, warnings } }
     }
 }
@@ -263,7 +266,11 @@ impl QrCodeVersionView {
             user: version.user.map(|user| user.to_string()),
             change: action.rsplit_once('.').map_or("", |(_, verb)| verb).to_owned(),
             reverted_to: version.reverted_to,
-            qr_code: QrCodeView::new(services, LinkedQrCode { code: version.code, number, link }),
+            qr_code: QrCodeView::new(
+                services,
+                LinkedQrCode { code: version.code, number, link },
+                None,
+            ),
         }
     }
 }
