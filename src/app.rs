@@ -285,7 +285,7 @@ impl App {
             api_meter: Arc::default(),
             plans: self.plans.clone(),
             provider_secrets: settings.provider_secrets.clone(),
-            scheduled: Arc::new(Renewals::new(self.commands.clone(), Arc::clone(&self.index))),
+            scheduled: Arc::new(self.renewals()),
             cron_secret: settings.cron_secret,
             accounts: self.accounts.clone(),
             session_cookies: SessionCookies::new(&self.unlock_key, &site),
@@ -325,13 +325,17 @@ impl App {
         }
     }
 
+    fn renewals(&self) -> Renewals {
+        Renewals::new(self.commands.clone(), Arc::clone(&self.index), self.imports.clone())
+    }
+
     /// Schedules the periodic tasks, and resumes interrupted work.
     fn schedule(&self, scheduler: &mut Scheduler, settings: &Settings) {
         keep_metrics(scheduler, self.metrics.clone());
         let last_used = Arc::clone(&self.last_used);
         last_used_file::keep_saved(scheduler, settings.data_dir.clone(), last_used);
         accounts::keep_up(scheduler, self.accounts.clone(), self.jwt_keys.clone());
-        plans::keep_up(scheduler, self.commands.clone(), Arc::clone(&self.index));
+        plans::keep_up(scheduler, self.renewals());
         self.exports.jobs.keep_clean(scheduler);
         self.imports.jobs.keep_clean(scheduler);
         self.imports.resume();

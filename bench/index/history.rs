@@ -89,6 +89,7 @@ impl Group<'_> {
         let kind = event.kind();
         let envelope = Envelope {
             debit: None,
+            reservation: Vec::new(),
             at_ms: STARTED_MS + number / 8,
             workspace: vec![1; 16],
             token: vec![2; 16],

@@ -304,6 +304,7 @@ fn log_of_links(folder: &Path) -> anyhow::Result<LocalLog> {
         let kind = event.kind();
         let envelope = Envelope {
             debit: None,
+            reservation: Vec::new(),
             at_ms: u64::from(number),
             workspace: vec![1; 16],
             token: vec![2; 16],

@@ -10,13 +10,15 @@ use anyhow::Context;
 use crate::commands::{CommandResult, Commands, now_ms};
 use crate::domain::command::Command;
 use crate::domain::error::{Result, ServiceError};
-use crate::domain::ids::{GrantId, WorkspaceId};
+use crate::domain::ids::{GrantId, ImportId, WorkspaceId};
 use crate::domain::plan::Catalogue;
 use crate::domain::plan::catalogue::Catalogues;
 use crate::domain::plan::command::BillingCommand;
+use crate::domain::plan::state::CreditGrant;
 use crate::domain::token::Actor;
 use crate::http::scheduled::ScheduledTasks;
 use crate::jobs::Scheduler;
+use crate::jobs::imports::Imports;
 use crate::projections::index::{Index, ReadBilling, ReadWorkspaces};
 
 /// When credits and subscriptions are first looked through, and how often.
@@ -74,45 +76,53 @@ impl CatalogueFile {
 
 /// Applies, periodically, what time alone changes: removes credits that have expired, so that the
 /// ledger says so (they can't be used before either), ends canceled subscriptions whose provider did
-/// not, and requests credits that no event has led to.
-pub fn keep_up(scheduler: &mut Scheduler, commands: Commands, index: Arc<Index>) {
-    scheduler.every("credits", PERIOD, (commands, index), |(commands, index)| async move {
-        if let Err(error) = run_due(&commands, index).await {
+/// not, requests credits that no event has led to, and releases credits that were reserved for
+/// imports which are over.
+pub fn keep_up(scheduler: &mut Scheduler, renewals: Renewals) {
+    scheduler.every("credits", PERIOD, renewals, |renewals| async move {
+        if let Err(error) = renewals.run_due().await {
             tracing::error!(%error, "reading credits and subscriptions failed; retrying in an hour");
         }
     });
 }
 
-/// Runs the commands that are due. Returns how many there were.
-async fn run_due(commands: &Commands, index: Arc<Index>) -> anyhow::Result<u64> {
-    let due = tokio::task::spawn_blocking(move || due(&index, now_ms())).await??;
-    Ok(run_each(due, |actor, command| commands.run(actor, command, None)).await)
-}
-
 /// The same, at the request of a scheduler.
+#[derive(Clone)]
 pub struct Renewals {
     commands: Commands,
     index: Arc<Index>,
+    imports: Imports,
 }
 
 impl Renewals {
     /// Creates the task.
-    pub const fn new(commands: Commands, index: Arc<Index>) -> Self {
-        Self { commands, index }
+    pub const fn new(commands: Commands, index: Arc<Index>, imports: Imports) -> Self {
+        Self { commands, index, imports }
+    }
+
+    /// Runs the commands that are due. Returns how many there were.
+    async fn run_due(&self) -> anyhow::Result<u64> {
+        let (index, imports) = (Arc::clone(&self.index), self.imports.clone());
+        let due = tokio::task::spawn_blocking(move || due(&index, &imports, now_ms())).await??;
+        Ok(run_each(due, |actor, command| self.commands.run(actor, command, None)).await)
     }
 }
 
 impl ScheduledTasks for Renewals {
     fn renew(&self) -> Pin<Box<dyn Future<Output = Result<u64>> + Send + '_>> {
         Box::pin(async {
-            let done = run_due(&self.commands, Arc::clone(&self.index)).await;
+            let done = self.run_due().await;
             done.map_err(|error| ServiceError::internal(format!("{error:#}")))
         })
     }
 }
 
 /// The commands that are due.
-fn due(index: &Index, now_ms: u64) -> anyhow::Result<Vec<(WorkspaceId, BillingCommand)>> {
+fn due(
+    index: &Index,
+    imports: &Imports,
+    now_ms: u64,
+) -> anyhow::Result<Vec<(WorkspaceId, BillingCommand)>> {
     let mut due = Vec::new();
     for (workspace, subscription) in index.subscriptions()? {
         if subscription.ends_at_ms.is_some_and(|ends_at_ms| ends_at_ms <= now_ms) {
@@ -120,9 +130,16 @@ fn due(index: &Index, now_ms: u64) -> anyhow::Result<Vec<(WorkspaceId, BillingCo
         }
     }
     for (workspace, credits) in index.all_credits()? {
-        for grant in credits.grants.iter().filter(|grant| grant.has_expired(now_ms)) {
+        let is_expired = |grant: &&CreditGrant| grant.amount > 0 && grant.has_expired(now_ms);
+        for grant in credits.grants.iter().filter(is_expired) {
             let id = GrantId::from_bytes(&grant.id)?;
             due.push((workspace, BillingCommand::ExpireCredits(id)));
+        }
+        for reservation in &credits.reservations {
+            let id = ImportId::from_bytes(&reservation.id)?;
+            if !imports.is_open(workspace, id) {
+                due.push((workspace, BillingCommand::Release(id)));
+            }
         }
     }
     for (workspace, kind, recharge) in index.auto_recharges()? {

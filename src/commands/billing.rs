@@ -6,7 +6,8 @@ use super::decide::{CommandHandler, Decision};
 use crate::domain::command::Outcome;
 use crate::domain::error::{ErrorCode, Invalid, Result, ServiceError};
 use crate::domain::event::{
-    ApiCallsCounted, AssignedPlan, CreditGrant, CreditsWithdrawn, Event, PlanChanged,
+    ApiCallsCounted, AssignedPlan, CreditGrant, CreditsReleased, CreditsWithdrawn, Event,
+    PlanChanged,
 };
 use crate::domain::ids::GrantId;
 use crate::domain::plan::Limit;
@@ -34,6 +35,17 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
                 let is_left = self.state.credits(self.actor.workspace)?.find(&grant).is_some();
                 let event = Event::CreditsRefunded(CreditsWithdrawn { grant, amount });
                 Ok((is_left.then_some(event), Outcome::Gone))
+            }
+            BillingCommand::Reserve { import, links, is_partial } => {
+                Ok((self.reserve(import, links, is_partial)?, Outcome::Gone))
+            }
+            BillingCommand::Release(import) => {
+                let credits = self.state.credits(self.actor.workspace)?;
+                let event = credits.reservation(import.as_bytes()).map(|found| {
+                    let (id, kind, amount) = (found.id.clone(), found.kind, found.amount());
+                    Event::CreditsReleased(CreditsReleased { id, kind, amount })
+                });
+                Ok((event, Outcome::Gone))
             }
             BillingCommand::Report(report) => self.decide_report(*report),
             BillingCommand::EndSubscription => self.end_subscription(),

@@ -92,7 +92,7 @@ pub fn balance(writer: &Writer) -> u64 {
 }
 
 /// The changes of credits, oldest first.
-fn ledger(writer: &Writer) -> Vec<(u64, LedgerEntry)> {
+pub fn ledger(writer: &Writer) -> Vec<(u64, LedgerEntry)> {
     let (scan, workspace) = (writer.index.scan(), writer.actor.workspace);
     let (mut entries, total) = scan.ledger(workspace, 0..100).unwrap();
     assert_eq!(entries.len() as u64, total);
@@ -157,7 +157,7 @@ fn the_allowance_is_used_before_credits_and_begins_again_each_month() {
         let (state, actor) = (&*writer.index, &writer.actor);
         let handler = CommandHandler { state, policies: &policies, actor, now_ms };
         let (event, _) = handler.decide(Command::CreateLink(input())).unwrap();
-        handler.check_limits(&event.unwrap())
+        handler.check_limits(&event.unwrap(), None).map(|charge| charge.debit)
     };
     let debit = Some(Debit { kind: CreditKind::Links as u32, amount: 1 });
     assert_eq!(debit_at(now_ms).unwrap(), debit);

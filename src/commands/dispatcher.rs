@@ -9,13 +9,14 @@ use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 
 use super::decide::CommandHandler;
+use super::plan_limits::Charge;
 use super::{
     CommandRequest, CommandResult, Mode, Policies, Results, Submission, now_ms, recharges,
 };
 use crate::domain::command::{Command, Outcome};
 use crate::domain::error::{ErrorCode, Result, ServiceError, Unreadable};
 use crate::domain::event::{
-    Debit, Envelope, Event, Idempotency, UtmPresetState, VERSION, WorkspaceCreated,
+    Envelope, Event, Idempotency, UtmPresetState, VERSION, WorkspaceCreated,
 };
 use crate::domain::ids::WorkspaceId;
 use crate::domain::plan::credit::CreditKind;
@@ -66,7 +67,7 @@ type Reply = (oneshot::Sender<Results>, Results);
 /// What is to be logged and answered.
 struct Decided {
     event: Option<Event>,
-    debit: Option<Debit>,
+    charge: Charge,
     outcome: Outcome,
     is_replay: bool,
 }
@@ -232,7 +233,8 @@ impl Dispatcher {
         let CommandRequest { command, idempotency } = request;
         let now_ms = now_ms();
         let decided = self.decide(&batch.pending, actor, command, idempotency.as_ref(), now_ms);
-        let Decided { event, debit, outcome, is_replay } = decided?;
+        let Decided { event, charge, outcome, is_replay } = decided?;
+        let Charge { debit, reservation } = charge;
         let mut to_recharge = Vec::new();
         if let Some(event) = event {
             to_recharge.extend(recharges::affected(&event, debit));
@@ -244,6 +246,7 @@ impl Dispatcher {
                 idempotency_until_ms: idempotency.is_some().then_some(now_ms + IDEMPOTENCY_MS),
                 idempotency,
                 debit,
+                reservation,
                 event: Some(event),
             };
             batch.add(&envelope)?;
@@ -299,12 +302,19 @@ impl Dispatcher {
                 return Err(ServiceError::idempotency_key_reused());
             }
             let outcome = outcome_of(before, actor)?;
-            return Ok(Decided { event: None, debit: None, outcome, is_replay: true });
+            return Ok(Decided {
+                event: None,
+                charge: Charge::default(),
+                outcome,
+                is_replay: true,
+            });
         }
         let handler = CommandHandler { state, policies: &self.policies, actor, now_ms };
+        let reservation = command.reservation();
         let (event, outcome) = handler.decide(command)?;
-        let debit = event.as_ref().map(|event| handler.check_limits(event)).transpose()?.flatten();
-        Ok(Decided { event, debit, outcome, is_replay: false })
+        let charge = event.as_ref().map(|event| handler.check_limits(event, reservation));
+        let charge = charge.transpose()?.unwrap_or_default();
+        Ok(Decided { event, charge, outcome, is_replay: false })
     }
 
     /// Logs the events durably; returns the offset that the batch reflects.

@@ -23,7 +23,7 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
             let text = format!("The token that started the import {reason}.");
             return Err(ServiceError::new(ErrorCode::Forbidden, text));
         }
-        let Import { mut input, from_host, on_conflict } = import;
+        let Import { mut input, from_host, on_conflict, .. } = import;
         input.may_be_expired = true;
         if let (Field::Absent, Some(host)) = (&input.domain, from_host)
             && self.domain_named(&host)?.is_ok()

@@ -33,6 +33,8 @@ mod qr_codes_tests;
 mod recharges;
 #[cfg(test)]
 mod recharges_tests;
+#[cfg(test)]
+mod reservations_tests;
 mod restore;
 pub mod secret;
 mod subscriptions;

@@ -6,12 +6,22 @@
 
 use super::decide::CommandHandler;
 use crate::domain::error::{ErrorCode, Result, ServiceError, Unreadable};
-use crate::domain::event::{Debit, Event, InvitationState, LinkState};
-use crate::domain::ids::LinkId;
+use crate::domain::event::{CreditsReserved, Debit, Event, InvitationState, LinkState};
+use crate::domain::ids::{ImportId, LinkId};
 use crate::domain::link::{Kind, Link, LinkFields, folded};
 use crate::domain::plan::credit::CreditKind;
-use crate::domain::plan::{Feature, Limit, Month, Plan};
+use crate::domain::plan::limit::Counter;
+use crate::domain::plan::{Feature, Limit, LimitReached, Month, Plan};
 use crate::projections::index::{Group, ReadBilling, ReadDomains, ReadRanges, ReadWorkspaces};
+
+/// What an event uses beyond the allowance of the plan.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Charge {
+    /// The credits.
+    pub debit: Option<Debit>,
+    /// The 16 bytes of the id of the reservation that is used first; empty for none.
+    pub reservation: Vec<u8>,
+}
 
 impl<R: ReadRanges> CommandHandler<'_, R> {
     /// The plan of the actor's workspace.
@@ -28,26 +38,30 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         Err(lacks_feature(feature, field))
     }
 
-    /// Checks an event against the plan; returns the credits that it uses.
-    pub(super) fn check_limits(&self, event: &Event) -> Result<Option<Debit>> {
+    /// Checks an event of a command, which may have a reservation, against the plan.
+    pub(super) fn check_limits(
+        &self,
+        event: &Event,
+        reservation: Option<ImportId>,
+    ) -> Result<Charge> {
         match event {
             Event::LinkCreated(link) => {
                 let plan = self.plan()?;
                 self.check_link(&plan, link, None)?;
                 self.check_count(&plan, Limit::Links, || self.links())?;
-                self.use_allowance(&plan, Limit::LinksPerMonth)
+                return self.use_allowance(&plan, Limit::LinksPerMonth, reservation);
             }
-            Event::QrCodeCreated(_) => self.use_allowance(&self.plan()?, Limit::QrCodesPerMonth),
+            Event::QrCodeCreated(_) => {
+                return self.use_allowance(&self.plan()?, Limit::QrCodesPerMonth, None);
+            }
             Event::LinkRestored(link) => {
                 let plan = self.plan()?;
                 self.check_tags(&plan, link, None)?;
                 self.check_count(&plan, Limit::Links, || self.links())?;
-                Ok(None)
             }
             Event::LinkChanged(link) => {
                 let id = LinkId::from_bytes(&link.id).map_err(|_| Unreadable("link"))?;
                 self.check_link(&self.plan()?, link, self.state.link(id)?.as_ref())?;
-                Ok(None)
             }
             Event::DomainAdded(_) => {
                 let plan = self.plan()?;
@@ -56,18 +70,16 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
                 }
                 let count = || Ok(self.state.domain_count(self.actor.workspace)?);
                 self.check_count(&plan, Limit::Domains, count)?;
-                Ok(None)
             }
             Event::MemberAdded(_) => {
                 self.check_count(&self.plan()?, Limit::Members, || self.members())?;
-                Ok(None)
             }
             Event::InvitationSent(invitation) => {
                 self.check_invitation(invitation)?;
-                Ok(None)
             }
-            _ => Ok(None),
+            _ => {}
         }
+        Ok(Charge::default())
     }
 
     fn links(&self) -> Result<u64> {
@@ -103,21 +115,67 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         }
     }
 
-    /// Uses one of a month's allowance, or else a credit.
-    fn use_allowance(&self, plan: &Plan, limit: Limit) -> Result<Option<Debit>> {
+    /// Uses one of what others have not reserved of a month's allowance, or else a credit.
+    fn use_allowance(
+        &self,
+        plan: &Plan,
+        limit: Limit,
+        reservation: Option<ImportId>,
+    ) -> Result<Charge> {
         let (Some(max), Some(counter)) = (plan.limits().get(limit), limit.counter()) else {
-            return Ok(None);
+            return Ok(Charge::default());
         };
         let workspace = self.actor.workspace;
-        if self.state.used(workspace, Month::of(self.now_ms), counter)? < max {
-            return Ok(None);
+        let (kind, credits) = (CreditKind::beyond(limit), self.state.credits(workspace)?);
+        let own = reservation.and_then(|id| credits.reservation(id.as_bytes()));
+        let reservation = own.map_or_else(Vec::new, |own| own.id.clone());
+        let used = self.state.used(workspace, Month::of(self.now_ms), counter)?;
+        let reserved = kind.map_or(0, |kind| credits.reserved_allowance(kind, &reservation));
+        let has_allowance = own.is_some_and(|own| own.allowance > 0);
+        if has_allowance || used.saturating_add(reserved) < max {
+            return Ok(Charge { debit: None, reservation });
         }
-        let kind = CreditKind::beyond(limit);
-        let credits = self.state.credits(workspace)?;
-        match kind.filter(|kind| credits.balance(*kind, self.now_ms) > 0) {
-            Some(kind) => Ok(Some(Debit { kind: kind as u32, amount: 1 })),
+        let has_reserved = own.is_some_and(|own| own.amount() > 0);
+        match kind.filter(|kind| has_reserved || credits.balance(*kind, self.now_ms) > 0) {
+            Some(kind) => {
+                Ok(Charge { debit: Some(Debit { kind: kind as u32, amount: 1 }), reservation })
+            }
             None => Err(self.reached(plan, limit, max)),
         }
+    }
+
+    /// Reserves for an import what is left of the month's allowance, up to the number of links, and
+    /// credits for the others. Nothing without a limit, or if the import has a reservation.
+    ///
+    /// # Errors
+    /// `PlanLimit` if there are too few credits, unless a part is wanted as well.
+    pub(super) fn reserve(
+        &self,
+        import: ImportId,
+        links: u64,
+        is_partial: bool,
+    ) -> Result<Option<Event>> {
+        let (limit, kind, workspace) =
+            (Limit::LinksPerMonth, CreditKind::Links, self.actor.workspace);
+        let (plan, credits) = (self.plan()?, self.state.credits(workspace)?);
+        let (Some(max), None) = (plan.limits().get(limit), credits.reservation(import.as_bytes()))
+        else {
+            return Ok(None);
+        };
+        let used = self.state.used(workspace, Month::of(self.now_ms), Counter::Links)?;
+        let reserved = credits.reserved_allowance(kind, &[]);
+        let allowance = links.min(max.saturating_sub(used.saturating_add(reserved)));
+        let balance = credits.balance(kind, self.now_ms);
+        let amount = balance.min(links - allowance);
+        let missing = links - allowance - amount;
+        if missing > 0 && !is_partial {
+            // The plan to recommend has room for all links.
+            let needed = max.max(used.saturating_add(links) - 1);
+            let reached = self.policies.plans.load().limit_reached(&plan, limit, needed);
+            return Err(too_few(links, missing, LimitReached { max, ..reached }));
+        }
+        let (id, kind) = (import.as_bytes().to_vec(), kind as u32);
+        Ok(Some(Event::CreditsReserved(CreditsReserved { id, kind, amount, allowance })))
     }
 
     fn reached(&self, plan: &Plan, limit: Limit, max: u64) -> ServiceError {
@@ -169,6 +227,25 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         }
         Ok(())
     }
+}
+
+/// An import needs more credits than there are.
+fn too_few(links: u64, missing: u64, reached: LimitReached) -> ServiceError {
+    let plan = reached.recommended.as_ref().map_or_else(String::new, |plan| {
+        let room = plan.limits.get(reached.limit).map_or_else(
+            || "has no limit".to_owned(),
+            |max| format!("allows {max} {}", reached.limit.noun()),
+        );
+        format!(" The plan {} {room}.", plan.name)
+    });
+    let text = format!(
+        "The file has {links} links, but the workspace can create only {} more this month: \
+         {missing} credits are missing.{plan} With on_conflict=skip, as many are imported as the \
+         credits allow.",
+        links - missing
+    );
+    let error = ServiceError::new(ErrorCode::PlanLimit, text);
+    ServiceError { limit: Some(reached.into()), ..error }
 }
 
 fn lacks_feature(feature: Feature, field: &str) -> ServiceError {

@@ -21,6 +21,7 @@ pub(super) fn affected(event: &Event, debit: Option<Debit>) -> impl Iterator<Ite
             | Event::CreditsGranted(_)
             | Event::CreditsRefunded(_)
             | Event::CreditsExpired(_)
+            | Event::CreditsReserved(_)
             | Event::PaymentRefunded(_)
     );
     let is_affected =

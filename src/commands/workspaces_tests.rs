@@ -260,7 +260,8 @@ fn an_import_of_a_session_goes_on_while_its_user_may_write_links() {
     let import = || {
         let Command::CreateLink(input) = link() else { panic!() };
         let on_conflict = OnConflict::default();
-        Command::ImportLink(Box::new(Import { input, from_host: None, on_conflict }))
+        let import = Import { input, from_host: None, on_conflict, reservation: None };
+        Command::ImportLink(import.into())
     };
     run(&writer, importer(), import(), None).unwrap();
     let demote = WorkspaceCommand::ChangeMember(id(MEMBER), Role::Viewer);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::domains::{Domain, DomainInput};
 use super::hostname::Hostname;
-use super::ids::{DomainId, LinkId, ReportId, TokenId};
+use super::ids::{DomainId, ImportId, LinkId, ReportId, TokenId};
 use super::link::{Link, LinkInput};
 use super::plan::command::BillingCommand;
 use super::plan::state::CreditGrant;
@@ -131,6 +131,14 @@ impl Command {
 }
 
 impl Command {
+    /// The reservation of credits that the command uses first.
+    pub fn reservation(&self) -> Option<ImportId> {
+        match self {
+            Self::ImportLink(import) => import.reservation,
+            _ => None,
+        }
+    }
+
     /// The link fields in the command.
     pub const fn link_input(&mut self) -> Option<&mut LinkInput> {
         match self {
@@ -215,6 +223,8 @@ pub struct Import {
     pub from_host: Option<String>,
     /// What to do if a link has the same external id, or else the same slug.
     pub on_conflict: OnConflict,
+    /// The import, whose reserved credits are used first; `None` if it reserves none.
+    pub reservation: Option<ImportId>,
 }
 
 /// What to do if an imported link exists already.

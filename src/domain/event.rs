@@ -8,7 +8,8 @@ pub use super::link::deletion::{LinkDeleted, LinkPurged};
 pub use super::link::state::LinkState;
 pub use super::plan::recharge::{AutoRecharge, Recharge, RechargeFailed};
 pub use super::plan::state::{
-    ApiCallsCounted, AssignedPlan, CreditGrant, CreditsWithdrawn, Debit, PlanChanged,
+    ApiCallsCounted, AssignedPlan, CreditGrant, CreditsReleased, CreditsReserved, CreditsWithdrawn,
+    Debit, PlanChanged,
 };
 pub use super::plan::subscription::{PaymentRefunded, SubscriptionChange};
 pub use super::preset::state::{UtmPresetDeleted, UtmPresetState};
@@ -83,6 +84,10 @@ macro_rules! events {
             /// The credits that the command used; `None` within the allowance of the plan.
             #[prost(message, optional, tag = "7")]
             pub debit: Option<Debit>,
+            /// The 16 bytes of the id of the reservation that the command uses first; empty for
+            /// none.
+            #[prost(bytes = "vec", tag = "8")]
+            pub reservation: Vec<u8>,
             /// The event.
             #[prost(oneof = "Event", tags($($tag),*))]
             pub event: Option<Event>,
@@ -263,6 +268,10 @@ events! {
     93 RechargeRequested(Recharge) of Billing[id];
     /// The payment of requested credits failed, or was not reported in time.
     94 RechargeFailed(RechargeFailed) of Billing[id];
+    /// Credits were reserved for an import, which starts.
+    95 CreditsReserved(CreditsReserved) of Billing[id];
+    /// What an import did not use of its reserved credits was released.
+    96 CreditsReleased(CreditsReleased) of Billing[id];
     /// A QR code was created: its first version. The offset of the record is the code's number.
     200 QrCodeCreated(QrCodeState) of QrCode[id];
     /// A QR code was changed: its next version, in full.

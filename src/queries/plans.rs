@@ -34,6 +34,19 @@ pub struct Used {
     pub credits: Option<u64>,
 }
 
+/// The credits of a kind.
+#[derive(Debug)]
+pub struct Credits {
+    /// The kind.
+    pub kind: CreditKind,
+    /// How many can be used.
+    pub balance: u64,
+    /// How many are reserved for imports.
+    pub reserved: u64,
+    /// The grants that usable credits are left of, oldest first.
+    pub grants: Vec<CreditGrant>,
+}
+
 impl Plans {
     /// Creates a reader.
     pub const fn new(index: Arc<Index>, catalogues: Catalogues) -> Self {
@@ -102,19 +115,18 @@ impl Plans {
         Ok(self.index.used(workspace, Month::of(now_ms), Counter::ApiCalls)?)
     }
 
-    /// The credits of a workspace at a time: of each kind, with the grants that they are left of.
-    pub fn credits(
-        &self,
-        workspace: WorkspaceId,
-        now_ms: u64,
-    ) -> Result<Vec<(CreditKind, u64, Vec<CreditGrant>)>> {
+    /// The credits of a workspace at a time, of each kind.
+    pub fn credits(&self, workspace: WorkspaceId, now_ms: u64) -> Result<Vec<Credits>> {
         let credits = self.index.credits(workspace)?;
         let of = |kind: &CreditKind| {
-            let usable = credits
-                .grants
-                .iter()
-                .filter(|grant| grant.kind == *kind as u32 && !grant.has_expired(now_ms));
-            (*kind, credits.balance(*kind, now_ms), usable.cloned().collect())
+            let all = credits.grants.iter().filter(|grant| grant.kind == *kind as u32);
+            let usable = all.filter(|grant| grant.amount > 0 && !grant.has_expired(now_ms));
+            Credits {
+                kind: *kind,
+                balance: credits.balance(*kind, now_ms),
+                reserved: credits.reserved(*kind),
+                grants: usable.cloned().collect(),
+            }
         };
         Ok(CreditKind::EVERY.iter().map(of).collect())
     }

@@ -10,7 +10,7 @@ use crate::harness::{Answer, Options, Server, TOKEN, eventually, slugline};
 use crate::labels::{TO, add_workspace, theirs};
 
 #[track_caller]
-fn begin(server: &Server, query: &str, file: &str) -> Answer {
+pub fn begin(server: &Server, query: &str, file: &str) -> Answer {
     let request = server.api().request(Method::POST, &format!("/imports{query}"));
     Answer::to(request.body(file.to_owned()))
 }

@@ -59,6 +59,7 @@ pub fn add_workspace(data: &DataFolder) {
         let kind = event.kind();
         let envelope = Envelope {
             debit: None,
+            reservation: Vec::new(),
             at_ms: 1,
             workspace: vec![7; 16],
             token: Vec::new(),

@@ -50,6 +50,7 @@ mod reclassify;
 mod reconcile;
 mod redirects;
 mod reports;
+mod reservations;
 mod retention;
 mod routing;
 mod scans;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::accounts::operator;
 use crate::harness::{Answer, Options, Server, eventually, slugline};
 
-const PLANS: &str = r#"
+pub const PLANS: &str = r#"
 [[plans]]
 id = "acme/free"
 name = "Free"
@@ -52,7 +52,7 @@ pub fn grant(server: &Server, body: &Value) -> Answer {
     operator(server).post(&format!("/admin/workspaces/{}/credits", workspace(server)), body)
 }
 
-fn create(server: &Server) -> Answer {
+pub fn create(server: &Server) -> Answer {
     server.api().post("/links", &json!({ "destination": "https://example.com/" }))
 }
 

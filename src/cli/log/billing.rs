@@ -4,7 +4,7 @@ use anyhow::bail;
 use serde_json::{Value, json};
 
 use crate::domain::event::{Event, PlanChanged, SubscriptionChange};
-use crate::domain::ids::{GrantId, RechargeId};
+use crate::domain::ids::{GrantId, ImportId, RechargeId};
 use crate::domain::plan::credit::CreditKind;
 use crate::domain::plan::subscription::{Invoice, InvoiceStatus, SubscriptionStatus};
 
@@ -49,6 +49,17 @@ pub(super) fn event_json(event: &Event) -> anyhow::Result<Value> {
         Event::CreditsRefunded(withdrawn) | Event::CreditsExpired(withdrawn) => json!({
             "grant": GrantId::from_bytes(&withdrawn.grant)?.to_string(),
             "amount": withdrawn.amount,
+        }),
+        Event::CreditsReserved(reserved) => json!({
+            "import": ImportId::from_bytes(&reserved.id)?.to_string(),
+            "kind": CreditKind::from_number(reserved.kind).map(CreditKind::as_str),
+            "amount": reserved.amount,
+            "allowance": reserved.allowance,
+        }),
+        Event::CreditsReleased(released) => json!({
+            "import": ImportId::from_bytes(&released.id)?.to_string(),
+            "kind": CreditKind::from_number(released.kind).map(CreditKind::as_str),
+            "amount": released.amount,
         }),
         Event::SubscriptionStarted(change)
         | Event::SubscriptionRenewed(change)

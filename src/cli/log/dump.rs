@@ -15,7 +15,9 @@ use crate::domain::domains::state::DomainState;
 use crate::domain::event::{
     Envelope, Event, EventKind, LinkState, UtmPresetDeleted, UtmPresetState,
 };
-use crate::domain::ids::{DomainId, LinkId, QrCodeId, ReportId, TokenId, UserId, WorkspaceId};
+use crate::domain::ids::{
+    DomainId, ImportId, LinkId, QrCodeId, ReportId, TokenId, UserId, WorkspaceId,
+};
 use crate::domain::link::{Gates, Payload};
 use crate::domain::plan::credit::CreditKind;
 use crate::domain::preset::UtmPresetKind;
@@ -110,6 +112,7 @@ fn mutation_json(record: &Record) -> anyhow::Result<Value> {
             "kind": CreditKind::from_number(debit.kind).map(CreditKind::as_str),
             "amount": debit.amount,
         })),
+        "reservation": ImportId::from_bytes(&envelope.reservation).ok().map(|id| id.to_string()),
         "idempotency_key": envelope.idempotency.map(|idempotency| idempotency.key),
         "event": event,
     }))

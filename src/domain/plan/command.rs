@@ -5,7 +5,7 @@ use super::credit::CreditKind;
 use super::recharge::AutoRecharge;
 use super::state::{AssignedPlan, CreditGrant};
 use super::subscription::ProviderReport;
-use crate::domain::ids::GrantId;
+use crate::domain::ids::{GrantId, ImportId};
 use crate::domain::token::Ability;
 
 /// A command on the plan, the usage or the credits of the actor's workspace.
@@ -21,6 +21,17 @@ pub enum BillingCommand {
     RefundCredits(GrantId, u64),
     /// Removes a grant that has expired.
     ExpireCredits(GrantId),
+    /// Reserves credits, and a part of the monthly allowance, for an import that starts.
+    Reserve {
+        /// The import.
+        import: ImportId,
+        /// The maximum number of links that it creates.
+        links: u64,
+        /// Whether to reserve what there is if that is too little for all links.
+        is_partial: bool,
+    },
+    /// Releases what is left of the reservation of an import.
+    Release(ImportId),
     /// Applies a report of a payment provider.
     Report(Box<ProviderReport>),
     /// Ends a canceled subscription whose time has come.

@@ -86,6 +86,37 @@ pub struct CreditsWithdrawn {
     pub amount: u64,
 }
 
+/// Credits were reserved for an import, and a part of the monthly allowance.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct CreditsReserved {
+    /// The 16 bytes of the import's id.
+    #[prost(bytes = "vec", tag = "1")]
+    pub id: Vec<u8>,
+    /// The number of the [`CreditKind`](super::credit::CreditKind).
+    #[prost(uint32, tag = "2")]
+    pub kind: u32,
+    /// The number of credits.
+    #[prost(uint64, tag = "3")]
+    pub amount: u64,
+    /// How many the import creates within the allowance.
+    #[prost(uint64, tag = "4")]
+    pub allowance: u64,
+}
+
+/// The reservation of an import ended.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct CreditsReleased {
+    /// The 16 bytes of the import's id.
+    #[prost(bytes = "vec", tag = "1")]
+    pub id: Vec<u8>,
+    /// The number of the [`CreditKind`](super::credit::CreditKind).
+    #[prost(uint32, tag = "2")]
+    pub kind: u32,
+    /// The number of credits that were left.
+    #[prost(uint64, tag = "3")]
+    pub amount: u64,
+}
+
 /// Credits that the command of an event uses.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub struct Debit {
@@ -100,9 +131,41 @@ pub struct Debit {
 /// The credits of a workspace, as stored in the index.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct CreditsState {
-    /// The grants with credits left, oldest first.
+    /// The grants with credits left, reserved ones included, oldest first. Their amounts are
+    /// without reserved credits.
     #[prost(message, repeated, tag = "1")]
     pub grants: Vec<CreditGrant>,
+    /// The open reservations, oldest first.
+    #[prost(message, repeated, tag = "2")]
+    pub reservations: Vec<Reservation>,
+}
+
+/// What is left of a reservation, as stored in the index.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Reservation {
+    /// The 16 bytes of the import's id.
+    #[prost(bytes = "vec", tag = "1")]
+    pub id: Vec<u8>,
+    /// The number of the [`CreditKind`](super::credit::CreditKind).
+    #[prost(uint32, tag = "2")]
+    pub kind: u32,
+    /// How many more the import creates within the monthly allowance.
+    #[prost(uint64, tag = "3")]
+    pub allowance: u64,
+    /// The credits; those that expire first are first.
+    #[prost(message, repeated, tag = "4")]
+    pub credits: Vec<GrantPart>,
+}
+
+/// Credits of a grant.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct GrantPart {
+    /// The grant's 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub grant: Vec<u8>,
+    /// The number of credits.
+    #[prost(uint64, tag = "2")]
+    pub amount: u64,
 }
 
 /// A change of a workspace's credits, as stored in the index.
@@ -123,10 +186,14 @@ pub struct LedgerEntry {
     /// The credits of the kind afterwards.
     #[prost(uint64, tag = "5")]
     pub balance: u64,
-    /// The 16 bytes of the grant, or of what the debited credits were used for.
+    /// The 16 bytes of the grant, of the import that reserved the credits, or of what the debited
+    /// credits were used for.
     #[prost(bytes = "vec", tag = "6")]
     pub subject: Vec<u8>,
     /// Why, for people.
     #[prost(string, tag = "7")]
     pub note: String,
+    /// The 16 bytes of the import whose reserved credits were debited; empty for none.
+    #[prost(bytes = "vec", tag = "8")]
+    pub reservation: Vec<u8>,
 }

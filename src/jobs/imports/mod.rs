@@ -4,6 +4,10 @@
 //! twice: each has an idempotency key of its own, which is logged with its event. These keys
 //! are retained for a day; an import that was interrupted for longer is not resumed.
 //!
+//! An import reserves the credits that it may need before its first row, so that it can finish or
+//! is refused, and releases the others when it ends: see [`credit`](crate::domain::plan::credit). A
+//! reservation that a crash leaves behind is released by the hourly task on credits.
+//!
 //! Its report is removed a day after it has ended. Two imports run at a time.
 
 pub mod formats;
@@ -26,8 +30,10 @@ pub use upload::Upload;
 
 use super::{Clock, JobRunner, MAX_OF_WORKSPACE};
 use crate::commands::Commands;
+use crate::domain::command::Command;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
-use crate::domain::ids::WorkspaceId;
+use crate::domain::ids::{ImportId, WorkspaceId};
+use crate::domain::plan::command::BillingCommand;
 use crate::domain::token::Actor;
 use import::{FILE, REPORT};
 
@@ -66,6 +72,29 @@ impl Imports {
     pub fn stop(&self) {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.jobs.stop();
+    }
+
+    /// Whether a workspace's import has not ended.
+    pub fn is_open(&self, workspace: WorkspaceId, import: ImportId) -> bool {
+        self.jobs.find(workspace, import.uuid()).is_some_and(|job| !job.is_over())
+    }
+
+    /// Cancels an import if it is running, and removes it with its files.
+    pub async fn remove(&self, job: &Job) {
+        self.jobs.remove(job).await;
+        if !job.is_over() {
+            self.release(job).await;
+        }
+    }
+
+    /// Releases what is left of an import's reserved credits.
+    async fn release(&self, job: &Job) {
+        let (Some(commands), id) = (self.commands(), job.id()) else { return };
+        let actor = Actor::operator(WorkspaceId::new(job.workspace));
+        let command = Command::Billing(BillingCommand::Release(id));
+        if let Err(error) = commands.run(actor, command, None).await {
+            tracing::warn!(%error, import = %id, "releasing credits failed; retrying in an hour");
+        }
     }
 
     fn commands(&self) -> Option<Commands> {

@@ -14,7 +14,10 @@ use crate::domain::command::{Command, Fate, Import, OnConflict, Outcome};
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::Idempotency;
 use crate::domain::hostname::Hostname;
+use crate::domain::ids::WorkspaceId;
 use crate::domain::link::{Field, Link, LinkInput, folded};
+use crate::domain::plan::command::BillingCommand;
+use crate::domain::token::Actor;
 use crate::jobs::{Failed, State};
 
 /// Maximum number of rows per batch.
@@ -87,14 +90,16 @@ impl Imports {
         }
         let (path, format) = (self.jobs.path(id, FILE), import.plan.format);
         let done = import.counts.rows;
-        let rows = blocking(move || {
+        let (rows, total) = blocking(move || {
             // Check the whole file before the first row.
-            let open = if done == 0 { Rows::open_checked } else { Rows::open };
-            let mut rows = open(format, &path)?;
+            if done == 0 {
+                return Ok(Rows::open_checked(format, &path)?);
+            }
+            let mut rows = Rows::open(format, &path)?;
             for _ in 0..done {
                 rows.next().transpose()?;
             }
-            Ok(rows)
+            Ok((rows, 0))
         })
         .await?;
         import.ignored_columns = rows.ignored_columns().to_vec();
@@ -103,7 +108,43 @@ impl Imports {
             return Err(Failed::Stopped);
         }
         report::truncate(self.report(&job), job.details.report_bytes).await?;
-        self.import_rows(&job, rows).await
+        if job.details.plan.dry_run {
+            return self.import_rows(&job, rows).await;
+        }
+        // Before its first row: afterwards, it has what it needs.
+        if done == 0 {
+            self.reserve(&job, total).await?;
+        }
+        let ended = self.import_rows(&job, rows).await;
+        if !matches!(ended, Err(Failed::Stopped)) {
+            self.release(&job).await;
+        }
+        ended
+    }
+
+    /// Reserves what a number of rows may need; of an import that may need less, what there is.
+    async fn reserve(&self, job: &Job, links: u64) -> Result<(), Failed> {
+        let actor = Actor::operator(WorkspaceId::new(job.workspace));
+        let is_partial = job.details.plan.on_conflict != OnConflict::Reject;
+        loop {
+            let Some(commands) = self.commands() else { return Err(Failed::Stopped) };
+            let reserve = BillingCommand::Reserve { import: job.id(), links, is_partial };
+            let reserved = commands.run(actor, Command::Billing(reserve), None).await;
+            drop(commands);
+            match reserved {
+                Ok(_) => return Ok(()),
+                Err(error) if is_transient(&error) => self.wait(job, &error).await?,
+                Err(error) => return Err(Failed::Error(error.message.into_owned())),
+            }
+        }
+    }
+
+    /// Waits until changes may be accepted again.
+    async fn wait(&self, job: &Job, reason: &ServiceError) -> Result<(), Failed> {
+        let reason = format!("waiting: {}", reason.message);
+        self.jobs.update(job.id, |job| job.error = Some(reason)).await?;
+        tokio::time::sleep(RETRY_DELAY).await;
+        Ok(())
     }
 
     async fn import_rows(&self, job: &Job, mut rows: Rows) -> Result<(), Failed> {
@@ -221,6 +262,7 @@ impl Imports {
                     input: input.clone(),
                     from_host: row.host.clone(),
                     on_conflict: job.details.plan.on_conflict,
+                    reservation: (mode == Mode::Commit).then(|| job.id()),
                 })),
                 idempotency: (mode == Mode::Commit).then(|| key(job, row)),
             });
@@ -235,10 +277,8 @@ impl Imports {
             let Some(reason) = blocker.filter(|error| is_transient(error)) else {
                 return results.map_err(|error| Failed::Error(error.message.into_owned()));
             };
-            let reason = format!("waiting: {}", reason.message);
-            self.jobs.update(job.id, |job| job.error = Some(reason)).await?;
             // Completed commands are replayed by their idempotency keys.
-            tokio::time::sleep(RETRY_DELAY).await;
+            self.wait(job, reason).await?;
         }
     }
 }

@@ -11,7 +11,7 @@ use super::scan::Scan;
 use super::state::{State, add_to};
 use super::{IndexError, keys, workspaces};
 use crate::domain::error::Unreadable;
-use crate::domain::event::{Debit, Event, SubscriptionChange};
+use crate::domain::event::{CreditGrant, Debit, Envelope, Event, SubscriptionChange};
 use crate::domain::ids::WorkspaceId;
 use crate::domain::plan::credit::{CreditKind, LedgerEntryKind};
 use crate::domain::plan::limit::{Counter, Month};
@@ -209,17 +209,7 @@ pub fn fold<S: State>(
         // Counted with the others.
         Event::ApiCallsCounted(_) => Ok(()),
         Event::CreditsGranted(grant) => {
-            let kind = kind_of(grant.kind)?;
-            let mut credits = state.credits(workspace)?;
-            credits.grant(grant.clone());
-            let entry = LedgerEntry {
-                entry: LedgerEntryKind::Granted as u32,
-                amount: grant.amount,
-                subject: grant.id.clone(),
-                note: grant.note.clone(),
-                ..LedgerEntry::default()
-            };
-            record(state, at, workspace, (credits, kind, entry))?;
+            grant_credits(state, at, workspace, grant)?;
             if !grant.recharge.is_empty() {
                 change_recharge(state, workspace, grant.kind, |it| it.complete(&grant.recharge))?;
             }
@@ -261,8 +251,39 @@ pub fn fold<S: State>(
             };
             withdraw(state, at, workspace, (&withdrawn.grant, withdrawn.amount), entry)
         }
+        Event::CreditsReserved(reserved) => {
+            let (kind, mut credits) = (kind_of(reserved.kind)?, state.credits(workspace)?);
+            let amount = credits.reserve(kind, reserved, at.1);
+            let entry = (LedgerEntryKind::Reserved, reserved.id.as_slice(), amount);
+            record_entry(state, at, workspace, (credits, kind, entry))
+        }
+        Event::CreditsReleased(released) => {
+            let mut credits = state.credits(workspace)?;
+            let Some((kind, amount)) = credits.release(&released.id) else { return Ok(()) };
+            let entry = (LedgerEntryKind::Released, released.id.as_slice(), amount);
+            record_entry(state, at, workspace, (credits, kind, entry))
+        }
         _ => Err(IndexError::Broken("an event that is not of billing")),
     }
+}
+
+/// Adds a grant.
+fn grant_credits<S: State>(
+    state: &mut S,
+    at: (u64, u64),
+    workspace: WorkspaceId,
+    grant: &CreditGrant,
+) -> Result<(), IndexError> {
+    let (kind, mut credits) = (kind_of(grant.kind)?, state.credits(workspace)?);
+    credits.grant(grant.clone());
+    let entry = LedgerEntry {
+        entry: LedgerEntryKind::Granted as u32,
+        amount: grant.amount,
+        subject: grant.id.clone(),
+        note: grant.note.clone(),
+        ..LedgerEntry::default()
+    };
+    record(state, at, workspace, (credits, kind, entry))
 }
 
 /// Takes unused credits from a grant.
@@ -274,11 +295,8 @@ fn withdraw<S: State>(
     entry: LedgerEntryKind,
 ) -> Result<(), IndexError> {
     let mut credits = state.credits(workspace)?;
-    let withdrawn = credits.withdraw(grant, amount).filter(|(_, amount)| *amount > 0);
-    let Some((kind, amount)) = withdrawn else { return Ok(()) };
-    let (entry, subject) = (entry as u32, grant.to_vec());
-    let entry = LedgerEntry { entry, amount, subject, ..LedgerEntry::default() };
-    record(state, at, workspace, (credits, kind, entry))
+    let Some((kind, amount)) = credits.withdraw(grant, amount) else { return Ok(()) };
+    record_entry(state, at, workspace, (credits, kind, (entry, grant, amount)))
 }
 
 /// Changes the auto-recharge of a kind of credits.
@@ -360,10 +378,11 @@ fn put_subscription<S: State>(
 /// Counts an event as usage of its month, and debits the credits that it used.
 pub fn count<S: State>(
     state: &mut S,
-    at: (u64, u64),
+    offset: u64,
     workspace: WorkspaceId,
-    (event, debit): (&Event, Option<Debit>),
+    (envelope, event): (&Envelope, &Event),
 ) -> Result<(), IndexError> {
+    let (at, import) = ((offset, envelope.at_ms), envelope.reservation.as_slice());
     let counted = match event {
         Event::LinkCreated(_) => Some((Counter::Links, 1)),
         Event::QrCodeCreated(_) => Some((Counter::QrCodes, 1)),
@@ -374,12 +393,25 @@ pub fn count<S: State>(
         let used = i64::try_from(used).unwrap_or(i64::MAX);
         add_to(state, keys::usage(workspace, Month::of(at.1), counter), used)?;
     }
-    let Some(Debit { kind, amount }) = debit else { return Ok(()) };
+    let Some(Debit { kind, amount }) = envelope.debit else {
+        if !import.is_empty() {
+            let mut credits = state.credits(workspace)?;
+            credits.use_reserved_allowance(import);
+            put_credits(state, workspace, &credits);
+        }
+        return Ok(());
+    };
     let kind = kind_of(kind)?;
     let mut credits = state.credits(workspace)?;
-    let amount = credits.debit(kind, amount, at.1);
-    let (entry, subject) = (LedgerEntryKind::Debited as u32, event.subject().to_vec());
-    let entry = LedgerEntry { entry, amount, subject, ..LedgerEntry::default() };
+    let is_reserved = credits.debit_reserved(import, kind, amount);
+    let amount = if is_reserved { amount } else { credits.debit(kind, amount, at.1) };
+    let entry = LedgerEntry {
+        entry: LedgerEntryKind::Debited as u32,
+        amount,
+        subject: event.subject().to_vec(),
+        reservation: if is_reserved { import.to_vec() } else { Vec::new() },
+        ..LedgerEntry::default()
+    };
     record(state, at, workspace, (credits, kind, entry))
 }
 
@@ -387,21 +419,43 @@ fn kind_of(number: u32) -> Result<CreditKind, Unreadable> {
     CreditKind::from_number(number).ok_or(Unreadable("kind of credits"))
 }
 
-/// Stores the credits after a change, and the change in the ledger.
+/// Records an entry of a kind, about a subject, of an amount.
+fn record_entry<S: State>(
+    state: &mut S,
+    at: (u64, u64),
+    workspace: WorkspaceId,
+    (credits, kind, (entry, subject, amount)): (
+        CreditsState,
+        CreditKind,
+        (LedgerEntryKind, &[u8], u64),
+    ),
+) -> Result<(), IndexError> {
+    let (entry, subject) = (entry as u32, subject.to_vec());
+    let entry = LedgerEntry { entry, amount, subject, ..LedgerEntry::default() };
+    record(state, at, workspace, (credits, kind, entry))
+}
+
+/// Stores the credits after a change, and the change in the ledger, if it is one of credits.
 fn record<S: State>(
     state: &mut S,
     (offset, at_ms): (u64, u64),
     workspace: WorkspaceId,
     (credits, kind, entry): (CreditsState, CreditKind, LedgerEntry),
 ) -> Result<(), IndexError> {
+    put_credits(state, workspace, &credits);
+    if entry.amount == 0 {
+        return Ok(());
+    }
     let balance = credits.balance(kind, at_ms);
     let entry = LedgerEntry { at_ms, kind: kind as u32, balance, ..entry };
     state.put(keys::ledger(workspace, offset), entry.encode_to_vec());
-    add_to(state, keys::ledger_count(workspace), 1)?;
-    if credits.grants.is_empty() {
+    add_to(state, keys::ledger_count(workspace), 1)
+}
+
+fn put_credits<S: State>(state: &mut S, workspace: WorkspaceId, credits: &CreditsState) {
+    if *credits == CreditsState::default() {
         state.remove(keys::credits(workspace));
     } else {
         state.put(keys::credits(workspace), credits.encode_to_vec());
     }
-    Ok(())
 }

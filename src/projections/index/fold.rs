@@ -40,7 +40,7 @@ pub fn fold<S: State>(state: &mut S, offset: u64, envelope: &Envelope) -> Result
         Aggregate::QrCode => qr_codes::fold(state, (offset, envelope.at_ms), workspace, event)?,
     }
     numbers::fold(state, workspace, event)?;
-    billing::count(state, (offset, envelope.at_ms), workspace, (event, envelope.debit))?;
+    billing::count(state, offset, workspace, (envelope, event))?;
     // Metering is no act of anybody.
     if !matches!(event, Event::ApiCallsCounted(_)) {
         let audited = Audited::of(envelope, event);

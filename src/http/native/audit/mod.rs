@@ -14,8 +14,8 @@ use super::route::Routes;
 use crate::domain::action::Action;
 use crate::domain::error::Result;
 use crate::domain::ids::{
-    CampaignId, DomainId, GrantId, InvitationId, LinkId, RechargeId, ReportId, SessionId, TokenId,
-    UserId, UtmTemplateId, any_id,
+    CampaignId, DomainId, GrantId, ImportId, InvitationId, LinkId, RechargeId, ReportId, SessionId,
+    TokenId, UserId, UtmTemplateId, any_id,
 };
 use crate::domain::token::Ability;
 use crate::http::Services;
@@ -70,6 +70,9 @@ impl AuditView {
         let action = event.action.name();
         let subject = event.subject.map(Uuid::from_bytes);
         let subject = subject.map(|id| match action.split('.').next().unwrap_or_default() {
+            _ if matches!(action.as_str(), "credits.reserved" | "credits.released") => {
+                ImportId::new(id).to_string()
+            }
             "link" => LinkId::new(id).to_string(),
             "token" => TokenId::new(id).to_string(),
             "report" => ReportId::new(id).to_string(),

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain::error::{Result, ServiceError};
-use crate::domain::ids::{GrantId, LinkId};
+use crate::domain::ids::{GrantId, ImportId, LinkId};
 use crate::domain::money::Money;
 use crate::domain::plan::credit::{CreditKind, LedgerEntryKind};
 use crate::domain::plan::limit::{Limit, Limits, Month};
@@ -18,7 +18,7 @@ use crate::domain::plan::subscription::{
 };
 use crate::domain::plan::{Feature, Plan, PlanDefinition, Price};
 use crate::http::native::iso8601;
-use crate::queries::plans::Used;
+use crate::queries::plans::{Credits, Used};
 
 /// An amount of money that is paid periodically.
 #[derive(Debug, Serialize, ToSchema)]
@@ -213,14 +213,18 @@ pub struct CreditsView {
     /// The number of credits that can be used.
     #[schema(example = 50)]
     balance: u64,
-    /// The grants that they are left of, oldest first. Those that expire first are used first.
+    /// The number of credits that running imports have reserved, not included in the balance.
+    #[schema(example = 0)]
+    reserved: u64,
+    /// The grants that the balance is left of, oldest first. Those that expire first are used first.
     grants: Vec<GrantView>,
 }
 
-impl From<(CreditKind, u64, Vec<CreditGrant>)> for CreditsView {
-    fn from((kind, balance, grants): (CreditKind, u64, Vec<CreditGrant>)) -> Self {
+impl From<Credits> for CreditsView {
+    fn from(credits: Credits) -> Self {
+        let Credits { kind, balance, reserved, grants } = credits;
         let grants = grants.into_iter().map(GrantView::from).collect();
-        Self { kind: kind.as_str(), balance, grants }
+        Self { kind: kind.as_str(), balance, reserved, grants }
     }
 }
 
@@ -231,7 +235,8 @@ pub struct LedgerView {
     offset: u64,
     #[schema(format = DateTime)]
     at: String,
-    /// `granted`, `debited`, `expired` or `refunded`.
+    /// `granted`, `debited`, `expired`, `refunded`, `reserved` (for an import) or `released` (what
+    /// the import did not use).
     #[schema(example = "debited")]
     entry: &'static str,
     /// `links`, `qr_codes` or `events`.
@@ -243,8 +248,11 @@ pub struct LedgerView {
     /// The credits of the kind afterwards.
     #[schema(example = 49)]
     balance: u64,
-    /// The ID of the grant, or of what the credits were used for.
+    /// The ID of the grant, of the import that reserved the credits, or of what they were used for.
     subject: Option<String>,
+    /// The ID of the import whose reserved credits were debited: the balance was reduced when they
+    /// were reserved. Null for other changes.
+    reservation: Option<String>,
     note: Option<String>,
 }
 
@@ -252,19 +260,24 @@ impl From<(u64, LedgerEntry)> for LedgerView {
     fn from((offset, entry): (u64, LedgerEntry)) -> Self {
         let what = LedgerEntryKind::from_number(entry.entry);
         let amount = i64::try_from(entry.amount).unwrap_or(i64::MAX);
-        let is_debit = what == Some(LedgerEntryKind::Debited);
-        let subject = Uuid::from_slice(&entry.subject).ok();
-        let subject = subject.map(|id| {
-            if is_debit { LinkId::new(id).to_string() } else { GrantId::new(id).to_string() }
+        let id = Uuid::from_slice(&entry.subject).ok();
+        let subject = id.map(|id| match what {
+            Some(LedgerEntryKind::Debited) => LinkId::new(id).to_string(),
+            Some(LedgerEntryKind::Reserved | LedgerEntryKind::Released) => {
+                ImportId::new(id).to_string()
+            }
+            _ => GrantId::new(id).to_string(),
         });
+        let is_added = matches!(what, Some(LedgerEntryKind::Granted | LedgerEntryKind::Released));
         Self {
             offset,
             at: iso8601(entry.at_ms),
             entry: what.map_or("unknown", LedgerEntryKind::as_str),
             kind: kind_name(entry.kind),
-            amount: if what == Some(LedgerEntryKind::Granted) { amount } else { -amount },
+            amount: if is_added { amount } else { -amount },
             balance: entry.balance,
             subject,
+            reservation: ImportId::from_bytes(&entry.reservation).ok().map(|id| id.to_string()),
             note: present(entry.note),
         }
     }

@@ -262,7 +262,7 @@ pub async fn get(
 )]
 pub async fn delete(Api { services, actor }: Api, Name(import): Name) -> Result<StatusCode> {
     let job = find(&services, actor.workspace, &import)?;
-    services.imports.jobs.remove(&job).await;
+    services.imports.remove(&job).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

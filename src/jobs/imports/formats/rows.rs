@@ -41,18 +41,18 @@ impl Rows {
     }
 
     /// Opens a file after reading it to its end once, so that errors that concern the whole file are
-    /// found before any row is imported.
+    /// found before any row is imported. Also returns the number of rows.
     ///
     /// # Errors
     /// Those of [`Self::open`], and if the file can't be read to its end.
-    pub fn open_checked(format: Format, path: &Path) -> Result<Self, FileError> {
-        let mut rows = Self::open(format, path)?;
-        // A document is already fully parsed.
-        if matches!(rows.source, Source::Document(_)) {
-            return Ok(rows);
+    pub fn open_checked(format: Format, path: &Path) -> Result<(Self, u64), FileError> {
+        let (mut rows, mut total) = (Self::open(format, path)?, 0);
+        while rows.record()?.is_some() {
+            total += 1;
         }
-        while rows.record()?.is_some() {}
-        Self::open(format, path)
+        // Before the file is opened again: it may be held in memory.
+        drop(rows);
+        Ok((Self::open(format, path)?, total))
     }
 
     pub(super) fn from_reader(

@@ -1,10 +1,15 @@
 //! Random events of plans, usage, credits and subscriptions.
 
-use super::history::{DAY_MS, Model};
+use prost::Message;
+
+use super::history::{DAY_MS, Model, of_seed};
+use super::*;
 use crate::domain::event::{
-    ApiCallsCounted, AssignedPlan, AutoRecharge, CreditGrant, CreditsWithdrawn, Event,
-    PaymentRefunded, PlanChanged, Recharge, RechargeFailed, SubscriptionChange,
+    ApiCallsCounted, AssignedPlan, AutoRecharge, CreditGrant, CreditsReleased, CreditsReserved,
+    CreditsWithdrawn, Event, PaymentRefunded, PlanChanged, Recharge, RechargeFailed,
+    SubscriptionChange,
 };
+use crate::domain::plan::state::LedgerEntry;
 use crate::domain::plan::subscription::{Invoice, SubscriptionState};
 
 impl Model {
@@ -30,9 +35,21 @@ impl Model {
                 grant,
                 credits: 1,
             }),
+            13 => Event::CreditsReserved(CreditsReserved {
+                id: self.import(),
+                kind: 1,
+                amount: 3,
+                allowance: self.made % 3,
+            }),
+            14 => Event::CreditsReleased(CreditsReleased { id: self.import(), kind: 1, amount: 0 }),
             9.. => self.recharge_event(kind),
             _ => self.subscription_event(kind),
         }
+    }
+
+    /// An import that may have reserved credits.
+    pub(super) fn import(&self) -> Vec<u8> {
+        u128::from(self.made / 256).to_be_bytes().to_vec()
     }
 
     /// Some answers are to an open request.
@@ -94,5 +111,23 @@ impl Model {
             7 => Event::SubscriptionRenewed(change),
             _ => Event::SubscriptionExpired(change),
         }
+    }
+}
+
+/// Random histories have credits that are reserved, used by their import, and released.
+#[test]
+fn histories_have_reservations() {
+    let mut seen = Vec::new();
+    for seed in 0..20 {
+        let state = Map::of(&of_seed(seed, 500));
+        let entries = state.0.iter().filter(|(key, _)| key[0] == b'L');
+        for (_, value) in entries {
+            let entry = LedgerEntry::decode(value.as_slice()).unwrap();
+            seen.push((entry.entry, entry.reservation.is_empty()));
+        }
+    }
+    for wanted in [(2, true), (2, false), (5, true), (6, true)] {
+        let times = seen.iter().filter(|entry| **entry == wanted).count();
+        assert!(times > 0, "{wanted:?}");
     }
 }

@@ -110,6 +110,7 @@ impl Model {
         };
         Some(Envelope {
             debit: None,
+            reservation: Vec::new(),
             at_ms: self.made,
             workspace: owner_id(owner).as_bytes().to_vec(),
             token: vec![9; 16],

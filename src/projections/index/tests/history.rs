@@ -97,7 +97,7 @@ pub fn op() -> impl Strategy<Value = Op> {
         2 => (any::<u16>(), 0..200_u16).prop_map(|(link, slug)| Op::Restore { link, slug }),
         1 => (any::<u16>(), any::<bool>())
             .prop_map(|(link, is_deleted)| Op::Purge { link, is_deleted }),
-        6 => (0..25_u8, 0..4_u8, 0..3_u8)
+        7 => (0..27_u8, 0..4_u8, 0..3_u8)
             .prop_map(|(kind, user, workspace)| Op::Account { kind, user, workspace }),
         4 => (0..10_u8, any::<u16>()).prop_map(|(kind, number)| Op::Qr { kind, number }),
         1 => Just(Op::CreateToken),
@@ -394,6 +394,10 @@ impl Model {
             // Of some links; there may be too few credits.
             debit: (matches!(event, Event::LinkCreated(_)) && self.made.is_multiple_of(3))
                 .then_some(Debit { kind: 1, amount: 1 }),
+            reservation: match &event {
+                Event::LinkCreated(_) if !self.made.is_multiple_of(4) => self.import(),
+                _ => Vec::new(),
+            },
             event: Some(event),
         }
     }

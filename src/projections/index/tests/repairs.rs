@@ -242,7 +242,7 @@ fn the_compactor_finds_damage_and_builds_bases_when_due() {
 /// A failed sled rejects some reads too: they wait for the repair.
 #[test]
 fn a_reader_waits_for_the_repair_and_fails_without_one() {
-    let events = of_seed(29, 100);
+    let events = of_seed(29, 300);
     let place = Place::with(&events);
     let faults = Arc::new(Faults::default());
     let index = faults::open(&place.index(), &*place.log, &faults, NO_BASES).unwrap();
