@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::links::{ShownLink, show_all};
 use crate::domain::command::LinkRef;
 use crate::domain::error::{Result, ServiceError};
-use crate::domain::ids::LinkId;
+use crate::domain::ids::{LinkId, QrCodeId};
 use crate::http::auth::Api;
 use crate::queries::analytics::{
     AnalyticsQuery, Condition, Counts, DateRange, Dimension, Filter, Granularity, Key, MAX_ROWS,
@@ -27,12 +27,23 @@ pub fn last(unit: Granularity, units: i64) -> Result<Period> {
     period.map_err(|reason| ServiceError::field("units", reason))
 }
 
-/// The clicks, without bots, of the caller's workspace or of one of its links.
+/// What was clicked.
+#[derive(Clone, Copy)]
+pub enum Of {
+    /// Any link of the caller's workspace.
+    Workspace,
+    /// One of its links.
+    Link(LinkId),
+    /// A link by one of its QR codes: the scans of the code.
+    QrCode(QrCodeId),
+}
+
+/// Clicks without bots.
 pub struct Clicks<'a> {
     /// Who asks.
     pub api: &'a Api,
-    /// The link; all links if absent.
-    pub link: Option<LinkId>,
+    /// What was clicked.
+    pub of: Of,
     /// The period; all time if absent.
     pub period: Option<Period>,
 }
@@ -41,10 +52,12 @@ impl Clicks<'_> {
     fn query(&self, metrics: &[Metric]) -> Result<AnalyticsQuery> {
         let all = || DateRange::All.period(&TimeZone::UTC, Timestamp::now());
         let period = self.period.map_or_else(all, Ok).map_err(ServiceError::internal)?;
-        let filter = self.link.map(|link| {
-            let test = Test::Links(vec![link.uuid()]);
-            Filter::Is(Condition { dimension: Dimension::Link, test })
-        });
+        let condition = |dimension, test| Some(Filter::Is(Condition { dimension, test }));
+        let filter = match self.of {
+            Of::Workspace => None,
+            Of::Link(link) => condition(Dimension::Link, Test::Links(vec![link.uuid()])),
+            Of::QrCode(code) => condition(Dimension::QrCode, Test::In(vec![code.to_string()])),
+        };
         let query = AnalyticsQuery::of(self.api.actor.workspace, metrics, period);
         Ok(AnalyticsQuery { filter, ..query })
     }

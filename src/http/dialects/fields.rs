@@ -1,13 +1,17 @@
 //! The fields of a request's body, taken by name. Like the products' own servers, dialects ignore
 //! unknown fields.
 
+use std::ops::RangeInclusive;
+
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use serde_json::{Map, Value};
 
 use crate::domain::error::{Invalid, Result, ServiceError};
 use crate::domain::link::Field;
+use crate::domain::qr::style::{Color, InvalidColor};
 use crate::http::body::read;
+use crate::http::params::whole_number;
 use crate::limits::MAX_BODY_BYTES;
 
 /// The fields of a body that are not taken yet.
@@ -74,6 +78,43 @@ impl Fields {
             Field::Absent | Field::Null if self.is_refused(name) => Field::Absent,
             Field::Absent | Field::Null => self.refuse(name, "is required"),
         }
+    }
+
+    /// Takes one of some words.
+    pub fn choice(&mut self, name: &str, words: &[&str]) -> Field<String> {
+        match self.text(name) {
+            Field::Value(text) if !words.contains(&text.as_str()) => {
+                self.refuse(name, format!("must be one of {}", words.join(", ")))
+            }
+            field => field,
+        }
+    }
+
+    /// Takes a color.
+    pub fn color(&mut self, name: &str) -> Field<String> {
+        match self.text(name) {
+            Field::Value(text) if text.parse::<Color>().is_err() => {
+                self.refuse(name, InvalidColor.to_string())
+            }
+            field => field,
+        }
+    }
+
+    /// Takes a whole number within bounds, also as a text.
+    pub fn number(&mut self, name: &str, bounds: RangeInclusive<u32>) -> Field<u32> {
+        let number = match self.values.remove(name) {
+            None => return Field::Absent,
+            Some(Value::Null) => return Field::Null,
+            Some(Value::Number(number)) => number.as_u64(),
+            Some(Value::String(text)) => whole_number(&text),
+            Some(_) => None,
+        };
+        let number = number.and_then(|number| u32::try_from(number).ok());
+        if let Some(number) = number.filter(|number| bounds.contains(number)) {
+            return Field::Value(number);
+        }
+        let (min, max) = bounds.into_inner();
+        self.refuse(name, format!("must be a whole number from {min} to {max}"))
     }
 
     /// Takes an object.
@@ -170,6 +211,27 @@ mod tests {
         let mut form = fields("application/x-www-form-urlencoded", "a[]=x&a[1]=y&b=1&b[]=2");
         assert_eq!(form.texts("a"), Field::Value(vec!["x".to_owned(), "y".to_owned()]));
         assert_eq!(form.text("b"), Field::Value("1".to_owned()));
+        let mut qr = fields(
+            json,
+            r##"{"w": "x", "v": "z", "c": "#abc", "d": "red", "n": 7, "m": "9",
+            "o": 10, "p": -1, "q": 7.5, "r": [], "s": null}"##,
+        );
+        assert_eq!(qr.choice("w", &["x", "y"]), Field::Value("x".to_owned()));
+        assert_eq!(qr.choice("v", &["x", "y"]), Field::Absent);
+        assert_eq!(qr.color("c"), Field::Value("#abc".to_owned()));
+        assert_eq!(qr.color("d"), Field::Absent);
+        assert_eq!(
+            (qr.number("n", 7..=9), qr.number("m", 7..=9)),
+            (Field::Value(7), Field::Value(9))
+        );
+        for name in ["o", "p", "q", "r"] {
+            assert_eq!(qr.number(name, 7..=9), Field::Absent, "{name}");
+        }
+        assert_eq!((qr.number("s", 7..=9), qr.number("t", 7..=9)), (Field::Null, Field::Absent));
+        let refused = qr.finish().unwrap_err().fields;
+        assert_eq!(refused["v"], ["must be one of x, y"]);
+        assert_eq!(refused["o"], ["must be a whole number from 7 to 9"]);
+        assert_eq!(refused.into_keys().collect::<String>(), "dopqrv");
         for (body, is_malformed) in [("", false), (" ", false), ("{", true), ("[]", true)] {
             assert_eq!(fields(json, body).is_malformed, is_malformed, "{body}");
         }

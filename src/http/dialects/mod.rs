@@ -7,7 +7,7 @@
 //!
 //! - [`route`] – route declarations;
 //! - [`fields`] – the fields of a request's body;
-//! - [`links`] and [`clicks`] – commands and queries;
+//! - [`links`], [`qr_codes`] and [`clicks`] – commands and queries;
 //! - [`hosts`] – hosts of their own;
 //! - [`cors`] – answers to pages of other sites;
 //! - [`time`] – times in the format of a product;
@@ -24,6 +24,7 @@ mod linktj;
 mod lynklens;
 mod messages;
 mod qklnk;
+mod qr_codes;
 mod route;
 mod shortlink;
 mod time;

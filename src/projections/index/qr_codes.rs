@@ -169,12 +169,40 @@ impl Index {
         let rows = layers.rows((from, before.map_or(end, Bound::Excluded)), true);
         let mut codes = Vec::new();
         for row in rows.skip(skip).take(limit) {
-            let id = keys::last_id(&row?.0).and_then(|bytes| QrCodeId::from_bytes(&bytes).ok());
-            let id = id.ok_or_else(|| self.report_damage(BROKEN_ID))?;
             // A code deleted in the meantime is skipped.
-            codes.extend(self.linked_qr_code(workspace, id)?);
+            codes.extend(self.linked_qr_code(workspace, self.listed_id(&row?.0)?)?);
         }
         Ok(codes)
+    }
+
+    /// The codes of a workspace that a dialect manages, newest first, without those of deleted
+    /// links: `limit` of them after `skip`, and the number of all.
+    pub fn qr_codes_of_dialect(
+        &self,
+        workspace: WorkspaceId,
+        dialect: &str,
+        (skip, limit): (usize, usize),
+    ) -> Result<(Vec<LinkedQrCode>, u64), IndexError> {
+        let (from, end) = store::prefixed(&keys::qr_codes_of(workspace));
+        let layers = self.layers.load();
+        let (mut codes, mut total) = (Vec::new(), 0);
+        for row in layers.rows((from, end), true) {
+            let (key, value) = row?;
+            if value != dialect.as_bytes() {
+                continue;
+            }
+            if total >= skip && total - skip < limit {
+                codes.extend(self.linked_qr_code(workspace, self.listed_id(&key)?)?);
+            }
+            total += 1;
+        }
+        Ok((codes, total as u64))
+    }
+
+    /// The code that a row of a workspace's list is about.
+    fn listed_id(&self, key: &[u8]) -> Result<QrCodeId, IndexError> {
+        let id = keys::last_id(key).and_then(|bytes| QrCodeId::from_bytes(&bytes).ok());
+        id.ok_or_else(|| self.report_damage(BROKEN_ID))
     }
 }
 
@@ -247,7 +275,10 @@ fn create<S: State>(
     let mut of_link = state.get(&key)?.unwrap_or_default();
     of_link.extend(id.as_bytes());
     state.put(key, of_link);
-    state.put(keys::qr_code_of(workspace, id), Vec::new());
+    state.put(
+        keys::qr_code_of(workspace, id),
+        code.dialect.clone().unwrap_or_default().into_bytes(),
+    );
     add_to(state, keys::qr_code_count(workspace), 1)
 }
 
@@ -307,7 +338,7 @@ pub fn hide<S: State>(
     for id in &ids {
         state.remove(keys::qr_code_of(workspace, *id));
     }
-    count_codes(state, workspace, &ids, -1)
+    count_codes(state, workspace, ids.len(), -1)
 }
 
 /// Lists the codes of a restored link again.
@@ -316,20 +347,21 @@ pub fn show<S: State>(
     workspace: WorkspaceId,
     link: LinkId,
 ) -> Result<(), IndexError> {
-    let ids = state.qr_code_ids(link)?;
-    for id in &ids {
-        state.put(keys::qr_code_of(workspace, *id), Vec::new());
+    let codes = state.qr_codes_of_link(link)?;
+    for (code, _) in &codes {
+        let dialect = code.dialect.clone().unwrap_or_default();
+        state.put(keys::qr_code_of(workspace, code.id), dialect.into_bytes());
     }
-    count_codes(state, workspace, &ids, 1)
+    count_codes(state, workspace, codes.len(), 1)
 }
 
 fn count_codes<S: State>(
     state: &mut S,
     workspace: WorkspaceId,
-    ids: &[QrCodeId],
+    count: usize,
     sign: i64,
 ) -> Result<(), IndexError> {
-    let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
     // A workspace without codes has no count.
     if count > 0 { add_to(state, keys::qr_code_count(workspace), sign * count) } else { Ok(()) }
 }

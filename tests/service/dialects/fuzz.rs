@@ -77,9 +77,17 @@ fn client() -> Client {
     client.redirect(Policy::none()).build().unwrap()
 }
 
+/// A new token with all abilities.
+fn token(server: &Server) -> String {
+    let request = server.request(Method::POST, "/api/v1/tokens").bearer_auth(TOKEN);
+    let created =
+        Answer::to(request.json(&json!({ "name": "fuzz", "abilities": ["*"] }))).expect(201).json();
+    created["data"]["token"].as_str().unwrap().to_owned()
+}
+
 /// A hostile variant of an operation.
 fn send(
-    (server, client): (&Server, &Client),
+    (server, client, token): (&Server, &Client, &str),
     operation: &Operation,
     slug: &str,
     runner: &mut TestRunner,
@@ -97,8 +105,10 @@ fn send(
             }
         };
     let path: Vec<_> = operation.path.split('/').map(|part| segment(part, runner)).collect();
-    let names =
-        ["page", "limit", "offset", "days", "unit", "units", "size", "period", "team_id", "x"];
+    let names = [
+        "page", "limit", "offset", "days", "unit", "units", "size", "period", "team_id", "format",
+        "x",
+    ];
     let mut query = form_urlencoded::Serializer::new(String::new());
     for _ in 0..pick(runner, 3) {
         let value = odd(runner);
@@ -110,11 +120,14 @@ fn send(
     let url = format!("{}{target}", server.base);
     let mut request = client.request(operation.method.clone(), url);
     if pick(runner, 10) > 0 {
-        request = request.bearer_auth(TOKEN);
+        request = request.bearer_auth(token);
     }
     if let Some(example) = &operation.body {
         let mut body = example.clone();
         if let Some(fields) = body.as_object_mut() {
+            for name in ["link_slug", "link_id"] {
+                fields.entry(name).and_modify(|value| *value = slug.into());
+            }
             for value in fields.values_mut() {
                 if pick(runner, 2) == 0 {
                     *value = odd(runner);
@@ -140,12 +153,20 @@ fn no_request_of_a_dialect_is_a_failure_and_each_refusal_has_its_form() {
     let (mut runner, client) = (TestRunner::default(), client());
     for (base, fields) in DIALECTS {
         for operation in operations(&server, base) {
+            // The rate limits are each token's.
+            let token = token(&server);
             for _ in 0..CASES {
                 let slug = server.link().slug;
-                let answer = send((&server, &client), &operation, &slug, &mut runner);
+                if operation.path.contains("/qr-codes/:slug") {
+                    let create = server.request(Method::POST, &format!("{base}/qr-codes"));
+                    let create = create.bearer_auth(&token).json(&json!({ "link_slug": slug }));
+                    Answer::to(create).expect(201);
+                }
+                let answer = send((&server, &client, &token), &operation, &slug, &mut runner);
                 let named = format!("{} {}: {answer:?}", operation.method, operation.path);
-                // Without a ClickHouse, analytics are unavailable.
-                let is_known = matches!(answer.status, 501 | 503);
+                // Without a ClickHouse, analytics are unavailable; only conversions are missing.
+                let is_missing = answer.status == 501 && operation.path.ends_with("/events/record");
+                let is_known = answer.status == 503 || is_missing;
                 assert!(answer.status < 500 || is_known, "{named}");
                 if answer.status >= 400 {
                     let body = answer.json();

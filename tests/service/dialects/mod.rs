@@ -56,7 +56,7 @@ struct Step {
     native_token: Option<String>,
     /// The secret of an authenticator app, whose next code is kept as `{code}`.
     authenticator: Option<String>,
-    /// The path of a visit.
+    /// The path or the URL of a visit.
     visit: Option<String>,
     /// The country of the visitor.
     country: Option<String>,
@@ -135,7 +135,9 @@ impl Run<'_> {
         }
         for _ in 0..step.times.unwrap_or(1) {
             if let Some(path) = &step.visit {
-                let visit = self.server.request(Method::GET, &self.filled(path));
+                let path = self.filled(path);
+                let path = path.strip_prefix(&self.server.base).unwrap_or(&path);
+                let visit = self.server.request(Method::GET, path);
                 let visit = step.country.iter().fold(visit, |visit, country| {
                     visit.header("x-forwarded-for", address_in(country).to_string())
                 });

@@ -47,7 +47,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use super::clicks::Clicks;
+use super::clicks::{Clicks, Of};
 use super::cors::allow_any_origin;
 use super::fields::Fields;
 use super::route::{Route, delete, get, post};
@@ -154,7 +154,7 @@ async fn list(api: Api, params: Params) -> Result<Json<Value>> {
 async fn show(api: Api, Name(name): Name) -> Result<Json<Value>> {
     let link = links::by_id_or_slug(&api, &name)?;
     api.require(AnalyticsRead)?;
-    let clicks = Clicks { api: &api, link: Some(link.id), period: None };
+    let clicks = Clicks { api: &api, of: Of::Link(link.id), period: None };
     let analytics = Breakdowns {
         countries: clicks.by(Dimension::Country, MAX_ROWS).await?,
         devices: clicks.by(Dimension::Device, MAX_ROWS).await?,

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::domain::error::{ErrorCode, ServiceError};
+use crate::domain::qr::style::InvalidColor;
 use crate::http::dialects::messages;
 
 /// Renders an error.
@@ -35,6 +36,9 @@ fn sentence(field: &str, reason: &str) -> String {
     let name = field.replace('_', " ");
     if reason == "is taken" {
         return format!("The {name} has already been taken.");
+    }
+    if reason == InvalidColor.to_string() {
+        return format!("The {name} field must be a valid hexadecimal color.");
     }
     if reason.starts_with("must be one of ") {
         return format!("The selected {name} is invalid.");

@@ -1,9 +1,6 @@
 //! The API of Lynklens, at `/compat/lynklens/api/v1` and `/compat/lynklens/v1`: its documents write
 //! both.
 //!
-//! # Not supported
-//! The eight endpoints of QR codes answer 501; `total_qr_codes` is 0.
-//!
 //! # Quirks
 //! What the documents leave open is decided as Laravel, by whose messages they were written, would:
 //! - `message` is always present, also where a sample lacks it: `Success`, or for invalid input
@@ -21,6 +18,17 @@
 //!   the series, 1 month for others, as in the samples. `size` is 1 to 1000: the newest entries of
 //!   the series, all by default, or the values of a breakdown, 50 by default. Minutes and hours
 //!   are shown as times. An unknown referrer is `Direct`, another unknown value `Unknown`.
+//! - A link has one QR code here: creating it again replaces it, with the same id and its scans, and
+//!   answers 201 as well. Codes that other APIs made are not seen, except in `total_qr_codes`, which
+//!   counts all of the workspace. An unknown `link_slug` is 404.
+//! - `size` and `format` have the documented defaults; what else a request does not set, colors
+//!   included, are the brand defaults of the workspace, if it has any. `PATCH` changes only the fields
+//!   that are present; null brings a default back. A code that scanners would not read is refused.
+//! - Lists of QR codes show each as `GET` of it does. `total_scans` is null while analytics are
+//!   unavailable. Scans take the parameters of clicks, and have their form and defaults.
+//! - `qr_image_url` needs no token, and changes with each new image. `/image` answers the file;
+//!   `?format=png` and `?format=svg` choose another format, and `?format=base64` answers `base64`, the
+//!   file in base 64, with `link_slug` and `mime_type`.
 //! - 422 is also the status of conflicts: of a slug that is taken, and of the revocation of a
 //!   workspace's last token with `*`. 429 is that of each limit of a plan on numbers, 403 that of a
 //!   missing feature. 503 says that analytics are unavailable.
@@ -38,6 +46,7 @@
 //!   as an API call, to be available when these are used up.
 
 mod error;
+mod qr_codes;
 mod request;
 mod response;
 
@@ -46,9 +55,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::clicks::Clicks;
+use super::clicks::{Clicks, Of};
 use super::fields::Fields;
-use super::route::{Route, delete, get, not_implemented, patch, post, put};
+use super::route::{Route, delete, get, patch, post, put};
 use super::{Dialect, links};
 use crate::commands::accounts::Numbered;
 use crate::commands::now_ms;
@@ -101,6 +110,10 @@ fn routes() -> Vec<Route> {
   "size": 300,
   "format": "png"
 }"##;
+    const QR_CHANGE: &str = r##"{
+  "color": "#1a1a1a",
+  "size": 500
+}"##;
     const TOKEN: &str = r#"{
   "name": "My Integration",
   "abilities": ["links:read", "analytics:read"]
@@ -128,14 +141,15 @@ fn routes() -> Vec<Route> {
         analytics("Get Referrers", "/links/{slug}/referrers", Dimension::Referrer),
         analytics("Get Browsers", "/links/{slug}/browsers", Dimension::Browser),
         analytics("Get Operating Systems", "/links/{slug}/operating-systems", Dimension::Os),
-        post("Create QR Code", "/qr-codes", QrWrite, not_implemented).body(QR_CODE),
-        get("List QR Codes", "/qr-codes", QrRead, not_implemented).query(PAGE),
-        get("Get QR Code", "/qr-codes/{slug}", QrRead, not_implemented),
-        get("Get QR Code Image", "/qr-codes/{slug}/image", QrRead, not_implemented),
-        patch("Update QR Code", "/qr-codes/{slug}", QrWrite, not_implemented).body(QR_CODE),
-        delete("Delete QR Code", "/qr-codes/{slug}", QrWrite, not_implemented),
-        get("Get Scans", "/qr-codes/{slug}/scans", QrRead, not_implemented).query(SPAN),
-        get("Get Scans Summary", "/qr-codes/{slug}/scans/summary", QrRead, not_implemented)
+        post("Create QR Code", "/qr-codes", QrWrite, qr_codes::create).body(QR_CODE),
+        get("List QR Codes", "/qr-codes", QrRead, qr_codes::list).query(PAGE),
+        get("Get QR Code", "/qr-codes/{slug}", QrRead, qr_codes::show),
+        get("Get QR Code Image", "/qr-codes/{slug}/image", QrRead, qr_codes::image)
+            .query(&[("format", "base64")]),
+        patch("Update QR Code", "/qr-codes/{slug}", QrWrite, qr_codes::update).body(QR_CHANGE),
+        delete("Delete QR Code", "/qr-codes/{slug}", QrWrite, qr_codes::remove),
+        get("Get Scans", "/qr-codes/{slug}/scans", QrRead, qr_codes::scans).query(SPAN),
+        get("Get Scans Summary", "/qr-codes/{slug}/scans/summary", QrRead, qr_codes::summary)
             .query(SPAN),
         get("Get User", "/user", UserRead, user),
         patch("Update User", "/user", UserWrite, update_user).body(r#"{ "name": "John Doe" }"#),
@@ -156,7 +170,8 @@ async fn list(api: Api, params: Params) -> Result<Json<Value>> {
     let (page, limit) = request::page(params);
     let query = LinkQuery { part: Part::Page(page), limit, ..LinkQuery::of(api.actor.workspace) };
     let (shown, total) = links::list(&api, query).await?;
-    Ok(response::links(&shown, (page, limit), total))
+    let shown = shown.iter().map(response::link).collect();
+    Ok(response::page(shown, (page, limit), total))
 }
 
 async fn show(api: Api, Name(slug): Name) -> Result<Json<Value>> {
@@ -178,19 +193,19 @@ async fn remove(api: Api, Name(slug): Name) -> Result<Json<Value>> {
 /// The clicks of a link in a span of time.
 fn clicks_in<'a>(api: &'a Api, slug: &str, span: &Span) -> Result<Clicks<'a>> {
     let link = links::by_slug(api, slug)?;
-    Ok(Clicks { api, link: Some(link.id), period: Some(span.period) })
+    Ok(Clicks { api, of: Of::Link(link.id), period: Some(span.period) })
 }
 
 async fn clicks(api: Api, Name(slug): Name, params: Params) -> Result<Json<Value>> {
     let span = Span::of(params, (Granularity::Day, 7))?;
     let series = clicks_in(&api, &slug, &span)?.over_time(span.unit).await?;
-    Ok(success(response::series(series, &span)))
+    Ok(success(response::series("clicks", series, &span)))
 }
 
 async fn summary(api: Api, Name(slug): Name, params: Params) -> Result<Json<Value>> {
     let span = Span::of(params, (Granularity::Month, 1))?;
     let totals = clicks_in(&api, &slug, &span)?.totals().await?;
-    Ok(success(response::summary(totals, &span)))
+    Ok(success(response::summary("total_clicks", totals, &span)))
 }
 
 async fn breakdown(
@@ -211,7 +226,8 @@ async fn user(api: Api) -> Result<Json<Value>> {
     let plan = services.plans.of(actor.workspace)?;
     let subscription = services.plans.subscription(actor.workspace)?;
     let used = services.plans.usage(actor.workspace, now_ms(), None)?;
-    Ok(success(response::user(number, profile, (&plan, subscription), &used)))
+    let codes = services.qr.codes.count(actor.workspace)?;
+    Ok(success(response::user(number, profile, (&plan, subscription), (&used, codes))))
 }
 
 async fn update_user(api: Api, fields: Fields) -> Result<Json<Value>> {

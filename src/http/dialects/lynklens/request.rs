@@ -1,7 +1,11 @@
 //! Requests of Lynklens.
 
+use std::ops::RangeInclusive;
+
 use crate::domain::error::{Result, ServiceError};
 use crate::domain::link::{Field, LinkInput};
+use crate::domain::qr::QrCodeInput;
+use crate::domain::qr::style::ImageFormat;
 use crate::domain::token::Abilities;
 use crate::http::dialects::clicks::last;
 use crate::http::dialects::fields::Fields;
@@ -15,6 +19,10 @@ pub const NAMES: Names = &[("destination", "long_url")];
 /// The default and the maximum of `per_page`.
 const PER_PAGE: usize = 25;
 const MAX_PER_PAGE: usize = 100;
+
+/// The widths of QR codes, in pixels, and their formats.
+const QR_SIZES: RangeInclusive<u32> = 100..=1_000;
+const QR_FORMATS: &[&str] = &["png", "svg"];
 
 /// The documented abilities.
 const ABILITIES: &[&str] = &[
@@ -48,7 +56,57 @@ fn link(mut fields: Fields, destination: Field<String>) -> Result<LinkInput> {
     Ok(LinkInput { slug, destination, title, ..LinkInput::default() })
 }
 
-/// The number of a page, and the number of links that it has.
+/// The slug of a link, and the fields of the QR code that it gets.
+pub fn new_qr_code(fields: Fields) -> Result<(String, QrCodeInput)> {
+    let mut fields = fields.trimmed();
+    let slug = fields.required_text("link_slug").apply_to(None);
+    let input = qr_code(fields)?;
+    // The brand's images may be larger, and in other formats.
+    let (size, format) = (or_null(input.size), or_null(input.format));
+    Ok((slug.unwrap_or_default(), QrCodeInput { size, format, ..input }))
+}
+
+fn or_null<T>(field: Field<T>) -> Field<T> {
+    if let Field::Absent = field { Field::Null } else { field }
+}
+
+/// The fields of a QR code to change.
+pub fn changed_qr_code(fields: Fields) -> Result<QrCodeInput> {
+    qr_code(fields.trimmed())
+}
+
+fn qr_code(mut fields: Fields) -> Result<QrCodeInput> {
+    let input = QrCodeInput {
+        color: fields.color("color"),
+        background_color: fields.color("background_color"),
+        size: fields.number("size", QR_SIZES),
+        format: fields.choice("format", QR_FORMATS),
+        ..QrCodeInput::default()
+    };
+    fields.finish()?;
+    Ok(input)
+}
+
+/// How the image of a QR code is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageAnswer {
+    /// A file, of this format.
+    File(Option<ImageFormat>),
+    /// In base 64.
+    Base64,
+}
+
+/// How an image is to be sent.
+pub fn image(mut params: Params) -> Result<ImageAnswer> {
+    use ImageAnswer::{Base64, File};
+    let every = [File(Some(ImageFormat::Png)), File(Some(ImageFormat::Svg)), Base64];
+    let word = |answer| if let File(Some(format)) = answer { format.as_str() } else { "base64" };
+    let answer = params.choice("format", &every, word);
+    params.finish_known()?;
+    Ok(answer.unwrap_or(File(None)))
+}
+
+/// The number of a page, and the number of entries that it has.
 pub fn page(mut params: Params) -> (usize, usize) {
     let mut number = |name, default: usize, max| {
         let number = params.text(name).and_then(|text| whole_number(&text));

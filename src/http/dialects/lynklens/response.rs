@@ -1,6 +1,8 @@
 //! Responses of Lynklens, in the order of its documents.
 
 use axum::Json;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use crate::commands::accounts::Profile;
@@ -9,10 +11,12 @@ use crate::domain::plan::catalogue::UNLIMITED;
 use crate::domain::plan::rate::RateLimit;
 use crate::domain::plan::subscription::{SubscriptionState, SubscriptionStatus};
 use crate::domain::plan::{Feature, Limit, Month, Plan};
+use crate::domain::qr::style::ImageFormat;
 use crate::domain::token::Token;
 use crate::domain::workspace::Role;
 use crate::domain::workspace::state::WorkspaceState;
 use crate::http::dialects::links::ShownLink;
+use crate::http::dialects::qr_codes::ShownCode;
 use crate::http::dialects::time::formatted;
 use crate::queries::analytics::{Counts, Dimension};
 use crate::queries::plans::Used;
@@ -21,7 +25,12 @@ use super::request::Span;
 
 /// The envelope of each answer.
 pub fn success(data: impl Into<Value>) -> Json<Value> {
-    Json(json!({ "status": true, "message": "Success", "data": data.into() }))
+    enveloped("Success", data)
+}
+
+/// The envelope with a message of its own.
+pub fn enveloped(message: &str, data: impl Into<Value>) -> Json<Value> {
+    Json(json!({ "status": true, "message": message, "data": data.into() }))
 }
 
 /// A time, as `2026-03-31T23:59:59+00:00`.
@@ -43,12 +52,12 @@ pub fn link(shown: &ShownLink) -> Value {
     })
 }
 
-/// A page of links; `page` is its number and the number of links of each page.
-pub fn links(shown: &[ShownLink], page: (usize, usize), total: u64) -> Json<Value> {
+/// A page of a list; `page` is its number and the number of entries of each page.
+pub fn page(entries: Vec<Value>, page: (usize, usize), total: u64) -> Json<Value> {
     let (current, per_page) = (page.0 as u64, page.1 as u64);
     // As with Laravel, an empty list has a page.
     let pages = total.div_ceil(per_page).max(1);
-    let Json(mut answer) = success(shown.iter().map(link).collect::<Vec<_>>());
+    let Json(mut answer) = success(entries);
     answer["meta"]["pagination"] = json!({
         "current_page": current,
         "per_page": per_page,
@@ -59,18 +68,18 @@ pub fn links(shown: &[ShownLink], page: (usize, usize), total: u64) -> Json<Valu
     Json(answer)
 }
 
-/// Clicks over time.
-pub fn series(buckets: Vec<(String, u64)>, span: &Span) -> Value {
+/// Clicks or scans over time.
+pub fn series(name: &str, buckets: Vec<(String, u64)>, span: &Span) -> Value {
     let size = span.size.unwrap_or(u32::MAX) as usize;
-    let bucket = |(date, clicks)| json!({ "date": date, "clicks": clicks });
-    let clicks: Vec<_> = buckets.into_iter().take(size).map(bucket).collect();
-    json!({ "clicks": clicks, "unit": span.unit.as_str(), "units": span.units })
+    let bucket = |(date, count)| json!({ "date": date, name: count });
+    let counts: Vec<_> = buckets.into_iter().take(size).map(bucket).collect();
+    json!({ name: counts, "unit": span.unit.as_str(), "units": span.units })
 }
 
-/// The number of clicks.
-pub fn summary(totals: Counts, span: &Span) -> Value {
+/// The number of clicks or of scans.
+pub fn summary(name: &str, totals: Counts, span: &Span) -> Value {
     json!({
-        "total_clicks": totals.clicks,
+        name: totals.clicks,
         "unit": span.unit.as_str(),
         "units": span.units,
     })
@@ -92,17 +101,48 @@ pub fn breakdown(dimension: Dimension, values: &[(String, u64)]) -> Value {
     json!({ "metrics": values.iter().map(metric).collect::<Vec<_>>() })
 }
 
+/// A QR code that was created or changed.
+pub fn saved_qr_code(shown: &ShownCode) -> Value {
+    json!({
+        "link_slug": shown.link.slug.as_str(),
+        "qr_image_url": shown.image_url,
+        "color": shown.code.style.color.to_string(),
+        "size": shown.code.size,
+    })
+}
+
+/// A QR code.
+pub fn qr_code(shown: &ShownCode) -> Value {
+    json!({
+        "link_slug": shown.link.slug.as_str(),
+        "link_url": shown.short_url,
+        "long_url": shown.link.fields.content.destination().map_or("", |url| url.as_str()),
+        "title": shown.link.fields.title,
+        "qr_image_url": shown.image_url,
+        "total_scans": shown.scans,
+    })
+}
+
+/// The image of a QR code.
+pub fn image(slug: &str, format: ImageFormat, file: &[u8]) -> Value {
+    json!({
+        "link_slug": slug,
+        "mime_type": format.content_type(),
+        "base64": BASE64_STANDARD.encode(file),
+    })
+}
+
 fn used_of(limit: Limit, used: &[Used]) -> u64 {
     let found = used.iter().find(|one| one.limit == limit);
     found.and_then(|one| one.used).unwrap_or_default()
 }
 
-/// The caller, with the workspace's plan and subscription.
+/// The caller, with the workspace's plan, its subscription, and what it has.
 pub fn user(
     number: u64,
     profile: Profile,
     (plan, subscription): (&Plan, Option<SubscriptionState>),
-    used: &[Used],
+    (used, qr_codes): (&[Used], u64),
 ) -> Value {
     let is_unlimited = plan.definition.id == UNLIMITED;
     let plan = if is_unlimited { "Enterprise" } else { &plan.definition.name };
@@ -114,7 +154,7 @@ pub fn user(
         "email": profile.email.unwrap_or_default(),
         "is_verified": profile.is_verified,
         "subscription": { "plan": plan, "status": status },
-        "stats": { "total_links": used_of(Limit::Links, used), "total_qr_codes": 0 },
+        "stats": { "total_links": used_of(Limit::Links, used), "total_qr_codes": qr_codes },
     })
 }
 

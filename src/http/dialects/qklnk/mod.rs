@@ -25,7 +25,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::clicks::{Clicks, last};
+use super::clicks::{Clicks, Of, last};
 use super::fields::Fields;
 use super::route::{self, Route, delete, get, post, put};
 use super::{Dialect, links};
@@ -134,7 +134,7 @@ async fn remove(api: Api, Name(slug): Name) -> Result<StatusCode> {
 
 async fn analytics(api: Api, params: Params) -> Result<Json<Value>> {
     let period = Some(last(Granularity::Day, days(params)?)?);
-    let clicks = Clicks { api: &api, link: None, period };
+    let clicks = Clicks { api: &api, of: Of::Workspace, period };
     let totals = clicks.totals().await?;
     Ok(data(response::analytics(totals, &clicks.top_links(TOP).await?)))
 }

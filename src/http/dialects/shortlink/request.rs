@@ -6,12 +6,24 @@ use jiff::tz::TimeZone;
 
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::link::{Field, LinkInput, Password};
+use crate::domain::qr::QrCodeInput;
 use crate::http::dialects::fields::Fields;
 use crate::http::dialects::links::Names;
 use crate::http::params::Params;
 
 /// The names of a link's fields, by slugline's.
 pub const NAMES: Names = &[("destination", "original_url")];
+
+/// The names of a QR code's fields, by slugline's.
+pub const QR_NAMES: Names = &[
+    ("color", "fg_color"),
+    ("background_color", "bg_color"),
+    ("logo", "logo_url"),
+    ("logo_size", "logo_url"),
+];
+
+const DOT_STYLES: &[&str] = &["square", "dots", "rounded"];
+const CORNER_STYLES: &[&str] = &["square", "rounded"];
 
 /// The default of `limit`, and its maximum.
 const LIMIT: usize = 20;
@@ -24,16 +36,40 @@ const PERIODS: &[Period] = &[("7d", 7), DEFAULT_PERIOD, ("90d", 90)];
 /// The period of a link's analytics.
 pub const DEFAULT_PERIOD: Period = ("30d", 30);
 
+/// The fields of a body that is a JSON object.
+fn of_json(fields: Fields) -> Result<Fields> {
+    let message = match (fields.is_json, fields.is_malformed) {
+        (false, _) => "Content-Type must be application/json.",
+        (true, true) => "The body must be a JSON object.",
+        (true, false) => return Ok(fields),
+    };
+    Err(ServiceError::new(ErrorCode::Invalid, message))
+}
+
+/// The link of a new QR code, by id or slug, and the code's fields.
+pub fn qr_input(fields: Fields) -> Result<(String, QrCodeInput)> {
+    let mut fields = of_json(fields)?.trimmed();
+    let link = fields.required_text("link_id").apply_to(None);
+    let logo = fields.text("logo_url");
+    let is_data = matches!(&logo, Field::Value(url) if url.starts_with("data:"));
+    let (logo, logo_url) = if is_data { (logo, Field::Absent) } else { (Field::Absent, logo) };
+    let input = QrCodeInput {
+        name: fields.text("name"),
+        color: fields.color("fg_color"),
+        background_color: fields.color("bg_color"),
+        dot_style: fields.choice("dot_style", DOT_STYLES),
+        corner_style: fields.choice("corner_style", CORNER_STYLES),
+        logo,
+        logo_url,
+        ..QrCodeInput::default()
+    };
+    fields.finish()?;
+    Ok((link.unwrap_or_default(), input))
+}
+
 /// The fields of a link to create or to update.
-pub fn link_input(mut fields: Fields) -> Result<LinkInput> {
-    if !fields.is_json {
-        let message = "Content-Type must be application/json.";
-        return Err(ServiceError::new(ErrorCode::Invalid, message));
-    }
-    if fields.is_malformed {
-        let message = "The body must be a JSON object.";
-        return Err(ServiceError::new(ErrorCode::Invalid, message));
-    }
+pub fn link_input(fields: Fields) -> Result<LinkInput> {
+    let mut fields = of_json(fields)?;
     // Spaces are part of a password.
     let password = match fields.text("password") {
         Field::Value(text) if text.is_empty() => Field::Null,

@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::domain::ids::LinkId;
+use crate::domain::qr::input::TRANSPARENT;
+use crate::http::Site;
 use crate::http::dialects::links::ShownLink;
+use crate::http::dialects::qr_codes::ShownCode;
 use crate::http::dialects::time::formatted;
 use crate::queries::analytics::Counts;
 
@@ -29,6 +32,28 @@ pub fn link(shown: &ShownLink) -> Value {
         "clicks": shown.clicks(),
         "created_at": time(link.created_at_ms),
         "updated_at": time(link.updated_at_ms),
+    })
+}
+
+/// A QR code.
+pub fn qr_code(site: &Site, shown: &ShownCode) -> Value {
+    let (code, style) = (&shown.code, &shown.code.style);
+    let background = style.background_color.map(|color| color.to_string());
+    let logo_url =
+        style.logo.map(|placed| format!("{}/api/v1/qr-logos/{}/image", site.base, placed.logo));
+    json!({
+        "id": code.id.to_string(),
+        "link_id": code.link.to_string(),
+        "name": code.name,
+        "fg_color": style.color.to_string(),
+        "bg_color": background.as_deref().unwrap_or(TRANSPARENT),
+        "dot_style": style.dot_style.as_str(),
+        "corner_style": style.corner_style.as_str(),
+        "logo_url": logo_url,
+        "short_url": shown.short_url,
+        "image_url": shown.image_url,
+        "scans": shown.scans,
+        "created_at": time(code.created_at_ms),
     })
 }
 

@@ -33,7 +33,7 @@ use axum::response::{IntoResponse, Response};
 use rand::seq::SliceRandom;
 use serde_json::{Value, json};
 
-use super::clicks::Clicks;
+use super::clicks::{Clicks, Of};
 use super::route::{Route, get};
 use super::{Dialect, links};
 use crate::domain::error::{ErrorCode, Result, ServiceError};
@@ -202,6 +202,6 @@ async fn selected(api: &Api, mut params: Params, start: usize, limit: usize) -> 
 async fn count(api: &Api) -> Result<Value> {
     let query = LinkQuery { limit: 1, ..LinkQuery::of(api.actor.workspace) };
     let (_, links) = links::list(api, query).await?;
-    let clicks = Clicks { api, link: None, period: None }.totals().await?.clicks;
+    let clicks = Clicks { api, of: Of::Workspace, period: None }.totals().await?.clicks;
     Ok(json!({ "total_links": links, "total_clicks": clicks }))
 }

@@ -150,7 +150,7 @@ families! {
     QrCode = b'Q' Folded,
     /// link → the ids of its QR codes, oldest first.
     QrCodesOfLink = b'O' Folded,
-    /// workspace QR code → nothing: those of links that are not deleted.
+    /// workspace QR code → the dialect that manages it, if any: those of links that are not deleted.
     QrCodeOfWorkspace = b'D' Scanned,
     /// number → QR code, link.
     QrNumber = b'F' LookedUp,

@@ -39,7 +39,9 @@ impl Model {
                 let (link, (owner, _)) = nth(&self.links, number)?;
                 let id = (u128::from(made) | 1 << 100).to_be_bytes().to_vec();
                 let look = Some(look);
-                let code = QrCodeState { id, link, look, version: 1, ..QrCodeState::default() };
+                let dialect = (kind == 0).then(|| "lens".to_owned());
+                let code =
+                    QrCodeState { id, link, look, dialect, version: 1, ..QrCodeState::default() };
                 self.codes.insert(code.id.clone(), (owner, code.clone()));
                 (owner, Event::QrCodeCreated(code))
             }
@@ -119,6 +121,12 @@ impl Model {
             let found = index.qr_codes(owner, (None, 0, usize::MAX)).unwrap();
             assert_eq!(found.iter().map(|one| one.code.id).collect::<Vec<_>>(), listed);
             assert_eq!(index.qr_code_count(owner).unwrap(), listed.len() as u64);
+            let is_lens = |id: &QrCodeId| self.codes[&id.as_bytes()[..]].1.dialect.is_some();
+            let lens: Vec<_> = listed.iter().filter(|id| is_lens(id)).copied().collect();
+            let (found, total) = index.qr_codes_of_dialect(owner, "lens", (1, 2)).unwrap();
+            let expected: Vec<_> = lens.iter().skip(1).take(2).copied().collect();
+            assert_eq!(found.iter().map(|one| one.code.id).collect::<Vec<_>>(), expected);
+            assert_eq!(total, lens.len() as u64);
             if let Some(second) = listed.get(1) {
                 let after = index.qr_codes(owner, (Some(*second), 0, 1)).unwrap();
                 assert_eq!(after.first().map(|one| one.code.id), listed.get(2).copied());
