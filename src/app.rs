@@ -68,6 +68,7 @@ use crate::identity::JwtKeys;
 use crate::jobs::Scheduler;
 use crate::jobs::exports::Exports;
 use crate::jobs::imports::Imports;
+use crate::jobs::qr_exports::QrExports;
 use crate::limits::ADMIN_CONNECTIONS;
 use crate::log::{DataLock, DiskStorage, LocalLog, Log, LogOptions, Worker};
 use crate::projections::DeletionPropagator;
@@ -172,6 +173,7 @@ struct App {
     analytics: AnalyticsSide,
     reads: Analytics,
     exports: Exports,
+    qr_exports: QrExports,
     imports: Imports,
     compactor: Compactor,
     metrics: PrometheusHandle,
@@ -199,8 +201,8 @@ impl App {
         let proxies = settings.trusted_proxies.clone();
         let agents = Arc::new(UserAgentCache::new(agents.join()?));
         let classifier = CrawlerClassifier::new(settings.crawler_list.clone(), Arc::clone(&agents));
-        let find_code = scans::find_code(&index);
-        let enricher = Enricher { proxies, geo, agents, visitors, find_code };
+        let enricher =
+            Enricher { proxies, geo, agents, visitors, find_code: scans::find_code(&index) };
         let limits = ClickCaps::open(&data.join("limits"), &clicks)?;
         let recorder = Arc::new(Recorder::new(enricher, Arc::clone(&clicks), limits));
         let syncer = recorder.start_syncing(settings.clicks_sync_interval)?;
@@ -223,7 +225,6 @@ impl App {
         let analytics = AnalyticsSide::open(settings, &clicks, forgotten, engine)?;
         let (clickhouse, retention) = (analytics.clickhouse.clone(), settings.analytics_retention);
         let reads = Analytics::new(clickhouse, retention, Some(plans.clone()));
-        let exports = Exports::open(&data.join("exports"), reads.clone())?;
         let imports = Imports::open(&data.join("imports"), commands.clone())?;
         Ok(Self {
             mutations,
@@ -241,8 +242,9 @@ impl App {
             dispatcher,
             deletion_propagator,
             analytics,
+            exports: Exports::open(&data.join("exports"), reads.clone())?,
             reads,
-            exports,
+            qr_exports: QrExports::open(&data.join("qr-exports"), RenderPool::default())?,
             imports,
             compactor,
             metrics,
@@ -320,7 +322,9 @@ impl App {
     fn qr(&self, history: &History, outgoing: Outgoing) -> QrServices {
         QrServices {
             codes: QrCodes::new(Arc::clone(&self.index), history.clone()),
-            pool: RenderPool::default(),
+            pool: self.qr_exports.pool.clone(),
+            images: Arc::default(),
+            exports: self.qr_exports.clone(),
             fetcher: Arc::new(RemoteLogoFetcher::new(outgoing)),
         }
     }
@@ -337,6 +341,7 @@ impl App {
         accounts::keep_up(scheduler, self.accounts.clone(), self.jwt_keys.clone());
         plans::keep_up(scheduler, self.renewals());
         self.exports.jobs.keep_clean(scheduler);
+        self.qr_exports.jobs.keep_clean(scheduler);
         self.imports.jobs.keep_clean(scheduler);
         self.imports.resume();
     }

@@ -23,6 +23,8 @@ pub const RENDER_THREADS: usize = 2;
 pub const RENDER_QUEUE_LEN: usize = 128;
 /// How long a request waits for an image of a QR code.
 pub const RENDER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The memory of the cache of drawn images.
+pub const IMAGE_CACHE_BYTES: u64 = 32 << 20;
 /// The number of link searches that run at once; the others wait.
 pub const SEARCH_CONCURRENCY: usize = 4;
 /// The number of link searches of one workspace that run at once.

@@ -10,6 +10,7 @@ pub mod import;
 pub mod log;
 pub mod offline;
 pub mod progress;
+pub mod qr;
 pub mod rebuild;
 pub mod reclassify;
 pub mod token;
@@ -49,6 +50,8 @@ enum Command {
     Import(Box<import::ImportArgs>),
     /// Export all links to a file: CSV or NDJSON
     Export(export::ExportArgs),
+    /// Print a QR code of a link in the terminal, or write it to a file
+    Qr(qr::QrArgs),
     /// Create, list and revoke API tokens, with or without a running service
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -101,6 +104,7 @@ fn run() -> anyhow::Result<()> {
         Some(Command::Reclassify(args)) => reclassify::reclassify(*args, std::io::stdout().lock()),
         Some(Command::Import(args)) => import::import(&args, std::io::stdout().lock()),
         Some(Command::Export(args)) => export::export(&args, std::io::stdout().lock()),
+        Some(Command::Qr(args)) => qr::qr(&args, std::io::stdout().lock()),
         Some(Command::Token(command)) => token::run(&command, std::io::stdout().lock()),
         Some(Command::User(command)) => user::run(&command, std::io::stdout().lock()),
         Some(Command::Workspace(command)) => workspace::run(&command, std::io::stdout().lock()),

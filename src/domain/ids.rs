@@ -136,6 +136,8 @@ identifiers! {
     RechargeId = "recharge_";
     /// A QR code.
     QrCodeId = "qr_";
+    /// An export of QR codes.
+    QrExportId = "qrexp_";
     /// A logo for QR codes.
     LogoId = "logo_";
     /// A visitor's report of a link.

@@ -42,6 +42,7 @@ use axum::http::HeaderValue;
 use axum::http::header::CACHE_CONTROL;
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_request_with_state};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -216,6 +217,7 @@ fn public() -> Router<Services> {
         .merge(pages::router())
         .merge(host::well_known())
         .merge(challenge::router())
+        .route("/qr/{file}", get(qr_codes::images::public))
         .fallback(fallback)
 }
 

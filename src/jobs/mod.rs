@@ -16,11 +16,14 @@
 mod clock;
 pub mod exports;
 pub mod imports;
+pub mod qr_exports;
 mod runner;
 mod scheduler;
 mod store;
 #[cfg(test)]
 mod tests;
+
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -35,6 +38,8 @@ use crate::domain::named_enum;
 
 /// Maximum number of jobs of a kind per workspace.
 pub const MAX_OF_WORKSPACE: usize = 10;
+/// Delay before a retry when others are first.
+const RETRY_DELAY: Duration = Duration::from_secs(2);
 /// How long the results of a job are kept, in milliseconds.
 const RETENTION_MS: u64 = 24 * 3_600 * 1_000;
 

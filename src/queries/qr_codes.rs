@@ -53,6 +53,12 @@ impl QrCodes {
         Ok(self.index.linked_qr_code(workspace, id)?)
     }
 
+    /// A code of any workspace, unless its link is deleted: for its public image.
+    pub fn of_any_workspace(&self, id: QrCodeId) -> Result<Option<LinkedQrCode>> {
+        let found = self.index.stored_qr_code(id)?;
+        found.map_or(Ok(None), |(code, _)| self.get(code.workspace, id))
+    }
+
     /// The oldest code of a link.
     pub fn oldest_of(
         &self,
@@ -76,6 +82,32 @@ impl QrCodes {
         items.truncate(limit);
         let next = items.last().filter(|_| has_more).map(|last| last.code.id);
         Ok(Part { items, total: self.index.qr_code_count(workspace)?, next })
+    }
+
+    /// The codes of a workspace that a dialect manages, newest first: `limit` of them after `skip`,
+    /// and the number of all.
+    pub async fn list_of_dialect(
+        &self,
+        workspace: WorkspaceId,
+        dialect: &'static str,
+        part: (usize, usize),
+    ) -> Result<(Vec<LinkedQrCode>, u64)> {
+        self.spawn_blocking(move |reader| {
+            Ok(reader.index.qr_codes_of_dialect(workspace, dialect, part)?)
+        })
+        .await
+    }
+
+    /// The code of a link that a dialect manages.
+    pub fn of_dialect(&self, link: &Link, dialect: &str) -> Result<Option<LinkedQrCode>> {
+        let codes = self.index.qr_codes_of_link(link.id)?.into_iter();
+        let mut own = codes.filter(|(code, _)| code.dialect.as_deref() == Some(dialect));
+        Ok(own.next().map(|(code, number)| LinkedQrCode { code, number, link: link.clone() }))
+    }
+
+    /// How many codes a workspace has, without those of deleted links.
+    pub fn count(&self, workspace: WorkspaceId) -> Result<u64> {
+        Ok(self.index.qr_code_count(workspace)?)
     }
 
     /// The codes of a link before `before`, newest first, skipping `skip`.

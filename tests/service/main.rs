@@ -44,6 +44,7 @@ mod plan_rates;
 mod plans;
 mod privacy;
 mod qr_codes;
+mod qr_images;
 mod queries;
 mod rate_limits;
 mod reclassify;

@@ -133,6 +133,8 @@ fn changes_need_an_ability_to_write() {
         "analytics_query",
         "exports_create",
         "exports_delete",
+        "qr_exports_create",
+        "qr_exports_delete",
         "rules_dry_run",
         "rules_test",
     ];

@@ -3,6 +3,7 @@
 //! Whether scanners would read a code is checked before its command is decided, on the threads that
 //! render. Anything else that is wrong with a request is for the command to refuse.
 
+pub mod images;
 pub mod logos;
 
 use std::sync::Arc;
@@ -18,8 +19,10 @@ use crate::domain::qr::style::ImageFormat;
 use crate::domain::qr::{QrCode, QrCodeInput, marker};
 use crate::domain::token::Actor;
 use crate::http::{Services, Site};
+use crate::jobs::qr_exports::QrExports;
 use crate::qr::{Logo, RenderError, RenderPool, Spec, Warning};
 use crate::queries::qr_codes::{LinkedQrCode, QrCodes};
+use images::ImageCache;
 use logos::LogoFetcher;
 
 /// What the handlers of QR codes work with. Cheap to clone.
@@ -29,6 +32,10 @@ pub struct QrServices {
     pub codes: QrCodes,
     /// Renders.
     pub pool: RenderPool,
+    /// Drawn images.
+    pub images: Arc<ImageCache>,
+    /// Exports of images.
+    pub exports: QrExports,
     /// Fetches logos.
     pub fetcher: Arc<dyn LogoFetcher>,
 }
@@ -172,7 +179,8 @@ async fn spec(
     Ok(Spec { content, style: code.style.clone(), logo })
 }
 
-async fn stored_logo(services: &Services, workspace: WorkspaceId, id: LogoId) -> Result<Logo> {
+/// A logo, to draw it.
+pub async fn stored_logo(services: &Services, workspace: WorkspaceId, id: LogoId) -> Result<Logo> {
     let image = services.qr.codes.logo_image(workspace, id).await?;
     let logo = image.and_then(|image| Logo::from_stored(&image));
     logo.ok_or_else(|| ServiceError::internal("a logo of a QR code is missing"))

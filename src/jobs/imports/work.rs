@@ -1,7 +1,6 @@
 //! Runs an import: reads rows, submits them in batches, and records the results.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -18,7 +17,7 @@ use crate::domain::ids::WorkspaceId;
 use crate::domain::link::{Field, Link, LinkInput, folded};
 use crate::domain::plan::command::BillingCommand;
 use crate::domain::token::Actor;
-use crate::jobs::{Failed, State};
+use crate::jobs::{Failed, RETRY_DELAY, State};
 
 /// Maximum number of rows per batch.
 const BATCH_LEN: usize = 500;
@@ -27,8 +26,6 @@ const BATCH_LEN: usize = 500;
 const BATCH_BYTES: u64 = 256 << 10;
 /// Maximum number of rejected links before an import fails.
 const MAX_REJECTED: u64 = 100_000;
-/// Delay before a retry when changes are not accepted.
-const RETRY_DELAY: Duration = Duration::from_secs(2);
 /// Safety margin of the retention of idempotency keys.
 const MARGIN_MS: u64 = 3_600_000;
 

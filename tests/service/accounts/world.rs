@@ -66,6 +66,7 @@ impl Tenant {
         let token = json!({ "name": format!("{mark} token"), "abilities": ["links:read"] });
         let token = make("/tokens", 201, token);
         let export = make("/exports", 202, json!({ "format": "csv" }));
+        let qr_export = make("/qr-codes/exports", 202, json!({}));
         let guest = format!("{mark}-guest@example.com");
         let (invitation, _) = owner.invite(server, &workspace, &guest, "viewer");
         let sessions = owner.api(server).get("/user/sessions").data();
@@ -80,6 +81,7 @@ impl Tenant {
             ("logo", text(&code, "logo")),
             ("token", text(&token, "id")),
             ("export", text(&export, "id")),
+            ("qr_export", text(&qr_export, "id")),
             ("invitation", invitation),
             ("user", member.id.clone()),
             ("session", text(&sessions[0], "id")),
@@ -116,6 +118,7 @@ impl Tenant {
             "/utm-templates",
             "/domains",
             "/qr-codes",
+            "/qr-codes/exports",
             "/qr-logos",
             "/qr-defaults",
             "/tokens",
@@ -131,8 +134,16 @@ impl Tenant {
             let mut data = answer.expect(200).data();
             // It changes by itself.
             for one in data.as_array_mut().into_iter().flatten() {
-                for volatile in ["state", "done", "total", "rows", "bytes", "finished_at", "clicks"]
-                {
+                for volatile in [
+                    "state",
+                    "done",
+                    "total",
+                    "rows",
+                    "bytes",
+                    "finished_at",
+                    "clicks",
+                    "download_url",
+                ] {
                     drop(one.as_object_mut().and_then(|one| one.remove(volatile)));
                 }
             }

@@ -139,7 +139,8 @@ fn logos_are_stored_once_and_kept_while_they_are_used() {
 fn defaults_are_taken_by_new_codes() {
     let server = Options::links_only().start();
     let link = server.link();
-    let old = made(&server, &of(&link));
+    let mut old = made(&server, &of(&link));
+    assert_eq!(old["total_scans"].take(), 0, "unknown later, without analytics");
     let none = server.api().get("/qr-defaults").data();
     assert!(none.as_object().unwrap().values().all(Value::is_null));
     let brand = json!({ "color": "#000080", "corner_style": "dot", "logo": data_uri() });

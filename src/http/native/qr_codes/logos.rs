@@ -8,7 +8,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::image::{IMMUTABLE, POLICY, is_known};
+use super::image::IMMUTABLE;
 use super::view::LogoView;
 use crate::domain::command::Command;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
@@ -22,6 +22,7 @@ use crate::http::body::read;
 use crate::http::native::page::{Page, PageOf, PageParams};
 use crate::http::native::{Changed, Data, log_offset};
 use crate::http::params::{Name, Params};
+use crate::http::qr_codes::images::{POLICY, is_known};
 use crate::http::qr_codes::logos::store;
 use crate::qr::MAX_UPLOAD_BYTES;
 

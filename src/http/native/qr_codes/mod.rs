@@ -2,6 +2,7 @@
 
 mod crud;
 mod defaults;
+mod exports;
 mod image;
 mod logos;
 mod scans;
@@ -49,6 +50,12 @@ pub fn routes() -> Routes {
         .route(AnalyticsRead, routes!(scans::browsers))
         .route(AnalyticsRead, routes!(scans::operating_systems))
         .route(AnalyticsRead, routes!(scans::languages))
+        .then("qr-codes", "qr_exports")
+        .route(QrRead, routes!(exports::create))
+        .route(QrRead, routes!(exports::list))
+        .route(QrRead, routes!(exports::get))
+        .route(QrRead, routes!(exports::delete))
+        .route(QrRead, routes!(exports::download))
         .then("qr-codes", "qr_logos")
         .route(QrRead, routes!(logos::list))
         .route(QrRead, routes!(logos::get))

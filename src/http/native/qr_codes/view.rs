@@ -60,7 +60,8 @@ pub struct QrCodeView {
     format: &'static str,
     /// The dialect that manages the code, if any.
     dialect: Option<String>,
-    /// The URL of the image. It stays the same when the code changes.
+    /// The URL of the image, which needs no token.
+    #[schema(example = "https://sho.rt/qr/qr_01kaj9m3v8e9qrs4t5v6w7x8y9.png?v=1")]
     image_url: String,
     /// The URL of the image at this version, which never changes.
     version_image_url: String,
@@ -232,7 +233,7 @@ impl QrCodeView {
             size: code.size,
             format: code.format.as_str(),
             dialect: code.dialect,
-            image_url: format!("{path}/image"),
+            image_url: site.qr_image_url(code.id, code.format, code.version),
             version_image_url: format!("{path}/versions/{}/image", code.version),
             total_scans,
             id,
