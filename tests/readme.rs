@@ -19,6 +19,7 @@ const GUIDES: &[(&str, &str)] = &[
     ("quick-start", include_str!("../src/http/guides/quick-start.md")),
     ("links", include_str!("../src/http/guides/links.md")),
     ("redirects", include_str!("../src/http/guides/redirects.md")),
+    ("qr-codes", include_str!("../src/http/guides/qr-codes.md")),
     ("domains", include_str!("../src/http/guides/domains.md")),
     ("analytics", include_str!("../src/http/guides/analytics.md")),
     ("clicks", include_str!("../src/http/guides/clicks.md")),

@@ -34,6 +34,7 @@ const GUIDES: &[(&str, &str)] = &[
     ("quick-start", include_str!("quick-start.md")),
     ("links", include_str!("links.md")),
     ("redirects", include_str!("redirects.md")),
+    ("qr-codes", include_str!("qr-codes.md")),
     ("domains", include_str!("domains.md")),
     ("analytics", include_str!("analytics.md")),
     ("clicks", include_str!("clicks.md")),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::openapi::{Array, OneOfBuilder, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -88,6 +88,23 @@ pub enum GranularityValue {}
 pub enum RebuildStatus {}
 /// What created a version of a link.
 pub enum VersionChange {}
+
+/// The bytes of an image.
+pub enum ImageFile {}
+
+impl PartialSchema for ImageFile {
+    fn schema() -> RefOr<Schema> {
+        let format = SchemaFormat::KnownFormat(KnownFormat::Binary);
+        let bytes = ObjectBuilder::new().schema_type(Type::String).format(Some(format));
+        RefOr::T(Schema::Object(bytes.build()))
+    }
+}
+
+impl ToSchema for ImageFile {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("ImageFile")
+    }
+}
 
 /// A date range: a name, or two days or times.
 pub enum DateRangeValue {}

@@ -21,6 +21,7 @@ use crate::domain::qr::style::ImageFormat;
 use crate::http::Services;
 use crate::http::auth::Api;
 use crate::http::native::Data;
+use crate::http::native::schema::ImageFile;
 use crate::http::params::{Name, Params};
 use crate::http::qr_codes::images::{Image, file_response};
 use crate::http::qr_codes::{ImageRequest, content};
@@ -104,9 +105,9 @@ impl ImageParams {
     params(ImageQuery),
     responses(
         (status = 200, description = "The image.", content(
-            (Data<ImageView> = "application/json"), (Vec<u8> = "image/png"),
-            (Vec<u8> = "image/svg+xml"), (Vec<u8> = "application/pdf"),
-            (Vec<u8> = "application/postscript"),
+            (Data<ImageView> = "application/json"), (ImageFile = "image/png"),
+            (ImageFile = "image/svg+xml"), (ImageFile = "application/pdf"),
+            (ImageFile = "application/postscript"),
         )),
         (status = 304, description = "The image has not changed."),
         (status = 503, description = "Too many images are waiting to be drawn; retry later."),
@@ -134,9 +135,9 @@ pub async fn image(
     params(ImageQuery),
     responses(
         (status = 200, description = "The image.", content(
-            (Data<ImageView> = "application/json"), (Vec<u8> = "image/png"),
-            (Vec<u8> = "image/svg+xml"), (Vec<u8> = "application/pdf"),
-            (Vec<u8> = "application/postscript"),
+            (Data<ImageView> = "application/json"), (ImageFile = "image/png"),
+            (ImageFile = "image/svg+xml"), (ImageFile = "application/pdf"),
+            (ImageFile = "application/postscript"),
         )),
         (status = 304, description = "The image has not changed."),
         (status = 503, description = "Too many images are waiting to be drawn; retry later."),

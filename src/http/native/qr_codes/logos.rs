@@ -20,6 +20,7 @@ use crate::http::Services;
 use crate::http::auth::Api;
 use crate::http::body::read;
 use crate::http::native::page::{Page, PageOf, PageParams};
+use crate::http::native::schema::ImageFile;
 use crate::http::native::{Changed, Data, log_offset};
 use crate::http::params::{Name, Params};
 use crate::http::qr_codes::images::{POLICY, is_known};
@@ -39,10 +40,7 @@ fn find(services: &Services, actor: &Actor, text: &str) -> Result<StoredLogo> {
 /// again returns 200. A workspace has at most 200 logos.
 #[utoipa::path(
     post, path = "/qr-logos",
-    request_body(content(
-        (Vec<u8> = "image/png"), (Vec<u8> = "image/jpeg"), (Vec<u8> = "image/webp"),
-        (Vec<u8> = "image/gif"), (Vec<u8> = "image/svg+xml"),
-    )),
+    request_body(content = ImageFile, content_type = "image/*", description = "The image."),
     responses(
         (status = 200, description = "The workspace has the logo.", body = Changed<LogoView>),
         (status = 201, body = Changed<LogoView>),
@@ -100,7 +98,7 @@ pub async fn get(Api { services, actor }: Api, Name(name): Name) -> Result<Json<
     get, path = "/qr-logos/{logo}/image",
     responses(
         (status = 200, description = "The image.", content(
-            (Vec<u8> = "image/png"), (Vec<u8> = "image/svg+xml"),
+            (ImageFile = "image/png"), (ImageFile = "image/svg+xml"),
         )),
         (status = 304, description = "The image has not changed."),
     ),
