@@ -82,7 +82,7 @@ const RESPONSES: [(&str, &str, &str); 14] = [
 ];
 
 /// Path parameters: name, description, and the allowed values, if any are listed.
-const PATH_PARAMETERS: [(&str, &str, &[&str]); 19] = [
+const PATH_PARAMETERS: [(&str, &str, &[&str]); 20] = [
     ("workspace", "The workspace's ID.", &[]),
     ("user", "The user's ID.", &[]),
     ("session", "The session's ID.", &[]),
@@ -98,6 +98,7 @@ const PATH_PARAMETERS: [(&str, &str, &[&str]); 19] = [
     ("logo", "The logo's ID.", &[]),
     ("import", "The import's ID.", &[]),
     ("export", "The export's ID.", &[]),
+    ("qr_export", "The export's ID.", &[]),
     ("report", "The report's ID.", &[]),
     ("token", "The token's ID.", &[]),
     ("which", "The UTM parameter.", &["source", "medium", "campaign", "content", "term"]),
