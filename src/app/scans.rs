@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use crate::clicks::FindQrCode;
-use crate::projections::index::Index;
-use crate::queries::links::Links;
+use crate::projections::index::{Index, ReadQrCodes};
 
 /// Looks up codes in the index. If it cannot be read, a scan counts for no code.
 pub(super) fn find_code(index: &Arc<Index>) -> FindQrCode {
-    let links = Links::new(Arc::clone(index));
+    let index = Arc::clone(index);
     Box::new(move |number| {
-        links.qr_code_numbered(number).unwrap_or_else(|error| {
+        index.qr_code_numbered(number).unwrap_or_else(|error| {
             tracing::error!(%error, "cannot look up a QR code");
             None
         })

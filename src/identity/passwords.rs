@@ -5,39 +5,34 @@
 //! priority, behind a queue no longer than that thread can work off before callers give up. The
 //! thread keeps the memory for the next hash: mapping it each time stalls the other threads.
 
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use argon2::password_hash::phc::{Output, PasswordHash as Phc, Salt};
 use argon2::password_hash::{self, try_generate_salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use tokio::sync::oneshot;
 
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::limits::{PASSWORD_QUEUE_LEN, PASSWORD_QUEUE_TIMEOUT, PASSWORD_THREADS};
-use crate::log::lowest_priority;
+use crate::log::thread_pool::{PoolError, ThreadPool};
 
 /// What a guess is verified against where there is no hash. It has the parameters of real ones, so
 /// that the time of an answer doesn't tell whether a user exists.
 const DUMMY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA\
                      $AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// How long a thread without work keeps its memory.
-const KEEP_MEMORY: Duration = Duration::from_secs(10);
-
 /// The memory of a thread.
 type Memory = Vec<Block>;
-type Job = Box<dyn FnOnce(&mut Memory) + Send>;
 
-/// Hashes and verifies passwords. Cheap to clone; the first use starts the threads, and they end
-/// when the last clone is dropped.
-#[derive(Clone, Default)]
+/// Hashes and verifies passwords. Cheap to clone.
+#[derive(Clone)]
 pub struct Passwords {
-    queue: Arc<Mutex<Option<SyncSender<Job>>>>,
+    pool: ThreadPool<Memory>,
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self { pool: ThreadPool::new("passwords", PASSWORD_THREADS, PASSWORD_QUEUE_LEN) }
+    }
 }
 
 impl Passwords {
@@ -79,52 +74,11 @@ impl Passwords {
         timeout: Duration,
         work: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> Result<T> {
-        let (reply, replied) = oneshot::channel();
-        let job = Box::new(move |memory: &mut Memory| {
-            if !reply.is_closed() {
-                // The caller may give up meanwhile.
-                let _ = reply.send(work(memory));
-            }
-        });
-        self.queue()?.try_send(job).map_err(|_full| overloaded())?;
-        match tokio::time::timeout(timeout, replied).await {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(_)) => Err(ServiceError::changes_unavailable("hashing panicked")),
-            Err(_) => Err(overloaded()),
-        }
-    }
-
-    fn queue(&self) -> io::Result<SyncSender<Job>> {
-        let mut queue = lock(&self.queue);
-        if let Some(queue) = &*queue {
-            return Ok(queue.clone());
-        }
-        let (jobs, waiting) = sync_channel(PASSWORD_QUEUE_LEN);
-        let waiting = Arc::new(Mutex::new(waiting));
-        for _ in 0..PASSWORD_THREADS {
-            let waiting = Arc::clone(&waiting);
-            thread::Builder::new()
-                .name("passwords".to_owned())
-                .spawn(move || work_off(&waiting))?;
-        }
-        Ok(queue.insert(jobs).clone())
-    }
-}
-
-/// Runs jobs until the last [`Passwords`] is dropped.
-fn work_off(waiting: &Mutex<Receiver<Job>>) {
-    lowest_priority();
-    let mut memory = Memory::new();
-    loop {
-        let job = lock(waiting).recv_timeout(KEEP_MEMORY);
-        match job {
-            Ok(job) => {
-                // The panic's message and location are on standard error.
-                let _panicked = catch_unwind(AssertUnwindSafe(|| job(&mut memory)));
-            }
-            Err(RecvTimeoutError::Timeout) => memory = Memory::new(),
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
+        self.pool.run(timeout, work).await.map_err(|error| match error {
+            PoolError::Busy => overloaded(),
+            PoolError::Panicked => ServiceError::changes_unavailable("hashing panicked"),
+            PoolError::Io(error) => error.into(),
+        })
     }
 }
 
@@ -144,10 +98,6 @@ fn digest(memory: &mut Memory, password: &[u8], of: &Phc) -> password_hash::Resu
     let argon2 = Argon2::new(algorithm, version, params);
     argon2.hash_password_into_with_memory(password, &salt, output, memory)?;
     Ok(Output::new(output)?)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn overloaded() -> ServiceError {
@@ -219,7 +169,7 @@ mod tests {
         assert_eq!(timed_out, Err::<(), _>(overloaded()));
         assert!(overloaded().retry_after_seconds.is_some());
         let (ran, runs) = channel();
-        let queue = passwords.queue().unwrap();
+        let queue = passwords.pool.queue().unwrap();
         // The one that timed out is still in the queue.
         for _ in 1..PASSWORD_QUEUE_LEN {
             let ran = ran.clone();

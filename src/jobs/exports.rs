@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
 use super::store::{SPACE_CHECK_BYTES, check_free_space};
-use super::{Clock, Failed, JobRunner, Kind, MAX_OF_WORKSPACE, RETENTION_MS, State};
+use super::{Clock, Failed, JobRunner, Kind, RETENTION_MS, State};
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::ids::ExportId;
 use crate::queries::analytics::{
@@ -77,16 +77,7 @@ impl Exports {
             _ => 0,
         };
         let export = Export { format, as_of_offset: as_of.offset, clicks, progress: 0.0, bytes: 0 };
-        let too_many = || {
-            let message = format!(
-                "There are {MAX_OF_WORKSPACE} exports already: delete one, or wait until one expires."
-            );
-            ServiceError::new(ErrorCode::Conflict, message)
-        };
-        let slot = self.jobs.reserve(query.workspace).ok_or_else(too_many)?;
-        let job = Job::new(Uuid::now_v7(), query.workspace, self.jobs.now_ms(), export);
-        self.jobs.insert(&job, |_| false);
-        drop(slot);
+        let job = self.jobs.add(query.workspace, export)?;
         let work = self.clone().write(job.id, query, format, as_of);
         self.jobs.start(job.clone(), || Ok(()), work).await?;
         Ok(job)

@@ -14,9 +14,9 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::store::{blocking, check_free_space};
-use super::{Clock, Failed, JobRunner, Kind, MAX_OF_WORKSPACE, RETENTION_MS, State};
+use super::{Clock, Failed, JobRunner, Kind, RETENTION_MS, State};
 use crate::domain::csv_cell;
-use crate::domain::error::{ErrorCode, Result, ServiceError};
+use crate::domain::error::{ErrorCode, Result};
 use crate::domain::ids::{QrExportId, WorkspaceId};
 use crate::domain::qr::style::ImageFormat;
 use crate::qr::{self, Illegible, RenderPool, Spec};
@@ -109,17 +109,8 @@ impl QrExports {
 
     /// Starts an export.
     pub async fn begin(&self, workspace: WorkspaceId, images: Vec<Image>) -> Result<Job> {
-        let too_many = || {
-            let message = format!(
-                "There are {MAX_OF_WORKSPACE} exports already: delete one, or wait until one expires."
-            );
-            ServiceError::new(ErrorCode::Conflict, message)
-        };
-        let slot = self.jobs.reserve(workspace).ok_or_else(too_many)?;
         let export = QrExport { codes: images.len() as u64, done: 0, failed: 0, bytes: 0 };
-        let job = Job::new(Uuid::now_v7(), workspace, self.jobs.now_ms(), export);
-        self.jobs.insert(&job, |_| false);
-        drop(slot);
+        let job = self.jobs.add(workspace, export)?;
         let work = Box::pin(self.clone().write(job.id, images));
         self.jobs.start(job.clone(), || Ok(()), work).await?;
         Ok(job)

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::store::{JobStore, blocking};
 use super::{Clock, Failed, Job, Kind, MAX_OF_WORKSPACE, Scheduler, State};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::ids::WorkspaceId;
 use crate::queries::WorkspaceLimiter;
 
@@ -144,6 +145,23 @@ impl<K: Kind> JobRunner<K> {
             reserved.push(workspace);
             Slot { workspace, reserved: Arc::clone(&self.0.reserved) }
         })
+    }
+
+    /// Adds a job to its workspace's.
+    ///
+    /// # Errors
+    /// `Conflict` if the workspace has the maximum.
+    pub(super) fn add(&self, workspace: WorkspaceId, details: K) -> Result<Job<K>> {
+        let too_many = || {
+            let message = format!(
+                "There are {MAX_OF_WORKSPACE} exports already: delete one, or wait until one expires."
+            );
+            ServiceError::new(ErrorCode::Conflict, message)
+        };
+        let _slot = self.reserve(workspace).ok_or_else(too_many)?;
+        let job = Job::new(Uuid::now_v7(), workspace, self.now_ms(), details);
+        self.insert(&job, |_| false);
+        Ok(job)
     }
 
     /// Adds a job, unless the workspace has one that is the same; then returns that.

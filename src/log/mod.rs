@@ -68,6 +68,7 @@ mod shared;
 mod sparse_index;
 mod storage;
 mod subscription;
+pub mod thread_pool;
 mod verify;
 mod view;
 mod watermark;
@@ -92,7 +93,7 @@ pub use storage::{Access, DiskStorage, Storage, StorageFile};
 pub use subscription::{Cursors, Subscription};
 pub use verify::{Problem, VerifyReport, verify};
 pub use view::{LogView, Tail};
-pub use worker::{Backoff, Schedule, StopFlag, Worker, lower_priority, lowest_priority};
+pub use worker::{Backoff, Schedule, StopFlag, Worker, lower_priority};
 
 /// A log, shared between threads by reference.
 ///

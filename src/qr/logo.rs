@@ -60,8 +60,8 @@ impl std::fmt::Debug for Logo {
 
 impl Logo {
     /// Checks an uploaded PNG, JPEG, WebP, GIF (its first frame) or SVG, told apart by their first
-    /// bytes. Pictures are shrunk and encoded anew; of an SVG, only shapes are kept. So nothing of
-    /// the upload but what can be seen survives.
+    /// bytes. Pictures are scaled down and encoded again; of an SVG, only shapes are kept. So only
+    /// what can be seen of the upload survives.
     pub fn parse_upload(bytes: &[u8]) -> Result<Self> {
         if bytes.len() > MAX_UPLOAD_BYTES {
             return refused("must have at most 2 MiB; shrink the picture");

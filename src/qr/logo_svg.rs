@@ -1,7 +1,7 @@
 //! SVG logos: only shapes, and no more than are quickly drawn.
 //!
 //! What could do harm is refused with the reason, so that its author can remove it. What is left is
-//! parsed by usvg and written anew: elements, attributes, styles and comments that it doesn't know
+//! parsed and serialized by usvg: elements, attributes, styles and comments that it doesn't know
 //! are gone.
 
 use std::collections::HashMap;

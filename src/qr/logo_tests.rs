@@ -136,7 +136,7 @@ fn bombs_and_garbage_are_refused() {
 }
 
 #[test]
-fn an_svg_is_written_anew() {
+fn an_svg_is_serialized_again() {
     let upload = svg(
         "<!-- drawn by Ada --><title>secret</title><metadata><x xmlns='urn:x'>secret</x></metadata>\
          <style>.a{fill:#d32}</style><defs><linearGradient id='g'><stop stop-color='red'/>\

@@ -65,7 +65,7 @@ impl Spec {
 /// The file of a code. `size` is the width of the whole image in pixels, in points for PDF and EPS;
 /// a frame makes the image higher.
 ///
-/// It draws what it is told: call [`check`] first.
+/// It does not check whether scanners can read the result: call [`check`] first.
 pub fn render(spec: &Spec, format: ImageFormat, size: u32) -> Result<Vec<u8>, RenderError> {
     match format {
         ImageFormat::Png => png::render(spec, size),

@@ -1,24 +1,17 @@
 //! The threads that render.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::{io, thread};
-
-use tokio::sync::oneshot;
-
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::limits::{RENDER_QUEUE_LEN, RENDER_THREADS, RENDER_TIMEOUT};
-use crate::log::lowest_priority;
+use crate::log::thread_pool::{PoolError, ThreadPool};
 
-type Job = Box<dyn FnOnce() + Send>;
+/// Runs renderings, so that they delay no redirects. Cheap to clone.
+#[derive(Clone)]
+pub struct RenderPool(ThreadPool<()>);
 
-/// Runs renderings on threads of the lowest priority, so that redirects come first, behind a queue
-/// of bounded length. Cheap to clone; the first use starts the threads, and they end when the last
-/// clone is dropped.
-#[derive(Clone, Default)]
-pub struct RenderPool {
-    queue: Arc<Mutex<Option<SyncSender<Job>>>>,
+impl Default for RenderPool {
+    fn default() -> Self {
+        Self(ThreadPool::new("rendering", RENDER_THREADS, RENDER_QUEUE_LEN))
+    }
 }
 
 impl RenderPool {
@@ -30,50 +23,13 @@ impl RenderPool {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
-        let (reply, replied) = oneshot::channel();
-        let job = Box::new(move || {
-            if !reply.is_closed() {
-                // The caller may give up meanwhile.
-                let _ = reply.send(work());
+        self.0.run(RENDER_TIMEOUT, |()| work()).await.map_err(|error| match error {
+            PoolError::Busy => {
+                let message = "Too many images are waiting to be drawn; please try again.";
+                ServiceError::unavailable(ErrorCode::Overloaded, message)
             }
-        });
-        self.queue()?.try_send(job).map_err(|_full| overloaded())?;
-        match tokio::time::timeout(RENDER_TIMEOUT, replied).await {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(_)) => Err(ServiceError::internal("rendering panicked")),
-            Err(_) => Err(overloaded()),
-        }
+            PoolError::Panicked => ServiceError::internal("rendering panicked"),
+            PoolError::Io(error) => error.into(),
+        })
     }
-
-    fn queue(&self) -> io::Result<SyncSender<Job>> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(queue) = &*queue {
-            return Ok(queue.clone());
-        }
-        let (jobs, waiting) = sync_channel(RENDER_QUEUE_LEN);
-        let waiting = Arc::new(Mutex::new(waiting));
-        for _ in 0..RENDER_THREADS {
-            let waiting = Arc::clone(&waiting);
-            thread::Builder::new()
-                .name("rendering".to_owned())
-                .spawn(move || work_off(&waiting))?;
-        }
-        Ok(queue.insert(jobs).clone())
-    }
-}
-
-/// Runs jobs until the last [`RenderPool`] is dropped.
-fn work_off(waiting: &Mutex<Receiver<Job>>) {
-    lowest_priority();
-    loop {
-        let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = job else { return };
-        // The panic's message and location are on standard error.
-        let _panicked = catch_unwind(AssertUnwindSafe(job));
-    }
-}
-
-fn overloaded() -> ServiceError {
-    let message = "Too many images are waiting to be drawn; please try again.";
-    ServiceError::unavailable(ErrorCode::Overloaded, message)
 }

@@ -157,8 +157,8 @@ macro_rules! look_input {
         }
 
         impl $name {
-            /// Takes the fields that say how codes look, except `logo_url`, which whoever serves the
-            /// request turns into a `logo`.
+            /// Takes the fields that say how codes look, except `logo_url`, which the HTTP handlers
+            /// replace by a `logo`.
             fn take_look(&mut self) -> $crate::domain::qr::input::LookInput {
                 use std::mem::take;
                 $crate::domain::qr::input::LookInput {

@@ -6,6 +6,7 @@ mod audit;
 mod billing;
 mod clicks;
 mod domains;
+mod download;
 mod imports;
 mod links;
 pub mod openapi;

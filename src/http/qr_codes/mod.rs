@@ -181,9 +181,10 @@ async fn spec(
 
 /// A logo, to draw it.
 pub async fn stored_logo(services: &Services, workspace: WorkspaceId, id: LogoId) -> Result<Logo> {
-    let image = services.qr.codes.logo_image(workspace, id).await?;
-    let logo = image.and_then(|image| Logo::from_stored(&image));
-    logo.ok_or_else(|| ServiceError::internal("a logo of a QR code is missing"))
+    let missing = || ServiceError::internal("a logo of a QR code is missing");
+    let image = services.qr.codes.logo_image(workspace, id).await?.ok_or_else(missing)?;
+    let logo = services.qr.pool.run(move || Logo::from_stored(&image)).await?;
+    logo.ok_or_else(missing)
 }
 
 /// Draws a code.

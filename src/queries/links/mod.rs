@@ -21,7 +21,7 @@ use super::workspace_limiter::WorkspaceLimiter;
 use crate::domain::command::LinkRef;
 use crate::domain::domains::MAX_DOMAINS;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
-use crate::domain::ids::{LinkId, QrCodeId, ReportId, TokenId, WorkspaceId};
+use crate::domain::ids::{LinkId, ReportId, TokenId, WorkspaceId};
 use crate::domain::link::Link;
 use crate::domain::report::Report;
 use crate::domain::slug::Slug;
@@ -29,7 +29,7 @@ use crate::domain::token::Token;
 use crate::limits::{SEARCH_CONCURRENCY, SEARCH_CONCURRENCY_PER_WORKSPACE, SEARCH_QUEUE_TIMEOUT};
 pub use crate::projections::index::{App, LinkFeatures, Redirect, RedirectTarget};
 use crate::projections::index::{
-    Hosts, Index, Read, ReadDomains, ReadQrCodes, ReadRanges, ReadWorkspaces, Scan,
+    Hosts, Index, Read, ReadDomains, ReadRanges, ReadWorkspaces, Scan,
 };
 use search::Search;
 
@@ -132,11 +132,6 @@ impl Links {
         let first = self.index.version(link.as_bytes(), 1)?;
         let first = first.ok_or_else(|| ServiceError::internal("a link without a version"))?;
         Ok(first.offset)
-    }
-
-    /// The QR code with a number, and its link.
-    pub fn qr_code_numbered(&self, number: u64) -> Result<Option<(QrCodeId, LinkId)>> {
-        Ok(self.index.qr_code_numbered(number)?)
     }
 
     /// A workspace's open reports, newest first, and the cursor of the next page.

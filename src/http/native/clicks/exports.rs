@@ -4,15 +4,12 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{Response, StatusCode};
-use axum::response::IntoResponse;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tower::ServiceExt;
-use tower_http::services::ServeFile;
 use utoipa::ToSchema;
 
-use crate::domain::error::{ErrorCode, Result, ServiceError};
+use crate::domain::error::{Result, ServiceError};
 use crate::domain::ids::{ExportId, WorkspaceId};
 use crate::http::Services;
 use crate::http::auth::Api;
@@ -20,9 +17,8 @@ use crate::http::body::JsonBody;
 use crate::http::native::analytics::as_of;
 use crate::http::native::analytics::body::{FilterValue, QueryBody};
 use crate::http::native::analytics::scope::Resolver;
-use crate::http::native::links::export::attachment;
 use crate::http::native::schema::DateRangeValue;
-use crate::http::native::{Data, iso8601};
+use crate::http::native::{Data, download, iso8601};
 use crate::http::params::Name;
 use crate::jobs::State as JobState;
 use crate::jobs::exports::{Export, Job};
@@ -176,17 +172,10 @@ pub async fn download(
     request: Request,
 ) -> Result<Response<Body>> {
     let job = find(&services, actor.workspace, &export)?;
-    let Some(path) = services.exports.file(&job) else {
-        let detail = match &job.error {
-            Some(error) => format!("The export has failed: {error}."),
-            None => "The export is not done yet.".to_owned(),
-        };
-        return Err(ServiceError::new(ErrorCode::Conflict, detail));
-    };
+    let file = (services.exports.file(&job), job.error.as_deref());
     let Export { format, as_of_offset, .. } = job.details;
-    let Ok(served) = ServeFile::new(path).oneshot(request).await;
     let name = format!("clicks-{as_of_offset}.{}", format.as_str());
-    Ok(attachment(served.into_response(), format.media_type(), &name))
+    download::download(file, request, (format.media_type(), &name)).await
 }
 
 fn find(services: &Services, workspace: WorkspaceId, export: &str) -> Result<Job> {

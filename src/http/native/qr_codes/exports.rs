@@ -6,13 +6,10 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{Response, StatusCode};
-use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
-use tower::ServiceExt;
-use tower_http::services::ServeFile;
 use utoipa::ToSchema;
 
-use crate::domain::error::{ErrorCode, Invalid, Result, ServiceError};
+use crate::domain::error::{Invalid, Result, ServiceError};
 use crate::domain::ids::{LogoId, QrExportId, WorkspaceId};
 use crate::domain::qr::input::SIZES;
 use crate::domain::qr::style::ImageFormat;
@@ -20,8 +17,7 @@ use crate::http::Services;
 use crate::http::auth::Api;
 use crate::http::body::JsonBody;
 use crate::http::native::links;
-use crate::http::native::links::export::attachment;
-use crate::http::native::{Data, iso8601};
+use crate::http::native::{Data, download, iso8601};
 use crate::http::params::Name;
 use crate::http::qr_codes::{content, stored_logo};
 use crate::jobs::State as JobState;
@@ -250,15 +246,8 @@ pub async fn download(
     request: Request,
 ) -> Result<Response<Body>> {
     let job = find(&services, actor.workspace, &export)?;
-    let Some(path) = services.qr.exports.file(&job) else {
-        let detail = match &job.error {
-            Some(error) => format!("The export has failed: {error}."),
-            None => "The export is not done yet.".to_owned(),
-        };
-        return Err(ServiceError::new(ErrorCode::Conflict, detail));
-    };
-    let Ok(served) = ServeFile::new(path).oneshot(request).await;
-    Ok(attachment(served.into_response(), "application/zip", "qr-codes.zip"))
+    let file = (services.qr.exports.file(&job), job.error.as_deref());
+    download::download(file, request, ("application/zip", "qr-codes.zip")).await
 }
 
 fn find(services: &Services, workspace: WorkspaceId, export: &str) -> Result<Job> {

@@ -26,6 +26,8 @@ pub(super) struct Document {
     /// The end of the current document.
     end: usize,
     number: u64,
+    /// The line in the file at which the text starts.
+    first_line: u64,
     line: u64,
     /// Lines are counted up to this position.
     counted: usize,
@@ -43,7 +45,15 @@ impl Document {
             let document = document.map_err(|error| FileError::not_json(&error))?;
             list(document, product)?;
         }
-        Ok(Self { text, product, offset, at: 0, list: None, end: 0, number: 0, line, counted: 0 })
+        let (number, first_line) = (0, line);
+        let (at, list, end, counted) = (0, None, 0, 0);
+        Ok(Self { text, product, offset, at, list, end, number, first_line, line, counted })
+    }
+
+    /// Starts again with the first link.
+    pub(super) fn rewind(&mut self) {
+        (self.at, self.list, self.end) = (0, None, 0);
+        (self.number, self.line, self.counted) = (0, self.first_line, 0);
     }
 
     /// Number of bytes of the file that were processed.

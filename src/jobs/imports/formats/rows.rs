@@ -50,8 +50,10 @@ impl Rows {
         while rows.record()?.is_some() {
             total += 1;
         }
-        // Before the file is opened again: it may be held in memory.
-        drop(rows);
+        if let Source::Document(document) = &mut rows.source {
+            document.rewind();
+            return Ok((rows, total));
+        }
         Ok((Self::open(format, path)?, total))
     }
 
