@@ -280,7 +280,7 @@ impl App {
         let names = Names::new(settings.dns_server);
         let outgoing = Outgoing::new(names.clone(), Guard::new(settings.outgoing_allow.clone()));
         Services {
-            qr: self.qr(&history, outgoing.clone()),
+            qr: self.qr(&history, settings.fetch_logos.then(|| outgoing.clone())),
             tokens: Tokens::new(self.commands.clone(), links.clone(), last_used),
             auth_failures: Arc::default(),
             rate_limiter: Arc::default(),
@@ -319,13 +319,14 @@ impl App {
         }
     }
 
-    fn qr(&self, history: &History, outgoing: Outgoing) -> QrServices {
+    /// With a client to fetch logos, if that is enabled.
+    fn qr(&self, history: &History, outgoing: Option<Outgoing>) -> QrServices {
         QrServices {
             codes: QrCodes::new(Arc::clone(&self.index), history.clone()),
             pool: self.qr_exports.pool.clone(),
             images: Arc::default(),
             exports: self.qr_exports.clone(),
-            fetcher: Arc::new(RemoteLogoFetcher::new(outgoing)),
+            fetcher: outgoing.map(|outgoing| Arc::new(RemoteLogoFetcher::new(outgoing)) as _),
         }
     }
 

@@ -162,6 +162,13 @@ settings! {
     /// The name server for outgoing requests and domain verification [default: the system's]
     dns_server: String [env = "SLUGLINE_DNS_SERVER", value_name = "ADDRESS[:PORT]"]
         => Option<SocketAddr> { dns_server.as_deref().map(name_server).transpose()? };
+    /// Whether logos of QR codes are fetched from URLs that users give [default: true]
+    fetch_logos: bool [
+        env = "SLUGLINE_FETCH_LOGOS", value_name = "BOOLEAN",
+        value_parser = BoolishValueParser::new(), num_args = 0..=1, require_equals = true,
+        default_missing_value = "true"
+    ]
+        => bool { fetch_logos.unwrap_or(true) };
     /// The address to listen on for TLS, with a pair of files or a folder of them [default: none]
     tls_listen: SocketAddr [env = "SLUGLINE_TLS_LISTEN", value_name = "ADDRESS:PORT"];
     /// The certificate chain (PEM), reloaded on SIGHUP

@@ -95,8 +95,11 @@ fn decode_data(uri: &str) -> Result<Vec<u8>> {
 }
 
 async fn fetch(services: &Services, url: &str) -> Result<Vec<u8>> {
-    let fetched = services.qr.fetcher.fetch(url, MAX_UPLOAD_BYTES).await;
-    fetched.map_err(|failed| match failed {
+    let Some(fetcher) = &services.qr.fetcher else {
+        let rule = "is not possible here: this service fetches no logos, so upload it";
+        return Err(ServiceError::field("logo_url", rule));
+    };
+    fetcher.fetch(url, MAX_UPLOAD_BYTES).await.map_err(|failed| match failed {
         FetchFailed::Refused(reason) => ServiceError::field("logo_url", reason),
         FetchFailed::Busy => {
             let message = "Too many logos are being fetched; please try again.";

@@ -36,8 +36,8 @@ pub struct QrServices {
     pub images: Arc<ImageCache>,
     /// Exports of images.
     pub exports: QrExports,
-    /// Fetches logos.
-    pub fetcher: Arc<dyn LogoFetcher>,
+    /// Fetches logos. `None` if that is disabled.
+    pub fetcher: Option<Arc<dyn LogoFetcher>>,
 }
 
 /// A code that was created or changed.

@@ -75,7 +75,15 @@ fn a_logo_is_fetched_from_a_url() {
     private.refuses(400, "VALIDATION_ERROR", &["logo_url"]);
     drop(server);
 
-    let server = options.flag("--outgoing-allow", "127.0.0.1").start();
+    let options = options.flag("--outgoing-allow", "127.0.0.1");
+    let server = options.clone().env("SLUGLINE_FETCH_LOGOS", "off").start();
+    let off =
+        server.api().post("/qr-codes", &with(&server.link(), "logo_url", url("https", "/logo")));
+    off.refuses(400, "VALIDATION_ERROR", &["logo_url"]);
+    assert!(off.json()["errors"]["logo_url"].to_string().contains("upload it"), "{off:?}");
+    drop(server);
+
+    let server = options.start();
     let link = server.link();
     let code = made(&server, &with(&link, "logo_url", url("https", "/logo")));
     assert_eq!(ids(&server.api().get("/qr-logos")), [text(&code, "logo")]);

@@ -433,6 +433,10 @@ fn a_plan_and_credits_allow_codes_until_they_are_used_up() {
     grant(&server, &json!({ "kind": "qr_codes", "amount": 2 })).expect(201);
     assert_eq!(race(8), 2);
     assert_eq!(used(&server, "qr_codes_per_month")["used"], 5);
+    let ledger = server.api().get("/billing/ledger").data();
+    let debited = ledger.as_array().unwrap().iter().find(|entry| entry["entry"] == "debited");
+    let id = text(debited.unwrap(), "subject");
+    assert_eq!(server.api().get(&format!("/qr-codes/{id}")).data()["id"], id);
 }
 
 #[test]

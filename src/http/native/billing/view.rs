@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain::error::{Result, ServiceError};
-use crate::domain::ids::{GrantId, ImportId, LinkId};
+use crate::domain::ids::{GrantId, ImportId, LinkId, QrCodeId};
 use crate::domain::money::Money;
 use crate::domain::plan::credit::{CreditKind, LedgerEntryKind};
 use crate::domain::plan::limit::{Limit, Limits, Month};
@@ -262,7 +262,10 @@ impl From<(u64, LedgerEntry)> for LedgerView {
         let amount = i64::try_from(entry.amount).unwrap_or(i64::MAX);
         let id = Uuid::from_slice(&entry.subject).ok();
         let subject = id.map(|id| match what {
-            Some(LedgerEntryKind::Debited) => LinkId::new(id).to_string(),
+            Some(LedgerEntryKind::Debited) => match CreditKind::from_number(entry.kind) {
+                Some(CreditKind::QrCodes) => QrCodeId::new(id).to_string(),
+                _ => LinkId::new(id).to_string(),
+            },
             Some(LedgerEntryKind::Reserved | LedgerEntryKind::Released) => {
                 ImportId::new(id).to_string()
             }
