@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::companion::{Answers, Companion};
 use crate::contestant::Contestant;
 use crate::counts;
 use crate::generator::{Closed, Generator, Open};
 use crate::machine;
-use crate::sign_ins::{self, Answers};
 use crate::slugline::Api;
 use crate::statistics::{as_f64, median};
 use crate::traffic::Traffic;
@@ -33,10 +33,10 @@ pub struct Contender {
     pub closed: Vec<ClosedLoop>,
     /// The results of its open loops, by round.
     pub open: Vec<OpenLoop>,
-    /// The results of its open loops beside sign-ins, by round.
-    pub beside_sign_ins: Vec<OpenLoop>,
-    /// The answers to these sign-ins.
-    pub sign_ins: Answers,
+    /// The results of its open loops beside other requests, by round.
+    pub accompanied: Vec<OpenLoop>,
+    /// The answers to these requests.
+    pub answers: Answers,
 }
 
 /// Who drives the servers, and what with.
@@ -134,8 +134,8 @@ impl Contender {
             answered: 0,
             closed: Vec::new(),
             open: Vec::new(),
-            beside_sign_ins: Vec::new(),
-            sign_ins: Answers::new(),
+            accompanied: Vec::new(),
+            answers: Answers::new(),
         }
     }
 
@@ -143,8 +143,8 @@ impl Contender {
     pub fn begin(&mut self) {
         self.closed.clear();
         self.open.clear();
-        self.beside_sign_ins.clear();
-        self.sign_ins.clear();
+        self.accompanied.clear();
+        self.answers.clear();
     }
 
     /// Drives the server unmeasured.
@@ -198,19 +198,19 @@ impl Contender {
         Ok(())
     }
 
-    /// Measures the latency of the same requests beside sign-ins.
-    pub async fn open_beside_sign_ins(
+    /// Measures the latency of the same redirects beside so many other requests per second.
+    pub async fn open_accompanied(
         &mut self,
         load: &Load<'_>,
         phase: Duration,
-        per_second: u32,
+        (companion, per_second): (Companion, u32),
     ) -> anyhow::Result<()> {
         let Some(api) = self.api.clone() else { return Ok(()) };
-        let sending = tokio::spawn(sign_ins::send(api, per_second, phase));
-        let open = self.latency(load, phase, self.beside_sign_ins.len()).await?;
-        self.beside_sign_ins.push(open);
+        let sending = tokio::spawn(companion.send(api, per_second, phase));
+        let open = self.latency(load, phase, self.accompanied.len()).await?;
+        self.accompanied.push(open);
         for (status, times) in sending.await? {
-            self.sign_ins.entry(status).or_default().extend(times);
+            self.answers.entry(status).or_default().extend(times);
         }
         Ok(())
     }

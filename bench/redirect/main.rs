@@ -11,6 +11,7 @@
 
 mod agents;
 mod bare;
+mod companion;
 mod connection;
 mod contender;
 mod contestant;
@@ -24,7 +25,6 @@ mod report;
 mod run;
 mod scenario;
 mod schedule;
-mod sign_ins;
 mod slugline;
 mod statistics;
 mod steps;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use serde::{Serialize, Serializer};
 
+use crate::companion::Companion;
 use crate::contestant::Contestant;
 use crate::scenario::{SUSTAINED_LINKS, Scenario};
 use crate::steps::Step;
@@ -48,6 +49,9 @@ pub struct Arguments {
     /// Repeats each open loop of slugline beside so many sign-ins per second
     #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     sign_ins: Option<u32>,
+    /// Repeats each open loop of slugline beside so many requests for images of QR codes
+    #[arg(long, value_name = "PER_SECOND", conflicts_with = "sign_ins", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    qr_images: Option<u32>,
     /// A smoke run: 5,000 and 10,000 links, phases of 2 s, 1 round
     #[arg(long, conflicts_with_all = ["links", "many_links", "seconds", "rounds"])]
     quick: bool,
@@ -90,8 +94,8 @@ pub struct Options {
     pub only: Option<Contestant>,
     /// Requests per second of open loops, if not half of the closed loop's.
     pub rate: Option<u32>,
-    /// Sign-ins per second beside a second open loop.
-    pub sign_ins: Option<u32>,
+    /// Other requests per second beside a second open loop.
+    pub companion: Option<(Companion, u32)>,
 }
 
 impl Options {
@@ -131,7 +135,10 @@ impl From<Arguments> for Options {
             json: given.json,
             only: given.only,
             rate: given.rate,
-            sign_ins: given.sign_ins,
+            companion: given
+                .sign_ins
+                .map(|rate| (Companion::SignIns, rate))
+                .or_else(|| given.qr_images.map(|rate| (Companion::QrImages, rate))),
         }
     }
 }

@@ -8,13 +8,13 @@ use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::companion::Answers;
 use crate::contender::{ClosedLoop, Contender, OpenLoop, Percentiles};
 use crate::contestant::Contestant;
 use crate::counts::Counts;
 use crate::machine::{self, Machine, Memory};
 use crate::options::Options;
 use crate::scenario::Scenario;
-use crate::sign_ins::Answers;
 use crate::statistics::median;
 use crate::sustained::Sustained;
 use crate::traffic;
@@ -84,10 +84,10 @@ pub struct ServerReport {
     pub closed: Vec<ClosedLoop>,
     /// The open loops, by round.
     pub open: Vec<OpenLoop>,
-    /// The open loops beside sign-ins, by round.
-    pub beside_sign_ins: Vec<OpenLoop>,
-    /// The answers to these sign-ins.
-    pub sign_ins: Answers,
+    /// The open loops beside other requests, by round.
+    pub accompanied: Vec<OpenLoop>,
+    /// The answers to these requests.
+    pub answers: Answers,
 }
 
 /// Measurements of slugline alone.
@@ -132,8 +132,8 @@ impl ScenarioReport {
                     memory: machine::memory(contender.process)?,
                     closed: contender.closed.clone(),
                     open: contender.open.clone(),
-                    beside_sign_ins: contender.beside_sign_ins.clone(),
-                    sign_ins: contender.sign_ins.clone(),
+                    accompanied: contender.accompanied.clone(),
+                    answers: contender.answers.clone(),
                 })
             })
             .collect::<anyhow::Result<_>>()?;

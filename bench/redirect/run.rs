@@ -10,6 +10,7 @@ use tokio_rustls::rustls::RootCertStore;
 
 use crate::agents;
 use crate::bare::SERVE_BARE;
+use crate::companion::Companion;
 use crate::contender::{Contender, Load};
 use crate::contestant::Contestant;
 use crate::counts::{self, Counts};
@@ -52,7 +53,7 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     }
     let mut filled = None;
     if options.measures(Contestant::Slugline) {
-        let started = Filled::start(&http, options.sign_ins.is_some()).await?;
+        let started = Filled::start(&http, options.companion).await?;
         let server = &started.slugline.server;
         let mut contender =
             Contender::new(Contestant::Slugline, server.address(), server.process());
@@ -145,9 +146,12 @@ async fn start_bare(output: &std::path::Path, http: &reqwest::Client) -> anyhow:
 
 impl Filled {
     /// Without any link yet.
-    async fn start(http: &reqwest::Client, has_users: bool) -> anyhow::Result<Self> {
+    async fn start(
+        http: &reqwest::Client,
+        companion: Option<(Companion, u32)>,
+    ) -> anyhow::Result<Self> {
         println!("starting slugline …");
-        let slugline = Slugline::start(http, has_users).await?;
+        let slugline = Slugline::start(http, companion.map(|(companion, _)| companion)).await?;
         Ok(Self {
             first_ready: slugline.server.ready_after,
             memory: machine::memory(slugline.server.process())?,
@@ -210,11 +214,11 @@ async fn measure(
                 print!("{}", table::latency(round, contender.contestant, open));
             }
         }
-        let Some(per_second) = options.sign_ins else { continue };
+        let Some((companion, per_second)) = options.companion else { continue };
         for contender in &mut *contenders {
-            contender.open_beside_sign_ins(load, options.phase, per_second).await?;
-            if let Some(open) = contender.beside_sign_ins.last() {
-                println!("beside {per_second} sign-ins/s:");
+            contender.open_accompanied(load, options.phase, (companion, per_second)).await?;
+            if let Some(open) = contender.accompanied.last() {
+                println!("beside {per_second} {}/s:", companion.name());
                 print!("{}", table::latency(round, contender.contestant, open));
             }
         }

@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
+use crate::companion::{self, Companion, QR_CODES};
 use crate::contestant::Contestant;
 use crate::process::{Recipe, Server, free_address};
-use crate::sign_ins;
 use crate::traffic::{self, LinkKind};
 
 /// The executable, of the same build as this benchmark.
@@ -47,9 +47,12 @@ pub struct Api {
 }
 
 impl Slugline {
-    /// Starts slugline on an empty folder; with [users](sign_ins) who can sign in, if these are
-    /// needed.
-    pub async fn start(http: &reqwest::Client, has_users: bool) -> anyhow::Result<Self> {
+    /// Starts slugline on an empty folder, with the users or QR codes that the requests beside the
+    /// redirects need.
+    pub async fn start(
+        http: &reqwest::Client,
+        companion: Option<Companion>,
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("slugline-bench-").tempdir()?;
         let address = free_address()?;
         let token = format!("bench-{:032x}", rand::random::<u128>());
@@ -58,9 +61,9 @@ impl Slugline {
         arguments.extend(["--listen".into(), address.to_string().into()]);
         arguments.extend(["--trusted-proxies".into(), "127.0.0.1/32".into()]);
         let mut environment = vec![("SLUGLINE_BOOTSTRAP_TOKEN", token.clone())];
-        if has_users {
-            environment.push(("SLUGLINE_BOOTSTRAP_EMAIL", sign_ins::email(0)));
-            environment.push(("SLUGLINE_BOOTSTRAP_PASSWORD", sign_ins::PASSWORD.to_owned()));
+        if companion == Some(Companion::SignIns) {
+            environment.push(("SLUGLINE_BOOTSTRAP_EMAIL", companion::email(0)));
+            environment.push(("SLUGLINE_BOOTSTRAP_PASSWORD", companion::PASSWORD.to_owned()));
         }
         let recipe = Recipe {
             name: Contestant::Slugline.name(),
@@ -73,8 +76,10 @@ impl Slugline {
         };
         let server = Server::start(recipe, http, READY_LIMIT).await?;
         let api = Api { http: http.clone(), base: format!("http://{address}"), token };
-        if has_users {
-            api.create_users().await?;
+        match companion {
+            Some(Companion::SignIns) => api.create_users().await?,
+            Some(Companion::QrImages) => api.create_qr_codes().await?,
+            None => {}
         }
         Ok(Self { server, api, folder })
     }
@@ -145,12 +150,12 @@ impl Api {
         Ok(())
     }
 
-    /// Creates the users of [`sign_ins`] besides the first superadmin.
+    /// Creates the users of [`companion`] besides the first superadmin.
     async fn create_users(&self) -> anyhow::Result<()> {
         let signed_in = self.sign_in(0, Ipv4Addr::LOCALHOST).await?.json::<Value>().await?;
         let jwt = signed_in["token"].as_str().context("the superadmin cannot sign in")?;
-        for user in 1..sign_ins::USERS {
-            let body = json!({ "email": sign_ins::email(user), "password": sign_ins::PASSWORD });
+        for user in 1..companion::USERS {
+            let body = json!({ "email": companion::email(user), "password": companion::PASSWORD });
             let request = self.http.post(format!("{}/api/v1/admin/users", self.base)).json(&body);
             request.bearer_auth(jwt).send().await?.error_for_status()?;
         }
@@ -159,9 +164,34 @@ impl Api {
 
     /// The answer to a sign-in from an address.
     pub async fn sign_in(&self, user: u32, from: Ipv4Addr) -> reqwest::Result<reqwest::Response> {
-        let body = json!({ "email": sign_ins::email(user), "password": sign_ins::PASSWORD });
+        let body = json!({ "email": companion::email(user), "password": companion::PASSWORD });
         let request = self.http.post(format!("{}/api/auth/token", self.base)).json(&body);
         request.header("X-Forwarded-For", from.to_string()).send().await
+    }
+
+    /// Creates links with a QR code each, so that an image can be requested by its link's slug.
+    async fn create_qr_codes(&self) -> anyhow::Result<()> {
+        for number in 0..QR_CODES {
+            let slug = qr_slug(number);
+            let link = json!({ "destination": "https://example.com/", "slug": slug });
+            let code = json!({
+                "link": slug, "color": "#5a1e8c", "dot_style": "rounded", "corner_style": "dot",
+                "gradient": { "kind": "linear", "color": "#000000", "angle": 45 },
+                "logo": QR_LOGO,
+            });
+            for (path, body) in [("links", link), ("qr-codes", code)] {
+                let request = self.http.post(format!("{}/api/v1/{path}", self.base)).json(&body);
+                request.bearer_auth(&self.token).send().await?.error_for_status()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The answer to a request for the PNG image of a QR code.
+    pub async fn qr_image(&self, number: u32, size: u32) -> reqwest::Result<reqwest::Response> {
+        let path = format!("/api/v1/qr-codes/{}/image?size={size}", qr_slug(number));
+        let answer = self.http.get(format!("{}{path}", self.base)).bearer_auth(&self.token);
+        answer.send().await
     }
 
     /// The JSON that a path answers.
@@ -187,6 +217,14 @@ impl Api {
         ensure!(status == StatusCode::OK, "{path} was answered {status}: {body}");
         serde_json::from_str(&body).with_context(|| format!("{path} answered no JSON"))
     }
+}
+
+/// A logo as a data URI.
+const QR_LOGO: &str = "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' \
+                       viewBox='0 0 9 9'><circle cx='5' cy='5' r='4'/></svg>";
+
+fn qr_slug(number: u32) -> String {
+    format!("qr-{number}")
 }
 
 /// Five rules as people write them, the first of which fit some visitors. The destinations are of

@@ -90,8 +90,8 @@ pub fn results(report: &Report) -> String {
         text += &beside(sustained);
     }
     let servers = report.scenarios.iter().flat_map(|scenario| &scenario.servers);
-    for server in servers.clone().filter(|server| !server.beside_sign_ins.is_empty()) {
-        text += &beside_sign_ins(server);
+    for server in servers.clone().filter(|server| !server.accompanied.is_empty()) {
+        text += &accompanied(server);
     }
     let others = servers.flat_map(|server| &server.closed);
     let others = others.map(|round| round.other_cores).fold(0.0, f64::max);
@@ -127,17 +127,17 @@ fn beside(seen: &Sustained) -> String {
     )
 }
 
-/// The latencies of redirects beside sign-ins, and the answers to these.
-fn beside_sign_ins(server: &ServerReport) -> String {
-    let (without, with) = (&server.latency, Percentiles::medians(&server.beside_sign_ins));
+/// The latencies of redirects beside other requests, and the answers to these.
+fn accompanied(server: &ServerReport) -> String {
+    let (without, with) = (&server.latency, Percentiles::medians(&server.accompanied));
     let mut text = format!(
-        "\nbeside sign-ins: p50 {}, p99 {} ({:.2} times that without), p99.9 {}\n",
+        "\nbeside other requests: p50 {}, p99 {} ({:.2} times that without), p99.9 {}\n",
         time(with.p50),
         time(with.p99),
         with.p99 / without.p99,
         time(with.p999),
     );
-    for (status, ms) in &server.sign_ins {
+    for (status, ms) in &server.answers {
         let (count, middle) = (thousands(ms.len() as u64), median(ms.iter().copied()));
         let slowest = ms.iter().copied().fold(0.0, f64::max);
         let line =
