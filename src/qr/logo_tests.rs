@@ -4,6 +4,8 @@
 use std::fmt::Write;
 use std::io::Cursor;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use image::codecs::gif::GifEncoder;
 use image::{DynamicImage, ImageFormat, Rgba, RgbaImage};
 
@@ -49,6 +51,18 @@ fn pictures_of_each_format_become_a_png() {
         let again = Logo::from_stored(logo.bytes()).unwrap();
         assert_eq!((again.bytes(), again.size()), (logo.bytes(), logo.size()));
     }
+}
+
+/// The encoder of `image` makes lossless files only; this one is from libwebp, at quality 60.
+#[test]
+fn lossy_webp_is_read() {
+    let webp = "UklGRkwAAABXRUJQVlA4IEAAAACQAwCdASo8ACgAPrVaqE+nJSOiIqgA4BaJZwB2AAAqNMY4fBmAAP7sJl/+\
+                IXextv//zNH3m+y3o9rrxDCAAAAA";
+    let logo = Logo::parse_upload(&STANDARD.decode(webp).unwrap()).unwrap();
+    let stored = image::load_from_memory(logo.bytes()).unwrap().to_rgba8();
+    assert_eq!(stored.dimensions(), (60, 40));
+    let is_red = |pixel: &Rgba<u8>| (0..4).all(|at| pixel.0[at].abs_diff(RED.0[at]) < 8);
+    assert!(stored.pixels().all(is_red), "{:?}", stored.get_pixel(30, 20));
 }
 
 #[test]

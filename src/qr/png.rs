@@ -259,3 +259,32 @@ fn shader(paint: &Paint) -> Shader<'static> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn plain_codes_look_as_they_do_when_blended() {
+        let colored = QrStyle {
+            color: "#1a2b3c".parse().unwrap(),
+            background_color: Some("#f5e663".parse().unwrap()),
+            corner_color: Some("#c0261b".parse().unwrap()),
+            corner_dot_color: Some("#1d3a8a".parse().unwrap()),
+            margin: 1,
+            ..QrStyle::default()
+        };
+        let transparent = QrStyle { background_color: None, ..QrStyle::default() };
+        for style in [QrStyle::default(), colored, transparent] {
+            for (content, width) in [("https://sho.rt/spring?qr=4c9", 307), ("x", 100)] {
+                let spec = Spec { content: content.to_owned(), style: style.clone(), logo: None };
+                assert!(scene::is_plain(&spec.style));
+                let fast = image::load_from_memory(&render(&spec, width).unwrap()).unwrap();
+                let blended = draw(&spec, width).unwrap();
+                let blended = image::load_from_memory(&encode(&blended).unwrap()).unwrap();
+                assert!(fast.to_rgba8() == blended.to_rgba8(), "{content}, {width}");
+            }
+        }
+    }
+}
