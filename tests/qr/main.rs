@@ -165,7 +165,8 @@ fn assert_read(all: &[Read]) {
     assert!(unread as f32 <= limit(RQRR_UNREAD), "{unread} unread:\n{}", unread_by_rqrr.join("\n"));
 }
 
-/// Asserts that zbar reads long texts as it does links. rqrr misses many, of plain codes as well.
+/// Asserts that zbar reads long texts as it does links. rqrr misses many of them: plain codes, too,
+/// but shapes more often.
 fn assert_long_texts_are_read(all: &[Read]) {
     let (late, unread) = misses(all, "zbar, long texts", |read| read.by_zbar);
     assert!(unread.is_empty(), "{} unread:\n{}", unread.len(), unread.join("\n"));
@@ -200,7 +201,6 @@ fn every_shape_and_level_is_read_by_two_decoders() {
     assert_shapes_are_read(cases::sample());
 }
 
-/// Takes half an hour.
 #[test]
 #[ignore = "long: the full product of shapes, levels, contents and sizes"]
 fn the_full_product_is_read_by_two_decoders() {
