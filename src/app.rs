@@ -16,6 +16,7 @@ mod open_files;
 pub mod permissions;
 mod plans;
 mod policies;
+mod process;
 mod recharge_mail;
 mod scans;
 mod tls;
@@ -113,7 +114,9 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         let mut scheduler = Scheduler::default();
         let challenge = Arc::<OpenChallenge>::default();
         let (key, opened) = (control.key_sha256, Arc::clone(&challenge));
-        let services = app.services(settings, site, key, opened, mailer.clone());
+        let certificates = tls.as_ref().map(TlsSide::certificates);
+        let services =
+            app.services(settings, site, key, opened, mailer.clone(), certificates.clone());
         let (meter, plans) = (Arc::clone(&services.api_meter), services.plans.clone());
         let api_calls = ApiCallWriter::start(&mut scheduler, app.commands.clone(), meter);
         let redirector = Some(app.redirector(&services));
@@ -125,7 +128,6 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
             let own_host = settings.public_url.as_ref().and_then(Url::host_str);
             tls.obtain(&mut scheduler, challenge, Arc::clone(&app.index), own_host)?;
         }
-        let certificates = tls.as_ref().map(TlsSide::certificates);
         let secured = tls.map(|tls| tls.serve(Arc::clone(&limits), http_app.clone()));
         tokio::spawn(reload_on_hangup(app.reloadable(certificates)));
         if matches!(settings.clickhouse, ClickHouseChoice::Embedded { .. }) {
@@ -262,6 +264,7 @@ impl App {
         operator_key: [u8; 32],
         challenge: Arc<OpenChallenge>,
         mailer: Option<SmtpMailer>,
+        certificates: Option<Arc<Certificates>>,
     ) -> Services {
         let links = Links::new(Arc::clone(&self.index));
         let health = HealthReporter {
@@ -271,6 +274,7 @@ impl App {
             index: Arc::clone(&self.index),
             clickhouse: self.analytics.clickhouse.clone(),
             recorder: Arc::clone(&self.recorder),
+            certificates,
             metrics: self.metrics.clone(),
         };
         let rebuilder = Rebuilder::new(Arc::clone(&self.index), Arc::clone(&self.mutations));

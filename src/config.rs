@@ -232,6 +232,13 @@ settings! {
     /// The format of the log on standard error [default: human]
     log_format: LogFormat [env = "SLUGLINE_LOG_FORMAT", value_enum]
         => LogFormat { log_format.unwrap_or(LogFormat::Human) };
+    /// Log each request: method, path, status, duration and request id; never addresses or tokens
+    access_log: bool [
+        env = "SLUGLINE_ACCESS_LOG", value_name = "BOOLEAN",
+        value_parser = BoolishValueParser::new(), num_args = 0..=1, require_equals = true,
+        default_missing_value = "true"
+    ]
+        => bool { access_log.unwrap_or(false) };
     /// What to log: a level, or targets with levels [default: info]
     log: String [env = "SLUGLINE_LOG", value_name = "FILTER"]
         => String { log.unwrap_or_else(|| "info".to_owned()) };

@@ -252,10 +252,11 @@ fn metrics_in_documents_and_alerts_exist() {
     let metric = Regex::new(r"\bslugline_[a-z_]+").unwrap();
     let named: Vec<_> = guides.chain([alerts]).flat_map(|text| metric.find_iter(text)).collect();
     assert!(named.len() > 20);
+    let known: Vec<_> = slugline::metrics::ALL.iter().map(|metric| metric.name).collect();
     for name in named.iter().map(regex::Match::as_str) {
-        assert!(slugline::metrics::ALL.contains(&name), "no metric is called {name}");
+        assert!(known.contains(&name), "no metric is called {name}");
     }
-    for name in slugline::metrics::ALL {
+    for name in known {
         assert!(OPERATION.contains(&format!("`{name}`")), "ops/README.md does not explain {name}");
     }
 }

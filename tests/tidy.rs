@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Room → the rooms that it may use, besides `limits` and `metrics`. `app`, `cli` and `main` may use all.
 const MAY_USE: &[(&str, &[&str])] = &[
+    ("build", &[]),
     ("domain", &[]),
     ("engine", &[]),
     ("sst", &[]),

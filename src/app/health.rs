@@ -6,9 +6,12 @@ use std::time::Duration;
 use metrics::gauge;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use super::process;
 use crate::clicks::Recorder;
 use crate::commands::Commands;
 use crate::http::health::{Health, LogState, Logs, Projection, Projections, Reconciled, Report};
+use crate::http::response_counts;
+use crate::http::transport::tls::Certificates;
 use crate::jobs::Scheduler;
 use crate::log::Log;
 use crate::metrics as names;
@@ -32,6 +35,8 @@ pub struct HealthReporter {
     pub index: Arc<Index>,
     pub clickhouse: ClickHouse,
     pub recorder: Arc<Recorder>,
+    /// `None` without TLS.
+    pub certificates: Option<Arc<Certificates>>,
     pub metrics: PrometheusHandle,
 }
 
@@ -89,7 +94,8 @@ impl Health for HealthReporter {
             set(names::PROJECTION_UP, "projection", name, is_up);
             set(names::PROJECTION_OFFSET, "projection", name, projection.offset);
             set(names::PROJECTION_LAG_EVENTS, "projection", name, projection.lag_events);
-            set(names::PROJECTION_LAG_MILLISECONDS, "projection", name, projection.lag_ms);
+            let lag = Duration::from_millis(projection.lag_ms).as_secs_f64();
+            gauge!(names::PROJECTION_LAG_SECONDS, "projection" => name).set(lag);
         }
         if let Some(reconciled) = self.clickhouse.status.reconciled() {
             let name = names::RECONCILE_DIFFERENCES;
@@ -106,7 +112,27 @@ impl Health for HealthReporter {
         }
         set(names::QUEUE_WAITING, "queue", "commands", self.commands.waiting() as u64);
         set(names::QUEUE_WAITING, "queue", "clicks", self.recorder.waiting());
-        self.metrics.render()
+        let mut text = self.metrics.render();
+        self.write_others(&mut text);
+        text
+    }
+}
+
+impl HealthReporter {
+    /// Appends the metrics that are kept outside of the recorder.
+    #[allow(clippy::cast_precision_loss, reason = "no value reaches 2⁵³")]
+    fn write_others(&self, text: &mut String) {
+        let responses = response_counts::counted().into_iter().map(|(handler, status, count)| {
+            let labels = vec![("handler", handler.to_owned()), ("status", status.to_string())];
+            (labels, count as f64)
+        });
+        names::write(text, names::HTTP_RESPONSES, responses);
+        if let Some(certificates) = &self.certificates {
+            let expiries = certificates.expiries().into_iter();
+            let expiries = expiries.map(|(host, at)| (vec![("host", host)], at as f64));
+            names::write(text, names::CERTIFICATE_EXPIRY, expiries);
+        }
+        process::write(text);
     }
 }
 

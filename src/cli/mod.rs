@@ -126,11 +126,13 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
 }
 
 fn start_logging(settings: &Settings) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&settings.log)?;
+    let access = if settings.access_log { "info" } else { "off" };
+    let filter = tracing_subscriber::EnvFilter::try_new(&settings.log)?
+        .add_directive(format!("{}={access}", http::ACCESS_LOG).parse()?);
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match settings.log_format {
         LogFormat::Human => lines.init(),
-        LogFormat::Json => lines.json().init(),
+        LogFormat::Json => lines.json().with_span_list(false).init(),
     }
     Ok(())
 }

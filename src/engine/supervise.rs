@@ -135,7 +135,7 @@ impl Supervisor {
             self.publish.send_replace(None);
             let Exit::Died(age) = end else { return };
             let wait = backoff.after(age);
-            tracing::info!(wait_ms = wait.as_millis(), "restarting the engine");
+            tracing::info!(wait_seconds = wait.as_secs_f64(), "restarting the engine");
             if self.stopped_within(wait) {
                 return;
             }
@@ -186,8 +186,8 @@ impl Supervisor {
                 Ok(()) => {
                     up = true;
                     let (pid, endpoint) = (child.id(), child.endpoint());
-                    let ms = child.age().as_millis();
-                    tracing::info!(pid, url = endpoint.url, ms, "the engine is up");
+                    let took_seconds = child.age().as_secs_f64();
+                    tracing::info!(pid, url = endpoint.url, took_seconds, "the engine is up");
                     self.publish.send_replace(Some(endpoint));
                 }
                 Err(error) if child.age() > START_LIMIT => {

@@ -27,6 +27,7 @@ mod problem;
 pub mod qr_codes;
 pub mod rate_limit;
 pub mod redirect;
+pub mod response_counts;
 pub mod scheduled;
 pub mod security;
 pub mod transport;
@@ -62,6 +63,9 @@ use crate::queries::plans::Plans;
 
 /// Sent with each response: browsers must not sniff the content type.
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+
+/// The target of the lines of the access log, which `--access-log` enables.
+pub const ACCESS_LOG: &str = "access";
 
 /// The dependencies of the handlers. Cheap to clone.
 #[derive(Clone)]

@@ -6,9 +6,10 @@
 //! also logs the error's cause, once.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
     self, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
@@ -16,14 +17,17 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tracing::Instrument;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::NOSNIFF;
 use super::rate_limit::usage::HEADERS;
+use super::response_counts::Handler;
 use super::security::{OverTls, STRICT_TRANSPORT_SECURITY};
+use super::{ACCESS_LOG, NOSNIFF};
 use crate::domain::error::{ErrorCode, ServiceError};
 use crate::domain::plan::LimitReached;
+use crate::domain::slug::Slug;
 
 /// The header that carries a request's ID, both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -193,14 +197,53 @@ impl IntoResponse for ServiceError {
 /// Another form of errors: the status, and a JSON body.
 pub type ErrorForm = fn(&ServiceError) -> (StatusCode, serde_json::Value);
 
-/// The outermost layer: gives errors their bodies, and every response its request's ID. The state
-/// finds the form of errors below a path, if it is another one.
+/// The outermost layer: gives errors their bodies, and every response and log line its request's
+/// ID; counts responses and writes the access log. The state finds the form of errors below a path,
+/// if it is another one.
 pub async fn render(
     State(form_at): State<fn(&str) -> Option<ErrorForm>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let id = request_id(request.headers());
+    let (id, started) = (request_id(request.headers()), Instant::now());
+    // Of the highest level, so that it is there whatever is logged.
+    let span = tracing::error_span!("request", request_id = id.to_str().unwrap_or_default());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    async move {
+        let response = render_errors(form_at, id, request, next).await;
+        let status = response.status();
+        Handler::of_path(&path).count(status);
+        tracing::info!(
+            target: ACCESS_LOG,
+            {
+            http.method = %method,
+            http.path = route.as_ref().map_or_else(|| loggable(&path), MatchedPath::as_str),
+            http.status = status.as_u16(),
+            duration_seconds = started.elapsed().as_secs_f64()
+            },
+            "request"
+        );
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+/// What may be logged of a path without a route: all if it is that of a visit, else only its first
+/// segment, since a token may follow it.
+fn loggable(path: &str) -> &str {
+    let end = path.get(1..).and_then(|rest| rest.find('/')).map_or(path.len(), |at| at + 1);
+    let first = path.get(1..end).unwrap_or_default();
+    if Slug::is_reserved(first) { path.get(..end).unwrap_or_default() } else { path }
+}
+
+async fn render_errors(
+    form_at: fn(&str) -> Option<ErrorForm>,
+    id: HeaderValue,
+    request: Request,
+    next: Next,
+) -> Response {
     let is_over_tls = request.extensions().get::<OverTls>().is_some();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = next.run(request).await;
@@ -209,7 +252,7 @@ pub async fn render(
     if let Some(error) = error.or_else(|| router_error(&response)) {
         if let Some(cause) = &error.cause {
             let status = response.status().as_u16();
-            tracing::error!(http.method = %method, http.path = path, http.status = status, request_id, cause, "request failed");
+            tracing::error!(http.method = %method, http.path = path, http.status = status, cause, "request failed");
         }
         let headers = std::mem::take(response.headers_mut());
         response = into_body(&error, request_id, form_at(&path));
@@ -250,4 +293,24 @@ fn router_error(response: &Response<Body>) -> Option<ServiceError> {
         let message = "This path does not support that method.";
         ServiceError::new(ErrorCode::UnsupportedOperation, message)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_a_token_is_not_logged() {
+        for (path, logged) in [
+            ("/spring", "/spring"),
+            ("/spring/more", "/spring/more"),
+            ("/auth/set-up/secret/x", "/auth"),
+            ("/api/v2/secret", "/api"),
+            ("/", "/"),
+            ("*", "*"),
+            ("", ""),
+        ] {
+            assert_eq!(loggable(path), logged, "{path}");
+        }
+    }
 }

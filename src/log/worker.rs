@@ -124,7 +124,7 @@ impl Worker {
                     Ok(()) => retry.reset(),
                     Err(error) => {
                         pause = retry.next_delay();
-                        tracing::warn!(worker = name, %error, retry_ms = pause.as_millis(), "background work failed");
+                        tracing::warn!(worker = name, %error, retry_seconds = pause.as_secs_f64(), "background work failed");
                     }
                 }
                 if is_last {

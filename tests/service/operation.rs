@@ -1,10 +1,13 @@
 //! Operation: probes, metrics, logs, signals, and startup errors.
 
 use std::fs;
+use std::net::TcpStream;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{DataFolder, Options, eventually, shared};
+use crate::harness::{DataFolder, Options, TOKEN, eventually, shared};
 
 #[test]
 fn probes_tell_how_it_is() {
@@ -28,6 +31,8 @@ fn metrics_tell_what_it_does() {
     for _ in 0..3 {
         server.visit(&link).send().expect(302);
     }
+    server.get("/no-such-link").expect(404);
+    server.get("/api/v1/links").expect(401);
     server.await_projection();
     let metrics = server.get("/metrics").expect(200).text;
     for line in [
@@ -39,12 +44,19 @@ fn metrics_tell_what_it_does() {
         "slugline_subscription_lag_events{subscription=\"clickhouse\"} 0",
         "slugline_subscription_lag_events{subscription=\"link-deletions\"} 0",
         "slugline_projection_clicks_total 3",
+        "slugline_projection_lag_seconds{projection=\"clickhouse\"} 0",
+        "slugline_http_responses_total{handler=\"redirect\",status=\"302\"} 3",
+        "slugline_http_responses_total{handler=\"api\",status=\"201\"} 1",
+        "slugline_http_responses_total{handler=\"api\",status=\"401\"} 1",
+        "slugline_http_responses_total{handler=\"other\",status=\"404\"} 1",
     ] {
         assert!(metrics.contains(line), "no {line} in:\n{metrics}");
     }
     for name in [
         "slugline_log_sync_seconds_bucket{log=\"mutations\"",
-        "slugline_redirect_seconds",
+        "slugline_redirect_sampled_seconds",
+        "slugline_build_info{version=\"",
+        "process_cpu_seconds_total ",
         "slugline_projection_batch_seconds_count",
     ] {
         assert!(metrics.contains(name), "no {name} in:\n{metrics}");
@@ -53,6 +65,70 @@ fn metrics_tell_what_it_does() {
         let name = line.split(' ').next().unwrap();
         assert!(metrics.contains(&format!("# HELP {name} ")), "{name} has no help text");
     }
+}
+
+/// The process's own values, as Prometheus's clients name them, are those of this process now.
+#[test]
+fn metrics_tell_of_the_process() {
+    let server = Options::links_only().start();
+    let value = |name: &str| {
+        let metrics = server.get("/metrics").expect(200).text;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)).expect(name);
+        line.trim().parse::<f64>().unwrap()
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    assert!((now - value("process_start_time_seconds ")).abs() < 60.0);
+    assert!((1e6..1e10).contains(&value("process_resident_memory_bytes ")));
+    let open = value("process_open_fds ");
+    let connections: Vec<_> =
+        (0..50).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+    eventually("the connections are counted", || {
+        (value("process_open_fds ") >= open + 50.0).then_some(())
+    });
+    drop(connections);
+    assert!(value("process_max_fds ") > open);
+    let before = value("process_cpu_seconds_total ");
+    eventually("time passes", || (value("process_cpu_seconds_total ") > before).then_some(()));
+}
+
+/// One line per request when asked for, with numbers as numbers, and without what is secret.
+#[test]
+fn requests_are_logged_by_template_when_asked_for() {
+    let server = Options::links_only().env("SLUGLINE_ACCESS_LOG", "true").start();
+    let link = server.link();
+    server.visit(&link).send().expect(302);
+    let request = server.request(Method::GET, &format!("/api/v1/links/{}?q=hidden", link.id));
+    request.header("x-request-id", "of-the-test").bearer_auth(TOKEN).send().unwrap();
+    server.get("/auth/set-up/secret-of-a-mail").expect(404);
+    server.get("/api/v9/secret-of-a-mail").expect(404);
+    server.get("/no-such-link").expect(404);
+    let lines = server.stop_for_log();
+    for line in &lines {
+        assert!(!line.contains("secret-of") && !line.contains("hidden"), "{line}");
+        assert!(!line.contains(TOKEN), "{line}");
+    }
+    let lines: Vec<Value> =
+        lines.iter().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let logged: Vec<_> = lines.iter().filter(|line| line["target"] == "access").collect();
+    let access = |method: &str, path: &str, status: u16| {
+        let found = logged.iter().find(|line| {
+            let fields = &line["fields"];
+            fields["http.method"] == method && fields["http.path"] == path
+        });
+        let found = found.unwrap_or_else(|| panic!("{path}: {logged:#?}"));
+        assert_eq!(found["fields"]["http.status"], status);
+        assert!(found["fields"]["duration_seconds"].as_f64().unwrap() < 60.0);
+        (*found).clone()
+    };
+    access("POST", "/api/v1/links", 201);
+    access("GET", &format!("/{}", link.slug), 302);
+    let got = access("GET", "/api/v1/links/{link}", 400);
+    assert_eq!(got["span"]["request_id"], "of-the-test");
+    access("GET", "/auth/{purpose}/{token}", 404);
+    access("GET", "/no-such-link", 404);
+    let server = Options::links_only().start();
+    server.get("/no-such-link").expect(404);
+    assert!(!server.stop_for_log().iter().any(|line| line.contains("\"access\"")));
 }
 
 #[test]

@@ -30,8 +30,10 @@ use crate::http::pages::too_many_visits;
 use crate::metrics::{REDIRECT_SECONDS, REDIRECTS_FAILED, REQUESTS_LIMITED};
 use crate::queries::links::{Links, Redirect};
 
+use super::ACCESS_LOG;
 use super::dialects::DialectHosts;
 use super::host::{self, FoldedSlug};
+use super::response_counts::Handler;
 use unlock::Unlock;
 
 /// A redirect is for one visitor at one moment: a cached one would not be counted.
@@ -170,9 +172,31 @@ impl Redirector {
         }
     }
 
+    /// The answer, if the request is for a link, as [`Self::find`]: counted, and in the access log.
+    pub fn answer(
+        &self,
+        request: &RequestHead<'_>,
+        moment: &RequestTime,
+        clicks: &mut ClickBatch,
+    ) -> Option<Answer> {
+        let answer = self.find(request, moment, clicks)?;
+        Handler::Redirect.count(answer.status);
+        tracing::info!(
+            target: ACCESS_LOG,
+            {
+            http.method = if request.head { "HEAD" } else { "GET" },
+            http.path = request.path,
+            http.status = answer.status.as_u16(),
+            duration_seconds = moment.at.elapsed().as_secs_f64()
+            },
+            "redirect"
+        );
+        Some(answer)
+    }
+
     /// The answer, if the request is for a link; its click is added to `clicks`. It may be sent
     /// after [`append_clicks`](Self::append_clicks). `None` leaves the request to the router.
-    pub fn answer(
+    fn find(
         &self,
         request: &RequestHead<'_>,
         moment: &RequestTime,

@@ -16,6 +16,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, InconsistentKeys, ServerConfig};
+use x509_parser::parse_x509_certificate;
 
 use super::HttpApp;
 use super::connections::{Accepted, ConnectionLimits, Listener};
@@ -77,6 +78,18 @@ impl Certificates {
     pub fn own(&self, host: &str) -> Option<CertificateDer<'static>> {
         let keys = self.read.load();
         keys.by_host.get(host).and_then(|pair| pair.cert.first()).cloned()
+    }
+
+    /// When the certificate of each host expires, in seconds since the Unix epoch.
+    pub fn expiries(&self) -> Vec<(String, i64)> {
+        let keys = self.read.load();
+        let default = keys.default.iter().map(|pair| (DEFAULT_NAME, pair));
+        let all = keys.by_host.iter().map(|(host, pair)| (host.as_str(), pair)).chain(default);
+        let expiry = |pair: &CertifiedKey| {
+            let (_, certificate) = parse_x509_certificate(pair.cert.first()?).ok()?;
+            Some(certificate.validity().not_after.timestamp())
+        };
+        all.filter_map(|(host, pair)| Some((host.to_owned(), expiry(pair)?))).collect()
     }
 }
 
@@ -274,6 +287,8 @@ mod tests {
         assert!(managed.own("a.example").is_none());
         managed.reload().unwrap();
         let read = |ending: &str| fs::read_to_string(folder.path().join(ending)).unwrap();
+        // The last second of 4095, which rcgen writes if no time is given.
+        assert_eq!(managed.expiries(), [("a.example".to_owned(), 67_090_118_400)]);
         let checked = check(&read("a.example.crt"), &read("a.example.key")).unwrap();
         assert_eq!(managed.own("a.example"), Some(checked));
         assert!(managed.own("b.example").is_none());

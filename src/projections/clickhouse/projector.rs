@@ -119,7 +119,7 @@ impl Projector {
                 retry.reset();
             }
             let delay = retry.next_delay();
-            tracing::warn!(%error, ?target, retry_ms = delay.as_millis(), "ClickHouse is unavailable; clicks stay in the log");
+            tracing::warn!(%error, ?target, retry_seconds = delay.as_secs_f64(), "ClickHouse is unavailable; clicks stay in the log");
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 _ = self.targets.changed() => {}
@@ -393,7 +393,7 @@ impl Projector {
         let retired = std::mem::replace(&mut tasks.session, session);
         tasks.retire(retired.generation);
         let events = tasks.session.applied();
-        tracing::info!(events, took_ms = took.as_millis(), "the rebuilt analytics are in use");
+        tracing::info!(events, took_seconds = took.as_secs_f64(), "the rebuilt analytics are in use");
         self.rebuild_progress.set(RebuildState::Done { events, took });
         Ok(())
     }

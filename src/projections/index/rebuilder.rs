@@ -47,7 +47,11 @@ impl Rebuilder {
         let state = match self.index.rebuild(&*self.log, &report) {
             Ok(()) => {
                 let (events, took) = (self.index.applied(), started.elapsed());
-                tracing::info!(events, took_ms = took.as_millis(), "switched to the rebuilt index");
+                tracing::info!(
+                    events,
+                    took_seconds = took.as_secs_f64(),
+                    "switched to the rebuilt index"
+                );
                 RebuildState::Done { events, took }
             }
             Err(error) => {
