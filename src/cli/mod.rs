@@ -6,6 +6,7 @@
 pub mod backup;
 pub mod client;
 pub mod export;
+pub mod health;
 pub mod import;
 pub mod log;
 pub mod offline;
@@ -62,9 +63,11 @@ enum Command {
     #[command(subcommand)]
     Workspace(workspace::WorkspaceCommand),
     /// Copy the logs consistently, with or without a running service
-    Backup(backup::BackupArgs),
+    Backup(Box<backup::BackupArgs>),
     /// Create a data folder from a backup
     Restore(backup::RestoreArgs),
+    /// Exit with 0 if the service of a data folder responds, else with 1
+    Health(health::HealthArgs),
     /// Inspect the event log
     #[command(subcommand)]
     Log(log::LogCommand),
@@ -108,8 +111,9 @@ fn run() -> anyhow::Result<()> {
         Some(Command::Token(command)) => token::run(&command, std::io::stdout().lock()),
         Some(Command::User(command)) => user::run(&command, std::io::stdout().lock()),
         Some(Command::Workspace(command)) => workspace::run(&command, std::io::stdout().lock()),
-        Some(Command::Backup(args)) => backup::backup(&args, std::io::stdout().lock()),
+        Some(Command::Backup(args)) => backup::backup(*args, std::io::stdout().lock()),
         Some(Command::Restore(args)) => backup::restore(&args, std::io::stdout().lock()),
+        Some(Command::Health(args)) => health::health(&args, std::io::stdout().lock()),
         Some(Command::Log(command)) => log::run(&command, std::io::stdout().lock()),
         Some(Command::Openapi) => {
             let document = http::openapi_document().to_pretty_json()?;

@@ -62,8 +62,12 @@ fn a_backup_of_a_busy_service_brings_everything_back() {
     });
     assert!(made.status.success(), "{}", said(&made));
     assert!(!files_of(&backup).iter().any(|file| file.ends_with("visitor.salt")));
-    let again = run(&["backup"], &backup, &data);
-    assert!(!again.status.success() && said(&again).contains("not empty"), "{}", said(&again));
+    let foreign = run(&["backup"], folder.path(), &data);
+    assert!(
+        !foreign.status.success() && said(&foreign).contains("not empty"),
+        "{}",
+        said(&foreign)
+    );
     let present = run(&["restore"], &backup, &data);
     assert!(!present.status.success(), "over a folder that is in use: {}", said(&present));
     drop(server);
@@ -121,7 +125,7 @@ fn a_damaged_backup_is_refused_by_name() {
         refused(if name == "manifest.json" { "manifest" } else { name });
         fs::write(file, &whole).unwrap();
     }
-    let stranger = backup.join("log/clicks/00000000000000000099.seg");
+    let stranger = backup.join("copy-1/log/clicks/00000000000000000099.seg");
     fs::write(&stranger, "x").unwrap();
     refused("00000000000000000099.seg");
     fs::remove_file(&stranger).unwrap();
@@ -145,7 +149,7 @@ fn personal_data_is_readable_after_a_restore() {
     let folder = tempfile::tempdir().unwrap();
     let backup = folder.path().join("backup");
     assert!(run(&["backup"], &backup, &data).status.success());
-    assert!(!backup.join("jwt.keys").exists());
+    assert!(!files_of(&backup).iter().any(|file| file.ends_with("jwt.keys")));
     keys.destroy_key(user).unwrap();
 
     let restored = DataFolder::new();
@@ -166,8 +170,38 @@ fn personal_data_is_readable_after_a_restore() {
     let mut older: Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
     older["files"].as_array_mut().unwrap().retain(|copied| copied["path"] != file);
     fs::write(&manifest, older.to_string()).unwrap();
-    fs::remove_file(backup.join(file)).unwrap();
+    fs::remove_file(backup.join("copy-1").join(file)).unwrap();
     let restored = DataFolder::new();
     assert!(run(&["restore"], &backup, &restored).status.success());
     assert!(!restored.path().join(file).exists());
+}
+
+/// A later backup into the same folder adds what is new, and replaces the earlier one.
+#[test]
+fn a_backup_is_continued() {
+    let server = Options::links_only().start();
+    let data = server.data.clone();
+    let link = server.link();
+    let folder = tempfile::tempdir().unwrap();
+    let backup = folder.path().join("backup");
+    assert!(run(&["backup"], &backup, &data).status.success());
+    server.visit(&link).send().expect(302);
+    eventually("the click is in the log", || (!data.logged_clicks().is_empty()).then_some(()));
+    // Interrupted, it leaves a folder that does not count.
+    fs::create_dir_all(backup.join("copy-2/log")).unwrap();
+    fs::write(backup.join("copy-2/log/left-over"), "").unwrap();
+    let again = run(&["backup"], &backup, &data);
+    assert!(again.status.success(), "{}", said(&again));
+    // The mutations and the keys have not changed.
+    assert!(said(&again).contains("in 2 files were there already"), "{}", said(&again));
+    let restored = DataFolder::new();
+    let output = run(&["restore"], &backup, &restored);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(restored.dump("clicks"), data.dump("clicks"));
+    assert_eq!(restored.dump("mutations"), data.dump("mutations"));
+    let other = Options::links_only().start();
+    let foreign = run(&["backup"], &backup, &other.data);
+    assert!(said(&foreign).contains("another data folder"), "{}", said(&foreign));
+    let output = run(&["restore"], &backup, &DataFolder::new());
+    assert!(output.status.success(), "it is still there: {}", said(&output));
 }

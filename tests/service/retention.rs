@@ -126,12 +126,7 @@ fn what_has_left_the_log_is_amended_too() {
     let since = ["reclassify", "bots", "--since", "all", "--crawler-list", crawlers];
     assert_eq!(run(&data, &since), "1 of 2 user agents reclassified\n");
     server.api().delete(&links[2].path()).expect(204);
-    let removed = || {
-        let report: serde_json::Value =
-            serde_json::from_str(&run(&data, &["verify", "--json"])).unwrap();
-        let months = report["months"].as_array().unwrap().iter();
-        months.map(|month| month["removed"].as_u64().unwrap()).sum::<u64>()
-    };
+    let removed = || removed_of(&data);
     eventually("its clicks are removed", || (removed() == each).then_some(()));
     for _ in 0..2 {
         assert_eq!([humans(&server, &links[0]), humans(&server, &links[1])], [0, each]);
@@ -139,6 +134,67 @@ fn what_has_left_the_log_is_amended_too() {
         run(&data, &["rebuild", "analytics"]);
         assert_eq!(removed(), each);
     }
+}
+
+/// A backup has what only ClickHouse has, with the amendments of it, and a restored service counts
+/// the same, whatever interrupts its start.
+#[test]
+fn what_has_left_the_log_is_backed_up() {
+    let server = Options::new().start();
+    server.await_analytics();
+    let (data, links) = (server.data.clone(), [server.link(), server.link()]);
+    for link in &links {
+        server.visit(link).send().expect(302);
+    }
+    assert!(server.stop().success());
+    append_old(&data.path().join("log/clicks"));
+    let server = Options::at(&data).flag("--clicks-retention", "1h").start();
+    eventually("they are all gone", || {
+        server.stderr.contains("oldest segments were dropped").then_some(())
+    });
+    let each = OLD_CLICKS / 2 + 1;
+    server.api().delete(&links[1].path()).expect(204);
+    eventually("its clicks are removed", || (removed_of(&data) == each).then_some(()));
+    assert_eq!(clicks_of(&server, &links[0]), each);
+    let folder = tempfile::tempdir().unwrap();
+    let backup = folder.path().join("backup").to_str().unwrap().to_owned();
+    let made = run(&data, &["backup", &backup]);
+    assert!(made.contains("clicks that only ClickHouse has: "), "{made}");
+    assert!(made.contains(" 0 files were there already"), "{made}");
+    server.visit(&links[0]).send().expect(302);
+    server.await_projection();
+    let made = run(&data, &["backup", &backup]);
+    assert!(!made.contains(" 0 files were there already"), "{made}");
+    assert!(!data.path().join("clickhouse.exported").exists());
+    assert!(server.stop().success());
+
+    let restored = DataFolder::new();
+    run(&restored, &["restore", &backup]);
+    let server = Options::at(&restored).start();
+    eventually("it restores", || server.stderr.contains("restoring the clicks").then_some(()));
+    drop(server);
+    for _ in 0..2 {
+        let server = Options::at(&restored).start();
+        assert_eq!(clicks_of(&server, &links[0]), each + 1);
+        assert_eq!(removed_of(&restored), each);
+        run(&restored, &["verify"]);
+        assert!(!restored.path().join("clickhouse.restored").exists());
+        // Killed.
+        drop(server);
+    }
+    // Without a service.
+    let made = run(&restored, &["backup", &backup]);
+    assert!(made.contains("clicks that only ClickHouse has: "), "{made}");
+    let without = run(&restored, &["backup", "--logs-only", &backup]);
+    assert!(!without.contains("only ClickHouse"), "{without}");
+}
+
+/// The clicks removed with deleted links, which the comparison with the log counts.
+fn removed_of(data: &DataFolder) -> u64 {
+    let report: serde_json::Value =
+        serde_json::from_str(&run(data, &["verify", "--json"])).unwrap();
+    let months = report["months"].as_array().unwrap().iter();
+    months.map(|month| month["removed"].as_u64().unwrap()).sum()
 }
 
 /// Clicks that are older than the analytics may see are in none of the answers.

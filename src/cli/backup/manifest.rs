@@ -15,6 +15,8 @@ pub const MANIFEST: &str = "manifest.json";
 pub const LOGS: [&str; 2] = ["clicks", "mutations"];
 /// The tally of the clicks that the log has dropped, if any.
 pub const DROPPED: &str = "clicks.dropped";
+/// The folder of the rows of dropped clicks, if any.
+pub const ROWS: &str = "analytics";
 /// The keys of personal data, if any. Copied after the logs: a key is on disk before the event that
 /// needs it is logged, so no event of the copy lacks its key.
 pub const KEYS: &str = crate::identity::personal_data::FILE;
@@ -30,9 +32,13 @@ pub struct Manifest {
     slugline: String,
     /// When it was created, ISO 8601.
     made_at: String,
+    /// The folder of the files in the backup's folder: `copy-1`. In older backups, the backup's
+    /// folder itself.
+    #[serde(default)]
+    pub root: String,
     /// The logs.
     pub logs: Vec<LogCopy>,
-    /// All files, with paths relative to the backup's folder.
+    /// All files, with paths relative to their folder.
     pub files: Vec<FileCopy>,
 }
 
@@ -54,7 +60,7 @@ pub struct LogCopy {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileCopy {
-    /// The path relative to the backup's folder, with `/`.
+    /// The path relative to the folder of the files, with `/`.
     pub path: String,
     /// The size.
     pub bytes: u64,
@@ -64,11 +70,12 @@ pub struct FileCopy {
 
 impl Manifest {
     /// The manifest of a backup created now.
-    pub fn new(logs: Vec<LogCopy>, files: Vec<FileCopy>) -> Self {
+    pub fn new(root: String, logs: Vec<LogCopy>, files: Vec<FileCopy>) -> Self {
         Self {
             format: FORMAT,
             slugline: env!("CARGO_PKG_VERSION").to_owned(),
             made_at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            root,
             logs,
             files,
         }
@@ -92,11 +99,21 @@ impl Manifest {
         })?;
         let manifest: Self =
             serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
-        if manifest.format != FORMAT {
+        if manifest.format != FORMAT || !is_root(&manifest.root) {
             bail!("{}: unsupported format; use another version of slugline", path.display());
         }
         Ok(manifest)
     }
+}
+
+/// Whether a backup may have its files in a folder of this name: `copy-1`, or none.
+pub fn is_root(name: &str) -> bool {
+    name.is_empty() || number_of(name).is_some()
+}
+
+/// The number of a folder of files.
+pub fn number_of(name: &str) -> Option<u64> {
+    name.strip_prefix("copy-")?.parse().ok()
 }
 
 /// Copies the first `bytes` of a file, or all of it, durably. Fails if the file is shorter.
@@ -120,9 +137,9 @@ pub fn copy(from: &Path, to: &Path, bytes: Option<u64>) -> std::io::Result<(u64,
     Ok((bytes, hex(&digest.finalize())))
 }
 
-/// The SHA-256 of a file, in hexadecimal.
-pub fn sha256(path: &Path) -> std::io::Result<String> {
-    let (mut file, mut digest) = (File::open(path)?, Sha256::new());
+/// The SHA-256 of the first `bytes` of a file, or of fewer if it is shorter, in hexadecimal.
+pub fn sha256(path: &Path, bytes: u64) -> std::io::Result<String> {
+    let (mut file, mut digest) = (File::open(path)?.take(bytes), Sha256::new());
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         let read = file.read(&mut chunk)?;

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 
-use super::manifest::{DROPPED, KEYS, LOGS, Manifest, copy, sha256};
+use super::manifest::{DROPPED, KEYS, LOGS, Manifest, ROWS, copy, sha256};
 use crate::app::permissions::restrict;
 use crate::log::{DataLock, DiskStorage, verify};
+use crate::projections::clickhouse::backup::{RESTORED, is_exported_name};
 
 /// `slugline restore`
 #[derive(Debug, Args)]
@@ -31,6 +32,7 @@ pub struct RestoreArgs {
 pub fn restore(args: &RestoreArgs, mut out: impl Write) -> anyhow::Result<()> {
     let (backup, data) = (args.folder.as_path(), args.data_dir.as_path());
     let manifest = Manifest::read(backup)?;
+    let backup = &backup.join(&manifest.root);
     check(backup, &manifest)?;
     let _lock = DataLock::acquire(data)?;
     restrict(data);
@@ -50,9 +52,15 @@ pub fn restore(args: &RestoreArgs, mut out: impl Write) -> anyhow::Result<()> {
     for name in LOGS {
         fs::create_dir_all(parts.join(name))?;
     }
+    let rows = data.join(RESTORED);
+    if rows.exists() {
+        fs::remove_dir_all(&rows)?;
+    }
+    fs::create_dir(&rows)?;
     for file in &manifest.files {
-        let target = match file.path.strip_prefix("log/") {
-            Some(path) => parts.join(path),
+        let target = match file.path.split_once('/') {
+            Some(("log", path)) => parts.join(path),
+            Some((_rows, name)) => rows.join(name),
             None => data.join(&file.path),
         };
         let _of_an_earlier_try = fs::remove_file(&target);
@@ -62,6 +70,7 @@ pub fn restore(args: &RestoreArgs, mut out: impl Write) -> anyhow::Result<()> {
     for name in LOGS {
         File::open(parts.join(name))?.sync_all()?;
     }
+    File::open(&rows)?.sync_all()?;
     File::open(&parts)?.sync_all()?;
     fs::rename(&parts, &log)?;
     File::open(data)?.sync_all()?;
@@ -84,7 +93,7 @@ fn check(backup: &Path, manifest: &Manifest) -> anyhow::Result<()> {
         if length != file.bytes {
             bail!("{} has {length} bytes instead of {}", path.display(), file.bytes);
         }
-        if sha256(&path)? != file.sha256 {
+        if sha256(&path, file.bytes)? != file.sha256 {
             bail!("{} was modified: its SHA-256 differs", path.display());
         }
     }
@@ -119,6 +128,7 @@ fn check_path(path: &str) -> anyhow::Result<()> {
                 .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
             LOGS.contains(name) && (is_segment || *file == "first")
         }
+        [ROWS, file] => is_exported_name(file),
         [file] => [DROPPED, KEYS].contains(file),
         _ => false,
     };

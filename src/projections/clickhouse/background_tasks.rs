@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::ProjectionError;
@@ -28,6 +29,8 @@ pub struct BackgroundTasks {
     pub rebuild: Option<Rebuild>,
     /// The running removal.
     pub removal: Option<Removal>,
+    /// The running export. Until it ends, nothing but sent batches may change the tables.
+    pub export: Option<JoinHandle<()>>,
     /// When the next removal or automatic rebuild may start.
     amend_after: Instant,
     /// Replaced tables, and when to drop them.
@@ -41,9 +44,16 @@ pub struct BackgroundTasks {
 impl BackgroundTasks {
     /// Without tasks yet.
     pub fn of(session: Session) -> Self {
-        let (rebuild, removal, retired, check) = (None, None, None, None);
-        let watermarks = Watermarks::default();
-        Self { session, rebuild, removal, amend_after: Instant::now(), retired, check, watermarks }
+        Self {
+            session,
+            rebuild: None,
+            removal: None,
+            export: None,
+            amend_after: Instant::now(),
+            retired: None,
+            check: None,
+            watermarks: Watermarks::default(),
+        }
     }
 
     /// Whether no rebuild and no removal is running.
@@ -51,9 +61,14 @@ impl BackgroundTasks {
         self.rebuild.is_none() && self.removal.is_none()
     }
 
+    /// Whether an export is running.
+    pub fn is_exporting(&self) -> bool {
+        self.export.as_ref().is_some_and(|export| !export.is_finished())
+    }
+
     /// Whether amendments may be applied; not too soon after a failure.
     pub fn may_amend(&self) -> bool {
-        Instant::now() >= self.amend_after
+        Instant::now() >= self.amend_after && !self.is_exporting()
     }
 
     /// Delays amendments after a failure.
@@ -63,7 +78,7 @@ impl BackgroundTasks {
 
     /// Starts to remove the clicks of deleted links, if that is due and no removal is running.
     pub async fn begin_removal(&mut self) {
-        if self.removal.is_none() {
+        if self.removal.is_none() && !self.is_exporting() {
             let result = self.session.begin_removal(now_ms()).await;
             self.removal = self.or_later(result).flatten();
         }

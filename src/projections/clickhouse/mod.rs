@@ -20,6 +20,7 @@
 //! its current address, if it is available.
 
 mod background_tasks;
+pub mod backup;
 mod batches;
 mod chunks;
 mod connection;
@@ -83,6 +84,9 @@ pub enum ProjectionError {
         /// The last offset of the log.
         end: u64,
     },
+    /// A file of a backup of rows cannot be read or written.
+    #[error("{0}: {1}")]
+    Backup(std::path::PathBuf, std::io::Error),
     /// The engine was restarted.
     #[error("the engine was restarted")]
     Restarted,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+use super::backup::ExportedRows;
 use super::reclassify::{Reclassification, UserAgentClassifier};
 use super::reconcile::{Extent, Reconciliation};
 use super::status::Status;
@@ -17,6 +18,8 @@ const TIMEOUT: Duration = Duration::from_secs(3_600);
 pub(super) enum Request {
     /// Compare ClickHouse with the log.
     Reconcile(Extent, oneshot::Sender<Result<Reconciliation, OperatorError>>),
+    /// Export the rows that only ClickHouse has.
+    Export(oneshot::Sender<Result<ExportedRows, OperatorError>>),
     /// Start a rebuild of the tables.
     Rebuild(oneshot::Sender<Result<(), OperatorError>>),
     /// Reclassify the user agents of clicks since a time, in milliseconds since the Unix epoch.
@@ -58,6 +61,12 @@ impl Operator {
     /// Starts to rebuild the tables from the log, beside those in use.
     pub async fn rebuild(&self) -> Result<(), OperatorError> {
         self.send(Request::Rebuild).await
+    }
+
+    /// Exports the rows that only ClickHouse has, because the log has dropped their clicks, into
+    /// [`EXPORTED`](super::backup::EXPORTED) in the data folder.
+    pub async fn export_rows(&self) -> Result<ExportedRows, OperatorError> {
+        self.send(Request::Export).await
     }
 
     /// Reloads the crawler list, and reclassifies the user agents of clicks since a time, in

@@ -1,7 +1,7 @@
 //! The projector: sends the click log batch by batch for as long as the service runs, and runs
 //! operator commands between batches.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::ProjectionError;
 use super::background_tasks::BackgroundTasks;
+use super::backup::{self, ExportedRows};
 use super::connection::{ClickHouse, Reading, Target};
 use super::operator::{Operator, Request};
 use super::plan::PlanFile;
@@ -40,6 +41,7 @@ const REQUESTS: usize = 8;
 /// Projects the click log into ClickHouse.
 pub struct Projector {
     log: Arc<dyn Log>,
+    data: PathBuf,
     plan_file: PlanFile,
     tally_files: TallyFiles,
     status: Arc<Status>,
@@ -68,6 +70,7 @@ impl Projector {
         let (request_sender, requests) = mpsc::channel(REQUESTS);
         Self {
             log,
+            data: data.to_owned(),
             plan_file: PlanFile::new(data.join("clickhouse.plan")),
             tally_files: TallyFiles::new(data),
             status: Arc::new(Status::new()),
@@ -139,9 +142,9 @@ impl Projector {
 
     /// Projects until it is stopped or fails.
     async fn run_session(&mut self, target: &Target) -> Result<(), ProjectionError> {
-        let session =
-            Session::resume(target, &self.log, self.plan_file.clone(), Arc::clone(&self.status))
-                .await?;
+        let (plan_file, restored) = (self.plan_file.clone(), self.data.join(backup::RESTORED));
+        let status = Arc::clone(&self.status);
+        let session = Session::resume(target, &self.log, plan_file, &restored, status).await?;
         self.status.set_applied(session.applied());
         self.status.set_connected(true);
         self.publish(&session);
@@ -267,6 +270,10 @@ impl Projector {
                 tasks.finish_removal().await;
                 self.reconcile(&tasks.session, extent, answer).await
             }
+            Request::Export(answer) => {
+                self.begin_export(tasks, answer).await;
+                Ok(())
+            }
             Request::Reclassify(since_ms, classifier, answer) => {
                 let client = tasks.session.client.clone();
                 let tables = tasks.session.generation;
@@ -283,6 +290,30 @@ impl Projector {
                 Ok(())
             }
         }
+    }
+
+    /// Starts to export the rows that only ClickHouse has. Amendments wait until it is done, and a
+    /// rebuild is not started.
+    async fn begin_export(
+        &self,
+        tasks: &mut BackgroundTasks,
+        answer: oneshot::Sender<Result<ExportedRows, OperatorError>>,
+    ) {
+        // Of an interrupted removal, some tables have the result and others do not.
+        tasks.begin_removal().await;
+        tasks.finish_removal().await;
+        if tasks.rebuild.is_some() || tasks.is_exporting() {
+            let _receiver_dropped = answer.send(Err(OperatorError::Busy));
+            return;
+        }
+        let (client, tables) = (tasks.session.client.clone(), tasks.session.generation);
+        let rows = ExportedRows::of_log(self.log.id(), self.log.first());
+        let folder = self.data.join(backup::EXPORTED);
+        tasks.export = Some(tokio::spawn(async move {
+            let exported = backup::export(&client, tables, &rows, &folder).await;
+            let exported = exported.map_err(|error| OperatorError::Failed(error.to_string()));
+            let _receiver_dropped = answer.send(exported.map(|()| rows));
+        }));
     }
 
     /// Reconciles ClickHouse with the log once after each connection, when it is up to date.
@@ -330,6 +361,9 @@ impl Projector {
         &self,
         tasks: &mut BackgroundTasks,
     ) -> Result<(), ProjectionError> {
+        if tasks.is_exporting() {
+            return Ok(());
+        }
         let Some(check) = &mut tasks.check else { return Ok(()) };
         let found = match check.try_recv() {
             Err(oneshot::error::TryRecvError::Empty) => return Ok(()),
@@ -348,6 +382,9 @@ impl Projector {
         &self,
         tasks: &mut BackgroundTasks,
     ) -> Result<Result<(), OperatorError>, ProjectionError> {
+        if tasks.is_exporting() {
+            return Ok(Err(OperatorError::Busy));
+        }
         if let Err(refused) = self.rebuild_progress.begin() {
             return Ok(Err(refused));
         }
@@ -393,7 +430,11 @@ impl Projector {
         let retired = std::mem::replace(&mut tasks.session, session);
         tasks.retire(retired.generation);
         let events = tasks.session.applied();
-        tracing::info!(events, took_seconds = took.as_secs_f64(), "the rebuilt analytics are in use");
+        tracing::info!(
+            events,
+            took_seconds = took.as_secs_f64(),
+            "the rebuilt analytics are in use"
+        );
         self.rebuild_progress.set(RebuildState::Done { events, took });
         Ok(())
     }

@@ -1,11 +1,13 @@
 //! A session: sends the log to one generation's tables, batch by batch.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clickhouse::{Client, RowWrite};
 use uuid::Uuid;
 
+use super::backup::{self, ExportedRows};
 use super::batches::{Batcher, Records};
 use super::chunks::ChunkedRows;
 use super::copies::{copy_amendments, copy_before};
@@ -54,11 +56,13 @@ pub struct Session {
 }
 
 impl Session {
-    /// Prepares the database and resumes from the plan.
+    /// Prepares the database and resumes from the plan; or starts with the rows in the folder
+    /// `restored`, if there are any and the tables lack them.
     pub async fn resume(
         target: &Target,
         log: &Arc<dyn Log>,
         plan_file: PlanFile,
+        restored: &Path,
         status: Arc<Status>,
     ) -> Result<Self, ProjectionError> {
         let prepared = schema::prepare(target, log.id(), log.first() <= 1).await?;
@@ -68,6 +72,12 @@ impl Session {
         // database. A plan that is behind it is lost, or from an older backup; one that is ahead
         // may have a batch in flight.
         let arrived = last_offset(&client, generation).await?;
+        if has_rows(restored, log, arrived)? {
+            let scratch = Subscription::unlisted(Arc::clone(log), log.first() - 1);
+            schema::recreate_tables(&client, generation.next()).await?;
+            let rows = Self::new(client, instance, generation.next(), scratch, status).await?;
+            return rows.restore(restored, plan_file).await?.measured().await;
+        }
         let plan = plan_file.read(instance, generation)?;
         let plan = plan.filter(|plan| plan.planned() >= arrived);
         let mut plan = plan.unwrap_or_else(|| new_plan(instance, generation, arrived));
@@ -88,31 +98,63 @@ impl Session {
         if planned > log.end() {
             return Err(ProjectionError::Ahead { planned, end: log.end() });
         }
-        let forgotten = ForgottenLinks::read(&client, generation).await?;
         let subscription = log.subscribe(NAME, plan.applied);
-        let mut session = Self {
-            client,
-            instance,
-            generation,
-            batcher: Batcher::new(subscription.reader()?),
-            subscription,
-            plan_file: Some(plan_file),
-            records: Records::default(),
-            corrections: Corrections::default(),
-            pending: PendingAmendments::default(),
-            forgotten,
-            unnumbered_through: 0,
-            status,
-        };
+        let mut session = Self::new(client, instance, generation, subscription, status).await?;
+        session.plan_file = Some(plan_file);
         session.read_pending().await?;
         session.publish_reclassified();
         if let Some(batch) = plan.sending {
             session.send_again(batch).await?;
         }
-        let rows = ChunkedRows::read(&session.client, generation, session.applied()).await?;
-        session.unnumbered_through = rows.unnumbered_through;
-        session.status.set_newest(rows.newest);
-        Ok(session)
+        session.measured().await
+    }
+
+    /// A session of these tables, which continues where the subscription is.
+    async fn new(
+        client: Client,
+        instance: Uuid,
+        generation: Generation,
+        subscription: Subscription,
+        status: Arc<Status>,
+    ) -> Result<Self, ProjectionError> {
+        Ok(Self {
+            forgotten: ForgottenLinks::read(&client, generation).await?,
+            client,
+            instance,
+            generation,
+            batcher: Batcher::new(subscription.reader()?),
+            subscription,
+            plan_file: None,
+            records: Records::default(),
+            corrections: Corrections::default(),
+            pending: PendingAmendments::default(),
+            unnumbered_through: 0,
+            status,
+        })
+    }
+
+    /// Reads which rows of the rollups have which chunks.
+    async fn measured(mut self) -> Result<Self, ProjectionError> {
+        let rows = ChunkedRows::read(&self.client, self.generation, self.applied()).await?;
+        self.unnumbered_through = rows.unnumbered_through;
+        self.status.set_newest(rows.newest);
+        Ok(self)
+    }
+
+    /// Fills these empty tables from the files in a folder, the next generation from them and from
+    /// the log, and switches to that. Then the folder is removed.
+    async fn restore(self, folder: &Path, plan_file: PlanFile) -> Result<Self, ProjectionError> {
+        tracing::info!("restoring the clicks that the log has dropped");
+        backup::import(&self.client, self.generation, folder).await?;
+        let mut restored = self.next_generation().await?;
+        // Completely, since what is removed is removed from all clicks.
+        while restored.send_next(restored.subscription.log.synced()).await? > 0 {}
+        restored.put_in_use(plan_file).await?;
+        restored.publish_reclassified();
+        ExportedRows::remove(folder)?;
+        restored.generation.drop_others(&restored.client).await?;
+        tracing::info!("restored the clicks that the log has dropped");
+        Ok(restored)
     }
 
     /// The next generation's tables, to be filled beside these. They start empty, except for the
@@ -128,20 +170,9 @@ impl Session {
             copy_before(&self.client, self.generation, generation, first).await?;
         }
         let subscription = Subscription::unlisted(Arc::clone(log), first - 1);
-        Ok(Self {
-            client: self.client.clone(),
-            instance: self.instance,
-            generation,
-            batcher: Batcher::new(subscription.reader()?),
-            subscription,
-            plan_file: None,
-            records: Records::default(),
-            corrections,
-            pending: PendingAmendments::default(),
-            forgotten: ForgottenLinks::read(&self.client, generation).await?,
-            unnumbered_through: 0,
-            status: Arc::clone(&self.status),
-        })
+        let (client, status) = (self.client.clone(), Arc::clone(&self.status));
+        let next = Self::new(client, self.instance, generation, subscription, status).await?;
+        Ok(Self { corrections, ..next })
     }
 
     /// Switches to these tables after a rebuild.
@@ -311,6 +342,21 @@ impl Session {
 
 const fn new_plan(instance: Uuid, generation: Generation, applied: u64) -> Plan {
     Plan { instance, generation: generation.number(), applied, sending: None }
+}
+
+/// Whether a folder has restored rows of this log that the tables, which end at `arrived`, lack. If
+/// they do not lack them, the folder is removed.
+fn has_rows(folder: &Path, log: &Arc<dyn Log>, arrived: u64) -> Result<bool, ProjectionError> {
+    let Some(rows) = ExportedRows::read(folder)? else { return Ok(false) };
+    if rows != ExportedRows::of_log(log.id(), log.first()) {
+        tracing::error!(folder = %folder.display(), "these rows belong to another log: ignoring them");
+        return Ok(false);
+    }
+    let is_lacking = arrived + 1 < rows.first;
+    if !is_lacking {
+        ExportedRows::remove(folder)?;
+    }
+    Ok(is_lacking)
 }
 
 /// Inserts rows as one block, which is atomic. Returns the number of rows.

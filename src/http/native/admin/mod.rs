@@ -39,6 +39,8 @@ pub fn routes() -> Routes {
         .route(Access::Operator, routes!(reclassify))
         .with(|route| route.class = RateClass::Heavy)
         .route(Access::Operator, routes!(reclassify_status))
+        .route(Access::Operator, routes!(backup))
+        .with(|route| route.class = RateClass::Heavy)
         .then("admin", "admin_tokens")
         .route(Access::Operator, routes!(tokens::create))
         .route(Access::Operator, routes!(tokens::list))
@@ -208,6 +210,32 @@ fn state(services: &Services, projection: &str) -> Result<RebuildView> {
         "index" => Ok(services.operations.index.state().into()),
         _ => Err(ServiceError::not_found("projection")),
     }
+}
+
+/// The clicks that were written into the data folder.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ExportedRowsView {
+    /// The first offset that the click log has: the clicks before it were written; 1 if it has all.
+    first: u64,
+}
+
+/// Exports the clicks that the log has dropped.
+///
+/// Writes what only ClickHouse has into the data folder, from where `slugline backup` copies it.
+#[utoipa::path(
+    post, path = "/admin/backup",
+    responses(
+        (status = 200, body = Data<ExportedRowsView>),
+        (status = 409, description = "A rebuild or another export is running."),
+    ),
+)]
+pub async fn backup(
+    State(services): State<Services>,
+    params: Params,
+) -> Result<Json<Data<ExportedRowsView>>> {
+    params.finish()?;
+    let first = services.operations.analytics.export_rows().await?.first;
+    Ok(Json(Data { data: ExportedRowsView { first } }))
 }
 
 /// The result of a reclassification.
