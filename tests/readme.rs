@@ -246,11 +246,10 @@ fn local_links_of_the_documents_lead_to_files() {
 }
 
 #[test]
-fn metrics_in_documents_and_alerts_exist() {
-    let alerts = include_str!("../ops/alerts.yml");
+fn metrics_in_documents_exist() {
     let guides = GUIDES.iter().map(|(_, guide)| *guide);
     let metric = Regex::new(r"\bslugline_[a-z_]+").unwrap();
-    let named: Vec<_> = guides.chain([alerts]).flat_map(|text| metric.find_iter(text)).collect();
+    let named: Vec<_> = guides.flat_map(|text| metric.find_iter(text)).collect();
     assert!(named.len() > 20);
     let known: Vec<_> = slugline::metrics::ALL.iter().map(|metric| metric.name).collect();
     for name in named.iter().map(regex::Match::as_str) {
