@@ -8,8 +8,10 @@ mod blocklist;
 pub mod control;
 pub mod crawlers;
 mod domain_verifier;
+mod downloads;
 mod health;
 pub mod last_used_file;
+mod locations;
 mod logo_fetcher;
 mod mail;
 mod open_files;
@@ -19,6 +21,7 @@ mod policies;
 mod process;
 mod recharge_mail;
 mod scans;
+mod signals;
 mod tls;
 mod unlock_key;
 
@@ -33,27 +36,27 @@ use tokio::task::JoinHandle;
 use url::Url;
 
 use accounts::FirstSuperadmin;
-use analytics::{AnalyticsSide, keep_pace, start_engine};
+use analytics::{AnalyticsSide, EmbeddedEngine, keep_pace};
 use api_calls::ApiCallWriter;
 use blocklist::BlocklistFile;
 use control::ControlFile;
-use crawlers::{CrawlerClassifier, data_file, read_crawlers};
+use crawlers::{CrawlerClassifier, Crawlers};
 use domain_verifier::RemoteDomainVerifier;
+use downloads::Fetches;
 use health::{HealthReporter, install_metrics, keep_metrics};
+use locations::Locations;
 use logo_fetcher::RemoteLogoFetcher;
 use plans::{CatalogueFile, Renewals};
 use policies::open_policies;
+use signals::{Reloadable, reload_on_hangup, stop_signal};
 use tls::TlsSide;
 
-use crate::clicks::{
-    ClickCaps, Enricher, GeoReader, Recorder, UserAgentCache, VisitorBucketer, VisitorSalts,
-};
+use crate::clicks::{ClickCaps, Enricher, Recorder, UserAgentCache, VisitorBucketer, VisitorSalts};
 use crate::commands::accounts::Accounts;
 use crate::commands::{Bootstrap, Commands, bootstrap, now_ms};
 use crate::config::{ClickHouseChoice, Settings};
 use crate::effects::mail::SmtpMailer;
 use crate::effects::{Guard, Names, Outgoing};
-use crate::engine::Package;
 use crate::http::attempt_limiter::AddressLimits;
 use crate::http::auth::SessionCookies;
 use crate::http::challenge::OpenChallenge;
@@ -173,6 +176,7 @@ struct App {
     dispatcher: thread::JoinHandle<()>,
     deletion_propagator: Worker,
     analytics: AnalyticsSide,
+    fetches: Fetches,
     reads: Analytics,
     exports: Exports,
     qr_exports: QrExports,
@@ -188,10 +192,9 @@ struct App {
 impl App {
     fn open(settings: &Settings, site: &Site, metrics: PrometheusHandle) -> anyhow::Result<Self> {
         let data = settings.data_dir.as_path();
-        let agents = read_crawlers(&settings.crawler_list)?;
-        let geo_db = data_file(&settings.geo_db, &Package::countries())?;
-        let geo = GeoReader::new(geo_db.clone()).with_context(|| shown(geo_db.as_deref()))?;
-        let engine = start_engine(settings)?;
+        let crawlers = Crawlers::read(&settings.crawler_list);
+        let (engine, embedded) = EmbeddedEngine::open(settings)?;
+        let (geo_db, geo) = locations::open_geo(&settings.geo_db)?;
 
         let mutations: Arc<dyn Log> = Arc::new(open_log(&data.join("log/mutations"))?);
         let clicks: Arc<dyn Log> = Arc::new(open_log(&data.join("log/clicks"))?);
@@ -201,17 +204,15 @@ impl App {
         let visitors =
             VisitorSalts::open(data.join("visitor.salt"), settings.visitor_salt, now_ms())?;
         let proxies = settings.trusted_proxies.clone();
-        let agents = Arc::new(UserAgentCache::new(agents.join()?));
+        let (crawler_list, bots) = crawlers.join()?;
+        let agents = Arc::new(UserAgentCache::new(bots));
         let classifier = CrawlerClassifier::new(settings.crawler_list.clone(), Arc::clone(&agents));
         let enricher =
             Enricher { proxies, geo, agents, visitors, find_code: scans::find_code(&index) };
         let limits = ClickCaps::open(&data.join("limits"), &clicks)?;
         let recorder = Arc::new(Recorder::new(enricher, Arc::clone(&clicks), limits));
         let syncer = recorder.start_syncing(settings.clicks_sync_interval)?;
-        let limited = Arc::clone(&index);
-        let limits_saver = recorder.start_saving_caps(move |link| {
-            limited.may_be_limited(link, now_ms()).unwrap_or(true)
-        })?;
+        let limits_saver = start_saving_caps(&recorder, &index)?;
 
         let (blocklist, catalogue, policies) = open_policies(settings, site, &index)?;
         let plans = Plans::new(Arc::clone(&index), catalogue.catalogues());
@@ -224,10 +225,11 @@ impl App {
 
         let (deletion_propagator, forgotten) =
             DeletionPropagator::start(&mutations, Arc::clone(&clicks), data)?;
-        let analytics = AnalyticsSide::open(settings, &clicks, forgotten, engine)?;
+        let analytics = AnalyticsSide::open(settings, &clicks, forgotten, embedded)?;
+        let locations = Locations { engine, geo_db, crawler_list };
+        let fetches = Fetches::start(&locations, &recorder, &analytics)?;
         let (clickhouse, retention) = (analytics.clickhouse.clone(), settings.analytics_retention);
         let reads = Analytics::new(clickhouse, retention, Some(plans.clone()));
-        let imports = Imports::open(&data.join("imports"), commands.clone())?;
         Ok(Self {
             mutations,
             clicks,
@@ -240,14 +242,15 @@ impl App {
             syncer,
             limits_saver,
             classifier: Arc::new(classifier),
+            imports: Imports::open(&data.join("imports"), commands.clone())?,
             commands,
             dispatcher,
             deletion_propagator,
             analytics,
+            fetches,
             exports: Exports::open(&data.join("exports"), reads.clone())?,
             reads,
             qr_exports: QrExports::open(&data.join("qr-exports"), RenderPool::default())?,
-            imports,
             compactor,
             metrics,
             unlock_key,
@@ -276,6 +279,7 @@ impl App {
             recorder: Arc::clone(&self.recorder),
             certificates,
             metrics: self.metrics.clone(),
+            downloads: Arc::clone(&self.fetches.states),
         };
         let rebuilder = Rebuilder::new(Arc::clone(&self.index), Arc::clone(&self.mutations));
         let visitors = Visitors::new(Arc::clone(&self.recorder), &self.unlock_key, &site);
@@ -373,6 +377,7 @@ impl App {
     /// Shuts down in the order of the data flow: accepted requests are finished, synced and
     /// projected; then the engine stops.
     fn close(self) {
+        self.fetches.stop();
         self.imports.stop();
         drop((self.commands, self.accounts));
         let _panicked = self.dispatcher.join();
@@ -386,6 +391,12 @@ impl App {
         self.analytics.close();
         tracing::info!("stopped");
     }
+}
+
+/// Starts to save the click counts of links that may be limited.
+fn start_saving_caps(recorder: &Arc<Recorder>, index: &Arc<Index>) -> std::io::Result<Worker> {
+    let index = Arc::clone(index);
+    recorder.start_saving_caps(move |link| index.may_be_limited(link, now_ms()).unwrap_or(true))
 }
 
 fn listen(address: SocketAddr) -> anyhow::Result<Listener> {
@@ -413,8 +424,8 @@ pub fn open_log(folder: &Path) -> anyhow::Result<LocalLog> {
     Ok(LocalLog::open(Arc::new(DiskStorage), folder, LogOptions::default())?)
 }
 
-fn shown(path: Option<&Path>) -> String {
-    path.unwrap_or(Path::new("none")).display().to_string()
+fn shown(path: &Path) -> String {
+    path.display().to_string()
 }
 
 #[allow(clippy::print_stdout, reason = "the token must be printed, not logged")]
@@ -435,55 +446,4 @@ fn announce(bootstrap: &Bootstrap, set_up: Option<&str>, site: &Site) {
         );
     }
     tracing::info!(url = site.base, "slugline is ready");
-}
-
-/// The files that are read again on SIGHUP, with what they are checked against.
-#[derive(Clone)]
-struct Reloadable {
-    recorder: Arc<Recorder>,
-    blocklist: Arc<BlocklistFile>,
-    catalogue: Arc<CatalogueFile>,
-    index: Arc<Index>,
-    certificates: Option<Arc<Certificates>>,
-}
-
-/// Reloads the geo database, the blocklist, the catalogue of plans and the certificates on SIGHUP.
-/// If a file cannot be read, the previous one is kept.
-async fn reload_on_hangup(files: Reloadable) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
-    while hangups.recv().await.is_some() {
-        let files = files.clone();
-        let reloaded = tokio::task::spawn_blocking(move || {
-            let Reloadable { recorder, blocklist, catalogue, index, certificates } = files;
-            let geo = recorder.enricher.geo.reload().map_err(anyhow::Error::from);
-            let plans = catalogue.reload(&index);
-            let certificates = certificates.map(|certificates| certificates.reload());
-            let read = [("geo database", geo), ("blocklist", blocklist.reload()), ("plans", plans)];
-            let read = read.into_iter().chain(certificates.map(|read| ("certificates", read)));
-            read.for_each(|(what, read)| match read {
-                Ok(()) => tracing::info!(what, "reloaded"),
-                Err(error) => {
-                    let error = format!("{error:#}");
-                    tracing::error!(what, error, "reload failed; keeping the previous one");
-                }
-            });
-        });
-        if let Err(error) = reloaded.await {
-            tracing::error!(%error, "reloading panicked");
-        }
-    }
-}
-
-async fn stop_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(mut terminate), Ok(mut interrupt)) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        }
-        _ => std::future::pending().await,
-    }
 }

@@ -3,7 +3,9 @@
 
 mod accounts;
 mod billing;
+mod clickhouse;
 mod mail;
+mod proxies;
 mod tls;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -69,6 +71,7 @@ macro_rules! settings {
             /// `None` for no mail.
             pub mail: Option<MailSettings>,
             pub provider_secrets: ProviderSecrets,
+            pub trusted_proxies: TrustedProxies,
             $($(pub $name: $type,)?)+
         }
 
@@ -83,7 +86,8 @@ macro_rules! settings {
                     tls: tls::check(&self)?,
                     mail: accounts::check(&self, mail::check(&self)?)?,
                     provider_secrets: billing::check(&self)?,
-                    clickhouse: clickhouse(&self),
+                    trusted_proxies: proxies::check(&self)?,
+                    clickhouse: clickhouse::choice(&self),
                     $($($name: named(stringify!($name), self.$name, |$name| Ok($value))?,)?)+
                 })
             }
@@ -137,9 +141,12 @@ settings! {
     /// The catalogue of plans (TOML), reloaded on SIGHUP [default: one plan without limits]
     plans: PathBuf [env = "SLUGLINE_PLANS", value_name = "FILE"]
         => Option<PathBuf> { plans };
-    /// Reverse proxies that are trusted to report the client's address [default: none]
-    trusted_proxies: String [env = "SLUGLINE_TRUSTED_PROXIES", value_name = "CIDR,…"]
-        => TrustedProxies { trusted_proxies.unwrap_or_default().parse()? };
+    /// Reverse proxies that are trusted to report the client's address: networks, `private` (all
+    /// networks that are not public), `cloudflare` [default: none]
+    trusted_proxies: String [env = "SLUGLINE_TRUSTED_PROXIES", value_name = "CIDR,…"];
+    /// The header in which they report it, such as CF-Connecting-IP or X-Real-IP [default:
+    /// Forwarded, X-Forwarded-For]
+    client_ip_header: String [env = "SLUGLINE_CLIENT_IP_HEADER", value_name = "NAME"];
     /// The maximum number of connections per address (for IPv6, per /64 network); trusted proxies
     /// are exempt [default: a quarter of all, at most 4096]
     connections_per_address: usize [
@@ -299,22 +306,6 @@ fn named<G, T>(
     validate(given).with_context(|| name.replace('_', "-"))
 }
 
-fn clickhouse(args: &ServeArgs) -> ClickHouseChoice {
-    let or = |text: &Option<String>, default: &str| text.clone().unwrap_or(default.to_owned());
-    match &args.clickhouse_url {
-        Some(url) => ClickHouseChoice::Server(Target {
-            url: url.to_string(),
-            user: or(&args.clickhouse_user, "default"),
-            password: or(&args.clickhouse_password, ""),
-            database: or(&args.clickhouse_database, "slugline"),
-        }),
-        None => ClickHouseChoice::Embedded {
-            lib: args.engine_lib.clone().map_or(Source::Fetched, Source::File),
-            memory_bytes: args.engine_memory_mb.map(|mib| mib << 20),
-        },
-    }
-}
-
 fn at_least_one<N: Default + PartialEq>(number: Option<N>) -> anyhow::Result<Option<N>> {
     if number == Some(N::default()) {
         bail!("must be at least 1");
@@ -457,6 +448,8 @@ mod tests {
             ("lissen = 1", "lissen"),
             ("visitor_salt = 'hourly'", "visitor-salt"),
             ("trusted_proxies = '10.0.0.0/33'", "trusted-proxies"),
+            ("trusted_proxies = 'private'\nclient_ip_header = 'X IP'", "client-ip-header"),
+            ("client_ip_header = 'X-Real-IP'", "trusted-proxies"),
             ("connections_per_address = 0", "connections-per-address"),
             ("connections_per_address = -1", "connections_per_address"),
             ("api_rate_per_address = 0", "api-rate-per-address"),

@@ -51,7 +51,9 @@ fn main() {
             }
         }
     }
-    println!("images of {SIZE} px per second of processor time: median of the rounds (lowest to highest)");
+    println!(
+        "images of {SIZE} px per second of processor time: median of the rounds (lowest to highest)"
+    );
     for (name, mut rates) in rates {
         rates.sort_by(f64::total_cmp);
         let (lowest, highest) = (rates[0], rates[rates.len() - 1]);

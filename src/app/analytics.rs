@@ -1,15 +1,17 @@
 //! The analytics part of the service: the click log, ClickHouse, and the projector between them.
 
 use std::future::ready;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::locations::Location;
 use crate::clicks::Recorder;
 use crate::config::{ClickHouseChoice, Settings, Source};
-use crate::engine::{self, Engine, EngineConfig, EngineOptions, Package, Progress};
+use crate::engine::{self, Endpoint, Engine, EngineConfig, EngineOptions, Package, Progress};
 use crate::jobs::Scheduler;
 use crate::log::{Log, lower_priority};
 use crate::projections::DeletionWatch;
@@ -26,7 +28,8 @@ const ENGINE_SHUTDOWN: Duration = Duration::from_secs(10);
 
 /// ClickHouse and the running projector.
 pub struct AnalyticsSide {
-    engine: Option<Engine>,
+    /// `None` with an external ClickHouse.
+    pub engine: Option<EmbeddedEngine>,
     /// For reads.
     pub clickhouse: ClickHouse,
     /// For operator commands.
@@ -42,7 +45,7 @@ impl AnalyticsSide {
         settings: &Settings,
         clicks: &Arc<dyn Log>,
         forgotten: DeletionWatch,
-        engine: Option<Engine>,
+        engine: Option<EmbeddedEngine>,
     ) -> anyhow::Result<Self> {
         let targets = targets(settings, engine.as_ref());
         let (stop, stopped) = watch::channel(false);
@@ -63,34 +66,84 @@ impl AnalyticsSide {
             std::thread::sleep(Duration::from_millis(10));
         }
         if let Some(engine) = self.engine {
-            engine.shutdown(ENGINE_SHUTDOWN);
+            engine.shutdown();
         }
     }
 }
 
-/// Starts the engine, unless another ClickHouse is configured.
-pub fn start_engine(settings: &Settings) -> anyhow::Result<Option<Engine>> {
-    let ClickHouseChoice::Embedded { lib, memory_bytes } = &settings.clickhouse else {
-        return Ok(None);
-    };
-    let lib = match lib {
-        // The supervisor would retry forever, and redirects would run without analytics.
-        Source::File(path) if !path.is_file() => {
-            anyhow::bail!("--engine-lib: {} does not exist", path.display())
+/// The embedded engine, which starts when its library is there.
+#[derive(Clone)]
+pub struct EmbeddedEngine(Arc<EngineSlot>);
+
+struct EngineSlot {
+    /// The parent of its folders.
+    data: PathBuf,
+    config: EngineConfig,
+    running: Mutex<Option<Engine>>,
+    /// The endpoint's changes, once it is running.
+    endpoint: watch::Sender<Option<watch::Receiver<Option<Endpoint>>>>,
+}
+
+impl EmbeddedEngine {
+    /// Finds the library, and starts the engine if it is there. Without an engine if another
+    /// ClickHouse is configured.
+    pub fn open(settings: &Settings) -> anyhow::Result<(Location, Option<Self>)> {
+        let ClickHouseChoice::Embedded { lib, memory_bytes } = &settings.clickhouse else {
+            return Ok((Location::Disabled, None));
+        };
+        let location = match lib {
+            // The supervisor would retry forever, and redirects would run without analytics.
+            Source::File(path) if !path.is_file() => {
+                anyhow::bail!("--engine-lib: {} does not exist", path.display())
+            }
+            Source::File(path) => Location::Given(path.clone()),
+            _ => Location::find(lib, &Package::engine()?),
+        };
+        let config = memory_bytes
+            .map_or_else(EngineConfig::default, |memory_bytes| EngineConfig { memory_bytes });
+        let (data, endpoint) = (settings.data_dir.clone(), watch::Sender::new(None));
+        let running = Mutex::default();
+        let engine = Self(Arc::new(EngineSlot { data, config, running, endpoint }));
+        if let Location::Given(path) | Location::Cached(path) = &location {
+            engine.start(path)?;
         }
-        Source::File(path) => path.clone(),
-        _ => engine::fetch(&Package::engine()?, &engine::default_cache_dir()?, Progress::Shown)?,
-    };
-    let config = memory_bytes
-        .map_or_else(EngineConfig::default, |memory_bytes| EngineConfig { memory_bytes });
-    let engine = Engine::start(EngineOptions {
-        exe: std::env::current_exe()?,
-        lib,
-        data_dir: settings.data_dir.join("clickhouse"),
-        run_dir: settings.data_dir.join("clickhouse-run"),
-        config,
-    })?;
-    Ok(Some(engine))
+        Ok((location, Some(engine)))
+    }
+
+    /// As [`Self::open`], and fetches a missing library now.
+    pub fn open_or_fetch(settings: &Settings) -> anyhow::Result<Option<Self>> {
+        let (location, engine) = Self::open(settings)?;
+        if let Some(engine) = engine.as_ref().filter(|_| location.is_missing()) {
+            let cache = engine::default_cache_dir()?;
+            engine.start(&engine::fetch(&Package::engine()?, &cache, Progress::Shown)?)?;
+        }
+        Ok(engine)
+    }
+
+    /// Starts it with this library.
+    pub fn start(&self, lib: &Path) -> anyhow::Result<()> {
+        let engine = Engine::start(EngineOptions {
+            exe: std::env::current_exe()?,
+            lib: lib.to_owned(),
+            data_dir: self.0.data.join("clickhouse"),
+            run_dir: self.0.data.join("clickhouse-run"),
+            config: self.0.config,
+        })?;
+        self.0.endpoint.send_replace(Some(engine.endpoint()));
+        *self.running() = Some(engine);
+        Ok(())
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Engine>> {
+        self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shutdown(&self) {
+        let engine = self.running().take();
+        if let Some(engine) = engine {
+            engine.shutdown(ENGINE_SHUTDOWN);
+        }
+    }
 }
 
 /// Slows redirects down while the analytics lag, to free CPU time for them. Has no effect while
@@ -113,7 +166,7 @@ struct Targets {
     forward: Forward,
 }
 
-fn targets(settings: &Settings, engine: Option<&Engine>) -> Targets {
+fn targets(settings: &Settings, engine: Option<&EmbeddedEngine>) -> Targets {
     let (sender, receiver) = watch::channel(None);
     let forward: Forward = match (&settings.clickhouse, engine) {
         (ClickHouseChoice::Server(target), _) => {
@@ -122,8 +175,11 @@ fn targets(settings: &Settings, engine: Option<&Engine>) -> Targets {
         }
         (ClickHouseChoice::Embedded { .. }, None) => Box::pin(ready(())),
         (ClickHouseChoice::Embedded { .. }, Some(engine)) => {
-            let mut endpoint = engine.endpoint();
+            let mut started = engine.0.endpoint.subscribe();
             Box::pin(async move {
+                let endpoint = started.wait_for(Option::is_some).await;
+                let endpoint = endpoint.ok().and_then(|endpoint| (*endpoint).clone());
+                let Some(mut endpoint) = endpoint else { return };
                 loop {
                     let target = endpoint.borrow_and_update().as_ref().map(|endpoint| Target {
                         url: endpoint.url.clone(),

@@ -1,46 +1,37 @@
-//! Data files, including the crawler list, which is reloaded before clicks are reclassified.
+//! The crawler list, which is reloaded before clicks are reclassified.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::Context;
 
+use super::locations::Location;
 use super::shown;
 use crate::clicks::{BotList, Classification, UserAgentCache};
 use crate::config::Source;
 use crate::engine::{self, Package, Progress};
 use crate::projections::clickhouse::{UserAgentClass, UserAgentClassifier};
 
-/// The path of a data file, fetched if necessary; `None` if it is disabled.
-pub fn data_file(source: &Source, package: &Package) -> anyhow::Result<Option<PathBuf>> {
-    Ok(match source {
-        Source::File(path) => Some(path.clone()),
-        Source::Nothing => None,
-        Source::Fetched => {
-            Some(engine::fetch(package, &engine::default_cache_dir()?, Progress::Shown)?)
-        }
-    })
-}
-
 /// A list that is being compiled on its own thread, because that takes a while.
-pub struct Crawlers(Option<JoinHandle<anyhow::Result<BotList>>>);
-
-/// Starts loading the list.
-pub fn read_crawlers(source: &Source) -> anyhow::Result<Crawlers> {
-    let path = data_file(source, &Package::crawlers())?;
-    Ok(Crawlers(path.map(|path| std::thread::spawn(move || load(&path)))))
-}
-
-fn load(path: &PathBuf) -> anyhow::Result<BotList> {
-    BotList::load(path).with_context(|| shown(Some(path)))
-}
+pub struct Crawlers(JoinHandle<anyhow::Result<(Location, BotList)>>);
 
 impl Crawlers {
-    /// The compiled list.
-    pub fn join(self) -> anyhow::Result<BotList> {
-        let Some(thread) = self.0 else { return Ok(BotList::default()) };
-        thread.join().map_err(|_| anyhow::anyhow!("reading the crawler list panicked"))?
+    /// Starts to read the list: the one in the program, if none is there yet.
+    pub fn read(source: &Source) -> Self {
+        let mut location = Location::find(source, &Package::crawlers());
+        Self(std::thread::spawn(move || {
+            let list = match location.open(|path| Ok(BotList::load(path)?))? {
+                Some(list) => list,
+                None if matches!(location, Location::Disabled) => BotList::default(),
+                None => BotList::bundled()?,
+            };
+            Ok((location, list))
+        }))
+    }
+
+    /// Where the list is, and the compiled list.
+    pub fn join(self) -> anyhow::Result<(Location, BotList)> {
+        self.0.join().map_err(|_| anyhow::anyhow!("reading the crawler list panicked"))?
     }
 }
 
@@ -65,7 +56,7 @@ impl CrawlerClassifier {
                 engine::refresh(&Package::crawlers(), &cache, Progress::Hidden)?
             }
         };
-        load(&path)
+        BotList::load(&path).with_context(|| shown(&path))
     }
 }
 

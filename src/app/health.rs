@@ -6,6 +6,7 @@ use std::time::Duration;
 use metrics::gauge;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use super::downloads::States;
 use super::process;
 use crate::clicks::Recorder;
 use crate::commands::Commands;
@@ -38,6 +39,7 @@ pub struct HealthReporter {
     /// `None` without TLS.
     pub certificates: Option<Arc<Certificates>>,
     pub metrics: PrometheusHandle,
+    pub downloads: Arc<States>,
 }
 
 impl Health for HealthReporter {
@@ -84,6 +86,8 @@ impl Health for HealthReporter {
                     )
                 },
             },
+            downloads: self.downloads.report(),
+            warnings: self.recorder.enricher.proxies.warning().into_iter().collect(),
         }
     }
 

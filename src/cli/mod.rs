@@ -6,6 +6,7 @@
 pub mod backup;
 pub mod client;
 pub mod export;
+pub mod fetch;
 pub mod health;
 pub mod import;
 pub mod log;
@@ -19,7 +20,8 @@ pub mod user;
 pub mod verify;
 pub mod workspace;
 
-use std::io::Write;
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -41,6 +43,8 @@ struct Cli {
 enum Command {
     /// Serve redirects, the API and analytics (the default)
     Serve(Box<ServeArgs>),
+    /// Fetch the engine and the data files into the cache, which `serve` does in the background
+    Fetch,
     /// Compare the log with ClickHouse: every click must be counted exactly once
     Verify(Box<verify::VerifyArgs>),
     /// Rebuild a projection from the log, while the current one serves
@@ -102,6 +106,7 @@ fn run() -> anyhow::Result<()> {
     match Cli::parse().command {
         None => serve(Serve::parse_from(["slugline"]).args),
         Some(Command::Serve(args)) => serve(*args),
+        Some(Command::Fetch) => fetch::fetch(std::io::stdout().lock()),
         Some(Command::Verify(args)) => verify::verify(*args, std::io::stdout().lock()),
         Some(Command::Rebuild(args)) => rebuild::rebuild(*args, std::io::stdout().lock()),
         Some(Command::Reclassify(args)) => reclassify::reclassify(*args, std::io::stdout().lock()),
@@ -133,10 +138,29 @@ fn start_logging(settings: &Settings) -> anyhow::Result<()> {
     let access = if settings.access_log { "info" } else { "off" };
     let filter = tracing_subscriber::EnvFilter::try_new(&settings.log)?
         .add_directive(format!("{}={access}", http::ACCESS_LOG).parse()?);
+    let is_colored = is_colored(std::io::stderr().is_terminal(), std::env::var_os("NO_COLOR"));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = lines.with_ansi(is_colored);
     match settings.log_format {
         LogFormat::Human => lines.init(),
         LogFormat::Json => lines.json().with_span_list(false).init(),
     }
     Ok(())
+}
+
+/// Whether log lines are colored: on a terminal, unless the variable `NO_COLOR` is set to anything.
+fn is_colored(is_terminal: bool, no_color: Option<OsString>) -> bool {
+    is_terminal && no_color.is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_terminals_get_colors_and_only_if_they_may() {
+        assert!(is_colored(true, None) && is_colored(true, Some(OsString::new())));
+        assert!(!is_colored(true, Some("1".into())));
+        assert!(!is_colored(false, None));
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::bail;
 
 use super::progress::{POLL_INTERVAL, events_bar};
-use crate::app::analytics::{AnalyticsSide, start_engine};
+use crate::app::analytics::{AnalyticsSide, EmbeddedEngine};
 use crate::app::open_log;
 use crate::config::Settings;
 use crate::log::{DataLock, Log};
@@ -21,7 +21,7 @@ pub fn with_analytics<T>(
 ) -> anyhow::Result<T> {
     let folder = log_folder(&settings.data_dir, "clicks")?;
     let _lock = DataLock::acquire(&settings.data_dir)?;
-    let engine = start_engine(settings)?;
+    let engine = EmbeddedEngine::open_or_fetch(settings)?;
     let clicks: Arc<dyn Log> = Arc::new(open_log(&folder)?);
     let side = AnalyticsSide::open(settings, &clicks, DeletionWatch::nothing(), engine)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -10,8 +10,8 @@ use super::client::ApiClient;
 use super::offline::with_analytics;
 use super::progress::{POLL_INTERVAL, events_bar};
 use super::rebuild::{Projection, rebuild_state};
-use crate::app::crawlers::{CrawlerClassifier, read_crawlers};
-use crate::clicks::UserAgentCache;
+use crate::app::crawlers::CrawlerClassifier;
+use crate::clicks::{BotList, UserAgentCache};
 use crate::config::ServeArgs;
 use crate::projections::RebuildState;
 use crate::projections::clickhouse::Reclassification;
@@ -63,7 +63,8 @@ pub fn reclassify(args: ReclassifyArgs, mut out: impl Write) -> anyhow::Result<(
             found
         }
         None => with_analytics(&settings, |operator, runtime| {
-            let agents = UserAgentCache::new(read_crawlers(&settings.crawler_list)?.join()?);
+            // The list is read before it is used.
+            let agents = UserAgentCache::new(BotList::default());
             let classifier =
                 CrawlerClassifier::new(settings.crawler_list.clone(), Arc::new(agents));
             let found = runtime.block_on(operator.reclassify(since_ms, Arc::new(classifier)))?;

@@ -21,6 +21,11 @@ const LITERAL_LEN_MIN: usize = 3;
 /// Size of the prefix filter in words: 8 KiB, which fit in the L1 cache.
 const PREFIX_FILTER_WORDS: usize = 1024;
 
+/// The patterns of the npm package `crawler-user-agents`, for use until the package is fetched. To
+/// renew them: `npm pack crawler-user-agents`, and of its list only the fields `pattern`, one object
+/// a line; its license is beside the file.
+const BUNDLED: &str = include_str!("crawlers.json");
+
 /// Why a crawler list cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum BotListError {
@@ -116,6 +121,11 @@ impl BotList {
     /// Reads and compiles a list file.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, BotListError> {
         Self::from_json(&std::fs::read_to_string(path)?)
+    }
+
+    /// Compiles the list that is part of the program.
+    pub fn bundled() -> Result<Self, BotListError> {
+        Self::from_json(BUNDLED)
     }
 
     /// Compiles a list. Skips invalid patterns with a warning.
@@ -239,6 +249,16 @@ mod tests {
         ] {
             assert_eq!(list.matches(user_agent), pattern, "{user_agent}");
         }
+    }
+
+    #[test]
+    fn the_bundled_list_knows_common_crawlers_and_no_browser() {
+        let list = BotList::bundled().unwrap();
+        assert_eq!(list.matches("Mozilla/5.0 (compatible; bingbot/2.0)"), Some("bingbot"));
+        assert!(list.matches("Mozilla/5.0 (compatible; Googlebot/2.1)").is_some());
+        assert!(list.matches("curl/8.5.0").is_some());
+        let browser = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
+        assert_eq!(list.matches(browser), None);
     }
 
     #[test]

@@ -119,7 +119,7 @@ fn detect_schema(reader: &Reader<Vec<u8>>) -> Option<Schema> {
 
 /// The current geo database, which can be replaced at run time.
 pub struct GeoReader {
-    path: Option<PathBuf>,
+    path: ArcSwapOption<PathBuf>,
     current: ArcSwapOption<Geo>,
 }
 
@@ -127,12 +127,21 @@ impl GeoReader {
     /// Opens the database at `path`; without one, every location is unknown.
     pub fn new(path: Option<PathBuf>) -> Result<Self, GeoError> {
         let geo = path.as_ref().map(Geo::open).transpose()?;
+        let path = ArcSwapOption::from_pointee(path);
         Ok(Self { path, current: ArcSwapOption::from_pointee(geo) })
+    }
+
+    /// Takes another file into use. After an error the previous database stays in use.
+    pub fn open(&self, path: &Path) -> Result<(), GeoError> {
+        let geo = Geo::open(path)?;
+        self.path.store(Some(Arc::new(path.to_owned())));
+        self.current.store(Some(Arc::new(geo)));
+        Ok(())
     }
 
     /// Reloads the file. After an error the previous database stays in use.
     pub fn reload(&self) -> Result<(), GeoError> {
-        let geo = self.path.as_ref().map(Geo::open).transpose()?;
+        let geo = self.path.load().as_deref().map(Geo::open).transpose()?;
         self.current.store(geo.map(Arc::new));
         Ok(())
     }

@@ -111,4 +111,9 @@ fn a_reload_replaces_the_database_unless_the_file_is_invalid() {
     let without = GeoReader::new(None).unwrap();
     without.reload().unwrap();
     assert_eq!(country(&without), None);
+    assert!(without.open(&path).is_err() && country(&without).is_none());
+    std::fs::write(&path, FLAT_COUNTRY).unwrap();
+    without.open(&path).unwrap();
+    without.reload().unwrap();
+    assert_eq!(country(&without).as_deref(), Some("US"), "a file that comes later");
 }

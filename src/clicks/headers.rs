@@ -25,6 +25,8 @@ pub struct Headers<'a> {
     pub purposes: [Option<&'a [u8]>; 4],
     /// Whether there is a `Forwarded` header.
     pub is_forwarded: bool,
+    /// Whether there is an `X-Forwarded-For` header.
+    pub is_forwarded_for: bool,
     lines: Lines<'a>,
 }
 
@@ -79,6 +81,7 @@ impl<'a> Headers<'a> {
             10 if is_named(name, b"user-agent") => &mut self.user_agent,
             11 if is_named(name, b"sec-purpose") => sec_purpose,
             15 if is_named(name, b"accept-language") => &mut self.accept_language,
+            15 if is_named(name, b"x-forwarded-for") => return self.is_forwarded_for = true,
             _ => return,
         };
         if slot.is_none() {
@@ -87,7 +90,7 @@ impl<'a> Headers<'a> {
     }
 
     /// The values of all lines with a name, last line first.
-    pub fn backwards(&self, name: &'static HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    pub fn backwards(&self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
         let (parsed, map) = match self.lines {
             Lines::None => (None, None),
             Lines::Parsed(lines) => (Some(lines), None),

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
 
 use http::header::{FORWARDED, HeaderName};
 use ipnet::{IpNet, Ipv4Net};
@@ -11,15 +12,29 @@ use super::headers::Headers;
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
+/// The networks that are not public: RFC 1918, RFC 4193, loopback, link-local.
+const PRIVATE: &str = "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7, 127.0.0.0/8, ::1, \
+                       169.254.0.0/16, fe80::/10";
+const CLOUDFLARE: &str = include_str!("cloudflare.txt");
+
 /// The networks of trusted proxies.
 ///
 /// If there are none, the socket's peer is the client and the headers are ignored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TrustedProxies(Vec<IpNet>);
+pub struct TrustedProxies {
+    nets: Vec<IpNet>,
+    /// The header in which they name the client, instead of the standard ones.
+    client_ip_header: Option<HeaderName>,
+    /// The first untrusted peer whose forwarding headers were ignored; shared by all copies.
+    ignored_peer: Arc<OnceLock<IpAddr>>,
+}
 
 /// Not a network or an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is neither a network (10.0.0.0/8) nor an address (10.0.0.1)")]
+#[error(
+    "`{text}` is neither a network (10.0.0.0/8), nor an address (10.0.0.1), nor `private` or \
+     `cloudflare`"
+)]
 pub struct InvalidProxy {
     text: String,
 }
@@ -27,21 +42,36 @@ pub struct InvalidProxy {
 impl FromStr for TrustedProxies {
     type Err = InvalidProxy;
 
-    /// Parses a comma-separated list of networks in CIDR notation and addresses.
+    /// Parses a list of networks in CIDR notation, addresses, and names of groups of networks:
+    /// `private`, `cloudflare`.
     fn from_str(text: &str) -> Result<Self, InvalidProxy> {
-        text.split(',')
-            .map(str::trim)
-            .filter(|item| !item.is_empty())
-            .map(|item| {
-                let net = item.parse().or_else(|_| item.parse::<IpAddr>().map(IpNet::from));
-                net.map(canonical).map_err(|_| InvalidProxy { text: item.to_owned() })
-            })
-            .collect::<Result<_, _>>()
-            .map(Self)
+        let mut nets = Vec::new();
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let items = lines.flat_map(|line| line.split(',')).map(str::trim);
+        for item in items.filter(|item| !item.is_empty()) {
+            let group = match item {
+                "private" => PRIVATE,
+                "cloudflare" => CLOUDFLARE,
+                _ => {
+                    let net = item.parse().or_else(|_| item.parse::<IpAddr>().map(IpNet::from));
+                    let net = net.map_err(|_| InvalidProxy { text: item.to_owned() })?;
+                    nets.push(canonical(net));
+                    continue;
+                }
+            };
+            nets.extend(Self::from_str(group)?.nets);
+        }
+        Ok(Self { nets, ..Self::default() })
     }
 }
 
 impl TrustedProxies {
+    /// The same proxies, which name the client in this header instead of the standard ones.
+    #[must_use]
+    pub fn with_client_ip_header(self, name: HeaderName) -> Self {
+        Self { client_ip_header: Some(name), ..self }
+    }
+
     /// The client's address; IPv4-mapped addresses become IPv4.
     ///
     /// This is the peer unless the peer is trusted. Then the hops in the headers are walked from the
@@ -50,13 +80,17 @@ impl TrustedProxies {
     /// (`unknown`, `_hidden`, garbage) ends the walk at the hop before it.
     ///
     /// `Forwarded` (RFC 7239) takes precedence over `X-Forwarded-For`. So a proxy that only writes
-    /// the latter must strip `Forwarded` from requests.
+    /// the latter must strip `Forwarded` from requests. A header of the proxies' own replaces both;
+    /// without an address in it, the client is the peer.
     pub fn client(&self, peer: IpAddr, headers: &Headers<'_>) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.trusts(peer) {
+            self.note_ignored(peer, headers);
             return peer;
         }
-        if headers.is_forwarded {
+        if let Some(name) = &self.client_ip_header {
+            headers.backwards(name).next().and_then(node).unwrap_or(peer)
+        } else if headers.is_forwarded {
             self.walk(peer, elements(headers, &FORWARDED).map(forwarded_for))
         } else {
             self.walk(peer, elements(headers, &X_FORWARDED_FOR).map(node))
@@ -85,7 +119,31 @@ impl TrustedProxies {
 
     /// Whether an address (not IPv4-mapped) is a trusted proxy's.
     pub fn trusts(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|net| net.contains(&address))
+        self.nets.iter().any(|net| net.contains(&address))
+    }
+
+    /// What to set if a reverse proxy is not trusted, as a sentence; `None` if nothing suggests it.
+    pub fn warning(&self) -> Option<String> {
+        let peer = self.ignored_peer.get()?;
+        Some(format!(
+            "Requests from {peer} have headers that name another client, which are ignored. If \
+             {peer} is your reverse proxy, add it to --trusted-proxies: until then all its visitors \
+             count as one."
+        ))
+    }
+
+    /// Warns once if an untrusted peer forwards requests.
+    fn note_ignored(&self, peer: IpAddr, headers: &Headers<'_>) {
+        if self.ignored_peer.get().is_some() {
+            return;
+        }
+        let own = self.client_ip_header.as_ref();
+        let names_client = headers.is_forwarded
+            || headers.is_forwarded_for
+            || own.is_some_and(|name| headers.backwards(name).next().is_some());
+        if names_client && self.ignored_peer.set(peer).is_ok() {
+            tracing::warn!("{}", self.warning().unwrap_or_default());
+        }
     }
 
     fn walk(&self, peer: IpAddr, hops: impl Iterator<Item = Option<IpAddr>>) -> IpAddr {

@@ -30,6 +30,61 @@ fn networks_and_addresses_are_parsed() {
 }
 
 #[test]
+fn groups_of_networks_have_names() {
+    let trusted: TrustedProxies = "private, cloudflare,203.0.113.7".parse().unwrap();
+    for address in [
+        "10.1.2.3",
+        "172.31.0.1",
+        "192.168.9.9",
+        "127.0.0.1",
+        "169.254.1.1",
+        "::1",
+        "fd00::1",
+        "fe80::1",
+        "104.16.0.1",
+        "172.64.0.1",
+        "2606:4700::1",
+        "203.0.113.7",
+    ] {
+        assert!(trusted.trusts(address.parse().unwrap()), "{address}");
+    }
+    for address in ["172.32.0.1", "8.8.8.8", "203.0.113.8", "2001:db8::1", "104.32.0.1"] {
+        assert!(!trusted.trusts(address.parse().unwrap()), "{address}");
+    }
+}
+
+#[test]
+fn a_header_of_the_proxies_replaces_the_standard_ones() {
+    let proxies: TrustedProxies = "10.0.0.0/8".parse().unwrap();
+    let proxies = proxies.with_client_ip_header(HeaderName::from_static("x-real-ip"));
+    let client = |peer: &str, lines: &[(&'static str, &str)]| {
+        proxies.client(peer.parse().unwrap(), &Headers::of_map(&headers(lines))).to_string()
+    };
+    let others = [("x-forwarded-for", "198.51.100.1"), ("forwarded", "for=198.51.100.2")];
+    let with = |value: &'static str| [others[0], others[1], ("x-real-ip", value)];
+    assert_eq!(client("10.0.0.1", &with("203.0.113.7")), "203.0.113.7");
+    assert_eq!(client("10.0.0.1", &with("::ffff:203.0.113.7")), "203.0.113.7");
+    assert_eq!(client("10.0.0.1", &with("unknown")), "10.0.0.1");
+    assert_eq!(client("10.0.0.1", &others), "10.0.0.1");
+    assert_eq!(proxies.warning(), None);
+    assert_eq!(client("192.0.2.1", &with("203.0.113.7")), "192.0.2.1", "not a trusted one");
+}
+
+#[test]
+fn the_first_untrusted_peer_that_forwards_is_noted() {
+    let proxies: TrustedProxies = "10.0.0.0/8".parse().unwrap();
+    let visit = |peer: &str, lines: &[(&'static str, &str)]| {
+        proxies.client(peer.parse().unwrap(), &Headers::of_map(&headers(lines)));
+        proxies.clone().warning().unwrap_or_default()
+    };
+    assert_eq!(visit("192.0.2.1", &[("accept", "*/*")]), "");
+    assert_eq!(visit("10.0.0.1", &[("x-forwarded-for", "203.0.113.7")]), "");
+    let warning = visit("192.0.2.2", &[("x-forwarded-for", "203.0.113.7")]);
+    assert!(warning.contains("192.0.2.2") && warning.contains("--trusted-proxies"), "{warning}");
+    assert_eq!(visit("192.0.2.3", &[("forwarded", "for=203.0.113.7")]), warning);
+}
+
+#[test]
 fn x_forwarded_for_is_walked_from_the_right() {
     for (value, expected) in [
         ("203.0.113.7", "203.0.113.7"),

@@ -18,8 +18,10 @@ use super::probe;
 const LAST_LINES: usize = 20;
 /// The maximum length of a kept line, in bytes; a statement in an error can be of any length.
 const LINE_BYTES: u64 = 4096;
-/// The levels that `ClickHouse` writes in the first line of a message; a stack trace may follow.
-const LEVELS: [&str; 4] = ["<Warning>", "<Error>", "<Critical>", "<Fatal>"];
+/// The levels that need attention, as `ClickHouse` writes them in the first line of a message; a
+/// stack trace may follow. Its warnings are about itself, such as a connection that is still open
+/// when it stops.
+const LEVELS: [&str; 3] = ["<Error>", "<Critical>", "<Fatal>"];
 /// How often to check whether a stopping child has exited.
 const POLL: Duration = Duration::from_millis(10);
 

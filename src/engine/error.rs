@@ -18,11 +18,13 @@ pub enum FetchError {
     },
     /// npm ran and failed: no network, registry unreachable, no such version.
     #[error(
-        "cannot fetch {package}: npm failed; check the network and npm's registry setting, or {hint}\n{lines}"
+        "cannot fetch {package}: npm failed ({cause}); check the network and npm's registry setting, or {hint}\n{lines}"
     )]
     Npm {
         /// The requested package.
         package: &'static str,
+        /// What npm says is the cause, such as `connect ECONNREFUSED 127.0.0.1:443`.
+        cause: String,
         /// The last lines of npm's output.
         lines: String,
         /// What to do instead.
@@ -96,6 +98,12 @@ pub enum FetchError {
         cache: PathBuf,
         /// The disk space that the fetch needs at its peak, in bytes.
         needs_bytes: u64,
+    },
+    /// The fetch was interrupted, because its caller stops.
+    #[error("fetching {package} was interrupted")]
+    Stopped {
+        /// The requested package.
+        package: &'static str,
     },
     /// No cache folder is configured.
     #[error(

@@ -7,16 +7,36 @@ use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::error::FetchError;
 use super::integrity::{mismatch, verify};
 use super::npm::{Npm, Published};
 use super::package::Package;
-use super::progress::{Progress, Reporter};
+use super::progress::{Progress, Reporter, ShouldStop};
 use super::unpack::{remove, unpack};
 
 /// The file next to a fetched one that contains its version.
 const VERSION_FILE: &str = "VERSION";
+/// How often to check whether another process has fetched a package.
+const LOCK_POLL: Duration = Duration::from_millis(100);
+
+/// How to fetch.
+pub struct FetchOptions {
+    /// How progress is shown.
+    pub progress: Progress,
+    /// Whether to fetch the currently published version even if one is in the cache.
+    pub is_forced: bool,
+    /// Ends the fetch with [`FetchError::Stopped`] soon after it returns true.
+    pub should_stop: ShouldStop,
+}
+
+impl FetchOptions {
+    /// To be run to its end.
+    pub fn new(progress: Progress) -> Self {
+        Self { progress, is_forced: false, should_stop: Box::new(|| false) }
+    }
+}
 
 /// The folder for fetched packages: `$SLUGLINE_CACHE_DIR`, else `$XDG_CACHE_HOME/slugline`,
 /// else `~/.cache/slugline`.
@@ -43,7 +63,20 @@ fn cache_dir_from(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf
 ///
 /// [`FetchError`]; the cache is left without partial files.
 pub fn fetch(package: &Package, cache: &Path, progress: Progress) -> Result<PathBuf, FetchError> {
-    fetch_with(&Npm::default(), package, cache, progress)
+    fetch_with(&Npm::default(), package, cache, FetchOptions::new(progress))
+}
+
+/// As [`fetch`], with these options.
+///
+/// # Errors
+///
+/// [`FetchError`]; the cached file is kept.
+pub fn fetch_as(
+    package: &Package,
+    cache: &Path,
+    options: FetchOptions,
+) -> Result<PathBuf, FetchError> {
+    fetch_with(&Npm::default(), package, cache, options)
 }
 
 /// Fetches the currently published version and replaces the cached file.
@@ -52,28 +85,30 @@ pub fn fetch(package: &Package, cache: &Path, progress: Progress) -> Result<Path
 ///
 /// [`FetchError`]; the cached file is kept.
 pub fn refresh(package: &Package, cache: &Path, progress: Progress) -> Result<PathBuf, FetchError> {
-    fetch_or_refresh(&Npm::default(), package, cache, progress, true)
+    fetch_as(package, cache, FetchOptions { is_forced: true, ..FetchOptions::new(progress) })
 }
 
-/// As [`fetch`], with this npm.
+/// The package's file, if it is in the cache.
+pub fn cached(package: &Package, cache: &Path) -> Option<PathBuf> {
+    wanted_file(package, &cache.join(package.folder()))
+}
+
+/// The version of a file in the cache.
+pub fn version(file: &Path) -> Option<String> {
+    let version = fs::read_to_string(file.with_file_name(VERSION_FILE)).ok()?;
+    Some(version.trim().to_owned())
+}
+
+/// As [`fetch_as`], with this npm.
 pub(super) fn fetch_with(
     npm: &Npm,
     package: &Package,
     cache: &Path,
-    progress: Progress,
+    options: FetchOptions,
 ) -> Result<PathBuf, FetchError> {
-    fetch_or_refresh(npm, package, cache, progress, false)
-}
-
-fn fetch_or_refresh(
-    npm: &Npm,
-    package: &Package,
-    cache: &Path,
-    progress: Progress,
-    force: bool,
-) -> Result<PathBuf, FetchError> {
+    let FetchOptions { progress, is_forced, should_stop } = options;
     let folder = cache.join(package.folder());
-    let cached = |package, folder| if force { None } else { cached(package, folder) };
+    let cached = |package, folder| if is_forced { None } else { wanted_file(package, folder) };
     if let Some(file) = cached(package, &folder) {
         return Ok(file);
     }
@@ -85,7 +120,8 @@ fn fetch_or_refresh(
         .map_err(FetchError::cache(cache))?;
     // npm runs in a folder of its own, where a relative path would point elsewhere.
     let cache = &fs::canonicalize(cache).map_err(FetchError::cache(cache))?;
-    let mut reporter = Reporter::start(progress, package.name, package.packed_bytes);
+    let (name, bytes) = (package.name, package.packed_bytes);
+    let mut reporter = Reporter::start(progress, name, bytes, should_stop);
     let _lock = lock(package, cache, &mut reporter)?;
     if let Some(file) = cached(package, &folder) {
         return Ok(file);
@@ -101,7 +137,7 @@ fn fetch_or_refresh(
     fs::rename(&complete, &folder).map_err(FetchError::cache(&folder))?;
     sync(cache)?;
     reporter.done(&published.version);
-    self::cached(package, &folder).ok_or(FetchError::NoEntry {
+    wanted_file(package, &folder).ok_or(FetchError::NoEntry {
         package: package.name,
         entry: package.entry.name(),
         hint: package.hint,
@@ -146,7 +182,7 @@ fn make_readable(folder: &Path) -> Result<(), FetchError> {
 }
 
 /// The package's file, if this folder contains it.
-fn cached(package: &Package, folder: &Path) -> Option<PathBuf> {
+fn wanted_file(package: &Package, folder: &Path) -> Option<PathBuf> {
     let wanted = |name: OsString| name.to_str().is_some_and(|name| package.entry.matches(name));
     let mut entries = fs::read_dir(folder).ok()?.filter_map(Result::ok);
     entries.find(|entry| wanted(entry.file_name())).map(|entry| entry.path())
@@ -161,15 +197,21 @@ fn lock(package: &Package, cache: &Path, reporter: &mut Reporter) -> Result<File
         .append(true)
         .open(&path)
         .map_err(FetchError::cache(&path))?;
-    match file.try_lock() {
-        Ok(()) => return Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            reporter.stage("waiting for another slugline process to fetch it");
+    let mut is_waiting = false;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if reporter.should_stop() => {
+                return Err(FetchError::Stopped { package: package.name });
+            }
+            Err(TryLockError::WouldBlock) if is_waiting => std::thread::sleep(LOCK_POLL),
+            Err(TryLockError::WouldBlock) => {
+                reporter.stage("waiting for another slugline process to fetch it");
+                is_waiting = true;
+            }
+            Err(TryLockError::Error(error)) => return Err(FetchError::cache(&path)(error)),
         }
-        Err(TryLockError::Error(error)) => return Err(FetchError::cache(&path)(error)),
     }
-    file.lock().map_err(FetchError::cache(&path))?;
-    Ok(file)
 }
 
 /// The prefix of the names of a package's work folders.

@@ -33,7 +33,7 @@ fn names(cache: &Path) -> Vec<String> {
 }
 
 fn hidden(npm: &Npm, package: &Package, cache: &Path) -> Result<PathBuf, FetchError> {
-    fetch_with(npm, package, cache, Progress::Hidden)
+    fetch_with(npm, package, cache, FetchOptions::new(Progress::Hidden))
 }
 
 #[test]
@@ -130,6 +130,27 @@ fn a_slow_npm_is_stopped() {
     let error = hidden(&npm, &Package::crawlers(), cache.path()).unwrap_err();
     assert!(matches!(error, FetchError::Slow { seconds: 1, .. }), "{error}");
     assert!(names(cache.path()).is_empty());
+}
+
+#[test]
+fn a_fetch_that_is_to_stop_ends_npm_and_the_wait_for_a_lock() {
+    let (cache, bin) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let npm = stand_in(&bin, "exec tail -f /dev/null");
+    let stopped = || {
+        let started = std::time::Instant::now();
+        let should_stop = Box::new(move || started.elapsed() > Duration::from_millis(300));
+        let options = FetchOptions { should_stop, ..FetchOptions::new(Progress::Hidden) };
+        let error = fetch_with(&npm, &Package::crawlers(), cache.path(), options).unwrap_err();
+        assert!(matches!(error, FetchError::Stopped { .. }), "{error}");
+        assert!(started.elapsed() < Duration::from_secs(10));
+    };
+    stopped();
+    assert!(names(cache.path()).is_empty());
+    let file = cache.path().join("crawler-user-agents@1.x.lock");
+    let held = File::open(file).unwrap();
+    held.lock().unwrap();
+    stopped();
+    assert_eq!(calls(&bin), 1, "the second one waited for the lock");
 }
 
 #[test]

@@ -99,7 +99,8 @@ impl EngineArgs {
 pub fn run(args: &EngineArgs) -> Result<(), EngineError> {
     ignore_stop_signals();
     // If it is refused, the engine runs at normal priority.
-    let _ = rustix::process::nice(NICENESS);
+    // Not relative: the thread that starts the engine may have a lower priority than the service.
+    let _ = rustix::process::setpriority_process(None, NICENESS);
     if let Some(parent) = args.parent {
         exit_with_parent(parent)?;
     }

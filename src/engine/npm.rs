@@ -128,10 +128,15 @@ impl Npm {
                 }
                 _ => FetchError::Cache { path: PathBuf::from(&self.program), source: error },
             })?;
-        let status =
-            wait(&mut npm, limit, || reporter.bytes(folder_bytes(&work.join("npm-cache"))));
+        let status = wait(&mut npm, limit, || {
+            reporter.bytes(folder_bytes(&work.join("npm-cache")));
+            !reporter.should_stop()
+        });
         let status = status.map_err(FetchError::cache(Path::new(&self.program)))?;
         let Some(status) = status else {
+            if reporter.should_stop() {
+                return Err(FetchError::Stopped { package: package.name });
+            }
             let seconds = limit.as_secs();
             return Err(FetchError::Slow { package: package.name, seconds, hint: package.hint });
         };
@@ -147,8 +152,8 @@ impl Npm {
                 needs_bytes: package.needs_bytes(),
             });
         }
-        let lines = last_lines(&lines);
-        Err(FetchError::Npm { package: package.name, lines, hint: package.hint })
+        let (cause, lines) = (cause(&lines), last_lines(&lines));
+        Err(FetchError::Npm { package: package.name, cause, lines, hint: package.hint })
     }
 
     /// Starts npm with its own cache in `work`, which is removed with the folder.
@@ -164,6 +169,9 @@ impl Npm {
             .arg("--cache")
             .arg(work.join("npm-cache"))
             .args(["--loglevel=error", "--logs-max=0", "--no-update-notifier", "--no-progress"])
+            // npm's own retries take more than a minute, in which nobody sees what is wrong.
+            .args(["--fetch-retries=1", "--fetch-retry-mintimeout=500"])
+            .arg("--fetch-retry-maxtimeout=500")
             // A package.json in the current folder must not affect npm.
             .current_dir(work)
             .stdin(Stdio::null())
@@ -173,23 +181,22 @@ impl Npm {
     }
 }
 
-/// Waits for npm, calling `tick` periodically; `None` if it was stopped at the limit.
+/// Waits for npm, for as long as `go_on` says so; `None` if it was stopped before it ended.
 fn wait(
     npm: &mut Child,
     limit: Duration,
-    mut tick: impl FnMut(),
+    mut go_on: impl FnMut() -> bool,
 ) -> io::Result<Option<ExitStatus>> {
     let started = Instant::now();
     loop {
         if let Some(status) = npm.try_wait()? {
             return Ok(Some(status));
         }
-        if started.elapsed() > limit {
+        if started.elapsed() > limit || !go_on() {
             npm.kill()?;
             npm.wait()?;
             return Ok(None);
         }
-        tick();
         std::thread::sleep(POLL);
     }
 }
@@ -210,6 +217,14 @@ fn highest(answer: &str) -> Result<Published, String> {
 fn numbers(version: &str) -> Vec<u64> {
     let release = version.split(['-', '+']).next().unwrap_or_default();
     release.split('.').map(|number| number.parse().unwrap_or(0)).collect()
+}
+
+/// The cause in npm's output: that of a failed request, else npm's error code, else its first line.
+fn cause(lines: &str) -> String {
+    let after = |mark: &str| lines.lines().find_map(|line| Some(line.split_once(mark)?.1.trim()));
+    let first = || lines.lines().map(str::trim).find(|line| !line.is_empty());
+    let cause = after("reason: ").or_else(|| after("npm error code ")).or_else(first);
+    cause.unwrap_or("without output").to_owned()
 }
 
 /// npm's last lines, without empty ones.
@@ -247,6 +262,16 @@ mod tests {
         let one = r#"{"dist.integrity":"sha512-a","version":"2.3.2026061719"}"#;
         assert_eq!(highest(one).unwrap().integrity, "sha512-a");
         assert!(highest("").is_err() && highest("[]").is_err() && highest("{}").is_err());
+    }
+
+    #[test]
+    fn an_error_names_the_cause() {
+        let failed = "npm error code ECONNREFUSED\nnpm error FetchError: request to \
+            http://127.0.0.1:1/a failed, reason: connect ECONNREFUSED 127.0.0.1:1\nnpm error     at";
+        assert_eq!(cause(failed), "connect ECONNREFUSED 127.0.0.1:1");
+        assert_eq!(cause("npm error code E404\nnpm error 404 Not Found"), "E404");
+        assert_eq!(cause("\nnode: no such file\n"), "node: no such file");
+        assert_eq!(cause(""), "without output");
     }
 
     #[test]

@@ -13,6 +13,8 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 pub enum Progress {
     /// A bar on a terminal; elsewhere a line at the start, every few seconds, and at the end.
     Shown,
+    /// Lines of the log, every few seconds: the process writes other lines meanwhile.
+    Logged,
     /// Nothing.
     Hidden,
 }
@@ -24,29 +26,45 @@ pub(super) struct Reporter {
     started: Instant,
     last_line: Instant,
     sink: Sink,
+    should_stop: ShouldStop,
 }
+
+/// Whether a fetch is to end early.
+pub type ShouldStop = Box<dyn Fn() -> bool + Send>;
 
 /// Where a reporter writes.
 enum Sink {
     Bar(ProgressBar),
     Lines,
+    Log,
     Nothing,
 }
 
 impl Reporter {
     /// Starts reporting a fetch of about `total` bytes.
-    pub(super) fn start(progress: Progress, name: &'static str, total: u64) -> Self {
+    pub(super) fn start(
+        progress: Progress,
+        name: &'static str,
+        total: u64,
+        should_stop: ShouldStop,
+    ) -> Self {
         let sink = match progress {
             Progress::Hidden => Sink::Nothing,
+            Progress::Logged => Sink::Log,
             Progress::Shown if std::io::stderr().is_terminal() => Sink::Bar(bar(name, total)),
             Progress::Shown => Sink::Lines,
         };
         let now = Instant::now();
-        let reporter = Self { name, total, started: now, last_line: now, sink };
+        let reporter = Self { name, total, started: now, last_line: now, sink, should_stop };
         if matches!(reporter.sink, Sink::Lines) {
             line(&format!("fetching {name} (about {}) ...", megabytes(total)));
         }
         reporter
+    }
+
+    /// Whether the fetch is to end early.
+    pub(super) fn should_stop(&self) -> bool {
+        (self.should_stop)()
     }
 
     /// Reports a stage other than the transfer itself.
@@ -54,6 +72,7 @@ impl Reporter {
         match &self.sink {
             Sink::Bar(bar) => bar.set_message(stage.to_owned()),
             Sink::Lines => line(&format!("{}: {stage}", self.name)),
+            Sink::Log => tracing::info!("{}: {stage}", self.name),
             Sink::Nothing => {}
         }
     }
@@ -62,12 +81,17 @@ impl Reporter {
     pub(super) fn bytes(&mut self, bytes: u64) {
         match &self.sink {
             Sink::Bar(bar) => bar.set_position(bytes.min(self.total)),
-            Sink::Lines if self.last_line.elapsed() >= LINE_EVERY => {
+            Sink::Lines | Sink::Log if self.last_line.elapsed() >= LINE_EVERY => {
                 self.last_line = Instant::now();
                 let (done, total) = (megabytes(bytes), megabytes(self.total));
-                line(&format!("fetching {}: {done} of about {total}", self.name));
+                let text = format!("fetching {}: {done} of about {total}", self.name);
+                if matches!(self.sink, Sink::Log) {
+                    tracing::info!("{text}");
+                } else {
+                    line(&text);
+                }
             }
-            Sink::Lines | Sink::Nothing => {}
+            Sink::Lines | Sink::Log | Sink::Nothing => {}
         }
     }
 
@@ -81,6 +105,7 @@ impl Reporter {
                 line(&text);
             }
             Sink::Lines => line(&text),
+            Sink::Log => tracing::info!("{text}"),
             Sink::Nothing => {}
         }
     }

@@ -5,6 +5,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Services;
@@ -29,6 +30,46 @@ pub struct Report {
     pub logs: Logs,
     /// The projections by name.
     pub projections: Projections,
+    /// The packages that the service uses, by name.
+    pub downloads: Downloads,
+    /// What may be set wrong, as sentences.
+    pub warnings: Vec<String>,
+}
+
+/// The packages that the service uses.
+#[derive(Debug, Clone, Serialize)]
+pub struct Downloads {
+    /// The library of the embedded ClickHouse.
+    pub engine: Download,
+    /// The database of countries.
+    pub geo_db: Download,
+    /// The list of crawlers; until it is there, the one in the program is used.
+    pub crawler_list: Download,
+}
+
+/// The state of a package.
+#[derive(Debug, Clone, Serialize)]
+pub struct Download {
+    /// `ready`, `fetching`, `failed` until the next try, or `disabled`: it is not used.
+    pub state: &'static str,
+    /// Why the last try failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it is tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_try_at: Option<Timestamp>,
+}
+
+impl Download {
+    /// A state without a failure.
+    pub const fn of(state: &'static str) -> Self {
+        Self { state, reason: None, next_try_at: None }
+    }
+
+    /// After a failed try.
+    pub const fn failed(reason: String, next_try_at: Timestamp) -> Self {
+        Self { state: "failed", reason: Some(reason), next_try_at: Some(next_try_at) }
+    }
 }
 
 /// The logs.

@@ -5,10 +5,12 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The same as the engine's.
 const LOWER: i32 = 10;
+/// How often to check whether a thread has ended.
+const STOP_POLL: Duration = Duration::from_millis(10);
 /// The lowest that there is.
 const LOWEST: i32 = 19;
 
@@ -138,9 +140,22 @@ impl Worker {
 
     /// Runs the work once more and ends the thread.
     pub fn stop(self) {
+        self.begin_stop();
+        let _panicked = self.thread.join();
+    }
+
+    /// As [`Self::stop`], but leaves work that takes longer than `limit` to the end of the process.
+    pub fn stop_within(self, limit: Duration) {
+        self.begin_stop();
+        let stopping_since = Instant::now();
+        while !self.thread.is_finished() && stopping_since.elapsed() < limit {
+            thread::sleep(STOP_POLL);
+        }
+    }
+
+    fn begin_stop(&self) {
         self.stop.0.store(true, Ordering::Release);
         self.thread.thread().unpark();
-        let _panicked = self.thread.join();
     }
 }
 

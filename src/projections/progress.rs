@@ -56,9 +56,9 @@ impl RebuildProgress {
 /// Why an operator command failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OperatorError {
-    /// ClickHouse is unavailable.
-    #[error("ClickHouse is unavailable")]
-    Unavailable,
+    /// ClickHouse is unavailable; a sentence says why, if that is known.
+    #[error("{}", .0.as_deref().unwrap_or("ClickHouse is unavailable"))]
+    Unavailable(Option<String>),
     /// Such a command is already running.
     #[error("already running")]
     Busy,

@@ -14,7 +14,7 @@ pub use crate::projections::{OperatorError, RebuildState};
 impl From<OperatorError> for ServiceError {
     fn from(error: OperatorError) -> Self {
         match error {
-            OperatorError::Unavailable => analytics::unavailable(),
+            OperatorError::Unavailable(absence) => analytics::unavailable(absence),
             OperatorError::Busy => {
                 Self::new(ErrorCode::Conflict, "Such an operation is already running.")
             }

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::net::TcpStream;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::process::Stdio;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{DataFolder, Options, TOKEN, eventually, shared};
+use crate::harness::{DataFolder, Options, Output, TOKEN, eventually, shared};
 
 #[test]
 fn probes_tell_how_it_is() {
@@ -143,6 +144,43 @@ fn log_lines_are_json_when_asked_for() {
 }
 
 #[test]
+fn log_lines_for_humans_have_no_colors_in_a_pipe() {
+    let options = Options::links_only().flag("--log-format", "human");
+    let mut process = options.command().stderr(Stdio::piped()).spawn().unwrap();
+    let (log, reader) = Output::collect(process.stderr.take().unwrap());
+    eventually("slugline is ready", || log.contains("slugline is ready").then_some(()));
+    process.kill().unwrap();
+    process.wait().unwrap();
+    reader.join().unwrap();
+    assert!(!log.contains("\u{1b}"), "{}", log.text());
+}
+
+/// Also when it has been used, and for the second time.
+#[test]
+fn a_healthy_service_starts_and_stops_quickly_and_without_warnings() {
+    let options = Options::new();
+    for start in 1..=2 {
+        let server = Options::at(&options.data).start();
+        server.await_analytics();
+        let link = server.link();
+        for _ in 0..50 {
+            server.visit(&link).send().expect(302);
+        }
+        server.await_clicks(&link, 50);
+        let log = server.stderr.clone();
+        let stopping = Instant::now();
+        assert!(server.stop().success());
+        let took = stopping.elapsed();
+        // Idle, it takes a fraction of a second; other tests run at the time.
+        assert!(took < Duration::from_secs(4), "{took:?}");
+        let given = "SLUGLINE_BOOTSTRAP_TOKEN is ignored";
+        for line in log.lines().iter().filter(|line| start == 1 || !line.contains(given)) {
+            assert!(!line.contains("\"WARN\"") && !line.contains("\"ERROR\""), "{line}");
+        }
+    }
+}
+
+#[test]
 fn the_geo_database_is_read_again_on_sighup() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("geo.mmdb");
@@ -187,6 +225,9 @@ fn a_wrong_setting_is_named() {
         ("--visitor-salt", "hourly", "visitor-salt"),
         ("--trusted-proxies", "10.0.0.0/99", "trusted-proxies"),
         ("--geo-db", "/nowhere/geo.mmdb", "/nowhere/geo.mmdb"),
+        ("--crawler-list", "/nowhere/crawlers.json", "/nowhere/crawlers.json"),
+        ("--geo-db", file!(), "MaxMind"),
+        ("--crawler-list", file!(), "crawler list"),
         ("--config", "/nowhere/slugline.toml", "/nowhere/slugline.toml"),
     ] {
         let said = refusal(&Options::new().clickhouse_away().flag(flag, value));
@@ -218,20 +259,21 @@ fn settings_come_from_a_file_too() {
     assert!(refusal(&Options::new().flag("--config", &file)).contains("lissen"));
 }
 
-/// A machine without npm and without a cache gets an actionable error message.
+/// A machine without npm and without a cache is told what to do.
 #[test]
 fn what_can_not_be_fetched_can_be_given() {
     let empty = tempfile::tempdir().unwrap();
-    let bare = |options: Options| {
-        options.env("SLUGLINE_CACHE_DIR", empty.path().as_os_str()).env("PATH", "/nowhere")
-    };
-    let said = refusal(&bare(Options::new()));
-    assert!(said.contains("npm") && said.contains("--crawler-list"), "{said}");
-    let said = refusal(&bare(Options::new().flag("--crawler-list", "none")));
-    assert!(said.contains("npm") && said.contains("--geo-db"), "{said}");
-    let said =
-        refusal(&bare(Options::new().flag("--crawler-list", "none").flag("--geo-db", "none")));
-    assert!(said.contains("--engine-lib") && said.contains("--clickhouse-url"), "{said}");
+    let options = Options::new().env("SLUGLINE_CACHE_DIR", empty.path().as_os_str());
+    let server = options.env("PATH", "/nowhere").start();
+    for (name, flag) in
+        [("engine", "--clickhouse-url"), ("geo_db", "--geo-db"), ("crawler_list", "--crawler-list")]
+    {
+        let reason = eventually("it cannot be fetched", || {
+            let download = server.readiness()["downloads"][name].clone();
+            (download["state"] == "failed").then(|| download["reason"].to_string())
+        });
+        assert!(reason.contains("npm is not on the PATH") && reason.contains(flag), "{reason}");
+    }
 }
 
 #[test]

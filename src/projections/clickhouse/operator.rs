@@ -102,14 +102,14 @@ impl Operator {
         request: impl FnOnce(oneshot::Sender<Result<T, OperatorError>>) -> Request,
     ) -> Result<T, OperatorError> {
         if !self.status.is_connected() {
-            return Err(OperatorError::Unavailable);
+            return Err(OperatorError::Unavailable(self.status.absence()));
         }
         let (answer, reply) = oneshot::channel();
         self.requests.try_send(request(answer)).map_err(|_| OperatorError::Busy)?;
         match tokio::time::timeout(TIMEOUT, reply).await {
             Ok(Ok(answer)) => answer,
             // The command was dropped with the connection, or timed out.
-            Ok(Err(_)) | Err(_) => Err(OperatorError::Unavailable),
+            Ok(Err(_)) | Err(_) => Err(OperatorError::Unavailable(None)),
         }
     }
 }

@@ -16,6 +16,8 @@ use super::reconcile::Reconciliation;
 pub struct Status {
     applied: watch::Sender<u64>,
     is_connected: AtomicBool,
+    /// Why it cannot be connected yet, as a sentence for users.
+    absence: Mutex<Option<String>>,
     /// The offset up to which reclassifications are applied, and whether these are all.
     reclassified: watch::Sender<(u64, bool)>,
     /// When the projection was last up to date, in milliseconds since the Unix epoch.
@@ -91,6 +93,7 @@ impl Status {
         Self {
             applied: watch::Sender::new(0),
             is_connected: AtomicBool::new(false),
+            absence: Mutex::default(),
             reclassified: watch::Sender::new((0, true)),
             complete_at_ms: AtomicU64::new(now_ms()),
             reconciled: Mutex::new(None),
@@ -108,6 +111,17 @@ impl Status {
     /// Whether ClickHouse is connected.
     pub fn is_connected(&self) -> bool {
         self.is_connected.load(Ordering::Acquire)
+    }
+
+    /// Why ClickHouse cannot be connected yet, as a sentence for users; `None` if nothing is known to
+    /// be missing.
+    pub fn absence(&self) -> Option<String> {
+        self.absence.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sets why ClickHouse cannot be connected yet.
+    pub fn set_absence(&self, sentence: Option<String>) {
+        *self.absence.lock().unwrap_or_else(PoisonError::into_inner) = sentence;
     }
 
     /// The snapshot of a query that starts now, for a log that ends at `end`.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::execute::failed;
 use super::query::AnalyticsQuery;
-use super::{Analytics, AsOf, acquire, unavailable};
+use super::{Analytics, AsOf, acquire};
 use crate::domain::error::{Result, ServiceError};
 use crate::domain::named_enum;
 use crate::limits::QUERY_QUEUE_TIMEOUT;
@@ -121,7 +121,7 @@ impl Analytics {
             None => None,
             Some(offset) => Some(self.key(query, offset, snapshot).await?),
         };
-        let reading = self.clickhouse.reading().ok_or_else(unavailable)?;
+        let reading = self.clickhouse.reading().ok_or_else(|| self.unavailable())?;
         let permit =
             acquire(QUERY_QUEUE_TIMEOUT, Arc::clone(&self.exports).acquire_owned()).await?;
         let permit = permit.map_err(ServiceError::internal)?;

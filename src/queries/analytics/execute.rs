@@ -39,7 +39,7 @@ pub struct QueryResult {
 impl Analytics {
     /// Runs a statement in ClickHouse. A bounded number runs at once; the others wait.
     pub(super) async fn execute(&self, statement: Statement) -> Result<QueryResult> {
-        let reading = self.clickhouse.reading().ok_or_else(unavailable)?;
+        let reading = self.clickhouse.reading().ok_or_else(|| self.unavailable())?;
         // Waiting for a permit does not count towards the query's time.
         let _permit = acquire(QUERY_QUEUE_TIMEOUT, self.pool.acquire()).await?;
         let running_query = async {
@@ -61,7 +61,7 @@ impl Analytics {
 /// Maps a ClickHouse error. The codes are those of its `ErrorCodes.cpp`.
 pub(super) fn failed(error: &Error) -> ServiceError {
     let text = match error {
-        Error::Network(_) | Error::TimedOut => return unavailable(),
+        Error::Network(_) | Error::TimedOut => return unavailable(None),
         other => other.to_string(),
     };
     let code = text.split_once("Code: ").and_then(|(_, rest)| rest.split_once('.'));

@@ -56,9 +56,11 @@ use crate::projections::clickhouse::ClickHouse;
 
 const DAY_SECONDS: u64 = 24 * 3_600;
 
-/// ClickHouse is unavailable; the clicks stay in the log.
-pub fn unavailable() -> ServiceError {
-    let message = "Analytics are unavailable at the moment; clicks are kept and will be counted.";
+/// ClickHouse is unavailable; the clicks stay in the log. `absence` says why, if that is known.
+pub fn unavailable(absence: Option<String>) -> ServiceError {
+    let message = absence.unwrap_or_else(|| {
+        "Analytics are unavailable at the moment; clicks are kept and will be counted.".to_owned()
+    });
     ServiceError::unavailable(ErrorCode::AnalyticsUnavailable, message)
 }
 
@@ -106,6 +108,11 @@ impl Analytics {
         }
     }
 
+    /// The error while ClickHouse is unavailable.
+    pub fn unavailable(&self) -> ServiceError {
+        unavailable(self.clickhouse.status.absence())
+    }
+
     /// The query, with its period limited to the retention: the only place that does so.
     fn visible<'a>(&self, query: &'a AnalyticsQuery) -> Result<Cow<'a, AnalyticsQuery>> {
         let plan = self.plans.as_ref().map(|plans| plans.of(query.workspace)).transpose()?;
@@ -141,7 +148,7 @@ impl Analytics {
                 return Err(beyond_log_end("min_offset", end));
             }
             if self.clickhouse.reading().is_none() {
-                return Err(unavailable());
+                return Err(self.unavailable());
             }
             if !self.reached(wanted, changes).await {
                 let reached = self.clickhouse.as_of().offset;

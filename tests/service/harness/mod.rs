@@ -27,6 +27,7 @@ pub use files::FileServer;
 pub use geo::{address_in, address_v6_in};
 pub use names::NameServer;
 pub use options::{Options, TOKEN, after_setting};
+pub use output::Output;
 pub use server::{Server, client, is_alive};
 pub use shared::shared;
 

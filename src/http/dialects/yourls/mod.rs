@@ -42,7 +42,6 @@ use crate::domain::token::Ability::{AnalyticsRead, LinksCreate, LinksRead};
 use crate::http::auth::Api;
 use crate::http::params::Params;
 use crate::limits::REQUEST_TIMEOUT;
-use crate::queries::analytics::unavailable;
 use crate::queries::links::{self as index, LinkQuery, MAX_RANKED, Sort};
 use request::{Values, keyword, link_input, number};
 
@@ -150,7 +149,8 @@ async fn expand(api: Api, params: Params) -> Result<Reply> {
 
 async fn link_stats(api: Api, params: Params) -> Result<Reply> {
     let link = links::by_slug(&api, &keyword(params))?;
-    let link = response::counted(&links::show(&api, link).await?).ok_or_else(unavailable)?;
+    let link = response::counted(&links::show(&api, link).await?);
+    let link = link.ok_or_else(|| api.services.analytics.unavailable())?;
     Ok(Reply(response::stats(json!({ "link": link }))))
 }
 
@@ -160,7 +160,8 @@ async fn stats(api: Api, mut params: Params) -> Result<Reply> {
     let mut stats = json!({ "stats": count(&api).await? });
     if limit > 0 {
         let shown = links::show_all(&api, selected(&api, params, start, limit).await?).await?;
-        stats["links"] = response::numbered(&shown).ok_or_else(unavailable)?;
+        let links = response::numbered(&shown);
+        stats["links"] = links.ok_or_else(|| api.services.analytics.unavailable())?;
     }
     Ok(Reply(response::stats(stats)))
 }
