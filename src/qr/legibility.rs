@@ -4,6 +4,8 @@
 //! image: JPEG compression, rotation, shrinking, blur and perspective. zbar reads all samples of what
 //! is allowed without a warning, rqrr nearly all.
 
+use std::cmp::Ordering;
+
 use super::scene::{Cover, Layout};
 use super::{Spec, caption};
 use crate::domain::qr::style::{Color, CornerStyle, DEFAULT_MARGIN, DotStyle, QrStyle};
@@ -72,7 +74,11 @@ type Reasons = Vec<(&'static str, String)>;
 fn check_colors(style: &QrStyle, reasons: &mut Reasons, warnings: &mut Vec<Warning>) -> f64 {
     let mut lowest = f64::INFINITY;
     let background = style.background_color.unwrap_or(Color::WHITE);
-    let is_dark = luminance(style.color) < luminance(background);
+    let is_dark = match luminance(style.color).total_cmp(&luminance(background)) {
+        // Only one direction has room for contrast.
+        Ordering::Equal => luminance(background) > 0.18,
+        order => order.is_lt(),
+    };
     let mut colors = vec![("color", style.color)];
     if let Some(gradient) = style.gradient {
         let mixed = |step| ("gradient.color", mix(style.color, gradient.color, step));

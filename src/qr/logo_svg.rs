@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use resvg::usvg::roxmltree::{Document, Node, NodeId, ParsingOptions};
-use resvg::usvg::{Group, ImageHrefResolver, Node as Drawn, Options, Tree, WriteOptions};
+use resvg::usvg::{Group, ImageHrefResolver, Node as Drawn, Options, Path, Tree, WriteOptions};
 
 use super::logo::LogoError;
 
@@ -17,10 +17,19 @@ const MAX_DEPTH: usize = 64;
 const MAX_NODES: u32 = 10_000;
 /// Each rule is compared with each element.
 const MAX_CSS_BYTES: usize = 16 << 10;
-/// The maximum number of shapes after all references are followed, and of 64 bytes of paths.
+/// The maximum number of shapes after all references are followed, and of 8 bytes of paths.
 const MAX_WEIGHT: u64 = 50_000;
+/// How many times as heavy everything is if something is stroked: the parser computes the outlines
+/// of strokes.
+const STROKED_WEIGHT: u64 = 8;
 /// Each needs a canvas of its own while it is drawn.
-const MAX_LAYERS: usize = 200;
+const MAX_LAYERS: usize = 50;
+/// The maximum number of lines and curves. Outlines of strokes take about ten times as long.
+const MAX_SEGMENTS: usize = 20_000;
+const STROKED_SEGMENT: usize = 10;
+/// How far all lines and curves may go up and down, in heights of the logo: each row of pixels that
+/// they cross takes time.
+const MAX_TRAVEL: f32 = 2_000.0;
 /// More digits before the point, or an exponent: curves of such sizes need too many segments.
 const MAX_DIGITS: usize = 6;
 
@@ -101,8 +110,7 @@ pub fn sanitize(text: &str) -> Result<(String, Tree)> {
     check_weight(&document, &css)?;
     let tree = Tree::from_xmltree(&document, &usvg_options())
         .or_else(|error| refused(format!("cannot be read: {error}")))?;
-    let mut layers = 0;
-    check_drawing(tree.root(), &mut layers)?;
+    check_drawing(tree.root(), &mut Effort::of(&tree))?;
     if tree.root().children().is_empty() {
         return refused("has no shapes");
     }
@@ -284,7 +292,14 @@ fn check_weight(document: &Document<'_>, css: &str) -> Result<()> {
             weight = weight.saturating_add(elements.saturating_mul(weights.of(node, 0)?));
         }
     }
-    if weight > MAX_WEIGHT {
+    let is_stroke = |name: &str, value: &str| {
+        (name == "stroke" && value.trim() != "none")
+            || (name == "style" && value.contains("stroke"))
+    };
+    let mut attributes = document.descendants().flat_map(|node| node.attributes());
+    let is_stroked = css.contains("stroke")
+        || attributes.any(|attribute| is_stroke(attribute.name(), attribute.value()));
+    if weight.saturating_mul(if is_stroked { STROKED_WEIGHT } else { 1 }) > MAX_WEIGHT {
         return refused("is too complex: simplify it to fewer shapes");
     }
     Ok(())
@@ -309,7 +324,7 @@ impl<'a, 'input> Weights<'a, 'input> {
         for attribute in node.attributes() {
             let value = attribute.value();
             if matches!(attribute.name(), "d" | "points") {
-                weight = weight.saturating_add(value.len() as u64 / 64);
+                weight = weight.saturating_add(value.len() as u64 / 8);
                 continue;
             }
             for id in references(value) {
@@ -326,20 +341,51 @@ impl<'a, 'input> Weights<'a, 'input> {
     }
 }
 
-fn check_drawing(group: &Group, layers: &mut usize) -> Result<()> {
-    *layers += usize::from(group.should_isolate());
-    if *layers > MAX_LAYERS {
+/// What takes time to draw.
+struct Effort {
+    height: f32,
+    layers: usize,
+    segments: usize,
+    travel: f32,
+}
+
+impl Effort {
+    fn of(tree: &Tree) -> Self {
+        Self { height: tree.size().height(), layers: 0, segments: 0, travel: 0.0 }
+    }
+
+    fn add(&mut self, path: &Path) -> Result<()> {
+        let is_stroked = path.stroke().is_some();
+        let times = if is_stroked { STROKED_SEGMENT } else { 1 };
+        self.segments = self.segments.saturating_add(path.data().verbs().len() * times);
+        let mut points = path.data().points().to_vec();
+        path.abs_transform().map_points(&mut points);
+        let steps = points.windows(2).map(|pair| (pair[1].y - pair[0].y).abs());
+        // A stroke has two sides.
+        let sides = if is_stroked { 2.0 } else { 1.0 };
+        self.travel += steps.sum::<f32>() * sides / self.height;
+        if self.segments > MAX_SEGMENTS || self.travel.is_nan() || self.travel > MAX_TRAVEL {
+            return refused("is too complex: simplify its paths, strokes above all");
+        }
+        Ok(())
+    }
+}
+
+fn check_drawing(group: &Group, effort: &mut Effort) -> Result<()> {
+    effort.layers += usize::from(group.should_isolate());
+    if effort.layers > MAX_LAYERS {
         return refused(format!(
             "must have at most {MAX_LAYERS} groups with opacity, masks or clips: flatten them"
         ));
     }
     for child in group.children() {
         match child {
-            Drawn::Group(group) => check_drawing(group, layers)?,
+            Drawn::Group(group) => check_drawing(group, effort)?,
             Drawn::Path(path) => {
                 if path.stroke().is_some_and(|stroke| stroke.dasharray().is_some()) {
                     return refused("must not have dashed lines: convert them to paths");
                 }
+                effort.add(path)?;
             }
             Drawn::Image(_) | Drawn::Text(_) => {
                 return refused("must not have pictures or text: convert them to paths");

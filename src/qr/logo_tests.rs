@@ -246,8 +246,37 @@ fn svgs_that_grow_or_are_deep_are_refused_quickly() {
     assert!(refusal(svg(&by_style).as_bytes()).contains("too complex"));
     let layers =
         svg(&"<g opacity='0.5'><path d='M0 0h9v9z'/><path d='M0 0h9v9z'/></g>".repeat(201));
-    assert!(refusal(layers.as_bytes()).contains("at most 200 groups"));
+    assert!(refusal(layers.as_bytes()).contains("at most 50 groups"));
     let long = svg(&format!("<path d='M0 0{}'/>", "l1 2.7182818".repeat(40_000)));
     assert!(refusal(long.as_bytes()).contains("too complex"));
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+}
+
+/// Small files that take long to draw.
+#[test]
+fn svgs_with_much_to_draw_are_refused_quickly() {
+    let start = std::time::Instant::now();
+    let zigzag = |lines: usize| -> String {
+        let line =
+            |line: usize| ["L", &(line * 7 % 10).to_string(), [" 0 ", " 9 "][line % 2]].concat();
+        (0..lines).map(line).collect()
+    };
+    let stroked = |d: &str| {
+        let style = "fill='none' stroke='red' stroke-width='9' stroke-linejoin='round'";
+        svg(&format!("<path {style} d='M0 0{d}'/>"))
+    };
+    let curves = "C9 0 1 9 5 5".repeat(100_000);
+    for heavy in [
+        stroked(&zigzag(30_000)),
+        stroked(&zigzag(2_500)),
+        stroked(&zigzag(1_200)),
+        stroked(&curves),
+        svg(&format!("<path d='M0 0{}'/>", zigzag(3_000))),
+        svg(&format!("<style>path{{stroke:red}}</style><path d='M0 0{curves}'/>")),
+    ] {
+        let refusal = refusal(heavy.as_bytes());
+        assert!(refusal.contains("too complex"), "{refusal}");
+    }
+    assert!(Logo::parse_upload(stroked(&zigzag(1_000)).as_bytes()).is_ok());
     assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
 }

@@ -181,7 +181,9 @@ async fn spec(
 
 /// A logo, to draw it.
 pub async fn stored_logo(services: &Services, workspace: WorkspaceId, id: LogoId) -> Result<Logo> {
-    let missing = || ServiceError::internal("a logo of a QR code is missing");
+    // Of the current version, logos cannot be deleted.
+    let missing =
+        || ServiceError::new(ErrorCode::Conflict, "The logo of that version was deleted.");
     let image = services.qr.codes.logo_image(workspace, id).await?.ok_or_else(missing)?;
     let logo = services.qr.pool.run(move || Logo::from_stored(&image)).await?;
     logo.ok_or_else(missing)

@@ -140,6 +140,7 @@ pub async fn image(
             (ImageFile = "application/postscript"),
         )),
         (status = 304, description = "The image has not changed."),
+        (status = 409, description = "The logo of that version was deleted."),
         (status = 503, description = "Too many images are waiting to be drawn; retry later."),
     ),
 )]
