@@ -22,7 +22,7 @@ pub fn measure(folder: &Path, links: u64) -> anyhow::Result<()> {
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build()?;
     let all = LinkQuery::of(WorkspaceId::from_bytes(&[1; 16])?);
     let words = |text: &str| -> anyhow::Result<LinkQuery> {
-        let words = Word::all_of(text).map_err(anyhow::Error::msg)?;
+        let words = Word::all_of(text, "sho.rt").map_err(anyhow::Error::msg)?;
         Ok(LinkQuery { filter: LinkFilter { words, ..LinkFilter::default() }, ..all.clone() })
     };
     let one = history::unique_text(links / 2 + 1);

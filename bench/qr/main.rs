@@ -1,6 +1,6 @@
 //! Images of QR codes per second of processor time, in turns with two other programs.
 //!
-//! `cargo bench --bench qr`. PyPI's `segno` is measured if `python3` has it, npm's
+//! `cargo bench --bench qr`. `PyPI`'s `segno` is measured if `python3` has it, npm's
 //! `qr-code-styling` if `node` finds it, `jsdom` and `@napi-rs/canvas` in `NODE_PATH`.
 #![allow(clippy::unwrap_used, reason = "a benchmark may end at any defect")]
 

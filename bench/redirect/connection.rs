@@ -32,7 +32,7 @@ impl Connection {
         })
     }
 
-    /// Sends a request and takes its response, which must be a 302, to the last byte.
+    /// Sends a request and takes its response, which must be a redirect, to the last byte.
     pub async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<()> {
         if self.spent {
             self.stream = connect(self.server).await?;

@@ -16,15 +16,15 @@ use crate::slugline::Api;
 use crate::statistics::{as_f64, median};
 use crate::traffic::Traffic;
 
-/// One of the two servers, with what the rounds so far have shown.
+/// One of the servers, with what the rounds so far have shown.
 #[derive(Debug)]
 pub struct Contender {
     /// Which server it is.
     pub contestant: Contestant,
     /// Where it listens.
     pub address: SocketAddr,
-    /// Its process.
-    pub process: u32,
+    /// Its process; `None` if it is not one of this run's.
+    pub process: Option<u32>,
     /// slugline's API: after each phase, slugline is given the time to project its clicks.
     pub api: Option<Api>,
     /// All redirects received from it, warm-up included.
@@ -125,7 +125,7 @@ impl Percentiles {
 
 impl Contender {
     /// A server that has not received any requests yet.
-    pub const fn new(contestant: Contestant, address: SocketAddr, process: u32) -> Self {
+    pub const fn new(contestant: Contestant, address: SocketAddr, process: Option<u32>) -> Self {
         Self {
             contestant,
             address,
@@ -264,9 +264,9 @@ struct Usage {
 }
 
 impl Usage {
-    fn read(server: u32) -> anyhow::Result<Self> {
+    fn read(server: Option<u32>) -> anyhow::Result<Self> {
         Ok(Self {
-            server: machine::processor_time(server)?,
+            server: server.map(machine::processor_time).transpose()?.unwrap_or_default(),
             generator: machine::processor_time(std::process::id())?,
             machine: machine::busy_time()?,
         })

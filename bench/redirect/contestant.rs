@@ -1,9 +1,9 @@
-//! The two servers.
+//! The servers.
 
 use clap::ValueEnum;
 use serde::Serialize;
 
-/// One of the two servers.
+/// One of the servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Contestant {
@@ -11,6 +11,9 @@ pub enum Contestant {
     Bare,
     /// slugline.
     Slugline,
+    /// The server that `--target` names, instead of slugline.
+    #[value(skip)]
+    Target,
 }
 
 impl Contestant {
@@ -19,6 +22,7 @@ impl Contestant {
         match self {
             Self::Bare => "bare axum",
             Self::Slugline => "slugline",
+            Self::Target => "target",
         }
     }
 }

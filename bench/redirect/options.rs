@@ -3,13 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::{Context as _, ensure};
 use clap::Parser;
 use serde::{Serialize, Serializer};
+use url::Url;
 
+use crate::agents::Profile;
 use crate::companion::Companion;
 use crate::contestant::Contestant;
 use crate::scenario::{SUSTAINED_LINKS, Scenario};
 use crate::steps::Step;
+use crate::traffic::{LinkKind, Traffic};
 
 /// Compares slugline's redirects with a bare axum server.
 #[derive(Debug, Parser)]
@@ -52,6 +56,14 @@ pub struct Arguments {
     /// Repeats each open loop of slugline beside so many requests for images of QR codes
     #[arg(long, value_name = "PER_SECOND", conflicts_with = "sign_ins", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     qr_images: Option<u32>,
+    /// Measures the server at this URL instead of slugline: another shortener, or slugline on another
+    /// machine. It needs links with the slugs b0000000, b0000001, … (as many as --links), or those of
+    /// --paths
+    #[arg(long, value_name = "URL", conflicts_with_all = ["sign_ins", "qr_images", "scenarios"])]
+    target: Option<Url>,
+    /// With --target: a file with the path of a link on each line
+    #[arg(long, value_name = "FILE", requires = "target")]
+    paths: Option<PathBuf>,
     /// A smoke run: 5,000 and 10,000 links, phases of 2 s, 1 round
     #[arg(long, conflicts_with_all = ["links", "many_links", "seconds", "rounds"])]
     quick: bool,
@@ -94,6 +106,10 @@ pub struct Options {
     pub only: Option<Contestant>,
     /// Requests per second of open loops, if not half of the closed loop's.
     pub rate: Option<u32>,
+    /// The server to measure instead of slugline.
+    pub target: Option<Url>,
+    /// The file with the paths of its links.
+    pub paths: Option<PathBuf>,
     /// Other requests per second beside a second open loop.
     pub companion: Option<(Companion, u32)>,
 }
@@ -101,7 +117,32 @@ pub struct Options {
 impl Options {
     /// Whether the run measures this server.
     pub fn measures(&self, contestant: Contestant) -> bool {
-        self.only.is_none_or(|only| only == contestant)
+        match contestant {
+            Contestant::Slugline if self.target.is_some() => false,
+            _ => self.only.is_none_or(|only| only == contestant),
+        }
+    }
+
+    /// The requests to a target.
+    pub fn traffic_of(
+        &self,
+        target: &Url,
+        scenario: Scenario,
+        profiles: &[Profile],
+    ) -> anyhow::Result<Traffic> {
+        ensure!(target.scheme() == "http", "the target must be an http URL");
+        let host = target.host_str().context("the target has no host")?;
+        let host = target.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let paths: Vec<String> = match &self.paths {
+            Some(file) => {
+                let text = std::fs::read_to_string(file)
+                    .with_context(|| format!("cannot read {}", file.display()))?;
+                text.lines().map(|line| line.trim_start_matches('/').to_owned()).collect()
+            }
+            None => (0..self.links_of(scenario)).map(|link| LinkKind::Plain.slug(link)).collect(),
+        };
+        ensure!(!paths.is_empty(), "there are no paths");
+        Ok(Traffic::render_paths(&host, paths, profiles))
     }
 
     /// The warm-up duration of each server.
@@ -118,7 +159,9 @@ impl From<Arguments> for Options {
             (given.links, given.many_links.max(given.links), given.seconds, given.rounds)
         };
         let is_wanted = |scenario: &Scenario| {
-            if given.scenarios.is_empty() {
+            if given.target.is_some() {
+                *scenario == Scenario::Plain
+            } else if given.scenarios.is_empty() {
                 scenario.is_default()
             } else {
                 given.scenarios.contains(scenario)
@@ -134,6 +177,8 @@ impl From<Arguments> for Options {
             threads: usize::from(given.threads),
             json: given.json,
             only: given.only,
+            target: given.target,
+            paths: given.paths,
             rate: given.rate,
             companion: given
                 .sign_ins

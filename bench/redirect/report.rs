@@ -58,7 +58,7 @@ pub struct ScenarioReport {
     pub traffic: traffic::Summary,
     /// Each server's results.
     pub servers: Vec<ServerReport>,
-    /// slugline's throughput by the bare server's, each round by itself.
+    /// The other server's throughput by the bare server's, each round by itself.
     pub ratios: Vec<f64>,
     /// The median of the ratios.
     pub ratio: Option<f64>,
@@ -78,8 +78,8 @@ pub struct ServerReport {
     /// At half load, the medians of the rounds.
     #[serde(rename = "latency_us")]
     pub latency: Percentiles,
-    /// After the load.
-    pub memory: Memory,
+    /// After the load, of a server of this run.
+    pub memory: Option<Memory>,
     /// The closed loops, by round.
     pub closed: Vec<ClosedLoop>,
     /// The open loops, by round.
@@ -129,7 +129,7 @@ impl ScenarioReport {
                     server: contender.contestant,
                     requests_per_second: contender.requests_per_second(),
                     latency: Percentiles::medians(&contender.open),
-                    memory: machine::memory(contender.process)?,
+                    memory: contender.process.map(machine::memory).transpose()?,
                     closed: contender.closed.clone(),
                     open: contender.open.clone(),
                     accompanied: contender.accompanied.clone(),
@@ -196,11 +196,11 @@ fn command() -> String {
         .to_owned()
 }
 
-/// slugline's throughput by the bare server's in the same round.
+/// The other server's throughput by the bare server's in the same round.
 fn ratios(contenders: &[Contender]) -> Vec<f64> {
-    let [bare, slugline] = contenders else {
+    let [bare, other] = contenders else {
         return Vec::new();
     };
-    let pairs = slugline.closed.iter().zip(&bare.closed);
-    pairs.map(|(slugline, bare)| slugline.requests_per_second / bare.requests_per_second).collect()
+    let pairs = other.closed.iter().zip(&bare.closed);
+    pairs.map(|(other, bare)| other.requests_per_second / bare.requests_per_second).collect()
 }

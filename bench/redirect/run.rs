@@ -48,7 +48,7 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     if options.measures(Contestant::Bare) {
         let output = tempfile::Builder::new().prefix("bare-bench-").tempfile()?.into_temp_path();
         let server = start_bare(&output, &http).await?;
-        contenders.push(Contender::new(Contestant::Bare, server.address(), server.process()));
+        contenders.push(Contender::new(Contestant::Bare, server.address(), Some(server.process())));
         bare = Some((server, output));
     }
     let mut filled = None;
@@ -56,15 +56,25 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
         let started = Filled::start(&http, options.companion).await?;
         let server = &started.slugline.server;
         let mut contender =
-            Contender::new(Contestant::Slugline, server.address(), server.process());
+            Contender::new(Contestant::Slugline, server.address(), Some(server.process()));
         contender.api = Some(started.slugline.api.clone());
         contenders.push(contender);
         filled = Some(started);
     }
 
+    if let Some(target) = &options.target {
+        let address =
+            *target.socket_addrs(|| None)?.first().context("the target has no address")?;
+        contenders.push(Contender::new(Contestant::Target, address, None));
+    }
+
     let mut scenarios = Vec::new();
     for scenario in &options.scenarios {
-        let traffic = Arc::new(scenario.traffic(options.links_of(*scenario), &profiles));
+        let traffic = match &options.target {
+            Some(target) => options.traffic_of(target, *scenario, &profiles)?,
+            None => scenario.traffic(options.links_of(*scenario), &profiles),
+        };
+        let traffic = Arc::new(traffic);
         println!("\n{}: {}", scenario.name(), table::requests(&traffic.summary));
         if let Some(filled) = &mut filled {
             filled.fill(scenario.kind(), options.links_of(*scenario)).await?;
@@ -239,7 +249,8 @@ async fn sustain(
         let watch = match &contender.api {
             Some(api) => {
                 let links = options.links_of(Scenario::Sustained);
-                Some(Watch::start(api, contender.process, links)?)
+                let process = contender.process.context("slugline has a process")?;
+                Some(Watch::start(api, process, links)?)
             }
             None => None,
         };

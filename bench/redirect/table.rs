@@ -154,8 +154,8 @@ fn disturbance(cores: f64) -> String {
 fn row(scenario: &ScenarioReport, server: &ServerReport) -> String {
     let of_bare = match (server.server, scenario.ratio) {
         (Contestant::Bare, _) => "100.0 %".to_owned(),
-        (Contestant::Slugline, Some(ratio)) => format!("{:.1} %", ratio * 100.0),
-        (Contestant::Slugline, None) => "–".to_owned(),
+        (_, Some(ratio)) => format!("{:.1} %", ratio * 100.0),
+        (_, None) => "–".to_owned(),
     };
     let at = |pick: fn(&Percentiles) -> f64| time(pick(&server.latency));
     format!(
@@ -167,7 +167,7 @@ fn row(scenario: &ScenarioReport, server: &ServerReport) -> String {
         at(|latency| latency.p50),
         at(|latency| latency.p99),
         at(|latency| latency.p999),
-        mebibytes(server.memory.rss_kib),
+        server.memory.map_or_else(|| "–".to_owned(), |memory| mebibytes(memory.rss_kib)),
     )
 }
 

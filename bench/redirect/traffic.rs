@@ -20,7 +20,7 @@ const CRAWLER_SHARE: f64 = 0.05;
 const REFERRER_SHARE: f64 = 0.65;
 const SEED: u64 = 0x0073_6c75_676c_696e;
 
-/// The same at both servers, whatever their ports.
+/// The host of requests to the servers of a run, the same whatever their ports.
 const HOST: &str = "localhost";
 const ACCEPT: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
@@ -118,17 +118,32 @@ impl Traffic {
         Self::render_pool(requests, (LinkKind::Plain, links), profiles, CRAWLER_SHARE)
     }
 
+    /// Renders requests for these paths of a host, without their leading slash.
+    pub fn render_paths(host: &str, paths: Vec<String>, profiles: &[Profile]) -> Self {
+        Self::render_for(POOL, (host, paths), profiles, CRAWLER_SHARE)
+    }
+
     fn render_pool(
         pool: usize,
         (kind, links): (LinkKind, u32),
         profiles: &[Profile],
         crawlers: f64,
     ) -> Self {
+        let slugs = (0..links).map(|number| kind.slug(number)).collect();
+        Self::render_for(pool, (HOST, slugs), profiles, crawlers)
+    }
+
+    fn render_for(
+        pool: usize,
+        (host, mut slugs): (&str, Vec<String>),
+        profiles: &[Profile],
+        crawlers: f64,
+    ) -> Self {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(SEED);
-        let mut slugs: Vec<String> = (0..links).map(|number| kind.slug(number)).collect();
         // Popular links are not the oldest ones.
         slugs.shuffle(&mut random);
-        let popularity = Cumulative::new((1..=links).map(|rank| f64::from(rank).powf(-ZIPF)));
+        let popularity =
+            Cumulative::new((1_u32..).take(slugs.len()).map(|rank| f64::from(rank).powf(-ZIPF)));
         let browsers = Cumulative::new(profiles.iter().map(|profile| profile.weight));
 
         let mut bytes = Vec::new();
@@ -140,7 +155,7 @@ impl Traffic {
             let visitor = Visitor::draw(&mut random, profiles, &browsers, crawlers);
             seen_links.insert(link);
             seen_agents.insert(visitor.agent);
-            visitor.render(&slugs[link], &mut bytes);
+            visitor.render(host, &slugs[link], &mut bytes);
             ends.push(bytes.len());
         }
         let summary = Summary {
@@ -241,10 +256,10 @@ impl<'profiles> Visitor<'profiles> {
         Self { agent: &profile.user_agent, language: Some(&profile.language), referrer, address }
     }
 
-    fn render(&self, slug: &str, into: &mut Vec<u8>) {
+    fn render(&self, host: &str, slug: &str, into: &mut Vec<u8>) {
         let mut lines = vec![
             format!("GET /{slug} HTTP/1.1"),
-            format!("Host: {HOST}"),
+            format!("Host: {host}"),
             format!("User-Agent: {}", self.agent),
             format!("Accept: {ACCEPT}"),
             "Accept-Encoding: gzip, deflate, br".to_owned(),
