@@ -2,6 +2,7 @@
 //! order of precedence. They are validated once at start.
 
 mod accounts;
+mod address;
 mod billing;
 mod clickhouse;
 mod mail;
@@ -18,6 +19,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use url::Url;
 
+use address::{bare_url, of_name_server, to_listen_on};
 pub use billing::Secret;
 pub use mail::SmtpUrl;
 pub use tls::{TlsCertificates, TlsSettings};
@@ -31,8 +33,6 @@ use crate::projections::clickhouse::Target;
 
 /// The default of `--listen`.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
-/// The standard port of DNS.
-const DNS_PORT: u16 = 53;
 /// The minimum retention of clicks in the log.
 const MIN_RETENTION: Duration = Duration::from_secs(3_600);
 /// The minimum retention of analytics: days are counted as a whole.
@@ -97,11 +97,11 @@ macro_rules! settings {
 
 settings! {
     /// The address to listen on [default: 127.0.0.1:8080]
-    listen: SocketAddr [env = "SLUGLINE_LISTEN", value_name = "ADDRESS:PORT"]
-        => SocketAddr { listen.unwrap_or(DEFAULT_LISTEN) };
+    listen: String [env = "SLUGLINE_LISTEN", value_name = "ADDRESS:PORT"]
+        => SocketAddr { listen.map_or(Ok(DEFAULT_LISTEN), |listen| to_listen_on(&listen))? };
     /// Serve probes, metrics and the operator's API only here; keep it private [default: --listen]
-    admin_listen: SocketAddr [env = "SLUGLINE_ADMIN_LISTEN", value_name = "ADDRESS:PORT"]
-        => Option<SocketAddr> { admin_listen };
+    admin_listen: String [env = "SLUGLINE_ADMIN_LISTEN", value_name = "ADDRESS:PORT"]
+        => Option<SocketAddr> { admin_listen.as_deref().map(to_listen_on).transpose()? };
     /// The data folder [default: ./data]
     data_dir: PathBuf [env = "SLUGLINE_DATA_DIR", value_name = "FOLDER"]
         => PathBuf { data_dir.unwrap_or_else(|| PathBuf::from("data")) };
@@ -168,7 +168,7 @@ settings! {
         => AllowedNets { outgoing_allow.unwrap_or_default().parse().map_err(anyhow::Error::msg::<String>)? };
     /// The name server for outgoing requests and domain verification [default: the system's]
     dns_server: String [env = "SLUGLINE_DNS_SERVER", value_name = "ADDRESS[:PORT]"]
-        => Option<SocketAddr> { dns_server.as_deref().map(name_server).transpose()? };
+        => Option<SocketAddr> { dns_server.as_deref().map(of_name_server).transpose()? };
     /// Whether logos of QR codes are fetched from URLs that users give [default: true]
     fetch_logos: bool [
         env = "SLUGLINE_FETCH_LOGOS", value_name = "BOOLEAN",
@@ -177,7 +177,7 @@ settings! {
     ]
         => bool { fetch_logos.unwrap_or(true) };
     /// The address to listen on for TLS, with a pair of files or a folder of them [default: none]
-    tls_listen: SocketAddr [env = "SLUGLINE_TLS_LISTEN", value_name = "ADDRESS:PORT"];
+    tls_listen: String [env = "SLUGLINE_TLS_LISTEN", value_name = "ADDRESS:PORT"];
     /// The certificate chain (PEM), reloaded on SIGHUP
     tls_cert: PathBuf [env = "SLUGLINE_TLS_CERT", value_name = "FILE"];
     /// The certificate's key (PEM)
@@ -322,11 +322,6 @@ fn sync_interval(text: &str) -> anyhow::Result<Duration> {
     Ok(interval)
 }
 
-fn name_server(text: &str) -> anyhow::Result<SocketAddr> {
-    let address = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| (ip, DNS_PORT).into()));
-    address.with_context(|| format!("`{text}` is not an address such as 9.9.9.9:53"))
-}
-
 /// A retention with a minimum; `None` if it is not set, or set to the word for no limit.
 fn retention(
     text: Option<&str>,
@@ -353,14 +348,6 @@ fn source(path: Option<PathBuf>) -> Source {
         Some(path) if path == Path::new("none") => Source::Nothing,
         Some(path) => Source::File(path),
     }
-}
-
-fn bare_url(url: Url) -> anyhow::Result<Url> {
-    let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() || !is_bare {
-        bail!("must be http or https and a host, such as https://sho.rt, not `{url}`");
-    }
-    Ok(url)
 }
 
 impl Settings {

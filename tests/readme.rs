@@ -24,6 +24,7 @@ const GUIDES: &[(&str, &str)] = &[
     ("analytics", include_str!("../src/http/guides/analytics.md")),
     ("clicks", include_str!("../src/http/guides/clicks.md")),
     ("bulk", include_str!("../src/http/guides/bulk.md")),
+    ("command-line", include_str!("../src/http/guides/command-line.md")),
     ("history", include_str!("../src/http/guides/history.md")),
     ("accounts", include_str!("../src/http/guides/accounts.md")),
     ("tokens", include_str!("../src/http/guides/tokens.md")),

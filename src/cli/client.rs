@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::blocking::{self, Client, RequestBuilder, Response};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio_rustls::rustls::RootCertStore;
 use url::{Host, Url};
 
+use super::table::cell;
 use crate::app::control::Control;
 use crate::effects::{http_client, system_roots};
 use crate::http::security::OPERATOR_KEY;
@@ -20,12 +22,27 @@ use crate::http::security::OPERATOR_KEY;
 /// Timeout of the check whether a local service is running.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Where a service is expected if nothing says where it is.
+const DEFAULT_URL: &str = "http://127.0.0.1:8080";
+
+/// No service answers at a URL.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no service answers at {url} ({reason}): start it with `slugline serve`, or say where it is \
+     with --url, SLUGLINE_URL or --data-dir"
+)]
+pub struct Unreachable {
+    url: String,
+    reason: String,
+}
+
 /// The service, and the token to use.
 #[derive(Debug, Args)]
 pub struct Remote {
-    /// URL of the service
-    #[arg(long, env = "SLUGLINE_URL", value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    url: String,
+    /// URL of the service [default: that of the service on the data folder, or
+    /// <http://127.0.0.1:8080>]
+    #[arg(long, env = "SLUGLINE_URL", value_name = "URL")]
+    url: Option<String>,
     /// An API token; prefer the environment variable to the flag
     #[arg(long, env = "SLUGLINE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     token: String,
@@ -38,8 +55,8 @@ pub struct Remote {
 impl Remote {
     /// The operator key of the service, if its data folder is available. The URL must contain the
     /// address from the data folder, so that nothing else learns the key.
-    fn operator_key(&self) -> Option<String> {
-        let url = Url::parse(&self.url).ok().filter(|url| url.scheme() == "http")?;
+    fn operator_key(&self, url: &str) -> Option<String> {
+        let url = Url::parse(url).ok().filter(|url| url.scheme() == "http")?;
         let ip = match url.host()? {
             Host::Ipv4(ip) => IpAddr::V4(ip),
             Host::Ipv6(ip) => IpAddr::V6(ip),
@@ -49,24 +66,45 @@ impl Remote {
         let control = Control::read(&self.data_dir)?;
         (control.public == Some(address)).then_some(control.key)
     }
+
+    /// The URL that was given, or that of the service on the data folder.
+    fn url(&self) -> String {
+        self.url.clone().unwrap_or_else(|| {
+            let public = Control::read(&self.data_dir).and_then(|control| control.public);
+            public.map_or_else(|| DEFAULT_URL.to_owned(), |address| format!("http://{address}"))
+        })
+    }
 }
 
-/// The data folder of a service that has to run.
+/// A service, for its operator.
 #[derive(Debug, Args)]
-pub struct DataFolder {
-    /// The data folder of the running service
+pub struct Operated {
+    /// The data folder of the running service: those who can read it need no token
     #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
     data_dir: PathBuf,
+    /// URL of a service on another machine, with a superadmin's token
+    #[arg(long, env = "SLUGLINE_URL", value_name = "URL")]
+    url: Option<String>,
+    /// The token of a superadmin; prefer the environment variable to the flag
+    #[arg(long, env = "SLUGLINE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    token: Option<String>,
 }
 
-impl DataFolder {
-    /// A client of the service, with its operator key.
+impl Operated {
+    /// A client of the service: that of the data folder with its operator key, or else that of the
+    /// URL with the token.
     pub fn service(&self) -> anyhow::Result<ApiClient> {
-        let client = ApiClient::local(&self.data_dir)?;
-        client.with_context(|| {
-            let data = self.data_dir.display();
-            format!("no service is running on the data folder {data}: start it first")
-        })
+        if let Some(client) = ApiClient::local(&self.data_dir)? {
+            return Ok(client);
+        }
+        if let (Some(url), Some(token)) = (&self.url, &self.token) {
+            return ApiClient::new(http_client(system_roots())?, url, authorization(token)?);
+        }
+        let data = self.data_dir.display();
+        bail!(
+            "no service is running on the data folder {data}: start it, or name another one with \
+             --data-dir, or with --url and --token"
+        )
     }
 }
 
@@ -93,12 +131,13 @@ impl ApiClient {
     pub fn remote(remote: &Remote) -> anyhow::Result<Self> {
         let mut builder = http_client(system_roots())?;
         let mut headers = authorization(&remote.token)?;
-        if let Some(key) = remote.operator_key() {
+        let url = remote.url();
+        if let Some(key) = remote.operator_key(&url) {
             headers.insert(OPERATOR_KEY, secret(&key)?);
             // A proxy from the environment would learn the key.
             builder = builder.no_proxy();
         }
-        Self::new(builder, &remote.url, headers)
+        Self::new(builder, &url, headers)
     }
 
     fn new(builder: reqwest::ClientBuilder, url: &str, headers: HeaderMap) -> anyhow::Result<Self> {
@@ -150,17 +189,48 @@ fn secret(value: &str) -> anyhow::Result<HeaderValue> {
 }
 
 /// Sends a request; a status other than success is an error, with the problem's code and detail.
+///
+/// # Errors
+/// [`Unreachable`] if there is no answer.
 pub fn send(request: RequestBuilder) -> anyhow::Result<Response> {
-    let response = request.send()?;
+    let response = request.send().map_err(unreachable)?;
     let status = response.status();
     if status.is_success() {
         return Ok(response);
     }
     let problem: Value = response.json().unwrap_or_default();
-    match (problem["code"].as_str(), problem["detail"].as_str()) {
+    match (problem["code"].as_str(), sentence(&problem)) {
         (Some(code), Some(detail)) => bail!("{code}: {detail}"),
         _ => bail!("the service answered {status}"),
     }
+}
+
+fn unreachable(error: reqwest::Error) -> Unreachable {
+    let url = error.url().map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+    let error = error.without_url();
+    let mut reason: &dyn std::error::Error = &error;
+    while let Some(source) = reason.source() {
+        reason = source;
+    }
+    Unreachable { url, reason: reason.to_string() }
+}
+
+/// What a problem says, with the fields that are wrong.
+pub fn sentence(problem: &Value) -> Option<String> {
+    let detail = problem["detail"].as_str()?;
+    let errors = problem["errors"].as_object().map(errors_of).unwrap_or_default();
+    Some([detail.to_owned()].into_iter().chain(errors).collect::<Vec<_>>().join("\n  "))
+}
+
+/// A sentence for each wrong field.
+pub fn errors_of(errors: &Map<String, Value>) -> Vec<String> {
+    let sentence = |(field, error): (&String, &Value)| format!("{field} {}", cell(error));
+    errors.iter().map(sentence).collect()
+}
+
+/// A text as a segment of a path.
+pub fn segment(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 /// Sends a request; returns `data` of its response.
@@ -170,4 +240,24 @@ pub fn data_of(request: RequestBuilder) -> anyhow::Result<Value> {
         return Ok(Value::Null);
     }
     Ok(response.json::<Value>()?["data"].take())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::control::ControlFile;
+
+    #[test]
+    fn the_url_is_given_or_that_of_the_data_folder_or_the_default() {
+        let data = tempfile::tempdir().unwrap();
+        let remote = |url: Option<&str>| {
+            let url = url.map(str::to_owned);
+            Remote { url, token: "t".to_owned(), data_dir: data.path().to_owned() }
+        };
+        assert_eq!(remote(None).url(), DEFAULT_URL);
+        let address = "127.0.0.1:9000".parse().unwrap();
+        let _service = ControlFile::write(data.path(), address, address).unwrap();
+        assert_eq!(remote(None).url(), "http://127.0.0.1:9000");
+        assert_eq!(remote(Some("https://sho.rt")).url(), "https://sho.rt");
+    }
 }

@@ -11,8 +11,9 @@ use reqwest::blocking::{Body, Response};
 use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
 
-use super::client::{ApiClient, Remote, data_of, send};
+use super::client::{ApiClient, Remote, Unreachable, data_of, errors_of, send};
 use super::progress::{POLL_INTERVAL, bar};
+use super::table::cell;
 use crate::domain::command::OnConflict;
 use crate::jobs::imports::MAX_FILE_BYTES;
 use crate::jobs::imports::formats::Format;
@@ -117,7 +118,10 @@ fn watch(client: &ApiClient, begun: &Value) -> anyhow::Result<Value> {
         let job = match client.get(&format!("/imports/{id}")) {
             Ok(job) => job,
             // The service may be restarting: the import continues with it.
-            Err(error) if error.is::<reqwest::Error>() && failures < MAX_RETRIES => {
+            Err(error)
+                if (error.is::<Unreachable>() || error.is::<reqwest::Error>())
+                    && failures < MAX_RETRIES =>
+            {
                 failures += 1;
                 std::thread::sleep(POLL_INTERVAL);
                 continue;
@@ -169,7 +173,11 @@ fn show_remarks(
     for line in lines.take(MAX_SHOWN) {
         let line: Value = serde_json::from_str(&line?)?;
         let slug = line["slug"].as_str().unwrap_or("-");
-        writeln!(out, "row {} ({slug}): {}", line["row"], line[field])?;
+        let remarks = match &line[field] {
+            Value::Object(errors) => errors_of(errors),
+            other => vec![cell(other)],
+        };
+        writeln!(out, "row {} ({slug}): {}", line["row"], remarks.join("; "))?;
     }
     if total > MAX_SHOWN as u64 {
         let url = job[format!("{part}_url")].as_str().unwrap_or_default();
@@ -208,8 +216,13 @@ fn report(
         0 => {}
         generated => writeln!(out, "generated slugs: {generated}")?,
     }
-    if number("rejected") > 0 && args.rejects.is_none() {
-        show_remarks(client, job, ("rejects", "errors"), number("rejected"), out)?;
+    match &args.rejects {
+        _ if number("rejected") == 0 => {}
+        Some(file) => writeln!(out, "the rejected links are in {}", file.display())?,
+        None => {
+            show_remarks(client, job, ("rejects", "errors"), number("rejected"), out)?;
+            writeln!(out, "`--rejects FILE` writes the rejected links to a file")?;
+        }
     }
     if number("warnings") > 0 {
         writeln!(out, "imported with changes:")?;

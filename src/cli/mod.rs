@@ -5,16 +5,21 @@
 
 pub mod backup;
 pub mod client;
+pub mod doctor;
 pub mod export;
 pub mod fetch;
 pub mod health;
 pub mod import;
+pub mod link;
 pub mod log;
 pub mod offline;
 pub mod progress;
 pub mod qr;
 pub mod rebuild;
 pub mod reclassify;
+pub mod shell;
+pub mod stats;
+pub mod table;
 pub mod token;
 pub mod user;
 pub mod verify;
@@ -24,16 +29,32 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args as _, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::app::{self, permissions};
 use crate::config::{LogFormat, ServeArgs, Settings};
 use crate::engine::{self, EngineArgs};
 use crate::http;
 
+/// The settings that commands on analytics use.
+const OF_ANALYTICS: &[&str] = &[
+    "data_dir",
+    "clickhouse_url",
+    "clickhouse_user",
+    "clickhouse_password",
+    "clickhouse_database",
+    "engine_lib",
+    "engine_memory_mb",
+    "crawler_list",
+    "config",
+];
+/// The settings that `doctor` looks at.
+const OF_DOCTOR: &[&str] =
+    &["data_dir", "public_url", "dialect_hosts", "clickhouse_url", "engine_lib", "config"];
+
 /// Short links with exact analytics, in one program. Serves if no command is given.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("SLUGLINE_COMMIT"), ")"), about)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -51,6 +72,11 @@ enum Command {
     Rebuild(Box<rebuild::RebuildArgs>),
     /// Reclassify past clicks with the current crawler list
     Reclassify(Box<reclassify::ReclassifyArgs>),
+    /// Create, list, show, change and delete links, through a running service
+    #[command(subcommand)]
+    Link(Box<link::LinkCommand>),
+    /// Print the clicks of a link, or of all, as numbers and bars, through a running service
+    Stats(stats::StatsArgs),
     /// Import links from a file: CSV, NDJSON, or an export of Bitly, Dub, Shlink, YOURLS or Kutt
     Import(Box<import::ImportArgs>),
     /// Export all links to a file: CSV or NDJSON
@@ -77,6 +103,12 @@ enum Command {
     Log(log::LogCommand),
     /// Print the API's OpenAPI document, for example to generate a client
     Openapi,
+    /// Check data folder, disk, clock, engine, service, proxy and DNS
+    Doctor(Box<doctor::DoctorArgs>),
+    /// Print the completions of a shell
+    Completions(shell::CompletionsArgs),
+    /// Print the manual page
+    Man(shell::ManArgs),
     /// The process of the embedded ClickHouse; started by `serve`
     #[command(hide = true)]
     Engine(EngineArgs),
@@ -95,6 +127,8 @@ pub fn main() -> ExitCode {
     permissions::restrict_new_files();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("slugline: {error:#}");
             ExitCode::FAILURE
@@ -102,14 +136,51 @@ pub fn main() -> ExitCode {
     }
 }
 
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// The command line. Commands on data take the settings of `serve`, because they may have to open
+/// the data as it does; their help shows those that matter to them.
+fn command() -> clap::Command {
+    let settings = ServeArgs::augment_args(clap::Command::new("serve"));
+    let settings: Vec<_> = settings.get_arguments().map(|arg| arg.get_id().clone()).collect();
+    let mut command = Cli::command();
+    for (name, shown) in [
+        ("verify", OF_ANALYTICS),
+        ("rebuild", OF_ANALYTICS),
+        ("reclassify", OF_ANALYTICS),
+        ("doctor", OF_DOCTOR),
+    ] {
+        command = command.mut_subcommand(name, |command| {
+            command.mut_args(|arg| {
+                let is_hidden = settings.contains(arg.get_id())
+                    && !shown.iter().any(|shown| arg.get_id() == *shown);
+                if is_hidden { arg.hide(true) } else { arg }
+            })
+        });
+    }
+    command
+}
+
 fn run() -> anyhow::Result<()> {
-    match Cli::parse().command {
+    let matches = command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match cli.command {
         None => serve(Serve::parse_from(["slugline"]).args),
         Some(Command::Serve(args)) => serve(*args),
         Some(Command::Fetch) => fetch::fetch(std::io::stdout().lock()),
         Some(Command::Verify(args)) => verify::verify(*args, std::io::stdout().lock()),
         Some(Command::Rebuild(args)) => rebuild::rebuild(*args, std::io::stdout().lock()),
         Some(Command::Reclassify(args)) => reclassify::reclassify(*args, std::io::stdout().lock()),
+        Some(Command::Link(command)) => link::run(&command, std::io::stdout().lock()),
+        Some(Command::Stats(args)) => stats::stats(&args, std::io::stdout().lock()),
+        Some(Command::Doctor(args)) => doctor::doctor(*args, std::io::stdout().lock()),
+        Some(Command::Completions(args)) => {
+            shell::completions(&args, command(), std::io::stdout().lock())
+        }
+        Some(Command::Man(args)) => shell::man(&args, command(), std::io::stdout().lock()),
         Some(Command::Import(args)) => import::import(&args, std::io::stdout().lock()),
         Some(Command::Export(args)) => export::export(&args, std::io::stdout().lock()),
         Some(Command::Qr(args)) => qr::qr(&args, std::io::stdout().lock()),

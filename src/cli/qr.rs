@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 use serde_json::Value;
 
-use super::client::{ApiClient, Remote, send};
+use super::client::{ApiClient, Remote, segment, send};
 use crate::domain::qr::input::SIZES;
 use crate::domain::qr::marker::PARAMETER;
 use crate::domain::qr::style::{ImageFormat, QrStyle};
@@ -117,9 +116,4 @@ fn format_of(path: &Path) -> anyhow::Result<ImageFormat> {
 fn text(object: &Value, field: &str) -> anyhow::Result<String> {
     let text = object[field].as_str().map(str::to_owned);
     text.ok_or_else(|| anyhow!("the service answered without `{field}`: is it an older version?"))
-}
-
-/// A text as a segment of a path.
-fn segment(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }

@@ -10,11 +10,12 @@ use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::runtime::Runtime;
 
 use super::client::{ApiClient, data_of};
 use super::offline::log_folder;
+use super::table;
 use crate::app::{last_used_file, open_log};
 use crate::commands::{Commands, Policies, now_ms};
 use crate::domain::ids::{TokenId, WorkspaceId};
@@ -118,9 +119,9 @@ fn create(args: &CreateArgs, out: &mut impl Write) -> anyhow::Result<()> {
         })?;
         json!(made.data)
     };
-    writeln!(out, "{}", text(&made["token"]))?;
+    writeln!(out, "{}", table::cell(&made["token"]))?;
     out.flush()?;
-    let id = text(&made["id"]);
+    let id = table::cell(&made["id"]);
     Ok(writeln!(std::io::stderr(), "created {id}; its secret is not shown again")?)
 }
 
@@ -134,12 +135,7 @@ fn list(args: &ListArgs, out: &mut impl Write) -> anyhow::Result<()> {
         return Ok(writeln!(out, "{tokens}")?);
     }
     let columns = ["id", "prefix", "created_at", "expires_at", "last_used_at", "abilities", "name"];
-    writeln!(out, "{}", columns.join("\t"))?;
-    for token in tokens.as_array().into_iter().flatten() {
-        let cells = columns.map(|column| text(&token[column]));
-        writeln!(out, "{}", cells.join("\t"))?;
-    }
-    Ok(())
+    table::print(out, &columns, tokens.as_array().into_iter().flatten())
 }
 
 fn revoke(args: &RevokeArgs, out: &mut impl Write) -> anyhow::Result<()> {
@@ -150,15 +146,6 @@ fn revoke(args: &RevokeArgs, out: &mut impl Write) -> anyhow::Result<()> {
         offline(data_dir, |tokens, runtime| runtime.block_on(tokens.revoke_anywhere(*id, None)))?;
     }
     Ok(writeln!(out, "revoked {id}")?)
-}
-
-/// Formats a value as a cell of the list.
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Array(names) => names.iter().map(text).collect::<Vec<_>>().join(","),
-        _ => "-".to_owned(),
-    }
 }
 
 /// A duration from now or a time, as an API timestamp.

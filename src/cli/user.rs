@@ -6,7 +6,8 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::client::{DataFolder, data_of};
+use super::client::{Operated, data_of};
+use super::table;
 use crate::domain::ids::{UserId, WorkspaceId};
 
 /// `slugline user …`
@@ -49,7 +50,7 @@ pub struct CreateArgs {
     #[arg(long, requires = "workspace")]
     role: Option<String>,
     #[command(flatten)]
-    folder: DataFolder,
+    folder: Operated,
 }
 
 /// `slugline user list`
@@ -59,7 +60,7 @@ pub struct ListArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    folder: DataFolder,
+    folder: Operated,
 }
 
 /// A command on one user.
@@ -68,7 +69,7 @@ pub struct OneArgs {
     /// The user's id: user_…
     id: UserId,
     #[command(flatten)]
-    folder: DataFolder,
+    folder: Operated,
 }
 
 /// Runs the command, writing to `out`.
@@ -78,7 +79,7 @@ pub fn run(command: &UserCommand, mut out: impl Write) -> anyhow::Result<()> {
         UserCommand::List(args) => list(args, &mut out),
         UserCommand::Link(args) => {
             let linked = post(args, "/link")?;
-            Ok(writeln!(out, "{}", text(&linked["link"]))?)
+            Ok(writeln!(out, "{}", table::cell(&linked["link"]))?)
         }
         UserCommand::Block(args) => patch(args, &json!({ "blocked": true }), &mut out),
         UserCommand::Unblock(args) => patch(args, &json!({ "blocked": false }), &mut out),
@@ -104,9 +105,9 @@ fn create(args: &CreateArgs, out: &mut impl Write) -> anyhow::Result<()> {
     });
     let client = folder.service()?;
     let made = data_of(client.request(Method::POST, "/admin/users").json(&body))?;
-    writeln!(out, "{}", text(&made["link"]))?;
+    writeln!(out, "{}", table::cell(&made["link"]))?;
     out.flush()?;
-    let (id, role) = (text(&made["user"]["id"]), text(&made["user"]["role"]));
+    let (id, role) = (table::cell(&made["user"]["id"]), table::cell(&made["user"]["role"]));
     Ok(writeln!(std::io::stderr(), "created {id} ({role}); the link sets the password, once")?)
 }
 
@@ -117,12 +118,7 @@ fn list(args: &ListArgs, out: &mut impl Write) -> anyhow::Result<()> {
     }
     let columns =
         ["id", "role", "verified", "blocked", "two_factor", "created_at", "email", "name"];
-    writeln!(out, "{}", columns.join("\t"))?;
-    for user in users.as_array().into_iter().flatten() {
-        let cells = columns.map(|column| text(&user[column]));
-        writeln!(out, "{}", cells.join("\t"))?;
-    }
-    Ok(())
+    table::print(out, &columns, users.as_array().into_iter().flatten())
 }
 
 fn post(args: &OneArgs, path: &str) -> anyhow::Result<Value> {
@@ -133,13 +129,4 @@ fn patch(args: &OneArgs, body: &Value, out: &mut impl Write) -> anyhow::Result<(
     let client = args.folder.service()?;
     data_of(client.request(Method::PATCH, &format!("/admin/users/{}", args.id)).json(body))?;
     Ok(writeln!(out, "changed {}", args.id)?)
-}
-
-/// Formats a value as a cell of the list.
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Bool(flag) => if *flag { "yes" } else { "no" }.to_owned(),
-        _ => "-".to_owned(),
-    }
 }

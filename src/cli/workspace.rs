@@ -4,9 +4,10 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 use reqwest::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
-use super::client::{DataFolder, data_of};
+use super::client::{Operated, data_of};
+use super::table;
 use crate::domain::ids::WorkspaceId;
 
 /// `slugline workspace …`
@@ -23,8 +24,11 @@ pub enum WorkspaceCommand {
 /// `slugline workspace list`
 #[derive(Debug, Args)]
 pub struct ListArgs {
+    /// Write a JSON array
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
-    folder: DataFolder,
+    folder: Operated,
 }
 
 /// `slugline workspace plan`
@@ -38,7 +42,7 @@ pub struct PlanArgs {
     #[arg(long = "set", value_name = "LIMIT=VALUE", value_parser = override_of)]
     overrides: Vec<(String, Option<u64>)>,
     #[command(flatten)]
-    folder: DataFolder,
+    folder: Operated,
 }
 
 /// `slugline workspace credits`
@@ -57,7 +61,7 @@ pub struct CreditsArgs {
     #[arg(long)]
     note: Option<String>,
     #[command(flatten)]
-    folder: DataFolder,
+    folder: Operated,
 }
 
 fn override_of(text: &str) -> Result<(String, Option<u64>), String> {
@@ -81,16 +85,11 @@ pub fn run(command: &WorkspaceCommand, mut out: impl Write) -> anyhow::Result<()
 fn list(args: &ListArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let client = args.folder.service()?;
     let columns = ["id", "plan", "members", "created_at", "name"];
-    writeln!(out, "{}", columns.join("\t"))?;
     let found = client.list("/admin/workspaces")?;
-    for workspace in found.as_array().into_iter().flatten() {
-        let cells = columns.map(|column| match &workspace[column] {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        });
-        writeln!(out, "{}", cells.join("\t"))?;
+    if args.json {
+        return Ok(writeln!(out, "{found}")?);
     }
-    Ok(())
+    table::print(out, &columns, found.as_array().into_iter().flatten())
 }
 
 fn set_plan(args: &PlanArgs, out: &mut impl Write) -> anyhow::Result<()> {

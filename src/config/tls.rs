@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use url::Url;
 
 use super::ServeArgs;
+use super::address::to_listen_on;
 use crate::effects::acme::AcmeSettings;
 use crate::http::transport::tls::CertificateSource;
 
@@ -47,7 +48,8 @@ pub(super) fn check(args: &ServeArgs) -> anyhow::Result<Option<TlsSettings>> {
     if has_authority && args.tls_acme.is_none() {
         bail!("tls-acme-contact, tls-acme-directory and tls-acme-root require tls-acme");
     }
-    match (args.tls_listen, certificates) {
+    let listen = args.tls_listen.as_deref().map(to_listen_on).transpose();
+    match (listen.context("tls-listen")?, certificates) {
         (None, None) => Ok(None),
         (Some(listen), Some(certificates)) => Ok(Some(TlsSettings { listen, certificates })),
         (Some(_), None) => {

@@ -89,7 +89,7 @@ fn the_program_shows_what_was_changed() {
         "warnings          12",
         "s.test",
         "generated slugs: 1",
-        "row 10 (9): {\"title\"",
+        "row 10 (9): title ",
         "2 more: http",
     ] {
         assert!(out.contains(shown), "{shown}: {out}");

@@ -39,6 +39,7 @@ const GUIDES: &[(&str, &str)] = &[
     ("analytics", include_str!("analytics.md")),
     ("clicks", include_str!("clicks.md")),
     ("bulk", include_str!("bulk.md")),
+    ("command-line", include_str!("command-line.md")),
     ("history", include_str!("history.md")),
     ("accounts", include_str!("accounts.md")),
     ("tokens", include_str!("tokens.md")),

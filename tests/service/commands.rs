@@ -1,0 +1,188 @@
+//! The commands for everyday use, as a user runs them.
+
+use std::io::Read;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::harness::{DataFolder, Options, Server, TOKEN, shared, slugline};
+
+/// A command on this service, named by its URL.
+fn at(server: &Server, arguments: &[&str]) -> Command {
+    let mut command = slugline();
+    command.args(arguments).env("SLUGLINE_URL", format!("http://{}", server.address()));
+    command.env("SLUGLINE_TOKEN", TOKEN);
+    command
+}
+
+/// What a command that must work writes to its standard output.
+#[track_caller]
+fn said(mut command: Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[track_caller]
+fn json_of(command: Command) -> Value {
+    serde_json::from_str(&said(command)).unwrap()
+}
+
+/// What a command that must fail writes to its standard error.
+#[track_caller]
+fn refusal(mut command: Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    assert!(!status.success() && stdout.is_empty(), "{status} {stdout:?}");
+    String::from_utf8(stderr).unwrap()
+}
+
+#[test]
+fn links_are_created_listed_shown_changed_and_deleted() {
+    let server = Options::links_only().start();
+    let base = format!("http://{}", server.address());
+    let long = "https://example.com/a?b=c";
+    let fields = ["--slug", "spring", "--tag", "a", "--tag", "b", "--set", "max_clicks=7"];
+    let created = said(at(&server, &[&["link", "create", long], &fields[..]].concat()));
+    assert_eq!(created, format!("{base}/spring\n"));
+    let text = ["--set", "kind=text", "--set", "payload={\"text\":\"Hi\"}", "--json"];
+    let text = json_of(at(&server, &[&["link", "create"], &text[..]].concat()));
+    assert_eq!(text["payload"]["text"], "Hi");
+
+    let list = said(at(&server, &["link", "list", "--tag", "b"]));
+    let rows: Vec<Vec<_>> = list.lines().map(|line| line.split('\t').collect()).collect();
+    assert_eq!(rows[0], ["short_url", "clicks", "created_at", "destination"]);
+    assert_eq!((rows.len(), rows[1][0], rows[1][3]), (2, &*format!("{base}/spring"), long));
+    let all = json_of(at(&server, &["link", "list", "--json"]));
+    assert_eq!(all.as_array().unwrap().len(), 2);
+
+    let shown = said(at(&server, &["link", "show", "spring"]));
+    assert!(shown.contains("tags             a,b\n"), "{shown}");
+    assert!(shown.contains("max_clicks       7\n") && !shown.contains("folder"), "{shown}");
+
+    let change = ["--title", "Spring", "--set", "max_clicks=null", "--json"];
+    let changed = json_of(at(&server, &[&["link", "update", "spring"], &change[..]].concat()));
+    assert_eq!(changed["title"], "Spring");
+    assert_eq!((&changed["max_clicks"], &changed["tags"]), (&Value::Null, &json!(["a", "b"])));
+
+    let wrong = refusal(at(&server, &["link", "create", "ftp://example.com", "--set", "colour=1"]));
+    assert!(wrong.contains("VALIDATION_ERROR") && wrong.contains("colour"), "{wrong}");
+    let text = text["slug"].as_str().unwrap();
+    let deleted = said(at(&server, &["link", "delete", "spring", text]));
+    assert_eq!(deleted, format!("deleted spring\ndeleted {text}\n"));
+    assert!(refusal(at(&server, &["link", "show", "spring"])).contains("NOT_FOUND"));
+}
+
+#[test]
+fn clicks_are_shown_as_bars() {
+    let server = shared();
+    let link = server.link();
+    for address in ["91.10.20.30", "91.10.20.31"] {
+        server.visit(&link).from(address).referrer("https://t.co/x").follow();
+    }
+    server.await_projection();
+    let stats = said(at(&server, &["stats", &link.slug, "--period", "7d"]));
+    let lines: Vec<_> = stats.lines().collect();
+    assert!(lines[0].contains(&link.slug) && lines[0].contains(" → https://"), "{stats}");
+    assert_eq!(lines[1], "2 clicks, 2 visitors (7d, UTC)");
+    let days = lines.iter().skip(3).take_while(|line| !line.is_empty());
+    assert_eq!(days.count(), 7, "{stats}");
+    let of_country = lines.iter().position(|line| *line == "country").unwrap();
+    assert_eq!(lines[of_country + 1], format!("DE  {} 2", "█".repeat(40)));
+    let by = json_of(at(&server, &["stats", &link.slug, "--by", "browser", "--json"]));
+    assert_eq!(by[2]["data"][0]["metrics"]["clicks"], 2, "{by}");
+    let all = said(at(&server, &["stats", "--period", "today"]));
+    assert!(all.contains(" clicks, "), "{all}");
+    let wrong = refusal(at(&server, &["stats", &link.slug, "--by", "contry"]));
+    assert!(wrong.contains("contry") || wrong.contains("country"), "{wrong}");
+}
+
+/// By its data folder, without a URL; and what is said if there is none.
+#[test]
+fn commands_find_the_service_or_name_where_they_looked() {
+    let server = Options::links_only().start();
+    let link = server.link();
+    let mut command = slugline();
+    command.args(["link", "show", &link.slug, "--data-dir"]).arg(server.data.path());
+    command.env("SLUGLINE_TOKEN", TOKEN);
+    assert!(said(command).contains(&link.slug));
+
+    let nowhere = DataFolder::new();
+    for (arguments, tried) in [
+        (&["stats", "x", "--url", "http://127.0.0.1:9"][..], "http://127.0.0.1:9"),
+        (&["export", "--url", "http://127.0.0.1:9"], "http://127.0.0.1:9"),
+        (&["user", "list"], "the data folder"),
+    ] {
+        let mut command = slugline();
+        command.args(arguments).arg("--data-dir").arg(nowhere.path());
+        command.env("SLUGLINE_TOKEN", TOKEN).env_remove("SLUGLINE_URL");
+        let refused = refusal(command);
+        assert!(refused.contains(tried) && refused.contains("--data-dir"), "{refused}");
+    }
+}
+
+#[test]
+fn the_doctor_finds_what_is_wrong() {
+    let server = Options::links_only().start();
+    let mut command = slugline();
+    command.args(["doctor", "--json", "--data-dir"]).arg(server.data.path());
+    // It looks for ClickHouse where this is told to.
+    command.args(["--clickhouse-url", "http://127.0.0.1:9"]);
+    let output = command.output().unwrap();
+    assert!(!output.status.success());
+    let checks: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let outcome = |name: &str| {
+        let found = checks.iter().find(|check| check["check"] == name).unwrap();
+        (found["outcome"].as_str().unwrap().to_owned(), found["detail"].to_string())
+    };
+    for name in ["data folder", "clock", "service", "dns", "proxy"] {
+        assert_eq!(outcome(name).0, "ok", "{name}: {}", outcome(name).1);
+    }
+    assert_eq!(outcome("engine").0, "failed");
+    assert!(outcome("engine").1.contains("http://127.0.0.1:9"), "{checks:?}");
+}
+
+#[test]
+fn help_shows_what_matters_to_a_command() {
+    let help = |command: &str| {
+        let mut asked = slugline();
+        asked.args([command, "--help"]);
+        said(asked)
+    };
+    assert!(help("serve").contains("--tls-acme"));
+    for command in ["verify", "rebuild", "reclassify", "doctor"] {
+        let help = help(command);
+        assert!(help.contains("--data-dir") && !help.contains("--tls-"), "{command}: {help}");
+    }
+    let mut version = slugline();
+    version.arg("--version");
+    let version = said(version);
+    assert!(version.starts_with("slugline 0.") && version.ends_with(")\n"), "{version}");
+    let mut completions = slugline();
+    completions.args(["completions", "bash"]);
+    assert!(said(completions).contains("--data-dir"));
+    let mut man = slugline();
+    man.arg("man");
+    assert!(said(man).contains(".TH slugline 1"));
+}
+
+/// A reader that closes the pipe early, such as `head`, is no error.
+#[test]
+fn a_closed_pipe_ends_a_command_quietly() {
+    let mut command = slugline();
+    // More than the buffer of a pipe.
+    command.arg("openapi").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut first = [0; 1];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn a_name_can_be_listened_on() {
+    let server = Options::links_only().flag("--listen", "localhost:0").start();
+    assert!(server.address().ip().is_loopback());
+    let mut wrong = Options::links_only().flag("--listen", "localhost").command();
+    let refused = String::from_utf8(wrong.output().unwrap().stderr).unwrap();
+    assert!(refused.contains("listen") && refused.contains("127.0.0.1:8080"), "{refused}");
+}
