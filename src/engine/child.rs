@@ -22,6 +22,9 @@ const LINE_BYTES: u64 = 4096;
 /// stack trace may follow. Its warnings are about itself, such as a connection that is still open
 /// when it stops.
 const LEVELS: [&str; 3] = ["<Error>", "<Critical>", "<Fatal>"];
+/// Errors about its client: slugline doesn't wait for the answers to its last queries when it stops.
+const CLIENT_GONE: [&str; 2] =
+    ["Broken pipe, while writing to socket", "Failed to send exception to the response"];
 /// How often to check whether a stopping child has exited.
 const POLL: Duration = Duration::from_millis(10);
 
@@ -173,13 +176,18 @@ fn forward(stderr: impl Read, last_lines: &LastLines) {
             continue;
         }
         // ClickHouse writes a stack trace below an error: one warning per error is enough.
-        if LEVELS.iter().any(|level| line.contains(level)) {
+        if needs_attention(&line) {
             tracing::warn!(target: "slugline::engine", "{line}");
         } else {
             tracing::debug!(target: "slugline::engine", "{line}");
         }
         last_lines.push(line);
     }
+}
+
+fn needs_attention(line: &str) -> bool {
+    let has = |texts: &[&str]| texts.iter().any(|text| line.contains(text));
+    has(&LEVELS) && !has(&CLIENT_GONE)
 }
 
 /// The next line, truncated to [`LINE_BYTES`]; `None` at the end.
@@ -210,5 +218,14 @@ mod tests {
         assert_eq!(kept.lines().count(), LAST_LINES);
         assert!(kept.ends_with("\nthe end") && kept.len() < 8192);
         assert!(kept.contains("line 99") && !kept.contains("line 50"));
+    }
+
+    #[test]
+    fn errors_need_attention_except_about_a_client_that_is_gone() {
+        assert!(needs_attention("{1b31} <Error> MergeTree: Code: 243. Cannot reserve 1.00 MiB"));
+        assert!(!needs_attention("{1b31} <Warning> Context: Linux transparent hugepages"));
+        assert!(!needs_attention(
+            "{1b31} <Error> DynamicQueryHandler: I/O error: Broken pipe, while writing to socket"
+        ));
     }
 }
