@@ -67,7 +67,7 @@ fn the_example_has_each_setting_with_a_valid_value() {
 
 #[test]
 fn flags_and_variables_of_the_files_exist() {
-    let command = Regex::new(r"slugline (serve|health|backup)\b([^\n`]*)").unwrap();
+    let command = Regex::new(r"slugline (serve|fetch|health|backup)\b([^\n`]*)").unwrap();
     let flag = Regex::new(r"--[a-z][a-z-]+").unwrap();
     let variable = Regex::new(r"SLUGLINE_[A-Z_]+[A-Z]").unwrap();
     let keys = settings();

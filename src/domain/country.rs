@@ -1,5 +1,7 @@
 //! English names of countries, from Unicode CLDR, and their continents.
 
+use super::nearest::nearest;
+
 /// The English name of an ISO 3166-1 alpha-2 code; the code itself if it has none, and `Unknown`
 /// for an empty code.
 pub fn name(code: &str) -> &str {
@@ -7,6 +9,21 @@ pub fn name(code: &str) -> &str {
         return "Unknown";
     }
     NAMES.binary_search_by_key(&code, |(code, _)| code).map_or(code, |place| NAMES[place].1)
+}
+
+/// Whether this is an ISO 3166-1 alpha-2 code of a country.
+pub fn is_code(code: &str) -> bool {
+    NAMES.binary_search_by_key(&code, |(code, _)| code).is_ok()
+}
+
+/// The code that is meant by a name, or by a code in lower case.
+pub fn code_near(text: &str) -> Option<&'static str> {
+    let upper = text.to_ascii_uppercase();
+    if let Ok(place) = NAMES.binary_search_by_key(&upper.as_str(), |(code, _)| code) {
+        return Some(NAMES[place].0);
+    }
+    let meant = nearest(text, NAMES.iter().map(|(_, name)| *name))?;
+    NAMES.iter().find(|(_, name)| *name == meant).map(|(code, _)| *code)
 }
 
 /// The continent of a country (`AF AN AS EU NA OC SA`), by the United Nations' M49 regions, in

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use url::Url;
+use url::{ParseError, Url};
 
 use super::qr::marker;
 use super::utm::Utm;
@@ -47,9 +47,15 @@ impl Destination {
         if text.len() > MAX_BYTES {
             return Err(format!("must not be longer than {MAX_BYTES} bytes"));
         }
-        let url = Url::parse(text).map_err(|error| format!("is not an absolute URL: {error}"))?;
+        let url = Url::parse(text).map_err(|error| match error {
+            ParseError::RelativeUrlWithoutBase => "is not an absolute URL: add https://".to_owned(),
+            error => format!("is not an absolute URL: {error}"),
+        })?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(format!("must be http or https, not `{}`", url.scheme()));
+            // In `sho.rt:8080/path`, the host is taken for the scheme.
+            let is_host = url.scheme().contains('.') || url.scheme() == "localhost";
+            let hint = if is_host { ": add https://" } else { "" };
+            return Err(format!("must be http or https, not `{}`{hint}", url.scheme()));
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err("must not contain credentials".to_owned());

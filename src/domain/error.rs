@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::{fmt, io};
 
+use super::nearest::hint;
 use super::plan::LimitReached;
 
 /// When to retry while the service is overloaded or a part of it is unavailable, in seconds.
@@ -256,7 +257,8 @@ impl Invalid {
         let chosen = every.iter().copied().find(|choice| name_of(*choice) == name);
         if chosen.is_none() {
             let names: Vec<_> = every.iter().map(|choice| name_of(*choice)).collect();
-            self.add(field, format!("must be one of {}", names.join(", ")));
+            let hint = hint(name, names.iter().copied());
+            self.add(field, format!("must be one of {}{hint}", names.join(", ")));
         }
         chosen
     }

@@ -18,6 +18,7 @@ pub mod link;
 pub mod mail;
 pub mod money;
 mod named;
+pub mod nearest;
 pub mod plan;
 pub mod preset;
 pub mod qr;

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::Idempotency;
+use crate::domain::nearest::nearest;
 use crate::limits::{MAX_BODY_BYTES, MAX_BULK_BODY_BYTES};
 
 /// How much of a too large body is read and discarded before the connection is closed.
@@ -218,14 +219,54 @@ fn field_error(path: String, reason: &str) -> ServiceError {
         }
     };
     if let Some((name, expected)) = quoted(reason, "unknown field `") {
-        let fields = expected.strip_prefix(", expected ").unwrap_or("there are none");
-        return ServiceError::field(inside(name), format!("is not a field here: {fields}"));
+        // The odd parts are names, in backticks.
+        let names: Vec<_> = expected.split('`').skip(1).step_by(2).collect();
+        let rule = match (nearest(name, names.iter().copied()), names.as_slice()) {
+            (Some(meant), _) => format!("is not a field here; did you mean `{meant}`?"),
+            (None, []) => "is not a field here: there are none".to_owned(),
+            (None, names) => format!("is not a field here: {}", names.join(", ")),
+        };
+        return ServiceError::field(inside(name), rule);
     }
     if let Some((name, _)) = quoted(reason, "missing field `") {
         return ServiceError::field(inside(name), "is required");
     }
     let name = if path == "." { "body".to_owned() } else { path };
-    ServiceError::field(name, reason.replacen("invalid type: ", "is of the wrong type: ", 1))
+    ServiceError::field(name, plain(reason))
+}
+
+/// serde's message about a value of a wrong type, in the words of JSON.
+fn plain(reason: &str) -> String {
+    let wrong = ["invalid type: ", "invalid value: "];
+    let wrong = wrong.iter().find_map(|opening| reason.strip_prefix(opening));
+    let Some((found, expected)) = wrong.and_then(|text| text.rsplit_once(", expected ")) else {
+        return reason.to_owned();
+    };
+    let expected = match expected {
+        "a string" | "a borrowed string" => "a text",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        "f32" | "f64" => "a number",
+        "u8" => "a whole number from 0 to 255",
+        "u16" | "u32" | "u64" | "usize" => "a whole number",
+        "i8" | "i16" | "i32" | "i64" => "a whole number, which may be negative",
+        other if other.starts_with("struct ") => "an object",
+        other => other,
+    };
+    let found = match found.split_once(' ') {
+        Some(("string", text)) => format!("the text {text}"),
+        Some(("integer" | "floating", text)) => {
+            format!("the number {}", text.trim_start_matches("point ").trim_matches('`'))
+        }
+        Some(("boolean", text)) => text.trim_matches('`').to_owned(),
+        _ => match found {
+            "map" => "an object".to_owned(),
+            "sequence" => "a list".to_owned(),
+            other => other.to_owned(),
+        },
+    };
+    format!("must be {expected}, not {found}")
 }
 
 fn quoted<'a>(reason: &'a str, opening: &str) -> Option<(&'a str, &'a str)> {
@@ -273,5 +314,15 @@ mod tests {
             assert_eq!(error.code, ErrorCode::Invalid);
         }
         assert!(parse::<Body>(b" {\"name\":\"a\"} ").is_ok());
+        for (json, reason) in [
+            ("{\"name\":1}", "must be a text, not the number 1"),
+            ("{\"name\":{}}", "must be a text, not an object"),
+            ("{\"name\":\"a\",\"list\":\"x\"}", "must be a list, not the text \"x\""),
+            ("{\"name\":\"a\",\"lists\":[]}", "is not a field here; did you mean `list`?"),
+            ("{\"name\":\"a\",\"odd\":1}", "is not a field here: name, list, parts"),
+        ] {
+            let error = parse::<Body>(json.as_bytes()).unwrap_err();
+            assert_eq!(error.fields.values().next().unwrap(), &[reason], "{json}");
+        }
     }
 }

@@ -11,8 +11,10 @@ pub mod auth;
 mod body;
 pub mod challenge;
 mod cookies;
+mod cors;
 mod dialects;
 pub mod domain_verifier;
+mod final_newline;
 mod form;
 mod guides;
 pub mod health;
@@ -41,7 +43,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::CACHE_CONTROL;
-use axum::middleware::{Next, from_fn, from_fn_with_state, map_request_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_request_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tower::ServiceBuilder;
@@ -161,6 +163,7 @@ pub fn reconciliation_json(found: Reconciliation) -> serde_json::Value {
 }
 
 use dialects::to_dialect;
+use final_newline::end_json_with_newline;
 
 pub use dialects::DialectHosts;
 pub use native::ProviderSecrets;
@@ -186,6 +189,7 @@ pub enum Audience {
 /// The routes for an audience, with their layers.
 pub fn router(services: Services, audience: Audience) -> Router {
     let layers = ServiceBuilder::new()
+        .layer(map_response(end_json_with_newline))
         .layer(from_fn_with_state(form_at as fn(&str) -> _, problem::render))
         .layer(from_fn(host::required))
         .layer(CatchPanicLayer::custom(on_panic));

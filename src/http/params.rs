@@ -1,9 +1,10 @@
 //! Strict parsing of paths and query strings: each parameter is taken by name, and unknown ones are
 //! rejected.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::error::{Invalid, Result, ServiceError};
+use crate::domain::nearest::hint;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 
@@ -23,6 +24,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
 /// The parameters of a request that are not taken yet.
 pub struct Params {
     values: BTreeMap<String, Vec<String>>,
+    /// The names of those that may be given.
+    taken: BTreeSet<String>,
     invalid: Invalid,
 }
 
@@ -36,7 +39,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
 
 impl Params {
     fn parse(query: &str) -> Self {
-        let mut params = Self { values: BTreeMap::new(), invalid: Invalid::default() };
+        let mut params =
+            Self { values: BTreeMap::new(), taken: BTreeSet::new(), invalid: Invalid::default() };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             params.values.entry(name.into_owned()).or_default().push(value.into_owned());
         }
@@ -45,6 +49,7 @@ impl Params {
 
     /// Takes a parameter's text.
     pub fn text(&mut self, name: &str) -> Option<String> {
+        self.taken.insert(name.to_owned());
         let mut texts = self.values.remove(name)?;
         if texts.len() > 1 {
             self.refuse(name, "must not be given twice");
@@ -55,6 +60,7 @@ impl Params {
     /// Takes the texts of a parameter that may be repeated and may contain several texts, separated
     /// by commas.
     pub fn texts(&mut self, name: &str) -> Vec<String> {
+        self.taken.insert(name.to_owned());
         let texts = self.values.remove(name).unwrap_or_default();
         texts.iter().flat_map(|text| text.split(',')).map(|text| text.trim().to_owned()).collect()
     }
@@ -132,7 +138,8 @@ impl Params {
     pub fn finish(mut self) -> Result<()> {
         let left: Vec<_> = self.values.keys().cloned().collect();
         for name in left {
-            self.refuse(&name, "is not a parameter of this path");
+            let hint = hint(&name, self.taken.iter().map(String::as_str));
+            self.refuse(&name, format!("is not a parameter of this path{hint}"));
         }
         Ok(self.invalid.into_result()?)
     }

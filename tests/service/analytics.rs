@@ -35,7 +35,7 @@ fn labels(unit: &str, units: i64, now: &Zoned) -> Vec<String> {
         _ => Span::new().months(number),
     };
     let form = if matches!(unit, "minute" | "hour") { "%Y-%m-%dT%H:%M:%SZ" } else { "%Y-%m-%d" };
-    let starts = (0..units).map(|number| first.checked_sub(back(number)).unwrap());
+    let starts = (0..units).rev().map(|number| first.checked_sub(back(number)).unwrap());
     starts.map(|start| start.strftime(form).to_string()).collect()
 }
 
@@ -50,7 +50,7 @@ fn asked_within_a_bucket(unit: &str, units: i64, ask: impl Fn() -> Value) -> (Va
     }
 }
 
-/// Every unit has the requested number of buckets, newest first, with 0 for empty ones.
+/// Every unit has the requested number of buckets, oldest first, with 0 for empty ones.
 #[test]
 fn clicks_over_time_have_a_bucket_for_each_unit() {
     let server = shared();
@@ -73,14 +73,30 @@ fn clicks_over_time_have_a_bucket_for_each_unit() {
             // The clicks were made just now: in the current bucket, or in the one before.
             let clicks: Vec<_> =
                 buckets.iter().map(|bucket| bucket["clicks"].as_u64().unwrap()).collect();
-            let recent: u64 = clicks.iter().take(2).sum();
+            let recent: u64 = clicks.iter().rev().take(2).sum();
             assert!(recent == 3 || (units == 1 && recent <= 3), "{query}: {clicks:?}");
-            assert!(clicks.iter().skip(2).all(|clicks| *clicks == 0), "{query}: {clicks:?}");
+            assert!(clicks.iter().rev().skip(2).all(|clicks| *clicks == 0), "{query}: {clicks:?}");
         }
     }
     let (data, expected) = asked_within_a_bucket("day", 7, || clicks_over_time(&server, &link, ""));
     assert_eq!((&data["unit"], &data["units"]), (&json!("day"), &json!(7)));
     assert_eq!(data["clicks"].as_array().unwrap().len(), expected.len());
+}
+
+#[test]
+fn a_start_alone_reaches_to_now() {
+    let server = shared();
+    let link = server.link();
+    server.visit(&link).follow();
+    server.await_clicks(&link, 1);
+    let total = |query: &str| {
+        let path = format!("{}/clicks/summary?{query}", link.path());
+        server.api().get(&path).expect(200).data()["total_clicks"].as_u64().unwrap()
+    };
+    let today = Timestamp::now().strftime("%Y-%m-%d");
+    assert_eq!(total(&format!("start={today}")), 1);
+    assert_eq!(total("start=2026-01-01"), 1);
+    assert_eq!(total("start=2026-01-01&end=2026-01-31"), 0);
 }
 
 #[test]
@@ -118,29 +134,33 @@ fn breakdowns_are_rows_of_a_value_and_its_clicks() {
         ("cities", "city"),
         ("devices", "device"),
         ("browsers", "browser"),
-        ("operating-systems", "operating_system"),
+        ("operating-systems", "os"),
         ("referrers", "referrer"),
     ] {
         let data = server.api().get(&format!("{}/{noun}", link.path())).expect(200).data();
         assert_eq!(keys(&data), ["metrics"], "{noun}");
         for row in data["metrics"].as_array().unwrap() {
-            let mut expected = ["clicks", key];
+            let name = format!("{key}_name");
+            let mut expected = vec!["clicks", key];
+            expected.extend((key == "country").then_some(name.as_str()));
             expected.sort_unstable();
             assert_eq!(keys(row), expected, "{noun}");
-            assert!(row["clicks"].is_u64() && row[key].is_string(), "{noun}: {row}");
+            // The address has no city.
+            let is_unknown = row[key].is_null() && key == "city";
+            assert!(row["clicks"].is_u64() && (row[key].is_string() || is_unknown), "{row}");
         }
     }
     let countries = server.api().get(&format!("{}/countries", link.path())).data();
     let expected = json!([
-        { "country": "France", "clicks": 2 },
-        { "country": "Germany", "clicks": 1 },
+        { "country": "FR", "country_name": "France", "clicks": 2 },
+        { "country": "DE", "country_name": "Germany", "clicks": 1 },
     ]);
     assert_eq!(countries["metrics"], expected);
     let devices = server.api().get(&format!("{}/devices?unit=month&units=2", link.path())).data();
     assert_eq!(devices, json!({ "metrics": [{ "device": "desktop", "clicks": 3 }] }));
 }
 
-/// `size` bounds a breakdown to its largest rows.
+/// `limit` bounds a breakdown to its largest rows.
 #[test]
 fn a_breakdown_has_as_many_rows_as_asked_for() {
     let server = shared();
@@ -155,9 +175,9 @@ fn a_breakdown_has_as_many_rows_as_asked_for() {
         let path = format!("{}/referrers{query}", link.path());
         server.api().get(&path).expect(200).data()["metrics"].as_array().unwrap().clone()
     };
-    assert_eq!(rows("?size=1"), [json!({ "referrer": "site-7.example", "clicks": 2 })]);
-    assert_eq!(rows("?size=5").len(), 5);
-    assert_eq!(rows("?size=1000").len(), 12);
+    assert_eq!(rows("?limit=1"), [json!({ "referrer": "site-7.example", "clicks": 2 })]);
+    assert_eq!(rows("?limit=5").len(), 5);
+    assert_eq!(rows("?limit=1000").len(), 12);
 }
 
 /// A link without clicks has empty analytics, whatever other links have.
@@ -228,7 +248,7 @@ fn the_workspace_is_summed_up() {
 
     // The click of the deleted link no longer counts.
     let offset = deleted.header("log-offset");
-    let days = format!("/analytics?days=7&min_offset={offset}");
+    let days = format!("/analytics?date_range=7d&min_offset={offset}");
     let data = server.api().get(&days).expect(200).data();
     let expected =
         ["conversions", "revenue", "timeseries", "top_links", "total_clicks", "unique_visitors"];
@@ -238,6 +258,6 @@ fn the_workspace_is_summed_up() {
     let first = top(&links[1], "https://example.com/b", 5);
     let second = top(&links[0], "https://example.com/a", 3);
     assert_eq!(data["top_links"], json!([first, second]));
-    let bots = server.api().get("/analytics?days=365&bots=include").expect(200).data();
+    let bots = server.api().get("/analytics?unit=day&units=365&bots=include").expect(200).data();
     assert_eq!(bots["total_clicks"], 9);
 }

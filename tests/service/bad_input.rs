@@ -254,21 +254,26 @@ fn queries_that_make_no_sense_are_refused() {
         ("/LINK/clicks?unit=", "unit"),
         ("/LINK/clicks/summary?units=0", "units"),
         ("/LINK/clicks/summary?unit=fortnight", "unit"),
-        ("/LINK/countries?size=0", "size"),
-        ("/LINK/devices?size=many", "size"),
+        ("/LINK/countries?limit=0", "limit"),
+        ("/LINK/devices?limit=many", "limit"),
         ("/LINK/browsers?bots=maybe", "bots"),
         ("/LINK/referrers?unit=second", "unit"),
-        ("/LINK/cities?limit=5", "limit"),
+        ("/LINK/cities?size=5", "size"),
     ] {
         let path = format!("/links{}", path.replace("LINK", &link.slug));
         server.api().get(&path).refuses(400, INVALID, &[field]);
     }
     for (query, field) in [
-        ("days=0", "days"),
-        ("days=366", "days"),
+        ("days=7", "days"),
+        ("units=366", "units"),
+        ("date_range=7d&units=7", "units"),
         ("unit=second", "unit"),
-        ("period=7x", "period"),
-        ("start=2026-01-01", "end"),
+        ("date_range=7x", "date_range"),
+        ("end=2026-01-01", "start"),
+        ("start=soon", "start"),
+        ("country=Germany", "country"),
+        ("device=phone", "device"),
+        ("continent=Europe", "continent"),
         ("country=DE&timezone=Mars", "timezone"),
         ("trigger=mail", "trigger"),
         ("qr_code=4c9", "qr_code"),

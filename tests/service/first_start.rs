@@ -95,7 +95,7 @@ fn without_packages_redirects_work_at_once_and_analytics_when_they_are_there() {
     server.await_projection();
     assert_eq!(server.clicks_of(&link, "exclude"), 2);
     assert_eq!(server.clicks_of(&link, "only"), 1, "the list in the program knows the crawler");
-    assert_eq!(server.breakdown(&link, "countries")["Germany"], 1, "the database came later");
+    assert_eq!(server.breakdown(&link, "countries")["DE"], 1, "the database came later");
 
     let log = server.stop_for_log();
     let (infos, warnings) = (logged(&log, "INFO"), logged(&log, "WARN"));

@@ -289,3 +289,36 @@ fn the_slugline_command_works_beside_a_service_whose_public_url_is_https() {
     let rebuilt = slugline().args(["rebuild", "index", "--data-dir", data]).output().unwrap();
     assert!(rebuilt.status.success(), "{}", String::from_utf8_lossy(&rebuilt.stderr));
 }
+
+/// Pages of any site use the API with a token, but not with this site's cookies.
+#[test]
+fn pages_elsewhere_use_the_api_with_a_token() {
+    let server = Options::links_only().start();
+    let ask = |method: Method, path: &str| {
+        let request = server.request(method, path).header("Origin", "https://app.example");
+        Answer::to(request)
+    };
+    let preflight = ask(Method::OPTIONS, "/api/v1/links/spring").expect(204);
+    assert_eq!(preflight.header("access-control-allow-origin"), "*");
+    assert!(preflight.header("access-control-allow-headers").contains("Authorization"));
+    assert!(preflight.header("access-control-allow-methods").contains("PATCH"));
+    assert!(!preflight.header("access-control-allow-headers").contains("CSRF"));
+    assert!(!preflight.headers.contains_key("access-control-allow-credentials"));
+    let refused = ask(Method::GET, "/api/v1/links").expect(401);
+    assert_eq!(refused.header("access-control-allow-origin"), "*");
+    assert!(refused.header("access-control-expose-headers").contains("X-Request-Id"));
+    let page = ask(Method::GET, "/docs/guides").expect(200);
+    assert!(!page.headers.contains_key("access-control-allow-origin"));
+}
+
+#[test]
+fn json_ends_with_a_newline() {
+    let server = Options::links_only().start();
+    let token = format!("Bearer {TOKEN}");
+    for (path, status) in [("/api/v1/links", 200), ("/api/v1/nothing", 404), ("/readyz", 200)] {
+        let request = server.request(Method::GET, path).header("Authorization", &token);
+        let answer = Answer::to(request).expect(status);
+        let text = &answer.text;
+        assert!(text.ends_with("}\n") && !text.ends_with("\n\n"), "{path}: {text}");
+    }
+}

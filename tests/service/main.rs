@@ -13,6 +13,7 @@ mod bulk;
 mod campaigns;
 mod clickhouse_outage;
 mod clicks;
+mod commands;
 mod connection_limits;
 mod connections;
 mod crawler_list;

@@ -89,11 +89,13 @@ fn each_scan_counts_for_its_code() {
     let totals = summary("");
     assert_eq!((&totals["total_scans"], &totals["unique_visitors"]), (&json!(1), &json!(1)));
     assert_eq!(summary("?bots=include")["total_scans"], 2);
-    assert_eq!(summary("?period=yesterday")["total_scans"], 0);
-    assert!(summary("?period=yesterday")["date_range"]["from"].is_string());
+    assert_eq!(summary("?date_range=yesterday")["total_scans"], 0);
+    assert!(summary("?date_range=yesterday")["date_range"]["from"].is_string());
     let countries = api.get(&format!("{}/countries", one.path())).expect(200).data();
-    let expected =
-        json!([{ "country": "Germany", "scans": 2 }, { "country": "United States", "scans": 1 }]);
+    let expected = json!([
+        { "country": "DE", "country_name": "Germany", "scans": 2 },
+        { "country": "US", "country_name": "United States", "scans": 1 },
+    ]);
     assert_eq!(countries["metrics"], expected);
     for noun in
         ["continents", "regions", "cities", "devices", "browsers", "operating-systems", "languages"]

@@ -72,6 +72,9 @@ fn each_condition_finds_what_it_says() {
     for q in ["SHO", "schuhe", "fr%C3%BChling+%C3%A4ra", "ada+42", "Mail", "first+sho", "size%3D"] {
         finds(&server, &format!("q={q}"), &["shoes"]);
     }
+    let base = format!("http://{}", server.address());
+    finds(&server, &format!("q={base}/shoes?utm_source=x"), &["shoes"]);
+    finds(&server, "q=https://elsewhere.example/shoes", &[]);
     finds(&server, "q=spring", &["locked", "shoes"]);
     finds(&server, "q=spring&archived=any", &["old", "locked", "shoes"]);
     finds(&server, "q=spring+nothing", &[]);

@@ -9,14 +9,12 @@
 //! - [`fields`] – the fields of a request's body;
 //! - [`links`], [`qr_codes`] and [`clicks`] – commands and queries;
 //! - [`hosts`] – hosts of their own;
-//! - [`cors`] – answers to pages of other sites;
 //! - [`time`] – times in the format of a product;
 //! - [`messages`] – statuses and messages that products share.
 //!
 //! No dialect uses another one. A new one is a folder, and a line of [`DIALECTS`].
 
 mod clicks;
-mod cors;
 mod fields;
 mod hosts;
 mod links;

@@ -26,6 +26,7 @@ mod workspaces;
 use axum::Router;
 use axum::http::HeaderValue;
 use axum::http::header::HeaderName;
+use axum::middleware::from_fn;
 use axum::response::AppendHeaders;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -33,16 +34,21 @@ use utoipa::ToSchema;
 
 pub use billing::ProviderSecrets;
 
+use super::cors::allow_tokens;
 use super::{Audience, Services, not_stored};
 use crate::domain::error::{ErrorCode, ServiceError};
 
 /// The native API for an audience. Its OpenAPI document describes only the audience's routes.
 pub fn router(services: &Services, audience: Audience) -> Router<Services> {
-    routes::router(services, audience, "")
+    let routes = routes::router(services, audience, "")
         .merge(openapi::reference(audience))
         .merge(postman::router(services, audience))
         .fallback(no_such_path)
-        .layer(axum::middleware::map_response(not_stored))
+        .layer(axum::middleware::map_response(not_stored));
+    match audience {
+        Audience::All | Audience::Public => routes.layer(from_fn(allow_tokens)),
+        Audience::Operator => routes,
+    }
 }
 
 /// The routes below `/auth`, for the audience of the public listener.

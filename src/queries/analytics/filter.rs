@@ -4,7 +4,9 @@ use regex::Regex;
 use uuid::Uuid;
 
 use super::dimension::Dimension;
+use crate::domain::country;
 use crate::domain::ids::QrCodeId;
+use crate::domain::nearest::hint;
 
 /// The maximum nesting depth of conditions.
 pub const MAX_DEPTH: usize = 8;
@@ -68,13 +70,8 @@ impl Condition {
         for value in &values {
             bounded(value, MAX_VALUE_BYTES)?;
         }
-        let words: &[&str] = match dimension {
-            Dimension::Bot => &["true", "false"],
-            Dimension::Trigger => &["link", "qr"],
-            _ => &[],
-        };
-        if let Some(odd) = values.iter().find(|value| !words.is_empty() && !is_word(words, value)) {
-            return Err(format!("must be one of {}, not `{odd}`", words.join(", ")));
+        for value in &values {
+            known(dimension, value)?;
         }
         let is_code = |value: &String| value.is_empty() || value.parse::<QrCodeId>().is_ok();
         if let (Dimension::QrCode, Some(odd)) = (dimension, values.iter().find(|one| !is_code(one)))
@@ -122,8 +119,27 @@ impl Condition {
     }
 }
 
-fn is_word(words: &[&str], value: &str) -> bool {
-    words.contains(&value)
+/// A value of a dimension that has few. The empty text stands for an unknown value.
+fn known(dimension: Dimension, value: &str) -> Result<(), String> {
+    let words: &[&str] = match dimension {
+        Dimension::Bot => &["true", "false"],
+        Dimension::Trigger => &["link", "qr"],
+        Dimension::Device => &["desktop", "mobile", "tablet", "bot", "other", ""],
+        Dimension::Continent => &["AF", "AN", "AS", "EU", "NA", "OC", "SA", ""],
+        Dimension::Country if country::is_code(value) || value.is_empty() => return Ok(()),
+        Dimension::Country => {
+            let meant = country::code_near(value).map(|code| format!("; did you mean `{code}`?"));
+            let meant = meant.unwrap_or_default();
+            return Err(format!("must be codes of countries, which `{value}` is not{meant}"));
+        }
+        _ => return Ok(()),
+    };
+    if words.contains(&value) {
+        return Ok(());
+    }
+    let shown: Vec<_> = words.iter().copied().filter(|word| !word.is_empty()).collect();
+    let hint = hint(value, shown.iter().copied());
+    Err(format!("must be one of {}, not `{value}`{hint}", shown.join(", ")))
 }
 
 fn bounded(text: &str, max: usize) -> Result<(), String> {

@@ -22,6 +22,8 @@ pub enum DateRange {
     ToDate(Granularity),
     /// The whole unit before the current one.
     Previous(Granularity),
+    /// From this moment until now.
+    Since(Edge),
     /// From the first moment up to, and excluding, the second.
     Between(Edge, Edge),
 }
@@ -93,16 +95,13 @@ impl DateRange {
                 let before = unit.back(&current, 1).map_err(beyond)?;
                 (before.timestamp(), current.timestamp())
             }
+            Self::Since(from) => (from.start(zone)?, until_now),
             Self::Between(from, to) => {
                 let to = match to {
                     Edge::At(at) => *at,
                     Edge::Day(day) => start_of(day.tomorrow().map_err(beyond)?, zone)?,
                 };
-                let from = match from {
-                    Edge::At(at) => *at,
-                    Edge::Day(day) => start_of(*day, zone)?,
-                };
-                (from, to)
+                (from.start(zone)?, to)
             }
         };
         if from >= to {
@@ -118,6 +117,14 @@ fn start_of(day: Date, zone: &TimeZone) -> Result<Timestamp, String> {
 }
 
 impl Edge {
+    /// The moment, or that at which the day begins.
+    fn start(self, zone: &TimeZone) -> Result<Timestamp, String> {
+        match self {
+            Self::At(at) => Ok(at),
+            Self::Day(day) => start_of(day, zone),
+        }
+    }
+
     /// Parses an RFC 3339 timestamp or a day (`2026-03-01`).
     pub fn parse(text: &str) -> Option<Self> {
         let day = || text.parse().ok().filter(|_| text.len() == 10).map(Self::Day);

@@ -1,6 +1,7 @@
 //! Filters for lists of links.
 
 use regex::bytes::{Regex, RegexBuilder};
+use url::Url;
 
 use crate::domain::ids::CampaignId;
 use crate::domain::link::{Kind, LinkSummaryRef, folded};
@@ -57,30 +58,58 @@ named_enum! {
 
 /// A search word, matched case-insensitively.
 #[derive(Debug, Clone)]
-pub struct Word(Regex);
+pub struct Word {
+    text: Regex,
+    /// If the word is a URL: a link's domain (empty for the default domain) and its slug.
+    short_url: Option<(String, Regex)>,
+}
 
 impl Word {
-    /// The words of a text, separated by white space.
+    /// The words of a text, separated by white space. `host` is the default domain: a short URL finds
+    /// its link.
     ///
     /// # Errors
     /// A message that says which rule the text breaks.
-    pub fn all_of(text: &str) -> Result<Vec<Self>, String> {
+    pub fn all_of(text: &str, host: &str) -> Result<Vec<Self>, String> {
         let words: Vec<_> = text.split_whitespace().collect();
         if words.is_empty() || words.len() > MAX_WORDS || text.chars().count() > MAX_CHARS {
             return Err(format!(
                 "must be 1 to {MAX_WORDS} words, at most {MAX_CHARS} characters in total"
             ));
         }
+        let pattern = |pattern: &str| {
+            let built = RegexBuilder::new(pattern).case_insensitive(true).build();
+            built.map_err(|_| "cannot be searched for".to_owned())
+        };
         let word = |word: &&str| {
-            let found = RegexBuilder::new(&regex::escape(word)).case_insensitive(true).build();
-            found.map(Self).map_err(|_| "cannot be searched for".to_owned())
+            let url = Url::parse(word).ok();
+            let short_url = url.as_ref().and_then(|url| domain_and_slug(url, host));
+            let short_url = short_url.map(|(domain, slug)| {
+                Ok::<_, String>((domain, pattern(&format!("^{}$", regex::escape(slug)))?))
+            });
+            let text = pattern(&regex::escape(word))?;
+            Ok(Self { text, short_url: short_url.transpose()? })
         };
         words.iter().map(word).collect()
     }
 
     fn is_in(&self, text: &str) -> bool {
-        self.0.is_match(text.as_bytes())
+        self.text.is_match(text.as_bytes())
     }
+}
+
+/// The domain of a short URL, empty for the default domain, and its slug.
+fn domain_and_slug<'a>(url: &'a Url, host: &str) -> Option<(String, &'a str)> {
+    if !matches!(url.scheme(), "http" | "https") {
+        return None;
+    }
+    let domain = match url.port() {
+        None => url.host_str()?.to_owned(),
+        Some(port) => format!("{}:{port}", url.host_str()?),
+    };
+    let slug = url.path().trim_matches('/');
+    let domain = if domain.eq_ignore_ascii_case(host) { String::new() } else { domain };
+    Some((domain, slug)).filter(|_| !slug.is_empty())
 }
 
 impl LinkFilter {
@@ -110,7 +139,7 @@ impl LinkFilter {
     /// Whether an encoded link may match, without decoding it: every word in a link's texts is
     /// somewhere in its bytes.
     pub(super) fn may_hold(&self, encoded: &[u8]) -> bool {
-        self.words.iter().all(|word| word.0.is_match(encoded))
+        self.words.iter().all(|word| word.short_url.is_some() || word.text.is_match(encoded))
     }
 
     /// Whether the link matches, except for the external ID, which is looked up instead.
@@ -148,6 +177,9 @@ fn has_tag(link: &LinkSummaryRef<'_>, wanted: &str) -> bool {
 fn occurs(word: &Word, link: &LinkSummaryRef<'_>) -> bool {
     [link.slug, link.title, link.destination, link.notes].into_iter().any(|text| word.is_in(text))
         || link.tags.iter().any(|tag| word.is_in(tag))
+        || word.short_url.as_ref().is_some_and(|(domain, slug)| {
+            domain == link.domain && slug.is_match(link.slug.as_bytes())
+        })
 }
 
 #[cfg(test)]
@@ -171,7 +203,7 @@ mod tests {
     }
 
     fn found(q: &str) -> bool {
-        let words = Word::all_of(q).unwrap();
+        let words = Word::all_of(q, "sho.rt").unwrap();
         LinkFilter { words, ..LinkFilter::default() }.holds(&link(), 0)
     }
 
@@ -187,11 +219,25 @@ mod tests {
     }
 
     #[test]
+    fn a_short_url_finds_its_link() {
+        assert!(
+            found("https://go.example/Sale-24") && found("http://GO.example/sale-24/?x=1 mail")
+        );
+        for q in ["https://sho.rt/Sale-24", "https://go.example/Sale", "https://go.example/"] {
+            assert!(!found(q), "{q}");
+        }
+        let words = Word::all_of("https://sho.rt/Sale-24", "sho.rt").unwrap();
+        let filter = LinkFilter { words, ..LinkFilter::default() };
+        let link = LinkSummaryRef { domain: "", ..link() };
+        assert!(filter.may_hold(b"encoded") && filter.holds(&link, 0));
+    }
+
+    #[test]
     fn a_text_has_few_words() {
         for bad in ["", "  ", "a b c d e f g h i j k", &"x".repeat(201)] {
-            assert!(Word::all_of(bad).is_err(), "{bad}");
+            assert!(Word::all_of(bad, "sho.rt").is_err(), "{bad}");
         }
-        assert_eq!(Word::all_of(" a  b\tc ").unwrap().len(), 3);
+        assert_eq!(Word::all_of(" a  b\tc ", "sho.rt").unwrap().len(), 3);
     }
 
     #[test]

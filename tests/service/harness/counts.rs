@@ -30,8 +30,10 @@ impl Server {
         rows.iter()
             .map(|row| {
                 let row = row.as_object().unwrap();
-                let value = row.iter().find(|(name, _)| *name != "clicks").unwrap().1;
-                (value.as_str().unwrap().to_owned(), row["clicks"].as_u64().unwrap())
+                let is_value = |name: &str| name != "clicks" && !name.ends_with("_name");
+                let value = row.iter().find(|(name, _)| is_value(name)).unwrap().1;
+                let value = value.as_str().unwrap_or("unknown").to_owned();
+                (value, row["clicks"].as_u64().unwrap())
             })
             .collect()
     }

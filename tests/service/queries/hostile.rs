@@ -115,7 +115,7 @@ fn hostile_values_are_found_as_they_are() {
 fn generated_texts_do_no_harm() {
     let world = world();
     let mut dice = Dice::new(8);
-    let is_any = |dimension: &&str| is_text(dimension) && *dimension != "qr_code";
+    let is_any = |dimension: &&str| is_text(dimension) && is_free(dimension);
     let texts: Vec<_> = DIMENSIONS.into_iter().filter(is_any).collect();
     let questions: Vec<_> = generated(500)
         .into_iter()
@@ -239,9 +239,9 @@ fn hostile_parameters_are_values_too() {
 fn every_parameter_takes_or_refuses_any_text() {
     let world = world();
     let api = world.server.api();
-    let others = ["timezone", "period", "start", "end", "unit", "units", "size", "bots", "dedupe"];
-    let names: Vec<_> =
-        DIMENSIONS.into_iter().chain(others).chain(["days", "min_offset"]).collect();
+    let others =
+        ["timezone", "date_range", "start", "end", "unit", "units", "limit", "bots", "dedupe"];
+    let names: Vec<_> = DIMENSIONS.into_iter().chain(others).chain(["min_offset"]).collect();
     let mut dice = Dice::new(12);
     for name in names {
         for text in dice.sample(HOSTILE, 4) {
@@ -270,7 +270,12 @@ fn every_parameter_takes_or_refuses_any_text() {
     check(&world, &[Question::default()]);
 }
 
+/// Other values of these are refused.
+const HAVE_FEW_VALUES: [&str; 3] = ["continent", "country", "device"];
+
 /// Whether a parameter may have any value.
 fn is_free(name: &str) -> bool {
-    DIMENSIONS.contains(&name) && !["link", "bot", "trigger", "qr_code"].contains(&name)
+    DIMENSIONS.contains(&name)
+        && !["link", "bot", "trigger", "qr_code"].contains(&name)
+        && !HAVE_FEW_VALUES.contains(&name)
 }

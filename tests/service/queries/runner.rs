@@ -76,7 +76,7 @@ pub fn judge(world: &World, question: &Question, answer: &Value) -> Result<(), S
     let mut answered = Vec::new();
     for row in data {
         let (key, tally) = open
-            .remove(&row["dimensions"].to_string())
+            .remove(&dimensions(row)?)
             .ok_or_else(|| format!("a row that is not there, or twice: {row}"))?;
         agree(question, tally, row)?;
         if let Some(before) = &before {
@@ -85,6 +85,23 @@ pub fn judge(world: &World, question: &Question, answer: &Value) -> Result<(), S
         answered.push((key, tally));
     }
     is_in_order(question, &expected, &answered)
+}
+
+/// The dimensions of a row, without the names of codes, which are there if their codes are.
+fn dimensions(row: &Value) -> Result<String, String> {
+    let mut dimensions = row["dimensions"].as_object().unwrap().clone();
+    for code in ["country", "continent"] {
+        let name = dimensions.remove(&format!("{code}_name"));
+        let is_right = match dimensions.get(code) {
+            None => name.is_none(),
+            Some(Value::Null) => name == Some(Value::Null),
+            Some(_) => name.is_some_and(|name| name.is_string()),
+        };
+        if !is_right {
+            return Err(format!("without the name of its {code}: {row}"));
+        }
+    }
+    Ok(Value::Object(dimensions).to_string())
 }
 
 /// The span that an answer is about, checked where it is known.
@@ -105,7 +122,8 @@ fn differences(world: &World, question: &Question, expected: &Expected, data: &[
         .keys()
         .map(|key| expected.shown(question, key, &world.host).to_string())
         .collect();
-    let got: Vec<_> = data.iter().map(|row| row["dimensions"].to_string()).collect();
+    let got: Vec<_> =
+        data.iter().map(|row| dimensions(row).unwrap_or_else(|error| error)).collect();
     let only = |one: &[String], other: &[String]| -> Vec<String> {
         one.iter().filter(|row| !other.contains(row)).take(3).cloned().collect()
     };

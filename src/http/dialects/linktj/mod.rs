@@ -48,7 +48,6 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use super::clicks::{Clicks, Of};
-use super::cors::allow_any_origin;
 use super::fields::Fields;
 use super::route::{Route, delete, get, post};
 use super::{Dialect, links};
@@ -60,6 +59,7 @@ use crate::domain::plan::{Limit, Month};
 use crate::domain::token::Ability::{AnalyticsRead, LinksCreate, LinksDelete, LinksRead, UserRead};
 use crate::http::Services;
 use crate::http::auth::{Access, Api, PublicRequest, check_origin, require_operator};
+use crate::http::cors::allow_any_origin;
 use crate::http::params::{Name, Params};
 use crate::http::security::protect_token;
 use crate::queries::analytics::{Dimension, MAX_ROWS};

@@ -21,7 +21,7 @@ use crate::queries::analytics::{
 /// Clicks over time.
 #[derive(Debug, serde::Serialize, ToSchema)]
 pub struct ClicksView {
-    /// The buckets, newest first, including empty ones.
+    /// The buckets, oldest first, including empty ones.
     clicks: Vec<BucketView>,
     /// The length of a bucket.
     #[schema(value_type = Granularity)]
@@ -55,8 +55,9 @@ pub struct SummaryView {
 /// Clicks by a dimension.
 #[derive(Debug, serde::Serialize, ToSchema)]
 pub struct BreakdownView {
-    /// The values of the dimension, most clicks first, such as `{"country": "Germany", "clicks": 3}`.
-    /// Clicks of a QR code are named `scans`.
+    /// The values of the dimension, most clicks first, such as
+    /// `{"country": "DE", "country_name": "Germany", "clicks": 3}`. An unknown value is null; an
+    /// unknown referrer is that of a direct visit. Clicks of a QR code are named `scans`.
     #[schema(value_type = Vec<Object>)]
     metrics: Vec<ShareView>,
 }
@@ -73,8 +74,12 @@ pub struct ShareView {
 
 impl Serialize for ShareView {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut row = serializer.serialize_map(Some(2))?;
-        row.serialize_entry(key(self.dimension), &shown(self.dimension, &self.value))?;
+        let mut row = serializer.serialize_map(None)?;
+        let value = Some(&self.value).filter(|value| !value.is_empty());
+        row.serialize_entry(self.dimension.as_str(), &value)?;
+        if let Some((key, name)) = name_of(self.dimension, &self.value) {
+            row.serialize_entry(key, &name)?;
+        }
         row.serialize_entry(self.noun, &self.clicks)?;
         row.end()
     }
@@ -95,8 +100,7 @@ pub async fn clicks(
     let link = find(&services, &actor, &name)?;
     let (buckets, unit, as_of) = over_time(&services, &request, &[Subject::Link(link.id)]).await?;
     let units = buckets.len() as u64;
-    let clicks = buckets.into_iter().rev().collect();
-    Ok(Counted::new(ClicksView { clicks, unit: unit.as_str(), units }, as_of))
+    Ok(Counted::new(ClicksView { clicks: buckets, unit: unit.as_str(), units }, as_of))
 }
 
 /// Clicks over time, oldest first, and the length of a bucket; for the last seven days by default.
@@ -194,7 +198,7 @@ breakdowns! { breakdown_of_link:
     operating_systems, "/links/{link}/operating-systems", Os,
         "Counts a link's clicks by operating system, over all time by default.";
     referrers, "/links/{link}/referrers", Referrer,
-        "Counts a link's clicks by referring host (`direct` if none), over all time by default.";
+        "Counts a link's clicks by referring host, over all time by default.";
     languages, "/links/{link}/languages", Language,
         "Counts a link's clicks by preferred language, over all time by default.";
 }
@@ -238,7 +242,7 @@ pub async fn breakdown(
     let as_of = as_of(services, request.min_offset).await?;
     let mut query = request.query(of, &[Metric::Clicks], period);
     query.dimensions = vec![dimension];
-    query.limit = request.size;
+    query.limit = request.rows();
     let report = services.analytics.run(&query, as_of).await?;
     let shares = report.rows.iter().filter_map(|row| share(row, dimension));
     let metrics = shares.map(|share| ShareView { noun, ..share }).collect();
@@ -256,35 +260,38 @@ pub fn share(row: &Row, dimension: Dimension) -> Option<ShareView> {
     }
 }
 
-const fn key(dimension: Dimension) -> &'static str {
-    match dimension {
-        Dimension::Os => "operating_system",
-        other => other.as_str(),
-    }
-}
-
-/// A value for display.
-fn shown(dimension: Dimension, value: &str) -> String {
-    match (dimension, value) {
-        (Dimension::Country, code) => country::name(code).to_owned(),
-        (Dimension::Continent, code) => country::continent_name(code).to_owned(),
-        (Dimension::Referrer, "") => "direct".to_owned(),
-        (_, "") => "Unknown".to_owned(),
-        (_, value) => value.to_owned(),
-    }
+/// The name of a value that is a code, and its field: null if the value is unknown.
+pub fn name_of(dimension: Dimension, code: &str) -> Option<(&'static str, Option<&str>)> {
+    let (field, name) = match dimension {
+        Dimension::Country => ("country_name", country::name(code)),
+        Dimension::Continent => ("continent_name", country::continent_name(code)),
+        _ => return None,
+    };
+    Some((field, Some(name).filter(|_| !code.is_empty())))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
-    fn values_are_formatted_for_display() {
-        assert_eq!(shown(Dimension::Country, "DE"), "Germany");
-        assert_eq!(shown(Dimension::Country, ""), "Unknown");
-        assert_eq!(shown(Dimension::Continent, "EU"), "Europe");
-        assert_eq!(shown(Dimension::Referrer, ""), "direct");
-        assert_eq!(shown(Dimension::Browser, ""), "Unknown");
-        assert_eq!(shown(Dimension::Device, "mobile"), "mobile");
+    fn codes_have_names_and_unknown_values_are_null() {
+        let row = |dimension, value: &str| {
+            let value = value.to_owned();
+            json!(ShareView { dimension, value, clicks: 3, noun: "clicks" })
+        };
+        for (dimension, value, shown) in [
+            (Dimension::Country, "DE", json!({ "country": "DE", "country_name": "Germany" })),
+            (Dimension::Country, "", json!({ "country": null, "country_name": null })),
+            (Dimension::Continent, "EU", json!({ "continent": "EU", "continent_name": "Europe" })),
+            (Dimension::Referrer, "", json!({ "referrer": null })),
+            (Dimension::Os, "iOS", json!({ "os": "iOS" })),
+        ] {
+            let mut shown = shown;
+            shown["clicks"] = json!(3);
+            assert_eq!(row(dimension, value), shown);
+        }
     }
 }

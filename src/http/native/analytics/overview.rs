@@ -135,7 +135,7 @@ pub async fn link_overview(
     let clicks = request.query(id, &[Metric::Clicks], period);
     let by = |dimension| AnalyticsQuery {
         dimensions: vec![dimension],
-        limit: request.size,
+        limit: request.rows(),
         ..clicks.clone()
     };
     let run = |query| async {

@@ -17,36 +17,34 @@ use crate::queries::analytics::{
 };
 
 const MAX_UNITS: u64 = 365;
-const MAX_SIZE: u64 = 1_000;
-const DEFAULT_SIZE: u32 = 10;
+const MAX_LIMIT: u64 = 1_000;
+const DEFAULT_LIMIT: u32 = 10;
 
 /// The parameters of analytics.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "describes what `AnalyticsRequest::take` reads by name")]
 pub struct AnalyticsParams {
-    /// The period, such as `24h`, `7d`, `4w`, `12mo`, `today`, `mtd`, `last_month` or `all`.
+    /// The date range, such as `24h`, `7d`, `4w`, `12mo`, `today`, `mtd`, `last_month` or `all`.
     #[param(example = "7d")]
-    period: Option<String>,
-    /// Instead of `period`: the first day or time.
+    date_range: Option<String>,
+    /// Instead of `date_range`: the first day or time.
     start: Option<String>,
-    /// The last day, or the time to end before.
+    /// The last day, or the time to end before; now by default. Requires `start`.
     end: Option<String>,
-    /// Instead of `period`: a number of days, including today.
-    #[param(minimum = 1, maximum = 365)]
-    days: Option<u16>,
-    /// Instead of `period`: the unit of `units`. In responses over time, also the length of a bucket.
+    /// Instead of `date_range`: the unit of `units`. In responses over time, also the length of a
+    /// bucket.
     #[param(inline, value_type = Option<Granularity>)]
     unit: Option<String>,
-    /// The number of units, including the current one.
+    /// Instead of `date_range`: the number of units, including the current one.
     #[param(minimum = 1, maximum = 365)]
     units: Option<u16>,
     /// The IANA time zone in which days begin.
     #[param(default = "UTC", example = "Europe/Berlin")]
     timezone: Option<String>,
-    /// The number of rows of a breakdown.
-    #[param(minimum = 1, maximum = 1000, default = 10)]
-    size: Option<u16>,
+    /// The number of rows of a breakdown, 10 by default, or of clicks, 100 by default.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u16>,
     /// Whether to include bots; `exclude` by default.
     #[param(inline, value_type = Option<Bots>)]
     bots: Option<String>,
@@ -138,8 +136,8 @@ pub struct AnalyticsRequest {
     pub units: Option<i64>,
     /// The date range, if given otherwise.
     range: Option<DateRange>,
-    /// The maximum number of rows of a breakdown.
-    pub size: u32,
+    /// The maximum number of rows of a breakdown, if given.
+    limit: Option<u32>,
     pub zone: TimeZone,
     bots: Bots,
     dedupe: Dedupe,
@@ -153,13 +151,15 @@ impl AnalyticsRequest {
         let resolver = Resolver { services, workspace: actor.workspace };
         let unit = params.choice("unit", Granularity::EVERY, Granularity::as_str);
         let units = params.number("units", 1, MAX_UNITS);
-        let days = params.number("days", 1, MAX_UNITS);
         let zone = params.text("timezone").map(|name| zone(&name)).transpose();
         let zone = zone.unwrap_or_else(|reason| {
             params.refuse("timezone", reason);
             None
         });
-        let range = range(&mut params).or(days.map(days_of));
+        let range = date_range(&mut params);
+        if range.is_some() && units.is_some() {
+            params.refuse("units", "must not be combined with date_range or start");
+        }
         let mut filters = Vec::new();
         for dimension in Dimension::filterable() {
             let Some(text) = params.text(dimension.as_str()) else { continue };
@@ -175,10 +175,7 @@ impl AnalyticsRequest {
             unit,
             units: units.and_then(|units| i64::try_from(units).ok()),
             range,
-            size: params
-                .number("size", 1, MAX_SIZE)
-                .and_then(|size| u32::try_from(size).ok())
-                .unwrap_or(DEFAULT_SIZE),
+            limit: params.number("limit", 1, MAX_LIMIT).and_then(|limit| u32::try_from(limit).ok()),
             zone: zone.unwrap_or(TimeZone::UTC),
             bots: params.choice("bots", Bots::EVERY, Bots::as_str).unwrap_or_default(),
             dedupe: params.choice("dedupe", Dedupe::EVERY, Dedupe::as_str).unwrap_or_default(),
@@ -187,6 +184,19 @@ impl AnalyticsRequest {
         };
         params.finish()?;
         Ok(request)
+    }
+
+    /// The maximum number of rows of a breakdown.
+    pub fn rows(&self) -> u32 {
+        self.limit.unwrap_or(DEFAULT_LIMIT)
+    }
+
+    /// Rejects a limit, for paths that return everything.
+    pub fn unlimited(self) -> Result<Self> {
+        if self.limit.is_some() {
+            return Err(ServiceError::field("limit", "is not a parameter of this path"));
+        }
+        Ok(self)
     }
 
     /// Rejects filters, for paths that only accept a period.
@@ -207,7 +217,7 @@ impl AnalyticsRequest {
         });
         let range = self.range.as_ref().or(by_units.as_ref()).unwrap_or(default);
         let period = range.period(&self.zone, Timestamp::now());
-        period.map_err(|reason| ServiceError::field("period", reason))
+        period.map_err(|reason| ServiceError::field("date_range", reason))
     }
 
     /// The query for the workspace's clicks of all these subjects.
@@ -229,31 +239,34 @@ pub fn days_of(days: u64) -> DateRange {
     DateRange::Last(Granularity::Day, i64::try_from(days).unwrap_or(1))
 }
 
-/// Parses `period`, or `start` and `end`.
-fn range(params: &mut Params) -> Option<DateRange> {
-    let name = params.text("period");
+/// Parses `date_range`, or `start` and `end`.
+pub fn date_range(params: &mut Params) -> Option<DateRange> {
+    let name = params.text("date_range");
     let (start, end) = (params.text("start"), params.text("end"));
     if let Some(name) = name {
         let range = DateRange::parse(&name);
         if range.is_none() || start.is_some() || end.is_some() {
             params.refuse(
-                "period",
+                "date_range",
                 format!("must not be combined with start or end, and be one of {RANGES}"),
             );
         }
         return range;
     }
-    let edge = |params: &mut Params, name: &str, text: Option<String>| {
-        let edge = text.as_deref().and_then(Edge::parse);
+    let edge = |params: &mut Params, name: &str, text: &str| {
+        let edge = Edge::parse(text);
         if edge.is_none() {
-            params.refuse(name, "must be a day or a time; start and end are required together");
+            params.refuse(name, "must be a day or a time, such as 2027-01-31");
         }
         edge
     };
-    if start.is_none() && end.is_none() {
-        return None;
+    if start.is_none() && end.is_some() {
+        params.refuse("start", "is required with end");
     }
-    let start = edge(params, "start", start);
-    let end = edge(params, "end", end);
-    Some(DateRange::Between(start?, end?))
+    let end = end.map(|end| edge(params, "end", &end));
+    let start = edge(params, "start", &start?)?;
+    match end {
+        None => Some(DateRange::Since(start)),
+        Some(end) => Some(DateRange::Between(start, end?)),
+    }
 }

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::AsOfView;
+use super::links::name_of;
 use crate::domain::ids::LinkId;
 use crate::http::native::iso8601;
 use crate::queries::analytics::{
@@ -24,7 +25,8 @@ pub struct QueryResult {
 /// The metrics of the clicks that share their dimensions.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RowView {
-    /// The value of each dimension; null if unknown.
+    /// The value of each dimension; null if unknown, which for a referrer means a direct visit. Codes
+    /// of countries and continents are followed by their names (`country_name`).
     #[schema(value_type = Object)]
     dimensions: Map<String, Json>,
     /// The value of each metric.
@@ -114,12 +116,17 @@ struct View<'a> {
 
 impl View<'_> {
     fn row(&self, row: &Row) -> RowView {
-        let dimensions = self.query.dimensions.iter().zip(&row.dimensions);
-        let dimensions = dimensions.map(|(dimension, value)| {
-            (dimension.as_str().to_owned(), self.value(*dimension, value))
-        });
+        let mut dimensions = Map::new();
+        for (dimension, value) in self.query.dimensions.iter().zip(&row.dimensions) {
+            dimensions.insert(dimension.as_str().to_owned(), self.value(*dimension, value));
+            if let Value::Text(code) = value
+                && let Some((field, name)) = name_of(*dimension, code)
+            {
+                dimensions.insert(field.to_owned(), json!(name));
+            }
+        }
         RowView {
-            dimensions: dimensions.collect(),
+            dimensions,
             metrics: self.metrics(&row.metrics),
             comparison: row.comparison.as_ref().map(|before| ComparisonView {
                 metrics: self.metrics(before),

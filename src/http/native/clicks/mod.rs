@@ -66,7 +66,6 @@ pub struct ClickListMeta {
     get, path = "/clicks",
     params(
         AnalyticsParams,
-        ("limit" = Option<u16>, Query, minimum = 1, maximum = 1000, description = "The number of clicks to return; 100 by default."),
         ("cursor" = Option<u64>, Query, minimum = 1, description = "The `next_cursor` of the previous response."),
     ),
     responses((status = 200, body = ClickList)),
@@ -108,7 +107,7 @@ pub async fn export(Api { services, actor }: Api, mut params: Params) -> Result<
     let format = params.choice("format", Format::EVERY, Format::as_str);
     let (after, through) =
         (params.number("after", 1, u64::MAX), params.number("through", 0, u64::MAX));
-    let request = AnalyticsRequest::take(params, &services, &actor)?;
+    let request = AnalyticsRequest::take(params, &services, &actor)?.unlimited()?;
     let format = format.ok_or_else(|| {
         ServiceError::field("format", format!("must be one of {}", Format::names()))
     })?;

@@ -71,7 +71,7 @@ pub struct LinkFilterParams {
 pub fn filter(params: &mut Params, site: &Site, default_archived: Archived) -> LinkFilter {
     let mut filter = LinkFilter::default();
     if let Some(text) = params.text("q") {
-        match Word::all_of(&text) {
+        match Word::all_of(&text, &site.host) {
             Ok(words) => filter.words = words,
             Err(rule) => params.refuse("q", rule),
         }

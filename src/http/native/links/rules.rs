@@ -25,13 +25,13 @@ use crate::http::auth::Api;
 use crate::http::body::JsonBody;
 use crate::http::native::Data;
 use crate::http::native::analytics::as_of;
+use crate::http::native::analytics::params::{date_range, days_of};
 use crate::http::params::{Name, Params};
 use crate::queries::analytics::{
-    AnalyticsQuery, Bots, Condition, DateRange, Dimension, Filter, Granularity, Metric, Test,
+    AnalyticsQuery, Bots, Condition, DateRange, Dimension, Filter, Metric, Test,
 };
 
 const DEFAULT_DAYS: u64 = 7;
-const MAX_DAYS: u64 = 90;
 /// The maximum number of clicks to replay: the newest ones.
 const MAX_REPLAYED: usize = 100_000;
 /// The number of clicks read per query.
@@ -227,13 +227,14 @@ pub async fn test(
 
 /// Replays recent clicks against rules.
 ///
-/// Counts where the clicks of the last days would have been redirected. Nothing is changed.
+/// Counts where the clicks of a date range would have been redirected. Nothing is changed.
 #[utoipa::path(
     post, path = "/links/{link}/rules/dry-run", request_body = DryRunBody,
-    params((
-        "days" = Option<u64>, Query, minimum = 1, maximum = 90,
-        description = "The number of days, including today; 7 by default.",
-    )),
+    params(
+        ("date_range" = Option<String>, Query, description = "The date range, such as `24h` or `4w`; `7d` by default."),
+        ("start" = Option<String>, Query, description = "Instead of `date_range`: the first day or time."),
+        ("end" = Option<String>, Query, description = "The last day, or the time to end before; now by default."),
+    ),
     responses((status = 200, body = Data<DryRunView>)),
 )]
 pub async fn dry_run(
@@ -242,11 +243,11 @@ pub async fn dry_run(
     mut params: Params,
     body: JsonBody<DryRunBody>,
 ) -> Result<Json<Data<DryRunView>>> {
-    let days = params.number("days", 1, MAX_DAYS).unwrap_or(DEFAULT_DAYS);
+    let range = date_range(&mut params).unwrap_or_else(|| days_of(DEFAULT_DAYS));
     params.finish()?;
     let link = find(&services, &actor, &name)?;
     let trial = Trial::new(&services, link, body.value.rules)?;
-    let (clicks, is_cut) = past_clicks(&services, &trial.link, days).await?;
+    let (clicks, is_cut) = past_clicks(&services, &trial.link, &range).await?;
     let needs = trial.compiled.needs;
     let facts = [(Needs::QUERY, "query"), (Needs::ADDRESS, "address")];
     let unknown = facts.into_iter().filter(|(fact, _)| needs.any(*fact)).map(|(_, name)| name);
@@ -263,15 +264,14 @@ pub async fn dry_run(
     Ok(Json(Data { data: DryRunView { replayed, is_cut, unknown, places } }))
 }
 
-/// A link's clicks of the last days, including bots, newest first; and whether there are more.
+/// A link's clicks in a range, including bots, newest first; and whether there are more.
 async fn past_clicks(
     services: &Services,
     link: &Link,
-    days: u64,
+    range: &DateRange,
 ) -> Result<(Vec<Map<String, Value>>, bool)> {
-    let range = DateRange::Last(Granularity::Day, i64::try_from(days).unwrap_or(1));
     let period = range.period(&jiff::tz::TimeZone::UTC, Timestamp::now());
-    let period = period.map_err(|reason| ServiceError::field("days", reason))?;
+    let period = period.map_err(|reason| ServiceError::field("date_range", reason))?;
     let test = Test::Links(vec![link.id.uuid()]);
     let query = AnalyticsQuery {
         filter: Some(Filter::Is(Condition { dimension: Dimension::Link, test })),
