@@ -48,7 +48,7 @@ use locations::Locations;
 use logo_fetcher::RemoteLogoFetcher;
 use plans::{CatalogueFile, Renewals};
 use policies::open_policies;
-use signals::{Reloadable, reload_on_hangup, stop_signal};
+use signals::{Reloadable, reload_on_hangup, stop_signal, stop_signal_in};
 use tls::TlsSide;
 
 use crate::clicks::{ClickCaps, Enricher, Recorder, UserAgentCache, VisitorBucketer, VisitorSalts};
@@ -99,19 +99,19 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     let _lock = DataLock::acquire(&settings.data_dir)?;
     permissions::restrict(&settings.data_dir);
     let first = FirstSuperadmin::from_environment()?;
-    let metrics = install_metrics()?;
     let limits = Arc::new(ConnectionLimits::new(
         open_files::connections(open_files::raise_limit()),
         settings.connections_per_address,
         settings.trusted_proxies.clone(),
     ));
     let site = settings.site(listener.local_addr()?);
-    let app = App::open(settings, &site, metrics)?;
+    let app = App::open(settings, &site, install_metrics()?)?;
     let public = listener.local_addr()?;
     let operator = admin_listener.as_ref().map_or(Ok(public), Listener::local_addr)?;
     let control = ControlFile::write(&settings.data_dir, public, operator)?;
     let mailer = mail::start(settings, runtime.handle());
     let set_up = runtime.block_on(first.set_up(&app.accounts, &app.bootstrap))?;
+    let stop = stop_signal_in(&runtime);
     announce(&app.bootstrap, set_up.as_deref(), &site);
     runtime.block_on(async {
         let mut scheduler = Scheduler::default();
@@ -141,7 +141,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         if let Some(mailer) = mailer.clone() {
             recharge_mail::start(&mut scheduler, mailer, app.accounts.clone(), plans);
         }
-        transport::serve(listener, limits, http_app, stop_signal()).await?;
+        transport::serve(listener, limits, http_app, stop).await?;
         for listener in [secured, admin].into_iter().flatten() {
             let _logged = listener.await;
         }

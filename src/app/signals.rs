@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::blocklist::BlocklistFile;
@@ -48,14 +49,24 @@ pub async fn reload_on_hangup(files: Reloadable) {
 }
 
 /// Waits for SIGTERM or SIGINT.
-pub async fn stop_signal() {
-    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(mut terminate), Ok(mut interrupt)) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+pub fn stop_signal() -> impl Future<Output = ()> + Send + 'static {
+    // From now on, not only once it is polled.
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async move {
+        match signals {
+            (Ok(mut terminate), Ok(mut interrupt)) => {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
             }
+            _ => std::future::pending().await,
         }
-        _ => std::future::pending().await,
     }
+}
+
+/// The same outside of the runtime.
+pub fn stop_signal_in(runtime: &Runtime) -> impl Future<Output = ()> + Send + 'static {
+    let _context = runtime.enter();
+    stop_signal()
 }
