@@ -48,7 +48,7 @@ use locations::Locations;
 use logo_fetcher::RemoteLogoFetcher;
 use plans::{CatalogueFile, Renewals};
 use policies::open_policies;
-use signals::{Reloadable, reload_on_hangup, stop_signal, stop_signal_in};
+use signals::{Reloadable, StopSignal, reload_on_hangup};
 use tls::TlsSide;
 
 use crate::clicks::{ClickCaps, Enricher, Recorder, UserAgentCache, VisitorBucketer, VisitorSalts};
@@ -111,7 +111,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     let control = ControlFile::write(&settings.data_dir, public, operator)?;
     let mailer = mail::start(settings, runtime.handle());
     let set_up = runtime.block_on(first.set_up(&app.accounts, &app.bootstrap))?;
-    let stop = stop_signal_in(&runtime);
+    let stop = StopSignal::listen(&runtime);
     announce(&app.bootstrap, set_up.as_deref(), &site);
     runtime.block_on(async {
         let mut scheduler = Scheduler::default();
@@ -123,7 +123,8 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         let (meter, plans) = (Arc::clone(&services.api_meter), services.plans.clone());
         let api_calls = ApiCallWriter::start(&mut scheduler, app.commands.clone(), meter);
         let redirector = Some(app.redirector(&services));
-        let admin = admin_listener.map(|listener| serve_admin(listener, &services, settings));
+        let admin =
+            admin_listener.map(|listener| serve_admin(listener, &services, settings, stop.clone()));
         let audience = if admin.is_some() { Audience::Public } else { Audience::All };
         let router = crate::http::router(services, audience);
         let http_app = HttpApp { redirector, router, is_tls: false };
@@ -131,7 +132,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
             let own_host = settings.public_url.as_ref().and_then(Url::host_str);
             tls.obtain(&mut scheduler, challenge, Arc::clone(&app.index), own_host)?;
         }
-        let secured = tls.map(|tls| tls.serve(Arc::clone(&limits), http_app.clone()));
+        let secured = tls.map(|tls| tls.serve(Arc::clone(&limits), http_app.clone(), stop.clone()));
         tokio::spawn(reload_on_hangup(app.reloadable(certificates)));
         if matches!(settings.clickhouse, ClickHouseChoice::Embedded { .. }) {
             let clickhouse = app.analytics.clickhouse.clone();
@@ -141,7 +142,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         if let Some(mailer) = mailer.clone() {
             recharge_mail::start(&mut scheduler, mailer, app.accounts.clone(), plans);
         }
-        transport::serve(listener, limits, http_app, stop).await?;
+        transport::serve(listener, limits, http_app, stop.received()).await?;
         for listener in [secured, admin].into_iter().flatten() {
             let _logged = listener.await;
         }
@@ -405,14 +406,19 @@ fn listen(address: SocketAddr) -> anyhow::Result<Listener> {
 
 /// Serves the operator's routes with its own connection limit, so that visitors cannot lock the
 /// operator out.
-fn serve_admin(listener: Listener, services: &Services, settings: &Settings) -> JoinHandle<()> {
+fn serve_admin(
+    listener: Listener,
+    services: &Services,
+    settings: &Settings,
+    stop: StopSignal,
+) -> JoinHandle<()> {
     let proxies = settings.trusted_proxies.clone();
     let limits = ConnectionLimits::new(ADMIN_CONNECTIONS, Some(ADMIN_CONNECTIONS), proxies);
     let router = crate::http::router(services.clone(), Audience::Operator);
     let http_app = HttpApp { redirector: None, router, is_tls: false };
     tokio::spawn(async move {
         if let Err(error) =
-            transport::serve(listener, Arc::new(limits), http_app, stop_signal()).await
+            transport::serve(listener, Arc::new(limits), http_app, stop.received()).await
         {
             tracing::error!(%error, "the admin listener failed");
         }

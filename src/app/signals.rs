@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use super::blocklist::BlocklistFile;
 use super::plans::CatalogueFile;
@@ -48,25 +49,33 @@ pub async fn reload_on_hangup(files: Reloadable) {
     }
 }
 
-/// Waits for SIGTERM or SIGINT.
-pub fn stop_signal() -> impl Future<Output = ()> + Send + 'static {
-    // From now on, not only once it is polled.
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    async move {
-        match signals {
-            (Ok(mut terminate), Ok(mut interrupt)) => {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-            }
-            _ => std::future::pending().await,
-        }
-    }
-}
+/// Tells all listeners of SIGTERM and SIGINT. Cheap to clone.
+#[derive(Clone)]
+pub struct StopSignal(watch::Receiver<bool>);
 
-/// The same outside of the runtime.
-pub fn stop_signal_in(runtime: &Runtime) -> impl Future<Output = ()> + Send + 'static {
-    let _context = runtime.enter();
-    stop_signal()
+impl StopSignal {
+    /// Handles these signals from now on.
+    pub fn listen(runtime: &Runtime) -> Self {
+        let _context = runtime.enter();
+        let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+        let (sender, receiver) = watch::channel(false);
+        tokio::spawn(async move {
+            match signals {
+                (Ok(mut terminate), Ok(mut interrupt)) => {
+                    tokio::select! {
+                        _ = terminate.recv() => {}
+                        _ = interrupt.recv() => {}
+                    }
+                }
+                _ => std::future::pending().await,
+            }
+            sender.send_replace(true);
+        });
+        Self(receiver)
+    }
+
+    /// Waits until the process is asked to stop.
+    pub async fn received(mut self) {
+        let _runtime_ended = self.0.wait_for(|is_stopping| *is_stopping).await;
+    }
 }

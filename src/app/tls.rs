@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use super::acme::{CertificateManager, folder};
-use super::stop_signal;
+use super::signals::StopSignal;
 use crate::config::{Settings, TlsCertificates};
 use crate::effects::acme::Authority;
 use crate::http::challenge::OpenChallenge;
@@ -72,14 +72,19 @@ impl TlsSide {
     }
 
     /// Serves until the process is asked to stop.
-    pub fn serve(self, limits: Arc<ConnectionLimits>, http_app: HttpApp) -> JoinHandle<()> {
+    pub fn serve(
+        self,
+        limits: Arc<ConnectionLimits>,
+        http_app: HttpApp,
+        stop: StopSignal,
+    ) -> JoinHandle<()> {
         let Self { listener, certificates, .. } = self;
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, "serving TLS");
         }
         tokio::spawn(async move {
-            if let Err(error) = serve(listener, limits, certificates, http_app, stop_signal()).await
-            {
+            let stop = stop.received();
+            if let Err(error) = serve(listener, limits, certificates, http_app, stop).await {
                 tracing::error!(%error, "the TLS listener failed");
             }
         })

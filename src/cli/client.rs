@@ -78,7 +78,7 @@ impl Remote {
 
 /// A service, for its operator.
 #[derive(Debug, Args)]
-pub struct Operated {
+pub struct OperatorArgs {
     /// The data folder of the running service: those who can read it need no token
     #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
     data_dir: PathBuf,
@@ -90,7 +90,7 @@ pub struct Operated {
     token: Option<String>,
 }
 
-impl Operated {
+impl OperatorArgs {
     /// A client of the service: that of the data folder with its operator key, or else that of the
     /// URL with the token.
     pub fn service(&self) -> anyhow::Result<ApiClient> {

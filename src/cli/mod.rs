@@ -127,7 +127,7 @@ pub fn main() -> ExitCode {
     permissions::restrict_new_files();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read the output has seen enough.
+        // Such as by `head`, which reads only the first lines.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("slugline: {error:#}");
@@ -151,6 +151,7 @@ fn command() -> clap::Command {
         ("verify", OF_ANALYTICS),
         ("rebuild", OF_ANALYTICS),
         ("reclassify", OF_ANALYTICS),
+        ("backup", OF_ANALYTICS),
         ("doctor", OF_DOCTOR),
     ] {
         command = command.mut_subcommand(name, |command| {

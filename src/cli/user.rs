@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::client::{Operated, data_of};
+use super::client::{OperatorArgs, data_of};
 use super::table;
 use crate::domain::ids::{UserId, WorkspaceId};
 
@@ -50,7 +50,7 @@ pub struct CreateArgs {
     #[arg(long, requires = "workspace")]
     role: Option<String>,
     #[command(flatten)]
-    folder: Operated,
+    operator: OperatorArgs,
 }
 
 /// `slugline user list`
@@ -60,7 +60,7 @@ pub struct ListArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    folder: Operated,
+    operator: OperatorArgs,
 }
 
 /// A command on one user.
@@ -69,7 +69,7 @@ pub struct OneArgs {
     /// The user's id: user_…
     id: UserId,
     #[command(flatten)]
-    folder: Operated,
+    operator: OperatorArgs,
 }
 
 /// Runs the command, writing to `out`.
@@ -87,7 +87,7 @@ pub fn run(command: &UserCommand, mut out: impl Write) -> anyhow::Result<()> {
             patch(args, &json!({ "two_factor": false }), &mut out)
         }
         UserCommand::Delete(args) => {
-            let client = args.folder.service()?;
+            let client = args.operator.service()?;
             data_of(client.request(Method::DELETE, &format!("/admin/users/{}", args.id)))?;
             Ok(writeln!(out, "deleted {}", args.id)?)
         }
@@ -95,7 +95,7 @@ pub fn run(command: &UserCommand, mut out: impl Write) -> anyhow::Result<()> {
 }
 
 fn create(args: &CreateArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    let CreateArgs { email, name, superadmin, workspace, role, folder } = args;
+    let CreateArgs { email, name, superadmin, workspace, role, operator } = args;
     let body = json!({
         "email": email,
         "name": name,
@@ -103,7 +103,7 @@ fn create(args: &CreateArgs, out: &mut impl Write) -> anyhow::Result<()> {
         "workspace": workspace.map(|id| id.to_string()),
         "workspace_role": role,
     });
-    let client = folder.service()?;
+    let client = operator.service()?;
     let made = data_of(client.request(Method::POST, "/admin/users").json(&body))?;
     writeln!(out, "{}", table::cell(&made["link"]))?;
     out.flush()?;
@@ -112,7 +112,7 @@ fn create(args: &CreateArgs, out: &mut impl Write) -> anyhow::Result<()> {
 }
 
 fn list(args: &ListArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    let users = args.folder.service()?.list("/admin/users")?;
+    let users = args.operator.service()?.list("/admin/users")?;
     if args.json {
         return Ok(writeln!(out, "{users}")?);
     }
@@ -122,11 +122,11 @@ fn list(args: &ListArgs, out: &mut impl Write) -> anyhow::Result<()> {
 }
 
 fn post(args: &OneArgs, path: &str) -> anyhow::Result<Value> {
-    args.folder.service()?.post(&format!("/admin/users/{}{path}", args.id))
+    args.operator.service()?.post(&format!("/admin/users/{}{path}", args.id))
 }
 
 fn patch(args: &OneArgs, body: &Value, out: &mut impl Write) -> anyhow::Result<()> {
-    let client = args.folder.service()?;
+    let client = args.operator.service()?;
     data_of(client.request(Method::PATCH, &format!("/admin/users/{}", args.id)).json(body))?;
     Ok(writeln!(out, "changed {}", args.id)?)
 }

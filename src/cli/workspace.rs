@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Map, json};
 
-use super::client::{Operated, data_of};
+use super::client::{OperatorArgs, data_of};
 use super::table;
 use crate::domain::ids::WorkspaceId;
 
@@ -28,7 +28,7 @@ pub struct ListArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    folder: Operated,
+    operator: OperatorArgs,
 }
 
 /// `slugline workspace plan`
@@ -42,7 +42,7 @@ pub struct PlanArgs {
     #[arg(long = "set", value_name = "LIMIT=VALUE", value_parser = override_of)]
     overrides: Vec<(String, Option<u64>)>,
     #[command(flatten)]
-    folder: Operated,
+    operator: OperatorArgs,
 }
 
 /// `slugline workspace credits`
@@ -61,7 +61,7 @@ pub struct CreditsArgs {
     #[arg(long)]
     note: Option<String>,
     #[command(flatten)]
-    folder: Operated,
+    operator: OperatorArgs,
 }
 
 fn override_of(text: &str) -> Result<(String, Option<u64>), String> {
@@ -83,7 +83,7 @@ pub fn run(command: &WorkspaceCommand, mut out: impl Write) -> anyhow::Result<()
 }
 
 fn list(args: &ListArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    let client = args.folder.service()?;
+    let client = args.operator.service()?;
     let columns = ["id", "plan", "members", "created_at", "name"];
     let found = client.list("/admin/workspaces")?;
     if args.json {
@@ -101,7 +101,7 @@ fn set_plan(args: &PlanArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let plan = (args.plan != "default").then_some(&args.plan);
     let path = format!("/admin/workspaces/{}/plan", args.workspace);
     let body = json!({ "plan": plan, "overrides": overrides });
-    let changed = data_of(args.folder.service()?.request(Method::PUT, &path).json(&body))?;
+    let changed = data_of(args.operator.service()?.request(Method::PUT, &path).json(&body))?;
     let plan = changed["plan"].as_str().unwrap_or_default();
     Ok(writeln!(out, "{} has the plan {plan}", args.workspace)?)
 }
@@ -114,7 +114,7 @@ fn grant(args: &CreditsArgs, out: &mut impl Write) -> anyhow::Result<()> {
         "note": args.note,
     });
     let path = format!("/admin/workspaces/{}/credits", args.workspace);
-    let granted = data_of(args.folder.service()?.request(Method::POST, &path).json(&body))?;
+    let granted = data_of(args.operator.service()?.request(Method::POST, &path).json(&body))?;
     let id = granted["id"].as_str().unwrap_or_default();
     Ok(writeln!(out, "granted {} credits for {}: {id}", args.amount, args.kind)?)
 }

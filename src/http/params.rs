@@ -1,7 +1,7 @@
 //! Strict parsing of paths and query strings: each parameter is taken by name, and unknown ones are
 //! rejected.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::domain::error::{Invalid, Result, ServiceError};
 use crate::domain::nearest::hint;
@@ -25,7 +25,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
 pub struct Params {
     values: BTreeMap<String, Vec<String>>,
     /// The names of those that may be given.
-    taken: BTreeSet<String>,
+    taken: Vec<&'static str>,
     invalid: Invalid,
 }
 
@@ -40,7 +40,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
 impl Params {
     fn parse(query: &str) -> Self {
         let mut params =
-            Self { values: BTreeMap::new(), taken: BTreeSet::new(), invalid: Invalid::default() };
+            Self { values: BTreeMap::new(), taken: Vec::new(), invalid: Invalid::default() };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             params.values.entry(name.into_owned()).or_default().push(value.into_owned());
         }
@@ -48,8 +48,8 @@ impl Params {
     }
 
     /// Takes a parameter's text.
-    pub fn text(&mut self, name: &str) -> Option<String> {
-        self.taken.insert(name.to_owned());
+    pub fn text(&mut self, name: &'static str) -> Option<String> {
+        self.taken.push(name);
         let mut texts = self.values.remove(name)?;
         if texts.len() > 1 {
             self.refuse(name, "must not be given twice");
@@ -59,19 +59,19 @@ impl Params {
 
     /// Takes the texts of a parameter that may be repeated and may contain several texts, separated
     /// by commas.
-    pub fn texts(&mut self, name: &str) -> Vec<String> {
-        self.taken.insert(name.to_owned());
+    pub fn texts(&mut self, name: &'static str) -> Vec<String> {
+        self.taken.push(name);
         let texts = self.values.remove(name).unwrap_or_default();
         texts.iter().flat_map(|text| text.split(',')).map(|text| text.trim().to_owned()).collect()
     }
 
     /// Takes `true` or `false`.
-    pub fn flag(&mut self, name: &str) -> Option<bool> {
+    pub fn flag(&mut self, name: &'static str) -> Option<bool> {
         self.choice(name, &[true, false], |is_set| if is_set { "true" } else { "false" })
     }
 
     /// Takes an ISO 8601 timestamp with an offset, in milliseconds since the Unix epoch.
-    pub fn timestamp(&mut self, name: &str) -> Option<u64> {
+    pub fn timestamp(&mut self, name: &'static str) -> Option<u64> {
         let text = self.text(name)?;
         let at = text.parse::<jiff::Timestamp>().ok();
         let at = at.and_then(|at| u64::try_from(at.as_millisecond()).ok());
@@ -82,7 +82,7 @@ impl Params {
     }
 
     /// Takes an integer within bounds.
-    pub fn number(&mut self, name: &str, min: u64, max: u64) -> Option<u64> {
+    pub fn number(&mut self, name: &'static str, min: u64, max: u64) -> Option<u64> {
         let text = self.text(name)?;
         let number = whole_number(&text).filter(|number| (min..=max).contains(number));
         if number.is_none() {
@@ -94,7 +94,7 @@ impl Params {
     /// Takes a parameter with a parser; `rule` is the error message.
     pub fn parsed<T>(
         &mut self,
-        name: &str,
+        name: &'static str,
         rule: impl Into<String>,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
@@ -116,7 +116,7 @@ impl Params {
     /// Takes one of some words.
     pub fn choice<T: Copy>(
         &mut self,
-        name: &str,
+        name: &'static str,
         every: &[T],
         word: impl Fn(T) -> &'static str,
     ) -> Option<T> {
@@ -138,7 +138,7 @@ impl Params {
     pub fn finish(mut self) -> Result<()> {
         let left: Vec<_> = self.values.keys().cloned().collect();
         for name in left {
-            let hint = hint(&name, self.taken.iter().map(String::as_str));
+            let hint = hint(&name, self.taken.iter().copied());
             self.refuse(&name, format!("is not a parameter of this path{hint}"));
         }
         Ok(self.invalid.into_result()?)

@@ -125,7 +125,7 @@ fn the_doctor_finds_what_is_wrong() {
     let server = Options::links_only().start();
     let mut command = slugline();
     command.args(["doctor", "--json", "--data-dir"]).arg(server.data.path());
-    // It looks for ClickHouse where this is told to.
+    // Nothing listens there.
     command.args(["--clickhouse-url", "http://127.0.0.1:9"]);
     let output = command.output().unwrap();
     assert!(!output.status.success());
@@ -149,7 +149,7 @@ fn help_shows_what_matters_to_a_command() {
         said(asked)
     };
     assert!(help("serve").contains("--tls-acme"));
-    for command in ["verify", "rebuild", "reclassify", "doctor"] {
+    for command in ["verify", "rebuild", "reclassify", "backup", "doctor"] {
         let help = help(command);
         assert!(help.contains("--data-dir") && !help.contains("--tls-"), "{command}: {help}");
     }

@@ -259,7 +259,7 @@ fn settings_come_from_a_file_too() {
     assert!(refusal(&Options::new().flag("--config", &file)).contains("lissen"));
 }
 
-/// A machine without npm and without a cache is told what to do.
+/// Without npm and without a cache, `/readyz` says what to do.
 #[test]
 fn what_can_not_be_fetched_can_be_given() {
     let empty = tempfile::tempdir().unwrap();

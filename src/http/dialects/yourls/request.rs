@@ -131,7 +131,7 @@ pub fn keyword(mut params: Params) -> String {
 }
 
 /// A number, which is 0 if it is none.
-pub fn number(params: &mut Params, name: &str) -> usize {
+pub fn number(params: &mut Params, name: &'static str) -> usize {
     let number = params.text(name).and_then(|text| whole_number(&text)).unwrap_or_default();
     usize::try_from(number).unwrap_or(usize::MAX)
 }
