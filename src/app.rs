@@ -89,6 +89,8 @@ use crate::queries::qr_codes::QrCodes;
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(settings: &Settings) -> anyhow::Result<()> {
+    // A counter made before this is never shown.
+    let metrics = install_metrics()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     // Bind first, to detect a port in use before anything is fetched or opened.
     let (listener, admin_listener, mut tls) = {
@@ -99,13 +101,9 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     let _lock = DataLock::acquire(&settings.data_dir)?;
     permissions::restrict(&settings.data_dir);
     let first = FirstSuperadmin::from_environment()?;
-    let limits = Arc::new(ConnectionLimits::new(
-        open_files::connections(open_files::raise_limit()),
-        settings.connections_per_address,
-        settings.trusted_proxies.clone(),
-    ));
+    let limits = connection_limits(settings);
     let site = settings.site(listener.local_addr()?);
-    let app = App::open(settings, &site, install_metrics()?)?;
+    let app = App::open(settings, &site, metrics)?;
     let public = listener.local_addr()?;
     let operator = admin_listener.as_ref().map_or(Ok(public), Listener::local_addr)?;
     let control = ControlFile::write(&settings.data_dir, public, operator)?;
@@ -158,6 +156,15 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     app.close();
     last_used_file::save(&settings.data_dir, &last_used);
     Ok(())
+}
+
+/// The limits of the public listeners.
+fn connection_limits(settings: &Settings) -> Arc<ConnectionLimits> {
+    Arc::new(ConnectionLimits::new(
+        open_files::connections(open_files::raise_limit()),
+        settings.connections_per_address,
+        settings.trusted_proxies.clone(),
+    ))
 }
 
 /// Everything that is open while the service runs, in the order of opening.
