@@ -124,10 +124,13 @@ impl TrustedProxies {
 
     /// What to set if a reverse proxy is not trusted, as a sentence; `None` if nothing suggests it.
     pub fn warning(&self) -> Option<String> {
-        let peer = self.ignored_peer.get()?;
+        let peer = *self.ignored_peer.get()?;
+        // A public address may be a visitor's, which is not to be logged.
+        let is_private = Self::from_str(PRIVATE).is_ok_and(|private| private.trusts(peer));
+        let shown = if is_private { peer.to_string() } else { "a public address".to_owned() };
         Some(format!(
-            "Requests from {peer} have headers that name another client, which are ignored. If \
-             {peer} is your reverse proxy, add it to --trusted-proxies: until then all its visitors \
+            "Requests from {shown} have headers that name another client, which are ignored. If \
+             your reverse proxy sent them, add it to --trusted-proxies: until then all its visitors \
              count as one."
         ))
     }

@@ -79,9 +79,18 @@ fn the_first_untrusted_peer_that_forwards_is_noted() {
     };
     assert_eq!(visit("192.0.2.1", &[("accept", "*/*")]), "");
     assert_eq!(visit("10.0.0.1", &[("x-forwarded-for", "203.0.113.7")]), "");
-    let warning = visit("192.0.2.2", &[("x-forwarded-for", "203.0.113.7")]);
-    assert!(warning.contains("192.0.2.2") && warning.contains("--trusted-proxies"), "{warning}");
-    assert_eq!(visit("192.0.2.3", &[("forwarded", "for=203.0.113.7")]), warning);
+    let warning = visit("192.168.0.2", &[("x-forwarded-for", "203.0.113.7")]);
+    assert!(warning.contains("192.168.0.2") && warning.contains("--trusted-proxies"), "{warning}");
+    assert_eq!(visit("192.168.0.3", &[("forwarded", "for=203.0.113.7")]), warning);
+}
+
+#[test]
+fn the_address_of_a_visitor_who_forwards_is_not_shown() {
+    let proxies: TrustedProxies = "10.0.0.0/8".parse().unwrap();
+    let forwarded = headers(&[("x-forwarded-for", "203.0.113.7")]);
+    proxies.client("198.51.100.9".parse().unwrap(), &Headers::of_map(&forwarded));
+    let warning = proxies.warning().unwrap();
+    assert!(warning.contains("a public address") && !warning.contains("198.51"), "{warning}");
 }
 
 #[test]
