@@ -21,6 +21,8 @@ pub struct Matrix {
     code: QrCode,
     dark: Vec<bool>,
     width: usize,
+    /// The columns, and rows, of the centers of the alignment patterns.
+    alignment: Vec<usize>,
 }
 
 /// Whole modules: from the first column and row to before the last.
@@ -57,7 +59,7 @@ impl Matrix {
         let code = QrCode::with_bits(bits, level).ok()?;
         let dark = code.to_colors().into_iter().map(|color| color == Color::Dark).collect();
         let width = code.width();
-        Some(Self { code, dark, width })
+        Some(Self { code, dark, width, alignment: alignment_centers(width) })
     }
 
     /// The number of columns, and of rows.
@@ -84,6 +86,12 @@ impl Matrix {
     pub const fn is_marker(&self, x: usize, y: usize) -> bool {
         let far = self.width - MARKER_WIDTH;
         (y < MARKER_WIDTH && (x < MARKER_WIDTH || x >= far)) || (x < MARKER_WIDTH && y >= far)
+    }
+
+    /// Whether a module belongs to an alignment pattern.
+    pub fn is_alignment(&self, x: usize, y: usize) -> bool {
+        let center = |at: usize| self.alignment.iter().copied().find(|c| c.abs_diff(at) <= 2);
+        center(x).zip(center(y)).is_some_and(|(x, y)| !self.is_marker(x, y))
     }
 
     /// Whether a module has data or error correction. qrcode counts the modules that tell the
@@ -133,6 +141,19 @@ impl Matrix {
             };
         }
     }
+}
+
+/// The columns, and rows, of the centers of the alignment patterns: ISO/IEC 18004, annex E. They
+/// are spaced evenly from the last one, except for the first.
+fn alignment_centers(width: usize) -> Vec<usize> {
+    let version = (width - 17) / 4;
+    if version == 1 {
+        return Vec::new();
+    }
+    let gaps = version / 7 + 1;
+    let step = (version * 8 + gaps * 3 + 8) / (gaps * 4) * 2;
+    let others = (0..gaps).rev().map(|gap| width - MARKER_WIDTH - gap * step);
+    [TIMING_COLUMN].into_iter().chain(others).collect()
 }
 
 fn fixed(content: &str, level: EcLevel) -> Option<(Bits, EcLevel)> {
@@ -196,6 +217,33 @@ mod tests {
             let all = ModuleRect { left: 0, top: 0, right: width, bottom: width };
             assert_eq!((code.width(), code.codewords_in(all)), (width, codewords), "{length}");
         }
+    }
+
+    #[test]
+    fn alignment_patterns_are_where_they_are_drawn() {
+        let mut widths = Vec::new();
+        for length in (1..2_900).step_by(20) {
+            let code = encode(&"x".repeat(length), ErrorCorrection::Low);
+            let cells = (0..code.width()).flat_map(|y| (0..code.width()).map(move |x| (x, y)));
+            let is_plain = |(x, y): (usize, usize)| {
+                let far = code.width() - MARKER_WIDTH - 1;
+                let (left, top) = (x < 9, y < 9);
+                x == 6 || y == 6 || (left && top) || (left && y >= far) || (x >= far && top)
+            };
+            for (x, y) in cells.filter(|&cell| !is_plain(cell)) {
+                assert_eq!(code.is_alignment(x, y), code.code.is_functional(x, y), "{x}, {y}");
+            }
+            for (x, y) in
+                code.alignment.iter().flat_map(|x| code.alignment.iter().map(move |y| (*x, *y)))
+            {
+                let is_dark = |dx: usize, dy: usize| code.is_dark(x + dx - 2, y + dy - 2);
+                let ring = (0..25).filter(|at| !is_dark(at % 5, at / 5)).count();
+                assert!(code.is_marker(x, y) || ring == 8, "{x}, {y}");
+            }
+            widths.push(code.width());
+        }
+        widths.dedup();
+        assert_eq!(widths.len(), 40, "every version");
     }
 
     #[test]

@@ -97,9 +97,12 @@ pub fn modules(
     let width = matrix.width();
     match style {
         DotStyle::Dots => {
-            let mut path = Path::default();
+            // Decoders correct the perspective by the alignment patterns, and find dots less often.
+            let is_solid = |x, y| matrix.is_alignment(x, y);
+            let mut path =
+                outline(width, |x, y| is_dark(x, y) && is_solid(x, y), offset, |_| false);
             let (gap, size) = (0.5 - DOT_RADIUS, 2.0 * DOT_RADIUS);
-            for (x, y) in cells(width).filter(|&(x, y)| is_dark(x, y)) {
+            for (x, y) in cells(width).filter(|&(x, y)| is_dark(x, y) && !is_solid(x, y)) {
                 let corner = (offset.0 + place(x) + gap, offset.1 + place(y) + gap);
                 path.rect(corner, (size, size), DOT_RADIUS, true);
             }
@@ -286,6 +289,7 @@ fn corner(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::qr::style::ErrorCorrection;
 
     /// The outline of a picture of dark modules (`#`).
     fn of(rows: [&str; 3], rounds: impl Fn(Direction) -> bool) -> Path {
@@ -324,6 +328,24 @@ mod tests {
         let outlines = path.0.iter().filter(|segment| **segment == Segment::Close).count();
         let arcs = path.0.iter().filter(|segment| matches!(segment, Segment::Arc(..))).count();
         assert_eq!((outlines, arcs, path.0.len()), (3, 12, 18), "three circles");
+    }
+
+    #[test]
+    fn alignment_patterns_are_solid_among_dots() {
+        let matrix = Matrix::encode("https://sho.rt/spring?qr=4c9", ErrorCorrection::High, false);
+        let matrix = matrix.unwrap();
+        let center = place(matrix.width() - MARKER_WIDTH) + 0.5;
+        let path = modules(&matrix, DotStyle::Dots, (0.0, 0.0), |_, _| true);
+        let is_near = |(x, y): Point| (x - center).abs() < 2.52 && (y - center).abs() < 2.52;
+        let (mut corners, mut arcs) = (0, 0);
+        for segment in &path.0 {
+            match *segment {
+                Segment::Move(at) | Segment::Line(at) => corners += usize::from(is_near(at)),
+                Segment::Arc(at, _) => arcs += usize::from(is_near(at)),
+                _ => {}
+            }
+        }
+        assert_eq!((corners, arcs), (12, 0), "a ring, its hole and a center");
     }
 
     #[test]
