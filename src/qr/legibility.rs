@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 
 use super::scene::{Cover, Layout};
 use super::{Spec, caption};
+use crate::domain::qr::input::LOGO_SIZES;
 use crate::domain::qr::style::{Color, CornerStyle, DEFAULT_MARGIN, DotStyle, QrStyle};
 
 /// The minimum contrast, WCAG 2.2's for graphics. On white, both decoders read gray at 2:1 too.
@@ -169,7 +170,7 @@ fn check_modules(spec: &Spec, size: u32, contrast: f64, reasons: &mut Reasons) {
     }
 }
 
-/// Says the largest size that would do.
+/// Says the largest size that would do, of those that a logo may have.
 fn too_large(spec: &Spec, matrix: &super::matrix::Matrix, max: usize) -> String {
     let fits = |percent: &u32| {
         let placement = spec.style.logo?;
@@ -179,18 +180,22 @@ fn too_large(spec: &Spec, matrix: &super::matrix::Matrix, max: usize) -> String 
         (matrix.codewords_in(cover.modules) <= max).then_some(())
     };
     let largest = spec.style.logo.and_then(|logo| {
-        (1..logo.size_percent.min(100)).rev().find(|percent| fits(percent).is_some())
+        (*LOGO_SIZES.start()..logo.size_percent).rev().find(|percent| fits(percent).is_some())
     });
     let level = matrix.level();
-    let otherwise = if level == "H" { "" } else { ", or set the error correction to H" };
+    let (otherwise, higher) = if level == "H" {
+        ("", "")
+    } else {
+        (", or set the error correction to H", "set the error correction to H, or ")
+    };
     match largest {
         Some(largest) => format!(
             "must be at most {largest}: a larger logo covers more than the error correction \
              ({level}) can restore{otherwise}"
         ),
         None => format!(
-            "is too large: the error correction ({level}) cannot restore what a logo covers\
-             {otherwise}"
+            "has no value that fits: the error correction ({level}) cannot restore what even the \
+             smallest logo covers; {higher}leave out the logo"
         ),
     }
 }
@@ -368,7 +373,16 @@ mod tests {
         assert!(check_at(largest, ErrorCorrection::Auto).is_ok());
         assert!(check_at(largest + 1, ErrorCorrection::Auto).is_err());
         let style = with(25, true, ErrorCorrection::Low);
-        assert_refused(style, 400, "logo.size_percent", "set the error correction to H");
+        let advice = "has no value that fits: the error correction (L)";
+        assert_refused(style.clone(), 400, "logo.size_percent", advice);
+        assert_refused(
+            style,
+            400,
+            "logo.size_percent",
+            "; set the error correction to H, or leave",
+        );
+        let style = with(40, false, ErrorCorrection::Medium);
+        assert_refused(style, 400, "logo.size_percent", ", or set the error correction to H");
     }
 
     #[test]

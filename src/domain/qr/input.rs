@@ -17,7 +17,7 @@ pub const SIZES: std::ops::RangeInclusive<u32> = 100..=4_096;
 /// The widths of quiet zones, in modules.
 const MARGINS: std::ops::RangeInclusive<u32> = 0..=20;
 /// The widths of logos, in percent of the code's.
-const LOGO_SIZES: std::ops::RangeInclusive<u32> = 5..=40;
+pub const LOGO_SIZES: std::ops::RangeInclusive<u32> = 5..=40;
 const ANGLES: std::ops::RangeInclusive<u32> = 0..=359;
 const MAX_NAME_CHARS: usize = 100;
 const MAX_CAPTION_CHARS: usize = 30;
@@ -157,6 +157,15 @@ macro_rules! look_input {
         }
 
         impl $name {
+            /// The valid fields that say how codes look.
+            pub fn look(
+                &self,
+                has_logo: &dyn Fn($crate::domain::ids::LogoId) -> bool,
+            ) -> $crate::domain::qr::look::LookChanges {
+                let mut invalid = $crate::domain::error::Invalid::default();
+                self.clone().take_look().accept(has_logo, &mut invalid)
+            }
+
             /// Takes the fields that say how codes look, except `logo_url`, which the HTTP handlers
             /// replace by a `logo`.
             fn take_look(&mut self) -> $crate::domain::qr::input::LookInput {
