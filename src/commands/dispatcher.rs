@@ -310,9 +310,9 @@ impl Dispatcher {
             });
         }
         let handler = CommandHandler { state, policies: &self.policies, actor, now_ms };
-        let reservation = command.reservation();
+        let payment = command.payment();
         let (event, outcome) = handler.decide(command)?;
-        let charge = event.as_ref().map(|event| handler.check_limits(event, reservation));
+        let charge = event.as_ref().map(|event| handler.check_limits(event, payment));
         let charge = charge.transpose()?.unwrap_or_default();
         Ok(Decided { event, charge, outcome, is_replay: false })
     }

@@ -5,6 +5,7 @@
 //! workspace has beyond a smaller plan stays; it can't be added to.
 
 use super::decide::CommandHandler;
+use crate::domain::command::Payment;
 use crate::domain::error::{ErrorCode, Result, ServiceError, Unreadable};
 use crate::domain::event::{CreditsReserved, Debit, Event, InvitationState, LinkState};
 use crate::domain::ids::{ImportId, LinkId};
@@ -38,18 +39,15 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         Err(lacks_feature(feature, field))
     }
 
-    /// Checks an event of a command, which may have a reservation, against the plan.
-    pub(super) fn check_limits(
-        &self,
-        event: &Event,
-        reservation: Option<ImportId>,
-    ) -> Result<Charge> {
+    /// Checks an event of a command against the plan.
+    pub(super) fn check_limits(&self, event: &Event, payment: Option<Payment>) -> Result<Charge> {
+        let earlier = if let Some(Payment::DryRun(links)) = payment { links } else { 0 };
         match event {
             Event::LinkCreated(link) => {
                 let plan = self.plan()?;
                 self.check_link(&plan, link, None)?;
-                self.check_count(&plan, Limit::Links, || self.links())?;
-                return self.use_allowance(&plan, Limit::LinksPerMonth, reservation);
+                self.check_count(&plan, Limit::Links, || Ok(self.links()? + earlier))?;
+                return self.use_allowance(&plan, Limit::LinksPerMonth, payment);
             }
             Event::QrCodeCreated(_) => {
                 return self.use_allowance(&self.plan()?, Limit::QrCodesPerMonth, None);
@@ -116,21 +114,26 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
     }
 
     /// Uses one of what others have not reserved of a month's allowance, or else a credit.
-    fn use_allowance(
-        &self,
-        plan: &Plan,
-        limit: Limit,
-        reservation: Option<ImportId>,
-    ) -> Result<Charge> {
+    fn use_allowance(&self, plan: &Plan, limit: Limit, payment: Option<Payment>) -> Result<Charge> {
         let (Some(max), Some(counter)) = (plan.limits().get(limit), limit.counter()) else {
             return Ok(Charge::default());
         };
         let workspace = self.actor.workspace;
         let (kind, credits) = (CreditKind::beyond(limit), self.state.credits(workspace)?);
-        let own = reservation.and_then(|id| credits.reservation(id.as_bytes()));
+        let own = match payment {
+            Some(Payment::Reserved(id)) => credits.reservation(id.as_bytes()),
+            _ => None,
+        };
         let reservation = own.map_or_else(Vec::new, |own| own.id.clone());
         let used = self.state.used(workspace, Month::of(self.now_ms), counter)?;
         let reserved = kind.map_or(0, |kind| credits.reserved_allowance(kind, &reservation));
+        if let Some(Payment::DryRun(earlier)) = payment {
+            // Nothing is debited, so what goes beyond the allowance is still in the balance.
+            let balance = kind.map_or(0, |kind| credits.balance(kind, self.now_ms));
+            let is_paid = used + reserved + earlier < max.saturating_add(balance);
+            let charge = is_paid.then(Charge::default);
+            return charge.ok_or_else(|| self.reached(plan, limit, max));
+        }
         let has_allowance = own.is_some_and(|own| own.allowance > 0);
         if has_allowance || used.saturating_add(reserved) < max {
             return Ok(Charge { debit: None, reservation });

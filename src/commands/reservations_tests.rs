@@ -7,7 +7,7 @@ use super::billing_tests::{
 use super::decide::CommandHandler;
 use super::tests::Writer;
 use super::*;
-use crate::domain::command::{Fate, Import, OnConflict};
+use crate::domain::command::{Fate, Import, OnConflict, Payment};
 use crate::domain::error::Result;
 use crate::domain::event::{AutoRecharge, Event, TokenState};
 use crate::domain::ids::{GrantId, ImportId};
@@ -40,8 +40,8 @@ fn reserve(writer: &Writer, links: u64, is_partial: bool) -> Result<Outcome> {
 }
 
 fn import_command() -> Command {
-    let (on_conflict, reservation) = (OnConflict::default(), Some(IMPORT));
-    Command::ImportLink(Import { input: input(), from_host: None, on_conflict, reservation }.into())
+    let (on_conflict, payment) = (OnConflict::default(), Payment::Reserved(IMPORT));
+    Command::ImportLink(Import { input: input(), from_host: None, on_conflict, payment }.into())
 }
 
 fn import(writer: &Writer) -> Result<()> {
@@ -151,9 +151,9 @@ fn the_reservation_stays_at_the_end_of_a_month() {
     let debit = |command: Command| {
         let (state, actor) = (&*writer.index, &writer.actor);
         let handler = CommandHandler { state, policies: &policies, actor, now_ms: next_ms };
-        let reservation = command.reservation();
+        let payment = command.payment();
         let (event, _) = handler.decide(command).unwrap();
-        handler.check_limits(&event.unwrap(), reservation).unwrap().debit
+        handler.check_limits(&event.unwrap(), payment).unwrap().debit
     };
     assert_eq!(debit(import_command()), None);
     assert_eq!(debit(Command::CreateLink(input())), None, "one of three is reserved");

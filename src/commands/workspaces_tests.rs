@@ -4,7 +4,7 @@ use uuid::Uuid;
 use super::tests::Writer;
 use super::users_tests::{id, user};
 use super::*;
-use crate::domain::command::{Import, NewSecret, NewToken, OnConflict, TokenChange};
+use crate::domain::command::{Import, NewSecret, NewToken, OnConflict, Payment, TokenChange};
 use crate::domain::error::Result;
 use crate::domain::event::{
     AssignedPlan, Event, Idempotency, InvitationState, PlanChanged, WorkspacePurged,
@@ -260,7 +260,7 @@ fn an_import_of_a_session_goes_on_while_its_user_may_write_links() {
     let import = || {
         let Command::CreateLink(input) = link() else { panic!() };
         let on_conflict = OnConflict::default();
-        let import = Import { input, from_host: None, on_conflict, reservation: None };
+        let import = Import { input, from_host: None, on_conflict, payment: Payment::DryRun(0) };
         Command::ImportLink(import.into())
     };
     run(&writer, importer(), import(), None).unwrap();

@@ -131,10 +131,10 @@ impl Command {
 }
 
 impl Command {
-    /// The reservation of credits that the command uses first.
-    pub fn reservation(&self) -> Option<ImportId> {
+    /// How a link that the command makes is paid for, if not as others are.
+    pub const fn payment(&self) -> Option<Payment> {
         match self {
-            Self::ImportLink(import) => import.reservation,
+            Self::ImportLink(import) => Some(import.payment),
             _ => None,
         }
     }
@@ -223,8 +223,17 @@ pub struct Import {
     pub from_host: Option<String>,
     /// What to do if a link has the same external id, or else the same slug.
     pub on_conflict: OnConflict,
-    /// The import, whose reserved credits are used first; `None` if it reserves none.
-    pub reservation: Option<ImportId>,
+    /// How it is paid for.
+    pub payment: Payment,
+}
+
+/// How an imported link is paid for, if it is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payment {
+    /// The credits that an import has reserved are used first.
+    Reserved(ImportId),
+    /// Not at all: a dry run has made so many links before, which are not logged.
+    DryRun(u64),
 }
 
 /// What to do if an imported link exists already.

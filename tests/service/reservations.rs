@@ -119,12 +119,32 @@ fn an_import_that_cannot_be_paid_is_refused_at_its_start() {
     assert_eq!((&refused["state"], counts(&refused)), (&json!("failed"), [0; 6]));
     let error = refused["error"].as_str().unwrap();
     assert!(error.contains("only 7 more this month: 3 credits are missing"), "{error}");
-    assert_eq!(counts(&run("&dry_run=true"))[0], 10);
+    let dry = run("&dry_run=true");
+    assert_eq!((&dry["state"], &dry["error"]), (&refused["state"], &refused["error"]));
+    assert_eq!(counts(&run("&dry_run=true&on_conflict=skip")), [10, 7, 0, 0, 0, 3]);
     assert_eq!(fold_ledger(&server).into_keys().collect::<Vec<_>>(), ["granted"]);
     // It may need fewer: then it gets what there is.
     assert_eq!(counts(&run("&on_conflict=skip")), [10, 7, 0, 0, 0, 3]);
     assert_eq!(credits(&server), (json!(0), json!(0)));
     assert_eq!(fold_ledger(&server)["debited from a reservation"], -4);
+}
+
+/// Rows are read in batches of 500; the allowance and the credits are those of all of them.
+#[test]
+fn a_dry_run_counts_the_allowance_once() {
+    let (server, _folder) = start(PLANS);
+    let plan = json!({ "plan": "acme/core", "overrides": { "links_per_month": 600 } });
+    set_plan(&server, &plan).expect(200);
+    grant(&server, &json!({ "kind": "links", "amount": 100 })).expect(201);
+    let run = |query: &str| {
+        let query = format!("?format=csv&on_conflict=skip{query}");
+        let begun = begin(&server, &query, &file_of(1_300)).expect(202).data();
+        counts(&ended(&server, begun["id"].as_str().unwrap()))
+    };
+    let dry = run("&dry_run=true");
+    assert_eq!(dry, [1_300, 700, 0, 0, 0, 600]);
+    assert_eq!(credits(&server).0, 100, "nothing is debited");
+    assert_eq!(run(""), dry, "the import does what the dry run said");
 }
 
 /// Of an import that is canceled, and of one that is lost.

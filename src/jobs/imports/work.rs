@@ -9,7 +9,7 @@ use super::import::{Counts, FILE, Job, MAX_LISTED_WARNINGS, MAX_UNKNOWN_DOMAINS,
 use super::seen_keys::SeenKeys;
 use super::{Imports, Reject, report};
 use crate::commands::{CommandRequest, CommandResult, IDEMPOTENCY_MS, Mode};
-use crate::domain::command::{Command, Fate, Import, OnConflict, Outcome};
+use crate::domain::command::{Command, Fate, Import, OnConflict, Outcome, Payment};
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::Idempotency;
 use crate::domain::hostname::Hostname;
@@ -105,30 +105,29 @@ impl Imports {
             return Err(Failed::Stopped);
         }
         report::truncate(self.report(&job), job.details.report_bytes).await?;
-        if job.details.plan.dry_run {
-            return self.import_rows(&job, rows).await;
-        }
         // Before its first row: afterwards, it has what it needs.
         if done == 0 {
             self.reserve(&job, total).await?;
         }
         let ended = self.import_rows(&job, rows).await;
-        if !matches!(ended, Err(Failed::Stopped)) {
+        if !job.details.plan.dry_run && !matches!(ended, Err(Failed::Stopped)) {
             self.release(&job).await;
         }
         ended
     }
 
-    /// Reserves what a number of rows may need; of an import that may need less, what there is.
+    /// Reserves what a number of rows may need; of an import that may need less, what there is. A dry
+    /// run is only refused as the import would be.
     async fn reserve(&self, job: &Job, links: u64) -> Result<(), Failed> {
         let actor = Actor::operator(WorkspaceId::new(job.workspace));
         let is_partial = job.details.plan.on_conflict != OnConflict::Reject;
         loop {
             let Some(commands) = self.commands() else { return Err(Failed::Stopped) };
             let reserve = BillingCommand::Reserve { import: job.id(), links, is_partial };
-            let reserved = commands.run(actor, Command::Billing(reserve), None).await;
+            let request = CommandRequest { command: Command::Billing(reserve), idempotency: None };
+            let reserved = commands.run_all(actor, vec![request], mode(job)).await;
             drop(commands);
-            match reserved {
+            match reserved.and_then(|results| results.into_iter().collect::<Result<Vec<_>>>()) {
                 Ok(_) => return Ok(()),
                 Err(error) if is_transient(&error) => self.wait(job, &error).await?,
                 Err(error) => return Err(Failed::Error(error.message.into_owned())),
@@ -196,7 +195,7 @@ impl Imports {
                 Err(errors) => batch.rejects.push(reject(row, by_field(errors))),
             }
         }
-        let results = self.submit(job, &accepted).await?;
+        let results = self.submit(job, &accepted, counts.created).await?;
         counts.rows += read;
         for ((row, input), result) in accepted.into_iter().zip(results) {
             match result {
@@ -243,25 +242,29 @@ impl Imports {
         Ok(batch)
     }
 
-    /// Submits the commands, and retries while changes are not accepted.
+    /// Submits the commands, and retries while changes are not accepted. `created` is the number of
+    /// links that the import has made before.
     async fn submit(
         &self,
         job: &Job,
         accepted: &[(Row, LinkInput)],
+        created: u64,
     ) -> Result<Vec<Result<CommandResult>>, Failed> {
         if accepted.is_empty() {
             return Ok(Vec::new());
         }
-        let mode = if job.details.plan.dry_run { Mode::DryRun } else { Mode::Commit };
+        let mode = mode(job);
+        let is_real = mode == Mode::Commit;
+        let payment = if is_real { Payment::Reserved(job.id()) } else { Payment::DryRun(created) };
         loop {
             let requests = accepted.iter().map(|(row, input)| CommandRequest {
                 command: Command::ImportLink(Box::new(Import {
                     input: input.clone(),
                     from_host: row.host.clone(),
                     on_conflict: job.details.plan.on_conflict,
-                    reservation: (mode == Mode::Commit).then(|| job.id()),
+                    payment,
                 })),
-                idempotency: (mode == Mode::Commit).then(|| key(job, row)),
+                idempotency: is_real.then(|| key(job, row)),
             });
             let Some(commands) = self.commands() else { return Err(Failed::Stopped) };
             let results = commands.run_all(job.actor(), requests.collect(), mode).await;
@@ -291,6 +294,10 @@ fn read_batch(rows: &mut Rows) -> (Vec<Row>, Option<FileError>) {
         }
     }
     (batch, None)
+}
+
+const fn mode(job: &Job) -> Mode {
+    if job.details.plan.dry_run { Mode::DryRun } else { Mode::Commit }
 }
 
 /// Whether a retry may succeed.
