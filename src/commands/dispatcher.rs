@@ -219,8 +219,15 @@ impl Dispatcher {
             let _caller_left = reply.send(results.collect());
             return;
         }
-        let results =
-            requests.into_iter().map(|request| self.decide_one(batch, &actor, request)).collect();
+        let before = (mode == Mode::CommitAll).then(|| (batch.pending.clone(), batch.events.len()));
+        let decide = |request| self.decide_one(batch, &actor, request);
+        let mut results: Results = requests.into_iter().map(decide).collect();
+        let is_new = |result: &Result<CommandResult>| result.as_ref().is_ok_and(|r| !r.is_replay);
+        if let Some((pending, events)) = before.filter(|_| !results.iter().all(is_new)) {
+            batch.pending = pending;
+            batch.events.truncate(events);
+            results.iter_mut().flatten().for_each(|done| done.offset = batch.offset());
+        }
         batch.replies.push((reply, results));
     }
 

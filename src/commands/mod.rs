@@ -108,6 +108,8 @@ pub struct CommandRequest {
 pub enum Mode {
     /// They are logged and applied.
     Commit,
+    /// The same, unless one is refused or replayed: then none is.
+    CommitAll,
     /// They are discarded: the results show what would happen.
     DryRun,
 }
@@ -154,13 +156,27 @@ impl Commands {
     pub async fn run(
         &self,
         actor: Actor,
+        command: Command,
+        idempotency: Option<Idempotency>,
+    ) -> Result<CommandResult> {
+        self.run_after(actor, None, command, idempotency).await
+    }
+
+    /// The same after another command that it needs, which changes nothing by itself: not if the
+    /// command is refused, nor if it is replayed.
+    pub async fn run_after(
+        &self,
+        actor: Actor,
+        first: Option<Command>,
         mut command: Command,
         idempotency: Option<Idempotency>,
     ) -> Result<CommandResult> {
         passwords::hash_in(&self.passwords, &mut command).await?;
-        let requests = vec![CommandRequest { command, idempotency }];
-        let mut results = self.submit(actor, requests, Mode::Commit).await?;
-        results.pop().unwrap_or_else(|| Err(stopped()))
+        let mode = if first.is_some() { Mode::CommitAll } else { Mode::Commit };
+        let first = first.map(|command| CommandRequest { command, idempotency: None });
+        let requests = first.into_iter().chain([CommandRequest { command, idempotency }]);
+        let results = self.submit(actor, requests.collect(), mode).await?;
+        results.into_iter().reduce(Result::and).unwrap_or_else(|| Err(stopped()))
     }
 
     /// Runs up to [`MAX_BULK`] commands, decided in order and made durable together. Each has its own
@@ -175,7 +191,9 @@ impl Commands {
         mode: Mode,
     ) -> Result<Results> {
         match mode {
-            Mode::Commit => passwords::hash_in_all(&self.passwords, &mut requests).await?,
+            Mode::Commit | Mode::CommitAll => {
+                passwords::hash_in_all(&self.passwords, &mut requests).await?;
+            }
             Mode::DryRun => passwords::set_placeholders(&mut requests),
         }
         self.submit(actor, requests, mode).await

@@ -19,6 +19,7 @@ use crate::domain::event::Envelope;
 type Undo = (Vec<u8>, Option<Option<Vec<u8>>>);
 
 /// A group of events that is not committed.
+#[derive(Clone)]
 pub struct Pending {
     layers: Arc<Layers>,
     base_offset: u64,
