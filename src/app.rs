@@ -73,12 +73,13 @@ use crate::jobs::Scheduler;
 use crate::jobs::exports::Exports;
 use crate::jobs::imports::Imports;
 use crate::jobs::qr_exports::QrExports;
-use crate::limits::ADMIN_CONNECTIONS;
+use crate::limits::{ADMIN_CONNECTIONS, RENDERS_PER_WORKSPACE};
 use crate::log::{DataLock, DiskStorage, LocalLog, Log, LogOptions, Worker};
 use crate::projections::DeletionPropagator;
 use crate::projections::history::History;
 use crate::projections::index::{Compactor, Index, Rebuilder};
 use crate::qr::RenderPool;
+use crate::queries::WorkspaceLimiter;
 use crate::queries::analytics::Analytics;
 use crate::queries::domains::Domains;
 use crate::queries::history::LinkHistory;
@@ -118,6 +119,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         let certificates = tls.as_ref().map(TlsSide::certificates);
         let services =
             app.services(settings, site, key, opened, mailer.clone(), certificates.clone());
+        crate::http::resume_qr_exports(&services);
         let (meter, plans) = (Arc::clone(&services.api_meter), services.plans.clone());
         let api_calls = ApiCallWriter::start(&mut scheduler, app.commands.clone(), meter);
         let redirector = Some(app.redirector(&services));
@@ -340,6 +342,7 @@ impl App {
         QrServices {
             codes: QrCodes::new(Arc::clone(&self.index), history.clone()),
             pool: self.qr_exports.pool.clone(),
+            turns: WorkspaceLimiter::new(RENDERS_PER_WORKSPACE),
             images: Arc::default(),
             exports: self.qr_exports.clone(),
             fetcher: outgoing.map(|outgoing| Arc::new(RemoteLogoFetcher::new(outgoing)) as _),

@@ -156,7 +156,9 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         let logo = logo.ok_or_else(|| ServiceError::not_found("logo"))?;
         if logo.uses > 0 {
             let text = format!(
-                "{} QR codes or defaults use the logo, those of deleted links included: change them first.",
+                "The logo is used {} times, by QR codes or brand defaults: give these another logo \
+                 or none first. Codes of deleted links count, since these can be restored: purge \
+                 such a link, or restore it and change its code.",
                 logo.uses
             );
             return Err(conflict(text));

@@ -202,6 +202,7 @@ fn a_logo_is_kept_while_it_is_used() {
     let made = code(run(&writer, QrCommand::Create(with(logo).into())));
     let refused = run(&writer, QrCommand::DeleteLogo(logo)).unwrap_err();
     assert_eq!(refused.code, ErrorCode::Conflict);
+    assert!(refused.message.contains("used 1 times") && refused.message.contains("purge"));
     let none = QrCodeInput { logo: Field::Null, ..QrCodeInput::default() };
     code(change(&writer, made.id, none));
     run(&writer, QrCommand::DeleteLogo(logo)).unwrap();
@@ -209,6 +210,36 @@ fn a_logo_is_kept_while_it_is_used() {
     assert_eq!(gone.code, ErrorCode::NotFound);
     let revert = QrCommand::Revert { to: made.into(), expected: None };
     assert_eq!(run(&writer, revert).unwrap_err().code, ErrorCode::Conflict, "its logo is gone");
+}
+
+/// Both events or none; a replay is none.
+#[test]
+fn a_logo_is_stored_with_the_code_that_needs_it() {
+    let (writer, _) = given("acme/large");
+    let link = link(&writer);
+    let id = LogoId::from_bytes(&[3; 16]).unwrap();
+    let create = |size: u32, key: &str| {
+        let logo = NewLogo { id, image: vec![3; 9], content_type: "image/png".to_owned() };
+        let first = Some(Command::Qr(QrCommand::StoreLogo(logo.into())));
+        let (logo, size) = (text(&id.to_string()), Field::Value(size));
+        let input = QrCodeInput { logo, size, ..of(&link) };
+        let command = Command::Qr(QrCommand::Create(input.into()));
+        let idempotency = Idempotency { key: key.to_owned(), request_sha256: vec![1; 32] };
+        let run = writer.commands.run_after(writer.actor, first, command, Some(idempotency));
+        writer.runtime.block_on(run)
+    };
+    let before = writer.log.end();
+    assert!(create(1, "a").unwrap_err().fields.contains_key("size"));
+    assert_eq!(writer.log.end(), before);
+    let made = code(create(300, "b").map(|done| done.outcome));
+    assert_eq!(writer.log.end(), before + 2);
+    run(&writer, QrCommand::Delete(made.id, None)).unwrap();
+    run(&writer, QrCommand::DeleteLogo(id)).unwrap();
+    let before = writer.log.end();
+    assert!(create(300, "b").unwrap().is_replay);
+    assert_eq!(writer.log.end(), before);
+    assert!(writer.index.logo(writer.actor.workspace, id).unwrap().is_none());
+    check_rebuild(&writer);
 }
 
 #[test]

@@ -168,6 +168,7 @@ use final_newline::end_json_with_newline;
 pub use dialects::DialectHosts;
 pub use native::ProviderSecrets;
 pub use native::admin::timestamp_ms;
+pub use native::qr_codes::exports::resume as resume_qr_exports;
 pub use native::tokens::{TokenBody, Tokens};
 
 /// The API's OpenAPI document.

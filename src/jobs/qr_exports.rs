@@ -1,6 +1,6 @@
 //! Exports of QR codes: a ZIP file with an image of each code and a list of them.
 //!
-//! An export is removed a day after it was requested. One runs at a time. A restart interrupts it.
+//! An export is removed a day after it was requested. One runs at a time. A restart begins it again.
 //! Its images are drawn one after the other, so it needs little memory and leaves the threads that
 //! draw to others in between.
 
@@ -16,10 +16,10 @@ use zip::{CompressionMethod, ZipWriter};
 use super::store::{blocking, check_free_space};
 use super::{Clock, Failed, JobRunner, Kind, RETENTION_MS, State};
 use crate::domain::csv_cell;
-use crate::domain::error::{ErrorCode, Result};
+use crate::domain::error::Result;
 use crate::domain::ids::{QrExportId, WorkspaceId};
 use crate::domain::qr::style::ImageFormat;
-use crate::qr::{self, Illegible, RenderPool, Spec};
+use crate::qr::{self, Illegible, NotRendered, RenderPool, Spec, Wanted};
 
 /// The maximum number of codes in an export.
 pub const MAX_CODES: usize = 1_000;
@@ -45,6 +45,20 @@ pub struct QrExport {
     pub failed: u64,
     /// The size of the finished file, in bytes.
     pub bytes: u64,
+    /// What is exported.
+    #[serde(default)]
+    pub selection: Selection,
+}
+
+/// What is exported.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Selection {
+    /// The ids of the codes.
+    pub codes: Vec<Uuid>,
+    /// The name of the format; `None` for that of each code.
+    pub format: Option<String>,
+    /// The width in pixels; `None` for that of each code.
+    pub size: Option<u32>,
 }
 
 /// An export.
@@ -53,7 +67,7 @@ pub type Job = super::Job<QrExport>;
 impl Kind for QrExport {
     const NAME: &'static str = "QR code export";
     const CONCURRENCY: usize = 1;
-    const INTERRUPTED: Option<&'static str> = Some("the service was restarted; begin again");
+    const INTERRUPTED: Option<&'static str> = None;
 
     fn files(job: &Job) -> [(&'static str, bool); 2] {
         [(FINISHED, job.state == State::Done), (UNFINISHED, false)]
@@ -107,9 +121,35 @@ impl QrExports {
         Ok(Self { pool, jobs: JobRunner::open(folder, Clock::System)? })
     }
 
-    /// Starts an export.
-    pub async fn begin(&self, workspace: WorkspaceId, images: Vec<Image>) -> Result<Job> {
-        let export = QrExport { codes: images.len() as u64, done: 0, failed: 0, bytes: 0 };
+    /// Begins the exports again that a restart interrupted. Needs a Tokio runtime.
+    pub fn resume<F>(&self, images: impl Fn(Job) -> F)
+    where
+        F: Future<Output = Vec<Image>> + Send + 'static,
+    {
+        self.jobs.resume(|job| {
+            let (exports, id) = (self.clone(), job.id);
+            // Of an earlier version.
+            let is_unknown = job.details.selection.codes.is_empty();
+            let images = images(job);
+            async move {
+                if is_unknown {
+                    let text = "the service was restarted; begin again";
+                    return Err(Failed::Error(text.to_owned()));
+                }
+                Box::pin(exports.write(id, images.await)).await
+            }
+        });
+    }
+
+    /// Starts an export of images of a selection.
+    pub async fn begin(
+        &self,
+        workspace: WorkspaceId,
+        selection: Selection,
+        images: Vec<Image>,
+    ) -> Result<Job> {
+        let codes = images.len() as u64;
+        let export = QrExport { codes, done: 0, failed: 0, bytes: 0, selection };
         let job = self.jobs.add(workspace, export)?;
         let work = Box::pin(self.clone().write(job.id, images));
         self.jobs.start(job.clone(), || Ok(()), work).await?;
@@ -153,7 +193,10 @@ impl QrExports {
         })
         .await?;
         let codes = done;
-        self.jobs.update(id, |job| job.details = QrExport { codes, done, failed, bytes }).await?;
+        let ended = |Job { details, .. }: &mut Job| {
+            *details = QrExport { codes, done, failed, bytes, selection: Selection::default() };
+        };
+        self.jobs.update(id, ended).await?;
         Ok(())
     }
 
@@ -166,15 +209,16 @@ impl QrExports {
     ) -> Result<Result<Vec<u8>, String>, Failed> {
         loop {
             let spec = spec.clone();
-            let draw = move || {
+            let draw = move |wanted: &Wanted| {
                 qr::check(&spec, size).map_err(|illegible| reasons(&illegible))?;
-                qr::render(&spec, format, size).map_err(|error| error.to_string())
+                qr::render_while(wanted, &spec, format, size).map_err(|error| error.to_string())
             };
             match self.pool.run(draw).await {
-                Err(error) if error.code == ErrorCode::Overloaded => {
-                    tokio::time::sleep(super::RETRY_DELAY).await;
+                Err(NotRendered::Busy) => tokio::time::sleep(super::RETRY_DELAY).await,
+                Err(NotRendered::TooSlow) => return Ok(Err("drawing takes too long".to_owned())),
+                Err(NotRendered::Failed(error)) => {
+                    return Err(Failed::Error(error.message.into_owned()));
                 }
-                Err(error) => return Err(Failed::Error(error.message.into_owned())),
                 Ok(drawn) => return Ok(drawn),
             }
         }

@@ -20,7 +20,7 @@ mod terminal;
 pub use caption::MAX_CAPTION_CHARS;
 pub use legibility::{Illegible, Warning, check};
 pub use logo::{Logo, LogoError, MAX_STORED_BYTES, MAX_UPLOAD_BYTES};
-pub use pool::RenderPool;
+pub use pool::{NotRendered, RenderPool, Wanted};
 pub use terminal::terminal;
 
 use self::matrix::Matrix;
@@ -47,6 +47,9 @@ pub enum RenderError {
     /// A file cannot be made: a defect, or a size of 0.
     #[error("the {0} file cannot be made")]
     Encoding(&'static str),
+    /// Nobody waits for it anymore.
+    #[error("nobody waits for the image anymore")]
+    Abandoned,
 }
 
 impl Spec {
@@ -67,10 +70,21 @@ impl Spec {
 ///
 /// It does not check whether scanners can read the result: call [`check`] first.
 pub fn render(spec: &Spec, format: ImageFormat, size: u32) -> Result<Vec<u8>, RenderError> {
+    render_while(&Wanted::default(), spec, format, size)
+}
+
+/// The same as [`render`], for as long as it is wanted.
+pub fn render_while(
+    wanted: &Wanted,
+    spec: &Spec,
+    format: ImageFormat,
+    size: u32,
+) -> Result<Vec<u8>, RenderError> {
+    wanted.check()?;
     match format {
-        ImageFormat::Png => png::render(spec, size),
+        ImageFormat::Png => png::render(spec, size, wanted),
         ImageFormat::Svg => svg::render(spec, size).map(String::into_bytes),
-        ImageFormat::Pdf => pdf::render(spec, size),
+        ImageFormat::Pdf => pdf::render(spec, size, wanted),
         ImageFormat::Eps => eps::render(spec, size),
     }
 }

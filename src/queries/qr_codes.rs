@@ -12,7 +12,6 @@ use crate::domain::error::{Result, ServiceError, Unreadable};
 use crate::domain::event::Event;
 use crate::domain::ids::{DomainId, LogoId, QrCodeId, TokenId, UserId, WorkspaceId};
 use crate::domain::link::Link;
-use crate::domain::qr::look::Look;
 use crate::domain::qr::{QrCode, QrDefaults, StoredLogo};
 use crate::projections::history::History;
 pub use crate::projections::index::LinkedQrCode;
@@ -188,9 +187,9 @@ impl QrCodes {
         Ok(self.index.qr_defaults(workspace, domain)?)
     }
 
-    /// How a new code of a link looks by default.
-    pub fn default_look(&self, link: &Link) -> Result<Look> {
-        Ok(self.index.default_look(link.workspace, &link.fields.domain)?)
+    /// The brand defaults of a link's workspace and of its domain.
+    pub fn defaults_of(&self, link: &Link) -> Result<[QrDefaults; 2]> {
+        Ok(self.index.qr_defaults_at(link.workspace, &link.fields.domain)?)
     }
 
     fn read(&self, workspace: WorkspaceId, version: Version) -> Result<QrCodeVersion> {

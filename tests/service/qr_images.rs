@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::io::{Cursor, Read};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use reqwest::Method;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::accounts::User;
 use crate::harness::{Options, Server, TOKEN, eventually, slugline};
 
 fn create(server: &Server, body: &Value) -> Value {
@@ -73,6 +76,35 @@ fn everybody_sees_the_image_of_a_code() {
     assert_eq!(get(&format!("{id}.png"), None).status(), 404, "the link is deleted");
 }
 
+/// The headers say what GET would answer.
+#[test]
+fn head_has_the_headers_of_get() {
+    let server = Options::links_only().start();
+    let code = create(&server, &json!({ "link": server.link().id }));
+    let id = code["id"].as_str().unwrap();
+    for path in [
+        format!("/qr/{id}.png"),
+        format!("/qr/{id}.svg"),
+        format!("/api/v1/qr-codes/{id}/image"),
+        format!("/api/v1/qr-codes/{id}/image?encoding=base64"),
+        format!("/api/v1/qr-codes/{id}/versions/1/image"),
+    ] {
+        let ask = |method| {
+            let url = format!("{}{path}", server.base);
+            let client = reqwest::blocking::Client::new();
+            let response = client.request(method, url).bearer_auth(TOKEN).send().unwrap();
+            let mut headers = response.headers().clone();
+            for varying in ["date", "x-request-id", "ratelimit", "x-ratelimit-remaining"] {
+                headers.remove(varying);
+            }
+            (response.status(), headers, response.bytes().unwrap())
+        };
+        let (status, headers, body) = ask(Method::GET);
+        assert_eq!(headers["content-length"], body.len().to_string(), "{path}");
+        assert_eq!(ask(Method::HEAD), (status, headers, bytes::Bytes::new()), "{path}");
+    }
+}
+
 /// The files of a finished export.
 fn files(server: &Server, job: &Value) -> Vec<(String, Vec<u8>)> {
     let path = format!("/qr-codes/exports/{}", job["id"].as_str().unwrap());
@@ -131,6 +163,53 @@ fn an_export_has_an_image_of_each_code() {
     let path = format!("/qr-codes/exports/{}", job["id"].as_str().unwrap());
     server.api().delete(&path).expect(204);
     server.api().get(&path).problem(404, "NOT_FOUND");
+}
+
+#[test]
+fn an_export_begins_again_after_a_kill() {
+    let server = Options::links_only().start();
+    let link = server.link();
+    for _ in 0..12 {
+        create(&server, &json!({ "link": link.id, "dot_style": "dots" }));
+    }
+    let body = json!({ "size": 900 });
+    let job = server.api().post("/qr-codes/exports", &body).expect(202).data();
+    server.signal(Signal::KILL);
+    let data = server.data.clone();
+    drop(server);
+    let entries = std::fs::read_dir(data.path().join("qr-exports")).unwrap();
+    let finished = |entry: &std::fs::DirEntry| entry.path().extension() == Some("zip".as_ref());
+    assert!(!entries.map(Result::unwrap).any(|entry| finished(&entry)), "it was killed too late");
+    let server = Options::links_only().with_data(&data).start();
+    let files = files(&server, &job);
+    assert_eq!(files.len(), 13);
+    assert_eq!(image::load_from_memory(&files[0].1).unwrap().width(), 900);
+}
+
+/// The draws of one workspace do not fill the queue of all.
+#[test]
+fn a_busy_workspace_delays_the_images_of_others_little() {
+    const BUSY: u32 = 40;
+    let server = Options::links_only().start();
+    let busy = create(&server, &json!({ "link": server.link().id, "dot_style": "dots" }));
+    let other = User::new(&server, "other").api(&server);
+    let link = other.post("/links", &json!({ "destination": "https://example.com" })).data();
+    let code = other.post("/qr-codes", &json!({ "link": link["id"] })).expect(201).data();
+    let drawn = AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        for number in 0..BUSY {
+            let image = format!("/qr-codes/{}/image", busy["id"].as_str().unwrap());
+            let (server, drawn) = (&server, &drawn);
+            scope.spawn(move || {
+                server.api().get(&format!("{image}?size={}", 600 + number));
+                drawn.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        eventually("it is busy", || (drawn.load(Ordering::Relaxed) > 0).then_some(()));
+        other.get(&format!("/qr-codes/{}/image", code["id"].as_str().unwrap())).expect(200);
+        let drawn = drawn.load(Ordering::Relaxed);
+        assert!(drawn < BUSY / 2, "only after {drawn}");
+    });
 }
 
 #[test]

@@ -118,6 +118,30 @@ impl LookChanges {
         set(&mut look.format, self.format, builtin.format);
     }
 
+    /// Whether a field is set, by its name in requests.
+    pub fn sets(&self, name: &str) -> bool {
+        fn is_set<T>(field: &Field<T>) -> bool {
+            !matches!(field, Field::Absent)
+        }
+        match name {
+            "color" => is_set(&self.color),
+            "background_color" => is_set(&self.background_color),
+            "gradient" => is_set(&self.gradient),
+            "corner_color" => is_set(&self.corner_color),
+            "corner_dot_color" => is_set(&self.corner_dot_color),
+            "dot_style" => is_set(&self.dot_style),
+            "corner_style" => is_set(&self.corner_style),
+            "margin" => is_set(&self.margin),
+            "error_correction" => is_set(&self.error_correction),
+            "logo" => is_set(&self.logo),
+            "logo_size" => is_set(&self.logo_size),
+            "logo_clear" => is_set(&self.logo_clear),
+            "frame" => is_set(&self.frame),
+            "size" => is_set(&self.size),
+            _ => false,
+        }
+    }
+
     /// The same changes without the fields that are null.
     #[must_use]
     pub fn without_nulls(self) -> Self {

@@ -13,7 +13,7 @@ pub mod openapi;
 mod page;
 mod postman;
 mod presets;
-mod qr_codes;
+pub mod qr_codes;
 mod reports;
 mod route;
 mod routes;

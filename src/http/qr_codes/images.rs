@@ -110,14 +110,9 @@ impl Image<'_> {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
             let cache = &services.qr.images.0;
-            let image = if let Some(image) = cache.get(&drawn_tag) {
-                image
-            } else {
-                let image = Bytes::from(draw(services, code, content, request).await?);
-                cache.insert(drawn_tag, image.clone());
-                image
-            };
-            render(image)
+            let draw = async { draw(services, code, content, request).await.map(Bytes::from) };
+            // Requests for the same image wait for the first of them to draw it.
+            render(cache.get_or_insert_async(&drawn_tag, draw).await?)
         };
         response.headers_mut().insert(CACHE_CONTROL, caching);
         response.headers_mut().extend(HeaderValue::try_from(tag).ok().map(|tag| (ETAG, tag)));

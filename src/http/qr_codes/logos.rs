@@ -8,11 +8,10 @@ use base64::prelude::BASE64_STANDARD;
 
 use crate::domain::command::Command;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
-use crate::domain::ids::LogoId;
+use crate::domain::ids::{LogoId, WorkspaceId};
 use crate::domain::link::Field;
-use crate::domain::qr::command::{NewLogo, QrCommand};
+use crate::domain::qr::command::{self, QrCommand};
 use crate::domain::qr::logo_id;
-use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::qr::{Logo, MAX_UPLOAD_BYTES};
 
@@ -35,49 +34,60 @@ pub trait LogoFetcher: Send + Sync {
     ) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, FetchFailed>> + Send + 'a>>;
 }
 
-/// Replaces a `data:` URI and a URL in a request by the id of the logo, which is stored.
+/// A checked logo of a request, with its id. It is stored with what uses it, or not at all.
+pub struct NewLogo {
+    /// Derived from the image.
+    pub id: LogoId,
+    /// The image.
+    pub logo: Logo,
+}
+
+impl NewLogo {
+    /// Checks a logo. `field` names it in errors.
+    pub async fn check(
+        services: &Services,
+        workspace: WorkspaceId,
+        field: &'static str,
+        upload: Vec<u8>,
+    ) -> Result<Self> {
+        let parsed = services.qr.render(workspace, move |_| Logo::parse_upload(&upload)).await?;
+        let logo = parsed.map_err(|error| ServiceError::field(field, error.to_string()))?;
+        Ok(Self { id: logo_id(logo.bytes()), logo })
+    }
+
+    /// The command to store it.
+    pub fn store(&self) -> Command {
+        let (image, content_type) = (self.logo.bytes().to_vec(), self.logo.content_type());
+        let logo = command::NewLogo { id: self.id, image, content_type: content_type.to_owned() };
+        Command::Qr(QrCommand::StoreLogo(Box::new(logo)))
+    }
+}
+
+/// Replaces a `data:` URI and a URL in a request by the id of the logo, which is not stored yet.
 pub async fn resolve(
     services: &Services,
-    actor: Actor,
+    workspace: WorkspaceId,
     logo: &mut Field<String>,
     logo_url: &mut Field<String>,
-) -> Result<()> {
+) -> Result<Option<NewLogo>> {
     let (field, upload) = match (&*logo, std::mem::take(logo_url)) {
         (Field::Value(_), Field::Value(_)) => {
             return Err(ServiceError::field("logo_url", "must be absent if there is a logo"));
         }
         (Field::Value(text), _) => match text.strip_prefix("data:") {
-            None => return Ok(()),
+            None => return Ok(None),
             Some(uri) => ("logo", decode_data(uri)?),
         },
         (_, Field::Value(url)) => ("logo_url", fetch(services, &url).await?),
         (Field::Absent, Field::Null) => {
             *logo = Field::Null;
-            return Ok(());
+            return Ok(None);
         }
-        (_, _) => return Ok(()),
+        (_, _) => return Ok(None),
     };
-    let (id, ..) = store(services, actor, field, upload).await?;
-    *logo = Field::Value(id.to_string());
-    Ok(())
-}
-
-/// Checks and stores a logo; returns its id, the log's offset, and whether it is new. `field` names
-/// it in errors.
-pub async fn store(
-    services: &Services,
-    actor: Actor,
-    field: &'static str,
-    upload: Vec<u8>,
-) -> Result<(LogoId, u64, bool)> {
-    let parsed = services.qr.pool.run(move || Logo::parse_upload(&upload)).await?;
-    let logo = parsed.map_err(|error| ServiceError::field(field, error.to_string()))?;
-    let id = logo_id(logo.bytes());
-    let is_new = services.qr.codes.logo(actor.workspace, id)?.is_none();
-    let (image, content_type) = (logo.bytes().to_vec(), logo.content_type().to_owned());
-    let command = QrCommand::StoreLogo(Box::new(NewLogo { id, image, content_type }));
-    let done = services.commands.run(actor, Command::Qr(command), None).await?;
-    Ok((id, done.offset, is_new))
+    let new = NewLogo::check(services, workspace, field, upload).await?;
+    *logo = Field::Value(new.id.to_string());
+    Ok(Some(new))
 }
 
 /// Decodes a `data:` URI with base64 or percent-encoding, without its scheme.

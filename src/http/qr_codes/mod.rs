@@ -1,29 +1,32 @@
 //! QR codes, as the native API and dialects create and draw them.
 //!
-//! Whether scanners would read a code is checked before its command is decided, on the threads that
-//! render. Anything else that is wrong with a request is for the command to refuse.
+//! Whether scanners would read a code is checked before its command is decided ([`checks`]), on the
+//! threads that render. Anything else that is wrong with a request is for the command to refuse.
 
+pub mod checks;
 pub mod images;
 pub mod logos;
 
 use std::sync::Arc;
 
 use crate::commands::CommandResult;
-use crate::domain::command::{Command, Expected, LinkRef, Outcome};
-use crate::domain::error::{ErrorCode, Invalid, Result, ServiceError};
+use crate::domain::command::{Command, Expected, Outcome};
+use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::event::Idempotency;
-use crate::domain::ids::{LogoId, QrCodeId, WorkspaceId};
-use crate::domain::link::{Field, Link};
+use crate::domain::ids::{LogoId, WorkspaceId};
+use crate::domain::link::Link;
 use crate::domain::qr::command::QrCommand;
-use crate::domain::qr::style::ImageFormat;
+use crate::domain::qr::style::{ImageFormat, QrStyle};
 use crate::domain::qr::{QrCode, QrCodeInput, marker};
 use crate::domain::token::Actor;
 use crate::http::{Services, Site};
 use crate::jobs::qr_exports::QrExports;
-use crate::qr::{Logo, RenderError, RenderPool, Spec, Warning};
+use crate::limits::RENDER_TIMEOUT;
+use crate::qr::{Logo, RenderError, RenderPool, Spec, Wanted, Warning};
+use crate::queries::WorkspaceLimiter;
 use crate::queries::qr_codes::{LinkedQrCode, QrCodes};
 use images::ImageCache;
-use logos::LogoFetcher;
+use logos::{LogoFetcher, NewLogo};
 
 /// What the handlers of QR codes work with. Cheap to clone.
 #[derive(Clone)]
@@ -32,12 +35,36 @@ pub struct QrServices {
     pub codes: QrCodes,
     /// Renders.
     pub pool: RenderPool,
+    /// Whose turn it is, so that a workspace does not delay the others.
+    pub turns: WorkspaceLimiter,
     /// Drawn images.
     pub images: Arc<ImageCache>,
     /// Exports of images.
     pub exports: QrExports,
     /// Fetches logos. `None` if that is disabled.
     pub fetcher: Option<Arc<dyn LogoFetcher>>,
+}
+
+impl QrServices {
+    /// Renders for a workspace when it is its turn.
+    pub async fn render<T: Send + 'static>(
+        &self,
+        workspace: WorkspaceId,
+        work: impl FnOnce(&Wanted) -> T + Send + 'static,
+    ) -> Result<T> {
+        let turn = tokio::time::timeout(RENDER_TIMEOUT, self.turns.acquire(workspace)).await;
+        let turn = turn.map_err(|_| {
+            let message = "Too many images of this workspace are waiting to be drawn; please try \
+                           again, with fewer at once.";
+            ServiceError::unavailable(ErrorCode::Overloaded, message)
+        })?;
+        let work = move |wanted: &Wanted| {
+            // Work that was begun takes its time, even if nobody waits for it anymore.
+            let _turn = turn;
+            work(wanted)
+        };
+        Ok(self.pool.run(work).await?)
+    }
 }
 
 /// A code that was created or changed.
@@ -79,21 +106,15 @@ pub async fn create(
     mut input: QrCodeInput,
     idempotency: Option<Idempotency>,
 ) -> Result<Saved> {
-    logos::resolve(services, actor, &mut input.logo, &mut input.logo_url).await?;
-    // Of the code that is created, the number is not known yet: probably the next offset.
-    let number = services.links.applied().saturating_add(1);
-    let warnings = match blank(services, &actor, &input)? {
-        Some((blank, link)) => {
-            checked(services, &actor, input.clone(), (blank, number, link)).await?
-        }
-        None => Vec::new(),
-    };
+    let (logo, url) = (&mut input.logo, &mut input.logo_url);
+    let new_logo = logos::resolve(services, actor.workspace, logo, url).await?;
+    let warnings = checks::of_new(services, &actor, &input, new_logo.as_ref()).await?;
     let input = Box::new(input);
     let command = match dialect {
         Some(dialect) => QrCommand::CreateFor(dialect, input),
         None => QrCommand::Create(input),
     };
-    run(services, actor, command, warnings, idempotency).await
+    run(services, actor, (new_logo, command), warnings, idempotency).await
 }
 
 /// Changes the fields of a code that are present.
@@ -104,23 +125,23 @@ pub async fn change(
     mut input: QrCodeInput,
     (expected, idempotency): (Expected, Option<Idempotency>),
 ) -> Result<Saved> {
-    logos::resolve(services, actor, &mut input.logo, &mut input.logo_url).await?;
-    let LinkedQrCode { code, number, link } = code;
-    let id = code.id;
-    let warnings = checked(services, &actor, input.clone(), (code, number, link)).await?;
-    let command = QrCommand::Change(id, input.into(), expected);
-    run(services, actor, command, warnings, idempotency).await
+    let (logo, url) = (&mut input.logo, &mut input.logo_url);
+    let new_logo = logos::resolve(services, actor.workspace, logo, url).await?;
+    let warnings = checks::of_change(services, &code, &input, new_logo.as_ref()).await?;
+    let command = QrCommand::Change(code.code.id, input.into(), expected);
+    run(services, actor, (new_logo, command), warnings, idempotency).await
 }
 
-/// Runs a command that makes a version of a code.
+/// Runs a command that makes a version of a code, with a logo that it needs.
 pub async fn run(
     services: &Services,
     actor: Actor,
-    command: QrCommand,
+    (new_logo, command): (Option<NewLogo>, QrCommand),
     warnings: Vec<Warning>,
     idempotency: Option<Idempotency>,
 ) -> Result<Saved> {
-    let done = services.commands.run(actor, Command::Qr(command), idempotency).await?;
+    let (first, command) = (new_logo.map(|logo| logo.store()), Command::Qr(command));
+    let done = services.commands.run_after(actor, first, command, idempotency).await?;
     let CommandResult { outcome, offset, is_replay } = done;
     let Outcome::QrCode(code) = outcome else {
         return Err(ServiceError::internal(format!("a QR code was expected, not {outcome:?}")));
@@ -133,59 +154,28 @@ pub async fn run(
     Ok(Saved { code, warnings, offset, is_replay })
 }
 
-/// A new code with the defaults, and its link; `None` if the request names no link.
-fn blank(
-    services: &Services,
-    actor: &Actor,
-    input: &QrCodeInput,
-) -> Result<Option<(QrCode, Link)>> {
-    let Field::Value(named) = &input.link else { return Ok(None) };
-    let Some(named) = LinkRef::parse(named) else { return Ok(None) };
-    let Some(link) = services.links.get(actor.workspace, &named)? else { return Ok(None) };
-    let look = services.qr.codes.default_look(&link)?;
-    let id = QrCodeId::new(uuid::Uuid::nil());
-    Ok(Some((QrCode::blank(id, &link, look, 0), link)))
-}
-
-/// Checks whether scanners would read a code after a change. A change that the command will refuse
-/// is not checked.
-async fn checked(
-    services: &Services,
-    actor: &Actor,
-    input: QrCodeInput,
-    (before, number, link): (QrCode, u64, Link),
-) -> Result<Vec<Warning>> {
-    let workspace = actor.workspace;
-    let has_logo = |id| matches!(services.qr.codes.logo(workspace, id), Ok(Some(_)));
-    let Ok(after) = input.accept(before, &link, &has_logo) else { return Ok(Vec::new()) };
-    let size = after.size;
-    let spec = spec(services, workspace, &after, content(&services.site, &after, number, &link));
-    let spec = spec.await?;
-    let checked = services.qr.pool.run(move || crate::qr::check(&spec, size)).await?;
-    checked.map_err(|illegible| refusal(illegible.reasons))
-}
-
 /// What is drawn of a code.
 async fn spec(
     services: &Services,
     workspace: WorkspaceId,
-    code: &QrCode,
+    (style, new_logo): (QrStyle, Option<&NewLogo>),
     content: String,
 ) -> Result<Spec> {
-    let logo = match &code.style.logo {
-        Some(placed) => Some(stored_logo(services, workspace, placed.logo).await?),
+    let logo = match style.logo.map(|placed| (placed.logo, new_logo)) {
+        Some((id, Some(new))) if new.id == id => Some(new.logo.clone()),
+        Some((id, _)) => Some(stored_logo(&services.qr, workspace, id).await?),
         None => None,
     };
-    Ok(Spec { content, style: code.style.clone(), logo })
+    Ok(Spec { content, style, logo })
 }
 
 /// A logo, to draw it.
-pub async fn stored_logo(services: &Services, workspace: WorkspaceId, id: LogoId) -> Result<Logo> {
+pub async fn stored_logo(qr: &QrServices, workspace: WorkspaceId, id: LogoId) -> Result<Logo> {
     // Of the current version, logos cannot be deleted.
     let missing =
         || ServiceError::new(ErrorCode::Conflict, "The logo of that version was deleted.");
-    let image = services.qr.codes.logo_image(workspace, id).await?.ok_or_else(missing)?;
-    let logo = services.qr.pool.run(move || Logo::from_stored(&image)).await?;
+    let image = qr.codes.logo_image(workspace, id).await?.ok_or_else(missing)?;
+    let logo = qr.render(workspace, move |_| Logo::from_stored(&image)).await?;
     logo.ok_or_else(missing)
 }
 
@@ -196,35 +186,21 @@ pub async fn draw(
     content: String,
     request: ImageRequest,
 ) -> Result<Vec<u8>> {
-    let spec = spec(services, code.workspace, code, content).await?;
+    let spec = spec(services, code.workspace, (code.style.clone(), None), content).await?;
     let ImageRequest { format, size, is_checked } = request;
-    let drawn = services.qr.pool.run(move || {
+    let drawn = services.qr.render(code.workspace, move |wanted| {
         if is_checked {
-            crate::qr::check(&spec, size).map_err(|illegible| refusal(illegible.reasons))?;
+            crate::qr::check(&spec, size)
+                .map_err(|illegible| checks::refusal(illegible, |_| None))?;
         }
-        crate::qr::render(&spec, format, size).map_err(|error| match error {
+        crate::qr::render_while(wanted, &spec, format, size).map_err(|error| match error {
             // The payload has grown since the code was made.
             RenderError::TooLong => {
                 let text = "The link's payload is too long for a QR code: shorten it.";
                 ServiceError::new(ErrorCode::Conflict, text)
             }
-            RenderError::Encoding(_) => ServiceError::internal(error),
+            RenderError::Encoding(_) | RenderError::Abandoned => ServiceError::internal(error),
         })
     });
     drawn.await?
-}
-
-/// Why scanners would not read a code, by field of the request.
-fn refusal(reasons: Vec<(&'static str, String)>) -> ServiceError {
-    let mut invalid = Invalid::default();
-    for (field, reason) in reasons {
-        let field = match field {
-            "logo.size_percent" => "logo_size",
-            // Short URLs are never too long.
-            "content" => "direct",
-            field => field,
-        };
-        invalid.add(field, reason);
-    }
-    invalid.into()
 }

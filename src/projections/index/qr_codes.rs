@@ -140,14 +140,23 @@ pub trait ReadQrCodes: Read {
         Ok(QrDefaults { look: look.map_err(|error| self.report_damage(error))? })
     }
 
-    /// How a new code looks by default, for a link on a domain (empty: the service's own).
+    /// The brand defaults of a workspace and of a domain (empty: the service's own, without any).
+    fn qr_defaults_at(
+        &self,
+        workspace: WorkspaceId,
+        hostname: &str,
+    ) -> Result<[QrDefaults; 2], IndexError> {
+        let domain = if hostname.is_empty() { None } else { self.verified(hostname)? };
+        let of_domain = domain.map(|domain| self.qr_defaults(workspace, Some(domain.id)));
+        let of_domain = of_domain.transpose()?.unwrap_or_default();
+        Ok([self.qr_defaults(workspace, None)?, of_domain])
+    }
+
+    /// How a new code looks by default, for a link on a domain.
     fn default_look(&self, workspace: WorkspaceId, hostname: &str) -> Result<Look, IndexError> {
         let mut look = Look::default();
-        self.qr_defaults(workspace, None)?.look.apply_to(&mut look);
-        if !hostname.is_empty()
-            && let Some(domain) = self.verified(hostname)?
-        {
-            self.qr_defaults(workspace, Some(domain.id))?.look.apply_to(&mut look);
+        for defaults in self.qr_defaults_at(workspace, hostname)? {
+            defaults.look.apply_to(&mut look);
         }
         Ok(look)
     }

@@ -13,6 +13,7 @@ use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::{SVG, data_uri, decoded, ids, made, of, path, text, with};
 use crate::harness::{Answer, NameServer, Options, Server};
+use crate::plans::{set_plan, start};
 
 fn upload(server: &Server, content_type: &str, image: impl Into<Vec<u8>>) -> Answer {
     let request = server.api().request(Method::POST, "/qr-logos");
@@ -175,4 +176,38 @@ fn defaults_are_taken_by_new_codes() {
     server.api().put("/domains/nowhere.example/qr-defaults", &json!({})).problem(404, "NOT_FOUND");
     server.api().put("/qr-defaults", &json!({})).expect(200);
     assert_eq!(server.api().get("/qr-defaults").data(), none);
+}
+
+#[test]
+fn the_logo_of_a_refused_request_is_not_stored() {
+    let plans =
+        "[[plans]]\nid = \"acme/free\"\nname = \"Free\"\nlimits = { qr_codes_per_month = 1 }\n";
+    let (server, _folder) = start(plans);
+    set_plan(&server, &json!({ "plan": "acme/free" })).expect(200);
+    let link = server.link();
+    let code = made(&server, &of(&link));
+    let with_logo = |name: &str, value: Value| {
+        let mut body = with(&link, "logo", data_uri());
+        body[name] = value;
+        body
+    };
+    let refuse_all = || {
+        let post = |body: Value| server.api().post("/qr-codes", &body);
+        post(with_logo("link", json!("nothing-here"))).problem(404, "NOT_FOUND");
+        post(with_logo("margin", json!(21))).refuses(400, "VALIDATION_ERROR", &["margin"]);
+        post(with_logo("color", json!("#eeeeee"))).refuses(400, "VALIDATION_ERROR", &["color"]);
+        post(with_logo("size", json!(500))).problem(402, "INSUFFICIENT_CREDITS");
+        let body = json!({ "logo": data_uri() });
+        let change = server.api().request(Method::PATCH, &path(&code)).json(&body);
+        let outdated = Answer::to(change.header("if-match", "\"7\""));
+        outdated.problem(412, "PRECONDITION_FAILED");
+    };
+    refuse_all();
+    assert!(ids(&server.api().get("/qr-logos")).is_empty());
+    // What was there before stays.
+    let logo = text(&upload(&server, "image/svg+xml", SVG).expect(201).data(), "id");
+    refuse_all();
+    assert_eq!(ids(&server.api().get("/qr-logos")), [logo.as_str()]);
+    let changed = server.api().patch(&path(&code), &json!({ "logo": data_uri() })).expect(200);
+    assert_eq!(changed.data()["logo"], logo.as_str());
 }

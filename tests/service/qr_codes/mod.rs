@@ -1,5 +1,6 @@
 //! QR codes: made, changed, drawn, and what their links, logos and plans do to them.
 
+mod checks;
 mod logos;
 
 use std::fs;
@@ -362,23 +363,6 @@ fn images_are_cached_and_drawn_again_after_a_change() {
     let now = decoded(&server, &path);
     assert!(now.contains(&format!("/{slug}?qr=")), "{now}");
     server.api().get(&version(4)).problem(404, "NOT_FOUND");
-}
-
-#[test]
-fn what_scanners_would_not_read_is_not_drawn() {
-    let server = shared();
-    let slug = "s".repeat(120);
-    let link = json!({ "destination": "https://example.com", "slug": slug });
-    let link = server.api().create(&link);
-    let small = server.api().post("/qr-codes", &with(&link, "size", 100));
-    small.refuses(400, "VALIDATION_ERROR", &["size"]);
-    let code = made(&server, &of(&link));
-    let image = |size: u32| server.api().get(&format!("{}/image?size={size}", path(&code)));
-    image(100).refuses(400, "VALIDATION_ERROR", &["size"]);
-    image(1_000).expect(200);
-    let huge =
-        json!({ "link": link.slug, "logo": data_uri(), "logo_size": 40, "error_correction": "L" });
-    server.api().post("/qr-codes", &huge).refuses(400, "VALIDATION_ERROR", &["logo_size"]);
 }
 
 #[test]

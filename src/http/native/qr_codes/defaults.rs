@@ -5,8 +5,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::view::DefaultsView;
 use crate::domain::command::{Command, DomainRef};
+use crate::domain::domains::Domain;
 use crate::domain::error::{Result, ServiceError};
-use crate::domain::ids::DomainId;
 use crate::domain::qr::QrDefaultsInput;
 use crate::domain::qr::command::QrCommand;
 use crate::domain::token::Actor;
@@ -15,13 +15,13 @@ use crate::http::auth::Api;
 use crate::http::body::JsonBody;
 use crate::http::native::{Changed, Data, log_offset, replayed};
 use crate::http::params::Name;
-use crate::http::qr_codes::logos::resolve;
+use crate::http::qr_codes::{checks, logos};
 
-/// Finds the id of the actor's domain by its id or hostname.
-fn domain(services: &Services, actor: &Actor, text: &str) -> Result<DomainId> {
+/// Finds the actor's domain by its id or hostname.
+fn domain(services: &Services, actor: &Actor, text: &str) -> Result<Domain> {
     let named = DomainRef::parse(text).ok_or_else(|| ServiceError::not_found("domain"))?;
     let found = services.domains.get(actor.workspace, &named)?;
-    Ok(found.ok_or_else(|| ServiceError::not_found("domain"))?.0.id)
+    Ok(found.ok_or_else(|| ServiceError::not_found("domain"))?.0)
 }
 
 /// Retrieves the brand defaults of the workspace.
@@ -41,7 +41,7 @@ pub async fn get_of_domain(
     Name(name): Name,
 ) -> Result<Json<Data<DefaultsView>>> {
     let domain = domain(&services, &actor, &name)?;
-    let defaults = services.qr.codes.defaults(actor.workspace, Some(domain))?;
+    let defaults = services.qr.codes.defaults(actor.workspace, Some(domain.id))?;
     Ok(Json(Data { data: defaults.into() }))
 }
 
@@ -75,13 +75,18 @@ pub async fn replace_of_domain(
 
 async fn write(
     Api { services, actor }: Api,
-    domain: Option<DomainId>,
+    domain: Option<Domain>,
     body: JsonBody<QrDefaultsInput>,
 ) -> Result<Response> {
-    let mut input = body.value;
-    resolve(&services, actor, &mut input.logo, &mut input.logo_url).await?;
-    let command = QrCommand::SetDefaults(domain.map(DomainRef::Id), input.into());
-    let done = services.commands.run(actor, Command::Qr(command), body.idempotency).await?;
+    let (mut input, workspace) = (body.value, actor.workspace);
+    let (logo, url) = (&mut input.logo, &mut input.logo_url);
+    let new_logo = logos::resolve(&services, workspace, logo, url).await?;
+    let hostname = domain.as_ref().map(|domain| domain.hostname.as_str());
+    checks::of_defaults(&services, workspace, hostname, &input, new_logo.as_ref()).await?;
+    let domain = domain.map(|domain| domain.id);
+    let command = Command::Qr(QrCommand::SetDefaults(domain.map(DomainRef::Id), input.into()));
+    let first = new_logo.map(|logo| logo.store());
+    let done = services.commands.run_after(actor, first, command, body.idempotency).await?;
     let defaults = services.qr.codes.defaults(actor.workspace, domain)?;
     let body = Changed::new(DefaultsView::from(defaults), done.offset);
     Ok((log_offset(done.offset), replayed(done.is_replay), Json(body)).into_response())

@@ -1,6 +1,7 @@
 //! `/api/v1/qr-codes/exports`: ZIP files of images, written in the background.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
@@ -10,18 +11,18 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::error::{Invalid, Result, ServiceError};
-use crate::domain::ids::{LogoId, QrExportId, WorkspaceId};
+use crate::domain::ids::{LogoId, QrCodeId, QrExportId, WorkspaceId};
 use crate::domain::qr::input::SIZES;
 use crate::domain::qr::style::ImageFormat;
-use crate::http::Services;
 use crate::http::auth::Api;
 use crate::http::body::JsonBody;
 use crate::http::native::links;
 use crate::http::native::{Data, download, iso8601};
 use crate::http::params::Name;
-use crate::http::qr_codes::{content, stored_logo};
+use crate::http::qr_codes::{QrServices, content, stored_logo};
+use crate::http::{Services, Site};
 use crate::jobs::State as JobState;
-use crate::jobs::qr_exports::{Image, Job, MAX_CODES, QrExport};
+use crate::jobs::qr_exports::{Image, Job, MAX_CODES, QrExport, Selection};
 use crate::qr::{Logo, Spec};
 use crate::queries::qr_codes::LinkedQrCode;
 
@@ -74,7 +75,7 @@ impl QrExportView {
         let id = job.id().to_string();
         let base = &services.site.base;
         let is_done = job.state == JobState::Done;
-        let QrExport { codes, done, failed, bytes } = job.details;
+        let QrExport { codes, done, failed, bytes, .. } = job.details;
         Self {
             download_url: is_done.then(|| format!("{base}/api/v1/qr-codes/exports/{id}/download")),
             id,
@@ -130,8 +131,11 @@ pub async fn create(
     if codes.is_empty() {
         return Err(ServiceError::field("qr_codes", "there are no QR codes"));
     }
-    let images = images(&services, codes, (named.flatten(), size)).await;
-    let job = services.qr.exports.begin(actor.workspace, images).await?;
+    let (format, ids) = (named.flatten(), codes.iter().map(|found| found.code.id.uuid()));
+    let name = format.map(|format| format.as_str().to_owned());
+    let selection = Selection { codes: ids.collect(), format: name, size };
+    let images = images(&services.qr, &services.site, codes, (format, size)).await;
+    let job = services.qr.exports.begin(actor.workspace, selection, images).await?;
     Ok((StatusCode::ACCEPTED, Json(Data { data: QrExportView::new(&job, &services) })))
 }
 
@@ -162,9 +166,24 @@ fn all_codes(services: &Services, workspace: WorkspaceId) -> Result<Vec<LinkedQr
     if all.next.is_some() { Err(too_many()) } else { Ok(all.items) }
 }
 
+/// Begins the exports again that a restart interrupted, without codes that were deleted meanwhile.
+pub fn resume(services: &Services) {
+    services.qr.exports.resume(|job| {
+        let (qr, site) = (services.qr.clone(), Arc::clone(&services.site));
+        async move {
+            let Selection { codes, format, size } = job.details.selection;
+            let (workspace, format) = (WorkspaceId::new(job.workspace), format.as_deref());
+            let find = |id| qr.codes.get(workspace, QrCodeId::new(id)).ok().flatten();
+            let codes = codes.into_iter().filter_map(find).collect();
+            images(&qr, &site, codes, (format.and_then(ImageFormat::named), size)).await
+        }
+    });
+}
+
 /// What to draw of these codes. Each logo is read once.
 async fn images(
-    services: &Services,
+    qr: &QrServices,
+    site: &Site,
     codes: Vec<LinkedQrCode>,
     (format, size): (Option<ImageFormat>, Option<u32>),
 ) -> Vec<Image> {
@@ -174,17 +193,17 @@ async fn images(
         let mut logo = Ok(None);
         if let Some(id) = code.style.logo.map(|placed| placed.logo) {
             if let std::collections::hash_map::Entry::Vacant(unread) = logos.entry(id) {
-                unread.insert(stored_logo(services, code.workspace, id).await.ok());
+                unread.insert(stored_logo(qr, code.workspace, id).await.ok());
             }
             let read = logos.get(&id).cloned().flatten();
             logo = read.map(Some).ok_or_else(|| "the logo cannot be read".to_owned());
         }
-        let content = content(&services.site, &code, number, &link);
+        let content = content(site, &code, number, &link);
         let style = code.style.clone();
         images.push(Image {
             code: code.id.to_string(),
             link: link.id.to_string(),
-            short_url: services.site.short_url(&link.fields.domain, link.slug.as_str()),
+            short_url: site.short_url(&link.fields.domain, link.slug.as_str()),
             name: code.name.clone().unwrap_or_default(),
             file: link.slug.to_string(),
             format: format.unwrap_or(code.format),

@@ -24,7 +24,7 @@ use crate::http::native::schema::ImageFile;
 use crate::http::native::{Changed, Data, log_offset};
 use crate::http::params::{Name, Params};
 use crate::http::qr_codes::images::{POLICY, is_known};
-use crate::http::qr_codes::logos::store;
+use crate::http::qr_codes::logos::NewLogo;
 use crate::qr::MAX_UPLOAD_BYTES;
 
 fn find(services: &Services, actor: &Actor, text: &str) -> Result<StoredLogo> {
@@ -56,7 +56,9 @@ pub async fn upload(Api { services, actor }: Api, request: Request) -> Result<Re
         return Err(error.with_field("Content-Type", "must be that of an image"));
     }
     let upload = read(request.into_body(), MAX_UPLOAD_BYTES).await?;
-    let (id, offset, is_new) = store(&services, actor, "body", upload).await?;
+    let new = NewLogo::check(&services, actor.workspace, "body", upload).await?;
+    let (id, is_new) = (new.id, services.qr.codes.logo(actor.workspace, new.id)?.is_none());
+    let offset = services.commands.run(actor, new.store(), None).await?.offset;
     let logo = services.qr.codes.logo(actor.workspace, id)?;
     let logo = logo.ok_or_else(|| ServiceError::not_found("logo"))?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };

@@ -2,7 +2,7 @@
 
 mod crud;
 mod defaults;
-mod exports;
+pub mod exports;
 mod image;
 mod logos;
 mod scans;

@@ -112,6 +112,7 @@ pub async fn revert(
     let no_version = || ServiceError::field("version", "is not a version of this QR code");
     let to = Box::new(version.ok_or_else(no_version)?.code);
     let command = QrCommand::Revert { to, expected };
-    let done = qr_codes::run(&services, actor, command, Vec::new(), body.idempotency).await?;
+    let done =
+        qr_codes::run(&services, actor, (None, command), Vec::new(), body.idempotency).await?;
     Ok(saved(&services, StatusCode::OK, done).await)
 }
