@@ -26,7 +26,8 @@ pub enum LinkCommand {
     List(ListArgs),
     /// Show a link
     #[command(after_help = "Example:
-  slugline link show spring")]
+  slugline link show spring
+  slugline link show go.example.com/spring")]
     Show(ShowArgs),
     /// Change a link; what is not given stays
     #[command(after_help = "Examples:
@@ -56,7 +57,7 @@ pub struct CreateArgs {
 /// `slugline link update`
 #[derive(Debug, Args)]
 pub struct UpdateArgs {
-    /// The slug or the ID of the link
+    /// The slug or the ID of the link; a slug may follow its domain
     link: String,
     /// Where the link leads
     #[arg(long, value_name = "URL")]
@@ -118,7 +119,7 @@ pub struct ListArgs {
 /// `slugline link show`
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// The slug or the ID of the link
+    /// The slug or the ID of the link; a slug may follow its domain
     link: String,
     #[command(flatten)]
     output: Output,
@@ -127,7 +128,7 @@ pub struct ShowArgs {
 /// `slugline link delete`
 #[derive(Debug, Args)]
 pub struct DeleteArgs {
-    /// The slugs or IDs of the links
+    /// The slugs or IDs of the links; a slug may follow its domain
     #[arg(required = true)]
     links: Vec<String>,
     /// Delete for good, with all clicks
@@ -248,8 +249,14 @@ fn delete(args: &DeleteArgs, out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn path(link: &str) -> String {
-    format!("/links/{}", segment(link))
+/// The path of a link in the API, by its ID or its slug, which may follow the domain:
+/// `go.example.com/spring`.
+pub(super) fn path(link: &str) -> String {
+    let bare = link.split_once("://").map_or(link, |(_, bare)| bare);
+    match bare.split_once('/') {
+        Some((domain, slug)) => format!("/links/{}?domain={}", segment(slug), segment(domain)),
+        None => format!("/links/{}", segment(bare)),
+    }
 }
 
 #[cfg(test)]
@@ -257,6 +264,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_slug_may_follow_its_domain() {
+        assert_eq!(path("spring"), "/links/spring");
+        let qualified = "/links/spring?domain=go%2Eexample%2Ecom";
+        assert_eq!(path("go.example.com/spring"), qualified);
+        assert_eq!(path("https://go.example.com/spring"), qualified);
+    }
 
     #[test]
     fn a_field_is_json_or_text() {

@@ -7,7 +7,8 @@ use clap::Args;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::client::{ApiClient, Remote, data_of, segment, sentence};
+use super::client::{ApiClient, Remote, data_of, sentence};
+use super::link;
 use super::table;
 
 /// What is shown if no dimension is named.
@@ -49,7 +50,7 @@ pub struct StatsArgs {
 /// Prints the clicks of a link or of a workspace.
 pub fn stats(args: &StatsArgs, mut out: impl Write) -> anyhow::Result<()> {
     let client = ApiClient::remote(&args.remote)?;
-    let link = args.link.as_ref().map(|link| client.get(&format!("/links/{}", segment(link))));
+    let link = args.link.as_ref().map(|link| client.get(&link::path(link)));
     let link = link.transpose()?;
     let by = if args.dimensions.is_empty() {
         DIMENSIONS.map(str::to_owned).to_vec()
@@ -119,7 +120,7 @@ fn answer_of(answered: &Value) -> anyhow::Result<&Value> {
 fn bars(answer: &Value, dimension: &str, out: &mut impl Write) -> anyhow::Result<()> {
     let rows = answer["data"].as_array().map(Vec::as_slice).unwrap_or_default();
     let label = |row: &Value| match &row["dimensions"][dimension] {
-        Value::Null if dimension == "referrer" => "direct".to_owned(),
+        Value::Null if ["referrer", "source"].contains(&dimension) => "direct".to_owned(),
         Value::Null => "unknown".to_owned(),
         value => table::cell(value),
     };

@@ -10,7 +10,7 @@
 //! 3. `visitor` – a keyed hash of the address, whose key is destroyed at the end of its period
 //!    (`salt_period`, `salt_file`);
 //! 4. `geo` – the location of the address. No later step has the address;
-//! 5. `referrer` – the referring site, normalized, and its page, truncated;
+//! 5. `referrer` – the referring host, normalized, and its page, truncated;
 //! 6. `language` – the preferred language;
 //! 7. `visit` – whether it is a HEAD request or a prefetch, and so not a human's click;
 //! 8. `query_params` – UTM parameters of the request, and the QR code that was scanned;
@@ -33,7 +33,6 @@ mod proxies;
 mod query_params;
 mod recorder;
 mod referrer;
-mod referrer_folds;
 mod regex_patterns;
 mod returning_visitors;
 mod salt_file;

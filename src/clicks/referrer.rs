@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::referrer_folds::folded;
 use super::text::truncated;
+use crate::domain::referrer;
 
 /// Maximum length of a stored referrer URL, in bytes.
 pub const URL_LIMIT: usize = 512;
@@ -11,11 +11,10 @@ pub const URL_LIMIT: usize = 512;
 /// Maximum length of a DNS name (RFC 1035 § 2.3.4).
 const HOST_LIMIT: usize = 253;
 
-/// The referring site and page; both empty if the header is absent or invalid.
+/// The referring host and page; both empty if the header is absent or invalid.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Referrer<'a> {
-    /// The site: lower case, without port and `www.`; redirectors and apps map to their site
-    /// (`t.co` to `x.com`).
+    /// The host: lower case, without port and `www.`.
     pub host: Cow<'a, str>,
     /// The page: scheme, host, port and path, without credentials, query and fragment, which may
     /// identify a person. At most [`URL_LIMIT`] bytes.
@@ -26,6 +25,11 @@ impl<'a> Referrer<'a> {
     /// Parses the header. A URL in the usual spelling is not copied.
     pub fn of(header: Option<&'a [u8]>) -> Self {
         header.and_then(Self::parse).unwrap_or_default()
+    }
+
+    /// The site that the host belongs to: `x.com` for `t.co`.
+    pub fn site(&self) -> &str {
+        referrer::site(&self.host)
     }
 
     fn parse(header: &'a [u8]) -> Option<Self> {
@@ -56,7 +60,7 @@ impl<'a> Referrer<'a> {
             let origin = format!("{scheme}://{server}").to_ascii_lowercase();
             Cow::Owned(shortened(&(origin + path)).to_owned())
         };
-        Some(Self { host: site(host), url })
+        Some(Self { host: bare(host), url })
     }
 }
 
@@ -84,19 +88,14 @@ fn host_of(server: &str) -> Option<&str> {
     valid.then_some(host)
 }
 
-/// The site that a host belongs to.
-fn site(host: &str) -> Cow<'_, str> {
-    let mut host = Cow::Borrowed(host.strip_suffix('.').unwrap_or(host));
+/// A host in lower case, without `www.` and the root's dot.
+fn bare(host: &str) -> Cow<'_, str> {
+    let host = host.strip_suffix('.').unwrap_or(host);
     if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        host = Cow::Owned(host.to_ascii_lowercase());
+        let lower = host.to_ascii_lowercase();
+        return Cow::Owned(lower.strip_prefix("www.").unwrap_or(&lower).to_owned());
     }
-    if let Some(site) = folded(host.strip_prefix("www.").unwrap_or(&host)) {
-        return Cow::Borrowed(site);
-    }
-    match host {
-        Cow::Borrowed(host) => Cow::Borrowed(host.strip_prefix("www.").unwrap_or(host)),
-        Cow::Owned(host) => Cow::Owned(host.strip_prefix("www.").unwrap_or(&host).to_owned()),
-    }
+    Cow::Borrowed(host.strip_prefix("www.").unwrap_or(host))
 }
 
 /// Truncates to [`URL_LIMIT`], without splitting a character or a percent-encoded byte.

@@ -92,7 +92,7 @@ fn a_visit_becomes_a_click() {
         country: "CH".to_owned(),
         region: "Zurich".to_owned(),
         city: "Zurich".to_owned(),
-        referrer: "x.com".to_owned(),
+        referrer: "t.co".to_owned(),
         referrer_url: "https://t.co/abc".to_owned(),
         language: "de".to_owned(),
         ..Click::default()

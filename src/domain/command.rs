@@ -284,8 +284,8 @@ pub type Expected = Option<u32>;
 pub enum LinkRef {
     /// By its id.
     Id(LinkId),
-    /// By its slug on the default domain.
-    Slug(Slug),
+    /// By its slug on a domain; empty for the default one.
+    Slug(String, Slug),
     /// By its external id.
     ExternalId(String),
 }
@@ -296,7 +296,7 @@ impl LinkRef {
         if let Ok(id) = text.parse() {
             return Some(Self::Id(id));
         }
-        Slug::is_wellformed(text).then(|| Self::Slug(Slug::from_log(text)))
+        Slug::is_wellformed(text).then(|| Self::Slug(String::new(), Slug::from_log(text)))
     }
 }
 

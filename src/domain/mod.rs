@@ -22,6 +22,7 @@ pub mod nearest;
 pub mod plan;
 pub mod preset;
 pub mod qr;
+pub mod referrer;
 pub mod report;
 pub mod retention;
 pub mod rule;

@@ -22,10 +22,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
 }
 
 /// The parameters of a request that are not taken yet.
+#[derive(Clone)]
 pub struct Params {
     values: BTreeMap<String, Vec<String>>,
     /// The names of those that may be given.
     taken: Vec<&'static str>,
+    /// One that is ignored if nothing takes it.
+    optional: Option<&'static str>,
     invalid: Invalid,
 }
 
@@ -33,14 +36,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
     type Rejection = ServiceError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        Ok(Self::parse(parts.uri.query().unwrap_or_default()))
+        let rest = parts.extensions.remove::<Self>();
+        Ok(rest.unwrap_or_else(|| Self::parse(parts.uri.query().unwrap_or_default())))
     }
 }
 
 impl Params {
     fn parse(query: &str) -> Self {
-        let mut params =
-            Self { values: BTreeMap::new(), taken: Vec::new(), invalid: Invalid::default() };
+        let mut params = Self {
+            values: BTreeMap::new(),
+            taken: Vec::new(),
+            optional: None,
+            invalid: Invalid::default(),
+        };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             params.values.entry(name.into_owned()).or_default().push(value.into_owned());
         }
@@ -55,6 +63,11 @@ impl Params {
             self.refuse(name, "must not be given twice");
         }
         texts.pop()
+    }
+
+    /// Ignores a parameter unless it is taken.
+    pub const fn ignore(&mut self, name: &'static str) {
+        self.optional = Some(name);
     }
 
     /// Takes the texts of a parameter that may be repeated and may contain several texts, separated
@@ -136,7 +149,8 @@ impl Params {
 
     /// `Ok` if all parameters were taken and none was invalid.
     pub fn finish(mut self) -> Result<()> {
-        let left: Vec<_> = self.values.keys().cloned().collect();
+        let left = self.values.keys().filter(|name| Some(name.as_str()) != self.optional);
+        let left: Vec<_> = left.cloned().collect();
         for name in left {
             let hint = hint(&name, self.taken.iter().copied());
             self.refuse(&name, format!("is not a parameter of this path{hint}"));

@@ -137,6 +137,7 @@ const fn is_rolled_up(dimension: Dimension) -> bool {
             | D::OsVersion
             | D::BotReason
             | D::Referrer
+            | D::Source
             | D::Language
             | D::UtmSource
             | D::UtmMedium

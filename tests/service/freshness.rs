@@ -26,6 +26,8 @@ fn each_answer_says_of_which_moment_it_is() {
         "browsers",
         "operating-systems",
         "referrers",
+        "sources",
+        "tags",
     ];
     let paths = of_link.iter().map(|noun| format!("{}/{noun}", link.path()));
     for path in paths.chain(["/analytics".to_owned()]) {

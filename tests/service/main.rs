@@ -19,6 +19,7 @@ mod connections;
 mod crawler_list;
 mod deletion;
 mod dialects;
+mod dimensions;
 mod domains;
 mod durability;
 mod exports;

@@ -15,6 +15,7 @@ use fields::click_fields;
 use view::{Field, FieldValue};
 
 use crate::domain::ids::{LinkId, WorkspaceId};
+use crate::domain::link::Labels;
 use crate::domain::named_enum;
 use crate::domain::wire::{Malformed, Wire};
 
@@ -99,7 +100,8 @@ click_fields! {
         #[prost(string, tag = 15)]
         #[column("city")]
         pub city: String,
-        /// The referring site, normalized (`x.com` for `t.co`); empty for a direct visit.
+        /// The referring host, without `www.`; empty for a direct visit. In clicks of earlier
+        /// versions, its site (`x.com` for `t.co`).
         #[prost(string, tag = 16)]
         #[column("referrer")]
         pub referrer: String,
@@ -173,6 +175,18 @@ click_fields! {
         #[prost(bytes = "vec", tag = 34)]
         #[column("qr_code")]
         pub qr_code: Vec<u8>,
+        /// The link's tags at the time, separated by commas; empty if it had none.
+        #[prost(string, tag = 35)]
+        #[column("tags")]
+        pub tags: String,
+        /// The link's folder at the time; empty if it was in none.
+        #[prost(string, tag = 36)]
+        #[column("folder")]
+        pub folder: String,
+        /// The id of the link's campaign at the time; empty if it had none.
+        #[prost(string, tag = 37)]
+        #[column("campaign")]
+        pub campaign: String,
     }
 }
 
@@ -230,12 +244,32 @@ impl ClickTarget {
         Self { workspace, link, part: click.encode_to_vec().into(), has_utm }
     }
 
+    /// The same target of a link with these labels.
+    #[must_use]
+    pub fn labelled(self, labels: &Labels) -> Self {
+        self.and(&Click {
+            // No tag contains a comma.
+            tags: labels.tags.join(","),
+            folder: labels.folder.clone().unwrap_or_default(),
+            campaign: labels.campaign().map(|id| id.to_string()).unwrap_or_default(),
+            ..Click::default()
+        })
+    }
+
     /// The same target, chosen by a rule. `rule` and `variant` may be empty.
     #[must_use]
     pub fn by(self, rule: &str, variant: &str) -> Self {
         let (rule, variant) = (rule.to_owned(), variant.to_owned());
-        let chosen = Click { rule, variant, ..Click::default() }.encode_to_vec();
-        Self { part: [&*self.part, &chosen].concat().into(), ..self }
+        self.and(&Click { rule, variant, ..Click::default() })
+    }
+
+    /// Adds the fields of another part.
+    fn and(self, part: &Click) -> Self {
+        let part = part.encode_to_vec();
+        if part.is_empty() {
+            return self;
+        }
+        Self { part: [&*self.part, &part].concat().into(), ..self }
     }
 }
 

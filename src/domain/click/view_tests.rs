@@ -51,6 +51,9 @@ fn owned(view: &ClickView<'_>) -> Click {
         limited_nth: view.limited_nth,
         block: view.block,
         qr_code: view.qr_code.to_vec(),
+        tags: view.tags.to_owned(),
+        folder: view.folder.to_owned(),
+        campaign: view.campaign.to_owned(),
     }
 }
 
@@ -77,8 +80,9 @@ fn click() -> impl Strategy<Value = Click> {
     let source = (text(), "\\PC{0,300}", text());
     let asked = (text(), [text(), text(), text(), text(), text()], any::<bool>());
     let chosen = (text(), text(), any::<u32>(), any::<u64>(), 0..12_i32, bytes());
-    let parts = (link, agent, numbers, place, source, asked, chosen);
-    parts.prop_map(|(link, agent, numbers, place, source, asked, chosen)| {
+    let labels = (text(), text(), text());
+    let parts = (link, agent, numbers, place, source, asked, chosen, labels);
+    parts.prop_map(|(link, agent, numbers, place, source, asked, chosen, labels)| {
         let (workspace, link, link_version, domain) = link;
         let (agent, browser, browser_version, os, os_version) = agent;
         let (at_ms, visitor, device, bot, head, prefetch) = numbers;
@@ -86,6 +90,7 @@ fn click() -> impl Strategy<Value = Click> {
         let (referrer, referrer_url, language) = source;
         let (destination, utm, qr) = asked;
         let (rule, variant, limited_since, limited_nth, block, qr_code) = chosen;
+        let (tags, folder, campaign) = labels;
         let [utm_source, utm_medium, utm_campaign, utm_content, utm_term] = utm;
         Click {
             at_ms,
@@ -122,18 +127,21 @@ fn click() -> impl Strategy<Value = Click> {
             limited_nth,
             block,
             qr_code,
+            tags,
+            folder,
+            campaign,
         }
     })
 }
 
 /// A field with a known or unknown number and any wire type, often the wrong one.
 fn field() -> impl Strategy<Value = Vec<u8>> {
-    field_of(prop_oneof![4 => 1_u32..37, 1 => 1_u32..(1 << 29)].boxed())
+    field_of(prop_oneof![4 => 1_u32..40, 1 => 1_u32..(1 << 29)].boxed())
 }
 
 /// A field with an unknown number, as are the fields nested in it.
 fn unknown() -> impl Strategy<Value = Vec<u8>> {
-    field_of((35_u32..(1 << 29)).boxed())
+    field_of((38_u32..(1 << 29)).boxed())
 }
 
 fn field_of(tag: BoxedStrategy<u32>) -> impl Strategy<Value = Vec<u8>> {

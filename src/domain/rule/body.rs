@@ -68,7 +68,8 @@ pub struct ConditionBody {
     /// Primary subtags (`en`, `gsw`) of the visitor's preferred language.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub language: Option<Vec<String>>,
-    /// Hosts, including their subdomains; `direct` for a visit without a referrer.
+    /// Hosts, including their subdomains; the host of a site (`x.com`) includes those that redirect
+    /// to it (`t.co`) and its apps. `direct` for a visit without a referrer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub referrer: Option<Vec<String>>,
     /// IP addresses, or ranges in CIDR notation: `192.0.2.0/24`, `2001:db8::/32`.

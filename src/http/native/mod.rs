@@ -8,6 +8,7 @@ mod clicks;
 mod domains;
 mod download;
 mod imports;
+mod link_name;
 mod links;
 pub mod openapi;
 mod page;

@@ -25,6 +25,7 @@ use utoipa::openapi::{
     SecurityRequirement, Server,
 };
 
+use super::link_name;
 use super::route::Route;
 use super::routes;
 use super::schema::words;
@@ -88,12 +89,16 @@ const PATH_PARAMETERS: [(&str, &str, &[&str]); 20] = [
     ("session", "The session's ID.", &[]),
     ("invitation", "The invitation's ID.", &[]),
     ("invitation_token", "The last part of the invitation's link.", &[]),
-    ("link", "The link's ID or slug.", &[]),
+    ("link", "The link's ID, or its slug on `domain`.", &[]),
     ("external_id", "The link's ID in another system.", &[]),
     ("campaign", "The campaign's ID.", &[]),
     ("template", "The UTM template's ID.", &[]),
     ("domain", "The domain's ID or hostname.", &[]),
-    ("qr_code", "The QR code's ID; or a link's ID or slug, for its oldest code.", &[]),
+    (
+        "qr_code",
+        "The QR code's ID; or a link's ID, or its slug on `domain`, for its oldest code.",
+        &[],
+    ),
     ("version", "The version.", &[]),
     ("logo", "The logo's ID.", &[]),
     ("import", "The import's ID.", &[]),
@@ -323,6 +328,7 @@ fn add_parameters(operation: &mut Operation, path: &str, has_key: bool) {
             .schema(Some(text.min_length(Some(1)).max_length(Some(255)).build()))
             .build()
     });
+    link_name::describe(operation, path);
     let own = operation.parameters.take().into_iter().flatten();
     let own = own.filter_map(|parameter| match parameter {
         RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Path => None,

@@ -140,7 +140,8 @@ impl LinkRequest {
     fn target(&self) -> ClickTarget {
         let Self { link, .. } = self;
         let (domain, version) = (link.fields.domain.as_str(), link.version);
-        ClickTarget::new(link.workspace, link.id, version, domain, "", "")
+        let target = ClickTarget::new(link.workspace, link.id, version, domain, "", "");
+        target.labelled(&link.fields.labels)
     }
 
     /// The gate that blocks this visit, except for the click limit.

@@ -147,7 +147,7 @@ impl Redirector {
             browser: &class.browser,
             language: language.as_str(),
             query: request.query,
-            referrer: &enriched.referrer.host,
+            referrer: enriched.referrer.site(),
             referrer_url: &enriched.referrer.url,
             address: Some(address),
             is_bot: enriched.bot() != BotReason::Human,

@@ -44,6 +44,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0009_values_by_grouping_sets.sql",
     "0010_chunks.sql",
     "0011_qr_codes.sql",
+    "0012_labels.sql",
 ];
 
 impl Migration {

@@ -28,7 +28,7 @@ pub trait ReadDomains: Read {
     fn link_in(&self, workspace: WorkspaceId, named: &LinkRef) -> Result<Option<Link>, IndexError> {
         let id = match named {
             LinkRef::Id(id) => Some(*id),
-            LinkRef::Slug(slug) => self.slug("", slug.as_str())?,
+            LinkRef::Slug(domain, slug) => self.slug(domain, slug.as_str())?,
             LinkRef::ExternalId(external_id) => self.external(workspace, external_id)?,
         };
         let link = id.map(|id| self.link(id)).transpose()?.flatten();

@@ -113,7 +113,7 @@ impl RedirectTarget {
         let address = location.as_str();
         let click_target =
             ClickTarget::new(workspace, link.id, link.version, domain, destination, address);
-        Self { location, click_target }
+        Self { location, click_target: click_target.labelled(&link.fields.labels) }
     }
 
     fn by(self, rule: &str, variant: &str) -> Self {

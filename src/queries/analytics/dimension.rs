@@ -32,6 +32,8 @@ named_enum! {
         BotReason => "bot_reason",
         Referrer => "referrer",
         ReferrerUrl => "referrer_url",
+        /// What the referring site is called; the referring host if it is not a known one.
+        Source => "source",
         Language => "language",
         UtmSource => "utm_source",
         UtmMedium => "utm_medium",

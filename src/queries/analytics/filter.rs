@@ -5,7 +5,8 @@ use uuid::Uuid;
 
 use super::dimension::Dimension;
 use crate::domain::country;
-use crate::domain::ids::QrCodeId;
+use crate::domain::ids::{CampaignId, QrCodeId};
+use crate::domain::link::folded;
 use crate::domain::nearest::hint;
 
 /// The maximum nesting depth of conditions.
@@ -73,12 +74,18 @@ impl Condition {
         for value in &values {
             known(dimension, value)?;
         }
-        let is_code = |value: &String| value.is_empty() || value.parse::<QrCodeId>().is_ok();
-        if let (Dimension::QrCode, Some(odd)) = (dimension, values.iter().find(|one| !is_code(one)))
-        {
-            return Err(format!("must be QR codes' ids (`qr_…`), which `{odd}` is not"));
+        let (ids, is_id): (_, fn(&str) -> bool) = match dimension {
+            Dimension::QrCode => ("QR codes' ids (`qr_…`)", |id| id.parse::<QrCodeId>().is_ok()),
+            Dimension::Campaign => {
+                ("campaigns' ids (`camp_…`)", |id| id.parse::<CampaignId>().is_ok())
+            }
+            _ => ("", |_| true),
+        };
+        if let Some(odd) = values.iter().find(|value| !value.is_empty() && !is_id(value)) {
+            return Err(format!("must be {ids}, which `{odd}` is not"));
         }
         let test = match dimension {
+            Dimension::Tag => Test::In(values.iter().map(|tag| folded(tag)).collect()),
             Dimension::Time => return Err("is given by the date range".to_owned()),
             Dimension::Link => {
                 let ids = values.iter().map(|value| Uuid::parse_str(value).ok());
@@ -117,6 +124,21 @@ impl Condition {
         }
         Err(format!("cannot be used with {}: use is, is_not, in or is_set", dimension.as_str()))
     }
+}
+
+/// Links that were in one of these folders or below when they were clicked.
+///
+/// # Errors
+/// As [`Condition::is_in`].
+pub fn in_or_below(folders: Vec<String>) -> Result<Filter, String> {
+    let named = folders.iter().filter(|folder| !folder.is_empty());
+    let names: Vec<_> = named.map(|folder| regex::escape(folder)).collect();
+    let mut each = vec![Filter::Is(Condition::is_in(Dimension::Folder, folders)?)];
+    if !names.is_empty() {
+        let test = Test::Matches(format!("^(?:{})/", names.join("|")));
+        each.push(Filter::Is(Condition { dimension: Dimension::Folder, test }));
+    }
+    Ok(Filter::Or(each))
 }
 
 /// A value of a dimension that has few. The empty text stands for an unknown value.

@@ -33,7 +33,9 @@ pub use blocked::Blocked;
 pub use buckets::{Granularity, MAX_BUCKETS};
 pub use clicks::{ClickKey, Export, Format};
 pub use dimension::{Dimension, Value};
-pub use filter::{Condition, Filter, MAX_CONDITIONS, MAX_DEPTH, MAX_TEXT_BYTES, MAX_VALUES, Test};
+pub use filter::{
+    Condition, Filter, MAX_CONDITIONS, MAX_DEPTH, MAX_TEXT_BYTES, MAX_VALUES, Test, in_or_below,
+};
 pub use metric::{Metric, Number};
 pub use period::Period;
 pub use query::{

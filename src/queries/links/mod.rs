@@ -114,7 +114,7 @@ impl Links {
         {
             return Ok(Some(link));
         }
-        if let Some(link) = self.get(workspace, &LinkRef::Slug(slug.clone()))? {
+        if let Some(link) = self.get(workspace, &LinkRef::Slug(String::new(), slug.clone()))? {
             return Ok(Some(link));
         }
         let all = usize::try_from(MAX_DOMAINS).unwrap_or(usize::MAX);

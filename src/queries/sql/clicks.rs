@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 
 use super::ReadSnapshot;
+use super::filters::column;
 use super::parts::bots_condition;
 use super::statement::{Statement, Value};
 use crate::domain::csv_cell::FORMULA_PATTERN;
-use crate::queries::analytics::{AnalyticsQuery, ClickKey};
+use crate::queries::analytics::{AnalyticsQuery, ClickKey, Dimension};
 
 /// A link's ID in the API: `link_` and Crockford's base32.
 const LINK: &str = "concat('link_', arrayStringConcat(arrayMap(shift -> \
@@ -14,13 +15,17 @@ const LINK: &str = "concat('link_', arrayStringConcat(arrayMap(shift -> \
          toUInt8(bitAnd(bitShiftRight(reinterpretAsUInt128(reverse(UUIDStringToNum(toString(link_id)))), shift), 31)) + 1, 1), \
      range(125, -1, -5))))";
 
-/// The columns of a click: name, expression, and whether the text comes from outside.
+/// The columns of a click: name, expression (that of the dimension if empty), and whether the text
+/// comes from outside.
 const COLUMNS: &[(&str, &str, bool)] = &[
     ("offset", "log_offset", false),
     ("time", "ts", false),
     ("link", LINK, false),
     ("link_version", "link_version", false),
     ("domain", "domain", true),
+    ("tags", "tags", true),
+    ("folder", "folder", true),
+    ("campaign", "campaign", false),
     ("destination", "destination", true),
     ("continent", "continent", false),
     ("country", "country", true),
@@ -34,6 +39,7 @@ const COLUMNS: &[(&str, &str, bool)] = &[
     ("bot_reason", "bot", false),
     ("referrer", "referrer", true),
     ("referrer_url", "referrer_url", true),
+    ("source", "", true),
     ("language", "language", true),
     ("utm_source", "utm_source", true),
     ("utm_medium", "utm_medium", true),
@@ -59,6 +65,10 @@ fn columns(is_for_spreadsheets: bool) -> String {
     let mut columns = String::new();
     for (name, expression, is_foreign) in COLUMNS {
         let separator = if columns.is_empty() { "" } else { ", " };
+        let expression = match Dimension::named(name) {
+            Some(dimension) if expression.is_empty() => column(dimension),
+            _ => expression,
+        };
         let _infallible = if *is_foreign && is_for_spreadsheets {
             write!(
                 columns,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::count::Count;
-use super::filters::{Column, column};
+use super::filters::{Column, SOURCE_OF_VALUE, column};
 use super::statement::{Statement, Value};
 use crate::projections::clickhouse::{WholeChunks, is_forgotten};
 use crate::queries::analytics::{AnalyticsQuery, Bots, Dimension, Metric, Period};
@@ -233,6 +233,7 @@ impl Statement {
         snapshot: ReadSnapshot,
     ) -> String {
         let of = |dimension: Dimension| match rollup {
+            Rollup::Values(Dimension::Source) => SOURCE_OF_VALUE.as_str(),
             Rollup::Values(_) => "value",
             Rollup::Hours | Rollup::Links => column(dimension),
         };
@@ -252,7 +253,11 @@ impl Statement {
             rollup.parameter()
         );
         if let Rollup::Values(dimension) = rollup {
-            let dimension = self.text(dimension.as_str());
+            let stored = match dimension {
+                Dimension::Source => Dimension::Referrer,
+                other => other,
+            };
+            let dimension = self.text(stored.as_str());
             let _infallible = write!(sql, " AND dimension = {dimension}");
         }
         let mut edge = |sign: &str, moment: jiff::Timestamp| {

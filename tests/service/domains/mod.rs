@@ -3,6 +3,7 @@
 mod acme;
 mod hosts;
 mod lifecycle;
+mod qualified;
 mod tls;
 mod verification;
 mod visits;

@@ -5,7 +5,7 @@ use slugline::domain::click::Click;
 use slugline::domain::ids::{LinkId, QrCodeId};
 
 /// Each dimension but time.
-pub const DIMENSIONS: [&str; 30] = [
+pub const DIMENSIONS: [&str; 31] = [
     "link",
     "domain",
     "tag",
@@ -28,6 +28,7 @@ pub const DIMENSIONS: [&str; 30] = [
     "bot_reason",
     "referrer",
     "referrer_url",
+    "source",
     "language",
     "utm_source",
     "utm_medium",
@@ -67,13 +68,12 @@ impl Fact {
         let reasons = ["", "pattern", "woothee", "prefetch", "head", "no_agent"];
         let devices = ["other", "desktop", "mobile", "tablet", "bot"];
         let is_bot = click.bot != 0;
-        let none = String::new;
         let values = vec![
             link.to_string(),
             click.domain.clone(),
-            none(),
-            none(),
-            none(),
+            click.tags.clone(),
+            click.folder.clone(),
+            click.campaign.clone(),
             click.destination.clone(),
             click.link_version.to_string(),
             click.rule.clone(),
@@ -91,6 +91,7 @@ impl Fact {
             reasons[usize::try_from(click.bot).unwrap()].to_owned(),
             click.referrer.clone(),
             click.referrer_url.clone(),
+            source(&click.referrer).to_owned(),
             click.language.clone(),
             click.utm_source.clone(),
             click.utm_medium.clone(),
@@ -112,6 +113,15 @@ impl Fact {
 
     pub fn value(&self, place: usize) -> &str {
         &self.values[place]
+    }
+}
+
+fn source(referrer: &str) -> &str {
+    match referrer {
+        "t.co" | "x.com" => "X",
+        "google.com" | "google.co.uk" => "Google",
+        "de.linkedin.com" => "LinkedIn",
+        other => other,
     }
 }
 

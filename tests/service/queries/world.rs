@@ -198,7 +198,15 @@ impl Maker {
         let country = one(&["", "DE", "DE", "FR", "US", "JP", "BR", "ZA", "AU"]);
         let region = one(&["", "Bavaria", "Île-de-France", "Ohio"]);
         let city = one(&["", "München", "Paris", "Columbus", "São Paulo"]);
-        let referrer = one(&["", "x.com", "google.com", "example.org"]);
+        let referrer = one(&[
+            "",
+            "x.com",
+            "t.co",
+            "google.co.uk",
+            "google.com",
+            "de.linkedin.com",
+            "example.org",
+        ]);
         let referrer_url =
             one(&["", "https://x.com/a/b", "https://example.org/%C3%BC?", "android-app://a"]);
         let language = one(&["", "en", "de", "pt"]);
@@ -208,6 +216,10 @@ impl Maker {
         let rule =
             one(&["", "", "rule_00000000000000000000000007", "rule_00000000000000000000000008"]);
         let variant = one(&["", "", "a", "b"]);
+        let tags = one(&["", "", "mail", "größe", "a"]);
+        let folder = one(&["", "clients", "clients/acme", "Clients"]);
+        let campaign =
+            one(&["", "camp_00000000000000000000000007", "camp_00000000000000000000000008"]);
         let utm_source = one(&["", "newsletter", "Newsletter", "twitter"]);
         let utm_medium = one(&["", "email", "social"]);
         let utm_campaign = one(&["", "spring", "spring sale", "SPRING", "10%"]);
@@ -250,6 +262,9 @@ impl Maker {
             qr_code: code.unwrap_or_default(),
             rule,
             variant,
+            tags,
+            folder,
+            campaign,
             ..Click::default()
         }
     }

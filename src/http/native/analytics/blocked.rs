@@ -8,9 +8,10 @@ use super::{Counted, as_of};
 use crate::domain::error::Result;
 use crate::http::Services;
 use crate::http::auth::Api;
+use crate::http::native::link_name::LinkName;
 use crate::http::native::links::find;
 use crate::http::native::schema::BlockReason;
-use crate::http::params::{Name, Params};
+use crate::http::params::Params;
 use crate::queries::analytics::{Blocked, DateRange, Metric};
 
 /// Visits that were blocked. None of them counts as a click.
@@ -56,7 +57,7 @@ impl From<Vec<Blocked>> for BlockedView {
 )]
 pub async fn blocked_by_link(
     Api { services, actor }: Api,
-    Name(name): Name,
+    name: LinkName,
     params: Params,
 ) -> Result<Json<Counted<BlockedView>>> {
     let request = AnalyticsRequest::take(params, &services, &actor)?.unfiltered()?;

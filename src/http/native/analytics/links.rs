@@ -12,8 +12,9 @@ use crate::domain::error::{Result, ServiceError};
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::auth::Api;
+use crate::http::native::link_name::LinkName;
 use crate::http::native::links::find;
-use crate::http::params::{Name, Params};
+use crate::http::params::Params;
 use crate::queries::analytics::{
     AsOf, DateRange, Dimension, Granularity, Metric, Number, Row, Value,
 };
@@ -57,7 +58,7 @@ pub struct SummaryView {
 pub struct BreakdownView {
     /// The values of the dimension, most clicks first, such as
     /// `{"country": "DE", "country_name": "Germany", "clicks": 3}`. An unknown value is null; an
-    /// unknown referrer is that of a direct visit. Clicks of a QR code are named `scans`.
+    /// unknown referrer or source is that of a direct visit. Clicks of a QR code are named `scans`.
     #[schema(value_type = Vec<Object>)]
     metrics: Vec<ShareView>,
 }
@@ -93,7 +94,7 @@ impl Serialize for ShareView {
 )]
 pub async fn clicks(
     Api { services, actor }: Api,
-    Name(name): Name,
+    name: LinkName,
     params: Params,
 ) -> Result<Json<Counted<ClicksView>>> {
     let request = AnalyticsRequest::take(params, &services, &actor)?;
@@ -139,7 +140,7 @@ pub fn bucket(row: &Row, unit: Granularity, request: &AnalyticsRequest) -> Optio
 )]
 pub async fn summary(
     Api { services, actor }: Api,
-    Name(name): Name,
+    name: LinkName,
     params: Params,
 ) -> Result<Json<Counted<SummaryView>>> {
     let request = AnalyticsRequest::take(params, &services, &actor)?;
@@ -173,7 +174,7 @@ macro_rules! breakdowns {
         )]
         pub async fn $name(
             Api { services, actor }: Api,
-            Name(name): Name,
+            name: LinkName,
             params: Params,
         ) -> Result<Json<Counted<BreakdownView>>> {
             $breakdown(&services, &actor, &name, params, Dimension::$dimension).await
@@ -199,8 +200,16 @@ breakdowns! { breakdown_of_link:
         "Counts a link's clicks by operating system, over all time by default.";
     referrers, "/links/{link}/referrers", Referrer,
         "Counts a link's clicks by referring host, over all time by default.";
+    sources, "/links/{link}/sources", Source,
+        "Counts a link's clicks by referring site, whatever its host: `Google`, `Facebook`, …; over all time by default.";
     languages, "/links/{link}/languages", Language,
         "Counts a link's clicks by preferred language, over all time by default.";
+    tags, "/links/{link}/tags", Tag,
+        "Counts a link's clicks by the tags that it had, over all time by default.";
+    folders, "/links/{link}/folders", Folder,
+        "Counts a link's clicks by the folder that it was in, over all time by default.";
+    campaigns, "/links/{link}/campaigns", Campaign,
+        "Counts a link's clicks by the campaign that it belonged to, over all time by default.";
 }
 
 /// Counts a link's clicks by a UTM parameter, over all time by default.
@@ -211,7 +220,8 @@ breakdowns! { breakdown_of_link:
 )]
 pub async fn utm(
     Api { services, actor }: Api,
-    Path((name, which)): Path<(String, String)>,
+    name: LinkName,
+    Path((_link, which)): Path<(String, String)>,
     params: Params,
 ) -> Result<Json<Counted<BreakdownView>>> {
     let dimension = Dimension::named(&format!("utm_{which}"));
@@ -222,7 +232,7 @@ pub async fn utm(
 async fn breakdown_of_link(
     services: &Services,
     actor: &Actor,
-    name: &str,
+    name: &LinkName,
     params: Params,
     dimension: Dimension,
 ) -> Result<Json<Counted<BreakdownView>>> {

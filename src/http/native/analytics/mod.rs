@@ -36,7 +36,11 @@ pub fn routes() -> Routes {
         .route(AnalyticsRead, routes!(links::browsers))
         .route(AnalyticsRead, routes!(links::operating_systems))
         .route(AnalyticsRead, routes!(links::referrers))
+        .route(AnalyticsRead, routes!(links::sources))
         .route(AnalyticsRead, routes!(links::languages))
+        .route(AnalyticsRead, routes!(links::tags))
+        .route(AnalyticsRead, routes!(links::folders))
+        .route(AnalyticsRead, routes!(links::campaigns))
         .route(AnalyticsRead, routes!(links::utm));
     link_routes
         .then("analytics", "analytics")

@@ -11,8 +11,9 @@ use crate::domain::command::LinkRef;
 use crate::domain::error::Result;
 use crate::domain::ids::LinkId;
 use crate::http::auth::Api;
+use crate::http::native::link_name::LinkName;
 use crate::http::native::links::find;
-use crate::http::params::{Name, Params};
+use crate::http::params::Params;
 use crate::queries::analytics::{AnalyticsQuery, Dimension, Metric, Number, Report, Row, Value};
 
 const TOP_LINKS: u32 = 10;
@@ -122,7 +123,7 @@ pub async fn overview(
 )]
 pub async fn link_overview(
     Api { services, actor }: Api,
-    Name(name): Name,
+    name: LinkName,
     params: Params,
 ) -> Result<Json<Counted<LinkOverviewView>>> {
     let request = AnalyticsRequest::take(params, &services, &actor)?;

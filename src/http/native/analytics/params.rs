@@ -13,7 +13,7 @@ use crate::http::Services;
 use crate::http::params::Params;
 use crate::queries::analytics::{
     AnalyticsQuery, Bots, Condition, DateRange, Dedupe, Dimension, Edge, Filter, Granularity,
-    Metric, Period, RANGES, Test,
+    Metric, Period, RANGES, Test, in_or_below,
 };
 
 const MAX_UNITS: u64 = 365;
@@ -58,6 +58,12 @@ pub struct AnalyticsParams {
     link: Option<String>,
     /// Domains of links.
     domain: Option<String>,
+    /// Tags that the link had when it was clicked, in any case; one of them suffices.
+    tag: Option<String>,
+    /// Folders that the link was in when it was clicked, or below.
+    folder: Option<String>,
+    /// Campaigns that the link belonged to when it was clicked, by ID.
+    campaign: Option<String>,
     /// Destinations that visitors were redirected to.
     destination: Option<String>,
     /// Versions of links.
@@ -83,10 +89,13 @@ pub struct AnalyticsParams {
     os_version: Option<String>,
     /// How bots were detected: `pattern`, `woothee`, `prefetch`, `head`, `no_agent`.
     bot_reason: Option<String>,
-    /// Referring hosts.
+    /// Referring hosts, without `www.`.
     referrer: Option<String>,
     /// Referring pages.
     referrer_url: Option<String>,
+    /// What referring sites are called, whatever their hosts: `Google`, `Facebook`, …; or the
+    /// hosts of other sites.
+    source: Option<String>,
     /// Languages, by primary subtag.
     language: Option<String>,
     /// Values of `utm_source`.
@@ -164,9 +173,12 @@ impl AnalyticsRequest {
         for dimension in Dimension::filterable() {
             let Some(text) = params.text(dimension.as_str()) else { continue };
             let values = text.split(',').map(str::to_owned).collect();
-            let values = resolver.values(dimension, values);
-            match values.and_then(|values| Condition::is_in(dimension, values)) {
-                Ok(condition) => filters.push(Filter::Is(condition)),
+            let filter = resolver.values(dimension, values).and_then(|values| match dimension {
+                Dimension::Folder => in_or_below(values),
+                _ => Condition::is_in(dimension, values).map(Filter::Is),
+            });
+            match filter {
+                Ok(filter) => filters.push(filter),
                 Err(reason) => params.refuse(dimension.as_str(), reason),
             }
         }
@@ -201,12 +213,11 @@ impl AnalyticsRequest {
 
     /// Rejects filters, for paths that only accept a period.
     pub fn unfiltered(self) -> Result<Self> {
-        match self.filters.first() {
-            Some(Filter::Is(condition)) => {
-                let name = condition.dimension.as_str();
-                Err(ServiceError::field(name, "is not a parameter of this path"))
-            }
-            _ => Ok(self),
+        let first = self.filters.iter().flat_map(Filter::conditions).next();
+        let name = first.map(|condition| condition.dimension.as_str());
+        match name {
+            Some(name) => Err(ServiceError::field(name, "is not a parameter of this path")),
+            None => Ok(self),
         }
     }
 

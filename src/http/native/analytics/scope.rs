@@ -29,7 +29,7 @@ impl Resolver<'_> {
         let none = || format!("must be links' ids or slugs; `{name}` is neither");
         let id: LinkId = match LinkRef::parse(name).ok_or_else(none)? {
             LinkRef::Id(id) => id,
-            slug @ (LinkRef::Slug(_) | LinkRef::ExternalId(_)) => {
+            slug @ (LinkRef::Slug(..) | LinkRef::ExternalId(_)) => {
                 let link = self.services.links.get(self.workspace, &slug);
                 link.ok().flatten().ok_or_else(none)?.id
             }

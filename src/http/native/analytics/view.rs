@@ -25,8 +25,8 @@ pub struct QueryResult {
 /// The metrics of the clicks that share their dimensions.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RowView {
-    /// The value of each dimension; null if unknown, which for a referrer means a direct visit. Codes
-    /// of countries and continents are followed by their names (`country_name`).
+    /// The value of each dimension; null if unknown, which for a referrer or source means a direct
+    /// visit. Codes of countries and continents are followed by their names (`country_name`).
     #[schema(value_type = Object)]
     dimensions: Map<String, Json>,
     /// The value of each metric.

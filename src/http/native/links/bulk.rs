@@ -15,7 +15,6 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::crud::PurgeParam;
-use super::named;
 use super::view::LinkView;
 use crate::commands::{CommandRequest, CommandResult, MAX_BULK, Mode};
 use crate::domain::command::{Command, Expected, LinkRef, Outcome};
@@ -26,6 +25,7 @@ use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::auth::Api;
 use crate::http::body::{BulkBody, parse_item, parse_value};
+use crate::http::native::link_name::LinkName;
 use crate::http::native::{ChangedMeta, log_offset, replayed};
 use crate::http::params::Params;
 use crate::http::problem;
@@ -264,13 +264,17 @@ impl BulkTarget {
         };
         let mut fields = match serde_json::from_str(item.get()).map_err(|_| is_wrong())? {
             Value::String(name) => {
-                return Ok(Self { link: named(&name)?, expected: None, fields: Map::new() });
+                return Ok(Self {
+                    link: LinkName::new(name).link()?,
+                    expected: None,
+                    fields: Map::new(),
+                });
             }
             Value::Object(fields) => fields,
             _ => return Err(is_wrong()),
         };
         let link = match fields.remove("link") {
-            Some(Value::String(name)) => named(&name)?,
+            Some(Value::String(name)) => LinkName::new(name).link()?,
             Some(_) => return Err(ServiceError::field("link", "must be a link's id or slug")),
             None => return Err(ServiceError::field("link", "is required")),
         };

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use utoipa::IntoParams;
 
 use super::view::LinkView;
-use super::{IfMatch, answered, changed, expected, find, named, shown, unexpected, versions};
+use super::{IfMatch, answered, changed, expected, find, shown, unexpected, versions};
 use crate::domain::command::{Command, Expected, LinkRef, Outcome};
 use crate::domain::error::Result;
 use crate::domain::link::LinkInput;
@@ -15,8 +15,9 @@ use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::auth::Api;
 use crate::http::body::JsonBody;
+use crate::http::native::link_name::LinkName;
 use crate::http::native::{Changed, Data, log_offset};
-use crate::http::params::{Name, Params};
+use crate::http::params::Params;
 use crate::queries::analytics::Counts;
 
 /// Creates a link.
@@ -52,7 +53,7 @@ pub async fn create(Api { services, actor }: Api, body: JsonBody<LinkInput>) -> 
 )]
 pub async fn get(
     Api { services, actor }: Api,
-    Name(name): Name,
+    name: LinkName,
     mut params: Params,
 ) -> Result<Response> {
     let at_ms = params.timestamp("at");
@@ -75,7 +76,7 @@ pub async fn get(
 )]
 pub async fn replace(
     Api { services, actor }: Api,
-    Name(name): Name,
+    name: LinkName,
     headers: HeaderMap,
     body: JsonBody<LinkInput>,
 ) -> Result<Response> {
@@ -92,7 +93,7 @@ pub async fn replace(
 )]
 pub async fn update(
     Api { services, actor }: Api,
-    Name(name): Name,
+    name: LinkName,
     headers: HeaderMap,
     body: JsonBody<LinkInput>,
 ) -> Result<Response> {
@@ -103,12 +104,12 @@ pub async fn update(
 async fn write(
     services: &Services,
     actor: Actor,
-    name: &str,
+    name: &LinkName,
     headers: &HeaderMap,
     body: JsonBody<LinkInput>,
     command: fn(LinkRef, LinkInput, Expected) -> Command,
 ) -> Result<Response> {
-    let command = command(named(name)?, body.value, expected(headers)?);
+    let command = command(name.link()?, body.value, expected(headers)?);
     let done = services.commands.run(actor, command, body.idempotency).await?;
     answered(services, done).await
 }
@@ -135,13 +136,13 @@ pub struct PurgeParam {
 )]
 pub async fn delete(
     Api { services, actor }: Api,
-    Name(name): Name,
+    name: LinkName,
     headers: HeaderMap,
     mut params: Params,
 ) -> Result<Response> {
     let is_purge = params.flag("purge").unwrap_or(false);
     params.finish()?;
-    let (link, expected) = (named(&name)?, expected(&headers)?);
+    let (link, expected) = (name.link()?, expected(&headers)?);
     let command = if is_purge { Command::PurgeLink } else { Command::DeleteLink };
     let done = services.commands.run(actor, command(link, expected), None).await?;
     Ok((StatusCode::NO_CONTENT, log_offset(done.offset)).into_response())

@@ -18,10 +18,11 @@ use axum::response::{AppendHeaders, IntoResponse, Response};
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
+use super::link_name::LinkName;
 use super::route::Routes;
 use super::{Changed, Data, log_offset, replayed};
 use crate::commands::CommandResult;
-use crate::domain::command::{Expected, LinkRef, Outcome};
+use crate::domain::command::{Expected, Outcome};
 use crate::domain::error::{Result, ServiceError};
 use crate::domain::link::Link;
 use crate::domain::token::Ability::{
@@ -105,14 +106,9 @@ fn changed(
     (status, etag, log_offset(offset), replayed(is_replay), Json(body)).into_response()
 }
 
-/// Parses the link reference in a path.
-fn named(text: &str) -> Result<LinkRef> {
-    LinkRef::parse(text).ok_or_else(|| ServiceError::not_found("link"))
-}
-
 /// Finds the actor's link by the reference in a path.
-pub fn find(services: &Services, actor: &Actor, text: &str) -> Result<Link> {
-    let link = services.links.get(actor.workspace, &named(text)?)?;
+pub fn find(services: &Services, actor: &Actor, name: &LinkName) -> Result<Link> {
+    let link = services.links.get(actor.workspace, &name.link()?)?;
     link.ok_or_else(|| ServiceError::not_found("link"))
 }
 

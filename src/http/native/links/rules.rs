@@ -16,6 +16,7 @@ use crate::domain::click::Device;
 use crate::domain::error::{Invalid, Result, ServiceError};
 use crate::domain::ids::RuleId;
 use crate::domain::link::Link;
+use crate::domain::referrer;
 use crate::domain::rule::body::RuleBody;
 use crate::domain::rule::compiled::{Chosen, CompiledRules};
 use crate::domain::rule::visitor::{Needs, Visitor};
@@ -26,7 +27,8 @@ use crate::http::body::JsonBody;
 use crate::http::native::Data;
 use crate::http::native::analytics::as_of;
 use crate::http::native::analytics::params::{date_range, days_of};
-use crate::http::params::{Name, Params};
+use crate::http::native::link_name::LinkName;
+use crate::http::params::Params;
 use crate::queries::analytics::{
     AnalyticsQuery, Bots, Condition, DateRange, Dimension, Filter, Metric, Test,
 };
@@ -184,7 +186,7 @@ impl Trial {
 )]
 pub async fn test(
     Api { services, actor }: Api,
-    Name(name): Name,
+    name: LinkName,
     body: JsonBody<TestBody>,
 ) -> Result<Json<Data<RedirectResult>>> {
     let link = find(&services, &actor, &name)?;
@@ -239,7 +241,7 @@ pub async fn test(
 )]
 pub async fn dry_run(
     Api { services, actor }: Api,
-    Name(name): Name,
+    name: LinkName,
     mut params: Params,
     body: JsonBody<DryRunBody>,
 ) -> Result<Json<Data<DryRunView>>> {
@@ -313,7 +315,7 @@ fn replay(
         browser: text("browser"),
         language: text("language"),
         query: None,
-        referrer: text("referrer"),
+        referrer: referrer::site(text("referrer")),
         referrer_url: text("referrer_url"),
         address: None,
         is_bot: !text("bot_reason").is_empty(),

@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::view::LinkView;
-use super::{IfMatch, answered, expected, named};
+use super::{IfMatch, answered, expected};
 use crate::domain::command::Command;
 use crate::domain::error::{ErrorCode, Result, ServiceError};
 use crate::domain::link::Link;
@@ -18,10 +18,11 @@ use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::auth::Api;
 use crate::http::body::JsonBody;
+use crate::http::native::link_name::LinkName;
 use crate::http::native::page::{CursorParams, Page, PageMeta, PageParam};
 use crate::http::native::schema::VersionChange;
 use crate::http::native::{Changed, Data, iso8601};
-use crate::http::params::{Name, Params};
+use crate::http::params::Params;
 use crate::queries::history::{LinkAtTime, LinkVersion};
 
 /// Fields of a link's JSON that its owner does not set, or that are derived from others.
@@ -128,11 +129,11 @@ pub fn differences(
 pub async fn read_at(
     services: &Services,
     actor: &Actor,
-    name: &str,
+    name: &LinkName,
     at_ms: u64,
 ) -> Result<LinkView> {
     let gone = |detail: &'static str| Err(ServiceError::new(ErrorCode::NotFound, detail));
-    match services.link_history.link_at(actor.workspace, named(name)?, at_ms).await? {
+    match services.link_history.link_at(actor.workspace, name.link()?, at_ms).await? {
         LinkAtTime::NotFound => Err(ServiceError::not_found("link")),
         LinkAtTime::NotCreatedYet => gone("The link had not been made yet at that time."),
         LinkAtTime::Deleted => gone("The link was deleted at that time."),
@@ -151,7 +152,7 @@ pub async fn read_at(
 )]
 pub async fn list(
     Api { services, actor }: Api,
-    Name(name): Name,
+    name: LinkName,
     mut params: Params,
 ) -> Result<Json<VersionPage>> {
     let page = Page::take(&mut params);
@@ -160,7 +161,7 @@ pub async fn list(
     params.finish()?;
     let skip = if before.is_some() { 0 } else { page.skipped() as u64 };
     let part = (before, skip, page.size());
-    let found = services.link_history.versions(actor.workspace, named(&name)?, part).await?;
+    let found = services.link_history.versions(actor.workspace, name.link()?, part).await?;
     let found = found.ok_or_else(|| ServiceError::not_found("link"))?;
     let next_cursor = found.next.map(|next| next.to_string());
     let data =
@@ -183,7 +184,7 @@ pub async fn list(
 )]
 pub async fn diff(
     Api { services, actor }: Api,
-    Name(name): Name,
+    name: LinkName,
     mut params: Params,
 ) -> Result<Json<Data<DiffView>>> {
     let [from, to] = ["from", "to"].map(|edge| {
@@ -194,7 +195,7 @@ pub async fn diff(
         version.and_then(|version| u32::try_from(version).ok()).unwrap_or(0)
     });
     params.finish()?;
-    let found = services.link_history.some_versions(actor.workspace, named(&name)?, [from, to]);
+    let found = services.link_history.some_versions(actor.workspace, name.link()?, [from, to]);
     let [before, after] = found.await?.ok_or_else(|| ServiceError::not_found("link"))?;
     let before = before.ok_or_else(|| no_version("from"))?;
     let after = after.ok_or_else(|| no_version("to"))?;
@@ -217,13 +218,13 @@ pub async fn diff(
 )]
 pub async fn revert(
     Api { services, actor }: Api,
-    Name(name): Name,
+    name: LinkName,
     headers: HeaderMap,
     body: JsonBody<RevertBody>,
 ) -> Result<Response> {
     let expected = expected(&headers)?;
     let wanted = [body.value.version];
-    let found = services.link_history.some_versions(actor.workspace, named(&name)?, wanted).await?;
+    let found = services.link_history.some_versions(actor.workspace, name.link()?, wanted).await?;
     let [version] = found.ok_or_else(|| ServiceError::not_found("link"))?;
     let to = Box::new(version.ok_or_else(|| no_version("version"))?.link);
     let command = Command::RevertLink { to, expected };

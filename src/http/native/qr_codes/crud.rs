@@ -18,9 +18,10 @@ use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::auth::Api;
 use crate::http::body::JsonBody;
+use crate::http::native::link_name::LinkName;
 use crate::http::native::page::{CursorParams, Page, PageOf, PageParam};
 use crate::http::native::{Data, links, log_offset};
-use crate::http::params::{Name, Params};
+use crate::http::params::Params;
 use crate::http::qr_codes;
 
 /// Creates a QR code of a link.
@@ -68,7 +69,7 @@ pub async fn list(
     Api { services, actor }: Api,
     mut params: Params,
 ) -> Result<Json<PageOf<QrCodeView>>> {
-    let link = params.text("link").map(|text| links::find(&services, &actor, &text));
+    let link = params.text("link").map(|text| links::find(&services, &actor, &LinkName::new(text)));
     listed(&services, &actor, link, params).await
 }
 
@@ -80,7 +81,7 @@ pub async fn list(
 )]
 pub async fn list_of_link(
     Api { services, actor }: Api,
-    Name(name): Name,
+    name: LinkName,
     params: Params,
 ) -> Result<Json<PageOf<QrCodeView>>> {
     let link = links::find(&services, &actor, &name);
@@ -113,7 +114,7 @@ async fn listed(
     get, path = "/qr-codes/{qr_code}",
     responses((status = 200, body = Data<QrCodeView>)),
 )]
-pub async fn get(Api { services, actor }: Api, Name(name): Name) -> Result<Response> {
+pub async fn get(Api { services, actor }: Api, name: LinkName) -> Result<Response> {
     let code = find(&services, &actor, &name)?;
     let etag = etag(code.code.version);
     let scans = scans::total(&services, &code.code).await;
@@ -131,7 +132,7 @@ pub async fn get(Api { services, actor }: Api, Name(name): Name) -> Result<Respo
 )]
 pub async fn update(
     Api { services, actor }: Api,
-    Name(name): Name,
+    name: LinkName,
     headers: HeaderMap,
     body: JsonBody<QrCodeInput>,
 ) -> Result<Response> {
@@ -151,7 +152,7 @@ pub async fn update(
 )]
 pub async fn delete(
     Api { services, actor }: Api,
-    Name(name): Name,
+    name: LinkName,
     headers: HeaderMap,
 ) -> Result<Response> {
     let id = find(&services, &actor, &name)?.code.id;

@@ -16,6 +16,7 @@ use crate::domain::qr::input::SIZES;
 use crate::domain::qr::style::ImageFormat;
 use crate::http::auth::Api;
 use crate::http::body::JsonBody;
+use crate::http::native::link_name::LinkName;
 use crate::http::native::links;
 use crate::http::native::{Data, download, iso8601};
 use crate::http::params::Name;
@@ -123,7 +124,7 @@ pub async fn create(
     let codes = match (qr_codes, link) {
         (Some(ids), _) => named_codes(&services, actor.workspace, &ids)?,
         (None, Some(link)) => {
-            let link = links::find(&services, &actor, &link)?;
+            let link = links::find(&services, &actor, &LinkName::new(link))?;
             services.qr.codes.list_of(&link, (None, 0, MAX_CODES))?.items
         }
         (None, None) => all_codes(&services, actor.workspace)?,

@@ -21,8 +21,9 @@ use crate::domain::qr::style::ImageFormat;
 use crate::http::Services;
 use crate::http::auth::Api;
 use crate::http::native::Data;
+use crate::http::native::link_name::LinkName;
 use crate::http::native::schema::ImageFile;
-use crate::http::params::{Name, Params};
+use crate::http::params::Params;
 use crate::http::qr_codes::images::{Image, file_response};
 use crate::http::qr_codes::{ImageRequest, content};
 use crate::queries::history::LinkAtTime;
@@ -115,7 +116,7 @@ impl ImageParams {
 )]
 pub async fn image(
     Api { services, actor }: Api,
-    Name(name): Name,
+    name: LinkName,
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response> {
@@ -146,7 +147,8 @@ pub async fn image(
 )]
 pub async fn version_image(
     Api { services, actor }: Api,
-    Path((name, version)): Path<(String, String)>,
+    name: LinkName,
+    Path((_code, version)): Path<(String, String)>,
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response> {

@@ -14,10 +14,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use utoipa_axum::routes;
 
+use super::link_name::LinkName;
 use super::links::{IfMatch, etag, expected};
 use super::route::Routes;
 use super::{log_offset, replayed};
-use crate::domain::command::LinkRef;
 use crate::domain::error::{Result, ServiceError};
 use crate::domain::token::Ability::{AnalyticsRead, QrRead, QrWrite};
 use crate::domain::token::Actor;
@@ -73,12 +73,12 @@ pub fn routes() -> Routes {
 
 /// Finds the actor's code by the reference in a path: its id, or a link's id or slug for the oldest
 /// code of the link.
-fn find(services: &Services, actor: &Actor, text: &str) -> Result<LinkedQrCode> {
+fn find(services: &Services, actor: &Actor, name: &LinkName) -> Result<LinkedQrCode> {
     let codes = &services.qr.codes;
-    let found = match (text.parse(), LinkRef::parse(text)) {
-        (Ok(id), _) => codes.get(actor.workspace, id)?,
-        (Err(_), Some(link)) => codes.oldest_of(actor.workspace, &link)?,
-        (Err(_), None) => None,
+    let found = match (name.qr_code(), name.link()) {
+        (Some(id), _) => codes.get(actor.workspace, id)?,
+        (None, Ok(link)) => codes.oldest_of(actor.workspace, &link)?,
+        (None, Err(_)) => None,
     };
     found.ok_or_else(|| ServiceError::not_found("QR code"))
 }

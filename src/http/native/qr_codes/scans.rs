@@ -21,7 +21,8 @@ use crate::http::native::analytics::overview::clicks_and_visitors;
 use crate::http::native::analytics::params::{AnalyticsParams, AnalyticsRequest, Subject};
 use crate::http::native::analytics::view::RangeView;
 use crate::http::native::analytics::{Counted, as_of};
-use crate::http::params::{Name, Params};
+use crate::http::native::link_name::LinkName;
+use crate::http::params::Params;
 use crate::queries::analytics::{DateRange, Dimension, Granularity, Metric};
 use crate::queries::qr_codes::LinkedQrCode;
 
@@ -88,7 +89,7 @@ pub async fn counted(
 )]
 pub async fn list(
     Api { services, actor }: Api,
-    Name(name): Name,
+    name: LinkName,
     params: Params,
 ) -> Result<Json<Counted<ScansView>>> {
     let request = AnalyticsRequest::take(params, &services, &actor)?;
@@ -108,7 +109,7 @@ pub async fn list(
 )]
 pub async fn summary(
     Api { services, actor }: Api,
-    Name(name): Name,
+    name: LinkName,
     params: Params,
 ) -> Result<Json<Counted<ScanSummaryView>>> {
     let request = AnalyticsRequest::take(params, &services, &actor)?;
@@ -144,7 +145,7 @@ breakdowns! { breakdown_of_code:
 async fn breakdown_of_code(
     services: &Services,
     actor: &Actor,
-    name: &str,
+    name: &LinkName,
     params: Params,
     dimension: Dimension,
 ) -> Result<Json<Counted<BreakdownView>>> {

@@ -16,8 +16,9 @@ use crate::http::Services;
 use crate::http::auth::Api;
 use crate::http::body::JsonBody;
 use crate::http::native::Data;
+use crate::http::native::link_name::LinkName;
 use crate::http::native::page::{CursorParams, Page, PageOf, PageParam};
-use crate::http::params::{Name, Params};
+use crate::http::params::Params;
 use crate::http::qr_codes;
 use crate::queries::qr_codes::{LinkedQrCode, QrCodeVersion};
 
@@ -41,7 +42,7 @@ pub struct RevertBody {
 )]
 pub async fn list_versions(
     Api { services, actor }: Api,
-    Name(name): Name,
+    name: LinkName,
     mut params: Params,
 ) -> Result<Json<PageOf<QrCodeVersionView>>> {
     let page = Page::take(&mut params);
@@ -66,7 +67,8 @@ pub async fn list_versions(
 )]
 pub async fn get_version(
     Api { services, actor }: Api,
-    Path((name, version)): Path<(String, String)>,
+    name: LinkName,
+    Path((_code, version)): Path<(String, String)>,
 ) -> Result<Json<Data<QrCodeVersionView>>> {
     let (code, version) = find_version(&services, &actor, &name, &version).await?;
     Ok(Json(Data { data: QrCodeVersionView::new(&services, &code, version) }))
@@ -76,7 +78,7 @@ pub async fn get_version(
 pub async fn find_version(
     services: &Services,
     actor: &Actor,
-    name: &str,
+    name: &LinkName,
     version: &str,
 ) -> Result<(LinkedQrCode, QrCodeVersion)> {
     let code = find(services, actor, name)?;
@@ -102,7 +104,7 @@ pub async fn find_version(
 )]
 pub async fn revert(
     Api { services, actor }: Api,
-    Name(name): Name,
+    name: LinkName,
     headers: HeaderMap,
     body: JsonBody<RevertBody>,
 ) -> Result<Response> {
