@@ -94,8 +94,9 @@ impl Params {
         at
     }
 
-    /// Takes an integer within bounds.
+    /// Takes an integer within bounds, and within those of the format `int64`.
     pub fn number(&mut self, name: &'static str, min: u64, max: u64) -> Option<u64> {
+        let max = max.min(i64::MAX.unsigned_abs());
         let text = self.text(name)?;
         let number = whole_number(&text).filter(|number| (min..=max).contains(number));
         if number.is_none() {
@@ -172,11 +173,12 @@ mod tests {
     #[test]
     fn good_parameters_are_taken_and_the_others_named() {
         let mut params = Params::parse(
-            "page=2&limit=1000&unit=year&odd=1&page=3&tag=a,b&tag=c&on=true&off=false&maybe=1\
+            "page=2&limit=1000&offset=9223372036854775808&unit=year&odd=1&page=3&tag=a,b&tag=c&on=true&off=false&maybe=1\
              &from=1970-01-01T00:00:01Z&until=today",
         );
         assert_eq!(params.number("page", 1, 10), Some(3));
         assert_eq!(params.number("limit", 1, 100), None);
+        assert_eq!(params.number("offset", 1, u64::MAX), None);
         assert_eq!(params.choice("unit", &["day"], |word| word), None);
         assert_eq!(params.text("absent"), None);
         assert_eq!(params.texts("tag"), ["a", "b", "c"]);
@@ -184,7 +186,7 @@ mod tests {
         assert_eq!(params.timestamp("from"), Some(1_000));
         assert_eq!((params.flag("maybe"), params.timestamp("until")), (None, None));
         let wrong: Vec<_> = params.invalid.fields().keys().cloned().collect();
-        assert_eq!(wrong, ["limit", "maybe", "page", "unit", "until"]);
+        assert_eq!(wrong, ["limit", "maybe", "offset", "page", "unit", "until"]);
         assert!(params.finish().is_err());
         assert!(Params::parse("").finish().is_ok());
     }

@@ -106,7 +106,7 @@ link_fields! {
     forward_path: bool, Flag;
     /// 301, 302, 303, 307 or 308; defaults to 302. Redirects are never cached, so each visit is
     /// counted.
-    redirect_status: u16, Number;
+    redirect_status: u16, Number [minimum = 301, maximum = 308];
     /// Whether the response names the destination as canonical (`Link: …; rel="canonical"`).
     canonical: bool, Flag;
     /// Whether the response asks search engines not to index the link (`X-Robots-Tag: noindex`).
@@ -122,7 +122,7 @@ link_fields! {
     /// Where visitors are redirected after `expires_at`, or once `max_clicks` is reached.
     expired_url: String, Text;
     /// The exact number of clicks that are let through, counted from when the limit is set.
-    max_clicks: u64, Number;
+    max_clicks: u64, Number [minimum = 1, maximum = 1_000_000_000_000_u64];
     /// Whether clicks of bots, HEAD requests and prefetches count towards `max_clicks`; defaults to
     /// false. Requests that don't count never see the destination.
     max_clicks_bots: bool, Flag;

@@ -117,7 +117,7 @@ macro_rules! look_input {
             /// The width of the quiet zone: 0 to 20 modules; defaults to 4, which the standard
             /// wants.
             #[serde(default)]
-            #[schema(value_type = Option<u32>)]
+            #[schema(value_type = Option<u32>, minimum = 0, maximum = 20)]
             pub margin: $crate::domain::link::Field<u32>,
             /// The share of the code that may be unreadable: `L` 7 %, `M` 15 %, `Q` 25 %, `H` 30 %,
             /// or `auto`, the default: `H` with a logo, otherwise the best that costs no size.
@@ -136,7 +136,7 @@ macro_rules! look_input {
             pub logo_url: $crate::domain::link::Field<String>,
             /// The width of the logo: 5 to 40 percent of that of the code; defaults to 20.
             #[serde(default)]
-            #[schema(value_type = Option<u32>)]
+            #[schema(value_type = Option<u32>, minimum = 5, maximum = 40)]
             pub logo_size: $crate::domain::link::Field<u32>,
             /// Whether the modules below the logo are left out; defaults to true.
             #[serde(default)]
@@ -148,7 +148,7 @@ macro_rules! look_input {
             pub frame: $crate::domain::link::Field<$crate::domain::qr::input::FrameInput>,
             /// The width of images that ask for no other: 100 to 4,096 pixels; defaults to 300.
             #[serde(default)]
-            #[schema(value_type = Option<u32>)]
+            #[schema(value_type = Option<u32>, minimum = 100, maximum = 4_096)]
             pub size: $crate::domain::link::Field<u32>,
             /// The format of images that ask for no other; defaults to `png`.
             #[serde(default)]

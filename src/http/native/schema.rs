@@ -8,13 +8,17 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::analytics::filters::OPERATORS;
 use super::links::export::TableFormat;
+use crate::commands::secret::SecretFormat;
 use crate::domain::action::Action;
 use crate::domain::click::Device;
 use crate::domain::command::OnConflict;
 use crate::domain::link::Block;
+use crate::domain::plan::credit::CreditKind;
 use crate::domain::qr::style::{CornerStyle, DotStyle, ErrorCorrection, GradientKind, ImageFormat};
 use crate::domain::report::Reason;
 use crate::domain::token::Ability;
+use crate::domain::user::UserRole;
+use crate::domain::workspace::Role;
 use crate::jobs::State as JobState;
 use crate::jobs::imports::formats::Format as ImportFormat;
 use crate::queries::analytics::{
@@ -72,10 +76,17 @@ word_schemas! {
         Granularity::EVERY.iter().map(|one| one.as_str()).chain(["auto"]);
     JobState, "JobState": JobState::EVERY.iter().map(|one| one.as_str());
     RebuildStatus, "RebuildStatus": ["idle", "running", "done", "failed"];
+    Role, "WorkspaceRole": Role::EVERY.iter().map(|one| one.as_str());
+    AssignableRole, "AssignableRole": Role::ASSIGNABLE.iter().map(|one| one.as_str());
+    UserRole, "UserRole": UserRole::EVERY.iter().map(|one| one.as_str());
+    CreditKind, "CreditKind": CreditKind::EVERY.iter().map(|one| one.as_str());
+    TokenFormat, "TokenFormat": SecretFormat::EVERY.iter().map(|one| one.as_str());
     TableFormat, "TableFormat": TableFormat::EVERY.iter().map(|one| one.as_str());
     VersionChange, "VersionChange": ["created", "changed", "reverted", "deleted", "restored"];
 }
 
+/// A role that a member can be given.
+pub enum AssignableRole {}
 /// Why a visit was blocked.
 pub enum BlockReason {}
 /// A sort direction.
@@ -84,6 +95,8 @@ pub enum Direction {}
 pub enum FilterOperator {}
 /// The length of the buckets of time, or `auto`.
 pub enum GranularityValue {}
+/// The format of a token's secret.
+pub enum TokenFormat {}
 /// The state of a rebuild.
 pub enum RebuildStatus {}
 /// What created a version of a link.

@@ -36,7 +36,7 @@ pub struct NewUserBody {
     password: Option<String>,
     /// `USER` or `SUPERADMIN`; by default `SUPERADMIN` for the first user.
     #[serde(default)]
-    #[schema(example = "USER")]
+    #[schema(value_type = Option<UserRole>, example = "USER")]
     role: Option<String>,
     /// The ID of a workspace to add the user to.
     #[serde(default)]
@@ -45,7 +45,7 @@ pub struct NewUserBody {
     /// The role in that workspace: `owner` (if it has none), `admin`, `member`, `viewer` or
     /// `billing`; `member` by default.
     #[serde(default)]
-    #[schema(example = "member")]
+    #[schema(value_type = Option<Role>, example = "member")]
     workspace_role: Option<String>,
 }
 
@@ -55,7 +55,7 @@ pub struct NewUserBody {
 pub struct ChangedUserBody {
     /// `USER` or `SUPERADMIN`.
     #[serde(default)]
-    #[schema(example = "SUPERADMIN")]
+    #[schema(value_type = Option<UserRole>, example = "SUPERADMIN")]
     role: Option<String>,
     /// Whether the user cannot sign in; blocking ends all sessions.
     #[serde(default)]

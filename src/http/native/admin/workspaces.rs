@@ -94,7 +94,7 @@ pub struct AssignedPlanBody {
 #[serde(deny_unknown_fields)]
 pub struct CreditsBody {
     /// `links`, `qr_codes` or `events`.
-    #[schema(example = "links")]
+    #[schema(value_type = CreditKind, example = "links")]
     kind: String,
     /// The number of credits.
     #[schema(minimum = 1, maximum = 1_000_000_000_u64, example = 50)]

@@ -5,7 +5,7 @@ use axum::extract::Path;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use utoipa::ToSchema;
 
-use super::params::{AnalyticsParams, AnalyticsRequest, Subject};
+use super::params::{AnalyticsParams, AnalyticsRequest, FilterParams, LimitParam, Subject};
 use super::{Counted, as_of};
 use crate::domain::country;
 use crate::domain::error::{Result, ServiceError};
@@ -89,7 +89,7 @@ impl Serialize for ShareView {
 /// Retrieves a link's clicks over time, for the last seven days by default.
 #[utoipa::path(
     get, path = "/links/{link}/clicks",
-    params(AnalyticsParams),
+    params(AnalyticsParams, FilterParams),
     responses((status = 200, body = Counted<ClicksView>)),
 )]
 pub async fn clicks(
@@ -135,7 +135,7 @@ pub fn bucket(row: &Row, unit: Granularity, request: &AnalyticsRequest) -> Optio
 /// Retrieves a link's total clicks, for this month by default.
 #[utoipa::path(
     get, path = "/links/{link}/clicks/summary",
-    params(AnalyticsParams),
+    params(AnalyticsParams, FilterParams),
     responses((status = 200, body = Counted<SummaryView>)),
 )]
 pub async fn summary(
@@ -169,7 +169,7 @@ macro_rules! breakdowns {
         #[doc = $doc]
         #[utoipa::path(
             get, path = $path,
-            params(AnalyticsParams),
+            params(AnalyticsParams, LimitParam, FilterParams),
             responses((status = 200, body = Counted<BreakdownView>)),
         )]
         pub async fn $name(
@@ -215,7 +215,7 @@ breakdowns! { breakdown_of_link:
 /// Counts a link's clicks by a UTM parameter, over all time by default.
 #[utoipa::path(
     get, path = "/links/{link}/utm/{which}",
-    params(AnalyticsParams),
+    params(AnalyticsParams, LimitParam, FilterParams),
     responses((status = 200, body = Counted<BreakdownView>)),
 )]
 pub async fn utm(

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::links::{BucketView, ShareView, bucket, share};
-use super::params::{AnalyticsParams, AnalyticsRequest, Subject, days_of};
+use super::params::{AnalyticsParams, AnalyticsRequest, FilterParams, Subject, days_of};
 use super::{Counted, as_of};
 use crate::domain::command::LinkRef;
 use crate::domain::error::Result;
@@ -68,7 +68,7 @@ pub struct LinkOverviewView {
 /// Retrieves the workspace's key figures, for the last seven days by default.
 #[utoipa::path(
     get, path = "/analytics",
-    params(AnalyticsParams),
+    params(AnalyticsParams, FilterParams),
     responses((status = 200, body = Counted<OverviewView>)),
 )]
 pub async fn overview(
@@ -118,7 +118,7 @@ pub async fn overview(
 /// Retrieves a link's key figures, for the last seven days by default.
 #[utoipa::path(
     get, path = "/analytics/links/{link}",
-    params(AnalyticsParams),
+    params(AnalyticsParams, FilterParams),
     responses((status = 200, body = Counted<LinkOverviewView>)),
 )]
 pub async fn link_overview(

@@ -20,7 +20,7 @@ const MAX_UNITS: u64 = 365;
 const MAX_LIMIT: u64 = 1_000;
 const DEFAULT_LIMIT: u32 = 10;
 
-/// The parameters of analytics.
+/// The parameters of analytics besides [`FilterParams`] and [`LimitParam`].
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "describes what `AnalyticsRequest::take` reads by name")]
@@ -42,9 +42,6 @@ pub struct AnalyticsParams {
     /// The IANA time zone in which days begin.
     #[param(default = "UTC", example = "Europe/Berlin")]
     timezone: Option<String>,
-    /// The number of rows of a breakdown, 10 by default, or of clicks, 100 by default.
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<u16>,
     /// Whether to include bots; `exclude` by default.
     #[param(inline, value_type = Option<Bots>)]
     bots: Option<String>,
@@ -54,6 +51,23 @@ pub struct AnalyticsParams {
     dedupe: Option<String>,
     /// Waits up to 10 seconds until this offset is counted. Must not be beyond the end of the log.
     min_offset: Option<u64>,
+}
+
+/// The parameter of analytics with rows.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what `AnalyticsRequest::take` reads by name")]
+pub struct LimitParam {
+    /// The number of rows of a breakdown, 10 by default, or of clicks, 100 by default.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u16>,
+}
+
+/// The parameters of analytics that filter clicks.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what `AnalyticsRequest::take` reads by name")]
+pub struct FilterParams {
     /// Links, by ID or slug. Like all filters below, takes several values separated by commas.
     link: Option<String>,
     /// Domains of links.

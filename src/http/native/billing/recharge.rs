@@ -97,7 +97,7 @@ impl AutoRechargeView {
 #[serde(deny_unknown_fields)]
 pub struct AutoRechargeBody {
     /// `links`, `qr_codes` or `events`.
-    #[schema(example = "links")]
+    #[schema(value_type = CreditKind, example = "links")]
     kind: String,
     /// Whether credits are requested. Enabling it forgets earlier failures.
     enabled: bool,

@@ -161,8 +161,14 @@ pub async fn delete(Api { services, actor }: Api, Name(export): Name) -> Result<
 #[utoipa::path(
     get, path = "/exports/{export}/download",
     responses(
-        (status = 200, description = "The file.", content_type = "application/octet-stream", body = String),
-        (status = 206, description = "The requested part of the file.", content_type = "application/octet-stream", body = String),
+        (status = 200, description = "The file.", content(
+            (String = "text/csv"), (String = "application/x-ndjson"),
+            (String = "application/vnd.apache.parquet"), (String = "application/vnd.apache.arrow.stream"),
+        )),
+        (status = 206, description = "The requested part of the file.", content(
+            (String = "text/csv"), (String = "application/x-ndjson"),
+            (String = "application/vnd.apache.parquet"), (String = "application/vnd.apache.arrow.stream"),
+        )),
         (status = 409, description = "The export is not done."),
     ),
 )]

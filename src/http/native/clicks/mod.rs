@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use super::analytics::params::{AnalyticsParams, AnalyticsRequest};
+use super::analytics::params::{AnalyticsParams, AnalyticsRequest, FilterParams, LimitParam};
 use super::analytics::{AsOfView, as_of};
 use super::links::export::attachment;
 use super::route::Routes;
@@ -66,6 +66,8 @@ pub struct ClickListMeta {
     get, path = "/clicks",
     params(
         AnalyticsParams,
+        LimitParam,
+        FilterParams,
         ("cursor" = Option<u64>, Query, minimum = 1, description = "The `next_cursor` of the previous response."),
     ),
     responses((status = 200, body = ClickList)),
@@ -93,6 +95,7 @@ pub async fn list(Api { services, actor }: Api, mut params: Params) -> Result<Js
     params(
         ("format" = inline(Format), Query, description = "The format of the file."),
         AnalyticsParams,
+        FilterParams,
         ("after" = Option<u64>, Query, minimum = 1, description = "Continues after the click with this offset: the last one of an interrupted download."),
         ("through" = Option<u64>, Query, description = "Returns clicks up to this offset only: the `As-Of-Offset` of the interrupted download."),
     ),

@@ -18,7 +18,9 @@ use crate::http::native::analytics::links::{
     BreakdownView, BucketView, breakdown, breakdowns, over_time,
 };
 use crate::http::native::analytics::overview::clicks_and_visitors;
-use crate::http::native::analytics::params::{AnalyticsParams, AnalyticsRequest, Subject};
+use crate::http::native::analytics::params::{
+    AnalyticsParams, AnalyticsRequest, FilterParams, LimitParam, Subject,
+};
 use crate::http::native::analytics::view::RangeView;
 use crate::http::native::analytics::{Counted, as_of};
 use crate::http::native::link_name::LinkName;
@@ -84,7 +86,7 @@ pub async fn counted(
 /// Retrieves a QR code's scans over time, for the last seven days by default.
 #[utoipa::path(
     get, path = "/qr-codes/{qr_code}/scans",
-    params(AnalyticsParams),
+    params(AnalyticsParams, FilterParams),
     responses((status = 200, body = Counted<ScansView>)),
 )]
 pub async fn list(
@@ -104,7 +106,7 @@ pub async fn list(
 /// Retrieves a QR code's total scans, over all time by default.
 #[utoipa::path(
     get, path = "/qr-codes/{qr_code}/scans/summary",
-    params(AnalyticsParams),
+    params(AnalyticsParams, FilterParams),
     responses((status = 200, body = Counted<ScanSummaryView>)),
 )]
 pub async fn summary(

@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 
 use super::page::{Page, PageOf, PageParams};
 use super::route::Routes;
+use super::schema::TokenFormat;
 use super::{Changed, iso8601, log_offset, replayed};
 use crate::commands::secret::SecretFormat;
 use crate::commands::{CommandResult, Commands, now_ms, secret};
@@ -53,7 +54,7 @@ pub struct TokenBody {
     machine: bool,
     /// The spelling of the secret, for clients of other products that check it: `slugline`
     /// (`slk_…`), `lynklens` (`123456|…`) or `linktj` (`lnktj_…`).
-    #[schema(default = "slugline", example = "slugline")]
+    #[schema(value_type = Option<TokenFormat>, default = "slugline", example = "slugline")]
     #[serde(default)]
     format: Option<String>,
 }

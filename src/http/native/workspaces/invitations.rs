@@ -19,6 +19,7 @@ use crate::http::Services;
 use crate::http::auth::{Api, Session};
 use crate::http::body::JsonBody;
 use crate::http::native::page::{Page, PageOf, PageParams};
+use crate::http::native::schema::AssignableRole;
 use crate::http::native::{Data, iso8601};
 use crate::http::params::{Name, Params};
 
@@ -40,7 +41,7 @@ pub struct InvitationBody {
     #[schema(example = "grace@example.com")]
     email: String,
     /// `admin`, `member`, `viewer` or `billing`.
-    #[schema(example = "member")]
+    #[schema(value_type = AssignableRole, example = "member")]
     role: String,
 }
 

@@ -17,6 +17,7 @@ use crate::domain::workspace::command::WorkspaceCommand;
 use crate::http::auth::Api;
 use crate::http::body::JsonBody;
 use crate::http::native::page::{Page, PageOf, PageParams};
+use crate::http::native::schema::AssignableRole;
 use crate::http::native::{Changed, iso8601, log_offset};
 use crate::http::params::{Name, Params};
 
@@ -52,7 +53,7 @@ impl MemberView {
 #[serde(deny_unknown_fields)]
 pub struct RoleBody {
     /// `admin`, `member`, `viewer` or `billing`.
-    #[schema(example = "viewer")]
+    #[schema(value_type = AssignableRole, example = "viewer")]
     role: String,
 }
 

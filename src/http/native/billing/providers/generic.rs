@@ -94,7 +94,7 @@ pub struct ReportBody {
     proration_minor: Option<i64>,
     /// `links`, `qr_codes` or `events`.
     #[serde(default)]
-    #[schema(example = "links")]
+    #[schema(value_type = Option<CreditKind>, example = "links")]
     kind: Option<String>,
     /// The number of credits.
     #[serde(default)]

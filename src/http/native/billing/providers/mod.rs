@@ -61,6 +61,7 @@ type Report = (Option<WorkspaceId>, ProviderReport);
     params(("Stripe-Signature" = String, Header, description = "`t=…,v1=…`")),
     responses(
         (status = 204, description = "Applied, applied before, or ignored."),
+        (status = 401, description = "The signature is not valid, or too old."),
         (status = 404, description = "No secret is set for the provider, or there is no such workspace."),
         (status = 409, description = "The subscription or the payment is not known yet: send it again later."),
     ),
@@ -83,6 +84,7 @@ pub async fn receive_stripe(
     params(("Slugline-Signature" = String, Header, description = "`t=…,v1=…`")),
     responses(
         (status = 204, description = "Applied, or applied before."),
+        (status = 401, description = "The signature is not valid, or too old."),
         (status = 404, description = "No secret is set for the provider, or there is no such workspace."),
         (status = 409, description = "The subscription or the payment is not known yet: send it again later."),
     ),

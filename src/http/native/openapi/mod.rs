@@ -4,6 +4,8 @@
 //! What operations have in common is added here: operation ids, path parameters, and the responses
 //! that follow from an operation's method, body and parameters.
 
+mod parameters;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Router;
@@ -15,20 +17,20 @@ use serde_json::Value;
 use utoipa::PartialSchema;
 use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa::openapi::header::Header;
-use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::response::Response;
-use utoipa::openapi::schema::{ArrayItems, Object, ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{ArrayItems, Object, Schema, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::tag::Tag;
 use utoipa::openapi::{
-    Components, Content, HttpMethod, Info, License, OpenApi, Paths, Ref, RefOr, Required,
+    Components, Content, HttpMethod, Info, License, OpenApi, Paths, Ref, RefOr,
     SecurityRequirement, Server,
 };
 
-use super::link_name;
+use parameters::{add_parameters, add_workspace, has_parameter, share_parameters};
+
 use super::route::Route;
 use super::routes;
-use super::schema::words;
 use crate::domain::token::Ability;
 use crate::http::auth::Access;
 use crate::http::problem::{Problem, RecommendedPlan};
@@ -65,12 +67,14 @@ const TAGS: [(&str, &str); 15] = [
 ];
 
 /// Shared responses: component, status, description.
-const RESPONSES: [(&str, &str, &str); 14] = [
+const RESPONSES: [(&str, &str, &str); 16] = [
     ("BadRequest", "400", "The request is not valid; `errors` lists what is wrong by field."),
     ("Unauthorized", "401", "The credential is missing, unknown, revoked or expired."),
     ("PaymentRequired", "402", "A limit of the workspace's plan is reached; `limit` names it."),
     ("Forbidden", "403", "The caller lacks the required ability, or used plain HTTP."),
-    ("NotFound", "404", "There is no such resource in this workspace."),
+    ("NotFound", "404", "There is no such resource in this workspace, or no such workspace."),
+    ("RequestTimeout", "408", "The request took too long."),
+    ("Conflict", "409", "A name is taken, or the present state does not allow the change."),
     ("PreconditionFailed", "412", "The resource is not at the version named by `If-Match`."),
     ("PayloadTooLarge", "413", "The request body is too large."),
     ("UnsupportedMediaType", "415", "The request body is not `application/json`."),
@@ -82,36 +86,7 @@ const RESPONSES: [(&str, &str, &str); 14] = [
     ("InsufficientStorage", "507", "The disk is full: nothing can be changed."),
 ];
 
-/// Path parameters: name, description, and the allowed values, if any are listed.
-const PATH_PARAMETERS: [(&str, &str, &[&str]); 20] = [
-    ("workspace", "The workspace's ID.", &[]),
-    ("user", "The user's ID.", &[]),
-    ("session", "The session's ID.", &[]),
-    ("invitation", "The invitation's ID.", &[]),
-    ("invitation_token", "The last part of the invitation's link.", &[]),
-    ("link", "The link's ID, or its slug on `domain`.", &[]),
-    ("external_id", "The link's ID in another system.", &[]),
-    ("campaign", "The campaign's ID.", &[]),
-    ("template", "The UTM template's ID.", &[]),
-    ("domain", "The domain's ID or hostname.", &[]),
-    (
-        "qr_code",
-        "The QR code's ID; or a link's ID, or its slug on `domain`, for its oldest code.",
-        &[],
-    ),
-    ("version", "The version.", &[]),
-    ("logo", "The logo's ID.", &[]),
-    ("import", "The import's ID.", &[]),
-    ("export", "The export's ID.", &[]),
-    ("qr_export", "The export's ID.", &[]),
-    ("report", "The report's ID.", &[]),
-    ("token", "The token's ID.", &[]),
-    ("which", "The UTM parameter.", &["source", "medium", "campaign", "content", "term"]),
-    ("projection", "The projection.", &["index", "analytics"]),
-];
-
 const PROBLEM: &str = "application/problem+json";
-const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
 /// Generates the document for an audience.
 pub fn document(audience: Audience) -> OpenApi {
@@ -253,16 +228,16 @@ fn describe(operation: &mut Operation, method: &HttpMethod, path: &str, route: &
     };
     let has_body = operation.request_body.is_some();
     let is_of_workspace = matches!(route.access, Access::Ability(_) | Access::SignedIn);
-    let is_own =
-        |one: &Parameter| one.parameter_in != ParameterIn::Path && one.name != "X-Workspace";
-    let has_input = has_body || parameters(operation).any(is_own);
     let shared = [
         ("Unauthorized", route.access != Access::Public),
         ("PaymentRequired", route.is_metered && is_of_workspace),
         ("Forbidden", true),
         ("TooManyRequests", true),
-        ("BadRequest", has_input),
-        ("NotFound", path.contains('{')),
+        // At the least, the host may be invalid.
+        ("BadRequest", true),
+        ("NotFound", path.contains('{') || is_of_workspace),
+        ("RequestTimeout", true),
+        ("Conflict", is_change),
         ("PreconditionFailed", has_parameter(operation, "If-Match")),
         ("PayloadTooLarge", has_body),
         ("UnsupportedMediaType", has_json),
@@ -274,98 +249,6 @@ fn describe(operation: &mut Operation, method: &HttpMethod, path: &str, route: &
     ];
     let shared = shared.into_iter().filter_map(|(name, applies)| applies.then_some(name));
     add_responses(operation, shared, route.access != Access::Public);
-}
-
-fn parameters(operation: &Operation) -> impl Iterator<Item = &Parameter> {
-    operation.parameters.iter().flatten().filter_map(|parameter| match parameter {
-        RefOr::T(parameter) => Some(parameter),
-        RefOr::Ref(_) => None,
-    })
-}
-
-fn has_parameter(operation: &Operation, name: &str) -> bool {
-    parameters(operation).any(|parameter| parameter.name == name)
-}
-
-/// Adds the header that names the workspace.
-fn add_workspace(operation: &mut Operation) {
-    let description = "The ID of the workspace, for users who are signed in; their default \
-                       workspace if absent. A token has a workspace of its own.";
-    let header = ParameterBuilder::new()
-        .name("X-Workspace")
-        .parameter_in(ParameterIn::Header)
-        .required(Required::False)
-        .description(Some(description))
-        .schema(Some(Schema::Object(Object::with_type(Type::String))))
-        .build();
-    operation.parameters.get_or_insert_default().push(RefOr::T(header));
-}
-
-/// Adds the path parameters and the idempotency key. Optional parameters may be absent, but not
-/// null.
-fn add_parameters(operation: &mut Operation, path: &str, has_key: bool) {
-    let string = || Schema::Object(Object::with_type(Type::String));
-    let in_path = PATH_PARAMETERS.iter().filter(|(name, ..)| path.contains(&format!("{{{name}}}")));
-    let in_path = in_path.map(|(name, description, choices)| {
-        let schema = if choices.is_empty() { string() } else { words(choices.iter().copied()) };
-        ParameterBuilder::new()
-            .name(*name)
-            .parameter_in(ParameterIn::Path)
-            .required(Required::True)
-            .description(Some(*description))
-            .schema(Some(schema))
-            .build()
-    });
-    let key = has_key.then(|| {
-        let text = ObjectBuilder::new().schema_type(Type::String);
-        let description = "Makes retries safe: for 24 hours, a request with the same key and \
-                           content returns the first one's result.";
-        ParameterBuilder::new()
-            .name(IDEMPOTENCY_KEY)
-            .parameter_in(ParameterIn::Header)
-            .required(Required::False)
-            .description(Some(description))
-            .schema(Some(text.min_length(Some(1)).max_length(Some(255)).build()))
-            .build()
-    });
-    link_name::describe(operation, path);
-    let own = operation.parameters.take().into_iter().flatten();
-    let own = own.filter_map(|parameter| match parameter {
-        RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Path => None,
-        RefOr::T(mut parameter) => {
-            parameter.schema = parameter.schema.map(without_null);
-            Some(RefOr::T(parameter))
-        }
-        shared @ RefOr::Ref(_) => Some(shared),
-    });
-    let all: Vec<_> = in_path.map(RefOr::T).chain(own).chain(key.map(RefOr::T)).collect();
-    operation.parameters = Some(all).filter(|all| !all.is_empty());
-}
-
-fn without_null(schema: RefOr<Schema>) -> RefOr<Schema> {
-    match schema {
-        RefOr::T(Schema::Object(mut object)) => {
-            if let SchemaType::Array(types) = &mut object.schema_type {
-                types.retain(|one| *one != Type::Null);
-                if let [only] = types.as_slice() {
-                    object.schema_type = SchemaType::Type(only.clone());
-                }
-            }
-            RefOr::T(Schema::Object(object))
-        }
-        RefOr::T(Schema::OneOf(mut one_of)) => {
-            let is_null = |item: &RefOr<Schema>| {
-                matches!(item, RefOr::T(Schema::Object(object))
-                    if object.schema_type == SchemaType::Type(Type::Null))
-            };
-            one_of.items.retain(|item| !is_null(item));
-            match one_of.items.as_slice() {
-                [only] => only.clone(),
-                _ => RefOr::T(Schema::OneOf(one_of)),
-            }
-        }
-        other => other,
-    }
 }
 
 /// Describes responses without a description, adds the body of problems and the headers with rate
@@ -401,36 +284,6 @@ fn add_responses(
         let response = || Ref::from_response_name(name).into();
         responses.entry((*status).to_owned()).or_insert_with(response);
     }
-}
-
-fn all_parameters(paths: &mut Paths) -> impl Iterator<Item = &mut RefOr<Parameter>> {
-    let operations = paths.paths.values_mut().flat_map(operations);
-    operations.flat_map(|(_, operation)| operation.parameters.iter_mut().flatten())
-}
-
-/// Moves parameters that several operations have into the components.
-fn share_parameters(paths: &mut Paths) -> BTreeMap<String, RefOr<Parameter>> {
-    let mut uses: Vec<(Parameter, usize)> = Vec::new();
-    for parameter in all_parameters(paths) {
-        let RefOr::T(parameter) = parameter else { continue };
-        match uses.iter_mut().find(|(known, _)| known == parameter) {
-            Some((_, count)) => *count += 1,
-            None => uses.push((parameter.clone(), 1)),
-        }
-    }
-    let mut shared = BTreeMap::new();
-    for (parameter, count) in uses {
-        if count > 1 {
-            shared.entry(parameter.name.clone()).or_insert(RefOr::T(parameter));
-        }
-    }
-    for parameter in all_parameters(paths) {
-        let RefOr::T(own) = &parameter else { continue };
-        if matches!(shared.get(&own.name), Some(RefOr::T(shared)) if shared == own) {
-            *parameter = RefOr::Ref(Ref::new(format!("#/components/parameters/{}", own.name)));
-        }
-    }
-    shared
 }
 
 /// Replaces inlined copies of known schemas in `data` and in arrays by references, and removes
