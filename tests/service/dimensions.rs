@@ -38,7 +38,7 @@ fn export(server: &Server) -> String {
 /// A link with labels and three clicks, which gets others and two more clicks; and a link without.
 fn relabelled(server: &Server) -> (Link, [String; 2]) {
     let campaigns = [campaign(server, "Spring"), campaign(server, "Summer")];
-    let link = server.create(&json!({
+    let link = server.api().create(&json!({
         "destination": "https://example.com/", "tags": ["Mail", "größe"],
         "folder": "clients/acme", "campaign": campaigns[0],
     }));

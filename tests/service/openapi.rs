@@ -113,6 +113,9 @@ fn each_operation_is_described() {
         for parameter in path.split(['{', '}']).skip(1).step_by(2) {
             assert!(names.contains(&("path", parameter)), "{id} does not describe {parameter}");
         }
+        let may_be_slug = path.contains("{link}") || path.contains("{qr_code}");
+        let is_qualified = names.contains(&("query", "domain")) || path.ends_with("/restore");
+        assert!(is_qualified || !may_be_slug, "{id} does not describe the domain of a slug");
         assert!(["get", "put", "post", "patch", "delete"].contains(&method.as_str()));
         responses_are_described(&document, operation, id);
     }

@@ -131,11 +131,11 @@ impl Condition {
 /// # Errors
 /// As [`Condition::is_in`].
 pub fn in_or_below(folders: Vec<String>) -> Result<Filter, String> {
-    let named = folders.iter().filter(|folder| !folder.is_empty());
-    let names: Vec<_> = named.map(|folder| regex::escape(folder)).collect();
+    let known = folders.iter().filter(|folder| !folder.is_empty());
+    let escaped: Vec<_> = known.map(|folder| regex::escape(folder)).collect();
     let mut each = vec![Filter::Is(Condition::is_in(Dimension::Folder, folders)?)];
-    if !names.is_empty() {
-        let test = Test::Matches(format!("^(?:{})/", names.join("|")));
+    if !escaped.is_empty() {
+        let test = Test::Matches(format!("^(?:{})/", escaped.join("|")));
         each.push(Filter::Is(Condition { dimension: Dimension::Folder, test }));
     }
     Ok(Filter::Or(each))

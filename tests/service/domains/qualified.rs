@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{path, start, verified};
+use super::{start, verified};
 use crate::harness::{NameServer, Server, slugline};
 
 /// The same slug on the default domain and on the workspace's own; their IDs.
@@ -77,5 +77,4 @@ fn a_slug_is_qualified_by_its_domain() {
     api.delete("/links/twin?domain=go.example").expect(204);
     api.get("/links/twin?domain=go.example").problem(404, "NOT_FOUND");
     assert_eq!(id_of(""), ours);
-    api.delete(&path(&domain)).expect(204);
 }

@@ -198,15 +198,7 @@ impl Maker {
         let country = one(&["", "DE", "DE", "FR", "US", "JP", "BR", "ZA", "AU"]);
         let region = one(&["", "Bavaria", "Île-de-France", "Ohio"]);
         let city = one(&["", "München", "Paris", "Columbus", "São Paulo"]);
-        let referrer = one(&[
-            "",
-            "x.com",
-            "t.co",
-            "google.co.uk",
-            "google.com",
-            "de.linkedin.com",
-            "example.org",
-        ]);
+        let referrer = one(REFERRERS);
         let referrer_url =
             one(&["", "https://x.com/a/b", "https://example.org/%C3%BC?", "android-app://a"]);
         let language = one(&["", "en", "de", "pt"]);
@@ -216,10 +208,6 @@ impl Maker {
         let rule =
             one(&["", "", "rule_00000000000000000000000007", "rule_00000000000000000000000008"]);
         let variant = one(&["", "", "a", "b"]);
-        let tags = one(&["", "", "mail", "größe", "a"]);
-        let folder = one(&["", "clients", "clients/acme", "Clients"]);
-        let campaign =
-            one(&["", "camp_00000000000000000000000007", "camp_00000000000000000000000008"]);
         let utm_source = one(&["", "newsletter", "Newsletter", "twitter"]);
         let utm_medium = one(&["", "email", "social"]);
         let utm_campaign = one(&["", "spring", "spring sale", "SPRING", "10%"]);
@@ -262,10 +250,21 @@ impl Maker {
             qr_code: code.unwrap_or_default(),
             rule,
             variant,
-            tags,
-            folder,
-            campaign,
-            ..Click::default()
+            ..labels(&mut self.dice)
         }
+    }
+}
+
+const REFERRERS: &[&str] =
+    &["", "x.com", "t.co", "google.co.uk", "google.com", "de.linkedin.com", "example.org"];
+
+/// What the link had when it was clicked.
+fn labels(dice: &mut Dice) -> Click {
+    let mut one = |of: &[&str]| dice.pick(of).to_owned();
+    Click {
+        tags: one(&["", "", "mail", "größe", "a"]),
+        folder: one(&["", "clients", "clients/acme", "Clients"]),
+        campaign: one(&["", "camp_00000000000000000000000007", "camp_00000000000000000000000008"]),
+        ..Click::default()
     }
 }
