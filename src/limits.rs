@@ -17,8 +17,6 @@ pub const PASSWORD_THREADS: usize = 1;
 pub const PASSWORD_QUEUE_LEN: usize = 200 * PASSWORD_THREADS;
 /// How long a password waits until it is hashed.
 pub const PASSWORD_QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
-/// The number of threads that draw QR codes.
-pub const RENDER_THREADS: usize = 2;
 /// The number of images of QR codes that wait to be drawn.
 pub const RENDER_QUEUE_LEN: usize = 128;
 /// How many of them are drawn or wait for a thread at once for one workspace.

@@ -156,8 +156,8 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
         let logo = logo.ok_or_else(|| ServiceError::not_found("logo"))?;
         if logo.uses > 0 {
             let text = format!(
-                "The logo is used {} times, by QR codes or brand defaults: give these another logo \
-                 or none first. Codes of deleted links count, since these can be restored: purge \
+                "QR codes or brand defaults use the logo ({} in all): give these another logo or \
+                 none first. Codes of deleted links count, since these can be restored: purge \
                  such a link, or restore it and change its code.",
                 logo.uses
             );

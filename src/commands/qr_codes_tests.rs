@@ -202,7 +202,7 @@ fn a_logo_is_kept_while_it_is_used() {
     let made = code(run(&writer, QrCommand::Create(with(logo).into())));
     let refused = run(&writer, QrCommand::DeleteLogo(logo)).unwrap_err();
     assert_eq!(refused.code, ErrorCode::Conflict);
-    assert!(refused.message.contains("used 1 times") && refused.message.contains("purge"));
+    assert!(refused.message.contains("(1 in all)") && refused.message.contains("purge"));
     let none = QrCodeInput { logo: Field::Null, ..QrCodeInput::default() };
     code(change(&writer, made.id, none));
     run(&writer, QrCommand::DeleteLogo(logo)).unwrap();

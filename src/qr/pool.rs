@@ -2,11 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::thread;
 use std::time::Duration;
 
 use super::RenderError;
 use crate::domain::error::{ErrorCode, ServiceError};
-use crate::limits::{RENDER_QUEUE_LEN, RENDER_THREADS, RENDER_TIMEOUT};
+use crate::limits::{RENDER_QUEUE_LEN, RENDER_TIMEOUT};
 use crate::log::thread_pool::{PoolError, ThreadPool};
 
 /// Runs renderings, so that they delay no redirects. Cheap to clone.
@@ -33,7 +34,10 @@ pub enum NotRendered {
 
 impl Default for RenderPool {
     fn default() -> Self {
-        let threads = ThreadPool::new("rendering", RENDER_THREADS, RENDER_QUEUE_LEN);
+        // Half of the processors: redirects find one that does not draw. The lowest priority alone
+        // would not do, as a thread keeps its processor for some milliseconds.
+        let threads = thread::available_parallelism().map_or(1, |all| all.get().div_ceil(2));
+        let threads = ThreadPool::new("rendering", threads, RENDER_QUEUE_LEN);
         Self { threads, timeout: RENDER_TIMEOUT }
     }
 }
@@ -118,7 +122,7 @@ mod tests {
         });
         tokio::select! {
             done = run => panic!("{done:?}"),
-            begun = has_begun => begun.unwrap(),
+            received = has_begun => received.unwrap(),
         }
         let ended = ended.recv_timeout(Duration::from_secs(5));
         assert_eq!(ended, Ok(Err(RenderError::Abandoned)));

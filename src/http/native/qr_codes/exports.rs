@@ -186,7 +186,7 @@ async fn images(
     qr: &QrServices,
     site: &Site,
     codes: Vec<LinkedQrCode>,
-    (format, size): (Option<ImageFormat>, Option<u32>),
+    (format, width): (Option<ImageFormat>, Option<u32>),
 ) -> Vec<Image> {
     let mut logos: HashMap<LogoId, Option<Logo>> = HashMap::new();
     let mut images = Vec::with_capacity(codes.len());
@@ -208,7 +208,7 @@ async fn images(
             name: code.name.clone().unwrap_or_default(),
             file: link.slug.to_string(),
             format: format.unwrap_or(code.format),
-            size: size.unwrap_or(code.size),
+            size: width.unwrap_or(code.size),
             spec: logo.map(|logo| Spec { content, style, logo }),
         });
     }
