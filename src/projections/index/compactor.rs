@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::layers::{Damage, Layers};
 use super::{Index, IndexError};
@@ -30,7 +30,8 @@ impl Compactor {
             Ok::<_, Infallible>(())
         })?;
         let base = log.subscribe("index-base", 0);
-        let mut maintenance = Maintenance { index, base, checked: None };
+        let changed = (index.applied(), Instant::now());
+        let mut maintenance = Maintenance { index, base, checked: None, changed };
         let schedule =
             Schedule { retry: RETRY, is_low_priority: true, ..Schedule::every(INTERVAL) };
         let compactor =
@@ -50,6 +51,8 @@ struct Maintenance {
     base: Subscription,
     /// The base that was checked for damage.
     checked: Option<u64>,
+    /// The offset up to which events are applied, and when it was first seen.
+    changed: (u64, Instant),
 }
 
 impl Maintenance {
@@ -79,11 +82,20 @@ impl Maintenance {
             drop(layers);
             return self.index.replace_overlay(&*self.base.log, base);
         }
-        if self.index.is_base_due() {
+        let is_idle = self.is_idle();
+        if self.index.is_base_due(is_idle) {
             drop(layers);
             return self.compact(keep_going);
         }
         self.check(&layers, keep_going)
+    }
+
+    fn is_idle(&mut self) -> bool {
+        let applied = self.index.applied();
+        if applied != self.changed.0 {
+            self.changed = (applied, Instant::now());
+        }
+        self.changed.1.elapsed() >= self.index.dir.tuning.idle
     }
 
     fn repair(

@@ -104,6 +104,9 @@ pub struct Tuning {
     pub start_events_min: u64,
     /// A new base is built while serving once the overlay is this many events beyond the old one.
     pub live_events_min: u64,
+    /// Once nothing has changed for this long, the threshold is that of a start: an overlay takes far
+    /// more memory than a base.
+    pub idle: Duration,
     /// Both thresholds grow with the base, up to this, so that rebuilding it pays off.
     pub events_max: u64,
     /// The amount of memory to fold before writing a run of a build, in bytes.
@@ -118,6 +121,7 @@ impl Default for Tuning {
         Self {
             start_events_min: 10_000,
             live_events_min: 50_000,
+            idle: Duration::from_secs(10),
             events_max: 500_000,
             memtable_bytes: 64 << 20,
             unflushed_max: 32_768,
@@ -364,12 +368,13 @@ impl Index {
         }
     }
 
-    /// Whether the overlay is large enough for a new base.
-    fn is_base_due(&self) -> bool {
+    /// Whether the overlay is large enough for a new base, which costs nobody time if it `is_idle`.
+    fn is_base_due(&self, is_idle: bool) -> bool {
         let layers = self.layers.load();
         let tuning = &self.dir.tuning;
+        let events_min = if is_idle { tuning.start_events_min } else { tuning.live_events_min };
         let (offset, entries) = layers.base_extent();
-        tuning.is_base_due(layers.applied() - offset, tuning.live_events_min, entries)
+        tuning.is_base_due(layers.applied() - offset, events_min, entries)
     }
 
     /// Switches readers and the writer to other layers.

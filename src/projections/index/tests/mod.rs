@@ -11,6 +11,7 @@ mod repairs;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -26,6 +27,7 @@ use crate::log::{DiskStorage, LocalLog, Log, LogOptions, NewRecord};
 const NO_BASES: Tuning = Tuning {
     start_events_min: u64::MAX,
     live_events_min: u64::MAX,
+    idle: Duration::MAX,
     events_max: u64::MAX,
     memtable_bytes: 4 << 10,
     unflushed_max: 32_768,

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::super::Compactor;
 use super::super::faults::{self, Faults};
@@ -235,6 +235,23 @@ fn the_compactor_finds_damage_and_builds_bases_when_due() {
     let before = index.base();
     let compactor = Compactor::start(Arc::clone(&index), &place.log).unwrap();
     eventually("a repair", || index.base() != before);
+    assert_eq!(index.digest().unwrap(), Map::of(&events).digest());
+    compactor.stop();
+}
+
+#[test]
+fn a_smaller_overlay_becomes_a_base_once_nothing_changes() {
+    let events = of_seed(27, 200);
+    let place = Place::new();
+    let idle = Duration::from_millis(300);
+    let tuning = Tuning { start_events_min: 20, live_events_min: 10_000, idle, ..NO_BASES };
+    let index = Arc::new(place.open(tuning));
+    let compactor = Compactor::start(Arc::clone(&index), &place.log).unwrap();
+    for group in events.chunks(3) {
+        write(&index, &*place.log, group).unwrap();
+    }
+    let end = place.log.end();
+    eventually("a base", || index.base().is_some_and(|base| base.offset == end));
     assert_eq!(index.digest().unwrap(), Map::of(&events).digest());
     compactor.stop();
 }
