@@ -49,7 +49,7 @@ pub async fn settle(api: &Api, answered: u64) -> anyhow::Result<u64> {
 
 /// The clicks that slugline's analytics know of; two days, lest midnight part them.
 pub async fn clicks_in_clickhouse(api: &Api) -> anyhow::Result<u64> {
-    let answer = api.get("/api/v1/analytics?days=2&bots=include").await?;
+    let answer = api.get("/api/v1/analytics?unit=day&units=2&bots=include").await?;
     answer
         .pointer("/data/total_clicks")
         .and_then(Value::as_u64)

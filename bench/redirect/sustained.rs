@@ -180,7 +180,7 @@ async fn ask(api: Api, seen: Arc<Mutex<Seen>>) {
     loop {
         every.tick().await;
         let begun = Instant::now();
-        let outcome = api.get("/api/v1/analytics?days=2&bots=include").await;
+        let outcome = api.get("/api/v1/analytics?unit=day&units=2&bots=include").await;
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.questions.note("a question", begun.elapsed(), outcome);
     }
