@@ -22,8 +22,9 @@ use crate::projections::clickhouse::{ClickHouse, Operator, Projector, Retention,
 const LAST_PROJECTION: Duration = Duration::from_secs(3);
 /// How often the pacing of redirects is adapted to the lag.
 const PACE_EVERY: Duration = Duration::from_millis(250);
-/// The delay before the first check for expired clicks, and the interval.
-const RETENTION_CHECKS: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(600)];
+/// The delay before the first check for expired clicks, and the interval. A check costs little
+/// while nothing is old.
+const RETENTION_CHECKS: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(60)];
 const ENGINE_SHUTDOWN: Duration = Duration::from_secs(10);
 
 /// ClickHouse and the running projector.
