@@ -205,14 +205,13 @@ fn a_head_may_come_in_many_packets() {
     }
     // A head larger than what waits here for its end.
     let mut wire = Wire::to(&server);
-    let cookies = "Cookie: a=0123456789012345678901234567890123456789\r\n".repeat(40);
+    let cookie = format!("Cookie: a={}\r\n", "0".repeat(2_000));
     let start = format!("GET /{} HTTP/1.1\r\nHost: x\r\n", link.slug);
-    for part in [start.as_str(), &cookies, &cookies, &cookies, &cookies, &cookies, "\r\n"] {
+    for part in [start.as_str(), &cookie, &cookie, &cookie, &cookie, &cookie, "\r\n"] {
         wire.send(part);
         std::thread::sleep(Duration::from_millis(2));
     }
-    let refused = wire.reply();
-    assert!([302, 431].contains(&refused.status), "{refused:?}");
+    wire.reply().leads_to(LANDING);
 }
 
 #[test]
