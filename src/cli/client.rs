@@ -81,7 +81,7 @@ impl Remote {
 pub struct OperatorArgs {
     /// The data folder of the running service: those who can read it need no token
     #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
-    data_dir: PathBuf,
+    pub data_dir: PathBuf,
     /// URL of a service on another machine, with a superadmin's token
     #[arg(long, env = "SLUGLINE_URL", value_name = "URL")]
     url: Option<String>,
@@ -92,19 +92,31 @@ pub struct OperatorArgs {
 
 impl OperatorArgs {
     /// A client of the service: that of the data folder with its operator key, or else that of the
-    /// URL with the token.
-    pub fn service(&self) -> anyhow::Result<ApiClient> {
+    /// URL with the token; `None` if there is neither.
+    pub fn client(&self) -> anyhow::Result<Option<ApiClient>> {
         if let Some(client) = ApiClient::local(&self.data_dir)? {
-            return Ok(client);
+            return Ok(Some(client));
         }
-        if let (Some(url), Some(token)) = (&self.url, &self.token) {
-            return ApiClient::new(http_client(system_roots())?, url, authorization(token)?);
-        }
+        let remote = self.url.as_ref().zip(self.token.as_ref());
+        remote
+            .map(|(url, token)| {
+                ApiClient::new(http_client(system_roots())?, url, authorization(token)?)
+            })
+            .transpose()
+    }
+
+    /// As [`Self::client`].
+    ///
+    /// # Errors
+    /// If there is neither.
+    pub fn service(&self) -> anyhow::Result<ApiClient> {
         let data = self.data_dir.display();
-        bail!(
-            "no service is running on the data folder {data}: start it, or name another one with \
-             --data-dir, or with --url and --token"
-        )
+        self.client()?.with_context(|| {
+            format!(
+                "no service is running on the data folder {data}: start it, or name another one \
+                 with --data-dir, or with --url and --token"
+            )
+        })
     }
 }
 

@@ -19,6 +19,7 @@ use super::client::ApiClient;
 use super::table;
 use crate::app::control::Control;
 use crate::config::{ClickHouseChoice, ServeArgs, Settings, Source};
+use crate::domain::hostname::split_port;
 use crate::effects::{http_client, system_roots};
 use crate::engine::{self, Package};
 
@@ -218,19 +219,31 @@ fn proxy(settings: &Settings) -> Found {
     Ok((Outcome::Ok, format!("{url} leads to slugline")))
 }
 
-/// The hosts of the public URL and of the dialects have addresses, and the same ones.
+/// The hosts of the public URL, of the dialects and, if a service runs, of the workspaces' domains
+/// have addresses, and the same ones.
 fn dns(settings: &Settings) -> Found {
     let own = settings.public_url.as_ref().and_then(Url::host_str).map(str::to_owned);
     let Some(own) = own else { return Ok((Outcome::Ok, "no --public-url".to_owned())) };
     let expected = addresses(&own)?;
     let mut detail = vec![format!("{own}: {}", shown(&expected))];
     let mut outcome = Outcome::Ok;
-    for host in settings.dialect_hosts.names() {
-        let found = addresses(host)?;
-        if found != expected {
-            outcome = Outcome::Warning;
+    let service = ApiClient::local(&settings.data_dir)?;
+    let domains = service.map(|service| service.list("/admin/domains")).transpose()?;
+    let domains = domains.as_ref().and_then(Value::as_array).into_iter().flatten();
+    let domains = domains.filter_map(|domain| domain["hostname"].as_str());
+    for host in settings.dialect_hosts.names().map(AsRef::as_ref).chain(domains) {
+        let found = addresses(split_port(host).0);
+        if found.as_ref().is_ok_and(|found| *found == expected) {
+            detail.push(format!("{host}: the same"));
+            continue;
         }
-        detail.push(format!("{host}: {}", shown(&found)));
+        outcome = Outcome::Warning;
+        detail.push(
+            found.map_or_else(
+                |error| error.to_string(),
+                |found| format!("{host}: {}", shown(&found)),
+            ),
+        );
     }
     Ok((outcome, detail.join("; ")))
 }

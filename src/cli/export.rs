@@ -14,6 +14,9 @@ use super::progress::bar;
 
 /// `slugline export`
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  slugline export --output links.csv
+  slugline export --format ndjson | wc -l")]
 pub struct ExportArgs {
     /// Format of the file
     #[arg(long, value_enum, default_value = "csv")]

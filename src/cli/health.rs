@@ -17,6 +17,8 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// `slugline health`
 #[derive(Debug, Args)]
+#[command(after_help = "Example:
+  slugline health --data-dir /var/lib/slugline")]
 pub struct HealthArgs {
     /// The data folder of the running service
     #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]

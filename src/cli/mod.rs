@@ -63,8 +63,13 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Serve redirects, the API and analytics (the default)
+    #[command(after_help = "Examples:
+  slugline serve --data-dir /var/lib/slugline --public-url https://go.example.com --trusted-proxies private
+  slugline serve --config /etc/slugline/slugline.toml")]
     Serve(Box<ServeArgs>),
     /// Fetch the engine and the data files into the cache, which `serve` does in the background
+    #[command(after_help = "Example:
+  slugline fetch")]
     Fetch,
     /// Compare the log with ClickHouse: every click must be counted exactly once
     Verify(Box<verify::VerifyArgs>),
@@ -102,6 +107,8 @@ enum Command {
     #[command(subcommand)]
     Log(log::LogCommand),
     /// Print the API's OpenAPI document, for example to generate a client
+    #[command(after_help = "Example:
+  slugline openapi > openapi.json")]
     Openapi,
     /// Check data folder, disk, clock, engine, service, proxy and DNS
     Doctor(Box<doctor::DoctorArgs>),
@@ -228,6 +235,30 @@ fn is_colored(is_terminal: bool, no_color: Option<OsString>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn check_examples(command: &clap::Command, path: &str) {
+        let path = format!("{path} {}", command.get_name());
+        if command.has_subcommands() {
+            let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+            return shown.for_each(|command| check_examples(command, path.trim()));
+        }
+        let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let mut lines = examples.lines();
+        assert!(lines.next().is_some_and(|line| line.starts_with("Example")), "{path}: {examples}");
+        for line in lines {
+            assert!(line.contains(path.trim()), "{path}: {line}");
+            let words = line.split(['|', '>']).next().unwrap().split_whitespace();
+            // Whoever types it has a token in the environment. Quotes are for the shell.
+            let refused = super::command().try_get_matches_from(words).err();
+            let refused = refused.filter(|error| !error.to_string().contains("--token <TOKEN>"));
+            assert!(refused.is_none() || line.contains('\''), "{path}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn the_help_of_each_command_has_examples_that_are_understood() {
+        check_examples(&command(), "");
+    }
 
     #[test]
     fn only_terminals_get_colors_and_only_if_they_may() {

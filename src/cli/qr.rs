@@ -21,6 +21,9 @@ const RESET: &str = "\u{1b}[0m";
 
 /// `slugline qr`
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  slugline qr spring
+  slugline qr spring --output spring.svg")]
 pub struct QrArgs {
     /// The slug or the id of the link
     link: String,

@@ -18,6 +18,9 @@ use crate::projections::index::Index;
 
 /// `slugline rebuild`
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  slugline rebuild index
+  slugline rebuild analytics --data-dir /var/lib/slugline")]
 pub struct RebuildArgs {
     /// The projection
     #[arg(value_enum)]

@@ -18,6 +18,8 @@ use crate::projections::clickhouse::Reclassification;
 
 /// `slugline reclassify`
 #[derive(Debug, Args)]
+#[command(after_help = "Example:
+  slugline reclassify bots --since 2026-01-01")]
 pub struct ReclassifyArgs {
     /// What to reclassify
     #[arg(value_enum)]

@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
@@ -13,7 +13,7 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::runtime::Runtime;
 
-use super::client::{ApiClient, data_of};
+use super::client::{OperatorArgs, data_of};
 use super::offline::log_folder;
 use super::table;
 use crate::app::{last_used_file, open_log};
@@ -28,10 +28,16 @@ use crate::queries::links::Links;
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
     /// Create a token; prints only its secret to standard output, once
+    #[command(after_help = "Example:
+  slugline token create --name ci --abilities links:read,links:write --expires 90d")]
     Create(CreateArgs),
     /// List a workspace's tokens: a header and one line each, with tab-separated columns
+    #[command(after_help = "Example:
+  slugline token list --json")]
     List(ListArgs),
     /// Revoke a token, except a workspace's last valid one with the ability *
+    #[command(after_help = "Example:
+  slugline token revoke tok_01h455vb4pex5vsknk084sn02q")]
     Revoke(RevokeArgs),
 }
 
@@ -71,9 +77,8 @@ pub struct ListArgs {
 pub struct RevokeArgs {
     /// The token's id: tok_…
     id: TokenId,
-    /// The data folder
-    #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    operator: OperatorArgs,
 }
 
 /// The workspace of the tokens.
@@ -82,9 +87,8 @@ struct Scope {
     /// The workspace's ID, required if there are several
     #[arg(long, value_name = "ID")]
     workspace: Option<WorkspaceId>,
-    /// The data folder
-    #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    operator: OperatorArgs,
 }
 
 impl Scope {
@@ -110,11 +114,11 @@ fn create(args: &CreateArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let body = json!({
         "name": name, "abilities": abilities, "expires_at": expires_at, "format": format,
     });
-    let made = if let Some(client) = ApiClient::local(&scope.data_dir)? {
+    let made = if let Some(client) = scope.operator.client()? {
         data_of(client.request(Method::POST, &scope.path()).json(&body))?
     } else {
         let body: TokenBody = serde_json::from_value(body)?;
-        let made = offline(&scope.data_dir, |tokens, runtime| {
+        let made = offline(&scope.operator.data_dir, |tokens, runtime| {
             runtime.block_on(tokens.create_in(scope.workspace, None, body, None))
         })?;
         json!(made.data)
@@ -127,9 +131,11 @@ fn create(args: &CreateArgs, out: &mut impl Write) -> anyhow::Result<()> {
 
 fn list(args: &ListArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let scope = &args.scope;
-    let tokens = match ApiClient::local(&scope.data_dir)? {
+    let tokens = match scope.operator.client()? {
         Some(client) => client.list(&scope.path())?,
-        None => json!(offline(&scope.data_dir, |tokens, _| tokens.list_in(scope.workspace))?),
+        None => {
+            json!(offline(&scope.operator.data_dir, |tokens, _| tokens.list_in(scope.workspace))?)
+        }
     };
     if args.json {
         return Ok(writeln!(out, "{tokens}")?);
@@ -139,11 +145,13 @@ fn list(args: &ListArgs, out: &mut impl Write) -> anyhow::Result<()> {
 }
 
 fn revoke(args: &RevokeArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    let RevokeArgs { id, data_dir } = args;
-    if let Some(client) = ApiClient::local(data_dir)? {
+    let RevokeArgs { id, operator } = args;
+    if let Some(client) = operator.client()? {
         data_of(client.request(Method::DELETE, &format!("/admin/tokens/{id}")))?;
     } else {
-        offline(data_dir, |tokens, runtime| runtime.block_on(tokens.revoke_anywhere(*id, None)))?;
+        offline(&operator.data_dir, |tokens, runtime| {
+            runtime.block_on(tokens.revoke_anywhere(*id, None))
+        })?;
     }
     Ok(writeln!(out, "revoked {id}")?)
 }

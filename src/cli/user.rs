@@ -15,19 +15,34 @@ use crate::domain::ids::{UserId, WorkspaceId};
 pub enum UserCommand {
     /// Create a user; prints a link by which the user sets a password. The first user is a
     /// superadmin, and owns the workspaces without an owner
+    #[command(after_help = "Examples:
+  slugline user create --email ada@example.com --superadmin
+  slugline user create --email bo@example.com --workspace ws_01h455vb4pex5vsknk084sn02q")]
     Create(CreateArgs),
     /// List all users: a header and one line each, with tab-separated columns
+    #[command(after_help = "Example:
+  slugline user list --json")]
     List(ListArgs),
     /// Print a link by which a user sets another password, once
+    #[command(after_help = "Example:
+  slugline user link user_01h455vb4pex5vsknk084sn02q")]
     Link(OneArgs),
     /// Block a user: all sessions end, and tokens are refused
+    #[command(after_help = "Example:
+  slugline user block user_01h455vb4pex5vsknk084sn02q")]
     Block(OneArgs),
     /// Unblock a user
+    #[command(after_help = "Example:
+  slugline user unblock user_01h455vb4pex5vsknk084sn02q")]
     Unblock(OneArgs),
     /// Turn a user's two-factor authentication off: for one who has lost the app and the codes
+    #[command(after_help = "Example:
+  slugline user disable-2fa user_01h455vb4pex5vsknk084sn02q")]
     #[command(name = "disable-2fa")]
     DisableTwoFactor(OneArgs),
     /// Delete a user; the personal data can't be read from then on
+    #[command(after_help = "Example:
+  slugline user delete user_01h455vb4pex5vsknk084sn02q")]
     Delete(OneArgs),
 }
 

@@ -13,6 +13,9 @@ use crate::projections::clickhouse::Extent;
 
 /// `slugline verify`
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  slugline verify --data-dir /var/lib/slugline
+  slugline verify --json")]
 pub struct VerifyArgs {
     /// Report as JSON
     #[arg(long)]

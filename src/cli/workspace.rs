@@ -14,10 +14,16 @@ use crate::domain::ids::WorkspaceId;
 #[derive(Debug, Subcommand)]
 pub enum WorkspaceCommand {
     /// List all workspaces: a header and one line each, with tab-separated columns
+    #[command(after_help = "Example:
+  slugline workspace list --json")]
     List(ListArgs),
     /// Set the plan of a workspace, which applies to the next request
+    #[command(after_help = "Example:
+  slugline workspace plan ws_01h455vb4pex5vsknk084sn02q pro --set links_per_month=500")]
     Plan(PlanArgs),
     /// Grant credits to a workspace, which are used beyond the monthly allowance of its plan
+    #[command(after_help = "Example:
+  slugline workspace credits ws_01h455vb4pex5vsknk084sn02q links 1000")]
     Credits(CreditsArgs),
 }
 

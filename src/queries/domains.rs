@@ -47,6 +47,15 @@ impl Domains {
         self.index.hosts().find(authority).cloned()
     }
 
+    /// The verified domains of all workspaces, by name, and their owners.
+    pub fn all_verified(&self) -> Vec<(String, WorkspaceId)> {
+        let hosts = self.index.hosts();
+        let mut verified: Vec<_> =
+            hosts.owners().map(|(name, owner)| (name.to_owned(), owner)).collect();
+        verified.sort();
+        verified
+    }
+
     /// A domain of a workspace and its number of links.
     pub fn get(&self, workspace: WorkspaceId, named: &DomainRef) -> Result<Option<(Domain, u64)>> {
         let domain = self.index.domain_in(workspace, named)?;

@@ -5,6 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::accounts::{PASSWORD, User, jwt, operator};
 use crate::harness::{DataFolder, Options, Server, TOKEN, shared, slugline};
 
 /// A command on this service, named by its URL.
@@ -139,6 +140,33 @@ fn the_doctor_finds_what_is_wrong() {
     }
     assert_eq!(outcome("engine").0, "failed");
     assert!(outcome("engine").1.contains("http://127.0.0.1:9"), "{checks:?}");
+}
+
+#[test]
+fn a_superadmin_manages_tokens_of_a_service_elsewhere() {
+    let server = Options::links_only().start();
+    let ada = User::new(&server, "ada");
+    let role = json!({ "role": "SUPERADMIN" });
+    operator(&server).patch(&format!("/admin/users/{}", ada.id), &role).expect(200);
+    // The change ended her session.
+    let jwt = jwt(&server, &ada.email, PASSWORD);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = slugline();
+        command.arg("token").args(arguments).args(["--url", &server.base]);
+        command.env("SLUGLINE_TOKEN", &jwt).arg("--data-dir").arg(elsewhere.path());
+        command
+    };
+    let workspace = operator(&server).get("/admin/workspaces").data()[0]["id"].clone();
+    let workspace = ["--workspace", workspace.as_str().unwrap()];
+    let secret = said(run(&[&["create", "--name", "far"][..], &workspace].concat()));
+    server.api_as(secret.trim()).get("/links").expect(200);
+    let all = said(run(&[&["list", "--json"][..], &workspace].concat()));
+    let all: Vec<Value> = serde_json::from_str(&all).unwrap();
+    let far = all.iter().find(|token| token["name"] == "far").unwrap();
+    said(run(&["revoke", far["id"].as_str().unwrap()]));
+    server.api_as(secret.trim()).get("/links").problem(401, "INVALID_API_KEY");
+    assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
 }
 
 #[test]

@@ -37,7 +37,10 @@ const TRIES: u32 = 5;
     not copied: it is destroyed when its period ends, and a copy would undo that; after a restore, \
     the visitors of the current period are counted again. The keys of sessions (jwt.keys) are not \
     copied either: users sign in again. Keep backups private, and not for longer than needed: they \
-    bring back the personal data of users deleted since."
+    bring back the personal data of users deleted since.",
+    after_help = "Examples:
+  slugline backup /backup/slugline --data-dir /var/lib/slugline
+  slugline backup /backup/slugline --logs-only"
 )]
 pub struct BackupArgs {
     /// The target: a new or an empty folder, or that of an earlier backup

@@ -18,7 +18,9 @@ use crate::projections::clickhouse::backup::{RESTORED, is_exported_name};
 #[command(
     long_about = "Verifies a backup and creates a data folder from it. The index and the analytics \
     are rebuilt at the next start. The backup brings back the personal data of users deleted since \
-    it was made: delete them again."
+    it was made: delete them again.",
+    after_help = "Example:
+  slugline restore /backup/slugline --data-dir /var/lib/slugline"
 )]
 pub struct RestoreArgs {
     /// The backup

@@ -30,6 +30,8 @@ pub enum LogCommand {
 
 /// `slugline log verify`
 #[derive(Debug, Args)]
+#[command(after_help = "Example:
+  slugline log verify --data-dir /var/lib/slugline")]
 pub struct VerifyArgs {
     /// The data folder
     #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
@@ -41,6 +43,9 @@ pub struct VerifyArgs {
 
 /// `slugline log dump`
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  slugline log dump mutations | tail -n 1
+  slugline log dump clicks --from 1000000 | head")]
 pub struct DumpArgs {
     /// The log
     #[arg(value_enum)]

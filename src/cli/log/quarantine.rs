@@ -18,10 +18,15 @@ const HEADER_BYTES: u64 = 36;
 
 /// `slugline log quarantine`
 #[derive(Debug, Args)]
-#[command(long_about = "A log with a damaged record does not open, so that nothing is lost \
+#[command(
+    long_about = "A log with a damaged record does not open, so that nothing is lost \
     silently. Restore a backup if there is one. If not, this discards the damaged record and all \
     that follow: their files are moved into another folder, and the intact records before \
-    are kept. Without --yes, it only prints what it would do.")]
+    are kept. Without --yes, it only prints what it would do.",
+    after_help = "Examples:
+  slugline log quarantine clicks --data-dir /var/lib/slugline
+  slugline log quarantine clicks --data-dir /var/lib/slugline --yes"
+)]
 pub struct QuarantineArgs {
     /// The log
     #[arg(value_enum)]

@@ -8,6 +8,7 @@ use slugline::log::{DiskStorage, LocalLog, LogOptions};
 use slugline::projections::index::Index;
 
 use super::{at, options, path, start, verified, verify};
+use crate::accounts::operator;
 use crate::harness::{Answer, DataFolder, NameServer};
 
 #[test]
@@ -187,6 +188,21 @@ fn a_restart_keeps_all_and_a_rebuild_comes_to_the_same() {
 
     let kept = digest(&options.data, false);
     assert_eq!(digest(&options.data, true), kept);
+}
+
+#[test]
+fn the_operator_sees_the_verified_domains_of_all_workspaces() {
+    let names = NameServer::start();
+    let server = start(&names);
+    verified(&server, &names, &json!({ "hostname": "b.example" }));
+    verified(&server, &names, &json!({ "hostname": "a.example" }));
+    server.api().post("/domains", &json!({ "hostname": "c.example" })).expect(201);
+    let all = operator(&server).get("/admin/domains").expect(200).json();
+    let workspace = operator(&server).get("/admin/workspaces").data()[0]["id"].clone();
+    let of = |name: &str| json!({ "hostname": name, "workspace": workspace });
+    assert_eq!(all["data"], json!([of("a.example"), of("b.example")]));
+    assert_eq!(all["meta"]["total"], 2);
+    server.api().get("/admin/domains").problem(403, "FORBIDDEN");
 }
 
 /// The digest of the index of a stopped service, as stored or rebuilt.

@@ -4,6 +4,7 @@
 //! each start, for `slugline` commands on the same machine. A superadmin who is signed in has the
 //! same access.
 
+mod domains;
 mod recharges;
 mod tokens;
 mod users;
@@ -49,6 +50,8 @@ pub fn routes() -> Routes {
         .route(Access::Operator, routes!(workspaces::list))
         .route(Access::Operator, routes!(workspaces::set_plan))
         .route(Access::Operator, routes!(workspaces::grant_credits))
+        .then("admin", "admin_domains")
+        .route(Access::Operator, routes!(domains::list))
         .then("admin", "admin_recharges")
         .route(Access::Operator, routes!(recharges::list))
         .then("admin", "admin_users")
