@@ -167,8 +167,8 @@ impl DomainInput {
         let assetlinks = document(
             self.assetlinks,
             old.assetlinks,
-            Value::is_array,
-            "must be a JSON array of statements",
+            |links| links.as_array().is_some_and(|all| all.iter().all(Value::is_object)),
+            "must be a JSON array of statements, which are objects",
         );
         let fields = DomainFields {
             root_redirect: invalid.check("root_redirect", root).flatten(),
@@ -297,6 +297,13 @@ mod tests {
             "root_redirect",
         ];
         assert_eq!(accept(input, None).unwrap_err(), fields);
+        let links = Field::Value(json!([{}, []]));
+        let input = DomainInput {
+            hostname: value("a.example"),
+            assetlinks: links,
+            ..DomainInput::default()
+        };
+        assert_eq!(accept(input, None).unwrap_err(), ["assetlinks"]);
         assert_eq!(accept(DomainInput::default(), None).unwrap_err(), ["hostname"]);
     }
 

@@ -163,11 +163,11 @@ pub async fn delete(Api { services, actor }: Api, Name(export): Name) -> Result<
     responses(
         (status = 200, description = "The file.", content(
             (String = "text/csv"), (String = "application/x-ndjson"),
-            (String = "application/vnd.apache.parquet"), (String = "application/vnd.apache.arrow.stream"),
+            (String = "application/vnd.apache.parquet"), (String = "application/vnd.apache.arrow.file"),
         )),
         (status = 206, description = "The requested part of the file.", content(
             (String = "text/csv"), (String = "application/x-ndjson"),
-            (String = "application/vnd.apache.parquet"), (String = "application/vnd.apache.arrow.stream"),
+            (String = "application/vnd.apache.parquet"), (String = "application/vnd.apache.arrow.file"),
         )),
         (status = 409, description = "The export is not done."),
     ),

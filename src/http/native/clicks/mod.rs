@@ -102,7 +102,7 @@ pub async fn list(Api { services, actor }: Api, mut params: Params) -> Result<Js
     responses(
         (status = 200, description = "The file. It holds all clicks up to the offset in the `As-Of-Offset` header.", content(
         (String = "text/csv"), (String = "application/x-ndjson"),
-        (String = "application/vnd.apache.parquet"), (String = "application/vnd.apache.arrow.stream"),
+        (String = "application/vnd.apache.parquet"), (String = "application/vnd.apache.arrow.file"),
     )),
     ),
 )]
