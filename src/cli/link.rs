@@ -25,7 +25,7 @@ pub enum LinkCommand {
   slugline link list --search example.com --sort clicks --json")]
     List(ListArgs),
     /// Show a link
-    #[command(after_help = "Example:
+    #[command(after_help = "Examples:
   slugline link show spring
   slugline link show go.example.com/spring")]
     Show(ShowArgs),

@@ -34,8 +34,8 @@ pub enum NotRendered {
 
 impl Default for RenderPool {
     fn default() -> Self {
-        // Half of the processors: redirects find one that does not draw. The lowest priority alone
-        // would not do, as a thread keeps its processor for some milliseconds.
+        // Half of the processors, for redirects to find one that does not draw: even a thread of
+        // the lowest priority keeps its processor for some milliseconds.
         let threads = thread::available_parallelism().map_or(1, |all| all.get().div_ceil(2));
         let threads = ThreadPool::new("rendering", threads, RENDER_QUEUE_LEN);
         Self { threads, timeout: RENDER_TIMEOUT }

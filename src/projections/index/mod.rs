@@ -368,7 +368,7 @@ impl Index {
         }
     }
 
-    /// Whether the overlay is large enough for a new base, which costs nobody time if it `is_idle`.
+    /// Whether the overlay is large enough for a new base; a smaller one is if the index `is_idle`.
     fn is_base_due(&self, is_idle: bool) -> bool {
         let layers = self.layers.load();
         let tuning = &self.dir.tuning;

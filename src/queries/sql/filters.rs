@@ -57,7 +57,7 @@ const TAGS: &str = "splitByChar(',', lowerUTF8(tags))";
 /// The source of a click, in a table with the column `referrer`.
 static SOURCE: LazyLock<String> = LazyLock::new(|| source("referrer"));
 
-/// The source of a click of a day and a referrer.
+/// The same in the rollup of the values of referrers.
 pub(super) static SOURCE_OF_VALUE: LazyLock<String> = LazyLock::new(|| source("value"));
 
 /// The source of a referring host: what it is called, its domain, or that in other countries; else
