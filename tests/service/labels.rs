@@ -181,8 +181,12 @@ fn an_external_id_creates_and_replaces() {
     server.api().get(path).problem(404, "NOT_FOUND");
     let first = json!({ "destination": TO, "slug": "sku-1", "title": "One", "tags": ["a"] });
     let answer = server.api().put(path, &first).expect(201);
-    let link = answer.data();
+    let mut link = answer.data();
     assert_eq!((&link["external_id"], &link["version"]), (&json!("sku/1"), &json!(1)));
+    // A new link has no clicks; those of others are unknown without ClickHouse.
+    for count in ["clicks", "unique_visitors"] {
+        assert_eq!(link[count].take(), 0, "{count}");
+    }
     assert_eq!(server.api().get(path).expect(200).data(), link);
 
     let second = json!({ "destination": TO, "external_id": "sku/1" });

@@ -18,7 +18,6 @@ use crate::http::body::JsonBody;
 use crate::http::native::link_name::LinkName;
 use crate::http::native::{Changed, Data, log_offset};
 use crate::http::params::Params;
-use crate::queries::analytics::Counts;
 
 /// Creates a link.
 #[utoipa::path(
@@ -34,8 +33,7 @@ pub async fn create(Api { services, actor }: Api, body: JsonBody<LinkInput>) -> 
     let change = (done.offset, done.is_replay);
     let Outcome::Link(link) = done.outcome else { return Err(unexpected(&done.outcome)) };
     let location = HeaderValue::try_from(format!("/api/v1/links/{}", link.id));
-    let counts = Some(Counts::default());
-    let mut response = changed(&services, StatusCode::CREATED, *link, counts, change);
+    let mut response = changed(&services, StatusCode::CREATED, *link, change);
     if let Ok(location) = location {
         response.headers_mut().insert(LOCATION, location);
     }
@@ -111,7 +109,7 @@ async fn write(
 ) -> Result<Response> {
     let command = command(name.link()?, body.value, expected(headers)?);
     let done = services.commands.run(actor, command, body.idempotency).await?;
-    answered(services, done).await
+    answered(services, done)
 }
 
 /// The parameter of deletions.

@@ -78,5 +78,5 @@ pub async fn restore(
     };
     let command = Command::RestoreLink { link, deleted_version, slug: body.value.slug };
     let done = services.commands.run(actor, command, body.idempotency).await?;
-    answered(&services, done).await
+    answered(&services, done)
 }

@@ -54,5 +54,5 @@ pub async fn upsert(
         let is_new = link.version == 1;
         done.outcome = Outcome::Upserted(link, is_new);
     }
-    answered(&services, done).await
+    answered(&services, done)
 }

@@ -73,15 +73,10 @@ pub struct IfMatch {
     if_match: Option<String>,
 }
 
-/// A link's counts; `None` while analytics are unavailable.
-async fn counts_of(services: &Services, link: &Link) -> Option<Counts> {
-    let counts = services.analytics.counts(link.workspace, &[link.id]).await;
-    counts.map(|counts| counts.get(&link.id).copied().unwrap_or_default())
-}
-
 /// The response with a link, its counts and its version.
 async fn shown(services: &Services, link: Link) -> Response {
-    let counts = counts_of(services, &link).await;
+    let counts = services.analytics.counts(link.workspace, &[link.id]).await;
+    let counts = counts.map(|counts| counts.get(&link.id).copied().unwrap_or_default());
     let etag = etag(link.version);
     (etag, Json(Data { data: LinkView::new(services, link, counts) })).into_response()
 }
@@ -94,14 +89,16 @@ pub fn etag(version: u32) -> AppendHeaders<Option<(HeaderName, HeaderValue)>> {
 
 /// The response to a change: the link, its version, the change's offset, and whether it is a
 /// replay.
+///
+/// A new link has no clicks. Those of others are not counted: a change must not wait for analytics.
 fn changed(
     services: &Services,
     status: StatusCode,
     link: Link,
-    counts: Option<Counts>,
     (offset, is_replay): (u64, bool),
 ) -> Response {
     let etag = etag(link.version);
+    let counts = (status == StatusCode::CREATED).then(Counts::default);
     let body = Changed::new(LinkView::new(services, link, counts), offset);
     (status, etag, log_offset(offset), replayed(is_replay), Json(body)).into_response()
 }
@@ -129,16 +126,15 @@ pub fn expected(headers: &HeaderMap) -> Result<Expected> {
 }
 
 /// The response to a change of a link or to its replay.
-async fn answered(services: &Services, done: CommandResult) -> Result<Response> {
+fn answered(services: &Services, done: CommandResult) -> Result<Response> {
     let change = (done.offset, done.is_replay);
     let (link, is_new) = match done.outcome {
         Outcome::Link(link) => (link, false),
         Outcome::Upserted(link, is_new) => (link, is_new),
         other => return Err(unexpected(&other)),
     };
-    let counts = counts_of(services, &link).await;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(changed(services, status, *link, counts, change))
+    Ok(changed(services, status, *link, change))
 }
 
 fn unexpected(outcome: &Outcome) -> ServiceError {

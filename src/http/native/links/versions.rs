@@ -229,7 +229,7 @@ pub async fn revert(
     let to = Box::new(version.ok_or_else(|| no_version("version"))?.link);
     let command = Command::RevertLink { to, expected };
     let done = services.commands.run(actor, command, body.idempotency).await?;
-    answered(&services, done).await
+    answered(&services, done)
 }
 
 fn no_version(field: &str) -> ServiceError {

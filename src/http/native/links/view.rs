@@ -66,9 +66,10 @@ pub struct LinkView {
     og_description: Option<String>,
     og_image: Option<String>,
     og_preview: bool,
-    /// Clicks without bots; null while analytics are unavailable.
+    /// Clicks without bots. Null in the response to a change of a link, which counts none, and while
+    /// analytics are unavailable.
     clicks: Option<u64>,
-    /// Unique visitors without bots; null while analytics are unavailable.
+    /// Unique visitors without bots; null as `clicks` is.
     unique_visitors: Option<u64>,
     #[schema(format = DateTime)]
     created_at: String,
