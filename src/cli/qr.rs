@@ -9,6 +9,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::client::{ApiClient, Remote, segment, send};
+use super::link;
 use crate::domain::qr::input::SIZES;
 use crate::domain::qr::marker::PARAMETER;
 use crate::domain::qr::style::{ImageFormat, QrStyle};
@@ -23,9 +24,10 @@ const RESET: &str = "\u{1b}[0m";
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   slugline qr spring
+  slugline qr go.example.com/spring
   slugline qr spring --output spring.svg")]
 pub struct QrArgs {
-    /// The slug or the id of the link
+    /// The slug or the ID of the link; a slug may follow its domain
     link: String,
     /// Write an image to this file instead: its extension, png, svg, pdf or eps, is the format
     #[arg(long, short, value_name = "FILE")]
@@ -45,7 +47,7 @@ pub struct QrArgs {
 pub fn qr(args: &QrArgs, mut out: impl Write) -> anyhow::Result<()> {
     let format = args.output.as_deref().map(format_of).transpose()?;
     let client = ApiClient::remote(&args.remote)?;
-    let link = client.get(&format!("/links/{}", segment(&args.link)))?;
+    let link = client.get(&link::path(&args.link))?;
     let code = find_code(&client, args, &link)?;
     let content = match &code {
         Some(code) => text(code, "content")?,

@@ -21,9 +21,11 @@ impl<R: ReadRanges> CommandHandler<'_, R> {
             QrCommand::CreateFor(dialect, input) => self.create_qr_code(*input, Some(dialect)),
             QrCommand::Change(id, input, expected) => {
                 let (before, link) = self.current_qr_code(id, expected)?;
-                if !matches!(input.link, Field::Absent) {
-                    let rule = "must be absent: the link of a QR code cannot be changed";
-                    return Err(ServiceError::field("link", rule));
+                for (name, field) in [("link", &input.link), ("domain", &input.domain)] {
+                    if !matches!(field, Field::Absent) {
+                        let rule = "must be absent: the link of a QR code cannot be changed";
+                        return Err(ServiceError::field(name, rule));
+                    }
                 }
                 let after = self.accept_qr(*input, before.clone(), &link)?;
                 Ok(self.change_qr_code(&before, after, None))

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::history::{Part, decode};
 use crate::domain::action::Action;
 use crate::domain::command::LinkRef;
+use crate::domain::domains::Domain;
 use crate::domain::error::{Result, ServiceError, Unreadable};
 use crate::domain::event::Event;
 use crate::domain::ids::{DomainId, LogoId, QrCodeId, TokenId, UserId, WorkspaceId};
@@ -70,17 +71,16 @@ impl QrCodes {
     }
 
     /// A workspace's codes before `before`, newest first, skipping `skip`.
-    pub fn list(
+    pub async fn list(
         &self,
         workspace: WorkspaceId,
-        (before, skip, limit): (Option<QrCodeId>, usize, usize),
+        part: (Option<QrCodeId>, usize, usize),
     ) -> Result<Part<LinkedQrCode, QrCodeId>> {
-        // Fetch one more than requested, to learn whether there is a next page.
-        let mut items = self.index.qr_codes(workspace, (before, skip, limit + 1))?;
-        let has_more = items.len() > limit;
-        items.truncate(limit);
-        let next = items.last().filter(|_| has_more).map(|last| last.code.id);
-        Ok(Part { items, total: self.index.qr_code_count(workspace)?, next })
+        self.spawn_blocking(move |reader| {
+            let (items, next) = reader.index.qr_codes(workspace, part)?;
+            Ok(Part { items, total: reader.index.qr_code_count(workspace)?, next })
+        })
+        .await
     }
 
     /// The codes of a workspace that a dialect manages, newest first: `limit` of them after `skip`,
@@ -185,6 +185,14 @@ impl QrCodes {
     /// The brand defaults of a workspace, or of one of its domains.
     pub fn defaults(&self, workspace: WorkspaceId, domain: Option<DomainId>) -> Result<QrDefaults> {
         Ok(self.index.qr_defaults(workspace, domain)?)
+    }
+
+    /// The domains of a workspace that have brand defaults, with these.
+    pub async fn defaults_of_domains(
+        &self,
+        workspace: WorkspaceId,
+    ) -> Result<Vec<(Domain, QrDefaults)>> {
+        self.spawn_blocking(move |reader| Ok(reader.index.qr_defaults_of_domains(workspace)?)).await
     }
 
     /// The brand defaults of a link's workspace and of its domain.

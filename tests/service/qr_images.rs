@@ -46,7 +46,7 @@ fn everybody_sees_the_image_of_a_code() {
     let code = create(&server, &json!({ "link": link.id }));
     let url = code["image_url"].as_str().unwrap().to_owned();
     let id = code["id"].as_str().unwrap().to_owned();
-    assert!(url.ends_with(&format!("/qr/{id}.png?v=1")), "{url}");
+    assert!(url.ends_with(&format!("/qr/{id}.png?v=1.1")), "{url}");
     let get = |file: &str, tag: Option<&str>| {
         let url = format!("{}/qr/{file}", server.base);
         let mut request = reqwest::blocking::Client::new().get(url);
@@ -60,7 +60,7 @@ fn everybody_sees_the_image_of_a_code() {
     assert_eq!(first.headers()["content-type"], "image/png");
     let tag = first.headers()["etag"].to_str().unwrap().to_owned();
     assert_eq!(decode_file(&first.bytes().unwrap()), code["content"].as_str().unwrap());
-    assert_eq!(get(&format!("{id}.png?v=1"), Some(&tag)).status(), 304);
+    assert_eq!(get(&format!("{id}.png?v=1.1"), Some(&tag)).status(), 304);
     for format in ["svg", "pdf", "eps"] {
         let other = get(&format!("{id}.{format}"), Some(&tag));
         assert_eq!((other.status().as_u16(), other.headers()["etag"] == *tag), (200, false));

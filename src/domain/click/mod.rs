@@ -195,6 +195,8 @@ pub const UTM: [&str; 5] = ["utm_source", "utm_medium", "utm_campaign", "utm_con
 
 /// The field number of `utm_source`, the first of them.
 pub const UTM_FIRST_TAG: u32 = 23;
+/// `qr` follows them: another parameter needs a number elsewhere.
+const _: () = assert!(UTM_FIRST_TAG as usize + UTM.len() <= 28, "`qr` has number 28");
 
 /// The requested link, with its fields of a [`Click`] encoded in advance.
 #[derive(Debug, Clone)]

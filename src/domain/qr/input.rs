@@ -203,6 +203,11 @@ look_input! {
         #[serde(default)]
         #[schema(value_type = Option<String>, example = "launch")]
         link: Field<String>,
+        /// On creation: the domain that the slug in `link` is on, by hostname or id; defaults to the
+        /// service's own.
+        #[serde(default)]
+        #[schema(value_type = Option<String>, example = "go.example.com")]
+        domain: Field<String>,
         /// A display name of at most 100 characters.
         #[serde(default)]
         #[schema(value_type = Option<String>, example = "Poster")]

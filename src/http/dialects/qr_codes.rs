@@ -30,7 +30,7 @@ impl ShownCode {
     fn new(api: &Api, LinkedQrCode { code, link, .. }: LinkedQrCode, scans: Option<u64>) -> Self {
         let site = &api.services.site;
         let short_url = site.short_url(&link.fields.domain, link.slug.as_str());
-        let image_url = site.qr_image_url(code.id, format_of(&code), code.version);
+        let image_url = site.qr_image_url(&code, &link, format_of(&code));
         Self { code, link, short_url, image_url, scans }
     }
 }

@@ -30,6 +30,23 @@ impl LinkName {
         Self { text, domain: String::new() }
     }
 
+    /// A name whose slug is on a domain, by ID or hostname; without one, on the default domain.
+    ///
+    /// # Errors
+    /// If the workspace has no such domain.
+    pub fn on_domain(
+        services: &Services,
+        actor: &Actor,
+        text: String,
+        domain: Option<&str>,
+    ) -> Result<Self> {
+        let mut name = Self::new(text);
+        if let (Some(domain), Ok(LinkRef::Slug(..))) = (domain, name.link()) {
+            name.domain = hostname(services, actor, domain)?;
+        }
+        Ok(name)
+    }
+
     /// The link.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use crate::domain::ids::{LogoId, QrCodeId, WorkspaceId};
 use crate::domain::link::Field;
 use crate::domain::qr::look::{Look, LookChanges};
 use crate::domain::qr::style::QrStyle;
-use crate::domain::qr::{QrCode, QrCodeInput, QrDefaultsInput, marker};
+use crate::domain::qr::{QrCode, QrCodeInput, QrDefaults, QrDefaultsInput, marker};
 use crate::domain::slug::GENERATED_LEN;
 use crate::domain::token::Actor;
 use crate::http::Services;
@@ -45,13 +45,36 @@ pub async fn of_new(
 /// become longer meanwhile: then the reasons are warnings.
 pub async fn of_change(
     services: &Services,
-    LinkedQrCode { code: before, number, link }: &LinkedQrCode,
+    code: &LinkedQrCode,
     input: &QrCodeInput,
     new_logo: Option<&NewLogo>,
 ) -> Result<Vec<Warning>> {
+    let LinkedQrCode { code: before, link, .. } = code;
     let has_logo = logo_lookup(services, before.workspace, new_logo);
     let accepted = input.clone().accept(before.clone(), link, &has_logo);
     let Ok(after) = accepted else { return Ok(Vec::new()) };
+    of_next(services, code, after, new_logo, |_| None).await
+}
+
+/// The same for a code that is to be what a version of it says.
+pub async fn of_revert(
+    services: &Services,
+    code: &LinkedQrCode,
+    to: QrCode,
+) -> Result<Vec<Warning>> {
+    let origin = format!("as in version {}", to.version);
+    let direct = to.direct && code.link.fields.content.payload().is_some();
+    of_next(services, code, QrCode { direct, ..to }, None, |_| Some(origin.clone())).await
+}
+
+/// Checks what a code is to become.
+async fn of_next(
+    services: &Services,
+    LinkedQrCode { code: before, number, link }: &LinkedQrCode,
+    after: QrCode,
+    new_logo: Option<&NewLogo>,
+    origin: impl Fn(&str) -> Option<String>,
+) -> Result<Vec<Warning>> {
     let drawn = |code: &QrCode| (code.style.clone(), code.size, code.direct);
     let is_redrawn = drawn(&after) != drawn(before);
     let content = content(&services.site, &after, *number, link);
@@ -65,12 +88,12 @@ pub async fn of_change(
             };
             Ok(reasons.into_iter().map(warning).collect())
         }
-        checked => checked.map_err(|illegible| refusal(illegible, |_| None)),
+        checked => checked.map_err(|illegible| refusal(illegible, origin)),
     }
 }
 
 /// Checks the codes that new defaults of a workspace, or of a domain with a hostname, would make of
-/// links with generated slugs.
+/// links with generated slugs. Those of a workspace are checked with the defaults of its domains, too.
 pub async fn of_defaults(
     services: &Services,
     workspace: WorkspaceId,
@@ -80,21 +103,39 @@ pub async fn of_defaults(
 ) -> Result<()> {
     let has_logo = logo_lookup(services, workspace, new_logo);
     let Ok(accepted) = input.clone().accept(&has_logo) else { return Ok(()) };
-    let of_workspace = match hostname {
-        Some(_) => services.qr.codes.defaults(workspace, None)?.look,
-        None => LookChanges::default(),
-    };
+    let none = LookChanges::default();
+    let check = |hostname, looks| check_defaults(services, workspace, hostname, looks, new_logo);
+    if let Some(hostname) = hostname {
+        let defaults = [services.qr.codes.defaults(workspace, None)?.look, none];
+        let checked = check(hostname, [&defaults[0], &accepted.look]).await?;
+        let origin = |field: &str| origin(field, &accepted.look, &defaults);
+        return checked.map(drop).map_err(|illegible| refusal(illegible, origin));
+    }
+    let checked = check("", [&accepted.look, &none]).await?;
+    checked.map_err(|illegible| refusal(illegible, |_| None))?;
+    let of_domains = services.qr.codes.defaults_of_domains(workspace).await?;
+    for (domain, QrDefaults { look }) in &of_domains {
+        let checked = check(domain.hostname.as_str(), [&accepted.look, look]).await?;
+        let origin = format!("with the defaults of {}", domain.hostname);
+        checked.map_err(|illegible| refusal(illegible, |_| Some(origin.clone())))?;
+    }
+    Ok(())
+}
+
+/// Checks a code of a link with a generated slug that looks as defaults say; the last ones take precedence.
+async fn check_defaults(
+    services: &Services,
+    workspace: WorkspaceId,
+    hostname: &str,
+    looks: [&LookChanges; 2],
+    new_logo: Option<&NewLogo>,
+) -> Result<Result<Vec<Warning>, Illegible>> {
     let mut look = Look::default();
-    of_workspace.clone().apply_to(&mut look);
-    accepted.look.clone().apply_to(&mut look);
-    let slug = "0".repeat(GENERATED_LEN);
-    let short_url = services.site.short_url(hostname.unwrap_or_default(), &slug);
+    looks.into_iter().for_each(|changes| changes.clone().apply_to(&mut look));
+    let short_url = services.site.short_url(hostname, &"0".repeat(GENERATED_LEN));
     let content = marker::marked(&short_url, next_number(services));
     let size = look.size;
-    let checked = check(services, workspace, (look.into_style(), size), content, new_logo).await?;
-    let defaults = [of_workspace, LookChanges::default()];
-    let origin = |field: &str| origin(field, &accepted.look, &defaults);
-    checked.map(drop).map_err(|illegible| refusal(illegible, origin))
+    check(services, workspace, (look.into_style(), size), content, new_logo).await
 }
 
 async fn check(

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use super::{ImageRequest, content, draw};
 use crate::domain::error::{Result, ServiceError};
 use crate::domain::event::QrCodeState;
-use crate::domain::ids::QrCodeId;
+use crate::domain::link::Link;
 use crate::domain::qr::QrCode;
 use crate::domain::qr::style::ImageFormat;
 use crate::http::params::Name;
@@ -55,9 +55,10 @@ impl Default for ImageCache {
 }
 
 impl Site {
-    /// The URL of a code's image for everybody. The version makes clients fetch a changed image.
-    pub fn qr_image_url(&self, id: QrCodeId, format: ImageFormat, version: u32) -> String {
-        format!("{}/qr/{id}.{}?v={version}", self.base, format.as_str())
+    /// The URL of a code's image for everybody. The versions make clients fetch a changed image.
+    pub fn qr_image_url(&self, code: &QrCode, link: &Link, format: ImageFormat) -> String {
+        let (base, id, format) = (&self.base, code.id, format.as_str());
+        format!("{base}/qr/{id}.{format}?v={}.{}", code.version, link.version)
     }
 }
 

@@ -28,6 +28,9 @@ use crate::queries::qr_codes::{LinkedQrCode, QrCodes};
 use images::ImageCache;
 use logos::{LogoFetcher, NewLogo};
 
+/// How often a change of a code is checked, if another one always comes between.
+const MAX_CHECKS: usize = 5;
+
 /// What the handlers of QR codes work with. Cheap to clone.
 #[derive(Clone)]
 pub struct QrServices {
@@ -106,41 +109,94 @@ pub async fn create(
     mut input: QrCodeInput,
     idempotency: Option<Idempotency>,
 ) -> Result<Saved> {
-    let (logo, url) = (&mut input.logo, &mut input.logo_url);
-    let new_logo = logos::resolve(services, actor.workspace, logo, url).await?;
-    let warnings = checks::of_new(services, &actor, &input, new_logo.as_ref()).await?;
+    let (mut new_logo, mut warnings) = (None, Vec::new());
+    if !is_replay(services, actor.workspace, idempotency.as_ref())? {
+        let (logo, url) = (&mut input.logo, &mut input.logo_url);
+        new_logo = logos::resolve(services, actor.workspace, logo, url).await?;
+        warnings = checks::of_new(services, &actor, &input, new_logo.as_ref()).await?;
+    }
     let input = Box::new(input);
     let command = match dialect {
         Some(dialect) => QrCommand::CreateFor(dialect, input),
         None => QrCommand::Create(input),
     };
-    run(services, actor, (new_logo, command), warnings, idempotency).await
+    run(services, actor, (new_logo.as_ref(), command), warnings, idempotency).await
 }
 
 /// Changes the fields of a code that are present.
+///
+/// # Errors
+/// Without an expected version, `Conflict` if others keep changing the code: what was checked is not
+/// what the command would change then.
 pub async fn change(
     services: &Services,
     actor: Actor,
-    code: LinkedQrCode,
+    mut code: LinkedQrCode,
     mut input: QrCodeInput,
     (expected, idempotency): (Expected, Option<Idempotency>),
 ) -> Result<Saved> {
-    let (logo, url) = (&mut input.logo, &mut input.logo_url);
-    let new_logo = logos::resolve(services, actor.workspace, logo, url).await?;
-    let warnings = checks::of_change(services, &code, &input, new_logo.as_ref()).await?;
-    let command = QrCommand::Change(code.code.id, input.into(), expected);
-    run(services, actor, (new_logo, command), warnings, idempotency).await
+    let (workspace, id) = (actor.workspace, code.code.id);
+    let is_replay = is_replay(services, workspace, idempotency.as_ref())?;
+    let mut new_logo = None;
+    if !is_replay {
+        let (logo, url) = (&mut input.logo, &mut input.logo_url);
+        new_logo = logos::resolve(services, workspace, logo, url).await?;
+    }
+    for _ in 0..MAX_CHECKS {
+        let warnings = match is_replay {
+            true => Vec::new(),
+            false => checks::of_change(services, &code, &input, new_logo.as_ref()).await?,
+        };
+        let checked = expected.or(Some(code.code.version));
+        let command = QrCommand::Change(id, input.clone().into(), checked);
+        let command = (new_logo.as_ref(), command);
+        match run(services, actor, command, warnings, idempotency.clone()).await {
+            Err(error) if error.code == ErrorCode::PreconditionFailed && expected.is_none() => {
+                let current = services.qr.codes.get(workspace, id)?;
+                code = current.ok_or_else(|| ServiceError::not_found("QR code"))?;
+            }
+            done => return done,
+        }
+    }
+    let text = "The QR code is being changed by others at the same time; please try again.";
+    Err(ServiceError::new(ErrorCode::Conflict, text))
+}
+
+/// Reverts a code to what a version of it says.
+pub async fn revert(
+    services: &Services,
+    actor: Actor,
+    code: LinkedQrCode,
+    to: QrCode,
+    (expected, idempotency): (Expected, Option<Idempotency>),
+) -> Result<Saved> {
+    let warnings = match is_replay(services, actor.workspace, idempotency.as_ref())? {
+        true => Vec::new(),
+        false => checks::of_revert(services, &code, to.clone()).await?,
+    };
+    let command = QrCommand::Revert { to: to.into(), expected };
+    run(services, actor, (None, command), warnings, idempotency).await
+}
+
+/// Whether a request repeats one with the same idempotency key. It is answered with the first result,
+/// so its logo is not fetched, and nothing is checked, a second time.
+pub fn is_replay(
+    services: &Services,
+    workspace: WorkspaceId,
+    idempotency: Option<&Idempotency>,
+) -> Result<bool> {
+    idempotency.map_or(Ok(false), |sent| services.links.is_known_key(workspace, &sent.key))
 }
 
 /// Runs a command that makes a version of a code, with a logo that it needs.
-pub async fn run(
+async fn run(
     services: &Services,
     actor: Actor,
-    (new_logo, command): (Option<NewLogo>, QrCommand),
+    (new_logo, command): (Option<&NewLogo>, QrCommand),
     warnings: Vec<Warning>,
     idempotency: Option<Idempotency>,
 ) -> Result<Saved> {
-    let (first, command) = (new_logo.map(|logo| logo.store()), Command::Qr(command));
+    let (first, command) = (new_logo.map(NewLogo::store), Command::Qr(command));
     let done = services.commands.run_after(actor, first, command, idempotency).await?;
     let CommandResult { outcome, offset, is_replay } = done;
     let Outcome::QrCode(code) = outcome else {

@@ -10,6 +10,7 @@ use super::fold::record_version;
 use super::read::{Read, ReadRanges};
 use super::state::{State, add_to};
 use super::{Index, IndexError, keys, store};
+use crate::domain::domains::Domain;
 use crate::domain::error::Unreadable;
 use crate::domain::event::{Event, LogoStored, QrCodeState};
 use crate::domain::ids::{DomainId, LinkId, LogoId, QrCodeId, WorkspaceId};
@@ -166,22 +167,25 @@ impl<R: Read + ?Sized> ReadQrCodes for R {}
 
 impl Index {
     /// A workspace's codes before `before`, newest first, skipping `skip`, without those of deleted
-    /// links.
+    /// links; and the last one, if others follow.
     pub fn qr_codes(
         &self,
         workspace: WorkspaceId,
         (before, skip, limit): (Option<QrCodeId>, usize, usize),
-    ) -> Result<Vec<LinkedQrCode>, IndexError> {
+    ) -> Result<(Vec<LinkedQrCode>, Option<QrCodeId>), IndexError> {
         let before = before.map(|id| keys::qr_code_of(workspace, id));
         let (from, end) = store::prefixed(&keys::qr_codes_of(workspace));
         let layers = self.layers.load();
         let rows = layers.rows((from, before.map_or(end, Bound::Excluded)), true);
-        let mut codes = Vec::new();
-        for row in rows.skip(skip).take(limit) {
+        let mut rows = rows.skip(skip).peekable();
+        let (mut codes, mut last) = (Vec::new(), None);
+        for row in rows.by_ref().take(limit) {
+            let id = self.listed_id(&row?.0)?;
+            last = Some(id);
             // A code deleted in the meantime is skipped.
-            codes.extend(self.linked_qr_code(workspace, self.listed_id(&row?.0)?)?);
+            codes.extend(self.linked_qr_code(workspace, id)?);
         }
-        Ok(codes)
+        Ok((codes, last.filter(|_| rows.peek().is_some())))
     }
 
     /// The codes of a workspace that a dialect manages, newest first, without those of deleted
@@ -206,6 +210,28 @@ impl Index {
             total += 1;
         }
         Ok((codes, total as u64))
+    }
+
+    /// The domains of a workspace that have brand defaults, with these.
+    pub fn qr_defaults_of_domains(
+        &self,
+        workspace: WorkspaceId,
+    ) -> Result<Vec<(Domain, QrDefaults)>, IndexError> {
+        let of_workspace = keys::qr_defaults(workspace, None);
+        let layers = self.layers.load();
+        let mut found = Vec::new();
+        for row in layers.rows(store::prefixed(&of_workspace), false) {
+            let (key, _) = row?;
+            if key == of_workspace {
+                continue;
+            }
+            let id = keys::last_id(&key).and_then(|bytes| DomainId::from_bytes(&bytes).ok());
+            let id = id.ok_or_else(|| self.report_damage(BROKEN_ID))?;
+            if let Some(domain) = self.domain(workspace, id)? {
+                found.push((domain, self.qr_defaults(workspace, Some(id))?));
+            }
+        }
+        Ok(found)
     }
 
     /// The code that a row of a workspace's list is about.

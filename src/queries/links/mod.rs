@@ -96,6 +96,14 @@ impl Links {
         Ok(self.index.link_in(workspace, named)?)
     }
 
+    /// Whether a request with this idempotency key is answered with the result of an earlier one, if
+    /// it is run within a minute.
+    pub fn is_known_key(&self, workspace: WorkspaceId, key: &str) -> Result<bool> {
+        let first = self.index.idempotent(workspace, key)?;
+        let until_ms = (Timestamp::now().as_millisecond() + 60_000).unsigned_abs();
+        Ok(first.is_some_and(|first| first.idempotency_expires_at_ms() > until_ms))
+    }
+
     /// The link at a slug of a domain (empty: the default domain), in any workspace: for visitors.
     /// The slug is normalized as the domain requires.
     pub fn at(&self, domain: &str, slug: &str) -> Result<Option<Link>> {

@@ -54,12 +54,21 @@ fn a_slug_is_qualified_by_its_domain() {
     api.get("/links/twin/diff?domain=go.example&from=1&to=2").expect(200);
     api.post("/links/twin/rules/test?domain=go.example", &json!({})).expect(200);
 
-    api.post("/qr-codes", &json!({ "link": theirs })).expect(201);
+    let code = json!({ "link": "twin", "domain": "go.example" });
+    assert_eq!(api.post("/qr-codes", &code).expect(201).data()["link"], json!(theirs));
+    let elsewhere = json!({ "link": "twin", "domain": "elsewhere.example" });
+    api.post("/qr-codes", &elsewhere).refuses(404, "NOT_FOUND", &["domain"]);
     let of = |query: &str| api.get(&format!("/links/twin/qr-codes{query}")).expect(200).data();
     assert_eq!(of("?domain=go.example").as_array().unwrap().len(), 1);
     assert_eq!(of("").as_array().unwrap().len(), 0);
     let code = api.get("/qr-codes/twin?domain=go.example").expect(200).data();
-    assert_eq!(code["link"]["id"].as_str().or(code["link"].as_str()), Some(theirs.as_str()));
+    assert_eq!(code["link"], json!(theirs));
+    let list = |query: &str| api.get(&format!("/qr-codes?link=twin{query}")).expect(200).data();
+    assert_eq!(list("&domain=go.example").as_array().unwrap().len(), 1);
+    assert_eq!(list("").as_array().unwrap().len(), 0);
+    let moved = json!({ "domain": "go.example" });
+    let path = format!("/qr-codes/{}", code["id"].as_str().unwrap());
+    api.patch(&path, &moved).refuses(400, "VALIDATION_ERROR", &["domain"]);
 
     for query in ["?domain=elsewhere.example", "?domain=", "?domain=a,b"] {
         let answer = api.get(&format!("/links/twin{query}"));
@@ -68,11 +77,16 @@ fn a_slug_is_qualified_by_its_domain() {
     api.get("/links/none?domain=go.example").problem(404, "NOT_FOUND");
     api.get("/links/twin?domain=go.example&odd=1").refuses(400, "VALIDATION_ERROR", &["odd"]);
 
-    let mut show = slugline();
-    show.args(["link", "show", "go.example/twin", "--json", "--url"]);
-    let shown = show.arg(format!("http://{host}")).env("SLUGLINE_TOKEN", crate::harness::TOKEN);
-    let shown: Value = serde_json::from_slice(&shown.output().unwrap().stdout).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = slugline();
+        command.args(args).arg("--url").arg(format!("http://{host}"));
+        command.env("SLUGLINE_TOKEN", crate::harness::TOKEN).output().unwrap().stdout
+    };
+    let shown = run(&["link", "show", "go.example/twin", "--json"]);
+    let shown: Value = serde_json::from_slice(&shown).unwrap();
     assert_eq!(shown["id"], json!(theirs));
+    let printed = String::from_utf8(run(&["qr", "go.example/twin"])).unwrap();
+    assert!(printed.contains("go.example/twin?qr="), "{printed}");
 
     api.delete("/links/twin?domain=go.example").expect(204);
     api.get("/links/twin?domain=go.example").problem(404, "NOT_FOUND");

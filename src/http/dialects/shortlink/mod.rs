@@ -151,7 +151,7 @@ async fn create_qr(api: Api, fields: Fields) -> Result<Response> {
 async fn list_qr(api: Api, params: Params) -> Result<Json<Value>> {
     let (page, limit) = page(params)?;
     let part = (None, (page - 1).saturating_mul(limit), limit);
-    let found = api.services.qr.codes.list(api.actor.workspace, part)?;
+    let found = api.services.qr.codes.list(api.actor.workspace, part).await?;
     let shown = qr_codes::show_all(&api, found.items).await;
     let data: Vec<_> =
         shown.iter().map(|shown| response::qr_code(&api.services.site, shown)).collect();

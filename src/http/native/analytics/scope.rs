@@ -1,6 +1,6 @@
 //! Resolves names in requests: links by ID or slug, and the default domain by hostname.
 
-use crate::domain::command::LinkRef;
+use crate::domain::command::{DomainRef, LinkRef};
 use crate::domain::ids::{LinkId, WorkspaceId};
 use crate::http::Services;
 use crate::queries::analytics::Dimension;
@@ -19,7 +19,7 @@ impl Resolver<'_> {
     pub fn values(&self, dimension: Dimension, values: Vec<String>) -> Result<Vec<String>, String> {
         match dimension {
             Dimension::Link => values.iter().map(|name| self.link(name)).collect(),
-            Dimension::Domain => Ok(values.into_iter().map(|name| self.domain(name)).collect()),
+            Dimension::Domain => values.iter().map(|name| self.domain(name)).collect(),
             _ => Ok(values),
         }
     }
@@ -37,7 +37,21 @@ impl Resolver<'_> {
         Ok(id.uuid().to_string())
     }
 
-    fn domain(&self, name: String) -> String {
-        if name == self.services.site.host { String::new() } else { name }
+    /// Resolves a domain of the workspace by ID, or any hostname: that of a domain that was deleted
+    /// has clicks, too.
+    fn domain(&self, name: &str) -> Result<String, String> {
+        if name.eq_ignore_ascii_case(&self.services.site.host) {
+            return Ok(String::new());
+        }
+        match DomainRef::parse(name) {
+            Some(id @ DomainRef::Id(_)) => {
+                let domain = self.services.domains.get(self.workspace, &id).ok().flatten();
+                let domain = domain.map(|(domain, _)| domain.hostname.to_string());
+                domain.ok_or_else(|| {
+                    format!("must be domains' ids or hostnames; `{name}` is neither")
+                })
+            }
+            _ => Ok(name.to_ascii_lowercase()),
+        }
     }
 }

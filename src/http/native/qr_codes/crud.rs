@@ -1,5 +1,7 @@
 //! Creates, lists, retrieves, updates and deletes QR codes.
 
+use std::mem::take;
+
 use axum::Json;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -11,7 +13,7 @@ use super::{IfMatch, etag, expected, find, saved, scans};
 use crate::domain::command::Command;
 use crate::domain::error::Result;
 use crate::domain::ids::QrCodeId;
-use crate::domain::link::Link;
+use crate::domain::link::{Field, Link};
 use crate::domain::qr::QrCodeInput;
 use crate::domain::qr::command::QrCommand;
 use crate::domain::token::Actor;
@@ -22,7 +24,7 @@ use crate::http::native::link_name::LinkName;
 use crate::http::native::page::{CursorParams, Page, PageOf, PageParam};
 use crate::http::native::{Data, links, log_offset};
 use crate::http::params::Params;
-use crate::http::qr_codes;
+use crate::http::qr_codes::{self, is_replay};
 
 /// Creates a QR code of a link.
 ///
@@ -38,9 +40,18 @@ use crate::http::qr_codes;
     ),
 )]
 pub async fn create(Api { services, actor }: Api, body: JsonBody<QrCodeInput>) -> Result<Response> {
-    let created = qr_codes::create(&services, actor, None, body.value, body.idempotency).await?;
+    let (mut input, idempotency) = (body.value, body.idempotency);
+    if let (Field::Value(domain), Field::Value(link)) = (take(&mut input.domain), &mut input.link) {
+        let name = LinkName::on_domain(&services, &actor, link.clone(), Some(&domain))?;
+        match links::find(&services, &actor, &name) {
+            Ok(found) => *link = found.id.to_string(),
+            Err(_) if is_replay(&services, actor.workspace, idempotency.as_ref())? => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let created = qr_codes::create(&services, actor, None, input, idempotency).await?;
     let location = format!("/api/v1/qr-codes/{}", created.code.code.id);
-    let mut response = saved(&services, StatusCode::CREATED, created).await;
+    let mut response = saved(&services, StatusCode::CREATED, created);
     if let Ok(location) = HeaderValue::try_from(location) {
         response.headers_mut().insert(LOCATION, location);
     }
@@ -54,6 +65,8 @@ pub async fn create(Api { services, actor }: Api, body: JsonBody<QrCodeInput>) -
 pub struct OfLinkParam {
     /// Only codes of this link, by its ID or slug.
     link: Option<String>,
+    /// The domain that the slug is on, by ID or hostname; the service's own by default.
+    domain: Option<String>,
 }
 
 /// Lists QR codes, newest first.
@@ -69,7 +82,11 @@ pub async fn list(
     Api { services, actor }: Api,
     mut params: Params,
 ) -> Result<Json<PageOf<QrCodeView>>> {
-    let link = params.text("link").map(|text| links::find(&services, &actor, &LinkName::new(text)));
+    let (link, domain) = (params.text("link"), params.text("domain"));
+    let link = link.map(|text| {
+        let name = LinkName::on_domain(&services, &actor, text, domain.as_deref())?;
+        links::find(&services, &actor, &name)
+    });
     listed(&services, &actor, link, params).await
 }
 
@@ -101,7 +118,7 @@ async fn listed(
     let part = (before, skip, page.size());
     let found = match link.transpose()? {
         Some(link) => services.qr.codes.list_of(&link, part)?,
-        None => services.qr.codes.list(actor.workspace, part)?,
+        None => services.qr.codes.list(actor.workspace, part).await?,
     };
     let next_cursor = found.next.map(|id| id.to_string());
     let data = scans::counted(services, actor.workspace, found.items).await;
@@ -139,7 +156,7 @@ pub async fn update(
     let code = find(&services, &actor, &name)?;
     let conditions = (expected(&headers)?, body.idempotency);
     let changed = qr_codes::change(&services, actor, code, body.value, conditions).await?;
-    Ok(saved(&services, StatusCode::OK, changed).await)
+    Ok(saved(&services, StatusCode::OK, changed))
 }
 
 /// Deletes a QR code, for good.

@@ -15,7 +15,7 @@ use crate::http::auth::Api;
 use crate::http::body::JsonBody;
 use crate::http::native::{Changed, Data, log_offset, replayed};
 use crate::http::params::Name;
-use crate::http::qr_codes::{checks, logos};
+use crate::http::qr_codes::{checks, is_replay, logos};
 
 /// Finds the actor's domain by its id or hostname.
 fn domain(services: &Services, actor: &Actor, text: &str) -> Result<Domain> {
@@ -79,10 +79,13 @@ async fn write(
     body: JsonBody<QrDefaultsInput>,
 ) -> Result<Response> {
     let (mut input, workspace) = (body.value, actor.workspace);
-    let (logo, url) = (&mut input.logo, &mut input.logo_url);
-    let new_logo = logos::resolve(&services, workspace, logo, url).await?;
-    let hostname = domain.as_ref().map(|domain| domain.hostname.as_str());
-    checks::of_defaults(&services, workspace, hostname, &input, new_logo.as_ref()).await?;
+    let mut new_logo = None;
+    if !is_replay(&services, workspace, body.idempotency.as_ref())? {
+        let (logo, url) = (&mut input.logo, &mut input.logo_url);
+        new_logo = logos::resolve(&services, workspace, logo, url).await?;
+        let hostname = domain.as_ref().map(|domain| domain.hostname.as_str());
+        checks::of_defaults(&services, workspace, hostname, &input, new_logo.as_ref()).await?;
+    }
     let domain = domain.map(|domain| domain.id);
     let command = Command::Qr(QrCommand::SetDefaults(domain.map(DomainRef::Id), input.into()));
     let first = new_logo.map(|logo| logo.store());

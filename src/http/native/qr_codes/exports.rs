@@ -127,7 +127,7 @@ pub async fn create(
             let link = links::find(&services, &actor, &LinkName::new(link))?;
             services.qr.codes.list_of(&link, (None, 0, MAX_CODES))?.items
         }
-        (None, None) => all_codes(&services, actor.workspace)?,
+        (None, None) => all_codes(&services, actor.workspace).await?,
     };
     if codes.is_empty() {
         return Err(ServiceError::field("qr_codes", "there are no QR codes"));
@@ -162,8 +162,8 @@ fn named_codes(
     ids.iter().map(find).collect()
 }
 
-fn all_codes(services: &Services, workspace: WorkspaceId) -> Result<Vec<LinkedQrCode>> {
-    let all = services.qr.codes.list(workspace, (None, 0, MAX_CODES))?;
+async fn all_codes(services: &Services, workspace: WorkspaceId) -> Result<Vec<LinkedQrCode>> {
+    let all = services.qr.codes.list(workspace, (None, 0, MAX_CODES)).await?;
     if all.next.is_some() { Err(too_many()) } else { Ok(all.items) }
 }
 

@@ -12,9 +12,10 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::find;
-use super::versions::find_version;
+use super::versions::{find_version, link_then};
 use crate::domain::command::LinkRef;
-use crate::domain::error::Result;
+use crate::domain::error::{Result, ServiceError};
+use crate::domain::link::Link;
 use crate::domain::qr::QrCode;
 use crate::domain::qr::input::SIZES;
 use crate::domain::qr::style::ImageFormat;
@@ -26,7 +27,6 @@ use crate::http::native::schema::ImageFile;
 use crate::http::params::Params;
 use crate::http::qr_codes::images::{Image, file_response};
 use crate::http::qr_codes::{ImageRequest, content};
-use crate::queries::history::LinkAtTime;
 
 /// Caches ask each time whether the image is still the same.
 const REVALIDATED: HeaderValue = HeaderValue::from_static("private, no-cache");
@@ -47,6 +47,17 @@ pub struct ImageQuery {
     /// `base64` returns JSON instead of a file.
     #[param(inline, value_type = Option<Encoding>)]
     encoding: Option<String>,
+}
+
+/// The parameter of the image of a version.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what `version_image` reads by name")]
+pub struct LinkVersionParam {
+    /// The version of the link whose URL is encoded; by default, the one that was current when the
+    /// QR code's version was created.
+    #[param(minimum = 1)]
+    link_version: Option<u32>,
 }
 
 /// How an image is sent.
@@ -90,7 +101,8 @@ impl ImageParams {
         Ok(Self { format, size, is_base64 })
     }
 
-    /// What is to be drawn of a code. The code's own size was checked when it was set.
+    /// What is to be drawn of a code. Its own size was checked when it was set; a link that was
+    /// renamed since may have made the code denser.
     fn request(&self, code: &QrCode) -> ImageRequest {
         let format = self.format.unwrap_or(code.format);
         let size = self.size.unwrap_or(code.size);
@@ -130,10 +142,11 @@ pub async fn image(
 
 /// Draws a version of a QR code.
 ///
-/// It never changes: it encodes the URL that the link had when the version was created.
+/// It encodes the URL that the link had when the version was created, or at another version of the
+/// link, and never changes.
 #[utoipa::path(
     get, path = "/qr-codes/{qr_code}/versions/{version}/image",
-    params(ImageQuery),
+    params(ImageQuery, LinkVersionParam),
     responses(
         (status = 200, description = "The image.", content(
             (Data<ImageView> = "application/json"), (ImageFile = "image/png"),
@@ -150,17 +163,30 @@ pub async fn version_image(
     name: LinkName,
     Path((_code, version)): Path<(String, String)>,
     headers: HeaderMap,
-    params: Params,
+    mut params: Params,
 ) -> Result<Response> {
+    let link_version = params.number("link_version", 1, u32::MAX.into());
     let params = ImageParams::take(params)?;
     let (found, version) = find_version(&services, &actor, &name, &version).await?;
-    let named = LinkRef::Id(found.link.id);
-    let then = services.link_history.link_at(actor.workspace, named, version.at_ms).await?;
-    let link = if let LinkAtTime::Live(link) = then { *link } else { found.link };
+    let link = match link_version {
+        Some(number) => Some(link_at_version(&services, &found.link, number).await?),
+        None => link_then(&services, &found.link, version.at_ms).await?,
+    };
+    let caching = if link.is_some() { IMMUTABLE } else { REVALIDATED };
+    let link = link.unwrap_or(found.link);
     let content = content(&services.site, &version.code, found.number, &link);
     let request = params.request(&version.code);
-    let image = Image { code: &version.code, content, request, caching: IMMUTABLE };
+    let image = Image { code: &version.code, content, request, caching };
     send(&services, image, link.slug.as_str(), &params, &headers).await
+}
+
+async fn link_at_version(services: &Services, link: &Link, number: u64) -> Result<Link> {
+    let number = u32::try_from(number).unwrap_or(u32::MAX);
+    let (workspace, named) = (link.workspace, LinkRef::Id(link.id));
+    let found = services.link_history.some_versions(workspace, named, [number]).await?;
+    let version = found.and_then(|[version]| version);
+    let rule = "must be a version of the QR code's link";
+    version.map(|found| found.link).ok_or_else(|| ServiceError::field("link_version", rule))
 }
 
 /// Sends an image as a file or in JSON.

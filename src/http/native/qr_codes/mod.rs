@@ -83,12 +83,10 @@ fn find(services: &Services, actor: &Actor, name: &LinkName) -> Result<LinkedQrC
     found.ok_or_else(|| ServiceError::not_found("QR code"))
 }
 
-/// The response to a change of a code or to its replay.
-async fn saved(services: &Services, status: StatusCode, saved: Saved) -> Response {
-    let total_scans = match status {
-        StatusCode::CREATED => Some(0),
-        _ => scans::total(services, &saved.code.code).await,
-    };
+/// The response to a change of a code or to its replay. A new code has no scans; those of others are
+/// not counted: a change must not wait for analytics.
+fn saved(services: &Services, status: StatusCode, saved: Saved) -> Response {
+    let total_scans = (status == StatusCode::CREATED).then_some(0);
     let etag = etag(saved.code.code.version);
     let headers = (log_offset(saved.offset), replayed(saved.is_replay));
     (status, etag, headers, Json(SavedQrCode::new(services, saved, total_scans))).into_response()

@@ -9,8 +9,9 @@ use utoipa::ToSchema;
 
 use super::view::{QrCodeVersionView, SavedQrCode};
 use super::{IfMatch, expected, find, saved};
+use crate::domain::command::LinkRef;
 use crate::domain::error::{Result, ServiceError};
-use crate::domain::qr::command::QrCommand;
+use crate::domain::link::Link;
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::auth::Api;
@@ -20,6 +21,7 @@ use crate::http::native::link_name::LinkName;
 use crate::http::native::page::{CursorParams, Page, PageOf, PageParam};
 use crate::http::params::Params;
 use crate::http::qr_codes;
+use crate::queries::history::LinkAtTime;
 use crate::queries::qr_codes::{LinkedQrCode, QrCodeVersion};
 
 /// The version to revert to.
@@ -54,8 +56,10 @@ pub async fn list_versions(
     let part = (before, skip, page.size());
     let found = services.qr.codes.versions(&code.code, part).await?;
     let next_cursor = found.next.map(|next| next.to_string());
-    let view = |version| QrCodeVersionView::new(&services, &code, version);
-    let data = found.items.into_iter().map(view).collect();
+    let mut data = Vec::with_capacity(found.items.len());
+    for version in found.items {
+        data.push(shown(&services, &code, version).await?);
+    }
     let meta = page.meta_after(before.is_some(), Some(found.total), next_cursor);
     Ok(Json(PageOf { data, meta }))
 }
@@ -71,7 +75,24 @@ pub async fn get_version(
     Path((_code, version)): Path<(String, String)>,
 ) -> Result<Json<Data<QrCodeVersionView>>> {
     let (code, version) = find_version(&services, &actor, &name, &version).await?;
-    Ok(Json(Data { data: QrCodeVersionView::new(&services, &code, version) }))
+    Ok(Json(Data { data: shown(&services, &code, version).await? }))
+}
+
+async fn shown(
+    services: &Services,
+    code: &LinkedQrCode,
+    version: QrCodeVersion,
+) -> Result<QrCodeVersionView> {
+    let link = link_then(services, &code.link, version.at_ms).await?;
+    let link = link.unwrap_or_else(|| code.link.clone());
+    Ok(QrCodeVersionView::new(services, (code.number, link), version))
+}
+
+/// The link of a code as it was at a time. `None` if its history does not reach back that far.
+pub async fn link_then(services: &Services, link: &Link, at_ms: u64) -> Result<Option<Link>> {
+    let named = LinkRef::Id(link.id);
+    let then = services.link_history.link_at(link.workspace, named, at_ms).await?;
+    Ok(if let LinkAtTime::Live(link) = then { Some(*link) } else { None })
 }
 
 /// Finds a code and one of its versions by the names in a path.
@@ -98,7 +119,7 @@ pub async fn find_version(
     params(IfMatch),
     responses(
         (status = 200, body = SavedQrCode),
-        (status = 400, description = "The code has no such version."),
+        (status = 400, description = "The code has no such version, or scanners would not read it."),
         (status = 409, description = "The logo of that version was deleted."),
     ),
 )]
@@ -112,9 +133,8 @@ pub async fn revert(
     let code = find(&services, &actor, &name)?;
     let version = services.qr.codes.version(&code.code, body.value.version).await?;
     let no_version = || ServiceError::field("version", "is not a version of this QR code");
-    let to = Box::new(version.ok_or_else(no_version)?.code);
-    let command = QrCommand::Revert { to, expected };
-    let done =
-        qr_codes::run(&services, actor, (None, command), Vec::new(), body.idempotency).await?;
-    Ok(saved(&services, StatusCode::OK, done).await)
+    let to = version.ok_or_else(no_version)?.code;
+    let conditions = (expected, body.idempotency);
+    let reverted = qr_codes::revert(&services, actor, code, to, conditions).await?;
+    Ok(saved(&services, StatusCode::OK, reverted))
 }

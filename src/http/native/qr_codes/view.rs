@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::domain::link::Field;
+use crate::domain::link::{Field, Link};
 use crate::domain::qr::QrDefaults;
 use crate::domain::qr::StoredLogo;
 use crate::domain::qr::input::TRANSPARENT;
@@ -63,9 +63,10 @@ pub struct QrCodeView {
     /// The URL of the image, which needs no token.
     #[schema(example = "https://sho.rt/qr/qr_01kaj9m3v8e9qrs4t5v6w7x8y9.png?v=1")]
     image_url: String,
-    /// The URL of the image at this version, which never changes.
+    /// The URL of the image at this version and that of the link, which never changes.
     version_image_url: String,
-    /// Scans without bots; null in versions and while analytics are unavailable.
+    /// Scans without bots. Null in versions, in the response to a change of a code, which counts
+    /// none, and while analytics are unavailable.
     total_scans: Option<u64>,
     #[schema(format = DateTime)]
     created_at: String,
@@ -208,6 +209,7 @@ impl QrCodeView {
         let site = &services.site;
         let LinkedQrCode { code, number, link } = code;
         let content = content(site, &code, number, &link);
+        let image_url = site.qr_image_url(&code, &link, code.format);
         let (style, id) = (code.style, code.id.to_string());
         let path = format!("{}/api/v1/qr-codes/{id}", site.base);
         let color = |color: Option<Color>| color.map(|color| color.to_string());
@@ -233,8 +235,11 @@ impl QrCodeView {
             size: code.size,
             format: code.format.as_str(),
             dialect: code.dialect,
-            image_url: site.qr_image_url(code.id, code.format, code.version),
-            version_image_url: format!("{path}/versions/{}/image", code.version),
+            image_url,
+            version_image_url: format!(
+                "{path}/versions/{}/image?link_version={}",
+                code.version, link.version
+            ),
             total_scans,
             id,
             created_at: iso8601(code.created_at_ms),
@@ -255,10 +260,8 @@ impl SavedQrCode {
 }
 
 impl QrCodeVersionView {
-    /// Creates the view of a version of a code.
-    pub fn new(services: &Services, current: &LinkedQrCode, version: QrCodeVersion) -> Self {
-        let LinkedQrCode { number, link, .. } = current;
-        let (number, link) = (*number, link.clone());
+    /// Creates the view of a version of a code, with the link as it was then.
+    pub fn new(services: &Services, (number, link): (u64, Link), version: QrCodeVersion) -> Self {
         let action = version.action.name();
         Self {
             version: version.code.version,

@@ -118,7 +118,7 @@ impl Model {
                 .map(|(id, _)| QrCodeId::from_bytes(id).unwrap())
                 .collect();
             listed.reverse();
-            let found = index.qr_codes(owner, (None, 0, usize::MAX)).unwrap();
+            let found = index.qr_codes(owner, (None, 0, usize::MAX)).unwrap().0;
             assert_eq!(found.iter().map(|one| one.code.id).collect::<Vec<_>>(), listed);
             assert_eq!(index.qr_code_count(owner).unwrap(), listed.len() as u64);
             let is_lens = |id: &QrCodeId| self.codes[&id.as_bytes()[..]].1.dialect.is_some();
@@ -128,7 +128,7 @@ impl Model {
             assert_eq!(found.iter().map(|one| one.code.id).collect::<Vec<_>>(), expected);
             assert_eq!(total, lens.len() as u64);
             if let Some(second) = listed.get(1) {
-                let after = index.qr_codes(owner, (Some(*second), 0, 1)).unwrap();
+                let after = index.qr_codes(owner, (Some(*second), 0, 1)).unwrap().0;
                 assert_eq!(after.first().map(|one| one.code.id), listed.get(2).copied());
             }
         }
