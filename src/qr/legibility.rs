@@ -80,10 +80,19 @@ fn check_colors(style: &QrStyle, reasons: &mut Reasons, warnings: &mut Vec<Warni
         Ordering::Equal => luminance(background) > 0.18,
         order => order.is_lt(),
     };
+    let (direction, extreme) =
+        if is_dark { ("darker", Color::BLACK) } else { ("lighter", Color::WHITE) };
+    if contrast(extreme, background) < MIN_CONTRAST {
+        let (opposite, name) = if is_dark { ("lighter", "black") } else { ("darker", "white") };
+        let reason = format!("must be {opposite}: not even {name} has enough contrast to it");
+        reasons.push(("background_color", reason));
+        return lowest;
+    }
     let mut colors = vec![("color", style.color)];
     if let Some(gradient) = style.gradient {
         let mixed = |step| ("gradient.color", mix(style.color, gradient.color, step));
-        colors.extend((1..=GRADIENT_STEPS).map(mixed));
+        // From the end, which mostly has the lowest contrast.
+        colors.extend((1..=GRADIENT_STEPS).rev().map(mixed));
     }
     colors.extend(style.corner_color.map(|color| ("corner_color", color)));
     colors.extend(style.corner_dot_color.map(|color| ("corner_dot_color", color)));
@@ -93,12 +102,15 @@ fn check_colors(style: &QrStyle, reasons: &mut Reasons, warnings: &mut Vec<Warni
         }
         let contrast = contrast(color, background);
         lowest = lowest.min(contrast);
-        let direction = if is_dark { "darker" } else { "lighter" };
         if (luminance(color) < luminance(background)) != is_dark {
-            let reason = format!("must be {direction} than the background, as `color` is");
+            let rest = if field == "color" { "" } else { ", as the modules are" };
+            let reason = format!("must be {direction} than the background{rest}");
             reasons.push((field, reason));
         } else if contrast < MIN_CONTRAST {
-            reasons.push((field, low_contrast(contrast, direction, "the background")));
+            reasons.push((
+                field,
+                low_contrast(contrast, direction, ["the background", "scanners need"]),
+            ));
         } else if brightness_ratio(color, background, is_dark) > MAX_BRIGHTNESS {
             let reason = format!("must be {direction}: cameras see it as bright as the background");
             reasons.push((field, reason));
@@ -124,9 +136,10 @@ fn check_frame(style: &QrStyle, reasons: &mut Reasons) {
     reasons.extend(caption::defect(&frame.caption).map(|reason| ("frame.caption", reason)));
     let contrast = contrast(frame.text_color, frame.color);
     if contrast < MIN_CONTRAST {
-        let is_dark = luminance(frame.text_color) < luminance(frame.color);
-        let direction = if is_dark { "darker" } else { "lighter" };
-        reasons.push(("frame.text_color", low_contrast(contrast, direction, "the frame")));
+        // Only one direction has room for contrast.
+        let direction = if luminance(frame.color) > 0.18 { "darker" } else { "lighter" };
+        let reason = low_contrast(contrast, direction, ["the frame", "readers need"]);
+        reasons.push(("frame.text_color", reason));
     }
     if style.margin < MIN_FRAME_MARGIN {
         let reason = format!("must be at least {MIN_FRAME_MARGIN} within a frame");
@@ -134,9 +147,11 @@ fn check_frame(style: &QrStyle, reasons: &mut Reasons) {
     }
 }
 
-fn low_contrast(contrast: f64, direction: &str, than: &str) -> String {
+fn low_contrast(contrast: f64, direction: &str, [to, who_needs]: [&str; 2]) -> String {
+    // Rounded down: what is too little must not look like enough.
+    let contrast = (contrast * 10.0).floor() / 10.0;
     format!(
-        "must be {direction}: its contrast to {than} is {contrast:.1}:1, scanners need at least \
+        "must be {direction}: its contrast to {to} is {contrast:.1}:1, {who_needs} at least \
          {MIN_CONTRAST}:1"
     )
 }
@@ -156,7 +171,12 @@ fn check_modules(spec: &Spec, size: u32, contrast: f64, reasons: &mut Reasons) {
         _ => MIN_SHAPE_PIXELS,
     };
     if layout.scale < min {
-        let needed = (f64::from(min) * f64::from(size) / f64::from(layout.scale)).ceil();
+        let scale = |size| Layout::new(matrix.width(), style, size, false).scale;
+        let estimate = f64::from(min) * f64::from(size) / f64::from(layout.scale);
+        let mut needed = estimate.ceil() as u32;
+        while needed > size && scale(needed - 1) >= min {
+            needed -= 1;
+        }
         let reason = format!(
             "must be at least {needed} for this content and style, so that a module has {min} \
              pixels; or lower the margin or the error correction"

@@ -15,6 +15,9 @@ const VERSION_WIDTH: usize = 3;
 const VERSION_DISTANCE: usize = 11;
 const MIN_WIDTH_WITH_VERSION: usize = 45;
 const CODEWORD_BITS: usize = 8;
+/// The ECI designator of UTF-8: without it, bytes are ISO 8859-1, and decoders guess.
+const UTF_8: u32 = 26;
+const MAX_VERSION: i16 = 40;
 
 /// The modules of a code, without the quiet zone.
 pub struct Matrix {
@@ -157,7 +160,13 @@ fn alignment_centers(width: usize) -> Vec<usize> {
 }
 
 fn fixed(content: &str, level: EcLevel) -> Option<(Bits, EcLevel)> {
-    Some((encode_auto(content.as_bytes(), level).ok()?, level))
+    let bits = if content.is_ascii() {
+        encode_auto(content.as_bytes(), level).ok()
+    } else {
+        let mut versions = (1..=MAX_VERSION).map(Version::Normal);
+        versions.find_map(|version| with_version(content, version, level))
+    };
+    Some((bits?, level))
 }
 
 /// The highest level with the version that M needs, or that L needs if M is too little.
@@ -172,7 +181,13 @@ fn highest_without_growth(content: &str) -> Option<(Bits, EcLevel)> {
 
 fn with_version(content: &str, version: Version, level: EcLevel) -> Option<Bits> {
     let mut bits = Bits::new(version);
-    bits.push_optimal_data(content.as_bytes()).ok()?;
+    if content.is_ascii() {
+        bits.push_optimal_data(content.as_bytes()).ok()?;
+    } else {
+        // Some bytes of UTF-8 look like the Shift JIS of Kanji mode.
+        bits.push_eci_designator(UTF_8).ok()?;
+        bits.push_byte_data(content.as_bytes()).ok()?;
+    }
     bits.push_terminator(level).ok()?;
     Some(bits)
 }

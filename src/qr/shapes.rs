@@ -12,7 +12,8 @@ const CIRCLE_CONTROL: f32 = 0.552_284_8;
 const DOT_RADIUS: f32 = 0.46;
 const ROUND_RADIUS: f32 = 0.5;
 /// The outer radius of rings. Some decoders, such as rqrr, take the perspective from the corners of
-/// the rings: with rounder ones they read the wrong modules.
+/// the rings: with rounder ones they read the wrong modules. Others, such as ZXing, look for edges at
+/// even distances from the center: around a circle, with a round inner edge they find no marker.
 const RING_RADIUS: f32 = 0.5;
 
 /// A step of a path.
@@ -121,7 +122,7 @@ pub fn marker_rings(matrix: &Matrix, style: CornerStyle, offset: Point) -> Path 
     let (outer, inner) = match style {
         CornerStyle::Square => (0.0, 0.0),
         CornerStyle::Rounded => (RING_RADIUS, 1.25),
-        CornerStyle::Dot => (RING_RADIUS, 2.0),
+        CornerStyle::Dot => (RING_RADIUS, 0.5),
     };
     let mut path = Path::default();
     for (x, y) in markers(matrix, offset) {

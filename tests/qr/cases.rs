@@ -36,7 +36,7 @@ impl Case {
         Self::with_content(name, style, size, SHORT)
     }
 
-    fn with_content(name: impl Into<String>, style: QrStyle, size: u32, content: &str) -> Self {
+    pub fn with_content(name: impl Into<String>, style: QrStyle, size: u32, content: &str) -> Self {
         let logo = style.logo.map(|_| Logo::parse_upload(LOGO.as_bytes()).unwrap());
         Self { name: name.into(), spec: Spec { content: content.to_owned(), style, logo }, size }
     }

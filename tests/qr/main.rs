@@ -19,7 +19,7 @@ use cases::{Case, SHORT};
 use image::imageops::FilterType;
 use image::{DynamicImage, GrayImage};
 use photo::{Shot, Treatment};
-use slugline::domain::qr::style::ImageFormat;
+use slugline::domain::qr::style::{ImageFormat, QrStyle};
 use slugline::qr;
 
 /// A scanner sees many frames, no two of them equal. What is not read in the first one is enlarged
@@ -217,6 +217,13 @@ fn the_largest_logos_are_read_by_two_decoders() {
     let cases = cases::largest_logos();
     assert!(cases.len() >= 12, "{}", cases.len());
     assert_read(&read(&cases));
+}
+
+#[test]
+fn texts_in_all_letters_are_read_by_two_decoders() {
+    let texts = ["Müller", "WIFI:T:WPA;S:Café;P:12345678;;", "Grüße – bis gleich", "日本 😀"];
+    let case = |text: &&str| Case::with_content(*text, QrStyle::default(), 300, text);
+    assert_read(&read(&texts.iter().map(case).collect::<Vec<_>>()));
 }
 
 /// Each format shows what the PNG shows, and is read.

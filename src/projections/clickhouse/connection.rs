@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clickhouse::{Client, Compression};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::watch;
 
 use super::chunks::Chunks;
@@ -12,6 +14,9 @@ use super::generation::Generation;
 use super::status::{AsOf, Status};
 use crate::log::Log;
 use crate::projections::DeletionWatch;
+
+/// After this, idle connections are closed: the engine waits for open ones when it stops.
+const IDLE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A ClickHouse server with an HTTP interface.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,7 +51,11 @@ impl Target {
     pub fn client_without_database(&self) -> Client {
         // On the same machine, compression costs more than it saves.
         let compression = if self.is_here() { Compression::None } else { Compression::Lz4 };
-        Client::default()
+        let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .build(HttpConnector::new());
+        Client::with_http_client(http)
             .with_compression(compression)
             .with_url(&self.url)
             .with_user(&self.user)

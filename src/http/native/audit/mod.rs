@@ -14,8 +14,8 @@ use super::route::Routes;
 use crate::domain::action::Action;
 use crate::domain::error::Result;
 use crate::domain::ids::{
-    CampaignId, DomainId, GrantId, ImportId, InvitationId, LinkId, RechargeId, ReportId, SessionId,
-    TokenId, UserId, UtmTemplateId, any_id,
+    CampaignId, DomainId, GrantId, ImportId, InvitationId, LinkId, LogoId, QrCodeId, RechargeId,
+    ReportId, SessionId, TokenId, UserId, UtmTemplateId, any_id,
 };
 use crate::domain::token::Ability;
 use crate::http::Services;
@@ -64,28 +64,38 @@ pub struct AuditMeta {
     next_cursor: Option<String>,
 }
 
+/// The ID of what an action is about, with the prefix of its kind.
+fn subject_id(action: &str, id: Uuid) -> Option<String> {
+    let (noun, _) = action.split_once('.')?;
+    Some(match noun {
+        _ if matches!(action, "credits.reserved" | "credits.released") => {
+            ImportId::new(id).to_string()
+        }
+        "link" => LinkId::new(id).to_string(),
+        "token" => TokenId::new(id).to_string(),
+        "report" => ReportId::new(id).to_string(),
+        "campaign" => CampaignId::new(id).to_string(),
+        "utm_template" => UtmTemplateId::new(id).to_string(),
+        "domain" | "qr_defaults" => DomainId::new(id).to_string(),
+        "qr_code" => QrCodeId::new(id).to_string(),
+        "logo" => LogoId::new(id).to_string(),
+        "session" => SessionId::new(id).to_string(),
+        "credits" | "payment" => GrantId::new(id).to_string(),
+        "recharge" => RechargeId::new(id).to_string(),
+        "invitation" => InvitationId::new(id).to_string(),
+        "user" | "password" | "two_factor" | "sign_in" | "member" | "ownership" => {
+            UserId::new(id).to_string()
+        }
+        _ => return None,
+    })
+}
+
 impl AuditView {
     fn new(services: &Services, entry: Entry) -> Result<Self> {
         let Entry { offset, event, changed } = entry;
         let action = event.action.name();
         let subject = event.subject.map(Uuid::from_bytes);
-        let subject = subject.map(|id| match action.split('.').next().unwrap_or_default() {
-            _ if matches!(action.as_str(), "credits.reserved" | "credits.released") => {
-                ImportId::new(id).to_string()
-            }
-            "link" => LinkId::new(id).to_string(),
-            "token" => TokenId::new(id).to_string(),
-            "report" => ReportId::new(id).to_string(),
-            "campaign" => CampaignId::new(id).to_string(),
-            "utm_template" => UtmTemplateId::new(id).to_string(),
-            "domain" => DomainId::new(id).to_string(),
-            "session" => SessionId::new(id).to_string(),
-            "credits" | "payment" => GrantId::new(id).to_string(),
-            "recharge" => RechargeId::new(id).to_string(),
-            "invitation" => InvitationId::new(id).to_string(),
-            // What happens to a user, as a person or as a member of the workspace.
-            _ => UserId::new(id).to_string(),
-        });
+        let subject = subject.and_then(|id| subject_id(&action, id));
         let changed = match changed.map(|both| *both) {
             Some((before, after)) => {
                 Some(differences(services, before, after)?.into_keys().collect())
@@ -141,4 +151,22 @@ fn filter(params: &mut Params) -> AuditFilter {
     let from_ms = params.parsed("from", rule, timestamp);
     let to_ms = params.parsed("to", rule, timestamp);
     AuditFilter { link, actor, subject, action, from_ms, to_ms }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_subject_has_the_prefix_of_its_kind() {
+        // Their subject is the workspace, whose id an entry does not repeat.
+        let of_workspace = ["workspace", "plan", "api_calls", "subscription", "auto_recharge"];
+        for action in Action::every().map(Action::name) {
+            let (noun, _) = action.split_once('.').unwrap();
+            let id = subject_id(&action, Uuid::nil());
+            assert_eq!(id.is_none(), of_workspace.contains(&noun), "{action}");
+        }
+        let id = |action| subject_id(action, Uuid::nil()).unwrap();
+        assert!(id("qr_code.changed").starts_with("qr_") && id("logo.stored").starts_with("logo_"));
+    }
 }

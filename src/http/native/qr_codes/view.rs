@@ -218,7 +218,7 @@ impl QrCodeView {
             short_url: site.short_url(&link.fields.domain, link.slug.as_str()),
             content,
             name: code.name,
-            direct: code.direct,
+            direct: code.direct && link.fields.content.payload().is_some(),
             color: style.color.to_string(),
             background_color: background(style.background_color),
             gradient: style.gradient.map(GradientView::from),
