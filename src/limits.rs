@@ -21,7 +21,7 @@ pub const PASSWORD_QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const RENDER_QUEUE_LEN: usize = 128;
 /// How many of them are drawn or wait for a thread at once for one workspace.
 pub const RENDERS_PER_WORKSPACE: usize = 4;
-/// How long a request waits for an image of a QR code.
+/// How long an image of a QR code waits for a thread, and how long drawing it may then take.
 pub const RENDER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The memory of the cache of drawn images.
 pub const IMAGE_CACHE_BYTES: u64 = 32 << 20;

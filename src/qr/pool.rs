@@ -1,9 +1,12 @@
 //! The threads that render.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time;
 
 use super::RenderError;
 use crate::domain::error::{ErrorCode, ServiceError};
@@ -14,19 +17,20 @@ use crate::log::thread_pool::{PoolError, ThreadPool};
 #[derive(Clone)]
 pub struct RenderPool {
     threads: ThreadPool<()>,
+    /// Of the wait in the queue, and again of the work.
     timeout: Duration,
 }
 
 /// Whether somebody still waits for a rendering. By default, somebody does forever.
 #[derive(Debug, Clone, Default)]
-pub struct Wanted(Option<Weak<AtomicBool>>);
+pub struct Wanted(Option<Weak<()>>);
 
 /// Why nothing was rendered.
 #[derive(Debug)]
 pub enum NotRendered {
     /// Too much is waiting.
     Busy,
-    /// It had begun, but took too long.
+    /// It took too long since it began.
     TooSlow,
     /// A failure of the service.
     Failed(ServiceError),
@@ -43,6 +47,12 @@ impl Default for RenderPool {
 }
 
 impl RenderPool {
+    /// One thread and a queue of one.
+    #[cfg(test)]
+    pub fn small() -> Self {
+        Self { threads: ThreadPool::new("test", 1, 1), timeout: RENDER_TIMEOUT }
+    }
+
     /// Runs `work`, which is to ask now and then whether it is still wanted. It is skipped if the
     /// caller has given up by then.
     ///
@@ -53,22 +63,35 @@ impl RenderPool {
         work: impl FnOnce(&Wanted) -> T + Send + 'static,
     ) -> Result<T, NotRendered> {
         // Dropped with this future.
-        let has_begun = Arc::new(AtomicBool::new(false));
-        let wanted = Wanted(Some(Arc::downgrade(&has_begun)));
-        let done = self.threads.run(self.timeout, move |()| {
-            if let Some(has_begun) = wanted.0.as_ref().and_then(Weak::upgrade) {
-                has_begun.store(true, Ordering::Relaxed);
-            }
+        let caller = Arc::new(());
+        let wanted = Wanted(Some(Arc::downgrade(&caller)));
+        let (begin, has_begun) = oneshot::channel();
+        // Timed below: the pool's own timeout would include the wait in the queue.
+        let mut done = pin!(self.threads.run(Duration::MAX, move |()| {
+            // The caller may give up meanwhile.
+            let _ = begin.send(());
             work(&wanted)
-        });
-        done.await.map_err(|error| match error {
-            PoolError::Busy if has_begun.load(Ordering::Relaxed) => NotRendered::TooSlow,
-            PoolError::Busy => NotRendered::Busy,
-            PoolError::Panicked => {
-                NotRendered::Failed(ServiceError::internal("rendering panicked"))
+        }));
+        tokio::select! {
+            biased;
+            done = &mut done => return done.map_err(NotRendered::from),
+            begun = time::timeout(self.timeout, has_begun) => {
+                // Dropped unsent if the work never runs: then `done` says why.
+                begun.map(drop).map_err(|_elapsed| NotRendered::Busy)?;
             }
-            PoolError::Io(error) => NotRendered::Failed(error.into()),
-        })
+        }
+        let done = time::timeout(self.timeout, done).await;
+        done.map_err(|_elapsed| NotRendered::TooSlow)?.map_err(NotRendered::from)
+    }
+}
+
+impl From<PoolError> for NotRendered {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Busy => Self::Busy,
+            PoolError::Panicked => Self::Failed(ServiceError::internal("rendering panicked")),
+            PoolError::Io(error) => Self::Failed(error.into()),
+        }
     }
 }
 
@@ -100,13 +123,12 @@ impl From<NotRendered> for ServiceError {
 mod tests {
     use std::sync::mpsc::channel;
     use std::thread::sleep;
-
-    use tokio::sync::oneshot;
+    use std::time::Instant;
 
     use super::*;
 
     fn pool() -> RenderPool {
-        RenderPool { threads: ThreadPool::new("test", 1, 1), timeout: Duration::from_secs(2) }
+        RenderPool { timeout: Duration::from_secs(2), ..RenderPool::small() }
     }
 
     #[tokio::test]
@@ -139,5 +161,21 @@ mod tests {
         assert!(message(slow.unwrap_err()).starts_with("Drawing the image takes too long"));
         assert!(message(behind.unwrap_err()).starts_with("Too many images are waiting"));
         drop(release);
+    }
+
+    #[tokio::test]
+    async fn the_wait_in_the_queue_does_not_count_as_slow_work() {
+        let threads = ThreadPool::new("test", 1, 2);
+        let (pool, started) = (RenderPool { threads, ..pool() }, Instant::now());
+        // For 70 % of the timeout in the queue, then for 60 % at work.
+        let until = |percent: u32| {
+            move |_: &Wanted| {
+                while started.elapsed() < Duration::from_secs(2) * percent / 100 {
+                    sleep(Duration::from_millis(1));
+                }
+            }
+        };
+        let (first, second) = tokio::join!(pool.run(until(70)), pool.run(until(130)));
+        assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}");
     }
 }
