@@ -1,12 +1,13 @@
 //! Exports of QR codes: a ZIP file with an image of each code and a list of them.
 //!
 //! An export is removed a day after it was requested. One runs at a time. A restart begins it again.
-//! Its images are drawn one after the other, so it needs little memory and leaves the threads that
-//! draw to others in between.
+//! A queued export has only the ids of its codes. Each code is read when it is drawn, one after the
+//! other, so an export needs little memory and leaves the threads that draw to others in between.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -14,12 +15,12 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::store::{blocking, check_free_space};
-use super::{Clock, Failed, JobRunner, Kind, RETENTION_MS, State};
+use super::{Clock, Failed, JobRunner, Kind, RETENTION_MS, RETRY_DELAY, State};
 use crate::domain::csv_cell;
-use crate::domain::error::Result;
-use crate::domain::ids::{QrExportId, WorkspaceId};
-use crate::domain::qr::style::ImageFormat;
-use crate::qr::{self, Illegible, NotRendered, RenderPool, Spec, Wanted};
+use crate::domain::error::{Result, ServiceError};
+use crate::domain::ids::{QrCodeId, QrExportId, WorkspaceId};
+use crate::domain::qr::style::{ImageFormat, QrStyle};
+use crate::qr::{self, Illegible, Logo, NotRendered, RenderPool, Spec, Wanted};
 
 /// The maximum number of codes in an export.
 pub const MAX_CODES: usize = 1_000;
@@ -29,6 +30,8 @@ pub const INDEX: &str = "index.csv";
 const COLUMNS: [&str; 6] = ["file", "qr_code", "link", "short_url", "name", "error"];
 /// How many codes are drawn between two saves of the progress.
 const SAVE_EVERY: u64 = 20;
+/// How often an image is tried while the pool is busy: for five minutes.
+const MAX_TRIES: u32 = 150;
 
 /// The extensions of a finished file and of one that is being written.
 const FINISHED: &str = "zip";
@@ -86,7 +89,7 @@ impl Job {
 }
 
 /// An image to draw.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Image {
     /// The code's id.
     pub code: String,
@@ -103,7 +106,51 @@ pub struct Image {
     /// The width in pixels.
     pub size: u32,
     /// What to draw, or why it can't be drawn.
-    pub spec: Result<Spec, String>,
+    pub spec: Result<StoredSpec, String>,
+}
+
+/// What to draw, with the logo as it is stored.
+#[derive(Debug, Clone)]
+pub struct StoredSpec {
+    /// The text.
+    pub content: String,
+    /// The look.
+    pub style: QrStyle,
+    /// The bytes of the logo.
+    pub logo: Option<Vec<u8>>,
+}
+
+impl Image {
+    /// The row of a code that was deleted after it was selected.
+    pub fn of_deleted(code: QrCodeId) -> Self {
+        let (link, short_url, name, file) = Default::default();
+        let (format, spec) = (ImageFormat::Png, Err("the code was deleted".to_owned()));
+        Self { code: code.to_string(), link, short_url, name, file, format, size: 0, spec }
+    }
+}
+
+impl StoredSpec {
+    fn parse(self) -> Result<Spec, String> {
+        let parse = |bytes: Vec<u8>| {
+            Logo::from_stored(&bytes).ok_or_else(|| "the logo is damaged".to_owned())
+        };
+        let logo = self.logo.map(parse).transpose()?;
+        Ok(Spec { content: self.content, style: self.style, logo })
+    }
+}
+
+/// Reads what to draw.
+pub trait ImageSource: Send + Sync + 'static {
+    /// Reads a code of a selection.
+    ///
+    /// # Errors
+    /// Fail the export.
+    fn image(
+        &self,
+        workspace: WorkspaceId,
+        code: QrCodeId,
+        selection: &Selection,
+    ) -> impl Future<Output = Result<Image>> + Send;
 }
 
 /// The exports of all workspaces. Cheap to clone.
@@ -113,45 +160,33 @@ pub struct QrExports {
     pub pool: RenderPool,
     /// The jobs.
     pub jobs: JobRunner<QrExport>,
+    /// The pause while the pool is busy.
+    retry_delay: Duration,
 }
 
 impl QrExports {
     /// Opens the folder of the jobs, creating it if absent.
     pub fn open(folder: &Path, pool: RenderPool) -> io::Result<Self> {
-        Ok(Self { pool, jobs: JobRunner::open(folder, Clock::System)? })
+        let jobs = JobRunner::open(folder, Clock::System)?;
+        Ok(Self { pool, jobs, retry_delay: RETRY_DELAY })
     }
 
     /// Begins the exports again that a restart interrupted. Needs a Tokio runtime.
-    pub fn resume<F>(&self, images: impl Fn(Job) -> F)
-    where
-        F: Future<Output = Vec<Image>> + Send + 'static,
-    {
-        self.jobs.resume(|job| {
-            let (exports, id) = (self.clone(), job.id);
-            // Of an earlier version.
-            let is_unknown = job.details.selection.codes.is_empty();
-            let images = images(job);
-            async move {
-                if is_unknown {
-                    let text = "the service was restarted; begin again";
-                    return Err(Failed::Error(text.to_owned()));
-                }
-                Box::pin(exports.write(id, images.await)).await
-            }
-        });
+    pub fn resume<S: ImageSource + Clone>(&self, source: &S) {
+        self.jobs.resume(|job| Box::pin(self.clone().write(job, source.clone())));
     }
 
-    /// Starts an export of images of a selection.
+    /// Starts an export of a selection.
     pub async fn begin(
         &self,
         workspace: WorkspaceId,
         selection: Selection,
-        images: Vec<Image>,
+        source: impl ImageSource,
     ) -> Result<Job> {
-        let codes = images.len() as u64;
+        let codes = selection.codes.len() as u64;
         let export = QrExport { codes, done: 0, failed: 0, bytes: 0, selection };
         let job = self.jobs.add(workspace, export)?;
-        let work = Box::pin(self.clone().write(job.id, images));
+        let work = Box::pin(self.clone().write(job.clone(), source));
         self.jobs.start(job.clone(), || Ok(()), work).await?;
         Ok(job)
     }
@@ -162,15 +197,22 @@ impl QrExports {
     }
 
     /// Writes the file.
-    async fn write(self, id: Uuid, images: Vec<Image>) -> Result<(), Failed> {
+    async fn write(self, job: Job, source: impl ImageSource) -> Result<(), Failed> {
+        let (id, workspace) = (job.id, WorkspaceId::new(job.workspace));
+        let selection = job.details.selection;
+        if selection.codes.is_empty() {
+            // Of an earlier version.
+            return Err(Failed::Error("the service was restarted; begin again".to_owned()));
+        }
         let path = self.jobs.path(id, UNFINISHED);
         let part = path.clone();
-        let mut archive = blocking(move || {
-            check_free_space(&part, 0)?;
-            Archive::create(&part)
-        })
-        .await?;
-        for image in images {
+        let mut archive = blocking(move || Archive::create(&part, check_free_space)).await?;
+        for code in selection.codes.iter().copied().map(QrCodeId::new) {
+            let read = source.image(workspace, code, &selection).await;
+            let image = read.map_err(|error| {
+                tracing::warn!(?error, %id, "reading a QR code failed");
+                Failed::Error(error.message.into_owned())
+            })?;
             let drawn = match &image.spec {
                 Ok(spec) => self.draw(spec, image.format, image.size).await?,
                 Err(reason) => Err(reason.clone()),
@@ -203,25 +245,28 @@ impl QrExports {
     /// Draws a code, when the pool has room: `Err` is why the code can't be drawn.
     async fn draw(
         &self,
-        spec: &Spec,
+        spec: &StoredSpec,
         format: ImageFormat,
         size: u32,
     ) -> Result<Result<Vec<u8>, String>, Failed> {
-        loop {
+        for _ in 0..MAX_TRIES {
             let spec = spec.clone();
             let draw = move |wanted: &Wanted| {
+                let spec = spec.parse()?;
                 qr::check(&spec, size).map_err(|illegible| reasons(&illegible))?;
                 qr::render_while(wanted, &spec, format, size).map_err(|error| error.to_string())
             };
             match self.pool.run(draw).await {
-                Err(NotRendered::Busy) => tokio::time::sleep(super::RETRY_DELAY).await,
+                Err(NotRendered::Busy) => tokio::time::sleep(self.retry_delay).await,
                 Err(NotRendered::TooSlow) => return Ok(Err("drawing takes too long".to_owned())),
                 Err(NotRendered::Failed(error)) => {
+                    tracing::warn!(?error, "drawing a QR code failed");
                     return Err(Failed::Error(error.message.into_owned()));
                 }
                 Ok(drawn) => return Ok(drawn),
             }
         }
+        Err(Failed::Error(ServiceError::from(NotRendered::Busy).message.into_owned()))
     }
 }
 
@@ -231,8 +276,13 @@ fn reasons(illegible: &Illegible) -> String {
     reasons.collect::<Vec<_>>().join("; ")
 }
 
+/// Checks that writing some bytes to a file leaves enough disk space for the log.
+type CheckSpace = fn(&Path, u64) -> io::Result<()>;
+
 /// A ZIP file that is being written.
 struct Archive {
+    path: PathBuf,
+    check_space: CheckSpace,
     zip: ZipWriter<File>,
     index: csv::Writer<Vec<u8>>,
     names: std::collections::HashSet<String>,
@@ -241,12 +291,14 @@ struct Archive {
 }
 
 impl Archive {
-    fn create(path: &Path) -> io::Result<Self> {
+    fn create(path: &Path, check_space: CheckSpace) -> io::Result<Self> {
+        check_space(path, 0)?;
         let mut index = csv::WriterBuilder::new();
         let mut index = index.terminator(csv::Terminator::CRLF).from_writer(Vec::new());
         index.write_record(COLUMNS)?;
         let names = [INDEX.to_owned()].into();
-        Ok(Self { zip: ZipWriter::new(File::create(path)?), index, names, done: 0, failed: 0 })
+        let (path, zip) = (path.to_owned(), ZipWriter::new(File::create(path)?));
+        Ok(Self { path, check_space, zip, index, names, done: 0, failed: 0 })
     }
 
     /// Adds an image, or why there is none.
@@ -254,6 +306,7 @@ impl Archive {
         let (mut file, mut error) = (String::new(), String::new());
         match drawn {
             Ok(bytes) => {
+                (self.check_space)(&self.path, bytes.len() as u64)?;
                 file = self.unique_name(&image.file, image.format);
                 // Only a PNG is compressed already.
                 let method = match image.format {
@@ -300,6 +353,7 @@ impl Archive {
     /// Adds the list and syncs the file; returns its size.
     fn finish(mut self) -> io::Result<u64> {
         let index = self.index.into_inner().map_err(csv::IntoInnerError::into_error)?;
+        (self.check_space)(&self.path, index.len() as u64)?;
         self.zip.start_file(INDEX, SimpleFileOptions::default())?;
         self.zip.write_all(&index)?;
         let file = self.zip.finish()?;
@@ -309,37 +363,5 @@ impl Archive {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Read;
-
-    use super::*;
-
-    fn image(file: &str, name: &str) -> Image {
-        let (code, link) = ("qr_1".to_owned(), "link_1".to_owned());
-        let short_url = "https://sho.rt/a".to_owned();
-        let (format, size, spec) = (ImageFormat::Svg, 300, Err("unused".to_owned()));
-        Image { code, link, short_url, name: name.into(), file: file.into(), format, size, spec }
-    }
-
-    #[test]
-    fn an_archive_has_safe_unique_names_and_a_list() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.zip");
-        let mut archive = Archive::create(&path).unwrap();
-        for (file, name) in [("../../etc/passwd", ""), ("A", "=1+1"), ("a", "é"), ("index", "")] {
-            archive = archive.add(&image(file, name), Ok(file.as_bytes().to_vec())).unwrap();
-        }
-        archive = archive.add(&image("a", ""), Err("low contrast".to_owned())).unwrap();
-        assert_eq!((archive.done, archive.failed), (5, 1));
-        assert_eq!(archive.finish().unwrap(), path.metadata().unwrap().len());
-        let mut zip = zip::ZipArchive::new(File::open(&path).unwrap()).unwrap();
-        let names: Vec<_> = zip.file_names().map(|name| name.unwrap().into_owned()).collect();
-        assert_eq!(names, ["-..-etc-passwd.svg", "A.svg", "a-2.svg", "index.svg", INDEX]);
-        let mut index = String::new();
-        zip.by_name(INDEX).unwrap().read_to_string(&mut index).unwrap();
-        let lines: Vec<_> = index.lines().collect();
-        assert_eq!(lines[0], "file,qr_code,link,short_url,name,error");
-        assert_eq!(lines[2], "A.svg,qr_1,link_1,https://sho.rt/a,'=1+1,");
-        assert_eq!(lines[5], ",qr_1,link_1,https://sho.rt/a,,low contrast");
-    }
-}
+#[path = "qr_exports_tests.rs"]
+mod tests;

@@ -1,6 +1,5 @@
 //! `/api/v1/qr-codes/exports`: ZIP files of images, written in the background.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::error::{Invalid, Result, ServiceError};
-use crate::domain::ids::{LogoId, QrCodeId, QrExportId, WorkspaceId};
+use crate::domain::ids::{QrCodeId, QrExportId, WorkspaceId};
 use crate::domain::qr::input::SIZES;
 use crate::domain::qr::style::ImageFormat;
 use crate::http::auth::Api;
@@ -20,12 +19,13 @@ use crate::http::native::link_name::LinkName;
 use crate::http::native::links;
 use crate::http::native::{Data, download, iso8601};
 use crate::http::params::Name;
-use crate::http::qr_codes::{QrServices, content, stored_logo};
+use crate::http::qr_codes::content;
 use crate::http::{Services, Site};
 use crate::jobs::State as JobState;
-use crate::jobs::qr_exports::{Image, Job, MAX_CODES, QrExport, Selection};
-use crate::qr::{Logo, Spec};
-use crate::queries::qr_codes::LinkedQrCode;
+use crate::jobs::qr_exports::{
+    Image, ImageSource, Job, MAX_CODES, QrExport, Selection, StoredSpec,
+};
+use crate::queries::qr_codes::{LinkedQrCode, QrCodes};
 
 /// The QR codes to draw. All of the workspace if neither `qr_codes` nor `link` is present.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -135,8 +135,8 @@ pub async fn create(
     let (format, ids) = (named.flatten(), codes.iter().map(|found| found.code.id.uuid()));
     let name = format.map(|format| format.as_str().to_owned());
     let selection = Selection { codes: ids.collect(), format: name, size };
-    let images = images(&services.qr, &services.site, codes, (format, size)).await;
-    let job = services.qr.exports.begin(actor.workspace, selection, images).await?;
+    let source = StoredCodes::new(&services);
+    let job = services.qr.exports.begin(actor.workspace, selection, source).await?;
     Ok((StatusCode::ACCEPTED, Json(Data { data: QrExportView::new(&job, &services) })))
 }
 
@@ -167,52 +167,54 @@ async fn all_codes(services: &Services, workspace: WorkspaceId) -> Result<Vec<Li
     if all.next.is_some() { Err(too_many()) } else { Ok(all.items) }
 }
 
-/// Begins the exports again that a restart interrupted, without codes that were deleted meanwhile.
+/// Begins the exports again that a restart interrupted.
 pub fn resume(services: &Services) {
-    services.qr.exports.resume(|job| {
-        let (qr, site) = (services.qr.clone(), Arc::clone(&services.site));
-        async move {
-            let Selection { codes, format, size } = job.details.selection;
-            let (workspace, format) = (WorkspaceId::new(job.workspace), format.as_deref());
-            let find = |id| qr.codes.get(workspace, QrCodeId::new(id)).ok().flatten();
-            let codes = codes.into_iter().filter_map(find).collect();
-            images(&qr, &site, codes, (format.and_then(ImageFormat::named), size)).await
-        }
-    });
+    services.qr.exports.resume(&StoredCodes::new(services));
 }
 
-/// What to draw of these codes. Each logo is read once.
-async fn images(
-    qr: &QrServices,
-    site: &Site,
-    codes: Vec<LinkedQrCode>,
-    (format, width): (Option<ImageFormat>, Option<u32>),
-) -> Vec<Image> {
-    let mut logos: HashMap<LogoId, Option<Logo>> = HashMap::new();
-    let mut images = Vec::with_capacity(codes.len());
-    for LinkedQrCode { code, number, link } in codes {
-        let mut logo = Ok(None);
-        if let Some(id) = code.style.logo.map(|placed| placed.logo) {
-            if let std::collections::hash_map::Entry::Vacant(unread) = logos.entry(id) {
-                unread.insert(stored_logo(qr, code.workspace, id).await.ok());
+/// Reads the codes of an export.
+#[derive(Clone)]
+struct StoredCodes {
+    codes: QrCodes,
+    site: Arc<Site>,
+}
+
+impl StoredCodes {
+    fn new(services: &Services) -> Self {
+        Self { codes: services.qr.codes.clone(), site: Arc::clone(&services.site) }
+    }
+}
+
+impl ImageSource for StoredCodes {
+    async fn image(
+        &self,
+        workspace: WorkspaceId,
+        id: QrCodeId,
+        selection: &Selection,
+    ) -> Result<Image> {
+        let Some(LinkedQrCode { code, number, link }) = self.codes.get(workspace, id)? else {
+            return Ok(Image::of_deleted(id));
+        };
+        let content = content(&self.site, &code, number, &link);
+        let spec = match &code.style.logo {
+            None => Ok(None),
+            Some(placed) => {
+                let logo = self.codes.logo_image(workspace, placed.logo).await?;
+                logo.map(Some).ok_or_else(|| "the logo was deleted".to_owned())
             }
-            let read = logos.get(&id).cloned().flatten();
-            logo = read.map(Some).ok_or_else(|| "the logo cannot be read".to_owned());
-        }
-        let content = content(site, &code, number, &link);
-        let style = code.style.clone();
-        images.push(Image {
+        };
+        let format = selection.format.as_deref().and_then(ImageFormat::named);
+        Ok(Image {
             code: code.id.to_string(),
             link: link.id.to_string(),
-            short_url: site.short_url(&link.fields.domain, link.slug.as_str()),
-            name: code.name.clone().unwrap_or_default(),
+            short_url: self.site.short_url(&link.fields.domain, link.slug.as_str()),
+            name: code.name.unwrap_or_default(),
             file: link.slug.to_string(),
             format: format.unwrap_or(code.format),
-            size: width.unwrap_or(code.size),
-            spec: logo.map(|logo| Spec { content, style, logo }),
-        });
+            size: selection.size.unwrap_or(code.size),
+            spec: spec.map(|logo| StoredSpec { content, style: code.style, logo }),
+        })
     }
-    images
 }
 
 /// Lists the workspace's exports of QR codes, newest first.
