@@ -157,7 +157,8 @@ settings! {
     /// no limit]
     api_rate_per_address: u32 [env = "SLUGLINE_API_RATE_PER_ADDRESS", value_name = "NUMBER"]
         => Option<u32> { at_least_one(api_rate_per_address)? };
-    /// The maximum number of visits of links per minute and address (for IPv6, /64 network)
+    /// The maximum number of visits of links, and of public images of QR codes, per minute and address
+    /// (for IPv6, /64 network)
     /// [default: no limit]
     redirect_rate_per_address: u32 [
         env = "SLUGLINE_REDIRECT_RATE_PER_ADDRESS", value_name = "NUMBER"

@@ -76,6 +76,20 @@ fn everybody_sees_the_image_of_a_code() {
     assert_eq!(get(&format!("{id}.png"), None).status(), 404, "the link is deleted");
 }
 
+/// An image counts as a visit of a link does.
+#[test]
+fn images_for_everybody_are_limited_by_address() {
+    let server = Options::links_only().flag("--redirect-rate-per-address", "2").start();
+    let link = server.link();
+    let id = create(&server, &json!({ "link": link.id }))["id"].as_str().unwrap().to_owned();
+    let get = |path: &str| server.visit_path(path).send();
+    assert_eq!(server.visit(&link).send().status, 302);
+    assert_eq!(get(&format!("/qr/{id}.svg")).status, 200);
+    let refused = get(&format!("/qr/{id}.svg"));
+    assert_eq!((refused.status, refused.text.contains("Too many visits")), (429, true));
+    assert!(refused.header("retry-after").parse::<u64>().is_ok(), "{refused:?}");
+}
+
 /// The headers say what GET would answer.
 #[test]
 fn head_has_the_headers_of_get() {

@@ -1,5 +1,7 @@
 //! What dialects do with QR codes.
 
+use axum::body::Bytes;
+
 use super::fields::renamed;
 use super::links::Names;
 use crate::domain::command::Command;
@@ -9,6 +11,7 @@ use crate::domain::qr::command::QrCommand;
 use crate::domain::qr::style::ImageFormat;
 use crate::domain::qr::{QrCode, QrCodeInput};
 use crate::http::auth::Api;
+use crate::http::qr_codes::images::{Image, REVALIDATED};
 use crate::http::qr_codes::{self, ImageRequest, content};
 use crate::queries::qr_codes::LinkedQrCode;
 
@@ -71,16 +74,17 @@ pub async fn delete(api: &Api, LinkedQrCode { code, .. }: LinkedQrCode) -> Resul
     api.services.commands.run(api.actor, command, None).await.map(drop)
 }
 
-/// Draws a code, by default in its own format.
-pub async fn draw(
+/// The image of a code, by default in its own format.
+pub async fn image(
     api: &Api,
     LinkedQrCode { code, number, link }: &LinkedQrCode,
     format: Option<ImageFormat>,
-) -> Result<(Vec<u8>, ImageFormat)> {
+) -> Result<(Bytes, ImageFormat)> {
     let content = content(&api.services.site, code, *number, link);
     let format = format.unwrap_or(format_of(code));
     let request = ImageRequest { format, size: code.size, is_checked: false };
-    Ok((qr_codes::draw(&api.services, code, content, request).await?, format))
+    let image = Image { code, content, request, caching: REVALIDATED };
+    Ok((image.file(&api.services).await?, format))
 }
 
 /// Finds a code of the caller's workspace by its id.

@@ -61,16 +61,21 @@ pub fn router() -> Router<Services> {
         .merge(account::router())
 }
 
+/// The response to a client that has too many visits.
+pub fn refusal_of_visit(services: &Services, parts: &Parts) -> Option<Response> {
+    let visits = services.address_limits.visits.as_ref()?;
+    let refused = visits.take(services.visitors.client(parts), &ANY_SUBJECT).err()?;
+    counter!(REQUESTS_LIMITED, "limit" => "visits").increment(1);
+    let (status, notice) = too_many_visits();
+    let wait = Some(refused.retry_seconds.into());
+    Some(Answer::page(status, &notice).retry_after(wait).into_response())
+}
+
 /// Requests without a route: a preview, a visit that was not redirected, or no link.
 pub async fn fallback(State(services): State<Services>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    if let Some(visits) = &services.address_limits.visits
-        && let Err(refused) = visits.take(services.visitors.client(&parts), &ANY_SUBJECT)
-    {
-        counter!(REQUESTS_LIMITED, "limit" => "visits").increment(1);
-        let (status, notice) = too_many_visits();
-        let wait = Some(refused.retry_seconds.into());
-        return Answer::page(status, &notice).retry_after(wait).into_response();
+    if let Some(refusal) = refusal_of_visit(&services, &parts) {
+        return refusal;
     }
     let is_read = matches!(parts.method, Method::GET | Method::HEAD);
     let name = parts.uri.path().strip_prefix('/').filter(|_| is_read).unwrap_or_default();

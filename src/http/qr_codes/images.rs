@@ -8,13 +8,14 @@ use axum::extract::State;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
 };
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use prost::Message;
-use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use quick_cache::{OptionsBuilder, Weighter};
 use sha2::{Digest, Sha256};
 
 use super::{ImageRequest, content, draw};
@@ -24,7 +25,7 @@ use crate::domain::link::Link;
 use crate::domain::qr::QrCode;
 use crate::domain::qr::style::ImageFormat;
 use crate::http::params::Name;
-use crate::http::{Services, Site};
+use crate::http::{Services, Site, pages};
 use crate::limits::IMAGE_CACHE_BYTES;
 use crate::queries::qr_codes::LinkedQrCode;
 
@@ -32,7 +33,7 @@ use crate::queries::qr_codes::LinkedQrCode;
 pub const POLICY: HeaderValue =
     HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; sandbox");
 /// Caches ask each time whether the image is still the same.
-const REVALIDATED: HeaderValue = HeaderValue::from_static("public, no-cache");
+pub const REVALIDATED: HeaderValue = HeaderValue::from_static("public, no-cache");
 /// The number of images for which the cache makes room at first.
 const EXPECTED_IMAGES: usize = 1_000;
 
@@ -50,7 +51,19 @@ impl Weighter<String, Bytes> for ByBytes {
 
 impl Default for ImageCache {
     fn default() -> Self {
-        Self(Cache::with_weighter(EXPECTED_IMAGES, IMAGE_CACHE_BYTES, ByBytes))
+        let options = OptionsBuilder::new()
+            // A shard refuses what is larger than itself.
+            .shards(1)
+            .estimated_items_capacity(EXPECTED_IMAGES)
+            .weight_capacity(IMAGE_CACHE_BYTES)
+            .build();
+        Self(match options {
+            Ok(options) => {
+                Cache::with_options(options, ByBytes, Default::default(), Default::default())
+            }
+            // Never: both capacities are set.
+            Err(_) => Cache::with_weighter(EXPECTED_IMAGES, IMAGE_CACHE_BYTES, ByBytes),
+        })
     }
 }
 
@@ -63,12 +76,15 @@ impl Site {
 }
 
 /// The image of a code, for everybody who knows the code's id, at the code's size. It says no more
-/// than the printed code.
+/// than the printed code. Requests count as visits of their address.
 pub async fn public(
     State(services): State<Services>,
     Name(file): Name,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Result<Response> {
+    if let Some(refusal) = pages::refusal_of_visit(&services, &parts) {
+        return Ok(refusal);
+    }
     let missing = || ServiceError::not_found("QR code");
     let (id, format) = file.rsplit_once('.').ok_or_else(missing)?;
     let (id, format) = (id.parse().ok(), ImageFormat::named(format));
@@ -79,7 +95,8 @@ pub async fn public(
     let request = ImageRequest { format, size: code.size, is_checked: false };
     let image = Image { code: &code, content, request, caching: REVALIDATED };
     let slug = link.slug.as_str();
-    image.respond(&services, &headers, "file", |image| file_response(slug, format, image)).await
+    let file = |image| file_response(slug, format, image);
+    image.respond(&services, &parts.headers, "file", file).await
 }
 
 /// An image to send.
@@ -104,20 +121,25 @@ impl Image<'_> {
         form: &str,
         render: impl FnOnce(Bytes) -> Response,
     ) -> Result<Response> {
-        let drawn_tag = self.tag();
-        let tag = format!("\"{drawn_tag}-{form}\"");
-        let Self { code, content, request, caching } = self;
+        let tag = format!("\"{}-{form}\"", self.tag());
+        let caching = self.caching.clone();
         let mut response = if is_known(headers, &tag) {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
-            let cache = &services.qr.images.0;
-            let draw = async { draw(services, code, content, request).await.map(Bytes::from) };
-            // Requests for the same image wait for the first of them to draw it.
-            render(cache.get_or_insert_async(&drawn_tag, draw).await?)
+            render(self.file(services).await?)
         };
         response.headers_mut().insert(CACHE_CONTROL, caching);
         response.headers_mut().extend(HeaderValue::try_from(tag).ok().map(|tag| (ETAG, tag)));
         Ok(response)
+    }
+
+    /// The file, from the cache if possible. Requests for the same image wait for the first of them
+    /// to draw it.
+    pub async fn file(self, services: &Services) -> Result<Bytes> {
+        let tag = self.tag();
+        let Self { code, content, request, .. } = self;
+        let draw = async { draw(services, code, content, request).await.map(Bytes::from) };
+        services.qr.images.0.get_or_insert_async(&tag, draw).await
     }
 
     /// The same for the same image, and another one after an update of the service, which may draw
@@ -160,6 +182,7 @@ pub fn is_known(headers: &HeaderMap, tag: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::qr::input::SIZES;
     use crate::domain::qr::tests::{code, styled};
 
     #[test]
@@ -183,6 +206,15 @@ mod tests {
         tags.sort();
         tags.dedup();
         assert_eq!(tags.len(), 6);
+    }
+
+    /// The largest size, without any compression.
+    #[test]
+    fn a_large_image_stays_in_the_cache() {
+        let cache = ImageCache::default();
+        let size = (SIZES.end() * SIZES.end()) as usize;
+        cache.0.insert("large".to_owned(), vec![0; size].into());
+        assert!(cache.0.get("large").is_some());
     }
 
     #[test]

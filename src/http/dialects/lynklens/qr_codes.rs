@@ -53,9 +53,9 @@ pub async fn image(api: Api, Name(slug): Name, params: Params) -> Result<Respons
     let answer = request::image(params)?;
     let found = find(&api, &slug)?;
     let format = if let ImageAnswer::File(format) = answer { format } else { None };
-    let (image, format) = qr_codes::draw(&api, &found, format).await?;
+    let (image, format) = qr_codes::image(&api, &found, format).await?;
     Ok(match answer {
-        ImageAnswer::File(_) => file_response(&slug, format, image.into()),
+        ImageAnswer::File(_) => file_response(&slug, format, image),
         ImageAnswer::Base64 => success(response::image(&slug, format, &image)).into_response(),
     })
 }
