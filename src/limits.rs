@@ -66,6 +66,10 @@ pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(8);
 pub const VERIFICATION_CONCURRENCY: usize = 16;
 /// The number of logos that are fetched at once.
 pub const LOGO_FETCH_CONCURRENCY: usize = 16;
+/// The number of logos that are fetched at once for one workspace.
+pub const LOGO_FETCHES_PER_WORKSPACE: usize = 4;
+/// How long the fetch of a logo waits for others.
+pub const LOGO_FETCH_QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The number of mails that wait or are being sent.
 pub const MAIL_QUEUE_LEN: u16 = 1_000;
 /// The number of mails that are sent at once.

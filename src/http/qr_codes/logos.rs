@@ -26,9 +26,10 @@ pub enum FetchFailed {
 
 /// Fetches images from URLs that users choose.
 pub trait LogoFetcher: Send + Sync {
-    /// Fetches the image at a public https URL, of at most so many bytes.
+    /// Fetches the image at a public https URL, of at most so many bytes, for a workspace.
     fn fetch<'a>(
         &'a self,
+        workspace: WorkspaceId,
         url: &'a str,
         max_bytes: usize,
     ) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, FetchFailed>> + Send + 'a>>;
@@ -78,7 +79,7 @@ pub async fn resolve(
             None => return Ok(None),
             Some(uri) => ("logo", decode_data(uri)?),
         },
-        (_, Field::Value(url)) => ("logo_url", fetch(services, &url).await?),
+        (_, Field::Value(url)) => ("logo_url", fetch(services, workspace, &url).await?),
         (Field::Absent, Field::Null) => {
             *logo = Field::Null;
             return Ok(None);
@@ -104,12 +105,12 @@ fn decode_data(uri: &str) -> Result<Vec<u8>> {
     Ok(percent_encoding::percent_decode_str(data).collect())
 }
 
-async fn fetch(services: &Services, url: &str) -> Result<Vec<u8>> {
+async fn fetch(services: &Services, workspace: WorkspaceId, url: &str) -> Result<Vec<u8>> {
     let Some(fetcher) = &services.qr.fetcher else {
         let rule = "is not possible here: this service fetches no logos, so upload it";
         return Err(ServiceError::field("logo_url", rule));
     };
-    fetcher.fetch(url, MAX_UPLOAD_BYTES).await.map_err(|failed| match failed {
+    fetcher.fetch(workspace, url, MAX_UPLOAD_BYTES).await.map_err(|failed| match failed {
         FetchFailed::Refused(reason) => ServiceError::field("logo_url", reason),
         FetchFailed::Busy => {
             let message = "Too many logos are being fetched; please try again.";
