@@ -17,10 +17,10 @@ use zip::{CompressionMethod, ZipWriter};
 use super::store::{blocking, check_free_space};
 use super::{Clock, Failed, JobRunner, Kind, RETENTION_MS, RETRY_DELAY, State};
 use crate::domain::csv_cell;
-use crate::domain::error::{Result, ServiceError};
+use crate::domain::error::Result;
 use crate::domain::ids::{QrCodeId, QrExportId, WorkspaceId};
 use crate::domain::qr::style::{ImageFormat, QrStyle};
-use crate::qr::{self, Illegible, Logo, NotRendered, RenderPool, Spec, Wanted};
+use crate::qr::{self, Illegible, Logo, NotRendered, RenderPool, Spec, Wanted, Work};
 
 /// The maximum number of codes in an export.
 pub const MAX_CODES: usize = 1_000;
@@ -266,7 +266,7 @@ impl QrExports {
                 Ok(drawn) => return Ok(drawn),
             }
         }
-        Err(Failed::Error(ServiceError::from(NotRendered::Busy).message.into_owned()))
+        Err(Failed::Error(NotRendered::Busy.into_error(Work::Drawing).message.into_owned()))
     }
 }
 

@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::*;
+use crate::domain::error::{ErrorCode, ServiceError};
 
 fn image(file: &str, name: &str) -> Image {
     let (code, link) = ("qr_1".to_owned(), "link_1".to_owned());
@@ -126,7 +127,7 @@ async fn a_code_is_read_when_it_is_drawn() {
         exports.begin(workspace(1), selection(&[4]), source.clone()).await.unwrap();
     }
     let refused = exports.begin(workspace(1), selection(&[5]), source.clone()).await;
-    assert_eq!(refused.unwrap_err().code, crate::domain::error::ErrorCode::Conflict);
+    assert_eq!(refused.unwrap_err().code, ErrorCode::Conflict);
     assert_eq!(*source.read.lock().unwrap(), [id(1)]);
     source.permits.add_permits(3);
     for job in [first, second] {

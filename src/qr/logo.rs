@@ -9,7 +9,7 @@ use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageError, ImageFormat, Li
 use resvg::tiny_skia::{IntSize, Pixmap, Transform};
 use resvg::usvg::Tree;
 
-use super::{logo_svg, png};
+use super::{Wanted, logo_svg, png};
 
 /// The maximum size of an upload.
 pub const MAX_UPLOAD_BYTES: usize = 2 << 20;
@@ -19,8 +19,9 @@ pub const MAX_STORED_BYTES: usize = 256 << 10;
 pub const MAX_STORED_PIXELS: u32 = 512;
 /// The maximum number of pixels of an upload, by its header.
 const MAX_PIXELS: u64 = 16_000_000;
-/// The maximum memory of a decoder: 16 bits for each of four channels.
-const MAX_DECODER_BYTES: u64 = MAX_PIXELS * 8;
+/// The maximum memory of the decoded upload, by its header: all pixels with 8 bits for each of four
+/// channels, or half of them with 16.
+const MAX_DECODED_BYTES: u64 = 64 << 20;
 /// Where a picture takes too much space, its sides are shortened to this percentage.
 const SHRINK_PERCENT: u32 = 75;
 
@@ -63,11 +64,16 @@ impl Logo {
     /// bytes. Pictures are scaled down and encoded again; of an SVG, only shapes are kept. So only
     /// what can be seen of the upload survives.
     pub fn parse_upload(bytes: &[u8]) -> Result<Self> {
+        Self::parse_upload_while(&Wanted::default(), bytes)
+    }
+
+    /// The same as [`Self::parse_upload`], for as long as it is wanted.
+    pub fn parse_upload_while(wanted: &Wanted, bytes: &[u8]) -> Result<Self> {
         if bytes.len() > MAX_UPLOAD_BYTES {
             return refused("must have at most 2 MiB; shrink the picture");
         }
         if let Some(format) = raster_format(bytes) {
-            return Self::from_picture(&decode(bytes, format)?);
+            return Self::from_picture(wanted, decode(bytes, format)?);
         }
         match bytes {
             [0x1f, 0x8b, ..] => refused("is compressed: upload the SVG file itself, not an .svgz"),
@@ -83,7 +89,7 @@ impl Logo {
     /// A logo that [`Self::bytes`] returned. `None` if the bytes are damaged.
     pub fn from_stored(bytes: &[u8]) -> Option<Self> {
         let drawing = if bytes.starts_with(PNG_MAGIC) {
-            Drawing::Raster(premultiplied(&decode(bytes, ImageFormat::Png).ok()?))
+            Drawing::Raster(premultiplied(decode(bytes, ImageFormat::Png).ok()?))
         } else {
             Drawing::Vector(Box::new(logo_svg::parse_stored(std::str::from_utf8(bytes).ok()?)?))
         };
@@ -159,7 +165,8 @@ impl Logo {
         })
     }
 
-    fn from_picture(picture: &DynamicImage) -> Result<Self> {
+    fn from_picture(wanted: &Wanted, picture: DynamicImage) -> Result<Self> {
+        check_wanted(wanted)?;
         let (width, height) = (picture.width(), picture.height());
         let mut picture = premultiplied(picture);
         let mut longest = width.max(height).min(MAX_STORED_PIXELS);
@@ -171,14 +178,21 @@ impl Logo {
                 };
                 picture = imageops::thumbnail(&picture, side(width), side(height));
             }
+            check_wanted(wanted)?;
             let bytes = encode(&picture).ok_or(LogoError("cannot be encoded as a PNG".into()))?;
             if bytes.len() <= MAX_STORED_BYTES {
                 let drawing = Arc::new(Drawing::Raster(picture));
                 return Ok(Self { bytes: bytes.into(), drawing });
             }
+            check_wanted(wanted)?;
             longest = longest * SHRINK_PERCENT / 100;
         }
     }
+}
+
+/// Nobody sees the error.
+fn check_wanted(wanted: &Wanted) -> Result<()> {
+    wanted.check().map_err(|abandoned| LogoError(abandoned.to_string().into()))
 }
 
 fn raster_format(bytes: &[u8]) -> Option<ImageFormat> {
@@ -194,7 +208,7 @@ fn raster_format(bytes: &[u8]) -> Option<ImageFormat> {
 fn decode(bytes: &[u8], format: ImageFormat) -> Result<DynamicImage> {
     let mut reader = image::ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(MAX_DECODER_BYTES);
+    limits.max_alloc = Some(MAX_DECODED_BYTES);
     reader.limits(limits);
     let unreadable = |error: ImageError| match error {
         ImageError::Limits(_) => too_many_pixels(),
@@ -204,6 +218,12 @@ fn decode(bytes: &[u8], format: ImageFormat) -> Result<DynamicImage> {
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(too_many_pixels());
+    }
+    if decoder.total_bytes() > MAX_DECODED_BYTES {
+        return refused(
+            "must have at most 8 megapixels with 16 bits per channel; save it with 8 bits, or \
+             shrink the picture",
+        );
     }
     let orientation = decoder.orientation().map_err(unreadable)?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(unreadable)?;
@@ -215,8 +235,8 @@ fn too_many_pixels() -> LogoError {
     LogoError("must have at most 16 megapixels; shrink the picture".into())
 }
 
-fn premultiplied(picture: &DynamicImage) -> Picture {
-    let mut picture = picture.to_rgba8();
+fn premultiplied(picture: DynamicImage) -> Picture {
+    let mut picture = picture.into_rgba8();
     for Rgba([color @ .., alpha]) in picture.pixels_mut() {
         *color = color.map(|channel| multiplied(channel, *alpha));
     }

@@ -121,18 +121,41 @@ fn metadata_is_dropped() {
     assert!(!logo.bytes().windows(4).any(|bytes| bytes == b"tEXt" || bytes == b"home"));
 }
 
-#[test]
-fn bombs_and_garbage_are_refused() {
-    // A header that promises 60,000 × 60,000 pixels.
+/// A PNG whose header promises a square of so many pixels, of RGBA.
+fn bomb(side: u32, bits: u8) -> Vec<u8> {
     let mut bomb = encoded(&picture(8, 8), ImageFormat::Png);
     let mut header = b"IHDR".to_vec();
-    header.extend(60_000_u32.to_be_bytes());
-    header.extend(60_000_u32.to_be_bytes());
-    header.extend([8, 6, 0, 0, 0]);
+    header.extend(side.to_be_bytes());
+    header.extend(side.to_be_bytes());
+    header.extend([bits, 6, 0, 0, 0]);
     let mut checksum = flate2::Crc::new();
     checksum.update(&header);
     bomb.splice(12..29, header);
     bomb.splice(29..33, checksum.sum().to_be_bytes());
+    bomb
+}
+
+#[test]
+fn the_memory_of_an_upload_is_bounded() {
+    let deep = refusal(&bomb(3_900, 16));
+    assert!(deep.contains("8 megapixels with 16 bits"), "{deep}");
+    let unfinished = [(3_900, 8), (2_800, 16)].map(|(side, bits)| refusal(&bomb(side, bits)));
+    assert!(unfinished.iter().all(|reason| reason.starts_with("cannot be read")), "{unfinished:?}");
+    let flat = DynamicImage::from(image::GrayImage::new(4_000, 4_000));
+    assert!(Logo::parse_upload(&encoded(&flat, ImageFormat::Png)).is_ok());
+}
+
+#[test]
+fn an_upload_is_not_read_on_once_nobody_waits() {
+    let png = encoded(&picture(8, 8), ImageFormat::Png);
+    assert!(Logo::parse_upload_while(&Wanted::default(), &png).is_ok());
+    let error = Logo::parse_upload_while(&Wanted::abandoned(), &png).unwrap_err();
+    assert_eq!(error.to_string(), crate::qr::RenderError::Abandoned.to_string());
+}
+
+#[test]
+fn bombs_and_garbage_are_refused() {
+    let bomb = bomb(60_000, 8);
     assert!(refusal(&bomb).contains("16 megapixels"), "{}", refusal(&bomb));
     let mut gif = encoded(&picture(8, 8), ImageFormat::Gif);
     gif.splice(6..10, [0xff, 0xff, 0xff, 0xff]);

@@ -20,7 +20,7 @@ mod terminal;
 pub use caption::MAX_CAPTION_CHARS;
 pub use legibility::{Illegible, Warning, check};
 pub use logo::{Logo, LogoError, MAX_STORED_BYTES, MAX_UPLOAD_BYTES};
-pub use pool::{NotRendered, RenderPool, Wanted};
+pub use pool::{NotRendered, RenderPool, Wanted, Work};
 pub use terminal::terminal;
 
 use self::matrix::Matrix;

@@ -25,6 +25,17 @@ pub struct RenderPool {
 #[derive(Debug, Clone, Default)]
 pub struct Wanted(Option<Weak<()>>);
 
+/// What the threads do for a request.
+#[derive(Debug, Clone, Copy)]
+pub enum Work {
+    /// Draws an image.
+    Drawing,
+    /// Checks whether scanners would read a code.
+    Checking,
+    /// Decodes a logo.
+    ReadingLogo,
+}
+
 /// Why nothing was rendered.
 #[derive(Debug)]
 pub enum NotRendered {
@@ -96,6 +107,12 @@ impl From<PoolError> for NotRendered {
 }
 
 impl Wanted {
+    /// Nobody waits.
+    #[cfg(test)]
+    pub const fn abandoned() -> Self {
+        Self(Some(Weak::new()))
+    }
+
     /// # Errors
     /// `Abandoned` if nobody waits anymore.
     pub fn check(&self) -> Result<(), RenderError> {
@@ -106,16 +123,23 @@ impl Wanted {
     }
 }
 
-impl From<NotRendered> for ServiceError {
-    fn from(reason: NotRendered) -> Self {
-        let message = match reason {
-            NotRendered::Busy => "Too many images are waiting to be drawn; please try again.",
-            NotRendered::TooSlow => {
+impl NotRendered {
+    /// The error of a request for this work.
+    pub fn into_error(self, work: Work) -> ServiceError {
+        let message = match (self, work) {
+            (Self::Busy, _) => "Too many images are waiting to be drawn; please try again.",
+            (Self::TooSlow, Work::Drawing) => {
                 "Drawing the image takes too long; ask for a smaller one, or try again."
             }
-            NotRendered::Failed(error) => return error,
+            (Self::TooSlow, Work::Checking) => {
+                "Checking the QR code takes too long; please try again."
+            }
+            (Self::TooSlow, Work::ReadingLogo) => {
+                "Reading the logo takes too long; use a smaller picture, or try again."
+            }
+            (Self::Failed(error), _) => return error,
         };
-        Self::unavailable(ErrorCode::Overloaded, message)
+        ServiceError::unavailable(ErrorCode::Overloaded, message)
     }
 }
 
@@ -157,10 +181,12 @@ mod tests {
         let (release, released) = channel::<()>();
         let slow = pool.run(move |_: &Wanted| released.recv().is_ok());
         let (slow, behind) = tokio::join!(slow, pool.run(|_: &Wanted| ()));
-        let message = |reason: NotRendered| ServiceError::from(reason).message;
+        let message = |reason: NotRendered| reason.into_error(Work::Drawing).message;
         assert!(message(slow.unwrap_err()).starts_with("Drawing the image takes too long"));
         assert!(message(behind.unwrap_err()).starts_with("Too many images are waiting"));
         drop(release);
+        let message = NotRendered::TooSlow.into_error(Work::ReadingLogo).message;
+        assert!(message.starts_with("Reading the logo takes too long"), "{message}");
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use crate::domain::link::Field;
 use crate::domain::qr::command::{self, QrCommand};
 use crate::domain::qr::logo_id;
 use crate::http::Services;
-use crate::qr::{Logo, MAX_UPLOAD_BYTES};
+use crate::qr::{Logo, MAX_UPLOAD_BYTES, Wanted, Work};
 
 /// Why a logo could not be fetched.
 #[derive(Debug)]
@@ -51,7 +51,8 @@ impl NewLogo {
         field: &'static str,
         upload: Vec<u8>,
     ) -> Result<Self> {
-        let parsed = services.qr.render(workspace, move |_| Logo::parse_upload(&upload)).await?;
+        let parse = move |wanted: &Wanted| Logo::parse_upload_while(wanted, &upload);
+        let parsed = services.qr.render(workspace, Work::ReadingLogo, parse).await?;
         let logo = parsed.map_err(|error| ServiceError::field(field, error.to_string()))?;
         Ok(Self { id: logo_id(logo.bytes()), logo })
     }

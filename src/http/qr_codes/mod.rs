@@ -22,7 +22,7 @@ use crate::domain::token::Actor;
 use crate::http::{Services, Site};
 use crate::jobs::qr_exports::QrExports;
 use crate::limits::RENDER_TIMEOUT;
-use crate::qr::{Logo, RenderError, RenderPool, Spec, Wanted, Warning};
+use crate::qr::{Logo, RenderError, RenderPool, Spec, Wanted, Warning, Work};
 use crate::queries::WorkspaceLimiter;
 use crate::queries::qr_codes::{LinkedQrCode, QrCodes};
 use images::ImageCache;
@@ -53,6 +53,7 @@ impl QrServices {
     pub async fn render<T: Send + 'static>(
         &self,
         workspace: WorkspaceId,
+        kind: Work,
         work: impl FnOnce(&Wanted) -> T + Send + 'static,
     ) -> Result<T> {
         let turn = tokio::time::timeout(RENDER_TIMEOUT, self.turns.acquire(workspace)).await;
@@ -66,7 +67,7 @@ impl QrServices {
             let _turn = turn;
             work(wanted)
         };
-        Ok(self.pool.run(work).await?)
+        self.pool.run(work).await.map_err(|error| error.into_error(kind))
     }
 }
 
@@ -226,17 +227,21 @@ async fn spec(
 }
 
 /// A logo, to draw it.
-pub async fn stored_logo(qr: &QrServices, workspace: WorkspaceId, id: LogoId) -> Result<Logo> {
+async fn stored_logo(qr: &QrServices, workspace: WorkspaceId, id: LogoId) -> Result<Logo> {
     // Of the current version, logos cannot be deleted.
     let missing =
         || ServiceError::new(ErrorCode::Conflict, "The logo of that version was deleted.");
     let image = qr.codes.logo_image(workspace, id).await?.ok_or_else(missing)?;
-    let logo = qr.render(workspace, move |_| Logo::from_stored(&image)).await?;
-    logo.ok_or_else(missing)
+    qr.render(workspace, Work::ReadingLogo, move |_| parse_stored(id, &image)).await?
+}
+
+fn parse_stored(id: LogoId, image: &[u8]) -> Result<Logo> {
+    let damaged = || ServiceError::internal(format!("the stored logo {id} is damaged"));
+    Logo::from_stored(image).ok_or_else(damaged)
 }
 
 /// Draws a code.
-pub async fn draw(
+async fn draw(
     services: &Services,
     code: &QrCode,
     content: String,
@@ -244,7 +249,7 @@ pub async fn draw(
 ) -> Result<Vec<u8>> {
     let spec = spec(services, code.workspace, (code.style.clone(), None), content).await?;
     let ImageRequest { format, size, is_checked } = request;
-    let drawn = services.qr.render(code.workspace, move |wanted| {
+    let drawn = services.qr.render(code.workspace, Work::Drawing, move |wanted| {
         if is_checked {
             crate::qr::check(&spec, size)
                 .map_err(|illegible| checks::refusal(illegible, |_| None))?;
@@ -259,4 +264,17 @@ pub async fn draw(
         })
     });
     drawn.await?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_logo_is_an_internal_error() {
+        let id = LogoId::new(uuid::Uuid::from_u128(1));
+        let error = parse_stored(id, b"\x89PNG").unwrap_err();
+        assert_eq!(error.code, ErrorCode::Internal);
+        assert!(error.cause.unwrap().contains(&id.to_string()), "for the server log");
+    }
 }
