@@ -35,7 +35,7 @@ const GRADIENT_STEPS: u8 = 16;
 /// Why scanners would not read a code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Illegible {
-    /// The fields of the style, and what is wrong with each: a sentence without a subject, such as
+    /// The fields of a request that makes the code, and what is wrong with each: a sentence without a subject, such as
     /// `must be …`.
     pub reasons: Vec<(&'static str, String)>,
 }
@@ -43,7 +43,7 @@ pub struct Illegible {
 /// Why some scanners may not read a code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// The field of the style.
+    /// The field of a request that makes the code.
     pub field: &'static str,
     /// A sentence for the user.
     pub text: String,
@@ -158,8 +158,10 @@ fn low_contrast(contrast: f64, direction: &str, [to, who_needs]: [&str; 2]) -> S
 
 fn check_modules(spec: &Spec, size: u32, contrast: f64, reasons: &mut Reasons) {
     let Some(matrix) = spec.matrix() else {
-        let reason = "is too long for a QR code; shorten it, or lower the error correction";
-        reasons.push(("content", reason.to_owned()));
+        // Short URLs are never too long.
+        let reason = "must be false: the link's payload is too long for a QR code; or shorten it, or \
+                      lower the error correction";
+        reasons.push(("direct", reason.to_owned()));
         return;
     };
     let style = &spec.style;
@@ -186,7 +188,7 @@ fn check_modules(spec: &Spec, size: u32, contrast: f64, reasons: &mut Reasons) {
     let Some(cover) = spec.cover(&matrix) else { return };
     let max = matrix.max_wrong_codewords() * LOGO_SHARE_PERCENT / 100;
     if matrix.codewords_in(cover.modules) > max {
-        reasons.push(("logo.size_percent", too_large(spec, &matrix, max)));
+        reasons.push(("logo_size", too_large(spec, &matrix, max)));
     }
 }
 
@@ -369,7 +371,7 @@ mod tests {
         assert_refused(QrStyle { margin: u32::MAX, ..QrStyle::default() }, 4_096, "size", "margin");
         assert!(check(&spec(QrStyle::default()), 0).is_err());
         let long = Spec { content: "x".repeat(3_000), ..spec(QrStyle::default()) };
-        assert_eq!(check(&long, 4_096).unwrap_err().reasons[0].0, "content");
+        assert_eq!(check(&long, 4_096).unwrap_err().reasons[0].0, "direct");
     }
 
     #[test]
@@ -389,20 +391,15 @@ mod tests {
         let (field, reason) = &reasons[0];
         let largest = reason.strip_prefix("must be at most ").unwrap();
         let largest = largest.split(':').next().unwrap().parse().unwrap();
-        assert_eq!(*field, "logo.size_percent");
+        assert_eq!(*field, "logo_size");
         assert!(check_at(largest, ErrorCorrection::Auto).is_ok());
         assert!(check_at(largest + 1, ErrorCorrection::Auto).is_err());
         let style = with(25, true, ErrorCorrection::Low);
         let advice = "has no value that fits: the error correction (L)";
-        assert_refused(style.clone(), 400, "logo.size_percent", advice);
-        assert_refused(
-            style,
-            400,
-            "logo.size_percent",
-            "; set the error correction to H, or leave",
-        );
+        assert_refused(style.clone(), 400, "logo_size", advice);
+        assert_refused(style, 400, "logo_size", "; set the error correction to H, or leave");
         let style = with(40, false, ErrorCorrection::Medium);
-        assert_refused(style, 400, "logo.size_percent", ", or set the error correction to H");
+        assert_refused(style, 400, "logo_size", ", or set the error correction to H");
     }
 
     #[test]
@@ -417,7 +414,6 @@ mod tests {
             ..QrStyle::default()
         };
         assert!(check(&spec(framed("Scan me", "#fff", 4)), 300).is_ok());
-        assert_refused(framed("", "#fff", 4), 300, "frame.caption", "empty");
         assert_refused(framed("扫", "#fff", 4), 300, "frame.caption", "扫");
         assert_refused(framed("Scan me", "#333", 4), 300, "frame.text_color", "must be lighter");
         assert_refused(framed("Scan me", "#fff", 1), 300, "margin", "at least 2");

@@ -17,7 +17,6 @@ mod shapes;
 mod svg;
 mod terminal;
 
-pub use caption::MAX_CAPTION_CHARS;
 pub use legibility::{Illegible, Warning, check};
 pub use logo::{Logo, LogoError, MAX_STORED_BYTES, MAX_UPLOAD_BYTES};
 pub use pool::{NotRendered, RenderPool, Wanted, Work};

@@ -20,6 +20,7 @@ const MARGINS: std::ops::RangeInclusive<u32> = 0..=20;
 pub const LOGO_SIZES: std::ops::RangeInclusive<u32> = 5..=40;
 const ANGLES: std::ops::RangeInclusive<u32> = 0..=359;
 const MAX_NAME_CHARS: usize = 100;
+/// More would be too small to read.
 const MAX_CAPTION_CHARS: usize = 30;
 /// The name of no background color.
 pub const TRANSPARENT: &str = "transparent";
@@ -125,7 +126,7 @@ macro_rules! look_input {
             #[schema(value_type = Option<$crate::domain::qr::style::ErrorCorrection>)]
             pub error_correction: $crate::domain::link::Field<String>,
             /// A logo in the center: the id of an uploaded one, or a `data:` URI with a PNG, JPEG,
-            /// WebP or SVG image, which is stored.
+            /// WebP, GIF or SVG image, which is stored.
             #[serde(default)]
             #[schema(value_type = Option<String>, example = "logo_01kaj9m3v8e9qrs4t5v6w7x8y9")]
             pub logo: $crate::domain::link::Field<String>,

@@ -82,7 +82,6 @@ async fn of_next(
     match check(services, before.workspace, look, content, new_logo).await? {
         Err(Illegible { reasons }) if !is_redrawn => {
             let warning = |(field, reason)| {
-                let field = name(field);
                 let text = format!("Scanners would not read the code as it is: {field} {reason}.");
                 Warning { field, text }
             };
@@ -166,16 +165,6 @@ fn logo_lookup(
     }
 }
 
-/// The name in requests.
-fn name(field: &'static str) -> &'static str {
-    match field {
-        "logo.size_percent" => "logo_size",
-        // Short URLs are never too long.
-        "content" => "direct",
-        field => field,
-    }
-}
-
 /// Which of the fields that a reason is about come from the defaults of the workspace and of the
 /// domain, not from the request.
 fn origin(field: &str, asked: &LookChanges, defaults: &[LookChanges; 2]) -> Option<String> {
@@ -209,7 +198,6 @@ pub fn refusal(
 ) -> ServiceError {
     let mut invalid = Invalid::default();
     for (field, reason) in reasons {
-        let field = name(field);
         match origin(field) {
             Some(origin) => invalid.add(field, format!("{reason} ({origin})")),
             None => invalid.add(field, reason),
