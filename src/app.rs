@@ -342,7 +342,7 @@ impl App {
         QrServices {
             codes: QrCodes::new(Arc::clone(&self.index), history.clone()),
             pool: self.qr_exports.pool.clone(),
-            turns: WorkspaceLimiter::new(RENDERS_PER_WORKSPACE),
+            workspace_limiter: WorkspaceLimiter::new(RENDERS_PER_WORKSPACE),
             images: Arc::default(),
             exports: self.qr_exports.clone(),
             fetcher: outgoing.map(|outgoing| Arc::new(RemoteLogoFetcher::new(outgoing)) as _),

@@ -18,9 +18,11 @@ use super::store::{blocking, check_free_space};
 use super::{Clock, Failed, JobRunner, Kind, RETENTION_MS, RETRY_DELAY, State};
 use crate::domain::csv_cell;
 use crate::domain::error::Result;
-use crate::domain::ids::{QrCodeId, QrExportId, WorkspaceId};
+use crate::domain::ids::{LogoId, QrCodeId, QrExportId, WorkspaceId};
 use crate::domain::qr::style::{ImageFormat, QrStyle};
-use crate::qr::{self, Illegible, Logo, NotRendered, RenderPool, Spec, Wanted, Work};
+use crate::qr::{
+    self, CancellationToken, Illegible, Logo, RenderPool, RenderPoolError, RenderTask, Spec,
+};
 
 /// The maximum number of codes in an export.
 pub const MAX_CODES: usize = 1_000;
@@ -116,8 +118,8 @@ pub struct StoredSpec {
     pub content: String,
     /// The look.
     pub style: QrStyle,
-    /// The bytes of the logo.
-    pub logo: Option<Vec<u8>>,
+    /// The logo and its bytes.
+    pub logo: Option<(LogoId, Vec<u8>)>,
 }
 
 impl Image {
@@ -131,8 +133,11 @@ impl Image {
 
 impl StoredSpec {
     fn parse(self) -> Result<Spec, String> {
-        let parse = |bytes: Vec<u8>| {
-            Logo::from_stored(&bytes).ok_or_else(|| "the logo is damaged".to_owned())
+        let parse = |(id, bytes): (LogoId, Vec<u8>)| {
+            Logo::from_stored(&bytes).ok_or_else(|| {
+                tracing::error!(%id, "a stored logo is damaged");
+                "the logo is damaged".to_owned()
+            })
         };
         let logo = self.logo.map(parse).transpose()?;
         Ok(Spec { content: self.content, style: self.style, logo })
@@ -251,22 +256,25 @@ impl QrExports {
     ) -> Result<Result<Vec<u8>, String>, Failed> {
         for _ in 0..MAX_TRIES {
             let spec = spec.clone();
-            let draw = move |wanted: &Wanted| {
+            let draw = move |token: &CancellationToken| {
                 let spec = spec.parse()?;
                 qr::check(&spec, size).map_err(|illegible| reasons(&illegible))?;
-                qr::render_while(wanted, &spec, format, size).map_err(|error| error.to_string())
+                qr::render_cancellable(token, &spec, format, size)
+                    .map_err(|error| error.to_string())
             };
             match self.pool.run(draw).await {
-                Err(NotRendered::Busy) => tokio::time::sleep(self.retry_delay).await,
-                Err(NotRendered::TooSlow) => return Ok(Err("drawing takes too long".to_owned())),
-                Err(NotRendered::Failed(error)) => {
+                Err(RenderPoolError::Busy) => tokio::time::sleep(self.retry_delay).await,
+                Err(RenderPoolError::TooSlow) => {
+                    return Ok(Err("drawing takes too long".to_owned()));
+                }
+                Err(RenderPoolError::Failed(error)) => {
                     tracing::warn!(?error, "drawing a QR code failed");
                     return Err(Failed::Error(error.message.into_owned()));
                 }
                 Ok(drawn) => return Ok(drawn),
             }
         }
-        Err(Failed::Error(NotRendered::Busy.into_error(Work::Drawing).message.into_owned()))
+        Err(Failed::Error(RenderPoolError::Busy.into_error(RenderTask::Draw).message.into_owned()))
     }
 }
 

@@ -156,7 +156,8 @@ async fn a_deleted_code_and_a_damaged_logo_have_a_row() {
     let reason = deleted.spec.clone().map(drop);
     let archive = archive.add(&deleted, reason.map(|()| Vec::new())).unwrap();
     let StoredSpec { content, style, .. } = image("a", "").spec.unwrap();
-    let damaged = StoredSpec { content, style, logo: Some(b"damaged".to_vec()) };
+    let logo = LogoId::new(Uuid::from_u128(1));
+    let damaged = StoredSpec { content, style, logo: Some((logo, b"damaged".to_vec())) };
     let drawn = exports.draw(&damaged, ImageFormat::Png, 300).await.unwrap();
     archive.add(&image("a", ""), drawn).unwrap().finish().unwrap();
     let lines = index(&path);
@@ -168,13 +169,14 @@ async fn a_deleted_code_and_a_damaged_logo_have_a_row() {
 async fn a_busy_pool_is_tried_again_but_not_for_ever() {
     let folder = tempfile::tempdir().unwrap();
     let (exports, source) = (open(folder.path()), Source::new(9));
-    let ((begin, begun), (release, released)) = (oneshot::channel(), mpsc::channel::<()>());
-    let mut working = pin!(exports.pool.run(move |_: &Wanted| {
-        let _ = (begin.send(()), released.recv());
+    let ((report_start, started), (release, released)) =
+        (oneshot::channel(), mpsc::channel::<()>());
+    let mut working = pin!(exports.pool.run(move |_: &CancellationToken| {
+        let _ = (report_start.send(()), released.recv());
     }));
     assert!((&mut working).now_or_never().is_none());
-    begun.await.unwrap();
-    let mut queued = pin!(exports.pool.run(|_: &Wanted| ()));
+    started.await.unwrap();
+    let mut queued = pin!(exports.pool.run(|_: &CancellationToken| ()));
     assert!((&mut queued).now_or_never().is_none());
     let job = exports.begin(workspace(1), selection(&[1]), source.clone()).await.unwrap();
     let failed = ended(&exports, &job).await;

@@ -9,7 +9,7 @@ use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageError, ImageFormat, Li
 use resvg::tiny_skia::{IntSize, Pixmap, Transform};
 use resvg::usvg::Tree;
 
-use super::{Wanted, logo_svg, png};
+use super::{CancellationToken, logo_svg, png};
 
 /// The maximum size of an upload.
 pub const MAX_UPLOAD_BYTES: usize = 2 << 20;
@@ -64,16 +64,16 @@ impl Logo {
     /// bytes. Pictures are scaled down and encoded again; of an SVG, only shapes are kept. So only
     /// what can be seen of the upload survives.
     pub fn parse_upload(bytes: &[u8]) -> Result<Self> {
-        Self::parse_upload_while(&Wanted::default(), bytes)
+        Self::parse_upload_cancellable(&CancellationToken::default(), bytes)
     }
 
-    /// The same as [`Self::parse_upload`], for as long as it is wanted.
-    pub fn parse_upload_while(wanted: &Wanted, bytes: &[u8]) -> Result<Self> {
+    /// The same as [`Self::parse_upload`], until the token is cancelled.
+    pub fn parse_upload_cancellable(token: &CancellationToken, bytes: &[u8]) -> Result<Self> {
         if bytes.len() > MAX_UPLOAD_BYTES {
             return refused("must have at most 2 MiB; shrink the picture");
         }
         if let Some(format) = raster_format(bytes) {
-            return Self::from_picture(wanted, decode(bytes, format)?);
+            return Self::from_picture(token, decode(bytes, format)?);
         }
         match bytes {
             [0x1f, 0x8b, ..] => refused("is compressed: upload the SVG file itself, not an .svgz"),
@@ -165,8 +165,8 @@ impl Logo {
         })
     }
 
-    fn from_picture(wanted: &Wanted, picture: DynamicImage) -> Result<Self> {
-        check_wanted(wanted)?;
+    fn from_picture(token: &CancellationToken, picture: DynamicImage) -> Result<Self> {
+        check_cancelled(token)?;
         let (width, height) = (picture.width(), picture.height());
         let mut picture = premultiplied(picture);
         let mut longest = width.max(height).min(MAX_STORED_PIXELS);
@@ -178,21 +178,21 @@ impl Logo {
                 };
                 picture = imageops::thumbnail(&picture, side(width), side(height));
             }
-            check_wanted(wanted)?;
+            check_cancelled(token)?;
             let bytes = encode(&picture).ok_or(LogoError("cannot be encoded as a PNG".into()))?;
             if bytes.len() <= MAX_STORED_BYTES {
                 let drawing = Arc::new(Drawing::Raster(picture));
                 return Ok(Self { bytes: bytes.into(), drawing });
             }
-            check_wanted(wanted)?;
+            check_cancelled(token)?;
             longest = longest * SHRINK_PERCENT / 100;
         }
     }
 }
 
 /// Nobody sees the error.
-fn check_wanted(wanted: &Wanted) -> Result<()> {
-    wanted.check().map_err(|abandoned| LogoError(abandoned.to_string().into()))
+fn check_cancelled(token: &CancellationToken) -> Result<()> {
+    token.check().map_err(|cancelled| LogoError(cancelled.to_string().into()))
 }
 
 fn raster_format(bytes: &[u8]) -> Option<ImageFormat> {

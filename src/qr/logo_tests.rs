@@ -146,11 +146,11 @@ fn the_memory_of_an_upload_is_bounded() {
 }
 
 #[test]
-fn an_upload_is_not_read_on_once_nobody_waits() {
+fn an_upload_is_not_read_on_once_it_is_cancelled() {
     let png = encoded(&picture(8, 8), ImageFormat::Png);
-    assert!(Logo::parse_upload_while(&Wanted::default(), &png).is_ok());
-    let error = Logo::parse_upload_while(&Wanted::abandoned(), &png).unwrap_err();
-    assert_eq!(error.to_string(), crate::qr::RenderError::Abandoned.to_string());
+    assert!(Logo::parse_upload_cancellable(&CancellationToken::default(), &png).is_ok());
+    let error = Logo::parse_upload_cancellable(&CancellationToken::cancelled(), &png).unwrap_err();
+    assert_eq!(error.to_string(), crate::qr::RenderError::Cancelled.to_string());
 }
 
 #[test]

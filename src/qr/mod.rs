@@ -19,7 +19,7 @@ mod terminal;
 
 pub use legibility::{Illegible, Warning, check};
 pub use logo::{Logo, LogoError, MAX_STORED_BYTES, MAX_UPLOAD_BYTES};
-pub use pool::{NotRendered, RenderPool, Wanted, Work};
+pub use pool::{CancellationToken, RenderPool, RenderPoolError, RenderTask};
 pub use terminal::terminal;
 
 use self::matrix::Matrix;
@@ -46,9 +46,9 @@ pub enum RenderError {
     /// A file cannot be made: a defect, or a size of 0.
     #[error("the {0} file cannot be made")]
     Encoding(&'static str),
-    /// Nobody waits for it anymore.
-    #[error("nobody waits for the image anymore")]
-    Abandoned,
+    /// The caller has given up.
+    #[error("the caller has given up")]
+    Cancelled,
 }
 
 impl Spec {
@@ -69,21 +69,21 @@ impl Spec {
 ///
 /// It does not check whether scanners can read the result: call [`check`] first.
 pub fn render(spec: &Spec, format: ImageFormat, size: u32) -> Result<Vec<u8>, RenderError> {
-    render_while(&Wanted::default(), spec, format, size)
+    render_cancellable(&CancellationToken::default(), spec, format, size)
 }
 
-/// The same as [`render`], for as long as it is wanted.
-pub fn render_while(
-    wanted: &Wanted,
+/// The same as [`render`], until the token is cancelled.
+pub fn render_cancellable(
+    token: &CancellationToken,
     spec: &Spec,
     format: ImageFormat,
     size: u32,
 ) -> Result<Vec<u8>, RenderError> {
-    wanted.check()?;
+    token.check()?;
     match format {
-        ImageFormat::Png => png::render(spec, size, wanted),
+        ImageFormat::Png => png::render(spec, size, token),
         ImageFormat::Svg => svg::render(spec, size).map(String::into_bytes),
-        ImageFormat::Pdf => pdf::render(spec, size, wanted),
+        ImageFormat::Pdf => pdf::render(spec, size, token),
         ImageFormat::Eps => eps::render(spec, size),
     }
 }

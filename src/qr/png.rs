@@ -11,14 +11,14 @@ use resvg::tiny_skia::{
 use super::matrix::{MARKER_WIDTH, Matrix};
 use super::scene::{self, Fill, Layout, Paint, Ramp, Rect};
 use super::shapes::{Path, Point, Segment};
-use super::{RenderError, Spec, Wanted};
+use super::{CancellationToken, RenderError, Spec};
 use crate::domain::qr::style::{Color, GradientKind, QrStyle};
 
 /// The width of the center of a position marker, and its distance from the marker's edge.
 const CENTER: (usize, usize) = (3, 2);
 
 /// Draws a code on an image of `width` pixels.
-pub fn render(spec: &Spec, width: u32, wanted: &Wanted) -> Result<Vec<u8>, RenderError> {
+pub fn render(spec: &Spec, width: u32, token: &CancellationToken) -> Result<Vec<u8>, RenderError> {
     if scene::is_plain(&spec.style) {
         let matrix = spec.matrix().ok_or(RenderError::TooLong)?;
         let layout = Layout::new(matrix.width(), &spec.style, width, true);
@@ -26,8 +26,8 @@ pub fn render(spec: &Spec, width: u32, wanted: &Wanted) -> Result<Vec<u8>, Rende
             return plain(&matrix, &spec.style, &layout).ok_or(RenderError::Encoding("PNG"));
         }
     }
-    let drawn = draw(spec, width, wanted)?;
-    wanted.check()?;
+    let drawn = draw(spec, width, token)?;
+    token.check()?;
     encode(&drawn).ok_or(RenderError::Encoding("PNG"))
 }
 
@@ -195,7 +195,7 @@ fn finish(encoder: Encoder<'_, &mut Vec<u8>>, data: &[u8]) -> Option<()> {
 }
 
 /// Draws the scene with antialiasing.
-pub fn draw(spec: &Spec, width: u32, wanted: &Wanted) -> Result<Pixmap, RenderError> {
+pub fn draw(spec: &Spec, width: u32, token: &CancellationToken) -> Result<Pixmap, RenderError> {
     let scene = scene::scene(spec, width, true)?;
     let failed = RenderError::Encoding("PNG");
     let mut pixmap = Pixmap::new(scene.pixels.0, scene.pixels.1).ok_or(failed)?;
@@ -204,7 +204,7 @@ pub fn draw(spec: &Spec, width: u32, wanted: &Wanted) -> Result<Pixmap, RenderEr
     }
     let transform = Transform::from_scale(scene.scale, scene.scale);
     for Fill { path, paint } in &scene.fills {
-        wanted.check()?;
+        token.check()?;
         // Nothing is drawn of an empty path.
         if let Some(path) = skia_path(path) {
             let paint = SkiaPaint { shader: shader(paint), ..SkiaPaint::default() };
@@ -212,7 +212,7 @@ pub fn draw(spec: &Spec, width: u32, wanted: &Wanted) -> Result<Pixmap, RenderEr
         }
     }
     if let Some((logo, Rect { at, size })) = scene.logo {
-        wanted.check()?;
+        token.check()?;
         let to_pixels = |length: f32| u32::try_from(pixels(length * scene.scale)).unwrap_or(0);
         let (x, y) = (to_pixels(at.0).cast_signed(), to_pixels(at.1).cast_signed());
         let picture = logo.pixels(to_pixels(size.0).max(1), to_pixels(size.1).max(1));
@@ -279,14 +279,13 @@ mod tests {
             ..QrStyle::default()
         };
         let transparent = QrStyle { background_color: None, ..QrStyle::default() };
-        let wanted = Wanted::default();
+        let token = CancellationToken::default();
         for style in [QrStyle::default(), colored, transparent] {
             for (content, width) in [("https://sho.rt/spring?qr=4c9", 307), ("x", 100)] {
                 let spec = Spec { content: content.to_owned(), style: style.clone(), logo: None };
                 assert!(scene::is_plain(&spec.style));
-                let fast =
-                    image::load_from_memory(&render(&spec, width, &wanted).unwrap()).unwrap();
-                let blended = draw(&spec, width, &wanted).unwrap();
+                let fast = image::load_from_memory(&render(&spec, width, &token).unwrap()).unwrap();
+                let blended = draw(&spec, width, &token).unwrap();
                 let blended = image::load_from_memory(&encode(&blended).unwrap()).unwrap();
                 assert!(fast.to_rgba8() == blended.to_rgba8(), "{content}, {width}");
             }

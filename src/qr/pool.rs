@@ -21,24 +21,24 @@ pub struct RenderPool {
     timeout: Duration,
 }
 
-/// Whether somebody still waits for a rendering. By default, somebody does forever.
+/// Tells work whether its caller still waits. The default is never cancelled.
 #[derive(Debug, Clone, Default)]
-pub struct Wanted(Option<Weak<()>>);
+pub struct CancellationToken(Option<Weak<()>>);
 
 /// What the threads do for a request.
 #[derive(Debug, Clone, Copy)]
-pub enum Work {
+pub enum RenderTask {
     /// Draws an image.
-    Drawing,
+    Draw,
     /// Checks whether scanners would read a code.
-    Checking,
+    Check,
     /// Decodes a logo.
-    ReadingLogo,
+    ReadLogo,
 }
 
-/// Why nothing was rendered.
+/// Why the pool did not finish some work.
 #[derive(Debug)]
-pub enum NotRendered {
+pub enum RenderPoolError {
     /// Too much is waiting.
     Busy,
     /// It took too long since it began.
@@ -64,39 +64,39 @@ impl RenderPool {
         Self { threads: ThreadPool::new("test", 1, 1), timeout: RENDER_TIMEOUT }
     }
 
-    /// Runs `work`, which is to ask now and then whether it is still wanted. It is skipped if the
-    /// caller has given up by then.
+    /// Runs `work`, which should check the token now and then. It is skipped if the caller has given
+    /// up by then.
     ///
     /// # Errors
-    /// [`NotRendered`]: `Failed` if `work` panicked.
+    /// [`RenderPoolError`]: `Failed` if `work` panicked.
     pub async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Wanted) -> T + Send + 'static,
-    ) -> Result<T, NotRendered> {
+        work: impl FnOnce(&CancellationToken) -> T + Send + 'static,
+    ) -> Result<T, RenderPoolError> {
         // Dropped with this future.
         let caller = Arc::new(());
-        let wanted = Wanted(Some(Arc::downgrade(&caller)));
-        let (begin, has_begun) = oneshot::channel();
+        let token = CancellationToken(Some(Arc::downgrade(&caller)));
+        let (report_start, started) = oneshot::channel();
         // Timed below: the pool's own timeout would include the wait in the queue.
         let mut done = pin!(self.threads.run(Duration::MAX, move |()| {
             // The caller may give up meanwhile.
-            let _ = begin.send(());
-            work(&wanted)
+            let _ = report_start.send(());
+            work(&token)
         }));
         tokio::select! {
             biased;
-            done = &mut done => return done.map_err(NotRendered::from),
-            begun = time::timeout(self.timeout, has_begun) => {
+            done = &mut done => return done.map_err(RenderPoolError::from),
+            waited = time::timeout(self.timeout, started) => {
                 // Dropped unsent if the work never runs: then `done` says why.
-                begun.map(drop).map_err(|_elapsed| NotRendered::Busy)?;
+                waited.map(drop).map_err(|_elapsed| RenderPoolError::Busy)?;
             }
         }
         let done = time::timeout(self.timeout, done).await;
-        done.map_err(|_elapsed| NotRendered::TooSlow)?.map_err(NotRendered::from)
+        done.map_err(|_elapsed| RenderPoolError::TooSlow)?.map_err(RenderPoolError::from)
     }
 }
 
-impl From<PoolError> for NotRendered {
+impl From<PoolError> for RenderPoolError {
     fn from(error: PoolError) -> Self {
         match error {
             PoolError::Busy => Self::Busy,
@@ -106,35 +106,35 @@ impl From<PoolError> for NotRendered {
     }
 }
 
-impl Wanted {
-    /// Nobody waits.
+impl CancellationToken {
+    /// The caller has given up.
     #[cfg(test)]
-    pub const fn abandoned() -> Self {
+    pub const fn cancelled() -> Self {
         Self(Some(Weak::new()))
     }
 
     /// # Errors
-    /// `Abandoned` if nobody waits anymore.
+    /// `Cancelled` if the caller has given up.
     pub fn check(&self) -> Result<(), RenderError> {
         match &self.0 {
-            Some(waiting) if waiting.strong_count() == 0 => Err(RenderError::Abandoned),
+            Some(waiting) if waiting.strong_count() == 0 => Err(RenderError::Cancelled),
             _ => Ok(()),
         }
     }
 }
 
-impl NotRendered {
-    /// The error of a request for this work.
-    pub fn into_error(self, work: Work) -> ServiceError {
-        let message = match (self, work) {
+impl RenderPoolError {
+    /// The error of a request for this task.
+    pub fn into_error(self, task: RenderTask) -> ServiceError {
+        let message = match (self, task) {
             (Self::Busy, _) => "Too many images are waiting to be drawn; please try again.",
-            (Self::TooSlow, Work::Drawing) => {
+            (Self::TooSlow, RenderTask::Draw) => {
                 "Drawing the image takes too long; ask for a smaller one, or try again."
             }
-            (Self::TooSlow, Work::Checking) => {
+            (Self::TooSlow, RenderTask::Check) => {
                 "Checking the QR code takes too long; please try again."
             }
-            (Self::TooSlow, Work::ReadingLogo) => {
+            (Self::TooSlow, RenderTask::ReadLogo) => {
                 "Reading the logo takes too long; use a smaller picture, or try again."
             }
             (Self::Failed(error), _) => return error,
@@ -156,36 +156,36 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_of_one_who_left_is_abandoned() {
+    async fn work_is_cancelled_with_its_caller() {
         let ((begin, has_begun), (end, ended)) = (oneshot::channel(), channel());
         let pool = pool();
-        let run = pool.run(move |wanted: &Wanted| {
+        let run = pool.run(move |token: &CancellationToken| {
             begin.send(()).unwrap();
-            while wanted.check().is_ok() {
+            while token.check().is_ok() {
                 sleep(Duration::from_millis(1));
             }
-            end.send(wanted.check()).unwrap();
+            end.send(token.check()).unwrap();
         });
         tokio::select! {
             done = run => panic!("{done:?}"),
             received = has_begun => received.unwrap(),
         }
         let ended = ended.recv_timeout(Duration::from_secs(5));
-        assert_eq!(ended, Ok(Err(RenderError::Abandoned)));
-        assert_eq!(Wanted::default().check(), Ok(()));
+        assert_eq!(ended, Ok(Err(RenderError::Cancelled)));
+        assert_eq!(CancellationToken::default().check(), Ok(()));
     }
 
     #[tokio::test]
     async fn slow_work_is_told_from_a_long_queue() {
         let pool = pool();
         let (release, released) = channel::<()>();
-        let slow = pool.run(move |_: &Wanted| released.recv().is_ok());
-        let (slow, behind) = tokio::join!(slow, pool.run(|_: &Wanted| ()));
-        let message = |reason: NotRendered| reason.into_error(Work::Drawing).message;
+        let slow = pool.run(move |_: &CancellationToken| released.recv().is_ok());
+        let (slow, behind) = tokio::join!(slow, pool.run(|_: &CancellationToken| ()));
+        let message = |reason: RenderPoolError| reason.into_error(RenderTask::Draw).message;
         assert!(message(slow.unwrap_err()).starts_with("Drawing the image takes too long"));
         assert!(message(behind.unwrap_err()).starts_with("Too many images are waiting"));
         drop(release);
-        let message = NotRendered::TooSlow.into_error(Work::ReadingLogo).message;
+        let message = RenderPoolError::TooSlow.into_error(RenderTask::ReadLogo).message;
         assert!(message.starts_with("Reading the logo takes too long"), "{message}");
     }
 
@@ -195,7 +195,7 @@ mod tests {
         let (pool, started) = (RenderPool { threads, ..pool() }, Instant::now());
         // For 70 % of the timeout in the queue, then for 60 % at work.
         let until = |percent: u32| {
-            move |_: &Wanted| {
+            move |_: &CancellationToken| {
                 while started.elapsed() < Duration::from_secs(2) * percent / 100 {
                     sleep(Duration::from_millis(1));
                 }

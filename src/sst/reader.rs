@@ -33,9 +33,9 @@ struct Block {
 }
 
 #[derive(Clone)]
-struct ByBytes;
+struct ByteWeighter;
 
-impl Weighter<usize, Arc<Block>> for ByBytes {
+impl Weighter<usize, Arc<Block>> for ByteWeighter {
     fn weight(&self, _: &usize, block: &Arc<Block>) -> u64 {
         block.bytes.len() as u64 + 64
     }
@@ -57,7 +57,7 @@ pub struct Table {
     pub(super) index: Vec<BlockHandle>,
     filter: Filter,
     /// `None` for runs: there are many, and each of their blocks is rarely read.
-    cache: Option<Cache<usize, Arc<Block>, ByBytes>>,
+    cache: Option<Cache<usize, Arc<Block>, ByteWeighter>>,
 }
 
 impl Table {
@@ -78,7 +78,7 @@ impl Table {
     }
 
     fn with_cache(self) -> Self {
-        let cache = Cache::with_weighter(CACHE_EXPECTED_BLOCKS, CACHE_BYTES, ByBytes);
+        let cache = Cache::with_weighter(CACHE_EXPECTED_BLOCKS, CACHE_BYTES, ByteWeighter);
         Self { cache: Some(cache), ..self }
     }
 

@@ -62,7 +62,7 @@ pub fn router() -> Router<Services> {
 }
 
 /// The response to a client that has too many visits.
-pub fn refusal_of_visit(services: &Services, parts: &Parts) -> Option<Response> {
+pub fn visit_limit_exceeded(services: &Services, parts: &Parts) -> Option<Response> {
     let visits = services.address_limits.visits.as_ref()?;
     let refused = visits.take(services.visitors.client(parts), &ANY_SUBJECT).err()?;
     counter!(REQUESTS_LIMITED, "limit" => "visits").increment(1);
@@ -74,7 +74,7 @@ pub fn refusal_of_visit(services: &Services, parts: &Parts) -> Option<Response> 
 /// Requests without a route: a preview, a visit that was not redirected, or no link.
 pub async fn fallback(State(services): State<Services>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    if let Some(refusal) = refusal_of_visit(&services, &parts) {
+    if let Some(refusal) = visit_limit_exceeded(&services, &parts) {
         return refusal;
     }
     let is_read = matches!(parts.method, Method::GET | Method::HEAD);

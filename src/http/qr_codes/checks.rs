@@ -13,7 +13,7 @@ use crate::domain::qr::{QrCode, QrCodeInput, QrDefaults, QrDefaultsInput, marker
 use crate::domain::slug::GENERATED_LEN;
 use crate::domain::token::Actor;
 use crate::http::Services;
-use crate::qr::{Illegible, Warning, Work};
+use crate::qr::{Illegible, RenderTask, Warning};
 use crate::queries::qr_codes::LinkedQrCode;
 
 /// Checks a code that is to be created, with the brand defaults.
@@ -145,7 +145,7 @@ async fn check(
     new_logo: Option<&NewLogo>,
 ) -> Result<Result<Vec<Warning>, Illegible>> {
     let spec = spec(services, workspace, (style, new_logo), content).await?;
-    services.qr.render(workspace, Work::Checking, move |_| crate::qr::check(&spec, size)).await
+    services.qr.render(workspace, RenderTask::Check, move |_| crate::qr::check(&spec, size)).await
 }
 
 /// The number of a code that is to be created is not known yet: probably the next offset.

@@ -14,8 +14,8 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use prost::Message;
-use quick_cache::sync::Cache;
-use quick_cache::{OptionsBuilder, Weighter};
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use sha2::{Digest, Sha256};
 
 use super::{ImageRequest, content, draw};
@@ -38,12 +38,12 @@ pub const REVALIDATED: HeaderValue = HeaderValue::from_static("public, no-cache"
 const EXPECTED_IMAGES: usize = 1_000;
 
 /// Drawn images by their tags.
-pub struct ImageCache(Cache<String, Bytes, ByBytes>);
+pub struct ImageCache(Cache<String, Bytes, ByteWeighter>);
 
 #[derive(Clone)]
-struct ByBytes;
+struct ByteWeighter;
 
-impl Weighter<String, Bytes> for ByBytes {
+impl Weighter<String, Bytes> for ByteWeighter {
     fn weight(&self, tag: &String, image: &Bytes) -> u64 {
         (tag.len() + image.len()) as u64
     }
@@ -59,10 +59,12 @@ impl Default for ImageCache {
             .build();
         Self(match options {
             Ok(options) => {
-                Cache::with_options(options, ByBytes, Default::default(), Default::default())
+                let (hasher, lifecycle) =
+                    (DefaultHashBuilder::default(), DefaultLifecycle::default());
+                Cache::with_options(options, ByteWeighter, hasher, lifecycle)
             }
             // Never: both capacities are set.
-            Err(_) => Cache::with_weighter(EXPECTED_IMAGES, IMAGE_CACHE_BYTES, ByBytes),
+            Err(_) => Cache::with_weighter(EXPECTED_IMAGES, IMAGE_CACHE_BYTES, ByteWeighter),
         })
     }
 }
@@ -82,7 +84,7 @@ pub async fn public(
     Name(file): Name,
     parts: Parts,
 ) -> Result<Response> {
-    if let Some(refusal) = pages::refusal_of_visit(&services, &parts) {
+    if let Some(refusal) = pages::visit_limit_exceeded(&services, &parts) {
         return Ok(refusal);
     }
     let missing = || ServiceError::not_found("QR code");

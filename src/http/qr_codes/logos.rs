@@ -13,7 +13,7 @@ use crate::domain::link::Field;
 use crate::domain::qr::command::{self, QrCommand};
 use crate::domain::qr::logo_id;
 use crate::http::Services;
-use crate::qr::{Logo, MAX_UPLOAD_BYTES, Wanted, Work};
+use crate::qr::{CancellationToken, Logo, MAX_UPLOAD_BYTES, RenderTask};
 
 /// Why a logo could not be fetched.
 #[derive(Debug)]
@@ -51,8 +51,8 @@ impl NewLogo {
         field: &'static str,
         upload: Vec<u8>,
     ) -> Result<Self> {
-        let parse = move |wanted: &Wanted| Logo::parse_upload_while(wanted, &upload);
-        let parsed = services.qr.render(workspace, Work::ReadingLogo, parse).await?;
+        let parse = move |token: &CancellationToken| Logo::parse_upload_cancellable(token, &upload);
+        let parsed = services.qr.render(workspace, RenderTask::ReadLogo, parse).await?;
         let logo = parsed.map_err(|error| ServiceError::field(field, error.to_string()))?;
         Ok(Self { id: logo_id(logo.bytes()), logo })
     }

@@ -22,7 +22,7 @@ use crate::domain::token::Actor;
 use crate::http::{Services, Site};
 use crate::jobs::qr_exports::QrExports;
 use crate::limits::RENDER_TIMEOUT;
-use crate::qr::{Logo, RenderError, RenderPool, Spec, Wanted, Warning, Work};
+use crate::qr::{CancellationToken, Logo, RenderError, RenderPool, RenderTask, Spec, Warning};
 use crate::queries::WorkspaceLimiter;
 use crate::queries::qr_codes::{LinkedQrCode, QrCodes};
 use images::ImageCache;
@@ -38,8 +38,8 @@ pub struct QrServices {
     pub codes: QrCodes,
     /// Renders.
     pub pool: RenderPool,
-    /// Whose turn it is, so that a workspace does not delay the others.
-    pub turns: WorkspaceLimiter,
+    /// Limits the concurrent work of each workspace on [`Self::pool`].
+    pub workspace_limiter: WorkspaceLimiter,
     /// Drawn images.
     pub images: Arc<ImageCache>,
     /// Exports of images.
@@ -49,25 +49,26 @@ pub struct QrServices {
 }
 
 impl QrServices {
-    /// Renders for a workspace when it is its turn.
+    /// Runs work on the pool for a workspace, within the workspace's limit.
     pub async fn render<T: Send + 'static>(
         &self,
         workspace: WorkspaceId,
-        kind: Work,
-        work: impl FnOnce(&Wanted) -> T + Send + 'static,
+        task: RenderTask,
+        work: impl FnOnce(&CancellationToken) -> T + Send + 'static,
     ) -> Result<T> {
-        let turn = tokio::time::timeout(RENDER_TIMEOUT, self.turns.acquire(workspace)).await;
-        let turn = turn.map_err(|_| {
+        let permit =
+            tokio::time::timeout(RENDER_TIMEOUT, self.workspace_limiter.acquire(workspace)).await;
+        let permit = permit.map_err(|_| {
             let message = "Too many images of this workspace are waiting to be drawn; please try \
                            again, with fewer at once.";
             ServiceError::unavailable(ErrorCode::Overloaded, message)
         })?;
-        let work = move |wanted: &Wanted| {
-            // Work that was begun takes its time, even if nobody waits for it anymore.
-            let _turn = turn;
-            work(wanted)
+        let work = move |token: &CancellationToken| {
+            // Held until the work ends, even if the caller has gone.
+            let _permit = permit;
+            work(token)
         };
-        self.pool.run(work).await.map_err(|error| error.into_error(kind))
+        self.pool.run(work).await.map_err(|error| error.into_error(task))
     }
 }
 
@@ -232,7 +233,7 @@ async fn stored_logo(qr: &QrServices, workspace: WorkspaceId, id: LogoId) -> Res
     let missing =
         || ServiceError::new(ErrorCode::Conflict, "The logo of that version was deleted.");
     let image = qr.codes.logo_image(workspace, id).await?.ok_or_else(missing)?;
-    qr.render(workspace, Work::ReadingLogo, move |_| parse_stored(id, &image)).await?
+    qr.render(workspace, RenderTask::ReadLogo, move |_| parse_stored(id, &image)).await?
 }
 
 fn parse_stored(id: LogoId, image: &[u8]) -> Result<Logo> {
@@ -249,18 +250,18 @@ async fn draw(
 ) -> Result<Vec<u8>> {
     let spec = spec(services, code.workspace, (code.style.clone(), None), content).await?;
     let ImageRequest { format, size, is_checked } = request;
-    let drawn = services.qr.render(code.workspace, Work::Drawing, move |wanted| {
+    let drawn = services.qr.render(code.workspace, RenderTask::Draw, move |token| {
         if is_checked {
             crate::qr::check(&spec, size)
                 .map_err(|illegible| checks::refusal(illegible, |_| None))?;
         }
-        crate::qr::render_while(wanted, &spec, format, size).map_err(|error| match error {
+        crate::qr::render_cancellable(token, &spec, format, size).map_err(|error| match error {
             // The payload has grown since the code was made.
             RenderError::TooLong => {
                 let text = "The link's payload is too long for a QR code: shorten it.";
                 ServiceError::new(ErrorCode::Conflict, text)
             }
-            RenderError::Encoding(_) | RenderError::Abandoned => ServiceError::internal(error),
+            RenderError::Encoding(_) | RenderError::Cancelled => ServiceError::internal(error),
         })
     });
     drawn.await?

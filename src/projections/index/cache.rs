@@ -18,9 +18,9 @@ const ENTRY_BYTES: u64 = 208;
 const EXPECTED_ENTRIES: usize = 16_384;
 
 #[derive(Clone)]
-struct ByBytes;
+struct ByteWeighter;
 
-impl Weighter<String, Arc<Redirect>> for ByBytes {
+impl Weighter<String, Arc<Redirect>> for ByteWeighter {
     fn weight(&self, key: &String, redirect: &Arc<Redirect>) -> u64 {
         ENTRY_BYTES + (key.len() + redirect.bytes()) as u64
     }
@@ -32,7 +32,7 @@ impl Weighter<String, Arc<Redirect>> for ByBytes {
 /// first and then removes the key, including reservations, so a reader cannot insert an outdated
 /// value.
 pub struct Redirects {
-    cache: Cache<String, Arc<Redirect>, ByBytes>,
+    cache: Cache<String, Arc<Redirect>, ByteWeighter>,
 }
 
 /// A redirect's key: only the slug on the default domain. Slugs contain no `/`.
@@ -42,7 +42,7 @@ pub fn key<'a>(domain: &str, slug: &'a str) -> Cow<'a, str> {
 
 impl Redirects {
     pub fn new() -> Self {
-        Self { cache: Cache::with_weighter(EXPECTED_ENTRIES, CAPACITY_BYTES, ByBytes) }
+        Self { cache: Cache::with_weighter(EXPECTED_ENTRIES, CAPACITY_BYTES, ByteWeighter) }
     }
 
     /// The redirect at a key, cached or from `load`. Missing links are not cached: the store finds

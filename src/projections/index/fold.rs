@@ -70,7 +70,7 @@ fn fold_link<S: State>(
             let id = link_id(&deleted.link)?;
             if let Some(link) = remove_link(state, workspace, id)? {
                 let until_ms = deleted.deadline_ms(at_ms);
-                qr_codes::hide(state, workspace, id)?;
+                qr_codes::tombstone(state, workspace, id)?;
                 add_tombstone(state, link, (at_ms, offset), until_ms)?;
             }
         }
@@ -78,15 +78,15 @@ fn fold_link<S: State>(
             let id = link_id(&link.id)?;
             remove_tombstone(state, workspace, id)?;
             insert_link(state, workspace, link, offset)?;
-            qr_codes::show(state, workspace, id)?;
+            qr_codes::untombstone(state, workspace, id)?;
         }
         Event::LinkPurged(purged) => {
             let id = link_id(&purged.link)?;
             if remove_link(state, workspace, id)?.is_some() {
-                qr_codes::hide(state, workspace, id)?;
+                qr_codes::tombstone(state, workspace, id)?;
             }
             remove_tombstone(state, workspace, id)?;
-            qr_codes::remove_hidden(state, workspace, id)?;
+            qr_codes::purge(state, workspace, id)?;
         }
         Event::LinkReported(report) => reports::add(state, workspace, at_ms, report)?,
         Event::ReportResolved(resolved) => reports::remove(state, workspace, &resolved.report)?,
@@ -271,7 +271,7 @@ fn remove_expired<S: State>(state: &mut S, now_ms: u64) -> Result<(), IndexError
                 let workspace = WorkspaceId::from_bytes(workspace);
                 let workspace = workspace.map_err(|_| Unreadable("workspace id"))?;
                 let link = link_id(key.get(17..).unwrap_or_default())?;
-                qr_codes::remove_hidden(state, workspace, link)?;
+                qr_codes::purge(state, workspace, link)?;
             }
             state.remove(key);
         }

@@ -364,7 +364,7 @@ fn remove<S: State>(
 }
 
 /// Takes the codes of a link, which was deleted, out of the workspace's list.
-pub fn hide<S: State>(
+pub fn tombstone<S: State>(
     state: &mut S,
     workspace: WorkspaceId,
     link: LinkId,
@@ -377,7 +377,7 @@ pub fn hide<S: State>(
 }
 
 /// Lists the codes of a restored link again.
-pub fn show<S: State>(
+pub fn untombstone<S: State>(
     state: &mut S,
     workspace: WorkspaceId,
     link: LinkId,
@@ -401,8 +401,8 @@ fn count_codes<S: State>(
     if count > 0 { add_to(state, keys::qr_code_count(workspace), sign * count) } else { Ok(()) }
 }
 
-/// Removes the hidden codes of a link that can't be restored any more.
-pub fn remove_hidden<S: State>(
+/// Removes the codes of a deleted link that can't be restored any more.
+pub fn purge<S: State>(
     state: &mut S,
     workspace: WorkspaceId,
     link: LinkId,

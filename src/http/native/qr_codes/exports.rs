@@ -200,7 +200,8 @@ impl ImageSource for StoredCodes {
             None => Ok(None),
             Some(placed) => {
                 let logo = self.codes.logo_image(workspace, placed.logo).await?;
-                logo.map(Some).ok_or_else(|| "the logo was deleted".to_owned())
+                logo.map(|bytes| Some((placed.logo, bytes)))
+                    .ok_or_else(|| "the logo was deleted".to_owned())
             }
         };
         let format = selection.format.as_deref().and_then(ImageFormat::named);

@@ -182,7 +182,7 @@ fn uses_of_logos_are_counted() {
     assert!(map.0.keys().all(|key| !key.starts_with(b"Q") && !key.starts_with(b"O")));
 }
 
-/// A link with as many codes as it may have is hidden and shown as a whole.
+/// A link with as many codes as it may have is deleted and restored as a whole.
 #[test]
 fn a_link_takes_all_its_codes_along() {
     let mut model = Model::default();
