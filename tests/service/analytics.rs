@@ -112,9 +112,13 @@ fn a_summary_is_the_total_of_a_span_of_time() {
     {
         let path = format!("{}/clicks/summary{query}", link.path());
         let data = server.api().get(&path).expect(200).data();
-        assert_eq!(keys(&data), ["total_clicks", "unit", "units"], "{query}");
+        assert_eq!(keys(&data), ["date_range", "total_clicks", "unit", "units"], "{query}");
         assert_eq!((&data["unit"], &data["units"]), (&json!(unit), &json!(units)), "{query}");
     }
+    let path = format!("{}/clicks/summary?start=2026-01-01&end=2026-02-01", link.path());
+    let data = server.api().get(&path).expect(200).data();
+    assert_eq!((&data["unit"], &data["units"]), (&Value::Null, &Value::Null));
+    assert_eq!(data["date_range"]["from"], "2026-01-01T00:00:00.000Z");
     assert_eq!(server.clicks_of(&link, "exclude"), 4);
 }
 

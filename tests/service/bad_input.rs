@@ -259,6 +259,8 @@ fn queries_that_make_no_sense_are_refused() {
         ("/LINK/browsers?bots=maybe", "bots"),
         ("/LINK/referrers?unit=second", "unit"),
         ("/LINK/cities?size=5", "size"),
+        ("/LINK/clicks?limit=5", "limit"),
+        ("/LINK/clicks/summary?limit=5", "limit"),
     ] {
         let path = format!("/links{}", path.replace("LINK", &link.slug));
         server.api().get(&path).refuses(400, INVALID, &[field]);
@@ -276,6 +278,10 @@ fn queries_that_make_no_sense_are_refused() {
         ("continent=Europe", "continent"),
         ("country=DE&timezone=Mars", "timezone"),
         ("trigger=mail", "trigger"),
+        ("bots=include&bot_reason=odd", "bot_reason"),
+        ("language=german", "language"),
+        ("language=de-DE", "language"),
+        ("link_version=first", "link_version"),
         ("qr_code=4c9", "qr_code"),
         ("time=1", "time"),
     ] {

@@ -59,6 +59,17 @@ fn the_engine_goes_with_the_service_however_that_goes() {
     within(limit, "the engine is gone", || (!is_alive(engine)).then_some(()));
 }
 
+/// The engine waits five seconds for open connections before it stops.
+#[test]
+fn no_idle_connection_delays_the_end() {
+    let server = Options::new().start();
+    server.await_analytics();
+    server.api().get("/analytics").expect(200);
+    let begun = std::time::Instant::now();
+    assert!(server.stop().success());
+    assert!(begun.elapsed() < std::time::Duration::from_secs(4), "{:?}", begun.elapsed());
+}
+
 /// One slugline's engine is another's server: the same code speaks to both.
 #[test]
 fn a_clickhouse_server_can_be_named() {

@@ -114,8 +114,14 @@ fn clicks_keep_what_their_link_had() {
     }
     let clicks = server.api().get("/clicks?limit=6").expect(200).data();
     let last = &clicks[1];
-    assert_eq!((&last["tags"], &last["folder"]), (&json!("print,MAIL"), &json!("clients")));
+    assert_eq!((&last["tags"], &last["folder"]), (&json!(["print", "MAIL"]), &json!("clients")));
     assert_eq!(last["campaign"], json!(summer));
+    let plain = &clicks[0];
+    assert_eq!((&plain["tags"], &plain["folder"]), (&json!([]), &Value::Null));
+    assert_eq!((&plain["domain"], &plain["utm_term"]), (&json!(server.address()), &Value::Null));
+    assert_eq!((&plain["country"], &plain["country_name"]), (&Value::Null, &Value::Null));
+    let exported: Value = serde_json::from_str(export(&server).lines().next().unwrap()).unwrap();
+    assert!(exported["tags"].is_array() && exported["utm_term"].is_null(), "{exported}");
 }
 
 /// The log alone says what links had: neither their changes nor their deletion changes it.

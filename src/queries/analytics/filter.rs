@@ -148,6 +148,14 @@ fn known(dimension: Dimension, value: &str) -> Result<(), String> {
         Dimension::Trigger => &["link", "qr"],
         Dimension::Device => &["desktop", "mobile", "tablet", "bot", "other", ""],
         Dimension::Continent => &["AF", "AN", "AS", "EU", "NA", "OC", "SA", ""],
+        Dimension::BotReason => &["pattern", "woothee", "prefetch", "head", "no_agent", ""],
+        Dimension::LinkVersion if value.parse::<u32>().is_ok() => return Ok(()),
+        Dimension::LinkVersion => return Err(format!("must be numbers, which `{value}` is not")),
+        Dimension::Language if is_subtag(value) => return Ok(()),
+        Dimension::Language => {
+            let rule = "must be primary subtags of languages, such as `de`, which";
+            return Err(format!("{rule} `{value}` is not"));
+        }
         Dimension::Country if country::is_code(value) || value.is_empty() => return Ok(()),
         Dimension::Country => {
             let meant = country::code_near(value).map(|code| format!("; did you mean `{code}`?"));
@@ -162,6 +170,11 @@ fn known(dimension: Dimension, value: &str) -> Result<(), String> {
     let shown: Vec<_> = words.iter().copied().filter(|word| !word.is_empty()).collect();
     let hint = hint(value, shown.iter().copied());
     Err(format!("must be one of {}, not `{value}`{hint}", shown.join(", ")))
+}
+
+/// Whether a text is a primary subtag as it is stored, RFC 5646 section 2.2.1, or none.
+fn is_subtag(text: &str) -> bool {
+    text.is_empty() || matches!(text.len(), 2..=3) && text.bytes().all(|b| b.is_ascii_lowercase())
 }
 
 fn bounded(text: &str, max: usize) -> Result<(), String> {

@@ -58,8 +58,12 @@ pub fn click_columns() -> impl Iterator<Item = &'static str> {
     COLUMNS.iter().map(|(name, ..)| *name)
 }
 
-/// The column list. For spreadsheets, text that looks like a formula is escaped as in
-/// [`crate::domain::csv_cell`].
+/// The columns that always have a value.
+const ALWAYS_SET: [&str; 6] = ["offset", "time", "link", "link_version", "trigger", "visitor"];
+
+/// The column list. For spreadsheets, an unknown value is empty, tags are joined, and text that looks
+/// like a formula is escaped as in [`crate::domain::csv_cell`]; else an unknown value is null, and
+/// tags are a list.
 fn columns(is_for_spreadsheets: bool) -> String {
     let pattern = FORMULA_PATTERN.replace('\\', "\\\\").replace('\'', "\\'");
     let mut columns = String::new();
@@ -69,15 +73,16 @@ fn columns(is_for_spreadsheets: bool) -> String {
             Some(dimension) if expression.is_empty() => column(dimension),
             _ => expression,
         };
-        let _infallible = if *is_foreign && is_for_spreadsheets {
-            write!(
-                columns,
-                "{separator}if(match({expression}, '{pattern}'), \
-                 concat('\\'', {expression}), toString({expression})) AS `{name}`"
-            )
-        } else {
-            write!(columns, "{separator}{expression} AS `{name}`")
+        let expression = match *name {
+            _ if is_for_spreadsheets && *is_foreign => format!(
+                "if(match({expression}, '{pattern}'), concat('\\'', {expression}), \
+                 toString({expression}))"
+            ),
+            name if is_for_spreadsheets || ALWAYS_SET.contains(&name) => expression.to_owned(),
+            "tags" => "arrayFilter(tag -> tag != '', splitByChar(',', tags))".to_owned(),
+            _ => format!("nullIf(toString({expression}), '')"),
         };
+        let _infallible = write!(columns, "{separator}{expression} AS `{name}`");
     }
     columns
 }

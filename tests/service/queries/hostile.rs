@@ -273,7 +273,8 @@ fn every_parameter_takes_or_refuses_any_text() {
 }
 
 /// Other values of these are refused.
-const HAVE_FEW_VALUES: [&str; 3] = ["continent", "country", "device"];
+const HAVE_FEW_VALUES: [&str; 6] =
+    ["bot_reason", "continent", "country", "device", "language", "link_version"];
 
 /// Whether a parameter may have any value.
 fn is_free(name: &str) -> bool {

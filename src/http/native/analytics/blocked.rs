@@ -60,7 +60,7 @@ pub async fn blocked_by_link(
     name: LinkName,
     params: Params,
 ) -> Result<Json<Counted<BlockedView>>> {
-    let request = AnalyticsRequest::take(params, &services, &actor)?.unfiltered()?;
+    let request = AnalyticsRequest::take(params, &services, &actor)?.unlimited()?.unfiltered()?;
     let link = find(&services, &actor, &name)?;
     answer(&services, &request, &[Subject::Link(link.id)]).await
 }
@@ -75,7 +75,7 @@ pub async fn blocked(
     Api { services, actor }: Api,
     params: Params,
 ) -> Result<Json<Counted<BlockedView>>> {
-    let request = AnalyticsRequest::take(params, &services, &actor)?.unfiltered()?;
+    let request = AnalyticsRequest::take(params, &services, &actor)?.unlimited()?.unfiltered()?;
     answer(&services, &request, &[]).await
 }
 

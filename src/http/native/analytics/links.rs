@@ -6,6 +6,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use utoipa::ToSchema;
 
 use super::params::{AnalyticsParams, AnalyticsRequest, FilterParams, LimitParam, Subject};
+use super::view::RangeView;
 use super::{Counted, as_of};
 use crate::domain::country;
 use crate::domain::error::{Result, ServiceError};
@@ -46,11 +47,13 @@ pub struct BucketView {
 pub struct SummaryView {
     /// The number of clicks.
     total_clicks: u64,
-    /// The unit of the period.
-    #[schema(value_type = Granularity)]
-    unit: &'static str,
-    /// The number of units.
-    units: u64,
+    /// The unit of the period; null if `date_range` or `start` was given.
+    #[schema(value_type = Option<Granularity>)]
+    unit: Option<&'static str>,
+    /// The number of units; null as `unit` is.
+    units: Option<u64>,
+    /// The period.
+    date_range: RangeView,
 }
 
 /// Clicks by a dimension.
@@ -97,7 +100,7 @@ pub async fn clicks(
     name: LinkName,
     params: Params,
 ) -> Result<Json<Counted<ClicksView>>> {
-    let request = AnalyticsRequest::take(params, &services, &actor)?;
+    let request = AnalyticsRequest::take(params, &services, &actor)?.unlimited()?;
     let link = find(&services, &actor, &name)?;
     let (buckets, unit, as_of) = over_time(&services, &request, &[Subject::Link(link.id)]).await?;
     let units = buckets.len() as u64;
@@ -143,7 +146,7 @@ pub async fn summary(
     name: LinkName,
     params: Params,
 ) -> Result<Json<Counted<SummaryView>>> {
-    let request = AnalyticsRequest::take(params, &services, &actor)?;
+    let request = AnalyticsRequest::take(params, &services, &actor)?.unlimited()?;
     let link = find(&services, &actor, &name)?;
     let (unit, units) = (request.unit.unwrap_or(Granularity::Month), request.units.unwrap_or(1));
     let period = request.period(&DateRange::Last(unit, units))?;
@@ -151,8 +154,14 @@ pub async fn summary(
     let query = request.query(&[Subject::Link(link.id)], &[Metric::Clicks], period);
     let report = services.analytics.run(&query, as_of).await?;
     let total_clicks = report.rows.first().map_or(0, clicks_of);
-    let units = u64::try_from(units).unwrap_or(1);
-    Ok(Counted::new(SummaryView { total_clicks, unit: unit.as_str(), units }, as_of))
+    let is_by_units = !request.has_range();
+    let view = SummaryView {
+        total_clicks,
+        unit: is_by_units.then_some(unit.as_str()),
+        units: u64::try_from(units).ok().filter(|_| is_by_units),
+        date_range: report.period.into(),
+    };
+    Ok(Counted::new(view, as_of))
 }
 
 /// The first metric of a row, if it is a count.

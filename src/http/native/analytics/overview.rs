@@ -5,7 +5,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::links::{BucketView, ShareView, bucket, share};
-use super::params::{AnalyticsParams, AnalyticsRequest, FilterParams, Subject, days_of};
+use super::params::{
+    AnalyticsParams, AnalyticsRequest, FilterParams, LimitParam, Subject, days_of,
+};
 use super::{Counted, as_of};
 use crate::domain::command::LinkRef;
 use crate::domain::error::Result;
@@ -16,7 +18,6 @@ use crate::http::native::links::find;
 use crate::http::params::Params;
 use crate::queries::analytics::{AnalyticsQuery, Dimension, Metric, Number, Report, Row, Value};
 
-const TOP_LINKS: u32 = 10;
 const DEFAULT_DAYS: u64 = 7;
 
 /// Key figures of a workspace.
@@ -68,7 +69,7 @@ pub struct LinkOverviewView {
 /// Retrieves the workspace's key figures, for the last seven days by default.
 #[utoipa::path(
     get, path = "/analytics",
-    params(AnalyticsParams, FilterParams),
+    params(AnalyticsParams, LimitParam, FilterParams),
     responses((status = 200, body = Counted<OverviewView>)),
 )]
 pub async fn overview(
@@ -82,7 +83,7 @@ pub async fn overview(
     let totals = request.query(&[], &both, period);
     let mut top = request.query(&[], &[Metric::Clicks], period);
     top.dimensions = vec![Dimension::Link];
-    top.limit = TOP_LINKS;
+    top.limit = request.rows();
     let over_time = over_time(request.query(&[], &[Metric::Clicks], period));
     let run = |query| async {
         let query: AnalyticsQuery = query;
@@ -118,7 +119,7 @@ pub async fn overview(
 /// Retrieves a link's key figures, for the last seven days by default.
 #[utoipa::path(
     get, path = "/analytics/links/{link}",
-    params(AnalyticsParams, FilterParams),
+    params(AnalyticsParams, LimitParam, FilterParams),
     responses((status = 200, body = Counted<LinkOverviewView>)),
 )]
 pub async fn link_overview(

@@ -58,7 +58,7 @@ pub struct AnalyticsParams {
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "describes what `AnalyticsRequest::take` reads by name")]
 pub struct LimitParam {
-    /// The number of rows of a breakdown, 10 by default, or of clicks, 100 by default.
+    /// The number of rows of each breakdown, 10 by default, or of clicks, 100 by default.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u16>,
 }
@@ -101,6 +101,8 @@ pub struct FilterParams {
     os: Option<String>,
     /// Versions of operating systems.
     os_version: Option<String>,
+    /// Whether a bot clicked, `true` or `false`; with `bots=include`.
+    bot: Option<String>,
     /// How bots were detected: `pattern`, `woothee`, `prefetch`, `head`, `no_agent`.
     bot_reason: Option<String>,
     /// Referring hosts, without `www.`.
@@ -233,6 +235,11 @@ impl AnalyticsRequest {
             Some(name) => Err(ServiceError::field(name, "is not a parameter of this path")),
             None => Ok(self),
         }
+    }
+
+    /// Whether the request names a period by its dates.
+    pub const fn has_range(&self) -> bool {
+        self.range.is_some()
     }
 
     /// The requested period, or a default one.

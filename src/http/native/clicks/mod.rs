@@ -8,10 +8,11 @@ use axum::http::{HeaderName, Response};
 use futures_util::stream;
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
+use super::analytics::links::name_of;
 use super::analytics::params::{AnalyticsParams, AnalyticsRequest, FilterParams, LimitParam};
 use super::analytics::{AsOfView, as_of};
 use super::links::export::attachment;
@@ -21,7 +22,7 @@ use crate::domain::plan::Feature;
 use crate::domain::token::Ability::AnalyticsRead;
 use crate::http::auth::Api;
 use crate::http::params::Params;
-use crate::queries::analytics::{AsOf, DateRange, Format, Metric, beyond_log_end};
+use crate::queries::analytics::{AsOf, DateRange, Dimension, Format, Metric, beyond_log_end};
 
 const MAX_PAGE: u64 = 1_000;
 const DEFAULT_PAGE: u64 = 100;
@@ -46,7 +47,8 @@ pub fn routes() -> Routes {
 /// A page of clicks.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ClickList {
-    /// The clicks, newest first: `offset`, `time`, `link`, and the value of each dimension.
+    /// The clicks, newest first: `offset`, `time`, `link`, `tags`, and the value of each other
+    /// dimension; null if unknown.
     /// `visitor` is the same for one visitor within a period of the salt.
     #[schema(value_type = Vec<Object>)]
     data: Vec<Map<String, Value>>,
@@ -81,12 +83,28 @@ pub async fn list(Api { services, actor }: Api, mut params: Params) -> Result<Js
     let mut query = request.query(&[], &[Metric::Clicks], period);
     // Read one more than requested, to know whether there are more.
     query.limit = u32::try_from(limit + 1).unwrap_or(u32::MAX);
-    let mut data = services.analytics.clicks(&query, cursor, as_of).await?;
-    let has_more = data.len() as u64 > limit;
-    data.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    let last = data.last().and_then(|click| click.get("offset")).filter(|_| has_more);
+    let mut clicks = services.analytics.clicks(&query, cursor, as_of).await?;
+    let has_more = clicks.len() as u64 > limit;
+    clicks.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let last = clicks.last().and_then(|click| click.get("offset")).filter(|_| has_more);
     let meta = ClickListMeta { as_of: as_of.into(), next_cursor: last.map(Value::to_string) };
+    let data = clicks.into_iter().map(|click| shown(click, &services.site.host)).collect();
     Ok(Json(ClickList { data, meta }))
+}
+
+/// A click as other responses show its values: with the name of the default domain, and names after
+/// codes.
+fn shown(click: Map<String, Value>, host: &str) -> Map<String, Value> {
+    let mut shown = Map::new();
+    for (name, value) in click {
+        let code = value.as_str().unwrap_or_default();
+        let named = Dimension::named(&name).and_then(|dimension| name_of(dimension, code));
+        let named = named.map(|(field, text)| (field.to_owned(), json!(text)));
+        let value = if name == "domain" && value.is_null() { json!(host) } else { value };
+        shown.insert(name, value);
+        shown.extend(named);
+    }
+    shown
 }
 
 /// Downloads clicks as a file, ordered by day, link and time.

@@ -94,7 +94,7 @@ pub async fn list(
     name: LinkName,
     params: Params,
 ) -> Result<Json<Counted<ScansView>>> {
-    let request = AnalyticsRequest::take(params, &services, &actor)?;
+    let request = AnalyticsRequest::take(params, &services, &actor)?.unlimited()?;
     let code = Subject::QrCode(find(&services, &actor, &name)?.code.id);
     let (buckets, unit, as_of) = over_time(&services, &request, &[code]).await?;
     let scans = |BucketView { date, clicks }| ScanBucketView { date, scans: clicks };
@@ -114,7 +114,7 @@ pub async fn summary(
     name: LinkName,
     params: Params,
 ) -> Result<Json<Counted<ScanSummaryView>>> {
-    let request = AnalyticsRequest::take(params, &services, &actor)?;
+    let request = AnalyticsRequest::take(params, &services, &actor)?.unlimited()?;
     let code = Subject::QrCode(find(&services, &actor, &name)?.code.id);
     let period = request.period(&DateRange::All)?;
     let as_of = as_of(&services, request.min_offset).await?;
