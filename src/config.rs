@@ -19,6 +19,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use url::Url;
 
+pub use address::http_url;
 use address::{bare_url, of_name_server, to_listen_on};
 pub use billing::Secret;
 pub use mail::SmtpUrl;
@@ -107,8 +108,8 @@ settings! {
         => PathBuf { data_dir.unwrap_or_else(|| PathBuf::from("data")) };
     /// The URL at which visitors reach the service; the base of short URLs [default: http and
     /// --listen]
-    public_url: Url [env = "SLUGLINE_PUBLIC_URL", value_name = "URL"]
-        => Option<Url> { public_url.map(bare_url).transpose()? };
+    public_url: String [env = "SLUGLINE_PUBLIC_URL", value_name = "URL"]
+        => Option<Url> { public_url.as_deref().map(bare_url).transpose()? };
     /// Hosts on which the API of another product is at the root: `qklnk=qklnk.example` [default:
     /// none]
     dialect_hosts: String [env = "SLUGLINE_DIALECT_HOSTS", value_name = "NAME=HOST,…"]
@@ -460,6 +461,8 @@ mod tests {
             ("analytics_retention = 'keep'", "analytics-retention"),
             ("analytics_retention = '23h'", "analytics-retention"),
             ("public_url = 'https://sho.rt/path'", "public-url"),
+            ("public_url = 'sho.rt'", "public-url: add http://"),
+            ("public_url = 'localhost:8080'", "public-url: add http://"),
         ] {
             let error = format!("{:#}", file(text).unwrap_err());
             assert!(error.contains(named), "{text}: {error}");

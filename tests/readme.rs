@@ -135,8 +135,9 @@ fn replay(name: &str, document: &str, folder: &std::path::Path, address: &str) {
         let run = || {
             let mut bash = Command::new("bash");
             bash.args(["-c", &script]).current_dir(folder).env("PATH", &path);
-            bash.env("TOKEN", TOKEN).env("SLUGLINE_TOKEN", TOKEN);
-            bash.env("SLUGLINE_URL", format!("http://{address}")).output().unwrap()
+            // The commands find the service by `./data`.
+            bash.env("TOKEN", TOKEN).env("SLUGLINE_TOKEN", TOKEN).env_remove("SLUGLINE_URL");
+            bash.output().unwrap()
         };
         let mut ran = run();
         let is_shown = |ran: &Output| {

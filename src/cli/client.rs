@@ -1,7 +1,7 @@
 //! A client of the API, for the commands that work through a running service.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use tokio_rustls::rustls::RootCertStore;
 use url::{Host, Url};
 
+use super::location::ServiceLocation;
 use super::table::cell;
 use crate::app::control::Control;
 use crate::effects::{http_client, system_roots};
@@ -39,17 +40,11 @@ pub struct Unreachable {
 /// The service, and the token to use.
 #[derive(Debug, Args)]
 pub struct Remote {
-    /// URL of the service [default: that of the service on the data folder, or
-    /// <http://127.0.0.1:8080>]
-    #[arg(long, env = "SLUGLINE_URL", value_name = "URL")]
-    url: Option<String>,
+    #[command(flatten)]
+    location: ServiceLocation,
     /// An API token; prefer the environment variable to the flag
     #[arg(long, env = "SLUGLINE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     token: String,
-    /// The service's data folder, where it runs on this machine. Those who can read it may send a
-    /// token over plain HTTP to a service whose public URL is https
-    #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
-    data_dir: PathBuf,
 }
 
 impl Remote {
@@ -63,54 +58,65 @@ impl Remote {
             Host::Domain(_) => return None,
         };
         let address = SocketAddr::new(ip, url.port_or_known_default()?);
-        let control = Control::read(&self.data_dir)?;
+        let control = Control::read(&self.location.data_dir)?;
         (control.public == Some(address)).then_some(control.key)
     }
 
     /// The URL that was given, or that of the service on the data folder.
-    fn url(&self) -> String {
-        self.url.clone().unwrap_or_else(|| {
-            let public = Control::read(&self.data_dir).and_then(|control| control.public);
-            public.map_or_else(|| DEFAULT_URL.to_owned(), |address| format!("http://{address}"))
-        })
+    fn url(&self) -> anyhow::Result<String> {
+        let ServiceLocation { url, data_dir, is_default } = &self.location;
+        if let Some(url) = url {
+            return Ok(url.clone());
+        }
+        match Control::read(data_dir).and_then(|control| control.public) {
+            Some(address) => Ok(format!("http://{address}")),
+            None if *is_default => Ok(DEFAULT_URL.to_owned()),
+            None => bail!(
+                "no service is running on the data folder {}: start it, or name another one with \
+                 --data-dir or --url",
+                data_dir.display()
+            ),
+        }
     }
 }
 
 /// A service, for its operator.
 #[derive(Debug, Args)]
 pub struct OperatorArgs {
-    /// The data folder of the running service: those who can read it need no token
-    #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
-    pub data_dir: PathBuf,
-    /// URL of a service on another machine, with a superadmin's token
-    #[arg(long, env = "SLUGLINE_URL", value_name = "URL")]
-    url: Option<String>,
-    /// The token of a superadmin; prefer the environment variable to the flag
+    #[command(flatten)]
+    location: ServiceLocation,
+    /// The token of a superadmin, for --url; prefer the environment variable to the flag
     #[arg(long, env = "SLUGLINE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     token: Option<String>,
 }
 
 impl OperatorArgs {
-    /// A client of the service: that of the data folder with its operator key, or else that of the
-    /// URL with the token; `None` if there is neither.
+    /// The data folder.
+    pub fn data_dir(&self) -> &Path {
+        &self.location.data_dir
+    }
+
+    /// A client of the service: that of the URL with the token, or else that of the data folder
+    /// with its operator key; `None` if none runs there.
+    ///
+    /// # Errors
+    /// If a URL is given without a token.
     pub fn client(&self) -> anyhow::Result<Option<ApiClient>> {
-        if let Some(client) = ApiClient::local(&self.data_dir)? {
-            return Ok(Some(client));
-        }
-        let remote = self.url.as_ref().zip(self.token.as_ref());
-        remote
-            .map(|(url, token)| {
-                ApiClient::new(http_client(system_roots())?, url, authorization(token)?)
-            })
-            .transpose()
+        let Some(url) = &self.location.url else {
+            return ApiClient::local(self.data_dir());
+        };
+        let token = self.token.as_ref().with_context(|| {
+            format!("{url} requires a superadmin's token: set --token or SLUGLINE_TOKEN")
+        })?;
+        ApiClient::new(http_client(system_roots())?, url, authorization(token)?).map(Some)
     }
 
     /// As [`Self::client`].
     ///
     /// # Errors
-    /// If there is neither.
+    /// If there is none.
     pub fn service(&self) -> anyhow::Result<ApiClient> {
-        let data = self.data_dir.display();
+        let data = self.data_dir().display();
         self.client()?.with_context(|| {
             format!(
                 "no service is running on the data folder {data}: start it, or name another one \
@@ -143,7 +149,7 @@ impl ApiClient {
     pub fn remote(remote: &Remote) -> anyhow::Result<Self> {
         let mut builder = http_client(system_roots())?;
         let mut headers = authorization(&remote.token)?;
-        let url = remote.url();
+        let url = remote.url()?;
         if let Some(key) = remote.operator_key(&url) {
             headers.insert(OPERATOR_KEY, secret(&key)?);
             // A proxy from the environment would learn the key.
@@ -262,14 +268,17 @@ mod tests {
     #[test]
     fn the_url_is_given_or_that_of_the_data_folder_or_the_default() {
         let data = tempfile::tempdir().unwrap();
-        let remote = |url: Option<&str>| {
-            let url = url.map(str::to_owned);
-            Remote { url, token: "t".to_owned(), data_dir: data.path().to_owned() }
+        let remote = |url: Option<&str>, is_default| {
+            let (url, data_dir) = (url.map(str::to_owned), data.path().to_owned());
+            let location = ServiceLocation { url, data_dir, is_default };
+            Remote { location, token: "t".to_owned() }
         };
-        assert_eq!(remote(None).url(), DEFAULT_URL);
+        assert_eq!(remote(None, true).url().unwrap(), DEFAULT_URL);
+        let error = remote(None, false).url().unwrap_err().to_string();
+        assert!(error.contains("--url"), "a folder that is named is not ignored: {error}");
         let address = "127.0.0.1:9000".parse().unwrap();
         let _service = ControlFile::write(data.path(), address, address).unwrap();
-        assert_eq!(remote(None).url(), "http://127.0.0.1:9000");
-        assert_eq!(remote(Some("https://sho.rt")).url(), "https://sho.rt");
+        assert_eq!(remote(None, false).url().unwrap(), "http://127.0.0.1:9000");
+        assert_eq!(remote(Some("https://sho.rt"), false).url().unwrap(), "https://sho.rt");
     }
 }

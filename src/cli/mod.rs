@@ -11,6 +11,7 @@ pub mod fetch;
 pub mod health;
 pub mod import;
 pub mod link;
+pub mod location;
 pub mod log;
 pub mod offline;
 pub mod progress;

@@ -118,7 +118,7 @@ fn create(args: &CreateArgs, out: &mut impl Write) -> anyhow::Result<()> {
         data_of(client.request(Method::POST, &scope.path()).json(&body))?
     } else {
         let body: TokenBody = serde_json::from_value(body)?;
-        let made = offline(&scope.operator.data_dir, |tokens, runtime| {
+        let made = offline(scope.operator.data_dir(), |tokens, runtime| {
             runtime.block_on(tokens.create_in(scope.workspace, None, body, None))
         })?;
         json!(made.data)
@@ -134,7 +134,7 @@ fn list(args: &ListArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let tokens = match scope.operator.client()? {
         Some(client) => client.list(&scope.path())?,
         None => {
-            json!(offline(&scope.operator.data_dir, |tokens, _| tokens.list_in(scope.workspace))?)
+            json!(offline(scope.operator.data_dir(), |tokens, _| tokens.list_in(scope.workspace))?)
         }
     };
     if args.json {
@@ -149,7 +149,7 @@ fn revoke(args: &RevokeArgs, out: &mut impl Write) -> anyhow::Result<()> {
     if let Some(client) = operator.client()? {
         data_of(client.request(Method::DELETE, &format!("/admin/tokens/{id}")))?;
     } else {
-        offline(&operator.data_dir, |tokens, runtime| {
+        offline(operator.data_dir(), |tokens, runtime| {
             runtime.block_on(tokens.revoke_anywhere(*id, None))
         })?;
     }

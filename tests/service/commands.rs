@@ -121,6 +121,37 @@ fn commands_find_the_service_or_name_where_they_looked() {
     }
 }
 
+/// Flags before variables, and URLs before folders, for clients and operators.
+#[test]
+fn one_order_says_which_service_is_meant() {
+    let server = Options::links_only().start();
+    let (nowhere, dead) = (DataFolder::new(), "http://127.0.0.1:9");
+    let text = |data: &DataFolder| data.path().to_str().unwrap().to_owned();
+    let (here, elsewhere) = (&*text(&server.data), &*text(&nowhere));
+    for command in [&["link", "list"][..], &["token", "list"], &["workspace", "list"]] {
+        let run = |flags: &[&str], variables: &[(&str, &str)]| {
+            let mut process = slugline();
+            process.args(command).args(flags).env("SLUGLINE_TOKEN", TOKEN);
+            process.envs(variables.iter().copied());
+            process
+        };
+        let (url, folder) = (("SLUGLINE_URL", dead), ("SLUGLINE_DATA_DIR", here));
+        assert!(refusal(run(&["--url", dead, "--data-dir", here], &[])).contains(dead));
+        said(run(&["--data-dir", here], &[url]));
+        assert!(refusal(run(&[], &[url, folder])).contains(dead));
+        said(run(&[], &[folder]));
+        let refused = refusal(run(&["--data-dir", elsewhere], &[folder]));
+        assert!(refused.contains(elsewhere) && refused.contains("--data-dir"), "{refused}");
+        let refused = refusal(run(&["--url", "localhost:9"], &[]));
+        assert!(refused.contains("add http:// or https://"), "{refused}");
+    }
+    assert!(server.stop().success());
+    let mut create = slugline();
+    create.args(["token", "create", "--name", "x", "--url", dead, "--data-dir", here]);
+    let refused = refusal(create);
+    assert!(refused.contains("--token") && refused.contains("SLUGLINE_TOKEN"), "{refused}");
+}
+
 #[test]
 fn the_doctor_finds_what_is_wrong() {
     let server = Options::links_only().start();
