@@ -235,6 +235,8 @@ fn a_rebuild_does_not_stop_the_service() {
     });
     server.await_clicks(&link, visits.into_inner());
     assert!(verify(&server.data, &Options::new()).0);
+    let failed = server.stop_for_log().into_iter().find(|line| line.contains("doesn't exist"));
+    assert_eq!(failed, None, "a table that was not there was attached or dropped");
 }
 
 #[test]

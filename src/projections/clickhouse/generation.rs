@@ -121,8 +121,11 @@ impl Generation {
 
     /// Drops the tables of this generation.
     pub async fn drop_tables(self, client: &Client) -> Result<(), ProjectionError> {
-        for name in NAMES {
-            if name.ends_with("_feed") {
+        let tables = tables(client).await?;
+        let exists = |name| tables.contains(&self.table(name));
+        let is_empty = !NAMES.into_iter().any(exists);
+        for name in NAMES.into_iter().filter(|_| !is_empty) {
+            if name.ends_with("_feed") && !exists(name) {
                 // A migration that was interrupted left it detached: it can't be dropped then.
                 let attach = client.query("ATTACH TABLE IF NOT EXISTS {table:Identifier}");
                 let _not_there = attach.param("table", self.table(name)).execute().await;
@@ -138,10 +141,7 @@ impl Generation {
 
     /// Drops the tables of all other generations.
     pub async fn drop_others(self, client: &Client) -> Result<(), ProjectionError> {
-        let tables = client
-            .query("SELECT name FROM system.tables WHERE database = currentDatabase()")
-            .fetch_all::<String>()
-            .await?;
+        let tables = tables(client).await?;
         let mut others: Vec<_> = tables.iter().filter_map(|name| Self::of_table(name)).collect();
         others.sort_unstable();
         others.dedup();
@@ -151,6 +151,12 @@ impl Generation {
         }
         Ok(())
     }
+}
+
+/// The tables of the database.
+async fn tables(client: &Client) -> Result<Vec<String>, ProjectionError> {
+    let query = "SELECT name FROM system.tables WHERE database = currentDatabase()";
+    Ok(client.query(query).fetch_all().await?)
 }
 
 #[cfg(test)]
