@@ -5,6 +5,7 @@ mod accounts;
 mod address;
 mod billing;
 mod clickhouse;
+mod log_filter;
 mod mail;
 mod proxies;
 mod tls;
@@ -250,7 +251,7 @@ settings! {
         => bool { access_log.unwrap_or(false) };
     /// What to log: a level, or targets with levels [default: info]
     log: String [env = "SLUGLINE_LOG", value_name = "FILTER"]
-        => String { log.unwrap_or_else(|| "info".to_owned()) };
+        => String { log_filter::check(log.unwrap_or_else(|| "info".to_owned()))? };
 }
 
 /// The format of log lines.
@@ -460,6 +461,7 @@ mod tests {
             ("clicks_retention = 'all'", "clicks-retention"),
             ("analytics_retention = 'keep'", "analytics-retention"),
             ("analytics_retention = '23h'", "analytics-retention"),
+            ("log = 'inf'", "log: `inf`"),
             ("public_url = 'https://sho.rt/path'", "public-url"),
             ("public_url = 'sho.rt'", "public-url: add http://"),
             ("public_url = 'localhost:8080'", "public-url: add http://"),

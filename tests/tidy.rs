@@ -23,7 +23,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("queries", &["domain", "log::replace_file", "projections"]),
     ("jobs", &["domain", "commands", "queries", "log", "qr"]),
     ("http", &["domain", "identity", "commands", "queries", "jobs", "clicks", "qr"]),
-    ("config", &["clicks", "commands", "effects", "http", "identity", "projections::clickhouse"]),
+    (
+        "config",
+        &[
+            "clicks",
+            "commands",
+            "domain::nearest",
+            "effects",
+            "http",
+            "identity",
+            "projections::clickhouse",
+        ],
+    ),
 ];
 
 const MAX_FILE_LINES: usize = 500;
