@@ -6,6 +6,7 @@
 pub mod backup;
 pub mod client;
 pub mod doctor;
+pub mod environment;
 pub mod export;
 pub mod fetch;
 pub mod health;
@@ -211,6 +212,7 @@ fn run() -> anyhow::Result<()> {
 fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let settings = args.settings()?;
     start_logging(&settings)?;
+    environment::warn_of_unknown_variables(&command());
     app::run(&settings)
 }
 

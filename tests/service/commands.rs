@@ -238,6 +238,15 @@ fn a_closed_pipe_ends_a_command_quietly() {
 }
 
 #[test]
+fn the_log_names_unknown_variables_and_links_that_nobody_can_follow() {
+    let options = Options::links_only().flag("--listen", "0.0.0.0:0");
+    let server = options.env("SLUGLINE_TRUSTED_PROXY", "private").start();
+    let log = server.stop_for_log().join("\n");
+    assert!(log.contains("did you mean SLUGLINE_TRUSTED_PROXIES?"), "{log}");
+    assert!(log.contains("set --public-url") && !log.contains("SLUGLINE_BOOTSTRAP"), "{log}");
+}
+
+#[test]
 fn a_name_can_be_listened_on() {
     let server = Options::links_only().flag("--listen", "localhost:0").start();
     assert!(server.address().ip().is_loopback());
