@@ -462,4 +462,8 @@ fn announce(bootstrap: &Bootstrap, set_up: Option<&str>, site: &Site) {
         );
     }
     tracing::info!(url = site.base, "slugline is ready");
+    let listening = site.host.parse::<SocketAddr>();
+    if listening.is_ok_and(|address| address.ip().is_unspecified()) {
+        tracing::info!("short URLs begin with {}; set --public-url to change this", site.base);
+    }
 }

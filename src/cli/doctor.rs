@@ -208,6 +208,11 @@ fn service(data: &Path) -> Found {
 /// The public URL leads to slugline.
 fn proxy(settings: &Settings) -> Found {
     let Some(url) = &settings.public_url else {
+        let listen = settings.listen;
+        if listen.ip().is_unspecified() {
+            let detail = format!("short URLs begin with http://{listen}: set --public-url");
+            return Ok((Outcome::Warning, detail));
+        }
         return Ok((Outcome::Ok, "no --public-url: only this machine is expected".to_owned()));
     };
     let guides = url.join("/docs/guides")?;
@@ -267,6 +272,8 @@ fn client(url: &str) -> anyhow::Result<blocking::Client> {
 
 #[cfg(test)]
 mod tests {
+    use clap::FromArgMatches;
+
     use super::*;
 
     #[test]
@@ -280,6 +287,21 @@ mod tests {
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
         assert_eq!(data_folder(&file).unwrap().0, Outcome::Warning);
+    }
+
+    #[test]
+    fn links_that_others_cannot_follow_are_found() {
+        let found = |listen: &str| {
+            let args = DoctorArgs::augment_args(clap::Command::new("doctor"));
+            let matches = args.get_matches_from(["doctor", "--listen", listen]);
+            let args = ServeArgs::from_arg_matches(&matches).unwrap();
+            proxy(&args.settings().unwrap()).unwrap()
+        };
+        assert_eq!(found("127.0.0.1:8080").0, Outcome::Ok);
+        for listen in ["0.0.0.0:8080", "[::]:8080"] {
+            let (outcome, detail) = found(listen);
+            assert!(outcome == Outcome::Warning && detail.contains("--public-url"), "{detail}");
+        }
     }
 
     #[test]

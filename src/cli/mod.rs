@@ -51,8 +51,15 @@ const OF_ANALYTICS: &[&str] = &[
     "config",
 ];
 /// The settings that `doctor` looks at.
-const OF_DOCTOR: &[&str] =
-    &["data_dir", "public_url", "dialect_hosts", "clickhouse_url", "engine_lib", "config"];
+const OF_DOCTOR: &[&str] = &[
+    "listen",
+    "data_dir",
+    "public_url",
+    "dialect_hosts",
+    "clickhouse_url",
+    "engine_lib",
+    "config",
+];
 
 /// Short links with exact analytics, in one program. Serves if no command is given.
 #[derive(Parser)]
