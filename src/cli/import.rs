@@ -49,7 +49,8 @@ pub struct ImportArgs {
     /// A tag to add to all links; can be repeated
     #[arg(long = "tag")]
     tags: Vec<String>,
-    /// Write the rejected links to this file: as CSV if it ends in .csv, otherwise as NDJSON
+    /// Write the rejected links to this file: as CSV if it ends in .csv, otherwise as NDJSON. Of a
+    /// CSV file, it has all columns, so that it can be corrected and imported
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
     #[command(flatten)]

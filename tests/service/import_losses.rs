@@ -155,3 +155,26 @@ fn formulas_are_escaped_and_come_back() {
     let lines = there.api().get(&path).text;
     assert!(lines.contains("\"=cmd\""), "lines of JSON have it as it is: {lines}");
 }
+
+/// The report of rejected rows has all columns of the file, so that it can be corrected.
+#[test]
+fn a_corrected_report_is_imported_whole() {
+    let server = Options::links_only().start();
+    let file = "slug,long_url,title,tags,max_clicks,error\n\
+                one,ftp://e.example,=1,\"a,b\",7,old\ntwo,ftp://e.example,,,,\n";
+    let job = imported(&server, "", file);
+    let record = json!({
+        "slug": "one", "long_url": "ftp://e.example", "title": "=1", "tags": "a,b", "max_clicks": "7",
+    });
+    assert_eq!(rejects(&server, &job)[0]["record"], record);
+    let path = format!("/imports/{}/rejects?format=csv", job["id"].as_str().unwrap());
+    let csv = server.api().get(&path).expect(200).text;
+    let lines: Vec<_> = csv.lines().collect();
+    assert_eq!(lines[0], "row,line,slug,long_url,title,tags,max_clicks,field,error");
+    assert!(lines[1].starts_with("1,2,one,ftp://e.example,'=1,\"a,b\",7,destination,"), "{csv}");
+    let job = imported(&server, "", &csv.replace("ftp://", "https://"));
+    assert_eq!(counts(&job), [2, 2, 0, 0, 0, 0], "{:?}", rejects(&server, &job));
+    let link = server.api().get("/links/one").data();
+    assert_eq!((&link["title"], &link["tags"]), (&json!("=1"), &json!(["a", "b"])));
+    assert_eq!(link["max_clicks"], 7);
+}

@@ -223,9 +223,9 @@ fn what_is_rejected_is_reported() {
     let csv = server.api().get(&path).expect(200);
     assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8");
     let lines: Vec<_> = csv.text.lines().collect();
-    assert_eq!(lines[0], "row,line,slug,destination,field,error");
-    assert_eq!(lines.len(), 1 + 1 + 1 + 3, "{lines:?}");
-    assert!(lines[3].starts_with("4,5,\"a,b\",ftp://x,"), "{lines:?}");
+    assert_eq!(lines[0], "row,line,slug,destination,starts_at,expires_at,field,error");
+    assert_eq!(lines.len(), 1 + 3, "{lines:?}");
+    assert!(lines[3].starts_with("4,5,\"a,b\",ftp://x,2002-01-01,2001-01-01,"), "{lines:?}");
 }
 
 /// Exports of other products are recognized by their shape and field names.
@@ -402,7 +402,7 @@ fn the_program_imports_and_exports() {
     assert_eq!(server.visit_path("/a").follow(), TO);
     let rejected = std::fs::read_to_string(rejected).unwrap();
     assert!(
-        rejected.lines().nth(1).unwrap().starts_with("2,3,b,ftp://x,destination,"),
+        rejected.lines().nth(1).unwrap().starts_with("2,3,b,ftp://x,sad,destination,"),
         "{rejected}"
     );
     let exported = folder.path().join("out.csv");

@@ -80,6 +80,9 @@ pub struct Import {
     pub bytes_read: u64,
     /// Size of the report that matches these counts, in bytes.
     pub report_bytes: u64,
+    /// All columns of a CSV file; absent in older jobs.
+    #[serde(default)]
+    pub columns: Vec<String>,
     /// Unknown columns of the file.
     pub ignored_columns: Vec<String>,
     /// Domains in the file that the workspace lacks, up to [`MAX_UNKNOWN_DOMAINS`].

@@ -140,6 +140,7 @@ impl Imports {
             bytes_total: upload.bytes,
             bytes_read: 0,
             report_bytes: 0,
+            columns: Vec::new(),
             ignored_columns: Vec::new(),
             unknown_domains: Vec::new(),
             offset: 0,

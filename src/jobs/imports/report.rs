@@ -21,6 +21,9 @@ pub struct Reject {
     pub slug: Option<String>,
     /// The destination in the file.
     pub destination: Option<String>,
+    /// The cells of a CSV file, in the order of its columns, if the link was refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cells: Vec<String>,
     /// Errors by field; empty if the link was imported.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub errors: BTreeMap<String, Vec<String>>,

@@ -59,6 +59,8 @@ impl BatchResult {
             add_domains(&mut self.unknown_domains, [host.clone()]);
         }
         let warnings = std::mem::take(&mut row.warnings);
+        // Only rejected rows are corrected and imported again.
+        row.cells = Vec::new();
         if warnings.is_empty() {
             return;
         }
@@ -99,6 +101,7 @@ impl Imports {
             Ok((rows, 0))
         })
         .await?;
+        import.columns = rows.columns().to_vec();
         import.ignored_columns = rows.ignored_columns().to_vec();
         let started = import.clone();
         if self.jobs.update(id, |job| job.details = started).await?.is_none() {
@@ -377,8 +380,8 @@ const fn count(counts: &mut Counts, fate: Fate) {
 }
 
 fn reject(row: Row, errors: BTreeMap<String, Vec<String>>) -> Reject {
-    let Row { number, line, slug, destination, .. } = row;
-    Reject { row: number, line, slug, destination, errors, warnings: BTreeMap::new() }
+    let Row { number, line, slug, destination, cells, .. } = row;
+    Reject { row: number, line, slug, destination, cells, errors, warnings: BTreeMap::new() }
 }
 
 fn by_field(errors: Vec<(String, String)>) -> BTreeMap<String, Vec<String>> {

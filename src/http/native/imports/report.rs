@@ -1,11 +1,13 @@
 //! The report of an import: rejected links, and links that were imported with differences.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use axum::body::{Body, Bytes};
 use axum::http::Response;
 use axum::response::IntoResponse;
 use futures_util::Stream;
+use serde_json::{Map, Value};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use utoipa::IntoParams;
 
@@ -34,7 +36,7 @@ struct ReportParams {
     get, path = "/imports/{import}/rejects",
     params(ReportParams),
     responses(
-        (status = 200, description = "A line per rejected link, with `row`, `line`, `slug`, `destination` and `errors` by field.", content(
+        (status = 200, description = "A line per rejected link, with `row`, `line`, `slug`, `destination` and `errors` by field. Of a CSV file, all columns: in `record`, or in CSV as columns, so that a corrected report can be imported.", content(
         (String = "application/x-ndjson"), (String = "text/csv"),
     )),
     ),
@@ -80,10 +82,11 @@ impl Part {
         }
     }
 
-    const fn header(self) -> &'static str {
+    /// The name of the column of remarks.
+    const fn remark(self) -> &'static str {
         match self {
-            Self::Rejects => "row,line,slug,destination,field,error\r\n",
-            Self::Warnings => "row,line,slug,destination,field,warning\r\n",
+            Self::Rejects => "error",
+            Self::Warnings => "warning",
         }
     }
 
@@ -117,7 +120,9 @@ async fn report(
             Err(error) => return Err(ServiceError::internal(error)),
         };
     let format = format.unwrap_or(TableFormat::Ndjson);
-    let lines = lines(report, part, format == TableFormat::Csv);
+    let columns = if matches!(part, Part::Rejects) { &*job.details.columns } else { &[] };
+    let columns = FileColumns::of(columns);
+    let lines = lines(report, part, columns, format == TableFormat::Csv);
     let name = format!("{}-{}.{}", job.id(), part.as_str(), format.as_str());
     Ok(attachment(Body::from_stream(lines).into_response(), format.media_type(), &name))
 }
@@ -126,40 +131,111 @@ async fn report(
 fn lines(
     report: impl tokio::io::AsyncRead + Send + Unpin,
     part: Part,
+    columns: FileColumns,
     is_csv: bool,
 ) -> impl Stream<Item = std::io::Result<Bytes>> {
-    let header = is_csv.then(|| Bytes::from_static(part.header().as_bytes()));
     let reader = BufReader::new(report).lines();
-    futures_util::stream::try_unfold((header, reader), move |(header, mut reader)| async move {
-        if let Some(header) = header {
-            return Ok(Some((header, (None, reader))));
+    let start = (is_csv, reader, columns);
+    futures_util::stream::try_unfold(start, move |(needs_header, mut reader, columns)| async move {
+        if needs_header {
+            let header = record(columns.header(part))?;
+            return Ok(Some((Bytes::from(header), (false, reader, columns))));
         }
         while let Some(line) = reader.next_line().await? {
             let parsed: Reject = serde_json::from_str(&line)?;
             if part.of(&parsed).is_empty() {
                 continue;
             }
-            let bytes =
-                if is_csv { as_csv(&parsed, part)? } else { format!("{line}\n").into_bytes() };
-            return Ok(Some((Bytes::from(bytes), (None, reader))));
+            let bytes = if is_csv {
+                as_csv(&parsed, part, &columns)?
+            } else {
+                as_json(line, &parsed, &columns)?
+            };
+            return Ok(Some((Bytes::from(bytes), (false, reader, columns))));
         }
         Ok(None)
     })
 }
 
-/// A line of the report as CSV rows, one per remark.
-fn as_csv(line: &Reject, part: Part) -> std::io::Result<Vec<u8>> {
+/// The columns of the imported file that a report repeats, with their positions.
+struct FileColumns(Vec<(usize, String)>);
+
+impl FileColumns {
+    /// Without those that a report adds, because the file may be a report itself.
+    fn of(columns: &[String]) -> Self {
+        let is_own = |name: &String| ["row", "line", "field", "error"].contains(&name.as_str());
+        let columns = columns.iter().cloned().enumerate();
+        Self(columns.filter(|(_, name)| !name.is_empty() && !is_own(name)).collect())
+    }
+
+    fn header(&self, part: Part) -> impl Iterator<Item = &str> {
+        let default = if self.0.is_empty() { &["slug", "destination"][..] } else { &[] };
+        let own = self.0.iter().map(|(_, name)| name.as_str());
+        let columns = default.iter().copied().chain(own);
+        ["row", "line"].into_iter().chain(columns).chain(["field", part.remark()])
+    }
+
+    /// The names and the cells of a record.
+    fn cells<'a>(&'a self, line: &'a Reject) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let cell = |at: usize| line.cells.get(at).map(String::as_str).unwrap_or_default();
+        self.0.iter().map(move |(at, name)| (name.as_str(), cell(*at)))
+    }
+}
+
+/// A line of the report as JSON, with the record by the file's names.
+fn as_json(text: String, line: &Reject, columns: &FileColumns) -> std::io::Result<Vec<u8>> {
+    if line.cells.is_empty() {
+        return Ok((text + "\n").into_bytes());
+    }
+    let mut object: Map<String, Value> = serde_json::from_str(&text)?;
+    object.remove("cells");
+    let cells = columns.cells(line).filter(|(_, cell)| !cell.is_empty());
+    let record = cells.map(|(name, cell)| (name.to_owned(), Value::from(cell))).collect();
+    object.insert("record".to_owned(), Value::Object(record));
+    let mut bytes = serde_json::to_vec(&object)?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// A line of the report as CSV: a record for each warning, or for all errors, because a rejected
+/// row may be corrected and imported again.
+fn as_csv(line: &Reject, part: Part, columns: &FileColumns) -> std::io::Result<Vec<u8>> {
+    let (row, at) = (line.row.to_string(), line.line.map(|line| line.to_string()));
+    let remarks: Vec<_> = match part {
+        Part::Warnings => {
+            let all = line.warnings.iter();
+            all.flat_map(|(field, all)| all.iter().map(|one| (field.clone(), one.clone())))
+                .collect()
+        }
+        Part::Rejects => vec![joined(&line.errors)],
+    };
+    let mut records = Vec::new();
+    for (field, remark) in &remarks {
+        let mut cells = vec![row.as_str(), at.as_deref().unwrap_or_default()];
+        if columns.0.is_empty() {
+            cells.extend([&line.slug, &line.destination].map(|cell| cell.as_deref().unwrap_or("")));
+        }
+        cells.extend(columns.cells(line).map(|(_, cell)| cell));
+        cells.extend([field.as_str(), remark.as_str()]);
+        records.extend(record(cells.into_iter())?);
+    }
+    Ok(records)
+}
+
+/// The fields of a row, and what is wrong with them.
+fn joined(errors: &BTreeMap<String, Vec<String>>) -> (String, String) {
+    let fields = errors.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let reasons = errors.iter().map(|(field, reasons)| match errors.len() {
+        1 => reasons.join(", "),
+        _ => format!("{field} {}", reasons.join(", ")),
+    });
+    (fields, reasons.collect::<Vec<_>>().join("; "))
+}
+
+/// A record of CSV.
+fn record<'a>(cells: impl Iterator<Item = &'a str>) -> std::io::Result<Vec<u8>> {
     let mut writer = csv::WriterBuilder::new();
     let mut writer = writer.terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-    let row = line.row.to_string();
-    let at = line.line.map(|line| line.to_string()).unwrap_or_default();
-    let slug = line.slug.as_deref().unwrap_or_default();
-    let destination = line.destination.as_deref().unwrap_or_default();
-    for (field, remarks) in part.of(line) {
-        for remark in remarks {
-            let cells = [&row, &at, slug, destination, field, remark].map(csv_cell::escape);
-            writer.write_record(cells.iter().map(|cell| &**cell))?;
-        }
-    }
+    writer.write_record(cells.map(csv_cell::escape).map(Cow::into_owned))?;
     writer.into_inner().map_err(|error| std::io::Error::other(error.to_string()))
 }

@@ -19,8 +19,7 @@ const MAX_SHOWN_CHARS: usize = 64;
 
 /// Columns that identify our own files, a link export and an import report, whose cells are escaped
 /// ([`csv_cell`]). In any other file an apostrophe is part of the value.
-const OWN_COLUMNS: [&[&str]; 2] =
-    [&["forward_path", "max_clicks_bots"], &["row", "line", "slug", "destination", "field"]];
+const OWN_COLUMNS: [&[&str]; 2] = [&["forward_path", "max_clicks_bots"], &["row", "line", "field"]];
 
 pub(super) struct Csv {
     pub(super) input: Input,
@@ -30,6 +29,8 @@ pub(super) struct Csv {
     is_escaped: bool,
     /// The normalized column names; empty for an ignored column.
     header: Vec<String>,
+    /// The names of all columns, as in the file.
+    pub(super) columns: Vec<String>,
     /// The names of unknown columns.
     pub(super) ignored: Vec<String>,
     number: u64,
@@ -57,6 +58,7 @@ impl Csv {
             quotes: Quotes::new(delimiter),
             is_escaped: false,
             header: Vec::new(),
+            columns: Vec::new(),
             ignored: Vec::new(),
             number: 0,
             output: vec![0; MAX_RECORD_BYTES],
@@ -76,6 +78,8 @@ impl Csv {
             names.split_ascii_whitespace().any(|known| folded(known) == *name)
         };
         let is_destination = |name: &str| is_one_of(product.destination, name);
+        let cut = |name: &String| name.trim().chars().take(MAX_SHOWN_CHARS).collect();
+        self.columns = header.iter().map(cut).collect();
         for shown in header {
             let name = folded(shown);
             let is_there = self.header.contains(&name);
@@ -84,7 +88,7 @@ impl Csv {
                 continue;
             }
             if is_there || !is_one_of(product.silent, &name) {
-                self.ignored.push(shown.trim().chars().take(MAX_SHOWN_CHARS).collect());
+                self.ignored.push(cut(shown));
             }
             // Silent columns keep their names: one of them tells whether a link has a password.
             self.header.push(if is_there || name.is_empty() { String::new() } else { name });
@@ -108,28 +112,34 @@ impl Csv {
     pub(super) fn next(&mut self) -> Result<Option<Record>, FileError> {
         loop {
             let Some((line, cells)) = self.cells()? else { return Ok(None) };
-            let values = match cells {
+            let (values, cells) = match cells {
                 // Spreadsheets leave lines of separators in place of deleted rows.
                 Cells::Fields(cells) if cells.iter().all(|cell| cell.trim().is_empty()) => continue,
-                Cells::Fields(cells) => self.values(cells),
-                Cells::Malformed(reason) => Err(reason),
+                Cells::Fields(mut cells) => {
+                    for cell in cells.iter_mut().filter(|_| self.is_escaped) {
+                        *cell = csv_cell::unescape(cell).to_owned();
+                    }
+                    let values = self.values(&cells);
+                    // A report keeps the cells, but nobody's address.
+                    let named = self.header.iter().zip(&mut cells);
+                    named.filter(|(name, _)| *name == "ip").for_each(|(_, cell)| cell.clear());
+                    (values, cells)
+                }
+                Cells::Malformed(reason) => (Err(reason), Vec::new()),
             };
             self.number += 1;
-            return Ok(Some(Record { number: self.number, line: Some(line), values }));
+            return Ok(Some(Record { number: self.number, line: Some(line), values, cells }));
         }
     }
 
-    fn values(&self, cells: Vec<String>) -> Result<Map<String, Value>, String> {
+    fn values(&self, cells: &[String]) -> Result<Map<String, Value>, String> {
         let (found, expected) = (cells.len(), self.header.len());
         if found != expected {
             return Err(format!("has {found} columns where the header has {expected}"));
         }
         let named = self.header.iter().zip(cells);
         let named = named.filter(|(name, cell)| !name.is_empty() && !cell.is_empty());
-        let text = |cell: String| {
-            if self.is_escaped { csv_cell::unescape(&cell).to_owned() } else { cell }
-        };
-        Ok(named.map(|(name, cell)| (name.clone(), Value::String(text(cell)))).collect())
+        Ok(named.map(|(name, cell)| (name.clone(), Value::from(cell.as_str()))).collect())
     }
 
     /// The next record and the line at which it starts.

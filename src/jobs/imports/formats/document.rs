@@ -109,7 +109,7 @@ impl Document {
         self.line += before.iter().map(|byte| u64::from(*byte == b'\n')).sum::<u64>();
         self.counted = start;
         self.number += 1;
-        Some(Record { number: self.number, line: Some(self.line), values })
+        Some(Record { number: self.number, line: Some(self.line), values, cells: Vec::new() })
     }
 }
 

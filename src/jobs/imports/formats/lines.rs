@@ -47,6 +47,6 @@ impl Lines {
             }
         }
         let values = if is_too_large { Err(too_large()) } else { object(&text) };
-        Ok(Some(Record { number: self.number, line: Some(line), values }))
+        Ok(Some(Record { number: self.number, line: Some(line), values, cells: Vec::new() }))
     }
 }

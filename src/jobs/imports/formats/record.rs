@@ -24,6 +24,8 @@ pub struct Row {
     pub destination: Option<String>,
     /// The domain in the file.
     pub host: Option<String>,
+    /// The cells of a CSV file, in the order of its columns.
+    pub cells: Vec<String>,
     /// Changed values, by field.
     pub warnings: Vec<(String, String)>,
     /// The link without its domain; or each field that can't be mapped, and why.
@@ -36,6 +38,8 @@ pub(super) struct Record {
     pub(super) line: Option<u64>,
     /// The error is the reason why it is malformed.
     pub(super) values: Result<Map<String, Value>, String>,
+    /// Its cells in the order of the columns, for CSV.
+    pub(super) cells: Vec<String>,
 }
 
 /// Maps a record of a product to a link.
@@ -96,6 +100,7 @@ impl Record {
             slug: found(&link.slug),
             destination: found(&link.destination),
             host,
+            cells: self.cells,
             warnings,
             link: if refused.is_empty() { Ok(link) } else { Err(refused) },
         }

@@ -94,6 +94,14 @@ impl Rows {
         }
     }
 
+    /// The columns of the header.
+    pub fn columns(&self) -> &[String] {
+        match &self.source {
+            Source::Csv(csv) => &csv.columns,
+            Source::Lines(_) | Source::Document(_) | Source::Dump(_) => &[],
+        }
+    }
+
     fn record(&mut self) -> Result<Option<Record>, FileError> {
         match &mut self.source {
             Source::Csv(csv) => csv.next(),

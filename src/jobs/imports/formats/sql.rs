@@ -48,7 +48,12 @@ impl Dump {
                     self.number += 1;
                     let line = Some(self.input.line);
                     let values = self.values()?;
-                    return Ok(Some(Record { number: self.number, line, values }));
+                    return Ok(Some(Record {
+                        number: self.number,
+                        line,
+                        values,
+                        cells: Vec::new(),
+                    }));
                 }
                 Some(Token::Symbol(b',')) => {}
                 Some(_) => self.columns.clear(),
