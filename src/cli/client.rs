@@ -217,10 +217,7 @@ pub fn send(request: RequestBuilder) -> anyhow::Result<Response> {
         return Ok(response);
     }
     let problem: Value = response.json().unwrap_or_default();
-    match (problem["code"].as_str(), sentence(&problem)) {
-        (Some(code), Some(detail)) => bail!("{code}: {detail}"),
-        _ => bail!("the service answered {status}"),
-    }
+    bail!(sentence(&problem).unwrap_or_else(|| format!("the service answered {status}")))
 }
 
 fn unreachable(error: reqwest::Error) -> Unreachable {
@@ -233,16 +230,22 @@ fn unreachable(error: reqwest::Error) -> Unreachable {
     Unreachable { url, reason: reason.to_string() }
 }
 
-/// What a problem says, with the fields that are wrong.
+/// What a problem says: its code and detail, and the fields that are wrong unless the detail has
+/// them.
 pub fn sentence(problem: &Value) -> Option<String> {
-    let detail = problem["detail"].as_str()?;
+    let (code, detail) = (problem["code"].as_str()?, problem["detail"].as_str()?);
     let errors = problem["errors"].as_object().map(errors_of).unwrap_or_default();
-    Some([detail.to_owned()].into_iter().chain(errors).collect::<Vec<_>>().join("\n  "))
+    let errors = errors.into_iter().filter(|error| !detail.contains(error));
+    Some([format!("{code}: {detail}")].into_iter().chain(errors).collect::<Vec<_>>().join("\n  "))
 }
 
 /// A sentence for each wrong field.
 pub fn errors_of(errors: &Map<String, Value>) -> Vec<String> {
-    let sentence = |(field, error): (&String, &Value)| format!("{field} {}", cell(error));
+    let reasons = |errors: &Value| match errors {
+        Value::Array(reasons) => reasons.iter().map(cell).collect::<Vec<_>>().join(", "),
+        other => cell(other),
+    };
+    let sentence = |(field, errors): (&String, &Value)| format!("{field} {}", reasons(errors));
     errors.iter().map(sentence).collect()
 }
 
@@ -262,8 +265,21 @@ pub fn data_of(request: RequestBuilder) -> anyhow::Result<Value> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::app::control::ControlFile;
+
+    #[test]
+    fn fields_are_named_once() {
+        let problem = |detail: &str| {
+            let errors = json!({ "slug": ["is taken", "is short"] });
+            sentence(&json!({ "code": "CONFLICT", "detail": detail, "errors": errors })).unwrap()
+        };
+        let detail = "The request is not valid: slug is taken, is short.";
+        assert_eq!(problem(detail), format!("CONFLICT: {detail}"));
+        assert_eq!(problem("No."), "CONFLICT: No.\n  slug is taken, is short");
+    }
 
     #[test]
     fn the_url_is_given_or_that_of_the_data_folder_or_the_default() {

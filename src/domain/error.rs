@@ -209,10 +209,10 @@ impl From<Invalid> for ServiceError {
     fn from(Invalid(fields): Invalid) -> Self {
         let each = fields.iter().map(|(name, reasons)| format!("{name} {}", reasons.join(", ")));
         let each = each.collect::<Vec<_>>().join("; ");
-        Self {
-            fields,
-            ..Self::new(ErrorCode::Invalid, format!("The request is not valid: {each}."))
-        }
+        // A reason may end with a question.
+        let end = if each.ends_with('?') { "" } else { "." };
+        let message = format!("The request is not valid: {each}{end}");
+        Self { fields, ..Self::new(ErrorCode::Invalid, message) }
     }
 }
 
@@ -278,3 +278,15 @@ impl Invalid {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a {0} that this version of slugline can't read: was it written by a newer one?")]
 pub struct Unreadable(pub &'static str);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_ends_a_message() {
+        let message = |reason: &str| ServiceError::field("titel", reason).message;
+        assert!(message("is long").ends_with("titel is long."));
+        assert!(message("did you mean `title`?").ends_with("`title`?"));
+    }
+}

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::filters::Reader;
 use super::scope::Resolver;
 use crate::domain::error::{Invalid, Result};
+use crate::domain::nearest::hint;
 use crate::http::native::schema::{DateRangeValue, FilterOperator, GranularityValue};
 use crate::queries::analytics::{
     AnalyticsQuery, Bots, Compare, DEFAULT_ROWS, DateRange, Dedupe, Dimension, Edge, Filter,
@@ -129,7 +130,8 @@ fn list<T: Copy + PartialEq>(
             Some(found) => list.push(found),
             None => {
                 let words: Vec<_> = every.iter().map(|each| word(*each)).collect();
-                let rule = format!("is `{name}`; must be one of {}", words.join(", "));
+                let hint = hint(name, words.iter().copied());
+                let rule = format!("is `{name}`; must be one of {}{hint}", words.join(", "));
                 invalid.add(format!("{field}[{at}]"), rule);
             }
         }
