@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::client::{ApiClient, Remote, data_of, sentence};
 use super::link;
 use super::table;
+use crate::queries::analytics::{DateRange, RANGES};
 
 /// What is shown if no dimension is named.
 const DIMENSIONS: [&str; 3] = ["country", "referrer", "device"];
@@ -28,7 +29,7 @@ pub struct StatsArgs {
     /// The slug or the ID of a link [default: all links of the workspace]
     link: Option<String>,
     /// The period, such as 24h, 7d, 12mo, today, ytd or all
-    #[arg(long, default_value = "30d")]
+    #[arg(long, default_value = "30d", value_parser = period)]
     period: String,
     /// The time zone in which days begin
     #[arg(long, value_name = "NAME", default_value = "UTC")]
@@ -45,6 +46,11 @@ pub struct StatsArgs {
     json: bool,
     #[command(flatten)]
     remote: Remote,
+}
+
+fn period(name: &str) -> Result<String, String> {
+    let range = DateRange::parse(name).map(|_| name.to_owned());
+    range.ok_or_else(|| format!("must be one of {RANGES}"))
 }
 
 /// Prints the clicks of a link or of a workspace.
@@ -87,8 +93,26 @@ pub fn stats(args: &StatsArgs, mut out: impl Write) -> anyhow::Result<()> {
     for (dimension, answer) in by.iter().zip(breakdowns) {
         writeln!(out, "\n{dimension}")?;
         bars(answer, dimension, &mut out)?;
+        write_rest(answer, dimension, clicks, &mut out)?;
     }
     Ok(())
+}
+
+/// The number of values that are not shown, and of their clicks, of which `total` are all.
+fn write_rest(
+    answer: &Value,
+    dimension: &str,
+    total: u64,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let rows = answer["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let shown: u64 = rows.iter().map(|row| number(&row["metrics"]["clicks"])).sum();
+    match number(&answer["meta"]["total_rows"]).saturating_sub(rows.len() as u64) {
+        0 => Ok(()),
+        // A click counts for each tag of its link.
+        more if dimension == "tag" => Ok(writeln!(out, "and {more} more")?),
+        more => Ok(writeln!(out, "and {more} more  {}", total.saturating_sub(shown))?),
+    }
 }
 
 fn query(args: &StatsArgs, link: Option<&Value>, dimension: Option<&str>) -> Value {
@@ -162,6 +186,26 @@ mod tests {
         assert_eq!(bar(8, 8), format!("{} ", "█".repeat(40)));
         assert_eq!(bar(4, 8), format!("{} ", "█".repeat(20)));
         assert_eq!(bar(1, 1_000), "▏ ", "the least has a bar");
+    }
+
+    #[test]
+    fn what_is_not_shown_is_counted() {
+        let rest = |dimension, total_rows| {
+            let row = json!({ "metrics": { "clicks": 7 } });
+            let answer = json!({ "data": [row], "meta": { "total_rows": total_rows } });
+            let mut out = Vec::new();
+            write_rest(&answer, dimension, 10, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(rest("browser", 1), "");
+        assert_eq!(rest("browser", 3), "and 2 more  3\n");
+        assert_eq!(rest("tag", 3), "and 2 more\n");
+    }
+
+    #[test]
+    fn a_period_has_a_name() {
+        assert!(period("7d").is_ok());
+        assert!(period("12x").unwrap_err().starts_with("must be one of 24h, "));
     }
 
     #[test]

@@ -95,7 +95,10 @@ fn clicks_are_shown_as_bars() {
     let all = said(at(&server, &["stats", "--period", "today"]));
     assert!(all.contains(" clicks, "), "{all}");
     let wrong = refusal(at(&server, &["stats", &link.slug, "--by", "contry"]));
-    assert!(wrong.contains("contry") || wrong.contains("country"), "{wrong}");
+    assert!(wrong.starts_with("slugline: VALIDATION_ERROR: "), "{wrong}");
+    assert!(wrong.trim_end().ends_with("did you mean `country`?"), "{wrong}");
+    let wrong = refusal(at(&server, &["stats", &link.slug, "--period", "12x"]));
+    assert!(wrong.contains("--period") && !wrong.contains("date_range"), "{wrong}");
 }
 
 /// By its data folder, without a URL; and what is said if there is none.

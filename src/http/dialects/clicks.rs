@@ -24,7 +24,7 @@ use crate::queries::analytics::{
 /// If they begin before the calendar.
 pub fn last(unit: Granularity, units: i64) -> Result<Period> {
     let period = DateRange::Last(unit, units).period(&TimeZone::UTC, Timestamp::now());
-    period.map_err(|reason| ServiceError::field("units", reason))
+    period.map_err(|error| ServiceError::field("units", error.to_string()))
 }
 
 /// What was clicked.

@@ -41,7 +41,7 @@ pub use period::Period;
 pub use query::{
     AnalyticsQuery, Bots, DEFAULT_ROWS, Dedupe, Key, MAX_DIMENSIONS, MAX_ROWS, MAX_SKIPPED, Order,
 };
-pub use range::{Compare, DateRange, Edge, RANGES};
+pub use range::{Compare, DateRange, Edge, RANGES, RangeError};
 pub use report::{Cost, Report, Row};
 
 use super::plans::Plans;

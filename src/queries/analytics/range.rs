@@ -39,7 +39,18 @@ pub enum Edge {
 
 /// The supported range names, for error messages.
 pub const RANGES: &str = "24h, 7d, 4w, 12mo, 1y (any number of these), today, yesterday, wtd, mtd, \
-     qtd, ytd, last_week, last_month, last_quarter, last_year, all, or [from, to]";
+     qtd, ytd, last_week, last_month, last_quarter, last_year, all";
+
+/// Why a range has no period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RangeError {
+    /// Its end is not after its start.
+    #[error("must end after it starts")]
+    Empty,
+    /// It begins or ends in a year that the calendar does not have.
+    #[error("is outside the calendar")]
+    OutsideCalendar,
+}
 
 impl DateRange {
     /// Parses a range name.
@@ -75,11 +86,8 @@ impl DateRange {
     }
 
     /// Resolves the range at a moment in a time zone.
-    ///
-    /// # Errors
-    /// A message that says what is wrong with the range.
-    pub fn period(&self, zone: &TimeZone, now: Timestamp) -> Result<Period, String> {
-        let beyond = |_| "is outside the calendar".to_owned();
+    pub fn period(&self, zone: &TimeZone, now: Timestamp) -> Result<Period, RangeError> {
+        let beyond = |_| RangeError::OutsideCalendar;
         let local = now.to_zoned(zone.clone());
         // Clicks in the current millisecond are included.
         let until_now = now.checked_add(Span::new().milliseconds(1)).map_err(beyond)?;
@@ -105,20 +113,20 @@ impl DateRange {
             }
         };
         if from >= to {
-            return Err("must end after it starts".to_owned());
+            return Err(RangeError::Empty);
         }
         Ok(Period { from: Some(from), to })
     }
 }
 
-fn start_of(day: Date, zone: &TimeZone) -> Result<Timestamp, String> {
+fn start_of(day: Date, zone: &TimeZone) -> Result<Timestamp, RangeError> {
     let start = day.to_zoned(zone.clone()).and_then(|day| day.start_of_day());
-    start.map(|start| start.timestamp()).map_err(|_| "is outside the calendar".to_owned())
+    start.map(|start| start.timestamp()).map_err(|_| RangeError::OutsideCalendar)
 }
 
 impl Edge {
     /// The moment, or that at which the day begins.
-    fn start(self, zone: &TimeZone) -> Result<Timestamp, String> {
+    fn start(self, zone: &TimeZone) -> Result<Timestamp, RangeError> {
         match self {
             Self::At(at) => Ok(at),
             Self::Day(day) => start_of(day, zone),

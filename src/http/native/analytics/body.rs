@@ -183,7 +183,7 @@ impl QueryBody {
         let zone = self.zone(&mut invalid);
         let range = self.range(&mut invalid);
         let period = range.period(&zone, now);
-        let period = period.map_err(|reason| invalid.add("date_range", reason));
+        let period = period.map_err(|error| invalid.add("date_range", error.to_string()));
         let granularity = self.granularity.as_deref().filter(|name| *name != "auto");
         let granularity =
             invalid.choice("granularity", granularity, Granularity::EVERY, Granularity::as_str);
@@ -244,7 +244,7 @@ impl QueryBody {
             Some(_) => None,
         };
         read.unwrap_or_else(|| {
-            invalid.add("date_range", format!("must be one of {RANGES}"));
+            invalid.add("date_range", format!("must be one of {RANGES}, or [from, to]"));
             DateRange::All
         })
     }

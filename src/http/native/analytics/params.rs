@@ -13,7 +13,7 @@ use crate::http::Services;
 use crate::http::params::Params;
 use crate::queries::analytics::{
     AnalyticsQuery, Bots, Condition, DateRange, Dedupe, Dimension, Edge, Filter, Granularity,
-    Metric, Period, RANGES, Test, in_or_below,
+    Metric, Period, RANGES, RangeError, Test, in_or_below,
 };
 
 const MAX_UNITS: u64 = 365;
@@ -248,8 +248,7 @@ impl AnalyticsRequest {
             DateRange::Last(self.unit.unwrap_or(Granularity::Day), self.units.unwrap_or(1))
         });
         let range = self.range.as_ref().or(by_units.as_ref()).unwrap_or(default);
-        let period = range.period(&self.zone, Timestamp::now());
-        period.map_err(|reason| ServiceError::field("date_range", reason))
+        period_of(range, &self.zone)
     }
 
     /// The query for the workspace's clicks of all these subjects.
@@ -271,17 +270,36 @@ pub fn days_of(days: u64) -> DateRange {
     DateRange::Last(Granularity::Day, i64::try_from(days).unwrap_or(1))
 }
 
+/// The period of a range that the parameters name.
+///
+/// # Errors
+/// The parameter that is wrong.
+pub fn period_of(range: &DateRange, zone: &TimeZone) -> Result<Period> {
+    range.period(zone, Timestamp::now()).map_err(|error| match (range, error) {
+        (DateRange::Since(_), RangeError::Empty) => {
+            ServiceError::field("start", "must not be in the future")
+        }
+        (DateRange::Between(..), RangeError::Empty) => {
+            ServiceError::field("end", "must be after start")
+        }
+        (DateRange::Since(_) | DateRange::Between(..), error) => {
+            ServiceError::field("start", error.to_string())
+        }
+        (_, error) => ServiceError::field("date_range", error.to_string()),
+    })
+}
+
 /// Parses `date_range`, or `start` and `end`.
 pub fn date_range(params: &mut Params) -> Option<DateRange> {
     let name = params.text("date_range");
     let (start, end) = (params.text("start"), params.text("end"));
     if let Some(name) = name {
         let range = DateRange::parse(&name);
-        if range.is_none() || start.is_some() || end.is_some() {
-            params.refuse(
-                "date_range",
-                format!("must not be combined with start or end, and be one of {RANGES}"),
-            );
+        if range.is_none() {
+            params.refuse("date_range", format!("must be one of {RANGES}"));
+        }
+        if start.is_some() || end.is_some() {
+            params.refuse("date_range", "must not be combined with start or end");
         }
         return range;
     }

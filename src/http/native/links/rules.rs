@@ -26,7 +26,7 @@ use crate::http::auth::Api;
 use crate::http::body::JsonBody;
 use crate::http::native::Data;
 use crate::http::native::analytics::as_of;
-use crate::http::native::analytics::params::{date_range, days_of};
+use crate::http::native::analytics::params::{date_range, days_of, period_of};
 use crate::http::native::link_name::LinkName;
 use crate::http::params::Params;
 use crate::queries::analytics::{
@@ -272,8 +272,7 @@ async fn past_clicks(
     link: &Link,
     range: &DateRange,
 ) -> Result<(Vec<Map<String, Value>>, bool)> {
-    let period = range.period(&jiff::tz::TimeZone::UTC, Timestamp::now());
-    let period = period.map_err(|reason| ServiceError::field("date_range", reason))?;
+    let period = period_of(range, &jiff::tz::TimeZone::UTC)?;
     let test = Test::Links(vec![link.id.uuid()]);
     let query = AnalyticsQuery {
         filter: Some(Filter::Is(Condition { dimension: Dimension::Link, test })),
