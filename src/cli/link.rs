@@ -2,12 +2,12 @@
 
 use std::io::Write;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Map, Value};
 
-use super::client::{ApiClient, Remote, data_of, segment};
+use super::client::{ApiClient, Remote, Unreachable, data_of, segment};
 use super::table;
 
 /// `slugline link …`
@@ -16,7 +16,8 @@ pub enum LinkCommand {
     /// Create a link; prints its short URL
     #[command(after_help = "Examples:
   slugline link create https://example.com/spring
-  slugline link create https://example.com/spring --slug spring --tag print --set max_clicks=100
+  slugline link create https://example.com/spring --slug spring \\
+    --tag print --set max_clicks=100
   slugline link create --set kind=text --set 'payload={\"text\":\"Hello\"}'")]
     Create(CreateArgs),
     /// List links, newest first
@@ -236,16 +237,24 @@ fn show(args: &ShowArgs, out: &mut impl Write) -> anyhow::Result<()> {
 
 fn delete(args: &DeleteArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let client = ApiClient::remote(&args.output.remote)?;
+    let mut failures = 0;
     for link in &args.links {
         let request = client.request(Method::DELETE, &path(link));
         let request = if args.purge { request.query(&[("purge", "true")]) } else { request };
-        data_of(request).with_context(|| format!("cannot delete {link}"))?;
-        if args.output.json {
-            writeln!(out, "{}", serde_json::json!({ "deleted": link }))?;
-        } else {
-            writeln!(out, "deleted {link}")?;
+        match data_of(request).with_context(|| format!("cannot delete {link}")) {
+            Ok(_) if args.output.json => {
+                writeln!(out, "{}", serde_json::json!({ "deleted": link }))?;
+            }
+            Ok(_) => writeln!(out, "deleted {link}")?,
+            // The others would fail, too.
+            Err(error) if args.links.len() == 1 || error.is::<Unreachable>() => return Err(error),
+            Err(error) => {
+                failures += 1;
+                writeln!(std::io::stderr(), "slugline: {error:#}")?;
+            }
         }
     }
+    ensure!(failures == 0, "{failures} of {} links were not deleted", args.links.len());
     Ok(())
 }
 

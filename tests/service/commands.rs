@@ -69,8 +69,13 @@ fn links_are_created_listed_shown_changed_and_deleted() {
     assert!(wrong.contains("VALIDATION_ERROR"), "{wrong}");
     assert_eq!(wrong.matches("colour").count(), 1, "{wrong}");
     let text = text["slug"].as_str().unwrap();
-    let deleted = said(at(&server, &["link", "delete", "spring", text]));
-    assert_eq!(deleted, format!("deleted spring\ndeleted {text}\n"));
+    let Output { status, stdout, stderr } =
+        at(&server, &["link", "delete", "spring", "nope", text]).output().unwrap();
+    let refused = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(String::from_utf8(stdout).unwrap(), format!("deleted spring\ndeleted {text}\n"));
+    assert!(refused.contains("cannot delete nope: NOT_FOUND: "), "{refused}");
+    assert!(refused.contains("1 of 3 links were not deleted"), "{refused}");
     assert!(refusal(at(&server, &["link", "show", "spring"])).contains("NOT_FOUND"));
 }
 
