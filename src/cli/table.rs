@@ -21,10 +21,19 @@ pub fn print<'a>(
         return Ok(());
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    let arrangement = arrangement(table.width());
+    table.load_preset(presets::NOTHING).set_content_arrangement(arrangement);
     table.set_header(columns.iter().map(|column| column.replace('_', " ")));
     table.add_rows(rows);
     Ok(writeln!(out, "{}", table.trim_fmt())?)
+}
+
+/// How to fit a table into a terminal. Some terminals have a width of 0: it is unknown.
+fn arrangement(width: Option<u16>) -> ContentArrangement {
+    match width {
+        None | Some(0) => ContentArrangement::Disabled,
+        Some(_) => ContentArrangement::Dynamic,
+    }
 }
 
 /// A value as a cell, on one line.
@@ -45,6 +54,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_table_is_fitted_only_into_a_known_width() {
+        assert!(matches!(arrangement(Some(80)), ContentArrangement::Dynamic));
+        for unknown in [None, Some(0)] {
+            assert!(matches!(arrangement(unknown), ContentArrangement::Disabled));
+        }
+    }
 
     #[test]
     fn a_cell_is_on_one_line() {
