@@ -82,7 +82,10 @@ impl Word {
             built.map_err(|_| "cannot be searched for".to_owned())
         };
         let word = |word: &&str| {
-            let url = Url::parse(word).ok();
+            // A short URL may be given without its scheme.
+            let has_scheme = word.contains("://") || !word.contains('/');
+            let url = if has_scheme { Url::parse(word) } else { format!("http://{word}").parse() };
+            let url = url.ok();
             let short_url = url.as_ref().and_then(|url| domain_and_slug(url, host));
             let short_url = short_url.map(|(domain, slug)| {
                 Ok::<_, String>((domain, pattern(&format!("^{}$", regex::escape(slug)))?))
@@ -223,6 +226,7 @@ mod tests {
         assert!(
             found("https://go.example/Sale-24") && found("http://GO.example/sale-24/?x=1 mail")
         );
+        assert!(found("go.example/sale-24") && !found("sho.rt/Sale-24"));
         for q in ["https://sho.rt/Sale-24", "https://go.example/Sale", "https://go.example/"] {
             assert!(!found(q), "{q}");
         }
