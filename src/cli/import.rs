@@ -27,7 +27,8 @@ const MAX_RETRIES: u32 = 50;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   slugline import links.csv --dry-run
-  slugline import shlink.csv --format shlink --on-conflict skip --rejects rejects.csv")]
+  slugline import shlink.csv --format shlink --on-conflict skip \\
+    --rejects rejects.csv")]
 pub struct ImportArgs {
     /// The file of links; `-` reads standard input
     file: PathBuf,

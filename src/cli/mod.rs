@@ -73,7 +73,8 @@ struct Cli {
 enum Command {
     /// Serve redirects, the API and analytics (the default)
     #[command(after_help = "Examples:
-  slugline serve --data-dir /var/lib/slugline --public-url https://go.example.com --trusted-proxies private
+  slugline serve --data-dir /var/lib/slugline \\
+    --public-url https://go.example.com --trusted-proxies private
   slugline serve --config /etc/slugline/slugline.toml")]
     Serve(Box<ServeArgs>),
     /// Fetch the engine and the data files into the cache, which `serve` does in the background
@@ -195,7 +196,7 @@ fn run() -> anyhow::Result<()> {
         Some(Command::Stats(args)) => stats::stats(&args, std::io::stdout().lock()),
         Some(Command::Doctor(args)) => doctor::doctor(*args, std::io::stdout().lock()),
         Some(Command::Completions(args)) => {
-            shell::completions(&args, command(), std::io::stdout().lock())
+            shell::completions(&args, &command(), std::io::stdout().lock())
         }
         Some(Command::Man(args)) => shell::man(&args, command(), std::io::stdout().lock()),
         Some(Command::Import(args)) => import::import(&args, std::io::stdout().lock()),
@@ -253,6 +254,9 @@ mod tests {
             return shown.for_each(|command| check_examples(command, path.trim()));
         }
         let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let long = examples.lines().find(|line| line.chars().count() > 79);
+        assert_eq!(long, None, "{path}: a line that wraps can't be pasted");
+        let examples = examples.replace("\\\n", "");
         let mut lines = examples.lines();
         assert!(lines.next().is_some_and(|line| line.starts_with("Example")), "{path}: {examples}");
         for line in lines {

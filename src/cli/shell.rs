@@ -31,9 +31,15 @@ pub struct ManArgs {
 /// Prints the completions of a shell.
 pub fn completions(
     args: &CompletionsArgs,
-    mut command: Command,
+    command: &Command,
     mut out: impl Write,
 ) -> anyhow::Result<()> {
+    // The generator offers hidden commands, too.
+    let shown = command.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    let mut command = Command::new("slugline")
+        .version(env!("CARGO_PKG_VERSION"))
+        .args(command.get_arguments().cloned())
+        .subcommands(shown.collect::<Vec<_>>());
     // The generator panics if it can't write, for example to a closed pipe.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "slugline", &mut script);

@@ -29,7 +29,8 @@ use crate::queries::links::Links;
 pub enum TokenCommand {
     /// Create a token; prints only its secret to standard output, once
     #[command(after_help = "Example:
-  slugline token create --name ci --abilities links:read,links:write --expires 90d")]
+  slugline token create --name ci --abilities links:read,links:write \\
+    --expires 90d")]
     Create(CreateArgs),
     /// List a workspace's tokens: a header and one line each, with tab-separated columns
     #[command(after_help = "Example:

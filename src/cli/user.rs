@@ -17,7 +17,8 @@ pub enum UserCommand {
     /// superadmin, and owns the workspaces without an owner
     #[command(after_help = "Examples:
   slugline user create --email ada@example.com --superadmin
-  slugline user create --email bo@example.com --workspace ws_01h455vb4pex5vsknk084sn02q")]
+  slugline user create --email bo@example.com \\
+    --workspace ws_01h455vb4pex5vsknk084sn02q")]
     Create(CreateArgs),
     /// List all users: a header and one line each, with tab-separated columns
     #[command(after_help = "Example:

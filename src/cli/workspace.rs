@@ -19,7 +19,8 @@ pub enum WorkspaceCommand {
     List(ListArgs),
     /// Set the plan of a workspace, which applies to the next request
     #[command(after_help = "Example:
-  slugline workspace plan ws_01h455vb4pex5vsknk084sn02q pro --set links_per_month=500")]
+  slugline workspace plan ws_01h455vb4pex5vsknk084sn02q pro \\
+    --set links_per_month=500")]
     Plan(PlanArgs),
     /// Grant credits to a workspace, which are used beyond the monthly allowance of its plan
     #[command(after_help = "Example:
