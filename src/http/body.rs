@@ -249,7 +249,7 @@ fn plain(reason: &str) -> String {
         "a map" => "an object",
         "f32" | "f64" => "a number",
         "u8" => "a whole number from 0 to 255",
-        "u16" | "u32" | "u64" | "usize" => "a whole number",
+        "u16" | "u32" | "u64" | "usize" => "a whole number of at least 0, without a decimal point",
         "i8" | "i16" | "i32" | "i64" => "a whole number, which may be negative",
         other if other.starts_with("struct ") => "an object",
         other => other,

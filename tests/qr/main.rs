@@ -219,6 +219,30 @@ fn the_largest_logos_are_read_by_two_decoders() {
     assert_read(&read(&cases));
 }
 
+/// ZXing, which most Android apps have, as drawn: sharp and upright, it needs even markers.
+#[test]
+fn zxing_reads_every_shape() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = cases::product();
+    let cases: Vec<_> = all.iter().filter(|case| case.size >= 300 && !case.is_long()).collect();
+    let save = |(number, case): (usize, &&Case)| {
+        let path = folder.path().join(format!("{number}.png"));
+        fs::write(&path, qr::render(&case.spec, ImageFormat::Png, case.size).unwrap()).unwrap();
+        path
+    };
+    let files: Vec<_> = cases.iter().enumerate().map(save).collect();
+    let Some(read) = decoders::zxing(&files) else {
+        println!("skipped: .ci/qr installs ZXing");
+        return;
+    };
+    assert_eq!(read.len(), cases.len());
+    let unread = cases.iter().zip(&read).filter(|(case, text)| case.spec.content != **text);
+    let unread: Vec<_> =
+        unread.map(|(case, _)| format!("{} {} px", case.name, case.size)).collect();
+    println!("ZXing: {} images, {} not read", cases.len(), unread.len());
+    assert!(unread.len() * 100 <= cases.len(), "{}", unread.join("\n"));
+}
+
 #[test]
 fn texts_in_all_letters_are_read_by_two_decoders() {
     let texts = ["Müller", "WIFI:T:WPA;S:Café;P:12345678;;", "Grüße – bis gleich", "日本 😀"];

@@ -36,6 +36,9 @@ pub struct QrExportBody {
     qr_codes: Option<Vec<String>>,
     /// All codes of this link, by its ID or slug.
     link: Option<String>,
+    /// The domain that the slug in `link` is on, by hostname or ID; defaults to the service's own.
+    #[serde(default)]
+    domain: Option<String>,
     /// The format of the images; that of each code by default.
     #[schema(value_type = Option<ImageFormat>)]
     format: Option<String>,
@@ -108,7 +111,7 @@ pub async fn create(
     Api { services, actor }: Api,
     JsonBody { value: body, .. }: JsonBody<QrExportBody>,
 ) -> Result<(StatusCode, Json<Data<QrExportView>>)> {
-    let QrExportBody { qr_codes, link, format, size } = body;
+    let QrExportBody { qr_codes, link, domain, format, size } = body;
     let mut invalid = Invalid::default();
     let named = format.as_deref().map(ImageFormat::named);
     if named == Some(None) {
@@ -124,13 +127,17 @@ pub async fn create(
     let codes = match (qr_codes, link) {
         (Some(ids), _) => named_codes(&services, actor.workspace, &ids)?,
         (None, Some(link)) => {
-            let link = links::find(&services, &actor, &LinkName::new(link))?;
+            let name = LinkName::on_domain(&services, &actor, link, domain.as_deref())?;
+            let link = links::find(&services, &actor, &name)?;
             services.qr.codes.list_of(&link, (None, 0, MAX_CODES))?.items
         }
         (None, None) => all_codes(&services, actor.workspace).await?,
     };
     if codes.is_empty() {
-        return Err(ServiceError::field("qr_codes", "there are no QR codes"));
+        return Err(ServiceError::field(
+            "qr_codes",
+            "must not be empty: there is nothing to export",
+        ));
     }
     let (format, ids) = (named.flatten(), codes.iter().map(|found| found.code.id.uuid()));
     let name = format.map(|format| format.as_str().to_owned());
