@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 
 use super::scene::{Cover, Layout};
 use super::{Spec, caption};
-use crate::domain::qr::input::LOGO_SIZES;
+use crate::domain::qr::input::{LOGO_SIZES, SIZES};
 use crate::domain::qr::style::{Color, CornerStyle, DEFAULT_MARGIN, DotStyle, QrStyle};
 
 /// The minimum contrast, WCAG 2.2's for graphics. On white, both decoders read gray at 2:1 too.
@@ -174,11 +174,8 @@ fn check_modules(spec: &Spec, size: u32, contrast: f64, reasons: &mut Reasons) {
     };
     if layout.scale < min {
         let scale = |size| Layout::new(matrix.width(), style, size, false).scale;
-        let estimate = f64::from(min) * f64::from(size) / f64::from(layout.scale);
-        let mut needed = estimate.ceil() as u32;
-        while needed > size && scale(needed - 1) >= min {
-            needed -= 1;
-        }
+        let needed = (size..*SIZES.end()).find(|&size| scale(size) >= min);
+        let needed = needed.unwrap_or(*SIZES.end());
         let reason = format!(
             "must be at least {needed} for this content and style, so that a module has {min} \
              pixels; or lower the margin or the error correction"

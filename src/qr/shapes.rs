@@ -12,7 +12,7 @@ const CIRCLE_CONTROL: f32 = 0.552_284_8;
 const DOT_RADIUS: f32 = 0.46;
 const ROUND_RADIUS: f32 = 0.5;
 /// The outer radius of rings. Some decoders, such as rqrr, take the perspective from the corners of
-/// the rings: with rounder ones they read the wrong modules. Others, such as ZXing, look for edges at
+/// the rings: with rounder ones they read the wrong modules. Others, such as `ZXing`, look for edges at
 /// even distances from the center: around a circle, with a round inner edge they find no marker.
 const RING_RADIUS: f32 = 0.5;
 

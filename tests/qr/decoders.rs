@@ -55,7 +55,13 @@ pub fn zbar(folder: &Path) -> HashMap<String, String> {
     read
 }
 
-/// What ZXing reads in each file, in order: empty for none. `None` if `.ci/qr` has not installed it.
+/// What zbar reads in a file. Its XML has no text with other than Latin letters.
+pub fn zbar_raw(file: &Path) -> String {
+    let run = Command::new("zbarimg").args(["--quiet", "--raw"]).arg(file).output().unwrap();
+    String::from_utf8(run.stdout).unwrap().trim_end().to_owned()
+}
+
+/// What `ZXing` reads in each file, in order: empty for none. `None` if `.ci/qr` has not installed it.
 pub fn zxing(files: &[PathBuf]) -> Option<Vec<String>> {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/zxing/bin/python");
     let read = "import sys, zxingcpp\nfrom PIL import Image\n\

@@ -130,7 +130,9 @@ async fn check_defaults(
     new_logo: Option<&NewLogo>,
 ) -> Result<Result<Vec<Warning>, Illegible>> {
     let mut look = Look::default();
-    looks.into_iter().for_each(|changes| changes.clone().apply_to(&mut look));
+    for changes in looks {
+        changes.clone().apply_to(&mut look);
+    }
     let short_url = services.site.short_url(hostname, &"0".repeat(GENERATED_LEN));
     let content = marker::marked(&short_url, next_number(services));
     let size = look.size;

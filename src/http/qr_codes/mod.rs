@@ -145,9 +145,10 @@ pub async fn change(
         new_logo = logos::resolve(services, workspace, logo, url).await?;
     }
     for _ in 0..MAX_CHECKS {
-        let warnings = match is_replay {
-            true => Vec::new(),
-            false => checks::of_change(services, &code, &input, new_logo.as_ref()).await?,
+        let warnings = if is_replay {
+            Vec::new()
+        } else {
+            checks::of_change(services, &code, &input, new_logo.as_ref()).await?
         };
         let checked = expected.or(Some(code.code.version));
         let command = QrCommand::Change(id, input.clone().into(), checked);
@@ -172,9 +173,10 @@ pub async fn revert(
     to: QrCode,
     (expected, idempotency): (Expected, Option<Idempotency>),
 ) -> Result<Saved> {
-    let warnings = match is_replay(services, actor.workspace, idempotency.as_ref())? {
-        true => Vec::new(),
-        false => checks::of_revert(services, &code, to.clone()).await?,
+    let warnings = if is_replay(services, actor.workspace, idempotency.as_ref())? {
+        Vec::new()
+    } else {
+        checks::of_revert(services, &code, to.clone()).await?
     };
     let command = QrCommand::Revert { to: to.into(), expected };
     run(services, actor, (None, command), warnings, idempotency).await

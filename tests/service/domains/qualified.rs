@@ -54,21 +54,7 @@ fn a_slug_is_qualified_by_its_domain() {
     api.get("/links/twin/diff?domain=go.example&from=1&to=2").expect(200);
     api.post("/links/twin/rules/test?domain=go.example", &json!({})).expect(200);
 
-    let code = json!({ "link": "twin", "domain": "go.example" });
-    assert_eq!(api.post("/qr-codes", &code).expect(201).data()["link"], json!(theirs));
-    let elsewhere = json!({ "link": "twin", "domain": "elsewhere.example" });
-    api.post("/qr-codes", &elsewhere).refuses(404, "NOT_FOUND", &["domain"]);
-    let of = |query: &str| api.get(&format!("/links/twin/qr-codes{query}")).expect(200).data();
-    assert_eq!(of("?domain=go.example").as_array().unwrap().len(), 1);
-    assert_eq!(of("").as_array().unwrap().len(), 0);
-    let code = api.get("/qr-codes/twin?domain=go.example").expect(200).data();
-    assert_eq!(code["link"], json!(theirs));
-    let list = |query: &str| api.get(&format!("/qr-codes?link=twin{query}")).expect(200).data();
-    assert_eq!(list("&domain=go.example").as_array().unwrap().len(), 1);
-    assert_eq!(list("").as_array().unwrap().len(), 0);
-    let moved = json!({ "domain": "go.example" });
-    let path = format!("/qr-codes/{}", code["id"].as_str().unwrap());
-    api.patch(&path, &moved).refuses(400, "VALIDATION_ERROR", &["domain"]);
+    qr_codes_name_links_by_domain(&server, &theirs);
 
     for query in ["?domain=elsewhere.example", "?domain=", "?domain=a,b"] {
         let answer = api.get(&format!("/links/twin{query}"));
@@ -91,4 +77,23 @@ fn a_slug_is_qualified_by_its_domain() {
     api.delete("/links/twin?domain=go.example").expect(204);
     api.get("/links/twin?domain=go.example").problem(404, "NOT_FOUND");
     assert_eq!(id_of(""), ours);
+}
+
+fn qr_codes_name_links_by_domain(server: &Server, theirs: &str) {
+    let api = server.api();
+    let code = json!({ "link": "twin", "domain": "go.example" });
+    assert_eq!(api.post("/qr-codes", &code).expect(201).data()["link"], json!(theirs));
+    let elsewhere = json!({ "link": "twin", "domain": "elsewhere.example" });
+    api.post("/qr-codes", &elsewhere).refuses(404, "NOT_FOUND", &["domain"]);
+    let of = |query: &str| api.get(&format!("/links/twin/qr-codes{query}")).expect(200).data();
+    assert_eq!(of("?domain=go.example").as_array().unwrap().len(), 1);
+    assert_eq!(of("").as_array().unwrap().len(), 0);
+    let code = api.get("/qr-codes/twin?domain=go.example").expect(200).data();
+    assert_eq!(code["link"], json!(theirs));
+    let list = |query: &str| api.get(&format!("/qr-codes?link=twin{query}")).expect(200).data();
+    assert_eq!(list("&domain=go.example").as_array().unwrap().len(), 1);
+    assert_eq!(list("").as_array().unwrap().len(), 0);
+    let moved = json!({ "domain": "go.example" });
+    let path = format!("/qr-codes/{}", code["id"].as_str().unwrap());
+    api.patch(&path, &moved).refuses(400, "VALIDATION_ERROR", &["domain"]);
 }
