@@ -77,6 +77,7 @@ impl EngineConfig {
         let Self { memory_bytes } = self;
         let (marks, index) = (memory_bytes / 16, memory_bytes / 32);
         let users = escape(&users.to_string_lossy());
+        // Idle connections are closed soon: a stop waits for open ones.
         format!(
             "<clickhouse>
     <log-level>warning</log-level>
@@ -100,7 +101,7 @@ impl EngineConfig {
     <background_schedule_pool_size>4</background_schedule_pool_size>
     <max_table_size_to_drop>0</max_table_size_to_drop>
     <max_partition_size_to_drop>0</max_partition_size_to_drop>
-    <keep_alive_timeout>60</keep_alive_timeout>
+    <keep_alive_timeout>2</keep_alive_timeout>
     <merge_tree>
         <auto_statistics_types></auto_statistics_types>
         <vertical_merge_algorithm_min_rows_to_activate>1000000</vertical_merge_algorithm_min_rows_to_activate>

@@ -80,14 +80,9 @@ fn check_colors(style: &QrStyle, reasons: &mut Reasons, warnings: &mut Vec<Warni
         Ordering::Equal => luminance(background) > 0.18,
         order => order.is_lt(),
     };
-    let (direction, extreme) =
-        if is_dark { ("darker", Color::BLACK) } else { ("lighter", Color::WHITE) };
-    if contrast(extreme, background) < MIN_CONTRAST {
-        let (opposite, name) = if is_dark { ("lighter", "black") } else { ("darker", "white") };
-        let reason = format!("must be {opposite}: not even {name} has enough contrast to it");
-        reasons.push(("background_color", reason));
-        return lowest;
-    }
+    let extreme = if is_dark { Color::BLACK } else { Color::WHITE };
+    let is_dark = is_dark == (contrast(extreme, background) >= MIN_CONTRAST);
+    let direction = if is_dark { "darker" } else { "lighter" };
     let mut colors = vec![("color", style.color)];
     if let Some(gradient) = style.gradient {
         let mixed = |step| ("gradient.color", mix(style.color, gradient.color, step));

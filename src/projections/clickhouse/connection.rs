@@ -15,7 +15,8 @@ use super::status::{AsOf, Status};
 use crate::log::Log;
 use crate::projections::DeletionWatch;
 
-/// After this, idle connections are closed: the engine waits for open ones when it stops.
+/// After this, an idle connection is not used again. The engine closes those that are idle for longer
+/// (`keep_alive_timeout`), and waits for open ones when it stops.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A ClickHouse server with an HTTP interface.

@@ -160,7 +160,15 @@ mod tests {
     #[test]
     fn every_subject_has_the_prefix_of_its_kind() {
         // Their subject is the workspace, whose id an entry does not repeat.
-        let of_workspace = ["workspace", "plan", "api_calls", "subscription", "auto_recharge"];
+        let of_workspace = [
+            "workspace",
+            "plan",
+            "api_calls",
+            "subscription",
+            // Due.
+            "subscription_past",
+            "auto_recharge",
+        ];
         for action in Action::every().map(Action::name) {
             let (noun, _) = action.split_once('.').unwrap();
             let id = subject_id(&action, Uuid::nil());
