@@ -7,12 +7,13 @@ use clap::Command;
 use crate::domain::nearest::nearest;
 
 const PREFIX: &str = "SLUGLINE_";
-/// Those that are not for flags.
-const WITHOUT_FLAG: [&str; 4] = [
+/// Those that are not for flags. `cargo run` passes on what the build script sets.
+const WITHOUT_FLAG: [&str; 5] = [
     "SLUGLINE_BOOTSTRAP_EMAIL",
     "SLUGLINE_BOOTSTRAP_PASSWORD",
     "SLUGLINE_BOOTSTRAP_TOKEN",
     "SLUGLINE_CACHE_DIR",
+    "SLUGLINE_COMMIT",
 ];
 /// Kubernetes sets these for a service that is called `slugline`.
 const OF_KUBERNETES: [&str; 2] = ["SLUGLINE_PORT", "SLUGLINE_SERVICE_"];
@@ -67,7 +68,7 @@ mod tests {
         let (_, meant) = found("SLUGLINE_TRUSTED_PROXY").unwrap();
         assert_eq!(meant.unwrap(), "SLUGLINE_TRUSTED_PROXIES");
         assert_eq!(found("SLUGLINE_COLOR").unwrap().1, None);
-        for known in ["SLUGLINE_TOKEN", "SLUGLINE_URL", "SLUGLINE_CACHE_DIR", "PATH"] {
+        for known in ["SLUGLINE_TOKEN", "SLUGLINE_URL", "SLUGLINE_COMMIT", "PATH"] {
             assert_eq!(found(known), None);
         }
         assert_eq!(found("SLUGLINE_PORT_8080_TCP"), None, "of Kubernetes");
