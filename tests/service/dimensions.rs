@@ -120,6 +120,18 @@ fn clicks_keep_what_their_link_had() {
     assert_eq!((&plain["tags"], &plain["folder"]), (&json!([]), &Value::Null));
     assert_eq!((&plain["domain"], &plain["utm_term"]), (&json!(server.address()), &Value::Null));
     assert_eq!((&plain["country"], &plain["country_name"]), (&Value::Null, &Value::Null));
+    for (filter, count) in
+        [("tag=", 1), ("folder=", 1), ("tag=mail&folder=clients", 5), ("country=", 6)]
+    {
+        let path = format!("/clicks?limit=6&{filter}");
+        assert_eq!(
+            server.api().get(&path).expect(200).data().as_array().unwrap().len(),
+            count,
+            "{filter}"
+        );
+        let path = format!("/analytics/export?format=csv&{filter}");
+        assert_eq!(server.api().get(&path).expect(200).text.lines().count(), count + 1, "{filter}");
+    }
     let exported: Value = serde_json::from_str(export(&server).lines().next().unwrap()).unwrap();
     assert!(exported["tags"].is_array() && exported["utm_term"].is_null(), "{exported}");
 }

@@ -61,7 +61,8 @@ pub fn click_columns() -> impl Iterator<Item = &'static str> {
 /// The columns that always have a value.
 const ALWAYS_SET: [&str; 6] = ["offset", "time", "link", "link_version", "trigger", "visitor"];
 
-/// The column list. For spreadsheets, an unknown value is empty, tags are joined, and text that looks
+/// The column list, of a subquery that filters and orders: there, a name is what is stored, not what is
+/// shown under the same name. For spreadsheets, an unknown value is empty, tags are joined, and text that looks
 /// like a formula is escaped as in [`crate::domain::csv_cell`]; else an unknown value is null, and
 /// tags are a list.
 fn columns(is_for_spreadsheets: bool) -> String {
@@ -96,8 +97,8 @@ pub fn newest(query: &AnalyticsQuery, before: Option<u64>, snapshot: ReadSnapsho
     let bots = bots_condition(query);
     let limit = statement.bind("UInt32", Value::Number(query.limit.into()));
     let columns = columns(false);
-    statement.sql =
-        format!("SELECT {columns} {clicks}{bots} ORDER BY log_offset DESC LIMIT {limit}");
+    let newest = format!("SELECT * {clicks}{bots} ORDER BY log_offset DESC LIMIT {limit}");
+    statement.sql = format!("SELECT {columns} FROM ({newest})");
     statement
 }
 
@@ -136,7 +137,8 @@ pub fn export(
         );
     }
     let columns = columns(is_for_spreadsheets);
-    statement.sql = format!("SELECT {columns} {clicks} ORDER BY day, link_id, ts, log_offset");
+    let order = "ORDER BY day, link_id, ts, log_offset";
+    statement.sql = format!("SELECT {columns} FROM (SELECT * {clicks} {order})");
     statement
 }
 
