@@ -112,6 +112,11 @@ fn clicks_keep_what_their_link_had() {
         let found = filtered(&server, dimension, operator, &value);
         assert_eq!(found, clicks, "{dimension} {operator} {value}");
     }
+    single_clicks_have_them_too(&server, &summer);
+}
+
+/// Single clicks, in pages and in files.
+fn single_clicks_have_them_too(server: &Server, summer: &str) {
     let clicks = server.api().get("/clicks?limit=6").expect(200).data();
     let last = &clicks[1];
     assert_eq!((&last["tags"], &last["folder"]), (&json!(["print", "MAIL"]), &json!("clients")));
@@ -132,7 +137,7 @@ fn clicks_keep_what_their_link_had() {
         let path = format!("/analytics/export?format=csv&{filter}");
         assert_eq!(server.api().get(&path).expect(200).text.lines().count(), count + 1, "{filter}");
     }
-    let exported: Value = serde_json::from_str(export(&server).lines().next().unwrap()).unwrap();
+    let exported: Value = serde_json::from_str(export(server).lines().next().unwrap()).unwrap();
     assert!(exported["tags"].is_array() && exported["utm_term"].is_null(), "{exported}");
 }
 
