@@ -35,8 +35,8 @@ const GRADIENT_STEPS: u8 = 16;
 /// Why scanners would not read a code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Illegible {
-    /// The fields of a request that makes the code, and what is wrong with each: a sentence without a subject, such as
-    /// `must be …`.
+    /// The fields of a request that makes the code, and what is wrong with each: a sentence without
+    /// a subject, such as `must be …`.
     pub reasons: Vec<(&'static str, String)>,
 }
 
@@ -80,6 +80,7 @@ fn check_colors(style: &QrStyle, reasons: &mut Reasons, warnings: &mut Vec<Warni
         Ordering::Equal => luminance(background) > 0.18,
         order => order.is_lt(),
     };
+    // The other way if this one has no room for it: black on a dark background has to be lighter.
     let extreme = if is_dark { Color::BLACK } else { Color::WHITE };
     let is_dark = is_dark == (contrast(extreme, background) >= MIN_CONTRAST);
     let direction = if is_dark { "darker" } else { "lighter" };
@@ -154,8 +155,8 @@ fn low_contrast(contrast: f64, direction: &str, [to, who_needs]: [&str; 2]) -> S
 fn check_modules(spec: &Spec, size: u32, contrast: f64, reasons: &mut Reasons) {
     let Some(matrix) = spec.matrix() else {
         // Short URLs are never too long.
-        let reason = "must be false: the link's payload is too long for a QR code; or shorten it, or \
-                      lower the error correction";
+        let reason = "must be false unless the link's payload is shortened or the error correction \
+                      lowered: the payload is too long for a QR code";
         reasons.push(("direct", reason.to_owned()));
         return;
     };

@@ -10,7 +10,7 @@ use utoipa::openapi::{RefOr, Required};
 
 use crate::domain::command::{DomainRef, LinkRef};
 use crate::domain::error::{Result, ServiceError};
-use crate::domain::ids::QrCodeId;
+use crate::domain::ids::{QrCodeId, WorkspaceId};
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::params::Params;
@@ -42,7 +42,10 @@ impl LinkName {
     ) -> Result<Self> {
         let mut name = Self::new(text);
         if let (Some(domain), Ok(LinkRef::Slug(..))) = (domain, name.link()) {
-            name.domain = hostname(services, actor, domain)?;
+            name.domain = hostname(services, actor.workspace, domain)?.ok_or_else(|| {
+                let reason = format!("is not a domain of this workspace: `{domain}`");
+                ServiceError::not_found("domain").with_field("domain", reason)
+            })?;
         }
         Ok(name)
     }
@@ -79,7 +82,7 @@ impl FromRequestParts<Services> for LinkName {
             if let Some(domain) = params.text("domain") {
                 let actor = parts.extensions.get::<Actor>();
                 let actor = actor.ok_or_else(|| ServiceError::internal("a route without an actor"));
-                name.domain = hostname(services, actor?, &domain)?;
+                name = Self::on_domain(services, actor?, name.text, Some(&domain))?;
             }
         } else {
             // Other names need no domain. Clicks are filtered by it.
@@ -91,17 +94,14 @@ impl FromRequestParts<Services> for LinkName {
 }
 
 /// The hostname of a domain of the workspace, by its ID or hostname; empty for the default one.
-fn hostname(services: &Services, actor: &Actor, name: &str) -> Result<String> {
+/// `None` if the workspace has no such domain.
+pub fn hostname(services: &Services, workspace: WorkspaceId, name: &str) -> Result<Option<String>> {
     if name.eq_ignore_ascii_case(&services.site.host) {
-        return Ok(String::new());
+        return Ok(Some(String::new()));
     }
     let named = DomainRef::parse(name);
-    let found = named.map(|named| services.domains.get(actor.workspace, &named)).transpose()?;
-    let (domain, _) = found.flatten().ok_or_else(|| {
-        let reason = format!("is not a domain of this workspace: `{name}`");
-        ServiceError::not_found("domain").with_field("domain", reason)
-    })?;
-    Ok(domain.hostname.to_string())
+    let found = named.map(|named| services.domains.get(workspace, &named)).transpose()?;
+    Ok(found.flatten().map(|(domain, _)| domain.hostname.to_string()))
 }
 
 /// Adds the parameter `domain` to an operation whose path may have a slug. It filters clicks, too.

@@ -4,6 +4,7 @@ use regex::Regex;
 use uuid::Uuid;
 
 use super::dimension::Dimension;
+use crate::domain::click::BotReason;
 use crate::domain::country;
 use crate::domain::ids::{CampaignId, QrCodeId};
 use crate::domain::link::folded;
@@ -143,12 +144,12 @@ pub fn in_or_below(folders: Vec<String>) -> Result<Filter, String> {
 
 /// A value of a dimension that has few. The empty text stands for an unknown value.
 fn known(dimension: Dimension, value: &str) -> Result<(), String> {
-    let words: &[&str] = match dimension {
-        Dimension::Bot => &["true", "false"],
-        Dimension::Trigger => &["link", "qr"],
-        Dimension::Device => &["desktop", "mobile", "tablet", "bot", "other", ""],
-        Dimension::Continent => &["AF", "AN", "AS", "EU", "NA", "OC", "SA", ""],
-        Dimension::BotReason => &["pattern", "woothee", "prefetch", "head", "no_agent", ""],
+    let words = match dimension {
+        Dimension::Bot => vec!["true", "false"],
+        Dimension::Trigger => vec!["link", "qr"],
+        Dimension::Device => vec!["desktop", "mobile", "tablet", "bot", "other", ""],
+        Dimension::Continent => vec!["AF", "AN", "AS", "EU", "NA", "OC", "SA", ""],
+        Dimension::BotReason => BotReason::EVERY.iter().map(|reason| reason.as_str()).collect(),
         Dimension::LinkVersion if value.parse::<u32>().is_ok() => return Ok(()),
         Dimension::LinkVersion => return Err(format!("must be numbers, which `{value}` is not")),
         Dimension::Language if is_subtag(value) => return Ok(()),

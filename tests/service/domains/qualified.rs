@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{start, verified};
-use crate::harness::{NameServer, Server, slugline};
+use crate::harness::{NameServer, Options, Server, slugline};
 
 /// The same slug on the default domain and on the workspace's own; their IDs.
 fn twins(server: &Server) -> [String; 2] {
@@ -96,4 +96,27 @@ fn qr_codes_name_links_by_domain(server: &Server, theirs: &str) {
     let moved = json!({ "domain": "go.example" });
     let path = format!("/qr-codes/{}", code["id"].as_str().unwrap());
     api.patch(&path, &moved).refuses(400, "VALIDATION_ERROR", &["domain"]);
+}
+
+/// By hostname in any case, or by ID.
+#[test]
+fn clicks_are_filtered_by_domain() {
+    let names = NameServer::start();
+    let server = Options::new().flag("--dns-server", names.address.to_string()).start();
+    let domain = verified(&server, &names, &json!({ "hostname": "go.example" }));
+    let domain = domain["id"].as_str().unwrap();
+    let [_, link] = twins(&server);
+    let visit = server.request(reqwest::Method::GET, "/twin").header("host", "go.example");
+    assert_eq!(visit.send().unwrap().status(), 302);
+    server.await_projection();
+    let api = server.api();
+    let clicks = |domain: &str| {
+        let path = format!("/links/{link}/clicks/summary?bots=include&domain={domain}");
+        api.get(&path).expect(200).data()["total_clicks"].clone()
+    };
+    for (name, count) in [("go.example", 1), ("GO.example", 1), (domain, 1), ("other.example", 0)] {
+        assert_eq!(clicks(name), count, "{name}");
+    }
+    let unknown = format!("/analytics?domain={}", domain.replace("dom_0", "dom_1"));
+    api.get(&unknown).refuses(400, "VALIDATION_ERROR", &["domain"]);
 }

@@ -3,6 +3,7 @@
 use crate::domain::command::{DomainRef, LinkRef};
 use crate::domain::ids::{LinkId, WorkspaceId};
 use crate::http::Services;
+use crate::http::native::link_name::hostname;
 use crate::queries::analytics::Dimension;
 
 /// Resolves names in one workspace.
@@ -40,18 +41,13 @@ impl Resolver<'_> {
     /// Resolves a domain of the workspace by ID, or any hostname: that of a domain that was deleted
     /// has clicks, too.
     fn domain(&self, name: &str) -> Result<String, String> {
-        if name.eq_ignore_ascii_case(&self.services.site.host) {
-            return Ok(String::new());
-        }
-        match DomainRef::parse(name) {
-            Some(id @ DomainRef::Id(_)) => {
-                let domain = self.services.domains.get(self.workspace, &id).ok().flatten();
-                let domain = domain.map(|(domain, _)| domain.hostname.to_string());
-                domain.ok_or_else(|| {
-                    format!("must be domains' ids or hostnames; `{name}` is neither")
-                })
+        let found = hostname(self.services, self.workspace, name);
+        match (found.map_err(|error| error.message)?, DomainRef::parse(name)) {
+            (Some(hostname), _) => Ok(hostname),
+            (None, Some(DomainRef::Id(_))) => {
+                Err(format!("must be domains' ids or hostnames; `{name}` is neither"))
             }
-            _ => Ok(name.to_ascii_lowercase()),
+            (None, _) => Ok(name.to_ascii_lowercase()),
         }
     }
 }

@@ -165,7 +165,7 @@ mod tests {
             "plan",
             "api_calls",
             "subscription",
-            // Due.
+            // The action is `subscription_past.due`.
             "subscription_past",
             "auto_recharge",
         ];
