@@ -85,7 +85,8 @@ impl Remote {
 pub struct OperatorArgs {
     #[command(flatten)]
     location: ServiceLocation,
-    /// The token of a superadmin, for --url; prefer the environment variable to the flag
+    /// The token of a superadmin who has signed in (from POST /api/auth/token), for --url; prefer
+    /// the environment variable to the flag
     #[arg(long, env = "SLUGLINE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     token: Option<String>,
 }
@@ -106,7 +107,10 @@ impl OperatorArgs {
             return ApiClient::local(self.data_dir());
         };
         let token = self.token.as_ref().with_context(|| {
-            format!("{url} requires a superadmin's token: set --token or SLUGLINE_TOKEN")
+            format!(
+                "{url} requires the token of a superadmin who has signed in: set --token or \
+                 SLUGLINE_TOKEN"
+            )
         })?;
         ApiClient::new(http_client(system_roots())?, url, authorization(token)?).map(Some)
     }

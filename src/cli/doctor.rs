@@ -140,7 +140,7 @@ fn tempfile_in(folder: &Path) -> anyhow::Result<File> {
     Ok(file)
 }
 
-/// The clock is not behind the log.
+/// The clock is synchronized, as far as the system says, and not behind the log.
 fn clock(data: &Path) -> Found {
     let logs = ["mutations", "clicks"].map(|log| data.join("log").join(log));
     let files = logs.iter().filter_map(|log| fs::read_dir(log).ok()).flatten().flatten();
@@ -154,7 +154,25 @@ fn clock(data: &Path) -> Found {
                 ahead.as_secs()
             )
         }
-        _ => Ok((Outcome::Ok, shown)),
+        _ => {}
+    }
+    Ok(match is_synchronized() {
+        Some(true) => (Outcome::Ok, format!("{shown}, synchronized")),
+        Some(false) => {
+            (Outcome::Warning, format!("{shown}, not synchronized: start a time service (NTP)"))
+        }
+        None => (Outcome::Ok, shown),
+    })
+}
+
+/// Whether the kernel's clock is synchronized, as systemd reports it; `None` where it does not run.
+fn is_synchronized() -> Option<bool> {
+    let mut command = std::process::Command::new("timedatectl");
+    let output = command.args(["show", "--property=NTPSynchronized", "--value"]).output().ok()?;
+    match output.stdout.trim_ascii() {
+        b"yes" => Some(true),
+        b"no" => Some(false),
+        _ => None,
     }
 }
 

@@ -1,39 +1,47 @@
-//! `slugline health`: whether the service of a data folder responds, for containers.
+//! `slugline health`: whether a service responds, for containers and monitors.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
 use reqwest::blocking::{ClientBuilder, Response};
 use tokio_rustls::rustls::RootCertStore;
 
+use super::location::ServiceLocation;
 use crate::app::control::Control;
-use crate::effects::http_client;
+use crate::effects::{http_client, system_roots};
 
 /// How long the service may take to respond.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// `slugline health`
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
-  slugline health --data-dir /var/lib/slugline")]
+#[command(after_help = "Examples:
+  slugline health --data-dir /var/lib/slugline
+  slugline health --url https://go.example.com")]
 pub struct HealthArgs {
-    /// The data folder of the running service
-    #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    location: ServiceLocation,
 }
 
 /// Fails unless the service responds.
 pub fn health(args: &HealthArgs, mut out: impl Write) -> anyhow::Result<()> {
-    let control = Control::read(&args.data_dir).with_context(|| {
-        format!("no service is running on the data folder {}", args.data_dir.display())
-    })?;
-    let builder = http_client(RootCertStore::empty())?.no_proxy();
+    let ServiceLocation { url, data_dir, .. } = &args.location;
+    let (base, builder) = match url {
+        Some(url) => (url.trim_end_matches('/').to_owned(), http_client(system_roots())?),
+        None => {
+            let control = Control::read(data_dir).with_context(|| {
+                format!("no service is running on the data folder {}", data_dir.display())
+            })?;
+            let builder = http_client(RootCertStore::empty())?.no_proxy();
+            (format!("http://{}", control.address), builder)
+        }
+    };
     let client = ClientBuilder::from(builder).timeout(TIMEOUT).build()?;
-    let url = format!("http://{}/livez", control.address);
-    let answer = client.get(&url).send().and_then(Response::error_for_status);
-    answer.with_context(|| url.clone())?;
+    let url = format!("{base}/livez");
+    let response = client.get(&url).send().and_then(Response::error_for_status);
+    let status = response.with_context(|| url.clone())?.status();
+    ensure!(status.is_success(), "{url} answered {status}: does the URL lead to slugline?");
     Ok(writeln!(out, "{url} responds")?)
 }

@@ -54,6 +54,9 @@ pub struct ImportArgs {
     /// CSV file, it has all columns, so that it can be corrected and imported
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
+    /// Write the import's counts as JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     remote: Remote,
 }
@@ -82,7 +85,18 @@ pub fn import(args: &ImportArgs, mut out: impl Write) -> anyhow::Result<()> {
     if let Some(file) = &args.rejects {
         save_rejects(&client, &job, file)?;
     }
-    report(&client, args, &job, &mut out)
+    if args.json {
+        writeln!(out, "{job}")?;
+    } else {
+        report(&client, args, &job, &mut out)?;
+    }
+    if let Some(error) = job["error"].as_str() {
+        bail!("the import failed: {error}");
+    }
+    match job["rejected"].as_u64().unwrap_or_default() {
+        0 => Ok(()),
+        rejected => bail!("{rejected} of {} links were rejected", job["rows"]),
+    }
 }
 
 fn parameters(args: &ImportArgs) -> Vec<(&'static str, String)> {
@@ -233,11 +247,5 @@ fn report(
         writeln!(out, "imported with changes:")?;
         show_remarks(client, job, ("warnings", "warnings"), number("warnings"), out)?;
     }
-    if let Some(error) = job["error"].as_str() {
-        bail!("the import failed: {error}");
-    }
-    match number("rejected") {
-        0 => Ok(()),
-        rejected => bail!("{rejected} of {} links were rejected", number("rows")),
-    }
+    Ok(())
 }

@@ -10,8 +10,8 @@ use crate::config::http_url;
 /// The flags of [`ServiceLocation`].
 #[derive(Debug, Args)]
 struct LocationArgs {
-    /// URL of the service, whose token is then required [default: the service on the data folder].
-    /// Flags take precedence over environment variables, and --url over --data-dir
+    /// URL of the service; all commands but `health` then require a token [default: the service on
+    /// the data folder]. Flags take precedence over environment variables, and --url over --data-dir
     #[arg(long, env = "SLUGLINE_URL", value_name = "URL", value_parser = service_url)]
     url: Option<String>,
     /// The service's data folder, where it runs on this machine. Those who can read it operate the

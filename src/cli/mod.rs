@@ -111,7 +111,7 @@ enum Command {
     Backup(Box<backup::BackupArgs>),
     /// Create a data folder from a backup
     Restore(backup::RestoreArgs),
-    /// Exit with 0 if the service of a data folder responds, else with 1
+    /// Exit with 0 if a service responds, else with 1
     Health(health::HealthArgs),
     /// Inspect the event log
     #[command(subcommand)]

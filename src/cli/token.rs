@@ -27,7 +27,7 @@ use crate::queries::links::Links;
 /// `slugline token …`
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
-    /// Create a token; prints only its secret to standard output, once
+    /// Create a token; prints only its secret to standard output, once, unless --json is given
     #[command(after_help = "Example:
   slugline token create --name ci --abilities links:read,links:write \\
     --expires 90d")]
@@ -59,6 +59,9 @@ pub struct CreateArgs {
     /// lynklens (123456|…) or linktj (lnktj_…)
     #[arg(long, default_value = "slugline")]
     format: String,
+    /// Write JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     scope: Scope,
 }
@@ -110,7 +113,7 @@ pub fn run(command: &TokenCommand, mut out: impl Write) -> anyhow::Result<()> {
 }
 
 fn create(args: &CreateArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    let CreateArgs { name, abilities, expires, format, scope } = args;
+    let CreateArgs { name, abilities, expires, format, json, scope } = args;
     let expires_at = expires.as_deref().map(expiry).transpose()?;
     let body = json!({
         "name": name, "abilities": abilities, "expires_at": expires_at, "format": format,
@@ -124,6 +127,9 @@ fn create(args: &CreateArgs, out: &mut impl Write) -> anyhow::Result<()> {
         })?;
         json!(made.data)
     };
+    if *json {
+        return Ok(writeln!(out, "{made}")?);
+    }
     writeln!(out, "{}", table::cell(&made["token"]))?;
     out.flush()?;
     let id = table::cell(&made["id"]);

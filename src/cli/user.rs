@@ -65,6 +65,9 @@ pub struct CreateArgs {
     /// The role there: owner (if it has none), admin, member, viewer or billing [default: member]
     #[arg(long, requires = "workspace")]
     role: Option<String>,
+    /// Write JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     operator: OperatorArgs,
 }
@@ -111,7 +114,7 @@ pub fn run(command: &UserCommand, mut out: impl Write) -> anyhow::Result<()> {
 }
 
 fn create(args: &CreateArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    let CreateArgs { email, name, superadmin, workspace, role, operator } = args;
+    let CreateArgs { email, name, superadmin, workspace, role, json: is_json, operator } = args;
     let body = json!({
         "email": email,
         "name": name,
@@ -121,6 +124,9 @@ fn create(args: &CreateArgs, out: &mut impl Write) -> anyhow::Result<()> {
     });
     let client = operator.service()?;
     let made = data_of(client.request(Method::POST, "/admin/users").json(&body))?;
+    if *is_json {
+        return Ok(writeln!(out, "{made}")?);
+    }
     writeln!(out, "{}", table::cell(&made["link"]))?;
     out.flush()?;
     let (id, role) = (table::cell(&made["user"]["id"]), table::cell(&made["user"]["role"]));

@@ -52,6 +52,13 @@ pub fn continent_name(code: &str) -> &str {
     }
 }
 
+/// The continent that is meant by a name.
+pub fn continent_near(text: &str) -> Option<&'static str> {
+    let codes = CONTINENTS.iter().map(|(code, _)| *code);
+    let meant = nearest(text, codes.clone().map(continent_name))?;
+    codes.into_iter().find(|code| continent_name(code) == meant)
+}
+
 /// The index of a code of two capital letters among all possible codes.
 const fn place(one: u8, two: u8) -> Option<usize> {
     if one.is_ascii_uppercase() && two.is_ascii_uppercase() {

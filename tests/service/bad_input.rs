@@ -289,6 +289,10 @@ fn queries_that_make_no_sense_are_refused() {
     ] {
         server.api().get(&format!("/analytics?{query}")).refuses(400, INVALID, &[field]);
     }
+    for (query, meant) in [("continent=europ", "`EU`?"), ("country=Germany", "`DE`?")] {
+        let unknown = server.api().get(&format!("/analytics?{query}")).expect(400);
+        assert!(unknown.text.contains(meant), "{}", unknown.text);
+    }
     let unknown = server.api().get("/analytics?date_range=7days").expect(400);
     assert!(!unknown.text.contains("combined"), "{}", unknown.text);
     let cursor = format!("?cursor={}&page=2", link.id);

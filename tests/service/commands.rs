@@ -162,6 +162,27 @@ fn one_order_says_which_service_is_meant() {
 }
 
 #[test]
+fn the_health_of_a_service_is_its_answer_wherever_it_is() {
+    let server = Options::links_only().start();
+    let health = |arguments: &[&str]| {
+        let mut command = slugline();
+        command.arg("health").args(arguments);
+        command
+    };
+    let folder = server.data.path().to_owned();
+    let folder = ["--data-dir", folder.to_str().unwrap()];
+    let url = server.base.clone();
+    assert!(said(health(&folder)).ends_with("/livez responds\n"));
+    assert_eq!(said(health(&["--url", &format!("{url}/")])), format!("{url}/livez responds\n"));
+    let link = server.link();
+    let elsewhere = refusal(health(&["--url", &format!("{url}/{}?", link.slug)]));
+    assert!(elsewhere.contains("answered 302"), "a redirect is no health: {elsewhere}");
+    assert!(server.stop().success());
+    assert!(refusal(health(&folder)).contains("no service is running"));
+    assert!(refusal(health(&["--url", &url])).contains(&url));
+}
+
+#[test]
 fn the_doctor_finds_what_is_wrong() {
     let server = Options::links_only().start();
     let mut command = slugline();

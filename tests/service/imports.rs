@@ -405,6 +405,11 @@ fn the_program_imports_and_exports() {
         rejected.lines().nth(1).unwrap().starts_with("2,3,b,ftp://x,sad,destination,"),
         "{rejected}"
     );
+    let again = ["import".as_ref(), file.as_ref(), "--on-conflict".as_ref(), "skip".as_ref()];
+    let (success, out, err) = run(&[&again[..], &["--json".as_ref()]].concat());
+    let job: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&job["skipped"], &job["rejected"]), (&json!(1), &json!(1)), "{out}");
+    assert!(!success && err.contains("1 of 2 links were rejected"), "{err}");
     let exported = folder.path().join("out.csv");
     let (success, _, err) = run(&["export".as_ref(), "--output".as_ref(), exported.as_ref()]);
     assert!(success, "{err}");

@@ -59,6 +59,10 @@ fn creates_lists_and_revokes(data: &DataFolder) -> String {
 
     said(&token(data, &["revoke", id(limited)]));
     assert_eq!(tokens(data).len(), before + 1);
+    let made: Value =
+        serde_json::from_str(&said(&token(data, &["create", "--name", "b", "--json"]))).unwrap();
+    assert!(made["token"].as_str().unwrap().starts_with("slk_"), "{made}");
+    said(&token(data, &["revoke", id(&made)]));
     let unknown = "tok_00000000000000000000000000";
     assert!(refusal(&token(data, &["revoke", unknown])).contains("no such token"));
     for wrong in [&["--abilities", "links:reed"], &["--expires", "soon"], &["--expires", "0s"]] {
@@ -87,7 +91,7 @@ fn tokens_are_managed_beside_a_running_service() {
     replaces_the_owner(&server.data, &server, &secret);
     let events = server.data.dump("mutations");
     let by_operator = events.iter().filter(|event| event["actor"].is_null());
-    assert_eq!(by_operator.count(), 3 + 4, "the first start's, and the operator's");
+    assert_eq!(by_operator.count(), 3 + 6, "the first start's, and the operator's");
 }
 
 #[test]

@@ -87,7 +87,9 @@ impl Access {
             }
             Self::Operator if caller.is_superadmin => Ok(()),
             Self::Operator => {
-                forbidden("This requires the operator key: use the slugline command.".to_owned())
+                let detail = "This requires a superadmin who has signed in (an API token is not \
+                              enough), or the slugline command on the machine of the service.";
+                forbidden(detail.to_owned())
             }
         }
     }

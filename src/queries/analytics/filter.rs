@@ -169,7 +169,11 @@ fn known(dimension: Dimension, value: &str) -> Result<(), String> {
         return Ok(());
     }
     let shown: Vec<_> = words.iter().copied().filter(|word| !word.is_empty()).collect();
-    let hint = hint(value, shown.iter().copied());
+    let continent = (dimension == Dimension::Continent).then(|| country::continent_near(value));
+    let hint = match continent.flatten() {
+        Some(code) => format!("; did you mean `{code}`?"),
+        None => hint(value, shown.iter().copied()),
+    };
     Err(format!("must be one of {}, not `{value}`{hint}", shown.join(", ")))
 }
 
