@@ -24,7 +24,7 @@ use clap::{Parser, ValueEnum};
 
 /// As slugline's own.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Measures the index of many workspaces, authentication, failed sign-ins, and rate limits.
 #[derive(Debug, Parser)]

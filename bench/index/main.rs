@@ -23,7 +23,7 @@ use row::Row;
 
 /// As slugline's own.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Measures rebuilding and opening the index.
 #[derive(clap::Parser)]

@@ -34,7 +34,7 @@ use crate::report::{Pass, Report};
 
 /// As slugline's own.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const WRITERS: [usize; 3] = [1, 16, 256];
 /// The duration of one measurement of one contender

@@ -41,7 +41,7 @@ use crate::report::{Report, Round};
 
 /// As slugline's own.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// The clicks are of the 30 days around the turn of this year: 2025-12-17 to 2026-01-16.
 const FROM_MS: u64 = 1_767_225_600_000 - SPAN_MS / 2;

@@ -1,7 +1,7 @@
 //! The baseline server: axum with a 302 and nothing else.
 //!
 //! It has what slugline must have to answer at all: tokio's multi-thread runtime at its defaults,
-//! `axum::serve`, one route with a path parameter, mimalloc, and a `Location` of the same
+//! `axum::serve`, one route with a path parameter, jemalloc, and a `Location` of the same
 //! length as slugline's. It looks nothing up, counts nothing and writes nothing.
 
 use anyhow::Context as _;

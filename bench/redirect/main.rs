@@ -43,7 +43,7 @@ use crate::options::{Arguments, Options};
 /// The bare server runs in this executable too: the same allocator as slugline's, so that the
 /// ratio compares the servers and not their allocators.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     match dispatch() {

@@ -17,7 +17,7 @@ use crate::qr::{Illegible, RenderTask, Warning};
 use crate::queries::qr_codes::LinkedQrCode;
 
 /// Checks a code that is to be created, with the brand defaults.
-pub async fn of_new(
+pub async fn check_new(
     services: &Services,
     actor: &Actor,
     input: &QrCodeInput,
@@ -43,7 +43,7 @@ pub async fn of_new(
 
 /// Checks a code after a change. One that is drawn as before is not refused, even if its link has
 /// become longer meanwhile: then the reasons are warnings.
-pub async fn of_change(
+pub async fn check_change(
     services: &Services,
     code: &LinkedQrCode,
     input: &QrCodeInput,
@@ -53,22 +53,22 @@ pub async fn of_change(
     let has_logo = logo_lookup(services, before.workspace, new_logo);
     let accepted = input.clone().accept(before.clone(), link, &has_logo);
     let Ok(after) = accepted else { return Ok(Vec::new()) };
-    of_next(services, code, after, new_logo, |_| None).await
+    check_next(services, code, after, new_logo, |_| None).await
 }
 
 /// The same for a code that is to be what a version of it says.
-pub async fn of_revert(
+pub async fn check_revert(
     services: &Services,
     code: &LinkedQrCode,
     to: QrCode,
 ) -> Result<Vec<Warning>> {
     let origin = format!("as in version {}", to.version);
     let direct = to.direct && code.link.fields.content.payload().is_some();
-    of_next(services, code, QrCode { direct, ..to }, None, |_| Some(origin.clone())).await
+    check_next(services, code, QrCode { direct, ..to }, None, |_| Some(origin.clone())).await
 }
 
 /// Checks what a code is to become.
-async fn of_next(
+async fn check_next(
     services: &Services,
     LinkedQrCode { code: before, number, link }: &LinkedQrCode,
     after: QrCode,
@@ -93,7 +93,7 @@ async fn of_next(
 
 /// Checks the codes that new defaults of a workspace, or of a domain with a hostname, would make of
 /// links with generated slugs. Those of a workspace are checked with the defaults of its domains, too.
-pub async fn of_defaults(
+pub async fn check_defaults(
     services: &Services,
     workspace: WorkspaceId,
     hostname: Option<&str>,
@@ -103,7 +103,7 @@ pub async fn of_defaults(
     let has_logo = logo_lookup(services, workspace, new_logo);
     let Ok(accepted) = input.clone().accept(&has_logo) else { return Ok(()) };
     let none = LookChanges::default();
-    let check = |hostname, looks| check_defaults(services, workspace, hostname, looks, new_logo);
+    let check = |hostname, looks| check_sample(services, workspace, hostname, looks, new_logo);
     if let Some(hostname) = hostname {
         let defaults = [services.qr.codes.defaults(workspace, None)?.look, none];
         let checked = check(hostname, [&defaults[0], &accepted.look]).await?;
@@ -122,7 +122,7 @@ pub async fn of_defaults(
 }
 
 /// Checks a code of a link with a generated slug that looks as defaults say; the last ones take precedence.
-async fn check_defaults(
+async fn check_sample(
     services: &Services,
     workspace: WorkspaceId,
     hostname: &str,

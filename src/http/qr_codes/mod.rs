@@ -115,7 +115,7 @@ pub async fn create(
     if !is_replay(services, actor.workspace, idempotency.as_ref())? {
         let (logo, url) = (&mut input.logo, &mut input.logo_url);
         new_logo = logos::resolve(services, actor.workspace, logo, url).await?;
-        warnings = checks::of_new(services, &actor, &input, new_logo.as_ref()).await?;
+        warnings = checks::check_new(services, &actor, &input, new_logo.as_ref()).await?;
     }
     let input = Box::new(input);
     let command = match dialect {
@@ -148,7 +148,7 @@ pub async fn change(
         let warnings = if is_replay {
             Vec::new()
         } else {
-            checks::of_change(services, &code, &input, new_logo.as_ref()).await?
+            checks::check_change(services, &code, &input, new_logo.as_ref()).await?
         };
         let checked = expected.or(Some(code.code.version));
         let command = QrCommand::Change(id, input.clone().into(), checked);
@@ -176,7 +176,7 @@ pub async fn revert(
     let warnings = if is_replay(services, actor.workspace, idempotency.as_ref())? {
         Vec::new()
     } else {
-        checks::of_revert(services, &code, to.clone()).await?
+        checks::check_revert(services, &code, to.clone()).await?
     };
     let command = QrCommand::Revert { to: to.into(), expected };
     run(services, actor, (None, command), warnings, idempotency).await

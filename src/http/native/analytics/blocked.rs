@@ -8,8 +8,8 @@ use super::{Counted, as_of};
 use crate::domain::error::Result;
 use crate::http::Services;
 use crate::http::auth::Api;
-use crate::http::native::link_name::LinkName;
 use crate::http::native::links::find;
+use crate::http::native::path_ref::PathRef;
 use crate::http::native::schema::BlockReason;
 use crate::http::params::Params;
 use crate::queries::analytics::{Blocked, DateRange, Metric};
@@ -57,7 +57,7 @@ impl From<Vec<Blocked>> for BlockedView {
 )]
 pub async fn blocked_by_link(
     Api { services, actor }: Api,
-    name: LinkName,
+    name: PathRef,
     params: Params,
 ) -> Result<Json<Counted<BlockedView>>> {
     let request = AnalyticsRequest::take(params, &services, &actor)?.unlimited()?.unfiltered()?;

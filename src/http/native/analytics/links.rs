@@ -13,8 +13,8 @@ use crate::domain::error::{Result, ServiceError};
 use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::auth::Api;
-use crate::http::native::link_name::LinkName;
 use crate::http::native::links::find;
+use crate::http::native::path_ref::PathRef;
 use crate::http::params::Params;
 use crate::queries::analytics::{
     AsOf, DateRange, Dimension, Granularity, Metric, Number, Row, Value,
@@ -97,7 +97,7 @@ impl Serialize for ShareView {
 )]
 pub async fn clicks(
     Api { services, actor }: Api,
-    name: LinkName,
+    name: PathRef,
     params: Params,
 ) -> Result<Json<Counted<ClicksView>>> {
     let request = AnalyticsRequest::take(params, &services, &actor)?.unlimited()?;
@@ -143,7 +143,7 @@ pub fn bucket(row: &Row, unit: Granularity, request: &AnalyticsRequest) -> Optio
 )]
 pub async fn summary(
     Api { services, actor }: Api,
-    name: LinkName,
+    name: PathRef,
     params: Params,
 ) -> Result<Json<Counted<SummaryView>>> {
     let request = AnalyticsRequest::take(params, &services, &actor)?.unlimited()?;
@@ -183,7 +183,7 @@ macro_rules! breakdowns {
         )]
         pub async fn $name(
             Api { services, actor }: Api,
-            name: LinkName,
+            name: PathRef,
             params: Params,
         ) -> Result<Json<Counted<BreakdownView>>> {
             $breakdown(&services, &actor, &name, params, Dimension::$dimension).await
@@ -229,7 +229,7 @@ breakdowns! { breakdown_of_link:
 )]
 pub async fn utm(
     Api { services, actor }: Api,
-    name: LinkName,
+    name: PathRef,
     Path((_link, which)): Path<(String, String)>,
     params: Params,
 ) -> Result<Json<Counted<BreakdownView>>> {
@@ -241,7 +241,7 @@ pub async fn utm(
 async fn breakdown_of_link(
     services: &Services,
     actor: &Actor,
-    name: &LinkName,
+    name: &PathRef,
     params: Params,
     dimension: Dimension,
 ) -> Result<Json<Counted<BreakdownView>>> {

@@ -13,8 +13,8 @@ use crate::domain::command::LinkRef;
 use crate::domain::error::Result;
 use crate::domain::ids::LinkId;
 use crate::http::auth::Api;
-use crate::http::native::link_name::LinkName;
 use crate::http::native::links::find;
+use crate::http::native::path_ref::PathRef;
 use crate::http::params::Params;
 use crate::queries::analytics::{AnalyticsQuery, Dimension, Metric, Number, Report, Row, Value};
 
@@ -124,7 +124,7 @@ pub async fn overview(
 )]
 pub async fn link_overview(
     Api { services, actor }: Api,
-    name: LinkName,
+    name: PathRef,
     params: Params,
 ) -> Result<Json<Counted<LinkOverviewView>>> {
     let request = AnalyticsRequest::take(params, &services, &actor)?;

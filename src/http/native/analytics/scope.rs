@@ -3,7 +3,7 @@
 use crate::domain::command::{DomainRef, LinkRef};
 use crate::domain::ids::{LinkId, WorkspaceId};
 use crate::http::Services;
-use crate::http::native::link_name::hostname;
+use crate::http::native::path_ref::hostname;
 use crate::queries::analytics::Dimension;
 
 /// Resolves names in one workspace.

@@ -25,7 +25,7 @@ use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::auth::Api;
 use crate::http::body::{BulkBody, parse_item, parse_value};
-use crate::http::native::link_name::LinkName;
+use crate::http::native::path_ref::PathRef;
 use crate::http::native::{ChangedMeta, log_offset, replayed};
 use crate::http::params::Params;
 use crate::http::problem;
@@ -265,7 +265,7 @@ impl BulkTarget {
         let mut fields = match serde_json::from_str(item.get()).map_err(|_| is_wrong())? {
             Value::String(name) => {
                 return Ok(Self {
-                    link: LinkName::new(name).link()?,
+                    link: PathRef::new(name).link()?,
                     expected: None,
                     fields: Map::new(),
                 });
@@ -274,7 +274,7 @@ impl BulkTarget {
             _ => return Err(is_wrong()),
         };
         let link = match fields.remove("link") {
-            Some(Value::String(name)) => LinkName::new(name).link()?,
+            Some(Value::String(name)) => PathRef::new(name).link()?,
             Some(_) => return Err(ServiceError::field("link", "must be a link's id or slug")),
             None => return Err(ServiceError::field("link", "is required")),
         };

@@ -15,7 +15,7 @@ use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::auth::Api;
 use crate::http::body::JsonBody;
-use crate::http::native::link_name::LinkName;
+use crate::http::native::path_ref::PathRef;
 use crate::http::native::{Changed, Data, log_offset};
 use crate::http::params::Params;
 
@@ -51,7 +51,7 @@ pub async fn create(Api { services, actor }: Api, body: JsonBody<LinkInput>) -> 
 )]
 pub async fn get(
     Api { services, actor }: Api,
-    name: LinkName,
+    name: PathRef,
     mut params: Params,
 ) -> Result<Response> {
     let at_ms = params.timestamp("at");
@@ -74,7 +74,7 @@ pub async fn get(
 )]
 pub async fn replace(
     Api { services, actor }: Api,
-    name: LinkName,
+    name: PathRef,
     headers: HeaderMap,
     body: JsonBody<LinkInput>,
 ) -> Result<Response> {
@@ -91,7 +91,7 @@ pub async fn replace(
 )]
 pub async fn update(
     Api { services, actor }: Api,
-    name: LinkName,
+    name: PathRef,
     headers: HeaderMap,
     body: JsonBody<LinkInput>,
 ) -> Result<Response> {
@@ -102,7 +102,7 @@ pub async fn update(
 async fn write(
     services: &Services,
     actor: Actor,
-    name: &LinkName,
+    name: &PathRef,
     headers: &HeaderMap,
     body: JsonBody<LinkInput>,
     command: fn(LinkRef, LinkInput, Expected) -> Command,
@@ -134,7 +134,7 @@ pub struct PurgeParam {
 )]
 pub async fn delete(
     Api { services, actor }: Api,
-    name: LinkName,
+    name: PathRef,
     headers: HeaderMap,
     mut params: Params,
 ) -> Result<Response> {

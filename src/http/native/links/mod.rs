@@ -18,7 +18,7 @@ use axum::response::{AppendHeaders, IntoResponse, Response};
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
-use super::link_name::LinkName;
+use super::path_ref::PathRef;
 use super::route::Routes;
 use super::{Changed, Data, log_offset, replayed};
 use crate::commands::CommandResult;
@@ -104,7 +104,7 @@ fn changed(
 }
 
 /// Finds the actor's link by the reference in a path.
-pub fn find(services: &Services, actor: &Actor, name: &LinkName) -> Result<Link> {
+pub fn find(services: &Services, actor: &Actor, name: &PathRef) -> Result<Link> {
     let link = services.links.get(actor.workspace, &name.link()?)?;
     link.ok_or_else(|| ServiceError::not_found("link"))
 }

@@ -27,7 +27,7 @@ use crate::http::body::JsonBody;
 use crate::http::native::Data;
 use crate::http::native::analytics::as_of;
 use crate::http::native::analytics::params::{date_range, days_of, period_of};
-use crate::http::native::link_name::LinkName;
+use crate::http::native::path_ref::PathRef;
 use crate::http::params::Params;
 use crate::queries::analytics::{
     AnalyticsQuery, Bots, Condition, DateRange, Dimension, Filter, Metric, Test,
@@ -186,7 +186,7 @@ impl Trial {
 )]
 pub async fn test(
     Api { services, actor }: Api,
-    name: LinkName,
+    name: PathRef,
     body: JsonBody<TestBody>,
 ) -> Result<Json<Data<RedirectResult>>> {
     let link = find(&services, &actor, &name)?;
@@ -241,7 +241,7 @@ pub async fn test(
 )]
 pub async fn dry_run(
     Api { services, actor }: Api,
-    name: LinkName,
+    name: PathRef,
     mut params: Params,
     body: JsonBody<DryRunBody>,
 ) -> Result<Json<Data<DryRunView>>> {

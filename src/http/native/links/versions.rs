@@ -18,8 +18,8 @@ use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::auth::Api;
 use crate::http::body::JsonBody;
-use crate::http::native::link_name::LinkName;
 use crate::http::native::page::{CursorParams, Page, PageMeta, PageParam};
+use crate::http::native::path_ref::PathRef;
 use crate::http::native::schema::VersionChange;
 use crate::http::native::{Changed, Data, iso8601};
 use crate::http::params::Params;
@@ -129,7 +129,7 @@ pub fn differences(
 pub async fn read_at(
     services: &Services,
     actor: &Actor,
-    name: &LinkName,
+    name: &PathRef,
     at_ms: u64,
 ) -> Result<LinkView> {
     let gone = |detail: &'static str| Err(ServiceError::new(ErrorCode::NotFound, detail));
@@ -152,7 +152,7 @@ pub async fn read_at(
 )]
 pub async fn list(
     Api { services, actor }: Api,
-    name: LinkName,
+    name: PathRef,
     mut params: Params,
 ) -> Result<Json<VersionPage>> {
     let page = Page::take(&mut params);
@@ -184,7 +184,7 @@ pub async fn list(
 )]
 pub async fn diff(
     Api { services, actor }: Api,
-    name: LinkName,
+    name: PathRef,
     mut params: Params,
 ) -> Result<Json<Data<DiffView>>> {
     let [from, to] = ["from", "to"].map(|edge| {
@@ -218,7 +218,7 @@ pub async fn diff(
 )]
 pub async fn revert(
     Api { services, actor }: Api,
-    name: LinkName,
+    name: PathRef,
     headers: HeaderMap,
     body: JsonBody<RevertBody>,
 ) -> Result<Response> {

@@ -12,7 +12,7 @@ use crate::domain::ids::{
     CampaignId, ExportId, ImportId, InvitationId, LogoId, QrExportId, ReportId, SessionId, TokenId,
     UserId, UtmTemplateId, WorkspaceId,
 };
-use crate::http::native::link_name;
+use crate::http::native::path_ref;
 use crate::http::native::schema::words;
 
 /// The form of a path parameter.
@@ -136,7 +136,7 @@ pub fn add_parameters(operation: &mut Operation, path: &str, has_key: bool) {
             .schema(Some(text.min_length(Some(1)).max_length(Some(255)).build()))
             .build()
     });
-    link_name::describe(operation, path);
+    path_ref::describe(operation, path);
     let own = operation.parameters.take().into_iter().flatten();
     let own = own.filter_map(|parameter| match parameter {
         RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Path => None,

@@ -20,8 +20,8 @@ use crate::domain::token::Actor;
 use crate::http::Services;
 use crate::http::auth::Api;
 use crate::http::body::JsonBody;
-use crate::http::native::link_name::LinkName;
 use crate::http::native::page::{CursorParams, Page, PageOf, PageParam};
+use crate::http::native::path_ref::PathRef;
 use crate::http::native::{Data, links, log_offset};
 use crate::http::params::Params;
 use crate::http::qr_codes::{self, is_replay};
@@ -42,7 +42,7 @@ use crate::http::qr_codes::{self, is_replay};
 pub async fn create(Api { services, actor }: Api, body: JsonBody<QrCodeInput>) -> Result<Response> {
     let (mut input, idempotency) = (body.value, body.idempotency);
     if let (Field::Value(domain), Field::Value(link)) = (take(&mut input.domain), &mut input.link) {
-        let name = LinkName::on_domain(&services, &actor, link.clone(), Some(&domain))?;
+        let name = PathRef::on_domain(&services, &actor, link.clone(), Some(&domain))?;
         match links::find(&services, &actor, &name) {
             Ok(found) => *link = found.id.to_string(),
             Err(_) if is_replay(&services, actor.workspace, idempotency.as_ref())? => {}
@@ -84,7 +84,7 @@ pub async fn list(
 ) -> Result<Json<PageOf<QrCodeView>>> {
     let (link, domain) = (params.text("link"), params.text("domain"));
     let link = link.map(|text| {
-        let name = LinkName::on_domain(&services, &actor, text, domain.as_deref())?;
+        let name = PathRef::on_domain(&services, &actor, text, domain.as_deref())?;
         links::find(&services, &actor, &name)
     });
     listed(&services, &actor, link, params).await
@@ -98,7 +98,7 @@ pub async fn list(
 )]
 pub async fn list_of_link(
     Api { services, actor }: Api,
-    name: LinkName,
+    name: PathRef,
     params: Params,
 ) -> Result<Json<PageOf<QrCodeView>>> {
     let link = links::find(&services, &actor, &name);
@@ -131,7 +131,7 @@ async fn listed(
     get, path = "/qr-codes/{qr_code}",
     responses((status = 200, body = Data<QrCodeView>)),
 )]
-pub async fn get(Api { services, actor }: Api, name: LinkName) -> Result<Response> {
+pub async fn get(Api { services, actor }: Api, name: PathRef) -> Result<Response> {
     let code = find(&services, &actor, &name)?;
     let etag = etag(code.code.version);
     let scans = scans::total(&services, &code.code).await;
@@ -149,7 +149,7 @@ pub async fn get(Api { services, actor }: Api, name: LinkName) -> Result<Respons
 )]
 pub async fn update(
     Api { services, actor }: Api,
-    name: LinkName,
+    name: PathRef,
     headers: HeaderMap,
     body: JsonBody<QrCodeInput>,
 ) -> Result<Response> {
@@ -169,7 +169,7 @@ pub async fn update(
 )]
 pub async fn delete(
     Api { services, actor }: Api,
-    name: LinkName,
+    name: PathRef,
     headers: HeaderMap,
 ) -> Result<Response> {
     let id = find(&services, &actor, &name)?.code.id;

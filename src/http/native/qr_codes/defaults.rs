@@ -84,7 +84,7 @@ async fn write(
         let (logo, url) = (&mut input.logo, &mut input.logo_url);
         new_logo = logos::resolve(&services, workspace, logo, url).await?;
         let hostname = domain.as_ref().map(|domain| domain.hostname.as_str());
-        checks::of_defaults(&services, workspace, hostname, &input, new_logo.as_ref()).await?;
+        checks::check_defaults(&services, workspace, hostname, &input, new_logo.as_ref()).await?;
     }
     let domain = domain.map(|domain| domain.id);
     let command = Command::Qr(QrCommand::SetDefaults(domain.map(DomainRef::Id), input.into()));

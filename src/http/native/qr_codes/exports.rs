@@ -15,8 +15,8 @@ use crate::domain::qr::input::SIZES;
 use crate::domain::qr::style::ImageFormat;
 use crate::http::auth::Api;
 use crate::http::body::JsonBody;
-use crate::http::native::link_name::LinkName;
 use crate::http::native::links;
+use crate::http::native::path_ref::PathRef;
 use crate::http::native::{Data, download, iso8601};
 use crate::http::params::Name;
 use crate::http::qr_codes::content;
@@ -127,7 +127,7 @@ pub async fn create(
     let codes = match (qr_codes, link) {
         (Some(ids), _) => named_codes(&services, actor.workspace, &ids)?,
         (None, Some(link)) => {
-            let name = LinkName::on_domain(&services, &actor, link, domain.as_deref())?;
+            let name = PathRef::on_domain(&services, &actor, link, domain.as_deref())?;
             let link = links::find(&services, &actor, &name)?;
             services.qr.codes.list_of(&link, (None, 0, MAX_CODES))?.items
         }

@@ -22,7 +22,7 @@ use crate::domain::qr::style::ImageFormat;
 use crate::http::Services;
 use crate::http::auth::Api;
 use crate::http::native::Data;
-use crate::http::native::link_name::LinkName;
+use crate::http::native::path_ref::PathRef;
 use crate::http::native::schema::ImageFile;
 use crate::http::params::Params;
 use crate::http::qr_codes::images::{Image, file_response};
@@ -128,7 +128,7 @@ impl ImageParams {
 )]
 pub async fn image(
     Api { services, actor }: Api,
-    name: LinkName,
+    name: PathRef,
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response> {
@@ -160,7 +160,7 @@ pub async fn image(
 )]
 pub async fn version_image(
     Api { services, actor }: Api,
-    name: LinkName,
+    name: PathRef,
     Path((_code, version)): Path<(String, String)>,
     headers: HeaderMap,
     mut params: Params,

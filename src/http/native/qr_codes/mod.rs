@@ -14,8 +14,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use utoipa_axum::routes;
 
-use super::link_name::LinkName;
 use super::links::{IfMatch, etag, expected};
+use super::path_ref::PathRef;
 use super::route::Routes;
 use super::{log_offset, replayed};
 use crate::domain::error::{Result, ServiceError};
@@ -73,7 +73,7 @@ pub fn routes() -> Routes {
 
 /// Finds the actor's code by the reference in a path: its id, or a link's id or slug for the oldest
 /// code of the link.
-fn find(services: &Services, actor: &Actor, name: &LinkName) -> Result<LinkedQrCode> {
+fn find(services: &Services, actor: &Actor, name: &PathRef) -> Result<LinkedQrCode> {
     let codes = &services.qr.codes;
     let found = match (name.qr_code(), name.link()) {
         (Some(id), _) => codes.get(actor.workspace, id)?,

@@ -23,7 +23,7 @@ use crate::http::native::analytics::params::{
 };
 use crate::http::native::analytics::view::RangeView;
 use crate::http::native::analytics::{Counted, as_of};
-use crate::http::native::link_name::LinkName;
+use crate::http::native::path_ref::PathRef;
 use crate::http::params::Params;
 use crate::queries::analytics::{DateRange, Dimension, Granularity, Metric};
 use crate::queries::qr_codes::LinkedQrCode;
@@ -91,7 +91,7 @@ pub async fn counted(
 )]
 pub async fn list(
     Api { services, actor }: Api,
-    name: LinkName,
+    name: PathRef,
     params: Params,
 ) -> Result<Json<Counted<ScansView>>> {
     let request = AnalyticsRequest::take(params, &services, &actor)?.unlimited()?;
@@ -111,7 +111,7 @@ pub async fn list(
 )]
 pub async fn summary(
     Api { services, actor }: Api,
-    name: LinkName,
+    name: PathRef,
     params: Params,
 ) -> Result<Json<Counted<ScanSummaryView>>> {
     let request = AnalyticsRequest::take(params, &services, &actor)?.unlimited()?;
@@ -147,7 +147,7 @@ breakdowns! { breakdown_of_code:
 async fn breakdown_of_code(
     services: &Services,
     actor: &Actor,
-    name: &LinkName,
+    name: &PathRef,
     params: Params,
     dimension: Dimension,
 ) -> Result<Json<Counted<BreakdownView>>> {

@@ -17,8 +17,8 @@ use crate::http::Services;
 use crate::http::auth::Api;
 use crate::http::body::JsonBody;
 use crate::http::native::Data;
-use crate::http::native::link_name::LinkName;
 use crate::http::native::page::{CursorParams, Page, PageOf, PageParam};
+use crate::http::native::path_ref::PathRef;
 use crate::http::params::Params;
 use crate::http::qr_codes;
 use crate::queries::history::LinkAtTime;
@@ -44,7 +44,7 @@ pub struct RevertBody {
 )]
 pub async fn list_versions(
     Api { services, actor }: Api,
-    name: LinkName,
+    name: PathRef,
     mut params: Params,
 ) -> Result<Json<PageOf<QrCodeVersionView>>> {
     let page = Page::take(&mut params);
@@ -71,7 +71,7 @@ pub async fn list_versions(
 )]
 pub async fn get_version(
     Api { services, actor }: Api,
-    name: LinkName,
+    name: PathRef,
     Path((_code, version)): Path<(String, String)>,
 ) -> Result<Json<Data<QrCodeVersionView>>> {
     let (code, version) = find_version(&services, &actor, &name, &version).await?;
@@ -99,7 +99,7 @@ pub async fn link_then(services: &Services, link: &Link, at_ms: u64) -> Result<O
 pub async fn find_version(
     services: &Services,
     actor: &Actor,
-    name: &LinkName,
+    name: &PathRef,
     version: &str,
 ) -> Result<(LinkedQrCode, QrCodeVersion)> {
     let code = find(services, actor, name)?;
@@ -125,7 +125,7 @@ pub async fn find_version(
 )]
 pub async fn revert(
     Api { services, actor }: Api,
-    name: LinkName,
+    name: PathRef,
     headers: HeaderMap,
     body: JsonBody<RevertBody>,
 ) -> Result<Response> {

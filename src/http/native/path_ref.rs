@@ -1,4 +1,4 @@
-//! Links in paths.
+//! Links and QR codes in paths.
 
 use std::collections::HashMap;
 
@@ -17,14 +17,14 @@ use crate::http::params::Params;
 
 /// The link, or the QR code of a link, that a path names: by an ID, or by a slug on the domain in
 /// the parameter `domain`. The other parameters are left for [`Params`].
-pub struct LinkName {
+pub struct PathRef {
     /// The name in the path.
     pub text: String,
     /// The domain that a slug is on; empty for the default one.
     domain: String,
 }
 
-impl LinkName {
+impl PathRef {
     /// A name without a domain.
     pub const fn new(text: String) -> Self {
         Self { text, domain: String::new() }
@@ -68,7 +68,7 @@ impl LinkName {
     }
 }
 
-impl FromRequestParts<Services> for LinkName {
+impl FromRequestParts<Services> for PathRef {
     type Rejection = ServiceError;
 
     async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self> {
