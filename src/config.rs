@@ -341,8 +341,9 @@ fn retention(
 }
 
 fn read_file(path: &Path) -> anyhow::Result<ServeArgs> {
-    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    toml::from_str(&text).with_context(|| path.display().to_string())
+    let shown = || format!("--config {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(shown)?;
+    toml::from_str(&text).with_context(shown)
 }
 
 fn source(path: Option<PathBuf>) -> Source {

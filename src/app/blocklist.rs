@@ -30,7 +30,7 @@ impl BlocklistFile {
     /// Reloads the file. On error, the previous list is kept.
     pub fn reload(&self) -> anyhow::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
-        let shown = || path.display().to_string();
+        let shown = || format!("--blocklist {}", path.display());
         let text = std::fs::read_to_string(path).with_context(shown)?;
         let list = Blocklist::parse(&text).with_context(shown)?;
         tracing::info!(entries = list.len(), "loaded the blocklist");

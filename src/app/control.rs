@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::commands::secret::{self, SecretFormat};
@@ -60,8 +61,18 @@ impl Drop for ControlFile {
 
 impl Control {
     /// Reads the file in a data folder; `None` if there is none, so no service is running.
-    pub fn read(data: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(data.join(FILE)).ok()?).ok()
+    ///
+    /// # Errors
+    /// If the file cannot be read, for example by another user than the service's.
+    pub fn read(data: &Path) -> anyhow::Result<Option<Self>> {
+        let path = data.join(FILE);
+        match fs::read(&path) {
+            Ok(text) => Ok(serde_json::from_slice(&text).ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| {
+                format!("cannot read {}: run this as the service's user", path.display())
+            }),
+        }
     }
 }
 
@@ -86,16 +97,20 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let path = data.path().join(FILE);
         fs::write(&path, "left over").unwrap();
-        assert!(Control::read(data.path()).is_none());
+        assert!(Control::read(data.path()).unwrap().is_none());
         let [public, operator] = ["0.0.0.0:8080", "[::]:9090"].map(|at| at.parse().unwrap());
         let file = ControlFile::write(data.path(), public, operator).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let control = Control::read(data.path()).unwrap();
+        let control = Control::read(data.path()).unwrap().unwrap();
         assert_eq!(control.public.unwrap().to_string(), "127.0.0.1:8080");
         assert_eq!(control.address.to_string(), "[::1]:9090");
         assert_eq!(secret::hash(&control.key), file.key_sha256);
         drop(file);
-        assert!(Control::read(data.path()).is_none());
+        assert!(Control::read(data.path()).unwrap().is_none());
+        let error = Control::read(&path.join("x")).err();
+        assert!(error.is_none(), "the folder is missing: {error:?}");
+        fs::write(&path, "a file").unwrap();
+        assert!(Control::read(&path).is_err());
     }
 }

@@ -55,7 +55,7 @@ impl CatalogueFile {
     }
 
     fn read(&self, path: &Path) -> anyhow::Result<()> {
-        let shown = || path.display().to_string();
+        let shown = || format!("--plans {}", path.display());
         let text = std::fs::read_to_string(path).with_context(shown)?;
         let catalogue = Catalogue::parse(&text).map_err(anyhow::Error::msg).with_context(shown)?;
         tracing::info!(plans = catalogue.plans().len(), "loaded the catalogue of plans");

@@ -42,9 +42,9 @@ pub struct Unreachable {
 pub struct Remote {
     #[command(flatten)]
     location: ServiceLocation,
-    /// An API token; prefer the environment variable to the flag
+    /// An API token, which is required; prefer the environment variable to the flag
     #[arg(long, env = "SLUGLINE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
-    token: String,
+    token: Option<String>,
 }
 
 impl Remote {
@@ -58,7 +58,7 @@ impl Remote {
             Host::Domain(_) => return None,
         };
         let address = SocketAddr::new(ip, url.port_or_known_default()?);
-        let control = Control::read(&self.location.data_dir)?;
+        let control = Control::read(&self.location.data_dir).ok()??;
         (control.public == Some(address)).then_some(control.key)
     }
 
@@ -68,7 +68,12 @@ impl Remote {
         if let Some(url) = url {
             return Ok(url.clone());
         }
-        match Control::read(data_dir).and_then(|control| control.public) {
+        let control = if *is_default {
+            Control::read(data_dir).ok().flatten()
+        } else {
+            Control::read(data_dir)?
+        };
+        match control.and_then(|control| control.public) {
             Some(address) => Ok(format!("http://{address}")),
             None if *is_default => Ok(DEFAULT_URL.to_owned()),
             None => bail!(
@@ -85,8 +90,9 @@ impl Remote {
 pub struct OperatorArgs {
     #[command(flatten)]
     location: ServiceLocation,
-    /// The token of a superadmin who has signed in (from POST /api/auth/token), for --url; prefer
-    /// the environment variable to the flag
+    /// The token of a superadmin who has signed in (from POST /api/auth/token), required with
+    /// --url; without it, those who can read the data folder operate its service. Prefer the
+    /// environment variable to the flag
     #[arg(long, env = "SLUGLINE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     token: Option<String>,
 }
@@ -139,7 +145,7 @@ pub struct ApiClient {
 impl ApiClient {
     /// A client of the service that uses a data folder, with its operator key; `None` if none runs.
     pub fn local(data: &Path) -> anyhow::Result<Option<Self>> {
-        let Some(control) = Control::read(data) else { return Ok(None) };
+        let Some(control) = Control::read(data)? else { return Ok(None) };
         let builder = http_client(RootCertStore::empty())?.no_proxy();
         let url = format!("http://{}", control.address);
         let client = Self::new(builder, &url, authorization(&control.key)?)?;
@@ -152,7 +158,9 @@ impl ApiClient {
     /// A client of any service, with an API token.
     pub fn remote(remote: &Remote) -> anyhow::Result<Self> {
         let mut builder = http_client(system_roots())?;
-        let mut headers = authorization(&remote.token)?;
+        let token = remote.token.as_ref();
+        let token = token.context("an API token is required: set SLUGLINE_TOKEN or --token")?;
+        let mut headers = authorization(token)?;
         let url = remote.url()?;
         if let Some(key) = remote.operator_key(&url) {
             headers.insert(OPERATOR_KEY, secret(&key)?);
@@ -163,7 +171,8 @@ impl ApiClient {
     }
 
     fn new(builder: reqwest::ClientBuilder, url: &str, headers: HeaderMap) -> anyhow::Result<Self> {
-        let builder = blocking::ClientBuilder::from(builder.default_headers(headers));
+        let builder = without_proxy_to_loopback(builder, url).default_headers(headers);
+        let builder = blocking::ClientBuilder::from(builder);
         // Transfers of files may take any time.
         let http = builder.timeout(None).build()?;
         Ok(Self { http, base: format!("{}/api/v1", url.trim_end_matches('/')) })
@@ -198,6 +207,21 @@ impl ApiClient {
     pub fn post(&self, path: &str) -> anyhow::Result<Value> {
         data_of(self.request(Method::POST, path))
     }
+}
+
+/// Ignores the proxy of the environment for a URL on this machine.
+pub fn without_proxy_to_loopback(
+    builder: reqwest::ClientBuilder,
+    url: &str,
+) -> reqwest::ClientBuilder {
+    let url = Url::parse(url).ok();
+    let is_loopback = match url.as_ref().and_then(Url::host) {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    };
+    if is_loopback { builder.no_proxy() } else { builder }
 }
 
 fn authorization(token: &str) -> anyhow::Result<HeaderMap> {
@@ -291,7 +315,7 @@ mod tests {
         let remote = |url: Option<&str>, is_default| {
             let (url, data_dir) = (url.map(str::to_owned), data.path().to_owned());
             let location = ServiceLocation { url, data_dir, is_default };
-            Remote { location, token: "t".to_owned() }
+            Remote { location, token: None }
         };
         assert_eq!(remote(None, true).url().unwrap(), DEFAULT_URL);
         let error = remote(None, false).url().unwrap_err().to_string();

@@ -6,7 +6,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
 use reqwest::blocking;
 use reqwest::{Method, StatusCode};
@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio_rustls::rustls::RootCertStore;
 use url::Url;
 
-use super::client::ApiClient;
+use super::client::{ApiClient, without_proxy_to_loopback};
 use super::table;
 use crate::app::control::Control;
 use crate::config::{ClickHouseChoice, ServeArgs, Settings, Source};
@@ -101,24 +101,33 @@ pub fn doctor(args: DoctorArgs, mut out: impl Write) -> anyhow::Result<()> {
 /// It can be written, and has room.
 fn data_folder(data: &Path) -> Found {
     let shown = data.display();
-    if !data.is_dir() {
-        return Ok((Outcome::Warning, format!("{shown} does not exist yet; `serve` creates it")));
-    }
-    let probe = data.join(format!("doctor-{}.tmp", std::process::id()));
+    let folder = existing(data)?;
+    let probe = folder.join(format!("doctor-{}.tmp", std::process::id()));
     let written = File::create_new(&probe);
     let _gone = fs::remove_file(&probe);
-    written
-        .with_context(|| format!("cannot write to {shown}: which user does slugline run as?"))?;
+    written.with_context(|| {
+        let folder = folder.display();
+        format!("cannot write to {folder}: which user does slugline run as?")
+    })?;
+    if folder != data {
+        return Ok((Outcome::Warning, format!("{shown} does not exist yet; `serve` creates it")));
+    }
     let stat = rustix::fs::statvfs(data)?;
     let free = stat.f_bavail.saturating_mul(stat.f_frsize);
     let outcome = if free < MIN_FREE_BYTES { Outcome::Failed } else { Outcome::Ok };
     Ok((outcome, format!("{shown} can be written; {} MiB are free", free >> 20)))
 }
 
+/// The folder itself, or the nearest one above it that exists.
+fn existing(folder: &Path) -> anyhow::Result<&Path> {
+    let above = folder.ancestors().find(|above| above.exists()).unwrap_or_else(|| Path::new("."));
+    ensure!(above.is_dir(), "{} is not a folder", above.display());
+    Ok(above)
+}
+
 /// How long a sync takes: an answered change is synced.
 fn disk(data: &Path) -> Found {
-    let folder = if data.is_dir() { data } else { Path::new(".") };
-    let mut file = tempfile_in(folder)?;
+    let mut file = tempfile_in(existing(data)?)?;
     let mut times = [Duration::ZERO; SYNCS];
     for time in &mut times {
         let start = Instant::now();
@@ -203,7 +212,7 @@ fn analytics_engine(settings: &Settings) -> Found {
 
 /// A service runs on the data folder, and is ready.
 fn service(data: &Path) -> Found {
-    let Some(control) = Control::read(data).filter(|_| data.is_dir()) else {
+    let Some(control) = Control::read(data)? else {
         return Ok((Outcome::Warning, "none runs on the data folder".to_owned()));
     };
     if ApiClient::local(data)?.is_none() {
@@ -214,6 +223,9 @@ fn service(data: &Path) -> Found {
     let answer: Value = client(&url)?.get(&url).send()?.json()?;
     let status = answer["status"].as_str().unwrap_or("unknown");
     let warnings = answer["warnings"].as_array().into_iter().flatten().map(table::cell);
+    let is_up = answer["projections"]["clickhouse"]["state"] == "up";
+    let reason = answer["downloads"]["engine"]["reason"].as_str().unwrap_or("ClickHouse is not up");
+    let warnings = warnings.chain((!is_up).then(|| format!("no analytics: {reason}")));
     let detail: Vec<_> = [format!("{url}: {status}")].into_iter().chain(warnings).collect();
     let outcome = match (status, detail.len()) {
         ("ready", 1) => Outcome::Ok,
@@ -285,7 +297,8 @@ fn shown(addresses: &[IpAddr]) -> String {
 
 fn client(url: &str) -> anyhow::Result<blocking::Client> {
     let roots = if url.starts_with("https") { system_roots() } else { RootCertStore::empty() };
-    Ok(blocking::ClientBuilder::from(http_client(roots)?).timeout(REQUEST_TIMEOUT).build()?)
+    let builder = without_proxy_to_loopback(http_client(roots)?, url);
+    Ok(blocking::ClientBuilder::from(builder).timeout(REQUEST_TIMEOUT).build()?)
 }
 
 #[cfg(test)]
@@ -304,7 +317,8 @@ mod tests {
         assert_eq!(data_folder(&missing).unwrap().0, Outcome::Warning);
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
-        assert_eq!(data_folder(&file).unwrap().0, Outcome::Warning);
+        assert!(data_folder(&file).unwrap_err().to_string().contains("is not a folder"));
+        assert!(data_folder(&file.join("below")).is_err() && disk(&missing).is_ok());
     }
 
     #[test]

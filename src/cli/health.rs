@@ -8,6 +8,7 @@ use clap::Args;
 use reqwest::blocking::{ClientBuilder, Response};
 use tokio_rustls::rustls::RootCertStore;
 
+use super::client::without_proxy_to_loopback;
 use super::location::ServiceLocation;
 use crate::app::control::Control;
 use crate::effects::{http_client, system_roots};
@@ -28,18 +29,22 @@ pub struct HealthArgs {
 /// Fails unless the service responds.
 pub fn health(args: &HealthArgs, mut out: impl Write) -> anyhow::Result<()> {
     let ServiceLocation { url, data_dir, .. } = &args.location;
-    let (base, builder) = match url {
-        Some(url) => (url.trim_end_matches('/').to_owned(), http_client(system_roots())?),
+    let (url, builder) = match url {
+        // Proxies may keep `/livez` private.
+        Some(url) => {
+            let url = format!("{}/docs/guides", url.trim_end_matches('/'));
+            let builder = without_proxy_to_loopback(http_client(system_roots())?, &url);
+            (url, builder)
+        }
         None => {
-            let control = Control::read(data_dir).with_context(|| {
+            let control = Control::read(data_dir)?.with_context(|| {
                 format!("no service is running on the data folder {}", data_dir.display())
             })?;
             let builder = http_client(RootCertStore::empty())?.no_proxy();
-            (format!("http://{}", control.address), builder)
+            (format!("http://{}/livez", control.address), builder)
         }
     };
     let client = ClientBuilder::from(builder).timeout(TIMEOUT).build()?;
-    let url = format!("{base}/livez");
     let response = client.get(&url).send().and_then(Response::error_for_status);
     let status = response.with_context(|| url.clone())?.status();
     ensure!(status.is_success(), "{url} answered {status}: does the URL lead to slugline?");

@@ -121,6 +121,9 @@ fn open(path: &Path) -> anyhow::Result<(Box<dyn Read + Send>, u64)> {
     }
     let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
     let (length, file) = opened.with_context(|| format!("cannot read {}", path.display()))?;
+    if path.is_dir() {
+        bail!("cannot read {}: it is a folder", path.display());
+    }
     // Checked before the upload: the response to a refused upload may be lost.
     if length > MAX_FILE_BYTES {
         bail!("{} is larger than {} MiB: split it", path.display(), MAX_FILE_BYTES >> 20);

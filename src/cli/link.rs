@@ -237,14 +237,12 @@ fn show(args: &ShowArgs, out: &mut impl Write) -> anyhow::Result<()> {
 
 fn delete(args: &DeleteArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let client = ApiClient::remote(&args.output.remote)?;
-    let mut failures = 0;
+    let (mut failures, mut deleted) = (0, Vec::new());
     for link in &args.links {
         let request = client.request(Method::DELETE, &path(link));
         let request = if args.purge { request.query(&[("purge", "true")]) } else { request };
         match data_of(request).with_context(|| format!("cannot delete {link}")) {
-            Ok(_) if args.output.json => {
-                writeln!(out, "{}", serde_json::json!({ "deleted": link }))?;
-            }
+            Ok(_) if args.output.json => deleted.push(link.as_str()),
             Ok(_) => writeln!(out, "deleted {link}")?,
             // The others would fail, too.
             Err(error) if args.links.len() == 1 || error.is::<Unreachable>() => return Err(error),
@@ -253,6 +251,9 @@ fn delete(args: &DeleteArgs, out: &mut impl Write) -> anyhow::Result<()> {
                 writeln!(std::io::stderr(), "slugline: {error:#}")?;
             }
         }
+    }
+    if args.output.json {
+        writeln!(out, "{}", serde_json::json!({ "deleted": deleted }))?;
     }
     ensure!(failures == 0, "{failures} of {} links were not deleted", args.links.len());
     Ok(())

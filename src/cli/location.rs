@@ -10,12 +10,11 @@ use crate::config::http_url;
 /// The flags of [`ServiceLocation`].
 #[derive(Debug, Args)]
 struct LocationArgs {
-    /// URL of the service; all commands but `health` then require a token [default: the service on
-    /// the data folder]. Flags take precedence over environment variables, and --url over --data-dir
+    /// URL of the service [default: the service on the data folder]. Flags take precedence over
+    /// environment variables, and --url over --data-dir
     #[arg(long, env = "SLUGLINE_URL", value_name = "URL", value_parser = service_url)]
     url: Option<String>,
-    /// The service's data folder, where it runs on this machine. Those who can read it operate the
-    /// service without a token, and may send a token over plain HTTP if the public URL is https
+    /// The data folder of a service that runs on this machine
     #[arg(long, env = "SLUGLINE_DATA_DIR", value_name = "FOLDER", default_value = "data")]
     data_dir: PathBuf,
 }

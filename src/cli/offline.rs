@@ -1,5 +1,6 @@
 //! Work on a data folder without a running service.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -42,8 +43,11 @@ pub fn with_analytics<T>(
 /// The folder of a log. It must exist, so that nothing is created in a wrong data folder.
 pub fn log_folder(data: &Path, log: &str) -> anyhow::Result<PathBuf> {
     let folder = data.join("log").join(log);
-    if !folder.is_dir() {
-        bail!("{} contains no log; check --data-dir", folder.display());
+    match folder.metadata() {
+        Ok(found) if found.is_dir() => Ok(folder),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            bail!("cannot read {}: {error}; run this as the service's user", folder.display())
+        }
+        _ => bail!("{} contains no log; check --data-dir", folder.display()),
     }
-    Ok(folder)
 }

@@ -145,6 +145,7 @@ fn bars(answer: &Value, dimension: &str, out: &mut impl Write) -> anyhow::Result
     let rows = answer["data"].as_array().map(Vec::as_slice).unwrap_or_default();
     let label = |row: &Value| match &row["dimensions"][dimension] {
         Value::Null if ["referrer", "source"].contains(&dimension) => "direct".to_owned(),
+        Value::Null if ["tag", "folder", "campaign"].contains(&dimension) => "none".to_owned(),
         Value::Null => "unknown".to_owned(),
         value => table::cell(value),
     };

@@ -88,7 +88,7 @@ pub struct RevokeArgs {
 /// The workspace of the tokens.
 #[derive(Debug, Args)]
 struct Scope {
-    /// The workspace's ID, required if there are several
+    /// The workspace's ID [default: the only one that is not personal]
     #[arg(long, value_name = "ID")]
     workspace: Option<WorkspaceId>,
     #[command(flatten)]

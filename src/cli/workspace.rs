@@ -57,7 +57,7 @@ pub struct PlanArgs {
 pub struct CreditsArgs {
     /// The workspace's id: ws_…
     workspace: WorkspaceId,
-    /// What they are for: links, `qr_codes` or events
+    #[arg(help = "What they are for: links, qr_codes or events")]
     kind: String,
     /// The number of credits
     amount: u64,

@@ -10,6 +10,9 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// Checks a filter: a level, or targets with levels, such as `slugline=debug,info`. A word that is
 /// not a level is refused, because [`EnvFilter`] takes it for a target, and logs nothing else.
 pub(super) fn check(filter: String) -> anyhow::Result<String> {
+    if filter.trim().is_empty() {
+        bail!("names no level ({})", LEVELS.join(", "));
+    }
     // Fields of spans may contain commas and equals signs; `EnvFilter` checks those directives.
     let directives = filter.split(',').filter(|_| !filter.contains('['));
     for directive in directives.map(str::trim).filter(|directive| !directive.is_empty()) {
@@ -34,6 +37,7 @@ mod tests {
         for filter in valid {
             assert_eq!(check(filter.to_owned()).unwrap(), filter);
         }
+        assert!(check(" ".to_owned()).is_err(), "nothing would be logged");
         for (filter, level, meant) in [
             ("verbose", "verbose", ""),
             ("inf", "inf", "info"),

@@ -7,6 +7,7 @@ pub mod click;
 pub mod command;
 pub mod country;
 pub mod csv_cell;
+pub mod deserialize_error;
 pub mod destination;
 pub mod domains;
 pub mod envelope;

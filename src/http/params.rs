@@ -160,6 +160,18 @@ impl Params {
     }
 }
 
+/// Refuses parameters with other names than these.
+pub fn check_names(query: &str, known: &[String]) -> Result<()> {
+    let mut params = Params::parse(query);
+    params.values.retain(|name, _| !known.contains(name));
+    let mut invalid = Invalid::default();
+    for name in params.values.keys() {
+        let hint = hint(name, known.iter().map(String::as_str));
+        invalid.add(name, format!("is not a parameter of this path{hint}"));
+    }
+    Ok(invalid.into_result()?)
+}
+
 /// A number in decimal digits, without a sign; the maximum if it is larger.
 pub fn whole_number(text: &str) -> Option<u64> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -300,6 +300,27 @@ fn queries_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn unknown_query_parameters_of_changes_are_refused() {
+    let server = shared();
+    let link = server.link();
+    let new = json!({ "destination": "https://example.com/" });
+    let created = server.api().post("/links?domain=go.example.com", &new);
+    created.refuses(400, INVALID, &["domain"]);
+    let misspelled = server.api().post("/imports?dry_rn=true", &new).expect(400);
+    assert!(misspelled.text.contains("did you mean `dry_run`?"), "{}", misspelled.text);
+    let change = json!({ "title": "x" });
+    server.api().patch(&format!("/links/{}?odd=1", link.slug), &change).refuses(
+        400,
+        INVALID,
+        &["odd"],
+    );
+    server
+        .api()
+        .patch(&format!("/links/{}?domain={}", link.slug, server.address()), &change)
+        .expect(200);
+}
+
+#[test]
 fn abilities_that_are_none_are_refused() {
     let server = shared();
     for abilities in [json!([]), json!(["links:reed"]), json!(["links:read", ""])] {

@@ -69,6 +69,9 @@ fn links_are_created_listed_shown_changed_and_deleted() {
     assert!(wrong.contains("VALIDATION_ERROR"), "{wrong}");
     assert_eq!(wrong.matches("colour").count(), 1, "{wrong}");
     let text = text["slug"].as_str().unwrap();
+    let gone = said(at(&server, &["link", "create", long, "--slug", "gone"]));
+    let deleted = json_of(at(&server, &["link", "delete", gone.trim(), "--json"]));
+    assert_eq!(deleted, json!({ "deleted": [gone.trim()] }));
     let Output { status, stdout, stderr } =
         at(&server, &["link", "delete", "spring", "nope", text]).output().unwrap();
     let refused = String::from_utf8(stderr).unwrap();
@@ -104,6 +107,42 @@ fn clicks_are_shown_as_bars() {
     assert!(wrong.trim_end().ends_with("did you mean `country`?"), "{wrong}");
     let wrong = refusal(at(&server, &["stats", &link.slug, "--period", "12x"]));
     assert!(wrong.contains("--period") && !wrong.contains("date_range"), "{wrong}");
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let mut command = slugline();
+    command.args(["link", "list"]).env_remove("SLUGLINE_TOKEN");
+    assert!(refusal(command).contains("set SLUGLINE_TOKEN or --token"));
+    let server = Options::links_only().start();
+    let folder = refusal(at(&server, &["import", "."]));
+    assert!(folder.contains("it is a folder"), "{folder}");
+    let mut command = at(&server, &["link", "list"]);
+    command.env("HTTP_PROXY", "http://127.0.0.1:1").env("http_proxy", "http://127.0.0.1:1");
+    assert!(said(command).starts_with("short_url"), "no proxy for this machine");
+}
+
+/// The folder is the service's alone, which is not the same as a service that does not run.
+#[test]
+fn commands_of_another_user_say_so() {
+    let server = Options::links_only().start();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        command.arg(env!("CARGO_BIN_EXE_slugline")).args(arguments).output().unwrap()
+    };
+    if !run(&["--version"]).status.success() {
+        eprintln!("passed over: this needs root, and a program that others can run");
+        return;
+    }
+    let folder = server.data.path();
+    let folder = folder.to_str().unwrap();
+    for arguments in [&["health"][..], &["token", "list"], &["log", "verify"], &["doctor"]] {
+        let Output { status, stdout, stderr } = run(&[arguments, &["--data-dir", folder]].concat());
+        let said = String::from_utf8([stdout, stderr].concat()).unwrap();
+        let is_named = said.contains("Permission denied") || said.contains("which user does");
+        assert!(!status.success() && is_named, "{arguments:?}: {said}");
+    }
 }
 
 /// By its data folder, without a URL; and what is said if there is none.
@@ -173,10 +212,13 @@ fn the_health_of_a_service_is_its_answer_wherever_it_is() {
     let folder = ["--data-dir", folder.to_str().unwrap()];
     let url = server.base.clone();
     assert!(said(health(&folder)).ends_with("/livez responds\n"));
-    assert_eq!(said(health(&["--url", &format!("{url}/")])), format!("{url}/livez responds\n"));
+    assert_eq!(
+        said(health(&["--url", &format!("{url}/")])),
+        format!("{url}/docs/guides responds\n")
+    );
     let link = server.link();
     let elsewhere = refusal(health(&["--url", &format!("{url}/{}?", link.slug)]));
-    assert!(elsewhere.contains("answered 302"), "a redirect is no health: {elsewhere}");
+    assert!(elsewhere.contains("answered 3"), "a redirect is no health: {elsewhere}");
     assert!(server.stop().success());
     assert!(refusal(health(&folder)).contains("no service is running"));
     assert!(refusal(health(&["--url", &url])).contains(&url));
@@ -196,9 +238,11 @@ fn the_doctor_finds_what_is_wrong() {
         let found = checks.iter().find(|check| check["check"] == name).unwrap();
         (found["outcome"].as_str().unwrap().to_owned(), found["detail"].to_string())
     };
-    for name in ["data folder", "clock", "service", "dns", "proxy"] {
+    for name in ["data folder", "clock", "dns", "proxy"] {
         assert_eq!(outcome(name).0, "ok", "{name}: {}", outcome(name).1);
     }
+    assert_eq!(outcome("service").0, "warning");
+    assert!(outcome("service").1.contains("ready; no analytics"), "{checks:?}");
     assert_eq!(outcome("engine").0, "failed");
     assert!(outcome("engine").1.contains("http://127.0.0.1:9"), "{checks:?}");
 }

@@ -269,8 +269,9 @@ fn what_is_no_import_is_refused() {
     begin(&server, "", "").refuses(400, "VALIDATION_ERROR", &["body"]);
     begin(&server, "", "what is this?").refuses(400, "VALIDATION_ERROR", &["format"]);
     begin(&server, "?format=xml", "x").refuses(400, "VALIDATION_ERROR", &["format"]);
-    let wrong = begin(&server, "?format=csv&on_conflict=maybe&odd=1", "x");
-    wrong.refuses(400, "VALIDATION_ERROR", &["odd", "on_conflict"]);
+    let wrong = begin(&server, "?format=csv&on_conflict=maybe&dry_run=x", "x");
+    wrong.refuses(400, "VALIDATION_ERROR", &["dry_run", "on_conflict"]);
+    begin(&server, "?format=csv&odd=1", "x").refuses(400, "VALIDATION_ERROR", &["odd"]);
     let long = "t".repeat(200);
     let wrong = begin(&server, &format!("?format=csv&folder=//&domain=no.example&tag={long}"), "x");
     wrong.refuses(400, "VALIDATION_ERROR", &["domain", "folder", "tag"]);
@@ -370,6 +371,26 @@ fn an_import_ends_with_the_token_that_began_it() {
     let job = ended(&server, begun["id"].as_str().unwrap());
     assert_eq!(job["state"], "failed");
     assert!(job["error"].as_str().unwrap().contains("revoked"), "{job}");
+}
+
+#[test]
+fn dry_runs_that_have_ended_make_room() {
+    let server = Options::links_only().start();
+    let file = format!("slug,destination\na,{TO}\n");
+    let run = |query: &str| {
+        let begun = begin(&server, query, &file).expect(202).data();
+        ended(&server, begun["id"].as_str().unwrap())
+    };
+    let first = run("?format=csv&dry_run=true");
+    for _ in 0..10 {
+        assert_eq!(run("?format=csv&dry_run=true")["state"], "done");
+    }
+    let path = format!("/imports/{}", first["id"].as_str().unwrap());
+    server.api().get(&path).problem(404, "NOT_FOUND");
+    for _ in 0..10 {
+        run("?format=csv&on_conflict=skip");
+    }
+    begin(&server, "?format=csv", &file).problem(409, "CONFLICT");
 }
 
 /// `slugline import` and `slugline export`.

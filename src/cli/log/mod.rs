@@ -13,6 +13,7 @@ use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
+use super::offline::log_folder;
 use crate::domain::named_enum;
 use crate::log::{DiskStorage, VerifyReport, verify};
 use dump::{dump, kind_name};
@@ -71,11 +72,7 @@ named_enum! {
 
 impl WhichLog {
     fn folder(self, data: &Path) -> anyhow::Result<PathBuf> {
-        let folder = data.join("log").join(self.as_str());
-        if !folder.is_dir() {
-            bail!("{} contains no log; check --data-dir", folder.display());
-        }
-        Ok(folder)
+        log_folder(data, self.as_str())
     }
 }
 

@@ -1,14 +1,20 @@
 //! All routes, and their router.
 
+use std::sync::Arc;
+
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use http::Method;
 
 use super::route::Route;
 use super::{
-    admin, analytics, audit, billing, clicks, domains, imports, links, presets, qr_codes, reports,
-    sign_in, tokens, user, workspaces,
+    admin, analytics, audit, billing, clicks, domains, imports, links, openapi, presets, qr_codes,
+    reports, sign_in, tokens, user, workspaces,
 };
 use crate::http::auth::{Access, Requirements, authorize};
+use crate::http::params::check_names;
 use crate::http::{Audience, Services, timeout_of, with_timeout};
 
 /// The routes for an audience.
@@ -46,11 +52,27 @@ pub fn router(services: &Services, audience: Audience, below: &str) -> Router<Se
         let requirements = Requirements { access, feature, class, is_metered, dialect: None };
         let check = from_fn_with_state((services.clone(), requirements), authorize);
         let limit = from_fn_with_state(timeout_of(class), with_timeout);
+        let known = from_fn_with_state(openapi::query_parameters(&route.paths), refuse_unknown);
         // Responses after a timeout state the rate limits too.
-        let handler = route.handler.route_layer(limit).route_layer(check);
+        let handler = route.handler.route_layer(known).route_layer(limit).route_layer(check);
         for path in route.paths.paths.keys().filter_map(|path| path.strip_prefix(below)) {
             router = router.route(path, handler.clone());
         }
         router
     })
+}
+
+/// Refuses a change with a query parameter that its route does not have. Handlers of other requests
+/// do so themselves.
+async fn refuse_unknown(
+    State(known): State<Arc<[String]>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let is_change = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
+    let query = request.uri().query().filter(|_| is_change);
+    match query.map_or(Ok(()), |query| check_names(query, &known)) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
 }

@@ -101,7 +101,7 @@ impl Imports {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Starts an upload.
+    /// Starts an upload. Dry runs that have ended make room for it.
     pub async fn upload(&self, workspace: WorkspaceId) -> Result<Upload> {
         let too_many = || {
             let message = format!(
@@ -109,7 +109,15 @@ impl Imports {
             );
             ServiceError::new(ErrorCode::Conflict, message)
         };
-        let slot = self.jobs.reserve(workspace).ok_or_else(too_many)?;
+        let mut slot = self.jobs.reserve(workspace);
+        if slot.is_none() {
+            let is_idle = |job: &Job| job.is_over() && job.details.plan.dry_run;
+            if let Some(oldest) = self.jobs.list(workspace).into_iter().rfind(is_idle) {
+                self.jobs.remove(&oldest).await;
+                slot = self.jobs.reserve(workspace);
+            }
+        }
+        let slot = slot.ok_or_else(too_many)?;
         let permit = Arc::clone(&self.uploads).try_acquire_owned();
         let permit = permit.map_err(|_| {
             let message = "Too many uploads are in progress; please try again.";

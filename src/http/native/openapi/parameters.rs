@@ -2,6 +2,7 @@
 //! workspace.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type};
@@ -90,6 +91,19 @@ fn parameters(operation: &Operation) -> impl Iterator<Item = &Parameter> {
         RefOr::T(parameter) => Some(parameter),
         RefOr::Ref(_) => None,
     })
+}
+
+/// The names of the query parameters of a route.
+pub fn query_parameters(paths: &Paths) -> Arc<[String]> {
+    let mut names = Vec::new();
+    for (path, mut item) in paths.paths.clone() {
+        for (_, operation) in operations(&mut item) {
+            path_ref::describe(operation, &path);
+            let query = parameters(operation).filter(|one| one.parameter_in == ParameterIn::Query);
+            names.extend(query.map(|one| one.name.clone()));
+        }
+    }
+    names.into()
 }
 
 /// Whether an operation has a parameter.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::fields::{as_flag, as_timestamp, folded, split_tags};
 use super::record::{Mapped, Product};
 use super::short_link::ShortLink;
+use crate::domain::deserialize_error::plain;
 use crate::domain::link::{CellFormat, Field, LINK_FIELDS, LinkInput};
 
 /// Aliases of fields. A field's own name takes precedence.
@@ -131,7 +132,7 @@ fn link(mut values: Map<String, Value>, short_url: Option<(&str, String)>) -> Ma
             let path = error.path().to_string();
             // The parser's message repeats the value, which must not happen for a password.
             let is_secret = path == "password";
-            let message = error.into_inner().to_string();
+            let message = plain(&error.into_inner().to_string());
             refused.push((path, if is_secret { "must be a string".to_owned() } else { message }));
             let [slug, destination] = found.map(super::fields::field);
             LinkInput { slug, destination, ..LinkInput::default() }
