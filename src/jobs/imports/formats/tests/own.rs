@@ -36,13 +36,13 @@ fn mapping_errors_name_the_column() {
     for (column, value, said) in [
         ("archived", "maybe", "must be true or false"),
         ("Redirect Type", "moved", "must be a whole number"),
-        ("redirect_status", "70000", "expected u16"),
+        ("redirect_status", "70000", "from 0 to 65535, not the number 70000"),
         ("max_clicks", "-1", "must be a whole number"),
         ("expires_at", "next week", "must be a date and time"),
         ("kind", "pdf", "unknown variant `pdf`"),
         ("rules", "{", "is not JSON"),
-        ("rules", "7", "expected a sequence"),
-        ("payload", "7", "expected a map"),
+        ("rules", "7", "must be a list, not the number 7"),
+        ("payload", "7", "must be an object, not the number 7"),
     ] {
         let row = row(Format::Csv, format!("slug,url,{column}\na,https://a.example/,{value}\n"));
         let refused = row.link.unwrap_err();
