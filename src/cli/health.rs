@@ -29,20 +29,17 @@ pub struct HealthArgs {
 /// Fails unless the service responds.
 pub fn health(args: &HealthArgs, mut out: impl Write) -> anyhow::Result<()> {
     let ServiceLocation { url, data_dir, .. } = &args.location;
-    let (url, builder) = match url {
+    let (url, builder) = if let Some(url) = url {
         // Proxies may keep `/livez` private.
-        Some(url) => {
-            let url = format!("{}/docs/guides", url.trim_end_matches('/'));
-            let builder = without_proxy_to_loopback(http_client(system_roots())?, &url);
-            (url, builder)
-        }
-        None => {
-            let control = Control::read(data_dir)?.with_context(|| {
-                format!("no service is running on the data folder {}", data_dir.display())
-            })?;
-            let builder = http_client(RootCertStore::empty())?.no_proxy();
-            (format!("http://{}/livez", control.address), builder)
-        }
+        let url = format!("{}/docs/guides", url.trim_end_matches('/'));
+        let builder = without_proxy_to_loopback(http_client(system_roots())?, &url);
+        (url, builder)
+    } else {
+        let control = Control::read(data_dir)?.with_context(|| {
+            format!("no service is running on the data folder {}", data_dir.display())
+        })?;
+        let builder = http_client(RootCertStore::empty())?.no_proxy();
+        (format!("http://{}/livez", control.address), builder)
     };
     let client = ClientBuilder::from(builder).timeout(TIMEOUT).build()?;
     let response = client.get(&url).send().and_then(Response::error_for_status);
