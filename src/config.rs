@@ -251,7 +251,7 @@ settings! {
         => bool { access_log.unwrap_or(false) };
     /// What to log: a level, or targets with levels [default: info]
     log: String [env = "SLUGLINE_LOG", value_name = "FILTER"]
-        => String { log_filter::check(log.unwrap_or_else(|| "info".to_owned()))? };
+        => String { log_filter::check(log.unwrap_or_default())? };
 }
 
 /// The format of log lines.

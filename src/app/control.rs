@@ -69,9 +69,11 @@ impl Control {
         match fs::read(&path) {
             Ok(text) => Ok(serde_json::from_slice(&text).ok()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| {
-                format!("cannot read {}: run this as the service's user", path.display())
-            }),
+            Err(error) => {
+                let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+                let advice = if is_denied { ": run this as the service's user" } else { "" };
+                Err(error).with_context(|| format!("cannot read {}{advice}", path.display()))
+            }
         }
     }
 }

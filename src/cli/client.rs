@@ -90,9 +90,8 @@ impl Remote {
 pub struct OperatorArgs {
     #[command(flatten)]
     location: ServiceLocation,
-    /// The token of a superadmin who has signed in (from POST /api/auth/token), required with
-    /// --url; without it, those who can read the data folder operate its service. Prefer the
-    /// environment variable to the flag
+    /// Required with --url: the JWT of a superadmin, from POST /api/auth/token. Without a URL, read
+    /// access to the data folder is enough. Prefer the environment variable to the flag
     #[arg(long, env = "SLUGLINE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     token: Option<String>,
 }
@@ -209,7 +208,7 @@ impl ApiClient {
     }
 }
 
-/// Ignores the proxy of the environment for a URL on this machine.
+/// Ignores the proxy of the environment for a loopback address.
 pub fn without_proxy_to_loopback(
     builder: reqwest::ClientBuilder,
     url: &str,

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use reqwest::blocking;
-use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 use tokio_rustls::rustls::RootCertStore;
 use url::Url;
 
 use super::client::{ApiClient, without_proxy_to_loopback};
+use super::health::guides_of;
 use super::table;
 use crate::app::control::Control;
 use crate::config::{ClickHouseChoice, ServeArgs, Settings, Source};
@@ -105,13 +105,13 @@ fn data_folder(data: &Path) -> Found {
     let probe = folder.join(format!("doctor-{}.tmp", std::process::id()));
     let written = File::create_new(&probe);
     let _gone = fs::remove_file(&probe);
-    written.with_context(|| {
-        let folder = folder.display();
-        format!("cannot write to {folder}: which user does slugline run as?")
-    })?;
     if folder != data {
-        return Ok((Outcome::Warning, format!("{shown} does not exist yet; `serve` creates it")));
+        let denied = format!(" (not as this user: it cannot write to {})", folder.display());
+        let denied = written.err().map(|_| denied).unwrap_or_default();
+        let detail = format!("{shown} does not exist yet; `serve` creates it{denied}");
+        return Ok((Outcome::Warning, detail));
     }
+    written.with_context(|| format!("cannot write to {shown}: run this as the service's user"))?;
     let stat = rustix::fs::statvfs(data)?;
     let free = stat.f_bavail.saturating_mul(stat.f_frsize);
     let outcome = if free < MIN_FREE_BYTES { Outcome::Failed } else { Outcome::Ok };
@@ -127,7 +127,13 @@ fn existing(folder: &Path) -> anyhow::Result<&Path> {
 
 /// How long a sync takes: an answered change is synced.
 fn disk(data: &Path) -> Found {
-    let mut file = tempfile_in(existing(data)?)?;
+    let folder = existing(data)?;
+    let mut file = match tempfile_in(folder) {
+        Err(error) if folder != data => {
+            return Ok((Outcome::Warning, format!("not measured: {error:#}")));
+        }
+        file => file?,
+    };
     let mut times = [Duration::ZERO; SYNCS];
     for time in &mut times {
         let start = Instant::now();
@@ -245,12 +251,7 @@ fn proxy(settings: &Settings) -> Found {
         }
         return Ok((Outcome::Ok, "no --public-url: only this machine is expected".to_owned()));
     };
-    let guides = url.join("/docs/guides")?;
-    let answer = client(guides.as_str())?.request(Method::GET, guides.clone()).send();
-    let answer = answer.with_context(|| format!("{url} does not answer"))?;
-    if answer.status() != StatusCode::OK {
-        bail!("{guides} is answered {}: does the proxy lead to slugline?", answer.status());
-    }
+    guides_of(url, REQUEST_TIMEOUT)?;
     Ok((Outcome::Ok, format!("{url} leads to slugline")))
 }
 

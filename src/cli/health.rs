@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use reqwest::blocking::{ClientBuilder, Response};
 use tokio_rustls::rustls::RootCertStore;
+use url::Url;
 
 use super::client::without_proxy_to_loopback;
 use super::location::ServiceLocation;
@@ -29,21 +30,33 @@ pub struct HealthArgs {
 /// Fails unless the service responds.
 pub fn health(args: &HealthArgs, mut out: impl Write) -> anyhow::Result<()> {
     let ServiceLocation { url, data_dir, .. } = &args.location;
-    let (url, builder) = if let Some(url) = url {
-        // Proxies may keep `/livez` private.
-        let url = format!("{}/docs/guides", url.trim_end_matches('/'));
-        let builder = without_proxy_to_loopback(http_client(system_roots())?, &url);
-        (url, builder)
-    } else {
-        let control = Control::read(data_dir)?.with_context(|| {
-            format!("no service is running on the data folder {}", data_dir.display())
-        })?;
-        let builder = http_client(RootCertStore::empty())?.no_proxy();
-        (format!("http://{}/livez", control.address), builder)
-    };
+    if let Some(url) = url {
+        return Ok(writeln!(out, "{} responds", guides_of(&Url::parse(url)?, TIMEOUT)?)?);
+    }
+    let control = Control::read(data_dir)?.with_context(|| {
+        format!("no service is running on the data folder {}", data_dir.display())
+    })?;
+    let builder = http_client(RootCertStore::empty())?.no_proxy();
     let client = ClientBuilder::from(builder).timeout(TIMEOUT).build()?;
-    let response = client.get(&url).send().and_then(Response::error_for_status);
-    let status = response.with_context(|| url.clone())?.status();
-    ensure!(status.is_success(), "{url} answered {status}: does the URL lead to slugline?");
+    let url = format!("http://{}/livez", control.address);
+    let answer = client.get(&url).send().and_then(Response::error_for_status);
+    answer.with_context(|| url.clone())?;
     Ok(writeln!(out, "{url} responds")?)
+}
+
+/// The guides of the service at a URL: proxies may keep `/livez` private.
+///
+/// # Errors
+/// If something else answers, or nothing.
+pub fn guides_of(url: &Url, timeout: Duration) -> anyhow::Result<Url> {
+    let guides = url.join("/docs/guides")?;
+    let roots = if url.scheme() == "https" { system_roots() } else { RootCertStore::empty() };
+    let builder = without_proxy_to_loopback(http_client(roots)?, guides.as_str());
+    let client = ClientBuilder::from(builder).timeout(timeout).build()?;
+    let response = client.get(guides.clone()).send().map_err(reqwest::Error::without_url);
+    let response = response.with_context(|| format!("{url} does not answer"))?;
+    let (status, page) = (response.status(), response.text().unwrap_or_default());
+    let is_ours = status.is_success() && page.contains("slugline");
+    ensure!(is_ours, "{guides} is answered {status}: does the URL lead to slugline?");
+    Ok(guides)
 }

@@ -54,7 +54,7 @@ pub struct ImportArgs {
     /// CSV file, it has all columns, so that it can be corrected and imported
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
-    /// Write the import's counts as JSON
+    /// Write the import as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]

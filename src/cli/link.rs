@@ -237,7 +237,7 @@ fn show(args: &ShowArgs, out: &mut impl Write) -> anyhow::Result<()> {
 
 fn delete(args: &DeleteArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let client = ApiClient::remote(&args.output.remote)?;
-    let (mut failures, mut deleted) = (0, Vec::new());
+    let (mut failures, mut deleted, mut fatal) = (0, Vec::new(), None);
     for link in &args.links {
         let request = client.request(Method::DELETE, &path(link));
         let request = if args.purge { request.query(&[("purge", "true")]) } else { request };
@@ -245,7 +245,10 @@ fn delete(args: &DeleteArgs, out: &mut impl Write) -> anyhow::Result<()> {
             Ok(_) if args.output.json => deleted.push(link.as_str()),
             Ok(_) => writeln!(out, "deleted {link}")?,
             // The others would fail, too.
-            Err(error) if args.links.len() == 1 || error.is::<Unreachable>() => return Err(error),
+            Err(error) if args.links.len() == 1 || error.is::<Unreachable>() => {
+                fatal = Some(error);
+                break;
+            }
             Err(error) => {
                 failures += 1;
                 writeln!(std::io::stderr(), "slugline: {error:#}")?;
@@ -254,6 +257,9 @@ fn delete(args: &DeleteArgs, out: &mut impl Write) -> anyhow::Result<()> {
     }
     if args.output.json {
         writeln!(out, "{}", serde_json::json!({ "deleted": deleted }))?;
+    }
+    if let Some(error) = fatal {
+        return Err(error);
     }
     ensure!(failures == 0, "{failures} of {} links were not deleted", args.links.len());
     Ok(())

@@ -5,13 +5,16 @@ use tracing_subscriber::EnvFilter;
 
 use crate::domain::nearest::hint;
 
+/// The filter if none is set.
+const DEFAULT: &str = "info";
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// Checks a filter: a level, or targets with levels, such as `slugline=debug,info`. A word that is
+/// Checks a filter, or gives the default for an empty one: a level, or targets with levels, such as `slugline=debug,info`. A word that is
 /// not a level is refused, because [`EnvFilter`] takes it for a target, and logs nothing else.
 pub(super) fn check(filter: String) -> anyhow::Result<String> {
-    if filter.trim().is_empty() {
-        bail!("names no level ({})", LEVELS.join(", "));
+    // Such as a variable that is set to nothing, which would log nothing.
+    if filter.split(',').all(|directive| directive.trim().is_empty()) {
+        return Ok(DEFAULT.to_owned());
     }
     // Fields of spans may contain commas and equals signs; `EnvFilter` checks those directives.
     let directives = filter.split(',').filter(|_| !filter.contains('['));
@@ -37,7 +40,9 @@ mod tests {
         for filter in valid {
             assert_eq!(check(filter.to_owned()).unwrap(), filter);
         }
-        assert!(check(" ".to_owned()).is_err(), "nothing would be logged");
+        for nothing in ["", " ", ","] {
+            assert_eq!(check(nothing.to_owned()).unwrap(), DEFAULT);
+        }
         for (filter, level, meant) in [
             ("verbose", "verbose", ""),
             ("inf", "inf", "info"),

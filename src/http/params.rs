@@ -162,10 +162,8 @@ impl Params {
 
 /// Refuses parameters with other names than these.
 pub fn check_names(query: &str, known: &[String]) -> Result<()> {
-    let mut params = Params::parse(query);
-    params.values.retain(|name, _| !known.contains(name));
     let mut invalid = Invalid::default();
-    for name in params.values.keys() {
+    for name in Params::parse(query).values.keys().filter(|name| !known.contains(name)) {
         let hint = hint(name, known.iter().map(String::as_str));
         invalid.add(name, format!("is not a parameter of this path{hint}"));
     }

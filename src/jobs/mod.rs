@@ -118,6 +118,11 @@ pub trait Kind: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
 
     /// [`Job::expires_at_ms`].
     fn expires_at_ms(job: &Job<Self>) -> Option<u64>;
+
+    /// Whether a job is removed as soon as its workspace has too many.
+    fn is_replaceable(_: &Job<Self>) -> bool {
+        false
+    }
 }
 
 /// Why a job ends early.

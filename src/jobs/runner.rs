@@ -135,11 +135,22 @@ impl<K: Kind> JobRunner<K> {
         }
     }
 
-    /// Reserves a place among a workspace's jobs; `None` if it has the maximum.
+    /// Removes the oldest replaceable jobs of a workspace that has more than the maximum.
+    pub(super) async fn remove_replaceable(&self, workspace: Uuid) {
+        let jobs = self.list(WorkspaceId::new(workspace));
+        let excess = jobs.len().saturating_sub(MAX_OF_WORKSPACE);
+        for job in jobs.iter().rev().filter(|job| K::is_replaceable(job)).take(excess) {
+            self.remove(job).await;
+        }
+    }
+
+    /// Reserves a place among a workspace's jobs; `None` if it has the maximum, besides those that
+    /// are replaceable.
     pub(super) fn reserve(&self, workspace: WorkspaceId) -> Option<Slot> {
         // Locked first: a job is added before its slot is released.
         let mut reserved = self.0.reserved.lock().unwrap_or_else(PoisonError::into_inner);
-        let jobs = self.list(workspace).len();
+        let jobs = self.list(workspace);
+        let jobs = jobs.iter().filter(|job| !K::is_replaceable(job)).count();
         let own = reserved.iter().filter(|one| **one == workspace).count();
         (jobs + own < MAX_OF_WORKSPACE).then(|| {
             reserved.push(workspace);

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value, json};
 
 use crate::accounts::{PASSWORD, User, jwt, operator};
-use crate::harness::{DataFolder, Options, Server, TOKEN, shared, slugline};
+use crate::harness::{DataFolder, FileServer, Options, Server, TOKEN, shared, slugline};
 
 /// A command on this service, named by its URL.
 fn at(server: &Server, arguments: &[&str]) -> Command {
@@ -119,6 +119,7 @@ fn what_is_missing_is_named() {
     assert!(folder.contains("it is a folder"), "{folder}");
     let mut command = at(&server, &["link", "list"]);
     command.env("HTTP_PROXY", "http://127.0.0.1:1").env("http_proxy", "http://127.0.0.1:1");
+    command.env_remove("NO_PROXY").env_remove("no_proxy");
     assert!(said(command).starts_with("short_url"), "no proxy for this machine");
 }
 
@@ -129,18 +130,19 @@ fn commands_of_another_user_say_so() {
     let run = |arguments: &[&str]| {
         let mut command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
-        command.arg(env!("CARGO_BIN_EXE_slugline")).args(arguments).output().unwrap()
+        command.arg(env!("CARGO_BIN_EXE_slugline")).args(arguments).output()
     };
-    if !run(&["--version"]).status.success() {
+    if !run(&["--version"]).is_ok_and(|output| output.status.success()) {
         eprintln!("passed over: this needs root, and a program that others can run");
         return;
     }
     let folder = server.data.path();
     let folder = folder.to_str().unwrap();
     for arguments in [&["health"][..], &["token", "list"], &["log", "verify"], &["doctor"]] {
-        let Output { status, stdout, stderr } = run(&[arguments, &["--data-dir", folder]].concat());
+        let Output { status, stdout, stderr } =
+            run(&[arguments, &["--data-dir", folder]].concat()).unwrap();
         let said = String::from_utf8([stdout, stderr].concat()).unwrap();
-        let is_named = said.contains("Permission denied") || said.contains("which user does");
+        let is_named = said.contains("run this as the service's user");
         assert!(!status.success() && is_named, "{arguments:?}: {said}");
     }
 }
@@ -208,7 +210,7 @@ fn the_health_of_a_service_is_its_answer_wherever_it_is() {
         command.arg("health").args(arguments);
         command
     };
-    let folder = server.data.path().to_owned();
+    let folder = server.data.path();
     let folder = ["--data-dir", folder.to_str().unwrap()];
     let url = server.base.clone();
     assert!(said(health(&folder)).ends_with("/livez responds\n"));
@@ -216,9 +218,10 @@ fn the_health_of_a_service_is_its_answer_wherever_it_is() {
         said(health(&["--url", &format!("{url}/")])),
         format!("{url}/docs/guides responds\n")
     );
-    let link = server.link();
-    let elsewhere = refusal(health(&["--url", &format!("{url}/{}?", link.slug)]));
-    assert!(elsewhere.contains("answered 3"), "a redirect is no health: {elsewhere}");
+    let page = FileServer::start();
+    page.file("/docs/guides", "another page");
+    let elsewhere = refusal(health(&["--url", &format!("http://{}", page.address)]));
+    assert!(elsewhere.contains("does the URL lead to slugline?"), "{elsewhere}");
     assert!(server.stop().success());
     assert!(refusal(health(&folder)).contains("no service is running"));
     assert!(refusal(health(&["--url", &url])).contains(&url));
@@ -238,7 +241,9 @@ fn the_doctor_finds_what_is_wrong() {
         let found = checks.iter().find(|check| check["check"] == name).unwrap();
         (found["outcome"].as_str().unwrap().to_owned(), found["detail"].to_string())
     };
-    for name in ["data folder", "clock", "dns", "proxy"] {
+    // Machines without time synchronization.
+    assert_ne!(outcome("clock").0, "failed", "{checks:?}");
+    for name in ["data folder", "dns", "proxy"] {
         assert_eq!(outcome(name).0, "ok", "{name}: {}", outcome(name).1);
     }
     assert_eq!(outcome("service").0, "warning");

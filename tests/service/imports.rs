@@ -387,6 +387,18 @@ fn dry_runs_that_have_ended_make_room() {
     }
     let path = format!("/imports/{}", first["id"].as_str().unwrap());
     server.api().get(&path).problem(404, "NOT_FOUND");
+    let count = || server.api().get("/imports").data().as_array().unwrap().len();
+    begin(&server, "?format=csv&dry_run=true", "").refuses(400, "VALIDATION_ERROR", &["body"]);
+    assert_eq!(count(), 10, "a refused upload removes nothing");
+    let keyed = || {
+        let path = "/imports?format=csv&dry_run=true";
+        let request = server.api().request(Method::POST, path).header("Idempotency-Key", "k");
+        Answer::to(request.body(file.clone()))
+    };
+    let once = keyed().expect(202).data();
+    ended(&server, once["id"].as_str().unwrap());
+    assert_eq!(keyed().data()["id"], once["id"], "the result is not replaced by its own replay");
+    assert_eq!(count(), 10);
     for _ in 0..10 {
         run("?format=csv&on_conflict=skip");
     }

@@ -62,15 +62,15 @@ pub fn router(services: &Services, audience: Audience, below: &str) -> Router<Se
     })
 }
 
-/// Refuses a change with a query parameter that its route does not have. Handlers of other requests
-/// do so themselves.
+/// Refuses a change with a query parameter that its route does not have. Handlers of `GET` requests
+/// that take parameters do so themselves, beside what else is wrong.
 async fn refuse_unknown(
     State(known): State<Arc<[String]>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let is_change = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
-    let query = request.uri().query().filter(|_| is_change);
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let query = request.uri().query().filter(|_| !is_read);
     match query.map_or(Ok(()), |query| check_names(query, &known)) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),

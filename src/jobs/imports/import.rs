@@ -118,6 +118,10 @@ impl Kind for Import {
     fn expires_at_ms(job: &Job) -> Option<u64> {
         job.is_over().then(|| job.noted_at_ms.saturating_add(RETENTION_MS))
     }
+
+    fn is_replaceable(job: &Job) -> bool {
+        job.is_over() && job.details.plan.dry_run
+    }
 }
 
 impl Job {

@@ -101,7 +101,7 @@ impl Imports {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Starts an upload. Dry runs that have ended make room for it.
+    /// Starts an upload.
     pub async fn upload(&self, workspace: WorkspaceId) -> Result<Upload> {
         let too_many = || {
             let message = format!(
@@ -109,15 +109,7 @@ impl Imports {
             );
             ServiceError::new(ErrorCode::Conflict, message)
         };
-        let mut slot = self.jobs.reserve(workspace);
-        if slot.is_none() {
-            let is_idle = |job: &Job| job.is_over() && job.details.plan.dry_run;
-            if let Some(oldest) = self.jobs.list(workspace).into_iter().rfind(is_idle) {
-                self.jobs.remove(&oldest).await;
-                slot = self.jobs.reserve(workspace);
-            }
-        }
-        let slot = slot.ok_or_else(too_many)?;
+        let slot = self.jobs.reserve(workspace).ok_or_else(too_many)?;
         let permit = Arc::clone(&self.uploads).try_acquire_owned();
         let permit = permit.map_err(|_| {
             let message = "Too many uploads are in progress; please try again.";
@@ -163,7 +155,7 @@ impl Imports {
         match self.jobs.insert(&job, is_same) {
             Some(first) if first.details.idempotency.as_ref() == sent => return Ok((first, true)),
             Some(_) => return Err(ServiceError::idempotency_key_reused()),
-            None => {}
+            None => self.jobs.remove_replaceable(job.workspace).await,
         }
         let file = self.jobs.path(job.id, FILE);
         let rename = move || std::fs::rename(&upload.path, file);

@@ -77,7 +77,7 @@ fn named(mut params: Params) -> Result<Option<WorkspaceId>> {
 #[utoipa::path(
     post, path = "/admin/tokens", request_body = TokenBody,
     params(
-        ("workspace" = Option<String>, Query, description = "The workspace's ID; required if there are several."),
+        ("workspace" = Option<String>, Query, description = "The workspace's ID; by default the only one that is not personal."),
     ),
     responses(
         (status = 201, body = Changed<TokenView>),
@@ -98,7 +98,7 @@ pub async fn create(
 #[utoipa::path(
     get, path = "/admin/tokens",
     params(
-        ("workspace" = Option<String>, Query, description = "The workspace's ID; required if there are several."),
+        ("workspace" = Option<String>, Query, description = "The workspace's ID; by default the only one that is not personal."),
         PageParams,
     ),
     responses(

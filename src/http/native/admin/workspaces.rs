@@ -149,10 +149,7 @@ pub async fn set_plan(
 ) -> Result<Response> {
     let (actor, AssignedPlanBody { plan, overrides }) = (acting(&id, by)?, body.value);
     if plan.is_none() && !overrides.is_empty() {
-        return Err(ServiceError::field(
-            "overrides",
-            "requires a plan by its ID, not the default one",
-        ));
+        return Err(ServiceError::field("overrides", "requires `plan` to be set"));
     }
     let overrides = overrides.into_iter().map(|(limit, value)| LimitOverride { limit, value });
     let plan = plan.map(|id| AssignedPlan { id, overrides: overrides.collect() });
