@@ -208,11 +208,15 @@ impl ApiClient {
     }
 }
 
+/// A client without a token, for requests to a URL.
+pub fn plain_client(url: &str, timeout: Duration) -> anyhow::Result<Client> {
+    let roots = if url.starts_with("https") { system_roots() } else { RootCertStore::empty() };
+    let builder = without_proxy_to_loopback(http_client(roots)?, url);
+    Ok(blocking::ClientBuilder::from(builder).timeout(timeout).build()?)
+}
+
 /// Ignores the proxy of the environment for a loopback address.
-pub fn without_proxy_to_loopback(
-    builder: reqwest::ClientBuilder,
-    url: &str,
-) -> reqwest::ClientBuilder {
+fn without_proxy_to_loopback(builder: reqwest::ClientBuilder, url: &str) -> reqwest::ClientBuilder {
     let url = Url::parse(url).ok();
     let is_loopback = match url.as_ref().and_then(Url::host) {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),

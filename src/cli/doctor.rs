@@ -11,16 +11,14 @@ use clap::Args;
 use reqwest::blocking;
 use serde::Serialize;
 use serde_json::Value;
-use tokio_rustls::rustls::RootCertStore;
 use url::Url;
 
-use super::client::{ApiClient, without_proxy_to_loopback};
+use super::client::{ApiClient, plain_client};
 use super::health::guides_of;
 use super::table;
 use crate::app::control::Control;
 use crate::config::{ClickHouseChoice, ServeArgs, Settings, Source};
 use crate::domain::hostname::split_port;
-use crate::effects::{http_client, system_roots};
 use crate::engine::{self, Package};
 
 /// Less free space than this is a failure: a full disk refuses changes.
@@ -196,7 +194,7 @@ fn analytics_engine(settings: &Settings) -> Found {
     match &settings.clickhouse {
         ClickHouseChoice::Server(target) => {
             let url = format!("{}/ping", target.url.trim_end_matches('/'));
-            let answer = client(&url)?.get(&url).send();
+            let answer = plain_client(&url, REQUEST_TIMEOUT)?.get(&url).send();
             let answer = answer.and_then(blocking::Response::error_for_status);
             answer.with_context(|| format!("ClickHouse does not answer at {}", target.url))?;
             Ok((Outcome::Ok, format!("ClickHouse answers at {}", target.url)))
@@ -226,7 +224,7 @@ fn service(data: &Path) -> Found {
         return Ok((Outcome::Failed, detail));
     }
     let url = format!("http://{}/readyz", control.address);
-    let answer: Value = client(&url)?.get(&url).send()?.json()?;
+    let answer: Value = plain_client(&url, REQUEST_TIMEOUT)?.get(&url).send()?.json()?;
     let status = answer["status"].as_str().unwrap_or("unknown");
     let warnings = answer["warnings"].as_array().into_iter().flatten().map(table::cell);
     let is_up = answer["projections"]["clickhouse"]["state"] == "up";
@@ -294,12 +292,6 @@ fn addresses(host: &str) -> anyhow::Result<Vec<IpAddr>> {
 
 fn shown(addresses: &[IpAddr]) -> String {
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-fn client(url: &str) -> anyhow::Result<blocking::Client> {
-    let roots = if url.starts_with("https") { system_roots() } else { RootCertStore::empty() };
-    let builder = without_proxy_to_loopback(http_client(roots)?, url);
-    Ok(blocking::ClientBuilder::from(builder).timeout(REQUEST_TIMEOUT).build()?)
 }
 
 #[cfg(test)]

@@ -9,10 +9,10 @@ use reqwest::blocking::{ClientBuilder, Response};
 use tokio_rustls::rustls::RootCertStore;
 use url::Url;
 
-use super::client::without_proxy_to_loopback;
+use super::client::plain_client;
 use super::location::ServiceLocation;
 use crate::app::control::Control;
-use crate::effects::{http_client, system_roots};
+use crate::effects::http_client;
 
 /// How long the service may take to respond.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -50,9 +50,7 @@ pub fn health(args: &HealthArgs, mut out: impl Write) -> anyhow::Result<()> {
 /// If something else answers, or nothing.
 pub fn guides_of(url: &Url, timeout: Duration) -> anyhow::Result<Url> {
     let guides = url.join("/docs/guides")?;
-    let roots = if url.scheme() == "https" { system_roots() } else { RootCertStore::empty() };
-    let builder = without_proxy_to_loopback(http_client(roots)?, guides.as_str());
-    let client = ClientBuilder::from(builder).timeout(timeout).build()?;
+    let client = plain_client(guides.as_str(), timeout)?;
     let response = client.get(guides.clone()).send().map_err(reqwest::Error::without_url);
     let response = response.with_context(|| format!("{url} does not answer"))?;
     let (status, page) = (response.status(), response.text().unwrap_or_default());

@@ -9,8 +9,9 @@ use crate::domain::nearest::hint;
 const DEFAULT: &str = "info";
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// Checks a filter, or gives the default for an empty one: a level, or targets with levels, such as `slugline=debug,info`. A word that is
-/// not a level is refused, because [`EnvFilter`] takes it for a target, and logs nothing else.
+/// Checks a filter, or gives the default for an empty one: a level, or targets with levels, such as
+/// `slugline=debug,info`. A word that is not a level is refused, because [`EnvFilter`] takes it for a
+/// target, and logs nothing else.
 pub(super) fn check(filter: String) -> anyhow::Result<String> {
     // Such as a variable that is set to nothing, which would log nothing.
     if filter.split(',').all(|directive| directive.trim().is_empty()) {

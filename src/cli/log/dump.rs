@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{DumpArgs, WhichLog, accounts};
+use crate::cli::offline::log_folder;
 use crate::domain::amendment::{AgentReclassified, LinkForgotten};
 use crate::domain::click::view::{ClickView, Field, FieldValue};
 use crate::domain::click::{AgentSeen, kind};
@@ -42,7 +43,7 @@ pub(super) fn kind_name(number: u16) -> String {
 
 /// Writes the records of a log.
 pub(super) fn dump(args: &DumpArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    let folder = args.log.folder(&args.data_dir)?;
+    let folder = log_folder(&args.data_dir, args.log.as_str())?;
     let mut reader = LogView::open(Arc::new(DiskStorage), &folder)?.read_from(args.from);
     while let Some(record) = reader.next_record()? {
         let mut line = match args.log {

@@ -7,7 +7,7 @@ mod qr_codes;
 mod quarantine;
 
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
@@ -70,12 +70,6 @@ named_enum! {
     }
 }
 
-impl WhichLog {
-    fn folder(self, data: &Path) -> anyhow::Result<PathBuf> {
-        log_folder(data, self.as_str())
-    }
-}
-
 /// Runs a `log` command, writing to `out`.
 pub fn run(command: &LogCommand, out: impl Write) -> anyhow::Result<()> {
     let mut out = BufWriter::new(out);
@@ -90,7 +84,7 @@ pub fn run(command: &LogCommand, out: impl Write) -> anyhow::Result<()> {
 fn verify_logs(args: &VerifyArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let mut reports = Vec::new();
     for log in [WhichLog::Mutations, WhichLog::Clicks] {
-        reports.push((log, verify(&DiskStorage, &log.folder(&args.data_dir)?)?));
+        reports.push((log, verify(&DiskStorage, &log_folder(&args.data_dir, log.as_str())?)?));
     }
     if args.json {
         let each =

@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::WhichLog;
 use crate::cli::backup::copy;
+use crate::cli::offline::log_folder;
 use crate::log::{DataLock, DiskStorage, Problem, verify};
 
 /// The file next to the segments that records that there were more records.
@@ -41,7 +42,7 @@ pub struct QuarantineArgs {
 
 /// Moves damaged files away, and prints to `out` what was discarded.
 pub fn quarantine(args: &QuarantineArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    let folder = args.log.folder(&args.data_dir)?;
+    let folder = log_folder(&args.data_dir, args.log.as_str())?;
     let _lock = DataLock::acquire(&args.data_dir)?;
     let report = verify(&DiskStorage, &folder)?;
     let Some(problem) = report.problems.first() else {

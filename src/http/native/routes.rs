@@ -6,7 +6,6 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use http::Method;
 
 use super::route::Route;
 use super::{
@@ -52,9 +51,12 @@ pub fn router(services: &Services, audience: Audience, below: &str) -> Router<Se
         let requirements = Requirements { access, feature, class, is_metered, dialect: None };
         let check = from_fn_with_state((services.clone(), requirements), authorize);
         let limit = from_fn_with_state(timeout_of(class), with_timeout);
-        let known = from_fn_with_state(openapi::query_parameters(&route.paths), refuse_unknown);
+        let handler = match openapi::query_parameters_of_change(&route.paths) {
+            Some(known) => route.handler.route_layer(from_fn_with_state(known, refuse_unknown)),
+            None => route.handler,
+        };
         // Responses after a timeout state the rate limits too.
-        let handler = route.handler.route_layer(known).route_layer(limit).route_layer(check);
+        let handler = handler.route_layer(limit).route_layer(check);
         for path in route.paths.paths.keys().filter_map(|path| path.strip_prefix(below)) {
             router = router.route(path, handler.clone());
         }
@@ -69,9 +71,7 @@ async fn refuse_unknown(
     request: Request,
     next: Next,
 ) -> Response {
-    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let query = request.uri().query().filter(|_| !is_read);
-    match query.map_or(Ok(()), |query| check_names(query, &known)) {
+    match request.uri().query().map_or(Ok(()), |query| check_names(query, &known)) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     }

@@ -27,7 +27,7 @@ use utoipa::openapi::{
     SecurityRequirement, Server,
 };
 
-pub use parameters::query_parameters;
+pub use parameters::query_parameters_of_change;
 use parameters::{add_parameters, add_workspace, has_parameter, share_parameters};
 
 use super::route::Route;

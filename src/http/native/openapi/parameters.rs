@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type};
-use utoipa::openapi::{Paths, Ref, RefOr, Required};
+use utoipa::openapi::{HttpMethod, Paths, Ref, RefOr, Required};
 
 use super::operations;
 use crate::domain::ids::{
@@ -93,17 +93,20 @@ fn parameters(operation: &Operation) -> impl Iterator<Item = &Parameter> {
     })
 }
 
-/// The names of the query parameters of a route.
-pub fn query_parameters(paths: &Paths) -> Arc<[String]> {
+/// The names of the query parameters of a route that changes something; `None` for another.
+pub fn query_parameters_of_change(paths: &Paths) -> Option<Arc<[String]>> {
     let mut names = Vec::new();
     for (path, mut item) in paths.paths.clone() {
-        for (_, operation) in operations(&mut item) {
+        for (method, operation) in operations(&mut item) {
+            if method == HttpMethod::Get {
+                return None;
+            }
             path_ref::describe(operation, &path);
             let query = parameters(operation).filter(|one| one.parameter_in == ParameterIn::Query);
             names.extend(query.map(|one| one.name.clone()));
         }
     }
-    names.into()
+    Some(names.into())
 }
 
 /// Whether an operation has a parameter.
